@@ -1,0 +1,1 @@
+"""What a body is here: skeletons (tables of keypoints) and poses (where those are)."""

@@ -1,0 +1,111 @@
+"""Poses: everyone in one frame. The one result type of every model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import numpy as np
+
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.geometry.regions import Regions
+
+Origin = Literal["camera", "hips"]
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """One keypoint of N people, as `poses["left_wrist"]` gives it."""
+
+    xy: np.ndarray  # (N, 2) pixels of the whole frame
+    score: np.ndarray  # (N,) 0..1
+    xyz: np.ndarray | None  # (N, 3) metres, from `Poses.origin`
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """N people with the K keypoints of one skeleton, in one frame.
+
+    A keypoint that was not found is NaN, never (0, 0): the corner of the image is a place.
+    Nobody in the frame is N = 0, an ordinary answer: `xy` is then (0, K, 2).
+    """
+
+    skeleton: Skeleton
+    xy: np.ndarray  # (N, K, 2) pixels of the whole frame; (0, 0) is its top left corner
+    score: np.ndarray  # (N, K) 0..1, how likely the keypoint can be seen, as the model gave it
+    box: np.ndarray  # (N, 4) x0 y0 x1 y1, pixels
+    box_score: np.ndarray  # (N,) 0..1, how likely this is a person
+    person: np.ndarray  # (N,) int64, the same number for the same person; -1 before following
+    xyz: np.ndarray | None = None  # (N, K, 3) metres; x right, y down, z away from the camera
+    origin: Origin | None = None  # what xyz is measured from
+    mask: np.ndarray | None = None  # (N, H, W) 0..1 over the whole frame, where asked for
+    presence: np.ndarray | None = None  # (N, K) 0..1, how likely it is inside the frame: BlazePose
+    depth: np.ndarray | None = None  # (N, K) pixels, not metric: BlazePose's image z, 0 at the hips
+    look: Regions | None = None  # where to look for the same N people in the next frame
+    raw: Poses | None = None  # these poses before smoothing, where they were smoothed
+
+    def __post_init__(self) -> None:
+        n, k = np.shape(self.box_score)[0], len(self.skeleton)
+        want: dict[str, tuple[int | str, ...]] = {
+            "xy": (n, k, 2),
+            "score": (n, k),
+            "box": (n, 4),
+            "box_score": (n,),
+            "person": (n,),
+            "xyz": (n, k, 3),
+            "mask": (n, "H", "W"),
+            "presence": (n, k),
+            "depth": (n, k),
+        }
+        for name, shape in want.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            pairs = zip(shape, np.shape(value), strict=False)
+            same = all(isinstance(want, str) or want == got for want, got in pairs)
+            if len(np.shape(value)) != len(shape) or not same:
+                size = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+                raise ValueError(
+                    f"Poses.{name} is {np.shape(value)}, want {size} for {self.skeleton.name}"
+                )
+        if (self.xyz is None) != (self.origin is None):
+            raise ValueError("Poses.xyz and Poses.origin go together: metres from where?")
+        if self.look is not None and len(self.look) != n:
+            raise ValueError(f"Poses.look has {len(self.look)} regions, want {n}")
+
+    @classmethod
+    def nobody(cls, skeleton: Skeleton, origin: Origin | None = None) -> Poses:
+        """Nobody in the frame; with an origin, nobody in 3D as well."""
+        k = len(skeleton)
+        return cls(
+            skeleton,
+            xy=np.zeros((0, k, 2), np.float32),
+            score=np.zeros((0, k), np.float32),
+            box=np.zeros((0, 4), np.float32),
+            box_score=np.zeros(0, np.float32),
+            person=np.zeros(0, np.int64),
+            xyz=None if origin is None else np.zeros((0, k, 3), np.float32),
+            origin=origin,
+            look=Regions.none(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.box_score)
+
+    def __getitem__(self, keypoint: str) -> Joint:
+        """One keypoint of everybody: `poses["left_wrist"].xy` is (N, 2) pixels."""
+        k = self.skeleton[keypoint]
+        return Joint(
+            self.xy[:, k], self.score[:, k], None if self.xyz is None else self.xyz[:, k]
+        )
+
+    def take(self, people: np.ndarray | list[int] | slice) -> Poses:
+        """Some of the people: numbers of rows, a slice, or one truth value a person."""
+        parts: dict[str, object] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                parts[field.name] = value[people]
+            elif isinstance(value, (Regions, Poses)):
+                parts[field.name] = value.take(people)
+        return replace(self, **parts)  # type: ignore[arg-type]

@@ -1,0 +1,61 @@
+"""A skeleton is a table of named keypoints; order, bones, mirror and sides all follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from vitruvian.errors import unknown
+
+
+@dataclass(frozen=True, eq=False)
+class Skeleton:
+    """K named keypoints. Left is always the subject's left.
+
+    Nothing guesses a skeleton from K: whoever has poses has been told which one it is.
+    """
+
+    name: str
+    source: str  # where the table comes from
+    keypoints: tuple[str, ...]
+    bones: tuple[tuple[int, int], ...]  # pairs of keypoint numbers
+    sigmas: np.ndarray  # (K,) OKS standard deviations, NaN where nobody has published one
+
+    @classmethod
+    def table(cls, name: str, source: str, *rows: tuple[str, str, float]) -> Skeleton:
+        """A skeleton from rows of (keypoint, "names of the keypoints it is joined to", sigma)."""
+        keypoints = tuple(row[0] for row in rows)
+        number = {keypoint: i for i, keypoint in enumerate(keypoints)}
+        bones = tuple((number[to], number[row[0]]) for row in rows for to in row[1].split())
+        return cls(name, source, keypoints, bones, np.array([row[2] for row in rows], np.float32))
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def __repr__(self) -> str:
+        return f"Skeleton({self.name}, {len(self)} keypoints)"
+
+    def __getitem__(self, keypoint: str) -> int:
+        """The number of a keypoint: `COCO17["left_knee"]` is 13."""
+        try:
+            return self.keypoints.index(keypoint)
+        except ValueError:
+            raise unknown(f"keypoint of {self.name}", keypoint, self.keypoints) from None
+
+    @cached_property
+    def sides(self) -> tuple[str, ...]:
+        """K times "left", "right" or "", read from the names."""
+        words = [set(keypoint.split("_")) & {"left", "right"} for keypoint in self.keypoints]
+        return tuple(word.pop() if word else "" for word in words)
+
+    @cached_property
+    def mirror(self) -> np.ndarray:
+        """(K,) the keypoint on the other side of the body; itself where there is no other side."""
+        swap = {"left": "right", "right": "left"}
+        names = [
+            "_".join(swap.get(word, word) for word in keypoint.split("_"))
+            for keypoint in self.keypoints
+        ]
+        return np.array([self.keypoints.index(name) for name in names], np.int64)

@@ -1,0 +1,1 @@
+"""From what a network says to numbers, and back: what training draws, inference reads."""

@@ -1,0 +1,16 @@
+"""What the user can put right, in one line; anything else that is raised is our own bug."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class VitruvianError(Exception):
+    """Says what failed, on what value, and the way out. The CLI prints it and exits with 1."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> VitruvianError:
+    """An error for a name that is in no table, with the nearest name that is."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    way_out = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+    return VitruvianError(f"no {kind} named '{name}'; {way_out}")

@@ -1,0 +1,53 @@
+"""Upright boxes: overlap and the suppression of those that show the same thing twice.
+
+A box is x0 y0 x1 y1, in any one unit.
+"""
+
+import numpy as np
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N, M) intersection over union of (N, 4) and (M, 4) boxes; 0 where they do not meet."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=-1)
+    area_a, area_b = (np.prod(box[:, 2:] - box[:, :2], axis=-1) for box in (a, b))
+    union = area_a[:, None] + area_b[None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def weighted_nms(
+    rows: np.ndarray, score: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Groups of overlapping detections, each averaged into one row; best first.
+
+    Args:
+        rows: (N, 4 + D): x0 y0 x1 y1 and D more coordinates that are averaged with them.
+        score: (N,) weights, positive.
+        threshold: a row joins the best one left if their IoU is greater than this.
+
+    Returns:
+        (M, 4 + D) averages weighted by score, and (M,) the best score of each group.
+
+    Source: BlazeFace (Bazarevsky et al. 2019, section 3.4, "tie resolution"); MediaPipe
+        NonMaxSuppressionCalculator with WEIGHTED: the average is taken in float32, in order of
+        falling score, and it stops once a group is empty (a best box without an area).
+    """
+    order = np.argsort(-score, kind="stable")
+    rows, score = rows[order], score[order]
+    merged: list[np.ndarray] = []
+    best: list[float] = []
+    while len(rows):
+        near = iou(rows[:1, :4], rows[:, :4])[0] > threshold
+        if not near.any():
+            merged.append(rows[0])
+            best.append(score[0])
+            break
+        weight = score[near, None]
+        merged.append(np.cumsum(rows[near] * weight, axis=0)[-1] / np.cumsum(weight)[-1])
+        best.append(score[0])
+        rows, score = rows[~near], score[~near]
+    return (
+        np.array(merged, rows.dtype).reshape(len(merged), rows.shape[1]),
+        np.array(best, score.dtype),
+    )

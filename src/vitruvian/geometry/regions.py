@@ -1,0 +1,68 @@
+"""Regions: where to look for people. Rectangles in the frame that may be turned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """N turned rectangles, each around one person.
+
+    What a person finder finds, what the last frame suggests, or what an annotation says: the same
+    thing to a top-down model. A head adds its own margin when it makes crops of them.
+    """
+
+    centre: np.ndarray  # (N, 2) pixels of the frame
+    size: np.ndarray  # (N, 2) pixels, width and height along the rectangle's own axes
+    angle: np.ndarray  # (N,) radians, clockwise as seen; 0 is upright
+    score: np.ndarray  # (N,) 0..1
+    person: np.ndarray  # (N,) int64, the number of who is expected there; -1 for nobody known
+
+    @classmethod
+    def none(cls) -> Regions:
+        """Nowhere to look."""
+        return cls.boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+    @classmethod
+    def boxes(cls, box: np.ndarray, score: np.ndarray) -> Regions:
+        """Upright rectangles. box: (N, 4) x0 y0 x1 y1, pixels; score: (N,) 0..1."""
+        corner, far = box[:, :2], box[:, 2:]
+        n = len(box)
+        angle, person = np.zeros(n, np.float32), np.full(n, -1, np.int64)
+        return cls((corner + far) / 2, far - corner, angle, score, person)
+
+    @classmethod
+    def join(cls, *parts: Regions) -> Regions:
+        """All of them, in this order."""
+        names = ("centre", "size", "angle", "score", "person")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def __len__(self) -> int:
+        return len(self.centre)
+
+    def take(self, which: np.ndarray | list[int] | slice) -> Regions:
+        """Some of the regions: numbers, a slice, or one truth value a region."""
+        return Regions(
+            self.centre[which],
+            self.size[which],
+            self.angle[which],
+            self.score[which],
+            self.person[which],
+        )
+
+    def corners(self) -> np.ndarray:
+        """(N, 4, 2) pixels: bottom left, top left, top right, bottom right, as the person sees it."""
+        unit = np.array([[-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5], [0.5, 0.5]], self.size.dtype)
+        local = self.size[:, None] * unit
+        cos, sin = np.cos(self.angle)[:, None], np.sin(self.angle)[:, None]
+        x = cos * local[..., 0] - sin * local[..., 1]
+        y = sin * local[..., 0] + cos * local[..., 1]
+        return self.centre[:, None] + np.stack([x, y], axis=-1)
+
+    def bounds(self) -> np.ndarray:
+        """(N, 4) x0 y0 x1 y1 pixels, the upright boxes around them."""
+        corners = self.corners()
+        return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)

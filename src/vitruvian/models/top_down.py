@@ -1,0 +1,97 @@
+"""Top-down: find the people, cut each out, run the network on all of them at once, read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.frame import Frame
+from vitruvian.geometry.crop import Crop
+from vitruvian.geometry.regions import Regions
+from vitruvian.network.runtimes import Network
+
+
+class Find(Protocol):
+    """A person finder: regions of each frame, the likeliest first."""
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Regions]: ...
+
+
+class Head(Protocol):
+    """What a family does with a region; see `models/blazepose.py`."""
+
+    skeleton: Skeleton
+    network: Network
+
+    def crops(self, regions: Regions) -> list[Crop]:
+        """The network's view of each region."""
+        ...
+
+    def prepare(self, frame: Frame, crops: Sequence[Crop]) -> np.ndarray:
+        """(N, ...) the network's input."""
+        ...
+
+    def decode(
+        self, frame: Frame, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions
+    ) -> Poses:
+        """The network's N rows about one frame -> those of the N people who are really there."""
+        ...
+
+
+class TopDown:
+    """`find` says where people are, `head` says where their joints are. It remembers nothing."""
+
+    def __init__(
+        self,
+        find: Find,
+        head: Head,
+        most: int,
+        *,
+        name: str = "",
+        weights: Mapping[str, str] | None = None,
+        options: Mapping[str, object] | None = None,
+    ) -> None:
+        """Put the two together.
+
+        Args:
+            find: the person finder.
+            head: the family.
+            most: people a frame, the likeliest first.
+            name: of the model in the catalogue, for records.
+            weights: name and SHA-256 of its files, for records.
+            options: all options it was loaded with, for records and for `pipeline`.
+        """
+        self.find, self.head, self.most = find, head, most
+        self.name, self.weights, self.options = name, dict(weights or {}), dict(options or {})
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Of the poses it gives."""
+        return self.head.skeleton
+
+    def __call__(
+        self, frames: Sequence[Frame], look: Sequence[Regions] | None = None
+    ) -> list[Poses]:
+        """Everyone in each frame.
+
+        Args:
+            frames: any number of frames, of any sizes.
+            look: where to look in each; without it the finder is asked.
+        """
+        if not frames:
+            return []
+        if look is None:
+            look = [found.take(slice(self.most)) for found in self.find(frames)]
+        crops = [self.head.crops(regions) for regions in look]
+        inputs = [self.head.prepare(*pair) for pair in zip(frames, crops, strict=True)]
+        # All people of all frames at once.
+        outputs = self.head.network(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
+        ends = np.cumsum([len(cut) for cut in crops])[:-1]
+        rows = zip(*(np.split(output, ends) for output in outputs), strict=True)
+        return [
+            self.head.decode(*parts) for parts in zip(frames, rows, crops, look, strict=True)
+        ]

