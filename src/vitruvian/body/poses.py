@@ -89,6 +89,21 @@ class Poses:
             look=Regions.none(),
         )
 
+    @classmethod
+    def join(cls, *parts: Poses) -> Poses:
+        """Everybody in all parts, in this order. They are of one model and one frame."""
+        people = [part for part in parts if len(part)] or [parts[0]]
+        if len(people) == 1:
+            return people[0]
+        joined: dict[str, object] = {}
+        for field in fields(cls):
+            values = [getattr(part, field.name) for part in people]
+            if isinstance(values[0], np.ndarray):
+                joined[field.name] = np.concatenate(values)
+            elif isinstance(values[0], (Regions, Poses)):
+                joined[field.name] = type(values[0]).join(*values)
+        return replace(people[0], **joined)  # type: ignore[arg-type]
+
     def __len__(self) -> int:
         return len(self.box_score)
 

@@ -144,25 +144,7 @@ class Detector:
         boxes = anchors.decode(rows[keep], self.anchors[keep], DETECTOR_SIDE)
         boxes, score = weighted_nms(boxes, score[keep], self.options.nms_iou)
         points = crop.to_frame(boxes[:, 4:8].reshape(len(boxes), 2, 2) * DETECTOR_SIDE)
-        return upright(points[:, 0], points[:, 1], score, np.full(len(boxes), -1, np.int64))
-
-
-def upright(hips: np.ndarray, top: np.ndarray, score: np.ndarray, person: np.ndarray) -> Regions:
-    """Squares around the bodies, turned so that `top` is straight above `hips`.
-
-    Args:
-        hips: (N, 2) pixels of the frame, the middle of the hips: the middle of the square.
-        top: (N, 2) pixels of the frame, half a side away from the hips.
-        score: (N,) 0..1.
-        person: (N,) who is expected there, or -1.
-
-    Source: MediaPipe AlignmentPointsRectsCalculator with a target angle of 90 degrees.
-    """
-    x, y = (top - hips).T
-    side = 2 * np.hypot(x, y)
-    turn = np.float32(np.pi / 2) - np.arctan2(-y, x)
-    angle = turn - np.float32(2 * np.pi) * np.floor((turn + np.float32(np.pi)) / (2 * np.pi))
-    return Regions(hips, np.stack([side, side], axis=-1), angle.astype(np.float32), score, person)
+        return Regions.upright(points[:, 0], points[:, 1], score, np.full(len(boxes), -1, np.int64))
 
 
 class Landmarks:
@@ -239,7 +221,7 @@ class Landmarks:
             else None,
             presence=inside[:, : len(BLAZEPOSE33)],
             depth=points[:, : len(BLAZEPOSE33), 2] / LANDMARK_SIDE * side[:, None],
-            look=upright(xy[:, HIPS], xy[:, TOP], presence, look.person),
+            look=Regions.upright(xy[:, HIPS], xy[:, TOP], presence, look.person),
         )
 
     @staticmethod

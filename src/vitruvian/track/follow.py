@@ -1,0 +1,118 @@
+"""Follow: a top-down model over one stream. It alone remembers; the model does not.
+
+Each person's landmarks in the last frame say where to look in this one, so the detector seldom
+runs. Where this differs from MediaPipe's Tasks, on purpose: a person has a number that stays, and
+keeps its place in the result; a new detection never replaces someone who is followed; a lost person
+is looked for again in the same frame; with more poses asked for than people there, the detector runs
+once in `every` frames instead of in all of them; smoothing works for any number of people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.geometry.boxes import iou
+from vitruvian.geometry.regions import Regions
+from vitruvian.track.smooth import Smooth
+
+
+class Model(Protocol):
+    """What can be followed: a top-down model whose poses say where to look next."""
+
+    most: int
+
+    def find(self, frames: Sequence[Frame], /) -> list[Regions]:
+        """Regions of each frame, the likeliest first."""
+        ...
+
+    def __call__(
+        self, frames: Sequence[Frame], look: Sequence[Regions] | None = None, /
+    ) -> list[Poses]: ...
+
+
+class Follow:
+    """The people of one stream, each with a number from 1 that is never given to anyone else."""
+
+    def __init__(
+        self, model: Model, *, every: int = 5, overlap: float = 0.5, smooth: bool = True
+    ) -> None:
+        """Start with nobody.
+
+        Args:
+            model: see `Model`; `model.most` people are followed at most.
+            every: frames, at least, from one detection to the next while anybody is followed.
+            overlap: regions with an IoU above it show the same person.
+            smooth: One-Euro filters, see `track/smooth.py`.
+        """
+        self.model, self.every, self.overlap = model, every, overlap
+        self.smooth = Smooth() if smooth else None
+        self.look = Regions.none()
+        self.seconds: float | None = None
+        self.since = 0  # frames since the last detection
+        self.people = 0  # numbers given so far
+
+    def __call__(self, frame: Frame) -> Poses:
+        """The poses of this frame; call once a frame, in order.
+
+        Raises:
+            VitruvianError: the frame is not later than the one before.
+        """
+        if self.seconds is not None and frame.seconds <= self.seconds:
+            raise VitruvianError(
+                f"frame {frame.index} of '{frame.source}' is at {frame.seconds:g} s, which is not "
+                f"after {self.seconds:g} s; frames of a stream must come in order, each once"
+            )
+        self.seconds = frame.seconds
+        self.since += 1
+        poses = self._known(frame)
+        lost = len(poses) < len(self.look)
+        if len(poses) < self.model.most and (not len(poses) or lost or self.since >= self.every):
+            poses = self._join(poses, self._new(frame, poses))
+        if self.smooth is not None:
+            poses = self.smooth(poses, frame.seconds)
+        self.look = Regions.none() if poses.look is None else poses.look
+        return poses
+
+    def _known(self, frame: Frame) -> Poses:
+        """Those followed from the last frame; two who have become one are one, the older."""
+        (poses,) = self.model([frame], [self.look])
+        order = np.argsort(poses.person, kind="stable")
+        return self._apart(poses.take(order))
+
+    def _new(self, frame: Frame, known: Poses) -> Poses:
+        """People who are not followed yet, with new numbers."""
+        self.since = 0
+        (found,) = self.model.find([frame])
+        if known.look is not None and len(known):
+            near = iou(found.bounds(), known.look.bounds()) > self.overlap
+            found = found.take(~near.any(axis=1))
+        (poses,) = self.model([frame], [found.take(slice(self.model.most - len(known)))])
+        return poses
+
+    def _join(self, known: Poses, new: Poses) -> Poses:
+        """Both, without those of the new who turn out to be someone known; the rest is numbered."""
+        both = self._apart(Poses.join(known, new))
+        person = both.person.copy()
+        fresh = person < 0
+        person[fresh] = self.people + 1 + np.arange(fresh.sum())
+        self.people += int(fresh.sum())
+        look = None if both.look is None else replace(both.look, person=person)
+        return replace(both, person=person, look=look)
+
+    def _apart(self, poses: Poses) -> Poses:
+        """Without those whose next region overlaps that of somebody before them."""
+        if poses.look is None or len(poses) < 2:
+            return poses
+        near = np.triu(iou(poses.look.bounds(), poses.look.bounds()) > self.overlap, 1)
+        keep: list[int] = []
+        for i in range(len(poses)):
+            if not near[keep, i].any():
+                keep.append(i)
+        return poses.take(keep)
