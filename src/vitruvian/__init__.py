@@ -1,9 +1,9 @@
 """vitruvian: find people in photos, videos and live streams, and say where their joints are.
 
-    import vitruvian as vit
+import vitruvian as vit
 
-    for frame, poses in vit.run("match.mp4", num_poses=2):
-        print(frame.seconds, poses.person, poses["left_wrist"].xy)
+for frame, poses in vit.run("match.mp4", num_poses=2):
+    print(frame.seconds, poses.person, poses["left_wrist"].xy)
 """
 
 from importlib import import_module
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vitruvian.errors import VitruvianError as VitruvianError
     from vitruvian.frame import Frame as Frame
     from vitruvian.models.catalogue import load as load
-    from vitruvian.pipeline import Live as live  # noqa: N813
+    from vitruvian.pipeline import live as live
     from vitruvian.pipeline import run as run
     from vitruvian.sink.draw import draw as draw
     from vitruvian.sink.files import open_sink as open_sink
@@ -31,14 +31,27 @@ _PUBLIC = {
     "Skeleton": "vitruvian.body.skeleton:Skeleton",
     "VitruvianError": "vitruvian.errors:VitruvianError",
     "draw": "vitruvian.sink.draw:draw",
-    "live": "vitruvian.pipeline:Live",
+    "live": "vitruvian.pipeline:live",
     "load": "vitruvian.models.catalogue:load",
     "open_sink": "vitruvian.sink.files:open_sink",
     "open_source": "vitruvian.source:open_source",
     "read": "vitruvian.sink.records:read",
     "run": "vitruvian.pipeline:run",
 }
-__all__ = sorted([*_PUBLIC, "__version__"])
+__all__ = [
+    "Frame",
+    "Poses",
+    "Skeleton",
+    "VitruvianError",
+    "__version__",
+    "draw",
+    "live",
+    "load",
+    "open_sink",
+    "open_source",
+    "read",
+    "run",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -211,11 +211,11 @@ def models_pull(
 ) -> None:
     """Fetch the weights of models, so that they run offline later."""
     _go_offline(offline)
-    from vitruvian.models.catalogue import CATALOGUE, entry
+    from vitruvian.models.catalogue import CATALOGUE, entry, shelf
     from vitruvian.network import weights
 
     for row in CATALOGUE.values() if names == ["all"] else map(entry, names):
-        for path in weights.fetch(row.files):
+        for path in weights.fetch(row.files, keep=shelf()):
             print(f"{row.name}: {path}")
 
 
@@ -224,12 +224,11 @@ def models_verify(
     names: Annotated[list[str] | None, typer.Argument(help="Names; all that are here.")] = None,
 ) -> None:
     """Check the weights that are here against their published hashes."""
-    from vitruvian.models.catalogue import CATALOGUE, entry
+    from vitruvian.models.catalogue import entry, shelf
     from vitruvian.network import weights
 
-    wanted = [entry(name) for name in names or CATALOGUE]
     bad = 0
-    for file in {file.name: file for row in wanted for file in row.files}.values():
+    for file in [file for name in names for file in entry(name).files] if names else shelf():
         try:
             path = weights.find(file)
         except VitruvianError as error:

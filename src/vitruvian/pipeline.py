@@ -11,6 +11,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -63,10 +64,8 @@ class Ahead(Generic[T]):
         return False
 
     def _take_one(self) -> None:
-        try:
+        with suppress(queue.Empty):
             self._queue.get_nowait()
-        except queue.Empty:
-            pass
 
     def __iter__(self) -> Iterator[T]:
         try:
@@ -163,7 +162,9 @@ def open_model(model: str | TopDown, sources: Sequence[Source], **options: objec
 
     if not isinstance(model, str):
         if options:
-            raise VitruvianError(f"the model is loaded already; give {', '.join(options)} to load()")
+            raise VitruvianError(
+                f"the model is loaded already; give {', '.join(options)} to load()"
+            )
         return model
     if options.get("threads") is None and any(source.moving for source in sources):
         options["threads"] = max(1, cores() // 2)
@@ -223,6 +224,13 @@ def run(
     return everything()
 
 
+def live(
+    model: str | TopDown, on_result: Callable[[Frame, Poses], None], **options: object
+) -> Live:
+    """Find people in pictures that are pushed, see `Live`; `options` are those of `load`."""
+    return Live(open_model(model, [], **options), on_result)
+
+
 class Live:
     """Poses of pictures that come when they come; the newest wins.
 
@@ -231,14 +239,9 @@ class Live:
     up. An exception in `on_result` stops the thread and is raised at the next `push` or `close`.
     """
 
-    def __init__(
-        self,
-        model: str | TopDown,
-        on_result: Callable[[Frame, Poses], None],
-        **options: object,
-    ) -> None:
-        """Load the model if it is a name; `options` are those of `load`."""
-        self._step = steps(open_model(model, [], **options))
+    def __init__(self, model: TopDown, on_result: Callable[[Frame, Poses], None]) -> None:
+        """Start with an open stream and no pictures."""
+        self._step = steps(model)
         self._on_result = on_result
         self._change = threading.Condition()
         self._waiting: Frame | None = None

@@ -84,7 +84,9 @@ def _fits(sources: Sequence[Source], out: Path) -> None:
     kind, moving = out.suffix.lower(), [source.moving for source in sources]
     pictures = sum(len(s.paths) for s in sources if isinstance(s, Pictures))
     if kind in files.PICTURES and (any(moving) or pictures != 1):
-        raise VitruvianError(f"'{out}' holds one picture, the source is another thing; give a folder")
+        raise VitruvianError(
+            f"'{out}' holds one picture, the source is another thing; give a folder"
+        )
     if kind in files.VIDEOS and moving != [True]:
         raise VitruvianError(f"'{out}' holds one video, the source is another thing; give a folder")
 
@@ -168,7 +170,8 @@ def _one(
                 tick(frames)
     except KeyboardInterrupt:
         if frames:
-            print(f"stopped; {source.name}: {frames} frames -> {_where(sink.paths)}", file=sys.stderr)
+            where = _where(sink.paths)
+            print(f"stopped; {source.name}: {frames} frames -> {where}", file=sys.stderr)
         raise
     seconds = time.perf_counter() - began
     if not frames:
@@ -193,7 +196,7 @@ def _where(paths: Sequence[Path]) -> str:
 
 @contextmanager
 def _progress(source: Source) -> Iterator[Callable[[int], None]]:
-    """Calls with the number of frames done show a bar on a terminal, now and then a line elsewhere."""
+    """Called with the frames done: a bar on a terminal, now and then a line elsewhere."""
     total = source.count()
     if not sys.stderr.isatty():
         began = last = time.monotonic()
@@ -218,7 +221,13 @@ def _progress(source: Source) -> Iterator[Callable[[int], None]]:
     )
 
     rate = TextColumn("{task.fields[rate]:.1f}/s")
-    columns = (TextColumn(source.name), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    columns = (
+        TextColumn(source.name),
+        BarColumn(),
+        MofNCompleteColumn(),
+        rate,
+        TimeRemainingColumn(),
+    )
     began = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total, rate=0.0)

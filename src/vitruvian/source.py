@@ -19,11 +19,49 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 
 PICTURES = frozenset(
-    ".bmp .dib .exr .gif .hdr .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()
+    [
+        ".bmp",
+        ".dib",
+        ".exr",
+        ".gif",
+        ".hdr",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ]
 )
 VIDEOS = frozenset(
-    ".3gp .asf .avi .flv .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm "
-    ".wmv .y4m".split()
+    [
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mjpeg",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+        ".y4m",
+    ]
 )
 STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
 STREAM_TIMEOUT = 10  # seconds without an answer before a stream is given up
@@ -128,6 +166,7 @@ class Video:
 
     def _open(self) -> Any:
         import av
+        from av.error import FFmpegError, InvalidDataError
 
         # Nothing but what the address itself says may be opened: a playlist in a file must not
         # make us read other files or ask other hosts.
@@ -140,9 +179,9 @@ class Video:
             container = av.open(
                 self.address, options=options, timeout=STREAM_TIMEOUT if network else None
             )
-        except (av.FFmpegError, OSError) as error:
+        except (FFmpegError, OSError) as error:
             why = getattr(error, "strerror", None) or str(error)
-            if isinstance(error, av.error.InvalidDataError):
+            if isinstance(error, InvalidDataError):
                 why = "it is no video, or it is cut short or damaged"
             raise VitruvianError(f"cannot read '{self.address}': {why}") from None
         if not container.streams.video:
@@ -151,7 +190,7 @@ class Video:
         return container
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
-        import av
+        from av.error import FFmpegError, InvalidDataError
 
         try:
             container = self._open()
@@ -176,10 +215,10 @@ class Video:
                     decoded = packet.decode()
                 except StopIteration:
                     break
-                except av.error.InvalidDataError:
+                except InvalidDataError:
                     faults += 1
                     continue
-                except (av.FFmpegError, OSError) as error:
+                except (FFmpegError, OSError) as error:
                     yield VitruvianError(f"'{self.address}' broke off after {seconds:g} s: {error}")
                     return
                 for picture in decoded:
@@ -215,7 +254,9 @@ class Video:
         number however it was reached.
         """
         times = sorted(
-            packet.pts for packet in container.demux(stream) if packet.size and packet.pts is not None
+            packet.pts
+            for packet in container.demux(stream)
+            if packet.size and packet.pts is not None
         )
         target = int(seconds / stream.time_base)
         container.seek(target, stream=stream)
@@ -367,7 +408,7 @@ def _items(word: str, span: Span) -> list[Path | Source]:
     elif path.exists():
         found = [path]
     elif any(sign in word for sign in "*?["):
-        matches = sorted(Path(match) for match in glob.glob(word, recursive=True))
+        matches = sorted(Path(match) for match in glob.glob(word, recursive=True))  # noqa: PTH207
         found = [p for p in matches if p.is_file()]
         if not found:
             raise VitruvianError(f"nothing matches '{word}'")

@@ -54,9 +54,7 @@ class Crop:
         return cls(np.array(rows), size, centre)
 
     @classmethod
-    def letterbox(
-        cls, frame: tuple[int, int], size: tuple[int, int], centre: float = 0.5
-    ) -> Crop:
+    def letterbox(cls, frame: tuple[int, int], size: tuple[int, int], centre: float = 0.5) -> Crop:
         """The whole frame in the middle of the input, as large as it goes, bars around it.
 
         Args:
@@ -101,10 +99,12 @@ class Crop:
         if matrix[2, 0] or matrix[2, 1]:  # a homography
             depth = self._indices[2, 0] * x + (self._indices[2, 1] * y + self._indices[2, 2])
             columns, rows = columns / depth, rows / depth
-        column, row = (
-            np.clip(np.rint(axis), -(1 << 20), (1 << 20) - 1).astype(np.int32)
-            for axis in (columns, rows)
-        )
+        for axis in (columns, rows):
+            np.rint(axis, out=axis)
+            # Corners are the extremes. What does not fit in 16 bits is far outside the frame.
+            if np.abs(axis[:: height - 1 or 1, :: width - 1 or 1]).max() >= 1 << 20:
+                np.clip(axis, -(1 << 20), (1 << 20) - 1, out=axis)
+        column, row = columns.astype(np.int32), rows.astype(np.int32)
         # Two 16-bit numbers at once: the row in the upper half, the column in the lower one.
         whole = (row >> 5) << 16 | (column >> 5) & 0xFFFF
         part = ((row & 31) << 5 | (column & 31)).astype(np.uint16)

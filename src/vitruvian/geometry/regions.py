@@ -80,7 +80,7 @@ class Regions:
         )
 
     def corners(self) -> np.ndarray:
-        """(N, 4, 2) pixels: bottom left, top left, top right, bottom right, as the person sees it."""
+        """(N, 4, 2) pixels: bottom left, top left, top right, bottom right, before turning."""
         unit = np.array([[-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5], [0.5, 0.5]], self.size.dtype)
         local = self.size[:, None] * unit
         cos, sin = np.cos(self.angle)[:, None], np.sin(self.angle)[:, None]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.errors import unknown
 
 Network = Callable[..., tuple[np.ndarray, ...]]
 

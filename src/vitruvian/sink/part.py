@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from vitruvian.errors import VitruvianError
@@ -26,4 +25,4 @@ class Part:
 
     def finish(self) -> None:
         """Move it into place, over what may be there."""
-        os.replace(self.unfinished, self.path)
+        self.unfinished.replace(self.path)

@@ -202,7 +202,7 @@ class Text:
 def json_lines(path: Path, model: About | None) -> Text:
     """A `.jsonl` file."""
     name = "" if model is None else model.name
-    return Text(path, _dump(header(model)), lambda *pair: _dump(to_dict(*pair, name)))
+    return Text(path, _dump(header(model)), lambda frame, poses: _dump(to_dict(frame, poses, name)))
 
 
 def _dump(line: dict[str, Any]) -> str:

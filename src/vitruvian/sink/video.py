@@ -95,6 +95,7 @@ class Video:
         picture.pts = max(round((frame.seconds - self.first) * CLOCK), self.last + 1)
         picture.time_base = Fraction(1, CLOCK)
         self.last = picture.pts
+        assert self.container is not None
         self.container.mux(self.stream.encode(picture))
 
     def __exit__(self, *_: object) -> None:

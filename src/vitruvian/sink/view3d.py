@@ -32,15 +32,18 @@ def plot(poses: Poses, path: Path, row: int = 0, visible: float = VISIBLE) -> No
 
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
-    for column, (azimuth_deg, title) in enumerate([(-90, "from the camera"), (-20, "from the side")]):
+    for column, (azimuth_deg, title) in enumerate(
+        [(-90, "from the camera"), (-20, "from the side")]
+    ):
         axes = figure.add_subplot(1, 2, column + 1, projection="3d", computed_zorder=False)
         for a, b in poses.skeleton.bones:
             sides = poses.skeleton.sides
             side = sides[a] if sides[a] == sides[b] else ""
             sure = shown[a] and shown[b]
             colour = np.array(COLOURS[side]) / 255
-            style = {"linewidth": 3.0} if sure else {"linewidth": 1.0, "alpha": 0.45}
-            axes.plot(*([c[a], c[b]] for c in (x, y, z)), color=colour, **style)
+            width, alpha = (3.0, 1.0) if sure else (1.0, 0.45)
+            ends = ([axis[a], axis[b]] for axis in (x, y, z))
+            axes.plot(*ends, color=colour, linewidth=width, alpha=alpha)
         colours = np.array([COLOURS[side] for side in poses.skeleton.sides]) / 255
         axes.scatter(x[shown], y[shown], z[shown], c=colours[shown], s=14, depthshade=False)
         axes.scatter(x[~shown], y[~shown], z[~shown], c=colours[~shown], s=6, alpha=0.45)
@@ -49,6 +52,8 @@ def plot(poses: Poses, path: Path, row: int = 0, visible: float = VISIBLE) -> No
         axes.set(xlabel="right, m", ylabel="away, m", zlabel="up, m")
         axes.set_box_aspect((1, 1, 1))
         axes.view_init(elev=8, azim=azimuth_deg)
+        if azimuth_deg == -90:  # seen end on, the numbers of this axis lie on top of each other
+            axes.set(yticklabels=[], ylabel="")
     where = {"hips": "metres from the middle of the hips", "camera": "metres from the camera"}
     who = f"person {poses.person[row]}" if poses.person[row] >= 0 else f"person {row + 1}"
     figure.suptitle(f"{who} of {len(poses)}: {where[poses.origin or 'hips']}; left blue, right red")

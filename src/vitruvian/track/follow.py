@@ -3,8 +3,8 @@
 Each person's landmarks in the last frame say where to look in this one, so the detector seldom
 runs. Where this differs from MediaPipe's Tasks, on purpose: a person has a number that stays, and
 keeps its place in the result; a new detection never replaces someone who is followed; a lost person
-is looked for again in the same frame; with more poses asked for than people there, the detector runs
-once in `every` frames instead of in all of them; smoothing works for any number of people.
+is looked for again in the same frame; with more poses asked for than there are people, the detector
+runs once in `every` frames and not in each; smoothing works for any number of people.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Model(Protocol):
 
     def __call__(
         self, frames: Sequence[Frame], look: Sequence[Regions] | None = None, /
-    ) -> list[Poses]: ...
+    ) -> list[Poses]:
+        """The people of each frame, looked for in those places, in their order."""
+        ...
 
 
 class Follow:
@@ -83,16 +85,15 @@ class Follow:
     def _known(self, frame: Frame) -> Poses:
         """Those followed from the last frame; two who have become one are one, the older."""
         (poses,) = self.model([frame], [self.look])
-        order = np.argsort(poses.person, kind="stable")
-        return self._apart(poses.take(order))
+        return self._apart(poses)
 
     def _new(self, frame: Frame, known: Poses) -> Poses:
         """People who are not followed yet, with new numbers."""
         self.since = 0
         (found,) = self.model.find([frame])
         if known.look is not None and len(known):
-            near = iou(found.bounds(), known.look.bounds()) > self.overlap
-            found = found.take(~near.any(axis=1))
+            near = iou(found.bounds(), known.look.bounds()).max(axis=1) > self.overlap
+            found = found.take(np.flatnonzero(~near))
         (poses,) = self.model([frame], [found.take(slice(self.model.most - len(known)))])
         return poses
 

@@ -56,7 +56,7 @@ class OneEuro:
 
 def _weight(cutoff: np.ndarray | float, elapsed: float) -> np.ndarray:
     """The weight of a new value in a first-order low-pass filter. cutoff: Hz; elapsed: seconds."""
-    return np.float32(1) / (1 + 1 / np.float32(2 * np.pi * elapsed) / np.float32(cutoff))
+    return np.asarray(1 / (1 + 1 / np.float32(2 * np.pi * elapsed) / np.float32(cutoff)))
 
 
 class _Filters:
@@ -90,11 +90,9 @@ class Smooth:
         self.people = {who: self.people.get(who) or _Filters() for who in people}
         if not people or poses.look is None:
             return poses
-        xy, score, xyz, depth = (
-            None if part is None else part.copy()
-            for part in (poses.xy, poses.score, poses.xyz, poses.depth)
-        )
-        assert xy is not None and score is not None
+        xy, score = poses.xy.copy(), poses.score.copy()
+        xyz = None if poses.xyz is None else poses.xyz.copy()
+        depth = None if poses.depth is None else poses.depth.copy()
         hips, top = poses.look.centre.copy(), poses.look.tops()
         for i, who in enumerate(people):
             filters = self.people[who]
