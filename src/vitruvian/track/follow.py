@@ -73,39 +73,47 @@ class Follow:
             )
         self.seconds = frame.seconds
         self.since += 1
-        poses = self._known(frame)
-        lost = len(poses) < len(self.look)
-        if len(poses) < self.model.most and (not len(poses) or lost or self.since >= self.every):
-            poses = self._join(poses, self._new(frame, poses))
+        (known,) = self.model([frame], [self.look])
+        poses = self._apart(known)
+        lost = self.look.take(np.flatnonzero(~np.isin(self.look.person, poses.person)))
+        for person in lost.person.tolist():
+            if self.smooth is not None:
+                self.smooth.forget(person)
+        wanted = len(poses) < self.model.most
+        if wanted and (len(lost) or not len(poses) or self.since >= self.every):
+            poses = self._join(poses, self._new(frame, poses, lost))
         if self.smooth is not None:
             poses = self.smooth(poses, frame.seconds)
         self.look = Regions.none() if poses.look is None else poses.look
         return poses
 
-    def _known(self, frame: Frame) -> Poses:
-        """Those followed from the last frame; two who have become one are one, the older."""
-        (poses,) = self.model([frame], [self.look])
-        return self._apart(poses)
-
-    def _new(self, frame: Frame, known: Poses) -> Poses:
-        """People who are not followed yet, with new numbers."""
+    def _new(self, frame: Frame, known: Poses, lost: Regions) -> Poses:
+        """People who are not followed; who is found where one was just lost is that one."""
         self.since = 0
         (found,) = self.model.find([frame])
         if known.look is not None and len(known):
             near = iou(found.bounds(), known.look.bounds()).max(axis=1) > self.overlap
             found = found.take(np.flatnonzero(~near))
+        if len(lost) and len(found):
+            near = iou(lost.bounds(), found.bounds())
+            person = found.person.copy()
+            for who, row in zip(lost.person, near, strict=True):
+                best = int(np.argmax(np.where(person < 0, row, -1)))
+                if row[best] > self.overlap and person[best] < 0:
+                    person[best] = who
+            found = replace(found, person=person)
         (poses,) = self.model([frame], [found.take(slice(self.model.most - len(known)))])
         return poses
 
     def _join(self, known: Poses, new: Poses) -> Poses:
-        """Both, without those of the new who turn out to be someone known; the rest is numbered."""
+        """Both by their numbers; the new get new ones, unless they turn out to be someone known."""
         both = self._apart(Poses.join(known, new))
         person = both.person.copy()
         fresh = person < 0
         person[fresh] = self.people + 1 + np.arange(fresh.sum())
         self.people += int(fresh.sum())
         look = None if both.look is None else replace(both.look, person=person)
-        return replace(both, person=person, look=look)
+        return replace(both, person=person, look=look).take(np.argsort(person))
 
     def _apart(self, poses: Poses) -> Poses:
         """Without those whose next region overlaps that of somebody before them."""

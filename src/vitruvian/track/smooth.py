@@ -84,6 +84,10 @@ class Smooth:
     def __init__(self) -> None:
         self.people: dict[int, _Filters] = {}
 
+    def forget(self, person: int) -> None:
+        """Start anew with someone who was lost, even if found again in the same frame."""
+        self.people.pop(person, None)
+
     def __call__(self, poses: Poses, seconds: float) -> Poses:
         """The poses smoothed, with those that came in under `raw`. `person` and `look` are set."""
         people = poses.person.tolist()
