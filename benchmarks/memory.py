@@ -55,7 +55,7 @@ def resident_mb(process: int) -> float:
 
 def main() -> None:
     """Make the video, run, watch."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Resident memory of a long run")
     parser.add_argument("--frames", type=int, default=36_000)
     frames = parser.parse_args().frames
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +72,9 @@ def main() -> None:
                 time.sleep(0.25)
         settled = len(sizes) // 10
         before, after = sizes[settled], max(sizes[settled:])
-        print(f"{frames} frames: {before:.0f} MB after a tenth, at most {after:.0f} MB from then on")
+        print(
+            f"{frames} frames: {before:.0f} MB after a tenth, at most {after:.0f} MB from then on"
+        )
         print("MB as it went:", *(f"{size:.0f}" for size in sizes[:: max(len(sizes) // 12, 1)]))
 
 

@@ -19,7 +19,7 @@ def models() -> str:
     lines = [
         "# Models",
         "",
-        "Made by `python docs/generate.py` from the catalogue, `src/vitruvian/models/catalogue.py`.",
+        "Made by `python docs/generate.py` from `src/vitruvian/models/catalogue.py`.",
         "",
         "| name | | skeleton | gives | licence of the weights |",
         "|---|---|---|---|---|",

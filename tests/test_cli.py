@@ -34,6 +34,13 @@ def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
         assert part in lines[0]
 
 
+def opened(path: object) -> np.ndarray:
+    """(H, W, 3) uint8 BGR of a picture file."""
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In an empty folder: nothing may depend on where it is run."""
@@ -129,11 +136,11 @@ def test_the_main_job_on_the_sample(weights_here):
     nose, left, right = (poses[k].xy[0] for k in ("nose", "left_eye", "right_eye"))
     assert right[0] < nose[0] < left[0]
     assert poses["mouth_left"].xy[0, 1] > nose[1]
-    drawn = cv2.imread("out/grace_hopper.jpg")
-    original = cv2.imread(frame.source)
+    drawn = opened("out/grace_hopper.jpg")
+    original = opened(frame.source)
     assert drawn.shape == original.shape
     assert np.abs(drawn.astype(int) - original).max() > 100
-    assert cv2.imread("out/grace_hopper_3d.png").std() > 10
+    assert opened("out/grace_hopper_3d.png").std() > 10
 
 
 @pytest.mark.weights
@@ -230,7 +237,10 @@ def test_a_truncated_video_gives_what_it_holds_and_an_error(weights_here, video)
 def faststart(path: Path) -> Path:
     """The same video with its index in front: cut short, the others cannot be opened at all."""
     fast = path.with_name("clip_fast.mp4")
-    with av.open(str(path)) as old, av.open(str(fast), "w", options={"movflags": "faststart"}) as new:
+    with (
+        av.open(str(path)) as old,
+        av.open(str(fast), "w", options={"movflags": "faststart"}) as new,
+    ):
         stream = new.add_stream_from_template(old.streams.video[0])
         for packet in old.demux(video=0):
             if packet.dts is not None:
@@ -241,13 +251,11 @@ def faststart(path: Path) -> Path:
 
 @pytest.mark.weights
 def test_masks_and_several_people_reach_the_files(weights_here, tmp_path):
-    sample = cv2.imread(str(vit.open_source("sample")[0].paths[0]))  # type: ignore[attr-defined]
+    sample = opened(str(vit.open_source("sample")[0].paths[0]))  # type: ignore[attr-defined]
     cv2.imwrite("two.png", np.hstack([sample, sample[:, ::-1]]))
     words = (*PREDICT, "two.png", "--num-poses", "2", "--masks", "--out", "drawn.png")
     done = command(*words)
     assert done.returncode == 0, done.stderr
     assert "1 picture, 2 people" in done.stdout
-    changed = np.abs(cv2.imread("drawn.png").astype(int) - cv2.imread("two.png")).max(-1) > 10
+    changed = np.abs(opened("drawn.png").astype(int) - opened("two.png")).max(-1) > 10
     assert 0.2 < changed.mean() < 0.9
-
-

@@ -108,5 +108,7 @@ def test_every_option_that_the_docs_name_exists():
 
 
 def test_the_page_of_models_is_that_of_the_catalogue():
-    done = subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], check=False)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], check=False
+    )
     assert done.returncode == 0

@@ -237,7 +237,7 @@ def test_several_people_at_once_equal_one_at_a_time(blazepose):
 @pytest.mark.shared
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_a_turned_picture_gives_the_turned_pose(blazepose, shared, turns):
-    """In 3D up to a few cm: the detector never saw a person upside down, but the crop is upright."""
+    """To 2 % of the height: the crop is turned upright whichever way the person is up."""
     frame = Frame.read(shared / "data" / "images" / "pose.jpg")
     model = blazepose("full")
     (upright,) = model([frame])

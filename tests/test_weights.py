@@ -18,6 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,7 @@ def clients(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Clients:
     """In place of the real ones; and no name of another machine can be looked up."""
     clients, look_up = Clients(), socket.getaddrinfo
 
-    def only_here(host: str, *rest: object, **named: object) -> object:
+    def only_here(host: str, *rest: Any, **named: Any) -> Any:
         if host not in ("127.0.0.1", "localhost"):
             raise socket.gaierror(f"nobody knows {host} here")
         return look_up(host, *rest, **named)

@@ -44,7 +44,7 @@ def draw(frame: Frame, poses: Poses, visible: float = VISIBLE) -> np.ndarray:
         for k in np.flatnonzero(shown):
             cv2.circle(image, at[k], 16 * (thick + 1), (255, 255, 255), -1, cv2.LINE_AA, 4)
             cv2.circle(image, at[k], 16 * thick, COLOURS[sides[k]], -1, cv2.LINE_AA, 4)
-        if poses.person[row] >= 0:
+        if poses.person[row] >= 0 and np.isfinite(poses.box[row]).all():
             _label(image, str(poses.person[row]), poses.box[row], thick)
     return image
 
