@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--frames 36000]
 
-Makes a video of a person who walks to and fro (the built-in portrait, moved), runs
+Makes a video of a person who walks back and forth (the built-in portrait, moved), runs
 `vitruvian predict` on it into an annotated video and records, and prints the resident size as it
 goes: after the first tenth, and the largest after it. Two hours at 30 frames/s are 216,000 frames.
 """

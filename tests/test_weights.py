@@ -6,7 +6,6 @@ No registry is asked here: a function plays pip and npm, a server on this machin
 import gzip
 import hashlib
 import io
-import os
 import re
 import socket
 import subprocess
@@ -363,11 +362,11 @@ def test_a_cache_folder_that_cannot_be_made_is_one_clear_line(
     assert clients.asked == []
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can write to any folder"
-)
-def test_a_cache_folder_that_cannot_be_written_is_one_clear_line(cache: Path):
-    cache.mkdir(mode=0o500)
+def test_a_cache_folder_that_cannot_be_written_is_one_clear_line(cache: Path, monkeypatch):
+    def denied(**_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkdtemp", denied)
     with refused("cannot write to the cache folder", str(cache), "VITRUVIAN_CACHE"):
         fetch([wanted(PYPI)])
 

@@ -8,7 +8,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
 
-# The subject's left is blue, the right vermillion, the middle grey: told apart by everyone,
+# The subject's left is blue, the right vermilion, the middle grey: told apart by everyone,
 # Okabe and Ito's palette.
 COLOURS = {"left": (0, 114, 178), "right": (213, 94, 0), "": (170, 170, 170)}
 VISIBLE = 0.5  # score from which a keypoint is drawn
