@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "source": {"frame", "errors"},
     "models": MODELS,
     "track": {"body", "geometry", "frame", "track", "errors"},
-    "pipeline": {"body", "frame", "models", "source", "track", "errors"},
+    "pipeline": {"body", "geometry", "frame", "models", "source", "track", "errors"},
     "sink": SINKS,
     "predict": {"pipeline", "sink", "source", "models", "errors"},
     "doctor": {"models", "network", "frame", "errors"},

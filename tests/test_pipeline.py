@@ -23,11 +23,10 @@ class Seen:
     """A model that finds nobody and keeps the frames it saw."""
 
     most = 1
-    name, weights = "seen", {}
-    options = {"detect_every": 5, "min_tracking_confidence": 0.5, "smooth": True}  # noqa: RUF012
 
     def __init__(self) -> None:
-        self.seen: list[Frame] = []
+        self.name, self.weights, self.seen = "seen", dict[str, str](), list[Frame]()
+        self.options = {"detect_every": 5, "min_tracking_confidence": 0.5, "smooth": True}
 
     def find(self, frames):
         return [Regions.none() for _ in frames]
@@ -77,7 +76,7 @@ def test_who_stops_taking_stops_the_reading():
     ahead = Ahead(source)
     taken = iter(ahead)
     next(taken)
-    taken.close()
+    taken.close()  # type: ignore[attr-defined]
     assert not ahead._thread.is_alive()
     source.close()
     assert stopped.is_set()

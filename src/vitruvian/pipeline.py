@@ -13,17 +13,32 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
+from vitruvian.geometry.regions import Regions
 
 if TYPE_CHECKING:
-    from vitruvian.models.top_down import TopDown
     from vitruvian.source import Source
+
+
+class Model(Protocol):
+    """What every family is: a function from frames to poses that remembers nothing."""
+
+    name: str  # in the catalogue
+    weights: dict[str, str]  # file -> SHA-256
+    options: dict[str, Any]  # it was loaded with
+
+    def __call__(
+        self, frames: Sequence[Frame], look: Sequence[Regions] | None = None, /
+    ) -> list[Poses]:
+        """Everyone in each frame; `look` says where to look for them, if it is known."""
+        ...
+
 
 AHEAD = 4  # frames read ahead, and written behind
 T = TypeVar("T")
@@ -127,10 +142,12 @@ class Behind:
             self._check()
 
 
-def steps(model: TopDown) -> Callable[[Frame], Poses]:
+def steps(model: Model) -> Callable[[Frame], Poses]:
     """A model and a fresh memory: poses of one frame after the other of one stream."""
-    from vitruvian.track.follow import Follow
+    from vitruvian.track.follow import Follow, Followed
 
+    if not isinstance(model, Followed):
+        return lambda frame: model([frame])[0]
     options = model.options
     return Follow(
         model,
@@ -141,7 +158,7 @@ def steps(model: TopDown) -> Callable[[Frame], Poses]:
 
 
 def results(
-    source: Source, model: TopDown, on_error: Callable[[VitruvianError], None]
+    source: Source, model: Model, on_error: Callable[[VitruvianError], None]
 ) -> Iterator[tuple[Frame, Poses]]:
     """Every frame of a source with its poses; what cannot be read goes to `on_error`."""
     step = steps(model) if source.moving else None
@@ -152,7 +169,7 @@ def results(
             yield frame, step(frame) if step is not None else model([frame])[0]
 
 
-def open_model(model: str | TopDown, sources: Sequence[Source], **options: object) -> TopDown:
+def open_model(model: str | Model, sources: Sequence[Source], **options: object) -> Model:
     """A model for these sources, by name, or one that is loaded already.
 
     For videos the networks get half of the cores unless `threads` says otherwise: each frame needs
@@ -180,7 +197,7 @@ def cores() -> int:
 
 def run(
     source: str | Path | Sequence[str | Path],
-    model: str | TopDown = "blazepose-full",
+    model: str | Model = "blazepose-full",
     *,
     start: float = 0.0,
     end: float | None = None,
@@ -224,9 +241,7 @@ def run(
     return everything()
 
 
-def live(
-    model: str | TopDown, on_result: Callable[[Frame, Poses], None], **options: object
-) -> Live:
+def live(model: str | Model, on_result: Callable[[Frame, Poses], None], **options: object) -> Live:
     """Find people in pictures that are pushed, see `Live`; `options` are those of `load`."""
     return Live(open_model(model, [], **options), on_result)
 
@@ -239,7 +254,7 @@ class Live:
     up. An exception in `on_result` stops the thread and is raised at the next `push` or `close`.
     """
 
-    def __init__(self, model: TopDown, on_result: Callable[[Frame, Poses], None]) -> None:
+    def __init__(self, model: Model, on_result: Callable[[Frame, Poses], None]) -> None:
         """Start with an open stream and no pictures."""
         self._step = steps(model)
         self._on_result = on_result

@@ -17,7 +17,7 @@ from vitruvian.sink.files import Save, Sink
 from vitruvian.source import Pictures, Source, Video
 
 if TYPE_CHECKING:
-    from vitruvian.models.top_down import TopDown
+    from vitruvian.pipeline import Model
 
 EVERY = 5.0  # seconds between two lines of progress where there is no terminal
 
@@ -37,7 +37,7 @@ class Plan:
         views = [files.plot_path(path) for path in self.pictures.values()] if save.plot else []
         return [*self.tables, *self.video, *drawn, *views]
 
-    def open(self, model: TopDown, save: Save) -> Sink:
+    def open(self, model: Model, save: Save) -> Sink:
         """A sink for all of them."""
         sinks: list[Sink] = [
             files.open_sink(path, model, visible=save.visible, overwrite=True)
@@ -111,7 +111,7 @@ def _folder(sources: Sequence[Source], out: Path, save: Save) -> list[Plan]:
 
 def predict(
     plans: Sequence[Plan],
-    model: TopDown,
+    model: Model,
     out: Path,
     save: Save,
     *,
@@ -149,7 +149,7 @@ def predict(
 
 def _one(
     source: Source,
-    model: TopDown,
+    model: Model,
     sink: Sink,
     fault: Callable[[VitruvianError], None],
     *,

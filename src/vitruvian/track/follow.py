@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,7 +23,8 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.track.smooth import Smooth
 
 
-class Model(Protocol):
+@runtime_checkable
+class Followed(Protocol):
     """What can be followed: a top-down model whose poses say where to look next."""
 
     most: int
@@ -43,12 +44,12 @@ class Follow:
     """The people of one stream, each with a number from 1 that is never given to anyone else."""
 
     def __init__(
-        self, model: Model, *, every: int = 5, overlap: float = 0.5, smooth: bool = True
+        self, model: Followed, *, every: int = 5, overlap: float = 0.5, smooth: bool = True
     ) -> None:
         """Start with nobody.
 
         Args:
-            model: see `Model`; `model.most` people are followed at most.
+            model: see `Followed`; `model.most` people are followed at most.
             every: frames, at least, from one detection to the next while anybody is followed.
             overlap: regions with an IoU above it show the same person.
             smooth: One-Euro filters, see `track/smooth.py`.
