@@ -94,21 +94,31 @@ class Crop:
         """OpenCV's fixed-point maps: (height, width, 2) whole pixels, (height, width) 32nds."""
         width, height = self.size
         matrix = self._indices * 32
-        x, y = np.arange(width)[None, :], np.arange(height)[:, None]
-        columns, rows = (matrix[i, 0] * x + (matrix[i, 1] * y + matrix[i, 2]) for i in (0, 1))
-        if matrix[2, 0] or matrix[2, 1]:  # a homography
-            depth = self._indices[2, 0] * x + (self._indices[2, 1] * y + self._indices[2, 2])
-            columns, rows = columns / depth, rows / depth
-        for axis in (columns, rows):
-            np.rint(axis, out=axis)
-            # Corners are the extremes. What does not fit in 16 bits is far outside the frame.
-            if np.abs(axis[:: height - 1 or 1, :: width - 1 or 1]).max() >= 1 << 20:
-                np.clip(axis, -(1 << 20), (1 << 20) - 1, out=axis)
-        column, row = columns.astype(np.int32), rows.astype(np.int32)
+        x, y = np.arange(width), np.arange(height)[:, None]
+        column, row = (self._axis(matrix[i], x, y) for i in (0, 1))
+        # In place, and 16 bits at a time: these maps are made for every crop, and do not fit the
+        # cache beside a network.
+        part = (row.astype(np.uint16) & 31) << 5
+        part |= column.astype(np.uint16) & 31
         # Two 16-bit numbers at once: the row in the upper half, the column in the lower one.
-        whole = (row >> 5) << 16 | (column >> 5) & 0xFFFF
-        part = ((row & 31) << 5 | (column & 31)).astype(np.uint16)
-        return whole.astype("<i4", copy=False).view("<i2").reshape(height, width, 2), part
+        row >>= 5
+        row <<= 16
+        column >>= 5
+        column &= 0xFFFF
+        row |= column
+        return row.astype("<i4", copy=False).view("<i2").reshape(height, width, 2), part
+
+    def _axis(self, line: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(height, width) int32: one coordinate of each cell, in 32nds of a pixel of the frame."""
+        at = line[0] * x + (line[1] * y + line[2])
+        third = self._indices[2]
+        if third[0] or third[1]:  # a homography
+            at /= third[0] * x + (third[1] * y + third[2])
+        np.rint(at, out=at)
+        # Corners are the extremes. What does not fit in 16 bits is far outside the frame.
+        if np.abs(at[:: len(y) - 1 or 1, :: len(x) - 1 or 1]).max() >= 1 << 20:
+            np.clip(at, -(1 << 20), (1 << 20) - 1, out=at)
+        return at.astype(np.int32)
 
     def paste(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """(height, width) of this crop -> (H, W) of a frame of `size`, bilinear, 0 outside."""
