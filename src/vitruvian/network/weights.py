@@ -40,12 +40,8 @@ class Package:
     bytes: int  # its size, for the progress bar
 
     def __str__(self) -> str:
-        place = {
-            "pypi": "the Python package index",
-            "npm": "the npm registry",
-            "url": "its address",
-        }
-        return f"{self.name} {self.version}".strip() + f" from {place[self.kind]}"
+        place = {"pypi": " from the Python package index", "npm": " from the npm registry"}
+        return f"{self.name} {self.version}".strip() + place.get(self.kind, "")
 
 
 @dataclass(frozen=True)
