@@ -580,3 +580,28 @@ def test_every_source_can_be_iterated_again(picture, camera):
         assert len(list(source)) == len(list(source)) > 0
     assert isinstance(open_source(picture("b.png"))[0], Pictures)
     assert not any(isinstance(item, VitruvianError) for item in everything(picture("c.png")))
+
+
+@pytest.mark.parametrize(
+    "box", [(10, 6, 30, 20), (-20, -5, 11, 13), (40.5, 30.2, 90, 70), (-9, 9, -2, 20)]
+)
+def test_a_part_of_a_video_frame_is_the_same_as_in_the_whole(box, video, rng):
+    noise = [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(3)]
+    for frame in everything(video("noise.mp4", (0.0, 0.1, 0.2), pictures=noise)):
+        part, (x, y) = frame.part(np.array(box, float))
+        assert part.size < frame.size[0] * frame.size[1] * 3
+        height, width, _ = part.shape
+        np.testing.assert_array_equal(part, frame.rgb[y : y + height, x : x + width])
+        inside = np.clip(box, 0, [64, 48, 64, 48])
+        assert x <= inside[0]
+        assert y <= inside[1]
+        assert x + width >= inside[2]
+        assert y + height >= inside[3]
+        assert frame.part(np.array(box, float))[1] == (0, 0)  # all of it is there by now
+
+
+def test_a_part_of_a_turned_video_is_the_whole(video):
+    (frame,) = everything(video("clip.mp4", (0.0,), clockwise_deg=90))
+    part, corner = frame.part(np.array([10, 10, 20, 20]))
+    assert corner == (0, 0)
+    assert part is frame.rgb

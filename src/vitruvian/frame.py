@@ -5,12 +5,29 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from vitruvian.errors import VitruvianError
 from vitruvian.geometry.camera import Camera
+
+
+class Coded(Protocol):
+    """Pixels as a video has them, not RGB yet: most of a frame is never looked at."""
+
+    size: tuple[int, int]  # width and height, as shown
+
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8, all of it."""
+        ...
+
+    def part(self, box: np.ndarray) -> tuple[np.ndarray, tuple[int, int]] | None:
+        """(h, w, 3) uint8 that holds the box, and the pixel it begins at; None if not worth it."""
+        ...
+
 
 LONGEST_SIDE = 32766  # pixels; OpenCV's remap keeps positions in 16 bits
 
@@ -19,7 +36,8 @@ LONGEST_SIDE = 32766  # pixels; OpenCV's remap keeps positions in 16 bits
 class Frame:
     """A picture and when it was taken."""
 
-    pixels: np.ndarray | None  # (H, W, 3) uint8 RGB; None for a frame read back from a record
+    # (H, W, 3) uint8 RGB, or what can be made RGB; None for a frame read back from a record
+    pixels: np.ndarray | Coded | None
     index: int = 0  # which one of its source, from 0
     seconds: float = 0.0  # since the start of the source, by its presentation time stamps
     source: str = ""  # file, camera or address
@@ -29,6 +47,9 @@ class Frame:
     def __post_init__(self) -> None:
         pixels = self.pixels
         if pixels is None:
+            return
+        if not isinstance(pixels, np.ndarray) and hasattr(pixels, "part"):
+            object.__setattr__(self, "size", pixels.size)
             return
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3:
             got = f"{getattr(pixels, 'shape', type(pixels).__name__)}"
@@ -47,7 +68,7 @@ class Frame:
             )
         object.__setattr__(self, "size", (pixels.shape[1], pixels.shape[0]))
 
-    @property
+    @cached_property
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8."""
         if self.pixels is None:
@@ -55,7 +76,23 @@ class Frame:
             raise VitruvianError(
                 f"{where} was read from a record and has no pixels; open the source"
             )
-        return self.pixels
+        return self.pixels if isinstance(self.pixels, np.ndarray) else self.pixels.rgb()
+
+    def part(self, box: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        """The pixels in and around a box, or more than those; the same as in `rgb`.
+
+        Args:
+            box: (4,) x0 y0 x1 y1, pixels of the frame; it may reach beyond it.
+
+        Returns:
+            (h, w, 3) uint8, and the column and row of the frame that it begins at.
+        """
+        coded = self.pixels
+        if coded is not None and not isinstance(coded, np.ndarray) and "rgb" not in vars(self):
+            found = coded.part(box)
+            if found is not None:
+                return found
+        return self.rgb, (0, 0)
 
     @classmethod
     def read(cls, path: str | Path, index: int = 0) -> Frame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,7 +213,7 @@ class Video:
             width, height = stream.codec_context.width, stream.codec_context.height
             stream.thread_type = "AUTO" if width * height > 1920 * 1088 else "NONE"
             index, seconds = -1, -1.0
-            zero, reached = self._zero(container, stream), 0.0
+            zero, reached, cutter = self._zero(container, stream), 0.0, _Cutter(stream)
             if span.start > 0 and stream.duration:
                 index = self._seek(container, stream, zero + span.start) - 1
             packets = container.demux(stream)
@@ -240,7 +241,7 @@ class Video:
                         return
                     if seconds < span.start or index % span.stride or seconds <= last:
                         continue
-                    yield Frame(_rgb(picture), index, seconds, self.address)
+                    yield Frame(_Coded(picture, cutter), index, seconds, self.address)
                     given += 1
                     if given == span.most:
                         return
@@ -323,19 +324,74 @@ class Video:
             return min(frames, self.span.most or frames) or None
 
 
-def _rgb(picture: Any) -> np.ndarray:
-    """(H, W, 3) uint8, turned as the video says it should be shown: phones film sideways."""
-    import cv2
+class _Cutter:
+    """FFmpeg's crop filter for one stream: a part of a picture without touching the rest."""
 
-    rgb = picture.reformat(format="rgb24", threads=1).to_ndarray()
-    turns = {
-        90: cv2.ROTATE_90_COUNTERCLOCKWISE,
-        -90: cv2.ROTATE_90_CLOCKWISE,
-        180: cv2.ROTATE_180,
-        -180: cv2.ROTATE_180,
-    }
-    turn = turns.get(picture.rotation)
-    return rgb if turn is None else cv2.rotate(rgb, turn)
+    # Of these every pixel becomes RGB by itself, so a part is the same as in the whole.
+    FORMATS = ("yuv420p", "yuvj420p", "nv12")
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.lock = stream, threading.Lock()
+        self.graph: Any = None
+
+    def _begin(self) -> None:
+        from av.filter import Graph
+
+        self.graph = Graph()
+        self.source = self.graph.add_buffer(template=self.stream)
+        self.crop = self.graph.add("crop", "w=2:h=2:x=0:y=0")
+        self.sink = self.graph.add("buffersink")
+        self.source.link_to(self.crop)
+        self.crop.link_to(self.sink)
+        self.graph.configure()
+
+    def __call__(self, picture: Any, x: int, y: int, width: int, height: int) -> Any:
+        with self.lock:
+            if self.graph is None:
+                self._begin()
+            for name, value in (("w", width), ("h", height), ("x", x), ("y", y)):
+                self.crop.process_command(name, str(value))
+            self.source.push(picture)
+            return self.sink.pull()
+
+
+class _Coded:
+    """A decoded picture of a video, turned as the video says: phones film sideways."""
+
+    def __init__(self, picture: Any, cutter: _Cutter) -> None:
+        self.picture, self.cutter = picture, cutter
+        size = picture.width, picture.height
+        self.size: tuple[int, int] = size[::-1] if picture.rotation in (90, -90) else size
+
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        import cv2
+
+        rgb = self.picture.reformat(format="rgb24", threads=1).to_ndarray()
+        turns = {
+            90: cv2.ROTATE_90_COUNTERCLOCKWISE,
+            -90: cv2.ROTATE_90_CLOCKWISE,
+            180: cv2.ROTATE_180,
+            -180: cv2.ROTATE_180,
+        }
+        turn = turns.get(self.picture.rotation)
+        return rgb if turn is None else cv2.rotate(rgb, turn)
+
+    def part(self, box: np.ndarray) -> tuple[np.ndarray, tuple[int, int]] | None:
+        """As `Frame.part`; None where it is not exact, or hardly less than everything."""
+        width, height = self.size
+        known = self.picture.format.name in _Cutter.FORMATS and not self.picture.rotation
+        if not known or width % 2 or height % 2:
+            return None
+        # Two pixels around, for the neighbours that sampling looks at; even, as the colours are.
+        sides = np.array(self.size)
+        low = np.clip(box[:2] - 2, 0, sides - 2).astype(int) // 2 * 2
+        high = (np.clip(box[2:] + 2, low + 2, sides).astype(int) + 1) // 2 * 2
+        (x, y), (right, bottom) = low.tolist(), high.tolist()
+        if (right - x) * (bottom - y) > width * height / 2:
+            return None
+        cut = self.cutter(self.picture, x, y, right - x, bottom - y)
+        return cut.reformat(format="rgb24", threads=1).to_ndarray(), (x, y)
 
 
 @dataclass(frozen=True)

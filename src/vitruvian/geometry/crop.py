@@ -78,6 +78,20 @@ class Crop:
         back = np.array([[1, 0, -self.centre], [0, 1, -self.centre], [0, 0, 1]])
         return back @ self.from_input @ shift
 
+    def bounds(self) -> np.ndarray:
+        """(4,) x0 y0 x1 y1, pixels of the frame: the upright box around what the crop shows."""
+        width, height = self.size
+        corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
+        seen = self.to_frame(corners)
+        return np.concatenate([seen.min(axis=0), seen.max(axis=0)])
+
+    def within(self, corner: tuple[int, int]) -> Crop:
+        """The same crop of a part of the frame that begins at this column and row."""
+        if corner == (0, 0):
+            return self
+        shift = np.array([[1, 0, -corner[0]], [0, 1, -corner[1]], [0, 0, 1]])
+        return Crop(shift @ self.from_input, self.size, self.centre)
+
     def cut(self, image: np.ndarray, *, replicate: bool = False) -> np.ndarray:
         """(H, W, C) -> (height, width, C) of this crop, bilinear, nothing done against aliasing.
 
