@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,6 +31,29 @@ class Skeleton:
         number = {keypoint: i for i, keypoint in enumerate(keypoints)}
         bones = tuple((number[to], number[row[0]]) for row in rows for to in row[1].split())
         return cls(name, source, keypoints, bones, np.array([row[2] for row in rows], np.float32))
+
+    @classmethod
+    def from_json(cls, text: str) -> Skeleton:
+        """A skeleton from what `to_json` wrote.
+
+        Raises:
+            ValueError, TypeError, KeyError: something else wrote it.
+        """
+        read = json.loads(text)
+        keypoints = tuple(str(name) for name in read["keypoints"])
+        bones = tuple((int(a), int(b)) for a, b in read["bones"])
+        sigmas = np.array(read["sigmas"], np.float32)  # null is NaN
+        if not keypoints or sigmas.shape != (len(keypoints),):
+            raise ValueError("as many sigmas as keypoints")
+        if not all(0 <= end < len(keypoints) for bone in bones for end in bone):
+            raise ValueError("a bone ends at no keypoint")
+        return cls(str(read["name"]), str(read["source"]), keypoints, bones, sigmas)
+
+    def to_json(self) -> str:
+        """All of it, as a line of JSON; a sigma nobody has published is null."""
+        sigmas = [None if np.isnan(sigma) else float(sigma) for sigma in self.sigmas]
+        table = {"name": self.name, "source": self.source, "keypoints": self.keypoints}
+        return json.dumps({**table, "bones": self.bones, "sigmas": sigmas})
 
     def __len__(self) -> int:
         return len(self.keypoints)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import json
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -79,7 +78,7 @@ def export(
         "imgsz": str([imgsz or trained_at(read, network)] * 2),
         "names": str(classes(read, network)),
         "kpt_shape": str([network.shape.keypoints, network.shape.numbers]),
-        "skeleton": json.dumps(skeleton.to_json()),
+        "skeleton": skeleton.to_json(),
         "precision": precision,
         "source": checkpoint.name,
         "source_sha256": sha256(checkpoint),
@@ -117,11 +116,8 @@ def trained_at(read: checkpoints.Checkpoint, network: yolo.Yolo) -> int:
 def classes(read: checkpoints.Checkpoint, network: yolo.Yolo) -> dict[int, str]:
     """Names of its classes, by number."""
     names = read.attributes.get("names")
-    names = names if isinstance(names, dict) else {}
-    unnamed = ["person"] if network.shape.classes == 1 else []
-    number = range(network.shape.classes)
-    given = {i: names.get(i, unnamed[0] if unnamed else f"class{i}") for i in number}
-    return {i: str(name)[:80] if isinstance(name, str) else f"class{i}" for i, name in given.items()}
+    given = names if isinstance(names, dict) else {0: "person"}
+    return {i: str(given.get(i, f"class{i}"))[:80] for i in range(network.shape.classes)}
 
 
 def to_onnx(network: yolo.Yolo, about: Mapping[str, str], half: bool) -> onnx.ModelProto:
@@ -163,16 +159,16 @@ def to_onnx(network: yolo.Yolo, about: Mapping[str, str], half: bool) -> onnx.Mo
     return model
 
 
-def differences(
-    network: yolo.Yolo, run: Callable[..., tuple[np.ndarray, ...]], name: str
-) -> float:
+def differences(network: yolo.Yolo, run: Callable[..., tuple[np.ndarray, ...]], name: str) -> float:
     """How far a runtime is from torch: pixels, at most.
 
     Raises:
         ValueError: too far.
     """
     rng = np.random.default_rng(0)
-    scores = np.zeros(4 + network.shape.classes + network.shape.keypoints * network.shape.numbers, bool)
+    scores = np.zeros(
+        4 + network.shape.classes + network.shape.keypoints * network.shape.numbers, bool
+    )
     scores[4 : 4 + network.shape.classes] = True
     if network.shape.numbers == 3:
         scores[4 + network.shape.classes + 2 :: 3] = True
