@@ -16,7 +16,8 @@ import numpy as np
 from vitruvian.errors import VitruvianError, unknown
 
 Network = Callable[..., tuple[np.ndarray, ...]]
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # What `precision` may be, in OpenVINO's words. f32 is exact; the others round inside the network.
 PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
@@ -141,7 +142,8 @@ class OpenVino:
             request = compiled.create_infer_request()
             setattr(self._requests, name, request)
         request.infer([rows], share_inputs=True)
-        return tuple(np.array(request.get_output_tensor(i).data) for i in range(len(compiled.outputs)))
+        outputs = range(len(compiled.outputs))
+        return tuple(np.array(request.get_output_tensor(i).data) for i in outputs)
 
     @property
     def runs_on(self) -> str:
@@ -210,7 +212,7 @@ class OnnxRuntime:
 
     def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """N rows in, N rows out of every output."""
-        results = tuple(self._session.run(None, {self._input: rows}))
+        results = tuple(np.asarray(part) for part in self._session.run(None, {self._input: rows}))
         if any(len(result) != len(rows) for result in results):
             raise ValueError(f"{len(rows)} rows in, {[result.shape for result in results]} out")
         return results

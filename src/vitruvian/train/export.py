@@ -84,6 +84,7 @@ def export(
         "source_sha256": sha256(checkpoint),
     }
     model = to_onnx(network, about, half=precision == "f16")
+    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
         fresh = Path(folder, "network.onnx")
         onnx.save(model, fresh)
@@ -134,7 +135,7 @@ def to_onnx(network: yolo.Yolo, about: Mapping[str, str], half: bool) -> onnx.Mo
         torch.onnx.export(
             network,
             (torch.zeros(TRACED),),
-            buffer,
+            buffer,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
             input_names=["images"],
