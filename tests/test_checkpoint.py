@@ -131,10 +131,7 @@ def attacks(mark: Path) -> dict[str, object]:
         "open": Calls(open, str(mark), "w"),
         "popen": Calls(subprocess.Popen, ["touch", str(mark)]),
         "import": Calls(builtins.__import__, "this"),
-        "touch": Calls(Calls(getattr, Path(mark), "touch")),
-        "getattr": Calls(
-            Calls(getattr, Calls(builtins.__import__, "os"), "system"), f"touch {mark}"
-        ),
+        "a method": Calls(mark.touch),
         "delayed": Calls(os.system, f"touch {mark}").__reduce__,
     }
 
@@ -180,6 +177,7 @@ BROKEN = {
     "a state for a number": b"\x80\x02}(" + text("w") + b"K\x01}b" + b"u.",
     "a list as a key": b"\x80\x02}]K\x01s.",
     "a tower of tuples as a key": b"\x80\x02})" + b"q\x00h\x00\x86" * 60 + b"K\x01s.",
+    "a line break in a name": b"\x80\x04" + text("os\n") + text("system") + b"\x93.",
     "a call of what it made": b"\x80\x02c__builtin__\ngetattr\n)R)R.",
     "a storage of nothing": b"\x80\x02NQ.",
     "a storage of an unknown kind": b"\x80\x02(" + text("storage") + b"NNNNtQ.",

@@ -154,9 +154,9 @@ class _Archive:
         try:
             info = self.archive.getinfo(self.root + name)
         except KeyError:
-            raise _Fault(f"it has no member '{name[:80]}'") from None
+            raise _Fault(f"it has no member {name[:80]!r}") from None
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > self.left:
-            raise _Fault(f"its member '{name[:80]}' is compressed or larger than the file")
+            raise _Fault(f"its member {name[:80]!r} is compressed or larger than the file")
         self.left -= info.file_size
         return self.archive.read(info)
 
@@ -188,7 +188,7 @@ class _Archive:
             prefix, module = todo.pop()
             state = module.state if isinstance(module, Inert) else None
             if not isinstance(state, dict) or "_modules" not in state:
-                raise _Fault(f"'{prefix[:80]}' in it is not a module")
+                raise _Fault(f"{prefix[:80]!r} in it is not a module")
             parameters, buffers, modules = (
                 part if isinstance(part := state.get(name), dict) else {}
                 for name in ("_parameters", "_buffers", "_modules")
@@ -216,7 +216,7 @@ class _Archive:
     def tensor(self, name: str, value: object) -> np.ndarray:
         """The numbers of one tensor: a read-only view of its storage."""
         if not isinstance(value, _Tensor):
-            raise _Fault(f"'{name[:80]}' is not a tensor")
+            raise _Fault(f"{name[:80]!r} is not a tensor")
         numbers = self.storage(value.storage)
         pairs = list(zip(value.shape, value.strides, strict=False))
         last = value.offset + sum((extent - 1) * stride for extent, stride in pairs)
@@ -228,7 +228,7 @@ class _Archive:
             or max(*value.shape, 0, 0) > len(numbers)
             or (math.prod(value.shape) and last >= len(numbers))
         ):
-            raise _Fault(f"'{name[:80]}' reaches beyond its numbers")
+            raise _Fault(f"{name[:80]!r} reaches beyond its numbers")
         steps = [stride * numbers.itemsize if extent > 1 else 0 for extent, stride in pairs]
         start = numbers[value.offset :]
         return np.lib.stride_tricks.as_strided(start, value.shape, steps, writeable=False)
@@ -240,7 +240,7 @@ class _Archive:
             half = storage.dtype == "bf16"
             dtype = np.dtype("<u2" if half else storage.dtype)
             if len(data) != storage.numel * dtype.itemsize:
-                raise _Fault(f"its storage '{storage.key[:80]}' is cut short")
+                raise _Fault(f"its storage {storage.key[:80]!r} is cut short")
             numbers = np.frombuffer(data, dtype)
             if half:
                 numbers = (numbers.astype("<u4") << 16).view("<f4")
@@ -365,7 +365,7 @@ def _update(target: object, items: list[Any]) -> None:
 def _name(path: str) -> Name:
     known = path in STORAGES or path in _MAKE or path in KNOWN or path.startswith(KNOWN_BELOW)
     if not known:
-        raise _Fault(f"it names '{path[:80]}', which no checkpoint needs: refused")
+        raise _Fault(f"it names {path[:80]!r}, which no checkpoint needs: refused")
     return Name(path)
 
 
@@ -385,7 +385,7 @@ def _storage(kind: Name, key: str, location: object, numel: int) -> _Storage:
         raise TypeError("not a storage")
     if kind.path not in STORAGES:
         raise _Fault(
-            f"its numbers are of kind '{kind.path[:80]}', which is none of torch's storages"
+            f"its numbers are of kind {kind.path[:80]!r}, which is none of torch's storages"
         )
     return _Storage(STORAGES[kind.path], key, numel)
 

@@ -370,4 +370,4 @@ def load(tensors: Mapping[str, np.ndarray], keypoints: int | None = None) -> Yol
 def _refuse(what: str, names: Iterable[str]) -> None:
     if names := sorted(names):
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        raise VitruvianError(f"no YOLOv8-pose network: it {what} '{names[0]}'{more}")
+        raise VitruvianError(f"no YOLOv8-pose network: it {what} {names[0]!r}{more}")
