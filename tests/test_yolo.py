@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou, nms

@@ -84,7 +84,11 @@ class Runtime(Protocol):
     """What is needed of a network; `OpenVino` and `OnnxRuntime` are such, and so may a test be."""
 
     input_shape: tuple[int | None, ...]  # (N, 3, H, W); None where any will do
-    runs_on: str  # what truly computes it
+
+    @property
+    def runs_on(self) -> str:
+        """What truly computes it."""
+        ...
 
     def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """(N, 3, H, W) float32 RGB, 0..1 -> the output, see above."""
