@@ -117,7 +117,7 @@ def average_precision(annotations: Path, found: dict[int, list[Any]]) -> float:
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(annotations))
-        evaluation = COCOeval(truth, truth.loadRes(results), "keypoints")
+        evaluation = COCOeval(truth, truth.loadRes(results), "keypoints")  # type: ignore[arg-type]
         evaluation.params.imgIds = list(found)
         evaluation.evaluate()
         evaluation.accumulate()

@@ -143,14 +143,14 @@ class C2f(nn.Module):
 
     def __init__(self, inside: int, outside: int, depth: int, around: bool = False) -> None:
         super().__init__()
-        half = outside // 2
+        self.each = half = outside // 2
         self.cv1 = Conv(inside, 2 * half)
         self.cv2 = Conv((2 + depth) * half, outside)
         self.m = nn.ModuleList(Bottleneck(half, around) for _ in range(depth))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H, W)."""
-        parts = list(self.cv1(x).chunk(2, 1))
+        parts = list(self.cv1(x).split(self.each, 1))
         for bottleneck in self.m:
             parts.append(bottleneck(parts[-1]))
         return self.cv2(torch.cat(parts, 1))
@@ -161,14 +161,14 @@ class C2(nn.Module):
 
     def __init__(self, inside: int, outside: int, depth: int) -> None:
         super().__init__()
-        half = outside // 2
+        self.each = half = outside // 2
         self.cv1 = Conv(inside, 2 * half)
         self.cv2 = Conv(2 * half, outside)
         self.m = nn.Sequential(*(Bottleneck(half, around=False) for _ in range(depth)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H, W)."""
-        a, b = self.cv1(x).chunk(2, 1)
+        a, b = self.cv1(x).split(self.each, 1)
         return self.cv2(torch.cat((self.m(a), b), 1))
 
 
@@ -208,8 +208,8 @@ class DFL(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 4 * BINS, A) logits, side by side -> (B, 4, A) cells."""
-        b, _, a = x.shape
-        return self.conv(x.view(b, 4, BINS, a).transpose(1, 2).softmax(1)).view(b, 4, a)
+        bins = self.conv.weight[..., 0]
+        return torch.cat([(x.softmax(1) * bins).sum(1, True) for x in x.split(BINS, 1)], 1)
 
 
 class Pose(nn.Module):
@@ -242,25 +242,27 @@ class Pose(nn.Module):
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The raw head: (B, 64, A), (B, C, A), (B, K * D, A) logits; (3, A) column, row, stride."""
-        boxes, scores, keypoints = (
-            torch.cat([part(x).flatten(2) for part, x in zip(branch, levels, strict=True)], 2)
-            for branch in (self.cv2, self.cv3, self.cv4)
-        )
+        branches = (self.cv2, self.cv3, self.cv4)
+        rows = [
+            torch.cat([part(x) for part in parts], 1).flatten(2)
+            for x, *parts in zip(levels, *branches, strict=True)
+        ]
+        sizes = (4 * BINS, self.shape.classes, self.shape.keypoints * self.shape.numbers)
         cells = torch.cat([grid(*pair) for pair in zip(levels, self.strides, strict=True)], 1)
+        boxes, scores, keypoints = torch.cat(rows, 2).split(sizes, 1)
         return boxes, scores, keypoints, cells
 
     def decode(self, boxes: Tensor, scores: Tensor, keypoints: Tensor, cells: Tensor) -> Tensor:
         """(B, 4 + C + K * D, A) pixels of the input: cx cy w h, scores, then x y (score) each."""
         cell, stride = cells[:2], cells[2:]
-        left_top, right_bottom = self.dfl(boxes).chunk(2, 1)
+        left_top, right_bottom = self.dfl(boxes).split(2, 1)
         low, high = cell + 0.5 - left_top, cell + 0.5 + right_bottom
         box = torch.cat(((low + high) / 2, high - low), 1) * stride
-        b, _, a = keypoints.shape
-        rows = keypoints.view(b, self.shape.keypoints, self.shape.numbers, a)
+        rows = keypoints.unflatten(1, (self.shape.keypoints, self.shape.numbers))
         # From the corner of the cell, unlike the box.
         xy = (rows[:, :, :2] * 2 + cell) * stride
-        rows = torch.cat((xy, rows[:, :, 2:].sigmoid()), 2)
-        return torch.cat((box, scores.sigmoid(), rows.view(b, -1, a)), 1)
+        rows = torch.cat((xy, rows[:, :, 2:].sigmoid()), 2).flatten(1, 2)
+        return torch.cat((box, scores.sigmoid(), rows), 1)
 
 
 def last_bias(branch: nn.Module) -> Tensor:
@@ -270,11 +272,8 @@ def last_bias(branch: nn.Module) -> Tensor:
 
 def grid(level: Tensor, stride: int) -> Tensor:
     """(3, A): column, row and stride of every cell of (B, C, H, W), row by row."""
-    height, width = level.shape[2:]
-    row = torch.arange(height, dtype=level.dtype, device=level.device).view(height, 1)
-    column = torch.arange(width, dtype=level.dtype, device=level.device).view(1, width)
-    size = torch.full_like(level[0, 0], stride)
-    return torch.stack((column + 0 * size, row + 0 * size, size)).flatten(1)
+    one = torch.ones_like(level[0, 0])  # sums of ones: an exported arange is six operations
+    return torch.stack((one.cumsum(1) - 1, one.cumsum(0) - 1, one * stride)).flatten(1)
 
 
 class Yolo(nn.Module):
