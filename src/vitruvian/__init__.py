@@ -1,2 +1,67 @@
-"""vitruvian: find people in photos, videos and live streams, and say where their joints are."""
-__version__="0.1.0"
+"""vitruvian: find people in photos, videos and live streams, and say where their joints are.
+
+import vitruvian as vit
+
+for frame, poses in vit.run("match.mp4", num_poses=2):
+    print(frame.seconds, poses.person, poses["left_wrist"].xy)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vitruvian.body.poses import Poses as Poses
+    from vitruvian.body.skeleton import Skeleton as Skeleton
+    from vitruvian.errors import VitruvianError as VitruvianError
+    from vitruvian.frame import Frame as Frame
+    from vitruvian.models.catalogue import load as load
+    from vitruvian.pipeline import live as live
+    from vitruvian.pipeline import run as run
+    from vitruvian.sink.draw import draw as draw
+    from vitruvian.sink.files import open_sink as open_sink
+    from vitruvian.sink.records import read as read
+    from vitruvian.source import open_source as open_source
+
+__version__ = "0.1.0"
+
+# Public name -> where it is; loaded when it is first used, so that importing vitruvian is quick.
+_PUBLIC = {
+    "Frame": "vitruvian.frame:Frame",
+    "Poses": "vitruvian.body.poses:Poses",
+    "Skeleton": "vitruvian.body.skeleton:Skeleton",
+    "VitruvianError": "vitruvian.errors:VitruvianError",
+    "draw": "vitruvian.sink.draw:draw",
+    "live": "vitruvian.pipeline:live",
+    "load": "vitruvian.models.catalogue:load",
+    "open_sink": "vitruvian.sink.files:open_sink",
+    "open_source": "vitruvian.source:open_source",
+    "read": "vitruvian.sink.records:read",
+    "run": "vitruvian.pipeline:run",
+}
+__all__ = [
+    "Frame",
+    "Poses",
+    "Skeleton",
+    "VitruvianError",
+    "__version__",
+    "draw",
+    "live",
+    "load",
+    "open_sink",
+    "open_source",
+    "read",
+    "run",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'vitruvian' has no attribute '{name}'")
+    module, attribute = _PUBLIC[name].split(":")
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

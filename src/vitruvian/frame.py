@@ -52,12 +52,14 @@ class Frame:
         """(H, W, 3) uint8."""
         if self.pixels is None:
             where = f"frame {self.index} of '{self.source}'"
-            raise VitruvianError(f"{where} was read from a record and has no pixels; open the source")
+            raise VitruvianError(
+                f"{where} was read from a record and has no pixels; open the source"
+            )
         return self.pixels
 
     @classmethod
     def read(cls, path: str | Path, index: int = 0) -> Frame:
-        """A picture file: grey, RGBA, 16 bit and CMYK become 8-bit RGB; EXIF orientation is honoured.
+        """A picture file as 8-bit RGB, whatever it was, turned as its EXIF orientation says.
 
         Raises:
             VitruvianError: it is missing, empty, no picture, cut short, or unreasonably large.

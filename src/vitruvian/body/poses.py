@@ -11,6 +11,18 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.geometry.regions import Regions
 
 Origin = Literal["camera", "hips"]
+# The arrays of Poses; N people, K keypoints, other axes are free.
+_SHAPES: dict[str, tuple[str | int, ...]] = {
+    "box_score": ("N",),
+    "xy": ("N", "K", 2),
+    "score": ("N", "K"),
+    "box": ("N", 4),
+    "person": ("N",),
+    "xyz": ("N", "K", 3),
+    "mask": ("N", "H", "W"),
+    "presence": ("N", "K"),
+    "depth": ("N", "K"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,33 +57,25 @@ class Poses:
     raw: Poses | None = None  # these poses before smoothing, where they were smoothed
 
     def __post_init__(self) -> None:
-        n, k = np.shape(self.box_score)[0], len(self.skeleton)
-        want: dict[str, tuple[int | str, ...]] = {
-            "xy": (n, k, 2),
-            "score": (n, k),
-            "box": (n, 4),
-            "box_score": (n,),
-            "person": (n,),
-            "xyz": (n, k, 3),
-            "mask": (n, "H", "W"),
-            "presence": (n, k),
-            "depth": (n, k),
-        }
-        for name, shape in want.items():
+        known: dict[str | int, int] = {"N": len(self.box_score), "K": len(self.skeleton)}
+        for name, shape in _SHAPES.items():
             value = getattr(self, name)
             if value is None:
                 continue
-            pairs = zip(shape, np.shape(value), strict=False)
-            same = all(isinstance(want, str) or want == got for want, got in pairs)
-            if len(np.shape(value)) != len(shape) or not same:
-                size = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+            want = tuple(known.get(axis, axis) for axis in shape)
+            if value.shape == want:
+                continue
+            pairs = zip(want, value.shape, strict=False)
+            free = all(isinstance(axis, str) or axis == got for axis, got in pairs)
+            if value.ndim != len(want) or not free:
+                size = f"({', '.join(map(str, want))}{',' if len(want) == 1 else ''})"
                 raise ValueError(
-                    f"Poses.{name} is {np.shape(value)}, want {size} for {self.skeleton.name}"
+                    f"Poses.{name} is {value.shape}, want {size} for {self.skeleton.name}"
                 )
         if (self.xyz is None) != (self.origin is None):
             raise ValueError("Poses.xyz and Poses.origin go together: metres from where?")
-        if self.look is not None and len(self.look) != n:
-            raise ValueError(f"Poses.look has {len(self.look)} regions, want {n}")
+        if self.look is not None and len(self.look) != len(self):
+            raise ValueError(f"Poses.look has {len(self.look)} regions, want {len(self)}")
 
     @classmethod
     def nobody(cls, skeleton: Skeleton, origin: Origin | None = None) -> Poses:
@@ -89,15 +93,28 @@ class Poses:
             look=Regions.none(),
         )
 
+    @classmethod
+    def join(cls, *parts: Poses) -> Poses:
+        """Everybody in all parts, in this order. They are of one model and one frame."""
+        people = [part for part in parts if len(part)] or [parts[0]]
+        if len(people) == 1:
+            return people[0]
+        joined: dict[str, object] = {}
+        for field in fields(cls):
+            values = [getattr(part, field.name) for part in people]
+            if isinstance(values[0], np.ndarray):
+                joined[field.name] = np.concatenate(values)
+            elif isinstance(values[0], (Regions, Poses)):
+                joined[field.name] = type(values[0]).join(*values)
+        return replace(people[0], **joined)  # type: ignore[arg-type]
+
     def __len__(self) -> int:
         return len(self.box_score)
 
     def __getitem__(self, keypoint: str) -> Joint:
         """One keypoint of everybody: `poses["left_wrist"].xy` is (N, 2) pixels."""
         k = self.skeleton[keypoint]
-        return Joint(
-            self.xy[:, k], self.score[:, k], None if self.xyz is None else self.xyz[:, k]
-        )
+        return Joint(self.xy[:, k], self.score[:, k], None if self.xyz is None else self.xyz[:, k])
 
     def take(self, people: np.ndarray | list[int] | slice) -> Poses:
         """Some of the people: numbers of rows, a slice, or one truth value a person."""

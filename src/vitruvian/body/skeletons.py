@@ -10,7 +10,7 @@ from vitruvian.errors import unknown
 
 COCO17 = Skeleton.table(
     "coco17",
-    "COCO keypoint task: order and bones of the annotation file's category, sigmas of its evaluator",
+    "COCO keypoint task: order and bones of the annotation's category, the evaluator's sigmas",
     ("nose", "", 0.026),
     ("left_eye", "nose", 0.025),
     ("right_eye", "nose left_eye", 0.025),

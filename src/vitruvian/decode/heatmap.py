@@ -29,28 +29,22 @@ def refine(xy: np.ndarray, logits: np.ndarray, window: int) -> np.ndarray:
     n, height, width, k = logits.shape
     size = np.array([width, height], np.float32)
     cell = np.trunc(xy * size)
-    inside = ((cell >= 0) & (cell < size)).all(axis=-1)
+    inside = np.all((cell >= 0) & (cell < size), axis=-1)
     cell = np.where(inside[..., None], cell, 0).astype(np.int64)
 
     reach = np.arange(-((window - 1) // 2), (window - 1) // 2 + 1)
-    rows = cell[..., 1, None] + reach  # (N, K, window)
-    columns = cell[..., 0, None] + reach
-    on_map = ((rows >= 0) & (rows < height))[..., :, None] & (
-        (columns >= 0) & (columns < width)
-    )[..., None, :]
-    person = np.arange(n)[:, None, None, None]
-    channel = np.arange(k)[None, :, None, None]
-    near = logits[
-        person,
-        np.clip(rows, 0, height - 1)[..., :, None],
-        np.clip(columns, 0, width - 1)[..., None, :],
-        channel,
-    ]  # (N, K, window, window)
-    weight = np.where(on_map, sigmoid(near), np.float32(0))
+    near = cell[..., None, :] + reach[:, None]  # (N, K, window, 2): columns and rows looked at
+    on_map = (near >= 0) & (near < size)
+    near = np.where(on_map, near, 0)
+    columns, rows = near[..., 0], near[..., 1]
+    first = (np.arange(n) * (height * width * k))[:, None, None, None]
+    cells = rows[..., :, None] * width + columns[..., None, :]  # (N, K, window, window)
+    weight = sigmoid(logits.ravel()[first + cells * k + np.arange(k)[:, None, None]])
+    weight *= on_map[..., 1][..., :, None] & on_map[..., 0][..., None, :]
 
-    total = weight.sum(axis=(-2, -1))
+    by_column, by_row = weight.sum(axis=-2), weight.sum(axis=-1)
     use = inside & (weight.max(axis=(-2, -1), initial=0) >= 0.5)
-    safe = np.where(use, total, 1)
-    x = (weight * columns[..., None, :]).sum(axis=(-2, -1)) / safe / width
-    y = (weight * rows[..., :, None]).sum(axis=(-2, -1)) / safe / height
+    total = np.where(use, by_row.sum(axis=-1), 1)
+    x = (by_column * columns).sum(axis=-1) / total / width
+    y = (by_row * rows).sum(axis=-1) / total / height
     return np.where(use[..., None], np.stack([x, y], axis=-1), xy).astype(np.float32)

@@ -31,5 +31,7 @@ class Camera:
 
     def back_project(self, xy: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """(..., 3) metres of (..., 2) pixels at (...) metres along the camera's axis."""
-        ray = np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1) @ np.linalg.inv(self.matrix).T
+        ray = (
+            np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1) @ np.linalg.inv(self.matrix).T
+        )
         return ray * depth[..., None]

@@ -17,7 +17,7 @@ import numpy as np
 class Crop:
     """What a network sees of a frame."""
 
-    to_input: np.ndarray  # (3, 3) float64, homogeneous: pixels of the frame -> pixels of the input
+    from_input: np.ndarray  # (3, 3) float64, homogeneous: pixels of the input -> of the frame
     size: tuple[int, int]  # width and height of the input, pixels
     centre: float = 0.5  # where a pixel's centre is taken to be when sampling; MediaPipe: 0
 
@@ -39,24 +39,22 @@ class Crop:
             size: width and height of the input, pixels.
             centre: see `Crop.centre`.
         """
-        width, height = size
         # Angle and corners in the reference's own steps and precision (degrees by way of
         # float32(angle * 180), then cv2.RotatedRect::points): worth 1e-4 in BlazePose's outputs,
         # and OpenCV's versions differ in the last bit.
-        angle_deg = float(np.float32(float(np.float32(angle * np.float32(180))) / np.pi))
-        cos, sin = (f(angle_deg * np.pi / 180).astype(np.float32) / 2 for f in (np.cos, np.sin))
+        turn = float(np.float32(float(np.float32(angle * np.float32(180))) / np.pi)) * np.pi / 180
+        cos, sin = np.float32(np.cos(turn)) / 2, np.float32(np.sin(turn)) / 2
         (x, y), (w, h) = middle.astype(np.float32), extent.astype(np.float32)
-        bottom_left = (x - sin * h - cos * w, y + cos * h - sin * w)
-        top_left = (x + sin * h - cos * w, y - cos * h - sin * w)
-        top_right = (2 * x - bottom_left[0], 2 * y - bottom_left[1])
-        corners = np.array([(*bottom_left, 1), (*top_left, 1), (*top_right, 1)], np.float64)
-        inside = np.array([[0, height, 1], [0, 0, 1], [width, 0, 1]], np.float64)
-        return cls(np.linalg.solve(corners, inside).T, size, centre)
+        left, top = float(x + sin * h - cos * w), float(y - cos * h - sin * w)
+        bottom_left = float(x - sin * h - cos * w), float(y + cos * h - sin * w)
+        right, right_y = float(2 * x) - bottom_left[0], float(2 * y) - bottom_left[1]
+        across = (right - left) / size[0], (right_y - top) / size[0]
+        down = (bottom_left[0] - left) / size[1], (bottom_left[1] - top) / size[1]
+        rows = [[across[0], down[0], left], [across[1], down[1], top], [0, 0, 1]]
+        return cls(np.array(rows), size, centre)
 
     @classmethod
-    def letterbox(
-        cls, frame: tuple[int, int], size: tuple[int, int], centre: float = 0.5
-    ) -> Crop:
+    def letterbox(cls, frame: tuple[int, int], size: tuple[int, int], centre: float = 0.5) -> Crop:
         """The whole frame in the middle of the input, as large as it goes, bars around it.
 
         Args:
@@ -69,14 +67,16 @@ class Crop:
         return cls.turned(middle, extent, 0.0, size, centre)
 
     @cached_property
-    def _from_input(self) -> np.ndarray:
-        return np.linalg.inv(self.to_input)
+    def to_input(self) -> np.ndarray:
+        """(3, 3) float64, homogeneous: pixels of the frame -> pixels of the input."""
+        return np.linalg.inv(self.from_input)
 
     @cached_property
     def _indices(self) -> np.ndarray:
-        """`to_input` between array indices, which is what OpenCV wants."""
+        """`from_input` between array indices, which is what OpenCV wants."""
         shift = np.array([[1, 0, self.centre], [0, 1, self.centre], [0, 0, 1]])
-        return np.linalg.inv(shift) @ self.to_input @ shift
+        back = np.array([[1, 0, -self.centre], [0, 1, -self.centre], [0, 0, 1]])
+        return back @ self.from_input @ shift
 
     def cut(self, image: np.ndarray, *, replicate: bool = False) -> np.ndarray:
         """(H, W, C) -> (height, width, C) of this crop, bilinear, nothing done against aliasing.
@@ -93,28 +93,31 @@ class Crop:
     def _grid(self) -> tuple[np.ndarray, np.ndarray]:
         """OpenCV's fixed-point maps: (height, width, 2) whole pixels, (height, width) 32nds."""
         width, height = self.size
-        back = np.linalg.inv(self._indices)
-        back *= 32 / back[2, 2]
+        matrix = self._indices * 32
         x, y = np.arange(width)[None, :], np.arange(height)[:, None]
-        at = [back[i, 0] * x + (back[i, 1] * y + back[i, 2]) for i in (0, 1)]
-        if np.abs(back[2, :2]).max() * max(self.size) > 1e-9 * 32:  # a homography, not affine
-            depth = (back[2, 0] * x + (back[2, 1] * y + back[2, 2])) / 32
-            at = [axis / depth for axis in at]
-        column, row = (np.rint(axis, out=axis).astype(np.int32) for axis in at)
-        whole = np.empty((height, width, 2), np.int16)
-        np.right_shift(column, 5, out=whole[..., 0], casting="unsafe")
-        np.right_shift(row, 5, out=whole[..., 1], casting="unsafe")
+        columns, rows = (matrix[i, 0] * x + (matrix[i, 1] * y + matrix[i, 2]) for i in (0, 1))
+        if matrix[2, 0] or matrix[2, 1]:  # a homography
+            depth = self._indices[2, 0] * x + (self._indices[2, 1] * y + self._indices[2, 2])
+            columns, rows = columns / depth, rows / depth
+        for axis in (columns, rows):
+            np.rint(axis, out=axis)
+            # Corners are the extremes. What does not fit in 16 bits is far outside the frame.
+            if np.abs(axis[:: height - 1 or 1, :: width - 1 or 1]).max() >= 1 << 20:
+                np.clip(axis, -(1 << 20), (1 << 20) - 1, out=axis)
+        column, row = columns.astype(np.int32), rows.astype(np.int32)
+        # Two 16-bit numbers at once: the row in the upper half, the column in the lower one.
+        whole = (row >> 5) << 16 | (column >> 5) & 0xFFFF
         part = ((row & 31) << 5 | (column & 31)).astype(np.uint16)
-        return whole, part
+        return whole.astype("<i4", copy=False).view("<i2").reshape(height, width, 2), part
 
     def paste(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """(height, width) of this crop -> (H, W) of a frame of `size`, bilinear, 0 outside."""
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpPerspective(image, self._indices, size, flags=flags)
+        return cv2.warpPerspective(image, np.linalg.inv(self._indices), size, flags=flags)
 
     def to_frame(self, xy: np.ndarray) -> np.ndarray:
         """(..., 2) pixels of the input -> (..., 2) pixels of the frame."""
-        return _transform(self._from_input, xy)
+        return _transform(self.from_input, xy)
 
     def from_frame(self, xy: np.ndarray) -> np.ndarray:
         """(..., 2) pixels of the frame -> (..., 2) pixels of the input."""

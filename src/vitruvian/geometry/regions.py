@@ -35,6 +35,32 @@ class Regions:
         return cls((corner + far) / 2, far - corner, angle, score, person)
 
     @classmethod
+    def upright(
+        cls, hips: np.ndarray, top: np.ndarray, score: np.ndarray, person: np.ndarray
+    ) -> Regions:
+        """Squares around bodies, turned so that `top` is straight above `hips`.
+
+        Args:
+            hips: (N, 2) pixels of the frame, the middle of the hips: the middle of the square.
+            top: (N, 2) pixels of the frame, half a side away from the hips.
+            score: (N,) 0..1.
+            person: (N,) who is expected there, or -1.
+
+        Source: MediaPipe AlignmentPointsRectsCalculator with a target angle of 90 degrees.
+        """
+        x, y = np.moveaxis(top - hips, -1, 0)
+        side = 2 * np.hypot(x, y)
+        turn = np.pi / 2 - np.arctan2(-y, x)
+        angle = turn - 2 * np.pi * np.floor((turn + np.pi) / (2 * np.pi))
+        size = np.stack([side, side], axis=-1)
+        return cls(hips, size, angle.astype(np.float32), score, person)
+
+    def tops(self) -> np.ndarray:
+        """(N, 2) pixels, the middles of their upper edges: the way back from `upright`."""
+        up = np.stack([np.sin(self.angle), -np.cos(self.angle)], axis=-1)
+        return self.centre + up * self.size[:, 1:] / 2
+
+    @classmethod
     def join(cls, *parts: Regions) -> Regions:
         """All of them, in this order."""
         names = ("centre", "size", "angle", "score", "person")
@@ -54,7 +80,7 @@ class Regions:
         )
 
     def corners(self) -> np.ndarray:
-        """(N, 4, 2) pixels: bottom left, top left, top right, bottom right, as the person sees it."""
+        """(N, 4, 2) pixels: bottom left, top left, top right, bottom right, before turning."""
         unit = np.array([[-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5], [0.5, 0.5]], self.size.dtype)
         local = self.size[:, None] * unit
         cos, sin = np.cos(self.angle)[:, None], np.sin(self.angle)[:, None]

@@ -28,14 +28,14 @@ from vitruvian.geometry.boxes import weighted_nms
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.top_down import TopDown
-from vitruvian.network.runtimes import Network, OpenVino
+from vitruvian.network.runtimes import PRECISIONS, Network, OpenVino
 
 DETECTOR_SIDE = 224  # pixels; pose_detection_cpu.pbtxt
 LANDMARK_SIDE = 256  # pixels; pose_landmark_by_roi_cpu.pbtxt
 GRIDS = ((28, 2), (14, 2), (7, 6))  # strides 8, 16 and three layers of stride 32: SsdAnchors
 MARGIN = np.float32(1.25)  # of the crop around the body: scale_x, scale_y of RectTransformation
-POINTS = 39  # landmarks of the network: 33 public ones, then those of the next crop and the hands
-HIPS, TOP = 33, 34  # the two that give the next region
+POINTS = 39  # landmarks of the network: 33 public ones, two for the next region, four of the hands
+PUBLIC, HIPS, TOP = 33, 33, 34
 # What the reference's Python Solutions do, unlike its own graph files and unlike its Tasks: the
 # option blocks of the graph are lost on the way from Python to C++ (specs/blazepose.md, 0.1).
 COMPAT: dict[str, dict[str, object]] = {
@@ -75,20 +75,26 @@ class Options:
         return cls(**{**COMPAT[str(compat)], **given})  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        shares = [field.name for field in fields(self) if field.type == "float"]
-        whole = {"num_poses": 1, "detect_every": 1, "refine_window": 0}
-        for name in shares:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "float" and not (_number(value) and 0 <= value <= 1):
+                raise VitruvianError(f"{field.name} is {value!r}, want a number from 0 to 1")
+            if field.type == "bool" and not isinstance(value, bool):
+                raise VitruvianError(f"{field.name} is {value!r}, want True or False")
+        for name, least in {"num_poses": 1, "detect_every": 1, "refine_window": 0, "threads": 1}.items():
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-                raise VitruvianError(f"{name} is {value!r}, want a number from 0 to 1")
-        for name, least in whole.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if name == "threads" and value is None:
+                continue
+            if type(value) is not int or value < least:
                 raise VitruvianError(f"{name} is {value!r}, want a whole number from {least}")
         if self.refine_window and self.refine_window % 2 == 0:
             raise VitruvianError(f"refine_window is {self.refine_window}, want an odd number or 0")
-        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
-            raise VitruvianError(f"threads is {self.threads!r}, want a whole number from 1")
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", str(self.precision), PRECISIONS)
+
+
+def _number(value: object) -> bool:
+    return type(value) in (int, float)
 
 
 def load(
@@ -144,25 +150,7 @@ class Detector:
         boxes = anchors.decode(rows[keep], self.anchors[keep], DETECTOR_SIDE)
         boxes, score = weighted_nms(boxes, score[keep], self.options.nms_iou)
         points = crop.to_frame(boxes[:, 4:8].reshape(len(boxes), 2, 2) * DETECTOR_SIDE)
-        return upright(points[:, 0], points[:, 1], score, np.full(len(boxes), -1, np.int64))
-
-
-def upright(hips: np.ndarray, top: np.ndarray, score: np.ndarray, person: np.ndarray) -> Regions:
-    """Squares around the bodies, turned so that `top` is straight above `hips`.
-
-    Args:
-        hips: (N, 2) pixels of the frame, the middle of the hips: the middle of the square.
-        top: (N, 2) pixels of the frame, half a side away from the hips.
-        score: (N,) 0..1.
-        person: (N,) who is expected there, or -1.
-
-    Source: MediaPipe AlignmentPointsRectsCalculator with a target angle of 90 degrees.
-    """
-    x, y = (top - hips).T
-    side = 2 * np.hypot(x, y)
-    turn = np.float32(np.pi / 2) - np.arctan2(-y, x)
-    angle = turn - np.float32(2 * np.pi) * np.floor((turn + np.float32(np.pi)) / (2 * np.pi))
-    return Regions(hips, np.stack([side, side], axis=-1), angle.astype(np.float32), score, person)
+        return Regions.upright(points[:, 0], points[:, 1], score, np.full(len(boxes), -1, np.int64))
 
 
 class Landmarks:
@@ -208,38 +196,38 @@ class Landmarks:
         there = outputs[1][:, 0] > self.options.min_pose_presence_confidence
         if not there.any():
             return Poses.nobody(BLAZEPOSE33, "hips")
-        outputs = [output[there] for output in outputs]
-        look, crops = look.take(there), [crops[i] for i in np.flatnonzero(there)]
+        if not there.all():
+            outputs = [output[there] for output in outputs]
+            look, crops = look.take(there), [crops[i] for i in np.flatnonzero(there).tolist()]
         n = len(crops)
 
         points = outputs[0].reshape(n, POINTS, 5)
-        local = points[..., :2] / LANDMARK_SIDE
+        local = points[..., :2]
         if self.options.refine_window > 1:
-            local = heatmap.refine(local, outputs[3], self.options.refine_window)
-        pairs = zip(crops, local * np.float32(LANDMARK_SIDE), strict=True)
-        xy = np.stack([crop.to_frame(row) for crop, row in pairs])
-        side = look.size.max(axis=1) * MARGIN
-        visible, inside = np.moveaxis(heatmap.sigmoid(points[..., 3:]), -1, 0)
-
-        body = xy[:, : len(BLAZEPOSE33)]
-        edge = np.array(frame.size, np.float32)
+            scale = np.float32(LANDMARK_SIDE)
+            local = heatmap.refine(local / scale, outputs[3], self.options.refine_window) * scale
+        xy = np.stack([crop.to_frame(row) for crop, row in zip(crops, local, strict=True)])
+        body, public = xy[:, :PUBLIC], points[:, :PUBLIC]
+        visible, presence = np.moveaxis(heatmap.sigmoid(public[..., 3:]), -1, 0)
+        edge = np.array(frame.size * 2, np.float32)
         box = np.concatenate([body.min(axis=1), body.max(axis=1)], axis=-1)
-        presence = outputs[1][:, 0]
+        score = outputs[1][:, 0]
+        side = look.size.max(axis=1) * MARGIN
         return Poses(
             BLAZEPOSE33,
             xy=body,
-            score=visible[:, : len(BLAZEPOSE33)],
-            box=np.clip(box, 0, np.tile(edge, 2)),
-            box_score=presence,
+            score=visible,
+            box=np.minimum(np.maximum(box, 0), edge),
+            box_score=score,
             person=look.person,
-            xyz=turn(outputs[2].reshape(n, POINTS, 3)[:, : len(BLAZEPOSE33)], look.angle),
+            xyz=turn(outputs[2].reshape(n, POINTS, 3)[:, :PUBLIC], look.angle),
             origin="hips",
             mask=self.masks(outputs[-1], crops, frame.size)
             if self.options.output_segmentation_masks
             else None,
-            presence=inside[:, : len(BLAZEPOSE33)],
-            depth=points[:, : len(BLAZEPOSE33), 2] / LANDMARK_SIDE * side[:, None],
-            look=upright(xy[:, HIPS], xy[:, TOP], presence, look.person),
+            presence=presence,
+            depth=public[..., 2] * (side / np.float32(LANDMARK_SIDE))[:, None],
+            look=Regions.upright(xy[:, HIPS], xy[:, TOP], score, look.person),
         )
 
     @staticmethod
@@ -255,5 +243,5 @@ def turn(xyz: np.ndarray, angle: np.ndarray) -> np.ndarray:
     The network sees the body upright; this puts it as it stands in the frame.
     """
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
-    x, y, z = np.moveaxis(xyz, -1, 0)
+    x, y, z = xyz[..., 0], xyz[..., 1], xyz[..., 2]
     return np.stack([cos * x - sin * y, sin * x + cos * y, z], axis=-1)

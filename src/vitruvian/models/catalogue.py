@@ -58,9 +58,7 @@ class Entry:
 def _blazepose(size: str, landmarks: File, about: str) -> Entry:
     files = (_DETECTOR, landmarks)
     gives = "2D pixels, 3D metres from the hips, masks"
-    return Entry(
-        f"blazepose-{size}", "blazepose", "blazepose33", gives, files, "Apache-2.0", about
-    )
+    return Entry(f"blazepose-{size}", "blazepose", "blazepose33", gives, files, "Apache-2.0", about)
 
 
 CATALOGUE = {
@@ -108,6 +106,11 @@ def entry(name: str) -> Entry:
     return CATALOGUE[name]
 
 
+def shelf() -> list[File]:
+    """Every file of every model, once."""
+    return list({file.name: file for row in CATALOGUE.values() for file in row.files}.values())
+
+
 def load(name: str = DEFAULT, **options: object) -> TopDown:
     """A model, ready to run; its weights are fetched if they are not in the cache.
 
@@ -122,6 +125,6 @@ def load(name: str = DEFAULT, **options: object) -> TopDown:
 
     row = entry(name)
     chosen = blazepose.Options.of(**options)  # a wrong one is refused before anything is fetched
-    files = weights.fetch(row.files)
-    hashes = {path.name: weights.sha256(path) for path in files}
-    return blazepose.load(*files, chosen, row.name, hashes)
+    detector, landmarks = weights.fetch(row.files, keep=shelf())
+    hashes = {path.name: weights.sha256(path) for path in (detector, landmarks)}
+    return blazepose.load(detector, landmarks, chosen, row.name, hashes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from vitruvian.network.runtimes import Network
 class Find(Protocol):
     """A person finder: regions of each frame, the likeliest first."""
 
-    def __call__(self, frames: Sequence[Frame]) -> list[Regions]: ...
+    def __call__(self, frames: Sequence[Frame], /) -> list[Regions]:
+        """Of any number of frames."""
+        ...
 
 
 class Head(Protocol):
@@ -53,7 +55,7 @@ class TopDown:
         *,
         name: str = "",
         weights: Mapping[str, str] | None = None,
-        options: Mapping[str, object] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         """Put the two together.
 
@@ -92,6 +94,4 @@ class TopDown:
         outputs = self.head.network(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
         ends = np.cumsum([len(cut) for cut in crops])[:-1]
         rows = zip(*(np.split(output, ends) for output in outputs), strict=True)
-        return [
-            self.head.decode(*parts) for parts in zip(frames, rows, crops, look, strict=True)
-        ]
+        return [self.head.decode(*parts) for parts in zip(frames, rows, crops, look, strict=True)]

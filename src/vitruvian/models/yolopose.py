@@ -222,9 +222,9 @@ class YoloPose:
             name: of the model in the catalogue, for records.
             weights: name and SHA-256 of its file, for records.
         """
-        self.network, self.options, self.skeleton = network, options, skeleton
+        self.network, self.chosen, self.skeleton = network, options, skeleton
         self.numbers, self.stride, self.name = numbers, stride, name
-        self.weights, self.settings = dict(weights or {}), asdict(options)
+        self.weights, self.options = dict(weights or {}), asdict(options)
         _, _, height, width = network.input_shape
         side = -(-(options.imgsz or side) // stride) * stride
         # Width and height of the square that a frame must fit into. A file made for one size has
@@ -251,7 +251,7 @@ class YoloPose:
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[Poses]:
         """Everyone in each frame, in order, `Options.streams` frames computed side by side."""
-        return imap(lambda frame: self([frame])[0], frames, self.options.streams)
+        return imap(lambda frame: self([frame])[0], frames, self.chosen.streams)
 
     def find(self, frames: Sequence[Frame]) -> list[Regions]:
         """The boxes alone, the likeliest first: a person finder for `TopDown`."""
@@ -279,7 +279,7 @@ class YoloPose:
                 f"{4 + k * self.numbers} for {self.skeleton.name}; export it anew"
             )
         scores = rows[4 : 4 + classes]
-        likely = np.flatnonzero(scores.max(axis=0) > self.options.conf)
+        likely = np.flatnonzero(scores.max(axis=0) > self.chosen.conf)
         found = np.ascontiguousarray(rows[:, likely].T)
         scores = found[:, 4 : 4 + classes]
         score, kind = scores.max(axis=1), scores.argmax(axis=1)
@@ -288,7 +288,7 @@ class YoloPose:
 
         best = np.argsort(-score, kind="stable")[:MOST_BOXES]
         apart = box[best] + (kind[best, None] * CLASS_SHIFT).astype(np.float32)
-        kept = best[nms(apart, score[best], self.options.iou, self.options.max_people)]
+        kept = best[nms(apart, score[best], self.chosen.iou, self.chosen.max_people)]
         n = len(kept)
         points = found[kept, 4 + classes :].reshape(n, k, self.numbers)
         edge = np.array(frame, np.float32)

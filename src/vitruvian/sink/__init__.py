@@ -1,0 +1,1 @@
+"""Sinks: where poses go. Each is a context manager with `write(frame, poses)`."""

@@ -1,0 +1,178 @@
+"""From the name of a file, or of a folder, to the sinks that write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from vitruvian.body.poses import Poses
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.sink.coco import coco_results
+from vitruvian.sink.draw import VISIBLE, draw
+from vitruvian.sink.records import About, Parquet, csv_table, json_lines
+from vitruvian.sink.video import Picture, Video, write_picture
+from vitruvian.sink.view3d import plot
+
+
+class Sink(Protocol):
+    """Where poses go."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """What has been written."""
+        ...
+
+    def __enter__(self) -> Sink: ...
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Take the poses of one frame."""
+        ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+TABLES: dict[str, Callable[[Path, About | None], Sink]] = {
+    ".jsonl": json_lines,
+    ".csv": csv_table,
+    ".parquet": Parquet,
+    ".json": coco_results,
+}
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
+
+
+def is_file(out: Path) -> bool:
+    """Whether a name means a file, by its extension; otherwise it means a folder."""
+    return out.suffix.lower() in (*TABLES, *PICTURES, *VIDEOS) and not out.is_dir()
+
+
+def open_sink(
+    path: str | Path,
+    model: About | None = None,
+    *,
+    visible: float = VISIBLE,
+    overwrite: bool = False,
+) -> Sink:
+    """A sink that writes one file; its extension says what it holds.
+
+    Args:
+        path: .jsonl (records), .csv, .parquet (tables), .json (COCO results), .jpg or .png
+            (annotated picture), .mp4 (annotated video).
+        model: what made the poses, for the header of records.
+        visible: 0..1, the score from which keypoints are drawn.
+        overwrite: whether the file may exist.
+
+    Raises:
+        VitruvianError: it exists, or nothing is known of its extension.
+    """
+    path = Path(path)
+    refuse_existing([path], overwrite)
+    kind = path.suffix.lower()
+    if kind in TABLES:
+        return TABLES[kind](path, model)
+    if kind in PICTURES:
+        return Picture(path, visible)
+    if kind in VIDEOS:
+        return Video(path, visible)
+    raise VitruvianError(
+        f"cannot write '{path}': its extension is none of {' '.join((*TABLES, *PICTURES, *VIDEOS))}"
+    )
+
+
+def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
+    """Raise `VitruvianError` if one of the files is there and may not be overwritten."""
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise VitruvianError(f"'{there[0]}' exists{more}; pass --overwrite, or another --out")
+
+
+@dataclass(frozen=True)
+class Save:
+    """What goes into an output folder."""
+
+    video: bool = True  # annotated picture or video
+    json: bool = True  # records, .jsonl
+    plot: bool = True  # 3D picture of the first person, for pictures
+    csv: bool = False
+    parquet: bool = False
+    coco: bool = False
+    visible: float = VISIBLE
+
+
+class Pictures:
+    """Annotated pictures and 3D plots in a folder, one of each for every picture."""
+
+    def __init__(self, names: dict[str, Path], save: Save) -> None:
+        """`names`: source of a frame -> path of its annotated picture."""
+        self.names, self.save, self.paths = names, save, list[Path]()
+
+    def __enter__(self) -> Pictures:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Draw and write both."""
+        path = self.names[frame.source]
+        if self.save.video:
+            write_picture(path, draw(frame, poses, self.save.visible))
+            self.paths.append(path)
+        if self.save.plot and poses.xyz is not None and len(poses):
+            view = plot_path(path)
+            plot(poses, view, visible=self.save.visible)
+            self.paths.append(view)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def plot_path(picture: Path) -> Path:
+    """Where the 3D plot of an annotated picture goes."""
+    return picture.with_name(picture.stem + "_3d.png")
+
+
+class Several:
+    """Several sinks as one."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self.sinks = sinks
+
+    def __enter__(self) -> Several:
+        self.stack = ExitStack()
+        for sink in self.sinks:
+            self.stack.enter_context(sink)
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Give it to each."""
+        for sink in self.sinks:
+            sink.write(frame, poses)
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.__exit__(*error)  # type: ignore[arg-type]
+
+    @property
+    def paths(self) -> list[Path]:
+        """What has been written by all of them."""
+        return [path for sink in self.sinks for path in sink.paths]
+
+
+class Names:
+    """Stems of output files that are free: `a.mp4` and `a.mov` become `a` and `a_2`."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        """A stem like that of a file name, without characters that are awkward in paths."""
+        stem = re.sub(r"[^\w.+ ()-]+", "_", Path(name).stem).strip("_. ") or "out"
+        free, number = stem, 1
+        while free.lower() in self.taken:
+            number += 1
+            free = f"{stem}_{number}"
+        self.taken.add(free.lower())
+        return free

@@ -1,0 +1,290 @@
+"""Records: one JSON line a frame, the wire format of everything here; and the same as tables.
+
+The first line of a `.jsonl` file is a header: schema, version, model, hashes of its weights,
+options. Every other line stands for itself. Pixels to 1/10000, metres and scores to 1/1000000.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeletons import skeleton
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.sink.part import Part
+
+SCHEMA = 1
+PIXEL_DECIMALS, DECIMALS = 4, 6
+# What a person of a record has besides a number -> decimals. `null` is a keypoint not found.
+PARTS = {
+    "box": PIXEL_DECIMALS,
+    "box_score": DECIMALS,
+    "xy": PIXEL_DECIMALS,
+    "score": DECIMALS,
+    "xyz": DECIMALS,
+    "presence": DECIMALS,
+    "depth": PIXEL_DECIMALS,
+}
+
+
+class About(Protocol):
+    """What a record says of the model that made it."""
+
+    name: str
+    weights: dict[str, str]
+    options: dict[str, Any]
+
+
+def header(model: About | None) -> dict[str, Any]:
+    """The first line of a record."""
+    from vitruvian import __version__
+
+    line: dict[str, Any] = {"schema": SCHEMA, "vitruvian": __version__}
+    if model is not None:
+        line |= {"model": model.name, "weights": model.weights, "options": model.options}
+    return line
+
+
+def to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]:
+    """One frame as the wire format has it; ready for JSON."""
+    columns = {"person": poses.person.tolist()}
+    for key, decimals in PARTS.items():
+        value = getattr(poses, key)
+        if value is not None:
+            columns[key] = _nested(np.round(value.astype(np.float64), decimals))
+    people = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+    return {
+        "source": frame.source,
+        "index": frame.index,
+        "time": round(frame.seconds, 6),
+        "size": list(frame.size),
+        "model": model,
+        "skeleton": poses.skeleton.name,
+        "origin": poses.origin,
+        "people": people,
+    }
+
+
+def _nested(values: np.ndarray) -> list[Any]:
+    """Lists of numbers; `None` for each keypoint that is NaN."""
+    if not np.isnan(values).any():
+        return values.tolist()
+    if values.ndim == 1:
+        return [None if np.isnan(value) else float(value) for value in values]
+    if values.ndim == 2:
+        return [_nested(row) for row in values]
+    return [[None if np.isnan(point).any() else point.tolist() for point in row] for row in values]
+
+
+def from_dict(line: dict[str, Any]) -> tuple[Frame, Poses]:
+    """The frame, without pixels, and the poses of one line."""
+    table = skeleton(line["skeleton"])
+    frame = Frame(
+        None, line["index"], line["time"], line["source"], size=(line["size"][0], line["size"][1])
+    )
+    people = line["people"]
+    if not people:
+        return frame, Poses.nobody(table, line["origin"])
+    k = len(table)
+    shapes = {"box": (4,), "box_score": (), "xy": (k, 2), "xyz": (k, 3)}
+    parts: dict[str, Any] = {}
+    for key in PARTS:
+        if key not in people[0]:
+            continue
+        shape = shapes.get(key, (k,))
+        parts[key] = np.array([_filled(each[key], shape) for each in people], np.float32)
+    person = np.array([each["person"] for each in people], np.int64)
+    return frame, Poses(table, person=person, origin=line["origin"], **parts)
+
+
+def _filled(value: Any, shape: tuple[int, ...]) -> Any:
+    """The value with NaN in place of None."""
+    if value is None:
+        return np.full(shape[1:] if len(shape) > 1 else shape, np.nan)
+    if not shape:
+        return value
+    missing = np.full(shape[1:], np.nan) if len(shape) > 1 else np.nan
+    return np.array([missing if part is None else part for part in value])
+
+
+class Record:
+    """A `.jsonl` file: `header` says what made it, iterating gives pairs of frame and poses."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open it and read the header.
+
+        Raises:
+            VitruvianError: it is missing, or no record of this version.
+        """
+        self.path = Path(path)
+        try:
+            with self.path.open(encoding="utf-8") as file:
+                first = file.readline()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not text"
+            raise VitruvianError(f"cannot read '{path}': {why}") from None
+        self.header = self._json(first, 1)
+        if self.header.get("schema") != SCHEMA:
+            raise VitruvianError(
+                f"cannot read '{path}': its first line is no header of schema {SCHEMA}; "
+                "records are written by `vitruvian predict --out poses.jsonl`"
+            )
+
+    def _json(self, line: str, number: int) -> dict[str, Any]:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise VitruvianError(f"cannot read '{self.path}': line {number} is no JSON object")
+        return value
+
+    def __iter__(self) -> Iterator[tuple[Frame, Poses]]:
+        with self.path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if number == 1:
+                    continue
+                try:
+                    yield from_dict(self._json(line, number))
+                except (KeyError, TypeError, ValueError, IndexError) as error:
+                    raise VitruvianError(
+                        f"cannot read '{self.path}': line {number} is no frame ({error})"
+                    ) from None
+
+
+def read(path: str | Path) -> Record:
+    """The poses of a `.jsonl` file: `for frame, poses in vit.read("out.jsonl")`."""
+    return Record(path)
+
+
+class Text:
+    """A text file that is written as it goes."""
+
+    def __init__(
+        self, path: Path, start: str, lines: Callable[[Frame, Poses], str], end: str = ""
+    ) -> None:
+        """`start` goes before the `lines` of the first frame, `end` behind those of the last."""
+        self.part, self.start, self.lines, self.end = Part(path), start, lines, end
+        self.file: IO[str] | None = None
+
+    def __enter__(self) -> Text:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Add the lines of a frame."""
+        if self.file is None:
+            self.file = self.part.begin().open("w", encoding="utf-8", newline="")
+            self.file.write(self.start)
+        self.file.write(self.lines(frame, poses))
+
+    def __exit__(self, *_: object) -> None:
+        if self.file is not None:
+            self.file.write(self.end)
+            self.file.close()
+            self.part.finish()
+
+    @property
+    def paths(self) -> list[Path]:
+        """What has been written."""
+        return [self.part.path] if self.file is not None else []
+
+
+def json_lines(path: Path, model: About | None) -> Text:
+    """A `.jsonl` file."""
+    name = "" if model is None else model.name
+    return Text(path, _dump(header(model)), lambda frame, poses: _dump(to_dict(frame, poses, name)))
+
+
+def _dump(line: dict[str, Any]) -> str:
+    return json.dumps(line, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+COLUMNS = ("source", "index", "time", "person", "keypoint", "x", "y", "score", "x_m", "y_m", "z_m")
+
+
+def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
+    """One row of `COLUMNS` for each keypoint of each person; None for what is not known."""
+    nowhere = np.full((len(poses), len(poses.skeleton), 3), np.nan)
+    xyz = nowhere if poses.xyz is None else np.round(poses.xyz.astype(float), DECIMALS)
+    xy = np.round(poses.xy.astype(float), PIXEL_DECIMALS)
+    score = np.round(poses.score.astype(float), DECIMALS)
+    numbers = np.concatenate([xy, score[..., None], xyz], axis=-1).tolist()
+    start = (frame.source, frame.index, round(frame.seconds, 6))
+    for person, points in zip(poses.person.tolist(), numbers, strict=True):
+        for keypoint, point in zip(poses.skeleton.keypoints, points, strict=True):
+            yield (*start, person, keypoint, *(None if v != v else v for v in point))
+
+
+def csv_table(path: Path, model: About | None) -> Text:
+    """A `.csv` file: a row for each keypoint of each person. Frames with nobody have no rows."""
+
+    def lines(frame: Frame, poses: Poses) -> str:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows(frame, poses))
+        return text.getvalue()
+
+    return Text(path, ",".join(COLUMNS) + "\n", lines)
+
+
+class Parquet:
+    """A `.parquet` file of the same rows; needs the `table` extra."""
+
+    GROUP = 1 << 16  # rows kept in memory before they are written
+
+    def __init__(self, path: Path, model: About | None) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise VitruvianError(
+                f"'{path}' needs pyarrow; install it with: pip install 'vitruvian[table]'"
+            ) from None
+        self.arrow, self.part = pyarrow, Part(path)
+        kinds = {"source": "string", "keypoint": "string", "index": "int64", "person": "int64"}
+        kinds |= {"time": "float64"}
+        self.schema = pyarrow.schema([(c, kinds.get(c, "float32")) for c in COLUMNS])
+        about = json.dumps(header(model))
+        self.schema = self.schema.with_metadata({"vitruvian": about})
+        self.rows: list[tuple[Any, ...]] = []
+        self.writer: Any = None
+
+    def __enter__(self) -> Parquet:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Add rows."""
+        if self.writer is None:
+            self.writer = self.arrow.parquet.ParquetWriter(self.part.begin(), self.schema)
+        self.rows.extend(rows(frame, poses))
+        if len(self.rows) >= self.GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(COLUMNS)
+        arrays = [
+            self.arrow.array(column, field.type)
+            for column, field in zip(columns, self.schema, strict=True)
+        ]
+        self.writer.write_table(self.arrow.Table.from_arrays(arrays, schema=self.schema))
+        self.rows = []
+
+    def __exit__(self, *_: object) -> None:
+        if self.writer is not None:
+            self._flush()
+            self.writer.close()
+            self.part.finish()
+
+    @property
+    def paths(self) -> list[Path]:
+        """What has been written."""
+        return [self.part.path] if self.writer is not None else []

@@ -1,0 +1,427 @@
+"""Sources: pictures, videos, cameras and streams, as frames with real time stamps.
+
+A word from the user becomes one or more sources. A source is opened by iterating over it, gives
+frames in order, and closes itself; it can be iterated again.
+"""
+
+from __future__ import annotations
+
+import glob
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+
+PICTURES = frozenset(
+    [
+        ".bmp",
+        ".dib",
+        ".exr",
+        ".gif",
+        ".hdr",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ]
+)
+VIDEOS = frozenset(
+    [
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mjpeg",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+        ".y4m",
+    ]
+)
+STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
+STREAM_TIMEOUT = 10  # seconds without an answer before a stream is given up
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which frames of a source are wanted."""
+
+    start: float = 0.0  # seconds
+    end: float | None = None  # seconds, not included; None: to the end
+    stride: int = 1  # every so manieth frame
+    most: int | None = None  # frames at most
+
+    def __post_init__(self) -> None:
+        if not self.start >= 0:
+            raise VitruvianError(f"start is {self.start:g}, want seconds from 0")
+        if self.end is not None and not self.end > self.start:
+            raise VitruvianError(f"end is {self.end:g} s, want more than start ({self.start:g} s)")
+        if self.stride < 1:
+            raise VitruvianError(f"stride is {self.stride}, want a whole number from 1")
+        if self.most is not None and self.most < 1:
+            raise VitruvianError(f"max_frames is {self.most}, want a whole number from 1")
+
+
+class Source(Protocol):
+    """Where frames come from."""
+
+    @property
+    def name(self) -> str:
+        """For messages and the names of output files."""
+        ...
+
+    @property
+    def moving(self) -> bool:
+        """Whether frames follow each other in time, so that people can be followed."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether it goes on whether we are ready or not, so that old frames should be skipped."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        """Frames; in place of one that cannot be read, why not."""
+        ...
+
+    def count(self) -> int | None:
+        """How many frames are wanted of it, as far as can be told beforehand."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Picture files, each on its own."""
+
+    paths: tuple[Path, ...]
+    span: Span
+    moving = False
+    live = False
+
+    @property
+    def name(self) -> str:
+        """The file, or the folder they all lie in."""
+        if len(self.paths) == 1:
+            return self.paths[0].name
+        folders = {path.parent for path in self.paths}
+        return folders.pop().resolve().name if len(folders) == 1 else f"{len(self.paths)} pictures"
+
+    def _wanted(self) -> Sequence[tuple[int, Path]]:
+        return list(enumerate(self.paths))[:: self.span.stride][: self.span.most]
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        for index, path in self._wanted():
+            try:
+                yield Frame.read(path, index)
+            except VitruvianError as error:
+                yield error
+
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._wanted())
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video file, or a stream from the network."""
+
+    address: str
+    span: Span
+    moving = True
+
+    @property
+    def live(self) -> bool:
+        """A stream is; a file, also one that is fetched over http, is not."""
+        return self.address.startswith(tuple(s for s in STREAMS if not s.startswith("http")))
+
+    @property
+    def name(self) -> str:
+        """The last part of the address."""
+        return Path(self.address.split("?")[0]).name or self.address
+
+    def _open(self) -> Any:
+        import av
+        from av.error import FFmpegError, InvalidDataError
+
+        # Nothing but what the address itself says may be opened: a playlist in a file must not
+        # make us read other files or ask other hosts.
+        network = self.address.startswith(STREAMS)
+        protocols = "tcp,tls,udp,rtp,http,https,httpproxy,rtmp,srt,crypto" if network else "file"
+        options = {"protocol_whitelist": protocols}
+        if self.address.startswith("rtsp"):
+            options["rtsp_transport"] = "tcp"
+        try:
+            container = av.open(
+                self.address, options=options, timeout=STREAM_TIMEOUT if network else None
+            )
+        except (FFmpegError, OSError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            if isinstance(error, InvalidDataError):
+                why = "it is no video, or it is cut short or damaged"
+            raise VitruvianError(f"cannot read '{self.address}': {why}") from None
+        if not container.streams.video:
+            container.close()
+            raise VitruvianError(f"cannot read '{self.address}': it has no video stream")
+        return container
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        from av.error import FFmpegError, InvalidDataError
+
+        try:
+            container = self._open()
+        except VitruvianError as error:
+            yield error
+            return
+        span, given, faults = self.span, 0, 0
+        with container:
+            stream = container.streams.video[0]
+            # A second decoding thread makes HD video slower here and takes processor time from
+            # the networks (benchmarks/blazepose.py); larger pictures need it.
+            width, height = stream.codec_context.width, stream.codec_context.height
+            stream.thread_type = "AUTO" if width * height > 1920 * 1088 else "NONE"
+            index, seconds = -1, -1.0
+            zero = float((stream.start_time or 0) * stream.time_base)
+            if span.start > 0 and stream.duration:
+                index = self._seek(container, stream, zero + span.start) - 1
+            packets = container.demux(stream)
+            while True:
+                try:
+                    packet = next(packets)
+                    decoded = packet.decode()
+                except StopIteration:
+                    break
+                except InvalidDataError:
+                    faults += 1
+                    continue
+                except (FFmpegError, OSError) as error:
+                    yield VitruvianError(f"'{self.address}' broke off after {seconds:g} s: {error}")
+                    return
+                for picture in decoded:
+                    index += 1
+                    # Raw streams carry no time stamps; then there is nothing but the frame rate.
+                    at = picture.time - zero if picture.time is not None else None
+                    last, seconds = seconds, at if at is not None else index / self._rate(stream)
+                    if span.end is not None and seconds >= span.end:
+                        return
+                    if seconds < span.start or index % span.stride or seconds <= last:
+                        continue
+                    yield Frame(_rgb(picture), index, seconds, self.address)
+                    given += 1
+                    if given == span.most:
+                        return
+        if faults:
+            yield VitruvianError(
+                f"'{self.address}' is cut short or damaged: {faults} packets could not be decoded; "
+                f"{index + 1} frames could"
+            )
+        elif index < 0:
+            yield VitruvianError(f"cannot read '{self.address}': it has no frames")
+
+    @staticmethod
+    def _rate(stream: Any) -> float:
+        return float(stream.average_rate or stream.guessed_rate or 25)
+
+    @staticmethod
+    def _seek(container: Any, stream: Any, seconds: float) -> int:
+        """Go to the last key frame before a time; returns the number of the frame there.
+
+        Frames are counted by reading the file without decoding it, so that a frame has the same
+        number however it was reached.
+        """
+        times = sorted(
+            packet.pts
+            for packet in container.demux(stream)
+            if packet.size and packet.pts is not None
+        )
+        target = int(seconds / stream.time_base)
+        container.seek(target, stream=stream)
+        for packet in container.demux(stream):
+            if packet.pts is not None:
+                first = packet.pts
+                break
+        else:
+            return 0
+        container.seek(target, stream=stream)
+        return sum(time < first for time in times)
+
+    def count(self) -> int | None:
+        """From the container's header; None for a stream."""
+        if self.live:
+            return self.span.most
+        try:
+            container = self._open()
+        except VitruvianError:
+            return None
+        with container:
+            stream = container.streams.video[0]
+            rate = self._rate(stream)
+            frames = stream.frames or (container.duration or 0) / 1e6 * rate
+            if self.span.end is not None:
+                frames = min(frames, self.span.end * rate)
+            frames = int(max(frames - self.span.start * rate, 0)) // self.span.stride
+            return min(frames, self.span.most or frames) or None
+
+
+def _rgb(picture: Any) -> np.ndarray:
+    """(H, W, 3) uint8, turned as the video says it should be shown: phones film sideways."""
+    import cv2
+
+    rgb = picture.reformat(format="rgb24", threads=1).to_ndarray()
+    turns = {
+        90: cv2.ROTATE_90_COUNTERCLOCKWISE,
+        -90: cv2.ROTATE_90_CLOCKWISE,
+        180: cv2.ROTATE_180,
+        -180: cv2.ROTATE_180,
+    }
+    turn = turns.get(picture.rotation)
+    return rgb if turn is None else cv2.rotate(rgb, turn)
+
+
+@dataclass(frozen=True)
+class Webcam:
+    """A camera of this machine; it goes on until it is stopped."""
+
+    number: int
+    span: Span
+    moving = True
+    live = True
+
+    @property
+    def name(self) -> str:
+        """As the user calls it."""
+        return f"camera:{self.number}"
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        import time
+
+        import cv2
+
+        device = cv2.VideoCapture(self.number)
+        try:
+            if not device.isOpened():
+                yield VitruvianError(
+                    f"cannot open {self.name}: there is no such camera, or a program is using it"
+                )
+                return
+            began, given, index = time.monotonic(), 0, -1
+            while self.span.most is None or given < self.span.most:
+                ok, bgr = device.read()
+                seconds = time.monotonic() - began
+                if not ok:
+                    yield VitruvianError(f"{self.name} gave no more frames after {seconds:.1f} s")
+                    return
+                index += 1
+                if self.span.end is not None and seconds >= self.span.end:
+                    return
+                if seconds >= self.span.start and index % self.span.stride == 0:
+                    yield Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), index, seconds, self.name)
+                    given += 1
+        finally:
+            device.release()
+
+    def count(self) -> int | None:
+        """Nobody knows, unless only so many are wanted."""
+        return self.span.most
+
+
+def open_source(words: str | Path | Sequence[str | Path], span: Span | None = None) -> list[Source]:
+    """The sources that words name.
+
+    Args:
+        words: picture, folder, pattern (`*.jpg`), video, `camera:0`, `rtsp://` or `http://` stream,
+            `-` for a list of them on standard input, or `sample` for the portrait that comes with
+            matplotlib.
+        span: which frames are wanted of each; all of them.
+
+    Raises:
+        VitruvianError: there is no such file, or nothing to look at in a folder.
+    """
+    span = span or Span()
+    if isinstance(words, (str, Path)):
+        words = [words]
+    items: list[Path | Source] = []
+    for word in words:
+        items.extend(_items(str(word), span))
+    sources: list[Source] = []
+    pictures: list[Path] = []
+    for item in [*items, None]:
+        if isinstance(item, Path):
+            pictures.append(item)
+            continue
+        if pictures:
+            sources.append(Pictures(tuple(pictures), span))
+            pictures = []
+        if item is not None:
+            sources.append(item)
+    if (span.start or span.end is not None) and not any(source.moving for source in sources):
+        raise VitruvianError("start and end choose a part of a video, but there are only pictures")
+    return sources
+
+
+def _items(word: str, span: Span) -> list[Path | Source]:
+    """What one word names: pictures as paths, everything else as sources."""
+    if word == "-":
+        lines = [line.strip() for line in sys.stdin]
+        return [item for line in lines if line for item in _items(line, span)]
+    if word.startswith(STREAMS):
+        return [Video(word, span)]
+    if word.startswith("camera:"):
+        number = word.removeprefix("camera:")
+        if not number.isdecimal():
+            raise VitruvianError(f"'{word}' is no camera; write camera:0 for the first one")
+        return [Webcam(int(number), span)]
+    path = Path(word).expanduser()
+    if word == "sample" and not path.exists():
+        return [sample()]
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES | VIDEOS)
+        if not found:
+            raise VitruvianError(
+                f"no pictures or videos in '{word}'; folders inside it are not searched, "
+                f"a pattern does that: '{path / '**' / '*.jpg'}'"
+            )
+    elif path.exists():
+        found = [path]
+    elif any(sign in word for sign in "*?["):
+        matches = sorted(Path(match) for match in glob.glob(word, recursive=True))  # noqa: PTH207
+        found = [p for p in matches if p.is_file()]
+        if not found:
+            raise VitruvianError(f"nothing matches '{word}'")
+    else:
+        raise VitruvianError(f"cannot read '{word}': no such file or folder")
+    return [p if p.suffix.lower() in PICTURES else Video(str(p), span) for p in found]
+
+
+def sample() -> Path:
+    """The built-in picture: Grace Hopper, a portrait in the public domain, from matplotlib."""
+    from importlib.util import find_spec
+
+    spec = find_spec("matplotlib")
+    if spec is None or spec.origin is None:
+        raise VitruvianError("the sample comes with matplotlib, which is not installed")
+    return Path(spec.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"

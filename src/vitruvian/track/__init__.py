@@ -1,0 +1,1 @@
+"""Steps over a stream: the only memory there is, one object a stream."""

@@ -1,0 +1,114 @@
+"""Smooth: One-Euro filters for each person, in real seconds.
+
+Source: Casiez, Roussel and Vogel 2012, "1€ Filter"; constants and what is filtered in which unit
+from MediaPipe's pose_landmark_filtering.pbtxt. Three deviations: the time between frames is the
+real one, not a thirtieth of a second; a person's filters are all new after the person was lost (the
+reference keeps those of visibility and world landmarks); everyone is smoothed, not only one person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.geometry.regions import Regions
+
+# min_cutoff (Hz), beta; pose_landmark_filtering.pbtxt
+IMAGE = (0.05, 80.0)  # landmarks, pixels over the size of the person
+WORLD = (0.1, 40.0)  # landmarks, metres
+REGION = (0.01, 10.0)  # the two points of the next region, pixels over the size of the person
+DERIVATIVE_CUTOFF = 1.0  # Hz, of all three
+VISIBILITY = 0.1  # weight of a new value at VISIBILITY_RATE
+VISIBILITY_RATE = 30.0  # Hz; the reference takes every video for one of 30 frames/s
+
+
+class OneEuro:
+    """A low-pass filter whose cutoff rises with speed: no jitter at rest, little lag in motion."""
+
+    def __init__(self, min_cutoff: float, beta: float) -> None:
+        """`min_cutoff`: Hz at rest. `beta`: Hz more for each unit of speed."""
+        self.min_cutoff, self.beta = min_cutoff, beta
+        self.seconds: float | None = None
+
+    def __call__(self, value: np.ndarray, seconds: float, scale: float = 1.0) -> np.ndarray:
+        """The filtered value, of the same shape; every element has a filter of its own.
+
+        Args:
+            value: any shape, always the same one.
+            seconds: when; at a time that is not later than the last one nothing is filtered.
+            scale: speeds are multiplied by it: 1 / size makes them sizes a second.
+        """
+        if self.seconds is None:
+            self.raw, self.smooth, self.speed = value, value, np.zeros_like(value)
+        else:
+            if seconds <= self.seconds:
+                return value
+            elapsed = seconds - self.seconds
+            speed = (value - self.raw) * np.float32(scale / elapsed)
+            self.speed += np.float32(_weight(DERIVATIVE_CUTOFF, elapsed)) * (speed - self.speed)
+            weight = _weight(self.min_cutoff + self.beta * np.abs(self.speed), elapsed)
+            self.raw, self.smooth = value, self.smooth + weight * (value - self.smooth)
+        self.seconds = seconds
+        return self.smooth
+
+
+def _weight(cutoff: np.ndarray | float, elapsed: float) -> np.ndarray:
+    """The weight of a new value in a first-order low-pass filter. cutoff: Hz; elapsed: seconds."""
+    return np.asarray(1 / (1 + 1 / np.float32(2 * np.pi * elapsed) / np.float32(cutoff)))
+
+
+class _Filters:
+    """Those of one person."""
+
+    def __init__(self) -> None:
+        self.image, self.world, self.region = OneEuro(*IMAGE), OneEuro(*WORLD), OneEuro(*REGION)
+        self.score: np.ndarray | None = None
+        self.seconds = 0.0
+
+    def visibility(self, score: np.ndarray, seconds: float) -> np.ndarray:
+        """(K,) 0..1, low-passed."""
+        if self.score is None:
+            self.score = score
+        elif seconds > self.seconds:
+            weight = 1 - (1 - VISIBILITY) ** ((seconds - self.seconds) * VISIBILITY_RATE)
+            self.score = self.score + np.float32(weight) * (score - self.score)
+        self.seconds = seconds
+        return self.score
+
+
+class Smooth:
+    """Smooths everyone in a stream; who is not in a frame is forgotten."""
+
+    def __init__(self) -> None:
+        self.people: dict[int, _Filters] = {}
+
+    def forget(self, person: int) -> None:
+        """Start anew with someone who was lost, even if found again in the same frame."""
+        self.people.pop(person, None)
+
+    def __call__(self, poses: Poses, seconds: float) -> Poses:
+        """The poses smoothed, with those that came in under `raw`. `person` and `look` are set."""
+        people = poses.person.tolist()
+        self.people = {who: self.people.get(who) or _Filters() for who in people}
+        if not people or poses.look is None:
+            return poses
+        xy, score = poses.xy.copy(), poses.score.copy()
+        xyz = None if poses.xyz is None else poses.xyz.copy()
+        depth = None if poses.depth is None else poses.depth.copy()
+        hips, top = poses.look.centre.copy(), poses.look.tops()
+        for i, who in enumerate(people):
+            filters = self.people[who]
+            scale = 1 / max(float(poses.look.size[i].mean()), 1e-6)
+            both = xy[i] if depth is None else np.column_stack([xy[i], depth[i]])
+            both = filters.image(both, seconds, scale)
+            xy[i] = both[:, :2]
+            if depth is not None:
+                depth[i] = both[:, 2]
+            if xyz is not None:
+                xyz[i] = filters.world(xyz[i], seconds)
+            score[i] = filters.visibility(score[i], seconds)
+            hips[i], top[i] = filters.region(np.stack([hips[i], top[i]]), seconds, scale)
+        look = Regions.upright(hips, top, poses.look.score, poses.look.person)
+        return replace(poses, xy=xy, score=score, xyz=xyz, depth=depth, look=look, raw=poses)

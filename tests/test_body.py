@@ -1,0 +1,172 @@
+"""Skeletons are consistent tables, and Poses keeps its own shapes."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from conftest import TOY
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, SKELETONS, skeleton
+from vitruvian.errors import VitruvianError
+from vitruvian.geometry.regions import Regions
+
+People = Callable[..., Poses]
+every_skeleton = pytest.mark.parametrize("table", SKELETONS.values(), ids=SKELETONS)
+
+
+@every_skeleton
+def test_mirroring_twice_changes_nothing(table: Skeleton):
+    np.testing.assert_array_equal(table.mirror[table.mirror], np.arange(len(table)))
+
+
+@every_skeleton
+def test_the_mirror_swaps_left_and_right_and_keeps_the_middle(table: Skeleton):
+    swapped = {"left": "right", "right": "left", "": ""}
+    assert [swapped[side] for side in table.sides] == [table.sides[k] for k in table.mirror]
+    middle = [k for k, side in enumerate(table.sides) if not side]
+    assert table.mirror[middle].tolist() == middle
+
+
+@every_skeleton
+def test_names_and_bones_occur_once(table: Skeleton):
+    assert len(set(table.keypoints)) == len(table)
+    assert len({frozenset(bone) for bone in table.bones}) == len(table.bones)
+    assert all(a != b for a, b in table.bones)
+    assert len(table.sigmas) == len(table)
+
+
+@every_skeleton
+def test_every_bone_has_its_mirror_image(table: Skeleton):
+    bones = {frozenset(bone) for bone in table.bones}
+    assert {frozenset(int(table.mirror[k]) for k in bone) for bone in bones} == bones
+
+
+@every_skeleton
+def test_a_keypoint_is_found_by_its_name(table: Skeleton):
+    assert [table[name] for name in table.keypoints] == list(range(len(table)))
+    assert skeleton(table.name) is table
+
+
+def test_blazepose_has_the_edges_of_the_reference():
+    """The list in specs/blazepose.md 1.3, which is MediaPipe's POSE_CONNECTIONS."""
+    listed = (
+        "0-1 1-2 2-3 3-7 0-4 4-5 5-6 6-8 9-10 11-12 11-13 13-15 15-17 15-19 15-21 17-19 12-14 "
+        "14-16 16-18 16-20 16-22 18-20 11-23 12-24 23-24 23-25 24-26 25-27 26-28 27-29 28-30 "
+        "29-31 30-32 27-31 28-32"
+    )
+    want = {frozenset(map(int, edge.split("-"))) for edge in listed.split()}
+    assert {frozenset(bone) for bone in BLAZEPOSE33.bones} == want
+    assert len(BLAZEPOSE33.bones) == 35
+
+
+def test_coco_has_the_edges_of_its_annotation_file():
+    """The category's `skeleton` in person_keypoints_val2017.json, which counts from 1."""
+    listed = (
+        "16-14 14-12 17-15 15-13 12-13 6-12 7-13 6-7 6-8 7-9 8-10 9-11 2-3 1-2 1-3 2-4 3-5 4-6 5-7"
+    )
+    want = {frozenset(int(k) - 1 for k in edge.split("-")) for edge in listed.split()}
+    assert {frozenset(bone) for bone in COCO17.bones} == want
+    assert (COCO17["left_knee"], COCO17["right_ankle"]) == (13, 16)
+
+
+def test_an_unknown_keypoint_is_told_the_nearest_one():
+    with pytest.raises(VitruvianError, match=r"keypoint of coco17.*did you mean 'left_knee'\?"):
+        COCO17["left_kne"]
+
+
+def test_an_unknown_skeleton_is_told_the_nearest_or_all():
+    with pytest.raises(VitruvianError, match="did you mean 'coco17'"):
+        skeleton("coco71")
+    with pytest.raises(VitruvianError, match="known: blazepose33, coco17"):
+        skeleton("xyz")
+
+
+ARRAYS = ["xy", "score", "box", "person", "xyz", "mask", "presence", "depth"]
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_of_another_number_of_people_is_refused(name: str, people: People):
+    poses = people(2, everything=True)
+    with pytest.raises(ValueError, match=rf"Poses.{name} is \(1.*want \(2.*toy"):
+        replace(poses, **{name: getattr(poses, name)[:1]})
+
+
+@pytest.mark.parametrize("name", ["xy", "score", "xyz", "presence", "depth"])
+def test_an_array_of_another_number_of_keypoints_is_refused(name: str, people: People):
+    poses = people(2, everything=True)
+    with pytest.raises(ValueError, match=rf"Poses.{name} is \(2, 2.*want \(2, 3"):
+        replace(poses, **{name: getattr(poses, name)[:, :2]})
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_with_an_axis_too_many_is_refused(name: str, people: People):
+    poses = people(2, everything=True)
+    with pytest.raises(ValueError, match=f"Poses.{name} is"):
+        replace(poses, **{name: getattr(poses, name)[..., None]})
+
+
+def test_metres_need_an_origin_and_regions_a_person_each(people: People):
+    poses = people(2, everything=True)
+    with pytest.raises(ValueError, match="go together"):
+        replace(poses, origin=None)
+    with pytest.raises(ValueError, match="go together"):
+        replace(poses, xyz=None)
+    with pytest.raises(ValueError, match="look has 0 regions, want 2"):
+        replace(poses, look=Regions.none())
+
+
+@every_skeleton
+@pytest.mark.parametrize("origin", [None, "hips", "camera"])
+def test_nobody_is_an_ordinary_answer(table: Skeleton, origin):
+    poses = Poses.nobody(table, origin)
+    assert len(poses) == 0
+    assert poses.xy.shape == (0, len(table), 2)
+    assert (poses.xyz is None) == (origin is None)
+    assert poses["nose"].xy.shape == (0, 2)
+    assert len(poses.take([])) == len(poses.take(np.zeros(0, bool))) == 0
+
+
+def test_a_joint_is_that_keypoint_of_everybody(people: People):
+    poses = people(3, everything=True)
+    joint = poses["left_hand"]
+    np.testing.assert_array_equal(joint.xy, poses.xy[:, 1])
+    np.testing.assert_array_equal(joint.score, poses.score[:, 1])
+    np.testing.assert_array_equal(joint.xyz, poses.xyz[:, 1])
+    assert people(3)["left_hand"].xyz is None
+    with pytest.raises(VitruvianError, match="left_hand"):
+        poses["left_han"]
+
+
+def everything_in(poses: Poses) -> dict[str, np.ndarray]:
+    """Every array that poses hold, also those in their regions."""
+    held = {field.name: getattr(poses, field.name) for field in fields(poses)}
+    arrays = {name: value for name, value in held.items() if isinstance(value, np.ndarray)}
+    return arrays | {"looks at": poses.look.centre, "for": poses.look.person}
+
+
+@pytest.mark.parametrize("which", [[2, 0], slice(1, 3), np.array([True, False, True]), []])
+def test_taking_people_takes_everything_they_have(which, people: People):
+    poses = people(3, everything=True, raw=people(3, everything=True))
+    taken = poses.take(which)
+    for part, whole in ((taken, poses), (taken.raw, poses.raw)):
+        for name, value in everything_in(part).items():
+            np.testing.assert_array_equal(value, everything_in(whole)[name][which], name)
+    assert (taken.skeleton, taken.origin) == (poses.skeleton, "hips")
+
+
+def test_joining_undoes_taking(people: People):
+    poses = people(3, everything=True, raw=people(3, everything=True))
+    joined = Poses.join(poses.take([0]), poses.take([]), poses.take([1, 2]))
+    for name, value in everything_in(joined).items():
+        np.testing.assert_array_equal(value, everything_in(poses)[name], name)
+    np.testing.assert_array_equal(joined.raw.xy, poses.raw.xy)
+
+
+def test_joining_nobody_with_somebody_is_somebody(people: People):
+    nobody, somebody = Poses.nobody(TOY, "hips"), people(2, everything=True)
+    for parts in ((nobody, somebody), (somebody, nobody), (somebody,)):
+        np.testing.assert_array_equal(Poses.join(*parts).xy, somebody.xy)
+    assert len(Poses.join(nobody, nobody)) == 0

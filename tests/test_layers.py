@@ -1,0 +1,118 @@
+"""The architecture, as tests: who may import whom, what stays out, and how quickly it starts."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vitruvian
+
+SOURCE = Path(vitruvian.__file__).parent
+MODELS = {"body", "geometry", "frame", "network", "decode", "models", "errors"}
+SINKS = {"body", "geometry", "frame", "sink", "errors"}
+# Package or module -> what of ours it may import. `models`, `source` and `track` are imported by
+# `pipeline` only inside functions, so that none of them costs anything before it is used.
+MAY_IMPORT = {
+    "errors": set(),
+    "geometry": {"geometry", "errors"},
+    "body": {"body", "geometry", "errors"},
+    "frame": {"geometry", "errors"},
+    "network": {"network", "errors"},
+    "decode": {"decode", "geometry"},
+    "source": {"frame", "errors"},
+    "models": MODELS,
+    "track": {"body", "geometry", "frame", "track", "errors"},
+    "pipeline": {"body", "frame", "models", "source", "track", "errors"},
+    "sink": SINKS,
+    "train": {"train", "body", "network", "errors"},
+    "predict": {"pipeline", "sink", "source", "models", "errors"},
+    "doctor": {"models", "network", "frame", "errors"},
+    "cli": {"doctor", "errors", "models", "network", "pipeline", "predict", "sink", "source"},
+}
+# Heavy libraries and their one home each.
+HOMES = {
+    "openvino": {"network/runtimes.py"},
+    "onnxruntime": {"network/runtimes.py"},
+    "torch": {"train/export.py", "train/networks/yolo.py"},
+    "onnx": {"train/export.py"},
+    "av": {"source.py", "sink/video.py", "doctor.py"},
+    "matplotlib": {"sink/view3d.py"},
+    "pyarrow": {"sink/records.py"},
+    "typer": {"cli.py"},
+}
+
+
+def imports(text: str) -> list[str]:
+    """Every module that a source text imports, also inside functions."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return found
+
+
+def files() -> list[str]:
+    return sorted(str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", [file for file in files() if file != "__init__.py"])
+def test_layers_import_only_what_lies_below(file):
+    layer = file.split("/")[0].removesuffix(".py")
+    ours = re.findall(r"\bvitruvian\.(\w+)", " ".join(imports((SOURCE / file).read_text())))
+    assert set(ours) - {"__version__"} <= MAY_IMPORT[layer]
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_heavy_library_has_one_home(library):
+    users = {
+        file
+        for file in files()
+        if any(name.split(".")[0] == library for name in imports((SOURCE / file).read_text()))
+    }
+    assert users == HOMES[library]
+
+
+def test_the_check_of_imports_sees_those_inside_functions():
+    assert imports("def f():\n    import torch\n    from a.b import c") == ["torch", "a.b", "a.b.c"]
+
+
+def loaded(code: str) -> set[str]:
+    """The top-level modules that are there after running some code in a new Python."""
+    code += "\nimport sys; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+HEAVY = {"torch", "openvino", "matplotlib", "av", "cv2", "numpy", "rich", "PIL"}
+
+
+def test_importing_vitruvian_loads_nothing_heavy():
+    assert not loaded("import vitruvian") & HEAVY
+
+
+def test_the_check_of_heavy_modules_can_fail():
+    assert "numpy" in loaded("import vitruvian; vitruvian.Poses")
+
+
+def test_inference_never_imports_torch():
+    code = "import vitruvian.cli, vitruvian.pipeline, vitruvian.predict, vitruvian.models.catalogue"
+    code += ", vitruvian.models.yolopose, vitruvian.network.checkpoint"
+    assert not loaded(f"{code}, vitruvian.models.blazepose") & {"torch", "openvino", "matplotlib"}
+
+
+def test_every_public_name_is_there():
+    assert set(vitruvian.__all__) - {"__version__"} == set(vitruvian._PUBLIC)
+    for name in vitruvian.__all__:
+        assert getattr(vitruvian, name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = vitruvian.nothing
+
+
+def test_no_telemetry_is_loaded_with_the_runtime():
+    code = "from vitruvian.network.runtimes import import_openvino as i; i()"
+    assert not loaded(code) & {"openvino_telemetry", "requests"}

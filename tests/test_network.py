@@ -1,0 +1,162 @@
+"""Networks are functions of N rows, whatever N is. Tiny ones, built here with OpenVINO itself."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import refused
+from vitruvian.models import catalogue
+from vitruvian.network import weights
+from vitruvian.network.runtimes import PRECISIONS, OpenVino, import_openvino
+
+
+def file(path: Path, build: Callable) -> Path:
+    """The file of a network with one input, (1, 4), and the outputs that `build(op, x)` gives."""
+    openvino = import_openvino()
+    import openvino.opset13 as op
+
+    x = op.parameter([1, 4], np.float32, name="x")
+    model = openvino.Model(list(build(op, x)), [x])
+    openvino.save_model(model, path, compress_to_fp16=False)
+    return path
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """Outputs: the rows doubled, (N, 4); their sums, (N, 1); each row as a square, (N, 2, 2)."""
+
+    def build(op, x):
+        yield op.multiply(x, op.constant(np.float32(2)))
+        yield op.reduce_sum(x, op.constant([1]), keep_dims=True)
+        yield op.reshape(x, op.constant([-1, 2, 2]), special_zero=False)
+
+    return file(tmp_path / "toy.xml", build)
+
+
+@pytest.fixture
+def folding(tmp_path: Path) -> Path:
+    """One row whatever comes in, as BlazePose's detector does: (1, N, 4)."""
+
+    def build(op, x):
+        yield op.reshape(x, op.constant([1, -1, 4]), special_zero=False)
+
+    return file(tmp_path / "folding.xml", build)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+@pytest.mark.parametrize("batch", [True, False])
+def test_n_rows_in_are_n_rows_out(n: int, batch: bool, toy: Path, rng):
+    rows = rng.normal(size=(n, 4)).astype(np.float32)
+    doubled, sums, squares = OpenVino(toy, batch=batch)(rows)
+    np.testing.assert_array_equal(doubled, rows * 2)
+    np.testing.assert_allclose(sums, rows.sum(axis=1, keepdims=True), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(squares, rows.reshape(n, 2, 2))
+    assert {output.dtype for output in (doubled, sums, squares)} == {np.dtype(np.float32)}
+
+
+def test_three_at_once_are_three_single_runs(toy: Path, rng):
+    network, rows = OpenVino(toy), rng.normal(size=(3, 4)).astype(np.float32)
+    single = [network(rows[i : i + 1]) for i in range(3)]
+    for together, apart in zip(network(rows), zip(*single, strict=True), strict=True):
+        np.testing.assert_array_equal(together, np.concatenate(apart))
+
+
+def test_results_are_the_caller_s_to_keep(toy: Path):
+    """The infer request is used again; what it gave before must not change under the caller."""
+    network = OpenVino(toy)
+    first = network(np.ones((1, 4), np.float32))[0]
+    network(np.zeros((1, 4), np.float32))
+    np.testing.assert_array_equal(first, 2)
+    first[:] = 5
+    np.testing.assert_array_equal(network(np.ones((1, 4), np.float32))[0], 2)
+
+
+@pytest.mark.parametrize("outputs", [[0], [2, 0], [1]])
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_only_the_outputs_asked_for_come_back_in_that_order(outputs, n, toy: Path, rng):
+    rows = rng.normal(size=(n, 4)).astype(np.float32)
+    for got, want in zip(
+        OpenVino(toy, outputs=outputs)(rows),
+        [OpenVino(toy)(rows)[i] for i in outputs],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_a_network_that_folds_its_batch_is_caught(folding: Path):
+    with pytest.raises(ValueError, match=r"folding.xml: 3 rows in, \[\(1, 3, 4\)\] out"):
+        OpenVino(folding)(np.ones((3, 4), np.float32))
+
+
+def test_a_network_that_folds_its_batch_can_be_run_row_by_row(folding: Path, rng):
+    rows = rng.normal(size=(3, 4)).astype(np.float32)
+    (got,) = OpenVino(folding, batch=False)(rows)
+    np.testing.assert_array_equal(got, rows[:, None])
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_threads_may_call_it_at_once(batch: bool, toy: Path, rng):
+    """Also the first batch of several, which is compiled when it comes."""
+    network = OpenVino(toy, batch=batch, threads=1)
+    inputs = [rng.normal(size=(n, 4)).astype(np.float32) for n in [1, 3, 2, 1, 0] * 20]
+    with ThreadPoolExecutor(4) as pool:
+        for rows, (doubled, *_) in zip(inputs, pool.map(network, inputs), strict=True):
+            np.testing.assert_array_equal(doubled, rows * 2)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_opens(precision: str, toy: Path):
+    """Ones and twos are exact in all of them; whether it rounds depends on the processor."""
+    np.testing.assert_array_equal(
+        OpenVino(toy, precision=precision)(np.ones((2, 4), np.float32))[0], 2
+    )
+
+
+def test_a_device_or_precision_that_is_not_there_is_one_clear_line(toy: Path):
+    with refused("no device named 'TPU'", "CPU"):
+        OpenVino(toy, device="TPU")
+    with refused("no precision named 'f61'", "did you mean 'f16'?"):
+        OpenVino(toy, precision="f61")
+
+
+@pytest.mark.parametrize("device", ["CPU", "AUTO", "AUTO:CPU"])
+def test_it_says_what_it_runs_on(device: str, toy: Path):
+    assert "CPU" in OpenVino(toy, device=device).runs_on
+
+
+def test_openvino_is_imported_without_its_telemetry(tmp_path: Path):
+    """`import openvino` alone sends an event to Google and writes an id into the home folder."""
+    code = (
+        "import sys\n"
+        "from vitruvian.network.runtimes import import_openvino\n"
+        "openvino = import_openvino()\n"
+        "openvino.Core()\n"
+        "assert import_openvino() is openvino\n"
+        "assert None not in sys.modules.values()\n"
+        "assert 'openvino' in sys.modules\n"
+        "assert not [name for name in sys.modules if 'telemetry' in name]\n"
+    )
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **home}, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.weights
+def test_the_real_landmark_network_takes_a_batch_and_the_real_detector_does_not(blazepose, rng):
+    """DESIGN.md, section 8: three at once are three single runs; three folded are (1, 6762, 12)."""
+    blazepose("full")
+    detector, landmarks = weights.fetch(catalogue.entry("blazepose-full").files)
+    network = OpenVino(landmarks, outputs=[0, 1, 4])
+    rows = rng.uniform(0, 1, (3, 256, 256, 3)).astype(np.float32)
+    single = [network(rows[i : i + 1]) for i in range(3)]
+    for together, apart in zip(network(rows), zip(*single, strict=True), strict=True):
+        # 1e-4 of values up to 256: a batch is added up in another order than a single row.
+        np.testing.assert_allclose(together, np.concatenate(apart), rtol=1e-4, atol=1e-3)
+    with pytest.raises(ValueError, match=r"3 rows in, .*\(1, 6762, 12\)"):
+        OpenVino(detector)(np.zeros((3, 224, 224, 3), np.float32))

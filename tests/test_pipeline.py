@@ -1,0 +1,243 @@
+"""The loop and its threads: order, errors, the newest picture, bounded memory."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vitruvian as vit
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeletons import BLAZEPOSE33
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.geometry.regions import Regions
+from vitruvian.pipeline import AHEAD, Ahead, Behind, Live, results
+from vitruvian.source import Pictures, Span
+
+RGB = np.zeros((4, 4, 3), np.uint8)
+
+
+class Seen:
+    """A model that finds nobody and keeps the frames it saw."""
+
+    most = 1
+    name, weights = "seen", {}
+    options = {"detect_every": 5, "min_tracking_confidence": 0.5, "smooth": True}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.seen: list[Frame] = []
+
+    def find(self, frames):
+        return [Regions.none() for _ in frames]
+
+    def __call__(self, frames, look=None):
+        self.seen += [frame for frame in frames if look is None or frame not in self.seen]
+        return [Poses.nobody(BLAZEPOSE33, "hips") for _ in frames]
+
+
+def test_read_ahead_keeps_the_order_and_is_bounded():
+    made = []
+
+    def items():
+        for i in range(50):
+            made.append(i)
+            yield i
+
+    ahead = iter(Ahead(items()))
+    got = [next(ahead)]
+    # The thread can have made what was taken, what waits, and one more in its hands.
+    assert len(made) <= 1 + AHEAD + 1
+    assert [*got, *ahead] == list(range(50))
+
+
+def test_an_error_while_reading_ahead_is_raised_where_items_are_taken():
+    def items():
+        yield 1
+        raise OSError("unplugged")
+
+    ahead = iter(Ahead(items()))
+    assert next(ahead) == 1
+    with pytest.raises(OSError, match="unplugged"):
+        next(ahead)
+
+
+def test_who_stops_taking_stops_the_reading():
+    stopped = threading.Event()
+
+    def items():
+        try:
+            while True:
+                yield 0
+        finally:
+            stopped.set()
+
+    source = items()
+    ahead = Ahead(source)
+    taken = iter(ahead)
+    next(taken)
+    taken.close()
+    assert not ahead._thread.is_alive()
+    source.close()
+    assert stopped.is_set()
+
+
+def test_the_newest_item_wins_where_old_ones_are_not_wanted():
+    go, all_made = threading.Event(), threading.Event()
+
+    def items():
+        yield 0
+        go.wait()
+        yield from range(1, 100)
+        all_made.set()
+
+    ahead = Ahead(items(), newest=True)
+    taken = iter(ahead)
+    assert next(taken) == 0
+    go.set()
+    all_made.wait()
+    assert next(taken) == 99
+
+
+def test_writing_behind_keeps_the_order_and_raises_what_went_wrong():
+    done = []
+    with Behind(done.append) as write:
+        for i in range(20):
+            write(i)
+    assert done == list(range(20))
+
+    def fail(_):
+        raise VitruvianError("disk full")
+
+    with pytest.raises(VitruvianError, match="disk full"), Behind(fail) as write:
+        write(1)
+
+
+def test_an_error_of_the_loop_is_not_hidden_by_one_of_the_writing():
+    def fail(_):
+        raise VitruvianError("disk full")
+
+    with pytest.raises(KeyboardInterrupt), Behind(fail) as write:
+        write(1)
+        raise KeyboardInterrupt
+
+
+def test_one_bad_picture_does_not_stop_the_rest(tmp_path, picture):
+    good = [picture("a.png"), picture("c.png")]
+    bad = tmp_path / "b.png"
+    bad.write_bytes(b"no picture")
+    source = Pictures((good[0], bad, good[1]), Span())
+    faults: list[VitruvianError] = []
+    got = [frame.source for frame, _ in results(source, Seen(), faults.append)]
+    assert got == [str(path) for path in good]
+    assert len(faults) == 1
+    assert "b.png" in str(faults[0])
+
+
+def test_without_somebody_to_tell_a_bad_picture_is_raised_in_the_end(tmp_path, picture):
+    picture("a.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    got = []
+    with pytest.raises(VitruvianError, match=r"b\.png.*it is empty"):
+        for frame, _ in vit.run(tmp_path, Seen()):
+            got.append(Path(frame.source).name)
+    assert got == ["a.png"]
+
+
+def test_a_loaded_model_takes_no_options(picture):
+    with pytest.raises(VitruvianError, match="give num_poses to load"):
+        vit.run(picture("a.png"), Seen(), num_poses=2)
+
+
+def test_live_gives_results_in_order_and_drops_what_is_old():
+    model, got = Seen(), []
+    first, go = threading.Event(), threading.Event()
+
+    def on_result(frame, poses):
+        got.append(frame.seconds)
+        first.set()
+        go.wait()
+
+    with Live(model, on_result) as live:
+        live.push(RGB, 0.0)
+        first.wait()
+        for i in range(1, 50):
+            live.push(RGB, i / 10)
+        go.set()
+    assert got == [0.0, 4.9]
+    assert (live.pushed, live.done) == (50, 2)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 0.5, float("nan")])
+def test_live_wants_increasing_times(seconds):
+    with Live(Seen(), lambda *_: None) as live:
+        live.push(RGB, 1.0)
+        with pytest.raises(VitruvianError, match="time stamps must increase"):
+            live.push(RGB, seconds)
+
+
+def test_an_exception_of_the_callback_reaches_the_user():
+    failed = threading.Event()
+
+    def on_result(frame, poses):
+        failed.set()
+        raise RuntimeError("mine")
+
+    live = Live(Seen(), on_result)
+    live.push(RGB, 0.0)
+    failed.wait()
+    with pytest.raises(RuntimeError, match="mine"):
+        live.close()
+    live.close()
+    with pytest.raises(VitruvianError, match="closed"):
+        live.push(RGB, 1.0)
+
+
+def test_live_may_be_closed_from_the_callback():
+    done = threading.Event()
+
+    def on_result(frame, poses):
+        live.close()
+        done.set()
+
+    live = Live(Seen(), on_result)
+    live.push(RGB, 0.0)
+    assert done.wait(10)
+    live.close()
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_a_video_is_followed_and_each_person_keeps_a_number(blazepose, shared):
+    video = shared / "data" / "videos" / "sports2d_demo.mp4"
+    pairs = list(vit.run(video, blazepose("full", num_poses=2, threads=1), start=2.0, end=4.0))
+    assert [frame.index for frame, _ in pairs] == list(range(60, 120))
+    assert pairs[0][0].seconds == pytest.approx(2.0)
+    assert all(1 in poses.person for _, poses in pairs)
+    assert max(len(poses) for _, poses in pairs) == 2
+    assert all(poses.raw is not None for _, poses in pairs if len(poses))
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_smoothing_takes_jitter_away(blazepose, shared):
+    """Accelerations of what is smoothed are smaller than those of what the network says."""
+    video = shared / "data" / "videos" / "sports2d_demo.mp4"
+    pairs = [poses for _, poses in vit.run(video, blazepose("full", threads=1), max_frames=60)]
+    kept = [poses for poses in pairs if len(poses) and poses.person[0] == pairs[-1].person[0]]
+    for what, share, apart in (("xy", 0.9, 5), ("xyz", 0.75, 0.02)):
+        smooth = np.stack([getattr(poses, what)[0] for poses in kept])
+        raw = np.stack([getattr(poses.raw, what)[0] for poses in kept])
+        jitter = [np.median(np.abs(np.diff(values, 2, axis=0))) for values in (smooth, raw)]
+        assert jitter[0] < share * jitter[1]
+        assert np.abs(smooth - raw).mean() < apart
+
+
+@pytest.mark.weights
+def test_a_frame_is_not_changed_by_looking_at_it(blazepose):
+    rgb = np.random.default_rng(0).integers(0, 255, (120, 90, 3), dtype=np.uint8)
+    frame = Frame(rgb.copy())
+    blazepose("full")([frame])
+    np.testing.assert_array_equal(frame.rgb, rgb)
+    assert replace(frame, index=3).size == (90, 120)
