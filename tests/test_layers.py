@@ -38,6 +38,7 @@ HOMES = {
     "onnxruntime": {"network/runtimes.py"},
     "torch": {"train/export.py", "train/networks/yolo.py"},
     "onnx": {"train/export.py"},
+    "nncf": {"train/export.py"},
     "av": {"source.py", "sink/video.py", "doctor.py"},
     "matplotlib": {"sink/view3d.py"},
     "pyarrow": {"sink/records.py"},

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou, nms
@@ -246,11 +247,36 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, torch: Any, yolo: An
     torch.save(small(torch, yolo).state_dict(), file)
     with pytest.raises(VitruvianError, match=r"ends with \.onnx or \.xml"):
         export(file, tmp_path / "a.engine")
+    with pytest.raises(VitruvianError, match=r"ends with \.xml"):
+        export(file, tmp_path / "a.onnx", precision="int8")
+    with pytest.raises(VitruvianError, match="calibration"):
+        export(file, tmp_path / "a.xml", precision="int8")
     with pytest.raises(VitruvianError, match="precision"):
         export(file, tmp_path / "a.onnx", precision="f8")
     with pytest.raises(VitruvianError, match="51 numbers"):
         export(file, tmp_path / "a.onnx", skeleton=PAW)
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_skeleton_survives_json_and_is_read_from_toml(tmp_path: Path) -> None:
+    for skeleton in (COCO17, PAW, BLAZEPOSE33):
+        again = Skeleton.from_json(skeleton.to_json())
+        assert (again.name, again.keypoints, again.bones) == (
+            skeleton.name, skeleton.keypoints, skeleton.bones,
+        )  # fmt: skip
+        np.testing.assert_array_equal(again.sigmas, skeleton.sigmas)
+    file = tmp_path / "paw.toml"
+    file.write_text('name = "paw"\nkeypoints = [["wrist", "", 0.1], ["tip", "wrist"]]')
+    read = Skeleton.read(file)
+    assert (read.name, read.keypoints, read.bones) == ("paw", ("wrist", "tip"), ((0, 1),))
+    assert np.isnan(read.sigmas[1])
+    for wrong in ("name = ", 'name = "x"', 'name = "x"\nkeypoints = []', "keypoints = [[]]"):
+        file.write_text(wrong)
+        with pytest.raises(VitruvianError, match="cannot read") as caught:
+            Skeleton.read(file)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(VitruvianError, match="No such file"):
+        Skeleton.read(tmp_path / "none.toml")
 
 
 # Letterbox
@@ -500,6 +526,23 @@ def test_runtimes_agree_on_a_real_picture(real: Path) -> None:
     # float32 in another order of sums: 1e-4 of a pixel of the input, twice that in the frame.
     np.testing.assert_allclose(one.xy, other.xy, atol=0.01)
     np.testing.assert_allclose(one.score, other.score, atol=1e-4)
+
+
+@pytest.mark.shared
+@pytest.mark.weights
+def test_int8_finds_the_same_people(real: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nncf", reason="nncf is not installed (the int8 extra)")
+    from vitruvian.train.export import export
+
+    exact = yolopose.load(real, Options(imgsz=320))
+    frames = [Frame.read(path) for path in sorted(shared("data/images").glob("*.jpg"))]
+    inputs = [exact.prepare([frame], [exact.letterbox(frame)]) for frame in frames]
+    weights = shared("weights/yolov8n-pose.pt")
+    done = export(weights, tmp_path / "a.xml", precision="int8", calibration=inputs, imgsz=320)
+    assert done.pixels["openvino int8"] < 5  # of people of 100 to 300 pixels
+    for one, other in zip(exact(frames), yolopose.load(done.file)(frames), strict=True):
+        sure = one.box[one.box_score > 0.6]
+        assert (iou(sure, other.box).max(axis=1) > 0.8).all()
 
 
 @pytest.mark.shared

@@ -181,11 +181,12 @@ class Letterbox:
         corner = (round(bars[0] / 2 - 0.1), round(bars[1] / 2 - 0.1))
         canvas = (inner[0] + bars[0], inner[1] + bars[1])
         again = _scaled(frame, canvas)
-        to_input = np.eye(3)
+        from_input = np.eye(3)
         for axis in (0, 1):
-            to_input[axis, axis] = again[axis] / frame[axis]
-            to_input[axis, 2] = round((canvas[axis] - again[axis]) / 2 - 0.1)
-        return cls(inner, corner, Crop(to_input, canvas))
+            bar = round((canvas[axis] - again[axis]) / 2 - 0.1)
+            from_input[axis, axis] = frame[axis] / again[axis]
+            from_input[axis, 2] = -bar * from_input[axis, axis]
+        return cls(inner, corner, Crop(from_input, canvas))
 
 
 def _scaled(frame: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
@@ -236,7 +237,7 @@ class YoloPose:
         self, frames: Sequence[Frame], look: Sequence[Regions] | None = None
     ) -> list[Poses]:
         """Everyone in each frame; it always sees all of it, so `look` changes nothing."""
-        boxes = [Letterbox.fit(frame.size, self.size, self.stride, self.rect) for frame in frames]
+        boxes = [self.letterbox(frame) for frame in frames]
         one_by_one = self.network.input_shape[0] is not None
         batches: dict[object, list[int]] = {}
         for i, box in enumerate(boxes):
@@ -256,6 +257,10 @@ class YoloPose:
     def find(self, frames: Sequence[Frame]) -> list[Regions]:
         """The boxes alone, the likeliest first: a person finder for `TopDown`."""
         return [Regions.boxes(poses.box, poses.box_score) for poses in self(frames)]
+
+    def letterbox(self, frame: Frame) -> Letterbox:
+        """How the network sees a frame."""
+        return Letterbox.fit(frame.size, self.size, self.stride, self.rect)
 
     def prepare(self, frames: Sequence[Frame], boxes: Sequence[Letterbox]) -> np.ndarray:
         """(F, 3, height, width) float32, RGB, 0..1; grey bars."""
