@@ -31,6 +31,7 @@ OURS: dict[str, dict[str, object]] = {
     "openvino bf16": {"precision": "bf16"},
     "onnxruntime": {"runtime": "onnxruntime"},
 }
+INT8 = "openvino int8"  # with --calibration only
 
 
 class Side:
@@ -125,7 +126,9 @@ def average_precision(annotations: Path, found: dict[int, list[Any]]) -> float:
     return float(evaluation.stats[0])
 
 
-def accuracy(data: Path, weights: Path, file: Path, ours: Side, reference: Side) -> None:
+def accuracy(
+    data: Path, weights: Path, files: dict[str, Path], ours: Side, reference: Side
+) -> None:
     """Print OKS-AP of both sides, and how far apart they are."""
     annotations = data / "coco/person_keypoints.json"
     images = json.loads(annotations.read_text())["images"]
@@ -135,15 +138,21 @@ def accuracy(data: Path, weights: Path, file: Path, ours: Side, reference: Side)
     numbers = [image["id"] for image in images]
     base = average_precision(annotations, dict(zip(numbers, theirs, strict=True)))
     print(f"OKS-AP, {len(images)} pictures: Ultralytics {base:.4f}")
-    for name, options in OURS.items():
-        chosen = {**options, "conf": 0.001}
+    for name, file in files.items():
+        chosen = {**OURS.get(name, {}), "conf": 0.001}
         found = ours.ask(file=str(file), options=chosen, sources=sources, keep=True)["found"]
         got = average_precision(annotations, dict(zip(numbers, found, strict=True)))
         print(f"  {name:16} {got:.4f} ({got - base:+.4f})")
 
 
 def speed(
-    data: Path, weights: Path, file: Path, ours: Side, reference: Side, rounds: int, most: int
+    data: Path,
+    weights: Path,
+    files: dict[str, Path],
+    ours: Side,
+    reference: Side,
+    rounds: int,
+    most: int,
 ) -> None:
     """Print milliseconds a frame of both sides, and ratios to Ultralytics in PyTorch."""
     pictures = sorted(str(path) for path in (data / "coco/images").iterdir())[:40]
@@ -154,8 +163,8 @@ def speed(
             f"Ultralytics {name}": (reference, {"model": name, "weights": str(weights)})
             for name in ("pytorch", "openvino")
         }
-        for name, options in OURS.items():
-            chosen: dict[str, object] = {"options": {**options, "streams": streams}}
+        for name, file in files.items():
+            chosen: dict[str, object] = {"options": {**OURS.get(name, {}), "streams": streams}}
             asks[f"ours {name}"] = (ours, {"file": str(file), **chosen})
         each: dict[str, list[float]] = {name: [] for name in asks}
         for turn in range(rounds + 1):
@@ -178,6 +187,7 @@ def main() -> None:
     parser.add_argument("--reference", required=True, help="the python of Ultralytics' environment")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--frames", type=int, default=200, help="of the video")
+    parser.add_argument("--calibration", type=Path, help="a folder of pictures: int8 as well")
     parser.add_argument("--only", choices=["accuracy", "speed"])
     chosen = parser.parse_args()
     here = Path(__file__).parent
@@ -185,12 +195,22 @@ def main() -> None:
     ours = Side(sys.executable, str(here / "yolo.py"), "--answer")
 
     with tempfile.TemporaryDirectory() as folder:
+        from vitruvian.models import yolopose
         from vitruvian.train.export import export
 
         weights = Path(folder, chosen.weights.name)  # Ultralytics exports beside the weights
         weights.write_bytes(chosen.weights.read_bytes())
         file = export(weights, Path(folder, "ours.onnx")).file
-        same = (chosen.data, weights, file, ours, reference)
+        files = dict.fromkeys(OURS, file)
+        if chosen.calibration:
+            model = yolopose.load(file)
+            pictures = frames([str(path) for path in sorted(chosen.calibration.iterdir())], None)
+            inputs = [model.prepare([frame], [model.letterbox(frame)]) for frame in pictures]
+            out = Path(folder, "int8.xml")
+            done = export(weights, out, precision="int8", calibration=inputs)
+            print(f"int8: {len(inputs)} pictures, {done.pixels[INT8]:.1f} pixels from f32")
+            files[INT8] = done.file
+        same = (chosen.data, weights, files, ours, reference)
         if chosen.only != "speed":
             accuracy(*same)
         if chosen.only != "accuracy":

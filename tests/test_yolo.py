@@ -240,6 +240,24 @@ def test_an_export_says_what_it_comes_from(tmp_path: Path, torch: Any, yolo: Any
     assert about == OpenVino(done.file).metadata
 
 
+def test_a_checkpoint_is_converted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch: Any, yolo: Any
+) -> None:
+    from vitruvian.train import export
+
+    monkeypatch.setenv("VITRUVIAN_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "paw.pt"
+    network = small(torch, yolo, keypoints=2)
+    torch.save({"ema": None, "model": network.state_dict()}, file)
+    first = export.cached(file, skeleton=PAW)
+    written = first.stat().st_mtime_ns
+    assert export.cached(file, skeleton=PAW) == first
+    assert first.stat().st_mtime_ns == written
+    assert yolopose.load(first).skeleton.name == "paw"
+    with pytest.raises(VitruvianError, match="vitruvian export"):
+        yolopose.load(file)
+
+
 def test_what_cannot_be_exported_is_refused(tmp_path: Path, torch: Any, yolo: Any) -> None:
     from vitruvian.train.export import export
 

@@ -113,6 +113,10 @@ def load(
     Raises:
         VitruvianError: it cannot be opened, or its keypoints are not those of the skeleton.
     """
+    if file.suffix == ".pt":
+        raise VitruvianError(
+            f"'{file}' is a checkpoint; make a network of it first: vitruvian export '{file}'"
+        )
     if options.runtime == "onnxruntime":
         network: OpenVino | OnnxRuntime = OnnxRuntime(
             file, device=options.device, threads=options.threads, streams=options.streams
