@@ -1,5 +1,6 @@
 """YOLOv8-pose: networks, export, letterbox, suppression, and the real weights on real pictures."""
 
+import importlib.util
 import json
 import os
 import threading
@@ -452,8 +453,41 @@ def test_keypoints_without_a_score_have_their_person_s() -> None:
 
 
 def test_a_network_for_other_keypoints_is_refused() -> None:
-    with pytest.raises(VitruvianError, match="gives 9 numbers"):
+    with pytest.raises(VitruvianError, match=r"gives \(9, 1\)"):
         YoloPose(Fake([0.0] * 9))([grey(64, 64)])
+
+
+def test_a_file_that_is_no_yolo_is_refused(tmp_path: Path, torch: Any) -> None:
+    import onnx
+
+    def written(shape: list[int], **about: str) -> Path:
+        value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)
+        out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, shape)
+        node = onnx.helper.make_node("Relu", ["x"], ["y"])
+        graph = onnx.helper.make_graph([node], "g", [value], [out])
+        opset = [onnx.helper.make_opsetid("", 17)]
+        model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
+        onnx.helper.set_model_props(model, about)
+        onnx.save(model, tmp_path / "a.onnx")
+        return tmp_path / "a.onnx"
+
+    picture = [1, 3, 64, 64]
+    names = ["openvino", *(["onnxruntime"] if importlib.util.find_spec("onnxruntime") else [])]
+    for options in (Options(runtime=name) for name in names):
+        with pytest.raises(VitruvianError, match="axes, want 4"):
+            yolopose.load(written([1, 3]), options)
+        for about in ({"stride": "0"}, {"imgsz": "no"}, {"kpt_shape": "[]"}, {"skeleton": "{}"}):
+            with pytest.raises(VitruvianError, match="describes itself"):
+                yolopose.load(written(picture, **about), options)
+        with pytest.raises(VitruvianError, match="21 keypoints"):
+            yolopose.load(written(picture, kpt_shape="[21, 3]"), options)
+        with pytest.raises(VitruvianError, match=r"gives \(3, 64, 64\)"):
+            yolopose.load(written(picture), options)([grey(64, 64)])
+        broken = tmp_path / "broken.onnx"
+        broken.write_bytes(b"no network")
+        for file in (broken, tmp_path / "missing.onnx"):
+            with pytest.raises(VitruvianError, match="cannot open"):
+                yolopose.load(file, options)
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,8 @@ def load(
             threads=options.threads,
             streams=options.streams,
         )
+    if len(network.input_shape) != 4:
+        raise VitruvianError(f"'{file}' has an input of {len(network.input_shape)} axes, want 4")
     about = network.metadata
     try:
         if skeleton is None:
@@ -136,6 +138,8 @@ def load(
         keypoints, numbers = (int(n) for n in json.loads(about.get("kpt_shape", "[17, 3]")))
         stride = int(about.get("stride", "32"))
         side = int(json.loads(about.get("imgsz", "[640, 640]"))[0])
+        if stride < 1 or side < 1:
+            raise ValueError
     except (ValueError, TypeError, LookupError):
         raise VitruvianError(f"'{file}' describes itself in a way that is not YOLOv8's") from None
     if keypoints != len(skeleton) or numbers not in (2, 3):
@@ -249,7 +253,7 @@ class YoloPose:
         poses = [Poses.nobody(self.skeleton)] * len(frames)
         for batch in batches.values():
             inputs = self.prepare([frames[i] for i in batch], [boxes[i] for i in batch])
-            (rows,) = self.network(inputs)
+            rows, *_ = self.network(inputs)
             for i, row in zip(batch, rows, strict=True):
                 poses[i] = self.decode(row, boxes[i].back, frames[i].size)
         return poses
@@ -282,10 +286,10 @@ class YoloPose:
         """
         k = len(self.skeleton)
         classes = len(rows) - 4 - k * self.numbers
-        if classes < 1:
+        if rows.ndim != 2 or classes < 1:
             raise VitruvianError(
-                f"the network gives {len(rows)} numbers for each box, want more than "
-                f"{4 + k * self.numbers} for {self.skeleton.name}; export it anew"
+                f"the network gives {rows.shape} for a frame, want more than "
+                f"{4 + k * self.numbers} rows for {self.skeleton.name}; export it anew"
             )
         scores = rows[4 : 4 + classes]
         likely = np.flatnonzero(scores.max(axis=0) > self.chosen.conf)

@@ -220,7 +220,9 @@ class OnnxRuntime:
                 f"ONNX Runtime fell back from {device} to {self.runs_on}; ask for device CPU, or "
                 "check the driver"
             )
-        (images,) = self._session.get_inputs()
+        images, *others = self._session.get_inputs()
+        if others or images.type != "tensor(float)":
+            raise VitruvianError(f"cannot open '{file}': want one input, of float32")
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.input_shape = tuple(n if isinstance(n, int) else None for n in images.shape)
         self._input = images.name

@@ -96,9 +96,13 @@ def export(
         "source": checkpoint.name,
         "source_sha256": sha256(checkpoint),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-")
+    except OSError as error:
+        raise VitruvianError(f"cannot write '{out}': {error.strerror}") from None
     pixels: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
+    with temporary as folder:
         fresh = Path(folder, "network.onnx")
         onnx.save(to_onnx(network, about, half=precision == "f16"), fresh)
         if importlib.util.find_spec("onnxruntime"):
