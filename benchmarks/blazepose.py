@@ -164,11 +164,13 @@ def table(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
         b["seconds"] / a["seconds"] for a, b in zip(ours, theirs, strict=True)
     )
     outside = median(ours, lambda run: 1 - run["networks"] / run["seconds"])
-    print(f"{speed:.2f} times MediaPipe's frames a second; {outside:.1%} of the time is not networks")
+    print(
+        f"{speed:.2f} times MediaPipe's frames a second; {outside:.1%} of the time is not networks"
+    )
 
 
 def agreement(folder: Path) -> None:
-    """How far apart the landmarks of both runs are: region feedback makes small differences grow."""
+    """How far apart both runs' landmarks are: following makes small differences grow."""
     both = []
     for name in ("ours", "theirs"):
         lines = (folder / f"{name}.jsonl").read_text().splitlines()
@@ -181,7 +183,7 @@ def agreement(folder: Path) -> None:
     height = np.ptp(xy[0][..., 1], axis=1, keepdims=True)
     print(
         f"landmarks apart in {len(shared)} frames: median {np.median(apart):.2f} px "
-        f"({np.median(apart / height):.2%} of the person's height), {np.median(metres) * 1e3:.1f} mm"
+        f"({np.median(apart / height):.2%} of the height), {np.median(metres) * 1e3:.1f} mm"
     )
 
 
@@ -221,7 +223,7 @@ def precisions(size: str) -> None:
 
 def main() -> None:
     """Read the words."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="BlazePose beside MediaPipe")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", choices=COMPLEXITY, default="full")
     parser.add_argument("--precision", action="store_true")

@@ -247,7 +247,7 @@ def test_a_picture_of_its_own_coordinates_comes_back_holding_frame_coordinates(a
     OpenCV samples at the nearest 1/32 px, so values may be 1/64 px off, and a little rounding.
     """
     middle, extent = np.array([103.3, 88.7], np.float32), np.full(2, side, np.float32)
-    crop = Crop.turned(middle, extent, np.float32(angle), (48, 48))
+    crop = Crop.turned(middle, extent, angle, (48, 48))
     cut = crop.cut(coordinates(200, 180))
     want = crop.to_frame(coordinates(48, 48)[..., :2].astype(float))
     np.testing.assert_allclose(cut[..., :2], want, atol=1 / 64 + 1e-3)

@@ -69,8 +69,10 @@ def test_a_landmark_in_the_crop_is_where_it_belongs_in_the_frame(size):
     middle, side = np.array(size) / 2, 1.25 * 2 * 0.2 * max(size)
     want = middle - side / 2 + np.stack([np.arange(33), 2 * np.arange(33)], -1) / 256 * side
     np.testing.assert_allclose(poses.xy[0], want, atol=1e-3)
+    assert poses.depth is not None
     np.testing.assert_allclose(poses.depth[0], np.arange(33) / 256 * side, atol=1e-3)
     np.testing.assert_allclose(poses.score, 1 / (1 + np.exp(-3)), atol=1e-6)
+    assert poses.presence is not None
     np.testing.assert_allclose(poses.presence, 1 / (1 + np.exp(-4)), atol=1e-6)
     assert poses.skeleton is BLAZEPOSE33
     assert poses.origin == "hips"
@@ -86,6 +88,7 @@ def test_a_person_lying_on_the_side_is_turned_upright_and_back():
     np.testing.assert_allclose(
         poses.xy[0], 200 + np.stack([-local[:, 1], local[:, 0]], -1), atol=1e-3
     )
+    assert poses.xyz is not None
     np.testing.assert_allclose(poses.xyz[0, :, :2], [[0, 1]] * 33, atol=1e-6)
     np.testing.assert_allclose(poses.xyz[0, :, 2], np.arange(33))
 
@@ -237,7 +240,7 @@ def test_several_people_at_once_equal_one_at_a_time(blazepose):
 @pytest.mark.shared
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_a_turned_picture_gives_the_turned_pose(blazepose, shared, turns):
-    """In 3D up to a few cm: the detector never saw a person upside down, but the crop is upright."""
+    """To 2 % of the height: the crop is turned upright whichever way the person is up."""
     frame = Frame.read(shared / "data" / "images" / "pose.jpg")
     model = blazepose("full")
     (upright,) = model([frame])

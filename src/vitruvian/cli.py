@@ -274,3 +274,7 @@ def doctor() -> None:
             print(f"    -> {finding.way_out}")
     if bad:
         raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -93,7 +93,9 @@ def _fault(data: bytes) -> str:
         # refuses more than 179 million pixels.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            Image.open(io.BytesIO(data)).close()
+            with Image.open(io.BytesIO(data)) as picture:
+                if picture.format == "TIFF" and "A" in picture.getbands():
+                    return "OpenCV makes TIFF with transparency black; save it as PNG"
     except Image.DecompressionBombError:
         return "it claims more than 179 million pixels; make it smaller first"
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):

@@ -64,6 +64,12 @@ VIDEOS = frozenset(
     ]
 )
 STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
+# What FFmpeg may take a file or a stream for. Not among them: playlists (concat, hls, dash), which
+# name other files and hosts.
+FORMATS = (
+    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,mxf,mjpeg,mpjpeg,yuv4mpegpipe,"
+    "h264,hevc,av1,obu,ivf,jpeg_pipe,png_pipe,rtsp,rtp,sdp,wav,aac,mp3"
+)
 STREAM_TIMEOUT = 10  # seconds without an answer before a stream is given up
 
 
@@ -166,13 +172,14 @@ class Video:
 
     def _open(self) -> Any:
         import av
+        from av.error import EOFError as EndOfFile
         from av.error import FFmpegError, InvalidDataError
 
         # Nothing but what the address itself says may be opened: a playlist in a file must not
         # make us read other files or ask other hosts.
         network = self.address.startswith(STREAMS)
         protocols = "tcp,tls,udp,rtp,http,https,httpproxy,rtmp,srt,crypto" if network else "file"
-        options = {"protocol_whitelist": protocols}
+        options = {"protocol_whitelist": protocols, "format_whitelist": FORMATS}
         if self.address.startswith("rtsp"):
             options["rtsp_transport"] = "tcp"
         try:
@@ -181,7 +188,7 @@ class Video:
             )
         except (FFmpegError, OSError) as error:
             why = getattr(error, "strerror", None) or str(error)
-            if isinstance(error, InvalidDataError):
+            if isinstance(error, (InvalidDataError, EndOfFile)):
                 why = "it is no video, or it is cut short or damaged"
             raise VitruvianError(f"cannot read '{self.address}': {why}") from None
         if not container.streams.video:
@@ -205,18 +212,21 @@ class Video:
             width, height = stream.codec_context.width, stream.codec_context.height
             stream.thread_type = "AUTO" if width * height > 1920 * 1088 else "NONE"
             index, seconds = -1, -1.0
-            zero = float((stream.start_time or 0) * stream.time_base)
+            zero, reached = self._zero(container, stream), 0.0
             if span.start > 0 and stream.duration:
                 index = self._seek(container, stream, zero + span.start) - 1
             packets = container.demux(stream)
             while True:
                 try:
                     packet = next(packets)
+                    if packet.pts is not None:
+                        end = float((packet.pts + (packet.duration or 0)) * stream.time_base)
+                        reached = max(reached, end)
                     decoded = packet.decode()
                 except StopIteration:
                     break
                 except InvalidDataError:
-                    faults += 1
+                    faults, index = faults + 1, index + 1  # it has a number, also when it is lost
                     continue
                 except (FFmpegError, OSError) as error:
                     yield VitruvianError(f"'{self.address}' broke off after {seconds:g} s: {error}")
@@ -237,10 +247,36 @@ class Video:
         if faults:
             yield VitruvianError(
                 f"'{self.address}' is cut short or damaged: {faults} packets could not be decoded; "
-                f"{index + 1} frames could"
+                f"{index + 1 - faults} frames could"
             )
         elif index < 0:
             yield VitruvianError(f"cannot read '{self.address}': it has no frames")
+        elif reached < (whole := self._whole(stream)) - 0.5:
+            yield VitruvianError(
+                f"'{self.address}' is cut short: it ends after {reached:g} s of {whole:g} s"
+            )
+        elif not given and seconds < span.start:
+            yield VitruvianError(
+                f"'{self.address}' has no frames from {span.start:g} s on: it ends at {seconds:g} s"
+            )
+
+    @staticmethod
+    def _zero(container: Any, stream: Any) -> float:
+        """When the first frame is shown, by the clock of the file, seconds."""
+        first = stream.start_time
+        if first is None and container.format.name == "matroska,webm":
+            first = next((p.pts for p in container.demux(stream) if p.pts is not None), 0)
+            container.seek(0)
+        return float((first or 0) * stream.time_base)
+
+    @staticmethod
+    def _whole(stream: Any) -> float:
+        """How long it should be, seconds, by Matroska's tag; 0 where there is none."""
+        try:
+            hours, minutes, seconds = map(float, stream.metadata.get("DURATION", "").split(":"))
+        except ValueError:
+            return 0.0
+        return hours * 3600 + minutes * 60 + seconds
 
     @staticmethod
     def _rate(stream: Any) -> float:
@@ -367,6 +403,8 @@ def open_source(words: str | Path | Sequence[str | Path], span: Span | None = No
     items: list[Path | Source] = []
     for word in words:
         items.extend(_items(str(word), span))
+    if not items:
+        raise VitruvianError("there is nothing to look at: the list of sources is empty")
     sources: list[Source] = []
     pictures: list[Path] = []
     for item in [*items, None]:

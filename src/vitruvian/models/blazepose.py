@@ -81,7 +81,12 @@ class Options:
                 raise VitruvianError(f"{field.name} is {value!r}, want a number from 0 to 1")
             if field.type == "bool" and not isinstance(value, bool):
                 raise VitruvianError(f"{field.name} is {value!r}, want True or False")
-        for name, least in {"num_poses": 1, "detect_every": 1, "refine_window": 0, "threads": 1}.items():
+        for name, least in {
+            "num_poses": 1,
+            "detect_every": 1,
+            "refine_window": 0,
+            "threads": 1,
+        }.items():
             value = getattr(self, name)
             if name == "threads" and value is None:
                 continue

@@ -14,14 +14,16 @@ import tarfile
 import tempfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from vitruvian.errors import VitruvianError
 
@@ -120,10 +122,10 @@ def fetch(files: Sequence[File], keep: Sequence[File] = ()) -> list[Path]:
     Raises:
         VitruvianError: it can't be had; the line lists what was tried and where to put it by hand.
     """
-    tried: list[str] = []
     for file in files:
         if find(file) is not None:
             continue
+        tried: list[str] = []
         if offline():
             raise VitruvianError(
                 f"{file.name} is not in the cache and VITRUVIAN_OFFLINE forbids to fetch it; "
@@ -196,12 +198,20 @@ def _keep(archive: Path, source: Source, file: File, folder: Path) -> None:
                 if (left := left - len(chunk)) < 0:
                     raise _Failed(f"{source.member} is larger than {MOST_BYTES} bytes")
                 out.write(chunk)
-    except (KeyError, OSError, zipfile.BadZipFile, tarfile.TarError) as error:
-        raise _Failed(f"no {source.member} in it ({error})") from None
+    except _UNREADABLE as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
+        raise _Failed(f"no {source.member} in it ({why})") from None
     if source.checked and (found := sha256(fresh)) != file.sha256:
         raise _Failed(f"{source.member} has sha256 {found}, want {file.sha256}: refused")
     name = file.name if source.checked else unchecked_name(file)
     fresh.replace(cache_folder() / name)
+
+
+# What zipfile and tarfile raise for archives that are damaged, cut short, encrypted or none.
+_UNREADABLE = (
+    *(KeyError, OSError, EOFError, RuntimeError),
+    *(zlib.error, zipfile.BadZipFile, tarfile.TarError),
+)
 
 
 @contextmanager
@@ -265,15 +275,33 @@ def _npm(package: Package, folder: Path) -> Path:
     return _only(folder, "*.tgz")
 
 
-def _url(package: Package, folder: Path) -> Path:
-    parts = urlsplit(package.name)
+def _trust(address: str) -> None:
+    """Raise `_Failed` for what could be changed on its way to us."""
+    parts = urlsplit(address)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise _Failed("only https is trusted")
+
+
+class _Trusted(HTTPRedirectHandler):
+    """Holds redirections to the same rule."""
+
+    def redirect_request(
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        _trust(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _url(package: Package, folder: Path) -> Path:
+    _trust(package.name)
     archive = folder / "archive"
     try:
-        with urlopen(package.name, timeout=30) as answer, archive.open("wb") as out:
+        with (
+            build_opener(_Trusted).open(package.name, timeout=30) as answer,
+            archive.open("wb") as out,
+        ):
             shutil.copyfileobj(answer, out)
-    except (URLError, OSError) as error:
+    except (URLError, HTTPException, OSError) as error:
         raise _Failed(str(getattr(error, "reason", error))) from None
     return archive
 

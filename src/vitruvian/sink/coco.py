@@ -34,9 +34,10 @@ def results(frame: Frame, poses: Poses) -> list[dict[str, Any]]:
         )
     order = [poses.skeleton[name] for name in COCO17.keypoints]
     points = np.concatenate([poses.xy[:, order], poses.score[:, order, None]], axis=-1)
-    points = np.round(np.nan_to_num(points.astype(float)), 4).reshape(len(poses), 51)
+    points[np.isnan(points).any(axis=-1)] = 0
+    points = np.round(points.astype(float), 4).reshape(len(poses), 51)
     corner, far = poses.box[:, :2], poses.box[:, 2:]
-    boxes = np.round(np.concatenate([corner, far - corner], axis=1).astype(float), 4)
+    boxes = np.round(np.nan_to_num(np.concatenate([corner, far - corner], axis=1)).astype(float), 4)
     path = Path(frame.source)
     return [
         {

@@ -8,7 +8,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
 
-# The subject's left is blue, the right vermillion, the middle grey: told apart by everyone,
+# The subject's left is blue, the right vermilion, the middle grey: told apart by everyone,
 # Okabe and Ito's palette.
 COLOURS = {"left": (0, 114, 178), "right": (213, 94, 0), "": (170, 170, 170)}
 VISIBLE = 0.5  # score from which a keypoint is drawn
@@ -44,7 +44,7 @@ def draw(frame: Frame, poses: Poses, visible: float = VISIBLE) -> np.ndarray:
         for k in np.flatnonzero(shown):
             cv2.circle(image, at[k], 16 * (thick + 1), (255, 255, 255), -1, cv2.LINE_AA, 4)
             cv2.circle(image, at[k], 16 * thick, COLOURS[sides[k]], -1, cv2.LINE_AA, 4)
-        if poses.person[row] >= 0:
+        if poses.person[row] >= 0 and np.isfinite(poses.box[row]).all():
             _label(image, str(poses.person[row]), poses.box[row], thick)
     return image
 

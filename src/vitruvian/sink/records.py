@@ -182,10 +182,11 @@ class Text:
 
     def write(self, frame: Frame, poses: Poses) -> None:
         """Add the lines of a frame."""
+        lines = self.lines(frame, poses)
         if self.file is None:
             self.file = self.part.begin().open("w", encoding="utf-8", newline="")
             self.file.write(self.start)
-        self.file.write(self.lines(frame, poses))
+        self.file.write(lines)
 
     def __exit__(self, *_: object) -> None:
         if self.file is not None:

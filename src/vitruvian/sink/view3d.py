@@ -27,7 +27,7 @@ def plot(poses: Poses, path: Path, row: int = 0, visible: float = VISIBLE) -> No
     assert poses.xyz is not None
     xyz, shown = poses.xyz[row], poses.score[row] >= visible
     x, y, z = xyz[:, 0], xyz[:, 2], -xyz[:, 1]  # right, away from the camera, up
-    reach = max(float(np.nanmax(np.ptp(xyz, axis=0))) / 2, 0.1) * 1.1
+    reach = max(float(np.max(np.nanmax(xyz, axis=0) - np.nanmin(xyz, axis=0))) / 2, 0.1) * 1.1
     middle = [(np.nanmin(axis) + np.nanmax(axis)) / 2 for axis in (x, y, z)]
 
     figure = Figure(figsize=(11, 5.6), layout="constrained")

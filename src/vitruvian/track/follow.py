@@ -66,7 +66,7 @@ class Follow:
         Raises:
             VitruvianError: the frame is not later than the one before.
         """
-        if self.seconds is not None and frame.seconds <= self.seconds:
+        if self.seconds is not None and not frame.seconds > self.seconds:
             raise VitruvianError(
                 f"frame {frame.index} of '{frame.source}' is at {frame.seconds:g} s, which is not "
                 f"after {self.seconds:g} s; frames of a stream must come in order, each once"
@@ -119,7 +119,7 @@ class Follow:
         """Without those whose next region overlaps that of somebody before them."""
         if poses.look is None or len(poses) < 2:
             return poses
-        near = np.triu(iou(poses.look.bounds(), poses.look.bounds()) > self.overlap, 1)
+        near = iou(poses.look.bounds(), poses.look.bounds()) > self.overlap
         keep: list[int] = []
         for i in range(len(poses)):
             if not near[keep, i].any():

@@ -41,7 +41,7 @@ class OneEuro:
             scale: speeds are multiplied by it: 1 / size makes them sizes a second.
         """
         if self.seconds is None:
-            self.raw, self.smooth, self.speed = value, value, np.zeros_like(value)
+            self.raw, self.smooth, self.speed = value.copy(), value.copy(), np.zeros_like(value)
         else:
             if seconds <= self.seconds:
                 return value
@@ -49,7 +49,10 @@ class OneEuro:
             speed = (value - self.raw) * np.float32(scale / elapsed)
             self.speed += np.float32(_weight(DERIVATIVE_CUTOFF, elapsed)) * (speed - self.speed)
             weight = _weight(self.min_cutoff + self.beta * np.abs(self.speed), elapsed)
-            self.raw, self.smooth = value, self.smooth + weight * (value - self.smooth)
+            smooth = self.smooth + weight * (value - self.smooth)
+            new = np.isnan(smooth)  # missing before: it starts anew
+            self.speed = np.where(new, np.float32(0), self.speed)
+            self.raw, self.smooth = value.copy(), np.where(new, value, smooth)
         self.seconds = seconds
         return self.smooth
 
@@ -70,7 +73,7 @@ class _Filters:
     def visibility(self, score: np.ndarray, seconds: float) -> np.ndarray:
         """(K,) 0..1, low-passed."""
         if self.score is None:
-            self.score = score
+            self.score = score.copy()
         elif seconds > self.seconds:
             weight = 1 - (1 - VISIBILITY) ** ((seconds - self.seconds) * VISIBILITY_RATE)
             self.score = self.score + np.float32(weight) * (score - self.score)

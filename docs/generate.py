@@ -1,0 +1,94 @@
+"""Makes docs/models.md from the catalogue, and the figure of docs/conventions.md.
+
+python docs/generate.py          writes them
+python docs/generate.py --check  fails if models.md is not what the catalogue says
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from vitruvian.models.catalogue import CATALOGUE, DEFAULT
+
+HERE = Path(__file__).parent
+
+
+def models() -> str:
+    """The page of models."""
+    lines = [
+        "# Models",
+        "",
+        "Made by `python docs/generate.py` from `src/vitruvian/models/catalogue.py`.",
+        "",
+        "| name | | skeleton | gives | licence of the weights |",
+        "|---|---|---|---|---|",
+    ]
+    for row in CATALOGUE.values():
+        lines.append(
+            f"| `{row.name}` | {row.about} | {row.skeleton} | {row.gives} | {row.licence} |"
+        )
+    lines += ["", f"`{DEFAULT}` is what runs if no name is given.", "", "## Files", ""]
+    lines += ["| file | bytes | SHA-256 | from, in this order |", "|---|---|---|---|"]
+    files = {file.name: file for row in CATALOGUE.values() for file in row.files}
+    for file in files.values():
+        places = [
+            f"{source.package}" + ("" if source.checked else " (no published hash: not checked)")
+            for source in file.sources
+        ]
+        lines.append(f"| {file.name} | {file.bytes} | `{file.sha256}` | {'; '.join(places)} |")
+    lines += [
+        "",
+        "The wheel and the npm package are used as containers only: nothing of MediaPipe's code is",
+        "installed or run. `vitruvian models info NAME` shows the path inside each.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def figure(path: Path) -> None:
+    """Axes of the picture on the left, of the metres on the right."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(9, 3.4), layout="constrained")
+    FigureCanvasAgg(drawing)
+    pixels, metres = drawing.subplots(1, 2)
+    for i in range(4):
+        for j in range(3):
+            pixels.add_patch(_square(i, j))
+            pixels.plot(i + 0.5, j + 0.5, ".", color="0.6", markersize=3)
+    pixels.annotate("(0, 0): corner of the picture", (0, 0), (0.3, -0.55), arrowprops=_arrow())
+    pixels.annotate(
+        "(0.5, 0.5): centre of its\nfirst pixel", (0.5, 0.5), (1.3, 1.7), arrowprops=_arrow()
+    )
+    pixels.set(xlim=(-0.6, 5.2), ylim=(3.4, -1), title="pixels: x right, y down")
+    arrows = {"x right": (1, 0), "y down": (0, -1), "z away from\nthe camera": (0.6, 0.5)}
+    for name, (x, y) in arrows.items():
+        metres.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "linewidth": 2})
+        metres.annotate(name, (x * 1.12, y * 1.12), ha="left", va="center")
+    metres.plot(0, 0, "o", color="#D55E00")
+    metres.annotate("middle of the hips", (0, 0), (-1.25, 0.1))
+    metres.set(xlim=(-1.4, 1.9), ylim=(-1.3, 0.9), title="metres from the hips", aspect="equal")
+    for axes in (pixels, metres):
+        axes.set_axis_off()
+    drawing.savefig(path, dpi=110)
+
+
+def _square(column: int, row: int) -> object:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((column, row), 1, 1, fill=False, edgecolor="0.6")
+
+
+def _arrow() -> dict[str, object]:
+    return {"arrowstyle": "->", "color": "#0072B2"}
+
+
+if __name__ == "__main__":
+    page = HERE / "models.md"
+    if sys.argv[1:] == ["--check"]:
+        if page.read_text() != models():
+            sys.exit("docs/models.md is not what the catalogue says; run: python docs/generate.py")
+    else:
+        page.write_text(models())
+        figure(HERE / "conventions.png")

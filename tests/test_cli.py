@@ -1,0 +1,261 @@
+"""Stories: what a user types, what is printed, what is written, and the exit code."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+import vitruvian as vit
+from vitruvian.models.catalogue import CATALOGUE
+
+PREDICT = ("predict", "--offline")
+
+
+def command(*words: object, **more) -> subprocess.CompletedProcess[str]:
+    """`vitruvian` as a process of its own, so that exit codes and both outputs are true."""
+    line = [sys.executable, "-m", "vitruvian.cli", *map(str, words)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, **more)
+
+
+def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """It ended with one clear line and exit code 1."""
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("libpng")]
+    assert done.returncode == 1, done.stderr
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("vitruvian: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+def opened(path: object) -> np.ndarray:
+    """(H, W, 3) uint8 BGR of a picture file."""
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder: nothing may depend on where it is run."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def weights_here(blazepose) -> None:
+    """The weights of the default model are in the cache, for the processes that run offline."""
+    blazepose("full")
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("missing.jpg",), ("cannot read 'missing.jpg': no such file",)),
+        (("*.nothing",), ("nothing matches '*.nothing'",)),
+        ((".",), ("no pictures or videos in '.'",)),
+        (("camera:front",), ("'camera:front' is no camera; write camera:0",)),
+        (("sample", "--model", "blazepose-ful"), ("did you mean 'blazepose-full'",)),
+        (("sample", "--conf", "1.5"), ("min_pose_detection_confidence is 1.5",)),
+        (("sample", "--num-poses", "0"), ("num_poses is 0",)),
+        (("sample", "--stride", "0"), ("stride is 0",)),
+        (("sample", "--start", "1"), ("choose a part of a video, but there are only pictures",)),
+        (("sample", "--option", "refine_window=4"), ("refine_window is 4",)),
+        (("sample", "--option", "refine"), ("'refine' is no option; write it as name=value",)),
+        (("sample", "--out", "a.mp4"), ("'a.mp4' holds one video",)),
+        (("sample", "--no-save-video", "--no-save-json", "--no-save-plot"), ("nothing would be",)),
+    ],
+)
+def test_what_the_user_got_wrong_is_one_line(words, parts):
+    refused(command(*PREDICT, *words), *parts)
+    assert not any(Path().iterdir())
+
+
+def test_offline_without_weights_says_where_to_put_them(cache):
+    done = command(*PREDICT, "sample")
+    refused(done, "pose_detection.tflite", "VITRUVIAN_OFFLINE", str(cache))
+
+
+@pytest.mark.parametrize("name", ["predict", "models", "doctor"])
+def test_every_command_has_help(name):
+    done = command(name, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+def test_the_version_is_said():
+    assert command("--version").stdout == f"vitruvian {vit.__version__}\n"
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_models_are_listed_with_licence_and_hashes(name):
+    assert name in command("models", "list").stdout
+    told = command("models", "info", name).stdout
+    for file in CATALOGUE[name].files:
+        assert file.sha256 in told
+    assert CATALOGUE[name].licence in told
+
+
+def test_verify_tells_a_damaged_file_from_one_that_is_not_there(cache):
+    assert "not fetched" in command("models", "verify").stdout
+    cache.mkdir()
+    (cache / "pose_detection.tflite").write_bytes(b"something else")
+    refused(command("models", "verify"), "is not the published file", "delete it")
+    refused(command(*PREDICT, "sample"), "is not the published file", "delete it")
+
+
+def test_doctor_has_a_way_out_of_each_problem(cache):
+    cache.mkdir()
+    (cache / "pose_detection.tflite").write_bytes(b"something else")
+    done = command("doctor")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    bad = [i for i, line in enumerate(lines) if line.startswith("BAD")]
+    assert bad
+    assert all(lines[i + 1].startswith("    -> ") for i in bad)
+
+
+@pytest.mark.weights
+def test_the_main_job_on_the_sample(weights_here):
+    done = command(*PREDICT, "sample", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("grace_hopper.jpg: 1 picture, 1 person, ")
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "grace_hopper.jpg",
+        "grace_hopper.jsonl",
+        "grace_hopper_3d.png",
+    ]
+    ((frame, poses),) = vit.read("out/grace_hopper.jsonl")
+    assert frame.size == (512, 600)
+    # The portrait: the nose is between the eyes and above the mouth; left is the subject's.
+    nose, left, right = (poses[k].xy[0] for k in ("nose", "left_eye", "right_eye"))
+    assert right[0] < nose[0] < left[0]
+    assert poses["mouth_left"].xy[0, 1] > nose[1]
+    drawn = opened("out/grace_hopper.jpg")
+    original = opened(frame.source)
+    assert drawn.shape == original.shape
+    assert np.abs(drawn.astype(int) - original).max() > 100
+    assert opened("out/grace_hopper_3d.png").std() > 10
+
+
+@pytest.mark.weights
+def test_what_exists_is_kept_unless_it_may_be_replaced(weights_here):
+    out = Path("out.jsonl")
+    out.write_text("mine")
+    refused(command(*PREDICT, "sample", "--out", out), "'out.jsonl' exists", "--overwrite")
+    assert out.read_text() == "mine"
+    assert command(*PREDICT, "sample", "--out", out, "--overwrite").returncode == 0
+    assert len(list(vit.read(out))) == 1
+
+
+@pytest.mark.weights
+def test_an_input_is_never_replaced(weights_here, picture):
+    path = picture("a.jpg")
+    before = path.read_bytes()
+    refused(command(*PREDICT, path, "--out", path.parent, "--overwrite"), "is an input")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.weights
+def test_a_folder_with_one_bad_file_is_done_but_for_it(weights_here, tmp_path):
+    folder = tmp_path / "a folder with spaces ü"
+    folder.mkdir()
+    sample = Path(next(iter(vit.open_source("sample"))).paths[0])  # type: ignore[attr-defined]
+    for name in ("a.jpg", "c.jpg"):
+        (folder / name).write_bytes(sample.read_bytes())
+    (folder / "b.jpg").write_bytes(sample.read_bytes()[:5000])
+    done = command(*PREDICT, folder, "--out", "out", "--save-csv", "--save-coco", "--no-save-plot")
+    refused(done, "b.jpg", "cut short")
+    assert "2 pictures, 2 people" in done.stdout
+    written = sorted(path.name for path in Path("out").iterdir())
+    assert written == ["a.jpg", "c.jpg", "poses.csv", "poses.json", "poses.jsonl"]
+    assert len(json.loads(Path("out/poses.json").read_text())) == 2
+    assert len(Path("out/poses.csv").read_text().splitlines()) == 1 + 2 * 33
+
+
+@pytest.mark.weights
+def test_paths_on_standard_input(weights_here):
+    done = command(*PREDICT, "-", "--out", "p.csv", input="sample\n\nsample\n")
+    assert done.returncode == 0, done.stderr
+    assert "2 pictures" in done.stdout
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_a_video_keeps_its_times_and_its_orientation(weights_here, video, rotation):
+    times = [0.0, 0.1, 0.5, 0.6]
+    path = video("clip.mp4", size=(64, 48), times=times, clockwise_deg=rotation)
+    done = command(*PREDICT, path, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "clip.mp4: 4 frames, 0 people" in done.stdout
+    frames = [frame for frame, _ in vit.read("out/clip.jsonl")]
+    assert [frame.seconds for frame in frames] == pytest.approx(times, abs=1e-3)
+    assert frames[0].size == ((48, 64) if rotation else (64, 48))
+    with av.open("out/clip.mp4") as container:
+        drawn = list(container.decode(video=0))
+    assert [picture.time for picture in drawn] == pytest.approx(times, abs=1e-3)
+    assert (drawn[0].width, drawn[0].height) == frames[0].size
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_control_c_leaves_valid_files_of_what_was_done(weights_here, shared):
+    source = shared / "data" / "videos" / "intel_one_by_one_person.mp4"
+    line = [sys.executable, "-m", "vitruvian.cli", *PREDICT, str(source), "--out", "out"]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
+        unfinished = Path("out/intel_one_by_one_person.mp4.part")
+        while not unfinished.exists() or unfinished.stat().st_size < 20_000:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped" in said
+    frames = list(vit.read("out/intel_one_by_one_person.jsonl"))
+    with av.open("out/intel_one_by_one_person.mp4") as container:
+        drawn = sum(1 for _ in container.decode(video=0))
+    assert 0 < drawn == len(frames) < 1394
+    assert not list(Path("out").glob("*.part"))
+
+
+@pytest.mark.weights
+def test_a_truncated_video_gives_what_it_holds_and_an_error(weights_here, video):
+    path = video("clip.mp4", size=(320, 240), times=[i / 10 for i in range(40)])
+    path = faststart(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    done = command(*PREDICT, path, "--out", "o.jsonl")
+    refused(done, "clip", "cut short or damaged")
+    assert 5 < len(list(vit.read("o.jsonl"))) < 40
+
+
+def faststart(path: Path) -> Path:
+    """The same video with its index in front: cut short, the others cannot be opened at all."""
+    fast = path.with_name("clip_fast.mp4")
+    with (
+        av.open(str(path)) as old,
+        av.open(str(fast), "w", options={"movflags": "faststart"}) as new,
+    ):
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    return fast
+
+
+@pytest.mark.weights
+def test_masks_and_several_people_reach_the_files(weights_here, tmp_path):
+    sample = opened(str(vit.open_source("sample")[0].paths[0]))  # type: ignore[attr-defined]
+    cv2.imwrite("two.png", np.hstack([sample, sample[:, ::-1]]))
+    words = (*PREDICT, "two.png", "--num-poses", "2", "--masks", "--out", "drawn.png")
+    done = command(*words)
+    assert done.returncode == 0, done.stderr
+    assert "1 picture, 2 people" in done.stdout
+    changed = np.abs(opened("drawn.png").astype(int) - opened("two.png")).max(-1) > 10
+    assert 0.2 < changed.mean() < 0.9

@@ -1,0 +1,114 @@
+"""What README and docs say is true: code runs, commands and options exist, links lead somewhere."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vitruvian as vit
+from vitruvian.cli import app
+from vitruvian.models.catalogue import CATALOGUE
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """(name, code) of every block of a language."""
+    found = []
+    for page in PAGES:
+        pattern = rf"```{language}\n(.*?)```"
+        for number, code in enumerate(re.findall(pattern, page.read_text(), re.DOTALL), 1):
+            found.append((f"{page.name}:{number}", code))
+    return found
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory, blazepose) -> Path:
+    """The files that the examples name: a photo, a video, and a record of it."""
+    import av
+
+    blazepose("full")
+    blazepose("lite")
+    blazepose("heavy")
+    folder = tmp_path_factory.mktemp("examples")
+    photo = vit.open_source("sample")[0].paths[0]  # type: ignore[attr-defined]
+    shutil.copy(photo, folder / "photo.jpg")
+    rgb = vit.Frame.read(photo).rgb
+    with av.open(str(folder / "match.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height = rgb.shape[1], rgb.shape[0]
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode(None))
+    with vit.open_sink(folder / "out" / "match.jsonl", blazepose("full")) as sink:
+        for frame, poses in vit.run(folder / "match.mp4", blazepose("full")):
+            sink.write(frame, poses)
+    return folder
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(("name", "code"), blocks("python"), ids=lambda value: value[:20])
+def test_the_examples_run(name, code, folder):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{name}: {done.stderr}"
+
+
+def test_the_readme_shows_six_lines_of_python():
+    (_, code), *_ = blocks("python")
+    assert len([line for line in code.splitlines() if line.strip()]) == 6
+
+
+def test_the_json_shown_has_the_keys_of_a_record(people, frame):
+    from vitruvian.sink.records import to_dict
+
+    (_, shown), *_ = blocks("json")
+    example = json.loads(shown)
+    real = to_dict(frame(), people(1, everything=True))
+    assert example.keys() == real.keys()
+    assert example["people"][0].keys() <= real["people"][0].keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_every_command_and_model_is_in_the_docs():
+    for command in app.registered_commands:
+        name = command.name or (command.callback.__name__ if command.callback else "")
+        assert f"vitruvian {name}" in TEXT, name
+    for name in CATALOGUE:
+        assert f"`{name}`" in TEXT
+
+
+def test_every_option_that_the_docs_name_exists():
+    helps = subprocess.run(
+        [sys.executable, "-m", "vitruvian.cli", "predict", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"COLUMNS": "300", "PATH": "/usr/bin"},
+    ).stdout
+    commands = "\n".join(line for _, code in blocks("sh") for line in code.splitlines())
+    for option in set(re.findall(r"(?<!\S)--[a-z][a-z-]+", commands)):
+        assert option in helps, option
+
+
+def test_the_page_of_models_is_that_of_the_catalogue():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], check=False
+    )
+    assert done.returncode == 0

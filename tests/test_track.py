@@ -1,0 +1,429 @@
+"""Following and smoothing: the paper's filter, and stories of people who come, go and meet."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from math import pi
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import TOY, refused
+from vitruvian.body.poses import Poses
+from vitruvian.geometry.regions import Regions
+from vitruvian.track.follow import Follow
+from vitruvian.track.smooth import IMAGE, REGION, VISIBILITY, WORLD, OneEuro, Smooth
+
+People = Callable[..., Any]  # makes Poses
+Frames = Callable[..., Any]  # makes a Frame
+
+
+# The filter
+
+
+class Scalar:
+    """One number, with Python's doubles: specs/blazepose.md 6.2, which is Casiez et al. 2012."""
+
+    def __init__(self, min_cutoff: float, beta: float) -> None:
+        self.min_cutoff, self.beta, self.last = min_cutoff, beta, None
+
+    def __call__(self, value: float, seconds: float, scale: float = 1.0) -> float:
+        if self.last is None:
+            self.speed, self.smooth = 0.0, value
+        else:
+            rate = 1 / (seconds - self.last)
+            speed = (value - self.raw) * scale * rate
+            self.speed += self.alpha(1.0, rate) * (speed - self.speed)
+            cutoff = self.min_cutoff + self.beta * abs(self.speed)
+            self.smooth += self.alpha(cutoff, rate) * (value - self.smooth)
+        self.raw, self.last = value, seconds
+        return self.smooth
+
+    @staticmethod
+    def alpha(cutoff: float, rate: float) -> float:
+        return 1 / (1 + (1 / (2 * pi * cutoff)) / (1 / rate))
+
+
+def uneven(rng: np.random.Generator, n: int) -> np.ndarray:
+    """(n,) seconds between 5 and 100 ms apart."""
+    return np.cumsum(rng.uniform(0.005, 0.1, n))
+
+
+@pytest.mark.parametrize("constants", [IMAGE, WORLD, REGION, (1.0, 0.0)], ids=str)
+@pytest.mark.parametrize("scale", [1.0, 1 / 300])
+def test_every_element_is_filtered_as_the_paper_says(constants, scale, rng):
+    """1e-4: thirty steps in float32, each worth 6e-8 of values of a few hundred."""
+    values = (rng.normal(300, 40, (30, 2, 3)) + np.arange(30)[:, None, None]).astype(np.float32)
+    ours, theirs = OneEuro(*constants), [Scalar(*constants) for _ in range(6)]
+    for value, seconds in zip(values, uneven(rng, 30), strict=True):
+        want = [one(float(v), seconds, scale) for one, v in zip(theirs, value.ravel(), strict=True)]
+        got = ours(value, seconds, scale)
+        np.testing.assert_allclose(got.ravel(), want, rtol=1e-6, atol=1e-4)
+        assert got.dtype == np.float32
+
+
+def test_the_first_value_passes():
+    value = np.array([3.5, -2], np.float32)
+    np.testing.assert_array_equal(OneEuro(*IMAGE)(value, 7.0), value)
+
+
+def test_what_does_not_move_stays():
+    one, value = OneEuro(*IMAGE), np.array([3.5, -2], np.float32)
+    for seconds in (0.0, 0.1, 0.13, 5.0):
+        np.testing.assert_array_equal(one(value, seconds), value)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 0.9])
+def test_at_a_time_that_is_not_later_the_value_comes_back_as_it_is(seconds):
+    one, other = OneEuro(*IMAGE), OneEuro(*IMAGE)
+    for each in (one, other):
+        each(np.zeros(1, np.float32), 0.9)
+        each(np.ones(1, np.float32), 1.0)
+    np.testing.assert_array_equal(one(np.full(1, 7, np.float32), seconds), 7)
+    # And it has changed nothing.
+    np.testing.assert_array_equal(
+        one(np.full(1, 2, np.float32), 1.1), other(np.full(1, 2, np.float32), 1.1)
+    )
+
+
+def test_noise_is_damped_and_a_step_is_followed(rng):
+    one = OneEuro(*WORLD)
+    noise = rng.normal(0, 0.002, 100).astype(np.float32)
+    smooth = np.array([one(noise[i : i + 1], i / 30)[0] for i in range(100)])
+    assert smooth[20:].std() < noise[20:].std() / 2
+    after = [one(np.ones(1, np.float32), (100 + i) / 30)[0] for i in range(30)]
+    assert after[-1] > 0.95
+
+
+def test_a_point_that_was_missing_for_a_moment_comes_back():
+    """NaN is how a missing keypoint is written; it must not stay in the filter for good."""
+    one, there = OneEuro(*IMAGE), np.ones(1, np.float32)
+    one(there, 0.0)
+    assert np.isnan(one(there * np.nan, 0.1)).all()
+    assert np.isfinite(one(there, 0.2)).all()
+    assert np.isfinite(one(there, 0.3)).all()
+
+
+# Smoothing people
+
+
+def stream(people: People, n: int, steps: int = 12) -> list[Any]:
+    """The same n people in every frame, jittering; their regions are 30 px wide."""
+
+    def look(poses: Any) -> Regions:
+        top = poses.look.centre - np.array([0, 15], np.float32)
+        return Regions.upright(poses.look.centre, top, poses.look.score, poses.person)
+
+    frames = [people(n, everything=True) for _ in range(steps)]
+    return [replace(poses, look=look(poses)) for poses in frames]
+
+
+PARTS = ("xy", "xyz", "depth", "score")
+
+
+def test_every_part_of_a_person_is_smoothed_by_its_own_filter(people: People, rng):
+    """Pixels over the person's size for picture and region, metres in 3D, a low-pass for scores."""
+    poses, times, smooth = stream(people, 1), uneven(rng, 12), Smooth()
+    image = [Scalar(*IMAGE) for _ in range(9)]  # x and y of three keypoints, then depth
+    world = [Scalar(*WORLD) for _ in range(9)]
+    region = [Scalar(*REGION) for _ in range(4)]
+    score, before = poses[0].score[0].astype(float), times[0]
+    for each, seconds in zip(poses, times, strict=True):
+        got: Any = smooth(each, seconds)
+        scale = 1 / 30
+        points = [*each.xy[0].ravel(), *each.depth[0]]
+        want = [one(float(v), seconds, scale) for one, v in zip(image, points, strict=True)]
+        np.testing.assert_allclose([*got.xy[0].ravel(), *got.depth[0]], want, atol=1e-4)
+        want = [one(float(v), seconds) for one, v in zip(world, each.xyz[0].ravel(), strict=True)]
+        np.testing.assert_allclose(got.xyz[0].ravel(), want, atol=1e-5)
+        ends = [*each.look.centre[0], *each.look.tops()[0]]
+        want = [one(float(v), seconds, scale) for one, v in zip(region, ends, strict=True)]
+        np.testing.assert_allclose([*got.look.centre[0], *got.look.tops()[0]], want, atol=1e-3)
+        score += (1 - (1 - VISIBILITY) ** (30 * (seconds - before))) * (each.score[0] - score)
+        np.testing.assert_allclose(got.score[0], score, atol=1e-5)
+        before = seconds
+
+
+@pytest.mark.parametrize("depth", [True, False])
+def test_xy_is_smoothed_the_same_with_depth_and_without(depth, people: People, rng):
+    poses, times = stream(people, 2), uneven(rng, 12)
+    one, other = Smooth(), Smooth()
+    for each, seconds in zip(poses, times, strict=True):
+        bare = replace(each, depth=each.depth if depth else None)
+        np.testing.assert_array_equal(other(bare, seconds).xy, one(each, seconds).xy)
+
+
+@pytest.mark.parametrize("rate", [6, 15, 30, 60])
+def test_scores_rise_as_fast_at_every_frame_rate(rate, people: People):
+    """A second at 1 after a second at 0: 1 - 0.9 ** 30, what the reference has at 30 frames/s."""
+    smooth, (poses,) = Smooth(), stream(people, 1, 1)
+    smooth(replace(poses, score=np.zeros((1, 3), np.float32)), 0.0)
+    there = replace(poses, score=np.ones((1, 3), np.float32))
+    got = [smooth(there, (i + 1) / rate).score for i in range(rate)]
+    np.testing.assert_allclose(got[-1], 1 - 0.9**30, atol=1e-5)
+
+
+def test_what_was_measured_is_kept_beside_what_was_smoothed(people: People):
+    smooth: Any = Smooth()
+    for i, poses in enumerate(stream(people, 2, 4)):
+        before = {
+            field.name: np.copy(getattr(poses, field.name))
+            for field in fields(poses)
+            if isinstance(getattr(poses, field.name), np.ndarray)
+        }
+        got = smooth(poses, i / 30)
+        assert got.raw is poses
+        for name, value in before.items():
+            np.testing.assert_array_equal(getattr(poses, name), value, name)
+        np.testing.assert_array_equal(got.person, poses.person)
+        np.testing.assert_array_equal(got.look.person, poses.look.person)
+
+
+def test_results_are_the_caller_s_to_change(people: People):
+    """The filters' memory is their own."""
+    one, other = Smooth(), Smooth()
+    for i, poses in enumerate(stream(people, 1, 4)):
+        spoilt, kept = one(poses, i / 30), other(poses, i / 30)
+        for name in PARTS:
+            np.testing.assert_array_equal(getattr(spoilt, name), getattr(kept, name), name)
+            getattr(spoilt, name)[:] = 1e3
+
+
+def test_people_do_not_influence_each_other(people: People):
+    """Together, also in changing order, they are smoothed as each would be alone."""
+    together, alone = Smooth(), [Smooth(), Smooth(), Smooth()]
+    for i, poses in enumerate(stream(people, 3)):
+        order = [(i + k) % 3 for k in range(3)]
+        got = together(poses.take(order), i / 30)
+        for row, who in enumerate(order):
+            single = alone[who](poses.take([who]), i / 30)
+            for name in PARTS:
+                np.testing.assert_array_equal(
+                    getattr(got, name)[row], getattr(single, name)[0], name
+                )
+
+
+def test_whoever_was_lost_starts_anew(people: People):
+    """All filters do, not only those of the picture: the reference forgets to, we do not."""
+    smooth, poses = Smooth(), stream(people, 2, 6)
+    for i in range(3):
+        smooth(poses[i], i / 30)
+    smooth(poses[3].take([0]), 3 / 30)  # the second one is gone
+    got: Any = smooth(poses[4], 4 / 30)
+    for name in PARTS:
+        value, raw = getattr(got, name), getattr(poses[4], name)
+        np.testing.assert_array_equal(value[1], raw[1], name)
+        assert (value[0] != raw[0]).any(), name
+    np.testing.assert_allclose(got.look.tops()[1], poses[4].look.tops()[1], atol=1e-4)
+
+
+def test_nobody_is_smoothed_to_nobody(people: People):
+    smooth: Any = Smooth()
+    (poses,) = stream(people, 1, 1)
+    smooth(poses, 0.0)
+    assert len(smooth(Poses.nobody(TOY, "hips"), 0.1)) == 0
+    np.testing.assert_array_equal(smooth(poses, 0.2).xy, poses.xy)
+
+
+# Following
+
+SIDE = 40.0  # pixels, of everyone's region
+Place = tuple[float, float]
+
+
+class Street:
+    """A model that sees a plan: for each frame, who is where. It counts how it is asked.
+
+    Landmarks go to the nearest person within `SIDE` of the middle of a region, as a network's do.
+    `detects(i)` is what the detector says in frame i; everyone who is there.
+    """
+
+    def __init__(self, *plan: Sequence[Place], most: int = 2) -> None:
+        self.plan, self.most = plan, most
+        self.found_in: list[int] = []
+        self.looked: list[int] = []  # regions that the landmark network got, call by call
+        self.detects: Callable[[int], Sequence[Place]] = lambda i: plan[i]
+
+    @staticmethod
+    def regions(places: np.ndarray, person: np.ndarray) -> Regions:
+        n = len(places)
+        score = np.linspace(0.9, 0.8, n, dtype=np.float32)
+        return Regions.upright(places, places - np.array([0, SIDE / 2], np.float32), score, person)
+
+    def find(self, frames) -> list[Regions]:
+        (frame,) = frames
+        self.found_in.append(frame.index)
+        places = np.array(self.detects(frame.index), np.float32).reshape(-1, 2)
+        return [self.regions(places, np.full(len(places), -1))]
+
+    def __call__(self, frames, look=None) -> list[Poses]:
+        (frame,), (regions,) = frames, look or [Regions.none()]
+        self.looked.append(len(regions))
+        people = np.array(self.plan[frame.index], np.float32).reshape(-1, 2)
+        if not len(people) or not len(regions):
+            return [Poses.nobody(TOY)]
+        away = np.linalg.norm(regions.centre[:, None] - people[None], axis=-1)
+        there = away.min(axis=1) < SIDE
+        nearest, person = people[away.argmin(axis=1)][there], regions.person[there]
+        n = len(nearest)
+        return [
+            Poses(
+                TOY,
+                xy=np.repeat(nearest[:, None], 3, axis=1),
+                score=np.ones((n, 3), np.float32),
+                box=np.concatenate([nearest - 5, nearest + 5], axis=1),
+                box_score=np.ones(n, np.float32),
+                person=person,
+                look=self.regions(nearest, person),
+            )
+        ]
+
+
+def numbers(model: Street, frame: Frames, **options) -> list[list[int]]:
+    """Who is in each frame of the plan."""
+    follow: Any = Follow(model, **{"smooth": False, **options})
+    return [follow(frame(i, i / 30)).person.tolist() for i in range(len(model.plan))]
+
+
+A, B, C = (100.0, 100.0), (300.0, 100.0), (500.0, 100.0)
+
+
+def test_everybody_gets_a_number_from_one_and_keeps_it(frame: Frames):
+    plan = [[(100 + 10 * i, 100), (300 - 2 * i, 100 + 5 * i)] for i in range(12)]
+    assert numbers(Street(*plan), frame) == [[1, 2]] * 12
+
+
+def test_a_number_is_never_used_again(frame: Frames):
+    model = Street([A, B], [A], [A, B], [A], [A, B], most=2)
+    got = numbers(model, frame, every=1)
+    assert got == [[1, 2], [1], [1, 3], [1], [1, 4]]
+
+
+def test_people_stay_in_order_and_newcomers_come_last(frame: Frames):
+    """Whatever order the detector has them in."""
+    model = Street([A, B], [B], [C, B, A], [A, B, C], most=3)
+    assert numbers(model, frame, every=1) == [[1, 2], [2], [2, 3, 4], [2, 3, 4]]
+
+
+def test_the_detector_rests_while_everyone_asked_for_is_followed(frame: Frames):
+    model = Street(*[[A, B, C]] * 20, most=2)
+    assert numbers(model, frame) == [[1, 2]] * 20
+    assert model.found_in == [0]
+
+
+@pytest.mark.parametrize("every", [1, 3, 5])
+def test_with_fewer_people_than_asked_for_it_runs_once_in_a_while(every, frame: Frames):
+    model = Street(*[[A]] * 16, most=2)
+    assert numbers(model, frame, every=every) == [[1]] * 16
+    assert model.found_in == list(range(0, 16, every))
+
+
+def test_with_nobody_it_runs_in_every_frame(frame: Frames):
+    model = Street([], [], [], [A], [A], most=1)
+    assert numbers(model, frame) == [[], [], [], [1], [1]]
+    assert model.found_in == [0, 1, 2, 3]
+
+
+def test_when_somebody_is_lost_it_runs_at_once(frame: Frames):
+    model = Street(*[[A, B]] * 3, *[[A]] * 12, most=2)
+    numbers(model, frame)
+    assert model.found_in == [0, 3, 8, 13]
+
+
+def test_somebody_who_jumps_is_found_again_in_the_same_frame(frame: Frames):
+    model = Street([A], [A], [C], [C], most=1)
+    assert numbers(model, frame) == [[1], [1], [2], [2]]
+
+
+def test_a_newcomer_is_found_within_so_many_frames(frame: Frames):
+    model = Street(*[[A]] * 7, *[[B, A]] * 10, most=2)
+    got = numbers(model, frame, every=5)
+    assert got[9] == [1]
+    assert got[10:] == [[1, 2]] * 7
+
+
+def test_a_new_detection_replaces_nobody_who_is_followed(frame: Frames):
+    """Neither one on top of the person, nor one that overlaps less but leads to the same body."""
+    for off in (3, 30):
+        model = Street(*[[A]] * 6, most=2)
+        model.detects = lambda i, off=off: [A] if i == 0 else [(A[0] + off, A[1])]
+        assert numbers(model, frame, every=1) == [[1]] * 6
+    assert model.looked[:4] == [0, 1, 1, 1]  # one look at who is known, one at the detection
+
+
+def test_a_detection_of_somebody_known_is_not_even_looked_at(frame: Frames):
+    model = Street(*[[A]] * 4, most=2)
+    numbers(model, frame, every=1)
+    assert model.looked == [0, 1, *[1, 0] * 3]
+
+
+def test_two_regions_that_become_one_are_the_older_person(frame: Frames):
+    """Two people meet, and the landmarks of both go to the one in front."""
+    plan = [[(100 + 20 * i, 100), (220 - 20 * i, 100)] for i in range(3)]
+    model = Street(*plan, *[[(160, 100)]] * 3, most=2)
+    got = numbers(model, frame)
+    assert got[:3] == [[1, 2]] * 3
+    assert got[3:] == [[1]] * 3
+
+
+def test_somebody_between_two_who_become_one_is_left_alone(frame: Frames):
+    plan = [[(100 + 20 * i, 100), B, (220 - 20 * i, 100)] for i in range(3)]
+    model = Street(*plan, *[[(160, 100), B]] * 2, most=3)
+    assert numbers(model, frame) == [[1, 2, 3]] * 3 + [[1, 2]] * 2
+
+
+def test_somebody_found_anew_after_a_meeting_is_somebody_else(frame: Frames):
+    model = Street([A, (170, 100)], [(135, 100)], [(135, 100)], [A, B], [A, B], most=2)
+    got = numbers(model, frame, every=1)
+    assert got == [[1, 2], [1], [1], [1, 3], [1, 3]]
+
+
+def test_no_more_are_followed_than_asked_for_and_the_likeliest_first(frame: Frames):
+    model = Street([A, B, C], [A, B, C], [B, C], [A, B, C], most=2)
+    follow: Any = Follow(model, smooth=False)
+    poses = [follow(frame(i, i / 30)) for i in range(4)]
+    assert [each.person.tolist() for each in poses] == [[1, 2], [1, 2], [2, 3], [2, 3]]
+    np.testing.assert_array_equal(poses[-1]["nose"].xy, [B, C])
+
+
+def test_numbers_are_also_those_of_the_next_regions(frame: Frames):
+    follow: Any = Follow(Street([A], [A, B], [B], most=2), every=1)
+    for i in range(3):
+        poses = follow(frame(i, i / 30))
+        np.testing.assert_array_equal(poses.look.person, poses.person)
+        np.testing.assert_array_equal(follow.look.person, poses.person)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.4, float("nan")])
+def test_time_must_go_on(seconds, frame: Frames):
+    follow: Any = Follow(Street(*[[A]] * 3))
+    follow(frame(0, 0.5))
+    with refused("frame 1 of 'clip.mp4'", "0.5 s", "in order"):
+        follow(frame(1, seconds))
+
+
+def test_following_smooths_and_forgets_with_the_person(frame: Frames):
+    """Somebody new passes unfiltered; somebody followed lags behind what was measured."""
+    follow: Any = Follow(Street([A], [(104, 100)], [B], most=1))
+    first, second, third = (follow(frame(i, i / 30)) for i in range(3))
+    np.testing.assert_array_equal(first.xy, first.raw.xy)
+    np.testing.assert_array_equal(second.raw["nose"].xy, [(104, 100)])
+    assert 100 < second["nose"].xy[0, 0] < 104
+    np.testing.assert_array_equal(third["nose"].xy, [B])
+    assert third.person.tolist() == [2]
+
+
+def test_smoothing_can_be_left_out(frame: Frames):
+    follow: Any = Follow(Street([A], [(104, 100)], most=1), smooth=False)
+    follow(frame(0, 0.0))
+    poses = follow(frame(1, 0.1))
+    assert poses.raw is None
+    np.testing.assert_array_equal(poses["nose"].xy, [(104, 100)])
+
+
+def test_two_streams_know_nothing_of_each_other(frame: Frames):
+    model = Street(*[[A]] * 3, most=1)
+    one, other = Follow(model), Follow(model)
+    for i in range(3):
+        assert one(frame(i, i / 30)).person.tolist() == [1]
+        assert other(frame(i, i / 30)).person.tolist() == [1]
