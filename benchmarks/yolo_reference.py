@@ -38,11 +38,10 @@ def nms(box: torch.Tensor, score: torch.Tensor, threshold: float) -> torch.Tenso
 version = importlib.metadata.version
 importlib.metadata.version = lambda name: "0.28.0" if name == "torchvision" else version(name)
 torchvision, ops = types.ModuleType("torchvision"), types.ModuleType("torchvision.ops")
-ops.nms = nms
-torchvision.ops = ops
+vars(ops)["nms"], vars(torchvision)["ops"] = nms, ops
 sys.modules |= {"torchvision": torchvision, "torchvision.ops": ops}
 
-from ultralytics import YOLO  # noqa: E402
+from ultralytics import YOLO  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 
 def main() -> None:
