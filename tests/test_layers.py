@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "track": {"body", "geometry", "frame", "track", "errors"},
     "pipeline": {"body", "geometry", "frame", "models", "source", "track", "errors"},
     "sink": SINKS,
+    "train": {"train", "body", "network", "errors"},
     "predict": {"pipeline", "sink", "source", "models", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli": {"doctor", "errors", "models", "network", "pipeline", "predict", "sink", "source"},
@@ -34,6 +35,10 @@ MAY_IMPORT = {
 # Heavy libraries and their one home each.
 HOMES = {
     "openvino": {"network/runtimes.py"},
+    "onnxruntime": {"network/runtimes.py"},
+    "torch": {"train/export.py", "train/networks/yolo.py"},
+    "onnx": {"train/export.py"},
+    "nncf": {"train/export.py"},
     "av": {"source.py", "sink/video.py", "doctor.py"},
     "matplotlib": {"sink/view3d.py"},
     "pyarrow": {"sink/records.py"},
@@ -97,6 +102,7 @@ def test_the_check_of_heavy_modules_can_fail():
 
 def test_inference_never_imports_torch():
     code = "import vitruvian.cli, vitruvian.pipeline, vitruvian.predict, vitruvian.models.catalogue"
+    code += ", vitruvian.models.yolopose, vitruvian.network.checkpoint"
     assert not loaded(f"{code}, vitruvian.models.blazepose") & {"torch", "openvino", "matplotlib"}
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from dataclasses import dataclass
 from functools import cached_property
+from math import nan
+from pathlib import Path
 
 import numpy as np
 
-from vitruvian.errors import unknown
+from vitruvian.errors import VitruvianError, unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +34,57 @@ class Skeleton:
         number = {keypoint: i for i, keypoint in enumerate(keypoints)}
         bones = tuple((number[to], number[row[0]]) for row in rows for to in row[1].split())
         return cls(name, source, keypoints, bones, np.array([row[2] for row in rows], np.float32))
+
+    @classmethod
+    def read(cls, path: Path) -> Skeleton:
+        """A skeleton from a TOML file.
+
+        name = "paw"
+        keypoints = [["wrist", "", 0.1], ["tip", "wrist", 0.2]]
+
+        Each keypoint: its name, the names of earlier ones it is joined to, and if known its OKS
+        sigma.
+
+        Raises:
+            VitruvianError: it is missing, or says something else.
+        """
+        try:
+            read = tomllib.loads(path.read_text(encoding="utf-8"))
+            rows = [
+                (str(r[0]), str(r[1]), float(r[2]) if r[2:] else nan) for r in read["keypoints"]
+            ]
+            skeleton = cls.table(str(read["name"]), str(path), *rows)
+        except OSError as error:
+            raise VitruvianError(f"cannot read '{path}': {error.strerror}") from None
+        except (ValueError, TypeError, LookupError) as error:
+            form = 'name = "...", keypoints = [["name", "joined to", sigma], ...]'
+            raise VitruvianError(f"cannot read '{path}': {error!r}; want {form}") from None
+        if not rows or len(set(skeleton.keypoints)) != len(rows):
+            raise VitruvianError(f"cannot read '{path}': want keypoints, each with its own name")
+        return skeleton
+
+    @classmethod
+    def from_json(cls, text: str) -> Skeleton:
+        """A skeleton from what `to_json` wrote.
+
+        Raises:
+            ValueError, TypeError, KeyError: something else wrote it.
+        """
+        read = json.loads(text)
+        keypoints = tuple(str(name) for name in read["keypoints"])
+        bones = tuple((int(a), int(b)) for a, b in read["bones"])
+        sigmas = np.array(read["sigmas"], np.float32)  # null is NaN
+        if not keypoints or sigmas.shape != (len(keypoints),):
+            raise ValueError("as many sigmas as keypoints")
+        if not all(0 <= end < len(keypoints) for bone in bones for end in bone):
+            raise ValueError("a bone ends at no keypoint")
+        return cls(str(read["name"]), str(read["source"]), keypoints, bones, sigmas)
+
+    def to_json(self) -> str:
+        """All of it, as a line of JSON; a sigma nobody has published is null."""
+        sigmas = [None if np.isnan(sigma) else float(sigma) for sigma in self.sigmas]
+        table = {"name": self.name, "source": self.source, "keypoints": self.keypoints}
+        return json.dumps({**table, "bones": self.bones, "sigmas": sigmas})
 
     def __len__(self) -> int:
         return len(self.keypoints)

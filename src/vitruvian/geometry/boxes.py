@@ -51,3 +51,21 @@ def weighted_nms(
         np.array(merged, rows.dtype).reshape(len(merged), rows.shape[1]),
         np.array(best, score.dtype),
     )
+
+
+def nms(box: np.ndarray, score: np.ndarray, threshold: float, most: int) -> np.ndarray:
+    """(M,) rows of the boxes that no better box hides, best first, at most `most`.
+
+    Args:
+        box: (N, 4) x0 y0 x1 y1.
+        score: (N,); of two that are equal, the earlier counts as the better.
+        threshold: a box is hidden by a better one that is kept if their IoU is greater than this.
+        most: boxes kept.
+    """
+    order = np.argsort(-score, kind="stable")
+    kept: list[int] = []
+    while len(order) and len(kept) < most:
+        kept.append(int(order[0]))
+        order = order[1:]
+        order = order[iou(box[kept[-1:]], box[order])[0] <= threshold]
+    return np.array(kept, np.int64)

@@ -1,21 +1,27 @@
-"""The only home of OpenVINO: a network is a function from arrays to arrays."""
+"""The only home of OpenVINO and ONNX Runtime: a network is a function from arrays to arrays."""
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from vitruvian.errors import unknown
+from vitruvian.errors import VitruvianError, unknown
 
 Network = Callable[..., tuple[np.ndarray, ...]]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # What `precision` may be, in OpenVINO's words. f32 is exact; the others round inside the network.
 PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
+OFTEN, MOST_FIXED = 20, 2  # see `OpenVino._fixed`
 
 
 def import_openvino() -> Any:
@@ -51,6 +57,7 @@ class OpenVino:
         device: str = "CPU",
         precision: str = "f32",
         threads: int | None = None,
+        streams: int = 1,
         batch: bool = True,
     ) -> None:
         """Open a file.
@@ -61,6 +68,7 @@ class OpenVino:
             device: CPU, GPU, NPU, AUTO, as OpenVINO names them.
             precision: a key of `PRECISIONS`.
             threads: how many; None is one a core.
+            streams: calls that run side by side, from as many threads; they share the cores.
             batch: whether several rows may go through at once. A network that folds its rows into
                 another axis (BlazePose's detector does) must be run row by row.
         """
@@ -71,7 +79,17 @@ class OpenVino:
         known = [*self._core.available_devices, "AUTO"]
         if device.split(".")[0].split(":")[0] not in {name.split(".")[0] for name in known}:
             raise unknown("device", device, known)
-        model = self._core.read_model(file)
+        try:
+            model = self._core.read_model(file)
+        except RuntimeError:
+            fault = "it is missing, damaged, or no network that OpenVINO reads"
+            raise VitruvianError(f"cannot open '{file}': {fault}") from None
+        about = model.get_rt_info("framework").value if model.has_rt_info("framework") else {}
+        # What an ONNX file says of itself is kept by OpenVINO under "framework", also in an IR.
+        self.metadata = {name: str(getattr(text, "value", text)) for name, text in about.items()}
+        self.input_shape = tuple(
+            None if size.is_dynamic else size.get_length() for size in model.inputs[0].partial_shape
+        )
         if outputs is not None:
             kept = [model.outputs[i].get_node() for i in outputs]
             model = openvino.Model(kept, model.get_parameters())
@@ -81,32 +99,36 @@ class OpenVino:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         }
+        if streams > 1:
+            self._settings["NUM_STREAMS"] = streams
         if threads is not None and device == "CPU":
             self._settings["INFERENCE_NUM_THREADS"] = threads
             self._settings["ENABLE_CPU_PINNING"] = False
         # A batch of one is compiled apart: it is a fifth faster than a free one.
-        self._one = self._compile(1)
+        self._one = self._compile([1, *self.input_shape[1:]])
         self._many: Any = None
+        self._seen: Counter[tuple[int, ...]] = Counter()
+        self._shaped: dict[tuple[int, ...], Any] = {}
         self._lock = threading.Lock()
         self._requests = threading.local()
 
-    def _compile(self, rows: int) -> Any:
-        shape = list(self._model.inputs[0].partial_shape)
-        shape[0] = rows
-        self._model.reshape({self._model.inputs[0]: shape})
+    def _compile(self, shape: Sequence[int | None]) -> Any:
+        sizes = [-1 if size is None else size for size in shape]
+        self._model.reshape({self._model.inputs[0]: sizes})
         return self._core.compile_model(self._model, self._device, self._settings)
 
     def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """N rows in, N rows out of every output; N may be 0."""
         if len(rows) == 0:
-            shapes = [list(output.shape)[1:] for output in self._one.outputs]
-            return tuple(np.zeros([0, *shape], np.float32) for shape in shapes)
+            shapes = [output.partial_shape for output in self._one.outputs]
+            sizes = [[0 if n.is_dynamic else n.get_length() for n in shape] for shape in shapes]
+            return tuple(np.zeros([0, *size[1:]], np.float32) for size in sizes)
         if len(rows) == 1:
-            results = self._run("one", self._one, rows)
+            results = self._run(*self._fixed(rows.shape), rows)
         elif self._batch:
             with self._lock:
                 if self._many is None:
-                    self._many = self._compile(-1)
+                    self._many = self._compile([None, *self.input_shape[1:]])
             results = self._run("many", self._many, rows)
         else:
             single = [self._run("one", self._one, rows[i : i + 1]) for i in range(len(rows))]
@@ -115,6 +137,20 @@ class OpenVino:
             shapes = [result.shape for result in results]
             raise ValueError(f"{self._file.name}: {len(rows)} rows in, {shapes} out")
         return results
+
+    def _fixed(self, shape: tuple[int, ...]) -> tuple[str, Any]:
+        """What runs one row of this shape, and its name.
+
+        Of a network for all sizes, a size that comes often (a video's) is compiled apart: it is a
+        tenth faster, and pays for that after a hundred rows.
+        """
+        if None not in self.input_shape[1:]:
+            return "one", self._one
+        with self._lock:
+            self._seen[shape] += 1
+            if self._seen[shape] == OFTEN and len(self._shaped) < MOST_FIXED:
+                self._shaped[shape] = self._compile(shape)
+        return (str(shape), self._shaped[shape]) if shape in self._shaped else ("one", self._one)
 
     def _run(self, name: str, compiled: Any, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         request = getattr(self._requests, name, None)
@@ -128,3 +164,90 @@ class OpenVino:
     def runs_on(self) -> str:
         """The device that truly runs it, as OpenVINO says."""
         return ", ".join(self._one.get_property("EXECUTION_DEVICES"))
+
+
+# What `device` may be for ONNX Runtime, in its words. Providers other than the CPU's come with
+# other builds of it (onnxruntime-gpu, onnxruntime-directml; CoreML with that for macOS).
+PROVIDERS = {
+    "CPU": "CPUExecutionProvider",
+    "CUDA": "CUDAExecutionProvider",
+    "COREML": "CoreMLExecutionProvider",
+    "DIRECTML": "DmlExecutionProvider",
+}
+
+
+class OnnxRuntime:
+    """An .onnx file with one input (N, ...), as a function; see `OpenVino`."""
+
+    def __init__(
+        self, file: Path, *, device: str = "CPU", threads: int | None = None, streams: int = 1
+    ) -> None:
+        """Open a file.
+
+        Args:
+            file: the network.
+            device: a key of `PROVIDERS`.
+            threads: how many for each call; None is one a core.
+            streams: calls that run side by side, from as many threads; they share the cores.
+
+        Raises:
+            VitruvianError: ONNX Runtime is missing, can't use that device, or can't read the file.
+        """
+        try:
+            import onnxruntime
+        except ImportError:
+            raise VitruvianError(
+                "ONNX Runtime is not installed; pip install 'vitruvian[onnx]'"
+            ) from None
+        here = {k: v for k, v in PROVIDERS.items() if v in onnxruntime.get_available_providers()}
+        if device not in here:
+            raise unknown("device of this ONNX Runtime", device, here)
+        onnxruntime.disable_telemetry_events()  # its builds for Windows report to Microsoft
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only: the rest is raised, or of no use to a user
+        if threads is None and streams > 1:
+            threads = max((os.cpu_count() or 1) // streams, 1)
+        options.intra_op_num_threads = threads or 0
+        providers = list(dict.fromkeys([here[device], PROVIDERS["CPU"]]))
+        try:
+            self._session = onnxruntime.InferenceSession(file, options, providers=providers)
+        except Exception as error:  # its exceptions have no common class of their own
+            fault = str(error).splitlines()[0]
+            raise VitruvianError(f"cannot open '{file}': {fault}") from None
+        self.runs_on = self._session.get_providers()[0]
+        if self.runs_on != here[device]:
+            raise VitruvianError(
+                f"ONNX Runtime fell back from {device} to {self.runs_on}; ask for device CPU, or "
+                "check the driver"
+            )
+        images, *others = self._session.get_inputs()
+        if others or images.type != "tensor(float)":
+            raise VitruvianError(f"cannot open '{file}': want one input, of float32")
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.input_shape = tuple(n if isinstance(n, int) else None for n in images.shape)
+        self._input = images.name
+
+    def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """N rows in, N rows out of every output."""
+        results = tuple(np.asarray(part) for part in self._session.run(None, {self._input: rows}))
+        if any(len(result) != len(rows) for result in results):
+            raise ValueError(f"{len(rows)} rows in, {[result.shape for result in results]} out")
+        return results
+
+
+def imap(
+    function: Callable[[Item], Result], items: Iterable[Item], streams: int
+) -> Iterator[Result]:
+    """The function of each item, in their order, `streams` of them being computed at a time."""
+    flying: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(streams) as pool:
+        try:
+            for item in items:
+                flying.append(pool.submit(function, item))
+                if len(flying) > streams:  # one more than can run, so that none waits for us
+                    yield flying.popleft().result()
+            while flying:
+                yield flying.popleft().result()
+        finally:
+            for future in flying:
+                future.cancel()

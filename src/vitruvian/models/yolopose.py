@@ -1,0 +1,316 @@
+"""YOLOv8-pose: boxes and keypoints of everyone, in one pass over the whole frame.
+
+The network's output is (F, 4 + C + K * D, A) for F frames and A anchors, the cells of strides 8, 16
+and 32 (and 64), already in pixels of the input. Rows: cx cy w h, a score for each of C classes,
+then x, y and (D = 3) a score of each of K keypoints.
+
+Its pixels count from the corner of the picture, and the reference maps them to the frame by the
+scale and the bars of its letterbox alone; the same is done here.
+
+Source: the behaviour of Ultralytics 8.4.190 (specs/yolov8pose.md): letterbox, suppression, and the
+way back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import COCO17
+from vitruvian.errors import VitruvianError, unknown
+from vitruvian.frame import Frame
+from vitruvian.geometry.boxes import nms
+from vitruvian.geometry.crop import Crop, place
+from vitruvian.geometry.regions import Regions
+from vitruvian.network.runtimes import OnnxRuntime, OpenVino, imap
+from vitruvian.network.weights import sha256
+
+FILL = 114  # grey of the bars
+MOST_BOXES = 30000  # that suppression looks at, the likeliest
+CLASS_SHIFT = 7680  # pixels; boxes of different classes are moved apart, so that none hides another
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be asked of YOLOv8-pose; the first three with the reference's defaults."""
+
+    conf: float = 0.25  # 0..1, a person counts above this
+    iou: float = 0.7  # 0..1, of two boxes that overlap more, the likelier stays
+    max_people: int = 300  # in a frame
+    imgsz: int | None = None  # pixels, longer side of the input; None: as the file says
+    rect: bool = True  # bars only up to the next multiple of the stride, not up to a square
+    runtime: str = "openvino"  # or onnxruntime
+    precision: str = "f32"  # inside the network: f32 (exact), bf16, f16; openvino only
+    threads: int | None = None  # of the network; None: one a core
+    streams: int = 1  # frames that `YoloPose.stream` computes side by side
+    device: str = "CPU"  # as the runtime names it
+
+    @classmethod
+    def of(cls, **given: object) -> Options:
+        """The options of that name."""
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise unknown("YOLOv8-pose option", name, known)
+        return cls(**given)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        for name in ("conf", "iou"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise VitruvianError(f"{name} is {value!r}, want a number from 0 to 1")
+        for name in ("max_people", "imgsz", "threads", "streams"):
+            value = getattr(self, name)
+            if value is None and name in ("imgsz", "threads"):
+                continue
+            if not isinstance(value, int) or value < 1:
+                raise VitruvianError(f"{name} is {value!r}, want a whole number from 1")
+        if self.runtime not in ("openvino", "onnxruntime"):
+            raise unknown("runtime", self.runtime, ("openvino", "onnxruntime"))
+        if self.runtime == "onnxruntime" and self.precision != "f32":
+            raise VitruvianError(
+                f"ONNX Runtime has no precision '{self.precision}'; use f32, or runtime openvino"
+            )
+
+
+class Runtime(Protocol):
+    """What is needed of a network; `OpenVino` and `OnnxRuntime` are such, and so may a test be."""
+
+    input_shape: tuple[int | None, ...]  # (N, 3, H, W); None where any will do
+
+    @property
+    def runs_on(self) -> str:
+        """What truly computes it."""
+        ...
+
+    def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(N, 3, H, W) float32 RGB, 0..1 -> the output, see above."""
+        ...
+
+
+def load(
+    file: Path,
+    options: Options = Options(),
+    *,
+    skeleton: Skeleton | None = None,
+    name: str = "",
+) -> YoloPose:
+    """YOLOv8-pose from an exported file: ours, or one of Ultralytics' own .onnx.
+
+    Args:
+        file: .onnx, or for OpenVINO .xml.
+        options: see `Options`.
+        skeleton: of its keypoints; None: as the file says, and COCO's if it says nothing.
+        name: of the model in the catalogue, for records.
+
+    Raises:
+        VitruvianError: it cannot be opened, or its keypoints are not those of the skeleton.
+    """
+    if file.suffix == ".pt":
+        raise VitruvianError(
+            f"'{file}' is a checkpoint; make a network of it first: vitruvian export '{file}'"
+        )
+    if options.runtime == "onnxruntime":
+        network: OpenVino | OnnxRuntime = OnnxRuntime(
+            file, device=options.device, threads=options.threads, streams=options.streams
+        )
+    else:
+        network = OpenVino(
+            file,
+            device=options.device,
+            precision=options.precision,
+            threads=options.threads,
+            streams=options.streams,
+        )
+    if len(network.input_shape) != 4:
+        raise VitruvianError(f"'{file}' has an input of {len(network.input_shape)} axes, want 4")
+    about = network.metadata
+    try:
+        if skeleton is None:
+            skeleton = Skeleton.from_json(about["skeleton"]) if "skeleton" in about else COCO17
+        keypoints, numbers = (int(n) for n in json.loads(about.get("kpt_shape", "[17, 3]")))
+        stride = int(about.get("stride", "32"))
+        side = int(json.loads(about.get("imgsz", "[640, 640]"))[0])
+        if stride < 1 or side < 1:
+            raise ValueError
+    except (ValueError, TypeError, LookupError):
+        raise VitruvianError(f"'{file}' describes itself in a way that is not YOLOv8's") from None
+    if keypoints != len(skeleton) or numbers not in (2, 3):
+        raise VitruvianError(
+            f"'{file}' has {keypoints} keypoints of {numbers} numbers, want {len(skeleton)} of 2 "
+            f"or 3 for {skeleton.name}; give the skeleton it was trained with"
+        )
+    return YoloPose(
+        network,
+        options,
+        skeleton=skeleton,
+        numbers=numbers,
+        stride=stride,
+        side=side,
+        name=name,
+        weights={file.name: about.get("source_sha256", "") or sha256(file)},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Letterbox:
+    """How a frame lies in the input: the whole of it, as large as it goes, with bars."""
+
+    inner: tuple[int, int]  # width and height of the frame in the input, pixels
+    corner: tuple[int, int]  # its left and top there, pixels
+    back: Crop  # the way back to the frame
+
+    @classmethod
+    def fit(
+        cls, frame: tuple[int, int], size: tuple[int, int], stride: int, rect: bool
+    ) -> Letterbox:
+        """Fit a frame into the input.
+
+        The way in and the way back round apart, as the reference does: what the network gives is
+        mapped by a scale for each axis that is worked out anew from the size of the input.
+
+        Args:
+            frame: width and height, pixels.
+            size: width and height that the input has at most, pixels.
+            stride: pixels.
+            rect: bars only up to the next multiple of the stride, so that the input is smaller.
+        """
+        inner = _scaled(frame, size)
+        bars = [whole - part for whole, part in zip(size, inner, strict=True)]
+        if rect:
+            bars = [bar % stride for bar in bars]
+        corner = (round(bars[0] / 2 - 0.1), round(bars[1] / 2 - 0.1))
+        canvas = (inner[0] + bars[0], inner[1] + bars[1])
+        again = _scaled(frame, canvas)
+        from_input = np.eye(3)
+        for axis in (0, 1):
+            bar = round((canvas[axis] - again[axis]) / 2 - 0.1)
+            from_input[axis, axis] = frame[axis] / again[axis]
+            from_input[axis, 2] = -bar * from_input[axis, axis]
+        return cls(inner, corner, Crop(from_input, canvas))
+
+
+def _scaled(frame: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of a frame made to fit into a size, whole pixels, at least one."""
+    (w, h), (width, height) = frame, size
+    scale = min(height / h, width / w)
+    return max(round(w * scale), 1), max(round(h * scale), 1)
+
+
+class YoloPose:
+    """Everyone in a frame, from one look at all of it. It remembers nothing."""
+
+    def __init__(
+        self,
+        network: Runtime,
+        options: Options = Options(),
+        *,
+        skeleton: Skeleton = COCO17,
+        numbers: int = 3,
+        stride: int = 32,
+        side: int = 640,
+        name: str = "",
+        weights: Mapping[str, str] | None = None,
+    ) -> None:
+        """Read a network.
+
+        Args:
+            network: opened.
+            options: see `Options`.
+            skeleton: of its keypoints.
+            numbers: D, of a keypoint; 2: it has no score of its own, and gets its person's.
+            stride: pixels, the sides of the input are multiples of it.
+            side: pixels, `imgsz` where the options do not say.
+            name: of the model in the catalogue, for records.
+            weights: name and SHA-256 of its file, for records.
+        """
+        self.network, self.chosen, self.skeleton = network, options, skeleton
+        self.numbers, self.stride, self.name = numbers, stride, name
+        self.weights, self.options = dict(weights or {}), asdict(options)
+        _, _, height, width = network.input_shape
+        side = -(-(options.imgsz or side) // stride) * stride
+        # Width and height of the square that a frame must fit into. A file made for one size has
+        # no choice, and no bars are saved.
+        self.size = (width or side, height or side)
+        self.rect = options.rect and not (width or height)
+
+    def __call__(
+        self, frames: Sequence[Frame], look: Sequence[Regions] | None = None
+    ) -> list[Poses]:
+        """Everyone in each frame; it always sees all of it, so `look` changes nothing."""
+        boxes = [self.letterbox(frame) for frame in frames]
+        one_by_one = self.network.input_shape[0] is not None
+        batches: dict[object, list[int]] = {}
+        for i, box in enumerate(boxes):
+            batches.setdefault((box.back.size, i if one_by_one else 0), []).append(i)
+        poses = [Poses.nobody(self.skeleton)] * len(frames)
+        for batch in batches.values():
+            inputs = self.prepare([frames[i] for i in batch], [boxes[i] for i in batch])
+            rows, *_ = self.network(inputs)
+            for i, row in zip(batch, rows, strict=True):
+                poses[i] = self.decode(row, boxes[i].back, frames[i].size)
+        return poses
+
+    def stream(self, frames: Iterable[Frame]) -> Iterator[Poses]:
+        """Everyone in each frame, in order, `Options.streams` frames computed side by side."""
+        return imap(lambda frame: self([frame])[0], frames, self.chosen.streams)
+
+    def find(self, frames: Sequence[Frame]) -> list[Regions]:
+        """The boxes alone, the likeliest first: a person finder for `TopDown`."""
+        return [Regions.boxes(poses.box, poses.box_score) for poses in self(frames)]
+
+    def letterbox(self, frame: Frame) -> Letterbox:
+        """How the network sees a frame."""
+        return Letterbox.fit(frame.size, self.size, self.stride, self.rect)
+
+    def prepare(self, frames: Sequence[Frame], boxes: Sequence[Letterbox]) -> np.ndarray:
+        """(F, 3, height, width) float32, RGB, 0..1; grey bars."""
+        width, height = boxes[0].back.size
+        inputs = np.empty((len(frames), 3, height, width), np.float32)
+        for row, frame, box in zip(inputs, frames, boxes, strict=True):
+            canvas = place(frame.rgb, box.inner, box.corner, box.back.size, FILL)
+            np.divide(canvas.transpose(2, 0, 1), np.float32(255), out=row)
+        return inputs
+
+    def decode(self, rows: np.ndarray, back: Crop, frame: tuple[int, int]) -> Poses:
+        """One frame of the network's output, (4 + C + K * D, A) -> those who are really there.
+
+        Boxes and keypoints are clipped to the frame, whose width and height this takes, pixels.
+        """
+        k = len(self.skeleton)
+        classes = len(rows) - 4 - k * self.numbers
+        if rows.ndim != 2 or classes < 1:
+            raise VitruvianError(
+                f"the network gives {rows.shape} for a frame, want more than "
+                f"{4 + k * self.numbers} rows for {self.skeleton.name}; export it anew"
+            )
+        scores = rows[4 : 4 + classes]
+        likely = np.flatnonzero(scores.max(axis=0) > self.chosen.conf)
+        found = np.ascontiguousarray(rows[:, likely].T)
+        scores = found[:, 4 : 4 + classes]
+        score, kind = scores.max(axis=1), scores.argmax(axis=1)
+        half = found[:, 2:4] / 2
+        box = np.concatenate([found[:, :2] - half, found[:, :2] + half], axis=1)
+
+        best = np.argsort(-score, kind="stable")[:MOST_BOXES]
+        apart = box[best] + (kind[best, None] * CLASS_SHIFT).astype(np.float32)
+        kept = best[nms(apart, score[best], self.chosen.iou, self.chosen.max_people)]
+        n = len(kept)
+        points = found[kept, 4 + classes :].reshape(n, k, self.numbers)
+        edge = np.array(frame, np.float32)
+        score = score[kept]
+        return Poses(
+            self.skeleton,
+            xy=np.clip(back.to_frame(points[..., :2]), 0, edge),
+            score=points[..., 2] if self.numbers == 3 else np.repeat(score[:, None], k, axis=1),
+            box=np.clip(back.to_frame(box[kept].reshape(n, 2, 2)), 0, edge).reshape(n, 4),
+            box_score=score,
+            person=np.full(n, -1, np.int64),
+        )

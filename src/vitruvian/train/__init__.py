@@ -1,0 +1,1 @@
+"""Training and export: the only home of PyTorch. Nothing else of vitruvian imports it."""
