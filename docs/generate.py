@@ -36,11 +36,14 @@ def models() -> str:
             f"{source.package}" + ("" if source.checked else " (no published hash: not checked)")
             for source in file.sources
         ]
-        lines.append(f"| {file.name} | {file.bytes} | `{file.sha256}` | {'; '.join(places)} |")
+        known = f"{file.bytes} | `{file.sha256}`" if file.sha256 else "| not published"
+        lines.append(f"| {file.name} | {known} | {'; '.join(places)} |")
     lines += [
         "",
         "The wheel and the npm package are used as containers only: nothing of MediaPipe's code is",
-        "installed or run. `vitruvian models info NAME` shows the path inside each.",
+        "installed or run. YOLOv8's checkpoints are read without running anything in them, and",
+        "converted once, which needs the `train` extra. AGPL-3.0 asks more of those who build on",
+        "weights than Apache-2.0 does. `vitruvian models info NAME` shows the path inside each.",
     ]
     return "\n".join(lines) + "\n"
 

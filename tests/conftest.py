@@ -90,7 +90,7 @@ def blazepose() -> Callable[..., Any]:
     models: dict[str, Any] = {}
     missing: dict[str, str] = {}  # asked for once: a registry out of reach is slow to say so
 
-    def load(size: str = "full", **options: object) -> Any:
+    def load(size: str = "full", **options: Any) -> Any:
         name = f"blazepose-{size}"
         if name not in missing:
             try:

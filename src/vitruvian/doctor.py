@@ -115,7 +115,7 @@ def _weights() -> Iterator[Finding]:
         except VitruvianError as error:
             yield Finding(f"weights of {row.name}", "damaged", str(error))
             continue
-        state = "here, as published" if all(here) else "not fetched yet; the first run does it"
+        state = "here" if all(here) else "not fetched yet; the first run does it"
         yield Finding(f"weights of {row.name}", state)
 
 

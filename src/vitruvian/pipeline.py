@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -37,6 +38,15 @@ class Model(Protocol):
         self, frames: Sequence[Frame], look: Sequence[Regions] | None = None, /
     ) -> list[Poses]:
         """Everyone in each frame; `look` says where to look for them, if it is known."""
+        ...
+
+
+@runtime_checkable
+class Streamed(Protocol):
+    """A model for which frames are independent, so that several are computed side by side."""
+
+    def stream(self, frames: Iterable[Frame], /) -> Iterator[Poses]:
+        """Everyone in each frame, in order."""
         ...
 
 
@@ -161,21 +171,33 @@ def results(
     source: Source, model: Model, on_error: Callable[[VitruvianError], None]
 ) -> Iterator[tuple[Frame, Poses]]:
     """Every frame of a source with its poses; what cannot be read goes to `on_error`."""
-    step = steps(model) if source.moving else None
-    for frame in Ahead(source, newest=source.live):
-        if isinstance(frame, VitruvianError):
-            on_error(frame)
-        else:
-            yield frame, step(frame) if step is not None else model([frame])[0]
+    waiting: deque[Frame] = deque()
+
+    def frames() -> Iterator[Frame]:
+        for frame in Ahead(source, newest=source.live):
+            if isinstance(frame, VitruvianError):
+                on_error(frame)
+            else:
+                waiting.append(frame)
+                yield frame
+
+    if isinstance(model, Streamed) and not source.live:
+        poses = model.stream(frames())
+    else:
+        step = steps(model) if source.moving else lambda frame: model([frame])[0]
+        poses = map(step, frames())
+    for each in poses:
+        yield waiting.popleft(), each
 
 
-def open_model(model: str | Model, sources: Sequence[Source], **options: object) -> Model:
+def open_model(model: str | Model, sources: Sequence[Source], **options: Any) -> Model:
     """A model for these sources, by name, or one that is loaded already.
 
-    For videos the networks get half of the cores unless `threads` says otherwise: each frame needs
-    the one before, and decoding and writing want the other half.
+    For videos BlazePose's networks get half of the cores unless `threads` says otherwise: each
+    frame needs the one before, and decoding and writing want the other half. Of YOLOv8, which needs
+    no other frame, as many frames are computed side by side as there are cores.
     """
-    from vitruvian.models.catalogue import load
+    from vitruvian.models.catalogue import family, load
 
     if not isinstance(model, str):
         if options:
@@ -184,7 +206,10 @@ def open_model(model: str | Model, sources: Sequence[Source], **options: object)
             )
         return model
     if options.get("threads") is None and any(source.moving for source in sources):
-        options["threads"] = max(1, cores() // 2)
+        if family(model) == "yolopose":
+            options.setdefault("streams", cores())
+        else:
+            options["threads"] = max(1, cores() // 2)
     return load(model, **options)
 
 
@@ -204,7 +229,7 @@ def run(
     stride: int = 1,
     max_frames: int | None = None,
     on_error: Callable[[VitruvianError], None] | None = None,
-    **options: object,
+    **options: Any,
 ) -> Iterator[tuple[Frame, Poses]]:
     """Find the people in a source, frame by frame.
 
@@ -241,7 +266,7 @@ def run(
     return everything()
 
 
-def live(model: str | Model, on_result: Callable[[Frame, Poses], None], **options: object) -> Live:
+def live(model: str | Model, on_result: Callable[[Frame, Poses], None], **options: Any) -> Live:
     """Find people in pictures that are pushed, see `Live`; `options` are those of `load`."""
     return Live(open_model(model, [], **options), on_result)
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitruvian.errors import unknown
+import numpy as np
+
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import COCO17
+from vitruvian.body.skeletons import skeleton as skeleton_named
+from vitruvian.errors import VitruvianError, unknown
+from vitruvian.frame import Frame
 from vitruvian.network import weights
 from vitruvian.network.weights import File, Package, Source
 
 if TYPE_CHECKING:
     from vitruvian.models.top_down import TopDown
+    from vitruvian.models.yolopose import YoloPose
+    from vitruvian.train.export import Exported
 
 _WHEEL = Package("pypi", "mediapipe", "0.10.21", 35_622_638)
 _NPM = Package("npm", "@mediapipe/pose", "0.5.1675469404", 40_985_403)
@@ -54,11 +66,29 @@ class Entry:
     licence: str  # of the weights
     about: str
 
+    @property
+    def notice(self) -> str:
+        """What has to be said of the licence when the weights are fetched; mostly nothing."""
+        if self.licence == "Apache-2.0":
+            return ""
+        return f"the weights of {self.name} are under {self.licence}: see their authors' terms"
+
 
 def _blazepose(size: str, landmarks: File, about: str) -> Entry:
     files = (_DETECTOR, landmarks)
     gives = "2D pixels, 3D metres from the hips, masks"
     return Entry(f"blazepose-{size}", "blazepose", "blazepose33", gives, files, "Apache-2.0", about)
+
+
+def _yolo(size: str, about: str) -> Entry:
+    """A checkpoint of Ultralytics' own release; nobody has published hashes of these."""
+    scale, _, p6 = size.partition("-")
+    name = f"yolov8{scale}-pose{'-' + p6 if p6 else ''}"
+    release = "https://github.com/ultralytics/assets/releases/download/v8.3.0"
+    package = Package("url", f"{release}/{name}.pt", "", None)
+    file = File(f"{name}.pt", None, None, (Source(package, ""),))
+    gives = "2D pixels and boxes of everyone"
+    return Entry(name, "yolopose", "coco17", gives, (file,), "AGPL-3.0", about)
 
 
 CATALOGUE = {
@@ -94,6 +124,12 @@ CATALOGUE = {
             ),
             "the most accurate",
         ),
+        _yolo("n", "the smallest"),
+        _yolo("s", "small"),
+        _yolo("m", "middle"),
+        _yolo("l", "large"),
+        _yolo("x", "the largest for 640 pixels"),
+        _yolo("x-p6", "the largest, for 1280 pixels"),
     )
 }
 DEFAULT = "blazepose-full"
@@ -111,20 +147,163 @@ def shelf() -> list[File]:
     return list({file.name: file for row in CATALOGUE.values() for file in row.files}.values())
 
 
-def load(name: str = DEFAULT, **options: object) -> TopDown:
+def is_file(name: str) -> bool:
+    """Whether the name of a model is that of a file: a checkpoint or an exported network."""
+    return Path(name).suffix.lower() in (".pt", ".onnx", ".xml")
+
+
+def family(name: str) -> str:
+    """Of a model or a file: "blazepose" or "yolopose"."""
+    return "yolopose" if is_file(name) else entry(name).family
+
+
+def pull(name: str) -> list[Path]:
+    """The files a model runs from; what is missing is fetched, and converted if need be.
+
+    Raises:
+        VitruvianError: no such model, weights not to be had, or what converts them is missing.
+    """
+    row = entry(name)
+    paths = weights.fetch(row.files, keep=shelf(), notice=row.notice)
+    return [converted(path) if path.suffix == ".pt" else path for path in paths]
+
+
+def converted(checkpoint: Path, skeleton: Skeleton = COCO17) -> Path:
+    """A YOLOv8 checkpoint as a network in the cache folder; made the first time, with torch.
+
+    Raises:
+        VitruvianError: it has to be made, and torch is not installed.
+    """
+    key = f"{weights.sha256(checkpoint)} {skeleton.to_json()}"
+    name = f"{checkpoint.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.onnx"
+    out = weights.cache_folder() / name
+    if out.exists():
+        return out
+    export = _exporter(checkpoint.name)
+    print(f"converting {checkpoint.name}, once", file=sys.stderr, flush=True)
+    export(checkpoint, out, skeleton=skeleton)
+    return out
+
+
+def _exporter(name: str) -> Callable[..., Exported]:
+    try:
+        from vitruvian.train.export import export
+    except ImportError as error:
+        raise VitruvianError(
+            f"{name} has to be converted once, which needs {error.name}; "
+            "install it with: pip install 'vitruvian[train]'"
+        ) from None
+    return export
+
+
+def export_file(
+    name: str,
+    out: Path,
+    *,
+    imgsz: int | None = None,
+    precision: str = "f32",
+    skeleton: str | None = None,
+    calibrate: Path | None = None,
+) -> dict[str, float]:
+    """Write a model or a checkpoint as .onnx or .xml; see `vitruvian.train.export.export`.
+
+    Args:
+        name: a YOLOv8 model of the catalogue, or a .pt file.
+        out: .onnx or .xml.
+        imgsz: pixels, the side it runs at by default.
+        precision: of the weights: f32, f16, int8.
+        skeleton: of its keypoints: a name or a .toml file; COCO's by default.
+        calibrate: for int8, a folder of pictures.
+
+    Returns:
+        Pixels that each runtime is apart from torch.
+    """
+    if not is_file(name) and family(name) != "yolopose":
+        raise VitruvianError(f"{name} is no checkpoint: its official file runs as it is")
+    export, table = _exporter(name), COCO17 if skeleton is None else _skeleton(skeleton)
+    if is_file(name):
+        checkpoint = Path(name)
+    else:
+        row = entry(name)
+        (checkpoint,) = weights.fetch(row.files, notice=row.notice)
+    inputs: list[np.ndarray] = []
+    if calibrate is not None:
+        model = _load_yolo(str(checkpoint), table, {})
+        pictures = sorted(p for p in calibrate.glob("*") if p.suffix.lower() in (".jpg", ".png"))
+        if not pictures:
+            raise VitruvianError(f"no .jpg or .png in '{calibrate}' to calibrate with")
+        frames = [Frame.read(path) for path in pictures[:300]]
+        inputs = [model.prepare([frame], [model.letterbox(frame)]) for frame in frames]
+    done = export(
+        checkpoint, out, imgsz=imgsz, precision=precision, skeleton=table, calibration=inputs
+    )
+    return done.pixels
+
+
+def load(
+    name: str = DEFAULT,
+    *,
+    find: str | None = None,
+    skeleton: str | Path | Skeleton | None = None,
+    **options: object,
+) -> TopDown | YoloPose:
     """A model, ready to run; its weights are fetched if they are not in the cache.
 
     Args:
-        name: a row of the catalogue, see `vitruvian models`.
-        options: those of its family, for BlazePose `vitruvian.models.blazepose.Options`.
+        name: a row of the catalogue, see `vitruvian models list`, or a .pt, .onnx or .xml file of
+            YOLOv8-pose.
+        find: another model that finds the people for it, instead of its own detector.
+        skeleton: of a file's keypoints: a name, a .toml file or a `Skeleton`; COCO's unless the
+            file says otherwise.
+        options: those of its family, `vitruvian.models.blazepose.Options` or
+            `vitruvian.models.yolopose.Options`.
 
     Raises:
         VitruvianError: no such model or option, a value out of range, or weights not to be had.
     """
+    if family(name) == "yolopose":
+        if find is not None:
+            raise VitruvianError(f"{name} finds people by itself; leave find out")
+        return _load_yolo(name, skeleton, options)
+    if skeleton is not None:
+        raise VitruvianError(f"{name} has the skeleton {entry(name).skeleton}; leave skeleton out")
     from vitruvian.models import blazepose
 
-    row = entry(name)
     chosen = blazepose.Options.of(**options)  # a wrong one is refused before anything is fetched
-    detector, landmarks = weights.fetch(row.files, keep=shelf())
+    if find is not None and family(find) != "yolopose":
+        raise VitruvianError(f"find is '{find}', want a model that finds people: YOLOv8-pose")
+    detector, landmarks = pull(name)
     hashes = {path.name: weights.sha256(path) for path in (detector, landmarks)}
-    return blazepose.load(detector, landmarks, chosen, row.name, hashes)
+    model = blazepose.load(detector, landmarks, chosen, name, hashes)
+    if find is not None:
+        same = {"device": chosen.device, "precision": chosen.precision, "threads": chosen.threads}
+        finder = _load_yolo(find, None, {"conf": chosen.min_pose_detection_confidence, **same})
+        model.find, model.options["find"] = finder.bodies, find
+        model.weights |= finder.weights
+    return model
+
+
+def _load_yolo(
+    name: str, skeleton: str | Path | Skeleton | None, options: dict[str, object]
+) -> YoloPose:
+    from vitruvian.models import yolopose
+
+    chosen = yolopose.Options.of(**options)
+    table = skeleton if skeleton is None or isinstance(skeleton, Skeleton) else _skeleton(skeleton)
+    if not is_file(name):
+        (path,) = pull(name)
+    else:
+        path = Path(name)
+        if not path.is_file():
+            raise VitruvianError(f"cannot read '{name}': no such file")
+        if path.suffix.lower() == ".pt":
+            path = converted(path, table or COCO17)
+    return yolopose.load(
+        path, chosen, skeleton=table, name=name if not is_file(name) else Path(name).stem
+    )
+
+
+def _skeleton(which: str | Path) -> Skeleton:
+    if Path(which).suffix.lower() == ".toml":
+        return Skeleton.read(Path(which))
+    return skeleton_named(str(which))

@@ -33,6 +33,7 @@ from vitruvian.network.runtimes import OnnxRuntime, OpenVino, imap
 from vitruvian.network.weights import sha256
 
 FILL = 114  # grey of the bars
+SEEN = 0.5  # score from which a keypoint is taken to be where it is said to be
 MOST_BOXES = 30000  # that suppression looks at, the likeliest
 CLASS_SHIFT = 7680  # pixels; boxes of different classes are moved apart, so that none hides another
 
@@ -266,6 +267,14 @@ class YoloPose:
         """The boxes alone, the likeliest first: a person finder for `TopDown`."""
         return [Regions.boxes(poses.box, poses.box_score) for poses in self(frames)]
 
+    def bodies(self, frames: Sequence[Frame]) -> list[Regions]:
+        """Squares around whole bodies, turned upright, the likeliest first: for BlazePose.
+
+        Around the middle of the hips where hips and shoulders are seen, far enough for all
+        keypoints that are, and a fifth more for head and feet; otherwise around the box.
+        """
+        return [_bodies(poses) for poses in self(frames)]
+
     def letterbox(self, frame: Frame) -> Letterbox:
         """How the network sees a frame."""
         return Letterbox.fit(frame.size, self.size, self.stride, self.rect)
@@ -314,3 +323,28 @@ class YoloPose:
             box_score=score,
             person=np.full(n, -1, np.int64),
         )
+
+
+def _bodies(poses: Poses) -> Regions:
+    boxes = Regions.boxes(poses.box, poses.box_score)
+    trunk = ("left_hip", "right_hip", "left_shoulder", "right_shoulder")
+    if not set(trunk) <= set(poses.skeleton.keypoints):
+        return boxes
+    left_hip, right_hip, left, right = (poses[name] for name in trunk)
+    hips, shoulders = (left_hip.xy + right_hip.xy) / 2, (left.xy + right.xy) / 2
+    up = shoulders - hips
+    length = np.linalg.norm(up, axis=1)
+    seen = poses.score >= SEEN
+    whole = np.all([poses[name].score >= SEEN for name in trunk], axis=0) & (length > 0)
+    reach = np.where(seen, np.linalg.norm(poses.xy - hips[:, None], axis=-1), 0)
+    radius = 1.2 * reach.max(axis=1, initial=0)
+    top = hips + up * (radius / np.where(length > 0, length, 1))[:, None]
+    turned = Regions.upright(hips, top.astype(np.float32), poses.box_score, poses.person)
+    side = boxes.size.max(axis=1)
+    return Regions(
+        np.where(whole[:, None], turned.centre, boxes.centre),
+        np.where(whole[:, None], turned.size, np.stack([side, side], axis=-1)),
+        np.where(whole, turned.angle, boxes.angle),
+        boxes.score,
+        boxes.person,
+    )

