@@ -583,20 +583,22 @@ def test_every_source_can_be_iterated_again(picture, camera):
 
 
 @pytest.mark.parametrize(
-    "box", [(10, 6, 30, 20), (-20, -5, 11, 13), (40.5, 30.2, 90, 70), (-9, 9, -2, 20)]
+    "box", [(10, 6, 30, 20), (-20, -5, 11, 13), (240.5, 230.2, 390, 370), (-9, 9, -2, 20)]
 )
 def test_a_part_of_a_video_frame_is_the_same_as_in_the_whole(box, video, rng):
-    noise = [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(3)]
-    for frame in everything(video("noise.mp4", (0.0, 0.1, 0.2), pictures=noise)):
+    width, height = 320, 240
+    noise = [rng.integers(0, 255, (height, width, 3), dtype=np.uint8) for _ in range(3)]
+    path = video("noise.mp4", (0.0, 0.1, 0.2), size=(width, height), pictures=noise)
+    for frame in everything(path):
         part, (x, y) = frame.part(np.array(box, float))
-        assert part.size < frame.size[0] * frame.size[1] * 3
-        height, width, _ = part.shape
-        np.testing.assert_array_equal(part, frame.rgb[y : y + height, x : x + width])
-        inside = np.clip(box, 0, [64, 48, 64, 48])
+        assert part.size < width * height * 3
+        h, w, _ = part.shape
+        np.testing.assert_array_equal(part, frame.rgb[y : y + h, x : x + w])
+        inside = np.clip(box, 0, [width, height, width, height])
         assert x <= inside[0]
         assert y <= inside[1]
-        assert x + width >= inside[2]
-        assert y + height >= inside[3]
+        assert x + w >= inside[2]
+        assert y + h >= inside[3]
         assert frame.part(np.array(box, float))[1] == (0, 0)  # all of it is there by now
 
 

@@ -213,7 +213,7 @@ class Video:
             width, height = stream.codec_context.width, stream.codec_context.height
             stream.thread_type = "AUTO" if width * height > 1920 * 1088 else "NONE"
             index, seconds = -1, -1.0
-            zero, reached, cutter = self._zero(container, stream), 0.0, _Cutter(stream)
+            zero, reached, converter = self._zero(container, stream), 0.0, _Converter(stream)
             if span.start > 0 and stream.duration:
                 index = self._seek(container, stream, zero + span.start) - 1
             packets = container.demux(stream)
@@ -241,7 +241,7 @@ class Video:
                         return
                     if seconds < span.start or index % span.stride or seconds <= last:
                         continue
-                    yield Frame(_Coded(picture, cutter), index, seconds, self.address)
+                    yield Frame(_Coded(picture, converter), index, seconds, self.address)
                     given += 1
                     if given == span.most:
                         return
@@ -324,15 +324,19 @@ class Video:
             return min(frames, self.span.most or frames) or None
 
 
-class _Cutter:
-    """FFmpeg's crop filter for one stream: a part of a picture without touching the rest."""
+class _Converter:
+    """Makes the pictures of one stream RGB, or parts of them without touching the rest."""
 
     # Of these every pixel becomes RGB by itself, so a part is the same as in the whole.
     FORMATS = ("yuv420p", "yuvj420p", "nv12")
+    STEP = 64  # pixels; parts have few sizes, for each new one takes FFmpeg a while to prepare
 
     def __init__(self, stream: Any) -> None:
-        self.stream, self.lock = stream, threading.Lock()
-        self.graph: Any = None
+        from av.video.reformatter import VideoReformatter
+
+        self.stream, self.graph = stream, None
+        self.locks = {"whole": threading.Lock(), "part": threading.Lock()}
+        self.reformatters = {name: VideoReformatter() for name in self.locks}
 
     def _begin(self) -> None:
         from av.filter import Graph
@@ -345,21 +349,29 @@ class _Cutter:
         self.crop.link_to(self.sink)
         self.graph.configure()
 
-    def __call__(self, picture: Any, x: int, y: int, width: int, height: int) -> Any:
-        with self.lock:
+    def rgb(self, picture: Any) -> np.ndarray:
+        """(H, W, 3) uint8, all of a picture."""
+        with self.locks["whole"]:
+            convert = self.reformatters["whole"].reformat
+            return convert(picture, format="rgb24", threads=1).to_ndarray()
+
+    def part(self, picture: Any, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """(height, width, 3) uint8, from column x and row y on; all four are even."""
+        with self.locks["part"]:
             if self.graph is None:
                 self._begin()
             for name, value in (("w", width), ("h", height), ("x", x), ("y", y)):
                 self.crop.process_command(name, str(value))
             self.source.push(picture)
-            return self.sink.pull()
+            convert = self.reformatters["part"].reformat
+            return convert(self.sink.pull(), format="rgb24", threads=1).to_ndarray()
 
 
 class _Coded:
     """A decoded picture of a video, turned as the video says: phones film sideways."""
 
-    def __init__(self, picture: Any, cutter: _Cutter) -> None:
-        self.picture, self.cutter = picture, cutter
+    def __init__(self, picture: Any, converter: _Converter) -> None:
+        self.picture, self.converter = picture, converter
         size = picture.width, picture.height
         self.size: tuple[int, int] = size[::-1] if picture.rotation in (90, -90) else size
 
@@ -367,7 +379,7 @@ class _Coded:
         """(H, W, 3) uint8."""
         import cv2
 
-        rgb = self.picture.reformat(format="rgb24", threads=1).to_ndarray()
+        rgb = self.converter.rgb(self.picture)
         turns = {
             90: cv2.ROTATE_90_COUNTERCLOCKWISE,
             -90: cv2.ROTATE_90_CLOCKWISE,
@@ -380,18 +392,18 @@ class _Coded:
     def part(self, box: np.ndarray) -> tuple[np.ndarray, tuple[int, int]] | None:
         """As `Frame.part`; None where it is not exact, or hardly less than everything."""
         width, height = self.size
-        known = self.picture.format.name in _Cutter.FORMATS and not self.picture.rotation
+        known = self.picture.format.name in _Converter.FORMATS and not self.picture.rotation
         if not known or width % 2 or height % 2:
             return None
         # Two pixels around, for the neighbours that sampling looks at; even, as the colours are.
-        sides = np.array(self.size)
+        sides, step = np.array(self.size), _Converter.STEP
         low = np.clip(box[:2] - 2, 0, sides - 2).astype(int) // 2 * 2
-        high = (np.clip(box[2:] + 2, low + 2, sides).astype(int) + 1) // 2 * 2
-        (x, y), (right, bottom) = low.tolist(), high.tolist()
-        if (right - x) * (bottom - y) > width * height / 2:
+        high = np.clip(box[2:] + 2, low + 2, sides).astype(int) + 1
+        extent = np.minimum((high - low + step - 1) // step * step, sides)
+        (x, y), (w, h) = np.minimum(low, sides - extent).tolist(), extent.tolist()
+        if w * h > width * height / 2:
             return None
-        cut = self.cutter(self.picture, x, y, right - x, bottom - y)
-        return cut.reformat(format="rgb24", threads=1).to_ndarray(), (x, y)
+        return self.converter.part(self.picture, x, y, w, h), (x, y)
 
 
 @dataclass(frozen=True)
