@@ -4,8 +4,8 @@ r"""YOLOv8-pose beside Ultralytics with the same weights: accuracy on COCO, and 
         --reference ULTRALYTICS_ENVIRONMENT/bin/python
 
 Both sides are asked in turns, in processes that stay open, for the same pictures (from the file to
-the keypoints) and the same video. Needs the extras train and eval; `yolo_reference.py` says what
-the other environment needs.
+the keypoints) and the same video. Needs the extras train and eval; `peers/ultralytics_pose.py` says
+what the other environment needs.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["accuracy", "speed"])
     chosen = parser.parse_args()
     here = Path(__file__).parent
-    reference = Side(chosen.reference, str(here / "yolo_reference.py"))
+    reference = Side(chosen.reference, str(here / "peers/ultralytics_pose.py"))
     ours = Side(sys.executable, str(here / "yolo.py"), "--answer")
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,9 @@
 """Stories: what a user types, what is printed, what is written, and the exit code."""
 
+import importlib.util
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +16,9 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
+from conftest import absent
 from vitruvian.models.catalogue import CATALOGUE
+from vitruvian.network import weights
 
 PREDICT = ("predict", "--offline")
 
@@ -259,3 +264,67 @@ def test_masks_and_several_people_reach_the_files(weights_here, tmp_path):
     assert "1 picture, 2 people" in done.stdout
     changed = np.abs(opened("drawn.png").astype(int) - opened("two.png")).max(-1) > 10
     assert 0.2 < changed.mean() < 0.9
+
+
+@pytest.fixture(scope="module")
+def yolo_here(shared: Path, blazepose, tmp_path_factory) -> dict[str, str]:
+    """An environment in whose cache the real YOLOv8n checkpoint lies, put there by hand."""
+    for name in ("torch", "onnx"):
+        if importlib.util.find_spec(name) is None:
+            absent(f"{name} is not installed (the train extra)")
+    blazepose("full")
+    folder = tmp_path_factory.mktemp("cache")
+    for path in weights.fetch(CATALOGUE["blazepose-full"].files):
+        shutil.copy(path, folder)
+    shutil.copy(shared / "weights" / "yolov8n-pose.pt", folder)
+    return {**os.environ, "VITRUVIAN_CACHE": str(folder)}
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_yolo_finds_everyone_and_is_converted_once(yolo_here, shared):
+    bus = shared / "data" / "images" / "ultralytics_bus.jpg"
+    line = (*PREDICT, bus, "--model", "yolov8n-pose")
+    first = command(*line, "--out", "a.jsonl", env=yolo_here)
+    assert first.returncode == 0, first.stderr
+    assert "4 people" in first.stdout
+    assert "converting" in first.stderr
+    again = command(*line, "--out", "b.jsonl", env=yolo_here)
+    assert "converting" not in again.stderr
+    ((_, poses),) = vit.read("b.jsonl")
+    assert poses.skeleton.name == "coco17"
+    assert poses.xyz is None
+    refused(command(*line, "--masks", "--out", "c.jsonl", env=yolo_here), "has no --masks")
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_yolo_finds_the_people_for_blazepose(yolo_here, shared):
+    bus = shared / "data" / "images" / "ultralytics_bus.jpg"
+    line = (*PREDICT, bus, "--find", "yolov8n-pose", "--num-poses", "6", "--out", "a.jsonl")
+    done = command(*line, env=yolo_here)
+    assert done.returncode == 0, done.stderr
+    ((_, poses),) = vit.read("a.jsonl")
+    assert len(poses) >= 2  # the two who are whole; BlazePose's own detector sees one of them
+    assert poses.skeleton.name == "blazepose33"
+    assert poses.xyz is not None
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_a_checkpoint_of_ones_own_is_exported_and_run(yolo_here, shared):
+    checkpoint = shared / "weights" / "yolov8n-pose.pt"
+    done = command("export", checkpoint, "--out", "mine.onnx", env=yolo_here)
+    assert done.returncode == 0, done.stderr
+    assert "apart from torch" in done.stdout
+    refused(command("export", checkpoint, "--out", "mine.onnx", env=yolo_here), "exists")
+    refused(command("export", "blazepose-full", "--out", "b.onnx", env=yolo_here), "no checkpoint")
+    video = shared / "data" / "videos" / "mmpose_demo.mp4"
+    done = command(*PREDICT, video, "--model", "mine.onnx", "--out", "a.csv", env=yolo_here)
+    assert done.returncode == 0, done.stderr
+    assert "mmpose_demo.mp4: 5 frames" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["gone.pt", "gone.onnx"])
+def test_a_model_file_that_is_not_there_is_one_line(name):
+    refused(command(*PREDICT, "sample", "--model", name), f"cannot read '{name}': no such file")

@@ -363,8 +363,9 @@ class _Converter:
             for name, value in (("w", width), ("h", height), ("x", x), ("y", y)):
                 self.crop.process_command(name, str(value))
             self.source.push(picture)
+            cut: Any = self.sink.pull()
             convert = self.reformatters["part"].reformat
-            return convert(self.sink.pull(), format="rgb24", threads=1).to_ndarray()
+            return convert(cut, format="rgb24", threads=1).to_ndarray()
 
 
 class _Coded:
