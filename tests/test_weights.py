@@ -222,7 +222,7 @@ def test_when_all_places_fail_the_error_lists_them_and_says_what_to_do_by_hand(
         "cannot fetch net.tflite; tried",
         "mediapipe 0.10.21 from the Python package index: in/net.tflite has sha256",
         "@mediapipe/pose 0.5 from the npm registry: ERROR: there is no @mediapipe/pose@0.5",
-        "http://127.0.0.1:9/bundle.task from its address: ",
+        "http://127.0.0.1:9/bundle.task: ",
         f"take in/net.tflite out of mediapipe 0.10.21 from the Python package index and put it at "
         f"'{cache / 'net.tflite'}'",
     ):
@@ -415,7 +415,7 @@ def test_the_default_is_in_the_catalogue():
 def test_an_option_that_is_wrong_is_refused_before_anything_is_fetched(
     entry: Entry, clients: Clients
 ):
-    with refused("no BlazePose option named 'num_pose'", "did you mean 'num_poses'?"):
+    with refused("option named 'num_pose'", "did you mean 'num_poses'?"):
         vitruvian.load(entry.name, num_pose=2)
     with refused("num_poses is 0"):
         vitruvian.load(entry.name, num_poses=0)
