@@ -496,7 +496,7 @@ def test_a_file_that_is_no_yolo_is_refused(tmp_path: Path, torch: Any) -> None:
         {"iou": -1},
         {"imgsz": 0},
         {"streams": None},
-        {"max_people": 1.5},
+        {"num_poses": 1.5},
         {"runtime": "tf"},
         {"runtime": "onnxruntime", "precision": "bf16"},
         {"config": 1},

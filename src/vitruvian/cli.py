@@ -94,7 +94,7 @@ FLAGS = {
         "smooth": ("smooth",),
         "masks": ("output_segmentation_masks",),
     },
-    "yolopose": {"num_poses": ("max_people",), "conf": ("conf",)},
+    "yolopose": {"num_poses": ("num_poses",), "conf": ("conf",)},
 }
 
 

@@ -44,7 +44,7 @@ class Options:
 
     conf: float = 0.25  # 0..1, a person counts above this
     iou: float = 0.7  # 0..1, of two boxes that overlap more, the likelier stays
-    max_people: int = 300  # in a frame
+    num_poses: int = 300  # people in a frame, at most
     imgsz: int | None = None  # pixels, longer side of the input; None: as the file says
     rect: bool = True  # bars only up to the next multiple of the stride, not up to a square
     runtime: str = "openvino"  # or onnxruntime
@@ -67,7 +67,7 @@ class Options:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise VitruvianError(f"{name} is {value!r}, want a number from 0 to 1")
-        for name in ("max_people", "imgsz", "threads", "streams"):
+        for name in ("num_poses", "imgsz", "threads", "streams"):
             value = getattr(self, name)
             if value is None and name in ("imgsz", "threads"):
                 continue
@@ -310,7 +310,7 @@ class YoloPose:
 
         best = np.argsort(-score, kind="stable")[:MOST_BOXES]
         apart = box[best] + (kind[best, None] * CLASS_SHIFT).astype(np.float32)
-        kept = best[nms(apart, score[best], self.chosen.iou, self.chosen.max_people)]
+        kept = best[nms(apart, score[best], self.chosen.iou, self.chosen.num_poses)]
         n = len(kept)
         points = found[kept, 4 + classes :].reshape(n, k, self.numbers)
         edge = np.array(frame, np.float32)
