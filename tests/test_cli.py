@@ -229,6 +229,26 @@ def test_control_c_leaves_valid_files_of_what_was_done(weights_here, shared):
 
 
 @pytest.mark.weights
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["o.jsonl", "o.mp4"])
+def test_a_full_disk_is_one_line_and_keeps_what_was_written(weights_here, shared, name):
+    """A limit on the size of files stands for the disk."""
+    resource = pytest.importorskip("resource", reason="limits are set this way on Unix only")
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    source = shared / "data" / "videos" / "sports2d_demo.mp4"
+    done = command(
+        *PREDICT, source, "--start", "2", "--max-frames", "40", "--out", name, preexec_fn=limit
+    )
+    refused(done, f"cannot write to '{name}': File too large", ".part")
+    assert not Path(name).exists()
+    assert Path(name + ".part").stat().st_size > 10_000
+
+
+@pytest.mark.weights
 def test_a_truncated_video_gives_what_it_holds_and_an_error(weights_here, video):
     path = video("clip.mp4", size=(320, 240), times=[i / 10 for i in range(40)])
     path = faststart(path)

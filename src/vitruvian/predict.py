@@ -138,12 +138,18 @@ def predict(
     whole = None
     if files.is_file(out):
         whole = files.open_sink(out, model, visible=save.visible, overwrite=True)
-    with whole if whole is not None else nullcontext():
-        for each in plans:
-            sink = whole if whole is not None else each.open(model, save)
-            said = _one(each.source, model, sink, fault, close=whole is None)
-            if said:
-                say(f"{said} -> {_where(sink.paths)}")
+    try:
+        with whole if whole is not None else nullcontext():
+            for each in plans:
+                sink = whole if whole is not None else each.open(model, save)
+                said = _one(each.source, model, sink, fault, close=whole is None)
+                if said:
+                    say(f"{said} -> {_where(sink.paths)}")
+    except OSError as error:  # of writing: those of reading are VitruvianErrors by now
+        raise VitruvianError(
+            f"cannot write to '{out}': {error.strerror}; what was written of an unfinished file is "
+            "beside it, in .part"
+        ) from None
     return faults
 
 
