@@ -135,7 +135,9 @@ def test_the_main_job_on_the_sample(weights_here):
         "grace_hopper.jsonl",
         "grace_hopper_3d.png",
     ]
-    ((frame, poses),) = vit.read("out/grace_hopper.jsonl")
+    record = vit.read("out/grace_hopper.jsonl")
+    assert record.header["runs_on"] == "CPU"
+    ((frame, poses),) = record
     assert frame.size == (512, 600)
     # The portrait: the nose is between the eyes and above the mouth; left is the subject's.
     nose, left, right = (poses[k].xy[0] for k in ("nose", "left_eye", "right_eye"))

@@ -23,6 +23,7 @@ class Seen:
     """A model that finds nobody and keeps the frames it saw."""
 
     most = 1
+    runs_on = "nothing"
 
     def __init__(self) -> None:
         self.name, self.weights, self.seen = "seen", dict[str, str](), list[Frame]()

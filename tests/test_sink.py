@@ -36,6 +36,7 @@ class Model:
     name: str = "toy-model"
     weights: dict[str, str] = field(default_factory=lambda: {"toy.tflite": "abc"})
     options: dict[str, int] = field(default_factory=lambda: {"num_poses": 2})
+    runs_on: str = "CPU"
 
 
 def write(path: Path, *pairs: tuple[Frame, Poses], **options) -> Path:
@@ -131,6 +132,7 @@ def test_the_header_says_what_made_it(tmp_path: Path, people: People, frame: Fra
         "model": "toy-model",
         "weights": {"toy.tflite": "abc"},
         "options": {"num_poses": 2},
+        "runs_on": "CPU",
     }
     assert header(None) == {"schema": 1, "vitruvian": vitruvian.__version__}
 

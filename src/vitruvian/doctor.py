@@ -142,4 +142,4 @@ def _runtime() -> Finding:
         model([Frame(np.zeros((64, 64, 3), np.uint8))])
     except VitruvianError as error:
         return Finding("runtime", found, str(error))
-    return Finding("runtime", f"{found}; {DEFAULT} ran on {model.head.network.runs_on}")  # type: ignore[attr-defined]
+    return Finding("runtime", f"{found}; {DEFAULT} ran on {model.runs_on}")

@@ -34,6 +34,11 @@ class Model(Protocol):
     weights: dict[str, str]  # file -> SHA-256
     options: dict[str, Any]  # it was loaded with
 
+    @property
+    def runs_on(self) -> str:
+        """The device, or provider, that truly computes it."""
+        ...
+
     def __call__(
         self, frames: Sequence[Frame], look: Sequence[Regions] | None = None, /
     ) -> list[Poses]:

@@ -71,6 +71,11 @@ class TopDown:
         self.name, self.weights, self.options = name, dict(weights or {}), dict(options or {})
 
     @property
+    def runs_on(self) -> str:
+        """What computes the head's network; nothing for one that does not know."""
+        return getattr(self.head.network, "runs_on", "")
+
+    @property
     def skeleton(self) -> Skeleton:
         """Of the poses it gives."""
         return self.head.skeleton

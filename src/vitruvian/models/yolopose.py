@@ -242,6 +242,11 @@ class YoloPose:
         self.size = (width or side, height or side)
         self.rect = options.rect and not (width or height)
 
+    @property
+    def runs_on(self) -> str:
+        """What truly computes it, as the runtime says."""
+        return self.network.runs_on
+
     def __call__(
         self, frames: Sequence[Frame], look: Sequence[Regions] | None = None
     ) -> list[Poses]:

@@ -42,6 +42,11 @@ class About(Protocol):
     weights: dict[str, str]
     options: dict[str, Any]
 
+    @property
+    def runs_on(self) -> str:
+        """The device, or provider, that truly computes it."""
+        ...
+
 
 def header(model: About | None) -> dict[str, Any]:
     """The first line of a record."""
@@ -50,6 +55,7 @@ def header(model: About | None) -> dict[str, Any]:
     line: dict[str, Any] = {"schema": SCHEMA, "vitruvian": __version__}
     if model is not None:
         line |= {"model": model.name, "weights": model.weights, "options": model.options}
+        line["runs_on"] = model.runs_on
     return line
 
 
