@@ -252,9 +252,16 @@ def models_pull(
     _go_offline(offline)
     from vitruvian.models.catalogue import CATALOGUE, entry, pull
 
+    bad = 0
     for row in list(CATALOGUE.values()) if names == ["all"] else [entry(name) for name in names]:
-        for path in pull(row.name):
-            print(f"{row.name}: {path}")
+        try:
+            for path in pull(row.name):
+                print(f"{row.name}: {path}")
+        except VitruvianError as error:
+            complain(error)
+            bad += 1
+    if bad:
+        raise typer.Exit(1)
 
 
 @models_app.command("verify")

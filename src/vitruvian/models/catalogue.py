@@ -28,18 +28,18 @@ _WHEEL = Package("pypi", "mediapipe", "0.10.21", 35_622_638)
 _NPM = Package("npm", "@mediapipe/pose", "0.5.1675469404", 40_985_403)
 
 
-def _task(size: str, size_bytes: int) -> Package:
+def _task(size: str) -> Package:
     """MediaPipe's own bundle, the last resort: nobody has published a hash of what is in it."""
     bucket = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
     address = f"{bucket}/pose_landmarker_{size}/float16/1/pose_landmarker_{size}.task"
-    return Package("url", address, "", size_bytes)
+    return Package("url", address, "", None)
 
 
-def _landmarks(size: str, sha256: str, size_bytes: int, task_bytes: int) -> File:
+def _landmarks(size: str, sha256: str, size_bytes: int) -> File:
     name = f"pose_landmark_{size}.tflite"
     wheel = [Source(_WHEEL, f"mediapipe/modules/pose_landmark/{name}")] if size == "full" else []
     npm = Source(_NPM, f"package/{name}")
-    task = Source(_task(size, task_bytes), "pose_landmarks_detector.tflite", checked=False)
+    task = Source(_task(size), "pose_landmarks_detector.tflite", checked=False)
     return File(name, sha256, size_bytes, (*wheel, npm, task))
 
 
@@ -49,7 +49,7 @@ _DETECTOR = File(
     2_959_046,
     (
         Source(_WHEEL, "mediapipe/modules/pose_detection/pose_detection.tflite"),
-        Source(_task("full", 9_398_198), "pose_detector.tflite", checked=False),
+        Source(_task("full"), "pose_detector.tflite", checked=False),
     ),
 )
 
@@ -100,7 +100,6 @@ CATALOGUE = {
                 "lite",
                 "f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61",
                 2_819_824,
-                5_777_746,
             ),
             "the fastest",
         ),
@@ -110,7 +109,6 @@ CATALOGUE = {
                 "full",
                 "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
                 6_440_512,
-                9_398_198,
             ),
             "the default",
         ),
@@ -120,7 +118,6 @@ CATALOGUE = {
                 "heavy",
                 "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
                 27_709_200,
-                30_664_242,
             ),
             "the most accurate",
         ),

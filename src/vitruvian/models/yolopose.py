@@ -65,13 +65,13 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("conf", "iou"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value <= 1:
+            if type(value) not in (int, float) or not 0 <= value <= 1:
                 raise VitruvianError(f"{name} is {value!r}, want a number from 0 to 1")
         for name in ("num_poses", "imgsz", "threads", "streams"):
             value = getattr(self, name)
             if value is None and name in ("imgsz", "threads"):
                 continue
-            if not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:
                 raise VitruvianError(f"{name} is {value!r}, want a whole number from 1")
         if self.runtime not in ("openvino", "onnxruntime"):
             raise unknown("runtime", self.runtime, ("openvino", "onnxruntime"))
