@@ -106,6 +106,13 @@ def test_models_are_listed_with_licence_and_hashes(name):
     assert CATALOGUE[name].licence in told
 
 
+def test_pulling_everything_goes_on_after_what_cannot_be_had(cache):
+    done = command("models", "pull", "all", "--offline")
+    assert done.returncode == 1
+    complaints = [line for line in done.stderr.splitlines() if line.startswith("vitruvian: ")]
+    assert len(complaints) == len(CATALOGUE)
+
+
 def test_verify_tells_a_damaged_file_from_one_that_is_not_there(cache):
     assert "not fetched" in command("models", "verify").stdout
     cache.mkdir()
