@@ -345,10 +345,9 @@ def _bodies(poses: Poses) -> Regions:
     radius = 1.2 * reach.max(axis=1, initial=0)
     top = hips + up * (radius / np.where(length > 0, length, 1))[:, None]
     turned = Regions.upright(hips, top.astype(np.float32), poses.box_score, poses.person)
-    side = boxes.size.max(axis=1)
     return Regions(
         np.where(whole[:, None], turned.centre, boxes.centre),
-        np.where(whole[:, None], turned.size, np.stack([side, side], axis=-1)),
+        np.where(whole[:, None], turned.size, boxes.squares().size),
         np.where(whole, turned.angle, boxes.angle),
         boxes.score,
         boxes.person,
