@@ -10,7 +10,17 @@ import pytest
 from conftest import TOY
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, SKELETONS, skeleton
+from vitruvian.body.skeletons import (
+    BLAZEPOSE33,
+    COCO17,
+    HALPE26,
+    HALPE68,
+    HALPE136,
+    HAND21,
+    SKELETONS,
+    WHOLEBODY133,
+    skeleton,
+)
 from vitruvian.errors import VitruvianError
 from vitruvian.geometry.regions import Regions
 
@@ -73,6 +83,79 @@ def test_coco_has_the_edges_of_its_annotation_file():
     assert (COCO17["left_knee"], COCO17["right_ankle"]) == (13, 16)
 
 
+def test_halpe_has_the_order_and_the_limbs_of_the_spec():
+    """specs/alphapose.md 10."""
+    assert HALPE26.keypoints[:17] == COCO17.keypoints
+    assert HALPE26.keypoints[17:] == (
+        *("head_top", "neck", "mid_hip", "left_big_toe", "right_big_toe"),
+        *("left_small_toe", "right_small_toe", "left_heel", "right_heel"),
+    )
+    listed = (
+        "0-1 0-2 1-3 2-4 5-18 6-18 5-7 7-9 6-8 8-10 17-18 18-19 19-11 19-12 11-13 12-14 13-15 "
+        "14-16 20-24 21-25 23-25 22-24 15-24 16-25"
+    )
+    want = {frozenset(map(int, limb.split("-"))) for limb in listed.split()}
+    assert {frozenset(bone) for bone in HALPE26.bones} == want
+
+
+def pairs(table: Skeleton) -> set[tuple[int, int]]:
+    """The pairs that the mirror swaps, smaller number first."""
+    return {(k, int(other)) for k, other in enumerate(table.mirror) if k < other}
+
+
+def test_mirror_pairs_are_those_of_the_spec():
+    """specs/alphapose.md 10, where the face is numbered as in 136 keypoints."""
+    body = {(k, k + 1) for k in range(1, 16, 2)}
+    halpe = body | {(20, 21), (22, 23), (24, 25)}
+    jaw_and_brows = {(26 + i, 42 - i) for i in range(8)} | {(43 + i, 52 - i) for i in range(5)}
+    rest = "57-61 58-60 62-71 63-70 64-69 65-68 66-73 67-72 74-80 75-79 76-78 81-85 82-84 86-90"
+    face = jaw_and_brows | {
+        (int(a), int(b)) for a, b in (pair.split("-") for pair in [*rest.split(), "87-89", "91-93"])
+    }
+    assert pairs(COCO17) == body
+    assert pairs(HALPE26) == halpe
+    assert pairs(HALPE68) == halpe | {(k, k + 21) for k in range(26, 47)}
+    assert pairs(HALPE136) == halpe | face | {(k, k + 21) for k in range(94, 115)}
+    feet = {(17, 20), (18, 21), (19, 22)}
+    moved = {(a - 3, b - 3) for a, b in face}
+    assert pairs(WHOLEBODY133) == body | feet | moved | {(k, k + 21) for k in range(91, 112)}
+    assert pairs(HAND21) == set()
+
+
+def test_the_tables_share_their_parts():
+    body, face, hands = HALPE26.keypoints, HALPE136.keypoints[26:94], HALPE136.keypoints[94:]
+    assert HALPE68.keypoints == (*body, *hands)
+    assert WHOLEBODY133.keypoints[:17] == COCO17.keypoints
+    assert WHOLEBODY133.keypoints[23:] == (*face, *hands)
+    assert set(WHOLEBODY133.keypoints[17:23]) == set(body[20:])
+    assert tuple(f"left_{name}" for name in HAND21.keypoints) == hands[:21]
+    face_of = {frozenset((a - 26, b - 26)) for a, b in HALPE136.bones if 26 <= a < 94}
+    assert face_of == {frozenset((a - 23, b - 23)) for a, b in WHOLEBODY133.bones if 23 <= a < 91}
+    assert len(face_of) == 16 + 4 + 4 + 3 + 4 + 6 + 6 + 12 + 8
+
+
+def test_the_hand_has_five_fingers_of_four_bones():
+    tips = [k for k in range(21) if not any(k == a for a, _ in HAND21.bones)]
+    assert [HAND21.keypoints[k] for k in tips] == [
+        f"{finger}_4" for finger in ("thumb", "index", "middle", "ring", "pinky")
+    ]
+    assert len(HAND21.bones) == 20
+    for table in (HALPE68, HALPE136, WHOLEBODY133):
+        for side in ("left", "right"):
+            assert (table[f"{side}_wrist"], table[f"{side}_hand"]) in table.bones
+
+
+def test_sigmas_are_those_of_the_evaluators():
+    """specs/alphapose.md 5e for Halpe; the first and last of each part for COCO-WholeBody."""
+    np.testing.assert_array_equal(HALPE136.sigmas[:17], COCO17.sigmas)
+    np.testing.assert_allclose(HALPE136.sigmas[17:], [0.08] * 3 + [0.089] * 6 + [0.025] * 110)
+    np.testing.assert_array_equal(HALPE68.sigmas, HALPE136.sigmas[[*range(26), *range(94, 136)]])
+    np.testing.assert_array_equal(WHOLEBODY133.sigmas[:17], COCO17.sigmas)
+    ends = WHOLEBODY133.sigmas[[17, 22, 23, 90, 91, 111, 112, 132]]
+    np.testing.assert_allclose(ends, [0.068, 0.094, 0.042, 0.008, 0.029, 0.031, 0.029, 0.031])
+    np.testing.assert_array_equal(WHOLEBODY133.sigmas[91:112], HAND21.sigmas)
+
+
 def test_an_unknown_keypoint_is_told_the_nearest_one():
     with pytest.raises(VitruvianError, match=r"keypoint of coco17.*did you mean 'left_knee'\?"):
         COCO17["left_kne"]
@@ -126,7 +209,7 @@ def test_nobody_is_an_ordinary_answer(table: Skeleton, origin):
     assert len(poses) == 0
     assert poses.xy.shape == (0, len(table), 2)
     assert (poses.xyz is None) == (origin is None)
-    assert poses["nose"].xy.shape == (0, 2)
+    assert poses[table.keypoints[0]].xy.shape == (0, 2)
     assert len(poses.take([])) == len(poses.take(np.zeros(0, bool))) == 0
 
 

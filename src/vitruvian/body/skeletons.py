@@ -1,16 +1,18 @@
 """The skeletons in use, one table each.
 
-A row: keypoint, the earlier keypoints it is joined to, OKS sigma.
+A row: keypoint, the earlier keypoints it is joined to, OKS sigma. Faces and hands, which several
+tables share, are made by functions.
 """
 
+from collections.abc import Iterable, Sequence
 from math import nan
 
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import unknown
 
-COCO17 = Skeleton.table(
-    "coco17",
-    "COCO keypoint task: order and bones of the annotation's category, the evaluator's sigmas",
+Row = tuple[str, str, float]
+
+_COCO: tuple[Row, ...] = (
     ("nose", "", 0.026),
     ("left_eye", "nose", 0.025),
     ("right_eye", "nose left_eye", 0.025),
@@ -28,6 +30,12 @@ COCO17 = Skeleton.table(
     ("right_knee", "right_hip", 0.087),
     ("left_ankle", "left_knee", 0.089),
     ("right_ankle", "right_knee", 0.089),
+)
+
+COCO17 = Skeleton.table(
+    "coco17",
+    "COCO keypoint task: order and bones of the annotation's category, the evaluator's sigmas",
+    *_COCO,
 )
 
 BLAZEPOSE33 = Skeleton.table(
@@ -68,7 +76,129 @@ BLAZEPOSE33 = Skeleton.table(
     ("right_foot_index", "right_ankle right_heel", nan),
 )
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (COCO17, BLAZEPOSE33)}
+
+def _line(names: Sequence[str], closed: bool = False) -> list[tuple[str, str]]:
+    """Keypoints that are each joined to the one before; a closed line ends where it began."""
+    joined = ["", *names[:-1]]
+    if closed:
+        joined[-1] += f" {names[0]}"
+    return list(zip(names, joined, strict=True))
+
+
+def _arc(name: str, pairs: int, *middle: str) -> list[str]:
+    """From the subject's right through the middle to the left: right_x_1 .. m .. left_x_1."""
+    right = [f"right_{name}_{i}" for i in range(1, pairs + 1)]
+    return [*right, *middle, *(f"left_{keypoint[6:]}" for keypoint in reversed(right))]
+
+
+def _face(sigmas: Iterable[float]) -> list[Row]:
+    """68 keypoints in the order of iBUG 300-W, which Halpe and COCO-WholeBody share."""
+    brows = _arc("brow", 5)
+    eye = ["outer", "upper_outer", "upper_inner", "inner", "lower_inner", "lower_outer"]
+    other = [eye[i] for i in (3, 2, 1, 0, 5, 4)]  # each eye is listed from the subject's right
+    lip = ["left_lip_4", "left_lip_5", "lip_bottom", "right_lip_5", "right_lip_4"]
+    mouth = ["left_mouth_3", "mouth_bottom", "right_mouth_3"]
+    lines = [
+        _line(_arc("jaw", 8, "chin")),
+        _line(brows[:5]),
+        _line(brows[5:]),
+        _line([f"nose_bridge_{i}" for i in range(1, 5)]),
+        _line(_arc("nostril", 2, "nose_base")),
+        _line([f"right_eye_{part}" for part in eye], closed=True),
+        _line([f"left_eye_{part}" for part in other], closed=True),
+        _line([*_arc("lip", 3, "lip_top"), *lip], closed=True),
+        _line([*_arc("mouth", 2, "mouth_top"), *mouth], closed=True),
+    ]
+    flat = (keypoint for line in lines for keypoint in line)
+    return [(*keypoint, sigma) for keypoint, sigma in zip(flat, sigmas, strict=True)]
+
+
+def _hand(side: str, wrist: str, sigmas: Iterable[float]) -> list[Row]:
+    """21 keypoints: the root of the hand, then each finger from its base to its tip.
+
+    The root is annotated at the wrist, apart from the body's `wrist`, to which it is joined.
+    """
+    keypoints = [(f"{side}hand", wrist)]
+    for finger in ("thumb", "index", "middle", "ring", "pinky"):
+        line = _line([f"{side}{finger}_{i}" for i in range(1, 5)])
+        keypoints += [(line[0][0], f"{side}hand"), *line[1:]]
+    return [(*keypoint, sigma) for keypoint, sigma in zip(keypoints, sigmas, strict=True)]
+
+
+def _hands(sigmas: Sequence[float]) -> list[Row]:
+    return _hand("left_", "left_wrist", sigmas) + _hand("right_", "right_wrist", sigmas)
+
+
+_HALPE = "Halpe Full-Body: its order; sigmas and bones of the body as AlphaPose c60106d has them"
+_HALPE_BODY: tuple[Row, ...] = (
+    ("nose", "", 0.026),
+    ("left_eye", "nose", 0.025),
+    ("right_eye", "nose", 0.025),
+    ("left_ear", "left_eye", 0.035),
+    ("right_ear", "right_eye", 0.035),
+    ("left_shoulder", "", 0.079),
+    ("right_shoulder", "", 0.079),
+    ("left_elbow", "left_shoulder", 0.072),
+    ("right_elbow", "right_shoulder", 0.072),
+    ("left_wrist", "left_elbow", 0.062),
+    ("right_wrist", "right_elbow", 0.062),
+    ("left_hip", "", 0.107),
+    ("right_hip", "", 0.107),
+    ("left_knee", "left_hip", 0.087),
+    ("right_knee", "right_hip", 0.087),
+    ("left_ankle", "left_knee", 0.089),
+    ("right_ankle", "right_knee", 0.089),
+    ("head_top", "", 0.08),
+    ("neck", "left_shoulder right_shoulder head_top", 0.08),
+    ("mid_hip", "left_hip right_hip neck", 0.08),
+    ("left_big_toe", "", 0.089),
+    ("right_big_toe", "", 0.089),
+    ("left_small_toe", "", 0.089),
+    ("right_small_toe", "", 0.089),
+    ("left_heel", "left_ankle left_big_toe left_small_toe", 0.089),
+    ("right_heel", "right_ankle right_big_toe right_small_toe", 0.089),
+)
+_HALPE_HANDS = _hands([0.025] * 21)
+
+HALPE26 = Skeleton.table("halpe26", _HALPE, *_HALPE_BODY)
+HALPE68 = Skeleton.table("halpe68", f"{_HALPE}; no face", *_HALPE_BODY, *_HALPE_HANDS)
+HALPE136 = Skeleton.table("halpe136", _HALPE, *_HALPE_BODY, *_face([0.025] * 68), *_HALPE_HANDS)
+
+# fmt: off
+_FACE_SIGMAS = (
+    0.042, 0.043, 0.044, 0.043, 0.040, 0.035, 0.031, 0.025, 0.020, 0.023, 0.029, 0.032, 0.037,
+    0.038, 0.043, 0.041, 0.045, 0.013, 0.012, 0.011, 0.011, 0.012, 0.012, 0.011, 0.011, 0.013,
+    0.015, 0.009, 0.007, 0.007, 0.007, 0.012, 0.009, 0.008, 0.016, 0.010, 0.017, 0.011, 0.009,
+    0.011, 0.009, 0.007, 0.013, 0.008, 0.011, 0.012, 0.010, 0.034, 0.008, 0.008, 0.009, 0.008,
+    0.008, 0.007, 0.010, 0.008, 0.009, 0.009, 0.009, 0.007, 0.007, 0.008, 0.011, 0.008, 0.008,
+    0.008, 0.010, 0.008,
+)
+_HAND_SIGMAS = (
+    0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024, 0.022, 0.026,
+    0.017, 0.021, 0.021, 0.032, 0.020, 0.019, 0.022, 0.031,
+)
+# fmt: on
+_WHOLEBODY = "COCO-WholeBody: order of data_format.md, sigmas of evaluation/myeval_wholebody.py"
+
+WHOLEBODY133 = Skeleton.table(
+    "wholebody133",
+    f"{_WHOLEBODY}; bones of the body are COCO's",
+    *_COCO,
+    ("left_big_toe", "", 0.068),
+    ("left_small_toe", "", 0.066),
+    ("left_heel", "left_ankle left_big_toe left_small_toe", 0.066),
+    ("right_big_toe", "", 0.092),
+    ("right_small_toe", "", 0.094),
+    ("right_heel", "right_ankle right_big_toe right_small_toe", 0.094),
+    *_face(_FACE_SIGMAS),
+    *_hands(_HAND_SIGMAS),
+)
+HAND21 = Skeleton.table("hand21", f"{_WHOLEBODY}; one hand", *_hand("", "", _HAND_SIGMAS))
+
+SKELETONS = {
+    table.name: table
+    for table in (COCO17, BLAZEPOSE33, HALPE26, HALPE68, HALPE136, WHOLEBODY133, HAND21)
+}
 
 
 def skeleton(name: str) -> Skeleton:

@@ -1,11 +1,177 @@
-"""Heat maps: one map a keypoint, brightest where it is."""
+"""Heat maps: one map a keypoint, brightest where it is. What training draws, inference reads.
+
+Maps are (N, K, h, w) float32, channels first, but for `refine`, whose network gives them last.
+Places on a map are in cells, x y, and cell i counts as i, not i + 0.5: where that lies in the
+network's input is for each family to say.
+
+Source of `argmax` to `encode`: the behaviour of AlphaPose c60106d (specs/alphapose.md 3, 4, 7);
+two-step normalisation is arXiv 2211.03375's.
+"""
 
 import numpy as np
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Any shape -> 0..1 of the same shape, without overflow however large the logits."""
-    return (np.tanh(logits / 2) + 1) / 2
+    """Any shape -> 0..1 of the same shape, small values with all their digits.
+
+    It stops falling at exp(-88), near the smallest float32, and so never overflows.
+    """
+    return 1 / (1 + np.exp(np.minimum(-logits, 88)))
+
+
+def argmax(maps: np.ndarray, compat: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The brightest cell of each map, moved a quarter of a cell toward the brighter neighbours.
+
+    It moves only if it is at least two cells from every edge: left or right by which of the two
+    cells beside it is brighter, up or down in the same way, not at all between equals.
+
+    Args:
+        maps: (N, K, h, w), as the network gives them.
+        compat: whether a map without any value above 0 gives (0, 0), as in the reference. By
+            default it gives NaN: the keypoint was not found.
+
+    Returns:
+        xy: (N, K, 2) cells.
+        score: (N, K) the value of the brightest cell as it is, which may lie outside 0..1.
+    """
+    n, k, height, width = maps.shape
+    flat = maps.reshape(n, k, height * width)
+    cell = flat.argmax(axis=-1)
+    score = np.take_along_axis(flat, cell[..., None], axis=-1)[..., 0]
+    y, x = np.divmod(cell, width)
+    inner = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
+    found = score > 0
+    cell = np.where(inner, cell, 0)  # where it stays, its neighbours are not looked at
+    last = height * width - 1
+
+    def brighter(step: int) -> np.ndarray:
+        """(N, K) -1, 0 or 1: which of the cells a step before and after is the brighter one."""
+        sides = np.stack([np.maximum(cell - step, 0), np.minimum(cell + step, last)], axis=-1)
+        before, after = np.moveaxis(np.take_along_axis(flat, sides, axis=-1), -1, 0)
+        return np.sign(after - before)
+
+    xy = np.stack([x, y], axis=-1).astype(np.float32)
+    shift = np.stack([brighter(1), brighter(width)], axis=-1)
+    xy += np.where(inner[..., None], np.float32(0.25) * shift, 0)
+    return np.where(found[..., None], xy, 0 if compat else np.nan).astype(np.float32), score
+
+
+def soft_argmax(maps: np.ndarray, compat: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The mean place under the softmax of each map.
+
+    Args:
+        maps: (N, K, h, w) logits.
+        compat: whether every score is 1, as in the reference.
+
+    Returns:
+        xy: (N, K, 2) cells.
+        score: (N, K) 0..1, the largest probability of a cell; it falls with the size of a hill,
+            not only with doubt.
+    """
+    weight = np.exp(maps - maps.max(axis=(-2, -1), keepdims=True))
+    xy = _mean_place(weight)
+    if compat:
+        return xy, np.ones(maps.shape[:2], np.float32)
+    return xy, (1 / weight.sum(axis=(-2, -1))).astype(np.float32)
+
+
+def integral(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean place by two-step normalisation: the sigmoid of each cell, then over their sum.
+
+    The sigmoid says how sure the network is of each cell, whatever the size of the hill; divided
+    by its sum it is a probability, whose mean is the place.
+
+    Args:
+        maps: (N, K, h, w) logits.
+
+    Returns:
+        xy: (N, K, 2) cells.
+        score: (N, K) 0..1, the largest sigmoid.
+    """
+    weight = sigmoid(maps)
+    return _mean_place(weight), weight.max(axis=(-2, -1))
+
+
+def _mean_place(weight: np.ndarray) -> np.ndarray:
+    """(N, K, 2) cells, the mean under (N, K, h, w) weights of any sum above 0."""
+    by_column, by_row = weight.sum(axis=-2), weight.sum(axis=-1)
+    x, y = (by @ np.arange(by.shape[-1], dtype=by.dtype) for by in (by_column, by_row))
+    return (np.stack([x, y], axis=-1) / by_row.sum(axis=-1)[..., None]).astype(np.float32)
+
+
+def combined(maps: np.ndarray, tail: int, compat: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """`argmax` of the body's maps, `integral` of the face's and the hands'.
+
+    Args:
+        maps: (N, K, h, w), as the network gives them.
+        tail: how many maps, the last ones, are of the face and the hands: 110 of 133 or 136, 42
+            of 68.
+        compat: of `argmax`.
+
+    Returns:
+        xy: (N, K, 2) cells.
+        score: (N, K) as of the function that read each map.
+    """
+    body = maps.shape[1] - tail
+    parts = argmax(maps[:, :body], compat), integral(maps[:, body:])
+    xy, score = (np.concatenate(pair, axis=1) for pair in zip(*parts, strict=True))
+    return xy, score
+
+
+def mirrored(maps: np.ndarray, mirror: np.ndarray, shift: bool) -> np.ndarray:
+    """The maps of a mirrored crop, as those of the crop itself.
+
+    Where a column of the map is s columns of the input, and column i of the one is column i s of
+    the other, turning both round puts the map (s - 1) / s of a column too far left. Moved right by
+    one it is 1 / s too far right: 0.25 of a column, not 0.75, where s is 4.
+
+    Args:
+        maps: (N, K, h, w) of the mirrored crop.
+        mirror: (K,) the keypoint on the other side, `Skeleton.mirror`.
+        shift: whether to move the maps right by one cell; column 0 stays as it is.
+
+    Returns:
+        (N, K, h, w), new. The reference shifts in place, over columns that it has yet to read; we
+        do not.
+    """
+    back = maps[:, mirror, :, ::-1]
+    if shift:
+        back = np.concatenate([back[..., :1], back[..., :-1]], axis=-1)
+    return np.ascontiguousarray(back)
+
+
+def encode(
+    xy: np.ndarray, size: tuple[int, int], sigma: float = 2.0, exact: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Target maps, a Gaussian of height 1 each, and which of them count.
+
+    Args:
+        xy: (N, K, 2) cells. NaN is a keypoint of which nothing is known.
+        size: (width, height) of the maps, cells.
+        sigma: of the Gaussian, cells.
+        exact: whether its middle is at `xy`. By default it is in the nearest cell, int(xy + 0.5),
+            and the Gaussian ends 3 sigma from there to each side, as in the reference.
+
+    Returns:
+        maps: (N, K, h, w) float32, 0..1, not logits.
+        weight: (N, K) float32, 1, or 0 where nothing is known or the map is off the 3 sigma.
+    """
+    known = np.isfinite(xy).all(axis=-1)
+    middle = np.where(known[..., None], xy, 0).astype(np.float32)
+    cell = np.trunc(middle + np.float32(0.5))
+    reach = int(3 * sigma)
+    inside = (cell >= -reach) & (cell <= np.array(size) - 1 + reach)
+    weight = (known & inside.all(axis=-1)).astype(np.float32)
+
+    def bell(axis: int) -> np.ndarray:
+        """(N, K, width or height)."""
+        cells = np.arange(size[axis], dtype=np.float32)
+        away = cells - (middle if exact else cell)[..., axis, None]
+        value = np.exp(-(away**2) / np.float32(2 * sigma**2))
+        return value if exact else np.where(np.abs(away) <= reach, value, 0)
+
+    columns, rows = bell(0) * weight[..., None], bell(1)
+    return rows[..., :, None] * columns[..., None, :], weight
 
 
 def refine(xy: np.ndarray, logits: np.ndarray, window: int) -> np.ndarray:
