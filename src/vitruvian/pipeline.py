@@ -161,7 +161,7 @@ def steps(model: Model) -> Callable[[Frame], Poses]:
     """A model and a fresh memory: poses of one frame after the other of one stream."""
     from vitruvian.track.follow import Follow, Followed
 
-    if not isinstance(model, Followed):
+    if not isinstance(model, Followed) or not model.options.get("follow", True):
         return lambda frame: model([frame])[0]
     options = model.options
     return Follow(
@@ -200,7 +200,8 @@ def open_model(model: str | Model, sources: Sequence[Source], **options: Any) ->
 
     For videos BlazePose's networks get half of the cores unless `threads` says otherwise: each
     frame needs the one before, and decoding and writing want the other half. Of YOLOv8, which needs
-    no other frame, as many frames are computed side by side as there are cores.
+    no other frame, as many frames are computed side by side as there are cores. AlphaPose's
+    networks are so much larger than the rest that they get all cores.
     """
     from vitruvian.models.catalogue import family, load
 
@@ -211,9 +212,10 @@ def open_model(model: str | Model, sources: Sequence[Source], **options: Any) ->
             )
         return model
     if options.get("threads") is None and any(source.moving for source in sources):
-        if family(model) == "yolopose":
+        kind = family(model)
+        if kind == "yolopose":
             options.setdefault("streams", cores())
-        else:
+        elif kind == "blazepose":
             options["threads"] = max(1, cores() // 2)
     return load(model, **options)
 

@@ -15,13 +15,14 @@ Source: the behaviour of AlphaPose c60106d (specs/alphapose.md 3 to 5), and Fang
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import COCO17
 from vitruvian.decode import heatmap, pose_nms
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
@@ -33,6 +34,7 @@ from vitruvian.network.runtimes import PRECISIONS, Network, OnnxRuntime, OpenVin
 MARGIN = np.float32(1.25)  # of the crop around the box
 # Of a whole-body skeleton, how many keypoints at its end are of the face and the hands.
 FACE_AND_HANDS = {"halpe136": 110, "wholebody133": 110, "halpe68": 42}
+WHOLE_BODIES = ("halpe136", "wholebody133")
 BEST = 1 + 1 + 1.25  # the reference's score of a person where everything is as sure as can be
 SEEN = 0.3  # score from which a keypoint says where to look for its person next
 FEWEST_SEEN = 4  # keypoints; with fewer, the person is looked for where it was
@@ -249,17 +251,20 @@ class Joints:
 
     def crops(self, regions: Regions) -> list[Crop]:
         """Each region in the shape of the input, with a margin; one crop for each scale."""
-        width, height = self.size
-        aspect = np.float32(width / height)
-        tall = np.maximum(regions.size[:, 1], regions.size[:, 0] / aspect) * MARGIN
-        extent = np.stack([tall * aspect, tall], axis=-1)
-        rows = zip(regions.centre, extent, regions.angle, strict=True)
-        scales = self.options.scales
+        whole = self.around(regions)
+        rows = zip(whole.centre, whole.size, whole.angle, strict=True)
         return [
             Crop.turned(middle, extent / np.float32(scale), angle, self.size, centre=0)
             for middle, extent, angle in rows
-            for scale in scales
+            for scale in self.options.scales
         ]
+
+    def around(self, regions: Regions) -> Regions:
+        """What the crops of scale 1 show: the regions in the input's shape, with a margin."""
+        width, height = self.size
+        aspect = np.float32(width / height)
+        tall = np.maximum(regions.size[:, 1], regions.size[:, 0] / aspect) * MARGIN
+        return replace(regions, size=np.stack([tall * aspect, tall], axis=-1))
 
     def prepare(self, frame: Frame, crops: Sequence[Crop]) -> np.ndarray:
         """(M, H, W, 3) uint8 RGB, each crop and in the next row its mirror; black outside."""
@@ -296,7 +301,46 @@ class Joints:
         stride = np.float32(self.size[0] / maps.shape[3])
         rows = zip(crops, cells * stride, strict=True)
         xy = np.stack([crop.to_frame(row) for crop, row in rows])
-        raise NotImplementedError
+        which, xy, score, sure = self.kept(xy, score, look)
+        look = look.take(which)
+        return Poses(
+            self.skeleton,
+            xy=xy,
+            score=score if self.compat else np.clip(score, 0, 1),
+            box=look.bounds(),
+            box_score=sure if self.compat else np.clip(sure / np.float32(BEST), 0, 1),
+            person=look.person,
+            look=_next(look, xy, score),
+            maps=self.heat(maps[which]) if self.options.heatmaps else None,
+            seen=self.around(look) if self.options.heatmaps else None,
+        )
+
+    def kept(
+        self, xy: np.ndarray, score: np.ndarray, look: Regions
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Each person once: which of the N they are, keypoints, their scores, and the person's."""
+        options, name = self.options, self.skeleton.name
+        if not options.pose_nms:
+            sure = look.score + score.mean(axis=1) + np.float32(1.25) * score.max(axis=1)
+            return np.arange(len(look)), xy, score, sure
+        whole = name in WHOLE_BODIES
+        settings = pose_nms.WHOLE_BODY if whole and self.how != "argmax" else pose_nms.BODY
+        kept = pose_nms.pose_nms(
+            xy,
+            score,
+            look.bounds(),
+            look.score,
+            replace(settings, min_area=float(options.min_box_area)),
+            pose_nms.whole_body(len(self.skeleton)) if whole else (),
+            self.compat,
+        )
+        return kept.index, kept.xy, kept.score, kept.proposal_score
+
+    def heat(self, maps: np.ndarray) -> np.ndarray:
+        """(N, K, h, w) what was read of the maps: the sigmoid where the mean is taken of it."""
+        direct = {"argmax": maps.shape[1], "integral": 0}
+        body = direct.get(self.how, maps.shape[1] - FACE_AND_HANDS.get(self.skeleton.name, 0))
+        return np.concatenate([maps[:, :body], heatmap.sigmoid(maps[:, body:])], axis=1)
 
     def merge(self, maps: np.ndarray) -> np.ndarray:
         """The maps of all views of N people, on the cells of the crop whose scale is 1.
@@ -355,6 +399,33 @@ class Joints:
         if self.options.flip:
             moved = np.stack([moved[:, :, 0], moved[:, :, 1][:, :, mirror] * (-1, 1)], axis=2)
         return (cells + (moved.mean(axis=2) / scales).mean(axis=1)).astype(np.float32)
+
+
+def _next(look: Regions, xy: np.ndarray, score: np.ndarray) -> Regions:
+    """Where to look for the same people in the next frame: around the keypoints that are seen.
+
+    Turned as before; where few are seen, as before altogether.
+
+    Args:
+        look: N regions, where they were looked for.
+        xy: (N, K, 2) pixels of the frame.
+        score: (N, K).
+    """
+    seen = (score >= SEEN) & np.isfinite(xy).all(axis=-1)
+    few = seen.sum(axis=1) < FEWEST_SEEN
+    cos, sin = np.cos(look.angle)[:, None], np.sin(look.angle)[:, None]
+    x, y = np.moveaxis(np.nan_to_num(xy) - look.centre[:, None], -1, 0)
+    local = np.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
+    local = np.where((seen | few[:, None])[..., None], local, np.nan)
+    low, high = np.nanmin(local, axis=1), np.nanmax(local, axis=1)
+    x, y = np.moveaxis((low + high) / 2, -1, 0)
+    cos, sin = cos[:, 0], sin[:, 0]
+    centre = look.centre + np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+    return replace(
+        look,
+        centre=np.where(few[:, None], look.centre, centre),
+        size=np.where(few[:, None], look.size, (high - low) * np.float32(REACH)),
+    )
 
 
 def _resampling(cells: int, scale: float) -> np.ndarray:

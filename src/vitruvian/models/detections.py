@@ -75,7 +75,9 @@ class Detections:
     def _of(self, frame: Frame) -> Regions:
         path = Path(frame.source)
         if self.names is not None and path.name not in self.names:
-            raise VitruvianError(f"'{self.file}' knows no picture '{path.name}'; give one that does")
+            raise VitruvianError(
+                f"'{self.file}' knows no picture '{path.name}'; give one that does"
+            )
         # As results are written: a picture's number is its name, or else its place in the source.
         number = int(path.stem) if path.stem.isdecimal() else frame.index
         places: list[Place] = [(path.name, number), (path.name, None), (None, number)]

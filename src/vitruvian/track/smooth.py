@@ -114,4 +114,6 @@ class Smooth:
             score[i] = filters.visibility(score[i], seconds)
             hips[i], top[i] = filters.region(np.stack([hips[i], top[i]]), seconds, scale)
         look = Regions.upright(hips, top, poses.look.score, poses.look.person)
+        width, height = np.moveaxis(poses.look.size, -1, 0)  # not all families look at squares
+        look.size[:, 0] *= np.divide(width, height, out=np.ones_like(width), where=height > 0)
         return replace(poses, xy=xy, score=score, xyz=xyz, depth=depth, look=look, raw=poses)
