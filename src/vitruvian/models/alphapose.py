@@ -37,7 +37,7 @@ FACE_AND_HANDS = {"halpe136": 110, "wholebody133": 110, "halpe68": 42}
 WHOLE_BODIES = ("halpe136", "wholebody133")
 BEST = 1 + 1 + 1.25  # the reference's score of a person where everything is as sure as can be
 SEEN = 0.3  # score from which a keypoint says where to look for its person next
-FEWEST_SEEN = 4  # keypoints; with fewer, the person is looked for where it was
+ENOUGH = 0.5  # of the keypoints; with fewer seen, the person is looked for where it was
 REACH = 1.25  # of a person over the keypoints that are seen: the top of the head, hands and feet
 
 
@@ -52,7 +52,7 @@ class Options:
     refine: str | None = None  # "pga": a second network moves the keypoints
     decode: str | None = None  # argmax, integral or combined; None: as the file says
     pose_nms: bool = True  # merge people whose keypoints are the same
-    min_box_area: float = 0.0  # pixels, people who take less are left out; with pose_nms
+    min_box_area: float = 0.0  # pixels squared: who takes less is left out; with pose_nms
     compat: str = "fixed"  # "alphapose": with the reference's faults, see docs/alphapose.md
     heatmaps: bool = False  # keep the maps, as `Poses.maps`
     follow: bool = False  # in videos, look where people were instead of finding them in each frame
@@ -90,7 +90,9 @@ class Options:
             if (name, value) != ("threads", None) and (type(value) is not int or value < 1):
                 raise VitruvianError(f"{name} is {value!r}, want a whole number from 1")
         if not _number(self.min_box_area) or not self.min_box_area >= 0:
-            raise VitruvianError(f"min_box_area is {self.min_box_area!r}, want pixels from 0")
+            raise VitruvianError(
+                f"min_box_area is {self.min_box_area!r}, want pixels squared from 0"
+            )
         if self.min_box_area and not self.pose_nms:
             raise VitruvianError("min_box_area is a part of pose_nms; leave pose_nms on")
         good = all(_number(scale) and 0.25 <= scale <= 4 for scale in self.scales)
@@ -285,7 +287,7 @@ class Joints:
         Outputs: (M, K, h, w) maps, a row for each scale of each person, and after it one for its
         mirror; where there is a refiner, (M, C, h', w') features.
 
-        `Poses.score` is as the decoding gives it, within 0..1; `Poses.box` is the finder's;
+        `Poses.score` is as the decoding gives it, within 0..1, 0 if not found; `Poses.box` is the finder's;
         `Poses.box_score` is the reference's score of a person, mean and 1.25 times largest score
         of a keypoint and the finder's score added, over what it can be at most. With
         compat "alphapose" neither is brought to 0..1.
@@ -302,11 +304,11 @@ class Joints:
         rows = zip(crops, cells * stride, strict=True)
         xy = np.stack([crop.to_frame(row) for crop, row in rows])
         which, xy, score, sure = self.kept(xy, score, look)
-        look = look.take(which)
+        look, found = look.take(which), np.isfinite(xy).all(axis=-1)
         return Poses(
             self.skeleton,
             xy=xy,
-            score=score if self.compat else np.clip(score, 0, 1),
+            score=score if self.compat else np.where(found, np.clip(score, 0, 1), 0),
             box=look.bounds(),
             box_score=sure if self.compat else np.clip(sure / np.float32(BEST), 0, 1),
             person=look.person,
@@ -412,7 +414,7 @@ def _next(look: Regions, xy: np.ndarray, score: np.ndarray) -> Regions:
         score: (N, K).
     """
     seen = (score >= SEEN) & np.isfinite(xy).all(axis=-1)
-    few = seen.sum(axis=1) < FEWEST_SEEN
+    few = seen.mean(axis=1) < ENOUGH
     cos, sin = np.cos(look.angle)[:, None], np.sin(look.angle)[:, None]
     x, y = np.moveaxis(np.nan_to_num(xy) - look.centre[:, None], -1, 0)
     local = np.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
