@@ -51,6 +51,7 @@ HOMES = {
     "matplotlib": {"sink/view3d.py"},
     "pyarrow": {"sink/records.py"},
     "typer": {"cli.py"},
+    "gdown": {"network/weights.py"},
 }
 
 
@@ -110,7 +111,7 @@ def test_the_check_of_heavy_modules_can_fail():
 
 def test_inference_never_imports_torch():
     code = "import vitruvian.cli, vitruvian.pipeline, vitruvian.predict, vitruvian.models.catalogue"
-    code += ", vitruvian.models.yolopose, vitruvian.network.checkpoint"
+    code += ", vitruvian.models.yolopose, vitruvian.models.alphapose, vitruvian.network.checkpoint"
     assert not loaded(f"{code}, vitruvian.models.blazepose") & {"torch", "openvino", "matplotlib"}
 
 

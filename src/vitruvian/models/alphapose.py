@@ -287,10 +287,10 @@ class Joints:
         Outputs: (M, K, h, w) maps, a row for each scale of each person, and after it one for its
         mirror; where there is a refiner, (M, C, h', w') features.
 
-        `Poses.score` is as the decoding gives it, within 0..1, 0 if not found; `Poses.box` is the finder's;
-        `Poses.box_score` is the reference's score of a person, mean and 1.25 times largest score
-        of a keypoint and the finder's score added, over what it can be at most. With
-        compat "alphapose" neither is brought to 0..1.
+        `Poses.score` is as the decoding gives it, within 0..1, 0 where nothing was found.
+        `Poses.box` is the finder's. `Poses.box_score` is the reference's score of a person over
+        the most that it can be: the mean score of the keypoints, 1.25 times the largest, and the
+        finder's added. With compat "alphapose" no score is brought to 0..1.
         """
         if not len(look):
             return Poses.nobody(self.skeleton)
