@@ -40,6 +40,7 @@ HOMES = {
     "onnxruntime": {"network/runtimes.py"},
     "torch": {
         "train/export.py",
+        "train/graphs.py",
         "train/networks/fastpose.py",
         "train/networks/reid.py",
         "train/networks/tensors.py",

@@ -146,10 +146,11 @@ def deform_conv(
 class Deformable(nn.Conv2d):
     """A 3 x 3 convolution that is told where to look, see `deform_conv`."""
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:  # type: ignore[override]
-        """(N, C, H, W), and (N, 18 or 27, H', W') offsets and logits of the factors."""
-        mask = told[:, 18:].sigmoid() if told.shape[1] == 27 else None
-        seen = deform_conv(x, self.weight, told[:, :18], mask, stride=self.stride[0])
+    def forward(  # type: ignore[override]
+        self, x: Tensor, offset: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """(N, C, H, W), and what `deform_conv` takes -> (N, O, H', W')."""
+        seen = deform_conv(x, self.weight, offset, mask, stride=self.stride[0])
         return seen if self.bias is None else seen + self.bias.view(1, -1, 1, 1)
 
 
@@ -179,8 +180,9 @@ class Block(nn.Module):
         self.conv1 = nn.Conv2d(inside, planes, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
         self.conv2_offset = None
+        self.modulated = shape.deform == "modulated"
         if deform:
-            offsets = 27 if shape.deform == "modulated" else 18
+            offsets = 27 if self.modulated else 18
             self.conv2_offset = nn.Conv2d(planes, offsets, 3, stride, 1)
             nn.init.zeros_(self.conv2_offset.weight)  # it begins as an ordinary convolution
             nn.init.zeros_(self.conv2_offset.bias)  # type: ignore[arg-type]
@@ -202,8 +204,13 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, 4 * planes, H / stride, W / stride)."""
         inner = F.relu(self.bn1(self.conv1(x)))
-        told = () if self.conv2_offset is None else (self.conv2_offset(inner),)
-        inner = F.relu(self.bn2(self.conv2(inner, *told)))
+        if self.conv2_offset is None:
+            inner = self.conv2(inner)
+        else:
+            told = self.conv2_offset(inner)
+            mask = told[:, 18:].sigmoid() if self.modulated else None
+            inner = self.conv2(inner, told[:, :18], mask)
+        inner = F.relu(self.bn2(inner))
         inner = self.bn3(self.conv3(inner))
         if self.se is not None:
             inner = self.se(inner)
@@ -327,7 +334,8 @@ MEAN = (0.406, 0.457, 0.480)
 
 def normalise(crops: Tensor) -> Tensor:
     """(N, H, W, 3) RGB, 0..255, of any type -> (N, 3, H, W) float32, as the networks want it."""
-    return (crops.float() / 255 - torch.tensor(MEAN, device=crops.device)).permute(0, 3, 1, 2)
+    scaled = crops.float() / 255
+    return torch.stack([scaled[..., i] - mean for i, mean in enumerate(MEAN)], 1)
 
 
 def load(tensors: Mapping[str, np.ndarray]) -> Network:

@@ -15,7 +15,7 @@ Re-Identification"; Fang et al. 2022, "AlphaPose".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -34,6 +34,24 @@ MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB, 
 SIZE = (256, 128)  # height and width of the pictures it is trained with
 
 
+class Instance(nn.Module):
+    """Instance normalisation: each channel of each picture by itself has mean 0 and spread 1.
+
+    `torch.nn.InstanceNorm2d`, whose export to ONNX complains.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same."""
+        x = x - x.mean((2, 3), keepdim=True)
+        x = x / (x.square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
+        return x * self.weight[:, None, None] + self.bias[:, None, None]
+
+
 class Conv(nn.Module):
     """Convolution without bias, normalisation unless there is none, ReLU unless it is linear."""
 
@@ -44,13 +62,13 @@ class Conv(nn.Module):
         kernel: int = 1,
         stride: int = 1,
         *,
-        norm: type[nn.Module] | None = nn.BatchNorm2d,
+        norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d,
         linear: bool = False,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inside, outside, kernel, stride, kernel // 2, bias=False)
         if norm is not None:
-            self.bn = norm(outside, affine=True)
+            self.bn = norm(outside)
         self.norm, self.linear = norm is not None, linear
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,7 +130,7 @@ class Block(nn.Module):
         norm = None if instance else nn.BatchNorm2d
         self.conv3 = Conv(middle, outside, norm=norm, linear=True)
         self.downsample = Conv(inside, outside, linear=True) if inside != outside else None
-        self.IN = nn.InstanceNorm2d(outside, affine=True) if instance else None
+        self.IN = Instance(outside) if instance else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, O, H, W)."""
@@ -146,7 +164,7 @@ class Osnet(nn.Module):
                 published files; it is not run. 0: there is none.
         """
         super().__init__()
-        self.conv1 = Conv(3, CHANNELS[0], 7, 2, norm=nn.InstanceNorm2d)
+        self.conv1 = Conv(3, CHANNELS[0], 7, 2, norm=Instance)
         self.conv2 = stage(0)
         self.pool2 = nn.Sequential(Conv(CHANNELS[1], CHANNELS[1]))
         self.conv3 = stage(1)
@@ -199,8 +217,8 @@ class PoseGuided(nn.Module):
 
 def normalise(crops: Tensor) -> Tensor:
     """(N, H, W, 3) RGB, 0..255, of any type -> (N, 3, H, W) float32, as OSNet wants it."""
-    mean, spread = (torch.tensor(values, device=crops.device) for values in (MEAN, SPREAD))
-    return ((crops.float() / 255 - mean) / spread).permute(0, 3, 1, 2)
+    scaled, each = crops.float() / 255, enumerate(zip(MEAN, SPREAD, strict=True))
+    return torch.stack([(scaled[..., i] - mean) / spread for i, (mean, spread) in each], 1)
 
 
 def load(tensors: Mapping[str, np.ndarray]) -> Osnet:
