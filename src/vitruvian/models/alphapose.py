@@ -288,9 +288,10 @@ class Joints:
         mirror; where there is a refiner, (M, C, h', w') features.
 
         `Poses.score` is as the decoding gives it, within 0..1, 0 where nothing was found.
-        `Poses.box` is the finder's. `Poses.box_score` is the reference's score of a person over
-        the most that it can be: the mean score of the keypoints, 1.25 times the largest, and the
-        finder's added. With compat "alphapose" no score is brought to 0..1.
+        `Poses.box` is the finder's, as far as it is in the frame. `Poses.box_score` is the
+        reference's score of a person over the most that it can be: the mean score of the keypoints,
+        1.25 times the largest, and the finder's added. With compat "alphapose" no score is brought
+        to 0..1.
         """
         if not len(look):
             return Poses.nobody(self.skeleton)
@@ -305,11 +306,12 @@ class Joints:
         xy = np.stack([crop.to_frame(row) for crop, row in rows])
         which, xy, score, sure = self.kept(xy, score, look)
         look, found = look.take(which), np.isfinite(xy).all(axis=-1)
+        edge = np.array(frame.size * 2, np.float32)
         return Poses(
             self.skeleton,
             xy=xy,
             score=score if self.compat else np.where(found, np.clip(score, 0, 1), 0),
-            box=look.bounds(),
+            box=np.minimum(np.maximum(look.bounds(), 0), edge),
             box_score=sure if self.compat else np.clip(sure / np.float32(BEST), 0, 1),
             person=look.person,
             look=_next(look, xy, score),

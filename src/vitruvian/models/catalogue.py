@@ -283,7 +283,7 @@ def export_file(
     """Write a model or a checkpoint as .onnx or .xml; see `vitruvian.train.export.export`.
 
     Args:
-        name: a YOLOv8 model of the catalogue, or a .pt or .pth file of any family.
+        name: a YOLOv8 or AlphaPose model of the catalogue, or a .pt or .pth file of any family.
         out: .onnx or .xml.
         imgsz: pixels, the side it runs at by default.
         precision: of the weights: f32, f16, int8.
@@ -291,14 +291,16 @@ def export_file(
         decode: for AlphaPose, how its maps are read.
         calibrate: for int8, a folder of pictures.
     """
-    if not is_file(name) and family(name) != "yolopose":
+    if not is_file(name) and family(name) == "blazepose":
         raise VitruvianError(f"{name} is no checkpoint: its official file runs as it is")
     export, table = _exporter(name), None if skeleton is None else _skeleton(skeleton)
     if is_file(name):
         checkpoint = Path(name)
     else:
         row = entry(name)
-        (checkpoint,) = weights.fetch(row.files, notice=row.notice)
+        files = [file for file in row.files if Path(file.name).suffix in CHECKPOINTS]
+        (checkpoint,) = weights.fetch(files, notice=row.notice)
+        table, decode = table or skeleton_named(row.skeleton), decode or row.decode
     inputs: list[np.ndarray] = []
     if calibrate is not None:
         model = _load_yolo(str(checkpoint), table, {})
