@@ -91,10 +91,16 @@ FLAGS = {
     "blazepose": {
         "num_poses": ("num_poses",),
         "conf": ("min_pose_detection_confidence", "min_pose_presence_confidence"),
+        "track": ("track",),
         "smooth": ("smooth",),
         "masks": ("output_segmentation_masks",),
     },
-    "yolopose": {"num_poses": ("num_poses",), "conf": ("conf",)},
+    "yolopose": {
+        "num_poses": ("num_poses",),
+        "conf": ("conf",),
+        "track": ("track",),
+        "smooth": ("smooth",),
+    },
 }
 
 
@@ -160,9 +166,12 @@ def predict(
         bool, typer.Option("--save-coco", help="Into a folder: COCO results, .json.")
     ] = False,
     masks: Annotated[bool, typer.Option("--masks", help="Find and draw who is where.")] = False,
+    track: Annotated[
+        bool, typer.Option(help="In videos: the same number for the same person.")
+    ] = True,
     smooth: Annotated[
         bool | None,
-        typer.Option(help="Smooth who is followed (One-Euro).  [default: BlazePose yes]"),
+        typer.Option(help="Smooth who is tracked (One-Euro).  [default: BlazePose yes, YOLOv8 no]"),
     ] = None,
     start: Annotated[float, typer.Option(help="Seconds: where to begin in a video.")] = 0.0,
     end: Annotated[
@@ -205,6 +214,7 @@ def predict(
 
     options: dict[str, object] = {"device": device, "precision": precision, "threads": threads}
     flags = {"num_poses": num_poses, "conf": conf, "smooth": smooth, "masks": masks or None}
+    flags["track"] = None if track else False
     options |= _flags(model, {name: value for name, value in flags.items() if value is not None})
     options |= {k: v for k, v in {"find": find, "skeleton": skeleton}.items() if v is not None}
     options |= _options(option or [])
