@@ -51,6 +51,7 @@ HOMES = {
     "av": {"video.py", "sink/video.py", "doctor.py"},
     "matplotlib": {"sink/view3d.py"},
     "pyarrow": {"sink/records.py"},
+    "scipy": {"track/identify.py"},
     "typer": {"cli.py"},
     "gdown": {"network/weights.py"},
 }
@@ -99,7 +100,7 @@ def loaded(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-HEAVY = {"torch", "openvino", "matplotlib", "av", "cv2", "numpy", "rich", "PIL"}
+HEAVY = {"torch", "openvino", "matplotlib", "av", "cv2", "numpy", "rich", "PIL", "scipy"}
 
 
 def test_importing_vitruvian_loads_nothing_heavy():

@@ -91,13 +91,20 @@ FLAGS = {
     "blazepose": {
         "num_poses": ("num_poses",),
         "conf": ("min_pose_detection_confidence", "min_pose_presence_confidence"),
+        "track": ("track",),
         "smooth": ("smooth",),
         "masks": ("output_segmentation_masks",),
     },
-    "yolopose": {"num_poses": ("num_poses",), "conf": ("conf",)},
+    "yolopose": {
+        "num_poses": ("num_poses",),
+        "conf": ("conf",),
+        "track": ("track",),
+        "smooth": ("smooth",),
+    },
     "alphapose": {
         "num_poses": ("num_poses",),
         "conf": ("conf",),
+        "track": ("track",),
         "smooth": ("smooth",),
         "flip": ("flip",),
         "scales": ("scales",),
@@ -178,9 +185,12 @@ def predict(
         bool, typer.Option("--save-coco", help="Into a folder: COCO results, .json.")
     ] = False,
     masks: Annotated[bool, typer.Option("--masks", help="Find and draw who is where.")] = False,
+    track: Annotated[
+        bool, typer.Option(help="In videos: the same number for the same person.")
+    ] = True,
     smooth: Annotated[
         bool | None,
-        typer.Option(help="Smooth who is followed (One-Euro).  [default: BlazePose yes]"),
+        typer.Option(help="Smooth who is tracked (One-Euro).  [default: BlazePose yes, YOLOv8 no]"),
     ] = None,
     flip: Annotated[
         bool, typer.Option("--flip", help="AlphaPose: look at each person in a mirror as well.")
@@ -253,8 +263,9 @@ def predict(
 
     options: dict[str, object] = {"device": device, "precision": precision, "threads": threads}
     flags: dict[str, object] = {"num_poses": num_poses, "conf": conf, "smooth": smooth}
-    flags |= {"masks": masks or None, "flip": flip or None, "pose_nms": pose_nms and None}
+    flags |= {"masks": masks or None, "track": None if track else False, "flip": flip or None}
     flags |= {"scales": scales, "refine": refine, "decode": decode}
+    flags["pose_nms"] = None if pose_nms else False
     flags["save_heatmaps"] = None if save_heatmaps is None else True
     options |= _flags(model, {name: value for name, value in flags.items() if value is not None})
     options |= {k: v for k, v in {"find": find, "skeleton": skeleton}.items() if v is not None}

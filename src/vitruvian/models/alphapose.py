@@ -55,10 +55,12 @@ class Options:
     min_box_area: float = 0.0  # pixels squared: who takes less is left out; with pose_nms
     compat: str = "fixed"  # "alphapose": with the reference's faults, see docs/alphapose.md
     heatmaps: bool = False  # keep the maps, as `Poses.maps`
-    follow: bool = False  # in videos, look where people were instead of finding them in each frame
-    detect_every: int = 5  # frames, at least, between two detections while someone is followed
-    min_tracking_confidence: float = 0.7  # 0..1, followed regions that overlap more are one person
-    smooth: bool = False  # One-Euro filters on who is followed
+    track: bool = True  # number people in videos and live streams, the same person the same
+    smooth: bool = False  # One-Euro filters for each of those who are numbered
+    # Frames, at least, between two detections, where people were being looked at in those between;
+    # None: the finder sees each frame.
+    detect_every: int | None = None
+    min_tracking_confidence: float = 0.7  # 0..1, two of these places that overlap more are one
     batch: int = 64  # crops that the network gets at once, at most
     runtime: str = "openvino"  # or onnxruntime
     precision: str = "f32"  # inside the networks: f32 (exact), bf16, f16; openvino only
@@ -87,7 +89,9 @@ class Options:
                 raise VitruvianError(f"{name} is {value!r}, want a number from 0 to 1")
         for name in ("num_poses", "detect_every", "batch", "threads"):
             value = getattr(self, name)
-            if (name, value) != ("threads", None) and (type(value) is not int or value < 1):
+            if value is None and name in ("detect_every", "threads"):
+                continue
+            if type(value) is not int or value < 1:
                 raise VitruvianError(f"{name} is {value!r}, want a whole number from 1")
         if not _number(self.min_box_area) or not self.min_box_area >= 0:
             raise VitruvianError(

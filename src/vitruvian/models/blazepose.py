@@ -53,7 +53,8 @@ class Options:
     min_pose_presence_confidence: float = 0.5  # 0..1, landmarks count above this
     min_tracking_confidence: float = 0.5  # 0..1, two regions that overlap more show one person
     output_segmentation_masks: bool = False
-    smooth: bool = True  # One-Euro filters on videos and live streams
+    track: bool = True  # follow people through videos and live streams
+    smooth: bool = True  # One-Euro filters for each of those who are followed
     detect_every: int = 5  # frames, at least, between two detections while someone is followed
     refine_window: int = 7  # cells of the heat map along a side, odd; 0: landmarks as regressed
     nms_iou: float = 0.5  # detections that overlap more are one

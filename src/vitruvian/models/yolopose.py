@@ -47,6 +47,8 @@ class Options:
     num_poses: int = 300  # people in a frame, at most
     imgsz: int | None = None  # pixels, longer side of the input; None: as the file says
     rect: bool = True  # bars only up to the next multiple of the stride, not up to a square
+    track: bool = True  # number people in videos and live streams, the same person the same
+    smooth: bool = False  # One-Euro filters for each of those who are numbered
     runtime: str = "openvino"  # or onnxruntime
     precision: str = "f32"  # inside the network: f32 (exact), bf16, f16; openvino only
     threads: int | None = None  # of the network; None: one a core
@@ -73,6 +75,9 @@ class Options:
                 continue
             if type(value) is not int or value < 1:
                 raise VitruvianError(f"{name} is {value!r}, want a whole number from 1")
+        for name in ("rect", "track", "smooth"):
+            if not isinstance(getattr(self, name), bool):
+                raise VitruvianError(f"{name} is {getattr(self, name)!r}, want True or False")
         if self.runtime not in ("openvino", "onnxruntime"):
             raise unknown("runtime", self.runtime, ("openvino", "onnxruntime"))
         if self.runtime == "onnxruntime" and self.precision != "f32":
