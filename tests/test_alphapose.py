@@ -367,7 +367,7 @@ def test_refinement_leaves_what_was_not_found():
 
 
 def test_refinement_without_features_is_refused():
-    read = Joints(colours, Options(refine="pga"), TOY, size=SIZE, refiner=lambda *_: (0,))
+    read = Joints(colours, Options(refine="pga"), TOY, size=SIZE, refiner=lambda _, cells: (cells,))
     with refused("refine needs features"):
         TopDown(lambda _: [boxes(ONE)], read, 9)([painted(SPOTS, 18)])
 
