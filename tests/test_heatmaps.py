@@ -210,6 +210,12 @@ def test_a_target_is_a_gaussian_around_the_nearest_cell():
     assert weight == 1
 
 
+def test_left_of_the_map_the_nearest_cell_is_toward_zero():
+    """int(-0.7 + 0.5) is 0."""
+    left, at = (encode(np.array([[[x, 9.0]]]), SIZE)[0] for x in (-0.7, 0))
+    np.testing.assert_array_equal(left, at)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "weight"),
     [(-6, 9, 1), (-7.6, 9, 0), (53.4, 9, 1), (53.6, 9, 0), (9, -7.6, 0), (9, 69, 1), (9, 70, 0)],
