@@ -89,7 +89,7 @@ def integral(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         score: (N, K) 0..1, the largest sigmoid.
     """
     weight = sigmoid(maps)
-    return _mean_place(weight), weight.max(axis=(-2, -1))
+    return _mean_place(weight), np.max(weight, axis=(-2, -1))
 
 
 def _mean_place(weight: np.ndarray) -> np.ndarray:
@@ -156,7 +156,7 @@ def encode(
         maps: (N, K, h, w) float32, 0..1, not logits.
         weight: (N, K) float32, 1, or 0 where nothing is known or the map is off the 3 sigma.
     """
-    known = np.isfinite(xy).all(axis=-1)
+    known = np.all(np.isfinite(xy), axis=-1)
     middle = np.where(known[..., None], xy, 0).astype(np.float32)
     cell = np.trunc(middle + np.float32(0.5))
     reach = int(3 * sigma)
