@@ -1,5 +1,6 @@
 """Heat maps read, drawn as targets, and shown: closed forms, bounds, specs/alphapose.md 3, 4, 7."""
 
+import json
 from math import exp, log, pi
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from conftest import SHARED, absent
-from vitruvian.body.skeletons import COCO17, HALPE136, SKELETONS
+from vitruvian.body.skeletons import COCO17, SKELETONS
 from vitruvian.decode.heatmap import (
     argmax,
     combined,
@@ -17,6 +18,7 @@ from vitruvian.decode.heatmap import (
     sigmoid,
     soft_argmax,
 )
+from vitruvian.frame import Frame
 from vitruvian.sink.heatmaps import heatmaps, write_heatmaps
 
 Rng = np.random.Generator
@@ -208,6 +210,12 @@ def test_a_target_is_a_gaussian_around_the_nearest_cell():
     assert weight == 1
 
 
+def test_left_of_the_map_the_nearest_cell_is_toward_zero():
+    """int(-0.7 + 0.5) is 0."""
+    left, at = (encode(np.array([[[x, 9.0]]]), SIZE)[0] for x in (-0.7, 0))
+    np.testing.assert_array_equal(left, at)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "weight"),
     [(-6, 9, 1), (-7.6, 9, 0), (53.4, 9, 1), (53.6, 9, 0), (9, -7.6, 0), (9, 69, 1), (9, 70, 0)],
@@ -335,15 +343,18 @@ def test_every_joint_has_a_panel_and_no_name_runs_into_the_next(table):
 
 
 @pytest.mark.shared
-def test_a_real_crop_with_its_ground_truth_is_written(tmp_path):
-    picture = SHARED / "data" / "coco_people" / "crops" / "000000000785_3.jpg"
-    if not picture.exists():
+def test_a_real_person_s_maps_are_written_as_they_are_drawn(tmp_path):
+    folder = SHARED / "data" / "coco_people"
+    if not folder.exists():
         absent("../shared/data is not there")
-    crop = cv2.cvtColor(cv2.resize(cv2.imread(str(picture)), (192, 256)), cv2.COLOR_BGR2RGB)
-    maps = encode(np.random.default_rng(0).uniform(4, 40, (1, 136, 2)), SIZE)[0]
+    lines = (folder / "people.jsonl").read_text().splitlines()
+    person = next(row for row in map(json.loads, lines) if row["file"] == "000000000785_3.jpg")
+    rgb = Frame.read(folder / "crops" / person["file"]).rgb
+    joints = np.array(person["keypoints"])[:, :2] / rgb.shape[1::-1] * SIZE
+    maps, _ = encode(joints[None], SIZE)
     (xy,), (score,) = argmax(maps)
     path = tmp_path / "new" / "a.png"
-    write_heatmaps(path, crop, maps[0], HALPE136.keypoints, xy, score)
-    read = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-    np.testing.assert_array_equal(read, heatmaps(crop, maps[0], HALPE136.keypoints, xy, score))
+    shown = cv2.resize(rgb, (192, 256)), maps[0], COCO17.keypoints, xy, score
+    write_heatmaps(path, *shown)
+    np.testing.assert_array_equal(Frame.read(path).rgb, heatmaps(*shown))
     assert [file.name for file in path.parent.iterdir()] == ["a.png"]
