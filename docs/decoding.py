@@ -112,7 +112,7 @@ person who is 400 pixels tall in the frame fills 1 / 1.25 of the crop, so a cell
 A Gaussian of sigma 2 and height {PEAK}, its centre up to half a cell beside the middle of a cell,
 read in four ways. Largest error in cells; the last two columns say what else is on the map.
 
-| read as | alone | alone, pixels of the input | background of 0.001 | hill of {PEAK / 2} 12 cells off |
+| read as | alone | in input pixels | background of 0.001 | hill of {PEAK / 2} 12 cells off |
 |---|---|---|---|---|
 {new.join(rows)}
 
