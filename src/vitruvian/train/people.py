@@ -75,6 +75,8 @@ def sample(
     stride: int,
     augment: Augment | None,
     rng: np.random.Generator,
+    *,
+    plain: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One person as the network sees them.
 
@@ -84,6 +86,7 @@ def sample(
         stride: pixels of the crop a cell of the map.
         augment: how; None: the box as it is.
         rng: where chance comes from.
+        plain: leave the colours as they are.
 
     Returns:
         (H, W, 3) uint8, (17, 2) cells, (17,) bool labelled.
@@ -101,7 +104,7 @@ def sample(
         rgb = rgb[:, ::-1]
         xy = (np.array([(width - 1) / stride, 0]) + np.array([-1, 1]) * xy)[COCO17.mirror]
         seen = seen[COCO17.mirror]
-    if augment is not None:
+    if augment is not None and not plain:
         rgb = colours(rgb, rng)
         if rng.random() < 0.3:
             rgb = erase(rgb, rng)

@@ -57,7 +57,7 @@ class Vitruvian2D(nn.Module):
         self.conv_out = nn.Conv2d(self.features, keypoints, 3, 1, 1)
         # Nothing is anywhere at first: a hundredth of a person in every cell.
         nn.init.normal_(self.conv_out.weight, std=0.001)
-        nn.init.constant_(self.conv_out.bias, -4.6)
+        nn.init.constant_(self.conv_out.bias, -4.6)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Answer:
         """(N, 3, 256, 192) RGB 0..1 -> maps (N, K, 64, 48) and features (N, C, 64, 48)."""
