@@ -259,3 +259,29 @@ def imap(
         finally:
             for future in flying:
                 future.cancel()
+
+
+def convolutions(file: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The numbers in a network: weight and bias of its convolutions, in the order they run.
+
+    Args:
+        file: what OpenVINO reads, each of whose convolutions has a bias.
+
+    Returns:
+        For each, (C', C / groups, h, w) float32 and (C',) float32.
+    """
+    openvino = import_openvino()
+    core = openvino.Core()
+    parts = []
+    for node in core.read_model(file).get_ordered_ops():
+        if node.get_type_name() in ("Convolution", "GroupConvolution"):
+            (add,) = node.output(0).get_target_inputs()
+            bias = add.get_node().input_value(1 - add.get_index())
+            parts += [node.input_value(1), bias]
+    # They are stored as float16, some of them transposed: OpenVINO's own operations undo that.
+    numbers = core.compile_model(
+        openvino.Model(parts, []), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    arrays = [np.array(value) for value in numbers({}).values()]
+    shaped = [a.reshape(-1, *a.shape[-3:]) if a.ndim == 5 else a for a in arrays[::2]]
+    return list(zip(shaped, [bias.ravel() for bias in arrays[1::2]], strict=True))

@@ -1,0 +1,171 @@
+"""Where to cut a person out for training: the box, shaken, scaled, turned, halved, mirrored.
+
+Source: the behaviour of AlphaPose's released training (specs/alphapose.md, 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitruvian.geometry.crop import Crop
+
+MARGIN = 1.25  # of the crop around the box
+UPPER = 11  # COCO's first eleven keypoints are those of head and arms
+# Mean and deviation of how far a detector's left, top, right and bottom edges are from the true
+# ones, in widths and heights of the box: the released code's stand-in for the paper's proposal
+# generator, which learns them for each part of the body and has not published what it learned.
+EDGES = ((-0.0142, 0.1158), (0.0043, 0.068), (0.0154, 0.1337), (-0.0013, 0.0711))
+SUB_CROP = 0.15  # how often a proposal is a smaller part of the box with the same shape instead
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How much of everything; `Augment(0, 0, 0, 0, 0, 0)` is nothing of anything."""
+
+    scale: float = 0.3  # deviation of the factor, and how far from 1 it goes
+    turn_deg: float = 40.0  # deviation; at most twice
+    turn: float = 0.6  # how often
+    half_body: float = 0.3  # how often, where enough is seen
+    proposal: float = 0.5  # how often the box is shaken as a detector would
+    mirror: float = 0.5  # how often
+    half_body_least: int = 8  # keypoints that have to be seen: more than this
+
+
+def proposal(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A box as a detector might have given it.
+
+    Args:
+        box: (4,) x0 y0 x1 y1, pixels.
+        rng: where chance comes from.
+
+    Returns:
+        (4,) x0 y0 x1 y1, pixels; never inside out.
+    """
+    size = box[2:] - box[:2]
+    if rng.random() < SUB_CROP:
+        part = rng.uniform(0.5, 1) * size
+        corner = box[:2] + rng.random(2) * (size - part)
+        return np.concatenate([corner, corner + part])
+    mean, deviation = np.array(EDGES).T
+    shaken = box + rng.normal(mean, deviation) * np.tile(size, 2)
+    least = 0.2 * size
+    middle = (shaken[:2] + shaken[2:]) / 2
+    half = np.maximum(shaken[2:] - shaken[:2], least) / 2
+    return np.concatenate([middle - half, middle + half])
+
+
+def half_body(
+    xy: np.ndarray, seen: np.ndarray, rng: np.random.Generator, upper: int = UPPER
+) -> np.ndarray | None:
+    """A box around the upper or the lower half of what is seen of a person.
+
+    Args:
+        xy: (K, 2) pixels.
+        seen: (K,) bool.
+        rng: where chance comes from.
+        upper: the first so many keypoints are the upper half.
+
+    Returns:
+        (4,) x0 y0 x1 y1, half as large again as the keypoints' own box; None if fewer than three
+        are seen of either half.
+    """
+    high = np.arange(len(xy)) < upper
+    halves = [seen & high, seen & ~high]
+    # The reference draws a normal number and compares it with 0.5: the upper half in 69 of 100.
+    first = 0 if rng.normal() < 0.5 else 1
+    for half in (halves[first], halves[1 - first]):
+        if half.sum() > 2:
+            points = xy[half]
+            low, top = points.min(axis=0), points.max(axis=0)
+            middle, size = (low + top) / 2, np.maximum(top - low, 1) * 1.5
+            return np.concatenate([middle - size / 2, middle + size / 2])
+    return None
+
+
+def crop(box: np.ndarray, size: tuple[int, int], *, scale: float = 1.0, angle: float = 0.0) -> Crop:
+    """The network's view of a box: its short side padded, and a margin around it.
+
+    Args:
+        box: (4,) x0 y0 x1 y1, pixels.
+        size: width and height of the input, pixels.
+        scale: of what is seen: 2 shows twice as much.
+        angle: radians, clockwise as seen.
+    """
+    width, height = box[2:] - box[:2]
+    width = max(width, height * size[0] / size[1])
+    extent = np.array([width, width * size[1] / size[0]]) * MARGIN * scale
+    return Crop.turned((box[:2] + box[2:]) / 2, extent, angle, size, centre=0)
+
+
+def view(
+    box: np.ndarray,
+    xy: np.ndarray,
+    seen: np.ndarray,
+    size: tuple[int, int],
+    augment: Augment,
+    rng: np.random.Generator,
+) -> tuple[Crop, bool]:
+    """One way to look at a person.
+
+    Args:
+        box: (4,) x0 y0 x1 y1, pixels.
+        xy: (K, 2) pixels.
+        seen: (K,) bool.
+        size: width and height of the input, pixels.
+        augment: how much of everything.
+        rng: where chance comes from.
+
+    Returns:
+        The crop, and whether to mirror what it cuts.
+    """
+    if rng.random() < augment.proposal:
+        box = proposal(box, rng)
+    if seen.sum() > augment.half_body_least and rng.random() < augment.half_body:
+        half = half_body(xy, seen, rng)
+        box = box if half is None else half
+    scale = np.clip(rng.normal(1, augment.scale), 1 - augment.scale, 1 + augment.scale)
+    angle = 0.0
+    if rng.random() < augment.turn:
+        most = 2 * augment.turn_deg
+        angle = np.radians(np.clip(rng.normal(0, augment.turn_deg), -most, most))
+    mirror = bool(rng.random() < augment.mirror)
+    return crop(box, size, scale=float(scale), angle=float(angle)), mirror
+
+
+def colours(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Another light, another camera: gain, offset, colour cast, now and then grey or noisy.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        rng: where chance comes from.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    gain = rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, 3)
+    image = rgb * gain.astype(np.float32) + np.float32(rng.uniform(-25, 25))
+    if rng.random() < 0.15:
+        image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
+    if rng.random() < 0.15:
+        image += rng.normal(0, rng.uniform(2, 12), image.shape).astype(np.float32)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def erase(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A rectangle of one colour in front of the person, so that joints are guessed from others.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        rng: where chance comes from.
+
+    Returns:
+        (H, W, 3) uint8, another array.
+    """
+    height, width = rgb.shape[:2]
+    h, w = (int(side * rng.uniform(0.1, 0.35)) for side in (height, width))
+    y, x = int(rng.integers(0, height - h)), int(rng.integers(0, width - w))
+    image = rgb.copy()
+    image[y : y + h, x : x + w] = rng.integers(0, 256, 3)
+    return image

@@ -1,0 +1,166 @@
+"""What heat-map networks are trained with.
+
+Maps are (N, K, h, w) before the sigmoid, coordinates are in cells of the map (cell i counts as i,
+as in `vitruvian.decode.heatmap`), and a weight of 0 leaves a keypoint out.
+
+Source: Fang et al. 2022, "AlphaPose" (symmetric integral keypoint regression), the constants of
+its released code where they differ from the paper's (specs/alphapose.md, 3 and 7); Hinton et al.
+2015, "Distilling the Knowledge in a Neural Network".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+AMPLITUDE = 2.0  # of the symmetric gradient, cells: the released code. The paper says size / 8.
+
+
+class SymmetricExpectation(torch.autograd.Function):
+    """The mean position of a distribution over cells, with a gradient of one size everywhere.
+
+    The true gradient of sum(i * p_i) with respect to p_i is i, and once p is normalised, i less
+    the mean: cells far away are pulled hardest, those at the hill hardly at all. Here it is
+    -amplitude before the mean and +amplitude from the mean on, wherever the cell is.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, amplitude: float) -> Tensor:
+        """(..., cells) probabilities -> (...) mean, in cells."""
+        cells = torch.arange(p.shape[-1], dtype=p.dtype, device=p.device)
+        mean = (p * cells).sum(-1)
+        ctx.save_for_backward(mean, cells)
+        ctx.amplitude = amplitude
+        return mean
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:
+        """(...) -> (..., cells)."""
+        mean, cells = ctx.saved_tensors
+        sign = 1.0 - 2.0 * (cells < mean[..., None]).to(mean.dtype)
+        return upstream[0][..., None] * sign * ctx.amplitude, None
+
+
+def expectation(maps: Tensor, amplitude: float | None = AMPLITUDE) -> Tensor:
+    """Where each map says its keypoint is: two-step normalisation, then the mean position.
+
+    Args:
+        maps: (N, K, h, w) before the sigmoid.
+        amplitude: of the symmetric gradient, cells; None: the true gradient.
+
+    Returns:
+        (N, K, 2) x and y, cells of the map. `vitruvian.decode.heatmap.integral` is the same in
+        NumPy.
+    """
+    confidence = torch.sigmoid(maps.float())
+    p = confidence / confidence.sum((-2, -1), keepdim=True).clamp_min(1e-6)
+    marginals = p.sum(-2), p.sum(-1)  # over rows: along x; over columns: along y
+    if amplitude is None:
+        mean = [
+            (line * torch.arange(line.shape[-1], dtype=p.dtype, device=p.device)).sum(-1)
+            for line in marginals
+        ]
+    else:
+        mean = [SymmetricExpectation.apply(line, amplitude) for line in marginals]
+    return torch.stack(mean, -1)
+
+
+def joint_regression(xy: Tensor, target: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
+    """L1 distance of coordinates, in fractions of the map, summed over keypoints.
+
+    Args:
+        xy: (N, K, 2) cells, see `expectation`.
+        target: (N, K, 2) cells.
+        weight: (N, K).
+        size: width and height of the map, cells.
+
+    Returns:
+        () the mean over the N.
+    """
+    fraction = (xy - target).abs() / xy.new_tensor(size)
+    return (fraction.sum(-1) * weight).sum() / len(xy)
+
+
+def squared(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Half the mean squared difference of maps, as FastPose is trained with: no sigmoid.
+
+    Args:
+        maps: (N, K, h, w).
+        target: (N, K, h, w), see `vitruvian.decode.heatmap.encode`.
+        weight: (N, K), applied to both.
+    """
+    scale = weight[..., None, None]
+    return 0.5 * functional.mse_loss(maps * scale, target * scale)
+
+
+def cross_entropy(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Cross entropy of every cell's confidence, less that of a perfect one; for integral maps.
+
+    A squared difference after the sigmoid has no gradient where the network is surely wrong.
+
+    Args:
+        maps: (N, K, h, w) before the sigmoid.
+        target: (N, K, h, w), 0..1.
+        weight: (N, K).
+
+    Returns:
+        () the sum over a map's cells, the mean over weighted keypoints.
+    """
+    maps = maps.float()
+    loss = functional.binary_cross_entropy_with_logits(maps, target, reduction="none")
+    least = functional.binary_cross_entropy(target, target, reduction="none")
+    each = (loss - least).sum((-2, -1))
+    return (each * weight).sum() / weight.sum().clamp_min(1)
+
+
+def combined(
+    maps: Tensor,
+    target_maps: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    tail: int,
+    amplitude: float | None = AMPLITUDE,
+) -> Tensor:
+    """The loss of whole-body networks: maps of body and feet, coordinates of face and hands.
+
+    Args:
+        maps: (N, K, h, w).
+        target_maps: (N, K, h, w).
+        target: (N, K, 2) cells.
+        weight: (N, K).
+        tail: keypoints at the end that are coordinates: 110 of 133 or 136, 42 of 68.
+        amplitude: see `expectation`.
+
+    Returns:
+        () 100 times `squared` and 0.01 times `joint_regression`: the released code's weights.
+    """
+    body = maps.shape[1] - tail
+    height, width = maps.shape[-2:]
+    heat = squared(maps[:, :body], target_maps[:, :body], weight[:, :body])
+    xy = expectation(maps[:, body:], amplitude)
+    points = joint_regression(xy, target[:, body:], weight[:, body:], (width, height))
+    return 100 * heat + 0.01 * points
+
+
+def distillation(
+    maps: Tensor, xy: Tensor, teacher_maps: Tensor, teacher_xy: Tensor, weight: Tensor
+) -> Tensor:
+    """A student's distance from its teacher: cross entropy of the maps, L1 of the coordinates.
+
+    Args:
+        maps: (N, K, h, w) the student's, before the sigmoid.
+        xy: (N, K, 2) the student's, cells.
+        teacher_maps: (N, K, h, w) the teacher's, before the sigmoid.
+        teacher_xy: (N, K, 2) the teacher's, cells.
+        weight: (N, K) how far the teacher is believed, 0..1.
+
+    Returns:
+        () the sum of both.
+    """
+    height, width = maps.shape[-2:]
+    heat = cross_entropy(maps, torch.sigmoid(teacher_maps.float()).detach(), weight)
+    points = joint_regression(xy, teacher_xy.detach(), weight, (width, height))
+    return heat + points
