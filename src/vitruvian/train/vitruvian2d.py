@@ -35,12 +35,21 @@ from vitruvian.train.networks.vitruvian2d import KEYPOINTS, SIZE, STRIDE, Vitruv
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward pass
 
 
+# Of maps before the sigmoid; the brightest cell is that of the sigmoid's, which is never 0.
+DECODE: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+    "integral": heatmap.integral,
+    "argmax": lambda maps: heatmap.argmax(heatmap.sigmoid(maps)),
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What decides a run; a TOML file of the same names overrides it."""
 
     seed: int = 0
     batch: int = 32
+    start: str = ""  # a weights.pt of this network to begin with, instead of the official backbone
+    stop: int = 0  # stop after so many epochs, as if interrupted; 0: not before the end
     head_epochs: int = 4  # on a frozen backbone
     epochs: int = 30  # altogether
     head_rate: float = 1e-3
@@ -109,7 +118,7 @@ def evaluate(
     network: nn.Module, some: list[people.Person], decode: str = "integral", flip: bool = False
 ) -> float:
     """OKS-AP with the true boxes: COCO's evaluator, each person a picture of their own."""
-    decoder = {"integral": heatmap.integral, "argmax": heatmap.argmax}[decode]
+    decoder = DECODE[decode]
     results, truth = [], []
     for start in range(0, len(some), 32):
         chosen = some[start : start + 32]
@@ -132,9 +141,9 @@ def evaluate(
                     "keypoints": points.ravel().tolist(),
                 }
             )
-            s = 1 / (1 + np.exp(-score[i])) if decode == "argmax" else score[i]
-            rows = np.concatenate([at, s[:, None]], 1)
-            results.append({**common, "keypoints": rows.ravel().tolist(), "score": float(s.mean())})
+            rows = np.concatenate([at, score[i][:, None]], 1)
+            mean = float(score[i].mean())
+            results.append({**common, "keypoints": rows.ravel().tolist(), "score": mean})
     return average_precision(truth, results)
 
 
@@ -204,8 +213,9 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    network = begin()
-    channels_last(network)
+    network = channels_last(begin())
+    if recipe.start:
+        network.load_state_dict(torch.load(recipe.start, weights_only=True))
     frozen = [network.backbone.stem, network.backbone.depthwise, network.backbone.project]
     frozen += list(network.backbone.blocks)[:FROZEN_BLOCKS]
     for module in frozen:
@@ -236,7 +246,7 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
         first = state["epoch"]
     began = time.monotonic()
     ap = math.nan
-    for epoch in range(first, recipe.epochs):
+    for epoch in range(first, recipe.stop or recipe.epochs):
         rng = np.random.default_rng([recipe.seed, epoch])
         only_head = recipe.only_head or epoch < recipe.head_epochs
         for p in backbone:
@@ -261,10 +271,12 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
             total += float(loss.detach())
         average.eval()
         ap = evaluate(average.module, validation)
+        brightest = evaluate(average.module, validation, "argmax")
         line = {
             "epoch": epoch + 1,
             "loss": total / steps,
             "ap": ap,
+            "ap_argmax": brightest,
             "seconds": time.monotonic() - start,
         }
         print(json.dumps(line), flush=True)
