@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.optim import swa_utils
 
 from vitruvian.body.skeletons import COCO17
@@ -53,7 +54,7 @@ class Recipe:
     head_epochs: int = 4  # on a frozen backbone
     epochs: int = 30  # altogether
     head_rate: float = 1e-3
-    backbone_rate: float = 3e-4
+    backbone_rate: float = 2e-3  # relative to the size of each channel's weights, see `even`
     decay: float = 0.02  # of weights
     average: float = 0.998  # of the moving average, a step
     sigma: float = 2.0  # cells, of the targets
@@ -216,6 +217,7 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
     network = channels_last(begin())
     if recipe.start:
         network.load_state_dict(torch.load(recipe.start, weights_only=True))
+    even(network.backbone)
     frozen = [network.backbone.stem, network.backbone.depthwise, network.backbone.project]
     frozen += list(network.backbone.blocks)[:FROZEN_BLOCKS]
     for module in frozen:
@@ -226,7 +228,7 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
     optimiser = torch.optim.AdamW(
         [
             {"params": head, "most": recipe.head_rate},
-            {"params": backbone, "most": recipe.backbone_rate},
+            {"params": backbone, "most": recipe.backbone_rate, "weight_decay": 0.0},
         ],
         lr=recipe.head_rate,
         weight_decay=recipe.decay,
@@ -292,8 +294,45 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
         (out / "fresh.pt").replace(state_file)
         if time.monotonic() - began > 60 * minutes:
             break
-    torch.save(average.module.state_dict(), out / "weights.pt")
+    final = average.module
+    for module in list(final.modules()):
+        for name in ("weight", "bias") if parametrize.is_parametrized(module) else ():
+            parametrize.remove_parametrizations(module, name)
+    torch.save(final.state_dict(), out / "weights.pt")
     return ap
+
+
+class Scaled(nn.Module):
+    """A parameter as a fixed scale times what is learned."""
+
+    def __init__(self, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale)
+
+    def forward(self, learned: Tensor) -> Tensor:
+        """The parameter."""
+        return learned * self.scale
+
+    def right_inverse(self, parameter: Tensor) -> Tensor:
+        """What is learned."""
+        return parameter / self.scale
+
+
+def even(backbone: nn.Module) -> None:
+    """Let all numbers of the backbone be learned at the same pace.
+
+    With its batch norms folded, the weights of one channel are 10^5 times those of another, and
+    Adam moves all by as much: the small ones would be lost within an epoch. So each output channel
+    is learned relative to its own size, and biases relative to those of their layer.
+    """
+    for module in list(backbone.modules()):
+        if isinstance(module, nn.Conv2d):
+            square = module.weight.detach().square()
+            size = square.mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-6)
+            parametrize.register_parametrization(module, "weight", Scaled(size))
+            if module.bias is not None:
+                size = module.bias.detach().square().mean().sqrt().clamp_min(1e-6)
+                parametrize.register_parametrization(module, "bias", Scaled(size))
 
 
 def train_refinement(recipe: Recipe, data: Path, out: Path) -> tuple[float, float]:
