@@ -217,11 +217,11 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
     network = channels_last(begin())
     if recipe.start:
         network.load_state_dict(torch.load(recipe.start, weights_only=True))
-    even(network.backbone)
     frozen = [network.backbone.stem, network.backbone.depthwise, network.backbone.project]
     frozen += list(network.backbone.blocks)[:FROZEN_BLOCKS]
     for module in frozen:
         module.requires_grad_(False)
+    even(network.backbone)
     average = swa_utils.AveragedModel(network, multi_avg_fn=follow(recipe), use_buffers=True)
     head = network.head()
     backbone = [p for p in network.backbone.parameters() if p.requires_grad]
@@ -326,7 +326,7 @@ def even(backbone: nn.Module) -> None:
     is learned relative to its own size, and biases relative to those of their layer.
     """
     for module in list(backbone.modules()):
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
             square = module.weight.detach().square()
             size = square.mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-6)
             parametrize.register_parametrization(module, "weight", Scaled(size))
