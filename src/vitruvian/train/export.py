@@ -130,12 +130,12 @@ def to_onnx(made: Graph, half: bool) -> onnx.ModelProto:
         warnings.simplefilter("ignore", DeprecationWarning)  # see `OPSET`
         torch.onnx.export(
             made.network,
-            (made.example,),
+            made.example,
             buffer,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
-            input_names=[made.input],
-            output_names=[made.output],
+            input_names=list(made.inputs),
+            output_names=list(made.outputs),
             dynamic_axes=made.axes,
         )
     model = onnx.load_from_string(buffer.getvalue())
