@@ -466,8 +466,10 @@ def test_what_our_own_results_say_is_found_again(written, people, tmp_path):
     frames = [Frame(np.zeros((48, 64, 3), np.uint8), i, i / 10, "clip.mp4") for i in (3, 4)]
     with vit.open_sink(tmp_path / "r.json") as sink:
         sink.write(frames[0], poses)
-    found = Detections(tmp_path / "r.json").find([*frames, at("other.mp4", 3)])
-    assert [len(regions) for regions in found] == [2, 0, 0]
+        sink.write(at("b.jpg", 7), poses.take([0]))
+    frames += [at("other.mp4", 3), at("b.jpg", 0)]
+    found = Detections(tmp_path / "r.json").find(frames)
+    assert [len(regions) for regions in found] == [2, 0, 0, 1]
     order = np.argsort(-poses.box_score)
     np.testing.assert_allclose(found[0].bounds(), poses.box[order], atol=1e-3)
 

@@ -19,6 +19,7 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.network.weights import sha256
 
 PERSON = 1  # COCO's category
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")  # a name of many frames
 # The name of a picture, and the number of a frame; None where the file does not say.
 Place = tuple[str | None, int | None]
 
@@ -91,11 +92,13 @@ def _people(rows: Iterable[dict]) -> Iterable[dict]:
 
 
 def _place(row: dict) -> Place:
-    """Which picture a result is about."""
-    which, name = row["image_id"], row.get("file_name")
-    if isinstance(which, str):
-        return Path(which).name, None
-    return (None if name is None else Path(name).name), int(which)
+    """Which picture a result is about: the name says it, but for one of many frames."""
+    which = row["image_id"]
+    name = row.get("file_name", which if isinstance(which, str) else None)
+    if name is None:
+        return None, int(which)
+    path = Path(name)
+    return path.name, int(which) if path.suffix.lower() in VIDEOS else None
 
 
 def _boxes(rows: list[list[float]], conf: float) -> np.ndarray:
