@@ -209,14 +209,15 @@ class Identify:
         stage(named, np.where(off.sum(axis=2) <= CHI2_4, cost, np.nan), options.appearance)
 
         # Somebody who was away is not found again where somebody stands who looks different.
-        other = (absent > 0) & (unlike > options.appearance)
+        different = unlike > options.appearance
+        other = (absent > 0) & different
         alike = _alike(people, found, skeleton, options.pose)
         cost = np.where(other, np.nan, 1 - alike + absent)
         stage(named & lately, cost, 1 - options.similar)
 
         step = (found.motion.place[None] - people.motion.place[:, None])[..., :2]
         apart = np.linalg.norm(step, axis=2) / people.motion.place[:, 3:]
-        near = (off[..., :2].sum(axis=2) <= CHI2_2) & (apart <= options.reach) & ~other
+        near = (off[..., :2].sum(axis=2) <= CHI2_2) & (apart <= options.reach) & ~different
         stage(named & lately, np.where(near, apart + absent, np.nan), options.reach + UNSEEN)
 
         overlap = iou(people.motion.box(), found.motion.box())
@@ -345,7 +346,7 @@ def _lost(lost: _People, present: _People, cut: bool, size: tuple[int, int]) -> 
     """
     later = present.since > lost.seen[:, None]
     covered = iou(lost.motion.box(), present.motion.box()) > COVERED
-    lost = lost.take(~(covered & later).any(axis=1)).take(slice(MOST_LOST))
+    lost = lost.take(np.flatnonzero(~(covered & later).any(axis=1))[:MOST_LOST])
     middle = lost.motion.place[:, :2]
     adrift = lost.adrift | ((middle < 0) | (middle > size)).any(axis=1) | cut
     return replace(lost, motion=lost.motion.unseen(adrift), adrift=adrift)

@@ -103,15 +103,14 @@ class Smooth:
         xy, score = poses.xy.copy(), poses.score.copy()
         xyz = None if poses.xyz is None else poses.xyz.copy()
         depth = None if poses.depth is None else poses.depth.copy()
-        size = Regions.boxes(poses.box, poses.box_score).size
         look = poses.look
-        if look is not None:
-            size, hips, top = look.size, look.centre.copy(), look.tops()
+        around = Regions.boxes(poses.box, poses.box_score) if look is None else look
+        hips, top = around.centre.copy(), around.tops()
         for i, who in enumerate(people):
             if who < 0:
                 continue
             filters = self.people[who]
-            scale = 1 / max(float(size[i].mean()), 1e-6)
+            scale = 1 / max(float(around.size[i].mean()), 1e-6)
             both = xy[i] if depth is None else np.column_stack([xy[i], depth[i]])
             both = filters.image(both, seconds, scale)
             xy[i] = both[:, :2]
@@ -120,8 +119,7 @@ class Smooth:
             if xyz is not None:
                 xyz[i] = filters.world(xyz[i], seconds)
             score[i] = filters.visibility(score[i], seconds)
-            if look is not None:
-                hips[i], top[i] = filters.region(np.stack([hips[i], top[i]]), seconds, scale)
+            hips[i], top[i] = filters.region(np.stack([hips[i], top[i]]), seconds, scale)
         if look is not None:
             smooth = Regions.upright(hips, top, look.score, look.person)
             width, height = np.moveaxis(look.size, -1, 0)  # not all families look at squares
