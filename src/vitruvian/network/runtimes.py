@@ -235,7 +235,11 @@ class OnnxRuntime:
         self._inputs = [port.name for port in inputs]
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """N rows into every input, N rows out of every output."""
+        """N rows into every input, N rows out of every output; N may be 0."""
+        if len(inputs[0]) == 0:  # some operations of ONNX Runtime refuse it
+            shapes = [output.shape for output in self._session.get_outputs()]
+            sizes = [[n if isinstance(n, int) else 0 for n in shape] for shape in shapes]
+            return tuple(np.zeros([0, *size[1:]], np.float32) for size in sizes)
         given = dict(zip(self._inputs, inputs, strict=True))
         results = tuple(np.asarray(part) for part in self._session.run(None, given))
         if any(len(result) != len(inputs[0]) for result in results):
