@@ -46,8 +46,8 @@ def models() -> str:
         "installed or run. Checkpoints (.pt, .pth) are read without running anything in them, and",
         "converted once, which needs the `train` extra; those of AlphaPose are fetched from Google",
         "Drive, which needs the `alphapose` extra; [AlphaPose](alphapose.md) says more.",
-        "AGPL-3.0 asks more of those who build on weights than Apache-2.0 does. `vitruvian models info",
-        "NAME` shows the path inside each.",
+        "AGPL-3.0 asks more of those who build on weights than Apache-2.0 does.",
+        "`vitruvian models info NAME` shows the path inside each.",
     ]
     return "\n".join(lines) + "\n"
 
