@@ -287,7 +287,7 @@ def models_list() -> None:
 
     widest = max(map(len, CATALOGUE))
     for row in CATALOGUE.values():
-        here = all((weights.cache_folder() / file.name).is_file() for file in row.files)
+        here = all(weights.here(file) for file in row.files)
         print(
             f"{row.name:{widest}} {row.gives}; {row.licence}; {'here' if here else 'not fetched'}"
         )

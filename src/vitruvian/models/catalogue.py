@@ -138,6 +138,22 @@ def _alphapose(net: str, skeleton: str, decode: str, drive: str, ap: str) -> Ent
     return Entry(name, "alphapose", skeleton, gives, files, _RESEARCH, about, decode)
 
 
+# They come with vitruvian, in the folder `files`.
+_OURS = (
+    File(
+        "vitruvian-2d.onnx",
+        "a67b0cc75085def1f140395aff8a49f6cb10bceca293eec70e175ce1c6791461",
+        5_139_783,
+        (),
+    ),
+    File(
+        "vitruvian-2d-pga.onnx",
+        "39b66eac0bae2e800a1c40009f31e29a0f9fab2804448583c806afc5936e8b7a",
+        141_492,
+        (),
+    ),
+)
+
 CATALOGUE = {
     entry.name: entry
     for entry in (
@@ -174,6 +190,15 @@ CATALOGUE = {
         _yolo("l", "large"),
         _yolo("x", "the largest for 640 pixels"),
         _yolo("x-p6", "the largest, for 1280 pixels"),
+        Entry(
+            "vitruvian-2d",
+            "alphapose",
+            "coco17",
+            "2D pixels",
+            (_DETECTOR, *_OURS),
+            "Apache-2.0",
+            "our own, comes with vitruvian: docs/vitruvian-2d.md",
+        ),
         *(_alphapose(*row.split()) for row in _ZOO.strip().splitlines()),
     )
 }

@@ -27,6 +27,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from vitruvian.errors import VitruvianError
 
+SHIPPED = Path(__file__).parents[1] / "files"  # weights that come with vitruvian itself
 MOST_BYTES = 1 << 30  # of one file inside a package: more is refused while it is unpacked
 
 
@@ -91,13 +92,14 @@ def unchecked_name(file: File) -> str:
 
 
 def find(file: File) -> Path | None:
-    """The file in the cache, if it is there and whole.
+    """The file, if it comes with vitruvian or is in the cache, and whole.
 
     Raises:
         VitruvianError: a file of that name is there, but it is another one.
     """
-    path = cache_folder() / file.name
-    if path.is_file():
+    for path in (SHIPPED / file.name, cache_folder() / file.name):
+        if not path.is_file():
+            continue
         if file.sha256 is not None and (found := sha256(path)) != file.sha256:
             raise VitruvianError(
                 f"'{path}' is not the published file (sha256 {found[:12]}…, want "
@@ -106,6 +108,13 @@ def find(file: File) -> Path | None:
         return path
     unchecked = cache_folder() / unchecked_name(file)
     return unchecked if unchecked.is_file() else None
+
+
+def here(file: File) -> bool:
+    """Whether a file of that name is there, right or wrong."""
+    cache = cache_folder()
+    places = (SHIPPED / file.name, cache / file.name, cache / unchecked_name(file))
+    return any(path.is_file() for path in places)
 
 
 def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") -> list[Path]:
@@ -124,6 +133,8 @@ def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") ->
     for file in files:
         if find(file) is not None:
             continue
+        if not file.sources:
+            raise VitruvianError(f"'{SHIPPED / file.name}' is missing; install vitruvian again")
         if notice:
             print(notice, file=sys.stderr, flush=True)
             notice = ""
