@@ -341,6 +341,23 @@ def test_yolo_finds_the_people_for_blazepose(yolo_here, shared):
 
 @pytest.mark.weights
 @pytest.mark.shared
+def test_yolo_tells_two_people_of_a_video_apart(yolo_here, shared):
+    """The second one comes in at 1.2 s; on some frames there are second boxes of somebody."""
+    video = shared / "data" / "videos" / "sports2d_demo.mp4"
+    line = (*PREDICT, video, "--model", "yolov8n-pose", "--start", "1", "--end", "2.5")
+    done = command(*line, "--smooth", "--out", "a.jsonl", env=yolo_here)
+    assert "45 frames, 2 people" in done.stdout, done.stderr
+    assert [poses.person.tolist() for _, poses in vit.read("a.jsonl")][0] == [1]
+    for _, poses in vit.read("a.jsonl"):
+        for person, box in zip(poses.person.tolist(), poses.box, strict=True):
+            assert person in (-1, 1 if box[3] < 500 else 2)  # the first stands on a wall
+    done = command(*line, "--no-track", "--out", "b.jsonl", env=yolo_here)
+    assert done.returncode == 0, done.stderr
+    assert all((poses.person == -1).all() for _, poses in vit.read("b.jsonl"))
+
+
+@pytest.mark.weights
+@pytest.mark.shared
 def test_a_checkpoint_of_ones_own_is_exported_and_run(yolo_here, shared):
     checkpoint = shared / "weights" / "yolov8n-pose.pt"
     done = command("export", checkpoint, "--out", "mine.onnx", env=yolo_here)

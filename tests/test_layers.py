@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "pipeline": {"body", "geometry", "frame", "models", "source", "track", "errors"},
     "sink": SINKS,
     "train": {"train", "body", "geometry", "decode", "frame", "models", "network", "errors"},
-    "predict": {"pipeline", "sink", "source", "models", "errors"},
+    "predict": {"body", "pipeline", "sink", "source", "models", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli": {"doctor", "errors", "models", "network", "pipeline", "predict", "sink", "source"},
 }
