@@ -5,8 +5,9 @@ import json
 import cv2
 import numpy as np
 import pytest
-from conftest import refused
 
+from conftest import refused
+from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera, rotation_matrix
 
@@ -205,7 +206,7 @@ def test_a_photograph_taken_upright_is_turned_as_it_is_read(tmp_path):
     path = photograph(tmp_path, orientation=6, FocalLengthIn35mmFilm=26)
     camera = Camera.from_exif(path)
     assert camera is not None
-    assert camera.size == (300, 400) == cv2.imread(str(path)).shape[1::-1]
+    assert camera.size == (300, 400) == Frame.read(path).size
     np.testing.assert_array_equal(camera.matrix[:2, 2], (150, 200))
 
 
@@ -226,7 +227,9 @@ def test_a_picture_that_says_nothing_has_no_camera(tmp_path, picture):
     assert Camera.from_exif(picture("plain.png")) is None
     assert Camera.from_exif(photograph(tmp_path, FocalLengthIn35mmFilm=0)) is None
     assert Camera.from_exif(photograph(tmp_path, FocalLength=(5, 1))) is None
-    assert Camera.from_exif(photograph(tmp_path, FocalLength=(5, 0), FocalLengthIn35mmFilm=0)) is None
+    assert (
+        Camera.from_exif(photograph(tmp_path, FocalLength=(5, 0), FocalLengthIn35mmFilm=0)) is None
+    )
 
 
 def test_what_is_no_picture_is_refused(tmp_path):
@@ -369,10 +372,13 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 # Four real cameras
 
-BODY_25B = (
-    "Nose LEye REye LEar REar LShoulder RShoulder LElbow RElbow LWrist RWrist LHip RHip LKnee "
-    "RKnee LAnkle RAnkle Neck Head LBigToe LSmallToe LHeel RBigToe RSmallToe RHeel"
-).split()
+# fmt: off
+BODY_25B = [
+    "Nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist",
+    "RWrist", "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle", "Neck", "Head", "LBigToe",
+    "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel",
+]
+# fmt: on
 
 
 @pytest.mark.shared
@@ -391,7 +397,9 @@ def test_a_triangulated_person_is_seen_where_openpose_saw_them(shared, number):
     rows = [[float(x) for x in line.split("\t")[2:65]] for line in lines[5:] if line.strip()]
     body = np.array(rows).reshape(len(rows), len(names), 3)
     xy = camera.project(camera.from_world(body[..., [2, 0, 1]]))
-    found = json.loads((folder / f"single_balancing/openpose_body25b/cam0{number}.json").read_text())
+    found = json.loads(
+        (folder / f"single_balancing/openpose_body25b/cam0{number}.json").read_text()
+    )
     order = [BODY_25B.index(name) for name in names]
     medians = []
     for joints, frame in zip(xy, found, strict=True):

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "track": {"body", "geometry", "frame", "track", "errors"},
     "pipeline": {"body", "geometry", "frame", "models", "source", "track", "errors"},
     "sink": SINKS,
-    "train": {"train", "body", "network", "errors"},
+    "evaluate": {"evaluate", "body", "errors"},
+    "train": {"train", "body", "decode", "network", "errors"},
     "predict": {"pipeline", "sink", "source", "models", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli": {"doctor", "errors", "models", "network", "pipeline", "predict", "sink", "source"},
@@ -38,7 +39,12 @@ MAY_IMPORT = {
 HOMES = {
     "openvino": {"network/runtimes.py"},
     "onnxruntime": {"network/runtimes.py"},
-    "torch": {"train/export.py", "train/networks/yolo.py"},
+    "torch": {
+        "train/export.py",
+        "train/networks/yolo.py",
+        "train/absolute.py",
+        "train/losses3d.py",
+    },
     "onnx": {"train/export.py"},
     "nncf": {"train/export.py"},
     "av": {"video.py", "sink/video.py", "doctor.py"},

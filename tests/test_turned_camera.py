@@ -64,7 +64,7 @@ def test_up_stays_up_and_level_stays_level():
         rotation, turned = there.look_at(box, 128)
         x, y = (box[:2] + box[2:]) / 2
         xyz = there.back_project(np.array([[x, y]]), np.array([3.0]))[0]
-        middle, above = turned.project(np.stack([xyz, xyz + (0, -0.1, 0)]) @ rotation.T)
+        middle, above = turned.project(np.stack([xyz, xyz + np.array([0, -0.1, 0])]) @ rotation.T)
         np.testing.assert_allclose(middle, (64, 64), atol=1e-9)
         assert above[0] == pytest.approx(64)
         assert above[1] < 63
@@ -130,7 +130,7 @@ def test_a_crop_of_a_part_is_that_of_the_whole(lens, rng):
 
 
 def test_what_lies_behind_the_camera_is_not_seen():
-    """A picture 150 degrees wide, and a camera turned to its edge, sees what is behind the first."""
+    """A picture 150 degrees wide: a camera turned to its edge also looks behind the first one."""
     there = Camera.view((600, 600), 150)
     crop = crop_of(there, np.array([0.0, 200, 500, 400]), 64, scale=0.2)
     image = np.full((600, 600, 3), 200, np.uint8)

@@ -52,7 +52,7 @@ def view_limits(
 
 def in_view(xy: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """(..., 2) pixels of the input -> (...) bool, see `view_limits`; not at NaN."""
-    return ((xy >= limits[0]) & (xy <= limits[1])).all(axis=-1)
+    return np.all((xy >= limits[0]) & (xy <= limits[1]), axis=-1)
 
 
 def shift(
@@ -111,7 +111,7 @@ def weak_shift(rays: np.ndarray, xyz: np.ndarray, inside: np.ndarray) -> np.ndar
     Returns:
         (N, 3) float64 metres; NaN for a person with fewer than two joints in view.
     """
-    known = inside & np.isfinite(rays).all(axis=-1) & np.isfinite(xyz).all(axis=-1)
+    known = inside & np.all(np.isfinite(rays), axis=-1) & np.all(np.isfinite(xyz), axis=-1)
     weight = known[..., None].astype(np.float64)
     count = np.maximum(weight.sum(axis=1), 1)
     n, x = (np.where(known[..., None], part, 0).astype(np.float64) for part in (rays, xyz))
@@ -173,7 +173,8 @@ def place(
 ) -> Placed:
     """People of any model with 3D in metres, put in front of the camera.
 
-    The solver works best for a person on the camera's axis, so the camera is turned to each first.
+    The solver works best for a person on the camera's axis, so the camera is turned to each first:
+    the shortest way, since what a network takes for upright is the picture's, not the world's.
 
     Args:
         camera: of the frame.
@@ -182,21 +183,22 @@ def place(
         weight: (N, K) 0..1, how far `xy` is believed, such as BlazePose's visibility.
         along_ray: whether z of `xyz` is away from the camera along the line to the person. So it
             is for a network that sees a crop and cannot know how far off the frame's middle it
-            is. Otherwise along the camera's axis.
+            is: of the four cameras of Pose2Sim's demo, BlazePose's bodies fit what it sees better
+            that way in three, and as well in the fourth. Otherwise along the camera's axis.
         mix: 0..1, the share of the 3D, for joints by their weight; 1 moves bodies as they are.
 
     Returns:
         xyz: as `absolute`; who would stand behind the camera, on average, is NaN.
         error: of the moved body, weighted. It is large where 2D, 3D and camera do not agree.
     """
-    known = np.isfinite(xy).all(axis=-1) & np.isfinite(xyz).all(axis=-1)
+    known = np.all(np.isfinite(xy), axis=-1) & np.all(np.isfinite(xyz), axis=-1)
     rays = camera.rays(xy.astype(np.float64))
-    known &= np.isfinite(rays).all(axis=-1)
+    known &= np.all(np.isfinite(rays), axis=-1)
     weight = np.where(known, np.clip(np.nan_to_num(weight, nan=0.0), 0, 1), 0)
     believed = (weight + LEAST * known)[..., None]
     total = np.maximum(believed.sum(axis=1), LEAST)
     middle = (np.where(known[..., None], rays, 0) * believed).sum(axis=1) / total
-    rotation = camera.upright(middle)  # (N, 3, 3)
+    rotation = _toward(middle)
     whole = np.concatenate([rays, np.ones_like(rays[..., :1])], axis=-1)
     turned = np.einsum("nij,nkj->nki", rotation, whole)
     # What is a quarter turn away from the rest of the body has no place in the turned picture.
@@ -280,8 +282,20 @@ def in_box(xy: np.ndarray, box: np.ndarray) -> np.ndarray:
     return common > 0.5 * (box[:, 2:] - box[:, :2]).prod(axis=1)
 
 
+def _toward(rays: np.ndarray) -> np.ndarray:
+    """(N, 3, 3) the shortest rotations that turn (N, 2) rays onto the z axis."""
+    z = np.concatenate([rays, np.ones_like(rays[:, :1])], axis=-1).astype(np.float64)
+    x, y, z = (z / np.linalg.norm(z, axis=-1, keepdims=True)).T
+    rows = [
+        (1 - x * x / (1 + z), -x * y / (1 + z), -x),
+        (-x * y / (1 + z), 1 - y * y / (1 + z), -y),
+    ]
+    rows.append((x, y, z))
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
 def _equations(rays: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, ...]:
     """Rays and right-hand sides, both (N, K, 2) float64 and 0 where unknown, and (N, K) known."""
-    known = np.isfinite(rays).all(axis=-1) & np.isfinite(xyz).all(axis=-1)
+    known = np.all(np.isfinite(rays), axis=-1) & np.all(np.isfinite(xyz), axis=-1)
     n, x = (np.where(known[..., None], part, 0).astype(np.float64) for part in (rays, xyz))
     return n, n * x[..., 2:] - x[..., :2], known

@@ -104,7 +104,7 @@ def aligned(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
     Source: Gower 1975, "Generalized Procrustes analysis"; the rotation after Umeyama 1991.
     """
-    both = np.isfinite(found).all(axis=-1) & np.isfinite(truth).all(axis=-1)
+    both = np.all(np.isfinite(found), axis=-1) & np.all(np.isfinite(truth), axis=-1)
     weight = both[..., None] / np.maximum(both.sum(axis=1), 1)[:, None, None]
 
     def centred(pose: np.ndarray) -> np.ndarray:
@@ -135,7 +135,7 @@ def pck(distance: np.ndarray, truth: np.ndarray, within: float = PCK_WITHIN) -> 
         (N, K) 1 for a hit, 0 for a miss or where nothing was found, NaN where there is no truth.
     """
     hit = np.where(np.isnan(distance), np.inf, distance) <= within
-    return np.where(np.isfinite(truth).all(axis=-1), hit, np.nan)
+    return np.where(np.all(np.isfinite(truth), axis=-1), hit, np.nan)
 
 
 def auc(

@@ -1,4 +1,4 @@
-"""Cameras from files: OpenCV's YAML and JSON, Pose2Sim's TOML, and what a photograph says of itself.
+"""Cameras from files: OpenCV's YAML and JSON, Pose2Sim's TOML, and what photographs say.
 
 OpenCV counts the centre of the top left pixel as (0, 0); here it is (0.5, 0.5). So half a pixel is
 added to the principal point of every calibration file, here and nowhere else. The lens's
@@ -145,9 +145,7 @@ def _find(table: dict[str, Any], value: str) -> Any:
     return next((table[name] for name in _NAMES[value] if name in table), None)
 
 
-def _camera(
-    table: dict[str, Any], where: str, size: tuple[int, int] | None, z_up: bool
-) -> Camera:
+def _camera(table: dict[str, Any], where: str, size: tuple[int, int] | None, z_up: bool) -> Camera:
     """A camera from the values of one, whatever they are called."""
     model = str(table.get("distortion_model", table.get("model", ""))).lower()
     if table.get("fisheye") in (True, 1) or model in ("fisheye", "equidistant"):

@@ -1,4 +1,4 @@
-"""`vitruvian.decode.absolute` with gradients: where joints are, for a loss to say how wrong that is.
+"""`vitruvian.decode.absolute` with gradients: where joints are, for a loss to say how far off.
 
 The gradient goes through the least squares: a joint's 2D and 3D move the whole body. A test holds
 this to the NumPy one.
@@ -69,7 +69,9 @@ def shift(rays: Tensor, xyz: Tensor, weight: Tensor, *, batch_rms: bool = False)
     left = torch.stack([torch.stack(row, -1) for row in rows], -2)
     right = (square[..., None] * b).sum(1)
     right = torch.cat([right, -(square * (n * b).sum(-1)).sum(1, keepdim=True)], -1)
-    scaled = torch.linalg.solve(left + RIDGE * torch.eye(3, dtype=left.dtype, device=left.device), right)
+    scaled = torch.linalg.solve(
+        left + RIDGE * torch.eye(3, dtype=left.dtype, device=left.device), right
+    )
     unit = torch.cat([shift_rms, shift_rms, shift_rms / ray_rms], -1).reshape(-1, 3)
     return (scaled * unit).to(xyz.dtype)
 
