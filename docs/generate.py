@@ -12,6 +12,7 @@ from pathlib import Path
 import decoding
 
 from vitruvian.models.catalogue import CATALOGUE, DEFAULT
+from vitruvian.network.weights import SHIPPED
 
 HERE = Path(__file__).parent
 
@@ -38,6 +39,8 @@ def models() -> str:
             f"{source.package}" + ("" if source.checked else " (no published hash: not checked)")
             for source in file.sources
         ]
+        if (SHIPPED / file.name).is_file():
+            places = ["comes with vitruvian", *places]
         known = f"{file.bytes} | `{file.sha256}`" if file.sha256 else "| not published"
         lines.append(f"| {file.name} | {known} | {'; '.join(places)} |")
     lines += [

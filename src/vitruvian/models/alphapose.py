@@ -146,7 +146,7 @@ DECODE: dict[str, Decode] = {
     "argmax": lambda maps, _, compat: heatmap.argmax(maps, compat),
     "integral": lambda maps, *_: heatmap.integral(maps),
     "combined": _combined,
-    "local": lambda maps, *_: heatmap.local(maps),
+    "local": lambda maps, *_: heatmap.local(heatmap.sigmoid(maps)),
 }
 
 
@@ -201,6 +201,7 @@ def load(
         skeleton,
         size=(int(width or 0), int(height or 0)),
         decode=decode,
+        antialias=1 if about.get("antialias") == "1" else 0,
         refiner=None if refiner is None or not options.refine else _open(refiner, options),
     )
     return TopDown(
@@ -239,6 +240,7 @@ class Joints:
         *,
         size: tuple[int, int] = (192, 256),
         decode: str = "argmax",
+        antialias: int = 0,
         refiner: Network | None = None,
     ) -> None:
         """Read a network.
@@ -249,10 +251,12 @@ class Joints:
             skeleton: of its keypoints.
             size: width and height of its input, pixels.
             decode: a key of `DECODE`.
+            antialias: of its crops, see `Crop.cut`; the reference's have none.
             refiner: (N, C, h', w') features, (N, K, 2) cells -> (N, K, 2) cells to add.
         """
         self.network, self.options, self.skeleton = network, options, skeleton
         self.size, self.how, self.refiner = size, decode, refiner
+        self.antialias = antialias
         self.views = 2 if options.flip else 1  # of each crop
         self.compat = options.compat == "alphapose"
 
@@ -279,7 +283,7 @@ class Joints:
         rows = np.empty((len(crops), self.views, height, width, 3), np.uint8)
         for row, crop in zip(rows, crops, strict=True):
             rgb, corner = frame.part(crop.bounds())
-            row[0] = crop.within(corner).cut(rgb)
+            row[0] = crop.within(corner).cut(rgb, antialias=self.antialias)
             if self.options.flip:
                 row[1] = row[0, :, ::-1]
         return rows.reshape(len(crops) * self.views, height, width, 3)
@@ -347,7 +351,7 @@ class Joints:
 
     def heat(self, maps: np.ndarray) -> np.ndarray:
         """(N, K, h, w) what was read of the maps: the sigmoid where the mean is taken of it."""
-        direct = {"argmax": maps.shape[1], "local": maps.shape[1], "integral": 0}
+        direct = {"argmax": maps.shape[1], "local": 0, "integral": 0}
         body = direct.get(self.how, maps.shape[1] - FACE_AND_HANDS.get(self.skeleton.name, 0))
         return np.concatenate([maps[:, :body], heatmap.sigmoid(maps[:, body:])], axis=1)
 

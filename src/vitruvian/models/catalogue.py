@@ -142,8 +142,8 @@ def _alphapose(net: str, skeleton: str, decode: str, drive: str, ap: str) -> Ent
 _OURS = (
     File(
         "vitruvian-2d.onnx",
-        "a67b0cc75085def1f140395aff8a49f6cb10bceca293eec70e175ce1c6791461",
-        5_139_783,
+        "2e751dd81b75226acba9fd5faa34be7b54403b4a932a1d1835a20bc599f5005d",
+        5_139_715,
         (),
     ),
     File(

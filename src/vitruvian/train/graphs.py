@@ -11,7 +11,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -158,7 +157,7 @@ def people(read: Checkpoint) -> Graph:
 
 
 def own(read: Checkpoint) -> Graph:
-    """vitruvian-2d: maps as probabilities, and the features that its refinement reads."""
+    """vitruvian-2d: maps, and the features that its refinement reads."""
     network = vitruvian2d.Vitruvian2D()
     network.load_state_dict(tensors(read))
     about = {
@@ -167,9 +166,11 @@ def own(read: Checkpoint) -> Graph:
         "imgsz": str([HEIGHT, WIDTH]),
         "skeleton": COCO17.to_json(),
         "decode": "local",
+        "antialias": "1",  # it has learned from pictures that had been made smaller
     }
-    ready = Normalised(network, vitruvian2d.normalise, vitruvian2d.confident)
-    return of_crops(ready, about, (HEIGHT, WIDTH), ("maps", "features"))
+    return of_crops(
+        Normalised(network, vitruvian2d.normalise), about, (HEIGHT, WIDTH), ("maps", "features")
+    )
 
 
 def refinement(read: Checkpoint) -> Graph:
@@ -202,18 +203,13 @@ def tensors(read: Checkpoint) -> dict[str, Tensor]:
 class Normalised(nn.Module):
     """A network that takes crops of people as they come: (N, H, W, 3) uint8 RGB."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        normalise: Callable[[Tensor], Tensor],
-        finish: Callable[[Any], Any] = lambda answer: answer,
-    ) -> None:
+    def __init__(self, network: nn.Module, normalise: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.network, self.normalise, self.finish = network, normalise, finish
+        self.network, self.normalise = network, normalise
 
     def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, ...]:
         """What the network makes of them."""
-        return self.finish(self.network(self.normalise(crops)))
+        return self.network(self.normalise(crops))
 
 
 def of_crops(

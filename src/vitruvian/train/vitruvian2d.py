@@ -24,24 +24,16 @@ from torch.nn.utils import parametrize
 from torch.optim import swa_utils
 
 from vitruvian.body.skeletons import COCO17
-from vitruvian.decode import heatmap
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.models import catalogue
 from vitruvian.train import losses, people
-from vitruvian.train.augment import Augment, crop
+from vitruvian.train.augment import Augment
 from vitruvian.train.networks import blazepose
 from vitruvian.train.networks.refine import Refine
 from vitruvian.train.networks.vitruvian2d import KEYPOINTS, SIZE, STRIDE, Vitruvian2D
+from vitruvian.train.oks import evaluate, tensor
 
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward pass
-
-
-# Of maps before the sigmoid; the brightest cell is that of the sigmoid's, which is never 0.
-DECODE: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
-    "integral": heatmap.integral,
-    "argmax": lambda maps: heatmap.argmax(heatmap.sigmoid(maps)),
-    "local": lambda maps: heatmap.local(heatmap.sigmoid(maps)),
-}
 
 
 @dataclass(frozen=True)
@@ -98,79 +90,6 @@ class Recipe:
             half_body=self.half_body,
             proposal=self.proposal,
         )
-
-
-def tensor(array: np.ndarray) -> Tensor:
-    """An array as it is."""
-    return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def predict(network: nn.Module, crops: np.ndarray, flip: bool = False) -> np.ndarray:
-    """(N, 3, H, W) RGB 0..1 -> (N, K, h, w) before the sigmoid; with `flip` the mean of two."""
-    with torch.no_grad():
-        x = tensor(crops).contiguous(memory_format=torch.channels_last)
-        maps = network(x).maps.numpy()
-        if flip:  # probabilities are averaged, as in `vitruvian.models.alphapose`
-            other = heatmap.mirrored(network(x.flip(-1)).maps.numpy(), COCO17.mirror, shift=True)
-            mean = (heatmap.sigmoid(maps) + heatmap.sigmoid(other)) / 2
-            maps = np.log(mean) - np.log1p(-mean)
-    return maps
-
-
-def evaluate(
-    network: nn.Module, some: list[people.Person], decode: str = "local", flip: bool = False
-) -> float:
-    """OKS-AP with the true boxes: COCO's evaluator, each person a picture of their own."""
-    decoder = DECODE[decode]
-    results, truth = [], []
-    for start in range(0, len(some), 32):
-        chosen = some[start : start + 32]
-        crops = people.batch(chosen, SIZE, STRIDE, None, np.random.default_rng(0)).crops
-        maps = predict(network, crops, flip)
-        xy, score = decoder(maps)
-        for i, person in enumerate(chosen):
-            at = crop(person.box, SIZE).to_frame(np.nan_to_num(xy[i]) * STRIDE)
-            number = len(truth) + 1
-            points = np.concatenate([person.xy, 2.0 * person.seen[:, None]], 1)
-            common = {"image_id": number, "category_id": 1}
-            truth.append(
-                {
-                    **common,
-                    "id": number,
-                    "area": person.area,
-                    "bbox": person.box.tolist(),
-                    "iscrowd": 0,
-                    "num_keypoints": int(person.seen.sum()),
-                    "keypoints": points.ravel().tolist(),
-                }
-            )
-            rows = np.concatenate([at, score[i][:, None]], 1)
-            mean = float(score[i].mean())
-            results.append({**common, "keypoints": rows.ravel().tolist(), "score": mean})
-    return average_precision(truth, results)
-
-
-def average_precision(truth: list[dict], results: list[dict]) -> float:
-    """COCO's AP of keypoints."""
-    import contextlib
-    import io
-
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        gt: Any = COCO()  # its types are those of a whole file of COCO's
-        gt.dataset = {
-            "images": [{"id": row["image_id"]} for row in truth],
-            "annotations": truth,
-            "categories": [{"id": 1, "name": "person"}],
-        }
-        gt.createIndex()
-        found = COCOeval(gt, gt.loadRes(results), "keypoints")
-        found.evaluate()
-        found.accumulate()
-        found.summarize()
-    return float(found.stats[0])
 
 
 def teach(teacher: nn.Module, x: Tensor) -> Tensor:
@@ -306,6 +225,8 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
 
 class Scaled(nn.Module):
     """A parameter as a fixed scale times what is learned."""
+
+    scale: Tensor
 
     def __init__(self, scale: Tensor) -> None:
         super().__init__()

@@ -36,11 +36,6 @@ def normalise(crops: Tensor) -> Tensor:
     return crops.permute(0, 3, 1, 2).float() / 255
 
 
-def confident(answer: Answer) -> tuple[Tensor, Tensor]:
-    """Maps as probabilities, so that their brightest cells are above 0, and features."""
-    return torch.sigmoid(answer.maps), answer.features
-
-
 class Upsample(nn.Module):
     """Convolution, batch norm, ReLU, and every four channels become four cells."""
 
