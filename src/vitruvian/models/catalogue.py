@@ -148,8 +148,8 @@ _OURS = (
     ),
     File(
         "vitruvian-2d-pga.onnx",
-        "39b66eac0bae2e800a1c40009f31e29a0f9fab2804448583c806afc5936e8b7a",
-        141_492,
+        "7e08e0f48925eeb7be3573187d75e8ea443b50bb5cb6b5e1202d1341ed6b1c3b",
+        141_493,
         (),
     ),
 )
