@@ -208,7 +208,7 @@ def main() -> None:
             inputs = [model.prepare([frame], [model.letterbox(frame)]) for frame in pictures]
             out = Path(folder, "int8.xml")
             done = export(weights, out, precision="int8", calibration=inputs)
-            print(f"int8: {len(inputs)} pictures, {done.pixels[INT8]:.1f} pixels from f32")
+            print(f"int8: {len(inputs)} pictures, {done.apart[INT8]:.1f} pixels from f32")
             files[INT8] = done.file
         same = (chosen.data, weights, files, ours, reference)
         if chosen.only != "speed":

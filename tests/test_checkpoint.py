@@ -8,13 +8,14 @@ import struct
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vitruvian.errors import VitruvianError
-from vitruvian.network import checkpoint
+from vitruvian.network import checkpoint, unpickle
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -81,11 +82,10 @@ def test_a_tensor_is_read_with_its_strides_and_offset(tmp_path: Path) -> None:
     assert not read["w0"].flags.writeable
 
 
-@pytest.mark.parametrize("kind", checkpoint.STORAGES)
+@pytest.mark.parametrize("kind", unpickle.STORAGES)
 def test_every_type_of_number_is_read(tmp_path: Path, kind: str) -> None:
-    raw = {"bf16": (SIX.view("<u4") >> 16).astype("<u2")}
-    written = checkpoint.STORAGES[kind]
-    numbers = raw[written] if written in raw else SIX.astype(written)
+    raw = {"torch.BFloat16Storage": (SIX.view("<u4") >> 16).astype("<u2")}
+    numbers = raw[kind] if kind in raw else SIX.astype(unpickle.STORAGES[kind])
     data = state_dict(tensor((6,), (1,), kind=kind.removeprefix("torch.")))
     read = checkpoint.read(archive(tmp_path / "a.pt", data, d0=numbers.tobytes())).tensors["w0"]
     np.testing.assert_array_equal(read, SIX.astype(read.dtype))
@@ -247,7 +247,6 @@ def test_broken_archives_are_refused(tmp_path: Path) -> None:
     flipped = bytearray(whole)
     flipped[whole.index(SIX.tobytes())] ^= 1
     files["flipped"] = bytes(flipped)
-    files["legacy"] = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
     for name, content in files.items():
         file = tmp_path / f"{name}.pt"
         file.write_bytes(content)
@@ -301,6 +300,142 @@ def test_torch_writes_what_we_read(tmp_path: Path) -> None:
             for name, value in read.items():
                 np.testing.assert_allclose(value, want[name], atol=1e-3)
                 assert value.dtype == want[name].dtype or kind == "half"
+
+
+# Streams: what PyTorch wrote before 1.6
+
+
+def stream(
+    *items: bytes,
+    keys: Sequence[object] | None = None,
+    magic: int = 0x1950A86A20F9469CFC6C,
+    version: int = 1001,
+    little: bool = True,
+    described: bytes | None = None,
+    raw: bytes = struct.pack("<q", 6) + SIX.tobytes(),
+) -> bytes:
+    """A state dict of tensors, w0 and so on, as a stream."""
+    machine = {"protocol_version": 1001, "little_endian": little, "type_sizes": {"long": 8}}
+    heads = b"".join(pickle.dumps(value, 2) for value in (magic, version, machine))
+    described = state_dict(*items) if described is None else described
+    return heads + described + pickle.dumps(["0"] if keys is None else keys, 2) + raw
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def test_a_stream_is_read_as_a_zip_archive_is(tmp_path: Path) -> None:
+    items = tensor((2, 3), (3, 1)), tensor((3, 2), (1, 3)), tensor((2,), (2,), offset=1)
+    read = checkpoint.read(write(tmp_path / "a.pth", stream(*items))).tensors
+    np.testing.assert_array_equal(read["w0"], SIX.reshape(2, 3))
+    np.testing.assert_array_equal(read["w1"], SIX.reshape(2, 3).T)
+    np.testing.assert_array_equal(read["w2"], [1, 3])
+    assert not read["w0"].flags.writeable
+
+
+@pytest.mark.parametrize("kind", unpickle.STORAGES)
+def test_every_type_of_number_is_read_from_a_stream(tmp_path: Path, kind: str) -> None:
+    raw = {"torch.BFloat16Storage": (SIX.view("<u4") >> 16).astype("<u2")}
+    numbers = raw[kind] if kind in raw else SIX.astype(unpickle.STORAGES[kind])
+    item = tensor((6,), (1,), kind=kind.removeprefix("torch."))
+    data = stream(item, raw=struct.pack("<q", 6) + numbers.tobytes())
+    read = checkpoint.read(write(tmp_path / "a.pth", data)).tensors["w0"]
+    np.testing.assert_array_equal(read, SIX.astype(read.dtype))
+
+
+def test_only_the_storages_of_the_module_are_taken_from_a_stream(tmp_path: Path) -> None:
+    one, two = tensor((6,), (1,), key="1"), tensor((3,), (1,), key="2", numel=3)
+    described = b"\x80\x02}(" + text("model") + state_dict(two)[2:-1]
+    described += text("optimizer") + state_dict(one)[2:-1] + b"u."
+    raw = struct.pack("<q", 6) + bytes(24) + struct.pack("<q", 3) + SIX[3:].tobytes()
+    data = stream(described=described, keys=["1", "2"], raw=raw)
+    read = checkpoint.read(write(tmp_path / "a.pth", data))
+    assert list(read.tensors) == ["w0"]
+    np.testing.assert_array_equal(read.tensors["w0"], [3, 4, 5])
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("attack", attacks(Path()))
+@pytest.mark.parametrize("place", range(5))
+def test_no_pickle_of_a_stream_can_call_anything(
+    tmp_path: Path, attack: str, protocol: int, place: int
+) -> None:
+    mark = tmp_path / "mark"
+    parts = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001)]
+    parts += [pickle.dumps({"little_endian": True}, 2), state_dict(tensor((6,), (1,)))]
+    parts += [pickle.dumps(["0"], 2)]
+    parts[place] = pickle.dumps({"model": attacks(mark)[attack]}, protocol)
+    data = b"".join(parts) + struct.pack("<q", 6) + SIX.tobytes()
+    with pytest.raises(VitruvianError, match="cannot read") as caught:
+        checkpoint.read(write(tmp_path / "a.pth", data))
+    assert not mark.exists()
+    assert "\n" not in str(caught.value)
+
+
+ONE = tensor((6,), (1,))
+WRONG_STREAMS = {
+    "another number": stream(ONE, magic=7),
+    "another version": stream(ONE, version=1002),
+    "big-endian": stream(ONE, little=False),
+    "no keys": stream(ONE, keys=[]),
+    "keys that are not described": stream(ONE, keys=["0", "1"]),
+    "a key twice": stream(ONE, keys=["0", "0"]),
+    "keys of another type": stream(ONE, keys=[0]),
+    "a key that cannot be one": stream(ONE, keys=[["0"]]),
+    "keys that are no list": stream(ONE)[: -len(pickle.dumps(["0"], 2)) - 32] + b"\x80\x02N.",
+    "too many keys": stream(ONE, keys=["0"] * 100_001),
+    "a count that is wrong": stream(ONE, raw=struct.pack("<q", 5) + bytes(24)),
+    "a negative count": stream(ONE, raw=struct.pack("<q", -1) + bytes(24)),
+    "a count as large as the world": stream(tensor((6,), (1,), numel=1 << 60)),
+    "a storage of two sizes": stream(ONE, tensor((6,), (1,), kind="DoubleStorage")),
+    "a storage that is a view": stream(ONE.replace(b"tQ", text("0") + b"tQ")),
+    "a text longer than the file": stream(described=b"\x80\x04\x8d" + b"\xff" * 7 + b"\x7fa."),
+    "too many operations": stream(described=b"\x80\x02" + MANY),
+    **{f"described by {name}": stream(described=data) for name, data in BROKEN.items()},
+    **{f"a tensor {name}": stream(item) for name, item in WRONG_TENSORS.items()},
+}
+
+
+@pytest.mark.parametrize("name", WRONG_STREAMS)
+def test_a_stream_that_lies_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path / "a.pth", WRONG_STREAMS[name])
+    with pytest.raises(VitruvianError, match=r"cannot read '.*a\.pth': .") as caught:
+        checkpoint.read(file)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_stream_that_is_cut_anywhere_is_refused(tmp_path: Path) -> None:
+    whole = stream(ONE)
+    assert list(checkpoint.read(write(tmp_path / "a.pth", whole)).tensors) == ["w0"]
+    for length in range(len(whole)):
+        with pytest.raises(VitruvianError, match="cannot read"):
+            checkpoint.read(write(tmp_path / "a.pth", whole[:length]))
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+def test_torch_writes_the_streams_that_we_read(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    want = {name: value.numpy() for name, value in network.state_dict().items()}
+    saved = {"state dict": network.state_dict(), "module": network, "in a dict": {"model": network}}
+    saved["with an optimizer"] = {"state_dict": network.state_dict(), "optimizer": {"a": [1.5]}}
+    for kind, value in saved.items():
+        for protocol in (2, 3, 4, 5):
+            torch.save(
+                value,
+                tmp_path / "a.pth",
+                pickle_protocol=protocol,
+                _use_new_zipfile_serialization=False,
+            )
+            read = checkpoint.read(tmp_path / "a.pth").tensors
+            assert list(read) == list(want), kind
+            for name, numbers in read.items():
+                np.testing.assert_array_equal(numbers, want[name])
+                assert numbers.dtype == want[name].dtype
 
 
 @pytest.mark.shared

@@ -38,7 +38,14 @@ MAY_IMPORT = {
 HOMES = {
     "openvino": {"network/runtimes.py"},
     "onnxruntime": {"network/runtimes.py"},
-    "torch": {"train/export.py", "train/networks/yolo.py"},
+    "torch": {
+        "train/export.py",
+        "train/graphs.py",
+        "train/networks/fastpose.py",
+        "train/networks/reid.py",
+        "train/networks/tensors.py",
+        "train/networks/yolo.py",
+    },
     "onnx": {"train/export.py"},
     "nncf": {"train/export.py"},
     "av": {"video.py", "sink/video.py", "doctor.py"},

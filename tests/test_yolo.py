@@ -213,7 +213,7 @@ def test_runtimes_agree_with_torch_on_a_custom_network(
     file = tmp_path / "paw.pt"
     torch.save({"model": network.state_dict(), "train_args": {"imgsz": 192}}, file)
     done = export(file, tmp_path / name, precision=precision, skeleton=PAW)  # compares them
-    assert "openvino" in done.pixels
+    assert "openvino" in done.apart
     model = yolopose.load(done.file)
     assert (model.skeleton.keypoints, model.numbers, model.stride) == (
         PAW.keypoints, 2, 64 if p6 else 32,
@@ -590,7 +590,7 @@ def test_int8_finds_the_same_people(real: Path, tmp_path: Path) -> None:
     inputs = [exact.prepare([frame], [exact.letterbox(frame)]) for frame in frames]
     weights = shared("weights/yolov8n-pose.pt")
     done = export(weights, tmp_path / "a.xml", precision="int8", calibration=inputs, imgsz=320)
-    assert done.pixels["openvino int8"] < 5  # of people of 100 to 300 pixels
+    assert done.apart["openvino int8"] < 5  # of people of 100 to 300 pixels
     for one, other in zip(exact(frames), yolopose.load(done.file)(frames), strict=True):
         sure = one.box[one.box_score > 0.6]
         assert (iou(sure, other.box).max(axis=1) > 0.8).all()

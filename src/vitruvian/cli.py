@@ -308,7 +308,9 @@ def models_path(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="yolov8n-pose and so on, or a checkpoint, .pt.")],
+    model: Annotated[
+        str, typer.Argument(help="yolov8n-pose and so on, or a checkpoint, .pt or .pth.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A name that ends with .onnx or .xml.")],
     weights_file: Annotated[
         Path | None, typer.Option("--weights", help="The checkpoint, instead of the released one.")
@@ -323,12 +325,23 @@ def export(
     skeleton: Annotated[
         str | None, typer.Option(help="Of its keypoints: a name, or a .toml file.")
     ] = None,
+    decode: Annotated[
+        str | None,
+        typer.Option(
+            help="For AlphaPose, how its maps are read: argmax, integral or combined.  "
+            "[default: argmax for 17 and 26 keypoints]",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist.")
     ] = False,
     offline: Offline = False,
 ) -> None:
-    """Write a YOLOv8-pose checkpoint as ONNX or OpenVINO IR, checked against torch."""
+    """Write a checkpoint as ONNX or OpenVINO IR, checked against torch.
+
+    It may be of YOLOv8-pose, AlphaPose or, for re-identification, OSNet.
+    """
     _go_offline(offline)
     from vitruvian.models.catalogue import export_file
     from vitruvian.sink.files import refuse_existing
@@ -340,9 +353,10 @@ def export(
         imgsz=imgsz,
         precision=precision,
         skeleton=skeleton,
+        decode=decode,
         calibrate=calibrate,
     )
-    apart = ", ".join(f"{name} {pixels:.2g} px" for name, pixels in done.items())
+    apart = ", ".join(f"{name} {far:.2g} {done.unit}" for name, far in done.apart.items())
     print(f"{out}: {precision}, apart from torch: {apart}")
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import COCO17
 from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
@@ -146,7 +145,7 @@ def shelf() -> list[File]:
 
 def is_file(name: str) -> bool:
     """Whether the name of a model is that of a file: a checkpoint or an exported network."""
-    return Path(name).suffix.lower() in (".pt", ".onnx", ".xml")
+    return Path(name).suffix.lower() in (".pt", ".pth", ".onnx", ".xml")
 
 
 def family(name: str) -> str:
@@ -165,20 +164,28 @@ def pull(name: str) -> list[Path]:
     return [converted(path) if path.suffix == ".pt" else path for path in paths]
 
 
-def converted(checkpoint: Path, skeleton: Skeleton = COCO17) -> Path:
-    """A YOLOv8 checkpoint as a network in the cache folder; made the first time, with torch.
+def converted(
+    checkpoint: Path, skeleton: Skeleton | None = None, decode: str | None = None
+) -> Path:
+    """A checkpoint as a network in the cache folder; made the first time, with torch.
+
+    Args:
+        checkpoint: see `vitruvian.train.export.export`.
+        skeleton: the same.
+        decode: the same.
 
     Raises:
         VitruvianError: it has to be made, and torch is not installed.
     """
-    key = f"{weights.sha256(checkpoint)} {skeleton.to_json()}"
+    table = skeleton.to_json() if skeleton else "its own"
+    key = f"{weights.sha256(checkpoint)} {table} {decode or ''}"
     name = f"{checkpoint.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.onnx"
     out = weights.cache_folder() / name
     if out.exists():
         return out
     export = _exporter(checkpoint.name)
     print(f"converting {checkpoint.name}, once", file=sys.stderr, flush=True)
-    export(checkpoint, out, skeleton=skeleton)
+    export(checkpoint, out, skeleton=skeleton, decode=decode)
     return out
 
 
@@ -200,24 +207,23 @@ def export_file(
     imgsz: int | None = None,
     precision: str = "f32",
     skeleton: str | None = None,
+    decode: str | None = None,
     calibrate: Path | None = None,
-) -> dict[str, float]:
+) -> Exported:
     """Write a model or a checkpoint as .onnx or .xml; see `vitruvian.train.export.export`.
 
     Args:
-        name: a YOLOv8 model of the catalogue, or a .pt file.
+        name: a YOLOv8 model of the catalogue, or a .pt or .pth file of any family.
         out: .onnx or .xml.
         imgsz: pixels, the side it runs at by default.
         precision: of the weights: f32, f16, int8.
-        skeleton: of its keypoints: a name or a .toml file; COCO's by default.
+        skeleton: of its keypoints: a name or a .toml file.
+        decode: for AlphaPose, how its maps are read.
         calibrate: for int8, a folder of pictures.
-
-    Returns:
-        Pixels that each runtime is apart from torch.
     """
     if not is_file(name) and family(name) != "yolopose":
         raise VitruvianError(f"{name} is no checkpoint: its official file runs as it is")
-    export, table = _exporter(name), COCO17 if skeleton is None else _skeleton(skeleton)
+    export, table = _exporter(name), None if skeleton is None else _skeleton(skeleton)
     if is_file(name):
         checkpoint = Path(name)
     else:
@@ -231,10 +237,15 @@ def export_file(
             raise VitruvianError(f"no .jpg or .png in '{calibrate}' to calibrate with")
         frames = [Frame.read(path) for path in pictures[:300]]
         inputs = [model.prepare([frame], [model.letterbox(frame)]) for frame in frames]
-    done = export(
-        checkpoint, out, imgsz=imgsz, precision=precision, skeleton=table, calibration=inputs
+    return export(
+        checkpoint,
+        out,
+        imgsz=imgsz,
+        precision=precision,
+        skeleton=table,
+        decode=decode,
+        calibration=inputs,
     )
-    return done.pixels
 
 
 def load(
@@ -293,8 +304,8 @@ def _load_yolo(
         path = Path(name)
         if not path.is_file():
             raise VitruvianError(f"cannot read '{name}': no such file")
-        if path.suffix.lower() == ".pt":
-            path = converted(path, table or COCO17)
+        if path.suffix.lower() in (".pt", ".pth"):
+            path = converted(path, table)
     return yolopose.load(
         path, chosen, skeleton=table, name=name if not is_file(name) else Path(name).stem
     )

@@ -133,6 +133,8 @@ def load(
     if len(network.input_shape) != 4:
         raise VitruvianError(f"'{file}' has an input of {len(network.input_shape)} axes, want 4")
     about = network.metadata
+    if "family" in about:
+        raise VitruvianError(f"'{file}' is no YOLOv8-pose network: it says {about['family']}")
     try:
         if skeleton is None:
             skeleton = Skeleton.from_json(about["skeleton"]) if "skeleton" in about else COCO17

@@ -221,8 +221,8 @@ class OnnxRuntime:
                 "check the driver"
             )
         images, *others = self._session.get_inputs()
-        if others or images.type != "tensor(float)":
-            raise VitruvianError(f"cannot open '{file}': want one input, of float32")
+        if others or images.type not in ("tensor(float)", "tensor(uint8)"):
+            raise VitruvianError(f"cannot open '{file}': want one input, of float32 or uint8")
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.input_shape = tuple(n if isinstance(n, int) else None for n in images.shape)
         self._input = images.name

@@ -11,7 +11,7 @@ Source: our own, from the behaviour of Ultralytics 8.4.190 (specs/yolov8pose.md)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vitruvian.errors import VitruvianError
+from vitruvian.train.networks.tensors import fill
 
 BINS = 16  # of the distribution of each side of a box, in cells
 WIDTHS = (64, 128, 256, 512, 768, 1024)  # channels of strides 2, 4, 8, ..., before scaling
@@ -353,20 +354,5 @@ def load(tensors: Mapping[str, np.ndarray], keypoints: int | None = None) -> Yol
         network = Yolo(Shape.infer(tensors, keypoints))
         if not any(".bn." in name for name in tensors):
             network.eval().fold()
-    want = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    _refuse("misses", want.keys() - tensors.keys())
-    _refuse("has, but should not,", tensors.keys() - want.keys())
-    _refuse("has in another shape", {n for n in want if want[n] != tensors[n].shape})
-    values = {
-        # Half precision must become single before anything is computed, the norms most of all.
-        name: torch.from_numpy(value.astype(np.int64 if value.dtype.kind == "i" else np.float32))
-        for name, value in tensors.items()
-    }
-    network.load_state_dict(values, strict=True, assign=True)
-    return network.eval()
-
-
-def _refuse(what: str, names: Iterable[str]) -> None:
-    if names := sorted(names):
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        raise VitruvianError(f"no YOLOv8-pose network: it {what} {names[0]!r}{more}")
+    fill(network, tensors, "YOLOv8-pose")
+    return network

@@ -1,0 +1,286 @@
+"""What a pickle describes, without running anything from it.
+
+A pickle is a program for a small stack machine, and its danger is that it may call anything. The
+machine below has no way to call: it makes dicts, lists, tuples, numbers and strings, it knows how
+a tensor of PyTorch is described, and everything else becomes `Inert`, a record of what would have
+been called with what.
+
+Source: pickletools of the Python standard library (the operations); torch/serialization.py and
+torch/_utils.py at v2.13 (persistent ids, `_rebuild_tensor_v2`).
+"""
+
+from __future__ import annotations
+
+import mmap
+import pickletools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Real files: 46 thousand operations and 397 tensors for yolov8n-pose, 130 thousand and 835 for
+# x-p6, three times that with an optimizer.
+MOST_OPERATIONS = 2_000_000
+
+STORAGES = {
+    "torch.DoubleStorage": "<f8",
+    "torch.FloatStorage": "<f4",
+    "torch.HalfStorage": "<f2",
+    "torch.BFloat16Storage": "<u2",  # NumPy has no such numbers,
+    "torch.LongStorage": "<i8",
+    "torch.IntStorage": "<i4",
+    "torch.ShortStorage": "<i2",
+    "torch.CharStorage": "i1",
+    "torch.ByteStorage": "u1",
+    "torch.BoolStorage": "?",
+}
+# What else a checkpoint may name. None of it is imported: these become `Inert`.
+KNOWN = {
+    "__builtin__.getattr",  # an attribute `detect` of old heads, `forward_fuse` of fused files
+    "__builtin__.set",
+    "builtins.getattr",
+    "builtins.set",
+    "_codecs.encode",
+    "collections.defaultdict",
+    "numpy.dtype",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "torch.Size",
+    "torch.device",
+    "torch.float16",
+    "torch.float32",
+    "torch.float64",
+    "torch.int64",
+} | {
+    f"{module}.{name}"
+    for module in ("pathlib", "pathlib._local")
+    for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+}
+KNOWN_BELOW = ("torch.nn.", "ultralytics.", "models.", "__main__.")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Name:
+    """A class or function that the file names."""
+
+    path: str
+
+
+@dataclass(eq=False, repr=False)
+class Inert:
+    """An object that is neither plain data nor a tensor: a record, never brought to life."""
+
+    path: str  # of its class, or of the function that would have made it
+    state: object = None  # for a module its `__dict__`
+
+
+@dataclass(frozen=True, repr=False)
+class Storage:
+    """Numbers that several tensors may share."""
+
+    kind: str  # a key of `STORAGES`
+    key: str
+    numel: int
+
+    @property
+    def numbers(self) -> np.dtype:
+        """Their type in the file."""
+        return np.dtype(STORAGES[self.kind])
+
+    @property
+    def bytes(self) -> int:
+        """Of all of them."""
+        return self.numel * self.numbers.itemsize
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tensor:
+    """A view of a storage."""
+
+    storage: Storage
+    offset: int  # numbers, from the start of the storage
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]  # numbers
+
+
+class Fault(Exception):
+    """What is wrong with the file."""
+
+
+def interpret(data: bytes | mmap.mmap) -> tuple[object, dict[str, Storage]]:
+    """What a pickle describes, protocols 2 to 5, with `Inert` and tensor records for objects.
+
+    Args:
+        data: the pickle; of a map it is read from where that stands, and left at its end.
+
+    Returns:
+        What it describes, and all storages that it names, by key.
+
+    Raises:
+        ValueError, IndexError, KeyError, TypeError: it is damaged.
+    """
+    stack: list[Any] = []
+    marks: list[int] = []
+    memo: dict[int, object] = {}
+    storages: dict[str, Storage] = {}
+
+    def since_mark() -> list[Any]:
+        at = marks.pop()
+        items = stack[at:]
+        del stack[at:]
+        return items
+
+    # A map is as good as a file: it has `read`, `readline` and `tell`.
+    operations: Iterator[tuple[Any, Any, Any]] = pickletools.genops(data)  # type: ignore[arg-type]
+    for count, (operation, argument, _) in enumerate(operations):
+        if count >= MOST_OPERATIONS:
+            raise Fault(f"its pickle has more than {MOST_OPERATIONS} operations")
+        match operation.name:
+            case "PROTO" | "FRAME":
+                pass
+            case "STOP":
+                return stack.pop(), storages
+            case "MARK":
+                marks.append(len(stack))
+            case "NONE":
+                stack.append(None)
+            case "NEWTRUE":
+                stack.append(True)
+            case "NEWFALSE":
+                stack.append(False)
+            case (
+                ("BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT")
+                | ("BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8")
+                | ("BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8")
+            ):
+                stack.append(argument)
+            case "EMPTY_DICT":
+                stack.append({})
+            case "EMPTY_LIST" | "EMPTY_SET":
+                stack.append([])
+            case "EMPTY_TUPLE":
+                stack.append(())
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                size = int(operation.name[-1])
+                items = tuple(stack.pop() for _ in range(size))
+                stack.append(items[::-1])
+            case "TUPLE":
+                stack.append(tuple(since_mark()))
+            case "APPEND":
+                item = stack.pop()
+                _extend(stack[-1], [item])
+            case "APPENDS" | "ADDITEMS":
+                items = since_mark()
+                _extend(stack[-1], items)
+            case "SETITEM":
+                item, key = stack.pop(), stack.pop()
+                _update(stack[-1], [key, item])
+            case "SETITEMS":
+                items = since_mark()
+                _update(stack[-1], items)
+            case "BINPUT" | "LONG_BINPUT":
+                memo[argument] = stack[-1]
+            case "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(memo[argument])
+            case "GLOBAL":
+                stack.append(_name(".".join(argument.split(" ", 1))))
+            case "STACK_GLOBAL":
+                name, module = stack.pop(), stack.pop()
+                if not isinstance(name, str) or not isinstance(module, str):
+                    raise Fault("its pickle computes a name, which no checkpoint does")
+                stack.append(_name(f"{module}.{name}"))
+            case "BINPERSID":
+                made = _persistent(*stack.pop())
+                if isinstance(made, Storage) and storages.setdefault(made.key, made) != made:
+                    raise TypeError("two storages of one key")
+                stack.append(made)
+            case "REDUCE" | "NEWOBJ":
+                arguments, called = stack.pop(), stack.pop()
+                stack.append(_make(called, arguments))
+            case "BUILD":
+                state = stack.pop()
+                if isinstance(stack[-1], Inert):
+                    stack[-1].state = state
+            case other:
+                raise Fault(f"its pickle has the operation {other}, which no checkpoint needs")
+    raise ValueError("no end")
+
+
+def _extend(target: object, items: list[Any]) -> None:
+    if isinstance(target, list):
+        target.extend(items)
+    elif not isinstance(target, Inert):
+        raise TypeError("not a list")
+
+
+def _update(target: object, items: list[Any]) -> None:
+    if isinstance(target, dict):
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            # Hashing a tuple of tuples of ... can take for ever.
+            if not isinstance(key, str | int):
+                raise TypeError("not a key")
+            target[key] = value
+    elif not isinstance(target, Inert):
+        raise TypeError("not a dict")
+
+
+def _name(path: str) -> Name:
+    known = path in STORAGES or path in _MAKE or path in KNOWN or path.startswith(KNOWN_BELOW)
+    if not known:
+        raise Fault(f"it names {path[:80]!r}, which no checkpoint needs: refused")
+    return Name(path)
+
+
+def _make(called: object, arguments: object) -> object:
+    """What calling a name would have given."""
+    if not isinstance(called, Name) or not isinstance(arguments, tuple):
+        raise Fault("its pickle calls something that it made itself: refused")
+    if called.path in _MAKE:
+        return _MAKE[called.path](*arguments)
+    # A set is a list here: nothing of a checkpoint that is used is looked up in one.
+    is_set = called.path.endswith((".set", ".frozenset"))
+    return Inert(called.path, arguments[0] if is_set and arguments else None)
+
+
+def _persistent(what: str, kind: object, key: object, *rest: object) -> Storage | Name:
+    """What torch does not pickle itself: numbers, and in streams the classes of modules."""
+    if what == "module" and isinstance(kind, Name):  # its file and its source code come with it
+        return kind
+    _location, numel, *view = rest
+    if what != "storage" or not isinstance(kind, Name) or not isinstance(key, str):
+        raise TypeError("not a storage")
+    if not isinstance(numel, int) or numel < 0 or view not in ([], [None]):
+        raise TypeError("not a storage")
+    if kind.path not in STORAGES:
+        raise Fault(
+            f"its numbers are of kind {kind.path[:80]!r}, which is none of torch's storages"
+        )
+    return Storage(kind.path, key, numel)
+
+
+def _tensor(
+    storage: Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
+) -> Tensor:
+    whole = isinstance(shape, tuple) and isinstance(strides, tuple)
+    if not isinstance(storage, Storage) or not whole:
+        raise TypeError("not a tensor")
+    if not all(isinstance(number, int) for number in (offset, *shape, *strides)):
+        raise TypeError("not a tensor")
+    return Tensor(storage, offset, shape, strides)
+
+
+def _ordered_dict(*given: object) -> dict[object, object]:
+    if given:
+        raise TypeError("torch fills an OrderedDict after making it")
+    return {}
+
+
+_MAKE: dict[str, Any] = {
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+    "torch._utils._rebuild_parameter_with_state": lambda tensor, *_: tensor,
+    "collections.OrderedDict": _ordered_dict,
+}
