@@ -1,5 +1,6 @@
 """Pose NMS: the numbers of specs/alphapose.md 5, its rules written out as loops, and laws."""
 
+from dataclasses import replace
 from math import dist, exp, tanh
 
 import numpy as np
@@ -146,12 +147,62 @@ def test_bystanders_change_nothing(k, settings, rng: Rng):
     """What is kept of two people is kept of them in a crowd: by default, not in compat."""
     people = crowd(2, 2, k, rng, 3)
     far = tuple(a + np.float32(5000) if a.ndim > 1 and a.shape[-1] < 5 else a for a in people)
-    both = [np.concatenate(pair) for pair in zip(people, far, strict=True)]
+    xy, score, box, box_score = map(np.concatenate, zip(people, far, strict=True))
     parts = whole_body(k) if k > 100 else ()
-    alone, among = (pose_nms(*who, settings, parts) for who in (people, both))
+    alone, among = (
+        pose_nms(*people, settings, parts),
+        pose_nms(xy, score, box, box_score, settings, parts),
+    )
     assert [group.tolist() for group in alone.merged] == [
         group.tolist() for group in among.merged if group[0] < 4
     ]
+
+
+def test_two_whole_bodies_alone_are_as_in_the_reference(rng: Rng):
+    """None of whose keypoints are within a pixel, where scores count in a different way."""
+    same = set()
+    for spread in np.linspace(8, 30, 40):
+        xy, score, box, box_score = copies(2, 136, rng)
+        turn = rng.uniform(0, 2 * np.pi, 136)
+        far = rng.uniform(1.1, spread, 136)
+        xy[1] += np.stack([far * np.cos(turn), far * np.sin(turn)], axis=-1).astype(np.float32)
+        kept = [
+            len(pose_nms(xy, score, box, box_score, BODY, whole_body(136), compat=compat).index)
+            for compat in (False, True)
+        ]
+        assert kept[0] == kept[1]
+        same.add(kept[0])
+    assert same == {1, 2}
+
+
+def first(people: People, settings: Settings, compat: bool) -> int:
+    """How many whole bodies are the same as the first that is kept, itself among them."""
+    return len(pose_nms(*people, settings, whole_body(people[1].shape[1]), compat).merged[0])
+
+
+def test_which_scores_of_a_whole_body_count_is_the_other_way_round_in_compat(rng: Rng):
+    """Equal places, scores 0.8 and s: 2.1 tanh(0.8) tanh(s) if they count, 3.5 * 1.7 if s does."""
+    for s, compat, want in (
+        (0.2, True, 2.1 * tanh(0.8) * tanh(0.2)),
+        (0.2, False, 0),
+        (0.7, True, 3.5 * 1.7),
+        (0.7, False, 3.5 * 1.7 + 2.1 * tanh(0.8) * tanh(0.7)),
+    ):
+        people = copies(2, 136, rng)
+        people[1][1] = s
+        assert first(people, Settings(gamma=want + 0.01, match=1e9), compat) == 1
+        if want:
+            assert first(people, Settings(gamma=want - 0.01, match=1e9), compat) == 2
+
+
+def test_of_133_keypoints_the_reference_takes_three_of_a_hand_for_the_face(rng: Rng):
+    """91 to 93, here 5 pixels apart: more than 0.55 * 7, less than 1.9 * 7."""
+    people = copies(2, 133, rng)
+    people[0][1] += 100
+    people[0][1, 91:94] -= [95, 100]
+    few = Settings(gamma=1e9, match=3 / 8)
+    assert first(people, few, compat=True) == 2
+    assert first(people, few, compat=False) == 1
 
 
 @pytest.mark.parametrize("k", [17, 136])
@@ -160,7 +211,8 @@ def test_the_order_of_people_does_not_matter(k, compat, rng: Rng):
     people, parts = crowd(3, 3, k, rng, 2), whole_body(k) if k > 100 else ()
     order = rng.permutation(9)
     one = pose_nms(*people, parts=parts, compat=compat)
-    other = pose_nms(*(array[order] for array in people), parts=parts, compat=compat)
+    xy, score, box, box_score = (array[order] for array in people)
+    other = pose_nms(xy, score, box, box_score, parts=parts, compat=compat)
     assert one.index.tolist() == order[other.index].tolist()
     assert [set(group) for group in one.merged] == [set(order[group]) for group in other.merged]
     np.testing.assert_allclose(one.xy, other.xy, atol=1e-3)
@@ -201,7 +253,7 @@ def test_a_keypoint_is_the_mean_of_what_is_near_it():
     xy[1, 1] += [0, 16]
     score = np.full((2, 17), 0.9, np.float32)
     score[1] = 0.3
-    box = np.tile(np.float32([0, 0, 320, 160]), (2, 1))
+    box = np.tile(np.array([0, 0, 320, 160], np.float32), (2, 1))
     got = pose_nms(xy, score, box, np.ones(2, np.float32))
     assert got.merged[0].tolist() == [0, 1]
     np.testing.assert_allclose(got.xy[0, 0], [1, 0], atol=1e-5)
@@ -213,7 +265,10 @@ def test_low_scores_and_small_poses_are_dropped(rng: Rng):
     xy, score, box, box_score = copies(2, 17, rng)
     xy[1] = xy[1] / 50 + 1000  # 4 by 4 pixels
     assert pose_nms(xy, score, box, box_score).index.tolist() == [0, 1]
-    assert pose_nms(xy, score, box, box_score, Settings(min_area=100)).index.tolist() == [0]
+    area = float(np.prod(np.ptp(xy[1], axis=0))) * 1.5**2
+    for share, left in ((0.99, [0, 1]), (1.01, [0])):
+        settings = Settings(min_area=area * share)
+        assert pose_nms(xy, score, box, box_score, settings).index.tolist() == left
     score[0] = 0.29
     assert pose_nms(xy, score, box, box_score).index.tolist() == [1]
     score[0, 3] = 0.31
@@ -228,7 +283,8 @@ def test_low_scores_and_small_poses_are_dropped(rng: Rng):
 def test_copies_with_few_keypoints_are_one_too(k, found, rng: Rng):
     people = copies(9, k, rng)
     people[0][:, found:] = np.nan
-    for settings in (BODY, WHOLE_BODY):
+    alike = replace(WHOLE_BODY if k > 100 else BODY, match=1e9)
+    for settings in (BODY, WHOLE_BODY, alike, replace(BODY, gamma=1e9)):
         got = pose_nms(*people, settings, whole_body(k) if k > 100 else ())
         assert got.index.tolist() == [0]
         np.testing.assert_allclose(got.xy[0, :found], people[0][0, :found], rtol=1e-6)
@@ -244,9 +300,8 @@ def test_the_kept_pose_says_which_keypoints_there_are(k, rng: Rng):
     score[1, 5] = np.nan
     got = pose_nms(xy, score, box, box_score, parts=whole_body(k) if k > 100 else ())
     assert got.merged[0].tolist() == [0, 1]
-    assert np.isnan(got.xy[0]).any(axis=-1).nonzero()[0].tolist() == [2]
-    assert got.score[0, 5] == pytest.approx(0.9)
-    assert got.score[0, 2] == pytest.approx(1e-5)
+    assert np.flatnonzero(np.isnan(got.xy[0, :, 0])).tolist() == [2]
+    np.testing.assert_allclose(got.score[0, [5, 2]], [0.9, 1e-5], rtol=1e-6)
 
 
 @pytest.mark.parametrize("k", [17, 136])

@@ -50,11 +50,11 @@ def heatmaps(
         score: (K,).
     """
     columns = min(COLUMNS, ceil(sqrt(2 * len(names))), len(names))
-    width = min(PANEL, (WIDTH - GAP) // max(columns, 1) - GAP)
+    width = min(PANEL, (WIDTH - GAP) // columns - GAP)
     height = round(width * crop.shape[0] / crop.shape[1])
     font, line = _font(names, width)
     across, down = width + GAP, height + 2 * line + GAP
-    rows = -(-len(names) // max(columns, 1))
+    rows = -(-len(names) // columns)
     page = np.full((rows * down + GAP, columns * across + GAP, 3), 255, np.uint8)
 
     grey = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
@@ -78,7 +78,7 @@ def heatmaps(
 
 def _font(names: Sequence[str], width: int) -> tuple[float, int]:
     """Scale at which the longest name fits a panel, and pixels from line to line."""
-    longest = max((cv2.getTextSize(name, FONT, 1, 1)[0][0] for name in names), default=1)
+    longest = max(cv2.getTextSize(name, FONT, 1, 1)[0][0] for name in names)
     scale = min(0.55, (width - GAP) / longest)
     return scale, round(36 * scale) + 2
 
