@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "track": {"body", "geometry", "frame", "track", "errors"},
     "pipeline": {"body", "geometry", "frame", "models", "source", "track", "errors"},
     "sink": SINKS,
-    "train": {"train", "body", "network", "errors"},
+    "train": {"train", "body", "network", "decode", "errors"},
     "predict": {"pipeline", "sink", "source", "models", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli": {"doctor", "errors", "models", "network", "pipeline", "predict", "sink", "source"},
@@ -41,7 +41,10 @@ HOMES = {
     "torch": {
         "train/export.py",
         "train/graphs.py",
+        "train/networks/backbones.py",
+        "train/networks/efficientnet.py",
         "train/networks/fastpose.py",
+        "train/networks/metrabs.py",
         "train/networks/reid.py",
         "train/networks/tensors.py",
         "train/networks/yolo.py",
@@ -112,6 +115,7 @@ def test_the_check_of_heavy_modules_can_fail():
 def test_inference_never_imports_torch():
     code = "import vitruvian.cli, vitruvian.pipeline, vitruvian.predict, vitruvian.models.catalogue"
     code += ", vitruvian.models.yolopose, vitruvian.network.checkpoint"
+    code += ", vitruvian.network.metrabs_archive, vitruvian.decode.volume"
     assert not loaded(f"{code}, vitruvian.models.blazepose") & {"torch", "openvino", "matplotlib"}
 
 

@@ -228,7 +228,11 @@ class OnnxRuntime:
         self._input = images.name
 
     def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """N rows in, N rows out of every output."""
+        """N rows in, N rows out of every output; N may be 0."""
+        if len(rows) == 0:  # many a reshape in a network cannot divide nothing among its axes
+            shapes = [output.shape for output in self._session.get_outputs()]
+            sizes = [[n if isinstance(n, int) else 0 for n in shape] for shape in shapes]
+            return tuple(np.zeros([0, *size[1:]], np.float32) for size in sizes)
         results = tuple(np.asarray(part) for part in self._session.run(None, {self._input: rows}))
         if any(len(result) != len(rows) for result in results):
             raise ValueError(f"{len(rows)} rows in, {[result.shape for result in results]} out")

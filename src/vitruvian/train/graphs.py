@@ -2,15 +2,17 @@
 
 A family is recognised by the names of its tensors. YOLOv8-pose takes pictures (B, 3, H, W) of any
 size, 0..1. AlphaPose's networks and OSNet take crops of people as they come, (N, H, W, 3) uint8
-RGB, and normalise them in the graph; N is free, H and W are those of their training.
+RGB, and normalise them in the graph; N is free, H and W are those of their training. MeTRAbs takes
+such crops as float32, 0..1, because they are rounded to 8 bits nowhere on the way.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -18,10 +20,20 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import COCO17, HALPE26, HALPE68, HALPE136, HAND21, WHOLEBODY133
+from vitruvian.body.skeletons import (
+    COCO17,
+    HALPE26,
+    HALPE68,
+    HALPE136,
+    HAND21,
+    WHOLEBODY133,
+    spelled_out,
+)
+from vitruvian.decode.volume import Volume
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.network.checkpoint import Checkpoint
-from vitruvian.train.networks import fastpose, reid, yolo
+from vitruvian.network.metrabs_archive import Archive, mirror, pack
+from vitruvian.train.networks import fastpose, metrabs, reid, yolo
 
 Run = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 PIXELS, SCORE = 0.05, 1e-3  # how far a runtime may be from torch: 100 times what was seen
@@ -47,35 +59,46 @@ class Graph:
     about: dict[str, str]  # metadata
     example: Tensor  # it is traced with
     input: str
-    output: str
-    axes: dict[str, dict[int, str]]  # those that are free, of input and output
+    outputs: tuple[str, ...]
+    axes: dict[str, dict[int, str]]  # those that are free, of input and outputs
     unit: str  # of what `check` returns
     check: Callable[[Run, str], float]  # how far a runtime, by its name, is from torch
     displacement: Callable[[Run, Sequence[np.ndarray]], float] | None = field(default=None)
 
 
 def graph(
-    read: Checkpoint, *, skeleton: Skeleton | None, decode: str | None, imgsz: int | None
+    read: Checkpoint | Archive, *, skeleton: Skeleton | None, decode: str | None, imgsz: int | None
 ) -> Graph:
     """The graph of a checkpoint of any family; see `vitruvian.train.export.export`.
 
     Raises:
         VitruvianError: it is of no family, or an argument is not for it.
     """
-    if any(name.startswith("model.") for name in read.tensors):
-        family = pictures
-    elif any(name.startswith(("preact.", *fastpose.OTHERS)) for name in read.tensors):
-        family = crops
-    elif any(name.removeprefix("module.").startswith("conv2.0.") for name in read.tensors):
-        family = people
-    else:
-        raise VitruvianError("its tensors are those of no YOLOv8-pose, AlphaPose or OSNet network")
     given = {"skeleton": skeleton, "decode": decode, "imgsz": imgsz}
     given = {name: value for name, value in given.items() if value is not None}
-    takes = {pictures: {"skeleton", "imgsz"}, crops: {"skeleton", "decode"}, people: set()}
-    for name in given.keys() - takes[family]:
-        raise VitruvianError(f"such a network has no --{name}; leave it out")
-    return family(read, **given)
+
+    def refuse(*takes: str) -> None:
+        for name in given.keys() - takes:
+            raise VitruvianError(f"such a network has no --{name}; leave it out")
+
+    if isinstance(read, Archive):
+        refuse()
+        return published(read)
+    if f"{metrabs.HEAD}.weight" in read.tensors:
+        refuse()
+        return bodies(read)
+    if any(name.startswith("model.") for name in read.tensors):
+        refuse("skeleton", "imgsz")
+        return pictures(read, **given)
+    if any(name.startswith(("preact.", *fastpose.OTHERS)) for name in read.tensors):
+        refuse("skeleton", "decode")
+        return crops(read, **given)
+    if any(name.removeprefix("module.").startswith("conv2.0.") for name in read.tensors):
+        refuse()
+        return people(read)
+    raise VitruvianError(
+        "its tensors are those of no YOLOv8-pose, AlphaPose, OSNet or MeTRAbs network"
+    )
 
 
 def pictures(read: Checkpoint, skeleton: Skeleton = COCO17, imgsz: int | None = None) -> Graph:
@@ -95,7 +118,7 @@ def pictures(read: Checkpoint, skeleton: Skeleton = COCO17, imgsz: int | None = 
         about,
         torch.zeros(2, 3, 128, 192),
         "images",
-        "output0",
+        ("output0",),
         {
             "images": {0: "batch", 2: "height", 3: "width"},
             "output0": {0: "batch", 2: "anchors"},
@@ -152,34 +175,110 @@ def people(read: Checkpoint) -> Graph:
     return of_crops(network, about, reid.SIZE, "embedding")
 
 
+def published(read: Archive) -> Graph:
+    """MeTRAbs, of an archive of its authors."""
+    config = read.config
+    volume = Volume(
+        config.side, config.stride, config.depth, config.box, config.centered, config.legacy
+    )
+    network = metrabs.load(read.tensors, config.depth, config.centered)
+    if network.shape.points != len(read.points):
+        raise VitruvianError(
+            f"its ckpt.pt has {network.shape.points} points, its joint_info.npz {len(read.points)}"
+        )
+    skeletons = {}
+    for name, joints in read.skeletons.items():
+        names = tuple(map(spelled_out, joints.names))
+        sigmas = np.full(len(names), np.nan, np.float32)
+        source = "skeleton_infos.pkl of the published archive"
+        table = Skeleton(name or "all", source, names, joints.edges, sigmas)
+        skeletons[table.name] = {"indices": joints.indices, "table": table.to_json()}
+    about = {
+        "points": json.dumps(read.points),
+        "mirror": json.dumps(mirror(read.points)),
+        "transform": pack(read.transform),
+        "skeletons": json.dumps(skeletons),
+        "mix": json.dumps(config.mix),
+        "weak_perspective": json.dumps(config.weak_perspective),
+    }
+    return of_bodies(network, volume, about)
+
+
+def bodies(read: Checkpoint) -> Graph:
+    """MeTRAbs, of a checkpoint of our own, see `vitruvian.train.networks.metrabs.save`."""
+    volume, skeleton = metrabs.said(read.entries)
+    network = metrabs.load(read.tensors, volume.depth, volume.centered)
+    if network.shape.points != len(skeleton) or network.shape.backbone.stride != volume.stride:
+        raise VitruvianError(
+            f"its network has {network.shape.points} points, stride {network.shape.backbone.stride}"
+            f", and what it says of itself {len(skeleton)}, {volume.stride}"
+        )
+    indices = list(range(len(skeleton)))
+    about = {
+        "points": json.dumps(skeleton.keypoints),
+        "mirror": json.dumps(skeleton.mirror.tolist()),
+        "skeletons": json.dumps({skeleton.name: {"indices": indices, "table": skeleton.to_json()}}),
+        "mix": "0.5",
+        "weak_perspective": "false",
+    }
+    return of_bodies(network, volume, about)
+
+
+def of_bodies(network: metrabs.Metrabs, volume: Volume, about: dict[str, str]) -> Graph:
+    """The graph of MeTRAbs, and what it says of itself, each as JSON.
+
+    Args:
+        network: it ends at the maps: what follows is `vitruvian.decode`'s.
+        volume: what the maps measure.
+        about: "points", names of the maps; "mirror", of each its number on the other side;
+            "transform", see `metrabs_archive.pack`, from points to all joints, which are the points
+            where it is missing; "skeletons", by name: which joints are its keypoints, and its table
+            as `Skeleton.to_json` has it; "mix" and "weak_perspective" of the published settings.
+    """
+    about = {
+        "family": "metrabs",
+        "task": "pose",
+        "imgsz": str([volume.side] * 2),
+        "volume": json.dumps(asdict(volume)),
+        **about,
+    }
+    normalised = Normalised(network, lambda crops: crops.permute(0, 3, 1, 2))
+    size = (volume.side, volume.side)
+    return of_crops(normalised, about, size, "logits2d", "logits3d", numbers=torch.float32)
+
+
 class Normalised(nn.Module):
-    """A network that takes crops of people as they come: (N, H, W, 3) uint8 RGB."""
+    """A network that takes crops of people as they come: (N, H, W, 3) RGB."""
 
     def __init__(self, network: nn.Module, normalise: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.network, self.normalise = network, normalise
 
-    def forward(self, crops: Tensor) -> Tensor:
+    def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, ...]:
         """What the network makes of them."""
         return self.network(self.normalise(crops))
 
 
 def of_crops(
-    network: Normalised, about: dict[str, str], size: tuple[int, int], output: str
+    network: Normalised,
+    about: dict[str, str],
+    size: tuple[int, int],
+    *outputs: str,
+    numbers: torch.dtype = torch.uint8,
 ) -> Graph:
-    """The graph of a network of crops of (height, width)."""
+    """The graph of a network of crops of (height, width): uint8, or float32 of 0..1."""
     network.eval().requires_grad_(False)
     fold(network)
     return Graph(
         about["family"],
         network,
         about,
-        torch.zeros(2, *size, 3, dtype=torch.uint8),
+        torch.zeros(2, *size, 3, dtype=numbers),
         "crops",
-        output,
-        {"crops": {0: "people"}, output: {0: "people"}},
+        outputs,
+        {name: {0: "people"} for name in ("crops", *outputs)},
         "of the largest number",
-        lambda run, name: check_crops(network, run, name, size),
+        lambda run, name: check_crops(network, run, name, size, numbers),
     )
 
 
@@ -203,7 +302,9 @@ def fold(network: nn.Module) -> None:
             setattr(module, name, nn.Identity())
 
 
-def check_crops(network: nn.Module, run: Run, name: str, size: tuple[int, int]) -> float:
+def check_crops(
+    network: nn.Module, run: Run, name: str, size: tuple[int, int], numbers: torch.dtype
+) -> float:
     """How far a runtime is from torch: at most, of the largest number that torch gives.
 
     Raises:
@@ -213,10 +314,13 @@ def check_crops(network: nn.Module, run: Run, name: str, size: tuple[int, int]) 
     worst = 0.0
     for count in CROPS:
         pixels = rng.integers(0, 256, (count, *size, 3), np.uint8)
+        if numbers == torch.float32:
+            pixels = pixels / np.float32(255)
         with torch.no_grad():
-            want = network(torch.from_numpy(pixels)).numpy()
-        (got,) = run(pixels)
-        worst = max(worst, float(np.abs(got - want).max() / np.abs(want).max()))
+            made = network(torch.from_numpy(pixels))
+        wants = made if isinstance(made, tuple) else (made,)
+        for want, got in zip((part.numpy() for part in wants), run(pixels), strict=True):
+            worst = max(worst, float(np.abs(got - want).max() / np.abs(want).max()))
         if not worst < PART:
             raise ValueError(f"{name} is {worst} of the largest number off torch")
     return worst
