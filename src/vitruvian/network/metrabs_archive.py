@@ -133,7 +133,7 @@ def _unpack(path: Path, weights: Path) -> dict[str, bytes]:
     """The members by their last name; the tensors are written to `weights`, and b"" here."""
     found: dict[str, bytes] = {}
     left = MOST_BYTES
-    with path.open("rb") as file, gzip.open(file) as stream:
+    with gzip.open(path) as stream:
         for count, (name, length) in enumerate(_headers(stream)):
             left -= length
             if count >= MOST_FILES or left < 0:
@@ -159,7 +159,7 @@ def _unpack(path: Path, weights: Path) -> dict[str, bytes]:
     return found
 
 
-def _headers(stream: IO[bytes]) -> Iterator[tuple[str, int]]:
+def _headers(stream: gzip.GzipFile) -> Iterator[tuple[str, int]]:
     """Last name and length of every file; whoever asks for the next has read this one.
 
     Headers are read one by one, not by `tarfile.open`, which takes as much memory as a header
@@ -181,14 +181,14 @@ def _headers(stream: IO[bytes]) -> Iterator[tuple[str, int]]:
             raise Fault(f"its member {header.name[:80]!r} is no file and no folder: refused")
 
 
-def _exactly(stream: IO[bytes], length: int) -> bytes:
+def _exactly(stream: gzip.GzipFile, length: int) -> bytes:
     data = stream.read(length)
     if len(data) != length:
         raise EOFError
     return data
 
 
-def _copy(stream: IO[bytes], out: IO[bytes] | None, length: int) -> None:
+def _copy(stream: gzip.GzipFile, out: IO[bytes] | None, length: int) -> None:
     """Move on by so many bytes, which are written where there is something to write to."""
     while length:
         part = _exactly(stream, min(length, 1 << 20))

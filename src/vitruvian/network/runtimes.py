@@ -229,7 +229,7 @@ class OnnxRuntime:
 
     def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """N rows in, N rows out of every output; N may be 0."""
-        if len(rows) == 0:  # many a reshape in a network cannot divide nothing among its axes
+        if len(rows) == 0:  # some operations of ONNX Runtime refuse it
             shapes = [output.shape for output in self._session.get_outputs()]
             sizes = [[n if isinstance(n, int) else 0 for n in shape] for shape in shapes]
             return tuple(np.zeros([0, *size[1:]], np.float32) for size in sizes)

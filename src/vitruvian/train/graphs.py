@@ -37,7 +37,7 @@ from vitruvian.train.networks import fastpose, metrabs, reid, yolo
 
 Run = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 PIXELS, SCORE = 0.05, 1e-3  # how far a runtime may be from torch: 100 times what was seen
-PART = 1e-3  # the same for crops, of the largest number: 100 times what was seen
+PART = 2e-4  # the same for crops, of the largest number: 100 times what was seen
 CHECKED = ((1, 3, 256, 128), (3, 3, 128, 320))  # pictures
 CROPS = (1, 3)  # how many at a time
 
