@@ -1,13 +1,15 @@
-"""Makes docs/models.md from the catalogue, and the figure of docs/conventions.md.
+"""Makes docs/models.md from the catalogue, docs/decoding.md, and the figures of the docs.
 
 python docs/generate.py          writes them
-python docs/generate.py --check  fails if models.md is not what the catalogue says
+python docs/generate.py --check  fails if a page is not what this writes
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+
+import decoding
 
 from vitruvian.models.catalogue import CATALOGUE, DEFAULT
 
@@ -87,11 +89,16 @@ def _arrow() -> dict[str, object]:
     return {"arrowstyle": "->", "color": "#0072B2"}
 
 
+PAGES = {"models.md": models, "decoding.md": decoding.page}
+FIGURES = {"conventions.png": figure, "decoding.png": decoding.figure}
+
 if __name__ == "__main__":
-    page = HERE / "models.md"
     if sys.argv[1:] == ["--check"]:
-        if page.read_text() != models():
-            sys.exit("docs/models.md is not what the catalogue says; run: python docs/generate.py")
+        for name, page in PAGES.items():
+            if (HERE / name).read_text() != page():
+                sys.exit(f"docs/{name} is not what it should be; run: python docs/generate.py")
     else:
-        page.write_text(models())
-        figure(HERE / "conventions.png")
+        for name, page in PAGES.items():
+            (HERE / name).write_text(page())
+        for name, draw in FIGURES.items():
+            draw(HERE / name)

@@ -1,7 +1,7 @@
 """The loop and its threads: order, errors, the newest picture, bounded memory."""
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.pipeline import AHEAD, Ahead, Behind, Live, results
+from vitruvian.pipeline import AHEAD, Ahead, Behind, Live, results, steps
 from vitruvian.source import Pictures, Span
 
 RGB = np.zeros((4, 4, 3), np.uint8)
@@ -146,6 +146,113 @@ def test_without_somebody_to_tell_a_bad_picture_is_raised_in_the_end(tmp_path, p
     assert Path(next(pairs)[0].source).name == "a.png"
     with pytest.raises(VitruvianError, match=r"b\.png.*it is empty"):
         next(pairs)
+
+
+class Passing:
+    """A model that finds two people who walk towards each other, in an order that changes."""
+
+    name, weights, runs_on = "passing", dict[str, str](), "nothing"
+
+    def __init__(self, **options) -> None:
+        self.options = options
+
+    def __call__(self, frames, look=None):
+        return [self.people(frame) for frame in frames]
+
+    def people(self, frame: Frame) -> Poses:
+        places = np.array([[200 + 4 * frame.index, 300], [800 - 4 * frame.index, 310]])
+        if frame.index % 2:
+            places = places[::-1]
+        half = np.array([40, 100])
+        box = np.concatenate([places - half, places + half], axis=1).astype(np.float32)
+        shape = np.linspace(0, 1, 33)[:, None] * [80, 200]
+        score = np.full((2, 33), 0.9, np.float32)
+        xy = (box[:, None, :2] + shape).astype(np.float32)
+        return Poses(BLAZEPOSE33, xy, score, box, score[:, 0], np.full(2, -1))
+
+
+class PassingSideBySide(Passing):
+    def stream(self, frames):
+        return (self.people(frame) for frame in frames)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Sixty frames of two seconds, or as many pictures."""
+
+    moving: bool = True
+    live: bool = False
+    name: str = "clip"
+
+    def __iter__(self):
+        return (Frame(None, i, i / 30, "clip", size=(1000, 600)) for i in range(60))
+
+    def count(self):
+        return 60
+
+
+def wrong(error: VitruvianError) -> None:
+    raise error
+
+
+def told(source: Clip, model: Passing) -> list[list[int]]:
+    """The numbers of who comes from the left and of who comes from the right, frame by frame."""
+    pairs = results(source, model, wrong)
+    return [poses.person[:: -1 if frame.index % 2 else 1].tolist() for frame, poses in pairs]
+
+
+@pytest.mark.parametrize("kind", [Passing, PassingSideBySide])
+def test_in_a_video_each_keeps_a_number_whatever_finds_them(kind):
+    model = kind()
+    for _ in range(2):  # and nothing is kept from the first
+        assert set(map(tuple, told(Clip(), model))) == {(1, 2)}
+
+
+@pytest.mark.parametrize("kind", [Passing, PassingSideBySide])
+def test_pictures_have_nothing_to_do_with_each_other(kind):
+    assert told(Clip(moving=False), kind()) == [[-1, -1]] * 60
+
+
+@pytest.mark.parametrize("kind", [Passing, PassingSideBySide])
+def test_nobody_is_tracked_who_shall_not_be(kind):
+    assert told(Clip(), kind(track=False, smooth=True)) == [[-1, -1]] * 60
+
+
+@pytest.mark.parametrize("kind", [Passing, PassingSideBySide])
+@pytest.mark.parametrize("smooth", [False, True])
+def test_who_has_a_number_is_smoothed_if_asked_for(kind, smooth):
+    for frame, poses in results(Clip(), kind(smooth=smooth), wrong):
+        if not smooth:
+            assert poses.raw is None
+            continue
+        assert poses.raw is not None
+        found = kind().people(frame)
+        np.testing.assert_array_equal(poses.raw.xy, found.xy)
+        np.testing.assert_array_equal(poses.box, found.box)
+        assert np.abs(poses.xy - found.xy).max() < 10  # and not taken for each other
+        assert frame.index == 0 or (poses.xy != found.xy).any()
+
+
+def test_a_model_that_is_followed_need_not_be():
+    """Each frame is then looked at as if it were a picture."""
+    looks = []
+
+    class Looked(Seen):
+        def __call__(self, frames, look=None):
+            looks.append(look)
+            return super().__call__(frames, look)
+
+    model = Looked()
+    model.options["track"] = False
+    list(results(Clip(), model, wrong))
+    assert looks == [None] * 60
+
+
+@pytest.mark.parametrize("kind", [Passing, PassingSideBySide])
+def test_who_is_seen_live_keeps_a_number(kind):
+    step = steps(kind())
+    for frame in Clip():
+        assert step(frame).person.tolist() == ([2, 1] if frame.index % 2 else [1, 2])
 
 
 def test_a_loaded_model_takes_no_options(picture):

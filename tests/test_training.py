@@ -142,7 +142,7 @@ def test_the_frozen_layers_stay_as_they_were(folder, tmp_path, blazepose):
     blazepose("full")
     recipe = vitruvian2d.Recipe(batch=4, head_epochs=0, epochs=1)
     vitruvian2d.train(recipe, folder, tmp_path / "run")
-    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)["network"]
+    state = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
     fresh = vitruvian2d.begin().state_dict()
     same = {name: torch.equal(state[name], fresh[name]) for name in fresh if "backbone" in name}
     assert same["backbone.stem.weight"]

@@ -91,10 +91,28 @@ FLAGS = {
     "blazepose": {
         "num_poses": ("num_poses",),
         "conf": ("min_pose_detection_confidence", "min_pose_presence_confidence"),
+        "track": ("track",),
         "smooth": ("smooth",),
         "masks": ("output_segmentation_masks",),
     },
-    "yolopose": {"num_poses": ("num_poses",), "conf": ("conf",)},
+    "yolopose": {
+        "num_poses": ("num_poses",),
+        "conf": ("conf",),
+        "track": ("track",),
+        "smooth": ("smooth",),
+    },
+    "alphapose": {
+        "num_poses": ("num_poses",),
+        "conf": ("conf",),
+        "track": ("track",),
+        "smooth": ("smooth",),
+        "flip": ("flip",),
+        "scales": ("scales",),
+        "refine": ("refine",),
+        "decode": ("decode",),
+        "pose_nms": ("pose_nms",),
+        "save_heatmaps": ("heatmaps",),
+    },
 }
 
 
@@ -105,7 +123,7 @@ def _flags(model: str, given: dict[str, object]) -> dict[str, object]:
     names = FLAGS[family(model)]
     for flag in given:
         if flag not in names:
-            raise VitruvianError(f"{model} has no --{flag}; leave it out")
+            raise VitruvianError(f"{model} has no --{flag.replace('_', '-')}; leave it out")
     return {name: value for flag, value in given.items() for name in names[flag]}
 
 
@@ -130,16 +148,23 @@ def predict(
     ] = Path("out"),
     find: Annotated[
         str | None,
-        typer.Option(help="Another model that finds the people, such as yolov8n-pose."),
+        typer.Option(
+            help="What finds the people: another model, such as yolov8n-pose, or a .json file of "
+            "boxes.  [default: BlazePose's detector]",
+            show_default=False,
+        ),
     ] = None,
     num_poses: Annotated[
         int | None,
-        typer.Option(help="People in a frame, at most.  [default: BlazePose 1, YOLOv8 300]"),
+        typer.Option(
+            help="People in a frame, at most.  [default: BlazePose 1, YOLOv8 300, AlphaPose 100]"
+        ),
     ] = None,
     conf: Annotated[
         float | None,
         typer.Option(
-            help="0..1: from where a person counts.  [default: BlazePose 0.5, YOLOv8 0.25]"
+            help="0..1: from where a person counts.  [default: BlazePose 0.5, YOLOv8 0.25; for "
+            "AlphaPose as what finds the people]"
         ),
     ] = None,
     visible: Annotated[
@@ -160,9 +185,42 @@ def predict(
         bool, typer.Option("--save-coco", help="Into a folder: COCO results, .json.")
     ] = False,
     masks: Annotated[bool, typer.Option("--masks", help="Find and draw who is where.")] = False,
+    track: Annotated[
+        bool, typer.Option(help="In videos: the same number for the same person.")
+    ] = True,
     smooth: Annotated[
         bool | None,
-        typer.Option(help="Smooth who is followed (One-Euro).  [default: BlazePose yes]"),
+        typer.Option(help="Smooth who is tracked (One-Euro).  [default: BlazePose yes, YOLOv8 no]"),
+    ] = None,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="AlphaPose: look at each person in a mirror as well.")
+    ] = False,
+    scales: Annotated[
+        str | None,
+        typer.Option(
+            help="AlphaPose: look at each person in several sizes, such as 0.75,1,1.25.",
+            show_default=False,
+        ),
+    ] = None,
+    refine: Annotated[
+        str | None,
+        typer.Option(help="AlphaPose: pga, a second network that moves the keypoints."),
+    ] = None,
+    decode: Annotated[
+        str | None,
+        typer.Option(
+            help="AlphaPose: how a checkpoint's maps are read: argmax, integral or combined.",
+            show_default=False,
+        ),
+    ] = None,
+    pose_nms: Annotated[
+        bool, typer.Option(help="AlphaPose: merge people whose keypoints are the same.")
+    ] = True,
+    save_heatmaps: Annotated[
+        Path | None,
+        typer.Option(
+            help="AlphaPose: a folder for pictures of each person's heat maps.", show_default=False
+        ),
     ] = None,
     start: Annotated[float, typer.Option(help="Seconds: where to begin in a video.")] = 0.0,
     end: Annotated[
@@ -204,12 +262,17 @@ def predict(
     from vitruvian.source import Span, open_source
 
     options: dict[str, object] = {"device": device, "precision": precision, "threads": threads}
-    flags = {"num_poses": num_poses, "conf": conf, "smooth": smooth, "masks": masks or None}
+    flags: dict[str, object] = {"num_poses": num_poses, "conf": conf, "smooth": smooth}
+    flags |= {"masks": masks or None, "track": None if track else False, "flip": flip or None}
+    flags |= {"scales": scales, "refine": refine, "decode": decode}
+    flags["pose_nms"] = None if pose_nms else False
+    flags["save_heatmaps"] = None if save_heatmaps is None else True
     options |= _flags(model, {name: value for name, value in flags.items() if value is not None})
     options |= {k: v for k, v in {"find": find, "skeleton": skeleton}.items() if v is not None}
     options |= _options(option or [])
     sources = open_source(source, Span(start, end, stride, max_frames))
-    save = Save(save_video, save_json, save_plot, save_csv, save_parquet, save_coco, visible)
+    tables = (save_csv, save_parquet, save_coco)
+    save = Save(save_video, save_json, save_plot, *tables, visible, save_heatmaps)
     plans = plan(sources, out, save, overwrite=overwrite)
     opened = pipeline.open_model(model, sources, **options)
     if do(plans, opened, out, save, complain=complain):
@@ -222,9 +285,12 @@ def models_list() -> None:
     from vitruvian.models.catalogue import CATALOGUE
     from vitruvian.network import weights
 
+    widest = max(map(len, CATALOGUE))
     for row in CATALOGUE.values():
-        here = all((weights.cache_folder() / file.name).is_file() for file in row.files)
-        print(f"{row.name:18} {row.gives}; {row.licence}; {'here' if here else 'not fetched'}")
+        here = all(weights.here(file) for file in row.files)
+        print(
+            f"{row.name:{widest}} {row.gives}; {row.licence}; {'here' if here else 'not fetched'}"
+        )
 
 
 @models_app.command("info")
@@ -235,6 +301,8 @@ def models_info(name: Name) -> None:
     row = entry(name)
     print(f"{row.name}: {row.about}\nfamily: {row.family}\nskeleton: {row.skeleton}")
     print(f"gives: {row.gives}\nlicence of the weights: {row.licence}")
+    if row.decode is not None:
+        print(f"maps are read by: {row.decode}\n{row.notice}")
     for file in row.files:
         print(f"file: {file.name}, sha256 {file.sha256 or 'not published'}")
         for source in file.sources:

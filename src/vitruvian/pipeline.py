@@ -161,15 +161,31 @@ def steps(model: Model) -> Callable[[Frame], Poses]:
     """A model and a fresh memory: poses of one frame after the other of one stream."""
     from vitruvian.track.follow import Follow, Followed
 
-    if not isinstance(model, Followed):
-        return lambda frame: model([frame])[0]
     options = model.options
-    return Follow(
-        model,
-        every=options["detect_every"],
-        overlap=options["min_tracking_confidence"],
-        smooth=options["smooth"],
-    )
+    # What a detector need not find in every frame is followed from one to the next.
+    if isinstance(model, Followed) and options.get("detect_every") and options.get("track", True):
+        return Follow(
+            model,
+            every=options["detect_every"],
+            overlap=options["min_tracking_confidence"],
+            smooth=options["smooth"],
+        )
+    after = numbered(model)
+    return lambda frame: after(frame, model([frame])[0])
+
+
+def numbered(model: Model) -> Callable[[Frame, Poses], Poses]:
+    """A fresh memory for poses that were found frame by frame: who is who, and smoothing."""
+    if not model.options.get("track", True):
+        return lambda frame, poses: poses
+    from vitruvian.track.identify import Identify
+    from vitruvian.track.smooth import Smooth
+
+    identify = Identify()
+    if not model.options.get("smooth", False):
+        return identify
+    smooth = Smooth()
+    return lambda frame, poses: smooth(identify(frame, poses), frame.seconds)
 
 
 def results(
@@ -187,12 +203,14 @@ def results(
                 yield frame
 
     if isinstance(model, Streamed) and not source.live:
-        poses = model.stream(frames())
-    else:
-        step = steps(model) if source.moving else lambda frame: model([frame])[0]
-        poses = map(step, frames())
-    for each in poses:
-        yield waiting.popleft(), each
+        after = numbered(model) if source.moving else lambda _, poses: poses
+        for poses in model.stream(frames()):
+            frame = waiting.popleft()
+            yield frame, after(frame, poses)
+        return
+    step = steps(model) if source.moving else lambda frame: model([frame])[0]
+    for poses in map(step, frames()):
+        yield waiting.popleft(), poses
 
 
 def open_model(model: str | Model, sources: Sequence[Source], **options: Any) -> Model:
@@ -200,7 +218,8 @@ def open_model(model: str | Model, sources: Sequence[Source], **options: Any) ->
 
     For videos BlazePose's networks get half of the cores unless `threads` says otherwise: each
     frame needs the one before, and decoding and writing want the other half. Of YOLOv8, which needs
-    no other frame, as many frames are computed side by side as there are cores.
+    no other frame, as many frames are computed side by side as there are cores. AlphaPose's
+    networks are so much larger than the rest that they get all cores.
     """
     from vitruvian.models.catalogue import family, load
 
@@ -211,9 +230,10 @@ def open_model(model: str | Model, sources: Sequence[Source], **options: Any) ->
             )
         return model
     if options.get("threads") is None and any(source.moving for source in sources):
-        if family(model) == "yolopose":
+        kind = family(model)
+        if kind == "yolopose":
             options.setdefault("streams", cores())
-        else:
+        elif kind == "blazepose":
             options["threads"] = max(1, cores() // 2)
     return load(model, **options)
 
@@ -249,8 +269,8 @@ def run(
         options: of the model, see `vitruvian.models.blazepose.Options`.
 
     Returns:
-        Pairs of frame and poses. In videos and streams people are followed: `poses.person` is the
-        same for the same person.
+        Pairs of frame and poses. In videos and streams people are told apart: `poses.person` is the
+        same for the same person, unless `track=False`. Pictures have nothing to do with each other.
 
     Raises:
         VitruvianError: no such source or model, a wrong option, or something could not be read.

@@ -77,6 +77,8 @@ def plan(sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool) -
         if path.resolve() in inputs:
             raise VitruvianError(f"'{path}' is an input; give another --out")
     files.refuse_existing(paths, overwrite)
+    if save.heatmaps is not None:
+        files.refuse_full(save.heatmaps, overwrite)
     return plans
 
 
@@ -135,13 +137,16 @@ def predict(
         faults += 1
         complain(error)
 
-    whole = None
+    whole, heat = None, files.Names()
     if files.is_file(out):
         whole = files.open_sink(out, model, visible=save.visible, overwrite=True)
     try:
         with whole if whole is not None else nullcontext():
             for each in plans:
                 sink = whole if whole is not None else each.open(model, save)
+                if save.heatmaps is not None:
+                    panels = files.HeatMaps(save.heatmaps, heat, each.source.moving)
+                    sink = files.Several([sink, panels])
                 said = _one(each.source, model, sink, fault, close=whole is None)
                 if said:
                     say(f"{said} -> {_where(sink.paths)}")

@@ -22,6 +22,7 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "mask": ("N", "H", "W"),
     "presence": ("N", "K"),
     "depth": ("N", "K"),
+    "maps": ("N", "K", "H", "W"),
 }
 
 
@@ -55,6 +56,8 @@ class Poses:
     depth: np.ndarray | None = None  # (N, K) pixels, not metric: BlazePose's image z, 0 at the hips
     look: Regions | None = None  # where to look for the same N people in the next frame
     raw: Poses | None = None  # these poses before smoothing, where they were smoothed
+    maps: np.ndarray | None = None  # (N, K, h, w) heat maps, 0 where nothing is, where asked for
+    seen: Regions | None = None  # what of the frame the heat maps cover
 
     def __post_init__(self) -> None:
         known: dict[str | int, int] = {"N": len(self.box_score), "K": len(self.skeleton)}
@@ -74,8 +77,10 @@ class Poses:
                 )
         if (self.xyz is None) != (self.origin is None):
             raise ValueError("Poses.xyz and Poses.origin go together: metres from where?")
-        if self.look is not None and len(self.look) != len(self):
-            raise ValueError(f"Poses.look has {len(self.look)} regions, want {len(self)}")
+        for name in ("look", "seen"):
+            value = getattr(self, name)
+            if value is not None and len(value) != len(self):
+                raise ValueError(f"Poses.{name} has {len(value)} regions, want {len(self)}")
 
     @classmethod
     def nobody(cls, skeleton: Skeleton, origin: Origin | None = None) -> Poses:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,6 +59,20 @@ class Regions:
         """(N, 2) pixels, the middles of their upper edges: the way back from `upright`."""
         up = np.stack([np.sin(self.angle), -np.cos(self.angle)], axis=-1)
         return self.centre + up * self.size[:, 1:] / 2
+
+    def squares(self) -> Regions:
+        """Each with its longer side as both: a box around a person as a square around the body."""
+        side = self.size.max(axis=1, initial=0)
+        return replace(self, size=np.stack([side, side], axis=-1))
+
+    def boxes_of_bodies(self) -> Regions:
+        """Each three quarters as wide: a square around a body as a box around the person.
+
+        The circle of BlazePose's detector goes around the whole body whatever the pose, so its
+        diameter is about the height of a person who stands; three to four is how a top-down
+        network that wants upright boxes sees a person.
+        """
+        return replace(self, size=self.size * np.array([0.75, 1], self.size.dtype))
 
     @classmethod
     def join(cls, *parts: Regions) -> Regions:

@@ -53,7 +53,8 @@ class Options:
     min_pose_presence_confidence: float = 0.5  # 0..1, landmarks count above this
     min_tracking_confidence: float = 0.5  # 0..1, two regions that overlap more show one person
     output_segmentation_masks: bool = False
-    smooth: bool = True  # One-Euro filters on videos and live streams
+    track: bool = True  # follow people through videos and live streams
+    smooth: bool = True  # One-Euro filters for each of those who are followed
     detect_every: int = 5  # frames, at least, between two detections while someone is followed
     refine_window: int = 7  # cells of the heat map along a side, odd; 0: landmarks as regressed
     nms_iou: float = 0.5  # detections that overlap more are one
@@ -106,22 +107,34 @@ def load(
     detector: Path, landmarks: Path, options: Options, name: str, weights: Mapping[str, str]
 ) -> TopDown:
     """BlazePose from its two .tflite files; name and weights are for records."""
-    chosen = {
-        "device": options.device,
-        "precision": options.precision,
-        "threads": options.threads,
-    }
-    # Its batch is fixed: a batch would silently be folded into the anchors.
-    found = OpenVino(detector, batch=False, **chosen)  # type: ignore[arg-type]
-    read = OpenVino(landmarks, outputs=Landmarks.outputs(options), **chosen)  # type: ignore[arg-type]
+    read = OpenVino(
+        landmarks,
+        outputs=Landmarks.outputs(options),
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+    )
     return TopDown(
-        Detector(found, options),
+        open_detector(detector, options),
         Landmarks(read, options),
         options.num_poses,
         name=name,
         weights=weights,
         options=asdict(options),
     )
+
+
+def open_detector(file: Path, options: Options) -> Detector:
+    """BlazePose's detector from its .tflite file."""
+    # Its batch is fixed: a batch would silently be folded into the anchors.
+    network = OpenVino(
+        file,
+        batch=False,
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+    )
+    return Detector(network, options)
 
 
 class Detector:
@@ -138,6 +151,10 @@ class Detector:
         crops = [Crop.letterbox(frame.size, side, centre=0) for frame in frames]
         rows, logits = self.network(self.prepare(frames, crops))
         return [self.decode(*parts) for parts in zip(rows, logits, crops, strict=True)]
+
+    def boxes(self, frames: Sequence[Frame]) -> list[Regions]:
+        """The regions as boxes around people, turned: for networks that want such."""
+        return [found.boxes_of_bodies() for found in self(frames)]
 
     def prepare(self, frames: Sequence[Frame], crops: Sequence[Crop]) -> np.ndarray:
         """(F, 224, 224, 3) float32, RGB, -1..1; black bars."""

@@ -30,17 +30,17 @@ class Head(Protocol):
     network: Network
 
     def crops(self, regions: Regions) -> list[Crop]:
-        """The network's view of each region."""
+        """The network's view of each region, or several views of each."""
         ...
 
     def prepare(self, frame: Frame, crops: Sequence[Crop]) -> np.ndarray:
-        """(N, ...) the network's input."""
+        """(M, ...) the network's input, a row or several for each crop."""
         ...
 
     def decode(
         self, frame: Frame, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions
     ) -> Poses:
-        """The network's N rows about one frame -> those of the N people who are really there."""
+        """The network's M rows about one frame -> those of the N people who are really there."""
         ...
 
 
@@ -53,6 +53,7 @@ class TopDown:
         head: Head,
         most: int,
         *,
+        batch: int = 64,
         name: str = "",
         weights: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
@@ -63,11 +64,12 @@ class TopDown:
             find: the person finder.
             head: the family.
             most: people a frame, the likeliest first.
+            batch: rows that the network gets at once, at most: what bounds its memory.
             name: of the model in the catalogue, for records.
             weights: name and SHA-256 of its files, for records.
             options: all options it was loaded with, for records and for `pipeline`.
         """
-        self.find, self.head, self.most = find, head, most
+        self.find, self.head, self.most, self.batch = find, head, most, batch
         self.name, self.weights, self.options = name, dict(weights or {}), dict(options or {})
 
     @property
@@ -95,8 +97,15 @@ class TopDown:
             look = [found.take(slice(self.most)) for found in self.find(frames)]
         crops = [self.head.crops(regions) for regions in look]
         inputs = [self.head.prepare(*pair) for pair in zip(frames, crops, strict=True)]
-        # All people of all frames at once.
-        outputs = self.head.network(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
-        ends = np.cumsum([len(cut) for cut in crops])[:-1]
+        outputs = self._run(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
+        ends = np.cumsum([len(rows) for rows in inputs])[:-1]
         rows = zip(*(np.split(output, ends) for output in outputs), strict=True)
         return [self.head.decode(*parts) for parts in zip(frames, rows, crops, look, strict=True)]
+
+    def _run(self, rows: np.ndarray) -> Sequence[np.ndarray]:
+        """All people of all frames at once, or in as few batches as may be."""
+        starts = range(0, max(len(rows), 1), self.batch)
+        parts = [self.head.network(rows[start : start + self.batch]) for start in starts]
+        if len(parts) == 1:
+            return parts[0]
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]

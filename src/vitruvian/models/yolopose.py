@@ -47,6 +47,8 @@ class Options:
     num_poses: int = 300  # people in a frame, at most
     imgsz: int | None = None  # pixels, longer side of the input; None: as the file says
     rect: bool = True  # bars only up to the next multiple of the stride, not up to a square
+    track: bool = True  # number people in videos and live streams, the same person the same
+    smooth: bool = False  # One-Euro filters for each of those who are numbered
     runtime: str = "openvino"  # or onnxruntime
     precision: str = "f32"  # inside the network: f32 (exact), bf16, f16; openvino only
     threads: int | None = None  # of the network; None: one a core
@@ -73,6 +75,9 @@ class Options:
                 continue
             if type(value) is not int or value < 1:
                 raise VitruvianError(f"{name} is {value!r}, want a whole number from 1")
+        for name in ("rect", "track", "smooth"):
+            if not isinstance(getattr(self, name), bool):
+                raise VitruvianError(f"{name} is {getattr(self, name)!r}, want True or False")
         if self.runtime not in ("openvino", "onnxruntime"):
             raise unknown("runtime", self.runtime, ("openvino", "onnxruntime"))
         if self.runtime == "onnxruntime" and self.precision != "f32":
@@ -91,7 +96,7 @@ class Runtime(Protocol):
         """What truly computes it."""
         ...
 
-    def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    def __call__(self, rows: np.ndarray, /) -> tuple[np.ndarray, ...]:
         """(N, 3, H, W) float32 RGB, 0..1 -> the output, see above."""
         ...
 
@@ -347,10 +352,9 @@ def _bodies(poses: Poses) -> Regions:
     radius = 1.2 * reach.max(axis=1, initial=0)
     top = hips + up * (radius / np.where(length > 0, length, 1))[:, None]
     turned = Regions.upright(hips, top.astype(np.float32), poses.box_score, poses.person)
-    side = boxes.size.max(axis=1)
     return Regions(
         np.where(whole[:, None], turned.centre, boxes.centre),
-        np.where(whole[:, None], turned.size, np.stack([side, side], axis=-1)),
+        np.where(whole[:, None], turned.size, boxes.squares().size),
         np.where(whole, turned.angle, boxes.angle),
         boxes.score,
         boxes.person,

@@ -43,10 +43,10 @@ def import_openvino() -> Any:
 
 
 class OpenVino:
-    """A .tflite, .onnx or .xml file with one input (N, ...), as a function.
+    """A .tflite, .onnx or .xml file, as a function.
 
-    Called with an array of N rows it gives a tuple of arrays of N rows. It may be called from
-    several threads: each has an infer request of its own.
+    Called with an array of N rows (one for each input it has, mostly one) it gives a tuple of
+    arrays of N rows. It may be called from several threads: each has an infer request of its own.
     """
 
     def __init__(
@@ -87,9 +87,11 @@ class OpenVino:
         about = model.get_rt_info("framework").value if model.has_rt_info("framework") else {}
         # What an ONNX file says of itself is kept by OpenVINO under "framework", also in an IR.
         self.metadata = {name: str(getattr(text, "value", text)) for name, text in about.items()}
-        self.input_shape = tuple(
-            None if size.is_dynamic else size.get_length() for size in model.inputs[0].partial_shape
-        )
+        self._shapes = [
+            tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape)
+            for port in model.inputs
+        ]
+        self.input_shape = self._shapes[0]
         if outputs is not None:
             kept = [model.outputs[i].get_node() for i in outputs]
             model = openvino.Model(kept, model.get_parameters())
@@ -105,59 +107,64 @@ class OpenVino:
             self._settings["INFERENCE_NUM_THREADS"] = threads
             self._settings["ENABLE_CPU_PINNING"] = False
         # A batch of one is compiled apart: it is a fifth faster than a free one.
-        self._one = self._compile([1, *self.input_shape[1:]])
+        self._one = self._compile(*([1, *shape[1:]] for shape in self._shapes))
         self._many: Any = None
-        self._seen: Counter[tuple[int, ...]] = Counter()
-        self._shaped: dict[tuple[int, ...], Any] = {}
+        self._seen: Counter[tuple[tuple[int, ...], ...]] = Counter()
+        self._shaped: dict[tuple[tuple[int, ...], ...], Any] = {}
         self._lock = threading.Lock()
         self._requests = threading.local()
 
-    def _compile(self, shape: Sequence[int | None]) -> Any:
-        sizes = [-1 if size is None else size for size in shape]
-        self._model.reshape({self._model.inputs[0]: sizes})
+    def _compile(self, *shapes: Sequence[int | None]) -> Any:
+        sizes = [[-1 if size is None else size for size in shape] for shape in shapes]
+        self._model.reshape(dict(zip(self._model.inputs, sizes, strict=True)))
         return self._core.compile_model(self._model, self._device, self._settings)
 
-    def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """N rows in, N rows out of every output; N may be 0."""
-        if len(rows) == 0:
+    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """N rows into every input, N rows out of every output; N may be 0."""
+        n = len(inputs[0])
+        if n == 0:
             shapes = [output.partial_shape for output in self._one.outputs]
             sizes = [[0 if n.is_dynamic else n.get_length() for n in shape] for shape in shapes]
             return tuple(np.zeros([0, *size[1:]], np.float32) for size in sizes)
-        if len(rows) == 1:
-            results = self._run(*self._fixed(rows.shape), rows)
+        if n == 1:
+            results = self._run(*self._fixed(*(rows.shape for rows in inputs)), inputs)
         elif self._batch:
             with self._lock:
                 if self._many is None:
-                    self._many = self._compile([None, *self.input_shape[1:]])
-            results = self._run("many", self._many, rows)
+                    self._many = self._compile(*([None, *shape[1:]] for shape in self._shapes))
+            results = self._run("many", self._many, inputs)
         else:
-            single = [self._run("one", self._one, rows[i : i + 1]) for i in range(len(rows))]
+            each = [[rows[i : i + 1] for rows in inputs] for i in range(n)]
+            single = [self._run("one", self._one, row) for row in each]
             results = tuple(np.concatenate(parts) for parts in zip(*single, strict=True))
-        if any(len(result) != len(rows) for result in results):
+        if any(len(result) != n for result in results):
             shapes = [result.shape for result in results]
-            raise ValueError(f"{self._file.name}: {len(rows)} rows in, {shapes} out")
+            raise ValueError(f"{self._file.name}: {n} rows in, {shapes} out")
         return results
 
-    def _fixed(self, shape: tuple[int, ...]) -> tuple[str, Any]:
-        """What runs one row of this shape, and its name.
+    def _fixed(self, *shapes: tuple[int, ...]) -> tuple[str, Any]:
+        """What runs one row of these shapes, and its name.
 
         Of a network for all sizes, a size that comes often (a video's) is compiled apart: it is a
         tenth faster, and pays for that after a hundred rows.
         """
-        if None not in self.input_shape[1:]:
+        if all(None not in known[1:] for known in self._shapes):
             return "one", self._one
         with self._lock:
-            self._seen[shape] += 1
-            if self._seen[shape] == OFTEN and len(self._shaped) < MOST_FIXED:
-                self._shaped[shape] = self._compile(shape)
-        return (str(shape), self._shaped[shape]) if shape in self._shaped else ("one", self._one)
+            self._seen[shapes] += 1
+            if self._seen[shapes] == OFTEN and len(self._shaped) < MOST_FIXED:
+                self._shaped[shapes] = self._compile(*shapes)
+        known = self._shaped.get(shapes)
+        return ("one", self._one) if known is None else (str(shapes), known)
 
-    def _run(self, name: str, compiled: Any, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _run(
+        self, name: str, compiled: Any, inputs: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, ...]:
         request = getattr(self._requests, name, None)
         if request is None:
             request = compiled.create_infer_request()
             setattr(self._requests, name, request)
-        results = request.infer([rows], share_inputs=True, share_outputs=True)
+        results = request.infer(list(inputs), share_inputs=True, share_outputs=True)
         return tuple(np.array(results[i]) for i in range(len(results)))  # the request is used again
 
     @property
@@ -177,7 +184,7 @@ PROVIDERS = {
 
 
 class OnnxRuntime:
-    """An .onnx file with one input (N, ...), as a function; see `OpenVino`."""
+    """An .onnx file, as a function; see `OpenVino`."""
 
     def __init__(
         self, file: Path, *, device: str = "CPU", threads: int | None = None, streams: int = 1
@@ -220,22 +227,23 @@ class OnnxRuntime:
                 f"ONNX Runtime fell back from {device} to {self.runs_on}; ask for device CPU, or "
                 "check the driver"
             )
-        images, *others = self._session.get_inputs()
-        if others or images.type not in ("tensor(float)", "tensor(uint8)"):
-            raise VitruvianError(f"cannot open '{file}': want one input, of float32 or uint8")
+        inputs = self._session.get_inputs()
+        if any(port.type not in ("tensor(float)", "tensor(uint8)") for port in inputs):
+            raise VitruvianError(f"cannot open '{file}': want inputs of float32 or uint8")
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        self.input_shape = tuple(n if isinstance(n, int) else None for n in images.shape)
-        self._input = images.name
+        self.input_shape = tuple(n if isinstance(n, int) else None for n in inputs[0].shape)
+        self._inputs = [port.name for port in inputs]
 
-    def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """N rows in, N rows out of every output; N may be 0."""
-        if len(rows) == 0:  # some operations of ONNX Runtime refuse it
+    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """N rows into every input, N rows out of every output; N may be 0."""
+        if len(inputs[0]) == 0:  # some operations of ONNX Runtime refuse it
             shapes = [output.shape for output in self._session.get_outputs()]
             sizes = [[n if isinstance(n, int) else 0 for n in shape] for shape in shapes]
             return tuple(np.zeros([0, *size[1:]], np.float32) for size in sizes)
-        results = tuple(np.asarray(part) for part in self._session.run(None, {self._input: rows}))
-        if any(len(result) != len(rows) for result in results):
-            raise ValueError(f"{len(rows)} rows in, {[result.shape for result in results]} out")
+        given = dict(zip(self._inputs, inputs, strict=True))
+        results = tuple(np.asarray(part) for part in self._session.run(None, given))
+        if any(len(result) != len(inputs[0]) for result in results):
+            raise ValueError(f"{len(inputs[0])} rows in, {[r.shape for r in results]} out")
         return results
 
 

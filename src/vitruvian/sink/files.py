@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
+from vitruvian.geometry.crop import Crop
 from vitruvian.sink.coco import coco_results
 from vitruvian.sink.draw import VISIBLE, draw
+from vitruvian.sink.heatmaps import write_heatmaps
 from vitruvian.sink.records import About, Parquet, csv_table, json_lines
 from vitruvian.sink.video import Picture, Video, write_picture
 from vitruvian.sink.view3d import plot
@@ -49,6 +53,16 @@ VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
 def is_file(out: Path) -> bool:
     """Whether a name means a file, by its extension; otherwise it means a folder."""
     return out.suffix.lower() in (*TABLES, *PICTURES, *VIDEOS) and not out.is_dir()
+
+
+def refuse_full(folder: Path, overwrite: bool) -> None:
+    """Raise `VitruvianError` if it is no folder, or holds files and those may be overwritten."""
+    if folder.exists() and not folder.is_dir():
+        raise VitruvianError(f"'{folder}' is a file; give a folder to --save-heatmaps")
+    if not overwrite and folder.is_dir() and any(folder.iterdir()):
+        raise VitruvianError(
+            f"'{folder}' is not empty; pass --overwrite, or another folder to --save-heatmaps"
+        )
 
 
 def open_sink(
@@ -103,6 +117,7 @@ class Save:
     parquet: bool = False
     coco: bool = False
     visible: float = VISIBLE
+    heatmaps: Path | None = None  # into which folder pictures of heat maps go
 
 
 class Pictures:
@@ -125,6 +140,42 @@ class Pictures:
             view = plot_path(path)
             plot(poses, view, visible=self.save.visible)
             self.paths.append(view)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class HeatMaps:
+    """A picture of the heat maps of each person in each frame, in a folder of their own."""
+
+    CELL = 4  # pixels of the crop that is shown, for a cell of the maps
+
+    def __init__(self, folder: Path, name: Names, moving: bool) -> None:
+        """`name`: the stems that are free in the folder. `moving`: whether frames are numbered."""
+        self.folder, self.name, self.moving = folder, name, moving
+        self.stems: dict[str, str] = {}
+        self.paths: list[Path] = []
+
+    def __enter__(self) -> HeatMaps:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Write one picture a person, in the order of the poses."""
+        if poses.maps is None or poses.seen is None or not len(poses):
+            return
+        if frame.source not in self.stems:
+            self.stems[frame.source] = self.name(Path(frame.source).name)
+        stem = self.stems[frame.source] + (f"_{frame.index:06}" if self.moving else "")
+        height, width = poses.maps.shape[2:]
+        for i, maps in enumerate(poses.maps):
+            seen = poses.seen.take([i])
+            size = (width * self.CELL, height * self.CELL)
+            crop = Crop.turned(seen.centre[0], seen.size[0], seen.angle[0], size, centre=0)
+            path = self.folder / f"{stem}_{i + 1}.png"
+            cells = crop.from_frame(poses.xy[i]) / np.float32(self.CELL)
+            names = poses.skeleton.keypoints
+            write_heatmaps(path, crop.cut(frame.rgb), maps, names, cells, poses.score[i])
+            self.paths.append(path)
 
     def __exit__(self, *_: object) -> None:
         pass

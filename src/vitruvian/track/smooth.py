@@ -92,18 +92,25 @@ class Smooth:
         self.people.pop(person, None)
 
     def __call__(self, poses: Poses, seconds: float) -> Poses:
-        """The poses smoothed, with those that came in under `raw`. `person` and `look` are set."""
+        """The poses smoothed, with those that came in under `raw`; not of who has no number.
+
+        A person's size is that of the next region, and that of the box where there is none.
+        """
         people = poses.person.tolist()
-        self.people = {who: self.people.get(who) or _Filters() for who in people}
-        if not people or poses.look is None:
+        self.people = {who: self.people.get(who) or _Filters() for who in people if who >= 0}
+        if not self.people:
             return poses
         xy, score = poses.xy.copy(), poses.score.copy()
         xyz = None if poses.xyz is None else poses.xyz.copy()
         depth = None if poses.depth is None else poses.depth.copy()
-        hips, top = poses.look.centre.copy(), poses.look.tops()
+        look = poses.look
+        around = Regions.boxes(poses.box, poses.box_score) if look is None else look
+        hips, top = around.centre.copy(), around.tops()
         for i, who in enumerate(people):
+            if who < 0:
+                continue
             filters = self.people[who]
-            scale = 1 / max(float(poses.look.size[i].mean()), 1e-6)
+            scale = 1 / max(float(around.size[i].mean()), 1e-6)
             both = xy[i] if depth is None else np.column_stack([xy[i], depth[i]])
             both = filters.image(both, seconds, scale)
             xy[i] = both[:, :2]
@@ -113,5 +120,9 @@ class Smooth:
                 xyz[i] = filters.world(xyz[i], seconds)
             score[i] = filters.visibility(score[i], seconds)
             hips[i], top[i] = filters.region(np.stack([hips[i], top[i]]), seconds, scale)
-        look = Regions.upright(hips, top, poses.look.score, poses.look.person)
+        if look is not None:
+            smooth = Regions.upright(hips, top, look.score, look.person)
+            width, height = np.moveaxis(look.size, -1, 0)  # not all families look at squares
+            smooth.size[:, 0] *= np.divide(width, height, out=np.ones_like(width), where=height > 0)
+            look = smooth
         return replace(poses, xy=xy, score=score, xyz=xyz, depth=depth, look=look, raw=poses)

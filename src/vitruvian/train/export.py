@@ -134,11 +134,11 @@ def to_onnx(made: Graph, half: bool) -> onnx.ModelProto:
         warnings.simplefilter("ignore", DeprecationWarning)  # see `OPSET`
         torch.onnx.export(
             made.network,
-            (made.example,),
+            made.example,
             buffer,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
-            input_names=[made.input],
+            input_names=list(made.inputs),
             output_names=list(made.outputs),
             dynamic_axes=made.axes,
         )

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,9 +34,9 @@ from vitruvian.decode.volume import Volume
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.network.checkpoint import Checkpoint
 from vitruvian.network.metrabs_archive import Archive, mirror, pack
-from vitruvian.train.networks import fastpose, metrabs, reid, yolo
+from vitruvian.train.networks import fastpose, metrabs, refine, reid, vitruvian2d, yolo
 
-Run = Callable[[np.ndarray], tuple[np.ndarray, ...]]
+Run = Callable[..., tuple[np.ndarray, ...]]
 PIXELS, SCORE = 0.05, 1e-3  # how far a runtime may be from torch: 100 times what was seen
 PART = 2e-4  # the same for crops, of the largest number: 100 times what was seen
 CHECKED = ((1, 3, 256, 128), (3, 3, 128, 320))  # pictures
@@ -57,10 +58,10 @@ class Graph:
     family: str
     network: nn.Module  # folded
     about: dict[str, str]  # metadata
-    example: Tensor  # it is traced with
-    input: str
+    example: tuple[Tensor, ...]  # it is traced with
+    inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    axes: dict[str, dict[int, str]]  # those that are free, of input and outputs
+    axes: dict[str, dict[int, str]]  # those that are free, of inputs and outputs
     unit: str  # of what `check` returns
     check: Callable[[Run, str], float]  # how far a runtime, by its name, is from torch
     displacement: Callable[[Run, Sequence[np.ndarray]], float] | None = field(default=None)
@@ -74,31 +75,31 @@ def graph(
     Raises:
         VitruvianError: it is of no family, or an argument is not for it.
     """
+    family: Callable[..., Graph]
+    if isinstance(read, Archive):
+        family = published
+    elif f"{metrabs.HEAD}.weight" in read.tensors:
+        family = bodies
+    elif any(name.startswith("model.") for name in read.tensors):
+        family = pictures
+    elif any(name.startswith(("preact.", *fastpose.OTHERS)) for name in read.tensors):
+        family = crops
+    elif "duc1.conv.weight" in read.tensors:
+        family = own
+    elif "read.0.weight" in read.tensors:
+        family = refinement
+    elif any(name.removeprefix("module.").startswith("conv2.0.") for name in read.tensors):
+        family = people
+    else:
+        raise VitruvianError(
+            "its tensors are those of no YOLOv8-pose, AlphaPose, OSNet or MeTRAbs network"
+        )
     given = {"skeleton": skeleton, "decode": decode, "imgsz": imgsz}
     given = {name: value for name, value in given.items() if value is not None}
-
-    def refuse(*takes: str) -> None:
-        for name in given.keys() - takes:
-            raise VitruvianError(f"such a network has no --{name}; leave it out")
-
-    if isinstance(read, Archive):
-        refuse()
-        return published(read)
-    if f"{metrabs.HEAD}.weight" in read.tensors:
-        refuse()
-        return bodies(read)
-    if any(name.startswith("model.") for name in read.tensors):
-        refuse("skeleton", "imgsz")
-        return pictures(read, **given)
-    if any(name.startswith(("preact.", *fastpose.OTHERS)) for name in read.tensors):
-        refuse("skeleton", "decode")
-        return crops(read, **given)
-    if any(name.removeprefix("module.").startswith("conv2.0.") for name in read.tensors):
-        refuse()
-        return people(read)
-    raise VitruvianError(
-        "its tensors are those of no YOLOv8-pose, AlphaPose, OSNet or MeTRAbs network"
-    )
+    takes = {pictures: {"skeleton", "imgsz"}, crops: {"skeleton", "decode"}}
+    for name in given.keys() - takes.get(family, set()):
+        raise VitruvianError(f"such a network has no --{name}; leave it out")
+    return family(read, **given)
 
 
 def pictures(read: Checkpoint, skeleton: Skeleton = COCO17, imgsz: int | None = None) -> Graph:
@@ -116,8 +117,8 @@ def pictures(read: Checkpoint, skeleton: Skeleton = COCO17, imgsz: int | None = 
         "yolopose",
         network,
         about,
-        torch.zeros(2, 3, 128, 192),
-        "images",
+        (torch.zeros(2, 3, 128, 192),),
+        ("images",),
         ("output0",),
         {
             "images": {0: "batch", 2: "height", 3: "width"},
@@ -165,14 +166,56 @@ def crops(read: Checkpoint, skeleton: Skeleton | None = None, decode: str | None
         "skeleton": skeleton.to_json(),
         "decode": decode,
     }
-    return of_crops(Normalised(network, fastpose.normalise), about, (HEIGHT, WIDTH), "maps")
+    return of_crops(Normalised(network, fastpose.normalise), about, (HEIGHT, WIDTH), ("maps",))
 
 
 def people(read: Checkpoint) -> Graph:
     """OSNet-AIN, for re-identification."""
     about = {"family": "reid", "task": "reid", "imgsz": str(list(reid.SIZE))}
     network = Normalised(reid.load(read.tensors), reid.normalise)
-    return of_crops(network, about, reid.SIZE, "embedding")
+    return of_crops(network, about, reid.SIZE, ("embedding",))
+
+
+def own(read: Checkpoint) -> Graph:
+    """vitruvian-2d: maps as probabilities, and the features that its refinement reads."""
+    network = vitruvian2d.Vitruvian2D()
+    network.load_state_dict(tensors(read))
+    about = {
+        "family": "alphapose",
+        "task": "pose",
+        "imgsz": str([HEIGHT, WIDTH]),
+        "skeleton": COCO17.to_json(),
+        "decode": "argmax",
+    }
+    ready = Normalised(network, vitruvian2d.normalise, vitruvian2d.confident)
+    return of_crops(ready, about, (HEIGHT, WIDTH), ("maps", "features"))
+
+
+def refinement(read: Checkpoint) -> Graph:
+    """What moves the keypoints of vitruvian-2d."""
+    state = tensors(read)
+    channels = state["read.0.weight"].shape[1]
+    network = refine.Refine(channels, len(COCO17))
+    network.load_state_dict(state)
+    network.eval().requires_grad_(False)
+    names = ("features", "keypoints", "offset")
+    features = torch.zeros(2, channels, HEIGHT // 4, WIDTH // 4)
+    return Graph(
+        "refine",
+        network,
+        {"family": "refine", "task": "pose", "skeleton": COCO17.to_json()},
+        (features, torch.zeros(2, len(COCO17), 2)),
+        names[:2],
+        names[2:],
+        {name: {0: "people"} for name in names},
+        "of the largest number",
+        lambda run, name: check_refinement(network, run, name, features.shape[1:]),
+    )
+
+
+def tensors(read: Checkpoint) -> dict[str, Tensor]:
+    """The tensors of a checkpoint as torch's own."""
+    return {name: torch.from_numpy(np.array(array)) for name, array in read.tensors.items()}
 
 
 def published(read: Archive) -> Graph:
@@ -244,26 +287,31 @@ def of_bodies(network: metrabs.Metrabs, volume: Volume, about: dict[str, str]) -
     }
     normalised = Normalised(network, lambda crops: crops.permute(0, 3, 1, 2))
     size = (volume.side, volume.side)
-    return of_crops(normalised, about, size, "logits2d", "logits3d", numbers=torch.float32)
+    return of_crops(normalised, about, size, ("logits2d", "logits3d"), torch.float32)
 
 
 class Normalised(nn.Module):
     """A network that takes crops of people as they come: (N, H, W, 3) RGB."""
 
-    def __init__(self, network: nn.Module, normalise: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        normalise: Callable[[Tensor], Tensor],
+        finish: Callable[[Any], Any] = lambda answer: answer,
+    ) -> None:
         super().__init__()
-        self.network, self.normalise = network, normalise
+        self.network, self.normalise, self.finish = network, normalise, finish
 
     def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, ...]:
         """What the network makes of them."""
-        return self.network(self.normalise(crops))
+        return self.finish(self.network(self.normalise(crops)))
 
 
 def of_crops(
     network: Normalised,
     about: dict[str, str],
     size: tuple[int, int],
-    *outputs: str,
+    outputs: tuple[str, ...],
     numbers: torch.dtype = torch.uint8,
 ) -> Graph:
     """The graph of a network of crops of (height, width): uint8, or float32 of 0..1."""
@@ -273,8 +321,8 @@ def of_crops(
         about["family"],
         network,
         about,
-        torch.zeros(2, *size, 3, dtype=numbers),
-        "crops",
+        (torch.zeros(2, *size, 3, dtype=numbers),),
+        ("crops",),
         outputs,
         {name: {0: "people"} for name in ("crops", *outputs)},
         "of the largest number",
@@ -316,14 +364,34 @@ def check_crops(
         pixels = rng.integers(0, 256, (count, *size, 3), np.uint8)
         if numbers == torch.float32:
             pixels = pixels / np.float32(255)
-        with torch.no_grad():
-            made = network(torch.from_numpy(pixels))
-        wants = made if isinstance(made, tuple) else (made,)
-        for want, got in zip((part.numpy() for part in wants), run(pixels), strict=True):
-            worst = max(worst, float(np.abs(got - want).max() / np.abs(want).max()))
+        worst = max(worst, off(network, run, pixels))
         if not worst < PART:
             raise ValueError(f"{name} is {worst} of the largest number off torch")
     return worst
+
+
+def check_refinement(network: nn.Module, run: Run, name: str, shape: Sequence[int]) -> float:
+    """See `check_crops`; the features are of this shape.
+
+    Raises:
+        ValueError: too far.
+    """
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(3, *shape)).astype(np.float32)
+    keypoints = (rng.random((3, len(COCO17), 2)) * (shape[2], shape[1])).astype(np.float32)
+    apart = off(network, run, features, keypoints)
+    if not apart < PART:
+        raise ValueError(f"{name} is {apart} of the largest number off torch")
+    return apart
+
+
+def off(network: nn.Module, run: Run, *inputs: np.ndarray) -> float:
+    """How far a runtime is from torch, of the largest number of each output: at most."""
+    with torch.no_grad():
+        answer = network(*(torch.from_numpy(array) for array in inputs))
+    wants = answer if isinstance(answer, tuple) else (answer,)
+    pairs = zip(run(*inputs), (want.numpy() for want in wants), strict=True)
+    return max(float(np.abs(got - want).max() / np.abs(want).max()) for got, want in pairs)
 
 
 def trained_at(read: Checkpoint, network: yolo.Yolo) -> int:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.optim import swa_utils
 
 from vitruvian.body.skeletons import COCO17
@@ -35,16 +36,25 @@ from vitruvian.train.networks.vitruvian2d import KEYPOINTS, SIZE, STRIDE, Vitruv
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward pass
 
 
+# Of maps before the sigmoid; the brightest cell is that of the sigmoid's, which is never 0.
+DECODE: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+    "integral": heatmap.integral,
+    "argmax": lambda maps: heatmap.argmax(heatmap.sigmoid(maps)),
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What decides a run; a TOML file of the same names overrides it."""
 
     seed: int = 0
     batch: int = 32
+    start: str = ""  # a weights.pt of this network to begin with, instead of the official backbone
+    stop: int = 0  # stop after so many epochs, as if interrupted; 0: not before the end
     head_epochs: int = 4  # on a frozen backbone
     epochs: int = 30  # altogether
     head_rate: float = 1e-3
-    backbone_rate: float = 3e-4
+    backbone_rate: float = 2e-3  # relative to the size of each channel's weights, see `even`
     decay: float = 0.02  # of weights
     average: float = 0.998  # of the moving average, a step
     sigma: float = 2.0  # cells, of the targets
@@ -109,7 +119,7 @@ def evaluate(
     network: nn.Module, some: list[people.Person], decode: str = "integral", flip: bool = False
 ) -> float:
     """OKS-AP with the true boxes: COCO's evaluator, each person a picture of their own."""
-    decoder = {"integral": heatmap.integral, "argmax": heatmap.argmax}[decode]
+    decoder = DECODE[decode]
     results, truth = [], []
     for start in range(0, len(some), 32):
         chosen = some[start : start + 32]
@@ -132,9 +142,9 @@ def evaluate(
                     "keypoints": points.ravel().tolist(),
                 }
             )
-            s = 1 / (1 + np.exp(-score[i])) if decode == "argmax" else score[i]
-            rows = np.concatenate([at, s[:, None]], 1)
-            results.append({**common, "keypoints": rows.ravel().tolist(), "score": float(s.mean())})
+            rows = np.concatenate([at, score[i][:, None]], 1)
+            mean = float(score[i].mean())
+            results.append({**common, "keypoints": rows.ravel().tolist(), "score": mean})
     return average_precision(truth, results)
 
 
@@ -204,19 +214,21 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    network = begin()
-    channels_last(network)
+    network = channels_last(begin())
+    if recipe.start:
+        network.load_state_dict(torch.load(recipe.start, weights_only=True))
     frozen = [network.backbone.stem, network.backbone.depthwise, network.backbone.project]
     frozen += list(network.backbone.blocks)[:FROZEN_BLOCKS]
     for module in frozen:
         module.requires_grad_(False)
+    even(network.backbone)
     average = swa_utils.AveragedModel(network, multi_avg_fn=follow(recipe), use_buffers=True)
     head = network.head()
     backbone = [p for p in network.backbone.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
         [
             {"params": head, "most": recipe.head_rate},
-            {"params": backbone, "most": recipe.backbone_rate},
+            {"params": backbone, "most": recipe.backbone_rate, "weight_decay": 0.0},
         ],
         lr=recipe.head_rate,
         weight_decay=recipe.decay,
@@ -236,7 +248,7 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
         first = state["epoch"]
     began = time.monotonic()
     ap = math.nan
-    for epoch in range(first, recipe.epochs):
+    for epoch in range(first, recipe.stop or recipe.epochs):
         rng = np.random.default_rng([recipe.seed, epoch])
         only_head = recipe.only_head or epoch < recipe.head_epochs
         for p in backbone:
@@ -261,10 +273,12 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
             total += float(loss.detach())
         average.eval()
         ap = evaluate(average.module, validation)
+        brightest = evaluate(average.module, validation, "argmax")
         line = {
             "epoch": epoch + 1,
             "loss": total / steps,
             "ap": ap,
+            "ap_argmax": brightest,
             "seconds": time.monotonic() - start,
         }
         print(json.dumps(line), flush=True)
@@ -280,8 +294,45 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
         (out / "fresh.pt").replace(state_file)
         if time.monotonic() - began > 60 * minutes:
             break
-    torch.save(average.module.state_dict(), out / "weights.pt")
+    final = average.module
+    for module in list(final.modules()):
+        for name in ("weight", "bias") if parametrize.is_parametrized(module) else ():
+            parametrize.remove_parametrizations(module, name)
+    torch.save(final.state_dict(), out / "weights.pt")
     return ap
+
+
+class Scaled(nn.Module):
+    """A parameter as a fixed scale times what is learned."""
+
+    def __init__(self, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale)
+
+    def forward(self, learned: Tensor) -> Tensor:
+        """The parameter."""
+        return learned * self.scale
+
+    def right_inverse(self, parameter: Tensor) -> Tensor:
+        """What is learned."""
+        return parameter / self.scale
+
+
+def even(backbone: nn.Module) -> None:
+    """Let all numbers of the backbone be learned at the same pace.
+
+    With its batch norms folded, the weights of one channel are 10^5 times those of another, and
+    Adam moves all by as much: the small ones would be lost within an epoch. So each output channel
+    is learned relative to its own size, and biases relative to those of their layer.
+    """
+    for module in list(backbone.modules()):
+        if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
+            square = module.weight.detach().square()
+            size = square.mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-6)
+            parametrize.register_parametrization(module, "weight", Scaled(size))
+            if module.bias is not None:
+                size = module.bias.detach().square().mean().sqrt().clamp_min(1e-6)
+                parametrize.register_parametrization(module, "bias", Scaled(size))
 
 
 def train_refinement(recipe: Recipe, data: Path, out: Path) -> tuple[float, float]:

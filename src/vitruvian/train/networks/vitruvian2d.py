@@ -31,6 +31,16 @@ class Answer(NamedTuple):
     features: Tensor  # (N, C, h, w) what they were read from, for `Refine`
 
 
+def normalise(crops: Tensor) -> Tensor:
+    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) 0..1, as BlazePose's backbone takes them."""
+    return crops.permute(0, 3, 1, 2).float() / 255
+
+
+def confident(answer: Answer) -> tuple[Tensor, Tensor]:
+    """Maps as probabilities, so that their brightest cells are above 0, and features."""
+    return torch.sigmoid(answer.maps), answer.features
+
+
 class Upsample(nn.Module):
     """Convolution, batch norm, ReLU, and every four channels become four cells."""
 

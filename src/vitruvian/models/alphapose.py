@@ -1,0 +1,447 @@
+"""AlphaPose: heat maps of each person's keypoints, from an upright crop around each.
+
+Somebody else finds the people. A box is made as wide and as tall as the network's input asks, a
+quarter larger, and cut out; of the maps that come back the brightest place of each is read, and
+people who turn out to be the same are merged.
+
+The crop's pixels, and so the frame's, count from the top left corner of the picture but are sampled
+half a pixel off (`Crop.centre` is 0), and cell i of a map is pixel 4 i of the crop: the reference
+does so, and its networks are trained with that.
+
+Source: the behaviour of AlphaPose c60106d (specs/alphapose.md 3 to 5), and Fang et al. 2022,
+"AlphaPose: Whole-Body Regional Multi-Person Pose Estimation and Tracking in Real-Time".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import COCO17
+from vitruvian.decode import heatmap, pose_nms
+from vitruvian.errors import VitruvianError, unknown
+from vitruvian.frame import Frame
+from vitruvian.geometry.crop import Crop
+from vitruvian.geometry.regions import Regions
+from vitruvian.models.top_down import Find, TopDown
+from vitruvian.network.runtimes import PRECISIONS, Network, OnnxRuntime, OpenVino
+
+MARGIN = np.float32(1.25)  # of the crop around the box
+# Of a whole-body skeleton, how many keypoints at its end are of the face and the hands.
+FACE_AND_HANDS = {"halpe136": 110, "wholebody133": 110, "halpe68": 42}
+WHOLE_BODIES = ("halpe136", "wholebody133")
+BEST = 1 + 1 + 1.25  # the reference's score of a person where everything is as sure as can be
+SEEN = 0.3  # score from which a keypoint says where to look for its person next
+ENOUGH = 0.5  # of the keypoints; with fewer seen, the person is looked for where it was
+REACH = 1.25  # of a person over the keypoints that are seen: the top of the head, hands and feet
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be asked of AlphaPose's networks."""
+
+    num_poses: int = 100  # people in a frame, at most, the likeliest
+    conf: float | None = None  # 0..1, a person counts from here; None: as the finder has it
+    flip: bool = False  # look at each person in a mirror as well
+    scales: tuple[float, ...] = (1.0,)  # look at each person this much larger as well; with 1
+    refine: str | None = None  # "pga": a second network moves the keypoints
+    decode: str | None = None  # argmax, integral or combined; None: as the file says
+    pose_nms: bool = True  # merge people whose keypoints are the same
+    min_box_area: float = 0.0  # pixels squared: who takes less is left out; with pose_nms
+    compat: str = "fixed"  # "alphapose": with the reference's faults, see docs/alphapose.md
+    heatmaps: bool = False  # keep the maps, as `Poses.maps`
+    track: bool = True  # number people in videos and live streams, the same person the same
+    smooth: bool = False  # One-Euro filters for each of those who are numbered
+    # Frames, at least, between two detections, where people were being looked at in those between;
+    # None: the finder sees each frame.
+    detect_every: int | None = None
+    min_tracking_confidence: float = 0.7  # 0..1, two of these places that overlap more are one
+    batch: int = 64  # crops that the network gets at once, at most
+    runtime: str = "openvino"  # or onnxruntime
+    precision: str = "f32"  # inside the networks: f32 (exact), bf16, f16; openvino only
+    threads: int | None = None  # of the networks; None: one a core
+    device: str = "CPU"  # as the runtime names it
+
+    @classmethod
+    def of(cls, **given: object) -> Options:
+        """The options of that name; `scales` may also be a list, a number, or "0.75,1,1.25"."""
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise unknown("AlphaPose option", name, known)
+        if "scales" in given:
+            given["scales"] = _numbers(given["scales"])
+        return cls(**given)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "bool" and not isinstance(value, bool):
+                raise VitruvianError(f"{field.name} is {value!r}, want True or False")
+        for name in ("conf", "min_tracking_confidence"):
+            value = getattr(self, name)
+            if (name, value) != ("conf", None) and not (_number(value) and 0 <= value <= 1):
+                raise VitruvianError(f"{name} is {value!r}, want a number from 0 to 1")
+        for name in ("num_poses", "detect_every", "batch", "threads"):
+            value = getattr(self, name)
+            if value is None and name in ("detect_every", "threads"):
+                continue
+            if type(value) is not int or value < 1:
+                raise VitruvianError(f"{name} is {value!r}, want a whole number from 1")
+        if not _number(self.min_box_area) or not self.min_box_area >= 0:
+            raise VitruvianError(
+                f"min_box_area is {self.min_box_area!r}, want pixels squared from 0"
+            )
+        if self.min_box_area and not self.pose_nms:
+            raise VitruvianError("min_box_area is a part of pose_nms; leave pose_nms on")
+        good = all(_number(scale) and 0.25 <= scale <= 4 for scale in self.scales)
+        if not good or 1 not in self.scales or len(set(self.scales)) < len(self.scales):
+            raise VitruvianError(
+                f"scales is {self.scales!r}, want different numbers from 0.25 to 4, 1 among them"
+            )
+        for name, known in {
+            "refine": ("pga", None),
+            "decode": (*DECODE, None),
+            "compat": ("fixed", "alphapose"),
+            "runtime": ("openvino", "onnxruntime"),
+            "precision": PRECISIONS,
+        }.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise unknown(name, str(value), filter(None, known))
+        if self.runtime == "onnxruntime" and self.precision != "f32":
+            raise VitruvianError(
+                f"ONNX Runtime has no precision '{self.precision}'; use f32, or runtime openvino"
+            )
+
+
+def _number(value: object) -> bool:
+    return type(value) in (int, float)
+
+
+def _numbers(given: object) -> object:
+    """The scales as they are written on a command line, as a tuple; anything else as it is."""
+    if isinstance(given, str):
+        try:
+            return tuple(float(word) for word in given.split(","))
+        except ValueError:
+            return (given,)
+    if isinstance(given, list | tuple):
+        return tuple(given)
+    return (given,)
+
+
+def _combined(maps: np.ndarray, skeleton: Skeleton, compat: bool) -> tuple[np.ndarray, np.ndarray]:
+    return heatmap.combined(maps, FACE_AND_HANDS[skeleton.name], compat)
+
+
+# How maps are read: (N, K, h, w) -> (N, K, 2) cells and (N, K) scores.
+Decode = Callable[[np.ndarray, Skeleton, bool], tuple[np.ndarray, np.ndarray]]
+DECODE: dict[str, Decode] = {
+    "argmax": lambda maps, _, compat: heatmap.argmax(maps, compat),
+    "integral": lambda maps, *_: heatmap.integral(maps),
+    "combined": _combined,
+}
+
+
+def load(
+    file: Path,
+    find: Find,
+    options: Options = Options(),
+    *,
+    refiner: Path | None = None,
+    name: str = "",
+    weights: Mapping[str, str] | None = None,
+) -> TopDown:
+    """AlphaPose from a file that `vitruvian export` wrote.
+
+    Args:
+        file: .onnx, or for OpenVINO .xml. Input: (N, H, W, 3) uint8 RGB. Outputs: maps, float32
+            (N, K, h, w); for `refine` also features (N, C, h', w').
+        find: what finds the people: boxes.
+        options: see `Options`.
+        refiner: the file for `refine`. Inputs: features, and keypoints (N, K, 2) in cells of the
+            maps. Output: (N, K, 2) cells to add to them.
+        name: of the model in the catalogue, for records.
+        weights: name and SHA-256 of the finder's files, for records.
+
+    Raises:
+        VitruvianError: it cannot be opened, is no such file, or does not go with the options.
+    """
+    network = _open(file, options, None if options.refine else [0])
+    about, shape = network.metadata, network.input_shape
+    if len(shape) != 4 or shape[3] != 3 or None in shape[1:]:
+        raise VitruvianError(
+            f"'{file}' has an input of {shape}, want (N, height, width, 3); export it anew"
+        )
+    try:
+        skeleton = Skeleton.from_json(about["skeleton"])
+        decode = options.decode or about["decode"]
+    except (ValueError, TypeError, LookupError):
+        raise VitruvianError(f"'{file}' does not say what it is; export it anew") from None
+    if decode not in DECODE:
+        raise unknown("decode", decode, DECODE)
+    if decode == "combined" and skeleton.name not in FACE_AND_HANDS:
+        raise VitruvianError(
+            f"decode combined is for faces and hands, which {skeleton.name} does not have; "
+            "use argmax or integral"
+        )
+    if options.refine and refiner is None:
+        raise VitruvianError(f"{name or file} has no network that refines; leave refine out")
+    _, height, width, _ = shape
+    head = Joints(
+        network,
+        options,
+        skeleton,
+        size=(int(width or 0), int(height or 0)),
+        decode=decode,
+        refiner=None if refiner is None or not options.refine else _open(refiner, options),
+    )
+    return TopDown(
+        find,
+        head,
+        options.num_poses,
+        batch=options.batch,
+        name=name,
+        weights={**(weights or {}), file.name: about.get("sha256", "")},
+        options={**asdict(options), "decode": decode},
+    )
+
+
+def _open(
+    file: Path, options: Options, outputs: Sequence[int] | None = None
+) -> OpenVino | OnnxRuntime:
+    if options.runtime == "onnxruntime":
+        return OnnxRuntime(file, device=options.device, threads=options.threads)
+    return OpenVino(
+        file,
+        outputs=outputs,
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+    )
+
+
+class Joints:
+    """The network on a crop of each person."""
+
+    def __init__(
+        self,
+        network: Network,
+        options: Options = Options(),
+        skeleton: Skeleton = COCO17,
+        *,
+        size: tuple[int, int] = (192, 256),
+        decode: str = "argmax",
+        refiner: Network | None = None,
+    ) -> None:
+        """Read a network.
+
+        Args:
+            network: (N, H, W, 3) uint8 RGB -> (N, K, h, w) maps, and for a refiner features.
+            options: see `Options`.
+            skeleton: of its keypoints.
+            size: width and height of its input, pixels.
+            decode: a key of `DECODE`.
+            refiner: (N, C, h', w') features, (N, K, 2) cells -> (N, K, 2) cells to add.
+        """
+        self.network, self.options, self.skeleton = network, options, skeleton
+        self.size, self.how, self.refiner = size, decode, refiner
+        self.views = 2 if options.flip else 1  # of each crop
+        self.compat = options.compat == "alphapose"
+
+    def crops(self, regions: Regions) -> list[Crop]:
+        """Each region in the shape of the input, with a margin; one crop for each scale."""
+        whole = self.around(regions)
+        rows = zip(whole.centre, whole.size, whole.angle, strict=True)
+        return [
+            Crop.turned(middle, extent / np.float32(scale), angle, self.size, centre=0)
+            for middle, extent, angle in rows
+            for scale in self.options.scales
+        ]
+
+    def around(self, regions: Regions) -> Regions:
+        """What the crops of scale 1 show: the regions in the input's shape, with a margin."""
+        width, height = self.size
+        aspect = np.float32(width / height)
+        tall = np.maximum(regions.size[:, 1], regions.size[:, 0] / aspect) * MARGIN
+        return replace(regions, size=np.stack([tall * aspect, tall], axis=-1))
+
+    def prepare(self, frame: Frame, crops: Sequence[Crop]) -> np.ndarray:
+        """(M, H, W, 3) uint8 RGB, each crop and in the next row its mirror; black outside."""
+        width, height = self.size
+        rows = np.empty((len(crops), self.views, height, width, 3), np.uint8)
+        for row, crop in zip(rows, crops, strict=True):
+            rgb, corner = frame.part(crop.bounds())
+            row[0] = crop.within(corner).cut(rgb)
+            if self.options.flip:
+                row[1] = row[0, :, ::-1]
+        return rows.reshape(len(crops) * self.views, height, width, 3)
+
+    def decode(
+        self, frame: Frame, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions
+    ) -> Poses:
+        """The network's rows about one frame -> everyone there, each once.
+
+        Outputs: (M, K, h, w) maps, a row for each scale of each person, and after it one for its
+        mirror; where there is a refiner, (M, C, h', w') features.
+
+        `Poses.score` is as the decoding gives it, within 0..1, 0 where nothing was found.
+        `Poses.box` is the finder's, as far as it is in the frame. `Poses.box_score` is the
+        reference's score of a person over the most that it can be: the mean score of the keypoints,
+        1.25 times the largest, and the finder's added. With compat "alphapose" no score is brought
+        to 0..1.
+        """
+        if not len(look):
+            return Poses.nobody(self.skeleton)
+        maps = self.merge(outputs[0])
+        cells, score = DECODE[self.how](maps, self.skeleton, self.compat)
+        if self.refiner is not None:
+            cells = self.refine(outputs, cells)
+        scales = self.options.scales
+        crops = crops[scales.index(1) :: len(scales)]
+        stride = np.float32(self.size[0] / maps.shape[3])
+        rows = zip(crops, cells * stride, strict=True)
+        xy = np.stack([crop.to_frame(row) for crop, row in rows])
+        which, xy, score, sure = self.kept(xy, score, look)
+        look, found = look.take(which), np.isfinite(xy).all(axis=-1)
+        edge = np.array(frame.size * 2, np.float32)
+        return Poses(
+            self.skeleton,
+            xy=xy,
+            score=score if self.compat else np.where(found, np.clip(score, 0, 1), 0),
+            box=np.minimum(np.maximum(look.bounds(), 0), edge),
+            box_score=sure if self.compat else np.clip(sure / np.float32(BEST), 0, 1),
+            person=look.person,
+            look=_next(look, xy, score),
+            maps=self.heat(maps[which]) if self.options.heatmaps else None,
+            seen=self.around(look) if self.options.heatmaps else None,
+        )
+
+    def kept(
+        self, xy: np.ndarray, score: np.ndarray, look: Regions
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Each person once: which of the N they are, keypoints, their scores, and the person's."""
+        options, name = self.options, self.skeleton.name
+        if not options.pose_nms:
+            sure = look.score + score.mean(axis=1) + np.float32(1.25) * score.max(axis=1)
+            return np.arange(len(look)), xy, score, sure
+        whole = name in WHOLE_BODIES
+        settings = pose_nms.WHOLE_BODY if whole and self.how != "argmax" else pose_nms.BODY
+        kept = pose_nms.pose_nms(
+            xy,
+            score,
+            look.bounds(),
+            look.score,
+            replace(settings, min_area=float(options.min_box_area)),
+            pose_nms.whole_body(len(self.skeleton)) if whole else (),
+            self.compat,
+        )
+        return kept.index, kept.xy, kept.score, kept.proposal_score
+
+    def heat(self, maps: np.ndarray) -> np.ndarray:
+        """(N, K, h, w) what was read of the maps: the sigmoid where the mean is taken of it."""
+        direct = {"argmax": maps.shape[1], "integral": 0}
+        body = direct.get(self.how, maps.shape[1] - FACE_AND_HANDS.get(self.skeleton.name, 0))
+        return np.concatenate([maps[:, :body], heatmap.sigmoid(maps[:, body:])], axis=1)
+
+    def merge(self, maps: np.ndarray) -> np.ndarray:
+        """The maps of all views of N people, on the cells of the crop whose scale is 1.
+
+        The raw maps are averaged, over those views that show the cell.
+
+        Args:
+            maps: (N * scales * views, K, h, w).
+
+        Returns:
+            (N, K, h, w).
+        """
+        scales = self.options.scales
+        k, h, w = maps.shape[1:]
+        n = len(maps) // (len(scales) * self.views)
+        maps = maps.reshape(n, len(scales), self.views, k, h, w)
+        total, count = np.zeros((n, k, h, w), np.float32), np.zeros((h, w), np.float32)
+        for i, scale in enumerate(scales):
+            seen = maps[:, i, 0]
+            if self.options.flip:
+                mirror = heatmap.mirrored(maps[:, i, 1], self.skeleton.mirror, shift=True)
+                seen = (seen + mirror) / 2
+            if scale == 1:
+                total, count = total + seen, count + 1
+                continue
+            down, across = _resampling(h, scale), _resampling(w, scale)
+            total += down @ seen @ across.T
+            count += np.outer(down.sum(axis=1), across.sum(axis=1))
+        return total / count
+
+    def refine(self, outputs: Sequence[np.ndarray], cells: np.ndarray) -> np.ndarray:
+        """Keypoints moved by what the refiner says of each view, on average.
+
+        Args:
+            outputs: the network's, see `decode`.
+            cells: (N, K, 2) of the map of scale 1.
+
+        Returns:
+            (N, K, 2) cells of the map of scale 1.
+        """
+        if self.refiner is None or len(outputs) < 2:
+            raise VitruvianError("refine needs features, which this network does not give")
+        n, k, _ = cells.shape
+        h, w = outputs[0].shape[2:]
+        scales = np.array(self.options.scales, np.float32)[:, None, None]
+        middle = np.array([w, h], np.float32) / 2
+        at = middle + (np.nan_to_num(cells)[:, None] - middle) * scales  # (N, scales, K, 2)
+        views, mirror = [at], self.skeleton.mirror
+        # Pixel i of a row is the mirror's pixel W - 1 - i.
+        last = (self.size[0] - 1) * w / self.size[0]
+        if self.options.flip:
+            views.append(np.array([last, 0], np.float32) + at[:, :, mirror] * (-1, 1))
+        asked = np.stack(views, axis=2).reshape(len(outputs[1]), k, 2).astype(np.float32)
+        (moved,) = self.refiner(outputs[1], asked)
+        moved = moved.reshape(n, len(scales), self.views, k, 2)
+        if self.options.flip:
+            moved = np.stack([moved[:, :, 0], moved[:, :, 1][:, :, mirror] * (-1, 1)], axis=2)
+        return (cells + (moved.mean(axis=2) / scales).mean(axis=1)).astype(np.float32)
+
+
+def _next(look: Regions, xy: np.ndarray, score: np.ndarray) -> Regions:
+    """Where to look for the same people in the next frame: around the keypoints that are seen.
+
+    Turned as before; where few are seen, as before altogether.
+
+    Args:
+        look: N regions, where they were looked for.
+        xy: (N, K, 2) pixels of the frame.
+        score: (N, K).
+    """
+    seen = (score >= SEEN) & np.isfinite(xy).all(axis=-1)
+    few = seen.mean(axis=1) < ENOUGH
+    cos, sin = np.cos(look.angle)[:, None], np.sin(look.angle)[:, None]
+    x, y = np.moveaxis(np.nan_to_num(xy) - look.centre[:, None], -1, 0)
+    local = np.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
+    local = np.where((seen | few[:, None])[..., None], local, np.nan)
+    low, high = np.nanmin(local, axis=1), np.nanmax(local, axis=1)
+    x, y = np.moveaxis((low + high) / 2, -1, 0)
+    cos, sin = cos[:, 0], sin[:, 0]
+    centre = look.centre + np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+    return replace(
+        look,
+        centre=np.where(few[:, None], look.centre, centre),
+        size=np.where(few[:, None], look.size, (high - low) * np.float32(REACH)),
+    )
+
+
+def _resampling(cells: int, scale: float) -> np.ndarray:
+    """(cells, cells) how much of each cell of a map goes into each one of the map of scale 1.
+
+    Both maps have the same middle. Linear between cells; a row of zeros where the map has nothing.
+    """
+    middle = cells / 2
+    at = middle + (np.arange(cells) - middle) * scale
+    weight = np.maximum(1 - np.abs(at[:, None] - np.arange(cells)), 0)
+    return np.where(((at >= 0) & (at <= cells - 1))[:, None], weight, 0).astype(np.float32)

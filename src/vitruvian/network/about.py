@@ -1,0 +1,78 @@
+"""What an exported network's file says of itself, read without opening the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+from xml.etree import ElementTree
+
+from vitruvian.errors import VitruvianError
+
+# Field numbers of ModelProto.metadata_props, and of key and value in its entries: onnx.proto.
+METADATA, KEY, VALUE = 14, 1, 2
+MOST_BYTES = 1 << 20  # of one entry
+
+
+def about(file: Path) -> dict[str, str]:
+    """The metadata of an .onnx file, or of OpenVINO's IR (.xml) made from one.
+
+    Raises:
+        VitruvianError: it is missing, or neither.
+    """
+    try:
+        with file.open("rb") as opened:
+            if file.suffix.lower() == ".xml":
+                return _ir(opened)
+            return dict(_onnx(opened))
+    except OSError as error:
+        raise VitruvianError(f"cannot read '{file}': {error.strerror}") from None
+    except (ValueError, IndexError, KeyError, ElementTree.ParseError):
+        fault = "it is damaged, or no network"
+        raise VitruvianError(f"cannot open '{file}': {fault}") from None
+
+
+def _ir(file: IO[bytes]) -> dict[str, str]:
+    entries = ElementTree.parse(file).getroot().find("rt_info/framework")
+    return {} if entries is None else {e.tag: e.attrib["value"] for e in entries}
+
+
+def _onnx(file: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """The entries of the metadata; the graph, with all its weights, is skipped."""
+    end = file.seek(0, 2)
+    file.seek(0)
+    while file.tell() < end:
+        field, size = _field(file)
+        if file.tell() + size > end:
+            raise ValueError("cut short")
+        if field != METADATA:
+            file.seek(size, 1)
+            continue
+        if size > MOST_BYTES:
+            raise ValueError("unreasonably large")
+        stop, entry = file.tell() + size, {KEY: b"", VALUE: b""}
+        while file.tell() < stop:
+            part, length = _field(file)
+            entry[part] = file.read(length)
+        yield entry[KEY].decode(), entry[VALUE].decode()
+
+
+def _field(file: IO[bytes]) -> tuple[int, int]:
+    """The number of the next field, and how many bytes of it follow (0 for a plain number)."""
+    tag = _varint(file)
+    kind = tag & 7
+    if kind == 0:
+        _varint(file)
+        return tag >> 3, 0
+    return tag >> 3, {1: lambda: 8, 2: lambda: _varint(file), 5: lambda: 4}[kind]()
+
+
+def _varint(file: IO[bytes]) -> int:
+    """A number in groups of seven bits, the lowest first: protobuf's encoding."""
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)[0]
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number
+    raise ValueError("a number of more than 64 bits")
