@@ -6,7 +6,9 @@ import json
 import pickle
 import tarfile
 import time
+import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -676,6 +678,35 @@ def test_nothing_of_an_archive_is_called(tmp_path: Path, weights: bytes) -> None
         assert not mark.exists(), name
     pickle.loads(evil)
     assert mark.exists()  # so that the check can fail
+
+
+def test_a_damaged_member_is_refused_in_one_line_wherever_it_is_damaged(
+    rng: np.random.Generator,
+) -> None:
+    """One to four bytes of each member, a few hundred times: nothing but a `Fault` comes out."""
+    from vitruvian.network.unpickle import Fault
+
+    objects = np.array(POINTS, dtype=object)
+    cases: list[tuple[bytes, Callable[[bytes], object]]] = [
+        (pickle.dumps(INFOS, p), lambda data: metrabs_archive._skeletons(data, 4)) for p in (2, 5)
+    ]
+    cases.append((npz(joint_names=objects, joint_edges=EDGES), metrabs_archive._points))
+    cases.append((npy(TRANSFORM), lambda data: metrabs_archive._npy(data, "a.npy")))
+    cases.append((CONFIG.encode(), lambda data: metrabs_archive.config(data.decode("latin1"))))
+    for data, read in cases:
+        read(data)
+        refusals = 0
+        for _ in range(400):
+            damaged = bytearray(data)
+            for at in rng.integers(0, len(data), rng.integers(1, 5)):
+                damaged[at] = rng.integers(0, 256)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # pickletools, of "\\q"
+                try:
+                    read(bytes(damaged))
+                except Fault as fault:
+                    refusals += "\n" not in str(fault)
+        assert refusals > 100
 
 
 def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:

@@ -17,6 +17,7 @@ import gzip
 import io
 import json
 import math
+import re
 import tarfile
 import tempfile
 import zipfile
@@ -293,38 +294,47 @@ def config(text: str) -> Config:
 # Arrays
 
 
+# How NumPy writes the header of a .npy file; its own reader runs Python's parser over it.
+HEADER = re.compile(
+    rb"\x93NUMPY[\1\2]\0(?:..|..\0\0)"
+    rb"\{'descr': '([<>|][biufUO]\d{0,4})', 'fortran_order': (True|False), "
+    rb"'shape': \(([\d, ]{0,80})\), \} *\n",
+    re.DOTALL,
+)
+
+
 def _npy(data: bytes, name: str) -> np.ndarray:
     """The array of a .npy file; one of objects, which is a pickle, as `unpickle.array` reads it."""
-    stream = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(stream)
-        header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, kind = header(stream)
-        raw = data[stream.tell() :]
+        header = HEADER.match(data)
+        if header is None:
+            raise ValueError("no such header")
+        kind, raw = np.dtype(header[1].decode()), data[header.end() :]
+        shape = tuple(int(size) for size in header[3].split(b",") if size.strip())
         if kind == np.dtype(object):
             made = _pickle(raw, name)
             if not isinstance(made, Inert):
                 raise ValueError("no array")
             return array(made)
-        if kind.kind not in "biufU" or math.prod(shape) * kind.itemsize != len(raw):
+        if math.prod(shape) * kind.itemsize != len(raw):
             raise ValueError("another length than its header says")
-        return np.frombuffer(raw, kind).reshape(shape, order="F" if fortran else "C")
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError):
+        return np.frombuffer(raw, kind).reshape(shape, order="F" if header[2] == b"True" else "C")
+    except (ValueError, TypeError, OverflowError):
         raise Fault(f"its {name} is damaged, or holds something else than numbers") from None
 
 
 def _points(data: bytes) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
     """Names and edges of the points, of `joint_info.npz`."""
     arrays = {}
-    # What zipfile and zlib raise for archives that are damaged, encrypted or exotic.
+    # What zipfile raises for archives that are damaged, encrypted or exotic.
     damaged = (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError, ValueError)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for name in ("joint_names", "joint_edges"):
-                with archive.open(f"{name}.npy") as stream:
+                info = archive.getinfo(f"{name}.npy")
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ValueError("NumPy writes no such")
+                with archive.open(info) as stream:
                     raw = stream.read(MEMBERS["joint_info.npz"] + 1)
                 if len(raw) > MEMBERS["joint_info.npz"]:
                     raise Fault(f"its {name} are longer than any")
