@@ -285,7 +285,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--videos", type=Path, nargs="*", default=[])
     parser.add_argument("--model", default="yolov8n-pose")
     given = parser.parse_args()

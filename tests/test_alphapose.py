@@ -648,6 +648,14 @@ def test_a_damaged_file_is_refused(tmp_path, exported):
         load(str(tmp_path / "none.onnx"))
 
 
+def test_a_network_of_another_kind_is_refused(tmp_path):
+    """Metadata as protobuf has it: field 14 of the model, in it key (1) and value (2)."""
+    entry = b"\x0a\x06family\x12\x04reid"
+    (tmp_path / "other.onnx").write_bytes(b"\x08\x08\x72" + bytes([len(entry)]) + entry)
+    with refused("other.onnx' is a network of kind 'reid', which gives no poses"):
+        load(str(tmp_path / "other.onnx"))
+
+
 def test_both_runtimes_and_both_kinds_of_files_give_the_same(exported, written):
     """Seeded numbers mean nothing, but are the same: where a peak is close to another it may jump,
     so that single keypoints are left out.

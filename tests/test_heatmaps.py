@@ -14,6 +14,7 @@ from vitruvian.decode.heatmap import (
     combined,
     encode,
     integral,
+    local,
     mirrored,
     sigmoid,
     soft_argmax,
@@ -358,3 +359,22 @@ def test_a_real_person_s_maps_are_written_as_they_are_drawn(tmp_path):
     write_heatmaps(path, *shown)
     np.testing.assert_array_equal(Frame.read(path).rgb, heatmaps(*shown))
     assert [file.name for file in path.parent.iterdir()] == ["a.png"]
+
+
+def test_local_reads_a_hill_between_cells_and_does_not_look_far():
+    xy = np.array([[[10.3, 20.6], [3.75, 9.1]]], np.float32)
+    maps, _ = encode(xy, (48, 64), exact=True)
+    # A second hill, nearly as high, far away: the mean over all would lie between them.
+    other, _ = encode(xy + 25, (48, 64), exact=True)
+    maps = maps + np.float32(0.9) * other
+    at, score = local(maps)
+    # The window is 5 cells to each side of a hill of 2: what is cut off weighs at most 0.06 of it.
+    np.testing.assert_allclose(at, xy, atol=0.06)
+    np.testing.assert_allclose(score, maps.max(axis=(2, 3)))
+
+
+def test_local_finds_nothing_where_nothing_is():
+    at, score = local(np.zeros((2, 3, 8, 6), np.float32))
+    assert np.isnan(at).all()
+    assert not score.any()
+    assert local(np.zeros((0, 3, 8, 6), np.float32))[0].shape == (0, 3, 2)

@@ -29,8 +29,9 @@ MAY_IMPORT = {
     "track": {"body", "geometry", "frame", "track", "errors"},
     "pipeline": {"body", "geometry", "frame", "models", "source", "track", "errors"},
     "sink": SINKS,
+    "evaluate": {"evaluate", "body", "errors"},
     "train": {"train", "body", "geometry", "decode", "frame", "models", "network", "errors"},
-    "predict": {"pipeline", "sink", "source", "models", "errors"},
+    "predict": {"body", "pipeline", "sink", "source", "models", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli": {"doctor", "errors", "models", "network", "pipeline", "predict", "sink", "source"},
 }

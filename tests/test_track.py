@@ -121,6 +121,26 @@ def stream(people: People, n: int, steps: int = 12) -> list[Any]:
 PARTS = ("xy", "xyz", "depth", "score")
 
 
+def test_without_a_next_region_the_box_says_how_large_a_person_is(people: People, rng):
+    box = np.array([[0, 0, 40, 20]], np.float32)  # as large as the regions of `stream`
+    smooth, other = Smooth(), Smooth()
+    for poses, seconds in zip(stream(people, 1), uneven(rng, 12), strict=True):
+        want, got = other(poses, seconds), smooth(replace(poses, look=None, box=box), seconds)
+        np.testing.assert_array_equal(got.xy, want.xy)
+        assert got.look is None
+        assert got.raw is not None
+
+
+def test_who_has_no_number_is_not_smoothed(people: People, rng):
+    """And two without a number are not taken for one person."""
+    smooth, alone = Smooth(), Smooth()
+    for poses, seconds in zip(stream(people, 3), uneven(rng, 12), strict=True):
+        some = replace(poses, person=np.array([-1, 7, -1]))
+        got = smooth(some, seconds)
+        np.testing.assert_array_equal(got.xy[[0, 2]], poses.xy[[0, 2]])
+        np.testing.assert_array_equal(got.xy[1:2], alone(some.take([1]), seconds).xy)
+
+
 def test_every_part_of_a_person_is_smoothed_by_its_own_filter(people: People, rng):
     """Pixels over the person's size for picture and region, metres in 3D, a low-pass for scores."""
     poses, times, smooth = stream(people, 1), uneven(rng, 12), Smooth()

@@ -17,6 +17,7 @@ from vitruvian.sink.files import Save, Sink
 from vitruvian.source import Pictures, Source, Video
 
 if TYPE_CHECKING:
+    from vitruvian.body.poses import Poses
     from vitruvian.pipeline import Model
 
 EVERY = 5.0  # seconds between two lines of progress where there is no terminal
@@ -177,7 +178,7 @@ def _one(
             for frame, poses in results(source, model, fault):
                 write(frame, poses)
                 frames += 1
-                people = max(people, len(poses)) if source.moving else people + len(poses)
+                people = _people(people, poses) if source.moving else people + len(poses)
                 tick(frames)
     except KeyboardInterrupt:
         if frames:
@@ -192,6 +193,12 @@ def _one(
         f"{source.name}: {_count(frames, what)}, {_count(people, 'person', 'people')}, "
         f"{frames / seconds:.3g} {what}s/s"
     )
+
+
+def _people(before: int, poses: Poses) -> int:
+    """How many there are in a video so far: the highest number, or most in a frame without any."""
+    numbers = poses.person.tolist()
+    return max(before, *numbers) if max(numbers, default=-1) > 0 else max(before, len(numbers))
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -125,6 +125,35 @@ def integral(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return _mean_place(weight), np.max(weight, axis=(-2, -1))
 
 
+def local(maps: np.ndarray, reach: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """The mean place near the brightest cell of each map, under the square of the map.
+
+    Between `argmax`, which cannot see between quarters of a cell, and `integral`, which is drawn
+    to whatever is bright elsewhere. Ours: of vitruvian-2d's maps it reads best.
+
+    Args:
+        maps: (N, K, h, w); what is below 0 counts as 0.
+        reach: cells from the brightest one to each side.
+
+    Returns:
+        xy: (N, K, 2) cells; NaN where nothing is above 0.
+        score: (N, K) the value of the brightest cell.
+    """
+    n, k, height, width = maps.shape
+    flat = maps.reshape(n, k, height * width)
+    cell = flat.argmax(axis=-1)
+    score = np.take_along_axis(flat, cell[..., None], axis=-1)[..., 0]
+    middle = np.stack(np.divmod(cell, width), axis=-1)  # row, column
+    near = [
+        np.abs(np.arange(size) - middle[..., axis, None]) <= reach
+        for axis, size in enumerate((height, width))
+    ]
+    weight = np.maximum(maps, 0) ** 2 * (near[0][..., :, None] & near[1][..., None, :])
+    found = score > 0
+    weight = np.where(found[..., None, None], weight, np.float32(1))  # no division by 0
+    return np.where(found[..., None], _mean_place(weight), np.nan).astype(np.float32), score
+
+
 def _mean_place(weight: np.ndarray) -> np.ndarray:
     """(N, K, 2) cells, the mean under (N, K, h, w) weights of any sum above 0."""
     by_column, by_row = weight.sum(axis=-2), weight.sum(axis=-1)

@@ -1,37 +1,399 @@
-"""A pinhole camera: from metres in front of it to pixels, and back."""
+"""A camera: from metres in front of it to pixels, and back. Where it stands, how its lens bends.
+
+Axes are x right, y down, z forward. Pixels are the frame's: the centre of the top left one is
+(0.5, 0.5), and a principal point is counted so too. Calibration files count otherwise; their
+readers (`geometry/calibration.py`) say so.
+
+Lens: x' = x g + 2 p1 x y + p2 (r2 + 2 x x) + s1 r2 + s2 r2 r2, and y' likewise with p1 and p2
+exchanged and s3, s4, of x = X / Z, y = Y / Z and r2 = x x + y y, where
+g = (1 + k1 r2 + k2 r2^2 + k3 r2^3) / (1 + k4 r2 + k5 r2^2 + k6 r2^3).
+Source: OpenCV's calib3d module, "rational", "tangential" and "thin prism".
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+
+from vitruvian.errors import VitruvianError
+
+FILM_DIAGONAL_MM = np.hypot(36, 24)  # of 35 mm film; CIPA DCG-001 compares diagonals
+UP = (0.0, -1.0, 0.0)  # of a camera held upright, and MeTRAbs' default for the world
+COEFFICIENTS = 12  # of the lens: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4
+_REACH = 20.0  # the tangent of 87 degrees off the axis: farther out nothing is projected
+_NEWTON = 60  # steps at most; a real lens needs four
+_SETTLED = 1e-13  # normalised: 1e-9 px at a focal length of 10 000
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """Intrinsics without distortion. Axes: x right, y down, z forward."""
+    """Intrinsics, lens, and where it stands."""
 
-    matrix: np.ndarray  # (3, 3) float64 pixels: fx 0 cx, 0 fy cy, 0 0 1
+    matrix: np.ndarray  # (3, 3) float64 pixels: fx skew cx, 0 fy cy, 0 0 1
     size: tuple[int, int]  # width and height of its pictures, pixels
+    # (12,) float64: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4; fewer may be given, the others are 0
+    distortion: np.ndarray = field(default_factory=lambda: np.zeros(COEFFICIENTS))
+    extrinsics: np.ndarray | None = None  # (4, 4) float64, world -> camera, metres
+    up: np.ndarray = field(default_factory=lambda: np.array(UP))  # (3,) which way is up, its axes
+
+    def __post_init__(self) -> None:
+        given = np.asarray(self.distortion, np.float64).ravel()
+        if len(given) > COEFFICIENTS and not given[COEFFICIENTS:].any():
+            given = given[:COEFFICIENTS]
+        if len(given) > COEFFICIENTS:
+            raise VitruvianError(
+                f"a camera has {len(given)} distortion coefficients, want at most {COEFFICIENTS}: "
+                "k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4; calibrate without the tilted model"
+            )
+        whole = np.zeros(COEFFICIENTS)
+        whole[: len(given)] = given
+        values = {"matrix": ((3, 3), self.matrix), "up": ((3,), self.up)}
+        values["distortion"] = ((COEFFICIENTS,), whole)
+        if self.extrinsics is not None:
+            values["extrinsics"] = ((4, 4), self.extrinsics)
+        for name, (shape, value) in values.items():
+            array = np.asarray(value, np.float64)
+            if array.shape != shape or not np.isfinite(array).all():
+                raise VitruvianError(
+                    f"a camera's {name} is {array.shape} {array.ravel().tolist()}, "
+                    f"want {shape} finite numbers"
+                )
+            object.__setattr__(self, name, array)
+        if not (self.matrix[0, 0] > 0 and self.matrix[1, 1] > 0 and min(self.size) > 0):
+            raise VitruvianError(
+                f"a camera has focal lengths {self.matrix[0, 0]:g} and {self.matrix[1, 1]:g} and "
+                f"pictures of {self.size[0]} x {self.size[1]} pixels; all want to be above 0"
+            )
+        if self.matrix[1, 0] or self.matrix[2].tolist() != [0, 0, 1]:
+            raise VitruvianError(
+                f"a camera's matrix is {self.matrix.tolist()}, want fx skew cx, 0 fy cy, 0 0 1"
+            )
+        if self.extrinsics is not None:
+            turned = self.extrinsics[:3, :3]
+            if np.abs(turned @ turned.T - np.eye(3)).max() > 1e-3:
+                raise VitruvianError(
+                    f"a camera's extrinsics are {self.extrinsics.tolist()}, want a rotation and a "
+                    "shift in metres, world -> camera"
+                )
+
+    # Ways to know one
 
     @classmethod
     def view(cls, size: tuple[int, int], view_deg: float = 55.0) -> Camera:
         """A camera known only by its field of view, across the longer side of the picture.
 
         55 degrees is what is assumed of a camera nobody knows. Source: MeTRAbs' default.
+
+        Raises:
+            VitruvianError: not between 0 and 180 degrees.
         """
-        focal = max(size) / 2 / np.tan(np.radians(view_deg) / 2)
+        if not 0 < view_deg < 180:
+            raise VitruvianError(
+                f"a field of view of {view_deg:g} degrees is none; want one between 0 and 180"
+            )
+        return cls.with_focal(size, max(size) / 2 / float(np.tan(np.radians(view_deg) / 2)))
+
+    @classmethod
+    def with_focal(cls, size: tuple[int, int], focal: float) -> Camera:
+        """A camera known by its focal length in pixels; its axis meets the picture's middle."""
         matrix = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
         return cls(matrix, size)
 
+    @classmethod
+    def with_film_focal(cls, size: tuple[int, int], focal_mm: float) -> Camera:
+        """A camera known by its focal length on 35 mm film, with the same diagonal view."""
+        return cls.with_focal(size, focal_mm * float(np.hypot(*size) / FILM_DIAGONAL_MM))
+
+    @classmethod
+    def from_exif(cls, path: str | Path) -> Camera | None:
+        """The camera a picture file says it was taken with; None if it does not say.
+
+        See `vitruvian.geometry.calibration.exif`.
+        """
+        from vitruvian.geometry import calibration
+
+        return calibration.exif(Path(path))
+
+    @classmethod
+    def read(
+        cls, path: str | Path, name: str | None = None, size: tuple[int, int] | None = None
+    ) -> Camera:
+        """A camera from a calibration file; see `vitruvian.geometry.calibration.read`.
+
+        Args:
+            path: OpenCV's .yaml, .yml or .json, Pose2Sim's .toml.
+            name: which, if there are several in the file.
+            size: width and height of the pictures, pixels, for files that do not say.
+        """
+        from vitruvian.geometry import calibration
+
+        return calibration.choose(calibration.read(Path(path), size), name, str(path))
+
+    def placed(self, extrinsics: np.ndarray, world_up: Sequence[float] = UP) -> Camera:
+        """The same camera in a world.
+
+        Args:
+            extrinsics: (4, 4) world -> camera, metres.
+            world_up: (3,) which way is up in the world.
+        """
+        up = np.asarray(extrinsics, np.float64)[:3, :3] @ np.asarray(world_up, np.float64)
+        return replace(self, extrinsics=extrinsics, up=up)
+
+    def scaled(self, size: tuple[int, int]) -> Camera:
+        """The same camera with its pictures made larger or smaller.
+
+        Raises:
+            VitruvianError: pictures of that size have another shape.
+        """
+        if size == self.size:
+            return self
+        x, y = size[0] / self.size[0], size[1] / self.size[1]
+        if abs(x / y - 1) > 0.01:
+            raise VitruvianError(
+                f"the camera is calibrated for {self.size[0]} x {self.size[1]} pixels, the picture "
+                f"has {size[0]} x {size[1]}, which is another shape; calibrate for this one"
+            )
+        return replace(self, matrix=np.diag([x, y, 1]) @ self.matrix, size=size)
+
+    @property
+    def distorted(self) -> bool:
+        """Whether the lens bends at all."""
+        return bool(self.distortion.any())
+
+    # Between metres and pixels
+
     def project(self, xyz: np.ndarray) -> np.ndarray:
-        """(..., 2) pixels of (..., 3) metres; NaN for what is not in front of the camera."""
-        depth = np.where(xyz[..., 2:] > 0, xyz[..., 2:], np.nan)
-        return (xyz / depth) @ self.matrix.T[:, :2]
+        """(..., 2) pixels of (..., 3) metres, of the same type.
+
+        NaN for what is not in front of the camera, or so far out that its lens's formula, which
+        describes the picture and little beyond it, puts it back inside (see `reach`).
+        """
+        depth = np.where(xyz[..., 2:] > 0, xyz[..., 2:], np.nan).astype(np.float64)
+        return self._pixels(self._bend(xyz[..., :2] / depth)).astype(xyz.dtype)
+
+    def rays(self, xy: np.ndarray) -> np.ndarray:
+        """(..., 2) pixels -> (..., 2) X / Z and Y / Z of what is seen there, of the same type.
+
+        NaN where nothing is: at the edges of a strongly bent lens's picture the formula may have
+        no way back.
+        """
+        return self._unbend(self._plane(xy)).astype(xy.dtype)
 
     def back_project(self, xy: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """(..., 3) metres of (..., 2) pixels at (...) metres along the camera's axis."""
-        ray = (
-            np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1) @ np.linalg.inv(self.matrix).T
-        )
-        return ray * depth[..., None]
+        rays = self._unbend(self._plane(xy))
+        whole = np.concatenate([rays, np.ones_like(rays[..., :1])], axis=-1)
+        return (whole * np.asarray(depth)[..., None]).astype(xy.dtype)
+
+    def undistort(self, xy: np.ndarray) -> np.ndarray:
+        """(..., 2) pixels -> (..., 2) where they would be without the lens; NaN as in `rays`."""
+        return self._pixels(self._unbend(self._plane(xy))).astype(xy.dtype)
+
+    def distort(self, xy: np.ndarray) -> np.ndarray:
+        """(..., 2) pixels of a picture without the lens -> of the picture; NaN as in `project`."""
+        return self._pixels(self._bend(self._plane(xy))).astype(xy.dtype)
+
+    def to_world(self, xyz: np.ndarray) -> np.ndarray:
+        """(..., 3) metres from the camera -> (..., 3) metres in the world, of the same type."""
+        inverse = np.linalg.inv(self._world())
+        return (xyz @ inverse[:3, :3].T + inverse[:3, 3]).astype(xyz.dtype)
+
+    def from_world(self, xyz: np.ndarray) -> np.ndarray:
+        """(..., 3) metres in the world -> (..., 3) metres from the camera, of the same type."""
+        matrix = self._world()
+        return (xyz @ matrix[:3, :3].T + matrix[:3, 3]).astype(xyz.dtype)
+
+    def _world(self) -> np.ndarray:
+        if self.extrinsics is None:
+            raise VitruvianError(
+                "nobody knows where this camera stands; use a calibration file with its rotation "
+                "and translation, or Camera.placed"
+            )
+        return self.extrinsics
+
+    # Turned
+
+    def turn(self, rotation: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> Camera:
+        """A camera without a lens at the same place, that looks elsewhere.
+
+        Args:
+            rotation: (3, 3) from this camera's axes to the new one's; it may mirror.
+            matrix: (3, 3) the new intrinsics.
+            size: width and height of its pictures, pixels.
+        """
+        extrinsics = self.extrinsics
+        if extrinsics is not None:
+            turned = np.eye(4)
+            turned[:3, :3] = rotation
+            extrinsics = turned @ extrinsics
+        up = rotation @ self.up
+        return Camera(matrix, size, extrinsics=extrinsics, up=up)
+
+    def upright(self, rays: np.ndarray) -> np.ndarray:
+        """(..., 3, 3) rotations to cameras that look along (..., 2) rays with up above.
+
+        Its rows are the new axes: z along the ray, x = z times up, y = z times x.
+        """
+        z = np.concatenate([rays, np.ones_like(rays[..., :1])], axis=-1).astype(np.float64)
+        z /= np.linalg.norm(z, axis=-1, keepdims=True)
+        x = np.cross(z, self.up)
+        level = np.stack([z[..., 2], np.zeros_like(z[..., 0]), -z[..., 0]], axis=-1)
+        # Straight up or down there is no above: level as the camera is.
+        x = np.where(np.linalg.norm(x, axis=-1, keepdims=True) > 1e-9, x, level)
+        x /= np.linalg.norm(x, axis=-1, keepdims=True)
+        return np.stack([x, np.cross(z, x), z], axis=-2)
+
+    def look_at(
+        self,
+        box: np.ndarray,
+        side: int,
+        *,
+        roll: float = 0.0,
+        scale: float = 1.0,
+        mirror: bool = False,
+        axis: float | None = None,
+    ) -> tuple[np.ndarray, Camera]:
+        """A camera turned to a box, upright, its picture a square just filled by the box.
+
+        Args:
+            box: (4,) x0 y0 x1 y1, pixels.
+            side: of the square, pixels.
+            roll: radians: the camera is rolled so far clockwise, and the person the other way.
+            scale: 1.1 shows the person a tenth larger.
+            mirror: whether left and right change places, after the roll.
+            axis: where the new camera's axis meets its picture, pixels along both; by default in
+                the middle. MeTRAbs: the centre of pixel side / 2, here side / 2 + 0.5.
+
+        Returns:
+            rotation: (3, 3) from this camera's axes to the new one's.
+            camera: the new one.
+
+        Source: specs/metrabs.md, 5.3 and 5.4.
+        """
+        x0, y0, x1, y1 = np.asarray(box, np.float64)
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        if self.distorted:  # where the lens's formula holds
+            x0, x, x1 = np.clip([x0, x, x1], 0, self.size[0])
+            y0, y, y1 = np.clip([y0, y, y1], 0, self.size[1])
+        rays = self.rays(np.array([(x, y), (x, y0), (x, y1), (x0, y), (x1, y)]))
+        if np.isnan(rays).any():
+            raise VitruvianError(
+                f"the camera's distortion cannot be undone at the box {np.round(box, 1).tolist()}; "
+                "calibrate with points out to the picture's edges"
+            )
+        rotation = self.upright(rays[0])
+        seen = rays @ rotation[:, :2].T + rotation[:, 2]
+        flat = seen[:, :2] / seen[:, 2:] @ self.matrix[:2, :2].T
+        extent = max(np.linalg.norm(flat[1] - flat[2]), np.linalg.norm(flat[3] - flat[4]))
+        matrix = np.eye(3)
+        matrix[:2, :2] = self.matrix[:2, :2] * (side / max(extent, 1e-6) * scale)
+        matrix[:2, 2] = side / 2 if axis is None else axis
+        cos, sin = np.cos(roll), np.sin(roll)
+        rotation = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]]) @ rotation
+        if mirror:
+            rotation = np.diag([-1.0, 1, 1]) @ rotation
+        return rotation, self.turn(rotation, matrix, (side, side))
+
+    # The lens
+
+    @cached_property
+    def reach(self) -> float:
+        """How far from the axis (X / Z and Y / Z together) the lens's formula can be undone.
+
+        Farther out it folds back, or has a pole: 20 where it does neither, else where it first
+        does in any direction, to within 2 %.
+        """
+        if not self.distorted:
+            return _REACH
+        radius = np.geomspace(0.05, _REACH, 303)
+        angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+        at = radius[:, None, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+        with np.errstate(all="ignore"):  # poles
+            grows = np.linalg.det(self._slope(at)) > 0
+            outward = (self._lens(at) * at).sum(axis=-1) > 0
+        holds = (grows & outward).all(axis=-1)
+        return float(radius[-1] if holds.all() else radius[max(int(holds.argmin()) - 1, 0)])
+
+    def _lens(self, at: np.ndarray) -> np.ndarray:
+        """(..., 2) X / Z and Y / Z -> (..., 2) bent."""
+        _, _, p1, p2, _, _, _, _, s1, s2, s3, s4 = self.distortion
+        x, y = at[..., 0], at[..., 1]
+        r2 = x * x + y * y
+        g, _ = self._radial(r2)
+        bent_x = x * g + 2 * p1 * x * y + p2 * (r2 + 2 * x * x) + r2 * (s1 + r2 * s2)
+        bent_y = y * g + 2 * p2 * x * y + p1 * (r2 + 2 * y * y) + r2 * (s3 + r2 * s4)
+        return np.stack([bent_x, bent_y], axis=-1)
+
+    def _radial(self, r2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(...) g of (...) r2, and the g's polynomial below the line."""
+        k1, k2, _, _, k3, k4, k5, k6, *_ = self.distortion
+        below = 1 + r2 * (k4 + r2 * (k5 + r2 * k6))
+        return (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / below, below
+
+    def _slope(self, at: np.ndarray) -> np.ndarray:
+        """(..., 2, 2) how `_lens` changes with X / Z and Y / Z."""
+        k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = self.distortion
+        x, y = at[..., 0], at[..., 1]
+        r2 = x * x + y * y
+        g, below = self._radial(r2)
+        growth = (k1 + r2 * (2 * k2 + r2 * 3 * k3) - g * (k4 + r2 * (2 * k5 + r2 * 3 * k6))) / below
+        prism_x, prism_y = 2 * (s1 + 2 * s2 * r2), 2 * (s3 + 2 * s4 * r2)
+        xx = g + 2 * growth * x * x + 2 * p1 * y + 6 * p2 * x + prism_x * x
+        xy = 2 * growth * x * y + 2 * p1 * x + 2 * p2 * y + prism_x * y
+        yx = 2 * growth * x * y + 2 * p1 * x + 2 * p2 * y + prism_y * x
+        yy = g + 2 * growth * y * y + 2 * p2 * x + 6 * p1 * y + prism_y * y
+        return np.stack([np.stack([xx, xy], axis=-1), np.stack([yx, yy], axis=-1)], axis=-2)
+
+    def _bend(self, at: np.ndarray) -> np.ndarray:
+        if not self.distorted:
+            return at
+        inside = np.linalg.norm(at, axis=-1, keepdims=True) <= self.reach
+        at = np.where(inside, at, np.nan)
+        return self._lens(at)
+
+    def _unbend(self, at: np.ndarray) -> np.ndarray:
+        """Newton's method from the bent place, held within `reach`.
+
+        It comes from the inner side where the lens pulls inward and from the outer side where it
+        pushes outward, and so meets the first way back, never one beyond the fold.
+        """
+        if not self.distorted:
+            return at
+        found = np.where(np.isfinite(at), at, 0.0)
+        wanted, off = found, np.zeros(found.shape[:-1])
+        for _ in range(_NEWTON):
+            radius = np.linalg.norm(found, axis=-1, keepdims=True)
+            found = found * np.minimum(1, self.reach / np.maximum(radius, 1e-12))
+            missing = wanted - self._lens(found)
+            off = np.abs(missing).max(axis=-1)
+            if not (off > _SETTLED).any():
+                break
+            (xx, xy), (yx, yy) = np.moveaxis(self._slope(found), (-2, -1), (0, 1))
+            step = yy * missing[..., 0] - xy * missing[..., 1]
+            step = np.stack([step, xx * missing[..., 1] - yx * missing[..., 0]], axis=-1)
+            found = found + step / (xx * yy - xy * yx)[..., None]
+        known = np.isfinite(at).all(axis=-1) & (off < 1e-10)
+        return np.where(known[..., None], found, np.nan)
+
+    def _plane(self, xy: np.ndarray) -> np.ndarray:
+        """(..., 2) pixels -> (..., 2) on the plane one metre away, as bent as the pixels are."""
+        inverse = np.linalg.inv(self.matrix)
+        return xy @ inverse[:2, :2].T + inverse[:2, 2]
+
+    def _pixels(self, at: np.ndarray) -> np.ndarray:
+        """The way back of `_plane`."""
+        return at @ self.matrix[:2, :2].T + self.matrix[:2, 2]
+
+
+def rotation_matrix(vector: np.ndarray) -> np.ndarray:
+    """(3, 3) the rotation about a (3,) vector by its length, radians. Source: Rodrigues 1840."""
+    angle = float(np.linalg.norm(vector))
+    if angle == 0:
+        return np.eye(3)
+    x, y, z = np.asarray(vector, np.float64) / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

@@ -50,7 +50,7 @@ class Options:
     flip: bool = False  # look at each person in a mirror as well
     scales: tuple[float, ...] = (1.0,)  # look at each person this much larger as well; with 1
     refine: str | None = None  # "pga": a second network moves the keypoints
-    decode: str | None = None  # argmax, integral or combined; None: as the file says
+    decode: str | None = None  # argmax, integral, combined, local; None: as the file says
     pose_nms: bool = True  # merge people whose keypoints are the same
     min_box_area: float = 0.0  # pixels squared: who takes less is left out; with pose_nms
     compat: str = "fixed"  # "alphapose": with the reference's faults, see docs/alphapose.md
@@ -146,6 +146,7 @@ DECODE: dict[str, Decode] = {
     "argmax": lambda maps, _, compat: heatmap.argmax(maps, compat),
     "integral": lambda maps, *_: heatmap.integral(maps),
     "combined": _combined,
+    "local": lambda maps, *_: heatmap.local(maps),
 }
 
 
@@ -346,7 +347,7 @@ class Joints:
 
     def heat(self, maps: np.ndarray) -> np.ndarray:
         """(N, K, h, w) what was read of the maps: the sigmoid where the mean is taken of it."""
-        direct = {"argmax": maps.shape[1], "integral": 0}
+        direct = {"argmax": maps.shape[1], "local": maps.shape[1], "integral": 0}
         body = direct.get(self.how, maps.shape[1] - FACE_AND_HANDS.get(self.skeleton.name, 0))
         return np.concatenate([maps[:, :body], heatmap.sigmoid(maps[:, body:])], axis=1)
 

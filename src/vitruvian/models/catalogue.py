@@ -204,7 +204,7 @@ CATALOGUE = {
 }
 DEFAULT = "blazepose-full"
 CHECKPOINTS = (".pt", ".pth")  # of PyTorch; they are converted once
-_BACKBONES = ("preact.", "stage2.", "duc1.")  # how tensors of AlphaPose's networks are called
+_ALPHAPOSE = ("preact.", "duc1.", "stage2.")  # how tensors of its networks begin
 
 
 def entry(name: str) -> Entry:
@@ -237,8 +237,11 @@ def family(name: str) -> str:
         raise VitruvianError(f"cannot read '{name}': no such file")
     if path.suffix.lower() in CHECKPOINTS:
         tensors = checkpoint.read(path).tensors
-        return "alphapose" if any(name.startswith(_BACKBONES) for name in tensors) else "yolopose"
-    return about(path).get("family", "yolopose")
+        return "alphapose" if any(name.startswith(_ALPHAPOSE) for name in tensors) else "yolopose"
+    kind = about(path).get("family", "yolopose")
+    if kind not in ("yolopose", "alphapose"):
+        raise VitruvianError(f"'{name}' is a network of kind '{kind}', which gives no poses")
+    return kind
 
 
 def pull(name: str) -> list[Path]:

@@ -185,7 +185,7 @@ def own(read: Checkpoint) -> Graph:
         "task": "pose",
         "imgsz": str([HEIGHT, WIDTH]),
         "skeleton": COCO17.to_json(),
-        "decode": "argmax",
+        "decode": "local",
     }
     ready = Normalised(network, vitruvian2d.normalise, vitruvian2d.confident)
     return of_crops(ready, about, (HEIGHT, WIDTH), ("maps", "features"))

@@ -40,6 +40,7 @@ FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward 
 DECODE: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
     "integral": heatmap.integral,
     "argmax": lambda maps: heatmap.argmax(heatmap.sigmoid(maps)),
+    "local": lambda maps: heatmap.local(heatmap.sigmoid(maps)),
 }
 
 
@@ -109,14 +110,15 @@ def predict(network: nn.Module, crops: np.ndarray, flip: bool = False) -> np.nda
     with torch.no_grad():
         x = tensor(crops).contiguous(memory_format=torch.channels_last)
         maps = network(x).maps.numpy()
-        if flip:
-            other = network(x.flip(-1)).maps.numpy()
-            maps = (maps + heatmap.mirrored(other, COCO17.mirror, shift=False)) / 2
+        if flip:  # probabilities are averaged, as in `vitruvian.models.alphapose`
+            other = heatmap.mirrored(network(x.flip(-1)).maps.numpy(), COCO17.mirror, shift=True)
+            mean = (heatmap.sigmoid(maps) + heatmap.sigmoid(other)) / 2
+            maps = np.log(mean) - np.log1p(-mean)
     return maps
 
 
 def evaluate(
-    network: nn.Module, some: list[people.Person], decode: str = "integral", flip: bool = False
+    network: nn.Module, some: list[people.Person], decode: str = "local", flip: bool = False
 ) -> float:
     """OKS-AP with the true boxes: COCO's evaluator, each person a picture of their own."""
     decoder = DECODE[decode]
@@ -273,12 +275,12 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
             total += float(loss.detach())
         average.eval()
         ap = evaluate(average.module, validation)
-        brightest = evaluate(average.module, validation, "argmax")
+        mean = evaluate(average.module, validation, "integral")
         line = {
             "epoch": epoch + 1,
             "loss": total / steps,
             "ap": ap,
-            "ap_argmax": brightest,
+            "ap_integral": mean,
             "seconds": time.monotonic() - start,
         }
         print(json.dumps(line), flush=True)

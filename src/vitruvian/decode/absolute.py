@@ -1,0 +1,301 @@
+"""From where joints are seen and how a body is shaped to where it stands: metres from the camera.
+
+A network says where K joints are in its picture (2D) and where they are relative to each other, in
+metres from nobody knows where (3D). The shift t between the two is what puts each joint X + t on
+the ray n through its place in the picture: (X + t)_xy = n (X + t)_z. Two equations a joint, three
+unknowns, least squares. It works without a root joint in view, or with half the body out of it.
+
+Rays are (N, K, 2), X / Z and Y / Z of the camera's axes, as `Camera.rays` gives them.
+
+Source: Sarandi et al. 2021, "MeTRAbs" (arXiv 2007.07227), with the constants of its released code
+(specs/metrabs.md, 2). Deviations: a person is scaled by itself, so that nobody's depth depends on
+who else is there; a joint that is NaN says nothing and stays NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitruvian.geometry.camera import Camera
+
+LEAST = 1e-4  # weight of a joint out of view: enough for a solution where none is in view
+RIDGE = 0.01  # of the shift as scaled below: 0.1 squared
+BORDER = 0.75  # strides at the edge where 2D heat maps cannot be believed
+MIX = 0.5  # how much a joint in view stays where the 3D says, rather than go to its ray
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """People put in front of a camera."""
+
+    xyz: np.ndarray  # (N, K, 3) float32 metres from the camera; NaN for who cannot be placed
+    error: np.ndarray  # (N,) float32 pixels, mean distance of projected joints from seen ones
+
+
+def view_limits(
+    side: int, stride: int = 32, *, centred: bool = True, border: float = BORDER
+) -> tuple[float, float]:
+    """Between where a network's 2D joints can be believed, pixels of its input, along both axes.
+
+    Args:
+        side: of the input, pixels.
+        stride: of its heat maps, pixels.
+        centred: whether the network strides around the middles of its cells. One that does not
+            sees as far to the left as if its picture began half a stride earlier.
+        border: strides at the edge.
+    """
+    shift = 0.5 if centred else 0.5 - stride / 2  # the reference counts centres as whole numbers
+    return border * stride + shift, side - border * stride + shift
+
+
+def in_view(xy: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """(..., 2) pixels of the input -> (...) bool, see `view_limits`; not at NaN."""
+    return np.all((xy >= limits[0]) & (xy <= limits[1]), axis=-1)
+
+
+def shift(
+    rays: np.ndarray, xyz: np.ndarray, weight: np.ndarray, *, batch_rms: bool = False
+) -> np.ndarray:
+    """What has to be added to `xyz` for its joints to lie on their rays.
+
+    Args:
+        rays: (N, K, 2).
+        xyz: (N, K, 3) metres, or any unit.
+        weight: (N, K) 0..1, how far the ray of each joint is believed.
+        batch_rms: whether all people are scaled alike, as in the reference: a person's depth
+            then depends on who else is there, by up to a centimetre.
+
+    Returns:
+        (N, 3) float64, in the unit of `xyz`; NaN for a person without any joint.
+    """
+    n, b, known = _equations(rays, xyz)
+
+    def rms(values: np.ndarray) -> np.ndarray:
+        """(N, 1, 1) root mean square of known x and y."""
+        square, count = (values**2).sum(axis=(1, 2)), 2 * known.sum(axis=1)
+        if batch_rms:
+            square, count = np.full_like(square, square.sum()), np.full_like(count, count.sum())
+        return np.maximum(np.sqrt(square / np.maximum(count, 1)), 1e-9).reshape(-1, 1, 1)
+
+    ray_rms, shift_rms = rms(n), rms(b)
+    n, b = n / ray_rms, b / shift_rms
+    # The normal equations of rows [1 0 -n_x] and [0 1 -n_y], each times its joint's weight.
+    square = ((weight + LEAST) * known) ** 2
+    sums = np.einsum("nk,nki->ni", square, n)
+    left = np.zeros((len(n), 3, 3))
+    left[:, 0, 0] = left[:, 1, 1] = square.sum(axis=1)
+    left[:, :2, 2] = left[:, 2, :2] = -sums
+    left[:, 2, 2] = np.einsum("nk,nki->n", square, n**2)
+    right = np.zeros((len(n), 3))
+    right[:, :2] = np.einsum("nk,nki->ni", square, b)
+    right[:, 2] = -np.einsum("nk,nki->n", square, n * b)
+    scaled = np.linalg.solve(left + RIDGE * np.eye(3), right[..., None])[..., 0]
+    scaled *= shift_rms[:, 0]
+    scaled[:, 2:] /= ray_rms[:, 0]
+    return np.where(known.any(axis=1, keepdims=True), scaled, np.nan)
+
+
+def weak_shift(rays: np.ndarray, xyz: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """As `shift`, by the sizes alone: as if the body were flat. The first steps of training use it.
+
+    Depth is the ratio of the joints' spread in metres to that of their rays; joints out of view
+    have no part in it.
+
+    Args:
+        rays: (N, K, 2).
+        xyz: (N, K, 3) metres.
+        inside: (N, K) bool.
+
+    Returns:
+        (N, 3) float64 metres; NaN for a person with fewer than two joints in view.
+    """
+    known = inside & np.all(np.isfinite(rays), axis=-1) & np.all(np.isfinite(xyz), axis=-1)
+    weight = known[..., None].astype(np.float64)
+    count = np.maximum(weight.sum(axis=1), 1)
+    n, x = (np.where(known[..., None], part, 0).astype(np.float64) for part in (rays, xyz))
+    ray_mean, xyz_mean = n.sum(axis=1) / count, x.sum(axis=1) / count
+
+    def spread(values: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """(N, 1) standard deviation of x and y together."""
+        off = ((values - mean[:, None]) * weight) ** 2
+        return np.maximum(np.sqrt(off.sum(axis=(1, 2))[:, None] / (2 * count) + 1e-10), 1e-5)
+
+    depth = spread(x[..., :2], xyz_mean[:, :2]) / spread(n, ray_mean)
+    ahead = np.concatenate([ray_mean, np.ones_like(depth)], axis=1) * depth
+    return np.where(known.sum(axis=1)[:, None] > 1, ahead - xyz_mean, np.nan)
+
+
+def absolute(
+    rays: np.ndarray,
+    xyz: np.ndarray,
+    inside: np.ndarray,
+    *,
+    mix: float = MIX,
+    weak: bool = False,
+    batch_rms: bool = False,
+) -> np.ndarray:
+    """Where the joints are, from the camera.
+
+    Joints out of view come from the 3D alone, shifted. Those in view are a mixture of that and of
+    their own ray at the depth that the 3D gives.
+
+    Args:
+        rays: (N, K, 2).
+        xyz: (N, K, 3) metres from anywhere.
+        inside: (N, K) bool, whether the ray of a joint can be believed, see `in_view`.
+        mix: 0..1, the share of the 3D in joints in view.
+        weak: whether the shift is found as by `weak_shift`.
+        batch_rms: see `shift`.
+
+    Returns:
+        (N, K, 3) float32 metres.
+    """
+    if weak:
+        by = weak_shift(rays, xyz, inside)
+    else:
+        by = shift(rays, xyz, inside.astype(np.float64), batch_rms=batch_rms)
+    placed = xyz + by[:, None]
+    on_ray = np.concatenate([rays, np.ones_like(rays[..., :1])], axis=-1) * placed[..., 2:]
+    mixed = mix * placed + (1 - mix) * on_ray
+    return np.where(inside[..., None], mixed, placed).astype(np.float32)
+
+
+def place(
+    camera: Camera,
+    xy: np.ndarray,
+    xyz: np.ndarray,
+    weight: np.ndarray,
+    *,
+    along_ray: bool = True,
+    mix: float = 1.0,
+) -> Placed:
+    """People of any model with 3D in metres, put in front of the camera.
+
+    The solver works best for a person on the camera's axis, so the camera is turned to each first:
+    the shortest way, since what a network takes for upright is the picture's, not the world's.
+
+    Args:
+        camera: of the frame.
+        xy: (N, K, 2) pixels of the frame.
+        xyz: (N, K, 3) metres from the hips, or from anywhere in the body; axes as the camera's.
+        weight: (N, K) 0..1, how far `xy` is believed, such as BlazePose's visibility.
+        along_ray: whether z of `xyz` is away from the camera along the line to the person. So it
+            is for a network that sees a crop and cannot know how far off the frame's middle it
+            is: of the four cameras of Pose2Sim's demo, BlazePose's bodies fit what it sees better
+            that way in three, and as well in the fourth. Otherwise along the camera's axis.
+        mix: 0..1, the share of the 3D, for joints by their weight; 1 moves bodies as they are.
+
+    Returns:
+        xyz: as `absolute`; who would stand behind the camera, on average, is NaN.
+        error: of the moved body, weighted. It is large where 2D, 3D and camera do not agree.
+    """
+    known = np.all(np.isfinite(xy), axis=-1) & np.all(np.isfinite(xyz), axis=-1)
+    rays = camera.rays(xy.astype(np.float64))
+    known &= np.all(np.isfinite(rays), axis=-1)
+    weight = np.where(known, np.clip(np.nan_to_num(weight, nan=0.0), 0, 1), 0)
+    believed = (weight + LEAST * known)[..., None]
+    total = np.maximum(believed.sum(axis=1), LEAST)
+    middle = (np.where(known[..., None], rays, 0) * believed).sum(axis=1) / total
+    rotation = _toward(middle)
+    whole = np.concatenate([rays, np.ones_like(rays[..., :1])], axis=-1)
+    turned = np.einsum("nij,nkj->nki", rotation, whole)
+    # What is a quarter turn away from the rest of the body has no place in the turned picture.
+    turned = turned[..., :2] / np.where(turned[..., 2:] > 1e-3, turned[..., 2:], np.nan)
+    body = xyz.astype(np.float64)
+    if not along_ray:
+        body = np.einsum("nij,nkj->nki", rotation, body)
+    body = body + shift(turned, body, weight)[:, None]
+    moved = np.einsum("nji,nkj->nki", rotation, body)
+    depth = (np.where(known, moved[..., 2], 0) * believed[..., 0]).sum(axis=1)
+    moved = np.where((depth > 0)[:, None, None], moved, np.nan)
+    off = np.linalg.norm(camera.project(moved) - xy, axis=-1)
+    counted = np.where(np.isfinite(off), believed[..., 0], 0)
+    sums = (np.where(np.isfinite(off), off, 0) * counted).sum(axis=1), counted.sum(axis=1)
+    error = np.divide(*sums, out=np.full(len(xy), np.nan), where=sums[1] > 0)
+    if mix < 1:
+        share = (1 - mix) * weight[..., None]
+        moved = (1 - share) * moved + share * np.where(known[..., None], whole, 0) * moved[..., 2:]
+    return Placed(moved.astype(np.float32), error.astype(np.float32))
+
+
+# Whether it can be so. Each is one of the reference's three tests (specs/metrabs.md, 5.9).
+
+
+def bones_fit(
+    xyz: np.ndarray, bones: np.ndarray | tuple[tuple[int, int], ...], length: np.ndarray
+) -> np.ndarray:
+    """Whether no bone is impossibly long or short.
+
+    That is below a tenth or above three times what it usually is, and 0.3 m off at the same time.
+
+    Args:
+        xyz: (N, K, 3) metres.
+        bones: (B, 2) numbers of keypoints, as `Skeleton.bones`.
+        length: (B,) metres, what it usually is.
+
+    Returns:
+        (N,) bool. A bone with an end that is NaN is not held against anyone.
+    """
+    ends = np.asarray(bones, np.int64).reshape(-1, 2)
+    found = np.linalg.norm(xyz[:, ends[:, 0]] - xyz[:, ends[:, 1]], axis=-1)
+    wrong = ((found < 0.1 * length) | (found > 3 * length)) & (np.abs(found - length) > 0.3)
+    return ~wrong.any(axis=1)
+
+
+def views_agree(xyz: np.ndarray) -> np.ndarray:
+    """Whether several looks at the same people gave the same bodies.
+
+    They are made equally large as seen from the camera (root mean square of all coordinates), since
+    what looks differ in most is distance. More than a quarter of the joints must then stray by
+    less than 0.2 m; one look always agrees with itself.
+
+    Args:
+        xyz: (A, N, K, 3) metres from the camera, of A looks; without NaN.
+
+    Returns:
+        (N,) bool.
+    """
+    size = np.sqrt((xyz**2).mean(axis=(2, 3), keepdims=True))
+    common = np.sqrt((size**2).mean(axis=0, keepdims=True))
+    alike = xyz * (common / np.maximum(size, 1e-9))
+    stray = np.sqrt(((alike - alike.mean(axis=0)) ** 2).sum(axis=-1).mean(axis=0))
+    return (stray < 0.2).sum(axis=1) > xyz.shape[2] // 4
+
+
+def in_box(xy: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Whether the joints' own box covers more than half of the box the person was found in.
+
+    Args:
+        xy: (N, K, 2) pixels.
+        box: (N, 4) x0 y0 x1 y1, pixels.
+
+    Returns:
+        (N,) bool; not for a person without any joint.
+    """
+    seen = np.isfinite(xy)
+    low = np.min(xy, axis=1, initial=np.inf, where=seen)
+    high = np.max(xy, axis=1, initial=-np.inf, where=seen)
+    low, high = np.maximum(low, box[:, :2]), np.minimum(high, box[:, 2:])
+    common = np.maximum(high - low, 0).prod(axis=1)
+    return common > 0.5 * (box[:, 2:] - box[:, :2]).prod(axis=1)
+
+
+def _toward(rays: np.ndarray) -> np.ndarray:
+    """(N, 3, 3) the shortest rotations that turn (N, 2) rays onto the z axis."""
+    z = np.concatenate([rays, np.ones_like(rays[:, :1])], axis=-1).astype(np.float64)
+    x, y, z = (z / np.linalg.norm(z, axis=-1, keepdims=True)).T
+    rows = [
+        (1 - x * x / (1 + z), -x * y / (1 + z), -x),
+        (-x * y / (1 + z), 1 - y * y / (1 + z), -y),
+    ]
+    rows.append((x, y, z))
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def _equations(rays: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Rays and right-hand sides, both (N, K, 2) float64 and 0 where unknown, and (N, K) known."""
+    known = np.all(np.isfinite(rays), axis=-1) & np.all(np.isfinite(xyz), axis=-1)
+    n, x = (np.where(known[..., None], part, 0).astype(np.float64) for part in (rays, xyz))
+    return n, n * x[..., 2:] - x[..., :2], known

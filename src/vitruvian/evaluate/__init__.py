@@ -1,0 +1,1 @@
+"""How good it is: distances from the truth, and scores."""

@@ -1,0 +1,415 @@
+"""Cameras: lenses against OpenCV, and files of every kind against what was written into them."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import refused
+from vitruvian.frame import Frame
+from vitruvian.geometry import calibration
+from vitruvian.geometry.camera import Camera, rotation_matrix
+
+SIZE = (1280, 720)
+MATRIX = np.array([[900.0, 0, 650], [0, 910, 350], [0, 0, 1]])
+LENSES = {
+    "none": [],
+    "four": [-0.28, 0.09, 1e-3, -2e-3],
+    "five": [-0.31, 0.12, -1e-3, 5e-4, -0.02],
+    "pincushion": [0.2, 0.05, 0, 0, 0.01],
+    "rational": [1.1, 0.4, 1e-3, -5e-4, 0.02, 1.5, 0.6, 0.05],
+    "thin prism": [-0.1, 0.02, 1e-3, 2e-3, 0, 0.02, -0.01, 0, 2e-3, -1e-3, -3e-3, 1e-3],
+}
+
+
+def cameras() -> list[Camera]:
+    return [Camera(MATRIX, SIZE, np.array(lens)) for lens in LENSES.values()]
+
+
+def corners_and(rng: np.random.Generator, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """(1004, 2) pixels everywhere in a picture, its corners among them."""
+    ends = [(0, 0), (size[0], 0), (0, size[1]), size]
+    return np.concatenate([rng.uniform(0, 1, (1000, 2)) * size, np.array(ends, float)])
+
+
+def in_opencv(camera: Camera) -> np.ndarray:
+    """(3, 3) intrinsics as OpenCV counts: the centre of the top left pixel is (0, 0)."""
+    return camera.matrix - 0.5 * np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])
+
+
+# The lens
+
+
+@pytest.mark.parametrize("camera", cameras(), ids=LENSES)
+def test_projecting_is_opencv_s(camera: Camera, rng):
+    ahead = np.concatenate([rng.uniform(-0.6, 0.6, (200, 2)), np.ones((200, 1))], axis=1)
+    xyz = ahead * rng.uniform(0.5, 10, (200, 1))
+    still = np.zeros(3)
+    want, _ = cv2.projectPoints(xyz, still, still, in_opencv(camera), camera.distortion)
+    # The same formula in float64.
+    np.testing.assert_allclose(camera.project(xyz), want[:, 0] + 0.5, atol=1e-9)
+
+
+@pytest.mark.parametrize("camera", cameras(), ids=LENSES)
+def test_undistorting_undoes_the_lens_everywhere_in_the_picture(camera: Camera, rng):
+    """To 1e-6 px, which is the promise; it stops at 1e-13 of the plane, 1e-10 px."""
+    xy = corners_and(rng)
+    rays = camera.rays(xy)
+    xyz = np.concatenate([rays, np.ones_like(rays[:, :1])], axis=1)
+    np.testing.assert_allclose(camera.project(xyz), xy, atol=1e-6)
+    np.testing.assert_allclose(camera.distort(camera.undistort(xy)), xy, atol=1e-6)
+    depth = rng.uniform(1, 9, len(xy))
+    back = camera.back_project(xy, depth)
+    np.testing.assert_allclose(back[:, 2], depth)
+    np.testing.assert_allclose(camera.project(back), xy, atol=1e-6)
+
+
+@pytest.mark.parametrize("camera", cameras(), ids=LENSES)
+def test_undistorting_is_opencv_s(camera: Camera, rng):
+    """OpenCV is asked to iterate until it has 1e-12 of the plane as well: 1e-9 px here."""
+    xy = corners_and(rng)
+    criteria = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 500, 1e-12)
+    matrix = in_opencv(camera)
+    want = cv2.undistortPoints(
+        xy[:, None] - 0.5, matrix, camera.distortion, P=matrix, criteria=criteria
+    )
+    np.testing.assert_allclose(camera.undistort(xy), want[:, 0] + 0.5, atol=1e-6)
+
+
+def test_a_lens_that_folds_back_has_no_way_back_beyond_the_fold():
+    # x (1 - 0.3 x^2) grows until x = 1 / sqrt(0.9) = 1.054, where it is 0.7027; then it shrinks.
+    camera = Camera(Camera.with_focal((2000, 2000), 1000).matrix, (2000, 2000), np.array([-0.3]))
+    assert camera.reach == pytest.approx(1 / np.sqrt(0.9), rel=0.02)
+    assert camera.reach <= 1 / np.sqrt(0.9)
+    xy = 1000 + np.array([(690.0, 0), (0, -700), (710, 0), (600, 600)])
+    lost = np.isnan(camera.rays(xy)).any(axis=1)
+    np.testing.assert_array_equal(lost, [False, False, True, True])
+    # What is far to the side would be drawn into the picture by the formula alone.
+    far = camera.project(np.array([[0.9, 0, 1], [1.2, 0, 1], [3, 0, 1]]))
+    np.testing.assert_array_equal(np.isnan(far[:, 0]), [False, True, True])
+    np.testing.assert_allclose(far[0], [1000 + 900 * (1 - 0.3 * 0.81), 1000])
+
+
+def test_a_lens_with_a_pole_ends_before_it():
+    camera = Camera(MATRIX, SIZE, np.array([0, 0, 0, 0, 0, -0.25]))  # 1 / (1 - r^2 / 4)
+    assert 1.9 < camera.reach <= 2
+    assert np.isnan(camera.project(np.array([2.1, 0, 1]))).all()
+
+
+def test_points_keep_their_type_and_nobody_has_none():
+    for camera in cameras():
+        placed = camera.placed(np.eye(4))
+        for there in (camera.project, placed.to_world, placed.from_world):
+            assert there(np.ones((2, 5, 3), np.float32)).dtype == np.float32
+            assert len(there(np.zeros((0, 5, 3)))) == 0
+        for there in (camera.rays, camera.undistort, camera.distort):
+            assert there(np.full((2, 5, 2), 300, np.float32)).dtype == np.float32
+            assert there(np.zeros((0, 5, 2))).shape == (0, 5, 2)
+        missing = np.array([[np.nan, 3], [600, 300]])
+        np.testing.assert_array_equal(np.isnan(camera.rays(missing)).any(axis=1), [True, False])
+
+
+# Ways to know a camera
+
+
+def test_a_film_focal_length_has_the_same_diagonal_view():
+    """A 50 mm lens on film sees 2 atan(43.27 / 100) = 46.8 degrees from corner to corner."""
+    for size in ((3000, 2000), (4000, 3000), (3000, 4000)):
+        camera = Camera.with_film_focal(size, 50)
+        corner, middle = camera.rays(np.array([(0.0, 0.0), np.array(size) / 2]))
+        np.testing.assert_allclose(2 * np.degrees(np.arctan(np.linalg.norm(corner))), 46.79, 0.001)
+        np.testing.assert_allclose(middle, 0, atol=1e-12)
+
+
+def test_a_scaled_camera_sees_the_same(rng):
+    camera = Camera(MATRIX, SIZE, np.array(LENSES["five"]))
+    xyz = np.array([0.2, -0.1, 1.0]) * rng.uniform(1, 5, (20, 1))
+    half = camera.scaled((640, 360))
+    np.testing.assert_allclose(half.project(xyz), camera.project(xyz) / 2, atol=1e-9)
+    assert camera.scaled(SIZE) is camera
+    with refused("1280 x 720", "640 x 480", "another shape"):
+        camera.scaled((640, 480))
+
+
+def test_the_world_and_the_camera_undo_each_other(rng):
+    extrinsics = np.eye(4)
+    extrinsics[:3, :3] = rotation_matrix(np.array([0.3, -1.2, 0.4]))
+    extrinsics[:3, 3] = 0.1, 2, 3
+    camera = Camera.view(SIZE).placed(extrinsics, (0, 0, 1))
+    xyz = rng.normal(0, 3, (4, 5, 3))
+    np.testing.assert_allclose(camera.to_world(camera.from_world(xyz)), xyz, atol=1e-12)
+    np.testing.assert_allclose(camera.from_world(np.zeros(3)), (0.1, 2, 3))
+    up = camera.from_world(np.array([0, 0, 1.0])) - camera.from_world(np.zeros(3))
+    np.testing.assert_allclose(camera.up, up, atol=1e-12)
+    with refused("where this camera stands"):
+        Camera.view(SIZE).to_world(xyz)
+
+
+def test_a_rotation_vector_is_opencv_s(rng):
+    for vector in (np.zeros(3), *rng.normal(0, 1.5, (20, 3))):
+        np.testing.assert_allclose(rotation_matrix(vector), cv2.Rodrigues(vector)[0], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("words", "make"),
+    [
+        (("180", "degrees"), lambda: Camera.view(SIZE, 180)),
+        (("focal", "-3"), lambda: Camera.with_focal(SIZE, -3)),
+        (("0 x 720",), lambda: Camera.view((0, 720))),
+        (("matrix", "(2, 2)"), lambda: Camera(np.eye(2), SIZE)),
+        (("matrix", "fx skew cx"), lambda: Camera(MATRIX.T, SIZE)),
+        (("matrix", "nan"), lambda: Camera(MATRIX * np.nan, SIZE)),
+        (("13 distortion",), lambda: Camera(MATRIX, SIZE, np.ones(13))),
+        (("extrinsics", "(3, 4)"), lambda: Camera(MATRIX, SIZE, extrinsics=np.eye(4)[:3])),
+        (("extrinsics", "rotation"), lambda: Camera(MATRIX, SIZE, extrinsics=2 * np.eye(4))),
+    ],
+)
+def test_what_is_no_camera_is_refused(words, make):
+    with refused(*words):
+        make()
+
+
+def test_coefficients_of_the_tilted_model_are_taken_where_nothing_is_tilted():
+    camera = Camera(MATRIX, SIZE, np.array([*LENSES["thin prism"], 0, 0]))
+    np.testing.assert_array_equal(camera.distortion, LENSES["thin prism"])
+
+
+# Photographs
+
+
+def photograph(tmp_path, size=(400, 300), orientation=1, **photo):
+    from PIL import Image
+    from PIL.TiffImagePlugin import IFDRational
+
+    tags = {"FocalLengthIn35mmFilm": 0xA405, "FocalLength": 0x920A, "PixelXDimension": 0xA002}
+    tags |= {"FocalPlaneXResolution": 0xA20E, "FocalPlaneResolutionUnit": 0xA210}
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    inner = exif.get_ifd(0x8769)
+    for name, value in photo.items():
+        inner[tags[name]] = IFDRational(*value) if isinstance(value, tuple) else value
+    path = tmp_path / "photograph.jpg"
+    Image.new("RGB", size).save(path, exif=exif)
+    return path
+
+
+def test_a_photograph_says_its_focal_length_on_film(tmp_path):
+    camera = Camera.from_exif(photograph(tmp_path, FocalLengthIn35mmFilm=26, FocalLength=(43, 10)))
+    assert camera is not None
+    assert camera.size == (400, 300)
+    # 26 mm over the diagonals: 500 px to 43.27 mm.
+    assert camera.matrix[0, 0] == pytest.approx(26 * 500 / np.hypot(36, 24))
+
+
+def test_a_photograph_taken_upright_is_turned_as_it_is_read(tmp_path):
+    path = photograph(tmp_path, orientation=6, FocalLengthIn35mmFilm=26)
+    camera = Camera.from_exif(path)
+    assert camera is not None
+    assert camera.size == (300, 400) == Frame.read(path).size
+    np.testing.assert_array_equal(camera.matrix[:2, 2], (150, 200))
+
+
+@pytest.mark.parametrize(
+    ("unit", "density"), [(2, (127, 1)), (3, (50, 1)), (4, (5, 1)), (None, (127, 1))]
+)
+def test_a_photograph_says_how_dense_its_sensor_is(tmp_path, unit, density):
+    """5 pixels a millimetre: 20 mm are 100 px; the picture was made half as wide since."""
+    photo = {"FocalLength": (20, 1), "FocalPlaneXResolution": density, "PixelXDimension": 800}
+    if unit:
+        photo["FocalPlaneResolutionUnit"] = unit
+    camera = Camera.from_exif(photograph(tmp_path, **photo))
+    assert camera is not None
+    assert camera.matrix[0, 0] == pytest.approx(50)
+
+
+def test_a_picture_that_says_nothing_has_no_camera(tmp_path, picture):
+    assert Camera.from_exif(picture("plain.png")) is None
+    assert Camera.from_exif(photograph(tmp_path, FocalLengthIn35mmFilm=0)) is None
+    assert Camera.from_exif(photograph(tmp_path, FocalLength=(5, 1))) is None
+    assert (
+        Camera.from_exif(photograph(tmp_path, FocalLength=(5, 0), FocalLengthIn35mmFilm=0)) is None
+    )
+
+
+def test_what_is_no_picture_is_refused(tmp_path):
+    (tmp_path / "words.jpg").write_text("words")
+    with refused("words.jpg", "no picture"):
+        Camera.from_exif(tmp_path / "words.jpg")
+    with refused("absent.jpg", "No such file"):
+        Camera.from_exif(tmp_path / "absent.jpg")
+
+
+# Calibration files
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".yml", ".json"])
+@pytest.mark.parametrize("lens", LENSES)
+def test_a_file_of_opencv_s_is_read_back(tmp_path, suffix, lens):
+    """Written by OpenCV itself: it counts from the centre of the first pixel, so 0.5 is added."""
+    path = tmp_path / f"camera{suffix}"
+    file = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    file.write("calibration_time", "Mon 12 Jan 2026 10:11:12")
+    file.write("image_width", SIZE[0])
+    file.write("image_height", SIZE[1])
+    file.write("flags", 6)
+    file.write("camera_matrix", MATRIX)
+    if lens != "none":
+        file.write("distortion_coefficients", np.array(LENSES[lens])[:, None])
+    file.write("avg_reprojection_error", 0.3281)
+    file.release()
+    camera = Camera.read(path)
+    assert camera.size == SIZE
+    want = MATRIX + 0.5 * np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])
+    np.testing.assert_allclose(camera.matrix, want, rtol=1e-12)
+    np.testing.assert_allclose(camera.distortion[: len(LENSES[lens])], LENSES[lens], rtol=1e-12)
+    assert camera.distorted == (lens != "none")
+    assert camera.extrinsics is None
+
+
+def test_a_file_of_opencv_s_with_a_place_is_read_back(tmp_path, rng):
+    vector, away = rng.normal(0, 1, (2, 3))
+    path = tmp_path / "camera.yml"
+    file = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    for name, value in {"K": MATRIX, "rvec": vector, "tvec": away}.items():
+        file.write(name, value)
+    file.release()
+    with refused("camera.yml", "how large", "image_width"):
+        Camera.read(path)
+    camera = Camera.read(path, size=SIZE)
+    xyz = rng.normal(0, 1, (30, 3)) @ np.diag([1, 1, 0.1]) + (0, 0, 5)
+    world = camera.to_world(xyz)
+    want, _ = cv2.projectPoints(world, vector, away, MATRIX, None)
+    np.testing.assert_allclose(camera.project(xyz), want[:, 0] + 0.5, atol=1e-8)
+    np.testing.assert_array_equal(camera.up, [0, -1, 0])  # nobody knows what is up in that world
+
+
+def test_plain_json_and_ros_are_read_too(tmp_path):
+    (tmp_path / "a.json").write_text(
+        json.dumps({"mtx": MATRIX.tolist(), "dist": [[0.1, 0.2, 0, 0, 0]], "image_size": SIZE})
+    )
+    rows = ", ".join(f"{value:g}." if value == 0 else f"{value}" for value in MATRIX.ravel())
+    (tmp_path / "b.yaml").write_text(
+        f"# of a robot\nimage_width: {SIZE[0]}\nimage_height: {SIZE[1]}\ncamera_name: front\n"
+        f"camera_matrix:\n  rows: 3\n  cols: 3\n  data: [{rows}]\ndistortion_model: plumb_bob\n"
+        "distortion_coefficients:\n  rows: 1\n  cols: 5\n  data: [0.1, 2e-1,\n    0, 0, 0]\n"
+    )
+    for name in ("a.json", "b.yaml"):
+        camera = Camera.read(tmp_path / name)
+        assert camera.size == SIZE
+        np.testing.assert_allclose(camera.matrix[:, 2], MATRIX[:, 2] + (0.5, 0.5, 0))
+        np.testing.assert_allclose(camera.distortion[:3], (0.1, 0.2, 0))
+
+
+TWO = """
+[left]
+size = [1280.0, 720.0]
+matrix = [[900.0, 0.0, 650.0], [0.0, 910.0, 350.0], [0.0, 0.0, 1.0]]
+distortions = [-0.1, 0.0, 0.0, 0.0]
+rotation = [1.5707963267948966, 0.0, 0.0]
+translation = [0.0, 1.5, 4.0]
+fisheye = false
+
+[right]
+size = [1280.0, 720.0]
+matrix = [[900.0, 0.0, 650.0], [0.0, 910.0, 350.0], [0.0, 0.0, 1.0]]
+distortions = [-0.1, 0.0, 0.0, 0.0]
+fisheye = true
+
+[metadata]
+adjusted = false
+"""
+
+
+def test_a_file_of_several_cameras_wants_to_know_which(tmp_path):
+    path = tmp_path / "rig.toml"
+    path.write_text(TWO.replace("fisheye = true", "fisheye = false"))
+    with refused("2 cameras", "left, right"):
+        Camera.read(path)
+    with refused("'lift'", "did you mean 'left'"):
+        Camera.read(path, "lift")
+    camera = Camera.read(path, "left")
+    assert camera.extrinsics is not None
+    # A quarter turn about x: the world's z, which is up, is the camera's -y.
+    np.testing.assert_allclose(camera.up, [0, -1, 0], atol=1e-12)
+    np.testing.assert_allclose(camera.from_world(np.array([0, 1, 1.7])), [0, -0.2, 5], atol=1e-12)
+    assert Camera.read(path, "right").extrinsics is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.xml", "<a/>", [".toml", ".yaml"]),
+        ("a.toml", TWO, ["right", "fisheye"]),
+        ("a.toml", "[cam", ["a.toml", "OpenCV or Pose2Sim"]),
+        ("a.toml", "[metadata]\nerror = 0.0", ["no camera in it"]),
+        ("a.json", "{", ["a.json"]),
+        ("a.json", "[1, 2]", ["no camera in it"]),
+        ("a.json", '{"K": [1, 2, 3], "size": [2, 2]}', ["camera matrix", "9 numbers"]),
+        ("a.json", '{"K": "words", "size": [2, 2]}', ["camera matrix", "words"]),
+        ("a.json", '{"K": [[9,0,1],[0,9,1],[0,0,1]], "size": [2]}', ["image size", "2 numbers"]),
+        ("a.json", '{"K": [[-9,0,1],[0,9,1],[0,0,1]], "size": [2, 2]}', ["a.json", "above 0"]),
+        (
+            "a.json",
+            '{"K": [[9,0,1],[0,9,1],[0,0,1]], "size": [2, 2], "R": [1, 2], "T": [0, 0, 0]}',
+            ["rotation", "3 or 9"],
+        ),
+        ("a.yaml", "camera_matrix: [1, 2\n- 3", ["a.yaml", "line"]),
+        ("a.yaml", "K: [9,0,1,0,9,1,0,0,1]\ndistortion_model: equidistant", ["fisheye"]),
+        ("a.yaml", "", ["no camera in it"]),
+    ],
+)
+def test_a_file_that_is_no_calibration_is_refused(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with refused(name, *words):
+        Camera.read(tmp_path / name)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with refused("none.toml", "No such file"):
+        Camera.read(tmp_path / "none.toml")
+
+
+# Four real cameras
+
+# fmt: off
+BODY_25B = [
+    "Nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist",
+    "RWrist", "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle", "Neck", "Head", "LBigToe",
+    "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel",
+]
+# fmt: on
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_triangulated_person_is_seen_where_openpose_saw_them(shared, number):
+    """Pose2Sim's demo: 100 frames, 21 joints, metres with Y up; the world is (z, x, y) of them.
+
+    OpenPose's own points scatter by about 10 px here: the median is 8 to 17 px in the four
+    cameras. A wrong axis, sign or unit anywhere makes it hundreds.
+    """
+    folder = shared / "data" / "pose2sim"
+    camera = Camera.read(folder / "calibration" / "Calib_qualisys.toml", f"cam_0{number}")
+    trial = folder / "single_balancing" / "trc" / "S00_P00_T01_BalancingTrial_0-100.trc"
+    lines = trial.read_text().splitlines()
+    names = [name for name in lines[3].split("\t")[2:] if name]
+    rows = [[float(x) for x in line.split("\t")[2:65]] for line in lines[5:] if line.strip()]
+    body = np.array(rows).reshape(len(rows), len(names), 3)
+    xy = camera.project(camera.from_world(body[..., [2, 0, 1]]))
+    found = json.loads(
+        (folder / f"single_balancing/openpose_body25b/cam0{number}.json").read_text()
+    )
+    order = [BODY_25B.index(name) for name in names]
+    medians = []
+    for joints, frame in zip(xy, found, strict=True):
+        people = [np.reshape(p["pose_keypoints_2d"], (25, 3))[order] for p in frame["people"]]
+        off = [np.where(p[:, 2] > 0.1, np.hypot(*(p[:, :2] - joints).T), np.nan) for p in people]
+        medians.append(min(np.nanmedian(distance) for distance in off))
+    assert 3 < np.median(medians) < 22
+
+
+def test_the_cameras_of_a_file_have_its_names(tmp_path):
+    path = tmp_path / "rig.toml"
+    path.write_text(TWO.replace("fisheye = true", ""))
+    assert list(calibration.read(path)) == ["left", "right"]
