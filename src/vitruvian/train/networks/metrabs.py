@@ -165,7 +165,7 @@ def places(logits2d: Tensor, logits3d: Tensor, volume: Volume) -> tuple[Tensor, 
     flat, deep = soft_argmax(logits2d, 2), soft_argmax(logits3d, 3)
     xy = (deep[..., :2] * volume.span + volume.start) / volume.side
     xyz = torch.cat((xy, deep[..., 2:]), -1) * volume.box
-    return flat * volume.span + volume.start, xyz
+    return flat * volume.span + (volume.start + 0.5), xyz
 
 
 def load(tensors: Mapping[str, np.ndarray], depth: int = 8, centered: bool = True) -> Metrabs:
