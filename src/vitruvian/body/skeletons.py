@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from math import nan
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.errors import unknown
+from vitruvian.errors import VitruvianError, unknown
 
 Row = tuple[str, str, float]
 
@@ -195,9 +195,151 @@ WHOLEBODY133 = Skeleton.table(
 )
 HAND21 = Skeleton.table("hand21", f"{_WHOLEBODY}; one hand", *_hand("", "", _HAND_SIGMAS))
 
+# MeTRAbs' skeletons, under the names its users know; the order is that of each data set.
+_METRABS = "specs/metrabs.md 5, the order of MeTRAbs 8b2b116; bones along the body"
+
+SMPL24 = Skeleton.table(
+    "smpl_24",
+    _METRABS,
+    ("pelvis", "", nan),
+    ("left_hip", "pelvis", nan),
+    ("right_hip", "pelvis", nan),
+    ("spine_1", "pelvis", nan),
+    ("left_knee", "left_hip", nan),
+    ("right_knee", "right_hip", nan),
+    ("spine_2", "spine_1", nan),
+    ("left_ankle", "left_knee", nan),
+    ("right_ankle", "right_knee", nan),
+    ("spine_3", "spine_2", nan),
+    ("left_toe", "left_ankle", nan),
+    ("right_toe", "right_ankle", nan),
+    ("neck", "spine_3", nan),
+    ("left_collar", "spine_3", nan),
+    ("right_collar", "spine_3", nan),
+    ("head", "neck", nan),
+    ("left_shoulder", "left_collar", nan),
+    ("right_shoulder", "right_collar", nan),
+    ("left_elbow", "left_shoulder", nan),
+    ("right_elbow", "right_shoulder", nan),
+    ("left_wrist", "left_elbow", nan),
+    ("right_wrist", "right_elbow", nan),
+    ("left_hand", "left_wrist", nan),
+    ("right_hand", "right_wrist", nan),
+)
+H36M17 = Skeleton.table(
+    "h36m_17",
+    _METRABS,
+    ("pelvis", "", nan),
+    ("right_hip", "pelvis", nan),
+    ("right_knee", "right_hip", nan),
+    ("right_ankle", "right_knee", nan),
+    ("left_hip", "pelvis", nan),
+    ("left_knee", "left_hip", nan),
+    ("left_ankle", "left_knee", nan),
+    ("spine", "pelvis", nan),
+    ("neck", "spine", nan),
+    ("head", "neck", nan),
+    ("head_top", "head", nan),
+    ("left_shoulder", "neck", nan),
+    ("left_elbow", "left_shoulder", nan),
+    ("left_wrist", "left_elbow", nan),
+    ("right_shoulder", "neck", nan),
+    ("right_elbow", "right_shoulder", nan),
+    ("right_wrist", "right_elbow", nan),
+)
+COCO19 = Skeleton.table(
+    "coco_19",
+    f"{_METRABS}; it is CMU Panoptic's order, not COCO's",
+    ("neck", "", nan),
+    ("nose", "neck", nan),
+    ("pelvis", "neck", nan),
+    ("left_shoulder", "neck", nan),
+    ("left_elbow", "left_shoulder", nan),
+    ("left_wrist", "left_elbow", nan),
+    ("left_hip", "pelvis", nan),
+    ("left_knee", "left_hip", nan),
+    ("left_ankle", "left_knee", nan),
+    ("right_shoulder", "neck", nan),
+    ("right_elbow", "right_shoulder", nan),
+    ("right_wrist", "right_elbow", nan),
+    ("right_hip", "pelvis", nan),
+    ("right_knee", "right_hip", nan),
+    ("right_ankle", "right_knee", nan),
+    ("left_eye", "nose", nan),
+    ("left_ear", "left_eye", nan),
+    ("right_eye", "nose", nan),
+    ("right_ear", "right_eye", nan),
+)
+MPI_INF_3DHP17 = Skeleton.table(
+    "mpi_inf_3dhp_17",
+    _METRABS,
+    ("head_top", "", nan),
+    ("neck", "", nan),
+    ("right_shoulder", "neck", nan),
+    ("right_elbow", "right_shoulder", nan),
+    ("right_wrist", "right_elbow", nan),
+    ("left_shoulder", "neck", nan),
+    ("left_elbow", "left_shoulder", nan),
+    ("left_wrist", "left_elbow", nan),
+    ("right_hip", "", nan),
+    ("right_knee", "right_hip", nan),
+    ("right_ankle", "right_knee", nan),
+    ("left_hip", "", nan),
+    ("left_knee", "left_hip", nan),
+    ("left_ankle", "left_knee", nan),
+    ("pelvis", "right_hip left_hip", nan),
+    ("spine", "pelvis neck", nan),
+    ("head", "neck head_top", nan),
+)
+
+# What MeTRAbs' files call keypoints in the middle, and those of a side: "lsho", "rsho".
+_MIDDLE = {
+    **{"pelv": "pelvis", "spin": "spine", "spi1": "spine_1", "spi2": "spine_2", "spi3": "spine_3"},
+    **{"neck": "neck", "head": "head", "htop": "head_top", "nose": "nose"},
+}
+_SIDED = {
+    **{"hip": "hip", "kne": "knee", "ank": "ankle", "toe": "toe", "eye": "eye", "ear": "ear"},
+    **{"cla": "collar", "sho": "shoulder", "elb": "elbow", "wri": "wrist", "han": "hand"},
+}
+
+
+def spelled_out(short: str) -> str:
+    """A name of MeTRAbs' files in words: "lsho" is left_shoulder, "lsho_smpl" left_shoulder_smpl.
+
+    Names of which nobody has told us the words stay as they are.
+    """
+    first, *rest = short.split("_")
+    side = {"l": "left", "r": "right"}.get(first[:1])
+    if first in _MIDDLE:
+        return "_".join([_MIDDLE[first], *rest])
+    if side and first[1:] in _SIDED:
+        return "_".join([side, _SIDED[first[1:]], *rest])
+    return short
+
+
+def conversion(source: Skeleton, target: Skeleton) -> list[int]:
+    """For each keypoint of `target` its number in `source`, as an index of an axis of keypoints.
+
+    A keypoint is found by its name. Data sets do not agree where a hip or a head is: what is picked
+    is still where `source` has it.
+
+    Raises:
+        VitruvianError: `source` does not have them all.
+    """
+    if missing := [name for name in target.keypoints if name not in source.keypoints]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise VitruvianError(
+            f"no conversion from {source.name} to {target.name}: it has no {missing[0]}{more}"
+        )
+    return [source[name] for name in target.keypoints]
+
+
 SKELETONS = {
     table.name: table
-    for table in (COCO17, BLAZEPOSE33, HALPE26, HALPE68, HALPE136, WHOLEBODY133, HAND21)
+    for table in (
+        *(COCO17, BLAZEPOSE33, HALPE26, HALPE68, HALPE136, WHOLEBODY133, HAND21),
+        *(SMPL24, H36M17, COCO19, MPI_INF_3DHP17),
+    )
 }
 
 

@@ -2,7 +2,8 @@
 
 Maps are (N, K, h, w) float32, channels first, but for `refine`, whose network gives them last.
 Places on a map are in cells, x y, and cell i counts as i, not i + 0.5: where that lies in the
-network's input is for each family to say.
+network's input is for each family to say. `soft_argmax_2d` and `_3d` count 0..1 from the first
+cell to the last.
 
 Source of `argmax` to `encode`: the behaviour of AlphaPose c60106d (specs/alphapose.md 3, 4, 7);
 two-step normalisation is arXiv 2211.03375's.
@@ -73,6 +74,38 @@ def soft_argmax(maps: np.ndarray, compat: bool = False) -> tuple[np.ndarray, np.
     if compat:
         return xy, np.ones(maps.shape[:2], np.float32)
     return xy, (1 / weight.sum(axis=(-2, -1))).astype(np.float32)
+
+
+def soft_argmax_2d(maps: np.ndarray) -> np.ndarray:
+    """The mean place under the softmax of each map, the first cell being 0 and the last 1.
+
+    Args:
+        maps: (N, K, h, w) logits.
+
+    Returns:
+        (N, K, 2) x y, 0..1. What they are in pixels: `vitruvian.decode.volume`.
+
+    Source: specs/metrabs.md 1.4, as `soft_argmax_3d`.
+    """
+    n, k, height, width = maps.shape
+    return soft_argmax_3d(maps.reshape(n, k, 1, height, width))[..., :2]
+
+
+def soft_argmax_3d(maps: np.ndarray) -> np.ndarray:
+    """The same of maps with depth.
+
+    Args:
+        maps: (N, K, d, h, w) logits.
+
+    Returns:
+        (N, K, 3) x y z, 0..1; 0 along an axis of one cell.
+    """
+    weight = np.exp(maps - maps.max(axis=(-3, -2, -1), keepdims=True))
+    by_slice, by_cell = weight.sum(axis=(-2, -1)), weight.sum(axis=-3)
+    along = by_cell.sum(axis=-2), by_cell.sum(axis=-1), by_slice
+    cells = (np.linspace(0, 1, by.shape[-1], dtype=by.dtype) for by in along)
+    places = np.stack([by @ cell for by, cell in zip(along, cells, strict=True)], axis=-1)
+    return (places / by_slice.sum(axis=-1)[..., None]).astype(np.float32)
 
 
 def integral(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

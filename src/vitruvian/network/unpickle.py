@@ -3,16 +3,18 @@
 A pickle is a program for a small stack machine, and its danger is that it may call anything. The
 machine below has no way to call: it makes dicts, lists, tuples, numbers and strings, it knows how
 a tensor of PyTorch is described, and everything else becomes `Inert`, a record of what would have
-been called with what.
+been called with what. `array` reads the records of NumPy's arrays.
 
 Source: pickletools of the Python standard library (the operations); torch/serialization.py and
-torch/_utils.py at v2.13 (persistent ids, `_rebuild_tensor_v2`).
+torch/_utils.py at v2.13 (persistent ids, `_rebuild_tensor_v2`); what NumPy 2.x writes.
 """
 
 from __future__ import annotations
 
+import math
 import mmap
 import pickletools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -44,8 +46,7 @@ KNOWN = {
     "_codecs.encode",
     "collections.defaultdict",
     "numpy.dtype",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
+    "numpy.ndarray",
     "torch.Size",
     "torch.device",
     "torch.float16",
@@ -57,6 +58,13 @@ KNOWN = {
     for module in ("pathlib", "pathlib._local")
     for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 }
+# What makes an array, or a number of NumPy; before and since NumPy 2.
+_ARRAYS = {
+    f"numpy.{core}.{name}": name.rpartition(".")[2]
+    for core in ("core", "_core")
+    for name in ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")
+}
+KNOWN |= _ARRAYS.keys()
 KNOWN_BELOW = ("torch.nn.", "ultralytics.", "models.", "__main__.")
 
 
@@ -73,6 +81,7 @@ class Inert:
 
     path: str  # of its class, or of the function that would have made it
     state: object = None  # for a module its `__dict__`
+    arguments: tuple[Any, ...] = ()  # of that call
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,7 +161,7 @@ def interpret(data: bytes | mmap.mmap) -> tuple[object, dict[str, Storage]]:
             case (
                 ("BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT")
                 | ("BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8")
-                | ("BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8")
+                | ("BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8" | "BYTEARRAY8")
             ):
                 stack.append(argument)
             case "EMPTY_DICT":
@@ -242,7 +251,7 @@ def _make(called: object, arguments: object) -> object:
         return _MAKE[called.path](*arguments)
     # A set is a list here: nothing of a checkpoint that is used is looked up in one.
     is_set = called.path.endswith((".set", ".frozenset"))
-    return Inert(called.path, arguments[0] if is_set and arguments else None)
+    return Inert(called.path, arguments[0] if is_set and arguments else None, arguments)
 
 
 def _persistent(what: str, kind: object, key: object, *rest: object) -> Storage | Name:
@@ -284,3 +293,62 @@ _MAKE: dict[str, Any] = {
     "torch._utils._rebuild_parameter_with_state": lambda tensor, *_: tensor,
     "collections.OrderedDict": _ordered_dict,
 }
+
+
+def array(record: Inert) -> np.ndarray:
+    """The array, or the number with no axis, that a record would have become.
+
+    Numbers and texts are read; an array of objects holds what the pickle describes.
+
+    Raises:
+        ValueError, TypeError: it is damaged, or of another type.
+    """
+    match _ARRAYS.get(record.path):
+        case "_reconstruct":
+            _version, shape, kind, fortran, data = _tuple(record.state, 5)
+        case "_frombuffer":
+            data, kind, shape, order = _tuple(record.arguments, 4)
+            fortran = order == "F"
+        case "scalar":
+            kind, data = _tuple(record.arguments, 2)
+            shape, fortran = (), False
+        case _:
+            raise TypeError("no array")
+    if not isinstance(shape, tuple) or not all(
+        isinstance(n, int) and 0 <= n < 1 << 31 for n in shape
+    ):
+        raise TypeError("no shape")
+    numbers = _dtype(kind)
+    if numbers == np.dtype(object):
+        if not isinstance(data, list) or len(data) != math.prod(shape):
+            raise ValueError("another number of objects than its shape says")
+        flat = np.empty(len(data), object)
+        flat[:] = data
+    else:
+        if isinstance(data, Inert) and data.path == "_codecs.encode":  # of protocol 2
+            text, coding = _tuple(data.arguments, 2)
+            data = text.encode("latin1") if isinstance(text, str) and coding == "latin1" else None
+        whole = isinstance(data, bytes | bytearray)
+        if not whole or len(data) != math.prod(shape) * numbers.itemsize:
+            raise ValueError("another number of bytes than its shape says")
+        flat = np.frombuffer(data, numbers)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _tuple(value: object, length: int) -> tuple[Any, ...]:
+    if not isinstance(value, tuple) or len(value) != length:
+        raise TypeError("no array")
+    return value
+
+
+def _dtype(record: object) -> np.dtype:
+    """The type of the numbers of an array; NumPy would take much more for one."""
+    if not isinstance(record, Inert) or record.path != "numpy.dtype" or not record.arguments:
+        raise TypeError("no type")
+    name = record.arguments[0]
+    if not isinstance(name, str) or not re.fullmatch(
+        r"([biu][1248]|f[248]|U[1-9]\d{0,3}|O8)", name
+    ):
+        raise TypeError("no type of numbers or texts")
+    order = record.state[1] if isinstance(record.state, tuple) and len(record.state) > 1 else "|"
+    return np.dtype(f">{name}" if order == ">" else name)

@@ -23,6 +23,7 @@ import torch
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.network import checkpoint as checkpoints
+from vitruvian.network import metrabs_archive
 from vitruvian.network.runtimes import OnnxRuntime, OpenVino, import_openvino
 from vitruvian.network.weights import sha256
 from vitruvian.train.graphs import Graph, graph
@@ -52,10 +53,11 @@ def export(
     decode: str | None = None,
     calibration: Sequence[np.ndarray] = (),
 ) -> Exported:
-    """Write a checkpoint of YOLOv8-pose, AlphaPose or OSNet as ONNX, or as OpenVINO's IR.
+    """Write a checkpoint of YOLOv8-pose, AlphaPose, OSNet or MeTRAbs as ONNX, or OpenVINO's IR.
 
     Args:
-        checkpoint: a .pt or .pth file, see `vitruvian.network.checkpoint`.
+        checkpoint: a .pt or .pth file, see `vitruvian.network.checkpoint`, or of MeTRAbs' authors a
+            .tar.gz, see `vitruvian.network.metrabs_archive`.
         out: ends with .onnx or .xml; int8 is for .xml only.
         imgsz: for YOLOv8, pixels, the side it is run at unless told otherwise; None: that of its
             training.
@@ -79,7 +81,9 @@ def export(
     if (precision == "int8") != bool(len(calibration)):
         raise VitruvianError("int8, and nothing else, needs pictures for calibration")
     try:
-        made = graph(checkpoints.read(checkpoint), skeleton=skeleton, decode=decode, imgsz=imgsz)
+        archive = metrabs_archive.is_archive(checkpoint)
+        read = (metrabs_archive if archive else checkpoints).read(checkpoint)
+        made = graph(read, skeleton=skeleton, decode=decode, imgsz=imgsz)
         if precision == "int8" and made.displacement is None:
             raise VitruvianError("int8 is for YOLOv8-pose only; f16 files are half as large")
     except VitruvianError as error:

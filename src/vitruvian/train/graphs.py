@@ -2,15 +2,18 @@
 
 A family is recognised by the names of its tensors. YOLOv8-pose takes pictures (B, 3, H, W) of any
 size, 0..1. AlphaPose's networks and OSNet take crops of people as they come, (N, H, W, 3) uint8
-RGB, and normalise them in the graph; N is free, H and W are those of their training.
+RGB, and normalise them in the graph; N is free, H and W are those of their training. MeTRAbs takes
+such crops as float32, 0..1, because they are rounded to 8 bits nowhere on the way.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +21,20 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import COCO17, HALPE26, HALPE68, HALPE136, HAND21, WHOLEBODY133
+from vitruvian.body.skeletons import (
+    COCO17,
+    HALPE26,
+    HALPE68,
+    HALPE136,
+    HAND21,
+    WHOLEBODY133,
+    spelled_out,
+)
+from vitruvian.decode.volume import Volume
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.network.checkpoint import Checkpoint
-from vitruvian.train.networks import fastpose, refine, reid, vitruvian2d, yolo
+from vitruvian.network.metrabs_archive import Archive, mirror, pack
+from vitruvian.train.networks import fastpose, metrabs, refine, reid, vitruvian2d, yolo
 
 Run = Callable[..., tuple[np.ndarray, ...]]
 PIXELS, SCORE = 0.05, 1e-3  # how far a runtime may be from torch: 100 times what was seen
@@ -55,14 +68,19 @@ class Graph:
 
 
 def graph(
-    read: Checkpoint, *, skeleton: Skeleton | None, decode: str | None, imgsz: int | None
+    read: Checkpoint | Archive, *, skeleton: Skeleton | None, decode: str | None, imgsz: int | None
 ) -> Graph:
     """The graph of a checkpoint of any family; see `vitruvian.train.export.export`.
 
     Raises:
         VitruvianError: it is of no family, or an argument is not for it.
     """
-    if any(name.startswith("model.") for name in read.tensors):
+    family: Callable[..., Graph]
+    if isinstance(read, Archive):
+        family = published
+    elif f"{metrabs.HEAD}.weight" in read.tensors:
+        family = bodies
+    elif any(name.startswith("model.") for name in read.tensors):
         family = pictures
     elif any(name.startswith(("preact.", *fastpose.OTHERS)) for name in read.tensors):
         family = crops
@@ -73,7 +91,9 @@ def graph(
     elif any(name.removeprefix("module.").startswith("conv2.0.") for name in read.tensors):
         family = people
     else:
-        raise VitruvianError("its tensors are those of no YOLOv8-pose, AlphaPose or OSNet network")
+        raise VitruvianError(
+            "its tensors are those of no YOLOv8-pose, AlphaPose, OSNet or MeTRAbs network"
+        )
     given = {"skeleton": skeleton, "decode": decode, "imgsz": imgsz}
     given = {name: value for name, value in given.items() if value is not None}
     takes = {pictures: {"skeleton", "imgsz"}, crops: {"skeleton", "decode"}}
@@ -200,8 +220,80 @@ def tensors(read: Checkpoint) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.array(array)) for name, array in read.tensors.items()}
 
 
+def published(read: Archive) -> Graph:
+    """MeTRAbs, of an archive of its authors."""
+    config = read.config
+    volume = Volume(
+        config.side, config.stride, config.depth, config.box, config.centered, config.legacy
+    )
+    network = metrabs.load(read.tensors, config.depth, config.centered)
+    if network.shape.points != len(read.points):
+        raise VitruvianError(
+            f"its ckpt.pt has {network.shape.points} points, its joint_info.npz {len(read.points)}"
+        )
+    skeletons = {}
+    for name, joints in read.skeletons.items():
+        names = tuple(map(spelled_out, joints.names))
+        sigmas = np.full(len(names), np.nan, np.float32)
+        source = "skeleton_infos.pkl of the published archive"
+        table = Skeleton(name or "all", source, names, joints.edges, sigmas)
+        skeletons[table.name] = {"indices": joints.indices, "table": table.to_json()}
+    about = {
+        "points": json.dumps(read.points),
+        "mirror": json.dumps(mirror(read.points)),
+        "transform": pack(read.transform),
+        "skeletons": json.dumps(skeletons),
+        "mix": json.dumps(config.mix),
+        "weak_perspective": json.dumps(config.weak_perspective),
+    }
+    return of_bodies(network, volume, about)
+
+
+def bodies(read: Checkpoint) -> Graph:
+    """MeTRAbs, of a checkpoint of our own, see `vitruvian.train.networks.metrabs.save`."""
+    volume, skeleton = metrabs.said(read.entries)
+    network = metrabs.load(read.tensors, volume.depth, volume.centered)
+    if network.shape.points != len(skeleton) or network.shape.backbone.stride != volume.stride:
+        raise VitruvianError(
+            f"its network has {network.shape.points} points, stride {network.shape.backbone.stride}"
+            f", and what it says of itself {len(skeleton)}, {volume.stride}"
+        )
+    indices = list(range(len(skeleton)))
+    about = {
+        "points": json.dumps(skeleton.keypoints),
+        "mirror": json.dumps(skeleton.mirror.tolist()),
+        "skeletons": json.dumps({skeleton.name: {"indices": indices, "table": skeleton.to_json()}}),
+        "mix": "0.5",
+        "weak_perspective": "false",
+    }
+    return of_bodies(network, volume, about)
+
+
+def of_bodies(network: metrabs.Metrabs, volume: Volume, about: dict[str, str]) -> Graph:
+    """The graph of MeTRAbs, and what it says of itself, each as JSON.
+
+    Args:
+        network: it ends at the maps: what follows is `vitruvian.decode`'s.
+        volume: what the maps measure.
+        about: "points", names of the maps; "mirror", of each its number on the other side;
+            "transform", see `metrabs_archive.pack`, from points to all joints, which are the points
+            where it is missing; "skeletons", by name: which joints are its keypoints, and its table
+            as `Skeleton.to_json` has it; "mix" and "weak_perspective" of the published settings.
+    """
+    about = {
+        "family": "metrabs",
+        "task": "pose",
+        "imgsz": str([volume.side] * 2),
+        "volume": json.dumps(asdict(volume)),
+        **about,
+    }
+    normalised = Normalised(network, lambda crops: crops.permute(0, 3, 1, 2))
+    size = (volume.side, volume.side)
+    return of_crops(normalised, about, size, ("logits2d", "logits3d"), torch.float32)
+
+
 class Normalised(nn.Module):
-    """A network that takes crops of people as they come: (N, H, W, 3) uint8 RGB."""
+    """A network that takes crops of people as they come: (N, H, W, 3) RGB."""
 
     def __init__(self, network: nn.Module, normalise: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -213,21 +305,25 @@ class Normalised(nn.Module):
 
 
 def of_crops(
-    network: Normalised, about: dict[str, str], size: tuple[int, int], outputs: tuple[str, ...]
+    network: Normalised,
+    about: dict[str, str],
+    size: tuple[int, int],
+    outputs: tuple[str, ...],
+    numbers: torch.dtype = torch.uint8,
 ) -> Graph:
-    """The graph of a network of crops of (height, width)."""
+    """The graph of a network of crops of (height, width): uint8, or float32 of 0..1."""
     network.eval().requires_grad_(False)
     fold(network)
     return Graph(
         about["family"],
         network,
         about,
-        (torch.zeros(2, *size, 3, dtype=torch.uint8),),
+        (torch.zeros(2, *size, 3, dtype=numbers),),
         ("crops",),
         outputs,
         {name: {0: "people"} for name in ("crops", *outputs)},
         "of the largest number",
-        lambda run, name: check_crops(network, run, name, size),
+        lambda run, name: check_crops(network, run, name, size, numbers),
     )
 
 
@@ -251,7 +347,9 @@ def fold(network: nn.Module) -> None:
             setattr(module, name, nn.Identity())
 
 
-def check_crops(network: nn.Module, run: Run, name: str, size: tuple[int, int]) -> float:
+def check_crops(
+    network: nn.Module, run: Run, name: str, size: tuple[int, int], numbers: torch.dtype
+) -> float:
     """How far a runtime is from torch: at most, of the largest number that torch gives.
 
     Raises:
@@ -260,7 +358,13 @@ def check_crops(network: nn.Module, run: Run, name: str, size: tuple[int, int]) 
     rng = np.random.default_rng(0)
     worst = 0.0
     for count in CROPS:
-        worst = max(worst, off(network, run, rng.integers(0, 256, (count, *size, 3), np.uint8)))
+        # Smooth colours: noise is like no picture, and rounding can grow in it without end.
+        colours = torch.from_numpy(rng.random((count, 3, 8, 8), np.float32) * 255)
+        spread = nn.functional.interpolate(colours, size=size, mode="bilinear")
+        pixels = spread.permute(0, 2, 3, 1).round().numpy().astype(np.uint8)
+        if numbers == torch.float32:
+            pixels = pixels / np.float32(255)
+        worst = max(worst, off(network, run, pixels))
         if not worst < PART:
             raise ValueError(f"{name} is {worst} of the largest number off torch")
     return worst
