@@ -1,6 +1,7 @@
 """Training vitruvian-2d, on a few people made of coloured blocks."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 
 from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError
+from vitruvian.geometry.regions import Regions
+from vitruvian.models.alphapose import Joints
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
 from vitruvian.train import people, vitruvian2d  # noqa: E402
-from vitruvian.train.augment import Augment  # noqa: E402
+from vitruvian.train.augment import Augment, crop  # noqa: E402
 
 STILL = Augment(scale=0, turn_deg=0, turn=0, half_body=0, proposal=0, mirror=0)
 
@@ -105,6 +108,19 @@ def test_every_person_comes_once_and_the_same_seed_gives_the_same(folder):
     np.testing.assert_array_equal(crops(0), crops(0))
 
 
+def test_a_fault_while_people_are_made_ready_is_not_waited_for(folder):
+    broken = [replace(person, xy=None) for person in people.read(folder, "train")]
+    with pytest.raises((TypeError, AttributeError, ValueError)):
+        list(people.batches(broken, 4, vitruvian2d.SIZE, 4, STILL, np.random.default_rng(0)))
+
+
+def test_training_looks_at_a_box_as_inference_does():
+    box = np.array([[30, 20, 90, 220], [5, 50, 300, 90]], np.float32)
+    head = Joints(lambda rows: (rows,))
+    for row, look in zip(box, head.crops(Regions.boxes(box, np.ones(2, np.float32))), strict=True):
+        np.testing.assert_allclose(crop(row, head.size).from_input, look.from_input, atol=1e-4)
+
+
 def test_a_recipe_says_what_it_does_not_know(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text("epochs = 3\nsigma = 1.5\n")
@@ -125,6 +141,7 @@ def test_a_run_goes_on_where_it_was_interrupted(folder, tmp_path, blazepose):
     vitruvian2d.train(recipe, folder, out, minutes=0)
     lines = (out / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1]
+    assert vitruvian2d.Recipe.read(out / "recipe.toml") == recipe
     ap = vitruvian2d.train(recipe, folder, out)
     lines = (out / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]

@@ -143,14 +143,19 @@ def batches(
 ) -> Iterator[Batch]:
     """All of them once, in random order, `number` at a time, made ahead in a thread."""
     order = rng.permutation(len(people))
-    ahead: Queue[Batch | None] = Queue(3)
+    ahead: Queue[Batch | BaseException | None] = Queue(3)
 
     def work() -> None:
-        for start in range(0, len(order) - number + 1, number):
-            some = [people[i] for i in order[start : start + number]]
-            ahead.put(batch(some, size, stride, augment, rng, sigma))
+        try:
+            for start in range(0, len(order) - number + 1, number):
+                some = [people[i] for i in order[start : start + number]]
+                ahead.put(batch(some, size, stride, augment, rng, sigma))
+        except BaseException as error:
+            ahead.put(error)  # or whoever waits would wait for ever
         ahead.put(None)
 
     Thread(target=work, daemon=True).start()
     while (made := ahead.get()) is not None:
+        if isinstance(made, BaseException):
+            raise made
         yield made

@@ -134,6 +134,8 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
         OKS-AP on the validation people.
     """
     out.mkdir(parents=True, exist_ok=True)
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in asdict(recipe).items()]
+    (out / "recipe.toml").write_text("".join(lines), encoding="utf-8")
     torch.manual_seed(recipe.seed)
     network = channels_last(begin())
     if recipe.start:
