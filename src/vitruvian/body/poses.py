@@ -23,6 +23,9 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "presence": ("N", "K"),
     "depth": ("N", "K"),
     "maps": ("N", "K", "H", "W"),
+    "world": ("N", "K", 3),
+    "error": ("N",),
+    "plausible": ("N",),
 }
 
 
@@ -54,6 +57,11 @@ class Poses:
     mask: np.ndarray | None = None  # (N, H, W) 0..1 over the whole frame, where asked for
     presence: np.ndarray | None = None  # (N, K) 0..1, how likely it is inside the frame: BlazePose
     depth: np.ndarray | None = None  # (N, K) pixels, not metric: BlazePose's image z, 0 at the hips
+    world: np.ndarray | None = (
+        None  # (N, K, 3) metres in the world, where the camera's place is known
+    )
+    error: np.ndarray | None = None  # (N,) pixels, mean distance of projected xyz from xy: absolute
+    plausible: np.ndarray | None = None  # (N,) bool, whether the body in xyz can be so: absolute
     look: Regions | None = None  # where to look for the same N people in the next frame
     raw: Poses | None = None  # these poses before smoothing, where they were smoothed
     maps: np.ndarray | None = None  # (N, K, h, w) heat maps, 0 where nothing is, where asked for
