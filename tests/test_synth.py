@@ -1,6 +1,7 @@
 """Synthetic people: what is written of them is what is drawn."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -244,7 +245,7 @@ def test_a_step_of_training_makes_the_loss_smaller(person):
     shape = vitruvian3d.metrabs.Shape.of("blazepose-full", 26)
     torch.manual_seed(0)
     network = vitruvian3d.metrabs.Metrabs(shape)
-    volume = vitruvian3d.replace(vitruvian3d.VOLUME, side=64)
+    volume = replace(vitruvian3d.VOLUME, side=64)
     optimiser = torch.optim.Adam(network.heatmap_heads.parameters(), 1e-2)
     found = []
     for _ in range(8):
