@@ -41,7 +41,7 @@ class Recipe(Toml):
     """What decides a run; a TOML file of the same names overrides it."""
 
     seed: int = 0
-    steps: int = 4600
+    steps: int = 5600
     head_steps: int = 300  # the first ones, on a frozen backbone
     synthetic: int = 20  # people a step
     real: int = 12
@@ -49,12 +49,13 @@ class Recipe(Toml):
     backbone_rate: float = 2e-3  # relative to the size of each channel's weights, see `even`
     decay: float = 0.02  # of weights
     average: float = 0.998  # of the moving average, a step
-    direct: float = 1.0  # weight of the 2D maps' own places
+    shape: float = 3.0  # weight of bodies' shapes
+    direct: float = 1.0  # of the 2D maps' own places
     heat: float = 0.02  # of the 2D maps' shapes
     absolute: float = 0.2  # of where bodies stand
     absolute_from: int = 300  # from this step on
     flat: float = 0.5  # of real people's 2D
-    teacher: float = 0.7  # of what the teacher says of them
+    teacher: float = 1.5  # of what the teacher says of them
 
 
 def begin() -> metrabs.Metrabs:
@@ -113,7 +114,7 @@ def loss_of(
     level = losses3d.flat(found[r], target[r], known[r], matrix[r], side, **at)
     taught = losses3d.taught(xyz[r], truth[r], solid[r])
     parts = {
-        "shape": shape,
+        "shape": recipe.shape * shape,
         "seen": seen,
         "place": place * (recipe.absolute if step >= recipe.absolute_from else 0.0),
         "direct": recipe.direct * direct,
