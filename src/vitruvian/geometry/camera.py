@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,11 @@ COEFFICIENTS = 12  # of the lens: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4
 _REACH = 20.0  # the tangent of 87 degrees off the axis: farther out nothing is projected
 _NEWTON = 60  # steps at most; a real lens needs four
 _SETTLED = 1e-13  # normalised: 1e-9 px at a focal length of 10 000
+SHAPES_DIFFER = 0.01  # of one picture and another: of the ratio of their sides
+ASSUMED_DEG = 55.0  # the field of view of a camera nobody knows; MeTRAbs' default
+# How a camera came to be known: by its numbers, a calibration file, its field of view, its focal
+# length, what a photograph says; or not at all.
+KnownBy = Literal["numbers", "file", "fov", "focal", "exif", "assumed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +45,7 @@ class Camera:
     distortion: np.ndarray = field(default_factory=lambda: np.zeros(COEFFICIENTS))
     extrinsics: np.ndarray | None = None  # (4, 4) float64, world -> camera, metres
     up: np.ndarray = field(default_factory=lambda: np.array(UP))  # (3,) which way is up, its axes
+    known_by: KnownBy = "numbers"
 
     def __post_init__(self) -> None:
         given = np.asarray(self.distortion, np.float64).ravel()
@@ -83,25 +90,28 @@ class Camera:
     # Ways to know one
 
     @classmethod
-    def view(cls, size: tuple[int, int], view_deg: float = 55.0) -> Camera:
+    def view(cls, size: tuple[int, int], view_deg: float | None = None) -> Camera:
         """A camera known only by its field of view, across the longer side of the picture.
 
-        55 degrees is what is assumed of a camera nobody knows. Source: MeTRAbs' default.
+        None: 55 degrees, which is what is assumed of a camera nobody knows.
 
         Raises:
             VitruvianError: not between 0 and 180 degrees.
         """
+        known_by: KnownBy = "assumed" if view_deg is None else "fov"
+        view_deg = ASSUMED_DEG if view_deg is None else view_deg
         if not 0 < view_deg < 180:
             raise VitruvianError(
                 f"a field of view of {view_deg:g} degrees is none; want one between 0 and 180"
             )
-        return cls.with_focal(size, max(size) / 2 / float(np.tan(np.radians(view_deg) / 2)))
+        focal = max(size) / 2 / float(np.tan(np.radians(view_deg) / 2))
+        return cls.with_focal(size, focal, known_by)
 
     @classmethod
-    def with_focal(cls, size: tuple[int, int], focal: float) -> Camera:
+    def with_focal(cls, size: tuple[int, int], focal: float, known_by: KnownBy = "focal") -> Camera:
         """A camera known by its focal length in pixels; its axis meets the picture's middle."""
         matrix = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
-        return cls(matrix, size)
+        return cls(matrix, size, known_by=known_by)
 
     @classmethod
     def with_film_focal(cls, size: tuple[int, int], focal_mm: float) -> Camera:
@@ -125,12 +135,15 @@ class Camera:
         """A camera from a calibration file; see `vitruvian.geometry.calibration.read`.
 
         Args:
-            path: OpenCV's .yaml, .yml or .json, Pose2Sim's .toml.
+            path: OpenCV's .yaml, .yml or .json, Pose2Sim's .toml; "rig.toml:left" is the camera
+                of that name in the file.
             name: which, if there are several in the file.
             size: width and height of the pictures, pixels, for files that do not say.
         """
         from vitruvian.geometry import calibration
 
+        if name is None:
+            path, name = calibration.split(str(path))
         return calibration.choose(calibration.read(Path(path), size), name, str(path))
 
     def placed(self, extrinsics: np.ndarray, world_up: Sequence[float] = UP) -> Camera:
@@ -152,7 +165,7 @@ class Camera:
         if size == self.size:
             return self
         x, y = size[0] / self.size[0], size[1] / self.size[1]
-        if abs(x / y - 1) > 0.01:
+        if abs(np.log(x / y)) > SHAPES_DIFFER:
             raise VitruvianError(
                 f"the camera is calibrated for {self.size[0]} x {self.size[1]} pixels, the picture "
                 f"has {size[0]} x {size[1]}, which is another shape; calibrate for this one"
@@ -231,7 +244,7 @@ class Camera:
             turned[:3, :3] = rotation
             extrinsics = turned @ extrinsics
         up = rotation @ self.up
-        return Camera(matrix, size, extrinsics=extrinsics, up=up)
+        return Camera(matrix, size, extrinsics=extrinsics, up=up, known_by=self.known_by)
 
     def upright(self, rays: np.ndarray) -> np.ndarray:
         """(..., 3, 3) rotations to cameras that look along (..., 2) rays with up above.
