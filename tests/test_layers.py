@@ -26,17 +26,18 @@ MAY_IMPORT = {
     "video": {"frame", "errors"},
     "source": {"video", "frame", "errors"},
     "models": MODELS,
-    "track": {"body", "geometry", "frame", "track", "errors"},
-    "pipeline": {"body", "geometry", "frame", "models", "source", "track", "errors"},
+    "track": {"body", "decode", "geometry", "frame", "track", "errors"},
+    "threads": set(),
+    "pipeline": {"body", "geometry", "frame", "models", "source", "threads", "track", "errors"},
     "sink": SINKS,
     "evaluate": {"evaluate", "body", "errors"},
     "train": {"train", "body", "geometry", "decode", "frame", "models", "network", "errors"},
-    "predict": {"body", "pipeline", "sink", "source", "models", "errors"},
+    "predict": {"body", "frame", "pipeline", "sink", "source", "threads", "models", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli_words": {"errors"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors"},
-    "cli": {"cli_models", "cli_words", "doctor", "errors", "models", "pipeline", "predict"}
-    | {"sink", "source"},
+    "cli": {"cli_models", "cli_words", "doctor", "errors", "geometry", "models", "pipeline"}
+    | {"predict", "sink", "source"},
 }
 # Heavy libraries and their one home each, a module or a whole package.
 HOMES = {

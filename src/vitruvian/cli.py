@@ -208,6 +208,33 @@ def predict(
             help="AlphaPose: a folder for pictures of each person's heat maps.", show_default=False
         ),
     ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the pictures: a calibration file, OpenCV's .yaml, .yml or .json or Pose2Sim's "
+            ".toml; rig.toml:left is one of several in it.  [default: as photographs say]",
+            show_default=False,
+        ),
+    ] = None,
+    fov_deg: Annotated[
+        float | None,
+        typer.Option(
+            help="Instead, degrees: the camera's field of view, across the longer side.  "
+            "[default: 55, if nobody knows]",
+            show_default=False,
+        ),
+    ] = None,
+    focal: Annotated[
+        float | None,
+        typer.Option(help="Instead, pixels: the camera's focal length.", show_default=False),
+    ] = None,
+    focal_mm: Annotated[
+        float | None,
+        typer.Option(help="Instead: its focal length on 35 mm film.", show_default=False),
+    ] = None,
+    absolute: Annotated[
+        bool, typer.Option("--absolute", help="Metres from the camera, not from the hips.")
+    ] = False,
     start: Annotated[float, typer.Option(help="Seconds: where to begin in a video.")] = 0.0,
     end: Annotated[
         float | None, typer.Option(help="Seconds: where to stop in a video.", show_default=False)
@@ -242,6 +269,7 @@ def predict(
     """Find the people in SOURCE and write where their joints are, in 2D and 3D."""
     go_offline(offline)
     from vitruvian import pipeline
+    from vitruvian.geometry import calibration
     from vitruvian.predict import plan
     from vitruvian.predict import predict as do
     from vitruvian.sink.files import Save
@@ -256,12 +284,13 @@ def predict(
     options |= _flags(model, {name: value for name, value in flags.items() if value is not None})
     options |= {k: v for k, v in {"find": find, "skeleton": skeleton}.items() if v is not None}
     options |= _options(option or [])
+    given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
     tables = (save_csv, save_parquet, save_coco)
     save = Save(save_video, save_json, save_plot, *tables, visible, save_heatmaps)
     plans = plan(sources, out, save, overwrite=overwrite)
     opened = pipeline.open_model(model, sources, **options)
-    if do(plans, opened, out, save, complain=complain):
+    if do(plans, opened, out, save, camera=given, absolute=absolute, complain=complain):
         raise typer.Exit(1)
 
 
