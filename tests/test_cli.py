@@ -73,6 +73,10 @@ def weights_here(blazepose) -> None:
         (("sample", "--option", "refine_window=4"), ("refine_window is 4",)),
         (("sample", "--option", "refine"), ("'refine' is no option; write it as name=value",)),
         (("sample", "--out", "a.mp4"), ("'a.mp4' holds one video",)),
+        (("sample", "--fov-deg", "60", "--focal", "900"), ("fov_deg and focal", "give one")),
+        (("sample", "--fov-deg", "0"), ("a field of view of 0 degrees",)),
+        (("sample", "--focal-mm", "-1"), ("focal_mm is -1",)),
+        (("sample", "--camera", "rig.toml"), ("cannot read 'rig.toml'",)),
         (("sample", "--no-save-video", "--no-save-json", "--no-save-plot"), ("nothing would be",)),
     ],
 )
