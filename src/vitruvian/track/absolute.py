@@ -23,10 +23,11 @@ from vitruvian.track.smooth import OneEuro
 # on somebody upright. BlazePose on two videos: 0.02 in the middle, and at most 0.06; 0.09 for
 # people of 60 pixels.
 IMPLAUSIBLE = 0.1
-# min_cutoff (Hz), beta (Hz, for moving by the distance in a second). Of the four views of
-# Pose2Sim's demo, 3.3 m away, 60 frames/s, the distance then changes by 4 to 7 mm from frame to
-# frame, as it truly does (7 to 9 mm), and not by 13 to 25 mm; of the spread around the truth, which
-# is no jitter, 3 to 17 % goes. Somebody who walks straight ahead at 1.4 m/s is 20 to 50 ms late.
+# min_cutoff (Hz), beta (Hz, for moving by the whole distance in a second). Chosen with
+# benchmarks/in_front.py: of four views of somebody 3.3 m away, 60 frames/s, the distance changes by
+# 4 to 7 mm from frame to frame, as it truly does (6 to 9 mm), where it changed by 13 to 25 mm; and
+# people who walk are 10 to 80 ms late. With beta 40 it changes by a third more, with 10 they are twice
+# as late.
 DISTANCE = (0.1, 20.0)
 
 
