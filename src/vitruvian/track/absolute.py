@@ -19,14 +19,14 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.track.smooth import OneEuro
 
-# Of the body and its picture, one is wrong: a tenth of the longer side of a person's box is 17 cm
-# on somebody upright. BlazePose on two videos: 0.02 in the middle, and at most 0.06; 0.09 for
-# people of 60 pixels.
+# Of the side of a person's box: 17 cm on somebody upright, so that body, picture and camera cannot
+# all be right. BlazePose on two videos: 0.02 in the middle, at most 0.06, and 0.09 for people of 60
+# pixels.
 IMPLAUSIBLE = 0.1
 # min_cutoff (Hz), beta (Hz, for moving by the whole distance in a second). Chosen with
 # benchmarks/in_front.py: of four views of somebody 3.3 m away, 60 frames/s, the distance changes by
 # 4 to 7 mm from frame to frame, as it truly does (6 to 9 mm), where it changed by 13 to 25 mm; and
-# people who walk are 10 to 80 ms late. With beta 40 it changes by a third more, with 10 they are twice
+# who walks is 10 to 80 ms late. With beta 40 it changes by a third more, with 10 who walks is twice
 # as late.
 DISTANCE = (0.1, 20.0)
 
