@@ -27,10 +27,11 @@ def distances(video: Path, model: str, **options) -> dict[int, Walk]:
     """Of everyone in a video, how far away the hips are."""
     people: dict[int, Walk] = {}
     for frame, poses in vit.run(video, model, absolute=True, **options):
-        if poses.raw is None:
+        if poses.raw is None or poses.xyz is None or poses.raw.xyz is None:
             continue
         hips = [poses.skeleton[name] for name in ("left_hip", "right_hip")]
-        far = [np.linalg.norm(p.xyz[:, hips].mean(axis=1), axis=1) for p in (poses, poses.raw)]
+        both = poses.xyz, poses.raw.xyz
+        far = [np.linalg.norm(xyz[:, hips].mean(axis=1), axis=1) for xyz in both]
         for who, smooth, raw in zip(poses.person.tolist(), *far, strict=True):
             people.setdefault(who, []).append((frame.seconds, smooth, raw))
     return people

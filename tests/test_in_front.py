@@ -1,7 +1,9 @@
 """People put in front of the camera: where they stand, how steadily, and of frames of any kind."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,13 +76,18 @@ def seen(camera: Camera | None = CAMERA, seconds: float = 0.0) -> Frame:
     return Frame(None, int(seconds * 30), seconds, "clip", camera, SIZE)
 
 
+def stand(poses: Poses, camera: Camera | None = CAMERA) -> Any:
+    """The poses of a picture, put in front of its camera; `Any`: all their fields are there."""
+    return Absolute()(seen(camera), poses)
+
+
 # Where they stand
 
 
 def test_people_are_put_where_they_stand(rng):
     """The pull towards depth 0 that keeps the solver calm costs a percent, see test_absolute."""
     there = crowd(rng, 20)
-    got = Absolute()(seen(), found(there))
+    got = stand(found(there))
     assert got.origin == "camera"
     np.testing.assert_allclose(got.xyz[..., 2], there[..., 2], rtol=0.02)
     np.testing.assert_allclose(got.xyz[..., :2], there[..., :2], atol=0.05)
@@ -94,17 +101,17 @@ def test_the_world_is_the_calibration_file_s(rng):
     """Two metres ahead on the floor is two metres ahead on the floor."""
     feet = np.array([[0.5, 6.0, 0.0]])
     there = crowd(rng, 1, CAMERA.from_world(feet))
-    got = Absolute()(seen(), found(there))
+    got = stand(found(there))
     np.testing.assert_allclose(got.world.mean(axis=1), feet, atol=0.1)
     np.testing.assert_allclose(CAMERA.from_world(got.world), got.xyz, atol=1e-5)
     nowhere = replace(CAMERA, extrinsics=None)
-    assert Absolute()(seen(nowhere), found(there)).world is None
+    assert stand(found(there), nowhere).world is None
 
 
 def test_without_a_camera_55_degrees_are_assumed(rng):
     there = crowd(rng, 3)
     poses = found(there, Camera.view(SIZE))
-    np.testing.assert_allclose(Absolute()(seen(None), poses).xyz, there, rtol=0.02, atol=0.05)
+    np.testing.assert_allclose(stand(poses, None).xyz, there, rtol=0.02, atol=0.05)
 
 
 def test_depth_scales_with_the_focal_length(rng):
@@ -112,7 +119,7 @@ def test_depth_scales_with_the_focal_length(rng):
     camera = Camera.with_focal(SIZE, 1000)
     poses = found(crowd(rng, 10), camera)
     near, far = (
-        Absolute()(seen(Camera.with_focal(SIZE, focal)), poses).xyz[:, HIPS].mean(axis=1)
+        stand(poses, Camera.with_focal(SIZE, focal)).xyz[:, HIPS].mean(axis=1)
         for focal in (1000, 2000)
     )
     # Not exactly: a larger focal length also means less perspective within the body.
@@ -122,16 +129,16 @@ def test_depth_scales_with_the_focal_length(rng):
 
 def test_nobody_has_a_part_in_where_somebody_else_is_put(rng):
     poses = found(crowd(rng, 6))
-    together = Absolute()(seen(), poses)
+    together = stand(poses)
     for i in range(6):
-        alone = Absolute()(seen(), poses.take([i]))
+        alone = stand(poses.take([i]))
         for name in ("xyz", "error", "plausible", "world"):
             got, want = getattr(together, name)[i], getattr(alone, name)[0]
             np.testing.assert_allclose(got, want, rtol=1e-6, err_msg=name)
 
 
 def test_nobody_is_nobody_in_front_of_the_camera_too():
-    got = Absolute()(seen(), Poses.nobody(BLAZEPOSE33, "hips"))
+    got = stand(Poses.nobody(BLAZEPOSE33, "hips"))
     assert (len(got), got.origin) == (0, "camera")
     assert (got.xyz.shape, got.world.shape) == ((0, 33, 3), (0, 33, 3))
     assert (got.error.shape, got.plausible.shape) == ((0,), (0,))
@@ -141,7 +148,7 @@ def test_who_cannot_be_put_anywhere_is_nowhere_and_not_plausible(rng):
     poses = found(crowd(rng, 3))
     poses.xy[0] = np.nan
     poses.xy[1] = np.array(SIZE) - poses.xy[1]  # only a body behind the camera looks so
-    got = Absolute()(seen(), poses)
+    got = stand(poses)
     np.testing.assert_array_equal(np.isnan(got.xyz).all(axis=(1, 2)), [True, True, False])
     np.testing.assert_array_equal(np.isnan(got.error), [True, True, False])
     assert got.plausible.tolist() == [False, False, True]
@@ -154,22 +161,23 @@ def test_a_body_that_does_not_fit_its_picture_is_not_plausible(share, believed, 
     poses = found(crowd(rng, 8))
     side = (poses.box[:, 2:] - poses.box[:, :2]).max(axis=1)
     off = rng.normal(0, share, poses.xy.shape) * side[:, None, None]
-    got = Absolute()(seen(), replace(poses, xy=(poses.xy + off).astype(np.float32)))
+    got = stand(replace(poses, xy=(poses.xy + off).astype(np.float32)))
     assert (got.plausible == believed).all()
 
 
 def test_a_picture_of_one_pixel_is_no_trouble():
     frame = Frame(np.zeros((1, 1, 3), np.uint8))
     poses = found(crowd(np.random.default_rng(0), 1), Camera.view((1, 1)))
-    assert np.isfinite(Absolute()(frame, poses).xyz).all()
-    got = Absolute()(frame, replace(poses, xy=np.full_like(poses.xy, 0.5)))  # all in one place
+    step: Any = Absolute()
+    assert np.isfinite(step(frame, poses).xyz).all()
+    got = step(frame, replace(poses, xy=np.full_like(poses.xy, 0.5)))  # all in one place
     assert got.plausible.tolist() == [False]
 
 
 def test_who_stands_in_front_of_the_camera_already_is_left_there(rng):
     there = crowd(rng, 2).astype(np.float32)
     poses = replace(found(there), xyz=there, origin="camera", error=np.ones(2, np.float32))
-    got = Absolute()(seen(), poses)
+    got = stand(poses)
     assert got.xyz is there
     assert got.error is poses.error
     assert got.plausible is None
@@ -180,13 +188,15 @@ def test_metres_from_the_hips_stay_so_unless_asked_for(rng):
     poses = found(crowd(rng, 2))
     assert Absolute(place=False)(seen(), poses) is poses
     flat = replace(poses, xyz=None, origin=None)
-    assert Absolute()(seen(), flat) is flat
+    assert stand(flat) is flat
 
 
 # How steadily
 
 
-def walk(rng: np.random.Generator, seconds: np.ndarray, speed: float = 0.0, jitter: float = 0.01):
+def walk(
+    rng: np.random.Generator, seconds: np.ndarray, speed: float = 0.0, jitter: float = 0.01
+) -> Iterator[tuple[float, Any, float]]:
     """Poses of one person who stands, or walks towards the camera from 7 m on, and the truth.
 
     `jitter`: of the size that is seen, which is what makes distances jump.
@@ -197,15 +207,16 @@ def walk(rng: np.random.Generator, seconds: np.ndarray, speed: float = 0.0, jitt
         poses = found(there)
         middle = poses.xy[:, HIPS].mean(axis=1, keepdims=True)
         poses.xy[:] = middle + (poses.xy - middle) * (1 + rng.normal(0, jitter))
-        yield at, replace(poses, raw=poses), np.linalg.norm(there[0, HIPS].mean(axis=0))
+        yield at, replace(poses, raw=poses), float(np.linalg.norm(there[0, HIPS].mean(axis=0)))
 
 
-def distance(poses: Poses) -> float:
+def distance(poses: Any) -> float:
     return float(np.linalg.norm(poses.xyz[0, HIPS].mean(axis=0)))
 
 
 def test_a_distance_that_was_smoothed_jumps_less(rng):
-    step, steady, jumpy = Absolute(), [], []
+    step: Any = Absolute()
+    steady, jumpy = [], []
     for at, poses, _ in walk(rng, np.arange(120) / 30):
         got = step(seen(seconds=at), poses)
         steady.append(distance(got))
@@ -221,7 +232,8 @@ def test_a_distance_that_was_smoothed_jumps_less(rng):
 
 def test_who_walks_is_hardly_late(rng):
     """At 1.4 m/s; 50 ms are 70 mm."""
-    step, late = Absolute(), []
+    step: Any = Absolute()
+    late = []
     for at, poses, truth in walk(rng, np.arange(90) / 30, speed=1.4, jitter=0.0):
         got = step(seen(seconds=at), poses)
         late.append(distance(got) - distance(got.raw))
@@ -231,7 +243,7 @@ def test_who_walks_is_hardly_late(rng):
 
 def test_smoothing_starts_anew_after_somebody_was_nowhere(rng):
     frames = list(walk(rng, np.arange(20) / 30, jitter=0.0))
-    step = Absolute()
+    step: Any = Absolute()
     for i, (at, poses, _) in enumerate(frames):
         if i == 10:
             poses = replace(poses, xy=np.full_like(poses.xy, np.nan))
@@ -244,7 +256,9 @@ def test_smoothing_starts_anew_after_somebody_was_nowhere(rng):
 
 
 def test_everyone_is_smoothed_by_themselves_and_who_has_no_number_not_at_all(rng):
-    step, alone = Absolute(), Absolute()
+    step: Any = Absolute()
+    alone: Any = Absolute()
+    got: Any = None
     ways = zip(walk(rng, np.arange(30) / 30), walk(rng, np.arange(30) / 30, 1.0), strict=True)
     for (at, one, _), (_, other, _) in ways:
         both = Poses.join(
@@ -258,7 +272,9 @@ def test_everyone_is_smoothed_by_themselves_and_who_has_no_number_not_at_all(rng
 
 
 def test_one_who_stands_there_already_is_smoothed_if_poses_were(rng):
-    step = Absolute()
+    step: Any = Absolute()
+    got: Any = None
+    was: Any = None
     for at, poses, _ in walk(rng, np.arange(30) / 30):
         was = placed(CAMERA, replace(poses, raw=None))
         got = step(seen(seconds=at), replace(was, raw=was))
@@ -309,7 +325,7 @@ class Clip:
         return 10
 
 
-def all_of(source, model, **how) -> tuple[list[tuple[Frame, Poses]], list[str]]:
+def all_of(source, model, **how) -> tuple[list[tuple[Any, Any]], list[str]]:
     """The results, and what was complained about."""
     faults: list[VitruvianError] = []
     return list(results(source, model, faults.append, **how)), [str(fault) for fault in faults]
@@ -366,6 +382,12 @@ def test_a_video_of_another_shape_is_complained_about_once(rng):
     assert (pairs, len(faults)) == ([], 1)
 
 
+def ran(source: object, model: object, **how: Any) -> list[tuple[Any, Any]]:
+    """What `vit.run` gives."""
+    run: Any = vit.run
+    return list(run(source, model, **how))
+
+
 def test_a_photograph_keeps_its_camera_unless_another_is_given(picture, rng):
     from PIL import Image
 
@@ -401,11 +423,11 @@ def test_live_pictures_have_the_camera_too(rng):
 def test_python_has_the_words_of_the_command_line(picture, rng):
     model, path = Knows(crowd(rng, 1), Camera.view((8, 6), 70)), picture("a.png")
     for words, focal in (({"fov_deg": 70}, None), ({"focal": 5.0}, 5.0), ({}, None)):
-        ((frame, poses),) = vit.run(path, model, absolute=True, **words)
+        ((frame, poses),) = ran(path, model, absolute=True, **words)
         assert poses.origin == "camera"
         if focal is not None:
             assert frame.camera.matrix[0, 0] == focal
-    ((_, poses),) = vit.run(path, model, fov_deg=70, absolute=True)
+    ((_, poses),) = ran(path, model, fov_deg=70, absolute=True)
     np.testing.assert_allclose(poses.xyz[..., 2], model.there[..., 2], rtol=0.02)
     with refused("fov_deg and focal"):
         vit.run(path, model, fov_deg=70, focal=5)
@@ -422,7 +444,7 @@ def test_following_is_not_disturbed(blazepose, shared):
     """The same people, numbers, pixels and regions, with and without."""
     video = shared / "data" / "videos" / "sports2d_demo.mp4"
     both = [
-        list(vit.run(video, blazepose("lite", num_poses=2), start=1.9, max_frames=12, absolute=on))
+        ran(video, blazepose("lite", num_poses=2), start=1.9, max_frames=12, absolute=on)
         for on in (False, True)
     ]
     for (_, before), (_, after) in zip(*both, strict=True):
@@ -436,7 +458,7 @@ def test_following_is_not_disturbed(blazepose, shared):
 @pytest.mark.shared
 def test_somebody_who_fills_the_picture_is_three_metres_away(blazepose, shared):
     """A woman of, say, 1.7 m lies 440 px long in a picture of 1000 x 667 of unknown origin."""
-    ((frame, poses),) = vit.run(shared / "data/images/pose.jpg", blazepose("full"), absolute=True)
+    ((frame, poses),) = ran(shared / "data/images/pose.jpg", blazepose("full"), absolute=True)
     assert frame.camera is None
     assert poses.plausible.tolist() == [True]
     assert 2 < poses["left_hip"].xyz[0, 2] < 4.5
@@ -461,7 +483,7 @@ def test_four_cameras_see_a_person_where_the_person_is(blazepose, shared, number
     names = [name for name in lines[3].split("\t")[2:] if name]
     row = np.array([float(x) for x in lines[5].split("\t")[2:65]]).reshape(-1, 3)
     hips = row[[names.index("RHip"), names.index("LHip")]].mean(axis=0)[[2, 0, 1]]
-    pairs = vit.run(
+    pairs = ran(
         folder / "single_balancing" / "videos" / f"cam0{number}.mp4",
         blazepose("full"),
         camera=f"{folder / 'calibration' / 'Calib_qualisys.toml'}:cam_0{number}",
