@@ -53,13 +53,8 @@ class Absolute:
             poses = placed(camera, poses)
         if poses.raw is None or poses.xyz is None:
             return _in_world(camera, poses)
-        xyz = self._steady(poses, poses.xyz, frame.seconds)
-        poses = replace(poses, xyz=xyz)
-        if put:
-            return _judged(camera, poses)
-        if poses.error is not None:
-            poses = replace(poses, error=reprojection(camera, xyz, poses.xy, poses.score))
-        return _in_world(camera, poses)
+        poses = replace(poses, xyz=self._steady(poses, poses.xyz, frame.seconds))
+        return _judged(camera, poses) if put else _in_world(camera, poses)
 
     def _steady(self, poses: Poses, xyz: np.ndarray, seconds: float) -> np.ndarray:
         """(N, K, 3) metres, at a smoothed distance along the line to the hips; NaN stays NaN."""
