@@ -121,7 +121,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def people(rng: np.random.Generator) -> Callable[..., Poses]:
     """`people(2)` are two visible people somewhere in a 64 x 48 frame; `people(2, xy=...)`, there.
 
-    `everything=True` also gives them the fields that BlazePose gives.
+    `everything=True` also gives them all fields that records keep, and a mask.
     """
 
     def make(
@@ -141,6 +141,9 @@ def people(rng: np.random.Generator) -> Callable[..., Poses]:
                 "presence": rng.uniform(0, 1, (n, k)).astype(np.float32),
                 "depth": rng.normal(0, 20, (n, k)).astype(np.float32),
                 "mask": rng.uniform(0, 1, (n, 48, 64)).astype(np.float32),
+                "world": rng.normal(0, 3, (n, k, 3)).astype(np.float32),
+                "error": rng.uniform(0, 9, n).astype(np.float32),
+                "plausible": np.arange(n) % 2 == 0,
             }
         given |= fields
         xy = given["xy"]

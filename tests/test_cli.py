@@ -1,6 +1,8 @@
 """Stories: what a user types, what is printed, what is written, and the exit code."""
 
+import csv
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -73,6 +75,10 @@ def weights_here(blazepose) -> None:
         (("sample", "--option", "refine_window=4"), ("refine_window is 4",)),
         (("sample", "--option", "refine"), ("'refine' is no option; write it as name=value",)),
         (("sample", "--out", "a.mp4"), ("'a.mp4' holds one video",)),
+        (("sample", "--fov-deg", "60", "--focal", "900"), ("fov_deg and focal", "give one")),
+        (("sample", "--fov-deg", "0"), ("a field of view of 0 degrees",)),
+        (("sample", "--focal-mm", "-1"), ("focal_mm is -1",)),
+        (("sample", "--camera", "rig.toml"), ("cannot read 'rig.toml'",)),
         (("sample", "--no-save-video", "--no-save-json", "--no-save-plot"), ("nothing would be",)),
     ],
 )
@@ -296,6 +302,47 @@ def test_masks_and_several_people_reach_the_files(weights_here, tmp_path):
     assert 0.2 < changed.mean() < 0.9
 
 
+@pytest.mark.weights
+def test_metres_from_a_camera_that_is_given(weights_here):
+    line = (*PREDICT, "sample", "--absolute", "--fov-deg", "40", "--out")
+    done = command(*line, "a.jsonl")
+    assert done.returncode == 0, done.stderr
+    ((frame, poses),) = vit.read("a.jsonl")
+    assert frame.camera is not None
+    assert frame.camera.known_by == "fov"
+    assert poses.plausible is not None
+    assert poses.error is not None
+    assert (poses.origin, poses.plausible.tolist()) == ("camera", [True])
+    # A portrait: somebody whose head is a third of a picture of 40 degrees is about a metre away.
+    nose = poses["nose"].xyz
+    assert nose is not None
+    assert 0.5 < nose[0, 2] < 2
+    assert poses.error[0] < 0.05 * frame.size[1]
+    table = csv.DictReader(io.StringIO(written(command(*line, "a.csv"), "a.csv")))
+    assert {row["origin"] for row in table} == {"camera"}
+
+
+def written(done: subprocess.CompletedProcess[str], path: str) -> str:
+    """What a command that went well has written."""
+    assert done.returncode == 0, done.stderr
+    return Path(path).read_text()
+
+
+@pytest.mark.weights
+def test_pictures_of_another_shape_than_the_camera_s_are_left_out(weights_here, picture):
+    for name, shape in (("a.png", (48, 64, 3)), ("b.png", (64, 48, 3)), ("c.png", (96, 128, 3))):
+        picture(f"pictures/{name}", np.full(shape, 128, np.uint8))
+    matrix = "[[60, 0, 31.5], [0, 60, 23.5], [0, 0, 1]]"
+    Path("camera.json").write_text(f'{{"camera_matrix": {matrix}, "image_size": [64, 48]}}')
+    line = (*PREDICT, "pictures", "--camera", "camera.json", "--absolute", "--out", "a.jsonl")
+    done = command(*line)
+    refused(done, "b.png", "calibrated for 64 x 48 pixels, the picture has 48 x 64")
+    assert "2 pictures, 0 people" in done.stdout
+    cameras = [frame.camera for frame, _ in vit.read("a.jsonl")]
+    assert [camera.matrix[0, 0] for camera in cameras if camera] == [60, 120]
+    assert {camera.known_by for camera in cameras if camera} == {"file"}
+
+
 @pytest.fixture(scope="module")
 def yolo_here(shared: Path, blazepose, tmp_path_factory) -> dict[str, str]:
     """An environment in whose cache the real YOLOv8n checkpoint lies, put there by hand."""
@@ -325,6 +372,9 @@ def test_yolo_finds_everyone_and_is_converted_once(yolo_here, shared):
     assert poses.skeleton.name == "coco17"
     assert poses.xyz is None
     refused(command(*line, "--masks", "--out", "c.jsonl", env=yolo_here), "has no --masks")
+    flat = command(*line, "--absolute", "--out", "d.jsonl", env=yolo_here)
+    refused(flat, "yolov8n-pose gives no 3D", "blazepose-full")
+    assert not list(Path().glob("d.jsonl*"))
 
 
 @pytest.mark.weights
@@ -332,12 +382,19 @@ def test_yolo_finds_everyone_and_is_converted_once(yolo_here, shared):
 def test_yolo_finds_the_people_for_blazepose(yolo_here, shared):
     bus = shared / "data" / "images" / "ultralytics_bus.jpg"
     line = (*PREDICT, bus, "--find", "yolov8n-pose", "--num-poses", "6", "--out", "a.jsonl")
-    done = command(*line, env=yolo_here)
+    done = command(*line, "--absolute", env=yolo_here)
     assert done.returncode == 0, done.stderr
     ((_, poses),) = vit.read("a.jsonl")
     assert len(poses) >= 2  # the two who are whole; BlazePose's own detector sees one of them
     assert poses.skeleton.name == "blazepose33"
-    assert poses.xyz is not None
+    assert poses.origin == "camera"
+    # Of those who are whole: each on the pavement, 3 to 10 m away, and none on top of another.
+    hips = poses["left_hip"].xyz
+    assert hips is not None
+    assert poses.plausible is not None
+    depth = hips[poses.plausible & (poses.box[:, 3] - poses.box[:, 1] > 300), 2]
+    assert len(depth) >= 2
+    assert ((depth > 3) & (depth < 10)).all()
 
 
 @pytest.mark.weights

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitruvian.errors import VitruvianError
-from vitruvian.pipeline import Behind, results
+from vitruvian.pipeline import results
 from vitruvian.sink import files
 from vitruvian.sink.files import Save, Sink
 from vitruvian.source import Pictures, Source, Video
+from vitruvian.threads import Behind
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
-    from vitruvian.pipeline import Model
+    from vitruvian.frame import Frame
+    from vitruvian.pipeline import Given, Model
 
 EVERY = 5.0  # seconds between two lines of progress where there is no terminal
 
@@ -118,6 +120,8 @@ def predict(
     out: Path,
     save: Save,
     *,
+    camera: Given | None = None,
+    absolute: bool = False,
     say: Callable[[str], None] = print,
     complain: Callable[[VitruvianError], None],
 ) -> int:
@@ -128,6 +132,8 @@ def predict(
         model: what finds the people.
         out: a file or a folder.
         save: what goes into a folder.
+        camera: of the pictures, see `vitruvian.pipeline.results`.
+        absolute: the same.
         say: gets a line about each source when it is done.
         complain: gets what cannot be read; the rest is done nevertheless.
     """
@@ -148,7 +154,8 @@ def predict(
                 if save.heatmaps is not None:
                     panels = files.HeatMaps(save.heatmaps, heat, each.source.moving)
                     sink = files.Several([sink, panels])
-                said = _one(each.source, model, sink, fault, close=whole is None)
+                pairs = results(each.source, model, fault, camera=camera, absolute=absolute)
+                said = _one(each.source, pairs, sink, close=whole is None)
                 if said:
                     say(f"{said} -> {_where(sink.paths)}")
     except OSError as error:  # of writing: those of reading are VitruvianErrors by now
@@ -159,14 +166,7 @@ def predict(
     return faults
 
 
-def _one(
-    source: Source,
-    model: Model,
-    sink: Sink,
-    fault: Callable[[VitruvianError], None],
-    *,
-    close: bool,
-) -> str:
+def _one(source: Source, pairs: Iterator[tuple[Frame, Poses]], sink: Sink, *, close: bool) -> str:
     """Do one source; returns what was done, also if the user stopped it, or "" for nothing."""
     frames, people, began = 0, 0, time.perf_counter()
     try:
@@ -175,7 +175,7 @@ def _one(
             _progress(source) as tick,
             Behind(sink.write) as write,
         ):
-            for frame, poses in results(source, model, fault):
+            for frame, poses in pairs:
                 write(frame, poses)
                 frames += 1
                 people = _people(people, poses) if source.moving else people + len(poses)

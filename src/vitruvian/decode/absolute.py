@@ -210,14 +210,31 @@ def place(
     moved = np.einsum("nji,nkj->nki", rotation, body)
     depth = (np.where(known, moved[..., 2], 0) * believed[..., 0]).sum(axis=1)
     moved = np.where((depth > 0)[:, None, None], moved, np.nan)
-    off = np.linalg.norm(camera.project(moved) - xy, axis=-1)
-    counted = np.where(np.isfinite(off), believed[..., 0], 0)
-    sums = (np.where(np.isfinite(off), off, 0) * counted).sum(axis=1), counted.sum(axis=1)
-    error = np.divide(*sums, out=np.full(len(xy), np.nan), where=sums[1] > 0)
+    error = reprojection(camera, moved, xy, weight)
     if mix < 1:
         share = (1 - mix) * weight[..., None]
         moved = (1 - share) * moved + share * np.where(known[..., None], whole, 0) * moved[..., 2:]
-    return Placed(moved.astype(np.float32), error.astype(np.float32))
+    return Placed(moved.astype(np.float32), error)
+
+
+def reprojection(camera: Camera, xyz: np.ndarray, xy: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """How far people are, in the picture, from where they are seen.
+
+    Args:
+        camera: of the frame.
+        xyz: (N, K, 3) metres from the camera.
+        xy: (N, K, 2) pixels of the frame, where the joints are seen.
+        weight: (N, K) 0..1, how far that is believed.
+
+    Returns:
+        (N,) float32 pixels, the weighted mean over the joints; NaN for who is nowhere.
+    """
+    off = np.linalg.norm(camera.project(xyz.astype(np.float64)) - xy, axis=-1)
+    known = np.isfinite(off)
+    counted = np.where(known, np.clip(np.nan_to_num(weight, nan=0.0), 0, 1) + LEAST, 0)
+    sums = (np.where(known, off, 0) * counted).sum(axis=1), counted.sum(axis=1)
+    mean = np.divide(*sums, out=np.full(len(xy), np.nan), where=sums[1] > 0)
+    return mean.astype(np.float32)
 
 
 # Whether it can be so. Each is one of the reference's three tests (specs/metrabs.md, 5.9).
