@@ -22,7 +22,7 @@ def models() -> str:
     lines = [
         "# Models",
         "",
-        "Made by `python docs/generate.py` from `src/vitruvian/models/catalogue.py`.",
+        "Made by `python docs/generate.py` from `src/vitruvian/models/rows.py`.",
         "",
         "| name | | skeleton | gives | licence of the weights |",
         "|---|---|---|---|---|",
