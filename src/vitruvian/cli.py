@@ -113,6 +113,13 @@ FLAGS = {
         "pose_nms": ("pose_nms",),
         "save_heatmaps": ("heatmaps",),
     },
+    "metrabs": {
+        "num_poses": ("num_poses",),
+        "conf": ("conf",),
+        "track": ("track",),
+        "smooth": ("smooth",),
+        "augment": ("num_aug",),
+    },
 }
 
 
@@ -157,14 +164,15 @@ def predict(
     num_poses: Annotated[
         int | None,
         typer.Option(
-            help="People in a frame, at most.  [default: BlazePose 1, YOLOv8 300, AlphaPose 100]"
+            help="People in a frame, at most.  [default: BlazePose 1, YOLOv8 300, AlphaPose and "
+            "MeTRAbs 100]"
         ),
     ] = None,
     conf: Annotated[
         float | None,
         typer.Option(
             help="0..1: from where a person counts.  [default: BlazePose 0.5, YOLOv8 0.25; for "
-            "AlphaPose as what finds the people]"
+            "AlphaPose and MeTRAbs as what finds the people]"
         ),
     ] = None,
     visible: Annotated[
@@ -222,6 +230,14 @@ def predict(
             help="AlphaPose: a folder for pictures of each person's heat maps.", show_default=False
         ),
     ] = None,
+    augment: Annotated[
+        int | None,
+        typer.Option(
+            help="MeTRAbs: so many looks at each person, turned, scaled and mirrored; 5 is usual.  "
+            "[default: 1]",
+            show_default=False,
+        ),
+    ] = None,
     start: Annotated[float, typer.Option(help="Seconds: where to begin in a video.")] = 0.0,
     end: Annotated[
         float | None, typer.Option(help="Seconds: where to stop in a video.", show_default=False)
@@ -231,7 +247,12 @@ def predict(
         int | None, typer.Option(help="Frames of each source, at most.", show_default=False)
     ] = None,
     skeleton: Annotated[
-        str | None, typer.Option(help="Of your own network's keypoints: a name, or a .toml file.")
+        str | None,
+        typer.Option(
+            help="Of your own network's keypoints: a name, or a .toml file. MeTRAbs: which of its "
+            "skeletons, such as smpl_24 or coco_19.",
+            show_default=False,
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="CPU, GPU, NPU or AUTO.")] = "CPU",
     threads: Annotated[
@@ -264,7 +285,7 @@ def predict(
     options: dict[str, object] = {"device": device, "precision": precision, "threads": threads}
     flags: dict[str, object] = {"num_poses": num_poses, "conf": conf, "smooth": smooth}
     flags |= {"masks": masks or None, "track": None if track else False, "flip": flip or None}
-    flags |= {"scales": scales, "refine": refine, "decode": decode}
+    flags |= {"scales": scales, "refine": refine, "decode": decode, "augment": augment}
     flags["pose_nms"] = None if pose_nms else False
     flags["save_heatmaps"] = None if save_heatmaps is None else True
     options |= _flags(model, {name: value for name, value in flags.items() if value is not None})
@@ -377,7 +398,7 @@ def models_path(
 @app.command()
 def export(
     model: Annotated[
-        str, typer.Argument(help="yolov8n-pose and so on, or a checkpoint, .pt or .pth.")
+        str, typer.Argument(help="yolov8n-pose and so on, or a checkpoint: .pt, .pth, .tar.gz.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A name that ends with .onnx or .xml.")],
     weights_file: Annotated[
@@ -408,7 +429,7 @@ def export(
 ) -> None:
     """Write a checkpoint as ONNX or OpenVINO IR, checked against torch.
 
-    It may be of YOLOv8-pose, AlphaPose or, for re-identification, OSNet.
+    It may be of YOLOv8-pose, AlphaPose, MeTRAbs or, for re-identification, OSNet.
     """
     _go_offline(offline)
     from vitruvian.models.catalogue import export_file

@@ -16,17 +16,22 @@ from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
 from vitruvian.models.rows import CATALOGUE, DEFAULT, DETECTOR, Entry
-from vitruvian.network import checkpoint, weights
+from vitruvian.network import checkpoint, metrabs_archive, weights
 from vitruvian.network.about import about
 from vitruvian.network.weights import File
 
 if TYPE_CHECKING:
+    from vitruvian.models import alphapose, metrabs
     from vitruvian.models.top_down import Find, TopDown
     from vitruvian.models.yolopose import YoloPose
     from vitruvian.train.export import Exported
 
-CHECKPOINTS = (".pt", ".pth")  # of PyTorch; they are converted once
-_ALPHAPOSE = ("preact.", "duc1.", "stage2.")  # how tensors of its networks begin
+CHECKPOINTS = (".pt", ".pth")  # of PyTorch
+# How tensors of a family's networks begin; YOLOv8-pose's are the others.
+_TENSORS = {
+    "alphapose": ("preact.", "duc1.", "stage2."),
+    "metrabs": ("heatmap_heads.conv_final.",),
+}
 
 
 def entry(name: str) -> Entry:
@@ -43,11 +48,17 @@ def shelf() -> list[File]:
 
 def is_file(name: str) -> bool:
     """Whether the name of a model is that of a file: a checkpoint or an exported network."""
-    return Path(name).suffix.lower() in (*CHECKPOINTS, ".onnx", ".xml")
+    path = Path(name)
+    return is_checkpoint(path) or path.suffix.lower() in (".onnx", ".xml")
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is converted once, before it runs: of PyTorch, or an archive of MeTRAbs."""
+    return path.suffix.lower() in CHECKPOINTS or metrabs_archive.is_archive(path)
 
 
 def family(name: str) -> str:
-    """Of a model or a file: "blazepose", "yolopose" or "alphapose".
+    """Of a model or a file: "blazepose", "yolopose", "alphapose" or "metrabs".
 
     Raises:
         VitruvianError: no such model, or the file cannot be read.
@@ -57,11 +68,14 @@ def family(name: str) -> str:
     path = Path(name)
     if not path.is_file():
         raise VitruvianError(f"cannot read '{name}': no such file")
-    if path.suffix.lower() in CHECKPOINTS:
+    if metrabs_archive.is_archive(path):
+        return "metrabs"
+    if is_checkpoint(path):
         tensors = checkpoint.read(path).tensors
-        return "alphapose" if any(name.startswith(_ALPHAPOSE) for name in tensors) else "yolopose"
+        kinds = (k for k, begin in _TENSORS.items() if any(t.startswith(begin) for t in tensors))
+        return next(kinds, "yolopose")
     kind = about(path).get("family", "yolopose")
-    if kind not in ("yolopose", "alphapose"):
+    if kind not in ("yolopose", *_TENSORS):
         raise VitruvianError(f"'{name}' is a network of kind '{kind}', which gives no poses")
     return kind
 
@@ -79,7 +93,7 @@ def _ready(row: Entry, files: Sequence[File]) -> list[Path]:
     """Some of a model's files, fetched and converted."""
     table = skeleton_named(row.skeleton) if row.decode else None
     return [
-        converted(path, table, row.decode) if path.suffix in CHECKPOINTS else path
+        converted(path, table, row.decode) if is_checkpoint(path) else path
         for path in weights.fetch(files, keep=shelf(), notice=row.notice)
     ]
 
@@ -99,7 +113,7 @@ def converted(
     """
     table = skeleton.to_json() if skeleton else "its own"
     key = f"{weights.sha256(checkpoint)} {table} {decode or ''}"
-    name = f"{checkpoint.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.onnx"
+    name = f"{_stem(checkpoint)}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.onnx"
     out = weights.cache_folder() / name
     if out.exists():
         return out
@@ -107,6 +121,11 @@ def converted(
     print(f"converting {checkpoint.name}, once", file=sys.stderr, flush=True)
     export(checkpoint, out, skeleton=skeleton, decode=decode)
     return out
+
+
+def _stem(path: Path) -> str:
+    """The name of a file without what says its kind: `.tar.gz` is one of them."""
+    return path.stem.removesuffix(".tar")
 
 
 def _exporter(name: str) -> Callable[..., Exported]:
@@ -133,7 +152,8 @@ def export_file(
     """Write a model or a checkpoint as .onnx or .xml; see `vitruvian.train.export.export`.
 
     Args:
-        name: a YOLOv8 or AlphaPose model of the catalogue, or a .pt or .pth file of any family.
+        name: a model of the catalogue whose weights are a checkpoint, or a .pt, .pth or .tar.gz
+            file of any family.
         out: .onnx or .xml.
         imgsz: pixels, the side it runs at by default.
         precision: of the weights: f32, f16, int8.
@@ -141,16 +161,17 @@ def export_file(
         decode: for AlphaPose, how its maps are read.
         calibrate: for int8, a folder of pictures.
     """
-    if not is_file(name) and family(name) == "blazepose":
-        raise VitruvianError(f"{name} is no checkpoint: its official file runs as it is")
+    row = None if is_file(name) else entry(name)
+    files = [file for file in row.files if is_checkpoint(Path(file.name))] if row else []
+    if row and not files:
+        raise VitruvianError(f"{name} is no checkpoint: its file runs as it is")
     export, table = _exporter(name), None if skeleton is None else _skeleton(skeleton)
-    if is_file(name):
+    if row is None:
         checkpoint = Path(name)
     else:
-        row = entry(name)
-        files = [file for file in row.files if Path(file.name).suffix in CHECKPOINTS]
         (checkpoint,) = weights.fetch(files, notice=row.notice)
-        table, decode = table or skeleton_named(row.skeleton), decode or row.decode
+        if row.family != "metrabs":  # an archive says so itself
+            table, decode = table or skeleton_named(row.skeleton), decode or row.decode
     inputs: list[np.ndarray] = []
     if calibrate is not None:
         model = _load_yolo(str(checkpoint), table, {})
@@ -181,13 +202,13 @@ def load(
 
     Args:
         name: a row of the catalogue, see `vitruvian models list`, or a .pt, .pth, .onnx or .xml
-            file of YOLOv8-pose or AlphaPose.
-        find: what finds the people for BlazePose and AlphaPose: YOLOv8-pose, by a name or a file,
-            or a .json file of boxes; BlazePose's detector unless it is given.
+            file of YOLOv8-pose, AlphaPose or MeTRAbs, or a .tar.gz of MeTRAbs' authors.
+        find: what finds the people for BlazePose, AlphaPose and MeTRAbs: YOLOv8-pose, by a name or
+            a file, or a .json file of boxes; BlazePose's detector unless it is given.
         skeleton: of a file's keypoints: a name, a .toml file or a `Skeleton`; COCO's unless the
-            file says otherwise.
-        options: those of its family: `Options` of `vitruvian.models.blazepose`, `yolopose` or
-            `alphapose`.
+            file says otherwise. For MeTRAbs, which of the file's skeletons, by name.
+        options: those of its family: `Options` of `vitruvian.models.blazepose`, `yolopose`,
+            `alphapose` or `metrabs`.
 
     Raises:
         VitruvianError: no such model or option, a value out of range, or weights not to be had.
@@ -198,6 +219,10 @@ def load(
         return _load_yolo(name, skeleton, options)
     if family(name) == "alphapose":
         return _load_alphapose(name, find or DEFAULT, skeleton, options)
+    if family(name) == "metrabs":
+        if skeleton is not None:
+            options["skeleton"] = skeleton
+        return _load_metrabs(name, find or DEFAULT, options)
     if skeleton is not None:
         raise VitruvianError(f"{name} has the skeleton {entry(name).skeleton}; leave skeleton out")
     from vitruvian.models import blazepose
@@ -255,6 +280,14 @@ def _finder(which: str, conf: float | None, **same: object) -> _Finder:
     return _Finder(detector.boxes, detector, {file.name: weights.sha256(file)})
 
 
+def _finder_beside(chosen: alphapose.Options | metrabs.Options, find: str) -> _Finder:
+    """Who finds people for a family that runs on either runtime, on the same device."""
+    # ONNX Runtime's devices have other names than those of OpenVINO, which runs the finders.
+    device = chosen.device if chosen.runtime == "openvino" else "CPU"
+    same = {"precision": chosen.precision, "threads": chosen.threads}
+    return _finder(find, chosen.conf, device=device, **same)
+
+
 def _load_alphapose(
     name: str, find: str, skeleton: str | Path | Skeleton | None, options: dict[str, object]
 ) -> TopDown:
@@ -262,20 +295,16 @@ def _load_alphapose(
 
     chosen = alphapose.Options.of(**options)
     path = Path(name)
-    if skeleton is not None and path.suffix.lower() not in CHECKPOINTS:
+    if skeleton is not None and not is_checkpoint(path):
         raise VitruvianError(f"{name} says which skeleton it has; leave skeleton out")
-    # ONNX Runtime's devices have other names than those of OpenVINO, which runs the finders.
-    device = chosen.device if chosen.runtime == "openvino" else "CPU"
-    finder = _finder(
-        find, chosen.conf, device=device, precision=chosen.precision, threads=chosen.threads
-    )
+    finder = _finder_beside(chosen, find)
     refiner = None
     if not is_file(name):
         _, *files = entry(name).files
         path, *more = _ready(entry(name), files)
         refiner = more[0] if more else None
     else:
-        if path.suffix.lower() in CHECKPOINTS:
+        if is_checkpoint(path):
             table = None if skeleton is None else _skeleton(skeleton)
             path = converted(path, table, chosen.decode)
         beside = Path(name).with_name(f"{Path(name).stem}-pga.onnx")
@@ -286,6 +315,28 @@ def _load_alphapose(
         chosen,
         refiner=refiner,
         name=Path(name).stem if is_file(name) else name,
+        weights=finder.weights,
+    )
+    model.options["find"] = find
+    return model
+
+
+def _load_metrabs(name: str, find: str, options: dict[str, object]) -> TopDown:
+    from vitruvian.models import metrabs
+
+    chosen = metrabs.Options.of(**options)
+    finder = _finder_beside(chosen, find)
+    if is_file(name):
+        path = Path(name)
+        path = converted(path) if is_checkpoint(path) else path
+    else:
+        _, *files = entry(name).files
+        (path,) = _ready(entry(name), files)
+    model = metrabs.load(
+        path,
+        finder.boxes,
+        chosen,
+        name=_stem(Path(name)) if is_file(name) else name,
         weights=finder.weights,
     )
     model.options["find"] = find
@@ -305,7 +356,7 @@ def _load_yolo(
         path = Path(name)
         if not path.is_file():
             raise VitruvianError(f"cannot read '{name}': no such file")
-        if path.suffix.lower() in (".pt", ".pth"):
+        if is_checkpoint(path):
             path = converted(path, table)
     return yolopose.load(
         path, chosen, skeleton=table, name=name if not is_file(name) else Path(name).stem

@@ -37,10 +37,13 @@ DETECTOR = File(
 
 
 _RESEARCH = "AlphaPose non-commercial research licence"
+_NON_COMMERCIAL = "non-commercial use only"
 # What a licence says that has to be known before its weights are used.
 TERMS = {
     _RESEARCH: "for academic, non-profit, non-commercial internal research only; not to be passed "
     "on, sublicensed or sold; the whole text is in https://github.com/MVIG-SJTU/AlphaPose, LICENSE",
+    _NON_COMMERCIAL: "so its authors say of all their weights, since the data that they were "
+    "trained with may not be used otherwise: https://github.com/isarandi/metrabs",
 }
 
 
@@ -53,6 +56,7 @@ class Entry:
     skeleton: str
     gives: str  # what its poses hold
     # BlazePose: detector, landmarks. AlphaPose: detector, maps, and what refines where there is.
+    # MeTRAbs: detector, network.
     files: tuple[File, ...]
     licence: str  # of the weights
     about: str
@@ -120,6 +124,22 @@ def _alphapose(net: str, skeleton: str, decode: str, drive: str, ap: str) -> Ent
     return Entry(name, "alphapose", skeleton, gives, files, _RESEARCH, about, decode)
 
 
+# MeTRAbs' archives for PyTorch (specs/metrabs.md 6): name, short address, what its authors call it.
+_BODIES = """
+metrabs-s     metrabs_s_pt     eff2s_384px_800k_28ds  small, 384 pixels
+metrabs-s-256 metrabs_s_256_pt eff2s_256px_1600k_28ds small, 256 pixels: the fastest of them
+metrabs-l     metrabs_l_pt     eff2l_384px_800k_28ds  large, 384 pixels
+"""
+
+
+def _metrabs(name: str, short: str, net: str, about: str) -> Entry:
+    """An archive of MeTRAbs' authors; nobody has published hashes of these."""
+    package = Package("url", f"https://bit.ly/{short}", "", None)
+    file = File(f"metrabs_{net}_pytorch.tar.gz", None, None, (Source(package, ""),))
+    gives = "2D pixels, 3D metres from the camera"
+    return Entry(name, "metrabs", "smpl_24", gives, (DETECTOR, file), _NON_COMMERCIAL, about)
+
+
 # They come with vitruvian, in the folder `files`.
 _OURS = (
     File(
@@ -182,6 +202,7 @@ CATALOGUE = {
             "our own, comes with vitruvian: docs/vitruvian-2d.md",
         ),
         *(_alphapose(*row.split()) for row in _ZOO.strip().splitlines()),
+        *(_metrabs(*row.split(maxsplit=3)) for row in _BODIES.strip().splitlines()),
     )
 }
 DEFAULT = "blazepose-full"

@@ -59,6 +59,9 @@ def bodies(read: Checkpoint) -> Graph:
             f"its network has {network.shape.points} points, stride {network.shape.backbone.stride}"
             f", and what it says of itself {len(skeleton)}, {volume.stride}"
         )
+    antialias = read.entries.get("antialias", 1)
+    if type(antialias) is not int or antialias < 1:
+        raise VitruvianError(f"it says antialias is {antialias!r}, want a whole number from 1")
     indices = list(range(len(skeleton)))
     about = {
         "points": json.dumps(skeleton.keypoints),
@@ -66,6 +69,7 @@ def bodies(read: Checkpoint) -> Graph:
         "skeletons": json.dumps({skeleton.name: {"indices": indices, "table": skeleton.to_json()}}),
         "mix": "0.5",
         "weak_perspective": "false",
+        "antialias": str(antialias),
     }
     return of_bodies(network, volume, about)
 
@@ -79,7 +83,8 @@ def of_bodies(network: metrabs.Metrabs, volume: Volume, about: dict[str, str]) -
         about: "points", names of the maps; "mirror", of each its number on the other side;
             "transform", see `metrabs_archive.pack`, from points to all joints, which are the points
             where it is missing; "skeletons", by name: which joints are its keypoints, and its table
-            as `Skeleton.to_json` has it; "mix" and "weak_perspective" of the published settings.
+            as `Skeleton.to_json` has it; "mix" and "weak_perspective" of the published settings;
+            "antialias" of the crops it was trained with, 1 where it is missing.
     """
     about = {
         "family": "metrabs",
