@@ -112,8 +112,8 @@ def concentration(maps: np.ndarray) -> np.ndarray:
     """How narrow the hill under the softmax of each map is: from 1, a place, to 0, no hill at all.
 
     It is 1 minus the standard deviation of x and y together over that of a map without any hill.
-    A place between two cells needs both of them, and the variance that takes doesn't count: cells
-    so far apart by f and 1 - f have at least f (1 - f).
+    The variance that a place between two cells needs, f (1 - f) where it is f and 1 - f away from
+    them, doesn't count in either.
 
     Args:
         maps: (N, K, h, w) logits.
@@ -132,7 +132,7 @@ def concentration(maps: np.ndarray) -> np.ndarray:
         part = mean - np.floor(mean)
         spread = (along * (cells - mean[..., None]) ** 2).sum(axis=-1)
         variance += np.maximum(spread - part * (1 - part), 0)
-        most += (len(cells) ** 2 - 1) / 12
+        most += (len(cells) ** 2 - (1 if len(cells) % 2 else 4)) / 12
     return 1 - np.minimum(np.sqrt(variance / np.float32(max(most, 1e-9))), 1)
 
 
