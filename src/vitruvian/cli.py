@@ -221,6 +221,14 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    augment: Annotated[
+        int | None,
+        typer.Option(
+            help="MeTRAbs: so many looks at each person, turned, scaled and mirrored; 5 is usual.  "
+            "[default: 1]",
+            show_default=False,
+        ),
+    ] = None,
     pose_nms: Annotated[
         bool, typer.Option(help="AlphaPose: merge people whose keypoints are the same.")
     ] = True,
@@ -228,14 +236,6 @@ def predict(
         Path | None,
         typer.Option(
             help="AlphaPose: a folder for pictures of each person's heat maps.", show_default=False
-        ),
-    ] = None,
-    augment: Annotated[
-        int | None,
-        typer.Option(
-            help="MeTRAbs: so many looks at each person, turned, scaled and mirrored; 5 is usual.  "
-            "[default: 1]",
-            show_default=False,
         ),
     ] = None,
     start: Annotated[float, typer.Option(help="Seconds: where to begin in a video.")] = 0.0,
@@ -398,7 +398,7 @@ def models_path(
 @app.command()
 def export(
     model: Annotated[
-        str, typer.Argument(help="yolov8n-pose and so on, or a checkpoint: .pt, .pth, .tar.gz.")
+        str, typer.Argument(help="yolov8n-pose and so on, or a checkpoint, .pt or .pth.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A name that ends with .onnx or .xml.")],
     weights_file: Annotated[
@@ -429,7 +429,7 @@ def export(
 ) -> None:
     """Write a checkpoint as ONNX or OpenVINO IR, checked against torch.
 
-    It may be of YOLOv8-pose, AlphaPose, MeTRAbs or, for re-identification, OSNet.
+    It may be of YOLOv8-pose, AlphaPose or, for re-identification, OSNet.
     """
     _go_offline(offline)
     from vitruvian.models.catalogue import export_file
