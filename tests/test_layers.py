@@ -119,7 +119,7 @@ def test_the_check_of_heavy_modules_can_fail():
 def test_inference_never_imports_torch():
     code = "import vitruvian.cli, vitruvian.pipeline, vitruvian.predict, vitruvian.models.catalogue"
     code += ", vitruvian.models.yolopose, vitruvian.models.alphapose, vitruvian.network.checkpoint"
-    code += ", vitruvian.network.metrabs_archive, vitruvian.decode.volume"
+    code += ", vitruvian.network.metrabs_archive, vitruvian.models.metrabs"
     assert not loaded(f"{code}, vitruvian.models.blazepose") & {"torch", "openvino", "matplotlib"}
 
 

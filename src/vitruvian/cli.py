@@ -99,6 +99,13 @@ FLAGS = {
         "pose_nms": ("pose_nms",),
         "save_heatmaps": ("heatmaps",),
     },
+    "metrabs": {
+        "num_poses": ("num_poses",),
+        "conf": ("conf",),
+        "track": ("track",),
+        "smooth": ("smooth",),
+        "augment": ("num_aug",),
+    },
 }
 
 
@@ -143,14 +150,15 @@ def predict(
     num_poses: Annotated[
         int | None,
         typer.Option(
-            help="People in a frame, at most.  [default: BlazePose 1, YOLOv8 300, AlphaPose 100]"
+            help="People in a frame, at most.  [default: BlazePose 1, YOLOv8 300, AlphaPose and "
+            "MeTRAbs 100]"
         ),
     ] = None,
     conf: Annotated[
         float | None,
         typer.Option(
             help="0..1: from where a person counts.  [default: BlazePose 0.5, YOLOv8 0.25; for "
-            "AlphaPose as what finds the people]"
+            "AlphaPose and MeTRAbs as what finds the people]"
         ),
     ] = None,
     visible: Annotated[
@@ -199,6 +207,14 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    augment: Annotated[
+        int | None,
+        typer.Option(
+            help="MeTRAbs: so many looks at each person, turned, scaled and mirrored; 5 is usual.  "
+            "[default: 1]",
+            show_default=False,
+        ),
+    ] = None,
     pose_nms: Annotated[
         bool, typer.Option(help="AlphaPose: merge people whose keypoints are the same.")
     ] = True,
@@ -244,7 +260,12 @@ def predict(
         int | None, typer.Option(help="Frames of each source, at most.", show_default=False)
     ] = None,
     skeleton: Annotated[
-        str | None, typer.Option(help="Of your own network's keypoints: a name, or a .toml file.")
+        str | None,
+        typer.Option(
+            help="Of your own network's keypoints: a name, or a .toml file. MeTRAbs: which of its "
+            "skeletons, such as smpl_24 or coco_19.",
+            show_default=False,
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="CPU, GPU, NPU or AUTO.")] = "CPU",
     threads: Annotated[
@@ -278,7 +299,7 @@ def predict(
     options: dict[str, object] = {"device": device, "precision": precision, "threads": threads}
     flags: dict[str, object] = {"num_poses": num_poses, "conf": conf, "smooth": smooth}
     flags |= {"masks": masks or None, "track": None if track else False, "flip": flip or None}
-    flags |= {"scales": scales, "refine": refine, "decode": decode}
+    flags |= {"scales": scales, "refine": refine, "decode": decode, "augment": augment}
     flags["pose_nms"] = None if pose_nms else False
     flags["save_heatmaps"] = None if save_heatmaps is None else True
     options |= _flags(model, {name: value for name, value in flags.items() if value is not None})

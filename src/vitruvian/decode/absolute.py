@@ -14,6 +14,7 @@ who else is there; a joint that is NaN says nothing and stays NaN.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,14 @@ LEAST = 1e-4  # weight of a joint out of view: enough for a solution where none 
 RIDGE = 0.01  # of the shift as scaled below: 0.1 squared
 BORDER = 0.75  # strides at the edge where 2D heat maps cannot be believed
 MIX = 0.5  # how much a joint in view stays where the 3D says, rather than go to its ray
+# How long limbs are of a person of 1.7 metres. Source: Drillis and Contini 1966, "Body segment
+# parameters", as fractions of the height.
+LENGTHS = {
+    ("shoulder", "elbow"): 0.186 * 1.7,
+    ("elbow", "wrist"): 0.146 * 1.7,
+    ("hip", "knee"): 0.245 * 1.7,
+    ("knee", "ankle"): 0.246 * 1.7,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,6 +247,27 @@ def reprojection(camera: Camera, xyz: np.ndarray, xy: np.ndarray, weight: np.nda
 
 
 # Whether it can be so. Each is one of the reference's three tests (specs/metrabs.md, 5.9).
+
+
+def limbs(keypoints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Those limbs of a skeleton whose usual lengths are known, found by the names of their ends.
+
+    Args:
+        keypoints: K names.
+
+    Returns:
+        bones: (B, 2) numbers of keypoints; B may be 0.
+        length: (B,) metres, see `LENGTHS`.
+    """
+    number = {name: k for k, name in enumerate(keypoints)}
+    found = [
+        (number[f"{side}_{above}"], number[f"{side}_{below}"], length)
+        for side in ("left", "right")
+        for (above, below), length in LENGTHS.items()
+        if {f"{side}_{above}", f"{side}_{below}"} <= number.keys()
+    ]
+    rows = np.reshape(found, (-1, 3))
+    return rows[:, :2].astype(np.int64), rows[:, 2]
 
 
 def bones_fit(
