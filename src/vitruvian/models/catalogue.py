@@ -203,6 +203,7 @@ CATALOGUE = {
     )
 }
 DEFAULT = "blazepose-full"
+FLAT = {"yolopose", "alphapose"}  # families that know nothing of metres
 CHECKPOINTS = (".pt", ".pth")  # of PyTorch; they are converted once
 _ALPHAPOSE = ("preact.", "duc1.", "stage2.")  # how tensors of its networks begin
 
@@ -242,6 +243,15 @@ def family(name: str) -> str:
     if kind not in ("yolopose", "alphapose"):
         raise VitruvianError(f"'{name}' is a network of kind '{kind}', which gives no poses")
     return kind
+
+
+def in_3d(name: str) -> None:
+    """Raise `VitruvianError` if the poses of a model, or file, are in pixels only."""
+    if family(name) in FLAT:
+        raise VitruvianError(
+            f"{name} finds joints in pixels only, which are not shown in 3D; choose another model, "
+            f"such as {DEFAULT}"
+        )
 
 
 def pull(name: str) -> list[Path]:
