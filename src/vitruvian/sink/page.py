@@ -106,7 +106,7 @@ def in_mm(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         (B, 3) the middle of each body.
         (B, K, 3) joints from there, -32768 for what is unknown, or farther than 32 m from there.
     """
-    known = np.isfinite(xyz).all(axis=-1)
+    known = np.all(np.isfinite(xyz), axis=-1)
     whole = np.round(np.where(known[..., None], xyz, 0) * 1000)
     one = whole[np.arange(len(xyz)), known.argmax(axis=1)][:, None]  # a known joint, for the others
     filled = np.where(known[..., None], whole, one)

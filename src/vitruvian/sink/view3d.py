@@ -31,28 +31,17 @@ ROOM = (480, 430)  # for the box of a view, pixels
 LINES = 10  # of the floor, at most about so many each way
 
 
-def plot(frame: Frame, poses: Poses, path: Path, visible: float = VISIBLE) -> None:
-    """Draw everybody's joints in metres into a picture file.
-
-    Args:
-        frame: its camera, or its size, says what the camera sees.
-        poses: with `xyz` or `world`.
-        path: as of an annotated picture.
-        visible: 0..1; what has a lower score is drawn thin and pale: the network guesses it.
-    """
-    scene = Scene(visible)
-    scene.add(frame, poses)
-    write_picture(path, _Stage(scene, timed=False)(scene.moments[0]))
-
-
 class View:
-    """A view of one picture, as a picture, or of a video, as one or as a .gif.
+    """Everybody's joints in metres: of one picture, as a picture; of a video, as one or as a .gif.
 
     Where the floor is, and how far people go, is known at the end: it is drawn then.
     """
 
     def __init__(self, path: Path, visible: float = VISIBLE, *, moving: bool = True) -> None:
-        """`moving`: whether it takes many frames."""
+        """Draws what has a lower score than `visible` thin and pale: the network guesses it.
+
+        `moving`: whether it takes many frames.
+        """
         self.path, self.moving, self.scene = path, moving, Scene(visible)
 
     def __enter__(self) -> View:
