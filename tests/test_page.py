@@ -294,4 +294,5 @@ def test_lines_behind_the_viewer_are_cut(tmp_path: Path, people, frame, rng):
 def test_nobody_at_all_is_a_page_too(tmp_path: Path, frame):
     pairs = [(frame(i, i / 10), Poses.nobody(TOY, "camera")) for i in range(2)]
     path = written(tmp_path / "a.html", *pairs)
+    assert run(path, "state.frame") == 0
     assert run(path, "go(1); later(1); [drawn.dots.length, drawn.lines.length > 8]") == [0, True]

@@ -11,7 +11,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.sink.draw import VISIBLE, draw
+from vitruvian.sink.draw import COLOURS, VISIBLE, draw
 from vitruvian.sink.part import Part
 
 CLOCK = 90_000  # ticks a second, MPEG's own: time stamps of every frame rate come out exact enough
@@ -117,15 +117,22 @@ def _in_planes(rgb: np.ndarray) -> Any:
 
 
 def _in_colours(rgb: np.ndarray) -> Any:
-    """As GIF wants it: the picture's own 256 colours, and which of them each pixel has."""
+    """As GIF wants it: 256 colours, and which of them each pixel has.
+
+    They are the same for all pictures, so that only what changes is written: those of the views in
+    3D, greys and the colours of the sides on white.
+    """
     import av
     from PIL import Image
 
-    picture = Image.fromarray(rgb).quantize(256, dither=Image.Dither.NONE)
-    colours = np.zeros((256, 4), np.uint8)
-    found = np.array(picture.getpalette(), np.uint8).reshape(-1, 3)
-    colours[: len(found), 1:], colours[:, 0] = found, 255  # alpha, red, green, blue
-    both: Any = np.asarray(picture), colours
+    greys = np.linspace((0, 0, 0), (255, 255, 255), 32)
+    blends = [np.linspace(COLOURS[side], (255, 255, 255), 112) for side in ("left", "right")]
+    colours = np.round(np.concatenate([greys, *blends])).astype(np.uint8)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours.ravel().tolist())
+    picture = Image.fromarray(rgb).quantize(palette=palette, dither=Image.Dither.NONE)
+    opaque = np.full((256, 1), 255, np.uint8)
+    both: Any = np.asarray(picture), np.concatenate([opaque, colours], axis=1)
     return av.VideoFrame.from_ndarray(both, format="pal8")
 
 
