@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ PACE = 5.5  # radians of a stride a second
 
 def walker(stride: float) -> np.ndarray:
     """(17, 3) metres: left, ahead and up of the place on the floor where somebody walks."""
-    at: dict[str, Sequence[float]] = {"nose": (0, 0.14, 1.62)}
+    at: dict[str, Any] = {"nose": (0, 0.14, 1.62)}
     for side, sign in (("left", 1), ("right", -1)):
         swing = 0.45 * sign * np.sin(stride)
         bend = 0.35 + 0.35 * sign * np.cos(stride)

@@ -77,7 +77,9 @@ def test_everything_is_there_at_its_time(rerun, tmp_path: Path, people, frame, r
     np.testing.assert_allclose(pinhole["resolution"], [(64, 48)])
     image = found["/scene/camera/image"][1]
     data = np.frombuffer(bytes(image["blob"][0]), np.uint8)
-    np.testing.assert_allclose(cv2.imdecode(data, cv2.IMREAD_COLOR), 100, atol=3)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert picture is not None
+    np.testing.assert_allclose(picture, 100, atol=3)
     ((described,),) = found["/"][0]["context"]
     joint = described["class_description"]["keypoint_annotations"][1]
     assert (joint["id"], joint["label"]) == (1, "left_hand")

@@ -69,7 +69,7 @@ def test_up_is_up_however_the_camera_is_held(up, frame, standing):
     axes = scene((taken(frame(), camera), standing([(0, 3)]))).axes
     np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(axes) == pytest.approx(1)
-    np.testing.assert_allclose(axes @ up, (0, 0, np.linalg.norm(up)), atol=1e-12)
+    np.testing.assert_allclose(axes @ up, [0, 0, float(np.linalg.norm(up))], atol=1e-12)
     assert (axes @ (0, 0, 1))[0] == pytest.approx(0)  # it looks neither right nor left
 
 
@@ -130,6 +130,8 @@ def test_a_lens_that_shows_nothing_in_the_corners_is_drawn_without(frame, standi
     bent, straight = (
         scene((taken(frame(), each), pair)) for each in (camera, Camera.view((64, 48), 70))
     )
+    assert bent.frustum is not None
+    assert straight.frustum is not None
     np.testing.assert_allclose(bent.frustum, straight.frustum)
 
 
@@ -205,7 +207,7 @@ def test_a_metre_is_as_long_in_every_direction(frame, standing):
 
 def test_everybody_is_drawn_in_the_colours_of_their_sides(frame, people):
     xyz = np.array([[[0, -0.5, 3], [0.5, 0, 3], [-0.5, 0, 3]]], np.float32)
-    xyz = np.concatenate([xyz, xyz + np.float32([1.5, 0, 2])])
+    xyz = np.concatenate([xyz, xyz + np.array([1.5, 0, 2], np.float32)])
     poses = people(2, xyz=xyz, origin="camera")
     shown = scene((frame(), poses))
     stage = _Stage(shown, timed=False)
