@@ -64,6 +64,8 @@ def plan(sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool) -
     Raises:
         VitruvianError: a file exists, would replace an input, or cannot hold what it should.
     """
+    if save.rerun is not None and save.rerun.suffix.lower() != ".rrd":
+        raise VitruvianError(f"'{save.rerun}' is no name for a recording; end it with .rrd")
     for name in (out, save.rerun):
         if name is not None and files.is_file(name):
             _fits(sources, name)
@@ -77,10 +79,7 @@ def plan(sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool) -
         paths = [path for each in plans for path in each.paths(save)]
         if not paths:
             raise VitruvianError("nothing would be written; leave one of the --save options on")
-    if save.rerun is not None:
-        if save.rerun.suffix.lower() != ".rrd":
-            raise VitruvianError(f"'{save.rerun}' is no name for a recording; end it with .rrd")
-        paths = [*paths, save.rerun]
+    paths += [] if save.rerun is None else [save.rerun]
     inputs = {path.resolve() for s in sources if isinstance(s, Pictures) for path in s.paths}
     inputs |= {Path(s.address).resolve() for s in sources if isinstance(s, Video)}
     for path in paths:
@@ -124,7 +123,8 @@ def _folder(sources: Sequence[Source], out: Path, save: Save) -> list[Plan]:
         else:
             each.video = [out / f"{stem}.mp4"] if save.video else []
             views = files.view_paths(out / f"{stem}.mp4", save, moving=True)
-            each.views = [path.with_stem(name(path.name)) for path in views]
+            free = name(views[0].name) if views else ""
+            each.views = [path.with_stem(free) for path in views]
         plans.append(each)
     return plans
 
