@@ -33,7 +33,10 @@ MAY_IMPORT = {
     "train": {"train", "body", "geometry", "decode", "frame", "models", "network", "errors"},
     "predict": {"body", "pipeline", "sink", "source", "models", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
-    "cli": {"doctor", "errors", "models", "network", "pipeline", "predict", "sink", "source"},
+    "cli": {
+        *("doctor", "errors", "models", "network", "pipeline", "predict", "sink", "source"),
+        "train",  # `synth`, inside the command
+    },
 }
 # Heavy libraries and their one home each, a module or a whole package.
 HOMES = {
@@ -51,6 +54,8 @@ HOMES = {
     "scipy": {"track/identify.py"},
     "typer": {"cli.py"},
     "gdown": {"network/weights.py"},
+    "anny": {"train/bodies.py"},
+    "warp": {"train/bodies.py", "train/render.py"},
 }
 
 

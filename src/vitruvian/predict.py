@@ -19,6 +19,7 @@ from vitruvian.source import Pictures, Source, Video
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
+    from vitruvian.frame import Frame
     from vitruvian.pipeline import Model
 
 EVERY = 5.0  # seconds between two lines of progress where there is no terminal
@@ -168,7 +169,8 @@ def predict(
                     own.append(files.HeatMaps(save.heatmaps, heat, each.source.moving))
                 closed = files.Several(own)
                 sink = files.Several([closed, whole])
-                said = _one(each.source, model, sink, closed, fault)
+                pairs = results(each.source, model, fault)
+                said = _one(each.source, pairs, sink, closed)
                 if said:
                     say(f"{said} -> {_where(sink.paths)}")
     except OSError as error:  # of writing: those of reading are VitruvianErrors by now
@@ -179,26 +181,19 @@ def predict(
     return faults
 
 
-def _one(
-    source: Source,
-    model: Model,
-    sink: Sink,
-    closed: Sink,
-    fault: Callable[[VitruvianError], None],
-) -> str:
+def _one(source: Source, pairs: Iterator[tuple[Frame, Poses]], sink: Sink, closed: Sink) -> str:
     """Do one source; returns what was done, also if the user stopped it, or "" for nothing.
 
     Args:
         source: where frames come from.
-        model: what finds the people.
+        pairs: every frame with its poses.
         sink: where they go.
         closed: the part of it that is closed at the end.
-        fault: gets what cannot be read.
     """
     frames, people, began = 0, 0, time.perf_counter()
     try:
         with closed, _progress(source) as tick, Behind(sink.write) as write:
-            for frame, poses in results(source, model, fault):
+            for frame, poses in pairs:
                 write(frame, poses)
                 frames += 1
                 people = _people(people, poses) if source.moving else people + len(poses)

@@ -69,7 +69,14 @@ def absolute_weight(step: int) -> float:
 
 
 def projected(
-    found: Tensor, truth: Tensor, valid: Tensor, matrix: Tensor, side: int, *, centred: bool = True
+    found: Tensor,
+    truth: Tensor,
+    valid: Tensor,
+    matrix: Tensor,
+    side: int,
+    *,
+    centred: bool = True,
+    stride: int = STRIDE,
 ) -> Tensor:
     """How far joints are from where they should be seen, as metres at the crop's scale.
 
@@ -83,10 +90,11 @@ def projected(
         matrix: (N, 3, 3) intrinsics of the crops.
         side: of the crops, pixels.
         centred: see `vitruvian.decode.absolute.view_limits`.
+        stride: the same.
     """
     truth = _known(truth, valid)
     valid = valid & (truth[..., 2] > NEAR) & (found[..., 2] > 1e-3)
-    return _in_crop(project(found, matrix), project(truth, matrix), valid, side, centred)
+    return _in_crop(project(found, matrix), project(truth, matrix), valid, side, centred, stride)
 
 
 def flat(
@@ -98,6 +106,7 @@ def flat(
     groups: Tensor | None = None,
     *,
     centred: bool = True,
+    stride: int = STRIDE,
 ) -> Tensor:
     """The same for pictures of which only 2D is known.
 
@@ -110,6 +119,7 @@ def flat(
         groups: (J, K) which keypoints make up each labelled one, see `same_joint`; by default
             the labelled ones are the keypoints.
         centred: see `vitruvian.decode.absolute.view_limits`.
+        stride: the same.
     """
     seen = project(found, matrix)
     ahead = found[..., 2] > 1e-3
@@ -117,7 +127,7 @@ def flat(
         seen = groups @ seen
         ahead = ((groups > 0).to(seen.dtype) @ (~ahead).to(seen.dtype)[..., None])[..., 0] == 0
     truth = _known(truth, valid)
-    return _in_crop(seen, truth, valid & ahead, side, centred)
+    return _in_crop(seen, truth, valid & ahead, side, centred, stride)
 
 
 def same_joint(labelled: Sequence[str], keypoints: Sequence[str]) -> Tensor:
@@ -156,6 +166,45 @@ def total(
     return shape + seen + absolute_weight(step) * place + FLAT * seen_flat
 
 
+def heat(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """How unlikely 2D maps make the cells around the true joints: cross entropy of their softmax.
+
+    The mean place under a map's softmax says nothing of its shape: this draws it around the joint.
+
+    Args:
+        logits: (N, K, h, w).
+        target: (N, K, 2) cells, 0 in the middle of the first one.
+        valid: (N, K) bool.
+    """
+    h, w = logits.shape[2:]
+    off = [
+        (torch.arange(n, device=logits.device) - target[..., i, None]).square() / 2
+        for i, n in enumerate((w, h))
+    ]
+    drawn = torch.softmax(-(off[0][:, :, None] + off[1][..., None]).flatten(2), -1)
+    each = -(drawn * logits.flatten(2).log_softmax(-1)).sum(-1)
+    return _mean(each, valid)
+
+
+def taught(found: Tensor, truth: Tensor, valid: Tensor, tolerance: float = 0.1) -> Tensor:
+    """As `relative`, of a teacher whose bodies may be a little too large or too small.
+
+    Args:
+        found: (N, K, 3) metres.
+        truth: (N, K, 3) metres, as the teacher says.
+        valid: (N, K) bool.
+        tolerance: by how much of their size its bodies may be made to fit.
+    """
+    weight = valid.to(found.dtype)[..., None]
+    count = weight.sum(1, keepdim=True).clamp_min(1)
+    truth = _known(truth, valid)
+    a, b = (pose - (pose * weight).sum(1, keepdim=True) / count for pose in (found, truth))
+    dot = (a.detach() * b * weight).sum((1, 2))
+    size = dot / (b.square() * weight).sum((1, 2)).clamp_min(1e-6)
+    size = size.clamp(1 - tolerance, 1 + tolerance)[:, None, None]
+    return _mean((a - size * b).abs().mean(-1), valid)
+
+
 def squared(found: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     """Mean squared distance of joints from the hips, metres squared.
 
@@ -177,11 +226,13 @@ def _mean(each: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, each, 0).sum() / valid.sum().clamp_min(1)
 
 
-def _in_crop(seen: Tensor, truth: Tensor, valid: Tensor, side: int, centred: bool) -> Tensor:
+def _in_crop(
+    seen: Tensor, truth: Tensor, valid: Tensor, side: int, centred: bool, stride: int
+) -> Tensor:
     """Mean absolute difference of (N, K, 2) pixels, in metres of the 2.2 m that the crop spans."""
     for pixels, (low, high) in (
-        (seen, view_limits(side, STRIDE, centred=centred)),
-        (truth, view_limits(side, STRIDE, centred=centred, border=WIDE)),
+        (seen, view_limits(side, stride, centred=centred)),
+        (truth, view_limits(side, stride, centred=centred, border=WIDE)),
     ):
         valid = valid & ((pixels >= low) & (pixels <= high)).all(-1)
     return _mean((seen - truth).abs().mean(-1), valid) * (BOX / side)

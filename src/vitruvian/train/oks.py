@@ -61,23 +61,27 @@ def evaluate(
         for i, person in enumerate(chosen):
             at = crop(person.box, SIZE).to_frame(np.nan_to_num(xy[i]) * STRIDE)
             number = len(truth) + 1
-            points = np.concatenate([person.xy, 2.0 * person.seen[:, None]], 1)
             common = {"image_id": number, "category_id": 1}
-            truth.append(
-                {
-                    **common,
-                    "id": number,
-                    "area": person.area,
-                    "bbox": person.box.tolist(),
-                    "iscrowd": 0,
-                    "num_keypoints": int(person.seen.sum()),
-                    "keypoints": points.ravel().tolist(),
-                }
-            )
+            truth.append(row(person, number))
             rows = np.concatenate([at, score[i][:, None]], 1)
             mean = float(score[i].mean())
             results.append({**common, "keypoints": rows.ravel().tolist(), "score": mean})
     return average_precision(truth, results)
+
+
+def row(person: people.Person, number: int) -> dict:
+    """COCO's annotation of somebody in the picture of that number."""
+    points = np.concatenate([person.xy, 2.0 * person.seen[:, None]], 1)
+    return {
+        "image_id": number,
+        "category_id": 1,
+        "id": number,
+        "area": person.area,
+        "bbox": person.box.tolist(),
+        "iscrowd": 0,
+        "num_keypoints": int(person.seen.sum()),
+        "keypoints": points.ravel().tolist(),
+    }
 
 
 def average_precision(truth: list[dict], results: list[dict]) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 from threading import Thread
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from vitruvian.decode import heatmap
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.train.augment import Augment, colours, crop, erase, view
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,19 +146,28 @@ def batches(
 ) -> Iterator[Batch]:
     """All of them once, in random order, `number` at a time, made ahead in a thread."""
     order = rng.permutation(len(people))
-    ahead: Queue[Batch | BaseException | None] = Queue(3)
+    starts = range(0, len(order) - number + 1, number)
+    chosen = ([people[i] for i in order[start : start + number]] for start in starts)
+    return ahead(batch(some, size, stride, augment, rng, sigma) for some in chosen)
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same, made a few ahead in a thread."""
+    made: Queue[tuple[T | None, BaseException | None]] = Queue(3)
 
     def work() -> None:
         try:
-            for start in range(0, len(order) - number + 1, number):
-                some = [people[i] for i in order[start : start + number]]
-                ahead.put(batch(some, size, stride, augment, rng, sigma))
+            for item in items:
+                made.put((item, None))
         except BaseException as error:
-            ahead.put(error)  # or whoever waits would wait for ever
-        ahead.put(None)
+            made.put((None, error))  # or whoever waits would wait for ever
+        made.put((None, None))
 
     Thread(target=work, daemon=True).start()
-    while (made := ahead.get()) is not None:
-        if isinstance(made, BaseException):
-            raise made
-        yield made
+    while True:
+        item, error = made.get()
+        if error is not None:
+            raise error
+        if item is None:
+            return
+        yield item

@@ -11,20 +11,15 @@ import argparse
 import json
 import math
 import time
-import tomllib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.optim import swa_utils
 
 from vitruvian.body.skeletons import COCO17
-from vitruvian.errors import VitruvianError, unknown
 from vitruvian.models import catalogue
 from vitruvian.train import losses, people
 from vitruvian.train.augment import Augment
@@ -32,12 +27,14 @@ from vitruvian.train.networks import blazepose
 from vitruvian.train.networks.refine import Refine
 from vitruvian.train.networks.vitruvian2d import KEYPOINTS, SIZE, STRIDE, Vitruvian2D
 from vitruvian.train.oks import evaluate, tensor
+from vitruvian.train.recipe import Toml
+from vitruvian.train.tuning import channels_last, even, follow, plain, rate
 
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward pass
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Toml):
     """What decides a run; a TOML file of the same names overrides it."""
 
     seed: int = 0
@@ -61,25 +58,6 @@ class Recipe:
     half_body: float = 0.3
     proposal: float = 0.5
     refine_epochs: int = 3  # of the refinement, after all others
-
-    @classmethod
-    def read(cls, path: Path) -> Recipe:
-        """A recipe from a TOML file; what it does not say is as it is here.
-
-        Raises:
-            VitruvianError: it cannot be read, or says something unknown.
-        """
-        try:
-            given = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise VitruvianError(f"cannot read '{path}': {error}") from None
-        known = {field.name: type(field.default) for field in fields(cls)}
-        for name, value in given.items():
-            if name not in known:
-                raise unknown("entry of a recipe", name, known)
-            if not isinstance(value, known[name]):
-                raise VitruvianError(f"{name} is {value!r}, want {known[name].__name__}")
-        return cls(**given)
 
     @property
     def augment(self) -> Augment:
@@ -134,8 +112,7 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
         OKS-AP on the validation people.
     """
     out.mkdir(parents=True, exist_ok=True)
-    lines = [f"{name} = {json.dumps(value)}\n" for name, value in asdict(recipe).items()]
-    (out / "recipe.toml").write_text("".join(lines), encoding="utf-8")
+    recipe.write(out / "recipe.toml")
     torch.manual_seed(recipe.seed)
     network = channels_last(begin())
     if recipe.start:
@@ -145,7 +122,9 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
     for module in frozen:
         module.requires_grad_(False)
     even(network.backbone)
-    average = swa_utils.AveragedModel(network, multi_avg_fn=follow(recipe), use_buffers=True)
+    average = swa_utils.AveragedModel(
+        network, multi_avg_fn=follow(recipe.average), use_buffers=True
+    )
     head = network.head()
     backbone = [p for p in network.backbone.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
@@ -218,46 +197,9 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
         if time.monotonic() - began > 60 * minutes:
             break
     final = average.module
-    for module in list(final.modules()):
-        for name in ("weight", "bias") if parametrize.is_parametrized(module) else ():
-            parametrize.remove_parametrizations(module, name)
+    plain(final)
     torch.save(final.state_dict(), out / "weights.pt")
     return ap
-
-
-class Scaled(nn.Module):
-    """A parameter as a fixed scale times what is learned."""
-
-    scale: Tensor
-
-    def __init__(self, scale: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("scale", scale)
-
-    def forward(self, learned: Tensor) -> Tensor:
-        """The parameter."""
-        return learned * self.scale
-
-    def right_inverse(self, parameter: Tensor) -> Tensor:
-        """What is learned."""
-        return parameter / self.scale
-
-
-def even(backbone: nn.Module) -> None:
-    """Let all numbers of the backbone be learned at the same pace.
-
-    With its batch norms folded, the weights of one channel are 10^5 times those of another, and
-    Adam moves all by as much: the small ones would be lost within an epoch. So each output channel
-    is learned relative to its own size, and biases relative to those of their layer.
-    """
-    for module in list(backbone.modules()):
-        if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
-            square = module.weight.detach().square()
-            size = square.mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-6)
-            parametrize.register_parametrization(module, "weight", Scaled(size))
-            if module.bias is not None:
-                size = module.bias.detach().square().mean().sqrt().clamp_min(1e-6)
-                parametrize.register_parametrization(module, "bias", Scaled(size))
 
 
 def train_refinement(recipe: Recipe, data: Path, out: Path) -> tuple[float, float]:
@@ -322,34 +264,6 @@ def begin() -> Vitruvian2D:
     landmarks = catalogue.pull("blazepose-full")[1]
     network.backbone.load_state_dict(blazepose.read(landmarks).backbone.state_dict())
     return network
-
-
-def channels_last(network: Vitruvian2D) -> Vitruvian2D:
-    """The network, its weights laid out as a CPU is quickest with: by half again."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def follow(recipe: Recipe) -> Callable[[Any, Any, Any], None]:
-    """How the moving average follows the weights: quickly at first, as it begins with nothing."""
-
-    @torch.no_grad()
-    def update(average: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
-        keep = min(recipe.average, (1 + float(steps)) / (10 + float(steps)))
-        for kept, fresh in zip(average, current, strict=True):
-            if kept.is_floating_point():
-                kept.lerp_(fresh, 1 - keep)
-            else:
-                kept.copy_(fresh)
-
-    return update
-
-
-def rate(step: int, since: int, steps: int) -> float:
-    """0..1 of the learning rate: 100 steps of rise from `since`, and half a cosine over all."""
-    if step < since:
-        return 0.0
-    warm = min((step - since + 1) / 100, 1.0)
-    return warm * (0.02 + 0.98 * (1 + math.cos(math.pi * step / steps)) / 2)
 
 
 def main() -> None:

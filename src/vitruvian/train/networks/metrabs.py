@@ -29,6 +29,7 @@ from vitruvian.errors import VitruvianError, unknown
 from vitruvian.train.networks.backbones import MobileNetV3, ResNet, Vit
 from vitruvian.train.networks.efficientnet import SIZES, EfficientNetV2, size
 from vitruvian.train.networks.tensors import fill
+from vitruvian.train.networks.vitruvian3d import BlazePose
 
 
 class Backbone(Protocol):
@@ -55,6 +56,7 @@ BACKBONES: dict[str, Backbone] = {
     "mobilenetv3-l": MobileNetV3(),
     "vit-16": Vit(16),
     "vit-32": Vit(32),
+    "blazepose-full": BlazePose(),
 }
 HEAD = "heatmap_heads.conv_final"
 
@@ -92,7 +94,7 @@ class Shape:
                 f"no MeTRAbs network: {maps} maps are not 1 + {depth} for each of its points; is "
                 "the depth right?"
             )
-        for kind in (EfficientNetV2, ResNet, MobileNetV3, Vit):
+        for kind in (EfficientNetV2, ResNet, MobileNetV3, Vit, BlazePose):
             if (backbone := kind.infer(tensors, "backbone.1.")) is not None:
                 return cls(backbone, points, depth, centered)
         raise VitruvianError("no MeTRAbs network: its backbone is none of those that are known")
