@@ -245,6 +245,18 @@ def test_views_in_3d_of_a_picture_and_of_a_video(weights_here, video):
 
 
 @pytest.mark.weights
+def test_a_recording_for_rerun_beside_nothing_else(weights_here):
+    if importlib.util.find_spec("rerun") is None:
+        absent("rerun is not installed (the rerun extra)")
+    rest = ("--no-save-video", "--no-save-json", "--no-save-plot")
+    done = command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("-> a.rrd\n")
+    assert [path.name for path in Path().iterdir()] == ["a.rrd"]
+    refused(command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest), "'a.rrd' exists")
+
+
+@pytest.mark.weights
 def test_views_have_names_of_their_own(weights_here, video):
     """The view of one video must not take the place of another one's annotated copy."""
     clips = [video(name, [0.0, 0.1]) for name in ("a.mp4", "a_3d.mp4")]

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "sink": SINKS,
     "evaluate": {"evaluate", "body", "errors"},
     "train": {"train", "body", "geometry", "decode", "frame", "models", "network", "errors"},
-    "predict": {"body", "pipeline", "sink", "source", "models", "errors"},
+    "predict": {"body", "frame", "pipeline", "sink", "source", "models", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli": {
         *("doctor", "errors", "models", "network", "pipeline", "predict", "sink", "source"),

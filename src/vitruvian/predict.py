@@ -78,7 +78,7 @@ def plan(sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool) -
             raise VitruvianError(f"'{out}' is a file, and of no kind that can be written")
         plans = _folder(sources, out, save)
         paths = [path for each in plans for path in each.paths(save)]
-        if not paths:
+        if not paths and save.rerun is None:
             raise VitruvianError("nothing would be written; leave one of the --save options on")
     paths += [] if save.rerun is None else [save.rerun]
     inputs = {path.resolve() for s in sources if isinstance(s, Pictures) for path in s.paths}
