@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import decoding
+import view3d
 
 from vitruvian.models.catalogue import CATALOGUE, DEFAULT
 from vitruvian.network.weights import SHIPPED
@@ -97,6 +98,7 @@ def _arrow() -> dict[str, object]:
 
 PAGES = {"models.md": models, "decoding.md": decoding.page}
 FIGURES = {"conventions.png": figure, "decoding.png": decoding.figure}
+FIGURES |= {"view3d.png": view3d.picture, "view3d.gif": view3d.moving}
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:

@@ -27,6 +27,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import catalogue
 from vitruvian.network import weights
+from vitruvian.sink.files import Sink
 
 SHARED = Path(__file__).parents[2] / "shared"
 TOY = Skeleton.table(
@@ -59,6 +60,14 @@ def is_one_line(error: object, *words: str) -> None:
     assert "\n" not in str(error)
     for word in words:
         assert word in str(error)
+
+
+def stopped(sink: Sink, *pairs: tuple[Frame, Poses]) -> None:
+    """All of it into a sink, and then the user presses Ctrl-C."""
+    with sink:
+        for pair in pairs:
+            sink.write(*pair)
+        raise KeyboardInterrupt
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -79,6 +79,13 @@ def weights_here(blazepose) -> None:
         (("sample", "--fov-deg", "0"), ("a field of view of 0 degrees",)),
         (("sample", "--focal-mm", "-1"), ("focal_mm is -1",)),
         (("sample", "--camera", "rig.toml"), ("cannot read 'rig.toml'",)),
+        (("sample", "--out", "a_3d.mp4"), ("'a_3d.mp4' holds one video",)),
+        (("sample", "--out", "a_3d.gif"), ("'a_3d.gif' holds one video",)),
+        (("sample", "sample", "--out", "a.html"), ("'a.html' holds one picture or video",)),
+        (("sample", "--save-rerun", "a.mp4"), ("'a.mp4' is no name for a recording", ".rrd")),
+        (("sample", "--model", "yolov8n-pose", "--save-html"), ("pixels only", "blazepose-full")),
+        (("sample", "--model", "yolov8n-pose", "--save-plot"), ("pixels only", "blazepose-full")),
+        (("sample", "--model", "vitruvian-2d", "--out", "a.html"), ("pixels only",)),
         (("sample", "--no-save-video", "--no-save-json", "--no-save-plot"), ("nothing would be",)),
     ],
 )
@@ -221,6 +228,48 @@ def test_a_video_keeps_its_times_and_its_orientation(weights_here, video, rotati
         drawn = list(container.decode(video=0))
     assert [picture.time for picture in drawn] == pytest.approx(times, abs=1e-3)
     assert (drawn[0].width, drawn[0].height) == frames[0].size
+
+
+@pytest.mark.weights
+def test_views_in_3d_of_a_picture_and_of_a_video(weights_here, video):
+    done = command(*PREDICT, "sample", "--save-html", "--no-save-plot", "--out", "a")
+    assert done.returncode == 0, done.stderr
+    names = ["grace_hopper.jpg", "grace_hopper.jsonl", "grace_hopper_3d.html"]
+    assert sorted(path.name for path in Path("a").iterdir()) == names
+    photo = vit.Frame.read(Path("a/grace_hopper.jpg")).rgb
+    clip = video("clip.mp4", [0.0, 0.04, 0.12], size=(512, 600), pictures=[photo] * 3)
+    done = command(*PREDICT, clip, "--save-html", "--save-plot", "--no-save-video", "--out", "b")
+    assert done.returncode == 0, done.stderr
+    names = ["clip.jsonl", "clip_3d.html", "clip_3d.mp4"]
+    assert sorted(path.name for path in Path("b").iterdir()) == names
+    with av.open("b/clip_3d.mp4") as container:
+        times = [picture.time for picture in container.decode(video=0)]
+    assert times == pytest.approx([0.0, 0.04, 0.12], abs=1e-3)
+    done = command(*PREDICT, clip, "--out", "clip_3d.gif")
+    assert "3 frames, 1 person" in done.stdout
+    assert "-> clip_3d.gif" in done.stdout
+
+
+@pytest.mark.weights
+def test_a_recording_for_rerun_beside_nothing_else(weights_here):
+    if importlib.util.find_spec("rerun") is None:
+        absent("rerun is not installed (the rerun extra)")
+    rest = ("--no-save-video", "--no-save-json", "--no-save-plot")
+    done = command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("-> a.rrd\n")
+    assert [path.name for path in Path().iterdir()] == ["a.rrd"]
+    refused(command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest), "'a.rrd' exists")
+
+
+@pytest.mark.weights
+def test_views_have_names_of_their_own(weights_here, video):
+    """The view of one video must not take the place of another one's annotated copy."""
+    clips = [video(name, [0.0, 0.1]) for name in ("a.mp4", "a_3d.mp4")]
+    done = command(*PREDICT, *clips, "--save-plot", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    names = {"a.mp4", "a_3d.mp4", "a_3d_2.mp4", "a_3d_2_3d.mp4", "a.jsonl", "a_3d_2.jsonl"}
+    assert {path.name for path in Path("out").iterdir()} == names
 
 
 @pytest.mark.weights

@@ -52,6 +52,8 @@ HOMES = {
     "nncf": {"train/export.py"},
     "av": {"video.py", "sink/video.py", "doctor.py"},
     "matplotlib": {"sink/view3d.py"},
+    "mpl_toolkits": {"sink/view3d.py"},
+    "rerun": {"sink/rrd.py"},
     "pyarrow": {"sink/records.py"},
     "scipy": {"track/identify.py"},
     "typer": {"cli.py", "cli_models.py", "cli_words.py"},

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import vitruvian
-from conftest import TOY, refused
+from conftest import TOY, refused, stopped
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, SKELETONS
 from vitruvian.frame import Frame
@@ -19,9 +19,8 @@ from vitruvian.geometry.camera import Camera
 from vitruvian.sink import files
 from vitruvian.sink.coco import results
 from vitruvian.sink.draw import COLOURS, draw
-from vitruvian.sink.files import Names, Save, Several, Sink, is_file, open_sink, refuse_existing
+from vitruvian.sink.files import Names, Save, Several, is_file, open_sink, refuse_existing
 from vitruvian.sink.records import COLUMNS, Parquet, from_dict, header, read, to_dict
-from vitruvian.sink.view3d import plot
 from vitruvian.source import open_source
 
 Frames = Callable[..., Any]  # makes a Frame
@@ -47,14 +46,6 @@ def write(path: Path, *pairs: tuple[Frame, Poses], **options) -> Path:
             sink.write(*pair)
     assert sink.paths == [path]
     return path
-
-
-def stopped(sink: Sink, *pairs: tuple[Frame, Poses]) -> None:
-    """All of it into a sink, and then the user presses Ctrl-C."""
-    with sink:
-        for pair in pairs:
-            sink.write(*pair)
-        raise KeyboardInterrupt
 
 
 # Records
@@ -654,24 +645,24 @@ def test_several_sinks_are_all_closed_also_if_one_fails(tmp_path: Path, people: 
     assert sorted(tmp_path.iterdir()) == sorted(paths)
 
 
-@pytest.mark.parametrize("save", [Save(), Save(video=False), Save(plot=False)], ids=str)
+@pytest.mark.parametrize(
+    "save", [Save(), Save(video=False), Save(plot=False), Save(plot=True, html=True)], ids=str
+)
 def test_a_folder_gets_a_picture_and_a_view_of_each(save, tmp_path: Path, people: People, frame):
     names = {"a.png": tmp_path / "a.jpg", "b.png": tmp_path / "b.jpg"}
     with files.Pictures(names, save) as sink:
         sink.write(frame(source="a.png"), people(1, everything=True))
         sink.write(frame(source="b.png"), Poses.nobody(TOY, "hips"))  # nobody: no view in 3D
-    want = ["a.jpg", "b.jpg"] * save.video + ["a_3d.png"] * save.plot
+    want = ["a.jpg", "b.jpg"] * save.video + ["a_3d.png"] * (save.plot is not False)
+    want += ["a_3d.html"] * save.html
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(want)
     assert sorted(path.name for path in sink.paths) == sorted(want)
 
 
-@pytest.mark.parametrize("missing", [False, True])
-def test_a_view_in_3d_is_a_picture(missing, tmp_path: Path, people: People):
-    poses = people(2, BLAZEPOSE33, everything=True)
-    if missing:
-        poses.xyz[1, ::3] = np.nan
-    plot(poses, tmp_path / "a_3d.png", row=1)
-    picture = Frame.read(tmp_path / "a_3d.png")
-    assert min(picture.size) > 300
-    assert len(np.unique(picture.rgb.reshape(-1, 3), axis=0)) > 10
-    assert [path.name for path in tmp_path.iterdir()] == ["a_3d.png"]
+def test_without_metres_a_folder_gets_no_view_unless_it_was_asked_for(tmp_path, people, frame):
+    names = {"clip.mp4": tmp_path / "a.jpg"}
+    with files.Pictures(names, Save()) as sink:
+        sink.write(frame(), people())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+    with refused("in pixels only"), files.Pictures(names, Save(plot=True)) as sink:
+        sink.write(frame(), people())

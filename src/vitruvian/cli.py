@@ -136,7 +136,8 @@ def predict(
             "--out",
             "-o",
             help="A folder, or one file: .jsonl (records), .csv, .parquet, .json (COCO results), "
-            ".jpg/.png (annotated picture), .mp4 (annotated video).",
+            ".jpg/.png (annotated picture), .mp4 (annotated video), .html (3D to be turned), "
+            "_3d.png, _3d.mp4 or _3d.gif (view in 3D), .rrd (Rerun).",
         ),
     ] = Path("out"),
     find: Annotated[
@@ -169,8 +170,22 @@ def predict(
     ] = True,
     save_json: Annotated[bool, typer.Option(help="Into a folder: records, .jsonl.")] = True,
     save_plot: Annotated[
-        bool, typer.Option(help="Into a folder: a 3D plot of each picture's first person.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            help="Into a folder: a view in 3D, picture or video.  "
+            "[default: of pictures yes, of videos no]",
+            show_default=False,
+        ),
+    ] = None,
+    save_html: Annotated[
+        bool, typer.Option("--save-html", help="Into a folder: 3D to be turned in a browser.")
+    ] = False,
+    save_rerun: Annotated[
+        Path | None,
+        typer.Option(
+            help="A name that ends with .rrd: everything, for the Rerun viewer.", show_default=False
+        ),
+    ] = None,
     save_csv: Annotated[bool, typer.Option("--save-csv", help="Into a folder: a table.")] = False,
     save_parquet: Annotated[
         bool, typer.Option("--save-parquet", help="Into a folder: a Parquet table.")
@@ -291,9 +306,10 @@ def predict(
     go_offline(offline)
     from vitruvian import pipeline
     from vitruvian.geometry import calibration
+    from vitruvian.models.catalogue import in_3d
     from vitruvian.predict import plan
     from vitruvian.predict import predict as do
-    from vitruvian.sink.files import Save
+    from vitruvian.sink.files import Save, is_view
     from vitruvian.source import Span, open_source
 
     options: dict[str, object] = {"device": device, "precision": precision, "threads": threads}
@@ -308,7 +324,13 @@ def predict(
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
     tables = (save_csv, save_parquet, save_coco)
-    save = Save(save_video, save_json, save_plot, *tables, visible, save_heatmaps)
+    save = Save(
+        *(save_video, save_json, save_plot, *tables, visible, save_heatmaps),
+        html=save_html,
+        rerun=save_rerun,
+    )
+    if save_plot or save_html or is_view(out):
+        in_3d(model)
     plans = plan(sources, out, save, overwrite=overwrite)
     opened = pipeline.open_model(model, sources, **options)
     if do(plans, opened, out, save, camera=given, absolute=absolute, complain=complain):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vitruvian.models.yolopose import YoloPose
     from vitruvian.train.export import Exported
 
+FLAT = {"yolopose", "alphapose"}  # families that know nothing of metres
 CHECKPOINTS = (".pt", ".pth")  # of PyTorch
 # How tensors of a family's networks begin; YOLOv8-pose's are the others.
 _TENSORS = {
@@ -78,6 +79,15 @@ def family(name: str) -> str:
     if kind not in ("yolopose", *_TENSORS):
         raise VitruvianError(f"'{name}' is a network of kind '{kind}', which gives no poses")
     return kind
+
+
+def in_3d(name: str) -> None:
+    """Raise `VitruvianError` if the poses of a model, or file, are in pixels only."""
+    if family(name) in FLAT:
+        raise VitruvianError(
+            f"{name} finds joints in pixels only, which are not shown in 3D; choose another model, "
+            f"such as {DEFAULT}"
+        )
 
 
 def pull(name: str) -> list[Path]:
