@@ -590,10 +590,10 @@ def test_a_text_that_did_not_fit_on_the_disk_is_never_taken_for_a_whole_one(
 
     sink: Any = open_sink(tmp_path / f"a{suffix}")
     pair = frame(), people(1, COCO17)
+    sink.write(*pair)
+    sink.file.close()
+    sink.file = Full()
     with pytest.raises(OSError, match="No space left"), sink:
-        sink.write(*pair)
-        sink.file.close()
-        sink.file = Full()
         sink.write(*pair)
     assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}.part"]
 
