@@ -1,6 +1,8 @@
 """What is written can be read again, in whole files or none, and drawing shows what was found."""
 
 import csv
+import errno
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -565,6 +567,26 @@ def test_what_was_written_before_an_exception_is_a_valid_file(
         ".mkv": lambda: len(shown(path)),
     }
     assert how_many[suffix]() == 3
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json"])
+def test_a_text_that_did_not_fit_on_the_disk_is_never_taken_for_a_whole_one(
+    suffix, tmp_path: Path, people: People, frame: Frames
+):
+    """Also where closing it goes well: what did not fit is dropped by then."""
+
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    sink: Any = open_sink(tmp_path / f"a{suffix}")
+    pair = frame(), people(1, COCO17)
+    sink.write(*pair)
+    sink.file.close()
+    sink.file = Full()
+    with pytest.raises(OSError, match="No space left"), sink:
+        sink.write(*pair)
+    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}.part"]
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path, people: People, frame):

@@ -209,6 +209,7 @@ class Text:
         """`start` goes before the `lines` of the first frame, `end` behind those of the last."""
         self.part, self.start, self.lines, self.end = Part(path), start, lines, end
         self.file: IO[str] | None = None
+        self.whole = True  # so far; not after a full disk
 
     def __enter__(self) -> Text:
         return self
@@ -218,14 +219,20 @@ class Text:
         lines = self.lines(frame, poses)
         if self.file is None:
             self.file = self.part.begin().open("w", encoding="utf-8", newline="")
-            self.file.write(self.start)
-        self.file.write(lines)
+            lines = self.start + lines
+        try:
+            self.file.write(lines)
+        except OSError:
+            self.whole = False
+            raise
 
     def __exit__(self, *_: object) -> None:
         if self.file is not None:
-            self.file.write(self.end)
-            self.file.close()
-            self.part.finish()
+            if self.whole:
+                self.file.write(self.end)
+            self.file.close()  # may tell of a full disk as well, and then nothing is whole
+            if self.whole:
+                self.part.finish()
 
     @property
     def paths(self) -> list[Path]:
