@@ -17,7 +17,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ POINTS = 555
 PEOPLE, LOOKS = (1, 5), (1, 5)
 
 
-def turns(rounds: int, runs: dict[str, Callable[[], object]]) -> dict[str, tuple[float, float]]:
+def turns(rounds: int, runs: Mapping[str, Callable[[], object]]) -> dict[str, tuple[float, float]]:
     """Median seconds of each run, by the clock and of the processor.
 
     They take turns, and the first round does not count.

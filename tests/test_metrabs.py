@@ -568,7 +568,7 @@ def test_real_pictures_go_through_the_whole_model(exported, shared, num_aug):
         assert np.isfinite(poses.xyz).all()
         assert (poses.xyz[..., 2] < 100).all()
         front = poses.xyz[..., 2] > 0
-        there = Camera.view(frame.size)
+        there = Bodies.camera(frame)
         if num_aug == 1:
             np.testing.assert_allclose(poses.xy[front], there.project(poses.xyz[front]), atol=0.01)
         assert ((poses.score >= 0) & (poses.score <= 1)).all()

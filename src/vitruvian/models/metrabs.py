@@ -14,7 +14,7 @@ Deviations: people do not change each other's depth (`batch_rms`), and nobody is
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -278,14 +278,8 @@ class Bodies:
         found = []
         for box in regions.bounds():
             for look in self.looks:
-                rotation, turned = camera.look_at(
-                    box,
-                    side,
-                    roll=look.roll,
-                    scale=look.scale,
-                    mirror=look.mirror,
-                    axis=side / 2 + 0.5,
-                )
+                how = {"roll": look.roll, "scale": look.scale, "axis": side / 2 + 0.5}
+                rotation, turned = camera.look_at(box, side, mirror=look.mirror, **how)
                 crop = Crop.turned_camera(camera, rotation, turned)
                 found.append(View(rotation, turned, crop))
         return found
@@ -315,19 +309,11 @@ class Bodies:
         volume, side = self.manual.volume, self.manual.volume.side
         xy = volume.pixels(heatmap.soft_argmax_2d(flat))
         body = volume.metres(heatmap.soft_argmax_3d(deep))
-        pairs = zip(cameras, xy, strict=True)
-        rays = np.reshape([camera.rays(row.astype(np.float64)) for camera, row in pairs], xy.shape)
+        rays = _each([camera.rays for camera in cameras], xy.astype(np.float64))
         inside = absolute.in_view(xy, self.limits)
-        xyz = absolute.absolute(
-            rays,
-            body,
-            inside,
-            mix=self.mix,
-            weak=self.manual.weak,
-            batch_rms=self.options.batch_rms,
-        )
-        pairs = zip(cameras, xyz, strict=True)
-        at = np.reshape([camera.project(row) for camera, row in pairs], xy.shape)
+        how = {"weak": self.manual.weak, "batch_rms": self.options.batch_rms}
+        xyz = absolute.absolute(rays, body, inside, mix=self.mix, **how)
+        at = _each([camera.project for camera in cameras], xyz)
         shown = np.all((at >= 0) & (at <= side), axis=-1)
         sure = heatmap.concentration(flat) * np.where(shown, np.float32(1), np.float32(OUT))
         return Read(xy, xyz, inside, sure)
@@ -357,9 +343,7 @@ class Bodies:
         # What is left in a mirror is the right.
         mirrored = np.tile([each.mirror for each in self.looks], len(look))[:, None]
         order = np.where(mirrored, self.manual.mirror, np.arange(len(self.manual.mirror)))
-        at = np.reshape(
-            [c.to_frame(row) for c, row in zip(crops, read.xy, strict=True)], read.xy.shape
-        )
+        at = _each([crop.to_frame for crop in crops], read.xy)
         at, inside, sure = (_ordered(part, order) for part in (at, read.inside, read.sure))
         rotation = np.reshape([view.rotation for view in views], (-1, 3, 3))
         points = _ordered(read.xyz @ rotation, order)
@@ -397,6 +381,12 @@ class Bodies:
             look=look.following(xy, score >= SEEN),
         )
         return poses.take(plausible) if self.options.suppress_implausible else poses
+
+
+def _each(ways: Sequence[Callable[[np.ndarray], np.ndarray]], rows: np.ndarray) -> np.ndarray:
+    """(M, P, 2): each of (M, P, ...) rows by its own way."""
+    found = [way(row) for way, row in zip(ways, rows, strict=True)]
+    return np.reshape(found, (*rows.shape[:2], 2))
 
 
 def _ordered(rows: np.ndarray, order: np.ndarray) -> np.ndarray:
