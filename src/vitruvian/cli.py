@@ -172,8 +172,7 @@ def predict(
     save_plot: Annotated[
         bool | None,
         typer.Option(
-            help="Into a folder: a view in 3D, picture or video.  "
-            "[default: of pictures yes, of videos no]",
+            help="Into a folder: a view in 3D, picture or video; by default of pictures only.",
             show_default=False,
         ),
     ] = None,
