@@ -35,11 +35,10 @@ MAY_IMPORT = {
     "predict": {"body", "frame", "pipeline", "sink", "source", "threads", "models", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli_words": {"errors"},
-    "cli_models": {"cli_words", "models", "network", "sink", "errors"},
+    "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
     "cli": {
         *("cli_models", "cli_words", "doctor", "errors", "geometry", "models", "pipeline"),
         *("predict", "sink", "source"),
-        "train",  # `synth`, inside the command
     },
 }
 # Heavy libraries and their one home each, a module or a whole package.

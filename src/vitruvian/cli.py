@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from vitruvian.cli_models import export, models_app
+from vitruvian.cli_models import export, models_app, synth
 from vitruvian.cli_words import Offline, complain, go_offline
 from vitruvian.errors import VitruvianError
 
@@ -337,6 +337,7 @@ def predict(
 
 
 app.command()(export)
+app.command()(synth)
 
 
 @app.command()

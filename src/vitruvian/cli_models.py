@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -160,3 +161,29 @@ def export(
     )
     apart = ", ".join(f"{name} {far:.2g} {done.unit}" for name, far in done.apart.items())
     print(f"{out}: {precision}, apart from torch: {apart}")
+
+
+def synth(
+    people: Annotated[int, typer.Option(help="How many.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder; a set in it goes on.")],
+    seed: Annotated[int, typer.Option(help="Of chance: the same people for the same number.")] = 0,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(help="A folder of pictures to stand before.", show_default=False),
+    ] = None,
+) -> None:
+    """Make pictures of synthetic people, and people.jsonl: their joints in pixels and metres."""
+    try:
+        from vitruvian.train import synth as studio
+    except ImportError as error:
+        raise VitruvianError(
+            f"synthetic people need {error.name}; install it with: pip install 'vitruvian[synth]'"
+        ) from None
+    behind = studio.pictures(backgrounds) if backgrounds else []
+    print("loading the body model; the first time takes a minute", file=sys.stderr, flush=True)
+
+    def tell(number: int) -> None:
+        if number % 100 == 0:
+            print(f"{number} of {people} people", file=sys.stderr, flush=True)
+
+    print(studio.make(people, out, seed=seed, backgrounds=behind, tell=tell))

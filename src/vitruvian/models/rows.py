@@ -141,6 +141,12 @@ def _metrabs(name: str, short: str, net: str, about: str) -> Entry:
 
 
 # They come with vitruvian, in the folder `files`.
+_OURS_3D = File(
+    "vitruvian-3d.onnx",
+    "31c6001cac907ccec72ffe4565867ccea37651af4f49007bbe5144a2aa28dda6",
+    5_851_103,
+    (),
+)
 _OURS = (
     File(
         "vitruvian-2d.onnx",
@@ -200,6 +206,15 @@ CATALOGUE = {
             (DETECTOR, *_OURS),
             "Apache-2.0",
             "our own, comes with vitruvian: docs/vitruvian-2d.md",
+        ),
+        Entry(
+            "vitruvian-3d",
+            "metrabs",
+            "halpe26",
+            "2D pixels, 3D metres from the camera",
+            (DETECTOR, _OURS_3D),
+            "Apache-2.0",
+            "our own, comes with vitruvian: docs/vitruvian-3d.md",
         ),
         *(_alphapose(*row.split()) for row in _ZOO.strip().splitlines()),
         *(_metrabs(*row.split(maxsplit=3)) for row in _BODIES.strip().splitlines()),

@@ -12,13 +12,15 @@ import numpy as np
 import torch
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import spelled_out
+from vitruvian.body.skeletons import SKELETONS, spelled_out
 from vitruvian.decode.volume import Volume
 from vitruvian.errors import VitruvianError
 from vitruvian.network.checkpoint import Checkpoint
 from vitruvian.network.metrabs_archive import Archive, mirror, pack
 from vitruvian.train.graph import Graph, Normalised, of_crops
 from vitruvian.train.networks import metrabs
+
+SAME = {"pelvis": "mid_hip"}  # names of one place
 
 
 def published(read: Archive) -> Graph:
@@ -62,16 +64,27 @@ def bodies(read: Checkpoint) -> Graph:
     antialias = read.entries.get("antialias", 1)
     if type(antialias) is not int or antialias < 1:
         raise VitruvianError(f"it says antialias is {antialias!r}, want a whole number from 1")
-    indices = list(range(len(skeleton)))
     about = {
         "points": json.dumps(skeleton.keypoints),
         "mirror": json.dumps(skeleton.mirror.tolist()),
-        "skeletons": json.dumps({skeleton.name: {"indices": indices, "table": skeleton.to_json()}}),
+        "skeletons": json.dumps(parts(skeleton)),
         "mix": "0.5",
         "weak_perspective": "false",
         "antialias": str(antialias),
     }
     return of_bodies(network, volume, about)
+
+
+def parts(skeleton: Skeleton) -> dict[str, dict[str, object]]:
+    """A skeleton and those that are a part of it, by name: which keypoints, and their table."""
+    names = skeleton.keypoints
+    known = {**dict(zip(names, names, strict=True)), **SAME}
+    found: dict[str, dict[str, object]] = {}
+    for table in (skeleton, *SKELETONS.values()):
+        if {known.get(name) for name in table.keypoints} <= set(names):
+            indices = [skeleton[known[name]] for name in table.keypoints]
+            found.setdefault(table.name, {"indices": indices, "table": table.to_json()})
+    return found
 
 
 def of_bodies(network: metrabs.Metrabs, volume: Volume, about: dict[str, str]) -> Graph:
