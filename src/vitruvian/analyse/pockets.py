@@ -337,7 +337,9 @@ def hands_near_body(poses: Poses, across: float = 0.5, deep: float = 1.0) -> np.
     width = np.linalg.norm(shoulders[0] - shoulders[1], axis=-1)
     for i, side in enumerate(SIDES):
         parts = [_keypoint(poses, f"{side}_wrist")]
-        parts += [poses.skeleton[f"{side}_{name}"] for name in HAND[1:] if f"{side}_{name}" in known]
+        parts += [
+            poses.skeleton[f"{side}_{name}"] for name in HAND[1:] if f"{side}_{name}" in known
+        ]
         apart = np.abs(at[:, parts].mean(axis=1) - shoulders[i])
         with np.errstate(invalid="ignore"):
             near[:, i] = apart[:, 0] < across * width

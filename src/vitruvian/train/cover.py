@@ -47,9 +47,7 @@ def cover(
     return (image * (1 - mask) + other * mask).astype(np.uint8)
 
 
-def example(
-    wide: np.ndarray, kind: str, rng: np.random.Generator
-) -> tuple[np.ndarray, float]:
+def example(wide: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """A patch to learn from, and how right it is that a hand can be seen in it, 0..1.
 
     Args:
