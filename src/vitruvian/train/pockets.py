@@ -327,6 +327,11 @@ def read_people(name: str, people: Sequence[Person], folder: Path) -> dict[str, 
     return rows
 
 
+def skeleton_of(name: str) -> Skeleton:
+    """Of a model in `MODELS`."""
+    return BLAZEPOSE33 if name.startswith("blazepose") else COCO17
+
+
 def match(poses: Poses, person: Person) -> Poses | None:
     """The one of N poses that is this person's: shoulders and hips nearest to the labelled ones."""
     names = [COCO17.keypoints[i] for i in TRUNK]
@@ -505,8 +510,7 @@ def main() -> None:
     tables = {}
     for name in MODELS:
         rows = read_people(name, people, asked.out)
-        skeleton = BLAZEPOSE33 if name.startswith("blazepose") else COCO17
-        tables[name] = table(people, rows, skeleton, sight)
+        tables[name] = table(people, rows, skeleton_of(name), sight)
         print(name, len(tables[name].inside), "hands", flush=True)
     weight, bias = regress(join(list(tables.values())))
     numbers = {name: round(float(w), 5) for name, w in zip(pockets.FEATURES, weight, strict=True)}
