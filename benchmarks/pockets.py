@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,35 +68,46 @@ def fitted(
     people: list[Person],
     tried: list[Callable[[Person], np.ndarray]],
     fold: dict[int, int],
+    others: Sequence[Person] = (),
 ) -> dict[Key, str]:
-    """What the best of some rules says of each fold, best on the others.
+    """What the best of some rules says of each fold, best on the other folds.
 
     Args:
         people: whose hands.
         tried: rules: person -> (2,) bool; empty if the model did not find them.
         fold: of each picture.
+        others: who is told, in people's stead, by the rule that is best on all of these.
     """
-    answers = [{person.key: rule(person) for person in people} for rule in tried]
-    said: dict[Key, str] = {}
-    for i in set(fold.values()):
+    answers = [{p.key: rule(p) for p in (*people, *others)} for rule in tried]
 
-        def f1(answer: dict[str, np.ndarray], i: int = i) -> float:
+    def best(learned: list[Person]) -> dict[str, np.ndarray]:
+        def f1(answer: dict[str, np.ndarray]) -> float:
             pairs = [
                 (bool(inside), person.labels[side] == "in")
-                for person in people
-                if fold[person.picture] != i
+                for person in learned
                 for side, inside in enumerate(answer[person.key])
                 if person.labels[side] != "unknown"
             ]
             hits = sum(a and b for a, b in pairs)
             return 2 * hits / max(sum(a + b for a, b in pairs), 1)
 
-        best = max(answers, key=f1)
-        for person in people:
-            if fold[person.picture] == i:
-                for side, inside in enumerate(best[person.key]):
-                    said[person.key, side] = "in" if inside else "out"
-    return said
+        return max(answers, key=f1)
+
+    groups: list[tuple[dict[str, np.ndarray], Sequence[Person]]] = [(best(people), others)]
+    if not others:
+        groups = [
+            (
+                best([p for p in people if fold[p.picture] != i]),
+                [p for p in people if fold[p.picture] == i],
+            )
+            for i in set(fold.values())
+        ]
+    return {
+        (person.key, side): "in" if inside else "out"
+        for answer, told in groups
+        for person in told
+        for side, inside in enumerate(answer[person.key])
+    }
 
 
 def states(part: Table, chances: np.ndarray) -> dict[Key, str]:
@@ -163,6 +174,7 @@ def main() -> None:
         show("  hand-set rule, fitted, cv", held, fitted(held, hand_set, fold))
         show("  detector, cv", held, states(tables[name], chances[name]))
         show("  detector, transfer", held, states(tables[name], transferred[name]))
+        show("  hand-set rule, fitted, coco", rest, fitted(held, hand_set, fold, rest))
         show("  detector, coco, cv", rest, states(tables[name], chances[name]))
     print("wrong, by subtype, in cross-validation (of all models):")
     wrong: dict[str, list[int]] = {}

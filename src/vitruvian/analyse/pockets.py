@@ -43,8 +43,9 @@ ALONG = 0.12  # body scales from the wrist to the middle of the patch, along the
 LEAN = 0.15  # how much of the trunk's direction is mixed into the forearm's, which may be short
 MARGIN = 1.25  # of vitruvian-2d's crop around a person, as in training
 BEYOND = 0.1  # of a person's keypoints on each side: head, hands and feet reach beyond them
-FOUND = 0.05  # score below which a keypoint is not found
+FOUND = 0.01  # score below which a keypoint is not found
 CLEAR = (-4.0, 6.0)  # what the network's answer is limited to
+UNSEEN = 2.0  # log odds below which it is not sure that there is a hand
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,54 +112,35 @@ def _keypoint(poses: Poses, name: str) -> int:
     return poses.skeleton[name]
 
 
-# What `geometry` gives, in this order; then what `evidence` adds.
+# What `geometry` gives, in this order; then what `evidence` adds. Elbow angle, lengths, the way the
+# body faces, fingers and depth were tried as well: with so few hands in pockets to learn from they
+# made it worse, see docs/pockets.md.
 GEOMETRY = (
-    "wrist below hip",  # body scales along the trunk
-    "wrist from hip",  # body scales
     "wrist at hip",  # 1 at the hip, near 0 from 0.6 body scales on
     "wrist level with hip",  # 1 at the same height
     "wrist beside hip",  # body scales across the trunk
-    "elbow straight",  # cosine: 1 straight, 0 bent at a right angle
     "forearm down",  # cosine with the trunk
     "upper arm down",
-    "forearm",  # length, body scales
-    "elbow outwards",  # body scales from the hip, away from the other one
-    "turned to camera",  # shoulder width, body scales
-    "elbow score",
     "wrist score",
-    "hip score",
 )
-SIGHT = ("hand in sight", "hand in sight at hip", "hand not in sight")
+SIGHT = ("hand in sight", "hand not in sight")
 FEATURES = (*GEOMETRY, *SIGHT)
 
 
 def geometry(arms: Arms) -> np.ndarray:
     """(N, 2, G) the features in `GEOMETRY`, the same for any size and for a mirrored picture."""
-    own = arms.xy
-    other = own[:, ::-1] * np.array([-1, 1], np.float32)
-    wrist = arms.local(own[:, :, WRIST] - own[:, :, HIP])
-    elbow = arms.local(own[:, :, ELBOW] - own[:, :, HIP])
-    upper = arms.local(own[:, :, ELBOW] - own[:, :, SHOULDER])
-    fore = arms.local(own[:, :, WRIST] - own[:, :, ELBOW])
-    across = arms.local(own[:, :, SHOULDER] - other[:, :, SHOULDER])[..., 0]
-    outwards = np.tanh(4 * across)  # -1 from behind, 1 from the front, 0 from the side
+    xy = arms.xy
+    wrist = arms.local(xy[:, :, WRIST] - xy[:, :, HIP])
+    upper = arms.local(xy[:, :, ELBOW] - xy[:, :, SHOULDER])
+    fore = arms.local(xy[:, :, WRIST] - xy[:, :, ELBOW])
     away = np.linalg.norm(wrist, axis=-1)
-    lengths = [np.linalg.norm(part, axis=-1) + 1e-6 for part in (upper, fore)]
     columns = [
-        wrist[..., 1],
-        away,
         np.exp(-((away / 0.35) ** 2)),
         np.exp(-(((wrist[..., 1] + 0.02) / 0.2) ** 2)),
         np.abs(wrist[..., 0]),
-        (upper * fore).sum(axis=-1) / (lengths[0] * lengths[1]),
-        fore[..., 1] / lengths[1],
-        upper[..., 1] / lengths[0],
-        lengths[1],
-        elbow[..., 0] * outwards,
-        np.abs(across),
-        arms.score[..., ELBOW],
+        fore[..., 1] / (np.linalg.norm(fore, axis=-1) + 1e-6),
+        upper[..., 1] / (np.linalg.norm(upper, axis=-1) + 1e-6),
         arms.score[..., WRIST],
-        arms.score[..., HIP],
     ]
     return np.stack(columns, axis=-1).astype(np.float32)
 
@@ -171,8 +153,7 @@ def evidence(table: np.ndarray, sight: np.ndarray) -> np.ndarray:
         sight: (N, 2) log odds that a hand can be seen.
     """
     sight = np.clip(sight, *CLEAR)
-    at_hip = sight * table[..., GEOMETRY.index("wrist at hip")]
-    added = np.stack([sight, at_hip, np.minimum(sight, 2)], axis=-1)
+    added = np.stack([sight, np.minimum(sight, UNSEEN)], axis=-1)
     return np.concatenate([table, added], axis=-1).astype(np.float32)
 
 

@@ -45,8 +45,8 @@ FAR, NEAR, NONE = (
 LEAST = 42.0  # pixels of a body scale, for the network's patches
 CLOSE = 0.5  # torso lengths, mean distance of shoulders and hips of who is taken for a person
 L2 = 3.0  # of the regression's weights, features in standard deviations
-SHARE = 0.55  # of all weight for the hands in pockets
-OUT_TO, IN_FROM = 0.4, 0.6  # between them it is too close to call
+SHARE = 0.38  # of all weight for the hands in pockets
+OUT_TO, IN_FROM = 0.4, 0.58  # between them it is too close to call
 AS_MANY = 2.5  # hands that all count for, for each in a pocket: the others are much alike
 
 
