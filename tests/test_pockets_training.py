@@ -1,6 +1,7 @@
 """How the detector of hands in pockets is trained; see also `tests/test_pockets.py`."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def person(labels=("in", "out"), **moved):
     for name, place in places.items():
         points[training.COCO17[name], : len(place)] = place
     box = np.array([90, 30, 230, 450], np.float32)
-    return Person("coco/000000000001_2.jpg", None, 1, points, box, labels)
+    return Person("coco/000000000001_2.jpg", Path("nowhere"), 1, points, box, labels)
 
 
 def table(number, pictures, rng, inside=None):

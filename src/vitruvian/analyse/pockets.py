@@ -43,7 +43,7 @@ ALONG = 0.12  # body scales from the wrist to the middle of the patch, along the
 LEAN = 0.15  # how much of the trunk's direction is mixed into the forearm's, which may be short
 MARGIN = 1.25  # of vitruvian-2d's crop around a person, as in training
 BEYOND = 0.1  # of a person's keypoints on each side: head, hands and feet reach beyond them
-FOUND = 0.01  # score below which a keypoint is not found
+FOUND = 0.03  # score below which a keypoint is not found
 CLEAR = (-4.0, 6.0)  # what the network's answer is limited to
 UNSEEN = 2.0  # log odds below which it is not sure that there is a hand
 

@@ -312,7 +312,7 @@ def read_people(name: str, people: Sequence[Person], folder: Path) -> dict[str, 
     if kept.exists():
         stored = np.load(kept)
         return dict(zip(stored["keys"].tolist(), stored["values"], strict=True))
-    model = load(name, **({"num_poses": 4} if name.startswith("blazepose") else {}))
+    model = load(name, num_poses=4) if name.startswith("blazepose") else load(name)
     rows: dict[str, np.ndarray] = {}
     for person in people:
         frame = Frame.read(person.file)
@@ -389,7 +389,8 @@ class Table:
         """Some of the hands: one truth value each."""
         hand = [self.hand[i] for i in np.flatnonzero(which)]
         parts = (self.features, self.inside, self.picture, self.held)
-        return Table(*(part[which] for part in parts), hand)
+        features, inside, picture, held = (part[which] for part in parts)
+        return Table(features, inside, picture, held, hand)
 
 
 def table(
@@ -422,8 +423,9 @@ def table(
 def join(tables: Sequence[Table]) -> Table:
     """All of them, one after the other."""
     names = ("features", "inside", "picture", "held")
-    parts = (np.concatenate([getattr(part, name) for part in tables]) for name in names)
-    return Table(*parts, [hand for part in tables for hand in part.hand])
+    parts = [np.concatenate([getattr(part, name) for part in tables]) for name in names]
+    hand = [hand for part in tables for hand in part.hand]
+    return Table(parts[0], parts[1], parts[2], parts[3], hand)
 
 
 def regress(rows: Table) -> tuple[np.ndarray, float]:
