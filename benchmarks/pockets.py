@@ -23,7 +23,8 @@ import numpy as np
 from vitruvian.analyse import pockets
 from vitruvian.network.runtimes import OpenVino
 from vitruvian.train import pockets as training
-from vitruvian.train.pockets import Person, Table
+from vitruvian.train.hands import Person, chosen
+from vitruvian.train.pockets import Table
 
 Key = tuple[str, int]  # a person and a side
 ACROSS, DEEP = np.linspace(0.1, 1.5, 15), np.linspace(0.2, 3, 8)  # thresholds that are tried
@@ -148,7 +149,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="has pockets and coco_people")
     parser.add_argument("runs", type=Path, help="what the training made")
     asked = parser.parse_args()
-    people = training.chosen(asked.data)
+    people = chosen(asked.data)
     held = [person for person in people if person.key.startswith("pockets/")]
     rest = [person for person in people if person not in held]
     sight = OpenVino(asked.runs / "hand_in_sight.onnx")

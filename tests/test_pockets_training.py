@@ -8,10 +8,13 @@ import pytest
 
 from conftest import refused
 from vitruvian.analyse import pockets
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeletons import COCO17
 from vitruvian.network.runtimes import OpenVino
-from vitruvian.train import cover
+from vitruvian.train import cover, hands, sight
 from vitruvian.train import pockets as training
-from vitruvian.train.pockets import Person, Table
+from vitruvian.train.hands import Person
+from vitruvian.train.pockets import Table
 
 
 def person(labels=("in", "out"), **moved):
@@ -28,7 +31,7 @@ def person(labels=("in", "out"), **moved):
         "right_hip": (135, 250),
     } | moved
     for name, place in places.items():
-        points[training.COCO17[name], : len(place)] = place
+        points[COCO17[name], : len(place)] = place
     box = np.array([90, 30, 230, 450], np.float32)
     return Person("coco/000000000001_2.jpg", Path("nowhere"), 1, points, box, labels)
 
@@ -64,15 +67,15 @@ def test_examples_are_patches_and_as_often_covered_as_they_should(rng, kind, lik
 
 
 def test_distances_of_wrists_are_in_torso_lengths():
-    away = training.wrists(person(left_wrist=(185, 120)).points)
+    away = hands.wrists(person(left_wrist=(185, 120)).points)
     np.testing.assert_allclose(away, [1, 25 / 130], atol=1e-5)
-    unlabelled = training.wrists(person(left_wrist=(0, 0, 0)).points)
+    unlabelled = hands.wrists(person(left_wrist=(0, 0, 0)).points)
     assert np.isnan(unlabelled[0])
 
 
 def test_arms_are_pretended_where_pockets_are(rng):
-    arms = pockets.Arms.of(training.truth(person()))
-    xy = training.pretend(arms, rng)
+    arms = pockets.Arms.of(hands.truth(person()))
+    xy = sight.pretend(arms, rng)
     apart = np.linalg.norm(xy[:, :, pockets.WRIST] - arms.xy[:, :, pockets.HIP], axis=-1)
     assert (apart < 0.6 * arms.scale).all()
     assert (xy[:, :, pockets.ELBOW, 1] < xy[:, :, pockets.WRIST, 1]).all()
@@ -111,14 +114,14 @@ def test_chances_are_averaged_with_those_of_the_second_reading(rng):
 
 def test_a_person_is_found_by_shoulders_and_hips_or_not_at_all():
     one = person()
-    poses = training.truth(one)
-    other = training.truth(person(left_hip=(385, 250), right_hip=(335, 250)))
-    both = training.Poses.join(other, poses)
+    poses = hands.truth(one)
+    other = hands.truth(person(left_hip=(385, 250), right_hip=(335, 250)))
+    both = Poses.join(other, poses)
     found = training.match(both, one)
     assert found is not None
     np.testing.assert_array_equal(found.xy, poses.xy)
     assert training.match(other.take([]), one) is None
-    moved = training.unpacked(training.packed(poses), training.COCO17)
+    moved = training.unpacked(training.packed(poses), COCO17)
     np.testing.assert_array_equal(moved.xy, poses.xy)
 
 
@@ -128,7 +131,7 @@ def test_labels_that_say_something_else_are_refused(tmp_path):
     with file.open("w", newline="") as out:
         csv.writer(out).writerows(rows)
     with refused("perhaps", "unknown"):
-        training.read_labels(file)
+        hands.read_labels(file)
 
 
 def test_the_network_is_the_same_in_its_file(tmp_path):
@@ -140,6 +143,6 @@ def test_the_network_is_the_same_in_its_file(tmp_path):
     torch.manual_seed(0)
     network = Sight(BlazePose("full")).eval()
     file = tmp_path / "sight.onnx"
-    training.export_sight(network, file)
+    sight.export_sight(network, file)
     (answer,) = OpenVino(file)(np.zeros((3, 128, 96, 3), np.uint8))
     assert answer.shape == (3, 1)

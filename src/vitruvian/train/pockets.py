@@ -10,295 +10,32 @@ is, with the poses of several models. Both go into the folder `--out`.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
 from vitruvian.analyse import pockets
-from vitruvian.analyse.pockets import SIDES, Arms
+from vitruvian.analyse.pockets import Arms
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
-from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.catalogue import load, pull
 from vitruvian.network.runtimes import Network, OpenVino
-from vitruvian.train.cover import AROUND, WIDE, example
+from vitruvian.train.hands import TRUNK, Person, chosen, in_crops, read_labels, torso
+from vitruvian.train.sight import export_sight, material, train_sight
 
-LABELS = Path(__file__).parent / "labels" / "hands_in_pockets.csv"
-STATES = ("in", "out", "unknown")
 MODELS = ("vitruvian-2d", "yolov8n-pose", "blazepose-full", "blazepose-heavy")
-TRUNK = [COCO17[f"{side}_{name}"] for name in ("shoulder", "hip") for side in SIDES]
-FAR, NEAR, NONE = (
-    0.65,
-    0.6,
-    0.75,
-)  # body scales from the wrist to the hip: out; at it; no hand there
-LEAST = 42.0  # pixels of a body scale, for the network's patches
 CLOSE = 0.5  # torso lengths, mean distance of shoulders and hips of who is taken for a person
 L2 = 3.0  # of the regression's weights, features in standard deviations
 SHARE = 0.38  # of all weight for the hands in pockets
 OUT_TO, IN_FROM = 0.4, 0.58  # between them it is too close to call
 AS_MANY = 2.5  # hands that all count for, for each in a pocket: the others are much alike
-
-
-@dataclass(frozen=True, eq=False)
-class Person:
-    """One person with labelled hands."""
-
-    key: str  # "pockets/..." or "coco/...", unique
-    file: Path
-    picture: int  # number of COCO's picture: what cross-validation keeps together
-    points: np.ndarray  # (17, 3) x, y, and whether labelled; pixels
-    box: np.ndarray  # (4,) x0 y0 x1 y1
-    labels: tuple[str, str]  # of the left and right hand, of `STATES`
-    kind: str = ""  # "at_sides", "phone_or_camera" and so on, where known
-
-
-def read_labels(file: Path = LABELS) -> dict[tuple[str, str], tuple[str, bool]]:
-    """(file, side) -> label, and whether the regression learns from that person.
-
-    Raises:
-        VitruvianError: a line says something else.
-    """
-    with file.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    for row in rows:
-        want = {"hand": SIDES, "label": STATES, "weighed": ("yes", "no")}
-        for name, known in want.items():
-            if row.get(name) not in known:
-                raise VitruvianError(f"'{file}' has {name} {row.get(name)!r}, want one of {known}")
-    return {(row["file"], row["hand"]): (row["label"], row["weighed"] == "yes") for row in rows}
-
-
-def in_pictures(folder: Path) -> list[Person]:
-    """The people of data/pockets."""
-    states = {"1": "in", "0": "out", "-1": "unknown"}
-    people = []
-    with (folder / "labels.csv").open(newline="", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            triples = [triple.split(",") for triple in row["keypoints"].split()]
-            x, y, w, h = (float(row[name]) for name in "xywh")
-            people.append(
-                Person(
-                    f"pockets/{row['file']}#{row['person']}",
-                    folder / "images" / row["file"],
-                    int(Path(row["file"]).stem),
-                    np.array(triples, np.float32),
-                    np.array([x, y, x + w, y + h], np.float32),
-                    (states[row["left_in_pocket"]], states[row["right_in_pocket"]]),
-                    row["subtype"],
-                )
-            )
-    return people
-
-
-def in_crops(folder: Path) -> list[Person]:
-    """All people of data/coco_people, labelled or not; a wrist far from the hip is out."""
-    labels = read_labels()
-    people = []
-    for line in (folder / "people.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        x, y, w, h = row["box"]
-        points = np.array(row["keypoints"], np.float32)
-        away = wrists(points)
-        known = []
-        for i, side in enumerate(SIDES):
-            far = away[i] > FAR and points[COCO17[f"{side}_wrist"], 2] == 2
-            known.append(labels.get((row["file"], side), ("out" if far else "unknown",))[0])
-        people.append(
-            Person(
-                f"coco/{row['file']}",
-                folder / "crops" / row["file"],
-                row["image_id"],
-                points,
-                np.array([x, y, x + w, y + h], np.float32),
-                (known[0], known[1]),
-            )
-        )
-    return people
-
-
-def torso(points: np.ndarray) -> float:
-    """Pixels from the middle of the labelled shoulders to that of the hips; NaN without."""
-    known = np.where(points[TRUNK, 2:] > 0, points[TRUNK, :2], np.nan).reshape(2, 2, 2)
-    if np.isnan(known).all(axis=(1, 2)).any():
-        return float("nan")
-    shoulders, hips = np.nanmean(known, axis=1)
-    return float(np.linalg.norm(shoulders - hips))
-
-
-def wrists(points: np.ndarray) -> np.ndarray:
-    """(2,) torso lengths from each wrist to its hip, or to the other one; NaN without."""
-    away = []
-    for i, side in enumerate(SIDES):
-        names = (f"{side}_hip", f"{SIDES[1 - i]}_hip")
-        hips = [points[COCO17[name]] for name in names if points[COCO17[name], 2] > 0]
-        wrist = points[COCO17[f"{side}_wrist"]]
-        known = hips and wrist[2] > 0
-        away.append(np.linalg.norm(wrist[:2] - hips[0][:2]) if known else np.nan)
-    return np.array(away) / max(torso(points), 1.0)
-
-
-def chosen(data: Path) -> list[Person]:
-    """Whom the regression learns from: data/pockets, and who is marked `weighed` in the labels.
-
-    The latter are all who have a hand in a pocket, and 550 of the others, drawn once.
-    """
-    weighed = {file for (file, _), row in read_labels().items() if row[1]}
-    crops = in_crops(data / "coco_people")
-    kept = [person for person in crops if person.key.removeprefix("coco/") in weighed]
-    return [*in_pictures(data / "pockets"), *kept]
-
-
-def truth(person: Person) -> Poses:
-    """What the annotators have marked, as poses of one person."""
-    known = person.points[:, 2] > 0
-    xy = np.where(known[:, None], person.points[:, :2], np.nan)[None].astype(np.float32)
-    box, one = person.box[None], np.ones(1, np.float32)
-    return Poses(COCO17, xy, known[None].astype(np.float32), box, one, np.zeros(1, np.int64))
-
-
-# The first step: whether a hand can be seen.
-
-
-def wide(crop: Crop) -> Crop:
-    """A patch and its surroundings."""
-    shift = np.array([[1, 0, -AROUND[0]], [0, 1, -AROUND[1]], [0, 0, 1]])
-    return replace(crop, from_input=crop.from_input @ shift, size=WIDE)
-
-
-def material(people: Iterable[Person], rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
-    """(208, 160, 3) uint8 patches with surroundings, by kind; see `cover.example`."""
-    kinds: dict[str, list[np.ndarray]] = {"near": [], "far": [], "none": []}
-    for person in people:
-        poses = truth(person)
-        arms = Arms.of(poses)
-        away = np.nan_to_num(wrists(person.points))
-        if not arms.scale[0, 0] >= LEAST:
-            continue
-        frame = Frame.read(person.file)
-        visible = [[person.points[COCO17[f"{side}_wrist"], 2] == 2 for side in SIDES]]
-        there = np.isfinite(arms.xy).all(axis=(2, 3)) & np.array(visible)
-        bare = np.full((1, 2), bool((away > NONE).all())) & np.isfinite(arms.xy).all(axis=(2, 3))
-        pretended = replace(arms, xy=pretend(arms, rng))
-        for where, known in ((arms, there), (pretended, bare)):
-            for crop, side in zip(pockets.patches(where, known), np.nonzero(known)[1], strict=True):
-                image = wide(crop).cut(frame.rgb, antialias=1)
-                kind = "near" if away[side] < NEAR else "far"
-                kinds["none" if where is pretended else kind].append(
-                    np.ascontiguousarray(image[:, ::-1] if side else image)
-                )
-    return kinds
-
-
-def pretend(arms: Arms, rng: np.random.Generator) -> np.ndarray:
-    """(N, 2, 4, 2) arms that hang down, wrists about where pockets are."""
-    xy, scale = arms.xy.copy(), arms.scale[:, None]
-    noise = rng.normal(0, 0.12, (*xy.shape[:2], 2, 2)).astype(np.float32)
-    xy[:, :, pockets.WRIST] = xy[:, :, pockets.HIP] + noise[:, :, 0] * scale
-    above = xy[:, :, pockets.WRIST] - 0.5 * scale * arms.down
-    xy[:, :, pockets.ELBOW] = above + noise[:, :, 1] * scale
-    return xy
-
-
-def train_sight(
-    kinds: dict[str, list[np.ndarray]],
-    backbone: Path,
-    steps: int,
-    seed: int = 0,
-    report: Callable[[str], None] = print,
-) -> Any:
-    """`Sight` that tells hands from covered ones.
-
-    Args:
-        kinds: see `material`.
-        backbone: pose_landmark_full.tflite, what it begins with.
-        steps: of 32 patches: 20 near, 6 far, 6 none.
-        seed: of all chance.
-        report: gets a line every 50 steps.
-    """
-    import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits
-
-    from vitruvian.train.networks import blazepose
-    from vitruvian.train.networks.sight import Sight
-    from vitruvian.train.tuning import even, plain, rate
-
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    network = Sight(blazepose.read(backbone))
-    even(network.blocks)
-    for parameter in network.frozen():
-        parameter.requires_grad_(False)
-    groups = [
-        {"params": network.head(), "lr": 2e-3},
-        {"params": list(network.blocks.parameters()), "lr": 3e-4},
-    ]
-    optimiser = torch.optim.AdamW(groups, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, 0, steps))
-    losses: list[float] = []
-    network.train()
-    for step in range(steps):
-        rows = [
-            example(kinds[kind][rng.integers(len(kinds[kind]))], kind, rng)
-            for kind, number in (("near", 20), ("far", 6), ("none", 6))
-            for _ in range(number)
-        ]
-        patches = torch.from_numpy(np.stack([row[0] for row in rows]))
-        seen = torch.tensor([[row[1]] for row in rows])
-        loss = binary_cross_entropy_with_logits(network(patches), seen)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.item())
-        if (step + 1) % 50 == 0:
-            report(f"step {step + 1} of {steps}: loss {np.mean(losses[-50:]):.3f}")
-    plain(network)
-    return network.eval()
-
-
-def export_sight(network: Any, out: Path) -> None:
-    """As ONNX, its weights float16.
-
-    Raises:
-        VitruvianError: the runtime disagrees with PyTorch.
-    """
-    import torch
-
-    from vitruvian.train.export import to_onnx
-    from vitruvian.train.graphs import Graph
-
-    network.half().float()  # torch rounds as the file does
-    shape = (2, pockets.PATCH[1], pockets.PATCH[0], 3)
-    patches = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
-    patches = patches.to(torch.uint8)
-
-    def check(run: Network, name: str) -> float:
-        with torch.no_grad():
-            return float(np.abs(run(patches.numpy())[0] - network(patches).numpy()).max())
-
-    axes = {"patches": {0: "hands"}, "seen": {0: "hands"}}
-    about = {"family": "sight"}
-    made = Graph(
-        "sight", network, about, (patches,), ("patches",), ("seen",), axes, "log odds", check
-    )
-    out.write_bytes(to_onnx(made, half=True).SerializeToString())
-    apart = made.check(OpenVino(out), "openvino")
-    if apart > 0.01:
-        raise VitruvianError(f"'{out}': OpenVINO's log odds are {apart:.3f} from PyTorch's")
-
-
-# The second step: how to weigh it.
 
 
 def read_people(name: str, people: Sequence[Person], folder: Path) -> dict[str, np.ndarray]:
