@@ -14,8 +14,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 
 from vitruvian.body.skeletons import COCO17, HALPE26
@@ -40,7 +40,7 @@ LIMBS = [
 Estimate = Callable[[Frame, Regions], tuple[np.ndarray, np.ndarray]]
 
 
-def of(name: str, **options: object) -> Estimate:
+def of(name: str, **options: Any) -> Estimate:
     """A model: where COCO's joints of everybody are, (N, 17, 2) pixels and (N, 17, 3) metres."""
     model = load(name, **options)
     which = [model.skeleton[joint] for joint in NAMES]
@@ -63,8 +63,7 @@ def of(name: str, **options: object) -> Estimate:
 
 
 def frame_of(person: people3d.Person) -> Frame:
-    rgb = cv2.cvtColor(cv2.imdecode(np.frombuffer(person.jpeg, np.uint8), 1), cv2.COLOR_BGR2RGB)
-    return Frame(rgb, camera=person.camera)
+    return Frame(person.rgb, camera=person.camera)
 
 
 def synthetic(folder: Path, models: Sequence[tuple[str, Estimate]]) -> None:
@@ -164,7 +163,7 @@ def main() -> None:
     parser.add_argument("--people", type=Path, help="coco_people of the shared data")
     parser.add_argument("--pose2sim", type=Path, help="pose2sim of the shared data")
     asked = parser.parse_args()
-    skeleton = {"skeleton": "halpe26"}
+    skeleton: dict[str, Any] = {"skeleton": "halpe26"}
     models = [
         (Path(asked.model).stem, of(asked.model, **skeleton)),
         ("  and five looks", of(asked.model, num_aug=5, **skeleton)),

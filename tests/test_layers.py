@@ -31,10 +31,6 @@ MAY_IMPORT = {
     "pipeline": {"body", "geometry", "frame", "models", "source", "threads", "track", "errors"},
     "sink": SINKS,
     "evaluate": {"evaluate", "body", "errors"},
-<<<<<<< HEAD
-    "train": {"train", "body", "geometry", "decode", "frame", "models", "network", "errors"},
-    "predict": {"body", "frame", "pipeline", "sink", "source", "threads", "models", "errors"},
-=======
     "analyse": {"analyse", "body", "geometry", "frame", "decode", "network", "errors"},
     "train": {
         "train",
@@ -47,8 +43,7 @@ MAY_IMPORT = {
         "network",
         "errors",
     },
-    "predict": {"body", "pipeline", "sink", "source", "models", "errors"},
->>>>>>> m6-pockets
+    "predict": {"body", "frame", "pipeline", "sink", "source", "threads", "models", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli_words": {"errors"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
@@ -70,13 +65,8 @@ HOMES = {
     "mpl_toolkits": {"sink/view3d.py"},
     "rerun": {"sink/rrd.py"},
     "pyarrow": {"sink/records.py"},
-<<<<<<< HEAD
-    "scipy": {"track/identify.py"},
-    "typer": {"cli.py", "cli_models.py", "cli_words.py"},
-=======
     "scipy": {"track/identify.py", "train/"},
-    "typer": {"cli.py"},
->>>>>>> m6-pockets
+    "typer": {"cli.py", "cli_models.py", "cli_words.py"},
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},
     "warp": {"train/bodies.py", "train/render.py"},

@@ -71,11 +71,10 @@ class Rerun:
         import rerun.blueprint as rrb  # pyright: ignore[reportMissingImports]
 
         self.stream = rr.RecordingStream("vitruvian")
-        views = [rrb.Spatial2DView(origin="picture")]
-        if poses.origin == "camera" or poses.world is not None:
-            views = [rrb.Spatial2DView(origin="scene/camera")]
-        if poses.xyz is not None or poses.world is not None:
-            views.append(rrb.Spatial3DView(origin="scene"))
+        there = poses.origin == "camera" or poses.world is not None
+        flat = rrb.Spatial2DView(origin="scene/camera" if there else "picture")
+        solid = poses.xyz is not None or poses.world is not None
+        views = [flat, rrb.Spatial3DView(origin="scene")] if solid else [flat]
         blueprint = rrb.Blueprint(rrb.Horizontal(*views))
         self.stream.save(self.part.begin(), default_blueprint=blueprint)
         skeleton = poses.skeleton

@@ -45,6 +45,14 @@ class Person:
     camera: Camera | None  # None: nobody knows, and xyz is the teacher's
     area: float = np.nan  # pixels, COCO's
 
+    @property
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8; kept packed, because all of them together are larger than memory."""
+        decoded = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if decoded is None:
+            raise VitruvianError("a picture of the people to learn from is damaged; make it anew")
+        return decoded
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -160,7 +168,7 @@ def view(
         angle, far = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random()) * augment.shift
         shift = far * extent / fill * np.array([np.cos(angle), np.sin(angle)], np.float32)
         box = box + np.tile(shift, 2)
-    rgb = cv2.cvtColor(cv2.imdecode(np.frombuffer(person.jpeg, np.uint8), 1), cv2.COLOR_BGR2RGB)
+    rgb = person.rgb
     camera = person.camera or Camera.view((rgb.shape[1], rgb.shape[0]), UNKNOWN_DEG)
     rotation, turned = camera.look_at(box, side, roll=roll, scale=fill, mirror=mirror)
     crop = Crop.turned_camera(camera, rotation, turned)
@@ -190,7 +198,8 @@ def batch(
         *(view(person, side, augment, rng) for person in some), strict=True
     )
     xy, xyz = np.stack(flat), np.stack(solid)
-    known, deep = np.isfinite(xy).all(axis=-1), np.isfinite(xyz).all(axis=-1)
+    known, deep = (np.all(np.isfinite(part), axis=-1) for part in (xy, xyz))
     exact = np.array([person.camera is not None for person in some])
     xy, xyz = np.nan_to_num(xy).astype(np.float32), np.nan_to_num(xyz)
-    return Batch(np.stack(images), np.stack(matrices), xy, known, xyz, deep, exact)
+    crops, matrix = np.stack(images), np.stack(matrices)
+    return Batch(crops, matrix, xy, np.asarray(known), xyz, np.asarray(deep), exact)

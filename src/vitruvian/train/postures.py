@@ -240,7 +240,5 @@ def facing(rng: np.random.Generator) -> float:
 def mirrored(posture: Posture) -> Posture:
     """Left and right exchanged."""
     flip = np.diag([-1.0, 1, 1])
-    return Posture(
-        *(flip @ part @ flip for part in (posture.hips, posture.chest, posture.head)),
-        posture.limbs[:, ::-1] @ flip,
-    )
+    hips, chest, head = (flip @ p @ flip for p in (posture.hips, posture.chest, posture.head))
+    return Posture(hips, chest, head, posture.limbs[:, ::-1] @ flip)

@@ -4,6 +4,9 @@ Clothes are colours and patterns on the body's own skin, blown up a little and u
 from one side and from everywhere, with shadows of the body on itself.
 """
 
+# A kernel of warp is in a language of its own, which looks like Python.
+# pyright: reportInvalidTypeForm=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ FAR = 100.0  # metres that a ray goes
 
 
 @wp.kernel
-def _cast(  # type: ignore[no-untyped-def]
+def _cast(
     mesh: wp.uint64,
     start: wp.array(dtype=wp.vec3f),
     toward: wp.array(dtype=wp.vec3f),
