@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "source": {"video", "frame", "errors"},
     "models": MODELS,
     "track": {"body", "geometry", "frame", "track", "errors"},
+    "analyse": {"analyse", "body", "geometry", "frame", "decode", "network", "errors"},
     "pipeline": {"body", "geometry", "frame", "models", "source", "track", "errors"},
     "sink": SINKS,
     "evaluate": {"evaluate", "body", "errors"},
