@@ -319,14 +319,16 @@ def _facing(points: Points) -> np.ndarray:
     trunk = points["mid_shoulder"] - points["mid_hip"]
     length, right = np.linalg.norm(trunk, axis=-1), _across(unit(trunk))
     feet = np.stack([points[f"{s}_toe"] - points[f"{s}_heel"] for s in ("left", "right")])
-    known = np.isfinite(feet).all(axis=-1)
+    known = np.all(np.isfinite(feet), axis=-1)
     foot = (
         np.where(known[..., None], feet, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)[:, None]
     )
     nose = points["nose"] - np.stack([points["left_ear"], points["right_ear"]]).mean(axis=0)
     along = np.stack([dot(foot, right), dot(nose, right)]) / np.maximum(length, 1e-9)
     clear = np.abs(along) >= FACING
-    says = np.where(clear[0] & known.any(axis=0), along[0], np.where(clear[1], along[1], np.nan))
+    says = np.where(
+        clear[0] & np.any(known, axis=0), along[0], np.where(clear[1], along[1], np.nan)
+    )
     return np.where(_width(points) < FROM_THE_SIDE, np.sign(says), np.nan)
 
 
