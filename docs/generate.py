@@ -13,8 +13,9 @@ from pathlib import Path
 import decoding
 
 from vitruvian.analyse.angles import TABLE, available
-from vitruvian.analyse.points import POINTS, SEEN
+from vitruvian.analyse.points import POINTS
 from vitruvian.body.skeletons import SKELETONS
+from vitruvian.body.state import SEEN
 from vitruvian.models.catalogue import CATALOGUE, DEFAULT
 from vitruvian.network.weights import SHIPPED
 

@@ -25,9 +25,10 @@ from typing import Literal
 
 import numpy as np
 
-from vitruvian.analyse.points import SEEN, Points, dot, unit
+from vitruvian.analyse.points import Points, dot, unit
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.state import SEEN
 from vitruvian.errors import VitruvianError
 
 Space = Literal["2d", "3d"]

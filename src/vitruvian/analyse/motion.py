@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.analyse.angles import Space, facing, measure_deg, names
-from vitruvian.analyse.points import SEEN
+from vitruvian.body.state import SEEN
 from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
 

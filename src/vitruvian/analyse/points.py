@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.state import SEEN
 from vitruvian.errors import unknown
 
-SEEN = 0.3  # 0..1, score from which a keypoint is believed; see `analyse/state.py`
 # Name -> ways to have it, the best first; each is the middle of its keypoints. Any keypoint of a
 # skeleton is also a point by its own name.
 POINTS: dict[str, tuple[tuple[str, ...], ...]] = {
