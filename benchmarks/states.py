@@ -27,9 +27,9 @@ def main(folder: Path, names: list[str]) -> None:
         if not each.get("iscrowd") and (v > 0).sum() >= 8 and each["area"] >= 64**2:
             annotated[each["image_id"]].append(each)
     for name in names:
-        options = {"num_poses": 6} if name.startswith("blazepose") else {}
+        model = vitruvian.load(name, **({"num_poses": 6} if name.startswith("blazepose") else {}))
         score, state, off = defaultdict(list), defaultdict(list), []
-        for frame, poses in vitruvian.run(folder / "images", name, **options):
+        for frame, poses in vitruvian.run(folder / "images", model):
             order = [poses.skeleton[keypoint] for keypoint in COCO17.keypoints]
             found = states(poses, frame.size)[:, order]
             for each in annotated[int(Path(frame.source).stem)]:

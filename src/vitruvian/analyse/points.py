@@ -6,7 +6,6 @@ import numpy as np
 
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.state import SEEN
-from vitruvian.errors import unknown
 
 # Name -> ways to have it, the best first; each is the middle of its keypoints. Any keypoint of a
 # skeleton is also a point by its own name.
@@ -55,11 +54,6 @@ class Points:
         if way is None:
             return np.full(self.at.shape[::2], np.nan)
         return np.mean([self.at[:, self.skeleton[part]] for part in way], axis=0)
-
-    def check(self, name: str) -> None:
-        """Raise `VitruvianError` if no skeleton has such a point and this one does not either."""
-        if name not in POINTS and name not in self.skeleton.keypoints:
-            raise unknown("point", name, {*POINTS, *self.skeleton.keypoints})
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -13,10 +13,11 @@ One meaning for all families, from what each says:
 
 The thresholds were measured on 150 pictures of COCO val2017 (`benchmarks/states.py`). Below SEEN
 are 1 % of the keypoints annotated as visible, 7 % of the hidden and 60 % of those not annotated,
-with YOLOv8n; places with such a score are off by twice as much as those with one above VISIBLE (with
-BlazePose by almost four times). VISIBLE is what is drawn as sure everywhere here: 3 % of the visible
-are below it (BlazePose 7 %), 14 % (28 %) of the hidden, 75 % (48 %) of the others. Below PRESENT are
-0.6 % of the visible and 34 % of the others. AlphaPose and MeTRAbs have not been measured.
+with YOLOv8n; places with such a score are off by twice as much as those with one above VISIBLE
+(with BlazePose by almost four times). VISIBLE is what is drawn as sure everywhere here: 3 % of the
+visible are below it (BlazePose 7 %), 14 % (28 %) of the hidden, 75 % (48 %) of the others. Below
+PRESENT are 0.6 % of the visible and 34 % of the others. AlphaPose and MeTRAbs have not been
+measured.
 """
 
 from __future__ import annotations
