@@ -50,7 +50,7 @@ HOMES = {
     "av": {"video.py", "sink/video.py", "doctor.py"},
     "matplotlib": {"sink/view3d.py"},
     "pyarrow": {"sink/records.py"},
-    "scipy": {"track/identify.py"},
+    "scipy": {"track/identify.py", "track/butterworth.py"},
     "typer": {"cli.py"},
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},

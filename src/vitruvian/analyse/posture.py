@@ -1,10 +1,10 @@
 """Postures: rules that say of everybody in a frame how far something holds, 0 to 1, NaN unknown.
 
 A rule is a function of `Body`, everybody's geometry in a frame without its size: angles, and
-lengths in trunks (middle of the shoulders to middle of the hips) or shoulder widths. Metres are used
-where there are any, pixels otherwise: one and the same rule then sees less, a person bent towards
-the camera for example. `RULES` are those there are; `analyse/rules.py` reads more from a file;
-`analyse/events.py` follows them over time.
+lengths in trunks (middle of the shoulders to middle of the hips) or shoulder widths. Metres are
+used where there are any, pixels otherwise: one and the same rule then sees less, a person bent
+towards the camera for example. `RULES` are those there are; `analyse/rules.py` reads more from a
+file; `analyse/events.py` follows them over time.
 
 Every threshold is a pair: where a rule begins to hold, and where it fully does. They were set on
 pictures, docs/postures.md says on which and how well they do.
