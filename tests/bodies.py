@@ -105,7 +105,8 @@ def body(skeleton: Skeleton, **angles_deg: float) -> np.ndarray:
         for part, point in (("toe", "toe"), ("foot_index", "toe"), ("heel", "heel"),
                             ("index", "finger"), ("pinky", "finger"), ("thumb", "finger"),
                             ("hand", "finger"), ("middle", "finger"), ("ring", "finger"),
-                            ("eye", "eye"), ("collar", "shoulder")):  # fmt: skip
+                            ("eye", "eye"),
+                            ("mouth", "eye"), ("collar", "shoulder")):  # fmt: skip
             if side and part in name:
                 return at[f"{side}_{point}"]
         return at["mid_hip" if name.startswith(("spine", "mid_hip")) else "nose"]
