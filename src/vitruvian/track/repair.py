@@ -5,9 +5,10 @@ what came in is its `raw`. Lengths are in trunks (middle of the shoulders to mid
 median of the track), so that they hold for people of any size in the picture.
 
 - Swap: from one frame to the next, keypoints of a pair fit where the other one was, and not where
-  they were themselves; and back, within `swap` seconds. Who really turns round passes through a
-  moment in which left and right are at one place, so nothing ever fits better exchanged. Pairs too
-  close together to tell go with the rest of their limb if that is exchanged, and they fit so.
+  they were themselves; and back, within `swap` seconds. Of all courses the likeliest is taken.
+  Who really turns round passes through a moment in which left and right are at one place, so
+  nothing ever fits better exchanged. The body is looked at as a whole first, then by limbs, then
+  by pairs: many say more than one.
 - Jump: a keypoint is far off the line from where it was before to where it is after, and off it in
   one step, within `jump` seconds. It is put on that line.
 
@@ -27,7 +28,9 @@ from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
 
 TRUNK = 0.29  # of the height of the box, where no trunk was ever seen; of a standing adult
-HINT = 0.08  # trunks, by how much less a pair moves, at both ends, that goes with its limb: noise
+HINT = 0.08  # trunks; by how much less a pair must move to say anything, beside noise
+LONG = 0.2  # trunks a second
+AGREE = 0.75  # of the pairs of a group that say something
 STALE = 0.25  # seconds after which a place says nothing of where a keypoint should be
 PARTS = {  # words in the names of keypoints -> limb; what has none of them is a limb by itself
     "leg": ("hip", "knee", "ankle", "heel", "toe", "foot"),
@@ -106,58 +109,83 @@ def _before(track: Track, known: np.ndarray) -> np.ndarray:
 
 
 def _swaps(track: Track, options: Options) -> tuple[Track, list[Change]]:
-    if not len(track):
-        return track, []
-    trunk, pairs = _trunk(track), _pairs(track.skeleton)
-    turns: list[np.ndarray] = []  # of each pair (T,): how much less it moves if exchanged, trunks
-    spans: list[list[tuple[int, int]]] = []  # of each pair: first row exchanged, first row not
-    for left, right, _ in pairs:
-        both = track.xy[:, [left, right]]
-        last = _before(track, np.all(np.isfinite(both), axis=(1, 2)))
-        was = np.where((last >= 0)[:, None, None], both[last], np.nan)
-        stays = np.linalg.norm(both - was, axis=-1).sum(axis=-1) / trunk
-        turned = np.linalg.norm(both - was[:, ::-1], axis=-1).sum(axis=-1) / trunk
-        turns.append(stays - turned)
-        clear = (stays - turned > options.apart) & (stays > options.ratio * turned)
-        spans.append(list(_couples(track, np.flatnonzero(clear), options.swap)))
+    """First of the whole body, then of limbs, then of single pairs, in what is left."""
+    pairs = _pairs(track.skeleton)
+    limbs = [limb for *_, limb in pairs]
+    groups = [
+        list(range(len(pairs))),
+        *([p for p, limb in enumerate(limbs) if limb == name] for name in dict.fromkeys(limbs)),
+        *([p] for p in range(len(pairs))),
+    ]
     swapped = np.zeros((len(track), len(pairs)), bool)
-    for p, own in enumerate(spans):
-        for start, end in own:
-            swapped[start:end, p] = True
-    _join_limbs(swapped, spans, turns, [limb for *_, limb in pairs], options)
-    for p, (left, right, _) in enumerate(pairs):  # where neither was found nothing is exchanged
-        swapped[:, p] &= np.isfinite(track.xy[:, [left, right]]).any(axis=(1, 2))
+    mended = track
+    for group in groups if len(track) else []:
+        found = _swapped(mended, [pairs[p][:2] for p in group], options)
+        if found.any():
+            swapped[:, group] ^= found
+            mended, _ = _exchange(track, swapped, pairs)
     return _exchange(track, swapped, pairs)
 
 
-def _couples(track: Track, turns: np.ndarray, longest: float) -> Iterator[tuple[int, int]]:
-    """Rows at which a pair is exchanged and exchanged back, soon enough."""
-    i = 0
-    while i + 1 < len(turns):
-        start, end = int(turns[i]), int(turns[i + 1])
-        if track.seconds[end] - track.seconds[start] <= longest:
+def _swapped(track: Track, pairs: list[tuple[int, int]], options: Options) -> np.ndarray:
+    """(T, pairs) bool, where a group of pairs is exchanged, all that can be told together.
+
+    How much less each moves if exchanged, in trunks, counts up to 1: nothing is known of those that
+    jump. At one end at least three of four pairs agree, and those of which both ends together say
+    nothing, or one the opposite, stay.
+    """
+    stays, turned = (np.full((len(track), len(pairs)), np.nan) for _ in range(2))
+    known = np.zeros((len(track), len(pairs)), bool)
+    trunk = _trunk(track)
+    for p, pair in enumerate(pairs):
+        both = track.xy[:, pair]
+        known[:, p] = np.any(np.isfinite(both), axis=(1, 2))
+        last = _before(track, np.all(np.isfinite(both), axis=(1, 2)))
+        was = np.where((last >= 0)[:, None, None], both[last], np.nan)
+        stays[:, p] = np.linalg.norm(both - was, axis=-1).sum(axis=-1) / trunk
+        turned[:, p] = np.linalg.norm(both - was[:, ::-1], axis=-1).sum(axis=-1) / trunk
+    gain = np.nan_to_num(np.clip(stays - turned, -1, 1))
+    told = np.abs(gain) > HINT
+    count = np.maximum(told.sum(axis=1), 1)
+    mean = np.where(told, gain, 0).sum(axis=1) / count
+    clear = mean > options.apart
+    clear &= np.nansum(np.minimum(stays, 2), axis=1) > options.ratio * np.nansum(
+        np.minimum(turned, 2), axis=1
+    )
+    clear &= (gain > HINT).sum(axis=1) >= AGREE * count
+    swapped = np.zeros_like(known)
+    for start, end in _couples(track.seconds, mean, options):
+        ends = gain[[start, end]]
+        if clear[start] or clear[end]:
+            which = (ends.sum(axis=0) > HINT) & (ends.min(axis=0) > -options.apart)
+            swapped[start:end] |= which & known[start:end]
+    return swapped
+
+
+def _couples(seconds: np.ndarray, gain: np.ndarray, options: Options) -> Iterator[tuple[int, int]]:
+    """First rows exchanged and first rows not, of the likeliest course of being so or not.
+
+    Changing over at a row gains what is moved less there and costs `apart`; to be exchanged costs
+    `LONG` a second, so that of two courses that fit the shorter swaps are taken. (Viterbi 1967)
+    """
+    best, back = [0.0, -np.inf], np.zeros((len(gain), 2), bool)
+    for t in range(1, len(gain)):
+        change = gain[t] - options.apart
+        cost = LONG * (seconds[t] - seconds[t - 1])
+        back[t] = best[1] + change > best[0], best[0] + change > best[1]
+        best = [
+            max(best[0], best[1] + change),
+            max(best[1], best[0] + change) - cost,
+        ]
+    state = np.zeros(len(gain) + 1, bool)
+    state[-2] = best[1] > best[0]
+    for t in range(len(gain) - 1, 0, -1):
+        state[t - 1] = state[t] ^ back[t, int(state[t])]
+    starts = np.flatnonzero(state[1:] & ~state[:-1]) + 1
+    for start in starts[starts < len(gain)].tolist():
+        end = start + int(np.argmin(state[start:]))
+        if end < len(gain) and seconds[end] - seconds[start] <= options.swap:
             yield start, end
-            i += 2
-        else:
-            i += 1
-
-
-def _join_limbs(
-    swapped: np.ndarray,
-    spans: list[list[tuple[int, int]]],
-    turns: list[np.ndarray],
-    limbs: list[str],
-    options: Options,
-) -> None:
-    """Pairs that cannot be told go with those of their limb that are exchanged, if they fit so."""
-    for p, own in enumerate(spans):
-        for start, end in own:
-            for q, limb in enumerate(limbs):
-                if limb != limbs[p] or swapped[start:end, q].any():
-                    continue
-                ends = turns[q][[start, end]]
-                if ends.sum() > HINT and ends.min() > -options.apart:
-                    swapped[start:end, q] = True
 
 
 def _exchange(
