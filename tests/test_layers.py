@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "evaluate": {"evaluate", "body", "errors"},
     "train": {"train", "body", "geometry", "decode", "frame", "models", "network", "errors"},
     "predict": {"body", "pipeline", "sink", "source", "models", "errors"},
+    "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli": {
         *("doctor", "errors", "models", "network", "pipeline", "predict", "sink", "source"),
@@ -50,6 +51,10 @@ HOMES = {
     "av": {"video.py", "sink/video.py", "doctor.py"},
     "matplotlib": {"sink/view3d.py"},
     "pyarrow": {"sink/records.py"},
+    "ezc3d": {"sink/c3d.py"},
+    "pandas": {"interop.py"},
+    "xarray": {"interop.py"},
+    "supervision": {"interop.py"},
     "scipy": {"track/identify.py", "track/butterworth.py"},
     "typer": {"cli.py"},
     "gdown": {"network/weights.py"},

@@ -90,7 +90,8 @@ class Track:
     @property
     def present(self) -> np.ndarray:
         """(T,) bool, whether the person was found in the frame."""
-        return np.any(np.isfinite(self.xy), axis=(1, 2))
+        found = np.any(np.isfinite(self.xy), axis=(1, 2))
+        return found if self.xyz is None else found | np.any(np.isfinite(self.xyz), axis=(1, 2))
 
     def take(self, rows: slice | np.ndarray) -> Track:
         """Some of the frames."""
