@@ -12,6 +12,7 @@ import json
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,8 @@ def main(folder: Path, names: list[str]) -> None:
         if not each.get("iscrowd") and (v > 0).sum() >= 8 and each["area"] >= 64**2:
             annotated[each["image_id"]].append(each)
     for name in names:
-        model = vitruvian.load(name, **({"num_poses": 6} if name.startswith("blazepose") else {}))
+        many: dict[str, Any] = {"num_poses": 6} if name.startswith("blazepose") else {}
+        model = vitruvian.load(name, **many)
         score, state, off = defaultdict(list), defaultdict(list), []
         for frame, poses in vitruvian.run(folder / "images", model):
             order = [poses.skeleton[keypoint] for keypoint in COCO17.keypoints]

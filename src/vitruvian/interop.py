@@ -22,13 +22,14 @@ def to_supervision(poses: Poses) -> Any:
     What was not found is (0, 0) with confidence 0 there.
     """
     try:
-        import supervision
+        import supervision  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise _missing("supervision") from None
-    found = np.isfinite(poses.xy).all(axis=-1)
+    found = np.all(np.isfinite(poses.xy), axis=-1)
     return supervision.KeyPoints(
-        xy=np.where(found[..., None], poses.xy, np.float32(0)),
+        xy=np.nan_to_num(poses.xy),
         keypoint_confidence=np.where(found, poses.score, np.float32(0)),
+        detection_confidence=poses.box_score,
         class_id=np.zeros(len(poses), int),
         data={"tracker_id": poses.person, "class_name": np.array(["person"] * len(poses))},
     )
@@ -45,7 +46,7 @@ def to_xarray(tracks: Sequence[Track], space: str = "2d") -> Any:
         VitruvianError: no tracks, several skeletons or sources, or no metres for "3d".
     """
     try:
-        import xarray
+        import xarray  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise _missing("xarray") from None
     if not tracks or len({(t.source, t.skeleton.name) for t in tracks}) != 1:
@@ -89,7 +90,7 @@ def to_xarray(tracks: Sequence[Track], space: str = "2d") -> Any:
 def to_pandas(pairs: Iterable[tuple[Frame, Poses]]) -> Any:
     """A `pandas.DataFrame` with a row for each keypoint of each person, as of `.csv` files."""
     try:
-        import pandas
+        import pandas  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise _missing("pandas") from None
     from vitruvian.sink.records import COLUMNS, rows

@@ -21,7 +21,7 @@ from vitruvian.sink.trc import METRES, Y_UP, frame_rate, from_metres, metres
 
 def _ezc3d() -> Any:
     try:
-        import ezc3d
+        import ezc3d  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise VitruvianError(
             "C3D files need ezc3d; install it with: pip install 'vitruvian[c3d]'"

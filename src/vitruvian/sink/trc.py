@@ -119,7 +119,7 @@ def from_metres(
     """
     skeleton = named(path.stem, keypoints)
     xyz = xyz[:, [keypoints.index(name) for name in skeleton.keypoints]]
-    known = np.isfinite(xyz).all(axis=-1)
+    known = np.all(np.isfinite(xyz), axis=-1)
     return Track(
         skeleton,
         1,
