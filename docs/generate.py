@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import decoding
+import view3d
 
 from vitruvian.analyse.angles import TABLE, available
 from vitruvian.analyse.points import POINTS
@@ -55,7 +56,7 @@ def models() -> str:
     lines = [
         "# Models",
         "",
-        "Made by `python docs/generate.py` from `src/vitruvian/models/catalogue.py`.",
+        "Made by `python docs/generate.py` from `src/vitruvian/models/rows.py`.",
         "",
         "| name | | skeleton | gives | licence of the weights |",
         "|---|---|---|---|---|",
@@ -81,7 +82,8 @@ def models() -> str:
         "The wheel and the npm package are used as containers only: nothing of MediaPipe's code is",
         "installed or run. Checkpoints (.pt, .pth) are read without running anything in them, and",
         "converted once, which needs the `train` extra; those of AlphaPose are fetched from Google",
-        "Drive, which needs the `alphapose` extra; [AlphaPose](alphapose.md) says more.",
+        "Drive, which needs the `alphapose` extra: see [AlphaPose](alphapose.md). Archives of",
+        "MeTRAbs (.tar.gz) are read and converted like checkpoints: see [MeTRAbs](metrabs.md).",
         "AGPL-3.0 asks more of those who build on weights than Apache-2.0 does.",
         "`vitruvian models info NAME` shows the path inside each.",
     ]
@@ -156,6 +158,7 @@ def _arrow() -> dict[str, object]:
 
 PAGES = {"models.md": models, "angles.md": angles, "decoding.md": decoding.page}
 FIGURES = {"conventions.png": figure, "decoding.png": decoding.figure}
+FIGURES |= {"view3d.png": view3d.picture, "view3d.gif": view3d.moving}
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import catalogue
 from vitruvian.network import weights
+from vitruvian.sink.files import Sink
 
 SHARED = Path(__file__).parents[2] / "shared"
 TOY = Skeleton.table(
@@ -58,6 +60,14 @@ def is_one_line(error: object, *words: str) -> None:
     assert "\n" not in str(error)
     for word in words:
         assert word in str(error)
+
+
+def stopped(sink: Sink, *pairs: tuple[Frame, Poses]) -> None:
+    """All of it into a sink, and then the user presses Ctrl-C."""
+    with sink:
+        for pair in pairs:
+            sink.write(*pair)
+        raise KeyboardInterrupt
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -108,6 +118,70 @@ def blazepose() -> Callable[..., Any]:
     return load
 
 
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
+    pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
+    torch.set_num_threads(1)
+    return torch
+
+
+@pytest.fixture(scope="session")
+def metrabs(torch: Any) -> Any:
+    from vitruvian.train.networks import metrabs
+
+    return metrabs
+
+
+@pytest.fixture(scope="session")
+def metrabs_golden() -> dict[str, np.ndarray]:
+    """What MeTRAbs' authors' code gives for two pictures of noise and the weights of `seeded`."""
+    file = SHARED / "golden/metrabs_centered.npz"
+    if not file.exists():
+        absent("../shared/golden/metrabs_centered.npz is not here")
+    read = np.load(file)
+    return {name.removeprefix("centered/"): read[name] for name in read.files}
+
+
+def _numbers(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The weight rule of the golden file, at the end of specs/metrabs.md."""
+    rng = np.random.default_rng(zlib.crc32(key.encode()))
+    if key == "heatmap_heads.conv_final.weight":
+        joints, depth, channels = 24, 8, 1280
+        gain = np.linspace(3, 14, joints)
+        flat = rng.standard_normal((joints, channels)) / np.sqrt(channels) * gain[:, None]
+        noise = rng.standard_normal((depth, joints, channels)) / np.sqrt(channels)
+        deep = flat + 0.3 * noise * gain[None, :, None]
+        made = np.concatenate([flat, deep.reshape(depth * joints, channels)]).reshape(shape)
+    elif len(shape) == 4:
+        made = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+    elif len(shape) == 1 and key.endswith(".weight"):
+        made = rng.uniform(0.8, 1.2, shape)
+    else:
+        made = 0.1 * rng.standard_normal(shape)
+    return made.astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def seeded(
+    torch: Any, metrabs: Any, metrabs_golden: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The tensors of MeTRAbs' golden network, S with 24 points."""
+    with torch.device("meta"):
+        network = metrabs.Metrabs(metrabs.Shape.of("efficientnetv2-s", 24))
+    tensors = {}
+    for key, value in network.state_dict().items():
+        if f"bn/{key}" in metrabs_golden:
+            tensors[key] = metrabs_golden[f"bn/{key}"]
+        elif key.endswith("num_batches_tracked"):
+            tensors[key] = np.zeros((), np.int64)
+        else:
+            tensors[key] = _numbers(key, tuple(value.shape))
+    total = sum(np.abs(v).sum(dtype=float) for k, v in tensors.items() if "running" not in k)
+    assert total == pytest.approx(metrabs_golden["weight_checksum_abs_sum"], rel=1e-9)
+    return tensors
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder for weights, and no other."""
@@ -121,7 +195,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def people(rng: np.random.Generator) -> Callable[..., Poses]:
     """`people(2)` are two visible people somewhere in a 64 x 48 frame; `people(2, xy=...)`, there.
 
-    `everything=True` also gives them the fields that BlazePose gives.
+    `everything=True` also gives them all fields that records keep, and a mask.
     """
 
     def make(
@@ -141,6 +215,9 @@ def people(rng: np.random.Generator) -> Callable[..., Poses]:
                 "presence": rng.uniform(0, 1, (n, k)).astype(np.float32),
                 "depth": rng.normal(0, 20, (n, k)).astype(np.float32),
                 "mask": rng.uniform(0, 1, (n, 48, 64)).astype(np.float32),
+                "world": rng.normal(0, 3, (n, k, 3)).astype(np.float32),
+                "error": rng.uniform(0, 9, n).astype(np.float32),
+                "plausible": np.arange(n) % 2 == 0,
             }
         given |= fields
         xy = given["xy"]

@@ -74,6 +74,7 @@ def model(regions: Regions, network: Any = colours, decode: str = "argmax", **gi
     return TopDown(lambda frames: [regions] * len(frames), read, 100, batch=read.options.batch)
 
 
+BLANK = Frame(np.zeros((480, 640, 3), np.uint8))  # where a crop is does not depend on it
 ONE = (200.0, 100.0, 320.0, 400.0)
 SPOTS = np.array([[[262.0, 130.0], [300.0, 260.0], [215.0, 251.0]]])  # in that box
 CELL = 300 * 1.25 / 64  # pixels of the frame that a cell of its map covers
@@ -81,7 +82,7 @@ CELL = 300 * 1.25 / 64  # pixels of the frame that a cell of its map covers
 
 def test_the_crop_of_the_worked_example():
     """Specs/alphapose.md 4: box (100, 50, 200, 350) -> (9.375, 12.5, 290.625, 387.5)."""
-    (crop,) = head().crops(boxes((100, 50, 200, 350)))
+    (crop,) = head().crops(BLANK, boxes((100, 50, 200, 350)))
     np.testing.assert_allclose(crop.bounds(), (9.375, 12.5, 290.625, 387.5), atol=1e-4)
 
 
@@ -90,7 +91,7 @@ def test_the_crop_of_the_worked_example():
     [((0, 0, 300, 100), (375, 500)), ((0, 0, 30, 400), (375, 500)), ((0, 0, 75, 100), None)],
 )
 def test_a_crop_is_three_to_four_whatever_the_box(box, size):
-    (crop,) = head().crops(boxes(box))
+    (crop,) = head().crops(BLANK, boxes(box))
     x0, y0, x1, y1 = crop.bounds()
     assert (x1 - x0) / (y1 - y0) == pytest.approx(0.75)
     np.testing.assert_allclose(((x0 + x1) / 2, (y0 + y1) / 2), np.array(box[2:]) / 2, atol=1e-4)
@@ -101,7 +102,7 @@ def test_a_crop_is_three_to_four_whatever_the_box(box, size):
 @pytest.mark.parametrize("scale", [0.75, 1.0, 1.25])
 def test_the_way_back_is_one_scale_about_the_middle(scale):
     """Specs/alphapose.md 3: X = cx + (u - W / 2) w / W and Y = cy + (v - H / 2) w / W."""
-    crops = head(scales=[1.0, 0.75, 1.25]).crops(boxes((100, 50, 200, 350)))
+    crops = head(scales=[1.0, 0.75, 1.25]).crops(BLANK, boxes((100, 50, 200, 350)))
     crop = crops[[1.0, 0.75, 1.25].index(scale)]
     u, v = np.random.default_rng(0).uniform((0, 0), (48, 64), (9, 2)).T
     width = 281.25 / scale
@@ -111,7 +112,7 @@ def test_the_way_back_is_one_scale_about_the_middle(scale):
 
 def test_what_is_outside_the_frame_is_black():
     frame = Frame(np.full((100, 100, 3), 200, np.uint8))
-    crops = head().crops(boxes((-60, -80, 0, 0), (900, 900, 960, 980), (20, 20, 80, 80)))
+    crops = head().crops(BLANK, boxes((-60, -80, 0, 0), (900, 900, 960, 980), (20, 20, 80, 80)))
     rows = head().prepare(frame, crops)
     assert rows.dtype == np.uint8
     assert rows.shape == (3, 256, 192, 3)
@@ -159,7 +160,7 @@ def test_a_turned_body_is_seen_upright(turns):
 
 def test_a_body_is_three_quarters_of_its_circle_wide():
     square = boxes((0, 0, 200, 200))
-    (crop,) = head().crops(square.boxes_of_bodies())
+    (crop,) = head().crops(BLANK, square.boxes_of_bodies())
     np.testing.assert_allclose(crop.bounds(), (6.25, -25, 193.75, 225), atol=1e-4)
 
 
@@ -187,7 +188,9 @@ def test_a_mirror_symmetric_network_gives_identical_maps_of_both_views():
 
     def merged(**given) -> np.ndarray:
         read = head(network, **given)
-        return read.merge(network(read.prepare(painted(SPOTS, 9), read.crops(boxes(ONE))))[0])
+        return read.merge(
+            network(read.prepare(painted(SPOTS, 9), read.crops(BLANK, boxes(ONE))))[0]
+        )
 
     np.testing.assert_array_equal(merged()[..., 1:], merged(flip=True)[..., 1:])
 
@@ -263,7 +266,7 @@ def test_a_keypoint_that_is_not_found_is_nan_and_not_a_corner():
     assert poses.score[0, 2] == 0
     np.testing.assert_allclose(poses.xy[0, :2], spots[0, :2], atol=CELL)
     (theirs,) = model(boxes(ONE), compat="alphapose")([frame])
-    corner = head().crops(boxes(ONE))[0].bounds()[:2]
+    corner = head().crops(BLANK, boxes(ONE))[0].bounds()[:2]
     np.testing.assert_allclose(theirs.xy[0, 2], corner, atol=1e-3)
 
 
@@ -313,7 +316,7 @@ def test_heat_maps_are_kept_where_asked_for_with_what_they_cover():
     assert poses.maps is not None
     assert poses.seen is not None
     np.testing.assert_allclose(poses.maps.max(axis=(2, 3)), poses.score)
-    np.testing.assert_allclose(poses.seen.bounds(), [head().crops(boxes(ONE))[0].bounds()])
+    np.testing.assert_allclose(poses.seen.bounds(), [head().crops(BLANK, boxes(ONE))[0].bounds()])
     (poses,) = model(boxes(ONE))([frame])
     assert poses.maps is None
     assert poses.seen is None

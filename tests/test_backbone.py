@@ -20,7 +20,7 @@ def test_the_network_is_the_official_file_s(size, blazepose):
     model = blazepose(size)
     frame = Frame.read(sample())
     look = model.find([frame])[0].take(slice(1))
-    crop = model.head.prepare(frame, model.head.crops(look))
+    crop = model.head.prepare(frame, model.head.crops(frame, look))
     file = catalogue.pull(f"blazepose-{size}")[1]
     network = networks.read(file, size)
     with torch.no_grad():

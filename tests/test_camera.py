@@ -183,7 +183,11 @@ def photograph(tmp_path, size=(400, 300), orientation=1, **photo):
     from PIL.TiffImagePlugin import IFDRational
 
     tags = {"FocalLengthIn35mmFilm": 0xA405, "FocalLength": 0x920A, "PixelXDimension": 0xA002}
-    tags |= {"FocalPlaneXResolution": 0xA20E, "FocalPlaneResolutionUnit": 0xA210}
+    tags |= {
+        "PixelYDimension": 0xA003,
+        "FocalPlaneXResolution": 0xA20E,
+        "FocalPlaneResolutionUnit": 0xA210,
+    }
     exif = Image.Exif()
     exif[0x0112] = orientation
     inner = exif.get_ifd(0x8769)
@@ -230,6 +234,66 @@ def test_a_picture_that_says_nothing_has_no_camera(tmp_path, picture):
     assert (
         Camera.from_exif(photograph(tmp_path, FocalLength=(5, 0), FocalLengthIn35mmFilm=0)) is None
     )
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (400, 300)), (6, (300, 400))])
+def test_a_photograph_that_is_read_brings_its_camera(tmp_path, orientation, size):
+    path = photograph(tmp_path, orientation=orientation, FocalLengthIn35mmFilm=28)
+    frame = Frame.read(path)
+    assert frame.camera is not None
+    assert frame.size == frame.camera.size == size
+    assert frame.camera.known_by == "exif"
+    focal = 28 * 500 / np.hypot(36, 24)
+    want = [[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]]
+    np.testing.assert_allclose(frame.camera.matrix, want)
+    assert Frame.read(photograph(tmp_path)).camera is None
+
+
+@pytest.mark.parametrize(
+    ("whole", "known"),
+    [((800, 600), True), ((600, 800), True), ((800, 500), False), ((400, 400), False)],
+    ids=["made smaller", "turned by a program", "cut above", "cut at the sides"],
+)
+def test_a_photograph_that_was_cut_does_not_say(tmp_path, whole, known):
+    """Of 300 x 400 pixels; its EXIF data still have the whole."""
+    photo = {"PixelXDimension": whole[0], "PixelYDimension": whole[1]}
+    path = photograph(tmp_path, size=(300, 400), FocalLengthIn35mmFilm=28, **photo)
+    assert (Camera.from_exif(path) is not None) == known
+    # By the sensor: 5 pixels a millimetre, 20 mm are 100 px, and then 50.
+    photo |= {"FocalLength": (20, 1), "FocalPlaneXResolution": (127, 1)}
+    camera = Camera.from_exif(photograph(tmp_path, size=(300, 400), **photo))
+    assert camera.matrix[0, 0] == pytest.approx(50) if camera and known else camera is None
+
+
+@pytest.mark.parametrize("film_mm", [1, 60000])
+def test_a_focal_length_that_no_lens_has_is_not_believed(tmp_path, film_mm):
+    path = photograph(tmp_path, FocalLengthIn35mmFilm=film_mm)
+    assert Camera.from_exif(path) is None
+    assert Frame.read(path).camera is None
+
+
+def test_damaged_exif_data_do_no_harm(tmp_path, rng):
+    path = photograph(tmp_path, orientation=6, FocalLengthIn35mmFilm=28, FocalLength=(43, 10))
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    end = path.read_bytes().index(b"\xff\xdb")  # the picture's own tables begin
+    cameras = 0
+    for _ in range(200):
+        data = whole.copy()
+        data[rng.integers(30, end, 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(data.tobytes())
+        cameras += Frame.read(path).camera is not None
+    assert 0 < cameras < 200
+
+
+def test_a_png_is_not_unpacked_twice_to_look_for_exif_data(picture, monkeypatch):
+    from PIL.PngImagePlugin import PngImageFile
+
+    def unpacked(_):
+        raise AssertionError("it is unpacked")
+
+    path = picture("plain.png")
+    monkeypatch.setattr(PngImageFile, "load", unpacked)
+    assert Frame.read(path).camera is None
 
 
 def test_what_is_no_picture_is_refused(tmp_path):
@@ -363,6 +427,77 @@ def test_a_file_that_is_no_calibration_is_refused(tmp_path, name, text, words):
     (tmp_path / name).write_text(text)
     with refused(name, *words):
         Camera.read(tmp_path / name)
+
+
+def test_one_of_several_cameras_is_named_after_a_colon(tmp_path):
+    path = tmp_path / "rig.toml"
+    path.write_text(TWO.replace("fisheye = true", ""))
+    with refused("2 cameras", f"such as '{path}:left'"):
+        Camera.read(path)
+    assert Camera.read(f"{path}:left").extrinsics is not None
+    assert Camera.read(f"{path}:right").extrinsics is None
+    with refused("did you mean 'left'"):
+        Camera.read(f"{path}:lift")
+    with refused("none.toml:left", "cannot read"):
+        Camera.read("none.toml:left")
+    # A colon may be part of a file's name, as of a drive's.
+    odd = tmp_path / "a:b.toml"
+    odd.write_text(TWO.replace("fisheye = true", ""))
+    assert Camera.read(f"{odd}:left").extrinsics is not None
+
+
+# What is given on the command line
+
+
+def test_a_camera_can_be_given_in_four_ways(tmp_path):
+    path = tmp_path / "rig.toml"
+    path.write_text(TWO.replace("fisheye = true", ""))
+    left = Camera.read(path, "left")
+    size = (640, 360)
+    for camera, focal, known_by in (
+        (calibration.given(left), 450, "file"),
+        (calibration.given(f"{path}:left"), 450, "file"),
+        (calibration.given(Camera(MATRIX, SIZE)), 450, "numbers"),
+        (calibration.given(fov_deg=90), 320, "fov"),
+        (calibration.given(focal=777), 777, "focal"),
+        (calibration.given(focal_mm=36), 36 * np.hypot(*size) / np.hypot(36, 24), "focal"),
+    ):
+        assert camera is not None
+        assert camera(size).size == size
+        assert camera(size).matrix[0, 0] == pytest.approx(focal)
+        assert camera(size).known_by == known_by
+        assert camera(size) is camera(size)  # its lens is looked into once
+    assert calibration.given() is None
+    assert Camera.view(size).known_by == "assumed"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"fov_deg": 55, "focal": 900}, ["fov_deg and focal", "give one of them"]),
+        ({"camera": "rig.toml", "focal_mm": 28}, ["camera and focal_mm"]),
+        ({"fov_deg": 180}, ["180 degrees", "between 0 and 180"]),
+        ({"fov_deg": float("nan")}, ["nan degrees"]),
+        ({"focal": 0}, ["focal is 0", "above 0"]),
+        ({"focal": float("inf")}, ["focal is inf"]),
+        ({"focal_mm": -28}, ["focal_mm is -28"]),
+        ({"camera": "rig.toml"}, ["rig.toml", "No such file"]),
+        ({"camera": "photo.jpg"}, ["photo.jpg", ".toml, .json, .yaml, .yml"]),
+    ],
+)
+def test_a_camera_that_cannot_be_is_refused_before_anything_is_done(
+    words, said, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with refused(*said):
+        calibration.given(**words)
+
+
+def test_pictures_of_another_shape_are_refused():
+    camera = calibration.given(Camera(MATRIX, SIZE))
+    assert camera is not None
+    with refused("1280 x 720", "640 x 480", "another shape"):
+        camera((640, 480))
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):

@@ -1,6 +1,8 @@
 """Stories: what a user types, what is printed, what is written, and the exit code."""
 
+import csv
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -73,6 +75,17 @@ def weights_here(blazepose) -> None:
         (("sample", "--option", "refine_window=4"), ("refine_window is 4",)),
         (("sample", "--option", "refine"), ("'refine' is no option; write it as name=value",)),
         (("sample", "--out", "a.mp4"), ("'a.mp4' holds one video",)),
+        (("sample", "--fov-deg", "60", "--focal", "900"), ("fov_deg and focal", "give one")),
+        (("sample", "--fov-deg", "0"), ("a field of view of 0 degrees",)),
+        (("sample", "--focal-mm", "-1"), ("focal_mm is -1",)),
+        (("sample", "--camera", "rig.toml"), ("cannot read 'rig.toml'",)),
+        (("sample", "--out", "a_3d.mp4"), ("'a_3d.mp4' holds one video",)),
+        (("sample", "--out", "a_3d.gif"), ("'a_3d.gif' holds one video",)),
+        (("sample", "sample", "--out", "a.html"), ("'a.html' holds one picture or video",)),
+        (("sample", "--save-rerun", "a.mp4"), ("'a.mp4' is no name for a recording", ".rrd")),
+        (("sample", "--model", "yolov8n-pose", "--save-html"), ("pixels only", "blazepose-full")),
+        (("sample", "--model", "yolov8n-pose", "--save-plot"), ("pixels only", "blazepose-full")),
+        (("sample", "--model", "vitruvian-2d", "--out", "a.html"), ("pixels only",)),
         (("sample", "--no-save-video", "--no-save-json", "--no-save-plot"), ("nothing would be",)),
     ],
 )
@@ -218,6 +231,48 @@ def test_a_video_keeps_its_times_and_its_orientation(weights_here, video, rotati
 
 
 @pytest.mark.weights
+def test_views_in_3d_of_a_picture_and_of_a_video(weights_here, video):
+    done = command(*PREDICT, "sample", "--save-html", "--no-save-plot", "--out", "a")
+    assert done.returncode == 0, done.stderr
+    names = ["grace_hopper.jpg", "grace_hopper.jsonl", "grace_hopper_3d.html"]
+    assert sorted(path.name for path in Path("a").iterdir()) == names
+    photo = vit.Frame.read(Path("a/grace_hopper.jpg")).rgb
+    clip = video("clip.mp4", [0.0, 0.04, 0.12], size=(512, 600), pictures=[photo] * 3)
+    done = command(*PREDICT, clip, "--save-html", "--save-plot", "--no-save-video", "--out", "b")
+    assert done.returncode == 0, done.stderr
+    names = ["clip.jsonl", "clip_3d.html", "clip_3d.mp4"]
+    assert sorted(path.name for path in Path("b").iterdir()) == names
+    with av.open("b/clip_3d.mp4") as container:
+        times = [picture.time for picture in container.decode(video=0)]
+    assert times == pytest.approx([0.0, 0.04, 0.12], abs=1e-3)
+    done = command(*PREDICT, clip, "--out", "clip_3d.gif")
+    assert "3 frames, 1 person" in done.stdout
+    assert "-> clip_3d.gif" in done.stdout
+
+
+@pytest.mark.weights
+def test_a_recording_for_rerun_beside_nothing_else(weights_here):
+    if importlib.util.find_spec("rerun") is None:
+        absent("rerun is not installed (the rerun extra)")
+    rest = ("--no-save-video", "--no-save-json", "--no-save-plot")
+    done = command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("-> a.rrd\n")
+    assert [path.name for path in Path().iterdir()] == ["a.rrd"]
+    refused(command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest), "'a.rrd' exists")
+
+
+@pytest.mark.weights
+def test_views_have_names_of_their_own(weights_here, video):
+    """The view of one video must not take the place of another one's annotated copy."""
+    clips = [video(name, [0.0, 0.1]) for name in ("a.mp4", "a_3d.mp4")]
+    done = command(*PREDICT, *clips, "--save-plot", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    names = {"a.mp4", "a_3d.mp4", "a_3d_2.mp4", "a_3d_2_3d.mp4", "a.jsonl", "a_3d_2.jsonl"}
+    assert {path.name for path in Path("out").iterdir()} == names
+
+
+@pytest.mark.weights
 @pytest.mark.shared
 def test_control_c_leaves_valid_files_of_what_was_done(weights_here, shared):
     source = shared / "data" / "videos" / "intel_one_by_one_person.mp4"
@@ -296,6 +351,47 @@ def test_masks_and_several_people_reach_the_files(weights_here, tmp_path):
     assert 0.2 < changed.mean() < 0.9
 
 
+@pytest.mark.weights
+def test_metres_from_a_camera_that_is_given(weights_here):
+    line = (*PREDICT, "sample", "--absolute", "--fov-deg", "40", "--out")
+    done = command(*line, "a.jsonl")
+    assert done.returncode == 0, done.stderr
+    ((frame, poses),) = vit.read("a.jsonl")
+    assert frame.camera is not None
+    assert frame.camera.known_by == "fov"
+    assert poses.plausible is not None
+    assert poses.error is not None
+    assert (poses.origin, poses.plausible.tolist()) == ("camera", [True])
+    # A portrait: somebody whose head is a third of a picture of 40 degrees is about a metre away.
+    nose = poses["nose"].xyz
+    assert nose is not None
+    assert 0.5 < nose[0, 2] < 2
+    assert poses.error[0] < 0.05 * frame.size[1]
+    table = csv.DictReader(io.StringIO(written(command(*line, "a.csv"), "a.csv")))
+    assert {row["origin"] for row in table} == {"camera"}
+
+
+def written(done: subprocess.CompletedProcess[str], path: str) -> str:
+    """What a command that went well has written."""
+    assert done.returncode == 0, done.stderr
+    return Path(path).read_text()
+
+
+@pytest.mark.weights
+def test_pictures_of_another_shape_than_the_camera_s_are_left_out(weights_here, picture):
+    for name, shape in (("a.png", (48, 64, 3)), ("b.png", (64, 48, 3)), ("c.png", (96, 128, 3))):
+        picture(f"pictures/{name}", np.full(shape, 128, np.uint8))
+    matrix = "[[60, 0, 31.5], [0, 60, 23.5], [0, 0, 1]]"
+    Path("camera.json").write_text(f'{{"camera_matrix": {matrix}, "image_size": [64, 48]}}')
+    line = (*PREDICT, "pictures", "--camera", "camera.json", "--absolute", "--out", "a.jsonl")
+    done = command(*line)
+    refused(done, "b.png", "calibrated for 64 x 48 pixels, the picture has 48 x 64")
+    assert "2 pictures, 0 people" in done.stdout
+    cameras = [frame.camera for frame, _ in vit.read("a.jsonl")]
+    assert [camera.matrix[0, 0] for camera in cameras if camera] == [60, 120]
+    assert {camera.known_by for camera in cameras if camera} == {"file"}
+
+
 @pytest.fixture(scope="module")
 def yolo_here(shared: Path, blazepose, tmp_path_factory) -> dict[str, str]:
     """An environment in whose cache the real YOLOv8n checkpoint lies, put there by hand."""
@@ -325,6 +421,9 @@ def test_yolo_finds_everyone_and_is_converted_once(yolo_here, shared):
     assert poses.skeleton.name == "coco17"
     assert poses.xyz is None
     refused(command(*line, "--masks", "--out", "c.jsonl", env=yolo_here), "has no --masks")
+    flat = command(*line, "--absolute", "--out", "d.jsonl", env=yolo_here)
+    refused(flat, "yolov8n-pose gives no 3D", "blazepose-full")
+    assert not list(Path().glob("d.jsonl*"))
 
 
 @pytest.mark.weights
@@ -332,12 +431,19 @@ def test_yolo_finds_everyone_and_is_converted_once(yolo_here, shared):
 def test_yolo_finds_the_people_for_blazepose(yolo_here, shared):
     bus = shared / "data" / "images" / "ultralytics_bus.jpg"
     line = (*PREDICT, bus, "--find", "yolov8n-pose", "--num-poses", "6", "--out", "a.jsonl")
-    done = command(*line, env=yolo_here)
+    done = command(*line, "--absolute", env=yolo_here)
     assert done.returncode == 0, done.stderr
     ((_, poses),) = vit.read("a.jsonl")
     assert len(poses) >= 2  # the two who are whole; BlazePose's own detector sees one of them
     assert poses.skeleton.name == "blazepose33"
-    assert poses.xyz is not None
+    assert poses.origin == "camera"
+    # Of those who are whole: each on the pavement, 3 to 10 m away, and none on top of another.
+    hips = poses["left_hip"].xyz
+    assert hips is not None
+    assert poses.plausible is not None
+    depth = hips[poses.plausible & (poses.box[:, 3] - poses.box[:, 1] > 300), 2]
+    assert len(depth) >= 2
+    assert ((depth > 3) & (depth < 10)).all()
 
 
 @pytest.mark.weights

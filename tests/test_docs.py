@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import vitruvian as vit
 from vitruvian.cli import app
+from vitruvian.geometry.camera import Camera
 from vitruvian.models.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +33,7 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory, blazepose) -> Path:
-    """The files that the examples name: a photo, a video, and a record of it."""
+    """The files that the examples name: a photo, a video, a record of it, and its camera."""
     import av
 
     blazepose("full")
@@ -49,7 +52,36 @@ def folder(tmp_path_factory, blazepose) -> Path:
     with vit.open_sink(folder / "out" / "match.jsonl", blazepose("full")) as sink:
         for frame, poses in vit.run(folder / "match.mp4", blazepose("full")):
             sink.write(frame, poses)
+    with vit.open_sink(folder / "match.jsonl", blazepose("full")) as sink:
+        for frame, poses in vit.run(folder / "match.mp4", blazepose("full"), absolute=True):
+            sink.write(frame, poses)
+    size = rgb.shape[1::-1]
+    values = {"camera_matrix": board_matrix(size).tolist(), "image_size": size}
+    (folder / "camera.json").write_text(json.dumps(values))
+    chessboards(folder / "board", size)
     return folder
+
+
+def board_matrix(size: tuple[int, int]) -> np.ndarray:
+    """(3, 3) of the camera that takes the pictures of the chessboard, as OpenCV counts."""
+    return np.array([[700.0, 0, size[0] / 2 - 8], [0, 700, size[1] / 2 + 5], [0, 0, 1]])
+
+
+def chessboards(folder: Path, size: tuple[int, int]) -> None:
+    """Pictures of a board of 10 x 7 squares of 25 mm, tilted this way and that."""
+    folder.mkdir()
+    squares = 200 * (np.add.outer(np.arange(9), np.arange(12)) % 2).astype(np.uint8) + 40
+    squares[[0, -1]] = squares[:, [0, -1]] = 240  # a white margin
+    scale, side = 0.025, 40  # metres and pixels a square
+    board = np.kron(squares, np.ones((side, side), np.uint8))
+    to_metres = np.diag([scale / side, scale / side, 1])
+    to_metres[:2, 2] = -6 * scale, -4.5 * scale
+    for i, (x, y, z) in enumerate([(0.5, 0, 0), (0, 0.5, 0), (-0.4, 0.3, 0.2), (0.3, -0.5, 0)]):
+        rotation, _ = cv2.Rodrigues(np.array([x, y, z]))
+        place = np.column_stack([rotation[:, :2], (0.02 * i, -0.02 * i, 0.5 + 0.05 * i)])
+        seen = board_matrix(size) @ place @ to_metres
+        picture = cv2.warpPerspective(board, seen, size, flags=cv2.INTER_AREA, borderValue=(240,))
+        cv2.imwrite(str(folder / f"{i}.png"), picture)
 
 
 @pytest.mark.weights
@@ -63,6 +95,19 @@ def test_the_examples_run(name, code, folder):
         check=False,
     )
     assert done.returncode == 0, f"{name}: {done.stderr}"
+
+
+@pytest.mark.weights
+def test_the_calibration_shown_finds_the_camera(folder, tmp_path):
+    (code,) = [code for _, code in blocks("python") if "calibrateCamera" in code]
+    shutil.copytree(folder / "board", tmp_path / "board")
+    line = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    camera = Camera.read(tmp_path / "camera.json")
+    want = board_matrix(camera.size)
+    want[:2, 2] += 0.5
+    np.testing.assert_allclose(camera.matrix, want, atol=7)
 
 
 def test_the_readme_shows_six_lines_of_python():

@@ -18,7 +18,7 @@ from vitruvian.network.weights import sha256
 torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
 pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
 
-from vitruvian.train import graphs  # noqa: E402
+from vitruvian.train import graph, graphs  # noqa: E402
 from vitruvian.train.export import export  # noqa: E402
 from vitruvian.train.networks import fastpose  # noqa: E402
 from vitruvian.train.networks.fastpose import Shape  # noqa: E402
@@ -261,7 +261,7 @@ def test_folding_the_norms_changes_nothing() -> None:
         crops = torch.rand(1, 3, 64, 64)
         with torch.no_grad():
             want = network(crops)
-            graphs.fold(network)
+            graph.fold(network)
             got = network(crops)
         assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
         assert want.std() > 0.01
@@ -275,10 +275,10 @@ def test_runtimes_agree_with_torch(
 ) -> None:
     file = saved(tmp_path / "checkpoint.pth", NARROW[kind])
     done = export(file, tmp_path / name, precision=precision)  # compares them for 1 and 3 crops
-    assert done.apart["openvino"] < graphs.PART
+    assert done.apart["openvino"] < graph.PART
     assert done.unit == "of the largest number"
     network = seeded(NARROW[kind])
-    graphs.fold(network)
+    graph.fold(network)
     if precision == "f16":
         network.half().float()
     opened: list[OpenVino | OnnxRuntime] = [OpenVino(done.file)]
@@ -342,7 +342,7 @@ def test_skeleton_and_decoding_are_those_of_the_published_networks(
     assert about["decode"] == decode
 
 
-def described(keypoints: int, **given: Any) -> graphs.Graph:
+def described(keypoints: int, **given: Any) -> graph.Graph:
     """What a checkpoint of so many keypoints would be exported as."""
     from vitruvian.network.checkpoint import Checkpoint
 

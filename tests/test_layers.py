@@ -26,18 +26,21 @@ MAY_IMPORT = {
     "video": {"frame", "errors"},
     "source": {"video", "frame", "errors"},
     "models": MODELS,
-    "track": {"body", "geometry", "frame", "track", "errors"},
+    "track": {"body", "decode", "geometry", "frame", "track", "errors"},
     "analyse": {"analyse", "body", "geometry", "frame", "decode", "network", "errors"},
-    "pipeline": {"body", "geometry", "frame", "models", "source", "track", "errors"},
+    "threads": set(),
+    "pipeline": {"body", "geometry", "frame", "models", "source", "threads", "track", "errors"},
     "sink": SINKS,
     "evaluate": {"evaluate", "body", "errors"},
     "train": {"train", "body", "geometry", "decode", "frame", "models", "network", "errors"},
-    "predict": {"body", "pipeline", "sink", "source", "models", "errors"},
+    "predict": {"body", "frame", "pipeline", "sink", "source", "threads", "models", "errors"},
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
+    "cli_words": {"errors"},
+    "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
     "cli": {
-        *("doctor", "errors", "models", "network", "pipeline", "predict", "sink", "source"),
-        "train",  # `synth`, inside the command
+        *("cli_models", "cli_words", "doctor", "errors", "geometry", "models", "pipeline"),
+        *("predict", "sink", "source"),
     },
 }
 # Heavy libraries and their one home each, a module or a whole package.
@@ -50,13 +53,15 @@ HOMES = {
     "nncf": {"train/export.py"},
     "av": {"video.py", "sink/video.py", "doctor.py"},
     "matplotlib": {"sink/view3d.py"},
+    "mpl_toolkits": {"sink/view3d.py"},
+    "rerun": {"sink/rrd.py"},
     "pyarrow": {"sink/records.py"},
     "ezc3d": {"sink/c3d.py"},
     "pandas": {"interop.py"},
     "xarray": {"interop.py"},
     "supervision": {"interop.py"},
     "scipy": {"track/identify.py", "track/butterworth.py"},
-    "typer": {"cli.py"},
+    "typer": {"cli.py", "cli_models.py", "cli_words.py"},
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},
     "warp": {"train/bodies.py", "train/render.py"},
@@ -121,7 +126,7 @@ def test_the_check_of_heavy_modules_can_fail():
 def test_inference_never_imports_torch():
     code = "import vitruvian.cli, vitruvian.pipeline, vitruvian.predict, vitruvian.models.catalogue"
     code += ", vitruvian.models.yolopose, vitruvian.models.alphapose, vitruvian.network.checkpoint"
-    code += ", vitruvian.network.metrabs_archive, vitruvian.decode.volume"
+    code += ", vitruvian.network.metrabs_archive, vitruvian.models.metrabs"
     assert not loaded(f"{code}, vitruvian.models.blazepose") & {"torch", "openvino", "matplotlib"}
 
 

@@ -7,7 +7,6 @@ import pickle
 import tarfile
 import time
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,68 +57,6 @@ predict_all_and_latents: false
 paths:
   proc_side: 7
 """
-
-
-@pytest.fixture(scope="session")
-def torch() -> Any:
-    torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
-    pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
-    torch.set_num_threads(1)
-    return torch
-
-
-@pytest.fixture(scope="session")
-def metrabs(torch: Any) -> Any:
-    from vitruvian.train.networks import metrabs
-
-    return metrabs
-
-
-@pytest.fixture(scope="session")
-def golden() -> dict[str, np.ndarray]:
-    """What the authors' code gives for two pictures of noise and the weights of `seeded`."""
-    file = SHARED / "golden/metrabs_centered.npz"
-    if not file.exists():
-        absent("../shared/golden/metrabs_centered.npz is not here")
-    read = np.load(file)
-    return {name.removeprefix("centered/"): read[name] for name in read.files}
-
-
-def numbers(key: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The weight rule of the golden file, at the end of specs/metrabs.md."""
-    rng = np.random.default_rng(zlib.crc32(key.encode()))
-    if key == "heatmap_heads.conv_final.weight":
-        joints, depth, channels = 24, 8, 1280
-        gain = np.linspace(3, 14, joints)
-        flat = rng.standard_normal((joints, channels)) / np.sqrt(channels) * gain[:, None]
-        noise = rng.standard_normal((depth, joints, channels)) / np.sqrt(channels)
-        deep = flat + 0.3 * noise * gain[None, :, None]
-        made = np.concatenate([flat, deep.reshape(depth * joints, channels)]).reshape(shape)
-    elif len(shape) == 4:
-        made = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-    elif len(shape) == 1 and key.endswith(".weight"):
-        made = rng.uniform(0.8, 1.2, shape)
-    else:
-        made = 0.1 * rng.standard_normal(shape)
-    return made.astype(np.float32)
-
-
-@pytest.fixture(scope="session")
-def seeded(torch: Any, metrabs: Any, golden: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors of the golden network, S with 24 points."""
-    with torch.device("meta"):
-        network = metrabs.Metrabs(metrabs.Shape.of("efficientnetv2-s", 24))
-    tensors = {}
-    for key, value in network.state_dict().items():
-        if f"bn/{key}" in golden:
-            tensors[key] = golden[f"bn/{key}"]
-        elif key.endswith("num_batches_tracked"):
-            tensors[key] = np.zeros((), np.int64)
-        else:
-            tensors[key] = numbers(key, tuple(value.shape))
-    total = sum(np.abs(v).sum(dtype=float) for k, v in tensors.items() if "running" not in k)
-    assert total == pytest.approx(golden["weight_checksum_abs_sum"], rel=1e-9)
-    return tensors
 
 
 def small(metrabs: Any, kind: str, points: int = 3, centered: bool = True) -> Any:
@@ -381,11 +318,11 @@ def test_a_network_learns_where_a_spot_is(kind: str, torch: Any, metrabs: Any) -
 
 @pytest.mark.shared
 def test_every_stage_gives_the_authors_numbers(
-    torch: Any, metrabs: Any, seeded: dict[str, np.ndarray], golden: dict[str, np.ndarray]
+    torch: Any, metrabs: Any, seeded: dict[str, np.ndarray], metrabs_golden: dict[str, np.ndarray]
 ) -> None:
     """Features within 2e-3 and logits within 1e-2 of numbers up to 75: float32 in another order."""
     network = metrabs.load(seeded)
-    x = torch.from_numpy(golden["image_u8"]) / 255
+    x = torch.from_numpy(metrabs_golden["image_u8"]) / 255
     rows = []
     with torch.no_grad():
         x = network.backbone[0](x)
@@ -395,32 +332,34 @@ def test_every_stage_gives_the_authors_numbers(
         flat, deep = network.heatmap_heads(x)
     # The first row of the file is the scaled picture with the padding of the first convolution.
     np.testing.assert_allclose(
-        np.array(rows), golden["stage_stats_mean_absmean_C_H_W"][1:], atol=2e-3
+        np.array(rows), metrabs_golden["stage_stats_mean_absmean_C_H_W"][1:], atol=2e-3
     )
-    np.testing.assert_allclose(x.numpy(), golden["features"], atol=2e-3)
+    np.testing.assert_allclose(x.numpy(), metrabs_golden["features"], atol=2e-3)
     logits = torch.cat((flat, deep.transpose(1, 2).flatten(1, 2)), 1)
-    np.testing.assert_allclose(logits.numpy(), golden["logits"], atol=1e-2)
+    np.testing.assert_allclose(logits.numpy(), metrabs_golden["logits"], atol=1e-2)
 
 
-def authors(golden: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def authors(metrabs_golden: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The logits of the file, as our heads give them."""
-    logits = golden["logits"]
+    logits = metrabs_golden["logits"]
     deep = logits[:, 24:].reshape(2, 8, 24, 8, 8)
     return logits[:, :24], np.ascontiguousarray(np.moveaxis(deep, 1, 2))
 
 
 @pytest.mark.shared
-def test_maps_are_read_as_the_authors_read_them(golden: dict[str, np.ndarray]) -> None:
+def test_maps_are_read_as_the_authors_read_them(metrabs_golden: dict[str, np.ndarray]) -> None:
     """From their logits: 1e-5 of a map, 2e-3 pixels and 0.02 mm, what float32 leaves of 2200 mm."""
-    flat, deep = authors(golden)
+    flat, deep = authors(metrabs_golden)
     place, cube = heatmap.soft_argmax_2d(flat), heatmap.soft_argmax_3d(deep)
-    np.testing.assert_allclose(place, golden["softargmax01_2d"], atol=1e-5)
-    np.testing.assert_allclose(cube, golden["softargmax01_3d"], atol=1e-5)
+    np.testing.assert_allclose(place, metrabs_golden["softargmax01_2d"], atol=1e-5)
+    np.testing.assert_allclose(cube, metrabs_golden["softargmax01_3d"], atol=1e-5)
     volume = Volume()
     xy = volume.pixels(place)
-    np.testing.assert_allclose(xy - 0.5, golden["coords2d_px"], atol=2e-3)
-    np.testing.assert_allclose(1000 * volume.metres(cube), golden["coords3d_rel_mm"], atol=0.02)
-    inside = golden["in_fov"]
+    np.testing.assert_allclose(xy - 0.5, metrabs_golden["coords2d_px"], atol=2e-3)
+    np.testing.assert_allclose(
+        1000 * volume.metres(cube), metrabs_golden["coords3d_rel_mm"], atol=0.02
+    )
+    inside = metrabs_golden["in_fov"]
     assert 0 < inside.mean() < 1
     np.testing.assert_array_equal(in_view(xy, view_limits(256)), inside)
     assert {part.dtype for part in (place, cube, xy, volume.metres(cube))} == {np.dtype("f4")}
@@ -428,9 +367,9 @@ def test_maps_are_read_as_the_authors_read_them(golden: dict[str, np.ndarray]) -
 
 @pytest.mark.shared
 def test_torch_reads_maps_as_numpy_does(
-    torch: Any, metrabs: Any, golden: dict[str, np.ndarray]
+    torch: Any, metrabs: Any, metrabs_golden: dict[str, np.ndarray]
 ) -> None:
-    flat, deep = authors(golden)
+    flat, deep = authors(metrabs_golden)
     xy, xyz = metrabs.places(torch.from_numpy(flat), torch.from_numpy(deep), LEGACY)
     np.testing.assert_allclose(xy, LEGACY.pixels(heatmap.soft_argmax_2d(flat)), atol=1e-3)
     np.testing.assert_allclose(xyz, LEGACY.metres(heatmap.soft_argmax_3d(deep)), atol=1e-5)

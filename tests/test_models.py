@@ -228,7 +228,7 @@ def test_several_people_at_once_equal_one_at_a_time(blazepose):
     frame = Frame(rng.integers(0, 255, (480, 640, 3), dtype=np.uint8))
     network = blazepose("full").head.network
     rows = blazepose("full").head.prepare(
-        frame, blazepose("full").head.crops(Regions.boxes(
+        frame, blazepose("full").head.crops(frame, Regions.boxes(
             np.array([[0, 0, 200, 300], [100, 50, 400, 450], [300, 10, 640, 480]], np.float32),
             np.ones(3, np.float32),
         ))

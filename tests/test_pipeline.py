@@ -13,8 +13,9 @@ from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.pipeline import AHEAD, Ahead, Behind, Live, results, steps
+from vitruvian.pipeline import Live, results, steps
 from vitruvian.source import Pictures, Span
+from vitruvian.threads import AHEAD, Ahead, Behind
 
 RGB = np.zeros((4, 4, 3), np.uint8)
 

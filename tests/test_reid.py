@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the train e
 pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
 
 from vitruvian.network import checkpoint  # noqa: E402
-from vitruvian.train import graphs  # noqa: E402
+from vitruvian.train import graph  # noqa: E402
 from vitruvian.train.export import export  # noqa: E402
 from vitruvian.train.networks import reid  # noqa: E402
 
@@ -127,9 +127,9 @@ def test_runtimes_agree_with_torch(
 ) -> None:
     torch.save(seeded().state_dict(), tmp_path / "who.pth")
     done = export(tmp_path / "who.pth", tmp_path / name, precision=precision)
-    assert done.apart["openvino"] < graphs.PART
+    assert done.apart["openvino"] < graph.PART
     network = seeded()
-    graphs.fold(network)
+    graph.fold(network)
     if precision == "f16":
         network.half().float()
     opened: list[OpenVino | OnnxRuntime] = [OpenVino(done.file)]

@@ -1,6 +1,8 @@
 """What is written can be read again, in whole files or none, and drawing shows what was found."""
 
 import csv
+import errno
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,16 +13,16 @@ import numpy as np
 import pytest
 
 import vitruvian
-from conftest import TOY, refused
+from conftest import TOY, refused, stopped
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, SKELETONS
 from vitruvian.frame import Frame
+from vitruvian.geometry.camera import Camera
 from vitruvian.sink import files
 from vitruvian.sink.coco import results
 from vitruvian.sink.draw import COLOURS, draw
-from vitruvian.sink.files import Names, Save, Several, Sink, is_file, open_sink, refuse_existing
+from vitruvian.sink.files import Names, Save, Several, is_file, open_sink, refuse_existing
 from vitruvian.sink.records import COLUMNS, Parquet, from_dict, header, read, to_dict
-from vitruvian.sink.view3d import plot
 from vitruvian.source import open_source
 
 Frames = Callable[..., Any]  # makes a Frame
@@ -48,14 +50,6 @@ def write(path: Path, *pairs: tuple[Frame, Poses], **options) -> Path:
     return path
 
 
-def stopped(sink: Sink, *pairs: tuple[Frame, Poses]) -> None:
-    """All of it into a sink, and then the user presses Ctrl-C."""
-    with sink:
-        for pair in pairs:
-            sink.write(*pair)
-        raise KeyboardInterrupt
-
-
 # Records
 
 
@@ -72,12 +66,15 @@ def same(got: Poses, want: Poses) -> None:
         "box_score": 0.5e-6,
         "presence": 0.5e-6,
         "xyz": 0.5e-6,
+        "world": 0.5e-6,
+        "error": 0.5e-4,
+        "plausible": 0,
     }.items():
         value, expected = getattr(got, name), getattr(want, name)
         assert (value is None) == (expected is None), name
         if expected is not None:
             np.testing.assert_allclose(value, expected, rtol=2e-7, atol=most, err_msg=name)
-            assert value.dtype == np.float32
+            assert value.dtype == (bool if name == "plausible" else np.float32)
 
 
 @every_skeleton
@@ -115,6 +112,54 @@ def test_what_is_missing_is_null_in_the_file_and_nan_when_read(tmp_path, people:
     assert line[0]["xy"][4] is not None
     ((_, got),) = read(path)
     same(got, poses)  # NaN equals NaN there, and nothing else
+
+
+CAMERAS = {
+    "assumed": Camera.view((64, 48)),
+    "fov": Camera.view((64, 48), 70),
+    "file": Camera(
+        np.array([[901 / 7, 0.1, 650 / 9], [0, 910 / 7, 350 / 9], [0, 0, 1]]),
+        (64, 48),
+        np.array([-0.28, 0.09, 1e-3]),
+        known_by="file",
+    ).placed(np.array([(0, 1, 0, 0.1), (0, 0, -1, 2), (-1, 0, 0, 1 / 3), (0, 0, 0, 1)]), (0, 0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", CAMERAS)
+def test_the_camera_is_read_again_to_the_last_bit(name, tmp_path, people: People, frame: Frames):
+    camera, poses = CAMERAS[name], people(2, BLAZEPOSE33, everything=True)
+    path = write(tmp_path / "a.jsonl", (replace(frame(), camera=camera), poses))
+    ((read_again, _),) = read(path)
+    for part in ("matrix", "distortion", "extrinsics", "up"):
+        np.testing.assert_array_equal(getattr(read_again.camera, part), getattr(camera, part), part)
+    assert read_again.camera is not None
+    assert (read_again.camera.size, read_again.camera.known_by) == ((64, 48), name)
+    ahead = np.linspace(0.5, 3, 33 * 3).reshape(33, 3)
+    np.testing.assert_array_equal(read_again.camera.project(ahead), camera.project(ahead))
+
+
+def test_a_line_says_which_camera_was_assumed_where_it_matters(people: People, frame: Frames):
+    """Metres from the camera rest on one, pixels and metres from the hips do not."""
+    poses = people(1, BLAZEPOSE33, everything=True)
+    assert to_dict(frame(), poses)["camera"] is None
+    line = to_dict(frame(), replace(poses, origin="camera"))
+    assert line["camera"]["known_by"] == "assumed"
+    assert line["camera"]["matrix"] == CAMERAS["assumed"].matrix.tolist()
+    assert line["camera"]["extrinsics"] is None
+    assert from_dict(line)[1].origin == "camera"
+
+
+def test_who_could_be_put_nowhere_is_null(tmp_path, people: People, frame: Frames):
+    poses = people(2, BLAZEPOSE33, everything=True, origin="camera")
+    for values in (poses.xyz, poses.world, poses.error):
+        values[1] = np.nan
+    path = write(tmp_path / "a.jsonl", (frame(), poses))
+    line = json.loads(path.read_text().splitlines()[1])["people"][1]
+    assert line["error"] is None
+    assert line["world"] == line["xyz"] == [None] * 33
+    assert line["plausible"] is False
+    same(next(iter(read(path)))[1], poses)
 
 
 def test_somebody_of_whom_nothing_was_found_survives(tmp_path, people: People, frame):
@@ -237,12 +282,16 @@ def test_csv_and_parquet_hold_the_same_rows(
         for name in COLUMNS:
             if row[name] == "":
                 assert other[name] is None, name
-            elif isinstance(other[name], str):
-                assert row[name] == other[name]
+            elif isinstance(other[name], (str, bool)):
+                assert row[name] == str(other[name])
             else:
                 assert float(row[name]) == pytest.approx(other[name], rel=6e-8), name
     assert (text[1]["x"], text[1]["keypoint"], text[1]["person"]) == ("", "left_hand", "1")
-    assert (text[0]["x_m"] == "") != everything
+    for name in ("x_m", "x_world_m", "origin", "error", "plausible"):
+        assert (text[0][name] == "") != everything, name
+    if everything:
+        assert (text[0]["origin"], text[3]["plausible"]) == ("hips", "False")
+        np.testing.assert_allclose(float(text[4]["z_world_m"]), poses.world[1, 1, 2], atol=0.5e-6)
     np.testing.assert_allclose(float(text[0]["x"]), poses.xy[0, 0, 0], atol=0.5e-4)
     about = json.loads(table.schema.metadata[b"vitruvian"])
     assert about == header(Model())
@@ -520,6 +569,26 @@ def test_what_was_written_before_an_exception_is_a_valid_file(
     assert how_many[suffix]() == 3
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json"])
+def test_a_text_that_did_not_fit_on_the_disk_is_never_taken_for_a_whole_one(
+    suffix, tmp_path: Path, people: People, frame: Frames
+):
+    """Also where closing it goes well: what did not fit is dropped by then."""
+
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    sink: Any = open_sink(tmp_path / f"a{suffix}")
+    pair = frame(), people(1, COCO17)
+    sink.write(*pair)
+    sink.file.close()
+    sink.file = Full()
+    with pytest.raises(OSError, match="No space left"), sink:
+        sink.write(*pair)
+    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}.part"]
+
+
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path, people: People, frame):
     path = tmp_path / "a.csv"
     path.write_text("old")
@@ -598,24 +667,24 @@ def test_several_sinks_are_all_closed_also_if_one_fails(tmp_path: Path, people: 
     assert sorted(tmp_path.iterdir()) == sorted(paths)
 
 
-@pytest.mark.parametrize("save", [Save(), Save(video=False), Save(plot=False)], ids=str)
+@pytest.mark.parametrize(
+    "save", [Save(), Save(video=False), Save(plot=False), Save(plot=True, html=True)], ids=str
+)
 def test_a_folder_gets_a_picture_and_a_view_of_each(save, tmp_path: Path, people: People, frame):
     names = {"a.png": tmp_path / "a.jpg", "b.png": tmp_path / "b.jpg"}
     with files.Pictures(names, save) as sink:
         sink.write(frame(source="a.png"), people(1, everything=True))
         sink.write(frame(source="b.png"), Poses.nobody(TOY, "hips"))  # nobody: no view in 3D
-    want = ["a.jpg", "b.jpg"] * save.video + ["a_3d.png"] * save.plot
+    want = ["a.jpg", "b.jpg"] * save.video + ["a_3d.png"] * (save.plot is not False)
+    want += ["a_3d.html"] * save.html
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(want)
     assert sorted(path.name for path in sink.paths) == sorted(want)
 
 
-@pytest.mark.parametrize("missing", [False, True])
-def test_a_view_in_3d_is_a_picture(missing, tmp_path: Path, people: People):
-    poses = people(2, BLAZEPOSE33, everything=True)
-    if missing:
-        poses.xyz[1, ::3] = np.nan
-    plot(poses, tmp_path / "a_3d.png", row=1)
-    picture = Frame.read(tmp_path / "a_3d.png")
-    assert min(picture.size) > 300
-    assert len(np.unique(picture.rgb.reshape(-1, 3), axis=0)) > 10
-    assert [path.name for path in tmp_path.iterdir()] == ["a_3d.png"]
+def test_without_metres_a_folder_gets_no_view_unless_it_was_asked_for(tmp_path, people, frame):
+    names = {"clip.mp4": tmp_path / "a.jpg"}
+    with files.Pictures(names, Save()) as sink:
+        sink.write(frame(), people())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+    with refused("in pixels only"), files.Pictures(names, Save(plot=True)) as sink:
+        sink.write(frame(), people())

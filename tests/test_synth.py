@@ -1,6 +1,7 @@
 """Synthetic people: what is written of them is what is drawn."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -186,6 +187,28 @@ def test_a_set_goes_on_where_it_stopped(tmp_path, studio, monkeypatch):
     np.testing.assert_allclose(xy, np.array(row["keypoints"])[:, :2], atol=0.1)
 
 
+def test_a_set_of_another_seed_is_left_alone(tmp_path, studio, monkeypatch):
+    monkeypatch.setattr(synth, "Studio", lambda *_: studio)
+    table = synth.make(1, tmp_path, seed=1)
+    before = table.read_bytes()
+    with pytest.raises(VitruvianError, match="another --seed"):
+        synth.make(2, tmp_path, seed=2)
+    assert table.read_bytes() == before
+
+
+def test_a_line_that_was_cut_short_is_written_anew(tmp_path, studio, monkeypatch):
+    monkeypatch.setattr(synth, "Studio", lambda *_: studio)
+    table = synth.make(2, tmp_path, seed=9)
+    whole = table.read_text()
+    table.write_text(whole[:-40])
+    assert synth.make(2, tmp_path, seed=9).read_text() == whole
+
+
+def test_an_empty_folder_is_nothing_to_stand_before(tmp_path):
+    with pytest.raises(VitruvianError, match="to stand before"):
+        synth.pictures(tmp_path)
+
+
 def test_nobody_cannot_be_made(tmp_path):
     with pytest.raises(VitruvianError, match="makes nobody"):
         synth.make(0, tmp_path)
@@ -244,7 +267,7 @@ def test_a_step_of_training_makes_the_loss_smaller(person):
     shape = vitruvian3d.metrabs.Shape.of("blazepose-full", 26)
     torch.manual_seed(0)
     network = vitruvian3d.metrabs.Metrabs(shape)
-    volume = vitruvian3d.replace(vitruvian3d.VOLUME, side=64)
+    volume = replace(vitruvian3d.VOLUME, side=64)
     optimiser = torch.optim.Adam(network.heatmap_heads.parameters(), 1e-2)
     found = []
     for _ in range(8):

@@ -9,6 +9,7 @@ import pytest
 
 from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.alphapose import Joints
 
@@ -117,7 +118,9 @@ def test_a_fault_while_people_are_made_ready_is_not_waited_for(folder):
 def test_training_looks_at_a_box_as_inference_does():
     box = np.array([[30, 20, 90, 220], [5, 50, 300, 90]], np.float32)
     head = Joints(lambda rows: (rows,))
-    for row, look in zip(box, head.crops(Regions.boxes(box, np.ones(2, np.float32))), strict=True):
+    frame = Frame(np.zeros((1, 1, 3), np.uint8))
+    looks = head.crops(frame, Regions.boxes(box, np.ones(2, np.float32)))
+    for row, look in zip(box, looks, strict=True):
         np.testing.assert_allclose(crop(row, head.size).from_input, look.from_input, atol=1e-4)
 
 

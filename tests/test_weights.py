@@ -394,9 +394,10 @@ def test_the_cache_folder_is_where_the_user_says(tmp_path: Path, monkeypatch):
 @every_model
 def test_every_file_of_the_catalogue_can_be_checked_and_had(entry: Entry):
     for file in entry.files:
-        # Ultralytics and AlphaPose publish no hashes; what reads their files cannot be tricked.
+        # Ultralytics, AlphaPose and MeTRAbs publish no hashes; what reads their files cannot be
+        # tricked.
         assert re.fullmatch("[0-9a-f]{64}", file.sha256 or "") or file.name.endswith(
-            (".pt", ".pth")
+            (".pt", ".pth", ".tar.gz")
         )
         assert (file.bytes or 0) < weights.MOST_BYTES
         if (weights.SHIPPED / file.name).is_file():  # it comes with vitruvian, and is the right one

@@ -41,7 +41,7 @@ class Frame:
     index: int = 0  # which one of its source, from 0
     seconds: float = 0.0  # since the start of the source, by its presentation time stamps
     source: str = ""  # file, camera or address
-    camera: Camera | None = None
+    camera: Camera | None = None  # None: nobody knows; `Camera.view(size)` is assumed
     size: tuple[int, int] = (0, 0)  # width and height; taken from the pixels where there are any
 
     def __post_init__(self) -> None:
@@ -98,6 +98,8 @@ class Frame:
     def read(cls, path: str | Path, index: int = 0) -> Frame:
         """A picture file as 8-bit RGB, whatever it was, turned as its EXIF orientation says.
 
+        Its camera is the one that its EXIF data tell of, if they do.
+
         Raises:
             VitruvianError: it is missing, empty, no picture, cut short, or unreasonably large.
         """
@@ -108,7 +110,8 @@ class Frame:
             data = path.read_bytes()
         except OSError as error:
             raise VitruvianError(f"cannot read '{path}': {error.strerror}") from None
-        if fault := _fault(data):
+        fault, focal = _examine(data)
+        if fault:
             raise VitruvianError(f"cannot read '{path}': {fault}")
         try:
             rgb = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -116,15 +119,25 @@ class Frame:
             raise VitruvianError(f"cannot read '{path}': {error.err}") from None
         if rgb is None:
             raise VitruvianError(f"cannot read '{path}': it is cut short, damaged, or no picture")
-        return cls(rgb, index, source=str(path))
+        size = (rgb.shape[1], rgb.shape[0])
+        camera = None if focal is None else Camera.with_focal(size, focal, "exif")
+        return cls(rgb, index, source=str(path), camera=camera)
 
 
-def _fault(data: bytes) -> str:
-    """What is wrong with a picture file as far as can be told before it is unpacked."""
+def _examine(data: bytes) -> tuple[str, float | None]:
+    """What is known of a picture file before it is unpacked.
+
+    Returns:
+        What is wrong with it, as far as can be told; "" for nothing.
+        The focal length it was taken with, pixels; None if its EXIF data do not say.
+    """
     from PIL import Image, UnidentifiedImageError
 
+    from vitruvian.geometry.calibration import photo_focal
+
+    focal = None
     if not data:
-        return "it is empty"
+        return "it is empty", None
     try:
         # A file of a few kB can claim any size; Pillow reads the size without unpacking, and
         # refuses more than 179 million pixels.
@@ -132,11 +145,12 @@ def _fault(data: bytes) -> str:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as picture:
                 if picture.format == "TIFF" and "A" in picture.getbands():
-                    return "OpenCV makes TIFF with transparency black; save it as PNG"
+                    return "OpenCV makes TIFF with transparency black; save it as PNG", None
+                focal = photo_focal(picture)
     except Image.DecompressionBombError:
-        return "it claims more than 179 million pixels; make it smaller first"
+        return "it claims more than 179 million pixels; make it smaller first", None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        return ""  # OpenCV reads some that Pillow does not, and has the last word
+        return "", None  # OpenCV reads some that Pillow does not, and has the last word
     if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data:
-        return "it is cut short"  # OpenCV before 5 fills the rest with grey and says nothing
-    return ""
+        return "it is cut short", None  # OpenCV before 5 fills it with grey and says nothing
+    return "", focal

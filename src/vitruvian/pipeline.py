@@ -8,20 +8,22 @@ with the length of a video.
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
+from vitruvian.geometry import calibration
+from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.regions import Regions
+from vitruvian.threads import Ahead
 
 if TYPE_CHECKING:
     from vitruvian.source import Source
@@ -55,123 +57,25 @@ class Streamed(Protocol):
         ...
 
 
-AHEAD = 4  # frames read ahead, and written behind
-T = TypeVar("T")
+Given = Callable[[tuple[int, int]], Camera]  # of pictures of a size; see `calibration.given`
 
 
-class Ahead(Generic[T]):
-    """Takes items from an iterable in a thread of its own, a few ahead of who wants them.
-
-    With `newest`, items nobody was there to take are dropped for newer ones: of a camera the latest
-    picture is wanted. An exception in the thread is raised where the items are taken.
-    """
-
-    def __init__(self, items: Iterable[T], *, newest: bool = False) -> None:
-        self._queue: queue.Queue[tuple[str, T | BaseException | None]]
-        self._queue = queue.Queue(1 if newest else AHEAD)
-        self._items, self._newest, self._stop = items, newest, threading.Event()
-        self._thread = threading.Thread(target=self._read, name="vitruvian-read", daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        try:
-            for item in self._items:
-                if not self._put(("item", item), drop=self._newest):
-                    return
-            self._put(("end", None))
-        except BaseException as error:
-            self._put(("error", error))
-
-    def _put(self, entry: tuple[str, T | BaseException | None], drop: bool = False) -> bool:
-        """False if nobody wants any more."""
-        while not self._stop.is_set():
-            try:
-                self._queue.put(entry, timeout=0 if drop else 0.1)
-                return True
-            except queue.Full:
-                if drop:
-                    self._take_one()
-        return False
-
-    def _take_one(self) -> None:
-        with suppress(queue.Empty):
-            self._queue.get_nowait()
-
-    def __iter__(self) -> Iterator[T]:
-        try:
-            while True:
-                kind, item = self._queue.get()
-                if kind == "end":
-                    return
-                if kind == "error":
-                    raise item  # type: ignore[misc]
-                yield item  # type: ignore[misc]
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._stop.set()
-        self._take_one()
-        self._thread.join(timeout=5)
-
-
-class Behind:
-    """Does things in a thread of its own, in order, a few behind who asked for them.
-
-    An exception there is raised at the next call, or at the end.
-    """
-
-    def __init__(self, act: Callable[..., None]) -> None:
-        self._act = act
-        self._queue: queue.Queue[tuple | None] = queue.Queue(AHEAD)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="vitruvian-write", daemon=True)
-
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if self._error is None:
-                try:
-                    self._act(*item)
-                except BaseException as error:
-                    self._error = error
-
-    def __enter__(self) -> Behind:
-        self._thread.start()
-        return self
-
-    def __call__(self, *item: object) -> None:
-        """Do it soon."""
-        self._check()
-        self._queue.put(item)
-
-    def _check(self) -> None:
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._queue.put(None)
-        self._thread.join()
-        if kind is None:
-            self._check()
-
-
-def steps(model: Model) -> Callable[[Frame], Poses]:
+def steps(model: Model, *, absolute: bool = False) -> Callable[[Frame], Poses]:
     """A model and a fresh memory: poses of one frame after the other of one stream."""
     from vitruvian.track.follow import Follow, Followed
 
-    options = model.options
+    options, put = model.options, in_front(model, absolute)
     # What a detector need not find in every frame is followed from one to the next.
     if isinstance(model, Followed) and options.get("detect_every") and options.get("track", True):
-        return Follow(
+        follow = Follow(
             model,
             every=options["detect_every"],
             overlap=options["min_tracking_confidence"],
             smooth=options["smooth"],
         )
+        return lambda frame: put(frame, follow(frame))
     after = numbered(model)
-    return lambda frame: after(frame, model([frame])[0])
+    return lambda frame: put(frame, after(frame, model([frame])[0]))
 
 
 def numbered(model: Model) -> Callable[[Frame, Poses], Poses]:
@@ -188,29 +92,86 @@ def numbered(model: Model) -> Callable[[Frame, Poses], Poses]:
     return lambda frame, poses: smooth(identify(frame, poses), frame.seconds)
 
 
+def in_front(model: Model, absolute: bool) -> Callable[[Frame, Poses], Poses]:
+    """A fresh memory for where people stand; with `absolute`, everyone is put before the camera."""
+    from vitruvian.track.absolute import Absolute
+
+    step = Absolute(place=absolute)
+
+    def put(frame: Frame, poses: Poses) -> Poses:
+        if absolute and poses.xyz is None:
+            from vitruvian.models.catalogue import CATALOGUE
+
+            able = ", ".join(row.name for row in CATALOGUE.values() if "3D" in row.gives)
+            raise VitruvianError(
+                f"{model.name} gives no 3D, so nobody can be put in front of the camera; "
+                f"leave absolute out, or take one of {able}"
+            )
+        return step(frame, poses)
+
+    return put
+
+
 def results(
-    source: Source, model: Model, on_error: Callable[[VitruvianError], None]
+    source: Source,
+    model: Model,
+    on_error: Callable[[VitruvianError], None],
+    *,
+    camera: Given | None = None,
+    absolute: bool = False,
 ) -> Iterator[tuple[Frame, Poses]]:
-    """Every frame of a source with its poses; what cannot be read goes to `on_error`."""
+    """Every frame of a source with its poses; what cannot be read goes to `on_error`.
+
+    Args:
+        source: from `open_source`.
+        model: what finds the people.
+        on_error: gets why a frame, or the rest of a source, is left out.
+        camera: from `calibration.given`; without it, frames have the cameras they came with.
+        absolute: whether people are put in front of it, see `run`.
+    """
     waiting: deque[Frame] = deque()
 
     def frames() -> Iterator[Frame]:
         for frame in Ahead(source, newest=source.live):
             if isinstance(frame, VitruvianError):
                 on_error(frame)
-            else:
-                waiting.append(frame)
-                yield frame
+                continue
+            if camera is not None:
+                try:
+                    frame = seen_by(camera, frame)
+                except VitruvianError as error:
+                    on_error(error)
+                    if source.moving:
+                        return  # its other frames are as large
+                    continue
+            waiting.append(frame)
+            yield frame
 
+    put = in_front(model, absolute)
     if isinstance(model, Streamed) and not source.live:
         after = numbered(model) if source.moving else lambda _, poses: poses
         for poses in model.stream(frames()):
             frame = waiting.popleft()
-            yield frame, after(frame, poses)
+            yield frame, put(frame, after(frame, poses))
         return
-    step = steps(model) if source.moving else lambda frame: model([frame])[0]
+    if source.moving:
+        step = steps(model, absolute=absolute)
+    else:
+        step = lambda frame: put(frame, model([frame])[0])  # noqa: E731
     for poses in map(step, frames()):
         yield waiting.popleft(), poses
+
+
+def seen_by(camera: Given, frame: Frame) -> Frame:
+    """The frame, with the camera it is of.
+
+    Raises:
+        VitruvianError: the camera's pictures have another shape.
+    """
+    try:
+        return replace(frame, camera=camera(frame.size))
+    except VitruvianError as error:
+        raise VitruvianError(f"cannot use '{frame.source}': {error}") from None
 
 
 def open_model(model: str | Model, sources: Sequence[Source], **options: Any) -> Model:
@@ -253,6 +214,11 @@ def run(
     end: float | None = None,
     stride: int = 1,
     max_frames: int | None = None,
+    camera: Camera | str | Path | None = None,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+    absolute: bool = False,
     on_error: Callable[[VitruvianError], None] | None = None,
     **options: Any,
 ) -> Iterator[tuple[Frame, Poses]]:
@@ -265,6 +231,13 @@ def run(
         end: seconds, where to stop in a video.
         stride: every so manieth frame.
         max_frames: of each source.
+        camera: that all of it was taken with, or its calibration file, see `Camera.read`. Without
+            any, photographs say themselves, and otherwise 55 degrees are assumed.
+        fov_deg: instead, the camera's field of view, across the longer side.
+        focal: instead, its focal length, pixels.
+        focal_mm: instead, its focal length on 35 mm film.
+        absolute: whether metres are to be from the camera, also of models that give them from the
+            hips: people are put where body and picture agree, see `vitruvian.track.absolute`.
         on_error: is told what cannot be read. Without it, the rest is done first, and then raised.
         options: of the model, see `vitruvian.models.blazepose.Options`.
 
@@ -277,13 +250,15 @@ def run(
     """
     from vitruvian.source import Span, open_source
 
+    given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
     opened = open_model(model, sources, **options)
     faults: list[VitruvianError] = []
 
     def everything() -> Iterator[tuple[Frame, Poses]]:
         for each in sources:
-            yield from results(each, opened, on_error or faults.append)
+            told = on_error or faults.append
+            yield from results(each, opened, told, camera=given, absolute=absolute)
         if faults:
             more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
             raise VitruvianError(f"{faults[0]}{more}")
@@ -291,9 +266,24 @@ def run(
     return everything()
 
 
-def live(model: str | Model, on_result: Callable[[Frame, Poses], None], **options: Any) -> Live:
-    """Find people in pictures that are pushed, see `Live`; `options` are those of `load`."""
-    return Live(open_model(model, [], **options), on_result)
+def live(
+    model: str | Model,
+    on_result: Callable[[Frame, Poses], None],
+    *,
+    camera: Camera | str | Path | None = None,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+    absolute: bool = False,
+    **options: Any,
+) -> Live:
+    """Find people in pictures that are pushed, see `Live`.
+
+    `options` are those of `load`; what comes before them is as in `run`.
+    """
+    given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
+    opened = open_model(model, [], **options)
+    return Live(opened, on_result, camera=given, absolute=absolute)
 
 
 class Live:
@@ -304,10 +294,17 @@ class Live:
     up. An exception in `on_result` stops the thread and is raised at the next `push` or `close`.
     """
 
-    def __init__(self, model: Model, on_result: Callable[[Frame, Poses], None]) -> None:
-        """Start with an open stream and no pictures."""
-        self._step = steps(model)
-        self._on_result = on_result
+    def __init__(
+        self,
+        model: Model,
+        on_result: Callable[[Frame, Poses], None],
+        *,
+        camera: Given | None = None,
+        absolute: bool = False,
+    ) -> None:
+        """Start with an open stream and no pictures; camera and absolute as for `results`."""
+        self._step = steps(model, absolute=absolute)
+        self._on_result, self._camera = on_result, camera
         self._change = threading.Condition()
         self._waiting: Frame | None = None
         self._error: BaseException | None = None
@@ -325,7 +322,8 @@ class Live:
             seconds: when it was taken, later than the one before.
 
         Raises:
-            VitruvianError: it is not later, or this is closed.
+            VitruvianError: it is not later, the camera's pictures have another shape, or this is
+                closed.
             Exception: whatever `on_result` raised.
         """
         with self._change:
@@ -337,7 +335,8 @@ class Live:
                     f"a picture at {seconds:g} s came after one at {self._seconds:g} s; "
                     "time stamps must increase"
                 )
-            self._waiting = Frame(rgb, self.pushed, float(seconds), "live")
+            frame = Frame(rgb, self.pushed, float(seconds), "live")
+            self._waiting = frame if self._camera is None else seen_by(self._camera, frame)
             self._seconds = seconds
             self.pushed += 1
             self._change.notify_all()

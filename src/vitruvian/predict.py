@@ -5,20 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitruvian.errors import VitruvianError
-from vitruvian.pipeline import Behind, results
+from vitruvian.pipeline import results
 from vitruvian.sink import files
 from vitruvian.sink.files import Save, Sink
 from vitruvian.source import Pictures, Source, Video
+from vitruvian.threads import Behind
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
-    from vitruvian.pipeline import Model
+    from vitruvian.frame import Frame
+    from vitruvian.pipeline import Given, Model
 
 EVERY = 5.0  # seconds between two lines of progress where there is no terminal
 
@@ -30,13 +33,14 @@ class Plan:
     source: Source
     tables: list[Path] = field(default_factory=list)
     video: list[Path] = field(default_factory=list)
+    views: list[Path] = field(default_factory=list)  # of a video, in 3D
     pictures: dict[str, Path] = field(default_factory=dict)  # source of a frame -> picture of it
 
     def paths(self, save: Save) -> list[Path]:
         """All of them; those of pictures in which there is nobody will be fewer."""
         drawn = list(self.pictures.values()) if save.video else []
-        views = [files.plot_path(path) for path in self.pictures.values()] if save.plot else []
-        return [*self.tables, *self.video, *drawn, *views]
+        views = [files.view_paths(path, save, moving=False) for path in self.pictures.values()]
+        return [*self.tables, *self.video, *self.views, *drawn, *chain.from_iterable(views)]
 
     def open(self, model: Model, save: Save) -> Sink:
         """A sink for all of them."""
@@ -44,7 +48,8 @@ class Plan:
             files.open_sink(path, model, visible=save.visible, overwrite=True)
             for path in (*self.tables, *self.video)
         ]
-        if self.pictures and (save.video or save.plot):
+        sinks += [files.open_view(path, save.visible) for path in self.views]
+        if self.pictures and (save.video or save.plot is not False or save.html):
             sinks.append(files.Pictures(self.pictures, save))
         return files.Several(sinks)
 
@@ -61,8 +66,12 @@ def plan(sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool) -
     Raises:
         VitruvianError: a file exists, would replace an input, or cannot hold what it should.
     """
+    if save.rerun is not None and save.rerun.suffix.lower() != ".rrd":
+        raise VitruvianError(f"'{save.rerun}' is no name for a recording; end it with .rrd")
+    for name in (out, save.rerun):
+        if name is not None and files.is_file(name):
+            _fits(sources, name)
     if files.is_file(out):
-        _fits(sources, out)
         plans = [Plan(source) for source in sources]
         paths = [out]
     else:
@@ -70,8 +79,9 @@ def plan(sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool) -
             raise VitruvianError(f"'{out}' is a file, and of no kind that can be written")
         plans = _folder(sources, out, save)
         paths = [path for each in plans for path in each.paths(save)]
-        if not paths:
+        if not paths and save.rerun is None:
             raise VitruvianError("nothing would be written; leave one of the --save options on")
+    paths += [] if save.rerun is None else [save.rerun]
     inputs = {path.resolve() for s in sources if isinstance(s, Pictures) for path in s.paths}
     inputs |= {Path(s.address).resolve() for s in sources if isinstance(s, Video)}
     for path in paths:
@@ -90,8 +100,14 @@ def _fits(sources: Sequence[Source], out: Path) -> None:
         raise VitruvianError(
             f"'{out}' holds one picture, the source is another thing; give a folder"
         )
-    if kind in files.VIDEOS and moving != [True]:
+    if kind in files.MOVING_3D and moving != [True]:
         raise VitruvianError(f"'{out}' holds one video, the source is another thing; give a folder")
+    if kind == ".html" and (len(sources) != 1 or pictures > 1):
+        raise VitruvianError(
+            f"'{out}' holds one picture or video; for more give a folder and --save-html"
+        )
+    if kind == ".rrd" and len(sources) != 1:
+        raise VitruvianError(f"'{out}' holds one source, these are {len(sources)}; give one")
 
 
 def _folder(sources: Sequence[Source], out: Path, save: Save) -> list[Plan]:
@@ -106,8 +122,11 @@ def _folder(sources: Sequence[Source], out: Path, save: Save) -> list[Plan]:
             stems = [name(path.name) for path in source.paths] if several else [stem]
             pairs = zip(source.paths, stems, strict=True)
             each.pictures = {str(path): out / f"{s}.jpg" for path, s in pairs}
-        elif save.video:
-            each.video = [out / f"{stem}.mp4"]
+        else:
+            each.video = [out / f"{stem}.mp4"] if save.video else []
+            views = files.view_paths(out / f"{stem}.mp4", save, moving=True)
+            free = name(views[0].name) if views else ""
+            each.views = [path.with_stem(free) for path in views]
         plans.append(each)
     return plans
 
@@ -118,6 +137,8 @@ def predict(
     out: Path,
     save: Save,
     *,
+    camera: Given | None = None,
+    absolute: bool = False,
     say: Callable[[str], None] = print,
     complain: Callable[[VitruvianError], None],
 ) -> int:
@@ -128,6 +149,8 @@ def predict(
         model: what finds the people.
         out: a file or a folder.
         save: what goes into a folder.
+        camera: of the pictures, see `vitruvian.pipeline.results`.
+        absolute: the same.
         say: gets a line about each source when it is done.
         complain: gets what cannot be read; the rest is done nevertheless.
     """
@@ -138,17 +161,21 @@ def predict(
         faults += 1
         complain(error)
 
-    whole, heat = None, files.Names()
-    if files.is_file(out):
-        whole = files.open_sink(out, model, visible=save.visible, overwrite=True)
+    heat = files.Names()
+    paths = [out] if files.is_file(out) else []
+    paths += [save.rerun] if save.rerun is not None else []
     try:
-        with whole if whole is not None else nullcontext():
+        with files.Several(
+            [files.open_sink(p, model, visible=save.visible, overwrite=True) for p in paths]
+        ) as whole:
             for each in plans:
-                sink = whole if whole is not None else each.open(model, save)
+                own = [] if files.is_file(out) else [each.open(model, save)]
                 if save.heatmaps is not None:
-                    panels = files.HeatMaps(save.heatmaps, heat, each.source.moving)
-                    sink = files.Several([sink, panels])
-                said = _one(each.source, model, sink, fault, close=whole is None)
+                    own.append(files.HeatMaps(save.heatmaps, heat, each.source.moving))
+                closed = files.Several(own)
+                sink = files.Several([closed, whole])
+                pairs = results(each.source, model, fault, camera=camera, absolute=absolute)
+                said = _one(each.source, pairs, sink, closed)
                 if said:
                     say(f"{said} -> {_where(sink.paths)}")
     except OSError as error:  # of writing: those of reading are VitruvianErrors by now
@@ -159,23 +186,19 @@ def predict(
     return faults
 
 
-def _one(
-    source: Source,
-    model: Model,
-    sink: Sink,
-    fault: Callable[[VitruvianError], None],
-    *,
-    close: bool,
-) -> str:
-    """Do one source; returns what was done, also if the user stopped it, or "" for nothing."""
+def _one(source: Source, pairs: Iterator[tuple[Frame, Poses]], sink: Sink, closed: Sink) -> str:
+    """Do one source; returns what was done, also if the user stopped it, or "" for nothing.
+
+    Args:
+        source: where frames come from.
+        pairs: every frame with its poses.
+        sink: where they go.
+        closed: the part of it that is closed at the end.
+    """
     frames, people, began = 0, 0, time.perf_counter()
     try:
-        with (
-            sink if close else nullcontext(),
-            _progress(source) as tick,
-            Behind(sink.write) as write,
-        ):
-            for frame, poses in results(source, model, fault):
+        with closed, _progress(source) as tick, Behind(sink.write) as write:
+            for frame, poses in pairs:
                 write(frame, poses)
                 frames += 1
                 people = _people(people, poses) if source.moving else people + len(poses)

@@ -14,6 +14,7 @@ who else is there; a joint that is NaN says nothing and stays NaN.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,14 @@ LEAST = 1e-4  # weight of a joint out of view: enough for a solution where none 
 RIDGE = 0.01  # of the shift as scaled below: 0.1 squared
 BORDER = 0.75  # strides at the edge where 2D heat maps cannot be believed
 MIX = 0.5  # how much a joint in view stays where the 3D says, rather than go to its ray
+# How long limbs are of a person of 1.7 metres. Source: Drillis and Contini 1966, "Body segment
+# parameters", as fractions of the height.
+LENGTHS = {
+    ("shoulder", "elbow"): 0.186 * 1.7,
+    ("elbow", "wrist"): 0.146 * 1.7,
+    ("hip", "knee"): 0.245 * 1.7,
+    ("knee", "ankle"): 0.246 * 1.7,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,17 +219,55 @@ def place(
     moved = np.einsum("nji,nkj->nki", rotation, body)
     depth = (np.where(known, moved[..., 2], 0) * believed[..., 0]).sum(axis=1)
     moved = np.where((depth > 0)[:, None, None], moved, np.nan)
-    off = np.linalg.norm(camera.project(moved) - xy, axis=-1)
-    counted = np.where(np.isfinite(off), believed[..., 0], 0)
-    sums = (np.where(np.isfinite(off), off, 0) * counted).sum(axis=1), counted.sum(axis=1)
-    error = np.divide(*sums, out=np.full(len(xy), np.nan), where=sums[1] > 0)
+    error = reprojection(camera, moved, xy, weight)
     if mix < 1:
         share = (1 - mix) * weight[..., None]
         moved = (1 - share) * moved + share * np.where(known[..., None], whole, 0) * moved[..., 2:]
-    return Placed(moved.astype(np.float32), error.astype(np.float32))
+    return Placed(moved.astype(np.float32), error)
+
+
+def reprojection(camera: Camera, xyz: np.ndarray, xy: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """How far people are, in the picture, from where they are seen.
+
+    Args:
+        camera: of the frame.
+        xyz: (N, K, 3) metres from the camera.
+        xy: (N, K, 2) pixels of the frame, where the joints are seen.
+        weight: (N, K) 0..1, how far that is believed.
+
+    Returns:
+        (N,) float32 pixels, the weighted mean over the joints; NaN for who is nowhere.
+    """
+    off = np.linalg.norm(camera.project(xyz.astype(np.float64)) - xy, axis=-1)
+    known = np.isfinite(off)
+    counted = np.where(known, np.clip(np.nan_to_num(weight, nan=0.0), 0, 1) + LEAST, 0)
+    sums = (np.where(known, off, 0) * counted).sum(axis=1), counted.sum(axis=1)
+    mean = np.divide(*sums, out=np.full(len(xy), np.nan), where=sums[1] > 0)
+    return mean.astype(np.float32)
 
 
 # Whether it can be so. Each is one of the reference's three tests (specs/metrabs.md, 5.9).
+
+
+def limbs(keypoints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Those limbs of a skeleton whose usual lengths are known, found by the names of their ends.
+
+    Args:
+        keypoints: K names.
+
+    Returns:
+        bones: (B, 2) numbers of keypoints; B may be 0.
+        length: (B,) metres, see `LENGTHS`.
+    """
+    number = {name: k for k, name in enumerate(keypoints)}
+    found = [
+        (number[f"{side}_{above}"], number[f"{side}_{below}"], length)
+        for side in ("left", "right")
+        for (above, below), length in LENGTHS.items()
+        if {f"{side}_{above}", f"{side}_{below}"} <= number.keys()
+    ]
+    rows = np.reshape(found, (-1, 3))
+    return rows[:, :2].astype(np.int64), rows[:, 2]
 
 
 def bones_fit(

@@ -9,16 +9,30 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import tomllib
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vitruvian.errors import VitruvianError, unknown
-from vitruvian.geometry.camera import COEFFICIENTS, Camera, rotation_matrix
+from vitruvian.geometry.camera import (
+    COEFFICIENTS,
+    FILM_DIAGONAL_MM,
+    SHAPES_DIFFER,
+    Camera,
+    rotation_matrix,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 HALF_PIXEL = 0.5
+QUARTER_TURNS = (5, 6, 7, 8)  # of EXIF's orientations
+PHOTO_FOCALS = (0.05, 100.0)  # widths of the picture: 169 to 0.6 degrees; others are mistakes
 Z_UP = (0.0, 0.0, 1.0)  # of Pose2Sim's and Qualisys' worlds; nobody knows OpenCV's
 # What a value is called in files: OpenCV's samples, its tutorial's variables, ROS, Pose2Sim.
 _NAMES = {
@@ -86,24 +100,75 @@ def read(path: Path, size: tuple[int, int] | None = None) -> dict[str, Camera]:
     return cameras
 
 
+def split(words: str) -> tuple[str, str | None]:
+    """A calibration file and, after a colon, which camera of it; None if it is not said."""
+    path, sign, name = words.rpartition(":")
+    if not sign or Path(words).exists() or not Path(path).exists():
+        return words, None
+    return path, name
+
+
 def choose(cameras: dict[str, Camera], name: str | None, source: str) -> Camera:
     """One of the cameras of a file; its only one if no name is given."""
     if name is None and len(cameras) == 1:
         return next(iter(cameras.values()))
     if name is None:
         known = ", ".join(cameras)
-        raise VitruvianError(f"'{source}' has {len(cameras)} cameras; say which: {known}")
+        first = f"{source}:{next(iter(cameras))}"
+        raise VitruvianError(
+            f"'{source}' has {len(cameras)} cameras; say which, such as '{first}': {known}"
+        )
     if name not in cameras:
         raise unknown(f"camera in '{source}'", name, cameras)
     return cameras[name]
 
 
+def given(
+    camera: Camera | str | Path | None = None,
+    *,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+) -> Callable[[tuple[int, int]], Camera] | None:
+    """What says, of pictures of any size, which camera they are of; None if nobody said.
+
+    Args:
+        camera: of pictures of one shape; or its calibration file, see `Camera.read`.
+        fov_deg: degrees, across the longer side.
+        focal: focal length, pixels.
+        focal_mm: the same on 35 mm film.
+
+    Raises:
+        VitruvianError: more than one of them, a number that can not be, or no calibration. What
+            comes back raises it too, for pictures of another shape.
+    """
+    words = {"camera": camera, "fov_deg": fov_deg, "focal": focal, "focal_mm": focal_mm}
+    words = {name: value for name, value in words.items() if value is not None}
+    if len(words) > 1:
+        raise VitruvianError(
+            f"{' and '.join(words)} say twice what the camera is; give one of them"
+        )
+    for name in ("focal", "focal_mm"):
+        if name in words and not 0 < words[name] < np.inf:
+            raise VitruvianError(f"{name} is {words[name]:g}, want a number above 0")
+    if camera is not None:
+        known = camera if isinstance(camera, Camera) else Camera.read(camera)
+        return cache(known.scaled)
+    if fov_deg is not None:
+        Camera.view((1, 1), fov_deg)  # a wrong one is refused before anything is done
+        return cache(lambda size: Camera.view(size, fov_deg))
+    if focal is not None:
+        return cache(lambda size: Camera.with_focal(size, focal))
+    if focal_mm is not None:
+        return cache(lambda size: Camera.with_film_focal(size, focal_mm))
+    return None
+
+
 def exif(path: Path) -> Camera | None:
     """The camera a picture was taken with, as its EXIF data say; None if they do not.
 
-    The focal length on 35 mm film where it is given (it counts digital zoom in), otherwise the
-    focal length and how many pixels the sensor has in a length. The picture is turned as its
-    orientation says, as `Frame.read` turns it. Lens and principal point are not in EXIF data.
+    The picture is turned as its orientation says, as `Frame.read` turns it. Lens and principal
+    point are not in EXIF data.
 
     Raises:
         VitruvianError: the file is missing or no picture.
@@ -112,12 +177,30 @@ def exif(path: Path) -> Camera | None:
 
     try:
         with Image.open(path) as picture:
-            size, tags = picture.size, picture.getexif()
-            photo = tags.get_ifd(0x8769)
+            size, focal = picture.size, photo_focal(picture)
+            if focal is not None and picture.getexif().get(0x0112) in QUARTER_TURNS:
+                size = size[1], size[0]
     except UnidentifiedImageError:
         raise VitruvianError(f"cannot read '{path}': it is no picture") from None
     except OSError as error:
         raise VitruvianError(f"cannot read '{path}': {error.strerror or error}") from None
+    return None if focal is None else Camera.with_focal(size, focal, "exif")
+
+
+def photo_focal(picture: Image) -> float | None:
+    """The focal length a photograph was taken with, pixels; None if its EXIF data do not say.
+
+    The focal length on 35 mm film where it is given (it counts digital zoom in), otherwise the
+    focal length and how many pixels the sensor has in a length. None as well if the picture has
+    another shape than its EXIF data know of: then it has been cut, and nobody knows where.
+    """
+    # Pillow unpacks a whole PNG to look for EXIF data at its end, where nobody writes them.
+    if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
+        return None
+    try:
+        photo = picture.getexif().get_ifd(0x8769)
+    except (OSError, ValueError, SyntaxError, LookupError, TypeError, struct.error):
+        return None  # damaged; the picture may be whole
 
     def number(tag: int) -> float:
         """A tag's value; 0, which EXIF writes for unknown, where there is none."""
@@ -127,18 +210,25 @@ def exif(path: Path) -> Camera | None:
             return 0.0
         return value if np.isfinite(value) and value > 0 else 0.0
 
+    width, height = picture.size
+    whole = number(0xA002), number(0xA003)  # PixelXDimension, PixelYDimension
+    if all(whole):
+        # A program that turned the pixels may have left the numbers as they were.
+        wide = width / height
+        off, off_turned = (abs(np.log(wide / (x / y))) for x, y in (whole, whole[::-1]))
+        if min(off, off_turned) > SHAPES_DIFFER:
+            return None
+        if off_turned < off:
+            whole = whole[::-1]
     film_mm = number(0xA405)  # FocalLengthIn35mmFilm
-    focal_mm, density = number(0x920A), number(0xA20E)  # FocalLength, FocalPlaneXResolution
-    unit_mm = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}.get(int(number(0xA210)) or 2, 25.4)
-    # Pixels of the sensor become pixels of the picture where it was made smaller since.
-    smaller = size[0] / (number(0xA002) or size[0])  # PixelXDimension
-    if tags.get(0x0112, 1) >= 5:  # Orientation: a quarter turn
-        size = size[1], size[0]
-    if film_mm:
-        return Camera.with_film_focal(size, film_mm)
-    if focal_mm and density:
-        return Camera.with_focal(size, focal_mm * density / unit_mm * smaller)
-    return None
+    focal = film_mm * float(np.hypot(width, height) / FILM_DIAGONAL_MM)
+    if not film_mm:
+        focal_mm, density = number(0x920A), number(0xA20E)  # FocalLength, FocalPlaneXResolution
+        unit_mm = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}.get(int(number(0xA210)) or 2, 25.4)
+        # Pixels of the sensor become pixels of the picture where it was made smaller since.
+        focal = focal_mm * density / unit_mm * (width / (whole[0] or width))
+    low, high = PHOTO_FOCALS
+    return focal if low < focal / max(width, height) < high else None
 
 
 def _find(table: dict[str, Any], value: str) -> Any:
@@ -170,7 +260,7 @@ def _camera(table: dict[str, Any], where: str, size: tuple[int, int] | None, z_u
         size = int(width), int(height)
     assert size is not None
     try:
-        camera = Camera(matrix, size, lens, _extrinsics(table, where))
+        camera = Camera(matrix, size, lens, _extrinsics(table, where), known_by="file")
         if z_up and camera.extrinsics is not None:
             return camera.placed(camera.extrinsics, Z_UP)
         return camera

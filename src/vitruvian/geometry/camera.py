@@ -4,10 +4,7 @@ Axes are x right, y down, z forward. Pixels are the frame's: the centre of the t
 (0.5, 0.5), and a principal point is counted so too. Calibration files count otherwise; their
 readers (`geometry/calibration.py`) say so.
 
-Lens: x' = x g + 2 p1 x y + p2 (r2 + 2 x x) + s1 r2 + s2 r2 r2, and y' likewise with p1 and p2
-exchanged and s3, s4, of x = X / Z, y = Y / Z and r2 = x x + y y, where
-g = (1 + k1 r2 + k2 r2^2 + k3 r2^3) / (1 + k4 r2 + k5 r2^2 + k6 r2^3).
-Source: OpenCV's calib3d module, "rational", "tangential" and "thin prism".
+How the lens bends is in `geometry/lens.py`.
 """
 
 from __future__ import annotations
@@ -16,17 +13,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from vitruvian.errors import VitruvianError
+from vitruvian.geometry import lens
 
 FILM_DIAGONAL_MM = np.hypot(36, 24)  # of 35 mm film; CIPA DCG-001 compares diagonals
 UP = (0.0, -1.0, 0.0)  # of a camera held upright, and MeTRAbs' default for the world
 COEFFICIENTS = 12  # of the lens: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4
-_REACH = 20.0  # the tangent of 87 degrees off the axis: farther out nothing is projected
 _NEWTON = 60  # steps at most; a real lens needs four
 _SETTLED = 1e-13  # normalised: 1e-9 px at a focal length of 10 000
+SHAPES_DIFFER = 0.01  # of one picture and another: of the ratio of their sides
+ASSUMED_DEG = 55.0  # the field of view of a camera nobody knows; MeTRAbs' default
+# How a camera came to be known: by its numbers, a calibration file, its field of view, its focal
+# length, what a photograph says; or not at all.
+KnownBy = Literal["numbers", "file", "fov", "focal", "exif", "assumed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,7 @@ class Camera:
     distortion: np.ndarray = field(default_factory=lambda: np.zeros(COEFFICIENTS))
     extrinsics: np.ndarray | None = None  # (4, 4) float64, world -> camera, metres
     up: np.ndarray = field(default_factory=lambda: np.array(UP))  # (3,) which way is up, its axes
+    known_by: KnownBy = "numbers"
 
     def __post_init__(self) -> None:
         given = np.asarray(self.distortion, np.float64).ravel()
@@ -83,25 +87,28 @@ class Camera:
     # Ways to know one
 
     @classmethod
-    def view(cls, size: tuple[int, int], view_deg: float = 55.0) -> Camera:
+    def view(cls, size: tuple[int, int], view_deg: float | None = None) -> Camera:
         """A camera known only by its field of view, across the longer side of the picture.
 
-        55 degrees is what is assumed of a camera nobody knows. Source: MeTRAbs' default.
+        None: 55 degrees, which is what is assumed of a camera nobody knows.
 
         Raises:
             VitruvianError: not between 0 and 180 degrees.
         """
+        known_by: KnownBy = "assumed" if view_deg is None else "fov"
+        view_deg = ASSUMED_DEG if view_deg is None else view_deg
         if not 0 < view_deg < 180:
             raise VitruvianError(
                 f"a field of view of {view_deg:g} degrees is none; want one between 0 and 180"
             )
-        return cls.with_focal(size, max(size) / 2 / float(np.tan(np.radians(view_deg) / 2)))
+        focal = max(size) / 2 / float(np.tan(np.radians(view_deg) / 2))
+        return cls.with_focal(size, focal, known_by)
 
     @classmethod
-    def with_focal(cls, size: tuple[int, int], focal: float) -> Camera:
+    def with_focal(cls, size: tuple[int, int], focal: float, known_by: KnownBy = "focal") -> Camera:
         """A camera known by its focal length in pixels; its axis meets the picture's middle."""
         matrix = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
-        return cls(matrix, size)
+        return cls(matrix, size, known_by=known_by)
 
     @classmethod
     def with_film_focal(cls, size: tuple[int, int], focal_mm: float) -> Camera:
@@ -125,12 +132,15 @@ class Camera:
         """A camera from a calibration file; see `vitruvian.geometry.calibration.read`.
 
         Args:
-            path: OpenCV's .yaml, .yml or .json, Pose2Sim's .toml.
+            path: OpenCV's .yaml, .yml or .json, Pose2Sim's .toml; "rig.toml:left" is the camera
+                of that name in the file.
             name: which, if there are several in the file.
             size: width and height of the pictures, pixels, for files that do not say.
         """
         from vitruvian.geometry import calibration
 
+        if name is None:
+            path, name = calibration.split(str(path))
         return calibration.choose(calibration.read(Path(path), size), name, str(path))
 
     def placed(self, extrinsics: np.ndarray, world_up: Sequence[float] = UP) -> Camera:
@@ -152,7 +162,7 @@ class Camera:
         if size == self.size:
             return self
         x, y = size[0] / self.size[0], size[1] / self.size[1]
-        if abs(x / y - 1) > 0.01:
+        if abs(np.log(x / y)) > SHAPES_DIFFER:
             raise VitruvianError(
                 f"the camera is calibrated for {self.size[0]} x {self.size[1]} pixels, the picture "
                 f"has {size[0]} x {size[1]}, which is another shape; calibrate for this one"
@@ -231,7 +241,7 @@ class Camera:
             turned[:3, :3] = rotation
             extrinsics = turned @ extrinsics
         up = rotation @ self.up
-        return Camera(matrix, size, extrinsics=extrinsics, up=up)
+        return Camera(matrix, size, extrinsics=extrinsics, up=up, known_by=self.known_by)
 
     def upright(self, rays: np.ndarray) -> np.ndarray:
         """(..., 3, 3) rotations to cameras that look along (..., 2) rays with up above.
@@ -302,58 +312,15 @@ class Camera:
 
     @cached_property
     def reach(self) -> float:
-        """How far from the axis (X / Z and Y / Z together) the lens's formula can be undone.
-
-        Farther out it folds back, or has a pole: 20 where it does neither, else where it first
-        does in any direction, to within 2 %.
-        """
-        if not self.distorted:
-            return _REACH
-        radius = np.geomspace(0.05, _REACH, 303)
-        angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-        at = radius[:, None, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-        with np.errstate(all="ignore"):  # poles
-            grows = np.linalg.det(self._slope(at)) > 0
-            outward = (self._lens(at) * at).sum(axis=-1) > 0
-        holds = (grows & outward).all(axis=-1)
-        return float(radius[-1] if holds.all() else radius[max(int(holds.argmin()) - 1, 0)])
-
-    def _lens(self, at: np.ndarray) -> np.ndarray:
-        """(..., 2) X / Z and Y / Z -> (..., 2) bent."""
-        _, _, p1, p2, _, _, _, _, s1, s2, s3, s4 = self.distortion
-        x, y = at[..., 0], at[..., 1]
-        r2 = x * x + y * y
-        g, _ = self._radial(r2)
-        bent_x = x * g + 2 * p1 * x * y + p2 * (r2 + 2 * x * x) + r2 * (s1 + r2 * s2)
-        bent_y = y * g + 2 * p2 * x * y + p1 * (r2 + 2 * y * y) + r2 * (s3 + r2 * s4)
-        return np.stack([bent_x, bent_y], axis=-1)
-
-    def _radial(self, r2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(...) g of (...) r2, and the g's polynomial below the line."""
-        k1, k2, _, _, k3, k4, k5, k6, *_ = self.distortion
-        below = 1 + r2 * (k4 + r2 * (k5 + r2 * k6))
-        return (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / below, below
-
-    def _slope(self, at: np.ndarray) -> np.ndarray:
-        """(..., 2, 2) how `_lens` changes with X / Z and Y / Z."""
-        k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = self.distortion
-        x, y = at[..., 0], at[..., 1]
-        r2 = x * x + y * y
-        g, below = self._radial(r2)
-        growth = (k1 + r2 * (2 * k2 + r2 * 3 * k3) - g * (k4 + r2 * (2 * k5 + r2 * 3 * k6))) / below
-        prism_x, prism_y = 2 * (s1 + 2 * s2 * r2), 2 * (s3 + 2 * s4 * r2)
-        xx = g + 2 * growth * x * x + 2 * p1 * y + 6 * p2 * x + prism_x * x
-        xy = 2 * growth * x * y + 2 * p1 * x + 2 * p2 * y + prism_x * y
-        yx = 2 * growth * x * y + 2 * p1 * x + 2 * p2 * y + prism_y * x
-        yy = g + 2 * growth * y * y + 2 * p2 * x + 6 * p1 * y + prism_y * y
-        return np.stack([np.stack([xx, xy], axis=-1), np.stack([yx, yy], axis=-1)], axis=-2)
+        """How far from the axis the lens's formula can be undone, see `geometry/lens.py`."""
+        return lens.reach(self.distortion)
 
     def _bend(self, at: np.ndarray) -> np.ndarray:
         if not self.distorted:
             return at
         inside = np.linalg.norm(at, axis=-1, keepdims=True) <= self.reach
         at = np.where(inside, at, np.nan)
-        return self._lens(at)
+        return lens.bend(self.distortion, at)
 
     def _unbend(self, at: np.ndarray) -> np.ndarray:
         """Newton's method from the bent place, held within `reach`.
@@ -368,11 +335,11 @@ class Camera:
         for _ in range(_NEWTON):
             radius = np.linalg.norm(found, axis=-1, keepdims=True)
             found = found * np.minimum(1, self.reach / np.maximum(radius, 1e-12))
-            missing = wanted - self._lens(found)
+            missing = wanted - lens.bend(self.distortion, found)
             off = np.abs(missing).max(axis=-1)
             if not (off > _SETTLED).any():
                 break
-            (xx, xy), (yx, yy) = np.moveaxis(self._slope(found), (-2, -1), (0, 1))
+            (xx, xy), (yx, yy) = np.moveaxis(lens.slope(self.distortion, found), (-2, -1), (0, 1))
             step = yy * missing[..., 0] - xy * missing[..., 1]
             step = np.stack([step, xx * missing[..., 1] - yx * missing[..., 0]], axis=-1)
             found = found + step / (xx * yy - xy * yx)[..., None]

@@ -37,8 +37,6 @@ FACE_AND_HANDS = {"halpe136": 110, "wholebody133": 110, "halpe68": 42}
 WHOLE_BODIES = ("halpe136", "wholebody133")
 BEST = 1 + 1 + 1.25  # the reference's score of a person where everything is as sure as can be
 SEEN = 0.3  # score from which a keypoint says where to look for its person next
-ENOUGH = 0.5  # of the keypoints; with fewer seen, the person is looked for where it was
-REACH = 1.25  # of a person over the keypoints that are seen: the top of the head, hands and feet
 
 
 @dataclass(frozen=True)
@@ -260,7 +258,7 @@ class Joints:
         self.views = 2 if options.flip else 1  # of each crop
         self.compat = options.compat == "alphapose"
 
-    def crops(self, regions: Regions) -> list[Crop]:
+    def crops(self, frame: Frame, regions: Regions) -> list[Crop]:
         """Each region in the shape of the input, with a margin; one crop for each scale."""
         whole = self.around(regions)
         rows = zip(whole.centre, whole.size, whole.angle, strict=True)
@@ -323,7 +321,7 @@ class Joints:
             box=np.minimum(np.maximum(look.bounds(), 0), edge),
             box_score=sure if self.compat else np.clip(sure / np.float32(BEST), 0, 1),
             person=look.person,
-            look=_next(look, xy, score),
+            look=look.following(xy, score >= SEEN),
             maps=self.heat(maps[which]) if self.options.heatmaps else None,
             seen=self.around(look) if self.options.heatmaps else None,
         )
@@ -412,33 +410,6 @@ class Joints:
         if self.options.flip:
             moved = np.stack([moved[:, :, 0], moved[:, :, 1][:, :, mirror] * (-1, 1)], axis=2)
         return (cells + (moved.mean(axis=2) / scales).mean(axis=1)).astype(np.float32)
-
-
-def _next(look: Regions, xy: np.ndarray, score: np.ndarray) -> Regions:
-    """Where to look for the same people in the next frame: around the keypoints that are seen.
-
-    Turned as before; where few are seen, as before altogether.
-
-    Args:
-        look: N regions, where they were looked for.
-        xy: (N, K, 2) pixels of the frame.
-        score: (N, K).
-    """
-    seen = (score >= SEEN) & np.isfinite(xy).all(axis=-1)
-    few = seen.mean(axis=1) < ENOUGH
-    cos, sin = np.cos(look.angle)[:, None], np.sin(look.angle)[:, None]
-    x, y = np.moveaxis(np.nan_to_num(xy) - look.centre[:, None], -1, 0)
-    local = np.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
-    local = np.where((seen | few[:, None])[..., None], local, np.nan)
-    low, high = np.nanmin(local, axis=1), np.nanmax(local, axis=1)
-    x, y = np.moveaxis((low + high) / 2, -1, 0)
-    cos, sin = cos[:, 0], sin[:, 0]
-    centre = look.centre + np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
-    return replace(
-        look,
-        centre=np.where(few[:, None], look.centre, centre),
-        size=np.where(few[:, None], look.size, (high - low) * np.float32(REACH)),
-    )
 
 
 def _resampling(cells: int, scale: float) -> np.ndarray:

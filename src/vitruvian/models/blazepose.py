@@ -189,7 +189,7 @@ class Landmarks:
         masks, maps = options.output_segmentation_masks, options.refine_window > 1
         return [0, 1, 4] + [3] * maps + [2] * masks
 
-    def crops(self, regions: Regions) -> list[Crop]:
+    def crops(self, frame: Frame, regions: Regions) -> list[Crop]:
         """The regions made square by their longer side, with a margin."""
         side = regions.size.max(axis=1) * MARGIN
         extent = np.stack([side, side], axis=-1)

@@ -29,7 +29,7 @@ class Head(Protocol):
     skeleton: Skeleton
     network: Network
 
-    def crops(self, regions: Regions) -> list[Crop]:
+    def crops(self, frame: Frame, regions: Regions) -> list[Crop]:
         """The network's view of each region, or several views of each."""
         ...
 
@@ -95,7 +95,7 @@ class TopDown:
             return []
         if look is None:
             look = [found.take(slice(self.most)) for found in self.find(frames)]
-        crops = [self.head.crops(regions) for regions in look]
+        crops = [self.head.crops(*pair) for pair in zip(frames, look, strict=True)]
         inputs = [self.head.prepare(*pair) for pair in zip(frames, crops, strict=True)]
         outputs = self._run(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
         ends = np.cumsum([len(rows) for rows in inputs])[:-1]

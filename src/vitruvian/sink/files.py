@@ -18,9 +18,11 @@ from vitruvian.geometry.crop import Crop
 from vitruvian.sink.coco import coco_results
 from vitruvian.sink.draw import VISIBLE, draw
 from vitruvian.sink.heatmaps import write_heatmaps
+from vitruvian.sink.page import Page
 from vitruvian.sink.records import About, Parquet, csv_table, json_lines
+from vitruvian.sink.rrd import Rerun
 from vitruvian.sink.video import Picture, Video, write_picture
-from vitruvian.sink.view3d import plot
+from vitruvian.sink.view3d import View
 
 
 class Sink(Protocol):
@@ -48,11 +50,20 @@ TABLES: dict[str, Callable[[Path, About | None], Sink]] = {
 }
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
+IN_3D = "_3d"  # how the name of a picture or video ends that shows people in 3D
+MOVING_3D = (*VIDEOS, ".gif")
+KINDS = (*TABLES, *PICTURES, *VIDEOS, ".gif", ".html", ".rrd")
 
 
 def is_file(out: Path) -> bool:
     """Whether a name means a file, by its extension; otherwise it means a folder."""
-    return out.suffix.lower() in (*TABLES, *PICTURES, *VIDEOS) and not out.is_dir()
+    return out.suffix.lower() in KINDS and not out.is_dir()
+
+
+def is_view(out: Path) -> bool:
+    """Whether a name means a file that shows people in 3D."""
+    kind = out.suffix.lower()
+    return kind == ".html" or (out.stem.endswith(IN_3D) and kind in (*PICTURES, *MOVING_3D))
 
 
 def refuse_full(folder: Path, overwrite: bool) -> None:
@@ -76,7 +87,8 @@ def open_sink(
 
     Args:
         path: .jsonl (records), .csv, .parquet (tables), .json (COCO results), .jpg or .png
-            (annotated picture), .mp4 (annotated video).
+            (annotated picture), .mp4 (annotated video), .html (3D to be turned), _3d.png, _3d.mp4
+            or _3d.gif (view in 3D), .rrd (Rerun).
         model: what made the poses, for the header of records.
         visible: 0..1, the score from which keypoints are drawn.
         overwrite: whether the file may exist.
@@ -89,13 +101,25 @@ def open_sink(
     kind = path.suffix.lower()
     if kind in TABLES:
         return TABLES[kind](path, model)
+    if is_view(path):
+        return open_view(path, visible)
+    if kind == ".rrd":
+        return Rerun(path, visible)
     if kind in PICTURES:
         return Picture(path, visible)
     if kind in VIDEOS:
         return Video(path, visible)
-    raise VitruvianError(
-        f"cannot write '{path}': its extension is none of {' '.join((*TABLES, *PICTURES, *VIDEOS))}"
-    )
+    if kind == ".gif":
+        raise VitruvianError(
+            f"'{path}' would be a view in 3D; name it '{path.stem}{IN_3D}.gif', or give an .mp4"
+        )
+    raise VitruvianError(f"cannot write '{path}': its extension is none of {' '.join(KINDS)}")
+
+
+def open_view(path: Path, visible: float = VISIBLE) -> Page | View:
+    """A sink for people in 3D: an .html page, a picture, a video or a .gif."""
+    kind = path.suffix.lower()
+    return Page(path, visible) if kind == ".html" else View(path, visible, moving=kind in MOVING_3D)
 
 
 def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
@@ -112,16 +136,18 @@ class Save:
 
     video: bool = True  # annotated picture or video
     json: bool = True  # records, .jsonl
-    plot: bool = True  # 3D picture of the first person, for pictures
+    plot: bool | None = None  # 3D picture or video; None: of pictures only, where there is 3D
     csv: bool = False
     parquet: bool = False
     coco: bool = False
     visible: float = VISIBLE
     heatmaps: Path | None = None  # into which folder pictures of heat maps go
+    html: bool = False  # 3D that can be turned, .html
+    rerun: Path | None = None  # into which .rrd file everything goes
 
 
 class Pictures:
-    """Annotated pictures and 3D plots in a folder, one of each for every picture."""
+    """Annotated pictures and views in 3D in a folder, one of each for every picture."""
 
     def __init__(self, names: dict[str, Path], save: Save) -> None:
         """`names`: source of a frame -> path of its annotated picture."""
@@ -131,15 +157,17 @@ class Pictures:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Draw and write both."""
+        """Draw and write them; where there is nobody, there is nothing to see in 3D."""
         path = self.names[frame.source]
         if self.save.video:
             write_picture(path, draw(frame, poses, self.save.visible))
             self.paths.append(path)
-        if self.save.plot and poses.xyz is not None and len(poses):
-            view = plot_path(path)
-            plot(poses, view, visible=self.save.visible)
-            self.paths.append(view)
+        if self.save.plot is None and poses.xyz is None:
+            return
+        for view in view_paths(path, self.save, moving=False) if len(poses) else ():
+            with open_view(view, self.save.visible) as sink:
+                sink.write(frame, poses)
+            self.paths += sink.paths
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -181,9 +209,11 @@ class HeatMaps:
         pass
 
 
-def plot_path(picture: Path) -> Path:
-    """Where the 3D plot of an annotated picture goes."""
-    return picture.with_name(picture.stem + "_3d.png")
+def view_paths(drawn: Path, save: Save, *, moving: bool) -> list[Path]:
+    """Where the views in 3D of an annotated picture or video go."""
+    wanted = save.plot if moving else save.plot is not False
+    kinds = {".mp4" if moving else ".png": wanted, ".html": save.html}
+    return [drawn.with_name(drawn.stem + IN_3D + kind) for kind, want in kinds.items() if want]
 
 
 class Several:

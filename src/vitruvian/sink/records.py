@@ -1,7 +1,8 @@
 """Records: one JSON line a frame, the wire format of everything here; and the same as tables.
 
 The first line of a `.jsonl` file is a header: schema, version, model, hashes of its weights,
-options. Every other line stands for itself. Pixels to 1/10000, metres and scores to 1/1000000.
+options. Every other line stands for itself, its camera included, so that what it says can be
+projected again. Pixels to 1/10000, metres and scores to 1/1000000.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
+from vitruvian.geometry.camera import Camera
 from vitruvian.sink.part import Part
 
 SCHEMA = 1
@@ -32,6 +34,9 @@ PARTS = {
     "xyz": DECIMALS,
     "presence": DECIMALS,
     "depth": PIXEL_DECIMALS,
+    "world": DECIMALS,
+    "error": PIXEL_DECIMALS,
+    "plausible": 0,
 }
 
 
@@ -64,7 +69,9 @@ def to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]:
     columns = {"person": poses.person.tolist()}
     for key, decimals in PARTS.items():
         value = getattr(poses, key)
-        if value is not None:
+        if value is not None and value.dtype == bool:
+            columns[key] = value.tolist()
+        elif value is not None:
             columns[key] = _nested(np.round(value.astype(np.float64), decimals))
     people = [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
@@ -74,10 +81,28 @@ def to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]:
         "index": frame.index,
         "time": round(frame.seconds, 6),
         "size": list(frame.size),
+        "camera": _camera(frame, poses),
         "model": model,
         "skeleton": poses.skeleton.name,
         "origin": poses.origin,
         "people": people,
+    }
+
+
+def _camera(frame: Frame, poses: Poses) -> dict[str, Any] | None:
+    """The camera of a frame; without one, what models assume, if the poses rest on it."""
+    camera = frame.camera
+    if camera is None and poses.origin == "camera":
+        camera = Camera.view(frame.size)
+    if camera is None:
+        return None
+    extrinsics = None if camera.extrinsics is None else camera.extrinsics.tolist()
+    return {
+        "known_by": camera.known_by,
+        "matrix": camera.matrix.tolist(),
+        "distortion": camera.distortion.tolist(),
+        "extrinsics": extrinsics,
+        "up": camera.up.tolist(),
     }
 
 
@@ -95,20 +120,22 @@ def _nested(values: np.ndarray) -> list[Any]:
 def from_dict(line: dict[str, Any]) -> tuple[Frame, Poses]:
     """The frame, without pixels, and the poses of one line."""
     table = skeleton(line["skeleton"])
-    frame = Frame(
-        None, line["index"], line["time"], line["source"], size=(line["size"][0], line["size"][1])
-    )
+    size = (line["size"][0], line["size"][1])
+    camera = None if line.get("camera") is None else Camera(size=size, **line["camera"])
+    frame = Frame(None, line["index"], line["time"], line["source"], camera, size)
     people = line["people"]
     if not people:
         return frame, Poses.nobody(table, line["origin"])
     k = len(table)
-    shapes = {"box": (4,), "box_score": (), "xy": (k, 2), "xyz": (k, 3)}
+    shapes = {"box": (4,), "box_score": (), "error": (), "plausible": ()}
+    shapes |= {"xy": (k, 2), "xyz": (k, 3), "world": (k, 3)}
     parts: dict[str, Any] = {}
     for key in PARTS:
         if key not in people[0]:
             continue
         shape = shapes.get(key, (k,))
-        parts[key] = np.array([_filled(each[key], shape) for each in people], np.float32)
+        kind = bool if key == "plausible" else np.float32
+        parts[key] = np.array([_filled(each[key], shape) for each in people], kind)
     person = np.array([each["person"] for each in people], np.int64)
     return frame, Poses(table, person=person, origin=line["origin"], **parts)
 
@@ -182,6 +209,7 @@ class Text:
         """`start` goes before the `lines` of the first frame, `end` behind those of the last."""
         self.part, self.start, self.lines, self.end = Part(path), start, lines, end
         self.file: IO[str] | None = None
+        self.whole = True  # so far; not after a full disk
 
     def __enter__(self) -> Text:
         return self
@@ -191,14 +219,20 @@ class Text:
         lines = self.lines(frame, poses)
         if self.file is None:
             self.file = self.part.begin().open("w", encoding="utf-8", newline="")
-            self.file.write(self.start)
-        self.file.write(lines)
+            lines = self.start + lines
+        try:
+            self.file.write(lines)
+        except OSError:
+            self.whole = False
+            raise
 
     def __exit__(self, *_: object) -> None:
         if self.file is not None:
-            self.file.write(self.end)
-            self.file.close()
-            self.part.finish()
+            if self.whole:
+                self.file.write(self.end)
+            self.file.close()  # may tell of a full disk as well, and then nothing is whole
+            if self.whole:
+                self.part.finish()
 
     @property
     def paths(self) -> list[Path]:
@@ -216,20 +250,29 @@ def _dump(line: dict[str, Any]) -> str:
     return json.dumps(line, allow_nan=False, separators=(",", ":")) + "\n"
 
 
-COLUMNS = ("source", "index", "time", "person", "keypoint", "x", "y", "score", "x_m", "y_m", "z_m")
+METRES = ("x_m", "y_m", "z_m", "x_world_m", "y_world_m", "z_world_m")
+ABOUT = ("origin", "error", "plausible")  # of x_m y_m z_m: from where; whether it can be believed
+COLUMNS = ("source", "index", "time", "person", "keypoint", "x", "y", "score", *METRES, *ABOUT)
 
 
 def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
     """One row of `COLUMNS` for each keypoint of each person; None for what is not known."""
-    nowhere = np.full((len(poses), len(poses.skeleton), 3), np.nan)
-    xyz = nowhere if poses.xyz is None else np.round(poses.xyz.astype(float), DECIMALS)
-    xy = np.round(poses.xy.astype(float), PIXEL_DECIMALS)
-    score = np.round(poses.score.astype(float), DECIMALS)
-    numbers = np.concatenate([xy, score[..., None], xyz], axis=-1).tolist()
+    n, k = poses.score.shape
+    nowhere = np.full((n, k, 3), np.nan)
+    parts = [np.round(poses.xy.astype(float), PIXEL_DECIMALS)]
+    parts.append(np.round(poses.score[..., None].astype(float), DECIMALS))
+    for xyz in (poses.xyz, poses.world):
+        parts.append(nowhere if xyz is None else np.round(xyz.astype(float), DECIMALS))
+    numbers = np.concatenate(parts, axis=-1).tolist()
+    error = np.full(n, np.nan) if poses.error is None else poses.error.astype(float)
+    plausible = [None] * n if poses.plausible is None else poses.plausible.tolist()
     start = (frame.source, frame.index, round(frame.seconds, 6))
-    for person, points in zip(poses.person.tolist(), numbers, strict=True):
+    people = zip(poses.person.tolist(), numbers, error.tolist(), plausible, strict=True)
+    for person, points, off, can_be in people:
+        about = (poses.origin, None if off != off else round(off, PIXEL_DECIMALS), can_be)
         for keypoint, point in zip(poses.skeleton.keypoints, points, strict=True):
-            yield (*start, person, keypoint, *(None if v != v else v for v in point))
+            known = (None if v != v else v for v in point)
+            yield (*start, person, keypoint, *known, *about)
 
 
 def csv_table(path: Path, model: About | None) -> Text:
@@ -258,7 +301,7 @@ class Parquet:
             ) from None
         self.arrow, self.part = pyarrow, Part(path)
         kinds = {"source": "string", "keypoint": "string", "index": "int64", "person": "int64"}
-        kinds |= {"time": "float64"}
+        kinds |= {"time": "float64", "origin": "string", "plausible": "bool"}
         self.schema = pyarrow.schema([(c, kinds.get(c, "float32")) for c in COLUMNS])
         about = json.dumps(header(model))
         self.schema = self.schema.with_metadata({"vitruvian": about})

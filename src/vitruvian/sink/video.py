@@ -11,7 +11,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.sink.draw import VISIBLE, draw
+from vitruvian.sink.draw import COLOURS, VISIBLE, draw
 from vitruvian.sink.part import Part
 
 CLOCK = 90_000  # ticks a second, MPEG's own: time stamps of every frame rate come out exact enough
@@ -49,51 +49,51 @@ class Picture:
         pass
 
 
-class Video:
-    """An H.264 video with the time stamps of its frames; valid also when it is cut short."""
+class Film:
+    """A file of pictures with their times, H.264 or .gif; valid also when it is cut short.
 
-    def __init__(self, path: Path, visible: float = VISIBLE) -> None:
-        self.part, self.visible = Part(path), visible
+    A GIF's clock has hundredths of a second, and players take one for ten: pictures that come less
+    than two after another are left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.part, self.gif = Part(path), path.suffix.lower() == ".gif"
         self.container: Any = None
 
-    def __enter__(self) -> Video:
+    def __enter__(self) -> Film:
         return self
 
-    def _begin(self, frame: Frame) -> None:
+    def _begin(self, size: tuple[int, int], seconds: float) -> None:
         import av
 
-        kinds = {".mkv": "matroska"}
+        kinds = {".mkv": "matroska", ".gif": "gif"}
         kind = kinds.get(self.part.path.suffix.lower(), "mp4")
         self.container = av.open(str(self.part.begin()), "w", format=kind)
-        self.stream = self.container.add_stream("libx264", rate=30)
-        self.size, self.first, self.last = frame.size, frame.seconds, -1
-        self.stream.width, self.stream.height = (side + side % 2 for side in frame.size)
+        self.stream = self.container.add_stream("gif" if self.gif else "libx264", rate=30)
+        self.first, self.last = seconds, -1
+        self.stream.width, self.stream.height = size
+        self.clock = 100 if self.gif else CLOCK
+        self.stream.codec_context.time_base = Fraction(1, self.clock)
+        if self.gif:
+            self.stream.pix_fmt = "pal8"
+            return
+        self.stream.width, self.stream.height = (side + side % 2 for side in size)
         self.stream.pix_fmt = "yuv420p"
         self.stream.options = {"preset": "veryfast", "crf": "20"}
-        self.stream.codec_context.time_base = Fraction(1, CLOCK)
         # BT.709 and its tag: without it players guess, and colours shift.
         for name in ("colorspace", "color_primaries", "color_trc"):
             setattr(self.stream.codec_context, name, 1)
 
-    def write(self, frame: Frame, poses: Poses) -> None:
-        """Draw and add it."""
-        import av
-
+    def add(self, rgb: np.ndarray, seconds: float) -> None:
+        """Add (H, W, 3) uint8 RGB, as large as the first one."""
         if self.container is None:
-            self._begin(frame)
-        if frame.size != self.size:
-            raise VitruvianError(
-                f"'{self.part.path}' is {self.size[0]} x {self.size[1]}, but frame {frame.index} "
-                f"of '{frame.source}' is {frame.size[0]} x {frame.size[1]}; give a folder"
-            )
-        image = draw(frame, poses, self.visible)
-        odd = self.size[0] % 2, self.size[1] % 2
-        if any(odd):
-            image = np.pad(image, ((0, odd[1]), (0, odd[0]), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(image, format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
-        picture.pts = max(round((frame.seconds - self.first) * CLOCK), self.last + 1)
-        picture.time_base = Fraction(1, CLOCK)
+            self._begin((rgb.shape[1], rgb.shape[0]), seconds)
+        at = round((seconds - self.first) * self.clock)
+        if self.gif and self.last >= 0 and at < self.last + 2:
+            return
+        picture = _in_colours(rgb) if self.gif else _in_planes(rgb)
+        picture.pts = max(at, self.last + 1)
+        picture.time_base = Fraction(1, self.clock)
         self.last = picture.pts
         assert self.container is not None
         self.container.mux(self.stream.encode(picture))
@@ -104,7 +104,59 @@ class Video:
             self.container.close()
             self.part.finish()
 
-    @property
-    def paths(self) -> list[Path]:
-        """What has been written."""
-        return [self.part.path] if self.container is not None else []
+
+def _in_planes(rgb: np.ndarray) -> Any:
+    """As H.264 wants it: even sides, colours at half the resolution."""
+    import av
+
+    height, width = rgb.shape[:2]
+    if height % 2 or width % 2:
+        rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    picture = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+    return picture.reformat(format="yuv420p", dst_colorspace="ITU709")
+
+
+def _in_colours(rgb: np.ndarray) -> Any:
+    """As GIF wants it: 256 colours, and which of them each pixel has.
+
+    They are the same for all pictures, so that only what changes is written: those of the views in
+    3D, greys and the colours of the sides on white.
+    """
+    import av
+    from PIL import Image
+
+    greys = np.linspace((0, 0, 0), (255, 255, 255), 32)
+    blends = [np.linspace(COLOURS[side], (255, 255, 255), 112) for side in ("left", "right")]
+    colours = np.round(np.concatenate([greys, *blends])).astype(np.uint8)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours.ravel().tolist())
+    picture = Image.fromarray(rgb).quantize(palette=palette, dither=Image.Dither.NONE)
+    opaque = np.full((256, 1), 255, np.uint8)
+    both: Any = np.asarray(picture), np.concatenate([opaque, colours], axis=1)
+    return av.VideoFrame.from_ndarray(both, format="pal8")
+
+
+class Video:
+    """An annotated video with the time stamps of its frames."""
+
+    def __init__(self, path: Path, visible: float = VISIBLE) -> None:
+        self.path, self.visible, self.paths = path, visible, list[Path]()
+        self.film, self.size = Film(path), (0, 0)
+
+    def __enter__(self) -> Video:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Draw and add it."""
+        if not self.paths:
+            self.size = frame.size
+        if frame.size != self.size:
+            raise VitruvianError(
+                f"'{self.path}' is {self.size[0]} x {self.size[1]}, but frame {frame.index} "
+                f"of '{frame.source}' is {frame.size[0]} x {frame.size[1]}; give a folder"
+            )
+        self.film.add(draw(frame, poses, self.visible), frame.seconds)
+        self.paths = [self.path]
+
+    def __exit__(self, *error: object) -> None:
+        self.film.__exit__(*error)

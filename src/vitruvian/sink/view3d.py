@@ -1,62 +1,231 @@
-"""A 3D view of one person, as a picture: metres, equal axes, up is up."""
+"""Views in 3D with matplotlib, of a picture or a whole video: metres, equal axes, up is up."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
 from vitruvian.sink.draw import COLOURS, VISIBLE
-from vitruvian.sink.part import Part
+from vitruvian.sink.scene import Moment, Scene
+from vitruvian.sink.video import Film, write_picture
+
+SIZE, DPI = (1280, 640), 100  # of a view, pixels
+# Two views each: title, degrees above the floor, degrees around it, how far from parallel lines.
+STANDING = (("from behind the camera", 18, -62, 0.7), ("from above", 90, -90, np.inf))
+HIPS = (("from the camera", 8, -90, 0.7), ("from the side", 8, -20, 0.7))
+WHERE = {
+    "camera": "metres from the camera",
+    "hips": "metres from the middle of each one's hips, side by side",
+    "world": "metres in the world",
+}
+MANY = 300  # frames: it takes more than some seconds
+GRID = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100)  # metres between lines of the floor
+ROOM = (480, 430)  # for the box of a view, pixels
+LINES = 10  # of the floor, at most about so many each way
 
 
-def plot(poses: Poses, path: Path, row: int = 0, visible: float = VISIBLE) -> None:
-    """Draw one person's `xyz` into a picture file, from the front and from the side.
+class View:
+    """Everybody's joints in metres: of one picture, as a picture; of a video, as one or as a .gif.
 
-    Args:
-        poses: with `xyz`, metres.
-        path: .png, .jpg, .pdf or .svg.
-        row: which of the people.
-        visible: 0..1; what has a lower score is drawn thin and pale: the network guesses it.
+    Where the floor is, and how far people go, is known at the end: it is drawn then.
     """
-    # The object interface: pyplot would keep every figure alive, and choose a window system.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    assert poses.xyz is not None
-    xyz, shown = poses.xyz[row], poses.score[row] >= visible
-    x, y, z = xyz[:, 0], xyz[:, 2], -xyz[:, 1]  # right, away from the camera, up
-    reach = max(float(np.max(np.nanmax(xyz, axis=0) - np.nanmin(xyz, axis=0))) / 2, 0.1) * 1.1
-    middle = [(np.nanmin(axis) + np.nanmax(axis)) / 2 for axis in (x, y, z)]
+    def __init__(self, path: Path, visible: float = VISIBLE, *, moving: bool = True) -> None:
+        """Draws what has a lower score than `visible` thin and pale: the network guesses it.
 
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    for column, (azimuth_deg, title) in enumerate(
-        [(-90, "from the camera"), (-20, "from the side")]
-    ):
-        axes = figure.add_subplot(1, 2, column + 1, projection="3d", computed_zorder=False)
-        for a, b in poses.skeleton.bones:
-            sides = poses.skeleton.sides
-            side = sides[a] if sides[a] == sides[b] else ""
-            sure = shown[a] and shown[b]
-            colour = np.array(COLOURS[side]) / 255
-            width, alpha = (3.0, 1.0) if sure else (1.0, 0.45)
-            ends = ([axis[a], axis[b]] for axis in (x, y, z))
-            axes.plot(*ends, color=colour, linewidth=width, alpha=alpha)
-        colours = np.array([COLOURS[side] for side in poses.skeleton.sides]) / 255
-        axes.scatter(x[shown], y[shown], z[shown], c=colours[shown], s=14, depthshade=False)
-        axes.scatter(x[~shown], y[~shown], z[~shown], c=colours[~shown], s=6, alpha=0.45)
-        limits = [(centre - reach, centre + reach) for centre in middle]
-        axes.set(xlim=limits[0], ylim=limits[1], zlim=limits[2], title=title)
-        axes.set(xlabel="right, m", ylabel="away, m", zlabel="up, m")
-        axes.set_box_aspect((1, 1, 1))
-        axes.view_init(elev=8, azim=azimuth_deg)
-        if azimuth_deg == -90:  # seen end on, the numbers of this axis lie on top of each other
+        `moving`: whether it takes many frames.
+        """
+        self.path, self.moving, self.scene = path, moving, Scene(visible)
+
+    def __enter__(self) -> View:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Take it."""
+        if self.scene.moments and not self.moving:
+            raise VitruvianError(f"'{self.path}' holds one picture; for more give a folder")
+        self.scene.add(frame, poses)
+
+    def __exit__(self, *_: object) -> None:
+        moments = self.scene.moments
+        if not moments:
+            return
+        if len(moments) > MANY:
+            print(f"drawing {len(moments)} frames in 3D: {self.path}", file=sys.stderr, flush=True)
+        stage = _Stage(self.scene, timed=self.moving)
+        if not self.moving:
+            write_picture(self.path, stage(moments[0]))
+        else:
+            with Film(self.path) as film:
+                for moment in moments:
+                    film.add(stage(moment), moment.seconds)
+
+    @property
+    def paths(self) -> list[Path]:
+        """What has been written, or will be at the end."""
+        return [self.path] if self.scene.moments else []
+
+
+class _Stage:
+    """A figure of which all but the people stays as it is: one of them takes milliseconds."""
+
+    def __init__(self, scene: Scene, *, timed: bool) -> None:
+        # The object interface: pyplot would keep every figure alive, and choose a window system.
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        self.scene, self.timed = scene, timed
+        size = (SIZE[0] / DPI, SIZE[1] / DPI)
+        self.figure = Figure(figsize=size, dpi=DPI)
+        self.canvas = FigureCanvasAgg(self.figure)
+        assert scene.space is not None
+        self.figure.suptitle(f"{WHERE[scene.space]}; left blue, right vermilion")
+        views = HIPS if scene.space == "hips" else STANDING
+        self.panels = [self._panel(i, *view) for i, view in enumerate(views)]
+        self.clock = self.figure.text(0.01, 0.01, "", animated=True)
+        self.canvas.draw()
+        self.empty = self.canvas.copy_from_bbox(self.figure.bbox)
+
+    def _panel(
+        self, column: int, title: str, elevation_deg: float, azimuth_deg: float, focal: float
+    ) -> _Panel:
+        from matplotlib.ticker import MultipleLocator
+
+        axes: Any = self.figure.add_axes((column / 2, 0.02, 0.5, 0.86), projection="3d")
+        axes.computed_zorder = False
+        if focal == np.inf:
+            axes.set_proj_type("ortho")
+        else:
+            axes.set_proj_type("persp", focal_length=focal)
+        low, high = _room(*self.scene.bounds)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
+        axes.set(title=title, xlabel="right, m", ylabel="away, m", zlabel="up, m")
+        step = grid_step(low, high)
+        for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+            axis.set_major_locator(MultipleLocator(step))
+        axes.view_init(elev=elevation_deg, azim=azimuth_deg)
+        _fit(axes, low, high)
+        if elevation_deg == 90:  # seen end on, the numbers of an axis lie on top of each other
+            axes.set(zticks=[], zlabel="")
+        if azimuth_deg == -90 and elevation_deg < 45:
             axes.set(yticklabels=[], ylabel="")
-    where = {"hips": "metres from the middle of the hips", "camera": "metres from the camera"}
-    who = f"person {poses.person[row]}" if poses.person[row] >= 0 else f"person {row + 1}"
-    figure.suptitle(f"{who} of {len(poses)}: {where[poses.origin or 'hips']}; left blue, right red")
-    part = Part(path)
-    figure.savefig(part.begin(), dpi=110, format=path.suffix.lstrip("."))
-    part.finish()
+        for ends in floor_lines(low, high, self.scene.floor, step):
+            axes.plot(*ends.T, color="0.6", linewidth=0.8)
+        if self.scene.frustum is not None:
+            for ends in frustum_lines(self.scene.frustum):
+                axes.plot(*ends.T, color="0.25", linewidth=1)
+        return _Panel(axes, self.scene)
+
+    def __call__(self, moment: Moment) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        self.canvas.restore_region(self.empty)
+        standing = self.scene.stand(moment)
+        for panel in self.panels:
+            panel.draw(moment, standing)
+        if self.timed:
+            self.clock.set_text(f"{moment.seconds:.2f} s, frame {moment.index}")
+            self.figure.draw_artist(self.clock)
+        return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
+
+
+class _Panel:
+    """The people in one of the views. A few lines with gaps: fast however many people there are."""
+
+    def __init__(self, axes: Any, scene: Scene) -> None:
+        self.axes, self.scene = axes, scene
+        self.names: list[Any] = []
+        self.bones: dict[tuple[str, bool], Any] = {}
+        self.joints: dict[tuple[str, bool], Any] = {}
+        for sure in (False, True):
+            look = {"alpha": 1.0 if sure else 0.45, "animated": True}
+            for side, rgb in COLOURS.items():
+                look["color"] = [part / 255 for part in rgb]
+                width, dot = (2.5, 4) if sure else (1, 2.5)
+                (self.bones[side, sure],) = axes.plot([], [], [], linewidth=width, **look)
+                (self.joints[side, sure],) = axes.plot([], [], [], "o", markersize=dot, **look)
+
+    def draw(self, moment: Moment, standing: np.ndarray) -> None:
+        """Over what is there. `standing`: (N, K, 3) right, away, up."""
+        scene = self.scene
+        shown = moment.score >= scene.visible  # what is not known is NaN, and drawn nowhere
+        sides = np.array(scene.skeleton.sides)
+        a, b = np.array(scene.skeleton.bones, int).reshape(-1, 2).T
+        bone_sides, surely = np.where(sides[a] == sides[b], sides[a], ""), shown[:, a] & shown[:, b]
+        gap = np.full_like(standing[:, a], np.nan)
+        bones = np.stack([standing[:, a], standing[:, b], gap], axis=2)
+        for (side, sure), line in self.bones.items():
+            self._add(line, bones[(surely == sure) & (bone_sides == side)])
+        for (side, sure), dots in self.joints.items():
+            self._add(dots, standing[(shown == sure) & (sides == side)])
+        for row, body in enumerate(standing):
+            if row == len(self.names):
+                text = self.axes.text(0, 0, 0, "", ha="center", va="bottom", animated=True)
+                self.names.append(text)
+            if np.isfinite(body).any():
+                self.names[row].set_text(moment.name(row))
+                self.names[row].set_position_3d(body[np.nanargmax(body[:, 2])] + (0, 0, 0.05))
+                self.axes.draw_artist(self.names[row])
+
+    def _add(self, artist: Any, points: np.ndarray) -> None:
+        """Draw it through (..., 3) right, away, up."""
+        if points.size:
+            artist.set_data_3d(*points.reshape(-1, 3).T)
+            self.axes.draw_artist(artist)
+
+
+def _room(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A little more than between two corners, above the floor, and not too narrow."""
+    wide = high - low
+    more = np.maximum(wide.max() / 2 - wide, 0.1 * wide.max()) / 2
+    return low - more * (1, 1, 0), high + more * (1, 1, 0.5)
+
+
+def _fit(axes: Any, low: np.ndarray, high: np.ndarray) -> None:
+    """Draw a box, low to high, as large as there is room for, in the middle of it."""
+    from mpl_toolkits.mplot3d.proj3d import proj_transform
+
+    x_m, y_m, z_m = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1)
+
+    def seen() -> np.ndarray:
+        """(8, 2) pixels of the corners."""
+        x, y, _ = proj_transform(x_m, y_m, z_m, axes.get_proj())
+        return axes.transData.transform(np.stack([x, y], axis=-1))
+
+    # As long as the limits are apart: a metre is as long in every direction.
+    axes.set_box_aspect(high - low)
+    axes.set_box_aspect(high - low, zoom=float((ROOM / np.ptp(seen(), axis=0)).min()))
+    x0, y0, wide, tall = axes.get_position().bounds
+    off = (seen().min(axis=0) + seen().max(axis=0)) / 2 / SIZE - (x0 + wide / 2, y0 + tall / 2)
+    axes.set_position((x0 - off[0], y0 - off[1], wide, tall))
+
+
+def grid_step(low: np.ndarray, high: np.ndarray) -> float:
+    """Metres between lines of the floor between two corners."""
+    wide = float((high - low)[:2].max())
+    return next((step for step in GRID if wide / step <= LINES), GRID[-1])
+
+
+def floor_lines(
+    low: np.ndarray, high: np.ndarray, height: float, step: float
+) -> Iterator[np.ndarray]:
+    """(2, 3) both ends of each line of a grid between two corners, right, away, up, metres."""
+    for axis in (0, 1):
+        for at in np.arange(np.ceil(low[axis] / step), np.floor(high[axis] / step) + 1) * step:
+            ends = np.array([[*low[:2], height], [*high[:2], height]])
+            ends[:, axis] = at
+            yield ends
+
+
+def frustum_lines(points: np.ndarray) -> Iterator[np.ndarray]:
+    """(2, 3) both ends of each line of a camera, of the (5, 3) `Scene.frustum`."""
+    eye, corners = points[0], points[1:]
+    for i, corner in enumerate(corners):
+        yield np.stack([eye, corner])
+        yield np.stack([corner, corners[(i + 1) % 4]])

@@ -26,7 +26,8 @@ from vitruvian.network import checkpoint as checkpoints
 from vitruvian.network import metrabs_archive
 from vitruvian.network.runtimes import OnnxRuntime, OpenVino, import_openvino
 from vitruvian.network.weights import sha256
-from vitruvian.train.graphs import Graph, graph
+from vitruvian.train.graph import Graph
+from vitruvian.train.graphs import graph
 
 # Of the weights in the file. int8 is also the arithmetic; that of f32 and f16 is the runtime's
 # choice, where bf16 is one more.

@@ -1,23 +1,17 @@
 """What each family of networks puts into a file: the graph, its metadata, and how it is checked.
 
 A family is recognised by the names of its tensors. YOLOv8-pose takes pictures (B, 3, H, W) of any
-size, 0..1. AlphaPose's networks and OSNet take crops of people as they come, (N, H, W, 3) uint8
-RGB, and normalise them in the graph; N is free, H and W are those of their training. MeTRAbs takes
-such crops as float32, 0..1, because they are rounded to 8 bits nowhere on the way.
+size, 0..1. AlphaPose's networks and OSNet take crops of people as uint8, MeTRAbs as float32.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
+from torch import Tensor
 
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import (
@@ -27,19 +21,16 @@ from vitruvian.body.skeletons import (
     HALPE136,
     HAND21,
     WHOLEBODY133,
-    spelled_out,
 )
-from vitruvian.decode.volume import Volume
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.network.checkpoint import Checkpoint
-from vitruvian.network.metrabs_archive import Archive, mirror, pack
+from vitruvian.network.metrabs_archive import Archive
+from vitruvian.train.graph import PART, Graph, Normalised, Run, of_crops, off
+from vitruvian.train.metrabs_graph import bodies, published
 from vitruvian.train.networks import fastpose, metrabs, refine, reid, vitruvian2d, yolo
 
-Run = Callable[..., tuple[np.ndarray, ...]]
 PIXELS, SCORE = 0.05, 1e-3  # how far a runtime may be from torch: 100 times what was seen
-PART = 2e-4  # the same for crops, of the largest number: 100 times what was seen
 CHECKED = ((1, 3, 256, 128), (3, 3, 128, 320))  # pictures
-CROPS = (1, 3)  # how many at a time
 
 # How the maps of AlphaPose are read, see `vitruvian.decode.heatmap`; "combined" is the body by
 # argmax, face and hands by integral.
@@ -48,22 +39,6 @@ DECODE = ("argmax", "integral", "combined")
 SKELETONS = {len(s): s for s in (COCO17, HAND21, HALPE26, HALPE68, WHOLEBODY133, HALPE136)}
 COMBINED = {68, 133, 136}  # K of a body with hands
 HEIGHT, WIDTH = 256, 192  # of AlphaPose's crops, pixels
-
-
-@dataclass(frozen=True, eq=False)
-class Graph:
-    """A network on its way into a file."""
-
-    family: str
-    network: nn.Module  # folded
-    about: dict[str, str]  # metadata
-    example: tuple[Tensor, ...]  # it is traced with
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    axes: dict[str, dict[int, str]]  # those that are free, of inputs and outputs
-    unit: str  # of what `check` returns
-    check: Callable[[Run, str], float]  # how far a runtime, by its name, is from torch
-    displacement: Callable[[Run, Sequence[np.ndarray]], float] | None = field(default=None)
 
 
 def graph(
@@ -219,157 +194,7 @@ def tensors(read: Checkpoint) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.array(array)) for name, array in read.tensors.items()}
 
 
-def published(read: Archive) -> Graph:
-    """MeTRAbs, of an archive of its authors."""
-    config = read.config
-    volume = Volume(
-        config.side, config.stride, config.depth, config.box, config.centered, config.legacy
-    )
-    network = metrabs.load(read.tensors, config.depth, config.centered)
-    if network.shape.points != len(read.points):
-        raise VitruvianError(
-            f"its ckpt.pt has {network.shape.points} points, its joint_info.npz {len(read.points)}"
-        )
-    skeletons = {}
-    for name, joints in read.skeletons.items():
-        names = tuple(map(spelled_out, joints.names))
-        sigmas = np.full(len(names), np.nan, np.float32)
-        source = "skeleton_infos.pkl of the published archive"
-        table = Skeleton(name or "all", source, names, joints.edges, sigmas)
-        skeletons[table.name] = {"indices": joints.indices, "table": table.to_json()}
-    about = {
-        "points": json.dumps(read.points),
-        "mirror": json.dumps(mirror(read.points)),
-        "transform": pack(read.transform),
-        "skeletons": json.dumps(skeletons),
-        "mix": json.dumps(config.mix),
-        "weak_perspective": json.dumps(config.weak_perspective),
-    }
-    return of_bodies(network, volume, about)
-
-
-def bodies(read: Checkpoint) -> Graph:
-    """MeTRAbs, of a checkpoint of our own, see `vitruvian.train.networks.metrabs.save`."""
-    volume, skeleton = metrabs.said(read.entries)
-    network = metrabs.load(read.tensors, volume.depth, volume.centered)
-    if network.shape.points != len(skeleton) or network.shape.backbone.stride != volume.stride:
-        raise VitruvianError(
-            f"its network has {network.shape.points} points, stride {network.shape.backbone.stride}"
-            f", and what it says of itself {len(skeleton)}, {volume.stride}"
-        )
-    indices = list(range(len(skeleton)))
-    about = {
-        "points": json.dumps(skeleton.keypoints),
-        "mirror": json.dumps(skeleton.mirror.tolist()),
-        "skeletons": json.dumps({skeleton.name: {"indices": indices, "table": skeleton.to_json()}}),
-        "mix": "0.5",
-        "weak_perspective": "false",
-    }
-    return of_bodies(network, volume, about)
-
-
-def of_bodies(network: metrabs.Metrabs, volume: Volume, about: dict[str, str]) -> Graph:
-    """The graph of MeTRAbs, and what it says of itself, each as JSON.
-
-    Args:
-        network: it ends at the maps: what follows is `vitruvian.decode`'s.
-        volume: what the maps measure.
-        about: "points", names of the maps; "mirror", of each its number on the other side;
-            "transform", see `metrabs_archive.pack`, from points to all joints, which are the points
-            where it is missing; "skeletons", by name: which joints are its keypoints, and its table
-            as `Skeleton.to_json` has it; "mix" and "weak_perspective" of the published settings.
-    """
-    about = {
-        "family": "metrabs",
-        "task": "pose",
-        "imgsz": str([volume.side] * 2),
-        "volume": json.dumps(asdict(volume)),
-        **about,
-    }
-    normalised = Normalised(network, lambda crops: crops.permute(0, 3, 1, 2))
-    size = (volume.side, volume.side)
-    return of_crops(normalised, about, size, ("logits2d", "logits3d"), torch.float32)
-
-
-class Normalised(nn.Module):
-    """A network that takes crops of people as they come: (N, H, W, 3) RGB."""
-
-    def __init__(self, network: nn.Module, normalise: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.network, self.normalise = network, normalise
-
-    def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """What the network makes of them."""
-        return self.network(self.normalise(crops))
-
-
-def of_crops(
-    network: Normalised,
-    about: dict[str, str],
-    size: tuple[int, int],
-    outputs: tuple[str, ...],
-    numbers: torch.dtype = torch.uint8,
-) -> Graph:
-    """The graph of a network of crops of (height, width): uint8, or float32 of 0..1."""
-    network.eval().requires_grad_(False)
-    fold(network)
-    return Graph(
-        about["family"],
-        network,
-        about,
-        (torch.zeros(2, *size, 3, dtype=numbers),),
-        ("crops",),
-        outputs,
-        {name: {0: "people"} for name in ("crops", *outputs)},
-        "of the largest number",
-        lambda run, name: check_crops(network, run, name, size, numbers),
-    )
-
-
-def fold(network: nn.Module) -> None:
-    """Make every batch norm a part of the layer that is named just before it."""
-    for module in network.modules():
-        for (_, layer), (name, norm) in itertools.pairwise(list(module.named_children())):
-            if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-                continue
-            if isinstance(layer, nn.Sequential):
-                layer = layer[-1]
-            state = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
-            if isinstance(layer, nn.Linear):
-                fused = fuse_linear_bn_weights(layer.weight, layer.bias, *state)  # type: ignore[arg-type]
-            elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                across = isinstance(layer, nn.ConvTranspose2d)
-                fused = fuse_conv_bn_weights(layer.weight, layer.bias, *state, across)  # type: ignore[arg-type]
-            else:
-                raise TypeError(f"a batch norm after {type(layer).__name__}")
-            layer.weight, layer.bias = fused
-            setattr(module, name, nn.Identity())
-
-
-def check_crops(
-    network: nn.Module, run: Run, name: str, size: tuple[int, int], numbers: torch.dtype
-) -> float:
-    """How far a runtime is from torch: at most, of the largest number that torch gives.
-
-    Raises:
-        ValueError: too far.
-    """
-    rng = np.random.default_rng(0)
-    worst = 0.0
-    for count in CROPS:
-        # Smooth colours: noise is like no picture, and rounding can grow in it without end.
-        colours = torch.from_numpy(rng.random((count, 3, 8, 8), np.float32) * 255)
-        spread = nn.functional.interpolate(colours, size=size, mode="bilinear")
-        pixels = spread.permute(0, 2, 3, 1).round().numpy().astype(np.uint8)
-        if numbers == torch.float32:
-            pixels = pixels / np.float32(255)
-        worst = max(worst, off(network, run, pixels))
-        if not worst < PART:
-            raise ValueError(f"{name} is {worst} of the largest number off torch")
-    return worst
-
-
-def check_refinement(network: nn.Module, run: Run, name: str, shape: Sequence[int]) -> float:
+def check_refinement(network: refine.Refine, run: Run, name: str, shape: Sequence[int]) -> float:
     """See `check_crops`; the features are of this shape.
 
     Raises:
@@ -382,15 +207,6 @@ def check_refinement(network: nn.Module, run: Run, name: str, shape: Sequence[in
     if not apart < PART:
         raise ValueError(f"{name} is {apart} of the largest number off torch")
     return apart
-
-
-def off(network: nn.Module, run: Run, *inputs: np.ndarray) -> float:
-    """How far a runtime is from torch, of the largest number of each output: at most."""
-    with torch.no_grad():
-        answer = network(*(torch.from_numpy(array) for array in inputs))
-    wants = answer if isinstance(answer, tuple) else (answer,)
-    pairs = zip(run(*inputs), (want.numpy() for want in wants), strict=True)
-    return max(float(np.abs(got - want).max() / np.abs(want).max()) for got, want in pairs)
 
 
 def trained_at(read: Checkpoint, network: yolo.Yolo) -> int:

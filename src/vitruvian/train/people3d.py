@@ -54,7 +54,7 @@ class Augment:
     shift: float = 0.1  # of the crop's side, at most
     turn_deg: float = 25.0  # at most
     gamma: tuple[float, float] = (0.6, 1.15)
-    erase: float = 0.35  # how often
+    erase: float = 0.2  # how often
     part: float = 0.12  # how often only the upper or lower part of the person is in the crop
 
 

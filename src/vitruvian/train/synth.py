@@ -9,7 +9,7 @@ camera (3 x 3 matrix, pixels from the corner of the picture), age in years, heig
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +22,23 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.train import render
 from vitruvian.train.bodies import Bodies
-from vitruvian.train.postures import TO_CAMERA, Draw, about, anything, facing, library
-from vitruvian.train.postures import UP as ABOVE
+from vitruvian.train.postures import (
+    TO_CAMERA,
+    UP,
+    Draw,
+    Posture,
+    about,
+    anything,
+    facing,
+    library,
+)
 
 SIZE = 320  # pixels of a picture
 FILLS = (0.55, 0.82)  # how much of the picture's side the person's box takes
 NEAR, FAR = 1.2, 9.0  # metres to somebody 1.7 m tall
 CLOSE = 0.12  # how often the picture shows only a part of the body
 HIDDEN = 0.15  # metres of body before a joint that hide it
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
 EVERY = 15  # one in so many is for validation
 
 
@@ -169,8 +178,8 @@ def painted(rng: np.random.Generator) -> np.ndarray:
     return np.clip(image + grain, 0, 255).astype(np.uint8)
 
 
-def _by_chance(rng: np.random.Generator):  # type: ignore[no-untyped-def]
-    return anything(rng).turned(about(ABOVE, facing(rng)))
+def _by_chance(rng: np.random.Generator) -> Posture:
+    return anything(rng).turned(about(UP, facing(rng)))
 
 
 def row(made: Made, file: str, split: str) -> dict[str, object]:
@@ -199,6 +208,7 @@ def make(
     seed: int = 0,
     backgrounds: Sequence[Path] = (),
     postures: np.ndarray | None = None,
+    tell: Callable[[int], None] = lambda _: None,
 ) -> Path:
     """Write a set of synthetic people; what is there already of the same set is kept.
 
@@ -208,26 +218,49 @@ def make(
         seed: of chance; each person depends on it and on their number alone.
         backgrounds: pictures to stand before.
         postures: see `Studio`.
+        tell: is told how many there are, after each.
 
     Returns:
         The path of people.jsonl.
 
     Raises:
-        VitruvianError: nobody is wanted, or the body model is not installed.
+        VitruvianError: nobody is wanted, it cannot be written, or a set with another seed is there.
     """
     if people < 1:
         raise VitruvianError(f"--people {people} makes nobody; want 1 or more")
+    table, before = out / "people.jsonl", ""
+    try:
+        before = table.read_text(encoding="utf-8") if table.exists() else ""
+        (out / "crops").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VitruvianError(f"cannot write to '{out}': {error.strerror}") from None
+    whole = before[: before.rfind("\n") + 1]  # a line that was being written is written anew
+    done = whole.splitlines()
+    if done and not Path(json.loads(done[0])["file"]).stem.startswith(f"{seed}-"):
+        raise VitruvianError(f"'{table}' is of another --seed; give that one, or another --out")
     studio = Studio(backgrounds, postures)
-    (out / "crops").mkdir(parents=True, exist_ok=True)
-    table = out / "people.jsonl"
-    done = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
+    table.write_text(whole, encoding="utf-8")
     with table.open("a", encoding="utf-8") as lines:
         for number in range(len(done), people):
             made = studio.make(np.random.default_rng([seed, number]))
             file = f"{seed}-{number:06d}.jpg"
             picture = cv2.cvtColor(made.rgb, cv2.COLOR_RGB2BGR)
-            cv2.imwrite(str(out / "crops" / file), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+            if not cv2.imwrite(str(out / "crops" / file), picture, _JPEG):
+                raise VitruvianError(f"cannot write '{out / 'crops' / file}'; is the disk full?")
             split = "val" if number % EVERY == EVERY - 1 else "train"
             lines.write(json.dumps(row(made, file, split)) + "\n")
             lines.flush()
+            tell(number + 1)
     return table
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder, to stand before.
+
+    Raises:
+        VitruvianError: there are none.
+    """
+    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not found:
+        raise VitruvianError(f"no .jpg or .png in '{folder}' to stand before")
+    return found

@@ -187,9 +187,20 @@ def load(tensors: Mapping[str, np.ndarray], depth: int = 8, centered: bool = Tru
     return network
 
 
-def save(network: Metrabs, file: Path, volume: Volume, skeleton: Skeleton) -> None:
-    """Write a checkpoint that says of itself what no tensor tells; `export` takes it."""
-    about = {"volume": json.dumps(asdict(volume)), "skeleton": skeleton.to_json()}
+def save(
+    network: Metrabs, file: Path, volume: Volume, skeleton: Skeleton, antialias: int = 1
+) -> None:
+    """Write a checkpoint that says of itself what no tensor tells; `export` takes it.
+
+    Args:
+        network: trained.
+        file: .pt.
+        volume: what its maps measure.
+        skeleton: its points.
+        antialias: of the crops it was trained with, see `Crop.light`.
+    """
+    about: dict[str, object] = {"volume": json.dumps(asdict(volume))}
+    about |= {"skeleton": skeleton.to_json(), "antialias": antialias}
     torch.save({"model": network.state_dict(), **about}, file)
 
 
