@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bodies import _turn
 from conftest import refused
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26, SMPL24
 from vitruvian.body.track import tracks
@@ -152,6 +153,26 @@ def test_every_family_is_smoothed_and_its_raw_values_are_kept(people, frame, ske
     for raw, smoothed in pairs[: 1 + everything]:
         jitter = [np.abs(np.diff(values, 2, axis=0)).mean() for values in (raw, smoothed)]
         assert jitter[1] < jitter[0] / 3
+
+
+@pytest.mark.parametrize("how", ["track", "stream"])
+def test_metres_in_the_world_are_smoothed_as_those_from_the_camera(people, frame, how):
+    """A linear filter does not mind where the camera stands: 1e-4 of metres in float32."""
+    rotation, shift = _turn(np.array([0, 0.6, 0.8]), 50), np.array([3.0, 1, -2])
+    pairs, _ = walk(people, frame, SMPL24, everything=True)
+    pairs = [
+        (at, replace(poses, world=(poses.xyz @ rotation.T + shift).astype("f4")))
+        for at, poses in pairs
+    ]
+    if how == "stream":
+        pairs = list(stream(pairs))
+    (track, *_) = tracks(pairs)
+    got = track if how == "stream" else smooth(track)
+    assert got.world is not None
+    assert got.xyz is not None
+    assert got.raw is not None
+    np.testing.assert_allclose(got.world, got.xyz @ rotation.T + shift, atol=1e-4)
+    assert np.abs(got.world - got.raw.world).max() > 0.001
 
 
 def test_a_filled_keypoint_has_the_lower_score_beside_it(people, frame):

@@ -165,6 +165,24 @@ def test_a_change_says_who_when_what_and_how_far():
     assert change.distance == pytest.approx(moved.mean(), abs=0.01)
 
 
+def test_metres_in_the_world_are_mended_too():
+    clean = walking(COCO17, 15)
+    assert clean.xyz is not None
+    world, nose = clean.xyz + np.float32(2), COCO17["nose"]
+    ks = np.array([COCO17[f"{side}_{part}"] for part in LIMBS["leg"] for side in ("left", "right")])
+    wrong, places = world.copy(), swapped(clean, range(40, 43), "leg")[0].xy
+    for t in range(40, 43):
+        wrong[t, ks] = wrong[t, COCO17.mirror[ks]]
+    assert (wrong != world).any()
+    mended, _ = repair(replace(clean, xy=places, world=wrong))
+    np.testing.assert_array_equal(mended.places["world"], world)
+    far, off = clean.xy.copy(), world.copy()
+    far[70, nose] += 90
+    off[70, nose] += 0.4
+    mended, _ = repair(replace(clean, xy=far, world=off))
+    assert np.abs(mended.places["world"] - world).max() < 0.05
+
+
 @pytest.mark.parametrize("length", [0, 1, 2])
 def test_short_tracks_are_left_alone(length):
     track = walking(COCO17, steps=5).take(slice(length))

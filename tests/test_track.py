@@ -447,3 +447,13 @@ def test_two_streams_know_nothing_of_each_other(frame: Frames):
     for i in range(3):
         assert one(frame(i, i / 30)).person.tolist() == [1]
         assert other(frame(i, i / 30)).person.tolist() == [1]
+
+
+def test_metres_in_the_world_are_smoothed_too(people):
+    """By filters of their own: shifted metres have the same speeds."""
+    smooth = Smooth()
+    for i in range(10):
+        poses = people(1, everything=True)
+        got = smooth(replace(poses, world=poses.xyz + np.float32(3)), i / 30)
+    assert (got.xyz != poses.xyz).any()
+    np.testing.assert_allclose(got.world, got.xyz + 3, atol=1e-5)

@@ -24,7 +24,9 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "score": ("T", "K"),
     "box": ("T", 4),
     "xyz": ("T", "K", 3),
+    "world": ("T", "K", 3),
 }
+_ROWS = ("xy", "score", "box", "xyz", "world")  # what a frame's poses give a track
 
 
 class Moment(Protocol):
@@ -64,6 +66,7 @@ class Track:
     box: np.ndarray  # (T, 4) x0 y0 x1 y1, pixels
     xyz: np.ndarray | None = None  # (T, K, 3) metres
     origin: Origin | None = None  # what xyz is measured from
+    world: np.ndarray | None = None  # (T, K, 3) metres in the world, where that is known
     source: str = ""
     size: tuple[int, int] = (0, 0)  # width and height of the frames
     raw: Track | None = None  # the same before smoothing or repair
@@ -93,6 +96,12 @@ class Track:
         found = np.any(np.isfinite(self.xy), axis=(1, 2))
         return found if self.xyz is None else found | np.any(np.isfinite(self.xyz), axis=(1, 2))
 
+    @property
+    def places(self) -> dict[str, np.ndarray]:
+        """Where keypoints are, by the name of the field: those of xy, xyz and world there are."""
+        every = {"xy": self.xy, "xyz": self.xyz, "world": self.world}
+        return {name: values for name, values in every.items() if values is not None}
+
     def take(self, rows: slice | np.ndarray) -> Track:
         """Some of the frames."""
         parts = {name: getattr(self, name) for name in _SHAPES}
@@ -113,6 +122,7 @@ class Track:
             person=np.array([self.person]),
             xyz=None if self.xyz is None else self.xyz[row : row + 1],
             origin=self.origin,
+            world=None if self.world is None else self.world[row : row + 1],
             raw=None if self.raw is None else self.raw.poses(row),
         )
 
@@ -122,8 +132,8 @@ class _Growing:
 
     def __init__(self) -> None:
         self.moments: list[tuple[int, float]] = []
-        self.rows: list[tuple[np.ndarray, ...] | None] = []
-        self.raw: list[tuple[np.ndarray, ...] | None] = []
+        self.rows: list[dict[str, np.ndarray] | None] = []
+        self.raw: list[dict[str, np.ndarray] | None] = []
         self.seen = 0  # rows up to and including the last one with the person
 
     def add(self, moment: tuple[int, float], poses: Poses, row: int | None) -> None:
@@ -137,12 +147,12 @@ class _Growing:
     def track(self, person: int, skeleton: Skeleton, about: Moment) -> Track:
         moments = self.moments[: self.seen]
 
-        def stack(rows: list[tuple[np.ndarray, ...] | None]) -> dict[str, np.ndarray]:
-            first = next(row for row in rows if row is not None)
-            gap = tuple(np.full_like(part, np.nan) for part in first)
-            stacked = [np.stack(part) for part in zip(*(row or gap for row in rows), strict=True)]
-            stacked[1] = np.nan_to_num(stacked[1])  # of scores
-            return dict(zip(("xy", "score", "box", "xyz"), stacked, strict=False))
+        def stack(rows: list[dict[str, np.ndarray] | None]) -> dict[str, np.ndarray]:
+            found = [row for row in rows if row is not None]
+            names = [name for name in _ROWS if all(name in row for row in found)]
+            gap = {name: np.full_like(found[0][name], np.nan) for name in names}
+            stacked = {name: np.stack([(row or gap)[name] for row in rows]) for name in names}
+            return {**stacked, "score": np.nan_to_num(stacked["score"])}
 
         parts: dict[str, Any] = stack(self.rows[: self.seen])
         track = Track(
@@ -165,9 +175,9 @@ class _Growing:
     origin: Origin | None = None
 
 
-def _row(poses: Poses, row: int) -> tuple[np.ndarray, ...]:
-    parts = (poses.xy, poses.score, poses.box, poses.xyz)
-    return tuple(part[row].copy() for part in parts if part is not None)
+def _row(poses: Poses, row: int) -> dict[str, np.ndarray]:
+    parts = {name: getattr(poses, name) for name in _ROWS}
+    return {name: part[row].copy() for name, part in parts.items() if part is not None}
 
 
 def tracks(

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -54,18 +55,16 @@ def smooth(track: Track, options: Options = Options()) -> Track:
         VitruvianError: there are too few frames a second for the cutoff.
     """
     known = np.all(np.isfinite(track.xy), axis=-1)
-    at = [track.xy, *([] if track.xyz is None else [track.xyz])]
-    xy, *xyz = (filtered(track.seconds, values, options) for values in at)
+    places = {n: filtered(track.seconds, at, options) for n, at in track.places.items()}
     score = track.score.copy()
     for k, column in enumerate(known.T):
-        filled = np.isfinite(xy[:, k]).all(axis=-1) & ~column
+        filled = np.isfinite(places["xy"][:, k]).all(axis=-1) & ~column
         if filled.any():
             rows, gaps = np.flatnonzero(column), np.flatnonzero(filled)
             after = np.searchsorted(rows, gaps)
             score[gaps, k] = np.minimum(score[rows[after - 1], k], score[rows[after], k])
     box = filtered(track.seconds, track.box, options)
-    third = xyz[0] if xyz else None
-    return replace(track, xy=xy, xyz=third, box=box, score=score, raw=track)
+    return replace(track, box=box, score=score, raw=track, **places)
 
 
 def filtered(seconds: np.ndarray, values: np.ndarray, options: Options = Options()) -> np.ndarray:
@@ -188,14 +187,14 @@ def _replaced(poses: Poses, i: int, people: dict[int, tuple[np.ndarray, Track]])
     """Poses of frame i of the window with what was filtered."""
     if not (poses.person >= 0).any():
         return poses
-    xy, score, box = poses.xy.copy(), poses.score.copy(), poses.box.copy()
-    xyz = None if poses.xyz is None else poses.xyz.copy()
+    names = [n for n in ("xy", "score", "box", "xyz", "world") if getattr(poses, n) is not None]
+    values: dict[str, Any] = {name: getattr(poses, name).copy() for name in names}
     for row, person in enumerate(poses.person.tolist()):
         if person < 0:
             continue
         rows, track = people[person]
-        at = rows[i]
-        xy[row], score[row], box[row] = track.xy[at], track.score[at], track.box[at]
-        if xyz is not None and track.xyz is not None:
-            xyz[row] = track.xyz[at]
-    return replace(poses, xy=xy, score=score, box=box, xyz=xyz, raw=poses)
+        for name in names:
+            smoothed = getattr(track, name)
+            if smoothed is not None:
+                values[name][row] = smoothed[rows[i]]
+    return replace(poses, raw=poses, **values)

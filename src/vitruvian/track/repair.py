@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -194,18 +195,18 @@ def _exchange(
     rows = np.flatnonzero(swapped.any(axis=1))
     if not len(rows):
         return track, []
-    xy, score = track.xy.copy(), track.score.copy()
-    xyz = None if track.xyz is None else track.xyz.copy()
+    values: dict[str, Any] = {"score": track.score.copy()}
+    values |= {name: at.copy() for name, at in track.places.items()}
     changes = []
     for t in rows:
         which = [pairs[p] for p in np.flatnonzero(swapped[t])]
         order = np.array([k for left, right, _ in which for k in (left, right)])
         other = np.array([k for left, right, _ in which for k in (right, left)])
-        for values in (xy, score, *(() if xyz is None else (xyz,))):
-            values[t, order] = values[t, other]
+        for each in values.values():
+            each[t, order] = each[t, other]
         moved = np.linalg.norm(track.xy[t, order] - track.xy[t, other], axis=-1)
         changes.append(_change(track, int(t), "swap", order, moved))
-    return replace(track, xy=xy, score=score, xyz=xyz), changes
+    return replace(track, **values), changes
 
 
 def _change(track: Track, t: int, kind: str, keypoints: np.ndarray, moved: np.ndarray) -> Change:
@@ -257,15 +258,16 @@ def _put(
     if not jumped.any():
         return track, []
     xy, score = np.where(jumped[..., None], line, track.xy), track.score.copy()
-    xyz = None if track.xyz is None else track.xyz.copy()
+    metres: dict[str, Any] = {name: at.copy() for name, at in track.places.items() if name != "xy"}
     for t, k in zip(*np.nonzero(jumped), strict=True):
         a, b = ends[t, k]
         score[t, k] = min(track.score[t, k], track.score[a, k], track.score[b, k])
-        if xyz is not None and track.xyz is not None:
-            xyz[t, k] = track.xyz[a, k] + weight[t, k] * (track.xyz[b, k] - track.xyz[a, k])
+        for name, at in metres.items():
+            was = track.places[name]
+            at[t, k] = was[a, k] + weight[t, k] * (was[b, k] - was[a, k])
     changes = []
     for t in np.flatnonzero(jumped.any(axis=1)):
         which = np.flatnonzero(jumped[t])
         moved = np.linalg.norm(xy[t, which] - track.xy[t, which], axis=-1)
         changes.append(_change(track, int(t), "jump", which, moved))
-    return replace(track, xy=xy, score=score, xyz=xyz), changes
+    return replace(track, xy=xy, score=score, **metres), changes
