@@ -1,4 +1,5 @@
-"""Makes docs/models.md from the catalogue, docs/decoding.md, and the figures of the docs.
+"""Makes docs/models.md from the catalogue, docs/angles.md from the table of angles,
+docs/decoding.md, and the figures of the docs.
 
 python docs/generate.py          writes them
 python docs/generate.py --check  fails if a page is not what this writes
@@ -12,10 +13,42 @@ from pathlib import Path
 import decoding
 import view3d
 
+from vitruvian.analyse.angles import TABLE, available
+from vitruvian.analyse.points import POINTS
+from vitruvian.body.skeletons import SKELETONS
+from vitruvian.body.state import SEEN
 from vitruvian.models.catalogue import CATALOGUE, DEFAULT
 from vitruvian.network.weights import SHIPPED
 
 HERE = Path(__file__).parent
+ANGLES = f"""\
+# Angles
+
+Made by `python docs/generate.py` from `src/vitruvian/analyse/angles.py`.
+
+Degrees. A point is a keypoint, or one of those below. Two points are a direction, from the first
+to the second; three a joint, at the middle one; four the two directions of foot and shank. NaN
+where a point is missing, or its score is below {SEEN:g}.
+
+Forward is where the person faces, so that left, right and both ways of walking have the same signs.
+In 3D it follows from hips, shoulders and trunk. In 2D, angles marked *side* need the person to be
+seen from the side: the shoulders are less than half as far apart, across the trunk, as the trunk is
+long. The feet say which side, from heel to toe, or, where there are none, the head, from ears to
+nose. Those marked *front* need the opposite. Others are what the picture shows of them. Up is up in
+the picture, in 3D against the camera's y axis, or as told. In mirrored pictures left and right
+change places and the values stay, but for those marked ±, which change sign.
+
+Knees, elbows and wrists are bent whichever way: 5 degrees of hyperextension are 5. An angle that is
+measured in a plane is NaN where its limb is within 12 degrees of square to it: the flexion of an
+arm held straight out.
+
+| angle | points | from | 0 | positive | range | 2D | 3D | convention |
+|---|---|---|---|---|---|---|---|---|
+"""
+ISB = """\
+ISB is Wu et al. 2002 and 2005, Journal of Biomechanics 35 and 38, as far as a body of points
+allows: it has no rotation of a segment about itself. Sports2D is its documentation.
+"""
 
 
 def models() -> str:
@@ -54,6 +87,33 @@ def models() -> str:
         "AGPL-3.0 asks more of those who build on weights than Apache-2.0 does.",
         "`vitruvian models info NAME` shows the path inside each.",
     ]
+    return "\n".join(lines) + "\n"
+
+
+def angles() -> str:
+    """The page of angles."""
+    lines = [*ANGLES.splitlines()]
+    for row in (row for row in TABLE if not row.name.startswith("right_")):
+        name = row.name.replace("left_", "SIDE_", 1) if row.name.startswith("left_") else row.name
+        points = ", ".join(point.replace("left_", "SIDE_") for point in row.points)
+        if name == row.name:  # of the middle of the body: left is left
+            points = ", ".join(row.points)
+        start = f"{row.to}, {'down' if row.down else 'up'}" if row.to else "each other"
+        low, high = row.range_deg
+        flat = (row.view or "yes") if "2d" in row.spaces else "no"
+        lines.append(
+            f"| `{name}`{' ±' if row.odd else ''} | {points} | {start} | {row.zero} | "
+            f"{row.positive} | {low} to {high} | {flat} | yes | {row.source} |"
+        )
+    lines += ["", *ISB.splitlines(), "", "| point | is |", "|---|---|"]
+    for name, ways in POINTS.items():
+        said = ", or ".join(" and ".join(f"`{part}`" for part in way) for way in ways)
+        lines.append(f"| `{name}` | {'the middle of ' * (len(ways[0]) > 1)}{said} |")
+    lines += ["", "| skeleton | 2D angles | 3D angles |", "|---|---|---|"]
+    for table in SKELETONS.values():
+        lines.append(
+            f"| {table.name} | {len(available(table, '2d'))} | {len(available(table, '3d'))} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -96,7 +156,7 @@ def _arrow() -> dict[str, object]:
     return {"arrowstyle": "->", "color": "#0072B2"}
 
 
-PAGES = {"models.md": models, "decoding.md": decoding.page}
+PAGES = {"models.md": models, "angles.md": angles, "decoding.md": decoding.page}
 FIGURES = {"conventions.png": figure, "decoding.png": decoding.figure}
 FIGURES |= {"view3d.png": view3d.picture, "view3d.gif": view3d.moving}
 

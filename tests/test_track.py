@@ -447,3 +447,13 @@ def test_two_streams_know_nothing_of_each_other(frame: Frames):
     for i in range(3):
         assert one(frame(i, i / 30)).person.tolist() == [1]
         assert other(frame(i, i / 30)).person.tolist() == [1]
+
+
+def test_metres_in_the_world_are_smoothed_too(people):
+    """By filters of their own: shifted metres have the same speeds."""
+    smooth, got = Smooth(), list[Any]()
+    for i in range(10):
+        poses = people(1, everything=True)
+        got.append(smooth(replace(poses, world=poses.xyz + np.float32(3)), i / 30))
+    assert (got[-1].xyz != got[-1].raw.xyz).any()
+    np.testing.assert_allclose(got[-1].world, got[-1].xyz + 3, atol=1e-5)

@@ -66,7 +66,8 @@ class _Filters:
     """Those of one person."""
 
     def __init__(self) -> None:
-        self.image, self.world, self.region = OneEuro(*IMAGE), OneEuro(*WORLD), OneEuro(*REGION)
+        self.image, self.metres, self.region = OneEuro(*IMAGE), OneEuro(*WORLD), OneEuro(*REGION)
+        self.world = OneEuro(*WORLD)
         self.score: np.ndarray | None = None
         self.seconds = 0.0
 
@@ -102,6 +103,7 @@ class Smooth:
             return poses
         xy, score = poses.xy.copy(), poses.score.copy()
         xyz = None if poses.xyz is None else poses.xyz.copy()
+        world = None if poses.world is None else poses.world.copy()
         depth = None if poses.depth is None else poses.depth.copy()
         look = poses.look
         around = Regions.boxes(poses.box, poses.box_score) if look is None else look
@@ -117,7 +119,9 @@ class Smooth:
             if depth is not None:
                 depth[i] = both[:, 2]
             if xyz is not None:
-                xyz[i] = filters.world(xyz[i], seconds)
+                xyz[i] = filters.metres(xyz[i], seconds)
+            if world is not None:
+                world[i] = filters.world(world[i], seconds)
             score[i] = filters.visibility(score[i], seconds)
             hips[i], top[i] = filters.region(np.stack([hips[i], top[i]]), seconds, scale)
         if look is not None:
@@ -125,4 +129,6 @@ class Smooth:
             width, height = np.moveaxis(look.size, -1, 0)  # not all families look at squares
             smooth.size[:, 0] *= np.divide(width, height, out=np.ones_like(width), where=height > 0)
             look = smooth
-        return replace(poses, xy=xy, score=score, xyz=xyz, depth=depth, look=look, raw=poses)
+        return replace(
+            poses, xy=xy, score=score, xyz=xyz, depth=depth, world=world, look=look, raw=poses
+        )

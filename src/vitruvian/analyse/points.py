@@ -1,0 +1,67 @@
+"""Points of the body by name, whatever the skeleton: keypoints, and middles of keypoints."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.state import SEEN
+
+# Name -> ways to have it, the best first; each is the middle of its keypoints. Any keypoint of a
+# skeleton is also a point by its own name.
+POINTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "mid_hip": (("left_hip", "right_hip"),),
+    "mid_shoulder": (("left_shoulder", "right_shoulder"),),
+    "mid_ear": (("left_ear", "right_ear"),),
+    "mid_knee": (("left_knee", "right_knee"),),
+    "mid_ankle": (("left_ankle", "right_ankle"),),
+    "left_toe": (("left_big_toe",), ("left_foot_index",), ("left_toe",)),
+    "right_toe": (("right_big_toe",), ("right_foot_index",), ("right_toe",)),
+    "left_finger": (("left_index",), ("left_middle_1",), ("left_hand",)),
+    "right_finger": (("right_index",), ("right_middle_1",), ("right_hand",)),
+}
+
+
+class Points:
+    """Points of N bodies: `points["mid_hip"]` is (N, D), NaN where it is not known."""
+
+    def __init__(
+        self, skeleton: Skeleton, at: np.ndarray, score: np.ndarray, seen: float = SEEN
+    ) -> None:
+        """Take the keypoints that are seen.
+
+        Args:
+            skeleton: of the K keypoints.
+            at: (N, K, D) where they are, in pixels or metres.
+            score: (N, K) 0..1.
+            seen: score below which a keypoint is not known.
+        """
+        self.skeleton = skeleton
+        self.at = np.where((score >= seen)[..., None], at, np.nan).astype(np.float64)
+
+    def has(self, name: str) -> bool:
+        """Whether the skeleton has what this point is made of."""
+        return self._way(name) is not None
+
+    def _way(self, name: str) -> tuple[str, ...] | None:
+        """The keypoints it is the middle of; None if the skeleton does not have them."""
+        ways = POINTS.get(name, ((name,),))
+        known = self.skeleton.keypoints
+        return next((way for way in ways if all(part in known for part in way)), None)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        way = self._way(name)
+        if way is None:
+            return np.full(self.at.shape[::2], np.nan)
+        return np.mean([self.at[:, self.skeleton[part]] for part in way], axis=0)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """(N, D) of length 1; NaN where there is no direction."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.divide(vectors, length, out=np.full_like(vectors, np.nan), where=length > 1e-9)
+
+
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,) of (N, D) and (N, D)."""
+    return (a * b).sum(axis=-1)

@@ -1,0 +1,278 @@
+"""Postures: rules that say of everybody in a frame how far something holds, 0 to 1, NaN unknown.
+
+A rule is a function of `Body`, everybody's geometry in a frame without its size: angles, and
+lengths in trunks (middle of the shoulders to middle of the hips) or shoulder widths. Metres are
+used where there are any, pixels otherwise: one and the same rule then sees less, a person bent
+towards the camera for example. `RULES` are those there are; `analyse/rules.py` reads more from a
+file; `analyse/events.py` follows them over time.
+
+Every threshold is a pair: where a rule begins to hold, and where it fully does. They were set on
+pictures, docs/postures.md says on which and how well they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+
+import numpy as np
+
+from vitruvian.analyse.angles import UP, Space, measure_deg, names
+from vitruvian.analyse.points import Points, unit
+from vitruvian.body.poses import Poses
+from vitruvian.body.state import SEEN
+from vitruvian.errors import unknown
+from vitruvian.frame import Frame
+
+SIDES = ("left", "right")
+HAND = ("wrist", "pinky", "index", "thumb")  # BlazePose's landmarks of a hand; others have a wrist
+
+
+class Body:
+    """N people in one frame, as rules see them."""
+
+    def __init__(self, poses: Poses, frame: Frame | None = None, seen: float = SEEN) -> None:
+        """Look at poses.
+
+        Args:
+            poses: of any family.
+            frame: for rules that look at its pixels; its camera, if it has one, knows what is up.
+            seen: 0..1, score below which a keypoint is not known.
+        """
+        self.poses, self.frame, self.seen = poses, frame, seen
+        self.space: Space = "2d" if poses.xyz is None else "3d"
+        at = poses.xy if poses.xyz is None else poses.xyz
+        self.points = Points(poses.skeleton, at, poses.score, seen)
+        camera = None if frame is None or self.space == "2d" else frame.camera
+        self.up = np.array(UP[self.space]) if camera is None else camera.up
+        self.trunk = np.linalg.norm(self.points["mid_shoulder"] - self.points["mid_hip"], axis=-1)
+
+    def __len__(self) -> int:
+        return len(self.poses)
+
+    @cached_property
+    def _angles(self) -> dict[str, np.ndarray]:
+        at = self.poses.xy if self.poses.xyz is None else self.poses.xyz
+        bodies = (self.poses.skeleton, at, self.poses.score)
+        values = measure_deg(*bodies, self.space, self.seen, tuple(self.up))
+        return dict(zip(names(self.space), values.T, strict=True))
+
+    def angle_deg(self, name: str) -> np.ndarray:
+        """(N,) an angle of `analyse/angles.py`; NaN also for one that only metres have."""
+        return self._angles.get(name, np.full(len(self), np.nan))
+
+    def distance(self, a: str, b: str) -> np.ndarray:
+        """(N,) between two points, in trunks."""
+        return self._trunks(np.linalg.norm(self.points[a] - self.points[b], axis=-1))
+
+    def above(self, a: str, b: str, along: np.ndarray | None = None) -> np.ndarray:
+        """(N,) how far a is above b, in trunks; or farther along some other (N, D) direction."""
+        up = self.up if along is None else along
+        return self._trunks(((self.points[a] - self.points[b]) * up).sum(axis=-1))
+
+    @cached_property
+    def headward(self) -> np.ndarray:
+        """(N, D) of length 1, from the hips to the shoulders."""
+        return self.direction("mid_hip", "mid_shoulder")
+
+    def direction(self, a: str, b: str) -> np.ndarray:
+        """(N, D) of length 1, from one point to another."""
+        return unit(self.points[b] - self.points[a])
+
+    def tilt_deg(self, a: str, b: str) -> np.ndarray:
+        """(N,) 0..180 degrees between up and the direction from a to b."""
+        cos = (self.direction(a, b) * self.up).sum(axis=-1)
+        return np.degrees(np.arccos(np.clip(cos, -1, 1)))
+
+    def _trunks(self, length: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return length / np.where(self.trunk > 0, self.trunk, np.nan)
+
+
+Rule = Callable[[Body], np.ndarray]  # (N,) 0..1, NaN where it cannot be told
+
+
+# Degrees, and how they are put together
+
+
+def ramp(value: np.ndarray, begins: float, holds: float) -> np.ndarray:
+    """(N,) 0 at `begins` and beyond, 1 at `holds` and beyond, linear between; NaN stays."""
+    return np.clip((value - begins) / (holds - begins), 0, 1)
+
+
+def all_of(*degrees: np.ndarray) -> np.ndarray:
+    """(N,) the least; what surely does not hold is 0 whatever is not known."""
+    stacked = np.stack(degrees)
+    unsure = np.where((stacked == 0).any(axis=0), 0.0, np.nan)
+    return np.where(np.isnan(stacked).any(axis=0), unsure, stacked.min(axis=0))
+
+
+def any_of(*degrees: np.ndarray) -> np.ndarray:
+    """(N,) the most of what is known; NaN if nothing is, or it is 0 and not all of it known."""
+    stacked = np.stack(degrees)
+    most = np.max(stacked, axis=0, initial=0.0, where=~np.isnan(stacked))
+    return np.where(np.isnan(stacked).any(axis=0) & (most == 0), np.nan, most)
+
+
+def known_of(*degrees: np.ndarray) -> np.ndarray:
+    """(N,) the least of what is known; NaN if nothing is."""
+    stacked = np.stack(degrees)
+    least = np.min(stacked, axis=0, initial=1.0, where=~np.isnan(stacked))
+    return np.where(np.isnan(stacked).all(axis=0), np.nan, least)
+
+
+# The rules
+
+
+def seated(body: Body) -> np.ndarray:
+    """Thighs level and the trunk up: on a chair, on the ground, or crouching.
+
+    With metres the thigh is 45 to 65 degrees from hanging down. In pixels, where it may point at
+    the camera, the knee is less than 0.6 to 0.4 trunks below the hip (0.84 in who stands); and if
+    the thigh looks long, the knee is bent or the shank level too: a lunge is not sitting.
+    """
+
+    def level(side: str) -> np.ndarray:
+        hip, knee = f"{side}_hip", f"{side}_knee"
+        if body.space == "3d":
+            return ramp(180 - body.tilt_deg(hip, knee), 45, 65)
+        ankle, bent = f"{side}_ankle", body.angle_deg(f"{side}_knee_flexion")
+        short = ramp(body.distance(hip, knee), 0.75, 0.55)
+        shank = ramp(np.abs(body.above(knee, ankle)), 0.5, 0.3)
+        low = ramp(body.above(hip, knee), 0.6, 0.4)
+        return all_of(low, any_of(short, shank, ramp(bent, 25, 45)))
+
+    return all_of(known_of(*map(level, SIDES)), ramp(body.angle_deg("trunk_tilt"), 65, 45))
+
+
+def arms_raised(body: Body) -> np.ndarray:
+    """A hand above its shoulder, towards the head, and the elbow not far below it."""
+
+    def raised(side: str) -> np.ndarray:
+        wrist, elbow, shoulder = (f"{side}_{part}" for part in ("wrist", "elbow", "shoulder"))
+        hand = ramp(body.above(wrist, shoulder, body.headward), 0.15, 0.4)
+        return all_of(hand, ramp(body.above(elbow, shoulder, body.headward), -0.3, 0))
+
+    return any_of(*map(raised, SIDES))
+
+
+def lying(body: Body) -> np.ndarray:
+    """Trunk and legs level. Of legs that are not seen nobody knows whether somebody lies."""
+
+    def level(a: str, b: str) -> np.ndarray:
+        return ramp(np.abs(90 - body.tilt_deg(a, b)), 40, 25)
+
+    legs = known_of(level("left_hip", "left_knee"), level("right_hip", "right_knee"))
+    return all_of(level("mid_hip", "mid_shoulder"), legs)
+
+
+def leaning(body: Body) -> np.ndarray:
+    """The trunk 20 to 32 degrees and more from upright, any way, and not level."""
+    tilt = body.angle_deg("trunk_tilt")
+    return all_of(ramp(tilt, 20, 32), ramp(tilt, 80, 65))
+
+
+def hands_on_hips(body: Body) -> np.ndarray:
+    """Not seated, a wrist at its hip and not before it, the bent elbow farther out than both."""
+
+    def akimbo(side: str, other: str) -> np.ndarray:
+        wrist, elbow, shoulder, hip = (
+            f"{side}_{part}" for part in ("wrist", "elbow", "shoulder", "hip")
+        )
+        outward = body.direction(f"{other}_shoulder", shoulder)
+        near = ramp(body.distance(wrist, hip), 0.55, 0.4)
+        at_side = ramp(body.above(wrist, hip, outward), 0, 0.1)
+        bent = ramp(body.angle_deg(f"{elbow}_flexion"), 45, 65)
+        out = ramp(body.above(elbow, shoulder, outward), 0.1, 0.2)
+        return all_of(near, at_side, bent, out, ramp(body.above(elbow, wrist, outward), 0.15, 0.25))
+
+    standing = np.where(seated(body) > 0.5, 0.0, 1.0)  # with hands in the lap it looks the same
+    return all_of(any_of(akimbo("left", "right"), akimbo("right", "left")), standing)
+
+
+def using_phone(body: Body) -> np.ndarray:
+    """A hand at its ear; or one held up before the trunk while the head is bent down to it.
+
+    Posture alone: who scratches an ear or reads a book looks the same.
+    """
+
+    def at_ear(side: str) -> np.ndarray:
+        wrist, elbow = f"{side}_wrist", f"{side}_elbow"
+        near = ramp(body.distance(wrist, f"{side}_ear"), 0.55, 0.35)
+        bent = ramp(body.angle_deg(f"{elbow}_flexion"), 80, 105)
+        below = ramp(body.above(elbow, f"{side}_shoulder", body.headward), 0.1, -0.1)
+        return all_of(near, bent, below)
+
+    def before(side: str) -> np.ndarray:
+        wrist = f"{side}_wrist"
+        bent = ramp(body.angle_deg(f"{side}_elbow_flexion"), 55, 75)
+        height = body.above(wrist, "mid_hip", body.headward)
+        held = all_of(ramp(height, 0.15, 0.3), ramp(height, 1.0, 0.85))
+        return all_of(bent, held, ramp(body.angle_deg("head_pitch"), -18, -30))
+
+    return any_of(*map(at_ear, SIDES), *map(before, SIDES))
+
+
+NEAR_X, NEAR_Z = (0.7, 0.5), (0.6, 0.4)  # shoulder widths
+
+
+def hands_near_body(body: Body) -> np.ndarray:
+    """The rule this project starts from: a hand is little aside of, and before, its shoulder.
+
+    The differences of x and of z between shoulder and hand (the middle of MediaPipe's landmarks of
+    it, or the wrist) are below thresholds, in shoulder widths. It needs metres, of any origin.
+    """
+    degrees = [ramp(difference, *NEAR_X) for difference in _from_shoulder(body, 0)]
+    depths = [ramp(difference, *NEAR_Z) for difference in _from_shoulder(body, 2)]
+    return any_of(*(all_of(x, z) for x, z in zip(degrees, depths, strict=True)))
+
+
+def _from_shoulder(body: Body, axis: int) -> list[np.ndarray]:
+    """(N,) of each side, shoulder widths along an axis between shoulder and hand."""
+    if body.space == "2d":
+        return [np.full(len(body), np.nan)] * 2
+    points = body.points
+    width = np.linalg.norm(points["left_shoulder"] - points["right_shoulder"], axis=-1)
+    found = []
+    for side in SIDES:
+        parts = [f"{side}_{part}" for part in HAND if points.has(f"{side}_{part}")]
+        hand = np.mean([points[part] for part in parts], axis=0)
+        found.append(np.abs(hand - points[f"{side}_shoulder"])[:, axis] / width)
+    return found
+
+
+def hands_in_pockets(body: Body) -> np.ndarray:
+    """A hand in a pocket, by `analyse/pockets.py`, from pose and pixels."""
+    from vitruvian.analyse.pockets import hands  # pyright: ignore[reportMissingImports]
+
+    return in_pockets(hands)(body)
+
+
+def in_pockets(hands: Callable) -> Rule:
+    """The rule above by any function of frame and poses whose result has `inside`, (N, 2) 0..1."""
+
+    def rule(body: Body) -> np.ndarray:
+        inside = hands(body.frame, body.poses).inside
+        return any_of(inside[:, 0], inside[:, 1])
+
+    rule.__name__ = "hands_in_pockets"
+    return rule
+
+
+RULES: dict[str, Rule] = {
+    rule.__name__: rule
+    for rule in (
+        *(seated, arms_raised, lying, leaning, hands_on_hips, using_phone),
+        *(hands_near_body, hands_in_pockets),
+    )
+}
+
+
+def rules(wanted: Iterable[str]) -> dict[str, Rule]:
+    """Those rules by name; `VitruvianError` for one there is not."""
+    chosen = {}
+    for name in wanted:
+        if name not in RULES:
+            raise unknown("rule", name, RULES)
+        chosen[name] = RULES[name]
+    return chosen

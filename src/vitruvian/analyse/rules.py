@@ -1,0 +1,140 @@
+"""A user's own rules, from a TOML file: thresholds on angles and distances.
+
+[rules.deep_squat]
+all = [
+    { angle = "left_knee_flexion", above = 90 },
+    { angle = "trunk_tilt", below = 45, soft = 10 },
+]
+
+[rules.hand_at_chin]
+any = [
+    { distance = ["left_wrist", "mouth_left"], below = 0.3 },
+    { distance = ["right_wrist", "mouth_right"], below = 0.3 },
+]
+
+Angles are those of docs/angles.md, in degrees; distances are between keypoints or points, in trunks
+(middle of the shoulders to middle of the hips). A condition holds by half at its threshold, and
+from not at all to fully within `soft` on either side: 5 degrees, or 0.05 trunks, if it does not
+say.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitruvian.analyse.angles import TABLE
+from vitruvian.analyse.points import POINTS
+from vitruvian.analyse.posture import RULES, Body, Rule, all_of, any_of, ramp
+from vitruvian.body.skeletons import SKELETONS
+from vitruvian.errors import VitruvianError, unknown
+
+SOFT = {"angle": 5.0, "distance": 0.05}  # degrees, trunks
+_ANGLES = {angle.name for angle in TABLE}
+_PLACES = {*POINTS, *(name for table in SKELETONS.values() for name in table.keypoints)}
+
+
+def read(path: str | Path) -> dict[str, Rule]:
+    """The rules of a file, by name.
+
+    Raises:
+        VitruvianError: it is missing, or some entry is not as it should be; it says which.
+    """
+    try:
+        parsed = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise VitruvianError(f"cannot read '{path}': {error.strerror}") from None
+    except ValueError as error:
+        raise VitruvianError(f"cannot read '{path}': {error}") from None
+    try:
+        _known("", parsed, {"rules"})
+        tables = _table("rules", parsed.get("rules"))
+        return {name: _rule(f"rules.{name}", name, entry) for name, entry in tables.items()}
+    except VitruvianError as error:
+        raise VitruvianError(f"cannot read '{path}': {error}") from None
+
+
+def _table(where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        raise VitruvianError(f"{where} is {value!r}, want a table that is not empty")
+    return value
+
+
+def _known(where: str, entry: dict[str, Any], keys: set[str]) -> None:
+    """Raise if there is a key that means nothing."""
+    for key in entry:
+        if key not in keys:
+            error = unknown("entry", key, keys)
+            raise VitruvianError(f"{where}: {error}" if where else str(error))
+
+
+def _rule(where: str, name: str, entry: Any) -> Rule:
+    if name in RULES:
+        raise VitruvianError(f"{where}: there is a rule of that name already; take another")
+    entry = _table(where, entry)
+    _known(where, entry, {"all", "any"})
+    if len(entry) != 1:
+        raise VitruvianError(f"{where} has both all and any, want one of them")
+    ((how, listed),) = entry.items()
+    if not isinstance(listed, list) or not listed:
+        raise VitruvianError(f"{where}.{how} is {listed!r}, want a list of conditions")
+    conditions = [_condition(f"{where}.{how}[{i}]", one) for i, one in enumerate(listed)]
+    together = all_of if how == "all" else any_of
+
+    def rule(body: Body) -> np.ndarray:
+        return together(*(condition(body) for condition in conditions))
+
+    rule.__name__ = name
+    return rule
+
+
+def _condition(where: str, entry: Any) -> Rule:
+    entry = _table(where, entry)
+    _known(where, entry, {"angle", "distance", "above", "below", "soft"})
+    kinds = [kind for kind in SOFT if kind in entry]
+    if len(kinds) != 1:
+        raise VitruvianError(f"{where} wants either angle or distance")
+    (kind,) = kinds
+    measure = _angle(where, entry[kind]) if kind == "angle" else _distance(where, entry[kind])
+    given = [key for key in ("above", "below", "soft") if key in entry]
+    limits = {key: _number(f"{where}.{key}", entry[key]) for key in given}
+    soft = limits.pop("soft", SOFT[kind])
+    if not limits:
+        raise VitruvianError(f"{where} has neither above nor below: {kind} against what?")
+    if soft <= 0:
+        raise VitruvianError(f"{where}.soft is {soft:g}, want more than 0")
+
+    def condition(body: Body) -> np.ndarray:
+        value, degrees = measure(body), []
+        if "above" in limits:
+            degrees.append(ramp(value, limits["above"] - soft, limits["above"] + soft))
+        if "below" in limits:
+            degrees.append(ramp(value, limits["below"] + soft, limits["below"] - soft))
+        return all_of(*degrees)
+
+    return condition
+
+
+def _number(where: str, value: Any) -> float:
+    if type(value) not in (int, float) or not np.isfinite(value):
+        raise VitruvianError(f"{where} is {value!r}, want a number")
+    return float(value)
+
+
+def _angle(where: str, name: Any) -> Rule:
+    if name not in _ANGLES:
+        raise VitruvianError(f"{where}: {unknown('angle', str(name), _ANGLES)}")
+    return lambda body: body.angle_deg(name)
+
+
+def _distance(where: str, pair: Any) -> Rule:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise VitruvianError(f"{where}.distance is {pair!r}, want two points")
+    for name in pair:
+        if name not in _PLACES:
+            raise VitruvianError(f"{where}: {unknown('point', str(name), _PLACES)}")
+    a, b = pair
+    return lambda body: body.distance(a, b)

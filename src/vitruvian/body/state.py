@@ -1,0 +1,67 @@
+"""State: whether a keypoint is visible, occluded, out of the frame, or was not found.
+
+One meaning for all families, from what each says:
+
+- visible: the model is sure of it. YOLOv8, AlphaPose and MeTRAbs say how sure they are of a place,
+  and are mostly sure of what annotators could place although it is hidden, so some of that is
+  "visible" too; BlazePose says whether it is hidden.
+- occluded: inside the picture, with a place that is a guess.
+- out of frame: its place is outside the picture; BlazePose's presence says so; or there is a faint
+  place on the very edge, where what lies outside is put by models that do not look beyond it.
+- not found: without a place, or with a score too low to mean that there is one. BlazePose, whose
+  presence says that it is there, has no such thing.
+
+The thresholds were measured on 150 pictures of COCO val2017 (`benchmarks/states.py`). Below SEEN
+are 1 % of the keypoints annotated as visible, 7 % of the hidden and 60 % of those not annotated,
+with YOLOv8n; places with such a score are off by twice as much as those with one above VISIBLE
+(with BlazePose by almost four times). VISIBLE is what is drawn as sure everywhere here: 3 % of the
+visible are below it (BlazePose 7 %), 14 % (28 %) of the hidden, 75 % (48 %) of the others. Below
+PRESENT are 0.6 % of the visible and 34 % of the others. AlphaPose and MeTRAbs have not been
+measured.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+
+SEEN = 0.3  # 0..1, score from which there is something, if the model gives no presence
+VISIBLE = 0.5  # 0..1, score from which it is visible
+PRESENT = 0.5  # 0..1, presence from which it is inside the picture
+EDGE = 0.01  # of the longer side of the picture: how near its border a faint place is on the edge
+
+
+class State(IntEnum):
+    """Of a keypoint; the higher, the better it is known."""
+
+    NOT_FOUND = 0
+    OUT_OF_FRAME = 1
+    OCCLUDED = 2
+    VISIBLE = 3
+
+
+def states(poses: Poses, size: tuple[int, int]) -> np.ndarray:
+    """(N, K) uint8, numbers of `State`.
+
+    Args:
+        poses: of any family; those before smoothing, or after.
+        size: width and height of the frame, pixels.
+    """
+    xy, score, presence = poses.xy, poses.score, poses.presence
+    far = np.array(size, np.float32)
+    with np.errstate(invalid="ignore"):
+        outside = ((xy < 0) | (xy > far)).any(axis=-1)
+        margin = EDGE * max(size)
+        edge = ((xy < margin) | (xy > far - margin)).any(axis=-1)
+    faint = score < SEEN
+    if presence is None:
+        out, missing = outside | (edge & faint), faint
+    else:
+        out, missing = outside | (presence < PRESENT), np.zeros_like(faint)
+    state = np.where(score >= VISIBLE, State.VISIBLE, State.OCCLUDED)
+    state = np.where(missing, State.NOT_FOUND, state)
+    state = np.where(out, State.OUT_OF_FRAME, state)
+    return np.where(np.isnan(xy).any(axis=-1), State.NOT_FOUND, state).astype(np.uint8)

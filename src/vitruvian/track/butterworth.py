@@ -1,0 +1,200 @@
+"""Butterworth: a low-pass filter over a recording, forward and backward, so that nothing lags.
+
+It needs the future, so it is for recordings; `track/smooth.py` is for streams. Gaps that are short
+are filled first, longer ones stay NaN, and so does all beyond the first and the last value. Times
+need not be even: values are filtered on an even grid, and read off at their own times.
+
+Source: Winter 2009, "Biomechanics and Motor Control of Human Movement", 3.4.4.2: two passes of a
+second-order filter, whose cutoff is corrected so that both together let 71 % of the amplitude pass
+at the cutoff. 6 Hz is his, for walking. Which gaps are filled is our choice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.track import Track
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+
+UNEVEN = 0.01  # of a step: times that are off an even grid by more are resampled
+SETTLED = 3.5  # cutoff periods after which a filter of order 2 has forgotten all but 1e-6
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be asked of it."""
+
+    cutoff_hz: float = 6.0  # what is faster is noise
+    order: int = 4  # of both passes together, even
+    gap: float = 0.2  # seconds; without values for longer, a gap is not filled
+
+    def __post_init__(self) -> None:
+        if not 0 < self.cutoff_hz < np.inf:
+            raise VitruvianError(f"cutoff_hz is {self.cutoff_hz:g}, want more than 0 Hz")
+        if self.order not in (2, 4, 6, 8):
+            raise VitruvianError(
+                f"order is {self.order!r}, want 2, 4, 6 or 8: both passes together"
+            )
+        if not 0 <= self.gap < np.inf:
+            raise VitruvianError(f"gap is {self.gap:g}, want seconds, not less than 0")
+
+
+def smooth(track: Track, options: Options = Options()) -> Track:
+    """The track filtered: pixels, metres and box; that which came in is `raw`.
+
+    A gap filled has the score of what is beside it, the lower one.
+
+    Raises:
+        VitruvianError: there are too few frames a second for the cutoff.
+    """
+    known = np.all(np.isfinite(track.xy), axis=-1)
+    places = {n: filtered(track.seconds, at, options) for n, at in track.places.items()}
+    score = track.score.copy()
+    for k, column in enumerate(known.T):
+        filled = np.isfinite(places["xy"][:, k]).all(axis=-1) & ~column
+        if filled.any():
+            rows, gaps = np.flatnonzero(column), np.flatnonzero(filled)
+            after = np.searchsorted(rows, gaps)
+            score[gaps, k] = np.minimum(score[rows[after - 1], k], score[rows[after], k])
+    box = filtered(track.seconds, track.box, options)
+    return replace(track, box=box, score=score, raw=track, **places)
+
+
+def filtered(seconds: np.ndarray, values: np.ndarray, options: Options = Options()) -> np.ndarray:
+    """(T, ...) float32 of (T, ...), each element by itself, filtered over (T,) increasing seconds.
+
+    NaN are gaps. One value alone, and a run of values with no motion, stay as they are.
+    """
+    result = values.astype(np.float64).reshape(len(values), int(np.prod(values.shape[1:])))
+    columns: dict[bytes, list[int]] = {}
+    for i, column in enumerate(result.T):  # those with the same gaps together
+        columns.setdefault(np.isfinite(column).tobytes(), []).append(i)
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
+    for pattern, which in columns.items():
+        known = np.frombuffer(pattern, bool)
+        for run in _runs(seconds, known, options.gap):
+            part, given = slice(run[0], run[-1] + 1), result[run][:, which]
+            result[part, which] = _filtered(seconds[part], seconds[run], given, step, options)
+    return result.reshape(values.shape).astype(np.float32)
+
+
+def _runs(seconds: np.ndarray, known: np.ndarray, gap: float) -> list[np.ndarray]:
+    """Numbers of rows with values, parted where there are none for longer than `gap` seconds."""
+    rows = np.flatnonzero(known)
+    if not len(rows):
+        return []
+    missing = np.diff(rows) > 1
+    long = np.diff(seconds[rows]) > gap + 1e-6  # times are written to a microsecond
+    return np.split(rows, np.flatnonzero(missing & long) + 1)
+
+
+def _filtered(
+    wanted: np.ndarray, seconds: np.ndarray, values: np.ndarray, step: float, options: Options
+) -> np.ndarray:
+    """(W, C) at `wanted` seconds, of (S, C) values at (S,) seconds; a grid has `step` seconds."""
+    if len(seconds) < 2:
+        return values
+    from scipy.interpolate import Akima1DInterpolator
+    from scipy.signal import butter, sosfiltfilt
+
+    count = max(round((wanted[-1] - wanted[0]) / step), 1) + 1
+    grid, step = np.linspace(wanted[0], wanted[-1], count, retstep=True)
+    even = count == len(wanted) and np.abs(grid - wanted).max() < UNEVEN * step
+    if not (even and len(seconds) == len(wanted)):
+        values = Akima1DInterpolator(seconds, values, axis=0)(wanted if even else grid)
+    nyquist = 0.5 / step
+    if options.cutoff_hz >= nyquist:
+        raise VitruvianError(
+            f"a cutoff of {options.cutoff_hz:g} Hz needs more than {2 * options.cutoff_hz:g} "
+            f"frames a second, these are {2 * nyquist:g}; give a lower cutoff"
+        )
+    half = options.order // 2
+    # Two passes let (1 / (1 + w^2n))^2 of the power pass; at the cutoff that shall be a half.
+    share = (np.sqrt(2) - 1) ** (1 / (2 * half))
+    warped = np.tan(np.pi / 2 * options.cutoff_hz / nyquist) / share
+    sections = butter(half, np.arctan(warped) * 2 / np.pi, output="sos")
+    # Beyond its ends a run goes on, turned about its end, until the filter has settled.
+    beyond = min(count - 1, int(np.ceil(SETTLED / options.cutoff_hz / step)))
+    smoothed = sosfiltfilt(sections, values, axis=0, padtype="odd", padlen=beyond)
+    return smoothed if even else Akima1DInterpolator(grid, smoothed, axis=0)(wanted)
+
+
+def stream(
+    pairs: Iterable[tuple[Frame, Poses]], options: Options = Options()
+) -> Iterator[tuple[Frame, Poses]]:
+    """The same frames with poses filtered, `raw` beside them; of a recording of any length.
+
+    It reads ahead by as much as a frame can depend on, `horizon`, and holds twice that; so it
+    differs from `smooth` of the whole by no more than a millionth. Gaps are filled inside people
+    only: who was not found in a frame is not put there.
+    """
+    reach = horizon(options)
+    held: deque[tuple[Frame, Poses]] = deque()
+    done = 0  # of those held, how many have been given; they are kept for the others
+
+    def give(last: int) -> Iterator[tuple[Frame, Poses]]:
+        window = list(held)
+        values = _people(window, options)
+        for i in range(done, last):
+            yield window[i][0], _replaced(window[i][1], i, values)
+
+    for pair in pairs:
+        before = held[-1][0] if held else None
+        if before and (pair[0].source != before.source or pair[0].seconds <= before.seconds):
+            yield from give(len(held))
+            held.clear()
+            done = 0
+        held.append(pair)
+        if done < len(held) and pair[0].seconds - held[done][0].seconds >= 2 * reach:
+            until = pair[0].seconds - reach
+            ready = next(i for i, (frame, _) in enumerate(held) if frame.seconds > until)
+            yield from give(ready)
+            done = ready
+            while held and held[0][0].seconds < until - reach:
+                held.popleft()
+                done -= 1
+    if held:
+        yield from give(len(held))
+
+
+def horizon(options: Options) -> float:
+    """Seconds before and after a frame that it depends on: the filter's memory, and a gap."""
+    return SETTLED / options.cutoff_hz + options.gap
+
+
+def _people(
+    window: list[tuple[Frame, Poses]], options: Options
+) -> dict[int, tuple[np.ndarray, Track]]:
+    """Number of a person -> the row of each frame in its track, and the track filtered."""
+    from vitruvian.body.track import tracks
+
+    found: dict[int, tuple[np.ndarray, Track]] = {}
+    seconds = np.array([frame.seconds for frame, _ in window])
+    for track in tracks(window, gap=np.inf, longest=np.inf):
+        rows = np.searchsorted(track.seconds, seconds)
+        found[track.person] = rows, smooth(track, options)
+    return found
+
+
+def _replaced(poses: Poses, i: int, people: dict[int, tuple[np.ndarray, Track]]) -> Poses:
+    """Poses of frame i of the window with what was filtered."""
+    if not (poses.person >= 0).any():
+        return poses
+    names = [n for n in ("xy", "score", "box", "xyz", "world") if getattr(poses, n) is not None]
+    values: dict[str, Any] = {name: getattr(poses, name).copy() for name in names}
+    for row, person in enumerate(poses.person.tolist()):
+        if person < 0:
+            continue
+        rows, track = people[person]
+        for name in names:
+            smoothed = getattr(track, name)
+            if smoothed is not None:
+                values[name][row] = smoothed[rows[i]]
+    return replace(poses, raw=poses, **values)

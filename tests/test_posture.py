@@ -1,0 +1,376 @@
+"""Postures: rules on bodies that do it and that do not, events over time, a user's own rules."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bodies import body, seen_as, turned
+from conftest import refused
+from vitruvian.analyse import rules as own
+from vitruvian.analyse.events import Event, Options, Watch, events
+from vitruvian.analyse.posture import RULES, Body, all_of, any_of, in_pockets, known_of, rules
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
+from vitruvian.frame import Frame
+from vitruvian.geometry.camera import Camera
+
+GEOMETRY = {name: rule for name, rule in RULES.items() if name != "hands_in_pockets"}
+CHAIR = {"hip": 85.0, "knee": 85.0}
+AKIMBO = {"shoulder_out": 45.0, "elbow": 85.0}
+DOES = {
+    "standing": ({}, set()),
+    "walking": ({"left_hip": 25.0, "right_hip": -20.0, "right_knee": 20.0, "elbow": 20.0}, set()),
+    "on a chair": (CHAIR, {"seated"}),
+    "crouching": ({"hip": 100.0, "knee": 130.0, "trunk": 15.0}, {"seated"}),
+    "bowing": ({"trunk": 45.0, "hip": 45.0}, {"leaning"}),
+    "leaning back": ({"trunk": -35.0, "hip": -35.0}, {"leaning"}),
+    "hands up": ({"shoulder": 165.0}, {"arms_raised"}),
+    "one hand up": ({"left_shoulder": 150.0, "left_elbow": 20.0}, {"arms_raised"}),
+    "arms forward": ({"shoulder": 90.0}, set()),
+    "calling": ({"left_shoulder": 70.0, "left_elbow": 150.0}, {"using_phone"}),
+    "reading": ({"elbow": 95.0, "neck": 40.0, "shoulder": 10.0}, {"using_phone"}),
+}
+
+
+def posture(space: str, turn: float, **angles: float) -> Body:
+    poses = seen_as(COCO17, turned(body(COCO17, **angles), "up", turn))
+    return Body(flat(poses) if space == "2d" else poses)
+
+
+def flat(poses: Poses) -> Poses:
+    """The same without metres."""
+    return replace(poses, xyz=None, origin=None)
+
+
+def holding(seen: Body) -> set[str]:
+    degrees = {name: rule(seen) for name, rule in GEOMETRY.items() if name != "hands_near_body"}
+    return {name for name, degree in degrees.items() if degree[0] >= 0.6}
+
+
+@pytest.mark.parametrize("turn", [0, 35, 90, 180, 270])
+@pytest.mark.parametrize("does", DOES)
+def test_rules_hold_for_who_does_it_from_everywhere_with_metres(does, turn):
+    angles, want = DOES[does]
+    assert holding(posture("3d", turn, **angles)) == want
+
+
+@pytest.mark.parametrize("turn", [90, -90])
+@pytest.mark.parametrize("does", DOES)
+def test_rules_hold_for_who_does_it_from_the_side_in_pixels(does, turn):
+    angles, want = DOES[does]
+    assert holding(posture("2d", turn, **angles)) == want
+
+
+def test_sitting_is_seen_from_the_front_in_pixels_too():
+    assert holding(posture("2d", 0, **CHAIR)) == {"seated"}
+    assert holding(posture("2d", 0)) == set()
+
+
+@pytest.mark.parametrize("space", ["2d", "3d"])
+@pytest.mark.parametrize("side", [-90, 90])
+def test_who_lies_lies_on_either_side(space, side):
+    xyz = turned(body(COCO17), "forward", side)
+    poses = seen_as(COCO17, xyz)
+    assert holding(Body(poses if space == "3d" else flat(poses))) == {"lying"}
+
+
+def test_a_camera_that_looks_down_knows_what_is_up():
+    """It is 30 degrees up the wall; without that, who stands leans."""
+    down = turned(body(COCO17), "left", 30)
+    camera = replace(Camera.view((640, 480)), up=turned(np.array([0.0, -1, 0]), "left", 30))
+    poses = seen_as(COCO17, down)
+    assert holding(Body(poses)) == {"leaning"}
+    assert holding(Body(poses, Frame(None, camera=camera))) == set()
+
+
+def test_who_bends_far_over_does_not_lie():
+    assert "lying" not in holding(posture("3d", 90, trunk=85, hip=85))
+
+
+def arms(skeleton: Skeleton, places: dict[str, tuple[float, float, float]]) -> Poses:
+    """Who stands, facing the camera, with some keypoints elsewhere: out, up, forward of the hip."""
+    xyz = body(skeleton)
+    for name, (out, up, forward) in places.items():
+        sign = 1 if name.startswith("left") else -1
+        xyz[skeleton[name]] = xyz[skeleton[f"{name.split('_')[0]}_hip"]] + (
+            *(sign * out, -up),
+            -forward,
+        )
+    return seen_as(skeleton, xyz)
+
+
+@pytest.mark.parametrize("space", ["2d", "3d"])
+def test_hands_on_hips_are_at_the_side_with_the_elbow_out(space):
+    akimbo = arms(COCO17, {"left_elbow": (0.28, 0.22, 0), "left_wrist": (0.06, 0.08, 0.02)})
+    clasped = arms(COCO17, {"left_elbow": (0.15, 0.22, 0), "left_wrist": (-0.1, 0.12, 0.15)})
+    for poses, want in ((akimbo, {"hands_on_hips"}), (clasped, set())):
+        assert holding(Body(poses if space == "3d" else flat(poses))) == want
+
+
+def test_the_original_rule_measures_from_shoulder_to_hand_in_shoulder_widths():
+    """Shoulders are 0.34 m apart here: a hand 0.6 widths away, 0.2 m, is on the line."""
+    near = RULES["hands_near_body"]
+    for name, forward, want in (
+        ("hanging", 0.0, 1),
+        ("before", 0.5, 0),
+        ("on the line", 0.17, 0.5),
+    ):
+        parts = ("wrist", "index", "pinky", "thumb")
+        hand = {f"{s}_{p}": (0.05, 0.0, forward) for s in ("left", "right") for p in parts}
+        got = near(Body(arms(BLAZEPOSE33, hand)))
+        assert got[0] == pytest.approx(want, abs=0.01), name
+    aside = {"left_wrist": (0.5, 0.3, 0.0), "right_wrist": (0.5, 0.3, 0.0)}
+    assert near(Body(arms(COCO17, aside)))[0] == 0
+    assert np.isnan(near(Body(flat(arms(COCO17, aside)))))
+
+
+# What is not known
+
+
+@pytest.mark.parametrize("name", GEOMETRY)
+@pytest.mark.parametrize("space", ["2d", "3d"])
+def test_a_rule_does_not_know_what_it_cannot_see(name, space):
+    poses = seen_as(COCO17, body(COCO17), score=0.1)
+    assert np.isnan(GEOMETRY[name](Body(poses if space == "3d" else flat(poses)))).all()
+
+
+@pytest.mark.parametrize("name", GEOMETRY)
+def test_a_rule_of_nobody_is_nothing(name):
+    assert GEOMETRY[name](Body(Poses.nobody(COCO17))).shape == (0,)
+    assert GEOMETRY[name](Body(Poses.nobody(COCO17, "hips"))).shape == (0,)
+
+
+def test_whether_somebody_without_legs_lies_is_not_known():
+    score = np.full(17, 0.9)
+    score[COCO17["left_knee"] :] = 0
+    level = seen_as(COCO17, turned(body(COCO17), "forward", 90), score=score)
+    assert np.isnan(RULES["lying"](Body(level))[0])
+    assert RULES["lying"](Body(seen_as(COCO17, body(COCO17), score=score)))[0] == 0
+
+
+def test_degrees_are_put_together_with_what_is_not_known():
+    a, b = np.array([0.2, 0, np.nan, np.nan, 1]), np.array([0.7, np.nan, 0.5, np.nan, np.nan])
+    np.testing.assert_array_equal(all_of(a, b), [0.2, 0, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(any_of(a, b), [0.7, np.nan, 0.5, np.nan, 1])
+    np.testing.assert_array_equal(known_of(a, b), [0.2, 0, 0.5, np.nan, 1])
+
+
+def test_hands_in_pockets_are_what_the_hands_say():
+    inside = np.array([[0.9, np.nan], [np.nan, np.nan], [0.1, 0.2], [0.0, np.nan]])
+    rule = in_pockets(lambda frame, poses: SimpleNamespace(inside=inside))
+    poses = seen_as(COCO17, np.stack([body(COCO17)] * 4))
+    np.testing.assert_array_equal(rule(Body(poses)), [0.9, np.nan, 0.2, np.nan])
+
+
+def test_an_unknown_rule_is_refused():
+    assert list(rules(["seated", "lying"])) == ["seated", "lying"]
+    with refused("no rule named 'seatted'", "did you mean 'seated'"):
+        rules(["seatted"])
+
+
+# Events
+
+
+def acted(degrees: Mapping[int, Sequence[float | None]], rate: float = 10.0):
+    """Frames in which a rule holds so far for each person; None: not in the frame."""
+    length = len(next(iter(degrees.values())))
+    told: list[list[float]] = []
+
+    def stream():
+        for i in range(length):
+            here = {who: row[i] for who, row in degrees.items() if row[i] is not None}
+            told.append([float(value) for value in here.values()])  # type: ignore[arg-type]
+            poses = seen_as(COCO17, np.stack([body(COCO17)] * len(here))) if here else None
+            if poses is None:
+                yield Frame(None, i, i / rate, "clip.mp4"), Poses.nobody(COCO17)
+            else:
+                poses.person[:] = list(here)
+                yield Frame(None, i, i / rate, "clip.mp4"), poses
+
+    return stream(), {"rule": lambda body: np.array(told[-1])}
+
+
+def found(degrees, **options) -> list[tuple[int, float, float]]:
+    got = events(*acted(degrees), Options(**options))
+    return [(e.person, round(e.start, 3), round(e.end, 3)) for e in got]
+
+
+def test_an_event_lasts_from_the_first_frame_to_the_last():
+    assert found({1: [0.0] * 5 + [1.0] * 10 + [0.0] * 10}) == [(1, 0.5, 1.4)]
+
+
+def test_what_lasts_for_a_moment_did_not_happen():
+    assert found({1: [0.0] * 5 + [1.0] * 4 + [0.0] * 20}) == []
+
+
+def test_an_event_needs_more_to_begin_than_to_go_on():
+    wavering = [0.5] * 10 + [0.7] + [0.5, 0.45] * 8 + [0.3] * 10
+    assert found({1: wavering}) == [(1, 1.0, 2.6)]
+    assert found({1: [0.5] * 30}) == []
+
+
+def test_an_event_goes_on_through_a_short_doubt_and_not_through_a_long_one():
+    nan = float("nan")
+    assert found({1: [1.0] * 8 + [nan] * 4 + [1.0] * 8}) == [(1, 0.0, 1.9)]
+    assert found({1: [1.0] * 8 + [0.0] * 4 + [1.0] * 8}) == [(1, 0.0, 1.9)]
+    assert found({1: [1.0] * 8 + [nan] * 7 + [1.0] * 8}) == [(1, 0.0, 0.7), (1, 1.5, 2.2)]
+
+
+def test_who_leaves_and_comes_back_has_two_events():
+    assert found({1: [1.0] * 8 + [None] * 10 + [1.0] * 8}) == [(1, 0.0, 0.7), (1, 1.8, 2.5)]
+
+
+def test_people_have_events_of_their_own():
+    degrees = {1: [1.0] * 12 + [0.0] * 12, 2: [0.0] * 6 + [1.0] * 18}
+    assert sorted(found(degrees)) == [(1, 0.0, 1.1), (2, 0.6, 2.3)]
+
+
+def test_who_has_no_number_has_no_events():
+    assert found({-1: [1.0] * 20}) == []
+
+
+def test_an_event_says_how_sure_it_is_of_the_frames_that_belong_to_it():
+    stream, rule = acted({1: [0.0] * 3 + [0.6, 0.8, 1.0, 0.2, 1.0, 0.9] + [0.1] * 20})
+    (event,) = events(stream, rule, Options(minimum=0.1))
+    assert event == Event("rule", 1, 0.3, 0.8, event.confidence, "clip.mp4")
+    assert event.confidence == pytest.approx(4.5 / 6)
+
+
+def test_an_event_is_told_as_soon_as_it_is_over_and_nothing_else_is_kept():
+    stream, rule = acted({1: [1.0] * 10 + [0.0] * 200})
+    watch, when = Watch(rule), []
+    for frame, poses in stream:
+        _, ended = watch(frame, poses)
+        when += [frame.seconds for _ in ended]
+        assert len(watch.going) <= 1
+    assert when == [pytest.approx(1.5, abs=0.11)]
+    assert not watch.going
+    assert not watch.close()
+
+
+def test_what_somebody_does_now_is_told_to_who_draws_it():
+    stream, rule = acted({1: [1.0] * 10, 2: [0.0] * 10})
+    watch = Watch(rule)
+    shown = [watch(*pair) and watch.doing() for pair in stream]
+    assert shown[2] == {}
+    assert shown[9] == {1: ["rule"]}
+
+
+def test_another_source_begins_anew():
+    stream, _ = acted({1: [1.0] * 20})
+    pairs = [
+        (replace(frame, source="a.mp4" if frame.index < 10 else "b.mp4"), poses)
+        for frame, poses in stream
+    ]
+    told = {"rule": lambda body: np.ones(len(body))}
+    assert [event.source for event in events(pairs, told)] == ["a.mp4", "b.mp4"]
+
+
+def test_one_frame_and_no_frame_have_no_events():
+    assert not list(events([], GEOMETRY))
+    assert not list(events([(Frame(None), seen_as(COCO17, body(COCO17, **CHAIR)))], GEOMETRY))
+
+
+def test_real_rules_make_events():
+    sits = [seen_as(COCO17, body(COCO17, hip=a, knee=a)) for a in [0] * 20 + [85] * 40 + [0] * 20]
+    pairs = [(Frame(None, i, i / 20, "a"), poses) for i, poses in enumerate(sits)]
+    (event,) = events(pairs, GEOMETRY | {"hands_near_body": lambda body: np.zeros(len(body))})
+    assert (event.rule, event.start, event.end) == ("seated", 1.0, pytest.approx(2.95))
+    assert event.confidence == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"on": 2.0}, ("on is 2.0", "0 to 1")),
+        ({"gap": -1.0}, ("gap is -1.0",)),
+        ({"on": 0.3, "off": 0.5}, ("off is 0.5", "on is 0.3")),
+    ],
+)
+def test_wrong_options_are_refused(options, words):
+    with refused(*words):
+        Options(**options)
+
+
+@pytest.mark.parametrize("gives", [np.zeros(3), np.array([1.5]), 1.0])
+def test_a_rule_that_gives_something_else_is_refused(gives):
+    watch = Watch({"mine": lambda body: gives})
+    with refused("the rule 'mine' gave", "1 people"):
+        watch(Frame(None), seen_as(COCO17, body(COCO17)))
+
+
+# A user's own rules
+
+SQUAT = """
+[rules.deep_squat]
+all = [
+    { angle = "left_knee_flexion", above = 90 },
+    { angle = "trunk_tilt", below = 45, soft = 10 },
+]
+[rules.hand_at_ear]
+any = [{ distance = ["left_wrist", "left_ear"], below = 0.4 }]
+"""
+
+
+def test_a_users_rules_are_read_from_a_file(tmp_path):
+    path = tmp_path / "rules.toml"
+    path.write_text(SQUAT)
+    read = own.read(path)
+    assert list(read) == ["deep_squat", "hand_at_ear"]
+    for knee, want in ((120, 1), (90, 0.5), (60, 0)):
+        got = read["deep_squat"](posture("3d", 20, knee=knee, hip=knee))
+        assert got[0] == pytest.approx(want, abs=0.01)
+    calling = posture("3d", 0, left_shoulder=70, left_elbow=150)
+    assert read["hand_at_ear"](calling)[0] > 0.9
+    assert read["hand_at_ear"](posture("3d", 0))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("rules = 3", ("rules is 3",)),
+        ("", ("rules is None", "table")),
+        ("[rulez.a]\nall = []", ("no entry named 'rulez'",)),
+        ("[rules.a]\nall = []", ("rules.a.all is []",)),
+        ("[rules.a]\nsome = [1]", ("rules.a: no entry named 'some'",)),
+        ("[rules.seated]\nall = [{angle = 'trunk_tilt', above = 1}]", ("rules.seated", "already")),
+        ("[rules.a]\nall = [3]", ("rules.a.all[0] is 3",)),
+        ("[rules.a]\nall = [{angle = 'trunk_tlt', above = 1}]", ("all[0]", "'trunk_tilt'?")),
+        ("[rules.a]\nall = [{angle = 'trunk_tilt'}]", ("all[0] has neither above nor below",)),
+        ("[rules.a]\nall = [{angle = 'trunk_tilt', above = 'x'}]", ("all[0].above is 'x'",)),
+        ("[rules.a]\nall = [{angle = 'trunk_tilt', above = 1, soft = 0}]", ("all[0].soft is 0",)),
+        ("[rules.a]\nall = [{above = 1}]", ("all[0] wants either angle or distance",)),
+        ("[rules.a]\nall = [{distance = ['nose'], above = 1}]", ("all[0].distance", "two points")),
+        ("[rules.a]\nall = [{distance = ['nose', 'knee'], above = 1}]", ("no point named 'knee'",)),
+        ("[rules.a]\nall = [1]\nany = [1]", ("rules.a has both all and any",)),
+        ("[rules", ("cannot read",)),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_said_in_a_line(text, words, tmp_path):
+    path = tmp_path / "rules.toml"
+    path.write_text(text)
+    with refused("rules.toml", *words):
+        own.read(path)
+
+
+def test_a_missing_file_of_rules_is_refused(tmp_path):
+    with refused("nothing.toml", "No such file"):
+        own.read(tmp_path / "nothing.toml")
+
+
+# Real pictures
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_nobody_at_the_bus_sits_lies_or_raises_an_arm(blazepose, shared):
+    frame = Frame.read(shared / "data" / "images" / "ultralytics_bus.jpg")
+    (poses,) = blazepose("full", num_poses=4)([frame])
+    assert len(poses) >= 1
+    for name in ("seated", "lying", "arms_raised"):
+        degree = RULES[name](Body(poses, frame))
+        assert not (degree >= 0.6).any(), name

@@ -1,0 +1,194 @@
+"""Left and right exchanged, and jumps: what is clear is mended, what is real is left alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bodies import body, seen_as, turned
+from conftest import refused
+from test_motion import one_track
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
+from vitruvian.body.track import Track
+from vitruvian.track.repair import Change, Options, repair
+
+RATE = 30.0
+
+
+def walking(skeleton: Skeleton, turn: float = 60.0, steps: int = 120, noise: float = 0.5) -> Track:
+    """One step a second, arms against the legs; noise in pixels. A trunk is 100 pixels long."""
+    rng, poses = np.random.default_rng(1), []
+    for i in range(steps):
+        swing = np.sin(2 * np.pi * i / RATE)
+        knee = 25 + 20 * np.cos(2 * np.pi * i / RATE)
+        angles = {"left_hip": 25 * swing, "right_hip": -25 * swing, "elbow": 20.0}
+        angles |= {"left_knee": knee, "right_knee": 50 - knee}
+        angles |= {"left_shoulder": -25 * swing, "right_shoulder": 25 * swing}
+        xyz = turned(body(skeleton, **angles), "up", turn) + np.array([0.04 * i, 0, 0])
+        one = seen_as(skeleton, xyz)
+        poses.append(replace(one, xy=(one.xy + rng.normal(0, noise, one.xy.shape)).astype("f4")))
+    return one_track(poses, RATE)
+
+
+def spinning(skeleton: Skeleton, seconds: float) -> Track:
+    """Who turns round once in so many seconds."""
+    count = round(seconds * RATE)
+    rng, poses = np.random.default_rng(2), []
+    for i in range(count):
+        one = seen_as(skeleton, turned(body(skeleton, elbow=30), "up", 360 * i / count))
+        poses.append(replace(one, xy=(one.xy + rng.normal(0, 0.5, one.xy.shape)).astype("f4")))
+    return one_track(poses, RATE)
+
+
+LIMBS = {
+    "leg": ("hip", "knee", "ankle"),
+    "lower leg": ("knee", "ankle"),
+    "arm": ("shoulder", "elbow", "wrist"),
+    "body": ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"),
+}
+
+
+def swapped(track: Track, rows: range, limb: str) -> tuple[Track, set[tuple[int, str]]]:
+    """The track with keypoints exchanged, and which: row and name."""
+    xy, score = track.xy.copy(), track.score.copy()
+    xyz = None if track.xyz is None else track.xyz.copy()
+    names = [f"{side}_{part}" for part in LIMBS[limb] for side in ("left", "right")]
+    if limb == "body":
+        names = [
+            n for n, s in zip(track.skeleton.keypoints, track.skeleton.sides, strict=True) if s
+        ]
+    ks = np.array([track.skeleton[name] for name in names])
+    for t in rows:
+        for values in (xy, score, xyz):
+            if values is not None:
+                values[t, ks] = values[t, track.skeleton.mirror[ks]]
+    return replace(track, xy=xy, score=score, xyz=xyz), {(t, name) for t in rows for name in names}
+
+
+def told(changes: list[Change], kind: str) -> set[tuple[int, str]]:
+    return {(c.index, name) for c in changes if c.kind == kind for name in c.keypoints}
+
+
+@pytest.mark.parametrize("skeleton", [COCO17, BLAZEPOSE33, HALPE26], ids=lambda s: s.name)
+@pytest.mark.parametrize("limb", LIMBS)
+@pytest.mark.parametrize("length", [1, 2, 5, 20])
+def test_clear_swaps_are_all_found_and_nothing_else(skeleton, limb, length):
+    """Precision and recall 1.0: seen from the front, where left and right are apart."""
+    clean = walking(skeleton, turn=15)
+    wrong, want = swapped(clean, range(40, 40 + length), limb)
+    mended, changes = repair(wrong)
+    assert told(changes, "swap") == want
+    assert told(changes, "jump") == set()
+    np.testing.assert_array_equal(mended.xy, clean.xy)
+    np.testing.assert_array_equal(mended.score, clean.score)
+    assert mended.xyz is not None
+    assert clean.xyz is not None
+    np.testing.assert_array_equal(mended.xyz, clean.xyz)
+    assert mended.raw is wrong
+
+
+def test_legs_exchanged_from_the_side_are_found_where_they_are_apart():
+    clean = walking(COCO17, turn=90)
+    apart = int(np.argmax(np.abs(clean["left_ankle"].xy - clean["right_ankle"].xy)[30:60, 0])) + 30
+    wrong, want = swapped(clean, range(apart, apart + 2), "lower leg")
+    mended, changes = repair(wrong)
+    assert told(changes, "swap") == want
+    np.testing.assert_array_equal(mended.xy, clean.xy)
+
+
+@pytest.mark.parametrize("skeleton", [COCO17, BLAZEPOSE33], ids=lambda s: s.name)
+@pytest.mark.parametrize("frames", [1, 2])
+def test_clear_jumps_are_all_found_and_nothing_else(skeleton, frames):
+    clean = walking(skeleton)
+    xy, want = clean.xy.copy(), set()
+    for t, name in ((20, "left_wrist"), (50, "right_ankle"), (50, "nose"), (90, "left_knee")):
+        for i in range(frames):
+            xy[t + i, skeleton[name]] += (70, -60)
+            want.add((t + i, name))
+    mended, changes = repair(replace(clean, xy=xy))
+    assert told(changes, "jump") == want
+    assert told(changes, "swap") == set()
+    # Put on the line between its neighbours, which is off by how its way bends.
+    assert np.abs(mended.xy - clean.xy).max() < 15
+    assert all(60 < change.distance < 110 for change in changes)
+
+
+@pytest.mark.parametrize("turn", [0, 15, 60, 90, 180])
+@pytest.mark.parametrize("skeleton", [COCO17, BLAZEPOSE33, HALPE26], ids=lambda s: s.name)
+def test_clean_walking_is_left_alone(skeleton, turn):
+    track = walking(skeleton, turn, noise=1.5)
+    mended, changes = repair(track)
+    assert changes == []
+    assert mended is track
+
+
+@pytest.mark.parametrize("seconds", [0.7, 1.5, 4.0])
+def test_who_really_turns_round_is_left_alone(seconds):
+    assert repair(spinning(BLAZEPOSE33, seconds))[1] == []
+
+
+def test_fast_waving_is_left_alone():
+    """Three times a second, 80 pixels either way: 50 pixels a frame, but it turns softly."""
+    track = walking(COCO17)
+    xy = track.xy.copy()
+    xy[:, COCO17["left_wrist"], 0] += 80 * np.sin(2 * np.pi * 3 * track.seconds)
+    assert repair(replace(track, xy=xy))[1] == []
+
+
+def test_a_swap_without_an_end_is_left():
+    wrong, _ = swapped(walking(COCO17, 15), range(60, 120), "body")
+    assert repair(wrong)[1] == []
+    long, _ = swapped(walking(COCO17, 15), range(30, 90), "body")
+    assert repair(long)[1] == []
+    assert len(repair(long, Options(swap=3.0))[1]) == 60
+
+
+def test_what_is_missing_is_left_missing_and_does_not_hide_a_swap():
+    clean = walking(COCO17, 15)
+    clean.xy[45:48] = np.nan
+    wrong, want = swapped(clean, range(40, 50), "leg")
+    mended, changes = repair(wrong)
+    assert told(changes, "swap") == {(t, name) for t, name in want if t not in (45, 46, 47)}
+    assert np.isnan(mended.xy[45:48]).all()
+
+
+def test_a_change_says_who_when_what_and_how_far():
+    clean = walking(COCO17, 15)
+    wrong, _ = swapped(clean, range(40, 41), "lower leg")
+    (change,) = repair(wrong)[1]
+    assert (change.index, change.person, change.kind) == (40, 1, "swap")
+    assert change.seconds == pytest.approx(40 / RATE)
+    assert change.keypoints == ("left_knee", "right_knee", "left_ankle", "right_ankle")
+    ks = [COCO17[name] for name in change.keypoints]
+    moved = np.linalg.norm(wrong.xy[40, ks] - clean.xy[40, ks], axis=-1)
+    assert change.distance == pytest.approx(moved.mean(), abs=0.01)
+
+
+def test_metres_in_the_world_are_mended_too():
+    clean = walking(COCO17, 15)
+    assert clean.xyz is not None
+    world, nose = clean.xyz + np.float32(2), COCO17["nose"]
+    ks = np.array([COCO17[f"{side}_{part}"] for part in LIMBS["leg"] for side in ("left", "right")])
+    wrong, places = world.copy(), swapped(clean, range(40, 43), "leg")[0].xy
+    for t in range(40, 43):
+        wrong[t, ks] = wrong[t, COCO17.mirror[ks]]
+    assert (wrong != world).any()
+    mended, _ = repair(replace(clean, xy=places, world=wrong))
+    np.testing.assert_array_equal(mended.places["world"], world)
+    far, off = clean.xy.copy(), world.copy()
+    far[70, nose] += 90
+    off[70, nose] += 0.4
+    mended, _ = repair(replace(clean, xy=far, world=off))
+    assert np.abs(mended.places["world"] - world).max() < 0.05
+
+
+@pytest.mark.parametrize("length", [0, 1, 2])
+def test_short_tracks_are_left_alone(length):
+    track = walking(COCO17, steps=5).take(slice(length))
+    assert repair(track) == (track, [])
+
+
+def test_wrong_options_are_refused():
+    with refused("far is -1"):
+        Options(far=-1)
