@@ -14,7 +14,7 @@ from vitruvian.geometry.camera import Camera
 torch = pytest.importorskip("torch")
 pytest.importorskip("anny")
 
-from vitruvian.train import people3d, postures, render, synth, vitruvian3d  # noqa: E402
+from vitruvian.train import people3d, postures, render, synth, teacher, vitruvian3d  # noqa: E402
 from vitruvian.train.bodies import PARTS, Bodies  # noqa: E402
 
 RNG = np.random.default_rng
@@ -207,6 +207,18 @@ def test_a_line_that_was_cut_short_is_written_anew(tmp_path, studio, monkeypatch
 def test_an_empty_folder_is_nothing_to_stand_before(tmp_path):
     with pytest.raises(VitruvianError, match="to stand before"):
         synth.pictures(tmp_path)
+
+
+def test_only_postures_that_the_teacher_was_right_about_are_taken(tmp_path):
+    xyz = RNG(0).normal(size=(3, 33, 3)).astype(np.float32)
+    agrees = np.array([True, False, True])
+    teacher.save(teacher.Taught(xyz, np.ones((3, 33), np.float32), agrees), tmp_path / "a.npz")
+    np.testing.assert_array_equal(synth.postures_of(tmp_path / "a.npz"), xyz[agrees])
+    with pytest.raises(VitruvianError, match="is about 3 people, want 4"):
+        teacher.read(tmp_path / "a.npz", 4)
+    (tmp_path / "b.npz").write_bytes(b"PK nothing")
+    with pytest.raises(VitruvianError, match="cannot read"):
+        teacher.read(tmp_path / "b.npz")
 
 
 def test_nobody_cannot_be_made(tmp_path):

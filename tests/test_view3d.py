@@ -152,7 +152,7 @@ def test_in_the_world_people_stand_where_they_are(frame, standing):
 
 def test_bodies_without_a_place_stand_side_by_side(frame, people):
     box = np.array([[40, 0, 50, 9], [5, 0, 15, 9], [20, 0, 30, 9]], np.float32)
-    poses = people(3, everything=True, box=box)
+    poses = people(3, everything=True, box=box, world=None)
     shown = scene((frame(), poses))
     (moment,) = shown.moments
     assert moment.place.tolist() == [2, 0, 1]  # from the left, as in the picture
@@ -165,7 +165,7 @@ def test_bodies_without_a_place_stand_side_by_side(frame, people):
 
 def test_who_stays_keeps_the_place(frame, people):
     box = np.array([[5, 0, 15, 9], [20, 0, 30, 9], [40, 0, 50, 9]], np.float32)
-    poses = people(3, everything=True, box=box)
+    poses = people(3, everything=True, box=box, world=None)
     pairs = [poses, poses.take([2, 1]), poses.take([0, 2]), Poses.nobody(TOY, "hips")]
     places = [moment.place.tolist() for moment in scene(*[(frame(), p) for p in pairs]).moments]
     assert places == [[0, 1, 2], [2, 1], [0, 2], []]

@@ -171,6 +171,13 @@ def synth(
         Path | None,
         typer.Option(help="A folder of pictures to stand before.", show_default=False),
     ] = None,
+    postures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of real people, beside those by chance: .npz of vitruvian.train.teacher.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make pictures of synthetic people, and people.jsonl: their joints in pixels and metres."""
     try:
@@ -180,10 +187,12 @@ def synth(
             f"synthetic people need {error.name}; install it with: pip install 'vitruvian[synth]'"
         ) from None
     behind = studio.pictures(backgrounds) if backgrounds else []
+    real = studio.postures_of(postures) if postures else None
     print("loading the body model; the first time takes a minute", file=sys.stderr, flush=True)
 
     def tell(number: int) -> None:
         if number % 100 == 0:
             print(f"{number} of {people} people", file=sys.stderr, flush=True)
 
-    print(studio.make(people, out, seed=seed, backgrounds=behind, tell=tell))
+    table = studio.make(people, out, seed=seed, backgrounds=behind, postures=real, tell=tell)
+    print(table)

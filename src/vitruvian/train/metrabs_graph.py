@@ -78,7 +78,7 @@ def bodies(read: Checkpoint) -> Graph:
 def parts(skeleton: Skeleton) -> dict[str, dict[str, object]]:
     """A skeleton and those that are a part of it, by name: which keypoints, and their table."""
     names = skeleton.keypoints
-    known = {**dict(zip(names, names, strict=True)), **SAME}
+    known = {**SAME, **dict(zip(names, names, strict=True))}
     found: dict[str, dict[str, object]] = {}
     for table in (skeleton, *SKELETONS.values()):
         if {known.get(name) for name in table.keypoints} <= set(names):

@@ -20,7 +20,7 @@ from vitruvian.body.skeletons import HALPE26
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.train import render
+from vitruvian.train import render, teacher
 from vitruvian.train.bodies import Bodies
 from vitruvian.train.postures import (
     TO_CAMERA,
@@ -264,3 +264,13 @@ def pictures(folder: Path) -> list[Path]:
     if not found:
         raise VitruvianError(f"no .jpg or .png in '{folder}' to stand before")
     return found
+
+
+def postures_of(file: Path) -> np.ndarray:
+    """(N, 33, 3) metres, landmarks of those people of whom `vitruvian.train.teacher` was right.
+
+    Raises:
+        VitruvianError: it cannot be read.
+    """
+    taught = teacher.read(file)
+    return taught.xyz[taught.agrees]

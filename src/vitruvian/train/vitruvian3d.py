@@ -252,7 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--synth", type=Path, nargs="+", required=True)
     parser.add_argument("--coco", type=Path, required=True)
-    parser.add_argument("--taught", type=Path, required=True, help="made if it is not there")
+    parser.add_argument("--taught", type=Path, required=True, help="of `train.teacher`")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--recipe", type=Path)
     parser.add_argument("--minutes", type=float, default=math.inf)
