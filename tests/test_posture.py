@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import vitruvian
 from bodies import body, seen_as, turned
 from conftest import refused
 from vitruvian.analyse import rules as own
 from vitruvian.analyse.events import Event, Options, Watch, events
+from vitruvian.analyse.pockets import Hands
 from vitruvian.analyse.posture import RULES, Body, all_of, any_of, in_pockets, known_of, rules
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
@@ -159,11 +160,25 @@ def test_degrees_are_put_together_with_what_is_not_known():
     np.testing.assert_array_equal(known_of(a, b), [0.2, 0, 0.5, np.nan, 1])
 
 
-def test_hands_in_pockets_are_what_the_hands_say():
-    inside = np.array([[0.9, np.nan], [np.nan, np.nan], [0.1, 0.2], [0.0, np.nan]])
-    rule = in_pockets(lambda frame, poses: SimpleNamespace(inside=inside))
-    poses = seen_as(COCO17, np.stack([body(COCO17)] * 4))
-    np.testing.assert_array_equal(rule(Body(poses)), [0.9, np.nan, 0.2, np.nan])
+def test_hands_in_pockets_are_what_the_detector_says():
+    inside = np.array([[0.9, np.nan], [np.nan, np.nan], [0.1, 0.2], [0.0, np.nan], [0.5, 0.3]])
+    rule = in_pockets(lambda frame, poses: Hands(inside, 0.4, 0.6))
+    poses = seen_as(COCO17, np.stack([body(COCO17)] * 5))
+    np.testing.assert_allclose(rule(Body(poses, Frame(None))), [0.9, np.nan, 0.2, np.nan, 0.5])
+    strict = in_pockets(lambda frame, poses: Hands(inside, 0.6, 0.95))
+    assert (np.nan_to_num(strict(Body(poses, Frame(None)))) < 0.6).all()
+    with refused("hands_in_pockets", "frame"):
+        rule(Body(poses))
+
+
+@pytest.mark.shared
+def test_a_hand_in_a_pocket_is_found_in_a_picture(shared):
+    """By the detector that comes with vitruvian, and its own network for the poses."""
+    frame = Frame.read(shared / "data" / "images" / "ultralytics_bus.jpg")
+    (poses,) = vitruvian.load("vitruvian-2d")([frame])
+    degree = RULES["hands_in_pockets"](Body(poses, frame))
+    assert degree.shape == (len(poses),)
+    assert np.isfinite(degree).any()
 
 
 def test_an_unknown_rule_is_refused():

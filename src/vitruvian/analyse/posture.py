@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,8 +22,11 @@ from vitruvian.analyse.angles import UP, Space, measure_deg, names
 from vitruvian.analyse.points import Points, unit
 from vitruvian.body.poses import Poses
 from vitruvian.body.state import SEEN
-from vitruvian.errors import unknown
+from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
+
+if TYPE_CHECKING:
+    from vitruvian.analyse.pockets import Hands
 
 SIDES = ("left", "right")
 HAND = ("wrist", "pinky", "index", "thumb")  # BlazePose's landmarks of a hand; others have a wrist
@@ -242,18 +246,21 @@ def _from_shoulder(body: Body, axis: int) -> list[np.ndarray]:
 
 
 def hands_in_pockets(body: Body) -> np.ndarray:
-    """A hand in a pocket, by `analyse/pockets.py`, from pose and pixels."""
-    from vitruvian.analyse.pockets import hands  # pyright: ignore[reportMissingImports]
+    """A hand is in a pocket, by `analyse/pockets.py`, from the pose and the pixels of the frame."""
+    from vitruvian.analyse.pockets import hands
 
     return in_pockets(hands)(body)
 
 
-def in_pockets(hands: Callable) -> Rule:
-    """The rule above by any function of frame and poses whose result has `inside`, (N, 2) 0..1."""
+def in_pockets(hands: Callable[[Frame, Poses], Hands]) -> Rule:
+    """The rule above by any detector; between 0.4 and 0.6 where that is too close to call."""
 
     def rule(body: Body) -> np.ndarray:
-        inside = hands(body.frame, body.poses).inside
-        return any_of(inside[:, 0], inside[:, 1])
+        if body.frame is None:
+            raise VitruvianError("hands_in_pockets looks at pixels; give Body the frame, too")
+        found = hands(body.frame, body.poses)
+        degrees = np.interp(found.inside, [0, found.out_to, found.in_from, 1], [0, 0.4, 0.6, 1])
+        return any_of(degrees[:, 0], degrees[:, 1])
 
     rule.__name__ = "hands_in_pockets"
     return rule
