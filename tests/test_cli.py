@@ -481,3 +481,8 @@ def test_a_checkpoint_of_ones_own_is_exported_and_run(yolo_here, shared):
 @pytest.mark.parametrize("name", ["gone.pt", "gone.onnx"])
 def test_a_model_file_that_is_not_there_is_one_line(name):
     refused(command(*PREDICT, "sample", "--model", name), f"cannot read '{name}': no such file")
+
+
+def test_help_says_the_defaults_that_depend_on_the_model():
+    told = " ".join(command("predict", "--help").stdout.split())
+    assert "[default: BlazePose 1, YOLOv8 300, AlphaPose and MeTRAbs 100]" in told

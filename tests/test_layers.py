@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "evaluate": {"evaluate", "body", "errors"},
     "train": {
         *("train", "analyse", "body", "geometry", "decode", "frame", "models", "network"),
-        "errors",
+        *("threads", "errors"),
     },
     "predict": {"body", "frame", "pipeline", "sink", "source", "threads", "models", "errors"},
     "interop": {"body", "sink", "frame", "errors"},

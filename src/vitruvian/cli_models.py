@@ -112,7 +112,10 @@ def models_path(
 
 def export(
     model: Annotated[
-        str, typer.Argument(help="yolov8n-pose and so on, or a checkpoint, .pt or .pth.")
+        str,
+        typer.Argument(
+            help="yolov8n-pose and so on, or a checkpoint: .pt, .pth or MeTRAbs' .tar.gz."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A name that ends with .onnx or .xml.")],
     weights_file: Annotated[
@@ -143,7 +146,7 @@ def export(
 ) -> None:
     """Write a checkpoint as ONNX or OpenVINO IR, checked against torch.
 
-    It may be of YOLOv8-pose, AlphaPose or, for re-identification, OSNet.
+    It may be of YOLOv8-pose, AlphaPose, MeTRAbs or, for re-identification, OSNet.
     """
     go_offline(offline)
     from vitruvian.models.catalogue import export_file

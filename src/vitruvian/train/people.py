@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
-from threading import Thread
-from typing import TypeVar
 
 import numpy as np
 
@@ -16,9 +13,8 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.decode import heatmap
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
+from vitruvian.threads import Ahead
 from vitruvian.train.augment import Augment, colours, crop, erase, view
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,26 +144,4 @@ def batches(
     order = rng.permutation(len(people))
     starts = range(0, len(order) - number + 1, number)
     chosen = ([people[i] for i in order[start : start + number]] for start in starts)
-    return ahead(batch(some, size, stride, augment, rng, sigma) for some in chosen)
-
-
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same, made a few ahead in a thread."""
-    made: Queue[tuple[T | None, BaseException | None]] = Queue(3)
-
-    def work() -> None:
-        try:
-            for item in items:
-                made.put((item, None))
-        except BaseException as error:
-            made.put((None, error))  # or whoever waits would wait for ever
-        made.put((None, None))
-
-    Thread(target=work, daemon=True).start()
-    while True:
-        item, error = made.get()
-        if error is not None:
-            raise error
-        if item is None:
-            return
-        yield item
+    return iter(Ahead(batch(some, size, stride, augment, rng, sigma) for some in chosen))

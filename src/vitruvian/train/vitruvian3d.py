@@ -24,10 +24,10 @@ from vitruvian.body.skeletons import HALPE26
 from vitruvian.decode.absolute import view_limits
 from vitruvian.decode.volume import Volume
 from vitruvian.models import catalogue
+from vitruvian.threads import Ahead
 from vitruvian.train import absolute, losses3d, people3d
 from vitruvian.train.networks import blazepose, metrabs
 from vitruvian.train.oks import tensor
-from vitruvian.train.people import ahead
 from vitruvian.train.recipe import Toml
 from vitruvian.train.tuning import channels_last, even, follow, plain, rate
 
@@ -198,7 +198,7 @@ def train(
     totals: dict[str, float] = {}
     network.train()
     step = first
-    for step, some in enumerate(ahead(batches(recipe, made, real, first)), first):
+    for step, some in enumerate(Ahead(batches(recipe, made, real, first)), first):
         only_head = step < recipe.head_steps
         for p in backbone:
             p.requires_grad_(not only_head)
