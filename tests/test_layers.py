@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "predict": {"body", "frame", "pipeline", "sink", "source", "threads", "models", "errors"},
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
-    "cli_words": {"errors"},
+    "cli_words": {"errors", "models"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
     "cli": {
         *("cli_models", "cli_words", "doctor", "errors", "geometry", "models", "pipeline"),

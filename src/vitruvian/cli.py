@@ -9,7 +9,32 @@ from typing import Annotated, NoReturn
 import typer
 
 from vitruvian.cli_models import export, models_app, synth
-from vitruvian.cli_words import Offline, complain, go_offline
+from vitruvian.cli_words import (
+    CameraFile,
+    Conf,
+    Device,
+    End,
+    Find,
+    Focal,
+    FocalMm,
+    FovDeg,
+    MaxFrames,
+    Model,
+    NumPoses,
+    Offline,
+    Option,
+    Overwrite,
+    Precision,
+    SkeletonName,
+    Sources,
+    Start,
+    Stride,
+    Threads,
+    Visible,
+    complain,
+    go_offline,
+    options_of,
+)
 from vitruvian.errors import VitruvianError
 
 app = typer.Typer(
@@ -22,8 +47,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models_app, name="models")
-
-Model = Annotated[str, typer.Option("--model", "-m", help="A name from `vitruvian models list`.")]
 
 
 def main() -> NoReturn:
@@ -56,80 +79,9 @@ def _root(
     pass
 
 
-def _options(pairs: list[str]) -> dict[str, object]:
-    """`name=value` words; values as Python writes them, else as they stand."""
-    from ast import literal_eval
-
-    options: dict[str, object] = {}
-    for pair in pairs:
-        name, sign, value = pair.partition("=")
-        if not sign:
-            raise VitruvianError(f"'{pair}' is no option; write it as name=value")
-        words = {"true": "True", "false": "False", "none": "None"}
-        try:
-            options[name] = literal_eval(words.get(value.lower(), value))
-        except (ValueError, SyntaxError):
-            options[name] = value
-    return options
-
-
-# What a family calls the flags that all families share.
-FLAGS = {
-    "blazepose": {
-        "num_poses": ("num_poses",),
-        "conf": ("min_pose_detection_confidence", "min_pose_presence_confidence"),
-        "track": ("track",),
-        "smooth": ("smooth",),
-        "masks": ("output_segmentation_masks",),
-    },
-    "yolopose": {
-        "num_poses": ("num_poses",),
-        "conf": ("conf",),
-        "track": ("track",),
-        "smooth": ("smooth",),
-    },
-    "alphapose": {
-        "num_poses": ("num_poses",),
-        "conf": ("conf",),
-        "track": ("track",),
-        "smooth": ("smooth",),
-        "flip": ("flip",),
-        "scales": ("scales",),
-        "refine": ("refine",),
-        "decode": ("decode",),
-        "pose_nms": ("pose_nms",),
-        "save_heatmaps": ("heatmaps",),
-    },
-    "metrabs": {
-        "num_poses": ("num_poses",),
-        "conf": ("conf",),
-        "track": ("track",),
-        "smooth": ("smooth",),
-        "augment": ("num_aug",),
-    },
-}
-
-
-def _flags(model: str, given: dict[str, object]) -> dict[str, object]:
-    """The options of a model that these flags stand for."""
-    from vitruvian.models.catalogue import family
-
-    names = FLAGS[family(model)]
-    for flag in given:
-        if flag not in names:
-            raise VitruvianError(f"{model} has no --{flag.replace('_', '-')}; leave it out")
-    return {name: value for flag, value in given.items() for name in names[flag]}
-
-
 @app.command()
 def predict(
-    source: Annotated[
-        list[str],
-        typer.Argument(
-            help="Picture, folder, pattern, video, camera:0, rtsp:// or http:// stream, "
-            "- for a list of paths on standard input, or sample (a built-in portrait)."
-        ),
-    ],
+    source: Sources,
     model: Model = "blazepose-full",
     out: Annotated[
         Path,
@@ -141,31 +93,10 @@ def predict(
             "_3d.png, _3d.mp4 or _3d.gif (view in 3D), .rrd (Rerun).",
         ),
     ] = Path("out"),
-    find: Annotated[
-        str | None,
-        typer.Option(
-            help="What finds the people: another model, such as yolov8n-pose, or a .json file of "
-            "boxes.  [default: BlazePose's detector]",
-            show_default=False,
-        ),
-    ] = None,
-    num_poses: Annotated[
-        int | None,
-        typer.Option(
-            help="People in a frame, at most.  [default: BlazePose 1, YOLOv8 300, AlphaPose and "
-            "MeTRAbs 100]"
-        ),
-    ] = None,
-    conf: Annotated[
-        float | None,
-        typer.Option(
-            help="0..1: from where a person counts.  [default: BlazePose 0.5, YOLOv8 0.25; for "
-            "AlphaPose and MeTRAbs as what finds the people]"
-        ),
-    ] = None,
-    visible: Annotated[
-        float, typer.Option(help="0..1: keypoints with this score or more are drawn.")
-    ] = 0.5,
+    find: Find = None,
+    num_poses: NumPoses = None,
+    conf: Conf = None,
+    visible: Visible = 0.5,
     save_video: Annotated[
         bool, typer.Option(help="Into a folder: the annotated picture or video.")
     ] = True,
@@ -239,67 +170,23 @@ def predict(
             help="AlphaPose: a folder for pictures of each person's heat maps.", show_default=False
         ),
     ] = None,
-    camera: Annotated[
-        str | None,
-        typer.Option(
-            help="Of the pictures: a calibration file, OpenCV's .yaml, .yml or .json or Pose2Sim's "
-            ".toml; rig.toml:left is one of several in it.  [default: as photographs say]",
-            show_default=False,
-        ),
-    ] = None,
-    fov_deg: Annotated[
-        float | None,
-        typer.Option(
-            help="Instead, degrees: the camera's field of view, across the longer side.  "
-            "[default: 55, if nobody knows]",
-            show_default=False,
-        ),
-    ] = None,
-    focal: Annotated[
-        float | None,
-        typer.Option(help="Instead, pixels: the camera's focal length.", show_default=False),
-    ] = None,
-    focal_mm: Annotated[
-        float | None,
-        typer.Option(help="Instead: its focal length on 35 mm film.", show_default=False),
-    ] = None,
+    camera: CameraFile = None,
+    fov_deg: FovDeg = None,
+    focal: Focal = None,
+    focal_mm: FocalMm = None,
     absolute: Annotated[
         bool, typer.Option("--absolute", help="Metres from the camera, not from the hips.")
     ] = False,
-    start: Annotated[float, typer.Option(help="Seconds: where to begin in a video.")] = 0.0,
-    end: Annotated[
-        float | None, typer.Option(help="Seconds: where to stop in a video.", show_default=False)
-    ] = None,
-    stride: Annotated[int, typer.Option(help="Every so manieth frame.")] = 1,
-    max_frames: Annotated[
-        int | None, typer.Option(help="Frames of each source, at most.", show_default=False)
-    ] = None,
-    skeleton: Annotated[
-        str | None,
-        typer.Option(
-            help="Of your own network's keypoints: a name, or a .toml file. MeTRAbs: which of its "
-            "skeletons, such as smpl_24 or coco_19.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="CPU, GPU, NPU or AUTO.")] = "CPU",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            help="Of the networks.  [default: one a core; half as many for videos]",
-            show_default=False,
-        ),
-    ] = None,
-    precision: Annotated[
-        str, typer.Option(help="Inside the networks: f32 (exact), bf16, f16.")
-    ] = "f32",
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", help="Any other option of the model, name=value; repeatable."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist.")
-    ] = False,
+    start: Start = 0.0,
+    end: End = None,
+    stride: Stride = 1,
+    max_frames: MaxFrames = None,
+    skeleton: SkeletonName = None,
+    device: Device = "CPU",
+    threads: Threads = None,
+    precision: Precision = "f32",
+    option: Option = None,
+    overwrite: Overwrite = False,
     offline: Offline = False,
 ) -> None:
     """Find the people in SOURCE and write where their joints are, in 2D and 3D."""
@@ -312,15 +199,13 @@ def predict(
     from vitruvian.sink.files import Save, is_view
     from vitruvian.source import Span, open_source
 
-    options: dict[str, object] = {"device": device, "precision": precision, "threads": threads}
     flags: dict[str, object] = {"num_poses": num_poses, "conf": conf, "smooth": smooth}
     flags |= {"masks": masks or None, "track": None if track else False, "flip": flip or None}
     flags |= {"scales": scales, "refine": refine, "decode": decode, "augment": augment}
     flags["pose_nms"] = None if pose_nms else False
     flags["save_heatmaps"] = None if save_heatmaps is None else True
-    options |= _flags(model, {name: value for name, value in flags.items() if value is not None})
-    options |= {k: v for k, v in {"find": find, "skeleton": skeleton}.items() if v is not None}
-    options |= _options(option or [])
+    common = {"device": device, "precision": precision, "threads": threads, "find": find}
+    options = options_of(model, flags, option, skeleton=skeleton, **common)
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
     tables = (save_csv, save_parquet, save_coco)

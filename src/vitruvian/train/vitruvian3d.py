@@ -29,7 +29,7 @@ from vitruvian.train import absolute, losses3d, people3d
 from vitruvian.train.networks import blazepose, metrabs
 from vitruvian.train.oks import tensor
 from vitruvian.train.recipe import Toml
-from vitruvian.train.tuning import channels_last, even, follow, plain, rate
+from vitruvian.train.tuning import channels_last, even, follow, keep_memory, plain, rate, single
 
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: most of its backward pass
 # 192 pixels: a CPU learns from twice as many people as at 256. 2.5 m: arms above the head.
@@ -174,6 +174,8 @@ def train(
     even(encoder)
     keep = follow(recipe.average)
     average = swa_utils.AveragedModel(network, multi_avg_fn=keep, use_buffers=True)
+    single(network)
+    keep_memory()
     backbone = [p for p in encoder.parameters() if p.requires_grad]
     others = {id(p) for p in encoder.parameters()}
     head = [p for p in network.parameters() if id(p) not in others]
@@ -206,7 +208,8 @@ def train(
             group["lr"] = group["most"] * rate(step, since, recipe.steps)
         x = images(some.crops).contiguous(memory_format=torch.channels_last)
         torch.manual_seed(recipe.seed * 1_000_003 + step)
-        flat, deep = network(x)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            flat, deep = network(x)
         loss, parts = loss_of(recipe, flat, deep, some, VOLUME, step)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
