@@ -16,7 +16,8 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera, rotation_matrix
-from vitruvian.pipeline import Live, results
+from vitruvian.pipeline import results
+from vitruvian.pushed import Live
 from vitruvian.source import Pictures, Span
 from vitruvian.track.absolute import Absolute, placed
 

@@ -30,20 +30,29 @@ MAY_IMPORT = {
     "analyse": {"analyse", "body", "geometry", "frame", "decode", "network", "errors"},
     "threads": set(),
     "pipeline": {"body", "geometry", "frame", "models", "source", "threads", "track", "errors"},
+    "pushed": {"body", "frame", "geometry", "pipeline", "track", "errors"},
+    "recorded": {"body", "frame", "pipeline", "sink", "source", "track", "errors"},
     "sink": SINKS,
     "evaluate": {"evaluate", "body", "errors"},
     "train": {
         *("train", "analyse", "body", "geometry", "decode", "frame", "models", "network"),
         *("threads", "errors"),
     },
-    "predict": {"body", "frame", "pipeline", "sink", "source", "threads", "models", "errors"},
+    "predict": {
+        *("body", "frame", "pipeline", "recorded", "sink", "source", "threads", "models"),
+        *("track", "errors"),
+    },
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli_words": {"errors", "models"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
+    "cli_track": {
+        *("cli_words", "errors", "geometry", "models", "pipeline", "predict", "recorded"),
+        *("sink", "source", "track"),
+    },
     "cli": {
-        *("cli_models", "cli_words", "doctor", "errors", "geometry", "models", "pipeline"),
-        *("predict", "sink", "source"),
+        *("cli_models", "cli_track", "cli_words", "doctor", "errors", "geometry", "models"),
+        *("pipeline", "predict", "sink", "source", "track"),
     },
 }
 # Heavy libraries and their one home each, a module or a whole package.
@@ -64,7 +73,7 @@ HOMES = {
     "xarray": {"interop.py"},
     "supervision": {"interop.py"},
     "scipy": {"track/identify.py", "track/butterworth.py", "train/"},
-    "typer": {"cli.py", "cli_models.py", "cli_words.py"},
+    "typer": {"cli.py", "cli_models.py", "cli_track.py", "cli_words.py"},
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},
     "warp": {"train/bodies.py", "train/render.py"},

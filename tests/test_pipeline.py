@@ -13,7 +13,8 @@ from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.pipeline import Live, results, steps
+from vitruvian.pipeline import results, steps
+from vitruvian.pushed import Live
 from vitruvian.source import Pictures, Span
 from vitruvian.threads import AHEAD, Ahead, Behind
 
@@ -251,7 +252,7 @@ def test_a_model_that_is_followed_need_not_be():
 
 @pytest.mark.parametrize("kind", [Passing, PassingSideBySide])
 def test_who_is_seen_live_keeps_a_number(kind):
-    step = steps(kind())
+    step = steps(kind(), smooth=False)
     for frame in Clip():
         assert step(frame).person.tolist() == ([2, 1] if frame.index % 2 else [1, 2])
 

@@ -194,7 +194,7 @@ def test_a_line_stands_for_itself(people: People, frame: Frames):
         "model": "toy-model",
         "skeleton": "coco17",
     }
-    assert set(line["people"][0]) == {"person", "box", "box_score", "xy", "score"}
+    assert set(line["people"][0]) == {"person", "box", "box_score", "xy", "score", "state"}
     assert from_dict(line)[0].index == 7
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from vitruvian.errors import VitruvianError as VitruvianError
     from vitruvian.frame import Frame as Frame
     from vitruvian.models.catalogue import load as load
-    from vitruvian.pipeline import live as live
     from vitruvian.pipeline import run as run
+    from vitruvian.pushed import live as live
     from vitruvian.sink.draw import draw as draw
     from vitruvian.sink.files import open_sink as open_sink
     from vitruvian.sink.records import read as read
@@ -31,7 +31,7 @@ _PUBLIC = {
     "Skeleton": "vitruvian.body.skeleton:Skeleton",
     "VitruvianError": "vitruvian.errors:VitruvianError",
     "draw": "vitruvian.sink.draw:draw",
-    "live": "vitruvian.pipeline:live",
+    "live": "vitruvian.pushed:live",
     "load": "vitruvian.models.catalogue:load",
     "open_sink": "vitruvian.sink.files:open_sink",
     "open_source": "vitruvian.source:open_source",

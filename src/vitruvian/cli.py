@@ -9,9 +9,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from vitruvian.cli_models import export, models_app, synth
+from vitruvian.cli_track import track
 from vitruvian.cli_words import (
     CameraFile,
     Conf,
+    CutoffHz,
     Device,
     End,
     Find,
@@ -25,7 +27,9 @@ from vitruvian.cli_words import (
     Option,
     Overwrite,
     Precision,
+    Repair,
     SkeletonName,
+    Smooth,
     Sources,
     Start,
     Stride,
@@ -124,14 +128,16 @@ def predict(
     save_coco: Annotated[
         bool, typer.Option("--save-coco", help="Into a folder: COCO results, .json.")
     ] = False,
+    save_mot: Annotated[
+        bool, typer.Option("--save-mot", help="Into a folder: numbered boxes of videos, MOT text.")
+    ] = False,
     masks: Annotated[bool, typer.Option("--masks", help="Find and draw who is where.")] = False,
     track: Annotated[
         bool, typer.Option(help="In videos: the same number for the same person.")
     ] = True,
-    smooth: Annotated[
-        bool | None,
-        typer.Option(help="Smooth who is tracked (One-Euro).  [default: BlazePose yes, YOLOv8 no]"),
-    ] = None,
+    smooth: Smooth = None,
+    cutoff_hz: CutoffHz = None,
+    repair: Repair = False,
     flip: Annotated[
         bool, typer.Option("--flip", help="AlphaPose: look at each person in a mirror as well.")
     ] = False,
@@ -198,8 +204,10 @@ def predict(
     from vitruvian.predict import predict as do
     from vitruvian.sink.files import Save, is_view
     from vitruvian.source import Span, open_source
+    from vitruvian.track.over_time import OverTime
 
-    flags: dict[str, object] = {"num_poses": num_poses, "conf": conf, "smooth": smooth}
+    over = OverTime(smooth, cutoff_hz, repair)
+    flags: dict[str, object] = {"num_poses": num_poses, "conf": conf}
     flags |= {"masks": masks or None, "track": None if track else False, "flip": flip or None}
     flags |= {"scales": scales, "refine": refine, "decode": decode, "augment": augment}
     flags["pose_nms"] = None if pose_nms else False
@@ -213,15 +221,19 @@ def predict(
         *(save_video, save_json, save_plot, *tables, visible, save_heatmaps),
         html=save_html,
         rerun=save_rerun,
+        mot=save_mot,
     )
     if save_plot or save_html or is_view(out):
         in_3d(model)
-    plans = plan(sources, out, save, overwrite=overwrite)
+    plans = plan(sources, out, save, overwrite=overwrite, repair=repair)
     opened = pipeline.open_model(model, sources, **options)
-    if do(plans, opened, out, save, camera=given, absolute=absolute, complain=complain):
+    pipeline.can_be(over, sources, opened)
+    how = {"camera": given, "absolute": absolute, "over": over}
+    if do(plans, opened, out, save, **how, complain=complain):
         raise typer.Exit(1)
 
 
+app.command()(track)
 app.command()(export)
 app.command()(synth)
 

@@ -74,6 +74,25 @@ Stride = Annotated[int, typer.Option(help="Every so manieth frame.")]
 MaxFrames = Annotated[
     int | None, typer.Option(help="Frames of each source, at most.", show_default=False)
 ]
+Smooth = Annotated[
+    str | None,
+    typer.Option(
+        help="Who is numbered, in videos: one-euro (also live), butterworth (zero phase; fills "
+        "short gaps), or no.  [default: BlazePose one-euro, others no]",
+        show_default=False,
+    ),
+]
+CutoffHz = Annotated[
+    float | None,
+    typer.Option(help="Of --smooth butterworth: what is faster is noise.  [default: 6]"),
+]
+Repair = Annotated[
+    bool,
+    typer.Option(
+        "--repair",
+        help="In videos: mend left and right exchanged, and short jumps; lists what it changed.",
+    ),
+]
 SkeletonName = Annotated[
     str | None,
     typer.Option(
@@ -135,20 +154,17 @@ FLAGS = {
         "num_poses": ("num_poses",),
         "conf": ("min_pose_detection_confidence", "min_pose_presence_confidence"),
         "track": ("track",),
-        "smooth": ("smooth",),
         "masks": ("output_segmentation_masks",),
     },
     "yolopose": {
         "num_poses": ("num_poses",),
         "conf": ("conf",),
         "track": ("track",),
-        "smooth": ("smooth",),
     },
     "alphapose": {
         "num_poses": ("num_poses",),
         "conf": ("conf",),
         "track": ("track",),
-        "smooth": ("smooth",),
         "flip": ("flip",),
         "scales": ("scales",),
         "refine": ("refine",),
@@ -160,7 +176,6 @@ FLAGS = {
         "num_poses": ("num_poses",),
         "conf": ("conf",),
         "track": ("track",),
-        "smooth": ("smooth",),
         "augment": ("num_aug",),
     },
 }

@@ -8,14 +8,11 @@ with the length of a video.
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
-
-import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
@@ -27,6 +24,8 @@ from vitruvian.threads import Ahead
 
 if TYPE_CHECKING:
     from vitruvian.source import Source
+    from vitruvian.track.over_time import OverTime
+    from vitruvian.track.repair import Change
 
 
 class Model(Protocol):
@@ -60,43 +59,48 @@ class Streamed(Protocol):
 Given = Callable[[tuple[int, int]], Camera]  # of pictures of a size; see `calibration.given`
 
 
-def steps(model: Model, *, absolute: bool = False) -> Callable[[Frame], Poses]:
-    """A model and a fresh memory: poses of one frame after the other of one stream."""
+def steps(model: Model, smooth: bool) -> Callable[[Frame], Poses]:
+    """A model and a fresh memory: poses of one frame after the other of one stream, numbered.
+
+    With `smooth`, One-Euro's.
+    """
     from vitruvian.track.follow import Follow, Followed
 
-    options, put = model.options, in_front(model, absolute)
+    options = model.options
     # What a detector need not find in every frame is followed from one to the next.
     if isinstance(model, Followed) and options.get("detect_every") and options.get("track", True):
         follow = Follow(
             model,
             every=options["detect_every"],
             overlap=options["min_tracking_confidence"],
-            smooth=options["smooth"],
+            smooth=smooth,
         )
-        return lambda frame: put(frame, follow(frame))
-    after = numbered(model)
-    return lambda frame: put(frame, after(frame, model([frame])[0]))
+        return follow
+    after = numbered(model, smooth)
+    return lambda frame: after(frame, model([frame])[0])
 
 
-def numbered(model: Model) -> Callable[[Frame, Poses], Poses]:
-    """A fresh memory for poses that were found frame by frame: who is who, and smoothing."""
+def numbered(model: Model, smooth: bool) -> Callable[[Frame, Poses], Poses]:
+    """A fresh memory for poses that were found frame by frame: who is who, and One-Euro."""
     if not model.options.get("track", True):
         return lambda frame, poses: poses
     from vitruvian.track.identify import Identify
     from vitruvian.track.smooth import Smooth
 
     identify = Identify()
-    if not model.options.get("smooth", False):
+    if not smooth:
         return identify
-    smooth = Smooth()
-    return lambda frame, poses: smooth(identify(frame, poses), frame.seconds)
+    one_euro = Smooth()
+    return lambda frame, poses: one_euro(identify(frame, poses), frame.seconds)
 
 
-def in_front(model: Model, absolute: bool) -> Callable[[Frame, Poses], Poses]:
+def in_front(
+    model: Model, absolute: bool, *, steady: bool = True
+) -> Callable[[Frame, Poses], Poses]:
     """A fresh memory for where people stand; with `absolute`, everyone is put before the camera."""
     from vitruvian.track.absolute import Absolute
 
-    step = Absolute(place=absolute)
+    step = Absolute(place=absolute, steady=steady)
 
     def put(frame: Frame, poses: Poses) -> Poses:
         if absolute and poses.xyz is None:
@@ -119,8 +123,14 @@ def results(
     *,
     camera: Given | None = None,
     absolute: bool = False,
+    over: OverTime | None = None,
+    on_repair: Callable[[Change], None] = lambda change: None,
+    pixels: bool = True,
 ) -> Iterator[tuple[Frame, Poses]]:
     """Every frame of a source with its poses; what cannot be read goes to `on_error`.
+
+    What wants the future runs some seconds behind. No pixels are kept for that long: where they are
+    wanted, the source is read a second time, as far behind.
 
     Args:
         source: from `open_source`.
@@ -128,7 +138,63 @@ def results(
         on_error: gets why a frame, or the rest of a source, is left out.
         camera: from `calibration.given`; without it, frames have the cameras they came with.
         absolute: whether people are put in front of it, see `run`.
+        over: what is done with people over time; None: as the model's options say.
+        on_repair: gets what was mended.
+        pixels: whether frames must have them, also those of recordings that are repaired.
     """
+    over = chosen(model, over)
+    if not (over.offline and source.moving):
+        step = in_front(model, absolute)
+        smooth = over.smooth == "one-euro"
+        for frame, poses in _found(source, model, on_error, camera, smooth):
+            yield frame, step(frame, poses)
+        return
+    step = in_front(model, absolute, steady=over.smooth == "one-euro")
+    pairs = _found(source, model, on_error, camera, smooth=False)
+    bare = ((replace(frame, pixels=None), poses) for frame, poses in pairs)
+    done = ((frame, step(frame, poses)) for frame, poses in over.stream(bare, on_repair))
+    yield from again(source, done) if pixels else done
+
+
+def chosen(model: Model, over: OverTime | None) -> OverTime:
+    """What is done with people over time, where the model's options decide what is not said."""
+    from vitruvian.track.over_time import OverTime
+
+    return (over or OverTime()).or_else(bool(model.options.get("smooth", False)))
+
+
+def can_be(over: OverTime, sources: Sequence[Source], model: Model) -> None:
+    """Raise `VitruvianError` if what is asked for over time cannot be had of these."""
+    if over.asked and not model.options.get("track", True):
+        raise VitruvianError(
+            f"{over.asked} is for people who are numbered; let them be tracked, or leave it out"
+        )
+    if not over.offline:
+        return
+    for source in sources:
+        if source.live:
+            raise VitruvianError(
+                f"{over.asked} wants what comes later, and {source.name} is live; "
+                "take smooth one-euro, without repair"
+            )
+    if not any(source.moving for source in sources):
+        raise VitruvianError(f"{over.asked} is for videos, but there are only pictures")
+    for option in ("output_segmentation_masks", "heatmaps"):
+        if model.options.get(option):
+            raise VitruvianError(
+                f"{over.asked} would keep {option.split('_')[-1]} for many frames; leave one of "
+                "both out, or take smooth one-euro"
+            )
+
+
+def _found(
+    source: Source,
+    model: Model,
+    on_error: Callable[[VitruvianError], None],
+    camera: Given | None,
+    smooth: bool,
+) -> Iterator[tuple[Frame, Poses]]:
+    """Every frame with its poses, numbered, and smoothed by One-Euro if `smooth`."""
     waiting: deque[Frame] = deque()
 
     def frames() -> Iterator[Frame]:
@@ -147,19 +213,38 @@ def results(
             waiting.append(frame)
             yield frame
 
-    put = in_front(model, absolute)
     if isinstance(model, Streamed) and not source.live:
-        after = numbered(model) if source.moving else lambda _, poses: poses
+        after = numbered(model, smooth) if source.moving else lambda _, poses: poses
         for poses in model.stream(frames()):
             frame = waiting.popleft()
-            yield frame, put(frame, after(frame, poses))
+            yield frame, after(frame, poses)
         return
-    if source.moving:
-        step = steps(model, absolute=absolute)
-    else:
-        step = lambda frame: put(frame, model([frame])[0])  # noqa: E731
+    step = steps(model, smooth) if source.moving else lambda frame: model([frame])[0]
     for poses in map(step, frames()):
         yield waiting.popleft(), poses
+
+
+def again(
+    source: Iterable[Frame | VitruvianError], pairs: Iterable[tuple[Frame, Poses]]
+) -> Iterator[tuple[Frame, Poses]]:
+    """The same pairs with pixels: the source is read again, in step with them.
+
+    Raises:
+        VitruvianError: it does not give the same frames again.
+    """
+    ahead = Ahead(source)
+    good = (frame for frame in ahead if not isinstance(frame, VitruvianError))
+    try:
+        for bare, poses in pairs:
+            frame = next((frame for frame in good if frame.index >= bare.index), None)
+            if frame is None or (frame.index, frame.size) != (bare.index, bare.size):
+                raise VitruvianError(
+                    f"'{bare.source}' has no frame {bare.index} of {bare.size[0]} x {bare.size[1]} "
+                    "when it is read again; make a file of it first, or write no pictures"
+                )
+            yield replace(bare, pixels=frame.pixels), poses
+    finally:
+        ahead.close()
 
 
 def seen_by(camera: Given, frame: Frame) -> Frame:
@@ -219,6 +304,10 @@ def run(
     focal: float | None = None,
     focal_mm: float | None = None,
     absolute: bool = False,
+    smooth: str | bool | None = None,
+    cutoff_hz: float | None = None,
+    repair: bool = False,
+    on_repair: Callable[[Change], None] = lambda change: None,
     on_error: Callable[[VitruvianError], None] | None = None,
     **options: Any,
 ) -> Iterator[tuple[Frame, Poses]]:
@@ -238,6 +327,12 @@ def run(
         focal_mm: instead, its focal length on 35 mm film.
         absolute: whether metres are to be from the camera, also of models that give them from the
             hips: people are put where body and picture agree, see `vitruvian.track.absolute`.
+        smooth: who is numbered: "one-euro" (or True), "butterworth", which runs some seconds behind
+            and is not for live sources, or "no" (False). Unless it is given, as the model does.
+        cutoff_hz: of Butterworth; 6 unless it is given.
+        repair: whether left and right exchanged for a moment, and short jumps, are mended; not of
+            live sources.
+        on_repair: is told of each change, before the frame it is in comes.
         on_error: is told what cannot be read. Without it, the rest is done first, and then raised.
         options: of the model, see `vitruvian.models.blazepose.Options`.
 
@@ -249,131 +344,23 @@ def run(
         VitruvianError: no such source or model, a wrong option, or something could not be read.
     """
     from vitruvian.source import Span, open_source
+    from vitruvian.track.over_time import OverTime
 
+    over = OverTime.of(smooth, cutoff_hz, repair)
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
     opened = open_model(model, sources, **options)
+    can_be(over, sources, opened)
+    how: dict[str, Any] = {"camera": given, "absolute": absolute, "over": over}
+    how["on_repair"] = on_repair
     faults: list[VitruvianError] = []
 
     def everything() -> Iterator[tuple[Frame, Poses]]:
         for each in sources:
             told = on_error or faults.append
-            yield from results(each, opened, told, camera=given, absolute=absolute)
+            yield from results(each, opened, told, **how)
         if faults:
             more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
             raise VitruvianError(f"{faults[0]}{more}")
 
     return everything()
-
-
-def live(
-    model: str | Model,
-    on_result: Callable[[Frame, Poses], None],
-    *,
-    camera: Camera | str | Path | None = None,
-    fov_deg: float | None = None,
-    focal: float | None = None,
-    focal_mm: float | None = None,
-    absolute: bool = False,
-    **options: Any,
-) -> Live:
-    """Find people in pictures that are pushed, see `Live`.
-
-    `options` are those of `load`; what comes before them is as in `run`.
-    """
-    given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
-    opened = open_model(model, [], **options)
-    return Live(opened, on_result, camera=given, absolute=absolute)
-
-
-class Live:
-    """Poses of pictures that come when they come; the newest wins.
-
-    Pictures are pushed, a thread finds the people, and `on_result` is called in that thread. A
-    picture that arrives while another waits takes its place, so that no delay and no memory builds
-    up. An exception in `on_result` stops the thread and is raised at the next `push` or `close`.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        on_result: Callable[[Frame, Poses], None],
-        *,
-        camera: Given | None = None,
-        absolute: bool = False,
-    ) -> None:
-        """Start with an open stream and no pictures; camera and absolute as for `results`."""
-        self._step = steps(model, absolute=absolute)
-        self._on_result, self._camera = on_result, camera
-        self._change = threading.Condition()
-        self._waiting: Frame | None = None
-        self._error: BaseException | None = None
-        self._open = True
-        self._seconds = -np.inf
-        self.pushed = self.done = 0  # pictures; the difference has been dropped, or waits
-        self._thread = threading.Thread(target=self._work, name="vitruvian-live", daemon=True)
-        self._thread.start()
-
-    def push(self, rgb: np.ndarray, seconds: float) -> None:
-        """Offer a picture; returns at once.
-
-        Args:
-            rgb: (H, W, 3) uint8. It must not be changed afterwards.
-            seconds: when it was taken, later than the one before.
-
-        Raises:
-            VitruvianError: it is not later, the camera's pictures have another shape, or this is
-                closed.
-            Exception: whatever `on_result` raised.
-        """
-        with self._change:
-            self._check()
-            if not self._open:
-                raise VitruvianError("this live stream is closed; open a new one")
-            if not seconds > self._seconds:
-                raise VitruvianError(
-                    f"a picture at {seconds:g} s came after one at {self._seconds:g} s; "
-                    "time stamps must increase"
-                )
-            frame = Frame(rgb, self.pushed, float(seconds), "live")
-            self._waiting = frame if self._camera is None else seen_by(self._camera, frame)
-            self._seconds = seconds
-            self.pushed += 1
-            self._change.notify_all()
-
-    def close(self) -> None:
-        """Finish the picture that waits, then stop; may be called again."""
-        with self._change:
-            self._open = False
-            self._change.notify_all()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
-        with self._change:
-            self._check()
-
-    def __enter__(self) -> Live:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _check(self) -> None:
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-
-    def _work(self) -> None:
-        while True:
-            with self._change:
-                while self._waiting is None and self._open:
-                    self._change.wait()
-                frame, self._waiting = self._waiting, None
-            if frame is None:
-                return
-            try:
-                self._on_result(frame, self._step(frame))
-            except BaseException as error:
-                with self._change:
-                    self._error, self._open = error, False
-                return
-            self.done += 1

@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitruvian.errors import VitruvianError
-from vitruvian.pipeline import results
+from vitruvian.pipeline import chosen, results
+from vitruvian.recorded import Recorded, made, over_again
 from vitruvian.sink import files
+from vitruvian.sink.changes import Changes
 from vitruvian.sink.files import Save, Sink
+from vitruvian.sink.mot import mot
+from vitruvian.sink.people import People
+from vitruvian.sink.records import About, Made
 from vitruvian.source import Pictures, Source, Video
 from vitruvian.threads import Behind
 
@@ -22,7 +27,11 @@ if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.frame import Frame
     from vitruvian.pipeline import Given, Model
+    from vitruvian.track.over_time import OverTime
+    from vitruvian.track.repair import Change
 
+Pairs = Iterator[tuple["Frame", "Poses"]]
+REPAIRS = "_repairs.csv"  # behind the stem of what lies beside the list of what was mended
 EVERY = 5.0  # seconds between two lines of progress where there is no terminal
 
 
@@ -34,27 +43,33 @@ class Plan:
     tables: list[Path] = field(default_factory=list)
     video: list[Path] = field(default_factory=list)
     views: list[Path] = field(default_factory=list)  # of a video, in 3D
+    mot: list[Path] = field(default_factory=list)
+    repairs: Path | None = None  # the list of what was mended
     pictures: dict[str, Path] = field(default_factory=dict)  # source of a frame -> picture of it
 
     def paths(self, save: Save) -> list[Path]:
         """All of them; those of pictures in which there is nobody will be fewer."""
         drawn = list(self.pictures.values()) if save.video else []
         views = [files.view_paths(path, save, moving=False) for path in self.pictures.values()]
-        return [*self.tables, *self.video, *self.views, *drawn, *chain.from_iterable(views)]
+        moving = [*self.video, *self.views, *self.mot]
+        return [*self.tables, *moving, *drawn, *chain.from_iterable(views)]
 
-    def open(self, model: Model, save: Save) -> Sink:
+    def open(self, about: About, save: Save) -> Sink:
         """A sink for all of them."""
         sinks: list[Sink] = [
-            files.open_sink(path, model, visible=save.visible, overwrite=True)
+            files.open_sink(path, about, visible=save.visible, overwrite=True)
             for path in (*self.tables, *self.video)
         ]
+        sinks += [mot(path) for path in self.mot]
         sinks += [files.open_view(path, save.visible) for path in self.views]
         if self.pictures and (save.video or save.plot is not False or save.html):
             sinks.append(files.Pictures(self.pictures, save))
         return files.Several(sinks)
 
 
-def plan(sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool) -> list[Plan]:
+def plan(
+    sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool, repair: bool = False
+) -> list[Plan]:
     """Which files there will be; nothing is written yet.
 
     Args:
@@ -62,6 +77,7 @@ def plan(sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool) -
         out: a file for all of them, by its extension, or a folder.
         save: what goes into a folder.
         overwrite: whether files that exist may be replaced.
+        repair: whether there will be a list of what was mended, beside the rest.
 
     Raises:
         VitruvianError: a file exists, would replace an input, or cannot hold what it should.
@@ -72,18 +88,32 @@ def plan(sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool) -
         if name is not None and files.is_file(name):
             _fits(sources, name)
     if files.is_file(out):
+        if save.mot:
+            raise VitruvianError(f"'{out}' is one file; for MOT text beside it give a folder")
         plans = [Plan(source) for source in sources]
+        if repair and len(sources) > 1:
+            raise VitruvianError(
+                f"'{out}' is one file, and there is a list of what was mended of each of "
+                f"{len(sources)} sources; give a folder"
+            )
+        if repair:
+            plans[0].repairs = out.with_name(f"{out.stem}{REPAIRS}")
         paths = [out]
     else:
         if out.exists() and not out.is_dir():
             raise VitruvianError(f"'{out}' is a file, and of no kind that can be written")
-        plans = _folder(sources, out, save)
+        plans = _folder(sources, out, save, repair)
         paths = [path for each in plans for path in each.paths(save)]
         if not paths and save.rerun is None:
             raise VitruvianError("nothing would be written; leave one of the --save options on")
     paths += [] if save.rerun is None else [save.rerun]
+    paths += [each.repairs for each in plans if each.repairs is not None]
     inputs = {path.resolve() for s in sources if isinstance(s, Pictures) for path in s.paths}
     inputs |= {Path(s.address).resolve() for s in sources if isinstance(s, Video)}
+    records = [s for s in sources if isinstance(s, Recorded)]
+    inputs |= {s.record.path.resolve() for s in records} | {
+        Path(s.source).resolve() for s in records
+    }
     for path in paths:
         if path.resolve() in inputs:
             raise VitruvianError(f"'{path}' is an input; give another --out")
@@ -110,7 +140,7 @@ def _fits(sources: Sequence[Source], out: Path) -> None:
         raise VitruvianError(f"'{out}' holds one source, these are {len(sources)}; give one")
 
 
-def _folder(sources: Sequence[Source], out: Path, save: Save) -> list[Plan]:
+def _folder(sources: Sequence[Source], out: Path, save: Save, repair: bool) -> list[Plan]:
     plans: list[Plan] = []
     tables = {".jsonl": save.json, ".csv": save.csv, ".parquet": save.parquet, ".json": save.coco}
     name = files.Names()
@@ -127,6 +157,8 @@ def _folder(sources: Sequence[Source], out: Path, save: Save) -> list[Plan]:
             views = files.view_paths(out / f"{stem}.mp4", save, moving=True)
             free = name(views[0].name) if views else ""
             each.views = [path.with_stem(free) for path in views]
+            each.mot = [out / f"{stem}.txt"] if save.mot else []
+            each.repairs = out / f"{stem}{REPAIRS}" if repair else None
         plans.append(each)
     return plans
 
@@ -139,6 +171,8 @@ def predict(
     *,
     camera: Given | None = None,
     absolute: bool = False,
+    over: OverTime | None = None,
+    who: bool = False,
     say: Callable[[str], None] = print,
     complain: Callable[[VitruvianError], None],
 ) -> int:
@@ -151,42 +185,99 @@ def predict(
         save: what goes into a folder.
         camera: of the pictures, see `vitruvian.pipeline.results`.
         absolute: the same.
+        over: the same.
+        who: whether there is a line about each person of a video.
         say: gets a line about each source when it is done.
         complain: gets what cannot be read; the rest is done nevertheless.
     """
     faults = 0
+    over = chosen(model, over)
 
     def fault(error: VitruvianError) -> None:
         nonlocal faults
         faults += 1
         complain(error)
 
+    def find(each: Plan, tell: Callable[[Change], None], pixels: bool) -> Pairs:
+        how = {"camera": camera, "absolute": absolute, "over": over}
+        return results(each.source, model, fault, **how, on_repair=tell, pixels=pixels)
+
+    _write(plans, Made.of(model, **over.to_dict()), out, save, find, who=who, say=say)
+    return faults
+
+
+def track_record(
+    plans: Sequence[Plan],
+    out: Path,
+    save: Save,
+    over: OverTime,
+    *,
+    renumber: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
+    """The same for the people of one record, see `vitruvian.recorded.over_again`."""
+    recorded = plans[0].source
+    assert isinstance(recorded, Recorded)
+
+    def find(_: Plan, tell: Callable[[Change], None], pixels: bool) -> Pairs:
+        return over_again(recorded, over, renumber=renumber, pixels=pixels, on_repair=tell)
+
+    about = made(recorded, over, renumber=renumber)
+    _write(plans, about, out, save, find, who=True, say=say)
+
+
+def _write(
+    plans: Sequence[Plan],
+    about: About,
+    out: Path,
+    save: Save,
+    find: Callable[[Plan, Callable[[Change], None], bool], Pairs],
+    *,
+    who: bool,
+    say: Callable[[str], None],
+) -> None:
+    """What `find` finds into all files.
+
+    `find` is told of a plan, what gets what was mended, and whether frames must have pixels.
+    """
     heat = files.Names()
     paths = [out] if files.is_file(out) else []
     paths += [save.rerun] if save.rerun is not None else []
     try:
         with files.Several(
-            [files.open_sink(p, model, visible=save.visible, overwrite=True) for p in paths]
+            [files.open_sink(p, about, visible=save.visible, overwrite=True) for p in paths]
         ) as whole:
             for each in plans:
-                own = [] if files.is_file(out) else [each.open(model, save)]
+                own = [] if files.is_file(out) else [each.open(about, save)]
                 if save.heatmaps is not None:
                     own.append(files.HeatMaps(save.heatmaps, heat, each.source.moving))
-                closed = files.Several(own)
+                people = People() if who and each.source.moving else None
+                changes = None if each.repairs is None else Changes(each.repairs)
+                closed = files.Several([*own, *(s for s in (people, changes) if s is not None)])
                 sink = files.Several([closed, whole])
-                pairs = results(each.source, model, fault, camera=camera, absolute=absolute)
-                said = _one(each.source, pairs, sink, closed)
+                tell = (lambda change: None) if changes is None else changes.tell
+                pixels = bool(each.pictures) or any(map(_drawn, [*each.video, *paths]))
+                said = _one(each.source, find(each, tell, pixels), sink, closed)
                 if said:
                     say(f"{said} -> {_where(sink.paths)}")
+                    for line in people.lines() if people else []:
+                        say(line)
+                    if changes is not None:
+                        say(str(changes))
     except OSError as error:  # of writing: those of reading are VitruvianErrors by now
         raise VitruvianError(
             f"cannot write to '{out}': {error.strerror}; what was written of an unfinished file is "
             "beside it, in .part"
         ) from None
-    return faults
 
 
-def _one(source: Source, pairs: Iterator[tuple[Frame, Poses]], sink: Sink, closed: Sink) -> str:
+def _drawn(path: Path) -> bool:
+    """Whether a file shows the frames themselves."""
+    kind = path.suffix.lower()
+    return kind == ".rrd" or (kind in (*files.PICTURES, *files.VIDEOS) and not files.is_view(path))
+
+
+def _one(source: Source, pairs: Pairs, sink: Sink, closed: Sink) -> str:
     """Do one source; returns what was done, also if the user stopped it, or "" for nothing.
 
     Args:

@@ -144,6 +144,7 @@ class Save:
     heatmaps: Path | None = None  # into which folder pictures of heat maps go
     html: bool = False  # 3D that can be turned, .html
     rerun: Path | None = None  # into which .rrd file everything goes
+    mot: bool = False  # numbered boxes of a video, MOT text
 
 
 class Pictures:

@@ -2,7 +2,8 @@
 
 The first line of a `.jsonl` file is a header: schema, version, model, hashes of its weights,
 options. Every other line stands for itself, its camera included, so that what it says can be
-projected again. Pixels to 1/10000, metres and scores to 1/1000000.
+projected again. Pixels to 1/10000, metres and scores to 1/1000000. Who was smoothed or repaired has
+what was found beside it, under `raw`: of the parts that differ.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -18,6 +20,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import skeleton
+from vitruvian.body.state import State, states
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
@@ -53,6 +56,28 @@ class About(Protocol):
         ...
 
 
+@dataclass
+class Made:
+    """What made a record, with what was done over time among the options."""
+
+    name: str
+    weights: dict[str, str]
+    options: dict[str, Any]
+    runs_on: str
+
+    @classmethod
+    def of(cls, model: About, **more: Any) -> Made:
+        """A model, and more options."""
+        return cls(model.name, model.weights, model.options | more, model.runs_on)
+
+    @classmethod
+    def read(cls, header: dict[str, Any], **more: Any) -> Made:
+        """What the header of a record says, and more options."""
+        options = header.get("options", {}) | more
+        weights = header.get("weights", {})
+        return cls(header.get("model", ""), weights, options, header.get("runs_on", ""))
+
+
 def header(model: About | None) -> dict[str, Any]:
     """The first line of a record."""
     from vitruvian import __version__
@@ -66,13 +91,15 @@ def header(model: About | None) -> dict[str, Any]:
 
 def to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]:
     """One frame as the wire format has it; ready for JSON."""
-    columns = {"person": poses.person.tolist()}
-    for key, decimals in PARTS.items():
-        value = getattr(poses, key)
-        if value is not None and value.dtype == bool:
-            columns[key] = value.tolist()
-        elif value is not None:
-            columns[key] = _nested(np.round(value.astype(np.float64), decimals))
+    parts = _parts(poses)
+    columns = {"person": poses.person.tolist(), **parts}
+    columns["state"] = states(poses, frame.size).tolist()
+    if poses.raw is not None:
+        before = _parts(poses.raw)
+        differ = [key for key in PARTS if before.get(key) != parts.get(key)]
+        raw = {key: before.get(key, [None] * len(poses)) for key in differ}
+        rows = zip(*raw.values(), strict=True) if raw else [()] * len(poses)
+        columns["raw"] = [dict(zip(raw, row, strict=True)) for row in rows]
     people = [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
     ]
@@ -87,6 +114,18 @@ def to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]:
         "origin": poses.origin,
         "people": people,
     }
+
+
+def _parts(poses: Poses) -> dict[str, list[Any]]:
+    """Those of `PARTS` that there are, an entry for each person."""
+    parts: dict[str, list[Any]] = {}
+    for key, decimals in PARTS.items():
+        value = getattr(poses, key)
+        if value is not None and value.dtype == bool:
+            parts[key] = value.tolist()
+        elif value is not None:
+            parts[key] = _nested(np.round(value.astype(np.float64), decimals))
+    return parts
 
 
 def _camera(frame: Frame, poses: Poses) -> dict[str, Any] | None:
@@ -126,18 +165,30 @@ def from_dict(line: dict[str, Any]) -> tuple[Frame, Poses]:
     people = line["people"]
     if not people:
         return frame, Poses.nobody(table, line["origin"])
-    k = len(table)
+    parts = _arrays(people, len(table))
+    person = np.array([each["person"] for each in people], np.int64)
+    poses = Poses(table, person=person, origin=line["origin"], **parts)
+    if "raw" in people[0]:
+        raw = _arrays([each["raw"] for each in people], len(table))
+        poses = replace(poses, raw=replace(poses, **raw))
+    return frame, poses
+
+
+def _arrays(people: list[dict[str, Any]], k: int) -> dict[str, Any]:
+    """Those of `PARTS` that the people have, as arrays; None for one that nobody has."""
     shapes = {"box": (4,), "box_score": (), "error": (), "plausible": ()}
     shapes |= {"xy": (k, 2), "xyz": (k, 3), "world": (k, 3)}
     parts: dict[str, Any] = {}
     for key in PARTS:
         if key not in people[0]:
             continue
-        shape = shapes.get(key, (k,))
+        shape, values = shapes.get(key, (k,)), [each[key] for each in people]
+        if key != "error" and all(value is None for value in values):
+            parts[key] = None
+            continue
         kind = bool if key == "plausible" else np.float32
-        parts[key] = np.array([_filled(each[key], shape) for each in people], kind)
-    person = np.array([each["person"] for each in people], np.int64)
-    return frame, Poses(table, person=person, origin=line["origin"], **parts)
+        parts[key] = np.array([_filled(value, shape) for value in values], kind)
+    return parts
 
 
 def _filled(value: Any, shape: tuple[int, ...]) -> Any:
@@ -252,7 +303,11 @@ def _dump(line: dict[str, Any]) -> str:
 
 METRES = ("x_m", "y_m", "z_m", "x_world_m", "y_world_m", "z_world_m")
 ABOUT = ("origin", "error", "plausible")  # of x_m y_m z_m: from where; whether it can be believed
-COLUMNS = ("source", "index", "time", "person", "keypoint", "x", "y", "score", *METRES, *ABOUT)
+COLUMNS = (
+    *("source", "index", "time", "person", "keypoint", "x", "y", "score"),
+    *(*METRES, *ABOUT, "state"),
+)
+WORDS = {state: state.name.lower() for state in State}
 
 
 def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
@@ -267,12 +322,13 @@ def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
     error = np.full(n, np.nan) if poses.error is None else poses.error.astype(float)
     plausible = [None] * n if poses.plausible is None else poses.plausible.tolist()
     start = (frame.source, frame.index, round(frame.seconds, 6))
-    people = zip(poses.person.tolist(), numbers, error.tolist(), plausible, strict=True)
-    for person, points, off, can_be in people:
+    known = [[WORDS[state] for state in row] for row in states(poses, frame.size).tolist()]
+    people = zip(poses.person.tolist(), numbers, error.tolist(), plausible, known, strict=True)
+    for person, points, off, can_be, state in people:
         about = (poses.origin, None if off != off else round(off, PIXEL_DECIMALS), can_be)
-        for keypoint, point in zip(poses.skeleton.keypoints, points, strict=True):
-            known = (None if v != v else v for v in point)
-            yield (*start, person, keypoint, *known, *about)
+        for keypoint, point, how in zip(poses.skeleton.keypoints, points, state, strict=True):
+            places = (None if v != v else v for v in point)
+            yield (*start, person, keypoint, *places, *about, how)
 
 
 def csv_table(path: Path, model: About | None) -> Text:
@@ -301,7 +357,7 @@ class Parquet:
             ) from None
         self.arrow, self.part = pyarrow, Part(path)
         kinds = {"source": "string", "keypoint": "string", "index": "int64", "person": "int64"}
-        kinds |= {"time": "float64", "origin": "string", "plausible": "bool"}
+        kinds |= {"time": "float64", "origin": "string", "plausible": "bool", "state": "string"}
         self.schema = pyarrow.schema([(c, kinds.get(c, "float32")) for c in COLUMNS])
         about = json.dumps(header(model))
         self.schema = self.schema.with_metadata({"vitruvian": about})

@@ -38,9 +38,15 @@ class Absolute:
     have been smoothed (`raw`), so is the distance.
     """
 
-    def __init__(self, *, place: bool = True) -> None:
-        """`place`: whether people are put there at all whose metres are from the hips."""
-        self.place = place
+    def __init__(self, *, place: bool = True, steady: bool = True) -> None:
+        """Start with nobody.
+
+        Args:
+            place: whether people are put there at all whose metres are from the hips.
+            steady: whether the distance of who was smoothed is. It lags by a little: not where a
+                recording is filtered both ways.
+        """
+        self.place, self.steady = place, steady
         self.distance: dict[int, OneEuro] = {}  # of each person
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
@@ -51,7 +57,7 @@ class Absolute:
         put = poses.origin == "hips"
         if put:
             poses = placed(camera, poses)
-        if poses.raw is None or poses.xyz is None:
+        if not self.steady or poses.raw is None or poses.xyz is None:
             return _in_world(camera, poses)
         poses = replace(poses, xyz=self._steady(poses, poses.xyz, frame.seconds))
         return _judged(camera, poses) if put else _in_world(camera, poses)
@@ -100,4 +106,5 @@ def _in_world(camera: Camera, poses: Poses) -> Poses:
     """In the world as well, where it is known where the camera stands in it."""
     if camera.extrinsics is None or poses.xyz is None:
         return poses
-    return replace(poses, world=camera.to_world(poses.xyz))
+    raw = None if poses.raw is None else _in_world(camera, poses.raw)
+    return replace(poses, world=camera.to_world(poses.xyz), raw=raw)

@@ -11,19 +11,18 @@ at the cutoff. 6 Hz is his, for walking. Which gaps are filled is our choice.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from vitruvian.body.poses import Poses
 from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
-from vitruvian.frame import Frame
+from vitruvian.track.windows import Pair, changed, put, windows
 
 UNEVEN = 0.01  # of a step: times that are off an even grid by more are resampled
+FINER = 4  # steps of a grid in a period of the cutoff, where frames are farther apart than half
 SETTLED = 3.5  # cutoff periods after which a filter of order 2 has forgotten all but 1e-6
 
 
@@ -46,16 +45,16 @@ class Options:
             raise VitruvianError(f"gap is {self.gap:g}, want seconds, not less than 0")
 
 
-def smooth(track: Track, options: Options = Options()) -> Track:
+def smooth(track: Track, options: Options = Options(), *, few: bool = False) -> Track:
     """The track filtered: pixels, metres and box; that which came in is `raw`.
 
     A gap filled has the score of what is beside it, the lower one.
 
     Raises:
-        VitruvianError: there are too few frames a second for the cutoff.
+        VitruvianError: there are too few frames a second for the cutoff, unless `few` may be.
     """
     known = np.all(np.isfinite(track.xy), axis=-1)
-    places = {n: filtered(track.seconds, at, options) for n, at in track.places.items()}
+    places = {n: filtered(track.seconds, at, options, few=few) for n, at in track.places.items()}
     score = track.score.copy()
     for k, column in enumerate(known.T):
         filled = np.isfinite(places["xy"][:, k]).all(axis=-1) & ~column
@@ -63,20 +62,25 @@ def smooth(track: Track, options: Options = Options()) -> Track:
             rows, gaps = np.flatnonzero(column), np.flatnonzero(filled)
             after = np.searchsorted(rows, gaps)
             score[gaps, k] = np.minimum(score[rows[after - 1], k], score[rows[after], k])
-    box = filtered(track.seconds, track.box, options)
+    box = filtered(track.seconds, track.box, options, few=few)
     return replace(track, box=box, score=score, raw=track, **places)
 
 
-def filtered(seconds: np.ndarray, values: np.ndarray, options: Options = Options()) -> np.ndarray:
+def filtered(
+    seconds: np.ndarray, values: np.ndarray, options: Options = Options(), *, few: bool = False
+) -> np.ndarray:
     """(T, ...) float32 of (T, ...), each element by itself, filtered over (T,) increasing seconds.
 
-    NaN are gaps. One value alone, and a run of values with no motion, stay as they are.
+    NaN are gaps. One value alone, and a run of values with no motion, stay as they are. `few` says
+    that there may be too few frames a second for the cutoff.
     """
     result = values.astype(np.float64).reshape(len(values), int(np.prod(values.shape[1:])))
     columns: dict[bytes, list[int]] = {}
     for i, column in enumerate(result.T):  # those with the same gaps together
         columns.setdefault(np.isfinite(column).tobytes(), []).append(i)
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
+    if few and 2 * step * options.cutoff_hz >= 1:
+        step = 1 / (FINER * options.cutoff_hz)
     for pattern, which in columns.items():
         known = np.frombuffer(pattern, bool)
         for run in _runs(seconds, known, options.gap):
@@ -126,75 +130,25 @@ def _filtered(
     return smoothed if even else Akima1DInterpolator(grid, smoothed, axis=0)(wanted)
 
 
-def stream(
-    pairs: Iterable[tuple[Frame, Poses]], options: Options = Options()
-) -> Iterator[tuple[Frame, Poses]]:
+def stream(pairs: Iterable[Pair], options: Options = Options()) -> Iterator[Pair]:
     """The same frames with poses filtered, `raw` beside them; of a recording of any length.
 
-    It reads ahead by as much as a frame can depend on, `horizon`, and holds twice that; so it
-    differs from `smooth` of the whole by no more than a millionth. Gaps are filled inside people
-    only: who was not found in a frame is not put there.
+    It reads ahead by twice as much as a frame can depend on, `horizon`; so it differs from `smooth`
+    of the whole by no more than a millionth. Gaps are filled inside people only: who was not found
+    in a frame is not put there.
+
+    Raises:
+        VitruvianError: it begins with too few frames a second for the cutoff. Where there are too
+            few later, hardly anything is filtered: what would be noise cannot be told.
     """
-    reach = horizon(options)
-    held: deque[tuple[Frame, Poses]] = deque()
-    done = 0  # of those held, how many have been given; they are kept for the others
-
-    def give(last: int) -> Iterator[tuple[Frame, Poses]]:
-        window = list(held)
-        values = _people(window, options)
-        for i in range(done, last):
-            yield window[i][0], _replaced(window[i][1], i, values)
-
-    for pair in pairs:
-        before = held[-1][0] if held else None
-        if before and (pair[0].source != before.source or pair[0].seconds <= before.seconds):
-            yield from give(len(held))
-            held.clear()
-            done = 0
-        held.append(pair)
-        if done < len(held) and pair[0].seconds - held[done][0].seconds >= 2 * reach:
-            until = pair[0].seconds - reach
-            ready = next(i for i, (frame, _) in enumerate(held) if frame.seconds > until)
-            yield from give(ready)
-            done = ready
-            while held and held[0][0].seconds < until - reach:
-                held.popleft()
-                done -= 1
-    if held:
-        yield from give(len(held))
+    few = False
+    for window, part in windows(pairs, horizon(options)):
+        people = changed(window, partial(smooth, options=options, few=few))
+        few = few or bool(people)
+        for i in part:
+            yield window[i][0], put(window[i][1], i, people)
 
 
 def horizon(options: Options) -> float:
     """Seconds before and after a frame that it depends on: the filter's memory, and a gap."""
     return SETTLED / options.cutoff_hz + options.gap
-
-
-def _people(
-    window: list[tuple[Frame, Poses]], options: Options
-) -> dict[int, tuple[np.ndarray, Track]]:
-    """Number of a person -> the row of each frame in its track, and the track filtered."""
-    from vitruvian.body.track import tracks
-
-    found: dict[int, tuple[np.ndarray, Track]] = {}
-    seconds = np.array([frame.seconds for frame, _ in window])
-    for track in tracks(window, gap=np.inf, longest=np.inf):
-        rows = np.searchsorted(track.seconds, seconds)
-        found[track.person] = rows, smooth(track, options)
-    return found
-
-
-def _replaced(poses: Poses, i: int, people: dict[int, tuple[np.ndarray, Track]]) -> Poses:
-    """Poses of frame i of the window with what was filtered."""
-    if not (poses.person >= 0).any():
-        return poses
-    names = [n for n in ("xy", "score", "box", "xyz", "world") if getattr(poses, n) is not None]
-    values: dict[str, Any] = {name: getattr(poses, name).copy() for name in names}
-    for row, person in enumerate(poses.person.tolist()):
-        if person < 0:
-            continue
-        rows, track = people[person]
-        for name in names:
-            smoothed = getattr(track, name)
-            if smoothed is not None:
-                values[name][row] = smoothed[rows[i]]
-    return replace(poses, raw=poses, **values)

@@ -18,21 +18,24 @@ cannot be told from motion.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
+from vitruvian.track.windows import Pair, changed, put, windows
 
 TRUNK = 0.29  # of the height of the box, where no trunk was ever seen; of a standing adult
 HINT = 0.08  # trunks; by how much less a pair must move to say anything, beside noise
 LONG = 0.2  # trunks a second
 AGREE = 0.75  # of the pairs of a group that say something
 STALE = 0.25  # seconds after which a place says nothing of where a keypoint should be
+REACH = 3.0  # seconds; what is farther away has no part in what is mended, see `stream`
 PARTS = {  # words in the names of keypoints -> limb; what has none of them is a limb by itself
     "leg": ("hip", "knee", "ankle", "heel", "toe", "foot"),
     "arm": ("shoulder", "collar", "elbow", "wrist", "hand", "pinky", "index", "thumb", "finger"),
@@ -76,6 +79,48 @@ def repair(track: Track, options: Options = Options()) -> tuple[Track, list[Chan
     mended, jumps = _jumps(mended, options)
     changes = sorted([*swaps, *jumps], key=lambda change: (change.index, change.kind))
     return (replace(mended, raw=track) if changes else track), changes
+
+
+def stream(
+    pairs: Iterable[Pair],
+    tell: Callable[[Change], None] = lambda change: None,
+    options: Options = Options(),
+) -> Iterator[Pair]:
+    """The same frames with poses mended, `raw` beside those that were; of any length.
+
+    Args:
+        pairs: frames of a recording in order, with numbered people.
+        tell: gets every change, before the frame it is in is given.
+        options: what is clear.
+    """
+    for window, part in windows(pairs, REACH):
+        found: dict[int, list[Change]] = {}
+
+        def mend(track: Track, found: dict[int, list[Change]] = found) -> Track:
+            mended, changes = repair(track, options)
+            for change in changes:
+                found.setdefault(change.index, []).append(change)
+            return mended
+
+        people = changed(window, mend)
+        for i in part:
+            frame, poses = window[i]
+            for change in (here := found.get(frame.index, [])):
+                tell(change)
+            yield frame, _exchanged(put(poses, i, people), here) if here else poses
+
+
+def _exchanged(poses: Poses, changes: list[Change]) -> Poses:
+    """With what a track does not have exchanged as well: BlazePose's depth and presence."""
+    names = [n for n in ("depth", "presence") if getattr(poses, n) is not None]
+    values: dict[str, Any] = {name: getattr(poses, name).copy() for name in names}
+    for change in changes if names else []:
+        if change.kind == "swap":
+            ks = np.array([poses.skeleton[name] for name in change.keypoints])
+            rows = poses.person == change.person
+            for each in values.values():
+                each[np.ix_(rows, ks)] = each[np.ix_(rows, poses.skeleton.mirror[ks])]
+    return replace(poses, **values)
 
 
 def _trunk(track: Track) -> float:

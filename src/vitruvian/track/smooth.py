@@ -93,7 +93,7 @@ class Smooth:
         self.people.pop(person, None)
 
     def __call__(self, poses: Poses, seconds: float) -> Poses:
-        """The poses smoothed, with those that came in under `raw`; not of who has no number.
+        """The poses smoothed, with those that came in first under `raw`; not of who has no number.
 
         A person's size is that of the next region, and that of the box where there is none.
         """
@@ -129,6 +129,7 @@ class Smooth:
             width, height = np.moveaxis(look.size, -1, 0)  # not all families look at squares
             smooth.size[:, 0] *= np.divide(width, height, out=np.ones_like(width), where=height > 0)
             look = smooth
+        raw = poses if poses.raw is None else poses.raw
         return replace(
-            poses, xy=xy, score=score, xyz=xyz, depth=depth, world=world, look=look, raw=poses
+            poses, xy=xy, score=score, xyz=xyz, depth=depth, world=world, look=look, raw=raw
         )
