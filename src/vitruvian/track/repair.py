@@ -270,9 +270,9 @@ def _jumps(track: Track, options: Options) -> tuple[Track, list[Change]]:
     for k in range(len(track.skeleton)):
         rows = np.flatnonzero(np.isfinite(track.xy[:, k]).all(axis=-1))
         at, when = track.xy[rows, k], track.seconds[rows]
-        i = 1
+        backs, i = _backs(at, when, far, options), 1
         while i < len(rows) - 1:
-            end = _back(at, when, i, far, options)
+            end = int(backs[i])
             for j in range(i, end):
                 share = (when[j] - when[i - 1]) / (when[end] - when[i - 1])
                 line[rows[j], k] = at[i - 1] + share * (at[end] - at[i - 1])
@@ -282,18 +282,26 @@ def _jumps(track: Track, options: Options) -> tuple[Track, list[Change]]:
     return _put(track, line, weight, ends)
 
 
-def _back(at: np.ndarray, when: np.ndarray, i: int, far: float, options: Options) -> int:
-    """The first row after a jump that begins at row i; i if none does."""
-    start, end = i - 1, i + 1
-    while end < len(at) and when[end] - when[start] <= options.jump + 1e-6:
-        share = (when[i:end] - when[start]) / (when[end] - when[start])
-        line = at[start] + share[:, None] * (at[end] - at[start])
-        off = float(np.linalg.norm(at[i:end] - line, axis=-1).min())
-        step = np.linalg.norm(at[end] - at[start]) / (end - start)
-        if off > far and step < options.step * off:
-            return end
-        end += 1
-    return i
+def _backs(at: np.ndarray, when: np.ndarray, far: float, options: Options) -> np.ndarray:
+    """(R,) of (R, 2) places: the first row after a jump that begins at a row; that row if none."""
+    backs = np.arange(len(at))
+    for lasts in range(1, len(at) - 1):  # rows
+        i = np.arange(1, len(at) - lasts)
+        start, end = i - 1, i + lasts
+        span = when[end] - when[start]
+        soon = span <= options.jump + 1e-6
+        if not soon.any():
+            break
+        way, off = at[end] - at[start], np.full(len(i), np.inf)
+        for j in range(lasts):
+            share = (when[i + j] - when[start]) / span
+            off = np.minimum(
+                off, np.linalg.norm(at[i + j] - at[start] - share[:, None] * way, axis=-1)
+            )
+        step = np.linalg.norm(way, axis=-1) / (lasts + 1)
+        found = soon & (off > far) & (step < options.step * off) & (backs[i] == i)
+        backs[i[found]] = end[found]
+    return backs
 
 
 def _put(
