@@ -99,7 +99,7 @@ def test_offline_without_weights_says_where_to_put_them(cache):
     refused(done, "pose_landmark_full.tflite", "VITRUVIAN_OFFLINE", str(cache))
 
 
-@pytest.mark.parametrize("name", ["predict", "models", "doctor"])
+@pytest.mark.parametrize("name", ["predict", "track", "models", "doctor"])
 def test_every_command_has_help(name):
     done = command(name, "--help")
     assert done.returncode == 0
@@ -452,7 +452,7 @@ def test_yolo_tells_two_people_of_a_video_apart(yolo_here, shared):
     """The second one comes in at 1.2 s; on some frames there are second boxes of somebody."""
     video = shared / "data" / "videos" / "sports2d_demo.mp4"
     line = (*PREDICT, video, "--model", "yolov8n-pose", "--start", "1", "--end", "2.5")
-    done = command(*line, "--smooth", "--out", "a.jsonl", env=yolo_here)
+    done = command(*line, "--smooth", "one-euro", "--out", "a.jsonl", env=yolo_here)
     assert "45 frames, 2 people" in done.stdout, done.stderr
     assert next(poses.person.tolist() for _, poses in vit.read("a.jsonl")) == [1]
     for _, poses in vit.read("a.jsonl"):
