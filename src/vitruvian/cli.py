@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from vitruvian.cli_analyse import analyze
 from vitruvian.cli_models import export, models_app, synth
 from vitruvian.cli_words import (
     CameraFile,
@@ -222,6 +223,7 @@ def predict(
         raise typer.Exit(1)
 
 
+app.command()(analyze)
 app.command()(export)
 app.command()(synth)
 

@@ -164,29 +164,38 @@ def predict(
     heat = files.Names()
     paths = [out] if files.is_file(out) else []
     paths += [save.rerun] if save.rerun is not None else []
-    try:
-        with files.Several(
+    with (
+        writing(out),
+        files.Several(
             [files.open_sink(p, model, visible=save.visible, overwrite=True) for p in paths]
-        ) as whole:
-            for each in plans:
-                own = [] if files.is_file(out) else [each.open(model, save)]
-                if save.heatmaps is not None:
-                    own.append(files.HeatMaps(save.heatmaps, heat, each.source.moving))
-                closed = files.Several(own)
-                sink = files.Several([closed, whole])
-                pairs = results(each.source, model, fault, camera=camera, absolute=absolute)
-                said = _one(each.source, pairs, sink, closed)
-                if said:
-                    say(f"{said} -> {_where(sink.paths)}")
-    except OSError as error:  # of writing: those of reading are VitruvianErrors by now
+        ) as whole,
+    ):
+        for each in plans:
+            own = [] if files.is_file(out) else [each.open(model, save)]
+            if save.heatmaps is not None:
+                own.append(files.HeatMaps(save.heatmaps, heat, each.source.moving))
+            closed = files.Several(own)
+            sink = files.Several([closed, whole])
+            pairs = results(each.source, model, fault, camera=camera, absolute=absolute)
+            said = one(each.source, pairs, sink, closed)
+            if said:
+                say(f"{said} -> {where(sink.paths)}")
+    return faults
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """What goes wrong with files inside is of writing: in reading they are `VitruvianError`s."""
+    try:
+        yield
+    except OSError as error:
         raise VitruvianError(
             f"cannot write to '{out}': {error.strerror}; what was written of an unfinished file is "
             "beside it, in .part"
         ) from None
-    return faults
 
 
-def _one(source: Source, pairs: Iterator[tuple[Frame, Poses]], sink: Sink, closed: Sink) -> str:
+def one(source: Source, pairs: Iterator[tuple[Frame, Poses]], sink: Sink, closed: Sink) -> str:
     """Do one source; returns what was done, also if the user stopped it, or "" for nothing.
 
     Args:
@@ -205,8 +214,8 @@ def _one(source: Source, pairs: Iterator[tuple[Frame, Poses]], sink: Sink, close
                 tick(frames)
     except KeyboardInterrupt:
         if frames:
-            where = _where(sink.paths)
-            print(f"stopped; {source.name}: {frames} frames -> {where}", file=sys.stderr)
+            done = where(sink.paths)
+            print(f"stopped; {source.name}: {frames} frames -> {done}", file=sys.stderr)
         raise
     seconds = time.perf_counter() - began
     if not frames:
@@ -228,7 +237,7 @@ def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-def _where(paths: Sequence[Path]) -> str:
+def where(paths: Sequence[Path]) -> str:
     """A few file names, or their folder and how many."""
     if len(paths) <= 4:
         return ", ".join(str(path) for path in paths) or "nothing"
