@@ -263,9 +263,11 @@ AT_POCKET = (0.5, 0.7)  # of `pockets.at_pocket_line`
 
 def hands_at_pockets(body: Body) -> np.ndarray:
     """A wrist at its hip, the forearm pointing down: all that can be told without pixels."""
-    from vitruvian.analyse.pockets import at_pocket_line
+    from vitruvian.analyse.pockets import LIMB, at_pocket_line
 
-    return ramp(at_pocket_line(body.poses), *AT_POCKET)
+    arm = [[body.points[f"{side}_{part}"] for part in LIMB] for side in SIDES]
+    known = np.isfinite(arm).all(axis=(1, 3)).T
+    return np.where(known, ramp(at_pocket_line(body.poses), *AT_POCKET), np.nan)
 
 
 def hands_in_pockets(body: Body) -> np.ndarray:

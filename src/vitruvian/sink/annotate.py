@@ -1,6 +1,6 @@
 """What is said about people, drawn over a picture: a tag beside each, angles at their joints.
 
-Readable on small and large pictures: text grows with the picture, and is never below 11 pixels.
+Readable on small and large pictures: text grows with the picture, and is never below 12 pixels.
 Tags keep clear of heads and of each other where there is room, and in a video stay where they were.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 STATES = {"yes": (0, 158, 115), "no": (150, 150, 150), "unknown": (230, 159, 0), "": (0, 0, 0)}
 PEOPLE = ((86, 180, 233), (240, 228, 66), (204, 121, 167), (0, 158, 115), (230, 159, 0))
 ANGLE = (240, 228, 66)
-SMALLEST = 11  # pixels, the height of text
+SMALLEST = 12  # pixels, the height of text
 DARK, OPAQUE = np.array([20, 20, 20], np.float32), 0.75  # of tags
 BESIDE = 3  # of the `_places` of a tag those from where a line leads to the head
 
