@@ -23,7 +23,7 @@ import numpy as np
 from vitruvian.analyse.angles import UP, Space, measure_deg, names
 from vitruvian.analyse.points import Points, unit
 from vitruvian.body.poses import Poses
-from vitruvian.body.state import SEEN
+from vitruvian.body.state import SEEN, State, states
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 
@@ -43,12 +43,17 @@ class Body:
         Args:
             poses: of any family.
             frame: for rules that look at its pixels; its camera, if it has one, knows what is up.
+                What lies outside of it is a guess of the model, and not known.
             seen: 0..1, score below which a keypoint is not known.
         """
         self.poses, self.frame, self.seen = poses, frame, seen
         self.space: Space = "2d" if poses.xyz is None else "3d"
         at = poses.xy if poses.xyz is None else poses.xyz
-        self.points = Points(poses.skeleton, at, poses.score, seen)
+        self.score = poses.score
+        if frame is not None and frame.size != (0, 0):
+            outside = states(poses, frame.size) == State.OUT_OF_FRAME
+            self.score = np.where(outside, np.float32(0), poses.score)
+        self.points = Points(poses.skeleton, at, self.score, seen)
         camera = None if frame is None or self.space == "2d" else frame.camera
         self.up = np.array(UP[self.space]) if camera is None else camera.up
         self.trunk = np.linalg.norm(self.points["mid_shoulder"] - self.points["mid_hip"], axis=-1)
@@ -59,7 +64,7 @@ class Body:
     @cached_property
     def _angles(self) -> dict[str, np.ndarray]:
         at = self.poses.xy if self.poses.xyz is None else self.poses.xyz
-        bodies = (self.poses.skeleton, at, self.poses.score)
+        bodies = (self.poses.skeleton, at, self.score)
         values = measure_deg(*bodies, self.space, self.seen, tuple(self.up))
         return dict(zip(names(self.space), values.T, strict=True))
 
