@@ -73,14 +73,12 @@ def acting(*people: Sequence[dict[str, float] | None], skeleton=COCO17) -> list[
     return frames
 
 
-def recorded(
-    path: Path, poses: Sequence[Poses], source: str = "gone.mp4", rate: float = 10
-) -> Path:
+def recorded(path: Path, poses: Sequence[Poses], source: str = "gone.mp4") -> Path:
     """A record of it; `source` may be a picture for each frame, as `{}.jpg`."""
     with vit.open_sink(path, Actor([])) as sink:
         for i, one in enumerate(poses):
             moving = "{}" not in source
-            at = i / rate if moving else 0.0
+            at = i / 10 if moving else 0.0
             sink.write(Frame(None, i, at, source.format(i), size=SIZE), one)
     return path
 
@@ -381,9 +379,8 @@ def test_two_hours_take_no_more_memory_than_ten_minutes(tmp_path):
             analysis.write(frame, poses[i // 900 % 2])
             rows = [len(one.rows) for one in analysis.tracks.growing.values()]
             assert max(rows) <= LONGEST / 2 + 1
-        del frame
         gc.collect()
-        assert sum(ref() is not None for ref in pixels) <= 1
+        assert sum(ref() is not None for ref in pixels) <= 1  # the last one
     assert len(table(tmp_path / "out/angles.csv")) == 2 * 3600
     assert len(table(tmp_path / "out/motion.csv")) > 0
 
@@ -540,13 +537,15 @@ def test_tags_fit_on_small_and_large_pictures(size):
         assert (kept == 128).mean() > 0.9  # the head is left free
 
 
-def test_tags_of_people_who_stand_together_do_not_cover_each_other():
+def test_tags_of_people_who_stand_together_do_not_cover_each_other(monkeypatch):
     boxes = [(150 + 70 * i, 120, 240 + 70 * i, 460) for i in range(4)]
-    annotator, places = Annotator(), []
-    place = annotator._place
-    annotator._place = lambda *words: places.append(place(*words)) or places[-1]
+    places: list[tuple[np.ndarray, int]] = []
+    place = Annotator._place
+    monkeypatch.setattr(
+        Annotator, "_place", lambda *words: places.append(place(*words)) or places[-1]
+    )
     image = np.full((480, 640, 3), 128, np.uint8)
-    annotator(image, [note(i, box, "seated") for i, box in enumerate(boxes)])
+    Annotator()(image, [note(i, box, "seated") for i, box in enumerate(boxes)])
     for i, (a, _) in enumerate(places):
         for b, _ in places[:i]:
             shared = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])

@@ -171,10 +171,8 @@ def chosen(words: str | Sequence[str], space: Space = "2d") -> tuple[str, ...]:
                   for w in (word, f"left_{word}", f"right_{word}")]  # fmt: skip
         meant = [word] if word in known else begins[:1] if begins[0] else [*filter(None, begins)]
         if not meant:
-            short = {
-                name.removeprefix("left_").split("_")[0] for name in known if "right" not in name
-            }
-            raise unknown("angle", word, [*known, *short])
+            joints = {name.split("_")[1] for name in known if name.startswith("left_")}
+            raise unknown("angle", word, [*known, *joints])
         found += [name for name in meant if name not in found]
     return tuple(found)
 
