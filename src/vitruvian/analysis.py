@@ -18,7 +18,7 @@ from vitruvian.analyse.posture import RULES
 from vitruvian.analyse.rules import chosen
 from vitruvian.errors import VitruvianError
 from vitruvian.pipeline import results, run
-from vitruvian.predict import Plan, one, plan, where, writing
+from vitruvian.predict import Faults, Plan, one, plan, where, writing
 from vitruvian.report import SHOWN, Analysis, Report, Save
 from vitruvian.sink import files
 from vitruvian.sink.records import Record
@@ -347,13 +347,7 @@ def write(
         say: gets a line about each source when it is done, and one about each rule at the end.
         complain: gets what cannot be read; the rest is done nevertheless.
     """
-    faults = 0
-
-    def fault(error: VitruvianError) -> None:
-        nonlocal faults
-        faults += 1
-        complain(error)
-
+    fault = Faults(complain)
     try:
         with writing(report.out), report:
             for job, (each, plot) in zip(jobs, plans, strict=True):
@@ -369,4 +363,4 @@ def write(
         raise
     for line in report.said():
         say(line)
-    return faults
+    return fault.count

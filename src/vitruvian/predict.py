@@ -154,13 +154,7 @@ def predict(
         say: gets a line about each source when it is done.
         complain: gets what cannot be read; the rest is done nevertheless.
     """
-    faults = 0
-
-    def fault(error: VitruvianError) -> None:
-        nonlocal faults
-        faults += 1
-        complain(error)
-
+    fault = Faults(complain)
     heat = files.Names()
     paths = [out] if files.is_file(out) else []
     paths += [save.rerun] if save.rerun is not None else []
@@ -180,7 +174,20 @@ def predict(
             said = one(each.source, pairs, sink, closed)
             if said:
                 say(f"{said} -> {where(sink.paths)}")
-    return faults
+    return fault.count
+
+
+class Faults:
+    """Tells of what cannot be read, and counts it."""
+
+    def __init__(self, complain: Callable[[VitruvianError], None]) -> None:
+        """Nothing is wrong yet."""
+        self.complain, self.count = complain, 0
+
+    def __call__(self, error: VitruvianError) -> None:
+        """Another one."""
+        self.count += 1
+        self.complain(error)
 
 
 @contextmanager
