@@ -16,11 +16,14 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from vitruvian.analyse import pockets
+from vitruvian.analyse.posture import Body, from_shoulder
+from vitruvian.body.poses import Poses
 from vitruvian.network.runtimes import OpenVino
 from vitruvian.train import pockets as training
 from vitruvian.train.hands import Person, chosen
@@ -117,6 +120,14 @@ def states(part: Table, chances: np.ndarray) -> dict[Key, str]:
     return dict(zip(part.hand, hands.state.tolist(), strict=True))
 
 
+def beside_shoulder(poses: Poses) -> np.ndarray:
+    """(2, 1) or (2, 2) of one person: shoulder widths in x, and in z where there is a depth."""
+    if poses.xyz is None and poses.depth is not None:
+        image = np.concatenate([poses.xy, poses.depth[..., None]], axis=-1)
+        poses = replace(poses, xyz=image, origin="hips")
+    return from_shoulder(Body(poses, seen=0))[0][:, ::2]
+
+
 def rules(
     rows: dict[str, np.ndarray], name: str
 ) -> tuple[list[Callable[[Person], np.ndarray]], list[Callable[[Person], np.ndarray]]]:
@@ -124,13 +135,16 @@ def rules(
     skeleton = training.skeleton_of(name)
     poses = {key: training.unpacked(row, skeleton) for key, row in rows.items()}
     nobody = np.zeros(0, bool)
+    apart = {key: beside_shoulder(one) for key, one in poses.items()}
 
     def original(across: float, deep: float) -> Callable[[Person], np.ndarray]:
-        return lambda person: (
-            pockets.hands_near_body(poses[person.key], across, deep)[0]
-            if person.key in poses
-            else nobody
-        )
+        limits = np.array([across, deep])
+
+        def rule(person: Person) -> np.ndarray:
+            beside = apart.get(person.key)
+            return nobody if beside is None else np.all(beside < limits[: len(beside[0])], axis=-1)
+
+        return rule
 
     def hand_set(level: float) -> Callable[[Person], np.ndarray]:
         return lambda person: (

@@ -26,6 +26,29 @@ ANGLES = f"""\
 
 Made by `python docs/generate.py` from `src/vitruvian/analyse/angles.py`.
 
+```sh
+vitruvian analyze squat.mp4 --angles --out out/
+vitruvian analyze squat.mp4 --angle knee,hip,trunk_lean --space 2d --save-parquet --out out/
+vitruvian analyze out/match.jsonl --angles --rules arms_raised --out again/
+```
+
+writes, besides a copy of the source with the angles at their joints (a wedge from where the angle
+is 0 to where it is):
+
+- `angles.csv`, and `.parquet`: a row for each frame and person, a column `..._deg` for each angle
+  of the table below; empty where it is not known. Of a video person by person, in order of time.
+- `motion.csv`: a row for each person and angle (`deg`): frames, least, most, range, mean, and mean
+  and peak speed, degrees a second; and for each keypoint (`px` or `m`) its speeds, a second. Metres
+  are from where those of the poses are: mostly the hips. Nothing of pictures, which do not move.
+- `angles.png`: of a video, the angles of `--angle` over time, of the six people who were there
+  longest, and below them what they did.
+
+Angles are in 3D where the model gives metres, and in the picture otherwise or with `--space 2d`.
+`--angle` takes names, or how they begin: `left_knee` is `left_knee_flexion`, `knee` that of both
+sides. Speeds are differences between frames, so noise counts: smooth poses first. In a video the
+side that somebody faces is the one most often told within half a second; what is drawn is of the
+frame alone.
+
 Degrees. A point is a keypoint, or one of those below. Two points are a direction, from the first
 to the second; three a joint, at the middle one; four the two directions of foot and shank. NaN
 where a point is missing, or its score is below {SEEN:g}.

@@ -42,6 +42,10 @@ MAY_IMPORT = {
         *("body", "frame", "pipeline", "recorded", "sink", "source", "threads", "models"),
         *("track", "errors"),
     },
+    "report": {"analyse", "body", "frame", "predict", "sink", "errors"},
+    "analysis": {
+        *("analyse", "body", "frame", "pipeline", "predict", "report", "sink", "source", "errors"),
+    },
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli_words": {"errors", "models"},
@@ -50,9 +54,13 @@ MAY_IMPORT = {
         *("cli_words", "errors", "geometry", "models", "pipeline", "predict", "recorded"),
         *("sink", "source", "track"),
     },
+    "cli_analyse": {
+        *("analyse", "analysis", "cli_words", "errors", "geometry", "pipeline", "report"),
+        "source",
+    },
     "cli": {
-        *("cli_models", "cli_track", "cli_words", "doctor", "errors", "geometry", "models"),
-        *("pipeline", "predict", "sink", "source", "track"),
+        *("cli_analyse", "cli_models", "cli_track", "cli_words", "doctor", "errors", "geometry"),
+        *("models", "pipeline", "predict", "sink", "source", "track"),
     },
 }
 # Heavy libraries and their one home each, a module or a whole package.
@@ -64,7 +72,7 @@ HOMES = {
     "onnx": {"train/export.py"},
     "nncf": {"train/export.py"},
     "av": {"video.py", "sink/video.py", "doctor.py"},
-    "matplotlib": {"sink/view3d.py"},
+    "matplotlib": {"sink/view3d.py", "sink/plot.py"},
     "mpl_toolkits": {"sink/view3d.py"},
     "rerun": {"sink/rrd.py"},
     "pyarrow": {"sink/records.py"},
@@ -73,7 +81,7 @@ HOMES = {
     "xarray": {"interop.py"},
     "supervision": {"interop.py"},
     "scipy": {"track/identify.py", "track/butterworth.py", "train/"},
-    "typer": {"cli.py", "cli_models.py", "cli_track.py", "cli_words.py"},
+    "typer": {"cli.py", "cli_analyse.py", "cli_models.py", "cli_track.py", "cli_words.py"},
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},
     "warp": {"train/bodies.py", "train/render.py"},

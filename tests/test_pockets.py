@@ -166,7 +166,6 @@ def test_too_close_to_call_is_unknown_but_has_a_chance():
 def test_nobody_has_no_hands(picture, skeleton):
     found = pockets.hands(picture, Poses.nobody(skeleton), detector())
     assert found.inside.shape == found.state.shape == (0, 2)
-    assert pockets.hands_near_body(Poses.nobody(skeleton)).shape == (0, 2)
 
 
 def test_a_skeleton_without_hips_is_refused(picture):
@@ -203,25 +202,6 @@ def test_the_weights_are_a_table_of_all_features():
     assert tuple(table["weights"]) == pockets.FEATURES
     assert 0 < table["out_to"] < table["in_from"] < 1
     assert (pockets.FILES / "hand_in_sight.onnx").stat().st_size < 1_000_000
-
-
-def test_the_original_rule_compares_hand_and_shoulder_in_x_and_z():
-    poses = standing(BLAZEPOSE33)
-    for side, x in (("left", 200), ("right", 20)):
-        for name in pockets.HAND:
-            poses.xy[0, BLAZEPOSE33[f"{side}_{name}"]] = (x, 250)
-    assert pockets.hands_near_body(poses).tolist() == [[True, False]]
-    deep = np.zeros((1, 33), np.float32)
-    deep[0, BLAZEPOSE33["left_wrist"] :] = 400
-    assert pockets.hands_near_body(replace(poses, depth=deep)).tolist() == [[False, False]]
-    metres = np.concatenate([poses.xy / 200, np.zeros((1, 33, 1), np.float32)], axis=-1)
-    with_metres = replace(poses, depth=deep, xyz=metres, origin="hips")
-    assert pockets.hands_near_body(with_metres).tolist() == [[True, False]]
-
-
-def test_the_original_rule_says_no_where_there_is_no_hand():
-    poses = standing(left_wrist=(np.nan, np.nan), right_wrist=(120, 240))
-    assert pockets.hands_near_body(poses).tolist() == [[False, True]]
 
 
 LABELS = pockets.FILES.parent / "train" / "labels" / "hands_in_pockets.csv"

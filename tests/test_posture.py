@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ import vitruvian
 from bodies import body, seen_as, turned
 from conftest import refused
 from vitruvian.analyse import rules as own
-from vitruvian.analyse.events import Event, Options, Watch, events
+from vitruvian.analyse.events import Event, Key, Options, Watch, events
 from vitruvian.analyse.pockets import Hands
-from vitruvian.analyse.posture import RULES, Body, all_of, any_of, in_pockets, known_of, rules
+from vitruvian.analyse.posture import LESSER, RULES, Body, all_of, any_of, in_pockets, known_of
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
@@ -48,8 +49,8 @@ def flat(poses: Poses) -> Poses:
 
 
 def holding(seen: Body) -> set[str]:
-    degrees = {name: rule(seen) for name, rule in GEOMETRY.items() if name != "hands_near_body"}
-    return {name for name, degree in degrees.items() if degree[0] >= 0.6}
+    degrees = {name: rule(seen) for name, rule in GEOMETRY.items() if name not in LESSER}
+    return {name for name, degree in degrees.items() if np.any(degree[0] >= 0.6)}
 
 
 @pytest.mark.parametrize("turn", [0, 35, 90, 180, 270])
@@ -123,10 +124,10 @@ def test_the_original_rule_measures_from_shoulder_to_hand_in_shoulder_widths():
         parts = ("wrist", "index", "pinky", "thumb")
         hand = {f"{s}_{p}": (0.05, 0.0, forward) for s in ("left", "right") for p in parts}
         got = near(Body(arms(BLAZEPOSE33, hand)))
-        assert got[0] == pytest.approx(want, abs=0.01), name
+        assert got[0] == pytest.approx(want, abs=0.01), name  # of both hands
     aside = {"left_wrist": (0.5, 0.3, 0.0), "right_wrist": (0.5, 0.3, 0.0)}
-    assert near(Body(arms(COCO17, aside)))[0] == 0
-    assert np.isnan(near(Body(flat(arms(COCO17, aside)))))
+    assert near(Body(arms(COCO17, aside))).tolist() == [[0, 0]]
+    assert np.isnan(near(Body(flat(arms(COCO17, aside))))).all()
 
 
 # What is not known
@@ -141,8 +142,9 @@ def test_a_rule_does_not_know_what_it_cannot_see(name, space):
 
 @pytest.mark.parametrize("name", GEOMETRY)
 def test_a_rule_of_nobody_is_nothing(name):
-    assert GEOMETRY[name](Body(Poses.nobody(COCO17))).shape == (0,)
-    assert GEOMETRY[name](Body(Poses.nobody(COCO17, "hips"))).shape == (0,)
+    for origin in (None, "hips"):
+        degree = GEOMETRY[name](Body(Poses.nobody(COCO17, origin)))
+        assert degree.shape in ((0,), (0, 2))
 
 
 def test_whether_somebody_without_legs_lies_is_not_known():
@@ -164,7 +166,7 @@ def test_hands_in_pockets_are_what_the_detector_says():
     inside = np.array([[0.9, np.nan], [np.nan, np.nan], [0.1, 0.2], [0.0, np.nan], [0.5, 0.3]])
     rule = in_pockets(lambda frame, poses: Hands(inside, 0.4, 0.6))
     poses = seen_as(COCO17, np.stack([body(COCO17)] * 5))
-    np.testing.assert_allclose(rule(Body(poses, Frame(None))), [0.9, np.nan, 0.2, np.nan, 0.5])
+    np.testing.assert_allclose(rule(Body(poses, Frame(None))), inside)
     strict = in_pockets(lambda frame, poses: Hands(inside, 0.6, 0.95))
     assert (np.nan_to_num(strict(Body(poses, Frame(None)))) < 0.6).all()
     with refused("hands_in_pockets", "frame"):
@@ -177,14 +179,32 @@ def test_a_hand_in_a_pocket_is_found_in_a_picture(shared):
     frame = Frame.read(shared / "data" / "images" / "ultralytics_bus.jpg")
     (poses,) = vitruvian.load("vitruvian-2d")([frame])
     degree = RULES["hands_in_pockets"](Body(poses, frame))
-    assert degree.shape == (len(poses),)
+    assert degree.shape == (len(poses), 2)
     assert np.isfinite(degree).any()
 
 
+def test_without_pixels_a_hand_at_the_hip_is_all_that_can_be_told():
+    at_hip = {"left_elbow": (0.15, 0.22, 0), "left_wrist": (0.02, 0.0, 0.02)}
+    degree = RULES["hands_at_pockets"](Body(flat(arms(COCO17, at_hip))))
+    raised = RULES["hands_at_pockets"](Body(flat(posture("3d", 0, shoulder=90).poses)))
+    assert degree[0, 0] == 1
+    assert raised.tolist() == [[0, 0]]
+
+
+def test_a_rule_of_either_side_says_which_one_it_is():
+    one = posture("3d", 0, left_shoulder=150.0, left_elbow=20.0)
+    assert (RULES["arms_raised"](one)[0] >= 0.6).tolist() == [True, False]
+    calling = posture("3d", 0, right_shoulder=70.0, right_elbow=150.0)
+    assert (RULES["using_phone"](calling)[0] >= 0.6).tolist() == [False, True]
+
+
 def test_an_unknown_rule_is_refused():
-    assert list(rules(["seated", "lying"])) == ["seated", "lying"]
+    assert list(own.chosen("seated, lying")) == ["seated", "lying"]
+    assert set(own.chosen(["all"])) == RULES.keys() - {"hands_at_pockets", "hands_near_body"}
     with refused("no rule named 'seatted'", "did you mean 'seated'"):
-        rules(["seatted"])
+        own.chosen("lying,seatted")
+    with refused("no rule is named", "seated", "all"):
+        own.chosen(" , ")
 
 
 # Events
@@ -251,7 +271,7 @@ def test_who_has_no_number_has_no_events():
 def test_an_event_says_how_sure_it_is_of_the_frames_that_belong_to_it():
     stream, rule = acted({1: [0.0] * 3 + [0.6, 0.8, 1.0, 0.2, 1.0, 0.9] + [0.1] * 20})
     (event,) = events(stream, rule, Options(minimum=0.1))
-    assert event == Event("rule", 1, 0.3, 0.8, event.confidence, "clip.mp4")
+    assert event == Event("rule", 1, 0.3, 0.8, event.confidence, "clip.mp4", frames=6)
     assert event.confidence == pytest.approx(4.5 / 6)
 
 
@@ -270,9 +290,28 @@ def test_an_event_is_told_as_soon_as_it_is_over_and_nothing_else_is_kept():
 def test_what_somebody_does_now_is_told_to_who_draws_it():
     stream, rule = acted({1: [1.0] * 10, 2: [0.0] * 10})
     watch = Watch(rule)
-    shown = [watch(*pair) and watch.doing() for pair in stream]
-    assert shown[2] == {}
-    assert shown[9] == {1: ["rule"]}
+    shown = [watch(*pair) and watch.states() for pair in stream]
+    assert shown[9] == {Key(1, "rule"): "yes", Key(2, "rule"): "no"}
+
+
+def test_what_is_shown_of_somebody_does_not_flicker():
+    nan = float("nan")
+    degrees = [0.0] * 6 + [nan] * 3 + [0.0] * 3 + [1.0] * 20 + [nan] * 4 + [0.5] * 3 + [nan] * 9
+    stream, rule = acted({1: degrees})
+    watch = Watch(rule)
+    shown = [watch(*pair) and watch.states()[Key(1, "rule")] for pair in stream]
+    changes = [(i, b) for i, (a, b) in enumerate(pairwise(shown)) if a != b]
+    assert shown[0] == "no"
+    assert [state for _, state in changes] == ["yes", "unknown"]
+    assert degrees[changes[0][0]] == 1
+    assert np.isnan(degrees[changes[1][0]])
+
+
+def test_left_and_right_have_events_of_their_own():
+    stream, _ = acted({1: [1.0] * 20})
+    both = {"hands": lambda body: np.array([[1.0, 0.0]] * len(body))}
+    (event,) = events(stream, both)
+    assert (event.rule, event.side, event.frames) == ("hands", "left", 20)
 
 
 def test_another_source_begins_anew():
@@ -293,7 +332,7 @@ def test_one_frame_and_no_frame_have_no_events():
 def test_real_rules_make_events():
     sits = [seen_as(COCO17, body(COCO17, hip=a, knee=a)) for a in [0] * 20 + [85] * 40 + [0] * 20]
     pairs = [(Frame(None, i, i / 20, "a"), poses) for i, poses in enumerate(sits)]
-    (event,) = events(pairs, GEOMETRY | {"hands_near_body": lambda body: np.zeros(len(body))})
+    (event,) = events(pairs, {name: rule for name, rule in GEOMETRY.items() if name not in LESSER})
     assert (event.rule, event.start, event.end) == ("seated", 1.0, pytest.approx(2.95))
     assert event.confidence == 1
 

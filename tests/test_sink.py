@@ -263,14 +263,14 @@ def csv_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("group", [1, 5, 1 << 16])
+@pytest.mark.parametrize("cells", [1, 99, 1 << 20])
 @pytest.mark.parametrize("everything", [False, True])
 def test_csv_and_parquet_hold_the_same_rows(
-    group, everything, tmp_path: Path, people: People, frame: Frames, monkeypatch
+    cells, everything, tmp_path: Path, people: People, frame: Frames, monkeypatch
 ):
     """Numbers of parquet are float32: 6e-8 of their size, half a unit of a number's last place."""
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
-    monkeypatch.setattr(Parquet, "GROUP", group)
+    monkeypatch.setattr(Parquet, "CELLS", cells)
     poses = people(2, everything=everything)
     poses.xy[0, 1] = np.nan
     pairs = [(frame(0), poses), (frame(1, 0.1), Poses.nobody(TOY)), (frame(2, 0.2), people(1))]

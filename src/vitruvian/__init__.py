@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vitruvian.analyse.events import Event as Event
+    from vitruvian.analysis import analyze as analyze
     from vitruvian.body.poses import Poses as Poses
     from vitruvian.body.skeleton import Skeleton as Skeleton
     from vitruvian.errors import VitruvianError as VitruvianError
@@ -26,10 +28,12 @@ __version__ = "0.1.0"
 
 # Public name -> where it is; loaded when it is first used, so that importing vitruvian is quick.
 _PUBLIC = {
+    "Event": "vitruvian.analyse.events:Event",
     "Frame": "vitruvian.frame:Frame",
     "Poses": "vitruvian.body.poses:Poses",
     "Skeleton": "vitruvian.body.skeleton:Skeleton",
     "VitruvianError": "vitruvian.errors:VitruvianError",
+    "analyze": "vitruvian.analysis:analyze",
     "draw": "vitruvian.sink.draw:draw",
     "live": "vitruvian.pushed:live",
     "load": "vitruvian.models.catalogue:load",
@@ -39,11 +43,13 @@ _PUBLIC = {
     "run": "vitruvian.pipeline:run",
 }
 __all__ = [
+    "Event",
     "Frame",
     "Poses",
     "Skeleton",
     "VitruvianError",
     "__version__",
+    "analyze",
     "draw",
     "live",
     "load",

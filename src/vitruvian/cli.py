@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from vitruvian.cli_analyse import analyze
 from vitruvian.cli_models import export, models_app, synth
 from vitruvian.cli_track import track
 from vitruvian.cli_words import (
@@ -234,6 +235,7 @@ def predict(
 
 
 app.command()(track)
+app.command()(analyze)
 app.command()(export)
 app.command()(synth)
 

@@ -190,20 +190,15 @@ def predict(
         say: gets a line about each source when it is done.
         complain: gets what cannot be read; the rest is done nevertheless.
     """
-    faults = 0
+    fault = Faults(complain)
     over = chosen(model, over)
-
-    def fault(error: VitruvianError) -> None:
-        nonlocal faults
-        faults += 1
-        complain(error)
 
     def find(each: Plan, tell: Callable[[Change], None], pixels: bool) -> Pairs:
         how = {"camera": camera, "absolute": absolute, "over": over}
         return results(each.source, model, fault, **how, on_repair=tell, pixels=pixels)
 
     _write(plans, Made.of(model, **over.to_dict()), out, save, find, who=who, say=say)
-    return faults
+    return fault.count
 
 
 def track_record(
@@ -243,28 +238,50 @@ def _write(
     heat = files.Names()
     paths = [out] if files.is_file(out) else []
     paths += [save.rerun] if save.rerun is not None else []
-    try:
-        with files.Several(
+    with (
+        writing(out),
+        files.Several(
             [files.open_sink(p, about, visible=save.visible, overwrite=True) for p in paths]
-        ) as whole:
-            for each in plans:
-                own = [] if files.is_file(out) else [each.open(about, save)]
-                if save.heatmaps is not None:
-                    own.append(files.HeatMaps(save.heatmaps, heat, each.source.moving))
-                people = People() if who and each.source.moving else None
-                changes = None if each.repairs is None else Changes(each.repairs)
-                closed = files.Several([*own, *(s for s in (people, changes) if s is not None)])
-                sink = files.Several([closed, whole])
-                tell = (lambda change: None) if changes is None else changes.tell
-                pixels = bool(each.pictures) or any(map(_drawn, [*each.video, *paths]))
-                said = _one(each.source, find(each, tell, pixels), sink, closed)
-                if said:
-                    say(f"{said} -> {_where(sink.paths)}")
-                    for line in people.lines() if people else []:
-                        say(line)
-                    if changes is not None:
-                        say(str(changes))
-    except OSError as error:  # of writing: those of reading are VitruvianErrors by now
+        ) as whole,
+    ):
+        for each in plans:
+            own = [] if files.is_file(out) else [each.open(about, save)]
+            if save.heatmaps is not None:
+                own.append(files.HeatMaps(save.heatmaps, heat, each.source.moving))
+            people = People() if who and each.source.moving else None
+            changes = None if each.repairs is None else Changes(each.repairs)
+            closed = files.Several([*own, *(s for s in (people, changes) if s is not None)])
+            sink = files.Several([closed, whole])
+            tell = (lambda change: None) if changes is None else changes.tell
+            pixels = bool(each.pictures) or any(map(_drawn, [*each.video, *paths]))
+            said = one(each.source, find(each, tell, pixels), sink, closed)
+            if said:
+                say(f"{said} -> {where(sink.paths)}")
+                for line in people.lines() if people else []:
+                    say(line)
+                if changes is not None:
+                    say(str(changes))
+
+
+class Faults:
+    """Tells of what cannot be read, and counts it."""
+
+    def __init__(self, complain: Callable[[VitruvianError], None]) -> None:
+        """Nothing is wrong yet."""
+        self.complain, self.count = complain, 0
+
+    def __call__(self, error: VitruvianError) -> None:
+        """Another one."""
+        self.count += 1
+        self.complain(error)
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """What goes wrong with files inside is of writing: in reading they are `VitruvianError`s."""
+    try:
+        yield
+    except OSError as error:
         raise VitruvianError(
             f"cannot write to '{out}': {error.strerror}; what was written of an unfinished file is "
             "beside it, in .part"
@@ -277,7 +294,7 @@ def _drawn(path: Path) -> bool:
     return kind == ".rrd" or (kind in (*files.PICTURES, *files.VIDEOS) and not files.is_view(path))
 
 
-def _one(source: Source, pairs: Pairs, sink: Sink, closed: Sink) -> str:
+def one(source: Source, pairs: Pairs, sink: Sink, closed: Sink) -> str:
     """Do one source; returns what was done, also if the user stopped it, or "" for nothing.
 
     Args:
@@ -296,8 +313,8 @@ def _one(source: Source, pairs: Pairs, sink: Sink, closed: Sink) -> str:
                 tick(frames)
     except KeyboardInterrupt:
         if frames:
-            where = _where(sink.paths)
-            print(f"stopped; {source.name}: {frames} frames -> {where}", file=sys.stderr)
+            done = where(sink.paths)
+            print(f"stopped; {source.name}: {frames} frames -> {done}", file=sys.stderr)
         raise
     seconds = time.perf_counter() - began
     if not frames:
@@ -319,7 +336,7 @@ def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-def _where(paths: Sequence[Path]) -> str:
+def where(paths: Sequence[Path]) -> str:
     """A few file names, or their folder and how many."""
     if len(paths) <= 4:
         return ", ".join(str(path) for path in paths) or "nothing"

@@ -170,6 +170,11 @@ class Webcam:
         return self.span.most
 
 
+def is_picture(word: str) -> bool:
+    """Whether the source of a frame is a picture file, which has no time, by its name."""
+    return Path(word).suffix.lower() in PICTURES and not word.startswith(STREAMS)
+
+
 def open_source(words: str | Path | Sequence[str | Path], span: Span | None = None) -> list[Source]:
     """The sources that words name.
 

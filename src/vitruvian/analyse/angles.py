@@ -29,7 +29,7 @@ from vitruvian.analyse.points import Points, dot, unit
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.state import SEEN
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, unknown
 
 Space = Literal["2d", "3d"]
 Way = Literal["bend", "between", "foot", "swing", "tilt", "side", "out", "turn"]
@@ -151,6 +151,30 @@ def table(space: Space) -> tuple[Angle, ...]:
 def names(space: Space = "2d") -> tuple[str, ...]:
     """The A names, in the order of the columns of `angles_deg`."""
     return tuple(angle.name for angle in table(space))
+
+
+def chosen(words: str | Sequence[str], space: Space = "2d") -> tuple[str, ...]:
+    """The names that words mean: a name of the table, or the beginning or end of one.
+
+    `left_knee` is `left_knee_flexion`; `knee` is that of both sides; `trunk` is `trunk_lean`: the
+    first of the table that begins so.
+
+    Raises:
+        VitruvianError: there is no such angle in this space.
+    """
+    words = words.split(",") if isinstance(words, str) else words
+    known, found = names(space), list[str]()
+    for word in filter(None, (word.strip() for word in words)):
+        if word not in known and any(angle.name == word for angle in TABLE):
+            raise VitruvianError(f"{word} needs metres; use a model that gives them")
+        begins = [next((n for n in known if n == w or n.startswith(f"{w}_")), "")
+                  for w in (word, f"left_{word}", f"right_{word}")]  # fmt: skip
+        meant = [word] if word in known else begins[:1] if begins[0] else [*filter(None, begins)]
+        if not meant:
+            joints = {name.split("_")[1] for name in known if name.startswith("left_")}
+            raise unknown("angle", word, [*known, *joints])
+        found += [name for name in meant if name not in found]
+    return tuple(found)
 
 
 def available(skeleton: Skeleton, space: Space = "2d") -> tuple[str, ...]:

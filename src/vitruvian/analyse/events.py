@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from vitruvian.analyse.posture import Body, Rule
+from vitruvian.analyse.posture import SIDES, Body, Rule
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
+
+State = Literal["yes", "no", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -35,17 +38,34 @@ class Options:
                 "over at once: want off no higher than on"
             )
 
+    def state(self, degree: float) -> State:
+        """What one frame says; between `off` and `on` it is too close to call."""
+        if degree >= self.on:
+            return "yes"
+        return "no" if degree <= self.off else "unknown"
+
+
+class Key(NamedTuple):
+    """Whom and what a state is of."""
+
+    person: int
+    rule: str
+    side: str = ""  # the subject's "left" or "right"; "" of the whole body
+
 
 @dataclass(frozen=True)
 class Event:
-    """Something somebody did for a while."""
+    """Something somebody did for a while; of a picture, whether or not."""
 
     rule: str
     person: int
     start: float  # seconds, the first frame in which it held
     end: float  # seconds, the last one
-    confidence: float  # 0..1, how far it held on average, of the frames that tell
+    confidence: float  # 0..1, how far it held on average, of the frames that tell; NaN if none does
     source: str = ""
+    side: str = ""  # the subject's "left" or "right"; "" of the whole body
+    state: State = "yes"  # of a picture also "no", whose confidence is that it does not, "unknown"
+    frames: int = 1  # that tell
 
 
 @dataclass
@@ -71,18 +91,28 @@ class _Going:
             self.waiting, self.waiting_frames = 0.0, 0
 
 
+@dataclass
+class _Told:
+    """What is shown of somebody who is in the picture."""
+
+    state: State
+    sure: float  # seconds, the last frame that said so
+    seen: float  # seconds, the last frame with the person
+
+
 class Watch:
     """Rules over one stream. It remembers who does what now, and since when."""
 
     def __init__(self, rules: Mapping[str, Rule], options: Options = Options()) -> None:
         """Start with nobody."""
         self.rules, self.options = rules, options
-        self.going: dict[tuple[int, str], _Going] = {}
+        self.going: dict[Key, _Going] = {}
+        self.told: dict[Key, _Told] = {}
         self.source = ""
         self.seconds = -np.inf
 
     def __call__(self, frame: Frame, poses: Poses) -> tuple[dict[str, np.ndarray], list[Event]]:
-        """How far each rule holds for each person, (N,), and the events that are now over.
+        """How far each rule holds for each person, (N,) or (N, 2), and the events now over.
 
         Call once a frame, in order. Who has no number has no events. Another source, or a time that
         is not later, begins anew.
@@ -91,59 +121,90 @@ class Watch:
         if frame.source != self.source or frame.seconds <= self.seconds:
             ended = self.close()
         self.source, self.seconds = frame.source, frame.seconds
-        body = Body(poses, frame)
-        degrees = {name: _checked(name, rule, body) for name, rule in self.rules.items()}
-        for name, values in degrees.items():
-            for person, degree in zip(poses.person.tolist(), values.tolist(), strict=True):
-                if person >= 0:
-                    self._take(person, name, degree)
-        late = [
-            key
-            for key, going in self.going.items()
-            if frame.seconds - going.held > self.options.gap
-        ]
-        return degrees, ended + [event for key in late for event in self._end(key)]
+        found = degrees(self.rules, Body(poses, frame))
+        for key, degree in each(found, poses):
+            if key.person >= 0:
+                self._take(key, degree)
+        gap = self.options.gap
+        late = [key for key, going in self.going.items() if frame.seconds - going.held > gap]
+        ended += [event for key in late for event in self._end(key)]
+        for key, told in list(self.told.items()):
+            if frame.seconds - told.seen > gap:
+                del self.told[key]
+        return found, ended
 
-    def _take(self, person: int, name: str, degree: float) -> None:
-        going = self.going.get((person, name))
+    def _take(self, key: Key, degree: float) -> None:
+        self._tell(key, degree)
+        going = self.going.get(key)
         if going is not None and self.seconds - going.held > self.options.gap:
             return  # it is over, and ends with this frame
         if going is None:
             if not degree >= self.options.on:
                 return
-            going = self.going[person, name] = _Going(self.seconds, self.seconds)
+            going = self.going[key] = _Going(self.seconds, self.seconds)
         going.add(degree, self.seconds, degree >= self.options.off)
 
-    def _end(self, key: tuple[int, str]) -> list[Event]:
-        person, name = key
+    def _tell(self, key: Key, degree: float) -> None:
+        """Another state is shown only if the last one has not been true for a while."""
+        state = self.options.state(degree)
+        told = self.told.setdefault(key, _Told(state, self.seconds, self.seconds))
+        told.seen = self.seconds
+        holds = told.state == "yes" and degree >= self.options.off
+        if holds or state == told.state or self.seconds - told.sure > self.options.gap:
+            told.state = "yes" if holds else state
+            told.sure = self.seconds
+
+    def _end(self, key: Key) -> list[Event]:
         going = self.going.pop(key)
         if going.held - going.start < self.options.minimum:
             return []
         mean = going.total / going.frames
-        return [Event(name, person, going.start, going.held, mean, self.source)]
+        times = (going.start, going.held, mean, self.source)
+        return [Event(key.rule, key.person, *times, key.side, "yes", going.frames)]
 
-    def doing(self) -> dict[int, list[str]]:
-        """What each person does now, and has done for long enough: for who draws it."""
-        now: dict[int, list[str]] = {}
-        for (person, name), going in self.going.items():
-            if self.seconds - going.start >= self.options.minimum:
-                now.setdefault(person, []).append(name)
-        return now
+    def states(self) -> dict[Key, State]:
+        """For who draws it: of everybody here, without the doubts of single frames."""
+        return {key: told.state for key, told in self.told.items() if told.seen == self.seconds}
 
     def close(self) -> list[Event]:
         """The events that the end of the stream ends."""
+        self.told.clear()
         return [event for key in list(self.going) for event in self._end(key)]
 
 
+def degrees(rules: Mapping[str, Rule], body: Body) -> dict[str, np.ndarray]:
+    """Rule -> (N,) or (N, 2) how far it holds; what a user's own rule gave must be that, too."""
+    return {name: _checked(name, rule, body) for name, rule in rules.items()}
+
+
 def _checked(name: str, rule: Rule, body: Body) -> np.ndarray:
-    """(N,) float; what a user's own rule gave must be that, too."""
-    values = np.asarray(rule(body), np.float64)
-    if values.shape != (len(body),) or not (np.isnan(values) | (abs(values - 0.5) <= 0.5)).all():
+    values, n = np.asarray(rule(body), np.float64), len(body)
+    shaped = values.shape in ((n,), (n, len(SIDES)))
+    if not shaped or not (np.isnan(values) | (abs(values - 0.5) <= 0.5)).all():
         raise VitruvianError(
             f"the rule '{name}' gave {values.tolist()!s:.60} for {len(body)} people; want for each "
-            "a number from 0 to 1, or NaN"
+            "a number from 0 to 1, or NaN, or two of them, of left and right"
         )
     return values
+
+
+def each(found: Mapping[str, np.ndarray], poses: Poses) -> Iterator[tuple[Key, float]]:
+    """The single degrees of `degrees`, person by person."""
+    for name, values in found.items():
+        for person, degree in zip(poses.person.tolist(), values.tolist(), strict=True):
+            if values.ndim == 1:
+                yield Key(person, name), degree
+            else:
+                for side, one in zip(SIDES, degree, strict=True):
+                    yield Key(person, name, side), one
+
+
+def in_picture(key: Key, degree: float, frame: Frame, options: Options = Options()) -> Event:
+    """What a picture, which has no time, says of somebody: an event of one frame."""
+    state = options.state(degree)
+    sure = {"yes": degree, "no": 1 - degree, "unknown": np.nan}[state]
+    at = frame.seconds
+    return Event(key.rule, key.person, at, at, float(sure), frame.source, key.side, state)
 
 
 def events(

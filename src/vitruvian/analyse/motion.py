@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from vitruvian.analyse.angles import Space, facing, measure_deg, names
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.state import SEEN
 from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
 
 VOTE = 0.5  # seconds before and after in which the sides somebody faces are counted
 
@@ -113,5 +116,73 @@ def rows(track: Track, values: np.ndarray) -> Iterator[tuple[Any, ...]]:
     numbers = np.round(values.astype(np.float64), 4).tolist()
     times = zip(track.index.tolist(), track.seconds.tolist(), numbers, strict=True)
     for index, seconds, angles in times:
-        known = (None if angle != angle else angle for angle in angles)
-        yield (track.source, track.person, index, round(seconds, 6), *known)
+        yield (track.source, track.person, index, round(seconds, 6), *known(angles))
+
+
+def known(numbers: Sequence[float]) -> Iterator[float | None]:
+    """None for what is not known."""
+    return (None if number != number else number for number in numbers)
+
+
+def of_picture(frame: Frame, poses: Poses, values: np.ndarray) -> Iterator[tuple[Any, ...]]:
+    """The same of (N, A) degrees of everybody in one frame."""
+    numbers = np.round(values.astype(np.float64), 4).tolist()
+    for person, angles in zip(poses.person.tolist(), numbers, strict=True):
+        yield (frame.source, person, frame.index, round(frame.seconds, 6), *known(angles))
+
+
+EXTENT = (
+    *("source", "person", "measure", "unit", "frames", "min", "max", "range", "mean"),
+    *("mean_speed", "peak_speed"),
+)
+
+
+class Extent:
+    """How far and how fast somebody moved in all, track by track.
+
+    Of angles degrees and degrees a second; of keypoints how fast they were, pixels or metres a
+    second. A speed is that of differences between frames: noise counts, smooth before.
+    """
+
+    def __init__(self, space: Space, skeleton: Skeleton) -> None:
+        """Nothing moved yet."""
+        self.space: Space = space
+        self.measures = [*names(space), *skeleton.keypoints]
+        m = len(self.measures)
+        self.least, self.most = np.full(m, np.nan), np.full(m, np.nan)
+        self.total, self.frames = np.zeros(m), np.zeros(m, int)
+        self.peak, self.way, self.steps = np.full(m, np.nan), np.zeros(m), np.zeros(m, int)
+
+    def add(self, track: Track, values: np.ndarray) -> None:
+        """Add (T, A) degrees of a track."""
+        a = values.shape[1]
+        turned = unwrapped_deg(values)
+        limits = range_of_motion_deg(values)
+        self.least[:a] = np.fmin(self.least[:a], limits[:, 0])
+        self.most[:a] = np.fmax(self.most[:a], limits[:, 1])
+        self.total[:a] += np.nansum(turned, axis=0)
+        self.frames[:a] += np.isfinite(turned).sum(axis=0)
+        at = positions(track, self.space)
+        self.frames[a:] += np.isfinite(at).all(axis=-1).sum(axis=0)
+        moving = np.linalg.norm(velocity(track, self.space), axis=-1)
+        turning = np.abs(angular_velocity_deg(values, track.seconds))
+        speed = np.concatenate([turning, moving], axis=1)
+        known = np.isfinite(speed)
+        self.way += np.where(known, speed, 0).sum(axis=0)
+        self.steps += known.sum(axis=0)
+        fastest = np.max(speed, axis=0, initial=-np.inf, where=known)
+        self.peak = np.fmax(self.peak, np.where(known.any(axis=0), fastest, np.nan))
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """One of `EXTENT`, behind source and person, for each measure that was ever known."""
+        length = "px" if self.space == "2d" else "m"
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean, speed = self.total / self.frames, self.way / self.steps
+        for i, measure in enumerate(self.measures):
+            if not self.frames[i]:
+                continue
+            angle = i < len(names(self.space))
+            span = (self.least[i], self.most[i], self.most[i] - self.least[i], mean[i])
+            numbers = [*(span if angle else [np.nan] * 4), speed[i], self.peak[i]]
+            unit = "deg" if angle else length
+            yield (measure, unit, int(self.frames[i]), *known(np.round(numbers, 4).tolist()))

@@ -35,7 +35,6 @@ FILES = Path(__file__).parents[1] / "files"
 SIDES = ("left", "right")
 LIMB = ("shoulder", "elbow", "wrist", "hip")
 SHOULDER, ELBOW, WRIST, HIP = range(4)
-HAND = ("wrist", "pinky", "index", "thumb")
 BROAD = np.float32(1.3)  # shoulder widths that are as long as a torso
 PATCH = (96, 128)  # width and height of a patch, pixels
 REACH = 1.1  # body scales, the height of a patch
@@ -293,37 +292,3 @@ def at_pocket_line(poses: Poses) -> np.ndarray:
     table = geometry(Arms.of(poses))
     near = table[..., GEOMETRY.index("wrist at hip")]
     return near * np.clip(table[..., GEOMETRY.index("forearm down")], 0, 1)
-
-
-def hands_near_body(poses: Poses, across: float = 0.5, deep: float = 1.0) -> np.ndarray:
-    """(N, 2) bool: the rule this project starts from, a hand at the body is likely in a pocket.
-
-    The hand (the middle of wrist, little finger, index and thumb, as far as the skeleton has them)
-    and the shoulder of its side differ by less than a threshold in x, and where the poses have a
-    depth by less than another in z. A hand that was not found is not near.
-
-    Args:
-        poses: metres are taken where there are any, else pixels.
-        across: shoulder widths, of x.
-        deep: shoulder widths, of z.
-    """
-    at = poses.xy.astype(np.float32)
-    if poses.xyz is not None:
-        at = poses.xyz
-    elif poses.depth is not None:
-        at = np.concatenate([at, poses.depth[..., None]], axis=-1)
-    known = poses.skeleton.keypoints
-    near = np.zeros((len(poses), 2), bool)
-    shoulders = [at[:, _keypoint(poses, f"{side}_shoulder")] for side in SIDES]
-    width = np.linalg.norm(shoulders[0] - shoulders[1], axis=-1)
-    for i, side in enumerate(SIDES):
-        parts = [_keypoint(poses, f"{side}_wrist")]
-        parts += [
-            poses.skeleton[f"{side}_{name}"] for name in HAND[1:] if f"{side}_{name}" in known
-        ]
-        apart = np.abs(at[:, parts].mean(axis=1) - shoulders[i])
-        with np.errstate(invalid="ignore"):
-            near[:, i] = apart[:, 0] < across * width
-            if at.shape[-1] == 3:
-                near[:, i] &= apart[:, 2] < deep * width
-    return near

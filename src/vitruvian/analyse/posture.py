@@ -8,11 +8,13 @@ file; `analyse/events.py` follows them over time.
 
 Every threshold is a pair: where a rule begins to hold, and where it fully does. They were set on
 pictures, docs/postures.md says on which and how well they do.
+
+A rule of what either side can do says it of both: (N, 2), the subject's left, right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,8 +23,8 @@ import numpy as np
 from vitruvian.analyse.angles import UP, Space, measure_deg, names
 from vitruvian.analyse.points import Points, unit
 from vitruvian.body.poses import Poses
-from vitruvian.body.state import SEEN
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.body.state import SEEN, State, states
+from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 
 if TYPE_CHECKING:
@@ -41,12 +43,17 @@ class Body:
         Args:
             poses: of any family.
             frame: for rules that look at its pixels; its camera, if it has one, knows what is up.
+                What lies outside of it is a guess of the model, and not known.
             seen: 0..1, score below which a keypoint is not known.
         """
         self.poses, self.frame, self.seen = poses, frame, seen
         self.space: Space = "2d" if poses.xyz is None else "3d"
         at = poses.xy if poses.xyz is None else poses.xyz
-        self.points = Points(poses.skeleton, at, poses.score, seen)
+        self.score = poses.score
+        if frame is not None and frame.size != (0, 0):
+            outside = states(poses, frame.size) == State.OUT_OF_FRAME
+            self.score = np.where(outside, np.float32(0), poses.score)
+        self.points = Points(poses.skeleton, at, self.score, seen)
         camera = None if frame is None or self.space == "2d" else frame.camera
         self.up = np.array(UP[self.space]) if camera is None else camera.up
         self.trunk = np.linalg.norm(self.points["mid_shoulder"] - self.points["mid_hip"], axis=-1)
@@ -57,7 +64,7 @@ class Body:
     @cached_property
     def _angles(self) -> dict[str, np.ndarray]:
         at = self.poses.xy if self.poses.xyz is None else self.poses.xyz
-        bodies = (self.poses.skeleton, at, self.poses.score)
+        bodies = (self.poses.skeleton, at, self.score)
         values = measure_deg(*bodies, self.space, self.seen, tuple(self.up))
         return dict(zip(names(self.space), values.T, strict=True))
 
@@ -93,7 +100,8 @@ class Body:
             return length / np.where(self.trunk > 0, self.trunk, np.nan)
 
 
-Rule = Callable[[Body], np.ndarray]  # (N,) 0..1, NaN where it cannot be told
+# (N,) 0..1, NaN where it cannot be told; (N, 2) of what left and right do each for itself.
+Rule = Callable[[Body], np.ndarray]
 
 
 # Degrees, and how they are put together
@@ -116,6 +124,11 @@ def any_of(*degrees: np.ndarray) -> np.ndarray:
     stacked = np.stack(degrees)
     most = np.max(stacked, axis=0, initial=0.0, where=~np.isnan(stacked))
     return np.where(np.isnan(stacked).any(axis=0) & (most == 0), np.nan, most)
+
+
+def each_side(degree: Callable[[str], np.ndarray]) -> np.ndarray:
+    """(N, 2) of the left and of the right side."""
+    return np.stack([degree(side) for side in SIDES], axis=-1)
 
 
 def known_of(*degrees: np.ndarray) -> np.ndarray:
@@ -157,7 +170,7 @@ def arms_raised(body: Body) -> np.ndarray:
         hand = ramp(body.above(wrist, shoulder, body.headward), 0.15, 0.4)
         return all_of(hand, ramp(body.above(elbow, shoulder, body.headward), -0.3, 0))
 
-    return any_of(*map(raised, SIDES))
+    return each_side(raised)
 
 
 def lying(body: Body) -> np.ndarray:
@@ -178,20 +191,22 @@ def leaning(body: Body) -> np.ndarray:
 
 def hands_on_hips(body: Body) -> np.ndarray:
     """Not seated, a wrist at its hip and not before it, the bent elbow farther out than both."""
+    standing = np.where(seated(body) > 0.5, 0.0, 1.0)  # with hands in the lap it looks the same
 
-    def akimbo(side: str, other: str) -> np.ndarray:
+    def akimbo(side: str) -> np.ndarray:
         wrist, elbow, shoulder, hip = (
             f"{side}_{part}" for part in ("wrist", "elbow", "shoulder", "hip")
         )
+        other = "right" if side == "left" else "left"
         outward = body.direction(f"{other}_shoulder", shoulder)
         near = ramp(body.distance(wrist, hip), 0.55, 0.4)
         at_side = ramp(body.above(wrist, hip, outward), 0, 0.1)
         bent = ramp(body.angle_deg(f"{elbow}_flexion"), 45, 65)
         out = ramp(body.above(elbow, shoulder, outward), 0.1, 0.2)
-        return all_of(near, at_side, bent, out, ramp(body.above(elbow, wrist, outward), 0.15, 0.25))
+        beside = ramp(body.above(elbow, wrist, outward), 0.15, 0.25)
+        return all_of(near, at_side, bent, out, beside, standing)
 
-    standing = np.where(seated(body) > 0.5, 0.0, 1.0)  # with hands in the lap it looks the same
-    return all_of(any_of(akimbo("left", "right"), akimbo("right", "left")), standing)
+    return each_side(akimbo)
 
 
 def using_phone(body: Body) -> np.ndarray:
@@ -214,7 +229,7 @@ def using_phone(body: Body) -> np.ndarray:
         held = all_of(ramp(height, 0.15, 0.3), ramp(height, 1.0, 0.85))
         return all_of(bent, held, ramp(body.angle_deg("head_pitch"), -18, -30))
 
-    return any_of(*map(at_ear, SIDES), *map(before, SIDES))
+    return each_side(lambda side: any_of(at_ear(side), before(side)))
 
 
 NEAR_X, NEAR_Z = (0.7, 0.5), (0.6, 0.4)  # shoulder widths
@@ -223,26 +238,41 @@ NEAR_X, NEAR_Z = (0.7, 0.5), (0.6, 0.4)  # shoulder widths
 def hands_near_body(body: Body) -> np.ndarray:
     """The rule this project starts from: a hand is little aside of, and before, its shoulder.
 
-    The differences of x and of z between shoulder and hand (the middle of MediaPipe's landmarks of
-    it, or the wrist) are below thresholds, in shoulder widths. It needs metres, of any origin.
+    The differences of x and of z between shoulder and hand are below thresholds, in shoulder
+    widths. It needs metres, of any origin.
     """
-    degrees = [ramp(difference, *NEAR_X) for difference in _from_shoulder(body, 0)]
-    depths = [ramp(difference, *NEAR_Z) for difference in _from_shoulder(body, 2)]
-    return any_of(*(all_of(x, z) for x, z in zip(degrees, depths, strict=True)))
+    apart = from_shoulder(body)
+    if apart.shape[-1] == 2:
+        return np.full(apart.shape[:2], np.nan)
+    return all_of(ramp(apart[..., 0], *NEAR_X), ramp(apart[..., 2], *NEAR_Z))
 
 
-def _from_shoulder(body: Body, axis: int) -> list[np.ndarray]:
-    """(N,) of each side, shoulder widths along an axis between shoulder and hand."""
-    if body.space == "2d":
-        return [np.full(len(body), np.nan)] * 2
+def from_shoulder(body: Body) -> np.ndarray:
+    """(N, 2, D) shoulder widths along each axis between shoulder and hand, of left and right.
+
+    The hand is the middle of MediaPipe's landmarks of it, or the wrist.
+    """
     points = body.points
     width = np.linalg.norm(points["left_shoulder"] - points["right_shoulder"], axis=-1)
     found = []
     for side in SIDES:
         parts = [f"{side}_{part}" for part in HAND if points.has(f"{side}_{part}")]
-        hand = np.mean([points[part] for part in parts], axis=0)
-        found.append(np.abs(hand - points[f"{side}_shoulder"])[:, axis] / width)
-    return found
+        hand = np.mean([points[part] for part in parts or [f"{side}_wrist"]], axis=0)
+        found.append(np.abs(hand - points[f"{side}_shoulder"]))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.stack(found, axis=1) / np.where(width > 0, width, np.nan)[:, None, None]
+
+
+AT_POCKET = (0.5, 0.7)  # of `pockets.at_pocket_line`
+
+
+def hands_at_pockets(body: Body) -> np.ndarray:
+    """A wrist at its hip, the forearm pointing down: all that can be told without pixels."""
+    from vitruvian.analyse.pockets import LIMB, at_pocket_line
+
+    arm = [[body.points[f"{side}_{part}"] for part in LIMB] for side in SIDES]
+    known = np.isfinite(arm).all(axis=(1, 3)).T
+    return np.where(known, ramp(at_pocket_line(body.poses), *AT_POCKET), np.nan)
 
 
 def hands_in_pockets(body: Body) -> np.ndarray:
@@ -259,8 +289,7 @@ def in_pockets(hands: Callable[[Frame, Poses], Hands]) -> Rule:
         if body.frame is None:
             raise VitruvianError("hands_in_pockets looks at pixels; give Body the frame, too")
         found = hands(body.frame, body.poses)
-        degrees = np.interp(found.inside, [0, found.out_to, found.in_from, 1], [0, 0.4, 0.6, 1])
-        return any_of(degrees[:, 0], degrees[:, 1])
+        return np.interp(found.inside, [0, found.out_to, found.in_from, 1], [0, 0.4, 0.6, 1])
 
     rule.__name__ = "hands_in_pockets"
     return rule
@@ -270,16 +299,8 @@ RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
         *(seated, arms_raised, lying, leaning, hands_on_hips, using_phone),
-        *(hands_near_body, hands_in_pockets),
+        *(hands_in_pockets, hands_at_pockets, hands_near_body),
     )
 }
-
-
-def rules(wanted: Iterable[str]) -> dict[str, Rule]:
-    """Those rules by name; `VitruvianError` for one there is not."""
-    chosen = {}
-    for name in wanted:
-        if name not in RULES:
-            raise unknown("rule", name, RULES)
-        chosen[name] = RULES[name]
-    return chosen
+# Those that know less of what another one says: meant by nobody who asks for all rules.
+LESSER = ("hands_at_pockets", "hands_near_body")

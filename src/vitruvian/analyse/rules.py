@@ -1,4 +1,6 @@
-"""A user's own rules, from a TOML file: thresholds on angles and distances.
+"""Rules by what a user calls them; and a user's own, functions of `Body` or a TOML file.
+
+A TOML file has thresholds on angles and distances:
 
 [rules.deep_squat]
 all = [
@@ -20,7 +22,9 @@ say.
 
 from __future__ import annotations
 
+import runpy
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +32,80 @@ import numpy as np
 
 from vitruvian.analyse.angles import TABLE
 from vitruvian.analyse.points import POINTS
-from vitruvian.analyse.posture import RULES, Body, Rule, all_of, any_of, ramp
+from vitruvian.analyse.posture import LESSER, RULES, Body, Rule, all_of, any_of, ramp
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.errors import VitruvianError, unknown
 
 SOFT = {"angle": 5.0, "distance": 0.05}  # degrees, trunks
 _ANGLES = {angle.name for angle in TABLE}
 _PLACES = {*POINTS, *(name for table in SKELETONS.values() for name in table.keypoints)}
+
+
+def chosen(words: str | Iterable[str]) -> dict[str, Rule]:
+    """Name -> rule, of words such as `seated`, `all`, `mine.toml` and `mine.py:squat`.
+
+    `all` are those of `RULES` but for `LESSER`. Of a .py file the function of that name is the
+    rule; the file is run.
+
+    Raises:
+        VitruvianError: there is no such rule, a file is not as it should be, or two rules have the
+            same name.
+    """
+    words = words.split(",") if isinstance(words, str) else list(words)
+    found: dict[str, Rule] = {}
+    for word in filter(None, (word.strip() for word in words)):
+        file, colon, function = word.rpartition(":")
+        if word == "all":
+            new = {name: rule for name, rule in RULES.items() if name not in LESSER}
+        elif word.lower().endswith(".toml"):
+            new = read(word)
+        elif colon and file.lower().endswith(".py"):
+            new = {function: _function(file, function)}
+        elif word.lower().endswith(".py"):
+            raise VitruvianError(f"'{word}' is a file; say which function of it: '{word}:NAME'")
+        elif word in RULES:
+            new = {word: RULES[word]}
+        else:
+            raise unknown("rule", word, [*RULES, "all"])
+        for name, rule in new.items():
+            if found.setdefault(name, rule) is not rule:
+                raise VitruvianError(f"two rules are called '{name}'; call one something else")
+    if not found:
+        raise VitruvianError(f"no rule is named; known: {', '.join(RULES)}, or all")
+    return found
+
+
+def _function(file: str, name: str) -> Rule:
+    """The rule of a .py file; what goes wrong in it is said with its name."""
+    where = f"the rule '{name}' of '{file}'"
+    try:
+        wanted: Any = runpy.run_path(file).get(name)
+    except OSError as error:
+        raise VitruvianError(f"cannot read '{file}': {error.strerror}") from None
+    except Exception as error:
+        raise VitruvianError(f"cannot run '{file}': {_fault(error)}") from error
+    if not callable(wanted):
+        raise VitruvianError(
+            f"'{file}' has no function '{name}'; want one that takes a Body: see docs/postures.md"
+        )
+    if name in RULES:
+        raise VitruvianError(f"{where}: there is a rule of that name already; take another")
+
+    def rule(body: Body) -> np.ndarray:
+        try:
+            return np.asarray(wanted(body))
+        except VitruvianError:
+            raise
+        except Exception as error:
+            raise VitruvianError(f"{where} failed: {_fault(error)}") from error
+
+    rule.__name__ = name
+    return rule
+
+
+def _fault(error: Exception) -> str:
+    """What went wrong, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def read(path: str | Path) -> dict[str, Rule]:

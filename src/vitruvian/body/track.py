@@ -180,40 +180,57 @@ def _row(poses: Poses, row: int) -> dict[str, np.ndarray]:
     return {name: part[row].copy() for name, part in parts.items() if part is not None}
 
 
-def tracks(
-    stream: Iterable[tuple[Moment, Poses]], *, gap: float = GAP, longest: float = LONGEST
-) -> Iterator[Track]:
-    """The people of a stream, each as a track as soon as it is over. Of no number: not at all.
+class Tracks:
+    """The people of a stream, each as a track as soon as it is over. Of no number: not at all."""
 
-    Args:
-        stream: frames in order with their poses, people numbered: a pipeline's results, a record.
-        gap: seconds; who comes back later than that has another track, with the same number.
-        longest: seconds; what lasts longer comes in several tracks, one after the other.
-    """
-    growing: dict[int, _Growing] = {}
-    last: Moment | None = None
-    skeleton: Skeleton | None = None
+    def __init__(self, *, gap: float = GAP, longest: float = LONGEST) -> None:
+        """Start with nobody.
 
-    def over(person: int) -> Track:
-        assert skeleton is not None
-        assert last is not None
-        return growing.pop(person).track(person, skeleton, last)
+        Args:
+            gap: seconds; who comes back later than that has another track, with the same number.
+            longest: seconds; what lasts longer comes in several tracks, one after the other.
+        """
+        self.gap, self.longest = gap, longest
+        self.growing: dict[int, _Growing] = {}
+        self.last: Moment | None = None
+        self.skeleton: Skeleton | None = None
 
-    for frame, poses in stream:
+    def add(self, frame: Moment, poses: Poses) -> list[Track]:
+        """Take a frame, in order; the tracks that are over by now."""
+        last, over = self.last, list[Track]()
         another = last is not None and (
             frame.source != last.source or not frame.seconds > last.seconds
         )
-        if another or (skeleton is not None and poses.skeleton is not skeleton):
-            yield from [over(person) for person in sorted(growing)]
-        skeleton = poses.skeleton
-        for person, one in sorted(growing.items()):
+        if another or (self.skeleton is not None and poses.skeleton is not self.skeleton):
+            over = self.close()
+        self.skeleton = poses.skeleton
+        for person, one in sorted(self.growing.items()):
             began, seen = one.moments[0][1], one.moments[one.seen - 1][1]
-            if frame.seconds - seen > gap or frame.seconds - began > longest:
-                yield over(person)
+            if frame.seconds - seen > self.gap or frame.seconds - began > self.longest:
+                over.append(self._over(person))
         here = {who: row for row, who in enumerate(poses.person.tolist()) if who >= 0}
-        for person in {*growing, *here}:
-            one = growing.setdefault(person, _Growing())
+        for person in {*self.growing, *here}:
+            one = self.growing.setdefault(person, _Growing())
             one.origin = poses.origin
             one.add((frame.index, frame.seconds), poses, here.get(person))
-        last = frame
-    yield from [over(person) for person in sorted(growing)]
+        self.last = frame
+        return over
+
+    def _over(self, person: int) -> Track:
+        assert self.skeleton is not None
+        assert self.last is not None
+        return self.growing.pop(person).track(person, self.skeleton, self.last)
+
+    def close(self) -> list[Track]:
+        """The tracks that the end of the stream ends."""
+        return [self._over(person) for person in sorted(self.growing)]
+
+
+def tracks(
+    stream: Iterable[tuple[Moment, Poses]], *, gap: float = GAP, longest: float = LONGEST
+) -> Iterator[Track]:
+    """The tracks of frames in order with numbered poses: a pipeline's results, a record."""
+    growing = Tracks(gap=gap, longest=longest)
+    for frame, poses in stream:
+        yield from growing.add(frame, poses)
+    yield from growing.close()

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.state import State, states
 from vitruvian.frame import Frame
 
 # The subject's left is blue, the right vermilion, the middle grey: told apart by everyone,
@@ -15,7 +16,9 @@ VISIBLE = 0.5  # score from which a keypoint is drawn
 MASK_COLOUR, MASK_SHARE = np.array([0, 158, 115], np.float32), 0.45
 
 
-def draw(frame: Frame, poses: Poses, visible: float = VISIBLE) -> np.ndarray:
+def draw(
+    frame: Frame, poses: Poses, visible: float = VISIBLE, *, hidden: bool = False
+) -> np.ndarray:
     """(H, W, 3) uint8 RGB, a copy of the frame with everyone's bones, keypoints and numbers.
 
     Args:
@@ -23,14 +26,20 @@ def draw(frame: Frame, poses: Poses, visible: float = VISIBLE) -> np.ndarray:
         poses: of this frame.
         visible: 0..1; a keypoint of a lower score is drawn neither as a point nor as the end of a
             bone, and so is one that was not found.
+        hidden: whether to draw also what is occluded, as rings and dashes, and what is out of the
+            frame, as a triangle on the edge next to it; see `vitruvian.body.state`.
     """
     image = frame.rgb.copy()
     if poses.mask is not None and len(poses):
         share = poses.mask.max(axis=0)[..., None] * np.float32(MASK_SHARE)
         image = (image + (MASK_COLOUR - image) * share).astype(np.uint8)
     bones, sides = poses.skeleton.bones, poses.skeleton.sides
+    state = states(poses, frame.size)
     for row in range(len(poses)):
         shown = (poses.score[row] >= visible) & np.isfinite(poses.xy[row]).all(axis=-1)
+        out = hidden & (state[row] == State.OUT_OF_FRAME)
+        rings = hidden & (state[row] >= State.OCCLUDED) & ~shown
+        shown &= ~out
         thick = _thickness(frame.size, poses.box[row])
         # Sixteenths of a pixel: OpenCV draws between pixels if it is given whole numbers of them.
         # Its pixels have their centres at whole numbers, ours at halves.
@@ -41,6 +50,14 @@ def draw(frame: Frame, poses: Poses, visible: float = VISIBLE) -> np.ndarray:
                 side = sides[a] if sides[a] == sides[b] else ""
                 cv2.line(image, at[a], at[b], (255, 255, 255), thick + 2, cv2.LINE_AA, 4)
                 cv2.line(image, at[a], at[b], COLOURS[side], thick, cv2.LINE_AA, 4)
+            elif (shown | rings | out)[[a, b]].all() and not out[[a, b]].all():
+                side = sides[a] if sides[a] == sides[b] else ""
+                _dashes(image, np.array([at[a], at[b]]), COLOURS[side], thick)
+        for k in np.flatnonzero(out):
+            _outside(image, poses.xy[row, k], COLOURS[sides[k]], thick)
+        for k in np.flatnonzero(rings):
+            cv2.circle(image, at[k], 16 * thick, (255, 255, 255), -1, cv2.LINE_AA, 4)
+            cv2.circle(image, at[k], 16 * thick, COLOURS[sides[k]], thick, cv2.LINE_AA, 4)
         for k in np.flatnonzero(shown):
             cv2.circle(image, at[k], 16 * (thick + 1), (255, 255, 255), -1, cv2.LINE_AA, 4)
             cv2.circle(image, at[k], 16 * thick, COLOURS[sides[k]], -1, cv2.LINE_AA, 4)
@@ -53,6 +70,35 @@ def _thickness(size: tuple[int, int], box: np.ndarray) -> int:
     """Of lines, pixels: for the picture, but thinner for a person who is small in it."""
     person = float(np.hypot(*np.nan_to_num(box[2:] - box[:2])))
     return max(1, round(min(float(np.hypot(*size)) / 300, person / 100)))
+
+
+def _dashes(image: np.ndarray, ends: np.ndarray, colour: tuple[int, ...], thick: int) -> None:
+    """Half a line, in pieces; `ends`: (2, 2) sixteenths of a pixel."""
+    step = 48 * (thick + 1)  # sixteenths of a pixel, a dash and a gap
+    most = 2 * int(np.hypot(*image.shape[:2]) * 16 / step)  # an end may be far outside
+    pieces = int(np.clip(np.hypot(*(ends[1] - ends[0])) / step, 1, most))
+    along = (np.arange(pieces)[:, None] + (0.25, 0.75)) / pieces
+    dashes = ends[0] + (ends[1] - ends[0]) * along[..., None]
+    for a, b in np.round(dashes).astype(int).tolist():
+        cv2.line(image, a, b, (255, 255, 255), thick + 2, cv2.LINE_AA, 4)
+        cv2.line(image, a, b, colour, thick, cv2.LINE_AA, 4)
+
+
+def _outside(image: np.ndarray, xy: np.ndarray, colour: tuple[int, ...], thick: int) -> None:
+    """A triangle on the edge of the picture that points to what is beyond it."""
+    far = np.array(image.shape[1::-1], np.float32)
+    size = 3 * thick + 2
+    tip = np.clip(xy, 1, far - 2)
+    way = xy - np.clip(xy, 0, far)
+    if not way.any():  # a faint place on the edge itself: away from the nearest side
+        low, high = xy, far - xy
+        nearest = int(np.argmin([*low, *high]))
+        way = np.eye(2)[nearest % 2] * (-1 if nearest < 2 else 1)
+    way = way / np.hypot(*way)
+    base, across = tip - way * size, np.array([-way[1], way[0]]) * size * 0.6
+    corners = np.round(np.stack([tip, base + across, base - across]) * 16).astype(np.int32)
+    cv2.fillPoly(image, [corners], colour, cv2.LINE_AA, 4)
+    cv2.polylines(image, [corners], True, (255, 255, 255), 1, cv2.LINE_AA, 4)
 
 
 def _label(image: np.ndarray, text: str, box: np.ndarray, thick: int) -> None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, Self
 
 import numpy as np
 
@@ -251,23 +251,20 @@ def read(path: str | Path) -> Record:
     return Record(path)
 
 
-class Text:
+class Lines:
     """A text file that is written as it goes."""
 
-    def __init__(
-        self, path: Path, start: str, lines: Callable[[Frame, Poses], str], end: str = ""
-    ) -> None:
-        """`start` goes before the `lines` of the first frame, `end` behind those of the last."""
-        self.part, self.start, self.lines, self.end = Part(path), start, lines, end
+    def __init__(self, path: Path, start: str, end: str = "") -> None:
+        """`start` goes before the first lines, `end` behind the last."""
+        self.part, self.start, self.end = Part(path), start, end
         self.file: IO[str] | None = None
         self.whole = True  # so far; not after a full disk
 
-    def __enter__(self) -> Text:
+    def __enter__(self) -> Self:
         return self
 
-    def write(self, frame: Frame, poses: Poses) -> None:
-        """Add the lines of a frame."""
-        lines = self.lines(frame, poses)
+    def add(self, lines: str) -> None:
+        """Add them."""
         if self.file is None:
             self.file = self.part.begin().open("w", encoding="utf-8", newline="")
             lines = self.start + lines
@@ -289,6 +286,21 @@ class Text:
     def paths(self) -> list[Path]:
         """What has been written."""
         return [self.part.path] if self.file is not None else []
+
+
+class Text(Lines):
+    """A text file with some lines for each frame."""
+
+    def __init__(
+        self, path: Path, start: str, lines: Callable[[Frame, Poses], str], end: str = ""
+    ) -> None:
+        """`start` goes before the `lines` of the first frame, `end` behind those of the last."""
+        super().__init__(path, start, end)
+        self.lines = lines
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Add the lines of a frame."""
+        self.add(self.lines(frame, poses))
 
 
 def json_lines(path: Path, model: About | None) -> Text:
@@ -333,21 +345,23 @@ def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
 
 def csv_table(path: Path, model: About | None) -> Text:
     """A `.csv` file: a row for each keypoint of each person. Frames with nobody have no rows."""
-
-    def lines(frame: Frame, poses: Poses) -> str:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows(frame, poses))
-        return text.getvalue()
-
-    return Text(path, ",".join(COLUMNS) + "\n", lines)
+    return Text(path, ",".join(COLUMNS) + "\n", lambda frame, poses: csv_lines(rows(frame, poses)))
 
 
-class Parquet:
-    """A `.parquet` file of the same rows; needs the `table` extra."""
+def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as lines of a `.csv` file; None is an empty field."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
-    GROUP = 1 << 16  # rows kept in memory before they are written
 
-    def __init__(self, path: Path, model: About | None) -> None:
+class Rows:
+    """A `.parquet` file of rows, written as it goes; needs the `table` extra."""
+
+    CELLS = 1 << 20  # values kept in memory before they are written
+
+    def __init__(self, path: Path, kinds: Mapping[str, str], about: Mapping[str, Any]) -> None:
+        """`kinds`: column -> Arrow's name of its type. `about` goes into the file's metadata."""
         try:
             import pyarrow
             import pyarrow.parquet
@@ -356,27 +370,24 @@ class Parquet:
                 f"'{path}' needs pyarrow; install it with: pip install 'vitruvian[table]'"
             ) from None
         self.arrow, self.part = pyarrow, Part(path)
-        kinds = {"source": "string", "keypoint": "string", "index": "int64", "person": "int64"}
-        kinds |= {"time": "float64", "origin": "string", "plausible": "bool", "state": "string"}
-        self.schema = pyarrow.schema([(c, kinds.get(c, "float32")) for c in COLUMNS])
-        about = json.dumps(header(model))
-        self.schema = self.schema.with_metadata({"vitruvian": about})
-        self.rows: list[tuple[Any, ...]] = []
+        self.schema = pyarrow.schema(list(kinds.items()))
+        self.schema = self.schema.with_metadata({"vitruvian": json.dumps(about)})
+        self.rows: list[Sequence[Any]] = []
         self.writer: Any = None
 
-    def __enter__(self) -> Parquet:
+    def __enter__(self) -> Self:
         return self
 
-    def write(self, frame: Frame, poses: Poses) -> None:
-        """Add rows."""
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add them."""
         if self.writer is None:
             self.writer = self.arrow.parquet.ParquetWriter(self.part.begin(), self.schema)
-        self.rows.extend(rows(frame, poses))
-        if len(self.rows) >= self.GROUP:
+        self.rows.extend(rows)
+        if len(self.rows) * len(self.schema) >= self.CELLS:
             self._flush()
 
     def _flush(self) -> None:
-        columns = list(zip(*self.rows, strict=True)) or [()] * len(COLUMNS)
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.schema)
         arrays = [
             self.arrow.array(column, field.type)
             for column, field in zip(columns, self.schema, strict=True)
@@ -394,3 +405,16 @@ class Parquet:
     def paths(self) -> list[Path]:
         """What has been written."""
         return [self.part.path] if self.writer is not None else []
+
+
+class Parquet(Rows):
+    """A `.parquet` file of the same rows as `csv_table`."""
+
+    def __init__(self, path: Path, model: About | None) -> None:
+        kinds = {"source": "string", "keypoint": "string", "index": "int64", "person": "int64"}
+        kinds |= {"time": "float64", "origin": "string", "plausible": "bool", "state": "string"}
+        super().__init__(path, {c: kinds.get(c, "float32") for c in COLUMNS}, header(model))
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Add the rows of a frame."""
+        self.add(rows(frame, poses))

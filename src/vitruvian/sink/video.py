@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,12 @@ def _in_colours(rgb: np.ndarray) -> Any:
 class Video:
     """An annotated video with the time stamps of its frames."""
 
-    def __init__(self, path: Path, visible: float = VISIBLE) -> None:
+    def __init__(
+        self, path: Path, visible: float = VISIBLE, paint: Callable[..., np.ndarray] = draw
+    ) -> None:
+        """`paint` makes the (H, W, 3) uint8 RGB of a frame, as `draw` does."""
         self.path, self.visible, self.paths = path, visible, list[Path]()
+        self.paint = paint
         self.film, self.size = Film(path), (0, 0)
 
     def __enter__(self) -> Video:
@@ -155,7 +160,7 @@ class Video:
                 f"'{self.path}' is {self.size[0]} x {self.size[1]}, but frame {frame.index} "
                 f"of '{frame.source}' is {frame.size[0]} x {frame.size[1]}; give a folder"
             )
-        self.film.add(draw(frame, poses, self.visible), frame.seconds)
+        self.film.add(self.paint(frame, poses, self.visible), frame.seconds)
         self.paths = [self.path]
 
     def __exit__(self, *error: object) -> None:

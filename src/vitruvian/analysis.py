@@ -1,0 +1,366 @@
+"""Analysis: what people do in a source or a record, and their angles, as files and in Python."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitruvian.analyse import angles as table_of_angles
+from vitruvian.analyse.angles import Space
+from vitruvian.analyse.events import Options
+from vitruvian.analyse.found import Analyst, Asked, Found
+from vitruvian.analyse.posture import RULES
+from vitruvian.analyse.rules import chosen
+from vitruvian.errors import VitruvianError
+from vitruvian.pipeline import results, run
+from vitruvian.predict import Faults, Plan, one, plan, where, writing
+from vitruvian.report import SHOWN, Analysis, Report, Save
+from vitruvian.sink import files
+from vitruvian.sink.records import Record
+from vitruvian.source import Pictures, Source, Span, Video, is_picture
+
+if TYPE_CHECKING:
+    from vitruvian.body.poses import Poses
+    from vitruvian.frame import Frame
+    from vitruvian.pipeline import Given, Model
+
+# What looks at pixels -> what stands in for it where there are none.
+WITHOUT_PIXELS = {"hands_in_pockets": "hands_at_pockets"}
+Pairs = Iterator[tuple["Frame", "Poses"]]
+
+
+# In Python
+
+
+def analyze(
+    source: str | Path | Sequence[str | Path],
+    model: str | Model = "blazepose-full",
+    *,
+    rules: str | Iterable[str] = "all",
+    angles: bool = False,
+    space: Space | None = None,
+    when: Options | None = None,
+    **options: Any,
+) -> Iterator[tuple[Frame, Poses, Found]]:
+    """What people do in a source, frame by frame, and their angles.
+
+    Args:
+        source: as of `run`, or the name of a record, `.jsonl`.
+        model: as of `run`; a record needs none.
+        rules: names of docs/postures.md, `all`, `mine.toml`, `mine.py:function`, with commas; or
+            none at all.
+        angles: whether to measure them.
+        space: of the angles, "2d" or "3d"; None: 3D where there are metres.
+        when: something has begun, and is over; None: as `Options` has it.
+        options: the others of `run`.
+
+    Returns:
+        Triples of frame, poses and what was found. The events that are over with a frame come with
+        it; those that the end ends, with the last one.
+
+    Raises:
+        VitruvianError: as `run`; no such rule, or one that cannot be told from these poses.
+    """
+    asked = Asked(chosen(rules) if rules else {}, when or Options(), angles, _space(space))
+    if (record := record_of(source)) is not None:
+        if options:
+            raise VitruvianError(f"a record is what it is; {', '.join(options)} has no effect")
+        return _found(_read(record, asked))
+    return _found((asked, moving, group) for moving, group in _runs(run(source, model, **options)))
+
+
+def _found(
+    parts: Iterable[tuple[Asked, bool, Iterable[tuple[Frame, Poses]]]],
+) -> Iterator[tuple[Frame, Poses, Found]]:
+    for asked, moving, pairs in parts:
+        analyst, last = Analyst(asked, moving=moving), None
+        for frame, poses in pairs:
+            found = analyst(frame, poses)
+            if last is not None:
+                yield last
+            last = (frame, found.poses, found)
+        if last is not None:
+            last[2].events.extend(analyst.close())
+            yield last
+
+
+def _runs(pairs: Pairs) -> Iterator[tuple[bool, Pairs]]:
+    """What belongs together: one video, or pictures that follow each other."""
+    for name, group in itertools.groupby(pairs, lambda pair: _run_of(pair[0].source)):
+        yield bool(name), group
+
+
+def _run_of(source: str) -> str:
+    return "" if is_picture(source) else source
+
+
+# Records, and the pixels of what they were made of
+
+
+def record_of(source: str | Path | Sequence[str | Path], span: Span | None = None) -> Record | None:
+    """The record that words name; None if they name other sources.
+
+    Raises:
+        VitruvianError: it is none, one among other things, or a part of it is wanted.
+    """
+    words = [str(word) for word in ([source] if isinstance(source, (str, Path)) else source)]
+    saved = [word for word in words if word.lower().endswith(".jsonl")]
+    if saved and len(words) > 1:
+        raise VitruvianError(f"'{saved[0]}' is a record; analyze it alone")
+    if saved and span not in (None, Span()):
+        raise VitruvianError(f"'{saved[0]}' is a record; all of it is analyzed, or none")
+    return Record(saved[0]) if saved else None
+
+
+def sources_of(record: Record) -> list[Source]:
+    """What a record was made of, in its order; none of it is opened."""
+    found: list[Source] = []
+    with record.path.open(encoding="utf-8") as file:
+        next(file)
+        for name, group in itertools.groupby(_names(file), _run_of):
+            if name:
+                found.append(Video(name, Span()))
+            else:
+                found.append(Pictures(tuple(map(Path, dict.fromkeys(group))), Span()))
+    return found
+
+
+def _names(lines: Iterable[str]) -> Iterator[str]:
+    """The source of each line of a record, up to one that is none: reading it says so."""
+    start = '{"source":'
+    for line in lines:
+        try:
+            if line.startswith(start):  # as it is written here: the rest need not be looked at
+                yield json.JSONDecoder().raw_decode(line, len(start))[0]
+            else:
+                yield str(json.loads(line)["source"])
+        except (ValueError, KeyError, TypeError):
+            return
+
+
+def is_here(source: Source) -> bool:
+    """Whether the files of what a record was made of are there."""
+    if isinstance(source, Pictures):
+        return all(path.is_file() for path in source.paths)
+    return isinstance(source, Video) and Path(source.address).is_file()
+
+
+def without_pixels(asked: Asked) -> Asked:
+    """The same for who sees keypoints only."""
+    swapped = {WITHOUT_PIXELS.get(name, name): rule for name, rule in asked.rules.items()}
+    return replace(asked, rules={name: RULES.get(name, rule) for name, rule in swapped.items()})
+
+
+def _read(record: Record, asked: Asked) -> Iterator[tuple[Asked, bool, Pairs]]:
+    """The runs of a record, with pixels where rules may want them and the source is there."""
+    for source, (moving, pairs) in zip(sources_of(record), _runs(iter(record)), strict=False):
+        if not looks(asked.rules):
+            yield asked, moving, pairs
+        elif is_here(source):
+            yield asked, moving, with_pixels(pairs, source)
+        else:
+            yield without_pixels(asked), moving, pairs
+
+
+def looks(rules: Iterable[str]) -> bool:
+    """Whether any of these rules may want pixels: a user's own may."""
+    return not set(rules) <= RULES.keys() - WITHOUT_PIXELS.keys()
+
+
+def with_pixels(pairs: Pairs, source: Source) -> Pairs:
+    """The frames of a record with the pixels they were made of.
+
+    Raises:
+        VitruvianError: the source is not what it was.
+    """
+    from vitruvian.frame import Frame
+
+    frames = iter(source) if source.moving else None
+    for frame, poses in pairs:
+        again = None
+        if frames is None:
+            again = Frame.read(frame.source, frame.index)
+        else:
+            for again in frames:
+                if isinstance(again, VitruvianError):
+                    raise again
+                if again.index >= frame.index:
+                    break
+        if again is None or again.size != frame.size or again.index != frame.index:
+            raise VitruvianError(
+                f"'{frame.source}' is not what the record was made of: frame {frame.index} of "
+                f"{frame.size[0]} x {frame.size[1]} pixels is not there"
+            )
+        yield replace(frame, pixels=again.pixels), poses
+
+
+# Files
+
+
+def asked(
+    rules: str | None,
+    angles: bool,
+    angle: str | None,
+    space: str | None,
+    *,
+    minimum: float,
+    gap: float,
+) -> Asked:
+    """What is to be found out, in the words of the command line.
+
+    Args:
+        rules: see `vitruvian.analyse.rules.chosen`; None: all, unless angles are asked for.
+        angles: whether to measure them.
+        angle: which to show; measures them, too.
+        space: "2d", "3d", or None.
+        minimum: seconds, see `Options`.
+        gap: the same.
+    """
+    measured = angles or angle is not None
+    words = rules if rules is not None else "" if measured else "all"
+    options = Options(minimum=minimum, gap=gap)
+    return Asked(chosen(words) if words else {}, options, measured, _space(space))
+
+
+def _space(word: str | None) -> Space | None:
+    if word not in (None, "2d", "3d"):
+        raise VitruvianError(f"'{word}' is no space; want 2d or 3d")
+    return word  # type: ignore[return-value]
+
+
+def shown(angle: str | None, asked: Asked) -> tuple[str, ...]:
+    """The angles to be drawn and plotted, checked."""
+    words = SHOWN if angle is None else tuple(angle.split(","))
+    table_of_angles.chosen(words, asked.space or "3d")
+    return words
+
+
+@dataclass(frozen=True)
+class Job:
+    """One source, and where its poses come from."""
+
+    source: Source
+    pairs: Callable[[Callable[[VitruvianError], None]], Pairs]
+    asked: Asked
+    pixels: bool = True  # whether frames have them, so that they can be drawn on
+    remark: str = ""  # for the user
+
+
+def jobs(
+    sources: Sequence[Source],
+    model: Model,
+    asked: Asked,
+    *,
+    camera: Given | None = None,
+    absolute: bool = False,
+) -> list[Job]:
+    """Of sources, whose people a model finds; see `vitruvian.pipeline.results`."""
+
+    def job(source: Source) -> Job:
+        return Job(
+            source,
+            lambda fault: results(source, model, fault, camera=camera, absolute=absolute),
+            asked,
+        )
+
+    return [job(source) for source in sources]
+
+
+def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save) -> list[Job]:
+    """Of a record; `sources` are its `sources_of`."""
+    runs = _runs(iter(record))
+
+    def job(source: Source) -> Job:
+        here, wants = is_here(source), looks(asked.rules)
+        drawn = here and save.video
+
+        def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
+            try:
+                _, run = next(runs, (False, iter(())))
+                yield from with_pixels(run, source) if drawn or (here and wants) else run
+            except VitruvianError as error:
+                fault(error)
+
+        missing = ["no annotated copy"] if save.video else []
+        swapped = [name for name in WITHOUT_PIXELS if name in asked.rules]
+        missing += [
+            f"{WITHOUT_PIXELS[name]}, by keypoints alone, stands in for {name}" for name in swapped
+        ]
+        remark = f"{source.name} is not here: {', and '.join(missing)}"
+        if here or not missing:
+            remark = ""
+        return Job(source, pairs, asked if here else without_pixels(asked), drawn, remark)
+
+    return [job(source) for source in sources]
+
+
+def plans(
+    sources: Sequence[Source], report: Report, record: Record | None, *, overwrite: bool
+) -> list[tuple[Plan, Path | None]]:
+    """Which files there will be of each source, and its plot; nothing is written yet.
+
+    Raises:
+        VitruvianError: a file exists, would replace an input, or the output is no folder.
+    """
+    out, save, name = report.out, report.save, files.Names()
+    if files.is_file(out):
+        raise VitruvianError(f"'{out}' is one file, an analysis is several; give a folder")
+    several = sum(source.moving for source in sources) > 1
+    plots: list[Path | None] = [
+        out / (f"{name(source.name)}_angles.png" if several else "angles.png")
+        if source.moving and save.plot and report.asked.angles
+        else None
+        for source in sources
+    ]
+    paths = [*report.tables(), *filter(None, plots)]
+    if record is not None and record.path.resolve() in [path.resolve() for path in paths]:
+        raise VitruvianError(f"'{record.path}' is an input; give another --out")
+    files.refuse_existing(paths, overwrite)
+    wanted = files.Save(json=False, plot=False, visible=save.visible)
+    made = (
+        plan(sources, out, wanted, overwrite=overwrite)
+        if save.video
+        else [Plan(source) for source in sources]
+    )
+    return list(zip(made, plots, strict=True))
+
+
+def write(
+    jobs: Sequence[Job],
+    plans: Sequence[tuple[Plan, Path | None]],
+    report: Report,
+    *,
+    say: Callable[[str], None] = print,
+    complain: Callable[[VitruvianError], None],
+) -> int:
+    """Do it; returns how many things could not be read.
+
+    Args:
+        jobs: from `jobs` or `jobs_of`.
+        plans: from `plans`, of the same sources.
+        report: what is written.
+        say: gets a line about each source when it is done, and one about each rule at the end.
+        complain: gets what cannot be read; the rest is done nevertheless.
+    """
+    fault = Faults(complain)
+    try:
+        with writing(report.out), report:
+            for job, (each, plot) in zip(jobs, plans, strict=True):
+                if job.remark:
+                    print(job.remark, file=sys.stderr, flush=True)
+                planned = each if job.pixels else Plan(each.source)
+                sink = Analysis(report, job.asked, planned, plot)
+                if told := one(job.source, job.pairs(fault), sink, sink):
+                    say(f"{told} -> {where(sink.paths)}")
+    except KeyboardInterrupt:
+        for line in report.said():
+            say(line)
+        raise
+    for line in report.said():
+        say(line)
+    return fault.count

@@ -1,0 +1,127 @@
+"""The command that says what people do, and how their joints move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitruvian.cli_words import (
+    CameraFile,
+    Conf,
+    Device,
+    End,
+    Find,
+    Focal,
+    FocalMm,
+    FovDeg,
+    MaxFrames,
+    Model,
+    NumPoses,
+    Offline,
+    Option,
+    Overwrite,
+    Precision,
+    SkeletonName,
+    Sources,
+    Start,
+    Stride,
+    Threads,
+    Visible,
+    complain,
+    go_offline,
+    options_of,
+)
+
+
+def analyze(
+    source: Sources,
+    model: Model = "blazepose-full",
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder.")] = Path("out"),
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            help="What to look for, with commas: seated, hands_in_pockets, ...; a .toml file of "
+            "thresholds; a function of your own, mine.py:NAME; or all.  [default: all; with "
+            "--angles none]",
+            show_default=False,
+        ),
+    ] = None,
+    angles: Annotated[
+        bool, typer.Option("--angles", help="Measure angles of joints: a table, and a plot.")
+    ] = False,
+    angle: Annotated[
+        str | None,
+        typer.Option(
+            help="The same, and which are drawn and plotted: knee, left_hip, trunk_tilt, ...  "
+            "[default: knee,elbow]",
+            show_default=False,
+        ),
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the angles: 2d, in the picture, or 3d.  [default: 3d where there are metres]",
+            show_default=False,
+        ),
+    ] = None,
+    minimum: Annotated[
+        float, typer.Option(help="Seconds: what lasts for less did not happen.")
+    ] = 0.5,
+    gap: Annotated[
+        float,
+        typer.Option(help="Seconds: for so long it may not hold, or not be known, and yet go on."),
+    ] = 0.5,
+    find: Find = None,
+    num_poses: NumPoses = None,
+    conf: Conf = None,
+    visible: Visible = 0.5,
+    save_video: Annotated[bool, typer.Option(help="The annotated picture or video.")] = True,
+    save_plot: Annotated[bool, typer.Option(help="Of videos: angles over time, .png.")] = True,
+    save_parquet: Annotated[
+        bool, typer.Option("--save-parquet", help="Angles as a Parquet table, too.")
+    ] = False,
+    camera: CameraFile = None,
+    fov_deg: FovDeg = None,
+    focal: Focal = None,
+    focal_mm: FocalMm = None,
+    start: Start = 0.0,
+    end: End = None,
+    stride: Stride = 1,
+    max_frames: MaxFrames = None,
+    skeleton: SkeletonName = None,
+    device: Device = "CPU",
+    threads: Threads = None,
+    precision: Precision = "f32",
+    option: Option = None,
+    overwrite: Overwrite = False,
+    offline: Offline = False,
+) -> None:
+    """Say what the people in SOURCE do, and how their joints move.
+
+    SOURCE may also be a record, .jsonl, of `vitruvian predict`: then no model runs.
+    """
+    go_offline(offline)
+    from vitruvian import analysis, pipeline
+    from vitruvian.geometry import calibration
+    from vitruvian.report import Report, Save
+    from vitruvian.source import Span, open_source
+
+    asked = analysis.asked(rules, angles, angle, space, minimum=minimum, gap=gap)
+    save = Save(save_video, save_plot, save_parquet, analysis.shown(angle, asked), visible)
+    report, span = Report(out, asked, save), Span(start, end, stride, max_frames)
+    record = analysis.record_of(source, span)
+    sources = analysis.sources_of(record) if record else open_source(source, span)
+    plans = analysis.plans(sources, report, record, overwrite=overwrite)
+    if record is not None:
+        jobs = analysis.jobs_of(record, sources, asked, save)
+    else:
+        flags: dict[str, object] = {"num_poses": num_poses, "conf": conf}
+        common = {"device": device, "precision": precision, "threads": threads, "find": find}
+        options = options_of(model, flags, option, skeleton=skeleton, **common)
+        given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
+        opened = pipeline.open_model(model, sources, **options)
+        jobs = analysis.jobs(sources, opened, asked, camera=given)
+    if analysis.write(jobs, plans, report, complain=complain):
+        raise typer.Exit(1)
