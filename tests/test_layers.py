@@ -32,10 +32,14 @@ MAY_IMPORT = {
     "progress": set(),
     "pipeline": {"body", "geometry", "frame", "models", "source", "threads", "track", "errors"},
     "sink": SINKS,
-    "evaluate": {"evaluate", "body", "errors"},
+    # `run` and what shows its results do a whole job, as `predict` does.
+    "evaluate": {
+        *("evaluate", "body", "frame", "geometry", "models", "pipeline", "progress", "sink"),
+        *("source", "threads", "errors"),
+    },
     "train": {
-        *("train", "analyse", "body", "geometry", "decode", "frame", "models", "network"),
-        *("threads", "errors"),
+        *("train", "analyse", "body", "geometry", "decode", "evaluate", "frame", "models"),
+        *("network", "threads", "errors"),
     },
     "predict": {
         *("body", "frame", "pipeline", "progress", "sink", "source", "threads", "models"),
@@ -44,9 +48,19 @@ MAY_IMPORT = {
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli_words": {"errors", "models"},
+    "cli_measure": {"cli_words", "evaluate", "models"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
     "cli": {
-        *("cli_models", "cli_words", "doctor", "errors", "geometry", "models", "pipeline"),
+        *(
+            "cli_measure",
+            "cli_models",
+            "cli_words",
+            "doctor",
+            "errors",
+            "geometry",
+            "models",
+            "pipeline",
+        ),
         *("predict", "sink", "source"),
     },
 }
@@ -68,7 +82,7 @@ HOMES = {
     "xarray": {"interop.py"},
     "supervision": {"interop.py"},
     "scipy": {"track/identify.py", "track/butterworth.py", "train/"},
-    "typer": {"cli.py", "cli_models.py", "cli_words.py"},
+    "typer": {"cli.py", "cli_measure.py", "cli_models.py", "cli_words.py"},
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},
     "warp": {"train/bodies.py", "train/render.py"},

@@ -1,0 +1,191 @@
+"""The page of a validation: tables, plots and the worst pictures, in one file of HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitruvian.evaluate import scores
+from vitruvian.evaluate.run import Result
+from vitruvian.evaluate.scores import Number, Scores
+from vitruvian.sink.report import COLOURS, Report, plot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+IN_MM = frozenset(scores.METRES)
+MEANING = (
+    "AP, AR: COCO's average precision and recall of keypoints, by object keypoint similarity "
+    "(OKS) from 0.5 to 0.95; AP50 and AP75 at one similarity. Small is below 32 x 32 pixels of "
+    "person, medium below 96 x 96, large above.",
+    f"found: the share of the people for whom somebody of OKS {scores.SAME} or more was found; all "
+    "that follows compares them.",
+    f"PCK: the share of the labelled keypoints that are at most {scores.PCK_WITHIN} of the longer "
+    f"side of the person's box away; PCKh: at most {scores.PCKH_WITHIN} of the head. Keypoints of "
+    "people who were not found are misses.",
+    "MPJPE: the mean distance of joints once the middles of the hips are in one place; PA-MPJPE: "
+    "once place, turn and size are; N-MPJPE: once place and size are; absolute MPJPE: as they "
+    "stand. Of people who were found. PCK3D: the share of the joints at most 150 mm away, AUC: its "
+    "mean from 0 to 150 mm; those of people who were not found are misses.",
+)
+
+
+def columns(result: Result) -> list[str]:
+    """The numbers that there are, in the order of tables."""
+    known = {
+        name for each in result.scores for name, n in each.overall.items() if n.value == n.value
+    }
+    return [name for name in (*scores.FLAT, *scores.SOLID) if name in known]
+
+
+def table(result: Result, *, brief: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: a model each, numbers with their intervals; `brief`: only the first of a kind."""
+    names = columns(result)
+    head = ["model", *(title(name) for name in names)]
+    rows = []
+    for each in result.scores:
+        row = [each.name]
+        for name in names:
+            number = each.overall.get(name, Number(math.nan))
+            alone = brief and name not in ("AP", "MPJPE")
+            row.append(said(name, Number(number.value) if alone else number))
+        rows.append(row)
+    return head, rows
+
+
+def title(name: str) -> str:
+    """Of a column."""
+    return f"{name}, mm" if name in IN_MM else name
+
+
+def said(name: str, number: Number) -> str:
+    """A number, and its interval if it has one."""
+    if math.isnan(number.value):
+        return "\N{EN DASH}"
+    scale, form = (1000, ".1f") if name in IN_MM else (1, ".3f")
+    text = f"{number.value * scale:{form}}"
+    if math.isnan(number.low):
+        return text
+    return f"{text} ({number.low * scale:{form}} to {number.high * scale:{form}})"
+
+
+def report(result: Result, sheets: Mapping[str, np.ndarray | None]) -> Report:
+    """The page: tables, plots, and the worst pictures."""
+    truth = result.truth
+    page = Report(f"Validation on {Path(truth.source).name}")
+    kind = "joints in metres" if truth.solid else "keypoints in pixels"
+    page.paragraph(
+        f"{len(truth.pictures)} pictures, {kind}, {len(truth.skeleton)} of {truth.skeleton.name}. "
+        "In brackets the middle 95 % when pictures are drawn anew; without it, the same models on "
+        "other pictures may well differ as much."
+    )
+    page.table(*table(result))
+    for note in result.notes:
+        page.paragraph(f"Note: {note}.")
+    page.heading("How models compare")
+    for name, caption in (("AP", "OKS-AP"), ("MPJPE", "MPJPE, mm")):
+        if name in columns(result):
+            page.figure(_bars(result, name), f"{caption}, by size and by how many people there are")
+    for names in (("precision, OKS 0.5", "precision, OKS 0.75"), ("PCK", "PCK3D")):
+        page.figure(_curves(result, [n for n in names if n in result.scores[0].curves]))
+    page.heading("Keypoints")
+    for name in ("PCK", "MPJPE"):
+        if any(name in joint for each in result.scores for joint in each.joints.values()):
+            page.figure(_joints(result, name), f"{title(name)} of each keypoint")
+    for each in result.scores:
+        page.heading(each.name)
+        _tables(page, each, columns(result))
+        picture = sheets[each.name]
+        if picture is not None:
+            page.picture(picture, f"The worst pictures: the truth, and what {each.name} found")
+    page.heading("What the words mean")
+    for words in MEANING:
+        page.paragraph(words)
+    return page
+
+
+def _tables(page: Report, each: Scores, names: Sequence[str]) -> None:
+    head = ["", *scores.COUNTS, *(title(name) for name in names)]
+    rows: list[list[object]] = []
+    for group in each.groups:
+        words = group.name if group.of == "all" else f"{group.of}: {group.name}"
+        numbers = [said(n, group.numbers.get(n, Number(math.nan))) for n in names]
+        rows.append([words, group.people, group.pictures, *numbers])
+    page.table(head, rows)
+    keys = list(next(iter(each.joints.values())))
+    rows = [
+        [joint, *(_shown(key, numbers[key]) for key in keys)]
+        for joint, numbers in each.joints.items()
+    ]
+    page.table(["keypoint", *(title(key) for key in keys)], rows)
+
+
+def _shown(name: str, value: float) -> float | int | None:
+    if value != value:
+        return None
+    return round(value * 1000, 1) if name in IN_MM else value
+
+
+def _bars(result: Result, name: str) -> Figure:
+    """A group of bars each, a bar for each model, with intervals."""
+    groups = [g for g in result.scores[0].groups if g.people]
+    drawing = plot(9, 3.6)
+    axes = drawing.subplots()
+    asked = {(g.of, g.name) for g in groups}
+    share = 0.8 / len(result.scores)
+    scale = 1000 if name in IN_MM else 1
+    for i, each in enumerate(result.scores):
+        found = [g for g in each.groups if (g.of, g.name) in asked]
+        numbers = [g.numbers.get(name, Number(math.nan)) for g in found]
+        value, low, high = (np.array(part, float) * scale for part in zip(*numbers, strict=True))
+        at = np.arange(len(found)) + (i - (len(result.scores) - 1) / 2) * share
+        ends = np.nan_to_num(np.maximum([value - low, high - value], 0))
+        colour = COLOURS[i % len(COLOURS)]
+        axes.bar(at, value, share * 0.95, yerr=ends, color=colour, ecolor="0.4", label=each.name)
+    places = {"all": "all", "size": "", "people in the picture": "people: "}
+    axes.set_xticks(range(len(groups)), [places[g.of] * (g.of != "all") + g.name for g in groups])
+    axes.set_ylabel(title(name))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return drawing
+
+
+def _curves(result: Result, names: Sequence[str]) -> Figure:
+    drawing = plot(9, 3.6)
+    panels = np.atleast_1d(drawing.subplots(1, max(2, len(names))))
+    below = {"PCK": "of the longer side of a person's box", "PCK3D": "metres"}
+    for axes, name in zip(panels, [*names, ""], strict=False):
+        if not name:
+            axes.set_axis_off()
+            continue
+        for i, each in enumerate(result.scores):
+            if name in each.curves:
+                axes.plot(*each.curves[name], color=COLOURS[i % len(COLOURS)], label=each.name)
+        axes.set(title=name, xlabel=below.get(name, "recall"), ylim=(0, 1.02))
+        axes.grid(color="0.92")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].legend(frameon=False)
+    return drawing
+
+
+def _joints(result: Result, name: str) -> Figure:
+    """A line of dots for each model over the keypoints."""
+    joints = result.truth.skeleton.keypoints
+    drawing = plot(9, 4.2)
+    axes = drawing.subplots()
+    scale = 1000 if name in IN_MM else 1
+    for i, each in enumerate(result.scores):
+        values = [each.joints.get(j, {}).get(name, math.nan) * scale for j in joints]
+        axes.plot(values, "o-", color=COLOURS[i % len(COLOURS)], linewidth=1, label=each.name)
+    axes.set_xticks(
+        range(len(joints)), [j.replace("_", " ") for j in joints], rotation=60, ha="right"
+    )
+    axes.set_ylabel(title(name))
+    axes.grid(axis="y", color="0.92")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return drawing
