@@ -69,7 +69,6 @@ HOMES = {
     "openvino": {"network/runtimes.py"},
     "onnxruntime": {"network/runtimes.py"},
     "torch": {"train/"},
-    "pycocotools": {"train/"},
     "onnx": {"train/export.py"},
     "nncf": {"train/export.py"},
     "av": {"video.py", "sink/video.py", "doctor.py"},

@@ -15,6 +15,7 @@ from vitruvian.evaluate.scores import Number, Scores
 from vitruvian.sink.report import COLOURS, Report, plot
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 IN_MM = frozenset(scores.METRES)
@@ -43,7 +44,7 @@ def columns(result: Result) -> list[str]:
 
 
 def table(result: Result, *, brief: bool = False) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: a model each, numbers with their intervals; `brief`: only the first of a kind."""
+    """Head and rows: a model each, numbers with their intervals; `brief`: of AP and MPJPE only."""
     names = columns(result)
     head = ["model", *(title(name) for name in names)]
     rows = []
@@ -52,7 +53,9 @@ def table(result: Result, *, brief: bool = False) -> tuple[list[str], list[list[
         for name in names:
             number = each.overall.get(name, Number(math.nan))
             alone = brief and name not in ("AP", "MPJPE")
-            row.append(said(name, Number(number.value) if alone else number))
+            row.append(
+                said(name, Number(number.value) if alone else number, " " if brief else "\n")
+            )
         rows.append(row)
     return head, rows
 
@@ -62,7 +65,7 @@ def title(name: str) -> str:
     return f"{name}, mm" if name in IN_MM else name
 
 
-def said(name: str, number: Number) -> str:
+def said(name: str, number: Number, between: str = "\n") -> str:
     """A number, and its interval if it has one."""
     if math.isnan(number.value):
         return "\N{EN DASH}"
@@ -70,7 +73,7 @@ def said(name: str, number: Number) -> str:
     text = f"{number.value * scale:{form}}"
     if math.isnan(number.low):
         return text
-    return f"{text} ({number.low * scale:{form}} to {number.high * scale:{form}})"
+    return f"{text}{between}({number.low * scale:{form}} to {number.high * scale:{form}})"
 
 
 def report(result: Result, sheets: Mapping[str, np.ndarray | None]) -> Report:
@@ -79,9 +82,9 @@ def report(result: Result, sheets: Mapping[str, np.ndarray | None]) -> Report:
     page = Report(f"Validation on {Path(truth.source).name}")
     kind = "joints in metres" if truth.solid else "keypoints in pixels"
     page.paragraph(
-        f"{len(truth.pictures)} pictures, {kind}, {len(truth.skeleton)} of {truth.skeleton.name}. "
-        "In brackets the middle 95 % when pictures are drawn anew; without it, the same models on "
-        "other pictures may well differ as much."
+        f"{len(truth.pictures)} pictures of {truth.source}, {kind}, {len(truth.skeleton)} of "
+        f"{truth.skeleton.name}. In brackets: where 95 % of the numbers lie when as many pictures "
+        "are drawn anew from these."
     )
     page.table(*table(result))
     for note in result.notes:
@@ -90,8 +93,7 @@ def report(result: Result, sheets: Mapping[str, np.ndarray | None]) -> Report:
     for name, caption in (("AP", "OKS-AP"), ("MPJPE", "MPJPE, mm")):
         if name in columns(result):
             page.figure(_bars(result, name), f"{caption}, by size and by how many people there are")
-    for names in (("precision, OKS 0.5", "precision, OKS 0.75"), ("PCK", "PCK3D")):
-        page.figure(_curves(result, [n for n in names if n in result.scores[0].curves]))
+    page.figure(_curves(result), "Precision over recall, and joints hit over how far off they are")
     page.heading("Keypoints")
     for name in ("PCK", "MPJPE"):
         if any(name in joint for each in result.scores for joint in each.joints.values()):
@@ -112,11 +114,14 @@ def _tables(page: Report, each: Scores, names: Sequence[str]) -> None:
     head = ["", *scores.COUNTS, *(title(name) for name in names)]
     rows: list[list[object]] = []
     for group in each.groups:
+        if not group.people:
+            continue
         words = group.name if group.of == "all" else f"{group.of}: {group.name}"
         numbers = [said(n, group.numbers.get(n, Number(math.nan))) for n in names]
         rows.append([words, group.people, group.pictures, *numbers])
     page.table(head, rows)
     keys = list(next(iter(each.joints.values())))
+    keys = [k for k in keys if any(numbers[k] == numbers[k] for numbers in each.joints.values())]
     rows = [
         [joint, *(_shown(key, numbers[key]) for key in keys)]
         for joint, numbers in each.joints.items()
@@ -133,7 +138,7 @@ def _shown(name: str, value: float) -> float | int | None:
 def _bars(result: Result, name: str) -> Figure:
     """A group of bars each, a bar for each model, with intervals."""
     groups = [g for g in result.scores[0].groups if g.people]
-    drawing = plot(9, 3.6)
+    drawing = plot(10.5, 3.6)
     axes = drawing.subplots()
     asked = {(g.of, g.name) for g in groups}
     share = 0.8 / len(result.scores)
@@ -146,36 +151,34 @@ def _bars(result: Result, name: str) -> Figure:
         ends = np.nan_to_num(np.maximum([value - low, high - value], 0))
         colour = COLOURS[i % len(COLOURS)]
         axes.bar(at, value, share * 0.95, yerr=ends, color=colour, ecolor="0.4", label=each.name)
-    places = {"all": "all", "size": "", "people in the picture": "people: "}
-    axes.set_xticks(range(len(groups)), [places[g.of] * (g.of != "all") + g.name for g in groups])
+    words = {"people in the picture": "\npeople"}
+    axes.set_xticks(range(len(groups)), [g.name + words.get(g.of, "") for g in groups])
     axes.set_ylabel(title(name))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    _legend(axes, len(result.scores))
     return drawing
 
 
-def _curves(result: Result, names: Sequence[str]) -> Figure:
-    drawing = plot(9, 3.6)
-    panels = np.atleast_1d(drawing.subplots(1, max(2, len(names))))
-    below = {"PCK": "of the longer side of a person's box", "PCK3D": "metres"}
-    for axes, name in zip(panels, [*names, ""], strict=False):
-        if not name:
-            axes.set_axis_off()
-            continue
+def _curves(result: Result) -> Figure:
+    names = [*result.scores[0].curves]
+    drawing = plot(10.5, 3.2)
+    panels = drawing.subplots(1, len(names))
+    below = {"PCK": "of the longer side of the box", "PCK3D": "metres"}
+    for axes, name in zip(panels, names, strict=True):
         for i, each in enumerate(result.scores):
             if name in each.curves:
                 axes.plot(*each.curves[name], color=COLOURS[i % len(COLOURS)], label=each.name)
         axes.set(title=name, xlabel=below.get(name, "recall"), ylim=(0, 1.02))
         axes.grid(color="0.92")
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(frameon=False)
+    panels[-1].legend(frameon=False, loc="lower right")
     return drawing
 
 
 def _joints(result: Result, name: str) -> Figure:
     """A line of dots for each model over the keypoints."""
     joints = result.truth.skeleton.keypoints
-    drawing = plot(9, 4.2)
+    drawing = plot(10.5, 4.2)
     axes = drawing.subplots()
     scale = 1000 if name in IN_MM else 1
     for i, each in enumerate(result.scores):
@@ -187,5 +190,11 @@ def _joints(result: Result, name: str) -> Figure:
     axes.set_ylabel(title(name))
     axes.grid(axis="y", color="0.92")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    _legend(axes, len(result.scores))
     return drawing
+
+
+def _legend(axes: Axes, models: int) -> None:
+    """Above the plot, where it hides nothing."""
+    at = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+    axes.legend(frameon=False, ncols=min(models, 4), borderaxespad=0, **at)

@@ -21,10 +21,11 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.evaluate import oks
 from vitruvian.evaluate import truth as truths
+from vitruvian.evaluate.coco import results_of
 from vitruvian.evaluate.scores import Found, Scores, score
 from vitruvian.evaluate.truth import Picture, Truth
 from vitruvian.frame import Frame
-from vitruvian.models.catalogue import family, in_3d, load
+from vitruvian.models.catalogue import CATALOGUE, FLAT, family, load
 from vitruvian.pipeline import Model, cores
 from vitruvian.pipeline import results as poses_of
 from vitruvian.progress import progress
@@ -60,8 +61,12 @@ def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
         VitruvianError: as `load`; or metres are asked for (`solid`), which it does not give.
     """
     kind = family(name)
-    if solid:
-        in_3d(name)
+    if solid and kind in FLAT:
+        able = ", ".join(row.name for row in CATALOGUE.values() if row.family not in FLAT)
+        raise VitruvianError(
+            f"{name} finds joints in pixels only, the data has them in metres; leave it out, or "
+            f"take one of {able}"
+        )
     options = {**ASKED.get(kind, {}), **options}
     if kind == "yolopose" and options.get("threads") is None:
         options.setdefault("streams", cores())  # pictures side by side use all cores best
@@ -76,6 +81,7 @@ def val(
     images: str | Path | None = None,
     split: str = "val",
     skeleton: str | None = None,
+    common: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     resamples: int = 200,
@@ -94,6 +100,7 @@ def val(
         images: the folder of the pictures; beside the data.
         split: which part of the data, where it has parts.
         skeleton: of a YOLO-pose data set that does not name its keypoints; COCO's.
+        common: score all on the keypoints that all of them have, not each on its own.
         out: a folder that keeps what is found; a run that was stopped goes on there.
         overwrite: begin anew, whatever is in `out`.
         resamples: how often pictures are drawn anew for the intervals; 0: without any.
@@ -115,7 +122,8 @@ def val(
     for fault in known.faults:
         complain(fault)
     free, notes, broken = Names(), list(known.notes), {str(fault) for fault in known.faults}
-    scores: list[Scores] = []
+    found: dict[str, dict[int, Found]] = {}
+    has: dict[str, list[bool]] = {}
     used: dict[str, dict[str, Any]] = {}
 
     def tell(fault: VitruvianError) -> None:
@@ -130,17 +138,19 @@ def val(
             if isinstance(model, str):
                 model = ready(model, solid=known.solid, **{**options, **own})
             table = _table_of(model)
-            has = _common(model.name, table, known)
             name = free(f"{model.name}.jsonl")
+            has[name], used[name] = _common(model.name, table, known), model.options
             kept.admit(name, model)
             _find(name, model, known, kept, say, tell)
-            found = kept.read(name, table, known)
-            scores.append(score(name, known, found, has, resamples))
-            used[name] = model.options
+            found[name] = kept.read(name, table, known)
     for file in map(Path, results):
-        found = results_of(file, known, notes)
-        k = len(known.skeleton)
-        scores.append(score(free(file.name), known, found, [True] * k, resamples))
+        name = free(file.name)
+        found[name] = results_of(file, known, notes)
+        has[name] = [True] * len(known.skeleton)
+    if common:
+        all_have = [all(each) for each in zip(*has.values(), strict=True)]
+        has = dict.fromkeys(has, all_have)
+    scores = [score(name, known, found[name], has[name], resamples) for name in found]
     return Result(known, scores, used, notes + _notes(known, scores), len(broken))
 
 
@@ -169,13 +179,16 @@ def _notes(truth: Truth, scores: Sequence[Scores]) -> list[str]:
         if each.lacks:
             some = ", ".join(each.lacks[:6]) + (", ..." if each.lacks[6:] else "")
             notes.append(
-                f"{each.name} has no {some}: it is scored on {len(each.keypoints)} of "
-                f"{len(truth.skeleton)} keypoints"
+                f"{each.name} is scored on {len(each.keypoints)} of {len(truth.skeleton)} "
+                f"keypoints, without {some}"
             )
         if gone := len(truth.pictures) - len(each.pictures):
             notes.append(f"{each.name}: {gone} pictures could not be read, and are left out")
     if len({each.keypoints for each in scores}) > 1:
-        notes.append("models that are scored on different keypoints cannot be compared directly")
+        notes.append(
+            "models that are scored on different keypoints cannot be compared; --common scores all "
+            "on those that all have"
+        )
     return notes
 
 
@@ -340,55 +353,3 @@ def _find(
 def _likeliest(poses: Poses) -> Poses:
     """Those who can count."""
     return poses.take(np.argsort(-poses.box_score, kind="stable")[: oks.MOST])
-
-
-# Results of others
-
-
-def results_of(file: Path, truth: Truth, notes: list[str] | None = None) -> dict[int, Found]:
-    """Who is found by a file of COCO results; nobody in pictures that it does not name.
-
-    Args:
-        file: .json, a list of image_id, category_id, keypoints (K times x y score) and score.
-        truth: the data set that it is about.
-        notes: gets a line if it is about other pictures as well.
-
-    Raises:
-        VitruvianError: it cannot be read, or is about other pictures or keypoints.
-    """
-    try:
-        rows = json.loads(file.read_bytes())
-    except OSError as error:
-        raise VitruvianError(f"cannot read '{file}': {error.strerror}") from None
-    except ValueError:
-        raise VitruvianError(f"cannot read '{file}': it is no JSON") from None
-    k = len(truth.skeleton)
-    people: dict[int, list[list[float]]] = {picture.number: [] for picture in truth.pictures}
-    strange = 0
-    try:
-        for row in rows:
-            if row.get("category_id", truth.category) != truth.category:
-                continue
-            if row["image_id"] not in people:
-                strange += 1
-                continue
-            if len(row["keypoints"]) != 3 * k:
-                raise VitruvianError(
-                    f"'{file}' has {len(row['keypoints']) // 3} keypoints a person, "
-                    f"'{truth.source}' has {k}"
-                )
-            people[row["image_id"]].append([*row["keypoints"], row["score"]])
-        arrays = {n: np.array(r, np.float64).reshape(len(r), 3 * k + 1) for n, r in people.items()}
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise VitruvianError(
-            f"cannot read '{file}': want COCO results, a list of "
-            '{"image_id": ..., "category_id": 1, "keypoints": [x, y, score, ...], "score": ...}'
-        ) from None
-    if strange and not any(map(len, people.values())):
-        raise VitruvianError(f"'{file}' is about other pictures than '{truth.source}'")
-    if strange and notes is not None:
-        notes.append(f"'{file}': {strange} people in other pictures are left out")
-    return {
-        number: Found(each[:, :-1].reshape(len(each), k, 3)[..., :2], each[:, -1])
-        for number, each in arrays.items()
-    }

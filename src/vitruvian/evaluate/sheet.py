@@ -16,8 +16,8 @@ from vitruvian.frame import Frame
 from vitruvian.sink.draw import draw
 
 WORST = 8  # pictures of a sheet
-HIGH = 260  # pixels of a picture of a sheet
-WIDE = 520  # pixels, at most
+COLUMNS = 2  # of them side by side
+SIZE = (330, 250)  # pixels, of a picture, at most
 STRIP = 22  # pixels, for the words above
 
 
@@ -35,18 +35,17 @@ def sheet(truth: Truth, model: Scores) -> np.ndarray | None:
         frame = Frame.read(picture.path)
         true = people_of(picture, truth.skeleton)
         found = likeliest(model.found[picture.number], truth.skeleton, len(true))
-        words = f"{picture.path.name}  OKS {row['OKS']:.2f}"
+        words = f"{picture.path.name[-24:]}  OKS {row['OKS']:.2f}"
         if row.get("MPJPE", math.nan) == row.get("MPJPE", math.nan):
             words += f"  MPJPE {1000 * row['MPJPE']:.0f} mm"
         panels = [_panel(frame, true, f"{words}: truth"), _panel(frame, found, f"{model.name}")]
         rows.append(np.concatenate(panels, axis=1))
     if not rows:
         return None
-    across = max(row.shape[1] for row in rows)
-    filled = [
-        np.pad(r, ((0, 0), (0, across - r.shape[1]), (0, 0)), constant_values=255) for r in rows
-    ]
-    return np.concatenate(filled)
+    empty = [np.full_like(rows[0], 255)] * (-len(rows) % COLUMNS)
+    both = [*rows, *empty]
+    lines = [np.concatenate(both[i : i + COLUMNS], axis=1) for i in range(0, len(both), COLUMNS)]
+    return np.concatenate(lines)
 
 
 def worst(model: Scores) -> list[dict[str, Any]]:
@@ -85,10 +84,10 @@ def _poses(table: Skeleton, xy: np.ndarray, box: np.ndarray, score: np.ndarray) 
 def _panel(frame: Frame, poses: Poses, words: str) -> np.ndarray:
     """The picture with people drawn into it, made small, with words above."""
     drawn = draw(frame, poses)
-    scale = min(HIGH / drawn.shape[0], WIDE / drawn.shape[1])
+    scale = min(SIZE[0] / drawn.shape[1], SIZE[1] / drawn.shape[0])
     size = (max(1, round(drawn.shape[1] * scale)), max(1, round(drawn.shape[0] * scale)))
     small = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA)
-    panel = np.full((HIGH + STRIP, max(size[0], 320) + 8, 3), 255, np.uint8)
+    panel = np.full((SIZE[1] + STRIP, SIZE[0] + 6, 3), 255, np.uint8)
     panel[STRIP : STRIP + size[1], : size[0]] = small
     font, at = cv2.FONT_HERSHEY_SIMPLEX, (2, STRIP - 7)
     cv2.putText(panel, words, at, font, 0.42, (40, 40, 40), 1, cv2.LINE_AA)

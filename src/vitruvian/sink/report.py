@@ -70,7 +70,7 @@ class Report:
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Rows of cells. Columns of numbers, also where some are None or words, stand right."""
+        """Rows of cells, of one line or more. Columns that have numbers in them stand right."""
         number = [
             any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))
         ]
@@ -138,4 +138,5 @@ def shown(value: object) -> str:
 
 
 def _cell(tag: str, value: object, number: bool) -> str:
-    return f"<{tag}{' class=number' if number else ''}>{html.escape(shown(value))}</{tag}>"
+    words = html.escape(shown(value)).replace("\n", "<br>")
+    return f"<{tag}{' class=number' if number else ''}>{words}</{tag}>"
