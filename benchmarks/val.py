@@ -77,9 +77,9 @@ def looked(name: str, data: Path, out: Path) -> None:
 
 def evaluated(name: str, data: Path, records: Path, out: Path) -> None:
     """Time everything that comes after the model."""
-    began = time.perf_counter()
+    began = time.process_time()
     known = truth.read(data)
-    read = time.perf_counter()
+    read = time.process_time()
     lines = records.read_text().splitlines()
     n = len(lines) - 1
     model: Any = ready(name)
@@ -90,17 +90,17 @@ def evaluated(name: str, data: Path, records: Path, out: Path) -> None:
         for index in range(len(known.pictures)):
             line = json.loads(lines[1 + index % n])
             print(json.dumps({**line, "index": index}), file=file)
-    start = time.perf_counter()
+    start, clock = time.process_time(), time.perf_counter()
     result = val(data, [model], out=out)  # all pictures are done: it reads and compares
-    scored = time.perf_counter()
+    scored = time.process_time()
     show.write(result, out)
-    end = time.perf_counter()
+    end, clock = time.process_time(), time.perf_counter() - clock
     people = result.scores[0].groups[0].people
     ap = result.scores[0].overall["AP"].value
     print(
-        f"{len(known.pictures)} pictures, {people} people, AP {ap:.4f}: {end - start:.1f} s, of "
-        f"which reading the annotations {read - began:.1f}, results and intervals "
-        f"{scored - start - (read - began):.1f}, the page {end - scored:.1f}"
+        f"{len(known.pictures)} pictures, {people} people, AP {ap:.4f}: {end - start:.1f} s of the "
+        f"processor ({clock:.1f} s by the clock): reading the annotations {read - began:.1f}, "
+        f"comparing {scored - start - (read - began):.1f}, the page {end - scored:.1f}"
     )
 
 

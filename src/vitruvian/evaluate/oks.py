@@ -142,8 +142,13 @@ class Pool:
         picture = np.repeat(np.arange(len(scores)), [len(each) for each in scores])
         self.picture = picture[order]  # (D,)
         hit = np.concatenate([each.truth for each in pairs], axis=-1)[..., order] >= 0
-        self._kept = ~np.concatenate([each.left_out for each in pairs], axis=-1)[..., order]
-        self._hits = [[np.flatnonzero(row) for row in rows] for rows in hit & self._kept]
+        out = np.concatenate([each.left_out for each in pairs], axis=-1)[..., order]
+        # Of each size and threshold: who is hit, who is left out, and how many of these are before
+        # each hit. One sum over all found people then serves all thresholds.
+        self._rows = [
+            [_rows(h & ~o, o) for h, o in zip(*each, strict=True)]
+            for each in zip(hit, out, strict=True)
+        ]
 
     def curves(
         self, weights: np.ndarray | None = None, sizes: Sequence[int] | None = None
@@ -159,23 +164,29 @@ class Pool:
             (A, T) the share of the people that is found.
         """
         weights = np.ones(len(self.wanted)) if weights is None else weights
-        sizes = range(len(self._hits)) if sizes is None else sizes
+        sizes = range(len(self._rows)) if sizes is None else sizes
         each = weights[self.picture]
-        shape = (len(sizes), len(self._hits[0]))
+        everybody = np.cumsum(each)
+        shape = (len(sizes), len(self._rows[0]))
         precision = np.full((*shape, len(RECALLS)), np.nan)
         recall = np.full(shape, np.nan)
         for i, size in enumerate(sizes):
             total = weights @ self.wanted[:, size]
             if not total:
                 continue
-            for t, hits in enumerate(self._hits[size]):
-                seen = np.cumsum(each * self._kept[size, t])[hits]
+            for t, (hits, out, before) in enumerate(self._rows[size]):
+                seen = everybody[hits] - np.append(0, np.cumsum(each[out]))[before]
                 right = np.cumsum(each[hits])
                 best = np.maximum.accumulate((right / (seen + _TINY))[::-1])[::-1]
                 at = np.searchsorted(right / total, RECALLS, side="left")
                 precision[i, t] = np.append(best, 0)[at]
                 recall[i, t] = right[-1] / total if len(right) else 0
         return precision, recall
+
+
+def _rows(hit: np.ndarray, left_out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    hits, out = np.flatnonzero(hit), np.flatnonzero(left_out)
+    return hits, out, np.searchsorted(out, hits)
 
 
 def summary(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:

@@ -15,6 +15,7 @@ import re
 from ast import literal_eval
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -161,7 +162,7 @@ def _people(file: Path, rows: list[list[float]], shape: tuple[int, int]) -> Peop
     return People(box[ours], points[ours])
 
 
-def settings(file: Path) -> dict[str, object]:
+def settings(file: Path) -> dict[str, Any]:
     """What data.yaml says, as far as such files go: words, numbers, lists, and one level below.
 
     Raises:
@@ -172,19 +173,15 @@ def settings(file: Path) -> dict[str, object]:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         raise VitruvianError(f"cannot read '{file}': {why}") from None
-    said: dict[str, object] = {}
+    said: dict[str, Any] = {}
     key, inner = "", ""
     for line in text.splitlines():
         line = re.sub(r"(^|\s)#.*", "", line).rstrip()
         item = re.fullmatch(r"\s*- +(.*)", line)
         pair = re.fullmatch(r"(\s*)([\w.-]+):(?:\s+(.*))?", line)
         if item and key:
-            held = said[key]
-            if isinstance(held, dict):
-                held = held[inner] = held[inner] or []
-            elif held is None:
-                held = said[key] = []
-            held.append(_value(item[1]))  # type: ignore[attr-defined]
+            where, last = (said, key) if not isinstance(said[key], dict) else (said[key], inner)
+            where[last] = [*(where[last] or []), _value(item[1])]
         elif pair and not pair[1]:
             key = pair[2]
             said[key] = _value(pair[3])
@@ -192,7 +189,7 @@ def settings(file: Path) -> dict[str, object]:
             if not isinstance(said[key], dict):
                 said[key] = {}
             inner = pair[2]
-            said[key][inner] = _value(pair[3])  # type: ignore[index]
+            said[key][inner] = _value(pair[3])
     return said
 
 
