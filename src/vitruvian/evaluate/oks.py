@@ -64,7 +64,7 @@ def similarity(
         sigmas: (K,).
     """
     off = found[:, None] - truth[None]
-    bare = ~labelled.any(axis=1)
+    bare = np.asarray(~labelled.any(axis=1))
     if bare.any():
         low, high = box[bare, :2] - box[bare, 2:], box[bare, :2] + 2 * box[bare, 2:]
         at = found[:, None]

@@ -116,7 +116,9 @@ def val(
         raise VitruvianError("there is nothing to compare; give a model, or a file of results")
     if resamples < 0:
         raise VitruvianError(f"resamples is {resamples}, want 0 or more")
-    known = truths.read(Path(data), images=images and Path(images), split=split, skeleton=skeleton)
+    known = truths.read(
+        Path(data), images=None if images is None else Path(images), split=split, skeleton=skeleton
+    )
     if models:
         truths.need_pictures(known)
     for fault in known.faults:

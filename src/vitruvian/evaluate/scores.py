@@ -217,7 +217,7 @@ class _People:
 
     def joints(self) -> dict[str, dict[str, float]]:
         """The numbers of each keypoint."""
-        labelled = np.isfinite(self.truth).all(axis=-1)
+        labelled = np.asarray(np.isfinite(self.truth).all(axis=-1))
         columns = {
             name: metrics.per_joint(value)
             for name, value in self.values.items()

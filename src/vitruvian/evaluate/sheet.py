@@ -75,10 +75,10 @@ def likeliest(found: Found, table: Skeleton, most: int) -> Poses:
 
 
 def _poses(table: Skeleton, xy: np.ndarray, box: np.ndarray, score: np.ndarray) -> Poses:
-    there = np.isfinite(xy).all(axis=-1)
+    there = np.asarray(np.isfinite(xy).all(axis=-1), np.float32)
     corners = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)
     nobody = np.full(len(xy), -1, np.int64)
-    return Poses(table, xy, there.astype(np.float32), corners, score, nobody)
+    return Poses(table, xy, there, corners, score, nobody)
 
 
 def _panel(frame: Frame, poses: Poses, words: str) -> np.ndarray:

@@ -16,7 +16,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -87,7 +87,7 @@ class Report:
 
         text = io.StringIO()
         self._figures += 1  # names inside must differ from one drawing of a page to the next
-        how = {"svg.hashsalt": f"{self.title}{self._figures}", "svg.fonttype": "none"}
+        how: Any = {"svg.hashsalt": f"{self.title}{self._figures}", "svg.fonttype": "none"}
         with matplotlib.rc_context(how):  # words stay words
             figure.savefig(text, format="svg", metadata={"Date": None})
         svg = re.sub(r"^.*?(?=<svg)", "", text.getvalue(), flags=re.DOTALL)
