@@ -9,10 +9,8 @@ from typing import Annotated
 import typer
 
 from vitruvian.cli_words import (
-    Conf,
     Device,
     Find,
-    NumPoses,
     Offline,
     Option,
     Overwrite,
@@ -51,14 +49,35 @@ def val(
     split: Annotated[str, typer.Option(help="Which part of the data, where it has parts.")] = "val",
     skeleton: Annotated[
         str | None,
-        typer.Option(help="Of a YOLO-pose data set that does not name its keypoints: COCO's."),
+        typer.Option(
+            help="Of a YOLO-pose data set that does not name its keypoints.  [default: coco17]",
+            show_default=False,
+        ),
     ] = None,
+    common: Annotated[
+        bool,
+        typer.Option("--common", help="Score all models on the keypoints that all of them have."),
+    ] = False,
     resamples: Annotated[
         int, typer.Option(help="How often pictures are drawn anew, for intervals of 95 %.")
     ] = 200,
     find: Find = None,
-    num_poses: NumPoses = None,
-    conf: Conf = None,
+    num_poses: Annotated[
+        int | None,
+        typer.Option(
+            help="People in a picture, at most; 20 count.  [default: BlazePose 20, others as "
+            "`predict` has it]",
+            show_default=False,
+        ),
+    ] = None,
+    conf: Annotated[
+        float | None,
+        typer.Option(
+            help="0..1: from where a person counts.  [default: YOLOv8 0.001, others as `predict` "
+            "has it]",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "CPU",
     threads: Threads = None,
     precision: Precision = "f32",
@@ -85,6 +104,7 @@ def val(
         images=images,
         split=split,
         skeleton=skeleton,
+        common=common,
         out=out,
         overwrite=overwrite,
         resamples=resamples,

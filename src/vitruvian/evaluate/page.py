@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from vitruvian.evaluate.scores import Number, Scores
 from vitruvian.sink.report import COLOURS, Report, plot
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from vitruvian.sink.report import Figure
 
 IN_MM = frozenset(scores.METRES)
 MEANING = (
@@ -92,12 +91,15 @@ def report(result: Result, sheets: Mapping[str, np.ndarray | None]) -> Report:
     page.heading("How models compare")
     for name, caption in (("AP", "OKS-AP"), ("MPJPE", "MPJPE, mm")):
         if name in columns(result):
-            page.figure(_bars(result, name), f"{caption}, by size and by how many people there are")
+            page.figure(
+                _bars(result, name),
+                f"{caption}: by size, and by how many people are in the picture",
+            )
     page.figure(_curves(result), "Precision over recall, and joints hit over how far off they are")
     page.heading("Keypoints")
     for name in ("PCK", "MPJPE"):
         if any(name in joint for each in result.scores for joint in each.joints.values()):
-            page.figure(_joints(result, name), f"{title(name)} of each keypoint")
+            page.figure(_joints(result, name), f"{name} of each keypoint")
     for each in result.scores:
         page.heading(each.name)
         _tables(page, each, columns(result))
@@ -120,7 +122,8 @@ def _tables(page: Report, each: Scores, names: Sequence[str]) -> None:
         numbers = [said(n, group.numbers.get(n, Number(math.nan))) for n in names]
         rows.append([words, group.people, group.pictures, *numbers])
     page.table(head, rows)
-    keys = list(next(iter(each.joints.values())))
+    first = next(iter(each.joints.values()))
+    keys = ["people", *(k for k in ("OKS", *scores.FLAT, *scores.SOLID) if k in first)]
     keys = [k for k in keys if any(numbers[k] == numbers[k] for numbers in each.joints.values())]
     rows = [
         [joint, *(_shown(key, numbers[key]) for key in keys)]
@@ -132,7 +135,7 @@ def _tables(page: Report, each: Scores, names: Sequence[str]) -> None:
 def _shown(name: str, value: float) -> float | int | None:
     if value != value:
         return None
-    return round(value * 1000, 1) if name in IN_MM else value
+    return round(value * 1000) if name in IN_MM else value
 
 
 def _bars(result: Result, name: str) -> Figure:
@@ -151,7 +154,7 @@ def _bars(result: Result, name: str) -> Figure:
         ends = np.nan_to_num(np.maximum([value - low, high - value], 0))
         colour = COLOURS[i % len(COLOURS)]
         axes.bar(at, value, share * 0.95, yerr=ends, color=colour, ecolor="0.4", label=each.name)
-    words = {"people in the picture": "\npeople"}
+    words = {"people in the picture": "\nin the picture"}
     axes.set_xticks(range(len(groups)), [g.name + words.get(g.of, "") for g in groups])
     axes.set_ylabel(title(name))
     axes.spines[["top", "right"]].set_visible(False)
@@ -171,7 +174,8 @@ def _curves(result: Result) -> Figure:
         axes.set(title=name, xlabel=below.get(name, "recall"), ylim=(0, 1.02))
         axes.grid(color="0.92")
         axes.spines[["top", "right"]].set_visible(False)
-    panels[-1].legend(frameon=False, loc="lower right")
+    at = {"loc": "outside upper left", "ncols": min(len(result.scores), 4)}
+    drawing.legend(*panels[0].get_legend_handles_labels(), frameon=False, **at)
     return drawing
 
 
@@ -194,7 +198,7 @@ def _joints(result: Result, name: str) -> Figure:
     return drawing
 
 
-def _legend(axes: Axes, models: int) -> None:
+def _legend(axes: Any, models: int) -> None:
     """Above the plot, where it hides nothing."""
     at = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
     axes.legend(frameon=False, ncols=min(models, 4), borderaxespad=0, **at)
