@@ -3,35 +3,20 @@ r"""vitruvian-2d on whole pictures of COCO: OKS-AP by finder and by how each per
     python benchmarks/vitruvian2d.py ../shared/data/coco --yolo yolov8n-pose
 
 Beside it, what BlazePose and YOLOv8n-pose make of the same pictures. The first rows have the true
-boxes (of everybody whom COCO has labelled), the others find the people themselves. Needs the extra
-eval; --yolo may also be a file, without it the rows that need one are left out.
+boxes (of everybody whom COCO has labelled), the others find the people themselves. --yolo may also
+be a file; without it the rows that need one are left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 from pathlib import Path
 
+from vitruvian.evaluate.coco import average_precision
 from vitruvian.frame import Frame
 from vitruvian.models.catalogue import load
 from vitruvian.sink.coco import results
-
-
-def average_precision(annotations: Path, found: list[dict]) -> tuple[float, float]:
-    """AP and AP50 of COCO's evaluator."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(annotations))
-        evaluation = COCOeval(truth, truth.loadRes(found), "keypoints")  # type: ignore[arg-type]
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return float(evaluation.stats[0]), float(evaluation.stats[1])
 
 
 def main() -> None:
@@ -57,13 +42,15 @@ def main() -> None:
             ("vitruvian-2d, YOLOv8n's boxes", "vitruvian-2d", {"find": yolo, "conf": 0.05}),
             ("YOLOv8n-pose", yolo, {"conf": 0.001}),
         ]
-    images = json.loads(annotations.read_text())["images"]
-    frames = [Frame.read(asked.data / "images" / image["file_name"]) for image in images]
+    truth = json.loads(annotations.read_text())
+    frames = [Frame.read(asked.data / "images" / image["file_name"]) for image in truth["images"]]
     for name, model_name, options in rows:
         model = load(model_name, **options)
         found = [entry for frame in frames for entry in results(frame, model([frame])[0])]
-        ap, ap50 = average_precision(annotations, found)
-        print(f"{name:36} AP {ap:.3f}  AP50 {ap50:.3f}  {len(found)} people", flush=True)
+        got = average_precision(truth, found)
+        print(
+            f"{name:36} AP {got['AP']:.3f}  AP50 {got['AP50']:.3f}  {len(found)} people", flush=True
+        )
 
 
 if __name__ == "__main__":

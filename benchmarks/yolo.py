@@ -4,15 +4,13 @@ r"""YOLOv8-pose beside Ultralytics with the same weights: accuracy on COCO, and 
         --reference ULTRALYTICS_ENVIRONMENT/bin/python
 
 Both sides are asked in turns, in processes that stay open, for the same pictures (from the file to
-the keypoints) and the same video. Needs the extras train and eval; `peers/ultralytics_pose.py` says
+the keypoints) and the same video. Needs the extra train; `peers/ultralytics_pose.py` says
 what the other environment needs.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import statistics
 import subprocess
@@ -25,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-PEOPLE = 20  # in a picture, the likeliest: COCO's keypoint evaluation counts no more
+from vitruvian.evaluate import coco
+
 OURS: dict[str, dict[str, object]] = {
     "openvino f32": {},
     "openvino bf16": {"precision": "bf16"},
@@ -103,9 +102,6 @@ def answer_for_us() -> None:
 
 def average_precision(annotations: Path, found: dict[int, list[Any]]) -> float:
     """OKS-AP of the keypoints of each picture, by its number in the annotations."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
     results = [
         {
             "image_id": image,
@@ -114,16 +110,9 @@ def average_precision(annotations: Path, found: dict[int, list[Any]]) -> float:
             "keypoints": np.reshape(points, -1).tolist(),
         }
         for image, (boxes, people) in found.items()
-        for box, points in zip(boxes[:PEOPLE], people[:PEOPLE], strict=True)
+        for box, points in zip(boxes, people, strict=True)
     ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(annotations))
-        evaluation = COCOeval(truth, truth.loadRes(results), "keypoints")  # type: ignore[arg-type]
-        evaluation.params.imgIds = list(found)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return float(evaluation.stats[0])
+    return coco.average_precision(json.loads(annotations.read_text()), results)["AP"]
 
 
 def accuracy(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
+from vitruvian.body.skeletons import COCO17
 from vitruvian.cli import app
 from vitruvian.geometry.camera import Camera
 from vitruvian.models.catalogue import CATALOGUE
@@ -55,11 +56,26 @@ def folder(tmp_path_factory, blazepose) -> Path:
     with vit.open_sink(folder / "match.jsonl", blazepose("full")) as sink:
         for frame, poses in vit.run(folder / "match.mp4", blazepose("full"), absolute=True):
             sink.write(frame, poses)
+    annotated(folder, blazepose("full"))
     size = rgb.shape[1::-1]
     values = {"camera_matrix": board_matrix(size).tolist(), "image_size": size}
     (folder / "camera.json").write_text(json.dumps(values))
     chessboards(folder / "board", size)
     return folder
+
+
+def annotated(folder: Path, model) -> None:
+    """people.json: what the model finds in the photo, as COCO annotations of it."""
+    from vitruvian.sink.coco import results
+
+    frame = vit.Frame.read(folder / "photo.jpg")
+    rows = []
+    for i, row in enumerate(results(frame, model([frame])[0]), 1):
+        _, _, w, h = row["bbox"]
+        rows.append({**row, "id": i, "image_id": 1, "area": w * h, "iscrowd": 0})
+    category = {"id": 1, "name": "person", "keypoints": COCO17.keypoints}
+    said = {"images": [{"id": 1, "file_name": "photo.jpg"}], "annotations": rows}
+    (folder / "people.json").write_text(json.dumps({**said, "categories": [category]}))
 
 
 def board_matrix(size: tuple[int, int]) -> np.ndarray:

@@ -29,18 +29,23 @@ MAY_IMPORT = {
     "track": {"body", "decode", "geometry", "frame", "track", "errors"},
     "analyse": {"analyse", "body", "geometry", "frame", "decode", "network", "errors"},
     "threads": set(),
+    "progress": set(),
     "pipeline": {"body", "geometry", "frame", "models", "source", "threads", "track", "errors"},
     "pushed": {"body", "frame", "geometry", "pipeline", "track", "errors"},
     "recorded": {"body", "frame", "pipeline", "sink", "source", "track", "errors"},
     "sink": SINKS,
-    "evaluate": {"evaluate", "body", "errors"},
+    # `run` and what shows its results do a whole job, as `predict` does.
+    "evaluate": {
+        *("evaluate", "body", "frame", "geometry", "models", "pipeline", "progress", "sink"),
+        *("source", "threads", "errors"),
+    },
     "train": {
-        *("train", "analyse", "body", "geometry", "decode", "frame", "models", "network"),
-        *("threads", "errors"),
+        *("train", "analyse", "body", "geometry", "decode", "evaluate", "frame", "models"),
+        *("network", "threads", "errors"),
     },
     "predict": {
-        *("body", "frame", "pipeline", "recorded", "sink", "source", "threads", "models"),
-        *("track", "errors"),
+        *("body", "frame", "pipeline", "progress", "recorded", "sink", "source", "threads"),
+        *("models", "track", "errors"),
     },
     "report": {"analyse", "body", "frame", "predict", "sink", "errors"},
     "analysis": {
@@ -49,6 +54,7 @@ MAY_IMPORT = {
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli_words": {"errors", "models"},
+    "cli_measure": {"cli_words", "evaluate", "models"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
     "cli_track": {
         *("cli_words", "errors", "geometry", "models", "pipeline", "predict", "recorded"),
@@ -59,8 +65,8 @@ MAY_IMPORT = {
         "source",
     },
     "cli": {
-        *("cli_analyse", "cli_models", "cli_track", "cli_words", "doctor", "errors", "geometry"),
-        *("models", "pipeline", "predict", "sink", "source", "track"),
+        *("cli_analyse", "cli_measure", "cli_models", "cli_track", "cli_words", "doctor", "errors"),
+        *("geometry", "models", "pipeline", "predict", "sink", "source", "track"),
     },
 }
 # Heavy libraries and their one home each, a module or a whole package.
@@ -68,11 +74,10 @@ HOMES = {
     "openvino": {"network/runtimes.py"},
     "onnxruntime": {"network/runtimes.py"},
     "torch": {"train/"},
-    "pycocotools": {"train/"},
     "onnx": {"train/export.py"},
     "nncf": {"train/export.py"},
     "av": {"video.py", "sink/video.py", "doctor.py"},
-    "matplotlib": {"sink/view3d.py", "sink/plot.py"},
+    "matplotlib": {"sink/view3d.py", "sink/plot.py", "sink/report.py"},
     "mpl_toolkits": {"sink/view3d.py"},
     "rerun": {"sink/rrd.py"},
     "pyarrow": {"sink/records.py"},
@@ -81,7 +86,10 @@ HOMES = {
     "xarray": {"interop.py"},
     "supervision": {"interop.py"},
     "scipy": {"track/identify.py", "track/butterworth.py", "train/"},
-    "typer": {"cli.py", "cli_analyse.py", "cli_models.py", "cli_track.py", "cli_words.py"},
+    "typer": {
+        *("cli.py", "cli_analyse.py", "cli_measure.py", "cli_models.py", "cli_track.py"),
+        "cli_words.py",
+    },
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},
     "warp": {"train/bodies.py", "train/render.py"},

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vitruvian.body.poses import Poses as Poses
     from vitruvian.body.skeleton import Skeleton as Skeleton
     from vitruvian.errors import VitruvianError as VitruvianError
+    from vitruvian.evaluate.run import val as val
     from vitruvian.frame import Frame as Frame
     from vitruvian.models.catalogue import load as load
     from vitruvian.pipeline import run as run
@@ -41,6 +42,7 @@ _PUBLIC = {
     "open_source": "vitruvian.source:open_source",
     "read": "vitruvian.sink.records:read",
     "run": "vitruvian.pipeline:run",
+    "val": "vitruvian.evaluate.run:val",
 }
 __all__ = [
     "Event",
@@ -57,6 +59,7 @@ __all__ = [
     "open_source",
     "read",
     "run",
+    "val",
 ]
 
 

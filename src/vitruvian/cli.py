@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from vitruvian.cli_analyse import analyze
+from vitruvian.cli_measure import val
 from vitruvian.cli_models import export, models_app, synth
 from vitruvian.cli_track import track
 from vitruvian.cli_words import (
@@ -238,6 +239,7 @@ app.command()(track)
 app.command()(analyze)
 app.command()(export)
 app.command()(synth)
+app.command()(val)
 
 
 @app.command()

@@ -124,6 +124,24 @@ class Frame:
         return cls(rgb, index, source=str(path), camera=camera)
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture file as `Frame.read` has it, without unpacking it.
+
+    Raises:
+        VitruvianError: it is missing, or no picture.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            across = picture.getexif().get(0x0112, 1) >= 5  # the tag Orientation: a quarter turn
+            return picture.size[::-1] if across else picture.size
+    except UnidentifiedImageError:
+        raise VitruvianError(f"cannot read '{path}': it is damaged, or no picture") from None
+    except OSError as error:
+        raise VitruvianError(f"cannot read '{path}': {error.strerror or error}") from None
+
+
 def _examine(data: bytes) -> tuple[str, float | None]:
     """What is known of a picture file before it is unpacked.
 

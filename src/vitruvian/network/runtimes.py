@@ -75,6 +75,10 @@ class OpenVino:
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
         openvino = import_openvino()
+        # OpenVINO makes its table of number types when it is first asked, and lets other threads
+        # run meanwhile: where the first calls of two threads met, they waited for each other for
+        # ever (2026.4.1, seen in `vitruvian val` and on a stack dump). So it is asked here, by one.
+        openvino.Type.f32.to_dtype()
         self._core = openvino.Core()
         known = [*self._core.available_devices, "AUTO"]
         if device.split(".")[0].split(":")[0] not in {name.split(".")[0] for name in known}:

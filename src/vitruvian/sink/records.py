@@ -19,6 +19,7 @@ from typing import IO, Any, Protocol, Self
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import skeleton
 from vitruvian.body.state import State, states
 from vitruvian.errors import VitruvianError
@@ -156,9 +157,9 @@ def _nested(values: np.ndarray) -> list[Any]:
     return [[None if np.isnan(point).any() else point.tolist() for point in row] for row in values]
 
 
-def from_dict(line: dict[str, Any]) -> tuple[Frame, Poses]:
-    """The frame, without pixels, and the poses of one line."""
-    table = skeleton(line["skeleton"])
+def from_dict(line: dict[str, Any], table: Skeleton | None = None) -> tuple[Frame, Poses]:
+    """The frame, without pixels, and the poses of one line; `table` is for one that has no name."""
+    table = table or skeleton(line["skeleton"])
     size = (line["size"][0], line["size"][1])
     camera = None if line.get("camera") is None else Camera(size=size, **line["camera"])
     frame = Frame(None, line["index"], line["time"], line["source"], camera, size)
@@ -306,10 +307,11 @@ class Text(Lines):
 def json_lines(path: Path, model: About | None) -> Text:
     """A `.jsonl` file."""
     name = "" if model is None else model.name
-    return Text(path, _dump(header(model)), lambda frame, poses: _dump(to_dict(frame, poses, name)))
+    return Text(path, dump(header(model)), lambda frame, poses: dump(to_dict(frame, poses, name)))
 
 
-def _dump(line: dict[str, Any]) -> str:
+def dump(line: dict[str, Any]) -> str:
+    """A line of a `.jsonl` file."""
     return json.dumps(line, allow_nan=False, separators=(",", ":")) + "\n"
 
 

@@ -6,11 +6,8 @@ COCO's average precision of the validation people, with their true boxes.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +15,7 @@ from torch import Tensor, nn
 
 from vitruvian.body.skeletons import COCO17
 from vitruvian.decode import heatmap
+from vitruvian.evaluate import coco
 from vitruvian.train import people
 from vitruvian.train.augment import crop
 from vitruvian.train.networks.vitruvian2d import SIZE, STRIDE, Vitruvian2D
@@ -85,23 +83,16 @@ def row(person: people.Person, number: int) -> dict:
 
 
 def average_precision(truth: list[dict], results: list[dict]) -> float:
-    """COCO's AP of keypoints."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    """COCO's AP of keypoints.
 
-    with contextlib.redirect_stdout(io.StringIO()):
-        gt: Any = COCO()  # its types are those of a whole file of COCO's
-        gt.dataset = {
-            "images": [{"id": row["image_id"]} for row in truth],
-            "annotations": truth,
-            "categories": [{"id": 1, "name": "person"}],
-        }
-        gt.createIndex()
-        found = COCOeval(gt, gt.loadRes(results), "keypoints")
-        found.evaluate()
-        found.accumulate()
-        found.summarize()
-    return float(found.stats[0])
+    Args:
+        truth: of `row`.
+        results: COCO's.
+    """
+    people = {"id": 1, "name": "person", "keypoints": list(COCO17.keypoints)}
+    images = [{"id": number} for number in {row["image_id"] for row in truth}]
+    said = {"images": images, "annotations": truth, "categories": [people]}
+    return coco.average_precision(said, results)["AP"]
 
 
 def main() -> None:

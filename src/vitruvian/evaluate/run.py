@@ -1,0 +1,357 @@
+"""Validation: models on pictures whose truth is known, and how good they are.
+
+What a model finds is kept in a folder, picture by picture, so that a run that was stopped goes on
+where it was; `settings.json` in it says of what it is, and of other settings it is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import VitruvianError
+from vitruvian.evaluate import oks
+from vitruvian.evaluate import truth as truths
+from vitruvian.evaluate.coco import results_of
+from vitruvian.evaluate.scores import Found, Scores, score
+from vitruvian.evaluate.truth import Picture, Truth
+from vitruvian.frame import Frame
+from vitruvian.models.catalogue import CATALOGUE, FLAT, family, load
+from vitruvian.pipeline import Model, cores
+from vitruvian.pipeline import results as poses_of
+from vitruvian.progress import progress
+from vitruvian.sink import records
+from vitruvian.sink.files import Names
+from vitruvian.sink.part import Part
+from vitruvian.threads import Behind
+
+# What average precision asks for unless the user says otherwise: the faint as well, and everybody
+# who can count. Those of AlphaPose and MeTRAbs are as their finder has them.
+ASKED: dict[str, dict[str, Any]] = {
+    "yolopose": {"conf": 0.001},
+    "blazepose": {"num_poses": oks.MOST},
+}
+NO_MATTER = ("threads", "streams")  # options that change how quickly, not what is found
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The truth, and how good each model is beside it."""
+
+    truth: Truth
+    scores: list[Scores]  # of each model, then of each file of results
+    options: dict[str, dict[str, Any]]  # name of a model -> what it was loaded with
+    notes: list[str]  # what a reader must know
+    faults: int  # how many pictures could not be read
+
+
+def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
+    """A model as validation wants it: `ASKED`, but for what is in `options`; see `load`.
+
+    Raises:
+        VitruvianError: as `load`; or metres are asked for (`solid`), which it does not give.
+    """
+    kind = family(name)
+    if solid and kind in FLAT:
+        able = ", ".join(row.name for row in CATALOGUE.values() if row.family not in FLAT)
+        raise VitruvianError(
+            f"{name} finds joints in pixels only, the data has them in metres; leave it out, or "
+            f"take one of {able}"
+        )
+    options = {**ASKED.get(kind, {}), **options}
+    if kind == "yolopose" and options.get("threads") is None:
+        options.setdefault("streams", cores())  # pictures side by side use all cores best
+    return load(name, **options)
+
+
+def val(
+    data: str | Path,
+    models: Sequence[str | Model | tuple[str, Mapping[str, Any]]] = (),
+    *,
+    results: Sequence[str | Path] = (),
+    images: str | Path | None = None,
+    split: str = "val",
+    skeleton: str | None = None,
+    common: bool = False,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    resamples: int = 200,
+    say: Callable[[str], None] = lambda _: None,
+    complain: Callable[[VitruvianError], None] = lambda _: None,
+    **options: Any,
+) -> Result:
+    """How good models are on pictures whose truth is known.
+
+    Args:
+        data: COCO's keypoint annotations, a YOLO-pose data set, joints in metres, or people.jsonl;
+            see docs/val.md.
+        models: names, loaded with `ready`, pairs of a name and options of its own, or models that
+            are loaded already.
+        results: files of COCO results, made by whomever, to be compared as well.
+        images: the folder of the pictures; beside the data.
+        split: which part of the data, where it has parts.
+        skeleton: of a YOLO-pose data set that does not name its keypoints; COCO's.
+        common: score all on the keypoints that all of them have, not each on its own.
+        out: a folder that keeps what is found; a run that was stopped goes on there.
+        overwrite: begin anew, whatever is in `out`.
+        resamples: how often pictures are drawn anew for the intervals; 0: without any.
+        say: gets a line about each model.
+        complain: gets what could not be read; those pictures are left out.
+        options: of the models that are given by name; see `load`.
+
+    Raises:
+        VitruvianError: the data cannot be read, a model and it have nothing in common, or `out` is
+            of other settings.
+    """
+    if not models and not results:
+        raise VitruvianError("there is nothing to compare; give a model, or a file of results")
+    if resamples < 0:
+        raise VitruvianError(f"resamples is {resamples}, want 0 or more")
+    known = truths.read(
+        Path(data), images=None if images is None else Path(images), split=split, skeleton=skeleton
+    )
+    if models:
+        truths.need_pictures(known)
+    for fault in known.faults:
+        complain(fault)
+    free, notes, broken = Names(), list(known.notes), {str(fault) for fault in known.faults}
+    found: dict[str, dict[int, Found]] = {}
+    has: dict[str, list[bool]] = {}
+    used: dict[str, dict[str, Any]] = {}
+
+    def tell(fault: VitruvianError) -> None:
+        broken.add(str(fault))
+        complain(fault)
+
+    with TemporaryDirectory() as nowhere:
+        kept = Kept(Path(out or nowhere), known, overwrite=overwrite)
+        for each in models:
+            which, own = each if isinstance(each, tuple) else (each, {})
+            model = which
+            if isinstance(model, str):
+                model = ready(model, solid=known.solid, **{**options, **own})
+            table = _table_of(model)
+            name = free(f"{model.name}.jsonl")
+            has[name], used[name] = _common(model.name, table, known), model.options
+            kept.admit(name, model)
+            _find(name, model, known, kept, say, tell)
+            found[name] = kept.read(name, table, known)
+    for file in map(Path, results):
+        name = free(file.name)
+        found[name] = results_of(file, known, notes)
+        has[name] = [True] * len(known.skeleton)
+    if common:
+        all_have = [all(each) for each in zip(*has.values(), strict=True)]
+        has = dict.fromkeys(has, all_have)
+    scores = [score(name, known, found[name], has[name], resamples) for name in found]
+    return Result(known, scores, used, notes + _notes(known, scores), len(broken))
+
+
+def _table_of(model: Model) -> Skeleton:
+    table = getattr(model, "skeleton", None)
+    if not isinstance(table, Skeleton):
+        raise VitruvianError(f"{model.name} does not say which skeleton it has")
+    return table
+
+
+def _common(name: str, table: Skeleton, truth: Truth) -> list[bool]:
+    """Which keypoints of the truth a skeleton has, by name."""
+    has = [keypoint in table.keypoints for keypoint in truth.skeleton.keypoints]
+    if not any(has):
+        raise VitruvianError(
+            f"{name} ({table.name}) and '{truth.source}' ({truth.skeleton.name}) have no keypoint "
+            "in common"
+        )
+    return has
+
+
+def _notes(truth: Truth, scores: Sequence[Scores]) -> list[str]:
+    """What the numbers do not say by themselves."""
+    notes = []
+    for each in scores:
+        if each.lacks:
+            some = ", ".join(each.lacks[:6]) + (", ..." if each.lacks[6:] else "")
+            notes.append(
+                f"{each.name} is scored on {len(each.keypoints)} of {len(truth.skeleton)} "
+                f"keypoints, without {some}"
+            )
+        if gone := len(truth.pictures) - len(each.pictures):
+            notes.append(f"{each.name}: {gone} pictures could not be read, and are left out")
+    if len({each.keypoints for each in scores}) > 1:
+        notes.append(
+            "models that are scored on different keypoints cannot be compared; --common scores all "
+            "on those that all have"
+        )
+    return notes
+
+
+# What is found, and kept
+
+
+class Kept:
+    """The folder of a run: what was found so far, and with which settings."""
+
+    def __init__(self, folder: Path, truth: Truth, *, overwrite: bool) -> None:
+        """Open it.
+
+        Raises:
+            VitruvianError: it is of other data, or cannot be written.
+        """
+        self.folder, self._table = folder, folder / "settings.json"
+        data = {"labels": truth.sha256, "pictures": [p.path.name for p in truth.pictures]}
+        self._said: dict[str, Any] = {"data": data, "models": {}}
+        self._fresh = overwrite
+        try:
+            if self._table.exists() and not overwrite:
+                said = json.loads(self._table.read_text(encoding="utf-8"))
+                if said["data"] != data:
+                    raise VitruvianError(
+                        f"'{folder}' is of other data than '{truth.source}'; give another --out, "
+                        "or --overwrite"
+                    )
+                self._said = said
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise VitruvianError(f"cannot write to '{folder}': {error.strerror}") from None
+        except (ValueError, KeyError, TypeError):
+            raise VitruvianError(
+                f"cannot read '{self._table}'; give another --out, or --overwrite"
+            ) from None
+
+    def file(self, name: str) -> Path:
+        """Of a model."""
+        return self.folder / f"{name}.jsonl"
+
+    def admit(self, name: str, model: Model) -> None:
+        """Say what the model is.
+
+        Raises:
+            VitruvianError: what is here was found with other options.
+        """
+        options = {key: value for key, value in model.options.items() if key not in NO_MATTER}
+        new = json.loads(json.dumps({"weights": model.weights, "options": options}, default=str))
+        old = self._said["models"].get(name)
+        if old is not None and old != new:
+            differs = [key for key in new["options"] if old["options"].get(key) != options[key]]
+            what = f"{differs[0]} {old['options'].get(differs[0])}" if differs else "other weights"
+            raise VitruvianError(
+                f"'{self.file(name)}' was found with {what}; give another --out, or --overwrite"
+            )
+        if old is None or self._fresh:
+            self.file(name).unlink(missing_ok=True)
+        self._said["models"][name] = new
+        part = Part(self._table)
+        part.begin().write_text(json.dumps(self._said, indent=1), encoding="utf-8")
+        part.finish()
+
+    def done(self, name: str) -> set[int]:
+        """Which pictures are there, by their place; a line that was being written is taken away."""
+        file = self.file(name)
+        if not file.exists():
+            return set()
+        text = file.read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]
+        if whole != text:
+            file.write_bytes(whole)
+        return {json.loads(line)["index"] for line in whole.splitlines()[1:]}
+
+    def read(self, name: str, table: Skeleton, truth: Truth) -> dict[int, Found]:
+        """Number of a picture -> who was found in it, with the keypoints of the truth."""
+        file = self.file(name)
+        lines = file.read_text(encoding="utf-8").splitlines()[1:] if file.exists() else []
+        found = {}
+        for line in lines:
+            frame, poses = records.from_dict(json.loads(line), table)
+            found[truth.pictures[frame.index].number] = on_truth(poses, truth)
+        return found
+
+
+def on_truth(poses: Poses, truth: Truth) -> Found:
+    """Poses with the keypoints of the truth, by their names; NaN for those they do not have."""
+    names = poses.skeleton.keypoints
+    pairs = [(i, names.index(n)) for i, n in enumerate(truth.skeleton.keypoints) if n in names]
+    to, of = (list(part) for part in zip(*pairs, strict=True))
+    shape = (len(poses), len(truth.skeleton))
+    xy = np.full((*shape, 2), np.nan)
+    xy[:, to] = poses.xy[:, of]
+    xyz = None
+    if poses.xyz is not None:
+        xyz = np.full((*shape, 3), np.nan)
+        xyz[:, to] = poses.xyz[:, of]
+    return Found(xy, poses.box_score.astype(np.float64), xyz)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """The pictures of a data set, with the cameras it knows of; see `vitruvian.source.Source`."""
+
+    name: str
+    todo: Sequence[tuple[int, Picture]]
+    moving = False
+    live = False
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        for index, picture in self.todo:
+            try:
+                frame = Frame.read(picture.path, index)
+                yield replace(frame, camera=picture.camera) if picture.camera else frame
+            except VitruvianError as error:
+                yield error
+
+    def count(self) -> int:
+        return len(self.todo)
+
+
+def _find(
+    name: str,
+    model: Model,
+    truth: Truth,
+    kept: Kept,
+    say: Callable[[str], None],
+    complain: Callable[[VitruvianError], None],
+) -> None:
+    """Run a model on the pictures that it has not seen yet."""
+    done = kept.done(name)
+    source = _Source(name, [(i, each) for i, each in enumerate(truth.pictures) if i not in done])
+    total = len(truth.pictures)
+    if done:
+        say(f"{name}: goes on in '{kept.file(name)}', {len(done)} of {total} pictures are done")
+    if not source.todo:
+        return
+    began, frames = time.perf_counter(), 0
+    with kept.file(name).open("a", encoding="utf-8", newline="") as file:
+        if not done:
+            file.write(records.dump(records.header(model)))
+
+        def write(frame: Frame, poses: Poses) -> None:
+            file.write(records.dump(records.to_dict(frame, _likeliest(poses), model.name)))
+            file.flush()
+
+        try:
+            with progress(name, len(source.todo)) as tick, Behind(write) as later:
+                for pair in poses_of(source, model, complain, absolute=truth.solid):
+                    later(*pair)
+                    frames += 1
+                    tick(frames)
+        except KeyboardInterrupt:
+            at = len(done) + frames
+            say(f"{name}: stopped at {at} of {total} pictures; the same command goes on there")
+            raise
+        except OSError as error:
+            raise VitruvianError(f"cannot write '{file.name}': {error.strerror}") from None
+    seconds = time.perf_counter() - began
+    say(f"{name}: {frames} pictures, {frames / seconds:.3g} pictures/s")
+
+
+def _likeliest(poses: Poses) -> Poses:
+    """Those who can count."""
+    return poses.take(np.argsort(-poses.box_score, kind="stable")[: oks.MOST])

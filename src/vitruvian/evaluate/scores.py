@@ -1,0 +1,332 @@
+"""How good one model is: what it found beside the truth, as numbers with intervals.
+
+Numbers are 0..1, and metres. An interval is where the middle 95 % of them lie when pictures are
+drawn anew, with replacement, as many as there are: it says how much the choice of pictures matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import VitruvianError
+from vitruvian.evaluate import metrics, oks
+from vitruvian.evaluate.truth import Picture, Truth
+
+# A found person is taken to be a true one from this similarity on, for all but AP and AR: enough to
+# say who is who, where COCO's 0.5 would leave out those whose joints are far off.
+SAME = 0.1
+PCK_WITHIN = 0.1  # of the longer side of a person's box. Source: Yang & Ramanan 2013, PARSE
+PCKH_WITHIN = 0.5  # of the head. Source: Andriluka et al. 2014, MPII
+ROOT = ("left_hip", "right_hip")  # their middle is where bodies are put for MPJPE
+ROOTS = (ROOT, ("mid_hip",), ("pelvis",))  # the first that both have
+PEOPLE = {"1": (1, 1), "2": (2, 2), "3 to 5": (3, 5), "6 or more": (6, 1 << 30)}  # in a picture
+COUNTS = ("people", "pictures")
+AVERAGE = ("AP", "AP50", "AP75", "AR", "AR50", "AR75")
+FLAT = (*AVERAGE, "PCK", "PCKh", "found")
+METRES = ("MPJPE", "PA-MPJPE", "N-MPJPE", "absolute MPJPE")
+SOLID = (*METRES, "PCK3D", "AUC")
+SEED = 0  # of drawing pictures anew
+PCK_CURVE = np.linspace(0, 0.3, 31)  # of the longer side of a person's box
+PCK3D_CURVE = np.linspace(0, metrics.PCK_WITHIN, metrics.AUC_STEPS)
+
+
+class Number(NamedTuple):
+    """A number, and the interval of 95 %; NaN where there is nothing to say."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The D people that a method found in a picture, with the keypoints of the truth."""
+
+    xy: np.ndarray  # (D, K, 2) pixels, NaN where not found
+    score: np.ndarray  # (D,) any unit
+    xyz: np.ndarray | None = None  # (D, K, 3) metres from the camera
+
+
+@dataclass(frozen=True)
+class Group:
+    """Numbers of some of the people."""
+
+    of: str  # "all", "size", "people in the picture"
+    name: str
+    people: int  # with keypoints
+    pictures: int  # they are in
+    numbers: dict[str, Number]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """All about one model, or one file of results."""
+
+    name: str
+    keypoints: tuple[str, ...]  # those that count
+    lacks: tuple[str, ...]  # those of the truth that it does not have: they do not count
+    groups: list[Group]  # the first is of everybody
+    joints: dict[str, dict[str, float]]  # keypoint -> its numbers
+    pictures: list[dict[str, object]]  # a row each
+    curves: dict[str, tuple[np.ndarray, np.ndarray]]  # name -> x and y of a plot
+    found: dict[int, Found] = field(repr=False)  # number of a picture -> who was found in it
+
+    @property
+    def overall(self) -> dict[str, Number]:
+        """Of everybody."""
+        return self.groups[0].numbers
+
+
+def score(
+    name: str, truth: Truth, found: dict[int, Found], has: Sequence[bool], resamples: int = 200
+) -> Scores:
+    """Compare.
+
+    Args:
+        name: of the model.
+        truth: the data set.
+        found: number of a picture -> who was found in it; others are left out.
+        has: (K,) which keypoints of the truth the model has; the others do not count.
+        resamples: how often pictures are drawn anew, for the intervals; 0: without any.
+
+    Raises:
+        VitruvianError: no keypoint or no picture is left.
+    """
+    known = np.asarray(has, bool)
+    if not known.any():
+        raise VitruvianError(f"{name} and '{truth.source}' have no keypoint in common")
+    pictures = [picture for picture in truth.pictures if picture.number in found]
+    if not pictures:
+        raise VitruvianError(f"{name} has no results for the pictures of '{truth.source}'")
+    people = _People(truth, pictures, [found[picture.number] for picture in pictures], known)
+    draws = np.random.default_rng(SEED).multinomial(
+        len(pictures), np.full(len(pictures), 1 / len(pictures)), resamples
+    )
+    names = truth.skeleton.keypoints
+    return Scores(
+        name,
+        tuple(n for n, k in zip(names, known, strict=True) if k),
+        tuple(n for n, k in zip(names, known, strict=True) if not k),
+        people.groups(draws.astype(np.float64)),
+        people.joints(),
+        people.rows(),
+        people.curves(),
+        {picture.number: found[picture.number] for picture in pictures},
+    )
+
+
+class _People:
+    """The N true people of all P pictures who count, and who was found for each of them."""
+
+    def __init__(
+        self, truth: Truth, pictures: list[Picture], found: list[Found], has: np.ndarray
+    ) -> None:
+        """Match everybody in every picture."""
+        self.pictures, self.skeleton = pictures, _only(truth.skeleton, has)
+        sigmas = truth.sigmas[has]
+        matched = [_match(*pair, has, sigmas) for pair in zip(pictures, found, strict=True)]
+        self.pool = oks.Pool(*zip(*(each.pool for each in matched), strict=True))
+        self.picture = np.repeat(np.arange(len(pictures)), [len(each.same) for each in matched])
+        self.similar = np.concatenate([each.same for each in matched])
+        self.area = np.concatenate([each.area for each in matched])
+        self.truth = np.concatenate([each.truth for each in matched])
+        off = metrics.absolute(np.concatenate([each.xy for each in matched]), self.truth)
+        box, head = (np.concatenate([getattr(m, n) for m in matched]) for n in ("box", "head"))
+        self.off = off / box[:, None]  # of the box
+        labelled = np.isfinite(self.truth).all(axis=-1)
+        heads = metrics.pck(off / head[:, None], self.truth, PCKH_WITHIN)
+        near = np.exp(-(off**2) / (2 * (2 * sigmas) ** 2 * self.area[:, None]))
+        found_at_all = np.full(labelled.shape, np.nan)
+        found_at_all[:, 0] = self.similar > 0
+        # (N, K) each, of a joint of a person; NaN does not count.
+        self.values = {
+            "PCK": metrics.pck(self.off, self.truth, PCK_WITHIN),
+            "PCKh": np.where(np.isnan(head)[:, None], np.nan, heads),
+            "OKS": np.where(labelled, np.nan_to_num(near), np.nan),
+            "found": found_at_all,
+        }
+        if truth.solid:
+            solid, xyz = (
+                np.concatenate([getattr(m, n) for m in matched]) for n in ("solid", "xyz")
+            )
+            self._metres(solid, xyz)
+
+    def _metres(self, truth: np.ndarray, found: np.ndarray) -> None:
+        self.solid = truth
+        self.values["absolute MPJPE"] = metrics.absolute(found, truth)
+        self.values["PA-MPJPE"] = metrics.aligned(found, truth)
+        names = self.skeleton.keypoints
+        root = next((root for root in ROOTS if set(root) <= set(names)), None)
+        if root is not None:
+            relative = metrics.relative(found, truth, self.skeleton, root)
+            self.values["MPJPE"] = relative
+            self.values["N-MPJPE"] = metrics.scaled(found, truth, self.skeleton, root)
+            self.values["PCK3D"] = metrics.pck(relative, truth)
+            self.values["AUC"] = metrics.auc(relative, truth)
+
+    def groups(self, draws: np.ndarray) -> list[Group]:
+        """Everybody, by size, and by how many there are in the picture."""
+        each = np.bincount(self.picture, minlength=len(self.pictures))
+        everywhere = np.ones(len(self.pictures), bool)
+        everybody = np.ones(len(self.picture), bool)
+        found = [self._group("all", "all", draws, 0, everywhere, everybody)]
+        for i, (name, (low, high)) in enumerate(oks.SIZES.items()):
+            if i:
+                some = (self.area >= low) & (self.area <= high)
+                found.append(self._group("size", name, draws, i, everywhere, some))
+        for name, (low, high) in PEOPLE.items():
+            where = (each >= low) & (each <= high)
+            some = where[self.picture]
+            found.append(self._group("people in the picture", name, draws, 0, where, some))
+        return found
+
+    def _group(
+        self, of: str, name: str, draws: np.ndarray, size: int, where: np.ndarray, who: np.ndarray
+    ) -> Group:
+        def average(weights: np.ndarray) -> list[float]:
+            precision, recall = self.pool.curves(weights * where, [size])
+            return list(oks.summary(precision[0], recall[0]).values())
+
+        values = average(np.ones(len(where)))
+        drawn = np.array([average(weights) for weights in draws]).reshape(len(draws), len(AVERAGE))
+        numbers = {
+            name: _number(value, drawn[:, i])
+            for i, (name, value) in enumerate(zip(AVERAGE, values, strict=True))
+        }
+        for name_of, value in self.values.items():
+            if name_of in (*FLAT, *SOLID):
+                numbers[name_of] = self._mean(value[who], self.picture[who], draws)
+        pictures = len(np.unique(self.picture[who]))
+        return Group(of, name, int(who.sum()), pictures, numbers)
+
+    def _mean(self, values: np.ndarray, picture: np.ndarray, draws: np.ndarray) -> Number:
+        known = ~np.isnan(values)
+        sums, counts = (
+            np.bincount(picture, part.sum(axis=1), len(self.pictures))
+            for part in (np.where(known, values, 0), known)
+        )
+        if not counts.sum():
+            return Number(float("nan"))
+        drawn = (draws @ sums) / np.maximum(draws @ counts, 1e-9)
+        return _number(float(sums.sum() / counts.sum()), drawn[draws @ counts > 0])
+
+    def joints(self) -> dict[str, dict[str, float]]:
+        """The numbers of each keypoint."""
+        labelled = np.asarray(np.isfinite(self.truth).all(axis=-1))
+        columns = {
+            name: metrics.per_joint(value)
+            for name, value in self.values.items()
+            if name in ("PCK", "PCKh", "OKS", *SOLID)
+        }
+        return {
+            name: {"people": int(labelled[:, i].sum())}
+            | {column: float(value[i]) for column, value in columns.items()}
+            for i, name in enumerate(self.skeleton.keypoints)
+        }
+
+    def rows(self) -> list[dict[str, object]]:
+        """What is known of each picture."""
+        parts = {name: self.values[name] for name in ("PCK", *SOLID) if name in self.values}
+        rows: list[dict[str, object]] = []
+        for i, picture in enumerate(self.pictures):
+            who = self.picture == i
+            row: dict[str, object] = {"number": picture.number, "file": picture.path.name}
+            row |= {"people": int(who.sum()), "found": int((self.similar[who] > 0).sum())}
+            row["OKS"] = float(self.similar[who].mean()) if who.any() else float("nan")
+            rows.append(row | {name: metrics.mean(part[who]) for name, part in parts.items()})
+        return rows
+
+    def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Precision over recall at two similarities, and PCK over thresholds."""
+        (precision,), _ = self.pool.curves(sizes=[0])
+        found = {
+            "precision, OKS 0.5": (oks.RECALLS, precision[0]),
+            "precision, OKS 0.75": (oks.RECALLS, precision[5]),
+            "PCK": (PCK_CURVE, _shares(self.off, self.truth, PCK_CURVE)),
+        }
+        if "MPJPE" in self.values:
+            shares = _shares(self.values["MPJPE"], self.solid, PCK3D_CURVE)
+            found["PCK3D"] = (PCK3D_CURVE, shares)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Matched:
+    """One picture: what average precision needs, and the G people who count beside those found."""
+
+    pool: tuple[oks.Pairs, np.ndarray, np.ndarray]
+    same: np.ndarray  # (G,) similarity of who was found for them; 0 for nobody
+    truth: np.ndarray  # (G, K, 2) pixels, NaN where not labelled
+    xy: np.ndarray  # (G, K, 2) pixels, NaN where not found
+    area: np.ndarray  # (G,) pixels squared
+    box: np.ndarray  # (G,) pixels, the longer side
+    head: np.ndarray  # (G,) pixels
+    solid: np.ndarray | None  # (G, K, 3) metres
+    xyz: np.ndarray | None  # (G, K, 3) metres
+
+
+def _match(picture: Picture, found: Found, has: np.ndarray, sigmas: np.ndarray) -> _Matched:
+    best = np.argsort(-found.score, kind="mergesort")[: oks.MOST]
+    xy, true, labelled = found.xy[best][:, has], picture.xy[:, has], picture.labelled[:, has]
+    alike = oks.similarity(xy, true, labelled, picture.box, picture.area, sigmas)
+    bare = picture.crowd | ~labelled.any(axis=1)
+    low, high = np.array(list(oks.SIZES.values())).T[..., None]  # (A, 1) each
+    ignored = bare | (picture.area < low) | (picture.area > high)
+    extent = _extent(xy)
+    outside = (extent < low) | (extent > high)
+    pairs = oks.match(alike, ignored, picture.crowd, outside)
+    one = oks.match(alike, bare[None], picture.crowd, outside[:1], np.array([SAME])).truth[0, 0]
+    taker = np.full(len(picture), -1)  # which of those found is taken for each true one
+    taker[one[one >= 0]] = np.flatnonzero(one >= 0)
+    who = np.flatnonzero(~bare)
+    taker = taker[who]
+
+    def taken(values: np.ndarray) -> np.ndarray:
+        """The rows of who was found for them, NaN for nobody."""
+        return np.concatenate([values, np.full((1, *values.shape[1:]), np.nan)])[taker]
+
+    solid = picture.xyz is not None
+    some = found.xyz if found.xyz is not None else np.full((*found.xy.shape[:2], 3), np.nan)
+    return _Matched(
+        (pairs, found.score[best], (~ignored).sum(axis=1)),
+        np.nan_to_num(taken(alike)[np.arange(len(who)), who]),
+        np.where(labelled[who][..., None], true[who], np.nan),
+        taken(xy),
+        picture.area[who],
+        picture.box[who, 2:].max(axis=1, initial=0),
+        picture.head[who],
+        picture.xyz[who][:, has] if picture.xyz is not None else None,
+        taken(some[best][:, has]) if solid else None,
+    )
+
+
+def _only(table: Skeleton, has: np.ndarray) -> Skeleton:
+    """The table with some of its keypoints."""
+    names = tuple(np.array(table.keypoints)[has].tolist())
+    return Skeleton(table.name, table.source, names, (), table.sigmas[has])
+
+
+def _extent(xy: np.ndarray) -> np.ndarray:
+    """(D,) pixels squared of the box around the keypoints that were found."""
+    there = ~np.isnan(xy)
+    low = np.min(xy, axis=1, initial=np.inf, where=there)
+    high = np.max(xy, axis=1, initial=-np.inf, where=there)
+    return np.where(there.any(axis=(1, 2)), np.prod(np.maximum(high - low, 0), axis=-1), 0)
+
+
+def _shares(off: np.ndarray, truth: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """(L,) how many of the joints that count are at most so far off."""
+    return np.array([metrics.mean(metrics.pck(off, truth, limit)) for limit in limits])
+
+
+def _number(value: float, drawn: np.ndarray) -> Number:
+    drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn):
+        return Number(value)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return Number(value, float(low), float(high))
