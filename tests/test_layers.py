@@ -37,12 +37,26 @@ MAY_IMPORT = {
         *("threads", "errors"),
     },
     "predict": {"body", "frame", "pipeline", "sink", "source", "threads", "models", "errors"},
+    "versus": {
+        *("versus", "analyse", "body", "frame", "geometry", "models", "pipeline", "sink"),
+        *("source", "threads", "track", "errors"),
+    },
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli_words": {"errors", "models"},
+    "cli_compare": {"cli_words", "sink", "versus", "errors"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
     "cli": {
-        *("cli_models", "cli_words", "doctor", "errors", "geometry", "models", "pipeline"),
+        *(
+            "cli_compare",
+            "cli_models",
+            "cli_words",
+            "doctor",
+            "errors",
+            "geometry",
+            "models",
+            "pipeline",
+        ),
         *("predict", "sink", "source"),
     },
 }
@@ -64,7 +78,7 @@ HOMES = {
     "xarray": {"interop.py"},
     "supervision": {"interop.py"},
     "scipy": {"track/identify.py", "track/butterworth.py", "train/"},
-    "typer": {"cli.py", "cli_models.py", "cli_words.py"},
+    "typer": {"cli.py", "cli_compare.py", "cli_models.py", "cli_words.py"},
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},
     "warp": {"train/bodies.py", "train/render.py"},
