@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vitruvian.errors import VitruvianError
 from vitruvian.pipeline import results
+from vitruvian.progress import progress
 from vitruvian.sink import files
 from vitruvian.sink.files import Save, Sink
 from vitruvian.source import Pictures, Source, Video
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.frame import Frame
     from vitruvian.pipeline import Given, Model
-
-EVERY = 5.0  # seconds between two lines of progress where there is no terminal
 
 
 @dataclass
@@ -197,7 +195,7 @@ def _one(source: Source, pairs: Iterator[tuple[Frame, Poses]], sink: Sink, close
     """
     frames, people, began = 0, 0, time.perf_counter()
     try:
-        with closed, _progress(source) as tick, Behind(sink.write) as write:
+        with closed, progress(source.name, source.count()) as tick, Behind(sink.write) as write:
             for frame, poses in pairs:
                 write(frame, poses)
                 frames += 1
@@ -233,47 +231,3 @@ def _where(paths: Sequence[Path]) -> str:
     if len(paths) <= 4:
         return ", ".join(str(path) for path in paths) or "nothing"
     return f"{paths[0].parent} ({len(paths)} files)"
-
-
-@contextmanager
-def _progress(source: Source) -> Iterator[Callable[[int], None]]:
-    """Called with the frames done: a bar on a terminal, now and then a line elsewhere."""
-    total = source.count()
-    if not sys.stderr.isatty():
-        began = last = time.monotonic()
-
-        def line(done: int) -> None:
-            nonlocal last
-            if (now := time.monotonic()) - last >= EVERY:
-                last, rate = now, done / (now - began)
-                left = "" if total is None else f" of {total}, {(total - done) / rate:.0f} s left"
-                print(f"{source.name}: {done}{left}, {rate:.1f}/s", file=sys.stderr, flush=True)
-
-        yield line
-        return
-
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    rate = TextColumn("{task.fields[rate]:.1f}/s")
-    columns = (
-        TextColumn(source.name),
-        BarColumn(),
-        MofNCompleteColumn(),
-        rate,
-        TimeRemainingColumn(),
-    )
-    began = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total, rate=0.0)
-
-        def advance(done: int) -> None:
-            bar.update(task, completed=done, rate=done / max(time.monotonic() - began, 1e-3))
-
-        yield advance
