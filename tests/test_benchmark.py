@@ -30,7 +30,7 @@ class Slow:
     """A network that takes a while, and finds nobody."""
 
     runs_on = "a test"
-    input_shape = (None, 3, 64, 64)
+    input_shape: tuple[int | None, ...] = (None, 3, 64, 64)
 
     def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         time.sleep(PAUSE)
@@ -86,7 +86,7 @@ def test_of_a_stage_in_another_the_time_is_counted_once():
 def test_a_stage_that_fails_is_over():
     watch = Stopwatch()
     with pytest.raises(ZeroDivisionError), watch("decode"):
-        1 / 0  # noqa: B018
+        raise ZeroDivisionError
     watch.take()
     time.sleep(PAUSE)
     with watch("read"):
@@ -107,7 +107,7 @@ def test_the_parts_of_yolo_are_timed_and_left_as_they_were(frame):
 def test_the_refiner_is_a_network_though_decoding_asks_it(frame):
     finder = YoloPose(Slow(), Options(imgsz=64))
     found = Regions.boxes(np.array([[0, 0, 9, 9]], np.float32), np.ones(1, np.float32))
-    head = SlowHead()
+    head: Any = SlowHead()
     model: Any = TopDown(lambda frames: [found], head, 5)
     taken = seconds(model, frame())
     assert taken["network"] >= 2 * PAUSE
@@ -246,8 +246,9 @@ def test_memory_is_that_of_the_process():
     before = machine.peak_mb()
     assert before is not None
     full = np.ones(40_000_000, np.uint8)
-    assert machine.peak_mb() >= before + full.nbytes / 1e6 - 40
-    assert machine.peak_mb() >= 60
+    after = machine.peak_mb()
+    assert after is not None
+    assert after >= max(before, full.nbytes / 1e6)
 
 
 @pytest.mark.parametrize(

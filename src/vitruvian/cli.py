@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from vitruvian.cli_compare import benchmark
+from vitruvian.cli_compare import benchmark, compare
 from vitruvian.cli_models import export, models_app, synth
 from vitruvian.cli_words import (
     CameraFile,
@@ -226,6 +226,7 @@ def predict(
 app.command()(export)
 app.command()(synth)
 app.command()(benchmark)
+app.command()(compare)
 
 
 @app.command()

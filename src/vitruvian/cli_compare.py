@@ -8,19 +8,31 @@ from typing import Annotated
 
 import typer
 
-from vitruvian.cli_words import Offline, Overwrite, complain, go_offline, pairs_of
+from vitruvian.cli_words import (
+    CameraFile,
+    End,
+    FovDeg,
+    MaxFrames,
+    Offline,
+    Overwrite,
+    Sources,
+    Start,
+    Stride,
+    Visible,
+    complain,
+    go_offline,
+    pairs_of,
+)
 from vitruvian.errors import VitruvianError
 from vitruvian.versus.contender import Contender
 
-Models = Annotated[
-    list[str],
-    typer.Option(
-        "--model",
-        "-m",
-        help="A name from `vitruvian models list`, or a file; repeatable. Options of its own "
-        "behind commas: blazepose-full,find=yolov8n-pose,num_poses=5.",
-    ),
-]
+ModelOption = typer.Option(
+    "--model",
+    "-m",
+    help="A name from `vitruvian models list`, or a file; repeatable. Options of its own behind "
+    "commas: blazepose-full,find=yolov8n-pose,num_poses=5.",
+    show_default=False,
+)
 
 
 def contender(words: str) -> Contender:
@@ -38,7 +50,7 @@ def numbers(words: str | None, option: str) -> list[int]:
 
 
 def benchmark(
-    model: Models,
+    model: Annotated[list[str], ModelOption],
     source: Annotated[
         str | None,
         typer.Argument(
@@ -94,4 +106,49 @@ def benchmark(
     for case, why in result["failed"].items():
         complain(VitruvianError(f"{case}: {why}"))
     if result["failed"]:
+        raise typer.Exit(1)
+
+
+def compare(
+    source: Sources,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder; what is in it goes on.")],
+    model: Annotated[list[str] | None, ModelOption] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Records (.jsonl) of the same source, made before or by another program; "
+            "repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    visible: Visible = 0.5,
+    camera: CameraFile = None,
+    fov_deg: FovDeg = None,
+    start: Start = 0.0,
+    end: End = None,
+    stride: Stride = 1,
+    max_frames: MaxFrames = None,
+    overwrite: Overwrite = False,
+    offline: Offline = False,
+) -> None:
+    """Look at SOURCE with several models: panels side by side, where they disagree, a report."""
+    go_offline(offline)
+    from vitruvian.source import Span
+    from vitruvian.versus.compare import compare as do
+
+    numbers = do(
+        source,
+        [contender(words) for words in model or []],
+        out,
+        results=results or [],
+        span=Span(start, end, stride, max_frames),
+        camera=camera,
+        fov_deg=fov_deg,
+        visible=visible,
+        overwrite=overwrite,
+        on_error=complain,
+    )
+    frames = sum(each["frames"] for each in numbers["sources"])
+    print(f"{frames} frames compared -> {out / 'report.html'}")
+    if numbers["faults"]:
         raise typer.Exit(1)

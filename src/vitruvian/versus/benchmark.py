@@ -126,7 +126,7 @@ def benchmark(
             case: Job(
                 case.contender.name,
                 case.options(),
-                [str(made.get(case.people, source))],
+                [str(source if case.people is None else made[case.people])],
                 **{name: value for name, value in asdict(plan).items() if name != "rounds"},
             )
             for case in cases

@@ -8,7 +8,7 @@ long as it is watched, each of them is wrapped on the object itself, and taken o
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,7 +30,7 @@ class Stopwatch:
     """Seconds of stages. Of one inside another, those of the inner are not the outer's too."""
 
     def __init__(self) -> None:
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._running: list[str] = []
         self._since = 0.0
 
@@ -53,7 +53,7 @@ class Stopwatch:
 
     def take(self) -> dict[str, float]:
         """Seconds of each of `STAGES` since it was last asked."""
-        taken, self._seconds = self._seconds, Counter()
+        taken, self._seconds = self._seconds, defaultdict(float)
         return {stage: taken[stage] for stage in STAGES}
 
 

@@ -146,7 +146,7 @@ def end_to_end(
 ) -> dict[str, float]:
     """Reading ahead, drawing behind, and frames side by side, as the pipeline does it."""
     done, began, cpu = 0, time.perf_counter(), time.process_time()
-    with Behind(draw) as behind:
+    with Behind(_draw) as behind:
         for source in sources:
             for frame, poses in pipeline.results(source, model, _refuse):
                 behind(frame, poses)
@@ -159,6 +159,10 @@ def end_to_end(
         "frames_per_second": done / took,
         "cpu_seconds_per_frame": (time.process_time() - cpu) / max(done, 1),
     }
+
+
+def _draw(frame: Frame, poses: Poses) -> None:
+    draw(frame, poses)
 
 
 def _refuse(error: VitruvianError) -> None:
