@@ -280,7 +280,7 @@ def test_a_plan_of_nothing_is_refused(given, part):
 def test_a_model_may_bring_options_of_its_own():
     one = contender("../my/net.onnx,conf=0.1,rect=false")
     assert (one.name, one.options) == ("../my/net.onnx", {"conf": 0.1, "rect": False})
-    assert one.label == "net.onnx, conf=0.1, rect=false"
+    assert one.label == "net.onnx (conf=0.1 rect=false)"
     assert [each.label for each in contenders([one, "a/b.onnx"])] == [one.label, "b.onnx"]
     assert numbers("320,640", "size") == [320, 640]
     with refused("--size is 'a'"):

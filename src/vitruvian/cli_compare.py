@@ -36,9 +36,10 @@ ModelOption = typer.Option(
 
 
 def contender(words: str) -> Contender:
-    """`NAME` or `NAME,option=value,...`, which is also its label."""
+    """`NAME` or `NAME,option=value,...`."""
     name, *options = words.split(",")
-    return Contender(", ".join([Path(name).name, *options]), name, pairs_of(options))
+    own = f" ({' '.join(options)})" if options else ""
+    return Contender(Path(name).name + own, name, pairs_of(options))
 
 
 def numbers(words: str | None, option: str) -> list[int]:

@@ -17,6 +17,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
@@ -117,9 +118,9 @@ def _nested(values: np.ndarray) -> list[Any]:
     return [[None if np.isnan(point).any() else point.tolist() for point in row] for row in values]
 
 
-def from_dict(line: dict[str, Any]) -> tuple[Frame, Poses]:
-    """The frame, without pixels, and the poses of one line."""
-    table = skeleton(line["skeleton"])
+def from_dict(line: dict[str, Any], table: Skeleton | None = None) -> tuple[Frame, Poses]:
+    """The frame, without pixels, and the poses of one line; `table` if its skeleton is not ours."""
+    table = table or skeleton(line["skeleton"])
     size = (line["size"][0], line["size"][1])
     camera = None if line.get("camera") is None else Camera(size=size, **line["camera"])
     frame = Frame(None, line["index"], line["time"], line["source"], camera, size)

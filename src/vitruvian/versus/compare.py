@@ -92,7 +92,7 @@ def compare(
     given = calibration.given(camera, fov_deg=fov_deg)
     seen = camera.matrix.tolist() if isinstance(camera, Camera) else _stamped(camera)
     about = _about(sources, span, [seen, fov_deg])
-    _take_over(out, about, overwrite)
+    _take_over(out, sources, about, overwrite)
     faults: list[VitruvianError] = []
 
     def fault(error: VitruvianError) -> None:
@@ -110,6 +110,8 @@ def compare(
         sides = [(s.label, path) for s, path in zip(everyone, made, strict=True) if path]
         if sides:
             chapters.append(job.draw(sides, name))
+    if not chapters:
+        raise faults[0]
     numbers = {
         "about": about,
         "machine": machine.describe(),
@@ -159,12 +161,21 @@ def _stamped(path: str | Path | None) -> list[Any] | None:
     return [str(path), about.st_size, about.st_mtime_ns]
 
 
-def _take_over(out: Path, about: dict[str, Any], overwrite: bool) -> None:
+def _take_over(
+    out: Path, sources: Sequence[Source], about: dict[str, Any], overwrite: bool
+) -> None:
     """Begin in a folder, or go on with what is in it.
 
     Raises:
-        VitruvianError: it holds something else.
+        VitruvianError: it holds something else, or what is compared.
     """
+    pictures = [path for each in sources if isinstance(each, Pictures) for path in each.paths]
+    videos = [Path(each.address) for each in sources if isinstance(each, Video)]
+    for path in (*pictures, *videos):
+        if path.resolve().parent == out.resolve():
+            raise VitruvianError(
+                f"'{path}' is in '{out}' and would be replaced; give another --out"
+            )
     numbers = out / NUMBERS
     if out.exists() and not out.is_dir():
         raise VitruvianError(f"'{out}' is a file; give a folder to --out")
@@ -206,6 +217,11 @@ class _Job:
     visible: float
     fault: Callable[[VitruvianError], None]  # gets what could not be done
 
+    @property
+    def several(self) -> bool:
+        """Whether it is pictures, each on its own."""
+        return isinstance(self.source, Pictures) and len(self.source.paths) > 1
+
     def frames(self) -> Iterator[Frame]:
         """Its frames with their cameras; what cannot be read is a fault."""
         for frame in self.source:
@@ -218,13 +234,16 @@ class _Job:
 
     def record(self, side: Side, name: str) -> Path | None:
         """The record of a side, made if it is not there; None if the model cannot be had."""
+        from vitruvian import __version__
+
         one = side.contender
         if one is None:
             return side.saved
         path = self.out / "records" / f"{name}.jsonl"
         weights = _stamped(one.name) if is_file(one.name) else one.name
         model = json.loads(json.dumps({"model": weights, "options": dict(one.options)}))
-        about, told = {**model, **self.about}, f"{side.label}, {self.source.name}"
+        about = {"vitruvian": __version__, **model, **self.about}
+        told = f"{side.label}, {self.source.name}"
         if finished(path, about):
             return path
         moving, opened = self.source.moving, lambda: load(one.name, **one.options)
@@ -262,7 +281,7 @@ class _Job:
                 if film is not None:
                     film.add(picture, frame.seconds)
                 else:
-                    own = name(Path(frame.source).name) if tally.frames > 1 else self.stem
+                    own = name(Path(frame.source).name) if self.several else self.stem
                     write_picture(self.out / f"{own}.jpg", picture)
                 said = tally.add(frame, results, lambda picture=picture: picture)
                 table.write(json.dumps(said, allow_nan=False) + "\n")

@@ -1,8 +1,8 @@
 """Records of a comparison: a line a frame, as `vitruvian predict` writes, and how long it took.
 
 Two keys more than in other records: `ms`, and `failed` with the reason where a model gave up on a
-frame. Other programs may leave both out. A record is read line by line and found again by where its
-lines begin, so that only these numbers are in memory.
+frame; the header has the skeleton and what was looked at. Other programs may leave all that out. A
+record is found again by where its lines begin, so that only these numbers are in memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.pipeline import steps
@@ -64,7 +65,8 @@ def write(
     step = steps(model) if moving else lambda frame: model([frame])[0]
     with part.begin().open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
-            file.write(_line(header(model) | {"compare": about}))
+            own = {"skeleton": model.skeleton.to_json(), "compare": about}
+            file.write(_line(header(model) | own))
         warm = False
         for number, frame in enumerate(frames):
             if _key(frame, moving) in done:
@@ -146,6 +148,8 @@ class Lines:
             moving: whether frames are those of a video.
         """
         self.record, self.moving = Record(path), moving
+        own = self.record.header.get("skeleton")
+        self._skeleton = None if own is None else Skeleton.from_json(own)
         self._at: dict[str, int] = {}
         offset = 0
         with path.open("rb") as file:
@@ -178,7 +182,7 @@ class Lines:
         at = self._at.get(f"{frame.source}{index}", self._at.get(f"{name}{index}"))
         if at is None:
             return Result(None, failed="it has no such frame")
-        said, poses = self._read(at)
+        said, _, poses = self._read(at)
         if tuple(said["size"]) != frame.size:
             wide, tall = said["size"]
             return Result(None, failed=f"it is of a picture of {wide} x {tall} pixels")
@@ -186,11 +190,11 @@ class Lines:
             return Result(None, failed=said["failed"])
         return Result(poses, said.get("ms"))
 
-    def _read(self, at: int) -> tuple[dict[str, Any], Poses]:
+    def _read(self, at: int) -> tuple[dict[str, Any], Frame, Poses]:
         self._file.seek(at)
         said = json.loads(self._file.readline())
         try:
-            return said, from_dict(said)[1]
+            return said, *from_dict(said, self._skeleton)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise VitruvianError(
                 f"cannot read '{self.record.path}': a line is no frame ({error})"
@@ -200,11 +204,7 @@ class Lines:
         """Some of its frames, without pixels, evenly through the record."""
         offsets = sorted(set(self._at.values()))
         chosen = np.unique(np.linspace(0, max(len(offsets) - 1, 0), most).astype(int))
-        found = []
-        for i in chosen[: len(offsets)]:
-            self._file.seek(offsets[i])
-            found.append(from_dict(json.loads(self._file.readline())))
-        return found
+        return [self._read(offsets[i])[1:] for i in chosen[: len(offsets)]]
 
     def __enter__(self) -> Lines:
         return self

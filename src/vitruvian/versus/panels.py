@@ -70,7 +70,8 @@ class Layout:
             return min(ROOM[0] / columns / wide, ROOM[1] / rows / tall, 1.0)
 
         worth = max(map(scale, range(1, panels + 1))) / ROWS
-        columns = max(n for n in range(1, panels + 1) if scale(n) >= worth)
+        able = [n for n in range(1, panels + 1) if scale(n) >= worth]
+        columns = min(able, key=lambda n: (-panels % n, -n))  # no empty places, then most columns
         best = max(scale(columns), NARROWEST / wide)
         return cls(columns, (max(round(wide * best), 1), max(round(tall * best), 1)))
 
@@ -132,8 +133,8 @@ def _panel(
     parts.append(_words(said(result), size[0]))
     if deep:
         flat = (size[0], size[0] // 2)
-        if view is None or poses is None:
-            words = "no metres" if poses is not None else ""
+        if view is None or poses is None or poses.xyz is None:
+            words = "no metres" if poses is not None and len(poses) else ""
             shown = np.full((flat[1], flat[0], 3), 255, np.uint8)
             shown[flat[1] // 2 - STRIP // 2 :][:STRIP] = _words(words, size[0])
         else:

@@ -19,7 +19,7 @@ from vitruvian.versus.tally import Pair, Tally
 
 WIDE = 1280  # pixels, of a picture in the page, at most
 PLOTTED = 6  # angles of a pair of which the differences are plotted: those known most often
-FEWEST = 3  # differences that a plot and limits are made of
+FEWEST = 3  # differences that a plot and limits are made of, at least
 
 
 @dataclass
@@ -106,6 +106,7 @@ def _chapter(page: Report, chapter: Chapter) -> None:
     if tally.bins > 1:
         _over_time(page, tally)
     for pair in tally.pairs.values():
+        page.heading(f"{chapter.name}: {' and '.join(pair.labels)}")
         _pair(page, tally, pair)
     if tally.moments.kept and tally.done > 1:
         page.heading(f"{chapter.name}: the greatest disagreements")
@@ -132,7 +133,8 @@ def _over_time(page: Report, tally: Tally) -> None:
         look = _look(tally, number, " and ".join(pair.labels))
         apart.plot(at, pair.disagreement.values, **look)
     people.set(ylabel="people", ylim=(-0.2, None))
-    took.set(ylabel="milliseconds", ylim=(0, None))
+    usual = [side.to_dict()["ms_p95"] for side in tally.sides if side.ms]
+    took.set(ylabel="milliseconds", ylim=(0, 1.5 * max(usual) if usual else None))
     apart.set(ylabel="disagreement", ylim=(-0.03, 1.03), xlabel=_time(tally))
     if not tally.moving:
         apart.locator_params(axis="x", integer=True)
@@ -156,7 +158,6 @@ def _look(tally: Tally, number: int, label: str) -> dict[str, Any]:
 def _pair(page: Report, tally: Tally, pair: Pair) -> None:
     """What two models have in common."""
     first, second = pair.labels
-    page.heading(f"{first} and {second}")
     page.table(
         ("frames", "people of both", f"only {first}", f"only {second}", "disagreement"),
         [[pair.frames, pair.both, *pair.only, pair.to_dict()["disagreement"]]],
@@ -168,35 +169,35 @@ def _pair(page: Report, tally: Tally, pair: Pair) -> None:
     if not len(known):
         page.paragraph("There is nobody of whom both have seen the same joint.")
         return
-    values = pair.percent.values[:, known].T
-    median, p95 = pair.quantile(0.5)[known], pair.quantile(0.95)[known]
     drawing = plot(9, 1.2 + 0.2 * len(known))
-    bars, over = drawing.subplots(1, 2, width_ratios=(1, 2 if tally.bins > 1 else 0.2))
+    bars, *over = drawing.subplots(1, 2 if tally.bins > 1 else 1, squeeze=False).ravel()
     rows = np.arange(len(known))
-    bars.barh(rows, p95, color="0.85", label="95 % below")
-    bars.barh(rows, median, color=COLOURS[0], label="median")
+    bars.barh(rows, pair.quantile(0.95)[known], color="0.85", label="95 % below")
+    bars.barh(rows, pair.quantile(0.5)[known], color=COLOURS[0], label="median")
     bars.set_yticks(rows, [pair.joints[k] for k in known], fontsize="small")
-    bars.set_ylim(len(known) - 0.5, -0.5)
-    bars.set_xlabel("% of the person's size")
-    bars.legend(loc="lower right", fontsize="x-small")
-    top = float(np.nanquantile(values, 0.98)) or 1.0
-    shade = over.imshow(values, aspect="auto", cmap="viridis", vmin=0, vmax=top,
-                        interpolation="nearest", extent=_extent(tally, len(known)))  # fmt: skip
-    over.set(yticks=[], xlabel=_time(tally))
-    if not tally.moving:
-        over.locator_params(axis="x", integer=True)
-    drawing.colorbar(shade, ax=over, label="% of the person's size")
-    page.figure(drawing, f"How far joints of {first} and {second} are apart; white: not seen.")
+    bars.set(ylim=(len(known) - 0.5, -0.5), xlabel="% of the person's size")
+    bars.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="x-small")
+    for axes in over:
+        _joints_over_time(axes, tally, pair.percent.values[:, known])
+    white = "; white: not seen" if over else ""
+    page.figure(drawing, f"How far joints of {first} and {second} are apart{white}.")
     for space, sums in pair.angles.items():
         if sums.count.max() >= FEWEST:
             _angles(page, pair, space)
 
 
-def _extent(tally: Tally, rows: int) -> tuple[float, float, float, float]:
-    """Left, right, bottom and top of a picture over time: half a bin more than their middles."""
+def _joints_over_time(axes: Any, tally: Tally, values: np.ndarray) -> None:
+    """(B, J) percent as a map, of which a row is a joint and a column a time."""
     at = tally.at.values
-    half = (at[-1] - at[0]) / max(len(at) - 1, 1) / 2 or 0.5
-    return float(at[0] - half), float(at[-1] + half), rows - 0.5, -0.5
+    half = (at[-1] - at[0]) / (len(at) - 1) / 2  # at are the middles of the columns
+    extent = (at[0] - half, at[-1] + half, values.shape[1] - 0.5, -0.5)
+    most = float(np.nanquantile(values, 0.98)) or 1.0
+    how: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "extent": extent}
+    shade = axes.imshow(values.T, cmap="viridis", vmin=0, vmax=most, **how)
+    axes.set(yticks=[], xlabel=_time(tally))
+    if not tally.moving:
+        axes.locator_params(axis="x", integer=True)
+    axes.figure.colorbar(shade, ax=axes, label="% of the person's size")
 
 
 def _angles(page: Report, pair: Pair, space: Space) -> None:
