@@ -540,6 +540,15 @@ def test_a_record_that_is_none_says_which_line(tmp_path, frame, people):
         Lines(path, True)
 
 
+def test_a_record_whose_frames_are_out_of_order_is_refused(tmp_path, frame, people):
+    path = tmp_path / "a.jsonl"
+    with json_lines(path, None) as sink:
+        for i in (0, 2, 1):
+            sink.write(frame(i), people())
+    with refused("line 4 is of frame 1 of 'clip.mp4', and comes after frame 2"):
+        Lines(path, True)
+
+
 def test_one_command_compares_two_networks(tmp_path):
     """With weights that come with vitruvian: 2D, with a mirror, and 3D; a portrait and nobody."""
     import vitruvian as vit

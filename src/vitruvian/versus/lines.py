@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import time
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,36 +152,52 @@ class Lines:
         self.record, self.moving = Record(path), moving
         own = self.record.header.get("skeleton")
         self._skeleton = None if own is None else Skeleton.from_json(own)
-        self._at: dict[str, int] = {}
-        offset = 0
+        # Of each source: numbers of frames, and where their lines begin.
+        self._at: dict[str, tuple[array[int], array[int]]] = {}
+        self._begin, offset = array("q"), 0
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if number > 1:
-                    said = self._json(line, number)
-                    index = f"#{said['index']}" if moving else ""
-                    self._at[f"{said['source']}{index}"] = offset
-                    # Other programs may have called the same file by another path.
-                    self._at.setdefault(f"{Path(str(said['source'])).name}{index}", offset)
+                    source, index = self._json(line, number)
+                    indices, offsets = self._at.setdefault(source, (array("q"), array("q")))
+                    if moving and indices and index <= indices[-1]:
+                        raise VitruvianError(
+                            f"cannot read '{path}': line {number} is of frame {index} of "
+                            f"'{source}', and comes after frame {indices[-1]}"
+                        )
+                    indices.append(index)
+                    offsets.append(offset)
+                    self._begin.append(offset)
                 offset += len(line)
+        for source in list(self._at):  # other programs may have called it by another path
+            self._at.setdefault(Path(source).name, self._at[source])
         self._file = path.open("rb")
 
-    def _json(self, line: bytes, number: int) -> dict[str, Any]:
+    def _json(self, line: bytes, number: int) -> tuple[str, int]:
+        """Source and number of a line's frame."""
         try:
             said = json.loads(line)
-            return {"source": said["source"], "index": int(said["index"])}
+            return str(said["source"]), int(said["index"])
         except (ValueError, TypeError, KeyError):
             raise VitruvianError(
                 f"cannot read '{self.record.path}': line {number} is no frame"
             ) from None
 
     def __len__(self) -> int:
-        return len(set(self._at.values()))
+        return len(self._begin)
+
+    def _find(self, frame: Frame) -> int | None:
+        """Where the line of a frame begins."""
+        name = Path(frame.source).name
+        indices, offsets = self._at.get(frame.source, self._at.get(name, ((), ())))
+        at = bisect_left(indices, frame.index) if self.moving else 0
+        if at >= len(indices) or (self.moving and indices[at] != frame.index):
+            return None
+        return offsets[at]
 
     def __getitem__(self, frame: Frame) -> Result:
         """What it says of a frame."""
-        name = Path(frame.source).name
-        index = f"#{frame.index}" if self.moving else ""
-        at = self._at.get(f"{frame.source}{index}", self._at.get(f"{name}{index}"))
+        at = self._find(frame)
         if at is None:
             return Result(None, failed="it has no such frame")
         said, _, poses = self._read(at)
@@ -202,9 +220,9 @@ class Lines:
 
     def sample(self, most: int) -> list[tuple[Frame, Poses]]:
         """Some of its frames, without pixels, evenly through the record."""
-        offsets = sorted(set(self._at.values()))
-        chosen = np.unique(np.linspace(0, max(len(offsets) - 1, 0), most).astype(int))
-        return [self._read(offsets[i])[1:] for i in chosen[: len(offsets)]]
+        last = len(self._begin) - 1
+        chosen = np.unique(np.linspace(0, max(last, 0), most).astype(int))
+        return [self._read(self._begin[i])[1:] for i in chosen if i <= last]
 
     def __enter__(self) -> Lines:
         return self
