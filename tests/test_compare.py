@@ -20,11 +20,14 @@ from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sink.records import json_lines, read
+from vitruvian.source import Span
 from vitruvian.versus import compare as module
+from vitruvian.versus import machine
 from vitruvian.versus.agreement import LIMITS, POINTS, BlandAltman, Common, angles_apart, pair
 from vitruvian.versus.compare import compare
 from vitruvian.versus.lines import Lines, Result
 from vitruvian.versus.panels import GAP, ROOM, STRIP, Layout, panels, said, view
+from vitruvian.versus.summary import Chapter, report
 from vitruvian.versus.tally import MOMENTS, Moments, Tally
 
 BODY = np.random.default_rng(3).uniform(0.1, 0.9, (17, 2)).astype(np.float32)
@@ -495,6 +498,32 @@ def test_records_of_others_stand_beside_ours(loaded, video, tmp_path):
     (both,) = numbers["sources"][0]["pairs"]
     assert (both["frames"], both["both"], both["disagreement"]) == (4, 4, 0)
     assert ours["ms_median"] is not None
+
+
+def test_a_record_that_goes_on_longer_is_compared_as_far_as_the_source_goes(
+    loaded, video, tmp_path
+):
+    theirs = tmp_path / "peer.jsonl"
+    with json_lines(theirs, None) as sink:
+        for i in range(400):
+            sink.write(Frame(None, i, i / 10, "clip.mp4", size=(64, 48)), bodies((3, 0), size=24))
+    out = tmp_path / "out"
+    numbers = compare(video("clip.mp4"), ["one"], out, results=[theirs], span=Span(most=3))
+    assert numbers["sources"][0]["frames"] == 3
+    assert (out / "report.html").read_text().count("<svg") == 3
+
+
+def test_a_video_that_ends_early_is_compared_as_far_as_it_goes(frame, tmp_path):
+    tally = Tally(["a", "b"], 100, True, 10)
+    chapter = Chapter("clip.mp4", tally)
+    small = np.zeros((9, 16, 3), np.uint8)
+    for i in range(4):
+        both = [Result(bodies((0, 0)), 1.0), Result(bodies((i, 0)), 2.0)]
+        tally.add(frame(i, i / 10), both, lambda: small)
+        chapter.add(frame(i, i / 10), both, small)
+    report([chapter], {"machine": machine.describe(), "faults": []}, tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text().count("<svg") == 3
+    assert chapter.shown is not None
 
 
 def test_a_record_of_pictures_of_another_size_is_not_compared(loaded, video, tmp_path, people):

@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli_words": {"errors", "models"},
-    "cli_compare": {"cli_words", "sink", "versus", "errors"},
+    "cli_compare": {"cli_words", "sink", "source", "versus", "errors"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
     "cli": {
         *(
@@ -81,7 +81,7 @@ HOMES = {
     "pandas": {"interop.py"},
     "xarray": {"interop.py"},
     "supervision": {"interop.py"},
-    "scipy": {"track/identify.py", "track/butterworth.py", "train/"},
+    "scipy": {"track/identify.py", "track/butterworth.py", "versus/agreement.py", "train/"},
     "typer": {"cli.py", "cli_compare.py", "cli_models.py", "cli_words.py"},
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},

@@ -266,8 +266,11 @@ class _Job:
         part = Part(self.out / f"{self.stem} - disagreement.jsonl")
         with ExitStack() as stack:
             lines = [stack.enter_context(Lines(path, moving)) for _, path in sides]
-            ends = [frame.seconds for each in lines for frame, _ in each.sample(2)]
-            tally = Tally(labels, max(map(len, lines)), moving, max(ends, default=0.0))
+            # Ours are of the frames that are wanted; those of others may have more, or fewer.
+            whole = [each for each in lines if each.record.path.parent == self.out / "records"]
+            longest = max(whole or lines, key=len)
+            ends = [frame.seconds for frame, _ in longest.sample(2)]
+            tally = Tally(labels, len(longest), moving, max(ends, default=0.0))
             chapter = Chapter(self.source.name, tally)
             views = [view(each, self.visible) if moving else None for each in lines]
             film = stack.enter_context(Film(self.out / f"{self.stem}.mp4")) if moving else None

@@ -35,7 +35,7 @@ class Chapter:
         """One frame, after the tally has it."""
         moving, number = self.tally.moving, self.tally.done - 1
         what = f"frame {frame.index}" if moving else Path(frame.source).name
-        if number == (self.tally.frames // 2 if moving else 0):
+        if number in (0, self.tally.frames // 2 if moving else 0):
             self.shown = (_when(frame, moving), _small(picture))
         for side, result in zip(self.tally.sides, results, strict=True):
             if result.poses is None:
@@ -103,7 +103,7 @@ def _chapter(page: Report, chapter: Chapter) -> None:
     kind = "All of it, as a video," if tally.moving else "Each picture"
     if tally.done > 1:
         page.paragraph(f"{kind} is in a file beside this page.")
-    if tally.bins > 1:
+    if tally.filled.sum() > 1:
         _over_time(page, tally)
     for pair in tally.pairs.values():
         page.heading(f"{chapter.name}: {' and '.join(pair.labels)}")
@@ -121,17 +121,18 @@ def _time(tally: Tally) -> str:
 
 def _over_time(page: Report, tally: Tally) -> None:
     """People and milliseconds of all models, and disagreement of all pairs."""
-    at = tally.at.values
+    shown = tally.filled
+    at = tally.at.values[shown]
     drawing = plot(9, 6.5)
     people, took, apart = drawing.subplots(3, sharex=True)
     for number, side in enumerate(tally.sides):
         look = _look(tally, number, side.label)
-        people.plot(at, side.found.values, **look)
+        people.plot(at, side.found.values[shown], **look)
         if side.ms:
-            took.plot(at, side.took.values, **look)
+            took.plot(at, side.took.values[shown], **look)
     for number, pair in enumerate(tally.pairs.values()):
         look = _look(tally, number, " and ".join(pair.labels))
-        apart.plot(at, pair.disagreement.values, **look)
+        apart.plot(at, pair.disagreement.values[shown], **look)
     people.set(ylabel="people", ylim=(-0.2, None))
     usual = [side.to_dict()["ms_p95"] for side in tally.sides if side.ms]
     took.set(ylabel="milliseconds", ylim=(0, 1.5 * max(usual) if usual else None))
@@ -170,7 +171,7 @@ def _pair(page: Report, tally: Tally, pair: Pair) -> None:
         page.paragraph("There is nobody of whom both have seen the same joint.")
         return
     drawing = plot(9, 1.2 + 0.2 * len(known))
-    bars, *over = drawing.subplots(1, 2 if tally.bins > 1 else 1, squeeze=False).ravel()
+    bars, *over = drawing.subplots(1, 2 if tally.filled.sum() > 1 else 1, squeeze=False).ravel()
     rows = np.arange(len(known))
     bars.barh(rows, pair.quantile(0.95)[known], color="0.85", label="95 % below")
     bars.barh(rows, pair.quantile(0.5)[known], color=COLOURS[0], label="median")
@@ -188,7 +189,7 @@ def _pair(page: Report, tally: Tally, pair: Pair) -> None:
 
 def _joints_over_time(axes: Any, tally: Tally, values: np.ndarray) -> None:
     """(B, J) percent as a map, of which a row is a joint and a column a time."""
-    at = tally.at.values
+    at, values = tally.at.values[tally.filled], values[tally.filled]
     half = (at[-1] - at[0]) / (len(at) - 1) / 2  # at are the middles of the columns
     extent = (at[0] - half, at[-1] + half, values.shape[1] - 0.5, -0.5)
     most = float(np.nanquantile(values, 0.98)) or 1.0

@@ -201,9 +201,9 @@ class Tally:
 
         Args:
             labels: of the models.
-            frames: how many there will be.
+            frames: how many there will be, about: bins are of as many.
             moving: whether they are of a video.
-            seconds: how long it is.
+            seconds: how long it is, about.
         """
         self.frames, self.moving = max(frames, 1), moving
         self.bins = min(self.frames, BINS)
@@ -251,6 +251,11 @@ class Tally:
             "time": round(frame.seconds, 6),
             "pairs": lines,
         }
+
+    @property
+    def filled(self) -> np.ndarray:
+        """(B,) bool, which bins have frames: a video may end before it was expected to."""
+        return self.at.count > 0
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers, ready for JSON."""
