@@ -51,10 +51,15 @@ MAY_IMPORT = {
     "analysis": {
         *("analyse", "body", "frame", "pipeline", "predict", "report", "sink", "source", "errors"),
     },
+    "versus": {
+        *("versus", "analyse", "body", "frame", "geometry", "models", "pipeline", "progress"),
+        *("sink", "source", "threads", "track", "errors"),
+    },
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
     "cli_words": {"errors", "models"},
     "cli_measure": {"cli_words", "evaluate", "models"},
+    "cli_compare": {"cli_words", "sink", "source", "versus", "errors"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
     "cli_track": {
         *("cli_words", "errors", "geometry", "models", "pipeline", "predict", "recorded"),
@@ -65,8 +70,9 @@ MAY_IMPORT = {
         "source",
     },
     "cli": {
-        *("cli_analyse", "cli_measure", "cli_models", "cli_track", "cli_words", "doctor", "errors"),
-        *("geometry", "models", "pipeline", "predict", "sink", "source", "track"),
+        *("cli_analyse", "cli_compare", "cli_measure", "cli_models", "cli_track", "cli_words"),
+        *("doctor", "errors", "geometry", "models", "pipeline", "predict", "sink", "source"),
+        "track",
     },
 }
 # Heavy libraries and their one home each, a module or a whole package.
@@ -85,10 +91,10 @@ HOMES = {
     "pandas": {"interop.py"},
     "xarray": {"interop.py"},
     "supervision": {"interop.py"},
-    "scipy": {"track/identify.py", "track/butterworth.py", "train/"},
+    "scipy": {"track/identify.py", "track/butterworth.py", "versus/agreement.py", "train/"},
     "typer": {
-        *("cli.py", "cli_analyse.py", "cli_measure.py", "cli_models.py", "cli_track.py"),
-        "cli_words.py",
+        *("cli.py", "cli_analyse.py", "cli_compare.py", "cli_measure.py", "cli_models.py"),
+        *("cli_track.py", "cli_words.py"),
     },
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},

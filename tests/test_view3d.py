@@ -20,7 +20,7 @@ from vitruvian.sink import files
 from vitruvian.sink.draw import COLOURS
 from vitruvian.sink.files import open_sink
 from vitruvian.sink.scene import Scene
-from vitruvian.sink.view3d import SIZE, _Stage, floor_lines
+from vitruvian.sink.view3d import SIZE, Stage, floor_lines
 
 FEET = [k for k, name in enumerate(BLAZEPOSE33.keypoints) if "heel" in name or "foot" in name]
 TILTED = rotation_matrix(np.array([-0.3, 0.0, 0.1]))  # from upright axes to a camera's
@@ -182,7 +182,7 @@ def test_frames_of_nobody_say_nothing_of_where_metres_begin(frame, standing):
 # Drawn
 
 
-def pixels(stage: _Stage, panel: int, xyz: np.ndarray) -> np.ndarray:
+def pixels(stage: Stage, panel: int, xyz: np.ndarray) -> np.ndarray:
     """(..., 2) column and row of the picture where (..., 3) right, away, up are drawn."""
     axes = stage.panels[panel].axes
     right, away, up = xyz.reshape(-1, 3).T
@@ -193,7 +193,7 @@ def pixels(stage: _Stage, panel: int, xyz: np.ndarray) -> np.ndarray:
 
 def test_a_metre_is_as_long_in_every_direction(frame, standing):
     """From above, without perspective; and in the box of the other view."""
-    stage = _Stage(scene((frame(), standing([(-1, 3), (2, 9)]))), timed=False)
+    stage = Stage(scene((frame(), standing([(-1, 3), (2, 9)]))), timed=False)
     origin, right, away = pixels(stage, 1, np.array([[0, 4, 0], [1, 4, 0], [0, 5, 0]], float))
     np.testing.assert_allclose((right - origin)[1], 0, atol=1e-6)
     np.testing.assert_allclose((away - origin)[0], 0, atol=1e-6)
@@ -210,7 +210,7 @@ def test_everybody_is_drawn_in_the_colours_of_their_sides(frame, people):
     xyz = np.concatenate([xyz, xyz + np.array([1.5, 0, 2], np.float32)])
     poses = people(2, xyz=xyz, origin="camera")
     shown = scene((frame(), poses))
-    stage = _Stage(shown, timed=False)
+    stage = Stage(shown, timed=False)
     image = stage(shown.moments[0])
     assert image.shape == (SIZE[1], SIZE[0], 3)
     for panel in (0, 1):
@@ -226,7 +226,7 @@ def test_everybody_is_drawn_in_the_colours_of_their_sides(frame, people):
 
 def test_everything_that_is_drawn_is_in_the_picture(frame, standing):
     shown = scene((frame(), standing([(-4, 3), (2, 15), (0, 4)])))
-    stage = _Stage(shown, timed=False)
+    stage = Stage(shown, timed=False)
     assert shown.frustum is not None
     everything = np.concatenate([shown.stand(shown.moments[0]).reshape(-1, 3), shown.frustum])
     for panel in (0, 1):

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from vitruvian.cli_analyse import analyze
+from vitruvian.cli_compare import benchmark, compare
 from vitruvian.cli_measure import val
 from vitruvian.cli_models import export, models_app, synth
 from vitruvian.cli_track import track
@@ -240,6 +241,8 @@ app.command()(analyze)
 app.command()(export)
 app.command()(synth)
 app.command()(val)
+app.command()(benchmark)
+app.command()(compare)
 
 
 @app.command()

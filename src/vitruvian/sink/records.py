@@ -158,7 +158,7 @@ def _nested(values: np.ndarray) -> list[Any]:
 
 
 def from_dict(line: dict[str, Any], table: Skeleton | None = None) -> tuple[Frame, Poses]:
-    """The frame, without pixels, and the poses of one line; `table` is for one that has no name."""
+    """The frame, without pixels, and the poses of one line; `table` if its skeleton is not ours."""
     table = table or skeleton(line["skeleton"])
     size = (line["size"][0], line["size"][1])
     camera = None if line.get("camera") is None else Camera(size=size, **line["camera"])

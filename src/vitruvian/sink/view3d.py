@@ -59,7 +59,7 @@ class View:
             return
         if len(moments) > MANY:
             print(f"drawing {len(moments)} frames in 3D: {self.path}", file=sys.stderr, flush=True)
-        stage = _Stage(self.scene, timed=self.moving)
+        stage = Stage(self.scene, timed=self.moving)
         if not self.moving:
             write_picture(self.path, stage(moments[0]))
         else:
@@ -73,7 +73,7 @@ class View:
         return [self.path] if self.scene.moments else []
 
 
-class _Stage:
+class Stage:
     """A figure of which all but the people stays as it is: one of them takes milliseconds."""
 
     def __init__(self, scene: Scene, *, timed: bool) -> None:

@@ -1,0 +1,1 @@
+"""Models beside each other: how fast they are, and where they disagree."""
