@@ -39,11 +39,13 @@ MAY_IMPORT = {
     "predict": {"body", "frame", "pipeline", "sink", "source", "threads", "models", "errors"},
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
+    "convert": {"body", "frame", "sink", "errors"},
     "cli_words": {"errors", "models"},
+    "cli_files": {"cli_words", "body", "convert"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
     "cli": {
-        *("cli_models", "cli_words", "doctor", "errors", "geometry", "models", "pipeline"),
-        *("predict", "sink", "source"),
+        *("cli_files", "cli_models", "cli_words", "doctor", "errors", "geometry", "models"),
+        *("pipeline", "predict", "sink", "source"),
     },
 }
 # Heavy libraries and their one home each, a module or a whole package.
@@ -58,13 +60,13 @@ HOMES = {
     "matplotlib": {"sink/view3d.py"},
     "mpl_toolkits": {"sink/view3d.py"},
     "rerun": {"sink/rrd.py"},
-    "pyarrow": {"sink/records.py"},
+    "pyarrow": {"sink/records.py", "sink/tables.py"},
     "ezc3d": {"sink/c3d.py"},
     "pandas": {"interop.py"},
     "xarray": {"interop.py"},
     "supervision": {"interop.py"},
     "scipy": {"track/identify.py", "track/butterworth.py", "train/"},
-    "typer": {"cli.py", "cli_models.py", "cli_words.py"},
+    "typer": {"cli.py", "cli_files.py", "cli_models.py", "cli_words.py"},
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},
     "warp": {"train/bodies.py", "train/render.py"},

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from vitruvian.cli_files import convert
 from vitruvian.cli_models import export, models_app, synth
 from vitruvian.cli_words import (
     CameraFile,
@@ -89,8 +90,9 @@ def predict(
             "--out",
             "-o",
             help="A folder, or one file: .jsonl (records), .csv, .parquet, .json (COCO results), "
-            ".jpg/.png (annotated picture), .mp4 (annotated video), .html (3D to be turned), "
-            "_3d.png, _3d.mp4 or _3d.gif (view in 3D), .rrd (Rerun).",
+            ".txt (MOT), .trc, .c3d or .bvh (metres, a file for each person), .jpg/.png (annotated "
+            "picture), .mp4 (annotated video), .html (3D to be turned), _3d.png, _3d.mp4 or "
+            "_3d.gif (view in 3D), .rrd (Rerun).",
         ),
     ] = Path("out"),
     find: Find = None,
@@ -124,6 +126,14 @@ def predict(
     save_coco: Annotated[
         bool, typer.Option("--save-coco", help="Into a folder: COCO results, .json.")
     ] = False,
+    save: Annotated[
+        str,
+        typer.Option(
+            help="Into a folder, more files: trc, c3d, bvh (metres of each person) or openpose; "
+            "several with commas.",
+            show_default=False,
+        ),
+    ] = "",
     masks: Annotated[bool, typer.Option("--masks", help="Find and draw who is where.")] = False,
     track: Annotated[
         bool, typer.Option(help="In videos: the same number for the same person.")
@@ -196,7 +206,7 @@ def predict(
     from vitruvian.models.catalogue import in_3d
     from vitruvian.predict import plan
     from vitruvian.predict import predict as do
-    from vitruvian.sink.files import Save, is_view
+    from vitruvian.sink.files import Save, in_metres, is_view
     from vitruvian.source import Span, open_source
 
     flags: dict[str, object] = {"num_poses": num_poses, "conf": conf, "smooth": smooth}
@@ -209,21 +219,23 @@ def predict(
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
     tables = (save_csv, save_parquet, save_coco)
-    save = Save(
+    kept = Save(
         *(save_video, save_json, save_plot, *tables, visible, save_heatmaps),
         html=save_html,
         rerun=save_rerun,
+        more=tuple(filter(None, save.replace(" ", "").split(","))),
     )
-    if save_plot or save_html or is_view(out):
+    if save_plot or save_html or is_view(out) or in_metres(out, kept):
         in_3d(model)
-    plans = plan(sources, out, save, overwrite=overwrite)
+    plans = plan(sources, out, kept, overwrite=overwrite)
     opened = pipeline.open_model(model, sources, **options)
-    if do(plans, opened, out, save, camera=given, absolute=absolute, complain=complain):
+    if do(plans, opened, out, kept, camera=given, absolute=absolute, complain=complain):
         raise typer.Exit(1)
 
 
 app.command()(export)
 app.command()(synth)
+app.command()(convert)
 
 
 @app.command()

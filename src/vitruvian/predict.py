@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from vitruvian.errors import VitruvianError
 from vitruvian.pipeline import results
-from vitruvian.sink import files
+from vitruvian.sink import files, solo
 from vitruvian.sink.files import Save, Sink
+from vitruvian.sink.openpose import OpenPose
 from vitruvian.source import Pictures, Source, Video
 from vitruvian.threads import Behind
 
@@ -34,13 +35,15 @@ class Plan:
     tables: list[Path] = field(default_factory=list)
     video: list[Path] = field(default_factory=list)
     views: list[Path] = field(default_factory=list)  # of a video, in 3D
+    folders: list[Path] = field(default_factory=list)  # of OpenPose JSON
     pictures: dict[str, Path] = field(default_factory=dict)  # source of a frame -> picture of it
 
     def paths(self, save: Save) -> list[Path]:
         """All of them; those of pictures in which there is nobody will be fewer."""
         drawn = list(self.pictures.values()) if save.video else []
         views = [files.view_paths(path, save, moving=False) for path in self.pictures.values()]
-        return [*self.tables, *self.video, *self.views, *drawn, *chain.from_iterable(views)]
+        own = [*self.tables, *self.video, *self.views, *self.folders]
+        return [*own, *drawn, *chain.from_iterable(views)]
 
     def open(self, model: Model, save: Save) -> Sink:
         """A sink for all of them."""
@@ -49,6 +52,7 @@ class Plan:
             for path in (*self.tables, *self.video)
         ]
         sinks += [files.open_view(path, save.visible) for path in self.views]
+        sinks += [OpenPose(path) for path in self.folders]
         if self.pictures and (save.video or save.plot is not False or save.html):
             sinks.append(files.Pictures(self.pictures, save))
         return files.Several(sinks)
@@ -106,6 +110,11 @@ def _fits(sources: Sequence[Source], out: Path) -> None:
         raise VitruvianError(
             f"'{out}' holds one picture or video; for more give a folder and --save-html"
         )
+    if kind in solo.WRITERS and (len(sources) != 1 or pictures > 1):
+        raise VitruvianError(
+            f"'{out}' holds one person of one picture or video; for more give a folder and "
+            f"--save {kind[1:]}"
+        )
     if kind == ".rrd" and len(sources) != 1:
         raise VitruvianError(f"'{out}' holds one source, these are {len(sources)}; give one")
 
@@ -113,11 +122,14 @@ def _fits(sources: Sequence[Source], out: Path) -> None:
 def _folder(sources: Sequence[Source], out: Path, save: Save) -> list[Plan]:
     plans: list[Plan] = []
     tables = {".jsonl": save.json, ".csv": save.csv, ".parquet": save.parquet, ".json": save.coco}
+    tables |= {f".{name}": True for name in save.more if name != "openpose"}
     name = files.Names()
     for source in sources:
         several = isinstance(source, Pictures) and len(source.paths) > 1
         stem = name("poses" if several else source.name)
         each = Plan(source, [out / f"{stem}{kind}" for kind, wanted in tables.items() if wanted])
+        if "openpose" in save.more:
+            each.folders = [out / f"{stem}_openpose"]
         if isinstance(source, Pictures):
             stems = [name(path.name) for path in source.paths] if several else [stem]
             pairs = zip(source.paths, stems, strict=True)

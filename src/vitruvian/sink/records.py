@@ -1,8 +1,8 @@
 """Records: one JSON line a frame, the wire format of everything here; and the same as tables.
 
 The first line of a `.jsonl` file is a header: schema, version, model, hashes of its weights,
-options. Every other line stands for itself, its camera included, so that what it says can be
-projected again. Pixels to 1/10000, metres and scores to 1/1000000.
+options, skeleton. Every other line stands for itself, its camera included, so that what it says
+can be projected again. Pixels to 1/10000, metres and scores to 1/1000000.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.skeletons import skeleton
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import BOXES, SKELETONS, skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
@@ -51,6 +53,23 @@ class About(Protocol):
     def runs_on(self) -> str:
         """The device, or provider, that truly computes it."""
         ...
+
+
+@dataclass(frozen=True)
+class Made:
+    """What made a record, with what was done to it since among the options."""
+
+    name: str
+    weights: dict[str, str]
+    options: dict[str, Any]
+    runs_on: str
+
+    @classmethod
+    def read(cls, header: dict[str, Any], **more: Any) -> Made:
+        """What the header of a record says, and more options."""
+        options = header.get("options", {}) | more
+        weights = header.get("weights", {})
+        return cls(header.get("model", ""), weights, options, header.get("runs_on", ""))
 
 
 def header(model: About | None) -> dict[str, Any]:
@@ -92,7 +111,7 @@ def to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]:
 def _camera(frame: Frame, poses: Poses) -> dict[str, Any] | None:
     """The camera of a frame; without one, what models assume, if the poses rest on it."""
     camera = frame.camera
-    if camera is None and poses.origin == "camera":
+    if camera is None and poses.origin == "camera" and all(frame.size):
         camera = Camera.view(frame.size)
     if camera is None:
         return None
@@ -117,9 +136,13 @@ def _nested(values: np.ndarray) -> list[Any]:
     return [[None if np.isnan(point).any() else point.tolist() for point in row] for row in values]
 
 
-def from_dict(line: dict[str, Any]) -> tuple[Frame, Poses]:
-    """The frame, without pixels, and the poses of one line."""
-    table = skeleton(line["skeleton"])
+def from_dict(line: dict[str, Any], own: Skeleton | None = None) -> tuple[Frame, Poses]:
+    """The frame, without pixels, and the poses of one line.
+
+    `own` is the skeleton that the header describes; a line may name another one of ours.
+    """
+    named = own is not None and line["skeleton"] == own.name
+    table = own if own is not None and named else skeleton(line["skeleton"])
     size = (line["size"][0], line["size"][1])
     camera = None if line.get("camera") is None else Camera(size=size, **line["camera"])
     frame = Frame(None, line["index"], line["time"], line["source"], camera, size)
@@ -150,6 +173,21 @@ def _filled(value: Any, shape: tuple[int, ...]) -> Any:
     return np.array([missing if part is None else part for part in value])
 
 
+def described(table: Any) -> Skeleton | None:
+    """The skeleton that a header describes, ours where it is the same; None of None.
+
+    Raises:
+        ValueError, TypeError, KeyError: it describes none.
+    """
+    if table is None:
+        return None
+    known = {**SKELETONS, BOXES.name: BOXES}.get(table["name"])
+    bones = [tuple(bone) for bone in table["bones"]]
+    if known and known.keypoints == tuple(table["keypoints"]) and list(known.bones) == bones:
+        return known
+    return Skeleton.from_json(json.dumps(table))
+
+
 class Record:
     """A `.jsonl` file: `header` says what made it, iterating gives pairs of frame and poses."""
 
@@ -172,6 +210,12 @@ class Record:
                 f"cannot read '{path}': its first line is no header of schema {SCHEMA}; "
                 "records are written by `vitruvian predict --out poses.jsonl`"
             )
+        try:
+            self.skeleton = described(self.header.get("skeleton"))
+        except (ValueError, TypeError, KeyError) as error:
+            raise VitruvianError(
+                f"cannot read '{path}': its header describes no skeleton ({error!r})"
+            ) from None
 
     def _json(self, line: str, number: int) -> dict[str, Any]:
         try:
@@ -188,7 +232,7 @@ class Record:
                 if number == 1:
                     continue
                 try:
-                    yield from_dict(self._json(line, number))
+                    yield from_dict(self._json(line, number), self.skeleton)
                 except (KeyError, TypeError, ValueError, IndexError) as error:
                     raise VitruvianError(
                         f"cannot read '{self.path}': line {number} is no frame ({error})"
@@ -242,8 +286,21 @@ class Text:
 
 def json_lines(path: Path, model: About | None) -> Text:
     """A `.jsonl` file."""
-    name = "" if model is None else model.name
-    return Text(path, _dump(header(model)), lambda frame, poses: _dump(to_dict(frame, poses, name)))
+    name, tables = "" if model is None else model.name, list[Skeleton]()
+
+    def lines(frame: Frame, poses: Poses) -> str:
+        table, line = poses.skeleton, _dump(to_dict(frame, poses, name))
+        if not tables:
+            tables.append(table)
+            return _dump({**header(model), "skeleton": json.loads(table.to_json())}) + line
+        if table is not tables[0] and SKELETONS.get(table.name) is not table:
+            raise VitruvianError(
+                f"'{path}' is of the skeleton {tables[0].name}, and frame {frame.index} of "
+                f"'{frame.source}' of {table.name}; write it into another file"
+            )
+        return line
+
+    return Text(path, "", lines)
 
 
 def _dump(line: dict[str, Any]) -> str:
