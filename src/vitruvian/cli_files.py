@@ -74,7 +74,9 @@ def convert(
         source, out, form=form, skeleton=table, person=person, fps=fps, overwrite=overwrite, **axes
     )
     where = ", ".join(map(str, done.paths[:4])) if len(done.paths) <= 4 else str(out.parent)
-    print(f"{source}: {done.frames} frames, {len(done.people)} people -> {where}")
+    numbers = [person for person in done.people if person >= 0]
+    who = f", people {', '.join(map(str, sorted(numbers)))}" if numbers else ""
+    print(f"{source}: frames {done.frames}{who} -> {where}")
     for what in ("lost", "derived", "missing"):
         if getattr(done, what):
             print(f"{what}: {', '.join(getattr(done, what))}")

@@ -41,7 +41,7 @@ class Conversion:
     @property
     def lost(self) -> list[str]:
         """What was there, as far as can be seen, and is not any more; in words."""
-        seen = {"metres", "numbers", "people", "nobody", "gaps", "camera"}
+        seen = {"metres", "world", "presence", "numbers", "people", "nobody", "gaps", "camera"}
         gone = formats.lost(self.source, self.target)
         return [formats.HOLDS[part] for part in gone if part in self.had or part not in seen]
 
@@ -51,6 +51,8 @@ class Conversion:
         self.people |= {*poses.person.tolist()}
         found = {
             "metres": poses.xyz is not None,
+            "world": poses.world is not None,
+            "presence": poses.presence is not None or poses.depth is not None,
             "numbers": bool((poses.person >= 0).any()),
             "people": len(poses) > 1 or len(self.people) > 1,
             "nobody": not len(poses),

@@ -19,6 +19,8 @@ from vitruvian.errors import VitruvianError
 from vitruvian.sink.part import Part
 from vitruvian.sink.trc import METRES, even, from_metres, metres, upward
 
+MOST = 65535  # frames; ezc3d says nothing of those beyond
+
 
 def _ezc3d() -> Any:
     try:
@@ -57,6 +59,11 @@ def write_c3d(track: Track, path: str | Path, up: str = "y") -> None:
     file["data"]["points"] = whole
     file["data"]["meta_points"]["residuals"] = np.where(known, 0.0, -1.0)[None]
     first = round(seconds[0] * rate) if len(xyz) else 0
+    if first + len(xyz) >= MOST:
+        raise VitruvianError(
+            f"C3D counts frames to {MOST}, and person {track.person} of '{track.source}' is seen "
+            f"until frame {first + len(xyz)}; write .trc"
+        )
     file["header"]["points"]["first_frame"] = first
     file["header"]["points"]["last_frame"] = first + len(xyz) - 1
     unfinished = part.begin()
@@ -87,6 +94,8 @@ def read_c3d(path: str | Path, up: str = "y") -> Track:
     if unit not in METRES:
         raise VitruvianError(f"cannot read '{path}': its unit is '{unit}', want m, cm or mm")
     xyz = np.moveaxis(file["data"]["points"][:3, : len(keypoints)], (0, 1, 2), (2, 1, 0))
+    if len(xyz) >= MOST:
+        raise VitruvianError(f"cannot read '{path}': it has {MOST} frames or more; want a .trc")
     gone = file["data"]["meta_points"]["residuals"][0, : len(keypoints)].T < 0
     xyz = np.where(gone[..., None], np.nan, xyz) * METRES[unit] @ upward(up)
     first = int(file["header"]["points"]["first_frame"])

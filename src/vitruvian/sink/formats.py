@@ -23,10 +23,12 @@ Pairs = Iterator[tuple[Frame, Poses]]
 HOLDS = {
     "pixels": "pixels",
     "metres": "metres",
+    "world": "metres in the world",
+    "presence": "presence and depth",
     "boxes": "boxes",
     "scores": "scores",
     "numbers": "who is who",
-    "people": "all people but one",
+    "people": "everyone in one file",
     "nobody": "frames with nobody",
     "times": "times",
     "uneven": "uneven times",
@@ -60,7 +62,10 @@ class Form:
         return self.suffix or "a folder of OpenPose JSON"
 
 
-_TABLE = ("pixels", "metres", "scores", "numbers", "people", "times", "uneven", "gaps", "skeleton")
+_TABLE = (
+    *("pixels", "metres", "world", "scores", "numbers", "people", "times", "uneven", "gaps"),
+    "skeleton",
+)
 _POINTS = (("pixels", "metres"),)
 _OURS = (
     "pixels from the top left corner, y down; metres from camera or hips, x right, y down, z away"
@@ -116,7 +121,7 @@ FORMS = {
             "bvh",
             ".bvh",
             "a tree of bones for animation, one person a file",
-            ("metres", "numbers", "times", "bones"),
+            ("metres", "numbers", "times", "skeleton", "bones"),
             (("metres",),),
             f"m and degrees; {_UPRIGHT}",
         ),
@@ -193,7 +198,8 @@ def _has_people(path: Path) -> bool:
 
 def lost(source: Form, target: Form) -> list[str]:
     """What `source` may hold and `target` cannot, of `HOLDS`."""
-    return [part for part in HOLDS if part in source.holds and part not in target.holds]
+    gone = [part for part in HOLDS if part in source.holds and part not in target.holds]
+    return [part for part in gone if part != "uneven" or "times" not in gone]
 
 
 def refusal(source: Form, target: Form) -> str:
@@ -201,7 +207,8 @@ def refusal(source: Form, target: Form) -> str:
     for ways in target.needs:
         if not any(way in source.holds for way in ways):
             what = " or ".join(HOLDS[way] for way in ways)
-            return f"{target.called} needs {what}, which {source.called} does not have"
+            why = f"{target.called} needs {what}, which {source.called} does not have"
+            return f"{why}; {WAYS_OUT[ways[0]]}"
     return ""
 
 

@@ -55,7 +55,7 @@ class About(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class Made:
     """What made a record, with what was done to it since among the options."""
 
@@ -169,6 +169,8 @@ def _filled(value: Any, shape: tuple[int, ...]) -> Any:
         return np.full(shape[1:] if len(shape) > 1 else shape, np.nan)
     if not shape:
         return value
+    if not value:
+        return np.zeros((0, *shape[1:]))  # of no keypoints
     missing = np.full(shape[1:], np.nan) if len(shape) > 1 else np.nan
     return np.array([missing if part is None else part for part in value])
 
@@ -183,7 +185,11 @@ def described(table: Any) -> Skeleton | None:
         return None
     known = {**SKELETONS, BOXES.name: BOXES}.get(table["name"])
     bones = [tuple(bone) for bone in table["bones"]]
-    if known and known.keypoints == tuple(table["keypoints"]) and list(known.bones) == bones:
+    if (
+        known is not None
+        and known.keypoints == tuple(table["keypoints"])
+        and list(known.bones) == bones
+    ):
         return known
     return Skeleton.from_json(json.dumps(table))
 

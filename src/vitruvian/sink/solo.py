@@ -55,7 +55,8 @@ class Solo:
         self._check(frame, poses)
         at = len(self.frames)
         self.frames.append(Frame(None, frame.index, frame.seconds, frame.source, size=frame.size))
-        for person, xyz in zip(poses.person.tolist(), poses.xyz if len(poses) else (), strict=True):
+        places = () if poses.xyz is None else poses.xyz
+        for person, xyz in zip(poses.person.tolist(), places, strict=True):
             if person >= 0:
                 self.rows.setdefault(person, {})[at] = xyz.copy()
             elif at == 0:
@@ -113,16 +114,17 @@ class Solo:
         rows, k = self._people()[person], len(self.skeleton)
         first, last = min(rows), max(rows)
         frames = self.frames[first : last + 1]
+        known = np.zeros((len(frames), k), np.float32)
         xyz = np.full((len(frames), k, 3), np.nan, np.float32)
         for at, points in rows.items():
-            xyz[at - first] = points
+            xyz[at - first], known[at - first] = points, np.isfinite(points).all(axis=-1)
         return Track(
             self.skeleton,
             person,
             np.array([frame.seconds for frame in frames]),
             np.array([frame.index for frame in frames], np.int64),
             xy=np.full((len(frames), k, 2), np.nan, np.float32),
-            score=np.isfinite(xyz).all(axis=-1).astype(np.float32),
+            score=known,
             box=np.full((len(frames), 4), np.nan, np.float32),
             xyz=xyz,
             origin="camera",
