@@ -1,5 +1,5 @@
-"""Makes docs/models.md from the catalogue, docs/angles.md from the table of angles,
-docs/decoding.md, and the figures of the docs.
+"""Makes docs/models.md from the catalogue, docs/angles.md from the table of angles, the tables of
+docs/files.md from that of formats, docs/decoding.md, and the figures of the docs.
 
 python docs/generate.py          writes them
 python docs/generate.py --check  fails if a page is not what this writes
@@ -19,8 +19,10 @@ from vitruvian.body.skeletons import SKELETONS
 from vitruvian.body.state import SEEN
 from vitruvian.models.catalogue import CATALOGUE, DEFAULT
 from vitruvian.network.weights import SHIPPED
+from vitruvian.sink.formats import FORMS, HOLDS, lost, refusal
 
 HERE = Path(__file__).parent
+BEGIN, END = "<!-- made by docs/generate.py -->", "<!-- until here -->"
 ANGLES = f"""\
 # Angles
 
@@ -140,6 +142,33 @@ def angles() -> str:
     return "\n".join(lines) + "\n"
 
 
+def files() -> str:
+    """The page of files: as it is, but for its tables."""
+    forms = list(FORMS.values())
+    kept = ["| file | holds | units and axes |", "|---|---|---|"]
+    for form in forms:
+        name = f"`{form.suffix}`" if form.suffix else "a folder"
+        kept.append(f"| {name} | {form.about} | {form.units} |")
+    head = ["| | " + " | ".join(f"`{f.suffix}`" if f.suffix else "folder" for f in forms) + " |"]
+    held = [*head, "|---|" + "---|" * len(forms)]
+    for part, words in HOLDS.items():
+        cells = ["yes" if part in form.holds else "" for form in forms]
+        held.append(f"| {words} | {' | '.join(cells)} |")
+    ways = ["| from | to | is lost |", "|---|---|---|"]
+    for source in forms:
+        groups: dict[str, list[str]] = {}
+        for target in forms:
+            why = refusal(source, target).partition(";")[0].partition(" needs ")[2]
+            gone = ", ".join(HOLDS[part] for part in lost(source, target)) or "nothing"
+            said = f"cannot be: it needs {why.partition(',')[0]}" if why else gone
+            groups.setdefault(said, []).append(f"`{target.name}`")
+        for said, names in groups.items():
+            ways.append(f"| `{source.name}` | {', '.join(names)} | {said} |")
+    before, _, rest = (HERE / "files.md").read_text().partition(BEGIN)
+    parts = [*kept, "", *held, "", *ways]
+    return "\n".join([before + BEGIN, "", *parts, "", END + rest.partition(END)[2]])
+
+
 def figure(path: Path) -> None:
     """Axes of the picture on the left, of the metres on the right."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -180,6 +209,7 @@ def _arrow() -> dict[str, object]:
 
 
 PAGES = {"models.md": models, "angles.md": angles, "decoding.md": decoding.page}
+PAGES |= {"files.md": files}
 FIGURES = {"conventions.png": figure, "decoding.png": decoding.figure}
 FIGURES |= {"view3d.png": view3d.picture, "view3d.gif": view3d.moving}
 

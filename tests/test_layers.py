@@ -57,9 +57,11 @@ MAY_IMPORT = {
     },
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
+    "convert": {"body", "frame", "sink", "errors"},
     "cli_words": {"errors", "models"},
     "cli_measure": {"cli_words", "evaluate", "models"},
     "cli_compare": {"cli_words", "sink", "source", "versus", "errors"},
+    "cli_files": {"cli_words", "body", "convert"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
     "cli_track": {
         *("cli_words", "errors", "geometry", "models", "pipeline", "predict", "recorded"),
@@ -70,9 +72,9 @@ MAY_IMPORT = {
         "source",
     },
     "cli": {
-        *("cli_analyse", "cli_compare", "cli_measure", "cli_models", "cli_track", "cli_words"),
-        *("doctor", "errors", "geometry", "models", "pipeline", "predict", "sink", "source"),
-        "track",
+        *("cli_analyse", "cli_compare", "cli_files", "cli_measure", "cli_models", "cli_track"),
+        *("cli_words", "doctor", "errors", "geometry", "models", "pipeline", "predict", "sink"),
+        *("source", "track"),
     },
 }
 # Heavy libraries and their one home each, a module or a whole package.
@@ -86,15 +88,15 @@ HOMES = {
     "matplotlib": {"sink/view3d.py", "sink/plot.py", "sink/report.py"},
     "mpl_toolkits": {"sink/view3d.py"},
     "rerun": {"sink/rrd.py"},
-    "pyarrow": {"sink/records.py"},
+    "pyarrow": {"sink/records.py", "sink/tables.py"},
     "ezc3d": {"sink/c3d.py"},
     "pandas": {"interop.py"},
     "xarray": {"interop.py"},
     "supervision": {"interop.py"},
     "scipy": {"track/identify.py", "track/butterworth.py", "versus/agreement.py", "train/"},
     "typer": {
-        *("cli.py", "cli_analyse.py", "cli_compare.py", "cli_measure.py", "cli_models.py"),
-        *("cli_track.py", "cli_words.py"),
+        *("cli.py", "cli_analyse.py", "cli_compare.py", "cli_files.py", "cli_measure.py"),
+        *("cli_models.py", "cli_track.py", "cli_words.py"),
     },
     "gdown": {"network/weights.py"},
     "anny": {"train/bodies.py"},

@@ -178,6 +178,7 @@ def test_the_header_says_what_made_it(tmp_path: Path, people: People, frame: Fra
         "weights": {"toy.tflite": "abc"},
         "options": {"num_poses": 2},
         "runs_on": "CPU",
+        "skeleton": json.loads(COCO17.to_json()),
     }
     assert header(None) == {"schema": 1, "vitruvian": vitruvian.__version__}
 

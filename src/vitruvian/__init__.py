@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from vitruvian.errors import VitruvianError as VitruvianError
     from vitruvian.evaluate.run import val as val
     from vitruvian.frame import Frame as Frame
+    from vitruvian.interop import to_pandas as to_pandas
+    from vitruvian.interop import to_supervision as to_supervision
+    from vitruvian.interop import to_xarray as to_xarray
     from vitruvian.models.catalogue import load as load
     from vitruvian.pipeline import run as run
     from vitruvian.pushed import live as live
     from vitruvian.sink.draw import draw as draw
     from vitruvian.sink.files import open_sink as open_sink
-    from vitruvian.sink.records import read as read
+    from vitruvian.sink.formats import read as read
     from vitruvian.source import open_source as open_source
 
 __version__ = "0.1.0"
@@ -40,8 +43,11 @@ _PUBLIC = {
     "load": "vitruvian.models.catalogue:load",
     "open_sink": "vitruvian.sink.files:open_sink",
     "open_source": "vitruvian.source:open_source",
-    "read": "vitruvian.sink.records:read",
+    "read": "vitruvian.sink.formats:read",
     "run": "vitruvian.pipeline:run",
+    "to_pandas": "vitruvian.interop:to_pandas",
+    "to_supervision": "vitruvian.interop:to_supervision",
+    "to_xarray": "vitruvian.interop:to_xarray",
     "val": "vitruvian.evaluate.run:val",
 }
 __all__ = [
@@ -59,6 +65,9 @@ __all__ = [
     "open_source",
     "read",
     "run",
+    "to_pandas",
+    "to_supervision",
+    "to_xarray",
     "val",
 ]
 

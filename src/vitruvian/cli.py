@@ -10,6 +10,7 @@ import typer
 
 from vitruvian.cli_analyse import analyze
 from vitruvian.cli_compare import benchmark, compare
+from vitruvian.cli_files import convert
 from vitruvian.cli_measure import val
 from vitruvian.cli_models import export, models_app, synth
 from vitruvian.cli_track import track
@@ -96,8 +97,9 @@ def predict(
             "--out",
             "-o",
             help="A folder, or one file: .jsonl (records), .csv, .parquet, .json (COCO results), "
-            ".jpg/.png (annotated picture), .mp4 (annotated video), .html (3D to be turned), "
-            "_3d.png, _3d.mp4 or _3d.gif (view in 3D), .rrd (Rerun).",
+            ".txt (MOT), .trc, .c3d or .bvh (metres, a file for each person), .jpg/.png (annotated "
+            "picture), .mp4 (annotated video), .html (3D to be turned), _3d.png, _3d.mp4 or "
+            "_3d.gif (view in 3D), .rrd (Rerun).",
         ),
     ] = Path("out"),
     find: Find = None,
@@ -131,9 +133,14 @@ def predict(
     save_coco: Annotated[
         bool, typer.Option("--save-coco", help="Into a folder: COCO results, .json.")
     ] = False,
-    save_mot: Annotated[
-        bool, typer.Option("--save-mot", help="Into a folder: numbered boxes of videos, MOT text.")
-    ] = False,
+    save: Annotated[
+        str,
+        typer.Option(
+            help="Into a folder, more files: trc, c3d, bvh (metres of each person), openpose, or "
+            "mot (numbered boxes of videos); several with commas.",
+            show_default=False,
+        ),
+    ] = "",
     masks: Annotated[bool, typer.Option("--masks", help="Find and draw who is where.")] = False,
     track: Annotated[
         bool, typer.Option(help="In videos: the same number for the same person.")
@@ -205,7 +212,7 @@ def predict(
     from vitruvian.models.catalogue import in_3d
     from vitruvian.predict import plan
     from vitruvian.predict import predict as do
-    from vitruvian.sink.files import Save, is_view
+    from vitruvian.sink.files import Save, in_metres, is_view
     from vitruvian.source import Span, open_source
     from vitruvian.track.over_time import OverTime
 
@@ -220,19 +227,19 @@ def predict(
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
     tables = (save_csv, save_parquet, save_coco)
-    save = Save(
+    kept = Save(
         *(save_video, save_json, save_plot, *tables, visible, save_heatmaps),
         html=save_html,
         rerun=save_rerun,
-        mot=save_mot,
+        more=tuple(filter(None, save.replace(" ", "").split(","))),
     )
-    if save_plot or save_html or is_view(out):
+    if save_plot or save_html or is_view(out) or in_metres(out, kept):
         in_3d(model)
-    plans = plan(sources, out, save, overwrite=overwrite, repair=repair)
+    plans = plan(sources, out, kept, overwrite=overwrite, repair=repair)
     opened = pipeline.open_model(model, sources, **options)
     pipeline.can_be(over, sources, opened)
     how = {"camera": given, "absolute": absolute, "over": over}
-    if do(plans, opened, out, save, **how, complain=complain):
+    if do(plans, opened, out, kept, **how, complain=complain):
         raise typer.Exit(1)
 
 
@@ -240,6 +247,7 @@ app.command()(track)
 app.command()(analyze)
 app.command()(export)
 app.command()(synth)
+app.command()(convert)
 app.command()(val)
 app.command()(benchmark)
 app.command()(compare)

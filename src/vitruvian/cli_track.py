@@ -114,7 +114,14 @@ def track(
     over, folder = OverTime(smooth, cutoff_hz, repair), not is_file(out)
     of_record = _is_record(context, source, again)
     drawn = not of_record if save_video is None else save_video
-    save = Save(drawn, save_json, False, save_csv, visible=visible, mot=save_mot and folder)
+    save = Save(
+        drawn,
+        save_json,
+        False,
+        save_csv,
+        visible=visible,
+        more=("mot",) if save_mot and folder else (),
+    )
     if of_record:
         record = recorded.open_record(source[0])
         recorded.can_be(record, over, renumber=again)

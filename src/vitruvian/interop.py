@@ -5,13 +5,12 @@ None of them is needed by anything else here; each is imported by the function t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 
@@ -35,38 +34,46 @@ def to_supervision(poses: Poses) -> Any:
     )
 
 
-def to_xarray(tracks: Sequence[Track], space: str = "2d") -> Any:
-    """An `xarray.Dataset` in the layout of `movement` 0.1 and later, of one source.
+def to_xarray(pairs: Iterable[tuple[Frame, Poses]], space: str = "2d") -> Any:
+    """An `xarray.Dataset` in the layout of `movement`'s poses, of one source.
 
     `position` (time, space, keypoints, individuals) and `confidence` (time, keypoints,
-    individuals), NaN where somebody is not; people are called by their numbers. Parts of one person
-    come together. Times are those of the frames.
+    individuals), NaN where somebody is not; people are called by their numbers, and who has none is
+    left out. Times are those of the frames, `fps` is the median.
+
+    Args:
+        pairs: frames in order with their poses, such as `vitruvian.read` and `run` give.
+        space: "2d", pixels, or "3d", metres.
 
     Raises:
-        VitruvianError: no tracks, several skeletons or sources, or no metres for "3d".
+        VitruvianError: nobody has a number, several skeletons or sources, or no metres for "3d".
     """
     try:
         import xarray  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise _missing("xarray") from None
-    if not tracks or len({(t.source, t.skeleton.name) for t in tracks}) != 1:
-        raise VitruvianError("want tracks of one source and one skeleton, at least one")
-    if space == "3d" and any(track.xyz is None for track in tracks):
-        raise VitruvianError("these tracks have no metres; take space '2d'")
-    index = np.unique(np.concatenate([track.index for track in tracks]))
-    people = sorted({track.person for track in tracks})
-    keypoints, axes = tracks[0].skeleton.keypoints, ["x", "y", "z"][: 2 + (space == "3d")]
-    seconds = np.full(len(index), np.nan)
-    shape = (len(index), len(axes), len(keypoints), len(people))
+    listed = list(pairs)
+    people = sorted({who for _, poses in listed for who in poses.person.tolist() if who >= 0})
+    if not people:
+        raise VitruvianError("nobody has a number; want frames of a video with numbered people")
+    if len({frame.source for frame, _ in listed}) != 1:
+        raise VitruvianError("want frames of one source, these are of several")
+    skeleton = listed[0][1].skeleton
+    if any(poses.skeleton is not skeleton for _, poses in listed):
+        raise VitruvianError("want poses of one skeleton, these are of several")
+    axes = ["x", "y", "z"][: 2 + (space == "3d")]
+    shape = (len(listed), len(axes), len(skeleton), len(people))
     position = np.full(shape, np.nan, np.float32)
     confidence = np.full((shape[0], *shape[2:]), np.nan, np.float32)
-    for track in tracks:
-        at, who = np.searchsorted(index, track.index), people.index(track.person)
-        values = track.xy if space == "2d" else track.xyz
-        assert values is not None
-        seconds[at] = track.seconds
-        position[at, :, :, who] = np.moveaxis(values, 1, 2)
-        confidence[at, :, who] = np.where(track.present[:, None], track.score, np.nan)
+    for at, (_, poses) in enumerate(listed):
+        values = poses.xy if space == "2d" else poses.xyz
+        if values is None:
+            raise VitruvianError("these poses have no metres; take space '2d'")
+        for row, who in enumerate(poses.person.tolist()):
+            if who >= 0:
+                position[at, :, :, people.index(who)] = values[row].T
+                confidence[at, :, people.index(who)] = poses.score[row]
+    seconds = np.array([frame.seconds for frame, _ in listed])
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
     dims = ("time", "space", "keypoints", "individuals")
     return xarray.Dataset(
@@ -74,14 +81,14 @@ def to_xarray(tracks: Sequence[Track], space: str = "2d") -> Any:
         coords={
             "time": seconds,
             "space": axes,
-            "keypoints": list(keypoints),
+            "keypoints": list(skeleton.keypoints),
             "individuals": [f"id_{person}" for person in people],
         },
         attrs={
             "fps": 1 / step,
             "time_unit": "seconds",
             "source_software": "vitruvian",
-            "source_file": tracks[0].source,
+            "source_file": listed[0][0].source,
             "ds_type": "poses",
         },
     )

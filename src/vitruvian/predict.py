@@ -15,10 +15,10 @@ from vitruvian.errors import VitruvianError
 from vitruvian.pipeline import chosen, results
 from vitruvian.progress import progress
 from vitruvian.recorded import Recorded, made, over_again
-from vitruvian.sink import files
+from vitruvian.sink import files, solo
 from vitruvian.sink.changes import Changes
 from vitruvian.sink.files import Save, Sink
-from vitruvian.sink.mot import mot
+from vitruvian.sink.openpose import OpenPose
 from vitruvian.sink.people import People
 from vitruvian.sink.records import About, Made
 from vitruvian.source import Pictures, Source, Video
@@ -43,7 +43,7 @@ class Plan:
     tables: list[Path] = field(default_factory=list)
     video: list[Path] = field(default_factory=list)
     views: list[Path] = field(default_factory=list)  # of a video, in 3D
-    mot: list[Path] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)  # of OpenPose JSON
     repairs: Path | None = None  # the list of what was mended
     pictures: dict[str, Path] = field(default_factory=dict)  # source of a frame -> picture of it
 
@@ -51,8 +51,8 @@ class Plan:
         """All of them; those of pictures in which there is nobody will be fewer."""
         drawn = list(self.pictures.values()) if save.video else []
         views = [files.view_paths(path, save, moving=False) for path in self.pictures.values()]
-        moving = [*self.video, *self.views, *self.mot]
-        return [*self.tables, *moving, *drawn, *chain.from_iterable(views)]
+        own = [*self.tables, *self.video, *self.views, *self.folders]
+        return [*own, *drawn, *chain.from_iterable(views)]
 
     def open(self, about: About, save: Save) -> Sink:
         """A sink for all of them."""
@@ -60,8 +60,8 @@ class Plan:
             files.open_sink(path, about, visible=save.visible, overwrite=True)
             for path in (*self.tables, *self.video)
         ]
-        sinks += [mot(path) for path in self.mot]
         sinks += [files.open_view(path, save.visible) for path in self.views]
+        sinks += [OpenPose(path) for path in self.folders]
         if self.pictures and (save.video or save.plot is not False or save.html):
             sinks.append(files.Pictures(self.pictures, save))
         return files.Several(sinks)
@@ -88,8 +88,6 @@ def plan(
         if name is not None and files.is_file(name):
             _fits(sources, name)
     if files.is_file(out):
-        if save.mot:
-            raise VitruvianError(f"'{out}' is one file; for MOT text beside it give a folder")
         plans = [Plan(source) for source in sources]
         if repair and len(sources) > 1:
             raise VitruvianError(
@@ -136,6 +134,11 @@ def _fits(sources: Sequence[Source], out: Path) -> None:
         raise VitruvianError(
             f"'{out}' holds one picture or video; for more give a folder and --save-html"
         )
+    if kind in solo.WRITERS and (len(sources) != 1 or pictures > 1):
+        raise VitruvianError(
+            f"'{out}' holds one person of one picture or video; for more give a folder and "
+            f"--save {kind[1:]}"
+        )
     if kind == ".rrd" and len(sources) != 1:
         raise VitruvianError(f"'{out}' holds one source, these are {len(sources)}; give one")
 
@@ -143,11 +146,14 @@ def _fits(sources: Sequence[Source], out: Path) -> None:
 def _folder(sources: Sequence[Source], out: Path, save: Save, repair: bool) -> list[Plan]:
     plans: list[Plan] = []
     tables = {".jsonl": save.json, ".csv": save.csv, ".parquet": save.parquet, ".json": save.coco}
+    tables |= {f".{name}": True for name in save.more if name not in ("openpose", "mot")}
     name = files.Names()
     for source in sources:
         several = isinstance(source, Pictures) and len(source.paths) > 1
         stem = name("poses" if several else source.name)
         each = Plan(source, [out / f"{stem}{kind}" for kind, wanted in tables.items() if wanted])
+        if "openpose" in save.more:
+            each.folders = [out / f"{stem}_openpose"]
         if isinstance(source, Pictures):
             stems = [name(path.name) for path in source.paths] if several else [stem]
             pairs = zip(source.paths, stems, strict=True)
@@ -157,7 +163,7 @@ def _folder(sources: Sequence[Source], out: Path, save: Save, repair: bool) -> l
             views = files.view_paths(out / f"{stem}.mp4", save, moving=True)
             free = name(views[0].name) if views else ""
             each.views = [path.with_stem(free) for path in views]
-            each.mot = [out / f"{stem}.txt"] if save.mot else []
+            each.tables += [out / f"{stem}.txt"] if "mot" in save.more else []
             each.repairs = out / f"{stem}{REPAIRS}" if repair else None
         plans.append(each)
     return plans

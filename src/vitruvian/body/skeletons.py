@@ -6,6 +6,7 @@ tables share, are made by functions.
 
 from collections.abc import Iterable, Sequence
 from math import nan
+from pathlib import Path
 
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, unknown
@@ -292,6 +293,38 @@ MPI_INF_3DHP17 = Skeleton.table(
     ("head", "neck head_top", nan),
 )
 
+BODY25 = Skeleton.table(
+    "body_25",
+    "OpenPose 1.7, BODY_25",
+    ("nose", "", nan),
+    ("neck", "nose", nan),
+    ("right_shoulder", "neck", nan),
+    ("right_elbow", "right_shoulder", nan),
+    ("right_wrist", "right_elbow", nan),
+    ("left_shoulder", "neck", nan),
+    ("left_elbow", "left_shoulder", nan),
+    ("left_wrist", "left_elbow", nan),
+    ("mid_hip", "neck", nan),
+    ("right_hip", "mid_hip", nan),
+    ("right_knee", "right_hip", nan),
+    ("right_ankle", "right_knee", nan),
+    ("left_hip", "mid_hip", nan),
+    ("left_knee", "left_hip", nan),
+    ("left_ankle", "left_knee", nan),
+    ("right_eye", "nose", nan),
+    ("left_eye", "nose", nan),
+    ("right_ear", "right_eye", nan),
+    ("left_ear", "left_eye", nan),
+    ("left_big_toe", "left_ankle", nan),
+    ("left_small_toe", "left_big_toe", nan),
+    ("left_heel", "left_ankle", nan),
+    ("right_big_toe", "right_ankle", nan),
+    ("right_small_toe", "right_big_toe", nan),
+    ("right_heel", "right_ankle", nan),
+)
+# Of whom nothing is known but where they are: files of boxes.
+BOXES = Skeleton.table("boxes", "boxes without keypoints, as MOT text has them")
+
 # What MeTRAbs' files call keypoints in the middle, and those of a side: "lsho", "rsho".
 _MIDDLE = {
     **{"pelv": "pelvis", "spin": "spine", "spi1": "spine_1", "spi2": "spine_2", "spi3": "spine_3"},
@@ -338,7 +371,7 @@ SKELETONS = {
     table.name: table
     for table in (
         *(COCO17, BLAZEPOSE33, HALPE26, HALPE68, HALPE136, WHOLEBODY133, HAND21),
-        *(SMPL24, H36M17, COCO19, MPI_INF_3DHP17),
+        *(SMPL24, H36M17, COCO19, MPI_INF_3DHP17, BODY25),
     )
 }
 
@@ -348,3 +381,9 @@ def skeleton(name: str) -> Skeleton:
     if name not in SKELETONS:
         raise unknown("skeleton", name, SKELETONS)
     return SKELETONS[name]
+
+
+def chosen(which: str) -> Skeleton:
+    """The skeleton of that name, or of a .toml file; `VitruvianError` if there is none."""
+    path = Path(which)
+    return Skeleton.read(path) if path.suffix.lower() == ".toml" else skeleton(which)

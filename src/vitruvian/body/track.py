@@ -111,7 +111,7 @@ class Track:
 
     def poses(self, row: int) -> Poses:
         """The person in one frame, as `Poses` of one; of nobody if not found there."""
-        if not self.present[row]:
+        if not self.take(slice(row, row + 1)).present.all():
             return Poses.nobody(self.skeleton, self.origin)
         return Poses(
             self.skeleton,

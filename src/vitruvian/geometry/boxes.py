@@ -69,3 +69,11 @@ def nms(box: np.ndarray, score: np.ndarray, threshold: float, most: int) -> np.n
         order = order[1:]
         order = order[iou(box[kept[-1:]], box[order])[0] <= threshold]
     return np.array(kept, np.int64)
+
+
+def around(points: np.ndarray) -> np.ndarray:
+    """(N, 4) float32 boxes around (N, K, 2) points; NaN around none that is known."""
+    low = np.min(points, axis=1, initial=np.inf, where=~np.isnan(points))
+    high = np.max(points, axis=1, initial=-np.inf, where=~np.isnan(points))
+    box = np.concatenate([low, high], axis=1).astype(np.float32)
+    return np.where(np.isfinite(box), box, np.float32(np.nan))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import chosen
 from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
@@ -85,7 +86,7 @@ def in_3d(name: str) -> None:
     """Raise `VitruvianError` if the poses of a model, or file, are in pixels only."""
     if family(name) in FLAT:
         raise VitruvianError(
-            f"{name} finds joints in pixels only, which are not shown in 3D; choose another model, "
+            f"{name} finds joints in pixels only, not in metres; choose another model, "
             f"such as {DEFAULT}"
         )
 
@@ -374,8 +375,4 @@ def _load_yolo(
 
 
 def _skeleton(which: str | Path | Skeleton) -> Skeleton:
-    if isinstance(which, Skeleton):
-        return which
-    if Path(which).suffix.lower() == ".toml":
-        return Skeleton.read(Path(which))
-    return skeleton_named(str(which))
+    return which if isinstance(which, Skeleton) else chosen(str(which))

@@ -2,9 +2,9 @@
 
 For skeletons whose bones are a tree. Bones get one length each, the median; the rest pose points as
 in the first frame in which everything was found, where all rotations are zero. A joint turns to fit
-its children best, and about its own axis no more than it must. Y is up, lengths are metres. BVH has
-no word for what is missing, and one frame time: gaps hold the last pose, and frames are put on an
-even grid by lines between them.
+its children best, and about its own axis no more than it must. Lengths are metres, y is up unless
+told otherwise. BVH has no word for what is missing, and one frame time: gaps hold the last pose,
+and frames are put on an even grid by lines between them.
 
 Source: Meredith and Maddock 2001, "Motion Capture File Formats Explained", 2.3.
 """
@@ -20,9 +20,9 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
 from vitruvian.sink.part import Part
-from vitruvian.sink.trc import Y_UP, frame_rate, from_metres, metres
+from vitruvian.sink.trc import frame_rate, from_metres, metres, upward
 
-SHORT = 1e-6  # metres
+SHORT, LONG = 1e-6, 5.0  # metres of a bone
 CHANNELS = "Zrotation Xrotation Yrotation"
 
 
@@ -49,25 +49,25 @@ def _no_tree(skeleton: Skeleton, why: str) -> VitruvianError:
     )
 
 
-def write_bvh(track: Track, path: str | Path) -> None:
+def write_bvh(track: Track, path: str | Path, up: str = "y") -> None:
     """Write a track's metres as rotations.
 
     Raises:
         VitruvianError: it has no metres, its skeleton no hierarchy, or no frame has all of it.
     """
-    up = parents(track.skeleton)
-    order = list(_depth_first(up, up.index(-1)))
-    xyz, rate = _even(track, metres(track, "BVH") * Y_UP)
-    offsets = _rest(xyz, up)
-    turns = _rotations(xyz, up, order, offsets)
+    above = parents(track.skeleton)
+    order = list(_depth_first(above, above.index(-1)))
+    xyz, rate = _even(track, metres(track, "BVH") @ upward(up).T)
+    offsets = _rest(xyz, above)
+    turns = _rotations(xyz, above, order, offsets)
     names = track.skeleton.keypoints
-    lines = ["HIERARCHY", *_described(names, up, offsets, up.index(-1), 0), "MOTION"]
+    lines = ["HIERARCHY", *_described(names, above, offsets, above.index(-1), 0), "MOTION"]
     lines += [f"Frames: {len(xyz)}", f"Frame Time: {1 / rate:.8f}"]
-    inner = [k for k in order if k in up]
+    inner = [k for k in order if k in above]
     for t in range(len(xyz)):
-        values = [*xyz[t, up.index(-1)]]
+        values = [*xyz[t, above.index(-1)]]
         for k in inner:
-            local = turns[t, k] if up[k] < 0 else turns[t, up[k]].T @ turns[t, k]
+            local = turns[t, k] if above[k] < 0 else turns[t, above[k]].T @ turns[t, k]
             values += [*_euler_deg(local)]
         lines.append(" ".join(f"{value:.6f}" for value in values))
     part = Part(Path(path))
@@ -185,20 +185,19 @@ def _euler_deg(turn: np.ndarray) -> tuple[float, float, float]:
     return float(np.degrees(z)), float(np.degrees(x)), float(np.degrees(y))
 
 
-def _turned(z: float, x: float, y: float) -> np.ndarray:
-    """(3, 3) the way back of `_euler_deg`."""
-    (cz, cx, cy), (sz, sx, sy) = (f(np.radians([z, x, y])) for f in (np.cos, np.sin))
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    return about_z @ about_x @ about_y
+def _about(axis: int, degrees: float) -> np.ndarray:
+    """(3, 3) the rotation about x, y or z."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn, (a, b) = np.eye(3), ((axis + 1) % 3, (axis + 2) % 3)
+    turn[a, a], turn[a, b], turn[b, a], turn[b, b] = c, -s, s, c
+    return turn
 
 
-def read_bvh(path: str | Path) -> Track:
+def read_bvh(path: str | Path, up: str = "y") -> Track:
     """The track of a BVH file that `write_bvh` wrote, or of one like it: metres, y down again.
 
-    A keypoint is a ROOT or a JOINT; ends without a name are left out. Rotations are in the order
-    of `CHANNELS`, whatever they are called, and lengths as they are.
+    A keypoint is a ROOT or a JOINT; ends without a name are left out. Lengths are taken for metres:
+    BVH has no word for its unit. `up` is the axis that points up in it.
 
     Raises:
         VitruvianError: it is missing, or no such file.
@@ -206,31 +205,48 @@ def read_bvh(path: str | Path) -> Track:
     path = Path(path)
     try:
         words = path.read_text(encoding="utf-8").split()
-        joints, up, offsets, channels, at = _hierarchy(words)
+        joints, parent, offsets, channels, at = _hierarchy(words)
         frames, step = int(words[at + 2]), float(words[at + 5])
-        width = sum(channels)
+        width = sum(map(len, channels))
         values = np.array(words[at + 6 :], float).reshape(frames, width)
     except OSError as error:
         raise VitruvianError(f"cannot read '{path}': {error.strerror}") from None
     except (ValueError, IndexError) as error:
         raise VitruvianError(f"cannot read '{path}': it is no BVH file ({error!r})") from None
+    longest = max((float(np.linalg.norm(offset)) for offset in offsets), default=0.0)
+    if longest > LONG:
+        raise VitruvianError(
+            f"cannot read '{path}': its longest bone is {longest:.3g}, and lengths must be metres; "
+            "scale it where it comes from"
+        )
     xyz = np.zeros((frames, len(joints), 3))
     for t, row in enumerate(values):
         turns, column = [np.eye(3)] * len(joints), 0
-        for k, count in enumerate(channels):
-            own = row[column : column + count]
-            column += count
-            above = np.eye(3) if up[k] < 0 else turns[up[k]]
-            xyz[t, k] = own[:3] if count == 6 else xyz[t, up[k]] + above @ offsets[k]
-            turns[k] = above @ _turned(*own[-3:]) if count else above
+        for k, names in enumerate(channels):
+            own = dict(zip(names, row[column : column + len(names)], strict=True))
+            column += len(names)
+            above = np.eye(3) if parent[k] < 0 else turns[parent[k]]
+            start = np.zeros(3) if parent[k] < 0 else xyz[t, parent[k]]
+            moved = [
+                own.get(f"{axis}position", at) for axis, at in zip("XYZ", offsets[k], strict=True)
+            ]
+            xyz[t, k] = start + above @ moved
+            turns[k] = above
+            for name, degrees in own.items():
+                if name.endswith("rotation"):
+                    turns[k] = turns[k] @ _about("XYZ".index(name[0]), degrees)
     index = np.arange(frames)
-    return from_metres(path, joints, index * step, index, xyz * Y_UP)
+    bones = [(start, end) for end, start in enumerate(parent) if start >= 0]
+    return from_metres(path, joints, index * step, index, xyz @ upward(up), bones)
 
 
-def _hierarchy(words: list[str]) -> tuple[list[str], list[int], list[np.ndarray], list[int], int]:
-    """Names, parents, offsets, numbers of channels, and the place of the word MOTION."""
+def _hierarchy(
+    words: list[str],
+) -> tuple[list[str], list[int], list[np.ndarray], list[list[str]], int]:
+    """Names, parents, offsets, names of channels, and the place of the word MOTION."""
     joints: list[str] = []
-    up, offsets, channels, open_ = [], [], [], []
+    channels: list[list[str]] = []
+    up, offsets, open_ = [], [], []
     i = 0
     while words[i] != "MOTION":
         word = words[i]
@@ -238,14 +254,14 @@ def _hierarchy(words: list[str]) -> tuple[list[str], list[int], list[np.ndarray]
             joints.append(words[i + 1])
             up.append(open_[-1] if open_ else -1)
             offsets.append(np.zeros(3))
-            channels.append(0)
+            channels.append([])
             open_.append(len(joints) - 1)
         elif word == "End":
             open_.append(-2)
         elif word == "OFFSET" and open_[-1] >= 0:
             offsets[open_[-1]] = np.array(words[i + 1 : i + 4], float)
         elif word == "CHANNELS":
-            channels[open_[-1]] = int(words[i + 1])
+            channels[open_[-1]] = words[i + 2 : i + 2 + int(words[i + 1])]
         elif word == "}":
             open_.pop()
         i += 1

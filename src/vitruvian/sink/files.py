@@ -12,12 +12,14 @@ from typing import Protocol
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
+from vitruvian.sink import solo
 from vitruvian.sink.coco import coco_results
 from vitruvian.sink.draw import VISIBLE, draw
 from vitruvian.sink.heatmaps import write_heatmaps
+from vitruvian.sink.mot import mot
 from vitruvian.sink.page import Page
 from vitruvian.sink.records import About, Parquet, csv_table, json_lines
 from vitruvian.sink.rrd import Rerun
@@ -47,12 +49,14 @@ TABLES: dict[str, Callable[[Path, About | None], Sink]] = {
     ".csv": csv_table,
     ".parquet": Parquet,
     ".json": coco_results,
+    ".txt": mot,
 }
+MORE = ("trc", "c3d", "bvh", "openpose", "mot")  # what else goes into a folder, where asked for
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
 IN_3D = "_3d"  # how the name of a picture or video ends that shows people in 3D
 MOVING_3D = (*VIDEOS, ".gif")
-KINDS = (*TABLES, *PICTURES, *VIDEOS, ".gif", ".html", ".rrd")
+KINDS = (*TABLES, *solo.WRITERS, *PICTURES, *VIDEOS, ".gif", ".html", ".rrd")
 
 
 def is_file(out: Path) -> bool:
@@ -64,6 +68,12 @@ def is_view(out: Path) -> bool:
     """Whether a name means a file that shows people in 3D."""
     kind = out.suffix.lower()
     return kind == ".html" or (out.stem.endswith(IN_3D) and kind in (*PICTURES, *MOVING_3D))
+
+
+def in_metres(out: Path, save: Save) -> bool:
+    """Whether a file, or something of what goes into a folder, is of metres alone."""
+    kinds = [f".{name}" for name in save.more] if not is_file(out) else [out.suffix.lower()]
+    return any(kind in solo.WRITERS for kind in kinds)
 
 
 def refuse_full(folder: Path, overwrite: bool) -> None:
@@ -82,16 +92,18 @@ def open_sink(
     *,
     visible: float = VISIBLE,
     overwrite: bool = False,
+    up: str = "y",
 ) -> Sink:
     """A sink that writes one file; its extension says what it holds.
 
     Args:
-        path: .jsonl (records), .csv, .parquet (tables), .json (COCO results), .jpg or .png
-            (annotated picture), .mp4 (annotated video), .html (3D to be turned), _3d.png, _3d.mp4
-            or _3d.gif (view in 3D), .rrd (Rerun).
+        path: .jsonl (records), .csv, .parquet (tables), .json (COCO results), .txt (MOT), .trc,
+            .c3d, .bvh (one person a file), .jpg or .png (annotated picture), .mp4 (annotated
+            video), .html (3D to be turned), _3d.png, _3d.mp4 or _3d.gif (view in 3D), .rrd (Rerun).
         model: what made the poses, for the header of records.
         visible: 0..1, the score from which keypoints are drawn.
         overwrite: whether the file may exist.
+        up: the axis that points up in .trc, .c3d and .bvh, y or z.
 
     Raises:
         VitruvianError: it exists, or nothing is known of its extension.
@@ -101,6 +113,8 @@ def open_sink(
     kind = path.suffix.lower()
     if kind in TABLES:
         return TABLES[kind](path, model)
+    if kind in solo.WRITERS:
+        return solo.Solo(path, model, up=up)
     if is_view(path):
         return open_view(path, visible)
     if kind == ".rrd":
@@ -116,6 +130,13 @@ def open_sink(
     raise VitruvianError(f"cannot write '{path}': its extension is none of {' '.join(KINDS)}")
 
 
+def _there(path: Path) -> list[Path]:
+    """Files that writing to a path may replace."""
+    if path.suffix.lower() in solo.WRITERS:
+        return solo.in_the_way(path)
+    return [path] if path.exists() else []
+
+
 def open_view(path: Path, visible: float = VISIBLE) -> Page | View:
     """A sink for people in 3D: an .html page, a picture, a video or a .gif."""
     kind = path.suffix.lower()
@@ -124,7 +145,7 @@ def open_view(path: Path, visible: float = VISIBLE) -> Page | View:
 
 def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
     """Raise `VitruvianError` if one of the files is there and may not be overwritten."""
-    there = [path for path in paths if path.exists()]
+    there = [each for path in paths for each in _there(path)]
     if there and not overwrite:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
         raise VitruvianError(f"'{there[0]}' exists{more}; pass --overwrite, or another --out")
@@ -144,7 +165,12 @@ class Save:
     heatmaps: Path | None = None  # into which folder pictures of heat maps go
     html: bool = False  # 3D that can be turned, .html
     rerun: Path | None = None  # into which .rrd file everything goes
-    mot: bool = False  # numbered boxes of a video, MOT text
+    more: tuple[str, ...] = ()  # of MORE
+
+    def __post_init__(self) -> None:
+        for name in self.more:
+            if name not in MORE:
+                raise unknown("file to save", name, MORE)
 
 
 class Pictures:

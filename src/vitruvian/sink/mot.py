@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeletons import BOXES
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sink.records import About, Text
@@ -62,3 +63,20 @@ def read_mot(path: str | Path) -> Iterator[tuple[int, np.ndarray, np.ndarray, np
         corner = values[:, 2:4] - 1
         box = np.concatenate([corner, corner + values[:, 4:6]], axis=1).astype(np.float32)
         yield int(at) - 1, values[:, 1].astype(np.int64), box, values[:, 6].astype(np.float32)
+
+
+def mot_poses(path: str | Path, fps: float | None = None) -> Iterator[tuple[Frame, Poses]]:
+    """Frames with boxes that have no keypoints, of the skeleton `BOXES`. `fps`: frames a second.
+
+    Raises:
+        VitruvianError: as `read_mot`, or `fps` is not given, which the text does not have.
+    """
+    for index, person, box, score in read_mot(path):
+        if fps is None:
+            raise VitruvianError(f"'{path}' has no times; pass --fps, its frames a second")
+        nothing = np.zeros((len(person), 0), np.float32)
+        xy = np.zeros((len(person), 0, 2), np.float32)
+        yield (
+            Frame(None, index, index / fps, str(path)),
+            Poses(BOXES, xy, nothing, box, score, person),
+        )

@@ -12,80 +12,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from math import nan
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vitruvian.body.mapping import Mapping
 from vitruvian.body.poses import Poses
-from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import BODY25
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
+from vitruvian.geometry.boxes import around
 from vitruvian.sink.part import Part
-
-BODY25 = Skeleton.table(
-    "body_25",
-    "OpenPose 1.7, BODY_25",
-    ("nose", "", nan),
-    ("neck", "nose", nan),
-    ("right_shoulder", "neck", nan),
-    ("right_elbow", "right_shoulder", nan),
-    ("right_wrist", "right_elbow", nan),
-    ("left_shoulder", "neck", nan),
-    ("left_elbow", "left_shoulder", nan),
-    ("left_wrist", "left_elbow", nan),
-    ("mid_hip", "neck", nan),
-    ("right_hip", "mid_hip", nan),
-    ("right_knee", "right_hip", nan),
-    ("right_ankle", "right_knee", nan),
-    ("left_hip", "mid_hip", nan),
-    ("left_knee", "left_hip", nan),
-    ("left_ankle", "left_knee", nan),
-    ("right_eye", "nose", nan),
-    ("left_eye", "nose", nan),
-    ("right_ear", "right_eye", nan),
-    ("left_ear", "left_eye", nan),
-    ("left_big_toe", "left_ankle", nan),
-    ("left_small_toe", "left_big_toe", nan),
-    ("left_heel", "left_ankle", nan),
-    ("right_big_toe", "right_ankle", nan),
-    ("right_small_toe", "right_big_toe", nan),
-    ("right_heel", "right_ankle", nan),
-)
-# What is not there by its own name: another name for it, or the two it is the middle of.
-ALIASES = {
-    "left_big_toe": ("left_foot_index",),
-    "right_big_toe": ("right_foot_index",),
-    "mid_hip": ("pelvis",),
-}
-MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip", "right_hip")}
+from vitruvian.sink.records import About
 
 
-def body25(poses: Poses) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """(N, 25, 2) pixels and (N, 25) scores in BODY_25's order, and which keypoints are derived."""
-    n, known = len(poses), poses.skeleton.keypoints
-    xy = np.full((n, 25, 2), np.nan, np.float32)
-    score, derived = np.zeros((n, 25), np.float32), []
-    for k, name in enumerate(BODY25.keypoints):
-        own = next((way for way in (name, *ALIASES.get(name, ())) if way in known), None)
-        if own is not None:
-            parts = [poses[own]]
-        elif name in MIDDLES and all(part in known for part in MIDDLES[name]):
-            parts = [poses[part] for part in MIDDLES[name]]
-            derived.append(name)
-        else:
-            continue
-        xy[:, k] = np.mean([part.xy for part in parts], axis=0)
-        score[:, k] = np.min([part.score for part in parts], axis=0)
-    return xy, np.where(np.isnan(xy).any(axis=-1), np.float32(0), score), derived
-
-
-def to_dict(frame: Frame, poses: Poses) -> dict[str, Any]:
-    """One frame, as a file has it."""
-    xy, score, derived = body25(poses)
-    points = np.concatenate([np.nan_to_num(xy), score[..., None]], axis=-1).astype(float)
+def to_dict(frame: Frame, poses: Poses, derived: Sequence[str] = ()) -> dict[str, Any]:
+    """One frame, as a file has it; `derived` are keypoints that are so already."""
+    way = Mapping.of(poses.skeleton, BODY25)
+    there = way(poses)
+    points = np.concatenate([there.xy, there.score[..., None]], axis=-1).astype(float)
+    points[np.isnan(points).any(axis=-1)] = 0
+    derived = [name for name in BODY25.keypoints if name in (*derived, *way.derived)]
     people = [
         {
             "person_id": [int(person)],
@@ -104,8 +53,10 @@ def to_dict(frame: Frame, poses: Poses) -> dict[str, Any]:
 class OpenPose:
     """A folder of `NAME_000000000000_keypoints.json`, one a frame, as a sink."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, model: About | None = None) -> None:
+        """`model`: what made the poses; what its options name as derived is so."""
         self.folder, self.paths = folder, list[Path]()
+        self.derived = () if model is None else model.options.get("derived", ())
 
     def __enter__(self) -> OpenPose:
         return self
@@ -114,7 +65,7 @@ class OpenPose:
         """Write the file of a frame."""
         stem = re.sub(r"[^\w.+-]+", "_", Path(frame.source).stem) or "frame"
         part = Part(self.folder / f"{stem}_{frame.index:012}_keypoints.json")
-        part.begin().write_text(json.dumps(to_dict(frame, poses)), encoding="utf-8")
+        part.begin().write_text(json.dumps(to_dict(frame, poses, self.derived)), encoding="utf-8")
         part.finish()
         self.paths.append(part.path)
 
@@ -122,48 +73,50 @@ class OpenPose:
         pass
 
 
-def read_openpose(folder: str | Path) -> Iterator[tuple[Frame, Poses]]:
-    """The frames of a folder, in the order of their names, with poses of `BODY25`.
+def derived_in(folder: str | Path) -> list[str]:
+    """Which keypoints the first file of a folder names as derived."""
+    return _read(_files(folder)[0])[0].get("derived", [])
 
-    Files that OpenPose wrote have no times: a frame is its number, and its seconds are that too.
 
-    Raises:
-        VitruvianError: there are none, or one is something else.
-    """
+def _files(folder: str | Path) -> list[Path]:
     files = sorted(Path(folder).glob("*_keypoints.json"))
     if not files:
         raise VitruvianError(f"'{folder}' has no files called *_keypoints.json")
-    for number, path in enumerate(files):
-        try:
-            read = json.loads(path.read_text(encoding="utf-8"))
-            people = read["people"]
-            listed = [np.reshape(each["pose_keypoints_2d"], (25, 3)) for each in people]
-            person = [int((each.get("person_id") or [-1])[0]) for each in people]
-        except (ValueError, KeyError, TypeError) as error:
-            raise VitruvianError(
-                f"cannot read '{path}': no BODY_25 keypoints ({error!r})"
-            ) from None
-        ours = read.get("vitruvian", {})
-        points = np.array(listed, np.float32).reshape(len(people), 25, 3)
+    return files
+
+
+def _read(path: Path) -> tuple[dict[str, Any], np.ndarray, list[int]]:
+    """Of a file: what we wrote of the frame, (N, 25, 3) points, and numbers of people."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        people = read["people"]
+        listed = [np.reshape(each["pose_keypoints_2d"], (25, 3)) for each in people]
+        person = [int((each.get("person_id") or [-1])[0]) for each in people]
+        ours = {**read.get("vitruvian", {})}
+    except OSError as error:
+        raise VitruvianError(f"cannot read '{path}': {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VitruvianError(f"cannot read '{path}': no BODY_25 keypoints ({error!r})") from None
+    return ours, np.array(listed, np.float32).reshape(len(people), 25, 3), person
+
+
+def read_openpose(folder: str | Path, fps: float | None = None) -> Iterator[tuple[Frame, Poses]]:
+    """The frames of a folder, in the order of their names, with poses of `BODY25`.
+
+    Boxes are around the keypoints. Files that OpenPose itself wrote have no times, which `fps`,
+    frames a second, gives them.
+
+    Raises:
+        VitruvianError: there are none, one is something else, or times are not known.
+    """
+    for number, path in enumerate(_files(folder)):
+        ours, points, person = _read(path)
+        seconds = ours.get("time", None if fps is None else number / fps)
+        if seconds is None:
+            raise VitruvianError(f"'{path}' has no time; pass --fps, its frames a second")
         score = points[..., 2]
         xy = np.where((score > 0)[..., None], points[..., :2], np.float32(np.nan))
-        low = np.min(xy, axis=1, initial=np.inf, where=~np.isnan(xy))
-        high = np.max(xy, axis=1, initial=-np.inf, where=~np.isnan(xy))
-        frame = Frame(
-            None,
-            ours.get("index", number),
-            ours.get("time", float(number)),
-            ours.get("source", str(folder)),
-            size=tuple(ours.get("size", (0, 0))),
-        )
-        yield (
-            frame,
-            Poses(
-                BODY25,
-                xy=xy,
-                score=score,
-                box=np.concatenate([low, high], axis=1).astype(np.float32),
-                box_score=score.mean(axis=1),
-                person=np.array(person, np.int64),
-            ),
-        )
+        size, source = tuple(ours.get("size", (0, 0))), ours.get("source", str(folder))
+        frame = Frame(None, ours.get("index", number), seconds, source, size=size)
+        box, numbers = around(xy), np.array(person, np.int64)
+        yield frame, Poses(BODY25, xy, score, box, score.mean(axis=1), numbers)

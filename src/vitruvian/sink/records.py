@@ -1,9 +1,9 @@
 """Records: one JSON line a frame, the wire format of everything here; and the same as tables.
 
 The first line of a `.jsonl` file is a header: schema, version, model, hashes of its weights,
-options. Every other line stands for itself, its camera included, so that what it says can be
-projected again. Pixels to 1/10000, metres and scores to 1/1000000. Who was smoothed or repaired has
-what was found beside it, under `raw`: of the parts that differ.
+options, skeleton. Every other line stands for itself, its camera included, so that what it says
+can be projected again. Pixels to 1/10000, metres and scores to 1/1000000. Who was smoothed or
+repaired has what was found beside it, under `raw`: of the parts that differ.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import skeleton
+from vitruvian.body.skeletons import BOXES, SKELETONS, skeleton
 from vitruvian.body.state import State, states
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
@@ -132,7 +132,7 @@ def _parts(poses: Poses) -> dict[str, list[Any]]:
 def _camera(frame: Frame, poses: Poses) -> dict[str, Any] | None:
     """The camera of a frame; without one, what models assume, if the poses rest on it."""
     camera = frame.camera
-    if camera is None and poses.origin == "camera":
+    if camera is None and poses.origin == "camera" and all(frame.size):
         camera = Camera.view(frame.size)
     if camera is None:
         return None
@@ -157,9 +157,13 @@ def _nested(values: np.ndarray) -> list[Any]:
     return [[None if np.isnan(point).any() else point.tolist() for point in row] for row in values]
 
 
-def from_dict(line: dict[str, Any], table: Skeleton | None = None) -> tuple[Frame, Poses]:
-    """The frame, without pixels, and the poses of one line; `table` if its skeleton is not ours."""
-    table = table or skeleton(line["skeleton"])
+def from_dict(line: dict[str, Any], own: Skeleton | None = None) -> tuple[Frame, Poses]:
+    """The frame, without pixels, and the poses of one line.
+
+    `own` is the skeleton that the header describes; a line may name another one of ours.
+    """
+    named = own is not None and line["skeleton"] == own.name
+    table = own if own is not None and named else skeleton(line["skeleton"])
     size = (line["size"][0], line["size"][1])
     camera = None if line.get("camera") is None else Camera(size=size, **line["camera"])
     frame = Frame(None, line["index"], line["time"], line["source"], camera, size)
@@ -198,8 +202,29 @@ def _filled(value: Any, shape: tuple[int, ...]) -> Any:
         return np.full(shape[1:] if len(shape) > 1 else shape, np.nan)
     if not shape:
         return value
+    if not value:
+        return np.zeros((0, *shape[1:]))  # of no keypoints
     missing = np.full(shape[1:], np.nan) if len(shape) > 1 else np.nan
     return np.array([missing if part is None else part for part in value])
+
+
+def described(table: Any) -> Skeleton | None:
+    """The skeleton that a header describes, ours where it is the same; None of None.
+
+    Raises:
+        ValueError, TypeError, KeyError: it describes none.
+    """
+    if table is None:
+        return None
+    known = {**SKELETONS, BOXES.name: BOXES}.get(table["name"])
+    bones = [tuple(bone) for bone in table["bones"]]
+    if (
+        known is not None
+        and known.keypoints == tuple(table["keypoints"])
+        and list(known.bones) == bones
+    ):
+        return known
+    return Skeleton.from_json(json.dumps(table))
 
 
 class Record:
@@ -224,6 +249,12 @@ class Record:
                 f"cannot read '{path}': its first line is no header of schema {SCHEMA}; "
                 "records are written by `vitruvian predict --out poses.jsonl`"
             )
+        try:
+            self.skeleton = described(self.header.get("skeleton"))
+        except (ValueError, TypeError, KeyError) as error:
+            raise VitruvianError(
+                f"cannot read '{path}': its header describes no skeleton ({error!r})"
+            ) from None
 
     def _json(self, line: str, number: int) -> dict[str, Any]:
         try:
@@ -240,7 +271,7 @@ class Record:
                 if number == 1:
                     continue
                 try:
-                    yield from_dict(self._json(line, number))
+                    yield from_dict(self._json(line, number), self.skeleton)
                 except (KeyError, TypeError, ValueError, IndexError) as error:
                     raise VitruvianError(
                         f"cannot read '{self.path}': line {number} is no frame ({error})"
@@ -306,8 +337,21 @@ class Text(Lines):
 
 def json_lines(path: Path, model: About | None) -> Text:
     """A `.jsonl` file."""
-    name = "" if model is None else model.name
-    return Text(path, dump(header(model)), lambda frame, poses: dump(to_dict(frame, poses, name)))
+    name, tables = "" if model is None else model.name, list[Skeleton]()
+
+    def lines(frame: Frame, poses: Poses) -> str:
+        table, line = poses.skeleton, dump(to_dict(frame, poses, name))
+        if not tables:
+            tables.append(table)
+            return dump({**header(model), "skeleton": json.loads(table.to_json())}) + line
+        if table is not tables[0] and SKELETONS.get(table.name) is not table:
+            raise VitruvianError(
+                f"'{path}' is of the skeleton {tables[0].name}, and frame {frame.index} of "
+                f"'{frame.source}' of {table.name}; write it into another file"
+            )
+        return line
+
+    return Text(path, "", lines)
 
 
 def dump(line: dict[str, Any]) -> str:

@@ -1,0 +1,99 @@
+"""From one skeleton to another, by the names of keypoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import VitruvianError
+
+# What is not there by its own name: other names of the place, or the two it is the middle of.
+ALIASES = {
+    "left_big_toe": ("left_foot_index",),
+    "right_big_toe": ("right_foot_index",),
+    "left_foot_index": ("left_big_toe",),
+    "right_foot_index": ("right_big_toe",),
+    "mid_hip": ("pelvis",),
+    "pelvis": ("mid_hip",),
+}
+_HIPS = ("left_hip", "right_hip")
+MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": _HIPS, "pelvis": _HIPS}
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Where the keypoints of `target` come from; calling it gives poses of that skeleton.
+
+    A point that is derived has the lower score of the two it is the middle of. What is missing is
+    NaN, with the score 0. Data sets do not agree where a hip or a neck is: what is taken is still
+    where the source has it.
+    """
+
+    source: Skeleton
+    target: Skeleton
+    parts: tuple[tuple[int, ...], ...]  # of each keypoint its numbers in `source`: none, one or two
+
+    @classmethod
+    def of(cls, source: Skeleton, target: Skeleton) -> Mapping:
+        """The way from one to the other.
+
+        Raises:
+            VitruvianError: they have no keypoint in common.
+        """
+        known, parts = source.keypoints, []
+        for name in target.keypoints:
+            own = next((way for way in (name, *ALIASES.get(name, ())) if way in known), None)
+            middle = MIDDLES.get(name, ())
+            if own is not None:
+                parts.append((source[own],))
+            elif middle and all(part in known for part in middle):
+                parts.append(tuple(source[part] for part in middle))
+            else:
+                parts.append(())
+        if not any(parts):
+            raise VitruvianError(
+                f"{source.name} has no keypoint that {target.name} has; "
+                f"its keypoints: {', '.join(known[:8]) or 'none'}"
+            )
+        return cls(source, target, tuple(parts))
+
+    @property
+    def derived(self) -> list[str]:
+        """Keypoints of `target` that are middles of two others."""
+        return self._names(2)
+
+    @property
+    def missing(self) -> list[str]:
+        """Keypoints of `target` that `source` does not have."""
+        return self._names(0)
+
+    def _names(self, parts: int) -> list[str]:
+        pairs = zip(self.target.keypoints, self.parts, strict=True)
+        return [name for name, own in pairs if len(own) == parts]
+
+    def __call__(self, poses: Poses) -> Poses:
+        """The same people with the keypoints of `target`."""
+        if self.source is self.target:
+            return poses
+        made: dict[str, Any] = {"skeleton": self.target, "maps": None, "seen": None}
+        for name in ("xy", "xyz", "world", "depth"):
+            made[name] = self._picked(getattr(poses, name), np.mean, np.nan)
+        for name in ("score", "presence"):
+            made[name] = self._picked(getattr(poses, name), np.min, 0.0)
+        made["raw"] = None if poses.raw is None else self(poses.raw)
+        return replace(poses, **made)
+
+    def _picked(self, values: np.ndarray | None, join: Any, missing: float) -> np.ndarray | None:
+        """(N, K of target, ...) of (N, K of source, ...)."""
+        if values is None:
+            return None
+        shape = (len(values), len(self.target), *values.shape[2:])
+        picked = np.full(shape, missing, values.dtype)
+        for k, own in enumerate(self.parts):
+            if own:
+                picked[:, k] = join(values[:, list(own)], axis=1)
+        return picked

@@ -1,0 +1,190 @@
+"""From one file of poses to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitruvian.body.mapping import Mapping
+from vitruvian.body.skeletons import BODY25
+from vitruvian.errors import VitruvianError
+from vitruvian.sink import files, formats, solo
+from vitruvian.sink.openpose import OpenPose
+from vitruvian.sink.records import Made
+
+if TYPE_CHECKING:
+    from vitruvian.body.poses import Poses
+    from vitruvian.body.skeleton import Skeleton
+    from vitruvian.frame import Frame
+    from vitruvian.sink.formats import Form
+
+
+@dataclass
+class Conversion:
+    """What was done."""
+
+    source: Form
+    target: Form
+    frames: int = 0
+    people: set[int] = field(default_factory=set)  # their numbers; -1 are people without any
+    had: set[str] = field(default_factory=set)  # of `formats.HOLDS`, what can be seen in frames
+    derived: list[str] = field(default_factory=list)  # keypoints that are middles of others
+    missing: list[str] = field(default_factory=list)  # keypoints that the source does not have
+    paths: list[Path] = field(default_factory=list)
+
+    @property
+    def lost(self) -> list[str]:
+        """What was there, as far as can be seen, and is not any more; in words."""
+        seen = {"metres", "world", "presence", "numbers", "people", "nobody", "gaps", "camera"}
+        gone = formats.lost(self.source, self.target)
+        return [formats.HOLDS[part] for part in gone if part in self.had or part not in seen]
+
+    def count(self, frame: Frame, poses: Poses) -> None:
+        """Take a frame into account."""
+        self.frames += 1
+        self.people |= {*poses.person.tolist()}
+        found = {
+            "metres": poses.xyz is not None,
+            "world": poses.world is not None,
+            "presence": poses.presence is not None or poses.depth is not None,
+            "numbers": bool((poses.person >= 0).any()),
+            "people": len(poses) > 1 or len(self.people) > 1,
+            "nobody": not len(poses),
+            "gaps": any(np.isnan(at).any() for at in (poses.xy, poses.xyz) if at is not None),
+            "camera": frame.camera is not None,
+        }
+        self.had |= {part for part, there in found.items() if there}
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    form: str | None = None,
+    skeleton: Skeleton | None = None,
+    person: int | None = None,
+    fps: float | None = None,
+    from_up: str | None = None,
+    up: str | None = None,
+    overwrite: bool = False,
+) -> Conversion:
+    """Write the poses of a file as another one; whole, or not at all.
+
+    Args:
+        source: what `vitruvian.read` reads.
+        out: a file by its extension; a name without one is a folder of OpenPose JSON.
+        form: which of `formats.FORMS` the source is, where its name does not tell.
+        skeleton: whose keypoints are written, found by their names.
+        person: number of the only one who is written.
+        fps: frames a second, of a source without times.
+        from_up: the axis that points up in a source that is .trc, .c3d or .bvh.
+        up: the same of such an `out`.
+        overwrite: whether what exists may be replaced.
+
+    Raises:
+        VitruvianError: the source cannot be read, lacks what `out` needs, or `out` exists.
+    """
+    source, out = Path(source), Path(out)
+    done = Conversion(formats.recognised(source, form), formats.of_name(out))
+    _refuse(done, source, out, up, overwrite)
+    reading = formats.read(source, form, fps=fps, up=from_up)
+    pairs = iter(reading)
+    first = next(pairs, None)
+    if first is None:
+        raise VitruvianError(f"there is nobody in '{source}'; nothing was written")
+    if done.target.name == "openpose":
+        skeleton = skeleton or BODY25
+    about = _about(done, reading.header, source, first[1].skeleton, skeleton)
+    above = next(folder for folder in out.absolute().parents if folder.is_dir())
+    try:
+        with TemporaryDirectory(prefix=".vitruvian-", dir=above) as folder:
+            unfinished = Path(folder) / out.name
+            folder_wanted = done.target.name == "openpose"
+            sink = (
+                OpenPose(unfinished, about)
+                if folder_wanted
+                else files.open_sink(unfinished, about, up=up or "y")
+            )
+            with sink:
+                for frame, poses in _chosen(done, chain([first], pairs), source, skeleton, person):
+                    sink.write(frame, poses)
+            if not sink.paths:
+                raise VitruvianError(f"there is nobody in '{source}'; nothing was written")
+            if folder_wanted:
+                for old in out.glob("*_keypoints.json"):
+                    old.unlink()
+            for path in sink.paths:
+                place = out.parent / path.relative_to(folder)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(place)
+                done.paths.append(place)
+    except OSError as error:
+        raise VitruvianError(f"cannot write '{out}': {error.strerror}") from None
+    return done
+
+
+def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite: bool) -> None:
+    """Raise `VitruvianError` for what cannot be done, before anything is read."""
+    why = formats.refusal(done.source, done.target)
+    if why:
+        raise VitruvianError(f"'{source}' cannot become '{out}': {why}")
+    if out.resolve() == source.resolve():
+        raise VitruvianError(f"'{out}' is the input; give another name")
+    one_person = out.suffix.lower() in solo.WRITERS
+    if up is not None and not one_person:
+        raise VitruvianError(f"'{out}' has y down, as pictures have; leave --up out")
+    there = solo.in_the_way(out) if one_person else [out] if out.exists() else []
+    if done.target.name == "openpose" and out.is_dir():
+        there = [out] if any(out.iterdir()) else []
+    if there and out.is_dir() != (done.target.name == "openpose") and out.exists():
+        kind = "a folder" if out.is_dir() else "a file"
+        raise VitruvianError(f"'{out}' is {kind}; give another name")
+    if there and not overwrite:
+        raise VitruvianError(f"'{there[0]}' exists; pass --overwrite, or another name")
+
+
+def _about(
+    done: Conversion, header: dict[str, Any], source: Path, had: Skeleton, want: Skeleton | None
+) -> Made:
+    """What made the source, and what is done to it here."""
+    more: dict[str, Any] = {"converted_from": str(source)}
+    if want is not None and want is not had:
+        way = Mapping.of(had, want)
+        before = header.get("options", {}).get("derived", ())
+        derived = {*way.derived, *before}
+        done.derived = [name for name in want.keypoints if name in derived]
+        done.missing = way.missing
+        more |= {"skeleton_from": had.name, "derived": done.derived, "missing": done.missing}
+    return Made.read(header, **more)
+
+
+def _chosen(
+    done: Conversion,
+    pairs: Iterator[tuple[Frame, Poses]],
+    source: Path,
+    skeleton: Skeleton | None,
+    person: int | None,
+) -> Iterator[tuple[Frame, Poses]]:
+    """The people who are written, with the keypoints that are."""
+    way, everybody = None, set[int]()
+    for frame, poses in pairs:
+        everybody |= {*poses.person.tolist()}
+        if person is not None:
+            poses = poses.take(poses.person == person)
+        done.count(frame, poses)
+        if skeleton is not None:
+            if way is None or way.source is not poses.skeleton:
+                way = Mapping.of(poses.skeleton, skeleton)
+            poses = way(poses)
+        yield frame, poses
+    if person is not None and person not in everybody:
+        known = (
+            ", ".join(str(number) for number in sorted(everybody) if number >= 0) or "no numbers"
+        )
+        raise VitruvianError(f"there is no person {person} in '{source}'; there are: {known}")
