@@ -28,7 +28,6 @@ from vitruvian.analyse.posture import RULES
 from vitruvian.analyse.rules import chosen
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
-from vitruvian.body.state import State
 from vitruvian.body.track import LONGEST
 from vitruvian.frame import Frame
 from vitruvian.predict import Plan
@@ -365,23 +364,23 @@ def test_control_c_keeps_what_was_done(tmp_path):
 # Memory
 
 
-def test_two_hours_take_no_more_memory_than_ten_minutes(tmp_path):
-    """A frame every two seconds: 3600 of them. Of none of them the pixels are kept."""
+def test_an_hour_takes_no_more_memory_than_ten_minutes(tmp_path):
+    """A frame every two seconds: 1800 of them. Of none of them the pixels are kept."""
     asked = Asked(chosen("seated,arms_raised"), angles=True)
     report = Report(tmp_path / "out", asked, Save(video=False))
     plan = Plan(Video("long.mp4", Span()))
     poses = acting([CHAIR, {}], [{}, {}])
     pixels: list[weakref.ref] = []
     with report, Analysis(report, asked, plan, tmp_path / "out" / "angles.png") as analysis:
-        for i in range(3600):
+        for i in range(1800):
             frame = Frame(np.zeros((4, 4, 3), np.uint8), i, i * 2.0, "long.mp4")
             pixels.append(weakref.ref(frame))
-            analysis.write(frame, poses[i // 900 % 2])
+            analysis.write(frame, poses[i // 400 % 2])
             rows = [len(one.rows) for one in analysis.tracks.growing.values()]
             assert max(rows) <= LONGEST / 2 + 1
         gc.collect()
         assert sum(ref() is not None for ref in pixels) <= 1  # the last one
-    assert len(table(tmp_path / "out/angles.csv")) == 2 * 3600
+    assert len(table(tmp_path / "out/angles.csv")) == 2 * 1800
     assert len(table(tmp_path / "out/motion.csv")) > 0
 
 
@@ -391,7 +390,7 @@ def test_a_line_of_any_length_has_a_bounded_number_of_points():
         series.add(i / 50, np.array([value, -value]))
     assert POINTS / 2 <= len(series.seconds) == len(series.low) == len(series.high) <= POINTS + 1
     assert np.max(series.high) == values.max()
-    assert np.min(series.low) == values.min()
+    assert np.min(series.low, axis=0)[0] == values.min()
     at = np.searchsorted(series.seconds, 1000.0)
     assert series.low[at][0] - 0.05 < np.sin(1000 * 50 / 900) < series.high[at][0] + 0.05
     assert series.seconds == sorted(series.seconds)
@@ -488,11 +487,10 @@ def drawn(poses: Poses, size: tuple[int, int] = SIZE, **options) -> np.ndarray:
 
 
 def test_what_is_occluded_is_drawn_as_a_ring_and_only_if_wanted():
-    (poses,) = acting([{}])
-    k = COCO17["left_wrist"]
+    poses, k = seen_as(COCO17, body(COCO17)), COCO17["left_wrist"]
+    sure = drawn(poses)
     poses.score[0, k] = 0.4
     x, y = np.floor(poses.xy[0, k]).astype(int)
-    sure = drawn(acting([{}])[0])
     assert tuple(sure[y, x]) == COLOURS["left"]
     hidden, plain = drawn(poses, hidden=True), drawn(poses)
     assert tuple(hidden[y, x]) == (255, 255, 255)
@@ -501,9 +499,9 @@ def test_what_is_occluded_is_drawn_as_a_ring_and_only_if_wanted():
     assert tuple(plain[y, x]) != (255, 255, 255)
 
 
-@pytest.mark.parametrize("way", [(0, 300), (0, -400), (500, 0), (-700, 0), (5e6, 5e6)])
+@pytest.mark.parametrize("way", [(0, 300), (0, -600), (500, 0), (-700, 0), (5e6, 5e6)])
 def test_what_is_out_of_the_frame_is_a_triangle_on_the_nearest_edge(way):
-    (poses,) = acting([{}])
+    poses = seen_as(COCO17, body(COCO17))
     poses.xy[0, COCO17["left_ankle"]] += way
     poses.score[0] = 0
     poses.score[0, COCO17["left_ankle"]] = 0.9
@@ -513,7 +511,6 @@ def test_what_is_out_of_the_frame_is_a_triangle_on_the_nearest_edge(way):
     far = min(rows.min(), columns.min(), SIZE[1] - 1 - rows.max(), SIZE[0] - 1 - columns.max())
     assert far < 6
     assert not (drawn(poses) == COLOURS["left"]).all(axis=-1).any()
-    assert State.OUT_OF_FRAME != State.OCCLUDED
 
 
 def note(person: int, box: Sequence[float], *texts: str, arcs: Sequence[Arc] = ()) -> Note:
@@ -615,5 +612,5 @@ def test_arms_that_are_raised_in_a_real_video_are_an_event(blazepose, shared):
         assert float(event["end"]) == pytest.approx(2.2, abs=0.15)
     with av.open("out/sports2d_demo.mp4") as container:
         assert sum(1 for _ in container.decode(video=0)) == 36
-    assert len(table("out/angles.csv")) == 36
+    assert 30 < len(table("out/angles.csv")) <= 36  # not before he has a number
     assert opened("out/angles.png").shape[1] == 1200

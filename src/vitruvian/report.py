@@ -96,6 +96,8 @@ class Report:
         return table
 
     def __exit__(self, *error: object) -> None:
+        if self.asked.angles and self.space is None:  # there was nobody: an answer, too
+            self.measured(self.asked.space or "2d", ())
         self.stack.__exit__(*error)  # type: ignore[arg-type]
 
     def measured(self, space: Space, rows: Iterable[Sequence[Any]]) -> None:
@@ -142,8 +144,6 @@ class Report:
     def seen(self, frame: Frame, found: Found, *, moving: bool) -> None:
         """Count who is there, and what is not known of them."""
         self.moving |= moving
-        if found.angles is not None:
-            self.measured(found.space, ())
         numbers = [person for person in found.poses.person.tolist() if person >= 0]
         self.nameless |= len(numbers) < len(found.poses)
         self.people.update((frame.source, person) for person in numbers)
@@ -199,8 +199,8 @@ class Analysis:
         self.report.seen(frame, found, moving=moving)
         self.happened(found.events)
         if found.angles is not None and moving:
-            self.moved(self.tracks.add(frame, found.poses), found.space)
-        elif found.angles is not None:
+            self.moved(self.tracks.add(frame, found.poses))
+        elif found.angles is not None and len(found.poses):
             self.report.measured(found.space, motion.of_picture(frame, found.poses, found.angles))
         if frame.pixels is None:
             return
@@ -218,9 +218,10 @@ class Analysis:
                 what = phrase(event.rule, event.side, "yes")
                 self.plot.band(event.person, what, event.side, event.start, event.end)
 
-    def moved(self, tracks: Iterable[Track], space: Space) -> None:
+    def moved(self, tracks: Iterable[Track]) -> None:
         """Angles, and how people moved, of tracks that are over."""
         for track in tracks:
+            space: Space = self.asked.space or ("2d" if track.xyz is None else "3d")
             values = motion.angles_deg(track, space, up=self.up)
             self.report.measured(space, motion.rows(track, values))
             extent = self.extents.setdefault(track.person, motion.Extent(space, track.skeleton))
@@ -247,6 +248,7 @@ class Analysis:
         poses, few = found.poses, len(found.degrees) <= FEW
         shown = self.shown(found.space) if found.angles is not None else ()
         drawn = {name: arms_of(name, poses) for name in shown}
+        beside = {name: arms_of(_mirrored(name), poses)[0] for name in shown}
         top = head_top(poses)
         for row, person in enumerate(poses.person.tolist()):
             lines = tuple(Line(*pair) for pair in said(found, person, everything=few))
@@ -256,10 +258,8 @@ class Analysis:
             for name, (at, zero, to) in drawn.items():
                 value = found.angle_deg(name)[row]
                 if np.isfinite(value):
-                    other = name.replace("left_", "right_")
-                    other = other if other != name else name.replace("right_", "left_")
-                    beside = arms_of(other, poses)[0][row]
-                    aside = 0.0 if other == name else _away(at[row], beside, box)
+                    sided = _mirrored(name) != name
+                    aside = _away(at[row], beside[name][row], box) if sided else 0.0
                     arcs.append(Arc(at[row], zero[row], to[row], f"{value:.0f}°", aside))
             yield Note(person, box, lines, tuple(arcs))
 
@@ -269,7 +269,7 @@ class Analysis:
         self.happened(self.analyst.close())
         if self.found is None or self.found.angles is None:
             return
-        self.moved(self.tracks.close(), self.found.space)
+        self.moved(self.tracks.close())
         source = self.tracks.last.source if self.tracks.last is not None else ""
         for person, extent in sorted(self.extents.items()):
             self.report.went(source, person, extent)
@@ -287,3 +287,10 @@ def _away(at: np.ndarray, other: np.ndarray, box: np.ndarray) -> float:
     """-1 or 1: on which side of a joint there is room, away from the other side's, or the body."""
     middle = other[0] if np.isfinite(other).all() else box[[0, 2]].mean()
     return 1.0 if at[0] >= middle else -1.0
+
+
+def _mirrored(name: str) -> str:
+    """The same angle of the other side."""
+    swap = {"left": "right", "right": "left"}
+    side, _, rest = name.partition("_")
+    return f"{swap[side]}_{rest}" if side in swap else name
