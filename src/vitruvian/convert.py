@@ -41,7 +41,18 @@ class Conversion:
     @property
     def lost(self) -> list[str]:
         """What was there, as far as can be seen, and is not any more; in words."""
-        seen = {"metres", "world", "presence", "numbers", "people", "nobody", "gaps", "camera"}
+        seen = {
+            "pixels",
+            "boxes",
+            "metres",
+            "world",
+            "presence",
+            "numbers",
+            "people",
+            "nobody",
+            "gaps",
+            "camera",
+        }
         gone = formats.lost(self.source, self.target)
         return [formats.HOLDS[part] for part in gone if part in self.had or part not in seen]
 
@@ -50,6 +61,8 @@ class Conversion:
         self.frames += 1
         self.people |= {*poses.person.tolist()}
         found = {
+            "pixels": bool(np.isfinite(poses.xy).any()),
+            "boxes": bool(np.isfinite(poses.box).any()),
             "metres": poses.xyz is not None,
             "world": poses.world is not None,
             "presence": poses.presence is not None or poses.depth is not None,
