@@ -1,7 +1,8 @@
-"""MediaPipe 0.10.21 Solutions on a video or on pictures; run by benchmarks/blazepose.py.
+"""MediaPipe 0.10.21 Solutions on a video or on pictures; run by benchmarks/blazepose.py and run.py.
 
 It runs in an environment of its own that has mediapipe, and knows nothing of vitruvian. Prints one
 JSON object. What is timed starts when the model is loaded and ends when the last line is written.
+With `lines` it prints one for each frame instead: people, and the seconds that they took.
 """
 
 import json
@@ -60,6 +61,27 @@ def pictures(paths, complexity):
         return {**report(began, cpu, len(paths), found), "times": times}
 
 
+def lines(what, sources, complexity):
+    """Each frame of a video, followed, or each picture on its own, as a line of JSON."""
+    with mp.solutions.pose.Pose(
+        static_image_mode=what == "pictures", model_complexity=complexity
+    ) as pose:
+        for source in sources:
+            capture = cv2.VideoCapture(source) if what == "video" else None
+            index = 0
+            while capture is not None or index == 0:
+                began = time.perf_counter()
+                bgr = cv2.imread(source) if capture is None else capture.read()[1]
+                if bgr is None:
+                    break
+                at = 0.0 if capture is None else capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                result = pose.process(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+                said = json.loads(line(result, (bgr.shape[1], bgr.shape[0]), index, at))
+                said |= {"source": source, "seconds": time.perf_counter() - began}
+                print(json.dumps(said), flush=True)
+                index += 1
+
+
 def report(began, cpu, frames, found):
     """Seconds of the clock and of the processor, and the most memory so far."""
     return {
@@ -73,7 +95,9 @@ def report(began, cpu, frames, found):
 
 if __name__ == "__main__":
     job = json.loads(sys.argv[1])
-    if job["what"] == "video":
+    if job.get("lines"):
+        lines(job["what"], job["sources"], job["complexity"])
+    elif job["what"] == "video":
         print(json.dumps(video(job["video"], job["out"], job["complexity"])))
     else:
         print(json.dumps(pictures(job["pictures"], job["complexity"])))

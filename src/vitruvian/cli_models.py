@@ -38,7 +38,9 @@ def models_info(name: Name) -> None:
     print(f"{row.name}: {row.about}\nfamily: {row.family}\nskeleton: {row.skeleton}")
     print(f"gives: {row.gives}\nlicence of the weights: {row.licence}")
     if row.decode is not None:
-        print(f"maps are read by: {row.decode}\n{row.notice}")
+        print(f"maps are read by: {row.decode}")
+    if row.notice:
+        print(row.notice)
     for file in row.files:
         print(f"file: {file.name}, sha256 {file.sha256 or 'not published'}")
         for source in file.sources:

@@ -1,0 +1,97 @@
+"""MediaPipe's Tasks on pictures or a video, for `run.py`: run by the Python of its own environment.
+
+    python mediapipe_tasks.py bundle DETECTOR.tflite LANDMARKS.tflite OUT.task
+    python mediapipe_tasks.py JOB
+
+Knows nothing of vitruvian. The bundle that Google offers for download is a zip of the two networks
+with a description of their input; `bundle` makes one of the networks in MediaPipe's own wheel,
+which needs version 0.10.21. A JOB is JSON: what, sources, bundle, most. One line of JSON for each
+frame.
+"""
+
+import json
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import cv2
+import mediapipe as mp
+from mediapipe.tasks import python as tasks
+from mediapipe.tasks.python import vision
+
+
+def described(file, mean, deviation):
+    """A network with what Tasks must know of its input."""
+    from mediapipe.tasks.python.metadata.metadata_writers import metadata_writer
+
+    writer = metadata_writer.MetadataWriter.create(bytearray(Path(file).read_bytes()))
+    writer.add_image_input([mean], [deviation])
+    return bytes(writer.populate()[0])
+
+
+def bundle(detector, landmarks, out):
+    """Both networks as Tasks wants them: one looks at -1..1, the other at 0..1."""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as file:
+        file.writestr("pose_detector.tflite", described(detector, 127.5, 127.5))
+        file.writestr("pose_landmarks_detector.tflite", described(landmarks, 0.0, 255.0))
+
+
+def person(image, world, size):
+    """One person in pixels and metres."""
+    return {
+        "xy": [[p.x * size[0], p.y * size[1]] for p in image],
+        "score": [p.visibility for p in image],
+        "presence": [p.presence for p in image],
+        "xyz": [[p.x, p.y, p.z] for p in world],
+    }
+
+
+def answer(found, source, index, at, bgr, seconds):
+    """What is said of a frame."""
+    size = (bgr.shape[1], bgr.shape[0])
+    pairs = zip(found.pose_landmarks, found.pose_world_landmarks, strict=True)
+    people = [person(image, world, size) for image, world in pairs]
+    line = {"source": source, "index": index, "time": at, "size": size, "people": people}
+    print(json.dumps({**line, "seconds": seconds}), flush=True)
+
+
+def image_of(bgr):
+    """As MediaPipe takes it."""
+    return mp.Image(image_format=mp.ImageFormat.SRGB, data=cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def main(job):
+    """Pictures each on its own; a video as a video, which follows and smooths."""
+    moving = job["what"] == "video"
+    options = vision.PoseLandmarkerOptions(
+        base_options=tasks.BaseOptions(model_asset_path=job["bundle"]),
+        running_mode=vision.RunningMode.VIDEO if moving else vision.RunningMode.IMAGE,
+        num_poses=job["most"],
+    )
+    with vision.PoseLandmarker.create_from_options(options) as landmarker:
+        if not moving:
+            for source in job["sources"]:
+                began = time.perf_counter()
+                bgr = cv2.imread(source)
+                found = landmarker.detect(image_of(bgr))
+                answer(found, source, 0, 0.0, bgr, time.perf_counter() - began)
+            return
+        (source,) = job["sources"]
+        capture, index = cv2.VideoCapture(source), 0
+        while True:
+            began = time.perf_counter()
+            ok, bgr = capture.read()
+            if not ok:
+                return
+            at = capture.get(cv2.CAP_PROP_POS_MSEC)
+            found = landmarker.detect_for_video(image_of(bgr), round(at))
+            answer(found, source, index, at / 1000, bgr, time.perf_counter() - began)
+            index += 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "bundle":
+        bundle(*sys.argv[2:])
+    else:
+        main(json.loads(sys.argv[1]))
