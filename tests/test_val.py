@@ -557,6 +557,9 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, data):
     done = found_by(people)
     val(file, [done], out=out)
     assert done.seen == []
+    kept.write_text(kept.read_text().split("\n")[0] + "\n")  # stopped before the first picture
+    val(file, [done], out=out)
+    assert len(done.seen) == 3
 
 
 def test_other_settings_are_refused_in_the_same_folder(tmp_path, data):
