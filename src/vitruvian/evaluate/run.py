@@ -328,7 +328,7 @@ def _find(
     if not source.todo:
         return
     began, frames = time.perf_counter(), 0
-    with kept.file(name).open("a", encoding="utf-8", newline="") as file:
+    with kept.file(name).open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
             file.write(records.dump(records.header(model)))
 

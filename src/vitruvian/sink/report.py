@@ -91,6 +91,7 @@ class Report:
         with matplotlib.rc_context(how):  # words stay words
             figure.savefig(text, format="svg", metadata={"Date": None})
         svg = re.sub(r"^.*?(?=<svg)", "", text.getvalue(), flags=re.DOTALL)
+        svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
         used = set(re.findall(r'#([^")]+)', svg))
         svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
         self._figure(svg, caption)
