@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from vitruvian.evaluate.coco import average_precision, found_in, results_of
 from vitruvian.evaluate.run import val
 from vitruvian.evaluate.scores import Found, score
 from vitruvian.geometry.camera import Camera
+from vitruvian.sink import records
+from vitruvian.sink.files import open_sink
 
 K = len(COCO17)
 
@@ -534,6 +537,24 @@ def test_results_of_others_stand_beside_models(tmp_path, data, rng):
     theirs.write_text(json.dumps({"annotations": rows}))
     with refused("want COCO results"):
         results_of(theirs, known)
+
+
+def test_records_of_others_are_scored_as_the_model_that_made_them(tmp_path, data):
+    file, people = data
+    first = val(file, [found_by(people)], out=tmp_path / "first")
+    record = tmp_path / "theirs.jsonl"
+    with open_sink(record) as sink:
+        for frame, poses in records.read(next((tmp_path / "first").glob("*.jsonl"))):
+            sink.write(frame, poses)
+        sink.write(replace(frame, source="another.jpg"), poses)
+    second = val(file, results=[record])
+    for name, number in first.scores[0].overall.items():
+        assert second.scores[0].overall[name] == pytest.approx(number, nan_ok=True), name
+    assert any("1 other pictures" in note for note in second.notes)
+    lines = record.read_text().splitlines()
+    record.write_text("\n".join([lines[0], lines[-1]]) + "\n")
+    with refused("is about other pictures"):
+        val(file, results=[record])
 
 
 # Stopping, going on, and pictures that are broken

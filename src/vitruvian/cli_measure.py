@@ -40,7 +40,9 @@ def val(
     ] = None,
     results: Annotated[
         list[Path] | None,
-        typer.Option(help="A file of COCO results that anybody made; repeatable."),
+        typer.Option(
+            help="A file of COCO results, or a record (.jsonl), that anybody made; repeatable."
+        ),
     ] = None,
     images: Annotated[
         Path | None,

@@ -96,7 +96,7 @@ def val(
             see docs/val.md.
         models: names, loaded with `ready`, pairs of a name and options of its own, or models that
             are loaded already.
-        results: files of COCO results, made by whomever, to be compared as well.
+        results: files of COCO results, or records, made by whomever, to be compared as well.
         images: the folder of the pictures; beside the data.
         split: which part of the data, where it has parts.
         skeleton: of a YOLO-pose data set that does not name its keypoints; COCO's.
@@ -147,13 +147,50 @@ def val(
             found[name] = kept.read(name, table, known)
     for file in map(Path, results):
         name = free(file.name)
-        found[name] = results_of(file, known, notes)
-        has[name] = [True] * len(known.skeleton)
+        if file.suffix.lower() == ".jsonl":
+            found[name], has[name] = recorded(file, known, notes)
+        else:
+            found[name] = results_of(file, known, notes)
+            has[name] = [True] * len(known.skeleton)
     if common:
         all_have = [all(each) for each in zip(*has.values(), strict=True)]
         has = dict.fromkeys(has, all_have)
     scores = [score(name, known, found[name], has[name], resamples) for name in found]
     return Result(known, scores, used, notes + _notes(known, scores), len(broken))
+
+
+def recorded(file: Path, truth: Truth, notes: list[str]) -> tuple[dict[int, Found], list[bool]]:
+    """Who is found by a record, and which keypoints of the truth it has.
+
+    Args:
+        file: .jsonl, see `vitruvian.sink.records`; its pictures are known by their file names.
+        truth: the data set that it is about.
+        notes: gets a line if it is about other pictures as well.
+
+    Raises:
+        VitruvianError: it cannot be read, is about other pictures or keypoints, or metres are
+            asked for and its are not from the camera.
+    """
+    numbers = {picture.path.name: picture.number for picture in truth.pictures}
+    found: dict[int, Found] = {}
+    has, strange = [False] * len(truth.skeleton), 0
+    for frame, poses in records.read(file):
+        number = numbers.get(Path(frame.source).name)
+        if number is None:
+            strange += 1
+            continue
+        if truth.solid and poses.origin != "camera":
+            raise VitruvianError(
+                f"'{file}' has no metres from the camera; make it with --absolute, or of a model "
+                "that gives them"
+            )
+        has = _common(f"'{file}'", poses.skeleton, truth)
+        found[number] = on_truth(poses, truth)
+    if not found:
+        raise VitruvianError(f"'{file}' is about other pictures than '{truth.source}'")
+    if strange:
+        notes.append(f"'{file}': {strange} other pictures are left out")
+    return found, has
 
 
 def _table_of(model: Model) -> Skeleton:
