@@ -338,6 +338,8 @@ def test_control_c_keeps_what_was_done(tmp_path):
         "import time, numpy as np\n"
         "def slow(body):\n"
         "    time.sleep(0.02)\n"
+        "    if body.frame.index == 30:\n"
+        "        open('enough', 'w').close()\n"
         "    return np.ones(len(body))\n"
     )
     recorded(Path("p.jsonl"), acting([{}] * 2000))
@@ -345,10 +347,9 @@ def test_control_c_keeps_what_was_done(tmp_path):
     line = [sys.executable, "-m", "vitruvian.cli", *ANALYZE, *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(line, **pipes) as process:
-        while not Path("out/events.csv.part").exists():
+        while not Path("enough").exists():
             assert process.poll() is None
             time.sleep(0.05)
-        time.sleep(2)
         process.send_signal(signal.SIGINT)
         told, said = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -356,7 +357,7 @@ def test_control_c_keeps_what_was_done(tmp_path):
     assert "slow: 1 of 1 people" in told
     (event,) = table("out/events.csv")
     rows = table("out/angles.csv")
-    assert 10 < len(rows) < 2000
+    assert 30 < len(rows) < 2000
     assert int(event["frames"]) == len(rows)
     assert not list(Path("out").glob("*.part"))
 
@@ -494,8 +495,11 @@ def test_what_is_occluded_is_drawn_as_a_ring_and_only_if_wanted():
     assert tuple(sure[y, x]) == COLOURS["left"]
     hidden, plain = drawn(poses, hidden=True), drawn(poses)
     assert tuple(hidden[y, x]) == (255, 255, 255)
-    around = hidden[y - 6 : y + 7, x - 6 : x + 7]
-    assert (around == COLOURS["left"]).all(axis=-1).any()
+    assert (
+        (np.abs(hidden[y - 6 : y + 7, x - 6 : x + 7].astype(int) - COLOURS["left"]) < 60)
+        .all(-1)
+        .any()
+    )
     assert tuple(plain[y, x]) != (255, 255, 255)
 
 

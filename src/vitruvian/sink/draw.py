@@ -56,8 +56,9 @@ def draw(
         for k in np.flatnonzero(out):
             _outside(image, poses.xy[row, k], COLOURS[sides[k]], thick)
         for k in np.flatnonzero(rings):
-            cv2.circle(image, at[k], 16 * thick, (255, 255, 255), -1, cv2.LINE_AA, 4)
-            cv2.circle(image, at[k], 16 * thick, COLOURS[sides[k]], thick, cv2.LINE_AA, 4)
+            colour, edge = COLOURS[sides[k]], max(1, thick // 2)
+            cv2.circle(image, at[k], 16 * (thick + 1), (255, 255, 255), -1, cv2.LINE_AA, 4)
+            cv2.circle(image, at[k], 16 * (thick + 1), colour, edge, cv2.LINE_AA, 4)
         for k in np.flatnonzero(shown):
             cv2.circle(image, at[k], 16 * (thick + 1), (255, 255, 255), -1, cv2.LINE_AA, 4)
             cv2.circle(image, at[k], 16 * thick, COLOURS[sides[k]], -1, cv2.LINE_AA, 4)
