@@ -240,8 +240,9 @@ def test_swaps_are_mended_before_they_are_smoothed_and_each_is_told():
     assert told(changes, "swap") == want
     knee = COCO17["left_knee"]
     for i in range(40, 45):
-        assert got[i].raw is not None
-        np.testing.assert_array_equal(got[i].raw.xy[0], bad.xy[i])
+        found = got[i].raw
+        assert found is not None
+        np.testing.assert_array_equal(found.xy[0], bad.xy[i])
         assert np.abs(got[i].xy[0, knee] - clean.xy[i, knee]).max() < 12
         assert np.abs(got[i].xy[0, knee] - bad.xy[i, knee]).max() > 15
 
