@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,6 +198,7 @@ def test_pixels_are_never_kept_for_as_long_as_poses_are():
     class Watched(Clip):
         def __iter__(self):
             for frame in super().__iter__():
+                assert isinstance(frame.pixels, np.ndarray)
                 alive.append(weakref.ref(frame.pixels))
                 yield frame
 
@@ -238,8 +240,9 @@ def test_swaps_are_mended_before_they_are_smoothed_and_each_is_told():
     assert told(changes, "swap") == want
     knee = COCO17["left_knee"]
     for i in range(40, 45):
-        assert got[i].raw is not None
-        np.testing.assert_array_equal(got[i].raw.xy[0], bad.xy[i])
+        found = got[i].raw
+        assert found is not None
+        np.testing.assert_array_equal(found.xy[0], bad.xy[i])
         assert np.abs(got[i].xy[0, knee] - clean.xy[i, knee]).max() < 12
         assert np.abs(got[i].xy[0, knee] - bad.xy[i, knee]).max() > 15
 
@@ -316,6 +319,7 @@ def test_in_front_of_a_camera_the_raw_metres_are_kept_too():
             assert poses.origin == "camera"
             assert poses.raw is not None
             assert poses.raw.origin == "camera"
+            one: Any
             for one in (poses, poses.raw):
                 np.testing.assert_allclose(one.world, one.xyz, atol=1e-5)
 
@@ -335,7 +339,8 @@ def test_a_record_gives_back_what_was_found_and_what_was_smoothed(smooth, flat, 
     record = vit.read(path)
     assert record.header["options"]["smooth"] == smooth
     for (_, poses), (_, before) in zip(record, pairs, strict=True):
-        for got, want in ((poses, before), (poses.raw, before.raw)):
+        both: Any = ((poses, before), (poses.raw, before.raw))
+        for got, want in both:
             np.testing.assert_allclose(got.xy, want.xy, atol=1e-4)
             np.testing.assert_allclose(got.score, want.score, atol=1e-6)
             np.testing.assert_array_equal(got.person, want.person)
@@ -347,8 +352,8 @@ def test_a_record_gives_back_what_was_found_and_what_was_smoothed(smooth, flat, 
 
 
 def test_raw_values_are_written_where_they_differ_and_come_back_whole(people, frame):
-    poses = people(2, COCO17, everything=True)
-    raw = replace(poses, xy=poses.xy + 1, world=None, plausible=~poses.plausible)
+    poses: Any = people(2, COCO17, everything=True)
+    raw: Any = replace(poses, xy=poses.xy + 1, world=None, plausible=~poses.plausible)
     line = json.loads(json.dumps(to_dict(frame(), replace(poses, raw=raw))))
     assert line["people"][0]["raw"].keys() == {"xy", "world", "plausible"}
     _, back = from_dict(line)
