@@ -16,7 +16,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class Report:
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Rows of cells. Columns of numbers, also where some are None or words, stand right."""
+        """Rows of cells, of one line or more. Columns that have numbers in them stand right."""
         number = [
             any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))
         ]
@@ -87,10 +87,11 @@ class Report:
 
         text = io.StringIO()
         self._figures += 1  # names inside must differ from one drawing of a page to the next
-        how = {"svg.hashsalt": f"{self.title}{self._figures}", "svg.fonttype": "none"}
+        how: Any = {"svg.hashsalt": f"{self.title}{self._figures}", "svg.fonttype": "none"}
         with matplotlib.rc_context(how):  # words stay words
             figure.savefig(text, format="svg", metadata={"Date": None})
         svg = re.sub(r"^.*?(?=<svg)", "", text.getvalue(), flags=re.DOTALL)
+        svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
         used = set(re.findall(r'#([^")]+)', svg))
         svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
         self._figure(svg, caption)
@@ -138,4 +139,5 @@ def shown(value: object) -> str:
 
 
 def _cell(tag: str, value: object, number: bool) -> str:
-    return f"<{tag}{' class=number' if number else ''}>{html.escape(shown(value))}</{tag}>"
+    words = html.escape(shown(value)).replace("\n", "<br>")
+    return f"<{tag}{' class=number' if number else ''}>{words}</{tag}>"
