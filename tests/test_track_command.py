@@ -385,7 +385,7 @@ def test_states_of_joints_are_in_records_and_in_tables(people, frame, tmp_path):
 def written(source: object, model: Walker, out: Path, asked: OverTime, **save) -> list[str]:
     """The lines that are said when it is done."""
     sources, lines = open_source(str(source)), list[str]()
-    chosen = Save(mot=True, **save)
+    chosen = Save(more=("mot",), **save)
     plans = plan(sources, out, chosen, overwrite=False, repair=asked.repair)
     faults = predict(
         plans, model, out, chosen, over=asked, who=True, say=lines.append, complain=wrong
@@ -482,8 +482,8 @@ def test_one_file_has_no_room_for_what_lies_beside_it(video, tmp_path):
     sources = open_source([video("a.mp4"), video("b.mp4")])
     with refused("one file", "give a folder"):
         plan(sources, tmp_path / "a.jsonl", Save(), overwrite=False, repair=True)
-    with refused("MOT", "give a folder"):
-        plan(sources[:1], tmp_path / "a.jsonl", Save(mot=True), overwrite=False)
+    with refused("mot", "give a folder"):
+        plan(sources[:1], tmp_path / "a.jsonl", Save(more=("mot",)), overwrite=False)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a_repairs.csv").write_text("mine")
     with refused("a_repairs.csv", "--overwrite"):

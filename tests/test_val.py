@@ -543,10 +543,11 @@ def test_records_of_others_are_scored_as_the_model_that_made_them(tmp_path, data
     file, people = data
     first = val(file, [found_by(people)], out=tmp_path / "first")
     record = tmp_path / "theirs.jsonl"
+    pairs = list(records.read(next((tmp_path / "first").glob("*.jsonl"))))
+    pairs.append((replace(pairs[0][0], source="another.jpg"), pairs[0][1]))
     with open_sink(record) as sink:
-        for frame, poses in records.read(next((tmp_path / "first").glob("*.jsonl"))):
+        for frame, poses in pairs:
             sink.write(frame, poses)
-        sink.write(replace(frame, source="another.jpg"), poses)
     second = val(file, results=[record])
     for name, number in first.scores[0].overall.items():
         assert second.scores[0].overall[name] == pytest.approx(number, nan_ok=True), name

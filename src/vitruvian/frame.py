@@ -135,7 +135,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as picture:
             across = picture.getexif().get(0x0112, 1) >= 5  # the tag Orientation: a quarter turn
-            return picture.size[::-1] if across else picture.size
+            width, height = picture.size
+            return (height, width) if across else (width, height)
     except UnidentifiedImageError:
         raise VitruvianError(f"cannot read '{path}': it is damaged, or no picture") from None
     except OSError as error:

@@ -59,14 +59,16 @@ class Streamed(Protocol):
 Given = Callable[[tuple[int, int]], Camera]  # of pictures of a size; see `calibration.given`
 
 
-def steps(model: Model, smooth: bool) -> Callable[[Frame], Poses]:
+def steps(model: Model, smooth: bool | None = None) -> Callable[[Frame], Poses]:
     """A model and a fresh memory: poses of one frame after the other of one stream, numbered.
 
-    With `smooth`, One-Euro's.
+    With `smooth`, One-Euro's; None: as the model's options say.
     """
     from vitruvian.track.follow import Follow, Followed
 
     options = model.options
+    if smooth is None:
+        smooth = bool(options.get("smooth", False))
     # What a detector need not find in every frame is followed from one to the next.
     if isinstance(model, Followed) and options.get("detect_every") and options.get("track", True):
         follow = Follow(

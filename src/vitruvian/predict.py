@@ -88,6 +88,9 @@ def plan(
         if name is not None and files.is_file(name):
             _fits(sources, name)
     if files.is_file(out):
+        if save.more:
+            more = ", ".join(save.more)
+            raise VitruvianError(f"'{out}' is one file; for {more} beside it give a folder")
         plans = [Plan(source) for source in sources]
         if repair and len(sources) > 1:
             raise VitruvianError(

@@ -143,8 +143,8 @@ def _metrabs(name: str, short: str, net: str, about: str) -> Entry:
 # They come with vitruvian, in the folder `files`.
 _OURS_3D = File(
     "vitruvian-3d.onnx",
-    "31c6001cac907ccec72ffe4565867ccea37651af4f49007bbe5144a2aa28dda6",
-    5_851_103,
+    "5157853fb1575cf2ba58273ffb3fe015d4a78ee9d153bec15b9bc365d978c14c",
+    5_852_104,
     (),
 )
 _OURS = (

@@ -41,10 +41,10 @@ class Recipe(Toml):
     """What decides a run; a TOML file of the same names overrides it."""
 
     seed: int = 0
-    steps: int = 5600
+    steps: int = 15600
     head_steps: int = 300  # the first ones, on a frozen backbone
-    synthetic: int = 20  # people a step
-    real: int = 12
+    synthetic: int = 24  # people a step
+    real: int = 8
     head_rate: float = 1e-3
     backbone_rate: float = 2e-3  # relative to the size of each channel's weights, see `even`
     decay: float = 0.02  # of weights
