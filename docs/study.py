@@ -194,7 +194,7 @@ def flat_table(said: dict[str, Any]) -> str:
                 interval(everybody["AP"]),
                 f"{everybody['AR']['value']:.3f}",
                 *(plain(model, "size", size, "AP") for size in ("medium", "large")),
-                f"{everybody['PCKh']['value']:.3f}" if "PCKh" in everybody else "-",
+                plain(model, "all", "all", "PCKh"),
                 f"{everybody['found']['value']:.0%}",
             ]
         )

@@ -211,7 +211,6 @@ def test_what_is_said_under_a_panel(result, words):
 def test_metres_are_shown_under_the_pictures_also_of_a_moment_with_nobody(people, frame, tmp_path):
     path = tmp_path / "a.jsonl"
     with json_lines(path, None) as sink:
-        sink.start = json.dumps({"schema": 1, "skeleton": TOY.to_json()}) + "\n"
         for i in range(3):
             sink.write(frame(i, i / 10), people(1 + i % 2, everything=True))
         sink.write(frame(3, 0.3), Poses.nobody(TOY, "hips"))

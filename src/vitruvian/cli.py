@@ -243,14 +243,8 @@ def predict(
         raise typer.Exit(1)
 
 
-app.command()(track)
-app.command()(analyze)
-app.command()(export)
-app.command()(synth)
-app.command()(convert)
-app.command()(val)
-app.command()(benchmark)
-app.command()(compare)
+for command in (track, analyze, compare, val, benchmark, convert, export, synth):
+    app.command()(command)
 
 
 @app.command()

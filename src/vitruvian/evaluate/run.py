@@ -367,7 +367,7 @@ def _find(
     began, frames = time.perf_counter(), 0
     with kept.file(name).open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
-            file.write(records.dump(records.header(model)))
+            file.write(records.dump(records.header(model, _table_of(model))))
 
         def write(frame: Frame, poses: Poses) -> None:
             file.write(records.dump(records.to_dict(frame, _likeliest(poses), model.name)))

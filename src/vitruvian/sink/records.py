@@ -79,15 +79,15 @@ class Made:
         return cls(header.get("model", ""), weights, options, header.get("runs_on", ""))
 
 
-def header(model: About | None) -> dict[str, Any]:
-    """The first line of a record."""
+def header(model: About | None, table: Skeleton | None = None) -> dict[str, Any]:
+    """The first line of a record; `table`: the skeleton of what follows."""
     from vitruvian import __version__
 
     line: dict[str, Any] = {"schema": SCHEMA, "vitruvian": __version__}
     if model is not None:
         line |= {"model": model.name, "weights": model.weights, "options": model.options}
         line["runs_on"] = model.runs_on
-    return line
+    return line if table is None else {**line, "skeleton": json.loads(table.to_json())}
 
 
 def to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]:
@@ -343,7 +343,7 @@ def json_lines(path: Path, model: About | None) -> Text:
         table, line = poses.skeleton, dump(to_dict(frame, poses, name))
         if not tables:
             tables.append(table)
-            return dump({**header(model), "skeleton": json.loads(table.to_json())}) + line
+            return dump(header(model, table)) + line
         if table is not tables[0] and SKELETONS.get(table.name) is not table:
             raise VitruvianError(
                 f"'{path}' is of the skeleton {tables[0].name}, and frame {frame.index} of "

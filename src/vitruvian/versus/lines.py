@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.pipeline import steps
 from vitruvian.sink.part import Part
-from vitruvian.sink.records import Record, from_dict, header, to_dict
+from vitruvian.sink.records import Record, dump, from_dict, header, to_dict
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +66,7 @@ def write(
     step = steps(model) if moving else lambda frame: model([frame])[0]
     with part.begin().open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
-            own = {"skeleton": model.skeleton.to_json(), "compare": about}
-            file.write(_line(header(model) | own))
+            file.write(dump(header(model, model.skeleton) | {"compare": about}))
         warm = False
         for number, frame in enumerate(frames):
             if _key(frame, moving) in done:
@@ -82,7 +80,7 @@ def write(
             said: dict[str, Any] = {"ms": ms} if poses is not None else {"failed": why}
             failed += poses is None
             found = Poses.nobody(model.skeleton) if poses is None else poses
-            file.write(_line(to_dict(frame, found, model.name) | said))
+            file.write(dump(to_dict(frame, found, model.name) | said))
             file.flush()
             tick(number + 1)
     part.finish()
@@ -130,10 +128,6 @@ def _mend(path: Path) -> tuple[set[str], int]:
     return done, failed
 
 
-def _line(values: dict[str, Any]) -> str:
-    return json.dumps(values, allow_nan=False, separators=(",", ":")) + "\n"
-
-
 def _key(frame: Frame, moving: bool) -> str:
     """What a frame is found by: its file; in a video also which one it is."""
     return f"{frame.source}#{frame.index}" if moving else frame.source
@@ -150,8 +144,6 @@ class Lines:
             moving: whether frames are those of a video.
         """
         self.record, self.moving = Record(path), moving
-        own = self.record.header.get("skeleton")
-        self._skeleton = None if own is None else Skeleton.from_json(own)
         # Of each source: numbers of frames, and where their lines begin.
         self._at: dict[str, tuple[array[int], array[int]]] = {}
         self._begin, offset = array("q"), 0
@@ -212,7 +204,7 @@ class Lines:
         self._file.seek(at)
         said = json.loads(self._file.readline())
         try:
-            return said, *from_dict(said, self._skeleton)
+            return said, *from_dict(said, self.record.skeleton)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise VitruvianError(
                 f"cannot read '{self.record.path}': a line is no frame ({error})"
