@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitruvian.body.mapping import Mapping
-from vitruvian.body.skeletons import BODY25
+from vitruvian.body.skeletons import BODY25, COCO17, SKELETONS
 from vitruvian.errors import VitruvianError
 from vitruvian.sink import files, formats, solo
 from vitruvian.sink.openpose import OpenPose
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from vitruvian.body.skeleton import Skeleton
     from vitruvian.frame import Frame
     from vitruvian.sink.formats import Form
+
+
+UNSEEN = {"scores", "uneven"}  # of `formats.HOLDS`, what is not looked for: told wherever it may be
 
 
 @dataclass
@@ -41,20 +44,8 @@ class Conversion:
     @property
     def lost(self) -> list[str]:
         """What was there, as far as can be seen, and is not any more; in words."""
-        seen = {
-            "pixels",
-            "boxes",
-            "metres",
-            "world",
-            "presence",
-            "numbers",
-            "people",
-            "nobody",
-            "gaps",
-            "camera",
-        }
         gone = formats.lost(self.source, self.target)
-        return [formats.HOLDS[part] for part in gone if part in self.had or part not in seen]
+        return [formats.HOLDS[part] for part in gone if part in self.had or part in UNSEEN]
 
     def count(self, frame: Frame, poses: Poses) -> None:
         """Take a frame into account."""
@@ -71,6 +62,10 @@ class Conversion:
             "nobody": not len(poses),
             "gaps": any(np.isnan(at).any() for at in (poses.xy, poses.xyz) if at is not None),
             "camera": frame.camera is not None,
+            "times": frame.seconds > 0,
+            "skeleton": not {*poses.skeleton.keypoints} <= {*COCO17.keypoints},
+            "bones": bool(poses.skeleton.bones)
+            and poses.skeleton is not SKELETONS.get(poses.skeleton.name),
         }
         self.had |= {part for part, there in found.items() if there}
 
@@ -114,6 +109,7 @@ def convert(
     if done.target.name == "openpose":
         skeleton = skeleton or BODY25
     about = _about(done, reading.header, source, first[1].skeleton, skeleton)
+    unfinished = Path()
     above = next(folder for folder in out.absolute().parents if folder.is_dir())
     try:
         with TemporaryDirectory(prefix=".vitruvian-", dir=above) as folder:
@@ -139,6 +135,9 @@ def convert(
                 done.paths.append(place)
     except OSError as error:
         raise VitruvianError(f"cannot write '{out}': {error.strerror}") from None
+    except VitruvianError as error:  # told of the file as it will be called
+        names = (str(path.with_suffix("")) for path in (unfinished, out))
+        raise VitruvianError(str(error).replace(*names)) from None
     return done
 
 
