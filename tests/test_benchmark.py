@@ -163,7 +163,8 @@ def test_every_frame_of_a_source_has_its_stages_and_pictures_come_again(picture,
     assert [each["network"] for each in taken] == pytest.approx([PAUSE] * 4)
     whole = worker.end_to_end(model, sources, 3, 60)
     assert whole["frames"] == 3
-    assert whole["frames_per_second"] == pytest.approx(1 / PAUSE)
+    # One or two more may have been looked at ahead.
+    assert 3 / 5 <= whole["frames_per_second"] * PAUSE <= 1.001
 
 
 def test_what_takes_too_long_ends_after_one_frame(picture, clock):

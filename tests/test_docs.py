@@ -1,5 +1,6 @@
 """What README and docs say is true: code runs, commands and options exist, links lead somewhere."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
+from conftest import absent
 from vitruvian.body.skeletons import COCO17
 from vitruvian.cli import app
 from vitruvian.geometry.camera import Camera
@@ -103,6 +105,9 @@ def chessboards(folder: Path, size: tuple[int, int]) -> None:
 @pytest.mark.weights
 @pytest.mark.parametrize(("name", "code"), blocks("python"), ids=lambda value: value[:20])
 def test_the_examples_run(name, code, folder):
+    for library in ("pandas", "xarray", "supervision"):
+        if f"to_{library}" in code and importlib.util.find_spec(library) is None:
+            absent(f"{library} is not installed (the interop extra)")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=folder,
