@@ -109,7 +109,7 @@ def convert(
     if done.target.name == "openpose":
         skeleton = skeleton or BODY25
     about = _about(done, reading.header, source, first[1].skeleton, skeleton)
-    unfinished = Path()
+    unfinished = out
     above = next(folder for folder in out.absolute().parents if folder.is_dir())
     try:
         with TemporaryDirectory(prefix=".vitruvian-", dir=above) as folder:
@@ -136,8 +136,8 @@ def convert(
     except OSError as error:
         raise VitruvianError(f"cannot write '{out}': {error.strerror}") from None
     except VitruvianError as error:  # told of the file as it will be called
-        names = (str(path.with_suffix("")) for path in (unfinished, out))
-        raise VitruvianError(str(error).replace(*names)) from None
+        made, wanted = (str(path.with_suffix("")) for path in (unfinished, out))
+        raise VitruvianError(str(error).replace(made, wanted)) from None
     return done
 
 
