@@ -23,6 +23,7 @@ import numpy as np
 from vitruvian.evaluate import show
 from vitruvian.evaluate.run import val
 from vitruvian.models.catalogue import load
+from vitruvian.sink.report import plot
 from vitruvian.versus import machine
 from vitruvian.versus.benchmark import Plan, benchmark
 from vitruvian.versus.contender import Contender
@@ -283,12 +284,8 @@ def size_table(said: dict[str, Any]) -> str:
 
 def crowd_plot(said: dict[str, Any], out: Path) -> None:
     """Milliseconds of a picture by the people in it, where all of them are found."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    figure = plot(7, 4)
+    axes = figure.subplots()
     lines: dict[str, list[tuple[float, float]]] = {}
     for case in said["cases"]:
         if looked_at(case) < case["people"]:
@@ -304,7 +301,6 @@ def crowd_plot(said: dict[str, Any], out: Path) -> None:
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(out, dpi=110)
-    plt.close(figure)
 
 
 def main() -> None:
