@@ -26,12 +26,12 @@ from vitruvian.analyse.events import Options
 from vitruvian.analyse.found import Asked, phrase
 from vitruvian.analyse.posture import RULES
 from vitruvian.analyse.rules import chosen
+from vitruvian.analysis_files import Analysis, Report, Save
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.body.track import LONGEST
 from vitruvian.frame import Frame
 from vitruvian.predict import Plan
-from vitruvian.report import Analysis, Report, Save
 from vitruvian.sink.annotate import Annotator, Arc, Line, Note
 from vitruvian.sink.draw import COLOURS, draw
 from vitruvian.sink.plot import KEPT, POINTS, Plot, Series

@@ -47,9 +47,10 @@ MAY_IMPORT = {
         *("body", "frame", "pipeline", "progress", "recorded", "sink", "source", "threads"),
         *("models", "track", "errors"),
     },
-    "report": {"analyse", "body", "frame", "predict", "sink", "errors"},
+    "analysis_files": {"analyse", "body", "frame", "predict", "sink", "errors"},
     "analysis": {
-        *("analyse", "body", "frame", "pipeline", "predict", "report", "sink", "source", "errors"),
+        *("analyse", "analysis_files", "body", "frame", "pipeline", "predict", "sink", "source"),
+        "errors",
     },
     "versus": {
         *("versus", "analyse", "body", "frame", "geometry", "models", "pipeline", "progress"),
@@ -68,7 +69,7 @@ MAY_IMPORT = {
         *("sink", "source", "track"),
     },
     "cli_analyse": {
-        *("analyse", "analysis", "cli_words", "errors", "geometry", "pipeline", "report"),
+        *("analyse", "analysis", "analysis_files", "cli_words", "errors", "geometry", "pipeline"),
         "source",
     },
     "cli": {
@@ -88,7 +89,7 @@ HOMES = {
     "matplotlib": {"sink/view3d.py", "sink/plot.py", "sink/report.py"},
     "mpl_toolkits": {"sink/view3d.py"},
     "rerun": {"sink/rrd.py"},
-    "pyarrow": {"sink/records.py", "sink/tables.py"},
+    "pyarrow": {"sink/growing.py", "sink/tables.py"},
     "ezc3d": {"sink/c3d.py"},
     "pandas": {"interop.py"},
     "xarray": {"interop.py"},

@@ -22,7 +22,8 @@ from vitruvian.sink import files
 from vitruvian.sink.coco import results
 from vitruvian.sink.draw import COLOURS, draw
 from vitruvian.sink.files import Names, Save, Several, is_file, open_sink, refuse_existing
-from vitruvian.sink.records import COLUMNS, Parquet, from_dict, header, read, to_dict
+from vitruvian.sink.records import from_dict, header, read, to_dict
+from vitruvian.sink.tables import COLUMNS, Parquet
 from vitruvian.source import open_source
 
 Frames = Callable[..., Any]  # makes a Frame

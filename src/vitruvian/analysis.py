@@ -16,10 +16,10 @@ from vitruvian.analyse.events import Options
 from vitruvian.analyse.found import Analyst, Asked, Found
 from vitruvian.analyse.posture import RULES
 from vitruvian.analyse.rules import chosen
+from vitruvian.analysis_files import SHOWN, Analysis, Report, Save
 from vitruvian.errors import VitruvianError
 from vitruvian.pipeline import results, run
 from vitruvian.predict import Faults, Plan, one, plan, where, writing
-from vitruvian.report import SHOWN, Analysis, Report, Save
 from vitruvian.sink import files
 from vitruvian.sink.records import Record
 from vitruvian.source import Pictures, Source, Span, Video, is_picture

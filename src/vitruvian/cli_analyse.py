@@ -104,8 +104,8 @@ def analyze(
     """
     go_offline(offline)
     from vitruvian import analysis, pipeline
+    from vitruvian.analysis_files import Report, Save
     from vitruvian.geometry import calibration
-    from vitruvian.report import Report, Save
     from vitruvian.source import Span, open_source
 
     asked = analysis.asked(rules, angles, angle, space, minimum=minimum, gap=gap)

@@ -100,7 +100,7 @@ def to_pandas(pairs: Iterable[tuple[Frame, Poses]]) -> Any:
         import pandas  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise _missing("pandas") from None
-    from vitruvian.sink.records import COLUMNS, rows
+    from vitruvian.sink.tables import COLUMNS, rows
 
     listed = [row for frame, poses in pairs for row in rows(frame, poses)]
     return pandas.DataFrame(listed, columns=list(COLUMNS))

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
-from vitruvian.sink.records import Text
+from vitruvian.sink.growing import Text
 
 COLUMNS = ("source", "index", "time", "person", "kind", "keypoints", "distance")
 

@@ -21,7 +21,8 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import around
-from vitruvian.sink.records import About, Text
+from vitruvian.sink.growing import Text
+from vitruvian.sink.records import About
 from vitruvian.sink.trc import named
 
 

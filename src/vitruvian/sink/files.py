@@ -21,8 +21,9 @@ from vitruvian.sink.draw import VISIBLE, draw
 from vitruvian.sink.heatmaps import write_heatmaps
 from vitruvian.sink.mot import mot
 from vitruvian.sink.page import Page
-from vitruvian.sink.records import About, Parquet, csv_table, json_lines
+from vitruvian.sink.records import About, json_lines
 from vitruvian.sink.rrd import Rerun
+from vitruvian.sink.tables import Parquet, csv_table
 from vitruvian.sink.video import Picture, Video, write_picture
 from vitruvian.sink.view3d import View
 

@@ -18,7 +18,8 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BOXES
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.sink.records import About, Text
+from vitruvian.sink.growing import Text
+from vitruvian.sink.records import About
 
 
 def lines(frame: Frame, poses: Poses) -> str:

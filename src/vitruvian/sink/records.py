@@ -1,4 +1,4 @@
-"""Records: one JSON line a frame, the wire format of everything here; and the same as tables.
+"""Records: one JSON line a frame, the wire format of everything here.
 
 The first line of a `.jsonl` file is a header: schema, version, model, hashes of its weights,
 options, skeleton. Every other line stands for itself, its camera included, so that what it says
@@ -8,24 +8,22 @@ repaired has what was found beside it, under `raw`: of the parts that differ.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BOXES, SKELETONS, skeleton
-from vitruvian.body.state import State, states
+from vitruvian.body.state import states
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.sink.part import Part
+from vitruvian.sink.growing import Text
 
 SCHEMA = 1
 PIXEL_DECIMALS, DECIMALS = 4, 6
@@ -283,58 +281,6 @@ def read(path: str | Path) -> Record:
     return Record(path)
 
 
-class Lines:
-    """A text file that is written as it goes."""
-
-    def __init__(self, path: Path, start: str, end: str = "") -> None:
-        """`start` goes before the first lines, `end` behind the last."""
-        self.part, self.start, self.end = Part(path), start, end
-        self.file: IO[str] | None = None
-        self.whole = True  # so far; not after a full disk
-
-    def __enter__(self) -> Self:
-        return self
-
-    def add(self, lines: str) -> None:
-        """Add them."""
-        if self.file is None:
-            self.file = self.part.begin().open("w", encoding="utf-8", newline="")
-            lines = self.start + lines
-        try:
-            self.file.write(lines)
-        except OSError:
-            self.whole = False
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        if self.file is not None:
-            if self.whole:
-                self.file.write(self.end)
-            self.file.close()  # may tell of a full disk as well, and then nothing is whole
-            if self.whole:
-                self.part.finish()
-
-    @property
-    def paths(self) -> list[Path]:
-        """What has been written."""
-        return [self.part.path] if self.file is not None else []
-
-
-class Text(Lines):
-    """A text file with some lines for each frame."""
-
-    def __init__(
-        self, path: Path, start: str, lines: Callable[[Frame, Poses], str], end: str = ""
-    ) -> None:
-        """`start` goes before the `lines` of the first frame, `end` behind those of the last."""
-        super().__init__(path, start, end)
-        self.lines = lines
-
-    def write(self, frame: Frame, poses: Poses) -> None:
-        """Add the lines of a frame."""
-        self.add(self.lines(frame, poses))
-
-
 def json_lines(path: Path, model: About | None) -> Text:
     """A `.jsonl` file."""
     name, tables = "" if model is None else model.name, list[Skeleton]()
@@ -357,110 +303,3 @@ def json_lines(path: Path, model: About | None) -> Text:
 def dump(line: dict[str, Any]) -> str:
     """A line of a `.jsonl` file."""
     return json.dumps(line, allow_nan=False, separators=(",", ":")) + "\n"
-
-
-METRES = ("x_m", "y_m", "z_m", "x_world_m", "y_world_m", "z_world_m")
-ABOUT = ("origin", "error", "plausible")  # of x_m y_m z_m: from where; whether it can be believed
-COLUMNS = (
-    *("source", "index", "time", "person", "keypoint", "x", "y", "score"),
-    *(*METRES, *ABOUT, "state"),
-)
-WORDS = {state: state.name.lower() for state in State}
-
-
-def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
-    """One row of `COLUMNS` for each keypoint of each person; None for what is not known."""
-    n, k = poses.score.shape
-    nowhere = np.full((n, k, 3), np.nan)
-    parts = [np.round(poses.xy.astype(float), PIXEL_DECIMALS)]
-    parts.append(np.round(poses.score[..., None].astype(float), DECIMALS))
-    for xyz in (poses.xyz, poses.world):
-        parts.append(nowhere if xyz is None else np.round(xyz.astype(float), DECIMALS))
-    numbers = np.concatenate(parts, axis=-1).tolist()
-    error = np.full(n, np.nan) if poses.error is None else poses.error.astype(float)
-    plausible = [None] * n if poses.plausible is None else poses.plausible.tolist()
-    start = (frame.source, frame.index, round(frame.seconds, 6))
-    known = [[WORDS[state] for state in row] for row in states(poses, frame.size).tolist()]
-    people = zip(poses.person.tolist(), numbers, error.tolist(), plausible, known, strict=True)
-    for person, points, off, can_be, state in people:
-        about = (poses.origin, None if off != off else round(off, PIXEL_DECIMALS), can_be)
-        for keypoint, point, how in zip(poses.skeleton.keypoints, points, state, strict=True):
-            places = (None if v != v else v for v in point)
-            yield (*start, person, keypoint, *places, *about, how)
-
-
-def csv_table(path: Path, model: About | None) -> Text:
-    """A `.csv` file: a row for each keypoint of each person. Frames with nobody have no rows."""
-    return Text(path, ",".join(COLUMNS) + "\n", lambda frame, poses: csv_lines(rows(frame, poses)))
-
-
-def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as lines of a `.csv` file; None is an empty field."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-class Rows:
-    """A `.parquet` file of rows, written as it goes; needs the `table` extra."""
-
-    CELLS = 1 << 20  # values kept in memory before they are written
-
-    def __init__(self, path: Path, kinds: Mapping[str, str], about: Mapping[str, Any]) -> None:
-        """`kinds`: column -> Arrow's name of its type. `about` goes into the file's metadata."""
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError:
-            raise VitruvianError(
-                f"'{path}' needs pyarrow; install it with: pip install 'vitruvian[table]'"
-            ) from None
-        self.arrow, self.part = pyarrow, Part(path)
-        self.schema = pyarrow.schema(list(kinds.items()))
-        self.schema = self.schema.with_metadata({"vitruvian": json.dumps(about)})
-        self.rows: list[Sequence[Any]] = []
-        self.writer: Any = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def add(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Add them."""
-        if self.writer is None:
-            self.writer = self.arrow.parquet.ParquetWriter(self.part.begin(), self.schema)
-        self.rows.extend(rows)
-        if len(self.rows) * len(self.schema) >= self.CELLS:
-            self._flush()
-
-    def _flush(self) -> None:
-        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.schema)
-        arrays = [
-            self.arrow.array(column, field.type)
-            for column, field in zip(columns, self.schema, strict=True)
-        ]
-        self.writer.write_table(self.arrow.Table.from_arrays(arrays, schema=self.schema))
-        self.rows = []
-
-    def __exit__(self, *_: object) -> None:
-        if self.writer is not None:
-            self._flush()
-            self.writer.close()
-            self.part.finish()
-
-    @property
-    def paths(self) -> list[Path]:
-        """What has been written."""
-        return [self.part.path] if self.writer is not None else []
-
-
-class Parquet(Rows):
-    """A `.parquet` file of the same rows as `csv_table`."""
-
-    def __init__(self, path: Path, model: About | None) -> None:
-        kinds = {"source": "string", "keypoint": "string", "index": "int64", "person": "int64"}
-        kinds |= {"time": "float64", "origin": "string", "plausible": "bool", "state": "string"}
-        super().__init__(path, {c: kinds.get(c, "float32") for c in COLUMNS}, header(model))
-
-    def write(self, frame: Frame, poses: Poses) -> None:
-        """Add the rows of a frame."""
-        self.add(rows(frame, poses))

@@ -1,7 +1,7 @@
-"""Tables read back: the rows of `.csv` and `.parquet` files as frames and poses.
+"""Tables, `.csv` and `.parquet`: a row for each keypoint; and these rows as frames and poses again.
 
-Boxes, sizes of frames, cameras and frames without anybody are not in them. A box is around the
-keypoints, its score their mean.
+Boxes, sizes of frames, cameras and frames without anybody are not in them. A box that is read back
+is around the keypoints, its score their mean.
 """
 
 from __future__ import annotations
@@ -16,14 +16,62 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.state import State, states
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import around
-from vitruvian.sink.records import METRES
+from vitruvian.sink.growing import Rows, Text, csv_lines
+from vitruvian.sink.records import DECIMALS, PIXEL_DECIMALS, About, header
 from vitruvian.sink.trc import named
 
+METRES = ("x_m", "y_m", "z_m", "x_world_m", "y_world_m", "z_world_m")
+ABOUT = ("origin", "error", "plausible")  # of x_m y_m z_m: from where; whether it can be believed
+COLUMNS = (
+    *("source", "index", "time", "person", "keypoint", "x", "y", "score"),
+    *(*METRES, *ABOUT, "state"),
+)
+WORDS = {state: state.name.lower() for state in State}
 Row = dict[str, Any]  # column -> what it says; None or "" where it says nothing
 NEEDED = ("source", "index", "time", "person", "keypoint", "x", "y", "score")
+
+
+def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
+    """One row of `COLUMNS` for each keypoint of each person; None for what is not known."""
+    n, k = poses.score.shape
+    nowhere = np.full((n, k, 3), np.nan)
+    parts = [np.round(poses.xy.astype(float), PIXEL_DECIMALS)]
+    parts.append(np.round(poses.score[..., None].astype(float), DECIMALS))
+    for xyz in (poses.xyz, poses.world):
+        parts.append(nowhere if xyz is None else np.round(xyz.astype(float), DECIMALS))
+    numbers = np.concatenate(parts, axis=-1).tolist()
+    error = np.full(n, np.nan) if poses.error is None else poses.error.astype(float)
+    plausible = [None] * n if poses.plausible is None else poses.plausible.tolist()
+    start = (frame.source, frame.index, round(frame.seconds, 6))
+    known = [[WORDS[state] for state in row] for row in states(poses, frame.size).tolist()]
+    people = zip(poses.person.tolist(), numbers, error.tolist(), plausible, known, strict=True)
+    for person, points, off, can_be, state in people:
+        about = (poses.origin, None if off != off else round(off, PIXEL_DECIMALS), can_be)
+        for keypoint, point, how in zip(poses.skeleton.keypoints, points, state, strict=True):
+            places = (None if v != v else v for v in point)
+            yield (*start, person, keypoint, *places, *about, how)
+
+
+def csv_table(path: Path, model: About | None) -> Text:
+    """A `.csv` file: a row for each keypoint of each person. Frames with nobody have no rows."""
+    return Text(path, ",".join(COLUMNS) + "\n", lambda frame, poses: csv_lines(rows(frame, poses)))
+
+
+class Parquet(Rows):
+    """A `.parquet` file of the same rows as `csv_table`."""
+
+    def __init__(self, path: Path, model: About | None) -> None:
+        kinds = {"source": "string", "keypoint": "string", "index": "int64", "person": "int64"}
+        kinds |= {"time": "float64", "origin": "string", "plausible": "bool", "state": "string"}
+        super().__init__(path, {c: kinds.get(c, "float32") for c in COLUMNS}, header(model))
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Add the rows of a frame."""
+        self.add(rows(frame, poses))
 
 
 def read_csv(path: str | Path) -> Iterator[tuple[Frame, Poses]]:

@@ -19,8 +19,8 @@ from vitruvian.body.track import Tracks
 from vitruvian.errors import VitruvianError
 from vitruvian.sink.annotate import Annotator, Arc, Line, Note
 from vitruvian.sink.draw import VISIBLE, draw
+from vitruvian.sink.growing import Lines, Rows, csv_lines
 from vitruvian.sink.plot import Plot
-from vitruvian.sink.records import Lines, Rows, csv_lines
 from vitruvian.sink.video import Video as Film
 from vitruvian.sink.video import write_picture
 
