@@ -441,6 +441,7 @@ def about(**other: object) -> dict[str, str]:
         "weak_perspective": "false",
         "volume": json.dumps({"side": 384}),
         "antialias": "2",
+        "fill": "0.8",
     }  # fmt: skip
     said |= other
     return {name: text for name, text in said.items() if text is not None}
@@ -450,14 +451,15 @@ def test_a_file_says_how_it_is_read_and_smpl_is_what_is_given():
     read = Manual.read(about())
     assert read.skeleton.name == "smpl_24"
     assert read.volume == Volume(side=384)
-    assert (read.mix, read.weak, read.antialias) == (0.0, False, 2)
+    assert (read.mix, read.weak, read.antialias, read.fill) == (0.0, False, 2, 0.8)
     assert head(read).antialias == 2
     assert head(read, antialias=4).antialias == 4
     assert head(read).mix == 0
     assert head(read, mix=0.25).mix == 0.25
     toys = json.loads(about()["skeletons"])
     del toys["smpl_24"]
-    assert Manual.read(about(skeletons=json.dumps(toys), antialias=None)).skeleton.name == "toy"
+    bare = Manual.read(about(skeletons=json.dumps(toys), antialias=None, fill=None))
+    assert (bare.skeleton.name, bare.antialias, bare.fill) == ("toy", 1, 1.0)
     with refused("no skeleton in the file named 'smpl_23'; did you mean 'smpl_24'?"):
         Manual.read(about(), "smpl_23")
 
@@ -681,7 +683,7 @@ def own(tmp_path_factory, torch, metrabs) -> Path:
     """A checkpoint of our own: narrow, three points, crops of 128 pixels with two samples."""
     path = tmp_path_factory.mktemp("a folder with spaces ü") / "my metrabs.pt"
     network = made(torch, metrabs, "efficientnetv2")
-    metrabs.save(network, path, Volume(side=128, depth=4), TOY, antialias=2)
+    metrabs.save(network, path, Volume(side=128, depth=4), TOY, antialias=2, fill=0.8)
     return path
 
 
@@ -713,6 +715,7 @@ def test_a_checkpoint_and_an_archive_run_by_their_names(own, archive, written, c
     assert (first.name, first.skeleton.keypoints) == ("my metrabs", TOY.keypoints)
     assert (first.head.antialias, first.head.manual.volume.side) == (2, 128)
     assert first.options["antialias"] == 2
+    assert first.head.manual.fill == 0.8
     (poses,) = first([frame])
     assert len(poses) == 1
     assert poses.xyz is not None
@@ -840,8 +843,23 @@ def test_an_archive_is_exported_by_its_model_s_name(archive, cache, tmp_path):
         export_file("metrabs-l", tmp_path / "b.onnx", skeleton="coco17")
 
 
+def test_a_box_takes_as_much_of_the_crop_as_in_training():
+    """A person of 100 pixels before a crop of 256 that they are to fill by 0.8."""
+    frame = Frame(np.zeros((400, 400, 3), np.uint8), source="a.jpg")
+    around = Regions.boxes(np.array([[150, 150, 250, 250]], np.float32), np.ones(1, np.float32))
+    sides = []
+    for fill in ("1.0", "0.8"):
+        (crop,) = head(Manual.read(about(fill=fill))).crops(frame, around)
+        corners = crop.from_frame(np.array([[150.0, 200.0], [250.0, 200.0]]))
+        sides.append(corners[1, 0] - corners[0, 0])
+    assert sides[1] / sides[0] == pytest.approx(0.8, abs=0.01)
+
+
 def test_an_antialias_that_is_no_number_is_refused(own, tmp_path, torch, metrabs):
     read = torch.load(own, weights_only=True)
     torch.save(read | {"antialias": "much"}, tmp_path / "a.pt")
     with refused("antialias is 'much', want a whole number from 1"):
         export_file(str(tmp_path / "a.pt"), tmp_path / "a.onnx")
+    torch.save(read | {"fill": 0.0}, tmp_path / "b.pt")
+    with refused("fill is 0.0, want 0.1 to 2 of the crop's side"):
+        export_file(str(tmp_path / "b.pt"), tmp_path / "b.onnx")

@@ -138,6 +138,7 @@ class Manual:
     mix: float = absolute.MIX
     weak: bool = False  # whether people are placed as if they were flat
     antialias: int = 1  # of the crops it was trained with
+    fill: float = 1.0  # of the crop's side, by the longer side of a person's box
 
     @classmethod
     def read(cls, about: Mapping[str, str], skeleton: str | None = None) -> Manual:
@@ -173,6 +174,7 @@ class Manual:
             json.loads(about["mix"]) or 0.0,
             json.loads(about["weak_perspective"]),
             int(about.get("antialias", "1")),
+            float(about.get("fill", "1")),
         )
 
 
@@ -278,7 +280,8 @@ class Bodies:
         found = []
         for box in regions.bounds():
             for look in self.looks:
-                how = {"roll": look.roll, "scale": look.scale, "axis": side / 2 + 0.5}
+                scale = look.scale * self.manual.fill
+                how = {"roll": look.roll, "scale": scale, "axis": side / 2 + 0.5}
                 rotation, turned = camera.look_at(box, side, mirror=look.mirror, **how)
                 crop = Crop.turned_camera(camera, rotation, turned)
                 found.append(View(rotation, turned, crop))

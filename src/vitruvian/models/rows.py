@@ -143,8 +143,8 @@ def _metrabs(name: str, short: str, net: str, about: str) -> Entry:
 # They come with vitruvian, in the folder `files`.
 _OURS_3D = File(
     "vitruvian-3d.onnx",
-    "5157853fb1575cf2ba58273ffb3fe015d4a78ee9d153bec15b9bc365d978c14c",
-    5_852_104,
+    "3e5233014849c593e282238b235e8d085888961ae1dc208a1bfbebf0fd068b1c",
+    5_852_120,
     (),
 )
 _OURS = (

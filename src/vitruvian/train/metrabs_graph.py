@@ -64,6 +64,9 @@ def bodies(read: Checkpoint) -> Graph:
     antialias = read.entries.get("antialias", 1)
     if type(antialias) is not int or antialias < 1:
         raise VitruvianError(f"it says antialias is {antialias!r}, want a whole number from 1")
+    fill = read.entries.get("fill", 1.0)
+    if type(fill) is not float or not 0.1 <= fill <= 2:
+        raise VitruvianError(f"it says fill is {fill!r}, want 0.1 to 2 of the crop's side")
     about = {
         "points": json.dumps(skeleton.keypoints),
         "mirror": json.dumps(skeleton.mirror.tolist()),
@@ -71,6 +74,7 @@ def bodies(read: Checkpoint) -> Graph:
         "mix": "0.5",
         "weak_perspective": "false",
         "antialias": str(antialias),
+        "fill": str(fill),
     }
     return of_bodies(network, volume, about)
 
@@ -97,7 +101,8 @@ def of_bodies(network: metrabs.Metrabs, volume: Volume, about: dict[str, str]) -
             "transform", see `metrabs_archive.pack`, from points to all joints, which are the points
             where it is missing; "skeletons", by name: which joints are its keypoints, and its table
             as `Skeleton.to_json` has it; "mix" and "weak_perspective" of the published settings;
-            "antialias" of the crops it was trained with, 1 where it is missing.
+            "antialias" of the crops it was trained with, and "fill", how much of their sides a
+            person's box takes, both 1 where they are missing.
     """
     about = {
         "family": "metrabs",

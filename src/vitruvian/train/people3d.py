@@ -22,6 +22,7 @@ from vitruvian.train.augment import colours, erase
 
 # Of a picture whose camera nobody knows. Source: specs/metrabs.md 4.
 UNKNOWN_DEG = 8.0
+FILL = 0.9  # of the crop's side, by the longer side of the box, when the network is used
 SURE = 0.5  # from which visibility of the teacher its landmarks are believed
 # BlazePose's landmarks by the name that Halpe has for the same place.
 _ALIKE = {
@@ -144,14 +145,14 @@ def view(
     Args:
         person: who.
         side: of the crop, pixels.
-        augment: how; None: the box as it is, which fills 0.9 of the crop.
+        augment: how; None: the box as it is, which takes `FILL` of the crop.
         rng: where chance comes from.
 
     Returns:
         (side, side, 3) uint8; (3, 3) intrinsics of the crop; (26, 2) pixels of it; (26, 3) metres
         in its axes; and the crop.
     """
-    box, fill, roll, mirror = person.box, 0.9, 0.0, False
+    box, fill, roll, mirror = person.box, FILL, 0.0, False
     if augment is not None:
         fill = rng.uniform(*augment.fill)
         roll = np.radians(rng.uniform(-augment.turn_deg, augment.turn_deg))

@@ -246,7 +246,7 @@ def finish(network: nn.Module, file: Path) -> Path:
     assert isinstance(network, metrabs.Metrabs)
     plain(network)
     network.requires_grad_(False).eval()
-    metrabs.save(network, file, VOLUME, HALPE26)
+    metrabs.save(network, file, VOLUME, HALPE26, fill=people3d.FILL)
     return file
 
 

@@ -188,7 +188,12 @@ def load(tensors: Mapping[str, np.ndarray], depth: int = 8, centered: bool = Tru
 
 
 def save(
-    network: Metrabs, file: Path, volume: Volume, skeleton: Skeleton, antialias: int = 1
+    network: Metrabs,
+    file: Path,
+    volume: Volume,
+    skeleton: Skeleton,
+    antialias: int = 1,
+    fill: float = 1.0,
 ) -> None:
     """Write a checkpoint that says of itself what no tensor tells; `export` takes it.
 
@@ -198,9 +203,10 @@ def save(
         volume: what its maps measure.
         skeleton: its points.
         antialias: of the crops it was trained with, see `Crop.light`.
+        fill: of the crop's side, by the longer side of a person's box.
     """
     about: dict[str, object] = {"volume": json.dumps(asdict(volume))}
-    about |= {"skeleton": skeleton.to_json(), "antialias": antialias}
+    about |= {"skeleton": skeleton.to_json(), "antialias": antialias, "fill": fill}
     torch.save({"model": network.state_dict(), **about}, file)
 
 
