@@ -1,0 +1,203 @@
+"""Text, JSON, TOML and YAML files that others wrote: bounded in size and depth, one-line errors.
+
+The one place where such files are parsed. What JSON and YAML allow and numbers here do not is
+refused: NaN, infinity, and whole numbers beyond 64 bits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vitruvian.errors import VitruvianError, shown
+
+LARGEST = 1 << 30  # bytes of a file that is read whole
+LARGEST_YAML = 4 << 20  # bytes; PyYAML takes about a second a megabyte
+WHOLE = 1 << 63  # whole numbers are smaller than this: NumPy's int64
+
+
+def read_bytes(path: str | Path, most: int = LARGEST) -> bytes:
+    """All of a file.
+
+    Raises:
+        VitruvianError: it is missing, cannot be read, or has more than `most` bytes (a device or
+            a pipe may never end).
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(most + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        why = getattr(error, "strerror", None) or str(error)
+        raise VitruvianError(f"cannot read '{shown(path, 100)}': {why}") from None
+    if len(data) > most:
+        raise unreadable(path, f"it has more than {most >> 20} MB")
+    return data
+
+
+def read_text(path: str | Path, most: int = LARGEST) -> str:
+    """All of a UTF-8 text file, without a byte order mark.
+
+    Raises:
+        VitruvianError: as `read_bytes`; or it is not UTF-8, then with the line it is about.
+    """
+    data = read_bytes(path, most)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise unreadable(
+            path,
+            f"line {line} is not UTF-8 text (byte 0x{data[error.start]:02x}); save it as UTF-8",
+        ) from None
+
+
+def read_json(path: str | Path) -> Any:
+    """What a JSON file says.
+
+    Raises:
+        VitruvianError: as `read_text`; or it is no JSON, nested too deeply, or has a number that
+            is not finite or beyond 64 bits.
+    """
+    return parse_json(read_text(path), path)
+
+
+def parse_json(text: str, path: str | Path, where: str = "it") -> Any:
+    """What a JSON text of `path` says; `where`: which part of the file it is, such as "line 3".
+
+    Raises:
+        VitruvianError: as `read_json`.
+    """
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}, column {error.colno}" if where == "it" else where
+        raise unreadable(path, f"{at} is no JSON ({error.msg})") from None
+    except RecursionError:
+        raise unreadable(path, f"{where} is nested too deeply") from None
+    except ValueError as error:
+        raise unreadable(path, f"{where} has {error}") from None
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """What a TOML file says.
+
+    Raises:
+        VitruvianError: as `read_text`; or it is no TOML, nested too deeply, or has a number that
+            is not finite or beyond 64 bits.
+    """
+    text = read_text(path)
+    try:
+        read = tomllib.loads(text, parse_float=_number)
+        _check_whole(read)
+        return read
+    except RecursionError:
+        raise unreadable(path, "it is nested too deeply") from None
+    except ValueError as error:
+        raise unreadable(path, f"it is no TOML, or has what cannot be used: {error}") from None
+
+
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file says: YAML 1.2's plain values, and the tags and header of OpenCV.
+
+    Words stay words (`no`, `12:30` and dates are not changed into something else).
+
+    Raises:
+        VitruvianError: as `read_text`; or it is no YAML, nested too deeply, or has a number that
+            is not finite or beyond 64 bits.
+    """
+    import yaml
+
+    text = read_text(path, LARGEST_YAML)
+    # OpenCV's header is "%YAML:1.0", which YAML knows only with a space; and the version is told
+    # apart by nobody.
+    text = re.sub(r"\A%YAML[^\n]*\n(---[^\n]*\n)?", "", text)
+    try:
+        return yaml.load(text, _loader())  # a SafeLoader, see there
+    except RecursionError:
+        raise unreadable(path, "it is nested too deeply") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise unreadable(path, f"it is no YAML: {line}{error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise unreadable(path, f"it is no YAML, or has what cannot be used: {error}") from None
+
+
+def unreadable(path: str | Path, why: object) -> VitruvianError:
+    """The error for a file that cannot be read; the value in `why` may be of any length."""
+    return VitruvianError(f"cannot read '{shown(path, 100)}': {shown(why, 180)}")
+
+
+def _number(text: str) -> float:
+    """A number of a JSON or TOML file."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"a number that is not finite ({shown(text)})")
+    return value
+
+
+def _whole(text: str) -> int:
+    """A whole number of a JSON file."""
+    value = int(text) if len(text) < 25 else WHOLE
+    if not -WHOLE <= value < WHOLE:
+        raise ValueError(f"a number beyond 64 bits ({shown(text, 40)})")
+    return value
+
+
+def _check_whole(value: Any) -> None:
+    """Refuse whole numbers beyond 64 bits, at any depth."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            _check_whole(each)
+    elif isinstance(value, int) and not -WHOLE <= value < WHOLE:
+        raise ValueError("a number beyond 64 bits")
+
+
+_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_whole, parse_constant=_number)
+
+
+@cache
+def _loader() -> type:
+    """PyYAML's SafeLoader with YAML 1.2's plain values instead of 1.1's."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # as PyYAML has it
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            # A few aliases within each other make billions of values.
+            if self.check_event(yaml.AliasEvent):
+                raise ValueError("it has an alias (*name); write the value out instead")
+            return super().compose_node(parent, index)
+
+    def whole(loader: Any, node: Any) -> int:
+        return _whole(loader.construct_scalar(node))
+
+    def number(loader: Any, node: Any) -> float:
+        return _number(loader.construct_scalar(node).replace(".inf", "inf").replace(".nan", "nan"))
+
+    def matrix(loader: Any, node: Any) -> Any:
+        return loader.construct_mapping(node, deep=True)
+
+    scalar = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+    for tag, pattern, first in (
+        ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+        ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+        ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+        ("float", rf"{scalar}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.0123456789")),
+        ("merge", r"<<", ["<"]),
+    ):
+        Loader.add_implicit_resolver(
+            f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), first
+        )
+    Loader.add_constructor("tag:yaml.org,2002:int", whole)
+    Loader.add_constructor("tag:yaml.org,2002:float", number)
+    Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", matrix)
+    return Loader
