@@ -499,8 +499,7 @@ HEADS = {  # the head's tensors as Ultralytics 8.4.190 names them
     "YOLOv8-pose": ["model.22.cv3.0.0.conv.weight", "model.22.cv4.0.2.weight"],
     "YOLOv8-pose-p6": ["model.30.cv3.0.0.conv.weight", "model.30.cv4.0.2.weight"],
     "YOLOv8": ["model.22.cv3.0.0.conv.weight", "model.22.dfl.conv.weight"],
-    "YOLOv8-seg": ["model.22.cv3.0.0.conv.weight", "model.22.cv4.0.2.weight"]
-    + ["model.22.proto.cv1.conv.weight"],
+    "YOLOv8-seg": ["model.22.cv3.0.0.conv.weight", "model.22.cv4.0.2.weight", "model.22.proto.x"],
     "YOLO11-pose": ["model.23.cv3.0.0.0.conv.weight", "model.23.cv4.0.2.weight"],
     "YOLO12-pose": ["model.21.cv3.0.0.0.conv.weight", "model.21.cv4.0.2.weight"],
 }
