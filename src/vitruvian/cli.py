@@ -190,7 +190,7 @@ def predict(
         ),
     ] = None,
     pose_nms: Annotated[
-        bool, typer.Option(help="AlphaPose: merge people whose keypoints are the same.")
+        bool, typer.Option(help="AlphaPose, MeTRAbs: everybody once, if found twice.")
     ] = True,
     save_heatmaps: Annotated[
         Path | None,

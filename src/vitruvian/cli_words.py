@@ -178,6 +178,7 @@ FLAGS = {
         "conf": ("conf",),
         "track": ("track",),
         "augment": ("num_aug",),
+        "pose_nms": ("pose_nms",),
     },
 }
 
