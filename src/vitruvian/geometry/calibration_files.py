@@ -126,8 +126,8 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
 def _unit_unsaid(path: Path, far: float) -> None:
     """Say what was made of translations, the longest of them `far`, that state no unit."""
     told = f"'{shown(path, 100)}' does not say the unit of its translations (up to {far:.4g})"
-    line = {".toml": 'units = "mm"', ".json": '"units": "mm"'}.get(path.suffix.lower(), "units: mm")
-    way = f"add a line to it: {line} (or m, cm)"
+    lines = {".toml": 'units = "mm"', ".json": '"units": "mm"', ".xml": "<units>mm</units>"}
+    way = f"add a line to it: {lines.get(path.suffix.lower(), 'units: mm')} (or m, cm)"
     if far > FARTHEST:
         warn(f"{told}, which cannot be metres; the place of its cameras is left out; {way}")
     else:
