@@ -41,6 +41,7 @@ import seeds
 
 from vitruvian.errors import LONGEST, VitruvianError
 
+SEED_SECONDS = 300  # that a reader's valid files may take to make
 NASTY = [
     *("nan", "inf", "-inf", "1e999", "-1", "0", "-0", "1e308", "1e-308", "99999999999999999999"),
     *("9223372036854775807", "-9223372036854775809", "2147483648", "65536", "0x10", "1_0", "1,5"),
@@ -249,8 +250,13 @@ class Run:
                 limit = self.given.megabytes * 4 << 20  # a claim of terabytes fails at once
                 resource.setrlimit(resource.RLIMIT_AS, (max(limit, 8 << 30),) * 2)
                 with os.fdopen(out, "wb") as pipe:
-                    work(self.reader, numbers, self.given.seed, Path(folder), pipe)
-                os._exit(0)
+                    try:
+                        work(self.reader, numbers, self.given.seed, Path(folder), pipe)
+                    except BaseException:  # of the seed's maker
+                        lines = traceback.format_exc().splitlines()
+                        pipe.write(f"the seed of {self.reader.name}: {lines[-1]}\n".encode())
+                    pipe.flush()
+                    os._exit(0)
             os.close(out)
             with os.fdopen(back, "rb", buffering=0) as pipe:
                 rest = self.listen(pipe, numbers, child)
@@ -275,8 +281,10 @@ class Run:
             if kind == "memory":  # what it has taken it keeps: begin again
                 os.kill(child, signal.SIGKILL)
                 return after
-        if begun is None:
+        if begun is None and not lines.hung:
             return []
+        if begun is None:
+            sys.exit(f"the seed of {self.reader.name} takes more than {SEED_SECONDS} s to make")
         kind = "hang" if lines.hung else "crash"
         self.count(begun[0], kind, "", begun[1])
         os.kill(child, signal.SIGKILL)
@@ -291,9 +299,9 @@ class _Lines:
 
     def until(self, seconds: float) -> Iterable[bytes]:
         """Each line; ends where the pipe does, or where nothing comes for so long."""
-        data = b""
+        data, limit = b"", SEED_SECONDS
         while True:
-            ready, _, _ = select.select([self.pipe], [], [], seconds)
+            ready, _, _ = select.select([self.pipe], [], [], limit)
             if not ready:
                 self.hung = True
                 return
@@ -302,6 +310,7 @@ class _Lines:
                 return
             *whole, data = (data + more).split(b"\n")
             yield from whole
+            limit = seconds
 
 
 def main() -> None:
