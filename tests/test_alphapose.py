@@ -322,6 +322,22 @@ def test_heat_maps_are_kept_where_asked_for_with_what_they_cover():
     assert poses.seen is None
 
 
+@pytest.mark.parametrize("decode", ["argmax", "local", "integral"])
+def test_logits_are_read_as_what_they_stand_for_whichever_way(decode):
+    """A place that is three tenths likely is found, with that score: its logit is below 0."""
+
+    def doubtful(rows: np.ndarray) -> tuple[np.ndarray]:
+        (maps,) = logits(rows)
+        peak = maps.max(axis=(2, 3), keepdims=True)
+        return (maps - peak + np.float32(np.log(0.3 / 0.7)),)
+
+    read = Joints(doubtful, Options.of(), TOY, size=SIZE, decode=decode, trained="local")
+    found = TopDown(lambda frames: [boxes(ONE)] * len(frames), read, 100)
+    (poses,) = found([painted(SPOTS, SPOT * 300)])
+    np.testing.assert_allclose(poses.score, 0.3, atol=1e-3)
+    np.testing.assert_allclose(poses.xy, SPOTS, atol=0.5 * CELL)
+
+
 @pytest.mark.parametrize("given", [{}, {"flip": True}, {"scales": (0.5, 1, 2), "flip": True}])
 def test_refinement_moves_each_keypoint_by_the_mean_of_its_views(given):
     """One cell to the right in a view is one to the left in its mirror, and twice in half of it."""
@@ -695,6 +711,7 @@ def test_a_file_without_a_network_that_refines_says_so(exported, written):
     [
         ({"skeleton": "halpe26"}, ("says which skeleton it has",)),
         ({"decode": "combined"}, ("for faces and hands, which coco17 does not have",)),
+        ({"decode": "integral"}, ("trained for argmax", "use argmax or local")),
     ],
 )
 def test_what_does_not_go_with_the_file_is_refused(exported, written, given, parts):

@@ -73,9 +73,14 @@ def family(name: str) -> str:
     if metrabs_archive.is_archive(path):
         return "metrabs"
     if is_checkpoint(path):
-        tensors = checkpoint.read(path).tensors
-        kinds = (k for k, begin in _TENSORS.items() if any(t.startswith(begin) for t in tensors))
-        return next(kinds, "yolopose")
+        from vitruvian.models.yolopose import check_checkpoint
+
+        read = checkpoint.read(path)
+        for kind, begin in _TENSORS.items():
+            if any(name.startswith(begin) for name in read.tensors):
+                return kind
+        check_checkpoint(read, path)
+        return "yolopose"
     kind = about(path).get("family", "yolopose")
     if kind not in ("yolopose", *_TENSORS):
         raise VitruvianError(f"'{name}' is a network of kind '{kind}', which gives no poses")
@@ -176,6 +181,8 @@ def export_file(
     files = [file for file in row.files if is_checkpoint(Path(file.name))] if row else []
     if row and not files:
         raise VitruvianError(f"{name} is no checkpoint: its file runs as it is")
+    if row is None:
+        family(name)  # refuses what is of none
     export, table = _exporter(name), None if skeleton is None else _skeleton(skeleton)
     if row is None:
         checkpoint = Path(name)
