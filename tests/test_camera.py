@@ -333,6 +333,7 @@ def test_a_file_of_opencv_s_is_read_back(tmp_path, suffix, lens):
 
 
 def test_a_file_of_opencv_s_with_a_place_is_read_back(tmp_path, rng):
+    """OpenCV 5.0 gives flat arrays a tag of their own, see findings/opencv5-filestorage-*.sh."""
     vector, away = rng.normal(0, 1, (2, 3))
     path = tmp_path / "camera.yml"
     file = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
