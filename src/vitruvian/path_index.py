@@ -23,7 +23,10 @@ def path_parts(name: str) -> tuple[str, ...]:
     `..` is worked out and never leads above the first folder, so that the parts, joined to a
     folder, stay in it. None are left of a path that cannot be one.
     """
-    if "\0" in name:
+    try:
+        if b"\0" in os.fsencode(name):
+            return ()
+    except UnicodeEncodeError:  # half a character, as JSON may have
         return ()
     name = unicodedata.normalize("NFC", name)  # macOS writes an umlaut as two characters
     address = re.match(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*", name)

@@ -43,8 +43,8 @@ def of_labels(truth: Truth) -> list[str]:
     far, total = outside(truth.pictures)
     if far > 0.02 * total:
         notes.append(
-            f"{far} of {total} labelled keypoints lie outside of their pictures: are they of "
-            "pictures of another size?"
+            f"{far} of {total} labelled keypoints lie outside of their pictures: bodies that are "
+            "cut off, or labels of pictures of another size"
         )
     boxes, areas = _boxes(truth)
     if boxes > 0.9:
@@ -167,7 +167,7 @@ def _tries(
         yield why, some, each(lambda p, xy: boxed(p, xy, 0))
     larger = _larger(pictures, found)
     if not 0.8 < larger < 1.25:
-        why = f"what is found were {1 / larger:.3g} times as large: was it found in other pictures?"
+        why = f"what is found were {1 / larger:.2g} times as large: was it found in other pictures?"
         yield why, some, each(lambda _, xy: xy / larger)
     order = _order(pictures, found)
     if order is not None:

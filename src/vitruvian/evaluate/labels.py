@@ -86,7 +86,7 @@ class Truth:
     @cached_property
     def names(self) -> dict[int | str, str]:
         """Number of a picture -> its name, with folders where names are the same."""
-        names = self.index.short()
+        names = [shown(name, 200) for name in self.index.short()]  # of any bytes, as disks have it
         return {each.number: name for each, name in zip(self.pictures, names, strict=True)}
 
 

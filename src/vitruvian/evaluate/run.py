@@ -278,7 +278,10 @@ def _notes(truth: Truth, scores: Sequence[Scores]) -> list[str]:
                 f"keypoints, without {some}"
             )
         if gone := len(truth.pictures) - len(each.pictures):
-            notes.append(f"{each.name}: {gone} pictures are left out, there is nothing about them")
+            notes.append(
+                f"{each.name}: {gone} pictures are left out: they could not be read, or nothing is "
+                "known of them"
+            )
         notes += doubts.of_scores(truth, each)
     if len({each.keypoints for each in scores}) > 1:
         notes.append(

@@ -224,7 +224,9 @@ def _solid(
         camera = Camera(np.array(matrix, np.float64), (width, height), **given)
     except (ValueError, TypeError) as error:
         raise VitruvianError(f"{failed}: picture {number}: {error}") from None
-    xy = camera.project(solid).astype(np.float64)
+    with np.errstate(all="ignore"):  # of a joint in the camera's plane
+        xy = camera.project(solid).astype(np.float64)
+    xy[~np.isfinite(xy)] = np.nan
     inside_it = np.all((xy >= 0) & (xy < (width, height)), axis=-1)  # of NaN it is not
     there = inside_it[..., None]
     around = np.where(there, xy, np.nan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-OFF = 1.5  # pixels: by so much sizes may differ that were rounded after resizing
+OFF = 1.0  # pixels: by so much sizes may differ that were rounded after resizing
 
 
 def refit(
