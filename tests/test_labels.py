@@ -403,7 +403,22 @@ def test_labels_in_shares_are_refused(scored):
         scored(labels({**ROW, "keypoints": shares, "bbox": [0.1, 0.1, 0.1, 0.2]}))
 
 
+def test_shares_of_pictures_that_were_turned_since_are_said(rng, yolo, tmp_path):
+    """YOLO's labels have no size that could tell; a person of 40 x 30 in a stored 64 x 48."""
+    stored = rng.uniform((12, 9), (52, 39), (K, 2))
+    points = " ".join(f"{x / 64} {y / 48} 2" for x, y in stored)
+    yolo("val: images/val\n" + SHAPE, f"0 .5 .5 .6 .6 {points}")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "images/val/a.png").unlink()
+    Image.new("RGB", (64, 48)).save(tmp_path / "images/val/a.jpg", exif=exif.tobytes())
+    seen = np.stack([48 - stored[:, 1], stored[:, 0]], axis=-1)[None]
+    result = val(tmp_path / "data.yaml", [Known({"a.jpg": poses(seen)})], resamples=0)
+    said(result, "would be about", "turned by 90 degrees", "as EXIF says")
+
+
 def test_odd_boxes_areas_and_places_are_said(scored):
+    said(scored(labels({**ROW, "bbox": [0.1, 0.2, 0.1, 0.2]})), "do not lie around the keypoints")
     said(scored(labels({**ROW, "bbox": [100, 100, 220, 300]})), "look like x0 y0 x1 y1")
     said(scored(labels({**ROW, "area": 1})), "the areas are 4.2e-05 of the boxes")
     out = [v + 600 if i % 3 == 0 else v for i, v in enumerate(POINTS)]

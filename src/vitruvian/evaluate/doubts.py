@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from vitruvian.errors import VitruvianError
-from vitruvian.evaluate.labels import FILLED, Picture, Truth, outside
+from vitruvian.evaluate.labels import FILLED, Picture, Truth, around, outside
 from vitruvian.evaluate.scores import Found, Scores, average
 from vitruvian.geometry.labelled import apply, refit
 
@@ -46,27 +46,37 @@ def of_labels(truth: Truth) -> list[str]:
             f"{far} of {total} labelled keypoints lie outside of their pictures: bodies that are "
             "cut off, or labels of pictures of another size"
         )
-    boxes, areas = _boxes(truth)
+    boxes, near, areas = _boxes(truth)
     if boxes > 0.9:
         notes.append("the boxes look like x0 y0 x1 y1, want x, y, width, height: sizes are wrong")
+    elif near < 0.05:
+        notes.append("the boxes do not lie around the keypoints, as a rule: sizes are wrong")
     elif not 0.02 < areas < 2:
         notes.append(f"the areas are {areas:.2g} of the boxes, as a rule: AP goes by them")
     return notes
 
 
-def _boxes(truth: Truth) -> tuple[float, float]:
-    """The share of the boxes that fit keypoints better as x0 y0 x1 y1; area by box, the median."""
-    better, ratio = [], []
+def _boxes(truth: Truth) -> tuple[float, float, float]:
+    """How boxes are, as a rule, beside the keypoints in them.
+
+    Returns:
+        The share of those that fit better as x0 y0 x1 y1; the overlap with the box around the
+        keypoints; and area by box.
+    """
+    rows = []
     for picture in truth.pictures:
         for i in np.flatnonzero(picture.counts):
             points, box = picture.xy[i][picture.labelled[i]], picture.box[i]
             if len(points) < 3:
                 continue
             body = np.concatenate([points.min(axis=0), points.max(axis=0)])
-            as_said = np.concatenate([box[:2], box[:2] + box[2:]])
-            better.append(_overlap(body, box) > _overlap(body, as_said) + 0.1)
-            ratio.append(picture.area[i] / max(box[2] * box[3], 1e-9))
-    return (float(np.mean(better)), float(np.median(ratio))) if better else (0.0, FILLED)
+            near = _overlap(body, np.concatenate([box[:2], box[:2] + box[2:]]))
+            better = _overlap(body, box) > near + 0.1
+            rows.append((better, near, picture.area[i] / max(box[2] * box[3], 1e-9)))
+    if not rows:
+        return 0.0, 1.0, FILLED
+    better, near, ratio = np.array(rows, float).T
+    return float(better.mean()), float(np.median(near)), float(np.median(ratio))
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -118,8 +128,9 @@ def _tries(
         return dict(numbers)
 
     # The plainest first: of equals, the first is said.
-    areas = [replace(p, area=FILLED * np.maximum(p.box[:, 2] * p.box[:, 3], 1)) for p in pictures]
-    yield "people's areas were half of their boxes", replace(truth, pictures=areas), found
+    areas = [replace(picture, area=_areas(picture)) for picture in pictures]
+    why = "people's areas were half of the box around their keypoints"
+    yield why, replace(truth, pictures=areas), found
     sides = _sides(truth.skeleton.keypoints)
     yield "left and right were exchanged", some, each(lambda _, xy: xy[:, sides])
     yield "x and y were exchanged in what is found", some, each(lambda _, xy: xy[..., ::-1])
@@ -148,15 +159,20 @@ def _tries(
             ("were turned by 90 degrees the other way", 8),
             ("were mirrored", 2),
         ):
+            about = refit((1, 1), (1, 1), orientation)
+            assert about is not None
+            what = f"what is found {why}"
+            what += ": were the labels made before pictures were turned as EXIF says?"
+            # Labels in pixels are of the picture that was not turned yet; shares became pixels of
+            # the one that is.
+            for turned in (True, False) if orientation in (6, 8) else (False,):
 
-            def turn(p: Picture, xy: np.ndarray, by: int = orientation) -> np.ndarray:
-                from_size = p.size[::-1] if by in (6, 8) else p.size
-                to_label = refit((from_size[0], from_size[1]), p.size, by)
-                return xy if to_label is None else apply(to_label, xy)
+                def turn(
+                    p: Picture, xy: np.ndarray, by: np.ndarray = about, across: bool = turned
+                ) -> np.ndarray:
+                    return apply(by, xy / (p.size[::-1] if across else p.size)) * p.size
 
-            what = "what is found"
-            why = f"{what} {why}: were the labels made before pictures were turned as EXIF says?"
-            yield why, some, each(turn)
+                yield what, some, each(turn)
 
         def boxed(p: Picture, xy: np.ndarray, bars: float = 0.5) -> np.ndarray:
             scale = max(p.size) / LETTERBOX
@@ -180,6 +196,16 @@ def _tries(
         yield why, some, each(lambda _, xy: xy[:, order])
 
 
+def _areas(picture: Picture) -> np.ndarray:
+    """(G,) pixels squared, of the boxes around labelled keypoints."""
+    boxes = [
+        around(xy, labelled) if labelled.any() else np.zeros(4)
+        for xy, labelled in zip(picture.xy, picture.labelled, strict=True)
+    ]
+    sides = np.array(boxes).reshape(len(picture), 4)[:, 2:]
+    return FILLED * np.maximum(sides.prod(axis=1), 1)
+
+
 def _sides(names: Sequence[str]) -> list[int]:
     """Of each keypoint the one of the other side; itself where there is none."""
     swap = {"left": "right", "right": "left"}
@@ -201,8 +227,8 @@ def _larger(pictures: list[Picture], found: Mapping[int | str, Found]) -> float:
     for picture in pictures:
         some = found[picture.number]
         best = np.argsort(-some.score, kind="stable")[: int(picture.counts.sum())]
-        seen = _extents(some.xy[best], np.isfinite(some.xy[best]).all(axis=-1))
-        true = _extents(picture.xy[picture.counts], picture.labelled[picture.counts])
+        seen = _extents(some.xy[best], np.asarray(np.isfinite(some.xy[best]).all(axis=-1)))
+        true = _extents(picture.xy[picture.counts], np.asarray(picture.labelled[picture.counts]))
         if seen.any() and true.any():
             ratios.append(np.median(seen[seen > 0]) / np.median(true[true > 0]))
     return float(np.median(ratios)) if ratios else 1.0

@@ -198,7 +198,7 @@ def _solid(
     want(isinstance(row, dict) and isinstance(row.get("file"), str), "file")
     want(isinstance(people, list) and all(isinstance(p, dict) for p in people), "people")
     size, n = numbers_of(row.get("size"), 2), len(people)
-    want(size is not None and (size >= 1).all(), "size of two numbers")
+    want(size is not None and bool((size >= 1).all()), "size of two numbers")
     assert size is not None
     width, height = int(size[0]), int(size[1])
     solid, boxes = np.full((n, k, 3), np.nan), np.full((n, 4), np.nan)

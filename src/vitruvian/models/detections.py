@@ -105,11 +105,12 @@ class Detections:
         for row in self._of_people(read, None):
             box, score = _box(row.get("bbox")), row.get("score")
             name, number = _place(row)
-            if box is None or type(score) not in (int, float) or (name is None and number is None):
+            good = isinstance(score, (int, float)) and (name is not None or number is not None)
+            if box is None or not good:
                 self._odd += 1
             else:
                 rows = self._rows.setdefault(name, {}).setdefault(number, [])
-                rows.append([*box, float(score)])
+                rows.append([*box, float(score or 0)])
 
     def _of_people(self, rows: list[Any], categories: Any) -> list[dict[str, Any]]:
         """The rows of the category of people: the one that is called so, or 1, or the only one."""
