@@ -85,7 +85,7 @@ def found_in(
     if strange and strange == len(places):
         raise VitruvianError(
             f"'{file}' is about other pictures than '{shown(truth.source, 60)}': its image_id are "
-            f"such as {shown(ours[0][0]['image_id'], 30)}, want such as "
+            f"such as {shown(ours[0][0].get('image_id'), 30)}, want such as "
             f"{shown(truth.pictures[0].number, 30)}"
         )
     if strange:

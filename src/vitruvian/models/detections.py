@@ -105,7 +105,8 @@ class Detections:
         for row in self._of_people(read, None):
             box, score = _box(row.get("bbox")), row.get("score")
             name, number = _place(row)
-            good = isinstance(score, (int, float)) and (name is not None or number is not None)
+            good = isinstance(score, (int, float)) and abs(score) < MOST
+            good = good and (name is not None or number is not None)
             if box is None or not good:
                 self._odd += 1
             else:
