@@ -492,7 +492,7 @@ def test_what_is_wrong_with_data_is_one_line(tmp_path, data):
         val(write(images=[]), [model])
     with refused("a.png", "3 of the 3 pictures", "--images"):
         val(file, [model], images=tmp_path / "elsewhere")
-    with refused("it is no JSON"):
+    with refused("is no JSON"):
         (tmp_path / "changed.json").write_text("{")
         val(tmp_path / "changed.json", [model])
     with refused("want COCO's annotations"):
