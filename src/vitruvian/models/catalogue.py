@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,29 @@ def family(name: str) -> str:
     if kind not in ("yolopose", *_TENSORS):
         raise VitruvianError(f"'{name}' is a network of kind '{kind}', which gives no poses")
     return kind
+
+
+def unnamed_keypoints(name: str) -> set[int]:
+    """How many keypoints a file may have, if it does not say what they are called.
+
+    Nothing for a model of the catalogue, and for a file that names them or is of MeTRAbs. A
+    checkpoint of YOLOv8-pose says how many numbers there are of a person, 2 or 3 of each keypoint.
+    """
+    if not is_file(name) or family(name) == "metrabs":
+        return set()
+    path = Path(name)
+    if not is_checkpoint(path):
+        said = about(path)
+        if "skeleton" in said or "family" in said:
+            return set()
+        try:
+            return {int(json.loads(said.get("kpt_shape", "[17, 3]"))[0])}
+        except (ValueError, TypeError, LookupError):
+            return set()
+    tensors = checkpoint.read(path).tensors
+    head = next((t for t in tensors if t.endswith(".cv4.0.2.weight")), None)
+    rows = 0 if head is None else len(tensors[head])
+    return {rows // numbers for numbers in (2, 3) if rows and rows % numbers == 0}
 
 
 def in_3d(name: str) -> None:
@@ -280,6 +304,8 @@ def _finder(which: str, conf: float | None, **same: object) -> _Finder:
         from vitruvian.models.detections import Detections
 
         found = Detections(Path(which), conf or 0.0)
+        for note in found.notes:
+            print(f"vitruvian: {note}", file=sys.stderr, flush=True)
         return _Finder(found.find, found.bodies, found.weights)
     kind = family(which)
     if kind == "yolopose":
