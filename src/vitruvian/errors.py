@@ -1,6 +1,7 @@
 """What the user can put right, in one line; anything else that is raised is our own bug."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 MOST = 20  # names that an error lists
@@ -27,6 +28,11 @@ def shown(value: object, most: int = 60) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )[:most]
+
+
+def note(text: object) -> None:
+    """Say what was assumed or left out: one line to standard error."""
+    print(f"vitruvian: {shown(text, LONGEST)}", file=sys.stderr, flush=True)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> VitruvianError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitruvian.errors import VitruvianError
+from vitruvian.picture_files import page_of
 from vitruvian.pipeline import chosen, results
 from vitruvian.progress import progress
 from vitruvian.recorded import Recorded, made, over_again
@@ -109,7 +110,8 @@ def plan(
             raise VitruvianError("nothing would be written; leave one of the --save options on")
     paths += [] if save.rerun is None else [save.rerun]
     paths += [each.repairs for each in plans if each.repairs is not None]
-    inputs = {path.resolve() for s in sources if isinstance(s, Pictures) for path in s.paths}
+    pictures = [path for s in sources if isinstance(s, Pictures) for path in s.paths]
+    inputs = {page_of(path)[0].resolve() for path in pictures}
     inputs |= {Path(s.address).resolve() for s in sources if isinstance(s, Video)}
     records = [s for s in sources if isinstance(s, Recorded)]
     inputs |= {s.record.path.resolve() for s in records} | {

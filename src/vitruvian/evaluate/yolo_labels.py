@@ -21,7 +21,7 @@ import numpy as np
 
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import picture_size
-from vitruvian.source import PICTURES
+from vitruvian.source import PICTURES, is_clutter
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,8 @@ def _pictures(where: Path, root: Path) -> list[Path]:
         return [root / line.strip() for line in lines if line.strip()]
     if not where.is_dir():
         raise VitruvianError(f"cannot read '{where}': no such folder of pictures")
-    return sorted(p for p in where.rglob("*") if p.suffix.lower() in PICTURES)
+    found = (p for p in where.rglob("*") if p.suffix.lower() in PICTURES)
+    return sorted(p for p in found if not is_clutter(p))
 
 
 def _label_file(picture: Path) -> Path:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vitruvian import picture_files
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.geometry.camera import (
     COEFFICIENTS,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 HALF_PIXEL = 0.5
-QUARTER_TURNS = (5, 6, 7, 8)  # of EXIF's orientations
 PHOTO_FOCALS = (0.05, 100.0)  # widths of the picture: 169 to 0.6 degrees; others are mistakes
 Z_UP = (0.0, 0.0, 1.0)  # of Pose2Sim's and Qualisys' worlds; nobody knows OpenCV's
 # What a value is called in files: OpenCV's samples, its tutorial's variables, ROS, Pose2Sim.
@@ -173,17 +173,9 @@ def exif(path: Path) -> Camera | None:
     Raises:
         VitruvianError: the file is missing or no picture.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            size, focal = picture.size, photo_focal(picture)
-            if focal is not None and picture.getexif().get(0x0112) in QUARTER_TURNS:
-                size = size[1], size[0]
-    except UnidentifiedImageError:
-        raise VitruvianError(f"cannot read '{path}': it is no picture") from None
-    except OSError as error:
-        raise VitruvianError(f"cannot read '{path}': {error.strerror or error}") from None
+    with picture_files.opened(path) as picture:
+        focal = photo_focal(picture)
+        size = picture_files.upright(picture)
     return None if focal is None else Camera.with_focal(size, focal, "exif")
 
 

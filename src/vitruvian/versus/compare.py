@@ -24,6 +24,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.models.catalogue import is_file, load
+from vitruvian.picture_files import page_of
 from vitruvian.pipeline import Given, seen_by
 from vitruvian.progress import progress
 from vitruvian.sink.draw import VISIBLE
@@ -155,9 +156,10 @@ def _about(sources: Sequence[Source], span: Span, camera: Any) -> dict[str, Any]
 
 def _stamped(path: str | Path | None) -> list[Any] | None:
     """A name, and of a file its size and time, by which a change is seen."""
-    if path is None or not Path(path).is_file():
+    file = None if path is None else page_of(path)[0]
+    if file is None or not file.is_file():
         return None if path is None else [str(path)]
-    about = Path(path).stat()
+    about = file.stat()
     return [str(path), about.st_size, about.st_mtime_ns]
 
 
