@@ -59,6 +59,9 @@ app.add_typer(models_app, name="models")
 
 def main() -> NoReturn:
     """Run the command line; what the user can put right is one line and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names that the terminal cannot show are escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except VitruvianError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,6 +28,25 @@ class Coded(Protocol):
     def part(self, box: np.ndarray) -> tuple[np.ndarray, tuple[int, int]] | None:
         """(h, w, 3) uint8 that holds the box, and the pixel it begins at; None if not worth it."""
         ...
+
+
+def checked(frames: Any) -> Sequence[Frame]:
+    """The frames that a model is given: a list of `Frame`s.
+
+    Raises:
+        VitruvianError: they are something else.
+    """
+    several = isinstance(frames, Sequence) and not isinstance(frames, str)
+    if several and all(isinstance(frame, Frame) for frame in frames):
+        return frames
+    one = next(frame for frame in frames if not isinstance(frame, Frame)) if several else frames
+    way_out = "write model([vit.Frame(rgb)]), (H, W, 3) uint8 RGB; of OpenCV's BGR bgr[..., ::-1]"
+    if isinstance(one, (str, Path)):
+        way_out = f"write model([vit.Frame.read({shown(str(one), 60)!r})]), or vit.run"
+    elif isinstance(one, Frame):
+        way_out = "write model([frame])"
+    got = type(frames).__name__ if one is frames else f"a list of {type(one).__name__}"
+    raise VitruvianError(f"a model wants a list of vit.Frame, got {got}; {way_out}")
 
 
 LONGEST_SIDE = 32766  # pixels; OpenCV's remap keeps positions in 16 bits

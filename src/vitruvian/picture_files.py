@@ -382,8 +382,10 @@ def _unpacked(data: bytes, path: Path, page: int = 0) -> np.ndarray:
     """(H, W, 3) as OpenCV unpacks it, of as many bits as it has, turned only if it is a TIFF."""
     import cv2
 
-    array = np.frombuffer(data, np.uint8)
+    array, tiff = np.frombuffer(data, np.uint8), data[:4] in _TIFF
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    if tiff:  # OpenCV 5.0 leaves 16 bits of a TIFF unset as RGB (findings/pictures_tiff.sh)
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     try:
         if page:
             _, found = cv2.imdecodemulti(array, flags, range=(page, page + 1))
@@ -394,7 +396,9 @@ def _unpacked(data: bytes, path: Path, page: int = 0) -> np.ndarray:
         raise unreadable(path, error.err) from None
     if values is None:
         raise unreadable(path, CUT_SHORT)
-    return values if values.ndim == 3 else np.stack([values] * 3, axis=-1)
+    if values.ndim == 2:
+        return np.stack([values] * 3, axis=-1)
+    return np.ascontiguousarray(values[..., ::-1]) if tiff else values
 
 
 def _eight_bits(values: np.ndarray, *, linear: bool = False) -> tuple[np.ndarray, str]:

@@ -118,8 +118,12 @@ class Pictures:
     @property
     def name(self) -> str:
         """The file, or the folder they all lie in."""
-        if len(self.paths) == 1:
-            return self.paths[0].name
+        files = {
+            picture_files.page_of(path)[0] if path.suffix[-1:] == "]" else path
+            for path in self.paths
+        }
+        if len(files) == 1:
+            return files.pop().name
         folders = {path.parent for path in self.paths}
         return folders.pop().resolve().name if len(folders) == 1 else f"{len(self.paths)} pictures"
 
@@ -287,6 +291,8 @@ def open_source(words: str | Path | Sequence[str | Path], span: Span | None = No
 def _items(word: str, span: Span) -> list[Path | Source]:
     """What one word names: pictures as paths, everything else as sources."""
     if word == "-":
+        if hasattr(sys.stdin, "reconfigure"):  # names of files may be any bytes
+            sys.stdin.reconfigure(errors="surrogateescape")
         lines = [line.strip() for line in sys.stdin]
         return [item for line in lines if line for item in _items(line, span)]
     if word.startswith(STREAMS):

@@ -14,7 +14,7 @@ import numpy as np
 from vitruvian.evaluate import page
 from vitruvian.evaluate.run import Result
 from vitruvian.evaluate.sheet import sheet
-from vitruvian.sink.part import Part
+from vitruvian.sink.part import NO_TEXT, Part
 from vitruvian.sink.video import write_picture
 
 
@@ -56,7 +56,7 @@ def write(result: Result, out: Path) -> list[Path]:
 
 def _whole(path: Path, text: str) -> None:
     part = Part(path)
-    part.begin().write_text(text, encoding="utf-8")
+    part.begin().write_text(text, encoding="utf-8", errors=NO_TEXT)
     part.finish()
 
 
