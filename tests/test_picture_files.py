@@ -72,7 +72,11 @@ def tiles(path: Path, rgb: np.ndarray, side: int, codec: str) -> Path:
                 stream = out.add_stream(codec, rate=1)
                 stream.width = stream.height = side
                 stream.pix_fmt = "yuv420p"
-                stream.options = {"crf": "4", "x265-params": "log-level=none:bframes=0", "cpu-used": "8"}
+                stream.options = {
+                    "crf": "4",
+                    "x265-params": "log-level=none:bframes=0",
+                    "cpu-used": "8",
+                }
                 picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(tile), format="rgb24")
                 out.mux(stream.encode(picture))
                 out.mux(stream.encode(None))

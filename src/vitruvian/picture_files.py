@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitruvian.documents import read_bytes, unreadable
+from vitruvian.documents import LARGEST, read_bytes, unreadable
 from vitruvian.errors import VitruvianError
 
 if TYPE_CHECKING:
@@ -430,11 +430,12 @@ def _eight_bits(values: np.ndarray, *, linear: bool = False) -> tuple[np.ndarray
 def _bytes(file: Path) -> bytes:
     """All of a picture file; a device is none."""
     try:
-        mode = file.stat().st_mode
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise unreadable(file, why) from None
-    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        about = file.stat()
+        if stat.S_ISREG(about.st_mode) and about.st_size <= LARGEST:
+            return file.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise unreadable(file, getattr(error, "strerror", None) or error) from None
+    if stat.S_ISCHR(about.st_mode) or stat.S_ISBLK(about.st_mode):
         raise unreadable(file, "it is a device, no file")
     return read_bytes(file)  # bounded: a pipe may never end
 

@@ -29,6 +29,7 @@ from vitruvian.pipeline import Given, seen_by
 from vitruvian.progress import progress
 from vitruvian.sink.draw import VISIBLE
 from vitruvian.sink.files import Names
+from vitruvian.sink.lettering import Steady
 from vitruvian.sink.part import Part
 from vitruvian.sink.records import Record
 from vitruvian.sink.video import Film, write_picture
@@ -275,6 +276,7 @@ class _Job:
             tally = Tally(labels, len(longest), moving, max(ends, default=0.0))
             chapter = Chapter(self.source.name, tally)
             views = [view(each, self.visible) if moving else None for each in lines]
+            widths = [Steady() if moving else None for _ in lines]
             film = stack.enter_context(Film(self.out / f"{self.stem}.mp4")) if moving else None
             table = stack.enter_context(part.begin().open("w", encoding="utf-8"))
             tick = stack.enter_context(progress(f"drawing {self.stem}", self.source.count()))
@@ -282,7 +284,7 @@ class _Job:
                 results = [each[frame] for each in lines]
                 if not moving:
                     views = [self._still(frame, result) for result in results]
-                picture = panels(frame, labels, results, views, self.visible)
+                picture = panels(frame, labels, results, views, self.visible, widths)
                 if film is not None:
                     film.add(picture, frame.seconds)
                 else:
