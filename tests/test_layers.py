@@ -70,7 +70,7 @@ MAY_IMPORT = {
         *("progress", "sink", "source", "threads", "track", "errors"),
     },
     "interop": {"body", "sink", "frame", "errors"},
-    "doctor": {"models", "network", "frame", "errors"},
+    "doctor": {"models", "network", "frame", "picture_files", "errors"},
     "convert": {"body", "frame", "sink", "errors"},
     "cli_words": {"errors", "models"},
     "cli_measure": {"cli_words", "evaluate", "models"},

@@ -601,3 +601,97 @@ def test_a_film_is_a_video_to_who_asks(tmp_path: Path):
     source = only_source(tmp_path / "a.gif")
     assert isinstance(source, MovingPicture)
     assert isinstance(source, Video)
+
+
+# Models
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([np.zeros((4, 4, 3), np.uint8)], "a list of ndarray; write model([vit.Frame(rgb)])"),
+        (np.zeros((4, 4, 3), np.uint8), "got ndarray; write model([vit.Frame(rgb)])"),
+        (Frame(np.zeros((4, 4, 3), np.uint8)), "got Frame; write model([frame])"),
+        ("a.jpg", "write model([vit.Frame.read('a.jpg')])"),
+        (["a.jpg"], "write model([vit.Frame.read('a.jpg')])"),
+        (Path("a.jpg"), "write model([vit.Frame.read('a.jpg')])"),
+        (None, "got NoneType"),
+    ],
+    ids=["arrays", "array", "frame", "name", "names", "path", "nothing"],
+)
+def test_a_model_says_what_it_wants(given, said):
+    from vitruvian.models.top_down import TopDown
+
+    with refused(said):
+        TopDown.__call__(None, given)  # type: ignore[arg-type]
+
+
+def test_a_read_error_is_not_told_as_one_of_writing(people):
+    from vitruvian.pipeline import _readable, again
+
+    class Gone:
+        name = "gone.mp4"
+
+        def __iter__(self):
+            raise OSError(5, "Input/output error")
+
+    (error,) = _readable(Gone())  # type: ignore[arg-type]
+    assert str(error) == "cannot read 'gone.mp4': Input/output error"
+    with refused("when it is read again"):
+        list(again(Gone(), [(Frame(None, 0, source="gone.mp4", size=(4, 4)), people(1))]))  # type: ignore[arg-type]
+
+
+# What is said of too few people
+
+
+@pytest.mark.parametrize(
+    ("counts", "options", "said"),
+    [
+        ([1, 1], {"num_poses": 1}, ["--num-poses 5"]),
+        ([0, 1, 0], {"num_poses": 5}, ["nobody was found in 'a0.jpg' and 1 more of 3"]),
+        ([0], {"num_poses": 1}, ["nobody was found in 'a0.jpg': BlazePose's detector"]),
+        ([3, 2], {"num_poses": 5}, []),
+        ([0], {"num_poses": 5, "find": "yolov8n-pose"}, []),
+        ([5], {"num_poses": 5, "find": "boxes.json"}, []),
+        ([0], {"num_poses": 100, "find": "blazepose-full"}, ["nobody was found"]),
+    ],
+    ids=str,
+)
+def test_too_few_people_are_explained(counts, options, said, people):
+    from types import SimpleNamespace
+
+    from vitruvian.predict import _Few
+
+    few = _Few(SimpleNamespace(name="blazepose-full", options=options), most_said=False)  # type: ignore[arg-type]
+    frames = [Frame(None, i, source=f"x/a{i}.jpg", size=(9, 9)) for i in range(len(counts))]
+    source = Pictures(tuple(Path(frame.source) for frame in frames), Span())
+    pairs = [(frame, people(n)) for frame, n in zip(frames, counts, strict=True)]
+    assert list(few.watch(source, iter(pairs))) == pairs
+    hints = list(few.hints())
+    assert len(hints) == len(said)
+    for hint, words in zip(hints, said, strict=True):
+        assert words in hint
+
+
+def test_who_said_how_many_is_not_told_again(people):
+    from types import SimpleNamespace
+
+    from vitruvian.predict import _Few
+
+    few = _Few(SimpleNamespace(name="blazepose-full", options={"num_poses": 1}), most_said=True)  # type: ignore[arg-type]
+    list(few.watch(Video("a.mp4", Span()), iter([(Frame(None, 0, size=(9, 9)), people(1))])))
+    assert not list(few.hints())
+
+
+def test_nobody_in_a_whole_video_is_said_once(people):
+    from types import SimpleNamespace
+
+    from vitruvian.predict import _Few
+
+    for counts, said in (([0, 0, 0], 1), ([0, 2, 0], 0)):
+        few = _Few(
+            SimpleNamespace(name="blazepose-lite", options={"num_poses": 5}), most_said=False
+        )  # type: ignore[arg-type]
+        pairs = [(Frame(None, i, size=(9, 9)), people(n)) for i, n in enumerate(counts)]
+        list(few.watch(Video("a.mp4", Span()), iter(pairs)))
+        assert len(list(few.hints())) == said

@@ -241,7 +241,7 @@ def predict(
     plans = plan(sources, out, kept, overwrite=overwrite, repair=repair)
     opened = pipeline.open_model(model, sources, **options)
     pipeline.can_be(over, sources, opened)
-    how = {"camera": given, "absolute": absolute, "over": over}
+    how = {"camera": given, "absolute": absolute, "over": over, "most_said": num_poses is not None}
     if do(plans, opened, out, kept, **how, complain=complain):
         raise typer.Exit(1)
 

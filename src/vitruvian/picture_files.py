@@ -303,12 +303,26 @@ def _opened(file: Path | io.BytesIO, path: Path) -> Iterator[Any]:
         yield picture
 
 
+def import_heif() -> Any:
+    """What reads photographs of phones.
+
+    Raises:
+        VitruvianError: it is not installed, or does not load.
+    """
+    try:
+        import pi_heif
+    except ImportError as error:
+        raise VitruvianError(
+            f"HEIC and HEIF need pi-heif, which does not load ({error}); pip install pi-heif"
+        ) from None
+    return pi_heif
+
+
 def _heif(file: Path | io.BytesIO) -> Any:
     """A HEIF picture; its thumbnails, depth maps and other pictures are left alone."""
     import PIL.Image
-    from pi_heif import HeifImageFile
 
-    picture = HeifImageFile(file)
+    picture = import_heif().HeifImageFile(file)
     if math.prod(picture.size) > 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0):
         raise PIL.Image.DecompressionBombError
     return picture
