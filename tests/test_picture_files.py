@@ -225,7 +225,7 @@ def test_a_camera_of_twelve_bits_is_told_of_once(tmp_path: Path, capsys):
 
 
 def test_colours_of_twelve_bits_are_not_black(tmp_path: Path):
-    """Nor anything else: OpenCV 5.0 has a TIFF of 16 bits wrong as RGB (findings/pictures_tiff.sh)."""
+    """OpenCV 5.0 has a TIFF of 16 bits wrong as RGB (findings/pictures_tiff.sh)."""
     import cv2
 
     values = COLOURS.astype(np.uint16) * 16

@@ -700,7 +700,7 @@ def test_without_metres_a_folder_gets_no_view_unless_it_was_asked_for(tmp_path, 
 def test_a_number_can_be_read_on_dark_and_light(grey, thick):
     """It has ink and edge of its own: both are there, and one is far from any background.
 
-    OpenCV 5.0's putText leaves nothing of an edge of thicker letters (findings/pictures_puttext.sh).
+    OpenCV 5.0's putText leaves nothing of such an edge (findings/pictures_puttext.sh).
     """
     from vitruvian.sink.draw import _label
 

@@ -7,6 +7,7 @@ frames in order, and closes itself; it can be iterated again.
 from __future__ import annotations
 
 import glob
+import io
 import re
 import sys
 from collections import Counter
@@ -291,7 +292,7 @@ def open_source(words: str | Path | Sequence[str | Path], span: Span | None = No
 def _items(word: str, span: Span) -> list[Path | Source]:
     """What one word names: pictures as paths, everything else as sources."""
     if word == "-":
-        if hasattr(sys.stdin, "reconfigure"):  # names of files may be any bytes
+        if isinstance(sys.stdin, io.TextIOWrapper):  # names of files may be any bytes
             sys.stdin.reconfigure(errors="surrogateescape")
         lines = [line.strip() for line in sys.stdin]
         return [item for line in lines if line for item in _items(line, span)]

@@ -216,7 +216,8 @@ def _seen(axes: Any) -> np.ndarray:
     from mpl_toolkits.mplot3d.proj3d import proj_transform
 
     limits = axes.get_xlim(), axes.get_ylim(), axes.get_zlim()
-    x, y, _ = proj_transform(*np.array(np.meshgrid(*limits)).reshape(3, -1), axes.get_proj())
+    x_m, y_m, z_m = np.array(np.meshgrid(*limits)).reshape(3, -1)
+    x, y, _ = proj_transform(x_m, y_m, z_m, axes.get_proj())
     return axes.transData.transform(np.stack([x, y], axis=-1))
 
 
