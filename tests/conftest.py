@@ -5,12 +5,14 @@ Nothing here needs the network, but for `blazepose`: it fetches weights that are
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -52,6 +54,14 @@ def refused(*words: str) -> Iterator[None]:
     with pytest.raises(VitruvianError) as caught:
         yield
     is_one_line(caught.value, *words)
+
+
+@contextmanager
+def noted(pattern: str) -> Iterator[None]:
+    """What happens inside says, in a line to standard error, what this pattern matches."""
+    with redirect_stderr(io.StringIO()) as said:
+        yield
+    assert re.search(pattern, said.getvalue()), said.getvalue()
 
 
 def is_one_line(error: object, *words: str) -> None:

@@ -690,3 +690,58 @@ def test_without_metres_a_folder_gets_no_view_unless_it_was_asked_for(tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
     with refused("in pixels only"), files.Pictures(names, Save(plot=True)) as sink:
         sink.write(frame(), people())
+
+
+# What can be read, and stays
+
+
+@pytest.mark.parametrize("grey", [0, 40, 128, 200, 255])
+@pytest.mark.parametrize("thick", [1, 3, 7])
+def test_a_number_can_be_read_on_dark_and_light(grey, thick):
+    """It has ink and edge of its own: both are there, and one is far from any background.
+
+    OpenCV 5.0's putText leaves nothing of such an edge (findings/pictures_puttext.sh).
+    """
+    from vitruvian.sink.draw import _label
+
+    image = np.full((120, 160, 3), grey, np.uint8)
+    _label(image, "8", np.array([40, 90, 100, 119]), thick)
+    assert (np.abs(image.astype(int) - grey) > 90).any(axis=-1).sum() > 8 * thick
+    assert image.max() > 235
+    assert image.min() < 40 or grey < 40
+
+
+def test_a_number_is_whole_where_there_is_no_room_above():
+    from vitruvian.sink.draw import _label
+    from vitruvian.sink.lettering import words
+
+    image = np.full((60, 80, 3), 128, np.uint8)
+    _label(image, "12", np.array([0, -5, 10, 40]), 2)
+    shown, whole = (image != 128).any(axis=-1).sum(), (words("12", 22)[..., 3] > 8).sum()
+    assert shown >= 0.9 * whole
+
+
+def test_widths_of_lines_stay_while_a_person_moves_and_follow_who_comes_near():
+    from vitruvian.sink.lettering import Steady
+
+    moving = 300 * (1 + 0.12 * np.sin(np.arange(100)))  # the box of who swings arms and legs
+    steady = Steady()
+    assert len({steady(1, size / 100) for size in moving}) == 1
+    coming = [steady(2, size / 100) for size in np.linspace(100, 900, 200)]
+    assert coming == sorted(coming)
+    assert (coming[0], coming[-1] >= 7) == (1, True)
+
+
+def test_drawn_lines_of_a_video_keep_their_width(people: People, frame: Frames):
+    from vitruvian.sink.draw import _thicknesses
+    from vitruvian.sink.lettering import Steady
+
+    for person in (3, -1):
+        widths, alone = Steady(), set()
+        kept = set()
+        for far in (235, 265, 240, 260):  # 2.35 to 2.65 pixels are wanted
+            box = np.array([[0, 0, far * 0.6, far * 0.8]], np.float32)
+            poses = people(1, box=box, person=np.array([person]))
+            kept |= set(_thicknesses((1920, 1080), poses, widths))
+            alone |= set(_thicknesses((1920, 1080), poses, None))
+        assert (len(kept), len(alone)) == (1, 2)

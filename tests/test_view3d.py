@@ -331,3 +331,30 @@ def test_a_picture_in_3d_holds_one_picture(tmp_path: Path, frame, people):
 def test_a_gif_must_be_named_as_a_view(tmp_path: Path):
     with refused("'", "name it 'a_3d.gif'"):
         open_sink(tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize("n", [1, 4, 8])
+def test_people_fill_the_picture_however_many_there_are(n):
+    """Ink of bones from the left to the right of a view: not a stripe in an empty picture."""
+    rng = np.random.default_rng(3)
+    body = rng.uniform((-0.4, -0.9, -0.2), (0.4, 0.9, 0.2), (1, 33, 3)).astype(np.float32)
+    xyz = np.repeat(body, n, axis=0)
+    ones = np.ones((n, 33), np.float32)
+    box = np.stack([np.arange(n) * 10, np.zeros(n), np.arange(n) * 10 + 9, np.full(n, 9)], axis=1)
+    poses = Poses(
+        BLAZEPOSE33,
+        np.zeros((n, 33, 2), np.float32),
+        ones,
+        box.astype(np.float32),
+        ones[:, 0],
+        np.arange(1, n + 1),
+        xyz=xyz,
+        origin="hips",
+    )
+    scene = Scene(0.5)
+    scene.add(Frame(np.zeros((48, 64, 3), np.uint8)), poses)
+    image = Stage(scene, timed=False)(scene.moments[0])
+    blue = np.abs(image.astype(int) - COLOURS["left"]).sum(axis=-1) < 30
+    tall, wide = (np.ptp(np.flatnonzero(blue.any(axis=axis))) for axis in (1, 0))
+    assert wide > image.shape[1] / 2
+    assert tall > image.shape[0] / 3

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,12 @@ from vitruvian.analyse.posture import RULES
 from vitruvian.analyse.rules import chosen
 from vitruvian.analysis_files import SHOWN, Analysis, Report, Save
 from vitruvian.errors import VitruvianError
+from vitruvian.picture_files import page_of
 from vitruvian.pipeline import results, run
 from vitruvian.predict import Faults, Plan, one, plan, where, writing
 from vitruvian.sink import files
 from vitruvian.sink.records import Record
-from vitruvian.source import Pictures, Source, Span, Video, is_picture
+from vitruvian.source import Pictures, Source, Span, Video, is_picture, of_file
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
@@ -91,7 +93,8 @@ def _found(
 
 def _runs(pairs: Pairs) -> Iterator[tuple[bool, Pairs]]:
     """What belongs together: one video, or pictures that follow each other."""
-    for name, group in itertools.groupby(pairs, lambda pair: _run_of(pair[0].source)):
+    run_of = lru_cache(1)(_run_of)  # what it is of, its content says
+    for name, group in itertools.groupby(pairs, lambda pair: run_of(pair[0].source)):
         yield bool(name), group
 
 
@@ -122,9 +125,9 @@ def sources_of(record: Record) -> list[Source]:
     found: list[Source] = []
     with record.path.open(encoding="utf-8") as file:
         next(file)
-        for name, group in itertools.groupby(_names(file), _run_of):
+        for name, group in itertools.groupby(_names(file), lru_cache(1)(_run_of)):
             if name:
-                found.append(Video(name, Span()))
+                found.append(of_file(name, Span()))
             else:
                 found.append(Pictures(tuple(map(Path, dict.fromkeys(group))), Span()))
     return found
@@ -146,7 +149,7 @@ def _names(lines: Iterable[str]) -> Iterator[str]:
 def is_here(source: Source) -> bool:
     """Whether the files of what a record was made of are there."""
     if isinstance(source, Pictures):
-        return all(path.is_file() for path in source.paths)
+        return all(page_of(path)[0].is_file() for path in source.paths)
     return isinstance(source, Video) and Path(source.address).is_file()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.sink.annotate import Annotator, Arc, Line, Note
 from vitruvian.sink.draw import VISIBLE, draw
 from vitruvian.sink.growing import Lines, Rows, csv_lines
+from vitruvian.sink.lettering import Steady
 from vitruvian.sink.plot import Plot
 from vitruvian.sink.video import Video as Film
 from vitruvian.sink.video import write_picture
@@ -179,7 +180,7 @@ class Analysis:
         """`asked`: as of the report, or what can be told without pixels."""
         self.report, self.asked, self.plan = report, asked, each
         self.analyst = Analyst(asked, moving=each.source.moving)
-        self.tracks, self.annotator = Tracks(), Annotator()
+        self.tracks, self.annotator, self.widths = Tracks(), Annotator(), Steady()
         self.found: Found | None = None
         self.up: Sequence[float] | None = None
         self.extents: dict[int, motion.Extent] = {}
@@ -238,8 +239,9 @@ class Analysis:
     def paint(self, frame: Frame, poses: Poses, visible: float) -> np.ndarray:
         """(H, W, 3) uint8 RGB: the frame with everybody, what they do, and their angles."""
         assert self.found is not None
-        nameless = replace(poses, person=np.full(len(poses), -1))  # the tag has the number
-        image = draw(frame, nameless, visible, hidden=True)
+        # The tag has the number. Pictures, unlike frames of a video, have nobody in common.
+        widths = self.widths if self.plan.source.moving else None
+        image = draw(frame, poses, visible, hidden=True, numbers=False, widths=widths)
         self.annotator(image, list(self.notes(self.found)))
         return image
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
-import warnings
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -44,7 +44,7 @@ from vitruvian.cli_words import (
     go_offline,
     options_of,
 )
-from vitruvian.errors import VitruvianError, VitruvianWarning
+from vitruvian.errors import VitruvianError
 
 app = typer.Typer(
     name="vitruvian",
@@ -60,7 +60,11 @@ app.add_typer(models_app, name="models")
 
 def main() -> NoReturn:
     """Run the command line; what the user can put right is one line and exit code 1."""
-    warnings.showwarning = _show_warning
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us
+            setattr(sys, name, io.StringIO())
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that it cannot show
     try:
         app()
     except VitruvianError as error:
@@ -70,16 +74,6 @@ def main() -> NoReturn:
         print("vitruvian: stopped", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
-
-
-def _show_warning(
-    message: Warning | str, category: type[Warning], *where: Any, **more: Any
-) -> None:
-    """What was assumed is one line as well; warnings of libraries stay as they are."""
-    if isinstance(message, VitruvianWarning):
-        complain(message)
-    else:
-        print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
 
 
 def _version(wanted: bool) -> None:
@@ -250,7 +244,7 @@ def predict(
     plans = plan(sources, out, kept, overwrite=overwrite, repair=repair)
     opened = pipeline.open_model(model, sources, **options)
     pipeline.can_be(over, sources, opened)
-    how = {"camera": given, "absolute": absolute, "over": over}
+    how = {"camera": given, "absolute": absolute, "over": over, "most_said": num_poses is not None}
     if do(plans, opened, out, kept, **how, complain=complain):
         raise typer.Exit(1)
 

@@ -17,16 +17,21 @@ Name = Annotated[str, typer.Argument(help="A name from `vitruvian models list`."
 
 @models_app.command("list")
 def models_list() -> None:
-    """All models, and whether their weights are here."""
+    """All models: those whose weights are here, then the others."""
     from vitruvian.models.catalogue import CATALOGUE
     from vitruvian.network import weights
 
-    widest = max(map(len, CATALOGUE))
-    for row in CATALOGUE.values():
-        here = all(weights.here(file) for file in row.files)
-        print(
-            f"{row.name:{widest}} {row.gives}; {row.licence}; {'here' if here else 'not fetched'}"
-        )
+    rows = CATALOGUE.values()
+    here = [row for row in rows if all(map(weights.here, row.files))]
+    widest = max((len(row.name) for row in here), default=0)
+    for row in here:
+        print(f"{row.name:{widest}} {row.gives}; {row.licence}; here")
+    rest: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row not in here:
+            rest.setdefault((row.gives, row.licence), []).append(row.name)
+    for (gives, licence), names in rest.items():
+        print(f"not fetched, the first run does it: {', '.join(names)}: {gives}; {licence}")
 
 
 @models_app.command("info")

@@ -128,6 +128,7 @@ def track(
         plans = plan([record], out, save, overwrite=overwrite, repair=repair)
         track_record(plans, out, save, over, renumber=again)
         return
+    most_said = num_poses is not None
     if num_poses is None and family(model) == "blazepose":
         num_poses = SEVERAL
     common = {"device": device, "precision": precision, "threads": threads, "find": find}
@@ -141,6 +142,7 @@ def track(
     opened = pipeline.open_model(model, sources, **options)
     pipeline.can_be(over, sources, opened)
     how = {"camera": given, "absolute": absolute, "over": over, "who": True}
+    how["most_said"] = most_said
     if predict(plans, opened, out, save, **how, complain=complain):
         raise typer.Exit(1)
 

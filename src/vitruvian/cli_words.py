@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vitruvian.errors import VitruvianError, VitruvianWarning
+from vitruvian.errors import VitruvianError
 
 Model = Annotated[str, typer.Option("--model", "-m", help="A name from `vitruvian models list`.")]
 Sources = Annotated[
@@ -121,7 +121,7 @@ Offline = Annotated[
 ]
 
 
-def complain(error: VitruvianError | VitruvianWarning) -> None:
+def complain(error: VitruvianError) -> None:
     """One line to standard error."""
     print(f"vitruvian: {error}", file=sys.stderr, flush=True)
 

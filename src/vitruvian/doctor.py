@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 import numpy as np
 
 from vitruvian.errors import VitruvianError
+from vitruvian.picture_files import import_heif
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,12 @@ def examine() -> Iterator[Finding]:
 
     where = f"Python {platform.python_version()}, {platform.platform()}"
     yield Finding("vitruvian", f"{__version__}, {where}, {os.cpu_count()} cores")
+    yield _runtime()
+    yield from _weights()
     yield _versions()
     yield _opencv()
     yield _codecs()
-    yield from _weights()
-    yield _runtime()
+    yield _pictures()
     yield Finding(
         "telemetry", "none; openvino's own is not loaded by vitruvian (docs/conventions.md)"
     )
@@ -92,6 +94,24 @@ def _codecs() -> Finding:
     return Finding("codecs", have, way_out if missing else "")
 
 
+def _pictures() -> Finding:
+    """Whether photographs of phones can be read."""
+    from PIL import features
+
+    missing = [] if features.check("avif") else ["pillow>=11.3 (AVIF)"]
+    try:
+        import_heif()
+    except VitruvianError:
+        missing.append("pi-heif (HEIC)")
+    way_out = f"pip install --upgrade {' '.join(name.split()[0] for name in missing)}"
+    have = "JPEG, PNG, WebP, GIF, TIFF, HEIC, AVIF and others"
+    return Finding(
+        "pictures",
+        have if not missing else f"without {', '.join(missing)}",
+        way_out if missing else "",
+    )
+
+
 def _weights() -> Iterator[Finding]:
     from vitruvian.models.catalogue import CATALOGUE
     from vitruvian.network import weights
@@ -109,14 +129,18 @@ def _weights() -> Iterator[Finding]:
     found = ", ".join(filter(None, clients)) or "none"
     missing = "" if clients[0] else f"{sys.executable} -m ensurepip"
     yield Finding("package clients", f"{found} (npm only for blazepose-lite and -heavy)", missing)
+    here, rest = list[str](), list[str]()
     for row in CATALOGUE.values():
         try:
-            here = [weights.find(file) is not None for file in row.files]
+            whole = all(weights.find(file) is not None for file in row.files)
         except VitruvianError as error:
             yield Finding(f"weights of {row.name}", "damaged", str(error))
             continue
-        state = "here" if all(here) else "not fetched yet; the first run does it"
-        yield Finding(f"weights of {row.name}", state)
+        (here if whole else rest).append(row.name)
+    yield Finding("weights that are here", ", ".join(here) or "none yet")
+    if rest:
+        few = ", ".join(rest[:4]) + (f" and {len(rest) - 4} more" if rest[4:] else "")
+        yield Finding("weights not fetched yet", f"{few}; the first run of one does it")
 
 
 def _has_pip() -> bool:

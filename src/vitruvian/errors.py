@@ -1,7 +1,7 @@
 """What the user can put right, in one line; anything else that is raised is our own bug."""
 
 import difflib
-import warnings
+import sys
 from collections.abc import Iterable
 
 MOST = 20  # names that an error lists
@@ -18,15 +18,6 @@ class VitruvianError(Exception):
         super().__init__(shown(message, LONGEST))
 
 
-class VitruvianWarning(UserWarning):
-    """What was assumed where a file or a stream did not say. The CLI prints it as one line."""
-
-
-def warn(message: str) -> None:
-    """Say what was assumed, to whoever called the function that calls this."""
-    warnings.warn(VitruvianWarning(shown(message, LONGEST)), stacklevel=3)
-
-
 def shown(value: object, most: int = 60) -> str:
     """A value as one line of at most `most` characters, with what it begins and ends with."""
     text = str(value)
@@ -37,6 +28,11 @@ def shown(value: object, most: int = 60) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )[:most]
+
+
+def note(text: object) -> None:
+    """Say what was assumed or left out: one line to standard error."""
+    print(f"vitruvian: {shown(text, LONGEST)}", file=sys.stderr, flush=True)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> VitruvianError:

@@ -1,18 +1,19 @@
-"""Frame: one picture, with its place in time. Also the only home of picture files on the way in."""
+"""Frame: one picture, with its place in time. Picture files: see `vitruvian.picture_files`."""
 
 from __future__ import annotations
 
-import io
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from vitruvian.errors import VitruvianError
+from vitruvian import picture_files
+from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.geometry.camera import Camera
+from vitruvian.picture_files import picture_size as picture_size
 
 
 class Coded(Protocol):
@@ -27,6 +28,25 @@ class Coded(Protocol):
     def part(self, box: np.ndarray) -> tuple[np.ndarray, tuple[int, int]] | None:
         """(h, w, 3) uint8 that holds the box, and the pixel it begins at; None if not worth it."""
         ...
+
+
+def checked(frames: Any) -> Sequence[Frame]:
+    """The frames that a model is given: a list of `Frame`s.
+
+    Raises:
+        VitruvianError: they are something else.
+    """
+    several = isinstance(frames, Sequence) and not isinstance(frames, str)
+    if several and all(isinstance(frame, Frame) for frame in frames):
+        return frames
+    one = next(frame for frame in frames if not isinstance(frame, Frame)) if several else frames
+    way_out = "write model([vit.Frame(rgb)]), (H, W, 3) uint8 RGB; of OpenCV's BGR bgr[..., ::-1]"
+    if isinstance(one, (str, Path)):
+        way_out = f"write model([vit.Frame.read({shown(str(one), 60)!r})]), or vit.run"
+    elif isinstance(one, Frame):
+        way_out = "write model([frame])"
+    got = type(frames).__name__ if one is frames else f"a list of {type(one).__name__}"
+    raise VitruvianError(f"a model wants a list of vit.Frame, got {got}; {way_out}")
 
 
 LONGEST_SIDE = 32766  # pixels; OpenCV's remap keeps positions in 16 bits
@@ -98,90 +118,34 @@ class Frame:
     def read(cls, path: str | Path, index: int = 0) -> Frame:
         """A picture file as 8-bit RGB, whatever it was, turned as its EXIF orientation says.
 
-        Its camera is the one that its EXIF data tell of, if they do.
+        Its camera is the one that its EXIF data tell of, if they do. Of more than 8 bits the range
+        that is used becomes black to white; of several pictures it is the first, or, of a TIFF,
+        the page that `scan.tif[1]` names, from 0. What was assumed is said on standard error.
 
         Raises:
             VitruvianError: it is missing, empty, no picture, cut short, or unreasonably large.
         """
-        import cv2
+        frame, assumed = cls.read_and_say(path, index)
+        if assumed:
+            note(f"'{shown(path, 100)}': {assumed}")
+        return frame
 
-        path = Path(path)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise VitruvianError(f"cannot read '{path}': {error.strerror}") from None
-        fault, focal = _examine(data)
-        if fault:
-            raise VitruvianError(f"cannot read '{path}': {fault}")
-        try:
-            rgb = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error as error:
-            raise VitruvianError(f"cannot read '{path}': {error.err}") from None
-        if rgb is None:
-            raise VitruvianError(f"cannot read '{path}': it is cut short, damaged, or no picture")
+    @classmethod
+    def read_and_say(cls, path: str | Path, index: int = 0) -> tuple[Frame, str]:
+        """As `read`, and what was assumed; "" for nothing."""
+        from vitruvian.geometry.calibration import photo_focal
+
+        rgb, picture, assumed = picture_files.read(Path(path))
         size = (rgb.shape[1], rgb.shape[0])
+        focal = None if picture is None else photo_focal(picture)
         camera = None if focal is None else Camera.with_focal(size, focal, "exif")
-        return cls(rgb, index, source=str(path), camera=camera)
-
-
-def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture file as `Frame.read` has it, without unpacking it.
-
-    Raises:
-        VitruvianError: it is missing, or no picture.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            across = picture.getexif().get(0x0112, 1) >= 5  # the tag Orientation: a quarter turn
-            width, height = picture.size
-            return (height, width) if across else (width, height)
-    except UnidentifiedImageError:
-        raise VitruvianError(f"cannot read '{path}': it is damaged, or no picture") from None
-    except OSError as error:
-        raise VitruvianError(f"cannot read '{path}': {error.strerror or error}") from None
+        return cls(rgb, index, source=str(path), camera=camera), assumed
 
 
 def exif_orientation(path: Path) -> int:
     """How a picture file is to be turned, 1 to 8 as EXIF has it; 1 if it does not say."""
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
-            value = picture.getexif().get(0x0112, 1)
-            return value if value in range(1, 9) else 1
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with picture_files.opened(path) as picture:
+            return picture_files.orientation(picture)
+    except VitruvianError:
         return 1
-
-
-def _examine(data: bytes) -> tuple[str, float | None]:
-    """What is known of a picture file before it is unpacked.
-
-    Returns:
-        What is wrong with it, as far as can be told; "" for nothing.
-        The focal length it was taken with, pixels; None if its EXIF data do not say.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    from vitruvian.geometry.calibration import photo_focal
-
-    focal = None
-    if not data:
-        return "it is empty", None
-    try:
-        # A file of a few kB can claim any size; Pillow reads the size without unpacking, and
-        # refuses more than 179 million pixels.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as picture:
-                if picture.format == "TIFF" and "A" in picture.getbands():
-                    return "OpenCV makes TIFF with transparency black; save it as PNG", None
-                focal = photo_focal(picture)
-    except Image.DecompressionBombError:
-        return "it claims more than 179 million pixels; make it smaller first", None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        return "", None  # OpenCV reads some that Pillow does not, and has the last word
-    if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data:
-        return "it is cut short", None  # OpenCV before 5 fills it with grey and says nothing
-    return "", focal

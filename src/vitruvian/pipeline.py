@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
@@ -200,7 +200,7 @@ def _found(
     waiting: deque[Frame] = deque()
 
     def frames() -> Iterator[Frame]:
-        for frame in Ahead(source, newest=source.live):
+        for frame in Ahead(_readable(source), newest=source.live):
             if isinstance(frame, VitruvianError):
                 on_error(frame)
                 continue
@@ -226,6 +226,15 @@ def _found(
         yield waiting.popleft(), poses
 
 
+def _readable(source: Iterable[Frame | VitruvianError]) -> Iterator[Frame | VitruvianError]:
+    """A source; what the system says in reading it, not foreseen there, is its last error."""
+    try:
+        yield from source
+    except (OSError, UnicodeError) as error:
+        name, why = getattr(source, "name", "the source"), getattr(error, "strerror", None)
+        yield VitruvianError(f"cannot read '{shown(name, 100)}': {why or error}")
+
+
 def again(
     source: Iterable[Frame | VitruvianError], pairs: Iterable[tuple[Frame, Poses]]
 ) -> Iterator[tuple[Frame, Poses]]:
@@ -234,7 +243,7 @@ def again(
     Raises:
         VitruvianError: it does not give the same frames again.
     """
-    ahead = Ahead(source)
+    ahead = Ahead(_readable(source))
     good = (frame for frame in ahead if not isinstance(frame, VitruvianError))
     try:
         for bare, poses in pairs:

@@ -11,7 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, note, shown
+from vitruvian.picture_files import page_of
 from vitruvian.pipeline import chosen, results
 from vitruvian.progress import progress
 from vitruvian.recorded import Recorded, made, over_again
@@ -109,7 +110,8 @@ def plan(
             raise VitruvianError("nothing would be written; leave one of the --save options on")
     paths += [] if save.rerun is None else [save.rerun]
     paths += [each.repairs for each in plans if each.repairs is not None]
-    inputs = {path.resolve() for s in sources if isinstance(s, Pictures) for path in s.paths}
+    pictures = [path for s in sources if isinstance(s, Pictures) for path in s.paths]
+    inputs = {page_of(path)[0].resolve() for path in pictures}
     inputs |= {Path(s.address).resolve() for s in sources if isinstance(s, Video)}
     records = [s for s in sources if isinstance(s, Recorded)]
     inputs |= {s.record.path.resolve() for s in records} | {
@@ -182,6 +184,7 @@ def predict(
     absolute: bool = False,
     over: OverTime | None = None,
     who: bool = False,
+    most_said: bool = True,
     say: Callable[[str], None] = print,
     complain: Callable[[VitruvianError], None],
 ) -> int:
@@ -196,18 +199,64 @@ def predict(
         absolute: the same.
         over: the same.
         who: whether there is a line about each person of a video.
+        most_said: whether the user said how many people there are at most.
         say: gets a line about each source when it is done.
         complain: gets what cannot be read; the rest is done nevertheless.
     """
-    fault = Faults(complain)
+    fault, few = Faults(complain), _Few(model, most_said)
     over = chosen(model, over)
 
     def find(each: Plan, tell: Callable[[Change], None], pixels: bool) -> Pairs:
         how = {"camera": camera, "absolute": absolute, "over": over}
-        return results(each.source, model, fault, **how, on_repair=tell, pixels=pixels)
+        pairs = results(each.source, model, fault, **how, on_repair=tell, pixels=pixels)
+        return few.watch(each.source, pairs)
 
     _write(plans, Made.of(model, **over.to_dict()), out, save, find, who=who, say=say)
+    for hint in few.hints():
+        note(hint)
     return fault.count
+
+
+class _Few:
+    """Where BlazePose's detector finds people: whether it found nobody, or as many as it may."""
+
+    def __init__(self, model: Model, most_said: bool) -> None:
+        self.by_blazepose = str(model.options.get("find") or model.name).startswith("blazepose")
+        self.most = None if most_said else model.options.get("num_poses")
+        self.pictures, self.empty, self.full = 0, list[str](), False
+
+    def watch(self, source: Source, pairs: Pairs) -> Pairs:
+        """The same pairs. A video counts as one: whether anybody is in it."""
+        before = self.pictures
+        people = 0
+        for frame, poses in pairs:
+            self.full |= len(poses) == self.most
+            people = max(people, len(poses))
+            if not source.moving:
+                self.pictures += 1
+                self.empty += [] if len(poses) else [Path(frame.source).name]
+            yield frame, poses
+            if source.moving and before == self.pictures:
+                self.pictures += 1
+        if source.moving and self.pictures > before and not people:
+            self.empty.append(source.name)
+
+    def hints(self) -> Iterator[str]:
+        """What to try."""
+        if self.by_blazepose and self.empty:
+            names = f"'{shown(self.empty[0], 60)}'"
+            if len(self.empty) > 1:
+                names += f" and {len(self.empty) - 1} more of {self.pictures}"
+            yield (
+                f"nobody was found in {names}: BlazePose's detector looks for people near the "
+                "camera; try --find yolov8n-pose, or --conf 0.3"
+            )
+        if self.by_blazepose and self.full:
+            people = _count(self.most or 0, "person", "people")
+            yield (
+                f"{people} at a time at most, and that many were found; if there are more, try "
+                f"--num-poses {max(5, 2 * (self.most or 0))}, or --find yolov8n-pose with it"
+            )
 
 
 def track_record(

@@ -14,7 +14,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.pipeline import again
 from vitruvian.sink.records import Made, Record
-from vitruvian.source import Span, Video
+from vitruvian.source import Span, of_file
 
 if TYPE_CHECKING:
     from vitruvian.track.over_time import OverTime
@@ -138,7 +138,7 @@ def over_again(
             identify = Identify()
             pairs = ((frame, identify(frame, found(poses))) for frame, poses in pairs)
         pairs = over.stream(pairs, on_repair)
-    yield from again(Video(str(recorded.video()), Span()), pairs) if pixels else pairs
+    yield from again(of_file(str(recorded.video()), Span()), pairs) if pixels else pairs
 
 
 def made(recorded: Recorded, over: OverTime, *, renumber: bool = False) -> Made:

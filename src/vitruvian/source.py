@@ -7,28 +7,43 @@ frames in order, and closes itself; it can be iterated again.
 from __future__ import annotations
 
 import glob
+import io
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vitruvian.errors import VitruvianError
+from vitruvian import picture_files
+from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.frame import Frame
 from vitruvian.video import STREAMS, Span, Video
 
 PICTURES = frozenset(
     [
+        ".apng",
+        ".avif",
+        ".avifs",
         ".bmp",
         ".dib",
         ".exr",
         ".gif",
         ".hdr",
+        ".heic",
+        ".heics",
+        ".heif",
+        ".heifs",
+        ".hif",
+        ".jfif",
         ".jp2",
         ".jpe",
         ".jpeg",
         ".jpg",
+        ".mpo",
         ".pbm",
+        ".pfm",
         ".pgm",
         ".png",
         ".pnm",
@@ -62,6 +77,7 @@ VIDEOS = frozenset(
         ".y4m",
     ]
 )
+CLUTTER = frozenset(["desktop.ini", "ehthumbs.db", "thumbs.db"])  # of systems, small letters
 
 
 class Source(Protocol):
@@ -103,8 +119,12 @@ class Pictures:
     @property
     def name(self) -> str:
         """The file, or the folder they all lie in."""
-        if len(self.paths) == 1:
-            return self.paths[0].name
+        files = {
+            picture_files.page_of(path)[0] if path.suffix[-1:] == "]" else path
+            for path in self.paths
+        }
+        if len(files) == 1:
+            return files.pop().name
         folders = {path.parent for path in self.paths}
         return folders.pop().resolve().name if len(folders) == 1 else f"{len(self.paths)} pictures"
 
@@ -112,15 +132,59 @@ class Pictures:
         return list(enumerate(self.paths))[:: self.span.stride][: self.span.most]
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        told: set[str] = set()
         for index, path in self._wanted():
             try:
-                yield Frame.read(path, index)
+                frame, assumed = Frame.read_and_say(path, index)
             except VitruvianError as error:
                 yield error
+                continue
+            # Of a thousand pictures of one camera the first tells for all.
+            what = re.sub(r"[-+.\de]+", "", assumed)
+            if assumed and what not in told:
+                told.add(what)
+                others = "" if len(self.paths) == 1 else ", and so on for others like it"
+                note(f"'{shown(path, 100)}': {assumed}{others}")
+            yield frame
 
     def count(self) -> int:
         """How many there are."""
         return len(self._wanted())
+
+
+@dataclass(frozen=True)
+class MovingPicture(Video):
+    """A picture file that moves: GIF, APNG, WebP or AVIF, with the times it says."""
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        span, given, seconds = self.span, 0, 0.0
+        try:
+            for index, (rgb, seconds) in enumerate(picture_files.film(Path(self.address))):
+                if span.end is not None and seconds >= span.end:
+                    return
+                if seconds >= span.start and index % span.stride == 0:
+                    yield Frame(rgb, index, seconds, self.address)
+                    given += 1
+                    if given == span.most:
+                        return
+        except VitruvianError as error:
+            yield error
+            return
+        if not given and seconds < span.start:
+            yield VitruvianError(
+                f"'{self.address}' has no frames from {span.start:g} s on: it ends at {seconds:g} s"
+            )
+
+    def count(self) -> int | None:
+        """As many as there are, if all are wanted."""
+        span = self.span
+        if span.start or span.end is not None:
+            return span.most
+        try:
+            wanted = range(0, picture_files.film_length(Path(self.address)), span.stride)
+        except VitruvianError:
+            return None
+        return min(len(wanted), span.most or len(wanted))
 
 
 @dataclass(frozen=True)
@@ -171,17 +235,31 @@ class Webcam:
 
 
 def is_picture(word: str) -> bool:
-    """Whether the source of a frame is a picture file, which has no time, by its name."""
-    return Path(word).suffix.lower() in PICTURES and not word.startswith(STREAMS)
+    """Whether the source of a frame is a picture file, which has no time.
+
+    By its content; by its name where it is not there any more. A GIF is taken for a film then.
+    """
+    if word.startswith(STREAMS):
+        return False
+    path, page = picture_files.page_of(word)
+    found = picture_files.kind(path)
+    if page is not None or found:
+        return page is not None or found in ("picture", "pages")
+    return path.suffix.lower() in PICTURES - {".apng", ".gif"}
+
+
+def of_file(name: str, span: Span) -> Video:
+    """A video, or a picture file that moves, by its content."""
+    return (MovingPicture if picture_files.kind(Path(name)) == "moving" else Video)(name, span)
 
 
 def open_source(words: str | Path | Sequence[str | Path], span: Span | None = None) -> list[Source]:
     """The sources that words name.
 
     Args:
-        words: picture, folder, pattern (`*.jpg`), video, `camera:0`, `rtsp://` or `http://` stream,
-            `-` for a list of them on standard input, or `sample` for the portrait that comes with
-            matplotlib.
+        words: picture, folder, pattern (`*.jpg`), video, page of a TIFF (`scan.tif[1]`),
+            `camera:0`, `rtsp://` or `http://` stream, `-` for a list of them on standard input, or
+            `sample` for the portrait that comes with matplotlib.
         span: which frames are wanted of each; all of them.
 
     Raises:
@@ -214,35 +292,111 @@ def open_source(words: str | Path | Sequence[str | Path], span: Span | None = No
 def _items(word: str, span: Span) -> list[Path | Source]:
     """What one word names: pictures as paths, everything else as sources."""
     if word == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):  # names of files may be any bytes
+            sys.stdin.reconfigure(errors="surrogateescape")
         lines = [line.strip() for line in sys.stdin]
         return [item for line in lines if line for item in _items(line, span)]
     if word.startswith(STREAMS):
-        return [Video(word, span)]
-    if word.startswith("camera:"):
+        return [_stream(word, span)]
+    path = Path(word).expanduser()
+    if word.startswith("camera:") and not path.exists():
         number = word.removeprefix("camera:")
         if not number.isdecimal():
             raise VitruvianError(f"'{word}' is no camera; write camera:0 for the first one")
         return [Webcam(int(number), span)]
-    path = Path(word).expanduser()
     if word == "sample" and not path.exists():
         return [sample()]
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES | VIDEOS)
+        found = _sorted_out(path.iterdir(), word)
         if not found:
             raise VitruvianError(
-                f"no pictures or videos in '{word}'; folders inside it are not searched, "
-                f"a pattern does that: '{path / '**' / '*.jpg'}'"
+                f"no pictures or videos in '{shown(word, 100)}'; folders inside it are not "
+                f"searched, a pattern does that: '{shown(path / '**' / '*.jpg', 100)}'"
             )
     elif path.exists():
         found = [path]
+    elif picture_files.page_of(path)[0].is_file():
+        return [path]
     elif any(sign in word for sign in "*?["):
-        matches = sorted(Path(match) for match in glob.glob(word, recursive=True))  # noqa: PTH207
-        found = [p for p in matches if p.is_file()]
+        matches = [Path(match) for match in glob.glob(word, recursive=True)]  # noqa: PTH207
+        found = _sorted_out(matches, word)
         if not found:
-            raise VitruvianError(f"nothing matches '{word}'")
+            raise VitruvianError(f"nothing matches '{shown(word, 200)}'")
     else:
-        raise VitruvianError(f"cannot read '{word}': no such file or folder")
-    return [p if p.suffix.lower() in PICTURES else Video(str(p), span) for p in found]
+        raise VitruvianError(f"cannot read '{shown(word, 200)}': no such file or folder")
+    return [item for p in found for item in _file(p, span)]
+
+
+def _stream(word: str, span: Span) -> Video:
+    """What an address names.
+
+    Raises:
+        VitruvianError: it is a picture.
+    """
+    kind = Path(word.split("?")[0].split("#")[0]).suffix.lower()
+    if word.startswith(("http://", "https://")) and kind in PICTURES:
+        raise VitruvianError(
+            f"'{shown(word, 150)}' is a picture, and only videos are read from addresses; "
+            "fetch it first (curl -O), and give the file"
+        )
+    return Video(word, span)
+
+
+def _file(path: Path, span: Span) -> list[Path | Source]:
+    """What a file is by its content, or by its name where that does not tell."""
+    kind = picture_files.kind(path)
+    if kind == "pages":
+        return [*picture_files.pages(path)]
+    if kind in ("moving", "video") or (not kind and path.suffix.lower() not in PICTURES):
+        return [of_file(str(path), span)]
+    return [path]
+
+
+def natural(path: Path) -> tuple[tuple[str | int, ...], ...]:
+    """The key that sorts `frame_2` before `frame_10`."""
+
+    def parts(name: str) -> tuple[str | int, ...]:
+        pieces = re.split(r"([0-9]+)", name)
+        return tuple(int(p) if at % 2 else p for at, p in enumerate(pieces))
+
+    return (*map(parts, path.parts), (str(path),))
+
+
+def is_clutter(path: Path) -> bool:
+    """Whether a file is hidden, or one that systems leave behind: `._a.jpg`, `Thumbs.db`."""
+    return path.name.startswith(".") or path.name.lower() in CLUTTER
+
+
+def _sorted_out(paths: Iterable[Path], word: str) -> list[Path]:
+    """Pictures and videos of a folder or a pattern, in natural order; says what is left out."""
+    found, left = [], Counter[str]()
+    for path in sorted(paths, key=natural):
+        kind = path.suffix.lower()
+        if path.name.startswith("._"):
+            left["of macOS (._*)"] += 1
+        elif is_clutter(path):
+            left["hidden or of the system"] += 1
+        elif path.is_dir():
+            left["folders"] += 1
+        elif kind and kind not in PICTURES | VIDEOS:
+            left[kind] += 1
+        elif not path.is_file():
+            left["no files (broken links, pipes)"] += 1
+        elif not kind and not picture_files.kind(path):
+            left["without an extension"] += 1
+        elif picture_files.kind(path) == "macos":
+            left["of macOS (._*)"] += 1
+        else:
+            found.append(path)
+    if left and found:
+        most = left.most_common()
+        kinds = ", ".join(f"{number} {what}" for what, number in most[:6])
+        more = f", {sum(number for _, number in most[6:])} more" if most[6:] else ""
+        note(f"'{shown(word, 100)}': {len(found)} pictures and videos; left out: {kinds}{more}")
+    elif left:
+        kinds = ", ".join(f"{number} {what}" for what, number in left.most_common(6))
+        raise VitruvianError(f"no pictures or videos in '{shown(word, 100)}', only {kinds}")
+    return found
 
 
 def sample() -> Path:

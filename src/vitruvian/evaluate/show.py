@@ -15,6 +15,7 @@ from vitruvian.evaluate import page
 from vitruvian.evaluate.files import whole
 from vitruvian.evaluate.run import Result
 from vitruvian.evaluate.sheet import jpeg, sheet
+from vitruvian.sink.part import NO_TEXT
 
 
 def lines(result: Result) -> list[str]:
@@ -55,7 +56,7 @@ def write(result: Result, out: Path) -> list[Path]:
 
 def _whole(path: Path, text: str) -> None:
     with whole(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors=NO_TEXT)
 
 
 def to_dict(result: Result) -> dict[str, Any]:

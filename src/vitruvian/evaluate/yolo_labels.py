@@ -25,7 +25,7 @@ from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate.labels import MOST_KEYPOINTS, PERSON, Odd
 from vitruvian.frame import picture_size
 from vitruvian.path_index import path_parts
-from vitruvian.source import PICTURES
+from vitruvian.source import PICTURES, is_clutter
 
 SAME = {"val": ("val", "valid", "validation")}  # what a part is called as well
 PIXELS = 2.0  # a share of a picture is below; what is above it was labelled in pixels
@@ -185,11 +185,8 @@ def _pictures(where: Path, roots: list[Path]) -> list[Path]:
         return [where]
     if not where.is_dir():
         raise VitruvianError(f"cannot read '{where}': no such folder of pictures")
-    return sorted(
-        path
-        for path in where.rglob("*")
-        if path.suffix.lower() in PICTURES and not path.name.startswith("._")  # notes of macOS
-    )
+    found = (p for p in where.rglob("*") if p.suffix.lower() in PICTURES)
+    return sorted(p for p in found if not is_clutter(p))
 
 
 def _label_file(picture: Path) -> Path:

@@ -6,6 +6,7 @@ Calibration files themselves are read by `geometry/calibration_files.py`.
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vitruvian import picture_files
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.geometry.calibration_files import Cameras
 from vitruvian.geometry.camera import FILM_DIAGONAL_MM, SHAPES_DIFFER, Camera
@@ -20,7 +22,6 @@ from vitruvian.geometry.camera import FILM_DIAGONAL_MM, SHAPES_DIFFER, Camera
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-QUARTER_TURNS = (5, 6, 7, 8)  # of EXIF's orientations
 PHOTO_FOCALS = (0.05, 100.0)  # widths of the picture: 169 to 0.6 degrees; others are mistakes
 
 
@@ -98,17 +99,9 @@ def exif(path: Path) -> Camera | None:
     Raises:
         VitruvianError: the file is missing or no picture.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            size, focal = picture.size, photo_focal(picture)
-            if focal is not None and picture.getexif().get(0x0112) in QUARTER_TURNS:
-                size = size[1], size[0]
-    except UnidentifiedImageError:
-        raise VitruvianError(f"cannot read '{path}': it is no picture") from None
-    except OSError as error:
-        raise VitruvianError(f"cannot read '{path}': {error.strerror or error}") from None
+    with picture_files.opened(path) as picture:
+        focal = photo_focal(picture)
+        size = picture_files.upright(picture)
     return None if focal is None else Camera.with_focal(size, focal, "exif")
 
 
@@ -123,7 +116,9 @@ def photo_focal(picture: Image) -> float | None:
     if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
         return None
     try:
-        photo = picture.getexif().get_ifd(0x8769)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about tags that are damaged
+            photo = picture.getexif().get_ifd(0x8769)
     except (OSError, ValueError, SyntaxError, LookupError, TypeError, struct.error):
         return None  # damaged; the picture may be whole
 

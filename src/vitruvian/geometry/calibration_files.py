@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.documents import read_json, read_toml, read_xml, read_yaml
-from vitruvian.errors import VitruvianError, shown, warn
+from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.geometry.camera import COEFFICIENTS, Camera, rotation_matrix
 
 HALF_PIXEL = 0.5
@@ -89,7 +89,7 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
         path: .yaml, .yml, .json or .xml as OpenCV's FileStorage writes them (or a plain object),
             ROS's, Kalibr's or EasyMocap's .yaml, .toml of Pose2Sim or anipose. Rotations are
             vectors or matrices, world -> camera. Translations are in the unit that the file says
-            (`units = "mm"`), otherwise metres, which a warning tells; where they cannot be metres,
+            (`units = "mm"`), otherwise metres, which is said; where they cannot be metres,
             the camera has no place in a world. The camera itself is taken to be upright if neither
             the file nor its program says what is up.
         size: width and height of the pictures, pixels, for files that do not say.
@@ -97,8 +97,7 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
     Raises:
         VitruvianError: it is missing, no calibration, or of a fisheye lens.
 
-    Warns:
-        VitruvianWarning: what was assumed.
+    What was assumed is said in one line to standard error.
     """
     kind = path.suffix.lower()
     if kind not in READERS:
@@ -129,9 +128,9 @@ def _unit_unsaid(path: Path, far: float) -> None:
     lines = {".toml": 'units = "mm"', ".json": '"units": "mm"', ".xml": "<units>mm</units>"}
     way = f"add a line to it: {lines.get(path.suffix.lower(), 'units: mm')} (or m, cm)"
     if far > FARTHEST:
-        warn(f"{told}, which cannot be metres; the place of its cameras is left out; {way}")
+        note(f"{told}, which cannot be metres; the place of its cameras is left out; {way}")
     else:
-        warn(f"{told}: metres are assumed; if they are not, {way}")
+        note(f"{told}: metres are assumed; if they are not, {way}")
 
 
 # From a file to a table for each camera

@@ -9,7 +9,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.frame import Frame
+from vitruvian.frame import Frame, checked
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
 from vitruvian.network.runtimes import Network
@@ -91,6 +91,7 @@ class TopDown:
             frames: any number of frames, of any sizes.
             look: where to look in each; without it the finder is asked.
         """
+        frames = checked(frames)
         if not frames:
             return []
         if look is None:

@@ -26,7 +26,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError, shown, unknown
-from vitruvian.frame import Frame
+from vitruvian.frame import Frame, checked
 from vitruvian.geometry.boxes import nms
 from vitruvian.geometry.crop import Crop, place
 from vitruvian.geometry.regions import Regions
@@ -303,6 +303,7 @@ class YoloPose:
         self, frames: Sequence[Frame], look: Sequence[Regions] | None = None
     ) -> list[Poses]:
         """Everyone in each frame; it always sees all of it, so `look` changes nothing."""
+        frames = checked(frames)
         boxes = [self.letterbox(frame) for frame in frames]
         one_by_one = self.network.input_shape[0] is not None
         batches: dict[object, list[int]] = {}

@@ -14,6 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vitruvian.sink.lettering import Steady, blend, font, words
+
 # Okabe and Ito's palette, told apart by everyone.
 STATES = {"yes": (0, 158, 115), "no": (150, 150, 150), "unknown": (230, 159, 0), "": (0, 0, 0)}
 PEOPLE = ((86, 180, 233), (240, 228, 66), (204, 121, 167), (0, 158, 115), (230, 159, 0))
@@ -58,24 +60,25 @@ class Annotator:
     def __init__(self) -> None:
         """Start with nobody."""
         self.last: dict[int, int] = {}
+        self.steady = Steady()
 
     def __call__(self, image: np.ndarray, notes: Sequence[Note]) -> None:
         """Draw on (H, W, 3) uint8 RGB."""
         notes = [note for note in notes if np.isfinite(note.box).all()]
-        for note in notes:
+        sizes = [self.steady(note.person, _text_size(image, note.box), SMALLEST) for note in notes]
+        for note, size in zip(notes, sizes, strict=True):
             for arc in note.arcs:
-                _draw_arc(image, arc, _text_size(image, note.box))
+                _draw_arc(image, arc, size)
         taken: list[np.ndarray] = []
         last: dict[int, int] = {}
-        for note in notes:
-            size = _text_size(image, note.box)
+        for note, size in zip(notes, sizes, strict=True):
             tag = _tag(note.person, note.lines, size)
             others = [other.box for other in notes if other is not note]
             place, last[note.person] = self._place(image, note, tag, taken, others)
             taken.append(place)
             if last[note.person] < BESIDE:
                 _lead(image, note, place, size)
-            _blend(image, tag, place)
+            blend(image, tag, place)
         self.last = last
 
     def _place(
@@ -103,10 +106,10 @@ class Annotator:
         return places[best], best
 
 
-def _text_size(image: np.ndarray, box: np.ndarray) -> int:
+def _text_size(image: np.ndarray, box: np.ndarray) -> float:
     """Pixels, the height of text: for the picture, but smaller for who is small in it."""
     person = float(max(box[2] - box[0], box[3] - box[1]))
-    return round(max(SMALLEST, min(float(np.hypot(*image.shape[:2])) / 75, person / 10)))
+    return max(SMALLEST, min(float(np.hypot(*image.shape[:2])) / 75, person / 10))
 
 
 def _places(box: np.ndarray, wide: int, tall: int, shape: tuple[int, ...]) -> list[np.ndarray]:
@@ -129,23 +132,16 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @lru_cache(256)
-def _font(size: int) -> Any:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)
-
-
-@lru_cache(256)
 def _tag(person: int, lines: tuple[Line, ...], size: int) -> np.ndarray:
     """(h, w, 4) uint8: who it is, and a line for each thing that is said."""
     from PIL import Image, ImageDraw
 
-    font, pad, step = _font(size), size // 2, round(size * 1.35)
+    letters, pad, step = font(size), size // 2, round(size * 1.35)
     said = [(f"person {person}", "")] if person >= 0 else []
     said += [(line.text, line.state) for line in lines]
     ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
     mark = size  # room for the sign before a line
-    wide = max([ruler.textlength(t, font=font) + (mark if s else 0) for t, s in said] or [0])
+    wide = max([ruler.textlength(t, font=letters) + (mark if s else 0) for t, s in said] or [0])
     extent = (round(wide) + 3 * pad, step * len(said) + pad)
     tag = Image.new("RGBA", extent, (*DARK.astype(int).tolist(), round(255 * OPAQUE)))
     paint = ImageDraw.Draw(tag)
@@ -156,7 +152,7 @@ def _tag(person: int, lines: tuple[Line, ...], size: int) -> np.ndarray:
             _sign(paint, state, (x, y + round(0.32 * size)), round(0.62 * size))
             x += mark
         colour = (255, 255, 255) if state in ("yes", "") else (205, 205, 205)
-        paint.text((x, y), text, colour, font=font)
+        paint.text((x, y), text, colour, font=letters)
     return np.asarray(tag)
 
 
@@ -170,34 +166,6 @@ def _sign(paint: Any, state: str, corner: tuple[int, int], size: int) -> None:
         paint.rectangle(box, None, colour, line)
     else:
         paint.ellipse(box, None, colour, line)
-
-
-@lru_cache(512)
-def _words(text: str, size: int) -> np.ndarray:
-    """(h, w, 4) uint8: text with a dark edge, on nothing."""
-    from PIL import Image, ImageDraw
-
-    font, edge = _font(size), max(size // 7, 1)
-    ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
-    left, top, right, bottom = ruler.textbbox((0, 0), text, font=font, stroke_width=edge)
-    words = Image.new("RGBA", (round(right - left) + 2, round(bottom - top) + 2), (20, 20, 20, 0))
-    place = (1 - left, 1 - top)
-    paint = ImageDraw.Draw(words)
-    paint.text(place, text, ANGLE, font=font, stroke_width=edge, stroke_fill=(20, 20, 20))
-    return np.asarray(words)
-
-
-def _blend(image: np.ndarray, tag: np.ndarray, place: np.ndarray) -> None:
-    """Lay an RGBA picture over another, as far as it is inside."""
-    (x, y), (height, width) = place[:2].astype(int), image.shape[:2]
-    x0, y0 = max(x, 0), max(y, 0)
-    x1, y1 = min(x + tag.shape[1], width), min(y + tag.shape[0], height)
-    if x0 >= x1 or y0 >= y1:
-        return
-    part = tag[y0 - y : y1 - y, x0 - x : x1 - x]
-    share = part[..., 3:].astype(np.float32) / 255
-    under = image[y0:y1, x0:x1]
-    under[:] = np.round(under + (part[..., :3] - under.astype(np.float32)) * share)
 
 
 def _lead(image: np.ndarray, note: Note, place: np.ndarray, size: int) -> None:
@@ -240,7 +208,7 @@ def _draw_arc(image: np.ndarray, arc: Arc, size: int) -> None:
         way = -np.array([np.cos(middle), np.sin(middle)])  # on the other side there is room
     if arc.aside:
         way = np.array([arc.aside, 0.0])
-    words = _words(arc.text, max(round(0.85 * size), SMALLEST))
-    sides = np.array([words.shape[1], words.shape[0]])
+    told = words(arc.text, max(round(0.85 * size), SMALLEST), ANGLE)
+    sides = np.array([told.shape[1], told.shape[0]])
     away = (0.5 * size + 0.5 * float(np.abs(way) @ sides)) * way
-    _blend(image, words, np.concatenate([arc.at + away - sides / 2, [0, 0]]))
+    blend(image, told, np.concatenate([arc.at + away - sides / 2, [0, 0]]))

@@ -19,7 +19,7 @@ import numpy as np
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
-from vitruvian.sink.part import Part
+from vitruvian.sink.part import NO_TEXT, Part
 from vitruvian.sink.trc import frame_rate, from_metres, metres, upward
 
 SHORT, LONG = 1e-6, 5.0  # metres of a bone
@@ -71,7 +71,7 @@ def write_bvh(track: Track, path: str | Path, up: str = "y") -> None:
             values += [*_euler_deg(local)]
         lines.append(" ".join(f"{value:.6f}" for value in values))
     part = Part(Path(path))
-    part.begin().write_text("\n".join(lines) + "\n", encoding="utf-8")
+    part.begin().write_text("\n".join(lines) + "\n", encoding="utf-8", errors=NO_TEXT)
     part.finish()
 
 

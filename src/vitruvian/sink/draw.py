@@ -8,6 +8,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.state import State, states
 from vitruvian.frame import Frame
+from vitruvian.sink.lettering import Steady, blend, words
 
 # The subject's left is blue, the right vermilion, the middle grey: told apart by everyone,
 # Okabe and Ito's palette.
@@ -17,7 +18,13 @@ MASK_COLOUR, MASK_SHARE = np.array([0, 158, 115], np.float32), 0.45
 
 
 def draw(
-    frame: Frame, poses: Poses, visible: float = VISIBLE, *, hidden: bool = False
+    frame: Frame,
+    poses: Poses,
+    visible: float = VISIBLE,
+    *,
+    hidden: bool = False,
+    numbers: bool = True,
+    widths: Steady | None = None,
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB, a copy of the frame with everyone's bones, keypoints and numbers.
 
@@ -28,19 +35,21 @@ def draw(
             bone, and so is one that was not found.
         hidden: whether to draw also what is occluded, as rings and dashes, and what is out of the
             frame, as a triangle on the edge next to it; see `vitruvian.body.state`.
+        numbers: whether people's numbers are written above them.
+        widths: of lines, kept for the next frame of a video, where they stay what they are.
     """
     image = frame.rgb.copy()
     if poses.mask is not None and len(poses):
         share = poses.mask.max(axis=0)[..., None] * np.float32(MASK_SHARE)
         image = (image + (MASK_COLOUR - image) * share).astype(np.uint8)
     bones, sides = poses.skeleton.bones, poses.skeleton.sides
-    state = states(poses, frame.size)
+    state, thicks = states(poses, frame.size), _thicknesses(frame.size, poses, widths)
     for row in range(len(poses)):
         shown = (poses.score[row] >= visible) & np.isfinite(poses.xy[row]).all(axis=-1)
         out = hidden & (state[row] == State.OUT_OF_FRAME)
         rings = hidden & (state[row] >= State.OCCLUDED) & ~shown
         shown &= ~out
-        thick = _thickness(frame.size, poses.box[row])
+        thick = thicks[row]
         # Sixteenths of a pixel: OpenCV draws between pixels if it is given whole numbers of them.
         # Its pixels have their centres at whole numbers, ours at halves.
         place = np.round((np.nan_to_num(poses.xy[row]) - 0.5) * 16)
@@ -62,15 +71,21 @@ def draw(
         for k in np.flatnonzero(shown):
             cv2.circle(image, at[k], 16 * (thick + 1), (255, 255, 255), -1, cv2.LINE_AA, 4)
             cv2.circle(image, at[k], 16 * thick, COLOURS[sides[k]], -1, cv2.LINE_AA, 4)
-        if poses.person[row] >= 0 and np.isfinite(poses.box[row]).all():
+        if numbers and poses.person[row] >= 0 and np.isfinite(poses.box[row]).all():
             _label(image, str(poses.person[row]), poses.box[row], thick)
     return image
 
 
-def _thickness(size: tuple[int, int], box: np.ndarray) -> int:
-    """Of lines, pixels: for the picture, but thinner for a person who is small in it."""
-    person = float(np.hypot(*np.nan_to_num(box[2:] - box[:2])))
-    return max(1, round(min(float(np.hypot(*size)) / 300, person / 100)))
+def _thicknesses(size: tuple[int, int], poses: Poses, widths: Steady | None) -> list[int]:
+    """Of lines, pixels, a person: for the picture, but thinner for a person who is small in it."""
+    people = np.hypot(*np.nan_to_num(poses.box[:, 2:] - poses.box[:, :2]).T)
+    wanted = np.minimum(float(np.hypot(*size)) / 300, people / 100)
+    if widths is None:
+        return [max(1, round(each)) for each in wanted.tolist()]
+    nameless = poses.person < 0
+    if nameless.any():  # nobody knows who is who in the next frame: all of them have the same
+        wanted[nameless] = np.median(wanted[nameless])
+    return list(map(widths, poses.person.tolist(), wanted.tolist()))
 
 
 def _dashes(image: np.ndarray, ends: np.ndarray, colour: tuple[int, ...], thick: int) -> None:
@@ -104,9 +119,8 @@ def _outside(image: np.ndarray, xy: np.ndarray, colour: tuple[int, ...], thick: 
 
 def _label(image: np.ndarray, text: str, box: np.ndarray, thick: int) -> None:
     """A person's number above the box, or inside it where there is no room above."""
-    scale, font = 0.25 + 0.2 * thick, cv2.FONT_HERSHEY_SIMPLEX
-    (width, height), _ = cv2.getTextSize(text, font, scale, thick)
-    x = int(np.clip(box[[0, 2]].mean() - width / 2, 0, max(image.shape[1] - width, 0)))
-    y = int(max(box[1] - height, height + thick))
-    cv2.putText(image, text, (x, y), font, scale, (255, 255, 255), thick + 2, cv2.LINE_AA)
-    cv2.putText(image, text, (x, y), font, scale, (0, 0, 0), thick, cv2.LINE_AA)
+    number = words(text, 10 + 6 * thick)
+    tall, wide = number.shape[:2]
+    x = np.clip(box[[0, 2]].mean() - wide / 2, 0, max(image.shape[1] - wide, 0))
+    y = np.clip(box[1] - tall - 2 * thick, 0, max(image.shape[0] - tall, 0))
+    blend(image, number, np.array([x, y]))

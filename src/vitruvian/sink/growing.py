@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.sink.part import Part
+from vitruvian.sink.part import NO_TEXT, Part
 
 
 class Lines:
@@ -33,7 +33,8 @@ class Lines:
     def add(self, lines: str) -> None:
         """Add them."""
         if self.file is None:
-            self.file = self.part.begin().open("w", encoding="utf-8", newline="")
+            path = self.part.begin()
+            self.file = path.open("w", encoding="utf-8", errors=NO_TEXT, newline="")
             lines = self.start + lines
         try:
             self.file.write(lines)
@@ -77,6 +78,11 @@ def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
+def as_text(value: Any) -> Any:
+    """A value of a column of text, as UTF-8 has it."""
+    return value.encode("utf-8", NO_TEXT).decode() if isinstance(value, str) else value
+
+
 class Rows:
     """A `.parquet` file of rows, written as it goes; needs the `table` extra."""
 
@@ -111,7 +117,7 @@ class Rows:
     def _flush(self) -> None:
         columns = list(zip(*self.rows, strict=True)) or [()] * len(self.schema)
         arrays = [
-            self.arrow.array(column, field.type)
+            self.arrow.array(map(as_text, column) if field.type == "string" else column, field.type)
             for column, field in zip(columns, self.schema, strict=True)
         ]
         self.writer.write_table(self.arrow.Table.from_arrays(arrays, schema=self.schema))

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from vitruvian.errors import VitruvianError
 
+# File names whose bytes are no UTF-8, in files of text, which are UTF-8.
+NO_TEXT = "backslashreplace"
+
 
 class Part:
     """The unfinished file of `path`. Nothing is made until it is asked for."""

@@ -18,7 +18,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
-from vitruvian.sink.part import Part
+from vitruvian.sink.part import NO_TEXT, Part
 
 # Which axis points up -> (3, 3) from our axes, x right, y down, z away.
 UP = {
@@ -51,7 +51,7 @@ def write_trc(track: Track, path: str | Path, up: str = "y") -> None:
         values = ["" if np.isnan(value) else f"{value:.6f}" for value in points.ravel()]
         lines.append("\t".join([str(int(number) + 1), f"{seconds:.6f}", *values]))
     part = Part(Path(path))
-    part.begin().write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+    part.begin().write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8", errors=NO_TEXT)
     part.finish()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sink.draw import COLOURS, VISIBLE, draw
+from vitruvian.sink.lettering import Steady
 from vitruvian.sink.part import Part
 
 CLOCK = 90_000  # ticks a second, MPEG's own: time stamps of every frame rate come out exact enough
@@ -141,11 +143,14 @@ class Video:
     """An annotated video with the time stamps of its frames."""
 
     def __init__(
-        self, path: Path, visible: float = VISIBLE, paint: Callable[..., np.ndarray] = draw
+        self,
+        path: Path,
+        visible: float = VISIBLE,
+        paint: Callable[..., np.ndarray] | None = None,
     ) -> None:
-        """`paint` makes the (H, W, 3) uint8 RGB of a frame, as `draw` does."""
+        """`paint` makes the (H, W, 3) uint8 RGB of a frame, as `draw` does, which it is."""
         self.path, self.visible, self.paths = path, visible, list[Path]()
-        self.paint = paint
+        self.paint = paint or partial(draw, widths=Steady())
         self.film, self.size = Film(path), (0, 0)
 
     def __enter__(self) -> Video:

@@ -27,7 +27,11 @@ WHERE = {
 }
 MANY = 300  # frames: it takes more than some seconds
 GRID = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100)  # metres between lines of the floor
-ROOM = (480, 430)  # for the box of a view, pixels
+# How the two views lie in the picture: (left, bottom, width, height) of each, shares of it, and
+# the room for the box in one, pixels. People in a row are wide: then one is above the other.
+BESIDE = (((0.0, 0.04, 0.5, 0.84), (0.5, 0.04, 0.5, 0.84)), (480, 425))
+ABOVE = (((0.0, 0.49, 1.0, 0.41), (0.0, 0.03, 1.0, 0.41)), (1120, 190))
+NARROW, MARGIN = 1.0, 0.3  # metres: no side of the box is less, or has more around people
 LINES = 10  # of the floor, at most about so many each way
 
 
@@ -88,17 +92,35 @@ class Stage:
         assert scene.space is not None
         self.figure.suptitle(f"{WHERE[scene.space]}; left blue, right vermilion")
         views = HIPS if scene.space == "hips" else STANDING
-        self.panels = [self._panel(i, *view) for i, view in enumerate(views)]
+        # The box of each view, as it is seen, decides which way there is more room for both.
+        trial = [self._panel(BESIDE[0][0], view, BESIDE[1]) for view in views]
+        shapes = [_seen(panel.axes) for panel in trial]
+        places, room = max((BESIDE, ABOVE), key=lambda way: _scale(shapes, way[1]))
+        for panel in trial:
+            panel.axes.remove()
+        self.panels = []
+        for place, view in zip(places, views, strict=True):
+            self.panels.append(self._panel(place, view, room))
+            x, y = place[0] + place[2] / 2, place[1] + place[3]
+            self.figure.text(x, y, view[0], ha="center", va="bottom", fontsize="large")
         self.clock = self.figure.text(0.01, 0.01, "", animated=True)
         self.canvas.draw()
         self.empty = self.canvas.copy_from_bbox(self.figure.bbox)
 
     def _panel(
-        self, column: int, title: str, elevation_deg: float, azimuth_deg: float, focal: float
+        self,
+        place: tuple[float, float, float, float],
+        view: tuple[str, float, float, float],
+        room: tuple[int, int],
     ) -> _Panel:
         from matplotlib.ticker import MultipleLocator
 
-        axes: Any = self.figure.add_axes((column / 2, 0.02, 0.5, 0.86), projection="3d")
+        _, elevation_deg, azimuth_deg, focal = view
+        # A square in the middle of its place, as large as the room: matplotlib makes it one anyway.
+        middle = np.array(place[:2]) + np.array(place[2:]) / 2
+        sides = max(room) / np.array(SIZE)
+        axes: Any = self.figure.add_axes((*(middle - sides / 2), *sides), projection="3d")
+        axes.patch.set_visible(False)
         axes.computed_zorder = False
         if focal == np.inf:
             axes.set_proj_type("ortho")
@@ -106,12 +128,13 @@ class Stage:
             axes.set_proj_type("persp", focal_length=focal)
         low, high = _room(*self.scene.bounds)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
-        axes.set(title=title, xlabel="right, m", ylabel="away, m", zlabel="up, m")
+        axes.set(xlabel="right, m", ylabel="away, m", zlabel="up, m")
         step = grid_step(low, high)
-        for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
-            axis.set_major_locator(MultipleLocator(step))
+        height = next((each for each in GRID if (high - low)[2] / each <= LINES / 2), GRID[-1])
+        for axis, marks in ((axes.xaxis, step), (axes.yaxis, step), (axes.zaxis, height)):
+            axis.set_major_locator(MultipleLocator(marks))
         axes.view_init(elev=elevation_deg, azim=azimuth_deg)
-        _fit(axes, low, high)
+        _fit(axes, low, high, room)
         if elevation_deg == 90:  # seen end on, the numbers of an axis lie on top of each other
             axes.set(zticks=[], zlabel="")
         if azimuth_deg == -90 and elevation_deg < 45:
@@ -183,26 +206,34 @@ class _Panel:
 def _room(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A little more than between two corners, above the floor, and not too narrow."""
     wide = high - low
-    more = np.maximum(wide.max() / 2 - wide, 0.1 * wide.max()) / 2
+    least = min(float(wide.max()) / 2, NARROW)
+    more = np.maximum(least - wide, min(0.1 * float(wide.max()), MARGIN)) / 2
     return low - more * (1, 1, 0), high + more * (1, 1, 0.5)
 
 
-def _fit(axes: Any, low: np.ndarray, high: np.ndarray) -> None:
-    """Draw a box, low to high, as large as there is room for, in the middle of it."""
+def _seen(axes: Any) -> np.ndarray:
+    """(8, 2) pixels of the corners of the box of a view."""
     from mpl_toolkits.mplot3d.proj3d import proj_transform
 
-    x_m, y_m, z_m = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1)
+    limits = axes.get_xlim(), axes.get_ylim(), axes.get_zlim()
+    x_m, y_m, z_m = np.array(np.meshgrid(*limits)).reshape(3, -1)
+    x, y, _ = proj_transform(x_m, y_m, z_m, axes.get_proj())
+    return axes.transData.transform(np.stack([x, y], axis=-1))
 
-    def seen() -> np.ndarray:
-        """(8, 2) pixels of the corners."""
-        x, y, _ = proj_transform(x_m, y_m, z_m, axes.get_proj())
-        return axes.transData.transform(np.stack([x, y], axis=-1))
 
+def _scale(boxes: list[np.ndarray], room: tuple[int, int]) -> float:
+    """How large these boxes, (8, 2) pixels each, would be in a room, all of them together."""
+    return float(np.prod([(room / np.ptp(box, axis=0)).min() for box in boxes]))
+
+
+def _fit(axes: Any, low: np.ndarray, high: np.ndarray, room: tuple[int, int]) -> None:
+    """Draw a box, low to high, as large as there is room for, in the middle of it."""
     # As long as the limits are apart: a metre is as long in every direction.
     axes.set_box_aspect(high - low)
-    axes.set_box_aspect(high - low, zoom=float((ROOM / np.ptp(seen(), axis=0)).min()))
+    axes.set_box_aspect(high - low, zoom=_scale([_seen(axes)], room))
     x0, y0, wide, tall = axes.get_position().bounds
-    off = (seen().min(axis=0) + seen().max(axis=0)) / 2 / SIZE - (x0 + wide / 2, y0 + tall / 2)
+    box = _seen(axes)
+    off = (box.min(axis=0) + box.max(axis=0)) / 2 / SIZE - (x0 + wide / 2, y0 + tall / 2)
     axes.set_position((x0 - off[0], y0 - off[1], wide, tall))
 
 

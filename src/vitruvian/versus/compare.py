@@ -24,10 +24,12 @@ from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.models.catalogue import is_file, load
+from vitruvian.picture_files import page_of
 from vitruvian.pipeline import Given, seen_by
 from vitruvian.progress import progress
 from vitruvian.sink.draw import VISIBLE
 from vitruvian.sink.files import Names
+from vitruvian.sink.lettering import Steady
 from vitruvian.sink.part import Part
 from vitruvian.sink.records import Record
 from vitruvian.sink.video import Film, write_picture
@@ -155,9 +157,10 @@ def _about(sources: Sequence[Source], span: Span, camera: Any) -> dict[str, Any]
 
 def _stamped(path: str | Path | None) -> list[Any] | None:
     """A name, and of a file its size and time, by which a change is seen."""
-    if path is None or not Path(path).is_file():
+    file = None if path is None else page_of(path)[0]
+    if file is None or not file.is_file():
         return None if path is None else [str(path)]
-    about = Path(path).stat()
+    about = file.stat()
     return [str(path), about.st_size, about.st_mtime_ns]
 
 
@@ -273,6 +276,7 @@ class _Job:
             tally = Tally(labels, len(longest), moving, max(ends, default=0.0))
             chapter = Chapter(self.source.name, tally)
             views = [view(each, self.visible) if moving else None for each in lines]
+            widths = [Steady() if moving else None for _ in lines]
             film = stack.enter_context(Film(self.out / f"{self.stem}.mp4")) if moving else None
             table = stack.enter_context(part.begin().open("w", encoding="utf-8"))
             tick = stack.enter_context(progress(f"drawing {self.stem}", self.source.count()))
@@ -280,7 +284,7 @@ class _Job:
                 results = [each[frame] for each in lines]
                 if not moving:
                     views = [self._still(frame, result) for result in results]
-                picture = panels(frame, labels, results, views, self.visible)
+                picture = panels(frame, labels, results, views, self.visible, widths)
                 if film is not None:
                     film.add(picture, frame.seconds)
                 else:

@@ -11,6 +11,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
 from vitruvian.sink.draw import VISIBLE, draw
+from vitruvian.sink.lettering import Steady
 from vitruvian.sink.scene import Scene
 from vitruvian.sink.view3d import Stage
 from vitruvian.versus.lines import Lines, Result
@@ -82,6 +83,7 @@ def panels(
     results: Sequence[Result],
     views: Sequence[View | None],
     visible: float = VISIBLE,
+    widths: Sequence[Steady | None] = (),
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB: a panel a model, and under those with metres their view in 3D.
 
@@ -91,12 +93,13 @@ def panels(
         results: what they say.
         views: their stages; None for those in pixels only.
         visible: 0..1; keypoints with this score or more are drawn.
+        widths: of lines, of each model, kept for the next frame of a video.
     """
     layout = Layout.of(len(labels), frame.size)
     deep = any(view is not None for view in views)
     drawn = [
         _panel(frame, *each, layout.size, visible, deep)
-        for each in zip(labels, results, views, strict=True)
+        for each in zip(labels, results, views, widths or [None] * len(labels), strict=True)
     ]
     while len(drawn) % layout.columns:
         drawn.append(np.full_like(drawn[0], 255))
@@ -111,6 +114,7 @@ def _panel(
     label: str,
     result: Result,
     view: View | None,
+    widths: Steady | None,
     size: tuple[int, int],
     visible: float,
     deep: bool,
@@ -122,12 +126,13 @@ def _panel(
         label: the model's.
         result: what it says.
         view: its stage.
+        widths: of lines.
         size: width and height of the picture in the panel, pixels.
         visible: score from which keypoints are drawn.
         deep: whether there is a view in 3D, empty for those in pixels only.
     """
     poses = result.poses
-    picture = frame.rgb if poses is None else draw(frame, poses, visible)
+    picture = frame.rgb if poses is None else draw(frame, poses, visible, widths=widths)
     how = cv2.INTER_AREA if size[0] < frame.size[0] else cv2.INTER_CUBIC
     parts = [_words(label, size[0]), cv2.resize(picture, size, interpolation=how)]
     parts.append(_words(said(result), size[0]))
