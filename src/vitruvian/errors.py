@@ -1,6 +1,7 @@
 """What the user can put right, in one line; anything else that is raised is our own bug."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 MOST = 20  # names that an error lists
@@ -27,6 +28,11 @@ def shown(value: object, most: int = 60) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )[:most]
+
+
+def remark(message: object) -> None:
+    """Say in one line on standard error what was assumed or left out; the work goes on."""
+    print(f"vitruvian: {shown(message, LONGEST)}", file=sys.stderr, flush=True)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> VitruvianError:

@@ -1,0 +1,124 @@
+"""The numbers and times of a video's frames: strictly increasing, whatever its time stamps do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, islice
+from typing import Any
+
+BACK = 0.25  # seconds that time may run back before another recording is taken to begin
+TRIED = 48  # packets of which it is seen whether each gives one picture
+
+
+@dataclass
+class Clock:
+    """Counts pictures in the order in which they are shown, and says when that is."""
+
+    step: float  # seconds from one to the next, until two are known
+    index: int = -1  # of the last one
+    seconds: float = -1.0  # when the last one is shown, from the first one on
+    zero: float | None = None  # the time stamp that would be 0 s
+    early: int = 0  # left out, as they are not later than the one before
+    joined: tuple[int, float, float] | None = None  # index, time before, time by its time stamp
+
+    def tick(self, stamp: float | None) -> bool:
+        """Count one; whether it has a time of its own, later than that of the one before.
+
+        Where stamps run back by more than `BACK` another recording begins, and time goes on.
+
+        Args:
+            stamp: its time stamp, seconds on the clock of the file; None: it has none.
+        """
+        self.index += 1
+        following = 0.0 if self.seconds < 0 else self.seconds + self.step
+        if stamp is None:
+            seconds = following
+        else:
+            if self.zero is None:
+                self.zero = stamp - following
+            seconds = stamp - self.zero
+            if seconds < self.seconds - BACK:
+                self.joined = self.joined or (self.index, self.seconds, seconds)
+                self.zero, seconds = stamp - following, following
+            elif seconds <= self.seconds:
+                self.early += 1
+                return False
+        if self.seconds >= 0:
+            self.step = seconds - self.seconds
+        self.seconds = seconds
+        return True
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where decoding begins for pictures from some time on."""
+
+    packet: int  # number of the first one that is decoded
+    first: int  # time stamp of the first picture that counts; those before are dropped
+    clock: Clock  # before that picture
+
+
+def find_mark(packets: Iterable[Any], unit: Fraction, start: float, clock: Clock) -> Mark | None:
+    """The key frame to begin at for all pictures from `start` on, found without decoding the rest.
+
+    No seeking: in MPEG streams FFmpeg's goes to places between key frames. Files are read from
+    their beginning, and packets are counted, so that a frame has the same number and time however
+    it was reached.
+
+    Args:
+        packets: of the video, none empty, in the order of decoding.
+        unit: of their time stamps, seconds.
+        start: seconds.
+        clock: at zero.
+
+    Returns:
+        None where packets do not tell: some have no time stamp, or no picture, or two.
+    """
+    packets = iter(packets)
+    tried = list(islice(packets, TRIED))
+    if len(tried) < TRIED or any(packet.pts is None for packet in tried):
+        return None
+    shown = [picture.pts for packet in tried for picture in packet.decode()]
+    if not shown:
+        return None
+    # What is before the first picture refers to what was cut off, and gives none.
+    begun = sorted(p.pts for p in tried if not p.is_discard and p.pts >= shown[0])
+    if shown != begun[: len(shown)]:
+        return None
+
+    group: list[int] = []  # time stamps from one key frame to the next
+    key, key_stamp, before = 0, 0, 0
+    for number, packet in enumerate(chain(tried, packets)):
+        if packet.pts is None:
+            return None
+        if packet.is_keyframe:
+            if group:
+                after = _counted(group, unit, clock)
+                if after.seconds >= start:
+                    break
+                clock, before = after, key
+                group = []
+            key, key_stamp = number, packet.pts
+        if not packet.is_discard and packet.pts >= (shown[0] if number < TRIED else packet.pts):
+            group.append(packet.pts)
+    if not group:
+        return None
+    # Pictures shown before their key frame refer to the group before.
+    first = min(group)
+    return Mark(key if first >= key_stamp else before, first, clock)
+
+
+def _counted(group: list[int], unit: Fraction, clock: Clock) -> Clock:
+    """The clock after these time stamps."""
+    clock = copy(clock)
+    for stamp in sorted(group):
+        clock.tick(seconds_of(stamp, unit))
+    return clock
+
+
+def seconds_of(stamp: int, unit: Fraction) -> float:
+    """As PyAV computes it for pictures."""
+    return float(stamp) * unit.numerator / unit.denominator
