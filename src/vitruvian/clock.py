@@ -10,6 +10,7 @@ from itertools import chain, islice
 from typing import Any
 
 BACK = 0.25  # seconds that time may run back before another recording is taken to begin
+CROWDED = 8  # pictures one after the other with time stamps that are no later
 TRIED = 48  # packets of which it is seen whether each gives one picture
 
 
@@ -21,13 +22,16 @@ class Clock:
     index: int = -1  # of the last one
     seconds: float = -1.0  # when the last one is shown, from the first one on
     zero: float | None = None  # the time stamp that would be 0 s
-    early: int = 0  # left out, as they are not later than the one before
+    early: int = 0  # pictures that are no later than the one before, by their time stamps
+    row: int = 0  # of them, since one that is
     joined: tuple[int, float, float] | None = None  # index, time before, time by its time stamp
 
-    def tick(self, stamp: float | None) -> bool:
-        """Count one; whether it has a time of its own, later than that of the one before.
+    def tick(self, stamp: float | None) -> None:
+        """Count one.
 
-        Where stamps run back by more than `BACK` another recording begins, and time goes on.
+        Where stamps run back by more than `BACK` another recording begins, and time goes on. One
+        that is no later than the one before is put between that and the next, in half the time
+        that is left; after many of those, stamps say nothing, and time goes on, too.
 
         Args:
             stamp: its time stamp, seconds on the clock of the file; None: it has none.
@@ -35,21 +39,22 @@ class Clock:
         self.index += 1
         following = 0.0 if self.seconds < 0 else self.seconds + self.step
         if stamp is None:
-            seconds = following
-        else:
-            if self.zero is None:
-                self.zero = stamp - following
-            seconds = stamp - self.zero
-            if seconds < self.seconds - BACK:
-                self.joined = self.joined or (self.index, self.seconds, seconds)
-                self.zero, seconds = stamp - following, following
-            elif seconds <= self.seconds:
-                self.early += 1
-                return False
-        if self.seconds >= 0:
+            self.seconds = following
+            return
+        if self.zero is None:
+            self.zero = stamp - following
+        seconds = stamp - self.zero
+        if seconds < self.seconds - BACK:
+            self.joined = self.joined or (self.index, self.seconds, seconds)
+            self.zero, seconds = stamp - following, following
+        elif seconds <= self.seconds:
+            self.early, self.row = self.early + 1, self.row + 1
+            crowded = self.row > CROWDED
+            self.seconds = following if crowded else self.seconds + self.step / 2**self.row
+            return
+        elif self.seconds >= 0 and not self.row:
             self.step = seconds - self.seconds
-        self.seconds = seconds
-        return True
+        self.seconds, self.row = seconds, 0
 
 
 @dataclass(frozen=True)

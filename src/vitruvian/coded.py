@@ -116,8 +116,10 @@ class CodedPicture:
         self.picture, self.converter = picture, converter
         self.turn = turn(picture)
         self.wide = shown_width(picture.width, aspect)
-        size = self.wide, picture.height
+        size, stored = (self.wide, picture.height), (picture.width, picture.height)
         self.size: tuple[int, int] = size[::-1] if self.turn[0] else size
+        # The same in the pixels of the file, which others take for square.
+        self.stored: tuple[int, int] = stored[::-1] if self.turn[0] else stored
 
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8."""

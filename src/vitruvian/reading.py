@@ -52,17 +52,16 @@ class Reading:
             for picture in self._decode(packet):
                 if self._is_before(picture):
                     continue
-                early = not self.clock.tick(self._stamp(picture))
+                self.clock.tick(self._stamp(picture))
                 if self.clock.joined is not None:
                     index, before, after = self.clock.joined
                     self.remark(
                         f"seems to be several recordings joined: at frame {index} its time runs "
                         f"back from {before:g} to {after:g} s; it is counted on from there"
                     )
-                if not early:
-                    aspect = self._aspect(picture)
-                    self._look(picture, aspect)
-                    yield picture, aspect
+                aspect = self._aspect(picture)
+                self._look(picture, aspect)
+                yield picture, aspect
         if self.first is not None:
             raise MissedError
 
@@ -75,7 +74,7 @@ class Reading:
             except StopIteration:
                 return
             except Exception as error:  # PyAV has many kinds, and passes on those of Python
-                self.broke = str(error) or type(error).__name__
+                self.broke = reason(error)
                 return
             if not packet.size:
                 continue
@@ -98,7 +97,7 @@ class Reading:
         except Exception as error:
             if self.first is not None:
                 raise MissedError from None
-            self.faults, self.why = self.faults + 1, str(error) or type(error).__name__
+            self.faults, self.why = self.faults + 1, reason(error)
             self.clock.index += 1  # it has a number, also when it is lost
             if self.sent:
                 self.sent.popleft()
@@ -205,3 +204,8 @@ def _can_be_rgb(pixels: str) -> None:
 def rate(stream: Any) -> float:
     """Frames a second, by the header, as far as it says."""
     return float(stream.average_rate or stream.guessed_rate or ASSUMED_RATE)
+
+
+def reason(error: Exception) -> str:
+    """Why, in FFmpeg's words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -220,9 +220,10 @@ def _items(word: str, span: Span) -> list[Path | Source]:
         return [Video(word, span)]
     if word.startswith("camera:"):
         number = word.removeprefix("camera:")
-        if not number.isdecimal():
+        if number.isdecimal():
+            return [Webcam(int(number), span)]  # a file of that name is ./camera:0
+        if not Path(word).exists():
             raise VitruvianError(f"'{word}' is no camera; write camera:0 for the first one")
-        return [Webcam(int(number), span)]
     path = Path(word).expanduser()
     if word == "sample" and not path.exists():
         return [sample()]

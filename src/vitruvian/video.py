@@ -11,7 +11,7 @@ from vitruvian.clock import Clock, Mark, find_mark
 from vitruvian.coded import CodedPicture, Converter
 from vitruvian.errors import VitruvianError, remark
 from vitruvian.frame import Frame
-from vitruvian.reading import LARGEST, RAW, MissedError, Reading, rate
+from vitruvian.reading import LARGEST, RAW, MissedError, Reading, rate, reason
 
 STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
 # What FFmpeg may take a file or a stream for. Not among them: playlists (concat, hls, dash) and
@@ -81,8 +81,8 @@ class Video:
             VitruvianError: there is none that can be decoded.
         """
         import av
+        from av.error import ArgumentError, InvalidDataError
         from av.error import EOFError as EndOfFile
-        from av.error import InvalidDataError
 
         # Nothing but what the address itself says may be opened: a playlist in a file must not
         # make us read other files or ask other hosts. `file:` keeps names with a colon files.
@@ -90,9 +90,9 @@ class Video:
         if self._network:
             self._may_be_asked()
             protocols = "tcp,tls,udp,rtp,http,https,httpproxy,rtmp,srt,crypto"
-            formats, address = f"{FORMATS},rtsp", self.address
+            formats, address = f"{FORMATS},image2,rtsp", self.address
         options = {"protocol_whitelist": protocols, "format_whitelist": formats}
-        options["max_pixels"] = str(LARGEST)
+        options |= {"max_pixels": str(LARGEST), "pattern_type": "none"}
         if self.address.startswith("rtsp"):
             options["rtsp_transport"] = "tcp"
         timeout = STREAM_TIMEOUT if self._network else None
@@ -106,9 +106,11 @@ class Video:
             container.close()
             raise
         except Exception as error:  # PyAV has many kinds, and passes on those of Python
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            why = reason(error)
             if isinstance(error, (InvalidDataError, EndOfFile)):
                 why = "it is no video, or it is cut short or damaged"
+            elif isinstance(error, ArgumentError):
+                why = "it is of no kind that is read here; playlists are not, they open other files"
             raise VitruvianError(f"cannot read '{self.address}': {why}") from None
 
     def _may_be_asked(self) -> None:
@@ -210,8 +212,8 @@ class Video:
             finally:
                 if clock.early:
                     self._remark(
-                        f"has {clock.early} frames that are no later than the one before by their "
-                        "time stamps; they are left out, and the others keep their numbers"
+                        f"has frames whose time stamps are no later than those before: "
+                        f"{clock.early}; they are put between the one before and the next"
                     )
             self._check(reading, whole=_whole(stream), given=given)
 
