@@ -10,6 +10,7 @@ from itertools import chain, islice
 from typing import Any
 
 BACK = 0.25  # seconds that time may run back before another recording is taken to begin
+SAME = 1e-6  # seconds between frames that are at one time
 CROWDED = 8  # pictures one after the other with time stamps that are no later
 TRIED = 48  # packets of which it is seen whether each gives one picture
 
@@ -47,7 +48,7 @@ class Clock:
         if seconds < self.seconds - BACK:
             self.joined = self.joined or (self.index, self.seconds, seconds)
             self.zero, seconds = stamp - following, following
-        elif seconds <= self.seconds:
+        elif seconds < self.seconds + SAME:
             self.early, self.row = self.early + 1, self.row + 1
             crowded = self.row > CROWDED
             self.seconds = following if crowded else self.seconds + self.step / 2**self.row
