@@ -95,12 +95,13 @@ class Video:
         options |= {"max_pixels": str(LARGEST), "pattern_type": "none"}
         if self.address.startswith("rtsp"):
             options["rtsp_transport"] = "tcp"
-        timeout = STREAM_TIMEOUT if self._network else None
+        how: dict[str, Any] = {"options": options}
+        if self._network:
+            how["timeout"] = STREAM_TIMEOUT
+        if int(av.__version__.split(".")[0]) < 19:  # later ones keep text of any encoding
+            how["metadata_errors"] = "replace"
         try:
-            # Of its text nothing is shown, and it may be in any encoding.
-            container = av.open(
-                address, options=options, metadata_errors="replace", timeout=timeout
-            )
+            container = av.open(address, **how)
             return container, self._choose(container)
         except VitruvianError:
             container.close()

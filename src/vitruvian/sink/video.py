@@ -177,9 +177,9 @@ class Video:
             )
         shown = self.paint(frame, poses, self.visible)
         # One film has one size: what a video goes on with in another one is fitted into it.
-        self.film.add(
-            shown if frame.size == self.size else _fitted(shown, self.size), frame.seconds
-        )
+        self.shape = self.shape or shown.shape
+        fits = shown.shape == self.shape
+        self.film.add(shown if fits else _fitted(shown, self.shape), frame.seconds)
         self.paths = [self.path]
 
     def __exit__(self, *error: object) -> None:
