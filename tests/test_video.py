@@ -9,6 +9,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.error import PatchWelcomeError
+from av.stream import Disposition
 
 from conftest import is_one_line
 from vitruvian.clock import Clock
@@ -63,7 +65,7 @@ def film(
     return path
 
 
-def read(path: Path | str, **span: Any) -> tuple[list[Frame], list[VitruvianError]]:
+def read(path: Path | str, **span: Any) -> tuple[list[Frame], list[Any]]:
     """Frames, and errors, of a video."""
     items = list(Video(str(path), Span(**span)))
     errors = [item for item in items if isinstance(item, VitruvianError)]
@@ -211,7 +213,7 @@ def test_dropped_frames_leave_a_gap(tmp_path: Path):
     np.testing.assert_allclose([f.seconds for f in frames], np.array(stamps) / 1000, atol=1e-3)
 
 
-RAW = {
+RAW: dict[str, tuple[str, str, dict[str, Any]]] = {
     "a.h264": ("libx264", "h264", {}),
     "a.hevc": ("libx265", "hevc", {"x265-params": "log-level=none"}),
     "a.m2v": ("mpeg2video", "mpeg2video", {"bf": "2"}),
@@ -411,7 +413,7 @@ def test_a_calibration_of_the_stored_pixels_fits_the_square_ones(tmp_path: Path)
     ],
 )
 def test_other_pixels_become_8_bit_rgb(codec, name, pixels, tmp_path: Path):
-    options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    options: dict[str, Any] = {"x265-params": "log-level=none"} if codec == "libx265" else {}
     frames, errors = read(film(tmp_path / name, codec, frames=5, pixels=pixels, **options))
     assert not errors
     assert len(frames) == 5
@@ -429,7 +431,7 @@ def together(path: Path, *films: Path, cover: bool = False) -> Path:
         inputs = [av.open(str(each)) for each in films]
         streams = [out.add_stream_from_template(each.streams.video[0]) for each in inputs]
         if cover:
-            streams[0].disposition = 1 << 10
+            streams[0].disposition = Disposition.attached_pic
         for file, stream in zip(inputs, streams, strict=True):
             for packet in file.demux():
                 if packet.size:
@@ -612,7 +614,7 @@ def test_whatever_the_reader_raises_is_one_clear_line(tmp_path: Path, monkeypatc
 
     path = film(tmp_path / "a.mp4", frames=3)
     kinds = [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), ValueError("a"), MemoryError()]
-    kinds += [AttributeError("width"), OverflowError("b"), av.error.PatchWelcomeError(1, "c")]
+    kinds += [AttributeError("width"), OverflowError("b"), PatchWelcomeError(1, "c")]
     for kind in kinds:
 
         def broken(*_: object, error: Exception = kind) -> None:
@@ -645,7 +647,7 @@ def test_frames_may_outlive_their_video(count, tmp_path: Path):
 
 
 def test_an_interlaced_video_is_read_and_it_is_said(tmp_path: Path, capsys):
-    options = {"flags": "+ildct+ilme", "top": "1"}
+    options: dict[str, Any] = {"flags": "+ildct+ilme", "top": "1"}
     path = film(tmp_path / "a.mpg", "mpeg2video", "mpeg", frames=20, **options)
     frames, errors = read(path)
     assert not errors

@@ -116,10 +116,11 @@ class CodedPicture:
         self.picture, self.converter = picture, converter
         self.turn = turn(picture)
         self.wide = shown_width(picture.width, aspect)
-        size, stored = (self.wide, picture.height), (picture.width, picture.height)
-        self.size: tuple[int, int] = size[::-1] if self.turn[0] else size
+        across = self.turn[0]
+        width, height = picture.width, picture.height
+        self.size: tuple[int, int] = (height, self.wide) if across else (self.wide, height)
         # The same in the pixels of the file, which others take for square.
-        self.stored: tuple[int, int] = stored[::-1] if self.turn[0] else stored
+        self.stored: tuple[int, int] = (height, width) if across else (width, height)
 
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8."""

@@ -107,13 +107,14 @@ class Reading:
 
     def _is_before(self, picture: Any) -> bool:
         """Whether a picture comes before the first one that counts."""
-        if self.first is None:
+        first = self.first
+        if first is None:
             return False
-        late = picture.pts is None or picture.pts > self.first
+        late = picture.pts is None or picture.pts > first
         if late or (not self.begun and picture.pict_type in INTER):
             raise MissedError
         self.begun = True
-        if picture.pts < self.first:
+        if picture.pts < first:
             if self.sent:
                 self.sent.popleft()
             return True
@@ -139,7 +140,7 @@ class Reading:
 
     def _begin_aspects(self) -> None:
         """The file's word goes before the coded pictures', as FFmpeg's and players have it."""
-        self.aspect = self.stream.sample_aspect_ratio
+        self.aspect: Fraction | None = self.stream.sample_aspect_ratio
         coded = self.stream.codec_context.sample_aspect_ratio
         self.by_file = bool(self.aspect) and self.aspect != coded
         self.aspect_before, self.aspect_since = self.aspect, None
@@ -179,7 +180,7 @@ class Reading:
                 f"pixels at frame {self.clock.index} ({self.clock.seconds:g} s); people may get "
                 "new numbers there"
             )
-        if not believable(aspect):
+        if aspect and not believable(aspect):
             self.remark(
                 f"says that its pixels are {float(aspect):g} times as wide as high, which cannot "
                 "be; they are taken for square"

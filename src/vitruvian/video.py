@@ -104,7 +104,6 @@ class Video:
             container = av.open(address, **how)
             return container, self._choose(container)
         except VitruvianError:
-            container.close()
             raise
         except Exception as error:  # PyAV has many kinds, and passes on those of Python
             why = reason(error)
@@ -129,7 +128,7 @@ class Video:
         Raises:
             VitruvianError: there is none that can be decoded.
         """
-        import av
+        from av.container.core import Flags
 
         moving = [s for s in container.streams.video if not s.disposition.value & COVERS]
         streams = [stream for stream in moving if stream.codec_context is not None]
@@ -156,7 +155,7 @@ class Video:
             chosen.codec_context.framerate = 0  # the stream itself may say; not FFmpeg's guess
         if container.format.name in ("avi", "matroska,webm"):
             # Time stamps that FFmpeg makes up for pictures without any are wrong at B-frames.
-            container.flags &= ~av.container.Flags.gen_pts.value
+            container.flags &= ~Flags.gen_pts.value
         return chosen
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
