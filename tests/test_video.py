@@ -653,3 +653,33 @@ def test_an_interlaced_video_is_read_and_it_is_said(tmp_path: Path, capsys):
     assert not errors
     assert len(frames) == 20
     assert capsys.readouterr().err.count("is interlaced") <= 1
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_picture_with_data_that_pyav_has_no_name_for_is_turned_all_the_same(quarters):
+    """PyAV gives none of the data beside a picture then: 3D views of phones, EXIF of MJPEG."""
+    from vitruvian.coded import turn
+
+    class Odd:
+        rotation = (0, 90, 180, -90)[quarters]  # against the clock
+
+        @property
+        def side_data(self) -> None:
+            raise ValueError("29 is not a valid Type")
+
+    across, sideways, upside_down = turn(Odd())
+    rgb = corners().swapaxes(0, 1) if across else corners()
+    rgb = rgb[:, ::-1] if sideways else rgb
+    rgb = rgb[::-1] if upside_down else rgb
+    np.testing.assert_array_equal(rgb, np.rot90(corners(), quarters))
+
+
+def test_a_picture_is_read_from_an_address(tmp_path: Path, serve):
+    from PIL import Image
+
+    for kind in ("jpg", "png"):
+        Image.fromarray(corners()).save(tmp_path / f"a.{kind}", quality=95)
+        address = serve({f"/a.{kind}": (tmp_path / f"a.{kind}").read_bytes()}) + f"/a.{kind}"
+        frames, errors = read(address)
+        assert not errors
+        assert [frame.size for frame in frames] == [SIZE]
