@@ -162,11 +162,11 @@ class Reading:
         Raises:
             VitruvianError: it cannot be made RGB.
         """
-        kind = picture.width, picture.height, picture.format.name, aspect
+        size = shown_width(picture.width, aspect), picture.height
+        kind = *size, picture.format.name, aspect
         if kind == self.kind:
             return
         before, self.kind = self.kind, kind
-        size = shown_width(picture.width, aspect), picture.height
         if max(size) > LONGEST_SIDE or size[0] * size[1] > LARGEST:
             raise VitruvianError(
                 f"its pictures are {size[0]} x {size[1]} pixels, want at most {LONGEST_SIDE} along "
@@ -176,9 +176,8 @@ class Reading:
             _can_be_rgb(kind[2])
         if before is not None and before[:2] != kind[:2]:
             self.remark(
-                f"changes from {before[0]} x {before[1]} to {picture.width} x {picture.height} "
-                f"pixels at frame {self.clock.index} ({self.clock.seconds:g} s); people may get "
-                "new numbers there"
+                f"changes from {before[0]} x {before[1]} to {size[0]} x {size[1]} pixels at frame "
+                f"{self.clock.index} ({self.clock.seconds:g} s); people may get new numbers there"
             )
         if aspect and not believable(aspect):
             self.remark(
