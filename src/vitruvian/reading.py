@@ -114,7 +114,7 @@ class Reading:
         if late or (not self.begun and picture.pict_type in INTER):
             raise MissedError
         self.begun = True
-        if picture.pts < first:
+        if picture.pts is not None and picture.pts < first:
             if self.sent:
                 self.sent.popleft()
             return True
