@@ -507,13 +507,15 @@ def test_frames_at_the_same_time_are_all_written(tmp_path: Path, frame: Frames):
     assert len(shown(write(tmp_path / "a.mp4", *pairs))) == 3
 
 
-def test_a_frame_of_another_size_is_one_clear_line_and_the_rest_is_kept(
+def test_a_frame_of_another_size_and_source_is_one_clear_line_and_the_rest_is_kept(
     tmp_path: Path, frame: Frames
 ):
+    """A video that changes its size in mid-film is fitted in, see test_video.py."""
     path = tmp_path / "a.mp4"
+    other = replace(frame(1, 0.1, size=(48, 64)), source="b.mp4")
     with refused("is 64 x 48, but frame 1", "is 48 x 64"), open_sink(path) as sink:
         sink.write(frame(0), Poses.nobody(TOY))
-        sink.write(frame(1, 0.1, size=(48, 64)), Poses.nobody(TOY))
+        sink.write(other, Poses.nobody(TOY))
     assert [each.size for each in shown(path)] == [(64, 48)]
 
 

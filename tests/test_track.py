@@ -422,6 +422,17 @@ def test_time_must_go_on(seconds, frame: Frames):
         follow(frame(1, seconds))
 
 
+def test_people_are_followed_into_pictures_of_another_size(frame: Frames):
+    """A stream that becomes half as large shows the same people at half the place."""
+    x, y = A
+    follow: Any = Follow(Street([A], [A], [(x / 2, y / 2)], most=1), every=9)
+    follow(frame(0, 0.0, size=(640, 480)))
+    follow(frame(1, 0.1, size=(640, 480)))
+    poses = follow(frame(2, 0.2, size=(320, 240)))
+    assert poses.person.tolist() == [1]
+    np.testing.assert_array_equal(poses["nose"].xy, [(x / 2, y / 2)])
+
+
 def test_following_smooths_and_forgets_with_the_person(frame: Frames):
     """Somebody new passes unfiltered; somebody followed lags behind what was measured."""
     follow: Any = Follow(Street([A], [(104, 100)], [B], most=1))

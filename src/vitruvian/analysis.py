@@ -251,7 +251,7 @@ class Job:
     pairs: Callable[[Callable[[VitruvianError], None]], Pairs]
     asked: Asked
     pixels: bool = True  # whether frames have them, so that they can be drawn on
-    remark: str = ""  # for the user
+    note: str = ""  # for the user
 
 
 def jobs(
@@ -294,10 +294,10 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
         missing += [
             f"{WITHOUT_PIXELS[name]}, by keypoints alone, stands in for {name}" for name in swapped
         ]
-        remark = f"{source.name} is not here: {', and '.join(missing)}"
+        note = f"{source.name} is not here: {', and '.join(missing)}"
         if here or not missing:
-            remark = ""
-        return Job(source, pairs, asked if here else without_pixels(asked), drawn, remark)
+            note = ""
+        return Job(source, pairs, asked if here else without_pixels(asked), drawn, note)
 
     return [job(source) for source in sources]
 
@@ -354,8 +354,8 @@ def write(
     try:
         with writing(report.out), report:
             for job, (each, plot) in zip(jobs, plans, strict=True):
-                if job.remark:
-                    print(job.remark, file=sys.stderr, flush=True)
+                if job.note:
+                    print(job.note, file=sys.stderr, flush=True)
                 planned = each if job.pixels else Plan(each.source)
                 sink = Analysis(report, job.asked, planned, plot)
                 if told := one(job.source, job.pairs(fault), sink, sink):

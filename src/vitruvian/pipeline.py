@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -261,12 +262,19 @@ def again(
 def seen_by(camera: Given, frame: Frame) -> Frame:
     """The frame, with the camera it is of.
 
+    A video whose pixels are not square may be calibrated as it is shown, or as it is stored, which
+    is how OpenCV reads it.
+
     Raises:
         VitruvianError: the camera's pictures have another shape.
     """
     try:
         return replace(frame, camera=camera(frame.size))
     except VitruvianError as error:
+        stored = getattr(frame.pixels, "stored", frame.size)
+        if stored != frame.size:
+            with suppress(VitruvianError):
+                return replace(frame, camera=camera(stored).stretched(frame.size))
         raise VitruvianError(f"cannot use '{frame.source}': {error}") from None
 
 

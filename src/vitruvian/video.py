@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from vitruvian.errors import VitruvianError
+from vitruvian.clock import Clock, Mark, find_mark
+from vitruvian.coded import CodedPicture, Converter
+from vitruvian.errors import VitruvianError, note
 from vitruvian.frame import Frame
+from vitruvian.reading import LARGEST, RAW, MissedError, Reading, rate, reason
 
 STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
-# What FFmpeg may take a file or a stream for. Not among them: playlists (concat, hls, dash), which
-# name other files and hosts.
+# What FFmpeg may take a file or a stream for. Not among them: playlists (concat, hls, dash) and
+# descriptions of a session (sdp), which name other files and hosts.
 FORMATS = (
     "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,mxf,mjpeg,mpjpeg,yuv4mpegpipe,"
-    "h264,hevc,av1,obu,ivf,jpeg_pipe,png_pipe,rtsp,rtp,sdp,wav,aac,mp3"
+    "h264,hevc,av1,obu,ivf,jpeg_pipe,png_pipe,wav,aac,mp3"
 )
 STREAM_TIMEOUT = 10  # seconds without an answer before a stream is given up
+COVERS = 1 << 10 | 1 << 11  # AV_DISPOSITION_ATTACHED_PIC and _TIMED_THUMBNAILS of FFmpeg
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Video:
     address: str
     span: Span
     moving = True
+    _said: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def live(self) -> bool:
@@ -57,241 +59,216 @@ class Video:
         return self.address.startswith(tuple(s for s in STREAMS if not s.startswith("http")))
 
     @property
+    def _network(self) -> bool:
+        return self.address.startswith(STREAMS)
+
+    @property
     def name(self) -> str:
         """The last part of the address."""
-        return Path(self.address.split("?")[0]).name or self.address
+        path = self.address.split("?")[0] if self._network else self.address
+        return Path(path).name or self.address
 
-    def _open(self) -> Any:
+    def _remark(self, message: str) -> None:
+        """Say it, the first time that it comes up."""
+        if message not in self._said:
+            self._said.add(message)
+            note(f"'{self.address}' {message}")
+
+    def _open(self) -> tuple[Any, Any]:
+        """The file and the stream to read.
+
+        Raises:
+            VitruvianError: there is none that can be decoded.
+        """
         import av
+        from av.error import ArgumentError, InvalidDataError
         from av.error import EOFError as EndOfFile
-        from av.error import FFmpegError, InvalidDataError
 
         # Nothing but what the address itself says may be opened: a playlist in a file must not
-        # make us read other files or ask other hosts.
-        network = self.address.startswith(STREAMS)
-        protocols = "tcp,tls,udp,rtp,http,https,httpproxy,rtmp,srt,crypto" if network else "file"
-        options = {"protocol_whitelist": protocols, "format_whitelist": FORMATS}
+        # make us read other files or ask other hosts. `file:` keeps names with a colon files.
+        protocols, formats, address = "file", FORMATS, f"file:{self.address}"
+        if self._network:
+            self._may_be_asked()
+            protocols = "tcp,tls,udp,rtp,http,https,httpproxy,rtmp,srt,crypto"
+            formats, address = f"{FORMATS},image2,rtsp", self.address
+        options = {"protocol_whitelist": protocols, "format_whitelist": formats}
+        options |= {"max_pixels": str(LARGEST), "pattern_type": "none"}
         if self.address.startswith("rtsp"):
             options["rtsp_transport"] = "tcp"
+        how: dict[str, Any] = {"options": options}
+        if self._network:
+            how["timeout"] = STREAM_TIMEOUT
+        if int(av.__version__.split(".")[0]) < 19:  # later ones keep text of any encoding
+            how["metadata_errors"] = "replace"
         try:
-            container = av.open(
-                self.address, options=options, timeout=STREAM_TIMEOUT if network else None
-            )
-        except (FFmpegError, OSError) as error:
-            why = getattr(error, "strerror", None) or str(error)
+            container = av.open(address, **how)
+            return container, self._choose(container)
+        except VitruvianError:
+            raise
+        except Exception as error:  # PyAV has many kinds, and passes on those of Python
+            why = reason(error)
             if isinstance(error, (InvalidDataError, EndOfFile)):
                 why = "it is no video, or it is cut short or damaged"
+            elif isinstance(error, ArgumentError):
+                why = "it is of no kind that is read here; playlists are not, they open other files"
             raise VitruvianError(f"cannot read '{self.address}': {why}") from None
-        if not container.streams.video:
-            container.close()
-            raise VitruvianError(f"cannot read '{self.address}': it has no video stream")
-        return container
+
+    def _may_be_asked(self) -> None:
+        from vitruvian.network.weights import offline
+
+        if offline():
+            raise VitruvianError(
+                f"cannot read '{self.address}': --offline, or VITRUVIAN_OFFLINE, forbids to touch "
+                "the network; leave it out, or give a file"
+            )
+
+    def _choose(self, container: Any) -> Any:
+        """The stream to read: no cover; the one marked as default, or else the largest.
+
+        Raises:
+            VitruvianError: there is none that can be decoded.
+        """
+        from av.container.core import Flags
+
+        moving = [s for s in container.streams.video if not s.disposition.value & COVERS]
+        streams = [stream for stream in moving if stream.codec_context is not None]
+        if not streams:
+            why = "it has no video stream"
+            if moving:
+                why = "FFmpeg has no decoder for its codec; convert it to H.264"
+            elif container.streams.video:
+                why += ", only a cover picture"
+            raise VitruvianError(f"cannot read '{self.address}': {why}")
+
+        def rank(stream: Any) -> tuple[int, int]:
+            return stream.disposition.value & 1, stream.width * stream.height
+
+        chosen = max(streams, key=rank)
+        if len(streams) > 1:
+            which = f"{streams.index(chosen) + 1} ({chosen.width} x {chosen.height})"
+            self._remark(f"holds {len(streams)} videos; number {which} is read")
+        # A second decoding thread makes HD video slower here and takes processor time from
+        # the networks (benchmarks/blazepose.py); larger pictures need it.
+        chosen.thread_type = "AUTO" if chosen.width * chosen.height > 1920 * 1088 else "NONE"
+        chosen.codec_context.options = {"max_pixels": str(LARGEST)}
+        if container.format.name in RAW:
+            chosen.codec_context.framerate = 0  # the stream itself may say; not FFmpeg's guess
+        if container.format.name in ("avi", "matroska,webm"):
+            # Time stamps that FFmpeg makes up for pictures without any are wrong at B-frames.
+            container.flags &= ~Flags.gen_pts.value
+        return chosen
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
-        from av.error import FFmpegError, InvalidDataError
-
         try:
-            container = self._open()
+            mark = self._mark() if self.span.start > 0 else None
+            try:
+                yield from self._read(mark)
+            except MissedError:
+                yield from self._read(None)
         except VitruvianError as error:
             yield error
-            return
-        span, given, faults = self.span, 0, 0
+
+    def _mark(self) -> Mark | None:
+        """Where to begin; None: at the beginning."""
+        if self.live or not (self._network or Path(self.address).is_file()):
+            return None  # it cannot be read twice
+        container, stream = self._open()
         with container:
-            stream = container.streams.video[0]
-            # A second decoding thread makes HD video slower here and takes processor time from
-            # the networks (benchmarks/blazepose.py); larger pictures need it.
-            width, height = stream.codec_context.width, stream.codec_context.height
-            stream.thread_type = "AUTO" if width * height > 1920 * 1088 else "NONE"
-            index, seconds = -1, -1.0
-            zero, reached, converter = self._zero(container, stream), 0.0, _Converter(stream)
-            if span.start > 0 and stream.duration:
-                index = self._seek(container, stream, zero + span.start) - 1
-            packets = container.demux(stream)
-            while True:
-                try:
-                    packet = next(packets)
-                    if packet.pts is not None:
-                        end = float((packet.pts + (packet.duration or 0)) * stream.time_base)
-                        reached = max(reached, end)
-                    decoded = packet.decode()
-                except StopIteration:
-                    break
-                except InvalidDataError:
-                    faults, index = faults + 1, index + 1  # it has a number, also when it is lost
-                    continue
-                except (FFmpegError, OSError) as error:
-                    yield VitruvianError(f"'{self.address}' broke off after {seconds:g} s: {error}")
-                    return
-                for picture in decoded:
-                    index += 1
-                    # Raw streams carry no time stamps; then there is nothing but the frame rate.
-                    at = picture.time - zero if picture.time is not None else None
-                    last, seconds = seconds, at if at is not None else index / self._rate(stream)
-                    if span.end is not None and seconds >= span.end:
+            reordered = stream.codec_context.has_b_frames and container.format.name == "avi"
+            if container.format.name in RAW or reordered:
+                return None
+            clock = Clock(1 / rate(stream))
+            packets = (packet for packet in container.demux(stream) if packet.size)
+            try:
+                return find_mark(packets, stream.time_base, self.span.start, clock)
+            except Exception:  # whatever it is, reading comes to it, too, and says so
+                return None
+
+    def _read(self, mark: Mark | None) -> Iterator[Frame]:
+        """The wanted frames.
+
+        Raises:
+            VitruvianError: it cannot be read, or not to the end.
+            MissedError: decoding cannot begin at the mark; nothing was yielded yet.
+        """
+        span, given = self.span, 0
+        container, stream = self._open()
+        with container:
+            reading = Reading(container, stream, mark, self._remark)
+            converter, clock = Converter(), reading.clock
+            try:
+                for picture, aspect in reading:
+                    if span.end is not None and clock.seconds >= span.end:
                         return
-                    if seconds < span.start or index % span.stride or seconds <= last:
+                    if clock.seconds < span.start or clock.index % span.stride:
                         continue
-                    yield Frame(_Coded(picture, converter), index, seconds, self.address)
+                    coded = CodedPicture(picture, converter, aspect)
+                    yield Frame(coded, clock.index, clock.seconds, self.address)
                     given += 1
                     if given == span.most:
                         return
+            except VitruvianError as error:
+                raise VitruvianError(f"cannot read '{self.address}': {error}") from None
+            finally:
+                if clock.early:
+                    self._remark(
+                        f"has frames whose time stamps are no later than those before: "
+                        f"{clock.early}; they are put between the one before and the next"
+                    )
+            self._check(reading, whole=_whole(stream), given=given)
+
+    def _check(self, reading: Reading, whole: float, given: int) -> None:
+        """Raise `VitruvianError` if what was read, to its end, is not all that there should be."""
+        index, seconds, faults = reading.clock.index, reading.clock.seconds, reading.faults
+        if reading.broke and index >= 0:
+            raise VitruvianError(
+                f"'{self.address}' broke off after {max(seconds, 0):g} s: {reading.broke}"
+            )
+        if seconds < 0:
+            why = reading.broke or reading.why
+            raise VitruvianError(
+                f"cannot read '{self.address}': it has no frames" + (f" ({why})" if why else "")
+            )
         if faults:
-            yield VitruvianError(
+            raise VitruvianError(
                 f"'{self.address}' is cut short or damaged: {faults} packets could not be decoded; "
                 f"{index + 1 - faults} frames could"
             )
-        elif index < 0:
-            yield VitruvianError(f"cannot read '{self.address}': it has no frames")
-        elif reached < (whole := self._whole(stream)) - 0.5:
-            yield VitruvianError(
-                f"'{self.address}' is cut short: it ends after {reached:g} s of {whole:g} s"
+        if reading.reached < whole - 0.5:
+            raise VitruvianError(
+                f"'{self.address}' is cut short: it ends after {reading.reached:g} s of {whole:g} s"
             )
-        elif not given and seconds < span.start:
-            yield VitruvianError(
-                f"'{self.address}' has no frames from {span.start:g} s on: it ends at {seconds:g} s"
+        if not given and seconds < self.span.start:
+            raise VitruvianError(
+                f"'{self.address}' has no frames from {self.span.start:g} s on: it ends at "
+                f"{seconds:g} s"
             )
-
-    @staticmethod
-    def _zero(container: Any, stream: Any) -> float:
-        """When the first frame is shown, by the clock of the file, seconds."""
-        first = stream.start_time
-        if first is None and container.format.name == "matroska,webm":
-            first = next((p.pts for p in container.demux(stream) if p.pts is not None), 0)
-            container.seek(0)
-        return float((first or 0) * stream.time_base)
-
-    @staticmethod
-    def _whole(stream: Any) -> float:
-        """How long it should be, seconds, by Matroska's tag; 0 where there is none."""
-        try:
-            hours, minutes, seconds = map(float, stream.metadata.get("DURATION", "").split(":"))
-        except ValueError:
-            return 0.0
-        return hours * 3600 + minutes * 60 + seconds
-
-    @staticmethod
-    def _rate(stream: Any) -> float:
-        return float(stream.average_rate or stream.guessed_rate or 25)
-
-    @staticmethod
-    def _seek(container: Any, stream: Any, seconds: float) -> int:
-        """Go to the last key frame before a time; returns the number of the frame there.
-
-        Frames are counted by reading the file without decoding it, so that a frame has the same
-        number however it was reached.
-        """
-        times = sorted(
-            packet.pts
-            for packet in container.demux(stream)
-            if packet.size and packet.pts is not None
-        )
-        target = int(seconds / stream.time_base)
-        container.seek(target, stream=stream)
-        for packet in container.demux(stream):
-            if packet.pts is not None:
-                first = packet.pts
-                break
-        else:
-            return 0
-        container.seek(target, stream=stream)
-        return sum(time < first for time in times)
 
     def count(self) -> int | None:
-        """From the container's header; None for a stream."""
+        """From the container's header; None for a stream, and where it does not say."""
         if self.live:
             return self.span.most
+        if not (self._network or Path(self.address).is_file()):
+            return None  # it can be read but once
         try:
-            container = self._open()
+            container, stream = self._open()
         except VitruvianError:
             return None
         with container:
-            stream = container.streams.video[0]
-            rate = self._rate(stream)
-            frames = stream.frames or (container.duration or 0) / 1e6 * rate
+            if container.format.name in RAW:
+                return self.span.most
+            per_second = rate(stream)
+            frames = stream.frames or (container.duration or 0) / 1e6 * per_second
             if self.span.end is not None:
-                frames = min(frames, self.span.end * rate)
-            frames = int(max(frames - self.span.start * rate, 0)) // self.span.stride
+                frames = min(frames, self.span.end * per_second)
+            frames = int(max(frames - self.span.start * per_second, 0)) // self.span.stride
             return min(frames, self.span.most or frames) or None
 
 
-class _Converter:
-    """Makes the pictures of one stream RGB, or parts of them without touching the rest."""
-
-    # Of these every pixel becomes RGB by itself, so a part is the same as in the whole.
-    FORMATS = ("yuv420p", "yuvj420p", "nv12")
-    STEP = 64  # pixels; parts have few sizes, for each new one takes FFmpeg a while to prepare
-
-    def __init__(self, stream: Any) -> None:
-        from av.video.reformatter import VideoReformatter
-
-        self.stream, self.graph = stream, None
-        self.locks = {"whole": threading.Lock(), "part": threading.Lock()}
-        self.reformatters = {name: VideoReformatter() for name in self.locks}
-
-    def _begin(self) -> None:
-        from av.filter import Graph
-
-        self.graph = Graph()
-        self.source = self.graph.add_buffer(template=self.stream)
-        self.crop = self.graph.add("crop", "w=2:h=2:x=0:y=0")
-        self.sink = self.graph.add("buffersink")
-        self.source.link_to(self.crop)
-        self.crop.link_to(self.sink)
-        self.graph.configure()
-
-    def rgb(self, picture: Any) -> np.ndarray:
-        """(H, W, 3) uint8, all of a picture."""
-        with self.locks["whole"]:
-            convert = self.reformatters["whole"].reformat
-            return convert(picture, format="rgb24", threads=1).to_ndarray()
-
-    def part(self, picture: Any, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """(height, width, 3) uint8, from column x and row y on; all four are even."""
-        with self.locks["part"]:
-            if self.graph is None:
-                self._begin()
-            for name, value in (("w", width), ("h", height), ("x", x), ("y", y)):
-                self.crop.process_command(name, str(value))
-            self.source.push(picture)
-            cut: Any = self.sink.pull()
-            convert = self.reformatters["part"].reformat
-            return convert(cut, format="rgb24", threads=1).to_ndarray()
-
-
-class _Coded:
-    """A decoded picture of a video, turned as the video says: phones film sideways."""
-
-    def __init__(self, picture: Any, converter: _Converter) -> None:
-        self.picture, self.converter = picture, converter
-        size = picture.width, picture.height
-        self.size: tuple[int, int] = size[::-1] if picture.rotation in (90, -90) else size
-
-    def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8."""
-        import cv2
-
-        rgb = self.converter.rgb(self.picture)
-        turns = {
-            90: cv2.ROTATE_90_COUNTERCLOCKWISE,
-            -90: cv2.ROTATE_90_CLOCKWISE,
-            180: cv2.ROTATE_180,
-            -180: cv2.ROTATE_180,
-        }
-        turn = turns.get(self.picture.rotation)
-        return rgb if turn is None else cv2.rotate(rgb, turn)
-
-    def part(self, box: np.ndarray) -> tuple[np.ndarray, tuple[int, int]] | None:
-        """As `Frame.part`; None where it is not exact, or hardly less than everything."""
-        width, height = self.size
-        known = self.picture.format.name in _Converter.FORMATS and not self.picture.rotation
-        if not known or width % 2 or height % 2:
-            return None
-        # Two pixels around, for the neighbours that sampling looks at; even, as the colours are.
-        sides, step = np.array(self.size), _Converter.STEP
-        low = np.clip(box[:2] - 2, 0, sides - 2).astype(int) // 2 * 2
-        high = np.clip(box[2:] + 2, low + 2, sides).astype(int) + 1
-        extent = np.minimum((high - low + step - 1) // step * step, sides)
-        (x, y), (w, h) = np.minimum(low, sides - extent).tolist(), extent.tolist()
-        if w * h > width * height / 2:
-            return None
-        return self.converter.part(self.picture, x, y, w, h), (x, y)
+def _whole(stream: Any) -> float:
+    """How long it should be, seconds, by Matroska's tag; 0 where there is none."""
+    try:
+        hours, minutes, seconds = map(float, stream.metadata.get("DURATION", "").split(":"))
+    except ValueError:
+        return 0.0
+    return hours * 3600 + minutes * 60 + seconds

@@ -167,6 +167,11 @@ class Camera:
                 f"the camera is calibrated for {self.size[0]} x {self.size[1]} pixels, the picture "
                 f"has {size[0]} x {size[1]}, which is another shape; calibrate for this one"
             )
+        return self.stretched(size)
+
+    def stretched(self, size: tuple[int, int]) -> Camera:
+        """The same camera with its pictures made larger or smaller, each side by itself."""
+        x, y = size[0] / self.size[0], size[1] / self.size[1]
         return replace(self, matrix=np.diag([x, y, 1]) @ self.matrix, size=size)
 
     @property

@@ -108,6 +108,20 @@ class Film:
             self.part.finish()
 
 
+def _fitted(rgb: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """All of (H, W, 3) uint8 RGB, as large as there is room, in the middle of a black picture."""
+    import cv2
+
+    scale = min(shape[0] / rgb.shape[0], shape[1] / rgb.shape[1])
+    height, width = (max(1, round(scale * side)) for side in rgb.shape[:2])
+    out = np.zeros(shape, np.uint8)
+    y, x = (shape[0] - height) // 2, (shape[1] - width) // 2
+    out[y : y + height, x : x + width] = cv2.resize(
+        rgb, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
+    return out
+
+
 def _in_planes(rgb: np.ndarray) -> Any:
     """As H.264 wants it: even sides, colours at half the resolution."""
     import av
@@ -151,7 +165,8 @@ class Video:
         """`paint` makes the (H, W, 3) uint8 RGB of a frame, as `draw` does, which it is."""
         self.path, self.visible, self.paths = path, visible, list[Path]()
         self.paint = paint or partial(draw, widths=Steady())
-        self.film, self.size = Film(path), (0, 0)
+        self.film, self.size, self.source = Film(path), (0, 0), ""
+        self.shape: tuple[int, ...] = ()  # of the film's pictures
 
     def __enter__(self) -> Video:
         return self
@@ -159,13 +174,17 @@ class Video:
     def write(self, frame: Frame, poses: Poses) -> None:
         """Draw and add it."""
         if not self.paths:
-            self.size = frame.size
-        if frame.size != self.size:
+            self.size, self.source = frame.size, frame.source
+        if frame.size != self.size and frame.source != self.source:
             raise VitruvianError(
                 f"'{self.path}' is {self.size[0]} x {self.size[1]}, but frame {frame.index} "
                 f"of '{frame.source}' is {frame.size[0]} x {frame.size[1]}; give a folder"
             )
-        self.film.add(self.paint(frame, poses, self.visible), frame.seconds)
+        shown = self.paint(frame, poses, self.visible)
+        # One film has one size: what a video goes on with in another one is fitted into it.
+        self.shape = self.shape or shown.shape
+        fits = shown.shape == self.shape
+        self.film.add(shown if fits else _fitted(shown, self.shape), frame.seconds)
         self.paths = [self.path]
 
     def __exit__(self, *error: object) -> None:

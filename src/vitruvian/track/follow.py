@@ -58,6 +58,7 @@ class Follow:
         self.smooth = Smooth() if smooth else None
         self.look = Regions.none()
         self.seconds: float | None = None
+        self.size: tuple[int, int] | None = None  # of the last frame
         self.since = 0  # frames since the last detection
         self.people = 0  # numbers given so far
 
@@ -73,6 +74,8 @@ class Follow:
                 f"after {self.seconds:g} s; frames of a stream must come in order, each once"
             )
         self.seconds = frame.seconds
+        if frame.size != self.size:
+            self._resized(frame.size)
         self.since += 1
         (known,) = self.model([frame], [self.look])
         poses = self._apart(known)
@@ -87,6 +90,18 @@ class Follow:
             poses = self.smooth(poses, frame.seconds)
         self.look = Regions.none() if poses.look is None else poses.look
         return poses
+
+    def _resized(self, size: tuple[int, int]) -> None:
+        """Look for the same people in pictures of another size, which show the same place."""
+        before, self.size = self.size, size
+        if before is None:
+            return
+        scale = np.divide(size, before).astype(np.float32)
+        look = self.look
+        self.look = replace(look, centre=look.centre * scale, size=look.size * scale.mean())
+        if self.smooth is not None:
+            for person in look.person.tolist():
+                self.smooth.forget(person)
 
     def _new(self, frame: Frame, known: Poses, lost: Regions) -> Poses:
         """People who are not followed; who is found where one was just lost is that one."""
