@@ -65,7 +65,7 @@ class Conversion:
             "times": frame.seconds > 0,
             "skeleton": not {*poses.skeleton.keypoints} <= {*COCO17.keypoints},
             "bones": bool(poses.skeleton.bones)
-            and poses.skeleton is not SKELETONS.get(poses.skeleton.name),
+            and poses.skeleton != SKELETONS.get(poses.skeleton.name),
         }
         self.had |= {part for part, there in found.items() if there}
 
@@ -166,7 +166,7 @@ def _about(
 ) -> Made:
     """What made the source, and what is done to it here."""
     more: dict[str, Any] = {"converted_from": str(source)}
-    if want is not None and want is not had:
+    if want is not None and want != had:
         way = Mapping.of(had, want)
         before = header.get("options", {}).get("derived", ())
         derived = {*way.derived, *before}
@@ -191,7 +191,7 @@ def _chosen(
             poses = poses.take(poses.person == person)
         done.count(frame, poses)
         if skeleton is not None:
-            if way is None or way.source is not poses.skeleton:
+            if way is None or way.source != poses.skeleton:
                 way = Mapping.of(poses.skeleton, skeleton)
             poses = way(poses)
         yield frame, poses
