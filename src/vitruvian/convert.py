@@ -13,7 +13,7 @@ import numpy as np
 
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.skeletons import BODY25, COCO17, SKELETONS
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.sink import files, formats, solo
 from vitruvian.sink.openpose import OpenPose
 from vitruvian.sink.records import Made
@@ -40,6 +40,7 @@ class Conversion:
     derived: list[str] = field(default_factory=list)  # keypoints that are middles of others
     missing: list[str] = field(default_factory=list)  # keypoints that the source does not have
     paths: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what was left out of the source
 
     @property
     def lost(self) -> list[str]:
@@ -123,6 +124,7 @@ def convert(
             with sink:
                 for frame, poses in _chosen(done, chain([first], pairs), source, skeleton, person):
                     sink.write(frame, poses)
+            done.notes = getattr(reading, "notes", [])
             if not sink.paths:
                 raise VitruvianError(f"there is nobody in '{source}'; nothing was written")
             if folder_wanted:
@@ -145,7 +147,7 @@ def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite
     """Raise `VitruvianError` for what cannot be done, before anything is read."""
     why = formats.refusal(done.source, done.target)
     if why:
-        raise VitruvianError(f"'{source}' cannot become '{out}': {why}")
+        raise VitruvianError(f"'{shown(source)}' cannot become '{shown(out)}': {why}")
     if out.resolve() == source.resolve():
         raise VitruvianError(f"'{out}' is the input; give another name")
     one_person = out.suffix.lower() in solo.WRITERS
