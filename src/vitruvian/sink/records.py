@@ -181,7 +181,7 @@ def from_dict(line: dict[str, Any], own: Skeleton | None = None) -> tuple[Frame,
             return frame, Poses.nobody(table, origin)
         parts = {**dict.fromkeys(NEEDED), **_arrays(people, len(table))}
         person = [each["person"] for each in people]
-        if not all(type(number) is int for number in person):
+        if not all(type(number) is int and abs(number) < WHOLE for number in person):
             raise TypeError(f"the number of a person is no whole number: {shown(person)}")
         lacking = [key for key in NEEDED if parts[key] is None]
         if lacking:
