@@ -68,15 +68,17 @@ def read_mot(path: str | Path) -> Iterator[tuple[int, np.ndarray, np.ndarray, np
         VitruvianError: it is missing, or no such text.
     """
     path = Path(path)
-    values, number = array("d"), 0
+    values, left = array("d"), 0
     with closing(read_lines(path)) as all_lines:
         for number, line in enumerate(all_lines, 1):
             try:
-                values.extend(_row(line, number))
+                row = _row(line, number)
+                values.extend(row or ())
+                left += row is None
             except (ValueError, OverflowError) as error:
                 raise unreadable(path, f"it is no MOT text ({error})") from None
     rows = np.array(values).reshape(-1, COLUMNS)
-    if not len(rows) and number > 1:
+    if not len(rows) and left:
         raise unreadable(
             path,
             "none of its rows counts: their flag is 0, or their class none of people (1, 2, 7)",
@@ -94,8 +96,8 @@ def read_mot(path: str | Path) -> Iterator[tuple[int, np.ndarray, np.ndarray, np
         yield int(part[0, 0]) - first, numbers, box, part[:, 6].astype(np.float32)
 
 
-def _row(line: str, number: int) -> list[float]:
-    """The seven numbers of a line; none of an empty one, of names, or of what is not counted."""
+def _row(line: str, number: int) -> list[float] | None:
+    """The seven numbers of a line, none of an empty one or of names; None of what does not count."""
     line = line.strip().rstrip(",;")
     parting = next((mark for mark in ";," if mark in line), None)
     words = line.split(parting)
@@ -111,7 +113,7 @@ def _row(line: str, number: int) -> list[float]:
     if not all(abs(value) <= LARGEST for value in row):
         raise ValueError(f"line {number} has a number that is not finite, or too large")
     if len(row) == ANNOTATED and row[7] != -1 and (row[6] == 0 or row[7] not in PEOPLE):
-        return []
+        return None
     row = [*row, 1.0][:COLUMNS] if len(row) < COLUMNS else row[:COLUMNS]
     if row[6] == -1:  # not said
         row[6] = 1.0

@@ -213,13 +213,16 @@ def _read(path: Path, rows: Callable[[], Iterator[Row]]) -> Iterator[tuple[Frame
 
 
 def _look(rows: Iterator[Row]) -> tuple[list[str], bool]:
-    """The names of all keypoints, and whether the rows of some frame do not stand together."""
+    """The names of all keypoints, and whether rows or frames are in another order than ours."""
     names: dict[Any, None] = {}
-    seen, parted = set[Any](), False
+    seen, parted, last = set[Any](), False, ("", 0, 0.0)
     for key, group in groupby(rows, key=lambda row: tuple(row[:PERSON])):
         parted = parted or key in seen
         seen.add(key)
-        for row in group:
+        for at, row in enumerate(group):
+            if not at:
+                before, last = last, _frame(row)
+                parted = parted or (before[0] == last[0] and last[1] < before[1])
             if row[KEYPOINT] not in names:
                 if not isinstance(row[KEYPOINT], str) or not row[KEYPOINT]:
                     raise _wrong(row, KEYPOINT, "a name")
