@@ -140,7 +140,7 @@ def test_what_the_table_says_is_kept_is_kept_and_the_rest_is_refused(source, tar
     convert(first, start)
     fps = 10.0 if source in ("coco", "mot") else None
     if why := formats.refusal(FORMS[source], FORMS[target]):
-        with refused(str(start), str(end), why):
+        with refused(start.name, end.name, why):
             convert(start, end, fps=fps)
         assert not end.exists()
         return

@@ -147,7 +147,7 @@ def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite
     """Raise `VitruvianError` for what cannot be done, before anything is read."""
     why = formats.refusal(done.source, done.target)
     if why:
-        raise VitruvianError(f"'{shown(source, 120)}' cannot become '{shown(out.name)}': {why}")
+        raise VitruvianError(f"'{shown(source)}' cannot become '{shown(out)}': {why}")
     if out.resolve() == source.resolve():
         raise VitruvianError(f"'{out}' is the input; give another name")
     one_person = out.suffix.lower() in solo.WRITERS

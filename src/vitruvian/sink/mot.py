@@ -97,7 +97,7 @@ def read_mot(path: str | Path) -> Iterator[tuple[int, np.ndarray, np.ndarray, np
 
 
 def _row(line: str, number: int) -> list[float] | None:
-    """The seven numbers of a line, none of an empty one or of names; None of what does not count."""
+    """The seven numbers of a line; none of an empty one or of names, None of who does not count."""
     line = line.strip().rstrip(",;")
     parting = next((mark for mark in ";," if mark in line), None)
     words = line.split(parting)
