@@ -10,7 +10,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def read_text(path: str | Path, most: int = LARGEST) -> str:
         ) from None
 
 
-def read_lines(path: str | Path, most: int = LONGEST_LINE) -> Iterator[str]:
+def read_lines(path: str | Path, most: int = LONGEST_LINE) -> Generator[str, None, None]:
     """The lines of a UTF-8 text file, with their ends, without a byte order mark; one in memory.
 
     Raises:

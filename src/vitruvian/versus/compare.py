@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -288,7 +288,9 @@ class _Job:
             film = stack.enter_context(Film(self.out / f"{self.stem}.mp4")) if moving else None
             table = stack.enter_context(part.begin().open("w", encoding="utf-8"))
             tick = stack.enter_context(progress(f"drawing {self.stem}", self.source.count()))
+            last: Frame | None = None
             for frame in Ahead(self.frames()):
+                last = replace(frame, pixels=None)
                 results = [each[frame] for each in lines]
                 if not moving:
                     views = [self._still(frame, result) for result in results]
@@ -302,8 +304,8 @@ class _Job:
                 table.write(json.dumps(said, allow_nan=False) + "\n")
                 chapter.add(frame, results, picture)
                 tick(tally.done)
-            if moving and self.whole and tally.done:
-                self._told_longer(labels, lines, frame)
+            if moving and self.whole and last is not None:
+                self._told_longer(labels, lines, last)
         part.finish()
         for label, (count, why) in chapter.missing.items():
             told = f"{label} has nothing of {count} of {tally.done} frames of {self.source.name}"

@@ -293,7 +293,8 @@ class Lines:
         if "failed" in said:
             return Result(None, failed=shown(said["failed"], 200))
         ms = said.get("ms")
-        return Result(poses, ms if type(ms) in (int, float) and ms >= 0 else None)
+        took = isinstance(ms, (int, float)) and 0 <= ms < np.inf
+        return Result(poses, float(ms) if took else None)
 
     def _read(self, at: int) -> tuple[dict[str, Any], Frame, Poses]:
         self._file.seek(at)
