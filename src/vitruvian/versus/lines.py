@@ -293,8 +293,9 @@ class Lines:
         if "failed" in said:
             return Result(None, failed=shown(said["failed"], 200))
         ms = said.get("ms")
-        took = isinstance(ms, (int, float)) and 0 <= ms < np.inf
-        return Result(poses, float(ms) if took else None)
+        if not isinstance(ms, (int, float)) or not 0 <= ms < np.inf:
+            ms = None
+        return Result(poses, ms)
 
     def _read(self, at: int) -> tuple[dict[str, Any], Frame, Poses]:
         self._file.seek(at)
