@@ -25,6 +25,7 @@ from vitruvian.cli import app
 from vitruvian.convert import convert
 from vitruvian.errors import LONGEST, VitruvianError
 from vitruvian.frame import Frame
+from vitruvian.pipeline import again
 from vitruvian.predict import plan
 from vitruvian.recorded import open_record, over_again
 from vitruvian.sink.files import Save, can_hold
@@ -313,6 +314,28 @@ def test_a_line_that_is_deep_or_without_end_is_one_line(tmp_path, monkeypatch):
     endless.symlink_to("/dev/zero")
     with refused("line 1 has more than 64 MB"):
         vit.read(endless)
+
+
+@pytest.mark.parametrize("odd", [b"\xff\n", b"[" * 100_000 + b"\n", b'{"source":1}\n'])
+def test_an_odd_line_of_a_record_is_one_line_of_analyze(odd, tmp_path):
+    path = recorded(tmp_path / "a.jsonl", *({**LINE, "index": i, "time": i} for i in range(3)))
+    path.write_bytes(path.read_bytes() + odd)
+    done = CliRunner().invoke(app, ["analyze", str(path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert isinstance(done.exception, VitruvianError)
+
+
+@pytest.mark.parametrize(
+    ("rate", "fits"), [(10, True), (20, False)], ids=["the same video", "at another rate"]
+)
+def test_a_video_of_another_rate_is_not_the_one_a_record_is_of(rate, fits, frame, people):
+    pairs = [(replace(frame(i, 0.04 + i / 10), pixels=None), people()) for i in range(5)]
+    source = [frame(i, i / rate) for i in range(5)]
+    if fits:
+        assert len(list(again(source, pairs))) == 5
+        return
+    with refused("has no frame 1 of 64 x 48 at 0.14 s"):
+        list(again(source, pairs))
 
 
 @pytest.mark.parametrize("times", [(0, 1, 0.5), (0, 0, 0)])
