@@ -260,7 +260,7 @@ def person(**parts: Any) -> dict[str, Any]:
     "line",
     [
         *({**LINE, "index": value} for value in ("x", None, 1.5, True, 10**30)),
-        *({**LINE, "time": value} for value in ("0", None, True, [1], math.inf, 10**400)),
+        *({**LINE, "time": value} for value in ("0", None, True, [1], math.inf, 10**400, 1e18)),
         *({**LINE, "size": value} for value in ([None, 3], 3, [1], [-1, 2], [1.5, 2], ["a", 1])),
         *({**LINE, "source": value} for value in (1.5, None, [1])),
         *({**LINE, "origin": value} for value in ([1], "moon", 1)),

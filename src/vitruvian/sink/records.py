@@ -9,7 +9,6 @@ repaired has what was found beside it, under `raw`: of the parts that differ.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -45,6 +44,7 @@ PARTS = {
 }
 NEEDED = ("box", "box_score", "xy", "score")  # of these, what every person has
 LARGEST = 1e15  # pixels or metres of what is read; squares of it are float32 still
+LATEST = 1e10  # seconds, 300 years; later ones have no room for the time between two frames
 LARGEST_SIDE = 1 << 30  # pixels of a frame that is read
 
 
@@ -206,7 +206,7 @@ def _frame(line: dict[str, Any]) -> Frame:
         raise TypeError(f"its source is {shown(source)}, want text")
     if type(index) is not int or abs(index) >= WHOLE:
         raise TypeError(f"its index is {shown(index)}, want a whole number")
-    if type(time) not in (int, float) or not math.isfinite(time):
+    if type(time) not in (int, float) or not abs(time) <= LATEST:
         raise TypeError(f"its time is {shown(time)}, want seconds")
     if type(size) is not list or [type(side) for side in size] != [int, int]:
         raise TypeError(f"its size is {shown(size)}, want width and height")

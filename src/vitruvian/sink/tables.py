@@ -28,7 +28,7 @@ from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import around
 from vitruvian.sink.growing import Rows, Text, csv_lines
-from vitruvian.sink.records import DECIMALS, LARGEST, PIXEL_DECIMALS, About, header
+from vitruvian.sink.records import DECIMALS, LARGEST, LATEST, PIXEL_DECIMALS, About, header
 from vitruvian.sink.trc import named
 
 METRES = ("x_m", "y_m", "z_m", "x_world_m", "y_world_m", "z_world_m")
@@ -259,7 +259,7 @@ def _frame(row: Row) -> tuple[str, int, float]:
     if not isinstance(source, str):
         raise _wrong(row, SOURCE, "text")
     seconds = _number(row, TIME)
-    if not abs(seconds) <= LARGEST:
+    if not abs(seconds) <= LATEST:
         raise _wrong(row, TIME, "seconds")
     return source, _whole(row, INDEX), seconds
 
