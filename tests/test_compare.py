@@ -218,10 +218,8 @@ def test_metres_are_shown_under_the_pictures_also_of_a_moment_with_nobody(people
         stage = view(lines)
         assert stage is not None
         drawn = [
-            panels(
-                frame(i), ["long " * 40, "b"], [lines[frame(i)], Result(bodies())], [stage, None]
-            )
-            for i in range(4)
+            panels(at, ["long " * 40, "b"], [lines[at], Result(bodies())], [stage, None])
+            for at in (frame(i, i / 10) for i in range(4))
         ]
     wide, tall = Layout.of(2, (64, 48)).size
     assert drawn[0].shape[0] == tall + 2 * STRIP + GAP + wide // 2

@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from vitruvian.analyse.found import Analyst, Asked, Found
 from vitruvian.analyse.posture import RULES
 from vitruvian.analyse.rules import chosen
 from vitruvian.analysis_files import SHOWN, Analysis, Report, Save
+from vitruvian.documents import read_lines
 from vitruvian.errors import VitruvianError
 from vitruvian.picture_files import page_of
 from vitruvian.pipeline import results, run
@@ -123,9 +125,9 @@ def record_of(source: str | Path | Sequence[str | Path], span: Span | None = Non
 def sources_of(record: Record) -> list[Source]:
     """What a record was made of, in its order; none of it is opened."""
     found: list[Source] = []
-    with record.path.open(encoding="utf-8") as file:
-        next(file)
-        for name, group in itertools.groupby(_names(file), lru_cache(1)(_run_of)):
+    with closing(read_lines(record.path)) as lines:
+        next(lines)
+        for name, group in itertools.groupby(_names(lines), lru_cache(1)(_run_of)):
             if name:
                 found.append(of_file(name, Span()))
             else:
@@ -136,14 +138,15 @@ def sources_of(record: Record) -> list[Source]:
 def _names(lines: Iterable[str]) -> Iterator[str]:
     """The source of each line of a record, up to one that is none: reading it says so."""
     start = '{"source":'
-    for line in lines:
-        try:
+    with suppress(VitruvianError, ValueError, KeyError, TypeError, RecursionError):
+        for line in lines:
             if line.startswith(start):  # as it is written here: the rest need not be looked at
-                yield json.JSONDecoder().raw_decode(line, len(start))[0]
+                name = json.JSONDecoder().raw_decode(line, len(start))[0]
             else:
-                yield str(json.loads(line)["source"])
-        except (ValueError, KeyError, TypeError):
-            return
+                name = json.loads(line)["source"]
+            if not isinstance(name, str):
+                return
+            yield name
 
 
 def is_here(source: Source) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -77,6 +78,8 @@ def convert(
     numbers = [person for person in done.people if person >= 0]
     who = f", people {', '.join(map(str, sorted(numbers)))}" if numbers else ""
     print(f"{source}: frames {done.frames}{who} -> {where}")
+    for note in done.notes:
+        print(note, file=sys.stderr)
     for what in ("lost", "derived", "missing"):
         if getattr(done, what):
             print(f"{what}: {', '.join(getattr(done, what))}")

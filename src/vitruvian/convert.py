@@ -13,7 +13,7 @@ import numpy as np
 
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.skeletons import BODY25, COCO17, SKELETONS
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.sink import files, formats, solo
 from vitruvian.sink.openpose import OpenPose
 from vitruvian.sink.records import Made
@@ -40,6 +40,7 @@ class Conversion:
     derived: list[str] = field(default_factory=list)  # keypoints that are middles of others
     missing: list[str] = field(default_factory=list)  # keypoints that the source does not have
     paths: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what was left out of the source
 
     @property
     def lost(self) -> list[str]:
@@ -65,7 +66,7 @@ class Conversion:
             "times": frame.seconds > 0,
             "skeleton": not {*poses.skeleton.keypoints} <= {*COCO17.keypoints},
             "bones": bool(poses.skeleton.bones)
-            and poses.skeleton is not SKELETONS.get(poses.skeleton.name),
+            and poses.skeleton != SKELETONS.get(poses.skeleton.name),
         }
         self.had |= {part for part, there in found.items() if there}
 
@@ -123,6 +124,7 @@ def convert(
             with sink:
                 for frame, poses in _chosen(done, chain([first], pairs), source, skeleton, person):
                     sink.write(frame, poses)
+            done.notes = getattr(reading, "notes", [])
             if not sink.paths:
                 raise VitruvianError(f"there is nobody in '{source}'; nothing was written")
             if folder_wanted:
@@ -145,7 +147,7 @@ def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite
     """Raise `VitruvianError` for what cannot be done, before anything is read."""
     why = formats.refusal(done.source, done.target)
     if why:
-        raise VitruvianError(f"'{source}' cannot become '{out}': {why}")
+        raise VitruvianError(f"'{shown(source)}' cannot become '{shown(out)}': {why}")
     if out.resolve() == source.resolve():
         raise VitruvianError(f"'{out}' is the input; give another name")
     one_person = out.suffix.lower() in solo.WRITERS
@@ -166,7 +168,7 @@ def _about(
 ) -> Made:
     """What made the source, and what is done to it here."""
     more: dict[str, Any] = {"converted_from": str(source)}
-    if want is not None and want is not had:
+    if want is not None and want != had:
         way = Mapping.of(had, want)
         before = header.get("options", {}).get("derived", ())
         derived = {*way.derived, *before}
@@ -191,7 +193,7 @@ def _chosen(
             poses = poses.take(poses.person == person)
         done.count(frame, poses)
         if skeleton is not None:
-            if way is None or way.source is not poses.skeleton:
+            if way is None or way.source != poses.skeleton:
                 way = Mapping.of(poses.skeleton, skeleton)
             poses = way(poses)
         yield frame, poses

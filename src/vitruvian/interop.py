@@ -59,7 +59,7 @@ def to_xarray(pairs: Iterable[tuple[Frame, Poses]], space: str = "2d") -> Any:
     if len({frame.source for frame, _ in listed}) != 1:
         raise VitruvianError("want frames of one source, these are of several")
     skeleton = listed[0][1].skeleton
-    if any(poses.skeleton is not skeleton for _, poses in listed):
+    if any(poses.skeleton != skeleton for _, poses in listed):
         raise VitruvianError("want poses of one skeleton, these are of several")
     axes = ["x", "y", "z"][: 2 + (space == "3d")]
     shape = (len(listed), len(axes), len(skeleton), len(people))

@@ -57,6 +57,7 @@ class Streamed(Protocol):
         ...
 
 
+DRIFT = 0.05  # seconds that a source read again may run ahead or behind: else it is another one
 Given = Callable[[tuple[int, int]], Camera]  # of pictures of a size; see `calibration.given`
 
 
@@ -244,15 +245,21 @@ def again(
     Raises:
         VitruvianError: it does not give the same frames again.
     """
-    ahead = Ahead(_readable(source))
+    ahead, behind = Ahead(_readable(source)), None
     good = (frame for frame in ahead if not isinstance(frame, VitruvianError))
     try:
         for bare, poses in pairs:
             frame = next((frame for frame in good if frame.index >= bare.index), None)
-            if frame is None or (frame.index, frame.size) != (bare.index, bare.size):
+            same = frame is not None and (frame.index, frame.size) == (bare.index, bare.size)
+            if frame is not None and same:
+                late = frame.seconds - bare.seconds
+                behind = late if behind is None else behind
+                same = abs(late - behind) < DRIFT
+            if frame is None or not same:
                 raise VitruvianError(
                     f"'{bare.source}' has no frame {bare.index} of {bare.size[0]} x {bare.size[1]} "
-                    "when it is read again; make a file of it first, or write no pictures"
+                    f"at {bare.seconds:g} s when it is read again; make a file of it first, or "
+                    "write no pictures"
                 )
             yield replace(bare, pixels=frame.pixels), poses
     finally:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.picture_files import page_of
@@ -27,6 +27,7 @@ from vitruvian.threads import Behind
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
+    from vitruvian.body.skeleton import Skeleton
     from vitruvian.frame import Frame
     from vitruvian.pipeline import Given, Model
     from vitruvian.track.over_time import OverTime
@@ -57,15 +58,24 @@ class Plan:
 
     def open(self, about: About, save: Save) -> Sink:
         """A sink for all of them."""
+        how: dict[str, Any] = {
+            "visible": save.visible,
+            "overwrite": True,
+            "pictures": pictures_of([self]),
+        }
         sinks: list[Sink] = [
-            files.open_sink(path, about, visible=save.visible, overwrite=True)
-            for path in (*self.tables, *self.video)
+            files.open_sink(path, about, **how) for path in (*self.tables, *self.video)
         ]
         sinks += [files.open_view(path, save.visible) for path in self.views]
         sinks += [OpenPose(path) for path in self.folders]
         if self.pictures and (save.video or save.plot is not False or save.html):
             sinks.append(files.Pictures(self.pictures, save))
         return files.Several(sinks)
+
+
+def pictures_of(plans: Sequence[Plan]) -> list[Path]:
+    """The pictures among the sources."""
+    return [path for p in plans if isinstance(p.source, Pictures) for path in p.source.paths]
 
 
 def plan(
@@ -139,6 +149,16 @@ def _fits(sources: Sequence[Source], out: Path) -> None:
         raise VitruvianError(
             f"'{out}' holds one picture or video; for more give a folder and --save-html"
         )
+    if kind == ".txt" and moving != [True]:
+        raise VitruvianError(
+            f"'{out}' holds numbered people of one video, the source is another thing; "
+            "give videos one by one, or a folder and --save mot"
+        )
+    if kind == ".json" and any(moving) and len(sources) > 1:
+        raise VitruvianError(
+            f"'{out}' holds people of pictures, or of one video, whose frames it numbers; for "
+            "several give a folder and --save-coco"
+        )
     if kind in solo.WRITERS and (len(sources) != 1 or pictures > 1):
         raise VitruvianError(
             f"'{out}' holds one person of one picture or video; for more give a folder and "
@@ -204,6 +224,7 @@ def predict(
         complain: gets what cannot be read; the rest is done nevertheless.
     """
     fault, few = Faults(complain), _Few(model, most_said)
+    _can_hold(out, save, getattr(model, "skeleton", None))
     over = chosen(model, over)
 
     def find(each: Plan, tell: Callable[[Change], None], pixels: bool) -> Pairs:
@@ -259,6 +280,12 @@ class _Few:
             )
 
 
+def _can_hold(out: Path, save: Save, skeleton: Skeleton | None) -> None:
+    """Raise `VitruvianError` if a file cannot hold what will be found, as far as that is known."""
+    if skeleton is not None:
+        files.can_hold(out, save, skeleton)
+
+
 def track_record(
     plans: Sequence[Plan],
     out: Path,
@@ -275,6 +302,7 @@ def track_record(
     def find(_: Plan, tell: Callable[[Change], None], pixels: bool) -> Pairs:
         return over_again(recorded, over, renumber=renumber, pixels=pixels, on_repair=tell)
 
+    _can_hold(out, save, recorded.record.skeleton)
     about = made(recorded, over, renumber=renumber)
     _write(plans, about, out, save, find, who=True, say=say)
 
@@ -296,11 +324,11 @@ def _write(
     heat = files.Names()
     paths = [out] if files.is_file(out) else []
     paths += [save.rerun] if save.rerun is not None else []
+    how: dict[str, Any] = {"visible": save.visible, "overwrite": True}
+    how["pictures"] = pictures_of(plans)
     with (
         writing(out),
-        files.Several(
-            [files.open_sink(p, about, visible=save.visible, overwrite=True) for p in paths]
-        ) as whole,
+        files.Several([files.open_sink(p, about, **how) for p in paths]) as whole,
     ):
         for each in plans:
             own = [] if files.is_file(out) else [each.open(about, save)]

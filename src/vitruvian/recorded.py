@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.documents import LONGEST_LINE, unreadable
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 from vitruvian.pipeline import again
-from vitruvian.sink.records import Made, Record
+from vitruvian.sink.records import Made, Record, parse_line
 from vitruvian.source import Span, of_file
 
 if TYPE_CHECKING:
@@ -84,16 +84,39 @@ def _last_source(path: Path) -> str:
         end, size = file.seek(0, os.SEEK_END), 1 << 16
         while True:
             file.seek(max(0, end - size))
-            lines = file.read().splitlines()
-            if len(lines) > 1 or size >= end:
+            lines = file.read(size).splitlines()
+            if len(lines) > 1 or size >= min(end, LONGEST_LINE):
                 break
             size *= 4
     try:
-        return json.loads(lines[-1])["source"]
-    except (ValueError, KeyError, TypeError):
-        raise VitruvianError(
-            f"cannot read '{path}': its last line is no frame; it is cut short"
-        ) from None
+        source = parse_line(lines[-1].decode("utf-8"), path, 2)["source"]
+    except (VitruvianError, UnicodeDecodeError, KeyError):
+        source = None
+    if not isinstance(source, str):
+        raise unreadable(path, "its last line is no frame; it is cut short")
+    return source
+
+
+def _of_one(recorded: Recorded, rising: bool) -> Iterator[tuple[Frame, Poses]]:
+    """Its frames.
+
+    Raises:
+        VitruvianError: one is of another source; or, if times must be `rising`, they do not.
+    """
+    last: Frame | None = None
+    for frame, poses in recorded.record:
+        about = f"'{shown(recorded.name)}': frame {frame.index} of '{shown(frame.source)}'"
+        if frame.source != recorded.source:
+            raise VitruvianError(
+                f"{about} is among those of '{shown(recorded.source)}'; give a record of one video"
+            )
+        if rising and last is not None and not frame.seconds > last.seconds:
+            raise VitruvianError(
+                f"{about} is at {frame.seconds:g} s, after {last.seconds:g} s; people can be "
+                "numbered, smoothed and mended only where times rise"
+            )
+        last = frame
+        yield frame, poses
 
 
 def can_be(recorded: Recorded, over: OverTime, *, renumber: bool) -> None:
@@ -132,8 +155,9 @@ def over_again(
     from vitruvian.track.identify import Identify
     from vitruvian.track.over_time import found
 
-    pairs: Iterable[tuple[Frame, Poses]] = recorded.record
-    if renumber or over.repair or over.smooth is not None:
+    changed = renumber or over.repair or over.smooth is not None
+    pairs: Iterable[tuple[Frame, Poses]] = _of_one(recorded, rising=changed)
+    if changed:
         if renumber:
             identify = Identify()
             pairs = ((frame, identify(frame, found(poses))) for frame, poses in pairs)

@@ -77,7 +77,7 @@ class Mapping:
 
     def __call__(self, poses: Poses) -> Poses:
         """The same people with the keypoints of `target`."""
-        if self.source is self.target:
+        if self.source == self.target:
             return poses
         made: dict[str, Any] = {"skeleton": self.target, "maps": None, "seen": None}
         for name in ("xy", "xyz", "world", "depth"):

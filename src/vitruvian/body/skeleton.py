@@ -18,7 +18,8 @@ from vitruvian.errors import shown, unknown
 class Skeleton:
     """K named keypoints. Left is always the subject's left.
 
-    Nothing guesses a skeleton from K: whoever has poses has been told which one it is.
+    Nothing guesses a skeleton from K: whoever has poses has been told which one it is. Two are
+    equal if all but `source` is: what came from another process is the same skeleton.
     """
 
     name: str
@@ -76,26 +77,38 @@ class Skeleton:
             ValueError, TypeError, KeyError: something else wrote it.
         """
         read = json.loads(text)
-        keypoints = tuple(str(name) for name in read["keypoints"])
+        keypoints = tuple(read["keypoints"])
+        bones = tuple((a, b) for a, b in read["bones"])
+        sigmas = np.array([nan if each is None else each for each in read["sigmas"]])
+        if not all(isinstance(word, str) for word in (read["name"], read["source"], *keypoints)):
+            raise TypeError("a name is no text")
         if len(set(keypoints)) != len(keypoints):
             raise ValueError("two keypoints have one name")
-        if not all(type(end) is int for bone in read["bones"] for end in bone):
-            raise ValueError("a bone has an end that is no whole number")
-        bones = tuple((a, b) for a, b in read["bones"])
-        sigmas = np.array(read["sigmas"], np.float32)  # null is NaN
-        if np.isinf(sigmas).any():
-            raise ValueError("a sigma is infinite")
-        if not keypoints or sigmas.shape != (len(keypoints),):
+        if not keypoints or sigmas.shape != (len(keypoints),) or sigmas.dtype.kind not in "fiu":
             raise ValueError("as many sigmas as keypoints")
-        if not all(0 <= end < len(keypoints) for bone in bones for end in bone):
+        if np.any(sigmas < 0) or np.any(sigmas > 1e6):
+            raise ValueError("a sigma is none")
+        ends = [end for bone in bones for end in bone]
+        if not all(type(end) is int and 0 <= end < len(keypoints) for end in ends):
             raise ValueError("a bone ends at no keypoint")
-        return cls(str(read["name"]), str(read["source"]), keypoints, bones, sigmas)
+        return cls(read["name"], read["source"], keypoints, bones, sigmas.astype(np.float32))
 
     def to_json(self) -> str:
         """All of it, as a line of JSON; a sigma nobody has published is null."""
         sigmas = [None if np.isnan(sigma) else float(sigma) for sigma in self.sigmas]
         table = {"name": self.name, "source": self.source, "keypoints": self.keypoints}
         return json.dumps({**table, "bones": self.bones, "sigmas": sigmas})
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Skeleton):
+            return NotImplemented
+        ours, theirs = ((s.name, s.keypoints, s.bones) for s in (self, other))
+        return ours == theirs and np.array_equal(self.sigmas, other.sigmas, equal_nan=True)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.keypoints))
 
     def __len__(self) -> int:
         return len(self.keypoints)

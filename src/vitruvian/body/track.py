@@ -201,7 +201,7 @@ class Tracks:
         another = last is not None and (
             frame.source != last.source or not frame.seconds > last.seconds
         )
-        if another or (self.skeleton is not None and poses.skeleton is not self.skeleton):
+        if another or (self.skeleton is not None and poses.skeleton != self.skeleton):
             over = self.close()
         self.skeleton = poses.skeleton
         for person, one in sorted(self.growing.items()):

@@ -11,12 +11,16 @@ from typing import Protocol
 
 import numpy as np
 
+from vitruvian.body.mapping import Mapping
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import BODY25
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
 from vitruvian.sink import solo
-from vitruvian.sink.coco import coco_results
+from vitruvian.sink.bvh import parents
+from vitruvian.sink.coco import coco_results, need_coco17
 from vitruvian.sink.draw import VISIBLE, draw
 from vitruvian.sink.heatmaps import write_heatmaps
 from vitruvian.sink.mot import mot
@@ -77,6 +81,19 @@ def in_metres(out: Path, save: Save) -> bool:
     return any(kind in solo.WRITERS for kind in kinds)
 
 
+def can_hold(out: Path, save: Save, skeleton: Skeleton) -> None:
+    """Raise `VitruvianError` if one of the files cannot hold people of a skeleton."""
+    kinds = {".json": save.coco, ".bvh": "bvh" in save.more, "openpose": "openpose" in save.more}
+    if is_file(out):
+        kinds = dict.fromkeys(kinds, False) | {out.suffix.lower(): True}
+    if kinds[".json"]:
+        need_coco17(skeleton)
+    if kinds[".bvh"]:
+        parents(skeleton)
+    if kinds["openpose"]:
+        Mapping.of(skeleton, BODY25)
+
+
 def refuse_full(folder: Path, overwrite: bool) -> None:
     """Raise `VitruvianError` if it is no folder, or holds files and those may be overwritten."""
     if folder.exists() and not folder.is_dir():
@@ -94,6 +111,7 @@ def open_sink(
     visible: float = VISIBLE,
     overwrite: bool = False,
     up: str = "y",
+    pictures: Sequence[Path] = (),
 ) -> Sink:
     """A sink that writes one file; its extension says what it holds.
 
@@ -105,6 +123,8 @@ def open_sink(
         visible: 0..1, the score from which keypoints are drawn.
         overwrite: whether the file may exist.
         up: the axis that points up in .trc, .c3d and .bvh, y or z.
+        pictures: all that will be written to it, if that is known: COCO's numbers of pictures
+            follow from their names.
 
     Raises:
         VitruvianError: it exists, or nothing is known of its extension.
@@ -112,6 +132,8 @@ def open_sink(
     path = Path(path)
     refuse_existing([path], overwrite)
     kind = path.suffix.lower()
+    if kind == ".json":
+        return coco_results(path, model, pictures)
     if kind in TABLES:
         return TABLES[kind](path, model)
     if kind in solo.WRITERS:

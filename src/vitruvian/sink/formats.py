@@ -137,6 +137,7 @@ _TIMED: dict[str, Callable[[Path, float | None], Pairs]] = {
     "openpose": openpose.read_openpose,
     "mot": mot.mot_poses,
 }
+MOST_FPS = 1e6
 _TABLES: dict[str, Callable[[Path], Pairs]] = {
     "csv": tables.read_csv,
     "parquet": tables.read_parquet,
@@ -213,13 +214,20 @@ def refusal(source: Form, target: Form) -> str:
 
 
 class Reading:
-    """Poses of a file: `header` says what made them, iterating gives pairs of frame and poses."""
+    """Poses of a file: `header` says what made them, iterating gives pairs of frame and poses.
 
-    def __init__(self, header: dict[str, Any], pairs: Callable[[], Pairs]) -> None:
+    After that, `notes` says what was left out.
+    """
+
+    def __init__(
+        self, header: dict[str, Any], pairs: Callable[[], Pairs], notes: list[str] | None = None
+    ) -> None:
         """`pairs` begins anew at each call."""
         self.header, self.pairs = header, pairs
+        self.notes = [] if notes is None else notes
 
     def __iter__(self) -> Pairs:
+        self.notes.clear()
         return self.pairs()
 
 
@@ -246,14 +254,19 @@ def read(
         raise VitruvianError(f"'{path}' has y down, as pictures have; leave out which axis is up")
     if fps is not None and name not in _TIMED:
         raise VitruvianError(f"'{path}' has times of its own; leave out the frames a second")
-    if fps is not None and fps <= 0:
-        raise VitruvianError(f"{fps:g} frames a second are none; want more than 0")
+    if fps is not None and not 0 < fps <= MOST_FPS:
+        raise VitruvianError(
+            f"{fps:g} frames a second are none; want more than 0, at most {MOST_FPS:g}"
+        )
     if name == "records":
         return records.read(path)
     if name in _TRACKS:
         return Reading({}, lambda: _frames(_TRACKS[name](path, up or "y")))
     if name in _TABLES:
         return Reading({}, lambda: _TABLES[name](path))
+    if name == "coco":
+        notes: list[str] = []
+        return Reading({}, lambda: coco.read_coco(path, fps, notes), notes)
     options = {"derived": openpose.derived_in(path)} if name == "openpose" else {}
     return Reading({"options": options}, lambda: _TIMED[name](path, fps))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +21,8 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BOXES, SKELETONS, skeleton
 from vitruvian.body.state import states
-from vitruvian.errors import VitruvianError
+from vitruvian.documents import WHOLE, parse_json, read_lines, unreadable
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.sink.growing import Text
@@ -40,6 +42,10 @@ PARTS = {
     "error": PIXEL_DECIMALS,
     "plausible": 0,
 }
+NEEDED = ("box", "box_score", "xy", "score")  # of these, what every person has
+LARGEST = 1e15  # pixels or metres of what is read; squares of it are float32 still
+LATEST = 1e10  # seconds, 300 years; later ones have no room for the time between two frames
+LARGEST_SIDE = 1 << 30  # pixels of a frame that is read
 
 
 class About(Protocol):
@@ -159,51 +165,113 @@ def from_dict(line: dict[str, Any], own: Skeleton | None = None) -> tuple[Frame,
     """The frame, without pixels, and the poses of one line.
 
     `own` is the skeleton that the header describes; a line may name another one of ours.
+
+    Raises:
+        VitruvianError: it is no frame.
     """
-    named = own is not None and line["skeleton"] == own.name
-    table = own if own is not None and named else skeleton(line["skeleton"])
-    size = (line["size"][0], line["size"][1])
-    camera = None if line.get("camera") is None else Camera(size=size, **line["camera"])
-    frame = Frame(None, line["index"], line["time"], line["source"], camera, size)
-    people = line["people"]
-    if not people:
-        return frame, Poses.nobody(table, line["origin"])
-    parts = _arrays(people, len(table))
-    person = np.array([each["person"] for each in people], np.int64)
-    poses = Poses(table, person=person, origin=line["origin"], **parts)
-    if "raw" in people[0]:
-        raw = _arrays([each["raw"] for each in people], len(table))
-        poses = replace(poses, raw=replace(poses, **raw))
+    try:
+        frame, people, origin = _frame(line), line["people"], line["origin"]
+        named = own is not None and line["skeleton"] == own.name
+        table = own if own is not None and named else skeleton(line["skeleton"])
+        if origin not in (None, "camera", "hips"):
+            raise ValueError(f"its origin is {shown(origin)}, want camera, hips or null")
+        if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
+            raise TypeError("its people are no list of objects")
+        if not people:
+            return frame, Poses.nobody(table, origin)
+        parts = {**dict.fromkeys(NEEDED), **_arrays(people, len(table))}
+        person = [each["person"] for each in people]
+        if not all(type(number) is int and abs(number) < WHOLE for number in person):
+            raise TypeError(f"the number of a person is no whole number: {shown(person)}")
+        lacking = [key for key in NEEDED if parts[key] is None]
+        if lacking:
+            raise ValueError(f"its people have no '{lacking[0]}'")
+        poses = Poses(table, person=np.array(person, np.int64), origin=origin, **parts)
+        if "raw" in people[0]:
+            raw = _arrays([each["raw"] for each in people], len(table))
+            if any(raw.get(key, ()) is None for key in NEEDED):
+                raise ValueError("what is raw of its people lacks a part")
+            poses = replace(poses, raw=replace(poses, **raw))
+    except KeyError as error:
+        raise VitruvianError(f"it has no {error}") from None
+    except (TypeError, ValueError, IndexError, OverflowError) as error:
+        raise VitruvianError(error) from None
     return frame, poses
 
 
+def _frame(line: dict[str, Any]) -> Frame:
+    """The frame of a line, without pixels."""
+    source, index, time, size = (line[key] for key in ("source", "index", "time", "size"))
+    if not isinstance(source, str):
+        raise TypeError(f"its source is {shown(source)}, want text")
+    if type(index) is not int or abs(index) >= WHOLE:
+        raise TypeError(f"its index is {shown(index)}, want a whole number")
+    if type(time) not in (int, float) or not abs(time) <= LATEST:
+        raise TypeError(f"its time is {shown(time)}, want seconds")
+    if type(size) is not list or [type(side) for side in size] != [int, int]:
+        raise TypeError(f"its size is {shown(size)}, want width and height")
+    if not all(0 <= side <= LARGEST_SIDE for side in size):
+        raise ValueError(f"its size is {shown(size)}, want 0 to {LARGEST_SIDE}")
+    camera, wide_tall = line.get("camera"), (size[0], size[1])
+    if camera is not None and not isinstance(camera, dict):
+        raise TypeError(f"its camera is {shown(camera)}, want an object or null")
+    if camera is not None and not isinstance(camera.get("known_by", ""), str):
+        raise TypeError("how its camera is known is no text")
+    camera = None if camera is None else Camera(size=wide_tall, **camera)
+    return Frame(None, index, float(time), source, camera, wide_tall)
+
+
 def _arrays(people: list[dict[str, Any]], k: int) -> dict[str, Any]:
-    """Those of `PARTS` that the people have, as arrays; None for one that nobody has."""
+    """Those of `PARTS` that the people have, as arrays; None for one that nobody has.
+
+    Raises:
+        TypeError, ValueError: something else, or a number that is not finite.
+    """
     shapes = {"box": (4,), "box_score": (), "error": (), "plausible": ()}
     shapes |= {"xy": (k, 2), "xyz": (k, 3), "world": (k, 3)}
     parts: dict[str, Any] = {}
     for key in PARTS:
         if key not in people[0]:
             continue
-        shape, values = shapes.get(key, (k,)), [each[key] for each in people]
-        if key != "error" and all(value is None for value in values):
+        values = [each[key] for each in people]
+        if key not in ("error", "box_score") and values.count(None) == len(values):
             parts[key] = None
-            continue
-        kind = bool if key == "plausible" else np.float32
-        parts[key] = np.array([_filled(value, shape) for value in values], kind)
+        else:
+            parts[key] = _array(key, values, shapes.get(key, (k,)))
+    numbers = [key for key, part in parts.items() if part is not None and key != "plausible"]
+    if not numbers:
+        return parts
+    together = np.concatenate([parts[key].ravel() for key in numbers])
+    if (np.abs(together) > LARGEST).any():
+        raise ValueError(f"a number is not finite, or beyond {LARGEST:g}")
+    together, at = together.astype(np.float32), 0
+    for key in numbers:
+        size, shape = parts[key].size, parts[key].shape
+        parts[key], at = together[at : at + size].reshape(shape), at + size
     return parts
 
 
-def _filled(value: Any, shape: tuple[int, ...]) -> Any:
-    """The value with NaN in place of None."""
-    if value is None:
-        return np.full(shape[1:] if len(shape) > 1 else shape, np.nan)
+def _array(key: str, values: list[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """(N, *shape) numbers, or truth values, of what N people have; NaN in place of None.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    """
     if not shape:
-        return value
-    if not value:
-        return np.zeros((0, *shape[1:]))  # of no keypoints
-    missing = np.full(shape[1:], np.nan) if len(shape) > 1 else np.nan
-    return np.array([missing if part is None else part for part in value])
+        filled = [np.nan if value is None else value for value in values]
+    elif not shape[0]:  # of no keypoints
+        filled = np.zeros((len(values), *shape)) if not any(values) else values
+    elif any(None in value for value in values):
+        missing = [np.nan] * shape[1] if len(shape) > 1 else np.nan
+        filled = [[missing if part is None else part for part in value] for value in values]
+    else:
+        filled = values
+    array = np.array(filled)
+    if array.shape != (len(values), *shape):
+        raise ValueError(f"{key} is {array.shape}, want {(len(values), *shape)}")
+    if array.dtype.kind not in ("b" if key == "plausible" else "fiu"):
+        raise TypeError(f"{key} has something that it cannot be, or a number beyond 64 bits")
+    return array
 
 
 def described(table: Any) -> Skeleton | None:
@@ -214,15 +282,15 @@ def described(table: Any) -> Skeleton | None:
     """
     if table is None:
         return None
-    known = {**SKELETONS, BOXES.name: BOXES}.get(table["name"])
-    bones = [tuple(bone) for bone in table["bones"]]
-    if (
-        known is not None
-        and known.keypoints == tuple(table["keypoints"])
-        and list(known.bones) == bones
-    ):
+    if not isinstance(table, dict):
+        raise TypeError("want an object")
+    if table["name"] == BOXES.name and not table["keypoints"]:
+        return BOXES
+    own = Skeleton.from_json(json.dumps(table))
+    known = SKELETONS.get(own.name)
+    if known is not None and (known.keypoints, known.bones) == (own.keypoints, own.bones):
         return known
-    return Skeleton.from_json(json.dumps(table))
+    return own
 
 
 class Record:
@@ -235,45 +303,49 @@ class Record:
             VitruvianError: it is missing, or no record of this version.
         """
         self.path = Path(path)
-        try:
-            with self.path.open(encoding="utf-8") as file:
-                first = file.readline()
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not text"
-            raise VitruvianError(f"cannot read '{path}': {why}") from None
-        self.header = self._json(first, 1)
+        with closing(read_lines(self.path)) as lines:
+            self.header = parse_line(next(lines, ""), self.path, 1)
         if self.header.get("schema") != SCHEMA:
             raise VitruvianError(
-                f"cannot read '{path}': its first line is no header of schema {SCHEMA}; "
-                "records are written by `vitruvian predict --out poses.jsonl`"
+                f"cannot read '{shown(path, 100)}': its first line is no header of schema "
+                f"{SCHEMA}; records are written by `vitruvian predict --out poses.jsonl`"
             )
+        for name, kind in {"options": dict, "weights": dict, "model": str, "runs_on": str}.items():
+            if not isinstance(self.header.get(name, kind()), kind):
+                raise unreadable(path, f"its header has {name} {shown(self.header[name])}")
         try:
             self.skeleton = described(self.header.get("skeleton"))
         except (ValueError, TypeError, KeyError) as error:
-            raise VitruvianError(
-                f"cannot read '{path}': its header describes no skeleton ({error!r})"
-            ) from None
-
-    def _json(self, line: str, number: int) -> dict[str, Any]:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            raise VitruvianError(f"cannot read '{self.path}': line {number} is no JSON object")
-        return value
+            raise unreadable(path, f"its header describes no skeleton ({error!r})") from None
 
     def __iter__(self) -> Iterator[tuple[Frame, Poses]]:
-        with self.path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if number == 1:
-                    continue
-                try:
-                    yield from_dict(self._json(line, number), self.skeleton)
-                except (KeyError, TypeError, ValueError, IndexError) as error:
-                    raise VitruvianError(
-                        f"cannot read '{self.path}': line {number} is no frame ({error})"
-                    ) from None
+        with closing(read_lines(self.path)) as lines:
+            for number, line in enumerate(lines, 1):
+                if number > 1:
+                    yield self.frame(parse_line(line, self.path, number), number)
+
+    def frame(self, line: dict[str, Any], number: int) -> tuple[Frame, Poses]:
+        """The frame, without pixels, and the poses of a line.
+
+        Raises:
+            VitruvianError: it is no frame.
+        """
+        try:
+            return from_dict(line, self.skeleton)
+        except VitruvianError as error:
+            raise unreadable(self.path, f"line {number} is no frame ({error})") from None
+
+
+def parse_line(line: str, path: Path, number: int) -> dict[str, Any]:
+    """What a line of a record says; numbers of frames are looked at where they are used.
+
+    Raises:
+        VitruvianError: it is no JSON object.
+    """
+    value = parse_json(line, path, f"line {number}", quick=number > 1)
+    if not isinstance(value, dict):
+        raise unreadable(path, f"line {number} is no JSON object")
+    return value
 
 
 def read(path: str | Path) -> Record:
@@ -290,7 +362,7 @@ def json_lines(path: Path, model: About | None) -> Text:
         if not tables:
             tables.append(table)
             return dump(header(model, table)) + line
-        if table is not tables[0] and SKELETONS.get(table.name) is not table:
+        if table != tables[0] and SKELETONS.get(table.name) != table:
             raise VitruvianError(
                 f"'{path}' is of the skeleton {tables[0].name}, and frame {frame.index} of "
                 f"'{frame.source}' of {table.name}; write it into another file"

@@ -67,7 +67,7 @@ class Solo:
             self.skeleton = poses.skeleton
             if self.path.suffix.lower() == ".bvh":
                 parents(poses.skeleton)
-        elif poses.skeleton is not self.skeleton:
+        elif poses.skeleton != self.skeleton:
             raise VitruvianError(f"'{self.path}' holds one skeleton, and this is of another")
         if len(poses) and poses.xyz is None:
             raise VitruvianError(

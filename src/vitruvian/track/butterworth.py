@@ -23,6 +23,7 @@ from vitruvian.track.windows import Pair, changed, put, windows
 
 UNEVEN = 0.01  # of a step: times that are off an even grid by more are resampled
 FINER = 4  # steps of a grid in a period of the cutoff, where frames are farther apart than half
+FAR = 100  # steps; nothing is filtered across a pause that is longer, whatever it was
 SETTLED = 3.5  # cutoff periods after which a filter of order 2 has forgotten all but 1e-6
 
 
@@ -95,8 +96,10 @@ def _runs(seconds: np.ndarray, known: np.ndarray, gap: float) -> list[np.ndarray
     if not len(rows):
         return []
     missing = np.diff(rows) > 1
-    long = np.diff(seconds[rows]) > gap + 1e-6  # times are written to a microsecond
-    return np.split(rows, np.flatnonzero(missing & long) + 1)
+    steps = np.diff(seconds[rows])
+    long = steps > gap + 1e-6  # times are written to a microsecond
+    far = long & (steps > FAR * np.median(np.diff(seconds)) if len(seconds) > 1 else False)
+    return np.split(rows, np.flatnonzero((missing & long) | far) + 1)
 
 
 def _filtered(

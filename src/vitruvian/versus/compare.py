@@ -15,11 +15,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vitruvian.errors import VitruvianError
+from vitruvian.documents import read_json
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
@@ -94,7 +95,6 @@ def compare(
     given = calibration.given(camera, fov_deg=fov_deg)
     seen = camera.matrix.tolist() if isinstance(camera, Camera) else _stamped(camera)
     about = _about(sources, span, [seen, fov_deg])
-    _take_over(out, sources, about, overwrite)
     faults: list[VitruvianError] = []
 
     def fault(error: VitruvianError) -> None:
@@ -104,24 +104,33 @@ def compare(
                 on_error(error)
 
     name, chapters = Names(), list[Chapter]()
-    for each in sources:
-        stem = name("pictures" if isinstance(each, Pictures) and len(each.paths) > 1 else each.name)
-        job = _Job(each, stem, out, _about([each], span, [seen, fov_deg]), given, visible, fault)
-        files = Names()
-        made = [job.record(side, files(f"{stem} - {side.label}.x")) for side in everyone]
-        sides = [(s.label, path) for s, path in zip(everyone, made, strict=True) if path]
-        if sides:
-            chapters.append(job.draw(sides, name))
-    if not chapters:
-        raise faults[0]
-    numbers = {
-        "about": about,
-        "machine": machine.describe(),
-        "faults": [str(error) for error in faults],
-        "sources": [{"source": one.name, **one.tally.to_dict()} for one in chapters],
-    }
-    _write_json(out / NUMBERS, numbers)
-    report(chapters, numbers, out / "report.html")
+    try:
+        _take_over(out, sources, about, overwrite)
+        for each in sources:
+            several = isinstance(each, Pictures) and len(each.paths) > 1
+            stem = name("pictures" if several else each.name)
+            own, whole = _about([each], span, [seen, fov_deg]), span == Span()
+            job = _Job(each, stem, out, own, given, visible, whole, fault)
+            files = Names()
+            made = [job.record(side, files(f"{stem} - {side.label}.x")) for side in everyone]
+            sides = [(s.label, path) for s, path in zip(everyone, made, strict=True) if path]
+            if sides:
+                chapters.append(job.draw(sides, name))
+        if not chapters:
+            raise faults[0]
+        numbers = {
+            "about": about,
+            "machine": machine.describe(),
+            "faults": [str(error) for error in faults],
+            "sources": [{"source": one.name, **one.tally.to_dict()} for one in chapters],
+        }
+        _write_json(out / NUMBERS, numbers)
+        report(chapters, numbers, out / "report.html")
+    except OSError as error:  # what cannot be read is a VitruvianError by now
+        raise VitruvianError(
+            f"cannot write to '{shown(out, 100)}': {error.strerror or error}; what is whole is "
+            "kept, and the same command goes on from there"
+        ) from None
     if faults and on_error is None:
         more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
         raise VitruvianError(f"{faults[0]}{more}")
@@ -184,8 +193,8 @@ def _take_over(
         raise VitruvianError(f"'{out}' is a file; give a folder to --out")
     if numbers.is_file():
         try:
-            before = json.loads(numbers.read_text(encoding="utf-8"))["about"]
-        except (ValueError, TypeError, KeyError):
+            before = read_json(numbers)["about"]
+        except (VitruvianError, TypeError, KeyError):
             before = None
         if before == about:
             return
@@ -218,6 +227,7 @@ class _Job:
     about: dict[str, Any]  # what the source is
     camera: Given | None
     visible: float
+    whole: bool  # whether all frames are wanted
     fault: Callable[[VitruvianError], None]  # gets what could not be done
 
     @property
@@ -268,7 +278,9 @@ class _Job:
         labels, moving = [label for label, _ in sides], self.source.moving
         part = Part(self.out / f"{self.stem} - disagreement.jsonl")
         with ExitStack() as stack:
-            lines = [stack.enter_context(Lines(path, moving)) for _, path in sides]
+            pictures = self.source.paths if isinstance(self.source, Pictures) else ()
+            ours = [str(path) for path in pictures] or [str(getattr(self.source, "address", ""))]
+            lines = [stack.enter_context(Lines(path, moving, ours)) for _, path in sides]
             # Ours are of the frames that are wanted; those of others may have more, or fewer.
             whole = [each for each in lines if each.record.path.parent == self.out / "records"]
             longest = max(whole or lines, key=len)
@@ -280,7 +292,9 @@ class _Job:
             film = stack.enter_context(Film(self.out / f"{self.stem}.mp4")) if moving else None
             table = stack.enter_context(part.begin().open("w", encoding="utf-8"))
             tick = stack.enter_context(progress(f"drawing {self.stem}", self.source.count()))
+            last: Frame | None = None
             for frame in Ahead(self.frames()):
+                last = replace(frame, pixels=None)
                 results = [each[frame] for each in lines]
                 if not moving:
                     views = [self._still(frame, result) for result in results]
@@ -294,11 +308,25 @@ class _Job:
                 table.write(json.dumps(said, allow_nan=False) + "\n")
                 chapter.add(frame, results, picture)
                 tick(tally.done)
+            if moving and self.whole and last is not None:
+                self._told_longer(labels, lines, last)
         part.finish()
         for label, (count, why) in chapter.missing.items():
             told = f"{label} has nothing of {count} of {tally.done} frames of {self.source.name}"
             self.fault(VitruvianError(f"{told}; of the first, {why}"))
         return chapter
+
+    def _told_longer(self, labels: Sequence[str], lines: Sequence[Lines], last: Frame) -> None:
+        """Tell of records that go on after the end of the video: it is not what they are of."""
+        for label, each in zip(labels, lines, strict=True):
+            end = each.beyond(last.source, last.seconds)
+            if end is not None:
+                self.fault(
+                    VitruvianError(
+                        f"{label} goes on to {end:.2f} s, and {self.source.name} ends at "
+                        f"{last.seconds:.2f} s: it may be of another recording"
+                    )
+                )
 
     def _still(self, frame: Frame, result: Result) -> View | None:
         """The view of one picture; None if there is nobody in metres."""

@@ -100,7 +100,7 @@ class Pair:
             VitruvianError: a record changes its skeleton on the way.
         """
         for label, poses, known in zip(self.labels, (a, b), self.skeletons, strict=True):
-            if poses.skeleton.name != known.name:
+            if poses.skeleton != known:
                 raise VitruvianError(
                     f"'{label}' changes from {known.name} to {poses.skeleton.name}; "
                     "one record has one skeleton"
