@@ -127,10 +127,25 @@ FORMS = {
         ),
     )
 }
-_TRACKS: dict[str, Callable[[Path, str], Track]] = {
-    "trc": trc.read_trc,
+
+
+def _upright(
+    read: Callable[[Path, str, trc.Note], Track],
+) -> Callable[[Path, str | None, trc.Note], Track]:
+    """A reader of a format that has no word for the axis that points up."""
+
+    def as_said(path: Path, up: str | None, note: trc.Note) -> Track:
+        if up is None:
+            note(trc.assumed_up("y"))
+        return read(path, up or "y", note)
+
+    return as_said
+
+
+_TRACKS: dict[str, Callable[[Path, str | None, trc.Note], Track]] = {
+    "trc": _upright(trc.read_trc),
     "c3d": c3d.read_c3d,
-    "bvh": bvh.read_bvh,
+    "bvh": _upright(bvh.read_bvh),
 }
 _TIMED: dict[str, Callable[[Path, float | None], Pairs]] = {
     "coco": coco.read_coco,
@@ -213,14 +228,23 @@ def refusal(source: Form, target: Form) -> str:
 
 
 class Reading:
-    """Poses of a file: `header` says what made them, iterating gives pairs of frame and poses."""
+    """Poses of a file: `header` says what made them, iterating gives pairs of frame and poses.
 
-    def __init__(self, header: dict[str, Any], pairs: Callable[[], Pairs]) -> None:
+    `notes` are lines about what was assumed and what was left out, of what has been read so far.
+    """
+
+    def __init__(self, header: dict[str, Any], pairs: Callable[[trc.Note], Pairs]) -> None:
         """`pairs` begins anew at each call."""
         self.header, self.pairs = header, pairs
+        self.notes: list[str] = []
 
     def __iter__(self) -> Pairs:
-        return self.pairs()
+        self.notes.clear()
+        return self.pairs(self._note)
+
+    def _note(self, line: str) -> None:
+        if line not in self.notes:
+            self.notes.append(line)
 
 
 def read(
@@ -233,7 +257,8 @@ def read(
             folder of OpenPose JSON.
         form: which of these it is, a name of `FORMS`, where its own name does not tell.
         fps: frames a second, of files that have no times.
-        up: the axis that points up in .trc, .c3d and .bvh: y, which is the default, or z.
+        up: the axis that points up in .trc, .c3d and .bvh: y or z; by default what a .c3d says, or
+            y.
 
     Raises:
         VitruvianError: it is missing, something else, or lacks what was not given.
@@ -251,11 +276,11 @@ def read(
     if name == "records":
         return records.read(path)
     if name in _TRACKS:
-        return Reading({}, lambda: _frames(_TRACKS[name](path, up or "y")))
+        return Reading({}, lambda note: _frames(_TRACKS[name](path, up, note)))
     if name in _TABLES:
-        return Reading({}, lambda: _TABLES[name](path))
+        return Reading({}, lambda _: _TABLES[name](path))
     options = {"derived": openpose.derived_in(path)} if name == "openpose" else {}
-    return Reading({"options": options}, lambda: _TIMED[name](path, fps))
+    return Reading({"options": options}, lambda _: _TIMED[name](path, fps))
 
 
 def _frames(track: Track) -> Pairs:

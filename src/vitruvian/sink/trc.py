@@ -39,6 +39,7 @@ UNITS = {
     **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), "cm"),
     **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), "mm"),
 }
+NEAR = 0.1  # metres from the origin, within which a marker may come to lie on it
 FARTHEST = 1e6  # metres; what is farther is no place of a body
 MOST_NUMBERS = 1e8  # of a file at even times; 0.8 GB
 MOST_TEXT = 1 << 28  # bytes of a text file of markers: a day of 30 markers at 100 frames a second
@@ -114,12 +115,7 @@ def read_trc(path: str | Path, up: str = "y", note: Note = lambda _: None) -> Tr
             note(f"its header says {shown(head[key], 20)} {what or 'frames'}, it has {count}")
     seconds, index = _times(path, values[:, 0], values[:, 1], head.get("datarate", ""), note)
     xyz = values[:, 2:].reshape(len(rows), len(names), 3) * scale
-    for k, name in enumerate(names):
-        zero = (xyz[:, k] == 0).all(axis=-1)
-        elsewhere = xyz[~zero & np.isfinite(xyz[:, k]).all(axis=-1), k]
-        if zero.any() and len(elsewhere) and np.linalg.norm(elsewhere, axis=-1).min() > 0.1:
-            xyz[zero, k] = np.nan
-            note(f"0 0 0 of {shown(name)} in {int(zero.sum())} frames is taken as not found")
+    xyz = without_zeros(xyz, names, note)
     return from_metres(path, names, seconds, index, xyz @ upward(up), note=note)
 
 
@@ -250,6 +246,24 @@ def metres(track: Track, what: str) -> np.ndarray:
 def frame_rate(seconds: np.ndarray) -> float:
     """Frames a second, the median; of one frame alone 1."""
     return 1.0 / float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
+
+
+def without_zeros(xyz: np.ndarray, names: Sequence[str], note: Note) -> np.ndarray:
+    """(T, K, 3) with NaN for the 0 0 0 of a marker that is elsewhere in all other frames."""
+    xyz = xyz.copy()
+    for k, name in enumerate(names):
+        zero = (xyz[:, k] == 0).all(axis=-1)
+        elsewhere = xyz[~zero & np.isfinite(xyz[:, k]).all(axis=-1), k]
+        if zero.any() and len(elsewhere) and np.linalg.norm(elsewhere, axis=-1).min() > NEAR:
+            xyz[zero, k] = np.nan
+            note(f"0 0 0 of {shown(name)} in {int(zero.sum())} frames is taken as not found")
+    return xyz
+
+
+def assumed_up(axis: str) -> str:
+    """A note."""
+    other = "z" if axis == "y" else "y"
+    return f"{axis} is taken as the axis that points up; otherwise say --from-up {other}"
 
 
 def even_grid(seconds: np.ndarray, size: int) -> tuple[np.ndarray, float]:
