@@ -39,6 +39,7 @@ class Conversion:
     had: set[str] = field(default_factory=set)  # of `formats.HOLDS`, what can be seen in frames
     derived: list[str] = field(default_factory=list)  # keypoints that are middles of others
     missing: list[str] = field(default_factory=list)  # keypoints that the source does not have
+    notes: list[str] = field(default_factory=list)  # what was assumed, and left out
     paths: list[Path] = field(default_factory=list)
 
     @property
@@ -80,6 +81,7 @@ def convert(
     fps: float | None = None,
     from_up: str | None = None,
     up: str | None = None,
+    from_skeleton: Skeleton | None = None,
     overwrite: bool = False,
 ) -> Conversion:
     """Write the poses of a file as another one; whole, or not at all.
@@ -93,6 +95,7 @@ def convert(
         fps: frames a second, of a source without times.
         from_up: the axis that points up in a source that is .trc, .c3d or .bvh.
         up: the same of such an `out`.
+        from_skeleton: whose keypoints a source has that is a folder of OpenPose JSON.
         overwrite: whether what exists may be replaced.
 
     Raises:
@@ -101,7 +104,7 @@ def convert(
     source, out = Path(source), Path(out)
     done = Conversion(formats.recognised(source, form), formats.of_name(out))
     _refuse(done, source, out, up, overwrite)
-    reading = formats.read(source, form, fps=fps, up=from_up)
+    reading = formats.read(source, form, fps=fps, up=from_up, skeleton=from_skeleton)
     pairs = iter(reading)
     first = next(pairs, None)
     if first is None:
@@ -133,6 +136,7 @@ def convert(
                 place.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(place)
                 done.paths.append(place)
+            done.notes += getattr(reading, "notes", [])
     except OSError as error:
         raise VitruvianError(f"cannot write '{out}': {error.strerror}") from None
     except VitruvianError as error:  # told of the file as it will be called

@@ -22,14 +22,13 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.track import Track
 from vitruvian.documents import read_bytes, unreadable
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.sink.markers import Note, numbered
 from vitruvian.sink.trc import (
     MOST_TEXT,
-    Note,
     decoded,
     even_grid,
     from_metres,
     metres,
-    numbered,
     upward,
     write_text,
 )
@@ -196,12 +195,12 @@ def _euler_deg(turn: np.ndarray) -> tuple[float, float, float]:
     return float(np.degrees(z)), float(np.degrees(x)), float(np.degrees(y))
 
 
-def _about(axis: int, degrees: np.ndarray) -> np.ndarray:
-    """(F, 3, 3) rotations about x, y or z by (F,) degrees."""
+def _about(axis: int, degrees: np.ndarray | float) -> np.ndarray:
+    """(..., 3, 3) rotations about x, y or z by (...,) degrees."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    turn = np.broadcast_to(np.eye(3), (len(degrees), 3, 3)).copy()
+    turn = np.broadcast_to(np.eye(3), (*np.shape(degrees), 3, 3)).copy()
     a, b = (axis + 1) % 3, (axis + 2) % 3
-    turn[:, a, a], turn[:, a, b], turn[:, b, a], turn[:, b, b] = c, -s, s, c
+    turn[..., a, a], turn[..., a, b], turn[..., b, a], turn[..., b, b] = c, -s, s, c
     return turn
 
 

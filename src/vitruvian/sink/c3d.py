@@ -28,18 +28,9 @@ import numpy as np
 from vitruvian.body.track import Track
 from vitruvian.documents import unreadable
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.sink.markers import Note, assumed_up, without_zeros
 from vitruvian.sink.part import Part
-from vitruvian.sink.trc import (
-    METRES,
-    UNITS,
-    Note,
-    assumed_up,
-    even,
-    from_metres,
-    metres,
-    upward,
-    without_zeros,
-)
+from vitruvian.sink.trc import METRES, UNITS, even, from_metres, metres, upward
 
 MOST = 65535  # frames; ezc3d says nothing of those beyond
 BLOCK = 512  # bytes

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,9 +24,9 @@ from vitruvian.body.skeletons import SKELETONS
 from vitruvian.body.track import Track
 from vitruvian.documents import read_bytes, unreadable
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.sink.markers import Note, lying, not_known, numbered, with_hips, without_zeros
 from vitruvian.sink.part import Part
 
-Note = Callable[[str], object]  # gets what was assumed or left out, in a line
 # Which axis points up -> (3, 3) from our axes, x right, y down, z away.
 UP = {
     "y": np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]),
@@ -39,7 +39,6 @@ UNITS = {
     **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), "cm"),
     **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), "mm"),
 }
-NEAR = 0.1  # metres from the origin, within which a marker may come to lie on it
 FARTHEST = 1e6  # metres; what is farther is no place of a body
 MOST_NUMBERS = 1e8  # of a file at even times; 0.8 GB
 MOST_TEXT = 1 << 28  # bytes of a text file of markers: a day of 30 markers at 100 frames a second
@@ -248,24 +247,6 @@ def frame_rate(seconds: np.ndarray) -> float:
     return 1.0 / float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
 
 
-def without_zeros(xyz: np.ndarray, names: Sequence[str], note: Note) -> np.ndarray:
-    """(T, K, 3) with NaN for the 0 0 0 of a marker that is elsewhere in all other frames."""
-    xyz = xyz.copy()
-    for k, name in enumerate(names):
-        zero = (xyz[:, k] == 0).all(axis=-1)
-        elsewhere = xyz[~zero & np.isfinite(xyz[:, k]).all(axis=-1), k]
-        if zero.any() and len(elsewhere) and np.linalg.norm(elsewhere, axis=-1).min() > NEAR:
-            xyz[zero, k] = np.nan
-            note(f"0 0 0 of {shown(name)} in {int(zero.sum())} frames is taken as not found")
-    return xyz
-
-
-def assumed_up(axis: str) -> str:
-    """A note."""
-    other = "z" if axis == "y" else "y"
-    return f"{axis} is taken as the axis that points up; otherwise say --from-up {other}"
-
-
 def even_grid(seconds: np.ndarray, size: int) -> tuple[np.ndarray, float]:
     """(F,) seconds at even times from the first to the last, and frames a second.
 
@@ -338,20 +319,6 @@ def named(
     return Skeleton(stem, source, tuple(keypoints), tuple(bones or ()), sigmas)
 
 
-def numbered(names: Sequence[str], note: Note = lambda _: None) -> list[str]:
-    """Names of which none is there twice: thigh, thigh_2, and so on."""
-    taken, given = set(names), list[str]()
-    for name in names:
-        own, count = name, 1
-        while own in given or (count > 1 and own in taken):
-            count += 1
-            own = f"{name}_{count}"
-        given.append(own)
-        if own != name:
-            note(f"several are called {shown(name)}; one of them is now {shown(own)}")
-    return given
-
-
 def from_metres(
     path: Path,
     keypoints: list[str],
@@ -372,7 +339,11 @@ def from_metres(
     keypoints = numbered(keypoints, note)
     if np.any(np.abs(xyz) > FARTHEST):
         raise unreadable(path, f"it has a place {np.nanmax(np.abs(xyz)):.3g} m away")
+    keypoints, xyz = with_hips(keypoints, xyz, note)
     skeleton = named(path.stem, keypoints, bones)
+    if skeleton.name not in SKELETONS:
+        not_known(keypoints, note)
+    lying(keypoints, xyz, note)
     xyz = xyz[:, [keypoints.index(name) for name in skeleton.keypoints]]
     known = np.all(np.isfinite(xyz), axis=-1)
     return Track(
