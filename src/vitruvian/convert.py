@@ -13,7 +13,7 @@ import numpy as np
 
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.skeletons import BODY25, COCO17, SKELETONS
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.sink import files, formats, solo
 from vitruvian.sink.openpose import OpenPose
 from vitruvian.sink.records import Made
@@ -149,7 +149,7 @@ def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite
     """Raise `VitruvianError` for what cannot be done, before anything is read."""
     why = formats.refusal(done.source, done.target)
     if why:
-        raise VitruvianError(f"'{source}' cannot become '{out}': {why}")
+        raise VitruvianError(f"'{shown(source, 100)}' cannot become '{shown(out.name)}': {why}")
     if out.resolve() == source.resolve():
         raise VitruvianError(f"'{out}' is the input; give another name")
     one_person = out.suffix.lower() in solo.WRITERS
