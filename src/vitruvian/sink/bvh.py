@@ -37,6 +37,7 @@ SHORT, LONG = 1e-6, 5.0  # metres of a bone
 USUAL = (0.2, 1.0)  # metres of the longest bone of a body
 DEEPEST = 200  # joints within each other
 LONGEST_FRAME = 3600.0  # seconds
+LARGEST = 1e9  # of a number, degrees or metres
 CHANNELS = "Zrotation Xrotation Yrotation"
 
 
@@ -277,8 +278,8 @@ def _motion(text: str, width: int, note: Note) -> tuple[np.ndarray, float]:
     if len(values) % width:
         raise ValueError(f"it has {len(values)} numbers, and a frame has {width}; it is cut short")
     values = values.reshape(-1, width)
-    if not np.isfinite(values).all():
-        raise ValueError("it has numbers that are not finite")
+    if not (np.abs(values) < LARGEST).all():
+        raise ValueError("it has numbers that are no angles and no places")
     if not 0 < step <= LONGEST_FRAME and (len(values) > 1 or not np.isfinite(step)):
         raise ValueError(f"its frames last {shown(head[2], 30)} s")
     if int(head[1][:18]) != len(values):
@@ -329,7 +330,7 @@ def _parted(line: str) -> tuple[str, str]:
 
 def _offset(values: list[str]) -> np.ndarray:
     offset = np.array(values, np.float64)
-    if offset.shape != (3,) or not np.isfinite(offset).all():
+    if offset.shape != (3,) or not (np.abs(offset) < LARGEST).all():
         raise ValueError(f"an OFFSET is {shown(' '.join(values), 40)}, want three numbers")
     return offset
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -36,7 +37,9 @@ MOST = 65535  # frames; ezc3d says nothing of those beyond
 BLOCK = 512  # bytes
 FLOATS = {84: "<", 85: "<", 86: ">"}  # processor: Intel, DEC, MIPS -> how its whole numbers lie
 SIGN = {84: 15, 85: 13, 86: 12}  # the byte of the header's scale in whose highest bit its sign is
-SLOWEST = 5e6  # bytes a second
+BUSY, PATIENCE = 10, 120  # seconds of work and of waiting for ezc3d, and
+SLOWEST = 1e6  # bytes a second besides; a laptop does 20 times as many
+MEMORY = 700 << 20  # bytes for ezc3d, besides 40 for each of the file
 # Groups of "points" that are no places, as Vicon's Plug-in Gait Reference Guide lists its outputs.
 NO_PLACES = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS", "REACTIONS")
 OUTPUT = re.compile(r"(Angles|Force|Moment|Power|NormalisedGRF|GroundReaction\w+)$")
@@ -241,7 +244,7 @@ def _check(path: Path) -> int:
 
 def _read(path: Path) -> tuple[dict[tuple[str, str], list[Any]], np.ndarray, np.ndarray]:
     """What ezc3d reads: parameters, (F, K, 3) points in the file's unit, (F, K) which are gone."""
-    patience = 60 + path.stat().st_size / SLOWEST
+    patience = PATIENCE + path.stat().st_size / SLOWEST
     source = str(Path(__file__).parents[2])
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
     with TemporaryDirectory(prefix="vitruvian-c3d-") as folder:
@@ -254,6 +257,8 @@ def _read(path: Path) -> tuple[dict[tuple[str, str], list[Any]], np.ndarray, np.
         except subprocess.TimeoutExpired:
             raise unreadable(path, f"ezc3d was not done in {patience:.0f} s") from None
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [""]
+        if done.returncode == -getattr(signal, "SIGXCPU", 0):
+            raise unreadable(path, "it is damaged: ezc3d finds no end")
         if done.returncode < 0:
             raise unreadable(path, "it is damaged: ezc3d crashed on it")
         if done.returncode or not out.is_file():
@@ -269,8 +274,11 @@ def _in_a_process_of_its_own(source: str, out: str) -> None:
     with suppress(ImportError, ValueError, OSError):  # not everywhere
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, ((2 << 30) + 40 * size,) * 2)
+        have = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        busy = BUSY + int(size / SLOWEST)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (busy, busy + 1))
+        resource.setrlimit(resource.RLIMIT_AS, (have + MEMORY + 40 * size,) * 2)
     file = _ezc3d().c3d(source)
     header = file["header"]
     about = [

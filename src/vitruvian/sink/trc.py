@@ -40,6 +40,7 @@ UNITS = {
     **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), "mm"),
 }
 FARTHEST = 1e6  # metres; what is farther is no place of a body
+MOST_HERTZ, LATEST = 1e6, 1e12  # frames a second; seconds
 MOST_NUMBERS = 1e8  # of a file at even times; 0.8 GB
 MOST_TEXT = 1 << 28  # bytes of a text file of markers: a day of 30 markers at 100 frames a second
 
@@ -184,7 +185,8 @@ def _times(
         hertz = float(rate.replace(",", "."))
     except ValueError:
         hertz = np.nan
-    known = np.isfinite(hertz) and hertz > 0
+    known = 0 < hertz < MOST_HERTZ
+    seconds = np.where(np.abs(seconds) < LATEST, seconds, np.nan)
     counted = np.isfinite(frames).all() and (np.diff(frames) > 0).all()
     if not counted or np.abs(frames).max() >= 1e15:
         frames = np.arange(1.0, len(frames) + 1)
