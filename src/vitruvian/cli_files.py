@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vitruvian.cli_words import Overwrite
+from vitruvian.errors import MOST
 
 
 def convert(
@@ -84,8 +85,9 @@ def convert(
     numbers = [person for person in done.people if person >= 0]
     who = f", people {', '.join(map(str, sorted(numbers)))}" if numbers else ""
     print(f"{source}: frames {done.frames}{who} -> {where}")
-    for what in ("lost", "derived", "missing"):
-        if getattr(done, what):
-            print(f"{what}: {', '.join(getattr(done, what))}")
+    for what in ("lost", "derived", "missing", "left_out"):
+        if names := getattr(done, what):
+            more = f" and {len(names) - MOST} more" if names[MOST:] else ""
+            print(f"{what.replace('_', ' ')}: {', '.join(names[:MOST])}{more}")
     for line in done.notes:
         print(f"note: {line}")

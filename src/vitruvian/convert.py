@@ -39,6 +39,7 @@ class Conversion:
     had: set[str] = field(default_factory=set)  # of `formats.HOLDS`, what can be seen in frames
     derived: list[str] = field(default_factory=list)  # keypoints that are middles of others
     missing: list[str] = field(default_factory=list)  # keypoints that the source does not have
+    left_out: list[str] = field(default_factory=list)  # keypoints that are not asked for
     notes: list[str] = field(default_factory=list)  # what was assumed, and left out
     paths: list[Path] = field(default_factory=list)
 
@@ -175,7 +176,7 @@ def _about(
         before = header.get("options", {}).get("derived", ())
         derived = {*way.derived, *before}
         done.derived = [name for name in want.keypoints if name in derived]
-        done.missing = way.missing
+        done.missing, done.left_out = way.missing, way.left_out
         more |= {"skeleton_from": had.name, "derived": done.derived, "missing": done.missing}
     return Made.read(header, **more)
 

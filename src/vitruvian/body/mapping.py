@@ -71,6 +71,12 @@ class Mapping:
         """Keypoints of `target` that `source` does not have."""
         return self._names(0, 0)
 
+    @property
+    def left_out(self) -> list[str]:
+        """Keypoints of `source` of which `target` has nothing."""
+        used = {k for own in self.parts for k in own}
+        return [name for k, name in enumerate(self.source.keypoints) if k not in used]
+
     def _names(self, least: int, most: int) -> list[str]:
         pairs = zip(self.target.keypoints, self.parts, strict=True)
         return [name for name, own in pairs if least <= len(own) <= most]

@@ -92,7 +92,7 @@ FORMS = {
         Form(
             "openpose",
             "",
-            "a folder of OpenPose JSON, BODY_25, one file a frame",
+            "a folder of OpenPose JSON, one file a frame; writes BODY_25, reads others as well",
             ("pixels", "scores", "numbers", "people", "nobody", "times", "uneven", "gaps"),
             (("pixels",),),
             "pixels from the top left corner, y down",
@@ -119,7 +119,7 @@ FORMS = {
             "markers for motion capture, one person a file; `c3d` extra",
             ("metres", "numbers", "times", "gaps", "skeleton"),
             (("metres",),),
-            f"writes mm, reads m, cm and mm; {_UPRIGHT}",
+            f"writes mm, reads m, cm and mm; {_UPRIGHT}; says which axis points up",
         ),
         Form(
             "bvh",
