@@ -51,7 +51,7 @@ def track(table: Skeleton = HALPE26, frames: int = 5, gap=WHOLE) -> Track:
         np.arange(frames) / 30,
         np.arange(frames),
         xy=np.full((frames, k, 2), np.nan, np.float32),
-        score=np.isfinite(xyz).all(axis=-1).astype(np.float32),
+        score=np.array(np.isfinite(xyz).all(axis=-1), np.float32),
         box=np.full((frames, 4), np.nan, np.float32),
         xyz=xyz.astype(np.float32),
         origin="camera",

@@ -5,7 +5,8 @@ residual of a marker that is not there is -1. A C3D file has one rate and a firs
 that are not at even times are put on an even grid.
 
 Reading: the header is held against the file's size, and ezc3d, which damaged files can crash, runs
-in a process of its own with limits of time and memory; arrays come back, nothing is unpickled.
+in a process of its own with limits of time and memory; arrays come back, nothing is unpickled. Writing:
+what is stored is looked at, because ezc3d 1.7.2 says nothing of a full disk (findings/ezc3d-full-disk.sh).
 
 Source: "The C3D File Format User Guide", Motion Lab Systems; ezc3d 1.7.
 """
@@ -278,10 +279,11 @@ def _in_a_process_of_its_own(source: str, out: str) -> None:
         busy = BUSY + int(size / SLOWEST)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_CPU, (busy, busy + 1))
-        resource.setrlimit(resource.RLIMIT_AS, (have + MEMORY + 40 * size,) * 2)
+        most = have + MEMORY + 40 * size
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     file = _ezc3d().c3d(source)
     header = file["header"]
-    about = [
+    about: list[tuple[str, str, list[Any]]] = [
         ("HEADER", "FIRST", [int(header["points"]["first_frame"])]),
         ("HEADER", "ANALOG", [int(header["analogs"]["size"])]),
     ]
