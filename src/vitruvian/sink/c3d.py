@@ -5,8 +5,9 @@ residual of a marker that is not there is -1. A C3D file has one rate and a firs
 that are not at even times are put on an even grid.
 
 Reading: the header is held against the file's size, and ezc3d, which damaged files can crash, runs
-in a process of its own with limits of time and memory; arrays come back, nothing is unpickled. Writing:
-what is stored is looked at, because ezc3d 1.7.2 says nothing of a full disk (findings/ezc3d-full-disk.sh).
+in a process of its own with limits of time and memory; arrays come back, nothing is unpickled.
+Writing: what is stored is looked at, because ezc3d 1.7.2 says nothing of a full disk
+(findings/ezc3d-full-disk.sh).
 
 Source: "The C3D File Format User Guide", Motion Lab Systems; ezc3d 1.7.
 """
