@@ -694,6 +694,7 @@ def test_who_has_a_face_and_no_body_is_left_out_and_that_is_said(tmp_path):
         ([{"pose_keypoints_2d": [0.1, 0.2, 0.9] * 25}], "between 0 and 1"),
         ([someone(25), someone(26)], "26 keypoints"),
         ([{**someone(25), "person_id": ["x"]}], "person_id"),
+        ([{**someone(25), "person_id": [1e300]}], "person_id"),
         ([1], "people"),
         (3, "people"),
     ],

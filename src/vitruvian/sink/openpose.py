@@ -189,7 +189,7 @@ def _read(path: Path) -> _Read:
         points.append(array.astype(np.float32))
         who = each.get("person_id", -1)
         who = who[0] if isinstance(who, list) and who else -1 if isinstance(who, list) else who
-        if not _is(who, int, float) or who != int(who):
+        if not _is(who, int, float) or not abs(who) < WHOLE or who != int(who):
             raise unreadable(path, f"its person_id is {shown(who, 40)}")
         person.append(int(who))
     ours = read.get("vitruvian", {})
