@@ -164,7 +164,9 @@ def test_an_unknown_keypoint_is_told_the_nearest_one():
 def test_an_unknown_skeleton_is_told_the_nearest_or_all():
     with pytest.raises(VitruvianError, match="did you mean 'coco17'"):
         skeleton("coco71")
-    with pytest.raises(VitruvianError, match="known: blazepose33, body_25, coco17"):
+    with pytest.raises(
+        VitruvianError, match="known: blazepose33, body_135, body_25, body_25b, coco17"
+    ):
         skeleton("xyz")
 
 

@@ -251,7 +251,7 @@ def test_the_axis_that_points_up_is_chosen_and_undone(form, tmp_path):
     convert(first, out, up="z")
     back = list(vit.read(out, up="z"))
     same(back, pairs, {"metres", *(["gaps"] if form != "bvh" else [])})
-    wrong = next(iter(vit.read(out)))[1]
+    wrong = next(iter(vit.read(out, up="y")))[1]
     assert wrong.xyz is not None
     head, foot = (wrong.xyz[0, COCO19[name]] for name in ("nose", "left_ankle"))
     height = head - foot

@@ -82,7 +82,7 @@ MAY_IMPORT = {
     "cli_words": {"errors", "models"},
     "cli_measure": {"cli_words", "evaluate", "models"},
     "cli_compare": {"cli_words", "sink", "source", "versus", "errors"},
-    "cli_files": {"cli_words", "body", "convert"},
+    "cli_files": {"cli_words", "body", "convert", "errors"},
     "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
     "cli_track": {
         *("cli_words", "errors", "geometry", "models", "pipeline", "predict", "recorded"),

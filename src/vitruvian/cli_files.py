@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vitruvian.cli_words import Overwrite
+from vitruvian.errors import MOST
 
 
 def convert(
@@ -55,7 +55,8 @@ def convert(
     from_up: Annotated[
         str | None,
         typer.Option(
-            help="Which axis points up in IN, of .trc, .c3d and .bvh: y or z.  [default: y]",
+            help="Which axis points up in IN, of .trc, .c3d and .bvh: y or z.  "
+            "[default: what a .c3d says, or y]",
             show_default=False,
         ),
     ] = None,
@@ -63,23 +64,30 @@ def convert(
         str | None,
         typer.Option(help="The same in OUT.  [default: y]", show_default=False),
     ] = None,
+    from_skeleton: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose keypoints IN has, of a folder of OpenPose JSON: body_25, body_25b, "
+            "halpe26, ..., or a .toml file.  [default: by their number]",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write the poses of IN as OUT, and say what is lost."""
     from vitruvian.body.skeletons import chosen
     from vitruvian.convert import convert as do
 
-    table = None if skeleton is None else chosen(skeleton)
-    axes = {"from_up": from_up, "up": up}
-    done = do(
-        source, out, form=form, skeleton=table, person=person, fps=fps, overwrite=overwrite, **axes
-    )
+    tables = [None if which is None else chosen(which) for which in (skeleton, from_skeleton)]
+    how = {"from_up": from_up, "up": up, "skeleton": tables[0], "from_skeleton": tables[1]}
+    done = do(source, out, form=form, person=person, fps=fps, overwrite=overwrite, **how)
     where = ", ".join(map(str, done.paths[:4])) if len(done.paths) <= 4 else str(out.parent)
     numbers = [person for person in done.people if person >= 0]
     who = f", people {', '.join(map(str, sorted(numbers)))}" if numbers else ""
     print(f"{source}: frames {done.frames}{who} -> {where}")
-    for note in done.notes:
-        print(note, file=sys.stderr)
-    for what in ("lost", "derived", "missing"):
-        if getattr(done, what):
-            print(f"{what}: {', '.join(getattr(done, what))}")
+    for what in ("lost", "derived", "missing", "left_out"):
+        if names := getattr(done, what):
+            more = f" and {len(names) - MOST} more" if names[MOST:] else ""
+            print(f"{what.replace('_', ' ')}: {', '.join(names[:MOST])}{more}")
+    for line in done.notes:
+        print(f"note: {line}")

@@ -39,8 +39,9 @@ class Conversion:
     had: set[str] = field(default_factory=set)  # of `formats.HOLDS`, what can be seen in frames
     derived: list[str] = field(default_factory=list)  # keypoints that are middles of others
     missing: list[str] = field(default_factory=list)  # keypoints that the source does not have
+    left_out: list[str] = field(default_factory=list)  # keypoints that are not asked for
+    notes: list[str] = field(default_factory=list)  # what was assumed, and left out
     paths: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # what was left out of the source
 
     @property
     def lost(self) -> list[str]:
@@ -81,6 +82,7 @@ def convert(
     fps: float | None = None,
     from_up: str | None = None,
     up: str | None = None,
+    from_skeleton: Skeleton | None = None,
     overwrite: bool = False,
 ) -> Conversion:
     """Write the poses of a file as another one; whole, or not at all.
@@ -94,6 +96,7 @@ def convert(
         fps: frames a second, of a source without times.
         from_up: the axis that points up in a source that is .trc, .c3d or .bvh.
         up: the same of such an `out`.
+        from_skeleton: whose keypoints a source has that is a folder of OpenPose JSON.
         overwrite: whether what exists may be replaced.
 
     Raises:
@@ -102,7 +105,7 @@ def convert(
     source, out = Path(source), Path(out)
     done = Conversion(formats.recognised(source, form), formats.of_name(out))
     _refuse(done, source, out, up, overwrite)
-    reading = formats.read(source, form, fps=fps, up=from_up)
+    reading = formats.read(source, form, fps=fps, up=from_up, skeleton=from_skeleton)
     pairs = iter(reading)
     first = next(pairs, None)
     if first is None:
@@ -124,7 +127,6 @@ def convert(
             with sink:
                 for frame, poses in _chosen(done, chain([first], pairs), source, skeleton, person):
                     sink.write(frame, poses)
-            done.notes = getattr(reading, "notes", [])
             if not sink.paths:
                 raise VitruvianError(f"there is nobody in '{source}'; nothing was written")
             if folder_wanted:
@@ -135,6 +137,7 @@ def convert(
                 place.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(place)
                 done.paths.append(place)
+            done.notes += getattr(reading, "notes", [])
     except OSError as error:
         raise VitruvianError(f"cannot write '{out}': {error.strerror}") from None
     except VitruvianError as error:  # told of the file as it will be called
@@ -147,7 +150,7 @@ def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite
     """Raise `VitruvianError` for what cannot be done, before anything is read."""
     why = formats.refusal(done.source, done.target)
     if why:
-        raise VitruvianError(f"'{shown(source)}' cannot become '{shown(out)}': {why}")
+        raise VitruvianError(f"'{shown(source, 100)}' cannot become '{shown(out.name)}': {why}")
     if out.resolve() == source.resolve():
         raise VitruvianError(f"'{out}' is the input; give another name")
     one_person = out.suffix.lower() in solo.WRITERS
@@ -173,7 +176,7 @@ def _about(
         before = header.get("options", {}).get("derived", ())
         derived = {*way.derived, *before}
         done.derived = [name for name in want.keypoints if name in derived]
-        done.missing = way.missing
+        done.missing, done.left_out = way.missing, way.left_out
         more |= {"skeleton_from": had.name, "derived": done.derived, "missing": done.missing}
     return Made.read(header, **more)
 

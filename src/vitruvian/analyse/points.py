@@ -46,14 +46,15 @@ class Points:
     def _way(self, name: str) -> tuple[str, ...] | None:
         """The keypoints it is the middle of; None if the skeleton does not have them."""
         ways = POINTS.get(name, ((name,),))
-        known = self.skeleton.keypoints
+        known = self.skeleton.places
         return next((way for way in ways if all(part in known for part in way)), None)
 
     def __getitem__(self, name: str) -> np.ndarray:
         way = self._way(name)
         if way is None:
             return np.full(self.at.shape[::2], np.nan)
-        return np.mean([self.at[:, self.skeleton[part]] for part in way], axis=0)
+        own = self.skeleton.places
+        return np.mean([self.at[:, list(own[part])].mean(axis=1) for part in way], axis=0)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ class Mapping:
 
     source: Skeleton
     target: Skeleton
-    parts: tuple[tuple[int, ...], ...]  # of each keypoint its numbers in `source`: none, one or two
+    parts: tuple[tuple[int, ...], ...]  # of each its numbers in `source`; of several the middle
 
     @classmethod
     def of(cls, source: Skeleton, target: Skeleton) -> Mapping:
@@ -44,36 +44,42 @@ class Mapping:
         Raises:
             VitruvianError: they have no keypoint in common.
         """
-        known, parts = source.keypoints, []
+        known, parts = source.places, []
         for name in target.keypoints:
             own = next((way for way in (name, *ALIASES.get(name, ())) if way in known), None)
             middle = MIDDLES.get(name, ())
             if own is not None:
-                parts.append((source[own],))
+                parts.append(known[own])
             elif middle and all(part in known for part in middle):
-                parts.append(tuple(source[part] for part in middle))
+                parts.append(tuple(k for part in middle for k in known[part]))
             else:
                 parts.append(())
         if not any(parts):
             raise VitruvianError(
                 f"{source.name} has no keypoint that {target.name} has; "
-                f"its keypoints: {', '.join(known[:8]) or 'none'}"
+                f"its keypoints: {', '.join(source.keypoints[:8]) or 'none'}"
             )
         return cls(source, target, tuple(parts))
 
     @property
     def derived(self) -> list[str]:
-        """Keypoints of `target` that are middles of two others."""
-        return self._names(2)
+        """Keypoints of `target` that are middles of others."""
+        return self._names(2, 4)
 
     @property
     def missing(self) -> list[str]:
         """Keypoints of `target` that `source` does not have."""
-        return self._names(0)
+        return self._names(0, 0)
 
-    def _names(self, parts: int) -> list[str]:
+    @property
+    def left_out(self) -> list[str]:
+        """Keypoints of `source` of which `target` has nothing."""
+        used = {k for own in self.parts for k in own}
+        return [name for k, name in enumerate(self.source.keypoints) if k not in used]
+
+    def _names(self, least: int, most: int) -> list[str]:
         pairs = zip(self.target.keypoints, self.parts, strict=True)
-        return [name for name, own in pairs if len(own) == parts]
+        return [name for name, own in pairs if least <= len(own) <= most]
 
     def __call__(self, poses: Poses) -> Poses:
         """The same people with the keypoints of `target`."""

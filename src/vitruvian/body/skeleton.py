@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vitruvian.body.names import places, words
 from vitruvian.documents import read_toml, unreadable
 from vitruvian.errors import shown, unknown
 
@@ -117,25 +118,28 @@ class Skeleton:
         return f"Skeleton({self.name}, {len(self)} keypoints)"
 
     def __getitem__(self, keypoint: str) -> int:
-        """The number of a keypoint: `COCO17["left_knee"]` is 13."""
-        try:
-            return self.keypoints.index(keypoint)
-        except ValueError:
-            raise unknown(f"keypoint of {self.name}", keypoint, self.keypoints) from None
+        """The number of a keypoint: `COCO17["left_knee"]` is 13; of a file's LKnee as well."""
+        own = self.places.get(keypoint, ())
+        if len(own) != 1:
+            raise unknown(f"keypoint of {self.name}", keypoint, self.keypoints)
+        return own[0]
+
+    @cached_property
+    def places(self) -> dict[str, tuple[int, ...]]:
+        """Our name of a place -> the number of the keypoint there, or of two it is between."""
+        return places(self.keypoints)
 
     @cached_property
     def sides(self) -> tuple[str, ...]:
         """K times "left", "right" or "", read from the names."""
-        words = [set(keypoint.split("_")) & {"left", "right"} for keypoint in self.keypoints]
-        return tuple(word.pop() if word else "" for word in words)
+        sides = [set(word.split("_")) & {"left", "right"} for word in words(self.keypoints)]
+        return tuple(side.pop() if side else "" for side in sides)
 
     @cached_property
     def mirror(self) -> np.ndarray:
         """(K,) the keypoint on the other side of the body; itself where there is no other side."""
         swap = {"left": "right", "right": "left"}
-        names = [
-            "_".join(swap.get(word, word) for word in keypoint.split("_"))
-            for keypoint in self.keypoints
-        ]
-        number = {keypoint: i for i, keypoint in enumerate(self.keypoints)}
-        return np.array([number.get(name, i) for i, name in enumerate(names)], np.int64)
+        own = words(self.keypoints)
+        others = ["_".join(swap.get(part, part) for part in word.split("_")) for word in own]
+        pairs = enumerate(others)
+        return np.array([own.index(other) if other in own else k for k, other in pairs], np.int64)

@@ -322,6 +322,53 @@ BODY25 = Skeleton.table(
     ("right_small_toe", "right_big_toe", nan),
     ("right_heel", "right_ankle", nan),
 )
+_OPENPOSE = "OpenPose 1.7, pose/poseParameters.cpp"
+_BODY25B: tuple[Row, ...] = (
+    *_COCO,
+    ("neck", "", nan),
+    ("head_top", "neck", nan),
+    ("left_big_toe", "left_ankle", nan),
+    ("left_small_toe", "left_big_toe", nan),
+    ("left_heel", "left_ankle", nan),
+    ("right_big_toe", "right_ankle", nan),
+    ("right_small_toe", "right_big_toe", nan),
+    ("right_heel", "right_ankle", nan),
+)
+BODY25B = Skeleton.table(
+    "body_25b", f"{_OPENPOSE}, BODY_25B; its neck is the upper one; body as COCO's", *_BODY25B
+)
+COCO18 = Skeleton.table(
+    "coco_18",
+    f"{_OPENPOSE}, COCO",
+    ("nose", "", nan),
+    ("neck", "nose", nan),
+    *[
+        (f"{side}_{part}", above.format(side), nan)
+        for parts in (
+            (("shoulder", "neck"), ("elbow", "{}_shoulder"), ("wrist", "{}_elbow")),
+            (("hip", "neck"), ("knee", "{}_hip"), ("ankle", "{}_knee")),
+        )
+        for side in ("right", "left")
+        for part, above in parts
+    ],
+    ("right_eye", "nose", nan),
+    ("left_eye", "nose", nan),
+    ("right_ear", "right_eye", nan),
+    ("left_ear", "left_eye", nan),
+)
+BODY135 = Skeleton.table(
+    "body_135",
+    f"{_OPENPOSE}, BODY_135: as body_25b, then hands without their roots, a face and pupils",
+    *_BODY25B,
+    *[
+        (name, f"{side}_wrist" if above.endswith("_hand") else above, nan)
+        for side in ("left", "right")
+        for name, above, _ in _hand(f"{side}_", "", [nan] * 21)[1:]
+    ],
+    *_face([nan] * 68),
+    ("right_pupil", "", nan),
+    ("left_pupil", "", nan),
+)
 # Of whom nothing is known but where they are: files of boxes.
 BOXES = Skeleton.table("boxes", "boxes without keypoints, as MOT text has them")
 
@@ -371,7 +418,7 @@ SKELETONS = {
     table.name: table
     for table in (
         *(COCO17, BLAZEPOSE33, HALPE26, HALPE68, HALPE136, WHOLEBODY133, HAND21),
-        *(SMPL24, H36M17, COCO19, MPI_INF_3DHP17, BODY25),
+        *(SMPL24, H36M17, COCO19, MPI_INF_3DHP17, BODY25, BODY25B, COCO18, BODY135),
     )
 }
 

@@ -27,6 +27,7 @@ from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import around
 from vitruvian.sink.growing import Text
+from vitruvian.sink.markers import Note
 from vitruvian.sink.records import LARGEST, LARGEST_SIDE, About
 from vitruvian.sink.tables import utf8
 from vitruvian.sink.trc import named
@@ -151,14 +152,14 @@ def coco_results(path: Path, model: About | None, pictures: Sequence[Path] = ())
 
 
 def read_coco(
-    path: str | Path, fps: float | None = None, notes: list[str] | None = None
+    path: str | Path, fps: float | None = None, note: Note = lambda _: None
 ) -> Iterator[tuple[Frame, Poses]]:
     """People by picture, of results or of annotations.
 
     Pictures without names are called by their numbers. Several of one name are frames of a video,
     which `fps`, frames a second, gives their times; with it, all are frames of one. A keypoint of
     annotations has the score 1 if it can be seen, 0.5 if it is hidden. Crowds, other things than
-    people, and people without keypoints are left out; `notes` gets how many.
+    people, and people without keypoints are left out; `note` gets how many.
 
     Raises:
         VitruvianError: it is missing, something else, or times are not known.
@@ -166,7 +167,7 @@ def read_coco(
     path = Path(path)
     read = read_json(path)
     try:
-        table, pictures = _pictures(path, read, [] if notes is None else notes)
+        table, pictures = _pictures(path, read, note)
     except KeyError as error:
         raise unreadable(path, f"{NONE} (it has no {error})") from None
     except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
@@ -236,12 +237,12 @@ class _Picture:
         return Poses(table, xys[..., :2], xys[..., 2], boxes, scores, person)
 
 
-def _pictures(path: Path, read: Any, notes: list[str]) -> tuple[Skeleton, list[_Picture]]:
+def _pictures(path: Path, read: Any, note: Note) -> tuple[Skeleton, list[_Picture]]:
     """All pictures of a file, and the skeleton of who is in them."""
     labels = isinstance(read, dict)
     if not labels and not isinstance(read, list):
         raise TypeError("want a list or an object")
-    table, people = _skeleton(path, read["categories"], notes) if labels else (COCO17, None)
+    table, people = _skeleton(path, read["categories"], note) if labels else (COCO17, None)
     pictures: dict[int | str, _Picture] = {}
     for row in read["images"] if labels else ():
         number = _id(row["id"])
@@ -268,12 +269,14 @@ def _pictures(path: Path, read: Any, notes: list[str]) -> tuple[Skeleton, list[_
                 raise ValueError(f"row {at + 1}, of image_id {shown(number)}: {error}") from None
     if left["have no keypoints"] and not any(picture.people for picture in pictures.values()):
         raise ValueError("none of its rows has keypoints")
-    notes += [f"'{path}': {count} rows {why}; left out" for why, count in left.items() if count]
+    for why, count in left.items():
+        if count:
+            note(f"'{path}': {count} rows {why}; left out")
     return table, list(pictures.values())
 
 
 def _skeleton(
-    path: Path, categories: list[dict[str, Any]], notes: list[str]
+    path: Path, categories: list[dict[str, Any]], note: Note
 ) -> tuple[Skeleton, list[Any]]:
     """That of people, or of the only ones with keypoints; and the numbers of their categories.
 
@@ -297,7 +300,7 @@ def _skeleton(
     if not all(len(bone) == 2 for bone in bones) or not all(
         type(end) is int and first <= end < first + len(keypoints) for end in ends
     ):
-        notes.append(f"'{path}': its skeleton has bones between keypoints that are none; left out")
+        note(f"'{path}': its skeleton has bones between keypoints that are none; left out")
         bones = []
     ours = named(path.stem, keypoints)
     if not ours.bones:

@@ -6,17 +6,19 @@ docs/files.md.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.track import Track
+from vitruvian.documents import read_json
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
 from vitruvian.sink import bvh, c3d, coco, mot, openpose, records, tables, trc
+from vitruvian.sink.markers import Note, assumed_up
 
 Pairs = Iterator[tuple[Frame, Poses]]
 # What a file may hold, and how it is said that it is lost.
@@ -37,6 +39,7 @@ HOLDS = {
     "bones": "bones of a skeleton that is none of ours",
     "camera": "cameras",
 }
+SMALL = 10_000_000  # bytes of a frame of OpenPose; thousands of people have less
 WAYS_OUT = {
     "pixels": "start from the records (.jsonl) of `vitruvian predict`",
     "metres": trc.IN_METRES,
@@ -88,7 +91,7 @@ FORMS = {
         Form(
             "openpose",
             "",
-            "a folder of OpenPose JSON, BODY_25, one file a frame",
+            "a folder of OpenPose JSON, one file a frame; writes BODY_25, reads others as well",
             ("pixels", "scores", "numbers", "people", "nobody", "times", "uneven", "gaps"),
             (("pixels",),),
             "pixels from the top left corner, y down",
@@ -115,7 +118,7 @@ FORMS = {
             "markers for motion capture, one person a file; `c3d` extra",
             ("metres", "numbers", "times", "gaps", "skeleton"),
             (("metres",),),
-            f"writes mm, reads m, cm and mm; {_UPRIGHT}",
+            f"writes mm, reads m, cm and mm; {_UPRIGHT}; says which axis points up",
         ),
         Form(
             "bvh",
@@ -127,17 +130,30 @@ FORMS = {
         ),
     )
 }
-_TRACKS: dict[str, Callable[[Path, str], Track]] = {
-    "trc": trc.read_trc,
+
+
+def _upright(
+    read: Callable[[Path, str, Note], Track],
+) -> Callable[[Path, str | None, Note], Track]:
+    """A reader of a format that has no word for the axis that points up."""
+
+    def as_said(path: Path, up: str | None, note: Note) -> Track:
+        if up is None:
+            note(assumed_up("y"))
+        return read(path, up or "y", note)
+
+    return as_said
+
+
+_TRACKS: dict[str, Callable[[Path, str | None, Note], Track]] = {
+    "trc": _upright(trc.read_trc),
     "c3d": c3d.read_c3d,
-    "bvh": bvh.read_bvh,
+    "bvh": _upright(bvh.read_bvh),
 }
 _TIMED: dict[str, Callable[[Path, float | None], Pairs]] = {
-    "coco": coco.read_coco,
-    "openpose": openpose.read_openpose,
     "mot": mot.mot_poses,
 }
-MOST_FPS = 1e6
+MOST_FPS = 1e6  # frames a second that times are worked out from
 _TABLES: dict[str, Callable[[Path], Pairs]] = {
     "csv": tables.read_csv,
     "parquet": tables.read_parquet,
@@ -180,7 +196,7 @@ def recognised(path: Path, name: str | None = None) -> Form:
     if path.is_dir():
         return FORMS["openpose"]
     form = of_name(path)
-    if form.name == "coco" and path.name.endswith("_keypoints.json") and _has_people(path):
+    if form.name == "coco" and _has_people(path):
         raise VitruvianError(
             f"'{path}' is one frame of OpenPose; give its folder, '{path.parent}', or --from coco"
         )
@@ -190,9 +206,12 @@ def recognised(path: Path, name: str | None = None) -> Form:
 
 
 def _has_people(path: Path) -> bool:
+    """Whether it is a frame of OpenPose: a small file with a number in its name."""
+    if not path.stem.removesuffix("_keypoints")[-1:].isdecimal() or path.stat().st_size > SMALL:
+        return False
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        read = read_json(path)
+    except VitruvianError:
         return False
     return isinstance(read, dict) and "people" in read
 
@@ -216,23 +235,30 @@ def refusal(source: Form, target: Form) -> str:
 class Reading:
     """Poses of a file: `header` says what made them, iterating gives pairs of frame and poses.
 
-    After that, `notes` says what was left out.
+    `notes` are lines about what was assumed and what was left out, of what has been read so far.
     """
 
-    def __init__(
-        self, header: dict[str, Any], pairs: Callable[[], Pairs], notes: list[str] | None = None
-    ) -> None:
+    def __init__(self, header: dict[str, Any], pairs: Callable[[Note], Pairs]) -> None:
         """`pairs` begins anew at each call."""
         self.header, self.pairs = header, pairs
-        self.notes = [] if notes is None else notes
+        self.notes: list[str] = []
 
     def __iter__(self) -> Pairs:
         self.notes.clear()
-        return self.pairs()
+        return self.pairs(self._note)
+
+    def _note(self, line: str) -> None:
+        if line not in self.notes:
+            self.notes.append(line)
 
 
 def read(
-    path: str | Path, form: str | None = None, *, fps: float | None = None, up: str | None = None
+    path: str | Path,
+    form: str | None = None,
+    *,
+    fps: float | None = None,
+    up: str | None = None,
+    skeleton: Skeleton | None = None,
 ) -> Reading | records.Record:
     """The poses of a file: `for frame, poses in vit.read("out.jsonl")`.
 
@@ -241,7 +267,9 @@ def read(
             folder of OpenPose JSON.
         form: which of these it is, a name of `FORMS`, where its own name does not tell.
         fps: frames a second, of files that have no times.
-        up: the axis that points up in .trc, .c3d and .bvh: y, which is the default, or z.
+        up: the axis that points up in .trc, .c3d and .bvh: y or z; by default what a .c3d says, or
+            y.
+        skeleton: whose keypoints a folder of OpenPose JSON has; by default that of their number.
 
     Raises:
         VitruvianError: it is missing, something else, or lacks what was not given.
@@ -252,7 +280,9 @@ def read(
     name = recognised(path, form).name
     if up is not None and name not in _TRACKS:
         raise VitruvianError(f"'{path}' has y down, as pictures have; leave out which axis is up")
-    if fps is not None and name not in _TIMED:
+    if skeleton is not None and name != "openpose":
+        raise VitruvianError(f"'{path}' names its keypoints; leave out which skeleton it has")
+    if fps is not None and name not in (*_TIMED, "coco", "openpose"):
         raise VitruvianError(f"'{path}' has times of its own; leave out the frames a second")
     if fps is not None and not 0 < fps <= MOST_FPS:
         raise VitruvianError(
@@ -261,14 +291,17 @@ def read(
     if name == "records":
         return records.read(path)
     if name in _TRACKS:
-        return Reading({}, lambda: _frames(_TRACKS[name](path, up or "y")))
+        return Reading({}, lambda note: _frames(_TRACKS[name](path, up, note)))
     if name in _TABLES:
-        return Reading({}, lambda: _TABLES[name](path))
+        return Reading({}, lambda _: _TABLES[name](path))
+    if name == "openpose":
+        options = {"derived": openpose.derived_in(path)}
+        return Reading(
+            {"options": options}, lambda note: openpose.read_openpose(path, fps, skeleton, note)
+        )
     if name == "coco":
-        notes: list[str] = []
-        return Reading({}, lambda: coco.read_coco(path, fps, notes), notes)
-    options = {"derived": openpose.derived_in(path)} if name == "openpose" else {}
-    return Reading({"options": options}, lambda: _TIMED[name](path, fps))
+        return Reading({}, lambda note: coco.read_coco(path, fps, note))
+    return Reading({"options": {}}, lambda _: _TIMED[name](path, fps))
 
 
 def _frames(track: Track) -> Pairs:

@@ -1,0 +1,99 @@
+"""Markers as motion-capture files have them: names that are there twice, places that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from vitruvian.body.names import are_bones, known_as, places
+from vitruvian.errors import shown
+
+Note = Callable[[str], object]  # gets what was assumed or left out, in a line
+NEAR = 0.1  # metres from the origin, within which a marker may come to lie on it
+LISTED = 5  # names in a note
+
+
+def assumed_up(axis: str) -> str:
+    """A note."""
+    other = "z" if axis == "y" else "y"
+    return f"{axis} is taken as the axis that points up; otherwise say --from-up {other}"
+
+
+def numbered(names: Sequence[str], note: Note = lambda _: None) -> list[str]:
+    """Names of which none is there twice: thigh, thigh_2, and so on."""
+    taken, given = set(names), list[str]()
+    for name in names:
+        own, count = name, 1
+        while own in given or (count > 1 and own in taken):
+            count += 1
+            own = f"{name}_{count}"
+        given.append(own)
+        if own != name:
+            note(f"several are called {shown(name)}; one of them is now {shown(own)}")
+    return given
+
+
+def without_zeros(xyz: np.ndarray, names: Sequence[str], note: Note) -> np.ndarray:
+    """(T, K, 3) with NaN for the 0 0 0 of a marker that is elsewhere in all other frames."""
+    xyz = xyz.copy()
+    for k, name in enumerate(names):
+        zero = (xyz[:, k] == 0).all(axis=-1)
+        elsewhere = xyz[~zero & np.isfinite(xyz[:, k]).all(axis=-1), k]
+        if zero.any() and len(elsewhere) and np.linalg.norm(elsewhere, axis=-1).min() > NEAR:
+            xyz[zero, k] = np.nan
+            note(f"0 0 0 of {shown(name)} in {int(zero.sum())} frames is taken as not found")
+    return xyz
+
+
+def with_hips(keypoints: list[str], xyz: np.ndarray, note: Note) -> tuple[list[str], np.ndarray]:
+    """Names and (T, K, 3) metres, with centres of the hips where only the pelvis has markers.
+
+    They follow from the width w and the depth d of the pelvis. Source: Harrington et al. 2007,
+    "Prediction of the hip joint centre in adults, children, and patients with cerebral palsy based
+    on magnetic resonance imaging", Journal of Biomechanics 40, equations of table 4.
+    """
+    own = places(keypoints)
+    back = ("left_psis", "right_psis") if "left_psis" in own else ("sacrum", "sacrum")
+    names = ("left_asis", "right_asis", *back)
+    if "left_hip" in own or "right_hip" in own or not all(name in own for name in names):
+        return keypoints, xyz
+    left, right, *behind = (xyz[:, own[name][0]] for name in names)
+    front, behind = (left + right) / 2, (behind[0] + behind[1]) / 2
+    w, d = np.linalg.norm(right - left, axis=-1), np.linalg.norm(front - behind, axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        across = (right - left) / w[:, None]
+        above = np.cross(across, front - behind)
+        above /= np.linalg.norm(above, axis=-1, keepdims=True)
+    ahead = np.cross(above, across)
+    middle = front - (0.24 * d + 0.0099)[:, None] * ahead - (0.30 * w + 0.0109)[:, None] * above
+    aside = (0.33 * w + 0.0073)[:, None] * across
+    note("left_hip and right_hip are worked out from the pelvis' markers (Harrington et al. 2007)")
+    hips = np.stack([middle - aside, middle + aside], axis=1)
+    return [*keypoints, "left_hip", "right_hip"], np.concatenate([xyz, hips], axis=1)
+
+
+def not_known(names: Sequence[str], note: Note) -> None:
+    """Note the names whose meaning is not known."""
+    bones = are_bones(names)
+    if odd := [name for name in names if not known_as(name, bones)]:
+        listed = ", ".join(shown(name, 25) for name in odd[:LISTED])
+        more = ", ..." if odd[LISTED:] else ""
+        note(f"of {len(names)} names the meaning of {len(odd)} is not known: {listed}{more}")
+
+
+def lying(names: Sequence[str], xyz: np.ndarray, note: Note) -> None:
+    """Note that somebody does not stand: (T, K, 3) metres with y down."""
+    own = places(names)
+    above = next(
+        (own[name][0] for name in ("neck", "nose", "head", "left_shoulder") if name in own), -1
+    )
+    below = next((own[name][0] for name in ("left_ankle", "right_ankle") if name in own), -1)
+    if above < 0 or below < 0:
+        return
+    down = xyz[:, below] - xyz[:, above]
+    down = down[np.isfinite(down).all(axis=-1)]
+    if len(down):
+        x, y, z = np.median(down, axis=0)
+        if y < max(abs(x), abs(z)):
+            note("who is in it lies or stands on the head; is another axis up? (--from-up)")
