@@ -49,7 +49,9 @@ MAY_IMPORT = {
         *("body", "frame", "pipeline", "progress", "recorded", "sink", "source", "threads"),
         *("models", "track", "errors"),
     },
-    "analysis_files": {"analyse", "body", "frame", "predict", "sink", "errors"},
+    "analysis_files": {
+        *("analyse", "body", "frame", "pipeline", "predict", "sink", "source", "errors"),
+    },
     "analysis": {
         *("analyse", "analysis_files", "body", "frame", "pipeline", "predict", "sink", "source"),
         "errors",

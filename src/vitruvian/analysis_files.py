@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,27 +13,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitruvian.analyse import motion
-from vitruvian.analyse.angles import Space, chosen, names
+from vitruvian.analyse.angles import Space, available, chosen, names, needs
 from vitruvian.analyse.events import Event
 from vitruvian.analyse.found import Analyst, Asked, Found, arms_of, head_top, phrase, said
+from vitruvian.analyse.view import guessed
 from vitruvian.body.track import Tracks
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.pipeline import again
 from vitruvian.sink.annotate import Annotator, Arc, Line, Note
 from vitruvian.sink.draw import VISIBLE, draw
 from vitruvian.sink.growing import Lines, Rows, csv_lines
 from vitruvian.sink.plot import Plot
 from vitruvian.sink.video import Video as Film
 from vitruvian.sink.video import write_picture
+from vitruvian.source import Video
 
+Pairs = Iterator[tuple["Frame", "Poses"]]
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
+    from vitruvian.body.skeleton import Skeleton
     from vitruvian.body.track import Track
     from vitruvian.frame import Frame
     from vitruvian.predict import Plan
+    from vitruvian.source import Source
 
 # Drawn and plotted unless others are chosen.
 SHOWN = ("left_knee", "right_knee", "left_elbow", "right_elbow")
 FEW = 3  # rules: of no more than these it is also drawn that they do not hold
+# Arrow's types of columns; of the others, degrees and shares, float32.
+KINDS = {
+    **dict.fromkeys(("source", "rule", "side", "state", "space"), "string"),
+    **dict.fromkeys(("person", "index", "frames"), "int64"),
+    **dict.fromkeys(("time", "start", "end"), "float64"),
+}
 EVENT = ("source", "person", "rule", "side", "state", "start", "end", "frames", "confidence")
 
 
@@ -42,7 +55,7 @@ class Save:
 
     video: bool = True  # annotated picture or video
     plot: bool = True  # of videos, with angles: angles over time
-    parquet: bool = False  # angles, besides .csv
+    parquet: bool = False  # events and angles, besides .csv
     shown: tuple[str, ...] = SHOWN  # angles that are drawn and plotted
     visible: float = VISIBLE
 
@@ -55,6 +68,9 @@ class _Tally:
     seconds: dict[str, float] = field(default_factory=dict)  # side -> how long
     told: int = 0  # states: of a person, and side, in a frame
     unknown: int = 0
+    known: bool = False  # whether it could ever be told how far it holds
+    short: int = 0  # times that it held for less than `Options.minimum`
+    lacks: set[str] = field(default_factory=set)  # points it asked for, and skeletons do not have
 
 
 class Report:
@@ -66,60 +82,66 @@ class Report:
         self.tallies: dict[str, _Tally] = {name: _Tally() for name in asked.rules}
         self.people: set[tuple[str, int]] = set()
         self.moving = self.nameless = False
+        self.pictures: dict[Space, int] = {"2d": 0, "3d": 0}  # people, by where they are measured
+        self.skeletons: dict[str, tuple[Skeleton, Space]] = {}  # of people, and of their angles
         self.begun: list[Lines | Rows] = []
-        self.angles: Lines | None = None
-        self.columns: Rows | None = None
-        self.space: Space | None = None
+        self.space: Space = asked.space or "3d"  # whose columns angles have
 
     def tables(self) -> list[Path]:
         """Those there will be."""
-        wanted = {"events.jsonl": bool(self.asked.rules), "events.csv": bool(self.asked.rules)}
-        wanted |= {"angles.csv": self.asked.angles, "motion.csv": self.asked.angles}
-        wanted["angles.parquet"] = self.asked.angles and self.save.parquet
+        rules, angles, more = bool(self.asked.rules), self.asked.angles, self.save.parquet
+        wanted = {"events.jsonl": rules, "events.csv": rules, "events.parquet": rules and more}
+        wanted |= {"angles.csv": angles, "motion.csv": angles, "angles.parquet": angles and more}
         return [self.out / name for name, wants in wanted.items() if wants]
 
     def __enter__(self) -> Report:
-        self.stack = ExitStack()
-        if self.asked.rules:
-            self.jsonl, self.csv = self._begin("events.jsonl", ()), self._begin("events.csv", EVENT)
-        if self.asked.angles:
-            self.motion = self._begin("motion.csv", motion.EXTENT)
+        events = self._rows("events", EVENT) if self.asked.rules else None
+        columns = motion.columns(self.space)
+        angles = self._rows("angles", columns) if self.asked.angles else None
+        with ExitStack() as stack:
+            if self.asked.rules:
+                self.jsonl = self._begin(stack, "events.jsonl", ())
+                self.events = self._begin_both(stack, "events.csv", EVENT, events)
+            if self.asked.angles:
+                self.motion = self._begin(stack, "motion.csv", motion.EXTENT)
+                self.angles = self._begin_both(stack, "angles.csv", columns, angles)
+            self.stack = stack.pop_all()
         return self
 
-    def _begin(self, name: str, columns: Sequence[str]) -> Lines:
+    def _rows(self, stem: str, columns: Sequence[str]) -> Rows | None:
+        """A table as .parquet, if it is wanted."""
+        if not self.save.parquet:
+            return None
+        kinds = {name: KINDS.get(name, "float32") for name in columns}
+        return Rows(self.out / f"{stem}.parquet", kinds, {})
+
+    def _begin(self, stack: ExitStack, name: str, columns: Sequence[str]) -> Lines:
         """A table that is there even if it stays empty."""
-        table = self.stack.enter_context(
-            Lines(self.out / name, csv_lines([columns]) if columns else "")
-        )
+        heads = csv_lines([columns]) if columns else ""
+        table = stack.enter_context(Lines(self.out / name, heads))
         table.add("")
         self.begun.append(table)
         return table
 
-    def __exit__(self, *error: object) -> None:
-        if self.asked.angles and self.space is None:  # there was nobody: an answer, too
-            self.measured(self.asked.space or "2d", ())
-        self.stack.__exit__(*error)  # type: ignore[arg-type]
+    def _begin_both(
+        self, stack: ExitStack, name: str, columns: Sequence[str], rows: Rows | None
+    ) -> Callable[[Iterable[Sequence[Any]]], None]:
+        """The same, and as `rows`; what new ones are added with."""
+        lines = self._begin(stack, name, columns)
+        if rows is not None:
+            stack.enter_context(rows).add(())
+            self.begun.append(rows)
 
-    def measured(self, space: Space, rows: Iterable[Sequence[Any]]) -> None:
-        """Rows of `motion.columns`; all of one space."""
-        if self.space is None:
-            self.space, heads = space, motion.columns(space)
-            self.angles = self._begin("angles.csv", heads)
-            if self.save.parquet:
-                kinds = {"source": "string", "person": "int64", "index": "int64", "time": "float64"}
-                columns = {head: kinds.get(head, "float32") for head in heads}
-                path = self.out / "angles.parquet"
-                self.columns = self.stack.enter_context(Rows(path, columns, {"space": space}))
-                self.begun.append(self.columns)
-        elif space != self.space:
-            raise VitruvianError(
-                f"angles in {self.space} and in {space} do not go into one table; pass --space 2d"
-            )
-        listed = list(rows)
-        assert self.angles is not None
-        self.angles.add(csv_lines(listed))
-        if self.columns is not None:
-            self.columns.add(listed)
+        def add(new: Iterable[Sequence[Any]]) -> None:
+            listed = list(new)
+            lines.add(csv_lines(listed))
+            if rows is not None:
+                rows.add(listed)
+
+        return add
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.__exit__(*error)  # type: ignore[arg-type]
 
     def went(self, source: str, person: int, extent: motion.Extent) -> None:
         """Write how far somebody moved."""
@@ -134,7 +156,7 @@ class Report:
             about = (event.source, event.person, event.rule, event.side, event.state)
             row = (*about, *times, event.frames, sure)
             self.jsonl.add(json.dumps(dict(zip(EVENT, row, strict=True))) + "\n")
-            self.csv.add(csv_lines([row]))
+            self.events([row])
             if event.state == "yes":
                 tally = self.tallies.setdefault(event.rule, _Tally())
                 tally.people.add((event.source, event.person))
@@ -152,6 +174,14 @@ class Report:
             states = [self.asked.options.state(degree) for degree in values.ravel().tolist()]
             tally.told += len(states)
             tally.unknown += states.count("unknown")
+            tally.known |= bool(np.isfinite(values).any())
+            tally.lacks.update(found.lacks.get(name, ()) if len(values) else ())
+        if len(found.poses):
+            skeleton = found.poses.skeleton
+            self.skeletons.setdefault(skeleton.name, (skeleton, found.space))
+        if found.angles is not None and not moving and guessed(found.poses):
+            for space in found.spaces:
+                self.pictures[space] += 1
 
     def said(self) -> Iterator[str]:
         """A line for each rule."""
@@ -164,7 +194,45 @@ class Report:
             if self.moving:
                 parts = [f"{side} {s:.1f} s".strip() for side, s in sorted(tally.seconds.items())]
                 line += ", " + (" and ".join(parts) or "0.0 s")
-            yield f"{line}, {tally.unknown / max(tally.told, 1):.0%} unknown"
+            line += f", {tally.unknown / max(tally.told, 1):.0%} unknown"
+            if tally.short:
+                least = self.asked.options.minimum
+                line += f"; {tally.short} shorter than {least:g} s not counted, see --minimum"
+            yield line
+
+    def remarks(self) -> Iterator[str]:
+        """A line for each thing that was chosen, or that could not be worked out."""
+        if self.pictures["2d"]:
+            yield (
+                f"angles of {self.pictures['2d']} people in 2D, who are seen from the side, of "
+                f"{self.pictures['3d']} in 3D; --space takes one for all"
+            )
+        for skeleton, space in self.skeletons.values() if self.asked.angles else ():
+            known = available(skeleton, space)
+            missing = [name for name in names(space) if name not in known]
+            if known and missing:
+                yield (
+                    f"{len(missing)} of {len(names(space))} angles cannot be worked out of "
+                    f"{shown(skeleton.name, 30)}: {shown(', '.join(missing), 180)}"
+                )
+        for name, tally in self.tallies.items():
+            if tally.lacks and not tally.known:
+                yield f"{name} cannot be told: there is no {shown(', '.join(tally.lacks), 100)}"
+
+    def nothing(self) -> VitruvianError | None:
+        """Why nothing at all could be worked out of the people there are; None if something was."""
+        rules = [tally for tally in self.tallies.values() if tally.told]
+        measured = self.asked.angles and any(available(*one) for one in self.skeletons.values())
+        if not self.skeletons or measured or any(one.known or not one.lacks for one in rules):
+            return None
+        wanted = {name for tally in rules for name in tally.lacks}
+        wanted = wanted or {point for name in names(self.space) for point in needs(name)}
+        skeleton, _ = next(iter(self.skeletons.values()))
+        return VitruvianError(
+            f"nothing can be worked out: {shown(skeleton.name, 30)} has keypoints called "
+            f"{shown(', '.join(skeleton.keypoints), 80)}, and none of those that are wanted, such "
+            f"as {shown(', '.join(sorted(wanted)), 60)}; `vitruvian convert` with --skeleton"
+        )
 
     @property
     def paths(self) -> list[Path]:
@@ -175,38 +243,64 @@ class Report:
 class Analysis:
     """A sink for the frames of one source: its share of the tables, its pictures and its plot."""
 
-    def __init__(self, report: Report, asked: Asked, each: Plan, plot: Path | None) -> None:
-        """`asked`: as of the report, or what can be told without pixels."""
+    def __init__(
+        self,
+        report: Report,
+        asked: Asked,
+        each: Plan,
+        plot: Path | None,
+        pixels: Callable[[Source, Pairs], Pairs] = again,
+    ) -> None:
+        """Nothing is written yet.
+
+        Args:
+            report: of the whole analysis.
+            asked: as of the report, or what can be told without pixels.
+            each: what there will be of the source.
+            plot: where, or None.
+            pixels: puts them into the frames of a recording, once more.
+        """
         self.report, self.asked, self.plan = report, asked, each
-        self.analyst = Analyst(asked, moving=each.source.moving)
         self.tracks, self.annotator = Tracks(), Annotator()
         self.found: Found | None = None
-        self.up: Sequence[float] | None = None
-        self.extents: dict[int, motion.Extent] = {}
+        self.extents: dict[tuple[int, Space], motion.Extent] = {}
         self.plot = Plot(plot, ()) if plot is not None else None
         films = [Film(path, report.save.visible, self.paint) for path in each.video]
-        self.film = films[0] if films else None
+        self.film, self.drawn = films[0] if films else None, True
+        source, self.live = each.source, is_live(each.source, drawn=bool(films))
+        self.analyst = Analyst(asked, moving=source.moving, live=self.live)
+        # Of a recording the frames are settled later than they are read, and are read again then.
+        self.waiting: deque[tuple[Frame, Poses]] = deque()
+        self.again = pixels(source, iter(self.waiting.popleft, None)) if films else None
         self.made: list[Path] = []
 
     def __enter__(self) -> Analysis:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Find everything out about a frame, and write it."""
-        found = self.found = self.analyst(frame, poses)
-        self.up = found.up
-        moving = self.plan.source.moving
+        """Find everything out about a frame, and write it, and those that are settled by it."""
+        for settled, found in self.analyst(frame, poses):
+            self.settle(settled, found)
+
+    def settle(self, frame: Frame, found: Found) -> None:
+        """Write what was found in a frame."""
+        moving, self.found = self.plan.source.moving, found
         self.report.seen(frame, found, moving=moving)
         self.happened(found.events)
         if found.angles is not None and moving:
-            self.moved(self.tracks.add(frame, found.poses))
+            self.moved(self.tracks.add(frame, found.poses), found)
         elif found.angles is not None and len(found.poses):
-            self.report.measured(found.space, motion.of_picture(frame, found.poses, found.angles))
-        if frame.pixels is None:
-            return
-        if self.film is not None:
+            values = motion.spread(found.angles, found.space, self.report.space)
+            self.report.angles(motion.of_picture(frame, found.poses, values, found.spaces))
+        if self.film is not None and self.drawn:
+            self.drawn = False  # unless it is: what cannot be read or written once is left there
+            if frame.pixels is None and self.again is not None:
+                self.waiting.append((frame, found.poses))
+                frame, _ = next(self.again)
             self.film.write(frame, found.poses)
-        elif (path := self.plan.pictures.get(frame.source)) is not None:
+            self.drawn = True
+        elif frame.pixels is not None and frame.source in self.plan.pictures:
+            path = self.plan.pictures[frame.source]
             write_picture(path, self.paint(frame, found.poses, self.report.save.visible))
             self.made.append(path)
 
@@ -218,18 +312,55 @@ class Analysis:
                 what = phrase(event.rule, event.side, "yes")
                 self.plot.band(event.person, what, event.side, event.start, event.end)
 
-    def moved(self, tracks: Iterable[Track]) -> None:
+    def moved(self, tracks: Iterable[Track], found: Found) -> None:
         """Angles, and how people moved, of tracks that are over."""
+        among, metres = self.report.space, found.space == "3d"
         for track in tracks:
-            space: Space = self.asked.space or ("2d" if track.xyz is None else "3d")
-            values = motion.angles_deg(track, space, up=self.up)
-            self.report.measured(space, motion.rows(track, values))
-            extent = self.extents.setdefault(track.person, motion.Extent(space, track.skeleton))
+            space = self.space(track, found.space)
+            values = motion.angles_deg(track, space, up=found.up if space == "3d" else None)
+            self.report.angles(motion.rows(track, values, space, among))
+            extent = self.extents.get((track.person, space))
+            if extent is None:
+                extent = motion.Extent(space, track.skeleton, metres)
+                self.extents[track.person, space] = extent
             extent.add(track, values)
             if self.plot is not None:
                 self.plot.names = self.shown(space)
                 columns = [names(space).index(name) for name in self.plot.names]
                 self.plot.add(track.person, track.seconds, values[:, columns])
+
+    def space(self, track: Track, usual: Space) -> Space:
+        """Where the angles of a track are measured, as they are drawn."""
+        if self.asked.space is not None:
+            return self.asked.space
+        seen = self.analyst.views.people.get(track.person)
+        return seen.space if seen is not None else "2d" if track.xyz is None else usual
+
+    def remarks(self) -> Iterator[str]:
+        """Lines about what was chosen of a video."""
+        name = self.plan.source.name
+        if self.live and self.asked.rules:
+            yield (
+                f"{name} cannot be read again, so what is drawn lags behind what was found, by up "
+                f"to {self.asked.options.gap:g} s"
+            )
+        if self.found is None or not self.asked.angles or self.asked.space is not None:
+            return
+        people = self.analyst.views.people
+        if not people:
+            why = "metres that are measured" if self.found.space == "3d" else "there are no metres"
+            yield f"{name}: angles in {self.found.space.upper()}: {why}"
+        for space in ("2d", "3d"):
+            here = [person for person, seen in people.items() if seen.space == space]
+            side, known = (
+                sum(getattr(people[person], part) for person in here) for part in ("side", "known")
+            )
+            if here:
+                listed = ", ".join(map(str, here[:6])) + (", ..." if here[6:] else "")
+                yield (
+                    f"{name}: angles of person {listed} in {space.upper()}, seen from the side in "
+                    f"{side / max(known, 1):.0%} of the frames; --space takes one for all"
+                )
 
     def shown(self, space: Space) -> tuple[str, ...]:
         """The angles that are drawn and plotted."""
@@ -264,14 +395,22 @@ class Analysis:
             yield Note(person, box, lines, tuple(arcs))
 
     def __exit__(self, *error: object) -> None:
-        if self.film is not None:
-            self.film.__exit__(*error)
-        self.happened(self.analyst.close())
+        try:
+            rest, events = self.analyst.close()
+            for frame, found in rest:
+                self.settle(frame, found)
+            self.happened(events)
+        finally:
+            self.again = None  # and so closed
+            if self.film is not None:
+                self.film.__exit__(*error)
+        for rule, times in self.analyst.watch.short.items():
+            self.report.tallies.setdefault(rule, _Tally()).short += times
         if self.found is None or self.found.angles is None:
             return
-        self.moved(self.tracks.close())
+        self.moved(self.tracks.close(), self.found)
         source = self.tracks.last.source if self.tracks.last is not None else ""
-        for person, extent in sorted(self.extents.items()):
+        for (person, _), extent in sorted(self.extents.items(), key=lambda each: each[0]):
             self.report.went(source, person, extent)
         if self.plot is not None and self.plot.write():
             self.made.append(self.plot.path)
@@ -281,6 +420,13 @@ class Analysis:
         """What has been written, the tables of all sources as well."""
         film = self.film.paths if self.film is not None else []
         return [*self.report.paths, *film, *self.made]
+
+
+def is_live(source: Source, *, drawn: bool) -> bool:
+    """Whether frames must be drawn as they come: they cannot be read a second time."""
+    if source.live or not drawn:
+        return source.live
+    return not (isinstance(source, Video) and Path(source.address).is_file())
 
 
 def _away(at: np.ndarray, other: np.ndarray, box: np.ndarray) -> float:

@@ -311,6 +311,7 @@ def run(
     repair: bool = False,
     on_repair: Callable[[Change], None] = lambda change: None,
     on_error: Callable[[VitruvianError], None] | None = None,
+    on_source: Callable[[Source], None] = lambda source: None,
     **options: Any,
 ) -> Iterator[tuple[Frame, Poses]]:
     """Find the people in a source, frame by frame.
@@ -336,6 +337,7 @@ def run(
             live sources.
         on_repair: is told of each change, before the frame it is in comes.
         on_error: is told what cannot be read. Without it, the rest is done first, and then raised.
+        on_source: is told of each source before its first frame.
         options: of the model, see `vitruvian.models.blazepose.Options`.
 
     Returns:
@@ -360,6 +362,7 @@ def run(
     def everything() -> Iterator[tuple[Frame, Poses]]:
         for each in sources:
             told = on_error or faults.append
+            on_source(each)
             yield from results(each, opened, told, **how)
         if faults:
             more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
