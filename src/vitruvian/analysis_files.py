@@ -263,7 +263,8 @@ class Analysis:
         self.report, self.asked, self.plan = report, asked, each
         self.tracks, self.annotator = Tracks(), Annotator()
         self.found: Found | None = None
-        self.extents: dict[tuple[int, Space], motion.Extent] = {}
+        self.extents: dict[tuple[int, Space, str], motion.Extent] = {}  # the last: of skeletons
+        self.up: tuple[float, ...] | None = None
         self.plot = Plot(plot, ()) if plot is not None else None
         films = [Film(path, report.save.visible, self.paint) for path in each.video]
         self.film, self.drawn = films[0] if films else None, True
@@ -281,15 +282,16 @@ class Analysis:
         """Find everything out about a frame, and write it, and those that are settled by it."""
         for settled, found in self.analyst(frame, poses):
             self.settle(settled, found)
+        if self.asked.angles and self.plan.source.moving:
+            self.up = None if frame.camera is None else tuple(frame.camera.up.tolist())
+            self.moved(self.tracks.add(frame, poses))
 
     def settle(self, frame: Frame, found: Found) -> None:
         """Write what was found in a frame."""
         moving, self.found = self.plan.source.moving, found
         self.report.seen(frame, found, moving=moving)
         self.happened(found.events)
-        if found.angles is not None and moving:
-            self.moved(self.tracks.add(frame, found.poses), found)
-        elif found.angles is not None and len(found.poses):
+        if found.angles is not None and not moving and len(found.poses):
             values = motion.spread(found.angles, found.space, self.report.space)
             self.report.angles(motion.of_picture(frame, found.poses, values, found.spaces))
         if self.film is not None and self.drawn:
@@ -312,29 +314,28 @@ class Analysis:
                 what = phrase(event.rule, event.side, "yes")
                 self.plot.band(event.person, what, event.side, event.start, event.end)
 
-    def moved(self, tracks: Iterable[Track], found: Found) -> None:
+    def moved(self, tracks: Iterable[Track]) -> None:
         """Angles, and how people moved, of tracks that are over."""
-        among, metres = self.report.space, found.space == "3d"
         for track in tracks:
-            space = self.space(track, found.space)
-            values = motion.angles_deg(track, space, up=found.up if space == "3d" else None)
-            self.report.angles(motion.rows(track, values, space, among))
-            extent = self.extents.get((track.person, space))
-            if extent is None:
-                extent = motion.Extent(space, track.skeleton, metres)
-                self.extents[track.person, space] = extent
-            extent.add(track, values)
+            space = self.space(track)
+            values = motion.angles_deg(track, space, up=self.up if space == "3d" else None)
+            self.report.angles(motion.rows(track, values, space, self.report.space))
+            kind = (track.person, space, track.skeleton.name)
+            if kind not in self.extents:
+                metres = track.xyz is not None and self.asked.space != "2d"
+                self.extents[kind] = motion.Extent(space, track.skeleton, metres)
+            self.extents[kind].add(track, values)
             if self.plot is not None:
                 self.plot.names = self.shown(space)
                 columns = [names(space).index(name) for name in self.plot.names]
                 self.plot.add(track.person, track.seconds, values[:, columns])
 
-    def space(self, track: Track, usual: Space) -> Space:
+    def space(self, track: Track) -> Space:
         """Where the angles of a track are measured, as they are drawn."""
         if self.asked.space is not None:
             return self.asked.space
         seen = self.analyst.views.people.get(track.person)
-        return seen.space if seen is not None else "2d" if track.xyz is None else usual
+        return "2d" if track.xyz is None else "3d" if seen is None else seen.space
 
     def remarks(self) -> Iterator[str]:
         """Lines about what was chosen of a video."""
@@ -408,9 +409,9 @@ class Analysis:
             self.report.tallies.setdefault(rule, _Tally()).short += times
         if self.found is None or self.found.angles is None:
             return
-        self.moved(self.tracks.close(), self.found)
+        self.moved(self.tracks.close())
         source = self.tracks.last.source if self.tracks.last is not None else ""
-        for (person, _), extent in sorted(self.extents.items(), key=lambda each: each[0]):
+        for (person, *_), extent in sorted(self.extents.items(), key=lambda each: each[0]):
             self.report.went(source, person, extent)
         if self.plot is not None and self.plot.write():
             self.made.append(self.plot.path)

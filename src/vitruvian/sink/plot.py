@@ -134,7 +134,7 @@ class Plot:
 
     def _lines(self, axes: Any, series: Series) -> None:
         """The angles; left blue, right vermilion, dashed alike where it is the same joint."""
-        seconds, joints = np.array(series.seconds), list[str]()
+        joints = list[str]()
         for column, name in enumerate(self.names):
             side = next((s for s in ("left", "right") if name.startswith(f"{s}_")), "")
             joint = name.removeprefix(f"{side}_") if side else name
@@ -144,6 +144,7 @@ class Plot:
             colour = [part / 255 for part in rgb]
             look = {"color": colour, "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.4}
             low, high = (np.array(v)[:, column] for v in (series.low, series.high))
+            seconds, low, high = _turns(np.array(series.seconds), low, high)
             alone = np.isfinite(high) & ~np.isfinite(np.roll(high, 1)) & ~np.isfinite(
                 np.roll(high, -1)
             )  # fmt: skip
@@ -154,6 +155,17 @@ class Plot:
                 axes.fill_between(seconds, low, high, color=colour, alpha=0.25, linewidth=0)
         axes.set_ylabel("degrees")
         axes.grid(alpha=0.3)
+
+
+def _turns(
+    seconds: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same (T,) with a gap where a line would cross the plot because it passes 180 degrees."""
+    with np.errstate(invalid="ignore"):
+        after = np.flatnonzero(np.abs(np.diff((low + high) / 2)) > 180) + 1
+    middle = (seconds[after] + seconds[after - 1]) / 2
+    gaps = (np.insert(values, after, np.nan) for values in (low, high))
+    return (np.insert(seconds, after, middle), *gaps)
 
 
 def _bands(axes: Any, bands: Sequence[Band]) -> None:
