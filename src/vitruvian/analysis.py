@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from vitruvian.analyse.events import Options
 from vitruvian.analyse.found import Analyst, Asked, Found
 from vitruvian.analyse.posture import RULES
 from vitruvian.analyse.rules import chosen
-from vitruvian.analysis_files import SHOWN, Analysis, Report, Save, is_live
+from vitruvian.analysis_files import SHOWN, Again, Analysis, Pairs, Report, Save, is_live
 from vitruvian.documents import parse_json
 from vitruvian.errors import VitruvianError
 from vitruvian.pipeline import again, results, run
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 # What looks at pixels -> what stands in for it where there are none.
 WITHOUT_PIXELS = {"hands_in_pockets": "hands_at_pockets"}
-Pairs = Iterator[tuple["Frame", "Poses"]]
 
 
 # In Python
@@ -212,7 +211,7 @@ def looks(rules: Iterable[str]) -> bool:
     return not set(rules) <= RULES.keys() - WITHOUT_PIXELS.keys()
 
 
-def with_pixels(source: Source, pairs: Pairs) -> Pairs:
+def with_pixels(source: Source, pairs: Pairs) -> Generator[tuple[Frame, Poses], None, None]:
     """The frames of a record with the pixels they were made of.
 
     Raises:
@@ -263,8 +262,11 @@ def asked(
     """
     measured = angles or angle is not None
     words = rules if rules is not None else "" if measured else "all"
-    options = Options(minimum=minimum, gap=gap)
-    return Asked(chosen(words) if words else {}, options, measured, _space(space))
+    options, where = Options(minimum=minimum, gap=gap), _space(space)
+    wanted = table_of_angles.chosen(angle or (), where or "3d")
+    if not set(wanted) <= set(table_of_angles.names("2d")):
+        where = "3d"  # some are of metres alone
+    return Asked(chosen(words) if words else {}, options, measured, where)
 
 
 def _space(word: str | None) -> Space | None:
@@ -288,7 +290,7 @@ class Job:
     pairs: Callable[[Callable[[VitruvianError], None]], Pairs]
     asked: Asked
     drawn: bool = True  # whether there are pixels to draw on
-    pixels: Callable[[Source, Pairs], Pairs] = again  # puts them into frames, once more
+    pixels: Again = again  # puts them into frames, once more
     remark: str = ""  # for the user
 
 

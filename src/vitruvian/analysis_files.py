@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from vitruvian.sink.video import write_picture
 from vitruvian.source import Video
 
 Pairs = Iterator[tuple["Frame", "Poses"]]
+Again = Callable[["Source", Pairs], Generator[tuple["Frame", "Poses"], None, None]]
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.body.skeleton import Skeleton
@@ -210,14 +211,16 @@ class Report:
         for skeleton, space in self.skeletons.values() if self.asked.angles else ():
             known = available(skeleton, space)
             missing = [name for name in names(space) if name not in known]
-            if known and missing:
+            if missing:
+                some = f"{len(missing)} of {len(names(space))} angles" if known else "angles"
                 yield (
-                    f"{len(missing)} of {len(names(space))} angles cannot be worked out of "
-                    f"{shown(skeleton.name, 30)}: {shown(', '.join(missing), 180)}"
+                    f"{some} cannot be worked out of {shown(skeleton.name, 30)}: "
+                    f"{shown(', '.join(missing), 180)}"
                 )
         for name, tally in self.tallies.items():
             if tally.lacks and not tally.known:
-                yield f"{name} cannot be told: there is no {shown(', '.join(tally.lacks), 100)}"
+                lacks = shown(", ".join(sorted(tally.lacks)), 100)
+                yield f"{name} cannot be told: there is no {lacks}"
 
     def nothing(self) -> VitruvianError | None:
         """Why nothing at all could be worked out of the people there are; None if something was."""
@@ -249,7 +252,7 @@ class Analysis:
         asked: Asked,
         each: Plan,
         plot: Path | None,
-        pixels: Callable[[Source, Pairs], Pairs] = again,
+        pixels: Again = again,
     ) -> None:
         """Nothing is written yet.
 
@@ -288,7 +291,9 @@ class Analysis:
 
     def settle(self, frame: Frame, found: Found) -> None:
         """Write what was found in a frame."""
-        moving, self.found = self.plan.source.moving, found
+        moving, first, self.found = self.plan.source.moving, self.found is None, found
+        if first and found.angles is not None:
+            self.shown(found.space)  # raises of what needs metres, where there are none
         self.report.seen(frame, found, moving=moving)
         self.happened(found.events)
         if found.angles is not None and not moving and len(found.poses):
@@ -319,16 +324,18 @@ class Analysis:
         for track in tracks:
             space = self.space(track)
             values = motion.angles_deg(track, space, up=self.up if space == "3d" else None)
-            self.report.angles(motion.rows(track, values, space, self.report.space))
+            among = self.report.space
+            self.report.angles(motion.rows(track, values, space, among))
             kind = (track.person, space, track.skeleton.name)
             if kind not in self.extents:
                 metres = track.xyz is not None and self.asked.space != "2d"
                 self.extents[kind] = motion.Extent(space, track.skeleton, metres)
             self.extents[kind].add(track, values)
             if self.plot is not None:
-                self.plot.names = self.shown(space)
-                columns = [names(space).index(name) for name in self.plot.names]
-                self.plot.add(track.person, track.seconds, values[:, columns])
+                self.plot.names = self.shown(among)
+                columns = [names(among).index(name) for name in self.plot.names]
+                degrees = motion.spread(values, space, among)[:, columns]
+                self.plot.add(track.person, track.seconds, degrees, f"angles in {space.upper()}")
 
     def space(self, track: Track) -> Space:
         """Where the angles of a track are measured, as they are drawn."""
@@ -402,7 +409,8 @@ class Analysis:
                 self.settle(frame, found)
             self.happened(events)
         finally:
-            self.again = None  # and so closed
+            if self.again is not None:
+                self.again.close()
             if self.film is not None:
                 self.film.__exit__(*error)
         for rule, times in self.analyst.watch.short.items():

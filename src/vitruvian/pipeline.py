@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from vitruvian.source import Source
     from vitruvian.track.over_time import OverTime
     from vitruvian.track.repair import Change
+
+
+T = TypeVar("T")
 
 
 class Model(Protocol):
@@ -227,8 +230,8 @@ def _found(
 
 
 def again(
-    source: Iterable[Frame | VitruvianError], pairs: Iterable[tuple[Frame, Poses]]
-) -> Iterator[tuple[Frame, Poses]]:
+    source: Iterable[Frame | VitruvianError], pairs: Iterable[tuple[Frame, T]]
+) -> Generator[tuple[Frame, T], None, None]:
     """The same pairs with pixels: the source is read again, in step with them.
 
     Raises:

@@ -10,6 +10,7 @@ import numpy as np
 
 from vitruvian.analyse.posture import SIDES, Body, Rule
 from vitruvian.body.poses import Poses
+from vitruvian.body.track import GAP
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 
@@ -126,15 +127,19 @@ class Watch:
         ended = []
         if frame.source != self.source or frame.seconds <= self.seconds:
             ended = self.close()
-        self.source, self.seconds = frame.source, frame.seconds
+        last, self.source, self.seconds = self.seconds, frame.source, frame.seconds
         body = Body(poses, frame)
         found, self.lacks = degrees(self.rules, body), body.lacks
+        here = {key: degree for key, degree in each(found, poses) if key.person >= 0}
         before = frame.seconds - self.options.gap - WRITTEN
-        late = [key for key, going in self.going.items() if going.held < before]
-        ended += [event for key in late for event in self._end(key)]
-        for key, degree in each(found, poses):
-            if key.person >= 0:
-                self._take(key, degree)
+        for key, going in list(self.going.items()):
+            # From one frame to the next it goes on, however few there are a second.
+            near = going.held == last and frame.seconds - last <= GAP
+            on = near and here.get(key, np.nan) >= self.options.off
+            if going.held < before and not on:
+                ended += self._end(key)
+        for key, degree in here.items():
+            self._take(key, degree)
         for key, told in list(self.told.items()):
             if told.seen < before:
                 del self.told[key]

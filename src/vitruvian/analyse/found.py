@@ -143,7 +143,8 @@ class Analyst:
             found = self._found(frame, poses, held, self.watch.states(), events, lacks)
             return [*done, (frame, found)]
         state = self.asked.options.state
-        says = {key: state(degree) for key, degree in each(held, poses) if key.person >= 0}
+        pairs = each(held, poses)
+        says: dict[Key, State] = {key: state(one) for key, one in pairs if key.person >= 0}
         self.settled.add(says, events)
         bare = replace(frame, pixels=None)
         self.waiting.append(_Waiting(bare, poses, held, says, events, lacks))
@@ -204,7 +205,7 @@ class Analyst:
             for one in dict.fromkeys(spaces):
                 rows = np.flatnonzero([each == one for each in spaces])
                 some = poses.take(rows)
-                columns = [names(space).index(name) for name in names(one)]
+                columns = np.array([names(space).index(name) for name in names(one)])
                 known = self.toward.at(frame, some) if one == "2d" and self.moving else None
                 angles[np.ix_(rows, columns)] = measure_deg(
                     *(some.skeleton, coordinates(some, one), some.score, one),

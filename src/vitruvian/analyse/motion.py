@@ -249,7 +249,7 @@ class Extent:
         length = float(np.hypot(cosines, sines))
         mean = np.degrees(np.arctan2(sines, cosines))
         mean += 360 * np.round(((least + most) / 2 - mean) / 360)
-        deviation = np.degrees(np.sqrt(-2 * np.log(np.clip(length, 1e-12, 1))))
+        deviation = np.degrees(np.sqrt(abs(2 * np.log(np.clip(length, 1e-12, 1)))))
         return least, most, most - least, mean if length >= UNIFORM else np.nan, deviation
 
     def rows(self) -> Iterator[tuple[Any, ...]]:

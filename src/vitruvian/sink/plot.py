@@ -67,6 +67,7 @@ class Shown:
 
     series: Series = field(default_factory=Series)
     bands: list[Band] = field(default_factory=list)
+    about: str = ""
 
 
 class Plot:
@@ -77,9 +78,12 @@ class Plot:
         self.path, self.names = path, tuple(names)
         self.people: dict[int, Shown] = {}
 
-    def add(self, person: int, seconds: Iterable[float], values: np.ndarray) -> None:
-        """Add (T, A) degrees of somebody, who was away before."""
-        series = self._of(person).series
+    def add(
+        self, person: int, seconds: Iterable[float], values: np.ndarray, about: str = ""
+    ) -> None:
+        """Add (T, A) degrees of somebody, who was away before; `about` goes into the title."""
+        shown = self._of(person)
+        series, shown.about = shown.series, about
         for row, (at, degrees) in enumerate(zip(seconds, values, strict=True)):
             if row == 0 and series.count:
                 series.add(float(at), np.full_like(degrees, np.nan))
@@ -121,7 +125,8 @@ class Plot:
         )[:, 0]
         for i, person in enumerate(chosen):
             self._lines(axes[2 * i], self.people[person].series)
-            axes[2 * i].set_title(f"person {person}", loc="left", fontsize=10, pad=3)
+            title = ", ".join(filter(None, (f"person {person}", self.people[person].about)))
+            axes[2 * i].set_title(title, loc="left", fontsize=10, pad=3)
             _bands(axes[2 * i + 1], self.people[person].bands)
         axes[-1].set_xlabel("seconds")
         axes[-1].tick_params(labelbottom=True, bottom=True)
