@@ -219,15 +219,14 @@ def test_a_range_is_never_more_than_a_turn(rng):
 
 
 def limb(values: np.ndarray, seconds: np.ndarray, column: str) -> motion.Extent:
-    """An extent of one person of whom one angle is known, in parts of a hundred frames."""
+    """An extent of one person of whom one angle is known, in parts of 30 frames."""
     degrees = np.full((len(values), len(names("3d"))), np.nan, np.float32)
     degrees[:, names("3d").index(column)] = values[:, 0]
     extent = motion.Extent("3d", COCO17)
     poses = [seen_as(COCO17, body(COCO17))] * len(values)
-    track = one_track(poses, seconds=seconds)
-    for start in range(0, len(values), 100):
-        part = slice(start, start + 100)
-        extent.add(track.take(part), degrees[part])
+    for start in range(0, len(values), 30):
+        part = slice(start, start + 30)
+        extent.add(one_track(poses[part], seconds=seconds[part]), degrees[part])
     return extent
 
 

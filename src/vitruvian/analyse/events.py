@@ -200,8 +200,9 @@ def degrees(rules: Mapping[str, Rule], body: Body) -> dict[str, np.ndarray]:
 def _checked(name: str, rule: Rule, body: Body) -> np.ndarray:
     given, n = rule(body), len(body)
     try:
-        values = np.asarray(given, np.float64)
-        good = values.shape in ((n,), (n, len(SIDES)))
+        good = np.asarray(given).dtype.kind in "biufO"  # numbers, and None for NaN
+        values = np.asarray(given, np.float64) if good else np.zeros(0)
+        good = good and values.shape in ((n,), (n, len(SIDES)))
         good = good and bool((np.isnan(values) | (abs(values - 0.5) <= 0.5)).all())
     except (TypeError, ValueError, OverflowError):  # words, lists of several lengths, None
         values, good = np.zeros(0), False
