@@ -166,6 +166,8 @@ def sources_of(record: Record) -> list[Source]:
                 found.append(Video(name, Span()))
             else:
                 found.append(Pictures(tuple(map(Path, dict.fromkeys(group))), Span()))
+    if not found and next(iter(record), None) is None:  # or it says what is wrong with the first
+        raise VitruvianError(f"'{record.path}' holds no frames")
     return found
 
 
@@ -175,7 +177,7 @@ def _names(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         try:
             if line.startswith(start):  # as it is written here: the rest need not be looked at
-                yield json.JSONDecoder().raw_decode(line, len(start))[0]
+                yield str(json.JSONDecoder().raw_decode(line[len(start) :].lstrip())[0])
             else:
                 yield str(parse_json(line, "")["source"])
         except (ValueError, KeyError, TypeError, VitruvianError, RecursionError):
