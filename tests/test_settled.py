@@ -453,6 +453,33 @@ def test_what_would_have_no_effect_is_refused(tmp_path, words, parts):
         assert part in said[-1]
 
 
+@pytest.mark.parametrize(
+    ("command", "words", "part"),
+    [
+        ("predict", ("--out", "a.jsonl", "--save-csv"), "for --save-csv beside it give a folder"),
+        ("predict", ("--out", "a.csv", "--save-json"), "for --save-json beside it"),
+        ("predict", ("--out", "a.jsonl", "--save-plot"), "for --save-plot beside it"),
+        ("predict", ("--out", "a.jsonl", "--save-coco"), "for --save-coco beside it"),
+        ("predict", ("--out", "a.jsonl", "--save-html"), "for --save-html beside it"),
+        ("predict", ("--out", "a", "--save", "mot"), "only pictures"),
+        ("track", ("--out", "a.jsonl", "--save-mot"), "for --save-mot beside it"),
+        ("track", ("--out", "a.jsonl", "--save-video"), "for --save-video beside it"),
+        ("analyze", ("--save-plot", "--angles"), "--save-plot is of videos"),
+        ("analyze", ("--minimum", "1"), "--minimum is of videos"),
+    ],
+)
+def test_a_save_switch_without_effect_is_refused(command, words, part):
+    from typer.testing import CliRunner
+
+    from vitruvian.cli import app
+
+    got = CliRunner().invoke(app, [command, "sample", "--model", "vitruvian-2d", *words])
+    with refused(part):
+        assert got.exception is not None
+        raise got.exception
+    assert not list(Path().iterdir())
+
+
 def test_an_angle_of_metres_alone_is_measured_in_3d(tmp_path):
     record = recorded(tmp_path / "p.jsonl", acting([{}] * 12))
     done(record, "--angle", "left_hip_abduction", "--no-save-video")

@@ -356,7 +356,11 @@ class Analysis:
             return
         people = self.analyst.views.people
         if not people:
-            why = "metres are not from the hips" if self.found.space == "3d" else "there are no metres"
+            why = (
+                "metres are not from the hips"
+                if self.found.space == "3d"
+                else "there are no metres"
+            )
             yield f"{name}: angles in {self.found.space.upper()}: {why}"
         for space in ("2d", "3d"):
             here = [person for person, seen in people.items() if seen.space == space]
