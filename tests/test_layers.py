@@ -49,12 +49,14 @@ MAY_IMPORT = {
         *("body", "frame", "pipeline", "progress", "recorded", "sink", "source", "threads"),
         *("models", "track", "errors"),
     },
+    "analysis_report": {"analyse", "body", "frame", "sink", "errors"},
     "analysis_files": {
-        *("analyse", "body", "frame", "pipeline", "predict", "sink", "source", "errors"),
+        *("analyse", "analysis_report", "body", "frame", "pipeline", "predict", "sink"),
+        "source",
     },
     "analysis": {
-        *("analyse", "analysis_files", "body", "frame", "pipeline", "predict", "sink", "source"),
-        "errors",
+        *("analyse", "analysis_files", "analysis_report", "body", "frame", "pipeline"),
+        *("predict", "sink", "source", "errors"),
     },
     "versus": {
         *("versus", "analyse", "body", "frame", "geometry", "models", "pipeline", "progress"),
@@ -73,7 +75,7 @@ MAY_IMPORT = {
         *("sink", "source", "track"),
     },
     "cli_analyse": {
-        *("analyse", "analysis", "analysis_files", "cli_words", "errors", "geometry", "pipeline"),
+        *("analysis", "analysis_report", "cli_words", "errors", "geometry", "pipeline"),
         "source",
     },
     "cli": {

@@ -17,7 +17,8 @@ from vitruvian.analyse.events import Key, Options
 from vitruvian.analyse.found import Analyst, Asked
 from vitruvian.analyse.posture import RULES
 from vitruvian.analyse.view import guessed
-from vitruvian.analysis_files import Analysis, Report, Save
+from vitruvian.analysis_files import Analysis
+from vitruvian.analysis_report import Report, Save
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
@@ -270,7 +271,7 @@ def test_metres_that_are_measured_are_used_from_every_side():
     """Of markers (.trc, .c3d) there are no pixels; MeTRAbs measures depth from the camera."""
     side = walker(90)
     assert side.xyz is not None
-    camera = replace(side, origin="camera", xyz=side.xyz + np.float32([0, 0, 4]))
+    camera = replace(side, origin="camera", xyz=side.xyz + np.array([0, 0, 4], np.float32))
     markers = replace(camera, xy=np.full_like(side.xy, np.nan))
     for poses in (camera, markers):
         assert not guessed(poses)

@@ -16,7 +16,8 @@ from vitruvian.analyse.events import Options
 from vitruvian.analyse.found import Analyst, Asked, Found
 from vitruvian.analyse.posture import RULES
 from vitruvian.analyse.rules import chosen
-from vitruvian.analysis_files import SHOWN, Again, Analysis, Pairs, Report, Save, is_live
+from vitruvian.analysis_files import Again, Analysis, Pairs, is_live
+from vitruvian.analysis_report import SHOWN, Report, Save
 from vitruvian.documents import parse_json
 from vitruvian.errors import VitruvianError
 from vitruvian.pipeline import again, results, run

@@ -115,7 +115,7 @@ def analyze(
     """
     go_offline(offline)
     from vitruvian import analysis, pipeline
-    from vitruvian.analysis_files import Report, Save
+    from vitruvian.analysis_report import Report, Save
     from vitruvian.geometry import calibration
     from vitruvian.source import Span, open_source
 

@@ -169,8 +169,8 @@ def _turns(
     with np.errstate(invalid="ignore"):
         after = np.flatnonzero(np.abs(np.diff((low + high) / 2)) > 180) + 1
     middle = (seconds[after] + seconds[after - 1]) / 2
-    gaps = (np.insert(values, after, np.nan) for values in (low, high))
-    return (np.insert(seconds, after, middle), *gaps)
+    low, high = (np.insert(values, after, np.nan) for values in (low, high))
+    return np.insert(seconds, after, middle), low, high
 
 
 def _bands(axes: Any, bands: Sequence[Band]) -> None:
