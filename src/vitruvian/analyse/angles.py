@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -148,6 +149,7 @@ def table(space: Space) -> tuple[Angle, ...]:
     return tuple(angle for angle in TABLE if space in angle.spaces)
 
 
+@cache
 def names(space: Space = "2d") -> tuple[str, ...]:
     """The A names, in the order of the columns of `angles_deg`."""
     return tuple(angle.name for angle in table(space))
