@@ -15,6 +15,7 @@ import view3d
 
 from vitruvian.analyse.angles import TABLE, available
 from vitruvian.analyse.points import POINTS
+from vitruvian.analyse.view import DECIDED
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.body.state import SEEN
 from vitruvian.models.catalogue import CATALOGUE, DEFAULT
@@ -37,19 +38,51 @@ vitruvian analyze out/match.jsonl --angles --rules arms_raised --out again/
 writes, besides a copy of the source with the angles at their joints (a wedge from where the angle
 is 0 to where it is):
 
-- `angles.csv`, and `.parquet`: a row for each frame and person, a column `..._deg` for each angle
-  of the table below; empty where it is not known. Of a video person by person, in order of time.
-- `motion.csv`: a row for each person and angle (`deg`): frames, least, most, range, mean, and mean
-  and peak speed, degrees a second; and for each keypoint (`px` or `m`) its speeds, a second. Metres
-  are from where those of the poses are: mostly the hips. Nothing of pictures, which do not move.
+- `angles.csv`, and `.parquet` with `--save-parquet`: a row for each frame and person, `space` (`2d`
+  or `3d`, see below), and a column `..._deg` for each angle of the table below; empty where it is
+  not known. Of a video person by person, in order of time.
+- `motion.csv`: a row for each person and angle (`deg`): frames, least, most, range, mean, mean and
+  peak speed (degrees a second), standard deviation `sd`, and `space`; and for each keypoint (`px` or
+  `m`) its speeds, a second. Metres are from where those of the poses are: mostly the hips. Nothing
+  of pictures, which do not move.
 - `angles.png`: of a video, the angles of `--angle` over time, of the six people who were there
   longest, and below them what they did.
 
-Angles are in 3D where the model gives metres, and in the picture otherwise or with `--space 2d`.
+## In the picture, or in 3D
+
+| people | angles are in |
+|---|---|
+| have no metres (YOLOv8, AlphaPose, COCO files, ...) | 2D, the picture |
+| have metres from the camera or in the world: markers (.trc, .c3d), several cameras, MeTRAbs | 3D |
+| have metres from the hips, guessed from one picture (BlazePose), and are seen from the side | 2D |
+| the same, seen from the front or from behind | 3D |
+
+A model's depth is least sure along the line of sight. Of a walk that is seen from the side, that is
+where the legs are apart from each other and not where they swing: in BlazePose's metres a walker's
+knee went from 24 to 82 degrees (5 % to 95 % of the frames), and was never straight, in the picture
+from 9 to 74. Seen from the front the legs swing along the line of sight, and only 3D has it.
+
+Somebody is seen from the side in a frame where the shoulders are less than half as far apart, across
+the trunk, as the trunk is long (from the front they are 0.7). It is decided for each person of a
+video once, by half of the frames of the first {DECIDED:g} seconds in which that person is seen, and
+for each in a picture. Who faces the camera first and walks by later is mixed: part the video with
+`--start` and `--end`. What was chosen, and of how many frames it is true, is said in a line at the
+end, and is in the column `space`. `--space 2d` and `--space 3d` take one for all; so does `--angle`
+with an angle that 2D does not have, such as `left_hip_abduction`. Rules of postures see metres where
+there are any, whatever is chosen here.
+
 `--angle` takes names, or how they begin: `left_knee` is `left_knee_flexion`, `knee` that of both
 sides. Speeds are differences between frames, so noise counts: smooth poses first. In a video the
-side that somebody faces is the one most often told within half a second; what is drawn is of the
-frame alone.
+side that somebody faces is the one most often told within half a second. What is drawn into the
+copy of a file is what the table has; of a camera, it knows the half second before only.
+
+Angles whose range is -180 to 180 go all round. Their range is the shortest arc that holds all of
+their values (an arm that goes from 172 over 180 to -172 has moved by 16 degrees, from 172 to 188),
+so it is never more than 360, and how often or for how long somebody was away does not matter. Their
+mean and standard deviation are those of directions (Fisher 1993, *Statistical Analysis of Circular
+Data*); of values all round there is no mean.
+
+## Which angles there are
 
 Degrees. A point is a keypoint, or one of those below. Two points are a direction, from the first
 to the second; three a joint, at the middle one; four the two directions of foot and shank. NaN

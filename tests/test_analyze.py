@@ -26,7 +26,8 @@ from vitruvian.analyse.events import Options
 from vitruvian.analyse.found import Asked, phrase
 from vitruvian.analyse.posture import RULES
 from vitruvian.analyse.rules import chosen
-from vitruvian.analysis_files import Analysis, Report, Save
+from vitruvian.analysis_files import Analysis
+from vitruvian.analysis_report import Report, Save
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.body.track import LONGEST

@@ -67,10 +67,14 @@ MAY_IMPORT = {
         ),
         *("models", "track", "errors"),
     },
-    "analysis_files": {"analyse", "body", "frame", "predict", "sink", "errors"},
+    "analysis_report": {"analyse", "body", "frame", "sink", "errors"},
+    "analysis_files": {
+        *("analyse", "analysis_report", "body", "frame", "pipeline", "predict", "sink"),
+        "source",
+    },
     "analysis": {
-        *("analyse", "analysis_files", "body", "frame", "picture_files", "pipeline", "predict"),
-        *("sink", "source", "errors"),
+        *("analyse", "analysis_files", "analysis_report", "body", "frame", "picture_files"),
+        *("pipeline", "predict", "sink", "source", "errors"),
     },
     "versus": {
         *("versus", "analyse", "body", "frame", "geometry", "models", "picture_files", "pipeline"),
@@ -89,7 +93,7 @@ MAY_IMPORT = {
         *("sink", "source", "track"),
     },
     "cli_analyse": {
-        *("analyse", "analysis", "analysis_files", "cli_words", "errors", "geometry", "pipeline"),
+        *("analysis", "analysis_report", "cli_words", "errors", "geometry", "pipeline"),
         "source",
     },
     "cli": {

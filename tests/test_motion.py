@@ -194,6 +194,90 @@ def test_an_angle_that_passes_180_does_not_jump():
     np.testing.assert_allclose(speed[:, 0], 100, atol=1e-3)
 
 
+def wrapped(values: np.ndarray) -> np.ndarray:
+    """(T, 1) the same in -180..180."""
+    return ((np.asarray(values, float) + 180) % 360 - 180)[:, None]
+
+
+@pytest.mark.parametrize("turn", [0, 45, 175, 180, -90, 720])
+def test_a_range_is_that_of_the_values_whichever_way_they_are_turned(turn, rng):
+    for spread in (5.0, 100.0, 250.0, 340.0):
+        values = rng.permutation(np.concatenate([[0, spread], np.arange(0, spread, 3)]))
+        ((low, high, extent),) = motion.range_of_motion_deg(wrapped(values + turn))
+        assert extent == pytest.approx(spread, abs=1e-3)
+        assert high - low == pytest.approx(extent, abs=1e-3)
+        assert -180 <= (low + high) / 2 <= 180
+        assert (low - turn) % 360 == pytest.approx(0, abs=1e-3) or (
+            (low - turn) % 360 == pytest.approx(360, abs=1e-3)
+        )
+
+
+def test_a_range_is_never_more_than_a_turn(rng):
+    """However often somebody turns: what was counted from frame to frame became 367 and more."""
+    many = wrapped(np.cumsum(rng.normal(2, 20, 5000)))
+    assert motion.range_of_motion_deg(many)[0, 2] <= 360
+
+
+def limb(values: np.ndarray, seconds: np.ndarray, column: str) -> motion.Extent:
+    """An extent of one person of whom one angle is known, in parts of 30 frames."""
+    degrees = np.full((len(values), len(names("3d"))), np.nan, np.float32)
+    degrees[:, names("3d").index(column)] = values[:, 0]
+    extent = motion.Extent("3d", COCO17)
+    poses = [seen_as(COCO17, body(COCO17))] * len(values)
+    for start in range(0, len(values), 30):
+        part = slice(start, start + 30)
+        extent.add(one_track(poses[part], seconds=seconds[part]), degrees[part])
+    return extent
+
+
+def about(extent: motion.Extent, measure: str) -> dict[str, float]:
+    (row,) = [row for row in extent.rows() if row[0] == measure]
+    return dict(zip(motion.EXTENT[2:], row, strict=True))
+
+
+def test_who_comes_back_with_the_arm_on_the_other_side_of_up_has_moved_it_little():
+    """30 frames before and after 4 s away: 8 degrees this side of straight up, and that side."""
+    sway = 8 * (1 - np.arange(30) / 20)
+    values = wrapped(np.concatenate([180 + sway, 180 - sway]))
+    seconds = np.concatenate([np.arange(30), np.arange(150, 180)]) / 30
+    row = about(limb(values, seconds, "left_forearm"), "left_forearm")
+    assert row["range"] == pytest.approx(16, abs=0.01)
+    assert (row["min"], row["max"]) == pytest.approx((172, 188), abs=0.01)
+    assert row["mean"] == pytest.approx(180, abs=0.01)
+    assert row["space"] == "3d"
+
+
+@pytest.mark.parametrize("centre", [0.0, 60.0, 179.0, -120.0])
+def test_mean_and_deviation_of_a_direction_are_those_of_the_circle(centre, rng):
+    """Against SciPy's circmean and circstd, of parts that are put together."""
+    from scipy.stats import circmean, circstd
+
+    values = wrapped(centre + rng.gamma(2, 15, 1000))
+    row = about(limb(values, np.arange(1000) / 30, "left_thigh"), "left_thigh")
+    mean = circmean(values[:, 0], high=180, low=-180)
+    assert (row["mean"] - mean + 180) % 360 - 180 == pytest.approx(0, abs=0.01)
+    assert row["sd"] == pytest.approx(circstd(values[:, 0], high=180, low=-180), abs=0.01)
+    assert row["min"] <= row["mean"] <= row["max"]
+    extent = motion.range_of_motion_deg(values)[0]
+    assert (row["min"], row["max"], row["range"]) == pytest.approx(extent.tolist(), abs=0.01)
+
+
+def test_an_angle_that_does_not_go_round_has_the_plain_mean_and_deviation(rng):
+    values = rng.uniform(0, 170, (400, 1))
+    row = about(limb(values, np.arange(400) / 30, "left_knee_flexion"), "left_knee_flexion")
+    assert row["mean"] == pytest.approx(values.mean(), abs=0.01)
+    assert row["sd"] == pytest.approx(values.std(), abs=0.01)
+    assert (row["min"], row["max"]) == pytest.approx((values.min(), values.max()), abs=0.01)
+
+
+def test_an_arm_that_circles_for_long_has_a_range_of_a_turn_and_no_mean():
+    values = wrapped(np.arange(0, 360 * 50, 7.0))
+    row = about(limb(values, np.arange(len(values)) / 30, "left_forearm"), "left_forearm")
+    assert 350 < row["range"] <= 360
+    assert row["mean"] is None
+    assert row["mean_speed"] == pytest.approx(210, rel=1e-3)
+
+
 def test_range_of_motion_of_what_was_never_known_is_nan():
     assert np.isnan(motion.range_of_motion_deg(np.full((4, 2), np.nan))).all()
     assert motion.range_of_motion_deg(np.zeros((0, 2))).shape == (2, 3)

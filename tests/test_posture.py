@@ -350,7 +350,13 @@ def test_wrong_options_are_refused(options, words):
         Options(**options)
 
 
-@pytest.mark.parametrize("gives", [np.zeros(3), np.array([1.5]), 1.0])
+@pytest.mark.parametrize(
+    "gives",
+    [
+        *(np.zeros(3), np.array([1.5]), 1.0, None, "yes", [[1.0], [1.0, 2.0]], {"a": 1}),
+        *(np.array(["x"]), np.array([1j]), np.array([-np.inf]), [10**400], "x" * 9999),
+    ],
+)
 def test_a_rule_that_gives_something_else_is_refused(gives):
     watch = Watch({"mine": lambda body: gives})
     with refused("the rule 'mine' gave", "1 people"):
@@ -401,6 +407,14 @@ def test_a_users_rules_are_read_from_a_file(tmp_path):
         ("[rules.a]\nall = [{distance = ['nose'], above = 1}]", ("all[0].distance", "two points")),
         ("[rules.a]\nall = [{distance = ['nose', 'knee'], above = 1}]", ("no point named 'knee'",)),
         ("[rules.a]\nall = [1]\nany = [1]", ("rules.a has both all and any",)),
+        ("[rules.a]\nall = [{angle = [1], above = 1}]", ("all[0].angle is [1]",)),
+        ("[rules.a]\nall = [{distance = [[1], [2]], above = 1}]", ("all[0].distance has [1]",)),
+        ("[rules.a]\nall = [{angle = 'trunk_tilt', above = nan}]", ("no TOML", "not finite")),
+        ("[rules.a]\nall = [{angle = 'trunk_tilt', above = 1e308}]", ("above is 1e+308", "1000")),
+        ("[rules.a]\nall = " + "[" * 5000 + "]" * 5000, ("nested too deeply",)),
+        ("[rules.'']\nall = [1]", ("a rule is called ''",)),
+        (f"[rules.{'a' * 999}]\nall = [1]", ("a rule is called 'aaa", "60 characters")),
+        ("[rules.a]\nall = '" + "x" * 9999 + "'", ("rules.a.all is 'xxx",)),
         ("[rules", ("cannot read",)),
     ],
 )
@@ -409,6 +423,33 @@ def test_what_is_wrong_with_a_rule_is_said_in_a_line(text, words, tmp_path):
     path.write_text(text)
     with refused("rules.toml", *words):
         own.read(path)
+
+
+def test_a_file_of_rules_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "rules.toml"
+    path.write_bytes(b"\xff\xfe[rules.a]")
+    with refused("rules.toml", "line 1 is not UTF-8"):
+        own.read(path)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise SystemExit(3)",
+        "1 / 0",
+        "def",
+        "import sys\ndef mine(body):\n    sys.exit()",
+        "def mine(body):\n    return mine(body)",
+        "def mine(body, more):\n    return 1",
+        "def mine(body):\n    return ['x'] * len(body)",
+    ],
+)
+def test_a_rule_in_python_that_goes_wrong_is_one_line(code, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(code)
+    with refused("mine"):
+        rules = own.chosen(f"{path}:mine")
+        Watch(rules)(Frame(None), seen_as(COCO17, body(COCO17)))
 
 
 def test_a_missing_file_of_rules_is_refused(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,11 +18,12 @@ from vitruvian.analyse.events import Options
 from vitruvian.analyse.found import Analyst, Asked, Found
 from vitruvian.analyse.posture import RULES
 from vitruvian.analyse.rules import chosen
-from vitruvian.analysis_files import SHOWN, Analysis, Report, Save
-from vitruvian.documents import read_lines
+from vitruvian.analysis_files import Again, Analysis, Pairs, is_live
+from vitruvian.analysis_report import SHOWN, Report, Save
+from vitruvian.documents import parse_json, read_lines
 from vitruvian.errors import VitruvianError
 from vitruvian.picture_files import page_of
-from vitruvian.pipeline import results, run
+from vitruvian.pipeline import again, results, run
 from vitruvian.predict import Faults, Plan, one, plan, where, writing
 from vitruvian.sink import files
 from vitruvian.sink.records import Record
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 # What looks at pixels -> what stands in for it where there are none.
 WITHOUT_PIXELS = {"hands_in_pockets": "hands_at_pockets"}
-Pairs = Iterator[tuple["Frame", "Poses"]]
 
 
 # In Python
@@ -49,9 +49,15 @@ def analyze(
     angles: bool = False,
     space: Space | None = None,
     when: Options | None = None,
+    minimum: float | None = None,
+    gap: float | None = None,
     **options: Any,
 ) -> Iterator[tuple[Frame, Poses, Found]]:
     """What people do in a source, frame by frame, and their angles.
+
+    Frames of files and records come when what comes later cannot change what is said of them:
+    `minimum` and `gap` seconds late, with angles up to half a minute; their pixels are read again.
+    Frames of cameras and streams come at once, and their states lag by up to `gap`.
 
     Args:
         source: as of `run`, or the name of a record, `.jsonl`.
@@ -59,8 +65,11 @@ def analyze(
         rules: names of docs/postures.md, `all`, `mine.toml`, `mine.py:function`, with commas; or
             none at all.
         angles: whether to measure them.
-        space: of the angles, "2d" or "3d"; None: 3D where there are metres.
+        space: of the angles, "2d" or "3d"; None: 3D where there are metres, but of whom a model
+            guesses them from one picture, and who is mostly seen from the side, 2D.
         when: something has begun, and is over; None: as `Options` has it.
+        minimum: seconds, instead of that of `when`: what lasts for less did not happen.
+        gap: seconds, instead of that of `when`: for so long it may not hold and yet go on.
         options: the others of `run`.
 
     Returns:
@@ -70,27 +79,57 @@ def analyze(
     Raises:
         VitruvianError: as `run`; no such rule, or one that cannot be told from these poses.
     """
-    asked = Asked(chosen(rules) if rules else {}, when or Options(), angles, _space(space))
+    given = {name: v for name, v in (("minimum", minimum), ("gap", gap)) if v is not None}
+    happens = replace(when or Options(), **given)
+    asked = Asked(chosen(rules) if rules else {}, happens, angles, _space(space))
     if (record := record_of(source)) is not None:
         if options:
             raise VitruvianError(f"a record is what it is; {', '.join(options)} has no effect")
         return _found(_read(record, asked))
-    return _found((asked, moving, group) for moving, group in _runs(run(source, model, **options)))
+    told: list[Source] = []
+    pairs = run(source, model, on_source=told.append, **options)
+
+    def part(group: Pairs) -> Part:
+        live = is_live(told[-1], drawn=True)
+        analyst = Analyst(asked, moving=told[-1].moving, live=live)
+        return analyst, None if live or not analyst.moving else told[-1], group
+
+    return _found(part(group) for _, group in itertools.groupby(pairs, lambda _: len(told)))
 
 
-def _found(
-    parts: Iterable[tuple[Asked, bool, Iterable[tuple[Frame, Poses]]]],
-) -> Iterator[tuple[Frame, Poses, Found]]:
-    for asked, moving, pairs in parts:
-        analyst, last = Analyst(asked, moving=moving), None
-        for frame, poses in pairs:
-            found = analyst(frame, poses)
-            if last is not None:
-                yield last
-            last = (frame, found.poses, found)
-        if last is not None:
-            last[2].events.extend(analyst.close())
-            yield last
+# One source: who finds it out, what its pixels are read from again, and its frames.
+Part = tuple[Analyst, "Source | None", Pairs]
+
+
+def _found(parts: Iterable[Part]) -> Iterator[tuple[Frame, Poses, Found]]:
+    for analyst, pixels, pairs in parts:
+        frames = _settled(analyst, pairs)
+        for frame, found in frames if pixels is None else again(pixels, frames):
+            yield frame, found.poses, found
+
+
+def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, Found]]:
+    """What is found; the events that the end ends are the last frame's. Errors come last, too."""
+    held: tuple[Frame, Found] | None = None
+    fault: VitruvianError | None = None
+    try:
+        for pair in pairs:
+            for one in analyst(*pair):
+                if held is not None:
+                    yield held
+                held = one
+    except VitruvianError as error:
+        fault = error
+    rest, events = analyst.close()
+    for one in rest:
+        if held is not None:
+            yield held
+        held = one
+    if held is not None:
+        held[1].events.extend(events)
+        yield held
+    if fault is not None:
+        raise fault
 
 
 def _runs(pairs: Pairs) -> Iterator[tuple[bool, Pairs]]:
@@ -126,12 +165,14 @@ def sources_of(record: Record) -> list[Source]:
     """What a record was made of, in its order; none of it is opened."""
     found: list[Source] = []
     with closing(read_lines(record.path)) as lines:
-        next(lines)
+        next(lines, None)
         for name, group in itertools.groupby(_names(lines), lru_cache(1)(_run_of)):
             if name:
                 found.append(of_file(name, Span()))
             else:
                 found.append(Pictures(tuple(map(Path, dict.fromkeys(group))), Span()))
+    if not found and next(iter(record), None) is None:  # or it says what is wrong with the first
+        raise VitruvianError(f"'{record.path}' holds no frames")
     return found
 
 
@@ -141,9 +182,9 @@ def _names(lines: Iterable[str]) -> Iterator[str]:
     with suppress(VitruvianError, ValueError, KeyError, TypeError, RecursionError):
         for line in lines:
             if line.startswith(start):  # as it is written here: the rest need not be looked at
-                name = json.JSONDecoder().raw_decode(line, len(start))[0]
-            else:
-                name = json.loads(line)["source"]
+                yield str(json.JSONDecoder().raw_decode(line[len(start) :].lstrip())[0])
+                continue
+            name = parse_json(line, "")["source"]
             if not isinstance(name, str):
                 return
             yield name
@@ -162,15 +203,15 @@ def without_pixels(asked: Asked) -> Asked:
     return replace(asked, rules={name: RULES.get(name, rule) for name, rule in swapped.items()})
 
 
-def _read(record: Record, asked: Asked) -> Iterator[tuple[Asked, bool, Pairs]]:
+def _read(record: Record, asked: Asked) -> Iterator[Part]:
     """The runs of a record, with pixels where rules may want them and the source is there."""
     for source, (moving, pairs) in zip(sources_of(record), _runs(iter(record)), strict=False):
-        if not looks(asked.rules):
-            yield asked, moving, pairs
-        elif is_here(source):
-            yield asked, moving, with_pixels(pairs, source)
+        here, wants = is_here(source), looks(asked.rules)
+        analyst = Analyst(asked if here or not wants else without_pixels(asked), moving=moving)
+        if here and wants:
+            yield analyst, source if moving else None, with_pixels(source, pairs)
         else:
-            yield without_pixels(asked), moving, pairs
+            yield analyst, None, pairs
 
 
 def looks(rules: Iterable[str]) -> bool:
@@ -178,7 +219,7 @@ def looks(rules: Iterable[str]) -> bool:
     return not set(rules) <= RULES.keys() - WITHOUT_PIXELS.keys()
 
 
-def with_pixels(pairs: Pairs, source: Source) -> Pairs:
+def with_pixels(source: Source, pairs: Pairs) -> Generator[tuple[Frame, Poses], None, None]:
     """The frames of a record with the pixels they were made of.
 
     Raises:
@@ -229,8 +270,11 @@ def asked(
     """
     measured = angles or angle is not None
     words = rules if rules is not None else "" if measured else "all"
-    options = Options(minimum=minimum, gap=gap)
-    return Asked(chosen(words) if words else {}, options, measured, _space(space))
+    options, where = Options(minimum=minimum, gap=gap), _space(space)
+    wanted = table_of_angles.chosen(angle or (), where or "3d")
+    if not set(wanted) <= set(table_of_angles.names("2d")):
+        where = "3d"  # some are of metres alone
+    return Asked(chosen(words) if words else {}, options, measured, where)
 
 
 def _space(word: str | None) -> Space | None:
@@ -253,7 +297,8 @@ class Job:
     source: Source
     pairs: Callable[[Callable[[VitruvianError], None]], Pairs]
     asked: Asked
-    pixels: bool = True  # whether frames have them, so that they can be drawn on
+    drawn: bool = True  # whether there are pixels to draw on
+    pixels: Again = again  # puts them into frames, once more
     note: str = ""  # for the user
 
 
@@ -288,7 +333,8 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
         def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
             try:
                 _, run = next(runs, (False, iter(())))
-                yield from with_pixels(run, source) if drawn or (here and wants) else run
+                looked = here and (wants or (drawn and not source.moving))
+                yield from with_pixels(source, run) if looked else run
             except VitruvianError as error:
                 fault(error)
 
@@ -300,7 +346,8 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
         note = f"{source.name} is not here: {', and '.join(missing)}"
         if here or not missing:
             note = ""
-        return Job(source, pairs, asked if here else without_pixels(asked), drawn, note)
+        own = asked if here else without_pixels(asked)
+        return Job(source, pairs, own, drawn, with_pixels, note)
 
     return [job(source) for source in sources]
 
@@ -353,20 +400,31 @@ def write(
         say: gets a line about each source when it is done, and one about each rule at the end.
         complain: gets what cannot be read; the rest is done nevertheless.
     """
-    fault = Faults(complain)
+    fault, remarks = Faults(complain), list[str]()
     try:
         with writing(report.out), report:
             for job, (each, plot) in zip(jobs, plans, strict=True):
                 if job.note:
                     print(job.note, file=sys.stderr, flush=True)
-                planned = each if job.pixels else Plan(each.source)
-                sink = Analysis(report, job.asked, planned, plot)
-                if told := one(job.source, job.pairs(fault), sink, sink):
+                planned = each if job.drawn else Plan(each.source)
+                sink = Analysis(report, job.asked, planned, plot, job.pixels)
+                try:
+                    told = one(job.source, job.pairs(fault), sink, sink)
+                except VitruvianError as error:  # of this source; the others are done
+                    fault(error)
+                    continue
+                if told:
                     say(f"{told} -> {where(sink.paths)}")
+                    remarks += sink.remarks()
     except KeyboardInterrupt:
         for line in report.said():
             say(line)
         raise
     for line in report.said():
         say(line)
+    if (nothing := report.nothing()) is not None:
+        fault(nothing)
+        return fault.count
+    for line in (*remarks, *report.remarks()):
+        print(line, file=sys.stderr, flush=True)
     return fault.count

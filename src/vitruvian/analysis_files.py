@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,199 +13,94 @@ from vitruvian.analyse import motion
 from vitruvian.analyse.angles import Space, chosen, names
 from vitruvian.analyse.events import Event
 from vitruvian.analyse.found import Analyst, Asked, Found, arms_of, head_top, phrase, said
+from vitruvian.analysis_report import Report, Tally
 from vitruvian.body.track import Tracks
-from vitruvian.errors import VitruvianError
+from vitruvian.pipeline import again
 from vitruvian.sink.annotate import Annotator, Arc, Line, Note
-from vitruvian.sink.draw import VISIBLE, draw
-from vitruvian.sink.growing import Lines, Rows, csv_lines
+from vitruvian.sink.draw import draw
 from vitruvian.sink.lettering import Steady
 from vitruvian.sink.plot import Plot
 from vitruvian.sink.video import Video as Film
 from vitruvian.sink.video import write_picture
+from vitruvian.source import Video
 
+Pairs = Iterator[tuple["Frame", "Poses"]]
+Again = Callable[["Source", Pairs], Generator[tuple["Frame", "Poses"], None, None]]
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.body.track import Track
     from vitruvian.frame import Frame
     from vitruvian.predict import Plan
+    from vitruvian.source import Source
 
-# Drawn and plotted unless others are chosen.
-SHOWN = ("left_knee", "right_knee", "left_elbow", "right_elbow")
 FEW = 3  # rules: of no more than these it is also drawn that they do not hold
-EVENT = ("source", "person", "rule", "side", "state", "start", "end", "frames", "confidence")
-
-
-@dataclass(frozen=True)
-class Save:
-    """What goes into the output folder, and how it is drawn."""
-
-    video: bool = True  # annotated picture or video
-    plot: bool = True  # of videos, with angles: angles over time
-    parquet: bool = False  # angles, besides .csv
-    shown: tuple[str, ...] = SHOWN  # angles that are drawn and plotted
-    visible: float = VISIBLE
-
-
-@dataclass
-class _Tally:
-    """Of one rule."""
-
-    people: set[tuple[str, int]] = field(default_factory=set)  # source and number, of who did it
-    seconds: dict[str, float] = field(default_factory=dict)  # side -> how long
-    told: int = 0  # states: of a person, and side, in a frame
-    unknown: int = 0
-
-
-class Report:
-    """The tables of a whole analysis, and what is said at its end."""
-
-    def __init__(self, out: Path, asked: Asked, save: Save) -> None:
-        """Nothing is written yet."""
-        self.out, self.asked, self.save = out, asked, save
-        self.tallies: dict[str, _Tally] = {name: _Tally() for name in asked.rules}
-        self.people: set[tuple[str, int]] = set()
-        self.moving = self.nameless = False
-        self.begun: list[Lines | Rows] = []
-        self.angles: Lines | None = None
-        self.columns: Rows | None = None
-        self.space: Space | None = None
-
-    def tables(self) -> list[Path]:
-        """Those there will be."""
-        wanted = {"events.jsonl": bool(self.asked.rules), "events.csv": bool(self.asked.rules)}
-        wanted |= {"angles.csv": self.asked.angles, "motion.csv": self.asked.angles}
-        wanted["angles.parquet"] = self.asked.angles and self.save.parquet
-        return [self.out / name for name, wants in wanted.items() if wants]
-
-    def __enter__(self) -> Report:
-        self.stack = ExitStack()
-        if self.asked.rules:
-            self.jsonl, self.csv = self._begin("events.jsonl", ()), self._begin("events.csv", EVENT)
-        if self.asked.angles:
-            self.motion = self._begin("motion.csv", motion.EXTENT)
-        return self
-
-    def _begin(self, name: str, columns: Sequence[str]) -> Lines:
-        """A table that is there even if it stays empty."""
-        table = self.stack.enter_context(
-            Lines(self.out / name, csv_lines([columns]) if columns else "")
-        )
-        table.add("")
-        self.begun.append(table)
-        return table
-
-    def __exit__(self, *error: object) -> None:
-        if self.asked.angles and self.space is None:  # there was nobody: an answer, too
-            self.measured(self.asked.space or "2d", ())
-        self.stack.__exit__(*error)  # type: ignore[arg-type]
-
-    def measured(self, space: Space, rows: Iterable[Sequence[Any]]) -> None:
-        """Rows of `motion.columns`; all of one space."""
-        if self.space is None:
-            self.space, heads = space, motion.columns(space)
-            self.angles = self._begin("angles.csv", heads)
-            if self.save.parquet:
-                kinds = {"source": "string", "person": "int64", "index": "int64", "time": "float64"}
-                columns = {head: kinds.get(head, "float32") for head in heads}
-                path = self.out / "angles.parquet"
-                self.columns = self.stack.enter_context(Rows(path, columns, {"space": space}))
-                self.begun.append(self.columns)
-        elif space != self.space:
-            raise VitruvianError(
-                f"angles in {self.space} and in {space} do not go into one table; pass --space 2d"
-            )
-        listed = list(rows)
-        assert self.angles is not None
-        self.angles.add(csv_lines(listed))
-        if self.columns is not None:
-            self.columns.add(listed)
-
-    def went(self, source: str, person: int, extent: motion.Extent) -> None:
-        """Write how far somebody moved."""
-        rows = ((source, person, *row) for row in extent.rows())
-        self.motion.add(csv_lines(rows))
-
-    def happened(self, events: Iterable[Event]) -> None:
-        """Write events, and count them."""
-        for event in events:
-            sure = None if event.confidence != event.confidence else round(event.confidence, 4)
-            times = (round(event.start, 6), round(event.end, 6))
-            about = (event.source, event.person, event.rule, event.side, event.state)
-            row = (*about, *times, event.frames, sure)
-            self.jsonl.add(json.dumps(dict(zip(EVENT, row, strict=True))) + "\n")
-            self.csv.add(csv_lines([row]))
-            if event.state == "yes":
-                tally = self.tallies.setdefault(event.rule, _Tally())
-                tally.people.add((event.source, event.person))
-                seconds = tally.seconds.get(event.side, 0.0) + event.end - event.start
-                tally.seconds[event.side] = seconds
-
-    def seen(self, frame: Frame, found: Found, *, moving: bool) -> None:
-        """Count who is there, and what is not known of them."""
-        self.moving |= moving
-        numbers = [person for person in found.poses.person.tolist() if person >= 0]
-        self.nameless |= len(numbers) < len(found.poses)
-        self.people.update((frame.source, person) for person in numbers)
-        for name, values in found.degrees.items():
-            tally = self.tallies.setdefault(name, _Tally())
-            states = [self.asked.options.state(degree) for degree in values.ravel().tolist()]
-            tally.told += len(states)
-            tally.unknown += states.count("unknown")
-
-    def said(self) -> Iterator[str]:
-        """A line for each rule."""
-        if self.nameless and not self.people:
-            yield "people have no numbers, so nothing lasts: find them again without --no-track"
-        for name, tally in self.tallies.items():
-            if not tally.told and self.people:
-                continue  # another one stood in for it
-            line = f"{name}: {len(tally.people)} of {len(self.people)} people"
-            if self.moving:
-                parts = [f"{side} {s:.1f} s".strip() for side, s in sorted(tally.seconds.items())]
-                line += ", " + (" and ".join(parts) or "0.0 s")
-            yield f"{line}, {tally.unknown / max(tally.told, 1):.0%} unknown"
-
-    @property
-    def paths(self) -> list[Path]:
-        """The tables that have been begun."""
-        return [path for table in self.begun for path in table.paths]
 
 
 class Analysis:
     """A sink for the frames of one source: its share of the tables, its pictures and its plot."""
 
-    def __init__(self, report: Report, asked: Asked, each: Plan, plot: Path | None) -> None:
-        """`asked`: as of the report, or what can be told without pixels."""
+    def __init__(
+        self,
+        report: Report,
+        asked: Asked,
+        each: Plan,
+        plot: Path | None,
+        pixels: Again = again,
+    ) -> None:
+        """Nothing is written yet.
+
+        Args:
+            report: of the whole analysis.
+            asked: as of the report, or what can be told without pixels.
+            each: what there will be of the source.
+            plot: where, or None.
+            pixels: puts them into the frames of a recording, once more.
+        """
         self.report, self.asked, self.plan = report, asked, each
-        self.analyst = Analyst(asked, moving=each.source.moving)
         self.tracks, self.annotator, self.widths = Tracks(), Annotator(), Steady()
         self.found: Found | None = None
-        self.up: Sequence[float] | None = None
-        self.extents: dict[int, motion.Extent] = {}
+        self.extents: dict[tuple[int, Space, str], motion.Extent] = {}  # the last: of skeletons
+        self.up: tuple[float, ...] | None = None
         self.plot = Plot(plot, ()) if plot is not None else None
         films = [Film(path, report.save.visible, self.paint) for path in each.video]
-        self.film = films[0] if films else None
+        self.film, self.drawn = films[0] if films else None, True
+        source, self.live = each.source, is_live(each.source, drawn=bool(films))
+        self.analyst = Analyst(asked, moving=source.moving, live=self.live)
+        # Of a recording the frames are settled later than they are read, and are read again then.
+        self.waiting: deque[tuple[Frame, Poses]] = deque()
+        self.again = pixels(source, iter(self.waiting.popleft, None)) if films else None
         self.made: list[Path] = []
 
     def __enter__(self) -> Analysis:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Find everything out about a frame, and write it."""
-        found = self.found = self.analyst(frame, poses)
-        self.up = found.up
-        moving = self.plan.source.moving
+        """Find everything out about a frame, and write it, and those that are settled by it."""
+        for settled, found in self.analyst(frame, poses):
+            self.settle(settled, found)
+        if self.asked.angles and self.plan.source.moving:
+            self.up = None if frame.camera is None else tuple(frame.camera.up.tolist())
+            self.moved(self.tracks.add(frame, poses))
+
+    def settle(self, frame: Frame, found: Found) -> None:
+        """Write what was found in a frame."""
+        moving, first, self.found = self.plan.source.moving, self.found is None, found
+        if first and found.angles is not None:
+            self.shown(found.space)  # raises of what needs metres, where there are none
         self.report.seen(frame, found, moving=moving)
         self.happened(found.events)
-        if found.angles is not None and moving:
-            self.moved(self.tracks.add(frame, found.poses))
-        elif found.angles is not None and len(found.poses):
-            self.report.measured(found.space, motion.of_picture(frame, found.poses, found.angles))
-        if frame.pixels is None:
-            return
-        if self.film is not None:
+        if found.angles is not None and not moving and len(found.poses):
+            values = motion.spread(found.angles, found.space, self.report.space)
+            self.report.angles(motion.of_picture(frame, found.poses, values, found.spaces))
+        if self.film is not None and self.drawn:
+            self.drawn = False  # unless it is: what cannot be read or written once is left there
+            if frame.pixels is None and self.again is not None:
+                self.waiting.append((frame, found.poses))
+                frame, _ = next(self.again)
             self.film.write(frame, found.poses)
-        elif (path := self.plan.pictures.get(frame.source)) is not None:
+            self.drawn = True
+        elif frame.pixels is not None and frame.source in self.plan.pictures:
+            path = self.plan.pictures[frame.source]
             write_picture(path, self.paint(frame, found.poses, self.report.save.visible))
             self.made.append(path)
 
@@ -222,15 +115,57 @@ class Analysis:
     def moved(self, tracks: Iterable[Track]) -> None:
         """Angles, and how people moved, of tracks that are over."""
         for track in tracks:
-            space: Space = self.asked.space or ("2d" if track.xyz is None else "3d")
-            values = motion.angles_deg(track, space, up=self.up)
-            self.report.measured(space, motion.rows(track, values))
-            extent = self.extents.setdefault(track.person, motion.Extent(space, track.skeleton))
-            extent.add(track, values)
+            space = self.space(track)
+            values = motion.angles_deg(track, space, up=self.up if space == "3d" else None)
+            among = self.report.space
+            self.report.angles(motion.rows(track, values, space, among))
+            kind = (track.person, space, track.skeleton.name)
+            if kind not in self.extents:
+                metres = track.xyz is not None and self.asked.space != "2d"
+                self.extents[kind] = motion.Extent(space, track.skeleton, metres)
+            self.extents[kind].add(track, values)
             if self.plot is not None:
-                self.plot.names = self.shown(space)
-                columns = [names(space).index(name) for name in self.plot.names]
-                self.plot.add(track.person, track.seconds, values[:, columns])
+                self.plot.names = self.shown(among)
+                columns = [names(among).index(name) for name in self.plot.names]
+                degrees = motion.spread(values, space, among)[:, columns]
+                self.plot.add(track.person, track.seconds, degrees, f"angles in {space.upper()}")
+
+    def space(self, track: Track) -> Space:
+        """Where the angles of a track are measured, as they are drawn."""
+        if self.asked.space is not None:
+            return self.asked.space
+        seen = self.analyst.views.people.get(track.person)
+        return "2d" if track.xyz is None else "3d" if seen is None else seen.space
+
+    def remarks(self) -> Iterator[str]:
+        """Lines about what was chosen of a video."""
+        name = self.plan.source.name
+        if self.live and self.asked.rules:
+            yield (
+                f"{name} cannot be read again, so what is drawn lags behind what was found, by up "
+                f"to {self.asked.options.gap:g} s"
+            )
+        if not self.extents or self.found is None or self.asked.space is not None:
+            return
+        people = self.analyst.views.people
+        if not people:
+            why = (
+                "metres are not from the hips"
+                if self.found.space == "3d"
+                else "there are no metres"
+            )
+            yield f"{name}: angles in {self.found.space.upper()}: {why}"
+        for space in ("2d", "3d"):
+            here = [who for who, seen in people.items() if seen.space == space and who >= 0]
+            side, known = (
+                sum(getattr(people[person], part) for person in here) for part in ("side", "known")
+            )
+            if here:
+                listed = ", ".join(map(str, here[:6])) + (", ..." if here[6:] else "")
+                yield (
+                    f"{name}: angles of person {listed} in {space.upper()}, seen from the side in "
+                    f"{side / max(known, 1):.0%} of the frames; --space takes one for all"
+                )
 
     def shown(self, space: Space) -> tuple[str, ...]:
         """The angles that are drawn and plotted."""
@@ -266,14 +201,23 @@ class Analysis:
             yield Note(person, box, lines, tuple(arcs))
 
     def __exit__(self, *error: object) -> None:
-        if self.film is not None:
-            self.film.__exit__(*error)
-        self.happened(self.analyst.close())
+        try:
+            rest, events = self.analyst.close()
+            for frame, found in rest:
+                self.settle(frame, found)
+            self.happened(events)
+        finally:
+            if self.again is not None:
+                self.again.close()
+            if self.film is not None:
+                self.film.__exit__(*error)
+        for rule, times in self.analyst.watch.short.items():
+            self.report.tallies.setdefault(rule, Tally()).short += times
         if self.found is None or self.found.angles is None:
             return
         self.moved(self.tracks.close())
         source = self.tracks.last.source if self.tracks.last is not None else ""
-        for person, extent in sorted(self.extents.items()):
+        for (person, *_), extent in sorted(self.extents.items(), key=lambda each: each[0]):
             self.report.went(source, person, extent)
         if self.plot is not None and self.plot.write():
             self.made.append(self.plot.path)
@@ -283,6 +227,13 @@ class Analysis:
         """What has been written, the tables of all sources as well."""
         film = self.film.paths if self.film is not None else []
         return [*self.report.paths, *film, *self.made]
+
+
+def is_live(source: Source, *, drawn: bool) -> bool:
+    """Whether frames must be drawn as they come: they cannot be read a second time."""
+    if source.live or not drawn:
+        return source.live
+    return not (isinstance(source, Video) and Path(source.address).is_file())
 
 
 def _away(at: np.ndarray, other: np.ndarray, box: np.ndarray) -> float:

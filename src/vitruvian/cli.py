@@ -42,6 +42,7 @@ from vitruvian.cli_words import (
     Visible,
     complain,
     go_offline,
+    nothing_beside,
     options_of,
 )
 from vitruvian.errors import VitruvianError
@@ -95,6 +96,7 @@ def _root(
 
 @app.command()
 def predict(
+    context: typer.Context,
     source: Sources,
     model: Model = "blazepose-full",
     out: Annotated[
@@ -218,10 +220,12 @@ def predict(
     from vitruvian.models.catalogue import in_3d
     from vitruvian.predict import plan
     from vitruvian.predict import predict as do
-    from vitruvian.sink.files import Save, in_metres, is_view
+    from vitruvian.sink.files import Save, in_metres, is_file, is_view
     from vitruvian.source import Span, open_source
     from vitruvian.track.over_time import OverTime
 
+    if is_file(out):
+        nothing_beside(context, out)
     over = OverTime(smooth, cutoff_hz, repair)
     flags: dict[str, object] = {"num_poses": num_poses, "conf": conf}
     flags |= {"masks": masks or None, "track": None if track else False, "flip": flip or None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -33,9 +34,18 @@ from vitruvian.cli_words import (
     go_offline,
     options_of,
 )
+from vitruvian.errors import VitruvianError
+
+# What may be said of a record: all else is of how people are found in pictures.
+OF_RECORDS = {
+    *("source", "out", "rules", "angles", "angle", "space", "minimum", "gap", "visible"),
+    *("save_video", "save_plot", "save_parquet", "overwrite", "offline"),
+    *("start", "end", "stride", "max_frames"),  # refused with a reason of their own
+}
 
 
 def analyze(
+    context: typer.Context,
     source: Sources,
     model: Model = "blazepose-full",
     out: Annotated[Path, typer.Option("--out", "-o", help="A folder.")] = Path("out"),
@@ -62,12 +72,13 @@ def analyze(
     space: Annotated[
         str | None,
         typer.Option(
-            help="Of the angles: 2d, in the picture, or 3d.  [default: 3d where there are metres]",
+            help="Of the angles: 2d, in the picture, or 3d.  [default: 3d where there are metres, "
+            "but 2d of who is seen from the side by one camera]",
             show_default=False,
         ),
     ] = None,
     minimum: Annotated[
-        float, typer.Option(help="Seconds: what lasts for less did not happen.")
+        float, typer.Option(help="Seconds: what lasts for less did not happen; 0 for all.")
     ] = 0.5,
     gap: Annotated[
         float,
@@ -80,7 +91,7 @@ def analyze(
     save_video: Annotated[bool, typer.Option(help="The annotated picture or video.")] = True,
     save_plot: Annotated[bool, typer.Option(help="Of videos: angles over time, .png.")] = True,
     save_parquet: Annotated[
-        bool, typer.Option("--save-parquet", help="Angles as a Parquet table, too.")
+        bool, typer.Option("--save-parquet", help="Events and angles as Parquet tables, too.")
     ] = False,
     camera: CameraFile = None,
     fov_deg: FovDeg = None,
@@ -104,7 +115,7 @@ def analyze(
     """
     go_offline(offline)
     from vitruvian import analysis, pipeline
-    from vitruvian.analysis_files import Report, Save
+    from vitruvian.analysis_report import Report, Save
     from vitruvian.geometry import calibration
     from vitruvian.source import Span, open_source
 
@@ -112,7 +123,10 @@ def analyze(
     save = Save(save_video, save_plot, save_parquet, analysis.shown(angle, asked), visible)
     report, span = Report(out, asked, save), Span(start, end, stride, max_frames)
     record = analysis.record_of(source, span)
+    _has_effect(context, asked.angles, bool(asked.rules), record is not None)
     sources = analysis.sources_of(record) if record else open_source(source, span)
+    if not any(each.moving for each in sources):
+        _refuse(context, ("save_plot", "minimum", "gap"), "is of videos, and these are pictures")
     plans = analysis.plans(sources, report, record, overwrite=overwrite)
     if record is not None:
         jobs = analysis.jobs_of(record, sources, asked, save)
@@ -125,3 +139,25 @@ def analyze(
         jobs = analysis.jobs(sources, opened, asked, camera=given)
     if analysis.write(jobs, plans, report, complain=complain):
         raise typer.Exit(1)
+
+
+def _has_effect(context: typer.Context, angles: bool, rules: bool, record: bool) -> None:
+    """Raise `VitruvianError` if something was said that would change nothing."""
+    if not angles:
+        _refuse(context, ("save_plot", "space"), "is of angles; add --angles, or leave it out")
+    if not rules:
+        _refuse(context, ("minimum", "gap"), "is of rules; name some with --rules, or leave it out")
+    if record:
+        others = sorted(set(context.params) - OF_RECORDS)
+        _refuse(
+            context, others, "is of finding people, and a record has them already; leave it out"
+        )
+
+
+def _refuse(context: typer.Context, names: Iterable[str], why: str) -> None:
+    """Raise `VitruvianError` if the user said one of these."""
+    for name in names:
+        said = context.get_parameter_source(name)
+        no = "no-" if context.params[name] is False else ""
+        if said is not None and said.name != "DEFAULT":
+            raise VitruvianError(f"--{no}{name.replace('_', '-')} {why}")

@@ -32,6 +32,7 @@ from vitruvian.cli_words import (
     Visible,
     complain,
     go_offline,
+    nothing_beside,
     options_of,
 )
 from vitruvian.errors import VitruvianError
@@ -112,6 +113,8 @@ def track(
     from vitruvian.track.over_time import OverTime
 
     over, folder = OverTime(smooth, cutoff_hz, repair), not is_file(out)
+    if not folder:
+        nothing_beside(context, out)
     of_record = _is_record(context, source, again)
     drawn = not of_record if save_video is None else save_video
     save = Save(

@@ -132,6 +132,20 @@ def go_offline(wanted: bool) -> None:
         os.environ["VITRUVIAN_OFFLINE"] = "1"
 
 
+def nothing_beside(context: typer.Context, out: object) -> None:
+    """Raise `VitruvianError` if the user wants files beside `out`, which is one file.
+
+    Not `--save-rerun` and `--save-heatmaps`, which say themselves where they go.
+    """
+    for name, value in context.params.items():
+        said = context.get_parameter_source(name)
+        own = name in ("save_rerun", "save_heatmaps")
+        if name.startswith("save_") and value and not own and said and said.name != "DEFAULT":
+            raise VitruvianError(
+                f"'{out}' is one file; for --{name.replace('_', '-')} beside it give a folder"
+            )
+
+
 def pairs_of(pairs: list[str]) -> dict[str, object]:
     """`name=value` words; values as Python writes them, else as they stand."""
     from ast import literal_eval

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, shown
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from vitruvian.source import Source
     from vitruvian.track.over_time import OverTime
     from vitruvian.track.repair import Change
+
+
+T = TypeVar("T")
 
 
 class Model(Protocol):
@@ -238,8 +241,8 @@ def _readable(source: Iterable[Frame | VitruvianError]) -> Iterator[Frame | Vitr
 
 
 def again(
-    source: Iterable[Frame | VitruvianError], pairs: Iterable[tuple[Frame, Poses]]
-) -> Iterator[tuple[Frame, Poses]]:
+    source: Iterable[Frame | VitruvianError], pairs: Iterable[tuple[Frame, T]]
+) -> Generator[tuple[Frame, T], None, None]:
     """The same pairs with pixels: the source is read again, in step with them.
 
     Raises:
@@ -335,6 +338,7 @@ def run(
     repair: bool = False,
     on_repair: Callable[[Change], None] = lambda change: None,
     on_error: Callable[[VitruvianError], None] | None = None,
+    on_source: Callable[[Source], None] = lambda source: None,
     **options: Any,
 ) -> Iterator[tuple[Frame, Poses]]:
     """Find the people in a source, frame by frame.
@@ -360,6 +364,7 @@ def run(
             live sources.
         on_repair: is told of each change, before the frame it is in comes.
         on_error: is told what cannot be read. Without it, the rest is done first, and then raised.
+        on_source: is told of each source before its first frame.
         options: of the model, see `vitruvian.models.blazepose.Options`.
 
     Returns:
@@ -384,6 +389,7 @@ def run(
     def everything() -> Iterator[tuple[Frame, Poses]]:
         for each in sources:
             told = on_error or faults.append
+            on_source(each)
             yield from results(each, opened, told, **how)
         if faults:
             more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""

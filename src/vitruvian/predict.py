@@ -169,6 +169,8 @@ def _fits(sources: Sequence[Source], out: Path) -> None:
 
 
 def _folder(sources: Sequence[Source], out: Path, save: Save, repair: bool) -> list[Plan]:
+    if "mot" in save.more and not any(source.moving for source in sources):
+        raise VitruvianError("mot is for videos, but there are only pictures; leave it out")
     plans: list[Plan] = []
     tables = {".jsonl": save.json, ".csv": save.csv, ".parquet": save.parquet, ".json": save.coco}
     tables |= {f".{name}": True for name in save.more if name not in ("openpose", "mot")}

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -148,6 +149,7 @@ def table(space: Space) -> tuple[Angle, ...]:
     return tuple(angle for angle in TABLE if space in angle.spaces)
 
 
+@cache
 def names(space: Space = "2d") -> tuple[str, ...]:
     """The A names, in the order of the columns of `angles_deg`."""
     return tuple(angle.name for angle in table(space))
@@ -177,16 +179,19 @@ def chosen(words: str | Sequence[str], space: Space = "2d") -> tuple[str, ...]:
     return tuple(found)
 
 
+def needs(name: str) -> tuple[str, ...]:
+    """The points that an angle is made of; none of a name that is in no row."""
+    angle = next((angle for angle in TABLE if angle.name == name), None)
+    if angle is None:
+        return ()
+    return (*angle.points, *(("mid_hip", "mid_shoulder") if angle.to else ()))
+
+
 def available(skeleton: Skeleton, space: Space = "2d") -> tuple[str, ...]:
     """The names of those for which a skeleton has the points; the others are always NaN."""
     zero = np.zeros((0, len(skeleton), 2))
     points = Points(skeleton, zero, zero[..., 0])
-    trunk = all(map(points.has, ("mid_hip", "mid_shoulder")))
-    return tuple(
-        angle.name
-        for angle in table(space)
-        if all(map(points.has, angle.points)) and (trunk or not angle.to)
-    )
+    return tuple(name for name in names(space) if all(map(points.has, needs(name))))
 
 
 def angles_deg(
@@ -338,6 +343,11 @@ def facing(skeleton: Skeleton, xy: np.ndarray, score: np.ndarray, seen: float = 
         seen: score below which a keypoint is not known.
     """
     return _facing(Points(skeleton, xy, score, seen))
+
+
+def broad(poses: Poses, seen: float = SEEN) -> np.ndarray:
+    """(N,) how far apart the shoulders are in the picture, across the trunk, in its lengths."""
+    return _width(Points(poses.skeleton, poses.xy, poses.score, seen))
 
 
 def _facing(points: Points) -> np.ndarray:

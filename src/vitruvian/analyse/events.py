@@ -10,10 +10,13 @@ import numpy as np
 
 from vitruvian.analyse.posture import SIDES, Body, Rule
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.body.track import GAP
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 
 State = Literal["yes", "no", "unknown"]
+LONGEST = 3600.0  # seconds of `minimum` and `gap`, at most: as much of a recording is looked ahead
+WRITTEN = 1e-6  # seconds, to which the times of records are written
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,9 @@ class Options:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            most = 1.0 if field.name in ("on", "off") else np.inf
+            most = 1.0 if field.name in ("on", "off") else LONGEST
             if type(value) not in (int, float) or not 0 <= value <= most:
-                want = "0 to 1" if most == 1 else "0"
-                raise VitruvianError(f"{field.name} is {value!r}, want a number from {want}")
+                raise VitruvianError(f"{field.name} is {value!r}, want a number from 0 to {most:g}")
         if self.off > self.on:
             raise VitruvianError(
                 f"off is {self.off:g} and on is {self.on:g}; what has begun to hold must not be "
@@ -101,13 +103,18 @@ class _Told:
 
 
 class Watch:
-    """Rules over one stream. It remembers who does what now, and since when."""
+    """Rules over one stream. It remembers who does what now, and since when.
+
+    It knows the past only: `states` lag by up to `gap`; `settled.Settled` has those that do not.
+    """
 
     def __init__(self, rules: Mapping[str, Rule], options: Options = Options()) -> None:
         """Start with nobody."""
         self.rules, self.options = rules, options
         self.going: dict[Key, _Going] = {}
         self.told: dict[Key, _Told] = {}
+        self.short: dict[str, int] = {}  # rule -> how often it held for less than `minimum`
+        self.lacks: dict[str, tuple[str, ...]] = {}  # rule -> points the last skeleton has not
         self.source = ""
         self.seconds = -np.inf
 
@@ -120,24 +127,27 @@ class Watch:
         ended = []
         if frame.source != self.source or frame.seconds <= self.seconds:
             ended = self.close()
-        self.source, self.seconds = frame.source, frame.seconds
-        found = degrees(self.rules, Body(poses, frame))
-        for key, degree in each(found, poses):
-            if key.person >= 0:
-                self._take(key, degree)
-        gap = self.options.gap
-        late = [key for key, going in self.going.items() if frame.seconds - going.held > gap]
-        ended += [event for key in late for event in self._end(key)]
+        last, self.source, self.seconds = self.seconds, frame.source, frame.seconds
+        body = Body(poses, frame)
+        found, self.lacks = degrees(self.rules, body), body.lacks
+        here = {key: degree for key, degree in each(found, poses) if key.person >= 0}
+        before = frame.seconds - self.options.gap - WRITTEN
+        for key, going in list(self.going.items()):
+            # From one frame to the next it goes on, however few there are a second.
+            near = going.held == last and frame.seconds - last <= GAP
+            on = near and here.get(key, np.nan) >= self.options.off
+            if going.held < before and not on:
+                ended += self._end(key)
+        for key, degree in here.items():
+            self._take(key, degree)
         for key, told in list(self.told.items()):
-            if frame.seconds - told.seen > gap:
+            if told.seen < before:
                 del self.told[key]
         return found, ended
 
     def _take(self, key: Key, degree: float) -> None:
         self._tell(key, degree)
         going = self.going.get(key)
-        if going is not None and self.seconds - going.held > self.options.gap:
-            return  # it is over, and ends with this frame
         if going is None:
             if not degree >= self.options.on:
                 return
@@ -156,14 +166,19 @@ class Watch:
 
     def _end(self, key: Key) -> list[Event]:
         going = self.going.pop(key)
-        if going.held - going.start < self.options.minimum:
+        if not self.lasts(going):
+            self.short[key.rule] = self.short.get(key.rule, 0) + 1
             return []
         mean = going.total / going.frames
         times = (going.start, going.held, mean, self.source)
         return [Event(key.rule, key.person, *times, key.side, "yes", going.frames)]
 
+    def lasts(self, going: _Going) -> bool:
+        """Whether it has held for long enough to have happened."""
+        return going.held - going.start >= self.options.minimum - WRITTEN
+
     def states(self) -> dict[Key, State]:
-        """For who draws it: of everybody here, without the doubts of single frames."""
+        """Live, for who draws it: of everybody here, without the doubts of single frames."""
         return {key: told.state for key, told in self.told.items() if told.seen == self.seconds}
 
     def close(self) -> list[Event]:
@@ -174,16 +189,28 @@ class Watch:
 
 def degrees(rules: Mapping[str, Rule], body: Body) -> dict[str, np.ndarray]:
     """Rule -> (N,) or (N, 2) how far it holds; what a user's own rule gave must be that, too."""
-    return {name: _checked(name, rule, body) for name, rule in rules.items()}
+    found = {}
+    for name, rule in rules.items():
+        body.points.lacks.clear()
+        found[name] = _checked(name, rule, body)
+        body.lacks[name] = tuple(sorted(body.points.lacks))
+    return found
 
 
 def _checked(name: str, rule: Rule, body: Body) -> np.ndarray:
-    values, n = np.asarray(rule(body), np.float64), len(body)
-    shaped = values.shape in ((n,), (n, len(SIDES)))
-    if not shaped or not (np.isnan(values) | (abs(values - 0.5) <= 0.5)).all():
+    given, n = rule(body), len(body)
+    try:
+        good = np.asarray(given).dtype.kind in "biufO"  # numbers, and None for NaN
+        values = np.asarray(given, np.float64) if good else np.zeros(0)
+        good = good and values.shape in ((n,), (n, len(SIDES)))
+        good = good and bool((np.isnan(values) | (abs(values - 0.5) <= 0.5)).all())
+    except (TypeError, ValueError, OverflowError):  # words, lists of several lengths, None
+        values, good = np.zeros(0), False
+    if not good:
+        told = given.tolist() if isinstance(given, np.ndarray) else given
         raise VitruvianError(
-            f"the rule '{name}' gave {values.tolist()!s:.60} for {len(body)} people; want for each "
-            "a number from 0 to 1, or NaN, or two of them, of left and right"
+            f"the rule '{name}' gave {shown(repr(told))} for {n} people; want for each a number "
+            "from 0 to 1, or NaN, or two of them, of left and right"
         )
     return values
 

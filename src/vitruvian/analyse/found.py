@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 import numpy as np
 
-from vitruvian.analyse.angles import TABLE, Space, angles_deg, chosen, names
+from vitruvian.analyse.angles import (
+    TABLE,
+    Space,
+    chosen,
+    coordinates,
+    facing,
+    measure_deg,
+    names,
+)
 from vitruvian.analyse.events import (
+    WRITTEN,
     Event,
     Key,
     Options,
@@ -18,8 +29,11 @@ from vitruvian.analyse.events import (
     each,
     in_picture,
 )
+from vitruvian.analyse.motion import VOTE
 from vitruvian.analyse.points import Points, unit
 from vitruvian.analyse.posture import SIDES, Body, Rule
+from vitruvian.analyse.settled import Settled
+from vitruvian.analyse.view import Views, from_the_side, guessed
 from vitruvian.body.poses import Poses
 from vitruvian.body.state import SEEN
 from vitruvian.errors import VitruvianError
@@ -43,7 +57,7 @@ class Asked:
     rules: Mapping[str, Rule]
     options: Options = field(default_factory=Options)
     angles: bool = False
-    space: Space | None = None  # of the angles; None: 3d where there are metres
+    space: Space | None = None  # of the angles; None: as `analyse/view.py` finds best
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +66,13 @@ class Found:
 
     poses: Poses  # in a picture everybody has a number here, from 1 on
     degrees: dict[str, np.ndarray]  # rule -> (N,) 0..1, or (N, 2) of left and right; NaN unknown
-    states: dict[Key, State]  # of who has a number; in a video without the doubts of single frames
+    states: dict[Key, State]  # of who has a number; "yes" in every frame of an event; live, later
     angles: np.ndarray | None  # (N, A) degrees, a column for each of `names(space)`
     space: Space
-    up: tuple[float, ...] | None = None  # what the angles took for up; None: what is in the picture
+    up: tuple[float, ...] | None = None  # what angles in 3D took for up; None: as in the picture
     events: list[Event] = field(default_factory=list)  # that are over now; of a picture, all of it
+    spaces: tuple[Space, ...] = ()  # N: where angles were measured, "2d" also among those of "3d"
+    lacks: dict[str, tuple[str, ...]] = field(default_factory=dict)  # rule -> points there are not
 
     def state(self, rule: str, side: str = "") -> list[State]:
         """N of them: "yes", "no" or "unknown", which also is too close to call."""
@@ -71,35 +87,168 @@ class Found:
         return self.angles[:, names(self.space).index(name)]
 
 
+Pairs = list[tuple[Frame, Found]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """A frame of a recording of which not everything is settled."""
+
+    frame: Frame  # without pixels
+    poses: Poses
+    degrees: dict[str, np.ndarray]
+    says: dict[Key, State]  # what this frame alone says
+    events: list[Event]
+    lacks: dict[str, tuple[str, ...]]
+
+
 class Analyst:
-    """Finds it out, frame by frame of one stream, and remembers who does what since when."""
+    """Finds it out, frame by frame of one stream, and remembers who does what since when.
 
-    def __init__(self, asked: Asked, *, moving: bool) -> None:
+    Of a recording a frame is given when nothing that comes later can change what is said of it,
+    `Options.minimum` and `gap` seconds behind, and with angles until it is known how people are
+    seen, see `analyse/view.py`; without its pixels, which nobody keeps for so long. Live, and where
+    masks or heat maps are asked for, which nobody keeps either, it is given at once, and states
+    are those of `Watch.states`.
+    """
+
+    def __init__(self, asked: Asked, *, moving: bool, live: bool = False) -> None:
         """`moving`: whether it is a video; pictures have nothing to do with each other."""
-        self.asked, self.moving = asked, moving
+        self.asked, self.moving, self.live = asked, moving, live
         self.watch = Watch(asked.rules, asked.options)
+        self.settled, self.views, self.toward = Settled(self.watch), Views(), _Toward()
+        self.waiting: deque[_Waiting] = deque()
 
-    def __call__(self, frame: Frame, poses: Poses) -> Found:
-        """Call once a frame, in order."""
-        asked = self.asked
-        space: Space = asked.space or ("2d" if poses.xyz is None else "3d")
+    def __call__(self, frame: Frame, poses: Poses) -> Pairs:
+        """Call once a frame, in order; the frames that are settled by now, and what was found."""
         if not self.moving:
-            poses = replace(poses, person=np.arange(1, len(poses) + 1))
+            return [(frame, self._picture(frame, poses))]
+        done: Pairs = []
+        heavy = poses.mask is not None or poses.maps is not None
+        last = self.waiting[-1].frame if self.waiting else frame
+        anew = last is not frame and (
+            frame.source != last.source or not frame.seconds > last.seconds
+        )
+        if anew or (heavy and not self.live):
+            done, _ = self.close()
+            self.toward = _Toward()
+        self.live |= heavy
+        held, events = self.watch(frame, poses)
+        lacks = self.watch.lacks
+        if self.asked.angles:
+            self.toward.add(frame, poses)
+            if guessed(poses):
+                self.views.add(frame, poses)
+        if self.live:
+            found = self._found(frame, poses, held, self.watch.states(), events, lacks)
+            return [*done, (frame, found)]
+        state = self.asked.options.state
+        pairs = each(held, poses)
+        says: dict[Key, State] = {key: state(one) for key, one in pairs if key.person >= 0}
+        self.settled.add(says, events)
+        bare = replace(frame, pixels=None)
+        self.waiting.append(_Waiting(bare, poses, held, says, events, lacks))
+        return [*done, *self._ready(frame.seconds, over=False)]
+
+    def close(self) -> tuple[Pairs, list[Event]]:
+        """The frames that were not settled; and the events that the end ends, if it gives none.
+
+        Otherwise they come with the last frame.
+        """
+        events = self.watch.close()
+        if not self.waiting:
+            return [], events
+        self.settled.add({}, events)
+        self.waiting[-1].events.extend(events)
+        return list(self._ready(np.inf, over=True)), []
+
+    def _ready(self, now: float, *, over: bool) -> Iterator[tuple[Frame, Found]]:
+        while self.waiting:
+            one = self.waiting[0]
+            if self.asked.angles and not over:
+                people = one.poses.person.tolist() if guessed(one.poses) else []
+                free = self.asked.space is not None or self.views.decided(people)
+                if not free or now - one.frame.seconds <= VOTE + WRITTEN:
+                    return
+            states = self.settled.take(one.says, over=over)
+            if states is None:
+                return
+            self.waiting.popleft()
+            about = (one.degrees, states, one.events, one.lacks)
+            yield one.frame, self._found(one.frame, one.poses, *about)
+
+    def _picture(self, frame: Frame, poses: Poses) -> Found:
+        poses = replace(poses, person=np.arange(1, len(poses) + 1))
+        body, options = Body(poses, frame), self.asked.options
+        held = degrees(self.asked.rules, body)
+        pairs = list(each(held, poses))
+        states: dict[Key, State] = {key: options.state(degree) for key, degree in pairs}
+        events = [in_picture(key, degree, frame, options) for key, degree in pairs]
+        return self._found(frame, poses, held, states, events, body.lacks)
+
+    def _found(
+        self,
+        frame: Frame,
+        poses: Poses,
+        held: dict[str, np.ndarray],
+        states: dict[Key, State],
+        events: list[Event],
+        lacks: dict[str, tuple[str, ...]],
+    ) -> Found:
+        space: Space = self.asked.space or ("2d" if poses.xyz is None else "3d")
         camera = frame.camera if space == "3d" else None
         up = None if camera is None else tuple(camera.up.tolist())
-        angles = angles_deg(poses, space, up=up) if asked.angles else None
-        if self.moving:
-            held, events = self.watch(frame, poses)
-            return Found(poses, held, self.watch.states(), angles, space, up, events)
-        held = degrees(asked.rules, Body(poses, frame))
-        pairs = list(each(held, poses))
-        states: dict[Key, State] = {key: asked.options.state(degree) for key, degree in pairs}
-        events = [in_picture(key, degree, frame, asked.options) for key, degree in pairs]
-        return Found(poses, held, states, angles, space, up, events)
+        spaces = self._spaces(poses, space)
+        angles = None
+        if self.asked.angles:
+            angles = np.full((len(poses), len(names(space))), np.nan, np.float32)
+            for one in dict.fromkeys(spaces):
+                rows = np.flatnonzero([each == one for each in spaces])
+                some = poses.take(rows)
+                columns = np.array([names(space).index(name) for name in names(one)])
+                known = self.toward.at(frame, some) if one == "2d" and self.moving else None
+                angles[np.ix_(rows, columns)] = measure_deg(
+                    *(some.skeleton, coordinates(some, one), some.score, one),
+                    up=up if one == "3d" else None,
+                    facing=known,
+                )
+        return Found(poses, held, states, angles, space, up, events, spaces, lacks)
 
-    def close(self) -> list[Event]:
-        """The events that the end of the stream ends."""
-        return self.watch.close()
+    def _spaces(self, poses: Poses, space: Space) -> tuple[Space, ...]:
+        """Where each of N people is measured."""
+        if self.asked.space is not None or not self.asked.angles or not guessed(poses):
+            return (space,) * len(poses)
+        if self.moving:
+            return tuple(self.views.people[person].space for person in poses.person.tolist())
+        return tuple("2d" if side == 1 else "3d" for side in from_the_side(poses))
+
+
+class _Toward:
+    """Which side everybody faces: what most frames say no farther away than `VOTE` seconds.
+
+    As `motion.facing_over_time` has it; live, of those before.
+    """
+
+    def __init__(self) -> None:
+        self.says: dict[int, deque[tuple[float, float]]] = {}  # 1 right, -1 left; NaN is left out
+        self.far = VOTE + WRITTEN
+
+    def add(self, frame: Frame, poses: Poses) -> None:
+        sides = facing(poses.skeleton, poses.xy, poses.score).tolist()
+        for person, side in zip(poses.person.tolist(), sides, strict=True):
+            if side == side:
+                self.says.setdefault(person, deque()).append((frame.seconds, side))
+
+    def at(self, frame: Frame, poses: Poses) -> np.ndarray:
+        """(N,) 1 right, -1 left, NaN. Call in order: what is too old is forgotten."""
+        now, sums = frame.seconds, []
+        for person in poses.person.tolist():
+            says = self.says.get(person, deque())
+            while says and says[0][0] < now - self.far:
+                says.popleft()
+            near = takewhile(lambda one: one[0] <= now + self.far, says)
+            sums.append(np.sign(sum(side for _, side in near)) or np.nan)
+        return np.array(sums, float)
 
 
 def said(found: Found, person: int, *, everything: bool) -> Iterator[tuple[str, State]]:

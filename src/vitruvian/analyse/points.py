@@ -37,6 +37,7 @@ class Points:
             seen: score below which a keypoint is not known.
         """
         self.skeleton = skeleton
+        self.lacks: set[str] = set()  # points that were asked for, and that it does not have
         self.at = np.where((score >= seen)[..., None], at, np.nan).astype(np.float64)
 
     def has(self, name: str) -> bool:
@@ -52,6 +53,7 @@ class Points:
     def __getitem__(self, name: str) -> np.ndarray:
         way = self._way(name)
         if way is None:
+            self.lacks.add(name)
             return np.full(self.at.shape[::2], np.nan)
         own = self.skeleton.places
         return np.mean([self.at[:, list(own[part])].mean(axis=1) for part in way], axis=0)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitruvian.analyse.angles import UP, Space, measure_deg, names
+from vitruvian.analyse.angles import UP, Space, measure_deg, names, needs
 from vitruvian.analyse.points import Points, unit
 from vitruvian.body.poses import Poses
 from vitruvian.body.state import SEEN, State, states
@@ -56,7 +56,9 @@ class Body:
         self.points = Points(poses.skeleton, at, self.score, seen)
         camera = None if frame is None or self.space == "2d" else frame.camera
         self.up = np.array(UP[self.space]) if camera is None else camera.up
-        self.trunk = np.linalg.norm(self.points["mid_shoulder"] - self.points["mid_hip"], axis=-1)
+        self.lacks: dict[
+            str, tuple[str, ...]
+        ] = {}  # rule -> points that the skeleton does not have
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -70,6 +72,8 @@ class Body:
 
     def angle_deg(self, name: str) -> np.ndarray:
         """(N,) an angle of `analyse/angles.py`; NaN also for one that only metres have."""
+        missing = (point for point in needs(name) if not self.points.has(point))
+        self.points.lacks.update(missing)
         return self._angles.get(name, np.full(len(self), np.nan))
 
     def distance(self, a: str, b: str) -> np.ndarray:
@@ -81,7 +85,7 @@ class Body:
         up = self.up if along is None else along
         return self._trunks(((self.points[a] - self.points[b]) * up).sum(axis=-1))
 
-    @cached_property
+    @property
     def headward(self) -> np.ndarray:
         """(N, D) of length 1, from the hips to the shoulders."""
         return self.direction("mid_hip", "mid_shoulder")
@@ -96,8 +100,9 @@ class Body:
         return np.degrees(np.arccos(np.clip(cos, -1, 1)))
 
     def _trunks(self, length: np.ndarray) -> np.ndarray:
+        trunk = np.linalg.norm(self.points["mid_shoulder"] - self.points["mid_hip"], axis=-1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return length / np.where(self.trunk > 0, self.trunk, np.nan)
+            return length / np.where(trunk > 0, trunk, np.nan)
 
 
 # (N,) 0..1, NaN where it cannot be told; (N, 2) of what left and right do each for itself.
@@ -271,6 +276,8 @@ def hands_at_pockets(body: Body) -> np.ndarray:
     from vitruvian.analyse.pockets import LIMB, at_pocket_line
 
     arm = [[body.points[f"{side}_{part}"] for part in LIMB] for side in SIDES]
+    if body.points.lacks:
+        return np.full((len(body), len(SIDES)), np.nan)
     known = np.isfinite(arm).all(axis=(1, 3)).T
     return np.where(known, ramp(at_pocket_line(body.poses), *AT_POCKET), np.nan)
 
@@ -288,6 +295,11 @@ def in_pockets(hands: Callable[[Frame, Poses], Hands]) -> Rule:
     def rule(body: Body) -> np.ndarray:
         if body.frame is None:
             raise VitruvianError("hands_in_pockets looks at pixels; give Body the frame, too")
+        from vitruvian.analyse.pockets import LIMB
+
+        _ = [body.points[f"{side}_{part}"] for part in LIMB for side in SIDES]
+        if body.points.lacks:
+            return np.full((len(body), len(SIDES)), np.nan)
         found = hands(body.frame, body.poses)
         return np.interp(found.inside, [0, found.out_to, found.in_from, 1], [0, 0.4, 0.6, 1])
 

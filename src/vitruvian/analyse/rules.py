@@ -23,7 +23,6 @@ say.
 from __future__ import annotations
 
 import runpy
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -34,9 +33,12 @@ from vitruvian.analyse.angles import TABLE
 from vitruvian.analyse.points import POINTS
 from vitruvian.analyse.posture import LESSER, RULES, Body, Rule, all_of, any_of, ramp
 from vitruvian.body.skeletons import SKELETONS
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.documents import read_toml, unreadable
+from vitruvian.errors import VitruvianError, shown, unknown
 
 SOFT = {"angle": 5.0, "distance": 0.05}  # degrees, trunks
+MOST = 1000.0  # of them, in what a threshold may be
+LONGEST = 60  # characters of a name: it is drawn
 _ANGLES = {angle.name for angle in TABLE}
 _PLACES = {*POINTS, *(name for table in SKELETONS.values() for name in table.keypoints)}
 
@@ -80,10 +82,10 @@ def _function(file: str, name: str) -> Rule:
     where = f"the rule '{name}' of '{file}'"
     try:
         wanted: Any = runpy.run_path(file).get(name)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise VitruvianError(f"cannot read '{file}': {error.strerror}") from None
-    except Exception as error:
-        raise VitruvianError(f"cannot run '{file}': {_fault(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise VitruvianError(f"cannot run '{shown(file, 100)}': {_fault(error)}") from error
     if not callable(wanted):
         raise VitruvianError(
             f"'{file}' has no function '{name}'; want one that takes a Body: see docs/postures.md"
@@ -91,20 +93,22 @@ def _function(file: str, name: str) -> Rule:
     if name in RULES:
         raise VitruvianError(f"{where}: there is a rule of that name already; take another")
 
-    def rule(body: Body) -> np.ndarray:
+    def rule(body: Body) -> Any:
         try:
-            return np.asarray(wanted(body))
+            return wanted(body)  # what it gave is checked by who asked
         except VitruvianError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise VitruvianError(f"{where} failed: {_fault(error)}") from error
 
     rule.__name__ = name
     return rule
 
 
-def _fault(error: Exception) -> str:
+def _fault(error: BaseException) -> str:
     """What went wrong, in one line."""
+    if isinstance(error, SystemExit):
+        return f"it ends the program (SystemExit {shown(error.code)})"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -114,23 +118,18 @@ def read(path: str | Path) -> dict[str, Rule]:
     Raises:
         VitruvianError: it is missing, or some entry is not as it should be; it says which.
     """
-    try:
-        parsed = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise VitruvianError(f"cannot read '{path}': {error.strerror}") from None
-    except ValueError as error:
-        raise VitruvianError(f"cannot read '{path}': {error}") from None
+    parsed = read_toml(path)
     try:
         _known("", parsed, {"rules"})
         tables = _table("rules", parsed.get("rules"))
         return {name: _rule(f"rules.{name}", name, entry) for name, entry in tables.items()}
     except VitruvianError as error:
-        raise VitruvianError(f"cannot read '{path}': {error}") from None
+        raise unreadable(path, error) from None
 
 
 def _table(where: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
-        raise VitruvianError(f"{where} is {value!r}, want a table that is not empty")
+        raise VitruvianError(f"{where} is {shown(repr(value))}, want a table that is not empty")
     return value
 
 
@@ -143,6 +142,11 @@ def _known(where: str, entry: dict[str, Any], keys: set[str]) -> None:
 
 
 def _rule(where: str, name: str, entry: Any) -> Rule:
+    if not name.strip() or not name.isprintable() or len(name) > LONGEST or "," in name:
+        raise VitruvianError(
+            f"a rule is called '{shown(name)}'; want 1 to {LONGEST} characters, and no comma"
+        )
+    where = shown(where)
     if name in RULES:
         raise VitruvianError(f"{where}: there is a rule of that name already; take another")
     entry = _table(where, entry)
@@ -151,7 +155,7 @@ def _rule(where: str, name: str, entry: Any) -> Rule:
         raise VitruvianError(f"{where} has both all and any, want one of them")
     ((how, listed),) = entry.items()
     if not isinstance(listed, list) or not listed:
-        raise VitruvianError(f"{where}.{how} is {listed!r}, want a list of conditions")
+        raise VitruvianError(f"{where}.{how} is {shown(repr(listed))}, want a list of conditions")
     conditions = [_condition(f"{where}.{how}[{i}]", one) for i, one in enumerate(listed)]
     together = all_of if how == "all" else any_of
 
@@ -175,7 +179,7 @@ def _condition(where: str, entry: Any) -> Rule:
     soft = limits.pop("soft", SOFT[kind])
     if not limits:
         raise VitruvianError(f"{where} has neither above nor below: {kind} against what?")
-    if soft <= 0:
+    if soft < 1e-6:
         raise VitruvianError(f"{where}.soft is {soft:g}, want more than 0")
 
     def condition(body: Body) -> np.ndarray:
@@ -190,22 +194,28 @@ def _condition(where: str, entry: Any) -> Rule:
 
 
 def _number(where: str, value: Any) -> float:
-    if type(value) not in (int, float) or not np.isfinite(value):
-        raise VitruvianError(f"{where} is {value!r}, want a number")
+    if type(value) not in (int, float) or not abs(value) <= MOST:
+        raise VitruvianError(
+            f"{where} is {shown(repr(value))}, want a number from {-MOST:g} to {MOST:g}"
+        )
     return float(value)
 
 
 def _angle(where: str, name: Any) -> Rule:
+    if not isinstance(name, str):
+        raise VitruvianError(f"{where}.angle is {shown(repr(name))}, want the name of an angle")
     if name not in _ANGLES:
-        raise VitruvianError(f"{where}: {unknown('angle', str(name), _ANGLES)}")
+        raise VitruvianError(f"{where}: {unknown('angle', name, _ANGLES)}")
     return lambda body: body.angle_deg(name)
 
 
 def _distance(where: str, pair: Any) -> Rule:
     if not isinstance(pair, list) or len(pair) != 2:
-        raise VitruvianError(f"{where}.distance is {pair!r}, want two points")
+        raise VitruvianError(f"{where}.distance is {shown(repr(pair))}, want two points")
     for name in pair:
+        if not isinstance(name, str):
+            raise VitruvianError(f"{where}.distance has {shown(repr(name))}, want names of points")
         if name not in _PLACES:
-            raise VitruvianError(f"{where}: {unknown('point', str(name), _PLACES)}")
+            raise VitruvianError(f"{where}: {unknown('point', name, _PLACES)}")
     a, b = pair
     return lambda body: body.distance(a, b)

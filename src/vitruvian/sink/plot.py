@@ -67,6 +67,7 @@ class Shown:
 
     series: Series = field(default_factory=Series)
     bands: list[Band] = field(default_factory=list)
+    about: str = ""
 
 
 class Plot:
@@ -77,9 +78,12 @@ class Plot:
         self.path, self.names = path, tuple(names)
         self.people: dict[int, Shown] = {}
 
-    def add(self, person: int, seconds: Iterable[float], values: np.ndarray) -> None:
-        """Add (T, A) degrees of somebody, who was away before."""
-        series = self._of(person).series
+    def add(
+        self, person: int, seconds: Iterable[float], values: np.ndarray, about: str = ""
+    ) -> None:
+        """Add (T, A) degrees of somebody, who was away before; `about` goes into the title."""
+        shown = self._of(person)
+        series, shown.about = shown.series, about
         for row, (at, degrees) in enumerate(zip(seconds, values, strict=True)):
             if row == 0 and series.count:
                 series.add(float(at), np.full_like(degrees, np.nan))
@@ -121,7 +125,8 @@ class Plot:
         )[:, 0]
         for i, person in enumerate(chosen):
             self._lines(axes[2 * i], self.people[person].series)
-            axes[2 * i].set_title(f"person {person}", loc="left", fontsize=10, pad=3)
+            title = ", ".join(filter(None, (f"person {person}", self.people[person].about)))
+            axes[2 * i].set_title(title, loc="left", fontsize=10, pad=3)
             _bands(axes[2 * i + 1], self.people[person].bands)
         axes[-1].set_xlabel("seconds")
         axes[-1].tick_params(labelbottom=True, bottom=True)
@@ -134,7 +139,7 @@ class Plot:
 
     def _lines(self, axes: Any, series: Series) -> None:
         """The angles; left blue, right vermilion, dashed alike where it is the same joint."""
-        seconds, joints = np.array(series.seconds), list[str]()
+        joints = list[str]()
         for column, name in enumerate(self.names):
             side = next((s for s in ("left", "right") if name.startswith(f"{s}_")), "")
             joint = name.removeprefix(f"{side}_") if side else name
@@ -144,6 +149,7 @@ class Plot:
             colour = [part / 255 for part in rgb]
             look = {"color": colour, "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.4}
             low, high = (np.array(v)[:, column] for v in (series.low, series.high))
+            seconds, low, high = _turns(np.array(series.seconds), low, high)
             alone = np.isfinite(high) & ~np.isfinite(np.roll(high, 1)) & ~np.isfinite(
                 np.roll(high, -1)
             )  # fmt: skip
@@ -154,6 +160,17 @@ class Plot:
                 axes.fill_between(seconds, low, high, color=colour, alpha=0.25, linewidth=0)
         axes.set_ylabel("degrees")
         axes.grid(alpha=0.3)
+
+
+def _turns(
+    seconds: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same (T,) with a gap where a line would cross the plot because it passes 180 degrees."""
+    with np.errstate(invalid="ignore"):
+        after = np.flatnonzero(np.abs(np.diff((low + high) / 2)) > 180) + 1
+    middle = (seconds[after] + seconds[after - 1]) / 2
+    low, high = (np.insert(values, after, np.nan) for values in (low, high))
+    return np.insert(seconds, after, middle), low, high
 
 
 def _bands(axes: Any, bands: Sequence[Band]) -> None:
