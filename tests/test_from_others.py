@@ -462,7 +462,7 @@ def test_convert_says_what_it_leaves_out(tmp_path):
     words = ["convert", str(tmp_path / "a.json"), str(tmp_path / "b.jsonl")]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0
-    assert "1 rows are of other things; left out" in done.stderr
+    assert "1 rows are of other things; left out" in done.stdout
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
