@@ -19,8 +19,9 @@ from vitruvian.analyse.rules import chosen
 from vitruvian.analysis_files import SHOWN, Analysis, Report, Save
 from vitruvian.errors import VitruvianError
 from vitruvian.pipeline import results, run
-from vitruvian.predict import Faults, Plan, one, plan, where, writing
+from vitruvian.predict import Faults, Plan, all_of, one, plan, where
 from vitruvian.sink import files
+from vitruvian.sink.part import writing
 from vitruvian.sink.records import Record
 from vitruvian.source import Pictures, Source, Span, Video, is_picture
 
@@ -355,7 +356,8 @@ def write(
                     print(job.remark, file=sys.stderr, flush=True)
                 planned = each if job.pixels else Plan(each.source)
                 sink = Analysis(report, job.asked, planned, plot)
-                if told := one(job.source, job.pairs(fault), sink, sink):
+                pairs = all_of(job.source, job.pairs(fault), fault)
+                if told := one(job.source, pairs, sink, sink):
                     say(f"{told} -> {where(sink.paths)}")
     except KeyboardInterrupt:
         for line in report.said():
@@ -363,4 +365,5 @@ def write(
         raise
     for line in report.said():
         say(line)
+    fault.sum_up(len(jobs))
     return fault.count

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
@@ -200,7 +200,7 @@ def _found(
     waiting: deque[Frame] = deque()
 
     def frames() -> Iterator[Frame]:
-        for frame in Ahead(source, newest=source.live):
+        for frame in Ahead(readable(source), newest=source.live):
             if isinstance(frame, VitruvianError):
                 on_error(frame)
                 continue
@@ -224,6 +224,28 @@ def _found(
     step = steps(model, smooth) if source.moving else lambda frame: model([frame])[0]
     for poses in map(step, frames()):
         yield waiting.popleft(), poses
+
+
+def readable(source: Source) -> Iterator[Frame | VitruvianError]:
+    """What a source gives; in place of all that is raised in there, why it ends.
+
+    Libraries raise anything for files of others, and one of them must not end a long run.
+    """
+    try:
+        yield from source
+    except VitruvianError as error:
+        yield error
+    except Exception as error:
+        fault = f"{type(error).__name__}: {shown(error, 150)}"
+        yield VitruvianError(f"cannot read '{shown(source.name, 80)}' (any further): {fault}")
+
+
+def count_of(source: Source) -> int | None:
+    """How many frames a source has; None if that cannot be told, or its file cannot be read."""
+    try:
+        return source.count()
+    except Exception:  # as above; it is told of when it is read
+        return None
 
 
 def again(

@@ -2,18 +2,21 @@
 
 A signal is raised as `Stopped`, a KeyboardInterrupt, at once; but not where files would be cut, see
 `held`: there it is kept until the next frame is waited for. A second signal ends the process where
-it is; what is unfinished then stays beside its place, in .part.
+it is; what is unfinished then stays beside its place, in .part. (`timeout` and some shells send each signal twice: what comes within
+a second counts as one.)
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 T = TypeVar("T")
+TWICE = 1.0  # seconds
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those that this system has
 
 
@@ -29,7 +32,8 @@ class Stopped(KeyboardInterrupt):
 class _State:
     hold = False  # whether a signal is kept
     kept: int | None = None  # the signal that is kept
-    told = False  # whether there was one
+    received: int | None = None  # the first signal
+    since = 0.0  # when it came
 
 
 def listen() -> None:
@@ -40,12 +44,19 @@ def listen() -> None:
             signal.signal(number, _stop)
 
 
+def received() -> int | None:
+    """The number of the first signal; None: there was none."""
+    return _State.received
+
+
 def _stop(number: int, _: object) -> None:
-    if _State.told:
+    if _State.received is not None:
+        if time.monotonic() - _State.since < TWICE:
+            return
         with suppress(OSError):
             os.write(2, b"vitruvian: stopped at once; what is unfinished stays in .part\n")
         os._exit(128 + number)
-    _State.told = True
+    _State.received, _State.since = number, time.monotonic()
     if _State.hold:
         _State.kept = number
         return

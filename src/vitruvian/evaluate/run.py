@@ -31,7 +31,8 @@ from vitruvian.pipeline import results as poses_of
 from vitruvian.progress import progress
 from vitruvian.sink import records
 from vitruvian.sink.files import Names
-from vitruvian.sink.part import Part
+from vitruvian.sink.part import alone_in, write_whole, writing
+from vitruvian.stopping import interruptible
 from vitruvian.threads import Behind
 
 # What average precision asks for unless the user says otherwise: the faint as well, and everybody
@@ -132,8 +133,8 @@ def val(
         broken.add(str(fault))
         complain(fault)
 
-    with TemporaryDirectory() as nowhere:
-        kept = Kept(Path(out or nowhere), known, overwrite=overwrite)
+    with TemporaryDirectory() as nowhere, alone_in(folder := Path(out or nowhere)):
+        kept = Kept(folder, known, overwrite=overwrite)
         for each in models:
             which, own = each if isinstance(each, tuple) else (each, {})
             model = which
@@ -286,9 +287,7 @@ class Kept:
         if old is None or self._fresh:
             self.file(name).unlink(missing_ok=True)
         self._said["models"][name] = new
-        part = Part(self._table)
-        part.begin().write_text(json.dumps(self._said, indent=1), encoding="utf-8")
-        part.finish()
+        write_whole(self._table, json.dumps(self._said, indent=1))
 
     def done(self, name: str) -> set[int]:
         """Which pictures are there, by their place; a line that was being written is taken away."""
@@ -365,7 +364,10 @@ def _find(
     if not source.todo:
         return
     began, frames = time.perf_counter(), 0
-    with kept.file(name).open("a" if done else "w", encoding="utf-8", newline="") as file:
+    with (
+        writing(kept.file(name)),
+        kept.file(name).open("a" if done else "w", encoding="utf-8", newline="") as file,
+    ):
         if not done:
             file.write(records.dump(records.header(model, _table_of(model))))
 
@@ -375,7 +377,8 @@ def _find(
 
         try:
             with progress(name, len(source.todo)) as tick, Behind(write) as later:
-                for pair in poses_of(source, model, complain, absolute=truth.solid):
+                pairs = poses_of(source, model, complain, absolute=truth.solid)
+                for pair in interruptible(pairs):
                     later(*pair)
                     frames += 1
                     tick(frames)
@@ -383,8 +386,6 @@ def _find(
             at = len(done) + frames
             say(f"{name}: stopped at {at} of {total} pictures; the same command goes on there")
             raise
-        except OSError as error:
-            raise VitruvianError(f"cannot write '{file.name}': {error.strerror}") from None
     seconds = time.perf_counter() - began
     say(f"{name}: {frames} pictures, {frames / seconds:.3g} pictures/s")
 

@@ -14,7 +14,7 @@ import numpy as np
 from vitruvian.evaluate import page
 from vitruvian.evaluate.run import Result
 from vitruvian.evaluate.sheet import sheet
-from vitruvian.sink.part import Part
+from vitruvian.sink.part import write_whole
 from vitruvian.sink.video import write_picture
 
 
@@ -41,23 +41,16 @@ def write(result: Result, out: Path) -> list[Path]:
     Returns:
         Their paths.
     """
-    out.mkdir(parents=True, exist_ok=True)
     sheets = {each.name: sheet(result.truth, each) for each in result.scores}
     paths = [out / "val.json", out / "pictures.csv", out / "report.html"]
-    _whole(paths[0], json.dumps(to_dict(result), indent=1, allow_nan=False))
-    _whole(paths[1], rows_of_pictures(result))
+    write_whole(paths[0], json.dumps(to_dict(result), indent=1, allow_nan=False))
+    write_whole(paths[1], rows_of_pictures(result))
     page.report(result, sheets).write(paths[2])
     for name, picture in sheets.items():
         if picture is not None:
             paths.append(out / f"worst_{name}.jpg")
             write_picture(paths[-1], picture)
     return paths
-
-
-def _whole(path: Path, text: str) -> None:
-    part = Part(path)
-    part.begin().write_text(text, encoding="utf-8")
-    part.finish()
 
 
 def to_dict(result: Result) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from vitruvian.frame import Frame
 from vitruvian.sink.part import Part
 
 
+ODD = "backslashreplace"  # for names of files that are not UTF-8
+
+
 class Lines:
     """A text file that is written as it goes."""
 
@@ -33,7 +36,8 @@ class Lines:
     def add(self, lines: str) -> None:
         """Add them."""
         if self.file is None:
-            self.file = self.part.begin().open("w", encoding="utf-8", newline="")
+            path = self.part.begin()
+            self.file = path.open("w", encoding="utf-8", errors=ODD, newline="")
             lines = self.start + lines
         try:
             self.file.write(lines)
@@ -80,6 +84,11 @@ def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
+def _utf8(cell: Any) -> Any:
+    """The same, but for text that is none in UTF-8."""
+    return cell.encode(errors=ODD).decode() if isinstance(cell, str) else cell
+
+
 class Rows:
     """A `.parquet` file of rows, written as it goes; needs the `table` extra."""
 
@@ -115,7 +124,7 @@ class Rows:
     def _flush(self) -> None:
         columns = list(zip(*self.rows, strict=True)) or [()] * len(self.schema)
         arrays = [
-            self.arrow.array(column, field.type)
+            self.arrow.array(map(_utf8, column), field.type)
             for column, field in zip(columns, self.schema, strict=True)
         ]
         try:

@@ -83,10 +83,7 @@ class Part:
         try:
             self._refuse()
             if not _is(alive[2][0], self.unfinished):
-                raise WriteError(
-                    f"cannot write '{shown(self.path, 100)}': its folder, or its unfinished file, "
-                    "was removed meanwhile"
-                )
+                self._take_over()
             if fcntl is None:  # Windows moves no open files
                 self._release()
             self.unfinished.replace(self._place)
@@ -94,6 +91,33 @@ class Part:
             raise WriteError(f"cannot write '{shown(self.path, 100)}': {why(error)}") from None
         finally:
             self.leave()
+
+    def _take_over(self) -> None:
+        """The unfinished file is another one now: a library has put it there, or another process.
+
+        Raises:
+            WriteError: there is none, or it is another process's.
+        """
+        try:
+            file = os.open(self.unfinished, os.O_RDWR)
+        except FileNotFoundError:
+            raise WriteError(
+                f"cannot write '{shown(self.path, 100)}': its folder, or its unfinished file, was "
+                "removed meanwhile"
+            ) from None
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._taken() from None
+        finally:
+            os.close(file)
+
+    def _taken(self) -> WriteError:
+        return WriteError(
+            f"cannot write '{shown(self.path, 100)}': another process is writing it; wait for it, "
+            "or give another --out"
+        )
 
     def drop(self) -> None:
         """Take it away: there is nothing in it that is worth keeping."""
@@ -128,10 +152,7 @@ class Part:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(file)
-                raise WriteError(
-                    f"cannot write '{shown(self.path, 100)}': another process is writing it; wait "
-                    "for it, or give another --out"
-                ) from None
+                raise self._taken() from None
             except OSError:  # this file system has none
                 os.close(file)
                 break
@@ -151,7 +172,9 @@ def write_whole(path: Path, data: str | bytes) -> None:
     part = Part(path)
     unfinished = part.begin()
     try:
-        unfinished.write_bytes(data.encode() if isinstance(data, str) else data)
+        unfinished.write_bytes(
+            data.encode(errors="backslashreplace") if isinstance(data, str) else data
+        )
     except OSError as error:
         raise WriteError(f"cannot write '{shown(path, 100)}': {why(error)}") from None
     else:
@@ -161,13 +184,13 @@ def write_whole(path: Path, data: str | bytes) -> None:
 
 
 @contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """Around what is written: Ctrl-C waits where files would be cut, disk errors are one line.
+def writing(out: Path, *, hold: bool = True) -> Iterator[None]:
+    """Around what is written: disk errors are one line, and Ctrl-C waits, see `stopping.held`.
 
     What goes wrong inside with files is of writing: in reading they are `VitruvianError`s.
     """
     try:
-        with stopping.held():
+        with stopping.held(hold):
             yield
     except OSError as error:
         raise WriteError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import io
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -160,8 +159,7 @@ def to_onnx(made: Graph, half: bool) -> onnx.ModelProto:
 
 def quantise(file: Path, out: Path, calibration: Sequence[np.ndarray]) -> None:
     """Write a network of 8-bit weights and arithmetic; the decoding of boxes stays as it is."""
-    openvino = import_openvino()  # before nncf, so that its telemetry is not imported with it
-    os.environ["NNCF_CI"] = "1"  # nncf's own switch for its telemetry
+    openvino = import_openvino()  # before nncf, so that telemetry is not imported with it
     try:
         import nncf
     except ImportError:

@@ -24,14 +24,15 @@ from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.models.catalogue import is_file, load
-from vitruvian.pipeline import Given, seen_by
+from vitruvian.pipeline import Given, count_of, readable, seen_by
 from vitruvian.progress import progress
 from vitruvian.sink.draw import VISIBLE
 from vitruvian.sink.files import Names
-from vitruvian.sink.part import Part
+from vitruvian.sink.part import Part, WriteError, alone_in, write_whole, writing
 from vitruvian.sink.records import Record
 from vitruvian.sink.video import Film, write_picture
 from vitruvian.source import Pictures, Source, Span, Video, open_source
+from vitruvian.stopping import held, interruptible
 from vitruvian.threads import Ahead
 from vitruvian.versus import machine
 from vitruvian.versus.contender import Contender, contenders
@@ -92,6 +93,25 @@ def compare(
     given = calibration.given(camera, fov_deg=fov_deg)
     seen = camera.matrix.tolist() if isinstance(camera, Camera) else _stamped(camera)
     about = _about(sources, span, [seen, fov_deg])
+    everything = (sources, about, everyone, [seen, fov_deg], given, visible)
+    with alone_in(out), writing(out, hold=False):
+        return _compare(out, *everything, span, overwrite=overwrite, on_error=on_error)
+
+
+def _compare(
+    out: Path,
+    sources: Sequence[Source],
+    about: dict[str, Any],
+    everyone: Sequence[Side],
+    seen: list[Any],
+    given: Given | None,
+    visible: float,
+    span: Span,
+    *,
+    overwrite: bool,
+    on_error: Callable[[VitruvianError], None] | None,
+) -> dict[str, Any]:
+    """The same, where nobody else is at work in the folder; `seen`: by what camera."""
     _take_over(out, sources, about, overwrite)
     faults: list[VitruvianError] = []
 
@@ -104,7 +124,7 @@ def compare(
     name, chapters = Names(), list[Chapter]()
     for each in sources:
         stem = name("pictures" if isinstance(each, Pictures) and len(each.paths) > 1 else each.name)
-        job = _Job(each, stem, out, _about([each], span, [seen, fov_deg]), given, visible, fault)
+        job = _Job(each, stem, out, _about([each], span, seen), given, visible, fault)
         files = Names()
         made = [job.record(side, files(f"{stem} - {side.label}.x")) for side in everyone]
         sides = [(s.label, path) for s, path in zip(everyone, made, strict=True) if path]
@@ -200,9 +220,7 @@ def _take_over(
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    part = Part(path)
-    part.begin().write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    part.finish()
+    write_whole(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +242,7 @@ class _Job:
 
     def frames(self) -> Iterator[Frame]:
         """Its frames with their cameras; what cannot be read is a fault."""
-        for frame in self.source:
+        for frame in readable(self.source):
             try:
                 if isinstance(frame, VitruvianError):
                     raise frame
@@ -248,8 +266,10 @@ class _Job:
             return path
         moving, opened = self.source.moving, lambda: load(one.name, **one.options)
         try:
-            with progress(told, self.source.count()) as tick:
+            with progress(told, count_of(self.source)) as tick:
                 write(path, self.frames(), moving, opened, about, tick)
+        except WriteError:
+            raise
         except VitruvianError as error:
             self.fault(VitruvianError(f"{told}: {error}"))
             return None
@@ -265,6 +285,7 @@ class _Job:
         labels, moving = [label for label, _ in sides], self.source.moving
         part = Part(self.out / f"{self.stem} - disagreement.jsonl")
         with ExitStack() as stack:
+            stack.enter_context(held())
             lines = [stack.enter_context(Lines(path, moving)) for _, path in sides]
             # Ours are of the frames that are wanted; those of others may have more, or fewer.
             whole = [each for each in lines if each.record.path.parent == self.out / "records"]
@@ -275,8 +296,9 @@ class _Job:
             views = [view(each, self.visible) if moving else None for each in lines]
             film = stack.enter_context(Film(self.out / f"{self.stem}.mp4")) if moving else None
             table = stack.enter_context(part.begin().open("w", encoding="utf-8"))
-            tick = stack.enter_context(progress(f"drawing {self.stem}", self.source.count()))
-            for frame in Ahead(self.frames()):
+            total = count_of(self.source)
+            tick = stack.enter_context(progress(f"drawing {self.stem}", total))
+            for frame in interruptible(Ahead(self.frames())):
                 results = [each[frame] for each in lines]
                 if not moving:
                     views = [self._still(frame, result) for result in results]
