@@ -14,7 +14,7 @@ import vitruvian
 SOURCE = Path(vitruvian.__file__).parent
 # `models` asks `train` to convert a checkpoint, inside a function, and only then.
 MODELS = {"body", "geometry", "frame", "network", "decode", "models", "train", "errors"}
-SINKS = {"body", "geometry", "frame", "sink", "errors"}
+SINKS = {"body", "geometry", "frame", "sink", "stopping", "errors"}
 # Package or module -> what of ours it may import. `models`, `source` and `track` are imported by
 # `pipeline` only inside functions, so that none of them costs anything before it is used.
 MAY_IMPORT = {
@@ -31,6 +31,8 @@ MAY_IMPORT = {
     "track": {"body", "decode", "geometry", "frame", "track", "errors"},
     "analyse": {"analyse", "body", "geometry", "frame", "decode", "network", "errors"},
     "threads": set(),
+    "stopping": set(),
+    "terminal": set(),
     "progress": set(),
     "pipeline": {"body", "geometry", "frame", "models", "source", "threads", "track", "errors"},
     "pushed": {"body", "frame", "geometry", "pipeline", "track", "errors"},
@@ -39,7 +41,7 @@ MAY_IMPORT = {
     # `run` and what shows its results do a whole job, as `predict` does.
     "evaluate": {
         *("evaluate", "body", "frame", "geometry", "models", "pipeline", "progress", "sink"),
-        *("source", "threads", "errors"),
+        *("source", "stopping", "threads", "errors"),
     },
     "train": {
         *("train", "analyse", "body", "geometry", "decode", "evaluate", "frame", "models"),
@@ -47,7 +49,7 @@ MAY_IMPORT = {
     },
     "predict": {
         *("body", "frame", "pipeline", "progress", "recorded", "sink", "source", "threads"),
-        *("models", "track", "errors"),
+        *("models", "stopping", "track", "errors"),
     },
     "analysis_files": {"analyse", "body", "frame", "predict", "sink", "errors"},
     "analysis": {
@@ -56,7 +58,7 @@ MAY_IMPORT = {
     },
     "versus": {
         *("versus", "analyse", "body", "frame", "geometry", "models", "pipeline", "progress"),
-        *("sink", "source", "threads", "track", "errors"),
+        *("sink", "source", "stopping", "threads", "track", "errors"),
     },
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "errors"},
@@ -77,7 +79,7 @@ MAY_IMPORT = {
     "cli": {
         *("cli_analyse", "cli_compare", "cli_files", "cli_measure", "cli_models", "cli_track"),
         *("cli_words", "doctor", "errors", "geometry", "models", "pipeline", "predict", "sink"),
-        *("source", "track"),
+        *("source", "stopping", "terminal", "track"),
     },
 }
 # Heavy libraries and their one home each, a module or a whole package.

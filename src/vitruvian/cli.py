@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import sys
 from pathlib import Path
@@ -114,7 +113,7 @@ def _run() -> int:
 def _here() -> bool:
     """Whether the current folder is still there."""
     try:
-        os.getcwd()
+        Path.cwd()
     except OSError:
         return False
     return True

@@ -2,8 +2,8 @@
 
 A signal is raised as `Stopped`, a KeyboardInterrupt, at once; but not where files would be cut, see
 `held`: there it is kept until the next frame is waited for. A second signal ends the process where
-it is; what is unfinished then stays beside its place, in .part. (`timeout` and some shells send each signal twice: what comes within
-a second counts as one.)
+it is; what is unfinished then stays beside its place, in .part. (`timeout` and some shells send
+each signal twice: what comes within a second counts as one.)
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def settle() -> Outputs:
 
 
 def _text(raw: _Forgiving, before: TextIO | None) -> TextIO:
-    """What is printed to it; characters that it does not know are written as `\\xe9`."""
+    """What is printed to it; what it cannot encode is written as escapes."""
     encoding = "utf-8" if before is None else before.encoding
     lines = raw.isatty() or raw.descriptor == 2
     return io.TextIOWrapper(

@@ -17,7 +17,6 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sink.part import Part
 
-
 ODD = "backslashreplace"  # for names of files that are not UTF-8
 
 

@@ -167,7 +167,7 @@ class _Copy:
         os.close(self._write)
 
     def _run(self, read: int) -> None:
-        with open(read, "rb", buffering=0) as pipe:  # noqa: PTH123  # of a descriptor
+        with open(read, "rb", buffering=0) as pipe:  # of a descriptor
             try:
                 with self.file:
                     shutil.copyfileobj(pipe, self.file)

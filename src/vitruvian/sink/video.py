@@ -60,6 +60,7 @@ class Film:
         self.part, self.gif = Part(path), path.suffix.lower() == ".gif"
         self.container: Any = None
         self.whole = False  # whether there is a picture in it, and all of them are
+        self.error: OSError | None = None  # the first one
 
     def __enter__(self) -> Film:
         return self
@@ -109,11 +110,14 @@ class Film:
         """
         from av.error import FFmpegError
 
+        if self.error is not None:
+            raise self.error
         whole, self.whole = self.whole, False
         try:
             self.container.mux(self.stream.encode(picture))
         except (FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in errno.errorcode:
+                self.error = error
                 raise
             size = f"{self.stream.width} x {self.stream.height}"
             path, fault = shown(self.part.path, 100), shown(error, 100)
@@ -125,13 +129,15 @@ class Film:
             if self.container is None:
                 self.part.drop()
                 return
-            if self.whole:
-                self._mux(None)
             try:
-                self.container.close()
-            except OSError:
-                if self.whole:  # otherwise it has been told already
-                    raise
+                if self.whole:
+                    self._mux(None)
+            finally:
+                try:
+                    self.container.close()
+                except OSError:
+                    if self.whole:  # otherwise it has been told already
+                        raise
             if self.whole:
                 self.part.finish()
         finally:
