@@ -474,7 +474,8 @@ from vitruvian.network.runtimes import OnnxRuntime, OpenVino
 here = Path(sys.argv[1])
 OpenVino(here), OnnxRuntime(here)
 import vitruvian.train.export, vitruvian.interop
-for name in ("nncf", "pandas", "xarray", "supervision", "rerun", "matplotlib.pyplot", "ezc3d"):
+vitruvian.train.export.import_nncf()
+for name in ("pandas", "xarray", "supervision", "rerun", "matplotlib.pyplot", "ezc3d"):
     __import__(name)
 import time
 time.sleep(3)

@@ -206,6 +206,8 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         WriteError: it cannot be made, or another process is at work there.
     """
+    if folder.exists() and not folder.is_dir():
+        raise WriteError(f"'{shown(folder, 100)}' is a file; give a folder to --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = None if fcntl is None else os.open(folder, os.O_RDONLY)

@@ -115,7 +115,7 @@ class Film:
         whole, self.whole = self.whole, False
         try:
             self.container.mux(self.stream.encode(picture))
-        except (FFmpegError, ValueError) as error:
+        except (FFmpegError, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in errno.errorcode:
                 self.error = error
                 raise
