@@ -42,8 +42,8 @@ GROWING = (".jsonl", ".csv", ".json", ".parquet", ".mp4", ".mkv", ".rrd")
 def started(*words: object, **more: Any) -> subprocess.Popen[str]:
     """`vitruvian` as a process of its own."""
     line = [sys.executable, "-m", "vitruvian.cli", *map(str, words)]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(line, **(pipes | {"env": OFFLINE} | more))
+    pipe = subprocess.PIPE
+    return subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, env=OFFLINE, **more)
 
 
 def sink_of(path: Path) -> Any:

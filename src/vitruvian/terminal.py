@@ -10,7 +10,7 @@ import errno
 import io
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 
 class _Forgiving(io.RawIOBase):
@@ -19,7 +19,7 @@ class _Forgiving(io.RawIOBase):
     def __init__(self, descriptor: int) -> None:
         self.descriptor, self.error = descriptor, None
 
-    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+    def write(self, data: Any, /) -> int:
         """All of it, or, after the first error, nothing."""
         rest = memoryview(data)
         while rest and self.error is None:

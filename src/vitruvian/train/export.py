@@ -162,8 +162,8 @@ def to_onnx(made: Graph, half: bool) -> onnx.ModelProto:
 def import_nncf() -> Any:
     """The nncf module, without its telemetry.
 
-    NNCF 3.4 makes a number of its user in ~/intel as it is imported, whatever NNCF_CI says. A None in
-    sys.modules makes that part's import fail, which it expects.
+    NNCF 3.4 makes a number of its user in ~/intel as it is imported, whatever NNCF_CI says. A None
+    in sys.modules makes that part's import fail, which it expects.
 
     Raises:
         VitruvianError: it is not installed.
