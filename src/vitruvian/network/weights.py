@@ -258,7 +258,8 @@ def _keep(archive: Path, source: Source, file: File, folder: Path) -> None:
         raise _Failed(f"no {source.member} in it ({why})") from None
     checked = source.checked and file.sha256 is not None
     if checked and (found := sha256(fresh)) != file.sha256:
-        raise _Failed(f"{source.member} has sha256 {found}, want {file.sha256}: refused")
+        wrong = f"has sha256 {found[:12]}…, want {str(file.sha256)[:12]}…"
+        raise _Failed(f"{source.member} {wrong}: refused")
     name = file.name if checked or file.sha256 is None else unchecked_name(file)
     fresh.replace(cache_folder() / name)
 
