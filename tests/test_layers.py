@@ -17,7 +17,7 @@ MODELS = {
     *("body", "geometry", "frame", "network", "decode", "models", "train", "errors"),
     *("documents", "path_index"),
 }
-SINKS = {"body", "geometry", "frame", "sink", "errors"}
+SINKS = {"body", "geometry", "frame", "sink", "stopping", "errors"}
 # Package or module -> what of ours it may import. `models`, `source` and `track` are imported by
 # `pipeline` only inside functions, so that none of them costs anything before it is used.
 MAY_IMPORT = {
@@ -39,6 +39,8 @@ MAY_IMPORT = {
     "track": {"body", "decode", "geometry", "frame", "track", "errors"},
     "analyse": {"analyse", "body", "geometry", "frame", "decode", "network", "errors"},
     "threads": set(),
+    "stopping": set(),
+    "terminal": set(),
     "progress": set(),
     "pipeline": {"body", "geometry", "frame", "models", "source", "threads", "track", "errors"},
     "pushed": {"body", "frame", "geometry", "pipeline", "track", "errors"},
@@ -47,25 +49,15 @@ MAY_IMPORT = {
     # `run` and what shows its results do a whole job, as `predict` does.
     "evaluate": {
         *("evaluate", "body", "frame", "geometry", "models", "pipeline", "progress", "sink"),
-        *("source", "threads", "errors", "documents", "path_index"),
+        *("source", "stopping", "threads", "errors", "documents", "path_index"),
     },
     "train": {
         *("train", "analyse", "body", "geometry", "decode", "evaluate", "frame", "models"),
         *("network", "threads", "errors"),
     },
     "predict": {
-        *(
-            "body",
-            "frame",
-            "picture_files",
-            "pipeline",
-            "progress",
-            "recorded",
-            "sink",
-            "source",
-            "threads",
-        ),
-        *("models", "track", "errors"),
+        *("body", "frame", "picture_files", "pipeline", "progress", "recorded", "sink"),
+        *("models", "source", "stopping", "threads", "track", "errors"),
     },
     "analysis_report": {"analyse", "body", "frame", "sink", "errors"},
     "analysis_files": {
@@ -78,7 +70,7 @@ MAY_IMPORT = {
     },
     "versus": {
         *("versus", "analyse", "body", "frame", "geometry", "models", "picture_files", "pipeline"),
-        *("progress", "sink", "source", "threads", "track", "errors"),
+        *("progress", "sink", "source", "stopping", "threads", "track", "errors"),
     },
     "interop": {"body", "sink", "frame", "errors"},
     "doctor": {"models", "network", "frame", "picture_files", "errors"},
@@ -99,7 +91,7 @@ MAY_IMPORT = {
     "cli": {
         *("cli_analyse", "cli_compare", "cli_files", "cli_measure", "cli_models", "cli_track"),
         *("cli_words", "doctor", "errors", "geometry", "models", "pipeline", "predict", "sink"),
-        *("source", "track"),
+        *("source", "stopping", "terminal", "track"),
     },
 }
 # Heavy libraries and their one home each, a module or a whole package.

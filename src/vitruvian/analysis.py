@@ -24,8 +24,9 @@ from vitruvian.documents import parse_json, read_lines
 from vitruvian.errors import VitruvianError
 from vitruvian.picture_files import page_of
 from vitruvian.pipeline import again, results, run
-from vitruvian.predict import Faults, Plan, one, plan, where, writing
+from vitruvian.predict import Faults, Plan, all_of, one, plan, where
 from vitruvian.sink import files
+from vitruvian.sink.part import writing
 from vitruvian.sink.records import Record
 from vitruvian.source import Pictures, Source, Span, Video, is_picture, of_file
 
@@ -408,12 +409,8 @@ def write(
                     print(job.note, file=sys.stderr, flush=True)
                 planned = each if job.drawn else Plan(each.source)
                 sink = Analysis(report, job.asked, planned, plot, job.pixels)
-                try:
-                    told = one(job.source, job.pairs(fault), sink, sink)
-                except VitruvianError as error:  # of this source; the others are done
-                    fault(error)
-                    continue
-                if told:
+                pairs = all_of(job.source, job.pairs(fault), fault)
+                if told := one(job.source, pairs, sink, sink):
                     say(f"{told} -> {where(sink.paths)}")
                     remarks += sink.remarks()
     except KeyboardInterrupt:
@@ -427,4 +424,5 @@ def write(
         return fault.count
     for line in (*remarks, *report.remarks()):
         print(line, file=sys.stderr, flush=True)
+    fault.sum_up(len(jobs))
     return fault.count

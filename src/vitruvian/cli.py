@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import errno
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from vitruvian import stopping, terminal
 from vitruvian.cli_analyse import analyze
 from vitruvian.cli_compare import benchmark, compare
 from vitruvian.cli_files import convert
@@ -45,7 +47,14 @@ from vitruvian.cli_words import (
     nothing_beside,
     options_of,
 )
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
+
+STOPPED = 130  # Typer's exit code for every KeyboardInterrupt
+# What no program can help, wherever it comes up.
+NOT_OURS = {
+    *(errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
+    *(errno.ENOMEM, getattr(errno, "EDQUOT", errno.ENOSPC)),
+}
 
 app = typer.Typer(
     name="vitruvian",
@@ -60,21 +69,55 @@ app.add_typer(models_app, name="models")
 
 
 def main() -> NoReturn:
-    """Run the command line; what the user can put right is one line and exit code 1."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who started us
-            setattr(sys, name, io.StringIO())
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # names that it cannot show
+    """Run the command line; what the user can put right is one line and exit code 1.
+
+    After Ctrl-C, SIGTERM or SIGHUP the exit code is 128 and the number of the signal.
+    """
+    outputs = terminal.settle()
+    stopping.listen()
+    code = _run()
+    if code == STOPPED and (number := stopping.received()):
+        print("vitruvian: stopped", file=sys.stderr)
+        code = 128 + number
+    if fault := outputs.fault():
+        complain(VitruvianError(f"cannot write to standard output: {fault}"))
+        code = code or 1
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of a command."""
     try:
+        if any(word == "" or re.fullmatch("--[a-z-]+=", word) for word in sys.argv[1:]):
+            raise VitruvianError("one of the words is empty; is a variable of the shell not set?")
         app()
     except VitruvianError as error:
         complain(error)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("vitruvian: stopped", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
+        return 1
+    except MemoryError:
+        complain(VitruvianError("there is not enough memory; give smaller pictures, or fewer"))
+        return 1
+    except OSError as error:
+        if error.errno not in NOT_OURS and _here():
+            raise
+        where = f"'{shown(error.filename, 100)}': " if error.filename else ""
+        gone = "" if _here() else "; the current folder is gone, change to another one"
+        complain(VitruvianError(f"{where}{error.strerror}{gone}"))
+        return 1
+    except stopping.Stopped:
+        return STOPPED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    return 0
+
+
+def _here() -> bool:
+    """Whether the current folder is still there."""
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
 
 
 def _version(wanted: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,7 +97,21 @@ class Frame:
             raise VitruvianError(
                 f"{where} was read from a record and has no pixels; open the source"
             )
-        return self.pixels if isinstance(self.pixels, np.ndarray) else self.pixels.rgb()
+        if isinstance(self.pixels, np.ndarray):
+            return self.pixels
+        with self._decoding():
+            return self.pixels.rgb()
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        """What goes wrong inside is of the file, though it is only looked at much later."""
+        try:
+            yield
+        except (OSError, ValueError, MemoryError, ArithmeticError, RuntimeError) as error:
+            fault = f"{type(error).__name__}: {shown(error, 120)}"
+            raise VitruvianError(
+                f"cannot decode frame {self.index} of '{shown(self.source, 80)}': {fault}"
+            ) from None
 
     def part(self, box: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
         """The pixels in and around a box, or more than those; the same as in `rgb`.
@@ -109,7 +124,8 @@ class Frame:
         """
         coded = self.pixels
         if coded is not None and not isinstance(coded, np.ndarray) and "rgb" not in vars(self):
-            found = coded.part(box)
+            with self._decoding():
+                found = coded.part(box)
             if found is not None:
                 return found
         return self.rgb, (0, 0)

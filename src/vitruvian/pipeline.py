@@ -205,7 +205,7 @@ def _found(
     waiting: deque[Frame] = deque()
 
     def frames() -> Iterator[Frame]:
-        for frame in Ahead(_readable(source), newest=source.live):
+        for frame in Ahead(readable(source), newest=source.live):
             if isinstance(frame, VitruvianError):
                 on_error(frame)
                 continue
@@ -231,13 +231,29 @@ def _found(
         yield waiting.popleft(), poses
 
 
-def _readable(source: Iterable[Frame | VitruvianError]) -> Iterator[Frame | VitruvianError]:
-    """A source; what the system says in reading it, not foreseen there, is its last error."""
+def readable(
+    source: Iterable[Frame | VitruvianError],
+) -> Iterator[Frame | VitruvianError]:
+    """What a source gives; in place of all that is raised in there, why it ends.
+
+    Libraries raise anything for files of others, and one of them must not end a long run.
+    """
     try:
         yield from source
-    except (OSError, UnicodeError) as error:
-        name, why = getattr(source, "name", "the source"), getattr(error, "strerror", None)
-        yield VitruvianError(f"cannot read '{shown(name, 100)}': {why or error}")
+    except VitruvianError as error:
+        yield error
+    except Exception as error:
+        fault = f"{type(error).__name__}: {shown(error, 150)}"
+        name = shown(getattr(source, "name", "the source"), 80)
+        yield VitruvianError(f"cannot read '{name}' (any further): {fault}")
+
+
+def count_of(source: Source) -> int | None:
+    """How many frames a source has; None if that cannot be told, or its file cannot be read."""
+    try:
+        return source.count()
+    except Exception:  # as above; it is told of when it is read
+        return None
 
 
 def again(
@@ -248,7 +264,7 @@ def again(
     Raises:
         VitruvianError: it does not give the same frames again.
     """
-    ahead, behind = Ahead(_readable(source)), None
+    ahead, behind = Ahead(readable(source)), None
     good = (frame for frame in ahead if not isinstance(frame, VitruvianError))
     try:
         for bare, poses in pairs:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -13,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.picture_files import page_of
-from vitruvian.pipeline import chosen, results
+from vitruvian.pipeline import chosen, count_of, results
 from vitruvian.progress import progress
 from vitruvian.recorded import Recorded, made, over_again
 from vitruvian.sink import files, solo
 from vitruvian.sink.changes import Changes
 from vitruvian.sink.files import Save, Sink
 from vitruvian.sink.openpose import OpenPose
+from vitruvian.sink.part import WriteError, writing
 from vitruvian.sink.people import People
 from vitruvian.sink.records import About, Made
 from vitruvian.source import Pictures, Source, Video
+from vitruvian.stopping import interruptible
 from vitruvian.threads import Behind
 
 if TYPE_CHECKING:
@@ -232,11 +233,13 @@ def predict(
     def find(each: Plan, tell: Callable[[Change], None], pixels: bool) -> Pairs:
         how = {"camera": camera, "absolute": absolute, "over": over}
         pairs = results(each.source, model, fault, **how, on_repair=tell, pixels=pixels)
-        return few.watch(each.source, pairs)
+        return all_of(each.source, few.watch(each.source, pairs), fault)
 
-    _write(plans, Made.of(model, **over.to_dict()), out, save, find, who=who, say=say)
+    about = Made.of(model, **over.to_dict())
+    _write(plans, about, out, save, find, who=who, say=say, fault=fault)
     for hint in few.hints():
         note(hint)
+    fault.sum_up(len(plans))
     return fault.count
 
 
@@ -318,10 +321,12 @@ def _write(
     *,
     who: bool,
     say: Callable[[str], None],
+    fault: Faults | None = None,
 ) -> None:
     """What `find` finds into all files.
 
-    `find` is told of a plan, what gets what was mended, and whether frames must have pixels.
+    `find` is told of a plan, what gets what was mended, and whether frames must have pixels. With
+    `fault`, which gets why, a source that does not fit into files of its own does not end the rest.
     """
     heat = files.Names()
     paths = [out] if files.is_file(out) else []
@@ -342,7 +347,15 @@ def _write(
             sink = files.Several([closed, whole])
             tell = (lambda change: None) if changes is None else changes.tell
             pixels = bool(each.pictures) or any(map(_drawn, [*each.video, *paths]))
-            said = one(each.source, find(each, tell, pixels), sink, closed)
+            try:
+                said = one(each.source, find(each, tell, pixels), sink, closed)
+            except WriteError:
+                raise
+            except VitruvianError as error:
+                if fault is None or paths or len(plans) == 1:
+                    raise
+                fault(error)
+                continue
             if said:
                 say(f"{said} -> {where(sink.paths)}")
                 for line in people.lines() if people else []:
@@ -363,17 +376,26 @@ class Faults:
         self.count += 1
         self.complain(error)
 
+    def sum_up(self, sources: int) -> None:
+        """After a run through several sources, whose lines may be long gone: how many faults."""
+        if self.count and sources > 1:
+            what = "thing" if self.count == 1 else "things"
+            self.complain(
+                VitruvianError(
+                    f"{self.count} {what} could not be read, see above; the rest is done"
+                )
+            )
 
-@contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """What goes wrong with files inside is of writing: in reading they are `VitruvianError`s."""
+
+def all_of(source: Source, pairs: Pairs, fault: Faults) -> Pairs:
+    """The same pairs; what ends them early goes to `fault`, so that the next source is done."""
     try:
-        yield
-    except OSError as error:
-        raise VitruvianError(
-            f"cannot write to '{out}': {error.strerror}; what was written of an unfinished file is "
-            "beside it, in .part"
-        ) from None
+        yield from pairs
+    except VitruvianError as error:
+        fault(error)
+    except (OSError, MemoryError) as error:
+        why = str(error) or "there is not enough memory"
+        fault(VitruvianError(f"cannot read '{shown(source.name, 80)}': {shown(why, 150)}"))
 
 
 def _drawn(path: Path) -> bool:
@@ -393,8 +415,9 @@ def one(source: Source, pairs: Pairs, sink: Sink, closed: Sink) -> str:
     """
     frames, people, began = 0, 0, time.perf_counter()
     try:
-        with closed, progress(source.name, source.count()) as tick, Behind(sink.write) as write:
-            for frame, poses in pairs:
+        total = count_of(source)
+        with closed, progress(source.name, total) as tick, Behind(sink.write) as write:
+            for frame, poses in interruptible(pairs):
                 write(frame, poses)
                 frames += 1
                 people = _people(people, poses) if source.moving else people + len(poses)

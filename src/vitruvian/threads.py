@@ -72,22 +72,23 @@ class Ahead(Generic[T]):
 class Behind:
     """Does things in a thread of its own, in order, a few behind who asked for them.
 
-    An exception there is raised at the next call, or at the end.
+    An exception there is raised at the next call, or at the end; nothing is done after it.
     """
 
     def __init__(self, act: Callable[..., None]) -> None:
         self._act = act
         self._queue: queue.Queue[tuple | None] = queue.Queue(AHEAD)
         self._error: BaseException | None = None
+        self._failed = False
         self._thread = threading.Thread(target=self._work, name="vitruvian-write", daemon=True)
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
-            if self._error is None:
+            if not self._failed:
                 try:
                     self._act(*item)
                 except BaseException as error:
-                    self._error = error
+                    self._error, self._failed = error, True
 
     def __enter__(self) -> Behind:
         self._thread.start()

@@ -24,7 +24,6 @@ from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate import doubts, oks
 from vitruvian.evaluate import truth as truths
 from vitruvian.evaluate.coco import results_of
-from vitruvian.evaluate.files import whole
 from vitruvian.evaluate.fit import fitted
 from vitruvian.evaluate.labels import Picture, Truth
 from vitruvian.evaluate.recorded import in_common, on_truth, recorded
@@ -36,6 +35,8 @@ from vitruvian.pipeline import results as poses_of
 from vitruvian.progress import progress
 from vitruvian.sink import records
 from vitruvian.sink.files import Names
+from vitruvian.sink.part import alone_in, write_whole
+from vitruvian.stopping import held, interruptible
 from vitruvian.threads import Behind
 
 # What average precision asks for unless the user says otherwise: the faint as well, and everybody
@@ -139,8 +140,8 @@ def val(
         broken.add(str(fault))
         complain(fault)
 
-    with TemporaryDirectory() as nowhere:
-        kept = Kept(Path(out or nowhere), known, overwrite=overwrite)
+    with TemporaryDirectory() as nowhere, alone_in(folder := Path(out or nowhere)):
+        kept = Kept(folder, known, overwrite=overwrite)
         for each in models:
             which, own = each if isinstance(each, tuple) else (each, {})
             model = which
@@ -278,8 +279,7 @@ class Kept:
         if old is None or self._fresh:
             self.file(name).unlink(missing_ok=True)
         self._said["models"][name] = new
-        with whole(self._table) as part:
-            part.write_text(json.dumps(self._said, indent=1), encoding="utf-8")
+        write_whole(self._table, json.dumps(self._said, indent=1))
 
     def done(self, name: str) -> set[int]:
         """Which pictures are there, by their place; a line that was being written is taken away."""
@@ -355,7 +355,10 @@ def _find(
         return
     began, frames = time.perf_counter(), 0
     try:
-        with kept.file(name).open("a" if done else "w", encoding="utf-8", newline="") as file:
+        with (
+            held(),
+            kept.file(name).open("a" if done else "w", encoding="utf-8", newline="") as file,
+        ):
             if not done:
                 file.write(records.dump(records.header(model, _table_of(model))))
 
@@ -364,7 +367,8 @@ def _find(
                 file.flush()
 
             with progress(name, len(source.todo)) as tick, Behind(write) as later:
-                for pair in poses_of(source, model, complain, absolute=truth.solid):
+                pairs = poses_of(source, model, complain, absolute=truth.solid)
+                for pair in interruptible(pairs):
                     later(*pair)
                     frames += 1
                     tick(frames)

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from vitruvian.evaluate import page
-from vitruvian.evaluate.files import whole
 from vitruvian.evaluate.run import Result
 from vitruvian.evaluate.sheet import jpeg, sheet
-from vitruvian.sink.part import NO_TEXT
+from vitruvian.sink.part import write_whole
 
 
 def lines(result: Result) -> list[str]:
@@ -43,20 +42,14 @@ def write(result: Result, out: Path) -> list[Path]:
     """
     sheets = {each.name: sheet(result.truth, each) for each in result.scores}
     paths = [out / "val.json", out / "pictures.csv", out / "report.html"]
-    _whole(paths[0], json.dumps(to_dict(result), indent=1, allow_nan=False))
-    _whole(paths[1], rows_of_pictures(result))
-    _whole(paths[2], page.report(result, sheets).html())
+    write_whole(paths[0], json.dumps(to_dict(result), indent=1, allow_nan=False))
+    write_whole(paths[1], rows_of_pictures(result))
+    page.report(result, sheets).write(paths[2])
     for name, picture in sheets.items():
         if picture is not None:
             paths.append(out / f"worst_{name}.jpg")
-            with whole(paths[-1]) as part:
-                part.write_bytes(jpeg(picture))
+            write_whole(paths[-1], jpeg(picture))
     return paths
-
-
-def _whole(path: Path, text: str) -> None:
-    with whole(path) as part:
-        part.write_text(text, encoding="utf-8", errors=NO_TEXT)
 
 
 def to_dict(result: Result) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def import_openvino() -> Any:
     sends an event to Google Analytics as it is imported. A None in sys.modules makes that import
     fail, which openvino expects; it is taken out again for those who want the converter.
     """
+    silence()
     if "openvino" in sys.modules:
         return sys.modules["openvino"]
     converter = "openvino.tools.ovc"
@@ -40,6 +41,26 @@ def import_openvino() -> Any:
     finally:
         del sys.modules[converter]
     return openvino
+
+
+def silence() -> None:
+    """Switch off what libraries tell their makers; for those that read it as they are imported."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    os.environ["NNCF_CI"] = "1"
+
+
+def import_onnxruntime() -> Any:
+    """The onnxruntime module, without its telemetry.
+
+    Its builds since 1.32 write a device id and a database below the user's cache folder as they are
+    imported, and some seconds later send events to Microsoft; `disable_telemetry_events()` stops
+    neither. This variable does, if it is there before the import (Privacy.md of ONNX Runtime).
+    """
+    silence()
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # of older builds for Windows
+    return onnxruntime
 
 
 class OpenVino:
@@ -79,8 +100,11 @@ class OpenVino:
         # run meanwhile: where the first calls of two threads met, they waited for each other for
         # ever (2026.4.1, seen in `vitruvian val` and on a stack dump). So it is asked here, by one.
         openvino.Type.f32.to_dtype()
-        self._core = openvino.Core()
-        known = [*self._core.available_devices, "AUTO"]
+        try:
+            self._core = openvino.Core()
+            known = [*self._core.available_devices, "AUTO"]
+        except RuntimeError as error:  # no memory, or no threads, are left
+            raise VitruvianError(f"OpenVINO cannot start: {_last_line(error)}") from None
         if device.split(".")[0].split(":")[0] not in {name.split(".")[0] for name in known}:
             raise unknown("device", device, known)
         try:
@@ -120,8 +144,12 @@ class OpenVino:
 
     def _compile(self, *shapes: Sequence[int | None]) -> Any:
         sizes = [[-1 if size is None else size for size in shape] for shape in shapes]
-        self._model.reshape(dict(zip(self._model.inputs, sizes, strict=True)))
-        return self._core.compile_model(self._model, self._device, self._settings)
+        try:
+            self._model.reshape(dict(zip(self._model.inputs, sizes, strict=True)))
+            return self._core.compile_model(self._model, self._device, self._settings)
+        except RuntimeError as error:
+            fault = f"OpenVINO cannot compile it for {self._device}: {_last_line(error)}"
+            raise VitruvianError(f"cannot open '{self._file}': {fault}") from None
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """N rows into every input, N rows out of every output; N may be 0."""
@@ -177,6 +205,11 @@ class OpenVino:
         return ", ".join(self._one.get_property("EXECUTION_DEVICES"))
 
 
+def _last_line(error: RuntimeError) -> str:
+    """What OpenVINO means: the lines before say where in its source that is."""
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
+
+
 # What `device` may be for ONNX Runtime, in its words. Providers other than the CPU's come with
 # other builds of it (onnxruntime-gpu, onnxruntime-directml; CoreML with that for macOS).
 PROVIDERS = {
@@ -205,7 +238,7 @@ class OnnxRuntime:
             VitruvianError: ONNX Runtime is missing, can't use that device, or can't read the file.
         """
         try:
-            import onnxruntime
+            onnxruntime = import_onnxruntime()
         except ImportError:
             raise VitruvianError(
                 "ONNX Runtime is not installed; pip install 'vitruvian[onnx]'"
@@ -213,7 +246,6 @@ class OnnxRuntime:
         here = {k: v for k, v in PROVIDERS.items() if v in onnxruntime.get_available_providers()}
         if device not in here:
             raise unknown("device of this ONNX Runtime", device, here)
-        onnxruntime.disable_telemetry_events()  # its builds for Windows report to Microsoft
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: the rest is raised, or of no use to a user
         if threads is None and streams > 1:

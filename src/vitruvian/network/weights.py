@@ -13,10 +13,11 @@ import sys
 import tarfile
 import tempfile
 import threading
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -27,7 +28,14 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from vitruvian.errors import VitruvianError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 SHIPPED = Path(__file__).parents[1] / "files"  # weights that come with vitruvian itself
+FETCH = ".fetch-"  # how the folders of downloads begin
+FRESH, OLD = 10, 86_400  # seconds: see `_sweep`; OLD where there are no locks
 MOST_BYTES = 1 << 30  # of one file inside a package: more is refused while it is unpacked
 
 
@@ -185,14 +193,15 @@ def _fetch_package(package: Package, wanted: Sequence[File]) -> None:
     cache = cache_folder()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(dir=cache, prefix=".fetch-")
+        _sweep(cache)
+        folder = tempfile.mkdtemp(dir=cache, prefix=FETCH)
     except OSError as error:
         raise VitruvianError(
             f"cannot write to the cache folder '{cache}': {error.strerror}; "
             "set VITRUVIAN_CACHE to a folder that can be written"
         ) from None
     try:
-        with _progress(package, Path(folder)):
+        with _in_use(Path(folder)), _progress(package, Path(folder)):
             archive = _FETCH[package.kind](package, Path(folder))
         for file in wanted:
             for source in file.sources:
@@ -201,6 +210,37 @@ def _fetch_package(package: Package, wanted: Sequence[File]) -> None:
                     break
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _in_use(folder: Path) -> Iterator[None]:
+    """Lock a folder for as long as this process is in here; where there are no locks, nothing."""
+    file = None if fcntl is None else os.open(folder, os.O_RDONLY)
+    try:
+        if fcntl is not None and file is not None:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        if file is not None:
+            os.close(file)
+
+
+def _sweep(cache: Path) -> None:
+    """Remove what downloads have left behind that were killed."""
+    for folder in cache.glob(f"{FETCH}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime < FRESH:
+                continue  # its process may be about to lock it
+            file = None if fcntl is None else os.open(folder, os.O_RDONLY)
+            if fcntl is not None and file is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                finally:
+                    os.close(file)
+            elif time.time() - folder.stat().st_mtime < OLD:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _keep(archive: Path, source: Source, file: File, folder: Path) -> None:
@@ -218,7 +258,8 @@ def _keep(archive: Path, source: Source, file: File, folder: Path) -> None:
         raise _Failed(f"no {source.member} in it ({why})") from None
     checked = source.checked and file.sha256 is not None
     if checked and (found := sha256(fresh)) != file.sha256:
-        raise _Failed(f"{source.member} has sha256 {found}, want {file.sha256}: refused")
+        wrong = f"has sha256 {found[:12]}…, want {str(file.sha256)[:12]}…"
+        raise _Failed(f"{source.member} {wrong}: refused")
     name = file.name if checked or file.sha256 is None else unchecked_name(file)
     fresh.replace(cache_folder() / name)
 

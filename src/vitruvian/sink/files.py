@@ -130,6 +130,7 @@ def open_sink(
         VitruvianError: it exists, or nothing is known of its extension.
     """
     path = Path(path)
+    _check_visible(visible)
     refuse_existing([path], overwrite)
     kind = path.suffix.lower()
     if kind == ".json":
@@ -151,6 +152,11 @@ def open_sink(
             f"'{path}' would be a view in 3D; name it '{path.stem}{IN_3D}.gif', or give an .mp4"
         )
     raise VitruvianError(f"cannot write '{path}': its extension is none of {' '.join(KINDS)}")
+
+
+def _check_visible(visible: float) -> None:
+    if not 0 <= visible <= 1:
+        raise VitruvianError(f"visible is {visible:g}, want a number from 0 to 1")
 
 
 def _there(path: Path) -> list[Path]:
@@ -191,6 +197,7 @@ class Save:
     more: tuple[str, ...] = ()  # of MORE
 
     def __post_init__(self) -> None:
+        _check_visible(self.visible)
         for name in self.more:
             if name not in MORE:
                 raise unknown("file to save", name, MORE)

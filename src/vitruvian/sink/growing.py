@@ -43,12 +43,15 @@ class Lines:
             raise
 
     def __exit__(self, *_: object) -> None:
-        if self.file is not None:
-            if self.whole:
-                self.file.write(self.end)
-            self.file.close()  # may tell of a full disk as well, and then nothing is whole
-            if self.whole:
-                self.part.finish()
+        try:
+            if self.file is not None:
+                if self.whole:
+                    self.file.write(self.end)
+                self.file.close()  # may tell of a full disk as well, and then nothing is whole
+                if self.whole:
+                    self.part.finish()
+        finally:
+            self.part.leave()
 
     @property
     def paths(self) -> list[Path]:
@@ -110,6 +113,7 @@ class Rows:
         """Add them."""
         if self.writer is None:
             self.writer = self.arrow.parquet.ParquetWriter(self.part.begin(), self.schema)
+            self.whole = True  # so far; not after a full disk
         self.rows.extend(rows)
         if len(self.rows) * len(self.schema) >= self.CELLS:
             self._flush()
@@ -120,14 +124,21 @@ class Rows:
             self.arrow.array(map(as_text, column) if field.type == "string" else column, field.type)
             for column, field in zip(columns, self.schema, strict=True)
         ]
-        self.writer.write_table(self.arrow.Table.from_arrays(arrays, schema=self.schema))
+        try:
+            self.writer.write_table(self.arrow.Table.from_arrays(arrays, schema=self.schema))
+        except OSError:
+            self.whole = False
+            raise
         self.rows = []
 
     def __exit__(self, *_: object) -> None:
-        if self.writer is not None:
-            self._flush()
-            self.writer.close()
-            self.part.finish()
+        try:
+            if self.writer is not None and self.whole:
+                self._flush()
+                self.writer.close()
+                self.part.finish()
+        finally:
+            self.part.leave()
 
     @property
     def paths(self) -> list[Path]:

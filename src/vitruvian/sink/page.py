@@ -21,7 +21,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sink.draw import VISIBLE
-from vitruvian.sink.part import NO_TEXT, Part
+from vitruvian.sink.part import write_whole
 from vitruvian.sink.scene import Scene
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -48,9 +48,7 @@ class Page:
 
     def __exit__(self, *_: object) -> None:
         if self.scene.moments:
-            part = Part(self.path)
-            part.begin().write_text(page(self.scene), encoding="utf-8", errors=NO_TEXT)
-            part.finish()
+            write_whole(self.path, page(self.scene))
 
     @property
     def paths(self) -> list[Path]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitruvian.sink.part import NO_TEXT, Part
+from vitruvian.sink.part import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,9 +117,7 @@ class Report:
 
     def write(self, path: Path) -> None:
         """Write the page; the file appears whole or not at all."""
-        part = Part(path)
-        part.begin().write_text(self.html(), encoding="utf-8", errors=NO_TEXT)
-        part.finish()
+        write_whole(path, self.html())
 
 
 def data_uri(rgb: np.ndarray, quality: int = JPEG_QUALITY) -> str:

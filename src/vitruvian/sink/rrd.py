@@ -6,6 +6,9 @@ it is known where it is, and what it sees. Otherwise the picture is under `pictu
 
 from __future__ import annotations
 
+import os
+import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +68,22 @@ class Rerun:
         if xyz is not None:
             deep = rr.Points3D, rr.LineStrips3D, JOINT, BONE
             self._log_people("scene/people", poses, xyz, deep)
+        self.copy.check()
 
     def _begin(self, poses: Poses) -> None:
         rr = self.rerun
         import rerun.blueprint as rrb  # pyright: ignore[reportMissingImports]
 
-        self.stream = rr.RecordingStream("vitruvian")
         there = poses.origin == "camera" or poses.world is not None
         flat = rrb.Spatial2DView(origin="scene/camera" if there else "picture")
         solid = poses.xyz is not None or poses.world is not None
         views = [flat, rrb.Spatial3DView(origin="scene")] if solid else [flat]
         blueprint = rrb.Blueprint(rrb.Horizontal(*views))
-        self.stream.save(self.part.begin(), default_blueprint=blueprint)
+        self.copy = _Copy(self.part.begin())
+        stream = rr.RecordingStream("vitruvian")
+        stream.save(self.copy.end, default_blueprint=blueprint)
+        self.copy.opened()
+        self.stream = stream
         skeleton = poses.skeleton
         names = [
             rr.AnnotationInfo(id=k, label=name, color=COLOURS[side])
@@ -124,12 +131,57 @@ class Rerun:
         self.there[entity] = now
 
     def __exit__(self, *_: object) -> None:
-        if self.stream is not None:
-            self.stream.flush()
-            self.stream.disconnect()
-            self.part.finish()
+        try:
+            if self.stream is not None:
+                self.stream.flush()
+                self.stream.disconnect()
+                self.copy.close()
+                self.part.finish()
+        finally:
+            self.part.leave()
 
     @property
     def paths(self) -> list[Path]:
         """What has been written."""
         return [self.part.path] if self.stream is not None else []
+
+
+class _Copy:
+    """What Rerun writes, through a pipe into a file.
+
+    Of a full disk Rerun's own file does not tell: it drops the rest, or waits for ever as it is
+    closed (rerun-sdk 0.41). Here it can always write, and we know what became of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """`path`: of the file."""
+        self.error: OSError | None = None
+        self.file = path.open("wb")
+        read, self._write = os.pipe()
+        self.end = f"/dev/fd/{self._write}"  # where Rerun is to write
+        self._thread = threading.Thread(target=self._run, args=(read,), daemon=True)
+        self._thread.start()
+
+    def opened(self) -> None:
+        """Rerun has it: the pipe ends when Rerun closes it."""
+        os.close(self._write)
+
+    def _run(self, read: int) -> None:
+        with open(read, "rb", buffering=0) as pipe:  # of a descriptor
+            try:
+                with self.file:
+                    shutil.copyfileobj(pipe, self.file)
+            except OSError as error:
+                self.error = error
+                while pipe.read(1 << 16):
+                    pass
+
+    def check(self) -> None:
+        """Raise the OSError that there was."""
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        """Wait for the rest, and check it."""
+        self._thread.join()
+        self.check()

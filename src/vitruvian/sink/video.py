@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -11,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 from vitruvian.sink.draw import COLOURS, VISIBLE, draw
 from vitruvian.sink.lettering import Steady
-from vitruvian.sink.part import Part
+from vitruvian.sink.part import Part, write_whole
 
 CLOCK = 90_000  # ticks a second, MPEG's own: time stamps of every frame rate come out exact enough
 
@@ -27,9 +28,7 @@ def write_picture(path: Path, rgb: np.ndarray) -> None:
     ok, data = cv2.imencode(path.suffix, np.ascontiguousarray(rgb[..., ::-1]))
     if not ok:
         raise VitruvianError(f"cannot write '{path}': OpenCV cannot make {path.suffix} pictures")
-    part = Part(path)
-    part.begin().write_bytes(data.tobytes())
-    part.finish()
+    write_whole(path, data.tobytes())
 
 
 class Picture:
@@ -62,6 +61,8 @@ class Film:
     def __init__(self, path: Path) -> None:
         self.part, self.gif = Part(path), path.suffix.lower() == ".gif"
         self.container: Any = None
+        self.whole = False  # whether there is a picture in it, and all of them are
+        self.error: OSError | None = None  # the first one
 
     def __enter__(self) -> Film:
         return self
@@ -71,21 +72,22 @@ class Film:
 
         kinds = {".mkv": "matroska", ".gif": "gif"}
         kind = kinds.get(self.part.path.suffix.lower(), "mp4")
-        self.container = av.open(str(self.part.begin()), "w", format=kind)
-        self.stream = self.container.add_stream("gif" if self.gif else "libx264", rate=30)
+        container: Any = av.open(str(self.part.begin()), "w", format=kind)
+        self.stream = container.add_stream("gif" if self.gif else "libx264", rate=30)
         self.first, self.last = seconds, -1
         self.stream.width, self.stream.height = size
         self.clock = 100 if self.gif else CLOCK
         self.stream.codec_context.time_base = Fraction(1, self.clock)
         if self.gif:
             self.stream.pix_fmt = "pal8"
-            return
-        self.stream.width, self.stream.height = (side + side % 2 for side in size)
-        self.stream.pix_fmt = "yuv420p"
-        self.stream.options = {"preset": "veryfast", "crf": "20"}
-        # BT.709 and its tag: without it players guess, and colours shift.
-        for name in ("colorspace", "color_primaries", "color_trc"):
-            setattr(self.stream.codec_context, name, 1)
+        else:
+            self.stream.width, self.stream.height = (side + side % 2 for side in size)
+            self.stream.pix_fmt = "yuv420p"
+            self.stream.options = {"preset": "veryfast", "crf": "20"}
+            # BT.709 and its tag: without it players guess, and colours shift.
+            for name in ("colorspace", "color_primaries", "color_trc"):
+                setattr(self.stream.codec_context, name, 1)
+        self.container = container  # from here on there is something to be finished
 
     def add(self, rgb: np.ndarray, seconds: float) -> None:
         """Add (H, W, 3) uint8 RGB, as large as the first one."""
@@ -98,14 +100,50 @@ class Film:
         picture.pts = max(at, self.last + 1)
         picture.time_base = Fraction(1, self.clock)
         self.last = picture.pts
-        assert self.container is not None
-        self.container.mux(self.stream.encode(picture))
+        self._mux(picture)
+
+    def _mux(self, picture: Any) -> None:
+        """Encode and write a picture; None: what the encoder still holds back.
+
+        Raises:
+            OSError: the disk is full, or the like. Nothing may be written after it: PyAV 18.1 and
+                FFmpeg end the process where a header that could not be written is taken for one.
+            VitruvianError: the encoder does not take it.
+        """
+        from av.error import FFmpegError
+
+        if self.error is not None:
+            raise self.error
+        whole, self.whole = self.whole, False
+        try:
+            self.container.mux(self.stream.encode(picture))
+        except (FFmpegError, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in errno.errorcode:
+                self.error = error
+                raise
+            size = f"{self.stream.width} x {self.stream.height}"
+            path, fault = shown(self.part.path, 100), shown(error, 100)
+            raise VitruvianError(f"cannot write '{path}': no video of {size}: {fault}") from None
+        self.whole = whole or picture is not None
 
     def __exit__(self, *_: object) -> None:
-        if self.container is not None:
-            self.container.mux(self.stream.encode(None))
-            self.container.close()
-            self.part.finish()
+        try:
+            if self.container is None:
+                self.part.drop()
+                return
+            try:
+                if self.whole:
+                    self._mux(None)
+            finally:
+                try:
+                    self.container.close()
+                except OSError:
+                    if self.whole:  # otherwise it has been told already
+                        raise
+            if self.whole:
+                self.part.finish()
+        finally:
+            self.part.leave()
 
 
 def _fitted(rgb: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

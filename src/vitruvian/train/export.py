@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib.util
 import io
 import logging
-import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -158,14 +159,34 @@ def to_onnx(made: Graph, half: bool) -> onnx.ModelProto:
     return model
 
 
-def quantise(file: Path, out: Path, calibration: Sequence[np.ndarray]) -> None:
-    """Write a network of 8-bit weights and arithmetic; the decoding of boxes stays as it is."""
-    openvino = import_openvino()  # before nncf, so that its telemetry is not imported with it
-    os.environ["NNCF_CI"] = "1"  # nncf's own switch for its telemetry
+def import_nncf() -> Any:
+    """The nncf module, without its telemetry.
+
+    NNCF 3.4 makes a number of its user in ~/intel as it is imported, whatever NNCF_CI says. A None
+    in sys.modules makes that part's import fail, which it expects.
+
+    Raises:
+        VitruvianError: it is not installed.
+    """
+    import_openvino()  # before nncf, so that its telemetry is not imported with it
+    telemetry = "openvino_telemetry"
+    before = sys.modules.get(telemetry)
+    sys.modules[telemetry] = None  # type: ignore[assignment]
     try:
         import nncf
     except ImportError:
         raise VitruvianError("int8 needs nncf; pip install 'vitruvian[int8]'") from None
+    finally:
+        del sys.modules[telemetry]
+        if before is not None:
+            sys.modules[telemetry] = before
+    return nncf
+
+
+def quantise(file: Path, out: Path, calibration: Sequence[np.ndarray]) -> None:
+    """Write a network of 8-bit weights and arithmetic; the decoding of boxes stays as it is."""
+    openvino = import_openvino()
+    nncf = import_nncf()
     nncf.set_log_level(logging.ERROR)
     head = r"/model\.\d+/(dfl/.*|Add|Sub|Mul|Div|Sigmoid|Concat|Slice|Split|Reshape|CumSum).*"
     model = nncf.quantize(

@@ -24,7 +24,7 @@ import numpy as np
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.models.catalogue import family
-from vitruvian.sink.part import Part
+from vitruvian.sink.part import write_whole
 from vitruvian.sink.video import write_picture
 from vitruvian.source import sample
 from vitruvian.versus import machine
@@ -294,6 +294,4 @@ def table(result: dict[str, Any]) -> str:
 
 def write(result: dict[str, Any], path: Path) -> None:
     """All of it as JSON."""
-    part = Part(path)
-    part.begin().write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    part.finish()
+    write_whole(path, json.dumps(result, indent=1) + "\n")

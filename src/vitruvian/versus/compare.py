@@ -20,21 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from vitruvian.documents import read_json
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.models.catalogue import is_file, load
 from vitruvian.picture_files import page_of
-from vitruvian.pipeline import Given, seen_by
+from vitruvian.pipeline import Given, count_of, readable, seen_by
 from vitruvian.progress import progress
 from vitruvian.sink.draw import VISIBLE
 from vitruvian.sink.files import Names
 from vitruvian.sink.lettering import Steady
-from vitruvian.sink.part import Part
+from vitruvian.sink.part import Part, WriteError, alone_in, write_whole, writing
 from vitruvian.sink.records import Record
 from vitruvian.sink.video import Film, write_picture
 from vitruvian.source import Pictures, Source, Span, Video, open_source
+from vitruvian.stopping import held, interruptible
 from vitruvian.threads import Ahead
 from vitruvian.versus import machine
 from vitruvian.versus.contender import Contender, contenders
@@ -95,6 +96,26 @@ def compare(
     given = calibration.given(camera, fov_deg=fov_deg)
     seen = camera.matrix.tolist() if isinstance(camera, Camera) else _stamped(camera)
     about = _about(sources, span, [seen, fov_deg])
+    everything = (sources, about, everyone, [seen, fov_deg], given, visible)
+    with alone_in(out), writing(out, hold=False):
+        return _compare(out, *everything, span, overwrite=overwrite, on_error=on_error)
+
+
+def _compare(
+    out: Path,
+    sources: Sequence[Source],
+    about: dict[str, Any],
+    everyone: Sequence[Side],
+    seen: list[Any],
+    given: Given | None,
+    visible: float,
+    span: Span,
+    *,
+    overwrite: bool,
+    on_error: Callable[[VitruvianError], None] | None,
+) -> dict[str, Any]:
+    """The same, where nobody else is at work in the folder; `seen`: by what camera."""
+    _take_over(out, sources, about, overwrite)
     faults: list[VitruvianError] = []
 
     def fault(error: VitruvianError) -> None:
@@ -104,33 +125,26 @@ def compare(
                 on_error(error)
 
     name, chapters = Names(), list[Chapter]()
-    try:
-        _take_over(out, sources, about, overwrite)
-        for each in sources:
-            several = isinstance(each, Pictures) and len(each.paths) > 1
-            stem = name("pictures" if several else each.name)
-            own, whole = _about([each], span, [seen, fov_deg]), span == Span()
-            job = _Job(each, stem, out, own, given, visible, whole, fault)
-            files = Names()
-            made = [job.record(side, files(f"{stem} - {side.label}.x")) for side in everyone]
-            sides = [(s.label, path) for s, path in zip(everyone, made, strict=True) if path]
-            if sides:
-                chapters.append(job.draw(sides, name))
-        if not chapters:
-            raise faults[0]
-        numbers = {
-            "about": about,
-            "machine": machine.describe(),
-            "faults": [str(error) for error in faults],
-            "sources": [{"source": one.name, **one.tally.to_dict()} for one in chapters],
-        }
-        _write_json(out / NUMBERS, numbers)
-        report(chapters, numbers, out / "report.html")
-    except OSError as error:  # what cannot be read is a VitruvianError by now
-        raise VitruvianError(
-            f"cannot write to '{shown(out, 100)}': {error.strerror or error}; what is whole is "
-            "kept, and the same command goes on from there"
-        ) from None
+    for each in sources:
+        several = isinstance(each, Pictures) and len(each.paths) > 1
+        stem = name("pictures" if several else each.name)
+        own, whole = _about([each], span, seen), span == Span()
+        job = _Job(each, stem, out, own, given, visible, whole, fault)
+        files = Names()
+        made = [job.record(side, files(f"{stem} - {side.label}.x")) for side in everyone]
+        sides = [(s.label, path) for s, path in zip(everyone, made, strict=True) if path]
+        if sides:
+            chapters.append(job.draw(sides, name))
+    if not chapters:
+        raise faults[0]
+    numbers = {
+        "about": about,
+        "machine": machine.describe(),
+        "faults": [str(error) for error in faults],
+        "sources": [{"source": one.name, **one.tally.to_dict()} for one in chapters],
+    }
+    _write_json(out / NUMBERS, numbers)
+    report(chapters, numbers, out / "report.html")
     if faults and on_error is None:
         more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
         raise VitruvianError(f"{faults[0]}{more}")
@@ -212,9 +226,7 @@ def _take_over(
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
-    part = Part(path)
-    part.begin().write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    part.finish()
+    write_whole(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +249,7 @@ class _Job:
 
     def frames(self) -> Iterator[Frame]:
         """Its frames with their cameras; what cannot be read is a fault."""
-        for frame in self.source:
+        for frame in readable(self.source):
             try:
                 if isinstance(frame, VitruvianError):
                     raise frame
@@ -261,8 +273,10 @@ class _Job:
             return path
         moving, opened = self.source.moving, lambda: load(one.name, **one.options)
         try:
-            with progress(told, self.source.count()) as tick:
+            with progress(told, count_of(self.source)) as tick:
                 write(path, self.frames(), moving, opened, about, tick)
+        except WriteError:
+            raise
         except VitruvianError as error:
             self.fault(VitruvianError(f"{told}: {error}"))
             return None
@@ -278,6 +292,7 @@ class _Job:
         labels, moving = [label for label, _ in sides], self.source.moving
         part = Part(self.out / f"{self.stem} - disagreement.jsonl")
         with ExitStack() as stack:
+            stack.enter_context(held())
             pictures = self.source.paths if isinstance(self.source, Pictures) else ()
             ours = [str(path) for path in pictures] or [str(getattr(self.source, "address", ""))]
             lines = [stack.enter_context(Lines(path, moving, ours)) for _, path in sides]
@@ -291,9 +306,9 @@ class _Job:
             widths = [Steady() if moving else None for _ in lines]
             film = stack.enter_context(Film(self.out / f"{self.stem}.mp4")) if moving else None
             table = stack.enter_context(part.begin().open("w", encoding="utf-8"))
-            tick = stack.enter_context(progress(f"drawing {self.stem}", self.source.count()))
-            last: Frame | None = None
-            for frame in Ahead(self.frames()):
+            total, last = count_of(self.source), None
+            tick = stack.enter_context(progress(f"drawing {self.stem}", total))
+            for frame in interruptible(Ahead(self.frames())):
                 last = replace(frame, pixels=None)
                 results = [each[frame] for each in lines]
                 if not moving:

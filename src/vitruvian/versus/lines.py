@@ -70,10 +70,11 @@ def write(
     """
     model = load()
     part, done, failed = Part(path), set[str](), 0
-    if not moving and finished(part.unfinished, about):
-        done, failed = _mend(part.unfinished)
+    unfinished = part.begin(keep=True)
+    if not moving and finished(unfinished, about):
+        done, failed = _mend(unfinished)
     step = steps(model) if moving else lambda frame: model([frame])[0]
-    with part.begin().open("a" if done else "w", encoding="utf-8", newline="") as file:
+    with unfinished.open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
             file.write(dump(header(model, model.skeleton) | {"compare": about}))
         warm = False
