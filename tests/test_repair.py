@@ -41,10 +41,12 @@ def spinning(skeleton: Skeleton, seconds: float) -> Track:
     return one_track(poses, RATE)
 
 
-LIMBS = {
-    "leg": ("hip", "knee", "ankle"),
-    "lower leg": ("knee", "ankle"),
-    "arm": ("shoulder", "elbow", "wrist"),
+FOOT = ("ankle", "heel", "foot_index", "big_toe", "small_toe")
+HAND = ("wrist", "pinky", "index", "thumb")
+LIMBS = {  # whole, or whole from a joint on, of what a skeleton has
+    "leg": ("hip", "knee", *FOOT),
+    "lower leg": ("knee", *FOOT),
+    "arm": ("shoulder", "elbow", *HAND),
     "body": ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"),
 }
 
@@ -54,6 +56,7 @@ def swapped(track: Track, rows: range, limb: str) -> tuple[Track, set[tuple[int,
     xy, score = track.xy.copy(), track.score.copy()
     xyz = None if track.xyz is None else track.xyz.copy()
     names = [f"{side}_{part}" for part in LIMBS[limb] for side in ("left", "right")]
+    names = [name for name in names if name in track.skeleton.keypoints]
     if limb == "body":
         names = [
             n for n, s in zip(track.skeleton.keypoints, track.skeleton.sides, strict=True) if s
@@ -137,11 +140,41 @@ def test_fast_waving_is_left_alone():
 
 
 def test_a_swap_without_an_end_is_left():
+    """And it is said where it begins, and where one that lasts too long does and ends."""
     wrong, _ = swapped(walking(COCO17, 15), range(60, 120), "body")
-    assert repair(wrong)[1] == []
+    mended, changes = repair(wrong)
+    assert mended is wrong
+    assert [(c.index, c.kind, c.distance) for c in changes] == [(60, LEFT, 0)]
     long, _ = swapped(walking(COCO17, 15), range(30, 90), "body")
-    assert repair(long)[1] == []
-    assert len(repair(long, Options(swap=3.0))[1]) == 60
+    assert [(c.index, c.kind) for c in repair(long)[1]] == [(30, LEFT), (90, LEFT)]
+    changes = repair(long, Options(swap=3.0))[1]
+    assert [(c.index, c.kind) for c in changes] == [(i, "swap") for i in range(30, 90)]
+
+
+@pytest.mark.parametrize("skeleton", [COCO17, BLAZEPOSE33, HALPE26], ids=lambda s: s.name)
+@pytest.mark.parametrize("turn", [15, 40, 165])
+def test_no_body_is_made_whose_bones_cross(skeleton, turn):
+    """Arms a frame longer than legs, and one swap soon after the other, as BlazePose has them."""
+    clean = walking(skeleton, turn)
+    wrong, _ = swapped(clean, range(40, 42), "body")
+    wrong, _ = swapped(wrong, range(42, 43), "arm")
+    wrong, _ = swapped(wrong, range(49, 52), "body")
+    wrong, _ = swapped(wrong, range(52, 53), "arm")
+    mended, changes = repair(wrong)
+    assert {c.kind for c in changes} == {"swap"}
+    np.testing.assert_array_equal(mended.xy[:, 5:], clean.xy[:, 5:])
+
+
+def test_a_skeleton_of_one_side_or_of_none_is_left_alone():
+    for names in (["left_wrist"], ["nose"], ["left_wrist", "left_hip", "nose"], ["right_knee"]):
+        poses = walking(COCO17)
+        skeleton = Skeleton.of("one", [(name, "") for name in names])
+        ks = [COCO17[name] for name in names]
+        parts = {"xy": poses.xy[:, ks], "score": poses.score[:, ks], "xyz": None, "origin": None}
+        track = replace(poses, skeleton=skeleton, **parts)
+        mended, changes = repair(track)
+        assert mended is track
+        assert changes == []
 
 
 def test_what_is_missing_is_left_missing_and_does_not_hide_a_swap():

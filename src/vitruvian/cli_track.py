@@ -126,7 +126,7 @@ def track(
         record = recorded.open_record(source[0])
         recorded.can_be(record, over, renumber=again)
         plans = plan([record], out, save, overwrite=overwrite, repair=repair)
-        track_record(plans, out, save, over, renumber=again)
+        track_record(plans, out, save, over, renumber=again, complain=complain)
         return
     if num_poses is None and family(model) == "blazepose":
         num_poses = SEVERAL

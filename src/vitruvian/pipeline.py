@@ -8,6 +8,7 @@ with the length of a video.
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -127,6 +128,7 @@ def results(
     absolute: bool = False,
     over: OverTime | None = None,
     on_repair: Callable[[Change], None] = lambda change: None,
+    on_note: Callable[[str], None] = warnings.warn,
     pixels: bool = True,
 ) -> Iterator[tuple[Frame, Poses]]:
     """Every frame of a source with its poses; what cannot be read goes to `on_error`.
@@ -142,6 +144,7 @@ def results(
         absolute: whether people are put in front of it, see `run`.
         over: what is done with people over time; None: as the model's options say.
         on_repair: gets what was mended.
+        on_note: gets in words what was chosen otherwise than usual.
         pixels: whether frames must have them, also those of recordings that are repaired.
     """
     over = chosen(model, over)
@@ -154,7 +157,7 @@ def results(
     step = in_front(model, absolute, steady=over.smooth == "one-euro")
     pairs = _found(source, model, on_error, camera, smooth=False)
     bare = ((replace(frame, pixels=None), poses) for frame, poses in pairs)
-    done = ((frame, step(frame, poses)) for frame, poses in over.stream(bare, on_repair))
+    done = ((frame, step(frame, poses)) for frame, poses in over.stream(bare, on_repair, on_note))
     yield from again(source, done) if pixels else done
 
 

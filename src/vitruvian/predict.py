@@ -202,8 +202,11 @@ def predict(
     fault = Faults(complain)
     over = chosen(model, over)
 
+    def note(words: str) -> None:
+        complain(VitruvianError(words))
+
     def find(each: Plan, tell: Callable[[Change], None], pixels: bool) -> Pairs:
-        how = {"camera": camera, "absolute": absolute, "over": over}
+        how = {"camera": camera, "absolute": absolute, "over": over, "on_note": note}
         return results(each.source, model, fault, **how, on_repair=tell, pixels=pixels)
 
     _write(plans, Made.of(model, **over.to_dict()), out, save, find, who=who, say=say)
@@ -218,13 +221,18 @@ def track_record(
     *,
     renumber: bool = False,
     say: Callable[[str], None] = print,
+    complain: Callable[[VitruvianError], None],
 ) -> None:
     """The same for the people of one record, see `vitruvian.recorded.over_again`."""
     recorded = plans[0].source
     assert isinstance(recorded, Recorded)
 
     def find(_: Plan, tell: Callable[[Change], None], pixels: bool) -> Pairs:
-        return over_again(recorded, over, renumber=renumber, pixels=pixels, on_repair=tell)
+        how = {"renumber": renumber, "pixels": pixels, "on_repair": tell}
+        return over_again(recorded, over, **how, on_note=note)
+
+    def note(words: str) -> None:
+        complain(VitruvianError(words))
 
     about = made(recorded, over, renumber=renumber)
     _write(plans, about, out, save, find, who=True, say=say)

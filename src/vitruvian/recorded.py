@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,7 @@ def over_again(
     renumber: bool = False,
     pixels: bool = False,
     on_repair: Callable[[Change], None] = lambda change: None,
+    on_note: Callable[[str], None] = warnings.warn,
 ) -> Iterator[tuple[Frame, Poses]]:
     """What a record holds, with people numbered, mended and smoothed as asked for.
 
@@ -128,6 +130,7 @@ def over_again(
         renumber: whether they are told apart anew; otherwise they keep their numbers.
         pixels: whether frames must have them: the video is read.
         on_repair: gets what was mended.
+        on_note: gets in words what was chosen otherwise than usual.
     """
     from vitruvian.track.identify import Identify
     from vitruvian.track.over_time import found
@@ -137,7 +140,7 @@ def over_again(
         if renumber:
             identify = Identify()
             pairs = ((frame, identify(frame, found(poses))) for frame, poses in pairs)
-        pairs = over.stream(pairs, on_repair)
+        pairs = over.stream(pairs, on_repair, on_note)
     yield from again(Video(str(recorded.video()), Span()), pairs) if pixels else pairs
 
 

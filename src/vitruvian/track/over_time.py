@@ -6,6 +6,7 @@ well, and so are for recordings: they run some seconds behind what finds the peo
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -69,19 +70,30 @@ class OverTime:
         self,
         pairs: Iterable[Pair],
         on_repair: Callable[[repair.Change], None] = lambda change: None,
+        on_note: Callable[[str], None] = warnings.warn,
     ) -> Iterator[Pair]:
         """The frames of one recording with what was found in them, mended and smoothed.
 
         What was smoothed before begins anew from its `raw`. Frames are held for some seconds: give
-        them without pixels.
+        them without pixels. `on_note` gets, in words, what was chosen otherwise than usual: a
+        cutoff that nobody asked for is lowered where frames are too few for it.
         """
         pairs = ((frame, found(poses)) for frame, poses in pairs)
         if self.repair:
             pairs = repair.stream(pairs, on_repair)
         if self.smooth == "butterworth":
-            hz = self.cutoff_hz
-            options = butterworth.Options() if hz is None else butterworth.Options(hz)
-            pairs = butterworth.stream(pairs, options)
+            if self.cutoff_hz is None:
+
+                def lower(hz: float) -> None:
+                    usual = butterworth.Options().cutoff_hz
+                    on_note(
+                        f"too few frames a second for Butterworth's {usual:g} Hz; "
+                        f"smoothed with {hz:.3g} Hz"
+                    )
+
+                pairs = butterworth.stream(pairs, lower=lower)
+            else:
+                pairs = butterworth.stream(pairs, butterworth.Options(self.cutoff_hz))
         elif self.smooth == "one-euro":
             one_euro = Smooth()
             pairs = ((frame, one_euro(poses, frame.seconds)) for frame, poses in pairs)
