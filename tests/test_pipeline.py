@@ -1,5 +1,6 @@
 """The loop and its threads: order, errors, the newest picture, bounded memory."""
 
+import gc
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -281,7 +282,7 @@ def test_live_gives_results_in_order_and_drops_what_is_old():
     assert (live.pushed, live.done) == (50, 2)
 
 
-@pytest.mark.parametrize("seconds", [1.0, 0.5, float("nan")])
+@pytest.mark.parametrize("seconds", [1.0, 0.5, float("nan"), float("inf")])
 def test_live_wants_increasing_times(seconds):
     with Live(Seen(), lambda *_: None) as live:
         live.push(RGB, 1.0)
@@ -304,6 +305,16 @@ def test_an_exception_of_the_callback_reaches_the_user():
     live.close()
     with pytest.raises(VitruvianError, match="closed"):
         live.push(RGB, 1.0)
+
+
+def test_a_live_stream_that_is_dropped_ends_its_thread():
+    live = Live(Seen(), lambda *_: None)
+    live.push(RGB, 0.0)
+    thread = live._thread
+    del live
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_live_may_be_closed_from_the_callback():

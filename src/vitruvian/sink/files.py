@@ -169,6 +169,8 @@ class Save:
     more: tuple[str, ...] = ()  # of MORE
 
     def __post_init__(self) -> None:
+        if not 0 <= self.visible <= 1:
+            raise VitruvianError(f"visible is {self.visible:g}, want a number from 0 to 1")
         for name in self.more:
             if name not in MORE:
                 raise unknown("file to save", name, MORE)
