@@ -398,3 +398,17 @@ def test_a_turned_camera_finds_people_in_the_same_place_of_the_world(rng):
         along_ray=False,
     )
     np.testing.assert_allclose(turned.to_world(there.xyz), here.xyz, atol=5e-3)
+
+
+def test_everybody_stays_once(rng):
+    """Found twice is one person however far away; side by side, or with a limb elsewhere, two."""
+    (body,) = bodies(rng, 1)
+    one = body + np.array([0, 0, 3])
+    beside, other = one + np.array([0.5, 0, 0]), one.copy()
+    other[:5] += np.array([0, 0.4, 0])
+    everyone = np.stack([one, one * 1.2, beside, other, one + 0.02])
+    score = np.array([0.5, 0.9, 0.4, 0.3, 0.2])
+    assert decode.unique(everyone, score).tolist() == [1, 2, 3]
+    assert decode.unique(everyone[:0], score[:0]).tolist() == []
+    nowhere = np.full_like(one, np.nan)
+    assert decode.unique(np.stack([one, nowhere, nowhere]), score[:3]).tolist() == [0, 1, 2]

@@ -322,6 +322,22 @@ def test_heat_maps_are_kept_where_asked_for_with_what_they_cover():
     assert poses.seen is None
 
 
+@pytest.mark.parametrize("decode", ["argmax", "local", "integral"])
+def test_logits_are_read_as_what_they_stand_for_whichever_way(decode):
+    """A place that is three tenths likely is found, with that score: its logit is below 0."""
+
+    def doubtful(rows: np.ndarray) -> tuple[np.ndarray]:
+        (maps,) = logits(rows)
+        peak = maps.max(axis=(2, 3), keepdims=True)
+        return (maps - peak + np.float32(np.log(0.3 / 0.7)),)
+
+    read = Joints(doubtful, Options.of(), TOY, size=SIZE, decode=decode, trained="local")
+    found = TopDown(lambda frames: [boxes(ONE)] * len(frames), read, 100)
+    (poses,) = found([painted(SPOTS, SPOT * 300)])
+    np.testing.assert_allclose(poses.score, 0.3, atol=1e-3)
+    np.testing.assert_allclose(poses.xy, SPOTS, atol=0.5 * CELL)
+
+
 @pytest.mark.parametrize("given", [{}, {"flip": True}, {"scales": (0.5, 1, 2), "flip": True}])
 def test_refinement_moves_each_keypoint_by_the_mean_of_its_views(given):
     """One cell to the right in a view is one to the left in its mirror, and twice in half of it."""
@@ -496,6 +512,82 @@ def test_annotations_and_paths_are_found_by_the_name_of_the_picture(written):
     np.testing.assert_array_equal(body.size, [[4, 4]])
 
 
+def test_pictures_of_one_name_are_told_apart_by_their_folders(written):
+    """Also with the separators of Windows, the paths of another machine, and addresses."""
+    form = ("s{}/1.jpg", "s{}\\1.jpg", "C:\\d\\s{}\\1.jpg", "/x/s{}/1.jpg", "http://a/s{}/1.jpg?b")
+    for each in form:
+        images = [{"id": i, "file_name": each.format(i)} for i in range(3)]
+        rows = [
+            {"image_id": i, "category_id": 1, "bbox": [i, 2, 3, 4]}
+            for i in range(3)
+            for _ in range(i)
+        ]
+        read = Detections(written({"images": images, "annotations": rows}))
+        found = read.find([at(f"data/s{i}/1.jpg") for i in range(3)])
+        assert [len(regions) for regions in found] == [0, 1, 2]
+        with refused("not told apart", "with their folders"):
+            read.find([at("1.jpg")])
+        with refused("knows no picture '2.jpg'"):
+            read.find([at("s1/2.jpg")])
+
+
+def test_one_picture_of_a_file_is_not_taken_for_two(written, tmp_path):
+    rows = [{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]
+    read = Detections(written(rows))
+    assert len(read.find([at("s1/000001.jpg")])[0]) == 1
+    assert len(read.find([at("s1/000001.jpg")])[0]) == 1
+    with refused("'s1/000001.jpg' and 's2/000001.jpg' would both be '1'"):
+        read.find([at("s2/000001.jpg")])
+    twice = {"images": [{"id": i, "file_name": "a.jpg"} for i in (1, 2)], "annotations": []}
+    with refused("two pictures 'a.jpg', 1 and 2"):
+        Detections(written(twice))
+
+
+def test_odd_rows_of_boxes_are_left_out_and_said(written):
+    rows = [
+        {"image_id": "1", "bbox": [1, 2, 3, 4], "score": 1},
+        *(None, {"image_id": 1}, {"image_id": 1, "bbox": None, "score": 1}),
+        {"image_id": None, "bbox": [1, 2, 3, 4], "score": 1},
+    ]
+    read = Detections(written(rows))
+    assert len(read.find([at("1.jpg")])[0]) == 1
+    assert "4 rows are left out" in read.notes[0]
+
+
+def test_people_of_another_category_are_said(written):
+    car = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}
+    car["annotations"] = [
+        {"image_id": 1, "category_id": i, "bbox": [1, 2, 3, 4 * i]} for i in (1, 2)
+    ]
+    car["categories"] = [{"id": 1, "name": "car"}, {"id": 2, "name": "person"}]
+    (found,) = Detections(written(car)).find([at("a.jpg")])
+    np.testing.assert_array_equal(found.bounds(), [[1, 2, 4, 10]])
+    zero = [{"image_id": 1, "category_id": 0, "bbox": [1, 2, 3, 4], "score": 1}]
+    read = Detections(written(zero))
+    assert "category 0, the only one, is taken for people" in read.notes[0]
+    with refused("category 2, 3, none of people"):
+        Detections(written([{**zero[0], "category_id": i} for i in (2, 3)]))
+
+
+def test_boxes_of_a_picture_that_was_resized_or_turned_since_are_moved(written, picture):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = picture("stored.png", np.zeros((6, 8, 3), np.uint8)).with_name("a.jpg")
+    Image.new("RGB", (8, 6)).save(path, exif=exif.tobytes())
+    row = {"image_id": 1, "category_id": 1, "bbox": [2, 0, 4, 4]}
+    for size, want in (((8, 6), [2, 2, 6, 6]), ((12, 16), [1, 0, 3, 2])):
+        image = {"id": 1, "file_name": "a.jpg", "width": size[0], "height": size[1]}
+        read = Detections(written({"images": [image], "annotations": [row]}))
+        (found,) = read.find([Frame(np.zeros((8, 6, 3), np.uint8), source=str(path))])
+        np.testing.assert_allclose(found.bounds(), [want])
+    image = {"id": 1, "file_name": "a.jpg", "width": 20, "height": 6}
+    read = Detections(written({"images": [image], "annotations": [row]}))
+    with refused("is 6 x 8", "are of 20 x 6"):
+        read.find([Frame(np.zeros((8, 6, 3), np.uint8), source=str(path))])
+
+
 def test_a_box_without_a_size_is_nobody(written):
     rows = [{"image_id": 1, "bbox": [1, 2, 0, 4], "score": 1}]
     assert len(Detections(written(rows)).find([at("1.jpg")])[0]) == 0
@@ -504,16 +596,21 @@ def test_a_box_without_a_size_is_nobody(written):
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "{", "3", '"a"', "[3]", "{}", "[null]", '[{"image_id": 3}]'),
+        *("3", '"a"', "[3]", "{}", "[null]", '[{"image_id": 3}]'),
         '{"images": [], "annotations": 3}',
         '[{"image_id": 3, "bbox": [1, 2, 3], "score": 1}]',
-        '[{"image_id": 3, "bbox": [1, 2, 3, NaN], "score": 1}]',
         '[{"image_id": null, "bbox": [1, 2, 3, 4], "score": 1}]',
     ],
 )
 def test_a_file_of_something_else_is_refused(written, text):
     with refused("cannot read", "boxes.json", "want COCO annotations"):
         Detections(written(text))
+
+
+def test_boxes_of_no_json_or_of_no_number_are_refused(written):
+    for text in ("", "{", "[" * 100000, '[{"image_id": 3, "bbox": [1, 2, 3, NaN], "score": 1}]'):
+        with refused("cannot read", "boxes.json"):
+            Detections(written(text))
 
 
 def test_a_file_of_boxes_that_is_not_there_is_refused(tmp_path):
@@ -695,6 +792,7 @@ def test_a_file_without_a_network_that_refines_says_so(exported, written):
     [
         ({"skeleton": "halpe26"}, ("says which skeleton it has",)),
         ({"decode": "combined"}, ("for faces and hands, which coco17 does not have",)),
+        ({"decode": "integral"}, ("trained for argmax", "use argmax or local")),
     ],
 )
 def test_what_does_not_go_with_the_file_is_refused(exported, written, given, parts):

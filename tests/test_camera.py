@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from conftest import refused
+from vitruvian.errors import VitruvianWarning
 from vitruvian.frame import Frame
-from vitruvian.geometry import calibration
-from vitruvian.geometry.camera import Camera, rotation_matrix
+from vitruvian.geometry import calibration, calibration_files
+from vitruvian.geometry.camera import UP, Camera, rotation_matrix
 
 SIZE = (1280, 720)
 MATRIX = np.array([[900.0, 0, 650], [0, 910, 350], [0, 0, 1]])
@@ -332,6 +333,7 @@ def test_a_file_of_opencv_s_is_read_back(tmp_path, suffix, lens):
 
 
 def test_a_file_of_opencv_s_with_a_place_is_read_back(tmp_path, rng):
+    """OpenCV 5.0 gives flat arrays a tag of their own, see findings/opencv5-filestorage-*.sh."""
     vector, away = rng.normal(0, 1, (2, 3))
     path = tmp_path / "camera.yml"
     file = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
@@ -340,7 +342,8 @@ def test_a_file_of_opencv_s_with_a_place_is_read_back(tmp_path, rng):
     file.release()
     with refused("camera.yml", "how large", "image_width"):
         Camera.read(path)
-    camera = Camera.read(path, size=SIZE)
+    with pytest.warns(VitruvianWarning, match="metres are assumed"):
+        camera = Camera.read(path, size=SIZE)
     xyz = rng.normal(0, 1, (30, 3)) @ np.diag([1, 1, 0.1]) + (0, 0, 5)
     world = camera.to_world(xyz)
     want, _ = cv2.projectPoints(world, vector, away, MATRIX, None)
@@ -365,6 +368,22 @@ def test_plain_json_and_ros_are_read_too(tmp_path):
         np.testing.assert_allclose(camera.distortion[:3], (0.1, 0.2, 0))
 
 
+K = "[9, 0, 1, 0, 9, 1, 0, 0, 1]"
+FISHEYES = [  # as OpenCV's sample, ROS and Kalibr write it
+    "fisheye_model: 1",
+    'distortion_model: "equidistant"',
+    "distortion_model: fisheye",
+    "distortion_model: kannala_brandt",
+    "camera_model: omni",
+    "camera_model: ds",
+    "xi: 1.2",
+]
+UNSAID = """[cam]
+matrix = [[9, 0, 1], [0, 9, 1], [0, 0, 1]]
+size = [2, 2]
+rotation = [0, 0, 0]
+translation = [-0.3, 0, 2]
+"""
 TWO = """
 [left]
 size = [1280.0, 720.0]
@@ -403,9 +422,10 @@ def test_a_file_of_several_cameras_wants_to_know_which(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.xml", "<a/>", [".toml", ".yaml"]),
+        ("a.xml", "<a/>", ["no camera in it"]),
+        ("a.txt", "", [".toml", ".yaml", ".xml"]),
         ("a.toml", TWO, ["right", "fisheye"]),
-        ("a.toml", "[cam", ["a.toml", "OpenCV or Pose2Sim"]),
+        ("a.toml", "[cam", ["a.toml", "no valid TOML"]),
         ("a.toml", "[metadata]\nerror = 0.0", ["no camera in it"]),
         ("a.json", "{", ["a.json"]),
         ("a.json", "[1, 2]", ["no camera in it"]),
@@ -421,6 +441,13 @@ def test_a_file_of_several_cameras_wants_to_know_which(tmp_path):
         ("a.yaml", "camera_matrix: [1, 2\n- 3", ["a.yaml", "line"]),
         ("a.yaml", "K: [9,0,1,0,9,1,0,0,1]\ndistortion_model: equidistant", ["fisheye"]),
         ("a.yaml", "", ["no camera in it"]),
+        *((f"a{n}.yaml", f"K: {K}\n{line}", ["fisheye"]) for n, line in enumerate(FISHEYES)),
+        ("a.yaml", f"K: {K}\ndistortion_model: of_next_year", ["distortion model 'of_next_year'"]),
+        ("a.json", f'{{"K": {K}, "size": [1e18, 480]}}', ["pictures are 1e+18 x 480"]),
+        ("a.json", f'{{"K": {K}, "size": [NaN, 480]}}', ["a number that is not finite"]),
+        ("a.json", f'{{"K": {K}, "size": [null, 480]}}', ["image size", "2 numbers"]),
+        ("a.toml", UNSAID.replace("-0.3", "0.3") + 'units = "ell"', ["unit 'ell'", "m, cm, mm"]),
+        ("a.toml", UNSAID + 'up = "north"', ["up 'north'", "-z"]),
     ],
 )
 def test_a_file_that_is_no_calibration_is_refused(tmp_path, name, text, words):
@@ -444,6 +471,179 @@ def test_one_of_several_cameras_is_named_after_a_colon(tmp_path):
     odd = tmp_path / "a:b.toml"
     odd.write_text(TWO.replace("fisheye = true", ""))
     assert Camera.read(f"{odd}:left").extrinsics is not None
+
+
+# Who wrote it is told by what it says, never by its name
+
+
+def test_translations_without_a_unit_are_metres_and_that_is_said(tmp_path):
+    path = tmp_path / "rig.toml"
+    path.write_text(UNSAID)
+    with pytest.warns(VitruvianWarning, match=r"up to 2\).*metres are assumed.*units = \"mm\""):
+        camera = Camera.read(path)
+    np.testing.assert_allclose(camera.to_world(np.zeros(3)), [0.3, 0, -2])
+    np.testing.assert_array_equal(camera.up, UP)  # unknown: the camera is taken to be upright
+
+
+def test_translations_that_cannot_be_metres_give_no_place(tmp_path):
+    path = tmp_path / "rig.toml"
+    path.write_text(UNSAID.replace("2]", "2000.0]").replace("-0.3", "-300.0"))
+    with pytest.warns(VitruvianWarning, match="cannot be metres; the place .* is left out"):
+        assert Camera.read(path).extrinsics is None
+
+
+@pytest.mark.parametrize(("unit", "metres"), [("mm", 1e-3), ("Centimeters", 1e-2), ("m", 1)])
+@pytest.mark.parametrize("where", ["", "[metadata]\n"])
+def test_a_file_can_say_its_unit_and_what_is_up(tmp_path, unit, metres, where):
+    path = tmp_path / "rig.toml"
+    path.write_text(
+        f'{UNSAID}{where}units = "{unit}"\nup = "-y"\n'.replace("[0, 0, 0]", "[0, 1, 0]")
+    )
+    camera = Camera.read(path)
+    assert camera.extrinsics is not None
+    np.testing.assert_allclose(camera.extrinsics[:3, 3], np.array([-0.3, 0, 2]) * metres)
+    np.testing.assert_allclose(camera.up, [0, -1, 0], atol=1e-12)
+
+
+# As aniposelib 0.8.0 writes it (CameraGroup.dump): the name inside, no unit, no `fisheye`.
+ANIPOSE = "".join(
+    f'''[cam_{i}]
+name = "{name}"
+size = [ 640, 480,]
+matrix = [ [ 500.0, 0.0, 320.0,], [ 0.0, 500.0, 240.0,], [ 0.0, 0.0, 1.0,],]
+distortions = [ 0.0, 0.0, 0.0, 0.0, 0.0,]
+rotation = [ 0.0, 0.2, 0.0,]
+translation = [ {i - 300.0}, 0.0, 2000.0,]
+
+'''
+    for i, name in enumerate(("left", "right"))
+)
+
+
+def test_a_camera_of_anipose_has_the_name_inside_its_table_and_that_of_it(tmp_path):
+    path = tmp_path / "calibration.toml"
+    path.write_text('units = "mm"\n' + ANIPOSE + "[metadata]\nadjusted = false\nerror = 0.4\n")
+    cameras = calibration_files.read(path)
+    assert list(cameras) == ["left", "right"]
+    for word, x in (("left", -0.3), ("cam_0", -0.3), ("right", -0.299), ("cam_1", -0.299)):
+        camera = Camera.read(f"{path}:{word}")
+        assert camera.extrinsics is not None
+        assert camera.extrinsics[0, 3] == pytest.approx(x)
+        np.testing.assert_array_equal(camera.up, UP)  # not z, which is Pose2Sim's
+    with refused("'lift'", "did you mean 'left'"):
+        Camera.read(f"{path}:lift")
+
+
+def test_names_inside_tables_that_are_those_of_other_tables_win(tmp_path):
+    path = tmp_path / "calibration.toml"
+    text = ANIPOSE.replace('"left"', '"cam_1"').replace('"right"', '"cam_0"')
+    path.write_text('units = "mm"\n' + text)
+    assert Camera.read(f"{path}:cam_1").to_world(np.zeros(3)) is not None
+    cameras = calibration_files.read(path)
+    assert cameras["cam_1"].extrinsics[0, 3] == pytest.approx(-0.3)  # type: ignore[index]
+    path.write_text('units = "mm"\n' + ANIPOSE.replace('"left"', '"right"'))
+    assert list(calibration_files.read(path)) == ["cam_0", "cam_1"]
+
+
+def opencv_file(path, **values):
+    file = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    for name, value in values.items():
+        file.write(name, value)
+    file.release()
+
+
+@pytest.mark.parametrize("suffix", [".yml", ".json", ".xml"])
+def test_the_motion_of_a_stereo_pair_is_the_second_camera_s(tmp_path, suffix, rng):
+    """cv2.stereoCalibrate's R and T: x2 = R x1 + T. R1, R2 are of pictures made level."""
+    path, turn, shift = tmp_path / f"stereo{suffix}", rotation_matrix(rng.normal(0, 1, 3)), 0.4
+    lens = np.array([[0.1, 0.01, 0, 0, 0]])
+    opencv_file(path, M1=MATRIX, D1=lens, M2=MATRIX + np.diag([5.0, 0, 0]), D2=2 * lens, R=turn,
+        T=np.array([[shift], [0], [0]]), R1=np.eye(3) * 7, P1=np.eye(3, 4), image_width=SIZE[0],
+        image_height=SIZE[1])  # fmt: skip
+    with refused("2 cameras", "1, 2"), pytest.warns(VitruvianWarning, match="metres are assumed"):
+        Camera.read(path)
+    with pytest.warns(VitruvianWarning):
+        first, second = calibration_files.read(path).values()
+    assert first.extrinsics is not None
+    assert second.extrinsics is not None
+    np.testing.assert_array_equal(first.extrinsics, np.eye(4))
+    np.testing.assert_allclose(second.extrinsics[:3, :3], turn)
+    np.testing.assert_allclose(second.extrinsics[:3, 3], [shift, 0, 0])
+    assert second.matrix[0, 0] == MATRIX[0, 0] + 5
+    assert second.distortion[0] == pytest.approx(0.2)
+
+
+def test_two_cameras_with_sides_in_their_names_are_a_pair(tmp_path):
+    k = MATRIX.tolist()
+    pair = {"K_left": k, "dist_left": [0.1], "K_right": k, "dist_right": [0.2], "units": "m"}
+    pair |= {"R": np.eye(3).tolist(), "T": [-0.1, 0, 0], "image_size": SIZE}
+    (tmp_path / "a.json").write_text(json.dumps(pair))
+    nested = {side: {"K": k, "dist": [0.1], "size": SIZE} for side in ("left", "right")}
+    (tmp_path / "b.json").write_text(
+        json.dumps({**nested, "R": pair["R"], "T": pair["T"], "units": "m"})
+    )
+    for name in ("a.json", "b.json"):
+        cameras = calibration_files.read(tmp_path / name)
+        assert list(cameras) == ["left", "right"]
+        np.testing.assert_allclose(cameras["right"].from_world(np.zeros(3)), [-0.1, 0, 0])
+        np.testing.assert_allclose(cameras["left"].from_world(np.zeros(3)), [0, 0, 0])
+
+
+def test_a_rig_of_kalibr_is_a_chain_in_metres(tmp_path):
+    path = tmp_path / "rig-camchain.yaml"
+    step = np.eye(4)
+    step[0, 3] = -0.11
+    camera = """{name}:
+  camera_model: pinhole
+  distortion_coeffs: [-0.28, 0.07, 0.0002, 1.0e-05]
+  distortion_model: {model}
+  intrinsics: [458.654, 457.296, 367.215, 248.375]
+  resolution: [752, 480]
+  rostopic: /cam/image_raw
+"""
+    chain = f"  T_cn_cnm1: {step.tolist()}\n"
+    text = camera.format(name="cam0", model="radtan") + camera.format(name="cam1", model="radtan")
+    text += chain + camera.format(name="cam2", model="radtan") + chain
+    path.write_text(text)
+    cameras = calibration_files.read(path)
+    assert list(cameras) == ["cam0", "cam1", "cam2"]
+    np.testing.assert_allclose(cameras["cam2"].from_world(np.zeros(3)), [-0.22, 0, 0])
+    np.testing.assert_allclose(cameras["cam0"].matrix[:, 2], [367.715, 248.875, 1])
+    assert cameras["cam0"].matrix[1, 1] == 457.296
+    path.write_text(text.replace("radtan", "equidistant"))
+    with refused("cam0", "fisheye"):
+        calibration_files.read(path)
+
+
+def test_the_two_files_of_easymocap_are_one_calibration(tmp_path):
+    vector, shift = np.array([[0.1], [0.2], [0.3]]), np.array([[0.5], [1.0], [3.0]])
+    lens = np.array([[0.1, 0.0, 0.0, 0.0, 0.0]])
+    known = {"K_1": MATRIX, "dist_1": lens, "H_1": SIZE[1], "W_1": SIZE[0], "K_b": MATRIX}
+    opencv_file(tmp_path / "intri.yml", **known, dist_b=lens, H_b=SIZE[1], W_b=SIZE[0])
+    opencv_file(
+        tmp_path / "extri.yml", R_1=vector, Rot_1=rotation_matrix(vector.ravel()), T_1=shift
+    )
+    for name in ("intri.yml", "extri.yml"):
+        with pytest.warns(VitruvianWarning, match="metres are assumed"):
+            cameras = calibration_files.read(tmp_path / name)
+        assert list(cameras) == ["1", "b"]
+        np.testing.assert_allclose(cameras["1"].from_world(np.zeros(3)), [0.5, 1, 3])
+        assert cameras["1"].size == SIZE
+        assert cameras["b"].extrinsics is None
+
+
+def test_cameras_in_a_list_have_their_names(tmp_path):
+    """CMU Panoptic's: centimetres, which the file does not say."""
+    one = {"name": "00_01", "type": "hd", "resolution": SIZE, "K": MATRIX.tolist()}
+    one |= {"distCoef": [0.1, 0, 0, 0, 0], "R": np.eye(3).tolist(), "t": [[0], [0], [250]]}
+    (tmp_path / "a.json").write_text(json.dumps({"cameras": [one, {**one, "name": "00_02"}]}))
+    with pytest.warns(VitruvianWarning, match="cannot be metres"):
+        cameras = calibration_files.read(tmp_path / "a.json")
+    assert list(cameras) == ["00_01", "00_02"]
+    (tmp_path / "a.json").write_text(json.dumps({"cameras": [one], "units": "cm"}))
+    np.testing.assert_allclose(
+        Camera.read(tmp_path / "a.json").from_world(np.zeros(3)), [0, 0, 2.5]
+    )
 
 
 # What is given on the command line
@@ -547,4 +747,4 @@ def test_a_triangulated_person_is_seen_where_openpose_saw_them(shared, number):
 def test_the_cameras_of_a_file_have_its_names(tmp_path):
     path = tmp_path / "rig.toml"
     path.write_text(TWO.replace("fisheye = true", ""))
-    assert list(calibration.read(path)) == ["left", "right"]
+    assert list(calibration_files.read(path)) == ["left", "right"]

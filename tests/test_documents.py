@@ -3,7 +3,7 @@
 import pytest
 
 from conftest import is_one_line, refused
-from vitruvian.documents import parse_json, read_json, read_text, read_toml, read_yaml
+from vitruvian.documents import parse_json, read_json, read_text, read_toml, read_xml, read_yaml
 from vitruvian.errors import LONGEST, VitruvianError, shown
 
 
@@ -107,6 +107,34 @@ def test_yaml_of_opencv_is_read(file):
     storage.write("K", np.array([[1.0, 0, 2], [0, 1e-20, 3], [0, 0, 1]]))
     storage.release()
     assert read_yaml(path)["K"]["data"] == [1, 0, 2, 0, 1e-20, 3, 0, 0, 1]
+
+
+def test_xml_of_opencv_is_read(file):
+    cv2 = pytest.importorskip("cv2")
+    import numpy as np
+
+    path = file("", "a.xml")
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    storage.write("K", np.array([[1.0, 0, 2], [0, 1e-20, 3], [0, 0, 1]]))
+    storage.write("model", "two words")
+    storage.release()
+    said = read_xml(path)["opencv_storage"]
+    assert said["K"]["data"] == [1, 0, 2, 0, 1e-20, 3, 0, 0, 1]
+    assert said["model"] == "two words"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "document type"),
+        ("<a>1 nan</a>", "not finite"),
+        ("<a>", "no valid XML"),
+        ("<a>" * 5000 + "</a>" * 5000, "nested too deeply"),
+    ],
+)
+def test_what_xml_may_not_say_is_refused(file, text, words):
+    with refused("a.txt", words):
+        read_xml(file(text))
 
 
 def test_aliases_of_yaml_are_refused(file):

@@ -13,13 +13,17 @@ import vitruvian
 
 SOURCE = Path(vitruvian.__file__).parent
 # `models` asks `train` to convert a checkpoint, inside a function, and only then.
-MODELS = {"body", "geometry", "frame", "network", "decode", "models", "train", "errors"}
+MODELS = {
+    *("body", "geometry", "frame", "network", "decode", "models", "train", "errors"),
+    *("documents", "path_index"),
+}
 SINKS = {"body", "geometry", "frame", "sink", "errors"}
 # Package or module -> what of ours it may import. `models`, `source` and `track` are imported by
 # `pipeline` only inside functions, so that none of them costs anything before it is used.
 MAY_IMPORT = {
     "errors": set(),
     "documents": {"errors"},
+    "path_index": {"errors"},
     "geometry": {"geometry", "errors"},
     "body": {"body", "geometry", "errors"},
     "frame": {"geometry", "errors"},
@@ -39,7 +43,7 @@ MAY_IMPORT = {
     # `run` and what shows its results do a whole job, as `predict` does.
     "evaluate": {
         *("evaluate", "body", "frame", "geometry", "models", "pipeline", "progress", "sink"),
-        *("source", "threads", "errors"),
+        *("source", "threads", "errors", "documents", "path_index"),
     },
     "train": {
         *("train", "analyse", "body", "geometry", "decode", "evaluate", "frame", "models"),

@@ -320,6 +320,17 @@ def test_those_who_cannot_be_so_are_told_and_left_out_where_asked_for():
     np.testing.assert_array_equal(kept.xy, poses.xy[:1])
 
 
+@pytest.mark.parametrize("pose_nms", [True, False])
+def test_somebody_in_two_boxes_is_one_person(pose_nms):
+    truth = people(2, None, seed=3)
+    twice = np.concatenate([truth, truth[:1] * 1.1])  # a tenth farther away on the same rays
+    found = Bodies.camera(blank()).project(twice)
+    box = around(found).bounds()
+    look = Regions.boxes(box, np.array([0.5, 0.9, 0.8], np.float32))
+    poses = decoded(twice, look=look, pose_nms=pose_nms)
+    assert poses.box_score.tolist() == pytest.approx([0.9, 0.8] if pose_nms else [0.5, 0.9, 0.8])
+
+
 def test_looks_that_give_different_bodies_are_not_plausible(rng):
     truth = people(2, None)
     read, frame = head(num_aug=5), blank()

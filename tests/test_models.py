@@ -236,7 +236,9 @@ def test_several_people_at_once_equal_one_at_a_time(blazepose):
     together = network(rows)
     for i in range(3):
         for all_rows, one in zip(together, network(rows[i : i + 1]), strict=True):
-            np.testing.assert_allclose(all_rows[i], one[0], atol=2e-3)
+            # Of three rows OpenVINO adds up in another order than of one: 2e-5 of a number, seen
+            # on an EPYC with OpenVINO 2026.4.
+            np.testing.assert_allclose(all_rows[i], one[0], rtol=4e-5, atol=2e-3)
 
 
 @pytest.mark.weights

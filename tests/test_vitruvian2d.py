@@ -40,9 +40,10 @@ def test_it_says_which_skeleton_and_how_it_is_read(model):
 
 
 @pytest.mark.shared
-def test_it_finds_the_keypoints_of_people_it_has_not_seen(model, shared):
+@pytest.mark.parametrize("decode", ["local", "argmax"])
+def test_it_finds_the_keypoints_of_people_it_has_not_seen(shared, decode):
     """With the true boxes: most visible keypoints within a tenth of the body's size."""
-    folder = shared / "data" / "coco_people"
+    model, folder = vit.load("vitruvian-2d", decode=decode), shared / "data" / "coco_people"
     lines = (folder / "people.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if row["split"] == "val"][:40]
     near = []

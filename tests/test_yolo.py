@@ -19,6 +19,7 @@ from vitruvian.models import yolopose
 from vitruvian.models.catalogue import converted
 from vitruvian.models.yolopose import Letterbox, Options, YoloPose
 from vitruvian.network import checkpoint
+from vitruvian.network.checkpoint import Checkpoint
 from vitruvian.network.runtimes import OpenVino, imap
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -478,6 +479,11 @@ def test_a_file_that_is_no_yolo_is_refused(tmp_path: Path, torch: Any) -> None:
         for about in ({"stride": "0"}, {"imgsz": "no"}, {"kpt_shape": "[]"}, {"skeleton": "{}"}):
             with pytest.raises(VitruvianError, match="describes itself"):
                 yolopose.load(written(picture, **about), options)
+        with pytest.raises(VitruvianError, match=r"task 'detect', which gives no keypoints"):
+            yolopose.load(written(picture, task="detect"), options)
+        for about in ({"end2end": "True"}, {"args": "{'batch': 1, 'nms': True}"}):
+            with pytest.raises(VitruvianError, match=r"its own suppression; .*nms=False"):
+                yolopose.load(written(picture, task="pose", **about), options)
         with pytest.raises(VitruvianError, match="21 keypoints"):
             yolopose.load(written(picture, kpt_shape="[21, 3]"), options)
         with pytest.raises(VitruvianError, match=r"gives \(3, 64, 64\)"):
@@ -487,6 +493,51 @@ def test_a_file_that_is_no_yolo_is_refused(tmp_path: Path, torch: Any) -> None:
         for file in (broken, tmp_path / "missing.onnx"):
             with pytest.raises(VitruvianError, match="cannot open"):
                 yolopose.load(file, options)
+
+
+HEADS = {  # the head's tensors as Ultralytics 8.4.190 names them
+    "YOLOv8-pose": ["model.22.cv3.0.0.conv.weight", "model.22.cv4.0.2.weight"],
+    "YOLOv8-pose-p6": ["model.30.cv3.0.0.conv.weight", "model.30.cv4.0.2.weight"],
+    "YOLOv8": ["model.22.cv3.0.0.conv.weight", "model.22.dfl.conv.weight"],
+    "YOLOv8-seg": ["model.22.cv3.0.0.conv.weight", "model.22.cv4.0.2.weight", "model.22.proto.x"],
+    "YOLO11-pose": ["model.23.cv3.0.0.0.conv.weight", "model.23.cv4.0.2.weight"],
+    "YOLO12-pose": ["model.21.cv3.0.0.0.conv.weight", "model.21.cv4.0.2.weight"],
+}
+
+
+@pytest.mark.parametrize(
+    ("head", "made_from", "words"),
+    [
+        ("YOLO11-pose", "yolo11n-pose.yaml", "a checkpoint of YOLO11;"),
+        ("YOLO12-pose", "cfg/yolo12x-pose.yaml", "a checkpoint of YOLO12;"),
+        ("YOLO11-pose", "yolo26n-pose.yaml", "a checkpoint of YOLO26;"),
+        ("YOLO11-pose", None, "a checkpoint of YOLO11 or later;"),
+        ("YOLO11-pose", "mine.yaml", "a checkpoint of YOLO11 or later;"),
+        ("YOLOv8", "yolov8n.yaml", "is YOLOv8 for boxes, which gives no keypoints"),
+        ("YOLOv8", "yolov5n.yaml", "is YOLOv5 for boxes, which gives no keypoints"),
+        ("YOLOv8", None, "is YOLO for boxes, which gives no keypoints"),
+        ("YOLOv8-seg", "yolov8n-seg.yaml", "is YOLOv8 for masks, which gives no keypoints"),
+    ],
+)
+def test_another_yolo_is_refused_by_its_name_with_the_way_out(
+    head: str, made_from: str | None, words: str
+) -> None:
+    attributes: dict[str, object] = {} if made_from is None else {"yaml": {"yaml_file": made_from}}
+    read = Checkpoint(dict.fromkeys(HEADS[head], np.zeros(1)), attributes)
+    with pytest.raises(VitruvianError) as caught:
+        yolopose.check_checkpoint(read, Path("best.pt"))
+    assert words in str(caught.value)
+    if "checkpoint" in words:
+        assert 'YOLO("best.pt").export(format="onnx"' in str(caught.value)
+
+
+@pytest.mark.parametrize("head", ["YOLOv8-pose", "YOLOv8-pose-p6"])
+@pytest.mark.parametrize("made_from", [None, "yolov8n-pose.yaml", "mine.yaml"])
+def test_yolov8_pose_is_taken_whatever_it_was_made_from(head: str, made_from: str | None) -> None:
+    attributes: dict[str, object] = {} if made_from is None else {"yaml": {"yaml_file": made_from}}
+    yolopose.check_checkpoint(
+        Checkpoint(dict.fromkeys(HEADS[head], np.zeros(1)), attributes), Path("best.pt")
+    )
 
 
 @pytest.mark.parametrize(

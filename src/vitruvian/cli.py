@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -43,7 +44,7 @@ from vitruvian.cli_words import (
     go_offline,
     options_of,
 )
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, VitruvianWarning
 
 app = typer.Typer(
     name="vitruvian",
@@ -59,6 +60,7 @@ app.add_typer(models_app, name="models")
 
 def main() -> NoReturn:
     """Run the command line; what the user can put right is one line and exit code 1."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except VitruvianError as error:
@@ -68,6 +70,16 @@ def main() -> NoReturn:
         print("vitruvian: stopped", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], *where: Any, **more: Any
+) -> None:
+    """What was assumed is one line as well; warnings of libraries stay as they are."""
+    if isinstance(message, VitruvianWarning):
+        complain(message)
+    else:
+        print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
 
 
 def _version(wanted: bool) -> None:
@@ -178,7 +190,7 @@ def predict(
         ),
     ] = None,
     pose_nms: Annotated[
-        bool, typer.Option(help="AlphaPose: merge people whose keypoints are the same.")
+        bool, typer.Option(help="AlphaPose, MeTRAbs: everybody once, if found twice.")
     ] = True,
     save_heatmaps: Annotated[
         Path | None,

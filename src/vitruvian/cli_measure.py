@@ -52,7 +52,8 @@ def val(
     skeleton: Annotated[
         str | None,
         typer.Option(
-            help="Of a YOLO-pose data set that does not name its keypoints.  [default: coco17]",
+            help="Of the labels' keypoints, and of your own network's: a name, or a .toml file.  "
+            "[default: as the labels say, or else coco17]",
             show_default=False,
         ),
     ] = None,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, VitruvianWarning
 
 Model = Annotated[str, typer.Option("--model", "-m", help="A name from `vitruvian models list`.")]
 Sources = Annotated[
@@ -45,8 +45,9 @@ Visible = Annotated[float, typer.Option(help="0..1: keypoints with this score or
 CameraFile = Annotated[
     str | None,
     typer.Option(
-        help="Of the pictures: a calibration file, OpenCV's .yaml, .yml or .json or Pose2Sim's "
-        ".toml; rig.toml:left is one of several in it.  [default: as photographs say]",
+        help="Calibration file of the camera: OpenCV's, ROS's, Kalibr's or EasyMocap's .yaml, "
+        ".json or .xml, Pose2Sim's or anipose's .toml; rig.toml:left is one of several cameras "
+        "in it.  [default: as photographs say]",
         show_default=False,
     ),
 ]
@@ -120,7 +121,7 @@ Offline = Annotated[
 ]
 
 
-def complain(error: VitruvianError) -> None:
+def complain(error: VitruvianError | VitruvianWarning) -> None:
     """One line to standard error."""
     print(f"vitruvian: {error}", file=sys.stderr, flush=True)
 
@@ -177,6 +178,7 @@ FLAGS = {
         "conf": ("conf",),
         "track": ("track",),
         "augment": ("num_aug",),
+        "pose_nms": ("pose_nms",),
     },
 }
 

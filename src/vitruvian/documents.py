@@ -98,7 +98,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except RecursionError:
         raise unreadable(path, "it is nested too deeply") from None
     except ValueError as error:
-        raise unreadable(path, f"it is no TOML, or has what cannot be used: {error}") from None
+        raise unreadable(path, f"it is no valid TOML: {error}") from None
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -125,7 +125,46 @@ def read_yaml(path: str | Path) -> Any:
         line = f"line {mark.line + 1}: " if mark else ""
         raise unreadable(path, f"it is no YAML: {line}{error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise unreadable(path, f"it is no YAML, or has what cannot be used: {error}") from None
+        raise unreadable(path, f"it is no valid YAML: {error}") from None
+
+
+def read_xml(path: str | Path) -> Any:
+    """What an XML file of OpenCV's FileStorage says: an object for each element that has others.
+
+    Numbers beside each other are a list; `_` elements, OpenCV's lists, too.
+
+    Raises:
+        VitruvianError: as `read_text`; or it is no XML, has a document type (which can make a few
+            lines as large as memory), is nested too deeply, or has a number that is not finite.
+    """
+    from xml.etree import ElementTree
+
+    text = read_text(path, LARGEST_YAML)
+    if "<!" in re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL):
+        raise unreadable(path, "it is XML with a document type; want OpenCV's plain elements")
+    try:
+        root = ElementTree.fromstring(text)
+        return {root.tag: _element(root)}
+    except RecursionError:
+        raise unreadable(path, "it is nested too deeply") from None
+    except (ElementTree.ParseError, ValueError) as error:
+        raise unreadable(path, f"it is no valid XML: {error}") from None
+
+
+def _element(element: Any) -> Any:
+    inner = list(element)
+    if inner and all(each.tag == "_" for each in inner):
+        return [_element(each) for each in inner]
+    if inner:
+        return {each.tag: _element(each) for each in inner}
+    words = (element.text or "").split()
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        return (element.text or "").strip().strip('"')
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError("a number that is not finite")
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def unreadable(path: str | Path, why: object) -> VitruvianError:
@@ -183,7 +222,7 @@ def _loader() -> type:
     def number(loader: Any, node: Any) -> float:
         return _number(loader.construct_scalar(node).replace(".inf", "inf").replace(".nan", "nan"))
 
-    def matrix(loader: Any, node: Any) -> Any:
+    def matrix(loader: Any, _: str, node: Any) -> Any:  # opencv-matrix, opencv-nd-matrix
         return loader.construct_mapping(node, deep=True)
 
     scalar = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
@@ -199,5 +238,5 @@ def _loader() -> type:
         )
     Loader.add_constructor("tag:yaml.org,2002:int", whole)
     Loader.add_constructor("tag:yaml.org,2002:float", number)
-    Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", matrix)
+    Loader.add_multi_constructor("tag:yaml.org,2002:opencv-", matrix)
     return Loader

@@ -1,6 +1,7 @@
 """What the user can put right, in one line; anything else that is raised is our own bug."""
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 MOST = 20  # names that an error lists
@@ -15,6 +16,15 @@ class VitruvianError(Exception):
 
     def __init__(self, message: object) -> None:
         super().__init__(shown(message, LONGEST))
+
+
+class VitruvianWarning(UserWarning):
+    """What was assumed where a file or a stream did not say. The CLI prints it as one line."""
+
+
+def warn(message: str) -> None:
+    """Say what was assumed, to whoever called the function that calls this."""
+    warnings.warn(VitruvianWarning(shown(message, LONGEST)), stacklevel=3)
 
 
 def shown(value: object, most: int = 60) -> str:

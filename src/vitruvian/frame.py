@@ -143,6 +143,18 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise VitruvianError(f"cannot read '{path}': {error.strerror or error}") from None
 
 
+def exif_orientation(path: Path) -> int:
+    """How a picture file is to be turned, 1 to 8 as EXIF has it; 1 if it does not say."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            value = picture.getexif().get(0x0112, 1)
+            return value if value in range(1, 9) else 1
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 1
+
+
 def _examine(data: bytes) -> tuple[str, float | None]:
     """What is known of a picture file before it is unpacked.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
@@ -11,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.documents import read_toml, unreadable
+from vitruvian.errors import shown, unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,20 +48,25 @@ class Skeleton:
         Raises:
             VitruvianError: it is missing, or says something else.
         """
+        read, rows = read_toml(path), list[tuple[str, str, float]]()
+        form = 'name = "...", keypoints = [["name", "joined to", sigma], ...]'
+        given = read.get("keypoints")
+        for row in given if isinstance(given, list) else [None]:
+            match row:
+                case [str(keypoint), str(joined)]:
+                    rows.append((keypoint, joined, nan))
+                case [str(keypoint), str(joined), float() | int() as sigma] if sigma > 0:
+                    rows.append((keypoint, joined, float(sigma)))
+                case _:
+                    raise unreadable(path, f"keypoints has {shown(row)}; want {form}")
+        if not isinstance(read.get("name"), str) or not read["name"]:
+            raise unreadable(path, f"its name is {shown(read.get('name'))}; want {form}")
+        if not rows or len({row[0] for row in rows}) != len(rows):
+            raise unreadable(path, "want keypoints, each with a name of its own")
         try:
-            read = tomllib.loads(path.read_text(encoding="utf-8"))
-            rows = [
-                (str(r[0]), str(r[1]), float(r[2]) if r[2:] else nan) for r in read["keypoints"]
-            ]
-            skeleton = cls.table(str(read["name"]), str(path), *rows)
-        except OSError as error:
-            raise VitruvianError(f"cannot read '{path}': {error.strerror}") from None
-        except (ValueError, TypeError, LookupError) as error:
-            form = 'name = "...", keypoints = [["name", "joined to", sigma], ...]'
-            raise VitruvianError(f"cannot read '{path}': {error!r}; want {form}") from None
-        if not rows or len(set(skeleton.keypoints)) != len(rows):
-            raise VitruvianError(f"cannot read '{path}': want keypoints, each with its own name")
-        return skeleton
+            return cls.table(read["name"], str(path), *rows)
+        except KeyError as error:
+            raise unreadable(path, f"a keypoint is joined to {error}, which is none") from None
 
     @classmethod
     def from_json(cls, text: str) -> Skeleton:
@@ -72,8 +77,14 @@ class Skeleton:
         """
         read = json.loads(text)
         keypoints = tuple(str(name) for name in read["keypoints"])
-        bones = tuple((int(a), int(b)) for a, b in read["bones"])
+        if len(set(keypoints)) != len(keypoints):
+            raise ValueError("two keypoints have one name")
+        if not all(type(end) is int for bone in read["bones"] for end in bone):
+            raise ValueError("a bone has an end that is no whole number")
+        bones = tuple((a, b) for a, b in read["bones"])
         sigmas = np.array(read["sigmas"], np.float32)  # null is NaN
+        if np.isinf(sigmas).any():
+            raise ValueError("a sigma is infinite")
         if not keypoints or sigmas.shape != (len(keypoints),):
             raise ValueError("as many sigmas as keypoints")
         if not all(0 <= end < len(keypoints) for bone in bones for end in bone):
@@ -113,4 +124,5 @@ class Skeleton:
             "_".join(swap.get(word, word) for word in keypoint.split("_"))
             for keypoint in self.keypoints
         ]
-        return np.array([self.keypoints.index(name) for name in names], np.int64)
+        number = {keypoint: i for i, keypoint in enumerate(self.keypoints)}
+        return np.array([number.get(name, i) for i, name in enumerate(names)], np.int64)

@@ -25,6 +25,9 @@ LEAST = 1e-4  # weight of a joint out of view: enough for a solution where none 
 RIDGE = 0.01  # of the shift as scaled below: 0.1 squared
 BORDER = 0.75  # strides at the edge where 2D heat maps cannot be believed
 MIX = 0.5  # how much a joint in view stays where the 3D says, rather than go to its ray
+# Of two bodies that are the same: metres at which joints are not alike at all, and from which mean
+# likeness on. Source: specs/metrabs.md, 5.9: the reference takes the farthest quarter of joints.
+SAME_REACH, SAME = 0.3, 0.4
 # How long limbs are of a person of 1.7 metres. Source: Drillis and Contini 1966, "Body segment
 # parameters", as fractions of the height.
 LENGTHS = {
@@ -327,6 +330,39 @@ def in_box(xy: np.ndarray, box: np.ndarray) -> np.ndarray:
     low, high = np.maximum(low, box[:, :2]), np.minimum(high, box[:, 2:])
     common = np.maximum(high - low, 0).prod(axis=1)
     return common > 0.5 * (box[:, 2:] - box[:, :2]).prod(axis=1)
+
+
+def unique(xyz: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Everyone once, where a finder had several boxes of one person: suppression by pose.
+
+    Each two bodies are made equally large as seen from the camera, as in `views_agree`, since the
+    same person in two boxes differs most in distance. Their likeness is the mean of
+    max(0, 1 - d / 0.3 m) over that quarter of the joints that are farthest apart; who is more than
+    0.4 like somebody likelier goes. A joint that is NaN in one of them is as far apart as can be.
+
+    Args:
+        xyz: (N, K, 3) metres from the camera.
+        score: (N,) the likelier stays.
+
+    Returns:
+        (M,) int64, who stays, in their order.
+    """
+    found = np.isfinite(xyz)
+    squares = np.where(found, np.square(xyz, dtype=np.float64), 0).sum(axis=(1, 2))
+    size = np.sqrt(squares / np.maximum(found.sum(axis=(1, 2)), 1)) + 1e-9
+    order, kept = np.argsort(-np.nan_to_num(score), kind="stable"), list[int]()
+    for one in order:
+        others = np.array(kept, np.int64)
+        common = np.sqrt((size[one] ** 2 + size[others] ** 2) / 2)
+        mine = xyz[one] * (common / size[one])[:, None, None]
+        theirs = xyz[others] * (common / size[others])[:, None, None]
+        apart = np.linalg.norm(mine - theirs, axis=-1)
+        apart = np.sort(np.where(np.isfinite(apart), apart, np.inf), axis=1)
+        worst = apart[:, -max(xyz.shape[1] // 4, 1) :]
+        likeness = np.maximum(1 - worst / SAME_REACH, 0).mean(axis=1)
+        if not (likeness > SAME).any():
+            kept.append(int(one))
+    return np.sort(np.array(kept, np.int64))
 
 
 def _toward(rays: np.ndarray) -> np.ndarray:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vitruvian.errors import VitruvianError
+from vitruvian.documents import read_json
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.evaluate.coco_labels import coco
+from vitruvian.evaluate.labels import Odd, Truth, number_of, numbers_of
 from vitruvian.evaluate.scores import Found, score
-from vitruvian.evaluate.truth import Truth, coco
+from vitruvian.geometry.labelled import apply
+from vitruvian.models.detections import VIDEOS
+from vitruvian.path_index import PathIndex, path_parts
+
+FORM = (
+    'want COCO results, a list of {"image_id": ..., "category_id": 1, "keypoints": [x, y, score, '
+    '...], "score": ...}'
+)
 
 
 def average_precision(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, float]:
@@ -26,57 +36,173 @@ def average_precision(truth: dict[str, Any], results: list[dict[str, Any]]) -> d
     return {name: number.value for name, number in numbers.items()}
 
 
-def results_of(file: Path, truth: Truth, notes: list[str] | None = None) -> dict[int, Found]:
+def results_of(file: Path, truth: Truth, notes: list[str] | None = None) -> dict[int | str, Found]:
     """Who is found by a file of COCO results; nobody in pictures that it does not name.
 
     Args:
         file: .json, a list of image_id, category_id, keypoints (K times x y score) and score.
         truth: the data set that it is about.
-        notes: gets a line if it is about other pictures as well.
+        notes: gets a line about what was assumed, and what is left out.
 
     Raises:
         VitruvianError: it cannot be read, or is about other pictures or keypoints.
     """
-    try:
-        rows = json.loads(file.read_bytes())
-    except OSError as error:
-        raise VitruvianError(f"cannot read '{file}': {error.strerror}") from None
-    except ValueError:
-        raise VitruvianError(f"cannot read '{file}': it is no JSON") from None
-    return found_in(rows, truth, str(file), notes)
+    return found_in(read_json(file), truth, str(file), notes)
 
 
 def found_in(
-    rows: list[dict[str, Any]], truth: Truth, file: str, notes: list[str] | None = None
-) -> dict[int, Found]:
+    rows: Any, truth: Truth, file: str, notes: list[str] | None = None
+) -> dict[int | str, Found]:
     """The same of what was in the file."""
-    k = len(truth.skeleton)
-    people: dict[int, list[list[float]]] = {picture.number: [] for picture in truth.pictures}
-    strange = 0
-    try:
-        for row in rows:
-            if row.get("category_id", truth.category) != truth.category:
-                continue
-            if row["image_id"] not in people:
-                strange += 1
-                continue
-            if len(row["keypoints"]) != 3 * k:
-                raise VitruvianError(
-                    f"'{file}' has {len(row['keypoints']) // 3} keypoints a person, "
-                    f"'{truth.source}' has {k}"
-                )
-            people[row["image_id"]].append([*row["keypoints"], row["score"]])
-        arrays = {n: np.array(r, np.float64).reshape(len(r), 3 * k + 1) for n, r in people.items()}
-    except (KeyError, TypeError, ValueError, AttributeError):
+    notes, file = [] if notes is None else notes, shown(file, 60)
+    if not isinstance(rows, list) or (rows and not any(isinstance(row, dict) for row in rows)):
+        raise VitruvianError(f"cannot read '{file}': {FORM}")
+    k, odd = len(truth.skeleton), Odd()
+    lengths: Counter[int] = Counter()
+    good: list[tuple[dict[str, Any], np.ndarray]] = []  # row; (3 K + 1,) x y score, and the score
+    for i, row in enumerate(rows, 1):
+        values = _values(row, k)
+        if values is not None:
+            good.append((row, values))
+            continue
+        odd("left out, want image_id, keypoints and score", f"row {i}")
+        points = row.get("keypoints") if isinstance(row, dict) else None
+        lengths[len(points) if isinstance(points, list) else 0] += 1
+    if odd.count and not good:
+        most = max(lengths, key=lambda n: lengths[n])
+        if most and most % 3 == 0 and most != 3 * k:
+            raise VitruvianError(
+                f"'{file}' has {most // 3} keypoints a person, '{shown(truth.source, 60)}' has {k}"
+            )
+        raise VitruvianError(f"cannot read '{file}': {FORM}")
+    ours = _of_people(good, truth, file, notes)
+    places = _places([row for row, _ in ours], truth, file, notes)
+    people: dict[int | str, list[np.ndarray]] = {p.number: [] for p in truth.pictures}
+    for (_, values), number in zip(ours, places, strict=True):
+        if number is not None:
+            people[number].append(values)
+    strange = sum(number is None for number in places)
+    if strange and strange == len(places):
         raise VitruvianError(
-            f"cannot read '{file}': want COCO results, a list of "
-            '{"image_id": ..., "category_id": 1, "keypoints": [x, y, score, ...], "score": ...}'
-        ) from None
-    if strange and not any(map(len, people.values())):
-        raise VitruvianError(f"'{file}' is about other pictures than '{truth.source}'")
-    if strange and notes is not None:
+            f"'{file}' is about other pictures than '{shown(truth.source, 60)}': its image_id are "
+            f"such as {shown(ours[0][0].get('image_id'), 30)}, want such as "
+            f"{shown(truth.pictures[0].number, 30)}"
+        )
+    if strange:
         notes.append(f"'{file}': {strange} people in other pictures are left out")
-    return {
-        number: Found(each[:, :-1].reshape(len(each), k, 3)[..., :2], each[:, -1])
-        for number, each in arrays.items()
-    }
+    notes += [f"'{file}': {line}" for line in odd.lines("rows")]
+    full = [p for p in truth.pictures if p.counts.any()]
+    silent = sum(not people[p.number] for p in full)
+    if places and 2 * silent > len(full):
+        notes.append(
+            f"'{file}' says nothing of {silent} of {len(full)} pictures with people: they are "
+            "missed there"
+        )
+    found = {}
+    for picture in truth.pictures:
+        each = np.array(people[picture.number]).reshape(-1, 3 * k + 1)
+        xy = each[:, :-1].reshape(len(each), k, 3)[..., :2]
+        if picture.refitted is not None:  # results are of the pixels that were labelled
+            xy = apply(picture.refitted, xy)
+        found[picture.number] = Found(xy, each[:, -1])
+    return found
+
+
+def _values(row: Any, k: int) -> np.ndarray | None:
+    """(3 K + 1,) x y score of each keypoint, and the person's score; None of an odd row."""
+    if not isinstance(row, dict) or not isinstance(row.get("keypoints"), list):
+        return None
+    points = row["keypoints"]
+    if all(isinstance(point, list) for point in points):
+        points = [value for point in points for value in point]
+    values = numbers_of([0 if value is None else value for value in points], 3 * k)
+    likely = number_of(row.get("score"))
+    if values is None or likely is None or row.get("image_id", row.get("file_name")) is None:
+        return None
+    return np.append(values, likely)
+
+
+Rows = list[tuple[dict[str, Any], np.ndarray]]
+
+
+def _of_people(rows: Rows, truth: Truth, file: str, notes: list[str]) -> Rows:
+    """Those of the category of people."""
+    wanted = {str(category) for category in truth.categories}
+    people = shown(" or ".join(sorted(wanted)), 40)
+    kinds = [row.get("category_id") for row, _ in rows]
+    counts = Counter(str(kind) for kind in kinds if kind is not None)
+    others = shown(", ".join(sorted(counts.keys() - wanted)), 40)
+    if len(counts) > 1 and not wanted & counts.keys():
+        raise VitruvianError(
+            f"'{file}' has results of the categories {others}, and people of "
+            f"'{shown(truth.source, 60)}' are {people}"
+        )
+    if counts and not wanted & counts.keys():
+        notes.append(
+            f"'{file}': people are category {others} in it and {people} in the truth; taken as the "
+            "same"
+        )
+        return rows
+    left = [
+        row for row, kind in zip(rows, kinds, strict=True) if kind is None or str(kind) in wanted
+    ]
+    if len(left) < len(rows):
+        notes.append(f"'{file}': {len(rows) - len(left)} rows of category {others} are left out")
+    return left
+
+
+def _places(
+    rows: list[dict[str, Any]], truth: Truth, file: str, notes: list[str]
+) -> list[int | str | None]:
+    """Which picture of the truth each row is about: by its file_name, or else its image_id."""
+    by_id = {str(picture.number): picture for picture in truth.pictures}
+    ids = [by_id.get(_key(row.get("image_id"))) for row in rows]
+    names = [_file_name(row) for row in rows]
+    known = list(dict.fromkeys(name for name in names if name))
+    try:
+        by_name = dict(zip(known, truth.index.assign(known), strict=True))
+    except VitruvianError:  # several pictures of one name: their ids must tell
+        for name, picture in zip(names, ids, strict=True):
+            if name and (picture is None or path_parts(name)[-1:] != (picture.path.name,)):
+                raise
+        by_name = {}
+    if all(place is None for place in by_name.values()):
+        by_name, names = {}, [None] * len(rows)
+    words = [row["image_id"] for row in rows if isinstance(row.get("image_id"), str)]
+    by_word = _by_word([w for w in dict.fromkeys(words) if w not in by_id], truth)
+    places: list[int | str | None] = []
+    differ = 0
+    for row, name, picture in zip(rows, names, ids, strict=True):
+        place = by_name.get(name) if name in by_name else by_word.get(str(row.get("image_id")))
+        if place is not None:
+            differ += picture is not None and picture is not truth.pictures[place]
+            picture = truth.pictures[place]
+        elif name in by_name:
+            picture = None
+        places.append(None if picture is None else picture.number)
+    if differ:
+        notes.append(
+            f"'{file}': image_id and file_name of {differ} rows mean different pictures; file_name "
+            "is taken"
+        )
+    return places
+
+
+def _key(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _file_name(row: dict[str, Any]) -> str | None:
+    """Of a picture; frames of a video share one, and have numbers."""
+    name = row.get("file_name")
+    if not isinstance(name, str) or not path_parts(name) or Path(name).suffix.lower() in VIDEOS:
+        return None
+    return name
+
+
+def _by_word(words: list[str], truth: Truth) -> dict[str, int | None]:
+    """The pictures that texts in place of image_id mean: names with or without extension."""
+    by_word = dict(zip(words, truth.index.assign(words), strict=True))
+    bare = [word for word in words if by_word[word] is None]
+    stems = PathIndex([str(picture.path.with_suffix("")) for picture in truth.pictures])
+    return by_word | dict(zip(bare, stems.assign(bare), strict=True))

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitruvian.body.skeletons import COCO17, HALPE26
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import COCO17, HALPE26, SKELETONS
 
 MOST = 20  # people found in a picture, the likeliest: no more are counted
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of similarity
@@ -33,14 +34,28 @@ _SIGMAS = {
 _TINY = np.spacing(1)
 
 
-def sigmas_of(keypoints: Sequence[str]) -> np.ndarray:
-    """(K,) float64 OKS standard deviations by name; `OTHER_SIGMA` where there is none."""
-    return np.array([_SIGMAS.get(name, OTHER_SIGMA) for name in keypoints])
+def sigmas_of(table: Skeleton) -> np.ndarray:
+    """(K,) float64 OKS standard deviations; `OTHER_SIGMA` where there is none.
+
+    Those of a skeleton of the user's own, where it has them; else the published ones, by name.
+    """
+    own = _own(table)
+    pairs = zip(table.keypoints, own, strict=True)
+    return np.array([_SIGMAS.get(name, OTHER_SIGMA) if s is None else s for name, s in pairs])
 
 
-def unpublished(keypoints: Sequence[str]) -> list[str]:
-    """Those for which nobody has published a sigma."""
-    return [name for name in keypoints if name not in _SIGMAS]
+def unpublished(table: Skeleton) -> list[str]:
+    """The keypoints for which nobody has said a sigma."""
+    pairs = zip(table.keypoints, _own(table), strict=True)
+    return [name for name, sigma in pairs if sigma is None and name not in _SIGMAS]
+
+
+def _own(table: Skeleton) -> list[float | None]:
+    """The sigmas that a skeleton of the user's own says; ours are looked up by name."""
+    if SKELETONS.get(table.name) is table:
+        return [None] * len(table)
+    own = [float(str(np.float32(sigma))) for sigma in table.sigmas]  # 0.1, not the nearest float32
+    return [None if np.isnan(sigma) else sigma for sigma in own]
 
 
 def similarity(

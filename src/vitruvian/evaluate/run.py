@@ -18,20 +18,24 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.errors import VitruvianError
-from vitruvian.evaluate import oks
+from vitruvian.body.skeletons import COCO17
+from vitruvian.documents import parse_json, read_json, read_text
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.evaluate import doubts, oks
 from vitruvian.evaluate import truth as truths
 from vitruvian.evaluate.coco import results_of
+from vitruvian.evaluate.files import whole
+from vitruvian.evaluate.fit import fitted
+from vitruvian.evaluate.labels import Picture, Truth
+from vitruvian.evaluate.recorded import in_common, on_truth, recorded
 from vitruvian.evaluate.scores import Found, Scores, score
-from vitruvian.evaluate.truth import Picture, Truth
 from vitruvian.frame import Frame
-from vitruvian.models.catalogue import CATALOGUE, FLAT, family, load
+from vitruvian.models.catalogue import CATALOGUE, FLAT, family, load, unnamed_keypoints
 from vitruvian.pipeline import Model, cores
 from vitruvian.pipeline import results as poses_of
 from vitruvian.progress import progress
 from vitruvian.sink import records
 from vitruvian.sink.files import Names
-from vitruvian.sink.part import Part
 from vitruvian.threads import Behind
 
 # What average precision asks for unless the user says otherwise: the faint as well, and everybody
@@ -40,6 +44,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "yolopose": {"conf": 0.001},
     "blazepose": {"num_poses": oks.MOST},
 }
+MOST_RESAMPLES = 10000
 NO_MATTER = ("threads", "streams")  # options that change how quickly, not what is found
 
 
@@ -99,7 +104,8 @@ def val(
         results: files of COCO results, or records, made by whomever, to be compared as well.
         images: the folder of the pictures; beside the data.
         split: which part of the data, where it has parts.
-        skeleton: of a YOLO-pose data set that does not name its keypoints; COCO's.
+        skeleton: of the labels' keypoints, a name or a .toml file, and of models that are given
+            as files and do not name theirs; as the labels say, or else COCO's.
         common: score all on the keypoints that all of them have, not each on its own.
         out: a folder that keeps what is found; a run that was stopped goes on there.
         overwrite: begin anew, whatever is in `out`.
@@ -114,17 +120,18 @@ def val(
     """
     if not models and not results:
         raise VitruvianError("there is nothing to compare; give a model, or a file of results")
-    if resamples < 0:
-        raise VitruvianError(f"resamples is {resamples}, want 0 or more")
+    if not 0 <= resamples <= MOST_RESAMPLES:
+        raise VitruvianError(f"resamples is {resamples}, want 0 to {MOST_RESAMPLES}")
     known = truths.read(
         Path(data), images=None if images is None else Path(images), split=split, skeleton=skeleton
     )
     if models:
         truths.need_pictures(known)
+        known = fitted(known)
     for fault in known.faults:
         complain(fault)
     free, notes, broken = Names(), list(known.notes), {str(fault) for fault in known.faults}
-    found: dict[str, dict[int, Found]] = {}
+    found: dict[str, dict[int | str, Found]] = {}
     has: dict[str, list[bool]] = {}
     used: dict[str, dict[str, Any]] = {}
 
@@ -138,10 +145,11 @@ def val(
             which, own = each if isinstance(each, tuple) else (each, {})
             model = which
             if isinstance(model, str):
-                model = ready(model, solid=known.solid, **{**options, **own})
+                given = _keypoints_for(model, {**options, **own}, known, skeleton, notes)
+                model = ready(model, solid=known.solid, **given)
             table = _table_of(model)
             name = free(f"{model.name}.jsonl")
-            has[name], used[name] = _common(model.name, table, known), model.options
+            has[name], used[name] = in_common(model.name, table, known), model.options
             kept.admit(name, model)
             _find(name, model, known, kept, say, tell)
             found[name] = kept.read(name, table, known)
@@ -159,38 +167,26 @@ def val(
     return Result(known, scores, used, notes + _notes(known, scores), len(broken))
 
 
-def recorded(file: Path, truth: Truth, notes: list[str]) -> tuple[dict[int, Found], list[bool]]:
-    """Who is found by a record, and which keypoints of the truth it has.
+def _keypoints_for(
+    name: str, options: Mapping[str, Any], truth: Truth, skeleton: str | None, notes: list[str]
+) -> Mapping[str, Any]:
+    """The options of a model, with the keypoints of a file that does not name them.
 
-    Args:
-        file: .jsonl, see `vitruvian.sink.records`; its pictures are known by their file names.
-        truth: the data set that it is about.
-        notes: gets a line if it is about other pictures as well.
-
-    Raises:
-        VitruvianError: it cannot be read, is about other pictures or keypoints, or metres are
-            asked for and its are not from the camera.
+    If it has as many as the data, they are what the user says; or else COCO's, where the data has
+    some of those, or the data's own.
     """
-    numbers = {picture.path.name: picture.number for picture in truth.pictures}
-    found: dict[int, Found] = {}
-    has, strange = [False] * len(truth.skeleton), 0
-    for frame, poses in records.read(file):
-        number = numbers.get(Path(frame.source).name)
-        if number is None:
-            strange += 1
-            continue
-        if truth.solid and poses.origin != "camera":
-            raise VitruvianError(
-                f"'{file}' has no metres from the camera; make it with --absolute, or of a model "
-                "that gives them"
-            )
-        has = _common(f"'{file}'", poses.skeleton, truth)
-        found[number] = on_truth(poses, truth)
-    if not found:
-        raise VitruvianError(f"'{file}' is about other pictures than '{truth.source}'")
-    if strange:
-        notes.append(f"'{file}': {strange} other pictures are left out")
-    return found, has
+    if options.get("skeleton") is not None:
+        return options
+    counts, names = unnamed_keypoints(name), truth.skeleton.keypoints
+    coco = len(COCO17) in counts and set(COCO17.keypoints) & {*names}
+    if len(names) not in counts or (coco and skeleton is None):
+        return options
+    if skeleton is None:
+        notes.append(
+            f"'{shown(name, 60)}' does not name its {len(names)} keypoints: those of the data are "
+            "taken, in their order"
+        )
+    return {**options, "skeleton": truth.skeleton}
 
 
 def _table_of(model: Model) -> Skeleton:
@@ -198,17 +194,6 @@ def _table_of(model: Model) -> Skeleton:
     if not isinstance(table, Skeleton):
         raise VitruvianError(f"{model.name} does not say which skeleton it has")
     return table
-
-
-def _common(name: str, table: Skeleton, truth: Truth) -> list[bool]:
-    """Which keypoints of the truth a skeleton has, by name."""
-    has = [keypoint in table.keypoints for keypoint in truth.skeleton.keypoints]
-    if not any(has):
-        raise VitruvianError(
-            f"{name} ({table.name}) and '{truth.source}' ({truth.skeleton.name}) have no keypoint "
-            "in common"
-        )
-    return has
 
 
 def _notes(truth: Truth, scores: Sequence[Scores]) -> list[str]:
@@ -222,7 +207,11 @@ def _notes(truth: Truth, scores: Sequence[Scores]) -> list[str]:
                 f"keypoints, without {some}"
             )
         if gone := len(truth.pictures) - len(each.pictures):
-            notes.append(f"{each.name}: {gone} pictures could not be read, and are left out")
+            notes.append(
+                f"{each.name}: {gone} pictures are left out: they could not be read, or nothing is "
+                "known of them"
+            )
+        notes += doubts.of_scores(truth, each)
     if len({each.keypoints for each in scores}) > 1:
         notes.append(
             "models that are scored on different keypoints cannot be compared; --common scores all "
@@ -244,25 +233,27 @@ class Kept:
             VitruvianError: it is of other data, or cannot be written.
         """
         self.folder, self._table = folder, folder / "settings.json"
-        data = {"labels": truth.sha256, "pictures": [p.path.name for p in truth.pictures]}
+        data = {"labels": truth.sha256, "pictures": [*truth.names.values()]}
         self._said: dict[str, Any] = {"data": data, "models": {}}
         self._fresh = overwrite
+        if self._table.exists() and not overwrite:
+            said = read_json(self._table)
+            if not (isinstance(said, dict) and isinstance(said.get("models"), dict)):
+                raise self._broken(self._table)
+            if said.get("data") != data:
+                raise VitruvianError(
+                    f"'{folder}' is of other data than '{truth.source}'; give another --out, "
+                    "or --overwrite"
+                )
+            self._said = said
         try:
-            if self._table.exists() and not overwrite:
-                said = json.loads(self._table.read_text(encoding="utf-8"))
-                if said["data"] != data:
-                    raise VitruvianError(
-                        f"'{folder}' is of other data than '{truth.source}'; give another --out, "
-                        "or --overwrite"
-                    )
-                self._said = said
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise VitruvianError(f"cannot write to '{folder}': {error.strerror}") from None
-        except (ValueError, KeyError, TypeError):
-            raise VitruvianError(
-                f"cannot read '{self._table}'; give another --out, or --overwrite"
-            ) from None
+
+    @staticmethod
+    def _broken(file: Path) -> VitruvianError:
+        return VitruvianError(f"cannot read '{file}'; give another --out, or --overwrite")
 
     def file(self, name: str) -> Path:
         """Of a model."""
@@ -278,53 +269,51 @@ class Kept:
         new = json.loads(json.dumps({"weights": model.weights, "options": options}, default=str))
         old = self._said["models"].get(name)
         if old is not None and old != new:
-            differs = [key for key in new["options"] if old["options"].get(key) != options[key]]
-            what = f"{differs[0]} {old['options'].get(differs[0])}" if differs else "other weights"
+            before = old.get("options", {}) if isinstance(old, dict) else {}
+            differs = [key for key in new["options"] if before.get(key) != options[key]]
+            what = f"{differs[0]} {before.get(differs[0])}" if differs else "other weights"
             raise VitruvianError(
                 f"'{self.file(name)}' was found with {what}; give another --out, or --overwrite"
             )
         if old is None or self._fresh:
             self.file(name).unlink(missing_ok=True)
         self._said["models"][name] = new
-        part = Part(self._table)
-        part.begin().write_text(json.dumps(self._said, indent=1), encoding="utf-8")
-        part.finish()
+        with whole(self._table) as part:
+            part.write_text(json.dumps(self._said, indent=1), encoding="utf-8")
 
     def done(self, name: str) -> set[int]:
         """Which pictures are there, by their place; a line that was being written is taken away."""
         file = self.file(name)
         if not file.exists():
             return set()
-        text = file.read_bytes()
-        whole = text[: text.rfind(b"\n") + 1]
-        if whole != text:
-            file.write_bytes(whole)
-        return {json.loads(line)["index"] for line in whole.splitlines()[1:]}
+        try:
+            with file.open("rb+") as opened:
+                opened.truncate(opened.read().rfind(b"\n") + 1)
+        except OSError as error:
+            raise VitruvianError(f"cannot write '{file}': {error.strerror}") from None
+        return {line["index"] for line in self._lines(name)}
 
-    def read(self, name: str, table: Skeleton, truth: Truth) -> dict[int, Found]:
-        """Number of a picture -> who was found in it, with the keypoints of the truth."""
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        """What was found in each picture, without the header."""
         file = self.file(name)
-        lines = file.read_text(encoding="utf-8").splitlines()[1:] if file.exists() else []
+        if not file.exists():
+            return []
+        lines = [parse_json(line, file) for line in read_text(file).split("\n")[1:] if line]
+        if not all(isinstance(line, dict) and type(line.get("index")) is int for line in lines):
+            raise self._broken(file)
+        return lines
+
+    def read(self, name: str, table: Skeleton, truth: Truth) -> dict[int | str, Found]:
+        """Number of a picture -> who was found in it, with the keypoints of the truth."""
         found = {}
-        for line in lines:
-            frame, poses = records.from_dict(json.loads(line), table)
-            found[truth.pictures[frame.index].number] = on_truth(poses, truth)
+        for line in self._lines(name):
+            try:
+                frame, poses = records.from_dict(line, table)
+                number = truth.pictures[frame.index].number
+            except (KeyError, TypeError, ValueError, IndexError):
+                raise self._broken(self.file(name)) from None
+            found[number] = on_truth(poses, truth)
         return found
-
-
-def on_truth(poses: Poses, truth: Truth) -> Found:
-    """Poses with the keypoints of the truth, by their names; NaN for those they do not have."""
-    names = poses.skeleton.keypoints
-    pairs = [(i, names.index(n)) for i, n in enumerate(truth.skeleton.keypoints) if n in names]
-    to, of = (list(part) for part in zip(*pairs, strict=True))
-    shape = (len(poses), len(truth.skeleton))
-    xy = np.full((*shape, 2), np.nan)
-    xy[:, to] = poses.xy[:, of]
-    xyz = None
-    if poses.xyz is not None:
-        xyz = np.full((*shape, 3), np.nan)
-        xyz[:, to] = poses.xyz[:, of]
-    return Found(xy, poses.box_score.astype(np.float64), xyz)
 
 
 @dataclass(frozen=True, eq=False)
@@ -365,26 +354,29 @@ def _find(
     if not source.todo:
         return
     began, frames = time.perf_counter(), 0
-    with kept.file(name).open("a" if done else "w", encoding="utf-8", newline="") as file:
-        if not done:
-            file.write(records.dump(records.header(model, _table_of(model))))
+    try:
+        with kept.file(name).open("a" if done else "w", encoding="utf-8", newline="") as file:
+            if not done:
+                file.write(records.dump(records.header(model, _table_of(model))))
 
-        def write(frame: Frame, poses: Poses) -> None:
-            file.write(records.dump(records.to_dict(frame, _likeliest(poses), model.name)))
-            file.flush()
+            def write(frame: Frame, poses: Poses) -> None:
+                file.write(records.dump(records.to_dict(frame, _likeliest(poses), model.name)))
+                file.flush()
 
-        try:
             with progress(name, len(source.todo)) as tick, Behind(write) as later:
                 for pair in poses_of(source, model, complain, absolute=truth.solid):
                     later(*pair)
                     frames += 1
                     tick(frames)
-        except KeyboardInterrupt:
-            at = len(done) + frames
-            say(f"{name}: stopped at {at} of {total} pictures; the same command goes on there")
-            raise
-        except OSError as error:
-            raise VitruvianError(f"cannot write '{file.name}': {error.strerror}") from None
+    except KeyboardInterrupt:
+        at = len(done) + frames
+        say(f"{name}: stopped at {at} of {total} pictures; the same command goes on there")
+        raise
+    except OSError as error:
+        kept.done(name)  # without the line that was being written
+        raise VitruvianError(
+            f"cannot write '{kept.file(name)}': {error.strerror}; the same command goes on there"
+        ) from None
     seconds = time.perf_counter() - began
     say(f"{name}: {frames} pictures, {frames / seconds:.3g} pictures/s")
 

@@ -6,7 +6,7 @@ drawn anew, with replacement, as many as there are: it says how much the choice 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.evaluate import metrics, oks
-from vitruvian.evaluate.truth import Picture, Truth
+from vitruvian.evaluate.labels import Picture, Truth
 
 # A found person is taken to be a true one from this similarity on, for all but AP and AR: enough to
 # say who is who, where COCO's 0.5 would leave out those whose joints are far off.
@@ -74,7 +74,7 @@ class Scores:
     joints: dict[str, dict[str, float]]  # keypoint -> its numbers
     pictures: list[dict[str, object]]  # a row each
     curves: dict[str, tuple[np.ndarray, np.ndarray]]  # name -> x and y of a plot
-    found: dict[int, Found] = field(repr=False)  # number of a picture -> who was found in it
+    found: dict[int | str, Found] = field(repr=False)  # number of a picture -> who was found in it
 
     @property
     def overall(self) -> dict[str, Number]:
@@ -83,7 +83,11 @@ class Scores:
 
 
 def score(
-    name: str, truth: Truth, found: dict[int, Found], has: Sequence[bool], resamples: int = 200
+    name: str,
+    truth: Truth,
+    found: Mapping[int | str, Found],
+    has: Sequence[bool],
+    resamples: int = 200,
 ) -> Scores:
     """Compare.
 
@@ -114,10 +118,18 @@ def score(
         tuple(n for n, k in zip(names, known, strict=True) if not k),
         people.groups(draws.astype(np.float64)),
         people.joints(),
-        people.rows(),
+        people.rows(truth.names),
         people.curves(),
         {picture.number: found[picture.number] for picture in pictures},
     )
+
+
+def average(truth: Truth, found: Mapping[int | str, Found], has: np.ndarray) -> float:
+    """Average precision alone, of the pictures that there are; see `score`."""
+    both = [(p, found[p.number]) for p in truth.pictures if p.number in found]
+    people = _People(truth, [p for p, _ in both], [f for _, f in both], has)
+    precision, recall = people.pool.curves(sizes=[0])
+    return oks.summary(precision[0], recall[0])["AP"]
 
 
 class _People:
@@ -229,13 +241,13 @@ class _People:
             for i, name in enumerate(self.skeleton.keypoints)
         }
 
-    def rows(self) -> list[dict[str, object]]:
-        """What is known of each picture."""
+    def rows(self, called: Mapping[int | str, str]) -> list[dict[str, object]]:
+        """What is known of each picture, and what it is called."""
         parts = {name: self.values[name] for name in ("PCK", *SOLID) if name in self.values}
         rows: list[dict[str, object]] = []
         for i, picture in enumerate(self.pictures):
             who = self.picture == i
-            row: dict[str, object] = {"number": picture.number, "file": picture.path.name}
+            row: dict[str, object] = {"number": picture.number, "file": called[picture.number]}
             row |= {"people": int(who.sum()), "found": int((self.similar[who] > 0).sum())}
             row["OKS"] = float(self.similar[who].mean()) if who.any() else float("nan")
             rows.append(row | {name: metrics.mean(part[who]) for name, part in parts.items()})

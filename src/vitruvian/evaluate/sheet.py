@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -10,9 +12,11 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import VitruvianError
+from vitruvian.evaluate.labels import Picture, Truth
 from vitruvian.evaluate.scores import Found, Scores
-from vitruvian.evaluate.truth import Picture, Truth
 from vitruvian.frame import Frame
+from vitruvian.geometry.labelled import apply, apply_to_boxes, refit
 from vitruvian.sink.draw import draw
 
 WORST = 8  # pictures of a sheet
@@ -30,14 +34,16 @@ def sheet(truth: Truth, model: Scores) -> np.ndarray | None:
     rows = []
     for row in worst(model):
         picture = by_number[row["number"]]
-        if not picture.path.is_file():
+        there = _frame(picture)
+        if there is None:
             continue
-        frame = Frame.read(picture.path)
+        frame, by = there
         true = people_of(picture, truth.skeleton)
         found = likeliest(model.found[picture.number], truth.skeleton, len(true))
-        words = f"{picture.path.name[-24:]}  OKS {row['OKS']:.2f}"
+        words = f"{truth.names[picture.number][-24:]}  OKS {row['OKS']:.2f}"
         if row.get("MPJPE", math.nan) == row.get("MPJPE", math.nan):
             words += f"  MPJPE {1000 * row['MPJPE']:.0f} mm"
+        true, found = _moved(true, by), _moved(found, by)
         panels = [_panel(frame, true, f"{words}: truth"), _panel(frame, found, f"{model.name}")]
         rows.append(np.concatenate(panels, axis=1))
     if not rows:
@@ -46,6 +52,35 @@ def sheet(truth: Truth, model: Scores) -> np.ndarray | None:
     both = [*rows, *empty]
     lines = [np.concatenate(both[i : i + COLUMNS], axis=1) for i in range(0, len(both), COLUMNS)]
     return np.concatenate(lines)
+
+
+def jpeg(rgb: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 as a file."""
+    return cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]))[1].tobytes()
+
+
+def _frame(picture: Picture) -> tuple[Frame, np.ndarray | None] | None:
+    """The picture, and the map to it from the one that was labelled, if that had another size.
+
+    None if it is not there, damaged, or another.
+    """
+    if not os.path.isfile(picture.path):  # noqa: PTH113  # no error for odd names
+        return None
+    try:
+        frame = Frame.read(picture.path)
+    except VitruvianError:
+        return None
+    if picture.size in (frame.size, (0, 0)):
+        return frame, None
+    by = refit(picture.size, frame.size)
+    return None if by is None else (frame, by)
+
+
+def _moved(poses: Poses, by: np.ndarray | None) -> Poses:
+    if by is None:
+        return poses
+    xy, box = apply(by, poses.xy), apply_to_boxes(by, poses.box)
+    return replace(poses, xy=xy.astype(np.float32), box=box.astype(np.float32))
 
 
 def worst(model: Scores) -> list[dict[str, Any]]:

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from vitruvian.evaluate import page
+from vitruvian.evaluate.files import whole
 from vitruvian.evaluate.run import Result
-from vitruvian.evaluate.sheet import sheet
-from vitruvian.sink.part import Part
-from vitruvian.sink.video import write_picture
+from vitruvian.evaluate.sheet import jpeg, sheet
 
 
 def lines(result: Result) -> list[str]:
@@ -41,23 +40,22 @@ def write(result: Result, out: Path) -> list[Path]:
     Returns:
         Their paths.
     """
-    out.mkdir(parents=True, exist_ok=True)
     sheets = {each.name: sheet(result.truth, each) for each in result.scores}
     paths = [out / "val.json", out / "pictures.csv", out / "report.html"]
     _whole(paths[0], json.dumps(to_dict(result), indent=1, allow_nan=False))
     _whole(paths[1], rows_of_pictures(result))
-    page.report(result, sheets).write(paths[2])
+    _whole(paths[2], page.report(result, sheets).html())
     for name, picture in sheets.items():
         if picture is not None:
             paths.append(out / f"worst_{name}.jpg")
-            write_picture(paths[-1], picture)
+            with whole(paths[-1]) as part:
+                part.write_bytes(jpeg(picture))
     return paths
 
 
 def _whole(path: Path, text: str) -> None:
-    part = Part(path)
-    part.begin().write_text(text, encoding="utf-8")
-    part.finish()
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def to_dict(result: Result) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 A line is `class cx cy w h` and K times `x y v` or `x y`, all but class and v in shares of the
 picture's width and height. The labels of images/val/a.jpg are labels/val/a.txt. What the parts are
-is in data.yaml: path, train, val, test, kpt_shape and perhaps kpt_names; without one, a folder with
-images and labels in it is a data set as well.
+is in data.yaml: path, train, val, test, kpt_shape, names and perhaps kpt_names; without one, a
+folder with images and labels in it is a data set as well.
 
 Source: Ultralytics' public description of the format, https://docs.ultralytics.com/datasets/pose/.
 """
@@ -11,17 +11,24 @@ Source: Ultralytics' public description of the format, https://docs.ultralytics.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from ast import literal_eval
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vitruvian.errors import VitruvianError
+from vitruvian.documents import LARGEST_YAML, read_text, read_yaml
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.evaluate.labels import MOST_KEYPOINTS, PERSON, Odd
 from vitruvian.frame import picture_size
+from vitruvian.path_index import path_parts
 from vitruvian.source import PICTURES
+
+SAME = {"val": ("val", "valid", "validation")}  # what a part is called as well
+PIXELS = 2.0  # a share of a picture is below; what is above it was labelled in pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +44,11 @@ class Labels:
     """All pictures of a part of a data set."""
 
     shape: tuple[int, int]  # keypoints, and numbers of each: 3 or 2
-    names: list[str] | None  # of the keypoints, if it says
+    names: list[Any] | None  # of the keypoints, if it says
     pictures: list[tuple[Path, tuple[int, int], People]]  # picture, width and height, people
     sha256: str  # of all label files
     faults: list[VitruvianError]  # pictures that cannot be read
+    notes: list[str] = field(default_factory=list)  # what was assumed
 
 
 def read(data: Path, images: Path | None, split: str) -> Labels:
@@ -54,56 +62,134 @@ def read(data: Path, images: Path | None, split: str) -> Labels:
     Raises:
         VitruvianError: it cannot be read, or is none.
     """
-    said: dict[str, object] = {}
     table = next((p for p in (data / "data.yaml", data / "data.yml") if p.is_file()), None)
-    if data.is_dir():
-        root = data
-    else:
+    root = data
+    if not data.is_dir():
         root, table = data.absolute().parent, data
-    if table is not None:
-        said = settings(table)
-        root = (root / str(said.get("path", "."))).resolve()
-        if images is None and split not in said:
-            raise VitruvianError(f"'{table}' has no '{split}'; choose another --split")
-    where = images
-    if where is None:
-        where = root / str(said.get(split, "images"))
-        if split not in said and (where / split).is_dir():
-            where = where / split
-    paths = _pictures(where, root)
+    said = {} if table is None else read_yaml(table)
+    if not isinstance(said, dict):
+        raise VitruvianError(f"cannot read '{table}': want the data.yaml of a YOLO-pose data set")
+    shape, notes, odd, lines = _shape(said.get("kpt_shape")), list[str](), Odd(), Odd()
+    if images is not None:
+        paths = _pictures(images, [root])
+    elif table is not None:
+        paths = _listed(table, said, root, split, notes)
+    else:
+        paths = _pictures(_folder(root, split), [root])
     if not paths:
+        where = images or data
         raise VitruvianError(f"no pictures in '{where}'; give a data.yaml, or images/ and labels/")
-    digest = hashlib.sha256()
-    rows: list[list[list[float]]] = []
+    digest, faults = hashlib.sha256(), list[VitruvianError]()
+    rows: dict[Path, list[_Row]] = {}
     for path in paths:
-        text = b""
-        file = _label_file(path)
-        if file.is_file():
-            text = file.read_bytes()
-        digest.update(path.name.encode() + b"\0" + text)
-        rows.append(_rows(file, text))
-    shape = _shape(said, rows, where)
-    pictures, faults = [], []
-    for path, each in zip(paths, rows, strict=True):
-        people = _people(_label_file(path), each, shape)
+        file, text = _label_file(path), ""
+        if not file.is_file():
+            odd("there is no file of labels, so nobody is in them", path.name)
+        else:
+            try:
+                text = read_text(file, LARGEST_YAML)
+            except VitruvianError as error:
+                faults.append(error)
+                continue
+        digest.update(os.fsencode(path.name) + b"\0" + text.encode())
+        rows[path] = _rows(file, text, lines)
+    person = _person(said, [row for each in rows.values() for row in each], notes)
+    chosen = {path: [r for r in each if r.kind == person] for path, each in rows.items()}
+    shape = shape or _shape_of(chosen, data)
+    _check(chosen, shape, lines)
+    pictures = []
+    for path, each in chosen.items():
         try:
-            pictures.append((path, picture_size(path), people))
+            size = picture_size(path)
         except VitruvianError as error:
             faults.append(error)
-    names = said.get("kpt_names")
-    names = next(iter(names.values())) if isinstance(names, dict) else names
-    names = names if isinstance(names, list) else None
-    return Labels(shape, names, pictures, digest.hexdigest(), faults)
+            continue
+        pictures.append((path, size, _people(each, shape, lines)))
+    if not pictures:
+        raise faults[0]
+    notes += [*odd.lines("pictures"), *lines.lines("lines of labels")]
+    names = _names(said, person)
+    return Labels(shape, names, pictures, digest.hexdigest(), faults, notes)
 
 
-def _pictures(where: Path, root: Path) -> list[Path]:
+# Where the pictures are
+
+
+def _listed(
+    table: Path, said: dict[str, Any], root: Path, split: str, notes: list[str]
+) -> list[Path]:
+    """The pictures of a part, as data.yaml says it: folders, lists of pictures, or several."""
+    names = SAME.get(split, (split,))
+    entries = next((said[name] for name in names if said.get(name)), None)
+    if entries is None:
+        raise VitruvianError(f"'{table}' has no '{split}'; choose another --split")
+    entries = entries if isinstance(entries, list) else [entries]
+    if not all(isinstance(entry, str) for entry in entries):
+        raise VitruvianError(f"cannot read '{table}': '{split}' is {shown(entries)}, want folders")
+    above = said.get("path")
+    roots = [root]
+    if isinstance(above, str) and (found := _resolve(above, [root])) is not None:
+        roots = [found, root]
+    paths: dict[Path, None] = {}  # each once, in order
+    for entry in entries:
+        where = _resolve(entry, roots)
+        if where is None:
+            raise VitruvianError(
+                f"cannot read '{table}': there is no '{shown(entry)}'; see --images"
+            )
+        written = [_slashes(base / _slashed(entry)) for base in roots]
+        if _slashes(where) not in written:
+            notes.append(f"{split} is '{shown(entry)}' in the data.yaml: '{shown(where)}' is taken")
+        paths |= dict.fromkeys(_pictures(where, roots))
+    return list(paths)
+
+
+def _slashed(path: str) -> str:
+    return path.strip().replace("\\", "/")
+
+
+def _slashes(path: Path) -> str:
+    """A path without what changes nothing."""
+    return os.path.normpath(path)
+
+
+def _resolve(entry: str, roots: list[Path]) -> Path | None:
+    """What is there: as it is written, or else the longest end of it, below one of the folders."""
+    for root in roots:
+        if os.path.exists(root / _slashed(entry)):  # noqa: PTH110  # no error for odd names
+            return root / _slashed(entry)
+    parts = path_parts(entry)
+    for i in range(len(parts)):
+        for root in roots:
+            if os.path.exists(root.joinpath(*parts[i:])):  # noqa: PTH110
+                return root.joinpath(*parts[i:])
+    return None
+
+
+def _folder(root: Path, split: str) -> Path:
+    """Of a data set without data.yaml."""
+    for name in SAME.get(split, (split,)):
+        for folder in (root / "images" / name, root / name / "images"):
+            if folder.is_dir():
+                return folder
+    return root / "images"
+
+
+def _pictures(where: Path, roots: list[Path]) -> list[Path]:
     """Of a folder, or of a .txt list of them."""
-    if where.suffix == ".txt" and where.is_file():
-        lines = where.read_text(encoding="utf-8").split("\n")
-        return [root / line.strip() for line in lines if line.strip()]
+    if where.is_file() and where.suffix.lower() == ".txt":
+        lines = [line.strip() for line in read_text(where).splitlines()]
+        found = [(line, _resolve(line, [*roots, where.parent])) for line in lines if line]
+        return [path or roots[0] / _slashed(line) for line, path in found]
+    if where.is_file() and where.suffix.lower() in PICTURES:
+        return [where]
     if not where.is_dir():
         raise VitruvianError(f"cannot read '{where}': no such folder of pictures")
-    return sorted(p for p in where.rglob("*") if p.suffix.lower() in PICTURES)
+    return sorted(
+        path
+        for path in where.rglob("*")
+        if path.suffix.lower() in PICTURES and not path.name.startswith("._")  # notes of macOS
+    )
 
 
 def _label_file(picture: Path) -> Path:
@@ -115,91 +201,143 @@ def _label_file(picture: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _rows(file: Path, text: bytes) -> list[list[float]]:
-    try:
-        return [
-            [float(word) for word in line.split()] for line in text.splitlines() if line.strip()
-        ]
-    except ValueError as error:
-        raise VitruvianError(f"cannot read '{file}': {error}") from None
+# What the lines say
 
 
-def _shape(said: dict[str, object], rows: list[list[list[float]]], where: Path) -> tuple[int, int]:
-    given = said.get("kpt_shape")
-    if isinstance(given, list) and len(given) == 2 and given[1] in (2, 3):
-        return int(given[0]), int(given[1])
-    if given is not None:
-        raise VitruvianError(f"kpt_shape is {given}, want [keypoints, 2 or 3]")
-    lengths = {len(row) for each in rows for row in each}
-    wide = max(lengths, default=5) - 5
-    if not lengths:
-        raise VitruvianError(f"no labels for the pictures in '{where}': nothing to compare with")
-    if wide % 3 or not wide:
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A line of a label file."""
+
+    where: str  # for messages
+    kind: int  # the class
+    values: np.ndarray  # (V,) all that follows it; the first four are the box
+
+
+def _rows(file: Path, text: str, odd: Odd) -> list[_Row]:
+    rows = []
+    for i, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        where = f"'{file.name}', line {i}"
+        try:
+            values = np.array([float(word) for word in words])
+        except ValueError:
+            values = np.full(1, np.nan)
+        if not (np.abs(values) < 1e6).all() or values[0] != np.round(values[0]):
+            odd("left out, no class and numbers", where)
+        elif len(values) < 5:
+            odd("left out, fewer than a class and four numbers", where)
+        else:
+            rows.append(_Row(where, int(values[0]), values[1:]))
+    return rows
+
+
+def _person(said: dict[str, Any], rows: list[_Row], notes: list[str]) -> int:
+    """Which class people are: the one that is called so, or else 0, or else the only one."""
+    names = said.get("names")
+    pairs = names.items() if isinstance(names, dict) else enumerate(_list(names))
+    called = {int(i): str(name) for i, name in pairs if str(i).isdecimal() and len(str(i)) < 9}
+    there = Counter(row.kind for row in rows)
+    people = [i for i, name in called.items() if name.lower() in PERSON]
+    person = people[0] if len(people) == 1 else 0
+    if there and person not in there:
+        if len(there) > 1:
+            raise VitruvianError(
+                f"no label is of class {person} ({shown(called.get(person, 'people'), 40)}); "
+                f"there are {shown(sorted(there)[:8])}"
+            )
+        person = next(iter(there))
+    if person != 0:
+        notes.append(
+            f"people are class {person}" + (f" ({called[person]})" if person in called else "")
+        )
+    if others := there.total() - there[person]:
+        some = ", ".join(called.get(i, str(i)) for i in sorted(there) if i != person)
+        notes.append(f"{others} lines of labels of other classes ({shown(some, 60)}) are left out")
+    return person
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _names(said: dict[str, Any], person: int) -> list[Any] | None:
+    """Of the keypoints; a data set may name those of each class."""
+    names = said.get("kpt_names")
+    if isinstance(names, dict):
+        names = names.get(person, names.get(str(person), next(iter(names.values()), None)))
+    return names if isinstance(names, list) else None
+
+
+def _shape(given: Any) -> tuple[int, int] | None:
+    """Keypoints and numbers of each, of data.yaml's kpt_shape; also as text. None of None."""
+    if given is None:
+        return None
+    value = given
+    if isinstance(value, str):
+        value = [int(n) for n in re.findall(r"-?\d{1,9}", value)]
+    whole = isinstance(value, list) and len(value) == 2 and all(type(n) is int for n in value)
+    if not whole or value[1] not in (2, 3) or value[0] < 1:
+        raise VitruvianError(f"kpt_shape is {shown(given)}, want [keypoints, 2 or 3]")
+    if value[0] > MOST_KEYPOINTS:
         raise VitruvianError(
-            f"the labels of '{where}' have {wide + 5} numbers a person, want 5 and 3 for each "
+            f"kpt_shape is {shown(given)}, want at most {MOST_KEYPOINTS} keypoints"
+        )
+    return value[0], value[1]
+
+
+def _shape_of(rows: dict[Path, list[_Row]], data: Path) -> tuple[int, int]:
+    """The same of the lines, if data.yaml does not say."""
+    lengths = Counter(len(row.values) for each in rows.values() for row in each)
+    if not lengths:
+        raise VitruvianError(f"no labels for the pictures of '{data}': nothing to compare with")
+    wide = max(lengths, key=lambda n: (n > 4, lengths[n])) - 4
+    if wide % 3 or not wide or wide > 3 * MOST_KEYPOINTS:
+        raise VitruvianError(
+            f"the labels of '{data}' have {wide + 5} numbers a person, want 5 and 3 for each "
             "keypoint; give a data.yaml with kpt_shape"
         )
     return wide // 3, 3
 
 
-def _people(file: Path, rows: list[list[float]], shape: tuple[int, int]) -> People:
-    """Those of class 0; a line with a box alone is somebody without keypoints."""
+def _check(rows: dict[Path, list[_Row]], shape: tuple[int, int], odd: Odd) -> None:
+    """Raise `VitruvianError` if most lines are of something else; leave out the few that are."""
+    k, numbers = shape
+    want, every = 4 + k * numbers, [row for each in rows.values() for row in each]
+    wrong = [row for row in every if len(row.values) not in (4, want)]
+    if 2 * len(wrong) > len(every):
+        raise VitruvianError(
+            f"{wrong[0].where} has {len(wrong[0].values) + 1} numbers, want {want + 1} for {k} "
+            f"keypoints; {len(wrong)} of {len(every)} lines are so: is kpt_shape right?"
+        )
+    pixels = [row for row in every if (np.abs(row.values[:4]) > PIXELS).any()]
+    if 2 * len(pixels) > len(every):
+        raise VitruvianError(
+            f"{pixels[0].where} has a box of {shown(pixels[0].values[:4].tolist())}: pixels, want "
+            "shares of the picture's width and height, 0 to 1"
+        )
+    for what, some in (
+        (f"left out, not of {want + 1} numbers as {k} keypoints want", wrong),
+        ("left out, a box that is no share of the picture", pixels),
+    ):
+        for row in some:
+            odd(what, row.where)
+    bad = {id(row) for row in (*wrong, *pixels)}
+    for each in rows.values():
+        each[:] = [row for row in each if id(row) not in bad]
+
+
+def _people(rows: list[_Row], shape: tuple[int, int], odd: Odd) -> People:
+    """A line with a box alone is somebody without keypoints."""
     k, numbers = shape
     points = np.zeros((len(rows), k, 3))
     for i, row in enumerate(rows):
-        if len(row) == 5:
-            continue
-        if len(row) != 5 + k * numbers:
-            raise VitruvianError(
-                f"cannot read '{file}': line {i + 1} has {len(row)} numbers, "
-                f"want {5 + k * numbers} for {k} keypoints"
-            )
-        points[i, :, :numbers] = np.reshape(row[5:], (k, numbers))
+        if len(row.values) > 4:
+            points[i, :, :numbers] = row.values[4:].reshape(k, numbers)
+        else:
+            odd("a box alone, nobody has to find who is in it", row.where)
     if numbers == 2:
         points[..., 2] = points[..., :2].any(axis=-1)
-    ours = np.array([row[0] == 0 for row in rows], bool)
-    box = np.array([row[1:5] for row in rows], np.float64).reshape(len(rows), 4)
-    return People(box[ours], points[ours])
-
-
-def settings(file: Path) -> dict[str, Any]:
-    """What data.yaml says, as far as such files go: words, numbers, lists, and one level below.
-
-    Raises:
-        VitruvianError: it cannot be read.
-    """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not text"
-        raise VitruvianError(f"cannot read '{file}': {why}") from None
-    said: dict[str, Any] = {}
-    key, inner = "", ""
-    for line in text.splitlines():
-        line = re.sub(r"(^|\s)#.*", "", line).rstrip()
-        item = re.fullmatch(r"\s*- +(.*)", line)
-        pair = re.fullmatch(r"(\s*)([\w.-]+):(?:\s+(.*))?", line)
-        if item and key:
-            where, last = (said, key) if not isinstance(said[key], dict) else (said[key], inner)
-            where[last] = [*(where[last] or []), _value(item[1])]
-        elif pair and not pair[1]:
-            key = pair[2]
-            said[key] = _value(pair[3])
-        elif pair and key:
-            if not isinstance(said[key], dict):
-                said[key] = {}
-            inner = pair[2]
-            said[key][inner] = _value(pair[3])
-    return said
-
-
-def _value(text: str | None) -> object:
-    text = (text or "").strip()
-    if not text:
-        return None
-    if text.startswith("[") and text.endswith("]"):
-        return [_value(part) for part in text[1:-1].split(",") if part.strip()]
-    try:
-        return literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+    box = np.array([row.values[:4] for row in rows]).reshape(len(rows), 4)
+    return People(box, points)

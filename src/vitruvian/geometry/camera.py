@@ -129,19 +129,19 @@ class Camera:
     def read(
         cls, path: str | Path, name: str | None = None, size: tuple[int, int] | None = None
     ) -> Camera:
-        """A camera from a calibration file; see `vitruvian.geometry.calibration.read`.
+        """A camera from a calibration file; see `vitruvian.geometry.calibration_files.read`.
 
         Args:
-            path: OpenCV's .yaml, .yml or .json, Pose2Sim's .toml; "rig.toml:left" is the camera
-                of that name in the file.
+            path: of OpenCV, ROS, Kalibr, EasyMocap, Pose2Sim or anipose; "rig.toml:left" is the
+                camera of that name in the file.
             name: which, if there are several in the file.
             size: width and height of the pictures, pixels, for files that do not say.
         """
-        from vitruvian.geometry import calibration
+        from vitruvian.geometry import calibration, calibration_files
 
         if name is None:
             path, name = calibration.split(str(path))
-        return calibration.choose(calibration.read(Path(path), size), name, str(path))
+        return calibration.choose(calibration_files.read(Path(path), size), name, str(path))
 
     def placed(self, extrinsics: np.ndarray, world_up: Sequence[float] = UP) -> Camera:
         """The same camera in a world.

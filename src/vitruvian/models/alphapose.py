@@ -138,13 +138,22 @@ def _combined(maps: np.ndarray, skeleton: Skeleton, compat: bool) -> tuple[np.nd
     return heatmap.combined(maps, FACE_AND_HANDS[skeleton.name], compat)
 
 
-# How maps are read: (N, K, h, w) -> (N, K, 2) cells and (N, K) scores.
-Decode = Callable[[np.ndarray, Skeleton, bool], tuple[np.ndarray, np.ndarray]]
+# How maps are read: (N, K, h, w) as the network gives them, and the same as 0..1 -> (N, K, 2) cells
+# and (N, K) scores.
+Decode = Callable[[np.ndarray, np.ndarray, Skeleton, bool], tuple[np.ndarray, np.ndarray]]
 DECODE: dict[str, Decode] = {
-    "argmax": lambda maps, _, compat: heatmap.argmax(maps, compat),
+    "argmax": lambda _, values, __, compat: heatmap.argmax(values, compat),
     "integral": lambda maps, *_: heatmap.integral(maps),
-    "combined": _combined,
-    "local": lambda maps, *_: heatmap.local(heatmap.sigmoid(maps)),
+    "combined": lambda maps, _, skeleton, compat: _combined(maps, skeleton, compat),
+    "local": lambda _, values, *__: heatmap.local(values),
+}
+# The way a network was trained for -> other ways that its maps can be read. Networks trained for
+# argmax give Gaussians of height 1, those for integral and local logits, those for combined both.
+ALSO = {
+    "argmax": {"local"},
+    "integral": {"argmax", "local"},
+    "local": {"argmax", "integral"},
+    "combined": {"argmax", "local"},
 }
 
 
@@ -180,15 +189,21 @@ def load(
         )
     try:
         skeleton = Skeleton.from_json(about["skeleton"])
-        decode = options.decode or about["decode"]
+        trained = about["decode"]
     except (ValueError, TypeError, LookupError):
         raise VitruvianError(f"'{file}' does not say what it is; export it anew") from None
-    if decode not in DECODE:
-        raise unknown("decode", decode, DECODE)
+    if trained not in DECODE:
+        raise unknown("decode", trained, DECODE)
+    decode = options.decode or trained
     if decode == "combined" and skeleton.name not in FACE_AND_HANDS:
         raise VitruvianError(
             f"decode combined is for faces and hands, which {skeleton.name} does not have; "
             "use argmax or integral"
+        )
+    if decode != trained and decode not in ALSO[trained]:
+        raise VitruvianError(
+            f"decode {decode} reads other maps than those of '{file}', which was trained for "
+            f"{trained}; use {' or '.join([trained, *sorted(ALSO[trained])])}"
         )
     if options.refine and refiner is None:
         raise VitruvianError(f"{name or file} has no network that refines; leave refine out")
@@ -199,6 +214,7 @@ def load(
         skeleton,
         size=(int(width or 0), int(height or 0)),
         decode=decode,
+        trained=trained,
         antialias=1 if about.get("antialias") == "1" else 0,
         refiner=None if refiner is None or not options.refine else _open(refiner, options),
     )
@@ -238,6 +254,7 @@ class Joints:
         *,
         size: tuple[int, int] = (192, 256),
         decode: str = "argmax",
+        trained: str | None = None,
         antialias: int = 0,
         refiner: Network | None = None,
     ) -> None:
@@ -249,11 +266,16 @@ class Joints:
             skeleton: of its keypoints.
             size: width and height of its input, pixels.
             decode: a key of `DECODE`.
+            trained: the one that the network was trained for, which says what its maps are; None:
+                `decode`.
             antialias: of its crops, see `Crop.cut`; the reference's have none.
             refiner: (N, C, h', w') features, (N, K, 2) cells -> (N, K, 2) cells to add.
         """
         self.network, self.options, self.skeleton = network, options, skeleton
         self.size, self.how, self.refiner = size, decode, refiner
+        tail = FACE_AND_HANDS.get(skeleton.name, 0)
+        gaussians = {"argmax": len(skeleton), "combined": len(skeleton) - tail}
+        self.gaussians = gaussians.get(trained or decode, 0)  # the first so many; others are logits
         self.antialias = antialias
         self.views = 2 if options.flip else 1  # of each crop
         self.compat = options.compat == "alphapose"
@@ -303,7 +325,8 @@ class Joints:
         if not len(look):
             return Poses.nobody(self.skeleton)
         maps = self.merge(outputs[0])
-        cells, score = DECODE[self.how](maps, self.skeleton, self.compat)
+        values = self.heat(maps)
+        cells, score = DECODE[self.how](maps, values, self.skeleton, self.compat)
         if self.refiner is not None:
             cells = self.refine(outputs, cells)
         scales = self.options.scales
@@ -322,7 +345,7 @@ class Joints:
             box_score=sure if self.compat else np.clip(sure / np.float32(BEST), 0, 1),
             person=look.person,
             look=look.following(xy, score >= SEEN),
-            maps=self.heat(maps[which]) if self.options.heatmaps else None,
+            maps=values[which] if self.options.heatmaps else None,
             seen=self.around(look) if self.options.heatmaps else None,
         )
 
@@ -348,10 +371,11 @@ class Joints:
         return kept.index, kept.xy, kept.score, kept.proposal_score
 
     def heat(self, maps: np.ndarray) -> np.ndarray:
-        """(N, K, h, w) what was read of the maps: the sigmoid where the mean is taken of it."""
-        direct = {"argmax": maps.shape[1], "local": 0, "integral": 0}
-        body = direct.get(self.how, maps.shape[1] - FACE_AND_HANDS.get(self.skeleton.name, 0))
-        return np.concatenate([maps[:, :body], heatmap.sigmoid(maps[:, body:])], axis=1)
+        """(N, K, h, w) the maps as values that begin at 0: the sigmoid of those that are logits."""
+        if self.gaussians == len(self.skeleton):
+            return maps
+        logits = heatmap.sigmoid(maps[:, self.gaussians :])
+        return np.concatenate([maps[:, : self.gaussians], logits], axis=1)
 
     def merge(self, maps: np.ndarray) -> np.ndarray:
         """The maps of all views of N people, on the cells of the crop whose scale is 1.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,13 +74,41 @@ def family(name: str) -> str:
     if metrabs_archive.is_archive(path):
         return "metrabs"
     if is_checkpoint(path):
-        tensors = checkpoint.read(path).tensors
-        kinds = (k for k, begin in _TENSORS.items() if any(t.startswith(begin) for t in tensors))
-        return next(kinds, "yolopose")
+        from vitruvian.models.yolopose import check_checkpoint
+
+        read = checkpoint.read(path)
+        for kind, begin in _TENSORS.items():
+            if any(name.startswith(begin) for name in read.tensors):
+                return kind
+        check_checkpoint(read, path)
+        return "yolopose"
     kind = about(path).get("family", "yolopose")
     if kind not in ("yolopose", *_TENSORS):
         raise VitruvianError(f"'{name}' is a network of kind '{kind}', which gives no poses")
     return kind
+
+
+def unnamed_keypoints(name: str) -> set[int]:
+    """How many keypoints a file may have, if it does not say what they are called.
+
+    Nothing for a model of the catalogue, and for a file that names them or is of MeTRAbs. A
+    checkpoint of YOLOv8-pose says how many numbers there are of a person, 2 or 3 of each keypoint.
+    """
+    if not is_file(name) or family(name) == "metrabs":
+        return set()
+    path = Path(name)
+    if not is_checkpoint(path):
+        said = about(path)
+        if "skeleton" in said or "family" in said:
+            return set()
+        try:
+            return {int(json.loads(said.get("kpt_shape", "[17, 3]"))[0])}
+        except (ValueError, TypeError, LookupError):
+            return set()
+    tensors = checkpoint.read(path).tensors
+    head = next((t for t in tensors if t.endswith(".cv4.0.2.weight")), None)
+    rows = 0 if head is None else len(tensors[head])
+    return {rows // numbers for numbers in (2, 3) if rows and rows % numbers == 0}
 
 
 def in_3d(name: str) -> None:
@@ -176,6 +205,8 @@ def export_file(
     files = [file for file in row.files if is_checkpoint(Path(file.name))] if row else []
     if row and not files:
         raise VitruvianError(f"{name} is no checkpoint: its file runs as it is")
+    if row is None:
+        family(name)  # refuses what is of none
     export, table = _exporter(name), None if skeleton is None else _skeleton(skeleton)
     if row is None:
         checkpoint = Path(name)
@@ -273,6 +304,8 @@ def _finder(which: str, conf: float | None, **same: object) -> _Finder:
         from vitruvian.models.detections import Detections
 
         found = Detections(Path(which), conf or 0.0)
+        for note in found.notes:
+            print(f"vitruvian: {note}", file=sys.stderr, flush=True)
         return _Finder(found.find, found.bodies, found.weights)
     kind = family(which)
     if kind == "yolopose":

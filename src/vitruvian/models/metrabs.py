@@ -53,6 +53,7 @@ class Options:
     antialias: int | None = None
     mix: float | None = None  # 0..1, share of the 3D in joints in view; None: as the file says
     batch_rms: bool = False  # as the reference: a person's depth depends on who else is there
+    pose_nms: bool = True  # everybody once: who is like somebody likelier is left out
     suppress_implausible: bool = False  # leave out whose `Poses.plausible` is not
     track: bool = True  # number people in videos and live streams, the same person the same
     smooth: bool = False  # One-Euro filters for each of those who are numbered
@@ -383,7 +384,11 @@ class Bodies:
             plausible=plausible,
             look=look.following(xy, score >= SEEN),
         )
-        return poses.take(plausible) if self.options.suppress_implausible else poses
+        if self.options.suppress_implausible:
+            poses = poses.take(plausible)
+        if self.options.pose_nms and self.options.average and poses.xyz is not None:
+            poses = poses.take(absolute.unique(poses.xyz, poses.box_score))
+        return poses
 
 
 def _each(ways: Sequence[Callable[[np.ndarray], np.ndarray]], rows: np.ndarray) -> np.ndarray:

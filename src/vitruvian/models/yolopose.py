@@ -14,6 +14,7 @@ way back.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -24,11 +25,12 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.errors import VitruvianError, shown, unknown
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import nms
 from vitruvian.geometry.crop import Crop, place
 from vitruvian.geometry.regions import Regions
+from vitruvian.network.checkpoint import Checkpoint
 from vitruvian.network.runtimes import OnnxRuntime, OpenVino, imap
 from vitruvian.network.weights import sha256
 
@@ -140,6 +142,16 @@ def load(
     about = network.metadata
     if "family" in about:
         raise VitruvianError(f"'{file}' is no YOLOv8-pose network: it says {about['family']}")
+    if about.get("task", "pose") != "pose":
+        raise VitruvianError(
+            f"'{file}' is a network of the task '{shown(about['task'])}', which gives no "
+            "keypoints; want one of the task 'pose', such as yolov8n-pose"
+        )
+    if about.get("end2end") == "True" or "'nms': True" in about.get("args", ""):
+        raise VitruvianError(
+            f"'{file}' holds its own suppression; export it without: "
+            'YOLO(...).export(format="onnx", dynamic=True, nms=False, end2end=False)'
+        )
     try:
         if skeleton is None:
             skeleton = Skeleton.from_json(about["skeleton"]) if "skeleton" in about else COCO17
@@ -165,6 +177,39 @@ def load(
         name=name,
         weights={file.name: about.get("source_sha256", "") or sha256(file)},
     )
+
+
+def check_checkpoint(read: Checkpoint, file: Path) -> None:
+    """Refuse a checkpoint of Ultralytics that is of another version or task than YOLOv8-pose.
+
+    The module keeps the name of the .yaml it was made from. One without (a state dict) is told by
+    its head: the last module, `model.N`, which has `cv4` if it gives keypoints, and depthwise
+    convolutions in `cv3` from YOLO11 on. Seen with Ultralytics 8.4.190.
+
+    Raises:
+        VitruvianError: with the version's name, and the way out.
+    """
+    made_from = read.attributes.get("yaml")
+    word = made_from.get("yaml_file") if isinstance(made_from, dict) else None
+    known = re.search(r"(?i)yolo[ _-]?v?(\d+)", Path(str(word or "")).stem)
+    heads = [int(m[1]) for t in read.tensors if (m := re.match(r"model\.(\d+)\.cv3\.0\.", t))]
+    head = f"model.{max(heads, default=0)}"
+    version = "YOLO" if known is None else f"YOLO{'v' if int(known[1]) < 11 else ''}{known[1]}"
+    later = f"{head}.cv3.0.0.0.conv.weight" in read.tensors
+    if known is None and later:
+        version = "YOLO11 or later"
+    inside = {name.removeprefix(f"{head}.").split(".")[0] for name in read.tensors}
+    if heads and ("cv4" not in inside or "proto" in inside):
+        raise VitruvianError(
+            f"'{file}' is {version} for {'masks' if 'proto' in inside else 'boxes'}, which gives "
+            "no keypoints; want one of the task 'pose', such as yolov8n-pose"
+        )
+    if later or version not in ("YOLO", "YOLOv8"):
+        raise VitruvianError(
+            f"'{file}' is a checkpoint of {version}; of these the .onnx export is read: "
+            f'YOLO("{file.name}").export(format="onnx", dynamic=True), then --model '
+            f"{file.stem}.onnx"
+        )
 
 
 @dataclass(frozen=True, eq=False)

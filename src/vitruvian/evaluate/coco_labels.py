@@ -1,0 +1,280 @@
+"""COCO's keypoint annotations, as COCO and as labelling tools write them.
+
+What is odd in a row is left out or replaced, counted, and said: CVAT, Label Studio and others write
+no area, people without keypoints, cars beside people, and names of pictures of another machine.
+
+Source: "Data format" of cocodataset.org.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.evaluate.labels import (
+    FILLED,
+    PERSON,
+    Odd,
+    Picture,
+    Truth,
+    around,
+    number_of,
+    numbers_of,
+    table_of,
+)
+from vitruvian.path_index import inside, path_parts
+
+LOOKED_FOR = 20  # pictures, to find the folder they are in
+
+
+def coco(
+    said: Mapping[str, Any],
+    data: Path,
+    images: Path | None = None,
+    skeleton: Skeleton | None = None,
+) -> Truth:
+    """COCO's keypoint annotations; without a hash.
+
+    Args:
+        said: what is in the file.
+        data: the file.
+        images: the folder of the pictures; else it is looked for beside the file.
+        skeleton: of the keypoints, instead of what the file calls them.
+
+    Raises:
+        VitruvianError: no keypoints in it, or something else is wrong.
+    """
+    odd, notes = Odd(), list[str]()
+    categories, pictures, annotations = (
+        _rows(said, key, data, odd) for key in ("categories", "images", "annotations")
+    )
+    kinds = _people(categories, annotations, data, skeleton, notes)
+    table = skeleton or _skeleton(kinds[0], data)
+    ids = {str(row.get("id")) for row in kinds}
+    names = _names(pictures, data)
+    rows: dict[str, list[_Person]] = defaultdict(list)
+    others = set()
+    for row in annotations:
+        category = row.get("category_id")
+        if str(category) not in ids and not (category is None and len(categories) == 1):
+            others.add(str(category))
+        elif str(row.get("image_id")) not in names:
+            odd("left out, of a picture that is not listed", f"image_id {row.get('image_id')}")
+        elif (person := _person(row, len(table), odd)) is not None:
+            rows[str(row.get("image_id"))].append(person)
+    if not rows:
+        why = next(iter(odd.lines("rows")), f"no annotations of {kinds[0].get('name')}")
+        raise VitruvianError(f"there is nobody in '{data}': {why}")
+    if others:
+        called = {str(row.get("id")): str(row.get("name")) for row in categories}
+        what = ", ".join(sorted({called.get(each, f"category {each}") for each in others})[:5])
+        notes.append(f"annotations of {shown(what, 100)} are left out")
+    folder = _beside(data, [name for _, name, _ in names.values()]) if images is None else images
+    found = []
+    for key in sorted(names, key=lambda key: _order(names[key][0])):
+        number, name, size = names[key]
+        found.append(_picture(number, inside(folder, name), size, rows.get(key, []), len(table)))
+    categories = tuple(row.get("id") for row in kinds)
+    return Truth(str(data), table, found, "", categories, [*notes, *odd.lines("rows")])
+
+
+def _rows(said: Mapping[str, Any], key: str, data: Path, odd: Odd) -> list[dict[str, Any]]:
+    rows = said.get(key, [])
+    if not isinstance(rows, list):
+        raise VitruvianError(f"cannot read '{data}': {key} is no list, as COCO's is")
+    for row in rows:
+        if not isinstance(row, dict):
+            odd(f"left out of {key}, no objects", row)
+    return [row for row in rows if isinstance(row, dict)]
+
+
+# Categories, and the names of keypoints
+
+
+def _people(
+    categories: list[dict[str, Any]],
+    annotations: list[dict[str, Any]],
+    data: Path,
+    skeleton: Skeleton | None,
+    notes: list[str],
+) -> list[dict[str, Any]]:
+    """The categories of people: those with keypoints."""
+    used = {str(row.get("category_id")) for row in annotations if row.get("keypoints")}
+    kinds = [row for row in categories if row.get("keypoints")]
+    if not kinds and skeleton is not None:  # names are given, categories have none
+        kinds = [row for row in categories if str(row.get("id")) in used]
+    if not kinds:
+        raise VitruvianError(
+            f"no category of '{data}' has keypoints; COCO's are in person_keypoints_*.json, and "
+            "--skeleton names those of a file that does not"
+        )
+    if len(kinds) > 1:
+        named = [row for row in kinds if str(row.get("name")).lower() in PERSON]
+        kinds = named or [row for row in kinds if str(row.get("id")) in used] or kinds
+    if len(kinds) > 1 and skeleton is None:
+        first = _skeleton(kinds[0], data).keypoints
+        if any(_skeleton(row, data).keypoints != first for row in kinds):
+            some = shown(", ".join(str(row.get("name")) for row in kinds), 80)
+            raise VitruvianError(
+                f"{len(kinds)} categories of '{data}' have keypoints ({some}) and none is called "
+                "person; leave the others out of the file"
+            )
+    if len(kinds) > 1:
+        some = ", ".join(str(row.get("name")) for row in kinds)
+        notes.append(f"{shown(some, 100)} have the same keypoints: all are taken as people")
+    return kinds
+
+
+def _skeleton(category: dict[str, Any], data: Path) -> Skeleton:
+    """That of a category: one of ours, if it has the same keypoints."""
+    name, bones = str(category.get("name", "truth")), category.get("skeleton", [])
+    try:
+        return table_of(category["keypoints"], str(data), bones, shown(name, 40))
+    except ValueError as error:
+        raise VitruvianError(
+            f"cannot read '{data}': category '{shown(name, 40)}': {error}"
+        ) from None
+
+
+# Pictures
+
+
+def _names(
+    pictures: list[dict[str, Any]], data: Path
+) -> dict[str, tuple[int | str, str, tuple[int, int]]]:
+    """What a picture's id is as text -> the id, the name of the file, and its size.
+
+    Raises:
+        VitruvianError: two pictures have the same id.
+    """
+    names: dict[str, tuple[int | str, str, tuple[int, int]]] = {}
+    for row in pictures:
+        number = row.get("id")
+        if isinstance(number, float) and number.is_integer():
+            number = int(number)
+        if not isinstance(number, (int, str)) or isinstance(number, bool):
+            raise VitruvianError(
+                f"cannot read '{data}': a picture has the id {shown(number, 40)}, want a number or "
+                "a text"
+            )
+        name = row.get("file_name") or row.get("coco_url")
+        name = name if isinstance(name, str) and path_parts(name) else str(number)
+        first = names.setdefault(str(number), (number, name, _size(row)))
+        if path_parts(first[1]) != path_parts(name):
+            raise VitruvianError(
+                f"two pictures of '{data}' have the id {shown(number, 20)}, "
+                f"'{shown(first[1], 60)}' and '{shown(name, 60)}'; give each one of its own"
+            )
+    return names
+
+
+def _size(row: dict[str, Any]) -> tuple[int, int]:
+    """Width and height as the file says; 0, 0 if it does not."""
+    sides = [number_of(row.get(key)) for key in ("width", "height")]
+    whole = [int(side) if side is not None and 1 <= side < 1e6 else 0 for side in sides]
+    return (whole[0], whole[1]) if all(whole) else (0, 0)
+
+
+def _order(number: int | str) -> tuple[bool, int, str]:
+    """Numbers in their order, then words in theirs."""
+    return (False, number, "") if isinstance(number, int) else (True, 0, number)
+
+
+def _beside(data: Path, names: list[str]) -> Path:
+    """The folder of the pictures of an annotation file, as data sets are usually laid out."""
+    part = data.stem.rsplit("_", 1)[-1]  # val2017
+    above = data.absolute().parent
+    places = [above / "images", above, above.parent / part, above.parent / "images" / part]
+    places += [above.parent / "images", above.parent]
+    some = names[:: max(1, len(names) // LOOKED_FOR)]
+
+    def there(folder: Path) -> int:
+        return sum(os.path.isfile(inside(folder, name)) for name in some)  # noqa: PTH113
+
+    return max(places, key=there)  # the first of those with most
+
+
+# People
+
+
+class _Person:
+    """One annotation."""
+
+    def __init__(
+        self, points: np.ndarray, box: np.ndarray, area: float, crowd: bool, head: float
+    ) -> None:
+        self.points = points  # (K, 3) x y v
+        self.box = box  # (4,) x y width height
+        self.area, self.crowd, self.head = area, crowd, head
+
+
+def _person(row: dict[str, Any], k: int, odd: Odd) -> _Person | None:
+    """An annotation, what is missing replaced; None if there is nothing to go by."""
+    where = f"annotation {row.get('id')}"
+    points = _points(row, k, odd, where)
+    labelled = points[:, 2] > 0
+    box = numbers_of(row.get("bbox"), 4)
+    if box is not None and (box[2:] < 0).any():
+        box = None
+    if labelled.any() and (box is None or not box[2:].any()):
+        odd("people without a box, that around the keypoints is taken", where)
+        box = around(points[:, :2], labelled)
+    if box is None:
+        odd("left out, without box and keypoints", where)
+        return None
+    area = number_of(row.get("area"))
+    if area is None or area <= 0:
+        if labelled.any():
+            odd(f"people without an area, {FILLED} of the box is taken", where)
+        area = FILLED * float(box[2] * box[3])
+    crowd = number_of(row.get("iscrowd", 0)) or 0
+    # Source: MPII's evaluation, 0.6 times the diagonal of the head's box; PoseTrack's name.
+    head = numbers_of(row.get("bbox_head"), 4)
+    size = math.nan if head is None else 0.6 * math.hypot(*head[2:])
+    return _Person(points, box, area, bool(crowd), size)
+
+
+def _points(row: dict[str, Any], k: int, odd: Odd, where: str) -> np.ndarray:
+    """(K, 3) x y v; of somebody without, nothing is labelled."""
+    said = row.get("keypoints")
+    if not isinstance(said, list) or not said:
+        odd("people without keypoints, nobody has to find them", where)
+        return np.zeros((k, 3))
+    if any(isinstance(value, list) for value in said):
+        said = [value for part in said for value in (part if isinstance(part, list) else [part])]
+    said = [0 if value is None else value for value in said]
+    points = numbers_of(said, 3 * k)
+    if points is None:
+        what = f"{len(said)} values" if len(said) != 3 * k else "values that are no numbers"
+        odd(f"keypoints are {what}, want {3 * k} numbers; nobody has to find them", where)
+        return np.zeros((k, 3))
+    points = points.reshape(k, 3)
+    if not (points[:, 2] > 0).any() and points[:, :2].any():
+        odd("v is 0 for all keypoints, which is not labelled; nobody has to find them", where)
+    return points
+
+
+def _picture(
+    number: int | str, path: Path, size: tuple[int, int], people: list[_Person], k: int
+) -> Picture:
+    n = len(people)
+    points = np.array([each.points for each in people]).reshape(n, k, 3)
+    return Picture(
+        number,
+        path,
+        points[..., :2],
+        points[..., 2] > 0,
+        np.array([each.box for each in people], np.float64).reshape(n, 4),
+        np.array([each.area for each in people], np.float64),
+        np.array([each.crowd for each in people], bool),
+        np.array([each.head for each in people], np.float64),
+        size=size,
+    )

@@ -1,0 +1,265 @@
+"""Why numbers may be wrong: labels that are not as they should be, and results that nobody matches.
+
+Where average precision is nearly 0, each usual mistake is undone on trial. The one with which
+people match is the probable reason; nothing is changed by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from vitruvian.errors import VitruvianError
+from vitruvian.evaluate.labels import FILLED, Picture, Truth, around, outside
+from vitruvian.evaluate.scores import Found, Scores, average
+from vitruvian.geometry.labelled import apply, refit
+
+SHARE = 1.5  # a coordinate that is a share of the picture is below
+LOW = 0.05  # average precision below which reasons are looked for
+NOTHING = 0.01  # below which there is one, whether it is found or not
+TRIED = 100  # pictures, at most
+LETTERBOX = 640  # pixels: the side of the input of YOLO's networks
+Try = tuple[str, Truth, Mapping[int | str, Found]]
+
+
+def of_labels(truth: Truth) -> list[str]:
+    """What is strange in labels.
+
+    Raises:
+        VitruvianError: they are shares of the picture where they should be pixels.
+    """
+    if truth.solid:
+        return []
+    points = np.concatenate([picture.xy[picture.labelled] for picture in truth.pictures])
+    broad = max(max(picture.size) for picture in truth.pictures)
+    if len(points) > 2 and (points >= 0).all() and 0 < points.max() <= SHARE and broad != 1:
+        raise VitruvianError(
+            f"the keypoints of '{truth.source}' are all from 0 to {points.max():.3g}: shares of "
+            "the picture, want pixels; multiply x by its width and y by its height"
+        )
+    notes = []
+    far, total = outside(truth.pictures)
+    if far > 0.02 * total:
+        notes.append(
+            f"{far} of {total} labelled keypoints lie outside of their pictures: bodies that are "
+            "cut off, or labels of pictures of another size"
+        )
+    boxes, near, areas = _boxes(truth)
+    if boxes > 0.9:
+        notes.append("the boxes look like x0 y0 x1 y1, want x, y, width, height: sizes are wrong")
+    elif near < 0.05:
+        notes.append("the boxes do not lie around the keypoints, as a rule: sizes are wrong")
+    elif not 0.02 < areas < 2:
+        notes.append(f"the areas are {areas:.2g} of the boxes, as a rule: AP goes by them")
+    return notes
+
+
+def _boxes(truth: Truth) -> tuple[float, float, float]:
+    """How boxes are, as a rule, beside the keypoints in them.
+
+    Returns:
+        The share of those that fit better as x0 y0 x1 y1; the overlap with the box around the
+        keypoints; and area by box.
+    """
+    rows = []
+    for picture in truth.pictures:
+        for i in np.flatnonzero(picture.counts):
+            points, box = picture.xy[i][picture.labelled[i]], picture.box[i]
+            if len(points) < 3:
+                continue
+            body = np.concatenate([points.min(axis=0), points.max(axis=0)])
+            near = _overlap(body, np.concatenate([box[:2], box[:2] + box[2:]]))
+            better = _overlap(body, box) > near + 0.1
+            rows.append((better, near, picture.area[i] / max(box[2] * box[3], 1e-9)))
+    if not rows:
+        return 0.0, 1.0, FILLED
+    better, near, ratio = np.array(rows, float).T
+    return float(better.mean()), float(np.median(near)), float(np.median(ratio))
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes, x0 y0 x1 y1."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    both = float(np.prod(np.maximum(sides, 0)))
+    whole = sum(float(np.prod(np.maximum(each[2:] - each[:2], 0))) for each in (a, b)) - both
+    return both / whole if whole > 0 else 0.0
+
+
+def of_scores(truth: Truth, each: Scores) -> list[str]:
+    """Why average precision is nearly 0, if it is."""
+    ap = each.overall["AP"].value
+    if not ap < LOW:
+        return []
+    has = np.isin(truth.skeleton.keypoints, each.keypoints)
+    found = sum(len(some.score) for some in each.found.values())
+    if not found:
+        return [f"{each.name}: nobody is found in any of {len(each.found)} pictures, so AP is 0"]
+    wanted = [p for p in truth.pictures if p.number in each.found and p.counts.any()]
+    some = wanted[:: max(1, len(wanted) // TRIED)][:TRIED]
+    base = average(replace(truth, pictures=some), each.found, has)
+    best, why = max(0.1, 4 * base), ""
+    for what, changed, other in _tries(truth, some, each.found):
+        got = average(changed, other, has)
+        if got > best + 0.02:
+            best, why = got, what
+    if why:
+        return [f"{each.name}: AP is {ap:.3f}, and would be about {best:.2f} if {why}"]
+    if ap >= NOTHING and each.overall["found"].value:
+        return []
+    people = each.groups[0].people
+    return [
+        f"{each.name}: AP is {ap:.3f}: of {people} people, {each.overall['found'].value:.0%} are "
+        f"near one of the {found} found; no usual mistake explains it, look at the worst pictures"
+    ]
+
+
+def _tries(
+    truth: Truth, pictures: list[Picture], found: Mapping[int | str, Found]
+) -> Iterator[Try]:
+    """Each usual mistake, undone: what it is, and the truth and what was found without it."""
+    some = replace(truth, pictures=pictures)
+
+    def each(change: Callable[[Picture, np.ndarray], np.ndarray]) -> dict[int | str, Found]:
+        numbers = {
+            p.number: replace(found[p.number], xy=change(p, found[p.number].xy)) for p in pictures
+        }
+        return dict(numbers)
+
+    # The plainest first: of equals, the first is said.
+    areas = [replace(picture, area=_areas(picture)) for picture in pictures]
+    why = "people's areas were half of the box around their keypoints"
+    yield why, replace(truth, pictures=areas), found
+    sides = _sides(truth.skeleton.keypoints)
+    yield "left and right were exchanged", some, each(lambda _, xy: xy[:, sides])
+    yield "x and y were exchanged in what is found", some, each(lambda _, xy: xy[..., ::-1])
+    sized = all(all(picture.size) for picture in pictures)
+    if sized and max(float(np.nanmax(f.xy, initial=0)) for f in found.values()) <= SHARE:
+        why = "what is found were pixels: it is shares of the picture, 0 to 1"
+        yield why, some, each(lambda p, xy: xy * p.size)
+    for step in (1, -1):
+        numbers = [picture.number for picture in truth.pictures]
+        moved = {
+            n: found[o]
+            for n, o in zip(
+                numbers, numbers[step:] if step > 0 else [numbers[-1], *numbers[:-1]], strict=False
+            )
+            if o in found and n in found
+        }
+        shifted = [picture for picture in pictures if picture.number in moved]
+        if shifted:
+            way = "next" if step > 0 else "previous"
+            why = f"what is found in the {way} picture were this one's: image_id is off by one"
+            yield why, replace(truth, pictures=shifted), moved
+    if sized:
+        for why, orientation in (
+            ("were turned by 180 degrees", 3),
+            ("were turned by 90 degrees", 6),
+            ("were turned by 90 degrees the other way", 8),
+            ("were mirrored", 2),
+        ):
+            about = refit((1, 1), (1, 1), orientation)
+            assert about is not None
+            what = f"what is found {why}"
+            what += ": were the labels made before pictures were turned as EXIF says?"
+            # Labels in pixels are of the picture that was not turned yet; shares became pixels of
+            # the one that is.
+            for turned in (True, False) if orientation in (6, 8) else (False,):
+
+                def turn(
+                    p: Picture, xy: np.ndarray, by: np.ndarray = about, across: bool = turned
+                ) -> np.ndarray:
+                    return apply(by, xy / (p.size[::-1] if across else p.size)) * p.size
+
+                yield what, some, each(turn)
+
+        def boxed(p: Picture, xy: np.ndarray, bars: float = 0.5) -> np.ndarray:
+            scale = max(p.size) / LETTERBOX
+            return (xy - bars * (LETTERBOX - np.array(p.size) / scale)) * scale
+
+        why = f"what is found were of the pictures: it is of an input of {LETTERBOX} x {LETTERBOX}"
+        yield why, some, each(boxed)
+        yield why, some, each(lambda p, xy: boxed(p, xy, 0))
+    larger = _larger(pictures, found)
+    if not 0.8 < larger < 1.25:
+        why = f"what is found were {1 / larger:.2g} times as large: was it found in other pictures?"
+        yield why, some, each(lambda _, xy: xy / larger)
+    order = _order(pictures, found)
+    if order is not None:
+        names = truth.skeleton.keypoints
+        first = next(i for i, j in enumerate(order) if i != j)
+        why = (
+            f"keypoints were in another order: {names[first]} is found where {names[order[first]]} "
+            "should be"
+        )
+        yield why, some, each(lambda _, xy: xy[:, order])
+
+
+def _areas(picture: Picture) -> np.ndarray:
+    """(G,) pixels squared, of the boxes around labelled keypoints."""
+    boxes = [
+        around(xy, labelled) if labelled.any() else np.zeros(4)
+        for xy, labelled in zip(picture.xy, picture.labelled, strict=True)
+    ]
+    sides = np.array(boxes).reshape(len(picture), 4)[:, 2:]
+    return FILLED * np.maximum(sides.prod(axis=1), 1)
+
+
+def _sides(names: Sequence[str]) -> list[int]:
+    """Of each keypoint the one of the other side; itself where there is none."""
+    swap = {"left": "right", "right": "left"}
+    others = ["_".join(swap.get(word, word) for word in name.split("_")) for name in names]
+    return [names.index(o) if o in names else i for i, o in enumerate(others)]
+
+
+def _extents(xy: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(N,) pixels, the diagonal of the box around the points that are there; 0 of less than two."""
+    low = np.min(xy, axis=1, initial=np.inf, where=there[..., None])
+    high = np.max(xy, axis=1, initial=-np.inf, where=there[..., None])
+    enough = there.sum(axis=1) > 1
+    return np.where(enough, np.linalg.norm(np.where(enough[:, None], high - low, 0), axis=-1), 0)
+
+
+def _larger(pictures: list[Picture], found: Mapping[int | str, Found]) -> float:
+    """How many times as large people are found as they are labelled, the median."""
+    ratios = []
+    for picture in pictures:
+        some = found[picture.number]
+        best = np.argsort(-some.score, kind="stable")[: int(picture.counts.sum())]
+        seen = _extents(some.xy[best], np.asarray(np.isfinite(some.xy[best]).all(axis=-1)))
+        true = _extents(picture.xy[picture.counts], np.asarray(picture.labelled[picture.counts]))
+        if seen.any() and true.any():
+            ratios.append(np.median(seen[seen > 0]) / np.median(true[true > 0]))
+    return float(np.median(ratios)) if ratios else 1.0
+
+
+def _order(pictures: list[Picture], found: Mapping[int | str, Found]) -> list[int] | None:
+    """For each keypoint the one that is found nearest to it, if it is not itself."""
+    sums, counts = 0.0, 0.0
+    for picture in pictures:
+        some = found[picture.number]
+        for i in np.flatnonzero(picture.counts):
+            true, labelled = picture.xy[i], picture.labelled[i]
+            middle = true[labelled].mean(axis=0)
+            off = (
+                np.linalg.norm(np.nanmean(some.xy, axis=1) - middle, axis=-1)
+                if len(some.xy)
+                else np.zeros(0)
+            )
+            if not np.isfinite(off).any():
+                continue
+            one = some.xy[np.nanargmin(off)]
+            apart = np.linalg.norm(true[:, None] - one[None], axis=-1)
+            size = max(float(np.ptp(true[labelled], axis=0).max()), 1.0)
+            known = labelled[:, None] & np.isfinite(apart)
+            sums = sums + np.where(known, np.minimum(apart / size, 1), 0)
+            counts = counts + known
+    if not np.any(counts):
+        return None
+    mean = np.where(np.asarray(counts) > 0, sums / np.maximum(counts, 1), np.inf)
+    order = [
+        int(j) if np.isfinite(row[j]) else i
+        for i, (row, j) in enumerate(zip(mean, mean.argmin(axis=1), strict=True))
+    ]
+    return order if order != list(range(len(order))) else None

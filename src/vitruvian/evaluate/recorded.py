@@ -1,0 +1,102 @@
+"""Poses of models, and of records, beside the truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.evaluate.labels import Picture, Truth
+from vitruvian.evaluate.scores import Found
+from vitruvian.geometry.labelled import apply, refit
+from vitruvian.sink import records
+
+
+def recorded(
+    file: Path, truth: Truth, notes: list[str]
+) -> tuple[dict[int | str, Found], list[bool]]:
+    """Who is found by a record, and which keypoints of the truth it has.
+
+    Args:
+        file: .jsonl, see `vitruvian.sink.records`; its pictures are known by their file names.
+        truth: the data set that it is about.
+        notes: gets a line about what is left out.
+
+    Raises:
+        VitruvianError: it cannot be read, is about other pictures or keypoints, does not say which
+            of several pictures it is about, or metres are
+            asked for and its are not from the camera.
+    """
+    pairs = [(frame, poses) for frame, poses in records.read(file)]
+    sources = list(dict.fromkeys(frame.source for frame, _ in pairs))
+    places = dict(zip(sources, truth.index.assign(sources), strict=True))
+    found: dict[int | str, Found] = {}
+    has, strange, again, unlike = [False] * len(truth.skeleton), 0, 0, 0
+    for frame, poses in pairs:
+        place = places[frame.source]
+        if place is None:
+            strange += 1
+            continue
+        if truth.solid and poses.origin != "camera":
+            raise VitruvianError(
+                f"'{file}' has no metres from the camera; make it with --absolute, or of a model "
+                "that gives them"
+            )
+        has = in_common(f"'{file}'", poses.skeleton, truth)
+        picture = truth.pictures[place]
+        again += picture.number in found
+        by, alike = _between(frame.size, picture)
+        unlike += not alike
+        some = on_truth(poses, truth)
+        found[picture.number] = some if by is None else replace(some, xy=apply(by, some.xy))
+    if not found:
+        raise VitruvianError(f"'{file}' is about other pictures than '{truth.source}'")
+    for count, what in (
+        (strange, "other pictures are left out"),
+        (again, "pictures are in it again; the last of each is taken"),
+        (unlike, "pictures had another shape when people were found in them"),
+    ):
+        if count:
+            notes.append(f"'{shown(file, 100)}': {count} {what}")
+    return found, has
+
+
+def _between(size: tuple[int, int], picture: Picture) -> tuple[np.ndarray | None, bool]:
+    """The map from a picture as people were found in it to how it is labelled; whether it is one.
+
+    The map is None where both are the same, or nobody knows.
+    """
+    if not all(size) or not all(picture.size) or size == picture.size:
+        return None, True
+    by = refit(size, picture.size)
+    return by, by is not None
+
+
+def in_common(name: str, table: Skeleton, truth: Truth) -> list[bool]:
+    """Which keypoints of the truth a skeleton has, by name."""
+    has = [keypoint in table.keypoints for keypoint in truth.skeleton.keypoints]
+    if not any(has):
+        raise VitruvianError(
+            f"{name} ({table.name}) and '{truth.source}' ({truth.skeleton.name}) have no keypoint "
+            "in common"
+        )
+    return has
+
+
+def on_truth(poses: Poses, truth: Truth) -> Found:
+    """Poses with the keypoints of the truth, by their names; NaN for those they do not have."""
+    names = poses.skeleton.keypoints
+    pairs = [(i, names.index(n)) for i, n in enumerate(truth.skeleton.keypoints) if n in names]
+    to, of = (list(part) for part in zip(*pairs, strict=True))
+    shape = (len(poses), len(truth.skeleton))
+    xy = np.full((*shape, 2), np.nan)
+    xy[:, to] = poses.xy[:, of]
+    xyz = None
+    if poses.xyz is not None:
+        xyz = np.full((*shape, 3), np.nan)
+        xyz[:, to] = poses.xyz[:, of]
+    return Found(xy, poses.box_score.astype(np.float64), xyz)
