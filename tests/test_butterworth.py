@@ -142,6 +142,19 @@ def test_a_recording_of_12_frames_a_second_is_smoothed_and_it_is_said(people, fr
         list(OverTime("butterworth", 6.0).stream(iter(pairs)))
 
 
+@pytest.mark.parametrize("times", [(0, 1, 0.5, 0.2, 2), (0, 0, 0, 0, 0), (0, 0.04, 0.08, 1, 1e9)])
+@pytest.mark.parametrize("mend", [True, False])
+def test_times_of_any_record_are_smoothed_and_what_falls_is_said(times, mend, people, frame):
+    told: list[str] = []
+    pairs = [(frame(i, t), people(2, COCO17)) for i, t in enumerate(times)]
+    over = OverTime("butterworth", None, mend)
+    got = list(over.stream(iter(pairs), on_note=told.append))
+    assert [f.index for f, _ in got] == [0, 1, 2, 3, 4]
+    assert all(np.isfinite(poses.xy).all() for _, poses in got)
+    falls = [line for line in told if "not after" in line]
+    assert len(falls) == (times[-1] < 1e9)
+
+
 def test_the_sides_of_a_hole_in_time_do_not_know_of_each_other(rng):
     """No frames at all for some seconds, as of a camera that stood still, and no NaN between."""
     seconds = np.concatenate([np.arange(90) / 30, 9 + np.arange(90) / 30])

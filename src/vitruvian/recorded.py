@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitruvian.body.poses import Poses
+from vitruvian.documents import parse_json
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.pipeline import again
@@ -90,8 +90,8 @@ def _last_source(path: Path) -> str:
                 break
             size *= 4
     try:
-        return json.loads(lines[-1])["source"]
-    except (ValueError, KeyError, TypeError):
+        return parse_json(lines[-1].decode(), path, "its last line")["source"]
+    except (VitruvianError, ValueError, LookupError, TypeError):
         raise VitruvianError(
             f"cannot read '{path}': its last line is no frame; it is cut short"
         ) from None

@@ -79,6 +79,8 @@ class OverTime:
         cutoff that nobody asked for is lowered where frames are too few for it.
         """
         pairs = ((frame, found(poses)) for frame, poses in pairs)
+        if self.offline:
+            pairs = _in_order(pairs, on_note)
         if self.repair:
             pairs = repair.stream(pairs, on_repair)
         if self.smooth == "butterworth":
@@ -98,6 +100,21 @@ class OverTime:
             one_euro = Smooth()
             pairs = ((frame, one_euro(poses, frame.seconds)) for frame, poses in pairs)
         yield from pairs
+
+
+def _in_order(pairs: Iterable[Pair], on_note: Callable[[str], None]) -> Iterator[Pair]:
+    """The same; says so where time does not go on, which ends what is filtered together."""
+    last, told = None, False
+    for frame, poses in pairs:
+        same = last is not None and last.source == frame.source
+        if last is not None and same and not told and not frame.seconds > last.seconds:
+            told = True
+            on_note(
+                f"frame {frame.index} of '{frame.source}' is at {frame.seconds:g} s, not after "
+                f"{last.seconds:g} s; what is before and after such frames is done by itself"
+            )
+        last = frame
+        yield frame, poses
 
 
 def found(poses: Poses) -> Poses:
