@@ -151,7 +151,7 @@ def _pairs(skeleton: Skeleton) -> list[tuple[int, int, str]]:
     """Left keypoint, right keypoint, limb."""
     pairs = []
     for k, other in enumerate(skeleton.mirror.tolist()):
-        if skeleton.sides[k] == "left":
+        if skeleton.sides[k] == "left" and other != k:
             words = skeleton.keypoints[k].split("_")
             limbs = [part for part, names in PARTS.items() if set(names) & set(words)]
             pairs.append((k, other, limbs[0] if limbs else skeleton.keypoints[k]))
@@ -169,14 +169,15 @@ def _before(track: Track, known: np.ndarray) -> np.ndarray:
 def _swaps(track: Track, options: Options) -> tuple[Track, list[Change]]:
     """First of limbs, then of the whole body and of what is below a joint, in what is left."""
     pairs = _pairs(track.skeleton)
-    limbs = np.array([limb for *_, limb in pairs], object)
+    limbs = [limb for *_, limb in pairs]
     swapped = np.zeros((len(track), len(pairs)), bool)
     if not len(track) or not pairs:
         return track, []
-    for limb in dict.fromkeys(limbs.tolist()):
-        swapped |= _found(track, pairs, limbs == limb, options)
+    groups = {name: np.array([limb == name for limb in limbs]) for name in (*limbs, "arm", "leg")}
+    for group in groups.values():
+        swapped |= _found(track, pairs, group, options)
     # Arms and legs are the whole body: what is between them goes along.
-    whole = swapped[:, limbs == "arm"].any(axis=1) & swapped[:, limbs == "leg"].any(axis=1)
+    whole = np.all([swapped[:, groups[name]].any(axis=1) for name in ("arm", "leg")], axis=0)
     swapped |= whole[:, None] & _known(track, pairs)
     swapped = _possible(track, swapped, pairs)
 
@@ -191,7 +192,7 @@ def _swaps(track: Track, options: Options) -> tuple[Track, list[Change]]:
 
 def _known(track: Track, pairs: list[tuple[int, int, str]]) -> np.ndarray:
     """(T, pairs) bool, whether there is something to exchange."""
-    there = np.isfinite(track.xy).any(axis=-1)
+    there = np.any(np.isfinite(track.xy), axis=-1)
     return np.stack([there[:, [left, right]].any(axis=1) for left, right, _ in pairs], axis=1)
 
 
