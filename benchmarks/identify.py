@@ -237,7 +237,9 @@ def measure(
     sightings = 0
     for frame, poses, who in scene.frames(rate, rng):
         shown = looks[who] + noise.normal(0, 0.09, (len(who), 32))
-        for true, given in zip(who.tolist(), identify(frame, poses).person.tolist(), strict=True):
+        got = identify(frame, poses)  # without those who were found twice
+        kept = (poses.box[:, None] == got.box).all(axis=2).any(axis=1)
+        for true, given in zip(who[kept].tolist(), got.person.tolist(), strict=True):
             sightings += 1
             if given > 0:
                 counts[true, given] = counts.get((true, given), 0) + 1

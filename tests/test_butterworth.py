@@ -9,7 +9,9 @@ from bodies import _turn
 from conftest import refused
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26, SMPL24
 from vitruvian.body.track import tracks
+from vitruvian.track import butterworth
 from vitruvian.track.butterworth import Options, filtered, horizon, smooth, stream
+from vitruvian.track.over_time import OverTime
 
 
 def wave(hz: float, seconds: np.ndarray, size: float = 100.0) -> np.ndarray:
@@ -113,6 +115,66 @@ def test_a_cutoff_above_what_the_frames_can_show_is_refused():
     ):
         with refused(word):
             Options(**options)
+
+
+@pytest.mark.parametrize("hz", [1e-9, -1, 0, float("nan"), float("inf")])
+def test_a_cutoff_that_is_none_is_refused(hz):
+    with refused("cutoff_hz is", "want 0.01 Hz or more"):
+        Options(hz)
+
+
+@pytest.mark.parametrize("rate", [5.0, 10.0, 12.0, 15.0, 30.0])
+def test_the_usual_cutoff_is_lowered_to_what_frames_can_show(rate, rng):
+    seconds = np.arange(60) / rate
+    got = butterworth.lowered(seconds, Options())
+    assert got.cutoff_hz == pytest.approx(6.0 if rate > 12 else 0.4 * rate)
+    assert np.isfinite(filtered(seconds, rng.normal(0, 1, 60), got)).all()
+
+
+def test_a_recording_of_12_frames_a_second_is_smoothed_and_it_is_said(people, frame, capsys):
+    pairs = [(f, p) for f, p in walk(people, frame, COCO17, rate=12.0)[0]]
+    got = list(OverTime("butterworth").stream(iter(pairs)))
+    told = capsys.readouterr().err
+    assert told == (
+        "vitruvian: too few frames a second for Butterworth's 6 Hz; smoothed with 4.8 Hz\n"
+    )
+    assert len(got) == len(pairs)
+    assert any((poses.xy != was.xy).any() for (_, poses), (_, was) in zip(got, pairs, strict=True))
+    with refused("cutoff of 6 Hz", "give a lower cutoff"):
+        list(OverTime("butterworth", 6.0).stream(iter(pairs)))
+
+
+@pytest.mark.parametrize("times", [(0, 1, 0.5, 0.2, 2), (0, 0, 0, 0, 0), (0, 0.04, 0.08, 1, 1e9)])
+@pytest.mark.parametrize("mend", [True, False])
+def test_times_of_any_record_are_smoothed_and_what_falls_is_said(
+    times, mend, people, frame, capsys
+):
+    pairs = [(frame(i, t), people(2, COCO17)) for i, t in enumerate(times)]
+    over = OverTime("butterworth", None, mend)
+    got = list(over.stream(iter(pairs)))
+    assert [f.index for f, _ in got] == [0, 1, 2, 3, 4]
+    assert all(np.isfinite(poses.xy).all() for _, poses in got)
+    assert capsys.readouterr().err.count("not after") == (times[-1] < 1e9)
+
+
+def test_the_sides_of_a_hole_in_time_do_not_know_of_each_other(rng):
+    """No frames at all for some seconds, as of a camera that stood still, and no NaN between."""
+    seconds = np.concatenate([np.arange(90) / 30, 9 + np.arange(90) / 30])
+    values = rng.normal(0, 1, 180)
+    other = values + np.where(seconds > 5, 1000, 0)
+    np.testing.assert_array_equal(filtered(seconds, values)[:90], filtered(seconds, other)[:90])
+    apart = np.concatenate(
+        [filtered(seconds[:90], values[:90]), filtered(seconds[:90], values[90:])]
+    )
+    np.testing.assert_allclose(filtered(seconds, values), apart, atol=1e-4)
+
+
+@pytest.mark.parametrize("last", [0.16, 5.0, 1e5, 1e9, 1e15])
+@pytest.mark.parametrize("first", [0.0, 1e-9, 1e-6])
+def test_times_far_apart_cost_no_more_than_others(first, last):
+    seconds = np.array([-first, 0, 0.04, 0.08, 0.12, last])[0 if first else 1 :]
+    got = filtered(seconds, np.arange(len(seconds), dtype=float), Options(1.0))
+    assert np.isfinite(got).all()
 
 
 # Tracks and streams

@@ -392,9 +392,29 @@ def test_who_is_seen_faintly_once_gets_no_number_and_seen_twice_gets_one():
     assert numbers(Identify(), twice) == [[-1], [1], [1]]
 
 
-def test_a_second_detection_of_somebody_is_not_somebody():
-    poses = bodies((200, 300), (205, 303), (500, 300), (503, 300))
-    assert numbers(Identify(), [(0.0, poses), (0.1, poses)]) == [[1, -1, 2, -1]] * 2
+@pytest.mark.parametrize("before", [0, 5])
+def test_who_is_found_twice_is_there_once(before):
+    """Also where the two were known as two before: that is what a meeting looks like."""
+    twice, once = (
+        bodies((200, 300), (205, 303), (500, 300), (503, 300)),
+        bodies((200, 300), (500, 300)),
+    )
+    identify = Identify()
+    for i in range(before):
+        identify(at(i / 30), once)
+    for i in range(3):
+        got = identify(at((before + i) / 30), twice)
+        assert got.person.tolist() == [1, 2]
+        np.testing.assert_array_equal(got.xy, twice.xy[[0, 2]])
+
+
+def test_half_of_somebody_found_beside_the_whole_is_nobody():
+    """YOLOv8n gives arms and head as somebody, with a box a quarter as large (pose2sim cam04)."""
+    whole = bodies((200, 300))
+    half = replace(whole, box=whole.box - [[0, 0, 0, 60]], box_score=np.full(1, 0.4, np.float32))
+    seen = half.score * (half.xy[..., 1] < half.box[:, 3])
+    both = Poses.join(whole, replace(half, score=seen.astype(np.float32)))
+    assert numbers(Identify(), [(i / 30, both) for i in range(3)]) == [[1]] * 3
 
 
 def test_memory_does_not_grow_with_the_length_of_a_stream():

@@ -11,7 +11,7 @@ from test_motion import one_track
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
 from vitruvian.body.track import Track
-from vitruvian.track.repair import Change, Options, repair
+from vitruvian.track.repair import LEFT, Change, Options, repair
 
 RATE = 30.0
 
@@ -41,10 +41,12 @@ def spinning(skeleton: Skeleton, seconds: float) -> Track:
     return one_track(poses, RATE)
 
 
-LIMBS = {
-    "leg": ("hip", "knee", "ankle"),
-    "lower leg": ("knee", "ankle"),
-    "arm": ("shoulder", "elbow", "wrist"),
+FOOT = ("ankle", "heel", "foot_index", "big_toe", "small_toe")
+HAND = ("wrist", "pinky", "index", "thumb")
+LIMBS = {  # whole, or whole from a joint on, of what a skeleton has
+    "leg": ("hip", "knee", *FOOT),
+    "lower leg": ("knee", *FOOT),
+    "arm": ("shoulder", "elbow", *HAND),
     "body": ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"),
 }
 
@@ -54,6 +56,7 @@ def swapped(track: Track, rows: range, limb: str) -> tuple[Track, set[tuple[int,
     xy, score = track.xy.copy(), track.score.copy()
     xyz = None if track.xyz is None else track.xyz.copy()
     names = [f"{side}_{part}" for part in LIMBS[limb] for side in ("left", "right")]
+    names = [name for name in names if name in track.skeleton.keypoints]
     if limb == "body":
         names = [
             n for n, s in zip(track.skeleton.keypoints, track.skeleton.sides, strict=True) if s
@@ -93,8 +96,11 @@ def test_legs_exchanged_from_the_side_are_found_where_they_are_apart():
     apart = int(np.argmax(np.abs(clean["left_ankle"].xy - clean["right_ankle"].xy)[30:60, 0])) + 30
     wrong, want = swapped(clean, range(apart, apart + 2), "lower leg")
     mended, changes = repair(wrong)
-    assert told(changes, "swap") == want
-    np.testing.assert_array_equal(mended.xy, clean.xy)
+    hips = {(t, f"{side}_hip") for t, _ in want for side in ("left", "right")}
+    assert want <= told(changes, "swap") <= want | hips  # which are at one place from there
+    ks = [COCO17[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
+    np.testing.assert_array_equal(mended.xy[:, ks], clean.xy[:, ks])
+    assert np.abs(mended.xy - clean.xy).max() < 10
 
 
 @pytest.mark.parametrize("skeleton", [COCO17, BLAZEPOSE33], ids=lambda s: s.name)
@@ -137,11 +143,41 @@ def test_fast_waving_is_left_alone():
 
 
 def test_a_swap_without_an_end_is_left():
+    """And it is said where it begins, and where one that lasts too long does and ends."""
     wrong, _ = swapped(walking(COCO17, 15), range(60, 120), "body")
-    assert repair(wrong)[1] == []
+    mended, changes = repair(wrong)
+    assert mended is wrong
+    assert [(c.index, c.kind, c.distance) for c in changes] == [(60, LEFT, 0)]
     long, _ = swapped(walking(COCO17, 15), range(30, 90), "body")
-    assert repair(long)[1] == []
-    assert len(repair(long, Options(swap=3.0))[1]) == 60
+    assert [(c.index, c.kind) for c in repair(long)[1]] == [(30, LEFT), (90, LEFT)]
+    changes = repair(long, Options(swap=3.0))[1]
+    assert [(c.index, c.kind) for c in changes] == [(i, "swap") for i in range(30, 90)]
+
+
+@pytest.mark.parametrize("skeleton", [COCO17, BLAZEPOSE33, HALPE26], ids=lambda s: s.name)
+@pytest.mark.parametrize("turn", [15, 40, 165])
+def test_no_body_is_made_whose_bones_cross(skeleton, turn):
+    """Arms a frame longer than legs, and one swap soon after the other, as BlazePose has them."""
+    clean = walking(skeleton, turn)
+    wrong, _ = swapped(clean, range(40, 42), "body")
+    wrong, _ = swapped(wrong, range(42, 43), "arm")
+    wrong, _ = swapped(wrong, range(49, 52), "body")
+    wrong, _ = swapped(wrong, range(52, 53), "arm")
+    mended, changes = repair(wrong)
+    assert {c.kind for c in changes} == {"swap"}
+    np.testing.assert_array_equal(mended.xy[:, 5:], clean.xy[:, 5:])
+
+
+def test_a_skeleton_of_one_side_or_of_none_is_left_alone():
+    for names in (["left_wrist"], ["nose"], ["left_wrist", "left_hip", "nose"], ["right_knee"]):
+        poses = walking(COCO17)
+        skeleton = Skeleton.table("one", "a test", *((name, "", 0.1) for name in names))
+        ks = [COCO17[name] for name in names]
+        parts = {"xy": poses.xy[:, ks], "score": poses.score[:, ks], "xyz": None, "origin": None}
+        track = replace(poses, skeleton=skeleton, **parts)
+        mended, changes = repair(track)
+        assert mended is track
+        assert changes == []
 
 
 def test_what_is_missing_is_left_missing_and_does_not_hide_a_swap():
@@ -169,7 +205,8 @@ def test_metres_in_the_world_are_mended_too():
     clean = walking(COCO17, 15)
     assert clean.xyz is not None
     world, nose = clean.xyz + np.float32(2), COCO17["nose"]
-    ks = np.array([COCO17[f"{side}_{part}"] for part in LIMBS["leg"] for side in ("left", "right")])
+    parts = ("hip", "knee", "ankle")
+    ks = np.array([COCO17[f"{side}_{part}"] for part in parts for side in ("left", "right")])
     wrong, places = world.copy(), swapped(clean, range(40, 43), "leg")[0].xy
     for t in range(40, 43):
         wrong[t, ks] = wrong[t, COCO17.mirror[ks]]

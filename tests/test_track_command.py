@@ -298,7 +298,7 @@ def test_where_frames_become_few_nothing_breaks_off(frame):
     slow = [np.abs(p.xy - p.raw.xy).max() for _, p in got[320:340] if p.raw is not None]
     assert max(slow) < 20
     with refused("12 frames a second", "these are 2"):
-        list(over("butterworth").stream(pairs[310:330]))
+        list(over("butterworth", cutoff_hz=6.0).stream(pairs[310:330]))
 
 
 @pytest.mark.parametrize("smooth", SMOOTH)
@@ -624,8 +624,10 @@ def test_track_follows_several_people_of_a_video(blazepose, shared, tmp_path, co
     record = vit.read(tmp_path / "tracks" / "sports2d_demo.jsonl")
     assert record.header["options"]["num_poses"] == 5
     assert record.header["options"]["smooth"] == "butterworth"
+    changed = []
     for _, poses in record:
         assert poses.raw is not None
         assert poses.raw.xyz is not None
-        assert (poses.raw.xyz != poses.xyz).any()
+        changed.append((poses.raw.xyz != poses.xyz).any())
+    assert all(changed[1:-1])  # the first and the last place of somebody stay
     assert len(frames_of(tmp_path / "tracks" / "sports2d_demo.mp4")) == len(list(record))

@@ -375,7 +375,7 @@ def run(
             hips: people are put where body and picture agree, see `vitruvian.track.absolute`.
         smooth: who is numbered: "one-euro" (or True), "butterworth", which runs some seconds behind
             and is not for live sources, or "no" (False). Unless it is given, as the model does.
-        cutoff_hz: of Butterworth; 6 unless it is given.
+        cutoff_hz: of Butterworth; 6 unless it is given, or less where frames are too few for it.
         repair: whether left and right exchanged for a moment, and short jumps, are mended; not of
             live sources.
         on_repair: is told of each change, before the frame it is in comes.

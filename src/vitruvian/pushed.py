@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,17 +67,25 @@ class Live:
             raise VitruvianError(
                 f"smooth {over.smooth} wants what comes later, and this is live; take one-euro"
             )
-        self._found = steps(model, chosen(model, over).smooth == "one-euro")
-        self._put = in_front(model, absolute)
-        self._on_result, self._camera = on_result, camera
-        self._change = threading.Condition()
-        self._waiting: Frame | None = None
-        self._error: BaseException | None = None
-        self._open = True
-        self._seconds = -np.inf
-        self.pushed = self.done = 0  # pictures; the difference has been dropped, or waits
-        self._thread = threading.Thread(target=self._work, name="vitruvian-live", daemon=True)
+        found = steps(model, chosen(model, over).smooth == "one-euro")
+        put = in_front(model, absolute)
+        self._camera, self._seconds = camera, -math.inf
+        self.pushed = 0  # pictures; what is not `done` of them has been dropped, or waits
+        self._line = _Line()
+        # The thread knows the line and not this: it ends when nobody else knows this either.
+        self._thread = threading.Thread(
+            target=_work,
+            args=(self._line, lambda frame: on_result(frame, put(frame, found(frame)))),
+            name="vitruvian-live",
+            daemon=True,
+        )
         self._thread.start()
+        weakref.finalize(self, self._line.close)
+
+    @property
+    def done(self) -> int:
+        """Pictures whose result has been given."""
+        return self._line.done
 
     def push(self, rgb: np.ndarray, seconds: float) -> None:
         """Offer a picture; returns at once.
@@ -89,30 +99,29 @@ class Live:
                 closed.
             Exception: whatever `on_result` raised.
         """
-        with self._change:
-            self._check()
-            if not self._open:
+        line = self._line
+        with line.change:
+            line.check()
+            if not line.open:
                 raise VitruvianError("this live stream is closed; open a new one")
-            if not seconds > self._seconds:
+            if not self._seconds < seconds < math.inf:
                 raise VitruvianError(
                     f"a picture at {seconds:g} s came after one at {self._seconds:g} s; "
                     "time stamps must increase"
                 )
             frame = Frame(rgb, self.pushed, float(seconds), "live")
-            self._waiting = frame if self._camera is None else seen_by(self._camera, frame)
+            line.waiting = frame if self._camera is None else seen_by(self._camera, frame)
             self._seconds = seconds
             self.pushed += 1
-            self._change.notify_all()
+            line.change.notify_all()
 
     def close(self) -> None:
         """Finish the picture that waits, then stop; may be called again."""
-        with self._change:
-            self._open = False
-            self._change.notify_all()
+        self._line.close()
         if threading.current_thread() is not self._thread:
             self._thread.join()
-        with self._change:
-            self._check()
+        with self._line.change:
+            self._line.check()
 
     def __enter__(self) -> Live:
         return self
@@ -120,23 +129,39 @@ class Live:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _check(self) -> None:
-        if self._error is not None:
-            error, self._error = self._error, None
+
+class _Line:
+    """What `Live` and its thread share: the picture that waits, and what went wrong."""
+
+    def __init__(self) -> None:
+        self.change = threading.Condition(threading.RLock())  # closed wherever garbage is collected
+        self.waiting: Frame | None = None
+        self.error: BaseException | None = None
+        self.open, self.done = True, 0
+
+    def close(self) -> None:
+        with self.change:
+            self.open = False
+            self.change.notify_all()
+
+    def check(self) -> None:
+        if self.error is not None:
+            error, self.error = self.error, None
             raise error
 
-    def _work(self) -> None:
-        while True:
-            with self._change:
-                while self._waiting is None and self._open:
-                    self._change.wait()
-                frame, self._waiting = self._waiting, None
-            if frame is None:
-                return
-            try:
-                self._on_result(frame, self._put(frame, self._found(frame)))
-            except BaseException as error:
-                with self._change:
-                    self._error, self._open = error, False
-                return
-            self.done += 1
+
+def _work(line: _Line, find: Callable[[Frame], None]) -> None:
+    while True:
+        with line.change:
+            while line.waiting is None and line.open:
+                line.change.wait()
+            frame, line.waiting = line.waiting, None
+        if frame is None:
+            return
+        try:
+            find(frame)
+        except BaseException as error:
+            with line.change:
+                line.error, line.open = error, False
+            return
+        line.done += 1

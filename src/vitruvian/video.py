@@ -24,6 +24,9 @@ STREAM_TIMEOUT = 10  # seconds without an answer before a stream is given up
 COVERS = 1 << 10 | 1 << 11  # AV_DISPOSITION_ATTACHED_PIC and _TIMED_THUMBNAILS of FFmpeg
 
 
+LATEST = 1e9  # seconds, thirty years: no video is as long, and time stamps are 64 bits
+
+
 @dataclass(frozen=True)
 class Span:
     """Which frames of a source are wanted."""
@@ -34,8 +37,8 @@ class Span:
     most: int | None = None  # frames at most
 
     def __post_init__(self) -> None:
-        if not self.start >= 0:
-            raise VitruvianError(f"start is {self.start:g}, want seconds from 0")
+        if not 0 <= self.start <= LATEST:
+            raise VitruvianError(f"start is {self.start:g}, want seconds from 0 to {LATEST:g}")
         if self.end is not None and not self.end > self.start:
             raise VitruvianError(f"end is {self.end:g} s, want more than start ({self.start:g} s)")
         if self.stride < 1:

@@ -12,6 +12,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
 from vitruvian.sink.growing import Text
 
+LEFT = "left as it is"  # the kind of what was seen and not mended
 COLUMNS = ("source", "index", "time", "person", "kind", "keypoints", "distance")
 
 
@@ -30,7 +31,7 @@ class Change(Protocol):
 
     @property
     def kind(self) -> str:
-        """What was wrong: a swap or a jump."""
+        """What was wrong: a swap or a jump; or what is left."""
         ...
 
     @property
@@ -95,5 +96,9 @@ class Changes:
 
     def __str__(self) -> str:
         """What was mended, and where the list of it is."""
-        many = [f"{n} {kind}{'s' * (n != 1)}" for kind, n in sorted(self.counts.items())[::-1]]
-        return f"mended {', '.join(many) or 'nothing'} -> {self.text.part.path}"
+        counts = dict(self.counts)
+        left = counts.pop(LEFT, 0)
+        many = [f"{n} {kind}{'s' * (n != 1)}" for kind, n in sorted(counts.items())[::-1]]
+        some = f"{left} change{'s' * (left != 1)} of left and right {LEFT}"
+        mended = f"mended {', '.join(many) or 'nothing'}"
+        return f"{mended}{f', {some}' if left else ''} -> {self.text.part.path}"

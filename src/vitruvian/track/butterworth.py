@@ -11,7 +11,7 @@ at the cutoff. 6 Hz is his, for walking. Which gaps are filled is our choice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,7 +23,10 @@ from vitruvian.track.windows import Pair, changed, put, windows
 
 UNEVEN = 0.01  # of a step: times that are off an even grid by more are resampled
 FINER = 4  # steps of a grid in a period of the cutoff, where frames are farther apart than half
-FAR = 100  # steps; nothing is filtered across a pause that is longer, whatever it was
+LEAST_HZ = 0.01  # a cutoff: what is slower takes longer than a recording to settle
+LOWERED = 0.8  # of what the frames can show, a cutoff that nobody chose and that is too high
+DENSE = 64  # steps of a grid in a period of the cutoff, at most, where times are uneven
+HOLE = 2.5  # usual steps: frames farther apart, and than `gap`, do not know of each other
 SETTLED = 3.5  # cutoff periods after which a filter of order 2 has forgotten all but 1e-6
 
 
@@ -36,8 +39,8 @@ class Options:
     gap: float = 0.2  # seconds; without values for longer, a gap is not filled
 
     def __post_init__(self) -> None:
-        if not 0 < self.cutoff_hz < np.inf:
-            raise VitruvianError(f"cutoff_hz is {self.cutoff_hz:g}, want more than 0 Hz")
+        if not LEAST_HZ <= self.cutoff_hz < np.inf:
+            raise VitruvianError(f"cutoff_hz is {self.cutoff_hz:g}, want {LEAST_HZ:g} Hz or more")
         if self.order not in (2, 4, 6, 8):
             raise VitruvianError(
                 f"order is {self.order!r}, want 2, 4, 6 or 8: both passes together"
@@ -93,13 +96,12 @@ def filtered(
 def _runs(seconds: np.ndarray, known: np.ndarray, gap: float) -> list[np.ndarray]:
     """Numbers of rows with values, parted where there are none for longer than `gap` seconds."""
     rows = np.flatnonzero(known)
-    if not len(rows):
-        return []
-    missing = np.diff(rows) > 1
-    steps = np.diff(seconds[rows])
-    long = steps > gap + 1e-6  # times are written to a microsecond
-    far = long & (steps > FAR * np.median(np.diff(seconds)) if len(seconds) > 1 else False)
-    return np.split(rows, np.flatnonzero((missing & long) | far) + 1)
+    if len(rows) < 2:
+        return [rows] if len(rows) else []
+    apart, usual = np.diff(seconds[rows]), float(np.median(np.diff(seconds)))
+    missing = (np.diff(rows) > 1) | (apart > HOLE * usual)  # NaN, or no frames at all
+    long = apart > gap + 1e-6  # times are written to a microsecond
+    return np.split(rows, np.flatnonzero(missing & long) + 1)
 
 
 def _filtered(
@@ -111,7 +113,9 @@ def _filtered(
     from scipy.interpolate import Akima1DInterpolator
     from scipy.signal import butter, sosfiltfilt
 
-    count = max(round((wanted[-1] - wanted[0]) / step), 1) + 1
+    span = wanted[-1] - wanted[0]
+    most = max(4 * len(wanted), int(span * DENSE * options.cutoff_hz))
+    count = min(max(round(span / step), 1), most) + 1
     grid, step = np.linspace(wanted[0], wanted[-1], count, retstep=True)
     even = count == len(wanted) and np.abs(grid - wanted).max() < UNEVEN * step
     if not (even and len(seconds) == len(wanted)):
@@ -133,12 +137,31 @@ def _filtered(
     return smoothed if even else Akima1DInterpolator(grid, smoothed, axis=0)(wanted)
 
 
-def stream(pairs: Iterable[Pair], options: Options = Options()) -> Iterator[Pair]:
+def lowered(seconds: np.ndarray, options: Options) -> Options:
+    """The same with a cutoff that frames at (T,) increasing seconds can show; higher ones stay."""
+    if len(seconds) < 2:
+        return options
+    nyquist = 0.5 / float(np.median(np.diff(seconds)))
+    return options if options.cutoff_hz < nyquist else replace(options, cutoff_hz=LOWERED * nyquist)
+
+
+def stream(
+    pairs: Iterable[Pair],
+    options: Options = Options(),
+    *,
+    lower: Callable[[float], None] | None = None,
+) -> Iterator[Pair]:
     """The same frames with poses filtered, `raw` beside them; of a recording of any length.
 
     It reads ahead by twice as much as a frame can depend on, `horizon`; so it differs from `smooth`
     of the whole by no more than a millionth. Gaps are filled inside people only: who was not found
     in a frame is not put there.
+
+    Args:
+        pairs: frames of a recording in order, with numbered people.
+        options: see `Options`.
+        lower: if the recording begins with too few frames a second for the cutoff, it is lowered,
+            and this gets the new one, Hz.
 
     Raises:
         VitruvianError: it begins with too few frames a second for the cutoff. Where there are too
@@ -146,6 +169,11 @@ def stream(pairs: Iterable[Pair], options: Options = Options()) -> Iterator[Pair
     """
     few = False
     for window, part in windows(pairs, horizon(options)):
+        if lower is not None and not few:
+            fits = lowered(np.array([frame.seconds for frame, _ in window]), options)
+            if fits is not options:
+                options = fits
+                lower(options.cutoff_hz)
         people = changed(window, partial(smooth, options=options, few=few))
         few = few or bool(people)
         for i in part:

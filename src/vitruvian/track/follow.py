@@ -1,10 +1,12 @@
 """Follow: a top-down model over one stream. It alone remembers; the model does not.
 
 Each person's landmarks in the last frame say where to look in this one, so the detector seldom
-runs. Where this differs from MediaPipe's Tasks, on purpose: a person has a number that stays, and
-keeps its place in the result; a new detection never replaces someone who is followed; a lost person
-is looked for again in the same frame; with more poses asked for than there are people, the detector
-runs once in `every` frames and not in each; smoothing works for any number of people.
+runs. Who they are, `Identify` says, in each frame anew: the region of somebody who is hidden may
+lead to somebody else, and who is found again is who was lost. Where this differs from MediaPipe's
+Tasks, on purpose: a person has a number that stays, and keeps its place in the result; a new
+detection never replaces someone who is followed; a lost person is looked for again in the same
+frame; with more poses asked for than there are people, the detector runs once in `every` frames and
+not in each; smoothing works for any number of people.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou
 from vitruvian.geometry.regions import Regions
+from vitruvian.track.identify import Identify, Options, alike
 from vitruvian.track.smooth import Smooth
 
 
@@ -51,16 +54,17 @@ class Follow:
         Args:
             model: see `Followed`; `model.most` people are followed at most.
             every: frames, at least, from one detection to the next while anybody is followed.
-            overlap: regions with an IoU above it show the same person.
+            overlap: regions with an IoU above it show the same person, and so do poses that are
+                alike.
             smooth: One-Euro filters, see `track/smooth.py`.
         """
         self.model, self.every, self.overlap = model, every, overlap
+        self.identify = Identify(Options(sure=0))  # the model itself says who is there
         self.smooth = Smooth() if smooth else None
         self.look = Regions.none()
         self.seconds: float | None = None
         self.size: tuple[int, int] | None = None  # of the last frame
         self.since = 0  # frames since the last detection
-        self.people = 0  # numbers given so far
 
     def __call__(self, frame: Frame) -> Poses:
         """The poses of this frame; call once a frame, in order.
@@ -79,14 +83,15 @@ class Follow:
         self.since += 1
         (known,) = self.model([frame], [self.look])
         poses = self._apart(known)
-        lost = self.look.take(np.flatnonzero(~np.isin(self.look.person, poses.person)))
-        for person in lost.person.tolist():
-            if self.smooth is not None:
-                self.smooth.forget(person)
+        lost = np.setdiff1d(self.look.person, poses.person)
         wanted = len(poses) < self.model.most
         if wanted and (len(lost) or not len(poses) or self.since >= self.every):
-            poses = self._join(poses, self._new(frame, poses, lost))
+            poses = self._apart(Poses.join(poses, self._new(frame, poses)))
+        poses = self.identify(frame, poses)
+        poses = poses.take(np.argsort(poses.person))
         if self.smooth is not None:
+            for person in lost.tolist():
+                self.smooth.forget(person)
             poses = self.smooth(poses, frame.seconds)
         self.look = Regions.none() if poses.look is None else poses.look
         return poses
@@ -103,41 +108,32 @@ class Follow:
             for person in look.person.tolist():
                 self.smooth.forget(person)
 
-    def _new(self, frame: Frame, known: Poses, lost: Regions) -> Poses:
-        """People who are not followed; who is found where one was just lost is that one."""
+    def _new(self, frame: Frame, known: Poses) -> Poses:
+        """People who are not followed."""
         self.since = 0
         (found,) = self.model.find([frame])
         if known.look is not None and len(known):
             near = iou(found.bounds(), known.look.bounds()).max(axis=1) > self.overlap
             found = found.take(np.flatnonzero(~near))
-        if len(lost) and len(found):
-            near = iou(lost.bounds(), found.bounds())
-            person = found.person.copy()
-            for who, row in zip(lost.person, near, strict=True):
-                best = int(np.argmax(np.where(person < 0, row, -1)))
-                if row[best] > self.overlap and person[best] < 0:
-                    person[best] = who
-            found = replace(found, person=person)
         (poses,) = self.model([frame], [found.take(slice(self.model.most - len(known)))])
         return poses
 
-    def _join(self, known: Poses, new: Poses) -> Poses:
-        """Both by their numbers; the new get new ones, unless they turn out to be someone known."""
-        both = self._apart(Poses.join(known, new))
-        person = both.person.copy()
-        fresh = person < 0
-        person[fresh] = self.people + 1 + np.arange(fresh.sum())
-        self.people += int(fresh.sum())
-        look = None if both.look is None else replace(both.look, person=person)
-        return replace(both, person=person, look=look).take(np.argsort(person))
-
     def _apart(self, poses: Poses) -> Poses:
-        """Without those whose next region overlaps that of somebody before them."""
+        """One of those who turn out to be the same: who was followed, and has moved least.
+
+        Of two regions that lead to one person, that one was sought in the nearer.
+        """
         if poses.look is None or len(poses) < 2:
             return poses
-        near = iou(poses.look.bounds(), poses.look.bounds()) > self.overlap
+        moved = np.full(len(poses), np.inf)
+        for i, who in enumerate(poses.person.tolist()):
+            before = np.flatnonzero(self.look.person == who)
+            if who >= 0 and len(before):
+                moved[i] = np.linalg.norm(poses.look.centre[i] - self.look.centre[before[0]])
+        bounds = poses.look.bounds()
+        same = (iou(bounds, bounds) > self.overlap) | alike(poses)
         keep: list[int] = []
-        for i in range(len(poses)):
-            if not near[keep, i].any():
+        for i in np.argsort(moved, kind="stable").tolist():
+            if not same[keep, i].any():
                 keep.append(i)
-        return poses.take(keep)
+        return poses.take(sorted(keep))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.errors import VitruvianError, note, unknown
 from vitruvian.track import butterworth, repair
 from vitruvian.track.smooth import Smooth
 from vitruvian.track.windows import Pair
@@ -73,19 +73,46 @@ class OverTime:
         """The frames of one recording with what was found in them, mended and smoothed.
 
         What was smoothed before begins anew from its `raw`. Frames are held for some seconds: give
-        them without pixels.
+        them without pixels. A cutoff that nobody asked for is lowered where frames are too few
+        for it, which is said.
         """
         pairs = ((frame, found(poses)) for frame, poses in pairs)
+        if self.offline:
+            pairs = _in_order(pairs)
         if self.repair:
             pairs = repair.stream(pairs, on_repair)
         if self.smooth == "butterworth":
-            hz = self.cutoff_hz
-            options = butterworth.Options() if hz is None else butterworth.Options(hz)
-            pairs = butterworth.stream(pairs, options)
+            if self.cutoff_hz is None:
+
+                def lower(hz: float) -> None:
+                    usual = butterworth.Options().cutoff_hz
+                    note(
+                        f"too few frames a second for Butterworth's {usual:g} Hz; "
+                        f"smoothed with {hz:.3g} Hz"
+                    )
+
+                pairs = butterworth.stream(pairs, lower=lower)
+            else:
+                pairs = butterworth.stream(pairs, butterworth.Options(self.cutoff_hz))
         elif self.smooth == "one-euro":
             one_euro = Smooth()
             pairs = ((frame, one_euro(poses, frame.seconds)) for frame, poses in pairs)
         yield from pairs
+
+
+def _in_order(pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """The same; says so where time does not go on, which ends what is filtered together."""
+    last, told = None, False
+    for frame, poses in pairs:
+        same = last is not None and last.source == frame.source
+        if last is not None and same and not told and not frame.seconds > last.seconds:
+            told = True
+            note(
+                f"frame {frame.index} of '{frame.source}' is at {frame.seconds:g} s, not after "
+                f"{last.seconds:g} s; what is before and after such frames is done by itself"
+            )
+        last = frame
+        yield frame, poses
 
 
 def found(poses: Poses) -> Poses:

@@ -7,13 +7,14 @@ median of the track), so that they hold for people of any size in the picture.
 - Swap: from one frame to the next, keypoints of a pair fit where the other one was, and not where
   they were themselves; and back, within `swap` seconds. Of all courses the likeliest is taken.
   Who really turns round passes through a moment in which left and right are at one place, so
-  nothing ever fits better exchanged. The body is looked at as a whole first, then by limbs, then
-  by pairs: many say more than one.
+  nothing ever fits better exchanged. Arms, legs and head are looked at, then the body as a whole,
+  then limbs below a joint, always whole: an ankle does not go without its toes. Nor does a limb go
+  against its own joints, or if trunk or legs would cross more often then: no such bodies are made.
 - Jump: a keypoint is far off the line from where it was before to where it is after, and off it in
   one step, within `jump` seconds. It is put on that line.
 
 A swap that begins or ends outside the track has one end only, and is left: which half is right
-cannot be told from motion.
+cannot be told from motion. So is one that lasts for too long. Both are in the list, as `LEFT`.
 """
 
 from __future__ import annotations
@@ -34,8 +35,17 @@ TRUNK = 0.29  # of the height of the box, where no trunk was ever seen; of a sta
 HINT = 0.08  # trunks; by how much less a pair must move to say anything, beside noise
 LONG = 0.2  # trunks a second
 AGREE = 0.75  # of the pairs of a group that say something
+BONES = (("shoulder", "hip"), ("hip", "knee"), ("knee", "ankle"))  # that seldom cross
+WHOLE = 7  # pairs; of a larger group some may be wrong by themselves, as hands are
 STALE = 0.25  # seconds after which a place says nothing of where a keypoint should be
 REACH = 3.0  # seconds; what is farther away has no part in what is mended, see `stream`
+LEFT = "left as it is"  # the kind of change that would have been a swap, where it begins or ends
+BELOW = {  # words in the names of keypoints that are beyond a joint
+    "hip": ("knee", "ankle", "heel", "toe", "foot"),
+    "knee": ("ankle", "heel", "toe", "foot"),
+    "shoulder": ("elbow", "wrist", "hand", "pinky", "index", "thumb", "finger"),
+    "elbow": ("wrist", "hand", "pinky", "index", "thumb", "finger"),
+}
 PARTS = {  # words in the names of keypoints -> limb; what has none of them is a limb by itself
     "leg": ("hip", "knee", "ankle", "heel", "toe", "foot"),
     "arm": ("shoulder", "collar", "elbow", "wrist", "hand", "pinky", "index", "thumb", "finger"),
@@ -68,7 +78,7 @@ class Change:
     index: int  # of the frame
     seconds: float
     person: int
-    kind: str  # "swap" or "jump"
+    kind: str  # "swap" or "jump"; LEFT: what would be a swap, if it were known which half is right
     keypoints: tuple[str, ...]
     distance: float  # pixels that they were moved, on average
 
@@ -77,8 +87,9 @@ def repair(track: Track, options: Options = Options()) -> tuple[Track, list[Chan
     """The track mended, with that which came in as `raw`, and what was changed, by time."""
     mended, swaps = _swaps(track, options)
     mended, jumps = _jumps(mended, options)
-    changes = sorted([*swaps, *jumps], key=lambda change: (change.index, change.kind))
-    return (replace(mended, raw=track) if changes else track), changes
+    changed = [*swaps, *jumps]
+    changes = sorted([*changed, *_left(mended, options)], key=lambda c: (c.index, c.kind))
+    return (replace(mended, raw=track) if changed else track), changes
 
 
 def stream(
@@ -107,7 +118,8 @@ def stream(
             frame, poses = window[i]
             for change in (here := found.get(frame.index, [])):
                 tell(change)
-            yield frame, _exchanged(put(poses, i, people), here) if here else poses
+            mended = any(change.kind != LEFT for change in here)
+            yield frame, _exchanged(put(poses, i, people), here) if mended else poses
 
 
 def _exchanged(poses: Poses, changes: list[Change]) -> Poses:
@@ -139,7 +151,7 @@ def _pairs(skeleton: Skeleton) -> list[tuple[int, int, str]]:
     """Left keypoint, right keypoint, limb."""
     pairs = []
     for k, other in enumerate(skeleton.mirror.tolist()):
-        if skeleton.sides[k] == "left":
+        if skeleton.sides[k] == "left" and other != k:
             words = skeleton.keypoints[k].split("_")
             limbs = [part for part, names in PARTS.items() if set(names) & set(words)]
             pairs.append((k, other, limbs[0] if limbs else skeleton.keypoints[k]))
@@ -155,57 +167,127 @@ def _before(track: Track, known: np.ndarray) -> np.ndarray:
 
 
 def _swaps(track: Track, options: Options) -> tuple[Track, list[Change]]:
-    """First of the whole body, then of limbs, then of single pairs, in what is left."""
+    """First of limbs, then of the whole body and of what is below a joint, in what is left."""
     pairs = _pairs(track.skeleton)
     limbs = [limb for *_, limb in pairs]
-    groups = [
-        list(range(len(pairs))),
-        *([p for p, limb in enumerate(limbs) if limb == name] for name in dict.fromkeys(limbs)),
-        *([p] for p in range(len(pairs))),
-    ]
     swapped = np.zeros((len(track), len(pairs)), bool)
-    mended = track
-    for group in groups if len(track) else []:
-        found = _swapped(mended, [pairs[p][:2] for p in group], options)
-        if found.any():
-            swapped[:, group] ^= found
-            mended, _ = _exchange(track, swapped, pairs)
+    if not len(track) or not pairs:
+        return track, []
+    groups = {name: np.array([limb == name for limb in limbs]) for name in (*limbs, "arm", "leg")}
+    for group in groups.values():
+        swapped |= _found(track, pairs, group, options)
+    # Arms and legs are the whole body: what is between them goes along.
+    whole = np.all([swapped[:, groups[name]].any(axis=1) for name in ("arm", "leg")], axis=0)
+    swapped |= whole[:, None] & _known(track, pairs)
+    swapped = _possible(track, swapped, pairs)
+
+    words = [set(track.skeleton.keypoints[left].split("_")) for left, *_ in pairs]
+    below = [[bool(each & set(names)) for each in words] for names in BELOW.values()]
+    for group in (np.ones(len(pairs), bool), *map(np.array, below)):
+        mended, _ = _exchange(track, swapped, pairs)
+        more = _found(mended, pairs, group, options)
+        swapped ^= _possible(mended, more, pairs)
     return _exchange(track, swapped, pairs)
 
 
-def _swapped(track: Track, pairs: list[tuple[int, int]], options: Options) -> np.ndarray:
-    """(T, pairs) bool, where a group of pairs is exchanged, all that can be told together.
+def _known(track: Track, pairs: list[tuple[int, int, str]]) -> np.ndarray:
+    """(T, pairs) bool, whether there is something to exchange."""
+    there = np.any(np.isfinite(track.xy), axis=-1)
+    return np.stack([there[:, [left, right]].any(axis=1) for left, right, _ in pairs], axis=1)
 
-    How much less each moves if exchanged, in trunks, counts up to 1: nothing is known of those that
-    jump. At one end at least three of four pairs agree, and those of which both ends together say
-    nothing, or one the opposite, stay.
+
+def _found(
+    track: Track, pairs: list[tuple[int, int, str]], group: np.ndarray, options: Options
+) -> np.ndarray:
+    """(T, pairs) bool, where a group of pairs, (pairs,) bool, is exchanged: all of it."""
+    swapped = np.zeros((len(track), len(pairs)), bool)
+    if not group.any():
+        return swapped
+    gain = _gain(track, [pairs[p][:2] for p in np.flatnonzero(group)])
+    clear, known = _clear(*gain, options), _known(track, pairs)
+    for start, end in _couples(track.seconds, _mean(gain[0]), options):
+        if (clear[start] or clear[end]) and not _against(gain[0][[start, end]], options):
+            swapped[start:end] |= known[start:end] & group
+    return swapped
+
+
+def _possible(track: Track, swapped: np.ndarray, pairs: list[tuple[int, int, str]]) -> np.ndarray:
+    """What is exchanged, (T, pairs) bool, but for runs of rows in which bones would cross more."""
+    rows = np.flatnonzero(swapped.any(axis=1))
+    trial, _ = _exchange(track, swapped, pairs)
+    possible = swapped.copy()
+    for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+        if len(run) and _twist(trial, run[0], run[-1] + 1) > _twist(track, run[0], run[-1] + 1):
+            possible[run] = False
+    return possible
+
+
+def _gain(track: Track, pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How much less pairs move if exchanged; how much they do if not, and if they are.
+
+    All are (T, pairs), in trunks. The first counts up to 1: nothing is known of those that jump.
     """
     stays, turned = (np.full((len(track), len(pairs)), np.nan) for _ in range(2))
-    known = np.zeros((len(track), len(pairs)), bool)
     trunk = _trunk(track)
     for p, pair in enumerate(pairs):
         both = track.xy[:, pair]
-        known[:, p] = np.any(np.isfinite(both), axis=(1, 2))
         last = _before(track, np.all(np.isfinite(both), axis=(1, 2)))
         was = np.where((last >= 0)[:, None, None], both[last], np.nan)
         stays[:, p] = np.linalg.norm(both - was, axis=-1).sum(axis=-1) / trunk
         turned[:, p] = np.linalg.norm(both - was[:, ::-1], axis=-1).sum(axis=-1) / trunk
-    gain = np.nan_to_num(np.clip(stays - turned, -1, 1))
+    return np.nan_to_num(np.clip(stays - turned, -1, 1)), stays, turned
+
+
+def _mean(gain: np.ndarray) -> np.ndarray:
+    """(T,) of (T, pairs), over those that say something."""
     told = np.abs(gain) > HINT
-    count = np.maximum(told.sum(axis=1), 1)
-    mean = np.where(told, gain, 0).sum(axis=1) / count
-    clear = mean > options.apart
+    return np.where(told, gain, 0).sum(axis=1) / np.maximum(told.sum(axis=1), 1)
+
+
+def _clear(gain: np.ndarray, stays: np.ndarray, turned: np.ndarray, options: Options) -> np.ndarray:
+    """(T,) bool, whether left and right change places there; three of four pairs agree."""
+    count = np.maximum((np.abs(gain) > HINT).sum(axis=1), 1)
+    clear = _mean(gain) > options.apart
     clear &= np.nansum(np.minimum(stays, 2), axis=1) > options.ratio * np.nansum(
         np.minimum(turned, 2), axis=1
     )
-    clear &= (gain > HINT).sum(axis=1) >= AGREE * count
-    swapped = np.zeros_like(known)
-    for start, end in _couples(track.seconds, mean, options):
-        ends = gain[[start, end]]
-        if clear[start] or clear[end]:
-            which = (ends.sum(axis=0) > HINT) & (ends.min(axis=0) > -options.apart)
-            swapped[start:end] |= which & known[start:end]
-    return swapped
+    return clear & ((gain > HINT).sum(axis=1) >= AGREE * count)
+
+
+def _against(ends: np.ndarray, options: Options) -> bool:
+    """Whether too many pairs, (2, pairs) at both ends, are not exchanged: of a limb, any."""
+    against = (ends.sum(axis=0) < -options.apart).sum()
+    return against > (1 - AGREE) * ends.shape[1] if ends.shape[1] > WHOLE else against > 0
+
+
+def _twist(track: Track, start: int, end: int) -> int:
+    """Of those rows, how often a bone of the trunk or the legs crosses that of the other side."""
+
+    def side(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
+        (ux, uy), (vx, vy) = (q - p).T, (r - p).T
+        return ux * vy - uy * vx
+
+    count = 0
+    for upper, lower in BONES:
+        names = [f"{which}_{name}" for name in (upper, lower) for which in ("left", "right")]
+        if all(name in track.skeleton.keypoints for name in names):
+            a, b, c, d = (track[name].xy[start:end] for name in names)
+            crossed = (side(a, c, b) * side(a, c, d) < 0) & (side(b, d, a) * side(b, d, c) < 0)
+            count += int(crossed.sum())
+    return count
+
+
+def _left(track: Track, options: Options) -> list[Change]:
+    """Where left and right of the body still change places, and which half is right is unknown."""
+    pairs = [pair[:2] for pair in _pairs(track.skeleton)]
+    if len(track) < 2 or not pairs:
+        return []
+    gain = _gain(track, pairs)
+    both = np.array(pairs)
+    return [
+        _change(track, t, LEFT, both.ravel(), np.zeros(1))
+        for t in np.flatnonzero(_clear(*gain, options)).tolist()
+    ]
 
 
 def _couples(seconds: np.ndarray, gain: np.ndarray, options: Options) -> Iterator[tuple[int, int]]:
