@@ -531,7 +531,7 @@ def test_a_name_with_a_colon_is_a_file(picture):
 def test_a_camera_s_word_may_be_a_file_of_that_name(picture, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     picture("a.png").rename("camera:0")
-    assert isinstance(only_source("camera:0"), Pictures)
+    assert isinstance(only_source("./camera:0"), Pictures)
 
 
 @pytest.mark.parametrize("name", ["s.jpg", "s.PNG?width=3", "a/b.heic"])

@@ -299,11 +299,12 @@ def _items(word: str, span: Span) -> list[Path | Source]:
     if word.startswith(STREAMS):
         return [_stream(word, span)]
     path = Path(word).expanduser()
-    if word.startswith("camera:") and not path.exists():
+    if word.startswith("camera:"):
         number = word.removeprefix("camera:")
-        if not number.isdecimal():
+        if number.isdecimal():
+            return [Webcam(int(number), span)]  # a file of that name is ./camera:0
+        if not path.exists():
             raise VitruvianError(f"'{word}' is no camera; write camera:0 for the first one")
-        return [Webcam(int(number), span)]
     if word == "sample" and not path.exists():
         return [sample()]
     if path.is_dir():
