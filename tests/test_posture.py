@@ -409,7 +409,7 @@ def test_a_users_rules_are_read_from_a_file(tmp_path):
         ("[rules.a]\nall = [1]\nany = [1]", ("rules.a has both all and any",)),
         ("[rules.a]\nall = [{angle = [1], above = 1}]", ("all[0].angle is [1]",)),
         ("[rules.a]\nall = [{distance = [[1], [2]], above = 1}]", ("all[0].distance has [1]",)),
-        ("[rules.a]\nall = [{angle = 'trunk_tilt', above = nan}]", ("no TOML", "not finite")),
+        ("[rules.a]\nall = [{angle = 'trunk_tilt', above = nan}]", ("no valid TOML", "not finite")),
         ("[rules.a]\nall = [{angle = 'trunk_tilt', above = 1e308}]", ("above is 1e+308", "1000")),
         ("[rules.a]\nall = " + "[" * 5000 + "]" * 5000, ("nested too deeply",)),
         ("[rules.'']\nall = [1]", ("a rule is called ''",)),

@@ -10,8 +10,10 @@ import pytest
 
 from conftest import TOY, refused
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeletons import COCO17
 from vitruvian.geometry.regions import Regions
 from vitruvian.track.follow import Follow
+from vitruvian.track.identify import Identify
 from vitruvian.track.smooth import IMAGE, REGION, VISIBILITY, WORLD, OneEuro, Smooth
 
 People = Callable[..., Any]  # makes Poses
@@ -471,6 +473,18 @@ def test_people_are_followed_into_pictures_of_another_size(frame: Frames):
     poses = follow(frame(2, 0.2, size=(320, 240)))
     assert poses.person.tolist() == [1]
     np.testing.assert_array_equal(poses["nose"].xy, [(x / 2, y / 2)])
+
+
+@pytest.mark.parametrize("by", [(0.5, 0.5), (3.0, 3.0), (1.5, 1.0)])
+def test_people_keep_their_numbers_in_pictures_of_another_size(by, people: People, frame: Frames):
+    identify, poses = Identify(), people(2, COCO17)
+    size = (640, 480)
+    numbers = identify(frame(0, 0.0, size=size), poses).person.tolist()
+    scaled = replace(
+        poses, xy=poses.xy * np.float32(by), box=poses.box * np.tile(np.float32(by), 2)
+    )
+    size = int(640 * by[0]), int(480 * by[1])
+    assert identify(frame(1, 0.1, size=size), scaled).person.tolist() == numbers
 
 
 def test_following_smooths_and_forgets_with_the_person(frame: Frames):

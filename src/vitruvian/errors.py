@@ -11,11 +11,11 @@ LONGEST = 300  # characters of a message; what is longer, a value of a file as a
 class VitruvianError(Exception):
     """Says what failed, on what value, and the way out. The CLI prints it and exits with 1.
 
-    A message is one line of at most `LONGEST` characters, whatever the values in it are.
+    A message is one line of at most `most` characters, whatever the values in it are.
     """
 
-    def __init__(self, message: object) -> None:
-        super().__init__(shown(message, LONGEST))
+    def __init__(self, message: object, most: int = LONGEST) -> None:
+        super().__init__(shown(message, most))
 
 
 def shown(value: object, most: int = 60) -> str:

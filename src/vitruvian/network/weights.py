@@ -33,6 +33,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+LISTED = 1500  # characters of a message that lists every place that was tried
 SHIPPED = Path(__file__).parents[1] / "files"  # weights that come with vitruvian itself
 FETCH = ".fetch-"  # how the folders of downloads begin
 FRESH, OLD = 10, 86_400  # seconds: see `_sweep`; OLD where there are no locks
@@ -150,7 +151,8 @@ def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") ->
         if offline():
             raise VitruvianError(
                 f"{file.name} is not in the cache and VITRUVIAN_OFFLINE forbids to fetch it; "
-                + _by_hand(file)
+                + _by_hand(file),
+                LISTED,
             )
         for source in file.sources:
             wanted = [other for other in (*files, *keep) if _missing(other)]
@@ -162,7 +164,7 @@ def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") ->
                 break
         else:
             raise VitruvianError(
-                f"cannot fetch {file.name}; tried {'; '.join(tried)}; {_by_hand(file)}"
+                f"cannot fetch {file.name}; tried {'; '.join(tried)}; {_by_hand(file)}", LISTED
             )
     return [path for file in files if (path := find(file)) is not None]
 

@@ -116,6 +116,7 @@ class Identify:
         self.given = 0  # numbers so far
         self.clock = 0.0  # seconds of the stream that have gone by
         self.last: float | None = None  # seconds of the last frame
+        self.size: tuple[int, int] | None = None  # of the last frame, pixels
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
         """The poses with numbers in `person`; call once a frame, in order.
@@ -128,6 +129,7 @@ class Identify:
         if self.last is not None:
             self.clock += max(0.0, frame.seconds - self.last)
         self.last = frame.seconds
+        self._resized(frame.size)
         rows = _likeliest_first(poses)
         nobody = np.zeros(0, np.int64)
         rows = rows[_others(alike(poses.take(rows), TWICE), nobody, np.arange(len(rows)))]
@@ -158,6 +160,20 @@ class Identify:
         kept = np.union1d(rows[which], bare)
         numbered = replace(poses, person=person, look=look)
         return numbered if len(kept) == len(poses) else numbered.take(kept)
+
+    def _resized(self, size: tuple[int, int]) -> None:
+        """Expect people where they are in pictures of another size, which show the same place."""
+        before, self.size = self.size, size
+        if before in (None, size) or self.people is None or not all((*before, *size)):
+            return
+        by = np.divide(size, before)
+        people = self.people
+        self.people = replace(
+            people,
+            motion=people.motion.scaled(*by),
+            box=people.box * np.tile(by, 2).astype(np.float32),
+            xy=people.xy * by.astype(np.float32),
+        )
 
     def _found(self, frame: Frame, poses: Poses, rows: np.ndarray) -> _People:
         """The detections in those rows, as people without numbers."""

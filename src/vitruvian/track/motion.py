@@ -88,6 +88,11 @@ class Motion:
         spread[anywhere, :2] = [[ANYWHERE**2], [0]]
         return Motion(self.place, speed, spread)
 
+    def scaled(self, across: float, down: float) -> Motion:
+        """The same in pictures of another size, so many times as wide and as high."""
+        by = np.array([across, down, across / down, down])
+        return Motion(self.place * by, self.speed * by, self.spread * by**2)
+
     def box(self) -> np.ndarray:
         """(N, 4) x0 y0 x1 y1."""
         x, y, aspect, height = self.place.T

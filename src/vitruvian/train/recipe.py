@@ -28,7 +28,9 @@ class Toml:
             if name not in known:
                 raise unknown("entry of a recipe", name, known)
             if not isinstance(value, known[name]):
-                raise unreadable(path, f"{name} is {shown(value)}, want {known[name].__name__}")
+                raise unreadable(
+                    path, f"{name} is {shown(repr(value))}, want {known[name].__name__}"
+                )
         return cls(**given)
 
     def write(self, path: Path) -> None:
