@@ -741,7 +741,8 @@ def test_a_damaged_file_is_refused(tmp_path, exported):
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(exported.read_bytes()[:-50])
     (tmp_path / "a.xml").write_text("<net><rt_info></net>")
-    for name in ("cut.onnx", "a.xml"):
+    (tmp_path / "b.xml").write_text('<?xml version="1.0" encoding="none"?><net/>')
+    for name in ("cut.onnx", "a.xml", "b.xml"):
         with refused("cannot open", name):
             about(tmp_path / name)
     with refused("cannot read", "no such file"):

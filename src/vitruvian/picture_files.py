@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 import stat
 import struct
@@ -42,6 +43,7 @@ WHITE = 99.5  # percent of the pixels of a picture in linear light that are dark
 DAMAGED = (OSError, ValueError, SyntaxError, LookupError, TypeError, struct.error)
 DAMAGED += (EOFError, ArithmeticError, RuntimeError)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+LARGEST_STILL = 178_956_970  # pixels; Pillow's limit
 LARGEST_MOVING = 36_000_000  # pixels of a picture that moves, 8K; each takes 30 bytes a pixel
 # Of a PNG: 1032 bytes at most come out of one of DEFLATE's; colour type -> values of a pixel.
 DEFLATED = 1032
@@ -82,7 +84,7 @@ _DNG_VERSION = 50706  # a tag of TIFF
 def page_of(path: str | Path) -> tuple[Path, int | None]:
     """A file and which of its pages: `scan.tif[1]` is the second of `scan.tif`; None: no page."""
     match = PAGE.fullmatch(str(path))
-    if match is None or Path(path).exists():
+    if match is None or os.path.exists(path):  # noqa: PTH110  # no error for odd names
         return Path(path), None
     return Path(match["file"]), int(match["page"])
 
@@ -474,8 +476,8 @@ def _refuse(data: bytes, path: Path) -> None:
     """Raise `VitruvianError` if it is known to be none that is read."""
     if not data:
         raise unreadable(path, "it is empty")
-    if data.startswith(b"\x89PNG") and not _is_whole_png(data):  # OpenCV takes gigabytes for it
-        raise unreadable(path, "it is cut short, or damaged")
+    if data.startswith(b"\x89PNG"):
+        _refuse_png(data, path)
     for start, why in _OTHERS:
         if data.startswith(start):
             raise unreadable(path, why)
@@ -485,11 +487,16 @@ def _refuse(data: bytes, path: Path) -> None:
         raise unreadable(path, "it is a web page or an SVG drawing, no picture of pixels")
 
 
-def _is_whole_png(data: bytes) -> bool:
-    """Whether its chunks are within the file, and its pixels can have come out of it."""
+def _refuse_png(data: bytes, path: Path) -> None:
+    """Raise `VitruvianError` for a PNG that claims more than it can hold: OpenCV takes gigabytes.
+
+    Its chunks must be within the file, and its pixels must be able to come out of so many bytes.
+    """
     head, at = data[16:26].ljust(10, b"\0"), 8
     while at + 12 <= len(data) and data[at + 4 : at + 8] != b"IEND":
         at += 12 + int.from_bytes(data[at : at + 4], "big")
-    width, height = int.from_bytes(head[:4], "big"), int.from_bytes(head[4:8], "big")
-    bits = width * height * head[8] * CHANNELS.get(head[9], 1)
-    return at <= len(data) and bits / 8 <= DEFLATED * len(data)
+    pixels = int.from_bytes(head[:4], "big") * int.from_bytes(head[4:8], "big")
+    if pixels > LARGEST_STILL:
+        raise unreadable(path, BOMB)
+    if at > len(data) or pixels * head[8] * CHANNELS.get(head[9], 1) / 8 > DEFLATED * len(data):
+        raise unreadable(path, "it is cut short, or damaged")

@@ -305,6 +305,17 @@ def yolo(folder: Path) -> Made:
     return folder / "data.yaml", [folder / "data.yaml", folder / "labels/val/a.txt"]
 
 
+def yolo_list(folder: Path) -> Made:
+    """The same, with a list of its pictures and names of keypoints."""
+    table, files = yolo(folder)
+    assert table is not None
+    pictures = folder / "list.txt"
+    pictures.write_text("./images/val/a.jpg\n" * 2)
+    names = "kpt_names:\n  0: [" + ", ".join(COCO17.keypoints) + "]\n"
+    table.write_text(YOLO.replace("images/val", "list.txt") + names)
+    return table, [*files, pictures]
+
+
 def synthetic(folder: Path) -> Made:
     """The people of `vitruvian synth`."""
     (folder / "crops").mkdir()
@@ -433,32 +444,32 @@ FILM = {
 }
 READERS = [
     Reader("record", 8, written("a.jsonl", who=everything), frames()),
-    Reader("record over", 1, written("a.jsonl", who=everything, count=20),
+    Reader("record over", 0.6, written("a.jsonl", who=everything, count=20),
            over_time(smooth="butterworth", repair=True)),
-    Reader("record again", 0.7, written("a.jsonl", count=8),
+    Reader("record again", 0.4, written("a.jsonl", count=8),
            over_time(smooth="one-euro", renumber=True)),
-    Reader("record analysis", 0.4, written("a.jsonl", "blazepose33", everything, 3), analyzed),
-    Reader("record to all", 0.8, written("a.jsonl", who=everything), converted(*OTHERS, *MARKERS)),
-    Reader("record to c3d", 0.3, written("a.jsonl"), converted("a.c3d")),
+    Reader("record analysis", 0.2, written("a.jsonl", "blazepose33", everything, 3), analyzed),
+    Reader("record to all", 0.4, written("a.jsonl", who=everything), converted(*OTHERS, *MARKERS)),
+    Reader("record to c3d", 0.1, written("a.jsonl"), converted("a.c3d")),
     Reader("csv", 4, written("a.csv"), frames()),
-    Reader("csv saved", 5, saved, frames()),
+    Reader("csv saved", 6, saved, frames()),
     Reader("csv to all", 0.5, written("a.csv"), converted(*OTHERS, *MARKERS)),
     Reader("parquet", 3, written("a.parquet"), frames()),
-    Reader("coco results", 4, coco(True), frames(fps=25)),
-    Reader("coco", 4, coco(False), frames(fps=25)),
+    Reader("coco results", 5, coco(True), frames(fps=25)),
+    Reader("coco", 5, coco(False), frames(fps=25)),
     Reader("coco alphapose", 3, alphapose, frames(fps=25)),
     Reader("coco to all", 0.3, coco(False), converted(*OTHERS, fps=25)),
-    Reader("mot", 4, text("a.txt", MOT), frames(form="mot", fps=25)),
-    Reader("openpose", 5, openpose, frames(fps=25)),
+    Reader("mot", 5, text("a.txt", MOT), frames(form="mot", fps=25)),
+    Reader("openpose", 6, openpose, frames(fps=25)),
     Reader("openpose ours", 2, openpose_ours, frames()),
     Reader("openpose to all", 0.3, openpose, converted(*OTHERS, fps=25)),
     Reader("trc", 4, written("a.trc"), frames()),
-    Reader("trc of others", 5, texts("a.trc", VARIANTS.values()), frames()),
+    Reader("trc of others", 6, texts("a.trc", VARIANTS.values()), frames()),
     Reader("trc to all", 0.5, written("a.trc"), converted("a.jsonl", *MARKERS)),
     Reader("bvh", 5, written("a.bvh", "smpl_24"), frames()),
     Reader("bvh of others", 3, text("a.bvh", ARMS), frames()),
     Reader("bvh to all", 0.5, written("a.bvh", "smpl_24"), converted("a.jsonl", *MARKERS)),
-    Reader("c3d", 0.3, written("a.c3d"), frames()),
+    Reader("c3d", 0.15, written("a.c3d"), frames()),
     Reader("camera toml", 3, text("a.toml", TOML), cameras),
     Reader("camera anipose", 2, texts("a.toml", CAMERAS), cameras),
     Reader("camera kalibr", 2, text("a.yaml", KALIBR), cameras),
@@ -472,16 +483,17 @@ READERS = [
     Reader("truth coco", 4, coco(False), truth.read),
     Reader("truth metres", 3, solid, truth.read),
     Reader("truth yolo", 5, yolo, truth.read),
+    Reader("truth list", 2, yolo_list, truth.read),
     Reader("truth synth", 2, synthetic, truth.read),
-    Reader("val", 0.4, beside("*.json*"), validated),
-    Reader("compare", 0.1, beside("*.jsonl"), compared),
-    Reader("find", 3, coco(True), find),
+    Reader("val", 0.3, beside("*.json*"), validated),
+    Reader("compare", 0.06, beside("*.jsonl"), compared),
+    Reader("find", 4, coco(True), find),
     Reader("find annotations", 2, coco(False), find),
     Reader("find alphapose", 2, alphapose, find),
     *(Reader(name, 0.8, make, read_pictures) for name, make in STILL.items()),
-    *(Reader(name, 0.7, make, read_video) for name, make in FILM.items()),
-    Reader("checkpoint", 3, torch_file, checkpoint.read),
-    Reader("checkpoint name", 1, torch_file, named),
+    *(Reader(name, 0.4, make, read_video) for name, make in FILM.items()),
+    Reader("checkpoint", 1.5, torch_file, checkpoint.read),
+    Reader("checkpoint name", 0.5, torch_file, named),
     Reader("archive", 1, archive, metrabs_archive.read),
     Reader("onnx", 2, network, about),
     Reader("onnx name", 1, network, named),
