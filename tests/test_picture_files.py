@@ -488,6 +488,16 @@ def test_a_device_is_no_picture(tmp_path: Path):
         open_source(tmp_path)
 
 
+def test_a_heic_whose_items_have_names_that_are_no_text_is_damaged(tmp_path: Path):
+    """pi-heif 1.4.0 crashes on them, so it does not get them; what is text it gets."""
+    data = heif(tmp_path / "a.heic", COLOURS, exif=exif(film_mm=26)).read_bytes()
+    at = data.index(b"Exif", data.index(b"iinf"))
+    with pytest.raises(UnicodeDecodeError):
+        picture_files._refuse_heif(data[:at] + b"\xff" + data[at + 1 :])
+    (tmp_path / "a.heic").write_bytes(data[:at] + b"exif" + data[at + 4 :])
+    assert len(everything(tmp_path / "a.heic")) == 1
+
+
 @pytest.mark.parametrize("place", [8, 33], ids=["a chunk", "pixels"])
 def test_a_png_that_claims_more_than_it_can_hold_is_refused_before_it_is_unpacked(place, tmp_path):
     """OpenCV takes as much memory as it claims."""

@@ -41,7 +41,7 @@ DEPTHS = (8, 10, 12, 14)  # bits that cameras have, kept in 16
 WHITE = 99.5  # percent of the pixels of a picture in linear light that are darker than white
 # What Pillow and pi-heif raise of files that are damaged; they promise none, and all of these came.
 DAMAGED = (OSError, ValueError, SyntaxError, LookupError, TypeError, struct.error)
-DAMAGED += (EOFError, ArithmeticError, RuntimeError)
+DAMAGED += (EOFError, ArithmeticError, RuntimeError, AssertionError)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 LARGEST_STILL = 178_956_970  # pixels; Pillow's limit
 LARGEST_MOVING = 36_000_000  # pixels of a picture that moves, 8K; each takes 30 bytes a pixel
@@ -333,7 +333,9 @@ def _heif(file: Path | io.BytesIO) -> Any:
     """A HEIF picture; its thumbnails, depth maps and other pictures are left alone."""
     import PIL.Image
 
-    picture = import_heif().HeifImageFile(file)
+    data = file.getvalue() if isinstance(file, io.BytesIO) else _bytes(file)
+    _refuse_heif(data)
+    picture = import_heif().HeifImageFile(io.BytesIO(data))
     if not picture.info.get("primary"):  # pi-heif takes another one where the main one is damaged
         picture.close()
         raise ValueError
@@ -380,8 +382,12 @@ def _shown(picture: Any) -> range:
 
 
 def _seek(picture: Any, number: int, path: Path) -> None:
+    import PIL.Image
+
     try:
         picture.seek(number)
+    except PIL.Image.DecompressionBombError:
+        raise unreadable(path, BOMB) from None
     except DAMAGED:
         raise unreadable(path, f"it has no picture {number}, or is cut short there") from None
 
@@ -500,3 +506,17 @@ def _refuse_png(data: bytes, path: Path) -> None:
         raise unreadable(path, BOMB)
     if at > len(data) or pixels * head[8] * CHANNELS.get(head[9], 1) / 8 > DEFLATED * len(data):
         raise unreadable(path, "it is cut short, or damaged")
+
+
+def _refuse_heif(data: bytes) -> None:
+    """Raise `ValueError` if its table of items holds what is no text: pi-heif 1.4.0 crashes on it.
+
+    ISO/IEC 14496-12, 8.11.6: entries of version 2 and 3 are a number of 2 or 4 bytes, 2 more, and
+    then a kind of 4 characters, and texts that end in a zero.
+    """
+    at = data.find(b"iinf")
+    table = data[at + 4 : max(at - 4, 0) + int.from_bytes(data[max(at - 4, 0) : at], "big")]
+    for entry in table.split(b"infe")[1:]:
+        # The last 4 bytes are the size of the next one.
+        text = entry[10 if entry[:1] == b"\3" else 8 :]
+        text[:-4].decode()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.documents import read_toml
+from vitruvian.errors import VitruvianError, shown, unknown
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,13 @@ class Toml:
         Raises:
             VitruvianError: it cannot be read, or says something unknown.
         """
-        try:
-            given = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise VitruvianError(f"cannot read '{path}': {error}") from None
+        given = read_toml(path)
         known = {field.name: type(field.default) for field in fields(cls)}
         for name, value in given.items():
             if name not in known:
                 raise unknown("entry of a recipe", name, known)
             if not isinstance(value, known[name]):
-                raise VitruvianError(f"{name} is {value!r}, want {known[name].__name__}")
+                raise VitruvianError(f"{name} is {shown(repr(value))}, want {known[name].__name__}")
         return cls(**given)
 
     def write(self, path: Path) -> None:
