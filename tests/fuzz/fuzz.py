@@ -37,6 +37,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import seeds
@@ -114,7 +115,8 @@ def _json(data: bytes, rng: np.random.Generator) -> bytes | None:
 
 def _change(value: object, rng: np.random.Generator) -> None:
     """Replace something somewhere inside of a list or an object."""
-    inner: list | dict | None = None
+    inner: Any = None
+    keys, key = list[Any](), None
     while isinstance(value, (list, dict)) and value:
         inner = value
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))

@@ -238,7 +238,7 @@ def opencv(suffix: str) -> Make:
     return make
 
 
-def annotations(results: bool) -> dict[str, Any] | list[dict[str, Any]]:
+def labels(results: bool) -> dict[str, Any] | list[dict[str, Any]]:
     """COCO's, with a picture, a person and a crowd."""
     keypoints = [float(v) for k in range(17) for v in (k + 5, k + 6, 2)]
     one = {"image_id": 1, "category_id": 1, "keypoints": keypoints, "bbox": [4, 3, 36, 42]}
@@ -262,7 +262,7 @@ def coco(results: bool) -> Make:
     def make(folder: Path) -> Made:
         Image.fromarray(RGB).save(folder / "a.jpg")
         path = folder / "coco.json"
-        path.write_text(json.dumps(annotations(results)))
+        path.write_text(json.dumps(labels(results)))
         return path, [path]
 
     return make
@@ -273,7 +273,7 @@ def beside(damaged: str) -> Make:
 
     def make(folder: Path) -> Made:
         coco(False)(folder)
-        (folder / "results.json").write_text(json.dumps(annotations(True)))
+        (folder / "results.json").write_text(json.dumps(labels(True)))
         for name in ("found.jsonl", "others.jsonl"):
             with vit.open_sink(folder / name) as sink:
                 at = Frame(None, 0, 0.0, str(folder / "a.jpg"), size=SIZE)
@@ -388,7 +388,7 @@ PANOPTIC = {"resolution": SIZE, "K": K, "distCoef": [0.1, 0, 0, 0, 0], "R": np.e
 PANOPTIC |= {"t": [[0], [0], [250]]}
 CAMERAS = [
     TOML + 'up = "z"\n',
-    "".join(f"{line} = false\n" if line == "fisheye" else line for line in [TOML, "fisheye"]),
+    TOML + "fisheye = false\n",
     'units = "mm"\n' + ANIPOSE + "[metadata]\nadjusted = false\nerror = 0.4\n",
 ]
 OTHERS = ("a.csv", "a.json", "a.txt", "frames", "a.jsonl")  # what pixels can become

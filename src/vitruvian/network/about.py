@@ -53,6 +53,8 @@ def _onnx(file: IO[bytes]) -> Iterator[tuple[str, str]]:
         stop, entry = file.tell() + size, {KEY: b"", VALUE: b""}
         while file.tell() < stop:
             part, length = _field(file)
+            if length > stop - file.tell():
+                raise ValueError("cut short")
             entry[part] = file.read(length)
         yield entry[KEY].decode(), entry[VALUE].decode()
 
