@@ -368,7 +368,7 @@ def main() -> None:
     readers = [r for r in seeds.READERS if not given.only or r.name in given.only.split(",")]
     whole, bad = sum(reader.share for reader in readers), 0
     kinds = ("read", "refused", "traceback", "crash", "hang", "memory")
-    print(f"{'reader':14}" + "".join(f"{kind:>11}" for kind in kinds) + "  most MB  seconds")
+    print(f"{'reader':18}" + "".join(f"{kind:>11}" for kind in kinds) + "  most MB  seconds")
     total = Counter[str]()
     for reader in readers:
         run, began = (
@@ -378,11 +378,11 @@ def main() -> None:
         run.go()
         total += run.counts
         row = "".join(f"{run.counts[kind]:11}" for kind in kinds)
-        print(f"{reader.name:14}{row}{run.most:9}{time.monotonic() - began:9.0f}", flush=True)
+        print(f"{reader.name:18}{row}{run.most:9}{time.monotonic() - began:9.0f}", flush=True)
         for what, where in run.examples.items():
             print(f"    {where}: {what}", flush=True)
         bad += sum(run.counts[kind] for kind in kinds[2:])
-    print(f"{'all':14}" + "".join(f"{total[kind]:11}" for kind in kinds))
+    print(f"{'all':18}" + "".join(f"{total[kind]:11}" for kind in kinds))
     sys.exit(1 if bad else 0)
 
 
