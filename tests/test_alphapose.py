@@ -741,7 +741,10 @@ def test_a_damaged_file_is_refused(tmp_path, exported):
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(exported.read_bytes()[:-50])
     (tmp_path / "a.xml").write_text("<net><rt_info></net>")
-    for name in ("cut.onnx", "a.xml"):
+    (tmp_path / "b.xml").write_text('<?xml version="1.0" encoding="none"?><net/>')
+    # A key of 2 ** 62 bytes, of which nothing is read into memory.
+    (tmp_path / "c.onnx").write_bytes(b"\x72\x0a\x0a" + b"\xff" * 8 + b"\x3f")
+    for name in ("cut.onnx", "a.xml", "b.xml", "c.onnx"):
         with refused("cannot open", name):
             about(tmp_path / name)
     with refused("cannot read", "no such file"):

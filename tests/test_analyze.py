@@ -33,6 +33,7 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.body.track import LONGEST
 from vitruvian.frame import Frame
 from vitruvian.predict import Plan
+from vitruvian.recorded import open_record
 from vitruvian.sink.annotate import Annotator, Arc, Line, Note
 from vitruvian.sink.draw import COLOURS, draw
 from vitruvian.sink.plot import KEPT, POINTS, Plot, Series
@@ -244,6 +245,14 @@ def test_without_pixels_another_rule_stands_in_and_that_is_said(tmp_path):
     assert "hands_at_pockets: 1 of 1 people" in done.stdout  # arms hang: to keypoints that is all
     assert "hands_in_pockets" not in done.stdout
     assert {row["rule"] for row in table("out/events.csv")} == {"hands_at_pockets"}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "jpg"])
+def test_a_source_that_no_file_can_be_called_is_not_here(tmp_path, suffix):
+    path = recorded(tmp_path / "a.jsonl", acting([{}, {}]), f"{'x' * 300}.{suffix}")
+    assert len(list(vit.analyze(path))) == 2
+    with refused("which is not there"):
+        open_record(recorded(tmp_path / "b.jsonl", acting([{}]), "x" * 300)).video()
 
 
 def test_a_source_that_is_another_one_by_now_is_refused(tmp_path, video):

@@ -64,6 +64,10 @@ def weights_here(blazepose) -> None:
     ("words", "parts"),
     [
         (("missing.jpg",), ("cannot read 'missing.jpg': no such file",)),
+        (("x" * 300,), ("File name too long",)),
+        (("x" * 300 + ".jpg",), ("File name too long",)),
+        (("sample", "--model", "x" * 300 + ".onnx"), ("File name too long",)),
+        (("sample", "--out", "x" * 300 + ".jsonl"), ("File name too long",)),
         (("*.nothing",), ("nothing matches '*.nothing'",)),
         ((".",), ("no pictures or videos in '.'",)),
         (("camera:front",), ("'camera:front' is no camera; write camera:0",)),

@@ -480,6 +480,13 @@ def test_a_list_of_pictures_is_read(yolo, tmp_path):
     ):
         (tmp_path / "val.txt").write_text(f"{line}\r\n\r\n")
         assert yolo("val: val.txt\n" + SHAPE).pictures[0].path.is_file()
+    for line in ("/", "images/val"):
+        (tmp_path / "val.txt").write_text(line)
+        with refused("val.txt", f"'{line}' is a folder, no picture"):
+            yolo("val: val.txt\n" + SHAPE)
+    (tmp_path / "val.txt").write_text("x" * 300 + ".png\n./images/val/a.png")
+    read = yolo("val: val.txt\n" + SHAPE)
+    assert (len(read.pictures), len(read.faults)) == (1, 1)
 
 
 def test_names_of_keypoints_in_one_line_are_read(yolo):

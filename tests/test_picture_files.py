@@ -4,6 +4,7 @@ import io
 import json
 import os
 import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,19 @@ def test_a_photograph_of_tiles_is_read_whole(suffix, codec, tmp_path: Path):
     assert frame.size == picture_size(path) == (128, 128)
     # Colours have half the resolution of brightness, and are soft at the edges: look inside.
     np.testing.assert_allclose(frame.rgb[4::8, 4::8].astype(float), rgb[4::8, 4::8], atol=6)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("heic", "libx265"), ("avif", "libsvtav1")])
+def test_a_photograph_that_lacks_tiles_is_damaged(suffix, codec, tmp_path: Path):
+    """Pillow and pi-heif have an error of their own for it."""
+    path = tiles(tmp_path / f"photo.{suffix}", np.zeros((128, 128, 3), np.uint8), 64, codec)
+    data = path.read_bytes()
+    at = data.index(b"mdat") + 4
+    path.write_bytes(data[: at + 2] + bytes([8, 8]) + data[at + 4 :])  # nine rows and columns
+    only_error(path, path.name, "damaged")
+    with refused("damaged"):
+        picture_size(path)
+        Frame.read(path)
 
 
 @pytest.mark.shared
@@ -476,6 +490,42 @@ def test_a_device_is_no_picture(tmp_path: Path):
     only_error(tmp_path / "z.png", "it is a device")
     with refused("no pictures or videos", "pipes"):
         open_source(tmp_path)
+
+
+def test_a_heic_whose_items_have_names_that_are_no_text_is_damaged(tmp_path: Path):
+    """pi-heif 1.4.0 crashes on them, so it does not get them; what is text it gets."""
+    data = heif(tmp_path / "a.heic", COLOURS, exif=exif(film_mm=26)).read_bytes()
+    at = data.index(b"Exif", data.index(b"iinf"))
+    with pytest.raises(UnicodeDecodeError):
+        picture_files._refuse_heif(data[:at] + b"\xff" + data[at + 1 :])
+    (tmp_path / "a.heic").write_bytes(data[:at] + b"exif" + data[at + 4 :])
+    assert len(everything(tmp_path / "a.heic")) == 1
+
+
+@pytest.mark.parametrize("place", [8, 33], ids=["a chunk", "pixels"])
+def test_a_png_that_claims_more_than_it_can_hold_is_refused_before_it_is_unpacked(place, tmp_path):
+    """OpenCV takes as much memory as it claims."""
+    Image.new("L", (64, 48)).save(tmp_path / "a.png")
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    if place == 8:
+        data[16:24] = struct.pack(">II", 2048, 2048)
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    else:
+        data[place : place + 4] = (1 << 20).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data)
+    only_error(tmp_path / "a.png", "cut short, or damaged")
+    Image.new("1", (2048, 2048)).save(tmp_path / "b.png")  # of 600 bytes
+    (frame,) = everything(tmp_path / "b.png")
+    assert frame.size == (2048, 2048)
+
+
+def test_a_moving_picture_is_8k_at_most(tmp_path: Path, monkeypatch):
+    """Pictures of a GIF can be larger than the file says at its beginning."""
+    rest = [Image.fromarray(255 - COLOURS)]
+    Image.fromarray(COLOURS).save(tmp_path / "a.gif", save_all=True, append_images=rest)
+    assert len(everything(tmp_path / "a.gif")) == 2
+    monkeypatch.setattr(picture_files, "LARGEST_MOVING", 1000)
+    only_error(tmp_path / "a.gif", "it moves, and has more than 1000 pixels")
 
 
 def test_a_panorama_that_is_too_wide_says_how_wide_it_may_be(tmp_path: Path):

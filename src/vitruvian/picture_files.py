@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 import stat
 import struct
@@ -38,7 +39,15 @@ CUT_SHORT = "it is cut short, damaged, or no picture"
 SHORTEST_MS, INSTEAD_MS = 20, 100
 DEPTHS = (8, 10, 12, 14)  # bits that cameras have, kept in 16
 WHITE = 99.5  # percent of the pixels of a picture in linear light that are darker than white
+# What Pillow and pi-heif raise of files that are damaged; they promise none, and all of these came.
+DAMAGED = (OSError, ValueError, SyntaxError, LookupError, TypeError, struct.error)
+DAMAGED += (EOFError, ArithmeticError, RuntimeError, AssertionError)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+LARGEST_STILL = 178_956_970  # pixels; Pillow's limit
+LARGEST_MOVING = 36_000_000  # pixels of a picture that moves, 8K; each takes 30 bytes a pixel
+# Of a PNG: 1032 bytes at most come out of one of DEFLATE's; colour type -> values of a pixel.
+DEFLATED = 1032
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Brands of ISO/IEC 23008-12; AVIF has those of the second line as well.
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _HEIF |= {b"mif1", b"mif2", b"msf1"}
@@ -75,7 +84,7 @@ _DNG_VERSION = 50706  # a tag of TIFF
 def page_of(path: str | Path) -> tuple[Path, int | None]:
     """A file and which of its pages: `scan.tif[1]` is the second of `scan.tif`; None: no page."""
     match = PAGE.fullmatch(str(path))
-    if match is None or Path(path).exists():
+    if match is None or os.path.exists(path):  # noqa: PTH110  # no error for odd names
         return Path(path), None
     return Path(match["file"]), int(match["page"])
 
@@ -171,7 +180,7 @@ def orientation(picture: Image) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tags that are damaged
             found = picture.getexif().get(0x0112, 1)
-    except (OSError, ValueError, SyntaxError, LookupError, TypeError, struct.error):
+    except DAMAGED:
         return 1  # damaged; the picture may be whole
     return found if found in _TURNS else 1
 
@@ -297,7 +306,7 @@ def _opened(file: Path | io.BytesIO, path: Path) -> Iterator[Any]:
         raise unreadable(path, BOMB) from None
     except PIL.UnidentifiedImageError:
         raise _Unknown(str(unreadable(path, CUT_SHORT))) from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except DAMAGED as error:
         why = getattr(error, "strerror", None) or CUT_SHORT
         raise _Unknown(str(unreadable(path, why))) from None
     with picture, warnings.catch_warnings():
@@ -324,7 +333,12 @@ def _heif(file: Path | io.BytesIO) -> Any:
     """A HEIF picture; its thumbnails, depth maps and other pictures are left alone."""
     import PIL.Image
 
-    picture = import_heif().HeifImageFile(file)
+    data = file.getvalue() if isinstance(file, io.BytesIO) else _bytes(file)
+    _refuse_heif(data)
+    picture = import_heif().HeifImageFile(io.BytesIO(data))
+    if not picture.info.get("primary"):  # pi-heif takes another one where the main one is damaged
+        picture.close()
+        raise ValueError
     if math.prod(picture.size) > 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0):
         raise PIL.Image.DecompressionBombError
     return picture
@@ -351,7 +365,7 @@ def _pages(picture: Any) -> list[int]:
             if not int(picture.tag_v2.get(254, 0)) & 5:  # NewSubfileType
                 found.append(number)
         picture.seek(0)
-    except (EOFError, OSError, ValueError, SyntaxError, KeyError, TypeError):
+    except DAMAGED:
         pass  # cut short behind the pages that are there
     return found or [0]
 
@@ -362,15 +376,19 @@ def _shown(picture: Any) -> range:
         return range(1)
     try:
         whole = getattr(picture, "n_frames", 1)
-    except (EOFError, OSError, ValueError, SyntaxError):
+    except DAMAGED:
         return range(1)
     return range(1 if picture.info.get("default_image") and whole > 1 else 0, whole)
 
 
 def _seek(picture: Any, number: int, path: Path) -> None:
+    import PIL.Image
+
     try:
         picture.seek(number)
-    except (EOFError, OSError, ValueError, SyntaxError, KeyError, TypeError):
+    except PIL.Image.DecompressionBombError:
+        raise unreadable(path, BOMB) from None
+    except DAMAGED:
         raise unreadable(path, f"it has no picture {number}, or is cut short there") from None
 
 
@@ -378,11 +396,15 @@ def _loaded(picture: Image, path: Path) -> np.ndarray:
     """A picture as Pillow unpacks it: (H, W, 3) uint8, or (H, W) of more than 8 bits."""
     import PIL.Image
 
+    moves = picture.format == "GIF" or getattr(picture, "n_frames", 1) > 1
+    if picture.format in MOVING and moves and math.prod(picture.size) > LARGEST_MOVING:
+        raise unreadable(
+            path, f"it moves, and has more than {LARGEST_MOVING} pixels, or is damaged"
+        )
     try:
         picture.load()
         if picture.mode.startswith("I") or picture.mode == "F":
             return np.asarray(picture)
-        moves = picture.format == "GIF" or getattr(picture, "n_frames", 1) > 1
         if picture.format in MOVING and moves and picture.has_transparency_data:
             above = picture.convert("RGBA")
             below = PIL.Image.new("RGBA", above.size, "white")
@@ -390,7 +412,7 @@ def _loaded(picture: Image, path: Path) -> np.ndarray:
         return np.array(picture.convert("RGB"))
     except PIL.Image.DecompressionBombError:
         raise unreadable(path, BOMB) from None
-    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError, KeyError, IndexError):
+    except DAMAGED:
         raise unreadable(path, CUT_SHORT) from None
 
 
@@ -460,6 +482,8 @@ def _refuse(data: bytes, path: Path) -> None:
     """Raise `VitruvianError` if it is known to be none that is read."""
     if not data:
         raise unreadable(path, "it is empty")
+    if data.startswith(b"\x89PNG"):
+        _refuse_png(data, path)
     for start, why in _OTHERS:
         if data.startswith(start):
             raise unreadable(path, why)
@@ -467,3 +491,32 @@ def _refuse(data: bytes, path: Path) -> None:
         raise unreadable(path, _RAW)
     if data[:HEAD].lstrip()[:15].lower().startswith((b"<!doctype html", b"<html", b"<svg")):
         raise unreadable(path, "it is a web page or an SVG drawing, no picture of pixels")
+
+
+def _refuse_png(data: bytes, path: Path) -> None:
+    """Raise `VitruvianError` for a PNG that claims more than it can hold: OpenCV takes gigabytes.
+
+    Its chunks must be within the file, and its pixels must be able to come out of so many bytes.
+    """
+    head, at = data[16:26].ljust(10, b"\0"), 8
+    while at + 12 <= len(data) and data[at + 4 : at + 8] != b"IEND":
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    pixels = int.from_bytes(head[:4], "big") * int.from_bytes(head[4:8], "big")
+    if pixels > LARGEST_STILL:
+        raise unreadable(path, BOMB)
+    if at > len(data) or pixels * head[8] * CHANNELS.get(head[9], 1) / 8 > DEFLATED * len(data):
+        raise unreadable(path, "it is cut short, or damaged")
+
+
+def _refuse_heif(data: bytes) -> None:
+    """Raise `ValueError` if its table of items holds what is no text: pi-heif 1.4.0 crashes on it.
+
+    ISO/IEC 14496-12, 8.11.6: entries of version 2 and 3 are a number of 2 or 4 bytes, 2 more, and
+    then a kind of 4 characters, and texts that end in a zero.
+    """
+    at = data.find(b"iinf")
+    table = data[at + 4 : max(at - 4, 0) + int.from_bytes(data[max(at - 4, 0) : at], "big")]
+    for entry in table.split(b"infe")[1:]:
+        # The last 4 bytes are the size of the next one.
+        text = entry[10 if entry[:1] == b"\3" else 8 :]
+        text[:-4].decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,11 @@ class Video:
     @property
     def _network(self) -> bool:
         return self.address.startswith(STREAMS)
+
+    @property
+    def _again(self) -> bool:
+        """Whether it can be read twice."""
+        return self._network or os.path.isfile(self.address)  # noqa: PTH113  # no error for odd names
 
     @property
     def name(self) -> str:
@@ -173,7 +179,7 @@ class Video:
 
     def _mark(self) -> Mark | None:
         """Where to begin; None: at the beginning."""
-        if self.live or not (self._network or Path(self.address).is_file()):
+        if self.live or not self._again:
             return None  # it cannot be read twice
         container, stream = self._open()
         with container:
@@ -251,7 +257,7 @@ class Video:
         """From the container's header; None for a stream, and where it does not say."""
         if self.live:
             return self.span.most
-        if not (self._network or Path(self.address).is_file()):
+        if not self._again:
             return None  # it can be read but once
         try:
             container, stream = self._open()

@@ -19,10 +19,12 @@ gives the same files. What went wrong is kept in the folder `--keep`, outside of
 from __future__ import annotations
 
 import argparse
+import copy
 import io
 import itertools
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -35,12 +37,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import seeds
+from media import png_sums
 
 from vitruvian.errors import LONGEST, VitruvianError
 
+NAMES = re.compile(rb"[A-Za-z][A-Za-z0-9 ]{3}")  # of the parts of MP4, PNG, RIFF, ISO's others
 SEED_SECONDS = 300  # that a reader's valid files may take to make
 NASTY = [
     *("nan", "inf", "-inf", "1e999", "-1", "0", "-0", "1e308", "1e-308", "99999999999999999999"),
@@ -50,7 +55,19 @@ NASTY = [
 ]
 VALUES = [
     *(None, True, False, -1, 0, 1.5, 10**30, -(2**63), 1e308, "", "x", "nan", [], [[]], {}, [1]),
-    *({"a": 1}, "x" * 300, [None] * 3, [1e308] * 4, ["a"] * 17, "\0", "../../x", 2**31, 10**9),
+    *(
+        float("nan"),
+        float("inf"),
+        {"a": 1},
+        "x" * 300,
+        [None] * 3,
+        [1e308] * 4,
+        ["a"] * 17,
+        "\0",
+        "../../x",
+        2**31,
+        10**9,
+    ),
 ]
 
 
@@ -98,7 +115,8 @@ def _json(data: bytes, rng: np.random.Generator) -> bytes | None:
 
 def _change(value: object, rng: np.random.Generator) -> None:
     """Replace something somewhere inside of a list or an object."""
-    inner: list | dict | None = None
+    inner: Any = None
+    keys, key = list[Any](), None
     while isinstance(value, (list, dict)) and value:
         inner = value
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
@@ -112,9 +130,11 @@ def _change(value: object, rng: np.random.Generator) -> None:
     if act < 0.15:
         del inner[key]
     elif act < 0.25 and isinstance(inner, list):
-        inner.extend(inner[:50])
+        inner.extend(copy.deepcopy(inner[:50]))
+    elif act < 0.35:
+        inner[key] = copy.deepcopy(inner[keys[rng.integers(len(keys))]])
     else:
-        inner[key] = VALUES[rng.integers(len(VALUES))]
+        inner[key] = copy.deepcopy(VALUES[rng.integers(len(VALUES))])
 
 
 def _words(data: bytes, rng: np.random.Generator) -> bytes:
@@ -149,6 +169,9 @@ def _bytes(data: bytes, rng: np.random.Generator) -> bytes:
         # Headers are at the beginning, tables of places at the end.
         far = [len(changed), min(len(changed), 64), min(len(changed), 1024)][rng.integers(3)]
         at = int(rng.integers(far))
+        if rng.random() < 0.3 and (names := [m.start() for m in NAMES.finditer(changed)]):
+            at = names[rng.integers(len(names))] + int(rng.integers(-4, 20))
+            at = min(max(at, 0), len(changed) - 1)
         act = rng.random()
         if act < 0.35:
             changed[at] = int(rng.integers(256))
@@ -166,6 +189,8 @@ def _bytes(data: bytes, rng: np.random.Generator) -> bytes:
             del changed[at:]
         else:
             changed[at:at] = rng.bytes(int(rng.integers(1, 20)))
+    if data.startswith(b"\x89PNG") and rng.random() < 0.7:
+        return png_sums(bytes(changed))
     return bytes(changed)
 
 
@@ -188,7 +213,11 @@ def once(reader: seeds.Reader, entry: Path) -> Outcome:
 
 
 def work(
-    reader: seeds.Reader, numbers: Iterable[int], seed: int, folder: Path, out: io.BufferedWriter
+    reader: seeds.Reader,
+    numbers: Iterable[int],
+    given: argparse.Namespace,
+    folder: Path,
+    out: io.BufferedWriter,
 ) -> None:
     """Read damaged files, and say of each what came out: a process of its own does this."""
     warnings.simplefilter("ignore")
@@ -197,22 +226,36 @@ def work(
     os.dup2(null, 2)
     entry, files = reader.make(folder)
     whole = {path: path.read_bytes() for path in files}
-    if (outcome := once(reader, entry)).kind != "read":
-        out.write(f"the seed of {reader.name} is not read: {outcome}\n".encode())
-        return
+    for path in files if entry is None else [entry]:
+        if (outcome := once(reader, path)).kind != "read":
+            out.write(f"the seed of {reader.name} is not read: {path}: {outcome}\n".encode())
+            return
     first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in numbers:
-        rng = np.random.default_rng((seed, sum(reader.name.encode()), number))
+        rng = np.random.default_rng((given.seed, sum(reader.name.encode()), number))
         path = files[int(rng.integers(len(files)))]
         path.write_bytes(damaged(whole[path], rng))
         out.write(f"{number} {path}\n".encode())
         out.flush()
-        outcome = once(reader, entry)
+        outcome = once(reader, entry or path)
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - first
+        if grown // 1024 > given.megabytes:
+            outcome.kind = "memory"
         said = {"kind": outcome.kind, "told": outcome.told, "megabytes": grown // 1024}
+        keep(reader, given, outcome.kind, number, path)
         out.write(json.dumps(said).encode() + b"\n")
         out.flush()
         path.write_bytes(whole[path])
+
+
+def keep(
+    reader: seeds.Reader, given: argparse.Namespace, kind: str, number: int, file: Path
+) -> None:
+    """Put a file aside that something went wrong with."""
+    if given.keep is not None and kind not in ("read", "refused"):
+        given.keep.mkdir(parents=True, exist_ok=True)
+        name = f"{reader.name}-{kind}-{number}{file.suffix}"
+        (given.keep / name).write_bytes(file.read_bytes())
 
 
 class Run:
@@ -223,16 +266,11 @@ class Run:
         self.counts, self.examples = Counter[str](), dict[str, str]()
         self.most = 0  # megabytes
 
-    def count(self, number: int, kind: str, told: str, file: Path) -> None:
+    def count(self, number: int, kind: str, told: str) -> None:
         """One more."""
         self.counts[kind] += 1
-        if kind in ("read", "refused"):
-            return
-        self.examples.setdefault(f"{kind}: {told}", f"number {number}")
-        if self.given.keep is not None and file.exists():
-            self.given.keep.mkdir(parents=True, exist_ok=True)
-            name = f"{self.reader.name}-{kind}-{number}{file.suffix}"
-            (self.given.keep / name).write_bytes(file.read_bytes())
+        if kind not in ("read", "refused"):
+            self.examples.setdefault(f"{kind}: {told}", f"number {number}")
 
     def go(self) -> None:
         """Read everything."""
@@ -251,7 +289,7 @@ class Run:
                 resource.setrlimit(resource.RLIMIT_AS, (max(limit, 8 << 30),) * 2)
                 with os.fdopen(out, "wb") as pipe:
                     try:
-                        work(self.reader, numbers, self.given.seed, Path(folder), pipe)
+                        work(self.reader, numbers, self.given, Path(folder), pipe)
                     except BaseException:  # of the seed's maker
                         lines = traceback.format_exc().splitlines()
                         pipe.write(f"the seed of {self.reader.name}: {lines[-1]}\n".encode())
@@ -274,9 +312,9 @@ class Run:
                 begun = int(number), Path(name.strip())
                 continue
             said = json.loads(line)
-            kind = "memory" if said["megabytes"] > self.given.megabytes else said["kind"]
+            kind = said["kind"]
             self.most = max(self.most, said["megabytes"])
-            self.count(begun[0], kind, said["told"], begun[1])
+            self.count(begun[0], kind, said["told"])
             after, begun = [n for n in numbers if n > begun[0]], None
             if kind == "memory":  # what it has taken it keeps: begin again
                 os.kill(child, signal.SIGKILL)
@@ -286,7 +324,8 @@ class Run:
         if begun is None:
             sys.exit(f"the seed of {self.reader.name} takes more than {SEED_SECONDS} s to make")
         kind = "hang" if lines.hung else "crash"
-        self.count(begun[0], kind, "", begun[1])
+        self.count(begun[0], kind, "")
+        keep(self.reader, self.given, kind, *begun)
         os.kill(child, signal.SIGKILL)
         return [n for n in numbers if n > begun[0]]
 
@@ -329,7 +368,7 @@ def main() -> None:
     readers = [r for r in seeds.READERS if not given.only or r.name in given.only.split(",")]
     whole, bad = sum(reader.share for reader in readers), 0
     kinds = ("read", "refused", "traceback", "crash", "hang", "memory")
-    print(f"{'reader':14}" + "".join(f"{kind:>11}" for kind in kinds) + "  most MB  seconds")
+    print(f"{'reader':18}" + "".join(f"{kind:>11}" for kind in kinds) + "  most MB  seconds")
     total = Counter[str]()
     for reader in readers:
         run, began = (
@@ -339,11 +378,11 @@ def main() -> None:
         run.go()
         total += run.counts
         row = "".join(f"{run.counts[kind]:11}" for kind in kinds)
-        print(f"{reader.name:14}{row}{run.most:9}{time.monotonic() - began:9.0f}", flush=True)
+        print(f"{reader.name:18}{row}{run.most:9}{time.monotonic() - began:9.0f}", flush=True)
         for what, where in run.examples.items():
             print(f"    {where}: {what}", flush=True)
         bad += sum(run.counts[kind] for kind in kinds[2:])
-    print(f"{'all':14}" + "".join(f"{total[kind]:11}" for kind in kinds))
+    print(f"{'all':18}" + "".join(f"{total[kind]:11}" for kind in kinds))
     sys.exit(1 if bad else 0)
 
 

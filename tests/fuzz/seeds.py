@@ -3,34 +3,56 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import av
 import cv2
 import numpy as np
+from media import (
+    RGB,
+    SIZE,
+    Made,
+    Make,
+    archive,
+    heic,
+    network,
+    opencv_picture,
+    picture,
+    read_pictures,
+    read_video,
+    representation,
+    several,
+    tiled,
+    torch_file,
+    turned,
+    video,
+)
 from PIL import Image
 
 import vitruvian as vit
+from test_camera import ANIPOSE
+from test_from_others import SAVED
+from test_motion_files import ARMS, VARIANTS
 from vitruvian.analyse import rules
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, SKELETONS
+from vitruvian.convert import convert
+from vitruvian.errors import VitruvianError
 from vitruvian.evaluate import truth
-from vitruvian.frame import Frame, picture_size
+from vitruvian.frame import Frame
 from vitruvian.geometry import calibration, calibration_files
+from vitruvian.geometry.camera import Camera
+from vitruvian.models import catalogue
 from vitruvian.models.detections import Detections
 from vitruvian.network import checkpoint, metrabs_archive
 from vitruvian.network.about import about
-from vitruvian.video import Span, Video
-
-sys.path.append(str(Path(__file__).parents[1]))  # the tests' own makers of archives
-
-SIZE = (64, 48)
-BOX = np.array([[4, 3, 40, 45]], np.float32)
+from vitruvian.recorded import open_record, over_again
+from vitruvian.track.over_time import OverTime
+from vitruvian.versus.compare import compare
 
 
 @dataclass(frozen=True)
@@ -40,52 +62,125 @@ class Reader:
     name: str
     share: float  # of all files
     # Makes files in a folder: what is given to `read`, and those of them that are damaged.
-    make: Callable[[Path], tuple[Path, list[Path]]]
+    make: Make
     read: Callable[[Path], object]
 
 
-def somebody(skeleton: Skeleton, index: int) -> Poses:
-    """One person with metres, and a keypoint that is missing."""
+def people(skeleton: Skeleton, index: int) -> Poses:
+    """Two people who go on steadily, with metres, and a keypoint that is missing."""
     k = len(skeleton)
-    rng = np.random.default_rng(index)
-    xy = rng.uniform((4, 3), (40, 45), (1, k, 2)).astype(np.float32)
-    xyz = rng.uniform((-1, -1, 3), (1, 1, 5), (1, k, 3)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    xy = (rng.uniform((4, 3), (40, 45), (2, k, 2)) + 0.2 * index).astype(np.float32)
+    xyz = (rng.uniform((-1, -1, 3), (1, 1, 5), (2, k, 3)) + 0.01 * index).astype(np.float32)
     if index == 3:
         xy[0, -1], xyz[0, -1] = np.nan, np.nan
-    one = np.ones(1, np.float32)
-    score = np.full((1, k), 0.9, np.float32)
-    return Poses(skeleton, xy, score, BOX, one, np.array([1]), xyz=xyz, origin="camera")
+    one, score = np.ones(2, np.float32), np.full((2, k), 0.9, np.float32)
+    box, person = np.array([[4, 3, 40, 45], [9, 3, 50, 40]], np.float32), np.array([1, 2])
+    return Poses(skeleton, xy, score, box, one, person, xyz=xyz, origin="camera")
 
 
-def written(name: str, skeleton: str = "coco17") -> Callable[[Path], tuple[Path, list[Path]]]:
-    """Five frames as one of our own writers has them."""
+def everything(skeleton: Skeleton, index: int) -> Poses:
+    """The same with all that a record can hold, smoothed."""
+    raw = people(skeleton, index)
+    assert raw.xyz is not None
+    more = {"presence": raw.score, "depth": raw.xyz[..., 2], "world": raw.xyz - raw.xyz[:, :1]}
+    more |= {"error": raw.box_score, "plausible": np.array([True, False])}
+    return replace(raw, xy=raw.xy + 1, raw=raw, **more)
 
-    def make(folder: Path) -> tuple[Path, list[Path]]:
-        out = folder / name
-        with vit.open_sink(out) as sink:
-            for i in range(5):
-                frame = Frame(None, i, i / 25, "v.mp4", size=SIZE)
-                sink.write(frame, somebody(SKELETONS[skeleton], i))
-        (path,) = folder.iterdir()  # a person's number may be in its name
+
+def written(
+    name: str,
+    skeleton: str = "coco17",
+    who: Callable[[Skeleton, int], Poses] = people,
+    count: int = 5,
+) -> Make:
+    """Frames as one of our own writers has them; of one of the people, if a file is of one."""
+
+    def make(folder: Path) -> Made:
+        camera = Camera.view(SIZE) if who is everything else None
+        with vit.open_sink(folder / name) as sink:
+            for i in range(count):
+                frame = Frame(None, i, i / 25, "v.mp4", camera, SIZE)
+                sink.write(frame, who(SKELETONS[skeleton], i))
+        path = min(folder.iterdir())  # a person's number may be in its name
         return path, [path]
 
     return make
 
 
-def text(name: str, content: str | bytes) -> Callable[[Path], tuple[Path, list[Path]]]:
+def text(name: str, content: str | bytes) -> Make:
     """A file as it stands."""
+    return texts(name, [content])
 
-    def make(folder: Path) -> tuple[Path, list[Path]]:
-        path = folder / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path, [path]
+
+def texts(name: str, contents: Iterable[str | bytes]) -> Make:
+    """A file in several ways: the one that is damaged is read."""
+
+    def make(folder: Path) -> Made:
+        paths = []
+        for i, content in enumerate(contents):
+            (folder / str(i)).mkdir()
+            paths.append(folder / str(i) / name)
+            paths[-1].write_bytes(content if isinstance(content, bytes) else content.encode())
+        return (None if len(paths) > 1 else paths[0]), paths
 
     return make
+
+
+# How files of poses are read
 
 
 def frames(**options: Any) -> Callable[[Path], object]:
     """Read poses, all of them."""
     return lambda path: [(frame.size, len(poses)) for frame, poses in vit.read(path, **options)]
+
+
+def converted(*names: str, **options: Any) -> Callable[[Path], object]:
+    """Read poses and write them in each of these kinds, as far as it goes."""
+
+    def read(path: Path) -> object:
+        faults, done = [], []
+        with TemporaryDirectory() as folder:
+            for name in names:
+                try:
+                    done.append(convert(path, Path(folder) / name, **options))
+                except VitruvianError as fault:
+                    faults.append(fault)
+        if len(faults) == len(names):
+            raise faults[0]
+        return done
+
+    return read
+
+
+def over_time(**how: Any) -> Callable[[Path], object]:
+    """A record through what is done over time, as `vitruvian track` does it."""
+    renumber = how.pop("renumber", False)
+    over = OverTime(**how)
+    return lambda path: list(over_again(open_record(path), over, renumber=renumber))
+
+
+def analyzed(path: Path) -> object:
+    """A record's postures, events and angles."""
+    return list(vit.analyze(path, angles=True))
+
+
+def compared(path: Path) -> object:
+    """Records beside each other, on a picture."""
+    with TemporaryDirectory() as out:
+        found = [path / name for name in ("found.jsonl", "others.jsonl")]
+        return compare(path / "a.jpg", [], out, results=found)
+
+
+def validated(path: Path) -> object:
+    """A data set against results and a record of it."""
+    found = [path / name for name in ("results.json", "found.jsonl")]
+    return vit.val(path / "coco.json", results=found, resamples=0)
+
+
+def named(path: Path) -> object:
+    """What a network's file is, as it is asked before it is loaded."""
+    return catalogue.family(str(path)), catalogue.unnamed_keypoints(str(path))
 
 
 def cameras(path: Path) -> object:
@@ -125,10 +220,10 @@ LABEL = "0 0.5 0.5 0.5 0.5 " + " ".join("0.5 0.4 2" for _ in range(17)) + "\n"
 MOT = "1,1,4,3,36,42,0.9,-1,-1,-1\n2,1,5,3,36,42,0.9,-1,-1,-1\n2,2,9,3,36,40,0.8,-1,-1,-1\n"
 
 
-def opencv(suffix: str) -> Callable[[Path], tuple[Path, list[Path]]]:
+def opencv(suffix: str) -> Make:
     """A calibration as OpenCV's FileStorage writes it: a stereo pair."""
 
-    def make(folder: Path) -> tuple[Path, list[Path]]:
+    def make(folder: Path) -> Made:
         path = folder / f"camera{suffix}"
         file = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
         for name in ("M1", "M2"):
@@ -143,7 +238,7 @@ def opencv(suffix: str) -> Callable[[Path], tuple[Path, list[Path]]]:
     return make
 
 
-def annotations(results: bool) -> dict[str, Any] | list[dict[str, Any]]:
+def labels(results: bool) -> dict[str, Any] | list[dict[str, Any]]:
     """COCO's, with a picture, a person and a crowd."""
     keypoints = [float(v) for k in range(17) for v in (k + 5, k + 6, 2)]
     one = {"image_id": 1, "category_id": 1, "keypoints": keypoints, "bbox": [4, 3, 36, 42]}
@@ -161,21 +256,36 @@ def annotations(results: bool) -> dict[str, Any] | list[dict[str, Any]]:
     return {"images": [picture], "annotations": [person, crowd], "categories": [category]}
 
 
-def coco(results: bool) -> Callable[[Path], tuple[Path, list[Path]]]:
+def coco(results: bool) -> Make:
     """A COCO file with its picture beside it."""
 
-    def make(folder: Path) -> tuple[Path, list[Path]]:
-        Image.new("RGB", SIZE).save(folder / "a.jpg")
+    def make(folder: Path) -> Made:
+        Image.fromarray(RGB).save(folder / "a.jpg")
         path = folder / "coco.json"
-        path.write_text(json.dumps(annotations(results)))
+        path.write_text(json.dumps(labels(results)))
         return path, [path]
 
     return make
 
 
-def solid(folder: Path) -> tuple[Path, list[Path]]:
+def beside(damaged: str) -> Make:
+    """A picture, its annotations, results and records; what is damaged of it."""
+
+    def make(folder: Path) -> Made:
+        coco(False)(folder)
+        (folder / "results.json").write_text(json.dumps(labels(True)))
+        for name in ("found.jsonl", "others.jsonl"):
+            with vit.open_sink(folder / name) as sink:
+                at = Frame(None, 0, 0.0, str(folder / "a.jpg"), size=SIZE)
+                sink.write(at, people(COCO17, 0))
+        return folder, sorted(folder.glob(damaged))
+
+    return make
+
+
+def solid(folder: Path) -> Made:
     """Joints in metres, as docs/val.md has them."""
-    Image.new("RGB", SIZE).save(folder / "a.jpg")
+    Image.fromarray(RGB).save(folder / "a.jpg")
     xyz = [[0.1 * k, 0.1, 3.0] for k in range(16)] + [None]
     people = [{"xyz": xyz, "box": [4, 3, 36, 42]}]
     picture = {"file": "a.jpg", "size": list(SIZE), "people": people, "camera": K}
@@ -185,14 +295,63 @@ def solid(folder: Path) -> tuple[Path, list[Path]]:
     return path, [path]
 
 
-def yolo(folder: Path) -> tuple[Path, list[Path]]:
+def yolo(folder: Path) -> Made:
     """A YOLO-pose data set of one picture."""
     for part in ("images/val", "labels/val"):
         (folder / part).mkdir(parents=True)
-    Image.new("RGB", SIZE).save(folder / "images/val/a.jpg")
+    Image.fromarray(RGB).save(folder / "images/val/a.jpg")
     (folder / "labels/val/a.txt").write_text(LABEL * 2)
     (folder / "data.yaml").write_text(YOLO)
     return folder / "data.yaml", [folder / "data.yaml", folder / "labels/val/a.txt"]
+
+
+def yolo_list(folder: Path) -> Made:
+    """The same, with a list of its pictures and names of keypoints."""
+    table, files = yolo(folder)
+    assert table is not None
+    pictures = folder / "list.txt"
+    pictures.write_text("./images/val/a.jpg\n" * 2)
+    names = "kpt_names:\n  0: [" + ", ".join(COCO17.keypoints) + "]\n"
+    table.write_text(YOLO.replace("images/val", "list.txt") + names)
+    return table, [*files, pictures]
+
+
+def synthetic(folder: Path) -> Made:
+    """The people of `vitruvian synth`."""
+    (folder / "crops").mkdir()
+    Image.fromarray(RGB).save(folder / "crops/a.jpg")
+    xyz = [[0.1 * k, 0.1, 3.0] for k in range(17)]
+    row = {"file": "a.jpg", "split": "val", "skeleton": "coco17", "size": list(SIZE), "camera": K}
+    row |= {"xyz": xyz, "box": [4, 3, 36, 42], "distortion": [0.1, 0, 0, 0, 0]}
+    path = folder / "people.jsonl"
+    path.write_text((json.dumps(row) + "\n") * 3)
+    return path, [path]
+
+
+def alphapose(folder: Path) -> Made:
+    """Results of AlphaPose, and the boxes that it is given (`--detfile`)."""
+    keypoints = [float(v) for k in range(17) for v in (k + 5, k + 6, 0.9)]
+    rows = [
+        {"image_id": f"{i}.jpg", "category_id": 1, "keypoints": keypoints, "score": 2.9}
+        | {"box": [4.0, 3.0, 36.0, 42.0], "bbox": [4, 3, 36, 42], "idx": [1.0]}
+        for i in range(3)
+    ]
+    path = folder / "alphapose.json"
+    path.write_text(json.dumps(rows))
+    return path, [path]
+
+
+def easymocap(folder: Path) -> Made:
+    """The two files of its calibration."""
+    for name, values in (
+        ("intri", {"K_1": np.array(K), "dist_1": np.zeros((1, 5)), "H_1": 48, "W_1": 64}),
+        ("extri", {"R_1": np.full((3, 1), 0.1), "Rot_1": np.eye(3), "T_1": np.ones((3, 1))}),
+    ):
+        file = cv2.FileStorage(str(folder / f"{name}.yml"), cv2.FILE_STORAGE_WRITE)
+        for key, value in values.items():
+            file.write(key, value)
+        file.release()
+    return folder / "intri.yml", sorted(folder.iterdir())
 
 
 def find(path: Path) -> object:
@@ -200,75 +359,7 @@ def find(path: Path) -> object:
     return Detections(path).find([Frame(None, 0, 0.0, "a.jpg", size=SIZE)])
 
 
-def picture(kind: str, **options: Any) -> Callable[[Path], tuple[Path, list[Path]]]:
-    """A small picture with an EXIF orientation."""
-
-    def make(folder: Path) -> tuple[Path, list[Path]]:
-        rgb = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
-        image = Image.fromarray(rgb)
-        if kind in ("jpg", "png", "webp"):
-            exif = image.getexif()
-            exif[0x0112] = 6
-            options["exif"] = exif
-        path = folder / f"a.{kind}"
-        image.save(path, **options)
-        return path, [path]
-
-    return make
-
-
-def read_picture(path: Path) -> object:
-    """Pixels and size."""
-    return Frame.read(path).size, picture_size(path)
-
-
-def video(name: str, codec: str, form: str | None = None) -> Callable[..., tuple[Path, list[Path]]]:
-    """Twelve small frames."""
-
-    def make(folder: Path) -> tuple[Path, list[Path]]:
-        path = folder / name
-        with av.open(str(path), "w", format=form) as container:
-            stream: Any = container.add_stream(codec, rate=25)
-            stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
-            for i in range(12):
-                rgb = np.full((SIZE[1], SIZE[0], 3), 20 * i, np.uint8)
-                frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
-        return path, [path]
-
-    return make
-
-
-def read_video(path: Path) -> object:
-    """Frames from a tenth of a second on; what cannot be read is told instead of a frame."""
-    found = list(Video(str(path), Span(start=0.1, most=20)))
-    return [one.rgb.shape for one in found if isinstance(one, Frame)]
-
-
-def torch_file(folder: Path) -> tuple[Path, list[Path]]:
-    """A checkpoint as torch.save writes it."""
-    import torch
-
-    path = folder / "a.pt"
-    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
-    torch.save({"model": network, "ema": None, "epoch": 3, "train_args": {"imgsz": 640}}, path)
-    return path, [path]
-
-
-def archive(folder: Path) -> tuple[Path, list[Path]]:
-    """An archive of MeTRAbs' authors with a network of three points."""
-    import torch
-
-    from test_metrabs_network import arrays, files, pack, small, tensors_file
-    from vitruvian.train.networks import metrabs
-
-    tensors = arrays(metrabs.Metrabs(replace(small(metrabs, "efficientnetv2"), depth=8)))
-    path = pack(folder / "a.tar.gz", files(tensors_file(torch, tensors)))
-    return path, [path]
-
-
-def openpose(folder: Path) -> tuple[Path, list[Path]]:
+def openpose(folder: Path) -> Made:
     """Two frames of OpenPose."""
     person = {"person_id": [-1], "pose_keypoints_2d": [v for k in range(25) for v in (k, 9, 0.9)]}
     for i in range(2):
@@ -277,54 +368,134 @@ def openpose(folder: Path) -> tuple[Path, list[Path]]:
     return folder, sorted(folder.iterdir())
 
 
-def network(folder: Path) -> tuple[Path, list[Path]]:
-    """A network of one operation, with metadata."""
-    import onnx
-
-    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3])
-    out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 3])
-    node = onnx.helper.make_node("Relu", ["x"], ["y"])
-    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [value], [out]))
-    onnx.helper.set_model_props(model, {"family": "alphapose", "skeleton": COCO17.to_json()})
-    path = folder / "a.onnx"
-    onnx.save(model, path)
-    return path, [path]
+def openpose_ours(folder: Path) -> Made:
+    """Frames as we write them."""
+    path, _ = written("a.jsonl")(folder)
+    assert path is not None
+    convert(path, folder / "frames")
+    return folder / "frames", sorted((folder / "frames").iterdir())
 
 
+def saved(folder: Path) -> Made:
+    """Tables as spreadsheets and data frames leave them."""
+    path, _ = written("whole.csv", count=2)(folder)
+    assert path is not None
+    rows = path.read_text().splitlines()
+    return texts("a.csv", [change(rows) for change in SAVED.values()])(folder)
+
+
+PANOPTIC = {"resolution": SIZE, "K": K, "distCoef": [0.1, 0, 0, 0, 0], "R": np.eye(3).tolist()}
+PANOPTIC |= {"t": [[0], [0], [250]]}
+CAMERAS = [
+    TOML + 'up = "z"\n',
+    TOML + "fisheye = false\n",
+    'units = "mm"\n' + ANIPOSE + "[metadata]\nadjusted = false\nerror = 0.4\n",
+]
+OTHERS = ("a.csv", "a.json", "a.txt", "frames", "a.jsonl")  # what pixels can become
+MARKERS = ("a.trc", "a.bvh", "a.parquet")  # what metres can become; .c3d takes long
+STILL = {
+    "jpg": picture("a.jpg"),
+    "jpg more": picture("a.jpg", "CMYK", progressive=True),
+    "png": picture("a.png"),
+    "png 16": picture("a.png", "16"),
+    "png palette": picture("a.png", "P", transparency=3),
+    "png moving": several("a.png", "RGBA", duration=40),
+    "gif": picture("a.gif", "P"),
+    "gif moving": several("a.gif", "P", duration=40, transparency=3),
+    "webp": picture("a.webp"),
+    "webp moving": several("a.webp", "RGBA", duration=40, lossless=True),
+    "tiff": picture("a.tif"),
+    "tiff pages": several("a.tif", compression="tiff_lzw"),
+    "tiff 16": picture("a.tif", "16", compression="tiff_adobe_deflate"),
+    "tiff jpeg": picture("a.tif", compression="jpeg"),
+    "tiff floats": picture("a.tif", "F"),
+    "avif": picture("a.avif"),
+    "avif moving": several("a.avif", duration=40),
+    "avif tiles": tiled("avif", "libsvtav1"),
+    "heic": heic,
+    "heic tiles": tiled("heic", "libx265"),
+    "bmp": picture("a.bmp"),
+    "jp2": picture("a.jp2"),
+    "ppm": picture("a.ppm"),
+    "ppm 16": opencv_picture("a.ppm", np.uint16),
+    "hdr": opencv_picture("a.hdr", np.float32),
+    "pfm": opencv_picture("a.pfm", np.float32),
+}
+FILM = {
+    "mp4": video("a.mp4", "libx264"),
+    "mov turned": video("a.mov", "libx264", then=turned),
+    "mp4 hevc": video("a.mp4", "libx265", "yuv420p10le"),
+    "mp4 av1": video("a.mp4", "libsvtav1"),
+    "mov prores": video("a.mov", "prores_ks", "yuv422p10le"),
+    "mkv": video("a.mkv", "libx264"),
+    "mkv ffv1": video("a.mkv", "ffv1"),
+    "webm": video("a.webm", "libvpx-vp9"),
+    "webm vp8": video("a.webm", "libvpx"),
+    "avi": video("a.avi", "mpeg4"),
+    "avi mjpeg": video("a.avi", "mjpeg", "yuvj420p"),
+    "ts": video("a.ts", "libx264"),
+    "mpg": video("a.mpg", "mpeg2video"),
+    "flv": video("a.flv", "flv"),
+    "wmv": video("a.wmv", "wmv2"),
+    "mxf": video("a.mxf", "mpeg2video"),
+    "h264": video("a.h264", "libx264"),
+    "mjpeg": video("a.mjpeg", "mjpeg", "yuvj420p"),
+    "y4m": video("a.y4m", "rawvideo"),
+}
 READERS = [
-    Reader("record", 8, written("a.jsonl"), frames()),
-    Reader("csv", 6, written("a.csv"), frames()),
+    Reader("record", 8, written("a.jsonl", who=everything), frames()),
+    Reader("record over", 0.6, written("a.jsonl", who=everything, count=20),
+           over_time(smooth="butterworth", repair=True)),
+    Reader("record again", 0.4, written("a.jsonl", count=8),
+           over_time(smooth="one-euro", renumber=True)),
+    Reader("record analysis", 0.2, written("a.jsonl", "blazepose33", everything, 3), analyzed),
+    Reader("record to all", 0.4, written("a.jsonl", who=everything), converted(*OTHERS, *MARKERS)),
+    Reader("record to c3d", 0.1, written("a.jsonl"), converted("a.c3d")),
+    Reader("csv", 4, written("a.csv"), frames()),
+    Reader("csv saved", 6, saved, frames()),
+    Reader("csv to all", 0.5, written("a.csv"), converted(*OTHERS, *MARKERS)),
     Reader("parquet", 3, written("a.parquet"), frames()),
     Reader("coco results", 5, coco(True), frames(fps=25)),
     Reader("coco", 5, coco(False), frames(fps=25)),
+    Reader("coco alphapose", 3, alphapose, frames(fps=25)),
+    Reader("coco to all", 0.3, coco(False), converted(*OTHERS, fps=25)),
     Reader("mot", 5, text("a.txt", MOT), frames(form="mot", fps=25)),
     Reader("openpose", 6, openpose, frames(fps=25)),
-    Reader("trc", 8, written("a.trc"), frames()),
-    Reader("bvh", 8, written("a.bvh", "smpl_24"), frames()),
-    Reader("c3d", 1, written("a.c3d"), frames()),
-    Reader("camera toml", 4, text("a.toml", TOML), cameras),
-    Reader("camera yaml", 3, text("a.yaml", KALIBR), cameras),
-    Reader("camera yml", 3, opencv(".yml"), cameras),
-    Reader("camera json", 4, opencv(".json"), cameras),
-    Reader("camera xml", 3, opencv(".xml"), cameras),
-    Reader("skeleton", 4, text("a.toml", SKELETON), Skeleton.read),
-    Reader("rules", 4, text("a.toml", RULES), rules.read),
-    Reader("truth coco", 5, coco(False), truth.read),
-    Reader("truth metres", 4, solid, truth.read),
+    Reader("openpose ours", 2, openpose_ours, frames()),
+    Reader("openpose to all", 0.3, openpose, converted(*OTHERS, fps=25)),
+    Reader("trc", 4, written("a.trc"), frames()),
+    Reader("trc of others", 6, texts("a.trc", VARIANTS.values()), frames()),
+    Reader("trc to all", 0.5, written("a.trc"), converted("a.jsonl", *MARKERS)),
+    Reader("bvh", 5, written("a.bvh", "smpl_24"), frames()),
+    Reader("bvh of others", 3, text("a.bvh", ARMS), frames()),
+    Reader("bvh to all", 0.5, written("a.bvh", "smpl_24"), converted("a.jsonl", *MARKERS)),
+    Reader("c3d", 0.15, written("a.c3d"), frames()),
+    Reader("camera toml", 3, text("a.toml", TOML), cameras),
+    Reader("camera anipose", 2, texts("a.toml", CAMERAS), cameras),
+    Reader("camera kalibr", 2, text("a.yaml", KALIBR), cameras),
+    Reader("camera yml", 2, opencv(".yml"), cameras),
+    Reader("camera json", 3, opencv(".json"), cameras),
+    Reader("camera panoptic", 2, text("a.json", json.dumps({"cameras": [PANOPTIC] * 2})), cameras),
+    Reader("camera xml", 2, opencv(".xml"), cameras),
+    Reader("easymocap", 2, easymocap, cameras),
+    Reader("skeleton", 3, text("a.toml", SKELETON), Skeleton.read),
+    Reader("rules", 3, text("a.toml", RULES), rules.read),
+    Reader("truth coco", 4, coco(False), truth.read),
+    Reader("truth metres", 3, solid, truth.read),
     Reader("truth yolo", 5, yolo, truth.read),
+    Reader("truth list", 2, yolo_list, truth.read),
+    Reader("truth synth", 2, synthetic, truth.read),
+    Reader("val", 0.3, beside("*.json*"), validated),
+    Reader("compare", 0.06, beside("*.jsonl"), compared),
     Reader("find", 4, coco(True), find),
-    Reader("jpg", 2, picture("jpg"), read_picture),
-    Reader("png", 2, picture("png"), read_picture),
-    Reader("gif", 1, picture("gif"), read_picture),
-    Reader("webp", 1, picture("webp"), read_picture),
-    Reader("tiff", 2, picture("tif"), read_picture),
-    Reader("avif", 1, picture("avif"), read_picture),
-    Reader("bmp", 1, picture("bmp"), read_picture),
-    Reader("mp4", 2, video("a.mp4", "libx264"), read_video),
-    Reader("mkv", 1, video("a.mkv", "libx264"), read_video),
-    Reader("avi", 1, video("a.avi", "mpeg4"), read_video),
-    Reader("ts", 1, video("a.ts", "libx264", "mpegts"), read_video),
-    Reader("checkpoint", 4, torch_file, checkpoint.read),
+    Reader("find annotations", 2, coco(False), find),
+    Reader("find alphapose", 2, alphapose, find),
+    *(Reader(name, 0.8, make, read_pictures) for name, make in STILL.items()),
+    *(Reader(name, 0.4, make, read_video) for name, make in FILM.items()),
+    Reader("checkpoint", 1.5, torch_file, checkpoint.read),
+    Reader("checkpoint name", 0.5, torch_file, named),
     Reader("archive", 1, archive, metrabs_archive.read),
-    Reader("onnx", 3, network, about),
-]
+    Reader("onnx", 2, network, about),
+    Reader("onnx name", 1, network, named),
+    Reader("openvino", 1, representation, about),
+]  # fmt: skip

@@ -83,7 +83,7 @@ def read(data: Path, images: Path | None, split: str) -> Labels:
     rows: dict[Path, list[_Row]] = {}
     for path in paths:
         file, text = _label_file(path), ""
-        if not file.is_file():
+        if not os.path.isfile(file):  # noqa: PTH113  # no error for odd names
             odd("there is no file of labels, so nobody is in them", path.name)
         else:
             try:
@@ -180,7 +180,11 @@ def _pictures(where: Path, roots: list[Path]) -> list[Path]:
     if where.is_file() and where.suffix.lower() == ".txt":
         lines = [line.strip() for line in read_text(where).splitlines()]
         found = [(line, _resolve(line, [*roots, where.parent])) for line in lines if line]
-        return [path or roots[0] / _slashed(line) for line, path in found]
+        listed = [(line, path or roots[0] / _slashed(line)) for line, path in found]
+        odd = next((line for line, path in listed if os.path.isdir(path)), None)  # noqa: PTH112
+        if odd is not None:
+            raise VitruvianError(f"cannot read '{where}': '{shown(odd)}' is a folder, no picture")
+        return [path for _, path in listed]
     if where.is_file() and where.suffix.lower() in PICTURES:
         return [where]
     if not where.is_dir():

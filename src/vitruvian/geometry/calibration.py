@@ -5,7 +5,6 @@ Calibration files themselves are read by `geometry/calibration_files.py`.
 
 from __future__ import annotations
 
-import struct
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -119,7 +118,7 @@ def photo_focal(picture: Image) -> float | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tags that are damaged
             photo = picture.getexif().get_ifd(0x8769)
-    except (OSError, ValueError, SyntaxError, LookupError, TypeError, struct.error):
+    except picture_files.DAMAGED:
         return None  # damaged; the picture may be whole
 
     def number(tag: int) -> float:
@@ -135,7 +134,7 @@ def photo_focal(picture: Image) -> float | None:
     if all(whole):
         # A program that turned the pixels may have left the numbers as they were.
         wide = width / height
-        off, off_turned = (abs(np.log(wide / (x / y))) for x, y in (whole, whole[::-1]))
+        off, off_turned = (abs(np.log(wide * y / x)) for x, y in (whole, whole[::-1]))
         if min(off, off_turned) > SHAPES_DIFFER:
             return None
         if off_turned < off:

@@ -27,7 +27,7 @@ def about(file: Path) -> dict[str, str]:
             return dict(_onnx(opened))
     except OSError as error:
         raise VitruvianError(f"cannot read '{file}': {error.strerror}") from None
-    except (ValueError, IndexError, KeyError, ElementTree.ParseError):
+    except (ValueError, LookupError, ElementTree.ParseError):  # LookupError: of an encoding, too
         fault = "it is damaged, or no network"
         raise VitruvianError(f"cannot open '{file}': {fault}") from None
 
@@ -53,6 +53,8 @@ def _onnx(file: IO[bytes]) -> Iterator[tuple[str, str]]:
         stop, entry = file.tell() + size, {KEY: b"", VALUE: b""}
         while file.tell() < stop:
             part, length = _field(file)
+            if length > stop - file.tell():
+                raise ValueError("cut short")
             entry[part] = file.read(length)
         yield entry[KEY].decode(), entry[VALUE].decode()
 
