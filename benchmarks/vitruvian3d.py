@@ -24,6 +24,7 @@ from vitruvian.evaluate import metrics
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.regions import Regions
+from vitruvian.models import metrabs
 from vitruvian.models.catalogue import load
 from vitruvian.source import open_source
 from vitruvian.train import people, people3d
@@ -105,6 +106,35 @@ def synthetic(folder: Path, models: Sequence[tuple[str, Estimate]]) -> None:
         print(f"{name:28} {there.mean():5.0%} {a:6.0f} {b:9.0f} {c:9.0f} {d:12.0f} {e:14.0f}")
 
 
+def looks_alone(name: str, folder: Path) -> None:
+    """Each kind of look that `--augment` takes, by itself, and the means of some of them."""
+    some = people3d.synthetic(folder, "val") + people3d.synthetic(folder, "train")
+    truth = np.stack([person.xyz[HALPE] for person in some])
+    model = load(name, skeleton="halpe26")
+    which = [model.skeleton[joint] for joint in NAMES]
+    head: Any = getattr(model, "head", None)
+    turned = {f"rolled by {deg:+g} degrees": metrabs.Look(np.radians(deg), 1, False, 0.8)
+              for deg in (-25, -12.5, 12.5, 25)}  # fmt: skip
+    kinds = {"one, as it is": metrabs.Look(0, 1, False, 0.8)} | turned
+    kinds |= {f"{scale} times as large": metrabs.Look(0, scale, False, 0.8) for scale in (0.8, 1.1)}
+    kinds |= {"mirrored": metrabs.Look(0, 1, True, 0.8)}
+    sets = {kind: [look] for kind, look in kinds.items()}
+    sets["as it is and mirrored"] = [kinds["one, as it is"], kinds["mirrored"]]
+    sets["five, --augment 5"] = metrabs.looks(5)
+    print(f"{len(some)} synthetic people; millimetres\n{'looks':28}  MPJPE  PA-MPJPE  absolute")
+    for kind, looks in sets.items():
+        head.looks, found = looks, []
+        for person in some:
+            look = Regions.boxes(person.box[None], np.ones(1, np.float32))
+            (poses,) = model([frame_of(person)], [look])
+            assert poses.xyz is not None
+            found.append(poses.xyz[0, which])
+        xyz = np.stack(found)
+        rows = metrics.relative(xyz, truth, COCO17, ROOT), metrics.aligned(xyz, truth)
+        a, b, c = (1000 * metrics.mean(row) for row in (*rows, metrics.absolute(xyz, truth)))
+        print(f"{kind:28} {a:6.0f} {b:9.0f} {c:9.0f}", flush=True)
+
+
 def real(folder: Path, models: Sequence[tuple[str, Estimate]]) -> None:
     """COCO's AP with the true boxes."""
     some = people.read(folder, "val")
@@ -160,9 +190,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="vitruvian-3d", help="a name, or a file")
     parser.add_argument("--synth", type=Path, help="folder of `vitruvian synth`")
+    parser.add_argument("--looks", action="store_true", help="only: each kind of look by itself")
     parser.add_argument("--people", type=Path, help="coco_people of the shared data")
     parser.add_argument("--pose2sim", type=Path, help="pose2sim of the shared data")
     asked = parser.parse_args()
+    if asked.looks:
+        looks_alone(asked.model, asked.synth)
+        return
     skeleton: dict[str, Any] = {"skeleton": "halpe26"}
     models = [
         (Path(asked.model).stem, of(asked.model, **skeleton)),

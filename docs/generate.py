@@ -42,8 +42,8 @@ is 0 to where it is):
   or `3d`, see below), and a column `..._deg` for each angle of the table below; empty where it is
   not known. Of a video person by person, in order of time.
 - `motion.csv`: a row for each person and angle (`deg`): frames, least, most, range, mean, mean and
-  peak speed (degrees a second), standard deviation `sd`, and `space`; and for each keypoint (`px` or
-  `m`) its speeds, a second. Metres are from where those of the poses are: mostly the hips. Nothing
+  peak speed (degrees a second), standard deviation `sd`, and `space`; and for each keypoint (`px`
+  or `m`) its speeds, a second. Metres are from where those of the poses are: mostly the hips. Nothing
   of pictures, which do not move.
 - `angles.png`: of a video, the angles of `--angle` over time, of the six people who were there
   longest, and below them what they did.
@@ -62,13 +62,13 @@ where the legs are apart from each other and not where they swing: in BlazePose'
 knee went from 24 to 82 degrees (5 % to 95 % of the frames), and was never straight, in the picture
 from 9 to 74. Seen from the front the legs swing along the line of sight, and only 3D has it.
 
-Somebody is seen from the side in a frame where the shoulders are less than half as far apart, across
-the trunk, as the trunk is long (from the front they are 0.7). It is decided for each person of a
+Somebody is seen from the side in a frame where the shoulders are less than half as far apart,
+across the trunk, as the trunk is long (from the front they are 0.7). It is decided for each person of a
 video once, by half of the frames of the first {DECIDED:g} seconds in which that person is seen, and
 for each in a picture. Who faces the camera first and walks by later is mixed: part the video with
 `--start` and `--end`. What was chosen, and of how many frames it is true, is said in a line at the
-end, and is in the column `space`. `--space 2d` and `--space 3d` take one for all; so does `--angle`
-with an angle that 2D does not have, such as `left_hip_abduction`. Rules of postures see metres where
+end, and is in the column `space`. `--space 2d` and `--space 3d` take one for all; so does
+`--angle` with an angle that 2D does not have, such as `left_hip_abduction`. Rules of postures see metres where
 there are any, whatever is chosen here.
 
 `--angle` takes names, or how they begin: `left_knee` is `left_knee_flexion`, `knee` that of both
