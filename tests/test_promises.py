@@ -452,6 +452,23 @@ def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
     assert not list(out.glob("b*"))
 
 
+def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, video, monkeypatch):
+    model, out, said = Nobody(), tmp_path / "all.jsonl", list[str]()
+    plans = plan([Video(str(video()), Span())], out, Save(), overwrite=True)
+    how: Any = {"say": said.append, "complain": said.append}
+    predict(plans, model, out, Save(), **how)  # type: ignore[arg-type]
+    assert said == [f"{said[0].split(' -> ')[0]} -> {out}"]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vitruvian.sink.part.Part.finish", full)
+    said.clear()
+    with pytest.raises(WriteError, match="No space left on device"):
+        predict(plans, model, out, Save(), **how)  # type: ignore[arg-type]
+    assert not said
+
+
 def test_a_source_that_cannot_be_counted_is_read_all_the_same():
     source: Any = Bad(ValueError("odd"))
     assert pipeline.count_of(source) is None

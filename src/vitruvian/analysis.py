@@ -24,7 +24,7 @@ from vitruvian.documents import parse_json, read_lines
 from vitruvian.errors import VitruvianError
 from vitruvian.picture_files import page_of
 from vitruvian.pipeline import again, results, run
-from vitruvian.predict import Faults, Plan, all_of, one, plan, where
+from vitruvian.predict import Faults, Plan, afterwards, all_of, one, plan, where
 from vitruvian.sink import files
 from vitruvian.sink.part import writing
 from vitruvian.sink.records import Record
@@ -403,7 +403,7 @@ def write(
     """
     fault, remarks = Faults(complain), list[str]()
     try:
-        with writing(report.out), report:
+        with afterwards(say) as tell, writing(report.out), report:
             for job, (each, plot) in zip(jobs, plans, strict=True):
                 if job.note:
                     print(job.note, file=sys.stderr, flush=True)
@@ -411,7 +411,7 @@ def write(
                 sink = Analysis(report, job.asked, planned, plot, job.pixels)
                 pairs = all_of(job.source, job.pairs(fault), fault)
                 if told := one(job.source, pairs, sink, sink):
-                    say(f"{told} -> {where(sink.paths)}")
+                    tell(f"{told} -> {where(sink.paths)}")
                     remarks += sink.remarks()
     except KeyboardInterrupt:
         for line in report.said():

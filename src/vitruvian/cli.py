@@ -54,6 +54,7 @@ STOPPED = 130  # Typer's exit code for every KeyboardInterrupt
 NOT_OURS = {
     *(errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
     *(errno.ENOMEM, getattr(errno, "EDQUOT", errno.ENOSPC)),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
 }
 
 app = typer.Typer(
