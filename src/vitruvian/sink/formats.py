@@ -150,7 +150,7 @@ _TRACKS: dict[str, Callable[[Path, str | None, Note], Track]] = {
     "c3d": c3d.read_c3d,
     "bvh": _upright(bvh.read_bvh),
 }
-_TIMED: dict[str, Callable[[Path, float | None], Pairs]] = {
+_TIMED: dict[str, Callable[[Path, float | None, Note], Pairs]] = {
     "mot": mot.mot_poses,
 }
 MOST_FPS = 1e6  # frames a second that times are worked out from
@@ -301,7 +301,7 @@ def read(
         )
     if name == "coco":
         return Reading({}, lambda note: coco.read_coco(path, fps, note))
-    return Reading({"options": {}}, lambda _: _TIMED[name](path, fps))
+    return Reading({"options": {}}, lambda note: _TIMED[name](path, fps, note))
 
 
 def _frames(track: Track) -> Pairs:
