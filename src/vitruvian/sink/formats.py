@@ -275,9 +275,9 @@ def read(
         VitruvianError: it is missing, something else, or lacks what was not given.
     """
     path = Path(path)
-    if form is None and path.suffix.lower() == ".jsonl":
-        return records.read(path)  # also where it is a pipe
-    name = recognised(path, form).name
+    # A record may be a pipe, which is not looked into beforehand.
+    record = form is None and path.suffix.lower() == ".jsonl"
+    name = "records" if record else recognised(path, form).name
     if up is not None and name not in _TRACKS:
         raise VitruvianError(f"'{path}' has y down, as pictures have; leave out which axis is up")
     if skeleton is not None and name != "openpose":
