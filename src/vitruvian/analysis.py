@@ -26,6 +26,7 @@ from vitruvian.picture_files import page_of
 from vitruvian.pipeline import again, results, run
 from vitruvian.predict import Faults, Plan, afterwards, all_of, one, plan, where
 from vitruvian.sink import files
+from vitruvian.sink.formats import FORMS
 from vitruvian.sink.part import writing
 from vitruvian.sink.records import Record
 from vitruvian.source import Pictures, Source, Span, Video, is_picture, of_file
@@ -192,10 +193,15 @@ def _names(lines: Iterable[str]) -> Iterator[str]:
 
 
 def is_here(source: Source) -> bool:
-    """Whether the files of what a record was made of are there."""
+    """Whether the files of what a record was made of are there, with pixels to look at."""
     if isinstance(source, Pictures):
         return all(page_of(path)[0].is_file() for path in source.paths)
-    return isinstance(source, Video) and Path(source.address).is_file()
+    return isinstance(source, Video) and Path(source.address).is_file() and not of_poses(source)
+
+
+def of_poses(source: Source) -> bool:
+    """Whether it is a file of another program that holds poses alone: `walk.trc`."""
+    return Path(source.name).suffix.lower() in {form.suffix for form in FORMS.values()} - {""}
 
 
 def without_pixels(asked: Asked) -> Asked:
@@ -344,7 +350,8 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
         missing += [
             f"{WITHOUT_PIXELS[name]}, by keypoints alone, stands in for {name}" for name in swapped
         ]
-        note = f"{source.name} is not here: {', and '.join(missing)}"
+        why = "has no pictures" if of_poses(source) else "is not here"
+        note = f"{source.name} {why}: {', and '.join(missing)}"
         if here or not missing:
             note = ""
         own = asked if here else without_pixels(asked)
