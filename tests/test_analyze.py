@@ -208,6 +208,15 @@ def test_a_record_of_several_sources_is_taken_apart(tmp_path):
     assert Path("out/b_angles.png").exists()
 
 
+def test_a_record_made_of_another_programs_file_needs_no_video(tmp_path):
+    Path("walk.trc").write_text("markers")
+    record = recorded(tmp_path / "poses.jsonl", acting(SITS), source="walk.trc")
+    done = command(*ANALYZE, record, "--angles", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "walk.trc has no pictures: no annotated copy" in done.stderr
+    assert len(table("out/angles.csv")) == 40
+
+
 # What rules see
 
 

@@ -768,3 +768,12 @@ def test_openpose_files_are_a_sink_of_their_own(tmp_path):
         for pair in story("two"):
             sink.write(*pair)
     assert len(list(vit.read(tmp_path / "o"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [({"fps": 30}, "times of its own"), ({"up": "z"}, "y down"), ({"skeleton": COCO17}, "names")],
+)
+def test_what_a_record_says_itself_cannot_be_said_otherwise(how, words, tmp_path):
+    with refused("a.jsonl", words):
+        vit.read(tmp_path / "a.jsonl", **how)

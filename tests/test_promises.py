@@ -422,21 +422,6 @@ def test_a_frame_that_cannot_be_decoded_is_of_its_source(tmp_path):
         _ = frame.rgb
 
 
-def test_a_source_that_does_not_fit_its_file_does_not_end_the_rest(tmp_path, video):
-    class Growing(Bad):
-        name = "growing.mp4"
-
-        def __iter__(self) -> Iterator[Frame]:
-            for i in range(1, 4):
-                yield Frame(np.zeros((48 * i, 64, 3), np.uint8), i, i / 10, self.name)
-
-    sources: Any = [Growing(ValueError()), Video(str(video("good.mp4")), Span())]
-    told, model, out = [], Nobody(), tmp_path / "out"
-    plans = plan(sources, out, Save(), overwrite=False)
-    assert predict(plans, model, out, Save(), complain=told.append) == 1  # type: ignore[arg-type]
-    assert len(list(vit.read(out / "good.jsonl"))) == 5
-
-
 def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
     sources: Any = [Video(str(video(name)), Span()) for name in ("a.mp4", "b.mp4")]
     told, model, out = [], Nobody(), tmp_path / "out"
@@ -450,6 +435,23 @@ def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
         predict(plans, model, out, Save(), complain=told.append)  # type: ignore[arg-type]
     assert not told
     assert not list(out.glob("b*"))
+
+
+def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, video, monkeypatch):
+    model, out, said = Nobody(), tmp_path / "all.jsonl", list[str]()
+    plans = plan([Video(str(video()), Span())], out, Save(), overwrite=True)
+    how: Any = {"say": said.append, "complain": said.append}
+    predict(plans, model, out, Save(), **how)  # type: ignore[arg-type]
+    assert said == [f"{said[0].split(' -> ')[0]} -> {out}"]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vitruvian.sink.part.Part.finish", full)
+    said.clear()
+    with pytest.raises(WriteError, match="No space left on device"):
+        predict(plans, model, out, Save(), **how)  # type: ignore[arg-type]
+    assert not said
 
 
 def test_a_source_that_cannot_be_counted_is_read_all_the_same():

@@ -169,6 +169,11 @@ def test_a_picture_cut_short_is_one_clear_line(suffix, share, picture, rng, capf
     only_error(path, "cannot read", str(path))
 
 
+def test_a_name_that_no_file_can_have_is_one_line(tmp_path: Path):
+    with refused("too long", "aaa ... aaa"):
+        open_source(tmp_path / ("a" * 300 + ".jpg"))
+
+
 def test_a_missing_file_is_one_clear_line(tmp_path: Path):
     with refused("no such file or folder", str(tmp_path / "none.png")):
         open_source(tmp_path / "none.png")

@@ -343,6 +343,7 @@ def test_a_region_that_leads_to_somebody_else_takes_no_number_along(first, frame
     there = [[still] if abs(way[0] - 220) < 24 else [way, still] for way in ways]
     model = Street(*[each[:: 1 - 2 * first] for each in there], most=2)
     follow: Any = Follow(model, smooth=False, every=1)
+    walks = stays = -1
     for i, way in enumerate(ways):
         poses = follow(frame(i, i / 30, size=SIZE))
         if i == 0:

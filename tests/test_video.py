@@ -1,5 +1,6 @@
 """Videos as people have them: every container, odd time stamps, turned, wide, joined, damaged."""
 
+import pickle
 import struct
 from fractions import Fraction
 from itertools import pairwise
@@ -683,3 +684,11 @@ def test_a_picture_is_read_from_an_address(tmp_path: Path, serve):
         frames, errors = read(address)
         assert not errors
         assert [frame.size for frame in frames] == [SIZE]
+
+
+def test_frames_of_a_video_go_to_other_processes(video):
+    frame = next(iter(Video(str(video()), Span())))
+    assert isinstance(frame, Frame)
+    sent = pickle.loads(pickle.dumps(frame))
+    assert (sent.index, sent.seconds, sent.source, sent.size) == (0, 0.0, frame.source, frame.size)
+    np.testing.assert_array_equal(sent.rgb, frame.rgb)

@@ -25,8 +25,9 @@ from vitruvian.documents import parse_json, read_lines
 from vitruvian.errors import VitruvianError
 from vitruvian.picture_files import page_of
 from vitruvian.pipeline import again, results, run
-from vitruvian.predict import Faults, Plan, all_of, one, plan, where
+from vitruvian.predict import Faults, Plan, afterwards, all_of, one, plan, where
 from vitruvian.sink import files
+from vitruvian.sink.formats import FORMS
 from vitruvian.sink.part import writing
 from vitruvian.sink.records import Record
 from vitruvian.source import Pictures, Source, Span, Video, is_picture, of_file
@@ -193,10 +194,17 @@ def _names(lines: Iterable[str]) -> Iterator[str]:
 
 
 def is_here(source: Source) -> bool:
-    """Whether the files of what a record was made of are there."""
+    """Whether the files of what a record was made of are there, with pixels to look at."""
     if isinstance(source, Pictures):
-        return all(os.path.isfile(page_of(path)[0]) for path in source.paths)  # noqa: PTH113  # no error for odd names
-    return isinstance(source, Video) and os.path.isfile(source.address)  # noqa: PTH113  # no error for odd names
+        return all(os.path.isfile(page_of(path)[0]) for path in source.paths)  # noqa: PTH113
+    # Not Path.is_file, which raises for names that no file can have.
+    film = isinstance(source, Video) and os.path.isfile(source.address)  # noqa: PTH113
+    return film and not of_poses(source)
+
+
+def of_poses(source: Source) -> bool:
+    """Whether it is a file of another program that holds poses alone: `walk.trc`."""
+    return Path(source.name).suffix.lower() in {form.suffix for form in FORMS.values()} - {""}
 
 
 def without_pixels(asked: Asked) -> Asked:
@@ -345,7 +353,8 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
         missing += [
             f"{WITHOUT_PIXELS[name]}, by keypoints alone, stands in for {name}" for name in swapped
         ]
-        note = f"{source.name} is not here: {', and '.join(missing)}"
+        why = "has no pictures" if of_poses(source) else "is not here"
+        note = f"{source.name} {why}: {', and '.join(missing)}"
         if here or not missing:
             note = ""
         own = asked if here else without_pixels(asked)
@@ -404,7 +413,7 @@ def write(
     """
     fault, remarks = Faults(complain), list[str]()
     try:
-        with writing(report.out), report:
+        with afterwards(say) as tell, writing(report.out), report:
             for job, (each, plot) in zip(jobs, plans, strict=True):
                 if job.note:
                     print(job.note, file=sys.stderr, flush=True)
@@ -412,7 +421,7 @@ def write(
                 sink = Analysis(report, job.asked, planned, plot, job.pixels)
                 pairs = all_of(job.source, job.pairs(fault), fault)
                 if told := one(job.source, pairs, sink, sink):
-                    say(f"{told} -> {where(sink.paths)}")
+                    tell(f"{told} -> {where(sink.paths)}")
                     remarks += sink.remarks()
     except KeyboardInterrupt:
         for line in report.said():

@@ -53,13 +53,8 @@ STOPPED = 130  # Typer's exit code for every KeyboardInterrupt
 # What no program can help, wherever it comes up.
 NOT_OURS = {
     *(errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
-    *(
-        errno.ENOMEM,
-        errno.ENAMETOOLONG,
-        errno.EACCES,
-        errno.ELOOP,
-        getattr(errno, "EDQUOT", errno.ENOSPC),
-    ),
+    *(errno.ENOMEM, getattr(errno, "EDQUOT", errno.ENOSPC)),
+    *(errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP),
 }
 
 app = typer.Typer(

@@ -89,6 +89,13 @@ class Frame:
             )
         object.__setattr__(self, "size", (pixels.shape[1], pixels.shape[0]))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Frames of videos go to other processes as the pixels they are shown with."""
+        pixels = self.pixels
+        if pixels is not None and not isinstance(pixels, np.ndarray):
+            pixels = self.rgb
+        return Frame, (pixels, self.index, self.seconds, self.source, self.camera, self.size)
+
     @cached_property
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -334,6 +335,7 @@ def _write(
     how: dict[str, Any] = {"visible": save.visible, "overwrite": True}
     how["pictures"] = pictures_of(plans)
     with (
+        afterwards(say, wait=bool(paths)) as told,
         writing(out),
         files.Several([files.open_sink(p, about, **how) for p in paths]) as whole,
     ):
@@ -357,11 +359,25 @@ def _write(
                 fault(error)
                 continue
             if said:
-                say(f"{said} -> {where(sink.paths)}")
+                told(f"{said} -> {where(sink.paths)}")
                 for line in people.lines() if people else []:
-                    say(line)
+                    told(line)
                 if changes is not None:
-                    say(str(changes))
+                    told(str(changes))
+
+
+@contextmanager
+def afterwards(say: Callable[[str], None], wait: bool = True) -> Iterator[Callable[[str], None]]:
+    """Lines about files are said when these are whole, at the end, and not if that goes wrong."""
+    lines: list[str] = []
+    try:
+        yield lines.append if wait else say
+    except KeyboardInterrupt:
+        for line in lines:
+            say(line)
+        raise
+    for line in lines:
+        say(line)
 
 
 class Faults:

@@ -299,6 +299,10 @@ def _items(word: str, span: Span) -> list[Path | Source]:
     if word.startswith(STREAMS):
         return [_stream(word, span)]
     path = Path(word).expanduser()
+    try:
+        path.exists()
+    except OSError as error:  # a name that is too long, a link to itself
+        raise VitruvianError(f"cannot read '{shown(word, 200)}': {error.strerror}") from None
     if word.startswith("camera:"):
         number = word.removeprefix("camera:")
         if number.isdecimal():

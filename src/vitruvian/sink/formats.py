@@ -150,7 +150,7 @@ _TRACKS: dict[str, Callable[[Path, str | None, Note], Track]] = {
     "c3d": c3d.read_c3d,
     "bvh": _upright(bvh.read_bvh),
 }
-_TIMED: dict[str, Callable[[Path, float | None], Pairs]] = {
+_TIMED: dict[str, Callable[[Path, float | None, Note], Pairs]] = {
     "mot": mot.mot_poses,
 }
 MOST_FPS = 1e6  # frames a second that times are worked out from
@@ -275,9 +275,9 @@ def read(
         VitruvianError: it is missing, something else, or lacks what was not given.
     """
     path = Path(path)
-    if form is None and path.suffix.lower() == ".jsonl":
-        return records.read(path)  # also where it is a pipe
-    name = recognised(path, form).name
+    # A record may be a pipe, which is not looked into beforehand.
+    record = form is None and path.suffix.lower() == ".jsonl"
+    name = "records" if record else recognised(path, form).name
     if up is not None and name not in _TRACKS:
         raise VitruvianError(f"'{path}' has y down, as pictures have; leave out which axis is up")
     if skeleton is not None and name != "openpose":
@@ -301,7 +301,7 @@ def read(
         )
     if name == "coco":
         return Reading({}, lambda note: coco.read_coco(path, fps, note))
-    return Reading({"options": {}}, lambda _: _TIMED[name](path, fps))
+    return Reading({"options": {}}, lambda note: _TIMED[name](path, fps, note))
 
 
 def _frames(track: Track) -> Pairs:

@@ -25,6 +25,7 @@ from vitruvian.documents import read_lines, unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 from vitruvian.sink.growing import Text
+from vitruvian.sink.markers import Note
 from vitruvian.sink.records import LARGEST, About
 
 COLUMNS = 7  # frame, id, left, top, width, height, confidence
@@ -58,11 +59,14 @@ def mot(path: Path, model: About | None = None) -> Text:
     return Text(path, "", of_one)
 
 
-def read_mot(path: str | Path) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+def read_mot(
+    path: str | Path, note: Note = lambda _: None
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """Of each frame in which there is somebody: its index from 0, numbers, boxes, scores.
 
     (N,) int64, -1 of nobody known; (N, 4) x0 y0 x1 y1 pixels; (N,) as the file has them, 1 where it
-    has none. Of annotations only people who count: the flag is not 0, the class is of `PEOPLE`.
+    has none. Of annotations only people who count: the flag is not 0, the class is of `PEOPLE`;
+    `note` is told how many rows do not, and of frames that count from 0.
 
     Raises:
         VitruvianError: it is missing, or no such text.
@@ -85,6 +89,12 @@ def read_mot(path: str | Path) -> Iterator[tuple[int, np.ndarray, np.ndarray, np
         )
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     first = 0 if len(rows) and rows[0, 0] == 0 else 1  # some count frames from 0
+    if left:
+        note(
+            f"rows that do not count are left out: {left} (flag 0, or no class of people: 1, 2, 7)"
+        )
+    if first == 0:
+        note("its frames count from 0")
     starts = np.flatnonzero(np.diff(rows[:, 0], prepend=-1))
     for part in np.split(rows, starts[1:]) if len(rows) else ():
         numbers, corner = part[:, 1].astype(np.int64), part[:, 2:4] - 1
@@ -125,13 +135,15 @@ def _row(line: str, number: int) -> list[float] | None:
     return row
 
 
-def mot_poses(path: str | Path, fps: float | None = None) -> Iterator[tuple[Frame, Poses]]:
+def mot_poses(
+    path: str | Path, fps: float | None = None, note: Note = lambda _: None
+) -> Iterator[tuple[Frame, Poses]]:
     """Frames with boxes that have no keypoints, of the skeleton `BOXES`. `fps`: frames a second.
 
     Raises:
         VitruvianError: as `read_mot`, or `fps` is not given, which the text does not have.
     """
-    for index, person, box, score in read_mot(path):
+    for index, person, box, score in read_mot(path, note):
         if fps is None:
             raise VitruvianError(f"'{path}' has no times; pass --fps, its frames a second")
         nothing = np.zeros((len(person), 0), np.float32)
