@@ -491,6 +491,20 @@ def test_translations_that_cannot_be_metres_give_no_place(tmp_path):
         assert Camera.read(path).extrinsics is None
 
 
+def test_a_calibration_without_a_size_is_of_the_first_picture_and_that_is_said(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"mtx": MATRIX.tolist(), "dist": [[0.1, 0.2, 0, 0, 0]]}))
+    with refused("does not say how large", "image_width"):
+        Camera.read(path)
+    camera = calibration.given(path)
+    assert camera is not None
+    with noted("640 x 480 is assumed"):
+        assert camera((640, 480)).matrix[0, 0] == MATRIX[0, 0]
+    assert camera((320, 240)).matrix[0, 0] == pytest.approx(MATRIX[0, 0] / 2)
+    with refused("another shape"):
+        camera((480, 640))
+
+
 @pytest.mark.parametrize(("unit", "metres"), [("mm", 1e-3), ("Centimeters", 1e-2), ("m", 1)])
 @pytest.mark.parametrize("where", ["", "[metadata]\n"])
 def test_a_file_can_say_its_unit_and_what_is_up(tmp_path, unit, metres, where):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitruvian import picture_files
-from vitruvian.errors import VitruvianError, unknown
-from vitruvian.geometry.calibration_files import Cameras
+from vitruvian.errors import VitruvianError, note, shown, unknown
+from vitruvian.geometry.calibration_files import Cameras, SizeUnsaid
 from vitruvian.geometry.camera import FILM_DIAGONAL_MM, SHAPES_DIFFER, Camera
 
 if TYPE_CHECKING:
@@ -77,7 +77,10 @@ def given(
         if name in words and not 0 < words[name] < np.inf:
             raise VitruvianError(f"{name} is {words[name]:g}, want a number above 0")
     if camera is not None:
-        known = camera if isinstance(camera, Camera) else Camera.read(camera)
+        try:
+            known = camera if isinstance(camera, Camera) else Camera.read(camera)
+        except SizeUnsaid:
+            return _of_first_size(str(camera))
         return cache(known.scaled)
     if fov_deg is not None:
         Camera.view((1, 1), fov_deg)  # a wrong one is refused before anything is done
@@ -87,6 +90,22 @@ def given(
     if focal_mm is not None:
         return cache(lambda size: Camera.with_film_focal(size, focal_mm))
     return None
+
+
+def _of_first_size(words: str) -> Callable[[tuple[int, int]], Camera]:
+    """A calibration that does not say how large its pictures are: as the first one, which is said."""
+    known: list[Camera] = []
+
+    def scaled(size: tuple[int, int]) -> Camera:
+        if not known:
+            known.append(Camera.read(words, size=size))
+            note(
+                f"'{shown(words, 100)}' does not say how large its pictures are: {size[0]} x "
+                f"{size[1]} is assumed, as of the first; add image_width and image_height to it"
+            )
+        return known[0].scaled(size)
+
+    return cache(scaled)
 
 
 def exif(path: Path) -> Camera | None:

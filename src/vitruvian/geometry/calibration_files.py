@@ -68,6 +68,10 @@ NAMES = {
 }
 
 
+class SizeUnsaid(VitruvianError):
+    """A calibration does not say how large the pictures are that it is of."""
+
+
 class Cameras(dict[str, Camera]):
     """The cameras of a file by name; what its table is called (`cam_0`) is taken for it, too."""
 
@@ -96,6 +100,7 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
 
     Raises:
         VitruvianError: it is missing, no calibration, or of a fisheye lens.
+        SizeUnsaid: it does not say the size of the pictures, and it was not given.
 
     What was assumed is said in one line to standard error.
     """
@@ -247,7 +252,7 @@ def _camera(
     lens = np.zeros(COEFFICIENTS) if given is None else _array(given, where, "distortion")
     size = _size(table, where) or size
     if size is None:
-        raise VitruvianError(
+        raise SizeUnsaid(
             f"{where} does not say how large its pictures are; "
             "add image_width and image_height, in pixels"
         )
