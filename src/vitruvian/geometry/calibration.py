@@ -93,7 +93,7 @@ def given(
 
 
 def _of_first_size(words: str) -> Callable[[tuple[int, int]], Camera]:
-    """A calibration that does not say how large its pictures are: as the first one, which is said."""
+    """A calibration that does not say the size of its pictures: that of the first, as is said."""
     known: list[Camera] = []
 
     def scaled(size: tuple[int, int]) -> Camera:
