@@ -393,7 +393,7 @@ def test_rows_of_mot_text_that_do_not_count_are_said(tmp_path):
     (tmp_path / "a.txt").write_text("0,1,1,1,5,5,1,1,1\n0,2,1,1,5,5,0,1,1\n0,3,1,1,5,5,1,3,1\n")
     reading = vit.read(tmp_path / "a.txt", fps=30)
     assert sum(len(poses) for _, poses in reading) == 1
-    left, counted = reading.notes
+    left, counted = reading.notes  # type: ignore[union-attr]
     assert "left out: 2" in left
     assert "from 0" in counted
 
