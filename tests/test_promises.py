@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import io
+import json
 import os
 import shutil
 import signal
@@ -503,6 +504,27 @@ JOBS = {
         ),
         *("--out", "out"),
     ),
+    "track": ("track", "{clip}", "--smooth", "butterworth", "--repair", "--out", "out"),
+    "convert": ("convert", "record.jsonl", "record.csv"),
+    "val": (
+        *("val", "--data", "truth.json", "--model", "vitruvian-2d", "--find", "boxes.json"),
+        *("--out", "out"),
+    ),
+    "benchmark": (
+        *(
+            "benchmark",
+            "--model",
+            "vitruvian-2d",
+            "--people",
+            "1",
+            "--rounds",
+            "1",
+            "--warm-up",
+            "0",
+        ),
+        *("--frames", "2", "--seconds", "1", "--out", "b.json"),
+    ),
+    "models list": ("models", "list"),
     "doctor": ("doctor",),
 }
 
@@ -541,12 +563,23 @@ def quiet(code: str, *words: object, tmp_path: Path) -> None:
 
 @pytest.mark.weights
 @pytest.mark.parametrize("job", JOBS)
-def test_no_command_asks_the_network_or_leaves_files_at_home(job, blazepose, video, tmp_path):
+def test_no_command_asks_the_network_or_leaves_files_at_home(
+    job, blazepose, video, picture, tmp_path
+):
     blazepose("full")
     if "ONNX" in job:
         pytest.importorskip("onnxruntime")
     clip = video("clip.mp4", [0.0, 0.1, 0.2])
     (tmp_path / "boxes.json").write_text("[]")
+    picture("a.png", np.full((48, 64, 3), 128, np.uint8))
+    person = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [9, 9, 2] * 17}
+    person |= {"bbox": [4, 4, 30, 40], "area": 900, "iscrowd": 0}
+    category = {"id": 1, "name": "person", "keypoints": list(COCO17.keypoints)}
+    said = {"images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}]}
+    said |= {"annotations": [person], "categories": [category]}
+    (tmp_path / "truth.json").write_text(json.dumps(said))
+    with vit.open_sink(tmp_path / "record.jsonl") as sink:
+        sink.write(Frame(None, 0, 0.0, "v.mp4", size=(64, 48)), Poses.nobody(COCO17))
     words = [word.format(clip=clip) for word in JOBS[job]]
     quiet(AS_COMMAND, *words, tmp_path=tmp_path)
 
