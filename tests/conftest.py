@@ -90,6 +90,16 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"not tested: {number} for {reason}", yellow=True)
 
 
+@pytest.fixture(autouse=True)
+def offline_ends_with_the_test() -> Iterator[None]:
+    """Commands that run in this process set it for good with `--offline`."""
+    before = os.environ.get("VITRUVIAN_OFFLINE")
+    yield
+    os.environ.pop("VITRUVIAN_OFFLINE", None)
+    if before is not None:
+        os.environ["VITRUVIAN_OFFLINE"] = before
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """The same numbers in every run."""
