@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
+from vitruvian.export.export import export
+from vitruvian.export.networks import fastpose
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.models.catalogue import load
+from vitruvian.models.load import load
 from vitruvian.models.top_down import TopDown
-from vitruvian.train.export import export
-from vitruvian.train.networks import fastpose
 
 PEOPLE = (1, 5, 20)
 
@@ -48,7 +48,7 @@ def alone(file: Path, network: fastpose.Network, threads: int, rounds: int, crop
     """Print crops a second of the network alone."""
     import torch
 
-    from vitruvian.network.runtimes import OpenVino
+    from vitruvian.network import OpenVino
 
     torch.set_num_threads(threads)
     network.eval()

@@ -35,7 +35,7 @@ MEDIAPIPE = "mediapipe==0.10.21"
 
 def peer_python() -> str:
     """A Python that has MediaPipe; made once, in the cache folder."""
-    from vitruvian.network.weights import cache_folder
+    from vitruvian.weights.download import cache_folder
 
     folder = cache_folder() / "peers" / MEDIAPIPE
     python = folder / "bin" / "python"
@@ -62,7 +62,7 @@ class Networks:
     """Counts the seconds inside the networks: everything else is ours."""
 
     def __init__(self) -> None:
-        from vitruvian.network.runtimes import OpenVino
+        from vitruvian.network import OpenVino
 
         self.seconds = 0.0
         inner = OpenVino.__call__
@@ -80,9 +80,9 @@ class Networks:
 def our_video(job: dict[str, Any]) -> dict[str, Any]:
     """What `vitruvian predict VIDEO --out X.jsonl` does once the model is loaded."""
     from vitruvian import open_source
-    from vitruvian.pipeline import open_model
-    from vitruvian.predict import plan, predict
-    from vitruvian.sink.files import Save
+    from vitruvian.stream.stream import open_model
+    from vitruvian.verbs.outputs import Save
+    from vitruvian.verbs.predict import plan, predict
 
     networks = Networks()
     sources = open_source(job["video"])

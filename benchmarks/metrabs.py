@@ -24,12 +24,12 @@ import numpy as np
 
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.decode.volume import Volume
+from vitruvian.export.export import export
+from vitruvian.export.networks import metrabs
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.models.catalogue import load
+from vitruvian.models.load import load
 from vitruvian.models.top_down import TopDown
-from vitruvian.train.export import export
-from vitruvian.train.networks import metrabs
 
 POINTS = 555
 PEOPLE, LOOKS = (1, 5), (1, 5)
@@ -57,7 +57,7 @@ def alone(file: Path, network: metrabs.Metrabs, threads: int, rounds: int) -> No
     """Print crops a second of the network alone."""
     import torch
 
-    from vitruvian.network.runtimes import OpenVino
+    from vitruvian.network import OpenVino
 
     torch.set_num_threads(threads)
     for batch in (1, 5):

@@ -1,6 +1,6 @@
 r"""Hands in pockets: precision, recall and F1 of each rule, by hand and by person.
 
-    python -m vitruvian.train.pockets --data ../shared/data --out runs/pockets
+    python -m vitruvian.train.tasks.pockets --data ../shared/data --out runs/pockets
     python benchmarks/pockets.py ../shared/data runs/pockets
 
 For the poses of each model: the original rule and a hand-set one, their thresholds fitted, and the
@@ -21,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vitruvian.analyse import pockets
-from vitruvian.analyse.posture import Body, from_shoulder
+from vitruvian.analysis.posture import Body, from_shoulder
 from vitruvian.body.poses import Poses
-from vitruvian.network.runtimes import OpenVino
-from vitruvian.train import pockets as training
-from vitruvian.train.hands import Person, chosen
-from vitruvian.train.pockets import Table
+from vitruvian.models import pockets
+from vitruvian.network import OpenVino
+from vitruvian.train.data.hands import Person, chosen
+from vitruvian.train.tasks import pockets as training
+from vitruvian.train.tasks.pockets import Table
 
 Key = tuple[str, int]  # a person and a side
 ACROSS, DEEP = np.linspace(0.1, 1.5, 15), np.linspace(0.2, 3, 8)  # thresholds that are tried

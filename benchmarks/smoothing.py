@@ -22,8 +22,8 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.body.track import Track, tracks
 from vitruvian.frame import Frame
-from vitruvian.track import butterworth
-from vitruvian.track.smooth import Smooth
+from vitruvian.stream import butterworth
+from vitruvian.stream.one_euro import Smooth
 
 RATE, NOISE, SIZE = 30.0, 2.0, 300.0
 Pairs = list[tuple[Frame, Poses]]

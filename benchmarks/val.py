@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vitruvian.evaluate import show, truth
-from vitruvian.evaluate.run import Kept, ready, val
+from vitruvian.evaluate import truth
+from vitruvian.verbs.val import show
+from vitruvian.verbs.val.val import Kept, ready, val
 
 
 class Clock:

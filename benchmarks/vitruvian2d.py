@@ -14,9 +14,9 @@ import json
 from pathlib import Path
 
 from vitruvian.evaluate.coco import average_precision
+from vitruvian.formats.coco import results
 from vitruvian.frame import Frame
-from vitruvian.models.catalogue import load
-from vitruvian.sink.coco import results
+from vitruvian.models.load import load
 
 
 def main() -> None:

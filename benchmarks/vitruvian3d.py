@@ -25,10 +25,10 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import metrabs
-from vitruvian.models.catalogue import load
-from vitruvian.source import open_source
-from vitruvian.train import people, people3d
-from vitruvian.train.oks import average_precision, row
+from vitruvian.models.load import load
+from vitruvian.sources.open import open_source
+from vitruvian.train.data import people, people3d
+from vitruvian.train.score import average_precision, row
 
 NAMES = COCO17.keypoints
 HALPE = [HALPE26[name] for name in NAMES]

@@ -184,8 +184,8 @@ def main() -> None:
     ours = Side(sys.executable, str(here / "yolo.py"), "--answer")
 
     with tempfile.TemporaryDirectory() as folder:
+        from vitruvian.export.export import export
         from vitruvian.models import yolopose
-        from vitruvian.train.export import export
 
         weights = Path(folder, chosen.weights.name)  # Ultralytics exports beside the weights
         weights.write_bytes(chosen.weights.read_bytes())

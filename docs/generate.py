@@ -13,21 +13,21 @@ from pathlib import Path
 import decoding
 import view3d
 
-from vitruvian.analyse.angles import TABLE, available
-from vitruvian.analyse.points import POINTS
-from vitruvian.analyse.view import DECIDED
+from vitruvian.analysis.angles import TABLE, available
+from vitruvian.analysis.points import POINTS
+from vitruvian.analysis.view import DECIDED
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.body.state import SEEN
-from vitruvian.models.catalogue import CATALOGUE, DEFAULT
-from vitruvian.network.weights import SHIPPED
-from vitruvian.sink.formats import FORMS, HOLDS, lost, refusal
+from vitruvian.formats.table import FORMS, HOLDS, lost, refusal
+from vitruvian.models.load import CATALOGUE, DEFAULT
+from vitruvian.weights.download import SHIPPED
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- made by docs/generate.py -->", "<!-- until here -->"
 ANGLES = f"""\
 # Angles
 
-Made by `python docs/generate.py` from `src/vitruvian/analyse/angles.py`.
+Made by `python docs/generate.py` from `src/vitruvian/analysis/angles.py`.
 
 ```sh
 vitruvian analyze squat.mp4 --angles --out out/
@@ -114,7 +114,7 @@ def models() -> str:
     lines = [
         "# Models",
         "",
-        "Made by `python docs/generate.py` from `src/vitruvian/models/rows.py`.",
+        "Made by `python docs/generate.py` from `src/vitruvian/models/zoo.py`.",
         "",
         "| name | | skeleton | gives | licence of the weights |",
         "|---|---|---|---|---|",

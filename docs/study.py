@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian.evaluate import show
-from vitruvian.evaluate.run import val
-from vitruvian.models.catalogue import load
-from vitruvian.sink.report import plot
-from vitruvian.versus import machine
-from vitruvian.versus.benchmark import Plan, benchmark
-from vitruvian.versus.contender import Contender
+from vitruvian.models.load import load
+from vitruvian.models.spec import Contender
+from vitruvian.show.report import plot
+from vitruvian.verbs.benchmark import machine
+from vitruvian.verbs.benchmark.benchmark import Plan, benchmark
+from vitruvian.verbs.val import show
+from vitruvian.verbs.val.val import val
 
 DOCS = Path(__file__).parent
 PEERS = DOCS.parent / "benchmarks" / "peers" / "run.py"
@@ -69,8 +69,8 @@ def untrained(folder: Path) -> dict[str, Path]:
 
     from vitruvian.body.skeletons import COCO17
     from vitruvian.decode.volume import Volume
-    from vitruvian.train.export import export
-    from vitruvian.train.networks import fastpose, metrabs, yolo
+    from vitruvian.export.export import export
+    from vitruvian.export.networks import fastpose, metrabs, yolo
 
     folder.mkdir(parents=True, exist_ok=True)
     made = {f"yolov8{scale}-pose": folder / f"yolov8{scale}-pose.onnx" for scale in SCALES}

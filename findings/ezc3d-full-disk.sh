@@ -7,7 +7,7 @@
 # device"; on a real full disk the file is cut short, and `write` returns as well.
 #
 # So a program that writes C3D files must look at what was stored: vitruvian holds the header against the
-# size and the points against what was given, and refuses otherwise (src/vitruvian/sink/c3d.py).
+# size and the points against what was given, and refuses otherwise (src/vitruvian/formats/c3d.py).
 #
 # Output seen:
 #   python's open().write: OSError 28

@@ -27,9 +27,9 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.models import catalogue
-from vitruvian.network import weights
-from vitruvian.sink.files import Sink
+from vitruvian.models.load import entry
+from vitruvian.verbs.outputs import Sink
+from vitruvian.weights import download
 
 SHARED = Path(__file__).parents[2] / "shared"
 TOY = Skeleton.table(
@@ -124,7 +124,7 @@ def blazepose() -> Callable[..., Any]:
         name = f"blazepose-{size}"
         if name not in missing:
             try:
-                weights.fetch(catalogue.entry(name).files)
+                download.fetch(entry(name).files)
                 missing[name] = ""
             except VitruvianError as error:
                 missing[name] = f"{name} cannot be had: {error}"
@@ -148,7 +148,7 @@ def torch() -> Any:
 
 @pytest.fixture(scope="session")
 def metrabs(torch: Any) -> Any:
-    from vitruvian.train.networks import metrabs
+    from vitruvian.export.networks import metrabs
 
     return metrabs
 

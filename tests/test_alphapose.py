@@ -20,11 +20,11 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.alphapose import Joints, Options
-from vitruvian.models.catalogue import CATALOGUE, entry, load
-from vitruvian.models.detections import Detections
+from vitruvian.models.finders import Detections
+from vitruvian.models.load import CATALOGUE, entry, load
 from vitruvian.models.top_down import TopDown
-from vitruvian.network.about import about
-from vitruvian.track.follow import Follow
+from vitruvian.stream.follow import Follow
+from vitruvian.weights.metadata import about
 
 SIZE = (192, 256)  # of the crop, pixels
 SPOT = 0.06  # of the height of the box: the standard deviation of a spot
@@ -656,12 +656,12 @@ class Drive(types.ModuleType):
 
 
 def fetched(monkeypatch, gives: object) -> tuple[Drive, Any]:
-    from vitruvian.network import weights
+    from vitruvian.weights import download
 
     drive = Drive(gives)
     monkeypatch.setitem(sys.modules, "gdown", drive)
     row = entry("alphapose-fastpose-r50")
-    return drive, lambda: weights.fetch(row.files[1:], notice=row.notice)
+    return drive, lambda: download.fetch(row.files[1:], notice=row.notice)
 
 
 def test_weights_come_from_google_drive_after_the_licence_was_shown(cache, monkeypatch, capsys):
@@ -700,7 +700,7 @@ def network_of(folder: Path, keypoints: int = 17, width: int = 8) -> Path:
     """A FastPose-R50 of seeded numbers as AlphaPose saves one; narrow, to be quick."""
     torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
     pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
-    from vitruvian.train.networks import fastpose
+    from vitruvian.export.networks import fastpose
 
     torch.manual_seed(0)
     network = fastpose.build(fastpose.Shape(keypoints=keypoints, width=width))
@@ -716,7 +716,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def exported(checkpoint, tmp_path_factory) -> Path:
-    from vitruvian.models.catalogue import export_file
+    from vitruvian.models.load import export_file
 
     out = checkpoint.with_name("net.onnx")
     export_file(str(checkpoint), out)
@@ -725,7 +725,7 @@ def exported(checkpoint, tmp_path_factory) -> Path:
 
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "vitruvian.cli", *map(str, words)]
+    line = [sys.executable, "-m", "vitruvian.cli.app", *map(str, words)]
     return subprocess.run(line, capture_output=True, text=True, check=False)
 
 

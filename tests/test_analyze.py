@@ -21,23 +21,23 @@ from bodies import body, seen_as, turned
 from conftest import grey, refused
 from test_cli import command, opened
 from test_cli import refused as one_line
-from vitruvian.analyse import angles
-from vitruvian.analyse.events import Options
-from vitruvian.analyse.found import Asked, phrase
-from vitruvian.analyse.posture import RULES
-from vitruvian.analyse.rules import chosen
-from vitruvian.analysis_files import Analysis
-from vitruvian.analysis_report import Report, Save
+from vitruvian.analysis import angles
+from vitruvian.analysis.events import Options
+from vitruvian.analysis.found import Asked, phrase
+from vitruvian.analysis.posture import RULES
+from vitruvian.analysis.rules import chosen
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.body.track import LONGEST
 from vitruvian.frame import Frame
-from vitruvian.predict import Plan
-from vitruvian.recorded import open_record
-from vitruvian.sink.annotate import Annotator, Arc, Line, Note
-from vitruvian.sink.draw import COLOURS, draw
-from vitruvian.sink.plot import KEPT, POINTS, Plot, Series
-from vitruvian.source import Span, Video
+from vitruvian.show.annotate import Annotator, Arc, Line, Note
+from vitruvian.show.draw import COLOURS, draw
+from vitruvian.show.plot import KEPT, POINTS, Plot, Series
+from vitruvian.sources.open import Span, Video
+from vitruvian.sources.record import open_record
+from vitruvian.verbs.analyze_files import Analysis
+from vitruvian.verbs.analyze_report import Report, Save
+from vitruvian.verbs.predict import Plan
 
 ANALYZE = ("analyze", "--offline")
 SIZE = (640, 480)
@@ -363,7 +363,7 @@ def test_control_c_keeps_what_was_done(tmp_path):
     )
     recorded(Path("p.jsonl"), acting([{}] * 2000))
     words = ("p.jsonl", "--rules", "slow.py:slow", "--angles", "--out", "out")
-    line = [sys.executable, "-m", "vitruvian.cli", *ANALYZE, *words]
+    line = [sys.executable, "-m", "vitruvian.cli.app", *ANALYZE, *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(line, **pipes) as process:
         while not Path("enough").exists():

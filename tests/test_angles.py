@@ -7,7 +7,7 @@ import pytest
 
 from bodies import LEFT, _turn, body, seen_as, turned
 from conftest import refused
-from vitruvian.analyse.angles import TABLE, angles_deg, available, facing, names, table
+from vitruvian.analysis.angles import TABLE, angles_deg, available, facing, names, table
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26, SKELETONS
 

@@ -14,14 +14,14 @@ import pytest
 from conftest import refused
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
-from vitruvian.cli_compare import contender, numbers
+from vitruvian.cli.compare import contender, numbers
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
+from vitruvian.models.spec import Contender, contenders
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.yolopose import Options, YoloPose
-from vitruvian.versus import benchmark, machine, worker
-from vitruvian.versus.contender import Contender, contenders
-from vitruvian.versus.stages import STAGES, Stopwatch, parts, watched
+from vitruvian.verbs.benchmark import benchmark, machine, worker
+from vitruvian.verbs.benchmark.stages import STAGES, Stopwatch, parts, watched
 
 PAUSE = 0.01  # seconds
 
@@ -324,7 +324,7 @@ def test_a_model_may_bring_options_of_its_own():
 
 def test_one_command_measures_a_model(tmp_path):
     out = tmp_path / "speed.json"
-    line = [sys.executable, "-m", "vitruvian.cli", "benchmark", "--model", "vitruvian-2d"]
+    line = [sys.executable, "-m", "vitruvian.cli.app", "benchmark", "--model", "vitruvian-2d"]
     line += ["--model", "vitruvian-2d,runtime=nothing", "--people", "1", "--rounds", "1"]
     line += ["--frames", "2", "--warm-up", "0", "--threads", "1", "--out", str(out)]
     environment = {**os.environ, "VITRUVIAN_OFFLINE": "1"}

@@ -9,9 +9,9 @@ from bodies import _turn
 from conftest import refused
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26, SMPL24
 from vitruvian.body.track import tracks
-from vitruvian.track import butterworth
-from vitruvian.track.butterworth import Options, filtered, horizon, smooth, stream
-from vitruvian.track.over_time import OverTime
+from vitruvian.stream import butterworth
+from vitruvian.stream.butterworth import Options, filtered, horizon, smooth, stream
+from vitruvian.stream.wanted import OverTime
 
 
 def wave(hz: float, seconds: np.ndarray, size: float = 100.0) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from vitruvian.errors import VitruvianError
-from vitruvian.network import checkpoint, unpickle
+from vitruvian.weights import checkpoint, unpickle
 
 SHARED = Path(__file__).parents[2] / "shared"
 

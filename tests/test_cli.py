@@ -19,15 +19,15 @@ import pytest
 
 import vitruvian as vit
 from conftest import absent
-from vitruvian.models.catalogue import CATALOGUE
-from vitruvian.network import weights
+from vitruvian.models.load import CATALOGUE
+from vitruvian.weights import download
 
 PREDICT = ("predict", "--offline")
 
 
 def command(*words: object, **more) -> subprocess.CompletedProcess[str]:
     """`vitruvian` as a process of its own, so that exit codes and both outputs are true."""
-    line = [sys.executable, "-m", "vitruvian.cli", *map(str, words)]
+    line = [sys.executable, "-m", "vitruvian.cli.app", *map(str, words)]
     return subprocess.run(line, capture_output=True, text=True, check=False, **more)
 
 
@@ -281,7 +281,7 @@ def test_views_have_names_of_their_own(weights_here, video):
 @pytest.mark.shared
 def test_control_c_leaves_valid_files_of_what_was_done(weights_here, shared):
     source = shared / "data" / "videos" / "intel_one_by_one_person.mp4"
-    line = [sys.executable, "-m", "vitruvian.cli", *PREDICT, str(source), "--out", "out"]
+    line = [sys.executable, "-m", "vitruvian.cli.app", *PREDICT, str(source), "--out", "out"]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
         unfinished = Path("out/intel_one_by_one_person.mp4.part")
         while not unfinished.exists() or unfinished.stat().st_size < 20_000:
@@ -405,7 +405,7 @@ def yolo_here(shared: Path, blazepose, tmp_path_factory) -> dict[str, str]:
             absent(f"{name} is not installed (the train extra)")
     blazepose("full")
     folder = tmp_path_factory.mktemp("cache")
-    for path in weights.fetch(CATALOGUE["blazepose-full"].files):
+    for path in download.fetch(CATALOGUE["blazepose-full"].files):
         shutil.copy(path, folder)
     shutil.copy(shared / "weights" / "yolov8n-pose.pt", folder)
     return {**os.environ, "VITRUVIAN_CACHE": str(folder)}

@@ -18,17 +18,24 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.errors import VitruvianError
+from vitruvian.formats.records import json_lines, read
 from vitruvian.frame import Frame
-from vitruvian.sink.records import json_lines, read
-from vitruvian.source import Span
-from vitruvian.versus import compare as module
-from vitruvian.versus import machine
-from vitruvian.versus.agreement import LIMITS, POINTS, BlandAltman, Common, angles_apart, pair
-from vitruvian.versus.compare import compare
-from vitruvian.versus.lines import Lines, Result
-from vitruvian.versus.panels import GAP, ROOM, STRIP, Layout, panels, said, view
-from vitruvian.versus.summary import Chapter, report
-from vitruvian.versus.tally import MOMENTS, Moments, Tally
+from vitruvian.sources.open import Span
+from vitruvian.verbs.benchmark import machine
+from vitruvian.verbs.compare import compare as module
+from vitruvian.verbs.compare.agreement import (
+    LIMITS,
+    POINTS,
+    BlandAltman,
+    Common,
+    angles_apart,
+    pair,
+)
+from vitruvian.verbs.compare.compare import compare
+from vitruvian.verbs.compare.lines import Lines, Result
+from vitruvian.verbs.compare.panels import GAP, ROOM, STRIP, Layout, panels, said, view
+from vitruvian.verbs.compare.summary import Chapter, report
+from vitruvian.verbs.compare.tally import MOMENTS, Moments, Tally
 
 BODY = np.random.default_rng(3).uniform(0.1, 0.9, (17, 2)).astype(np.float32)
 
@@ -585,7 +592,7 @@ def test_one_command_compares_two_networks(tmp_path):
     (folder / "a.jpg").write_bytes(portrait.read_bytes())
     cv2.imwrite(str(folder / "nobody.png"), np.full((120, 160, 3), 127, np.uint8))
     out = tmp_path / "out"
-    line = [sys.executable, "-m", "vitruvian.cli", "compare", str(folder), "--out", str(out)]
+    line = [sys.executable, "-m", "vitruvian.cli.app", "compare", str(folder), "--out", str(out)]
     for model in ("vitruvian-2d", "vitruvian-2d,flip=true", "vitruvian-3d"):
         line += ["--model", model]
     line.append("--offline")

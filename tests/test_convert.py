@@ -29,13 +29,13 @@ from vitruvian.body.skeletons import (
     SMPL24,
 )
 from vitruvian.body.track import Track
-from vitruvian.cli import app
-from vitruvian.convert import convert
+from vitruvian.cli.app import app
+from vitruvian.formats import c3d, openpose, table
+from vitruvian.formats.table import FORMS
+from vitruvian.formats.trc import named
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import around
-from vitruvian.sink import c3d, formats, openpose
-from vitruvian.sink.formats import FORMS
-from vitruvian.sink.trc import named
+from vitruvian.verbs.convert import convert
 
 Pairs = list[tuple[Frame, Poses]]
 # Somebody comes back after three seconds, longer than a track lasts.
@@ -139,7 +139,7 @@ def test_what_the_table_says_is_kept_is_kept_and_the_rest_is_refused(source, tar
     start, end = place(tmp_path / "from", source), place(tmp_path / "to", target)
     convert(first, start)
     fps = 10.0 if source in ("coco", "mot") else None
-    if why := formats.refusal(FORMS[source], FORMS[target]):
+    if why := table.refusal(FORMS[source], FORMS[target]):
         with refused(start.name, end.name, why):
             convert(start, end, fps=fps)
         assert not end.exists()
@@ -148,12 +148,12 @@ def test_what_the_table_says_is_kept_is_kept_and_the_rest_is_refused(source, tar
     kept = {*FORMS[source].holds} & {*FORMS[target].holds}
     same(read(end, target), read(start, source), kept)
     assert done.paths
-    gone = {formats.HOLDS[part] for part in formats.lost(FORMS[source], FORMS[target])}
+    gone = {table.HOLDS[part] for part in table.lost(FORMS[source], FORMS[target])}
     assert {*done.lost} <= gone
 
 
 def test_records_lose_nothing_that_was_there(tmp_path):
-    assert formats.lost(FORMS["coco"], FORMS["records"]) == []
+    assert table.lost(FORMS["coco"], FORMS["records"]) == []
     done = convert(recorded(tmp_path / "a.jsonl", story("alone", flat=True)), tmp_path / "b.csv")
     assert "metres" not in done.lost
     assert "boxes" in done.lost
@@ -455,14 +455,14 @@ def test_coco_results_of_fewer_keypoints_are_asked_for(tmp_path):
 
 def test_a_skeleton_of_ones_own_is_read_again_from_its_record(tmp_path, people, frame):
     """Also one that is called like one of ours."""
-    for table in (TOY, Skeleton.table("coco17", "mine", ("a", "", 0.1), ("b", "a", np.nan))):
-        path = recorded(tmp_path / f"{table.name}.jsonl", [(frame(), people(2, table))] * 2)
+    for own in (TOY, Skeleton.table("coco17", "mine", ("a", "", 0.1), ("b", "a", np.nan))):
+        path = recorded(tmp_path / f"{own.name}.jsonl", [(frame(), people(2, own))] * 2)
         back = [poses.skeleton for _, poses in vit.read(path)]
         assert back[0] is back[1]
-        assert back[0].to_json() == table.to_json()
+        assert back[0].to_json() == own.to_json()
     with refused("b.jsonl", "toy", "coco17"), vit.open_sink(tmp_path / "b.jsonl") as sink:
         sink.write(frame(), people(1, TOY))
-        sink.write(frame(1), people(1, table))
+        sink.write(frame(1), people(1, own))
 
 
 def test_a_record_from_before_skeletons_were_described_is_read(tmp_path):
@@ -727,7 +727,7 @@ def test_the_command_says_what_it_did_and_what_is_lost(tmp_path):
 
 
 def test_a_fault_is_one_line_and_exit_code_1(tmp_path):
-    line = [sys.executable, "-m", "vitruvian.cli", "convert", "nothing.trc", "a.csv"]
+    line = [sys.executable, "-m", "vitruvian.cli.app", "convert", "nothing.trc", "a.csv"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [

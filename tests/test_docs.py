@@ -15,9 +15,9 @@ import pytest
 import vitruvian as vit
 from conftest import absent
 from vitruvian.body.skeletons import COCO17
-from vitruvian.cli import app
+from vitruvian.cli.app import app
 from vitruvian.geometry.camera import Camera
-from vitruvian.models.catalogue import CATALOGUE
+from vitruvian.models.load import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -68,7 +68,7 @@ def folder(tmp_path_factory, blazepose) -> Path:
 
 def annotated(folder: Path, model) -> None:
     """people.json: what the model finds in the photo, as COCO annotations of it."""
-    from vitruvian.sink.coco import results
+    from vitruvian.formats.coco import results
 
     frame = vit.Frame.read(folder / "photo.jpg")
     rows = []
@@ -137,7 +137,7 @@ def test_the_readme_shows_six_lines_of_python():
 
 
 def test_the_json_shown_has_the_keys_of_a_record(people, frame):
-    from vitruvian.sink.records import to_dict
+    from vitruvian.formats.records import to_dict
 
     (_, shown), *_ = blocks("json")
     example = json.loads(shown)
@@ -169,7 +169,7 @@ def test_every_option_that_the_docs_name_exists():
         command = found[1]
         if command not in helps:
             done = subprocess.run(
-                [sys.executable, "-m", "vitruvian.cli", command, "--help"],
+                [sys.executable, "-m", "vitruvian.cli.app", command, "--help"],
                 capture_output=True,
                 text=True,
                 check=True,

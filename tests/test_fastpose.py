@@ -12,16 +12,16 @@ from conftest import TOY, is_one_line, refused
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.errors import VitruvianError
-from vitruvian.network.runtimes import OnnxRuntime, OpenVino
-from vitruvian.network.weights import sha256
+from vitruvian.network import OnnxRuntime, OpenVino
+from vitruvian.weights.download import sha256
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
 pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
 
-from vitruvian.train import graph, graphs  # noqa: E402
-from vitruvian.train.export import export  # noqa: E402
-from vitruvian.train.networks import fastpose  # noqa: E402
-from vitruvian.train.networks.fastpose import Shape  # noqa: E402
+from vitruvian.export import families, graph  # noqa: E402
+from vitruvian.export.export import export  # noqa: E402
+from vitruvian.export.networks import fastpose  # noqa: E402
+from vitruvian.export.networks.fastpose import Shape  # noqa: E402
 
 # Of specs/keys: file, shape, parameters.
 PUBLISHED = {
@@ -128,7 +128,7 @@ def test_crops_are_normalised_as_alphapose_does() -> None:
 
 @pytest.mark.parametrize("form", [{}, {"_use_new_zipfile_serialization": False}])
 def test_a_checkpoint_gives_the_network_that_was_saved(tmp_path: Path, form: dict) -> None:
-    from vitruvian.network import checkpoint
+    from vitruvian.weights import checkpoint
 
     file = saved(tmp_path / "a.pth", NARROW["shuffle"], **form)
     crops = fastpose.normalise(torch.randint(0, 256, (1, 64, 64, 3)))
@@ -344,11 +344,11 @@ def test_skeleton_and_decoding_are_those_of_the_published_networks(
 
 def described(keypoints: int, **given: Any) -> graph.Graph:
     """What a checkpoint of so many keypoints would be exported as."""
-    from vitruvian.network.checkpoint import Checkpoint
+    from vitruvian.weights.checkpoint import Checkpoint
 
     tensors = seeded(replace(NARROW["simplepose"], width=4, keypoints=keypoints)).state_dict()
     read = Checkpoint({name: value.numpy() for name, value in tensors.items()})
-    return graphs.graph(read, **{"skeleton": None, "decode": None, "imgsz": None} | given)
+    return families.graph(read, **{"skeleton": None, "decode": None, "imgsz": None} | given)
 
 
 @pytest.mark.parametrize(
@@ -404,7 +404,7 @@ def test_a_network_of_crops_is_no_yolo(tmp_path: Path) -> None:
 def test_the_command_exports_a_checkpoint(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from vitruvian.cli import app
+    from vitruvian.cli.app import app
 
     shape = replace(NARROW["simplepose"], keypoints=136)
     line = ["export", str(saved(tmp_path / "a.pth", shape)), "--out", str(tmp_path / "a.xml")]

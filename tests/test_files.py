@@ -8,7 +8,6 @@ import pytest
 from bodies import LEFT, UP, _turn, body, seen_as, turned
 from conftest import absent, refused
 from test_motion import one_track
-from vitruvian import interop
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import (
     BLAZEPOSE33,
@@ -21,7 +20,7 @@ from vitruvian.body.skeletons import (
     WHOLEBODY133,
 )
 from vitruvian.body.track import Track, tracks
-from vitruvian.sink import bvh, c3d, mot, openpose, trc
+from vitruvian.formats import bvh, c3d, libraries, mot, openpose, trc
 
 
 def moving(skeleton=BLAZEPOSE33, steps: int = 20) -> Track:
@@ -263,7 +262,7 @@ def test_an_empty_folder_is_refused(tmp_path):
 
 def test_a_data_frame_has_a_row_for_each_keypoint(people, frame):
     need("pandas")
-    table = interop.to_pandas([(frame(i, i / 10), people(2, COCO17)) for i in range(3)])
+    table = libraries.to_pandas([(frame(i, i / 10), people(2, COCO17)) for i in range(3)])
     assert len(table) == 3 * 2 * 17
     assert set(table["keypoint"]) == set(COCO17.keypoints)
 
@@ -273,7 +272,7 @@ def test_a_data_set_is_laid_out_as_movement_has_it(people, frame, space):
     need("xarray")
     present = [people(2, everything=True), people(1, everything=True), people(2, everything=True)]
     pairs = [(frame(i, i / 10), poses) for i, poses in enumerate(present)]
-    data = interop.to_xarray(pairs, space)
+    data = libraries.to_xarray(pairs, space)
     assert data["position"].dims == ("time", "space", "keypoints", "individuals")
     assert data["confidence"].dims == ("time", "keypoints", "individuals")
     assert data.attrs["fps"] == pytest.approx(10)
@@ -283,18 +282,18 @@ def test_a_data_set_is_laid_out_as_movement_has_it(people, frame, space):
     np.testing.assert_array_equal(one.values, values[1, 1])
     assert data["position"].sel(individuals="id_2").isel(time=1).isnull().all()
     with refused("nobody has a number"):
-        interop.to_xarray([])
+        libraries.to_xarray([])
     with refused("no metres"):
-        interop.to_xarray([(frame(), people(1))], "3d")
+        libraries.to_xarray([(frame(), people(1))], "3d")
 
 
 def test_key_points_of_supervision_have_numbers(people):
     need("supervision")
     poses = people(2, COCO17)
     poses.xy[0, 3] = np.nan
-    found = interop.to_supervision(poses)
+    found = libraries.to_supervision(poses)
     assert found.xy.shape == (2, 17, 2)
     assert found.xy[0, 3].tolist() == [0, 0]
     assert found.data["tracker_id"].tolist() == [1, 2]
     np.testing.assert_array_equal(found.xy[1], poses.xy[1])
-    assert len(interop.to_supervision(Poses.nobody(COCO17))) == 0
+    assert len(libraries.to_supervision(Poses.nobody(COCO17))) == 0

@@ -21,18 +21,19 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, SMPL24
 from vitruvian.body.track import tracks
-from vitruvian.cli import app
-from vitruvian.convert import convert
+from vitruvian.cli.app import app
 from vitruvian.errors import LONGEST, VitruvianError
+from vitruvian.formats.mot import read_mot
 from vitruvian.frame import Frame
-from vitruvian.pipeline import again
-from vitruvian.predict import plan
-from vitruvian.recorded import open_record, over_again
-from vitruvian.sink.files import Save, can_hold
-from vitruvian.sink.mot import read_mot
-from vitruvian.source import open_source
-from vitruvian.track.over_time import OverTime
-from vitruvian.versus.lines import Lines, same_files
+from vitruvian.sources.open import open_source
+from vitruvian.sources.record import open_record
+from vitruvian.sources.threads import again
+from vitruvian.stream.wanted import OverTime
+from vitruvian.verbs.compare.lines import Lines, same_files
+from vitruvian.verbs.convert import convert
+from vitruvian.verbs.outputs import Save, can_hold
+from vitruvian.verbs.predict import plan
+from vitruvian.verbs.track import over_again
 
 People = Callable[..., Poses]
 Frames = Callable[..., Frame]
@@ -648,7 +649,7 @@ def test_a_record_that_ends_after_the_video_says_so(tmp_path):
 
 
 def test_a_full_disk_in_compare_is_one_line(tmp_path, picture, monkeypatch):
-    from vitruvian.versus import compare as module
+    from vitruvian.verbs.compare import compare as module
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

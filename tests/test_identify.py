@@ -12,8 +12,8 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.track.identify import Identify, Options, oks
-from vitruvian.track.motion import ASPECT, ASPECT_SEEN, ASPECT_SPEED, PLACE, RATE, SPEED, Motion
+from vitruvian.stream.identify import Identify, Options, oks
+from vitruvian.stream.kalman import ASPECT, ASPECT_SEEN, ASPECT_SPEED, PLACE, RATE, SPEED, Motion
 
 SIZE = (1000, 600)  # pixels
 
@@ -429,7 +429,7 @@ def test_memory_does_not_grow_with_the_length_of_a_stream():
 
 
 def test_even_if_time_stands_still_memory_is_bounded(monkeypatch, rng):
-    monkeypatch.setattr("vitruvian.track.identify.MOST_LOST", 20)
+    monkeypatch.setattr("vitruvian.stream.identify.MOST_LOST", 20)
     identify = Identify(appearance=lambda frame, poses: rng.normal(0, 1, (len(poses), 64)))
     for _ in range(60):
         identify(at(0.0), bodies(tuple(rng.uniform(0, 1e6, 2))))

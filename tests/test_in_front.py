@@ -16,10 +16,10 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera, rotation_matrix
-from vitruvian.pipeline import results
-from vitruvian.pushed import Live
-from vitruvian.source import Pictures, Span
-from vitruvian.track.absolute import Absolute, placed
+from vitruvian.sources.open import Pictures, Span
+from vitruvian.stream.live import Live
+from vitruvian.stream.placement import Absolute, placed
+from vitruvian.stream.stream import results
 
 SIZE = (1280, 720)
 HIPS = [BLAZEPOSE33["left_hip"], BLAZEPOSE33["right_hip"]]

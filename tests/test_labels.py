@@ -16,10 +16,10 @@ from test_val import Known, annotations, body, found_by, poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.evaluate import truth
 from vitruvian.evaluate.coco import found_in
-from vitruvian.evaluate.run import Result, val
-from vitruvian.models.catalogue import unnamed_keypoints
-from vitruvian.path_index import PathIndex, inside, path_parts
-from vitruvian.sink.files import open_sink
+from vitruvian.models.load import unnamed_keypoints
+from vitruvian.sources.path_index import PathIndex, inside, path_parts
+from vitruvian.verbs.outputs import open_sink
+from vitruvian.verbs.val.val import Result, val
 
 K, SIZE = len(COCO17), (640, 480)
 POINTS = [v for i in range(K) for v in (100.0 + 7 * i, 100.0 + (i * 37) % 200, 2)]
@@ -655,7 +655,7 @@ def test_the_command_takes_a_skeleton(paws):
         "--out",
         "out",
     ]
-    line = [sys.executable, "-m", "vitruvian.cli", *words, "--resamples", "0", "--offline"]
+    line = [sys.executable, "-m", "vitruvian.cli.app", *words, "--resamples", "0", "--offline"]
     done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=paws)
     assert done.returncode == 0, done.stderr
     assert "my" in done.stdout
@@ -684,13 +684,13 @@ def test_names_of_keypoints_in_other_spellings_are_the_same():
 
 
 def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture, monkeypatch):
-    from vitruvian.evaluate import run, show
+    from vitruvian.verbs.val import show, val
 
     people = {f"{name}.png": body(rng, 1) for name in "abc"}
     for name in people:
         picture(f"images/{name}", np.full((480, 640, 3), 90, np.uint8))
     (tmp_path / "truth.json").write_text(json.dumps(annotations(people)))
-    out, dump = tmp_path / "out", run.records.dump
+    out, dump = tmp_path / "out", val.records.dump
 
     def full(line):
         if line.get("source", "").endswith("c.png"):
@@ -699,12 +699,12 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture
             raise OSError(28, "No space left on device")
         return dump(line)
 
-    monkeypatch.setattr(run.records, "dump", full)
+    monkeypatch.setattr(val.records, "dump", full)
     with refused("known.jsonl", "No space left", "goes on there"):
         val(tmp_path / "truth.json", [found_by(people)], out=out, resamples=0)
     assert (out / "known.jsonl").read_text().count("\n") == 3
     assert (out / "known.jsonl").read_text().endswith("\n")
-    monkeypatch.setattr(run.records, "dump", dump)
+    monkeypatch.setattr(val.records, "dump", dump)
     again = found_by(people)
     result = val(tmp_path / "truth.json", [again], out=out, resamples=0)
     assert again.seen == ["c.png"]

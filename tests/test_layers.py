@@ -12,116 +12,76 @@ import pytest
 import vitruvian
 
 SOURCE = Path(vitruvian.__file__).parent
-# `models` asks `train` to convert a checkpoint, inside a function, and only then.
-MODELS = {
-    *("body", "geometry", "frame", "network", "decode", "models", "train", "errors"),
-    *("documents", "path_index"),
-}
-SINKS = {"body", "geometry", "frame", "sink", "stopping", "errors"}
-# Package or module -> what of ours it may import. `models`, `source` and `track` are imported by
-# `pipeline` only inside functions, so that none of them costs anything before it is used.
-MAY_IMPORT = {
+# Folder, or module at the top -> what lies directly below it; from the bottom up.
+BELOW = {
     "errors": set(),
     "documents": {"errors"},
-    "path_index": {"errors"},
-    "picture_files": {"errors"},
-    "geometry": {"geometry", "picture_files", "errors"},
-    "body": {"body", "geometry", "errors"},
-    "frame": {"geometry", "picture_files", "errors"},
-    "network": {"network", "errors"},
-    "decode": {"decode", "geometry"},
-    "clock": set(),
-    "coded": set(),
-    "reading": {"clock", "coded", "frame", "errors"},
-    "video": {"clock", "coded", "frame", "network", "reading", "errors"},
-    "source": {"video", "frame", "picture_files", "errors"},
-    "models": MODELS,
-    "track": {"body", "decode", "geometry", "frame", "track", "errors"},
-    "analyse": {"analyse", "body", "geometry", "frame", "decode", "network", "errors"},
-    "threads": set(),
     "stopping": set(),
-    "terminal": set(),
-    "progress": set(),
-    "pipeline": {"body", "geometry", "frame", "models", "source", "threads", "track", "errors"},
-    "pushed": {"body", "frame", "geometry", "pipeline", "track", "errors"},
-    "recorded": {"body", "frame", "pipeline", "sink", "source", "track", "errors"},
-    "sink": SINKS,
-    # `run` and what shows its results do a whole job, as `predict` does.
+    "network": {"errors"},
+    "picture_files": {"documents", "errors"},
+    "geometry": {"documents", "picture_files", "errors"},
+    "frame": {"geometry", "picture_files", "errors"},
+    "body": {"documents", "geometry", "errors"},
+    "decode": {"geometry"},
+    "weights": {"errors"},
+    "formats": {"body", "documents", "frame", "geometry", "stopping", "errors"},
+    "sources": {"documents", "formats", "frame", "picture_files", "weights", "errors"},
+    "export": {"body", "decode", "network", "weights", "errors"},
+    "models": {
+        *("body", "decode", "documents", "export", "frame", "geometry", "network", "sources"),
+        *("weights", "errors"),
+    },
+    "stream": {"body", "decode", "frame", "geometry", "models", "sources", "errors"},
+    "analysis": {"body", "documents", "frame", "models", "errors"},
+    "show": {"body", "formats", "frame", "geometry", "errors"},
     "evaluate": {
-        *("evaluate", "body", "frame", "geometry", "models", "pipeline", "progress", "sink"),
-        *("source", "stopping", "threads", "errors", "documents", "path_index"),
+        *("body", "documents", "formats", "frame", "geometry", "models", "sources", "errors"),
     },
     "train": {
-        *("train", "analyse", "body", "geometry", "decode", "evaluate", "frame", "models"),
-        *("network", "threads", "errors"),
+        *("body", "decode", "documents", "evaluate", "export", "frame", "geometry", "models"),
+        *("network", "sources", "errors"),
     },
-    "predict": {
-        *("body", "frame", "picture_files", "pipeline", "progress", "recorded", "sink"),
-        *("models", "source", "stopping", "threads", "track", "errors"),
-    },
-    "analysis_report": {"analyse", "body", "frame", "sink", "errors"},
-    "analysis_files": {
-        *("analyse", "analysis_report", "body", "frame", "pipeline", "predict", "sink"),
-        "source",
-    },
-    "analysis": {
-        *("analyse", "analysis_files", "analysis_report", "body", "frame", "picture_files"),
-        *("pipeline", "predict", "sink", "source", "errors"),
-    },
-    "versus": {
-        *("versus", "analyse", "body", "frame", "geometry", "models", "picture_files", "pipeline"),
-        *("progress", "sink", "source", "stopping", "threads", "track", "errors"),
-    },
-    "interop": {"body", "sink", "frame", "errors"},
-    "doctor": {"models", "network", "frame", "picture_files", "errors"},
-    "convert": {"body", "frame", "sink", "errors"},
-    "cli_words": {"errors", "models"},
-    "cli_measure": {"cli_words", "evaluate", "models"},
-    "cli_compare": {"cli_words", "sink", "source", "versus", "errors"},
-    "cli_files": {"cli_words", "body", "convert", "errors"},
-    "cli_models": {"cli_words", "models", "network", "sink", "errors", "train"},  # `synth`
-    "cli_track": {
-        *("cli_words", "errors", "geometry", "models", "pipeline", "predict", "recorded"),
-        *("sink", "source", "track"),
-    },
-    "cli_analyse": {
-        *("analysis", "analysis_report", "cli_words", "errors", "geometry", "pipeline"),
-        "source",
+    "verbs": {
+        *("analysis", "body", "documents", "evaluate", "formats", "frame", "geometry", "models"),
+        *("network", "picture_files", "show", "sources", "stopping", "stream", "weights"),
+        "errors",
     },
     "cli": {
-        *("cli_analyse", "cli_compare", "cli_files", "cli_measure", "cli_models", "cli_track"),
-        *("cli_words", "doctor", "errors", "geometry", "models", "pipeline", "predict", "sink"),
-        *("source", "stopping", "terminal", "track"),
+        *("body", "geometry", "models", "sources", "stopping", "stream", "train", "verbs"),
+        *("weights", "errors"),
     },
 }
 # Heavy libraries and their one home each, a module or a whole package.
 HOMES = {
-    "openvino": {"network/runtimes.py"},
-    "onnxruntime": {"network/runtimes.py"},
-    "torch": {"train/"},
-    "onnx": {"train/export.py"},
-    "nncf": {"train/export.py"},
-    "av": {"coded.py", "reading.py", "video.py", "sink/video.py", "doctor.py"},
-    "matplotlib": {"sink/view3d.py", "sink/plot.py", "sink/report.py"},
-    "mpl_toolkits": {"sink/view3d.py"},
-    "rerun": {"sink/rrd.py"},
-    "pyarrow": {"sink/growing.py", "sink/tables.py"},
-    "ezc3d": {"sink/c3d.py"},
-    "pandas": {"interop.py"},
-    "xarray": {"interop.py"},
-    "supervision": {"interop.py"},
-    "scipy": {"track/identify.py", "track/butterworth.py", "versus/agreement.py", "train/"},
-    "typer": {
-        *("cli.py", "cli_analyse.py", "cli_compare.py", "cli_files.py", "cli_measure.py"),
-        *("cli_models.py", "cli_track.py", "cli_words.py"),
+    "openvino": {"network.py"},
+    "onnxruntime": {"network.py"},
+    "torch": {"export/", "train/"},
+    "onnx": {"export/export.py"},
+    "nncf": {"export/export.py"},
+    "av": {"sources/", "show/film.py", "verbs/doctor.py"},
+    "matplotlib": {"show/"},
+    "mpl_toolkits": {"show/view3d.py"},
+    "rerun": {"show/rrd.py"},
+    "pyarrow": {"formats/growing.py", "formats/tables.py"},
+    "ezc3d": {"formats/c3d.py"},
+    "pandas": {"formats/libraries.py"},
+    "xarray": {"formats/libraries.py"},
+    "supervision": {"formats/libraries.py"},
+    "scipy": {
+        *("stream/identify.py", "stream/butterworth.py", "verbs/compare/agreement.py"),
+        "train/",
     },
-    "gdown": {"network/weights.py"},
+    "typer": {"cli/"},
+    "gdown": {"weights/download.py"},
     "pi_heif": {"picture_files.py"},
-    "anny": {"train/bodies.py"},
-    "warp": {"train/bodies.py", "train/render.py"},
+    "anny": {"train/synth/bodies.py"},
+    "warp": {"train/synth/bodies.py", "train/synth/render.py"},
     "yaml": {"documents.py"},
     "tomllib": {"documents.py"},
 }
+
+
+MOST_NAMES = 22  # on the first screen
 
 
 @functools.cache
@@ -140,11 +100,33 @@ def files() -> list[str]:
     return sorted(str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py"))
 
 
-@pytest.mark.parametrize("file", [file for file in files() if file != "__init__.py"])
-def test_layers_import_only_what_lies_below(file):
-    layer = file.split("/")[0].removesuffix(".py")
-    ours = re.findall(r"\bvitruvian\.(\w+)", " ".join(imports((SOURCE / file).read_text())))
-    assert set(ours) - {"__version__", "documents"} <= MAY_IMPORT[layer]
+def layer(file: str) -> str:
+    """The folder of a file, or the name of a module at the top."""
+    return file.split("/")[0].removesuffix(".py")
+
+
+def imported(name: str) -> set[str]:
+    """What the files of a layer import of ours: other layers."""
+    texts = [(SOURCE / file).read_text() for file in files() if layer(file) == name]
+    modules = " ".join(module for text in texts for module in imports(text))
+    return set(re.findall(r"\bvitruvian\.(\w+)", modules)) - {name, "__version__"}
+
+
+def test_the_first_screen_is_short():
+    names = {layer(file) for file in files()}
+    assert names == {"__init__", *BELOW}
+    assert len(names) <= MOST_NAMES
+
+
+def test_layers_go_one_way():
+    order = list(BELOW)
+    for name, below in BELOW.items():
+        assert below <= set(order[: order.index(name)]), name
+
+
+@pytest.mark.parametrize("name", BELOW)
+def test_layers_import_what_lies_below_and_nothing_else(name):
+    assert imported(name) == BELOW[name]
 
 
 @pytest.mark.parametrize("library", HOMES)
@@ -181,9 +163,10 @@ def test_the_check_of_heavy_modules_can_fail():
 
 
 def test_inference_never_imports_torch():
-    code = "import vitruvian.cli, vitruvian.pipeline, vitruvian.predict, vitruvian.models.catalogue"
-    code += ", vitruvian.models.yolopose, vitruvian.models.alphapose, vitruvian.network.checkpoint"
-    code += ", vitruvian.network.metrabs_archive, vitruvian.models.metrabs"
+    code = "import vitruvian.cli.app, vitruvian.stream.stream, vitruvian.verbs.predict"
+    code += ", vitruvian.models.load"
+    code += ", vitruvian.models.yolopose, vitruvian.models.alphapose, vitruvian.weights.checkpoint"
+    code += ", vitruvian.weights.metrabs_archive, vitruvian.models.metrabs"
     assert not loaded(f"{code}, vitruvian.models.blazepose") & {"torch", "openvino", "matplotlib"}
 
 
@@ -196,5 +179,5 @@ def test_every_public_name_is_there():
 
 
 def test_no_telemetry_is_loaded_with_the_runtime():
-    code = "from vitruvian.network.runtimes import import_openvino as i; i()"
+    code = "from vitruvian.network import import_openvino as i; i()"
     assert not loaded(code) & {"openvino_telemetry", "requests"}

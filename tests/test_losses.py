@@ -6,7 +6,8 @@ import pytest
 from vitruvian.decode import heatmap
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-from vitruvian.train import augment, losses  # noqa: E402
+from vitruvian.train import losses  # noqa: E402
+from vitruvian.train.data import augment  # noqa: E402
 
 
 def test_the_symmetric_gradient_is_that_of_the_worked_example():

@@ -21,10 +21,10 @@ from vitruvian.decode.volume import Volume
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import UP, Camera, rotation_matrix
 from vitruvian.geometry.regions import Regions
-from vitruvian.models.catalogue import CATALOGUE, converted, entry, export_file, family, load
+from vitruvian.models.load import CATALOGUE, converted, entry, export_file, family, load
 from vitruvian.models.metrabs import Bodies, Manual, Options, looks
 from vitruvian.models.top_down import TopDown
-from vitruvian.network import weights
+from vitruvian.weights import download
 
 SIZE = (1280, 960)
 # A person of 1.7 metres who stands, arms a little apart: SMPL24, metres from the pelvis, seen from
@@ -435,7 +435,7 @@ def test_with_batch_rms_a_person_depends_on_the_others_and_alone_is_the_same():
 
 def about(**other: object) -> dict[str, str]:
     """Metadata of a network of SMPL's points, with two skeletons of which one is made of pairs."""
-    from vitruvian.network.metrabs_archive import pack as packed
+    from vitruvian.weights.metrabs_archive import pack as packed
 
     transform = np.concatenate([np.eye(24), np.zeros((24, 1))], axis=1).astype(np.float32)
     transform[[1, 2], 24] = 0.5  # the middle of the hips
@@ -708,7 +708,7 @@ def archive(tmp_path_factory, torch, metrabs) -> Path:
 
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "vitruvian.cli", *map(str, words)]
+    line = [sys.executable, "-m", "vitruvian.cli.app", *map(str, words)]
     return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
@@ -825,12 +825,12 @@ def test_the_licence_is_shown_when_they_are_fetched_and_they_are_converted_once(
 ):
     asked = []
 
-    def url(package: weights.Package, folder: Path) -> Path:
+    def url(package: download.Package, folder: Path) -> Path:
         asked.append(package.name)
         (folder / "archive").write_bytes(archive.read_bytes())
         return folder / "archive"
 
-    monkeypatch.setitem(weights._FETCH, "url", url)
+    monkeypatch.setitem(download._FETCH, "url", url)
     opened = load(name, find=str(written(ROWS)), skeleton="toy_3")
     assert (opened.name, opened.skeleton.name) == (name, "toy_3")
     first, second, third = capsys.readouterr().err.splitlines()

@@ -20,8 +20,8 @@ from vitruvian.body.skeletons import COCO17, COCO19, SMPL24, conversion, spelled
 from vitruvian.decode import heatmap
 from vitruvian.decode.absolute import in_view, view_limits
 from vitruvian.decode.volume import Volume
-from vitruvian.network import checkpoint, metrabs_archive
-from vitruvian.network.runtimes import OnnxRuntime, OpenVino
+from vitruvian.network import OnnxRuntime, OpenVino
+from vitruvian.weights import checkpoint, metrabs_archive
 
 SHARED = Path(__file__).parents[2] / "shared"
 # Published size: parameters with 555 points, stages (specs/metrabs.md 1.2).
@@ -61,8 +61,8 @@ paths:
 
 def small(metrabs: Any, kind: str, points: int = 3, centered: bool = True) -> Any:
     """A narrow network; its shape."""
-    from vitruvian.train.networks.backbones import ResNet, Vit
-    from vitruvian.train.networks.efficientnet import EfficientNetV2
+    from vitruvian.export.networks.backbones import ResNet, Vit
+    from vitruvian.export.networks.efficientnet import EfficientNetV2
 
     backbone = {
         "efficientnetv2": EfficientNetV2((8, 8, 8, 16, 16, 16, 24), (1, 2, 1, 2, 1, 2), 32),
@@ -227,7 +227,7 @@ def middle(torch: Any, backbone: Any, cell: int) -> tuple[float, float]:
 def test_cells_of_a_centred_network_are_16_pixels_further_right_and_down(
     kind: str, torch: Any, metrabs: Any
 ) -> None:
-    from vitruvian.train.networks.backbones import MobileNetV3
+    from vitruvian.export.networks.backbones import MobileNetV3
 
     centres = []
     for centered in (False, True):
@@ -244,7 +244,7 @@ def test_cells_of_a_centred_network_are_16_pixels_further_right_and_down(
 
 def test_the_last_stride_pads_nothing_before_and_two_after(torch: Any) -> None:
     """specs/metrabs.md 1.2: left, right, top, bottom are 0, 2, 0, 2 instead of 1, 1, 1, 1."""
-    from vitruvian.train.networks.efficientnet import Centred
+    from vitruvian.export.networks.efficientnet import Centred
 
     for kernel in (3, 5):
         layer = Centred(2, 2, kernel, 2, kernel // 2, groups=2, bias=False)
@@ -270,7 +270,7 @@ def test_the_transformer_knows_a_place_at_256_pixels_and_at_384(torch: Any, metr
 
 
 def test_blocks_are_left_out_in_training_only(torch: Any, metrabs: Any) -> None:
-    from vitruvian.train.networks.efficientnet import Block
+    from vitruvian.export.networks.efficientnet import Block
 
     block = Block(torch.nn.Sequential(torch.nn.Identity()), True, 0.25)
     x = torch.ones(4000, 1, 1, 1)
@@ -617,7 +617,7 @@ def test_a_damaged_member_is_refused_in_one_line_wherever_it_is_damaged(
     rng: np.random.Generator,
 ) -> None:
     """One to four bytes of each member, a few hundred times: nothing but a `Fault` comes out."""
-    from vitruvian.network.unpickle import Fault
+    from vitruvian.weights.unpickle import Fault
 
     objects = np.array(POINTS, dtype=object)
     cases: list[tuple[bytes, Callable[[bytes], object]]] = [
@@ -828,7 +828,7 @@ def opened(file: Path) -> list[Any]:
 def test_torch_onnx_and_openvino_agree(
     kind: str, tmp_path: Path, torch: Any, metrabs: Any, rng: np.random.Generator
 ) -> None:
-    from vitruvian.train.export import export
+    from vitruvian.export.export import export
 
     network = made(torch, metrabs, kind)
     volume = Volume(side=128, stride=network.shape.backbone.stride, depth=4, box=2.0)
@@ -858,7 +858,7 @@ def test_torch_onnx_and_openvino_agree(
 def test_an_archive_becomes_one_file_that_says_everything(
     tmp_path: Path, torch: Any, metrabs: Any, weights: bytes, rng: np.random.Generator
 ) -> None:
-    from vitruvian.train.export import export
+    from vitruvian.export.export import export
 
     legacy = CONFIG.replace("stride: true", "stride: false").replace("bug: false", "bug: true")
     members = files(weights, config=legacy.encode())
@@ -892,7 +892,7 @@ def test_an_archive_becomes_one_file_that_says_everything(
 def test_what_cannot_be_exported_is_said(
     tmp_path: Path, torch: Any, metrabs: Any, weights: bytes
 ) -> None:
-    from vitruvian.train.export import export
+    from vitruvian.export.export import export
 
     (tmp_path / "ckpt.pt").write_bytes(weights)
     with refused("cannot export", "says nothing of its crops", ".tar.gz"):

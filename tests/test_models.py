@@ -10,9 +10,9 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import blazepose
 from vitruvian.models.blazepose import Detector, Landmarks, Options
-from vitruvian.models.catalogue import CATALOGUE, entry, load
+from vitruvian.models.load import CATALOGUE, entry, load
 from vitruvian.models.top_down import TopDown
-from vitruvian.network import weights
+from vitruvian.weights import download
 
 LANDSCAPE, PORTRAIT = (640, 360), (360, 640)
 
@@ -210,7 +210,7 @@ def test_every_row_of_the_catalogue_is_whole(name):
     for file in row.files:
         assert file.sha256 is None or len(file.sha256) == 64
         if not file.sources:  # it comes with vitruvian
-            assert (weights.SHIPPED / file.name).is_file()
+            assert (download.SHIPPED / file.name).is_file()
             continue
         assert file.sources[0].checked
 

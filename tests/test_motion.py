@@ -9,8 +9,8 @@ import pytest
 import vitruvian
 from bodies import body, seen_as, turned
 from conftest import TOY, refused
-from vitruvian.analyse import motion
-from vitruvian.analyse.angles import names
+from vitruvian.analysis import motion
+from vitruvian.analysis.angles import names
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.body.track import Track, tracks

@@ -12,21 +12,21 @@ from bodies import named, turned
 from conftest import refused
 from test_files import need
 from test_other_programs import DOT, track
-from vitruvian.analyse.angles import angles_deg
-from vitruvian.analyse.angles import names as angle_names
+from vitruvian.analysis.angles import angles_deg
+from vitruvian.analysis.angles import names as angle_names
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.names import known_as, places
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BODY25, BODY25B, BODY135, COCO17, COCO18, HALPE26, SMPL24
-from vitruvian.cli import app
-from vitruvian.convert import convert
-from vitruvian.sink import c3d
-from vitruvian.sink.bvh import read_bvh, write_bvh
-from vitruvian.sink.c3d import read_c3d, write_c3d
-from vitruvian.sink.formats import Reading
-from vitruvian.sink.markers import numbered, with_hips
-from vitruvian.sink.trc import read_trc, write_trc
+from vitruvian.cli.app import app
+from vitruvian.formats import c3d
+from vitruvian.formats.bvh import read_bvh, write_bvh
+from vitruvian.formats.c3d import read_c3d, write_c3d
+from vitruvian.formats.markers import numbered, with_hips
+from vitruvian.formats.table import Reading
+from vitruvian.formats.trc import read_trc, write_trc
+from vitruvian.verbs.convert import convert
 
 KEYS = ("DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate")
 ROWS = [[1, 0.0, 1, 2, 3, 4, 5, 6], [2, 0.01, 1.5, 2, 3, "", "", ""], [3, 0.02, 1, 2, 3, 4, 5, 6]]
@@ -613,7 +613,7 @@ def test_two_cameras_in_a_folder_are_not_one_film(tmp_path):
 
 def test_our_own_folder_of_several_sources_is_read_as_such(tmp_path, people, frame):
     """Also of two files of one name in different folders."""
-    from vitruvian.sink.openpose import OpenPose
+    from vitruvian.formats.openpose import OpenPose
 
     sources = ("a/v.mp4", "b/v.mp4", "w.mp4")
     with OpenPose(tmp_path / "o") as sink:

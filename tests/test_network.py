@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from conftest import refused
-from vitruvian.models import catalogue
-from vitruvian.network import weights
-from vitruvian.network.runtimes import PRECISIONS, OpenVino, import_openvino
+from vitruvian.models import load
+from vitruvian.network import PRECISIONS, OpenVino, import_openvino
+from vitruvian.weights import download
 
 
 def file(path: Path, build: Callable) -> Path:
@@ -134,7 +134,7 @@ def test_openvino_is_imported_without_its_telemetry(tmp_path: Path):
     """`import openvino` alone sends an event to Google and writes an id into the home folder."""
     code = (
         "import sys\n"
-        "from vitruvian.network.runtimes import import_openvino\n"
+        "from vitruvian.network import import_openvino\n"
         "openvino = import_openvino()\n"
         "openvino.Core()\n"
         "assert import_openvino() is openvino\n"
@@ -151,7 +151,7 @@ def test_openvino_is_imported_without_its_telemetry(tmp_path: Path):
 def test_the_real_landmark_network_takes_a_batch_and_the_real_detector_does_not(blazepose, rng):
     """DESIGN.md, section 8: three at once are three single runs; three folded are (1, 6762, 12)."""
     blazepose("full")
-    detector, landmarks = weights.fetch(catalogue.entry("blazepose-full").files)
+    detector, landmarks = download.fetch(load.entry("blazepose-full").files)
     network = OpenVino(landmarks, outputs=[0, 1, 4])
     rows = rng.uniform(0, 1, (3, 256, 256, 3)).astype(np.float32)
     single = [network(rows[i : i + 1]) for i in range(3)]
@@ -171,7 +171,7 @@ def test_threads_whose_first_calls_meet_do_not_wait_for_each_other(toy: Path):
 import sys, threading
 import numpy as np
 from pathlib import Path
-from vitruvian.network.runtimes import OpenVino
+from vitruvian.network import OpenVino
 network, together = OpenVino(Path({str(toy)!r}), streams=2), threading.Barrier(8)
 def first():
     together.wait()

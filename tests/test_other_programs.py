@@ -19,9 +19,9 @@ from conftest import absent
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import HALPE26, SMPL24
 from vitruvian.body.track import Track
-from vitruvian.sink.bvh import write_bvh
-from vitruvian.sink.c3d import write_c3d
-from vitruvian.sink.trc import write_trc
+from vitruvian.formats.bvh import write_bvh
+from vitruvian.formats.c3d import write_c3d
+from vitruvian.formats.trc import write_trc
 
 DOT = Skeleton.table("dot", "here", ("tip", "", np.nan))
 WHOLE = (slice(0, 0), slice(0, 0))

@@ -19,7 +19,7 @@ from vitruvian import picture_files
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame, picture_size
 from vitruvian.geometry.camera import Camera
-from vitruvian.source import MovingPicture, Pictures, Span, Video, is_picture, open_source
+from vitruvian.sources.open import MovingPicture, Pictures, Span, Video, is_picture, open_source
 
 # The table of EXIF 2.3: where the first row and the first column of the data belong.
 UPRIGHT = {
@@ -605,7 +605,7 @@ def latin(picture, tmp_path: Path) -> Path:
 
 
 def written(path: Path, source: Path, poses) -> Path:
-    from vitruvian.sink.files import open_sink
+    from vitruvian.verbs.outputs import open_sink
 
     with open_sink(path) as sink:
         sink.write(Frame.read(source), poses)
@@ -682,7 +682,7 @@ def test_a_model_says_what_it_wants(given, said):
 
 
 def test_a_read_error_is_not_told_as_one_of_writing(people):
-    from vitruvian.pipeline import again, readable
+    from vitruvian.sources.threads import again, readable
 
     class Gone:
         name = "gone.mp4"
@@ -716,7 +716,7 @@ def test_a_read_error_is_not_told_as_one_of_writing(people):
 def test_too_few_people_are_explained(counts, options, said, people):
     from types import SimpleNamespace
 
-    from vitruvian.predict import _Few
+    from vitruvian.verbs.predict import _Few
 
     few = _Few(SimpleNamespace(name="blazepose-full", options=options), most_said=False)  # type: ignore[arg-type]
     frames = [Frame(None, i, source=f"x/a{i}.jpg", size=(9, 9)) for i in range(len(counts))]
@@ -732,7 +732,7 @@ def test_too_few_people_are_explained(counts, options, said, people):
 def test_who_said_how_many_is_not_told_again(people):
     from types import SimpleNamespace
 
-    from vitruvian.predict import _Few
+    from vitruvian.verbs.predict import _Few
 
     few = _Few(SimpleNamespace(name="blazepose-full", options={"num_poses": 1}), most_said=True)  # type: ignore[arg-type]
     list(few.watch(Video("a.mp4", Span()), iter([(Frame(None, 0, size=(9, 9)), people(1))])))
@@ -742,7 +742,7 @@ def test_who_said_how_many_is_not_told_again(people):
 def test_nobody_in_a_whole_video_is_said_once(people):
     from types import SimpleNamespace
 
-    from vitruvian.predict import _Few
+    from vitruvian.verbs.predict import _Few
 
     for counts, said in (([0, 0, 0], 1), ([0, 2, 0], 0)):
         model: Any = SimpleNamespace(name="blazepose-lite", options={"num_poses": 5})

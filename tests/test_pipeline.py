@@ -14,10 +14,10 @@ from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.pipeline import results, steps
-from vitruvian.pushed import Live
-from vitruvian.source import Pictures, Span
-from vitruvian.threads import AHEAD, Ahead, Behind
+from vitruvian.sources.open import Pictures, Span
+from vitruvian.sources.threads import AHEAD, Ahead, Behind
+from vitruvian.stream.live import Live
+from vitruvian.stream.stream import results, steps
 
 RGB = np.zeros((4, 4, 3), np.uint8)
 

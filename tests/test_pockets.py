@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from conftest import TOY, refused
-from vitruvian.analyse import pockets
-from vitruvian.analyse.pockets import Arms, Detector, Hands
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.frame import Frame
+from vitruvian.models import pockets
+from vitruvian.models.pockets import Arms, Detector, Hands
 
 SIZE = (320, 480)  # width and height of the pictures here
 STORED = [[0.8727, 0.8562]]  # what the detector said of `standing` in noise when it was made

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from conftest import refused
-from vitruvian.analyse import pockets
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
-from vitruvian.network.runtimes import OpenVino
-from vitruvian.train import cover, hands, sight
-from vitruvian.train import pockets as training
-from vitruvian.train.hands import Person
-from vitruvian.train.pockets import Table
+from vitruvian.models import pockets
+from vitruvian.network import OpenVino
+from vitruvian.train.data import cover, hands
+from vitruvian.train.data.hands import Person
+from vitruvian.train.tasks import pockets as training
+from vitruvian.train.tasks import sight
+from vitruvian.train.tasks.pockets import Table
 
 
 def person(labels=("in", "out"), **moved):
@@ -137,8 +138,8 @@ def test_labels_that_say_something_else_are_refused(tmp_path):
 def test_the_network_is_the_same_in_its_file(tmp_path):
     """One step on noise, written as float16, run by OpenVINO: `export_sight` compares them."""
     torch = pytest.importorskip("torch")
-    from vitruvian.train.networks.blazepose import BlazePose
-    from vitruvian.train.networks.sight import Sight
+    from vitruvian.export.networks.blazepose import BlazePose
+    from vitruvian.export.networks.sight import Sight
 
     torch.manual_seed(0)
     network = Sight(BlazePose("full")).eval()

@@ -10,15 +10,15 @@ import pytest
 import vitruvian
 from bodies import body, seen_as, turned
 from conftest import refused
-from vitruvian.analyse import rules as own
-from vitruvian.analyse.events import Event, Key, Options, Watch, events
-from vitruvian.analyse.pockets import Hands
-from vitruvian.analyse.posture import LESSER, RULES, Body, all_of, any_of, in_pockets, known_of
+from vitruvian.analysis import rules as own
+from vitruvian.analysis.events import Event, Key, Options, Watch, events
+from vitruvian.analysis.posture import LESSER, RULES, Body, all_of, any_of, in_pockets, known_of
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
+from vitruvian.models.pockets import Hands
 
 GEOMETRY = {name: rule for name, rule in RULES.items() if name != "hands_in_pockets"}
 CHAIR = {"hip": 85.0, "knee": 85.0}

@@ -22,18 +22,20 @@ import pytest
 
 import vitruvian as vit
 from conftest import TOY, absent, refused
-from vitruvian import pipeline, stopping, terminal
+from vitruvian import stopping
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
+from vitruvian.cli import terminal
 from vitruvian.errors import VitruvianError
+from vitruvian.formats import part as parts
+from vitruvian.formats.part import Part, WriteError, alone_in, write_whole, writing
 from vitruvian.frame import Frame
-from vitruvian.network import weights
-from vitruvian.predict import plan, predict
-from vitruvian.sink import part as parts
-from vitruvian.sink.files import Save, open_sink
-from vitruvian.sink.part import Part, WriteError, alone_in, write_whole, writing
-from vitruvian.source import Span
-from vitruvian.video import Video
+from vitruvian.sources import threads
+from vitruvian.sources.open import Span
+from vitruvian.sources.video import Video
+from vitruvian.verbs.outputs import Save, open_sink
+from vitruvian.verbs.predict import plan, predict
+from vitruvian.weights import download
 
 fcntl = pytest.importorskip("fcntl", reason="files are locked this way on Unix only")
 OFFLINE = {**os.environ, "VITRUVIAN_OFFLINE": "1"}
@@ -42,7 +44,7 @@ GROWING = (".jsonl", ".csv", ".json", ".parquet", ".mp4", ".mkv", ".rrd")
 
 def started(*words: object, **more: Any) -> subprocess.Popen[str]:
     """`vitruvian` as a process of its own."""
-    line = [sys.executable, "-m", "vitruvian.cli", *map(str, words)]
+    line = [sys.executable, "-m", "vitruvian.cli.app", *map(str, words)]
     pipe = subprocess.PIPE
     return subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, env=OFFLINE, **more)
 
@@ -73,7 +75,8 @@ def test_the_second_writer_of_a_file_is_refused(suffix, tmp_path: Path, people, 
 def test_what_a_killed_process_left_behind_is_taken_over(tmp_path: Path, people, frame):
     path = tmp_path / "a.csv"
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom vitruvian.sink.part import Part\n"
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from vitruvian.formats.part import Part\n"
         "Part(Path(sys.argv[1])).begin().write_text('half a li')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -336,7 +339,7 @@ def test_what_is_printed_costs_no_files(monkeypatch):
 
 @pytest.mark.parametrize("closed", ["0>&- 1>&- 2>&-", "1>/dev/full", "2>&-"])
 def test_closed_outputs_do_not_get_into_files(closed, tmp_path):
-    line = f'"{sys.executable}" -m vitruvian.cli models list {closed}'
+    line = f'"{sys.executable}" -m vitruvian.cli.app models list {closed}'
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert done.returncode == ("full" in closed), done.stderr
     assert "Traceback" not in done.stderr
@@ -345,11 +348,11 @@ def test_closed_outputs_do_not_get_into_files(closed, tmp_path):
 
 @pytest.mark.parametrize("words", [("predict", ""), ("predict", "sample", "--out", "")])
 def test_a_variable_of_the_shell_that_is_not_set_is_told(words, monkeypatch, capsys, tmp_path):
-    from vitruvian import cli
+    from vitruvian.cli import app
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["vitruvian", *words])
-    assert cli._run() == 1
+    assert app._run() == 1
     assert "one of the words is empty" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -431,7 +434,7 @@ def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vitruvian.sink.growing.Lines.add", full)
+    monkeypatch.setattr("vitruvian.formats.growing.Lines.add", full)
     with pytest.raises(WriteError, match="No space left on device"):
         predict(plans, model, out, Save(), complain=told.append)  # type: ignore[arg-type]
     assert not told
@@ -448,7 +451,7 @@ def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, vide
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vitruvian.sink.part.Part.finish", full)
+    monkeypatch.setattr("vitruvian.formats.part.Part.finish", full)
     said.clear()
     with pytest.raises(WriteError, match="No space left on device"):
         predict(plans, model, out, Save(), **how)  # type: ignore[arg-type]
@@ -457,8 +460,8 @@ def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, vide
 
 def test_a_source_that_cannot_be_counted_is_read_all_the_same():
     source: Any = Bad(ValueError("odd"))
-    assert pipeline.count_of(source) is None
-    frames = list(pipeline.readable(source))
+    assert threads.count_of(source) is None
+    frames = list(threads.readable(source))
     assert isinstance(frames[0], Frame)
     assert "bad.mp4" in str(frames[1])
 
@@ -475,17 +478,17 @@ sys.addaudithook(watch)
 """
 IN_PYTHON = """
 from pathlib import Path
-from vitruvian.network.runtimes import OnnxRuntime, OpenVino
+from vitruvian.network import OnnxRuntime, OpenVino
 here = Path(sys.argv[1])
 OpenVino(here), OnnxRuntime(here)
-import vitruvian.train.export, vitruvian.interop
-vitruvian.train.export.import_nncf()
+import vitruvian.export.export, vitruvian.formats.libraries
+vitruvian.export.export.import_nncf()
 for name in ("pandas", "xarray", "supervision", "rerun", "matplotlib.pyplot", "ezc3d"):
     __import__(name)
 import time
 time.sleep(3)
 """
-AS_COMMAND = "from vitruvian.cli import main\nsys.argv[0] = 'vitruvian'\nmain()\n"
+AS_COMMAND = "from vitruvian.cli.app import main\nsys.argv[0] = 'vitruvian'\nmain()\n"
 JOBS = {
     "predict": ("predict", "{clip}", "--out", "out", "--save-parquet", "--save-plot"),
     "predict with ONNX Runtime": (
@@ -533,7 +536,7 @@ def quiet(code: str, *words: object, tmp_path: Path) -> None:
     """Run it where every look into the network is seen, and look at what it leaves at home."""
     home = tmp_path / "home"
     home.mkdir()
-    own = {"HOME": str(home), "TMPDIR": str(home), "VITRUVIAN_CACHE": str(weights.cache_folder())}
+    own = {"HOME": str(home), "TMPDIR": str(home), "VITRUVIAN_CACHE": str(download.cache_folder())}
     environment = {
         k: v for k, v in OFFLINE.items() if k not in ("ORT_DISABLE_TELEMETRY", "NNCF_CI")
     }
@@ -589,7 +592,7 @@ def test_no_library_asks_the_network_or_leaves_files_at_home(tmp_path):
     for name in ("torch", "onnxruntime", "nncf", "pandas", "xarray", "supervision", "rerun"):
         if importlib.util.find_spec(name) is None:
             absent(f"{name} is not installed (the dev extra)")
-    network = weights.SHIPPED / "hand_in_sight.onnx"
+    network = download.SHIPPED / "hand_in_sight.onnx"
     quiet(IN_PYTHON, network, tmp_path=tmp_path)
 
 
@@ -609,13 +612,13 @@ def test_importing_vitruvian_changes_nothing_around_it():
 
 
 def test_what_killed_downloads_left_behind_goes_at_the_next(cache: Path):
-    old, used, fresh = (cache / f"{weights.FETCH}{name}" for name in ("old", "used", "fresh"))
+    old, used, fresh = (cache / f"{download.FETCH}{name}" for name in ("old", "used", "fresh"))
     for folder in (old, used, fresh):
         folder.mkdir(parents=True)
         (folder / "archive").write_text("half of it")
     past = time.time() - 3600
     for folder in (old, used):
         os.utime(folder, (past, past))
-    with weights._in_use(used):
-        weights._sweep(cache)
+    with download._in_use(used):
+        download._sweep(cache)
     assert {path.name for path in cache.iterdir()} == {used.name, fresh.name}

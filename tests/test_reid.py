@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from conftest import refused
-from vitruvian.network.runtimes import OnnxRuntime, OpenVino
-from vitruvian.network.weights import sha256
+from vitruvian.network import OnnxRuntime, OpenVino
+from vitruvian.weights.download import sha256
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
 pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
 
-from vitruvian.network import checkpoint  # noqa: E402
-from vitruvian.train import graph  # noqa: E402
-from vitruvian.train.export import export  # noqa: E402
-from vitruvian.train.networks import reid  # noqa: E402
+from vitruvian.export import graph  # noqa: E402
+from vitruvian.export.export import export  # noqa: E402
+from vitruvian.export.networks import reid  # noqa: E402
+from vitruvian.weights import checkpoint  # noqa: E402
 
 
 def seeded(identities: int = 7) -> Any:

@@ -11,7 +11,7 @@ from test_motion import one_track
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
 from vitruvian.body.track import Track
-from vitruvian.track.repair import LEFT, Change, Options, repair
+from vitruvian.stream.repair import LEFT, Change, Options, repair
 
 RATE = 30.0
 

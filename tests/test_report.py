@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 
-from vitruvian.sink.report import Report, plot, shown
+from vitruvian.show.report import Report, plot, shown
 
 CLOSED = {"meta", "img", "path", "use", "rect", "br"}
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import TOY, absent, refused, stopped
 from vitruvian.body.poses import Poses
 from vitruvian.geometry.camera import Camera
-from vitruvian.sink.files import open_sink
+from vitruvian.verbs.outputs import open_sink
 
 
 @pytest.fixture

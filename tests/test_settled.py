@@ -12,19 +12,19 @@ import vitruvian as vit
 from bodies import body, seen_as, turned
 from conftest import grey, refused
 from test_analyze import CHAIR, SITS, SIZE, Actor, acting, recorded, table
-from vitruvian import analysis
-from vitruvian.analyse.events import Key, Options
-from vitruvian.analyse.found import Analyst, Asked
-from vitruvian.analyse.posture import RULES
-from vitruvian.analyse.view import guessed
-from vitruvian.analysis_files import Analysis
-from vitruvian.analysis_report import Report, Save
+from vitruvian.analysis.events import Key, Options
+from vitruvian.analysis.found import Analyst, Asked
+from vitruvian.analysis.posture import RULES
+from vitruvian.analysis.view import guessed
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.source import Span, Video, open_source
+from vitruvian.sources.open import Span, Video, open_source
+from vitruvian.verbs import analyze
+from vitruvian.verbs.analyze_files import Analysis
+from vitruvian.verbs.analyze_report import Report, Save
 
 UP: dict[str, float] = {"shoulder": 165.0}
 NAN = float("nan")
@@ -154,12 +154,12 @@ def test_film_events_and_table_agree_frame_by_frame(video, monkeypatch):
         return paint(self, frame, poses, visible)
 
     monkeypatch.setattr(Analysis, "paint", watched)
-    asked = analysis.asked("arms_raised", False, "elbow", None, minimum=0.5, gap=0.5)
+    asked = analyze.asked("arms_raised", False, "elbow", None, minimum=0.5, gap=0.5)
     sources = open_source(clip)
     report = Report(Path("out"), asked, Save())
-    plans = analysis.plans(sources, report, None, overwrite=False)
-    assert not analysis.write(
-        analysis.jobs(sources, Actor(poses), asked), plans, report, complain=print
+    plans = analyze.plans(sources, report, None, overwrite=False)
+    assert not analyze.write(
+        analyze.jobs(sources, Actor(poses), asked), plans, report, complain=print
     )
     event = next(row for row in table("out/events.csv") if row["side"] == "left")
     raised = [index for index, yes, _ in said if yes]
@@ -189,9 +189,9 @@ def test_what_cannot_be_read_again_is_drawn_as_it_comes_and_that_is_said(monkeyp
     clip = video("clip.mp4", [i / 10 for i in range(40)], size=SIZE)
     monkeypatch.setattr(Video, "live", True)
     source = Video(str(clip), Span())
-    asked = analysis.asked("seated", False, None, None, minimum=0.5, gap=0.5)
+    asked = analyze.asked("seated", False, None, None, minimum=0.5, gap=0.5)
     report = Report(Path("out"), asked, Save())
-    ((plan, _),) = analysis.plans([source], report, None, overwrite=False)
+    ((plan, _),) = analyze.plans([source], report, None, overwrite=False)
     with report, Analysis(report, asked, plan, None) as sink:
         for frame, poses in zip(source, acting(SITS), strict=True):
             assert isinstance(frame, Frame)
@@ -226,13 +226,13 @@ def test_a_video_that_is_bad_does_not_end_the_others(video):
     good = [video(f"{name}.mp4", [i / 10 for i in range(12)], size=SIZE) for name in "ac"]
     Path("b.mp4").write_bytes(good[0].read_bytes()[:900])
     sources = open_source([good[0], "b.mp4", good[1]])
-    asked = analysis.asked("seated", True, None, None, minimum=0.5, gap=0.5)
+    asked = analyze.asked("seated", True, None, None, minimum=0.5, gap=0.5)
     report = Report(Path("out"), asked, Save(plot=False))
-    plans = analysis.plans(sources, report, None, overwrite=False)
+    plans = analyze.plans(sources, report, None, overwrite=False)
     faults: list[VitruvianError] = []
     model = Actor(acting([CHAIR] * 24))
-    jobs = analysis.jobs(sources, model, asked)
-    assert analysis.write(jobs, plans, report, complain=faults.append) == 1
+    jobs = analyze.jobs(sources, model, asked)
+    assert analyze.write(jobs, plans, report, complain=faults.append) == 1
     assert "b.mp4" in str(faults[0])
     assert [Path(row["source"]).name for row in table("out/events.csv")] == ["a.mp4", "c.mp4"]
     assert Path("out/c.mp4").exists()
@@ -283,15 +283,15 @@ def test_metres_that_are_measured_are_used_from_every_side():
 def test_people_of_one_film_are_measured_as_each_is_seen_and_files_say_so(tmp_path):
     poses = [Poses.join(walker(90), replace(walker(0), person=np.array([2]))) for _ in range(30)]
     record = recorded(tmp_path / "p.jsonl", poses)
-    asked = analysis.asked("", True, None, None, minimum=0.5, gap=0.5)
+    asked = analyze.asked("", True, None, None, minimum=0.5, gap=0.5)
     save = Save(video=False, parquet=True)
     report = Report(Path("out"), asked, save)
-    found = analysis.record_of(record)
+    found = analyze.record_of(record)
     assert found is not None
-    sources = analysis.sources_of(found)
-    plans = analysis.plans(sources, report, found, overwrite=False)
-    jobs = analysis.jobs_of(found, sources, asked, save)
-    assert not analysis.write(jobs, plans, report, complain=print)
+    sources = analyze.sources_of(found)
+    plans = analyze.plans(sources, report, found, overwrite=False)
+    jobs = analyze.jobs_of(found, sources, asked, save)
+    assert not analyze.write(jobs, plans, report, complain=print)
     rows = table("out/angles.csv")
     assert {(row["person"], row["space"]) for row in rows} == {("1", "2d"), ("2", "3d")}
     moved = {(row["person"], row["space"]) for row in table("out/motion.csv") if row["min"]}
@@ -313,8 +313,8 @@ def test_what_is_drawn_of_an_angle_is_what_the_table_has(tmp_path):
     record = recorded(tmp_path / "p.jsonl", poses)
     found = [one for *_, one in vit.analyze(record, rules="", angles=True)]
     track = next(iter(vit_tracks(record)))
-    from vitruvian.analyse import motion
-    from vitruvian.analyse.angles import names
+    from vitruvian.analysis import motion
+    from vitruvian.analysis.angles import names
 
     wanted = motion.angles_deg(track, "2d")
     for name in ("left_hip_flexion", "left_knee_flexion", "trunk_lean"):
@@ -360,7 +360,7 @@ def done(record: Path, *words: str):
     """`vitruvian analyze` in this process: exit code, standard output, errors, remarks."""
     from typer.testing import CliRunner
 
-    from vitruvian.cli import app
+    from vitruvian.cli.app import app
 
     got = CliRunner().invoke(app, ["analyze", str(record), *words, "--out", "out", "--offline"])
     error = got.exception if isinstance(got.exception, VitruvianError) else None
@@ -472,7 +472,7 @@ def test_what_would_have_no_effect_is_refused(tmp_path, words, parts):
 def test_a_save_switch_without_effect_is_refused(command, words, part):
     from typer.testing import CliRunner
 
-    from vitruvian.cli import app
+    from vitruvian.cli.app import app
 
     got = CliRunner().invoke(app, [command, "sample", "--model", "vitruvian-2d", *words])
     with refused(part):

@@ -16,19 +16,19 @@ import vitruvian
 from conftest import TOY, refused, stopped
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, SKELETONS
+from vitruvian.formats.coco import results
+from vitruvian.formats.records import from_dict, header, read, to_dict
+from vitruvian.formats.tables import COLUMNS, Parquet
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.sink import files
-from vitruvian.sink.coco import results
-from vitruvian.sink.draw import COLOURS, draw
-from vitruvian.sink.files import Names, Save, Several, is_file, open_sink, refuse_existing
-from vitruvian.sink.records import from_dict, header, read, to_dict
-from vitruvian.sink.tables import COLUMNS, Parquet
-from vitruvian.source import open_source
+from vitruvian.show.draw import COLOURS, draw
+from vitruvian.sources.open import open_source
+from vitruvian.verbs import outputs
+from vitruvian.verbs.outputs import Names, Save, Several, is_file, open_sink, refuse_existing
 
 Frames = Callable[..., Any]  # makes a Frame
 People = Callable[..., Any]  # makes Poses
-EVERY_FILE = (*files.TABLES, ".png", *files.VIDEOS)
+EVERY_FILE = (*outputs.TABLES, ".png", *outputs.VIDEOS)
 every_skeleton = pytest.mark.parametrize("table", SKELETONS.values(), ids=SKELETONS)
 
 
@@ -474,7 +474,7 @@ def shown(path: Path) -> list[Any]:
 UNEVEN = (0.0, 0.04, 0.14, 0.15, 0.4, 0.41, 0.77, 1.2, 1.25, 1.9)
 
 
-@pytest.mark.parametrize("suffix", files.VIDEOS)
+@pytest.mark.parametrize("suffix", outputs.VIDEOS)
 @pytest.mark.parametrize("first", [0.0, 5.0])
 def test_time_stamps_survive(suffix, first, tmp_path: Path, people: People, frame: Frames):
     pairs = [(frame(i, first + t, grey=30 + 20 * i), people()) for i, t in enumerate(UNEVEN)]
@@ -616,7 +616,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(suffix, tmp_path: Path, 
         sink.write(frame(), people(1, COCO17))
 
 
-@pytest.mark.parametrize("suffix", files.PICTURES)
+@pytest.mark.parametrize("suffix", outputs.PICTURES)
 def test_a_picture_is_written_as_it_was_drawn(
     suffix, tmp_path: Path, people: People, frame: Frames
 ):
@@ -676,7 +676,7 @@ def test_several_sinks_are_all_closed_also_if_one_fails(tmp_path: Path, people: 
 )
 def test_a_folder_gets_a_picture_and_a_view_of_each(save, tmp_path: Path, people: People, frame):
     names = {"a.png": tmp_path / "a.jpg", "b.png": tmp_path / "b.jpg"}
-    with files.Pictures(names, save) as sink:
+    with outputs.Pictures(names, save) as sink:
         sink.write(frame(source="a.png"), people(1, everything=True))
         sink.write(frame(source="b.png"), Poses.nobody(TOY, "hips"))  # nobody: no view in 3D
     want = ["a.jpg", "b.jpg"] * save.video + ["a_3d.png"] * (save.plot is not False)
@@ -687,10 +687,10 @@ def test_a_folder_gets_a_picture_and_a_view_of_each(save, tmp_path: Path, people
 
 def test_without_metres_a_folder_gets_no_view_unless_it_was_asked_for(tmp_path, people, frame):
     names = {"clip.mp4": tmp_path / "a.jpg"}
-    with files.Pictures(names, Save()) as sink:
+    with outputs.Pictures(names, Save()) as sink:
         sink.write(frame(), people())
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
-    with refused("in pixels only"), files.Pictures(names, Save(plot=True)) as sink:
+    with refused("in pixels only"), outputs.Pictures(names, Save(plot=True)) as sink:
         sink.write(frame(), people())
 
 
@@ -704,7 +704,7 @@ def test_a_number_can_be_read_on_dark_and_light(grey, thick):
 
     OpenCV 5.0's putText leaves nothing of such an edge (findings/pictures_puttext.sh).
     """
-    from vitruvian.sink.draw import _label
+    from vitruvian.show.draw import _label
 
     image = np.full((120, 160, 3), grey, np.uint8)
     _label(image, "8", np.array([40, 90, 100, 119]), thick)
@@ -714,8 +714,8 @@ def test_a_number_can_be_read_on_dark_and_light(grey, thick):
 
 
 def test_a_number_is_whole_where_there_is_no_room_above():
-    from vitruvian.sink.draw import _label
-    from vitruvian.sink.lettering import words
+    from vitruvian.show.draw import _label
+    from vitruvian.show.lettering import words
 
     image = np.full((60, 80, 3), 128, np.uint8)
     _label(image, "12", np.array([0, -5, 10, 40]), 2)
@@ -724,7 +724,7 @@ def test_a_number_is_whole_where_there_is_no_room_above():
 
 
 def test_widths_of_lines_stay_while_a_person_moves_and_follow_who_comes_near():
-    from vitruvian.sink.lettering import Steady
+    from vitruvian.show.lettering import Steady
 
     moving = 300 * (1 + 0.12 * np.sin(np.arange(100)))  # the box of who swings arms and legs
     steady = Steady()
@@ -735,8 +735,8 @@ def test_widths_of_lines_stay_while_a_person_moves_and_follow_who_comes_near():
 
 
 def test_drawn_lines_of_a_video_keep_their_width(people: People, frame: Frames):
-    from vitruvian.sink.draw import _thicknesses
-    from vitruvian.sink.lettering import Steady
+    from vitruvian.show.draw import _thicknesses
+    from vitruvian.show.lettering import Steady
 
     for person in (3, -1):
         widths, alone = Steady(), set()

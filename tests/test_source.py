@@ -14,7 +14,7 @@ import pytest
 from conftest import grey, is_one_line, refused
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.source import PICTURES, VIDEOS, Pictures, Span, Video, open_source
+from vitruvian.sources.open import PICTURES, VIDEOS, Pictures, Span, Video, open_source
 
 
 def only_source(words: object) -> Any:

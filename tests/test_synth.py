@@ -14,8 +14,10 @@ from vitruvian.geometry.camera import Camera
 torch = pytest.importorskip("torch")
 pytest.importorskip("anny")
 
-from vitruvian.train import people3d, postures, render, synth, teacher, vitruvian3d  # noqa: E402
-from vitruvian.train.bodies import PARTS, Bodies  # noqa: E402
+from vitruvian.train.data import people3d, teacher  # noqa: E402
+from vitruvian.train.synth import postures, render, synth  # noqa: E402
+from vitruvian.train.synth.bodies import PARTS, Bodies  # noqa: E402
+from vitruvian.train.tasks import vitruvian3d  # noqa: E402
 
 RNG = np.random.default_rng
 

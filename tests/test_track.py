@@ -12,9 +12,9 @@ from conftest import TOY, refused
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.geometry.regions import Regions
-from vitruvian.track.follow import Follow
-from vitruvian.track.identify import Identify
-from vitruvian.track.smooth import IMAGE, REGION, VISIBILITY, WORLD, OneEuro, Smooth
+from vitruvian.stream.follow import Follow
+from vitruvian.stream.identify import Identify
+from vitruvian.stream.one_euro import IMAGE, REGION, VISIBILITY, WORLD, OneEuro, Smooth
 
 People = Callable[..., Any]  # makes Poses
 Frames = Callable[..., Any]  # makes a Frame

@@ -22,18 +22,19 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.body.state import State, states
 from vitruvian.body.track import Track, tracks
-from vitruvian.cli import app
+from vitruvian.cli.app import app
 from vitruvian.errors import VitruvianError
+from vitruvian.formats.mot import read_mot
+from vitruvian.formats.records import Made, from_dict, to_dict
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.pipeline import again, results
-from vitruvian.predict import plan, predict
-from vitruvian.sink.files import Save
-from vitruvian.sink.mot import read_mot
-from vitruvian.sink.records import Made, from_dict, to_dict
-from vitruvian.source import open_source
-from vitruvian.track import repair
-from vitruvian.track.over_time import SMOOTH, OverTime
+from vitruvian.sources.open import open_source
+from vitruvian.sources.threads import again
+from vitruvian.stream import repair
+from vitruvian.stream.stream import results
+from vitruvian.stream.wanted import SMOOTH, OverTime
+from vitruvian.verbs.outputs import Save
+from vitruvian.verbs.predict import plan, predict
 
 WAYS = ("one-euro", "butterworth")
 
@@ -116,7 +117,7 @@ def test_true_and_false_are_words_of_python():
 
 @pytest.mark.parametrize("asked", [{"smooth": "butterworth"}, {"repair": True}])
 def test_what_is_live_cannot_wait_for_what_comes_later(asked, monkeypatch):
-    monkeypatch.setattr("vitruvian.source.open_source", lambda *_: [Clip(live=True)])
+    monkeypatch.setattr("vitruvian.sources.open.open_source", lambda *_: [Clip(live=True)])
     with refused("clip is live", "one-euro"):
         vit.run("camera:0", Walker(), **asked)
     with refused("one-euro"):

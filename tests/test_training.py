@@ -14,8 +14,9 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.models.alphapose import Joints
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-from vitruvian.train import people, vitruvian2d  # noqa: E402
-from vitruvian.train.augment import Augment, crop  # noqa: E402
+from vitruvian.train.data import people  # noqa: E402
+from vitruvian.train.data.augment import Augment, crop  # noqa: E402
+from vitruvian.train.tasks import vitruvian2d  # noqa: E402
 
 STILL = Augment(scale=0, turn_deg=0, turn=0, half_body=0, proposal=0, mirror=0)
 

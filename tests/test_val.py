@@ -19,13 +19,14 @@ from conftest import TOY, absent, refused
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
 from vitruvian.errors import VitruvianError
-from vitruvian.evaluate import oks, scores, show, truth
+from vitruvian.evaluate import oks, scores, truth
 from vitruvian.evaluate.coco import average_precision, found_in, results_of
-from vitruvian.evaluate.run import val
 from vitruvian.evaluate.scores import Found, score
+from vitruvian.formats import records
 from vitruvian.geometry.camera import Camera
-from vitruvian.sink import records
-from vitruvian.sink.files import open_sink
+from vitruvian.verbs.outputs import open_sink
+from vitruvian.verbs.val import show
+from vitruvian.verbs.val.val import val
 
 K = len(COCO17)
 
@@ -645,7 +646,7 @@ def test_everything_is_written_and_says_the_same(tmp_path, data):
 def test_the_worst_picture_comes_first(tmp_path, data, rng):
     file, people = data
     off = {name: xy + (400 if name == "c.png" else 0) for name, xy in people.items()}
-    from vitruvian.evaluate.sheet import worst
+    from vitruvian.verbs.val.sheet import worst
 
     result = val(file, [found_by(off)], resamples=0)
     assert worst(result.scores[0])[0]["file"] == "c.png"
@@ -655,7 +656,7 @@ def test_the_worst_picture_comes_first(tmp_path, data, rng):
 
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "vitruvian.cli", "val", *map(str, words)]
+    line = [sys.executable, "-m", "vitruvian.cli.app", "val", *map(str, words)]
     return subprocess.run(line, capture_output=True, text=True, check=False)
 
 

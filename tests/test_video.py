@@ -14,11 +14,11 @@ from av.error import PatchWelcomeError
 from av.stream import Disposition
 
 from conftest import is_one_line
-from vitruvian.clock import Clock
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.source import Span, Video, open_source
+from vitruvian.sources.clock import Clock
+from vitruvian.sources.open import Span, Video, open_source
 
 SIZE = (64, 48)
 
@@ -390,7 +390,7 @@ def test_pixels_of_a_shape_that_cannot_be_are_square_and_it_is_said(
 def test_a_calibration_of_the_stored_pixels_fits_the_square_ones(tmp_path: Path):
     """OpenCV, and what calibrates with it, reads a 1440 x 1080 video as it is stored."""
     from vitruvian.geometry import calibration
-    from vitruvian.pipeline import seen_by
+    from vitruvian.stream.stream import seen_by
 
     frame = read(film(tmp_path / "a.mp4", frames=1, aspect=Fraction(4, 3)))[0][0]
     matrix = np.array([[60, 0, 32], [0, 80, 24], [0, 0, 1.0]])
@@ -489,7 +489,7 @@ def test_a_video_may_change_its_size(tmp_path: Path, capsys):
 def test_a_film_of_a_video_that_changes_its_size_keeps_the_first_one(tmp_path: Path):
     from vitruvian.body.poses import Poses
     from vitruvian.body.skeletons import BOXES
-    from vitruvian.sink.video import Video as Film
+    from vitruvian.show.film import Video as Film
 
     nobody = Poses.nobody(BOXES)
     path = tmp_path / "out.mp4"
@@ -611,7 +611,7 @@ def test_a_video_that_cannot_be_read_is_one_clear_line(how, span, tmp_path: Path
 
 def test_whatever_the_reader_raises_is_one_clear_line(tmp_path: Path, monkeypatch):
     """PyAV passes on errors of many kinds, of FFmpeg and of Python."""
-    import vitruvian.video
+    import vitruvian.sources.video
 
     path = film(tmp_path / "a.mp4", frames=3)
     kinds = [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), ValueError("a"), MemoryError()]
@@ -622,7 +622,7 @@ def test_whatever_the_reader_raises_is_one_clear_line(tmp_path: Path, monkeypatc
             raise error
 
         with monkeypatch.context() as patch:
-            patch.setattr(vitruvian.video.Video, "_choose", broken)
+            patch.setattr(vitruvian.sources.video.Video, "_choose", broken)
             frames, (error,) = read(path)
         assert not frames
         is_one_line(error, "cannot read", str(path))
@@ -659,7 +659,7 @@ def test_an_interlaced_video_is_read_and_it_is_said(tmp_path: Path, capsys):
 @pytest.mark.parametrize("quarters", range(4))
 def test_a_picture_with_data_that_pyav_has_no_name_for_is_turned_all_the_same(quarters):
     """PyAV gives none of the data beside a picture then: 3D views of phones, EXIF of MJPEG."""
-    from vitruvian.coded import turn
+    from vitruvian.sources.coded import turn
 
     class Odd:
         rotation = (0, 90, 180, -90)[quarters]  # against the clock

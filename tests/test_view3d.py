@@ -16,11 +16,11 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera, rotation_matrix
-from vitruvian.sink import files
-from vitruvian.sink.draw import COLOURS
-from vitruvian.sink.files import open_sink
-from vitruvian.sink.scene import Scene
-from vitruvian.sink.view3d import SIZE, Stage, floor_lines
+from vitruvian.show.draw import COLOURS
+from vitruvian.show.scene import Scene
+from vitruvian.show.view3d import SIZE, Stage, floor_lines
+from vitruvian.verbs import outputs
+from vitruvian.verbs.outputs import open_sink
 
 FEET = [k for k, name in enumerate(BLAZEPOSE33.keypoints) if "heel" in name or "foot" in name]
 TILTED = rotation_matrix(np.array([-0.3, 0.0, 0.1]))  # from upright axes to a camera's
@@ -293,10 +293,10 @@ VIEWS = ("a.html", "a_3d.png", "a_3d.jpg", "a_3d.mp4", "a_3d.gif")
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_names_say_what_is_a_view_in_3d(name):
-    assert files.is_view(Path(name))
-    assert files.is_file(Path(name))
-    assert not files.is_view(Path("a.png"))
-    assert not files.is_view(Path("a_3d.csv"))
+    assert outputs.is_view(Path(name))
+    assert outputs.is_file(Path(name))
+    assert not outputs.is_view(Path("a.png"))
+    assert not outputs.is_view(Path("a_3d.csv"))
 
 
 @pytest.mark.parametrize("name", VIEWS)

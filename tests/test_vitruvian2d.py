@@ -8,8 +8,8 @@ import pytest
 import vitruvian as vit
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.models import catalogue
-from vitruvian.network import weights
+from vitruvian.models import load
+from vitruvian.weights import download
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,8 @@ def model():
 def test_it_needs_nothing_but_what_comes_with_vitruvian(cache, monkeypatch):
     monkeypatch.setenv("VITRUVIAN_OFFLINE", "1")
     for name in ("vitruvian-2d", "blazepose-full"):
-        detector = catalogue.entry(name).files[0]
-        assert weights.find(detector) == weights.SHIPPED / detector.name
+        detector = load.entry(name).files[0]
+        assert download.find(detector) == download.SHIPPED / detector.name
     model = vit.load("vitruvian-2d", refine="pga", flip=True)
     [poses] = model([Frame(np.zeros((48, 64, 3), np.uint8))])
     assert len(poses) == 0
@@ -29,7 +29,7 @@ def test_it_needs_nothing_but_what_comes_with_vitruvian(cache, monkeypatch):
 
 
 def test_the_files_are_small_enough_to_come_along():
-    files = [weights.SHIPPED / file.name for file in catalogue.entry("vitruvian-2d").files]
+    files = [download.SHIPPED / file.name for file in load.entry("vitruvian-2d").files]
     assert sum(path.stat().st_size for path in files) < 15e6
 
 

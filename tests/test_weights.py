@@ -25,9 +25,9 @@ import vitruvian
 from conftest import is_one_line, refused
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.errors import VitruvianError
-from vitruvian.models.catalogue import CATALOGUE, DEFAULT, Entry
-from vitruvian.network import weights
-from vitruvian.network.weights import File, Package, Source, fetch
+from vitruvian.models.load import CATALOGUE, DEFAULT, Entry
+from vitruvian.weights import download
+from vitruvian.weights.download import File, Package, Source, fetch
 
 CONTENT = bytes(range(256)) * 40
 PYPI = Package("pypi", "mediapipe", "0.10.21", 1000)
@@ -92,8 +92,8 @@ def clients(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Clients:
             raise socket.gaierror(f"nobody knows {host} here")
         return look_up(host, *rest, **named)
 
-    monkeypatch.setattr(weights.subprocess, "run", clients)
-    monkeypatch.setattr(weights.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(download.subprocess, "run", clients)
+    monkeypatch.setattr(download.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(socket, "getaddrinfo", only_here)
     monkeypatch.setenv("no_proxy", "*")
     return clients
@@ -231,7 +231,7 @@ def test_when_all_places_fail_the_error_lists_them_and_says_what_to_do_by_hand(
 
 
 def test_without_npm_the_error_says_so(cache: Path, monkeypatch):
-    monkeypatch.setattr(weights.shutil, "which", lambda name: None)
+    monkeypatch.setattr(download.shutil, "which", lambda name: None)
     with refused("npm is not installed"):
         fetch([wanted(NPM)])
 
@@ -262,7 +262,7 @@ def test_offline_nothing_is_fetched(cache: Path, clients: Clients, monkeypatch):
 @pytest.mark.parametrize(("value", "want"), [("1", True), ("0", False), ("", False), ("yes", True)])
 def test_offline_is_what_the_environment_says(value, want, monkeypatch):
     monkeypatch.setenv("VITRUVIAN_OFFLINE", value)
-    assert weights.offline() is want
+    assert download.offline() is want
 
 
 def damaged(archive: bytes) -> bytes:
@@ -315,7 +315,7 @@ def test_a_member_larger_than_the_limit_is_refused(
     most, cache: Path, clients: Clients, monkeypatch
 ):
     """A few kB of zip can hold a terabyte of zeros."""
-    monkeypatch.setattr(weights, "MOST_BYTES", most)
+    monkeypatch.setattr(download, "MOST_BYTES", most)
     clients.has[PYPI.name] = zipped(net=CONTENT)
     if most == len(CONTENT):
         assert fetch([wanted(PYPI)])
@@ -386,9 +386,9 @@ def test_stopping_it_leaves_nothing_behind(cache: Path, clients: Clients):
 
 def test_the_cache_folder_is_where_the_user_says(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("VITRUVIAN_CACHE", "~/somewhere")
-    assert weights.cache_folder() == Path("~/somewhere").expanduser()
+    assert download.cache_folder() == Path("~/somewhere").expanduser()
     monkeypatch.delenv("VITRUVIAN_CACHE")
-    assert weights.cache_folder().name == "vitruvian"
+    assert download.cache_folder().name == "vitruvian"
 
 
 @every_model
@@ -399,14 +399,16 @@ def test_every_file_of_the_catalogue_can_be_checked_and_had(entry: Entry):
         assert re.fullmatch("[0-9a-f]{64}", file.sha256 or "") or file.name.endswith(
             (".pt", ".pth", ".tar.gz")
         )
-        assert (file.bytes or 0) < weights.MOST_BYTES
-        if (weights.SHIPPED / file.name).is_file():  # it comes with vitruvian, and is the right one
-            assert weights.sha256(weights.SHIPPED / file.name) == file.sha256
+        assert (file.bytes or 0) < download.MOST_BYTES
+        if (
+            download.SHIPPED / file.name
+        ).is_file():  # it comes with vitruvian, and is the right one
+            assert download.sha256(download.SHIPPED / file.name) == file.sha256
             continue
         assert file.sources
         assert file.sources[0].checked
         for source in file.sources:
-            assert source.package.kind in weights._FETCH
+            assert source.package.kind in download._FETCH
             assert source.package.kind != "url" or source.package.name.startswith("https://")
             assert source.package.bytes is None or source.package.bytes >= 1
     assert entry.licence
@@ -439,15 +441,15 @@ def test_importing_vitruvian_touches_no_network(monkeypatch):
         "import socket\n"
         "def refuse(*_, **__): raise AssertionError\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "import vitruvian, vitruvian.models.catalogue, vitruvian.network.weights\n"
-        "import vitruvian.models.blazepose, vitruvian.pipeline, vitruvian.cli\n"
+        "import vitruvian, vitruvian.models.load, vitruvian.weights.download\n"
+        "import vitruvian.models.blazepose, vitruvian.stream.stream, vitruvian.cli.app\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @every_model
 def test_loading_without_weights_lists_every_place(entry: Entry):
-    absent = [file for file in entry.files if not (weights.SHIPPED / file.name).is_file()]
+    absent = [file for file in entry.files if not (download.SHIPPED / file.name).is_file()]
     if not absent:  # everything comes with vitruvian
         assert vitruvian.load(entry.name).name == entry.name
         return

@@ -29,9 +29,9 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.frame import Frame
-from vitruvian.network.weights import cache_folder
-from vitruvian.sink.files import open_sink
-from vitruvian.source import Pictures, Video, open_source
+from vitruvian.sources.open import Pictures, Video, open_source
+from vitruvian.verbs.outputs import open_sink
+from vitruvian.weights.download import cache_folder
 
 HERE = Path(__file__).parent
 SOLUTIONS = "mediapipe==0.10.21"
@@ -74,7 +74,7 @@ def environment(peer: str) -> str:
 
 def bundle(size: str, solutions: str) -> str:
     """The networks that ours uses as well, as Tasks wants them; made once."""
-    from vitruvian.models.catalogue import pull
+    from vitruvian.models.load import pull
 
     out = cache_folder() / "peers" / f"{size}.task"
     if not out.exists():

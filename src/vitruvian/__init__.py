@@ -10,45 +10,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vitruvian.analyse.events import Event as Event
-    from vitruvian.analysis import analyze as analyze
+    from vitruvian.analysis.events import Event as Event
     from vitruvian.body.poses import Poses as Poses
     from vitruvian.body.skeleton import Skeleton as Skeleton
     from vitruvian.errors import VitruvianError as VitruvianError
-    from vitruvian.evaluate.run import val as val
+    from vitruvian.formats.libraries import to_pandas as to_pandas
+    from vitruvian.formats.libraries import to_supervision as to_supervision
+    from vitruvian.formats.libraries import to_xarray as to_xarray
+    from vitruvian.formats.table import read as read
     from vitruvian.frame import Frame as Frame
-    from vitruvian.interop import to_pandas as to_pandas
-    from vitruvian.interop import to_supervision as to_supervision
-    from vitruvian.interop import to_xarray as to_xarray
-    from vitruvian.models.catalogue import load as load
-    from vitruvian.pipeline import run as run
-    from vitruvian.pushed import live as live
-    from vitruvian.sink.draw import draw as draw
-    from vitruvian.sink.files import open_sink as open_sink
-    from vitruvian.sink.formats import read as read
-    from vitruvian.source import open_source as open_source
+    from vitruvian.models.load import load as load
+    from vitruvian.show.draw import draw as draw
+    from vitruvian.sources.open import open_source as open_source
+    from vitruvian.stream.live import live as live
+    from vitruvian.stream.stream import run as run
+    from vitruvian.verbs.analyze import analyze as analyze
+    from vitruvian.verbs.outputs import open_sink as open_sink
+    from vitruvian.verbs.val.val import val as val
 
 __version__ = "0.1.0"
 
 # Public name -> where it is; loaded when it is first used, so that importing vitruvian is quick.
 _PUBLIC = {
-    "Event": "vitruvian.analyse.events:Event",
+    "Event": "vitruvian.analysis.events:Event",
     "Frame": "vitruvian.frame:Frame",
     "Poses": "vitruvian.body.poses:Poses",
     "Skeleton": "vitruvian.body.skeleton:Skeleton",
     "VitruvianError": "vitruvian.errors:VitruvianError",
-    "analyze": "vitruvian.analysis:analyze",
-    "draw": "vitruvian.sink.draw:draw",
-    "live": "vitruvian.pushed:live",
-    "load": "vitruvian.models.catalogue:load",
-    "open_sink": "vitruvian.sink.files:open_sink",
-    "open_source": "vitruvian.source:open_source",
-    "read": "vitruvian.sink.formats:read",
-    "run": "vitruvian.pipeline:run",
-    "to_pandas": "vitruvian.interop:to_pandas",
-    "to_supervision": "vitruvian.interop:to_supervision",
-    "to_xarray": "vitruvian.interop:to_xarray",
-    "val": "vitruvian.evaluate.run:val",
+    "analyze": "vitruvian.verbs.analyze:analyze",
+    "draw": "vitruvian.show.draw:draw",
+    "live": "vitruvian.stream.live:live",
+    "load": "vitruvian.models.load:load",
+    "open_sink": "vitruvian.verbs.outputs:open_sink",
+    "open_source": "vitruvian.sources.open:open_source",
+    "read": "vitruvian.formats.table:read",
+    "run": "vitruvian.stream.stream:run",
+    "to_pandas": "vitruvian.formats.libraries:to_pandas",
+    "to_supervision": "vitruvian.formats.libraries:to_supervision",
+    "to_xarray": "vitruvian.formats.libraries:to_xarray",
+    "val": "vitruvian.verbs.val.val:val",
 }
 __all__ = [
     "Event",

@@ -19,8 +19,8 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.geometry import calibration
 from vitruvian.picture_files import picture_size
-from vitruvian.source import open_source
-from vitruvian.video import Span
+from vitruvian.sources.open import open_source
+from vitruvian.sources.video import Span
 
 sys.path.append(str(Path(__file__).parents[1]))  # the tests' own makers of files
 
@@ -191,7 +191,7 @@ def archive(folder: Path) -> Made:
     import torch
 
     from test_metrabs_network import arrays, files, pack, small, tensors_file
-    from vitruvian.train.networks import metrabs
+    from vitruvian.export.networks import metrabs
 
     tensors = arrays(metrabs.Metrabs(replace(small(metrabs, "efficientnetv2"), depth=8)))
     path = pack(folder / "a.tar.gz", files(tensors_file(torch, tensors)))

@@ -36,23 +36,24 @@ import vitruvian as vit
 from test_camera import ANIPOSE
 from test_from_others import SAVED
 from test_motion_files import ARMS, VARIANTS
-from vitruvian.analyse import rules
+from vitruvian.analysis import rules
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, SKELETONS
-from vitruvian.convert import convert
 from vitruvian.errors import VitruvianError
 from vitruvian.evaluate import truth
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration, calibration_files
 from vitruvian.geometry.camera import Camera
-from vitruvian.models import catalogue
-from vitruvian.models.detections import Detections
-from vitruvian.network import checkpoint, metrabs_archive
-from vitruvian.network.about import about
-from vitruvian.recorded import open_record, over_again
-from vitruvian.track.over_time import OverTime
-from vitruvian.versus.compare import compare
+from vitruvian.models import load
+from vitruvian.models.finders import Detections
+from vitruvian.sources.record import open_record
+from vitruvian.stream.wanted import OverTime
+from vitruvian.verbs.compare.compare import compare
+from vitruvian.verbs.convert import convert
+from vitruvian.verbs.track import over_again
+from vitruvian.weights import checkpoint, metrabs_archive
+from vitruvian.weights.metadata import about
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def validated(path: Path) -> object:
 
 def named(path: Path) -> object:
     """What a network's file is, as it is asked before it is loaded."""
-    return catalogue.family(str(path)), catalogue.unnamed_keypoints(str(path))
+    return load.family(str(path)), load.unnamed_keypoints(str(path))
 
 
 def cameras(path: Path) -> object:

@@ -14,8 +14,8 @@ from vitruvian.evaluate.coco_labels import coco
 from vitruvian.evaluate.labels import Odd, Truth, number_of, numbers_of
 from vitruvian.evaluate.scores import Found, score
 from vitruvian.geometry.labelled import apply
-from vitruvian.models.detections import VIDEOS
-from vitruvian.path_index import PathIndex, path_parts
+from vitruvian.models.finders import VIDEOS
+from vitruvian.sources.path_index import PathIndex, path_parts
 
 FORM = (
     'want COCO results, a list of {"image_id": ..., "category_id": 1, "keypoints": [x, y, score, '

@@ -30,7 +30,7 @@ from vitruvian.evaluate.labels import (
     numbers_of,
     table_of,
 )
-from vitruvian.path_index import inside, path_parts
+from vitruvian.sources.path_index import inside, path_parts
 
 LOOKED_FOR = 20  # pictures, to find the folder they are in
 

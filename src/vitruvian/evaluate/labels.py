@@ -17,7 +17,7 @@ from vitruvian.body.skeletons import SKELETONS
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate.oks import sigmas_of
 from vitruvian.geometry.camera import Camera
-from vitruvian.path_index import PathIndex
+from vitruvian.sources.path_index import PathIndex
 
 # Of a person's box, how much is person, where nobody has outlined them. Source: what Ultralytics
 # and faster-coco-eval (`use_area=False`) document for data sets without areas.

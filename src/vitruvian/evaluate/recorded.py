@@ -12,8 +12,8 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate.labels import Picture, Truth
 from vitruvian.evaluate.scores import Found
+from vitruvian.formats import records
 from vitruvian.geometry.labelled import apply, refit
-from vitruvian.sink import records
 
 
 def recorded(
@@ -22,7 +22,7 @@ def recorded(
     """Who is found by a record, and which keypoints of the truth it has.
 
     Args:
-        file: .jsonl, see `vitruvian.sink.records`; its pictures are known by their file names.
+        file: .jsonl, see `vitruvian.formats.records`; its pictures are known by their file names.
         truth: the data set that it is about.
         notes: gets a line about what is left out.
 

@@ -24,7 +24,7 @@ from vitruvian.evaluate.coco_labels import coco
 from vitruvian.evaluate.labels import FILLED, Picture, Truth, numbers_of, table_of
 from vitruvian.evaluate.oks import OTHER_SIGMA, unpublished
 from vitruvian.geometry.camera import Camera
-from vitruvian.path_index import inside
+from vitruvian.sources.path_index import inside
 
 
 def read(

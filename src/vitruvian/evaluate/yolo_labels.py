@@ -24,8 +24,8 @@ from vitruvian.documents import LARGEST_YAML, read_text, read_yaml
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate.labels import MOST_KEYPOINTS, PERSON, Odd
 from vitruvian.frame import picture_size
-from vitruvian.path_index import path_parts
-from vitruvian.source import PICTURES, is_clutter
+from vitruvian.sources.open import PICTURES, is_clutter
+from vitruvian.sources.path_index import path_parts
 
 SAME = {"val": ("val", "valid", "validation")}  # what a part is called as well
 PIXELS = 2.0  # a share of a picture is below; what is above it was labelled in pixels

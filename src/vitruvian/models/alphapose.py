@@ -29,7 +29,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.top_down import Find, TopDown
-from vitruvian.network.runtimes import PRECISIONS, Network, OnnxRuntime, OpenVino
+from vitruvian.network import PRECISIONS, Network, OnnxRuntime, OpenVino
 
 MARGIN = np.float32(1.25)  # of the crop around the box
 # Of a whole-body skeleton, how many keypoints at its end are of the face and the hands.

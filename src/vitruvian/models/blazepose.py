@@ -28,7 +28,7 @@ from vitruvian.geometry.boxes import weighted_nms
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.top_down import TopDown
-from vitruvian.network.runtimes import PRECISIONS, Network, OpenVino
+from vitruvian.network import PRECISIONS, Network, OpenVino
 
 DETECTOR_SIDE = 224  # pixels; pose_detection_cpu.pbtxt
 LANDMARK_SIDE = 256  # pixels; pose_landmark_by_roi_cpu.pbtxt

@@ -30,8 +30,8 @@ from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.top_down import Find, TopDown
-from vitruvian.network.metrabs_archive import unpack
-from vitruvian.network.runtimes import PRECISIONS, Network, OnnxRuntime, OpenVino
+from vitruvian.network import PRECISIONS, Network, OnnxRuntime, OpenVino
+from vitruvian.weights.metrabs_archive import unpack
 
 USUAL = "smpl_24"  # the skeleton that is given where the file has it
 OUT = 0.4  # what the score of a joint is multiplied by where the network cannot have seen it
@@ -143,7 +143,7 @@ class Manual:
 
     @classmethod
     def read(cls, about: Mapping[str, str], skeleton: str | None = None) -> Manual:
-        """What `train/metrabs_graph.py` wrote.
+        """What `export/metrabs.py` wrote.
 
         Args:
             about: metadata of the file.

@@ -12,7 +12,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.frame import Frame, checked
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
-from vitruvian.network.runtimes import Network
+from vitruvian.network import Network
 
 
 class Find(Protocol):

@@ -30,9 +30,9 @@ from vitruvian.frame import Frame, checked
 from vitruvian.geometry.boxes import nms
 from vitruvian.geometry.crop import Crop, place
 from vitruvian.geometry.regions import Regions
-from vitruvian.network.checkpoint import Checkpoint
-from vitruvian.network.runtimes import OnnxRuntime, OpenVino, imap
-from vitruvian.network.weights import sha256
+from vitruvian.network import OnnxRuntime, OpenVino, imap
+from vitruvian.weights.checkpoint import Checkpoint
+from vitruvian.weights.download import sha256
 
 FILL = 114  # grey of the bars
 SEEN = 0.5  # score from which a keypoint is taken to be where it is said to be

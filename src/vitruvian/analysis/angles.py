@@ -1,0 +1,382 @@
+"""Angles of joints and segments, one table: `TABLE`. Degrees, per frame.
+
+An angle is what one direction of the body makes with another, or with the vertical. Forward is
+where the person faces, so flexion is positive on both sides and whichever way somebody walks:
+
+- in 3D forward is left times up: the line of hips and shoulders, and the trunk (or the vertical);
+- in 2D the picture must show the person from the side, and `facing` says which one. Seen from the
+  front or from behind forward cannot be told, and what needs it is NaN; what needs the subject's
+  left, and lines from left to right, are NaN from the side.
+
+Up is up in the picture, and against the camera's y axis in 3D, unless something else is given.
+
+Source: each row says which convention it follows. "ISB" is Wu et al. 2002 (hip, ankle) and 2005
+(shoulder, elbow), Journal of Biomechanics 35 and 38, as far as keypoints can: a body of points has
+no rotation of a segment about its own axis. "Sports2D" is the documentation of Sports2D 0.8, whose
+points are the same; its segment angles are from the horizontal and counterclockwise in the picture,
+these are from the vertical and forward, so that left, right and both ways of walking agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from vitruvian.analysis.points import Points, dot, unit
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.state import SEEN
+from vitruvian.errors import VitruvianError, unknown
+
+Space = Literal["2d", "3d"]
+Way = Literal["bend", "between", "foot", "swing", "tilt", "side", "out", "turn"]
+UP: dict[Space, tuple[float, ...]] = {"2d": (0.0, -1.0), "3d": (0.0, -1.0, 0.0)}
+FROM_THE_SIDE = 0.5  # shoulders less apart than this, in lengths of the trunk; from the front 0.7
+FACING = 0.08  # least length of nose or foot across the trunk, the same unit; in profile 0.2, 0.4
+SHORTEST = 0.2  # part of a direction that must lie in the plane of its angle: 0.2 is 12 degrees
+
+
+@dataclass(frozen=True)
+class Angle:
+    """A row of the table."""
+
+    name: str
+    way: Way
+    points: tuple[str, ...]  # two are a direction, first to second; three a joint, the middle one
+    to: str  # what it is measured against: "trunk", "vertical", or nothing
+    down: bool  # whether it is zero pointing down
+    zero: str
+    positive: str
+    range_deg: tuple[int, int]  # what values are possible
+    spaces: tuple[Space, ...]
+    source: str
+    odd: bool = False  # whether the mirror image of a body has the opposite sign
+
+    @property
+    def view(self) -> str:
+        """From where the person must be seen in 2D: "side", "front" (or behind), "" for any."""
+        if self.odd:
+            return "front"
+        return "side" if self.way in ("swing", "tilt", "foot") else ""
+
+
+_BOTH: tuple[Space, ...] = ("2d", "3d")
+_3D: tuple[Space, ...] = ("3d",)
+
+
+def _rows() -> list[Angle]:
+    rows = []
+    for side in ("left", "right"):
+        hip, knee, ankle, heel, toe, shoulder, elbow, wrist, finger = (
+            f"{side}_{part}"
+            for part in (
+                *("hip", "knee", "ankle", "heel", "toe"),
+                *("shoulder", "elbow", "wrist", "finger"),
+            )
+        )
+        isb, sports = "ISB, Sports2D", "Sports2D, from the vertical"
+        rows += [
+            Angle(f"{knee}_flexion", "bend", (hip, knee, ankle), "", False,
+                  "straight", "bent; which way is not told", (0, 180), _BOTH, isb),
+            Angle(f"{elbow}_flexion", "bend", (shoulder, elbow, wrist), "", False,
+                  "straight", "bent; which way is not told", (0, 180), _BOTH, isb),
+            Angle(f"{wrist}_flexion", "bend", (elbow, wrist, finger), "", False,
+                  "straight", "bent; which way is not told", (0, 180), _BOTH, "ISB"),
+            Angle(f"{ankle}_dorsiflexion", "foot", (heel, toe, ankle, knee), "", False,
+                  "foot square to the shank", "toes towards the shin", (-90, 90), _BOTH, isb),
+            Angle(f"{hip}_flexion", "swing", (hip, knee), "trunk", True,
+                  "thigh in line with the trunk", "thigh forward", (-180, 180), _BOTH, isb),
+            Angle(f"{hip}_abduction", "out", (hip, knee), "trunk", True,
+                  "thigh in the plane that parts left and right", "outward", (-90, 90), _3D, "ISB"),
+            Angle(f"{shoulder}_flexion", "swing", (shoulder, elbow), "trunk", True,
+                  "arm along the trunk", "arm forward", (-180, 180), _BOTH, isb),
+            Angle(f"{shoulder}_abduction", "out", (shoulder, elbow), "trunk", True,
+                  "arm in the plane that parts left and right", "outward", (-90, 90), _3D, "ISB"),
+            Angle(f"{shoulder}_elevation", "between", (shoulder, elbow), "trunk", True,
+                  "arm along the trunk", "away from it, any way", (0, 180), _BOTH, "ISB"),
+            Angle(f"{side}_thigh", "swing", (hip, knee), "vertical", True,
+                  "hanging down", "knee forward", (-180, 180), _BOTH, sports),
+            Angle(f"{side}_shank", "swing", (knee, ankle), "vertical", True,
+                  "hanging down", "ankle forward", (-180, 180), _BOTH, sports),
+            Angle(f"{side}_foot", "tilt", (heel, toe), "vertical", False,
+                  "level", "toes up", (-90, 90), _BOTH, "Sports2D"),
+            Angle(f"{side}_upper_arm", "swing", (shoulder, elbow), "vertical", True,
+                  "hanging down", "elbow forward", (-180, 180), _BOTH, sports),
+            Angle(f"{side}_forearm", "swing", (elbow, wrist), "vertical", True,
+                  "hanging down", "wrist forward", (-180, 180), _BOTH, sports),
+        ]  # fmt: skip
+    trunk, hips, shoulders = (
+        ("mid_hip", "mid_shoulder"),
+        ("right_hip", "left_hip"),
+        ("right_shoulder", "left_shoulder"),
+    )
+    neck, head = ("mid_shoulder", "mid_ear"), ("mid_ear", "nose")
+    left = "left end higher"
+    rows += [
+        Angle("trunk_lean", "swing", trunk, "vertical", False,
+              "upright", "forward", (-180, 180), _BOTH, "Sports2D, from the vertical"),
+        Angle("trunk_side_lean", "side", trunk, "vertical", False,
+              "upright", "to the subject's left", (-180, 180), _BOTH, "Sports2D", odd=True),
+        Angle("trunk_tilt", "between", trunk, "vertical", False,
+              "upright", "any way", (0, 180), _BOTH, "inclination, as of an inclinometer"),
+        Angle("neck_flexion", "swing", neck, "trunk", False,
+              "ears above the shoulders, along the trunk", "forward", (-180, 180), _BOTH, "ISB"),
+        Angle("neck_side_bend", "side", neck, "trunk", False,
+              "ears above the shoulders", "to the subject's left", (-180, 180), _BOTH, "ISB",
+              odd=True),
+        Angle("head_pitch", "tilt", head, "trunk", False,
+              "ears to nose square to the trunk", "nose up", (-90, 90), _BOTH, "ISB"),
+        Angle("head_turn", "turn", head, "trunk", False,
+              "nose straight ahead of the shoulders", "to the subject's left", (-180, 180), _3D,
+              "ISB", odd=True),
+        Angle("pelvis_obliquity", "tilt", hips, "vertical", False,
+              "level", left, (-90, 90), _BOTH, "Sports2D: pelvis", odd=True),
+        Angle("shoulders_obliquity", "tilt", shoulders, "vertical", False,
+              "level", left, (-90, 90), _BOTH, "Sports2D: shoulders", odd=True),
+    ]  # fmt: skip
+    return rows
+
+
+TABLE: tuple[Angle, ...] = tuple(_rows())
+
+
+def table(space: Space) -> tuple[Angle, ...]:
+    """The A rows of a space."""
+    return tuple(angle for angle in TABLE if space in angle.spaces)
+
+
+@cache
+def names(space: Space = "2d") -> tuple[str, ...]:
+    """The A names, in the order of the columns of `angles_deg`."""
+    return tuple(angle.name for angle in table(space))
+
+
+def chosen(words: str | Sequence[str], space: Space = "2d") -> tuple[str, ...]:
+    """The names that words mean: a name of the table, or the beginning or end of one.
+
+    `left_knee` is `left_knee_flexion`; `knee` is that of both sides; `trunk` is `trunk_lean`: the
+    first of the table that begins so.
+
+    Raises:
+        VitruvianError: there is no such angle in this space.
+    """
+    words = words.split(",") if isinstance(words, str) else words
+    known, found = names(space), list[str]()
+    for word in filter(None, (word.strip() for word in words)):
+        if word not in known and any(angle.name == word for angle in TABLE):
+            raise VitruvianError(f"{word} needs metres; use a model that gives them")
+        begins = [next((n for n in known if n == w or n.startswith(f"{w}_")), "")
+                  for w in (word, f"left_{word}", f"right_{word}")]  # fmt: skip
+        meant = [word] if word in known else begins[:1] if begins[0] else [*filter(None, begins)]
+        if not meant:
+            joints = {name.split("_")[1] for name in known if name.startswith("left_")}
+            raise unknown("angle", word, [*known, *joints])
+        found += [name for name in meant if name not in found]
+    return tuple(found)
+
+
+def needs(name: str) -> tuple[str, ...]:
+    """The points that an angle is made of; none of a name that is in no row."""
+    angle = next((angle for angle in TABLE if angle.name == name), None)
+    if angle is None:
+        return ()
+    return (*angle.points, *(("mid_hip", "mid_shoulder") if angle.to else ()))
+
+
+def available(skeleton: Skeleton, space: Space = "2d") -> tuple[str, ...]:
+    """The names of those for which a skeleton has the points; the others are always NaN."""
+    zero = np.zeros((0, len(skeleton), 2))
+    points = Points(skeleton, zero, zero[..., 0])
+    return tuple(name for name in names(space) if all(map(points.has, needs(name))))
+
+
+def angles_deg(
+    poses: Poses,
+    space: Space = "2d",
+    *,
+    seen: float = SEEN,
+    up: Sequence[float] | None = None,
+) -> np.ndarray:
+    """(N, A) float32 degrees, a column for each of `names(space)`; NaN where it is not known.
+
+    Args:
+        poses: everyone in a frame.
+        space: "2d" from `xy`, "3d" from `xyz`.
+        seen: 0..1, score below which a keypoint is not known.
+        up: which way is up, in pixels or metres; of a camera that is not level, `camera.up`.
+
+    Raises:
+        VitruvianError: 3D is asked for and there is none.
+    """
+    return measure_deg(poses.skeleton, coordinates(poses, space), poses.score, space, seen, up)
+
+
+def coordinates(poses: Poses, space: Space) -> np.ndarray:
+    """(N, K, D) `xy` or `xyz`; `VitruvianError` if there is no `xyz`."""
+    if space == "2d":
+        return poses.xy
+    if poses.xyz is None:
+        raise VitruvianError(
+            f"3D angles need xyz, which these poses of {poses.skeleton.name} do not have; "
+            "use a model that gives metres, or 2d"
+        )
+    return poses.xyz
+
+
+def measure_deg(
+    skeleton: Skeleton,
+    at: np.ndarray,
+    score: np.ndarray,
+    space: Space,
+    seen: float = SEEN,
+    up: Sequence[float] | None = None,
+    facing: np.ndarray | None = None,
+) -> np.ndarray:
+    """(N, A) as `angles_deg`, of N bodies or of one body at N times.
+
+    Args:
+        skeleton: of the K keypoints.
+        at: (N, K, D) pixels or metres.
+        score: (N, K) 0..1.
+        space: "2d" or "3d"; D is 2 or 3.
+        seen: score below which a keypoint is not known.
+        up: (D,) which way is up.
+        facing: (N,) as `facing` gives it, if it is known better.
+    """
+    points = Points(skeleton, at, score, seen)
+    vertical = unit(np.broadcast_to(np.asarray(up or UP[space], float), at.shape[::2]))
+    trunk = unit(points["mid_shoulder"] - points["mid_hip"])
+    axes = {"trunk": trunk, "vertical": vertical}
+    toward = left = np.zeros(len(at))
+    if space == "2d":
+        toward = _facing(points) if facing is None else facing
+        left = _left(points)
+        forward = {name: toward[:, None] * _across(axis) for name, axis in axes.items()}
+        sideways = {name: left[:, None] * _across(axis) for name, axis in axes.items()}
+    else:
+        lines = {
+            "shoulder": unit(points["left_shoulder"] - points["right_shoulder"]),
+            "hip": unit(points["left_hip"] - points["right_hip"]),
+        }
+        line = unit(lines["shoulder"] + lines["hip"])
+        forward = {name: unit(np.cross(line, axis)) for name, axis in axes.items()}
+        sideways = {name: np.cross(axis, forward[name]) for name, axis in axes.items()}
+    columns = []
+    for angle in table(space):
+        ahead, aside = forward.get(angle.to), sideways.get(angle.to)
+        axis = axes.get(angle.to)
+        if axis is not None and angle.down:
+            axis = -axis
+        value = _angle(angle, points, axis, ahead, aside)
+        if space == "2d" and angle.view:
+            shown = toward if angle.view == "side" else left
+            value = np.where(np.isnan(shown), np.nan, value)
+        columns.append(value)
+    return np.degrees(np.stack(columns, axis=-1)).astype(np.float32)
+
+
+def _angle(
+    angle: Angle,
+    points: Points,
+    axis: np.ndarray | None,
+    forward: np.ndarray | None,
+    left: np.ndarray | None,
+) -> np.ndarray:
+    """(N,) radians. What it is measured against: (N, D) directions of length 1."""
+    named = [points[name] for name in angle.points]
+    if angle.way == "bend":
+        return np.pi - _between(named[0] - named[1], named[2] - named[1])
+    if angle.way == "foot":
+        return np.pi / 2 - _between(named[1] - named[0], named[3] - named[2])
+    direction = unit(named[1] - named[0])
+    assert axis is not None
+    assert forward is not None
+    assert left is not None
+    if angle.way == "between":
+        return _between(direction, axis)
+    if angle.way == "tilt":
+        return np.pi / 2 - _between(direction, axis)
+    if angle.way == "out":
+        outward = left if angle.points[0].startswith("left") else -left
+        return np.arcsin(np.clip(dot(direction, outward), -1, 1))
+    if angle.way == "turn":
+        return _in_plane(direction, left, forward)
+    return _in_plane(direction, forward if angle.way == "swing" else left, axis)
+
+
+def _in_plane(direction: np.ndarray, to: np.ndarray, zero: np.ndarray) -> np.ndarray:
+    """(N,) radians from `zero` towards `to`; NaN for what hardly lies in that plane."""
+    a, b = dot(direction, to), dot(direction, zero)
+    return np.where(np.hypot(a, b) >= SHORTEST, np.arctan2(a, b), np.nan)
+
+
+def _between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,) radians 0..pi between (N, D) directions; exact also near 0 and pi, unlike arccos.
+
+    Source: Kahan, "How Futile are Mindless Assessments of Roundoff", 2006, section 12.
+    """
+    a, b = unit(a), unit(b)
+    return 2 * np.arctan2(np.linalg.norm(a - b, axis=-1), np.linalg.norm(a + b, axis=-1))
+
+
+def _across(axis: np.ndarray) -> np.ndarray:
+    """(N, 2) a quarter turn clockwise as seen: of up, the right of the picture."""
+    return np.stack([-axis[:, 1], axis[:, 0]], axis=-1)
+
+
+def facing(skeleton: Skeleton, xy: np.ndarray, score: np.ndarray, seen: float = SEEN) -> np.ndarray:
+    """(N,) 1 for who faces the right of the picture, -1 the left, NaN where it cannot be told.
+
+    For who does not stand upright "right" is a quarter turn clockwise from where the head is. It
+    cannot be told of who is seen from the front or from behind, which is when the shoulders are
+    wide against the length of the trunk. From the side the feet say it, from heel to toe; where the
+    skeleton has no toes, or they are not seen, the head, from the ears to the nose.
+
+    Args:
+        skeleton: of the K keypoints.
+        xy: (N, K, 2) pixels.
+        score: (N, K) 0..1.
+        seen: score below which a keypoint is not known.
+    """
+    return _facing(Points(skeleton, xy, score, seen))
+
+
+def broad(poses: Poses, seen: float = SEEN) -> np.ndarray:
+    """(N,) how far apart the shoulders are in the picture, across the trunk, in its lengths."""
+    return _width(Points(poses.skeleton, poses.xy, poses.score, seen))
+
+
+def _facing(points: Points) -> np.ndarray:
+    trunk = points["mid_shoulder"] - points["mid_hip"]
+    length, right = np.linalg.norm(trunk, axis=-1), _across(unit(trunk))
+    feet = np.stack([points[f"{s}_toe"] - points[f"{s}_heel"] for s in ("left", "right")])
+    known = np.all(np.isfinite(feet), axis=-1)
+    foot = (
+        np.where(known[..., None], feet, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)[:, None]
+    )
+    nose = points["nose"] - np.stack([points["left_ear"], points["right_ear"]]).mean(axis=0)
+    along = np.stack([dot(foot, right), dot(nose, right)]) / np.maximum(length, 1e-9)
+    clear = np.abs(along) >= FACING
+    says = np.where(
+        clear[0] & np.any(known, axis=0), along[0], np.where(clear[1], along[1], np.nan)
+    )
+    return np.where(_width(points) < FROM_THE_SIDE, np.sign(says), np.nan)
+
+
+def _left(points: Points) -> np.ndarray:
+    """(N,) 1 where the subject's left is on the right of the picture, -1, NaN from the side."""
+    width = _width(points)
+    return np.where(np.abs(width) >= FROM_THE_SIDE, np.sign(_width(points, signed=True)), np.nan)
+
+
+def _width(points: Points, signed: bool = False) -> np.ndarray:
+    """(N,) how far the left shoulder is from the right one across the trunk, in its lengths."""
+    trunk = points["mid_shoulder"] - points["mid_hip"]
+    length = np.maximum(np.linalg.norm(trunk, axis=-1), 1e-9)
+    line = points["left_shoulder"] - points["right_shoulder"]
+    width = dot(line, _across(unit(trunk))) / length
+    return width if signed else np.abs(width)

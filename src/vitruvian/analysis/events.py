@@ -1,0 +1,247 @@
+"""Events: from how far rules hold in each frame to when they began and when they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from vitruvian.analysis.posture import SIDES, Body, Rule
+from vitruvian.body.poses import Poses
+from vitruvian.body.track import GAP
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.frame import Frame
+
+State = Literal["yes", "no", "unknown"]
+LONGEST = 3600.0  # seconds of `minimum` and `gap`, at most: as much of a recording is looked ahead
+WRITTEN = 1e-6  # seconds, to which the times of records are written
+
+
+@dataclass(frozen=True)
+class Options:
+    """When something has begun, and when it is over."""
+
+    on: float = 0.6  # 0..1, a rule that holds so far has begun to
+    off: float = 0.4  # 0..1, and goes on to hold as long as it does not hold less than this
+    minimum: float = 0.5  # seconds; what lasts for less did not happen
+    gap: float = 0.5  # seconds; for so long it may not hold, or not be known, and yet go on
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            most = 1.0 if field.name in ("on", "off") else LONGEST
+            if type(value) not in (int, float) or not 0 <= value <= most:
+                raise VitruvianError(f"{field.name} is {value!r}, want a number from 0 to {most:g}")
+        if self.off > self.on:
+            raise VitruvianError(
+                f"off is {self.off:g} and on is {self.on:g}; what has begun to hold must not be "
+                "over at once: want off no higher than on"
+            )
+
+    def state(self, degree: float) -> State:
+        """What one frame says; between `off` and `on` it is too close to call."""
+        if degree >= self.on:
+            return "yes"
+        return "no" if degree <= self.off else "unknown"
+
+
+class Key(NamedTuple):
+    """Whom and what a state is of."""
+
+    person: int
+    rule: str
+    side: str = ""  # the subject's "left" or "right"; "" of the whole body
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something somebody did for a while; of a picture, whether or not."""
+
+    rule: str
+    person: int
+    start: float  # seconds, the first frame in which it held
+    end: float  # seconds, the last one
+    confidence: float  # 0..1, how far it held on average, of the frames that tell; NaN if none does
+    source: str = ""
+    side: str = ""  # the subject's "left" or "right"; "" of the whole body
+    state: State = "yes"  # of a picture also "no", whose confidence is that it does not, "unknown"
+    frames: int = 1  # that tell
+
+
+@dataclass
+class _Going:
+    """An event that is not over."""
+
+    start: float
+    held: float  # seconds, the last frame in which it held
+    total: float = 0.0
+    frames: int = 0
+    # Since then: it counts only if it holds again.
+    waiting: float = 0.0
+    waiting_frames: int = 0
+
+    def add(self, degree: float, seconds: float, holds: bool) -> None:
+        if not np.isnan(degree):
+            self.waiting += degree
+            self.waiting_frames += 1
+        if holds:
+            self.held = seconds
+            self.total += self.waiting
+            self.frames += self.waiting_frames
+            self.waiting, self.waiting_frames = 0.0, 0
+
+
+@dataclass
+class _Told:
+    """What is shown of somebody who is in the picture."""
+
+    state: State
+    sure: float  # seconds, the last frame that said so
+    seen: float  # seconds, the last frame with the person
+
+
+class Watch:
+    """Rules over one stream. It remembers who does what now, and since when.
+
+    It knows the past only: `states` lag by up to `gap`; `settled.Settled` has those that do not.
+    """
+
+    def __init__(self, rules: Mapping[str, Rule], options: Options = Options()) -> None:
+        """Start with nobody."""
+        self.rules, self.options = rules, options
+        self.going: dict[Key, _Going] = {}
+        self.told: dict[Key, _Told] = {}
+        self.short: dict[str, int] = {}  # rule -> how often it held for less than `minimum`
+        self.lacks: dict[str, tuple[str, ...]] = {}  # rule -> points the last skeleton has not
+        self.source = ""
+        self.seconds = -np.inf
+
+    def __call__(self, frame: Frame, poses: Poses) -> tuple[dict[str, np.ndarray], list[Event]]:
+        """How far each rule holds for each person, (N,) or (N, 2), and the events now over.
+
+        Call once a frame, in order. Who has no number has no events. Another source, or a time that
+        is not later, begins anew.
+        """
+        ended = []
+        if frame.source != self.source or frame.seconds <= self.seconds:
+            ended = self.close()
+        last, self.source, self.seconds = self.seconds, frame.source, frame.seconds
+        body = Body(poses, frame)
+        found, self.lacks = degrees(self.rules, body), body.lacks
+        here = {key: degree for key, degree in each(found, poses) if key.person >= 0}
+        before = frame.seconds - self.options.gap - WRITTEN
+        for key, going in list(self.going.items()):
+            # From one frame to the next it goes on, however few there are a second.
+            near = going.held == last and frame.seconds - last <= GAP
+            on = near and here.get(key, np.nan) >= self.options.off
+            if going.held < before and not on:
+                ended += self._end(key)
+        for key, degree in here.items():
+            self._take(key, degree)
+        for key, told in list(self.told.items()):
+            if told.seen < before:
+                del self.told[key]
+        return found, ended
+
+    def _take(self, key: Key, degree: float) -> None:
+        self._tell(key, degree)
+        going = self.going.get(key)
+        if going is None:
+            if not degree >= self.options.on:
+                return
+            going = self.going[key] = _Going(self.seconds, self.seconds)
+        going.add(degree, self.seconds, degree >= self.options.off)
+
+    def _tell(self, key: Key, degree: float) -> None:
+        """Another state is shown only if the last one has not been true for a while."""
+        state = self.options.state(degree)
+        told = self.told.setdefault(key, _Told(state, self.seconds, self.seconds))
+        told.seen = self.seconds
+        holds = told.state == "yes" and degree >= self.options.off
+        if holds or state == told.state or self.seconds - told.sure > self.options.gap:
+            told.state = "yes" if holds else state
+            told.sure = self.seconds
+
+    def _end(self, key: Key) -> list[Event]:
+        going = self.going.pop(key)
+        if not self.lasts(going):
+            self.short[key.rule] = self.short.get(key.rule, 0) + 1
+            return []
+        mean = going.total / going.frames
+        times = (going.start, going.held, mean, self.source)
+        return [Event(key.rule, key.person, *times, key.side, "yes", going.frames)]
+
+    def lasts(self, going: _Going) -> bool:
+        """Whether it has held for long enough to have happened."""
+        return going.held - going.start >= self.options.minimum - WRITTEN
+
+    def states(self) -> dict[Key, State]:
+        """Live, for who draws it: of everybody here, without the doubts of single frames."""
+        return {key: told.state for key, told in self.told.items() if told.seen == self.seconds}
+
+    def close(self) -> list[Event]:
+        """The events that the end of the stream ends."""
+        self.told.clear()
+        return [event for key in list(self.going) for event in self._end(key)]
+
+
+def degrees(rules: Mapping[str, Rule], body: Body) -> dict[str, np.ndarray]:
+    """Rule -> (N,) or (N, 2) how far it holds; what a user's own rule gave must be that, too."""
+    found = {}
+    for name, rule in rules.items():
+        body.points.lacks.clear()
+        found[name] = _checked(name, rule, body)
+        body.lacks[name] = tuple(sorted(body.points.lacks))
+    return found
+
+
+def _checked(name: str, rule: Rule, body: Body) -> np.ndarray:
+    given, n = rule(body), len(body)
+    try:
+        good = np.asarray(given).dtype.kind in "biufO"  # numbers, and None for NaN
+        values = np.asarray(given, np.float64) if good else np.zeros(0)
+        good = good and values.shape in ((n,), (n, len(SIDES)))
+        good = good and bool((np.isnan(values) | (abs(values - 0.5) <= 0.5)).all())
+    except (TypeError, ValueError, OverflowError):  # words, lists of several lengths, None
+        values, good = np.zeros(0), False
+    if not good:
+        told = given.tolist() if isinstance(given, np.ndarray) else given
+        raise VitruvianError(
+            f"the rule '{name}' gave {shown(repr(told))} for {n} people; want for each a number "
+            "from 0 to 1, or NaN, or two of them, of left and right"
+        )
+    return values
+
+
+def each(found: Mapping[str, np.ndarray], poses: Poses) -> Iterator[tuple[Key, float]]:
+    """The single degrees of `degrees`, person by person."""
+    for name, values in found.items():
+        for person, degree in zip(poses.person.tolist(), values.tolist(), strict=True):
+            if values.ndim == 1:
+                yield Key(person, name), degree
+            else:
+                for side, one in zip(SIDES, degree, strict=True):
+                    yield Key(person, name, side), one
+
+
+def in_picture(key: Key, degree: float, frame: Frame, options: Options = Options()) -> Event:
+    """What a picture, which has no time, says of somebody: an event of one frame."""
+    state = options.state(degree)
+    sure = {"yes": degree, "no": 1 - degree, "unknown": np.nan}[state]
+    at = frame.seconds
+    return Event(key.rule, key.person, at, at, float(sure), frame.source, key.side, state)
+
+
+def events(
+    stream: Iterable[tuple[Frame, Poses]],
+    rules: Mapping[str, Rule],
+    options: Options = Options(),
+) -> Iterator[Event]:
+    """The events of a stream, each as soon as it is over: of a pipeline's results, or a record."""
+    watch = Watch(rules, options)
+    for frame, poses in stream:
+        _, ended = watch(frame, poses)
+        yield from ended
+    yield from watch.close()

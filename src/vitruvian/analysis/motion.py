@@ -1,0 +1,267 @@
+"""What changes over time in one person: velocity, angles, how far they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from vitruvian.analysis.angles import Space, facing, measure_deg, names, table
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.state import SEEN
+from vitruvian.body.track import Track
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+
+VOTE = 0.5  # seconds before and after in which the sides somebody faces are counted
+
+
+def positions(track: Track, space: Space) -> np.ndarray:
+    """(T, K, D) `xy` or `xyz`; `VitruvianError` if there is no `xyz`."""
+    if space == "2d":
+        return track.xy
+    if track.xyz is None:
+        raise VitruvianError(
+            f"person {track.person} of '{track.source}' has no xyz; use a model that gives metres, "
+            "or 2d"
+        )
+    return track.xyz
+
+
+def velocity(track: Track, space: Space = "2d") -> np.ndarray:
+    """(T, K, D) pixels or metres a second, by the frames' own times; NaN beside what is missing.
+
+    Differences of second order, of first order in the first and the last frame.
+    """
+    return rate(positions(track, space), track.seconds)
+
+
+def rate(values: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """(T, ...) how (T, ...) values change a second; NaN of one frame alone."""
+    if len(seconds) < 2:
+        return np.full_like(values, np.nan)
+    return np.gradient(values.astype(np.float64), seconds, axis=0).astype(np.float32)
+
+
+def angles_deg(
+    track: Track,
+    space: Space = "2d",
+    *,
+    seen: float = SEEN,
+    up: Sequence[float] | None = None,
+) -> np.ndarray:
+    """(T, A) degrees, a column for each of `angles.names(space)`, as of `angles.angles_deg`.
+
+    In 2D the side somebody faces is the one most often told within half a second.
+    """
+    toward = facing_over_time(track, seen) if space == "2d" else None
+    at = positions(track, space)
+    return measure_deg(track.skeleton, at, track.score, space, seen, up, toward)
+
+
+def facing_over_time(track: Track, seen: float = SEEN, within: float = VOTE) -> np.ndarray:
+    """(T,) 1 right, -1 left, NaN: what most frames say no farther than `within` seconds away."""
+    says = facing(track.skeleton, track.xy, track.score, seen)
+    total = np.concatenate([[0], np.nancumsum(says)])
+    # A microsecond more: times are written to that.
+    first = np.searchsorted(track.seconds, track.seconds - within - 1e-6)
+    end = np.searchsorted(track.seconds, track.seconds + within + 1e-6, side="right")
+    sums = np.sign(total[end] - total[first])
+    return np.where(sums == 0, np.nan, sums)
+
+
+def angular_velocity_deg(values: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """(T, A) degrees a second, of (T, A) degrees; an angle may pass 180."""
+    turned = values.astype(np.float64)
+    for column in turned.T:
+        known = np.isfinite(column)
+        column[known] = np.unwrap(column[known], period=360)
+    return rate(turned, seconds)
+
+
+def range_of_motion_deg(values: np.ndarray, trim: float = 0.0) -> np.ndarray:
+    """(A, 3) the least, the most and the range of (T, A) degrees; NaN of what was never known.
+
+    The range is the shortest arc of the circle that holds all values, so it is never more than 360
+    degrees; of an angle that passes 180 the most may be more than that. Nothing is counted from
+    frame to frame, so it does not matter how often somebody turns, is away, or for how long.
+
+    `trim`: 0..0.5, so much of the frames is left out at either end: 0.02 leaves out single
+    outliers.
+
+    Source: Fisher 1993, "Statistical Analysis of Circular Data", section 2.3.1 (circular range).
+    """
+    if not 0 <= trim < 0.5:
+        raise VitruvianError(f"trim is {trim:g}, want a part of the frames from 0 to below 0.5")
+    result = np.full((values.shape[1], 3), np.nan, np.float32)
+    for row, column in zip(result, values.T.astype(np.float64), strict=True):
+        known = np.sort(column[np.isfinite(column)])
+        if len(known):
+            first, turn = _arc(known, known)
+            along = np.concatenate([known[first:], known[:first] + 360]) + turn
+            low, high = np.quantile(along, [trim, 1 - trim])
+            row[:] = low, high, high - low
+    return result
+
+
+def _arc(low: np.ndarray, high: np.ndarray) -> tuple[int, float]:
+    """The shortest arc that holds B intervals on the circle: where it begins, and a turn.
+
+    Args:
+        low: (B,) degrees -180..180, increasing, where each begins.
+        high: (B,) where it ends.
+
+    Returns:
+        The interval that is the first of the arc, so that those before it are a turn of 360 ahead;
+        and 0 or -360, which brings the middle of the arc to -180..180.
+    """
+    gaps = np.concatenate([low[:1] + 360 - high[-1:], low[1:] - high[:-1]])
+    first = int(np.argmax(gaps))  # of equals the one at 180: what never passes it stays as it is
+    middle = (low[first] + (high[first - 1] + 360 if first else high[-1])) / 2
+    return first, -360.0 if middle > 180 else 0.0
+
+
+COLUMNS = ("source", "person", "index", "time", "space")
+
+
+def columns(space: Space = "2d") -> tuple[str, ...]:
+    """The heads of the columns of `rows`; angles end in `_deg`."""
+    return (*COLUMNS, *(f"{name}_deg" for name in names(space)))
+
+
+def rows(
+    track: Track, values: np.ndarray, space: Space = "2d", among: Space | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """One row of `columns` for each frame of (T, A) degrees; None for what is not known.
+
+    Args:
+        track: of T frames.
+        values: (T, A) degrees, a column for each of `names(space)`.
+        space: where they were measured.
+        among: whose columns there are; those that `space` does not have are None.
+    """
+    numbers = np.round(spread(values, space, among or space).astype(np.float64), 4).tolist()
+    times = zip(track.index.tolist(), track.seconds.tolist(), numbers, strict=True)
+    for index, seconds, angles in times:
+        yield (track.source, track.person, index, round(seconds, 6), space, *known(angles))
+
+
+def spread(values: np.ndarray, space: Space, among: Space) -> np.ndarray:
+    """(T, A) degrees of `names(space)` as (T, B), a column for each of `names(among)`."""
+    if space == among:
+        return values
+    result = np.full((len(values), len(names(among))), np.nan, values.dtype)
+    result[:, [names(among).index(name) for name in names(space)]] = values
+    return result
+
+
+def known(numbers: Sequence[float]) -> Iterator[float | None]:
+    """None for what is not known."""
+    return (None if number != number else number for number in numbers)
+
+
+def of_picture(
+    frame: Frame, poses: Poses, values: np.ndarray, spaces: Sequence[Space]
+) -> Iterator[tuple[Any, ...]]:
+    """The same of (N, A) degrees of everybody in one frame, and where each was measured."""
+    numbers = np.round(values.astype(np.float64), 4).tolist()
+    for person, space, angles in zip(poses.person.tolist(), spaces, numbers, strict=True):
+        yield (frame.source, person, frame.index, round(frame.seconds, 6), space, *known(angles))
+
+
+EXTENT = (
+    *("source", "person", "measure", "unit", "frames", "min", "max", "range", "mean"),
+    *("mean_speed", "peak_speed", "sd", "space"),
+)
+BINS = 720  # of half a degree, in which angles are counted
+CIRCULAR = ("swing", "side", "turn")  # ways of angles that go all round, -180 to 180
+UNIFORM = 0.01  # 0..1, length of the mean direction below which values are all round: no mean
+
+
+class Extent:
+    """How far and how fast somebody moved in all, track by track; of any length, it does not grow.
+
+    Of angles degrees and degrees a second; of keypoints how fast they were, pixels or metres a
+    second. A speed is that of differences between frames: noise counts, smooth before.
+
+    Angles that go all round have the range of `range_of_motion_deg`, and the mean and the standard
+    deviation of directions (Fisher 1993, sections 2.3.1 and 2.3.3; the latter is the square root
+    of -2 ln R, of the mean's length R).
+    """
+
+    def __init__(self, space: Space, skeleton: Skeleton, metres: bool | None = None) -> None:
+        """Nothing moved yet.
+
+        Args:
+            space: of the angles.
+            skeleton: of the keypoints.
+            metres: whether keypoints are in metres; None: as the angles.
+        """
+        self.space: Space = space
+        metres = space == "3d" if metres is None else metres
+        self.place: Space = "3d" if metres else "2d"
+        self.measures = [*names(space), *skeleton.keypoints]
+        a, m = len(names(space)), len(self.measures)
+        self.round = np.array([angle.way in CIRCULAR for angle in table(space)])
+        # The least and the most of each bin; infinite where it is empty.
+        self.least, self.most = np.full((a, BINS), np.inf), np.full((a, BINS), -np.inf)
+        self.sums = np.zeros((4, a))  # of the values, their squares, cosines and sines
+        self.frames = np.zeros(m, int)
+        self.peak, self.way, self.steps = np.full(m, np.nan), np.zeros(m), np.zeros(m, int)
+
+    def add(self, track: Track, values: np.ndarray) -> None:
+        """Add (T, A) degrees of a track."""
+        a = values.shape[1]
+        degrees = values.astype(np.float64)
+        there = np.isfinite(degrees)
+        row, column = np.nonzero(there)
+        which = np.clip((degrees[row, column] + 180) / 360 * BINS, 0, BINS - 1).astype(int)
+        np.minimum.at(self.least, (column, which), degrees[row, column])
+        np.maximum.at(self.most, (column, which), degrees[row, column])
+        turned = np.radians(degrees)
+        for i, part in enumerate((degrees, degrees**2, np.cos(turned), np.sin(turned))):
+            self.sums[i] += np.where(there, part, 0).sum(axis=0)
+        self.frames[:a] += there.sum(axis=0)
+        at = positions(track, self.place)
+        self.frames[a:] += np.isfinite(at).all(axis=-1).sum(axis=0)
+        moving = np.linalg.norm(velocity(track, self.place), axis=-1)
+        turning = np.abs(angular_velocity_deg(values, track.seconds))
+        speed = np.concatenate([turning, moving], axis=1)
+        known = np.isfinite(speed)
+        self.way += np.where(known, speed, 0).sum(axis=0)
+        self.steps += known.sum(axis=0)
+        fastest = np.max(speed, axis=0, initial=-np.inf, where=known)
+        self.peak = np.fmax(self.peak, np.where(known.any(axis=0), fastest, np.nan))
+
+    def _about(self, i: int) -> tuple[float, float, float, float, float]:
+        """Of an angle that was known: least, most, range, mean and standard deviation, degrees."""
+        full = np.isfinite(self.least[i])
+        low, high = self.least[i][full], self.most[i][full]
+        total, squares, cosines, sines = self.sums[:, i] / self.frames[i]
+        if not self.round[i]:
+            deviation = np.sqrt(max(squares - total**2, 0.0))
+            return low[0], high[-1], high[-1] - low[0], total, deviation
+        first, turn = _arc(low, high)
+        least = low[first] + turn
+        most = (high[first - 1] + 360 if first else high[-1]) + turn
+        length = float(np.hypot(cosines, sines))
+        mean = np.degrees(np.arctan2(sines, cosines))
+        mean += 360 * np.round(((least + most) / 2 - mean) / 360)
+        deviation = np.degrees(np.sqrt(abs(2 * np.log(np.clip(length, 1e-12, 1)))))
+        return least, most, most - least, mean if length >= UNIFORM else np.nan, deviation
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """One of `EXTENT`, behind source and person, for each measure that was ever known."""
+        length = "px" if self.place == "2d" else "m"
+        with np.errstate(invalid="ignore", divide="ignore"):
+            speed = self.way / self.steps
+        for i, measure in enumerate(self.measures):
+            if not self.frames[i]:
+                continue
+            angle = i < len(self.round)
+            *span, deviation = self._about(i) if angle else [np.nan] * 5
+            unit, space = ("deg", self.space) if angle else (length, self.place)
+            before = known(np.round([*span, speed[i], self.peak[i], deviation], 4).tolist())
+            yield (measure, unit, int(self.frames[i]), *before, space)

@@ -1,0 +1,318 @@
+"""Postures: rules that say of everybody in a frame how far something holds, 0 to 1, NaN unknown.
+
+A rule is a function of `Body`, everybody's geometry in a frame without its size: angles, and
+lengths in trunks (middle of the shoulders to middle of the hips) or shoulder widths. Metres are
+used where there are any, pixels otherwise: one and the same rule then sees less, a person bent
+towards the camera for example. `RULES` are those there are; `analysis/rules.py` reads more from a
+file; `analysis/events.py` follows them over time.
+
+Every threshold is a pair: where a rule begins to hold, and where it fully does. They were set on
+pictures, docs/postures.md says on which and how well they do.
+
+A rule of what either side can do says it of both: (N, 2), the subject's left, right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitruvian.analysis.angles import UP, Space, measure_deg, names, needs
+from vitruvian.analysis.points import Points, unit
+from vitruvian.body.poses import Poses
+from vitruvian.body.state import SEEN, State, states
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+
+if TYPE_CHECKING:
+    from vitruvian.models.pockets import Hands
+
+SIDES = ("left", "right")
+HAND = ("wrist", "pinky", "index", "thumb")  # BlazePose's landmarks of a hand; others have a wrist
+
+
+class Body:
+    """N people in one frame, as rules see them."""
+
+    def __init__(self, poses: Poses, frame: Frame | None = None, seen: float = SEEN) -> None:
+        """Look at poses.
+
+        Args:
+            poses: of any family.
+            frame: for rules that look at its pixels; its camera, if it has one, knows what is up.
+                What lies outside of it is a guess of the model, and not known.
+            seen: 0..1, score below which a keypoint is not known.
+        """
+        self.poses, self.frame, self.seen = poses, frame, seen
+        self.space: Space = "2d" if poses.xyz is None else "3d"
+        at = poses.xy if poses.xyz is None else poses.xyz
+        self.score = poses.score
+        if frame is not None and frame.size != (0, 0):
+            outside = states(poses, frame.size) == State.OUT_OF_FRAME
+            self.score = np.where(outside, np.float32(0), poses.score)
+        self.points = Points(poses.skeleton, at, self.score, seen)
+        camera = None if frame is None or self.space == "2d" else frame.camera
+        self.up = np.array(UP[self.space]) if camera is None else camera.up
+        self.lacks: dict[
+            str, tuple[str, ...]
+        ] = {}  # rule -> points that the skeleton does not have
+
+    def __len__(self) -> int:
+        return len(self.poses)
+
+    @cached_property
+    def _angles(self) -> dict[str, np.ndarray]:
+        at = self.poses.xy if self.poses.xyz is None else self.poses.xyz
+        bodies = (self.poses.skeleton, at, self.score)
+        values = measure_deg(*bodies, self.space, self.seen, tuple(self.up))
+        return dict(zip(names(self.space), values.T, strict=True))
+
+    def angle_deg(self, name: str) -> np.ndarray:
+        """(N,) an angle of `analysis/angles.py`; NaN also for one that only metres have."""
+        missing = (point for point in needs(name) if not self.points.has(point))
+        self.points.lacks.update(missing)
+        return self._angles.get(name, np.full(len(self), np.nan))
+
+    def distance(self, a: str, b: str) -> np.ndarray:
+        """(N,) between two points, in trunks."""
+        return self._trunks(np.linalg.norm(self.points[a] - self.points[b], axis=-1))
+
+    def above(self, a: str, b: str, along: np.ndarray | None = None) -> np.ndarray:
+        """(N,) how far a is above b, in trunks; or farther along some other (N, D) direction."""
+        up = self.up if along is None else along
+        return self._trunks(((self.points[a] - self.points[b]) * up).sum(axis=-1))
+
+    @property
+    def headward(self) -> np.ndarray:
+        """(N, D) of length 1, from the hips to the shoulders."""
+        return self.direction("mid_hip", "mid_shoulder")
+
+    def direction(self, a: str, b: str) -> np.ndarray:
+        """(N, D) of length 1, from one point to another."""
+        return unit(self.points[b] - self.points[a])
+
+    def tilt_deg(self, a: str, b: str) -> np.ndarray:
+        """(N,) 0..180 degrees between up and the direction from a to b."""
+        cos = (self.direction(a, b) * self.up).sum(axis=-1)
+        return np.degrees(np.arccos(np.clip(cos, -1, 1)))
+
+    def _trunks(self, length: np.ndarray) -> np.ndarray:
+        trunk = np.linalg.norm(self.points["mid_shoulder"] - self.points["mid_hip"], axis=-1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return length / np.where(trunk > 0, trunk, np.nan)
+
+
+# (N,) 0..1, NaN where it cannot be told; (N, 2) of what left and right do each for itself.
+Rule = Callable[[Body], np.ndarray]
+
+
+# Degrees, and how they are put together
+
+
+def ramp(value: np.ndarray, begins: float, holds: float) -> np.ndarray:
+    """(N,) 0 at `begins` and beyond, 1 at `holds` and beyond, linear between; NaN stays."""
+    return np.clip((value - begins) / (holds - begins), 0, 1)
+
+
+def all_of(*degrees: np.ndarray) -> np.ndarray:
+    """(N,) the least; what surely does not hold is 0 whatever is not known."""
+    stacked = np.stack(degrees)
+    unsure = np.where((stacked == 0).any(axis=0), 0.0, np.nan)
+    return np.where(np.isnan(stacked).any(axis=0), unsure, stacked.min(axis=0))
+
+
+def any_of(*degrees: np.ndarray) -> np.ndarray:
+    """(N,) the most of what is known; NaN if nothing is, or it is 0 and not all of it known."""
+    stacked = np.stack(degrees)
+    most = np.max(stacked, axis=0, initial=0.0, where=~np.isnan(stacked))
+    return np.where(np.isnan(stacked).any(axis=0) & (most == 0), np.nan, most)
+
+
+def each_side(degree: Callable[[str], np.ndarray]) -> np.ndarray:
+    """(N, 2) of the left and of the right side."""
+    return np.stack([degree(side) for side in SIDES], axis=-1)
+
+
+def known_of(*degrees: np.ndarray) -> np.ndarray:
+    """(N,) the least of what is known; NaN if nothing is."""
+    stacked = np.stack(degrees)
+    least = np.min(stacked, axis=0, initial=1.0, where=~np.isnan(stacked))
+    return np.where(np.isnan(stacked).all(axis=0), np.nan, least)
+
+
+# The rules
+
+
+def seated(body: Body) -> np.ndarray:
+    """Thighs level and the trunk up: on a chair, on the ground, or crouching.
+
+    With metres the thigh is 45 to 65 degrees from hanging down. In pixels, where it may point at
+    the camera, the knee is less than 0.6 to 0.4 trunks below the hip (0.84 in who stands); and if
+    the thigh looks long, the knee is bent or the shank level too: a lunge is not sitting.
+    """
+
+    def level(side: str) -> np.ndarray:
+        hip, knee = f"{side}_hip", f"{side}_knee"
+        if body.space == "3d":
+            return ramp(180 - body.tilt_deg(hip, knee), 45, 65)
+        ankle, bent = f"{side}_ankle", body.angle_deg(f"{side}_knee_flexion")
+        short = ramp(body.distance(hip, knee), 0.75, 0.55)
+        shank = ramp(np.abs(body.above(knee, ankle)), 0.5, 0.3)
+        low = ramp(body.above(hip, knee), 0.6, 0.4)
+        return all_of(low, any_of(short, shank, ramp(bent, 25, 45)))
+
+    return all_of(known_of(*map(level, SIDES)), ramp(body.angle_deg("trunk_tilt"), 65, 45))
+
+
+def arms_raised(body: Body) -> np.ndarray:
+    """A hand above its shoulder, towards the head, and the elbow not far below it."""
+
+    def raised(side: str) -> np.ndarray:
+        wrist, elbow, shoulder = (f"{side}_{part}" for part in ("wrist", "elbow", "shoulder"))
+        hand = ramp(body.above(wrist, shoulder, body.headward), 0.15, 0.4)
+        return all_of(hand, ramp(body.above(elbow, shoulder, body.headward), -0.3, 0))
+
+    return each_side(raised)
+
+
+def lying(body: Body) -> np.ndarray:
+    """Trunk and legs level. Of legs that are not seen nobody knows whether somebody lies."""
+
+    def level(a: str, b: str) -> np.ndarray:
+        return ramp(np.abs(90 - body.tilt_deg(a, b)), 40, 25)
+
+    legs = known_of(level("left_hip", "left_knee"), level("right_hip", "right_knee"))
+    return all_of(level("mid_hip", "mid_shoulder"), legs)
+
+
+def leaning(body: Body) -> np.ndarray:
+    """The trunk 20 to 32 degrees and more from upright, any way, and not level."""
+    tilt = body.angle_deg("trunk_tilt")
+    return all_of(ramp(tilt, 20, 32), ramp(tilt, 80, 65))
+
+
+def hands_on_hips(body: Body) -> np.ndarray:
+    """Not seated, a wrist at its hip and not before it, the bent elbow farther out than both."""
+    standing = np.where(seated(body) > 0.5, 0.0, 1.0)  # with hands in the lap it looks the same
+
+    def akimbo(side: str) -> np.ndarray:
+        wrist, elbow, shoulder, hip = (
+            f"{side}_{part}" for part in ("wrist", "elbow", "shoulder", "hip")
+        )
+        other = "right" if side == "left" else "left"
+        outward = body.direction(f"{other}_shoulder", shoulder)
+        near = ramp(body.distance(wrist, hip), 0.55, 0.4)
+        at_side = ramp(body.above(wrist, hip, outward), 0, 0.1)
+        bent = ramp(body.angle_deg(f"{elbow}_flexion"), 45, 65)
+        out = ramp(body.above(elbow, shoulder, outward), 0.1, 0.2)
+        beside = ramp(body.above(elbow, wrist, outward), 0.15, 0.25)
+        return all_of(near, at_side, bent, out, beside, standing)
+
+    return each_side(akimbo)
+
+
+def using_phone(body: Body) -> np.ndarray:
+    """A hand at its ear; or one held up before the trunk while the head is bent down to it.
+
+    Posture alone: who scratches an ear or reads a book looks the same.
+    """
+
+    def at_ear(side: str) -> np.ndarray:
+        wrist, elbow = f"{side}_wrist", f"{side}_elbow"
+        near = ramp(body.distance(wrist, f"{side}_ear"), 0.55, 0.35)
+        bent = ramp(body.angle_deg(f"{elbow}_flexion"), 80, 105)
+        below = ramp(body.above(elbow, f"{side}_shoulder", body.headward), 0.1, -0.1)
+        return all_of(near, bent, below)
+
+    def before(side: str) -> np.ndarray:
+        wrist = f"{side}_wrist"
+        bent = ramp(body.angle_deg(f"{side}_elbow_flexion"), 55, 75)
+        height = body.above(wrist, "mid_hip", body.headward)
+        held = all_of(ramp(height, 0.15, 0.3), ramp(height, 1.0, 0.85))
+        return all_of(bent, held, ramp(body.angle_deg("head_pitch"), -18, -30))
+
+    return each_side(lambda side: any_of(at_ear(side), before(side)))
+
+
+NEAR_X, NEAR_Z = (0.7, 0.5), (0.6, 0.4)  # shoulder widths
+
+
+def hands_near_body(body: Body) -> np.ndarray:
+    """The rule this project starts from: a hand is little aside of, and before, its shoulder.
+
+    The differences of x and of z between shoulder and hand are below thresholds, in shoulder
+    widths. It needs metres, of any origin.
+    """
+    apart = from_shoulder(body)
+    if apart.shape[-1] == 2:
+        return np.full(apart.shape[:2], np.nan)
+    return all_of(ramp(apart[..., 0], *NEAR_X), ramp(apart[..., 2], *NEAR_Z))
+
+
+def from_shoulder(body: Body) -> np.ndarray:
+    """(N, 2, D) shoulder widths along each axis between shoulder and hand, of left and right.
+
+    The hand is the middle of MediaPipe's landmarks of it, or the wrist.
+    """
+    points = body.points
+    width = np.linalg.norm(points["left_shoulder"] - points["right_shoulder"], axis=-1)
+    found = []
+    for side in SIDES:
+        parts = [f"{side}_{part}" for part in HAND if points.has(f"{side}_{part}")]
+        hand = np.mean([points[part] for part in parts or [f"{side}_wrist"]], axis=0)
+        found.append(np.abs(hand - points[f"{side}_shoulder"]))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.stack(found, axis=1) / np.where(width > 0, width, np.nan)[:, None, None]
+
+
+AT_POCKET = (0.5, 0.7)  # of `pockets.at_pocket_line`
+
+
+def hands_at_pockets(body: Body) -> np.ndarray:
+    """A wrist at its hip, the forearm pointing down: all that can be told without pixels."""
+    from vitruvian.models.pockets import LIMB, at_pocket_line
+
+    arm = [[body.points[f"{side}_{part}"] for part in LIMB] for side in SIDES]
+    if body.points.lacks:
+        return np.full((len(body), len(SIDES)), np.nan)
+    known = np.isfinite(arm).all(axis=(1, 3)).T
+    return np.where(known, ramp(at_pocket_line(body.poses), *AT_POCKET), np.nan)
+
+
+def hands_in_pockets(body: Body) -> np.ndarray:
+    """A hand is in a pocket, by `models/pockets.py`, from the pose and the pixels of the frame."""
+    from vitruvian.models.pockets import hands
+
+    return in_pockets(hands)(body)
+
+
+def in_pockets(hands: Callable[[Frame, Poses], Hands]) -> Rule:
+    """The rule above by any detector; between 0.4 and 0.6 where that is too close to call."""
+
+    def rule(body: Body) -> np.ndarray:
+        if body.frame is None:
+            raise VitruvianError("hands_in_pockets looks at pixels; give Body the frame, too")
+        from vitruvian.models.pockets import LIMB
+
+        _ = [body.points[f"{side}_{part}"] for part in LIMB for side in SIDES]
+        if body.points.lacks:
+            return np.full((len(body), len(SIDES)), np.nan)
+        found = hands(body.frame, body.poses)
+        return np.interp(found.inside, [0, found.out_to, found.in_from, 1], [0, 0.4, 0.6, 1])
+
+    rule.__name__ = "hands_in_pockets"
+    return rule
+
+
+RULES: dict[str, Rule] = {
+    rule.__name__: rule
+    for rule in (
+        *(seated, arms_raised, lying, leaning, hands_on_hips, using_phone),
+        *(hands_in_pockets, hands_at_pockets, hands_near_body),
+    )
+}
+# Those that know less of what another one says: meant by nobody who asks for all rules.
+LESSER = ("hands_at_pockets", "hands_near_body")

@@ -1,0 +1,1 @@
+"""PyTorch: a checkpoint becomes a file that runs without it."""

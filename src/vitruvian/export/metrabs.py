@@ -1,0 +1,116 @@
+"""What MeTRAbs puts into a file: its maps, and all that is needed to read them.
+
+It takes crops as float32, 0..1, because they are rounded to 8 bits nowhere on the way.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import SKELETONS, spelled_out
+from vitruvian.decode.volume import Volume
+from vitruvian.errors import VitruvianError
+from vitruvian.export.graph import Graph, Normalised, of_crops
+from vitruvian.export.networks import metrabs
+from vitruvian.weights.checkpoint import Checkpoint
+from vitruvian.weights.metrabs_archive import Archive, mirror, pack
+
+SAME = {"pelvis": "mid_hip"}  # names of one place
+
+
+def published(read: Archive) -> Graph:
+    """MeTRAbs, of an archive of its authors."""
+    config = read.config
+    volume = Volume(
+        config.side, config.stride, config.depth, config.box, config.centered, config.legacy
+    )
+    network = metrabs.load(read.tensors, config.depth, config.centered)
+    if network.shape.points != len(read.points):
+        raise VitruvianError(
+            f"its ckpt.pt has {network.shape.points} points, its joint_info.npz {len(read.points)}"
+        )
+    skeletons = {}
+    for name, joints in read.skeletons.items():
+        names = tuple(map(spelled_out, joints.names))
+        sigmas = np.full(len(names), np.nan, np.float32)
+        source = "skeleton_infos.pkl of the published archive"
+        table = Skeleton(name or "all", source, names, joints.edges, sigmas)
+        skeletons[table.name] = {"indices": joints.indices, "table": table.to_json()}
+    about = {
+        "points": json.dumps(read.points),
+        "mirror": json.dumps(mirror(read.points)),
+        "transform": pack(read.transform),
+        "skeletons": json.dumps(skeletons),
+        "mix": json.dumps(config.mix),
+        "weak_perspective": json.dumps(config.weak_perspective),
+    }
+    return of_bodies(network, volume, about)
+
+
+def bodies(read: Checkpoint) -> Graph:
+    """MeTRAbs, of a checkpoint of our own, see `vitruvian.export.networks.metrabs.save`."""
+    volume, skeleton = metrabs.said(read.entries)
+    network = metrabs.load(read.tensors, volume.depth, volume.centered)
+    if network.shape.points != len(skeleton) or network.shape.backbone.stride != volume.stride:
+        raise VitruvianError(
+            f"its network has {network.shape.points} points, stride {network.shape.backbone.stride}"
+            f", and what it says of itself {len(skeleton)}, {volume.stride}"
+        )
+    antialias = read.entries.get("antialias", 1)
+    if type(antialias) is not int or antialias < 1:
+        raise VitruvianError(f"it says antialias is {antialias!r}, want a whole number from 1")
+    fill = read.entries.get("fill", 1.0)
+    if type(fill) is not float or not 0.1 <= fill <= 2:
+        raise VitruvianError(f"it says fill is {fill!r}, want 0.1 to 2 of the crop's side")
+    about = {
+        "points": json.dumps(skeleton.keypoints),
+        "mirror": json.dumps(skeleton.mirror.tolist()),
+        "skeletons": json.dumps(parts(skeleton)),
+        "mix": "0.5",
+        "weak_perspective": "false",
+        "antialias": str(antialias),
+        "fill": str(fill),
+    }
+    return of_bodies(network, volume, about)
+
+
+def parts(skeleton: Skeleton) -> dict[str, dict[str, object]]:
+    """A skeleton and those that are a part of it, by name: which keypoints, and their table."""
+    names = skeleton.keypoints
+    known = {**SAME, **dict(zip(names, names, strict=True))}
+    found: dict[str, dict[str, object]] = {}
+    for table in (skeleton, *SKELETONS.values()):
+        if {known.get(name) for name in table.keypoints} <= set(names):
+            indices = [skeleton[known[name]] for name in table.keypoints]
+            found.setdefault(table.name, {"indices": indices, "table": table.to_json()})
+    return found
+
+
+def of_bodies(network: metrabs.Metrabs, volume: Volume, about: dict[str, str]) -> Graph:
+    """The graph of MeTRAbs, and what it says of itself, each as JSON.
+
+    Args:
+        network: it ends at the maps: what follows is `vitruvian.decode`'s.
+        volume: what the maps measure.
+        about: "points", names of the maps; "mirror", of each its number on the other side;
+            "transform", see `metrabs_archive.pack`, from points to all joints, which are the points
+            where it is missing; "skeletons", by name: which joints are its keypoints, and its table
+            as `Skeleton.to_json` has it; "mix" and "weak_perspective" of the published settings;
+            "antialias" of the crops it was trained with, and "fill", how much of their sides a
+            person's box takes, both 1 where they are missing.
+    """
+    about = {
+        "family": "metrabs",
+        "task": "pose",
+        "imgsz": str([volume.side] * 2),
+        "volume": json.dumps(asdict(volume)),
+        **about,
+    }
+    normalised = Normalised(network, lambda crops: crops.permute(0, 3, 1, 2))
+    size = (volume.side, volume.side)
+    return of_crops(normalised, about, size, ("logits2d", "logits3d"), torch.float32)

@@ -1,0 +1,242 @@
+"""Re-identification in PyTorch: who is who, as a vector for each picture of a person.
+
+Two things that are easily taken for each other:
+
+- `Osnet`, OSNet-AIN x1.0, is what AlphaPose's released tracker runs: the published weights of
+  torchreid load into it. 512 numbers for each person.
+- `PoseGuided` is the pose-guided attention (PGA) of AlphaPose's paper: it lets the maps of the
+  keypoints say where in a re-identification feature map the person is. 128 numbers. Nobody has
+  published weights of it, and the released tracker does not run it.
+
+Source: our own, from the behaviour of AlphaPose at c60106d1 (specs/alphapose.md, 6) and from the
+papers: Zhou et al. 2021, "Learning Generalisable Omni-Scale Representations for Person
+Re-Identification"; Fang et al. 2022, "AlphaPose".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vitruvian.errors import VitruvianError
+from vitruvian.export.networks.tensors import fill
+
+CHANNELS = (64, 256, 384, 512)  # of the stem and of each stage
+STREAMS = 4  # of a block: it sees squares of 3, 5, 7 and 9 pixels
+# Whether each of the two blocks of a stage has instance normalisation: what the paper's search
+# found, and the names in the published files say.
+INSTANCE = ((True, True), (False, True), (True, False))
+MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB, of 0..1
+SIZE = (256, 128)  # height and width of the pictures it is trained with
+
+
+class Instance(nn.Module):
+    """Instance normalisation: each channel of each picture by itself has mean 0 and spread 1.
+
+    `torch.nn.InstanceNorm2d`, whose export to ONNX complains.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same."""
+        x = x - x.mean((2, 3), keepdim=True)
+        x = x / (x.square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
+        return x * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class Conv(nn.Module):
+    """Convolution without bias, normalisation unless there is none, ReLU unless it is linear."""
+
+    def __init__(
+        self,
+        inside: int,
+        outside: int,
+        kernel: int = 1,
+        stride: int = 1,
+        *,
+        norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d,
+        linear: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inside, outside, kernel, stride, kernel // 2, bias=False)
+        if norm is not None:
+            self.bn = norm(outside)
+        self.norm, self.linear = norm is not None, linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, O, H / stride, W / stride)."""
+        x = self.conv(x)
+        if self.norm:
+            x = self.bn(x)
+        return x if self.linear else F.relu(x)
+
+
+class Light(nn.Module):
+    """A 3 x 3 convolution in two: across channels, then within each."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 1, bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, groups=channels, bias=False)
+        self.bn = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same."""
+        return F.relu(self.bn(self.conv2(self.conv1(x))))
+
+
+class Stream(nn.Module):
+    """Light convolutions one after the other: the more, the larger what it sees."""
+
+    def __init__(self, channels: int, depth: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*[Light(channels) for _ in range(depth)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same."""
+        return self.layers(x)
+
+
+class Gate(nn.Module):
+    """A factor for each channel, from the means of all of them; all streams of a block share it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, channels // 16, 1)
+        self.fc2 = nn.Conv2d(channels // 16, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same."""
+        return x * self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True)))).sigmoid()
+
+
+class Block(nn.Module):
+    """A residual bottleneck of streams of several scales."""
+
+    def __init__(self, inside: int, outside: int, *, instance: bool) -> None:
+        super().__init__()
+        middle = outside // 4
+        self.conv1 = Conv(inside, middle)
+        self.conv2 = nn.ModuleList([Stream(middle, depth + 1) for depth in range(STREAMS)])
+        self.gate = Gate(middle)
+        norm = None if instance else nn.BatchNorm2d
+        self.conv3 = Conv(middle, outside, norm=norm, linear=True)
+        self.downsample = Conv(inside, outside, linear=True) if inside != outside else None
+        self.IN = Instance(outside) if instance else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, O, H, W)."""
+        inner = self.conv1(x)
+        first, *others = (self.gate(stream(inner)) for stream in self.conv2)
+        for other in others:
+            first = first + other
+        inner = self.conv3(first)
+        if self.IN is not None:
+            inner = self.IN(inner)
+        return F.relu(inner + (x if self.downsample is None else self.downsample(x)))
+
+
+def stage(number: int) -> nn.Sequential:
+    """The two blocks of stage 0, 1 or 2."""
+    inside, outside = CHANNELS[number : number + 2]
+    first, second = INSTANCE[number]
+    return nn.Sequential(
+        Block(inside, outside, instance=first), Block(outside, outside, instance=second)
+    )
+
+
+class Osnet(nn.Module):
+    """OSNet-AIN x1.0: from crops, as `normalise` makes them, to vectors of length 1."""
+
+    def __init__(self, identities: int = 0) -> None:
+        """Make one.
+
+        Args:
+            identities: people it is or was trained to tell apart. What does so is part of
+                published files; it is not run. 0: there is none.
+        """
+        super().__init__()
+        self.conv1 = Conv(3, CHANNELS[0], 7, 2, norm=Instance)
+        self.conv2 = stage(0)
+        self.pool2 = nn.Sequential(Conv(CHANNELS[1], CHANNELS[1]))
+        self.conv3 = stage(1)
+        self.pool3 = nn.Sequential(Conv(CHANNELS[2], CHANNELS[2]))
+        self.conv4 = stage(2)
+        inside = CHANNELS[3]
+        self.conv5 = Conv(inside, inside)
+        self.fc = nn.Sequential(nn.Linear(inside, inside), nn.BatchNorm1d(inside), nn.ReLU())
+        if identities:
+            self.classifier = nn.Linear(inside, identities)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 512, H / 16, W / 16)."""
+        x = self.conv2(F.max_pool2d(self.conv1(x), 3, 2, 1))
+        x = self.conv3(F.avg_pool2d(self.pool2(x), 2))
+        return self.conv5(self.conv4(F.avg_pool2d(self.pool3(x), 2)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 512)."""
+        return F.normalize(self.fc(self.features(x).mean((2, 3))))
+
+
+class PoseGuided(nn.Module):
+    """The paper's pose-guided attention: who it is, from where the keypoints are.
+
+    With m the feature map, A the attention: m_wid = m * A + m, then a linear layer to 128 numbers.
+    As the paper says: A comes from the maps of the keypoints by a simple convolution and is as
+    large as m; the embedding has 128 numbers. It does not say what follows, which is our choice:
+    the convolution is 3 x 3 and begins as 0, so that at first nothing is weighted; maps are
+    averaged to the size of m; m_wid is averaged over its pixels; the embedding has length 1.
+    """
+
+    def __init__(self, keypoints: int, channels: int = 512, numbers: int = 128) -> None:
+        super().__init__()
+        self.attend = nn.Conv2d(keypoints, channels, 3, 1, 1)
+        nn.init.zeros_(self.attend.weight)
+        nn.init.zeros_(self.attend.bias)  # type: ignore[arg-type]
+        self.fc = nn.Linear(channels, numbers)
+
+    def weigh(self, features: Tensor, maps: Tensor) -> Tensor:
+        """(N, C, h, w) features weighted by (N, K, H, W) maps of 0..1, H and W multiples."""
+        kernel = (maps.shape[2] // features.shape[2], maps.shape[3] // features.shape[3])
+        attention = self.attend(F.avg_pool2d(maps, kernel))
+        return features * attention + features
+
+    def forward(self, features: Tensor, maps: Tensor) -> Tensor:
+        """(N, C, h, w), (N, K, H, W) -> (N, 128) of length 1."""
+        return F.normalize(self.fc(self.weigh(features, maps).mean((2, 3))))
+
+
+def normalise(crops: Tensor) -> Tensor:
+    """(N, H, W, 3) RGB, 0..255, of any type -> (N, 3, H, W) float32, as OSNet wants it."""
+    scaled, each = crops.float() / 255, enumerate(zip(MEAN, SPREAD, strict=True))
+    return torch.stack([(scaled[..., i] - mean) / spread for i, (mean, spread) in each], 1)
+
+
+def load(tensors: Mapping[str, np.ndarray]) -> Osnet:
+    """OSNet-AIN of a checkpoint, float32, ready for inference.
+
+    Args:
+        tensors: by name: all that the network has, and no others, also where each begins with
+            "module."; its classifier and the counters of the norms may be missing.
+
+    Raises:
+        VitruvianError: a tensor is missing, not known, or of another shape.
+    """
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    if "classifier.weight" in tensors and tensors["classifier.weight"].ndim != 2:
+        raise VitruvianError("no OSNet-AIN network: its classifier is no matrix")
+    people = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
+    with torch.device("meta"):  # no memory is taken for what a damaged file claims
+        network = Osnet(people)
+    fill(network, tensors, "OSNet-AIN", counters=True)
+    return network

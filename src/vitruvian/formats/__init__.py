@@ -1,0 +1,1 @@
+"""Poses to files, and back."""

@@ -1,0 +1,315 @@
+"""C3D: markers over time as motion-capture software reads them, one person a file; and back.
+
+It needs ezc3d (the `c3d` extra). Axes as in TRC; millimetres, which programs take for granted; the
+residual of a marker that is not there is -1. A C3D file has one rate and a first frame: frames
+that are not at even times are put on an even grid.
+
+Reading: the header is held against the file's size, and ezc3d, which damaged files can crash, runs
+in a process of its own with limits of time and memory; arrays come back, nothing is unpickled.
+Writing: what is stored is looked at, because ezc3d 1.7.2 says nothing of a full disk
+(findings/ezc3d-full-disk.sh).
+
+Source: "The C3D File Format User Guide", Motion Lab Systems; ezc3d 1.7.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.track import Track
+from vitruvian.documents import unreadable
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.markers import Note, assumed_up, without_zeros
+from vitruvian.formats.part import Part
+from vitruvian.formats.trc import METRES, UNITS, even, from_metres, metres, upward
+
+MOST = 65535  # frames; ezc3d says nothing of those beyond
+BLOCK = 512  # bytes
+FLOATS = {84: "<", 85: "<", 86: ">"}  # processor: Intel, DEC, MIPS -> how its whole numbers lie
+SIGN = {84: 15, 85: 13, 86: 12}  # the byte of the header's scale in whose highest bit its sign is
+BUSY, PATIENCE = 10, 120  # seconds of work and of waiting for ezc3d, and
+SLOWEST = 1e6  # bytes a second besides; a laptop does 20 times as many
+MEMORY = 700 << 20  # bytes for ezc3d, besides 40 for each of the file
+# Groups of "points" that are no places, as Vicon's Plug-in Gait Reference Guide lists its outputs.
+NO_PLACES = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS", "REACTIONS")
+OUTPUT = re.compile(r"(Angles|Force|Moment|Power|NormalisedGRF|GroundReaction\w+)$")
+
+
+def _ezc3d() -> Any:
+    try:
+        import ezc3d  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise VitruvianError(
+            "C3D files need ezc3d; install it with: pip install 'vitruvian[c3d]'"
+        ) from None
+    return ezc3d
+
+
+def need_c3d() -> None:
+    """Raise `VitruvianError` if ezc3d is missing."""
+    _ezc3d()
+
+
+def write_c3d(track: Track, path: str | Path, up: str = "y") -> None:
+    """Write a track's metres.
+
+    Raises:
+        VitruvianError: it has none, there is no such axis, ezc3d is missing, or the file cannot be
+            written.
+    """
+    library = _ezc3d()
+    xyz = metres(track, "C3D") @ upward(up).T / METRES["mm"]
+    seconds, xyz, rate = even(track.seconds, xyz)
+    first = round(seconds[0] * rate) if len(xyz) else 0
+    if first + len(xyz) >= MOST:
+        raise VitruvianError(
+            f"C3D counts frames to {MOST}, and person {track.person} of "
+            f"'{shown(track.source, 100)}' is seen until frame {first + len(xyz)}; write .trc"
+        )
+    file = library.c3d()
+    point = file["parameters"]["POINT"]
+    point["RATE"]["value"] = [rate]
+    point["UNITS"]["value"] = ["mm"]
+    names = track.skeleton.keypoints
+    point["LABELS"]["value"] = [name.encode("utf-8", "replace").decode() for name in names]
+    file.add_parameter("POINT", "X_SCREEN", ["+X"])
+    file.add_parameter("POINT", "Y_SCREEN", [f"+{up.upper()}"])
+    known = np.isfinite(xyz).all(axis=-1).T
+    whole = np.ones((4, len(track.skeleton), len(xyz)))
+    whole[:3] = np.moveaxis(xyz, (0, 1, 2), (2, 1, 0))
+    file["data"]["points"] = whole
+    file["data"]["meta_points"]["residuals"] = np.where(known, 0.0, -1.0)[None]
+    file["header"]["points"]["first_frame"] = first
+    file["header"]["points"]["last_frame"] = first + len(xyz) - 1
+    part = Part(Path(path))
+    unfinished = part.begin()
+    named = unfinished.with_name(unfinished.name + ".c3d")  # ezc3d adds an extension of its own
+    try:
+        file.write(str(unfinished))
+        with named.open("rb+") as written:  # a full disk is no error to ezc3d
+            os.fsync(written.fileno())
+        stored = np.fromfile(named, "<f4", whole.size, offset=_check(named))
+        if not np.array_equal(
+            stored.reshape(whole.T.shape)[..., :3][known.T], xyz[known.T].astype(np.float32)
+        ):
+            raise RuntimeError
+        named.replace(unfinished)
+    except (OSError, RuntimeError, ValueError, VitruvianError) as error:
+        unfinished.unlink(missing_ok=True)
+        named.unlink(missing_ok=True)
+        why = getattr(error, "strerror", None) or "not all of it was stored; is the disk full?"
+        raise VitruvianError(f"cannot write '{shown(path, 100)}': {why}") from None
+    part.finish()
+
+
+def read_c3d(path: str | Path, up: str | None = None, note: Note = lambda _: None) -> Track:
+    """The track of a C3D file: metres with y down again, pixels NaN; skeletons as of TRC.
+
+    Angles, forces, moments and powers, which some programs store as points, are left out.
+
+    Args:
+        path: the file.
+        up: the axis that points up in it; None: what its POINT:Y_SCREEN says, or y.
+        note: gets what was assumed and left out.
+
+    Raises:
+        VitruvianError: it is missing, no C3D file, or ezc3d is missing.
+    """
+    need_c3d()
+    path = Path(path)
+    _check(path)
+    about, xyz, gone = _read(path)
+    point = {name: value for (group, name), value in about.items() if group == "POINT"}
+    trial = {name: value for (group, name), value in about.items() if group == "TRIAL"}
+    frames, first = len(xyz), int(about["HEADER", "FIRST"][0])
+    start, end = (_long(trial.get(f"ACTUAL_{name}_FIELD")) for name in ("START", "END"))
+    if frames >= MOST or (start and end and end - start + 1 > frames):
+        raise unreadable(path, f"it has {MOST} frames or more; want a .trc")
+    if start:
+        first = start - 1
+    scale = METRES[_unit(path, point, note)]
+    labels = [str(label).strip() for label in _numbered(point, "LABELS")]
+    if len(labels) < xyz.shape[1]:
+        note(f"{xyz.shape[1] - len(labels)} of its points have no label")
+    labels += [""] * xyz.shape[1]
+    labels = [label or f"point_{k + 1}" for k, label in enumerate(labels[: xyz.shape[1]])]
+    places = _places(point, labels, note)
+    if not places:
+        raise unreadable(path, "it has no markers")
+    if about["HEADER", "ANALOG"][0]:
+        note(f"its {about['HEADER', 'ANALOG'][0]} analog channels are left out")
+    rate = float((point.get("RATE") or [0.0])[0])
+    if not (np.isfinite(rate) and rate > 0):
+        raise unreadable(path, f"it has {rate:g} frames a second")
+    points = np.where(gone[..., None], np.nan, xyz.astype(np.float64))[:, places] * scale
+    if np.isinf(points).any():
+        raise unreadable(path, "it has places that are not finite")
+    names = [labels[k] for k in places]
+    points = without_zeros(points, names, note) @ upward(up or _up(path, point, note))
+    index = first + np.arange(frames)
+    return from_metres(path, names, index / rate, index, points, note=note)
+
+
+def _unit(path: Path, point: dict[str, list[Any]], note: Note) -> str:
+    said = str((point.get("UNITS") or [""])[0]).strip()
+    if not said:
+        note("it says no unit; millimetres are taken")
+    unit = UNITS.get(said.lower() or "mm")
+    if unit is None:
+        raise unreadable(path, f"its unit is '{shown(said, 40)}', want m, cm or mm")
+    return unit
+
+
+def _numbered(point: dict[str, list[Any]], name: str) -> list[Any]:
+    """What a list of more than 255 is cut into: LABELS, LABELS2, LABELS3 ..."""
+    whole, number = list(point.get(name) or []), 2
+    while f"{name}{number}" in point:
+        whole += point[f"{name}{number}"] or []
+        number += 1
+    return whole
+
+
+def _places(point: dict[str, list[Any]], labels: list[str], note: Note) -> list[int]:
+    """Which points are places."""
+    groups = {name: {str(each).strip() for each in _numbered(point, name)} for name in NO_PLACES}
+    no_places = set().union(*groups.values())
+    out = [label in no_places or bool(OUTPUT.search(label)) for label in labels]
+    if any(out):
+        first = labels[out.index(True)]
+        note(f"{sum(out)} points that are no places are left out: {shown(first, 40)} ...")
+    return [k for k, left in enumerate(out) if not left]
+
+
+def _up(path: Path, point: dict[str, list[Any]], note: Note) -> str:
+    said = str((point.get("Y_SCREEN") or [""])[0]).strip().upper()
+    if not said:
+        note(assumed_up("y"))
+    axis = (said or "Y").removeprefix("+").lower()
+    if axis not in ("y", "z"):
+        raise unreadable(
+            path, f"its Y_SCREEN, which points up, is {shown(said, 20)}; say --from-up"
+        )
+    return axis
+
+
+def _long(words: list[Any] | None) -> int:
+    """A number in two words, the low one first; 0 where there is none."""
+    if not words or len(words) < 2:
+        return 0
+    low, high = (int(word) & 0xFFFF for word in words[:2])
+    return (high << 16) + low
+
+
+def _check(path: Path) -> int:
+    """At which byte the data begin; `VitruvianError` if the header claims what is not there."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(BLOCK)
+            size = file.seek(0, os.SEEK_END)
+            if len(head) < BLOCK or head[1] != 0x50 or not head[0]:
+                raise unreadable(path, "it is no C3D file by its first bytes")
+            at = (head[0] - 1) * BLOCK
+            file.seek(at)
+            section = file.read(4)
+    except OSError as error:
+        raise VitruvianError(f"cannot read '{shown(path, 100)}': {error.strerror}") from None
+    if len(section) < 4 or section[3] not in FLOATS:
+        raise unreadable(path, "it is no C3D file: its parameters name no processor")
+    processor = section[3]
+    order = FLOATS[processor]
+    points, analog, first, last = struct.unpack(f"{order}4H", head[2:10])
+    (data,) = struct.unpack(f"{order}H", head[16:18])
+    each = 4 if head[SIGN[processor]] & 0x80 else 2  # a negative scale: numbers are floats
+    frames = last - first + 1
+    if frames < 1:
+        raise unreadable(path, f"it is no C3D file: it counts frames from {first} to {last}")
+    if data < head[0] + section[2]:
+        raise unreadable(path, "it is damaged: its data begin among its parameters")
+    begin = (data - 1) * BLOCK
+    want = max(at + section[2] * BLOCK, begin + frames * (4 * points + analog) * each)
+    if size < want:
+        raise unreadable(path, f"it is cut short: its header is of {want} bytes, it has {size}")
+    return begin
+
+
+def _read(path: Path) -> tuple[dict[tuple[str, str], list[Any]], np.ndarray, np.ndarray]:
+    """What ezc3d reads: parameters, (F, K, 3) points in the file's unit, (F, K) which are gone."""
+    patience = PATIENCE + path.stat().st_size / SLOWEST
+    source = str(Path(__file__).parents[2])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
+    with TemporaryDirectory(prefix="vitruvian-c3d-") as folder:
+        out = Path(folder) / "read.npz"
+        words = [
+            sys.executable,
+            "-P",
+            "-m",
+            "vitruvian.formats.c3d",
+            str(path.absolute()),
+            str(out),
+        ]
+        try:
+            done = subprocess.run(
+                words, env=env, capture_output=True, timeout=patience, stdin=subprocess.DEVNULL
+            )
+        except subprocess.TimeoutExpired:
+            raise unreadable(path, f"ezc3d was not done in {patience:.0f} s") from None
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [""]
+        if done.returncode == -getattr(signal, "SIGXCPU", 0):
+            raise unreadable(path, "it is damaged: ezc3d finds no end")
+        if done.returncode < 0:
+            raise unreadable(path, "it is damaged: ezc3d crashed on it")
+        if done.returncode or not out.is_file():
+            raise unreadable(path, f"it is no C3D file, or damaged: {said[-1]}")
+        with np.load(out, allow_pickle=False) as read:
+            about = json.loads(str(read["about"]))
+            return {(group, name): value for group, name, value in about}, read["xyz"], read["gone"]
+
+
+def _in_a_process_of_its_own(source: str, out: str) -> None:
+    """Read with ezc3d what `_read` hands back."""
+    size = Path(source).stat().st_size
+    with suppress(ImportError, ValueError, OSError):  # not everywhere
+        import resource
+
+        have = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        busy = BUSY + int(size / SLOWEST)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (busy, busy + 1))
+        most = have + MEMORY + 40 * size
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    file = _ezc3d().c3d(source)
+    header = file["header"]
+    about: list[tuple[str, str, list[Any]]] = [
+        ("HEADER", "FIRST", [int(header["points"]["first_frame"])]),
+        ("HEADER", "ANALOG", [int(header["analogs"]["size"])]),
+    ]
+    for group in ("POINT", "TRIAL"):
+        if group not in file["parameters"]:
+            continue
+        for name, parameter in file["parameters"][group].items():
+            value = parameter.get("value") if isinstance(parameter, dict) else None
+            if value is not None and np.ndim(value) == 1:
+                about.append((group, name, [each if isinstance(each, str) else float(each)
+                                            for each in value]))  # fmt: skip
+    xyz = np.moveaxis(file["data"]["points"][:3], (0, 1, 2), (2, 1, 0)).astype(np.float32)
+    gone = file["data"]["meta_points"]["residuals"][0].T < 0
+    np.savez(out, about=np.array(json.dumps(about)), xyz=xyz, gone=gone[:, : xyz.shape[1]])
+
+
+if __name__ == "__main__":
+    try:
+        _in_a_process_of_its_own(*sys.argv[1:3])
+    except Exception as fault:  # said in a line to the process that asked
+        sys.exit(str(fault) or type(fault).__name__)

@@ -1,0 +1,364 @@
+"""COCO results: a list of people with 17 keypoints, as the COCO evaluator reads it; and back.
+
+Annotations, which have pictures and a skeleton besides, are read as well.
+
+Source: "Data format" and "Results format" of cocodataset.org; docs/output.md of AlphaPose for its
+`image_id`, a file name, and `idx`, who is who.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import COCO17
+from vitruvian.documents import WHOLE, read_json, unreadable
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.growing import Text
+from vitruvian.formats.markers import Note
+from vitruvian.formats.records import LARGEST, LARGEST_SIDE, About
+from vitruvian.formats.tables import utf8
+from vitruvian.formats.trc import named
+from vitruvian.frame import Frame
+from vitruvian.geometry.boxes import around
+
+PICTURES = {  # endings of names that may be numbers; what else is called so is a video
+    *("", ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
+    *(".heic", ".heif", ".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr"),
+}
+ONE_VIDEO = (
+    "COCO results are of pictures, or of one video, whose frames are the image_id; give a folder "
+    "and --save-coco"
+)
+
+
+def need_coco17(skeleton: Skeleton) -> None:
+    """Raise `VitruvianError` if a skeleton lacks a keypoint of COCO's."""
+    missing = [name for name in COCO17.keypoints if name not in skeleton.keypoints]
+    if missing:
+        raise VitruvianError(
+            f"COCO results need {missing[0]}, which {skeleton.name} does not have; "
+            "write .jsonl, or with `vitruvian convert --skeleton coco17` zeros in its place"
+        )
+
+
+def results(
+    frame: Frame, poses: Poses, image_id: int | None = None, file_name: str = ""
+) -> list[dict[str, Any]]:
+    """One entry a person.
+
+    Keypoints are mapped onto COCO's by name. The third value of a keypoint is its score; one that
+    was not found is 0, 0, 0, as COCO has it. Without an `image_id` it is the number the file is
+    called by (COCO's pictures are), otherwise the number of the frame; without a `file_name` it is
+    that of the source.
+
+    Raises:
+        VitruvianError: the skeleton lacks a keypoint of COCO's.
+    """
+    need_coco17(poses.skeleton)
+    order = [poses.skeleton[name] for name in COCO17.keypoints]
+    points = np.concatenate([poses.xy[:, order], poses.score[:, order, None]], axis=-1)
+    points[np.isnan(points).any(axis=-1)] = 0
+    points = np.round(points.astype(float), 4).reshape(len(poses), 51)
+    corner, far = poses.box[:, :2], poses.box[:, 2:]
+    boxes = np.round(np.nan_to_num(np.concatenate([corner, far - corner], axis=1)).astype(float), 4)
+    if image_id is None:
+        number = _number_of(frame.source)
+        image_id = frame.index if number is None else number
+    return [
+        {
+            "image_id": image_id,
+            "file_name": utf8(file_name or Path(frame.source).name),
+            "category_id": 1,
+            "keypoints": keypoints,
+            "bbox": box,
+            "score": round(float(score), 6),
+        }
+        for keypoints, box, score in zip(
+            points.tolist(), boxes.tolist(), poses.box_score, strict=True
+        )
+    ]
+
+
+def _number_of(source: str) -> int | None:
+    """The number that a picture is called by; None of a video, and of another name."""
+    path = Path(source)
+    if path.suffix.lower() not in PICTURES or not path.stem.isdecimal() or len(path.stem) > 18:
+        return None
+    return int(path.stem)
+
+
+class _Images:
+    """An `image_id` and a `file_name` for each picture, or frame of one video: no two the same."""
+
+    def __init__(self, path: Path, pictures: Sequence[Path]) -> None:
+        """`pictures`: all there will be, as far as is known."""
+        self.path = path
+        folders = {picture.parent for picture in pictures}
+        self.root = os.path.commonpath(folders) if folders else None
+        # Numbers that pictures are called by are theirs; the others get what is left.
+        numbers = (_number_of(str(picture)) for picture in pictures)
+        self.reserved = {number for number in numbers if number is not None}
+        self.given: dict[tuple[str, int], int] = {}
+        self.taken: set[int] = set()
+        self.sources: dict[str, int] = {}  # -> how many frames
+        self.free = 0
+
+    def __call__(self, frame: Frame) -> tuple[int, str]:
+        key = (frame.source, frame.index)
+        if key not in self.given:
+            self.sources[frame.source] = self.sources.get(frame.source, 0) + 1
+            if len(self.sources) > 1 and max(self.sources.values()) > 1:
+                raise VitruvianError(
+                    f"'{self.path}' cannot hold '{shown(frame.source)}' too: {ONE_VIDEO}"
+                )
+            number = _number_of(frame.source)
+            wanted = frame.index if number is None else number
+            if wanted in self.taken or (number is None and wanted in self.reserved):
+                while self.free in self.taken or self.free in self.reserved:
+                    self.free += 1
+                wanted = self.free
+            self.given[key] = wanted
+            self.taken.add(wanted)
+        return self.given[key], self._name(Path(frame.source))
+
+    def _name(self, source: Path) -> str:
+        """With its folders, as far as they tell pictures apart: from the one that holds all."""
+        if self.root is not None and source.is_relative_to(self.root):
+            return source.relative_to(self.root).as_posix()
+        picture = source.suffix.lower() in PICTURES
+        return source.as_posix() if picture and not source.is_absolute() else source.name
+
+
+def coco_results(path: Path, model: About | None, pictures: Sequence[Path] = ()) -> Text:
+    """A `.json` file of COCO results; `pictures`: all that there will be, if they are known."""
+    between, images = chain([""], repeat(",\n")), _Images(path, pictures)
+
+    def lines(frame: Frame, poses: Poses) -> str:
+        entries = results(frame, poses, *images(frame))
+        return "".join(next(between) + json.dumps(entry) for entry in entries)
+
+    return Text(path, "[\n", lines, "\n]\n")
+
+
+def read_coco(
+    path: str | Path, fps: float | None = None, note: Note = lambda _: None
+) -> Iterator[tuple[Frame, Poses]]:
+    """People by picture, of results or of annotations.
+
+    Pictures without names are called by their numbers. Several of one name are frames of a video,
+    which `fps`, frames a second, gives their times; with it, all are frames of one. A keypoint of
+    annotations has the score 1 if it can be seen, 0.5 if it is hidden. Crowds, other things than
+    people, and people without keypoints are left out; `note` gets how many.
+
+    Raises:
+        VitruvianError: it is missing, something else, or times are not known.
+    """
+    path = Path(path)
+    read = read_json(path)
+    try:
+        table, pictures = _pictures(path, read, note)
+    except KeyError as error:
+        raise unreadable(path, f"{NONE} (it has no {error})") from None
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+        raise unreadable(path, f"{NONE} ({error})") from None
+    names = {picture.name for picture in pictures}
+    moving = fps is not None or (len(pictures) > 1 and len(names) == 1 and names != {""})
+    if moving and fps is None:
+        raise VitruvianError(f"'{path}' has no times; pass --fps, its frames a second")
+    if not moving:
+        for picture in pictures:
+            source = picture.name or f"{picture.number:012}"
+            yield Frame(None, picture.number, 0.0, source, size=picture.size), picture.poses(table)
+        return
+    source = names.pop() if len(names) == 1 else ""
+    frames: dict[int, _Picture] = {}
+    for picture in pictures:
+        number = picture.frame
+        if number is None or number < 0 or number in frames:
+            why = "is no frame of a video" if number is None or number < 0 else "is there twice"
+            raise unreadable(path, f"image_id {shown(picture.id)} {why}; leave out --fps")
+        frames[number] = picture
+    for number, picture in sorted(frames.items()):
+        frame = Frame(None, number, number / fps, source or str(path), size=picture.size)  # type: ignore[operator]
+        yield frame, picture.poses(table)
+
+
+NONE = "no COCO results or annotations of keypoints"
+Person = tuple[np.ndarray, list[float], float, int]  # (K, 3) x, y, score; box; score; number
+
+
+@dataclass
+class _Picture:
+    """One picture, or one frame of a video, and who is in it."""
+
+    id: int | str  # AlphaPose's are names
+    order: int  # which one of the file
+    name: str = ""
+    size: tuple[int, int] = (0, 0)
+    people: list[Person] = field(default_factory=list)
+
+    @property
+    def frame(self) -> int | None:
+        """Its number as a frame of a video: the last one in a text."""
+        if isinstance(self.id, int):
+            return self.id
+        numbers = re.findall(r"[0-9]+", PurePosixPath(self.id).stem)
+        return int(numbers[-1]) if numbers and len(numbers[-1]) <= 18 else None
+
+    @property
+    def number(self) -> int:
+        """Its number as a picture."""
+        if isinstance(self.id, int):
+            return self.id
+        stem = PurePosixPath(self.id).stem
+        return int(stem) if stem.isdecimal() and len(stem) <= 18 else self.order
+
+    def poses(self, table: Skeleton) -> Poses:
+        """Who is in it."""
+        if not self.people:
+            return Poses.nobody(table)
+        points, boxes, scores, numbers = zip(*self.people, strict=True)
+        person = np.array(numbers, np.int64)
+        if len({*numbers}) < len(numbers):  # AlphaPose without tracking says 0 of all
+            person[:] = -1
+        xys = np.array(points, np.float32)
+        boxes, scores = np.array(boxes, np.float32), np.array(scores, np.float32)
+        return Poses(table, xys[..., :2], xys[..., 2], boxes, scores, person)
+
+
+def _pictures(path: Path, read: Any, note: Note) -> tuple[Skeleton, list[_Picture]]:
+    """All pictures of a file, and the skeleton of who is in them."""
+    labels = isinstance(read, dict)
+    if not labels and not isinstance(read, list):
+        raise TypeError("want a list or an object")
+    table, people = _skeleton(path, read["categories"], note) if labels else (COCO17, None)
+    pictures: dict[int | str, _Picture] = {}
+    for row in read["images"] if labels else ():
+        number = _id(row["id"])
+        if number in pictures:
+            raise ValueError(f"two pictures have the id {shown(number)}")
+        size = (_side(row, "width"), _side(row, "height"))
+        pictures[number] = _Picture(number, len(pictures), _name(row.get("file_name")), size)
+    left = dict.fromkeys(("are of other things", "have no keypoints", "are crowds"), 0)
+    for at, row in enumerate(read["annotations"] if labels else read):
+        number = _id(row["image_id"])
+        if number not in pictures:
+            name = row.get("file_name") or (number if isinstance(number, str) else None)
+            pictures[number] = _Picture(number, len(pictures), _name(name))
+        if people is not None and row.get("category_id") not in (*people, None):
+            left["are of other things"] += 1
+        elif row.get("iscrowd"):
+            left["are crowds"] += 1
+        elif not row.get("keypoints"):
+            left["have no keypoints"] += 1
+        else:
+            try:
+                pictures[number].people.append(_person(row, table, labels))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"row {at + 1}, of image_id {shown(number)}: {error}") from None
+    if left["have no keypoints"] and not any(picture.people for picture in pictures.values()):
+        raise ValueError("none of its rows has keypoints")
+    for why, count in left.items():
+        if count:
+            note(f"'{path}': {count} rows {why}; left out")
+    return table, list(pictures.values())
+
+
+def _skeleton(
+    path: Path, categories: list[dict[str, Any]], note: Note
+) -> tuple[Skeleton, list[Any]]:
+    """That of people, or of the only ones with keypoints; and the numbers of their categories.
+
+    COCO numbers the ends of bones from 1; some tools do from 0.
+    """
+    able = [each for each in categories if each.get("keypoints")]
+    people = [each for each in able if each.get("name") == "person"] or able
+    if not people:
+        raise ValueError("no category has keypoints")
+    keypoints = people[0]["keypoints"]
+    if any(each["keypoints"] != keypoints for each in people):
+        raise ValueError("categories with different keypoints; keep one of them")
+    if not isinstance(keypoints, list) or not all(isinstance(name, str) for name in keypoints):
+        raise TypeError("names of keypoints are no list of text")
+    twice = next((name for name in keypoints if keypoints.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two keypoints are called '{shown(twice)}'")
+    bones = [tuple(bone) for bone in people[0].get("skeleton") or ()]
+    ends = [end for bone in bones for end in bone]
+    first = 0 if 0 in ends else 1
+    if not all(len(bone) == 2 for bone in bones) or not all(
+        type(end) is int and first <= end < first + len(keypoints) for end in ends
+    ):
+        note(f"'{path}': its skeleton has bones between keypoints that are none; left out")
+        bones = []
+    ours = named(path.stem, keypoints)
+    if not ours.bones:
+        ours = named(path.stem, keypoints, [(a - first, b - first) for a, b in bones])
+    return ours, [each.get("id") for each in people]
+
+
+def _id(value: Any) -> int | str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # pandas makes floats of whole numbers
+    if type(value) is not int and not isinstance(value, str):
+        raise TypeError(f"{shown(value)} is no id of a picture")
+    if isinstance(value, int) and abs(value) >= WHOLE:
+        raise ValueError(f"{shown(value)} is no id of a picture")
+    return value
+
+
+def _name(value: Any) -> str:
+    """A file name with slashes, that leads out of no folder."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError(f"{shown(value)} is no file name")
+    path = PurePosixPath(value.replace("\\", "/"))
+    return str(PurePosixPath(*(part for part in path.parts if part != ".."))) if value else ""
+
+
+def _side(row: dict[str, Any], name: str) -> int:
+    value = row.get(name) or 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is {shown(value)}, want pixels")
+    if value != int(value) or not 0 <= value <= LARGEST_SIDE:
+        raise ValueError(f"{name} is {shown(value)}, want pixels")
+    return int(value)
+
+
+def _person(row: dict[str, Any], table: Skeleton, labels: bool) -> Person:
+    points = _numbers(row["keypoints"], "keypoints")
+    if points.size != 3 * len(table):
+        raise ValueError(f"{points.size} numbers in keypoints, want 3 x {len(table)}")
+    points = points.astype(float).reshape(-1, 3)
+    points[(points[:, 2] == 0) if labels else ~points.any(axis=1)] = (np.nan, np.nan, 0)
+    points[:, 2] = (points[:, 2] / (2 if labels else 1)).clip(0, 1)
+    box, given = around(points[None, :, :2])[0].tolist(), row.get("bbox") or row.get("box")
+    if given:
+        values = _numbers(given, "bbox")
+        if values.shape != (4,):
+            raise ValueError(f"bbox is {shown(given)}, want left, top, width, height")
+        left, top, wide, tall = values.tolist()
+        box = [left, top, left + wide, top + tall]
+    score = row.get("score")
+    who = row.get("track_id", row.get("idx"))  # of PoseTrack, and of AlphaPose
+    number = who if type(who) is int and 0 <= who < WHOLE else -1
+    return points, box, float(_numbers([1.0 if score is None else score], "score")[0]), number
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    array = np.array(values)
+    if array.dtype.kind not in "fiu" or (np.abs(array) > LARGEST).any():
+        raise TypeError(f"{name} has something that is no number, or too large")
+    return array

@@ -1,0 +1,146 @@
+"""Files that grow: lines of text and rows of tables, written as they come.
+
+Nothing is at the path before it is whole, see `vitruvian.formats.part`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Self
+
+from vitruvian.body.poses import Poses
+from vitruvian.errors import VitruvianError
+from vitruvian.formats.part import NO_TEXT, Part
+from vitruvian.frame import Frame
+
+
+class Lines:
+    """A text file that is written as it goes."""
+
+    def __init__(self, path: Path, start: str, end: str = "") -> None:
+        """`start` goes before the first lines, `end` behind the last."""
+        self.part, self.start, self.end = Part(path), start, end
+        self.file: IO[str] | None = None
+        self.whole = True  # so far; not after a full disk
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, lines: str) -> None:
+        """Add them."""
+        if self.file is None:
+            path = self.part.begin()
+            self.file = path.open("w", encoding="utf-8", errors=NO_TEXT, newline="")
+            lines = self.start + lines
+        try:
+            self.file.write(lines)
+        except OSError:
+            self.whole = False
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self.file is not None:
+                if self.whole:
+                    self.file.write(self.end)
+                self.file.close()  # may tell of a full disk as well, and then nothing is whole
+                if self.whole:
+                    self.part.finish()
+        finally:
+            self.part.leave()
+
+    @property
+    def paths(self) -> list[Path]:
+        """What has been written."""
+        return [self.part.path] if self.file is not None else []
+
+
+class Text(Lines):
+    """A text file with some lines for each frame."""
+
+    def __init__(
+        self, path: Path, start: str, lines: Callable[[Frame, Poses], str], end: str = ""
+    ) -> None:
+        """`start` goes before the `lines` of the first frame, `end` behind those of the last."""
+        super().__init__(path, start, end)
+        self.lines = lines
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Add the lines of a frame."""
+        self.add(self.lines(frame, poses))
+
+
+def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as lines of a `.csv` file; None is an empty field."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def as_text(value: Any) -> Any:
+    """A value of a column of text, as UTF-8 has it."""
+    return value.encode("utf-8", NO_TEXT).decode() if isinstance(value, str) else value
+
+
+class Rows:
+    """A `.parquet` file of rows, written as it goes; needs the `table` extra."""
+
+    CELLS = 1 << 20  # values kept in memory before they are written
+
+    def __init__(self, path: Path, kinds: Mapping[str, str], about: Mapping[str, Any]) -> None:
+        """`kinds`: column -> Arrow's name of its type. `about` goes into the file's metadata."""
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise VitruvianError(
+                f"'{path}' needs pyarrow; install it with: pip install 'vitruvian[table]'"
+            ) from None
+        self.arrow, self.part = pyarrow, Part(path)
+        self.schema = pyarrow.schema(list(kinds.items()))
+        self.schema = self.schema.with_metadata({"vitruvian": json.dumps(about)})
+        self.rows: list[Sequence[Any]] = []
+        self.writer: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add them."""
+        if self.writer is None:
+            self.writer = self.arrow.parquet.ParquetWriter(self.part.begin(), self.schema)
+            self.whole = True  # so far; not after a full disk
+        self.rows.extend(rows)
+        if len(self.rows) * len(self.schema) >= self.CELLS:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.schema)
+        arrays = [
+            self.arrow.array(map(as_text, column) if field.type == "string" else column, field.type)
+            for column, field in zip(columns, self.schema, strict=True)
+        ]
+        try:
+            self.writer.write_table(self.arrow.Table.from_arrays(arrays, schema=self.schema))
+        except OSError:
+            self.whole = False
+            raise
+        self.rows = []
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self.writer is not None and self.whole:
+                self._flush()
+                self.writer.close()
+                self.part.finish()
+        finally:
+            self.part.leave()
+
+    @property
+    def paths(self) -> list[Path]:
+        """What has been written."""
+        return [self.part.path] if self.writer is not None else []

@@ -1,0 +1,112 @@
+"""What other libraries call a result: supervision's key points, movement's data set, a data frame.
+
+None of them is needed by anything else here; each is imported by the function that gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+
+
+def to_supervision(poses: Poses) -> Any:
+    """`supervision.KeyPoints` of everyone: xy, confidence, and `tracker_id` in its data.
+
+    What was not found is (0, 0) with confidence 0 there.
+    """
+    try:
+        import supervision  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise _missing("supervision") from None
+    found = np.all(np.isfinite(poses.xy), axis=-1)
+    return supervision.KeyPoints(
+        xy=np.nan_to_num(poses.xy),
+        keypoint_confidence=np.where(found, poses.score, np.float32(0)),
+        detection_confidence=poses.box_score,
+        class_id=np.zeros(len(poses), int),
+        data={"tracker_id": poses.person, "class_name": np.array(["person"] * len(poses))},
+    )
+
+
+def to_xarray(pairs: Iterable[tuple[Frame, Poses]], space: str = "2d") -> Any:
+    """An `xarray.Dataset` in the layout of `movement`'s poses, of one source.
+
+    `position` (time, space, keypoints, individuals) and `confidence` (time, keypoints,
+    individuals), NaN where somebody is not; people are called by their numbers, and who has none is
+    left out. Times are those of the frames, `fps` is the median.
+
+    Args:
+        pairs: frames in order with their poses, such as `vitruvian.read` and `run` give.
+        space: "2d", pixels, or "3d", metres.
+
+    Raises:
+        VitruvianError: nobody has a number, several skeletons or sources, or no metres for "3d".
+    """
+    try:
+        import xarray  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise _missing("xarray") from None
+    listed = list(pairs)
+    people = sorted({who for _, poses in listed for who in poses.person.tolist() if who >= 0})
+    if not people:
+        raise VitruvianError("nobody has a number; want frames of a video with numbered people")
+    if len({frame.source for frame, _ in listed}) != 1:
+        raise VitruvianError("want frames of one source, these are of several")
+    skeleton = listed[0][1].skeleton
+    if any(poses.skeleton != skeleton for _, poses in listed):
+        raise VitruvianError("want poses of one skeleton, these are of several")
+    axes = ["x", "y", "z"][: 2 + (space == "3d")]
+    shape = (len(listed), len(axes), len(skeleton), len(people))
+    position = np.full(shape, np.nan, np.float32)
+    confidence = np.full((shape[0], *shape[2:]), np.nan, np.float32)
+    for at, (_, poses) in enumerate(listed):
+        values = poses.xy if space == "2d" else poses.xyz
+        if values is None:
+            raise VitruvianError("these poses have no metres; take space '2d'")
+        for row, who in enumerate(poses.person.tolist()):
+            if who >= 0:
+                position[at, :, :, people.index(who)] = values[row].T
+                confidence[at, :, people.index(who)] = poses.score[row]
+    seconds = np.array([frame.seconds for frame, _ in listed])
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
+    dims = ("time", "space", "keypoints", "individuals")
+    return xarray.Dataset(
+        {"position": (dims, position), "confidence": (("time", *dims[2:]), confidence)},
+        coords={
+            "time": seconds,
+            "space": axes,
+            "keypoints": list(skeleton.keypoints),
+            "individuals": [f"id_{person}" for person in people],
+        },
+        attrs={
+            "fps": 1 / step,
+            "time_unit": "seconds",
+            "source_software": "vitruvian",
+            "source_file": listed[0][0].source,
+            "ds_type": "poses",
+        },
+    )
+
+
+def to_pandas(pairs: Iterable[tuple[Frame, Poses]]) -> Any:
+    """A `pandas.DataFrame` with a row for each keypoint of each person, as of `.csv` files."""
+    try:
+        import pandas  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise _missing("pandas") from None
+    from vitruvian.formats.tables import COLUMNS, rows
+
+    listed = [row for frame, poses in pairs for row in rows(frame, poses)]
+    return pandas.DataFrame(listed, columns=list(COLUMNS))
+
+
+def _missing(library: str) -> VitruvianError:
+    return VitruvianError(
+        f"this needs {library}; install it with: pip install 'vitruvian[interop]'"
+    )

@@ -1,0 +1,154 @@
+"""MOT text: boxes with numbers, as MOTChallenge evaluates tracking; and back.
+
+A line: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids and positions count
+from 1 there: the corner of the picture, here (0, 0), is (1, 1). Who has no number is not written.
+
+Of others are read: annotations with nine columns, the last three a flag, a class and a visibility;
+files without confidences; a line of names; blanks or tabs between columns; frames from 0; and
+detections, all with the id -1.
+
+Source: Milan et al. 2016, "MOT16: A Benchmark for Multi-Object Tracking", 4.1 and tables 5 and 6.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeletons import BOXES
+from vitruvian.documents import read_lines, unreadable
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.growing import Text
+from vitruvian.formats.markers import Note
+from vitruvian.formats.records import LARGEST, About
+from vitruvian.frame import Frame
+
+COLUMNS = 7  # frame, id, left, top, width, height, confidence
+ANNOTATED = 9  # columns of annotations: the seventh is a flag, the eighth a class
+PEOPLE = (1, 2, 7)  # classes: pedestrian, person on vehicle, static person
+MOST = 1 << 31  # of frames and ids
+ONE_VIDEO = "MOT text is of one video, whose frames it counts; give a folder and --save mot"
+
+
+def lines(frame: Frame, poses: Poses) -> str:
+    """The lines of a frame."""
+    rows = []
+    for person, box, score in zip(poses.person, poses.box, poses.box_score, strict=True):
+        if person >= 0 and np.isfinite(box).all():
+            left, top, right, bottom = box.astype(float)
+            size = f"{left + 1:.2f},{top + 1:.2f},{right - left:.2f},{bottom - top:.2f}"
+            rows.append(f"{frame.index + 1},{person},{size},{score:.4f},-1,-1,-1\n")
+    return "".join(rows)
+
+
+def mot(path: Path, model: About | None = None) -> Text:
+    """A `.txt` file of MOT, as a sink; a second video is an error."""
+    sources = set[str]()
+
+    def of_one(frame: Frame, poses: Poses) -> str:
+        sources.add(frame.source)
+        if len(sources) > 1:
+            raise VitruvianError(f"'{path}' cannot hold '{shown(frame.source)}' too: {ONE_VIDEO}")
+        return lines(frame, poses)
+
+    return Text(path, "", of_one)
+
+
+def read_mot(
+    path: str | Path, note: Note = lambda _: None
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    """Of each frame in which there is somebody: its index from 0, numbers, boxes, scores.
+
+    (N,) int64, -1 of nobody known; (N, 4) x0 y0 x1 y1 pixels; (N,) as the file has them, 1 where it
+    has none. Of annotations only people who count: the flag is not 0, the class is of `PEOPLE`;
+    `note` is told how many rows do not, and of frames that count from 0.
+
+    Raises:
+        VitruvianError: it is missing, or no such text.
+    """
+    path = Path(path)
+    values, left = array("d"), 0
+    with closing(read_lines(path)) as all_lines:
+        for number, line in enumerate(all_lines, 1):
+            try:
+                row = _row(line, number)
+                values.extend(row or ())
+                left += row is None
+            except (ValueError, OverflowError) as error:
+                raise unreadable(path, f"it is no MOT text ({error})") from None
+    rows = np.array(values).reshape(-1, COLUMNS)
+    if not len(rows) and left:
+        raise unreadable(
+            path,
+            "none of its rows counts: their flag is 0, or their class none of people (1, 2, 7)",
+        )
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    first = 0 if len(rows) and rows[0, 0] == 0 else 1  # some count frames from 0
+    if left:
+        note(
+            f"rows that do not count are left out: {left} (flag 0, or no class of people: 1, 2, 7)"
+        )
+    if first == 0:
+        note("its frames count from 0")
+    starts = np.flatnonzero(np.diff(rows[:, 0], prepend=-1))
+    for part in np.split(rows, starts[1:]) if len(rows) else ():
+        numbers, corner = part[:, 1].astype(np.int64), part[:, 2:4] - 1
+        known = np.sort(numbers[numbers >= 0])
+        if (np.diff(known) == 0).any():
+            twice = known[:-1][np.diff(known) == 0][0]
+            raise unreadable(path, f"id {twice} is twice in frame {part[0, 0]:.0f}")
+        box = np.concatenate([corner, corner + part[:, 4:6]], axis=1).astype(np.float32)
+        yield int(part[0, 0]) - first, numbers, box, part[:, 6].astype(np.float32)
+
+
+def _row(line: str, number: int) -> list[float] | None:
+    """The seven numbers of a line; none of an empty one or of names, None of who does not count."""
+    line = line.strip().rstrip(",;")
+    parting = next((mark for mark in ";," if mark in line), None)
+    words = line.split(parting)
+    names = number == 1 and len(words) > 1 and all(word.strip()[:1].isalpha() for word in words)
+    if not line or line.startswith("#") or names:
+        return []
+    try:  # where it is no comma that parts them, 0,5 is a number as well
+        row = [float(word if parting == "," else word.replace(",", ".")) for word in words]
+    except ValueError:
+        raise ValueError(f"line {number} is no list of numbers") from None
+    if len(row) < COLUMNS - 1:
+        raise ValueError(f"line {number} has {len(row)} numbers, want 7 or more")
+    if not all(abs(value) <= LARGEST for value in row):
+        raise ValueError(f"line {number} has a number that is not finite, or too large")
+    if len(row) == ANNOTATED and row[7] != -1 and (row[6] == 0 or row[7] not in PEOPLE):
+        return None
+    row = [*row, 1.0][:COLUMNS] if len(row) < COLUMNS else row[:COLUMNS]
+    if row[6] == -1:  # not said
+        row[6] = 1.0
+    at, who, wide, tall = row[0], row[1], row[4], row[5]
+    if not (at.is_integer() and who.is_integer() and 0 <= at < MOST and -1 <= who < MOST):
+        raise ValueError(f"line {number} is of frame {at:g} and id {who:g}, want whole numbers")
+    if wide < 0 or tall < 0:
+        raise ValueError(f"line {number} has a box of {wide:g} x {tall:g} pixels")
+    return row
+
+
+def mot_poses(
+    path: str | Path, fps: float | None = None, note: Note = lambda _: None
+) -> Iterator[tuple[Frame, Poses]]:
+    """Frames with boxes that have no keypoints, of the skeleton `BOXES`. `fps`: frames a second.
+
+    Raises:
+        VitruvianError: as `read_mot`, or `fps` is not given, which the text does not have.
+    """
+    for index, person, box, score in read_mot(path, note):
+        if fps is None:
+            raise VitruvianError(f"'{path}' has no times; pass --fps, its frames a second")
+        nothing = np.zeros((len(person), 0), np.float32)
+        xy = np.zeros((len(person), 0, 2), np.float32)
+        yield (
+            Frame(None, index, index / fps, str(path)),
+            Poses(BOXES, xy, nothing, box, score, person),
+        )

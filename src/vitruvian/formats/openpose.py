@@ -1,0 +1,335 @@
+"""OpenPose JSON: one file a frame with the 25 keypoints of BODY_25; and back.
+
+Files that others wrote hold other skeletons as well, and do not say which: that is told by the
+number of keypoints, and of 25 by whether what would be eyes and ears lies near the nose; what was
+taken is said. Frames have the numbers in the names of files.
+
+Neck and MidHip, which most skeletons do not have, are the middles of shoulders and hips, as they
+are in OpenPose's own training data; a point that is so derived has the lower score of the two,
+and is named under `vitruvian.derived`, a key of ours that other readers pass over. What a
+skeleton does not have is 0, 0, 0, as is what was not found.
+
+Source: doc/02_output.md of OpenPose 1.7, and pose/poseParameters.cpp for the order of BODY_25;
+Pose2Sim 0.10's skeletons.py for what it and Sports2D write.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.mapping import Mapping
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import (
+    BLAZEPOSE33,
+    BODY25,
+    BODY25B,
+    BODY135,
+    COCO17,
+    COCO18,
+    HALPE26,
+    HALPE68,
+    HALPE136,
+    WHOLEBODY133,
+)
+from vitruvian.documents import WHOLE, read_json, unreadable
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.markers import Note
+from vitruvian.formats.part import Part
+from vitruvian.formats.records import About
+from vitruvian.frame import Frame
+from vitruvian.geometry.boxes import around
+
+# Number of keypoints -> whose they are, in files of others; BODY_25B has 25 as well.
+BY_NUMBER = {
+    len(table): table
+    for table in (
+        *(COCO17, COCO18, BODY25, HALPE26, BLAZEPOSE33, HALPE68, WHOLEBODY133, BODY135, HALPE136),
+    )
+}
+PARTS = ("face", "hand_left", "hand_right")  # besides the body
+ENOUGH = 20  # people, of the first files that have any, by whom BODY_25 and BODY_25B are told apart
+FARTHEST = 1e9  # pixels
+
+
+def to_dict(frame: Frame, poses: Poses, derived: Sequence[str] = ()) -> dict[str, Any]:
+    """One frame, as a file has it; `derived` are keypoints that are so already."""
+    way = Mapping.of(poses.skeleton, BODY25)
+    there = way(poses)
+    points = np.concatenate([there.xy, there.score[..., None]], axis=-1).astype(float)
+    points[np.isnan(points).any(axis=-1)] = 0
+    derived = [name for name in BODY25.keypoints if name in (*derived, *way.derived)]
+    people = [
+        {
+            "person_id": [int(person)],
+            "pose_keypoints_2d": np.round(values, 4).ravel().tolist(),
+            "face_keypoints_2d": [],
+            "hand_left_keypoints_2d": [],
+            "hand_right_keypoints_2d": [],
+        }
+        for person, values in zip(poses.person, points, strict=True)
+    ]
+    ours = {"derived": derived, "skeleton": poses.skeleton.name, "time": round(frame.seconds, 6)}
+    ours |= {"index": frame.index, "size": list(frame.size), "source": frame.source}
+    return {"version": 1.3, "people": people, "vitruvian": ours}
+
+
+class OpenPose:
+    """A folder of `NAME_000000000000_keypoints.json`, one a frame, as a sink."""
+
+    def __init__(self, folder: Path, model: About | None = None) -> None:
+        """`model`: what made the poses; what its options name as derived is so."""
+        self.folder, self.paths = folder, list[Path]()
+        self.derived = () if model is None else model.options.get("derived", ())
+        self.stems: dict[str, str] = {}  # of each source
+
+    def __enter__(self) -> OpenPose:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Write the file of a frame."""
+        part = Part(self.folder / f"{self._stem(frame.source)}_{frame.index:012}_keypoints.json")
+        part.begin().write_text(json.dumps(to_dict(frame, poses, self.derived)), encoding="utf-8")
+        part.finish()
+        self.paths.append(part.path)
+
+    def _stem(self, source: str) -> str:
+        """What the files of a source begin with; of several with one name the second is NAME-2."""
+        if source not in self.stems:
+            own = stem = re.sub(r"[^\w.+-]+", "_", Path(source).stem) or "frame"
+            while own in self.stems.values():
+                own = f"{stem}-{len(self.stems) + 1}"
+            self.stems[source] = own
+        return self.stems[source]
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    stem: str
+    number: int | None  # of its frame
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What one file says."""
+
+    ours: dict[str, Any]  # what we wrote of the frame
+    points: list[np.ndarray]  # (K, 3) of each person
+    person: list[int]
+    faces: int  # how many have no body
+    parts: bool  # whether there are faces or hands besides bodies
+
+
+def derived_in(folder: str | Path) -> list[str]:
+    """Which keypoints the first file of a folder names as derived."""
+    path = _files(folder)[0].path
+    derived = _read(path).ours.get("derived", [])
+    if not isinstance(derived, list) or not all(isinstance(name, str) for name in derived):
+        raise unreadable(path, "its vitruvian.derived is no list of names")
+    return derived
+
+
+def _files(folder: str | Path, note: Note = lambda _: None) -> list[_File]:
+    """In the order of frames."""
+    try:
+        every = [path for path in Path(folder).glob("*.json") if not path.name.startswith(".")]
+    except OSError as error:
+        raise VitruvianError(f"cannot read '{shown(folder, 100)}': {error.strerror}") from None
+    named = [path for path in every if path.name.endswith("_keypoints.json")] or every
+    files = []
+    for path in named:
+        name = path.name.removesuffix(".json").removesuffix("_keypoints")
+        stem, digits = re.fullmatch(r"(.*?)[_.-]?([0-9]*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
+        if int(digits or 0) >= WHOLE:
+            raise unreadable(path, f"frame {shown(digits, 40)} is beyond 64 bits")
+        files.append(_File(path, stem, int(digits) if digits else None))
+    if not files:
+        raise VitruvianError(f"'{shown(folder, 100)}' has no files called *_keypoints.json")
+    if len(named) < len(every):
+        note(f"{len(every) - len(named)} files are not called *_keypoints.json and left out")
+    return sorted(files, key=lambda each: (each.stem, each.number or 0, each.path.name))
+
+
+def _read(path: Path) -> _Read:
+    read = read_json(path)
+    people = read.get("people") if isinstance(read, dict) else None
+    if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
+        raise unreadable(path, "no BODY_25 keypoints or others: it has no list of people")
+    points, person, faces, parts = list[np.ndarray](), list[int](), 0, False
+    for each in people:
+        body = each.get("pose_keypoints_2d", each.get("pose_keypoints"))
+        parts |= any(each.get(f"{part}_keypoints_2d") for part in PARTS)
+        if not body and isinstance(body, list):
+            faces += 1
+            continue
+        numbers = body if isinstance(body, list) else [None]
+        if len(numbers) % 3 or not all(_is(each, int, float) for each in numbers):
+            raise unreadable(
+                path, "no BODY_25 keypoints or others: pose_keypoints_2d is no x, y, score of each"
+            )
+        array = np.array(numbers, np.float64).reshape(-1, 3)
+        if np.abs(array).max() > FARTHEST:
+            raise unreadable(path, f"it has a keypoint at {np.abs(array).max():.3g} pixels")
+        found = array[array[:, 2] > 0, :2]
+        if len(found) and np.abs(found).max() <= 1 and np.any(found % 1):
+            raise unreadable(
+                path, "its keypoints are between 0 and 1, no pixels; want --keypoint_scale 0"
+            )
+        points.append(array.astype(np.float32))
+        who = each.get("person_id", -1)
+        who = who[0] if isinstance(who, list) and who else -1 if isinstance(who, list) else who
+        if not _is(who, int, float) or not abs(who) < WHOLE or who != int(who):
+            raise unreadable(path, f"its person_id is {shown(who, 40)}")
+        person.append(int(who))
+    ours = read.get("vitruvian", {})
+    if not isinstance(ours, dict):
+        raise unreadable(path, "its key vitruvian is none of ours")
+    return _Read(ours, points, person, faces, parts)
+
+
+def _is(value: object, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _whose(files: list[_File], note: Note) -> Skeleton:
+    """Whose keypoints they are, by those of the first people."""
+    first = (each for file in files if (each := _read(file.path)).points)
+    one = next(first, None)
+    if one is None or one.ours:
+        return BODY25
+    k = len(one.points[0])
+    if k not in BY_NUMBER:
+        raise unreadable(
+            files[0].path,
+            f"no BODY_25 keypoints: {k} are of nobody knows which skeleton; say --from-skeleton",
+        )
+    table = BY_NUMBER[k]
+    if table is not BODY25:
+        note(f"{k} keypoints are taken as {table.name}; otherwise say --from-skeleton")
+        return table
+    people = [*one.points]
+    for more in first:
+        if len(people) >= ENOUGH:
+            break
+        people += more.points
+    far = {each: _head(each, people[:ENOUGH]) for each in (BODY25, BODY25B)}
+    for table, other in ((BODY25, BODY25B), (BODY25B, BODY25)):
+        if 2 * far[table] < far[other]:
+            note(f"25 keypoints are those of {table.name}, by where eyes and ears are")
+            return table
+    note("25 keypoints are taken as body_25, not as body_25b; otherwise say --from-skeleton")
+    return BODY25
+
+
+def _head(table: Skeleton, people: list[np.ndarray]) -> float:
+    """How far eyes and ears are from the nose, pixels, the median; NaN where nothing is found."""
+    away = []
+    for points in people:
+        if len(points) == len(table) and points[table["nose"], 2] > 0:
+            some = points[
+                [table[f"{s}_{part}"] for s in ("left", "right") for part in ("eye", "ear")]
+            ]
+            some = some[some[:, 2] > 0]
+            away += np.linalg.norm(some[:, :2] - points[table["nose"], :2], axis=-1).tolist()
+    return float(np.median(away)) if away else np.nan
+
+
+def read_openpose(
+    folder: str | Path,
+    fps: float | None = None,
+    skeleton: Skeleton | None = None,
+    note: Note = lambda _: None,
+) -> Iterator[tuple[Frame, Poses]]:
+    """The frames of a folder, in the order of their numbers.
+
+    Boxes are around the keypoints. Files that OpenPose itself wrote have no times, which `fps`,
+    frames a second, gives them: frame 120 of 30 a second is at 4 s, also where those before it are
+    not there. Who has a face and no body is left out.
+
+    Args:
+        folder: of `NAME_000000000000_keypoints.json`, or of such files with other ends.
+        fps: frames a second.
+        skeleton: whose keypoints they are, where that is known.
+        note: gets what was assumed and left out.
+
+    Raises:
+        VitruvianError: there are none, one is something else, they are of several recordings, or
+            times are not known.
+    """
+    files = _files(folder, note)
+    table = skeleton or _whose(files, note)
+    ours = bool(_read(files[0].path).ours)
+    stems = {file.stem for file in files}
+    pictures = len(stems) == len(files) and len(files) > 1 and not ours
+    if len(stems) > 1 and not ours and not pictures:
+        names = ", ".join(shown(stem, 30) for stem in sorted(stems)[:4])
+        raise VitruvianError(
+            f"'{shown(folder, 100)}' holds frames of several recordings ({names}); give each a "
+            "folder of its own"
+        )
+    numbers = [file.number for file in files]
+    if None in numbers and len(files) > 1 and not pictures and not ours:
+        raise unreadable(files[numbers.index(None)].path, "its name has no number of a frame")
+    if len(set(numbers)) < len(files) and not pictures and not ours:
+        twice = next(number for number in numbers if numbers.count(number) > 1)
+        raise VitruvianError(f"'{shown(folder, 100)}' has two files of frame {twice}")
+    faces, parts = 0, False
+    for file in files:
+        read = _read(file.path)
+        faces, parts = faces + read.faces, parts or read.parts
+        index, seconds = _when(file, read.ours, fps, pictures)
+        for points in read.points:
+            if len(points) != len(table):
+                raise unreadable(
+                    file.path, f"somebody has {len(points)} keypoints, {table.name} {len(table)}"
+                )
+        points = np.array(read.points, np.float32).reshape(-1, len(table), 3)
+        score = points[..., 2].clip(0, 1)
+        xy = np.where((score > 0)[..., None], points[..., :2], np.float32(np.nan))
+        size, source = _about(file, read.ours, str(folder) if not pictures else file.stem)
+        frame = Frame(None, index, seconds, source, size=size)
+        box, person = around(xy), np.array(read.person, np.int64)
+        yield frame, Poses(table, xy, score, box, score.mean(axis=1), person)
+    if faces:
+        note(f"{faces} with a face or hands and no body are left out")
+    if parts:
+        note("faces and hands are left out, bodies are read")
+
+
+def _when(file: _File, ours: dict[str, Any], fps: float | None, picture: bool) -> tuple[int, float]:
+    """The number of a frame and its seconds."""
+    if picture:
+        return 0, 0.0
+    index = ours.get("index", file.number or 0)
+    seconds = ours.get("time", None if fps is None else index / fps if _is(index, int) else 0.0)
+    if seconds is None:
+        raise VitruvianError(
+            f"'{shown(file.path, 100)}' has no time; pass --fps, its frames a second"
+        )
+    if not _is(index, int) or not _is(seconds, int, float) or index < 0 or not abs(seconds) < 1e12:
+        raise unreadable(file.path, "its vitruvian.index or .time is no number of a frame")
+    return index, float(seconds)
+
+
+def _about(file: _File, ours: dict[str, Any], folder: str) -> tuple[tuple[int, int], str]:
+    """Size and source of a frame."""
+    size, source = ours.get("size", [0, 0]), ours.get("source", folder)
+    if (
+        not isinstance(size, list)
+        or len(size) != 2
+        or not all(_is(side, int) and 0 <= side < 1 << 20 for side in size)
+        or not isinstance(source, str)
+    ):
+        raise unreadable(file.path, "its vitruvian.size or .source is none")
+    return (size[0], size[1]), source

@@ -1,0 +1,140 @@
+"""Files of one person over time, as a sink: `walk.trc`; of several `walk_1.trc` and so on."""
+
+from __future__ import annotations
+
+from glob import escape
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.track import Track
+from vitruvian.errors import VitruvianError
+from vitruvian.formats.bvh import parents, write_bvh
+from vitruvian.formats.c3d import need_c3d, write_c3d
+from vitruvian.formats.records import About
+from vitruvian.formats.trc import IN_METRES, upward, write_trc
+from vitruvian.frame import Frame
+
+
+class Write(Protocol):
+    """What writes a track, such as `write_trc`."""
+
+    def __call__(self, track: Track, path: Path, up: str) -> None:
+        """Write it."""
+
+
+WRITERS: dict[str, Write] = {".trc": write_trc, ".c3d": write_c3d, ".bvh": write_bvh}
+
+
+class Solo:
+    """Everybody's metres, from the first to the last sighting; written at the end.
+
+    Who comes back is in the same file, with nothing in between. People without numbers are left
+    out, but in a single picture, where they are numbered as they stand.
+    """
+
+    def __init__(self, path: Path, model: About | None = None, *, up: str = "y") -> None:
+        """`up`: the axis that points up in the file, y or z."""
+        self.path, self.up = path, up
+        upward(up)
+        if path.suffix.lower() == ".c3d":
+            need_c3d()
+        self.frames: list[Frame] = []
+        self.skeleton: Skeleton | None = None
+        self.rows: dict[int, dict[int, np.ndarray]] = {}  # person -> number of frame -> (K, 3)
+        self.unnumbered: list[np.ndarray] = []  # of the first frame
+
+    def __enter__(self) -> Solo:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Take it."""
+        self._check(frame, poses)
+        at = len(self.frames)
+        self.frames.append(Frame(None, frame.index, frame.seconds, frame.source, size=frame.size))
+        places = () if poses.xyz is None else poses.xyz
+        for person, xyz in zip(poses.person.tolist(), places, strict=True):
+            if person >= 0:
+                self.rows.setdefault(person, {})[at] = xyz.copy()
+            elif at == 0:
+                self.unnumbered.append(xyz.copy())
+
+    def _check(self, frame: Frame, poses: Poses) -> None:
+        if self.skeleton is None:
+            self.skeleton = poses.skeleton
+            if self.path.suffix.lower() == ".bvh":
+                parents(poses.skeleton)
+        elif poses.skeleton != self.skeleton:
+            raise VitruvianError(f"'{self.path}' holds one skeleton, and this is of another")
+        if len(poses) and poses.xyz is None:
+            raise VitruvianError(
+                f"'{self.path}' needs metres, and these are pixels alone; {IN_METRES}"
+            )
+        last = self.frames[-1] if self.frames else frame
+        if frame.source != last.source:
+            raise VitruvianError(
+                f"'{self.path}' holds one recording, and '{frame.source}' is another"
+            )
+        if self.frames and not frame.seconds > last.seconds:
+            raise VitruvianError(
+                f"'{self.path}' needs times that rise, and frame {frame.index} of "
+                f"'{frame.source}' is at {frame.seconds:g} s, after {last.seconds:g} s"
+            )
+
+    def _people(self) -> dict[int, dict[int, np.ndarray]]:
+        if len(self.frames) == 1 and not self.rows:
+            return {i: {0: xyz} for i, xyz in enumerate(self.unnumbered, 1)}
+        return self.rows
+
+    def _paths(self) -> dict[int, Path]:
+        people = sorted(self._people())
+        several = {p: self.path.with_stem(f"{self.path.stem}_{p}") for p in people}
+        return several if len(people) > 1 else dict.fromkeys(people, self.path)
+
+    @property
+    def paths(self) -> list[Path]:
+        """What has been written, or will be at the end."""
+        return list(self._paths().values())
+
+    def __exit__(self, *_: object) -> None:
+        write, faults = WRITERS[self.path.suffix.lower()], list[VitruvianError]()
+        for person, path in self._paths().items():
+            try:
+                write(self._track(person), path, self.up)
+            except VitruvianError as error:  # of one person; the others are still written
+                faults.append(error)
+        if faults:
+            raise faults[0]
+
+    def _track(self, person: int) -> Track:
+        assert self.skeleton is not None
+        rows, k = self._people()[person], len(self.skeleton)
+        first, last = min(rows), max(rows)
+        frames = self.frames[first : last + 1]
+        known = np.zeros((len(frames), k), np.float32)
+        xyz = np.full((len(frames), k, 3), np.nan, np.float32)
+        for at, points in rows.items():
+            xyz[at - first], known[at - first] = points, np.isfinite(points).all(axis=-1)
+        return Track(
+            self.skeleton,
+            person,
+            np.array([frame.seconds for frame in frames]),
+            np.array([frame.index for frame in frames], np.int64),
+            xy=np.full((len(frames), k, 2), np.nan, np.float32),
+            score=known,
+            box=np.full((len(frames), 4), np.nan, np.float32),
+            xyz=xyz,
+            origin="camera",
+            source=frames[0].source,
+            size=frames[0].size,
+        )
+
+
+def in_the_way(path: Path) -> list[Path]:
+    """Files that are there and that writing to `path` may replace."""
+    there = path.parent.glob(f"{escape(path.stem)}_*{path.suffix}") if path.parent.is_dir() else ()
+    numbered = [each for each in there if each.stem.removeprefix(f"{path.stem}_").isdecimal()]
+    return [*([path] if path.exists() else []), *sorted(numbered)]

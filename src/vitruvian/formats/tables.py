@@ -1,0 +1,380 @@
+"""Tables, `.csv` and `.parquet`: a row for each keypoint; and these rows as frames and poses again.
+
+Boxes, sizes of frames, cameras and frames without anybody are not in them. A box that is read back
+is around the keypoints, its score their mean.
+
+Tables go through spreadsheets and data frames: rows come back in another order or not at all, whole
+numbers as 1.0, truth values as TRUE. What can be read in one way only is read so; the rest is an
+error that names row and column.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.state import State, states
+from vitruvian.documents import WHOLE, read_lines, read_text, unreadable
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.growing import Rows, Text, csv_lines
+from vitruvian.formats.records import DECIMALS, LARGEST, LATEST, PIXEL_DECIMALS, About, header
+from vitruvian.formats.trc import named
+from vitruvian.frame import Frame
+from vitruvian.geometry.boxes import around
+
+METRES = ("x_m", "y_m", "z_m", "x_world_m", "y_world_m", "z_world_m")
+ABOUT = ("origin", "error", "plausible")  # of x_m y_m z_m: from where; whether it can be believed
+COLUMNS = (
+    *("source", "index", "time", "person", "keypoint", "x", "y", "score"),
+    *(*METRES, *ABOUT, "state"),
+)
+WORDS = {state: state.name.lower() for state in State}
+NEEDED = ("source", "index", "time", "person", "keypoint", "x", "y", "score")
+Row = Sequence[Any]  # what `COLUMNS` say, None or "" for nothing; and the row's number in the file
+SOURCE, INDEX, TIME, PERSON, KEYPOINT = range(5)
+NUMBERS = slice(5, 8 + len(METRES))  # x, y, score and metres
+SCORE, (ORIGIN, ERROR, PLAUSIBLE) = 7, (COLUMNS.index(name) for name in ABOUT)
+MISSING = {"", "nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none"}  # of pandas and Excel
+# Excel writes truth values in the language of its user.
+TRUE = {"true", "1", "1.0", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar"}
+FALSE = {"false", "0", "0.0", "falsch", "faux", "falso", "onwaar"}
+MOST = 2_000_000  # rows that are put in order, all of them in memory: about 2 GB
+
+
+def utf8(name: str) -> str:
+    r"""A name as UTF-8 has it: bytes of file names that are none become `\udce9`, as text."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
+    """One row of `COLUMNS` for each keypoint of each person; None for what is not known."""
+    n, k = poses.score.shape
+    nowhere = np.full((n, k, 3), np.nan)
+    parts = [np.round(poses.xy.astype(float), PIXEL_DECIMALS)]
+    parts.append(np.round(poses.score[..., None].astype(float), DECIMALS))
+    for xyz in (poses.xyz, poses.world):
+        parts.append(nowhere if xyz is None else np.round(xyz.astype(float), DECIMALS))
+    numbers = np.concatenate(parts, axis=-1).tolist()
+    error = np.full(n, np.nan) if poses.error is None else poses.error.astype(float)
+    plausible = [None] * n if poses.plausible is None else poses.plausible.tolist()
+    start = (utf8(frame.source), frame.index, round(frame.seconds, 6))
+    names = [utf8(name) for name in poses.skeleton.keypoints]
+    known = [[WORDS[state] for state in row] for row in states(poses, frame.size).tolist()]
+    people = zip(poses.person.tolist(), numbers, error.tolist(), plausible, known, strict=True)
+    for person, points, off, can_be, state in people:
+        about = (poses.origin, None if off != off else round(off, PIXEL_DECIMALS), can_be)
+        for keypoint, point, how in zip(names, points, state, strict=True):
+            places = (None if v != v else v for v in point)
+            yield (*start, person, keypoint, *places, *about, how)
+
+
+def csv_table(path: Path, model: About | None) -> Text:
+    """A `.csv` file: a row for each keypoint of each person. Frames with nobody have no rows."""
+    return Text(path, ",".join(COLUMNS) + "\n", lambda frame, poses: csv_lines(rows(frame, poses)))
+
+
+class Parquet(Rows):
+    """A `.parquet` file of the same rows as `csv_table`."""
+
+    def __init__(self, path: Path, model: About | None) -> None:
+        kinds = {"source": "string", "keypoint": "string", "index": "int64", "person": "int64"}
+        kinds |= {"time": "float64", "origin": "string", "plausible": "bool", "state": "string"}
+        super().__init__(path, {c: kinds.get(c, "float32") for c in COLUMNS}, header(model))
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Add the rows of a frame."""
+        self.add(rows(frame, poses))
+
+
+def read_csv(path: str | Path) -> Iterator[tuple[Frame, Poses]]:
+    """The frames of a `.csv` table that have somebody in them.
+
+    Commas, semicolons or tabs part the columns; where it is no comma, 0,5 is a number as well. Rows
+    may be in any order. A keypoint that has no row was not found. The skeleton is one of ours if
+    the keypoints are its own; otherwise one without bones.
+
+    Raises:
+        VitruvianError: it is missing, or no such table.
+    """
+    path = Path(path)
+    text = None if path.is_file() else read_text(path)  # a pipe can be read once
+
+    def rows() -> Iterator[Row]:
+        if text is not None:
+            yield from _csv_rows(path, io.StringIO(text, newline=""))
+            return
+        with closing(read_lines(path)) as lines:
+            # Excel's "CSV (Macintosh)" ends lines with CR alone.
+            parts = (io.StringIO(x, newline="") if "\r" in x[:-2] else (x,) for x in lines)
+            yield from _csv_rows(path, chain.from_iterable(parts))
+
+    return _read(path, rows)
+
+
+def _csv_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
+    first, parting = next(lines, ""), ""
+    if first.startswith("sep="):  # as Excel tells itself
+        first, parting = next(lines, ""), first[4:5]
+    parting = parting if parting.strip() else max(",;\t", key=first.count)
+    reader = csv.reader(chain([first], lines), delimiter=parting)
+    try:
+        columns = [name.strip() for name in next(reader, [])]
+        at = _columns(path, columns)
+        comma = parting != ","
+        for number, fields in enumerate(reader, 2):
+            if not any(fields):
+                continue  # Excel leaves such rows behind
+            if any(fields[len(columns) :]):
+                raise ValueError(f"row {number} has {len(fields)} fields, want {len(columns)}")
+            padding = [""] * (len(columns) - len(fields))
+            fields = [*fields[: len(columns)], *padding, ""]  # the last is of no column
+            row = [fields[i] for i in at]
+            if comma:
+                row[TIME:KEYPOINT] = [value.replace(",", ".") for value in row[TIME:KEYPOINT]]
+                row[NUMBERS] = [value.replace(",", ".") for value in row[NUMBERS]]
+                row[ERROR] = row[ERROR].replace(",", ".")
+            yield [*row, number]
+    except csv.Error as error:
+        raise unreadable(path, f"line {reader.line_num}: {error}") from None
+
+
+def read_parquet(path: str | Path) -> Iterator[tuple[Frame, Poses]]:
+    """The same of a `.parquet` table, which needs the `table` extra.
+
+    Raises:
+        VitruvianError: it is missing, no such table, or pyarrow is missing.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise VitruvianError(
+            f"'{path}' needs pyarrow; install it with: pip install 'vitruvian[table]'"
+        ) from None
+    path = Path(path)
+
+    def rows() -> Iterator[Row]:
+        try:
+            with pyarrow.parquet.ParquetFile(path) as file:
+                names = file.schema_arrow.names
+                _columns(path, names)
+                known, number = [name for name in COLUMNS if name in names], 1
+                for batch in file.iter_batches(columns=known):
+                    columns = {name: batch.column(name).to_pylist() for name in known}
+                    nothing = [None] * batch.num_rows
+                    for row in zip(*(columns.get(c, nothing) for c in COLUMNS), strict=True):
+                        yield (*row, number)
+                        number += 1
+        except (pyarrow.ArrowException, OSError) as error:
+            why = getattr(error, "strerror", None) or f"it is no Parquet file ({error})"
+            raise unreadable(path, why) from None
+
+    return _read(path, rows)
+
+
+def _columns(path: Path, columns: Sequence[str]) -> list[int]:
+    """Where each of `COLUMNS` is, -1 for one that is not there."""
+    missing = [name for name in NEEDED if name not in columns]
+    if missing:
+        raise unreadable(path, f"it has no column '{missing[0]}'")
+    twice = [name for name in COLUMNS if list(columns).count(name) > 1]
+    if twice:
+        raise unreadable(path, f"it has two columns '{twice[0]}'")
+    return [columns.index(name) if name in columns else -1 for name in COLUMNS]
+
+
+def _read(path: Path, rows: Callable[[], Iterator[Row]]) -> Iterator[tuple[Frame, Poses]]:
+    try:
+        keypoints, parted = _look(rows())
+        skeleton = named(path.stem, keypoints)
+        last: Frame | None = None
+        for key, group in _sorted(rows()) if parted else _in_order(rows()):
+            source, index, seconds = key
+            if last and (last.source, last.seconds) == (source, seconds) and seconds:
+                raise ValueError(
+                    f"frames {last.index} and {index} are both at {seconds:g} s; "
+                    "write times with more digits"
+                )
+            last = Frame(None, index, seconds, source)
+            yield last, _poses(skeleton, _people(group, skeleton))
+    except OSError as error:
+        raise unreadable(path, error.strerror or error) from None
+    except (ValueError, TypeError) as error:
+        raise unreadable(path, f"it is no table of poses ({error})") from None
+
+
+def _look(rows: Iterator[Row]) -> tuple[list[str], bool]:
+    """The names of all keypoints, and whether rows or frames are in another order than ours."""
+    names: dict[Any, None] = {}
+    seen, parted, last = set[Any](), False, ("", 0, 0.0)
+    for key, group in groupby(rows, key=lambda row: tuple(row[:PERSON])):
+        parted = parted or key in seen
+        seen.add(key)
+        for at, row in enumerate(group):
+            if not at:
+                before, last = last, _frame(row)
+                parted = parted or (before[0] == last[0] and last[1] < before[1])
+            if row[KEYPOINT] not in names:
+                if not isinstance(row[KEYPOINT], str) or not row[KEYPOINT]:
+                    raise _wrong(row, KEYPOINT, "a name")
+                names[row[KEYPOINT]] = None
+    return list(names), parted
+
+
+def _in_order(rows: Iterator[Row]) -> Iterator[tuple[tuple[str, int, float], list[Row]]]:
+    """Each frame and its rows, which stand together."""
+    for _, group in groupby(rows, key=lambda row: tuple(row[:PERSON])):
+        listed = list(group)
+        yield _frame(listed[0]), listed
+
+
+def _sorted(rows: Iterator[Row]) -> Iterator[tuple[tuple[str, int, float], list[Row]]]:
+    """The same of rows in any order: sources as they come, each by number of frame."""
+    frames: dict[tuple[str, int, float], list[Row]] = {}
+    sources: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        if number == MOST:
+            raise ValueError(
+                f"rows of a frame do not stand together, and there are more than {MOST}; sort "
+                "them by source, index and person"
+            )
+        key = _frame(row)
+        sources.setdefault(key[0], len(sources))
+        frames.setdefault(key, []).append(row)
+    for key in sorted(frames, key=lambda key: (sources[key[0]], *key[1:])):
+        yield key, frames[key]
+
+
+def _frame(row: Row) -> tuple[str, int, float]:
+    source = "" if row[SOURCE] is None else row[SOURCE]
+    if not isinstance(source, str):
+        raise _wrong(row, SOURCE, "text")
+    seconds = _number(row, TIME)
+    if not abs(seconds) <= LATEST:
+        raise _wrong(row, TIME, "seconds")
+    return source, _whole(row, INDEX), seconds
+
+
+def _people(rows: list[Row], skeleton: Skeleton) -> list[dict[str, Row]]:
+    """The rows of each person of a frame, by keypoint.
+
+    People without numbers stand one after the other, each in the order of the keypoints.
+    """
+    people: dict[int, list[dict[str, Row]]] = {}
+    order = {name: k for k, name in enumerate(skeleton.keypoints)}
+    for row in rows:
+        number = _whole(row, PERSON, missing=-1)
+        own, name = people.setdefault(number, [{}]), row[KEYPOINT]
+        if number < 0 and own[-1] and order[name] <= order[next(reversed(own[-1]))]:
+            own.append({})
+        if name in own[-1]:
+            raise ValueError(
+                f"row {row[-1]} is of the {name} of person {number} in frame "
+                f"{shown(row[INDEX])}, as another row is"
+            )
+        own[-1][name] = row
+    for own in people.values():
+        most = max(sum(name in one for one in own) for name in order)
+        if len(own) > most:
+            raise ValueError(
+                f"people without numbers, and rows that are not in the order of keypoints: who is "
+                f"who in frame {shown(rows[0][INDEX])} (row {rows[0][-1]})?"
+            )
+    return [one for own in people.values() for one in own]
+
+
+def _poses(skeleton: Skeleton, people: list[dict[str, Row]]) -> Poses:
+    missing = [np.nan, np.nan, 0.0] + [np.nan] * len(METRES)
+    listed = [
+        [_numbers(one[name]) if name in one else missing for name in skeleton.keypoints]
+        for one in people
+    ]
+    values, firsts = np.array(listed, np.float64), [next(iter(one.values())) for one in people]
+    error = np.array([_number(row, ERROR) for row in firsts])
+    if (np.abs(values) > LARGEST).any() or (np.abs(error) > LARGEST).any():
+        raise ValueError(f"row {firsts[0][-1]} or below: a number that is not finite, or too large")
+    numbers = values.astype(np.float32)
+    xy, xyz, world = numbers[..., :2], numbers[..., 3:6], numbers[..., 6:9]
+    origins = {row[ORIGIN] or None for row in firsts}
+    origin = origins.pop()
+    if origins or origin not in (None, "camera", "hips"):
+        raise _wrong(firsts[0], ORIGIN, "camera, hips or nothing, of all in a frame the same")
+    plausible = [_truth(row) for row in firsts]
+    return Poses(
+        skeleton,
+        np.ascontiguousarray(xy),
+        np.ascontiguousarray(numbers[..., 2]),
+        around(xy),
+        np.array([_mean(one) for one in people], np.float32),
+        np.array([_whole(row, PERSON, missing=-1) for row in firsts], np.int64),
+        xyz=None if origin is None else np.ascontiguousarray(xyz),
+        origin=origin,
+        world=None if np.isnan(world).all() else np.ascontiguousarray(world),
+        error=None if np.isnan(error).all() else error.astype(np.float32),
+        plausible=None if None in plausible else np.array(plausible, bool),
+    )
+
+
+def _mean(one: dict[str, Row]) -> float:
+    """The mean score of the keypoints that have a row."""
+    return float(np.mean([_number(row, SCORE) for row in one.values()]))
+
+
+def _numbers(row: Row) -> list[float]:
+    try:
+        return [np.nan if v is None or v == "" else _float(v) for v in row[NUMBERS]]
+    except (ValueError, TypeError):
+        return [_number(row, at) for at in range(*NUMBERS.indices(len(COLUMNS)))]
+
+
+def _float(value: Any) -> float:
+    """A float of a float or of its text; not of other values, or of what only Python writes."""
+    if type(value) is float:
+        return value
+    if type(value) is int or (isinstance(value, str) and "_" not in value):
+        return float(value)
+    raise TypeError("no number")
+
+
+def _number(row: Row, at: int) -> float:
+    """A number of a row, NaN where it says nothing."""
+    value = row[at]
+    if value is None or (isinstance(value, str) and value.strip().casefold() in MISSING):
+        return np.nan
+    try:
+        return _float(value)
+    except (ValueError, TypeError, OverflowError):
+        raise _wrong(row, at, "a number") from None
+
+
+def _whole(row: Row, at: int, missing: int | None = None) -> int:
+    value = row[at]
+    if type(value) is int or (isinstance(value, str) and value.isdecimal() and len(value) < 19):
+        return int(value)
+    number = _number(row, at)
+    if number != number and missing is not None:
+        return missing
+    if not (abs(number) < WHOLE and number.is_integer()):
+        raise _wrong(row, at, "a whole number")
+    return int(number)
+
+
+def _truth(row: Row) -> bool | None:
+    value = row[PLAUSIBLE]
+    word = "" if value is None else str(value).strip().casefold()
+    if word not in MISSING | TRUE | FALSE:
+        raise _wrong(row, PLAUSIBLE, "true or false")
+    return None if word in MISSING else word in TRUE
+
+
+def _wrong(row: Row, at: int, want: str) -> ValueError:
+    return ValueError(f"row {row[-1]}, {COLUMNS[at]}: '{shown(row[at])}', want {want}")

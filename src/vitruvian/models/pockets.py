@@ -1,0 +1,294 @@
+"""Hands in pockets: of each hand in a picture how likely it is in a pocket, or that nobody can say.
+
+A hand in a pocket cannot be seen, and a pose model gives it a wrist with fair confidence, so the
+wrist alone cannot decide. Two kinds of evidence go into one logistic regression:
+
+- where the arm is (`geometry`), in body scales, the right side mirrored;
+- whether a hand can be seen at the end of the forearm: a small network looks at a patch of the
+  picture there (`patches`), turned so that the forearm points down.
+
+The poses are those of any model whose skeleton has shoulders, elbows, wrists and hips; vitruvian-2d
+reads the same people once more, and the two readings are averaged. All files come with vitruvian;
+`vitruvian.train.tasks.pockets` made them, docs/pockets.md says how good they are.
+
+Columns of all results: the subject's left hand, right hand.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeletons import COCO17
+from vitruvian.decode import heatmap
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.geometry.crop import Crop
+from vitruvian.network import Network, OpenVino
+
+FILES = Path(__file__).parents[1] / "weights" / "shipped"
+SIDES = ("left", "right")
+LIMB = ("shoulder", "elbow", "wrist", "hip")
+SHOULDER, ELBOW, WRIST, HIP = range(4)
+BROAD = np.float32(1.3)  # shoulder widths that are as long as a torso
+PATCH = (96, 128)  # width and height of a patch, pixels
+REACH = 1.1  # body scales, the height of a patch
+ALONG = 0.12  # body scales from the wrist to the middle of the patch, along the forearm
+LEAN = 0.15  # how much of the trunk's direction is mixed into the forearm's, which may be short
+MARGIN = 1.25  # of vitruvian-2d's crop around a person, as in training
+BEYOND = 0.1  # of a person's keypoints on each side: head, hands and feet reach beyond them
+FOUND = 0.03  # score below which a keypoint is not found
+CLEAR = (-4.0, 6.0)  # what the network's answer is limited to
+UNSEEN = 2.0  # log odds below which it is not sure that there is a hand
+
+
+@dataclass(frozen=True, eq=False)
+class Hands:
+    """How likely the hands of N people are in pockets."""
+
+    inside: np.ndarray  # (N, 2) 0..1; NaN where hip, arm or hand are not in view
+    out_to: float  # probability up to which a hand is out
+    in_from: float  # probability from which it is in
+
+    @property
+    def state(self) -> np.ndarray:
+        """(N, 2) "in", "out" or "unknown": not in view, or too close to call."""
+        with np.errstate(invalid="ignore"):
+            out, in_ = self.inside <= self.out_to, self.inside >= self.in_from
+        return np.where(in_, "in", np.where(out, "out", "unknown"))
+
+
+@dataclass(frozen=True, eq=False)
+class Arms:
+    """What the rules look at of N people, in a mirror for the right side: both are left sides.
+
+    Points are pixels of the frame; in the right column x is negated.
+    """
+
+    xy: np.ndarray  # (N, 2, 4, 2) of each side the points in `LIMB`
+    score: np.ndarray  # (N, 2, 4) 0..1
+    scale: np.ndarray  # (N, 1) pixels, the body scale: torso, or 1.3 shoulder widths if longer
+    down: np.ndarray  # (N, 2, 2) unit vector, from the shoulders to the hips
+
+    @classmethod
+    def of(cls, poses: Poses) -> Arms:
+        """Read them from poses.
+
+        Raises:
+            VitruvianError: the skeleton lacks shoulders, elbows, wrists or hips.
+        """
+        at = np.array([[_keypoint(poses, f"{side}_{name}") for name in LIMB] for side in SIDES])
+        score = poses.score[:, at]
+        xy = np.where(score[..., None] < FOUND, np.nan, poses.xy[:, at]).astype(np.float32)
+        xy[:, 1, :, 0] *= -1
+        # Of the person as seen: x of the right side turned back.
+        seen = xy * np.array([[1, 1], [-1, 1]], np.float32)[:, None]
+        shoulders, hips = seen[:, :, SHOULDER].mean(axis=1), seen[:, :, HIP].mean(axis=1)
+        length = np.linalg.norm(hips - shoulders, axis=-1, keepdims=True)
+        width = np.linalg.norm(seen[:, 0, SHOULDER] - seen[:, 1, SHOULDER], axis=-1, keepdims=True)
+        down = (hips - shoulders) / np.maximum(length, 1e-6)
+        down = np.stack([down, down * np.array([-1, 1], np.float32)], axis=1)
+        return cls(xy, score, np.maximum(length, BROAD * width), down)
+
+    def local(self, vectors: np.ndarray) -> np.ndarray:
+        """(N, 2, 2) vectors in pixels, as body scales: towards the mirror's right, and down."""
+        right = np.stack([self.down[..., 1], -self.down[..., 0]], axis=-1)
+        parts = [(vectors * axis).sum(axis=-1) for axis in (right, self.down)]
+        return np.stack(parts, axis=-1) / np.maximum(self.scale, 1e-6)[..., None]
+
+
+def _keypoint(poses: Poses, name: str) -> int:
+    if name not in poses.skeleton.keypoints:
+        raise VitruvianError(
+            f"hands in pockets want a {name}, which {poses.skeleton.name} does not have; "
+            "use the poses of a model for whole bodies"
+        )
+    return poses.skeleton[name]
+
+
+# What `geometry` gives, in this order; then what `evidence` adds. Elbow angle, lengths, the way the
+# body faces, fingers and depth were tried as well: with so few hands in pockets to learn from they
+# made it worse, see docs/pockets.md.
+GEOMETRY = (
+    "wrist at hip",  # 1 at the hip, near 0 from 0.6 body scales on
+    "wrist level with hip",  # 1 at the same height
+    "wrist beside hip",  # body scales across the trunk
+    "forearm down",  # cosine with the trunk
+    "upper arm down",
+    "wrist score",
+)
+SIGHT = ("hand in sight", "hand not in sight")
+FEATURES = (*GEOMETRY, *SIGHT)
+
+
+def geometry(arms: Arms) -> np.ndarray:
+    """(N, 2, G) the features in `GEOMETRY`, the same for any size and for a mirrored picture."""
+    xy = arms.xy
+    wrist = arms.local(xy[:, :, WRIST] - xy[:, :, HIP])
+    upper = arms.local(xy[:, :, ELBOW] - xy[:, :, SHOULDER])
+    fore = arms.local(xy[:, :, WRIST] - xy[:, :, ELBOW])
+    away = np.linalg.norm(wrist, axis=-1)
+    columns = [
+        np.exp(-((away / 0.35) ** 2)),
+        np.exp(-(((wrist[..., 1] + 0.02) / 0.2) ** 2)),
+        np.abs(wrist[..., 0]),
+        fore[..., 1] / (np.linalg.norm(fore, axis=-1) + 1e-6),
+        upper[..., 1] / (np.linalg.norm(upper, axis=-1) + 1e-6),
+        arms.score[..., WRIST],
+    ]
+    return np.stack(columns, axis=-1).astype(np.float32)
+
+
+def evidence(table: np.ndarray, sight: np.ndarray) -> np.ndarray:
+    """(N, 2, F) all `FEATURES`: those of `geometry`, and the network's answer.
+
+    Args:
+        table: (N, 2, G) from `geometry`.
+        sight: (N, 2) log odds that a hand can be seen.
+    """
+    sight = np.clip(sight, *CLEAR)
+    added = np.stack([sight, np.minimum(sight, UNSEEN)], axis=-1)
+    return np.concatenate([table, added], axis=-1).astype(np.float32)
+
+
+def in_view(arms: Arms, size: tuple[int, int]) -> np.ndarray:
+    """(N, 2) bool: whether shoulder, elbow, wrist and hip are found, the last two in the frame."""
+    there = np.isfinite(arms.xy).all(axis=(2, 3)) & np.isfinite(arms.scale)
+    with np.errstate(invalid="ignore"):
+        at = arms.xy[:, :, [WRIST, HIP]] * np.array([[1, 1], [-1, 1]], np.float32)[:, None]
+        inside = ((at >= 0) & (at <= np.array(size))).all(axis=(2, 3))
+    return there & inside & (arms.scale >= 8)  # pixels: nothing can be seen of smaller people
+
+
+def patches(arms: Arms, known: np.ndarray) -> list[Crop]:
+    """Where to look for the hands that are known, row by row: the end of each forearm.
+
+    Crops of the frame, turned so that the forearm points down; not mirrored.
+    """
+    crops = []
+    for n, side in zip(*np.nonzero(known), strict=True):
+        scale = float(arms.scale[n, 0])
+        _, elbow, wrist, _ = arms.xy[n, side]
+        along = (wrist - elbow) / scale + LEAN * arms.down[n, side]
+        along = along / max(float(np.linalg.norm(along)), 1e-6)
+        middle = wrist + ALONG * scale * along
+        if SIDES[side] == "right":
+            middle, along = middle * (-1, 1), along * (-1, 1)
+        extent = np.array([PATCH[0] / PATCH[1], 1], np.float32) * np.float32(REACH * scale)
+        turn = float(np.arctan2(-along[0], along[1]))
+        crops.append(Crop.turned(middle, extent, turn, PATCH))
+    return crops
+
+
+def cut(frame: Frame, crops: list[Crop], known: np.ndarray) -> np.ndarray:
+    """(M, 128, 96, 3) uint8 of `patches`, those of right hands mirrored; black outside."""
+    sides = np.nonzero(known)[1]
+    rows = np.zeros((len(crops), PATCH[1], PATCH[0], 3), np.uint8)
+    for row, crop, side in zip(rows, crops, sides, strict=True):
+        rgb, corner = frame.part(crop.bounds())
+        seen = crop.within(corner).cut(rgb, antialias=1)
+        row[:] = seen[:, ::-1] if SIDES[side] == "right" else seen
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """What `hands` decides with."""
+
+    sight: Network  # (M, 128, 96, 3) uint8 -> (M, 1) log odds that the hand can be seen
+    reader: Network  # (N, 256, 192, 3) uint8 -> (N, 17, 64, 48) maps of COCO's keypoints
+    weight: np.ndarray  # (F,) of `FEATURES`
+    bias: float
+    out_to: float  # see `Hands`
+    in_from: float
+
+    def log_odds(self, frame: Frame, poses: Poses) -> np.ndarray:
+        """(N, 2) that the hands are in pockets, by these poses alone; NaN where not in view."""
+        arms = Arms.of(poses)
+        known = in_view(arms, frame.size)
+        odds = np.full(known.shape, np.nan, np.float32)
+        if known.any():
+            (answer,) = self.sight(cut(frame, patches(arms, known), known))
+            sight = np.full(known.shape, np.nan, np.float32)
+            sight[known] = answer[:, 0]
+            features = evidence(geometry(arms), sight)
+            odds[known] = (features @ self.weight + self.bias)[known]
+        return odds
+
+
+@cache
+def detector() -> Detector:
+    """The one that comes with vitruvian; opened once."""
+    table = json.loads((FILES / "hands_in_pockets.json").read_text(encoding="utf-8"))
+    weight = np.array([table["weights"][name] for name in FEATURES], np.float32)
+    return Detector(
+        OpenVino(FILES / "hand_in_sight.onnx"),
+        OpenVino(FILES / "vitruvian-2d.onnx", outputs=[0]),
+        weight,
+        table["bias"],
+        table["out_to"],
+        table["in_from"],
+    )
+
+
+def read_again(frame: Frame, poses: Poses, reader: Network) -> Poses:
+    """The same N people, their keypoints as vitruvian-2d sees them.
+
+    Args:
+        frame: the picture.
+        poses: any model's; only where each person is, is taken from them.
+        reader: see `Detector`.
+    """
+    width, height = 192, 256
+    found = np.where((poses.score < FOUND)[..., None], np.nan, poses.xy)
+    xy = np.full((len(poses), len(COCO17), 2), np.nan, np.float32)
+    score = np.zeros(xy.shape[:2], np.float32)
+    where = np.flatnonzero(np.isfinite(found).all(axis=2).sum(axis=1) >= 2)
+    crops = []
+    for n in where:
+        low, high = np.nanmin(found[n], axis=0), np.nanmax(found[n], axis=0)
+        across, tall = (high - low) * (1 + 2 * BEYOND)
+        tall = np.float32(max(tall, across * height / width, 8) * MARGIN)
+        extent = np.array([tall * width / height, tall], np.float32)
+        crops.append(Crop.turned((low + high) / 2, extent, 0.0, (width, height), centre=0))
+    if crops:
+        rows = [crop.cut(frame.rgb, antialias=1) for crop in crops]
+        maps = reader(np.stack(rows))[0]
+        cells, score[where] = heatmap.local(heatmap.sigmoid(maps))
+        stride = np.float32(width / maps.shape[3])
+        xy[where] = [crop.to_frame(row * stride) for crop, row in zip(crops, cells, strict=True)]
+    return Poses(COCO17, xy, score, poses.box, poses.box_score, poses.person)
+
+
+def hands(frame: Frame, poses: Poses, by: Detector | None = None) -> Hands:
+    """Which hands of the N people in a picture are in pockets.
+
+    Args:
+        frame: the picture, with its pixels.
+        poses: of a model for whole bodies, in this picture.
+        by: what decides; None: the detector that comes with vitruvian.
+    """
+    by = by or detector()
+    first = by.log_odds(frame, poses)
+    second = by.log_odds(frame, read_again(frame, poses, by.reader)) if len(poses) else first
+    inside = (_chance(first) + _chance(np.where(np.isnan(second), first, second))) / 2
+    return Hands(inside.astype(np.float32), by.out_to, by.in_from)
+
+
+def _chance(log_odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-log_odds))
+
+
+def at_pocket_line(poses: Poses) -> np.ndarray:
+    """(N, 2) 0..1, NaN where not found: how far a hand-set rule on the keypoints is fulfilled.
+
+    The wrist is at the hip and the forearm points down; what `hands` is measured against.
+    """
+    table = geometry(Arms.of(poses))
+    near = table[..., GEOMETRY.index("wrist at hip")]
+    return near * np.clip(table[..., GEOMETRY.index("forearm down")], 0, 1)

@@ -1,0 +1,223 @@
+"""The table of models: their files, where they come from, and their licence. A row adds a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vitruvian.weights.download import File, Package, Source
+
+_WHEEL = Package("pypi", "mediapipe", "0.10.21", 35_622_638)
+_NPM = Package("npm", "@mediapipe/pose", "0.5.1675469404", 40_985_403)
+
+
+def _task(size: str) -> Package:
+    """MediaPipe's own bundle, the last resort: nobody has published a hash of what is in it."""
+    bucket = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
+    address = f"{bucket}/pose_landmarker_{size}/float16/1/pose_landmarker_{size}.task"
+    return Package("url", address, "", None)
+
+
+def _landmarks(size: str, sha256: str, size_bytes: int) -> File:
+    name = f"pose_landmark_{size}.tflite"
+    wheel = [Source(_WHEEL, f"mediapipe/modules/pose_landmark/{name}")] if size == "full" else []
+    npm = Source(_NPM, f"package/{name}")
+    task = Source(_task(size), "pose_landmarks_detector.tflite", checked=False)
+    return File(name, sha256, size_bytes, (*wheel, npm, task))
+
+
+DETECTOR = File(
+    "pose_detection.tflite",
+    "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+    2_959_046,
+    (
+        Source(_WHEEL, "mediapipe/modules/pose_detection/pose_detection.tflite"),
+        Source(_task("full"), "pose_detector.tflite", checked=False),
+    ),
+)
+
+
+_RESEARCH = "AlphaPose non-commercial research licence"
+_NON_COMMERCIAL = "non-commercial use only"
+# What a licence says that has to be known before its weights are used.
+TERMS = {
+    _RESEARCH: "for academic, non-profit, non-commercial internal research only; not to be passed "
+    "on, sublicensed or sold; the whole text is in https://github.com/MVIG-SJTU/AlphaPose, LICENSE",
+    _NON_COMMERCIAL: "so its authors say of all their weights, since the data that they were "
+    "trained with may not be used otherwise: https://github.com/isarandi/metrabs",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model."""
+
+    name: str
+    family: str
+    skeleton: str
+    gives: str  # what its poses hold
+    # BlazePose: detector, landmarks. AlphaPose: detector, maps, and what refines where there is.
+    # MeTRAbs: detector, network.
+    files: tuple[File, ...]
+    licence: str  # of the weights
+    about: str
+    decode: str | None = None  # how its maps are read, where a checkpoint does not say: AlphaPose
+
+    @property
+    def notice(self) -> str:
+        """What has to be said of the licence when the weights are fetched; mostly nothing."""
+        if self.licence == "Apache-2.0":
+            return ""
+        terms = TERMS.get(self.licence, "see their authors' terms")
+        return f"the weights of {self.name} are under {self.licence}: {terms}"
+
+
+def _blazepose(size: str, landmarks: File, about: str) -> Entry:
+    files = (DETECTOR, landmarks)
+    gives = "2D pixels, 3D metres from the hips, masks"
+    return Entry(f"blazepose-{size}", "blazepose", "blazepose33", gives, files, "Apache-2.0", about)
+
+
+def _yolo(size: str, about: str) -> Entry:
+    """A checkpoint of Ultralytics' own release; nobody has published hashes of these."""
+    scale, _, p6 = size.partition("-")
+    name = f"yolov8{scale}-pose{'-' + p6 if p6 else ''}"
+    release = "https://github.com/ultralytics/assets/releases/download/v8.3.0"
+    package = Package("url", f"{release}/{name}.pt", "", None)
+    file = File(f"{name}.pt", None, None, (Source(package, ""),))
+    gives = "2D pixels and boxes of everyone"
+    return Entry(name, "yolopose", "coco17", gives, (file,), "AGPL-3.0", about)
+
+
+# AlphaPose's model zoo (specs/alphapose.md 1): name, skeleton, how its maps are read, the id of
+# Google Drive, and AP as its authors give it, with a flip test: COCO's, Halpe's, COCO-WholeBody's.
+_ZOO = """
+fastpose-r50                           coco17       argmax   1kQhnMRURFiy7NsdS8EFL-8vtqEXOgECn 72.0
+fastpose-dcn-r50                       coco17       argmax   1zUz9YIk6eALCbZrukxD7kQ554nhi1pVv 72.8
+fastpose-duc-r152                      coco17       argmax   1kfyedqyn8exjbbNmYq8XGd2EooQjPtF9 73.3
+fastpose-duc-shuffle-r50               coco17       argmax   1RlnL_YnnmgOM4L9L2szFdUnTjwptqtL- 72.4
+simplepose-r50                         coco17       argmax   1nxyfUbvWDaaT9eDM7Y31ScSVPlGy6gfw 70.6
+fastpose-r50-halpe26                   halpe26      argmax   1S-ROA28de-1zvLv-hVfPFJ5tFBYOSITb -
+fastpose-r50-multi136                  halpe136     integral 1Bb3kPoFFt-M0Y3ceqNO8DTXi1iNDd4gI 50.1
+fastpose-dcn-r50-multi136              halpe136     combined 1wX1Z2ZOoysgSNovlgiEtJKpbR8tUBWYR 49.8
+fastpose-dcn-r50-halpe68               halpe68      combined 14Qn9gxm-EVzqFi7v25Y5TqKIvrFLy_BR -
+fastpose-dcn-r50-hand21                hand21       integral 1MntndimlUP5Hxef1UN9ZDMBVglfA606J -
+fastpose-r50-halpe136-heatmap          halpe136     argmax   1LbKM2TOxKdpIZoDxCo6ldmOf62pw6z8A 41.7
+fastpose-r50-halpe136                  halpe136     integral 1_10JYI3O-VbrAiONfL36UxLf9UXMoUYA 44.1
+fastpose-dcn-r50-halpe136              halpe136     integral 1S49aDYGVjEJpx4MnFu7TFzzsbp7Si6h_ 46.2
+fastpose-dcn-r50-halpe136-combined     halpe136     combined 1jt-V1Zh-eYgX_-2mrBTV9Ip6z7JjApEC 45.4
+fastpose-dcn-r50-halpe136-hands        halpe136     combined 1nL2KYqxSnSZH8c7PRr_d9KEFxCEiyjAR 47.2
+fastpose-r152-halpe136                 halpe136     integral 1zZotfE3WsBe1BxKimlK56wwJuK9E4EDs 45.1
+fastpose-r50-wholebody133              wholebody133 integral 1WQlwRw7KiKBI2Wyb-lvnQX29R29NbhLz 55.4
+fastpose-dcn-r50-wholebody133          wholebody133 integral 10MgWM4rMORVaHNPyswal7RtrsehVV79X 57.7
+fastpose-r50-wholebody133-combined     wholebody133 combined 14wrc9q96bYqUc2efT8p8XzdTvLm-LwUT 57.8
+fastpose-dcn-r50-wholebody133-combined wholebody133 combined 1aP0nYujw32H-VoJBVsXS-DsBBY-UwI8Y 58.2
+fastpose-r152-wholebody133             wholebody133 integral 1ktBwkG1KL3_iFbPXAh5gua0zX92p-1KV 56.9
+"""
+
+
+def _alphapose(net: str, skeleton: str, decode: str, drive: str, ap: str) -> Entry:
+    """A checkpoint of AlphaPose's model zoo; nobody has published hashes of these."""
+    about = "no AP published" if ap == "-" else f"AP {ap} by its authors"
+    name = f"alphapose-{net}"
+    file = File(f"{name}.pth", None, None, (Source(Package("gdrive", drive, "", None), ""),))
+    files, gives = (DETECTOR, file), "2D pixels"
+    return Entry(name, "alphapose", skeleton, gives, files, _RESEARCH, about, decode)
+
+
+# MeTRAbs' archives for PyTorch (specs/metrabs.md 6): name, short address, what its authors call it.
+_BODIES = """
+metrabs-s     metrabs_s_pt     eff2s_384px_800k_28ds  small, 384 pixels
+metrabs-s-256 metrabs_s_256_pt eff2s_256px_1600k_28ds small, 256 pixels: the fastest of them
+metrabs-l     metrabs_l_pt     eff2l_384px_800k_28ds  large, 384 pixels
+"""
+
+
+def _metrabs(name: str, short: str, net: str, about: str) -> Entry:
+    """An archive of MeTRAbs' authors; nobody has published hashes of these."""
+    package = Package("url", f"https://bit.ly/{short}", "", None)
+    file = File(f"metrabs_{net}_pytorch.tar.gz", None, None, (Source(package, ""),))
+    gives = "2D pixels, 3D metres from the camera"
+    return Entry(name, "metrabs", "smpl_24", gives, (DETECTOR, file), _NON_COMMERCIAL, about)
+
+
+# They come with vitruvian, in the folder `files`.
+_OURS_3D = File(
+    "vitruvian-3d.onnx",
+    "3e5233014849c593e282238b235e8d085888961ae1dc208a1bfbebf0fd068b1c",
+    5_852_120,
+    (),
+)
+_OURS = (
+    File(
+        "vitruvian-2d.onnx",
+        "2e751dd81b75226acba9fd5faa34be7b54403b4a932a1d1835a20bc599f5005d",
+        5_139_715,
+        (),
+    ),
+    File(
+        "vitruvian-2d-pga.onnx",
+        "7e08e0f48925eeb7be3573187d75e8ea443b50bb5cb6b5e1202d1341ed6b1c3b",
+        141_493,
+        (),
+    ),
+)
+
+CATALOGUE = {
+    entry.name: entry
+    for entry in (
+        _blazepose(
+            "lite",
+            _landmarks(
+                "lite",
+                "f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61",
+                2_819_824,
+            ),
+            "the fastest",
+        ),
+        _blazepose(
+            "full",
+            _landmarks(
+                "full",
+                "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+                6_440_512,
+            ),
+            "the default",
+        ),
+        _blazepose(
+            "heavy",
+            _landmarks(
+                "heavy",
+                "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+                27_709_200,
+            ),
+            "the most accurate",
+        ),
+        _yolo("n", "the smallest"),
+        _yolo("s", "small"),
+        _yolo("m", "middle"),
+        _yolo("l", "large"),
+        _yolo("x", "the largest for 640 pixels"),
+        _yolo("x-p6", "the largest, for 1280 pixels"),
+        Entry(
+            "vitruvian-2d",
+            "alphapose",
+            "coco17",
+            "2D pixels",
+            (DETECTOR, *_OURS),
+            "Apache-2.0",
+            "our own, comes with vitruvian: docs/vitruvian-2d.md",
+        ),
+        Entry(
+            "vitruvian-3d",
+            "metrabs",
+            "halpe26",
+            "2D pixels, 3D metres from the camera",
+            (DETECTOR, _OURS_3D),
+            "Apache-2.0",
+            "our own, comes with vitruvian: docs/vitruvian-3d.md",
+        ),
+        *(_alphapose(*row.split()) for row in _ZOO.strip().splitlines()),
+        *(_metrabs(*row.split(maxsplit=3)) for row in _BODIES.strip().splitlines()),
+    )
+}
+DEFAULT = "blazepose-full"

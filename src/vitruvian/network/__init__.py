@@ -1,1 +1,0 @@
-"""Networks: files that are fetched once, checked, and opened as functions from arrays to arrays."""

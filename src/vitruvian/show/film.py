@@ -1,0 +1,229 @@
+"""Annotated pictures and videos."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.part import Part, write_whole
+from vitruvian.frame import Frame
+from vitruvian.show.draw import COLOURS, VISIBLE, draw
+from vitruvian.show.lettering import Steady
+
+CLOCK = 90_000  # ticks a second, MPEG's own: time stamps of every frame rate come out exact enough
+
+
+def write_picture(path: Path, rgb: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB as the extension says."""
+    import cv2
+
+    ok, data = cv2.imencode(path.suffix, np.ascontiguousarray(rgb[..., ::-1]))
+    if not ok:
+        raise VitruvianError(f"cannot write '{path}': OpenCV cannot make {path.suffix} pictures")
+    write_whole(path, data.tobytes())
+
+
+class Picture:
+    """One picture file; takes one frame."""
+
+    def __init__(self, path: Path, visible: float = VISIBLE) -> None:
+        self.path, self.visible, self.paths = path, visible, list[Path]()
+
+    def __enter__(self) -> Picture:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Draw and write it."""
+        if self.paths:
+            raise VitruvianError(f"'{self.path}' holds one picture; for more give a folder")
+        write_picture(self.path, draw(frame, poses, self.visible))
+        self.paths.append(self.path)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Film:
+    """A file of pictures with their times, H.264 or .gif; valid also when it is cut short.
+
+    A GIF's clock has hundredths of a second, and players take one for ten: pictures that come less
+    than two after another are left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.part, self.gif = Part(path), path.suffix.lower() == ".gif"
+        self.container: Any = None
+        self.whole = False  # whether there is a picture in it, and all of them are
+        self.error: OSError | None = None  # the first one
+
+    def __enter__(self) -> Film:
+        return self
+
+    def _begin(self, size: tuple[int, int], seconds: float) -> None:
+        import av
+
+        kinds = {".mkv": "matroska", ".gif": "gif"}
+        kind = kinds.get(self.part.path.suffix.lower(), "mp4")
+        container: Any = av.open(str(self.part.begin()), "w", format=kind)
+        self.stream = container.add_stream("gif" if self.gif else "libx264", rate=30)
+        self.first, self.last = seconds, -1
+        self.stream.width, self.stream.height = size
+        self.clock = 100 if self.gif else CLOCK
+        self.stream.codec_context.time_base = Fraction(1, self.clock)
+        if self.gif:
+            self.stream.pix_fmt = "pal8"
+        else:
+            self.stream.width, self.stream.height = (side + side % 2 for side in size)
+            self.stream.pix_fmt = "yuv420p"
+            self.stream.options = {"preset": "veryfast", "crf": "20"}
+            # BT.709 and its tag: without it players guess, and colours shift.
+            for name in ("colorspace", "color_primaries", "color_trc"):
+                setattr(self.stream.codec_context, name, 1)
+        self.container = container  # from here on there is something to be finished
+
+    def add(self, rgb: np.ndarray, seconds: float) -> None:
+        """Add (H, W, 3) uint8 RGB, as large as the first one."""
+        if self.container is None:
+            self._begin((rgb.shape[1], rgb.shape[0]), seconds)
+        at = round((seconds - self.first) * self.clock)
+        if self.gif and self.last >= 0 and at < self.last + 2:
+            return
+        picture = _in_colours(rgb) if self.gif else _in_planes(rgb)
+        picture.pts = max(at, self.last + 1)
+        picture.time_base = Fraction(1, self.clock)
+        self.last = picture.pts
+        self._mux(picture)
+
+    def _mux(self, picture: Any) -> None:
+        """Encode and write a picture; None: what the encoder still holds back.
+
+        Raises:
+            OSError: the disk is full, or the like. Nothing may be written after it: PyAV 18.1 and
+                FFmpeg end the process where a header that could not be written is taken for one.
+            VitruvianError: the encoder does not take it.
+        """
+        from av.error import FFmpegError
+
+        if self.error is not None:
+            raise self.error
+        whole, self.whole = self.whole, False
+        try:
+            self.container.mux(self.stream.encode(picture))
+        except (FFmpegError, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in errno.errorcode:
+                self.error = error
+                raise
+            size = f"{self.stream.width} x {self.stream.height}"
+            path, fault = shown(self.part.path, 100), shown(error, 100)
+            raise VitruvianError(f"cannot write '{path}': no video of {size}: {fault}") from None
+        self.whole = whole or picture is not None
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self.container is None:
+                self.part.drop()
+                return
+            try:
+                if self.whole:
+                    self._mux(None)
+            finally:
+                try:
+                    self.container.close()
+                except OSError:
+                    if self.whole:  # otherwise it has been told already
+                        raise
+            if self.whole:
+                self.part.finish()
+        finally:
+            self.part.leave()
+
+
+def _fitted(rgb: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """All of (H, W, 3) uint8 RGB, as large as there is room, in the middle of a black picture."""
+    import cv2
+
+    scale = min(shape[0] / rgb.shape[0], shape[1] / rgb.shape[1])
+    height, width = (max(1, round(scale * side)) for side in rgb.shape[:2])
+    out = np.zeros(shape, np.uint8)
+    y, x = (shape[0] - height) // 2, (shape[1] - width) // 2
+    out[y : y + height, x : x + width] = cv2.resize(
+        rgb, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
+    return out
+
+
+def _in_planes(rgb: np.ndarray) -> Any:
+    """As H.264 wants it: even sides, colours at half the resolution."""
+    import av
+
+    height, width = rgb.shape[:2]
+    if height % 2 or width % 2:
+        rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    picture = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+    return picture.reformat(format="yuv420p", dst_colorspace="ITU709")
+
+
+def _in_colours(rgb: np.ndarray) -> Any:
+    """As GIF wants it: 256 colours, and which of them each pixel has.
+
+    They are the same for all pictures, so that only what changes is written: those of the views in
+    3D, greys and the colours of the sides on white.
+    """
+    import av
+    from PIL import Image
+
+    greys = np.linspace((0, 0, 0), (255, 255, 255), 32)
+    blends = [np.linspace(COLOURS[side], (255, 255, 255), 112) for side in ("left", "right")]
+    colours = np.round(np.concatenate([greys, *blends])).astype(np.uint8)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours.ravel().tolist())
+    picture = Image.fromarray(rgb).quantize(palette=palette, dither=Image.Dither.NONE)
+    opaque = np.full((256, 1), 255, np.uint8)
+    both: Any = np.asarray(picture), np.concatenate([opaque, colours], axis=1)
+    return av.VideoFrame.from_ndarray(both, format="pal8")
+
+
+class Video:
+    """An annotated video with the time stamps of its frames."""
+
+    def __init__(
+        self,
+        path: Path,
+        visible: float = VISIBLE,
+        paint: Callable[..., np.ndarray] | None = None,
+    ) -> None:
+        """`paint` makes the (H, W, 3) uint8 RGB of a frame, as `draw` does, which it is."""
+        self.path, self.visible, self.paths = path, visible, list[Path]()
+        self.paint = paint or partial(draw, widths=Steady())
+        self.film, self.size, self.source = Film(path), (0, 0), ""
+        self.shape: tuple[int, ...] = ()  # of the film's pictures
+
+    def __enter__(self) -> Video:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Draw and add it."""
+        if not self.paths:
+            self.size, self.source = frame.size, frame.source
+        if frame.size != self.size and frame.source != self.source:
+            raise VitruvianError(
+                f"'{self.path}' is {self.size[0]} x {self.size[1]}, but frame {frame.index} "
+                f"of '{frame.source}' is {frame.size[0]} x {frame.size[1]}; give a folder"
+            )
+        shown = self.paint(frame, poses, self.visible)
+        # One film has one size: what a video goes on with in another one is fitted into it.
+        self.shape = self.shape or shown.shape
+        fits = shown.shape == self.shape
+        self.film.add(shown if fits else _fitted(shown, self.shape), frame.seconds)
+        self.paths = [self.path]
+
+    def __exit__(self, *error: object) -> None:
+        self.film.__exit__(*error)

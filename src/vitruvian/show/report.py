@@ -1,0 +1,141 @@
+"""A report as a page of its own: an .html file that any browser shows, without a network.
+
+report = Report("Two models")
+report.table(["model", "AP"], [["yolov8n-pose", 0.524], ["blazepose-full", 0.19]])
+drawing = plot()
+drawing.subplots().bar(["yolov8n-pose", "blazepose-full"], [0.524, 0.19])
+report.figure(drawing, "OKS-AP")
+report.write(Path("report.html"))
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitruvian.formats.part import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 2rem auto;
+  padding: 0 1rem }
+h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
+div.wide { overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left;
+  white-space: nowrap }
+th { border-bottom: 2px solid #888 } td.number, th.number { text-align: right }
+figure { margin: 1rem 0 } figcaption { color: #555 }
+figure svg, figure img { max-width: 100%; height: auto }
+"""
+# Told apart by everyone: Okabe and Ito's palette, which `draw` uses too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+JPEG_QUALITY = 85
+
+
+def plot(width: float = 9, height: float = 4) -> Figure:
+    """An empty matplotlib figure, inches; draw with `subplots`, then give it to `Report.figure`."""
+    # The object interface: pyplot would keep every figure alive, and choose a window system.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+class Report:
+    """Headings, words, tables, figures and pictures, one below the other, in one file."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._parts = [f"<h1>{html.escape(title)}</h1>"]
+        self._figures = 0
+
+    def heading(self, text: str) -> None:
+        """Begin a section."""
+        self._parts.append(f"<h2>{html.escape(text)}</h2>")
+
+    def paragraph(self, text: str) -> None:
+        """Some words."""
+        self._parts.append(f"<p>{html.escape(text)}</p>")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Rows of cells, of one line or more. Columns that have numbers in them stand right."""
+        number = [
+            any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))
+        ]
+        head = "".join(_cell("th", *pair) for pair in zip(columns, number, strict=True))
+        body = "".join(
+            f"<tr>{''.join(_cell('td', *pair) for pair in zip(row, number, strict=True))}</tr>"
+            for row in rows
+        )
+        self._parts.append(f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>')
+
+    def figure(self, figure: Figure, caption: str = "") -> None:
+        """A drawing of `plot`, as SVG inside the page."""
+        import matplotlib
+
+        text = io.StringIO()
+        self._figures += 1  # names inside must differ from one drawing of a page to the next
+        how: Any = {"svg.hashsalt": f"{self.title}{self._figures}", "svg.fonttype": "none"}
+        with matplotlib.rc_context(how):  # words stay words
+            figure.savefig(text, format="svg", metadata={"Date": None})
+        svg = re.sub(r"^.*?(?=<svg)", "", text.getvalue(), flags=re.DOTALL)
+        svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+        used = set(re.findall(r'#([^")]+)', svg))
+        svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
+        self._figure(svg, caption)
+
+    def picture(self, rgb: np.ndarray, caption: str = "") -> None:
+        """(H, W, 3) uint8 RGB, as JPEG inside the page."""
+        words = html.escape(caption, quote=True)
+        self._figure(f'<img alt="{words}" src="{data_uri(rgb)}">', caption)
+
+    def _figure(self, inside: str, caption: str) -> None:
+        said = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+        self._parts.append(f"<figure>{inside}{said}</figure>")
+
+    def html(self) -> str:
+        """The whole page."""
+        return (
+            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{html.escape(self.title)}</title><style>{STYLE}</style></head><body>\n"
+            + "\n".join(self._parts)
+            + "\n</body></html>\n"
+        )
+
+    def write(self, path: Path) -> None:
+        """Write the page; the file appears whole or not at all."""
+        write_whole(path, self.html())
+
+
+def data_uri(rgb: np.ndarray, quality: int = JPEG_QUALITY) -> str:
+    """(H, W, 3) uint8 RGB as the address of a JPEG that holds all of it."""
+    import cv2
+
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, data = cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), options)
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+
+
+def shown(value: object) -> str:
+    """A cell's words: three digits after the point, and a dash for what there is not."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "\N{EN DASH}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _cell(tag: str, value: object, number: bool) -> str:
+    words = html.escape(shown(value)).replace("\n", "<br>")
+    return f"<{tag}{' class=number' if number else ''}>{words}</{tag}>"

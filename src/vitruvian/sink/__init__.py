@@ -1,1 +1,0 @@
-"""Sinks: where poses go. Each is a context manager with `write(frame, poses)`."""

@@ -1,0 +1,1 @@
+"""Words to frames: pictures, videos, cameras, records."""

@@ -1,0 +1,414 @@
+"""Sources: pictures, videos, cameras and streams, as frames with real time stamps.
+
+A word from the user becomes one or more sources. A source is opened by iterating over it, gives
+frames in order, and closes itself; it can be iterated again.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from vitruvian import picture_files
+from vitruvian.errors import VitruvianError, note, shown
+from vitruvian.frame import Frame
+from vitruvian.sources.video import STREAMS, Span, Video
+
+PICTURES = frozenset(
+    [
+        ".apng",
+        ".avif",
+        ".avifs",
+        ".bmp",
+        ".dib",
+        ".exr",
+        ".gif",
+        ".hdr",
+        ".heic",
+        ".heics",
+        ".heif",
+        ".heifs",
+        ".hif",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".mpo",
+        ".pbm",
+        ".pfm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ]
+)
+VIDEOS = frozenset(
+    [
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mjpeg",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+        ".y4m",
+    ]
+)
+CLUTTER = frozenset(["desktop.ini", "ehthumbs.db", "thumbs.db"])  # of systems, small letters
+
+
+class Source(Protocol):
+    """Where frames come from."""
+
+    @property
+    def name(self) -> str:
+        """For messages and the names of output files."""
+        ...
+
+    @property
+    def moving(self) -> bool:
+        """Whether frames follow each other in time, so that people can be followed."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether it goes on whether we are ready or not, so that old frames should be skipped."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        """Frames; in place of one that cannot be read, why not."""
+        ...
+
+    def count(self) -> int | None:
+        """How many frames are wanted of it, as far as can be told beforehand."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Picture files, each on its own."""
+
+    paths: tuple[Path, ...]
+    span: Span
+    moving = False
+    live = False
+
+    @property
+    def name(self) -> str:
+        """The file, or the folder they all lie in."""
+        files = {
+            picture_files.page_of(path)[0] if path.suffix[-1:] == "]" else path
+            for path in self.paths
+        }
+        if len(files) == 1:
+            return files.pop().name
+        folders = {path.parent for path in self.paths}
+        return folders.pop().resolve().name if len(folders) == 1 else f"{len(self.paths)} pictures"
+
+    def _wanted(self) -> Sequence[tuple[int, Path]]:
+        return list(enumerate(self.paths))[:: self.span.stride][: self.span.most]
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        told: set[str] = set()
+        for index, path in self._wanted():
+            try:
+                frame, assumed = Frame.read_and_say(path, index)
+            except VitruvianError as error:
+                yield error
+                continue
+            # Of a thousand pictures of one camera the first tells for all.
+            what = re.sub(r"[-+.\de]+", "", assumed)
+            if assumed and what not in told:
+                told.add(what)
+                others = "" if len(self.paths) == 1 else ", and so on for others like it"
+                note(f"'{shown(path, 100)}': {assumed}{others}")
+            yield frame
+
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._wanted())
+
+
+@dataclass(frozen=True)
+class MovingPicture(Video):
+    """A picture file that moves: GIF, APNG, WebP or AVIF, with the times it says."""
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        span, given, seconds = self.span, 0, 0.0
+        try:
+            for index, (rgb, seconds) in enumerate(picture_files.film(Path(self.address))):
+                if span.end is not None and seconds >= span.end:
+                    return
+                if seconds >= span.start and index % span.stride == 0:
+                    yield Frame(rgb, index, seconds, self.address)
+                    given += 1
+                    if given == span.most:
+                        return
+        except VitruvianError as error:
+            yield error
+            return
+        if not given and seconds < span.start:
+            yield VitruvianError(
+                f"'{self.address}' has no frames from {span.start:g} s on: it ends at {seconds:g} s"
+            )
+
+    def count(self) -> int | None:
+        """As many as there are, if all are wanted."""
+        span = self.span
+        if span.start or span.end is not None:
+            return span.most
+        try:
+            wanted = range(0, picture_files.film_length(Path(self.address)), span.stride)
+        except VitruvianError:
+            return None
+        return min(len(wanted), span.most or len(wanted))
+
+
+@dataclass(frozen=True)
+class Webcam:
+    """A camera of this machine; it goes on until it is stopped."""
+
+    number: int
+    span: Span
+    moving = True
+    live = True
+
+    @property
+    def name(self) -> str:
+        """As the user calls it."""
+        return f"camera:{self.number}"
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        import time
+
+        import cv2
+
+        device = cv2.VideoCapture(self.number)
+        try:
+            if not device.isOpened():
+                yield VitruvianError(
+                    f"cannot open {self.name}: there is no such camera, or a program is using it"
+                )
+                return
+            began, given, index = time.monotonic(), 0, -1
+            while self.span.most is None or given < self.span.most:
+                ok, bgr = device.read()
+                seconds = time.monotonic() - began
+                if not ok:
+                    yield VitruvianError(f"{self.name} gave no more frames after {seconds:.1f} s")
+                    return
+                index += 1
+                if self.span.end is not None and seconds >= self.span.end:
+                    return
+                if seconds >= self.span.start and index % self.span.stride == 0:
+                    yield Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), index, seconds, self.name)
+                    given += 1
+        finally:
+            device.release()
+
+    def count(self) -> int | None:
+        """Nobody knows, unless only so many are wanted."""
+        return self.span.most
+
+
+def is_picture(word: str) -> bool:
+    """Whether the source of a frame is a picture file, which has no time.
+
+    By its content; by its name where it is not there any more. A GIF is taken for a film then.
+    """
+    if word.startswith(STREAMS):
+        return False
+    path, page = picture_files.page_of(word)
+    found = picture_files.kind(path)
+    if page is not None or found:
+        return page is not None or found in ("picture", "pages")
+    return path.suffix.lower() in PICTURES - {".apng", ".gif"}
+
+
+def of_file(name: str, span: Span) -> Video:
+    """A video, or a picture file that moves, by its content."""
+    return (MovingPicture if picture_files.kind(Path(name)) == "moving" else Video)(name, span)
+
+
+def open_source(words: str | Path | Sequence[str | Path], span: Span | None = None) -> list[Source]:
+    """The sources that words name.
+
+    Args:
+        words: picture, folder, pattern (`*.jpg`), video, page of a TIFF (`scan.tif[1]`),
+            `camera:0`, `rtsp://` or `http://` stream, `-` for a list of them on standard input, or
+            `sample` for the portrait that comes with matplotlib.
+        span: which frames are wanted of each; all of them.
+
+    Raises:
+        VitruvianError: there is no such file, or nothing to look at in a folder.
+    """
+    span = span or Span()
+    if isinstance(words, (str, Path)):
+        words = [words]
+    items: list[Path | Source] = []
+    for word in words:
+        items.extend(_items(str(word), span))
+    if not items:
+        raise VitruvianError("there is nothing to look at: the list of sources is empty")
+    sources: list[Source] = []
+    pictures: list[Path] = []
+    for item in [*items, None]:
+        if isinstance(item, Path):
+            pictures.append(item)
+            continue
+        if pictures:
+            sources.append(Pictures(tuple(pictures), span))
+            pictures = []
+        if item is not None:
+            sources.append(item)
+    if (span.start or span.end is not None) and not any(source.moving for source in sources):
+        raise VitruvianError("start and end choose a part of a video, but there are only pictures")
+    return sources
+
+
+def _items(word: str, span: Span) -> list[Path | Source]:
+    """What one word names: pictures as paths, everything else as sources."""
+    if word == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):  # names of files may be any bytes
+            sys.stdin.reconfigure(errors="surrogateescape")
+        lines = [line.strip() for line in sys.stdin]
+        return [item for line in lines if line for item in _items(line, span)]
+    if word.startswith(STREAMS):
+        return [_stream(word, span)]
+    path = Path(word).expanduser()
+    try:
+        path.exists()
+    except OSError as error:  # a name that is too long, a link to itself
+        raise VitruvianError(f"cannot read '{shown(word, 200)}': {error.strerror}") from None
+    if word.startswith("camera:"):
+        number = word.removeprefix("camera:")
+        if number.isdecimal():
+            return [Webcam(int(number), span)]  # a file of that name is ./camera:0
+        if not path.exists():
+            raise VitruvianError(f"'{word}' is no camera; write camera:0 for the first one")
+    if word == "sample" and not path.exists():
+        return [sample()]
+    if path.is_dir():
+        found = _sorted_out(path.iterdir(), word)
+        if not found:
+            raise VitruvianError(
+                f"no pictures or videos in '{shown(word, 100)}'; folders inside it are not "
+                f"searched, a pattern does that: '{shown(path / '**' / '*.jpg', 100)}'"
+            )
+    elif path.exists():
+        found = [path]
+    elif picture_files.page_of(path)[0].is_file():
+        return [path]
+    elif any(sign in word for sign in "*?["):
+        matches = [Path(match) for match in glob.glob(word, recursive=True)]  # noqa: PTH207
+        found = _sorted_out(matches, word)
+        if not found:
+            raise VitruvianError(f"nothing matches '{shown(word, 200)}'")
+    else:
+        raise VitruvianError(f"cannot read '{shown(word, 200)}': no such file or folder")
+    return [item for p in found for item in _file(p, span)]
+
+
+def _stream(word: str, span: Span) -> Video:
+    """What an address names.
+
+    Raises:
+        VitruvianError: it is a picture.
+    """
+    kind = Path(word.split("?")[0].split("#")[0]).suffix.lower()
+    if word.startswith(("http://", "https://")) and kind in PICTURES:
+        raise VitruvianError(
+            f"'{shown(word, 150)}' is a picture, and only videos are read from addresses; "
+            "fetch it first (curl -O), and give the file"
+        )
+    return Video(word, span)
+
+
+def _file(path: Path, span: Span) -> list[Path | Source]:
+    """What a file is by its content, or by its name where that does not tell."""
+    kind = picture_files.kind(path)
+    if kind == "pages":
+        return [*picture_files.pages(path)]
+    if kind in ("moving", "video") or (not kind and path.suffix.lower() not in PICTURES):
+        return [of_file(str(path), span)]
+    return [path]
+
+
+def natural(path: Path) -> tuple[tuple[str | int, ...], ...]:
+    """The key that sorts `frame_2` before `frame_10`."""
+
+    def parts(name: str) -> tuple[str | int, ...]:
+        pieces = re.split(r"([0-9]+)", name)
+        return tuple(int(p) if at % 2 else p for at, p in enumerate(pieces))
+
+    return (*map(parts, path.parts), (str(path),))
+
+
+def is_clutter(path: Path) -> bool:
+    """Whether a file is hidden, or one that systems leave behind: `._a.jpg`, `Thumbs.db`."""
+    return path.name.startswith(".") or path.name.lower() in CLUTTER
+
+
+def _sorted_out(paths: Iterable[Path], word: str) -> list[Path]:
+    """Pictures and videos of a folder or a pattern, in natural order; says what is left out."""
+    found, left = [], Counter[str]()
+    for path in sorted(paths, key=natural):
+        kind = path.suffix.lower()
+        if path.name.startswith("._"):
+            left["of macOS (._*)"] += 1
+        elif is_clutter(path):
+            left["hidden or of the system"] += 1
+        elif path.is_dir():
+            left["folders"] += 1
+        elif kind and kind not in PICTURES | VIDEOS:
+            left[kind] += 1
+        elif not path.is_file():
+            left["no files (broken links, pipes)"] += 1
+        elif not kind and not picture_files.kind(path):
+            left["without an extension"] += 1
+        elif picture_files.kind(path) == "macos":
+            left["of macOS (._*)"] += 1
+        else:
+            found.append(path)
+    if left and found:
+        most = left.most_common()
+        kinds = ", ".join(f"{number} {what}" for what, number in most[:6])
+        more = f", {sum(number for _, number in most[6:])} more" if most[6:] else ""
+        note(f"'{shown(word, 100)}': {len(found)} pictures and videos; left out: {kinds}{more}")
+    elif left:
+        kinds = ", ".join(f"{number} {what}" for what, number in left.most_common(6))
+        raise VitruvianError(f"no pictures or videos in '{shown(word, 100)}', only {kinds}")
+    return found
+
+
+def sample() -> Path:
+    """The built-in picture: Grace Hopper, a portrait in the public domain, from matplotlib."""
+    from importlib.util import find_spec
+
+    spec = find_spec("matplotlib")
+    if spec is None or spec.origin is None:
+        raise VitruvianError("the sample comes with matplotlib, which is not installed")
+    return Path(spec.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"

@@ -1,0 +1,173 @@
+"""Threads around the loop: what reads ahead of it, and what writes behind it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.frame import Frame
+
+if TYPE_CHECKING:
+    from vitruvian.sources.open import Source
+
+AHEAD = 4  # frames read ahead, and written behind
+DRIFT = 0.05  # seconds that a source read again may run ahead or behind: else it is another one
+T = TypeVar("T")
+
+
+class Ahead(Generic[T]):
+    """Takes items from an iterable in a thread of its own, a few ahead of who wants them.
+
+    With `newest`, items nobody was there to take are dropped for newer ones: of a camera the latest
+    picture is wanted. An exception in the thread is raised where the items are taken.
+    """
+
+    def __init__(self, items: Iterable[T], *, newest: bool = False) -> None:
+        self._queue: queue.Queue[tuple[str, T | BaseException | None]]
+        self._queue = queue.Queue(1 if newest else AHEAD)
+        self._items, self._newest, self._stop = items, newest, threading.Event()
+        self._thread = threading.Thread(target=self._read, name="vitruvian-read", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            for item in self._items:
+                if not self._put(("item", item), drop=self._newest):
+                    return
+            self._put(("end", None))
+        except BaseException as error:
+            self._put(("error", error))
+
+    def _put(self, entry: tuple[str, T | BaseException | None], drop: bool = False) -> bool:
+        """False if nobody wants any more."""
+        while not self._stop.is_set():
+            try:
+                self._queue.put(entry, timeout=0 if drop else 0.1)
+                return True
+            except queue.Full:
+                if drop:
+                    self._take_one()
+        return False
+
+    def _take_one(self) -> None:
+        with suppress(queue.Empty):
+            self._queue.get_nowait()
+
+    def __iter__(self) -> Iterator[T]:
+        try:
+            while True:
+                kind, item = self._queue.get()
+                if kind == "end":
+                    return
+                if kind == "error":
+                    raise item  # type: ignore[misc]
+                yield item  # type: ignore[misc]
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._stop.set()
+        self._take_one()
+        self._thread.join(timeout=5)
+
+
+class Behind:
+    """Does things in a thread of its own, in order, a few behind who asked for them.
+
+    An exception there is raised at the next call, or at the end; nothing is done after it.
+    """
+
+    def __init__(self, act: Callable[..., None]) -> None:
+        self._act = act
+        self._queue: queue.Queue[tuple | None] = queue.Queue(AHEAD)
+        self._error: BaseException | None = None
+        self._failed = False
+        self._thread = threading.Thread(target=self._work, name="vitruvian-write", daemon=True)
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if not self._failed:
+                try:
+                    self._act(*item)
+                except BaseException as error:
+                    self._error, self._failed = error, True
+
+    def __enter__(self) -> Behind:
+        self._thread.start()
+        return self
+
+    def __call__(self, *item: object) -> None:
+        """Do it soon."""
+        self._check()
+        self._queue.put(item)
+
+    def _check(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if kind is None:
+            self._check()
+
+
+def readable(
+    source: Iterable[Frame | VitruvianError],
+) -> Iterator[Frame | VitruvianError]:
+    """What a source gives; in place of all that is raised in there, why it ends.
+
+    Libraries raise anything for files of others, and one of them must not end a long run.
+    """
+    try:
+        yield from source
+    except VitruvianError as error:
+        yield error
+    except Exception as error:
+        fault = f"{type(error).__name__}: {shown(error, 150)}"
+        name = shown(getattr(source, "name", "the source"), 80)
+        yield VitruvianError(f"cannot read '{name}' (any further): {fault}")
+
+
+def count_of(source: Source) -> int | None:
+    """How many frames a source has; None if that cannot be told, or its file cannot be read."""
+    try:
+        return source.count()
+    except Exception:  # as above; it is told of when it is read
+        return None
+
+
+def again(
+    source: Iterable[Frame | VitruvianError], pairs: Iterable[tuple[Frame, T]]
+) -> Generator[tuple[Frame, T], None, None]:
+    """The same pairs with pixels: the source is read again, in step with them.
+
+    Raises:
+        VitruvianError: it does not give the same frames again.
+    """
+    ahead, behind = Ahead(readable(source)), None
+    good = (frame for frame in ahead if not isinstance(frame, VitruvianError))
+    try:
+        for bare, poses in pairs:
+            frame = next((frame for frame in good if frame.index >= bare.index), None)
+            same = frame is not None and (frame.index, frame.size) == (bare.index, bare.size)
+            if frame is not None and same:
+                late = frame.seconds - bare.seconds
+                behind = late if behind is None else behind
+                same = abs(late - behind) < DRIFT
+            if frame is None or not same:
+                raise VitruvianError(
+                    f"'{bare.source}' has no frame {bare.index} of {bare.size[0]} x {bare.size[1]} "
+                    f"at {bare.seconds:g} s when it is read again; make a file of it first, or "
+                    "write no pictures"
+                )
+            yield replace(bare, pixels=frame.pixels), poses
+    finally:
+        ahead.close()

@@ -1,0 +1,283 @@
+"""Videos: decoded with their real time stamps, and made RGB only where they are looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vitruvian.errors import VitruvianError, note
+from vitruvian.frame import Frame
+from vitruvian.sources.clock import Clock, Mark, find_mark
+from vitruvian.sources.coded import CodedPicture, Converter
+from vitruvian.sources.reading import LARGEST, RAW, MissedError, Reading, rate, reason
+
+STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
+# What FFmpeg may take a file or a stream for. Not among them: playlists (concat, hls, dash) and
+# descriptions of a session (sdp), which name other files and hosts.
+FORMATS = (
+    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,mxf,mjpeg,mpjpeg,yuv4mpegpipe,"
+    "h264,hevc,av1,obu,ivf,jpeg_pipe,png_pipe,wav,aac,mp3"
+)
+STREAM_TIMEOUT = 10  # seconds without an answer before a stream is given up
+COVERS = 1 << 10 | 1 << 11  # AV_DISPOSITION_ATTACHED_PIC and _TIMED_THUMBNAILS of FFmpeg
+
+
+LATEST = 1e9  # seconds, thirty years: no video is as long, and time stamps are 64 bits
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which frames of a source are wanted."""
+
+    start: float = 0.0  # seconds
+    end: float | None = None  # seconds, not included; None: to the end
+    stride: int = 1  # every so manieth frame
+    most: int | None = None  # frames at most
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= LATEST:
+            raise VitruvianError(f"start is {self.start:g}, want seconds from 0 to {LATEST:g}")
+        if self.end is not None and not self.end > self.start:
+            raise VitruvianError(f"end is {self.end:g} s, want more than start ({self.start:g} s)")
+        if self.stride < 1:
+            raise VitruvianError(f"stride is {self.stride}, want a whole number from 1")
+        if self.most is not None and self.most < 1:
+            raise VitruvianError(f"max_frames is {self.most}, want a whole number from 1")
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video file, or a stream from the network."""
+
+    address: str
+    span: Span
+    moving = True
+    _said: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    @property
+    def live(self) -> bool:
+        """A stream is; a file, also one that is fetched over http, is not."""
+        return self.address.startswith(tuple(s for s in STREAMS if not s.startswith("http")))
+
+    @property
+    def _network(self) -> bool:
+        return self.address.startswith(STREAMS)
+
+    @property
+    def _again(self) -> bool:
+        """Whether it can be read twice."""
+        return self._network or os.path.isfile(self.address)  # noqa: PTH113  # no error for odd names
+
+    @property
+    def name(self) -> str:
+        """The last part of the address."""
+        path = self.address.split("?")[0] if self._network else self.address
+        return Path(path).name or self.address
+
+    def _remark(self, message: str) -> None:
+        """Say it, the first time that it comes up."""
+        if message not in self._said:
+            self._said.add(message)
+            note(f"'{self.address}' {message}")
+
+    def _open(self) -> tuple[Any, Any]:
+        """The file and the stream to read.
+
+        Raises:
+            VitruvianError: there is none that can be decoded.
+        """
+        import av
+        from av.error import ArgumentError, InvalidDataError
+        from av.error import EOFError as EndOfFile
+
+        # Nothing but what the address itself says may be opened: a playlist in a file must not
+        # make us read other files or ask other hosts. `file:` keeps names with a colon files.
+        protocols, formats, address = "file", FORMATS, f"file:{self.address}"
+        if self._network:
+            self._may_be_asked()
+            protocols = "tcp,tls,udp,rtp,http,https,httpproxy,rtmp,srt,crypto"
+            formats, address = f"{FORMATS},image2,rtsp", self.address
+        options = {"protocol_whitelist": protocols, "format_whitelist": formats}
+        options |= {"max_pixels": str(LARGEST), "pattern_type": "none"}
+        if self.address.startswith("rtsp"):
+            options["rtsp_transport"] = "tcp"
+        how: dict[str, Any] = {"options": options}
+        if self._network:
+            how["timeout"] = STREAM_TIMEOUT
+        if int(av.__version__.split(".")[0]) < 19:  # later ones keep text of any encoding
+            how["metadata_errors"] = "replace"
+        try:
+            container = av.open(address, **how)
+            return container, self._choose(container)
+        except VitruvianError:
+            raise
+        except Exception as error:  # PyAV has many kinds, and passes on those of Python
+            why = reason(error)
+            if isinstance(error, (InvalidDataError, EndOfFile)):
+                why = "it is no video, or it is cut short or damaged"
+            elif isinstance(error, ArgumentError):
+                why = "it is of no kind that is read here; playlists are not, they open other files"
+            raise VitruvianError(f"cannot read '{self.address}': {why}") from None
+
+    def _may_be_asked(self) -> None:
+        from vitruvian.weights.download import offline
+
+        if offline():
+            raise VitruvianError(
+                f"cannot read '{self.address}': --offline, or VITRUVIAN_OFFLINE, forbids to touch "
+                "the network; leave it out, or give a file"
+            )
+
+    def _choose(self, container: Any) -> Any:
+        """The stream to read: no cover; the one marked as default, or else the largest.
+
+        Raises:
+            VitruvianError: there is none that can be decoded.
+        """
+        from av.container.core import Flags
+
+        moving = [s for s in container.streams.video if not s.disposition.value & COVERS]
+        streams = [stream for stream in moving if stream.codec_context is not None]
+        if not streams:
+            why = "it has no video stream"
+            if moving:
+                why = "FFmpeg has no decoder for its codec; convert it to H.264"
+            elif container.streams.video:
+                why += ", only a cover picture"
+            raise VitruvianError(f"cannot read '{self.address}': {why}")
+
+        def rank(stream: Any) -> tuple[int, int]:
+            return stream.disposition.value & 1, stream.width * stream.height
+
+        chosen = max(streams, key=rank)
+        if len(streams) > 1:
+            which = f"{streams.index(chosen) + 1} ({chosen.width} x {chosen.height})"
+            self._remark(f"holds {len(streams)} videos; number {which} is read")
+        # A second decoding thread makes HD video slower here and takes processor time from
+        # the networks (benchmarks/blazepose.py); larger pictures need it.
+        chosen.thread_type = "AUTO" if chosen.width * chosen.height > 1920 * 1088 else "NONE"
+        chosen.codec_context.options = {"max_pixels": str(LARGEST)}
+        if container.format.name in RAW:
+            chosen.codec_context.framerate = 0  # the stream itself may say; not FFmpeg's guess
+        if container.format.name in ("avi", "matroska,webm"):
+            # Time stamps that FFmpeg makes up for pictures without any are wrong at B-frames.
+            container.flags &= ~Flags.gen_pts.value
+        return chosen
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        try:
+            mark = self._mark() if self.span.start > 0 else None
+            try:
+                yield from self._read(mark)
+            except MissedError:
+                yield from self._read(None)
+        except VitruvianError as error:
+            yield error
+
+    def _mark(self) -> Mark | None:
+        """Where to begin; None: at the beginning."""
+        if self.live or not self._again:
+            return None  # it cannot be read twice
+        container, stream = self._open()
+        with container:
+            reordered = stream.codec_context.has_b_frames and container.format.name == "avi"
+            if container.format.name in RAW or reordered:
+                return None
+            clock = Clock(1 / rate(stream))
+            packets = (packet for packet in container.demux(stream) if packet.size)
+            try:
+                return find_mark(packets, stream.time_base, self.span.start, clock)
+            except Exception:  # whatever it is, reading comes to it, too, and says so
+                return None
+
+    def _read(self, mark: Mark | None) -> Iterator[Frame]:
+        """The wanted frames.
+
+        Raises:
+            VitruvianError: it cannot be read, or not to the end.
+            MissedError: decoding cannot begin at the mark; nothing was yielded yet.
+        """
+        span, given = self.span, 0
+        container, stream = self._open()
+        with container:
+            reading = Reading(container, stream, mark, self._remark)
+            converter, clock = Converter(), reading.clock
+            try:
+                for picture, aspect in reading:
+                    if span.end is not None and clock.seconds >= span.end:
+                        return
+                    if clock.seconds < span.start or clock.index % span.stride:
+                        continue
+                    coded = CodedPicture(picture, converter, aspect)
+                    yield Frame(coded, clock.index, clock.seconds, self.address)
+                    given += 1
+                    if given == span.most:
+                        return
+            except VitruvianError as error:
+                raise VitruvianError(f"cannot read '{self.address}': {error}") from None
+            finally:
+                if clock.early:
+                    self._remark(
+                        f"has frames whose time stamps are no later than those before: "
+                        f"{clock.early}; they are put between the one before and the next"
+                    )
+            self._check(reading, whole=_whole(stream), given=given)
+
+    def _check(self, reading: Reading, whole: float, given: int) -> None:
+        """Raise `VitruvianError` if what was read, to its end, is not all that there should be."""
+        index, seconds, faults = reading.clock.index, reading.clock.seconds, reading.faults
+        if reading.broke and index >= 0:
+            raise VitruvianError(
+                f"'{self.address}' broke off after {max(seconds, 0):g} s: {reading.broke}"
+            )
+        if seconds < 0:
+            why = reading.broke or reading.why
+            raise VitruvianError(
+                f"cannot read '{self.address}': it has no frames" + (f" ({why})" if why else "")
+            )
+        if faults:
+            raise VitruvianError(
+                f"'{self.address}' is cut short or damaged: {faults} packets could not be decoded; "
+                f"{index + 1 - faults} frames could"
+            )
+        if reading.reached < whole - 0.5:
+            raise VitruvianError(
+                f"'{self.address}' is cut short: it ends after {reading.reached:g} s of {whole:g} s"
+            )
+        if not given and seconds < self.span.start:
+            raise VitruvianError(
+                f"'{self.address}' has no frames from {self.span.start:g} s on: it ends at "
+                f"{seconds:g} s"
+            )
+
+    def count(self) -> int | None:
+        """From the container's header; None for a stream, and where it does not say."""
+        if self.live:
+            return self.span.most
+        if not self._again:
+            return None  # it can be read but once
+        try:
+            container, stream = self._open()
+        except VitruvianError:
+            return None
+        with container:
+            if container.format.name in RAW:
+                return self.span.most
+            per_second = rate(stream)
+            frames = stream.frames or (container.duration or 0) / 1e6 * per_second
+            if self.span.end is not None:
+                frames = min(frames, self.span.end * per_second)
+            frames = int(max(frames - self.span.start * per_second, 0)) // self.span.stride
+            return min(frames, self.span.most or frames) or None
+
+
+def _whole(stream: Any) -> float:
+    """How long it should be, seconds, by Matroska's tag; 0 where there is none."""
+    try:
+        hours, minutes, seconds = map(float, stream.metadata.get("DURATION", "").split(":"))
+    except ValueError:
+        return 0.0
+    return hours * 3600 + minutes * 60 + seconds

@@ -1,0 +1,1 @@
+"""The memory of one stream: who is who, smoothing, repair, places."""

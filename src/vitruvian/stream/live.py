@@ -1,0 +1,167 @@
+"""Live: pictures that are pushed when they come, and people found in the newest."""
+
+from __future__ import annotations
+
+import math
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.geometry import calibration
+from vitruvian.geometry.camera import Camera
+from vitruvian.stream.stream import Given, Model, chosen, in_front, open_model, seen_by, steps
+
+if TYPE_CHECKING:
+    from vitruvian.body.poses import Poses
+
+
+def live(
+    model: str | Model,
+    on_result: Callable[[Frame, Poses], None],
+    *,
+    camera: Camera | str | Path | None = None,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+    absolute: bool = False,
+    smooth: str | bool | None = None,
+    **options: Any,
+) -> Live:
+    """Find people in pictures that are pushed, see `Live`.
+
+    `options` are those of `load`; what comes before them is as in `run`.
+    """
+    given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
+    opened = open_model(model, [], **options)
+    return Live(opened, on_result, camera=given, absolute=absolute, smooth=smooth)
+
+
+class Live:
+    """Poses of pictures that come when they come; the newest wins.
+
+    Pictures are pushed, a thread finds the people, and `on_result` is called in that thread. A
+    picture that arrives while another waits takes its place, so that no delay and no memory builds
+    up. An exception in `on_result` stops the thread and is raised at the next `push` or `close`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        on_result: Callable[[Frame, Poses], None],
+        *,
+        camera: Given | None = None,
+        absolute: bool = False,
+        smooth: str | bool | None = None,
+    ) -> None:
+        """Start with an open stream and no pictures; camera, absolute and smooth as for `run`."""
+        from vitruvian.stream.wanted import OverTime
+
+        over = OverTime.of(smooth, None, repair=False)
+        if over.offline:
+            raise VitruvianError(
+                f"smooth {over.smooth} wants what comes later, and this is live; take one-euro"
+            )
+        found = steps(model, chosen(model, over).smooth == "one-euro")
+        put = in_front(model, absolute)
+        self._camera, self._seconds = camera, -math.inf
+        self.pushed = 0  # pictures; what is not `done` of them has been dropped, or waits
+        self._line = _Line()
+        # The thread knows the line and not this: it ends when nobody else knows this either.
+        self._thread = threading.Thread(
+            target=_work,
+            args=(self._line, lambda frame: on_result(frame, put(frame, found(frame)))),
+            name="vitruvian-live",
+            daemon=True,
+        )
+        self._thread.start()
+        weakref.finalize(self, self._line.close)
+
+    @property
+    def done(self) -> int:
+        """Pictures whose result has been given."""
+        return self._line.done
+
+    def push(self, rgb: np.ndarray, seconds: float) -> None:
+        """Offer a picture; returns at once.
+
+        Args:
+            rgb: (H, W, 3) uint8. It must not be changed afterwards.
+            seconds: when it was taken, later than the one before.
+
+        Raises:
+            VitruvianError: it is not later, the camera's pictures have another shape, or this is
+                closed.
+            Exception: whatever `on_result` raised.
+        """
+        line = self._line
+        with line.change:
+            line.check()
+            if not line.open:
+                raise VitruvianError("this live stream is closed; open a new one")
+            if not self._seconds < seconds < math.inf:
+                raise VitruvianError(
+                    f"a picture at {seconds:g} s came after one at {self._seconds:g} s; "
+                    "time stamps must increase"
+                )
+            frame = Frame(rgb, self.pushed, float(seconds), "live")
+            line.waiting = frame if self._camera is None else seen_by(self._camera, frame)
+            self._seconds = seconds
+            self.pushed += 1
+            line.change.notify_all()
+
+    def close(self) -> None:
+        """Finish the picture that waits, then stop; may be called again."""
+        self._line.close()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        with self._line.change:
+            self._line.check()
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Line:
+    """What `Live` and its thread share: the picture that waits, and what went wrong."""
+
+    def __init__(self) -> None:
+        self.change = threading.Condition(threading.RLock())  # closed wherever garbage is collected
+        self.waiting: Frame | None = None
+        self.error: BaseException | None = None
+        self.open, self.done = True, 0
+
+    def close(self) -> None:
+        with self.change:
+            self.open = False
+            self.change.notify_all()
+
+    def check(self) -> None:
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+
+
+def _work(line: _Line, find: Callable[[Frame], None]) -> None:
+    while True:
+        with line.change:
+            while line.waiting is None and line.open:
+                line.change.wait()
+            frame, line.waiting = line.waiting, None
+        if frame is None:
+            return
+        try:
+            find(frame)
+        except BaseException as error:
+            with line.change:
+                line.error, line.open = error, False
+            return
+        line.done += 1

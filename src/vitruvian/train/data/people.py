@@ -1,0 +1,147 @@
+"""People to train on: pictures of one person each, with COCO's 17 keypoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vitruvian.body.skeletons import COCO17
+from vitruvian.decode import heatmap
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.sources.threads import Ahead
+from vitruvian.train.data.augment import Augment, colours, crop, erase, view
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One person and the picture around them."""
+
+    rgb: np.ndarray  # (H, W, 3) uint8
+    box: np.ndarray  # (4,) x0 y0 x1 y1, pixels of `rgb`
+    area: float  # pixels, of the person: COCO's OKS is relative to it
+    xy: np.ndarray  # (17, 2) pixels
+    seen: np.ndarray  # (17,) bool: labelled, whether visible or not
+    file: str
+
+
+def read(folder: Path, split: str) -> list[Person]:
+    """The people of a folder: `people.jsonl` and the pictures in `crops`.
+
+    Each line has file, split, box (x y w h), area and keypoints (17 times x y v), in pixels.
+
+    Raises:
+        VitruvianError: there is no such folder, or nobody of that split in it.
+    """
+    try:
+        lines = (folder / "people.jsonl").read_text().splitlines()
+    except OSError as error:
+        raise VitruvianError(f"cannot read people of '{folder}': {error.strerror}") from None
+    people = []
+    for line in lines:
+        row = json.loads(line)
+        if row["split"] != split:
+            continue
+        points = np.array(row["keypoints"], np.float32)
+        x, y, w, h = row["box"]
+        box = np.array([x, y, x + w, y + h], np.float32)
+        rgb = Frame.read(folder / "crops" / row["file"]).rgb
+        seen = points[:, 2] > 0
+        people.append(Person(rgb, box, row["area"], points[:, :2], seen, row["file"]))
+    if not people:
+        raise VitruvianError(f"nobody of the split '{split}' in '{folder}'")
+    return people
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N people as the network sees them, and what it should say."""
+
+    crops: np.ndarray  # (N, 3, H, W) float32, RGB 0..1
+    xy: np.ndarray  # (N, 17, 2) float32, cells of the map
+    weight: np.ndarray  # (N, 17) float32: 1 labelled and inside the crop
+    maps: np.ndarray  # (N, 17, h, w) float32, 0..1
+    known: np.ndarray  # (N, 17) float32: 1 where the map is right, also an empty one
+
+
+def sample(
+    person: Person,
+    size: tuple[int, int],
+    stride: int,
+    augment: Augment | None,
+    rng: np.random.Generator,
+    *,
+    plain: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One person as the network sees them.
+
+    Args:
+        person: who.
+        size: width and height of the crop, pixels.
+        stride: pixels of the crop a cell of the map.
+        augment: how; None: the box as it is.
+        rng: where chance comes from.
+        plain: leave the colours as they are.
+
+    Returns:
+        (H, W, 3) uint8, (17, 2) cells, (17,) bool labelled.
+    """
+    if augment is None:
+        look, mirror = crop(person.box, size), False
+    else:
+        look, mirror = view(person.box, person.xy, person.seen, size, augment, rng)
+    rgb = look.cut(person.rgb)
+    xy = look.from_frame(person.xy) / stride
+    seen = person.seen
+    if mirror:
+        # The crop counts a pixel's index as its place (`Crop.centre` 0), so does the map.
+        width = size[0]
+        rgb = rgb[:, ::-1]
+        xy = (np.array([(width - 1) / stride, 0]) + np.array([-1, 1]) * xy)[COCO17.mirror]
+        seen = seen[COCO17.mirror]
+    if augment is not None and not plain:
+        rgb = colours(rgb, rng)
+        if rng.random() < 0.3:
+            rgb = erase(rgb, rng)
+    return rgb, xy.astype(np.float32), seen
+
+
+def batch(
+    people: list[Person],
+    size: tuple[int, int],
+    stride: int,
+    augment: Augment | None,
+    rng: np.random.Generator,
+    sigma: float = 2.0,
+) -> Batch:
+    """Some people as the network sees them; see `sample`."""
+    rows = [sample(person, size, stride, augment, rng) for person in people]
+    crops = np.stack([row[0] for row in rows]).transpose(0, 3, 1, 2) * np.float32(1 / 255)
+    xy, seen = np.stack([row[1] for row in rows]), np.stack([row[2] for row in rows])
+    cells = (size[0] // stride, size[1] // stride)
+    inside = np.all((xy >= 0) & (xy <= np.array(cells) - 1), axis=-1)
+    maps, _ = heatmap.encode(xy, cells, sigma, exact=True)
+    there = seen & inside
+    maps = maps * there[..., None, None]
+    # A keypoint known to be outside has an empty map; of one nobody labelled nothing is known.
+    return Batch(crops, xy, there.astype(np.float32), maps, seen.astype(np.float32))
+
+
+def batches(
+    people: list[Person],
+    number: int,
+    size: tuple[int, int],
+    stride: int,
+    augment: Augment,
+    rng: np.random.Generator,
+    sigma: float = 2.0,
+) -> Iterator[Batch]:
+    """All of them once, in random order, `number` at a time, made ahead in a thread."""
+    order = rng.permutation(len(people))
+    starts = range(0, len(order) - number + 1, number)
+    chosen = ([people[i] for i in order[start : start + number]] for start in starts)
+    return iter(Ahead(batch(some, size, stride, augment, rng, sigma) for some in chosen))

@@ -1,0 +1,206 @@
+"""People to train vitruvian-3d on: synthetic ones with exact metres, real ones with 2D.
+
+Both are seen as the network sees people when it is used: by a camera turned to them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
+from vitruvian.errors import VitruvianError
+from vitruvian.geometry.camera import Camera
+from vitruvian.geometry.crop import Crop
+from vitruvian.train.data import people, teacher
+from vitruvian.train.data.augment import colours, erase
+
+# Of a picture whose camera nobody knows. Source: specs/metrabs.md 4.
+UNKNOWN_DEG = 8.0
+FILL = 0.9  # of the crop's side, by the longer side of the box, when the network is used
+SURE = 0.5  # from which visibility of the teacher its landmarks are believed
+# BlazePose's landmarks by the name that Halpe has for the same place.
+_ALIKE = {
+    **{name: BLAZEPOSE33[name] for name in COCO17.keypoints},
+    "left_heel": BLAZEPOSE33["left_heel"],
+    "right_heel": BLAZEPOSE33["right_heel"],
+    "left_big_toe": BLAZEPOSE33["left_foot_index"],
+    "right_big_toe": BLAZEPOSE33["right_foot_index"],
+}
+K = len(HALPE26)
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One person and what is known of them; what is not is NaN."""
+
+    jpeg: bytes  # the picture they are in
+    box: np.ndarray  # (4,) x0 y0 x1 y1, pixels
+    xy: np.ndarray  # (26, 2) float32 pixels
+    xyz: np.ndarray  # (26, 3) float32 metres: from the camera, or as the teacher says
+    camera: Camera | None  # None: nobody knows, and xyz is the teacher's
+    area: float = np.nan  # pixels, COCO's
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8; kept packed, because all of them together are larger than memory."""
+        decoded = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if decoded is None:
+            raise VitruvianError("a picture of the people to learn from is damaged; make it anew")
+        return decoded
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How much of everything, as specs/metrabs.md 4 has it, but for `fill`."""
+
+    fill: tuple[float, float] = (0.62, 1.08)  # of the crop's side, by the longer side of the box
+    shift: float = 0.1  # of the crop's side, at most
+    turn_deg: float = 25.0  # at most
+    gamma: tuple[float, float] = (0.6, 1.15)
+    erase: float = 0.2  # how often
+    part: float = 0.12  # how often only the upper or lower part of the person is in the crop
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N people as the network sees them, and what it should say; 0 where nothing is known."""
+
+    crops: np.ndarray  # (N, S, S, 3) uint8
+    matrix: np.ndarray  # (N, 3, 3) float32, of the crops' cameras
+    xy: np.ndarray  # (N, 26, 2) float32 pixels of the crop
+    flat: np.ndarray  # (N, 26) bool, whether xy is known
+    xyz: np.ndarray  # (N, 26, 3) float32 metres in the axes of the crop's camera
+    solid: np.ndarray  # (N, 26) bool, whether xyz is known
+    exact: np.ndarray  # (N,) bool, whether xyz is from the camera, not the teacher's
+
+
+def synthetic(folder: Path, split: str) -> list[Person]:
+    """The synthetic people of a folder, see `vitruvian.train.synth.synth`.
+
+    Raises:
+        VitruvianError: there is no such folder, or nobody of that split in it.
+    """
+    try:
+        lines = (folder / "people.jsonl").read_text(encoding="utf-8").splitlines()
+        found = []
+        for line in lines:
+            row = json.loads(line)
+            if row["split"] != split:
+                continue
+            x, y, w, h = row["box"]
+            found.append(
+                Person(
+                    (folder / "crops" / row["file"]).read_bytes(),
+                    np.array([x, y, x + w, y + h], np.float32),
+                    np.array(row["keypoints"], np.float32)[:, :2],
+                    np.array(row["xyz"], np.float32),
+                    Camera(np.array(row["camera"]), tuple(row["size"])),
+                )
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise VitruvianError(f"cannot read people of '{folder}': {error}") from None
+    if not found:
+        raise VitruvianError(f"nobody of the split '{split}' in '{folder}'")
+    return found
+
+
+def real(folder: Path, split: str, taught: Path | None) -> list[Person]:
+    """COCO's people, see `vitruvian.train.data.people`, and what the teacher says of them.
+
+    Args:
+        folder: of pictures and labels.
+        split: "train" or "val".
+        taught: the file of `vitruvian.train.data.teacher`; None: nobody says anything of 3D.
+    """
+    rows = people.read(folder, split)
+    said = None if taught is None else teacher.read(taught, len(rows))
+    found = []
+    coco = [HALPE26[name] for name in COCO17.keypoints]
+    for i, row in enumerate(rows):
+        xy, xyz = np.full((K, 2), np.nan, np.float32), np.full((K, 3), np.nan, np.float32)
+        xy[coco] = np.where(row.seen[:, None], row.xy, np.nan)
+        hips = [HALPE26["left_hip"], HALPE26["right_hip"]]
+        xy[HALPE26["mid_hip"]] = xy[hips].mean(axis=0)
+        if said is not None and said.agrees[i]:
+            for name, number in _ALIKE.items():
+                if said.score[i, number] > SURE:
+                    xyz[HALPE26[name]] = said.xyz[i, number]
+            xyz[HALPE26["mid_hip"]] = xyz[hips].mean(axis=0)
+        jpeg = (folder / "crops" / row.file).read_bytes()
+        found.append(Person(jpeg, row.box, xy, xyz, None, row.area))
+    return found
+
+
+def view(
+    person: Person, side: int, augment: Augment | None, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Crop]:
+    """One way to look at somebody.
+
+    Args:
+        person: who.
+        side: of the crop, pixels.
+        augment: how; None: the box as it is, which takes `FILL` of the crop.
+        rng: where chance comes from.
+
+    Returns:
+        (side, side, 3) uint8; (3, 3) intrinsics of the crop; (26, 2) pixels of it; (26, 3) metres
+        in its axes; and the crop.
+    """
+    box, fill, roll, mirror = person.box, FILL, 0.0, False
+    if augment is not None:
+        fill = rng.uniform(*augment.fill)
+        roll = np.radians(rng.uniform(-augment.turn_deg, augment.turn_deg))
+        mirror = bool(rng.random() < 0.5)
+        extent = (box[2:] - box[:2]).max()
+        if rng.random() < augment.part:
+            cut = rng.uniform(0.35, 0.8) * (box[3] - box[1])
+            box = box.copy()
+            if rng.random() < 0.7:
+                box[3] = box[1] + cut
+            else:
+                box[1] = box[3] - cut
+            extent = (box[2:] - box[:2]).max()
+        angle, far = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random()) * augment.shift
+        shift = far * extent / fill * np.array([np.cos(angle), np.sin(angle)], np.float32)
+        box = box + np.tile(shift, 2)
+    rgb = person.rgb
+    camera = person.camera or Camera.view((rgb.shape[1], rgb.shape[0]), UNKNOWN_DEG)
+    rotation, turned = camera.look_at(box, side, roll=roll, scale=fill, mirror=mirror)
+    crop = Crop.turned_camera(camera, rotation, turned)
+    image = crop.cut(rgb, antialias=1)
+    xy = crop.from_frame(person.xy)
+    if person.camera is None:  # as the teacher saw them, along the line of sight: only rolled
+        cos, sin = np.cos(roll), np.sin(roll)
+        rotation = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+        rotation = np.diag([-1.0 if mirror else 1.0, 1, 1]) @ rotation
+    xyz = (person.xyz @ rotation.T).astype(np.float32)
+    if mirror:
+        xy, xyz = xy[HALPE26.mirror], xyz[HALPE26.mirror]
+    if augment is not None:
+        gamma = rng.uniform(*augment.gamma)
+        table = (np.arange(256) / 255) ** gamma * 255
+        image = colours(cv2.LUT(image, table.astype(np.uint8)), rng)
+        if rng.random() < augment.erase:
+            image = erase(image, rng)
+    return image, turned.matrix.astype(np.float32), xy, xyz, crop
+
+
+def batch(
+    some: Sequence[Person], side: int, augment: Augment | None, rng: np.random.Generator
+) -> Batch:
+    """Some people as the network sees them; see `view`."""
+    images, matrices, flat, solid, _ = zip(
+        *(view(person, side, augment, rng) for person in some), strict=True
+    )
+    xy, xyz = np.stack(flat), np.stack(solid)
+    known, deep = (np.all(np.isfinite(part), axis=-1) for part in (xy, xyz))
+    exact = np.array([person.camera is not None for person in some])
+    xy, xyz = np.nan_to_num(xy).astype(np.float32), np.nan_to_num(xyz)
+    crops, matrix = np.stack(images), np.stack(matrices)
+    return Batch(crops, matrix, xy, np.asarray(known), xyz, np.asarray(deep), exact)

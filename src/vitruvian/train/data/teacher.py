@@ -1,0 +1,142 @@
+"""What BlazePose says of people whose 2D is known: metres to learn from, and postures to pose with.
+
+`python -m vitruvian.train.data.teacher --coco FOLDER --out taught.npz`.
+
+Source: the landmark network "heavy" of MediaPipe 0.10.21 (Apache-2.0), as `vitruvian.models` runs
+it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.geometry.regions import Regions
+from vitruvian.models import load
+from vitruvian.train.data import people as folders
+from vitruvian.train.data.people import Person
+
+COCO = [BLAZEPOSE33[name] for name in COCO17.keypoints]  # where COCO's keypoints are among its 33
+LOOKS = 3  # at each person: the box, then twice where the landmarks were
+NARROW = 28  # pixels
+AGREES = 0.06  # of the box's diagonal: how far on average it may be from the labels
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """What the teacher says of N people."""
+
+    xyz: np.ndarray  # (N, 33, 3) float32 metres from the hips; x right, y down, z away
+    score: np.ndarray  # (N, 33) 0..1, how likely each is seen
+    agrees: np.ndarray  # (N,) bool, whether its 2D is where the labels are
+
+
+def teach(people: Sequence[Person], model: str = "blazepose-heavy") -> Taught:
+    """What the teacher says of people, each alone in their picture.
+
+    Args:
+        people: with labels, which say whether it found the right person.
+        model: of the catalogue.
+    """
+    network = load.load(model, output_segmentation_masks=False)
+    rows = []
+    for person in people:
+        frame = Frame(person.rgb)
+        look = Regions.boxes(person.box[None], np.ones(1, np.float32)).squares()
+        poses = None
+        for _ in range(LOOKS):
+            (poses,) = network([frame], [look])
+            if not len(poses) or poses.look is None:
+                break
+            look = poses.look
+        if poses is None or not len(poses) or poses.xyz is None:
+            rows.append((np.full((33, 3), np.nan), np.zeros(33), False))
+            continue
+        off = np.linalg.norm(poses.xy[0, COCO] - person.xy, axis=-1)[person.seen]
+        near = off.mean() < AGREES * np.linalg.norm(person.box[2:] - person.box[:2])
+        rows.append((poses.xyz[0], poses.score[0], bool(near)))
+    xyz, score, agrees = zip(*rows, strict=True)
+    parts = np.array(xyz, np.float32), np.array(score, np.float32), np.array(agrees, bool)
+    return Taught(*parts)
+
+
+def read(file: Path, people: int | None = None) -> Taught:
+    """What `save` wrote, of so many people.
+
+    Raises:
+        VitruvianError: it cannot be read, or is about others.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            taught = Taught(stored["xyz"], stored["score"], stored["agrees"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise VitruvianError(f"cannot read '{file}': {error}") from None
+    if people is not None and len(taught.xyz) != people:
+        raise VitruvianError(f"'{file}' is about {len(taught.xyz)} people, want {people}")
+    return taught
+
+
+def save(taught: Taught, file: Path) -> None:
+    """Write it, .npz."""
+    np.savez_compressed(file, xyz=taught.xyz, score=taught.score, agrees=taught.agrees)
+
+
+def behind(folder: Path, out: Path) -> int:
+    """Write what is beside the people of a folder, for synthetic ones to stand before.
+
+    A narrow strip is unfolded into about a square by mirrors. What is narrower than 28 pixels is
+    left out.
+
+    Args:
+        folder: of pictures and labels, see `vitruvian.train.data.people`.
+        out: a folder.
+
+    Returns:
+        How many there are.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for person in folders.read(folder, "train"):
+        x0, y0, x1, y1 = person.box
+        rgb = person.rgb
+        left, top = rgb[:, : max(int(x0 - 2), 0)], rgb[: max(int(y0 - 2), 0)]
+        right, below = rgb[:, int(x1 + 2) :], rgb[int(y1 + 2) :]
+        strip = max((left, right, top, below), key=lambda part: min(part.shape[:2]))
+        if min(strip.shape[:2]) < NARROW:
+            continue
+        while strip.shape[1] * 2 <= strip.shape[0] * 1.2:
+            strip = np.hstack([strip, strip[:, ::-1]])
+        while strip.shape[0] * 2 <= strip.shape[1] * 1.2:
+            strip = np.vstack([strip, strip[::-1]])
+        cv2.imwrite(str(out / person.file), cv2.cvtColor(strip, cv2.COLOR_RGB2BGR))
+        count += 1
+    return count
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--coco", type=Path, required=True, help="see `vitruvian.train.data.people`"
+    )
+    parser.add_argument("--out", type=Path, required=True, help=".npz")
+    parser.add_argument("--backgrounds", type=Path, help="a folder for what is beside the people")
+    asked = parser.parse_args()
+    taught = teach(folders.read(asked.coco, "train"))
+    save(taught, asked.out)
+    if asked.backgrounds:
+        behind(asked.coco, asked.backgrounds)
+    print(f"{asked.out}: {taught.agrees.mean():.0%} of {len(taught.agrees)} people agree")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""How good vitruvian-2d is: `python -m vitruvian.train.score weights.pt DATA`.
+
+COCO's average precision of the validation people, with their true boxes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vitruvian.body.skeletons import COCO17
+from vitruvian.decode import heatmap
+from vitruvian.evaluate import coco
+from vitruvian.export.networks.vitruvian2d import SIZE, STRIDE, Vitruvian2D
+from vitruvian.train.data import people
+from vitruvian.train.data.augment import crop
+
+# Of maps before the sigmoid; the brightest cell is that of the sigmoid's, which is never 0.
+DECODE: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+    "integral": heatmap.integral,
+    "argmax": lambda maps: heatmap.argmax(heatmap.sigmoid(maps)),
+    "local": lambda maps: heatmap.local(heatmap.sigmoid(maps)),
+}
+
+
+def tensor(array: np.ndarray) -> Tensor:
+    """An array as it is."""
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def predict(network: nn.Module, crops: np.ndarray, flip: bool = False) -> np.ndarray:
+    """(N, 3, H, W) RGB 0..1 -> (N, K, h, w) before the sigmoid; with `flip` the mean of two."""
+    with torch.no_grad():
+        x = tensor(crops).contiguous(memory_format=torch.channels_last)
+        maps = network(x).maps.numpy()
+        if flip:  # probabilities are averaged, as in `vitruvian.models.alphapose`
+            other = heatmap.mirrored(network(x.flip(-1)).maps.numpy(), COCO17.mirror, shift=True)
+            mean = (heatmap.sigmoid(maps) + heatmap.sigmoid(other)) / 2
+            maps = np.log(mean) - np.log1p(-mean)
+    return maps
+
+
+def evaluate(
+    network: nn.Module, some: list[people.Person], decode: str = "local", flip: bool = False
+) -> float:
+    """OKS-AP with the true boxes: COCO's evaluator, each person a picture of their own."""
+    decoder = DECODE[decode]
+    results, truth = [], []
+    for start in range(0, len(some), 32):
+        chosen = some[start : start + 32]
+        crops = people.batch(chosen, SIZE, STRIDE, None, np.random.default_rng(0)).crops
+        maps = predict(network, crops, flip)
+        xy, score = decoder(maps)
+        for i, person in enumerate(chosen):
+            at = crop(person.box, SIZE).to_frame(np.nan_to_num(xy[i]) * STRIDE)
+            number = len(truth) + 1
+            common = {"image_id": number, "category_id": 1}
+            truth.append(row(person, number))
+            rows = np.concatenate([at, score[i][:, None]], 1)
+            mean = float(score[i].mean())
+            results.append({**common, "keypoints": rows.ravel().tolist(), "score": mean})
+    return average_precision(truth, results)
+
+
+def row(person: people.Person, number: int) -> dict:
+    """COCO's annotation of somebody in the picture of that number."""
+    points = np.concatenate([person.xy, 2.0 * person.seen[:, None]], 1)
+    return {
+        "image_id": number,
+        "category_id": 1,
+        "id": number,
+        "area": person.area,
+        "bbox": person.box.tolist(),
+        "iscrowd": 0,
+        "num_keypoints": int(person.seen.sum()),
+        "keypoints": points.ravel().tolist(),
+    }
+
+
+def average_precision(truth: list[dict], results: list[dict]) -> float:
+    """COCO's AP of keypoints.
+
+    Args:
+        truth: of `row`.
+        results: COCO's.
+    """
+    people = {"id": 1, "name": "person", "keypoints": list(COCO17.keypoints)}
+    images = [{"id": number} for number in {row["image_id"] for row in truth}]
+    said = {"images": images, "annotations": truth, "categories": [people]}
+    return coco.average_precision(said, results)["AP"]
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("data", type=Path, help="see `vitruvian.train.data.people.read`")
+    asked = parser.parse_args()
+    network = Vitruvian2D().eval()
+    network.load_state_dict(torch.load(asked.weights, weights_only=True))
+    validation = people.read(asked.data, "val")
+    for decode in DECODE:
+        plain, both = (evaluate(network, validation, decode, flip) for flip in (False, True))
+        print(f"{decode:9} {plain:.3f}, with flip {both:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""How the detector of hands in pockets is trained, python -m vitruvian.train.tasks.pockets --help.
+
+Two steps, both from a seed. `Sight` learns to tell whether a hand can be seen, from people whose
+hands can be seen and the same hands covered (`train/data/cover.py`); it never sees a labelled
+pocket, nor anybody whom the next step sees. Then a logistic regression learns from labelled hands
+(`labels/hands_in_pockets.csv` and those of data/pockets) how to weigh its answer and where the arm
+is, with the poses of several models. Both go into the folder `--out`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
+from vitruvian.frame import Frame
+from vitruvian.geometry.regions import Regions
+from vitruvian.models import pockets
+from vitruvian.models.load import load, pull
+from vitruvian.models.pockets import Arms
+from vitruvian.network import Network, OpenVino
+from vitruvian.train.data.hands import TRUNK, Person, chosen, in_crops, read_labels, torso
+from vitruvian.train.tasks.sight import export_sight, material, train_sight
+
+MODELS = ("vitruvian-2d", "yolov8n-pose", "blazepose-full", "blazepose-heavy")
+CLOSE = 0.5  # torso lengths, mean distance of shoulders and hips of who is taken for a person
+L2 = 3.0  # of the regression's weights, features in standard deviations
+SHARE = 0.38  # of all weight for the hands in pockets
+OUT_TO, IN_FROM = 0.4, 0.58  # between them it is too close to call
+AS_MANY = 2.5  # hands that all count for, for each in a pocket: the others are much alike
+
+
+def read_people(name: str, people: Sequence[Person], folder: Path) -> dict[str, np.ndarray]:
+    """What a model makes of each person: (K, 8) x, y, score, presence, depth and metres.
+
+    YOLO and BlazePose look for each in the whole picture; where BlazePose does not find them, and
+    always for vitruvian-2d, they are in the annotators' box. Who is found neither way is not there.
+    Kept in `folder`, which saves doing it again.
+    """
+    kept = folder / f"{name}.npz"
+    if kept.exists():
+        stored = np.load(kept)
+        return dict(zip(stored["keys"].tolist(), stored["values"], strict=True))
+    model = load(name, num_poses=4) if name.startswith("blazepose") else load(name)
+    rows: dict[str, np.ndarray] = {}
+    for person in people:
+        frame = Frame.read(person.file)
+        found = None if name == "vitruvian-2d" else match(model([frame])[0], person)
+        if found is None and not name.startswith("yolo"):
+            box = Regions.boxes(person.box[None], np.ones(1, np.float32))
+            look = box.squares() if name.startswith("blazepose") else box
+            found = match(model([frame], [look])[0], person)
+        if found is not None:
+            rows[person.key] = packed(found)
+    np.savez(kept, keys=np.array(list(rows)), values=np.stack(list(rows.values())))
+    return rows
+
+
+def skeleton_of(name: str) -> Skeleton:
+    """Of a model in `MODELS`."""
+    return BLAZEPOSE33 if name.startswith("blazepose") else COCO17
+
+
+def match(poses: Poses, person: Person) -> Poses | None:
+    """The one of N poses that is this person's: shoulders and hips nearest to the labelled ones."""
+    names = [COCO17.keypoints[i] for i in TRUNK]
+    at = [poses.skeleton[name] for name in names]
+    known = person.points[TRUNK, 2] > 0
+    if not len(poses) or not known.any():
+        return None
+    height = person.box[3] - person.box[1]
+    size = max(float(np.nan_to_num(torso(person.points), nan=height / 3)), 1.0)
+    apart = np.linalg.norm(poses.xy[:, at] - person.points[TRUNK, :2], axis=-1)[:, known]
+    apart = np.nan_to_num(apart.mean(axis=1), nan=np.inf) / size
+    best = int(np.argmin(apart))
+    return poses.take([best]) if apart[best] < CLOSE else None
+
+
+def packed(poses: Poses) -> np.ndarray:
+    """(K, 8) float32 of one person; NaN what the model does not give."""
+    k = len(poses.skeleton)
+    rest = [
+        np.full((k, n), np.nan) if part is None else part[0].reshape(k, n)
+        for part, n in ((poses.presence, 1), (poses.depth, 1), (poses.xyz, 3))
+    ]
+    return np.concatenate([poses.xy[0], poses.score[0][:, None], *rest], 1).astype(np.float32)
+
+
+def unpacked(row: np.ndarray, skeleton: Skeleton) -> Poses:
+    """Poses of one person, from `packed`."""
+    points = np.where(np.isfinite(row[:, :2]), row[:, :2], np.nan)
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    metres = row[None, :, 5:8] if np.isfinite(row[:, 5:8]).all() else None
+    return Poses(
+        skeleton,
+        xy=row[None, :, :2],
+        score=row[None, :, 2],
+        box=np.concatenate([low, high])[None].astype(np.float32),
+        box_score=np.ones(1, np.float32),
+        person=np.full(1, -1, np.int64),
+        xyz=metres,
+        origin=None if metres is None else "hips",
+        depth=row[None, :, 4] if np.isfinite(row[:, 4]).all() else None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """M hands in view, of one model."""
+
+    features: np.ndarray  # (M, F) see `pockets.FEATURES`
+    inside: np.ndarray  # (M,) bool: the label
+    picture: np.ndarray  # (M,) int, what is kept together
+    held: np.ndarray  # (M,) bool: of data/pockets
+    hand: list[tuple[str, int]]  # M times the person's key and the side
+
+    def take(self, which: np.ndarray) -> Table:
+        """Some of the hands: one truth value each."""
+        hand = [self.hand[i] for i in np.flatnonzero(which)]
+        parts = (self.features, self.inside, self.picture, self.held)
+        features, inside, picture, held = (part[which] for part in parts)
+        return Table(features, inside, picture, held, hand)
+
+
+def table(
+    people: Sequence[Person], rows: dict[str, np.ndarray], skeleton: Skeleton, sight: Network
+) -> Table:
+    """The labelled hands of people as a model sees them, those not in view left out."""
+    parts: list[tuple[np.ndarray, bool, int, bool]] = []
+    hand: list[tuple[str, int]] = []
+    for person in people:
+        if person.key not in rows:
+            continue
+        frame = Frame.read(person.file)
+        arms = Arms.of(unpacked(rows[person.key], skeleton))
+        known = pockets.in_view(arms, frame.size)
+        known &= np.array(person.labels) != "unknown"
+        if not known.any():
+            continue
+        seen = np.zeros(known.shape, np.float32)
+        cut = pockets.cut(frame, pockets.patches(arms, known), known)
+        seen[known] = sight(cut)[0][:, 0]
+        features = pockets.evidence(pockets.geometry(arms), seen)
+        for side in np.flatnonzero(known[0]):
+            label, held = person.labels[side] == "in", person.key.startswith("pockets/")
+            parts.append((features[0, side], label, person.picture, held))
+            hand.append((person.key, int(side)))
+    features, inside, picture, held = (np.array(part) for part in zip(*parts, strict=True))
+    return Table(features, inside, picture, held, hand)
+
+
+def join(tables: Sequence[Table]) -> Table:
+    """All of them, one after the other."""
+    names = ("features", "inside", "picture", "held")
+    parts = [np.concatenate([getattr(part, name) for part in tables]) for name in names]
+    hand = [hand for part in tables for hand in part.hand]
+    return Table(parts[0], parts[1], parts[2], parts[3], hand)
+
+
+def regress(rows: Table) -> tuple[np.ndarray, float]:
+    """(F,) weights of the features and the bias: logistic regression, as if `SHARE` were inside."""
+    mean, deviation = rows.features.mean(axis=0), rows.features.std(axis=0) + 1e-6
+    x = ((rows.features - mean) / deviation).astype(np.float64)
+    sign = np.where(rows.inside, 1.0, -1.0)
+    number = max(int(rows.inside.sum()), 1)
+    one = np.where(rows.inside, SHARE / number, (1 - SHARE) / max((~rows.inside).sum(), 1))
+    one = one * AS_MANY * number
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sign * (x @ theta[:-1] + theta[-1])
+        slope = -one * sign * np.exp(-np.logaddexp(0, margin))
+        total = (one * np.logaddexp(0, -margin)).sum() + L2 / 2 * (theta[:-1] ** 2).sum()
+        return float(total), np.append(x.T @ slope + L2 * theta[:-1], slope.sum())
+
+    theta = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x
+    weight = theta[:-1] / deviation
+    return weight.astype(np.float32), float(theta[-1] - (mean * weight).sum())
+
+
+def folds(tables: dict[str, Table], number: int = 8, seed: int = 0) -> dict[int, int]:
+    """Picture -> fold."""
+    pictures = np.unique(np.concatenate([part.picture for part in tables.values()]))
+    drawn = np.random.default_rng(seed).integers(number, size=len(pictures))
+    return dict(zip(pictures.tolist(), drawn.tolist(), strict=True))
+
+
+def cross_validated(tables: dict[str, Table], number: int = 8, seed: int = 0) -> list[np.ndarray]:
+    """For each table the log odds of its hands, by a regression that never saw their pictures."""
+    fold = folds(tables, number, seed)
+    of = [
+        np.array([fold[picture] for picture in part.picture.tolist()]) for part in tables.values()
+    ]
+    odds = [np.zeros(len(part.inside), np.float32) for part in tables.values()]
+    for i in range(number):
+        pairs = list(zip(tables.values(), of, strict=True))
+        weight, bias = regress(join([part.take(of_part != i) for part, of_part in pairs]))
+        for mine, (part, of_part) in zip(odds, pairs, strict=True):
+            mine[of_part == i] = part.features[of_part == i] @ weight + bias
+    return odds
+
+
+def averaged(tables: dict[str, Table], odds: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """For each model the chances of its hands, averaged with vitruvian-2d's; as `pockets.hands`."""
+    chances = [1 / (1 + np.exp(-part)) for part in odds]
+    own = dict(zip(tables, chances, strict=True))
+    again = dict(zip(tables["vitruvian-2d"].hand, own["vitruvian-2d"].tolist(), strict=True))
+    return {
+        name: np.array(
+            [(p + again.get(hand, p)) / 2 for p, hand in zip(own[name], part.hand, strict=True)]
+        )
+        for name, part in tables.items()
+    }
+
+
+def main() -> None:
+    """Make both files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="has pockets and coco_people")
+    parser.add_argument("--out", type=Path, required=True, help="folder for what is made")
+    parser.add_argument("--backbone", type=Path, help="pose_landmark_full.tflite")
+    parser.add_argument("--steps", type=int, default=600, help="of 32 patches")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    people = chosen(asked.data)
+    file = asked.out / "hand_in_sight.onnx"
+    if not file.exists():
+        backbone = asked.backbone or pull("blazepose-full")[-1]
+        used = {person.picture for person in people}
+        kept = {name for (name, _), row in read_labels().items() if row[0] != "out"}
+        others = [
+            person
+            for person in in_crops(asked.data / "coco_people")
+            if person.picture not in used and person.key.removeprefix("coco/") not in kept
+        ]
+        kinds = material(others, np.random.default_rng(asked.seed))
+        print(*(f"{len(patches)} {kind}" for kind, patches in kinds.items()), flush=True)
+        network = train_sight(kinds, backbone, asked.steps, asked.seed)
+        export_sight(network, file)
+    sight = OpenVino(file)
+    tables = {}
+    for name in MODELS:
+        rows = read_people(name, people, asked.out)
+        tables[name] = table(people, rows, skeleton_of(name), sight)
+        print(name, len(tables[name].inside), "hands", flush=True)
+    weight, bias = regress(join(list(tables.values())))
+    numbers = {name: round(float(w), 5) for name, w in zip(pockets.FEATURES, weight, strict=True)}
+    made = {"weights": numbers, "bias": round(bias, 5), "out_to": OUT_TO, "in_from": IN_FROM}
+    text = json.dumps(made, indent=1)
+    (asked.out / "hands_in_pockets.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""How `Sight` learns to tell whether a hand can be seen; see `vitruvian.train.tasks.pockets`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.skeletons import COCO17
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.geometry.crop import Crop
+from vitruvian.models import pockets
+from vitruvian.models.pockets import SIDES, Arms
+from vitruvian.network import Network, OpenVino
+from vitruvian.train.data.cover import AROUND, WIDE, example
+from vitruvian.train.data.hands import Person, truth, wrists
+
+NEAR, NONE = 0.6, 0.75  # torso lengths from the wrist to the hip: at it; nobody's hand is there
+LEAST = 42.0  # pixels of a body scale, of those to learn from
+
+
+def wide(crop: Crop) -> Crop:
+    """A patch and its surroundings."""
+    shift = np.array([[1, 0, -AROUND[0]], [0, 1, -AROUND[1]], [0, 0, 1]])
+    return replace(crop, from_input=crop.from_input @ shift, size=WIDE)
+
+
+def material(people: Iterable[Person], rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
+    """(208, 160, 3) uint8 patches with surroundings, by kind; see `cover.example`."""
+    kinds: dict[str, list[np.ndarray]] = {"near": [], "far": [], "none": []}
+    for person in people:
+        poses = truth(person)
+        arms = Arms.of(poses)
+        away = np.nan_to_num(wrists(person.points))
+        if not arms.scale[0, 0] >= LEAST:
+            continue
+        frame = Frame.read(person.file)
+        visible = [[person.points[COCO17[f"{side}_wrist"], 2] == 2 for side in SIDES]]
+        there = np.isfinite(arms.xy).all(axis=(2, 3)) & np.array(visible)
+        bare = np.full((1, 2), bool((away > NONE).all())) & np.isfinite(arms.xy).all(axis=(2, 3))
+        pretended = replace(arms, xy=pretend(arms, rng))
+        for where, known in ((arms, there), (pretended, bare)):
+            for crop, side in zip(pockets.patches(where, known), np.nonzero(known)[1], strict=True):
+                image = wide(crop).cut(frame.rgb, antialias=1)
+                kind = "near" if away[side] < NEAR else "far"
+                kinds["none" if where is pretended else kind].append(
+                    np.ascontiguousarray(image[:, ::-1] if side else image)
+                )
+    return kinds
+
+
+def pretend(arms: Arms, rng: np.random.Generator) -> np.ndarray:
+    """(N, 2, 4, 2) arms that hang down, wrists about where pockets are."""
+    xy, scale = arms.xy.copy(), arms.scale[:, None]
+    noise = rng.normal(0, 0.12, (*xy.shape[:2], 2, 2)).astype(np.float32)
+    xy[:, :, pockets.WRIST] = xy[:, :, pockets.HIP] + noise[:, :, 0] * scale
+    above = xy[:, :, pockets.WRIST] - 0.5 * scale * arms.down
+    xy[:, :, pockets.ELBOW] = above + noise[:, :, 1] * scale
+    return xy
+
+
+def train_sight(
+    kinds: dict[str, list[np.ndarray]],
+    backbone: Path,
+    steps: int,
+    seed: int = 0,
+    report: Callable[[str], None] = print,
+) -> Any:
+    """`Sight` that tells hands from covered ones.
+
+    Args:
+        kinds: see `material`.
+        backbone: pose_landmark_full.tflite, what it begins with.
+        steps: of 32 patches: 20 near, 6 far, 6 none.
+        seed: of all chance.
+        report: gets a line every 50 steps.
+    """
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    from vitruvian.export.networks import blazepose
+    from vitruvian.export.networks.sight import Sight
+    from vitruvian.train.schedule import even, plain, rate
+
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    network = Sight(blazepose.read(backbone))
+    even(network.blocks)
+    for parameter in network.frozen():
+        parameter.requires_grad_(False)
+    groups = [
+        {"params": network.head(), "lr": 2e-3},
+        {"params": list(network.blocks.parameters()), "lr": 3e-4},
+    ]
+    optimiser = torch.optim.AdamW(groups, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, 0, steps))
+    losses: list[float] = []
+    network.train()
+    for step in range(steps):
+        rows = [
+            example(kinds[kind][rng.integers(len(kinds[kind]))], kind, rng)
+            for kind, number in (("near", 20), ("far", 6), ("none", 6))
+            for _ in range(number)
+        ]
+        patches = torch.from_numpy(np.stack([row[0] for row in rows]))
+        seen = torch.tensor([[row[1]] for row in rows])
+        loss = binary_cross_entropy_with_logits(network(patches), seen)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+        if (step + 1) % 50 == 0:
+            report(f"step {step + 1} of {steps}: loss {np.mean(losses[-50:]):.3f}")
+    plain(network)
+    return network.eval()
+
+
+def export_sight(network: Any, out: Path) -> None:
+    """As ONNX, its weights float16.
+
+    Raises:
+        VitruvianError: the runtime disagrees with PyTorch.
+    """
+    import torch
+
+    from vitruvian.export.export import to_onnx
+    from vitruvian.export.families import Graph
+
+    network.half().float()  # torch rounds as the file does
+    shape = (2, pockets.PATCH[1], pockets.PATCH[0], 3)
+    patches = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
+    patches = patches.to(torch.uint8)
+
+    def check(run: Network, name: str) -> float:
+        with torch.no_grad():
+            return float(np.abs(run(patches.numpy())[0] - network(patches).numpy()).max())
+
+    axes = {"patches": {0: "hands"}, "seen": {0: "hands"}}
+    about = {"family": "sight"}
+    made = Graph(
+        "sight", network, about, (patches,), ("patches",), ("seen",), axes, "log odds", check
+    )
+    out.write_bytes(to_onnx(made, half=True).SerializeToString())
+    apart = made.check(OpenVino(out), "openvino")
+    if apart > 0.01:
+        raise VitruvianError(f"'{out}': OpenVINO's log odds are {apart:.3f} from PyTorch's")

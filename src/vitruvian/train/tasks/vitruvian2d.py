@@ -1,0 +1,290 @@
+"""Train vitruvian-2d: `python -m vitruvian.train.tasks.vitruvian2d --data FOLDER --out FOLDER`.
+
+First the head on a frozen backbone, then both: the first layers of the backbone, which are most
+of the work on a CPU, stay as they are. What is kept is a moving average of the weights. A run that
+was interrupted goes on where it was: `state.pt` of the output folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import swa_utils
+
+from vitruvian.body.skeletons import COCO17
+from vitruvian.export.networks import blazepose
+from vitruvian.export.networks.refine import Refine
+from vitruvian.export.networks.vitruvian2d import KEYPOINTS, SIZE, STRIDE, Vitruvian2D
+from vitruvian.models import load
+from vitruvian.train import losses
+from vitruvian.train.data import people
+from vitruvian.train.data.augment import Augment
+from vitruvian.train.recipe import Toml
+from vitruvian.train.schedule import channels_last, even, follow, plain, rate
+from vitruvian.train.score import evaluate, tensor
+
+FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward pass
+
+
+@dataclass(frozen=True)
+class Recipe(Toml):
+    """What decides a run; a TOML file of the same names overrides it."""
+
+    seed: int = 0
+    batch: int = 32
+    start: str = ""  # a weights.pt of this network to begin with, instead of the official backbone
+    stop: int = 0  # stop after so many epochs, as if interrupted; 0: not before the end
+    head_epochs: int = 4  # on a frozen backbone
+    epochs: int = 30  # altogether
+    head_rate: float = 1e-3
+    backbone_rate: float = 2e-3  # relative to the size of each channel's weights, see `even`
+    decay: float = 0.02  # of weights
+    average: float = 0.998  # of the moving average, a step
+    sigma: float = 2.0  # cells, of the targets
+    point_weight: float = 1.0  # of the coordinates' loss beside the maps'
+    symmetric: bool = True  # gradient of the coordinates
+    teacher: str = ""  # a weights.pt of this network to distil from
+    teacher_weight: float = 0.5  # of what it says beside the truth
+    only_head: bool = False  # the backbone stays frozen throughout
+    scale: float = 0.3
+    turn_deg: float = 40.0
+    half_body: float = 0.3
+    proposal: float = 0.5
+    refine_epochs: int = 3  # of the refinement, after all others
+
+    @property
+    def augment(self) -> Augment:
+        """How people are looked at."""
+        return Augment(
+            scale=self.scale,
+            turn_deg=self.turn_deg,
+            half_body=self.half_body,
+            proposal=self.proposal,
+        )
+
+
+def teach(teacher: nn.Module, x: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, K, h, w) before the sigmoid: the mean over x and x mirrored.
+
+    In bfloat16: it is looked at, not learned from to the last digit.
+    """
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        maps, other = teacher(x).maps.float(), teacher(x.flip(-1)).maps.float()
+    return (maps + other[:, COCO17.mirror].flip(-1)) / 2
+
+
+def loss_of(
+    recipe: Recipe, maps: Tensor, made: people.Batch, taught: Tensor | None = None
+) -> Tensor:
+    """Maps and coordinates against the truth, and against the teacher's maps if there are any."""
+    amplitude = losses.AMPLITUDE if recipe.symmetric else None
+    heat = losses.cross_entropy(maps, tensor(made.maps), tensor(made.known))
+    xy = losses.expectation(maps, amplitude)
+    cells = (SIZE[0] // STRIDE, SIZE[1] // STRIDE)
+    weight = tensor(made.weight)
+    points = losses.joint_regression(xy, tensor(made.xy), weight, cells)
+    loss = heat + recipe.point_weight * points
+    if taught is not None:
+        # Where it is sure: of all keypoints, also of those that nobody labelled.
+        sure = torch.sigmoid(taught).amax((-2, -1))
+        at = losses.expectation(taught)
+        loss = loss + recipe.teacher_weight * losses.distillation(maps, xy, taught, at, sure)
+    return loss
+
+
+def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> float:
+    """A run, or the rest of one that was interrupted.
+
+    Args:
+        recipe: what decides it.
+        data: see `people.read`.
+        out: folder for recipe.toml, log.jsonl, state.pt, weights.pt.
+        minutes: stop after so long, to be gone on with later.
+
+    Returns:
+        OKS-AP on the validation people.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    recipe.write(out / "recipe.toml")
+    torch.manual_seed(recipe.seed)
+    network = channels_last(begin())
+    if recipe.start:
+        network.load_state_dict(torch.load(recipe.start, weights_only=True))
+    frozen = [network.backbone.stem, network.backbone.depthwise, network.backbone.project]
+    frozen += list(network.backbone.blocks)[:FROZEN_BLOCKS]
+    for module in frozen:
+        module.requires_grad_(False)
+    even(network.backbone)
+    average = swa_utils.AveragedModel(
+        network, multi_avg_fn=follow(recipe.average), use_buffers=True
+    )
+    head = network.head()
+    backbone = [p for p in network.backbone.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": head, "most": recipe.head_rate},
+            {"params": backbone, "most": recipe.backbone_rate, "weight_decay": 0.0},
+        ],
+        lr=recipe.head_rate,
+        weight_decay=recipe.decay,
+    )
+    training, validation = people.read(data, "train"), people.read(data, "val")
+    steps = len(training) // recipe.batch
+    teacher = None
+    if recipe.teacher:
+        teacher = restore(Path(recipe.teacher))
+    first = 0
+    state_file = out / "state.pt"
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        first = state["epoch"]
+    began = time.monotonic()
+    ap = math.nan
+    for epoch in range(first, recipe.stop or recipe.epochs):
+        rng = np.random.default_rng([recipe.seed, epoch])
+        only_head = recipe.only_head or epoch < recipe.head_epochs
+        for p in backbone:
+            p.requires_grad_(not only_head)
+        network.train()
+        total, start = 0.0, time.monotonic()
+        made = people.batches(
+            training, recipe.batch, SIZE, STRIDE, recipe.augment, rng, recipe.sigma
+        )
+        for step, some in enumerate(made):
+            at = epoch * steps + step
+            for group, since in zip(optimiser.param_groups, (0, recipe.head_epochs), strict=True):
+                group["lr"] = group["most"] * rate(at, since * steps, recipe.epochs * steps)
+            x = tensor(some.crops).contiguous(memory_format=torch.channels_last)
+            taught = None if teacher is None else teach(teacher, x)
+            loss = loss_of(recipe, network(x).maps, some, taught)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 20.0)
+            optimiser.step()
+            average.update_parameters(network)
+            total += float(loss.detach())
+        average.eval()
+        ap = evaluate(average.module, validation)
+        mean = evaluate(average.module, validation, "integral")
+        line = {
+            "epoch": epoch + 1,
+            "loss": total / steps,
+            "ap": ap,
+            "ap_integral": mean,
+            "seconds": time.monotonic() - start,
+        }
+        print(json.dumps(line), flush=True)
+        with (out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        state = {
+            "network": network.state_dict(),
+            "average": average.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "epoch": epoch + 1,
+        }
+        torch.save(state, out / "fresh.pt")
+        (out / "fresh.pt").replace(state_file)
+        if time.monotonic() - began > 60 * minutes:
+            break
+    final = average.module
+    plain(final)
+    torch.save(final.state_dict(), out / "weights.pt")
+    return ap
+
+
+def train_refinement(recipe: Recipe, data: Path, out: Path) -> tuple[float, float]:
+    """A refinement for the network that `train` left in the same folder.
+
+    Args:
+        recipe: what decides it; its `refine_epochs` passes are over augmented people.
+        data: see `people.read`.
+        out: folder with weights.pt; refine.pt is written there.
+
+    Returns:
+        Mean distance of the validation people's keypoints from the truth, cells, before and after.
+    """
+    torch.manual_seed(recipe.seed)
+    network = restore(out / "weights.pt")
+    refiner = Refine(network.features, KEYPOINTS)
+    optimiser = torch.optim.AdamW(refiner.parameters(), 1e-3, weight_decay=recipe.decay)
+    training, validation = people.read(data, "train"), people.read(data, "val")
+    steps = len(training) // recipe.batch
+    for epoch in range(recipe.refine_epochs):
+        rng = np.random.default_rng([recipe.seed, 1, epoch])
+        made = people.batches(training, recipe.batch, SIZE, STRIDE, recipe.augment, rng)
+        for step, some in enumerate(made):
+            optimiser.param_groups[0]["lr"] = 1e-3 * rate(
+                epoch * steps + step, 0, recipe.refine_epochs * steps
+            )
+            _, after = distances(network, refiner, some)
+            optimiser.zero_grad(set_to_none=True)
+            after.backward()
+            optimiser.step()
+    refiner.eval()
+    with torch.no_grad():
+        whole = people.batch(validation, SIZE, STRIDE, None, np.random.default_rng(0))
+        before, after = distances(network, refiner, whole)
+    torch.save(refiner.state_dict(), out / "refine.pt")
+    return float(before), float(after)
+
+
+def distances(network: Vitruvian2D, refiner: Refine, some: people.Batch) -> tuple[Tensor, Tensor]:
+    """Mean L1 distance of keypoints from the truth, cells, before and after the refinement."""
+    with torch.no_grad():
+        maps, features = network(tensor(some.crops).contiguous(memory_format=torch.channels_last))
+        xy = losses.expectation(maps)
+    weight, truth = tensor(some.weight), tensor(some.xy)
+
+    def mean(points: Tensor) -> Tensor:
+        return ((points - truth).abs().sum(-1) * weight).sum() / weight.sum().clamp_min(1)
+
+    return mean(xy), mean(xy + refiner(features, xy))
+
+
+def restore(weights: Path) -> Vitruvian2D:
+    """The network with weights that `train` left."""
+    network = Vitruvian2D()
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    return channels_last(network.eval().requires_grad_(False))
+
+
+def begin() -> Vitruvian2D:
+    """The network before training: the official backbone, and a head that knows nothing."""
+    network = Vitruvian2D()
+    landmarks = load.pull("blazepose-full")[1]
+    network.backbone.load_state_dict(blazepose.read(landmarks).backbone.state_dict())
+    return network
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--recipe", type=Path)
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--refine", action="store_true", help="then train the refinement")
+    asked = parser.parse_args()
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    recipe = Recipe() if asked.recipe is None else Recipe.read(asked.recipe)
+    print(asdict(recipe))
+    print({"ap": train(recipe, asked.data, asked.out, asked.minutes)})
+    if asked.refine:
+        print({"cells": train_refinement(recipe, asked.data, asked.out)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""Train vitruvian-3d: `python -m vitruvian.train.tasks.vitruvian3d --synth A --coco B --out C`.
+
+MeTRAbs' heads on BlazePose's backbone. Each step sees synthetic people with exact metres, and real
+ones with 2D labels and the metres of a teacher. What is kept is a moving average of the weights; a
+run that was interrupted goes on where it was: `state.pt` of the output folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import swa_utils
+
+from vitruvian.body.skeletons import HALPE26
+from vitruvian.decode.absolute import view_limits
+from vitruvian.decode.volume import Volume
+from vitruvian.export.networks import blazepose, metrabs
+from vitruvian.models import load
+from vitruvian.sources.threads import Ahead
+from vitruvian.train import absolute, losses3d
+from vitruvian.train.data import people3d
+from vitruvian.train.recipe import Toml
+from vitruvian.train.schedule import channels_last, even, follow, keep_memory, plain, rate, single
+from vitruvian.train.score import tensor
+
+FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: most of its backward pass
+# 192 pixels: a CPU learns from twice as many people as at 256. 2.5 m: arms above the head.
+VOLUME = Volume(side=192, stride=16, depth=8, box=2.5)
+
+
+@dataclass(frozen=True)
+class Recipe(Toml):
+    """What decides a run; a TOML file of the same names overrides it."""
+
+    seed: int = 0
+    steps: int = 15600
+    head_steps: int = 300  # the first ones, on a frozen backbone
+    synthetic: int = 24  # people a step
+    real: int = 8
+    head_rate: float = 1e-3
+    backbone_rate: float = 2e-3  # relative to the size of each channel's weights, see `even`
+    decay: float = 0.02  # of weights
+    average: float = 0.998  # of the moving average, a step
+    shape: float = 3.0  # weight of bodies' shapes
+    direct: float = 1.0  # of the 2D maps' own places
+    heat: float = 0.02  # of the 2D maps' shapes
+    absolute: float = 0.2  # of where bodies stand
+    absolute_from: int = 300  # from this step on
+    flat: float = 0.5  # of real people's 2D
+    teacher: float = 1.5  # of what the teacher says of them
+
+
+def begin() -> metrabs.Metrabs:
+    """The network before training: the official backbone, and heads that know nothing."""
+    shape = metrabs.Shape.of("blazepose-full", len(HALPE26), VOLUME.depth, VOLUME.centered)
+    network = metrabs.Metrabs(shape)
+    nn.init.normal_(network.heatmap_heads.conv_final.weight, std=0.01)
+    encoder = encoder_of(network)
+    official = blazepose.read(load.pull("blazepose-full")[1]).backbone.state_dict()
+    encoder.load_state_dict({k: v for k, v in official.items() if not k.startswith("lateral.")})
+    return network
+
+
+def encoder_of(network: metrabs.Metrabs) -> blazepose.Backbone:
+    """BlazePose's part of the network."""
+    encoder = network.backbone[1].encoder
+    assert isinstance(encoder, blazepose.Backbone)
+    return encoder
+
+
+def images(crops: np.ndarray) -> Tensor:
+    """(N, S, S, 3) uint8 -> (N, 3, S, S) 0..1."""
+    return tensor(crops).permute(0, 3, 1, 2).float() / 255
+
+
+def placed(
+    flat: Tensor, deep: Tensor, matrix: Tensor, volume: Volume, mix: Tensor | float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the maps say: (N, K, 2) pixels, (N, K, 3) metres, and these from the camera."""
+    xy, xyz = metrabs.places(flat, deep, volume)
+    low, high = view_limits(volume.side, volume.stride, centred=volume.centered)
+    inside = ((xy >= low) & (xy <= high)).all(-1)
+    found = absolute.absolute(absolute.rays(xy, matrix), xyz, inside, mix=mix)
+    return xy, xyz, found
+
+
+def loss_of(
+    recipe: Recipe, flat: Tensor, deep: Tensor, made: people3d.Batch, volume: Volume, step: int
+) -> tuple[Tensor, dict[str, float]]:
+    """One step's loss, and its parts."""
+    matrix, target, truth = tensor(made.matrix), tensor(made.xy), tensor(made.xyz)
+    known, solid, exact = tensor(made.flat), tensor(made.solid), tensor(made.exact)
+    side, stride = volume.side, volume.stride
+    xy, xyz, found = placed(flat, deep, matrix, volume, torch.rand(len(matrix)))
+    low, high = view_limits(side, stride, border=0.25)
+    inside = known & ((target >= low) & (target <= high)).all(-1)
+    off = (xy - target).abs().mean(-1)
+    direct = torch.where(inside, off, 0).sum() / inside.sum().clamp_min(1) * (losses3d.BOX / side)
+    cells = (target - volume.start - 0.5) / stride
+    heat = losses3d.heat(flat, cells, inside)
+    e, r = exact, ~exact
+    at = {"centred": volume.centered, "stride": stride}
+    shape = losses3d.relative(found[e], truth[e], solid[e])
+    seen = losses3d.projected(found[e], truth[e], solid[e], matrix[e], side, **at)
+    place = losses3d.absolute(found[e], truth[e], solid[e])
+    level = losses3d.flat(found[r], target[r], known[r], matrix[r], side, **at)
+    taught = losses3d.taught(xyz[r], truth[r], solid[r])
+    parts = {
+        "shape": recipe.shape * shape,
+        "seen": seen,
+        "place": place * (recipe.absolute if step >= recipe.absolute_from else 0.0),
+        "direct": recipe.direct * direct,
+        "heat": recipe.heat * heat,
+        "flat": recipe.flat * level,
+        "taught": recipe.teacher * taught,
+    }
+    total = torch.stack(list(parts.values())).sum()
+    return total, {name: float(part.detach()) for name, part in parts.items()}
+
+
+def batches(
+    recipe: Recipe, made: list[people3d.Person], real: list[people3d.Person], first: int
+) -> Iterator[people3d.Batch]:
+    """What each step sees, from step `first` on: it depends on the seed and the step alone."""
+    augment = people3d.Augment()
+    for step in range(first, recipe.steps):
+        rng = np.random.default_rng([recipe.seed, step])
+        some = [made[i] for i in rng.choice(len(made), recipe.synthetic, replace=False)]
+        some += [real[i] for i in rng.choice(len(real), recipe.real, replace=False)]
+        yield people3d.batch(some, VOLUME.side, augment, rng)
+
+
+def train(
+    recipe: Recipe,
+    synth: list[Path],
+    coco: Path,
+    taught: Path,
+    out: Path,
+    minutes: float = math.inf,
+) -> Path | None:
+    """A run, or the rest of one that was interrupted.
+
+    Args:
+        recipe: what decides it.
+        synth: folders of synthetic people, see `vitruvian.train.synth.synth`.
+        coco: folder of real people, see `vitruvian.train.data.people`.
+        taught: what the teacher says of them, see `vitruvian.train.data.teacher`.
+        out: folder for recipe.toml, log.jsonl, state.pt, weights.pt.
+        minutes: stop after so long, to be gone on with later.
+
+    Returns:
+        weights.pt, or None if it was stopped before.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    recipe.write(out / "recipe.toml")
+    torch.manual_seed(recipe.seed)
+    network = channels_last(begin())
+    encoder = encoder_of(network)
+    for module in (
+        encoder.stem,
+        encoder.depthwise,
+        encoder.project,
+        *encoder.blocks[:FROZEN_BLOCKS],
+    ):
+        module.requires_grad_(False)
+    even(encoder)
+    keep = follow(recipe.average)
+    average = swa_utils.AveragedModel(network, multi_avg_fn=keep, use_buffers=True)
+    single(network)
+    keep_memory()
+    backbone = [p for p in encoder.parameters() if p.requires_grad]
+    others = {id(p) for p in encoder.parameters()}
+    head = [p for p in network.parameters() if id(p) not in others]
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": head, "most": recipe.head_rate},
+            {"params": backbone, "most": recipe.backbone_rate, "weight_decay": 0.0},
+        ],
+        lr=recipe.head_rate,
+        weight_decay=recipe.decay,
+    )
+    made = [person for folder in synth for person in people3d.synthetic(folder, "train")]
+    real = people3d.real(coco, "train", taught)
+    first, state_file = 0, out / "state.pt"
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        first = state["step"]
+    began = time.monotonic()
+    totals: dict[str, float] = {}
+    network.train()
+    step = first
+    for step, some in enumerate(Ahead(batches(recipe, made, real, first)), first):
+        only_head = step < recipe.head_steps
+        for p in backbone:
+            p.requires_grad_(not only_head)
+        for group, since in zip(optimiser.param_groups, (0, recipe.head_steps), strict=True):
+            group["lr"] = group["most"] * rate(step, since, recipe.steps)
+        x = images(some.crops).contiguous(memory_format=torch.channels_last)
+        torch.manual_seed(recipe.seed * 1_000_003 + step)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            flat, deep = network(x)
+        loss, parts = loss_of(recipe, flat, deep, some, VOLUME, step)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        average.update_parameters(network)
+        totals = {name: totals.get(name, 0.0) + part for name, part in parts.items()}
+        stop = time.monotonic() - began > 60 * minutes
+        if (step + 1) % 100 == 0:
+            line = {"step": step + 1, "seconds": round(time.monotonic() - began)}
+            line |= {name: round(total / 100, 4) for name, total in totals.items()}  # type: ignore[misc]
+            totals = {}
+            print(json.dumps(line), flush=True)
+            with (out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+        if (step + 1) % 200 == 0 or stop or step + 1 == recipe.steps:
+            state = {
+                "network": network.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step + 1,
+            }
+            torch.save(state, out / "fresh.pt")
+            (out / "fresh.pt").replace(state_file)
+        if stop:
+            break
+    if step + 1 < recipe.steps:
+        return None
+    return finish(average.module, out / "weights.pt")
+
+
+def finish(network: nn.Module, file: Path) -> Path:
+    """Write a trained network as a checkpoint that `vitruvian export` takes."""
+    assert isinstance(network, metrabs.Metrabs)
+    plain(network)
+    network.requires_grad_(False).eval()
+    metrabs.save(network, file, VOLUME, HALPE26, fill=people3d.FILL)
+    return file
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--synth", type=Path, nargs="+", required=True)
+    parser.add_argument("--coco", type=Path, required=True)
+    parser.add_argument("--taught", type=Path, required=True, help="of `train.teacher`")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--recipe", type=Path)
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--threads", type=int, default=0)
+    asked = parser.parse_args()
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    recipe = Recipe() if asked.recipe is None else Recipe.read(asked.recipe)
+    done = train(recipe, asked.synth, asked.coco, asked.taught, asked.out, asked.minutes)
+    print(done or "stopped; the same command goes on")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,439 @@
+"""Analysis: what people do in a source or a record, and their angles, as files and in Python."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitruvian.analysis import angles as table_of_angles
+from vitruvian.analysis.angles import Space
+from vitruvian.analysis.events import Options
+from vitruvian.analysis.found import Analyst, Asked, Found
+from vitruvian.analysis.posture import RULES
+from vitruvian.analysis.rules import chosen
+from vitruvian.documents import parse_json, read_lines
+from vitruvian.errors import VitruvianError
+from vitruvian.formats.part import writing
+from vitruvian.formats.records import Record
+from vitruvian.formats.table import FORMS
+from vitruvian.picture_files import page_of
+from vitruvian.sources.open import Pictures, Source, Span, Video, is_picture, of_file
+from vitruvian.sources.threads import again
+from vitruvian.stream.stream import results, run
+from vitruvian.verbs import outputs
+from vitruvian.verbs.analyze_files import Again, Analysis, Pairs, is_live
+from vitruvian.verbs.analyze_report import SHOWN, Report, Save
+from vitruvian.verbs.predict import Faults, Plan, afterwards, all_of, one, plan, where
+
+if TYPE_CHECKING:
+    from vitruvian.body.poses import Poses
+    from vitruvian.frame import Frame
+    from vitruvian.stream.stream import Given, Model
+
+# What looks at pixels -> what stands in for it where there are none.
+WITHOUT_PIXELS = {"hands_in_pockets": "hands_at_pockets"}
+
+
+# In Python
+
+
+def analyze(
+    source: str | Path | Sequence[str | Path],
+    model: str | Model = "blazepose-full",
+    *,
+    rules: str | Iterable[str] = "all",
+    angles: bool = False,
+    space: Space | None = None,
+    when: Options | None = None,
+    minimum: float | None = None,
+    gap: float | None = None,
+    **options: Any,
+) -> Iterator[tuple[Frame, Poses, Found]]:
+    """What people do in a source, frame by frame, and their angles.
+
+    Frames of files and records come when what comes later cannot change what is said of them:
+    `minimum` and `gap` seconds late, with angles up to half a minute; their pixels are read again.
+    Frames of cameras and streams come at once, and their states lag by up to `gap`.
+
+    Args:
+        source: as of `run`, or the name of a record, `.jsonl`.
+        model: as of `run`; a record needs none.
+        rules: names of docs/postures.md, `all`, `mine.toml`, `mine.py:function`, with commas; or
+            none at all.
+        angles: whether to measure them.
+        space: of the angles, "2d" or "3d"; None: 3D where there are metres, but of whom a model
+            guesses them from one picture, and who is mostly seen from the side, 2D.
+        when: something has begun, and is over; None: as `Options` has it.
+        minimum: seconds, instead of that of `when`: what lasts for less did not happen.
+        gap: seconds, instead of that of `when`: for so long it may not hold and yet go on.
+        options: the others of `run`.
+
+    Returns:
+        Triples of frame, poses and what was found. The events that are over with a frame come with
+        it; those that the end ends, with the last one.
+
+    Raises:
+        VitruvianError: as `run`; no such rule, or one that cannot be told from these poses.
+    """
+    given = {name: v for name, v in (("minimum", minimum), ("gap", gap)) if v is not None}
+    happens = replace(when or Options(), **given)
+    asked = Asked(chosen(rules) if rules else {}, happens, angles, _space(space))
+    if (record := record_of(source)) is not None:
+        if options:
+            raise VitruvianError(f"a record is what it is; {', '.join(options)} has no effect")
+        return _found(_read(record, asked))
+    told: list[Source] = []
+    pairs = run(source, model, on_source=told.append, **options)
+
+    def part(group: Pairs) -> Part:
+        live = is_live(told[-1], drawn=True)
+        analyst = Analyst(asked, moving=told[-1].moving, live=live)
+        return analyst, None if live or not analyst.moving else told[-1], group
+
+    return _found(part(group) for _, group in itertools.groupby(pairs, lambda _: len(told)))
+
+
+# One source: who finds it out, what its pixels are read from again, and its frames.
+Part = tuple[Analyst, "Source | None", Pairs]
+
+
+def _found(parts: Iterable[Part]) -> Iterator[tuple[Frame, Poses, Found]]:
+    for analyst, pixels, pairs in parts:
+        frames = _settled(analyst, pairs)
+        for frame, found in frames if pixels is None else again(pixels, frames):
+            yield frame, found.poses, found
+
+
+def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, Found]]:
+    """What is found; the events that the end ends are the last frame's. Errors come last, too."""
+    held: tuple[Frame, Found] | None = None
+    fault: VitruvianError | None = None
+    try:
+        for pair in pairs:
+            for one in analyst(*pair):
+                if held is not None:
+                    yield held
+                held = one
+    except VitruvianError as error:
+        fault = error
+    rest, events = analyst.close()
+    for one in rest:
+        if held is not None:
+            yield held
+        held = one
+    if held is not None:
+        held[1].events.extend(events)
+        yield held
+    if fault is not None:
+        raise fault
+
+
+def _runs(pairs: Pairs) -> Iterator[tuple[bool, Pairs]]:
+    """What belongs together: one video, or pictures that follow each other."""
+    run_of = lru_cache(1)(_run_of)  # what it is of, its content says
+    for name, group in itertools.groupby(pairs, lambda pair: run_of(pair[0].source)):
+        yield bool(name), group
+
+
+def _run_of(source: str) -> str:
+    return "" if is_picture(source) else source
+
+
+# Records, and the pixels of what they were made of
+
+
+def record_of(source: str | Path | Sequence[str | Path], span: Span | None = None) -> Record | None:
+    """The record that words name; None if they name other sources.
+
+    Raises:
+        VitruvianError: it is none, one among other things, or a part of it is wanted.
+    """
+    words = [str(word) for word in ([source] if isinstance(source, (str, Path)) else source)]
+    saved = [word for word in words if word.lower().endswith(".jsonl")]
+    if saved and len(words) > 1:
+        raise VitruvianError(f"'{saved[0]}' is a record; analyze it alone")
+    if saved and span not in (None, Span()):
+        raise VitruvianError(f"'{saved[0]}' is a record; all of it is analyzed, or none")
+    return Record(saved[0]) if saved else None
+
+
+def sources_of(record: Record) -> list[Source]:
+    """What a record was made of, in its order; none of it is opened."""
+    found: list[Source] = []
+    with closing(read_lines(record.path)) as lines:
+        next(lines, None)
+        for name, group in itertools.groupby(_names(lines), lru_cache(1)(_run_of)):
+            if name:
+                found.append(of_file(name, Span()))
+            else:
+                found.append(Pictures(tuple(map(Path, dict.fromkeys(group))), Span()))
+    if not found and next(iter(record), None) is None:  # or it says what is wrong with the first
+        raise VitruvianError(f"'{record.path}' holds no frames")
+    return found
+
+
+def _names(lines: Iterable[str]) -> Iterator[str]:
+    """The source of each line of a record, up to one that is none: reading it says so."""
+    start = '{"source":'
+    with suppress(VitruvianError, ValueError, KeyError, TypeError, RecursionError):
+        for line in lines:
+            if line.startswith(start):  # as it is written here: the rest need not be looked at
+                yield str(json.JSONDecoder().raw_decode(line[len(start) :].lstrip())[0])
+                continue
+            name = parse_json(line, "")["source"]
+            if not isinstance(name, str):
+                return
+            yield name
+
+
+def is_here(source: Source) -> bool:
+    """Whether the files of what a record was made of are there, with pixels to look at."""
+    if isinstance(source, Pictures):
+        return all(os.path.isfile(page_of(path)[0]) for path in source.paths)  # noqa: PTH113
+    # Not Path.is_file, which raises for names that no file can have.
+    film = isinstance(source, Video) and os.path.isfile(source.address)  # noqa: PTH113
+    return film and not of_poses(source)
+
+
+def of_poses(source: Source) -> bool:
+    """Whether it is a file of another program that holds poses alone: `walk.trc`."""
+    return Path(source.name).suffix.lower() in {form.suffix for form in FORMS.values()} - {""}
+
+
+def without_pixels(asked: Asked) -> Asked:
+    """The same for who sees keypoints only."""
+    swapped = {WITHOUT_PIXELS.get(name, name): rule for name, rule in asked.rules.items()}
+    return replace(asked, rules={name: RULES.get(name, rule) for name, rule in swapped.items()})
+
+
+def _read(record: Record, asked: Asked) -> Iterator[Part]:
+    """The runs of a record, with pixels where rules may want them and the source is there."""
+    for source, (moving, pairs) in zip(sources_of(record), _runs(iter(record)), strict=False):
+        here, wants = is_here(source), looks(asked.rules)
+        analyst = Analyst(asked if here or not wants else without_pixels(asked), moving=moving)
+        if here and wants:
+            yield analyst, source if moving else None, with_pixels(source, pairs)
+        else:
+            yield analyst, None, pairs
+
+
+def looks(rules: Iterable[str]) -> bool:
+    """Whether any of these rules may want pixels: a user's own may."""
+    return not set(rules) <= RULES.keys() - WITHOUT_PIXELS.keys()
+
+
+def with_pixels(source: Source, pairs: Pairs) -> Generator[tuple[Frame, Poses], None, None]:
+    """The frames of a record with the pixels they were made of.
+
+    Raises:
+        VitruvianError: the source is not what it was.
+    """
+    from vitruvian.frame import Frame
+
+    frames = iter(source) if source.moving else None
+    for frame, poses in pairs:
+        again = None
+        if frames is None:
+            again = Frame.read(frame.source, frame.index)
+        else:
+            for again in frames:
+                if isinstance(again, VitruvianError):
+                    raise again
+                if again.index >= frame.index:
+                    break
+        if again is None or again.size != frame.size or again.index != frame.index:
+            raise VitruvianError(
+                f"'{frame.source}' is not what the record was made of: frame {frame.index} of "
+                f"{frame.size[0]} x {frame.size[1]} pixels is not there"
+            )
+        yield replace(frame, pixels=again.pixels), poses
+
+
+# Files
+
+
+def asked(
+    rules: str | None,
+    angles: bool,
+    angle: str | None,
+    space: str | None,
+    *,
+    minimum: float,
+    gap: float,
+) -> Asked:
+    """What is to be found out, in the words of the command line.
+
+    Args:
+        rules: see `vitruvian.analysis.rules.chosen`; None: all, unless angles are asked for.
+        angles: whether to measure them.
+        angle: which to show; measures them, too.
+        space: "2d", "3d", or None.
+        minimum: seconds, see `Options`.
+        gap: the same.
+    """
+    measured = angles or angle is not None
+    words = rules if rules is not None else "" if measured else "all"
+    options, where = Options(minimum=minimum, gap=gap), _space(space)
+    wanted = table_of_angles.chosen(angle or (), where or "3d")
+    if not set(wanted) <= set(table_of_angles.names("2d")):
+        where = "3d"  # some are of metres alone
+    return Asked(chosen(words) if words else {}, options, measured, where)
+
+
+def _space(word: str | None) -> Space | None:
+    if word not in (None, "2d", "3d"):
+        raise VitruvianError(f"'{word}' is no space; want 2d or 3d")
+    return word  # type: ignore[return-value]
+
+
+def shown(angle: str | None, asked: Asked) -> tuple[str, ...]:
+    """The angles to be drawn and plotted, checked."""
+    words = SHOWN if angle is None else tuple(angle.split(","))
+    table_of_angles.chosen(words, asked.space or "3d")
+    return words
+
+
+@dataclass(frozen=True)
+class Job:
+    """One source, and where its poses come from."""
+
+    source: Source
+    pairs: Callable[[Callable[[VitruvianError], None]], Pairs]
+    asked: Asked
+    drawn: bool = True  # whether there are pixels to draw on
+    pixels: Again = again  # puts them into frames, once more
+    note: str = ""  # for the user
+
+
+def jobs(
+    sources: Sequence[Source],
+    model: Model,
+    asked: Asked,
+    *,
+    camera: Given | None = None,
+    absolute: bool = False,
+) -> list[Job]:
+    """Of sources, whose people a model finds; see `vitruvian.stream.stream.results`."""
+
+    def job(source: Source) -> Job:
+        return Job(
+            source,
+            lambda fault: results(source, model, fault, camera=camera, absolute=absolute),
+            asked,
+        )
+
+    return [job(source) for source in sources]
+
+
+def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save) -> list[Job]:
+    """Of a record; `sources` are its `sources_of`."""
+    runs = _runs(iter(record))
+
+    def job(source: Source) -> Job:
+        here, wants = is_here(source), looks(asked.rules)
+        drawn = here and save.video
+
+        def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
+            try:
+                _, run = next(runs, (False, iter(())))
+                looked = here and (wants or (drawn and not source.moving))
+                yield from with_pixels(source, run) if looked else run
+            except VitruvianError as error:
+                fault(error)
+
+        missing = ["no annotated copy"] if save.video else []
+        swapped = [name for name in WITHOUT_PIXELS if name in asked.rules]
+        missing += [
+            f"{WITHOUT_PIXELS[name]}, by keypoints alone, stands in for {name}" for name in swapped
+        ]
+        why = "has no pictures" if of_poses(source) else "is not here"
+        note = f"{source.name} {why}: {', and '.join(missing)}"
+        if here or not missing:
+            note = ""
+        own = asked if here else without_pixels(asked)
+        return Job(source, pairs, own, drawn, with_pixels, note)
+
+    return [job(source) for source in sources]
+
+
+def plans(
+    sources: Sequence[Source], report: Report, record: Record | None, *, overwrite: bool
+) -> list[tuple[Plan, Path | None]]:
+    """Which files there will be of each source, and its plot; nothing is written yet.
+
+    Raises:
+        VitruvianError: a file exists, would replace an input, or the output is no folder.
+    """
+    out, save, name = report.out, report.save, outputs.Names()
+    if outputs.is_file(out):
+        raise VitruvianError(f"'{out}' is one file, an analysis is several; give a folder")
+    several = sum(source.moving for source in sources) > 1
+    plots: list[Path | None] = [
+        out / (f"{name(source.name)}_angles.png" if several else "angles.png")
+        if source.moving and save.plot and report.asked.angles
+        else None
+        for source in sources
+    ]
+    paths = [*report.tables(), *filter(None, plots)]
+    if record is not None and record.path.resolve() in [path.resolve() for path in paths]:
+        raise VitruvianError(f"'{record.path}' is an input; give another --out")
+    outputs.refuse_existing(paths, overwrite)
+    wanted = outputs.Save(json=False, plot=False, visible=save.visible)
+    made = (
+        plan(sources, out, wanted, overwrite=overwrite)
+        if save.video
+        else [Plan(source) for source in sources]
+    )
+    return list(zip(made, plots, strict=True))
+
+
+def write(
+    jobs: Sequence[Job],
+    plans: Sequence[tuple[Plan, Path | None]],
+    report: Report,
+    *,
+    say: Callable[[str], None] = print,
+    complain: Callable[[VitruvianError], None],
+) -> int:
+    """Do it; returns how many things could not be read.
+
+    Args:
+        jobs: from `jobs` or `jobs_of`.
+        plans: from `plans`, of the same sources.
+        report: what is written.
+        say: gets a line about each source when it is done, and one about each rule at the end.
+        complain: gets what cannot be read; the rest is done nevertheless.
+    """
+    fault, remarks = Faults(complain), list[str]()
+    try:
+        with afterwards(say) as tell, writing(report.out), report:
+            for job, (each, plot) in zip(jobs, plans, strict=True):
+                if job.note:
+                    print(job.note, file=sys.stderr, flush=True)
+                planned = each if job.drawn else Plan(each.source)
+                sink = Analysis(report, job.asked, planned, plot, job.pixels)
+                pairs = all_of(job.source, job.pairs(fault), fault)
+                if told := one(job.source, pairs, sink, sink):
+                    tell(f"{told} -> {where(sink.paths)}")
+                    remarks += sink.remarks()
+    except KeyboardInterrupt:
+        for line in report.said():
+            say(line)
+        raise
+    for line in report.said():
+        say(line)
+    if (nothing := report.nothing()) is not None:
+        fault(nothing)
+        return fault.count
+    for line in (*remarks, *report.remarks()):
+        print(line, file=sys.stderr, flush=True)
+    fault.sum_up(len(jobs))
+    return fault.count

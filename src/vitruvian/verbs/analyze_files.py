@@ -1,0 +1,251 @@
+"""What an analysis writes: tables of everything, and pictures, videos and plots of each source."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitruvian.analysis import motion
+from vitruvian.analysis.angles import Space, chosen, names
+from vitruvian.analysis.events import Event
+from vitruvian.analysis.found import Analyst, Asked, Found, arms_of, head_top, phrase, said
+from vitruvian.body.track import Tracks
+from vitruvian.show.annotate import Annotator, Arc, Line, Note
+from vitruvian.show.draw import draw
+from vitruvian.show.film import Video as Film
+from vitruvian.show.film import write_picture
+from vitruvian.show.lettering import Steady
+from vitruvian.show.plot import Plot
+from vitruvian.sources.open import Video
+from vitruvian.sources.threads import again
+from vitruvian.verbs.analyze_report import Report, Tally
+
+Pairs = Iterator[tuple["Frame", "Poses"]]
+Again = Callable[["Source", Pairs], Generator[tuple["Frame", "Poses"], None, None]]
+if TYPE_CHECKING:
+    from vitruvian.body.poses import Poses
+    from vitruvian.body.track import Track
+    from vitruvian.frame import Frame
+    from vitruvian.sources.open import Source
+    from vitruvian.verbs.predict import Plan
+
+FEW = 3  # rules: of no more than these it is also drawn that they do not hold
+
+
+class Analysis:
+    """A sink for the frames of one source: its share of the tables, its pictures and its plot."""
+
+    def __init__(
+        self,
+        report: Report,
+        asked: Asked,
+        each: Plan,
+        plot: Path | None,
+        pixels: Again = again,
+    ) -> None:
+        """Nothing is written yet.
+
+        Args:
+            report: of the whole analysis.
+            asked: as of the report, or what can be told without pixels.
+            each: what there will be of the source.
+            plot: where, or None.
+            pixels: puts them into the frames of a recording, once more.
+        """
+        self.report, self.asked, self.plan = report, asked, each
+        self.tracks, self.annotator, self.widths = Tracks(), Annotator(), Steady()
+        self.found: Found | None = None
+        self.extents: dict[tuple[int, Space, str], motion.Extent] = {}  # the last: of skeletons
+        self.up: tuple[float, ...] | None = None
+        self.plot = Plot(plot, ()) if plot is not None else None
+        films = [Film(path, report.save.visible, self.paint) for path in each.video]
+        self.film, self.drawn = films[0] if films else None, True
+        source, self.live = each.source, is_live(each.source, drawn=bool(films))
+        self.analyst = Analyst(asked, moving=source.moving, live=self.live)
+        # Of a recording the frames are settled later than they are read, and are read again then.
+        self.waiting: deque[tuple[Frame, Poses]] = deque()
+        self.again = pixels(source, iter(self.waiting.popleft, None)) if films else None
+        self.made: list[Path] = []
+
+    def __enter__(self) -> Analysis:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Find everything out about a frame, and write it, and those that are settled by it."""
+        for settled, found in self.analyst(frame, poses):
+            self.settle(settled, found)
+        if self.asked.angles and self.plan.source.moving:
+            self.up = None if frame.camera is None else tuple(frame.camera.up.tolist())
+            self.moved(self.tracks.add(frame, poses))
+
+    def settle(self, frame: Frame, found: Found) -> None:
+        """Write what was found in a frame."""
+        moving, first, self.found = self.plan.source.moving, self.found is None, found
+        if first and found.angles is not None:
+            self.shown(found.space)  # raises of what needs metres, where there are none
+        self.report.seen(frame, found, moving=moving)
+        self.happened(found.events)
+        if found.angles is not None and not moving and len(found.poses):
+            values = motion.spread(found.angles, found.space, self.report.space)
+            self.report.angles(motion.of_picture(frame, found.poses, values, found.spaces))
+        if self.film is not None and self.drawn:
+            self.drawn = False  # unless it is: what cannot be read or written once is left there
+            if frame.pixels is None and self.again is not None:
+                self.waiting.append((frame, found.poses))
+                frame, _ = next(self.again)
+            self.film.write(frame, found.poses)
+            self.drawn = True
+        elif frame.pixels is not None and frame.source in self.plan.pictures:
+            path = self.plan.pictures[frame.source]
+            write_picture(path, self.paint(frame, found.poses, self.report.save.visible))
+            self.made.append(path)
+
+    def happened(self, events: Sequence[Event]) -> None:
+        """Into the tables, and onto the plot."""
+        self.report.happened(events)
+        if self.plot is not None:
+            for event in events:
+                what = phrase(event.rule, event.side, "yes")
+                self.plot.band(event.person, what, event.side, event.start, event.end)
+
+    def moved(self, tracks: Iterable[Track]) -> None:
+        """Angles, and how people moved, of tracks that are over."""
+        for track in tracks:
+            space = self.space(track)
+            values = motion.angles_deg(track, space, up=self.up if space == "3d" else None)
+            among = self.report.space
+            self.report.angles(motion.rows(track, values, space, among))
+            kind = (track.person, space, track.skeleton.name)
+            if kind not in self.extents:
+                metres = track.xyz is not None and self.asked.space != "2d"
+                self.extents[kind] = motion.Extent(space, track.skeleton, metres)
+            self.extents[kind].add(track, values)
+            if self.plot is not None:
+                self.plot.names = self.shown(among)
+                columns = [names(among).index(name) for name in self.plot.names]
+                degrees = motion.spread(values, space, among)[:, columns]
+                self.plot.add(track.person, track.seconds, degrees, f"angles in {space.upper()}")
+
+    def space(self, track: Track) -> Space:
+        """Where the angles of a track are measured, as they are drawn."""
+        if self.asked.space is not None:
+            return self.asked.space
+        seen = self.analyst.views.people.get(track.person)
+        return "2d" if track.xyz is None else "3d" if seen is None else seen.space
+
+    def remarks(self) -> Iterator[str]:
+        """Lines about what was chosen of a video."""
+        name = self.plan.source.name
+        if self.live and self.asked.rules:
+            yield (
+                f"{name} cannot be read again, so what is drawn lags behind what was found, by up "
+                f"to {self.asked.options.gap:g} s"
+            )
+        if not self.extents or self.found is None or self.asked.space is not None:
+            return
+        people = self.analyst.views.people
+        if not people:
+            why = (
+                "metres are not from the hips"
+                if self.found.space == "3d"
+                else "there are no metres"
+            )
+            yield f"{name}: angles in {self.found.space.upper()}: {why}"
+        for space in ("2d", "3d"):
+            here = [who for who, seen in people.items() if seen.space == space and who >= 0]
+            side, known = (
+                sum(getattr(people[person], part) for person in here) for part in ("side", "known")
+            )
+            if here:
+                listed = ", ".join(map(str, here[:6])) + (", ..." if here[6:] else "")
+                yield (
+                    f"{name}: angles of person {listed} in {space.upper()}, seen from the side in "
+                    f"{side / max(known, 1):.0%} of the frames; --space takes one for all"
+                )
+
+    def shown(self, space: Space) -> tuple[str, ...]:
+        """The angles that are drawn and plotted."""
+        return chosen(self.report.save.shown, space)
+
+    def paint(self, frame: Frame, poses: Poses, visible: float) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: the frame with everybody, what they do, and their angles."""
+        assert self.found is not None
+        # The tag has the number. Pictures, unlike frames of a video, have nobody in common.
+        widths = self.widths if self.plan.source.moving else None
+        image = draw(frame, poses, visible, hidden=True, numbers=False, widths=widths)
+        self.annotator(image, list(self.notes(self.found)))
+        return image
+
+    def notes(self, found: Found) -> Iterator[Note]:
+        """What is said about everybody."""
+        poses, few = found.poses, len(found.degrees) <= FEW
+        shown = self.shown(found.space) if found.angles is not None else ()
+        drawn = {name: arms_of(name, poses) for name in shown}
+        beside = {name: arms_of(_mirrored(name), poses)[0] for name in shown}
+        top = head_top(poses)
+        for row, person in enumerate(poses.person.tolist()):
+            lines = tuple(Line(*pair) for pair in said(found, person, everything=few))
+            arcs = []
+            box = poses.box[row].copy()
+            box[1] = np.fmin(box[1], top[row])
+            for name, (at, zero, to) in drawn.items():
+                value = found.angle_deg(name)[row]
+                if np.isfinite(value):
+                    sided = _mirrored(name) != name
+                    aside = _away(at[row], beside[name][row], box) if sided else 0.0
+                    arcs.append(Arc(at[row], zero[row], to[row], f"{value:.0f}°", aside))
+            yield Note(person, box, lines, tuple(arcs))
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            rest, events = self.analyst.close()
+            for frame, found in rest:
+                self.settle(frame, found)
+            self.happened(events)
+        finally:
+            if self.again is not None:
+                self.again.close()
+            if self.film is not None:
+                self.film.__exit__(*error)
+        for rule, times in self.analyst.watch.short.items():
+            self.report.tallies.setdefault(rule, Tally()).short += times
+        if self.found is None or self.found.angles is None:
+            return
+        self.moved(self.tracks.close())
+        source = self.tracks.last.source if self.tracks.last is not None else ""
+        for (person, *_), extent in sorted(self.extents.items(), key=lambda each: each[0]):
+            self.report.went(source, person, extent)
+        if self.plot is not None and self.plot.write():
+            self.made.append(self.plot.path)
+
+    @property
+    def paths(self) -> list[Path]:
+        """What has been written, the tables of all sources as well."""
+        film = self.film.paths if self.film is not None else []
+        return [*self.report.paths, *film, *self.made]
+
+
+def is_live(source: Source, *, drawn: bool) -> bool:
+    """Whether frames must be drawn as they come: they cannot be read a second time."""
+    if source.live or not drawn:
+        return source.live
+    here = isinstance(source, Video) and os.path.isfile(source.address)  # noqa: PTH113  # no error for odd names
+    return not here
+
+
+def _away(at: np.ndarray, other: np.ndarray, box: np.ndarray) -> float:
+    """-1 or 1: on which side of a joint there is room, away from the other side's, or the body."""
+    middle = other[0] if np.isfinite(other).all() else box[[0, 2]].mean()
+    return 1.0 if at[0] >= middle else -1.0
+
+
+def _mirrored(name: str) -> str:
+    """The same angle of the other side."""
+    swap = {"left": "right", "right": "left"}
+    side, _, rest = name.partition("_")
+    return f"{swap[side]}_{rest}" if side in swap else name

@@ -1,0 +1,228 @@
+"""The tables of an analysis, and what is said at its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitruvian.analysis import motion
+from vitruvian.analysis.angles import Space, available, names, needs
+from vitruvian.analysis.events import Event
+from vitruvian.analysis.found import Asked, Found
+from vitruvian.analysis.view import guessed
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.growing import Lines, Rows, csv_lines
+from vitruvian.show.draw import VISIBLE
+
+if TYPE_CHECKING:
+    from vitruvian.body.skeleton import Skeleton
+    from vitruvian.frame import Frame
+
+# Drawn and plotted unless others are chosen.
+SHOWN = ("left_knee", "right_knee", "left_elbow", "right_elbow")
+# Arrow's types of columns; of the others, degrees and shares, float32.
+KINDS = {
+    **dict.fromkeys(("source", "rule", "side", "state", "space"), "string"),
+    **dict.fromkeys(("person", "index", "frames"), "int64"),
+    **dict.fromkeys(("time", "start", "end"), "float64"),
+}
+EVENT = ("source", "person", "rule", "side", "state", "start", "end", "frames", "confidence")
+
+
+@dataclass(frozen=True)
+class Save:
+    """What goes into the output folder, and how it is drawn."""
+
+    video: bool = True  # annotated picture or video
+    plot: bool = True  # of videos, with angles: angles over time
+    parquet: bool = False  # events and angles, besides .csv
+    shown: tuple[str, ...] = SHOWN  # angles that are drawn and plotted
+    visible: float = VISIBLE
+
+
+@dataclass
+class Tally:
+    """Of one rule."""
+
+    people: set[tuple[str, int]] = field(default_factory=set)  # source and number, of who did it
+    seconds: dict[str, float] = field(default_factory=dict)  # side -> how long
+    told: int = 0  # states: of a person, and side, in a frame
+    unknown: int = 0
+    known: bool = False  # whether it could ever be told how far it holds
+    short: int = 0  # times that it held for less than `Options.minimum`
+    lacks: set[str] = field(default_factory=set)  # points it asked for, and skeletons do not have
+
+
+class Report:
+    """The tables of a whole analysis, and what is said at its end."""
+
+    def __init__(self, out: Path, asked: Asked, save: Save) -> None:
+        """Nothing is written yet."""
+        self.out, self.asked, self.save = out, asked, save
+        self.tallies: dict[str, Tally] = {name: Tally() for name in asked.rules}
+        self.people: set[tuple[str, int]] = set()
+        self.moving = self.nameless = False
+        self.pictures: dict[Space, int] = {"2d": 0, "3d": 0}  # people, by where they are measured
+        self.skeletons: dict[str, tuple[Skeleton, Space]] = {}  # of people, and of their angles
+        self.begun: list[Lines | Rows] = []
+        self.space: Space = asked.space or "3d"  # whose columns angles have
+
+    def tables(self) -> list[Path]:
+        """Those there will be."""
+        rules, angles, more = bool(self.asked.rules), self.asked.angles, self.save.parquet
+        wanted = {"events.jsonl": rules, "events.csv": rules, "events.parquet": rules and more}
+        wanted |= {"angles.csv": angles, "motion.csv": angles, "angles.parquet": angles and more}
+        return [self.out / name for name, wants in wanted.items() if wants]
+
+    def __enter__(self) -> Report:
+        events = self._rows("events", EVENT) if self.asked.rules else None
+        columns = motion.columns(self.space)
+        angles = self._rows("angles", columns) if self.asked.angles else None
+        with ExitStack() as stack:
+            if self.asked.rules:
+                self.jsonl = self._begin(stack, "events.jsonl", ())
+                self.events = self._begin_both(stack, "events.csv", EVENT, events)
+            if self.asked.angles:
+                self.motion = self._begin(stack, "motion.csv", motion.EXTENT)
+                self.angles = self._begin_both(stack, "angles.csv", columns, angles)
+            self.stack = stack.pop_all()
+        return self
+
+    def _rows(self, stem: str, columns: Sequence[str]) -> Rows | None:
+        """A table as .parquet, if it is wanted."""
+        if not self.save.parquet:
+            return None
+        kinds = {name: KINDS.get(name, "float32") for name in columns}
+        return Rows(self.out / f"{stem}.parquet", kinds, {})
+
+    def _begin(self, stack: ExitStack, name: str, columns: Sequence[str]) -> Lines:
+        """A table that is there even if it stays empty."""
+        heads = csv_lines([columns]) if columns else ""
+        table = stack.enter_context(Lines(self.out / name, heads))
+        table.add("")
+        self.begun.append(table)
+        return table
+
+    def _begin_both(
+        self, stack: ExitStack, name: str, columns: Sequence[str], rows: Rows | None
+    ) -> Callable[[Iterable[Sequence[Any]]], None]:
+        """The same, and as `rows`; what new ones are added with."""
+        lines = self._begin(stack, name, columns)
+        if rows is not None:
+            stack.enter_context(rows).add(())
+            self.begun.append(rows)
+
+        def add(new: Iterable[Sequence[Any]]) -> None:
+            listed = list(new)
+            lines.add(csv_lines(listed))
+            if rows is not None:
+                rows.add(listed)
+
+        return add
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.__exit__(*error)  # type: ignore[arg-type]
+
+    def went(self, source: str, person: int, extent: motion.Extent) -> None:
+        """Write how far somebody moved."""
+        rows = ((source, person, *row) for row in extent.rows())
+        self.motion.add(csv_lines(rows))
+
+    def happened(self, events: Iterable[Event]) -> None:
+        """Write events, and count them."""
+        for event in events:
+            sure = None if event.confidence != event.confidence else round(event.confidence, 4)
+            times = (round(event.start, 6), round(event.end, 6))
+            about = (event.source, event.person, event.rule, event.side, event.state)
+            row = (*about, *times, event.frames, sure)
+            self.jsonl.add(json.dumps(dict(zip(EVENT, row, strict=True))) + "\n")
+            self.events([row])
+            if event.state == "yes":
+                tally = self.tallies.setdefault(event.rule, Tally())
+                tally.people.add((event.source, event.person))
+                seconds = tally.seconds.get(event.side, 0.0) + event.end - event.start
+                tally.seconds[event.side] = seconds
+
+    def seen(self, frame: Frame, found: Found, *, moving: bool) -> None:
+        """Count who is there, and what is not known of them."""
+        self.moving |= moving
+        numbers = [person for person in found.poses.person.tolist() if person >= 0]
+        self.nameless |= len(numbers) < len(found.poses)
+        self.people.update((frame.source, person) for person in numbers)
+        for name, values in found.degrees.items():
+            tally = self.tallies.setdefault(name, Tally())
+            states = [self.asked.options.state(degree) for degree in values.ravel().tolist()]
+            tally.told += len(states)
+            tally.unknown += states.count("unknown")
+            tally.known |= bool(np.isfinite(values).any())
+            tally.lacks.update(found.lacks.get(name, ()) if len(values) else ())
+        if len(found.poses):
+            skeleton = found.poses.skeleton
+            self.skeletons.setdefault(skeleton.name, (skeleton, found.space))
+        if found.angles is not None and not moving and guessed(found.poses):
+            for space in found.spaces:
+                self.pictures[space] += 1
+
+    def said(self) -> Iterator[str]:
+        """A line for each rule."""
+        if self.nameless and not self.people:
+            yield "people have no numbers, so nothing lasts: find them again without --no-track"
+        for name, tally in self.tallies.items():
+            if not tally.told and self.people:
+                continue  # another one stood in for it
+            line = f"{name}: {len(tally.people)} of {len(self.people)} people"
+            if self.moving:
+                parts = [f"{side} {s:.1f} s".strip() for side, s in sorted(tally.seconds.items())]
+                line += ", " + (" and ".join(parts) or "0.0 s")
+            line += f", {tally.unknown / max(tally.told, 1):.0%} unknown"
+            if tally.short:
+                least = self.asked.options.minimum
+                line += f"; {tally.short} shorter than {least:g} s not counted, see --minimum"
+            yield line
+
+    def remarks(self) -> Iterator[str]:
+        """A line for each thing that was chosen, or that could not be worked out."""
+        if self.pictures["2d"] and self.asked.space is None:
+            yield (
+                f"angles of {self.pictures['2d']} people in 2D, who are seen from the side, of "
+                f"{self.pictures['3d']} in 3D; --space takes one for all"
+            )
+        for skeleton, space in self.skeletons.values() if self.asked.angles else ():
+            known = available(skeleton, space)
+            missing = [name for name in names(space) if name not in known]
+            if missing:
+                some = f"{len(missing)} of {len(names(space))} angles" if known else "angles"
+                yield (
+                    f"{some} cannot be worked out of {shown(skeleton.name, 30)}: "
+                    f"{shown(', '.join(missing), 180)}"
+                )
+        for name, tally in self.tallies.items():
+            if tally.lacks and not tally.known:
+                lacks = shown(", ".join(sorted(tally.lacks)), 100)
+                yield f"{name} cannot be told: there is no {lacks}"
+
+    def nothing(self) -> VitruvianError | None:
+        """Why nothing at all could be worked out of the people there are; None if something was."""
+        rules = [tally for tally in self.tallies.values() if tally.told]
+        measured = self.asked.angles and any(available(*one) for one in self.skeletons.values())
+        if not self.skeletons or measured or any(one.known or not one.lacks for one in rules):
+            return None
+        wanted = {name for tally in rules for name in tally.lacks}
+        wanted = wanted or {point for name in names(self.space) for point in needs(name)}
+        skeleton, _ = next(iter(self.skeletons.values()))
+        return VitruvianError(
+            f"nothing can be worked out: {shown(skeleton.name, 30)} has keypoints called "
+            f"{shown(', '.join(skeleton.keypoints), 80)}, and none of those that are wanted, such "
+            f"as {shown(', '.join(sorted(wanted)), 60)}; `vitruvian convert` with --skeleton"
+        )
+
+    @property
+    def paths(self) -> list[Path]:
+        """The tables that have been begun."""
+        return [path for table in self.begun for path in table.paths]

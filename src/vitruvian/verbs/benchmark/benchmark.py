@@ -1,0 +1,297 @@
+"""Benchmark: how long each stage of each model takes, beside each other on this machine.
+
+Every measurement is a process of its own, and the models take turns: round after round, each second
+round backwards, so that what else the machine does hits all of them alike. Before the first round
+each model is started once without being counted, which fetches, converts and caches what it needs.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitruvian.errors import VitruvianError
+from vitruvian.formats.part import write_whole
+from vitruvian.frame import Frame
+from vitruvian.models.load import family
+from vitruvian.models.spec import Contender, contenders
+from vitruvian.show.film import write_picture
+from vitruvian.sources.open import sample
+from vitruvian.verbs.benchmark import machine
+from vitruvian.verbs.benchmark.stages import STAGES
+from vitruvian.verbs.benchmark.worker import FIRST, Job
+
+PEOPLE = (1, 5, 20)
+CANVAS, GREY = (1280, 720), 114  # pixels and colour of a picture with several people
+SIZED = {"yolopose"}  # families that may be run at different sizes
+ASKED = ("size", "threads", "precision")  # fields of a case that users may ask several of
+ONE_BY_DEFAULT = {"blazepose"}  # families that look for one person unless they are told to
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A row of the table."""
+
+    contender: Contender
+    people: int | None = None  # in the picture that is made for it; None: of the user's source
+    size: int | None = None  # None: the model's own
+    threads: int | None = None
+    precision: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Of the model, all of them."""
+        options = dict(self.contender.options)
+        if self.people and family(self.contender.name) in ONE_BY_DEFAULT:
+            options.setdefault("num_poses", self.people)
+        asked = {"imgsz": self.size, "threads": self.threads, "precision": self.precision}
+        return options | {name: value for name, value in asked.items() if value is not None}
+
+    def __str__(self) -> str:
+        asked = {"people": self.people, "size": self.size, "threads": self.threads}
+        words = [f"{name} {value}" for name, value in asked.items() if value is not None]
+        words += [] if self.precision is None else [self.precision]
+        return ", ".join([self.contender.label, *words])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    rounds: int = 3
+    frames: int = 30  # of each round, at most
+    seconds: float = 10.0  # that each part of a round takes, at most
+    warm_up: int = 25  # frames: after 20 of one size a network is compiled for it
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "frames"):
+            if getattr(self, name) < 1:
+                raise VitruvianError(f"{name} is {getattr(self, name)}, want a number from 1")
+        if self.warm_up < 0:
+            raise VitruvianError(f"warm_up is {self.warm_up}, want a number from 0")
+        if not self.seconds > 0:
+            raise VitruvianError(f"seconds is {self.seconds:g}, want more than 0")
+
+
+def benchmark(
+    models: Sequence[str | Contender],
+    source: str | Path | None = None,
+    *,
+    people: Sequence[int] = PEOPLE,
+    sizes: Sequence[int] = (),
+    threads: Sequence[int] = (),
+    precisions: Sequence[str] = (),
+    plan: Plan = Plan(),
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Measure models beside each other.
+
+    Args:
+        models: names of the catalogue, files, or contenders.
+        source: pictures or a video; without it, pictures are made of the built-in portrait.
+        people: how many there are in those.
+        sizes: pixels, `imgsz` of YOLOv8's; the others have one size.
+        threads: of the networks.
+        precisions: inside the networks: f32, bf16, f16.
+        plan: how much is measured.
+        say: gets a line about each measurement when it is done.
+
+    Returns:
+        `machine`; `plan`; `cases`, a row each, see `row`; `failed`, why the others could not be
+        measured.
+
+    Raises:
+        VitruvianError: no such model, or a number out of range.
+    """
+    everyone = contenders(models)
+    cases = list(_cases(everyone, source, people, sizes, threads, precisions))
+    about, failed = machine.describe(), dict[Case, str]()
+    with tempfile.TemporaryDirectory() as folder:
+        made = {
+            case.people: crowd(case.people, Path(folder) / f"{case.people} people.jpg")
+            for case in cases
+            if case.people
+        }
+        jobs = {
+            case: Job(
+                case.contender.name,
+                case.options(),
+                [str(source if case.people is None else made[case.people])],
+                **{name: value for name, value in asdict(plan).items() if name != "rounds"},
+            )
+            for case in cases
+        }
+        for case in {case.contender: case for case in reversed(cases)}.values():
+            answer = _ask(Job(**{**asdict(jobs[case]), "only_first": True}))
+            if "error" in answer:
+                failed |= {c: answer["error"] for c in cases if c.contender == case.contender}
+        rounds: dict[Case, list[dict[str, Any]]] = {case: [] for case in cases}
+        for number in range(plan.rounds):
+            for case in cases if number % 2 == 0 else reversed(cases):
+                if case in failed:
+                    continue
+                answer = _ask(jobs[case])
+                if "error" in answer:
+                    failed[case] = answer["error"]
+                    continue
+                rounds[case].append(answer)
+                told = f"round {number + 1} of {plan.rounds}: {case}"
+                say(f"{told}, {answer['frames_per_second']:.3g} frames/s")
+    about["load_at_end"] = machine.load()
+    return {
+        "machine": about,
+        "plan": asdict(plan),
+        "source": None if source is None else str(source),
+        "cases": [row(case, rounds[case]) for case in cases if case not in failed],
+        "failed": {str(case): why for case, why in failed.items()},
+    }
+
+
+def _cases(
+    everyone: Sequence[Contender],
+    source: str | Path | None,
+    people: Sequence[int],
+    sizes: Sequence[int],
+    threads: Sequence[int],
+    precisions: Sequence[str],
+) -> Iterator[Case]:
+    """Every combination that makes sense, once."""
+    for name, numbers in {"people": people, "size": sizes, "threads": threads}.items():
+        wrong = [number for number in numbers if number < 1]
+        if wrong:
+            raise VitruvianError(f"{name} is {wrong[0]}, want a whole number from 1")
+    sized = {one: family(one.name) in SIZED for one in everyone}
+    if sizes and not any(sized.values()):
+        names = ", ".join(one.label for one in everyone)
+        raise VitruvianError(f"{names}: of one size only; leave --size out, or add a YOLOv8")
+    crowds: Sequence[int | None] = people if source is None else [None]
+    for crowd, one in product(crowds, everyone):
+        own = sizes if sized[one] else []
+        for rest in product(own or [None], threads or [None], precisions or [None]):
+            yield Case(one, crowd, *rest)
+
+
+def crowd(people: int, path: Path) -> Path:
+    """Write a picture of that many of the built-in portrait, side by side, as large as they go."""
+    import cv2
+
+    portrait = Frame.read(sample()).rgb
+    if people == 1:
+        write_picture(path, portrait)
+        return path
+    tall, wide = portrait.shape[:2]
+    # Pixels of a pixel of the portrait, for each number of columns.
+    scales = {
+        columns: min(CANVAS[0] / columns / wide, CANVAS[1] / -(-people // columns) / tall)
+        for columns in range(1, people + 1)
+    }
+    columns = max(scales, key=lambda columns: scales[columns])
+    size = (max(int(wide * scales[columns]), 1), max(int(tall * scales[columns]), 1))
+    small = cv2.resize(portrait, size, interpolation=cv2.INTER_AREA)
+    canvas = np.full((CANVAS[1], CANVAS[0], 3), GREY, np.uint8)
+    for number in range(people):
+        y, x = size[1] * (number // columns), size[0] * (number % columns)
+        canvas[y : y + size[1], x : x + size[0]] = small
+    write_picture(path, canvas)
+    return path
+
+
+def _ask(job: Job) -> dict[str, Any]:
+    """One measurement in a process of its own; `start_seconds` is from its start to a result."""
+    line = [sys.executable, "-m", "vitruvian.verbs.benchmark.worker", json.dumps(asdict(job))]
+    began, start, last = time.perf_counter(), 0.0, ""
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
+        subprocess.Popen(line, stdout=subprocess.PIPE, stderr=errors, text=True) as work,
+    ):
+        assert work.stdout
+        for last in work.stdout:
+            if last.strip() == FIRST:
+                start = time.perf_counter() - began
+        if work.wait():
+            errors.seek(0)
+            why = "".join(errors.read().strip().splitlines()[-1:])
+            return {"error": f"its process ended with {work.returncode}: {why}"}
+    return {**json.loads(last), "start_seconds": start}
+
+
+def row(case: Case, rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A case measured: times of all frames of all rounds; of the rest, the rounds' median.
+
+    `stages_ms` has median and p95 of each stage and of their sum, `whole`; `rounds` the frames a
+    second of each round.
+    """
+    frames = [frame for each in rounds for frame in each["stages"]]
+    times = {stage: np.array([frame[stage] for frame in frames]) * 1e3 for stage in STAGES}
+    times["whole"] = np.sum(list(times.values()), axis=0)
+    middle = {
+        name: statistics.median(each[name] for each in rounds)
+        for name in ("frames_per_second", "cpu_seconds_per_frame", "start_seconds")
+    }
+    peaks = [each["peak_mb"] for each in rounds if each["peak_mb"] is not None]
+    return {
+        **asdict(case),
+        "runs_on": rounds[0]["runs_on"],
+        "options": rounds[0]["options"],
+        "found": round(statistics.mean(each["found"] for each in rounds), 2),
+        "frames": len(frames),
+        "stages_ms": {
+            stage: {
+                "median": round(float(np.median(values)), 3),
+                "p95": round(float(np.quantile(values, 0.95)), 3),
+            }
+            for stage, values in times.items()
+        },
+        **{name: round(value, 5) for name, value in middle.items()},
+        "rounds": [round(each["frames_per_second"], 3) for each in rounds],
+        "peak_mb": max(peaks) if peaks else None,
+    }
+
+
+NOTE = """\
+found: people in a frame, of those in it. read to draw, in ms: median (p95) of a frame, one thing
+after the other; other: what the model does between its parts, following and smoothing; whole: all
+of it. frames/s and CPU ms (of a frame, all cores): reading, finding and drawing beside each other,
+as predict does it. MB: the most memory it had. start s: from the start of a process to its first
+result. -: the model's own."""
+
+
+def table(result: dict[str, Any]) -> str:
+    """What `benchmark` gives, for people: a row a case, then what the columns are, the machine."""
+    cases = result["cases"]
+    asked = [name for name in ASKED if any(case[name] is not None for case in cases)]
+    end = ("frames/s", "CPU ms", "MB", "start s")
+    cells = [["model", "found", *asked, *STAGES, "whole", *end]]
+    for case in cases:
+        crowd = "" if case["people"] is None else f" of {case['people']}"
+        cells.append(
+            [
+                case["contender"]["label"],
+                f"{case['found']:g}{crowd}",
+                *("-" if case[name] is None else str(case[name]) for name in asked),
+                *(f"{t['median']:.1f} ({t['p95']:.1f})" for t in case["stages_ms"].values()),
+                f"{case['frames_per_second']:.3g}",
+                f"{case['cpu_seconds_per_frame'] * 1e3:.3g}",
+                "-" if case["peak_mb"] is None else f"{case['peak_mb']:.0f}",
+                f"{case['start_seconds']:.2f}",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
+    about = machine.lines(result["machine"])
+    return "\n".join([*(line.rstrip() for line in lines), "", NOTE, "", *about])
+
+
+def write(result: dict[str, Any], path: Path) -> None:
+    """All of it as JSON."""
+    write_whole(path, json.dumps(result, indent=1) + "\n")

@@ -1,0 +1,183 @@
+"""One measurement in a process of its own, so that its memory and its start are its own.
+
+`python -m vitruvian.verbs.benchmark.worker JOB` with a `Job` as JSON. It prints a line
+when it has its first result, which whoever started it takes the time of, and then a line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, cycle, islice
+from typing import Any
+
+from vitruvian.body.poses import Poses
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.show.draw import draw
+from vitruvian.sources.open import Pictures, Source, Span, open_source
+from vitruvian.sources.threads import Behind
+from vitruvian.stream import stream
+from vitruvian.verbs.benchmark import machine
+from vitruvian.verbs.benchmark.stages import Stopwatch, watched
+
+FIRST = "the first result is there"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to measure."""
+
+    model: str  # a name of the catalogue, or a file
+    options: dict[str, Any]
+    sources: list[str]
+    frames: int  # that are measured, at most
+    seconds: float  # after which a part of it ends, whatever is left
+    warm_up: int  # frames before, not counted
+    only_first: bool = False  # just load, and have one result
+
+
+def measure(job: Job, first: Callable[[], None]) -> dict[str, Any]:
+    """Load the model, warm up, and measure twice: stage by stage, and as users run it.
+
+    Args:
+        job: what to measure.
+        first: called when the first result is there.
+
+    Returns:
+        `stages`, seconds of each stage of each frame; `found`, people in a frame on average;
+        `frames_per_second` and `cpu_seconds_per_frame` of reading, finding and drawing in threads
+        beside each other, as `vitruvian predict` does; `peak_mb`; what it ran on, and its options.
+    """
+    sources = workload(job.sources, max(job.frames, job.warm_up))
+    model = stream.open_model(job.model, sources, **job.options)
+    begun = chain.from_iterable(frames(source) for source in sources)
+    frame = next(begun, None)
+    if frame is None:
+        raise VitruvianError(f"there is no frame in {', '.join(job.sources)}")
+    step = _steps(model, sources)
+    draw(frame, step(frame))
+    first()
+    if job.only_first:
+        return {}
+    until = time.perf_counter() + job.seconds
+    for frame in islice(begun, job.warm_up):
+        draw(frame, step(frame))
+        if time.perf_counter() > until:
+            break
+    sources = workload(job.sources, job.frames)
+    found, stages = staged(model, sources, job.frames, job.seconds)
+    whole = end_to_end(model, sources, job.frames, job.seconds)
+    about = {"runs_on": model.runs_on, "options": model.options, "peak_mb": machine.peak_mb()}
+    return {"found": found, "stages": stages, **whole, **about}
+
+
+def workload(words: Sequence[str], most: int) -> list[Source]:
+    """The sources; pictures again and again, so that there are that many frames of them.
+
+    Raises:
+        VitruvianError: one of them goes on by itself, so that nothing can be measured twice.
+    """
+    made: list[Source] = []
+    for source in open_source(words, Span(most=most)):
+        if source.live:
+            raise VitruvianError(f"{source.name} cannot be measured: it goes on by itself")
+        if isinstance(source, Pictures):
+            source = Pictures(tuple(islice(cycle(source.paths), most)), Span())
+        made.append(source)
+    return made
+
+
+def frames(source: Source) -> Iterator[Frame]:
+    """Its frames; what cannot be read is raised."""
+    for frame in source:
+        if isinstance(frame, VitruvianError):
+            raise frame
+        yield frame
+
+
+def _steps(model: stream.Model, sources: Sequence[Source]) -> Callable[[Frame], Poses]:
+    """Poses of a frame; in videos with a memory."""
+    if any(source.moving for source in sources):
+        return stream.steps(model)
+    return lambda frame: model([frame])[0]
+
+
+def staged(
+    model: stream.Model, sources: Sequence[Source], most: int, seconds: float
+) -> tuple[float, list[dict[str, float]]]:
+    """One thing after the other, with a stopwatch.
+
+    Args:
+        model: loaded, and warm.
+        sources: what it looks at.
+        most: frames.
+        seconds: after which it ends.
+
+    Returns:
+        People in a frame, on average.
+        Seconds of each stage, for each frame.
+    """
+    watch, taken, people = Stopwatch(), list[dict[str, float]](), 0
+    until = time.perf_counter() + seconds
+    with watched(model, watch):
+        for source in sources:
+            step, each = _steps(model, [source]), frames(source)
+            while len(taken) < most and (not taken or time.perf_counter() < until):
+                with watch("read"):
+                    frame = next(each, None)
+                if frame is None:
+                    break
+                with watch("other"):
+                    poses = step(frame)
+                with watch("draw"):
+                    draw(frame, poses)
+                people += len(poses)
+                taken.append(watch.take())
+            watch.take()  # what it took to see that there is no more
+    return people / max(len(taken), 1), taken
+
+
+def end_to_end(
+    model: stream.Model, sources: Sequence[Source], most: int, seconds: float
+) -> dict[str, float]:
+    """Reading ahead, drawing behind, and frames side by side, as the pipeline does it."""
+    done, began, cpu = 0, time.perf_counter(), time.process_time()
+    with Behind(_draw) as behind:
+        for source in sources:
+            for frame, poses in stream.results(source, model, _refuse):
+                behind(frame, poses)
+                done += 1
+                if done >= most or time.perf_counter() - began > seconds:
+                    break
+    took = time.perf_counter() - began
+    return {
+        "frames": done,
+        "frames_per_second": done / took,
+        "cpu_seconds_per_frame": (time.process_time() - cpu) / max(done, 1),
+    }
+
+
+def _draw(frame: Frame, poses: Poses) -> None:
+    draw(frame, poses)
+
+
+def _refuse(error: VitruvianError) -> None:
+    raise error
+
+
+def main() -> None:
+    """Do the job of the command line."""
+    job = Job(**json.loads(sys.argv[1]))
+    try:
+        done = measure(job, lambda: print(FIRST, flush=True))
+    except VitruvianError as error:
+        done = {"error": str(error)}
+    print(json.dumps(done), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,352 @@
+"""Compare: several models on the same pictures or video, beside each other.
+
+First each model looks at everything and writes a record; then, frame by frame, all records are read
+beside each other: panels are drawn, people matched, and what differs is summed up. So there is one
+model in memory at a time, and no more of a video than some frames.
+
+Into the folder go: `records/` a record of each source and model; a video of the panels (`.mp4`) of
+each video, a picture (`.jpg`) of each picture; `disagreement.jsonl`, a line a frame;
+`comparison.json`, all numbers; `report.html`, all of it to be looked at. Records that are there are
+not made again, so that an interrupted comparison goes on, and a model can be added to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vitruvian.documents import read_json
+from vitruvian.errors import VitruvianError
+from vitruvian.formats.part import Part, WriteError, alone_in, write_whole, writing
+from vitruvian.formats.records import Record
+from vitruvian.frame import Frame
+from vitruvian.geometry import calibration
+from vitruvian.geometry.camera import Camera
+from vitruvian.models.load import is_file, load
+from vitruvian.models.spec import Contender, contenders
+from vitruvian.picture_files import page_of
+from vitruvian.show.draw import VISIBLE
+from vitruvian.show.film import Film, write_picture
+from vitruvian.show.lettering import Steady
+from vitruvian.sources.open import Pictures, Source, Span, Video, open_source
+from vitruvian.sources.threads import Ahead, count_of, readable
+from vitruvian.stopping import held, interruptible
+from vitruvian.stream.stream import Given, seen_by
+from vitruvian.verbs.benchmark import machine
+from vitruvian.verbs.compare.lines import Lines, Result, finished, write
+from vitruvian.verbs.compare.panels import View, panels, view
+from vitruvian.verbs.compare.summary import Chapter, report
+from vitruvian.verbs.compare.tally import Tally
+from vitruvian.verbs.outputs import Names
+from vitruvian.verbs.progress import progress
+
+NUMBERS = "comparison.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """What stands beside others: a model, or records that somebody has made before."""
+
+    label: str
+    contender: Contender | None = None
+    saved: Path | None = None
+
+
+def compare(
+    source: str | Path | Sequence[str | Path],
+    models: Sequence[str | Contender],
+    out: str | Path,
+    *,
+    results: Sequence[str | Path] = (),
+    span: Span | None = None,
+    camera: Camera | str | Path | None = None,
+    fov_deg: float | None = None,
+    visible: float = VISIBLE,
+    overwrite: bool = False,
+    on_error: Callable[[VitruvianError], None] | None = None,
+) -> dict[str, Any]:
+    """Compare models.
+
+    Args:
+        source: picture, folder, pattern or video, or several.
+        models: names of the catalogue, files, or contenders.
+        out: a folder; a comparison of the same source that is in it goes on.
+        results: records (.jsonl) of the same source, of other programs.
+        span: which frames of it; all of them.
+        camera: that all of it was taken with, or its calibration file; else as the pictures say.
+        fov_deg: instead, its field of view, across the longer side.
+        visible: 0..1; keypoints with this score or more are drawn.
+        overwrite: whether a comparison of something else in the folder is replaced.
+        on_error: is told what could not be done. Without it, the rest is done first, and the first
+            of them is raised.
+
+    Returns:
+        All numbers, as in `comparison.json`.
+
+    Raises:
+        VitruvianError: no such source, model or record, fewer than two of them, or a folder that
+            holds something else.
+    """
+    out, everyone, span = Path(out), _sides(models, results), span or Span()
+    sources = open_source(source, span)
+    given = calibration.given(camera, fov_deg=fov_deg)
+    seen = camera.matrix.tolist() if isinstance(camera, Camera) else _stamped(camera)
+    about = _about(sources, span, [seen, fov_deg])
+    everything = (sources, about, everyone, [seen, fov_deg], given, visible)
+    with alone_in(out), writing(out, hold=False):
+        return _compare(out, *everything, span, overwrite=overwrite, on_error=on_error)
+
+
+def _compare(
+    out: Path,
+    sources: Sequence[Source],
+    about: dict[str, Any],
+    everyone: Sequence[Side],
+    seen: list[Any],
+    given: Given | None,
+    visible: float,
+    span: Span,
+    *,
+    overwrite: bool,
+    on_error: Callable[[VitruvianError], None] | None,
+) -> dict[str, Any]:
+    """The same, where nobody else is at work in the folder; `seen`: by what camera."""
+    _take_over(out, sources, about, overwrite)
+    faults: list[VitruvianError] = []
+
+    def fault(error: VitruvianError) -> None:
+        if str(error) not in map(str, faults):  # what cannot be read is not read by any model
+            faults.append(error)
+            if on_error is not None:
+                on_error(error)
+
+    name, chapters = Names(), list[Chapter]()
+    for each in sources:
+        several = isinstance(each, Pictures) and len(each.paths) > 1
+        stem = name("pictures" if several else each.name)
+        own, whole = _about([each], span, seen), span == Span()
+        job = _Job(each, stem, out, own, given, visible, whole, fault)
+        files = Names()
+        made = [job.record(side, files(f"{stem} - {side.label}.x")) for side in everyone]
+        sides = [(s.label, path) for s, path in zip(everyone, made, strict=True) if path]
+        if sides:
+            chapters.append(job.draw(sides, name))
+    if not chapters:
+        raise faults[0]
+    numbers = {
+        "about": about,
+        "machine": machine.describe(),
+        "faults": [str(error) for error in faults],
+        "sources": [{"source": one.name, **one.tally.to_dict()} for one in chapters],
+    }
+    _write_json(out / NUMBERS, numbers)
+    report(chapters, numbers, out / "report.html")
+    if faults and on_error is None:
+        more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
+        raise VitruvianError(f"{faults[0]}{more}")
+    return numbers
+
+
+def _sides(models: Sequence[str | Contender], results: Sequence[str | Path]) -> list[Side]:
+    """Who stands beside whom; at least two."""
+    everyone = [Side(one.label, one) for one in contenders(models)] if models else []
+    for path in map(Path, results):
+        Record(path)  # refused now, rather than after hours
+        label = path.stem
+        if label in (side.label for side in everyone):
+            raise VitruvianError(f"two are called '{label}'; give '{path}' another name")
+        everyone.append(Side(label, saved=path))
+    if len(everyone) < 2:
+        raise VitruvianError(
+            "one alone is no comparison; give --model twice, or --results beside it"
+        )
+    return everyone
+
+
+def _about(sources: Sequence[Source], span: Span, camera: Any) -> dict[str, Any]:
+    """What is compared, as JSON gives it back, so that it is known again."""
+    files: list[Any] = []
+    for source in sources:
+        if source.live:
+            raise VitruvianError(f"{source.name} cannot be compared: it is gone when it was seen")
+        paths = source.paths if isinstance(source, Pictures) else ()
+        files += map(_stamped, [source.address] if isinstance(source, Video) else paths)
+    return json.loads(json.dumps({"files": files, "span": asdict(span), "camera": camera}))
+
+
+def _stamped(path: str | Path | None) -> list[Any] | None:
+    """A name, and of a file its size and time, by which a change is seen."""
+    file = None if path is None else page_of(path)[0]
+    if file is None or not os.path.isfile(file):  # noqa: PTH113  # no error for odd names
+        return None if path is None else [str(path)]
+    about = file.stat()
+    return [str(path), about.st_size, about.st_mtime_ns]
+
+
+def _take_over(
+    out: Path, sources: Sequence[Source], about: dict[str, Any], overwrite: bool
+) -> None:
+    """Begin in a folder, or go on with what is in it.
+
+    Raises:
+        VitruvianError: it holds something else, or what is compared.
+    """
+    pictures = [path for each in sources if isinstance(each, Pictures) for path in each.paths]
+    videos = [Path(each.address) for each in sources if isinstance(each, Video)]
+    for path in (*pictures, *videos):
+        if path.resolve().parent == out.resolve():
+            raise VitruvianError(
+                f"'{path}' is in '{out}' and would be replaced; give another --out"
+            )
+    numbers = out / NUMBERS
+    if out.exists() and not out.is_dir():
+        raise VitruvianError(f"'{out}' is a file; give a folder to --out")
+    if numbers.is_file():
+        try:
+            before = read_json(numbers)["about"]
+        except (VitruvianError, TypeError, KeyError):
+            before = None
+        if before == about:
+            return
+        if not overwrite:
+            raise VitruvianError(
+                f"'{out}' holds a comparison of something else; pass --overwrite, or another --out"
+            )
+        for record in (out / "records").glob("*.jsonl*"):
+            record.unlink()
+    elif out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise VitruvianError(
+            f"'{out}' is not empty, and no comparison; pass --overwrite, or another --out"
+        )
+    _write_json(numbers, {"about": about})
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    write_whole(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One source of a comparison."""
+
+    source: Source
+    stem: str  # in names of files
+    out: Path  # the folder of the comparison
+    about: dict[str, Any]  # what the source is
+    camera: Given | None
+    visible: float
+    whole: bool  # whether all frames are wanted
+    fault: Callable[[VitruvianError], None]  # gets what could not be done
+
+    @property
+    def several(self) -> bool:
+        """Whether it is pictures, each on its own."""
+        return isinstance(self.source, Pictures) and len(self.source.paths) > 1
+
+    def frames(self) -> Iterator[Frame]:
+        """Its frames with their cameras; what cannot be read is a fault."""
+        for frame in readable(self.source):
+            try:
+                if isinstance(frame, VitruvianError):
+                    raise frame
+                yield frame if self.camera is None else seen_by(self.camera, frame)
+            except VitruvianError as error:
+                self.fault(error)
+
+    def record(self, side: Side, name: str) -> Path | None:
+        """The record of a side, made if it is not there; None if the model cannot be had."""
+        from vitruvian import __version__
+
+        one = side.contender
+        if one is None:
+            return side.saved
+        path = self.out / "records" / f"{name}.jsonl"
+        weights = _stamped(one.name) if is_file(one.name) else one.name
+        model = json.loads(json.dumps({"model": weights, "options": dict(one.options)}))
+        about = {"vitruvian": __version__, **model, **self.about}
+        told = f"{side.label}, {self.source.name}"
+        if finished(path, about):
+            return path
+        moving, opened = self.source.moving, lambda: load(one.name, **one.options)
+        try:
+            with progress(told, count_of(self.source)) as tick:
+                write(path, self.frames(), moving, opened, about, tick)
+        except WriteError:
+            raise
+        except VitruvianError as error:
+            self.fault(VitruvianError(f"{told}: {error}"))
+            return None
+        return path
+
+    def draw(self, sides: Sequence[tuple[str, Path]], name: Names) -> Chapter:
+        """Panels of every frame, and what the models say of it summed up.
+
+        Args:
+            sides: labels and records.
+            name: gives names of pictures.
+        """
+        labels, moving = [label for label, _ in sides], self.source.moving
+        part = Part(self.out / f"{self.stem} - disagreement.jsonl")
+        with ExitStack() as stack:
+            stack.enter_context(held())
+            pictures = self.source.paths if isinstance(self.source, Pictures) else ()
+            ours = [str(path) for path in pictures] or [str(getattr(self.source, "address", ""))]
+            lines = [stack.enter_context(Lines(path, moving, ours)) for _, path in sides]
+            # Ours are of the frames that are wanted; those of others may have more, or fewer.
+            whole = [each for each in lines if each.record.path.parent == self.out / "records"]
+            longest = max(whole or lines, key=len)
+            ends = [frame.seconds for frame, _ in longest.sample(2)]
+            tally = Tally(labels, len(longest), moving, max(ends, default=0.0))
+            chapter = Chapter(self.source.name, tally)
+            views = [view(each, self.visible) if moving else None for each in lines]
+            widths = [Steady() if moving else None for _ in lines]
+            film = stack.enter_context(Film(self.out / f"{self.stem}.mp4")) if moving else None
+            table = stack.enter_context(part.begin().open("w", encoding="utf-8"))
+            total, last = count_of(self.source), None
+            tick = stack.enter_context(progress(f"drawing {self.stem}", total))
+            for frame in interruptible(Ahead(self.frames())):
+                last = replace(frame, pixels=None)
+                results = [each[frame] for each in lines]
+                if not moving:
+                    views = [self._still(frame, result) for result in results]
+                picture = panels(frame, labels, results, views, self.visible, widths)
+                if film is not None:
+                    film.add(picture, frame.seconds)
+                else:
+                    own = name(Path(frame.source).name) if self.several else self.stem
+                    write_picture(self.out / f"{own}.jpg", picture)
+                said = tally.add(frame, results, lambda picture=picture: picture)
+                table.write(json.dumps(said, allow_nan=False) + "\n")
+                chapter.add(frame, results, picture)
+                tick(tally.done)
+            if moving and self.whole and last is not None:
+                self._told_longer(labels, lines, last)
+        part.finish()
+        for label, (count, why) in chapter.missing.items():
+            told = f"{label} has nothing of {count} of {tally.done} frames of {self.source.name}"
+            self.fault(VitruvianError(f"{told}; of the first, {why}"))
+        return chapter
+
+    def _told_longer(self, labels: Sequence[str], lines: Sequence[Lines], last: Frame) -> None:
+        """Tell of records that go on after the end of the video: it is not what they are of."""
+        for label, each in zip(labels, lines, strict=True):
+            end = each.beyond(last.source, last.seconds)
+            if end is not None:
+                self.fault(
+                    VitruvianError(
+                        f"{label} goes on to {end:.2f} s, and {self.source.name} ends at "
+                        f"{last.seconds:.2f} s: it may be of another recording"
+                    )
+                )
+
+    def _still(self, frame: Frame, result: Result) -> View | None:
+        """The view of one picture; None if there is nobody in metres."""
+        poses = result.poses
+        if poses is None or not len(poses) or poses.xyz is None:
+            return None
+        return View([(frame, poses)], self.visible)

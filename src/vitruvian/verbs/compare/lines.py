@@ -1,0 +1,317 @@
+"""Records of a comparison: a line a frame, as `vitruvian predict` writes, and how long it took.
+
+Two keys more than in other records: `ms`, and `failed` with the reason where a model gave up on a
+frame; the header has the skeleton and what was looked at. Other programs may leave all that out. A
+record is found again by where its lines begin, so that only these numbers are in memory.
+
+Frames of a video are paired by time, not by number: the other record may be of another frame rate,
+or count from 1. Pictures are paired by path, or by the end of it that no other picture has.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.documents import LONGEST_LINE, WHOLE, unreadable
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.part import Part
+from vitruvian.formats.records import Record, dump, header, parse_line, to_dict
+from vitruvian.frame import Frame
+from vitruvian.stream.stream import steps
+
+SAME = 0.02  # seconds between two times of one frame, at most; and no quarter of a step
+LATER = 0.1  # seconds that a record may end after a video: the last frames are often cut off
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What one model says of one frame."""
+
+    poses: Poses | None  # None: nothing, because it failed or was not asked
+    ms: float | None = None  # how long it took
+    failed: str = ""  # why there is nothing
+
+
+def write(
+    path: Path,
+    frames: Iterable[Frame],
+    moving: bool,
+    load: Callable[[], Any],
+    about: dict[str, Any],
+    tick: Callable[[int], None],
+) -> int:
+    """Let a model look at frames, one after the other, and write a record of it.
+
+    Pictures go on where they were interrupted; a video, in which each frame needs those before, is
+    begun anew.
+
+    Args:
+        path: of the record.
+        frames: of one source.
+        moving: whether they follow each other.
+        load: gives the model.
+        about: what the record is of, for its header; see `finished`.
+        tick: called with the number of frames done.
+
+    Returns:
+        Of how many frames the model gave nothing.
+    """
+    model = load()
+    part, done, failed = Part(path), set[str](), 0
+    unfinished = part.begin(keep=True)
+    if not moving and finished(unfinished, about):
+        done, failed = _mend(unfinished)
+    step = steps(model) if moving else lambda frame: model([frame])[0]
+    with unfinished.open("a" if done else "w", encoding="utf-8", newline="") as file:
+        if not done:
+            file.write(dump(header(model, model.skeleton) | {"compare": about}))
+        warm = False
+        for number, frame in enumerate(frames):
+            if _key(frame, moving) in done:
+                continue
+            if not warm:  # the first look at anything is slow, and not counted
+                warm = True
+                _look(lambda frame: model([frame])[0], frame)
+            began = time.perf_counter()
+            poses, why = _look(step, frame)
+            ms = round((time.perf_counter() - began) * 1e3, 3)
+            said: dict[str, Any] = {"ms": ms} if poses is not None else {"failed": why}
+            failed += poses is None
+            found = Poses.nobody(model.skeleton) if poses is None else poses
+            file.write(dump(to_dict(frame, found, model.name) | said))
+            file.flush()
+            tick(number + 1)
+    part.finish()
+    return failed
+
+
+def _look(step: Callable[[Frame], Poses], frame: Frame) -> tuple[Poses | None, str]:
+    """Poses, or None and why not.
+
+    Anything may go wrong in one of many models: it is said, and the others' hours of work are kept.
+    """
+    try:
+        return step(frame), ""
+    except Exception as error:
+        kind = "" if isinstance(error, VitruvianError) else f"{type(error).__name__}: "
+        return None, f"{kind}{error}".splitlines()[0]
+
+
+def finished(path: Path, about: dict[str, Any]) -> bool:
+    """Whether a record is there, and of the same thing, by the same model with the same options."""
+    try:
+        return Record(path).header.get("compare") == json.loads(json.dumps(about))
+    except VitruvianError:
+        return False
+
+
+def _mend(path: Path) -> tuple[set[str], int]:
+    """Cut off a line that was not finished.
+
+    Returns:
+        The keys of the frames that are there, and how many of them are failures.
+    """
+    done, failed, end = set[str](), 0, 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            if not line.endswith(b"\n"):
+                break
+            end += len(line)
+            if number:
+                said = parse_line(line.decode("utf-8"), path, number + 1)
+                done.add(said["source"])
+                failed += "failed" in said
+    with path.open("rb+") as file:
+        file.truncate(end)
+    return done, failed
+
+
+def _key(frame: Frame, moving: bool) -> str:
+    """What a frame is found by: its file; in a video also which one it is."""
+    return f"{frame.source}#{frame.index}" if moving else frame.source
+
+
+def same_files(ours: Iterable[str], theirs: Iterable[str]) -> dict[str, str]:
+    """Ours -> theirs, of paths that are equal, or else end alike as no other path does.
+
+    `a/s1/01.jpg` is `/b/s1/01.jpg`, also where there is an `s2/01.jpg`; `01.jpg` is then neither.
+    """
+    sides = [{name: PurePath(name).parts for name in names} for names in (ours, theirs)]
+    found = {name: name for name in sides[0] if name in sides[1]}
+    here, there = (_ends(paths) for paths in sides)
+    by_end = {parts[-there[name] :]: name for name, parts in sides[1].items()}
+    taken = {*found}
+    for name, parts in sides[0].items():
+        for length in range(1, len(parts) + 1) if name not in found else ():
+            other = by_end.get(parts[-length:])
+            if other is None or there[other] != length or other in taken:
+                continue
+            needed = max(length, here[name])
+            if sides[1][other][-needed:] == parts[-needed:]:
+                found[name] = other
+    return found
+
+
+def _ends(paths: dict[str, tuple[str, ...]]) -> dict[str, int]:
+    """How many parts at the end of each path tell it from the others; too many where none do."""
+    left, lengths, length = dict(paths), dict[str, int](), 0
+    while left:
+        length += 1
+        count = Counter(parts[-length:] for parts in left.values())
+        for name, parts in list(left.items()):
+            if count[parts[-length:]] == 1 or len(parts) <= length:
+                lengths[name] = length if count[parts[-length:]] == 1 else length + 1
+                del left[name]
+    return lengths
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    """The frames of one source in a record, in order."""
+
+    index: array[int]
+    seconds: array[float]
+    offset: array[int]  # where their lines begin
+
+    @cached_property
+    def step(self) -> float:
+        """Seconds from one to the next, as a rule; 0 of one alone."""
+        return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.0
+
+    def nearest(self, seconds: float) -> int:
+        """The row that is nearest in time, where times rise."""
+        after = min(bisect_left(self.seconds, seconds), len(self.seconds) - 1)
+        before = max(after - 1, 0)
+        first = abs(self.seconds[before] - seconds) <= abs(self.seconds[after] - seconds)
+        return before if first else after
+
+
+class Lines:
+    """A record, to be asked for the result of any frame."""
+
+    def __init__(self, path: Path, moving: bool, sources: Iterable[str] = ()) -> None:
+        """Find where its lines begin.
+
+        Args:
+            path: of a record.
+            moving: whether frames are those of a video.
+            sources: of all frames that will be asked for.
+        """
+        self.record, self.moving = Record(path), moving
+        self._at: dict[str, _Frames] = {}
+        self._begin, offset = array("q"), 0
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(LONGEST_LINE):
+                number += 1
+                if number > 1:
+                    source, index, seconds = self._about(self._line(line, number), number)
+                    new = _Frames(array("q"), array("d"), array("q"))
+                    own = self._at.setdefault(source, new)
+                    if moving and own.index and index <= own.index[-1]:
+                        raise unreadable(
+                            path,
+                            f"line {number} is of frame {index} of '{shown(source)}', and comes "
+                            f"after frame {own.index[-1]}",
+                        )
+                    own.index.append(index)
+                    own.seconds.append(seconds)
+                    own.offset.append(offset)
+                    self._begin.append(offset)
+                offset += len(line)
+        self._same = same_files(sources, self._at)
+        self._asked: list[float] = []  # seconds of the last frames
+        self._file = path.open("rb")
+
+    def _line(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            return parse_line(line.decode("utf-8"), self.record.path, number)
+        except UnicodeDecodeError:
+            raise unreadable(self.record.path, f"line {number} is not UTF-8 text") from None
+
+    def _about(self, said: dict[str, Any], number: int) -> tuple[str, int, float]:
+        """Source, number and seconds of a line's frame."""
+        source, index, seconds = (said.get(name) for name in ("source", "index", "time"))
+        whole = type(index) is int and abs(index) < WHOLE
+        if not (isinstance(source, str) and whole and type(seconds) in (int, float)):
+            raise unreadable(self.record.path, f"line {number} is no frame")
+        return source, index, seconds  # type: ignore[return-value]
+
+    def __len__(self) -> int:
+        return len(self._begin)
+
+    def _of(self, source: str) -> _Frames | None:
+        """Its frames of a source of ours."""
+        if source not in self._same:
+            self._same |= same_files([source], self._at)
+        return self._at.get(self._same.get(source, ""))
+
+    def _find(self, frame: Frame) -> int | None:
+        """Where the line of a frame begins."""
+        own = self._of(frame.source)
+        if own is None:
+            return None
+        if not self.moving:
+            return own.offset[0]
+        self._asked = [*self._asked[-1:], frame.seconds]
+        steps = [*np.diff(self._asked).tolist(), own.step]
+        apart = min([SAME, *(abs(step) / 4 for step in steps if step)])
+        row = bisect_left(own.index, frame.index)
+        known = row < len(own.index) and own.index[row] == frame.index
+        if not (known and abs(own.seconds[row] - frame.seconds) <= apart):
+            row = own.nearest(frame.seconds)
+        return own.offset[row] if abs(own.seconds[row] - frame.seconds) <= apart else None
+
+    def beyond(self, source: str, seconds: float) -> float | None:
+        """When it ends, if that is after the last frame of the source, at `seconds`."""
+        own = self._of(source)
+        if own is None:
+            return None
+        return own.seconds[-1] if own.seconds[-1] > seconds + LATER + 2 * own.step else None
+
+    def __getitem__(self, frame: Frame) -> Result:
+        """What it says of a frame."""
+        at = self._find(frame)
+        if at is None:
+            when = f" at {frame.seconds:g} s" if self.moving and self._of(frame.source) else ""
+            return Result(None, failed=f"it has no such frame{when}")
+        said, theirs, poses = self._read(at)
+        if theirs.size != frame.size:
+            wide, tall = theirs.size
+            return Result(None, failed=f"it is of a picture of {wide} x {tall} pixels")
+        if "failed" in said:
+            return Result(None, failed=shown(said["failed"], 200))
+        ms = said.get("ms")
+        if not isinstance(ms, (int, float)) or not 0 <= ms < np.inf:
+            ms = None
+        return Result(poses, ms)
+
+    def _read(self, at: int) -> tuple[dict[str, Any], Frame, Poses]:
+        self._file.seek(at)
+        number = bisect_left(self._begin, at) + 2
+        said = self._line(self._file.readline(LONGEST_LINE), number)
+        return said, *self.record.frame(said, number)
+
+    def sample(self, most: int) -> list[tuple[Frame, Poses]]:
+        """Some of its frames, without pixels, evenly through the record."""
+        last = len(self._begin) - 1
+        chosen = np.unique(np.linspace(0, max(last, 0), most).astype(int))
+        return [self._read(self._begin[i])[1:] for i in chosen if i <= last]
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()

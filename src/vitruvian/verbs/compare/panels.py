@@ -1,0 +1,169 @@
+"""Panels: what several models say of one frame, side by side, with people and milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.frame import Frame
+from vitruvian.show.draw import VISIBLE, draw
+from vitruvian.show.lettering import Steady
+from vitruvian.show.scene import Scene
+from vitruvian.show.view3d import Stage
+from vitruvian.verbs.compare.lines import Lines, Result
+
+ROOM = (1920, 1080)  # pixels, for the pictures of all panels together
+ROWS = 1.6  # panels are in several rows if each can be so much wider
+NARROWEST = 320  # pixels, of a panel: there must be room for the words
+STRIP, GAP = 30, 6  # pixels: height of a line of words, and white between panels
+LETTERS, FONT = 0.55, cv2.FONT_HERSHEY_SIMPLEX
+SAMPLED = 200  # frames that say how large a view in 3D has to be
+
+
+class View:
+    """One model's people in metres, frame after frame, on a stage that stays."""
+
+    def __init__(self, moments: Sequence[tuple[Frame, Poses]], visible: float) -> None:
+        """Make the stage, large enough for all these moments."""
+        self.scene = Scene(visible)
+        for frame, poses in moments:
+            self.scene.add(frame, poses)
+        self.stage = Stage(self.scene, timed=False)
+
+    def __call__(self, frame: Frame, poses: Poses) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of another moment; it is forgotten again."""
+        self.scene.add(frame, poses)
+        moment = self.scene.moments.pop()
+        self.scene.moments = [moment]  # who was where stays
+        return self.stage(moment)
+
+
+def view(lines: Lines, visible: float = VISIBLE) -> View | None:
+    """The view of a record; None if it has pixels only, or nobody."""
+    sampled = lines.sample(SAMPLED)
+    some = [(frame, poses) for frame, poses in sampled if len(poses) and poses.xyz is not None]
+    return View(some, visible) if some else None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where panels are: so many beside each other, each picture of one size."""
+
+    columns: int
+    size: tuple[int, int]  # width and height of the picture in a panel, pixels
+
+    @classmethod
+    def of(cls, panels: int, picture: tuple[int, int]) -> Layout:
+        """Beside each other, unless pictures are so much larger in several rows; never enlarged.
+
+        Args:
+            panels: how many there are.
+            picture: width and height of each, pixels.
+        """
+        wide, tall = picture
+
+        def scale(columns: int) -> float:
+            rows = -(-panels // columns)
+            return min(ROOM[0] / columns / wide, ROOM[1] / rows / tall, 1.0)
+
+        worth = max(map(scale, range(1, panels + 1))) / ROWS
+        able = [n for n in range(1, panels + 1) if scale(n) >= worth]
+        columns = min(able, key=lambda n: (-panels % n, -n))  # no empty places, then most columns
+        best = max(scale(columns), NARROWEST / wide)
+        return cls(columns, (max(round(wide * best), 1), max(round(tall * best), 1)))
+
+
+def panels(
+    frame: Frame,
+    labels: Sequence[str],
+    results: Sequence[Result],
+    views: Sequence[View | None],
+    visible: float = VISIBLE,
+    widths: Sequence[Steady | None] = (),
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: a panel a model, and under those with metres their view in 3D.
+
+    Args:
+        frame: the picture.
+        labels: what the models are called.
+        results: what they say.
+        views: their stages; None for those in pixels only.
+        visible: 0..1; keypoints with this score or more are drawn.
+        widths: of lines, of each model, kept for the next frame of a video.
+    """
+    layout = Layout.of(len(labels), frame.size)
+    deep = any(view is not None for view in views)
+    drawn = [
+        _panel(frame, *each, layout.size, visible, deep)
+        for each in zip(labels, results, views, widths or [None] * len(labels), strict=True)
+    ]
+    while len(drawn) % layout.columns:
+        drawn.append(np.full_like(drawn[0], 255))
+    edge = [(GAP // 2, GAP // 2)] * 2 + [(0, 0)]
+    edged = [np.pad(one, edge, constant_values=255) for one in drawn]
+    starts = range(0, len(edged), layout.columns)
+    return np.concatenate([np.concatenate(edged[i : i + layout.columns], axis=1) for i in starts])
+
+
+def _panel(
+    frame: Frame,
+    label: str,
+    result: Result,
+    view: View | None,
+    widths: Steady | None,
+    size: tuple[int, int],
+    visible: float,
+    deep: bool,
+) -> np.ndarray:
+    """One model's: its name, the picture, what it found, and its view in 3D if any model has one.
+
+    Args:
+        frame: the picture.
+        label: the model's.
+        result: what it says.
+        view: its stage.
+        widths: of lines.
+        size: width and height of the picture in the panel, pixels.
+        visible: score from which keypoints are drawn.
+        deep: whether there is a view in 3D, empty for those in pixels only.
+    """
+    poses = result.poses
+    picture = frame.rgb if poses is None else draw(frame, poses, visible, widths=widths)
+    how = cv2.INTER_AREA if size[0] < frame.size[0] else cv2.INTER_CUBIC
+    parts = [_words(label, size[0]), cv2.resize(picture, size, interpolation=how)]
+    parts.append(_words(said(result), size[0]))
+    if deep:
+        flat = (size[0], size[0] // 2)
+        if view is None or poses is None or poses.xyz is None:
+            words = "no metres" if poses is not None and len(poses) else ""
+            shown = np.full((flat[1], flat[0], 3), 255, np.uint8)
+            shown[flat[1] // 2 - STRIP // 2 :][:STRIP] = _words(words, size[0])
+        else:
+            shown = cv2.resize(view(frame, poses), flat, interpolation=cv2.INTER_AREA)
+        parts.append(shown)
+    return np.concatenate(parts)
+
+
+def said(result: Result) -> str:
+    """How many people, in how many milliseconds; or why not."""
+    if result.poses is None:
+        return result.failed
+    n = len(result.poses)
+    people = "1 person" if n == 1 else f"{n or 'no'} people"
+    return people if result.ms is None else f"{people}, {result.ms:.0f} ms"
+
+
+def _words(text: str, wide: int) -> np.ndarray:
+    """(STRIP, wide, 3) black words in the middle of white, smaller if they would not fit."""
+    strip = np.full((STRIP, wide, 3), 255, np.uint8)
+    plain = text.encode("ascii", "replace").decode()  # OpenCV's letters are no others
+    (width, _), _ = cv2.getTextSize(plain, FONT, LETTERS, 1)
+    scale = LETTERS * min(1.0, (wide - 8) / max(width, 1))
+    (width, height), _ = cv2.getTextSize(plain, FONT, scale, 1)
+    at = ((wide - width) // 2, (STRIP + height) // 2)
+    cv2.putText(strip, plain, at, FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip

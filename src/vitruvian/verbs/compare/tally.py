@@ -1,0 +1,287 @@
+"""Tally: what models say of the frames of one source, summed up as it comes.
+
+However long the source, this hardly grows: time is cut into at most `BINS` parts, distances are
+counted in steps, and only the greatest disagreements keep their pictures. Of each frame four bytes
+a model stay.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from vitruvian.analysis.angles import Space, names
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.verbs.compare.agreement import BlandAltman, Common, Pairing, angles_apart, pair
+from vitruvian.verbs.compare.lines import Result
+
+BINS = 300  # of time, for plots
+STEPS, STEP = 400, 0.25  # of distances, percent of a person's size; the last is for all above
+MOMENTS = 10  # of the greatest disagreement
+SPACES: tuple[Space, ...] = ("2d", "3d")
+
+
+class Mean:
+    """Means of values in bins, (B, ...)."""
+
+    def __init__(self, *shape: int) -> None:
+        self.sum, self.count = np.zeros(shape), np.zeros(shape, int)
+
+    def add(self, where: int, values: np.ndarray | float) -> None:
+        """Values into a bin; what is NaN does not count."""
+        known = np.isfinite(values)
+        self.sum[where] += np.where(known, values, 0)
+        self.count[where] += known
+
+    @property
+    def values(self) -> np.ndarray:
+        """(B, ...) NaN where there is none."""
+        return np.where(self.count > 0, self.sum / np.maximum(self.count, 1), np.nan)
+
+
+class Side:
+    """One model: how many people it found, and how quickly."""
+
+    def __init__(self, label: str, bins: int) -> None:
+        self.label, self.frames, self.failed, self.people = label, 0, 0, 0
+        self.found, self.took, self.ms = Mean(bins), Mean(bins), array("f")
+
+    def add(self, where: int, result: Result) -> None:
+        """One frame, into its bin of time."""
+        self.frames += 1
+        self.failed += result.poses is None
+        if result.poses is None:
+            return
+        self.people += len(result.poses)
+        self.found.add(where, len(result.poses))
+        if result.ms is not None:
+            self.ms.append(result.ms)
+            self.took.add(where, result.ms)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its numbers, ready for JSON."""
+        ms = np.array(self.ms)
+        median, p95 = np.quantile(ms, [0.5, 0.95]).round(3).tolist() if len(ms) else (None, None)
+        seen = self.frames - self.failed
+        return {
+            "model": self.label,
+            "frames": self.frames,
+            "failed": self.failed,
+            "people_a_frame": round(self.people / seen, 3) if seen else None,
+            "ms_median": median,
+            "ms_p95": p95,
+        }
+
+
+class Pair:
+    """Two models: who both have found, and how far apart their joints and angles are."""
+
+    def __init__(self, labels: tuple[str, str], a: Skeleton, b: Skeleton, bins: int) -> None:
+        self.labels, self.skeletons, self.common = labels, (a, b), Common.of(a, b)
+        self.joints = self.common.skeleton.keypoints
+        self.frames = self.both = 0
+        self.only = [0, 0]  # people that only the one, or only the other, has found
+        self.disagreement, self.percent = Mean(bins), Mean(bins, len(self.joints))
+        self.steps = np.zeros((len(self.joints), STEPS + 1), int)
+        self.angles: dict[Space, BlandAltman] = {s: BlandAltman(len(names(s))) for s in SPACES}
+
+    def add(self, where: int, a: Poses, b: Poses) -> Pairing:
+        """One frame, into its bin of time.
+
+        Raises:
+            VitruvianError: a record changes its skeleton on the way.
+        """
+        for label, poses, known in zip(self.labels, (a, b), self.skeletons, strict=True):
+            if poses.skeleton != known:
+                raise VitruvianError(
+                    f"'{label}' changes from {known.name} to {poses.skeleton.name}; "
+                    "one record has one skeleton"
+                )
+        found = pair(a, b, self.common)
+        self.frames += 1
+        self.both += len(found.rows)
+        self.only = [n + all_ - len(found.rows)
+                     for n, all_ in zip(self.only, found.people, strict=True)]  # fmt: skip
+        self.disagreement.add(where, found.disagreement)
+        for row in found.percent:
+            self.percent.add(where, row)
+            known = np.flatnonzero(np.isfinite(row))
+            self.steps[known, np.minimum(row[known] / STEP, STEPS).astype(int)] += 1
+        for space, sums in self.angles.items():
+            if space == "2d" or (a.xyz is not None and b.xyz is not None):
+                sums.add(angles_apart(a, b, found, space))
+        return found
+
+    def quantile(self, share: float) -> np.ndarray:
+        """(J,) percent of a person's size that so many distances are below; NaN of nothing."""
+        total = self.steps.sum(axis=1)
+        first = np.argmax(self.steps.cumsum(axis=1) >= share * total[:, None], axis=1)
+        return np.where(total > 0, (first + 0.5) * STEP, np.nan)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its numbers, ready for JSON."""
+        median, p95 = self.quantile(0.5), self.quantile(0.95)
+        angles: dict[str, dict[str, Any]] = {}
+        for space, sums in self.angles.items():
+            parts = (sums.count, sums.bias, sums.deviation, *sums.limits)
+            angles[space] = {
+                name: dict(zip(("count", "bias", "deviation", "low", "high"), row, strict=True))
+                for name, *row in zip(names(space), *(_plain(part) for part in parts), strict=True)
+                if row[0]
+            }
+        mean = self.disagreement.sum.sum() / max(self.frames, 1)
+        return {
+            "first": self.labels[0],
+            "second": self.labels[1],
+            "frames": self.frames,
+            "both": self.both,
+            "only_first": self.only[0],
+            "only_second": self.only[1],
+            "disagreement": round(float(mean), 4),
+            "joints_percent": {
+                name: {"median": low, "p95": high}
+                for name, low, high in zip(self.joints, _plain(median), _plain(p95), strict=True)
+            },
+            "angles_deg": angles,
+        }
+
+
+def _plain(values: np.ndarray) -> list[Any]:
+    """Numbers for JSON; None for NaN."""
+    return [None if value != value else round(value, 3) for value in values.tolist()]
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One frame in which models disagree."""
+
+    disagreement: float  # 0..1
+    frame: Frame  # without pixels
+    picture: np.ndarray  # (H, W, 3) uint8 RGB
+
+
+class Moments:
+    """Those of the greatest disagreement, some time apart."""
+
+    def __init__(self, apart: float) -> None:
+        """`apart`: seconds between two; 0 for pictures, which have no time."""
+        self.apart, self.kept = apart, list[Moment]()
+
+    def add(self, disagreement: float, frame: Frame, picture: Callable[[], np.ndarray]) -> None:
+        """Another frame; its picture is asked for if it is one of them so far."""
+        if not disagreement > 0:
+            return
+        near = [m for m in self.kept if abs(m.frame.seconds - frame.seconds) < self.apart]
+        if any(moment.disagreement >= disagreement for moment in near):
+            return
+        kept = [moment for moment in self.kept if moment not in near]
+        if len(kept) == MOMENTS:
+            least = min(kept, key=lambda moment: moment.disagreement)
+            if least.disagreement >= disagreement:
+                return
+            kept.remove(least)
+        plain = Frame(None, frame.index, frame.seconds, frame.source, size=frame.size)
+        self.kept = [*kept, Moment(disagreement, plain, picture())]
+        self.kept.sort(key=lambda moment: -moment.disagreement)
+
+
+class Tally:
+    """All of it, of one source."""
+
+    def __init__(self, labels: Sequence[str], frames: int, moving: bool, seconds: float) -> None:
+        """Begin with nothing.
+
+        Args:
+            labels: of the models.
+            frames: how many there will be, about: bins are of as many.
+            moving: whether they are of a video.
+            seconds: how long it is, about.
+        """
+        self.frames, self.moving = max(frames, 1), moving
+        self.bins = min(self.frames, BINS)
+        self.sides = [Side(label, self.bins) for label in labels]
+        self.pairs: dict[tuple[int, int], Pair] = {}
+        self.moments = Moments(min(1.0, seconds / (2 * MOMENTS)) if moving else 0.0)
+        self.at = Mean(self.bins)  # seconds, or the picture's number
+        self.done = 0
+
+    def add(
+        self, frame: Frame, results: Sequence[Result], picture: Callable[[], np.ndarray]
+    ) -> dict[str, Any]:
+        """One frame.
+
+        Args:
+            frame: with or without pixels.
+            results: of each model.
+            picture: of its panels.
+
+        Returns:
+            What the models' pairs make of it, a line ready for JSON.
+        """
+        where = min(self.done * self.bins // self.frames, self.bins - 1)
+        self.at.add(where, frame.seconds if self.moving else self.done + 1)
+        self.done += 1
+        for side, result in zip(self.sides, results, strict=True):
+            side.add(where, result)
+        lines, apart = [], []
+        for (i, one), (j, other) in combinations(enumerate(results), 2):
+            if one.poses is None or other.poses is None:
+                continue
+            if (i, j) not in self.pairs:
+                labels = (self.sides[i].label, self.sides[j].label)
+                tables = (one.poses.skeleton, other.poses.skeleton)
+                self.pairs[i, j] = Pair(labels, *tables, self.bins)
+            pair = self.pairs[i, j]
+            found = pair.add(where, one.poses, other.poses)
+            apart.append(found.disagreement)
+            lines.append(_line(pair, found))
+        if apart:
+            self.moments.add(float(np.mean(apart)), frame, picture)
+        return {
+            "source": frame.source,
+            "index": frame.index,
+            "time": round(frame.seconds, 6),
+            "pairs": lines,
+        }
+
+    @property
+    def filled(self) -> np.ndarray:
+        """(B,) bool, which bins have frames: a video may end before it was expected to."""
+        return self.at.count > 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers, ready for JSON."""
+        moments = [
+            {"source": m.frame.source, "index": m.frame.index, "time": round(m.frame.seconds, 6)}
+            | {"disagreement": round(m.disagreement, 4)}
+            for m in self.moments.kept
+        ]
+        return {
+            "frames": self.done,
+            "models": [side.to_dict() for side in self.sides],
+            "pairs": [pair.to_dict() for pair in self.pairs.values()],
+            "moments": moments,
+        }
+
+
+def _line(pair: Pair, found: Pairing) -> dict[str, Any]:
+    """What one pair makes of one frame; each joint's mean over the people both have found."""
+    means = Mean(1, len(pair.joints))
+    for row in found.percent:
+        means.add(0, row)
+    return {
+        "first": pair.labels[0],
+        "second": pair.labels[1],
+        "people": list(found.people),
+        "both": len(found.rows),
+        "disagreement": round(found.disagreement, 4),
+        "percent": dict(zip(pair.joints, _plain(means.values[0]), strict=True)),
+    }

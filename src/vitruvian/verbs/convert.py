@@ -1,0 +1,208 @@
+"""From one file of poses to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitruvian.body.mapping import Mapping
+from vitruvian.body.skeletons import BODY25, COCO17, SKELETONS
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats import solo, table
+from vitruvian.formats.openpose import OpenPose
+from vitruvian.formats.records import Made
+from vitruvian.verbs import outputs
+
+if TYPE_CHECKING:
+    from vitruvian.body.poses import Poses
+    from vitruvian.body.skeleton import Skeleton
+    from vitruvian.formats.table import Form
+    from vitruvian.frame import Frame
+
+
+UNSEEN = {"scores", "uneven"}  # of `table.HOLDS`, what is not looked for: told wherever it may be
+
+
+@dataclass
+class Conversion:
+    """What was done."""
+
+    source: Form
+    target: Form
+    frames: int = 0
+    people: set[int] = field(default_factory=set)  # their numbers; -1 are people without any
+    had: set[str] = field(default_factory=set)  # of `table.HOLDS`, what can be seen in frames
+    derived: list[str] = field(default_factory=list)  # keypoints that are middles of others
+    missing: list[str] = field(default_factory=list)  # keypoints that the source does not have
+    left_out: list[str] = field(default_factory=list)  # keypoints that are not asked for
+    notes: list[str] = field(default_factory=list)  # what was assumed, and left out
+    paths: list[Path] = field(default_factory=list)
+
+    @property
+    def lost(self) -> list[str]:
+        """What was there, as far as can be seen, and is not any more; in words."""
+        gone = table.lost(self.source, self.target)
+        return [table.HOLDS[part] for part in gone if part in self.had or part in UNSEEN]
+
+    def count(self, frame: Frame, poses: Poses) -> None:
+        """Take a frame into account."""
+        self.frames += 1
+        self.people |= {*poses.person.tolist()}
+        found = {
+            "pixels": bool(np.isfinite(poses.xy).any()),
+            "boxes": bool(np.isfinite(poses.box).any()),
+            "metres": poses.xyz is not None,
+            "world": poses.world is not None,
+            "presence": poses.presence is not None or poses.depth is not None,
+            "numbers": bool((poses.person >= 0).any()),
+            "people": len(poses) > 1 or len(self.people) > 1,
+            "nobody": not len(poses),
+            "gaps": any(np.isnan(at).any() for at in (poses.xy, poses.xyz) if at is not None),
+            "camera": frame.camera is not None,
+            "times": frame.seconds > 0,
+            "skeleton": not {*poses.skeleton.keypoints} <= {*COCO17.keypoints},
+            "bones": bool(poses.skeleton.bones)
+            and poses.skeleton != SKELETONS.get(poses.skeleton.name),
+        }
+        self.had |= {part for part, there in found.items() if there}
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    form: str | None = None,
+    skeleton: Skeleton | None = None,
+    person: int | None = None,
+    fps: float | None = None,
+    from_up: str | None = None,
+    up: str | None = None,
+    from_skeleton: Skeleton | None = None,
+    overwrite: bool = False,
+) -> Conversion:
+    """Write the poses of a file as another one; whole, or not at all.
+
+    Args:
+        source: what `vitruvian.read` reads.
+        out: a file by its extension; a name without one is a folder of OpenPose JSON.
+        form: which of `table.FORMS` the source is, where its name does not tell.
+        skeleton: whose keypoints are written, found by their names.
+        person: number of the only one who is written.
+        fps: frames a second, of a source without times.
+        from_up: the axis that points up in a source that is .trc, .c3d or .bvh.
+        up: the same of such an `out`.
+        from_skeleton: whose keypoints a source has that is a folder of OpenPose JSON.
+        overwrite: whether what exists may be replaced.
+
+    Raises:
+        VitruvianError: the source cannot be read, lacks what `out` needs, or `out` exists.
+    """
+    source, out = Path(source), Path(out)
+    done = Conversion(table.recognised(source, form), table.of_name(out))
+    _refuse(done, source, out, up, overwrite)
+    reading = table.read(source, form, fps=fps, up=from_up, skeleton=from_skeleton)
+    pairs = iter(reading)
+    first = next(pairs, None)
+    if first is None:
+        raise VitruvianError(f"there is nobody in '{source}'; nothing was written")
+    if done.target.name == "openpose":
+        skeleton = skeleton or BODY25
+    about = _about(done, reading.header, source, first[1].skeleton, skeleton)
+    unfinished = out
+    above = next(folder for folder in out.absolute().parents if folder.is_dir())
+    try:
+        with TemporaryDirectory(prefix=".vitruvian-", dir=above) as folder:
+            unfinished = Path(folder) / out.name
+            folder_wanted = done.target.name == "openpose"
+            sink = (
+                OpenPose(unfinished, about)
+                if folder_wanted
+                else outputs.open_sink(unfinished, about, up=up or "y")
+            )
+            with sink:
+                for frame, poses in _chosen(done, chain([first], pairs), source, skeleton, person):
+                    sink.write(frame, poses)
+            if not sink.paths:
+                raise VitruvianError(f"there is nobody in '{source}'; nothing was written")
+            if folder_wanted:
+                for old in out.glob("*_keypoints.json"):
+                    old.unlink()
+            for path in sink.paths:
+                place = out.parent / path.relative_to(folder)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(place)
+                done.paths.append(place)
+            done.notes += getattr(reading, "notes", [])
+    except OSError as error:
+        raise VitruvianError(f"cannot write '{out}': {error.strerror}") from None
+    except VitruvianError as error:  # told of the file as it will be called
+        made, wanted = (str(path.with_suffix("")) for path in (unfinished, out))
+        raise VitruvianError(str(error).replace(made, wanted)) from None
+    return done
+
+
+def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite: bool) -> None:
+    """Raise `VitruvianError` for what cannot be done, before anything is read."""
+    why = table.refusal(done.source, done.target)
+    if why:
+        raise VitruvianError(f"'{shown(source, 100)}' cannot become '{shown(out.name)}': {why}")
+    if out.resolve() == source.resolve():
+        raise VitruvianError(f"'{out}' is the input; give another name")
+    one_person = out.suffix.lower() in solo.WRITERS
+    if up is not None and not one_person:
+        raise VitruvianError(f"'{out}' has y down, as pictures have; leave --up out")
+    there = solo.in_the_way(out) if one_person else [out] if out.exists() else []
+    if done.target.name == "openpose" and out.is_dir():
+        there = [out] if any(out.iterdir()) else []
+    if there and out.is_dir() != (done.target.name == "openpose") and out.exists():
+        kind = "a folder" if out.is_dir() else "a file"
+        raise VitruvianError(f"'{out}' is {kind}; give another name")
+    if there and not overwrite:
+        raise VitruvianError(f"'{there[0]}' exists; pass --overwrite, or another name")
+
+
+def _about(
+    done: Conversion, header: dict[str, Any], source: Path, had: Skeleton, want: Skeleton | None
+) -> Made:
+    """What made the source, and what is done to it here."""
+    more: dict[str, Any] = {"converted_from": str(source)}
+    if want is not None and want != had:
+        way = Mapping.of(had, want)
+        before = header.get("options", {}).get("derived", ())
+        derived = {*way.derived, *before}
+        done.derived = [name for name in want.keypoints if name in derived]
+        done.missing, done.left_out = way.missing, way.left_out
+        more |= {"skeleton_from": had.name, "derived": done.derived, "missing": done.missing}
+    return Made.read(header, **more)
+
+
+def _chosen(
+    done: Conversion,
+    pairs: Iterator[tuple[Frame, Poses]],
+    source: Path,
+    skeleton: Skeleton | None,
+    person: int | None,
+) -> Iterator[tuple[Frame, Poses]]:
+    """The people who are written, with the keypoints that are."""
+    way, everybody = None, set[int]()
+    for frame, poses in pairs:
+        everybody |= {*poses.person.tolist()}
+        if person is not None:
+            poses = poses.take(poses.person == person)
+        done.count(frame, poses)
+        if skeleton is not None:
+            if way is None or way.source != poses.skeleton:
+                way = Mapping.of(poses.skeleton, skeleton)
+            poses = way(poses)
+        yield frame, poses
+    if person is not None and person not in everybody:
+        known = (
+            ", ".join(str(number) for number in sorted(everybody) if number >= 0) or "no numbers"
+        )
+        raise VitruvianError(f"there is no person {person} in '{source}'; there are: {known}")

@@ -1,0 +1,93 @@
+"""People of a record once more: numbered, mended and smoothed anew; no model runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from vitruvian.body.poses import Poses
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.records import Made
+from vitruvian.frame import Frame
+from vitruvian.sources.open import Span, of_file
+from vitruvian.sources.record import Recorded
+from vitruvian.sources.threads import again
+
+if TYPE_CHECKING:
+    from vitruvian.stream.repair import Change
+    from vitruvian.stream.wanted import OverTime
+
+
+def _of_one(recorded: Recorded, rising: bool) -> Iterator[tuple[Frame, Poses]]:
+    """Its frames.
+
+    Raises:
+        VitruvianError: one is of another source; or, if times must be `rising`, they do not.
+    """
+    last: Frame | None = None
+    for frame, poses in recorded.record:
+        about = f"'{shown(recorded.name)}': frame {frame.index} of '{shown(frame.source)}'"
+        if frame.source != recorded.source:
+            raise VitruvianError(
+                f"{about} is among those of '{shown(recorded.source)}'; give a record of one video"
+            )
+        if rising and last is not None and not frame.seconds > last.seconds:
+            raise VitruvianError(
+                f"{about} is at {frame.seconds:g} s, after {last.seconds:g} s; people can be "
+                "numbered, smoothed and mended only where times rise"
+            )
+        last = frame
+        yield frame, poses
+
+
+def can_be(recorded: Recorded, over: OverTime, *, renumber: bool) -> None:
+    """Raise `VitruvianError` if it is not said how who was smoothed shall be after a change."""
+    if over.smooth is not None or not (over.repair or renumber):
+        return
+    options = recorded.record.header.get("options", {})
+    somebody = (poses for _, poses in recorded.record if (poses.person >= 0).any())
+    first = next(somebody, None)
+    if first is None:
+        return
+    if first.raw is not None or options.get("smooth", "no") not in ("no", False):
+        raise VitruvianError(
+            f"'{recorded.name}' holds people who were smoothed; say how they shall be smoothed "
+            "afterwards: --smooth one-euro, butterworth or no"
+        )
+
+
+def over_again(
+    recorded: Recorded,
+    over: OverTime,
+    *,
+    renumber: bool = False,
+    pixels: bool = False,
+    on_repair: Callable[[Change], None] = lambda change: None,
+) -> Iterator[tuple[Frame, Poses]]:
+    """What a record holds, with people numbered, mended and smoothed as asked for.
+
+    Args:
+        recorded: from `open_record`.
+        over: what is done; where it says nothing of smoothing, people stay as they are.
+        renumber: whether they are told apart anew; otherwise they keep their numbers.
+        pixels: whether frames must have them: the video is read.
+        on_repair: gets what was mended.
+    """
+    from vitruvian.stream.identify import Identify
+    from vitruvian.stream.wanted import found
+
+    changed = renumber or over.repair or over.smooth is not None
+    pairs: Iterable[tuple[Frame, Poses]] = _of_one(recorded, rising=changed)
+    if changed:
+        if renumber:
+            identify = Identify()
+            pairs = ((frame, identify(frame, found(poses))) for frame, poses in pairs)
+        pairs = over.stream(pairs, on_repair)
+    yield from again(of_file(str(recorded.video()), Span()), pairs) if pixels else pairs
+
+
+def made(recorded: Recorded, over: OverTime, *, renumber: bool = False) -> Made:
+    """For the header of what comes out."""
+    header = recorded.record.header
+    done = over.to_dict() if over.smooth is not None or over.repair else {}
+    return Made.read(header, **done, **({"numbered": "again"} if renumber else {}))

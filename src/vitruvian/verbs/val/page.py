@@ -1,0 +1,204 @@
+"""The page of a validation: tables, plots and the worst pictures, in one file of HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitruvian.evaluate import scores
+from vitruvian.evaluate.scores import Number, Scores
+from vitruvian.show.report import COLOURS, Report, plot
+from vitruvian.verbs.val.val import Result
+
+if TYPE_CHECKING:
+    from vitruvian.show.report import Figure
+
+IN_MM = frozenset(scores.METRES)
+MEANING = (
+    "AP, AR: COCO's average precision and recall of keypoints, by object keypoint similarity "
+    "(OKS) from 0.5 to 0.95; AP50 and AP75 at one similarity. Small is below 32 x 32 pixels of "
+    "person, medium below 96 x 96, large above.",
+    f"found: the share of the people for whom somebody of OKS {scores.SAME} or more was found; all "
+    "that follows compares them.",
+    f"PCK: the share of the labelled keypoints that are at most {scores.PCK_WITHIN} of the longer "
+    f"side of the person's box away; PCKh: at most {scores.PCKH_WITHIN} of the head. Keypoints of "
+    "people who were not found are misses.",
+    "MPJPE: the mean distance of joints once the middles of the hips are in one place; PA-MPJPE: "
+    "once place, turn and size are; N-MPJPE: once place and size are; absolute MPJPE: as they "
+    "stand. Of people who were found. PCK3D: the share of the joints at most 150 mm away, AUC: its "
+    "mean from 0 to 150 mm; those of people who were not found are misses.",
+)
+
+
+def columns(result: Result) -> list[str]:
+    """The numbers that there are, in the order of tables."""
+    known = {
+        name for each in result.scores for name, n in each.overall.items() if n.value == n.value
+    }
+    return [name for name in (*scores.FLAT, *scores.SOLID) if name in known]
+
+
+def table(result: Result, *, brief: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: a model each, numbers with their intervals; `brief`: of AP and MPJPE only."""
+    names = columns(result)
+    head = ["model", *(title(name) for name in names)]
+    rows = []
+    for each in result.scores:
+        row = [each.name]
+        for name in names:
+            number = each.overall.get(name, Number(math.nan))
+            alone = brief and name not in ("AP", "MPJPE")
+            row.append(
+                said(name, Number(number.value) if alone else number, " " if brief else "\n")
+            )
+        rows.append(row)
+    return head, rows
+
+
+def title(name: str) -> str:
+    """Of a column."""
+    return f"{name}, mm" if name in IN_MM else name
+
+
+def said(name: str, number: Number, between: str = "\n") -> str:
+    """A number, and its interval if it has one."""
+    if math.isnan(number.value):
+        return "\N{EN DASH}"
+    scale, form = (1000, ".1f") if name in IN_MM else (1, ".3f")
+    text = f"{number.value * scale:{form}}"
+    if math.isnan(number.low):
+        return text
+    return f"{text}{between}({number.low * scale:{form}} to {number.high * scale:{form}})"
+
+
+def report(result: Result, sheets: Mapping[str, np.ndarray | None]) -> Report:
+    """The page: tables, plots, and the worst pictures."""
+    truth = result.truth
+    page = Report(f"Validation on {Path(truth.source).name}")
+    kind = "joints in metres" if truth.solid else "keypoints in pixels"
+    page.paragraph(
+        f"{len(truth.pictures)} pictures of {truth.source}, {kind}, {len(truth.skeleton)} of "
+        f"{truth.skeleton.name}. In brackets: where 95 % of the numbers lie when as many pictures "
+        "are drawn anew from these."
+    )
+    page.table(*table(result))
+    for note in result.notes:
+        page.paragraph(f"Note: {note}.")
+    page.heading("How models compare")
+    for name, caption in (("AP", "OKS-AP"), ("MPJPE", "MPJPE, mm")):
+        if name in columns(result):
+            page.figure(
+                _bars(result, name),
+                f"{caption}: by size, and by how many people are in the picture",
+            )
+    page.figure(_curves(result), "Precision over recall, and joints hit over how far off they are")
+    page.heading("Keypoints")
+    for name in ("PCK", "MPJPE"):
+        if any(name in joint for each in result.scores for joint in each.joints.values()):
+            page.figure(_joints(result, name), f"{name} of each keypoint")
+    for each in result.scores:
+        page.heading(each.name)
+        _tables(page, each, columns(result))
+        picture = sheets[each.name]
+        if picture is not None:
+            page.picture(picture, f"The worst pictures: the truth, and what {each.name} found")
+    page.heading("What the words mean")
+    for words in MEANING:
+        page.paragraph(words)
+    return page
+
+
+def _tables(page: Report, each: Scores, names: Sequence[str]) -> None:
+    head = ["", *scores.COUNTS, *(title(name) for name in names)]
+    rows: list[list[object]] = []
+    for group in each.groups:
+        if not group.people:
+            continue
+        words = group.name if group.of == "all" else f"{group.of}: {group.name}"
+        numbers = [said(n, group.numbers.get(n, Number(math.nan))) for n in names]
+        rows.append([words, group.people, group.pictures, *numbers])
+    page.table(head, rows)
+    first = next(iter(each.joints.values()))
+    keys = ["people", *(k for k in ("OKS", *scores.FLAT, *scores.SOLID) if k in first)]
+    keys = [k for k in keys if any(numbers[k] == numbers[k] for numbers in each.joints.values())]
+    rows = [
+        [joint, *(_shown(key, numbers[key]) for key in keys)]
+        for joint, numbers in each.joints.items()
+    ]
+    page.table(["keypoint", *(title(key) for key in keys)], rows)
+
+
+def _shown(name: str, value: float) -> float | int | None:
+    if value != value:
+        return None
+    return round(value * 1000) if name in IN_MM else value
+
+
+def _bars(result: Result, name: str) -> Figure:
+    """A group of bars each, a bar for each model, with intervals."""
+    groups = [g for g in result.scores[0].groups if g.people]
+    drawing = plot(10.5, 3.6)
+    axes = drawing.subplots()
+    asked = {(g.of, g.name) for g in groups}
+    share = 0.8 / len(result.scores)
+    scale = 1000 if name in IN_MM else 1
+    for i, each in enumerate(result.scores):
+        found = [g for g in each.groups if (g.of, g.name) in asked]
+        numbers = [g.numbers.get(name, Number(math.nan)) for g in found]
+        value, low, high = (np.array(part, float) * scale for part in zip(*numbers, strict=True))
+        at = np.arange(len(found)) + (i - (len(result.scores) - 1) / 2) * share
+        ends = np.nan_to_num(np.maximum([value - low, high - value], 0))
+        colour = COLOURS[i % len(COLOURS)]
+        axes.bar(at, value, share * 0.95, yerr=ends, color=colour, ecolor="0.4", label=each.name)
+    words = {"people in the picture": "\nin the picture"}
+    axes.set_xticks(range(len(groups)), [g.name + words.get(g.of, "") for g in groups])
+    axes.set_ylabel(title(name))
+    axes.spines[["top", "right"]].set_visible(False)
+    _legend(axes, len(result.scores))
+    return drawing
+
+
+def _curves(result: Result) -> Figure:
+    names = [*result.scores[0].curves]
+    drawing = plot(10.5, 3.2)
+    panels = drawing.subplots(1, len(names))
+    below = {"PCK": "of the longer side of the box", "PCK3D": "metres"}
+    for axes, name in zip(panels, names, strict=True):
+        for i, each in enumerate(result.scores):
+            if name in each.curves:
+                axes.plot(*each.curves[name], color=COLOURS[i % len(COLOURS)], label=each.name)
+        axes.set(title=name, xlabel=below.get(name, "recall"), ylim=(0, 1.02))
+        axes.grid(color="0.92")
+        axes.spines[["top", "right"]].set_visible(False)
+    at = {"loc": "outside upper left", "ncols": min(len(result.scores), 4)}
+    drawing.legend(*panels[0].get_legend_handles_labels(), frameon=False, **at)
+    return drawing
+
+
+def _joints(result: Result, name: str) -> Figure:
+    """A line of dots for each model over the keypoints."""
+    joints = result.truth.skeleton.keypoints
+    drawing = plot(10.5, 4.2)
+    axes = drawing.subplots()
+    scale = 1000 if name in IN_MM else 1
+    for i, each in enumerate(result.scores):
+        values = [each.joints.get(j, {}).get(name, math.nan) * scale for j in joints]
+        axes.plot(values, "o-", color=COLOURS[i % len(COLOURS)], linewidth=1, label=each.name)
+    axes.set_xticks(
+        range(len(joints)), [j.replace("_", " ") for j in joints], rotation=60, ha="right"
+    )
+    axes.set_ylabel(title(name))
+    axes.grid(axis="y", color="0.92")
+    axes.spines[["top", "right"]].set_visible(False)
+    _legend(axes, len(result.scores))
+    return drawing
+
+
+def _legend(axes: Any, models: int) -> None:
+    """Above the plot, where it hides nothing."""
+    at = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+    axes.legend(frameon=False, ncols=min(models, 4), borderaxespad=0, **at)

@@ -1,0 +1,115 @@
+"""What validation found, to be read: lines of text, JSON, CSV, a page, and the worst pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitruvian.formats.part import write_whole
+from vitruvian.verbs.val import page
+from vitruvian.verbs.val.sheet import jpeg, sheet
+from vitruvian.verbs.val.val import Result
+
+
+def lines(result: Result) -> list[str]:
+    """What is printed: the pictures, a table of the models, and what a reader must know."""
+    people = max((each.groups[0].people for each in result.scores), default=0)
+    first = f"{result.truth.source}: {len(result.truth.pictures)} pictures, {people} people"
+    head, rows = page.table(result, brief=True)
+    cells = [head, *rows]
+    wide = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    said = [first, ""]
+    for row in cells:
+        padded = [
+            row[0].ljust(wide[0]),
+            *(c.rjust(w) for c, w in zip(row[1:], wide[1:], strict=True)),
+        ]
+        said.append("  ".join(padded).rstrip())
+    return [*said, "", *(f"note: {note}" for note in result.notes)]
+
+
+def write(result: Result, out: Path) -> list[Path]:
+    """Write val.json, pictures.csv, report.html, and worst_MODEL.jpg for each model.
+
+    Returns:
+        Their paths.
+    """
+    sheets = {each.name: sheet(result.truth, each) for each in result.scores}
+    paths = [out / "val.json", out / "pictures.csv", out / "report.html"]
+    write_whole(paths[0], json.dumps(to_dict(result), indent=1, allow_nan=False))
+    write_whole(paths[1], rows_of_pictures(result))
+    page.report(result, sheets).write(paths[2])
+    for name, picture in sheets.items():
+        if picture is not None:
+            paths.append(out / f"worst_{name}.jpg")
+            write_whole(paths[-1], jpeg(picture))
+    return paths
+
+
+def to_dict(result: Result) -> dict[str, Any]:
+    """Everything, ready for JSON; metres, 0..1, and null where there is nothing to say."""
+    return _plain(
+        {
+            "data": result.truth.source,
+            "labels_sha256": result.truth.sha256,
+            "skeleton": result.truth.skeleton.name,
+            "keypoints": result.truth.skeleton.keypoints,
+            "pictures": len(result.truth.pictures),
+            "notes": result.notes,
+            "models": [
+                {
+                    "name": each.name,
+                    "options": result.options.get(each.name),
+                    "keypoints": each.keypoints,
+                    "lacks": each.lacks,
+                    "pictures": len(each.pictures),
+                    "groups": [
+                        {
+                            "of": group.of,
+                            "name": group.name,
+                            "people": group.people,
+                            "pictures": group.pictures,
+                            "numbers": {k: n._asdict() for k, n in group.numbers.items()},
+                        }
+                        for group in each.groups
+                    ],
+                    "joints": each.joints,
+                    "curves": {k: {"x": x, "y": y} for k, (x, y) in each.curves.items()},
+                }
+                for each in result.scores
+            ],
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    return value if value is None or isinstance(value, (str, int, bool)) else str(value)
+
+
+def rows_of_pictures(result: Result) -> str:
+    """A row for each picture and model, as CSV."""
+    names = ["model"]
+    for each in result.scores:
+        names += [name for name in each.pictures[0] if name not in names]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    for each in result.scores:
+        for row in each.pictures:
+            known = {k: v for k, v in row.items() if v == v}
+            writer.writerow({"model": each.name, **known})
+    return text.getvalue()

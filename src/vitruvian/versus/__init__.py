@@ -1,1 +1,0 @@
-"""Models beside each other: how fast they are, and where they disagree."""

@@ -1,0 +1,1 @@
+"""Files of weights: fetched, checked, and read as inert data."""
