@@ -87,7 +87,7 @@ def weights_here(blazepose) -> None:
         (("sample", "--out", "a_3d.mp4"), ("'a_3d.mp4' holds one video",)),
         (("sample", "--out", "a_3d.gif"), ("'a_3d.gif' holds one video",)),
         (("sample", "sample", "--out", "a.html"), ("'a.html' holds one picture or video",)),
-        (("sample", "--save-rerun", "a.mp4"), ("'a.mp4' is no name for a recording", ".rrd")),
+        (("sample", "--save", "rrd"), ("no format to save named 'rrd'",)),
         (("sample", "--model", "yolov8n-pose", "--save-html"), ("pixels only", "blazepose-full")),
         (("sample", "--model", "yolov8n-pose", "--save-plot"), ("pixels only", "blazepose-full")),
         (("sample", "--model", "vitruvian-2d", "--out", "a.html"), ("pixels only",)),
@@ -260,11 +260,12 @@ def test_a_recording_for_rerun_beside_nothing_else(weights_here):
     if importlib.util.find_spec("rerun") is None:
         absent("rerun is not installed (the rerun extra)")
     rest = ("--no-save-video", "--no-save-json", "--no-save-plot")
-    done = command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest)
+    done = command(*PREDICT, "sample", "--save", "rerun", *rest)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("-> a.rrd\n")
-    assert [path.name for path in Path().iterdir()] == ["a.rrd"]
-    refused(command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest), "'a.rrd' exists")
+    (path,) = Path("out").iterdir()
+    assert done.stdout.endswith(f"-> {path}\n")
+    assert path.suffix == ".rrd"
+    refused(command(*PREDICT, "sample", "--save", "rerun", *rest), f"'{path}' exists")
 
 
 @pytest.mark.weights

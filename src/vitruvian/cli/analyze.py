@@ -118,11 +118,14 @@ def analyze(
     from vitruvian.sources.open import Span, open_source
     from vitruvian.stream import stream
     from vitruvian.verbs import analyze
-    from vitruvian.verbs.analyze_report import Report, Save
+    from vitruvian.verbs.analyze_report import Report
+    from vitruvian.verbs.outputs import Save
 
     asked = analyze.asked(rules, angles, angle, space, minimum=minimum, gap=gap)
-    save = Save(save_video, save_plot, save_parquet, analyze.shown(angle, asked), visible)
-    report, span = Report(out, asked, save), Span(start, end, stride, max_frames)
+    wanted = {"video": save_video, "plot": save_plot, "parquet": save_parquet}
+    save = Save(tuple(name for name, wants in wanted.items() if wants), visible)
+    report = Report(out, asked, save, analyze.shown(angle, asked))
+    span = Span(start, end, stride, max_frames)
     record = analyze.record_of(source, span)
     _has_effect(context, asked.angles, bool(asked.rules), record is not None)
     sources = analyze.sources_of(record) if record else open_source(source, span)

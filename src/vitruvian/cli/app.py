@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -173,12 +174,6 @@ def predict(
     save_html: Annotated[
         bool, typer.Option("--save-html", help="Into a folder: 3D to be turned in a browser.")
     ] = False,
-    save_rerun: Annotated[
-        Path | None,
-        typer.Option(
-            help="A name that ends with .rrd: everything, for the Rerun viewer.", show_default=False
-        ),
-    ] = None,
     save_csv: Annotated[bool, typer.Option("--save-csv", help="Into a folder: a table.")] = False,
     save_parquet: Annotated[
         bool, typer.Option("--save-parquet", help="Into a folder: a Parquet table.")
@@ -189,8 +184,8 @@ def predict(
     save: Annotated[
         str,
         typer.Option(
-            help="Into a folder, more files: trc, c3d, bvh (metres of each person), openpose, or "
-            "mot (numbered boxes of videos); several with commas.",
+            help="Into a folder, more files, with commas: trc, c3d, bvh (metres of each person), "
+            "openpose, mot (numbered boxes of videos), rerun (.rrd), or heatmaps (AlphaPose).",
             show_default=False,
         ),
     ] = "",
@@ -233,12 +228,6 @@ def predict(
     pose_nms: Annotated[
         bool, typer.Option(help="AlphaPose, MeTRAbs: everybody once, if found twice.")
     ] = True,
-    save_heatmaps: Annotated[
-        Path | None,
-        typer.Option(
-            help="AlphaPose: a folder for pictures of each person's heat maps.", show_default=False
-        ),
-    ] = None,
     camera: CameraFile = None,
     fov_deg: FovDeg = None,
     focal: Focal = None,
@@ -265,8 +254,8 @@ def predict(
     from vitruvian.sources.open import Span, open_source
     from vitruvian.stream import stream
     from vitruvian.stream.wanted import OverTime
-    from vitruvian.verbs.outputs import Save, in_metres, is_file, is_view
-    from vitruvian.verbs.predict import plan
+    from vitruvian.verbs.output_files import plan_outputs
+    from vitruvian.verbs.outputs import Save, is_file, needs_metres
     from vitruvian.verbs.predict import predict as do
 
     if is_file(out):
@@ -276,21 +265,19 @@ def predict(
     flags |= {"masks": masks or None, "track": None if track else False, "flip": flip or None}
     flags |= {"scales": scales, "refine": refine, "decode": decode, "augment": augment}
     flags["pose_nms"] = None if pose_nms else False
-    flags["save_heatmaps"] = None if save_heatmaps is None else True
+    flags["save_heatmaps"] = "heatmaps" in save or None
     common = {"device": device, "precision": precision, "threads": threads, "find": find}
     options = options_of(model, flags, option, skeleton=skeleton, **common)
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
-    tables = (save_csv, save_parquet, save_coco)
-    kept = Save(
-        *(save_video, save_json, save_plot, *tables, visible, save_heatmaps),
-        html=save_html,
-        rerun=save_rerun,
-        more=tuple(filter(None, save.replace(" ", "").split(","))),
-    )
-    if save_plot or save_html or is_view(out) or in_metres(out, kept):
+    wanted = {"video": save_video, "json": save_json, "csv": save_csv, "parquet": save_parquet}
+    wanted |= {"coco": save_coco, "plot": save_plot, "html": save_html}
+    names = [name for name, wants in wanted.items() if wants]
+    kept = Save.parse(",".join([*names, save]), visible=visible)
+    kept = replace(kept, chosen=save_plot is not None or (is_file(out) and bool(save)))
+    if needs_metres(out, kept):
         in_3d(model)
-    plans = plan(sources, out, kept, overwrite=overwrite, repair=repair)
+    plans = plan_outputs(sources, out, kept, overwrite=overwrite, repair=repair)
     opened = stream.open_model(model, sources, **options)
     stream.can_be(over, sources, opened)
     how = {"camera": given, "absolute": absolute, "over": over, "most_said": num_poses is not None}

@@ -110,8 +110,9 @@ def track(
     from vitruvian.sources.open import Span, open_source
     from vitruvian.stream import stream
     from vitruvian.stream.wanted import OverTime
+    from vitruvian.verbs.output_files import plan_outputs
     from vitruvian.verbs.outputs import Save, is_file
-    from vitruvian.verbs.predict import plan, predict, track_record
+    from vitruvian.verbs.predict import predict, track_record
     from vitruvian.verbs.track import can_be
 
     over, folder = OverTime(smooth, cutoff_hz, repair), not is_file(out)
@@ -119,18 +120,12 @@ def track(
         nothing_beside(context, out)
     of_record = _is_record(context, source, again)
     drawn = not of_record if save_video is None else save_video
-    save = Save(
-        drawn,
-        save_json,
-        False,
-        save_csv,
-        visible=visible,
-        more=("mot",) if save_mot and folder else (),
-    )
+    wanted = {"video": drawn, "json": save_json, "csv": save_csv, "mot": save_mot}
+    save = Save(tuple(name for name, wants in wanted.items() if wants), visible, folder)
     if of_record:
         recorded = record.open_record(source[0])
         can_be(recorded, over, renumber=again)
-        plans = plan([recorded], out, save, overwrite=overwrite, repair=repair)
+        plans = plan_outputs([recorded], out, save, overwrite=overwrite, repair=repair)
         track_record(plans, out, save, over, renumber=again)
         return
     most_said = num_poses is not None
@@ -143,7 +138,7 @@ def track(
     sources = open_source(source, Span(start, end, stride, max_frames))
     if not any(each.moving for each in sources):
         raise VitruvianError("there are only pictures, and nobody to follow through them")
-    plans = plan(sources, out, save, overwrite=overwrite, repair=repair)
+    plans = plan_outputs(sources, out, save, overwrite=overwrite, repair=repair)
     opened = stream.open_model(model, sources, **options)
     stream.can_be(over, sources, opened)
     how = {"camera": given, "absolute": absolute, "over": over, "who": True}

@@ -133,14 +133,10 @@ def go_offline(wanted: bool) -> None:
 
 
 def nothing_beside(context: typer.Context, out: object) -> None:
-    """Raise `VitruvianError` if the user wants files beside `out`, which is one file.
-
-    Not `--save-rerun` and `--save-heatmaps`, which say themselves where they go.
-    """
+    """Raise `VitruvianError` if the user wants files beside `out`, which is one file."""
     for name, value in context.params.items():
         said = context.get_parameter_source(name)
-        own = name in ("save_rerun", "save_heatmaps")
-        if name.startswith("save_") and value and not own and said and said.name != "DEFAULT":
+        if name.startswith("save_") and value and said and said.name != "DEFAULT":
             raise VitruvianError(
                 f"'{out}' is one file; for --{name.replace('_', '-')} beside it give a folder"
             )

@@ -23,15 +23,17 @@ from vitruvian.documents import parse_json, read_lines
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.part import writing
 from vitruvian.formats.records import Record
-from vitruvian.formats.table import FORMS
+from vitruvian.formats.table import FORMATS
 from vitruvian.picture_files import page_of
 from vitruvian.sources.open import Pictures, Source, Span, Video, is_picture, of_file
 from vitruvian.sources.threads import again
 from vitruvian.stream.stream import results, run
 from vitruvian.verbs import outputs
 from vitruvian.verbs.analyze_files import Again, Analysis, Pairs, is_live
-from vitruvian.verbs.analyze_report import SHOWN, Report, Save
-from vitruvian.verbs.predict import Faults, Plan, afterwards, all_of, one, plan, where
+from vitruvian.verbs.analyze_report import SHOWN, Report
+from vitruvian.verbs.output_files import OutputFiles, plan_outputs
+from vitruvian.verbs.outputs import Save
+from vitruvian.verbs.predict import Faults, afterwards, all_of, one, where
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
@@ -205,7 +207,7 @@ def is_here(source: Source) -> bool:
 
 def of_poses(source: Source) -> bool:
     """Whether it is a file of another program that holds poses alone: `walk.trc`."""
-    return Path(source.name).suffix.lower() in {form.suffix for form in FORMS.values()} - {""}
+    return Path(source.name).suffix.lower() in {row.suffix for row in FORMATS.values()} - {""}
 
 
 def without_pixels(asked: Asked) -> Asked:
@@ -339,7 +341,7 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
 
     def job(source: Source) -> Job:
         here, wants = is_here(source), looks(asked.rules)
-        drawn = here and save.video
+        drawn = here and "video" in save
 
         def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
             try:
@@ -349,7 +351,7 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
             except VitruvianError as error:
                 fault(error)
 
-        missing = ["no annotated copy"] if save.video else []
+        missing = ["no annotated copy"] if "video" in save else []
         swapped = [name for name in WITHOUT_PIXELS if name in asked.rules]
         missing += [
             f"{WITHOUT_PIXELS[name]}, by keypoints alone, stands in for {name}" for name in swapped
@@ -366,7 +368,7 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
 
 def plans(
     sources: Sequence[Source], report: Report, record: Record | None, *, overwrite: bool
-) -> list[tuple[Plan, Path | None]]:
+) -> list[tuple[OutputFiles, Path | None]]:
     """Which files there will be of each source, and its plot; nothing is written yet.
 
     Raises:
@@ -378,7 +380,7 @@ def plans(
     several = sum(source.moving for source in sources) > 1
     plots: list[Path | None] = [
         out / (f"{name(source.name)}_angles.png" if several else "angles.png")
-        if source.moving and save.plot and report.asked.angles
+        if source.moving and "plot" in save and report.asked.angles
         else None
         for source in sources
     ]
@@ -386,18 +388,18 @@ def plans(
     if record is not None and record.path.resolve() in [path.resolve() for path in paths]:
         raise VitruvianError(f"'{record.path}' is an input; give another --out")
     outputs.refuse_existing(paths, overwrite)
-    wanted = outputs.Save(json=False, plot=False, visible=save.visible)
+    wanted = replace(save, names=("video",))
     made = (
-        plan(sources, out, wanted, overwrite=overwrite)
-        if save.video
-        else [Plan(source) for source in sources]
+        plan_outputs(sources, out, wanted, overwrite=overwrite)
+        if "video" in save
+        else [OutputFiles(source) for source in sources]
     )
     return list(zip(made, plots, strict=True))
 
 
 def write(
     jobs: Sequence[Job],
-    plans: Sequence[tuple[Plan, Path | None]],
+    plans: Sequence[tuple[OutputFiles, Path | None]],
     report: Report,
     *,
     say: Callable[[str], None] = print,
@@ -418,7 +420,7 @@ def write(
             for job, (each, plot) in zip(jobs, plans, strict=True):
                 if job.note:
                     print(job.note, file=sys.stderr, flush=True)
-                planned = each if job.drawn else Plan(each.source)
+                planned = each if job.drawn else OutputFiles(each.source)
                 sink = Analysis(report, job.asked, planned, plot, job.pixels)
                 pairs = all_of(job.source, job.pairs(fault), fault)
                 if told := one(job.source, pairs, sink, sink):
