@@ -250,7 +250,7 @@ def predict(
     """Find the people in SOURCE and write where their joints are, in 2D and 3D."""
     go_offline(offline)
     from vitruvian.geometry import calibration
-    from vitruvian.models.load import in_3d
+    from vitruvian.models.load import in_3d, open_model
     from vitruvian.sources.open import Span, open_source
     from vitruvian.stream import stream
     from vitruvian.stream.wanted import OverTime
@@ -278,7 +278,7 @@ def predict(
     if needs_metres(out, kept):
         in_3d(model)
     plans = plan_outputs(sources, out, kept, overwrite=overwrite, repair=repair)
-    opened = stream.open_model(model, sources, **options)
+    opened = open_model(model, sources, **options)
     stream.can_be(over, sources, opened)
     how = {"camera": given, "absolute": absolute, "over": over, "most_said": num_poses is not None}
     if do(plans, opened, out, kept, **how, complain=complain):
