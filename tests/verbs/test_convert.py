@@ -754,7 +754,7 @@ def test_predict_writes_files_of_other_programs(
         assert poses.skeleton is BLAZEPOSE33
         with refused("yolov8n-pose", "pixels only"):
             run("predict", "sample", "--model", "yolov8n-pose", "--out", tmp_path / "b.trc")
-        with refused("for more give a folder"):
+        with refused("for other sources give a folder"):
             run("predict", "sample", "sample", "--out", tmp_path / "b.trc")
 
 

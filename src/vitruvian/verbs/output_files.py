@@ -147,8 +147,8 @@ def check_room(out: Path, sources: Sequence[Source]) -> None:
         person = "one person of " if row.one_person else ""
         person = "numbered people of " if row.name == "mot" else person
         raise VitruvianError(
-            f"'{out}' holds {person}{ROOMS[room]}, and the source is another thing; give a folder "
-            f"and --save {row.name}"
+            f"'{out}' holds {person}{ROOMS[room]}; for other sources give a folder and "
+            f"--save {row.name}"
         )
 
 

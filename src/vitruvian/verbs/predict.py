@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitruvian.errors import VitruvianError, note, shown
+from vitruvian.formats.format import Sink
 from vitruvian.formats.part import WriteError, writing
 from vitruvian.formats.records import About, Made
 from vitruvian.formats.repairs import Changes
@@ -20,7 +21,7 @@ from vitruvian.stopping import interruptible
 from vitruvian.stream.stream import chosen, results
 from vitruvian.verbs import outputs
 from vitruvian.verbs.output_files import OutputFiles, pictures_of
-from vitruvian.verbs.outputs import Save, Sink
+from vitruvian.verbs.outputs import Save
 from vitruvian.verbs.progress import progress
 from vitruvian.verbs.track import made, over_again
 from vitruvian.verbs.who import People
