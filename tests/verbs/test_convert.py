@@ -744,7 +744,7 @@ def test_predict_writes_files_of_other_programs(
         )
         names = {path.name for path in (tmp_path / "out").iterdir()}
         assert {"grace_hopper.trc", "grace_hopper_openpose"} <= names
-        with refused("no file to save named 'mp5'"):
+        with refused("no format to save named 'mp5'"):
             run("predict", "sample", "--out", tmp_path / "out", "--save", "mp5", "--overwrite")
     else:
         said = run("predict", "sample", "--out", tmp_path / "a.trc")
