@@ -25,7 +25,7 @@ BELOW = {
     "decode": {"geometry"},
     "weights": {"errors"},
     "formats": {"body", "documents", "frame", "geometry", "stopping", "errors"},
-    "sources": {"documents", "formats", "frame", "picture_files", "weights", "errors"},
+    "sources": {"body", "formats", "frame", "picture_files", "weights", "errors"},
     "export": {"body", "decode", "network", "weights", "errors"},
     "models": {
         *("body", "decode", "documents", "export", "frame", "geometry", "network", "sources"),

@@ -26,9 +26,9 @@ from vitruvian.documents import WHOLE, read_json, unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.growing import Text
 from vitruvian.formats.markers import Note
-from vitruvian.formats.records import LARGEST, LARGEST_SIDE, About
 from vitruvian.formats.tables import utf8
 from vitruvian.formats.trc import named
+from vitruvian.formats.wire import LARGEST, LARGEST_SIDE, Provenance
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import around
 
@@ -140,7 +140,7 @@ class _Images:
         return source.as_posix() if picture and not source.is_absolute() else source.name
 
 
-def coco_results(path: Path, model: About | None, pictures: Sequence[Path] = ()) -> Text:
+def coco_results(path: Path, model: Provenance | None, pictures: Sequence[Path] = ()) -> Text:
     """A `.json` file of COCO results; `pictures`: all that there will be, if they are known."""
     between, images = chain([""], repeat(",\n")), _Images(path, pictures)
 
