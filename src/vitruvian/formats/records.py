@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -176,20 +176,32 @@ def read(path: str | Path) -> Record:
     return Record(path)
 
 
-def json_lines(path: Path, model: Provenance | None) -> Text:
-    """A sink that writes a `.jsonl` file."""
-    name, tables = "" if model is None else model.name, list[Skeleton]()
+class _JsonLines(Text):
+    def __init__(self, path: Path, model: Provenance | None) -> None:
+        super().__init__(path, "", self._line)
+        self.model = model
+        self.skeleton: Skeleton | None = None  # of the header
 
-    def lines(frame: Frame, poses: Poses) -> str:
-        table, line = poses.skeleton, dump(to_dict(frame, poses, name))
-        if not tables:
-            tables.append(table)
-            return dump(header(model, table)) + line
-        if table != tables[0] and SKELETONS.get(table.name) != table:
+    def _line(self, frame: Frame, poses: Poses) -> str:
+        table = poses.skeleton
+        line = dump(to_dict(frame, poses, "" if self.model is None else self.model.name))
+        if self.skeleton is None:
+            self.skeleton = table
+            return dump(header(self.model, table)) + line
+        if table != self.skeleton and SKELETONS.get(table.name) != table:
             raise VitruvianError(
-                f"'{path}' is of the skeleton {tables[0].name}, and frame {frame.index} of "
-                f"'{frame.source}' of {table.name}; write it into another file"
+                f"'{self.part.path}' is of the skeleton {self.skeleton.name}, and frame "
+                f"{frame.index} of '{frame.source}' of {table.name}; write it into another file"
             )
         return line
 
-    return Text(path, "", lines)
+    def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
+        """As `Lines`; the header is there."""
+        super().go_on(mark, frames)
+        if mark:
+            self.skeleton = Record(self.part.unfinished).skeleton
+
+
+def json_lines(path: Path, model: Provenance | None) -> Text:
+    """A sink that writes a `.jsonl` file."""
+    return _JsonLines(path, model)
