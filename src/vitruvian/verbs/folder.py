@@ -155,16 +155,16 @@ def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             return "other weights"
         if key == "options" and isinstance(before, dict) and isinstance(now, dict):
             return differs(before, now)
-        return f"{key} {shown(_plain(before), 80)}, and not {shown(_plain(now), 80)}"
+        return f"{key} {shown(_words(before), 80)}, and not {shown(_words(now), 80)}"
     return ""
 
 
-def _plain(value: Any) -> str:
+def _words(value: Any) -> str:
     """A value of a ledger in words."""
     if isinstance(value, dict):
-        return " ".join(f"{key}={_plain(each)}" for key, each in value.items())
+        return " ".join(f"{key}={_words(each)}" for key, each in value.items())
     if isinstance(value, list):
-        return ",".join(map(_plain, value)) or "nothing"
+        return ",".join(map(_words, value)) or "nothing"
     return "none" if value is None else str(value)
 
 
@@ -210,16 +210,16 @@ def stamped(path: str | Path) -> list[Any]:
     return [str(path), about.st_size, about.st_mtime_ns]
 
 
-def plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """A value as a ledger keeps it: data classes as objects, files with size and time."""
     if isinstance(value, Path):
         return stamped(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        return as_json(asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): as_json(each) for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(each) for each in value]
+        return [as_json(each) for each in value]
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
@@ -232,5 +232,5 @@ def made_by(model: Any) -> dict[str, Any]:
         "vitruvian": __version__,
         "model": model.name,
         "weights": dict(model.weights),
-        "options": plain(options),
+        "options": as_json(options),
     }
