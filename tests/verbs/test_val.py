@@ -527,7 +527,7 @@ def test_other_settings_are_refused_in_the_same_folder(tmp_path, data):
     out = tmp_path / "out"
     val(file, [found_by(people, conf=0.5, threads=1)], out=out)
     val(file, [found_by(people, conf=0.5, threads=2)], out=out)  # that changes nothing
-    with refused("was found with conf 0.5", "--overwrite"):
+    with refused("was made with conf 0.5, and not 0.25", "--overwrite"):
         val(file, [found_by(people, conf=0.25)], out=out)
     anew = found_by(people, conf=0.25)
     val(file, [anew], out=out, overwrite=True)
@@ -535,7 +535,7 @@ def test_other_settings_are_refused_in_the_same_folder(tmp_path, data):
     said = json.loads(file.read_text())
     said["annotations"][0]["keypoints"][0] += 1
     file.write_text(json.dumps(said))
-    with refused("is of other data", "--overwrite"):
+    with refused("was made with other data", "--overwrite"):
         val(file, [found_by(people, conf=0.25)], out=out)
 
 

@@ -151,8 +151,8 @@ def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             continue
         if key == "sources" and isinstance(before, list) and isinstance(now, list):
             return _changed(before, now)
-        if key == "weights":
-            return "other weights"
+        if key in ("weights", "data"):
+            return f"other {key}"
         if key == "options" and isinstance(before, dict) and isinstance(now, dict):
             return differs(before, now)
         return f"{key} {shown(_words(before), 80)}, and not {shown(_words(now), 80)}"
