@@ -19,7 +19,7 @@ import pytest
 
 import vitruvian as vit
 from conftest import absent
-from vitruvian.models.load import CATALOGUE
+from vitruvian.models.zoo import CATALOGUE
 from vitruvian.weights import download
 
 PREDICT = ("predict", "--offline")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+
 from vitruvian.body.poses import Poses
 from vitruvian.errors import unknown
 from vitruvian.frame import Frame
@@ -78,11 +80,15 @@ class Family:
     found_by: str | None = None  # the model that finds people for it by default; None: it itself
     # Name of a model or a file, "boxes" or "bodies", options -> a finder; None: it finds nobody.
     finder: Callable[..., Finder] | None = None
-    wanted: StreamDefaults = StreamDefaults()  # of its streams
-    for_ap: Mapping[str, Any] = field(default_factory=dict)  # options where average precision is
-    # measured, which asks for the faint as well, and for everybody who can count: 20 a picture
+    wanted: StreamDefaults = field(default_factory=StreamDefaults)  # of its streams
+    # Options where average precision is measured, which asks for people of low confidence as well,
+    # and for everybody who can count: 20 a picture.
+    for_ap: Mapping[str, Any] = field(default_factory=dict)
     tensors: tuple[str, ...] = ()  # how names of its checkpoints' tensors begin
-    check: Callable[..., None] = lambda checkpoint, file: None  # refuses its relatives' checkpoints
+    # Refuses the checkpoints of its relatives: takes a `Checkpoint` and its file.
+    check: Callable[..., None] = lambda checkpoint, file: None
+    # Checkpoint, skeleton, frames -> inputs of its network, for int8 weights; None: it has no int8.
+    calibration_inputs: Callable[..., list[np.ndarray]] | None = None
 
     @property
     def stream_options(self) -> tuple[str, ...]:

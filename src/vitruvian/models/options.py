@@ -1,16 +1,11 @@
 """Options that check themselves: a field's type says what its value may be, and is checked once.
 
-One vocabulary for every family. Where others have another word for the same thing, it is accepted:
-
-| here           | also accepted                            | meaning                                   |
-|----------------|------------------------------------------|-------------------------------------------|
-| `num_poses`    |                                          | people in a frame, at most                |
-| `conf`         | MediaPipe `min_pose_detection_confidence`| 0..1, detection confidence threshold      |
-| `presence`     | MediaPipe `min_pose_presence_confidence` | 0..1, threshold of the landmark network   |
-| `same_from`    | MediaPipe `min_tracking_confidence`      | 0..1, IoU above which two regions are one |
-| `masks`        | MediaPipe `output_segmentation_masks`    | segmentation masks                        |
-| `augment`      | MeTRAbs `num_aug`                        | views of each person                      |
-| `find`, `skeleton`, `device`, `threads`, `precision`, `runtime`, `track`, `smooth`, `detect_every` |
+One vocabulary for every family: `num_poses` (people in a frame, at most), `conf` (confidence
+threshold of a person), `find`, `skeleton`, `masks`, `augment` (views of each person), `precision`,
+`runtime`, `threads`, `device`; and for streams `track`, `smooth`, `detect_every`, `same_from` (IoU
+from which two regions show one person). Where others call the same thing otherwise, their word is
+accepted: `SYNONYMS` of each class, such as MediaPipe's `min_tracking_confidence` for `same_from`,
+`output_segmentation_masks` for `masks`, and MeTRAbs' `num_aug` for `augment`.
 """
 
 from __future__ import annotations

@@ -31,20 +31,15 @@ from vitruvian.evaluate.scores import Found, Scores, score
 from vitruvian.formats import records
 from vitruvian.formats.part import alone_in, write_whole
 from vitruvian.frame import Frame
-from vitruvian.models.load import CATALOGUE, FLAT, family, load, unnamed_keypoints
+from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
 from vitruvian.models.model import Model, cores
+from vitruvian.models.zoo import CATALOGUE
 from vitruvian.sources.threads import Behind
 from vitruvian.stopping import held, interruptible
 from vitruvian.stream.stream import results as poses_of
 from vitruvian.verbs.outputs import Names
 from vitruvian.verbs.progress import progress
 
-# What average precision asks for unless the user says otherwise: the faint as well, and everybody
-# who can count. Those of AlphaPose and MeTRAbs are as their finder has them.
-ASKED: dict[str, dict[str, Any]] = {
-    "yolopose": {"conf": 0.001},
-    "blazepose": {"num_poses": oks.MOST},
-}
 MOST_RESAMPLES = 10000
 NO_MATTER = ("threads", "streams")  # options that change how quickly, not what is found
 
@@ -61,20 +56,20 @@ class Result:
 
 
 def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
-    """A model as validation wants it: `ASKED`, but for what is in `options`; see `load`.
+    """A model as validation wants it: `Family.for_ap`, but for what is in `options`; see `load`.
 
     Raises:
         VitruvianError: as `load`; or metres are asked for (`solid`), which it does not give.
     """
-    kind = family(name)
-    if solid and kind in FLAT:
-        able = ", ".join(row.name for row in CATALOGUE.values() if row.family not in FLAT)
+    family = family_of(name)
+    if solid and not family.metres:
+        able = ", ".join(row.name for row in CATALOGUE.values() if FAMILIES[row.family].metres)
         raise VitruvianError(
             f"{name} finds joints in pixels only, the data has them in metres; leave it out, or "
             f"take one of {able}"
         )
-    options = {**ASKED.get(kind, {}), **options}
-    if kind == "yolopose" and options.get("threads") is None:
+    options = {**family.for_ap, **options}
+    if family.takes("streams") and options.get("threads") is None:
         options.setdefault("streams", cores())  # pictures side by side use all cores best
     return load(name, **options)
 
