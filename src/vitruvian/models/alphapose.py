@@ -223,7 +223,7 @@ def _open(
     )
 
 
-def load_named(
+def _by_name(
     name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder
 ) -> TopDown:
     """A model of the catalogue or a file; `vitruvian.models.load.load` is for users."""
@@ -455,7 +455,7 @@ def _resampling(cells: int, scale: float) -> np.ndarray:
 
 FAMILY = Family(
     "alphapose",
-    load_named,
+    _by_name,
     Options,
     wants="boxes",
     metres=False,

@@ -114,7 +114,7 @@ def load(
     )
 
 
-def load_named(
+def _by_name(
     name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder | None
 ) -> TopDown:
     """A model of the catalogue; `vitruvian.models.load.load` is for users."""
@@ -129,7 +129,7 @@ def load_named(
     return load(landmarks, finder.find, options, name=name, weights=finder.weights)
 
 
-def finder_named(name: str, wants: str, options: Options) -> Finder:
+def _finder(name: str, wants: str, options: Options) -> Finder:
     """BlazePose's detector as a person finder, for `vitruvian.models.load.open_finder`."""
     (file,) = pull_files(entry(name), [DETECTOR])
     detector = open_detector(file, options)
@@ -283,11 +283,11 @@ def turn(xyz: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 FAMILY = Family(
     "blazepose",
-    load_named,
+    _by_name,
     Options,
     wants="bodies",
     metres=True,
-    finder=finder_named,
+    finder=_finder,
     wanted=StreamDefaults(smooth=True, detect_every=5, same_from=0.5),
     for_ap={"num_poses": 20},
 )

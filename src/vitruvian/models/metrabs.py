@@ -203,7 +203,7 @@ def load(
     )
 
 
-def load_named(
+def _by_name(
     name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder
 ) -> TopDown:
     """A model of the catalogue or a file; `vitruvian.models.load.load` is for users."""
@@ -399,7 +399,7 @@ def _part(frame: Frame, crop: Crop) -> tuple[np.ndarray, tuple[int, int]]:
 
 FAMILY = Family(
     "metrabs",
-    load_named,
+    _by_name,
     Options,
     wants="boxes",
     metres=True,

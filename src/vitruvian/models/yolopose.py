@@ -151,7 +151,7 @@ def load(
     )
 
 
-def load_named(
+def _by_name(
     name: str,
     options: Options = Options(),
     skeleton: str | Path | Skeleton | None = None,
@@ -166,9 +166,9 @@ def load_named(
     return load(path, options, skeleton=table, name=short_name(name))
 
 
-def finder_named(name: str, wants: str, options: Options) -> Finder:
+def _finder(name: str, wants: str, options: Options) -> Finder:
     """YOLOv8-pose as a person finder, for `vitruvian.models.load.open_finder`."""
-    model = load_named(name, options)
+    model = _by_name(name, options)
     return Finder(model.find if wants == "boxes" else model.bodies, model.weights)
 
 
@@ -176,7 +176,7 @@ def calibration_inputs(
     checkpoint: Path, skeleton: Skeleton | None, frames: Iterable[Frame]
 ) -> list[np.ndarray]:
     """(1, 3, H, W) inputs of the network, of pictures, for int8 weights."""
-    model = load_named(str(checkpoint), skeleton=skeleton)
+    model = _by_name(str(checkpoint), skeleton=skeleton)
     return [model.prepare([frame], [model.letterbox(frame)]) for frame in frames]
 
 
@@ -411,11 +411,11 @@ def _bodies(poses: Poses) -> Regions:
 
 FAMILY = Family(
     "yolopose",
-    load_named,
+    _by_name,
     Options,
     wants="nothing",
     metres=False,
-    finder=finder_named,
+    finder=_finder,
     for_ap={"conf": 0.001},
     check=check_checkpoint,
     calibration_inputs=calibration_inputs,
