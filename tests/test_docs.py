@@ -138,7 +138,7 @@ def test_the_readme_shows_six_lines_of_python():
 
 
 def test_the_json_shown_has_the_keys_of_a_record(people, frame):
-    from vitruvian.formats.records import to_dict
+    from vitruvian.formats.wire import to_dict
 
     (_, shown), *_ = blocks("json")
     example = json.loads(shown)
