@@ -19,7 +19,7 @@ from vitruvian.analysis.view import DECIDED
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.body.state import SEEN
 from vitruvian.formats.table import FORMS, HOLDS, lost, refusal
-from vitruvian.models.load import CATALOGUE, DEFAULT
+from vitruvian.models.zoo import CATALOGUE, DEFAULT
 from vitruvian.weights.download import SHIPPED
 
 HERE = Path(__file__).parent
