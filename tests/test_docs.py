@@ -18,7 +18,7 @@ from conftest import absent
 from vitruvian.body.skeletons import COCO17
 from vitruvian.cli.app import app
 from vitruvian.geometry.camera import Camera
-from vitruvian.models.load import CATALOGUE
+from vitruvian.models.zoo import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -43,7 +43,7 @@ BELOW = {
     },
     "verbs": {
         *("analysis", "body", "documents", "evaluate", "formats", "frame", "geometry", "models"),
-        *("network", "picture_files", "show", "sources", "stopping", "stream", "weights"),
+        *("export", "network", "picture_files", "show", "sources", "stopping", "stream", "weights"),
         "errors",
     },
     "cli": {

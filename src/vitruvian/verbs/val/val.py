@@ -32,20 +32,15 @@ from vitruvian.formats.part import alone_in
 from vitruvian.formats.records import Record
 from vitruvian.formats.wire import dump, header, to_dict
 from vitruvian.frame import Frame
-from vitruvian.models.load import CATALOGUE, FLAT, family, load, unnamed_keypoints
+from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
 from vitruvian.models.model import Model, cores
+from vitruvian.models.zoo import CATALOGUE
 from vitruvian.stopping import held
 from vitruvian.stream.stream import results as poses_of
 from vitruvian.verbs.find import each_frame
 from vitruvian.verbs.folder import Ledger, ledger_of, made_by
-from vitruvian.verbs.outputs import Names, refuse_existing
+from vitruvian.verbs.outputs import Names
 
-# What average precision asks for unless the user says otherwise: the faint as well, and everybody
-# who can count. Those of AlphaPose and MeTRAbs are as their finder has them.
-ASKED: dict[str, dict[str, Any]] = {
-    "yolopose": {"conf": 0.001},
-    "blazepose": {"num_poses": oks.MOST},
-}
 MOST_RESAMPLES = 10000
 
 
@@ -61,20 +56,20 @@ class Result:
 
 
 def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
-    """A model as validation wants it: `ASKED`, but for what is in `options`; see `load`.
+    """A model as validation wants it: `Family.for_ap`, but for what is in `options`; see `load`.
 
     Raises:
         VitruvianError: as `load`; or metres are asked for (`solid`), which it does not give.
     """
-    kind = family(name)
-    if solid and kind in FLAT:
-        able = ", ".join(row.name for row in CATALOGUE.values() if row.family not in FLAT)
+    family = family_of(name)
+    if solid and not family.metres:
+        able = ", ".join(row.name for row in CATALOGUE.values() if FAMILIES[row.family].metres)
         raise VitruvianError(
             f"{name} finds joints in pixels only, the data has them in metres; leave it out, or "
             f"take one of {able}"
         )
-    options = {**ASKED.get(kind, {}), **options}
-    if kind == "yolopose" and options.get("threads") is None:
+    options = {**family.for_ap, **options}
+    if family.takes("streams") and options.get("threads") is None:
         options.setdefault("streams", cores())  # pictures side by side use all cores best
     return load(name, **options)
 
@@ -90,7 +85,7 @@ def val(
     common: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
-    resume: bool = True,
+    resume: bool = False,
     resamples: int = 200,
     say: Callable[[str], None] = lambda _: None,
     complain: Callable[[VitruvianError], None] = lambda _: None,
@@ -109,9 +104,9 @@ def val(
         skeleton: of the labels' keypoints, a name or a .toml file, and of models that are given
             as files and do not name theirs; as the labels say, or else COCO's.
         common: score all on the keypoints that all of them have, not each on its own.
-        out: a folder that keeps what is found; a run that was stopped goes on there.
+        out: a folder that keeps what is found.
         overwrite: begin anew, whatever is in `out`.
-        resume: go on with what is in `out`; otherwise it is refused.
+        resume: go on with what is in `out`; pictures that are done are not done again.
         resamples: how often pictures are drawn anew for the intervals; 0: without any.
         say: gets a line about each model.
         complain: gets what could not be read; those pictures are left out.
@@ -155,11 +150,9 @@ def val(
             has[name], used[name] = in_common(model.name, table, known), model.options
             file = folder / f"{name}.jsonl"
             ledger = Ledger(ledger_of(folder, name), file, {"data": data_of, **made_by(model)})
-            if not resume:
-                refuse_existing([file], overwrite)
-            ledger.open(resume=resume and not overwrite, there=[file] if file.exists() else ())
+            ledger.open(resume=resume, overwrite=overwrite, there=[file])
             with closing(ledger):
-                if not resume or overwrite:
+                if overwrite:
                     file.unlink(missing_ok=True)
                 _find(name, model, known, file, say, tell)
             found[name] = _kept(file, known)
@@ -311,12 +304,12 @@ def _find(
             each_frame(name, len(source.todo), pairs, write)
     except KeyboardInterrupt:
         at = len(done) + frames
-        say(f"{name}: stopped at {at} of {total} pictures; the same command goes on there")
+        say(f"{name}: stopped at {at} of {total} pictures; --resume goes on there")
         raise
     except OSError as error:
         _done(file)  # without the line that was being written
         raise VitruvianError(
-            f"cannot write '{file}': {error.strerror}; the same command goes on there"
+            f"cannot write '{file}': {error.strerror}; --resume goes on there"
         ) from None
     seconds = time.perf_counter() - began
     say(f"{name}: {frames} pictures, {frames / seconds:.3g} pictures/s")
