@@ -88,8 +88,7 @@ class Ledger:
             exists = next((shown(path, 100) for path in there if os.path.lexists(path)), None)
             if exists is not None and not overwrite:
                 raise VitruvianError(
-                    f"'{exists}' exists, and it is not known what it was made with, so it cannot be "
-                    f"resumed; {OTHER_OUT}"
+                    f"'{exists}' exists, and it is not known what it was made with; {OTHER_OUT}"
                     if resume
                     else f"'{exists}' exists; pass --resume to go on with it, --overwrite, or "
                     "another --out"
