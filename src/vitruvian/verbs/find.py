@@ -65,7 +65,7 @@ def each_frame(
 
 
 @dataclass
-class Found:
+class Counted:
     """How much was found in a source."""
 
     source: Source
@@ -87,15 +87,15 @@ class Found:
     def __str__(self) -> str:
         what, rate = "frame" if self.source.moving else "picture", self.frames / self._seconds()
         return (
-            f"{self.source.name}: {count(self.frames, what)}, "
-            f"{count(self.people, 'person', 'people')}, {rate:.3g} {what}s/s"
+            f"{self.source.name}: {amount(self.frames, what)}, "
+            f"{amount(self.people, 'person', 'people')}, {rate:.3g} {what}s/s"
         )
 
     def _seconds(self) -> float:
         return max(time.perf_counter() - self.began, 1e-9)
 
 
-def find(
+def write_source(
     source: Source,
     pairs: Pairs,
     sink: Any,
@@ -113,7 +113,7 @@ def find(
         on_write: is told of each frame that was written, in the thread that writes.
         on_end: is called before the files are closed, also if the user has stopped it.
     """
-    found = Found(source)
+    found = Counted(source)
 
     def counted() -> Pairs:
         for frame, poses in pairs:
@@ -302,7 +302,7 @@ def all_of(source: Source, pairs: Pairs, fault: Callable[[VitruvianError], None]
         fault(VitruvianError(f"cannot read '{shown(source.name, 80)}': {shown(why, 150)}"))
 
 
-def count(number: int, one: str, many: str = "") -> str:
+def amount(number: int, one: str, many: str = "") -> str:
     """A number and what it is of: `3 people`."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
