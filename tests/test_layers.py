@@ -25,7 +25,7 @@ BELOW = {
     "decode": {"geometry"},
     "weights": {"errors"},
     "formats": {"body", "documents", "frame", "geometry", "stopping", "errors"},
-    "sources": {"documents", "formats", "frame", "picture_files", "weights", "errors"},
+    "sources": {"body", "formats", "frame", "picture_files", "weights", "errors"},
     "export": {"body", "decode", "network", "weights", "errors"},
     "models": {
         *("body", "decode", "documents", "export", "frame", "geometry", "network", "sources"),
@@ -43,7 +43,7 @@ BELOW = {
     },
     "verbs": {
         *("analysis", "body", "documents", "evaluate", "formats", "frame", "geometry", "models"),
-        *("network", "picture_files", "show", "sources", "stopping", "stream", "weights"),
+        *("export", "network", "picture_files", "show", "sources", "stopping", "stream", "weights"),
         "errors",
     },
     "cli": {
@@ -89,9 +89,8 @@ NOT_YET = """
 Backbone BlazePose Block Bottleneck Change Conv Detector Features Found Job Joints Kept
 Lines Moment Part People Picture Pictures Plan Reading Report Residual Result Save Shape
 Side Source Squeeze Tally Video View absolute all_of angles_deg around can_be chosen
-columns conv export in_view is_file lines looks lying normalise numbered parts place
-places rate report results rows said shown soft_argmax stage stream table to_dict turn
-words
+columns conv export in_view lines lying normalise numbered parts place places rate report
+results rows said shown soft_argmax stage stream table to_dict turn words
 """
 
 

@@ -1,0 +1,296 @@
+"""Files of other programs: what is written comes back, and real ones can be read."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bodies import LEFT, UP, body, rotation_about, seen_as, turned
+from conftest import need, refused
+from recordings import one_track
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeletons import (
+    BLAZEPOSE33,
+    COCO17,
+    COCO19,
+    H36M17,
+    HALPE26,
+    SKELETONS,
+    SMPL24,
+    WHOLEBODY133,
+)
+from vitruvian.body.track import Track, tracks
+from vitruvian.formats import bvh, c3d, libraries, mot, openpose, trc
+
+
+def moving(skeleton=BLAZEPOSE33, steps: int = 20) -> Track:
+    """Somebody who walks, five metres from the camera, at 30 frames a second."""
+    poses = []
+    for i in range(steps):
+        angles = {"left_hip": 20 * np.sin(i / 5), "right_knee": 30.0 + i, "elbow": 20.0}
+        xyz = turned(body(skeleton, **angles), "up", 40) + np.array([0.03 * i, 0, 5])
+        poses.append(seen_as(skeleton, xyz))
+    return one_track(poses)
+
+
+def same_metres(got: Track, want: Track, atol: float) -> None:
+    assert got.skeleton.keypoints == want.skeleton.keypoints
+    assert got.xyz is not None
+    assert want.xyz is not None
+    np.testing.assert_allclose(got.xyz, want.xyz, atol=atol)
+    np.testing.assert_allclose(got.seconds, want.seconds, atol=1e-4)
+
+
+# TRC and C3D
+
+
+def test_trc_comes_back_with_its_gaps(tmp_path):
+    """It has six decimals."""
+    track = moving()
+    assert track.xyz is not None
+    track.xyz[5, 3] = np.nan
+    trc.write_trc(track, tmp_path / "walk.trc")
+    back = trc.read_trc(tmp_path / "walk.trc")
+    same_metres(back, track, 1e-6)
+    assert back.skeleton is BLAZEPOSE33
+    assert back.index.tolist() == track.index.tolist()
+    assert back.score[5, 3] == 0
+    assert back.present.all()
+
+
+def test_trc_has_up_above_as_opensim_wants_it(tmp_path):
+    trc.write_trc(moving(), tmp_path / "walk.trc")
+    lines = (tmp_path / "walk.trc").read_text().splitlines()
+    names, values = lines[3].split("\t")[2::3], [float(v) for v in lines[6].split("\t")[2:]]
+    assert lines[5] == ""  # as OpenSim writes it
+    height = dict(zip([name for name in names if name], values[1::3], strict=True))
+    assert height["nose"] > height["left_hip"] > height["left_ankle"]
+    assert lines[2].split("\t")[:5] == ["30", "30", "20", "33", "m"]
+
+
+@pytest.mark.shared
+def test_a_trc_of_pose2sim_is_read(shared):
+    """Somebody balances on a beam: 100 frames at 60 a second, 21 markers, a metre and a half up."""
+    (path,) = (shared / "data" / "pose2sim").glob("*/trc/*_0-100.trc")
+    track = trc.read_trc(path)
+    assert (len(track), len(track.skeleton)) == (100, 21)
+    assert track.seconds[1] - track.seconds[0] == pytest.approx(1 / 60)
+    knee, head = track["RKnee"].xyz, track["Head"].xyz
+    assert knee is not None
+    assert head is not None
+    assert ((knee - head)[:, 1] > 0.5).all()  # y is down here
+
+
+@pytest.mark.parametrize("text", ["", "a\nb\nc\n", "PathFileType\n\n\n\n\n1\t2\n"])
+def test_what_is_no_trc_is_refused(tmp_path, text):
+    (tmp_path / "a.trc").write_text(text)
+    with refused("a.trc", "no TRC"):
+        trc.read_trc(tmp_path / "a.trc")
+
+
+def test_metres_are_needed(tmp_path, people, frame):
+    (track,) = tracks([(frame(), people(1, SMPL24))])
+    for write in (trc.write_trc, bvh.write_bvh):
+        with refused("metres", "person 1"):
+            write(track, tmp_path / "a")
+    with refused("nothing.trc", "No such file"):
+        trc.read_trc(tmp_path / "nothing.trc")
+
+
+def test_c3d_comes_back_with_its_gaps(tmp_path):
+    """float32 of five metres."""
+    need("ezc3d")
+    track = moving()
+    assert track.xyz is not None
+    track.xyz[5, 3] = np.nan
+    c3d.write_c3d(track, tmp_path / "walk.c3d")
+    back = c3d.read_c3d(tmp_path / "walk.c3d")
+    same_metres(back, track, 1e-5)
+    assert back.skeleton is BLAZEPOSE33
+    with refused("nothing.c3d"):
+        c3d.read_c3d(tmp_path / "nothing.c3d")
+
+
+# BVH
+
+
+@pytest.mark.parametrize("skeleton", [SMPL24, H36M17, COCO19], ids=lambda s: s.name)
+def test_bvh_comes_back_if_bones_keep_their_lengths(tmp_path, skeleton):
+    """Joints with several children are rigid there: turned, not bent. Six decimals of degrees."""
+    rng, up = np.random.default_rng(4), bvh.parents(skeleton)
+    offsets = rng.normal(0, 0.2, (len(skeleton), 3))
+    poses = []
+    for _ in range(12):
+        xyz, turns = np.zeros((len(skeleton), 3)), {}
+        for k in bvh._depth_first(up, up.index(-1)):
+            axis = rng.normal(size=3)
+            own = rotation_about(axis / np.linalg.norm(axis), rng.uniform(0, 60))
+            turns[k] = own if up[k] < 0 else turns[up[k]] @ own
+            xyz[k] = (0.3, 0.2, 4) if up[k] < 0 else xyz[up[k]] + turns[up[k]] @ offsets[k]
+        poses.append(seen_as(skeleton, xyz))
+    track = one_track(poses)
+    bvh.write_bvh(track, tmp_path / "a.bvh")
+    back = bvh.read_bvh(tmp_path / "a.bvh")
+    same_metres(back, track, 1e-4)
+    assert back.skeleton is skeleton
+
+
+def test_bvh_keeps_bone_lengths_of_a_real_body_and_comes_near(tmp_path):
+    track = moving(SMPL24)
+    bvh.write_bvh(track, tmp_path / "a.bvh")
+    same_metres(bvh.read_bvh(tmp_path / "a.bvh"), track, 0.02)
+
+
+def test_bvh_holds_the_last_pose_where_somebody_is_missing(tmp_path):
+    track = moving(SMPL24)
+    assert track.xyz is not None
+    track.xyz[7:9, 4] = np.nan
+    bvh.write_bvh(track, tmp_path / "a.bvh")
+    back = bvh.read_bvh(tmp_path / "a.bvh").xyz
+    assert back is not None
+    np.testing.assert_allclose(back[8], back[6], atol=1e-5)
+    assert np.abs(back[9] - back[8]).max() > 0.01
+
+
+@pytest.mark.parametrize("name", ["coco17", "blazepose33", "halpe26"])
+def test_bvh_of_what_is_no_tree_is_refused(tmp_path, name):
+    with refused("BVH needs a hierarchy", name):
+        bvh.write_bvh(moving(SKELETONS[name]), tmp_path / "a.bvh")
+
+
+def test_euler_angles_come_back(rng):
+    """Also where two of the three axes are one."""
+    turns = [rotation_about(axis / np.linalg.norm(axis), 170) for axis in rng.normal(size=(50, 3))]
+    for turn in [
+        *turns,
+        rotation_about(LEFT, 90),
+        rotation_about(-LEFT, 90),
+        rotation_about(UP, 180),
+    ]:
+        z, x, y = bvh._euler_deg(turn)
+        back = bvh._about(2, z) @ bvh._about(0, x) @ bvh._about(1, y)
+        np.testing.assert_allclose(back, turn, atol=1e-6)
+
+
+def test_what_is_no_bvh_is_refused(tmp_path):
+    (tmp_path / "a.bvh").write_text("HIERARCHY\nROOT a {")
+    with refused("a.bvh", "no BVH"):
+        bvh.read_bvh(tmp_path / "a.bvh")
+
+
+# MOT
+
+
+def test_mot_text_comes_back_and_counts_from_one(tmp_path, people, frame):
+    path = tmp_path / "a.txt"
+    before = [people(3, person=np.array([4, -1, 2])), people(0), people(1)]
+    with mot.mot(path) as sink:
+        for i, poses in enumerate(before):
+            sink.write(frame(i, i / 30), poses)
+    first = path.read_text().splitlines()[0].split(",")
+    assert first[:2] == ["1", "4"]
+    assert float(first[2]) == pytest.approx(before[0].box[0, 0] + 1, abs=0.01)
+    found = list(mot.read_mot(path))
+    assert [index for index, *_ in found] == [0, 2]
+    _, numbers, boxes, scores = found[0]
+    assert numbers.tolist() == [4, 2]
+    np.testing.assert_allclose(boxes, before[0].box[[0, 2]], atol=0.02)
+    np.testing.assert_allclose(scores, before[0].box_score[[0, 2]], atol=1e-4)
+
+
+def test_what_is_no_mot_text_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("1,2,3\n")
+    with refused("a.txt", "line 1 has 3 numbers"):
+        list(mot.read_mot(tmp_path / "a.txt"))
+
+
+# OpenPose
+
+
+def written(folder, pairs) -> list:
+    with openpose.OpenPose(folder) as sink:
+        for pair in pairs:
+            sink.write(*pair)
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "skeleton", [COCO17, BLAZEPOSE33, HALPE26, WHOLEBODY133], ids=lambda s: s.name
+)
+def test_openpose_files_come_back(skeleton, tmp_path, people, frame):
+    """Four decimals."""
+    before = [people(2, skeleton), people(0, skeleton), people(1, skeleton)]
+    before[0].xy[0, skeleton["left_knee"]] = np.nan
+    files = written(tmp_path / "o", [(frame(i, i / 25), p) for i, p in enumerate(before)])
+    assert files[2].name == "clip_000000000002_keypoints.json"
+    back = list(openpose.read_openpose(tmp_path / "o"))
+    assert [(at.index, at.seconds, at.size) for at, _ in back][2] == (2, 0.08, (64, 48))
+    for (_, poses), was in zip(back, before, strict=True):
+        assert poses.person.tolist() == was.person.tolist()
+        for name in ("nose", "left_knee", "right_ankle", "left_ear"):
+            np.testing.assert_allclose(poses[name].xy, was[name].xy, atol=1e-3)
+    assert np.isnan(back[0][1]["left_knee"].xy[0]).all()
+
+
+def test_points_that_openpose_has_and_we_do_not_are_derived_and_named(tmp_path, people, frame):
+    poses = people(1, COCO17)
+    (path,) = written(tmp_path / "o", [(frame(), poses)])
+    read = json.loads(path.read_text())
+    assert read["vitruvian"]["derived"] == ["neck", "mid_hip"]
+    points = np.reshape(read["people"][0]["pose_keypoints_2d"], (25, 3))
+    shoulders = [poses[f"{side}_shoulder"] for side in ("left", "right")]
+    np.testing.assert_allclose(points[1, :2], (shoulders[0].xy + shoulders[1].xy)[0] / 2, atol=1e-3)
+    assert points[1, 2] == pytest.approx(min(each.score[0] for each in shoulders), abs=1e-4)
+    assert (points[19:] == 0).all()  # COCO has no feet
+    halpe = json.loads(written(tmp_path / "h", [(frame(), people(1, HALPE26))])[0].read_text())
+    assert halpe["vitruvian"]["derived"] == []
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with refused("no files called"):
+        list(openpose.read_openpose(tmp_path))
+    (tmp_path / "a_keypoints.json").write_text('{"people": [{"pose_keypoints_2d": [1, 2]}]}')
+    with refused("a_keypoints.json", "no BODY_25"):
+        list(openpose.read_openpose(tmp_path))
+
+
+# Other libraries
+
+
+def test_a_data_frame_has_a_row_for_each_keypoint(people, frame):
+    need("pandas")
+    table = libraries.to_pandas([(frame(i, i / 10), people(2, COCO17)) for i in range(3)])
+    assert len(table) == 3 * 2 * 17
+    assert set(table["keypoint"]) == set(COCO17.keypoints)
+
+
+@pytest.mark.parametrize("space", ["2d", "3d"])
+def test_a_data_set_is_laid_out_as_movement_has_it(people, frame, space):
+    need("xarray")
+    present = [people(2, everything=True), people(1, everything=True), people(2, everything=True)]
+    pairs = [(frame(i, i / 10), poses) for i, poses in enumerate(present)]
+    data = libraries.to_xarray(pairs, space)
+    assert data["position"].dims == ("time", "space", "keypoints", "individuals")
+    assert data["confidence"].dims == ("time", "keypoints", "individuals")
+    assert data.attrs["fps"] == pytest.approx(10)
+    values = present[2].xy if space == "2d" else present[2].xyz
+    assert values is not None
+    one = data["position"].sel(individuals="id_2", keypoints="left_hand").isel(time=2)
+    np.testing.assert_array_equal(one.values, values[1, 1])
+    assert data["position"].sel(individuals="id_2").isel(time=1).isnull().all()
+    with refused("nobody has a number"):
+        libraries.to_xarray([])
+    with refused("no metres"):
+        libraries.to_xarray([(frame(), people(1))], "3d")
+
+
+def test_key_points_of_supervision_have_numbers(people):
+    need("supervision")
+    poses = people(2, COCO17)
+    poses.xy[0, 3] = np.nan
+    found = libraries.to_supervision(poses)
+    assert found.xy.shape == (2, 17, 2)
+    assert found.xy[0, 3].tolist() == [0, 0]
+    assert found.data["tracker_id"].tolist() == [1, 2]
+    np.testing.assert_array_equal(found.xy[1], poses.xy[1])
+    assert len(libraries.to_supervision(Poses.nobody(COCO17))) == 0
