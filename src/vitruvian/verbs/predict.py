@@ -17,6 +17,7 @@ from vitruvian.formats.openpose import OpenPose
 from vitruvian.formats.part import WriteError, writing
 from vitruvian.formats.repairs import Changes
 from vitruvian.formats.wire import Provenance, with_options
+from vitruvian.models.load import finds_near
 from vitruvian.picture_files import page_of
 from vitruvian.sources.open import Pictures, Source, Video
 from vitruvian.sources.record import Recorded
@@ -251,7 +252,7 @@ class _Few:
     """Where BlazePose's detector finds people: whether it found nobody, or as many as it may."""
 
     def __init__(self, model: Model, most_said: bool) -> None:
-        self.by_blazepose = str(model.options.get("find") or model.name).startswith("blazepose")
+        self.near = finds_near(model)
         self.most = None if most_said else model.options.get("num_poses")
         self.pictures, self.empty, self.full = 0, list[str](), False
 
@@ -273,7 +274,7 @@ class _Few:
 
     def hints(self) -> Iterator[str]:
         """What to try."""
-        if self.by_blazepose and self.empty:
+        if self.near and self.empty:
             names = f"'{shown(self.empty[0], 60)}'"
             if len(self.empty) > 1:
                 names += f" and {len(self.empty) - 1} more of {self.pictures}"
@@ -281,7 +282,7 @@ class _Few:
                 f"nobody was found in {names}: BlazePose's detector looks for people near the "
                 "camera; try --find yolov8n-pose, or --conf 0.3"
             )
-        if self.by_blazepose and self.full:
+        if self.near and self.full:
             people = _count(self.most or 0, "person", "people")
             yield (
                 f"{people} at a time at most, and that many were found; if there are more, try "

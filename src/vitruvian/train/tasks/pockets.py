@@ -20,13 +20,15 @@ from scipy.optimize import minimize
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
+from vitruvian.body.skeletons import COCO17
+from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import pockets
-from vitruvian.models.load import load
+from vitruvian.models.load import family_of, load
 from vitruvian.models.pockets import Arms
 from vitruvian.models.ready import pull
+from vitruvian.models.zoo import entry
 from vitruvian.network import Network, OpenVino
 from vitruvian.train.data.hands import (
     TRUNK,
@@ -59,14 +61,15 @@ def poses_of_people(
     if kept.exists():
         stored = np.load(kept)
         return dict(zip(stored["keys"].tolist(), stored["values"], strict=True))
-    model = load(name, num_poses=4) if name.startswith("blazepose") else load(name)
+    family = family_of(name)
+    model = load(name, num_poses=4) if family.one_person else load(name)
     rows: dict[str, np.ndarray] = {}
     for person in people:
         frame = Frame.read(person.file)
         found = None if name == "vitruvian-2d" else matching_pose(model([frame])[0], person)
-        if found is None and not name.startswith("yolo"):
+        if found is None and family.wants != "nothing":
             box = Regions.boxes(person.box[None], np.ones(1, np.float32))
-            look = box.squares() if name.startswith("blazepose") else box
+            look = box.squares() if family.wants == "bodies" else box
             found = matching_pose(model([frame], [look])[0], person)
         if found is not None:
             rows[person.key] = pack_pose(found)
@@ -76,7 +79,7 @@ def poses_of_people(
 
 def model_skeleton(name: str) -> Skeleton:
     """Of a model in `MODELS`."""
-    return BLAZEPOSE33 if name.startswith("blazepose") else COCO17
+    return skeleton_named(entry(name).skeleton)
 
 
 def matching_pose(poses: Poses, person: LabelledPerson) -> Poses | None:
