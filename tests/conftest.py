@@ -28,7 +28,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.formats.format import Sink
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.models.load import entry
+from vitruvian.models.zoo import entry
 from vitruvian.weights import download
 
 SHARED = Path(__file__).parents[2] / "shared"

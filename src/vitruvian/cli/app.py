@@ -250,7 +250,7 @@ def predict(
     """Find the people in SOURCE and write where their joints are, in 2D and 3D."""
     go_offline(offline)
     from vitruvian.geometry import calibration
-    from vitruvian.models.load import in_3d, open_model
+    from vitruvian.models.load import need_metres, open_model
     from vitruvian.sources.open import Span, open_source
     from vitruvian.stream import stream
     from vitruvian.stream.wanted import OverTime
@@ -276,7 +276,7 @@ def predict(
     kept = Save.parse(",".join([*names, save]), visible=visible)
     kept = replace(kept, chosen=save_plot is not None or (is_file(out) and bool(save)))
     if needs_metres(out, kept):
-        in_3d(model)
+        need_metres(model)
     plans = plan_outputs(sources, out, kept, overwrite=overwrite, repair=repair)
     opened = open_model(model, sources, **options)
     stream.can_be(over, sources, opened)

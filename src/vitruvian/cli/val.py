@@ -15,6 +15,7 @@ from vitruvian.cli.words import (
     Option,
     Overwrite,
     Precision,
+    Resume,
     Threads,
     complain,
     go_offline,
@@ -86,18 +87,19 @@ def val(
     precision: Precision = "f32",
     option: Option = None,
     overwrite: Overwrite = False,
+    resume: Resume = False,
     offline: Offline = False,
 ) -> None:
     """Say how good models are on pictures whose truth is known: AP, PCK, MPJPE and more."""
     go_offline(offline)
-    from vitruvian.models.load import family
+    from vitruvian.models.load import family_of
     from vitruvian.verbs.val import show, val
 
     flags = {"num_poses": num_poses, "conf": conf}
     same = {"device": device, "threads": threads, "precision": precision}
 
     def options(name: str) -> dict[str, object]:
-        finder = {} if family(name) == "yolopose" else {"find": find}  # it finds people itself
+        finder = {"find": find} if family_of(name).takes("find") else {}
         return options_of(name, flags, option, **same, **finder)
 
     result = val.val(
@@ -110,6 +112,7 @@ def val(
         common=common,
         out=out,
         overwrite=overwrite,
+        resume=resume,
         resamples=resamples,
         say=lambda line: print(line, file=sys.stderr, flush=True),
         complain=complain,

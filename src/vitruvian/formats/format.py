@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.formats.markers import Note
-from vitruvian.formats.records import About, Record
+from vitruvian.formats.records import Record
+from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 
 Pairs = Iterator[tuple[Frame, Poses]]
@@ -70,7 +71,7 @@ class ReadOptions:
 class WriteOptions:
     """What a writer may be told."""
 
-    model: About | None = None  # what made the poses
+    model: Provenance | None = None  # what made the poses
     visible: float = 0.5  # 0..1, the score from which keypoints are drawn
     up: str = "y"  # the axis that points up, y or z
     pictures: tuple[Path, ...] = ()  # all that will be written, if that is known

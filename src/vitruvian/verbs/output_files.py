@@ -9,10 +9,11 @@ from pathlib import Path
 
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.format import Format, Sink, WriteOptions
-from vitruvian.formats.records import About
+from vitruvian.formats.wire import Provenance
 from vitruvian.picture_files import page_of
-from vitruvian.sources.open import Pictures, Source, Video
+from vitruvian.sources.open import Pictures, Source
 from vitruvian.sources.record import Recorded
+from vitruvian.sources.video import Video
 from vitruvian.verbs.outputs import (
     HTML,
     IN_3D,
@@ -62,7 +63,7 @@ class OutputFiles:
         files = chain(self.files, *self.pictures.values())
         return any(row.frames for row, _ in files)
 
-    def open(self, about: About, save: Save) -> Sink:
+    def open(self, about: Provenance, save: Save) -> Sink:
         """A sink for all of them."""
         pictures = tuple(pictures_of([self.source]))
         how = WriteOptions(about, save.visible, pictures=pictures, moving=self.source.moving)

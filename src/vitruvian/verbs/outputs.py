@@ -15,8 +15,8 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.formats import one_person
 from vitruvian.formats.format import Format, Sink, WriteOptions
-from vitruvian.formats.records import About
 from vitruvian.formats.table import FORMATS
+from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
 from vitruvian.show.draw import VISIBLE
@@ -200,7 +200,7 @@ def can_hold(out: Path, save: Save, skeleton: Skeleton) -> None:
 
 def open_sink(
     path: str | Path,
-    model: About | None = None,
+    model: Provenance | None = None,
     *,
     visible: float = VISIBLE,
     overwrite: bool = False,

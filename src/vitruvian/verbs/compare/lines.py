@@ -15,7 +15,7 @@ import time
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -24,12 +24,14 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.documents import LONGEST_LINE, WHOLE, unreadable
+from vitruvian.documents import unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.part import Part
-from vitruvian.formats.records import Record, dump, header, parse_line, to_dict
+from vitruvian.formats.records import Record
+from vitruvian.formats.wire import dump, header, to_dict
 from vitruvian.frame import Frame
 from vitruvian.stream.stream import steps
+from vitruvian.verbs.find import each_frame
 
 SAME = 0.02  # seconds between two times of one frame, at most; and no quarter of a step
 LATER = 0.1  # seconds that a record may end after a video: the last frames are often cut off
@@ -50,7 +52,7 @@ def write(
     moving: bool,
     load: Callable[[], Any],
     about: dict[str, Any],
-    tick: Callable[[int], None],
+    told: tuple[str, int | None],
 ) -> int:
     """Let a model look at frames, one after the other, and write a record of it.
 
@@ -63,7 +65,7 @@ def write(
         moving: whether they follow each other.
         load: gives the model.
         about: what the record is of, for its header; see `finished`.
-        tick: called with the number of frames done.
+        told: the name of the job, and how many frames there are, for progress.
 
     Returns:
         Of how many frames the model gave nothing.
@@ -72,27 +74,38 @@ def write(
     part, done, failed = Part(path), set[str](), 0
     unfinished = part.begin(keep=True)
     if not moving and finished(unfinished, about):
-        done, failed = _mend(unfinished)
+        record = Record(unfinished)
+        record.append().close()  # without half a line
+        done, failed = _there(record)
     step = steps(model) if moving else lambda frame: model([frame])[0]
     with unfinished.open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
             file.write(dump(header(model, model.skeleton) | {"compare": about}))
-        warm = False
-        for number, frame in enumerate(frames):
-            if _key(frame, moving) in done:
-                continue
-            if not warm:  # the first look at anything is slow, and not counted
-                warm = True
-                _look(lambda frame: model([frame])[0], frame)
-            began = time.perf_counter()
-            poses, why = _look(step, frame)
-            ms = round((time.perf_counter() - began) * 1e3, 3)
-            said: dict[str, Any] = {"ms": ms} if poses is not None else {"failed": why}
-            failed += poses is None
-            found = Poses.nobody(model.skeleton) if poses is None else poses
+
+        def results() -> Iterator[tuple[Frame, Result]]:
+            warm = False
+            for frame in frames:
+                if _key(frame, moving) in done:
+                    continue
+                if not warm:  # the first look at anything is slow, and not counted
+                    warm = True
+                    _look(lambda frame: model([frame])[0], frame)
+                began = time.perf_counter()
+                poses, why = _look(step, frame)
+                yield frame, Result(poses, round((time.perf_counter() - began) * 1e3, 3), why)
+
+        def write_line(frame: Frame, result: Result) -> None:
+            nonlocal failed
+            found = result.poses
+            failed += found is None
+            said = {"failed": result.failed} if found is None else {"ms": result.ms}
+            found = Poses.nobody(model.skeleton) if found is None else found
             file.write(dump(to_dict(frame, found, model.name) | said))
             file.flush()
-            tick(number + 1)
+
+        name, total = told
+        left = None if total is None else total - len(done)
+        each_frame(name, left, results(), write_line, behind=False)
     part.finish()
     return failed
 
@@ -117,24 +130,12 @@ def finished(path: Path, about: dict[str, Any]) -> bool:
         return False
 
 
-def _mend(path: Path) -> tuple[set[str], int]:
-    """Cut off a line that was not finished.
-
-    Returns:
-        The keys of the frames that are there, and how many of them are failures.
-    """
-    done, failed, end = set[str](), 0, 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file):
-            if not line.endswith(b"\n"):
-                break
-            end += len(line)
-            if number:
-                said = parse_line(line.decode("utf-8"), path, number + 1)
-                done.add(said["source"])
-                failed += "failed" in said
-    with path.open("rb+") as file:
-        file.truncate(end)
+def _there(record: Record) -> tuple[set[str], int]:
+    """The keys of the frames of a record of pictures, and how many of them are failures."""
+    done, failed = set[str](), 0
+    for line, *_ in record.index():
+        done.add(line["source"])
+        failed += "failed" in line
     return done, failed
 
 
@@ -211,43 +212,24 @@ class Lines:
         """
         self.record, self.moving = Record(path), moving
         self._at: dict[str, _Frames] = {}
-        self._begin, offset = array("q"), 0
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(LONGEST_LINE):
-                number += 1
-                if number > 1:
-                    source, index, seconds = self._about(self._line(line, number), number)
-                    new = _Frames(array("q"), array("d"), array("q"))
-                    own = self._at.setdefault(source, new)
-                    if moving and own.index and index <= own.index[-1]:
-                        raise unreadable(
-                            path,
-                            f"line {number} is of frame {index} of '{shown(source)}', and comes "
-                            f"after frame {own.index[-1]}",
-                        )
-                    own.index.append(index)
-                    own.seconds.append(seconds)
-                    own.offset.append(offset)
-                    self._begin.append(offset)
-                offset += len(line)
+        self._begin = array("q")
+        for line, number, offset in self.record.index():
+            source, index = line["source"], line["index"]
+            new = _Frames(array("q"), array("d"), array("q"))
+            own = self._at.setdefault(source, new)
+            if moving and own.index and index <= own.index[-1]:
+                raise unreadable(
+                    path,
+                    f"line {number} is of frame {index} of '{shown(source)}', and comes "
+                    f"after frame {own.index[-1]}",
+                )
+            own.index.append(index)
+            own.seconds.append(line["time"])
+            own.offset.append(offset)
+            self._begin.append(offset)
         self._same = same_files(sources, self._at)
         self._asked: list[float] = []  # seconds of the last frames
         self._file = path.open("rb")
-
-    def _line(self, line: bytes, number: int) -> dict[str, Any]:
-        try:
-            return parse_line(line.decode("utf-8"), self.record.path, number)
-        except UnicodeDecodeError:
-            raise unreadable(self.record.path, f"line {number} is not UTF-8 text") from None
-
-    def _about(self, said: dict[str, Any], number: int) -> tuple[str, int, float]:
-        """Source, number and seconds of a line's frame."""
-        source, index, seconds = (said.get(name) for name in ("source", "index", "time"))
-        whole = type(index) is int and abs(index) < WHOLE
-        if not (isinstance(source, str) and whole and type(seconds) in (int, float)):
-            raise unreadable(self.record.path, f"line {number} is no frame")
-        return source, index, seconds  # type: ignore[return-value]
 
     def __len__(self) -> int:
         return len(self._begin)
@@ -299,9 +281,8 @@ class Lines:
         return Result(poses, ms)
 
     def _read(self, at: int) -> tuple[dict[str, Any], Frame, Poses]:
-        self._file.seek(at)
         number = bisect_left(self._begin, at) + 2
-        said = self._line(self._file.readline(LONGEST_LINE), number)
+        said = self.record.at(self._file, at, number)
         return said, *self.record.frame(said, number)
 
     def sample(self, most: int) -> list[tuple[Frame, Poses]]:
