@@ -80,7 +80,7 @@ class Networks:
 def our_video(job: dict[str, Any]) -> dict[str, Any]:
     """What `vitruvian predict VIDEO --out X.jsonl` does once the model is loaded."""
     from vitruvian import open_source
-    from vitruvian.stream.stream import open_model
+    from vitruvian.models.load import open_model
     from vitruvian.verbs.outputs import Save
     from vitruvian.verbs.predict import plan, predict
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.models.load import load
-from vitruvian.models.spec import Contender
+from vitruvian.models.spec import ModelSpec
 from vitruvian.show.report import plot
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.benchmark.benchmark import Plan, benchmark
@@ -122,16 +122,16 @@ def timed() -> list[tuple[str, str, dict[str, Any]]]:
 
 def times(networks: dict[str, Path], plan: Plan) -> dict[str, Any]:
     """Milliseconds, memory and start: trained models, and networks that are good for that alone."""
-    some = [Contender(*each) for each in timed()]
+    some = [ModelSpec(*each) for each in timed()]
     for name in ("fastpose-r50", "metrabs-s"):
-        some.append(Contender(f"{name}, {YOLO} finds", str(networks[name]), {"find": YOLO}))
+        some.append(ModelSpec(f"{name}, {YOLO} finds", str(networks[name]), {"find": YOLO}))
     return benchmark(some, people=PEOPLE, plan=plan, say=tell)
 
 
 def sizes(networks: dict[str, Path], plan: Plan) -> dict[str, Any]:
     """Milliseconds of YOLOv8's sizes."""
-    some = [Contender(YOLO, YOLO, {})]
-    some += [Contender(name, str(networks[name]), {}) for name in networks if "yolo" in name]
+    some = [ModelSpec(YOLO, YOLO, {})]
+    some += [ModelSpec(name, str(networks[name]), {}) for name in networks if "yolo" in name]
     return benchmark(some, people=[1], plan=plan, say=tell)
 
 

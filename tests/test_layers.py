@@ -82,6 +82,19 @@ HOMES = {
 
 
 MOST_NAMES = 22  # on the first screen
+# Public names that several modules may define: each is called by its module, `coco.read(path)`.
+OF_A_MODULE = {"read", "write", "load", "encode", "decode", "Options"}
+# Homonyms that are still to be renamed. This list only gets shorter, and goes in the end.
+NOT_YET = """
+Augment Backbone Batch BlazePose Block Bodies Body Bottleneck Change Conv Detector
+Features Found Job Joints Kept Lines Look Made Moment Part People Person Picture Pictures
+Plan Reading Recipe Report Residual Result Save Shape Side Source Squeeze Tally Video View
+about absolute all_of angles_deg around average_precision batch batches begin can_be
+chosen columns combined conv draw even export facing in_view is_file lines looks loss_of
+lying main match mirrored normalise numbered parts pictures place placed places predict
+rate relative report results row rows said sample save shift shown soft_argmax squared
+stage stream table teach to_dict train turn unit view weak_shift words
+"""
 
 
 @functools.cache
@@ -110,6 +123,35 @@ def imported(name: str) -> set[str]:
     texts = [(SOURCE / file).read_text() for file in files() if layer(file) == name]
     modules = " ".join(module for text in texts for module in imports(text))
     return set(re.findall(r"\bvitruvian\.(\w+)", modules)) - {name, "__version__"}
+
+
+@functools.cache
+def modules_of_names() -> dict[str, list[str]]:
+    """Each public `def` and `class` at the top of a module -> the files that define it."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    places: dict[str, list[str]] = {}
+    for file in files():
+        tops = ast.parse((SOURCE / file).read_text()).body
+        for name in {node.name for node in tops if isinstance(node, kinds)}:
+            if not name.startswith("_"):
+                places.setdefault(name, []).append(file)
+    return places
+
+
+def homonyms() -> dict[str, list[str]]:
+    """Those that several modules define. `python tests/test_layers.py FOLDER` lists them."""
+    return {name: files for name, files in modules_of_names().items() if len(files) > 1}
+
+
+def is_a_command(places: list[str]) -> bool:
+    """Whether a name is that of a verb, once in `verbs/` and once on the command line."""
+    return len(places) == 2 and {layer(file) for file in places} == {"cli", "verbs"}
+
+
+def test_a_public_name_is_defined_once():
+    """Else nobody, and no tool, can tell which one is meant where it is used."""
+    again = {name for name, places in homonyms().items() if not is_a_command(places)}
+    assert again - OF_A_MODULE - set(NOT_YET.split()) == set()
 
 
 def test_the_first_screen_is_short():
@@ -181,3 +223,9 @@ def test_every_public_name_is_there():
 def test_no_telemetry_is_loaded_with_the_runtime():
     code = "from vitruvian.network import import_openvino as i; i()"
     assert not loaded(code) & {"openvino_telemetry", "requests"}
+
+
+if __name__ == "__main__":  # python tests/test_layers.py [FOLDER ...]: homonyms of these folders
+    for name, places in sorted(homonyms().items()):
+        if not sys.argv[1:] or any(file.startswith(tuple(sys.argv[1:])) for file in places):
+            print(f"{name:24}", *places)

@@ -40,9 +40,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 import seeds
 from media import png_sums
-
 from vitruvian.errors import LONGEST, VitruvianError
 
 NAMES = re.compile(rb"[A-Za-z][A-Za-z0-9 ]{3}")  # of the parts of MP4, PNG, RIFF, ISO's others

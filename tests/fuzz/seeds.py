@@ -11,6 +11,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
+
+import vitruvian as vit
 from media import (
     RGB,
     SIZE,
@@ -30,9 +33,6 @@ from media import (
     turned,
     video,
 )
-from PIL import Image
-
-import vitruvian as vit
 from test_camera import ANIPOSE
 from test_from_others import SAVED
 from test_motion_files import ARMS, VARIANTS

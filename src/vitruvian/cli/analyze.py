@@ -115,8 +115,8 @@ def analyze(
     """
     go_offline(offline)
     from vitruvian.geometry import calibration
+    from vitruvian.models.load import open_model
     from vitruvian.sources.open import Span, open_source
-    from vitruvian.stream import stream
     from vitruvian.verbs import analyze
     from vitruvian.verbs.analyze_report import Report, Save
 
@@ -136,7 +136,7 @@ def analyze(
         common = {"device": device, "precision": precision, "threads": threads, "find": find}
         options = options_of(model, flags, option, skeleton=skeleton, **common)
         given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
-        opened = stream.open_model(model, sources, **options)
+        opened = open_model(model, sources, **options)
         jobs = analyze.jobs(sources, opened, asked, camera=given)
     if analyze.write(jobs, plans, report, complain=complain):
         raise typer.Exit(1)

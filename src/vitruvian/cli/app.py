@@ -261,7 +261,7 @@ def predict(
     """Find the people in SOURCE and write where their joints are, in 2D and 3D."""
     go_offline(offline)
     from vitruvian.geometry import calibration
-    from vitruvian.models.load import in_3d
+    from vitruvian.models.load import in_3d, open_model
     from vitruvian.sources.open import Span, open_source
     from vitruvian.stream import stream
     from vitruvian.stream.wanted import OverTime
@@ -291,7 +291,7 @@ def predict(
     if save_plot or save_html or is_view(out) or in_metres(out, kept):
         in_3d(model)
     plans = plan(sources, out, kept, overwrite=overwrite, repair=repair)
-    opened = stream.open_model(model, sources, **options)
+    opened = open_model(model, sources, **options)
     stream.can_be(over, sources, opened)
     how = {"camera": given, "absolute": absolute, "over": over, "most_said": num_poses is not None}
     if do(plans, opened, out, kept, **how, complain=complain):

@@ -21,10 +21,9 @@ from vitruvian.cli.words import (
     Visible,
     complain,
     go_offline,
-    pairs_of,
 )
 from vitruvian.errors import VitruvianError
-from vitruvian.models.spec import Contender
+from vitruvian.models.spec import ModelSpec
 
 ModelOption = typer.Option(
     "--model",
@@ -33,13 +32,6 @@ ModelOption = typer.Option(
     "commas: blazepose-full,find=yolov8n-pose,num_poses=5.",
     show_default=False,
 )
-
-
-def contender(words: str) -> Contender:
-    """`NAME` or `NAME,option=value,...`."""
-    name, *options = words.split(",")
-    own = f" ({' '.join(options)})" if options else ""
-    return Contender(Path(name).name + own, name, pairs_of(options))
 
 
 def numbers(words: str | None, option: str) -> list[int]:
@@ -92,7 +84,7 @@ def benchmark(
             raise VitruvianError(f"'{out}' is no name for numbers; end it with .json")
         refuse_existing([out], overwrite)
     result = bench.benchmark(
-        [contender(words) for words in model],
+        [ModelSpec.parse(words) for words in model],
         source,
         people=numbers(people, "people"),
         sizes=numbers(size, "size"),
@@ -139,7 +131,7 @@ def compare(
 
     numbers = do(
         source,
-        [contender(words) for words in model or []],
+        [ModelSpec.parse(words) for words in model or []],
         out,
         results=results or [],
         span=Span(start, end, stride, max_frames),

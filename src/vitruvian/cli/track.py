@@ -105,7 +105,7 @@ def track(
     """Number the people of SOURCE, the same person the same, and say who was there when."""
     go_offline(offline)
     from vitruvian.geometry import calibration
-    from vitruvian.models.load import family
+    from vitruvian.models.load import family, open_model
     from vitruvian.sources import record
     from vitruvian.sources.open import Span, open_source
     from vitruvian.stream import stream
@@ -144,7 +144,7 @@ def track(
     if not any(each.moving for each in sources):
         raise VitruvianError("there are only pictures, and nobody to follow through them")
     plans = plan(sources, out, save, overwrite=overwrite, repair=repair)
-    opened = stream.open_model(model, sources, **options)
+    opened = open_model(model, sources, **options)
     stream.can_be(over, sources, opened)
     how = {"camera": given, "absolute": absolute, "over": over, "who": True}
     how["most_said"] = most_said

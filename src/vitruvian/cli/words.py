@@ -146,23 +146,6 @@ def nothing_beside(context: typer.Context, out: object) -> None:
             )
 
 
-def pairs_of(pairs: list[str]) -> dict[str, object]:
-    """`name=value` words; values as Python writes them, else as they stand."""
-    from ast import literal_eval
-
-    options: dict[str, object] = {}
-    for pair in pairs:
-        name, sign, value = pair.partition("=")
-        if not sign:
-            raise VitruvianError(f"'{pair}' is no option; write it as name=value")
-        words = {"true": "True", "false": "False", "none": "None"}
-        try:
-            options[name] = literal_eval(words.get(value.lower(), value))
-        except (ValueError, SyntaxError):
-            options[name] = value
-    return options
-
-
 # What a family calls the flags that all families share.
 FLAGS = {
     "blazepose": {
@@ -212,6 +195,7 @@ def options_of(
         VitruvianError: the model has no such flag, or a word is no option.
     """
     from vitruvian.models.load import family
+    from vitruvian.models.spec import parse_options
 
     names = FLAGS[family(model)]
     asked = {flag: value for flag, value in flags.items() if value is not None}
@@ -220,4 +204,4 @@ def options_of(
             raise VitruvianError(f"{model} has no --{flag.replace('_', '-')}; leave it out")
     options = {name: value for name, value in common.items() if value is not None}
     options |= {name: value for flag, value in asked.items() for name in names[flag]}
-    return options | pairs_of(option or [])
+    return options | parse_options(option or [])

@@ -4,7 +4,7 @@ Every found person is compared with every true one of the picture (`similarity`)
 the likeliest first (`match`), and the pairs of all pictures are summed up (`Pool`). The pairs of a
 picture do not depend on other pictures: that makes intervals by resampling cheap, and is why this
 is written out here. faster-coco-eval keeps its pairs where Python cannot read them, pycocotools
-takes seconds to make them; its numbers are the same to 1e-9 (tests/test_val.py).
+takes seconds to make them; its numbers are the same to 1e-9 (tests/verbs/test_val.py).
 
 Source: the COCO keypoint task, https://cocodataset.org/#keypoints-eval; cocoapi 8c9bcc3,
     PythonAPI/pycocotools/cocoeval.py, for the order of ties and for what is left out.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from vitruvian.body.skeletons import chosen
 from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
+from vitruvian.models.model import Model, cores
+from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE, DEFAULT, DETECTOR, Entry
 from vitruvian.weights import checkpoint, download, metrabs_archive
 from vitruvian.weights.download import File
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from vitruvian.models import alphapose, metrabs
     from vitruvian.models.top_down import Find, TopDown
     from vitruvian.models.yolopose import YoloPose
+    from vitruvian.sources.open import Source
 
 FLAT = {"yolopose", "alphapose"}  # families that know nothing of metres
 CHECKPOINTS = (".pt", ".pth")  # of PyTorch
@@ -281,6 +284,39 @@ def load(
         model.find, model.options["find"] = finder.bodies, find
         model.weights |= finder.weights
     return model
+
+
+def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **options: Any) -> Model:
+    """A model for these sources, by name or spec, or one that is loaded already.
+
+    For videos BlazePose's networks get half of the cores unless `threads` says otherwise: each
+    frame needs the one before, and decoding and writing want the other half. Of YOLOv8, which needs
+    no other frame, as many frames are computed side by side as there are cores. AlphaPose's
+    networks are so much larger than the rest that they get all cores.
+
+    Args:
+        model: `ModelSpec`, or words for `ModelSpec.parse`, or what `load` gave.
+        sources: what it is for.
+        options: of the model, see `load`; those of a spec itself come first.
+
+    Raises:
+        VitruvianError: as `load`; or there are options for a model that is loaded.
+    """
+    if not isinstance(model, str | ModelSpec):
+        if options:
+            raise VitruvianError(
+                f"the model is loaded already; give {', '.join(options)} to load()"
+            )
+        return model
+    spec = ModelSpec.of(model)
+    options = {**options, **spec.options}
+    if options.get("threads") is None and any(source.moving for source in sources):
+        kind = family(spec.name)
+        if kind == "yolopose":
+            options.setdefault("streams", cores())
+        elif kind == "blazepose":
+            options["threads"] = max(1, cores() // 2)
+    return load(spec.name, **options)
 
 
 @dataclass(frozen=True)

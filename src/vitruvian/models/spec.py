@@ -1,43 +1,89 @@
-"""A model that stands beside others: its name, the options it gets, and what it is called."""
+"""A model as it is asked for: its name, its options, and a label for tables and panels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from ast import literal_eval
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vitruvian.errors import VitruvianError
 
+_NEXT = re.compile(r",(?=\s*\w+\s*=)")  # a comma before the next `name=`
+_WORDS = {"true": "True", "false": "False", "none": "None"}
+
 
 @dataclass(frozen=True, eq=False)
-class Contender:
+class ModelSpec:
     """One model with options; several may be of the same model."""
 
     label: str  # what it is called in tables and panels
     name: str  # in the catalogue, or a file
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def parse(cls, text: str) -> ModelSpec:
+        """`NAME` or `NAME,option=value,...`, such as `yolov8n-pose,conf=0.4`.
 
-def contenders(models: Sequence[str | Contender]) -> list[Contender]:
-    """Names, files and contenders as contenders, no two of one label.
+        A part without `=` continues the value before it: in `vitruvian-2d,flip=true,scales=0.75,1`
+        the scales are 0.75 and 1. Values are read as Python writes them; other words are text.
+
+        Raises:
+            VitruvianError: a part before the first option is no option.
+        """
+        if Path(text).is_file():
+            return cls(Path(text).name, text)
+        name, *options = (part.strip() for part in _NEXT.split(text))
+        if "," in name and not Path(name).is_file():
+            name, _, part = name.partition(",")
+            raise VitruvianError(f"'{part}' is no option; write it as name=value")
+        label = f"{Path(name).name} ({' '.join(options)})" if options else Path(name).name
+        return cls(label, name, parse_options(options))
+
+    @classmethod
+    def of(cls, model: str | Path | ModelSpec) -> ModelSpec:
+        """The same of a name, a file, or words for `parse`."""
+        return model if isinstance(model, ModelSpec) else cls.parse(str(model))
+
+    def with_defaults(self, **options: Any) -> ModelSpec:
+        """With more options, but for None and for those that it says itself."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return ModelSpec(self.label, self.name, {**given, **self.options})
+
+
+def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
+    """`name=value` words; values as Python writes them, or else as text.
+
+    Raises:
+        VitruvianError: a word has no `=`.
+    """
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, value = (part.strip() for part in pair.partition("="))
+        if not sign:
+            raise VitruvianError(f"'{pair}' is no option; write it as name=value")
+        try:
+            options[name] = literal_eval(_WORDS.get(value.lower(), value))
+        except (ValueError, SyntaxError):
+            options[name] = value
+    return options
+
+
+def model_specs(models: Sequence[str | Path | ModelSpec]) -> list[ModelSpec]:
+    """Names, files and specs as specs, no two with the same label.
 
     Raises:
         VitruvianError: two have the same label, or there is none.
     """
     if not models:
         raise VitruvianError("there is no model; give --model at least once")
-    found: list[Contender] = []
-    for model in models:
-        one = model if isinstance(model, Contender) else Contender(_short(model), model)
-        if one.label in (other.label for other in found):
+    specs: list[ModelSpec] = []
+    for spec in map(ModelSpec.of, models):
+        if spec.label in (other.label for other in specs):
             raise VitruvianError(
-                f"two models are called '{one.label}'; leave one out, or give it another option"
+                f"two models are called '{spec.label}'; leave one out, or give it another option"
             )
-        found.append(one)
-    return found
-
-
-def _short(name: str) -> str:
-    """A file without its folder; names of the catalogue have none."""
-    return Path(name).name
+        specs.append(spec)
+    return specs

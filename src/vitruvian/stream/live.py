@@ -15,7 +15,9 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
-from vitruvian.stream.stream import Given, Model, chosen, in_front, open_model, seen_by, steps
+from vitruvian.models.load import open_model
+from vitruvian.models.model import Model
+from vitruvian.stream.stream import Given, chosen, in_front, seen_by, steps
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses

@@ -7,57 +7,25 @@ with the length of a video.
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
-from vitruvian.geometry.regions import Regions
+from vitruvian.models.model import Model, Streamed
 from vitruvian.sources.threads import Ahead, again, readable
 
 if TYPE_CHECKING:
     from vitruvian.sources.open import Source
     from vitruvian.stream.repair import Change
     from vitruvian.stream.wanted import OverTime
-
-
-T = TypeVar("T")
-
-
-class Model(Protocol):
-    """What every family is: a function from frames to poses that remembers nothing."""
-
-    name: str  # in the catalogue
-    weights: dict[str, str]  # file -> SHA-256
-    options: dict[str, Any]  # it was loaded with
-
-    @property
-    def runs_on(self) -> str:
-        """The device, or provider, that truly computes it."""
-        ...
-
-    def __call__(
-        self, frames: Sequence[Frame], look: Sequence[Regions] | None = None, /
-    ) -> list[Poses]:
-        """Everyone in each frame; `look` says where to look for them, if it is known."""
-        ...
-
-
-@runtime_checkable
-class Streamed(Protocol):
-    """A model for which frames are independent, so that several are computed side by side."""
-
-    def stream(self, frames: Iterable[Frame], /) -> Iterator[Poses]:
-        """Everyone in each frame, in order."""
-        ...
 
 
 Given = Callable[[tuple[int, int]], Camera]  # of pictures of a size; see `calibration.given`
@@ -249,38 +217,6 @@ def seen_by(camera: Given, frame: Frame) -> Frame:
         raise VitruvianError(f"cannot use '{frame.source}': {error}") from None
 
 
-def open_model(model: str | Model, sources: Sequence[Source], **options: Any) -> Model:
-    """A model for these sources, by name, or one that is loaded already.
-
-    For videos BlazePose's networks get half of the cores unless `threads` says otherwise: each
-    frame needs the one before, and decoding and writing want the other half. Of YOLOv8, which needs
-    no other frame, as many frames are computed side by side as there are cores. AlphaPose's
-    networks are so much larger than the rest that they get all cores.
-    """
-    from vitruvian.models.load import family, load
-
-    if not isinstance(model, str):
-        if options:
-            raise VitruvianError(
-                f"the model is loaded already; give {', '.join(options)} to load()"
-            )
-        return model
-    if options.get("threads") is None and any(source.moving for source in sources):
-        kind = family(model)
-        if kind == "yolopose":
-            options.setdefault("streams", cores())
-        elif kind == "blazepose":
-            options["threads"] = max(1, cores() // 2)
-    return load(model, **options)
-
-
-def cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def run(
     source: str | Path | Sequence[str | Path],
     model: str | Model = "blazepose-full",
@@ -335,6 +271,7 @@ def run(
     Raises:
         VitruvianError: no such source or model, a wrong option, or something could not be read.
     """
+    from vitruvian.models.load import open_model
     from vitruvian.sources.open import Span, open_source
     from vitruvian.stream.wanted import OverTime
 

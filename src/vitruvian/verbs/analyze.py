@@ -36,7 +36,8 @@ from vitruvian.verbs.predict import Faults, Plan, afterwards, all_of, one, plan,
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.frame import Frame
-    from vitruvian.stream.stream import Given, Model
+    from vitruvian.models.model import Model
+    from vitruvian.stream.stream import Given
 
 # What looks at pixels -> what stands in for it where there are none.
 WITHOUT_PIXELS = {"hands_in_pockets": "hands_at_pockets"}

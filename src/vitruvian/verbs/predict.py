@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.body.skeleton import Skeleton
     from vitruvian.frame import Frame
+    from vitruvian.models.model import Model
     from vitruvian.stream.repair import Change
-    from vitruvian.stream.stream import Given, Model
+    from vitruvian.stream.stream import Given
     from vitruvian.stream.wanted import OverTime
 
 Pairs = Iterator[tuple["Frame", "Poses"]]

@@ -25,7 +25,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.formats.part import write_whole
 from vitruvian.frame import Frame
 from vitruvian.models.load import family
-from vitruvian.models.spec import Contender, contenders
+from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.show.film import write_picture
 from vitruvian.sources.open import sample
 from vitruvian.verbs.benchmark import machine
@@ -43,7 +43,7 @@ ONE_BY_DEFAULT = {"blazepose"}  # families that look for one person unless they 
 class Case:
     """A row of the table."""
 
-    contender: Contender
+    contender: ModelSpec
     people: int | None = None  # in the picture that is made for it; None: of the user's source
     size: int | None = None  # None: the model's own
     threads: int | None = None
@@ -84,7 +84,7 @@ class Plan:
 
 
 def benchmark(
-    models: Sequence[str | Contender],
+    models: Sequence[str | ModelSpec],
     source: str | Path | None = None,
     *,
     people: Sequence[int] = PEOPLE,
@@ -97,7 +97,7 @@ def benchmark(
     """Measure models beside each other.
 
     Args:
-        models: names of the catalogue, files, or contenders.
+        models: names of the catalogue, files, or specs.
         source: pictures or a video; without it, pictures are made of the built-in portrait.
         people: how many there are in those.
         sizes: pixels, `imgsz` of YOLOv8's; the others have one size.
@@ -113,7 +113,7 @@ def benchmark(
     Raises:
         VitruvianError: no such model, or a number out of range.
     """
-    everyone = contenders(models)
+    everyone = model_specs(models)
     cases = list(_cases(everyone, source, people, sizes, threads, precisions))
     about, failed = machine.describe(), dict[Case, str]()
     with tempfile.TemporaryDirectory() as folder:
@@ -158,7 +158,7 @@ def benchmark(
 
 
 def _cases(
-    everyone: Sequence[Contender],
+    everyone: Sequence[ModelSpec],
     source: str | Path | None,
     people: Sequence[int],
     sizes: Sequence[int],

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from vitruvian.stream.stream import cores
+from vitruvian.models.model import cores
 
 LIBRARIES = ("numpy", "opencv-python-headless", "av", "openvino", "onnxruntime", "scipy")
 BUSY = 0.5  # of the cores had work before we came: from here on times are noisy

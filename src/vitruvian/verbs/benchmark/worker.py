@@ -17,6 +17,8 @@ from typing import Any
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
+from vitruvian.models.load import open_model
+from vitruvian.models.model import Model
 from vitruvian.show.draw import draw
 from vitruvian.sources.open import Pictures, Source, Span, open_source
 from vitruvian.sources.threads import Behind
@@ -53,7 +55,7 @@ def measure(job: Job, first: Callable[[], None]) -> dict[str, Any]:
         beside each other, as `vitruvian predict` does; `peak_mb`; what it ran on, and its options.
     """
     sources = workload(job.sources, max(job.frames, job.warm_up))
-    model = stream.open_model(job.model, sources, **job.options)
+    model = open_model(job.model, sources, **job.options)
     begun = chain.from_iterable(frames(source) for source in sources)
     frame = next(begun, None)
     if frame is None:
@@ -99,7 +101,7 @@ def frames(source: Source) -> Iterator[Frame]:
         yield frame
 
 
-def _steps(model: stream.Model, sources: Sequence[Source]) -> Callable[[Frame], Poses]:
+def _steps(model: Model, sources: Sequence[Source]) -> Callable[[Frame], Poses]:
     """Poses of a frame; in videos with a memory."""
     if any(source.moving for source in sources):
         return stream.steps(model)
@@ -107,7 +109,7 @@ def _steps(model: stream.Model, sources: Sequence[Source]) -> Callable[[Frame], 
 
 
 def staged(
-    model: stream.Model, sources: Sequence[Source], most: int, seconds: float
+    model: Model, sources: Sequence[Source], most: int, seconds: float
 ) -> tuple[float, list[dict[str, float]]]:
     """One thing after the other, with a stopwatch.
 
@@ -142,7 +144,7 @@ def staged(
 
 
 def end_to_end(
-    model: stream.Model, sources: Sequence[Source], most: int, seconds: float
+    model: Model, sources: Sequence[Source], most: int, seconds: float
 ) -> dict[str, float]:
     """Reading ahead, drawing behind, and frames side by side, as the pipeline does it."""
     done, began, cpu = 0, time.perf_counter(), time.process_time()

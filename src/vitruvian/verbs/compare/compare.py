@@ -28,7 +28,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.models.load import is_file, load
-from vitruvian.models.spec import Contender, contenders
+from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.picture_files import page_of
 from vitruvian.show.draw import VISIBLE
 from vitruvian.show.film import Film, write_picture
@@ -53,13 +53,13 @@ class Side:
     """What stands beside others: a model, or records that somebody has made before."""
 
     label: str
-    contender: Contender | None = None
+    contender: ModelSpec | None = None
     saved: Path | None = None
 
 
 def compare(
     source: str | Path | Sequence[str | Path],
-    models: Sequence[str | Contender],
+    models: Sequence[str | ModelSpec],
     out: str | Path,
     *,
     results: Sequence[str | Path] = (),
@@ -74,7 +74,7 @@ def compare(
 
     Args:
         source: picture, folder, pattern or video, or several.
-        models: names of the catalogue, files, or contenders.
+        models: names of the catalogue, files, or specs.
         out: a folder; a comparison of the same source that is in it goes on.
         results: records (.jsonl) of the same source, of other programs.
         span: which frames of it; all of them.
@@ -152,9 +152,9 @@ def _compare(
     return numbers
 
 
-def _sides(models: Sequence[str | Contender], results: Sequence[str | Path]) -> list[Side]:
+def _sides(models: Sequence[str | ModelSpec], results: Sequence[str | Path]) -> list[Side]:
     """Who stands beside whom; at least two."""
-    everyone = [Side(one.label, one) for one in contenders(models)] if models else []
+    everyone = [Side(one.label, one) for one in model_specs(models)] if models else []
     for path in map(Path, results):
         Record(path)  # refused now, rather than after hours
         label = path.stem

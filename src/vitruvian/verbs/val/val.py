@@ -32,9 +32,9 @@ from vitruvian.formats import records
 from vitruvian.formats.part import alone_in, write_whole
 from vitruvian.frame import Frame
 from vitruvian.models.load import CATALOGUE, FLAT, family, load, unnamed_keypoints
+from vitruvian.models.model import Model, cores
 from vitruvian.sources.threads import Behind
 from vitruvian.stopping import held, interruptible
-from vitruvian.stream.stream import Model, cores
 from vitruvian.stream.stream import results as poses_of
 from vitruvian.verbs.outputs import Names
 from vitruvian.verbs.progress import progress

@@ -17,7 +17,7 @@ import pytest
 from vitruvian.errors import VitruvianError
 from vitruvian.weights import checkpoint, unpickle
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 
 
 def archive(path: Path, data: bytes, root: str = "archive", **members: bytes) -> Path:

@@ -22,7 +22,7 @@ from vitruvian.network import OpenVino, imap
 from vitruvian.weights import checkpoint
 from vitruvian.weights.checkpoint import Checkpoint
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 KEYS = sorted((SHARED / "specs/keys").glob("yolov8*_keys.txt"))
 # Scale, p6, parameters before folding: specs/yolov8pose.md, 1.6.
 SIZES = [

@@ -23,7 +23,7 @@ from vitruvian.decode.volume import Volume
 from vitruvian.network import OnnxRuntime, OpenVino
 from vitruvian.weights import checkpoint, metrabs_archive
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 # Published size: parameters with 555 points, stages (specs/metrabs.md 1.2).
 SIZES = {"s": (26_576_083, 6), "m": (59_256_951, 7), "l": (123_632_867, 7)}
 BACKBONES = {

@@ -14,10 +14,10 @@ import pytest
 from conftest import refused
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
-from vitruvian.cli.compare import contender, numbers
+from vitruvian.cli.compare import numbers
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.models.spec import Contender, contenders
+from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.yolopose import Options, YoloPose
 from vitruvian.verbs.benchmark import benchmark, machine, worker
@@ -243,7 +243,7 @@ def test_models_take_turns_and_each_is_started_once_before(monkeypatch):
 
 def test_blazepose_is_told_how_many_there_are(monkeypatch):
     asked = fake(monkeypatch)
-    mine = Contender("two at most", "blazepose-full", {"num_poses": 2})
+    mine = ModelSpec("two at most", "blazepose-full", {"num_poses": 2})
     benchmark.benchmark(["blazepose-full", mine], people=[5], plan=benchmark.Plan(1))
     assert [job.options["num_poses"] for job in asked[2:]] == [5, 2]
 
@@ -313,10 +313,10 @@ def test_a_plan_of_nothing_is_refused(given, part):
 
 
 def test_a_model_may_bring_options_of_its_own():
-    one = contender("../my/net.onnx,conf=0.1,rect=false")
+    one = ModelSpec.parse("../my/net.onnx,conf=0.1,rect=false")
     assert (one.name, one.options) == ("../my/net.onnx", {"conf": 0.1, "rect": False})
     assert one.label == "net.onnx (conf=0.1 rect=false)"
-    assert [each.label for each in contenders([one, "a/b.onnx"])] == [one.label, "b.onnx"]
+    assert [each.label for each in model_specs([one, "a/b.onnx"])] == [one.label, "b.onnx"]
     assert numbers("320,640", "size") == [320, 640]
     with refused("--size is 'a'"):
         numbers("a", "size")

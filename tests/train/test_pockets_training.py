@@ -1,4 +1,4 @@
-"""How the detector of hands in pockets is trained; see also `tests/test_pockets.py`."""
+"""How the detector of hands in pockets is trained; see also `tests/models/test_pockets.py`."""
 
 import csv
 from pathlib import Path
