@@ -28,6 +28,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.load import entry
+from vitruvian.stream.stream import Stream
 from vitruvian.verbs.outputs import Sink
 from vitruvian.weights import download
 
@@ -54,6 +55,18 @@ def refused(*words: str) -> Iterator[None]:
     with pytest.raises(VitruvianError) as caught:
         yield
     is_one_line(caught.value, *words)
+
+
+def streamed(
+    source: Any,
+    model: Any,
+    on_error: Callable[[VitruvianError], None],
+    *,
+    pixels: bool = True,
+    **how: Any,
+) -> Iterator[tuple[Frame, Poses]]:
+    """Every frame of a source with its poses, by a fresh `Stream` with these arguments."""
+    return Stream(model, moving=source.moving, **how).run(source, on_error, pixels=pixels)
 
 
 @contextmanager

@@ -89,11 +89,6 @@ class Options:
                 raise VitruvianError(f"{name} is {value!r}, want a whole number from 1")
         if self.skeleton is not None and not isinstance(self.skeleton, str):
             raise VitruvianError(f"skeleton is {self.skeleton!r}, want one of the file's by name")
-        if self.track and not self.average:
-            raise VitruvianError(
-                "average=False gives everybody several times, which cannot be told apart; add "
-                "track=False"
-            )
         for name, known in {
             "runtime": ("openvino", "onnxruntime"),
             "precision": PRECISIONS,

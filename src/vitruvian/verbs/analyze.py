@@ -26,8 +26,9 @@ from vitruvian.formats.records import Record
 from vitruvian.formats.table import FORMS
 from vitruvian.picture_files import page_of
 from vitruvian.sources.open import Pictures, Source, Span, Video, is_picture, of_file
-from vitruvian.sources.threads import again
-from vitruvian.stream.stream import results, run
+from vitruvian.sources.threads import reread
+from vitruvian.stream.stream import Stream, run
+from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs import outputs
 from vitruvian.verbs.analyze_files import Again, Analysis, Pairs, is_live
 from vitruvian.verbs.analyze_report import SHOWN, Report, Save
@@ -109,7 +110,7 @@ Part = tuple[Analyst, "Source | None", Pairs]
 def _found(parts: Iterable[Part]) -> Iterator[tuple[Frame, Poses, Found]]:
     for analyst, pixels, pairs in parts:
         frames = _settled(analyst, pairs)
-        for frame, found in frames if pixels is None else again(pixels, frames):
+        for frame, found in frames if pixels is None else reread(pixels, frames):
             yield frame, found.poses, found
 
 
@@ -310,7 +311,7 @@ class Job:
     pairs: Callable[[Callable[[VitruvianError], None]], Pairs]
     asked: Asked
     drawn: bool = True  # whether there are pixels to draw on
-    pixels: Again = again  # puts them into frames, once more
+    pixels: Again = reread  # puts them into frames, once more
     note: str = ""  # for the user
 
 
@@ -322,14 +323,14 @@ def jobs(
     camera: Given | None = None,
     absolute: bool = False,
 ) -> list[Job]:
-    """Of sources, whose people a model finds; see `vitruvian.stream.stream.results`."""
+    """Of sources, whose people a model finds; see `vitruvian.stream.stream.Stream`."""
 
     def job(source: Source) -> Job:
-        return Job(
-            source,
-            lambda fault: results(source, model, fault, camera=camera, absolute=absolute),
-            asked,
-        )
+        def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
+            wanted = Wanted(absolute=absolute)
+            return Stream(model, wanted, moving=source.moving, camera=camera).run(source, fault)
+
+        return Job(source, pairs, asked)
 
     return [job(source) for source in sources]
 

@@ -22,7 +22,7 @@ from vitruvian.show.film import write_picture
 from vitruvian.show.lettering import Steady
 from vitruvian.show.plot import Plot
 from vitruvian.sources.open import Video
-from vitruvian.sources.threads import again
+from vitruvian.sources.threads import reread
 from vitruvian.verbs.analyze_report import Report, Tally
 
 Pairs = Iterator[tuple["Frame", "Poses"]]
@@ -46,7 +46,7 @@ class Analysis:
         asked: Asked,
         each: Plan,
         plot: Path | None,
-        pixels: Again = again,
+        pixels: Again = reread,
     ) -> None:
         """Nothing is written yet.
 

@@ -29,7 +29,7 @@ from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.part import Part
 from vitruvian.formats.records import Record, dump, header, parse_line, to_dict
 from vitruvian.frame import Frame
-from vitruvian.stream.stream import steps
+from vitruvian.stream.stream import Stream
 
 SAME = 0.02  # seconds between two times of one frame, at most; and no quarter of a step
 LATER = 0.1  # seconds that a record may end after a video: the last frames are often cut off
@@ -73,7 +73,7 @@ def write(
     unfinished = part.begin(keep=True)
     if not moving and finished(unfinished, about):
         done, failed = _mend(unfinished)
-    step = steps(model) if moving else lambda frame: model([frame])[0]
+    step = Stream(model, moving=moving)
     with unfinished.open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
             file.write(dump(header(model, model.skeleton) | {"compare": about}))

@@ -33,9 +33,10 @@ from vitruvian.formats.part import alone_in, write_whole
 from vitruvian.frame import Frame
 from vitruvian.models.load import CATALOGUE, FLAT, family, load, unnamed_keypoints
 from vitruvian.models.model import Model, cores
-from vitruvian.sources.threads import Behind
+from vitruvian.sources.threads import BackgroundWriter
 from vitruvian.stopping import held, interruptible
-from vitruvian.stream.stream import results as poses_of
+from vitruvian.stream.stream import Stream
+from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.outputs import Names
 from vitruvian.verbs.progress import progress
 
@@ -366,8 +367,9 @@ def _find(
                 file.write(records.dump(records.to_dict(frame, _likeliest(poses), model.name)))
                 file.flush()
 
-            with progress(name, len(source.todo)) as tick, Behind(write) as later:
-                pairs = poses_of(source, model, complain, absolute=truth.solid)
+            with progress(name, len(source.todo)) as tick, BackgroundWriter(write) as later:
+                stream = Stream(model, Wanted(absolute=truth.solid), moving=source.moving)
+                pairs = stream.run(source, complain)
                 for pair in interruptible(pairs):
                     later(*pair)
                     frames += 1
