@@ -27,7 +27,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.models.load import entry
+from vitruvian.models.zoo import entry
 from vitruvian.stream.stream import Stream
 from vitruvian.verbs.outputs import Sink
 from vitruvian.weights import download
@@ -47,6 +47,14 @@ def absent(why: str) -> None:
     if os.environ.get("VITRUVIAN_REQUIRE_WEIGHTS") == "1":
         pytest.fail(f"VITRUVIAN_REQUIRE_WEIGHTS=1, but {why}")
     pytest.skip(why)
+
+
+def need(library: str) -> None:
+    """Skip the test where an extra is not installed, but in the CI, where all of them are."""
+    try:
+        __import__(library)
+    except ImportError:
+        absent(f"{library} is not installed")
 
 
 @contextmanager
@@ -111,6 +119,12 @@ def offline_ends_with_the_test() -> Iterator[None]:
     os.environ.pop("VITRUVIAN_OFFLINE", None)
     if before is not None:
         os.environ["VITRUVIAN_OFFLINE"] = before
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder: nothing may depend on where it is run."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

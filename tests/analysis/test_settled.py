@@ -11,7 +11,7 @@ import pytest
 import vitruvian as vit
 from bodies import body, seen_as, turned
 from conftest import grey, refused
-from test_analyze import CHAIR, SITS, SIZE, Actor, acting, recorded, table
+from recordings import CHAIR, SITS, SIZE, Actor, acting, recorded, table
 from vitruvian.analysis.events import Key, Options
 from vitruvian.analysis.found import Analyst, Asked
 from vitruvian.analysis.posture import RULES
@@ -22,18 +22,13 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sources.open import Span, Video, open_source
+from vitruvian.sources.record import record_of, sources_of
 from vitruvian.verbs import analyze
 from vitruvian.verbs.analyze_files import Analysis
 from vitruvian.verbs.analyze_report import Report, Save
 
 UP: dict[str, float] = {"shoulder": 165.0}
 NAN = float("nan")
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an empty folder: nothing may depend on where it is run."""
-    monkeypatch.chdir(tmp_path)
 
 
 def told(
@@ -286,9 +281,9 @@ def test_people_of_one_film_are_measured_as_each_is_seen_and_files_say_so(tmp_pa
     asked = analyze.asked("", True, None, None, minimum=0.5, gap=0.5)
     save = Save(video=False, parquet=True)
     report = Report(Path("out"), asked, save)
-    found = analyze.record_of(record)
+    found = record_of(record)
     assert found is not None
-    sources = analyze.sources_of(found)
+    sources = sources_of(found)
     plans = analyze.plans(sources, report, found, overwrite=False)
     jobs = analyze.jobs_of(found, sources, asked, save)
     assert not analyze.write(jobs, plans, report, complain=print)

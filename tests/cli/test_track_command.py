@@ -16,7 +16,7 @@ import pytest
 import vitruvian as vit
 from bodies import body, seen_as
 from conftest import grey, refused, streamed
-from test_repair import swapped, told, walking
+from recordings import swapped, told, walking
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
@@ -25,7 +25,7 @@ from vitruvian.body.track import Track, tracks
 from vitruvian.cli.app import app
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.mot import read_mot
-from vitruvian.formats.records import Made, from_dict, to_dict
+from vitruvian.formats.wire import from_dict, to_dict, with_options
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.sources.open import open_source
@@ -338,7 +338,7 @@ def test_in_front_of_a_camera_the_raw_metres_are_kept_too():
 def test_a_record_gives_back_what_was_found_and_what_was_smoothed(smooth, flat, skeleton, tmp_path):
     path, model = tmp_path / "a.jsonl", Walker(walk(skeleton), flat=flat)
     pairs = list(streamed(Clip(), model, wrong, wanted=over(smooth)))
-    with vit.open_sink(path, Made.of(model, **over(smooth).to_dict())) as sink:
+    with vit.open_sink(path, with_options(model, **over(smooth).to_dict())) as sink:
         for pair in pairs:
             sink.write(*pair)
     record = vit.read(path)

@@ -1,8 +1,6 @@
 """Labels as labelling tools write them, what is assumed of them, and why AP would be 0."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import command
 from conftest import refused
-from test_val import Known, annotations, body, found_by, poses
+from labelled import Known, annotations, body, found_by, poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.evaluate import truth
 from vitruvian.evaluate.coco import found_in
@@ -655,8 +654,7 @@ def test_the_command_takes_a_skeleton(paws):
         "--out",
         "out",
     ]
-    line = [sys.executable, "-m", "vitruvian.cli.app", *words, "--resamples", "0", "--offline"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=paws)
+    done = command(*words, "--resamples", "0", "--offline", cwd=paws)
     assert done.returncode == 0, done.stderr
     assert "my" in done.stdout
     assert "1.000" in done.stdout
@@ -691,7 +689,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture
     for name in people:
         picture(f"images/{name}", np.full((480, 640, 3), 90, np.uint8))
     (tmp_path / "truth.json").write_text(json.dumps(annotations(people)))
-    out, dump = tmp_path / "out", running.records.dump
+    out, dump = tmp_path / "out", running.dump
 
     def full(line):
         if line.get("source", "").endswith("c.png"):
@@ -700,12 +698,12 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture
             raise OSError(28, "No space left on device")
         return dump(line)
 
-    monkeypatch.setattr(running.records, "dump", full)
+    monkeypatch.setattr(running, "dump", full)
     with refused("known.jsonl", "No space left", "goes on there"):
         val(tmp_path / "truth.json", [found_by(people)], out=out, resamples=0)
     assert (out / "known.jsonl").read_text().count("\n") == 3
     assert (out / "known.jsonl").read_text().endswith("\n")
-    monkeypatch.setattr(running.records, "dump", dump)
+    monkeypatch.setattr(running, "dump", dump)
     again = found_by(people)
     result = val(tmp_path / "truth.json", [again], out=out, resamples=0)
     assert again.seen == ["c.png"]

@@ -33,9 +33,7 @@ from media import (
     turned,
     video,
 )
-from test_camera import ANIPOSE
-from test_from_others import SAVED
-from test_motion_files import ARMS, VARIANTS
+from samples import ANIPOSE, ARMS, SAVED, VARIANTS
 from vitruvian.analysis import rules
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
@@ -181,7 +179,7 @@ def validated(path: Path) -> object:
 
 def named(path: Path) -> object:
     """What a network's file is, as it is asked before it is loaded."""
-    return load.family(str(path)), load.unnamed_keypoints(str(path))
+    return load.family_of(str(path)), load.unnamed_keypoints(str(path))
 
 
 def cameras(path: Path) -> object:

@@ -4,7 +4,6 @@ Networks here are painted: a keypoint is a spot of its own colour, and its map i
 """
 
 import json
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -15,14 +14,16 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
+from commands import command
 from conftest import TOY, refused
 from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.alphapose import Joints, Options
 from vitruvian.models.finders import Detections
-from vitruvian.models.load import CATALOGUE, entry, load
+from vitruvian.models.load import load
 from vitruvian.models.top_down import TopDown
+from vitruvian.models.zoo import CATALOGUE, entry
 from vitruvian.stream.stream import Stream
 from vitruvian.stream.wanted import Wanted
 from vitruvian.weights.metadata import about
@@ -717,17 +718,12 @@ def checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def exported(checkpoint, tmp_path_factory) -> Path:
-    from vitruvian.models.load import export_file
+    from vitruvian.verbs.export import export_file
 
     out = checkpoint.with_name("net.onnx")
     export_file(str(checkpoint), out)
     export_file(str(checkpoint), out.with_suffix(".xml"))
     return out
-
-
-def command(*words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "vitruvian.cli.app", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
 def test_a_file_says_what_it_is_without_being_opened(exported):

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conftest import SHARED
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou, nms
 from vitruvian.models import yolopose
-from vitruvian.models.load import converted
+from vitruvian.models.ready import converted
 from vitruvian.models.yolopose import Letterbox, Options, YoloPose
 from vitruvian.network import OpenVino, imap
 from vitruvian.weights import checkpoint
 from vitruvian.weights.checkpoint import Checkpoint
 
-SHARED = Path(__file__).parents[3] / "shared"
 KEYS = sorted((SHARED / "specs/keys").glob("yolov8*_keys.txt"))
 # Scale, p6, parameters before folding: specs/yolov8pose.md, 1.6.
 SIZES = [

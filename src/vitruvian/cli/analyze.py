@@ -117,15 +117,16 @@ def analyze(
     from vitruvian.geometry import calibration
     from vitruvian.models.load import open_model
     from vitruvian.sources.open import Span, open_source
+    from vitruvian.sources.record import record_of, sources_of
     from vitruvian.verbs import analyze
     from vitruvian.verbs.analyze_report import Report, Save
 
     asked = analyze.asked(rules, angles, angle, space, minimum=minimum, gap=gap)
     save = Save(save_video, save_plot, save_parquet, analyze.shown(angle, asked), visible)
     report, span = Report(out, asked, save), Span(start, end, stride, max_frames)
-    record = analyze.record_of(source, span)
+    record = record_of(source, span)
     _has_effect(context, asked.angles, bool(asked.rules), record is not None)
-    sources = analyze.sources_of(record) if record else open_source(source, span)
+    sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
         _refuse(context, ("save_plot", "minimum", "gap"), "is of videos, and these are pictures")
     plans = analyze.plans(sources, report, record, overwrite=overwrite)

@@ -261,7 +261,7 @@ def predict(
     """Find the people in SOURCE and write where their joints are, in 2D and 3D."""
     go_offline(offline)
     from vitruvian.geometry import calibration
-    from vitruvian.models.load import in_3d, open_model
+    from vitruvian.models.load import need_metres, open_model
     from vitruvian.sources.open import Span, open_source
     from vitruvian.stream.wanted import Wanted, check_wanted
     from vitruvian.verbs.outputs import Save, in_metres, is_file, is_view
@@ -291,7 +291,7 @@ def predict(
         more=tuple(filter(None, save.replace(" ", "").split(","))),
     )
     if save_plot or save_html or is_view(out) or in_metres(out, kept):
-        in_3d(model)
+        need_metres(model)
     plans = plan(sources, out, kept, overwrite=overwrite, repair=repair)
     opened = open_model(model, sources, **options)
     check_wanted(wanted, opened, sources)

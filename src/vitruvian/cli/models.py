@@ -18,7 +18,7 @@ Name = Annotated[str, typer.Argument(help="A name from `vitruvian models list`."
 @models_app.command("list")
 def models_list() -> None:
     """All models: those whose weights are here, then the others."""
-    from vitruvian.models.load import CATALOGUE
+    from vitruvian.models.zoo import CATALOGUE
     from vitruvian.weights import download
 
     rows = CATALOGUE.values()
@@ -37,7 +37,7 @@ def models_list() -> None:
 @models_app.command("info")
 def models_info(name: Name) -> None:
     """All about one model: files, hashes, where they come from, licence."""
-    from vitruvian.models.load import entry
+    from vitruvian.models.zoo import entry
 
     row = entry(name)
     print(f"{row.name}: {row.about}\nfamily: {row.family}\nskeleton: {row.skeleton}")
@@ -61,7 +61,8 @@ def models_pull(
 ) -> None:
     """Fetch the weights of models, so that they run offline later."""
     go_offline(offline)
-    from vitruvian.models.load import CATALOGUE, entry, pull
+    from vitruvian.models.ready import pull
+    from vitruvian.models.zoo import CATALOGUE, entry
 
     bad = 0
     for row in list(CATALOGUE.values()) if names == ["all"] else [entry(name) for name in names]:
@@ -80,7 +81,7 @@ def models_verify(
     names: Annotated[list[str] | None, typer.Argument(help="Names; all that are here.")] = None,
 ) -> None:
     """Check the weights that are here against their published hashes."""
-    from vitruvian.models.load import entry, shelf
+    from vitruvian.models.zoo import entry, shelf
     from vitruvian.weights import download
 
     bad = 0
@@ -107,7 +108,7 @@ def models_path(
     name: Annotated[str | None, typer.Argument(help="A name from `models list`.")] = None,
 ) -> None:
     """Where the weights are kept: the cache folder, or the files of one model."""
-    from vitruvian.models.load import entry
+    from vitruvian.models.zoo import entry
     from vitruvian.weights import download
 
     if name is None:
@@ -156,7 +157,7 @@ def export(
     It may be of YOLOv8-pose, AlphaPose, MeTRAbs or, for re-identification, OSNet.
     """
     go_offline(offline)
-    from vitruvian.models.load import export_file
+    from vitruvian.verbs.export import export_file
     from vitruvian.verbs.outputs import refuse_existing
 
     refuse_existing([out], overwrite)

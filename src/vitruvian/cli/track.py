@@ -105,7 +105,7 @@ def track(
     """Number the people of SOURCE, the same person the same, and say who was there when."""
     go_offline(offline)
     from vitruvian.geometry import calibration
-    from vitruvian.models.load import family, open_model
+    from vitruvian.models.load import family_of, open_model
     from vitruvian.sources import record
     from vitruvian.sources.open import Span, open_source
     from vitruvian.stream.wanted import Wanted, check_wanted
@@ -133,7 +133,7 @@ def track(
         track_record(plans, out, save, over, renumber=again)
         return
     most_said = num_poses is not None
-    if num_poses is None and family(model) == "blazepose":
+    if num_poses is None and family_of(model).one_person:
         num_poses = SEVERAL
     common = {"device": device, "precision": precision, "threads": threads, "find": find}
     flags = {"num_poses": num_poses, "conf": conf}

@@ -90,14 +90,14 @@ def val(
 ) -> None:
     """Say how good models are on pictures whose truth is known: AP, PCK, MPJPE and more."""
     go_offline(offline)
-    from vitruvian.models.load import family
+    from vitruvian.models.load import family_of
     from vitruvian.verbs.val import show, val
 
     flags = {"num_poses": num_poses, "conf": conf}
     same = {"device": device, "threads": threads, "precision": precision}
 
     def options(name: str) -> dict[str, object]:
-        finder = {} if family(name) == "yolopose" else {"find": find}  # it finds people itself
+        finder = {"find": find} if family_of(name).takes("find") else {}
         return options_of(name, flags, option, **same, **finder)
 
     result = val.val(

@@ -146,40 +146,6 @@ def nothing_beside(context: typer.Context, out: object) -> None:
             )
 
 
-# What a family calls the flags that all families share.
-FLAGS = {
-    "blazepose": {
-        "num_poses": ("num_poses",),
-        "conf": ("min_pose_detection_confidence", "min_pose_presence_confidence"),
-        "track": ("track",),
-        "masks": ("output_segmentation_masks",),
-    },
-    "yolopose": {
-        "num_poses": ("num_poses",),
-        "conf": ("conf",),
-        "track": ("track",),
-    },
-    "alphapose": {
-        "num_poses": ("num_poses",),
-        "conf": ("conf",),
-        "track": ("track",),
-        "flip": ("flip",),
-        "scales": ("scales",),
-        "refine": ("refine",),
-        "decode": ("decode",),
-        "pose_nms": ("pose_nms",),
-        "save_heatmaps": ("heatmaps",),
-    },
-    "metrabs": {
-        "num_poses": ("num_poses",),
-        "conf": ("conf",),
-        "track": ("track",),
-        "augment": ("num_aug",),
-        "pose_nms": ("pose_nms",),
-    },
-}
-
-
 def options_of(
     model: str, flags: Mapping[str, object], option: list[str] | None, **common: object
 ) -> dict[str, object]:
@@ -187,21 +153,20 @@ def options_of(
 
     Args:
         model: its name.
-        flags: what `FLAGS` has names for; None is left to the model.
+        flags: names of flags; None is left to the model.
         option: words of `--option`.
         **common: what every model may be given, such as `device`; None is left to the model.
 
     Raises:
         VitruvianError: the model has no such flag, or a word is no option.
     """
-    from vitruvian.models.load import family
+    from vitruvian.models.load import family_of
     from vitruvian.models.spec import parse_options
 
-    names = FLAGS[family(model)]
     asked = {flag: value for flag, value in flags.items() if value is not None}
     for flag in asked:
-        if flag not in names:
+        if not family_of(model).takes(flag.replace("save_", "")):
             raise VitruvianError(f"{model} has no --{flag.replace('_', '-')}; leave it out")
     options = {name: value for name, value in common.items() if value is not None}
-    options |= {name: value for flag, value in asked.items() for name in names[flag]}
+    options |= {flag.replace("save_", ""): value for flag, value in asked.items()}
     return options | parse_options(option or [])

@@ -90,12 +90,12 @@ class Wanted:
 
 def defaults(model: Model) -> Wanted:
     """What streams of a model do unless something else is wanted."""
-    options = getattr(model, "options", {})
+    usual = model.wanted
     return Wanted(
-        track=options.get("track", True),
-        smooth=options.get("smooth", False),
-        detect_every=options.get("detect_every"),
-        same_from=options.get("min_tracking_confidence"),
+        track=usual.track,
+        smooth=usual.smooth,
+        detect_every=usual.detect_every,
+        same_from=usual.same_from,
     )
 
 
@@ -107,13 +107,13 @@ def check_wanted(wanted: Wanted, model: Model, sources: Sequence[Source] | None 
         model: what finds the people.
         sources: where frames come from; None: from a stream that nobody knows the end of.
     """
-    usual = defaults(model)
-    full = wanted.or_else(usual)
+    full = wanted.or_else(defaults(model))
     if wanted.asked and not full.track:
         raise VitruvianError(
             f"{wanted.asked} is for people who are numbered; let them be tracked, or leave it out"
         )
-    if usual.same_from is None and (wanted.detect_every or wanted.same_from is not None):
+    sought = wanted.detect_every is not None or wanted.same_from is not None
+    if sought and "detect_every" not in model.options:
         name = "detect_every" if wanted.detect_every else "same_from"
         raise VitruvianError(
             f"{name} is for models that look where somebody was in the frame before, and "
@@ -138,9 +138,9 @@ def check_wanted(wanted: Wanted, model: Model, sources: Sequence[Source] | None 
         )
     if not any(source.moving for source in sources):
         raise VitruvianError(f"{wanted.asked} is for videos, but there are only pictures")
-    for option in ("output_segmentation_masks", "masks", "heatmaps"):
+    for option in ("masks", "heatmaps"):
         if model.options.get(option):
             raise VitruvianError(
-                f"{wanted.asked} would keep {option.split('_')[-1]} for many frames; leave one of "
-                "both out, or take smooth one-euro"
+                f"{wanted.asked} would keep {option} for many frames; leave one of both out, or "
+                "take smooth one-euro"
             )

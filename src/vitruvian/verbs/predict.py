@@ -15,8 +15,8 @@ from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.formats import solo
 from vitruvian.formats.openpose import OpenPose
 from vitruvian.formats.part import WriteError, writing
-from vitruvian.formats.records import About, Made
 from vitruvian.formats.repairs import Changes
+from vitruvian.formats.wire import Provenance, with_options
 from vitruvian.picture_files import page_of
 from vitruvian.sources.open import Pictures, Source, Video
 from vitruvian.sources.record import Recorded
@@ -61,7 +61,7 @@ class Plan:
         own = [*self.tables, *self.video, *self.views, *self.folders]
         return [*own, *drawn, *chain.from_iterable(views)]
 
-    def open(self, about: About, save: Save) -> Sink:
+    def open(self, about: Provenance, save: Save) -> Sink:
         """A sink for all of them."""
         how: dict[str, Any] = {
             "visible": save.visible,
@@ -238,7 +238,7 @@ def predict(
         pairs = stream.run(each.source, fault, pixels=pixels)
         return all_of(each.source, few.watch(each.source, pairs), fault)
 
-    about = Made.of(model, **wanted.to_dict())
+    about = with_options(model, **wanted.to_dict())
     _write(plans, about, out, save, find, who=who, say=say, fault=fault)
     for hint in few.hints():
         note(hint)
@@ -317,7 +317,7 @@ def track_record(
 
 def _write(
     plans: Sequence[Plan],
-    about: About,
+    about: Provenance,
     out: Path,
     save: Save,
     find: Callable[[Plan, Callable[[Change], None], bool], Pairs],

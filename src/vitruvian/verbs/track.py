@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.formats.records import Made
+from vitruvian.formats.wire import Provenance, from_header
 from vitruvian.frame import Frame
 from vitruvian.sources.open import Span, of_file
-from vitruvian.sources.record import Recorded
-from vitruvian.sources.threads import reread
+from vitruvian.sources.record import Recorded, with_pixels
 
 if TYPE_CHECKING:
     from vitruvian.stream.repair import Change
@@ -81,7 +80,7 @@ def over_again(
     if changed:
         steps: list[Step | WantsFuture] = [_before_smoothing, *([Identify()] * renumber)]
         pairs = through([*steps, *steps_over_time(wanted, on_repair)], pairs)
-    yield from reread(of_file(str(recorded.video()), Span()), pairs) if pixels else pairs
+    yield from with_pixels(of_file(str(recorded.video()), Span()), pairs) if pixels else pairs
 
 
 def _before_smoothing(_: Frame, poses: Poses) -> Poses:
@@ -89,8 +88,8 @@ def _before_smoothing(_: Frame, poses: Poses) -> Poses:
     return poses if poses.raw is None else poses.raw
 
 
-def made(recorded: Recorded, wanted: Wanted, *, renumber: bool = False) -> Made:
+def made(recorded: Recorded, wanted: Wanted, *, renumber: bool = False) -> Provenance:
     """For the header of what comes out."""
     header = recorded.record.header
     done = wanted.to_dict() if wanted.smooth is not None or wanted.repair else {}
-    return Made.read(header, **done, **({"numbered": "again"} if renumber else {}))
+    return from_header(header, **done, **({"numbered": "again"} if renumber else {}))

@@ -24,8 +24,9 @@ from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import pockets
-from vitruvian.models.load import load, pull
+from vitruvian.models.load import load
 from vitruvian.models.pockets import Arms
+from vitruvian.models.ready import pull
 from vitruvian.network import Network, OpenVino
 from vitruvian.train.data.hands import TRUNK, Person, chosen, in_crops, read_labels, torso
 from vitruvian.train.tasks.sight import export_sight, material, train_sight

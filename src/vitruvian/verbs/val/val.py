@@ -19,7 +19,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
-from vitruvian.documents import parse_json, read_json, read_text
+from vitruvian.documents import read_json
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate import doubts, oks
 from vitruvian.evaluate import truth as truths
@@ -28,11 +28,13 @@ from vitruvian.evaluate.fit import fitted
 from vitruvian.evaluate.labels import Picture, Truth
 from vitruvian.evaluate.recorded import in_common, on_truth, recorded
 from vitruvian.evaluate.scores import Found, Scores, score
-from vitruvian.formats import records
 from vitruvian.formats.part import alone_in, write_whole
+from vitruvian.formats.records import Record
+from vitruvian.formats.wire import dump, header, to_dict
 from vitruvian.frame import Frame
-from vitruvian.models.load import CATALOGUE, FLAT, family, load, unnamed_keypoints
+from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
 from vitruvian.models.model import Model, cores
+from vitruvian.models.zoo import CATALOGUE
 from vitruvian.sources.threads import BackgroundWriter
 from vitruvian.stopping import held, interruptible
 from vitruvian.stream.stream import Stream
@@ -40,12 +42,6 @@ from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.outputs import Names
 from vitruvian.verbs.progress import progress
 
-# What average precision asks for unless the user says otherwise: the faint as well, and everybody
-# who can count. Those of AlphaPose and MeTRAbs are as their finder has them.
-ASKED: dict[str, dict[str, Any]] = {
-    "yolopose": {"conf": 0.001},
-    "blazepose": {"num_poses": oks.MOST},
-}
 MOST_RESAMPLES = 10000
 NO_MATTER = ("threads", "streams")  # options that change how quickly, not what is found
 
@@ -62,20 +58,20 @@ class Result:
 
 
 def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
-    """A model as validation wants it: `ASKED`, but for what is in `options`; see `load`.
+    """A model as validation wants it: `Family.for_ap`, but for what is in `options`; see `load`.
 
     Raises:
         VitruvianError: as `load`; or metres are asked for (`solid`), which it does not give.
     """
-    kind = family(name)
-    if solid and kind in FLAT:
-        able = ", ".join(row.name for row in CATALOGUE.values() if row.family not in FLAT)
+    family = family_of(name)
+    if solid and not family.metres:
+        able = ", ".join(row.name for row in CATALOGUE.values() if FAMILIES[row.family].metres)
         raise VitruvianError(
             f"{name} finds joints in pixels only, the data has them in metres; leave it out, or "
             f"take one of {able}"
         )
-    options = {**ASKED.get(kind, {}), **options}
-    if kind == "yolopose" and options.get("threads") is None:
+    options = {**family.for_ap, **options}
+    if family.takes("streams") and options.get("threads") is None:
         options.setdefault("streams", cores())  # pictures side by side use all cores best
     return load(name, **options)
 
@@ -154,7 +150,7 @@ def val(
             has[name], used[name] = in_common(model.name, table, known), model.options
             kept.admit(name, model)
             _find(name, model, known, kept, say, tell)
-            found[name] = kept.read(name, table, known)
+            found[name] = kept.read(name, known)
     for file in map(Path, results):
         name = free(file.name)
         if file.suffix.lower() == ".jsonl":
@@ -283,36 +279,26 @@ class Kept:
         write_whole(self._table, json.dumps(self._said, indent=1))
 
     def done(self, name: str) -> set[int]:
-        """Which pictures are there, by their place; a line that was being written is taken away."""
+        """Which pictures are there, by their place; a line that was being written is cut off."""
         file = self.file(name)
         if not file.exists():
             return set()
+        record = Record(file)
         try:
-            with file.open("rb+") as opened:
-                opened.truncate(opened.read().rfind(b"\n") + 1)
+            record.append().close()
         except OSError as error:
             raise VitruvianError(f"cannot write '{file}': {error.strerror}") from None
-        return {line["index"] for line in self._lines(name)}
+        return {line["index"] for line, *_ in record.index()}
 
-    def _lines(self, name: str) -> list[dict[str, Any]]:
-        """What was found in each picture, without the header."""
-        file = self.file(name)
-        if not file.exists():
-            return []
-        lines = [parse_json(line, file) for line in read_text(file).split("\n")[1:] if line]
-        if not all(isinstance(line, dict) and type(line.get("index")) is int for line in lines):
-            raise self._broken(file)
-        return lines
-
-    def read(self, name: str, table: Skeleton, truth: Truth) -> dict[int | str, Found]:
+    def read(self, name: str, truth: Truth) -> dict[int | str, Found]:
         """Number of a picture -> who was found in it, with the keypoints of the truth."""
-        found = {}
-        for line in self._lines(name):
+        found: dict[int | str, Found] = {}
+        file = self.file(name)
+        for frame, poses in Record(file) if file.exists() else ():
             try:
-                frame, poses = records.from_dict(line, table)
                 number = truth.pictures[frame.index].number
-            except (KeyError, TypeError, ValueError, IndexError):
-                raise self._broken(self.file(name)) from None
+            except IndexError:
+                raise self._broken(file) from None
             found[number] = on_truth(poses, truth)
         return found
 
@@ -361,10 +347,10 @@ def _find(
             kept.file(name).open("a" if done else "w", encoding="utf-8", newline="") as file,
         ):
             if not done:
-                file.write(records.dump(records.header(model, _table_of(model))))
+                file.write(dump(header(model, _table_of(model))))
 
             def write(frame: Frame, poses: Poses) -> None:
-                file.write(records.dump(records.to_dict(frame, _likeliest(poses), model.name)))
+                file.write(dump(to_dict(frame, _likeliest(poses), model.name)))
                 file.flush()
 
             with progress(name, len(source.todo)) as tick, BackgroundWriter(write) as later:
