@@ -15,7 +15,7 @@ import pytest
 
 import vitruvian as vit
 from bodies import body, seen_as
-from conftest import grey, refused, streamed
+from conftest import grey, refused, stream_defaults, streamed
 from recordings import swapped, told, walking
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
@@ -56,6 +56,7 @@ class Walker:
         if flat:
             self.poses = [replace(poses, xyz=None, origin=None) for poses in self.poses]
         self.gone, self.options = set(gone), options
+        self.wanted = stream_defaults(self.options)
 
     def __call__(self, frames, look=None):
         return [self.people(frame.index) for frame in frames]
@@ -128,14 +129,14 @@ def test_pictures_masks_and_people_without_numbers_are_refused(picture):
     with refused("only pictures"):
         vit.run(picture("a.png"), Walker(), repair=True)
     model = Walker()
-    model.options["track"] = False
+    model.wanted = stream_defaults({"track": False})
     with refused("numbered"):
         vit.run(picture("a.png"), model, smooth="one-euro")
 
 
-@pytest.mark.parametrize("option", ["output_segmentation_masks", "heatmaps"])
+@pytest.mark.parametrize("option", ["masks", "heatmaps"])
 def test_what_is_as_large_as_a_picture_is_not_kept(option, video):
-    with refused(option.split("_")[-1], "one-euro"):
+    with refused(option, "one-euro"):
         vit.run(video(), Walker(**{option: True}), smooth="butterworth")
 
 

@@ -13,6 +13,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
+from vitruvian.models.options import StreamDefaults
 from vitruvian.stream.identify import Identify
 from vitruvian.stream.one_euro import IMAGE, REGION, VISIBILITY, WORLD, OneEuro, OneEuroFilter
 from vitruvian.stream.stream import Stream
@@ -271,7 +272,7 @@ class Street:
     """
 
     def __init__(self, *plan: Sequence[Place], most: int = 2) -> None:
-        self.plan, self.most = plan, most
+        self.plan, self.most, self.wanted = plan, most, StreamDefaults()
         self.found_in: list[int] = []
         self.looked: list[int] = []  # regions that the landmark network got, call by call
         self.detects: Callable[[int], Sequence[Place]] = lambda i: plan[i]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
-from conftest import refused, streamed
+from conftest import refused, stream_defaults, streamed
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.errors import VitruvianError
@@ -294,6 +294,7 @@ class Knows:
 
     def __init__(self, there: np.ndarray, camera: Camera = CAMERA, **options) -> None:
         self.there, self.camera, self.options = there, camera, options
+        self.wanted = stream_defaults(self.options)
         self.cameras: list[Camera | None] = []
 
     def __call__(self, frames, look=None):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
-from conftest import streamed
+from conftest import stream_defaults, streamed
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.errors import VitruvianError
@@ -33,6 +33,7 @@ class Seen:
     def __init__(self) -> None:
         self.name, self.weights, self.seen = "seen", dict[str, str](), list[Frame]()
         self.options = {"detect_every": 5, "same_from": 0.5, "smooth": True}
+        self.wanted = stream_defaults(self.options)
 
     def find(self, frames):
         return [Regions.none() for _ in frames]
@@ -159,7 +160,7 @@ class Passing:
     name, weights, runs_on = "passing", dict[str, str](), "nothing"
 
     def __init__(self, **options) -> None:
-        self.options = options
+        self.options, self.wanted = options, stream_defaults(options)
 
     def __call__(self, frames, look=None):
         return [self.people(frame) for frame in frames]
@@ -248,7 +249,7 @@ def test_a_model_that_is_followed_need_not_be():
             return super().__call__(frames, look)
 
     model = Looked()
-    model.options["track"] = False
+    model.wanted = stream_defaults({"track": False})
     list(streamed(Clip(), model, wrong))
     assert looks == [None] * 60
 
