@@ -308,8 +308,7 @@ class Joints:
         width, height = self.size
         rows = np.empty((len(crops), self.views, height, width, 3), np.uint8)
         for row, crop in zip(rows, crops, strict=True):
-            rgb, corner = frame.part(crop.bounds())
-            row[0] = crop.within(corner).cut(rgb, antialias=self.antialias)
+            row[0] = frame.cut(crop, antialias=self.antialias)
             if self.options.flip:
                 row[1] = row[0, :, ::-1]
         return rows.reshape(len(crops) * self.views, height, width, 3)

@@ -181,7 +181,7 @@ def patches(arms: Arms, known: np.ndarray) -> list[Crop]:
             middle, along = middle * (-1, 1), along * (-1, 1)
         extent = np.array([PATCH[0] / PATCH[1], 1], np.float32) * np.float32(REACH * scale)
         turn = float(np.arctan2(-along[0], along[1]))
-        crops.append(Crop.turned(middle, extent, turn, PATCH))
+        crops.append(Crop.turned(middle, extent, turn, PATCH, centre=0.5))
     return crops
 
 
@@ -190,8 +190,7 @@ def cut(frame: Frame, crops: list[Crop], known: np.ndarray) -> np.ndarray:
     sides = np.nonzero(known)[1]
     rows = np.zeros((len(crops), PATCH[1], PATCH[0], 3), np.uint8)
     for row, crop, side in zip(rows, crops, sides, strict=True):
-        rgb, corner = frame.part(crop.bounds())
-        seen = crop.within(corner).cut(rgb, antialias=1)
+        seen = frame.cut(crop, antialias=1)
         row[:] = seen[:, ::-1] if SIDES[side] == "right" else seen
     return rows
 
