@@ -705,7 +705,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture
     assert (out / "known.jsonl").read_text().endswith("\n")
     monkeypatch.setattr(running, "dump", dump)
     again = found_by(people)
-    result = val(tmp_path / "truth.json", [again], out=out, resamples=0)
+    result = val(tmp_path / "truth.json", [again], out=out, resume=True, resamples=0)
     assert again.seen == ["c.png"]
 
     def nothing(*_: object, **__: object) -> int:
@@ -716,7 +716,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture
         with refused("cannot write", "No space left"):
             show.write(result, out)
     assert not list(out.glob("*.part"))
-    assert sorted(path.name for path in out.iterdir()) == ["known.jsonl", "settings.json"]
+    assert sorted(path.name for path in out.iterdir()) == [".vitruvian", "known.jsonl"]
 
 
 def test_odd_rows_of_results_are_left_out_and_said():

@@ -15,6 +15,7 @@ from vitruvian.cli.words import (
     Option,
     Overwrite,
     Precision,
+    Resume,
     Threads,
     complain,
     go_offline,
@@ -86,6 +87,7 @@ def val(
     precision: Precision = "f32",
     option: Option = None,
     overwrite: Overwrite = False,
+    resume: Resume = False,
     offline: Offline = False,
 ) -> None:
     """Say how good models are on pictures whose truth is known: AP, PCK, MPJPE and more."""
@@ -110,6 +112,7 @@ def val(
         common=common,
         out=out,
         overwrite=overwrite,
+        resume=resume,
         resamples=resamples,
         say=lambda line: print(line, file=sys.stderr, flush=True),
         complain=complain,

@@ -116,6 +116,9 @@ Option = Annotated[
     typer.Option("--option", help="Any other option of the model, name=value; repeatable."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where a run that was stopped left off.")
+]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Never touch the network; like VITRUVIAN_OFFLINE=1.")
 ]

@@ -288,6 +288,7 @@ FAMILY = Family(
     wants="bodies",
     metres=True,
     finder=_finder,
+    finds_near=True,
     wanted=StreamDefaults(smooth=True, detect_every=5, same_from=0.5),
     for_ap={"num_poses": 20},
 )

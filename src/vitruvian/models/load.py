@@ -15,7 +15,7 @@ from vitruvian.models.finders import Detections
 from vitruvian.models.model import Family, Finder, Model, cores
 from vitruvian.models.ready import is_checkpoint, is_network_file
 from vitruvian.models.spec import ModelSpec
-from vitruvian.models.zoo import DEFAULT, entry
+from vitruvian.models.zoo import CATALOGUE, DEFAULT, entry
 from vitruvian.weights import checkpoint, metrabs_archive
 from vitruvian.weights.metadata import about
 
@@ -88,6 +88,12 @@ def need_metres(name: str) -> None:
             f"{name} finds joints in pixels only, not in metres; choose another model, "
             f"such as {DEFAULT}"
         )
+
+
+def finds_near(model: Model) -> bool:
+    """Whether what finds the people for a model looks for them near the camera only."""
+    row = CATALOGUE.get(str(model.options.get("find") or model.name))
+    return row is not None and FAMILIES[row.family].finds_near
 
 
 def load(

@@ -80,6 +80,7 @@ class Family:
     found_by: str | None = None  # the model that finds people for it by default; None: it itself
     # Name of a model or a file, "boxes" or "bodies", options -> a finder; None: it finds nobody.
     finder: Callable[..., Finder] | None = None
+    finds_near: bool = False  # whether its finder looks for people near the camera only
     wanted: StreamDefaults = field(default_factory=StreamDefaults)  # of its streams
     # Options where average precision is measured, which asks for people of low confidence as well,
     # and for everybody who can count: 20 a picture.

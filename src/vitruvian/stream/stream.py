@@ -283,7 +283,7 @@ def run(
         on_repair: is told of each change, before the frame it is in comes.
         on_error: is told what cannot be read. Without it, the rest is done first, and then raised.
         on_source: is told of each source before its first frame.
-        options: of the model, see `vitruvian.models.blazepose.Options`.
+        options: of the model, see `vitruvian.models.load.load`.
 
     Returns:
         Pairs of frame and poses. In videos and streams people are told apart: `poses.person` is the

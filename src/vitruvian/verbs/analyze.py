@@ -23,9 +23,10 @@ from vitruvian.sources.record import is_here, of_poses, record_of, runs, sources
 from vitruvian.stream.stream import Stream, run
 from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs import outputs
-from vitruvian.verbs.analyze_files import Analysis, Pairs, is_live
+from vitruvian.verbs.analyze_files import Analysis, is_live
 from vitruvian.verbs.analyze_report import SHOWN, Report, Save
-from vitruvian.verbs.predict import Faults, Plan, afterwards, all_of, one, plan, where
+from vitruvian.verbs.find import Faults, Pairs, afterwards, all_of, where, write_source
+from vitruvian.verbs.predict import Plan, plan
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
@@ -319,7 +320,7 @@ def write(
                 planned = each if job.drawn else Plan(each.source)
                 sink = Analysis(report, job.asked, planned, plot)
                 pairs = all_of(job.source, job.pairs(fault), fault)
-                if told := one(job.source, pairs, sink, sink):
+                if told := write_source(job.source, pairs, sink, sink):
                     tell(f"{told} -> {where(sink.paths)}")
                     remarks += sink.remarks()
     except KeyboardInterrupt:

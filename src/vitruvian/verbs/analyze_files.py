@@ -25,7 +25,6 @@ from vitruvian.sources.open import Video
 from vitruvian.sources.record import with_pixels
 from vitruvian.verbs.analyze_report import Report, Tally
 
-Pairs = Iterator[tuple["Frame", "Poses"]]
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.body.track import Track

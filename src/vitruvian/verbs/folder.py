@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -45,19 +46,25 @@ class Ledger:
         self.of: dict[str, Any] = json.loads(json.dumps(of, default=str))
         self.marks: list[dict[str, Any]] = []  # of the run that is resumed
         self._file: int | None = None
+        self._made: list[Path] = []  # folders
 
-    def open(self, *, resume: bool, there: Iterable[Path] = ()) -> None:
+    def open(
+        self, *, resume: bool = False, overwrite: bool = False, there: Iterable[Path] = ()
+    ) -> None:
         """Lock it, and begin: at the marks that are there if `resume`, or else anew.
 
         Args:
             resume: whether files that exist are continued.
-            there: output files that exist; without a ledger it is not known what they are of.
+            overwrite: whether they are replaced.
+            there: output files that are not to be lost.
 
         Raises:
             WriteError: it cannot be written, or another process is at work on these files.
-            VitruvianError: the files are of something else.
+            VitruvianError: the files are of something else, or exist, and nothing was said of it.
         """
         try:
+            folders = (self.path.parent, *self.path.parent.parents)
+            self._made = [folder for folder in folders if not folder.exists()]
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = lock_file(self.path)
         except BlockingIOError:
@@ -68,7 +75,7 @@ class Ledger:
         except OSError as error:
             raise WriteError(f"cannot write '{shown(self.path, 100)}': {why(error)}") from None
         try:
-            before = self._read() if resume else []
+            before = self._read() if resume and not overwrite else []
             if before:
                 difference = differs(before[0], self.of)
                 if difference:
@@ -78,11 +85,13 @@ class Ledger:
                     )
                 self.marks = before[1:]
                 return
-            unknown = next(iter(there), None) if resume else None
-            if unknown is not None:
+            exists = next((shown(path, 100) for path in there if os.path.lexists(path)), None)
+            if exists is not None and not overwrite:
                 raise VitruvianError(
-                    f"'{shown(unknown, 100)}' exists, and it is not known what it was made with; "
-                    f"it cannot be resumed: {OTHER_OUT}"
+                    f"'{exists}' exists, and it is not known what it was made with; {OTHER_OUT}"
+                    if resume
+                    else f"'{exists}' exists; pass --resume to go on with it, --overwrite, or "
+                    "another --out"
                 )
             os.ftruncate(self._file, 0)
             self._write(self.of)
@@ -128,12 +137,16 @@ class Ledger:
         self.mark(finished=[str(path) for path in paths])
 
     def close(self, *, remove: bool = False) -> None:
-        """Unlock it, and take it away if it is not needed any more."""
-        if self._file is not None:
-            if remove:
-                self.path.unlink(missing_ok=True)
-            os.close(self._file)
-            self._file = None
+        """Unlock it, and take it away if it is not needed any more: as if it had not been."""
+        if self._file is None:
+            return
+        if remove:
+            self.path.unlink(missing_ok=True)
+        os.close(self._file)
+        self._file = None
+        for folder in self._made if remove else ():
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
 
 
 def ledger_of(out: Path, stem: str = "") -> Path:
@@ -151,8 +164,8 @@ def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             continue
         if key == "sources" and isinstance(before, list) and isinstance(now, list):
             return _changed(before, now)
-        if key == "weights":
-            return "other weights"
+        if key in ("weights", "data"):
+            return f"other {key}"
         if key == "options" and isinstance(before, dict) and isinstance(now, dict):
             return differs(before, now)
         return f"{key} {shown(_words(before), 80)}, and not {shown(_words(now), 80)}"
