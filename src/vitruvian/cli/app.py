@@ -252,35 +252,37 @@ def predict(
     from vitruvian.geometry import calibration
     from vitruvian.models.load import need_metres, open_model
     from vitruvian.sources.open import Span, open_source
-    from vitruvian.stream import stream
-    from vitruvian.stream.wanted import OverTime
+    from vitruvian.stream.wanted import Wanted, check_wanted
     from vitruvian.verbs.output_files import plan_outputs
     from vitruvian.verbs.outputs import Save, is_file, needs_metres
     from vitruvian.verbs.predict import predict as do
 
     if is_file(out):
         nothing_beside(context, out)
-    over = OverTime(smooth, cutoff_hz, repair)
+    said = {"smooth": smooth, "cutoff_hz": cutoff_hz, "repair": repair, "absolute": absolute}
+    said["track"] = None if track else False
     flags: dict[str, object] = {"num_poses": num_poses, "conf": conf}
-    flags |= {"masks": masks or None, "track": None if track else False, "flip": flip or None}
+    flags |= {"masks": masks or None, "flip": flip or None}
     flags |= {"scales": scales, "refine": refine, "decode": decode, "augment": augment}
     flags["pose_nms"] = None if pose_nms else False
     flags["save_heatmaps"] = "heatmaps" in save or None
     common = {"device": device, "precision": precision, "threads": threads, "find": find}
     options = options_of(model, flags, option, skeleton=skeleton, **common)
+    said = {name: value for name, value in said.items() if value is not None}
+    wanted, options = Wanted.split(options | said)
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
-    wanted = {"video": save_video, "json": save_json, "csv": save_csv, "parquet": save_parquet}
-    wanted |= {"coco": save_coco, "plot": save_plot, "html": save_html}
-    names = [name for name, wants in wanted.items() if wants]
+    saved = {"video": save_video, "json": save_json, "csv": save_csv, "parquet": save_parquet}
+    saved |= {"coco": save_coco, "plot": save_plot, "html": save_html}
+    names = [name for name, wants in saved.items() if wants]
     kept = Save.parse(",".join([*names, save]), visible=visible)
     kept = replace(kept, chosen=save_plot is not None or (is_file(out) and bool(save)))
     if needs_metres(out, kept):
         need_metres(model)
     plans = plan_outputs(sources, out, kept, overwrite=overwrite, repair=repair)
     opened = open_model(model, sources, **options)
-    stream.can_be(over, sources, opened)
-    how = {"camera": given, "absolute": absolute, "over": over, "most_said": num_poses is not None}
+    check_wanted(wanted, opened, sources)
+    how = {"camera": given, "wanted": wanted, "most_said": num_poses is not None}
     if do(plans, opened, out, kept, **how, complain=complain):
         raise typer.Exit(1)
 
