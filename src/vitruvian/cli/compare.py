@@ -15,6 +15,7 @@ from vitruvian.cli.words import (
     MaxFrames,
     Offline,
     Overwrite,
+    Resume,
     Sources,
     Start,
     Stride,
@@ -104,7 +105,7 @@ def benchmark(
 
 def compare(
     source: Sources,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A folder; what is in it goes on.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder.")],
     model: Annotated[list[str] | None, ModelOption] = None,
     results: Annotated[
         list[Path] | None,
@@ -122,6 +123,7 @@ def compare(
     stride: Stride = 1,
     max_frames: MaxFrames = None,
     overwrite: Overwrite = False,
+    resume: Resume = False,
     offline: Offline = False,
 ) -> None:
     """Look at SOURCE with several models: panels side by side, where they disagree, a report."""
@@ -139,6 +141,7 @@ def compare(
         fov_deg=fov_deg,
         visible=visible,
         overwrite=overwrite,
+        resume=resume,
         on_error=complain,
     )
     frames = sum(each["frames"] for each in numbers["sources"])
