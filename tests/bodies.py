@@ -14,7 +14,7 @@ from vitruvian.body.skeleton import Skeleton
 LEFT, UP, FORWARD = np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([0, 0, -1.0])
 
 
-def _turn(axis: np.ndarray, angle_deg: float) -> np.ndarray:
+def rotation_about(axis: np.ndarray, angle_deg: float) -> np.ndarray:
     """(3, 3) the rotation about an axis of length 1. Source: Rodrigues."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -25,12 +25,12 @@ def _turn(axis: np.ndarray, angle_deg: float) -> np.ndarray:
 def turned(xyz: np.ndarray, about: str = "up", angle_deg: float = 0.0) -> np.ndarray:
     """(..., 3) turned about "up" (to the subject's left), "left" (backward) or "forward"."""
     axis = {"up": UP, "left": LEFT, "forward": FORWARD}[about]
-    return xyz @ _turn(axis, angle_deg).T
+    return xyz @ rotation_about(axis, angle_deg).T
 
 
 # Forward of hanging down is a turn about the left-right axis; this is its sense.
 def _swing(vector: np.ndarray, forward_deg: float) -> np.ndarray:
-    return _turn(LEFT, -forward_deg) @ vector
+    return rotation_about(LEFT, -forward_deg) @ vector
 
 
 def named(**angles_deg: float) -> dict[str, np.ndarray]:
@@ -84,7 +84,7 @@ def _bent(along: np.ndarray, angle_deg: float, forward: np.ndarray, sense: float
     normal = np.cross(along, forward)
     if np.linalg.norm(normal) < 1e-6:  # pointing forward already: as for something hanging
         normal = np.cross(-UP, FORWARD)
-    return _turn(normal / np.linalg.norm(normal), sense * angle_deg) @ along
+    return rotation_about(normal / np.linalg.norm(normal), sense * angle_deg) @ along
 
 
 _ALIASES = {

@@ -48,6 +48,14 @@ def absent(why: str) -> None:
     pytest.skip(why)
 
 
+def need(library: str) -> None:
+    """Skip the test where an extra is not installed, but in the CI, where all of them are."""
+    try:
+        __import__(library)
+    except ImportError:
+        absent(f"{library} is not installed")
+
+
 @contextmanager
 def refused(*words: str) -> Iterator[None]:
     """What happens inside is refused with a VitruvianError: one line, with these words in it."""
@@ -98,6 +106,12 @@ def offline_ends_with_the_test() -> Iterator[None]:
     os.environ.pop("VITRUVIAN_OFFLINE", None)
     if before is not None:
         os.environ["VITRUVIAN_OFFLINE"] = before
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder: nothing may depend on where it is run."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -14,17 +14,14 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
-from bodies import body
 from conftest import absent
-from vitruvian.body.skeleton import Skeleton
+from recordings import DOT, WHOLE, track
 from vitruvian.body.skeletons import HALPE26, SMPL24
 from vitruvian.body.track import Track
 from vitruvian.formats.bvh import write_bvh
 from vitruvian.formats.c3d import write_c3d
 from vitruvian.formats.trc import write_trc
 
-DOT = Skeleton.table("dot", "here", ("tip", "", np.nan))
-WHOLE = (slice(0, 0), slice(0, 0))
 # What is missing: (frames, keypoints).
 GAPS = {
     "nothing": WHOLE,
@@ -37,26 +34,6 @@ GAPS = {
     "a keypoint always": (slice(None), 5),
     "the last keypoint always": (slice(None), -1),
 }
-
-
-def track(table: Skeleton = HALPE26, frames: int = 5, gap=WHOLE) -> Track:
-    """Somebody at 30 frames a second, metres from the camera."""
-    away = np.arange(frames)[:, None, None] * (0.1, 0, 0) + (0, 0, 5)
-    xyz = np.stack([body(table, elbow=20.0, knee=5.0 * i) for i in range(frames)]) + away
-    xyz[gap] = np.nan
-    k = len(table)
-    return Track(
-        table,
-        1,
-        np.arange(frames) / 30,
-        np.arange(frames),
-        xy=np.full((frames, k, 2), np.nan, np.float32),
-        score=np.array(np.isfinite(xyz).all(axis=-1), np.float32),
-        box=np.full((frames, 4), np.nan, np.float32),
-        xyz=xyz.astype(np.float32),
-        origin="camera",
-        source="walk.mp4",
-    )
 
 
 STORIES = {

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
+from commands import line
 from conftest import TOY, absent, refused
 from vitruvian import stopping
 from vitruvian.body.poses import Poses
@@ -44,9 +45,8 @@ GROWING = (".jsonl", ".csv", ".json", ".parquet", ".mp4", ".mkv", ".rrd")
 
 def started(*words: object, **more: Any) -> subprocess.Popen[str]:
     """`vitruvian` as a process of its own."""
-    line = [sys.executable, "-m", "vitruvian.cli.app", *map(str, words)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, env=OFFLINE, **more)
+    return subprocess.Popen(line(*words), stdout=pipe, stderr=pipe, text=True, env=OFFLINE, **more)
 
 
 def sink_of(path: Path) -> Any:
@@ -339,7 +339,7 @@ def test_what_is_printed_costs_no_files(monkeypatch):
 
 @pytest.mark.parametrize("closed", ["0>&- 1>&- 2>&-", "1>/dev/full", "2>&-"])
 def test_closed_outputs_do_not_get_into_files(closed, tmp_path):
-    line = f'"{sys.executable}" -m vitruvian.cli.app models list {closed}'
+    line = f'"{sys.executable}" -m vitruvian.cli models list {closed}'
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert done.returncode == ("full" in closed), done.stderr
     assert "Traceback" not in done.stderr

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bodies import LEFT, _turn, body, seen_as, turned
+from bodies import LEFT, body, rotation_about, seen_as, turned
 from conftest import refused
 from vitruvian.analysis.angles import TABLE, angles_deg, available, facing, names, table
 from vitruvian.body.poses import Poses
@@ -124,7 +124,7 @@ def test_rigid_motion_and_scale_leave_angles_alone(skeleton, pose, rng):
     """0.02 degrees: float32 of metres at 2.5 m from the origin, over a foot of 0.2 m."""
     still = seen_as(skeleton, body(skeleton, **pose))
     axis = rng.normal(size=3)
-    rotation = _turn(axis / np.linalg.norm(axis), 130)
+    rotation = rotation_about(axis / np.linalg.norm(axis), 130)
     other = moved(still, rotation, 1.7)
     up = tuple(rotation @ (0, -1, 0))
     np.testing.assert_allclose(

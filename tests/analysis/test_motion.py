@@ -9,6 +9,7 @@ import pytest
 import vitruvian
 from bodies import body, seen_as, turned
 from conftest import TOY, refused
+from recordings import one_track
 from vitruvian.analysis import motion
 from vitruvian.analysis.angles import names
 from vitruvian.body.poses import Poses
@@ -21,16 +22,6 @@ def stream(people, frame, present: Mapping[int, Sequence[int]], frames: int, rat
     for i in range(frames):
         here = [who for who, when in present.items() if i in when]
         yield frame(i, i / rate), people(len(here), person=np.array(here, np.int64))
-
-
-def one_track(poses: list[Poses], rate: float = 30.0, seconds: np.ndarray | None = None) -> Track:
-    """The only person of these poses."""
-    from vitruvian.frame import Frame
-
-    times = np.arange(len(poses)) / rate if seconds is None else seconds
-    frames = [Frame(None, i, t, "clip.mp4", size=(640, 480)) for i, t in enumerate(times.tolist())]
-    (track,) = tracks(zip(frames, poses, strict=True))
-    return track
 
 
 # Cutting

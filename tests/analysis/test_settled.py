@@ -11,7 +11,7 @@ import pytest
 import vitruvian as vit
 from bodies import body, seen_as, turned
 from conftest import grey, refused
-from test_analyze import CHAIR, SITS, SIZE, Actor, acting, recorded, table
+from recordings import CHAIR, SITS, SIZE, Actor, acting, recorded, table
 from vitruvian.analysis.events import Key, Options
 from vitruvian.analysis.found import Analyst, Asked
 from vitruvian.analysis.posture import RULES
@@ -28,12 +28,6 @@ from vitruvian.verbs.analyze_report import Report, Save
 
 UP: dict[str, float] = {"shoulder": 165.0}
 NAN = float("nan")
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an empty folder: nothing may depend on where it is run."""
-    monkeypatch.chdir(tmp_path)
 
 
 def told(

@@ -4,11 +4,9 @@ import csv
 import importlib.util
 import io
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,41 +16,13 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
+from commands import PREDICT, Done, command, line, one_line, process
 from conftest import absent
+from pictures import opened
 from vitruvian.models.load import CATALOGUE
 from vitruvian.weights import download
 
-PREDICT = ("predict", "--offline")
-
-
-def command(*words: object, **more) -> subprocess.CompletedProcess[str]:
-    """`vitruvian` as a process of its own, so that exit codes and both outputs are true."""
-    line = [sys.executable, "-m", "vitruvian.cli.app", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, check=False, **more)
-
-
-def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
-    """It ended with one clear line and exit code 1."""
-    hints = ("libpng", "vitruvian: nobody was found in", "vitruvian: 1 person at a time")
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(hints)]
-    assert done.returncode == 1, done.stderr
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("vitruvian: ")
-    for part in parts:
-        assert part in lines[0]
-
-
-def opened(path: object) -> np.ndarray:
-    """(H, W, 3) uint8 BGR of a picture file."""
-    image = cv2.imread(str(path))
-    assert image is not None
-    return image
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an empty folder: nothing may depend on where it is run."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture
@@ -95,13 +65,13 @@ def weights_here(blazepose) -> None:
     ],
 )
 def test_what_the_user_got_wrong_is_one_line(words, parts):
-    refused(command(*PREDICT, *words), *parts)
+    one_line(command(*PREDICT, *words), *parts)
     assert not any(Path().iterdir())
 
 
 def test_offline_without_weights_says_where_to_put_them(cache):
     done = command(*PREDICT, "sample")
-    refused(done, "pose_landmark_full.tflite", "VITRUVIAN_OFFLINE", str(cache))
+    one_line(done, "pose_landmark_full.tflite", "VITRUVIAN_OFFLINE", str(cache))
 
 
 @pytest.mark.parametrize("name", ["predict", "track", "models", "doctor"])
@@ -136,8 +106,8 @@ def test_verify_tells_a_damaged_file_from_one_that_is_not_there(cache):
     assert "not fetched" in command("models", "verify").stdout
     cache.mkdir()
     (cache / "pose_landmark_full.tflite").write_bytes(b"something else")
-    refused(command("models", "verify"), "is not the published file", "delete it")
-    refused(command(*PREDICT, "sample"), "is not the published file", "delete it")
+    one_line(command("models", "verify"), "is not the published file", "delete it")
+    one_line(command(*PREDICT, "sample"), "is not the published file", "delete it")
 
 
 def test_doctor_has_a_way_out_of_each_problem(cache):
@@ -180,7 +150,7 @@ def test_the_main_job_on_the_sample(weights_here):
 def test_what_exists_is_kept_unless_it_may_be_replaced(weights_here):
     out = Path("out.jsonl")
     out.write_text("mine")
-    refused(command(*PREDICT, "sample", "--out", out), "'out.jsonl' exists", "--overwrite")
+    one_line(command(*PREDICT, "sample", "--out", out), "'out.jsonl' exists", "--overwrite")
     assert out.read_text() == "mine"
     assert command(*PREDICT, "sample", "--out", out, "--overwrite").returncode == 0
     assert len(list(vit.read(out))) == 1
@@ -190,7 +160,7 @@ def test_what_exists_is_kept_unless_it_may_be_replaced(weights_here):
 def test_an_input_is_never_replaced(weights_here, picture):
     path = picture("a.jpg")
     before = path.read_bytes()
-    refused(command(*PREDICT, path, "--out", path.parent, "--overwrite"), "is an input")
+    one_line(command(*PREDICT, path, "--out", path.parent, "--overwrite"), "is an input")
     assert path.read_bytes() == before
 
 
@@ -203,7 +173,7 @@ def test_a_folder_with_one_bad_file_is_done_but_for_it(weights_here, tmp_path):
         (folder / name).write_bytes(sample.read_bytes())
     (folder / "b.jpg").write_bytes(sample.read_bytes()[:5000])
     done = command(*PREDICT, folder, "--out", "out", "--save-csv", "--save-coco", "--no-save-plot")
-    refused(done, "b.jpg", "cut short")
+    one_line(done, "b.jpg", "cut short")
     assert "2 pictures, 2 people" in done.stdout
     written = sorted(path.name for path in Path("out").iterdir())
     assert written == ["a.jpg", "c.jpg", "poses.csv", "poses.json", "poses.jsonl"]
@@ -264,7 +234,7 @@ def test_a_recording_for_rerun_beside_nothing_else(weights_here):
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("-> a.rrd\n")
     assert [path.name for path in Path().iterdir()] == ["a.rrd"]
-    refused(command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest), "'a.rrd' exists")
+    one_line(command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest), "'a.rrd' exists")
 
 
 @pytest.mark.weights
@@ -281,8 +251,8 @@ def test_views_have_names_of_their_own(weights_here, video):
 @pytest.mark.shared
 def test_control_c_leaves_valid_files_of_what_was_done(weights_here, shared):
     source = shared / "data" / "videos" / "intel_one_by_one_person.mp4"
-    line = [sys.executable, "-m", "vitruvian.cli.app", *PREDICT, str(source), "--out", "out"]
-    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
+    words = line(*PREDICT, source, "--out", "out")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
         unfinished = Path("out/intel_one_by_one_person.mp4.part")
         while not unfinished.exists() or unfinished.stat().st_size < 20_000:
             assert process.poll() is None
@@ -310,10 +280,10 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_written(weights_here, shared
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
     source = shared / "data" / "videos" / "sports2d_demo.mp4"
-    done = command(
+    done = process(
         *PREDICT, source, "--start", "2", "--max-frames", "40", "--out", name, preexec_fn=limit
     )
-    refused(done, f"cannot write to '{name}': File too large", ".part")
+    one_line(done, f"cannot write to '{name}': File too large", ".part")
     assert not Path(name).exists()
     assert Path(name + ".part").stat().st_size > 10_000
 
@@ -325,7 +295,7 @@ def test_a_truncated_video_gives_what_it_holds_and_an_error(weights_here, video)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
     done = command(*PREDICT, path, "--out", "o.jsonl")
-    refused(done, "clip", "cut short or damaged")
+    one_line(done, "clip", "cut short or damaged")
     assert 5 < len(list(vit.read("o.jsonl"))) < 40
 
 
@@ -376,7 +346,7 @@ def test_metres_from_a_camera_that_is_given(weights_here):
     assert {row["origin"] for row in table} == {"camera"}
 
 
-def written(done: subprocess.CompletedProcess[str], path: str) -> str:
+def written(done: Done, path: str) -> str:
     """What a command that went well has written."""
     assert done.returncode == 0, done.stderr
     return Path(path).read_text()
@@ -390,7 +360,7 @@ def test_pictures_of_another_shape_than_the_camera_s_are_left_out(weights_here, 
     Path("camera.json").write_text(f'{{"camera_matrix": {matrix}, "image_size": [64, 48]}}')
     line = (*PREDICT, "pictures", "--camera", "camera.json", "--absolute", "--out", "a.jsonl")
     done = command(*line)
-    refused(done, "b.png", "calibrated for 64 x 48 pixels, the picture has 48 x 64")
+    one_line(done, "b.png", "calibrated for 64 x 48 pixels, the picture has 48 x 64")
     assert "2 pictures, 0 people" in done.stdout
     cameras = [frame.camera for frame, _ in vit.read("a.jsonl")]
     assert [camera.matrix[0, 0] for camera in cameras if camera] == [60, 120]
@@ -408,7 +378,7 @@ def yolo_here(shared: Path, blazepose, tmp_path_factory) -> dict[str, str]:
     for path in download.fetch(CATALOGUE["blazepose-full"].files):
         shutil.copy(path, folder)
     shutil.copy(shared / "weights" / "yolov8n-pose.pt", folder)
-    return {**os.environ, "VITRUVIAN_CACHE": str(folder)}
+    return {"VITRUVIAN_CACHE": str(folder)}
 
 
 @pytest.mark.weights
@@ -425,9 +395,9 @@ def test_yolo_finds_everyone_and_is_converted_once(yolo_here, shared):
     ((_, poses),) = vit.read("b.jsonl")
     assert poses.skeleton.name == "coco17"
     assert poses.xyz is None
-    refused(command(*line, "--masks", "--out", "c.jsonl", env=yolo_here), "has no --masks")
+    one_line(command(*line, "--masks", "--out", "c.jsonl", env=yolo_here), "has no --masks")
     flat = command(*line, "--absolute", "--out", "d.jsonl", env=yolo_here)
-    refused(flat, "yolov8n-pose gives no 3D", "blazepose-full")
+    one_line(flat, "yolov8n-pose gives no 3D", "blazepose-full")
     assert not list(Path().glob("d.jsonl*"))
 
 
@@ -475,8 +445,8 @@ def test_a_checkpoint_of_ones_own_is_exported_and_run(yolo_here, shared):
     done = command("export", checkpoint, "--out", "mine.onnx", env=yolo_here)
     assert done.returncode == 0, done.stderr
     assert "apart from torch" in done.stdout
-    refused(command("export", checkpoint, "--out", "mine.onnx", env=yolo_here), "exists")
-    refused(command("export", "blazepose-full", "--out", "b.onnx", env=yolo_here), "no checkpoint")
+    one_line(command("export", checkpoint, "--out", "mine.onnx", env=yolo_here), "exists")
+    one_line(command("export", "blazepose-full", "--out", "b.onnx", env=yolo_here), "no checkpoint")
     video = shared / "data" / "videos" / "mmpose_demo.mp4"
     done = command(*PREDICT, video, "--model", "mine.onnx", "--out", "a.csv", env=yolo_here)
     assert done.returncode == 0, done.stderr
@@ -485,7 +455,7 @@ def test_a_checkpoint_of_ones_own_is_exported_and_run(yolo_here, shared):
 
 @pytest.mark.parametrize("name", ["gone.pt", "gone.onnx"])
 def test_a_model_file_that_is_not_there_is_one_line(name):
-    refused(command(*PREDICT, "sample", "--model", name), f"cannot read '{name}': no such file")
+    one_line(command(*PREDICT, "sample", "--model", name), f"cannot read '{name}': no such file")
 
 
 def test_help_says_the_defaults_that_depend_on_the_model():

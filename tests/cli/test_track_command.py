@@ -16,7 +16,7 @@ import pytest
 import vitruvian as vit
 from bodies import body, seen_as
 from conftest import grey, refused
-from test_repair import swapped, told, walking
+from recordings import swapped, told, walking
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17

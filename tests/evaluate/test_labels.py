@@ -1,8 +1,6 @@
 """Labels as labelling tools write them, what is assumed of them, and why AP would be 0."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import command
 from conftest import refused
-from test_val import Known, annotations, body, found_by, poses
+from labelled import Known, annotations, body, found_by, poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.evaluate import truth
 from vitruvian.evaluate.coco import found_in
@@ -655,8 +654,7 @@ def test_the_command_takes_a_skeleton(paws):
         "--out",
         "out",
     ]
-    line = [sys.executable, "-m", "vitruvian.cli.app", *words, "--resamples", "0", "--offline"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=paws)
+    done = command(*words, "--resamples", "0", "--offline", cwd=paws)
     assert done.returncode == 0, done.stderr
     assert "my" in done.stdout
     assert "1.000" in done.stdout

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from bodies import LEFT, UP, _turn, body, seen_as, turned
-from conftest import absent, refused
-from test_motion import one_track
+from bodies import LEFT, UP, body, rotation_about, seen_as, turned
+from conftest import need, refused
+from recordings import one_track
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import (
     BLAZEPOSE33,
@@ -39,14 +39,6 @@ def same_metres(got: Track, want: Track, atol: float) -> None:
     assert want.xyz is not None
     np.testing.assert_allclose(got.xyz, want.xyz, atol=atol)
     np.testing.assert_allclose(got.seconds, want.seconds, atol=1e-4)
-
-
-def need(library: str) -> None:
-    """Skip the test where an extra is not installed, but in the CI, where all of them are."""
-    try:
-        __import__(library)
-    except ImportError:
-        absent(f"{library} is not installed")
 
 
 # TRC and C3D
@@ -132,7 +124,7 @@ def test_bvh_comes_back_if_bones_keep_their_lengths(tmp_path, skeleton):
         xyz, turns = np.zeros((len(skeleton), 3)), {}
         for k in bvh._depth_first(up, up.index(-1)):
             axis = rng.normal(size=3)
-            own = _turn(axis / np.linalg.norm(axis), rng.uniform(0, 60))
+            own = rotation_about(axis / np.linalg.norm(axis), rng.uniform(0, 60))
             turns[k] = own if up[k] < 0 else turns[up[k]] @ own
             xyz[k] = (0.3, 0.2, 4) if up[k] < 0 else xyz[up[k]] + turns[up[k]] @ offsets[k]
         poses.append(seen_as(skeleton, xyz))
@@ -168,8 +160,13 @@ def test_bvh_of_what_is_no_tree_is_refused(tmp_path, name):
 
 def test_euler_angles_come_back(rng):
     """Also where two of the three axes are one."""
-    turns = [_turn(axis / np.linalg.norm(axis), 170) for axis in rng.normal(size=(50, 3))]
-    for turn in [*turns, _turn(LEFT, 90), _turn(-LEFT, 90), _turn(UP, 180)]:
+    turns = [rotation_about(axis / np.linalg.norm(axis), 170) for axis in rng.normal(size=(50, 3))]
+    for turn in [
+        *turns,
+        rotation_about(LEFT, 90),
+        rotation_about(-LEFT, 90),
+        rotation_about(UP, 180),
+    ]:
         z, x, y = bvh._euler_deg(turn)
         back = bvh._about(2, z) @ bvh._about(0, x) @ bvh._about(1, y)
         np.testing.assert_allclose(back, turn, atol=1e-6)

@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 import vitruvian as vit
-from conftest import TOY, refused
-from test_files import need
+from conftest import TOY, need, refused
+from samples import SAVED, joined
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, SMPL24
@@ -100,44 +100,6 @@ def tabled(path: Path) -> tuple[list[str], Poses]:
     )  # fmt: skip
     write(path, *((Frame(None, i, i / 30, "v.mp4", size=(99, 99)), poses) for i in range(3)))
     return path.read_text().splitlines() if path.suffix == ".csv" else [], poses
-
-
-def joined(rows: list[str], end: str = "\n") -> str:
-    return end.join(rows) + end
-
-
-def european(rows: list[str]) -> str:
-    return joined(rows).replace(",", ";").replace(".", ",").replace("v,mp4", "v.mp4")
-
-
-SAVED = {
-    "as written": joined,
-    "a byte order mark": lambda rows: "\ufeff" + joined(rows),
-    "CR LF": lambda rows: joined(rows, "\r\n"),
-    "CR alone": lambda rows: joined(rows, "\r"),
-    "capitals": lambda rows: joined(rows).replace("True", "TRUE").replace("False", "FALSE"),
-    "German": lambda rows: european(rows).replace("True", "WAHR").replace("False", "FALSCH"),
-    "semicolons": european,
-    "tabs": lambda rows: joined(rows).replace(",", "\t"),
-    "sep=": lambda rows: "sep=;\r\n" + european(rows),
-    "quotes": lambda rows: joined(
-        ['"' + row.replace(",", '","') + '"' for row in rows]
-    ),
-    "person 1.0": lambda rows: joined(
-        [rows[0], *(",".join([*f[:3], f"{f[3]}.0", *f[4:]]) for f in
-                    (row.split(",") for row in rows[1:]))]
-    ),
-    "index column": lambda rows: joined(
-        [f",{rows[0]}", *(f"{i},{row}" for i, row in enumerate(rows[1:]))]
-    ),
-    "sorted by keypoint": lambda rows: joined(
-        [rows[0], *sorted(rows[1:], key=lambda row: row.split(",")[4])]
-    ),
-    "last first": lambda rows: joined([rows[0], *reversed(rows[1:])]),
-    "empty rows": lambda rows: joined([*rows, "," * 17, ""]),
-    "NaN": lambda rows: joined([row.replace(",,", ",NaN,").replace(",,", ",nan,") for row in rows]),
-    "fewer digits": lambda rows: joined(rows).replace("0.0333", "0.03").replace("0.0666", "0.07"),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("how", SAVED)

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 import vitruvian as vit
 from bodies import named, turned
-from conftest import refused
-from test_files import need
-from test_other_programs import DOT, track
+from conftest import need, refused
+from recordings import DOT, track
+from samples import ARMS, SPACES, VARIANTS, trc_text
 from vitruvian.analysis.angles import angles_deg
 from vitruvian.analysis.angles import names as angle_names
 from vitruvian.body.mapping import Mapping
@@ -27,49 +27,6 @@ from vitruvian.formats.markers import numbered, with_hips
 from vitruvian.formats.table import Reading
 from vitruvian.formats.trc import read_trc, write_trc
 from vitruvian.verbs.convert import convert
-
-KEYS = ("DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate")
-ROWS = [[1, 0.0, 1, 2, 3, 4, 5, 6], [2, 0.01, 1.5, 2, 3, "", "", ""], [3, 0.02, 1, 2, 3, 4, 5, 6]]
-
-
-def trc_text(
-    rows=ROWS, names=("RASI", "LASI"), units="m", rate="100", part="\t", end="", x1=True, blank=True
-) -> str:
-    """A TRC file of two markers, written so or otherwise."""
-    k = len(names)
-    values = [rate, rate, len(rows), k, units, rate]
-    head = [
-        part.join(("PathFileType", "4", "(X/Y/Z)", "a.trc")),
-        part.join(KEYS) + end,
-        part.join(map(str, values)) + end,
-        part.join(("Frame#", "Time", *(each for name in names for each in (name, "", "")))) + end,
-    ]
-    if x1:
-        head.append(part * 2 + part.join(f"{a}{i}" for i in range(1, k + 1) for a in "XYZ") + end)
-    lines = [part.join(map(str, row)) + end for row in rows]
-    return "\n".join([*head, *([""] if blank else []), *lines]) + "\n"
-
-
-SPACES = trc_text([[1, 0, 1, 2, 3, 4, 5, 6], [2, 0.01, 1.5, 2, 3, "nan", "nan", "nan"],
-                   [3, 0.02, 1, 2, 3, 4, 5, 6]], part=" ", blank=False)  # fmt: skip
-VARIANTS = {
-    "OpenSim": trc_text(end="\t"),
-    "Cortex, without the blank line": trc_text(blank=False),
-    "without X1 Y1 Z1": trc_text(x1=False),
-    "trailing tabs": trc_text(end="\t\t\t"),
-    "commas": trc_text(part=","),
-    "semicolons": trc_text(part=";"),
-    "spaces": SPACES,
-    "CRLF": trc_text().replace("\n", "\r\n"),
-    "old Macintosh": trc_text().replace("\n", "\r"),
-    "a byte order mark": "\ufeff" + trc_text(),
-    "decimal commas": trc_text().replace("0.0", "0,0").replace("1.5", "1,5"),
-    "no tabs at the end": "\n".join(line.rstrip("\t") for line in trc_text().split("\n")),
-    "empty lines between": trc_text().replace("\n3\t", "\n\n3\t"),
-    "NaN": trc_text([[*row[:5], *(each or "NaN" for each in row[5:])] for row in ROWS]),
-    "units in words": trc_text(units="Meters"),
-    "quoted": trc_text().replace("RASI", '"RASI"'),
-}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -178,34 +135,6 @@ def test_names_that_are_there_twice_are_numbered(tmp_path):
     assert track.xyz is not None
     np.testing.assert_allclose(track.xyz[0, :, 0], [1, 4])
     assert any("thigh_2" in note for note in notes)
-
-
-ROTATIONS = "Zrotation Xrotation Yrotation"
-ARMS = f"""HIERARCHY
-ROOT Hips {{
-  OFFSET 0 0 0
-  CHANNELS 6 Xposition Yposition Zposition {ROTATIONS}
-  JOINT Left Arm
-  {{
-    OFFSET 0.4 0.4 0
-    CHANNELS 3 {ROTATIONS}
-    End Site
-    {{
-      OFFSET 0 0.2 0
-    }}
-  }}
-  JOINT\tLeft Leg
-  {{
-    OFFSET -0.4 0.4 0
-    CHANNELS 3 zrotation XROTATION Yrotation
-    End Site {{ OFFSET 0 0.2 0 }}
-  }}
-}}
-MOTION
-Frames: 1
-Frame Time: 0.04
-{"0 " * 12}
-"""
 
 
 def test_a_name_of_a_bvh_is_the_rest_of_its_line(tmp_path):

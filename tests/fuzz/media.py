@@ -96,7 +96,7 @@ def tiled(suffix: str, codec: str) -> Make:
     """A photograph of four tiles."""
 
     def make(folder: Path) -> Made:
-        from test_picture_files import tiles
+        from pictures import tiles
 
         rgb = np.kron(RGB[:2, :2], np.ones((64, 64, 1), np.uint8))
         path = tiles(folder / f"a.{suffix}", rgb, 64, codec)
@@ -155,7 +155,7 @@ def video(
 
 def turned(path: Path) -> None:
     """As a phone holds it upright and mirrored."""
-    from test_video import with_matrix
+    from pictures import with_matrix
 
     with_matrix(path, 0, 1, 1, 0)
 
@@ -190,7 +190,7 @@ def archive(folder: Path) -> Made:
     """An archive of MeTRAbs' authors with a network of three points."""
     import torch
 
-    from test_metrabs_network import arrays, files, pack, small, tensors_file
+    from metrabs_files import arrays, files, pack, small, tensors_file
     from vitruvian.export.networks import metrabs
 
     tensors = arrays(metrabs.Metrabs(replace(small(metrabs, "efficientnetv2"), depth=8)))

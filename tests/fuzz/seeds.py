@@ -33,9 +33,7 @@ from media import (
     turned,
     video,
 )
-from test_camera import ANIPOSE
-from test_from_others import SAVED
-from test_motion_files import ARMS, VARIANTS
+from samples import ANIPOSE, ARMS, SAVED, VARIANTS
 from vitruvian.analysis import rules
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton

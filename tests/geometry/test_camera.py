@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from conftest import noted, refused
+from samples import ANIPOSE
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration, calibration_files
 from vitruvian.geometry.camera import UP, Camera, rotation_matrix
@@ -516,21 +517,6 @@ def test_a_file_can_say_its_unit_and_what_is_up(tmp_path, unit, metres, where):
     assert camera.extrinsics is not None
     np.testing.assert_allclose(camera.extrinsics[:3, 3], np.array([-0.3, 0, 2]) * metres)
     np.testing.assert_allclose(camera.up, [0, -1, 0], atol=1e-12)
-
-
-# As aniposelib 0.8.0 writes it (CameraGroup.dump): the name inside, no unit, no `fisheye`.
-ANIPOSE = "".join(
-    f'''[cam_{i}]
-name = "{name}"
-size = [ 640, 480,]
-matrix = [ [ 500.0, 0.0, 320.0,], [ 0.0, 500.0, 240.0,], [ 0.0, 0.0, 1.0,],]
-distortions = [ 0.0, 0.0, 0.0, 0.0, 0.0,]
-rotation = [ 0.0, 0.2, 0.0,]
-translation = [ {i - 300.0}, 0.0, 2000.0,]
-
-'''
-    for i, name in enumerate(("left", "right"))
-)
 
 
 def test_a_camera_of_anipose_has_the_name_inside_its_table_and_that_of_it(tmp_path):

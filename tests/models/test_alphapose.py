@@ -4,7 +4,6 @@ Networks here are painted: a keypoint is a spot of its own colour, and its map i
 """
 
 import json
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
+from commands import command
 from conftest import TOY, refused
 from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
@@ -722,11 +722,6 @@ def exported(checkpoint, tmp_path_factory) -> Path:
     export_file(str(checkpoint), out)
     export_file(str(checkpoint), out.with_suffix(".xml"))
     return out
-
-
-def command(*words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "vitruvian.cli.app", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
 def test_a_file_says_what_it_is_without_being_opened(exported):

@@ -1,8 +1,6 @@
 """MeTRAbs from boxes to poses: people whose place is known, the authors' numbers, files."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commands import command
 from conftest import TOY, refused
-from test_metrabs_network import arrays, authors, files, made, pack, small, tensors_file
+from metrabs_files import arrays, authors, files, made, pack, small, tensors_file
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import SMPL24
@@ -705,11 +704,6 @@ def archive(tmp_path_factory, torch, metrabs) -> Path:
     network = metrabs.Metrabs(replace(small(metrabs, "efficientnetv2"), depth=8))
     path = tmp_path_factory.mktemp("archive") / "metrabs_toy_pytorch.tar.gz"
     return pack(path, files(tensors_file(torch, arrays(network))))
-
-
-def command(*words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "vitruvian.cli.app", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
 ROWS = [{"image_id": 1, "bbox": [20, 10, 60, 90], "score": 0.9}]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conftest import SHARED
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.errors import VitruvianError
@@ -22,7 +23,6 @@ from vitruvian.network import OpenVino, imap
 from vitruvian.weights import checkpoint
 from vitruvian.weights.checkpoint import Checkpoint
 
-SHARED = Path(__file__).parents[3] / "shared"
 KEYS = sorted((SHARED / "specs/keys").glob("yolov8*_keys.txt"))
 # Scale, p6, parameters before folding: specs/yolov8pose.md, 1.6.
 SIZES = [

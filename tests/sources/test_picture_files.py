@@ -1,6 +1,5 @@
 """Picture files of every kind: phones' photographs, films, pages, more than 8 bits; in folders."""
 
-import io
 import json
 import os
 import struct
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from conftest import refused
-from test_source import COLOURS, close, everything, only_error, only_source
+from pictures import COLOURS, close, everything, only_error, only_source, tiles
 from vitruvian import picture_files
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame, picture_size
@@ -50,79 +49,6 @@ def heif(path: Path, rgb: np.ndarray, **options) -> Path:
 
 
 # Photographs of phones
-
-
-def box(kind: bytes, *parts: bytes, version: int | None = None) -> bytes:
-    """A box of ISO's base format; a full one has a version."""
-    head = b"" if version is None else bytes([version, 0, 0, 0])
-    data = head + b"".join(parts)
-    return struct.pack(">I", len(data) + 8) + kind + data
-
-
-def tiles(path: Path, rgb: np.ndarray, side: int, codec: str) -> Path:
-    """A photograph of tiles, as iPhones write them: ISO/IEC 23008-12, 6.6.2.3, a grid."""
-    import av
-
-    height, width = rgb.shape[:2]
-    rows, columns = height // side, width // side
-    samples, settings = [], b""
-    for row in range(rows):
-        for column in range(columns):
-            tile = rgb[row * side : (row + 1) * side, column * side : (column + 1) * side]
-            file = io.BytesIO()
-            with av.open(file, "w", format="mp4") as out:
-                stream: Any = out.add_stream(codec, rate=1)
-                stream.width = stream.height = side
-                stream.pix_fmt = "yuv420p"
-                stream.options = {
-                    "crf": "4",
-                    "x265-params": "log-level=none:bframes=0",
-                    "cpu-used": "8",
-                }
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(tile), format="rgb24")
-                out.mux(stream.encode(picture))
-                out.mux(stream.encode(None))
-            data = file.getvalue()
-            kind = b"hvcC" if codec == "libx265" else b"av1C"
-            at = data.index(kind) - 4
-            settings = data[at : at + int.from_bytes(data[at : at + 4], "big")]
-            at = data.index(b"mdat") - 4
-            samples.append(data[at + 8 : at + int.from_bytes(data[at : at + 4], "big")])
-    n = len(samples)
-    coded, brand = (b"hvc1", b"heic") if codec == "libx265" else (b"av01", b"avif")
-    grid = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, width, height)
-    kinds = [(1, b"grid"), *((2 + i, coded) for i in range(n))]
-    entries = [box(b"infe", struct.pack(">HH", i, 0), k, b"\0", version=2) for i, k in kinds]
-    size = [
-        box(b"ispe", struct.pack(">II", w, h), version=0)
-        for w, h in ((width, height), (side, side))
-    ]
-    depth = box(b"pixi", bytes([3, 8, 8, 8]), version=0)
-    shared = box(b"ipco", *size, settings, depth)
-    ties = [struct.pack(">HB", 1, 2) + bytes([1, 4])]
-    ties += [struct.pack(">HB", 2 + i, 3) + bytes([2, 0x80 | 3, 4]) for i in range(n)]
-    links = struct.pack(">HH", 1, n) + b"".join(struct.pack(">H", 2 + i) for i in range(n))
-
-    def meta(start: int) -> bytes:
-        places, at = [], start
-        for i, part in ((1, grid), *((2 + i, sample) for i, sample in enumerate(samples))):
-            places.append(struct.pack(">HHHII", i, 0, 1, at, len(part)))
-            at += len(part)
-        return box(
-            b"meta",
-            box(b"hdlr", bytes(4), b"pict", bytes(12), b"\0", version=0),
-            box(b"pitm", struct.pack(">H", 1), version=0),
-            box(b"iinf", struct.pack(">H", n + 1), *entries, version=0),
-            box(b"iref", box(b"dimg", links), version=0),
-            box(b"iprp", shared, box(b"ipma", struct.pack(">I", n + 1), *ties, version=0)),
-            box(b"iloc", bytes([0x44, 0]), struct.pack(">H", n + 1), *places, version=0),
-            version=0,
-        )
-
-    begin = box(b"ftyp", brand, bytes(4), b"mif1", brand, b"miaf")
-    start = len(begin) + len(meta(0)) + 8
-    path.write_bytes(begin + meta(start) + box(b"mdat", grid, *samples))
-    return path
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("heic", "libx265"), ("avif", "libsvtav1")])

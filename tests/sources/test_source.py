@@ -6,48 +6,15 @@ import sys
 import zlib
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from conftest import grey, is_one_line, refused
+from pictures import COLOURS, close, everything, only_error, only_source
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sources.open import PICTURES, VIDEOS, Pictures, Span, Video, open_source
-
-
-def only_source(words: object) -> Any:
-    """What words name, if it is one thing."""
-    (source,) = open_source(words)  # type: ignore[arg-type]
-    return source
-
-
-def everything(words, **span) -> list:
-    """All frames, and the errors between them."""
-    return [item for source in open_source(words, Span(**span)) for item in source]
-
-
-def only_error(words, *said: str) -> None:
-    """Assert that nothing comes of it but one error with these words."""
-    (error,) = everything(words)
-    is_one_line(error, *said)
-
-
-def close(frame: Frame, want: np.ndarray, most: float = 3) -> None:
-    """Assert equality up to what lossy compression does to flat areas."""
-    np.testing.assert_allclose(frame.rgb.astype(float), want, atol=most)
-
-
-def blocks(*rows: tuple[int, ...]) -> np.ndarray:
-    """(16 h, 16 w) uint8 of flat squares: those of JPEG and H.264, so that they stay flat."""
-    return np.kron(np.array(rows, np.uint8), np.ones((16, 16), np.uint8))
-
-
-COLOURS = np.stack(
-    [blocks((200, 30, 90), (40, 60, 120)), blocks((10, 220, 70), (5, 60, 200))] * 2, axis=-1
-)[..., :3]  # 32 x 48 x 3
-
 
 # Pictures
 

@@ -14,6 +14,7 @@ from av.error import PatchWelcomeError
 from av.stream import Disposition
 
 from conftest import is_one_line
+from pictures import with_matrix
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
@@ -270,16 +271,6 @@ def corners() -> np.ndarray:
     rgb[:24, :32], rgb[:24, 32:], rgb[24:, :32] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
     rgb[24:, 32:] = 255
     return rgb
-
-
-def with_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
-    """Write a display matrix into the track header (`tkhd`, ISO 14496-12 8.3.2) of an .mp4."""
-    data = bytearray(path.read_bytes())
-    box = data.index(b"tkhd")
-    numbers = [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30]
-    data[box + 44 : box + 80] = struct.pack(">9i", *numbers)
-    path.write_bytes(data)
-    return path
 
 
 HELD = {

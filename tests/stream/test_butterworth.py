@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bodies import _turn
+from bodies import rotation_about
 from conftest import refused
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26, SMPL24
 from vitruvian.body.track import tracks
@@ -220,7 +220,7 @@ def test_every_family_is_smoothed_and_its_raw_values_are_kept(people, frame, ske
 @pytest.mark.parametrize("how", ["track", "stream"])
 def test_metres_in_the_world_are_smoothed_as_those_from_the_camera(people, frame, how):
     """A linear filter does not mind where the camera stands: 1e-4 of metres in float32."""
-    rotation, shift = _turn(np.array([0, 0.6, 0.8]), 50), np.array([3.0, 1, -2])
+    rotation, shift = rotation_about(np.array([0, 0.6, 0.8]), 50), np.array([3.0, 1, -2])
     pairs, _ = walk(people, frame, SMPL24, everything=True)
     pairs = [
         (at, replace(poses, world=(poses.xyz @ rotation.T + shift).astype("f4")))

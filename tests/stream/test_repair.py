@@ -7,28 +7,11 @@ import pytest
 
 from bodies import body, seen_as, turned
 from conftest import refused
-from test_motion import one_track
+from recordings import LIMBS, RATE, one_track, swapped, told, walking
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
 from vitruvian.body.track import Track
-from vitruvian.stream.repair import LEFT, Change, Options, repair
-
-RATE = 30.0
-
-
-def walking(skeleton: Skeleton, turn: float = 60.0, steps: int = 120, noise: float = 0.5) -> Track:
-    """One step a second, arms against the legs; noise in pixels. A trunk is 100 pixels long."""
-    rng, poses = np.random.default_rng(1), []
-    for i in range(steps):
-        swing = np.sin(2 * np.pi * i / RATE)
-        knee = 25 + 20 * np.cos(2 * np.pi * i / RATE)
-        angles = {"left_hip": 25 * swing, "right_hip": -25 * swing, "elbow": 20.0}
-        angles |= {"left_knee": knee, "right_knee": 50 - knee}
-        angles |= {"left_shoulder": -25 * swing, "right_shoulder": 25 * swing}
-        xyz = turned(body(skeleton, **angles), "up", turn) + np.array([0.04 * i, 0, 0])
-        one = seen_as(skeleton, xyz)
-        poses.append(replace(one, xy=(one.xy + rng.normal(0, noise, one.xy.shape)).astype("f4")))
-    return one_track(poses, RATE)
+from vitruvian.stream.repair import LEFT, Options, repair
 
 
 def spinning(skeleton: Skeleton, seconds: float) -> Track:
@@ -39,38 +22,6 @@ def spinning(skeleton: Skeleton, seconds: float) -> Track:
         one = seen_as(skeleton, turned(body(skeleton, elbow=30), "up", 360 * i / count))
         poses.append(replace(one, xy=(one.xy + rng.normal(0, 0.5, one.xy.shape)).astype("f4")))
     return one_track(poses, RATE)
-
-
-FOOT = ("ankle", "heel", "foot_index", "big_toe", "small_toe")
-HAND = ("wrist", "pinky", "index", "thumb")
-LIMBS = {  # whole, or whole from a joint on, of what a skeleton has
-    "leg": ("hip", "knee", *FOOT),
-    "lower leg": ("knee", *FOOT),
-    "arm": ("shoulder", "elbow", *HAND),
-    "body": ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"),
-}
-
-
-def swapped(track: Track, rows: range, limb: str) -> tuple[Track, set[tuple[int, str]]]:
-    """The track with keypoints exchanged, and which: row and name."""
-    xy, score = track.xy.copy(), track.score.copy()
-    xyz = None if track.xyz is None else track.xyz.copy()
-    names = [f"{side}_{part}" for part in LIMBS[limb] for side in ("left", "right")]
-    names = [name for name in names if name in track.skeleton.keypoints]
-    if limb == "body":
-        names = [
-            n for n, s in zip(track.skeleton.keypoints, track.skeleton.sides, strict=True) if s
-        ]
-    ks = np.array([track.skeleton[name] for name in names])
-    for t in rows:
-        for values in (xy, score, xyz):
-            if values is not None:
-                values[t, ks] = values[t, track.skeleton.mirror[ks]]
-    return replace(track, xy=xy, score=score, xyz=xyz), {(t, name) for t in rows for name in names}
-
-
-def told(changes: list[Change], kind: str) -> set[tuple[int, str]]:
-    return {(c.index, name) for c in changes if c.kind == kind for name in c.keypoints}
 
 
 @pytest.mark.parametrize("skeleton", [COCO17, BLAZEPOSE33, HALPE26], ids=lambda s: s.name)

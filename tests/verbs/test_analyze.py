@@ -1,12 +1,10 @@
 """`vitruvian analyze` and `vit.analyze`: what people do and their angles, end to end."""
 
-import csv
 import gc
 import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import weakref
 from collections.abc import Sequence
@@ -17,10 +15,11 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
-from bodies import body, seen_as, turned
+from bodies import body, seen_as
+from commands import command, line, one_line
 from conftest import grey, refused
-from test_cli import command, opened
-from test_cli import refused as one_line
+from pictures import opened
+from recordings import CHAIR, SITS, SIZE, Actor, acting, recorded, table
 from vitruvian.analysis import angles
 from vitruvian.analysis.events import Options
 from vitruvian.analysis.found import Asked, phrase
@@ -40,60 +39,7 @@ from vitruvian.verbs.analyze_report import Report, Save
 from vitruvian.verbs.predict import Plan
 
 ANALYZE = ("analyze", "--offline")
-SIZE = (640, 480)
-CHAIR = {"hip": 85.0, "knee": 85.0}
-# Frames per second are 10: stands for a second, sits for two, stands for a second.
-SITS: list[dict[str, float] | None] = [*[{}] * 10, *[CHAIR] * 20, *[{}] * 10]
-
-
-class Actor:
-    """A model that gives made-up poses, frame after frame."""
-
-    name, runs_on = "actor", "nothing"
-
-    def __init__(self, poses: Sequence[Poses]) -> None:
-        self.weights, self.options = dict[str, str](), {"track": False}
-        self.poses = iter(poses)
-
-    def __call__(self, frames, look=None):
-        return [next(self.poses) for _ in frames]
-
-
-def acting(*people: Sequence[dict[str, float] | None], skeleton=COCO17) -> list[Poses]:
-    """Frame by frame what people do, from the side; None: not there."""
-    frames = []
-    for doing in zip(*people, strict=True):
-        here = [(number, angles) for number, angles in enumerate(doing, 1) if angles is not None]
-        if not here:
-            frames.append(Poses.nobody(skeleton, "hips"))
-            continue
-        bodies = [turned(body(skeleton, **angles), "up", 90) for _, angles in here]
-        place = [seen_as(skeleton, one, at=(200.0 * n, 240.0), person=n)
-                 for (n, _), one in zip(here, bodies, strict=True)]  # fmt: skip
-        frames.append(Poses.join(*place))
-    return frames
-
-
-def recorded(path: Path, poses: Sequence[Poses], source: str = "gone.mp4") -> Path:
-    """A record of it; `source` may be a picture for each frame, as `{}.jpg`."""
-    with vit.open_sink(path, Actor([])) as sink:
-        for i, one in enumerate(poses):
-            moving = "{}" not in source
-            at = i / 10 if moving else 0.0
-            sink.write(Frame(None, i, at, source.format(i), size=SIZE), one)
-    return path
-
-
-def table(path: str | Path) -> list[dict[str, str]]:
-    """The rows of a .csv file."""
-    with Path(path).open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an empty folder: nothing may depend on where it is run."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 # What it says, of people who do what is known
@@ -363,9 +309,9 @@ def test_control_c_keeps_what_was_done(tmp_path):
     )
     recorded(Path("p.jsonl"), acting([{}] * 2000))
     words = ("p.jsonl", "--rules", "slow.py:slow", "--angles", "--out", "out")
-    line = [sys.executable, "-m", "vitruvian.cli.app", *ANALYZE, *words]
+    words = line(*ANALYZE, *words)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(line, **pipes) as process:
+    with subprocess.Popen(words, **pipes) as process:
         while not Path("enough").exists():
             assert process.poll() is None
             time.sleep(0.05)

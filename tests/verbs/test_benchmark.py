@@ -1,9 +1,6 @@
 """Benchmark: stages that add up, cases in turns, a picture of a crowd, and a story with weights."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commands import command
 from conftest import refused
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
@@ -324,11 +322,10 @@ def test_a_model_may_bring_options_of_its_own():
 
 def test_one_command_measures_a_model(tmp_path):
     out = tmp_path / "speed.json"
-    line = [sys.executable, "-m", "vitruvian.cli.app", "benchmark", "--model", "vitruvian-2d"]
-    line += ["--model", "vitruvian-2d,runtime=nothing", "--people", "1", "--rounds", "1"]
-    line += ["--frames", "2", "--warm-up", "0", "--threads", "1", "--out", str(out)]
-    environment = {**os.environ, "VITRUVIAN_OFFLINE": "1"}
-    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+    words = ["benchmark", "--model", "vitruvian-2d"]
+    words += ["--model", "vitruvian-2d,runtime=nothing", "--people", "1", "--rounds", "1"]
+    words += ["--frames", "2", "--warm-up", "0", "--threads", "1", "--out", str(out)]
+    done = command(*words, env={"VITRUVIAN_OFFLINE": "1"})
     assert done.returncode == 1  # the second one fails
     assert "runtime named 'nothing'" in done.stderr.splitlines()[-1]
     (case,) = json.loads(out.read_text())["cases"]
@@ -341,6 +338,6 @@ def test_one_command_measures_a_model(tmp_path):
     assert 0.1 < case["start_seconds"] < 120
     assert "vitruvian-2d" in done.stdout
     assert Path(out).with_suffix(".json.part").exists() is False
-    again = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+    again = command(*words, env={"VITRUVIAN_OFFLINE": "1"})
     assert again.returncode == 1
     assert "exists; pass --overwrite" in again.stderr

@@ -1,10 +1,7 @@
 """Compare: who is who across models, laws of agreement, panels, records that go on, a story."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from commands import command
 from conftest import TOY, grey, refused
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
@@ -592,12 +590,10 @@ def test_one_command_compares_two_networks(tmp_path):
     (folder / "a.jpg").write_bytes(portrait.read_bytes())
     cv2.imwrite(str(folder / "nobody.png"), np.full((120, 160, 3), 127, np.uint8))
     out = tmp_path / "out"
-    line = [sys.executable, "-m", "vitruvian.cli.app", "compare", str(folder), "--out", str(out)]
+    words = ["compare", folder, "--out", out, "--offline"]
     for model in ("vitruvian-2d", "vitruvian-2d,flip=true", "vitruvian-3d"):
-        line += ["--model", model]
-    line.append("--offline")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+        words += ["--model", model]
+    done = command(*words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f"2 frames compared -> {out / 'report.html'}\n")
     numbers = json.loads((out / "comparison.json").read_text())["sources"][0]

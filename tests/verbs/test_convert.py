@@ -1,8 +1,6 @@
 """From one file of poses to another: what the table says is kept is kept, the rest is refused."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -13,8 +11,8 @@ from typer.testing import CliRunner
 
 import vitruvian as vit
 from bodies import body, turned
-from conftest import TOY, refused
-from test_files import need
+from commands import command
+from conftest import TOY, need, refused
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
@@ -727,8 +725,7 @@ def test_the_command_says_what_it_did_and_what_is_lost(tmp_path):
 
 
 def test_a_fault_is_one_line_and_exit_code_1(tmp_path):
-    line = [sys.executable, "-m", "vitruvian.cli.app", "convert", "nothing.trc", "a.csv"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = command("convert", "nothing.trc", "a.csv", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "vitruvian: cannot read 'nothing.trc': No such file or directory"

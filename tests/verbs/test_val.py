@@ -5,8 +5,6 @@ import io
 import json
 import math
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
+from commands import command
 from conftest import TOY, absent, refused
-from vitruvian.body.poses import Poses
+from labelled import K, Known, annotations, body, found_by, poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
 from vitruvian.errors import VitruvianError
 from vitruvian.evaluate import oks, scores, truth
@@ -28,63 +27,6 @@ from vitruvian.verbs.outputs import open_sink
 from vitruvian.verbs.val import show
 from vitruvian.verbs.val.val import val
 
-K = len(COCO17)
-
-
-class Known:
-    """A model that says what it is told to, for each picture by its name."""
-
-    name = "known"
-    weights: dict[str, str] = {}  # noqa: RUF012
-    runs_on = "nothing"
-
-    def __init__(self, poses: dict[str, Poses], skeleton=COCO17, **options: Any) -> None:
-        self.poses, self.skeleton, self.options = poses, skeleton, {"track": False, **options}
-        self.seen: list[str] = []
-        self.stop_at: str | None = None
-
-    def __call__(self, frames, look=None):
-        names = [Path(frame.source).name for frame in frames]
-        if self.stop_at in names:
-            raise KeyboardInterrupt
-        self.seen += names
-        return [self.poses[name] for name in names]
-
-
-def body(rng: np.random.Generator, n: int, k: int = K) -> np.ndarray:
-    """(n, k, 2) pixels of people in a picture of 640 x 480."""
-    middle = rng.uniform((120, 120), (500, 360), (n, 1, 2))
-    return middle + rng.normal(0, 40, (n, k, 2))
-
-
-def poses(xy: np.ndarray, score: np.ndarray | float = 1.0, table=COCO17, **more: Any) -> Poses:
-    n = len(xy)
-    return Poses(
-        table,
-        xy.astype(np.float32),
-        np.ones(xy.shape[:2], np.float32),
-        np.concatenate([xy.min(axis=1), xy.max(axis=1)], axis=1).astype(np.float32),
-        np.broadcast_to(np.float32(score), n).copy(),
-        np.full(n, -1),
-        **more,
-    )
-
-
-def annotations(people: dict[str, np.ndarray], names=COCO17.keypoints) -> dict[str, Any]:
-    """COCO's, of file name -> (N, K, 2) pixels, everything labelled."""
-    images = [{"id": i, "file_name": name} for i, name in enumerate(people, 1)]
-    rows: list[dict[str, Any]] = []
-    for i, xy in enumerate(people.values(), 1):
-        for one in xy:
-            low, size = one.min(axis=0), np.ptp(one, axis=0)
-            points = np.column_stack([one, np.full(len(one), 2.0)])
-            row = {"image_id": i, "id": len(rows) + 1, "category_id": 1, "iscrowd": 0}
-            row |= {"bbox": [*low.tolist(), *size.tolist()], "area": float(np.prod(size)) / 2}
-            row |= {"keypoints": points.ravel().tolist(), "num_keypoints": len(one)}
-            rows.append(row)
-    category = {"id": 1, "name": "person", "keypoints": list(names)}
-    return {"images": images, "annotations": rows, "categories": [category]}
-
 
 @pytest.fixture
 def data(tmp_path, rng, picture) -> tuple[Path, dict[str, np.ndarray]]:
@@ -95,10 +37,6 @@ def data(tmp_path, rng, picture) -> tuple[Path, dict[str, np.ndarray]]:
     file = tmp_path / "annotations.json"
     file.write_text(json.dumps(annotations(people)))
     return file, people
-
-
-def found_by(people: dict[str, np.ndarray], **options: Any) -> Known:
-    return Known({name: poses(xy) for name, xy in people.items()}, **options)
 
 
 # Average precision
@@ -655,11 +593,6 @@ def test_the_worst_picture_comes_first(tmp_path, data, rng):
 # The command
 
 
-def command(*words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "vitruvian.cli.app", "val", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.shared
 @pytest.mark.weights
 def test_the_command_scores_vitruvian_2d_and_goes_on(tmp_path, shared):
@@ -674,23 +607,23 @@ def test_the_command_scores_vitruvian_2d_and_goes_on(tmp_path, shared):
     file.write_text(json.dumps({**said, "images": chosen, "annotations": rows}))
     words = ("--data", file, "-m", "vitruvian-2d", "--out", tmp_path / "out", "--offline")
     finder = ("--find", file, "--resamples", 0)
-    done = command(*words, *finder)
+    done = command("val", *words, *finder)
     if "pose_detection.tflite" in done.stderr:
         absent("the detector of blazepose cannot be had")
     assert done.returncode == 0, done.stderr
     assert "vitruvian-2d" in done.stdout
-    again = command(*words, *finder)
+    again = command("val", *words, *finder)
     assert "3 of 3 pictures are done" in again.stderr
     assert again.stdout == done.stdout
     broken = tmp_path / "images" / chosen[0]["file_name"]
     broken.write_bytes(b"no picture")
-    done = command(*words, *finder, "--overwrite")
+    done = command("val", *words, *finder, "--overwrite")
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if "vitruvian: cannot read" in line]
 
 
 def test_the_command_without_a_model_is_one_line(tmp_path, data):
-    done = command("--data", data[0], "--out", tmp_path / "out")
+    done = command("val", "--data", data[0], "--out", tmp_path / "out")
     assert done.returncode == 1
     assert done.stderr == (
         "vitruvian: there is nothing to compare; give a model, or a file of results\n"

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import SHARED
 from vitruvian.errors import VitruvianError
 from vitruvian.weights import checkpoint, unpickle
-
-SHARED = Path(__file__).parents[3] / "shared"
 
 
 def archive(path: Path, data: bytes, root: str = "archive", **members: bytes) -> Path:
