@@ -16,42 +16,44 @@ from vitruvian.errors import VitruvianError
 from vitruvian.verbs.groups import flat_parameters, gather
 
 OFFLINE = Word(bool, MACHINE, "Never use the network, as VITRUVIAN_OFFLINE=1 does.")
+Command = Callable[..., None]
 
 
-def command(
-    function: Callable[..., None], *, offline: bool = True, **defaults: str
-) -> Callable[..., None]:
+def command(*, offline: bool = True, **own: Word | str) -> Callable[[Command], Command]:
     """The function as typer takes it: each field of its groups is an option.
 
     Args:
-        function: a command; its parameters, and the fields of its groups, are in `WORDS`, unless
-            they are annotated for typer themselves.
         offline: whether `--offline` is among the options.
-        **defaults: what help tells of options whose default is None.
+        **own: words that read otherwise than in `WORDS`; text stands for what help tells of a
+            default that is None.
     """
-    annotated = inspect.signature(function, eval_str=True).parameters
-    parameters = []
-    for name, each in flat_parameters(function).items():
-        own = annotated[name].annotation if name in annotated else None
-        if hasattr(own, "__metadata__"):
-            kind = own
-        else:
-            kind = WORDS[name].annotation(name, each.default, defaults.get(name, ""))
-        parameters.append(each.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
-    if offline:
-        kind = OFFLINE.annotation("offline", default=False)
-        only = inspect.Parameter.KEYWORD_ONLY
-        parameters.append(inspect.Parameter("offline", only, default=False, annotation=kind))
 
-    def flat(**words: Any) -> None:
-        if words.pop("offline", False):
-            os.environ["VITRUVIAN_OFFLINE"] = "1"
-        function(**gather(function, words))
+    def decorate(function: Command) -> Command:
+        parameters = list(flat_parameters(function).values())
+        if offline:
+            only = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter("offline", only, default=False))
+        parameters = [_annotated(each, own.get(each.name)) for each in parameters]
 
-    flat.__name__, flat.__doc__ = function.__name__, function.__doc__
-    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    flat.__annotations__ = {each.name: each.annotation for each in parameters}
-    return flat
+        def flat(**words: Any) -> None:
+            if words.pop("offline", False):
+                os.environ["VITRUVIAN_OFFLINE"] = "1"
+            function(**gather(function, words))
+
+        flat.__name__, flat.__doc__ = function.__name__, function.__doc__
+        flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        flat.__annotations__ = {each.name: each.annotation for each in parameters}
+        return flat
+
+    return decorate
+
+
+def _annotated(parameter: inspect.Parameter, own: Word | str | None) -> inspect.Parameter:
+    """The same, with what typer must know of it."""
+    name, default = parameter.name, parameter.default
+    word = own if isinstance(own, Word) else OFFLINE if name == "offline" else WORDS[name]
+    kind = word.annotation(name, default, own if isinstance(own, str) else "")
+    return parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY)
 
 
 class TitledHelp(TyperCommand):
@@ -60,11 +62,17 @@ class TitledHelp(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under their titles."""
         parts: dict[str, list[tuple[str, str]]] = {title: [] for title in TITLES}
+        untitled: list[tuple[str, str]] = []
         for each in self.get_params(ctx):
             record = each.get_help_record(ctx)
-            title = getattr(each, "rich_help_panel", None) or TITLES[-1]
-            if record is not None:
-                parts.setdefault(title, []).append(record)
+            if record is None:
+                continue
+            if each.param_type_name == "argument":
+                record = (each.metavar or record[0], record[1])
+            title = getattr(each, "rich_help_panel", None)
+            (untitled if title is None else parts[title]).append(record)
+        shown = [title for title, records in parts.items() if records]
+        parts.setdefault(shown[-1] if shown else "Options", []).extend(untitled)
         for title, records in parts.items():
             if records:
                 with formatter.section(title):

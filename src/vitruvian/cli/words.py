@@ -12,10 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
+OUT = ("--out", "-o")
 # Titles of the help, in their order.
 INPUT, MODEL, OUTPUT, OVER_TIME = "Input", "Model", "Output", "Over time (videos)"
-ANALYSIS, CAMERA, MACHINE = "Analysis", "Camera", "Machine"
-TITLES = (INPUT, MODEL, OUTPUT, ANALYSIS, OVER_TIME, CAMERA, MACHINE)
+ANALYSIS, CAMERA, MACHINE, ROUNDS = "Analysis", "Camera", "Machine", "Rounds"
+TITLES = (INPUT, MODEL, OUTPUT, ANALYSIS, OVER_TIME, CAMERA, ROUNDS, MACHINE)
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,22 @@ WORDS = {
         INPUT,
         "Picture, video, folder, pattern ('*.jpg'), camera:0, rtsp:// or http:// stream, - for "
         "paths on standard input, or sample (a built-in portrait).",
-        argument="SOURCE...",
+        argument="SOURCE",
     ),
     "start": Word(float, INPUT, "Seconds: where to begin in a video."),
+    "data": Word(
+        Path,
+        INPUT,
+        "COCO keypoint annotations (.json), a YOLO-pose data set (data.yaml or its folder), joints "
+        "in metres (.json), or people.jsonl of `vitruvian synth`.",
+    ),
+    "images": Word(Path | None, INPUT, "The folder of the pictures.", "beside the data"),
+    "split": Word(str, INPUT, "Which part of the data, where it has parts."),
+    "results": Word(
+        list[Path] | None,
+        INPUT,
+        "Records (.jsonl) of the same source, made before or by another program; repeatable.",
+    ),
     "end": Word(float | None, INPUT, "Seconds: where to stop in a video."),
     "stride": Word(int, INPUT, "Every n-th frame only."),
     "max_frames": Word(int | None, INPUT, "Frames of each source, at most."),
@@ -96,7 +110,7 @@ WORDS = {
         Path,
         OUTPUT,
         "A folder; or one file, whose extension says its format.",
-        names=("--out", "-o"),
+        names=OUT,
     ),
     "save": Word(
         str | None,
@@ -138,9 +152,40 @@ WORDS = {
     ),
     "focal": Word(float | None, CAMERA, "Instead: focal length, pixels."),
     "focal_mm": Word(float | None, CAMERA, "Instead: focal length on 35 mm film."),
+    "rules": Word(
+        str | None,
+        ANALYSIS,
+        "What to look for, with commas: seated, hands_in_pockets, ...; a .toml file of thresholds; "
+        "a function of your own, mine.py:NAME; or all.",
+        "all; with --angles none",
+    ),
+    "angles": Word(bool, ANALYSIS, "Measure joint angles: a table, and a plot."),
+    "angle": Word(
+        str | None,
+        ANALYSIS,
+        "The same, and which are drawn and plotted: knee, left_hip, trunk_tilt, ...",
+        "knee,elbow",
+    ),
+    "space": Word(
+        str | None,
+        ANALYSIS,
+        "Of the angles: 2d (image plane) or 3d.",
+        "3d where there are metres, but 2d of people seen from the side by one camera",
+    ),
+    "minimum": Word(float, ANALYSIS, "Seconds: shorter events are left out; 0 for all."),
+    "gap": Word(float, ANALYSIS, "Seconds: an event goes on over gaps as short as this."),
+    "common": Word(bool, ANALYSIS, "Score all models on the keypoints that all of them have."),
+    "resamples": Word(int, ANALYSIS, "Bootstrap resamples for 95 % confidence intervals."),
     "device": Word(str | None, MACHINE, "CPU, GPU, NPU or AUTO.", "CPU"),
     "threads": Word(
         int | None, MACHINE, "Of the networks.", "one per core; BlazePose on videos half as many"
     ),
     "precision": Word(str | None, MACHINE, "Inside the networks: f32 (exact), bf16 or f16.", "f32"),
 }
+MODELS = Word(
+    list[str] | None,
+    MODEL,
+    "A name from `vitruvian models list`, or a file; repeatable. Options of its own behind commas: "
+    "blazepose-full,find=yolov8n-pose,num_poses=5.",
+    names=("--model", "-m"),
+)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -72,6 +72,22 @@ class OutputWords:
         if self.save is not None and not isinstance(self.save, str):
             object.__setattr__(self, "save", ",".join(self.save))
 
+    def words(self, default: str) -> list[str]:
+        """The names of `save`, or else those of `default`."""
+        return (default if self.save is None else self.save).split(",")
+
+
+@dataclass(frozen=True)
+class AnalysisWords:
+    """What `analyze` looks for, and how it measures."""
+
+    rules: str | None = None  # names of rules, or files, with commas; None: all, unless angles
+    angles: bool = False  # measure joint angles
+    angle: str | None = None  # the same, and which are drawn and plotted
+    space: str | None = None  # of the angles: 2d, 3d
+    minimum: float = 0.5  # seconds, shorter events are left out
+    gap: float = 0.5  # seconds, an event goes on over gaps as short as this
+
 
 def given_words(*groups: Any) -> list[str]:
     """The names of fields that are not as they are by default."""
@@ -124,7 +140,7 @@ def gather(function: Callable[..., Any], words: Mapping[str, Any]) -> dict[str, 
         if name in left and own:
             raise VitruvianError(f"{name} holds {', '.join(own)}; give one of both")
         if own:
-            gathered[name] = type(each.default)(**{**_shallow(each.default), **own})
+            gathered[name] = type(each.default)(**{**shallow(each.default), **own})
     for name, value in left.items():
         if name not in parameters:
             raise unknown(f"word of {function.__name__}", name, flat_parameters(function))
@@ -132,7 +148,8 @@ def gather(function: Callable[..., Any], words: Mapping[str, Any]) -> dict[str, 
     return gathered
 
 
-def _shallow(group: Any) -> dict[str, Any]:
+def shallow(group: Any) -> dict[str, Any]:
+    """Field -> value of a group."""
     return {each.name: getattr(group, each.name) for each in fields(group)}
 
 

@@ -1,0 +1,43 @@
+"""The command `predict`."""
+
+from __future__ import annotations
+
+from vitruvian.cli.command import command, complain, failed
+from vitruvian.cli.model import in_flags, options_of
+from vitruvian.sources.video import Span
+from vitruvian.stream.wanted import OverTime
+from vitruvian.verbs.groups import CameraWords, MachineWords, ModelWords, OutputWords
+
+
+@command(save="video,json; of pictures in 3D also plot")
+def predict(
+    source: list[str],
+    model: str = "blazepose-full",
+    words: ModelWords = ModelWords(),
+    span: Span = Span(),
+    output: OutputWords = OutputWords(),
+    track: bool | None = None,
+    over: OverTime = OverTime(),
+    absolute: bool = False,
+    camera: CameraWords = CameraWords(),
+    machine: MachineWords = MachineWords(),
+) -> None:
+    """Find people, and write their joints in 2D and 3D."""
+    from vitruvian.models.load import in_3d, open_model
+    from vitruvian.sources.open import open_source
+    from vitruvian.stream import stream
+    from vitruvian.verbs.outputs import in_metres, is_view
+    from vitruvian.verbs.predict import plan
+    from vitruvian.verbs.predict import predict as do
+
+    save = in_flags(output, "video,json")
+    spec, options = options_of(model, words, machine, track=track, heatmaps=save.heatmaps)
+    sources = open_source(source, span)
+    if save.plot or save.html or is_view(output.out) or in_metres(output.out, save):
+        in_3d(spec)
+    plans = plan(sources, output.out, save, overwrite=output.overwrite, repair=over.repair)
+    opened = open_model(spec, sources, **options)
+    stream.can_be(over, sources, opened)
+    how = {"camera": camera.given(), "absolute": absolute, "over": over}
+    how["most_said"] = words.num_poses is not None
+    failed(do(plans, opened, output.out, save, **how, complain=complain))
