@@ -1,8 +1,7 @@
-"""Makes docs/models.md from the catalogue, docs/angles.md from the table of angles, the tables of
-docs/files.md from that of formats, docs/decoding.md, and the figures of the docs.
+"""Generate docs/models.md, docs/angles.md, docs/decoding.md, the tables of docs/files.md, and figures.
 
 python docs/generate.py          writes them
-python docs/generate.py --check  fails if a page is not what this writes
+python docs/generate.py --check  fails if a page is out of date
 """
 
 from __future__ import annotations
@@ -35,77 +34,77 @@ vitruvian analyze squat.mp4 --angle knee,hip,trunk_lean --space 2d --save-parque
 vitruvian analyze out/match.jsonl --angles --rules arms_raised --out again/
 ```
 
-writes, besides a copy of the source with the angles at their joints (a wedge from where the angle
-is 0 to where it is):
+writes a copy of the source with the angles drawn at their joints (a wedge from where the angle
+is 0 to where it is), and:
 
-- `angles.csv`, and `.parquet` with `--save-parquet`: a row for each frame and person, `space` (`2d`
-  or `3d`, see below), and a column `..._deg` for each angle of the table below; empty where it is
-  not known. Of a video person by person, in order of time.
-- `motion.csv`: a row for each person and angle (`deg`): frames, least, most, range, mean, mean and
+- `angles.csv` (and `.parquet`): a row for each frame and person, `space` (`2d` or `3d`, see below), and a column
+  `..._deg` for each angle of the table below; empty where it is unknown. Of a video person by person, in order of
+  time.
+- `motion.csv`: a row for each person and angle (`deg`): frames, minimum, maximum, range, mean, mean and
   peak speed (degrees a second), standard deviation `sd`, and `space`; and for each keypoint (`px`
-  or `m`) its speeds, a second. Metres are from where those of the poses are: mostly the hips. Nothing
-  of pictures, which do not move.
+  or `m`) its speeds, a second. Metres are relative to the origin of the poses: mostly the hips. Not for
+  pictures.
 - `angles.png`: of a video, the angles of `--angle` over time, of the six people who were there
-  longest, and below them what they did.
+  longest, and below them the posture events.
 
-## In the picture, or in 3D
+## In 2D or in 3D
 
 | people | angles are in |
 |---|---|
-| have no metres (YOLOv8, AlphaPose, COCO files, ...) | 2D, the picture |
-| have metres from the camera or in the world: markers (.trc, .c3d), several cameras, MeTRAbs | 3D |
-| have metres from the hips, guessed from one picture (BlazePose), and are seen from the side | 2D |
+| without metres (YOLOv8, AlphaPose, COCO files, ...) | 2D, the picture |
+| with metres from the camera or in the world: markers (.trc, .c3d), several cameras, MeTRAbs | 3D |
+| with metres from the hips, estimated from one picture (BlazePose), seen from the side | 2D |
 | the same, seen from the front or from behind | 3D |
 
-A model's depth is least sure along the line of sight. Of a walk that is seen from the side, that is
+A model's depth is least certain along the line of sight. For a walk seen from the side, that is
 where the legs are apart from each other and not where they swing: in BlazePose's metres a walker's
 knee went from 24 to 82 degrees (5 % to 95 % of the frames), and was never straight, in the picture
 from 9 to 74. Seen from the front the legs swing along the line of sight, and only 3D has it.
 
-Somebody is seen from the side in a frame where the shoulders are less than half as far apart,
+A person is seen from the side in a frame where the shoulders are less than half as far apart,
 across the trunk, as the trunk is long (from the front they are 0.7). It is decided for each person of a
 video once, by half of the frames of the first {DECIDED:g} seconds in which that person is seen, and
-for each in a picture. Who faces the camera first and walks by later is mixed: part the video with
-`--start` and `--end`. What was chosen, and of how many frames it is true, is said in a line at the
-end, and is in the column `space`. `--space 2d` and `--space 3d` take one for all; so does
-`--angle` with an angle that 2D does not have, such as `left_hip_abduction`. Rules of postures see metres where
+for each in a picture. Somebody who faces the camera first and walks by later is mixed: split the video with
+`--start` and `--end`. What was chosen, and for how many frames it holds, is printed at the
+end, and is in the column `space`. `--space 2d` and `--space 3d` choose one for all; so does
+`--angle` with an angle that 2D does not have, such as `left_hip_abduction`. Posture rules use metres where
 there are any, whatever is chosen here.
 
 `--angle` takes names, or how they begin: `left_knee` is `left_knee_flexion`, `knee` that of both
 sides. Speeds are differences between frames, so noise counts: smooth poses first. In a video the
-side that somebody faces is the one most often told within half a second. What is drawn into the
-copy of a file is what the table has; of a camera, it knows the half second before only.
+side that a person faces is the majority within half a second before and after. What is drawn into the
+copy of a file is what the table has; for a live camera, only the half second before is known.
 
-Angles whose range is -180 to 180 go all round. Their range is the shortest arc that holds all of
+Angles whose range is -180 to 180 wrap around. Their range of motion is the shortest arc that holds all of
 their values (an arm that goes from 172 over 180 to -172 has moved by 16 degrees, from 172 to 188),
-so it is never more than 360, and how often or for how long somebody was away does not matter. Their
-mean and standard deviation are those of directions (Fisher 1993, *Statistical Analysis of Circular
-Data*); of values all round there is no mean.
+so it is never more than 360, and gaps do not matter. Their
+mean and standard deviation are circular (Fisher 1993, *Statistical Analysis of Circular
+Data*); of values spread all round there is no mean.
 
-## Which angles there are
+## Table of angles
 
 Degrees. A point is a keypoint, or one of those below. Two points are a direction, from the first
 to the second; three a joint, at the middle one; four the two directions of foot and shank. NaN
 where a point is missing, or its score is below {SEEN:g}.
 
-Forward is where the person faces, so that left, right and both ways of walking have the same signs.
+Forward is where the person faces, so that left, right and both walking directions have the same signs.
 In 3D it follows from hips, shoulders and trunk. In 2D, angles marked *side* need the person to be
 seen from the side: the shoulders are less than half as far apart, across the trunk, as the trunk is
-long. The feet say which side, from heel to toe, or, where there are none, the head, from ears to
-nose. Those marked *front* need the opposite. Others are what the picture shows of them. Up is up in
-the picture, in 3D against the camera's y axis, or as told. In mirrored pictures left and right
-change places and the values stay, but for those marked ±, which change sign.
+long. The feet tell which side, from heel to toe, or, where there are none, the head, from ears to
+nose. Those marked *front* need the opposite. Others are as the picture shows them. Up is up in
+the picture, in 3D against the camera's y axis, or as given. In mirrored pictures left and right
+change places and the values stay, except for those marked ±, which change sign.
 
-Knees, elbows and wrists are bent whichever way: 5 degrees of hyperextension are 5. An angle that is
-measured in a plane is NaN where its limb is within 12 degrees of square to it: the flexion of an
+Flexion of knees, elbows and wrists has no sign: 5 degrees of hyperextension are 5. An angle that is
+measured in a plane is NaN where its limb is within 12 degrees of perpendicular to it: the flexion of an
 arm held straight out.
 
 | angle | points | from | 0 | positive | range | 2D | 3D | convention |
 |---|---|---|---|---|---|---|---|---|
 """
 ISB = """\
-ISB is Wu et al. 2002 and 2005, Journal of Biomechanics 35 and 38, as far as a body of points
-allows: it has no rotation of a segment about itself. Sports2D is its documentation.
+ISB is Wu et al. 2002 and 2005, Journal of Biomechanics 35 and 38, as far as a skeleton of points
+allows: it has no rotation of a segment about itself. Sports2D refers to its documentation.
 """
 
 
@@ -123,7 +122,7 @@ def models() -> str:
         lines.append(
             f"| `{row.name}` | {row.about} | {row.skeleton} | {row.gives} | {row.licence} |"
         )
-    lines += ["", f"`{DEFAULT}` is what runs if no name is given.", "", "## Files", ""]
+    lines += ["", f"`{DEFAULT}` is the default.", "", "## Files", ""]
     lines += ["| file | bytes | SHA-256 | from, in this order |", "|---|---|---|---|"]
     files = {file.name: file for row in CATALOGUE.values() for file in row.files}
     for file in files.values():
@@ -137,12 +136,12 @@ def models() -> str:
         lines.append(f"| {file.name} | {known} | {'; '.join(places)} |")
     lines += [
         "",
-        "The wheel and the npm package are used as containers only: nothing of MediaPipe's code is",
-        "installed or run. Checkpoints (.pt, .pth) are read without running anything in them, and",
-        "converted once, which needs the `train` extra; those of AlphaPose are fetched from Google",
+        "The wheel and the npm package are used as containers only: none of MediaPipe's code is",
+        "installed or run. Checkpoints (.pt, .pth) are read without executing anything in them, and",
+        "converted once, which needs the `train` extra; those of AlphaPose are downloaded from Google",
         "Drive, which needs the `alphapose` extra: see [AlphaPose](alphapose.md). Archives of",
         "MeTRAbs (.tar.gz) are read and converted like checkpoints: see [MeTRAbs](metrabs.md).",
-        "AGPL-3.0 asks more of those who build on weights than Apache-2.0 does.",
+        "AGPL-3.0 has stronger conditions for products that use the weights than Apache-2.0.",
         "`vitruvian models info NAME` shows the path inside each.",
     ]
     return "\n".join(lines) + "\n"
@@ -250,7 +249,7 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         for name, page in PAGES.items():
             if (HERE / name).read_text() != page():
-                sys.exit(f"docs/{name} is not what it should be; run: python docs/generate.py")
+                sys.exit(f"docs/{name} is out of date; run: python docs/generate.py")
     else:
         for name, page in PAGES.items():
             (HERE / name).write_text(page())
