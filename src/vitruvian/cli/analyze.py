@@ -20,6 +20,7 @@ from vitruvian.verbs.groups import (
 )
 
 SAVED = ("video", "plot", "parquet")
+TABLES = "tables"  # which are written anyway
 
 
 @command(
@@ -27,8 +28,8 @@ SAVED = ("video", "plot", "parquet")
     save=Word(
         str | None,
         OUTPUT,
-        "Beside the tables, with commas: video (annotated video or picture), plot (of videos: "
-        "angles over time, .png), parquet (the tables once more).",
+        "With commas: tables (events and angles; always), video (annotated video or picture), "
+        "plot (of videos: angles over time, .png), parquet (the tables once more).",
         "video,plot",
     ),
 )
@@ -58,8 +59,8 @@ def analyze(
     )
     saved = [word for word in map(str.strip, output.words("video,plot")) if word]
     for word in saved:
-        if word not in SAVED:
-            raise unknown("file of an analysis", word, SAVED)
+        if word not in (*SAVED, TABLES):
+            raise unknown("file of an analysis", word, (*SAVED, TABLES))
     shown = analyze.shown(analysis.angle, asked)
     save = Save(*(name in saved for name in SAVED), shown, output.visible)
     report = Report(output.out, asked, save)

@@ -10,7 +10,7 @@ from vitruvian.cli.words import INPUT, MACHINE, MODEL, MODELS, OUT, OUTPUT, ROUN
 from vitruvian.errors import VitruvianError
 
 
-def _numbers(words: str | None, option: str) -> list[int]:
+def numbers(words: str | None, option: str) -> list[int]:
     """`320,640` as numbers; none for nothing."""
     try:
         return [int(word) for word in words.split(",")] if words else []
@@ -65,9 +65,9 @@ def benchmark(
     result = bench.benchmark(
         [ModelSpec.parse(words) for words in model or []],
         source,
-        people=_numbers(people, "people"),
-        sizes=_numbers(size, "size"),
-        threads=_numbers(threads, "threads"),
+        people=numbers(people, "people"),
+        sizes=numbers(size, "size"),
+        threads=numbers(threads, "threads"),
         precisions=precision.split(",") if precision else [],
         plan=bench.Plan(rounds, frames, seconds, warm_up),
         say=lambda line: print(line, file=sys.stderr, flush=True),

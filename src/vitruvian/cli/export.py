@@ -41,7 +41,8 @@ def export(
 ) -> None:
     """Export a checkpoint to ONNX or OpenVINO IR.
 
-    The file is checked against PyTorch. The checkpoint may be of YOLOv8-pose, AlphaPose, MeTRAbs or, for re-identification, OSNet.
+    The file is checked against PyTorch. The checkpoint may be of YOLOv8-pose, AlphaPose, MeTRAbs
+    or, for re-identification, OSNet.
     """
     from vitruvian.models.load import export_file
     from vitruvian.verbs.outputs import refuse_existing

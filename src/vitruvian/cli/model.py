@@ -38,7 +38,9 @@ def in_flags(output: OutputWords, default: str, *, plot: bool | None = None) -> 
         if word not in (*SAVED, *MORE):
             raise unknown("format to save", word, (*SAVED, *MORE))
     if output.save is not None and is_file(output.out):
-        raise VitruvianError(f"'{output.out}' is one file; for --save beside it give a folder")
+        raise VitruvianError(
+            f"'{output.out}' is one file; for --save {output.save} beside it give a folder"
+        )
     folder = output.out if not is_file(output.out) else Path()
     return Save(
         **{name: name in words for name in ("video", "json", "csv", "parquet", "coco", "html")},

@@ -31,7 +31,9 @@ def predict(
     from vitruvian.verbs.predict import predict as do
 
     save = in_flags(output, "video,json")
-    spec, options = options_of(model, words, machine, track=track, heatmaps=save.heatmaps)
+    spec, options = options_of(
+        model, words, machine, track=track, heatmaps="heatmaps" in output.words("") or None
+    )
     sources = open_source(source, span)
     if save.plot or save.html or is_view(output.out) or in_metres(output.out, save):
         in_3d(spec)
