@@ -107,7 +107,7 @@ def synthetic(folder: Path, models: Sequence[tuple[str, Estimate]]) -> None:
 
 
 def looks_alone(name: str, folder: Path) -> None:
-    """Each kind of look that `--augment` takes, by itself, and the means of some of them."""
+    """Each kind of look that `augment=5` takes, by itself, and the means of some of them."""
     some = people3d.synthetic(folder, "val") + people3d.synthetic(folder, "train")
     truth = np.stack([person.xyz[HALPE] for person in some])
     model = load(name, skeleton="halpe26")
@@ -120,7 +120,7 @@ def looks_alone(name: str, folder: Path) -> None:
     kinds |= {"mirrored": metrabs.Look(0, 1, True, 0.8)}
     sets = {kind: [look] for kind, look in kinds.items()}
     sets["as it is and mirrored"] = [kinds["one, as it is"], kinds["mirrored"]]
-    sets["five, --augment 5"] = metrabs.looks(5)
+    sets["five, augment=5"] = metrabs.looks(5)
     print(f"{len(some)} synthetic people; millimetres\n{'looks':28}  MPJPE  PA-MPJPE  absolute")
     for kind, looks in sets.items():
         head.looks, found = looks, []

@@ -6,6 +6,7 @@ python docs/generate.py --check  fails if a page is out of date
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from vitruvian.analysis.view import DECIDED
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.body.state import SEEN
 from vitruvian.formats.table import FORMS, HOLDS, lost, refusal
-from vitruvian.models.load import CATALOGUE, DEFAULT
+from vitruvian.models.zoo import CATALOGUE, DEFAULT
 from vitruvian.weights.download import SHIPPED
 
 HERE = Path(__file__).parent
@@ -30,7 +31,7 @@ Made by `python docs/generate.py` from `src/vitruvian/analysis/angles.py`.
 
 ```sh
 vitruvian analyze squat.mp4 --angles --out out/
-vitruvian analyze squat.mp4 --angle knee,hip,trunk_lean --space 2d --save-parquet --out out/
+vitruvian analyze squat.mp4 --angle knee,hip,trunk_lean --space 2d --save video,plot,parquet --out out/
 vitruvian analyze out/match.jsonl --angles --rules arms_raised --out again/
 ```
 
@@ -201,6 +202,13 @@ def files() -> str:
     return "\n".join([before + BEGIN, "", *parts, "", END + rest.partition(END)[2]])
 
 
+def study() -> bool:
+    """Whether the study's page has the words of its template, whatever its numbers."""
+    words = re.split(r"\{\w+\}", (HERE / "study_template.txt").read_text())
+    pattern = r"[\s\S]*?".join(map(re.escape, words))
+    return re.fullmatch(pattern, (HERE / "study.md").read_text()) is not None
+
+
 def figure(path: Path) -> None:
     """Axes of the picture on the left, of the metres on the right."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -250,6 +258,10 @@ if __name__ == "__main__":
         for name, page in PAGES.items():
             if (HERE / name).read_text() != page():
                 sys.exit(f"docs/{name} is out of date; run: python docs/generate.py")
+        if not study():
+            sys.exit(
+                "docs/study.md differs from docs/study_template.txt; change both, or docs/study.py"
+            )
     else:
         for name, page in PAGES.items():
             (HERE / name).write_text(page())

@@ -27,7 +27,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.models.load import entry
+from vitruvian.models.zoo import entry
 from vitruvian.verbs.outputs import Sink
 from vitruvian.weights import download
 

@@ -18,7 +18,7 @@ from conftest import absent
 from vitruvian.body.skeletons import COCO17
 from vitruvian.cli.app import app
 from vitruvian.geometry.camera import Camera
-from vitruvian.models.load import CATALOGUE
+from vitruvian.models.zoo import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -138,7 +138,7 @@ def test_the_readme_shows_six_lines_of_python():
 
 
 def test_the_json_shown_has_the_keys_of_a_record(people, frame):
-    from vitruvian.formats.records import to_dict
+    from vitruvian.formats.wire import to_dict
 
     (_, shown), *_ = blocks("json")
     example = json.loads(shown)

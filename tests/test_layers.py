@@ -25,7 +25,7 @@ BELOW = {
     "decode": {"geometry"},
     "weights": {"errors"},
     "formats": {"body", "documents", "frame", "geometry", "stopping", "errors"},
-    "sources": {"documents", "formats", "frame", "picture_files", "weights", "errors"},
+    "sources": {"body", "formats", "frame", "picture_files", "weights", "errors"},
     "export": {"body", "decode", "network", "weights", "errors"},
     "models": {
         *("body", "decode", "documents", "export", "frame", "geometry", "network", "sources"),
@@ -43,11 +43,11 @@ BELOW = {
     },
     "verbs": {
         *("analysis", "body", "documents", "evaluate", "formats", "frame", "geometry", "models"),
-        *("network", "picture_files", "show", "sources", "stopping", "stream", "weights"),
+        *("export", "network", "picture_files", "show", "sources", "stopping", "stream", "weights"),
         "errors",
     },
     "cli": {
-        *("body", "geometry", "models", "sources", "stopping", "stream", "train", "verbs"),
+        *("body", "models", "sources", "stopping", "stream", "train", "verbs"),
         *("weights", "errors"),
     },
 }
@@ -87,7 +87,7 @@ OF_A_MODULE = {"read", "write", "load", "encode", "decode", "Options"}
 # Homonyms that are still to be renamed. This list only gets shorter, and goes in the end.
 NOT_YET = """
 Augment Backbone Batch BlazePose Block Bodies Body Bottleneck Change Conv Detector
-Features Found Job Joints Kept Lines Look Made Moment Part People Person Picture Pictures
+Features Found Job Joints Kept Lines Look Moment Part People Person Picture Pictures
 Plan Reading Recipe Report Residual Result Save Shape Side Source Squeeze Tally Video View
 about absolute all_of angles_deg around average_precision batch batches begin can_be
 chosen columns combined conv draw even export facing in_view is_file lines looks loss_of

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from conftest import refused
-from vitruvian.models import load
+from vitruvian.models import zoo
 from vitruvian.network import PRECISIONS, OpenVino, import_openvino
 from vitruvian.weights import download
 
@@ -151,7 +151,7 @@ def test_openvino_is_imported_without_its_telemetry(tmp_path: Path):
 def test_the_real_landmark_network_takes_a_batch_and_the_real_detector_does_not(blazepose, rng):
     """DESIGN.md, section 8: three at once are three single runs; three folded are (1, 6762, 12)."""
     blazepose("full")
-    detector, landmarks = download.fetch(load.entry("blazepose-full").files)
+    detector, landmarks = download.fetch(zoo.entry("blazepose-full").files)
     network = OpenVino(landmarks, outputs=[0, 1, 4])
     rows = rng.uniform(0, 1, (3, 256, 256, 3)).astype(np.float32)
     single = [network(rows[i : i + 1]) for i in range(3)]

@@ -74,7 +74,7 @@ def environment(peer: str) -> str:
 
 def bundle(size: str, solutions: str) -> str:
     """The networks that ours uses as well, as Tasks wants them; made once."""
-    from vitruvian.models.load import pull
+    from vitruvian.models.ready import pull
 
     out = cache_folder() / "peers" / f"{size}.task"
     if not out.exists():

@@ -283,6 +283,32 @@ class OnnxRuntime:
         return results
 
 
+def open_network(
+    file: Path,
+    runtime: str = "openvino",
+    *,
+    outputs: Sequence[int] | None = None,
+    device: str = "CPU",
+    precision: str = "f32",
+    threads: int | None = None,
+    streams: int = 1,
+) -> OpenVino | OnnxRuntime:
+    """A file as a function, on "openvino" or "onnxruntime"; see `OpenVino` and `OnnxRuntime`.
+
+    ONNX Runtime has f32 only, and computes all outputs.
+    """
+    if runtime == "onnxruntime":
+        return OnnxRuntime(file, device=device, threads=threads, streams=streams)
+    return OpenVino(
+        file,
+        outputs=outputs,
+        device=device,
+        precision=precision,
+        threads=threads,
+        streams=streams,
+    )
+
+
 def imap(
     function: Callable[[Item], Result], items: Iterable[Item], streams: int
 ) -> Iterator[Result]:

@@ -22,6 +22,7 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sources.open import Span, Video, open_source
+from vitruvian.sources.record import record_of, sources_of
 from vitruvian.verbs import analyze
 from vitruvian.verbs.analyze_files import Analysis
 from vitruvian.verbs.analyze_report import Report, Save
@@ -280,9 +281,9 @@ def test_people_of_one_film_are_measured_as_each_is_seen_and_files_say_so(tmp_pa
     asked = analyze.asked("", True, None, None, minimum=0.5, gap=0.5)
     save = Save(video=False, parquet=True)
     report = Report(Path("out"), asked, save)
-    found = analyze.record_of(record)
+    found = record_of(record)
     assert found is not None
-    sources = analyze.sources_of(found)
+    sources = sources_of(found)
     plans = analyze.plans(sources, report, found, overwrite=False)
     jobs = analyze.jobs_of(found, sources, asked, save)
     assert not analyze.write(jobs, plans, report, complain=print)

@@ -19,7 +19,7 @@ import vitruvian as vit
 from commands import PREDICT, Done, command, line, one_line, process
 from conftest import absent
 from pictures import opened
-from vitruvian.models.load import CATALOGUE
+from vitruvian.models.zoo import CATALOGUE
 from vitruvian.weights import download
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -43,7 +43,7 @@ def weights_here(blazepose) -> None:
         ((".",), ("no pictures or videos in '.'",)),
         (("camera:front",), ("'camera:front' is no camera; write camera:0",)),
         (("sample", "--model", "blazepose-ful"), ("did you mean 'blazepose-full'",)),
-        (("sample", "--conf", "1.5"), ("min_pose_detection_confidence is 1.5",)),
+        (("sample", "--conf", "1.5"), ("conf is 1.5",)),
         (("sample", "--num-poses", "0"), ("num_poses is 0",)),
         (("sample", "--stride", "0"), ("stride is 0",)),
         (("sample", "--start", "1"), ("choose a part of a video, but there are only pictures",)),
@@ -465,8 +465,3 @@ def test_a_checkpoint_of_ones_own_is_exported_and_run(yolo_here, shared):
 @pytest.mark.parametrize("name", ["gone.pt", "gone.onnx"])
 def test_a_model_file_that_is_not_there_is_one_line(name):
     one_line(command(*PREDICT, "sample", "--model", name), f"cannot read '{name}': no such file")
-
-
-def test_help_says_the_defaults_that_depend_on_the_model():
-    told = " ".join(command("predict", "--help").stdout.split())
-    assert "[default: BlazePose 1, YOLOv8 300, others 100]" in told

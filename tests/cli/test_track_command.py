@@ -25,7 +25,7 @@ from vitruvian.body.track import Track, tracks
 from vitruvian.cli.app import app
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.mot import read_mot
-from vitruvian.formats.records import Made, from_dict, to_dict
+from vitruvian.formats.wire import from_dict, to_dict, with_options
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.sources.open import open_source
@@ -334,7 +334,7 @@ def test_in_front_of_a_camera_the_raw_metres_are_kept_too():
 def test_a_record_gives_back_what_was_found_and_what_was_smoothed(smooth, flat, skeleton, tmp_path):
     path, model = tmp_path / "a.jsonl", Walker(walk(skeleton), flat=flat)
     pairs = list(results(Clip(), model, wrong, over=over(smooth)))
-    with vit.open_sink(path, Made.of(model, **over(smooth).to_dict())) as sink:
+    with vit.open_sink(path, with_options(model, **over(smooth).to_dict())) as sink:
         for pair in pairs:
             sink.write(*pair)
     record = vit.read(path)

@@ -689,7 +689,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture
     for name in people:
         picture(f"images/{name}", np.full((480, 640, 3), 90, np.uint8))
     (tmp_path / "truth.json").write_text(json.dumps(annotations(people)))
-    out, dump = tmp_path / "out", running.records.dump
+    out, dump = tmp_path / "out", running.dump
 
     def full(line):
         if line.get("source", "").endswith("c.png"):
@@ -698,14 +698,14 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture
             raise OSError(28, "No space left on device")
         return dump(line)
 
-    monkeypatch.setattr(running.records, "dump", full)
+    monkeypatch.setattr(running, "dump", full)
     with refused("known.jsonl", "No space left", "goes on there"):
         val(tmp_path / "truth.json", [found_by(people)], out=out, resamples=0)
     assert (out / "known.jsonl").read_text().count("\n") == 3
     assert (out / "known.jsonl").read_text().endswith("\n")
-    monkeypatch.setattr(running.records, "dump", dump)
+    monkeypatch.setattr(running, "dump", dump)
     again = found_by(people)
-    result = val(tmp_path / "truth.json", [again], out=out, resamples=0)
+    result = val(tmp_path / "truth.json", [again], out=out, resume=True, resamples=0)
     assert again.seen == ["c.png"]
 
     def nothing(*_: object, **__: object) -> int:
@@ -716,7 +716,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture
         with refused("cannot write", "No space left"):
             show.write(result, out)
     assert not list(out.glob("*.part"))
-    assert sorted(path.name for path in out.iterdir()) == ["known.jsonl", "settings.json"]
+    assert sorted(path.name for path in out.iterdir()) == [".vitruvian", "known.jsonl"]
 
 
 def test_odd_rows_of_results_are_left_out_and_said():

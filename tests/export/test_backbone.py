@@ -5,7 +5,7 @@ import pytest
 
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.models import load
+from vitruvian.models import ready
 from vitruvian.network import OpenVino
 from vitruvian.sources.open import sample
 
@@ -21,7 +21,7 @@ def test_the_network_is_the_official_file_s(size, blazepose):
     frame = Frame.read(sample())
     look = model.find([frame])[0].take(slice(1))
     crop = model.head.prepare(frame, model.head.crops(frame, look))
-    file = load.pull(f"blazepose-{size}")[1]
+    file = ready.pull(f"blazepose-{size}")[1]
     network = networks.read(file, size)
     with torch.no_grad():
         landmarks, presence, maps, world = network(torch.from_numpy(crop).permute(0, 3, 1, 2))
@@ -37,7 +37,7 @@ def test_the_network_is_the_official_file_s(size, blazepose):
 @pytest.mark.weights
 def test_the_file_of_another_size_is_refused(blazepose):
     with pytest.raises(VitruvianError, match=r"as BlazePose lite: backbone.project.weight differs"):
-        networks.read(load.pull(blazepose("full").name)[1], "lite")
+        networks.read(ready.pull(blazepose("full").name)[1], "lite")
 
 
 def test_an_unknown_size_is_refused():

@@ -179,7 +179,7 @@ def validated(path: Path) -> object:
 
 def named(path: Path) -> object:
     """What a network's file is, as it is asked before it is loaded."""
-    return load.family(str(path)), load.unnamed_keypoints(str(path))
+    return load.family_of(str(path)), load.unnamed_keypoints(str(path))
 
 
 def cameras(path: Path) -> object:

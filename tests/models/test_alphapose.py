@@ -21,8 +21,9 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.alphapose import Joints, Options
 from vitruvian.models.finders import Detections
-from vitruvian.models.load import CATALOGUE, entry, load
+from vitruvian.models.load import load
 from vitruvian.models.top_down import TopDown
+from vitruvian.models.zoo import CATALOGUE, entry
 from vitruvian.stream.follow import Follow
 from vitruvian.weights.metadata import about
 
@@ -716,7 +717,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def exported(checkpoint, tmp_path_factory) -> Path:
-    from vitruvian.models.load import export_file
+    from vitruvian.verbs.export import export_file
 
     out = checkpoint.with_name("net.onnx")
     export_file(str(checkpoint), out)

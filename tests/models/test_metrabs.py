@@ -20,9 +20,12 @@ from vitruvian.decode.volume import Volume
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import UP, Camera, rotation_matrix
 from vitruvian.geometry.regions import Regions
-from vitruvian.models.load import CATALOGUE, converted, entry, export_file, family, load
-from vitruvian.models.metrabs import Bodies, Manual, Options, looks
+from vitruvian.models.load import family_of, load
+from vitruvian.models.metrabs import FAMILY, Bodies, Manual, Options, looks
+from vitruvian.models.ready import converted
 from vitruvian.models.top_down import TopDown
+from vitruvian.models.zoo import CATALOGUE, entry
+from vitruvian.verbs.export import export_file
 from vitruvian.weights import download
 
 SIZE = (1280, 960)
@@ -116,7 +119,7 @@ def blank(camera: Camera | None = None) -> Frame:
 
 
 def head(manual: Manual = MANUAL, **options: object) -> Bodies:
-    return Bodies(lambda rows: (rows,), Options.of(**{"track": False, **options}), manual)
+    return Bodies(lambda rows: (rows,), Options.of(**options), manual)
 
 
 def decoded(
@@ -662,7 +665,6 @@ def test_crops_are_as_bright_as_their_look_says_and_black_outside():
         ({"mix": 2}, "mix is 2, want a number from 0 to 1"),
         ({"conf": "high"}, "conf is 'high'"),
         ({"average": 1}, "average is 1, want True or False"),
-        ({"average": False}, "add track=False"),
         ({"skeleton": 3}, "skeleton is 3, want one of the file's by name"),
         ({"skeleton": SMPL24}, "want one of the file's by name"),
         ({"runtime": "torch"}, "no runtime named 'torch'"),
@@ -713,7 +715,7 @@ def test_a_checkpoint_and_an_archive_run_by_their_names(own, archive, written, c
     """Each is converted once; what the file says of itself arrives."""
     boxes = str(written(ROWS))
     frame = Frame(rng.integers(0, 255, (120, 160, 3), np.uint8), source="1.jpg")
-    assert family(str(own)) == family(str(archive)) == "metrabs"
+    assert family_of(str(own)) == family_of(str(archive)) == FAMILY
     first = load(str(own), find=boxes)
     assert isinstance(first, TopDown)
     assert isinstance(first.head, Bodies)
@@ -736,7 +738,7 @@ def test_a_checkpoint_and_an_archive_run_by_their_names(own, archive, written, c
     assert len(names) == 2
     assert names[0].startswith("metrabs_toy_pytorch-")
     (file,) = (path for path in cache.iterdir() if path.name.startswith("my metrabs-"))
-    assert family(str(file)) == "metrabs"
+    assert family_of(str(file)) == FAMILY
     (again,) = load(str(file), find=boxes)([frame])
     np.testing.assert_array_equal(again.xy, poses.xy)
 
@@ -776,7 +778,7 @@ def test_a_command_from_a_checkpoint_to_records(own, written, picture, tmp_path,
     header, *lines = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
     assert [len(line["people"]) for line in lines] == [2, 1, 0]
     assert {(line["skeleton"], line["origin"]) for line in lines} == {("toy", "camera")}
-    assert header["options"]["num_aug"] == 5
+    assert header["options"]["augment"] == 5
     again = command(*words, "--skeleton", "toys", "--out", tmp_path / "b.jsonl")
     assert again.returncode == 1
     assert "no skeleton in the file named 'toys'; did you mean 'toy'?" in again.stderr

@@ -10,8 +10,9 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import blazepose
 from vitruvian.models.blazepose import Detector, Landmarks, Options
-from vitruvian.models.load import CATALOGUE, entry, load
+from vitruvian.models.load import load
 from vitruvian.models.top_down import TopDown
+from vitruvian.models.zoo import CATALOGUE, entry
 from vitruvian.weights import download
 
 LANDSCAPE, PORTRAIT = (640, 360), (360, 640)
@@ -198,7 +199,7 @@ def test_compat_solutions_sets_what_is_not_given():
 
 def test_only_the_outputs_that_are_needed_are_asked_for():
     assert Landmarks.outputs(Options()) == [0, 1, 4, 3]
-    assert Landmarks.outputs(Options(output_segmentation_masks=True)) == [0, 1, 4, 3, 2]
+    assert Landmarks.outputs(Options(masks=True)) == [0, 1, 4, 3, 2]
     assert Landmarks.outputs(Options(refine_window=0)) == [0, 1, 4]
 
 

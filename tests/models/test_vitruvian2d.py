@@ -8,7 +8,7 @@ import pytest
 import vitruvian as vit
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.models import load
+from vitruvian.models import zoo
 from vitruvian.weights import download
 
 
@@ -20,7 +20,7 @@ def model():
 def test_it_needs_nothing_but_what_comes_with_vitruvian(cache, monkeypatch):
     monkeypatch.setenv("VITRUVIAN_OFFLINE", "1")
     for name in ("vitruvian-2d", "blazepose-full"):
-        detector = load.entry(name).files[0]
+        detector = zoo.entry(name).files[0]
         assert download.find(detector) == download.SHIPPED / detector.name
     model = vit.load("vitruvian-2d", refine="pga", flip=True)
     [poses] = model([Frame(np.zeros((48, 64, 3), np.uint8))])
@@ -29,7 +29,7 @@ def test_it_needs_nothing_but_what_comes_with_vitruvian(cache, monkeypatch):
 
 
 def test_the_files_are_small_enough_to_come_along():
-    files = [download.SHIPPED / file.name for file in load.entry("vitruvian-2d").files]
+    files = [download.SHIPPED / file.name for file in zoo.entry("vitruvian-2d").files]
     assert sum(path.stat().st_size for path in files) < 15e6
 
 

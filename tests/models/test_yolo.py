@@ -17,7 +17,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou, nms
 from vitruvian.models import yolopose
-from vitruvian.models.load import converted
+from vitruvian.models.ready import converted
 from vitruvian.models.yolopose import Letterbox, Options, YoloPose
 from vitruvian.network import OpenVino, imap
 from vitruvian.weights import checkpoint

@@ -30,7 +30,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.name, self.weights, self.seen = "seen", dict[str, str](), list[Frame]()
-        self.options = {"detect_every": 5, "min_tracking_confidence": 0.5, "smooth": True}
+        self.options = {"detect_every": 5, "same_from": 0.5, "smooth": True}
 
     def find(self, frames):
         return [Regions.none() for _ in frames]

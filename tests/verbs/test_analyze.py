@@ -214,7 +214,7 @@ def test_a_source_that_is_another_one_by_now_is_refused(tmp_path, video):
     clip = video("clip.mp4", [0.0, 0.1], size=(64, 48))
     record = recorded(tmp_path / "poses.jsonl", acting([{}] * 2), str(clip))
     done = command(*ANALYZE, record, "--rules", "seated", "--out", "out")
-    one_line(done, "clip.mp4", "not what the record was made of")
+    one_line(done, "clip.mp4", "has no frame 0 of", "when it is read again")
 
 
 def test_a_users_own_rules_come_from_toml_and_python(tmp_path):

@@ -17,8 +17,9 @@ from conftest import TOY, refused, stopped
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, SKELETONS
 from vitruvian.formats.coco import results
-from vitruvian.formats.records import from_dict, header, read, to_dict
+from vitruvian.formats.records import read
 from vitruvian.formats.tables import COLUMNS, Parquet
+from vitruvian.formats.wire import from_dict, header, to_dict
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.show.draw import COLOURS, draw

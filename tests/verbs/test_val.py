@@ -509,16 +509,16 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, data):
     kept = out / "known.jsonl"
     kept.write_text(kept.read_text() + '{"source": "c.png", "ind')  # it was being written
     again = found_by(people)
-    result = val(file, [again], out=out, say=said.append)
+    result = val(file, [again], out=out, resume=True, say=said.append)
     assert again.seen == ["c.png"]
     assert any("2 of 3 pictures are done" in line for line in said)
     whole = val(file, [found_by(people)], out=tmp_path / "other")
     assert show.to_dict(result)["models"] == show.to_dict(whole)["models"]
     done = found_by(people)
-    val(file, [done], out=out)
+    val(file, [done], out=out, resume=True)
     assert done.seen == []
     kept.write_text(kept.read_text().split("\n")[0] + "\n")  # stopped before the first picture
-    val(file, [done], out=out)
+    val(file, [done], out=out, resume=True)
     assert len(done.seen) == 3
 
 
@@ -526,17 +526,19 @@ def test_other_settings_are_refused_in_the_same_folder(tmp_path, data):
     file, people = data
     out = tmp_path / "out"
     val(file, [found_by(people, conf=0.5, threads=1)], out=out)
-    val(file, [found_by(people, conf=0.5, threads=2)], out=out)  # that changes nothing
-    with refused("was found with conf 0.5", "--overwrite"):
-        val(file, [found_by(people, conf=0.25)], out=out)
+    val(file, [found_by(people, conf=0.5, threads=2)], out=out, resume=True)  # that changes nothing
+    with refused("exists", "--resume", "--overwrite"):
+        val(file, [found_by(people, conf=0.5)], out=out)
+    with refused("was made with conf 0.5, and not 0.25", "--overwrite"):
+        val(file, [found_by(people, conf=0.25)], out=out, resume=True)
     anew = found_by(people, conf=0.25)
     val(file, [anew], out=out, overwrite=True)
     assert len(anew.seen) == 3
     said = json.loads(file.read_text())
     said["annotations"][0]["keypoints"][0] += 1
     file.write_text(json.dumps(said))
-    with refused("is of other data", "--overwrite"):
-        val(file, [found_by(people, conf=0.25)], out=out)
+    with refused("was made with other data", "--overwrite"):
+        val(file, [found_by(people, conf=0.25)], out=out, resume=True)
 
 
 def test_a_broken_picture_is_reported_and_left_out(tmp_path, data):

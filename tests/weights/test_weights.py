@@ -25,7 +25,7 @@ import vitruvian
 from conftest import is_one_line, refused
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.errors import VitruvianError
-from vitruvian.models.load import CATALOGUE, DEFAULT, Entry
+from vitruvian.models.zoo import CATALOGUE, DEFAULT, Entry
 from vitruvian.weights import download
 from vitruvian.weights.download import File, Package, Source, fetch
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vitruvian.cli.command import command, complain, failed
-from vitruvian.cli.model import options_of
+from vitruvian.cli.model import model_spec
 from vitruvian.cli.words import OUT, OUTPUT, Word
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.sources.video import Span
@@ -49,6 +49,7 @@ def analyze(
     """
     from vitruvian.models.load import open_model
     from vitruvian.sources.open import open_source
+    from vitruvian.sources.record import record_of, sources_of
     from vitruvian.verbs import analyze
     from vitruvian.verbs.analyze_report import Report, Save
 
@@ -64,7 +65,7 @@ def analyze(
     shown = analyze.shown(analysis.angle, asked)
     save = Save(*(name in saved for name in SAVED), shown, output.visible)
     report = Report(output.out, asked, save)
-    record = analyze.record_of(source, span)
+    record = record_of(source, span)
     said = given_words(analysis) + ["save"] * ("plot" in saved and output.save is not None)
     if not asked.angles:
         _refuse(said, ("space", "save"), "is of angles; add --angles, or leave it out")
@@ -74,15 +75,14 @@ def analyze(
         others = given_words(words, camera, machine) + ["model"] * (model != "blazepose-full")
         why = "is of finding people, and a record has them already; leave it out"
         _refuse(others, others, why)
-    sources = analyze.sources_of(record) if record else open_source(source, span)
+    sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
         _refuse(said, ("save", "minimum", "gap"), "is of videos, and these are pictures")
     plans = analyze.plans(sources, report, record, overwrite=output.overwrite)
     if record is not None:
         jobs = analyze.jobs_of(record, sources, asked, save)
     else:
-        spec, options = options_of(model, words, machine)
-        opened = open_model(spec, sources, **options)
+        opened = open_model(model_spec(model, words, machine), sources)
         jobs = analyze.jobs(sources, opened, asked, camera=camera.given())
     failed(analyze.write(jobs, plans, report, complain=complain))
 

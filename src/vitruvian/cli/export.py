@@ -44,7 +44,7 @@ def export(
     The file is checked against PyTorch. The checkpoint may be of YOLOv8-pose, AlphaPose, MeTRAbs
     or, for re-identification, OSNet.
     """
-    from vitruvian.models.load import export_file
+    from vitruvian.verbs.export import export_file
     from vitruvian.verbs.outputs import refuse_existing
 
     refuse_existing([out], overwrite)

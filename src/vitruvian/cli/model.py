@@ -9,24 +9,30 @@ from vitruvian.errors import VitruvianError, unknown
 from vitruvian.verbs.groups import MachineWords, ModelWords, OutputWords, shallow
 
 if TYPE_CHECKING:
+    from vitruvian.models.spec import ModelSpec
     from vitruvian.verbs.outputs import Save
 
 SAVED = ("video", "json", "csv", "parquet", "coco", "plot", "html", "rerun", "heatmaps")
 
 
-def options_of(
-    model: str, words: ModelWords, machine: MachineWords, **more: object
-) -> tuple[str, dict[str, object]]:
-    """The name of a model, and all its options; those behind its name win."""
-    from vitruvian.models.load import family
+def model_spec(model: str, words: ModelWords, machine: MachineWords, **more: object) -> ModelSpec:
+    """A model with the options that these words stand for; those behind its name come first.
+
+    Raises:
+        VitruvianError: it has no such option.
+    """
+    from vitruvian.models.load import family_of
     from vitruvian.models.spec import ModelSpec
 
     spec = ModelSpec.parse(model)
-    named = {**shallow(words), **shallow(machine), **more}
-    if family(spec.name) == "blazepose" and words.conf is not None:
-        conf = named.pop("conf")
-        named |= {f"min_pose_{of}_confidence": conf for of in ("detection", "presence")}
-    return spec.name, dict(spec.with_defaults(**named).options)
+    given = {**shallow(words), **shallow(machine), **more}
+    family = family_of(spec.name)
+    for name, value in given.items():
+        if name == "heatmaps" and value and not family.takes(name):
+            raise VitruvianError(f"{spec.name} has no heat maps; leave heatmaps out of --save")
+        if value is not None and name not in ("find", "skeleton") and not family.takes(name):
+            raise VitruvianError(f"{spec.name} has no --{name.replace('_', '-')}; leave it out")
+    return spec.with_defaults(**given)
 
 
 def in_flags(output: OutputWords, default: str, *, plot: bool | None = None) -> Save:

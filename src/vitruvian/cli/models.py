@@ -19,7 +19,7 @@ NAMES = Word(list[str], INPUT, "Names from `vitruvian models list`, or all.", ar
 @command(offline=False)
 def models_list() -> None:
     """All models: those whose weights are here, then the others."""
-    from vitruvian.models.load import CATALOGUE
+    from vitruvian.models.zoo import CATALOGUE
     from vitruvian.weights import download
 
     rows = CATALOGUE.values()
@@ -39,7 +39,7 @@ def models_list() -> None:
 @command(offline=False, name=NAME)
 def models_info(name: str) -> None:
     """All about one model: files, hashes, where they come from, licence."""
-    from vitruvian.models.load import entry
+    from vitruvian.models.zoo import entry
 
     row = entry(name)
     print(f"{row.name}: {row.about}\nfamily: {row.family}\nskeleton: {row.skeleton}")
@@ -60,7 +60,8 @@ def models_info(name: str) -> None:
 @command(names=NAMES)
 def models_pull(names: list[str]) -> None:
     """Fetch the weights of models, so that they run offline later."""
-    from vitruvian.models.load import CATALOGUE, entry, pull
+    from vitruvian.models.ready import pull
+    from vitruvian.models.zoo import CATALOGUE, entry
 
     bad = 0
     for row in list(CATALOGUE.values()) if names == ["all"] else [entry(name) for name in names]:
@@ -77,7 +78,7 @@ def models_pull(names: list[str]) -> None:
 @command(offline=False, names=replace(NAMES, type=list[str] | None, default="all that are here"))
 def models_verify(names: list[str] | None = None) -> None:
     """Check the weights that are here against their published hashes."""
-    from vitruvian.models.load import entry, shelf
+    from vitruvian.models.zoo import entry, shelf
     from vitruvian.weights import download
 
     bad = 0
@@ -102,7 +103,7 @@ def models_verify(names: list[str] | None = None) -> None:
 @command(offline=False, name=replace(NAME, type=str | None))
 def models_path(name: str | None = None) -> None:
     """Where the weights are kept: the cache folder, or the files of one model."""
-    from vitruvian.models.load import entry
+    from vitruvian.models.zoo import entry
     from vitruvian.weights import download
 
     if name is None:

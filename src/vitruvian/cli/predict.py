@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vitruvian.cli.command import command, complain, failed
-from vitruvian.cli.model import in_flags, options_of
+from vitruvian.cli.model import in_flags, model_spec
 from vitruvian.sources.video import Span
 from vitruvian.stream.wanted import OverTime
 from vitruvian.verbs.groups import CameraWords, MachineWords, ModelWords, OutputWords
@@ -23,7 +23,7 @@ def predict(
     machine: MachineWords = MachineWords(),
 ) -> None:
     """Find people, and write their joints in 2D and 3D."""
-    from vitruvian.models.load import in_3d, open_model
+    from vitruvian.models.load import need_metres, open_model
     from vitruvian.sources.open import open_source
     from vitruvian.stream import stream
     from vitruvian.verbs.outputs import in_metres, is_view
@@ -31,14 +31,13 @@ def predict(
     from vitruvian.verbs.predict import predict as do
 
     save = in_flags(output, "video,json")
-    spec, options = options_of(
-        model, words, machine, track=track, heatmaps="heatmaps" in output.words("") or None
-    )
+    heatmaps = True if save.heatmaps else None
+    spec = model_spec(model, words, machine, track=track, heatmaps=heatmaps)
     sources = open_source(source, span)
     if save.plot or save.html or is_view(output.out) or in_metres(output.out, save):
-        in_3d(spec)
+        need_metres(spec.name)
     plans = plan(sources, output.out, save, overwrite=output.overwrite, repair=over.repair)
-    opened = open_model(spec, sources, **options)
+    opened = open_model(spec, sources)
     stream.can_be(over, sources, opened)
     how = {"camera": camera.given(), "absolute": absolute, "over": over}
     how["most_said"] = words.num_poses is not None

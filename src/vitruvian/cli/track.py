@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vitruvian.cli.command import command, complain, failed
-from vitruvian.cli.model import in_flags, options_of
+from vitruvian.cli.model import in_flags, model_spec
 from vitruvian.cli.words import INPUT, OVER_TIME, Word
 from vitruvian.errors import VitruvianError
 from vitruvian.sources.video import Span
@@ -49,7 +49,7 @@ def track(
 
     Says who was there when.
     """
-    from vitruvian.models.load import family, open_model
+    from vitruvian.models.load import family_of, open_model
     from vitruvian.sources import record
     from vitruvian.sources.open import open_source
     from vitruvian.stream import stream
@@ -67,14 +67,14 @@ def track(
         plans = plan([recorded], output.out, save, **how)
         track_record(plans, output.out, save, over, renumber=again)
         return
-    spec, options = options_of(model, words, machine)
-    if family(spec) == "blazepose":
-        options.setdefault("num_poses", SEVERAL)
+    spec = model_spec(model, words, machine)
+    if family_of(spec.name).one_person:
+        spec = spec.with_defaults(num_poses=SEVERAL)
     sources = open_source(source, span)
     if not any(each.moving for each in sources):
         raise VitruvianError("there are only pictures, and nobody to follow through them")
     plans = plan(sources, output.out, save, **how)
-    opened = open_model(spec, sources, **options)
+    opened = open_model(spec, sources)
     stream.can_be(over, sources, opened)
     how = {"camera": camera.given(), "absolute": absolute, "over": over, "who": True}
     how["most_said"] = words.num_poses is not None

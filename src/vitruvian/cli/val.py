@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from vitruvian.cli.command import command, complain, failed
-from vitruvian.cli.model import options_of
+from vitruvian.cli.model import model_spec
 from vitruvian.cli.words import INPUT, MODEL, MODELS, OUT, OUTPUT, Word
 from vitruvian.verbs.groups import MachineWords, ModelWords
 
@@ -38,21 +40,30 @@ def val(
     resamples: int = 200,
     words: ModelWords = ModelWords(),
     out: Path = Path("val"),
+    resume: bool = False,
     overwrite: bool = False,
     machine: MachineWords = MachineWords(),
 ) -> None:
     """Evaluate models on labelled data: AP, PCK, MPJPE and more."""
+    from vitruvian.models.load import family_of
+    from vitruvian.models.spec import ModelSpec
     from vitruvian.verbs.val import show, val
+
+    def spec_of(each: str) -> tuple[str, Mapping[str, object]]:
+        takes = family_of(ModelSpec.parse(each).name).takes("find")
+        spec = model_spec(each, words if takes else replace(words, find=None), machine)
+        return spec.name, spec.options
 
     result = val.val(
         data,
-        [options_of(each, words, machine) for each in model or []],
+        [spec_of(each) for each in model or []],
         results=results or [],
         images=images,
         split=split,
         skeleton=words.skeleton,
         common=common,
         out=out,
+        resume=resume,
         overwrite=overwrite,
         resamples=resamples,
         say=lambda line: print(line, file=sys.stderr, flush=True),

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 OUT = ("--out", "-o")
+METAVARS = {list[str] | None: "<str>", list[Path] | None: "<path>"}
 # Titles of the help, in their order.
 INPUT, MODEL, OUTPUT, OVER_TIME = "Input", "Model", "Output", "Over time (videos)"
 ANALYSIS, CAMERA, MACHINE, ROUNDS = "Analysis", "Camera", "Machine", "Rounds"
@@ -48,7 +49,11 @@ class Word:
         switch = (f"--{name.replace('_', '-')}",) if self.type is bool and default is False else ()
         shown = not told and default is not None and self.type is not bool
         option = typer.Option(
-            *(self.names or switch), help=help_, rich_help_panel=self.title, show_default=shown
+            *(self.names or switch),
+            help=help_,
+            rich_help_panel=self.title,
+            show_default=shown,
+            metavar=METAVARS.get(self.type),
         )
         return Annotated[self.type, option]
 

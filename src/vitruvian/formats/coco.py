@@ -13,7 +13,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,9 +25,9 @@ from vitruvian.documents import WHOLE, read_json, unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.growing import Text
 from vitruvian.formats.markers import Note
-from vitruvian.formats.records import LARGEST, LARGEST_SIDE, About
 from vitruvian.formats.tables import utf8
 from vitruvian.formats.trc import named
+from vitruvian.formats.wire import LARGEST, LARGEST_SIDE, Provenance
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import around
 
@@ -140,15 +139,29 @@ class _Images:
         return source.as_posix() if picture and not source.is_absolute() else source.name
 
 
-def coco_results(path: Path, model: About | None, pictures: Sequence[Path] = ()) -> Text:
+class _CocoResults(Text):
+    def __init__(self, path: Path, pictures: Sequence[Path]) -> None:
+        super().__init__(path, "[\n", self._entries, "\n]\n")
+        self.images, self.empty = _Images(path, pictures), True
+
+    def _entries(self, frame: Frame, poses: Poses) -> str:
+        entries = results(frame, poses, *self.images(frame))
+        text = "".join(",\n" + json.dumps(entry) for entry in entries)
+        if self.empty and entries:
+            self.empty, text = False, text[2:]
+        return text
+
+    def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
+        """As `Lines`; the pictures before keep their numbers."""
+        super().go_on(mark, frames)
+        self.empty = mark <= len(self.start)
+        for frame in frames:
+            self.images(frame)
+
+
+def coco_results(path: Path, model: Provenance | None, pictures: Sequence[Path] = ()) -> Text:
     """A `.json` file of COCO results; `pictures`: all that there will be, if they are known."""
-    between, images = chain([""], repeat(",\n")), _Images(path, pictures)
-
-    def lines(frame: Frame, poses: Poses) -> str:
-        entries = results(frame, poses, *images(frame))
-        return "".join(next(between) + json.dumps(entry) for entry in entries)
-
-    return Text(path, "[\n", lines, "\n]\n")
+    return _CocoResults(path, pictures)
 
 
 def read_coco(

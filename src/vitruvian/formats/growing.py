@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
@@ -41,6 +43,33 @@ class Lines:
         except OSError:
             self.whole = False
             raise
+
+    def mark(self) -> int:
+        """Its size in bytes so far, to go on from there if the process is killed."""
+        if self.file is None:
+            return 0
+        self.file.flush()
+        return self.file.buffer.tell()  # type: ignore[attr-defined]
+
+    def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
+        """Keep what a killed or stopped run has written up to a `mark`, and add to that.
+
+        Args:
+            mark: its size then.
+            frames: those that are in it, without pixels.
+
+        Raises:
+            VitruvianError: there is less than that.
+        """
+        if not mark:
+            return
+        path = self.part.begin(keep=True)
+        if path.stat().st_size < mark and self.part.path.is_file():  # stopped: it has its name
+            shutil.copyfile(self.part.path, path)
+        if path.stat().st_size < mark:
+            raise VitruvianError(f"'{self.part.path}' is shorter than it was when it was stopped")
+        os.truncate(path, mark)
+        self.file = path.open("a", encoding="utf-8", errors=NO_TEXT, newline="")
 
     def __exit__(self, *_: object) -> None:
         try:

@@ -25,7 +25,7 @@ from vitruvian.documents import read_lines, unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.growing import Text
 from vitruvian.formats.markers import Note
-from vitruvian.formats.records import LARGEST, About
+from vitruvian.formats.wire import LARGEST, Provenance
 from vitruvian.frame import Frame
 
 COLUMNS = 7  # frame, id, left, top, width, height, confidence
@@ -46,7 +46,7 @@ def lines(frame: Frame, poses: Poses) -> str:
     return "".join(rows)
 
 
-def mot(path: Path, model: About | None = None) -> Text:
+def mot(path: Path, model: Provenance | None = None) -> Text:
     """A `.txt` file of MOT, as a sink; a second video is an error."""
     sources = set[str]()
 

@@ -43,7 +43,7 @@ from vitruvian.documents import WHOLE, read_json, unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.markers import Note
 from vitruvian.formats.part import Part
-from vitruvian.formats.records import About
+from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import around
 
@@ -84,7 +84,7 @@ def to_dict(frame: Frame, poses: Poses, derived: Sequence[str] = ()) -> dict[str
 class OpenPose:
     """A folder of `NAME_000000000000_keypoints.json`, one a frame, as a sink."""
 
-    def __init__(self, folder: Path, model: About | None = None) -> None:
+    def __init__(self, folder: Path, model: Provenance | None = None) -> None:
         """`model`: what made the poses; what its options name as derived is so."""
         self.folder, self.paths = folder, list[Path]()
         self.derived = () if model is None else model.options.get("derived", ())
@@ -108,6 +108,15 @@ class OpenPose:
                 own = f"{stem}-{len(self.stems) + 1}"
             self.stems[source] = own
         return self.stems[source]
+
+    def mark(self) -> int:
+        """Each file is whole by itself."""
+        return len(self.paths)
+
+    def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
+        """The names of sources stay as they were in `frames`, which are written already."""
+        for frame in frames:
+            self._stem(frame.source)
 
     def __exit__(self, *_: object) -> None:
         pass

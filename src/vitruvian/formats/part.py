@@ -230,6 +230,28 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
+def lock_file(path: Path) -> int:
+    """A descriptor of a file, made if need be; locked for as long as it is open.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+        OSError: it cannot be opened.
+    """
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise
+        except OSError:  # this file system has no locks
+            return file
+        if fcntl is None or _is(file, path):
+            return file
+        os.close(file)  # it was removed since it was opened
+
+
 def why(error: OSError) -> str:
     """What went wrong, in a few words; libraries of others leave out what the system says."""
     return error.strerror or (str(error).splitlines() or [type(error).__name__])[0]

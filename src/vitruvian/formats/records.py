@@ -1,296 +1,29 @@
-"""Records: one JSON line a frame, the wire format of everything here.
+"""Records: `.jsonl` files of poses, one JSON line per frame; the one reader of them.
 
-The first line of a `.jsonl` file is a header: schema, version, model, hashes of its weights,
-options, skeleton. Every other line stands for itself, its camera included, so that what it says
-can be projected again. Pixels to 1/10000, metres and scores to 1/1000000. Who was smoothed or
-repaired has what was found beside it, under `raw`: of the parts that differ.
+The first line is a header: schema, version, model, hashes of its weights, options, skeleton. Every
+other line is a frame, see `vitruvian.formats.wire`. A writer may add keys of its own to any line.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import IO, Any
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import BOXES, SKELETONS, skeleton
-from vitruvian.body.state import states
-from vitruvian.documents import WHOLE, parse_json, read_lines, unreadable
+from vitruvian.body.skeletons import SKELETONS
+from vitruvian.documents import LONGEST_LINE, WHOLE, parse_json, read_lines, unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.growing import Text
+from vitruvian.formats.wire import SCHEMA, Provenance, described, dump, from_dict, header, to_dict
 from vitruvian.frame import Frame
-from vitruvian.geometry.camera import Camera
 
-SCHEMA = 1
-PIXEL_DECIMALS, DECIMALS = 4, 6
-# What a person of a record has besides a number -> decimals. `null` is a keypoint not found.
-PARTS = {
-    "box": PIXEL_DECIMALS,
-    "box_score": DECIMALS,
-    "xy": PIXEL_DECIMALS,
-    "score": DECIMALS,
-    "xyz": DECIMALS,
-    "presence": DECIMALS,
-    "depth": PIXEL_DECIMALS,
-    "world": DECIMALS,
-    "error": PIXEL_DECIMALS,
-    "plausible": 0,
-}
-NEEDED = ("box", "box_score", "xy", "score")  # of these, what every person has
-LARGEST = 1e15  # pixels or metres of what is read; squares of it are float32 still
-LATEST = 1e10  # seconds, 300 years; later ones have no room for the time between two frames
-LARGEST_SIDE = 1 << 30  # pixels of a frame that is read
-
-
-class About(Protocol):
-    """What a record says of the model that made it."""
-
-    name: str
-    weights: dict[str, str]
-    options: dict[str, Any]
-
-    @property
-    def runs_on(self) -> str:
-        """The device, or provider, that truly computes it."""
-        ...
-
-
-@dataclass
-class Made:
-    """What made a record, with what was done over time among the options."""
-
-    name: str
-    weights: dict[str, str]
-    options: dict[str, Any]
-    runs_on: str
-
-    @classmethod
-    def of(cls, model: About, **more: Any) -> Made:
-        """A model, and more options."""
-        return cls(model.name, model.weights, model.options | more, model.runs_on)
-
-    @classmethod
-    def read(cls, header: dict[str, Any], **more: Any) -> Made:
-        """What the header of a record says, and more options."""
-        options = header.get("options", {}) | more
-        weights = header.get("weights", {})
-        return cls(header.get("model", ""), weights, options, header.get("runs_on", ""))
-
-
-def header(model: About | None, table: Skeleton | None = None) -> dict[str, Any]:
-    """The first line of a record; `table`: the skeleton of what follows."""
-    from vitruvian import __version__
-
-    line: dict[str, Any] = {"schema": SCHEMA, "vitruvian": __version__}
-    if model is not None:
-        line |= {"model": model.name, "weights": model.weights, "options": model.options}
-        line["runs_on"] = model.runs_on
-    return line if table is None else {**line, "skeleton": json.loads(table.to_json())}
-
-
-def to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]:
-    """One frame as the wire format has it; ready for JSON."""
-    parts = _parts(poses)
-    columns = {"person": poses.person.tolist(), **parts}
-    columns["state"] = states(poses, frame.size).tolist()
-    if poses.raw is not None:
-        before = _parts(poses.raw)
-        differ = [key for key in PARTS if before.get(key) != parts.get(key)]
-        raw = {key: before.get(key, [None] * len(poses)) for key in differ}
-        rows = zip(*raw.values(), strict=True) if raw else [()] * len(poses)
-        columns["raw"] = [dict(zip(raw, row, strict=True)) for row in rows]
-    people = [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
-    return {
-        "source": frame.source,
-        "index": frame.index,
-        "time": round(frame.seconds, 6),
-        "size": list(frame.size),
-        "camera": _camera(frame, poses),
-        "model": model,
-        "skeleton": poses.skeleton.name,
-        "origin": poses.origin,
-        "people": people,
-    }
-
-
-def _parts(poses: Poses) -> dict[str, list[Any]]:
-    """Those of `PARTS` that there are, an entry for each person."""
-    parts: dict[str, list[Any]] = {}
-    for key, decimals in PARTS.items():
-        value = getattr(poses, key)
-        if value is not None and value.dtype == bool:
-            parts[key] = value.tolist()
-        elif value is not None:
-            parts[key] = _nested(np.round(value.astype(np.float64), decimals))
-    return parts
-
-
-def _camera(frame: Frame, poses: Poses) -> dict[str, Any] | None:
-    """The camera of a frame; without one, what models assume, if the poses rest on it."""
-    camera = frame.camera
-    if camera is None and poses.origin == "camera" and all(frame.size):
-        camera = Camera.view(frame.size)
-    if camera is None:
-        return None
-    extrinsics = None if camera.extrinsics is None else camera.extrinsics.tolist()
-    return {
-        "known_by": camera.known_by,
-        "matrix": camera.matrix.tolist(),
-        "distortion": camera.distortion.tolist(),
-        "extrinsics": extrinsics,
-        "up": camera.up.tolist(),
-    }
-
-
-def _nested(values: np.ndarray) -> list[Any]:
-    """Lists of numbers; `None` for each keypoint that is NaN."""
-    if not np.isnan(values).any():
-        return values.tolist()
-    if values.ndim == 1:
-        return [None if np.isnan(value) else float(value) for value in values]
-    if values.ndim == 2:
-        return [_nested(row) for row in values]
-    return [[None if np.isnan(point).any() else point.tolist() for point in row] for row in values]
-
-
-def from_dict(line: dict[str, Any], own: Skeleton | None = None) -> tuple[Frame, Poses]:
-    """The frame, without pixels, and the poses of one line.
-
-    `own` is the skeleton that the header describes; a line may name another one of ours.
-
-    Raises:
-        VitruvianError: it is no frame.
-    """
-    try:
-        frame, people, origin = _frame(line), line["people"], line["origin"]
-        named = own is not None and line["skeleton"] == own.name
-        table = own if own is not None and named else skeleton(line["skeleton"])
-        if origin not in (None, "camera", "hips"):
-            raise ValueError(f"its origin is {shown(origin)}, want camera, hips or null")
-        if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
-            raise TypeError("its people are no list of objects")
-        if not people:
-            return frame, Poses.nobody(table, origin)
-        parts = {**dict.fromkeys(NEEDED), **_arrays(people, len(table))}
-        person = [each["person"] for each in people]
-        if not all(type(number) is int and abs(number) < WHOLE for number in person):
-            raise TypeError(f"the number of a person is no whole number: {shown(person)}")
-        lacking = [key for key in NEEDED if parts[key] is None]
-        if lacking:
-            raise ValueError(f"its people have no '{lacking[0]}'")
-        poses = Poses(table, person=np.array(person, np.int64), origin=origin, **parts)
-        if "raw" in people[0]:
-            raw = _arrays([each["raw"] for each in people], len(table))
-            if any(raw.get(key, ()) is None for key in NEEDED):
-                raise ValueError("what is raw of its people lacks a part")
-            poses = replace(poses, raw=replace(poses, **raw))
-    except KeyError as error:
-        raise VitruvianError(f"it has no {error}") from None
-    except (TypeError, ValueError, IndexError, OverflowError) as error:
-        raise VitruvianError(error) from None
-    return frame, poses
-
-
-def _frame(line: dict[str, Any]) -> Frame:
-    """The frame of a line, without pixels."""
-    source, index, time, size = (line[key] for key in ("source", "index", "time", "size"))
-    if not isinstance(source, str):
-        raise TypeError(f"its source is {shown(source)}, want text")
-    if type(index) is not int or abs(index) >= WHOLE:
-        raise TypeError(f"its index is {shown(index)}, want a whole number")
-    if type(time) not in (int, float) or not abs(time) <= LATEST:
-        raise TypeError(f"its time is {shown(time)}, want seconds")
-    if type(size) is not list or [type(side) for side in size] != [int, int]:
-        raise TypeError(f"its size is {shown(size)}, want width and height")
-    if not all(0 <= side <= LARGEST_SIDE for side in size):
-        raise ValueError(f"its size is {shown(size)}, want 0 to {LARGEST_SIDE}")
-    camera, wide_tall = line.get("camera"), (size[0], size[1])
-    if camera is not None and not isinstance(camera, dict):
-        raise TypeError(f"its camera is {shown(camera)}, want an object or null")
-    if camera is not None and not isinstance(camera.get("known_by", ""), str):
-        raise TypeError("how its camera is known is no text")
-    camera = None if camera is None else Camera(size=wide_tall, **camera)
-    return Frame(None, index, float(time), source, camera, wide_tall)
-
-
-def _arrays(people: list[dict[str, Any]], k: int) -> dict[str, Any]:
-    """Those of `PARTS` that the people have, as arrays; None for one that nobody has.
-
-    Raises:
-        TypeError, ValueError: something else, or a number that is not finite.
-    """
-    shapes = {"box": (4,), "box_score": (), "error": (), "plausible": ()}
-    shapes |= {"xy": (k, 2), "xyz": (k, 3), "world": (k, 3)}
-    parts: dict[str, Any] = {}
-    for key in PARTS:
-        if key not in people[0]:
-            continue
-        values = [each[key] for each in people]
-        if key not in ("error", "box_score") and values.count(None) == len(values):
-            parts[key] = None
-        else:
-            parts[key] = _array(key, values, shapes.get(key, (k,)))
-    numbers = [key for key, part in parts.items() if part is not None and key != "plausible"]
-    if not numbers:
-        return parts
-    together = np.concatenate([parts[key].ravel() for key in numbers])
-    if (np.abs(together) > LARGEST).any():
-        raise ValueError(f"a number is not finite, or beyond {LARGEST:g}")
-    together, at = together.astype(np.float32), 0
-    for key in numbers:
-        size, shape = parts[key].size, parts[key].shape
-        parts[key], at = together[at : at + size].reshape(shape), at + size
-    return parts
-
-
-def _array(key: str, values: list[Any], shape: tuple[int, ...]) -> np.ndarray:
-    """(N, *shape) numbers, or truth values, of what N people have; NaN in place of None.
-
-    Raises:
-        TypeError, ValueError: it is something else.
-    """
-    if not shape:
-        filled = [np.nan if value is None else value for value in values]
-    elif not shape[0]:  # of no keypoints
-        filled = np.zeros((len(values), *shape)) if not any(values) else values
-    elif any(None in value for value in values):
-        missing = [np.nan] * shape[1] if len(shape) > 1 else np.nan
-        filled = [[missing if part is None else part for part in value] for value in values]
-    else:
-        filled = values
-    array = np.array(filled)
-    if array.shape != (len(values), *shape):
-        raise ValueError(f"{key} is {array.shape}, want {(len(values), *shape)}")
-    if array.dtype.kind not in ("b" if key == "plausible" else "fiu"):
-        raise TypeError(f"{key} has something that it cannot be, or a number beyond 64 bits")
-    return array
-
-
-def described(table: Any) -> Skeleton | None:
-    """The skeleton that a header describes, ours where it is the same; None of None.
-
-    Raises:
-        ValueError, TypeError, KeyError: it describes none.
-    """
-    if table is None:
-        return None
-    if not isinstance(table, dict):
-        raise TypeError("want an object")
-    if table["name"] == BOXES.name and not table["keypoints"]:
-        return BOXES
-    own = Skeleton.from_json(json.dumps(table))
-    known = SKELETONS.get(own.name)
-    if known is not None and (known.keypoints, known.bones) == (own.keypoints, own.bones):
-        return known
-    return own
+_BOM = b"\xef\xbb\xbf"  # byte order mark of UTF-8, that some editors write
+_TAIL = 1 << 16  # bytes read at first to find the last line
 
 
 class Record:
@@ -304,7 +37,7 @@ class Record:
         """
         self.path = Path(path)
         with closing(read_lines(self.path)) as lines:
-            self.header = parse_line(next(lines, ""), self.path, 1)
+            self.header = self._parse(next(lines, ""), 1)
         if self.header.get("schema") != SCHEMA:
             raise VitruvianError(
                 f"cannot read '{shown(path, 100)}': its first line is no header of schema "
@@ -319,10 +52,25 @@ class Record:
             raise unreadable(path, f"its header describes no skeleton ({error!r})") from None
 
     def __iter__(self) -> Iterator[tuple[Frame, Poses]]:
+        for number, line in self._lines():
+            yield self.frame(self._parse(line, number), number)
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        """Number, from 2, and text of every line but the header."""
         with closing(read_lines(self.path)) as lines:
-            for number, line in enumerate(lines, 1):
-                if number > 1:
-                    yield self.frame(parse_line(line, self.path, number), number)
+            next(lines, None)
+            yield from enumerate(lines, 2)
+
+    def _parse(self, line: str, number: int) -> dict[str, Any]:
+        """A line as JSON; numbers of frames are checked where they are used.
+
+        Raises:
+            VitruvianError: it is no JSON object.
+        """
+        value = parse_json(line, self.path, f"line {number}", quick=number > 1)
+        if not isinstance(value, dict):
+            raise unreadable(self.path, f"line {number} is no JSON object")
+        return value
 
     def frame(self, line: dict[str, Any], number: int) -> tuple[Frame, Poses]:
         """The frame, without pixels, and the poses of a line.
@@ -335,17 +83,92 @@ class Record:
         except VitruvianError as error:
             raise unreadable(self.path, f"line {number} is no frame ({error})") from None
 
+    def index(self) -> Iterator[tuple[dict[str, Any], int, int]]:
+        """Every line as JSON, without its poses being read: the line, its number, its offset.
 
-def parse_line(line: str, path: Path, number: int) -> dict[str, Any]:
-    """What a line of a record says; numbers of frames are looked at where they are used.
+        The line has a `source`, an `index` and a `time` of the right type; `at` reads it again.
 
-    Raises:
-        VitruvianError: it is no JSON object.
-    """
-    value = parse_json(line, path, f"line {number}", quick=number > 1)
-    if not isinstance(value, dict):
-        raise unreadable(path, f"line {number} is no JSON object")
-    return value
+        Raises:
+            VitruvianError: one is no frame.
+        """
+        with closing(read_lines(self.path)) as lines:
+            offset = len(next(lines, "").encode()) + len(_BOM) * self._has_bom()
+            for number, text in enumerate(lines, 2):
+                line = self._parse(text, number)
+                source, index, seconds = (line.get(name) for name in ("source", "index", "time"))
+                whole = type(index) is int and abs(index) < WHOLE
+                if not (isinstance(source, str) and whole and type(seconds) in (int, float)):
+                    raise unreadable(self.path, f"line {number} is no frame")
+                yield line, number, offset
+                offset += len(text) if text.isascii() else len(text.encode())
+
+    def _has_bom(self) -> bool:
+        with self.path.open("rb") as file:
+            return file.read(len(_BOM)) == _BOM
+
+    def at(self, file: IO[bytes], offset: int, number: int) -> dict[str, Any]:
+        """The line at an offset of `index`, from the file that is open already."""
+        file.seek(offset)
+        return self._decoded(file.readline(LONGEST_LINE), number)
+
+    def _decoded(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            return self._parse(line.decode("utf-8"), number)
+        except UnicodeDecodeError:
+            raise unreadable(self.path, f"line {number} is not UTF-8 text") from None
+
+    def sources(self) -> Iterator[str]:
+        """The source of each line, quickly, up to a line that is none: reading it says so."""
+        start = '{"source":'
+        with suppress(VitruvianError, ValueError, KeyError, TypeError, RecursionError):
+            for _, line in self._lines():
+                if line.startswith(start):  # as written here: the rest need not be parsed
+                    yield str(json.JSONDecoder().raw_decode(line[len(start) :].lstrip())[0])
+                    continue
+                name = parse_json(line, "")["source"]
+                if not isinstance(name, str):
+                    return
+                yield name
+
+    def last(self) -> dict[str, Any]:
+        """The last line, which is read from the end of the file.
+
+        Raises:
+            VitruvianError: it is no frame: the file is cut short, or holds no frames.
+        """
+        with self.path.open("rb") as file:
+            end, size = file.seek(0, os.SEEK_END), _TAIL
+            while True:
+                file.seek(max(0, end - size))
+                lines = file.read(size).splitlines()
+                if len(lines) > 1 or size >= min(end, LONGEST_LINE):
+                    break
+                size *= 4
+        try:
+            line = self._decoded(lines[-1], 2)
+        except VitruvianError:
+            line = {}
+        if not isinstance(line.get("source"), str):
+            raise unreadable(self.path, "its last line is no frame; it is cut short")
+        return line
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last line is whole; a writer that was killed may leave half of one."""
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+    def append(self) -> IO[str]:
+        """Open it to write more lines; the half line that a killed writer left is cut off.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if not self.finished:
+            with self.path.open("rb+") as file:
+                file.truncate(file.read().rfind(b"\n") + 1)
+        return self.path.open("a", encoding="utf-8", newline="")
 
 
 def read(path: str | Path) -> Record:
@@ -353,25 +176,32 @@ def read(path: str | Path) -> Record:
     return Record(path)
 
 
-def json_lines(path: Path, model: About | None) -> Text:
-    """A `.jsonl` file."""
-    name, tables = "" if model is None else model.name, list[Skeleton]()
+class _JsonLines(Text):
+    def __init__(self, path: Path, model: Provenance | None) -> None:
+        super().__init__(path, "", self._line)
+        self.model = model
+        self.skeleton: Skeleton | None = None  # of the header
 
-    def lines(frame: Frame, poses: Poses) -> str:
-        table, line = poses.skeleton, dump(to_dict(frame, poses, name))
-        if not tables:
-            tables.append(table)
-            return dump(header(model, table)) + line
-        if table != tables[0] and SKELETONS.get(table.name) != table:
+    def _line(self, frame: Frame, poses: Poses) -> str:
+        table = poses.skeleton
+        line = dump(to_dict(frame, poses, "" if self.model is None else self.model.name))
+        if self.skeleton is None:
+            self.skeleton = table
+            return dump(header(self.model, table)) + line
+        if table != self.skeleton and SKELETONS.get(table.name) != table:
             raise VitruvianError(
-                f"'{path}' is of the skeleton {tables[0].name}, and frame {frame.index} of "
-                f"'{frame.source}' of {table.name}; write it into another file"
+                f"'{self.part.path}' is of the skeleton {self.skeleton.name}, and frame "
+                f"{frame.index} of '{frame.source}' of {table.name}; write it into another file"
             )
         return line
 
-    return Text(path, "", lines)
+    def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
+        """As `Lines`; the header is there."""
+        super().go_on(mark, frames)
+        if mark:
+            self.skeleton = Record(self.part.unfinished).skeleton
 
 
-def dump(line: dict[str, Any]) -> str:
-    """A line of a `.jsonl` file."""
-    return json.dumps(line, allow_nan=False, separators=(",", ":")) + "\n"
+def json_lines(path: Path, model: Provenance | None) -> Text:
+    """A sink that writes a `.jsonl` file."""
+    return _JsonLines(path, model)

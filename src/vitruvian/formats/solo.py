@@ -14,8 +14,8 @@ from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.bvh import parents, write_bvh
 from vitruvian.formats.c3d import need_c3d, write_c3d
-from vitruvian.formats.records import About
 from vitruvian.formats.trc import IN_METRES, upward, write_trc
+from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 
 
@@ -36,7 +36,7 @@ class Solo:
     out, but in a single picture, where they are numbered as they stand.
     """
 
-    def __init__(self, path: Path, model: About | None = None, *, up: str = "y") -> None:
+    def __init__(self, path: Path, model: Provenance | None = None, *, up: str = "y") -> None:
         """`up`: the axis that points up in the file, y or z."""
         self.path, self.up = path, up
         upward(up)

@@ -26,8 +26,8 @@ from vitruvian.body.state import State, states
 from vitruvian.documents import WHOLE, read_lines, read_text, unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.growing import Rows, Text, csv_lines
-from vitruvian.formats.records import DECIMALS, LARGEST, LATEST, PIXEL_DECIMALS, About, header
 from vitruvian.formats.trc import named
+from vitruvian.formats.wire import DECIMALS, LARGEST, LATEST, PIXEL_DECIMALS, Provenance, header
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import around
 
@@ -77,7 +77,7 @@ def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
             yield (*start, person, keypoint, *places, *about, how)
 
 
-def csv_table(path: Path, model: About | None) -> Text:
+def csv_table(path: Path, model: Provenance | None) -> Text:
     """A `.csv` file: a row for each keypoint of each person. Frames with nobody have no rows."""
     return Text(path, ",".join(COLUMNS) + "\n", lambda frame, poses: csv_lines(rows(frame, poses)))
 
@@ -85,7 +85,7 @@ def csv_table(path: Path, model: About | None) -> Text:
 class Parquet(Rows):
     """A `.parquet` file of the same rows as `csv_table`."""
 
-    def __init__(self, path: Path, model: About | None) -> None:
+    def __init__(self, path: Path, model: Provenance | None) -> None:
         kinds = {"source": "string", "keypoint": "string", "index": "int64", "person": "int64"}
         kinds |= {"time": "float64", "origin": "string", "plausible": "bool", "state": "string"}
         super().__init__(path, {c: kinds.get(c, "float32") for c in COLUMNS}, header(model))

@@ -15,8 +15,9 @@ Source: the behaviour of AlphaPose c60106d (specs/alphapose.md 3 to 5), and Fang
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
@@ -28,98 +29,78 @@ from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
-from vitruvian.models.top_down import Find, TopDown
-from vitruvian.network import PRECISIONS, Network, OnnxRuntime, OpenVino
+from vitruvian.models.model import Family, Find, Finder
+from vitruvian.models.options import (
+    Area,
+    Count,
+    EitherRuntime,
+    OneOf,
+    Share,
+    Wants,
+    is_number,
+)
+from vitruvian.models.ready import (
+    as_skeleton,
+    converted,
+    is_checkpoint,
+    is_network_file,
+    pull_files,
+    short_name,
+)
+from vitruvian.models.top_down import TopDown
+from vitruvian.models.zoo import DEFAULT, entry
+from vitruvian.network import Network, OnnxRuntime, OpenVino, open_network
 
 MARGIN = np.float32(1.25)  # of the crop around the box
 # Of a whole-body skeleton, how many keypoints at its end are of the face and the hands.
 FACE_AND_HANDS = {"halpe136": 110, "wholebody133": 110, "halpe68": 42}
 WHOLE_BODIES = ("halpe136", "wholebody133")
 BEST = 1 + 1 + 1.25  # the reference's score of a person where everything is as sure as can be
+DECODERS = ("argmax", "integral", "combined", "local")  # keys of `DECODE`
 SEEN = 0.3  # score from which a keypoint says where to look for its person next
 
 
-@dataclass(frozen=True)
-class Options:
+def _scales(scales: object) -> bool:
+    """Whether they are different numbers from 0.25 to 4, 1 among them."""
+    good = isinstance(scales, tuple) and all(is_number(s) and 0.25 <= s <= 4 for s in scales)
+    return good and 1 in scales and len(set(scales)) == len(scales)
+
+
+Scales = Annotated[
+    tuple[float, ...], Wants(_scales, "different numbers from 0.25 to 4, 1 among them")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(EitherRuntime):
     """What can be asked of AlphaPose's networks."""
 
-    num_poses: int = 100  # people in a frame, at most, the likeliest
-    conf: float | None = None  # 0..1, a person counts from here; None: as the finder has it
+    num_poses: Count = 100  # people in a frame, at most, the likeliest
+    conf: Share | None = None  # 0..1, a person counts from here; None: as the finder has it
     flip: bool = False  # look at each person in a mirror as well
-    scales: tuple[float, ...] = (1.0,)  # look at each person this much larger as well; with 1
-    refine: str | None = None  # "pga": a second network moves the keypoints
-    decode: str | None = None  # argmax, integral, combined, local; None: as the file says
+    scales: Scales = (1.0,)  # look at each person this much larger as well; with 1
+    refine: Annotated[str, OneOf(("pga",))] | None = None  # a second network moves the keypoints
+    decode: Annotated[str, OneOf(DECODERS)] | None = None  # None: as the file says
     pose_nms: bool = True  # merge people whose keypoints are the same
-    min_box_area: float = 0.0  # pixels squared: who takes less is left out; with pose_nms
-    compat: str = "fixed"  # "alphapose": with the reference's faults, see docs/alphapose.md
+    min_box_area: Area = 0.0  # pixels squared: who takes less is left out; with pose_nms
+    # "alphapose": with the reference's faults, see docs/alphapose.md
+    compat: Annotated[str, OneOf(("fixed", "alphapose"))] = "fixed"
     heatmaps: bool = False  # keep the maps, as `Poses.maps`
-    track: bool = True  # number people in videos and live streams, the same person the same
-    smooth: bool = False  # One-Euro filters for each of those who are numbered
-    # Frames, at least, between two detections, where people were being looked at in those between;
-    # None: the finder sees each frame.
-    detect_every: int | None = None
-    min_tracking_confidence: float = 0.7  # 0..1, two of these places that overlap more are one
-    batch: int = 64  # crops that the network gets at once, at most
-    runtime: str = "openvino"  # or onnxruntime
-    precision: str = "f32"  # inside the networks: f32 (exact), bf16, f16; openvino only
-    threads: int | None = None  # of the networks; None: one a core
-    device: str = "CPU"  # as the runtime names it
+    batch: Count = 64  # crops that the network gets at once, at most
+
+    KIND: ClassVar[str] = "AlphaPose option"
 
     @classmethod
-    def of(cls, **given: object) -> Options:
+    def of(cls, **given: Any) -> Self:
         """The options of that name; `scales` may also be a list, a number, or "0.75,1,1.25"."""
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise unknown("AlphaPose option", name, known)
         if "scales" in given:
             given["scales"] = _numbers(given["scales"])
-        return cls(**given)  # type: ignore[arg-type]
+        return super().of(**given)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "bool" and not isinstance(value, bool):
-                raise VitruvianError(f"{field.name} is {value!r}, want True or False")
-        for name in ("conf", "min_tracking_confidence"):
-            value = getattr(self, name)
-            if (name, value) != ("conf", None) and not (_number(value) and 0 <= value <= 1):
-                raise VitruvianError(f"{name} is {value!r}, want a number from 0 to 1")
-        for name in ("num_poses", "detect_every", "batch", "threads"):
-            value = getattr(self, name)
-            if value is None and name in ("detect_every", "threads"):
-                continue
-            if type(value) is not int or value < 1:
-                raise VitruvianError(f"{name} is {value!r}, want a whole number from 1")
-        if not _number(self.min_box_area) or not self.min_box_area >= 0:
-            raise VitruvianError(
-                f"min_box_area is {self.min_box_area!r}, want pixels squared from 0"
-            )
+        super().__post_init__()
         if self.min_box_area and not self.pose_nms:
             raise VitruvianError("min_box_area is a part of pose_nms; leave pose_nms on")
-        good = all(_number(scale) and 0.25 <= scale <= 4 for scale in self.scales)
-        if not good or 1 not in self.scales or len(set(self.scales)) < len(self.scales):
-            raise VitruvianError(
-                f"scales is {self.scales!r}, want different numbers from 0.25 to 4, 1 among them"
-            )
-        for name, known in {
-            "refine": ("pga", None),
-            "decode": (*DECODE, None),
-            "compat": ("fixed", "alphapose"),
-            "runtime": ("openvino", "onnxruntime"),
-            "precision": PRECISIONS,
-        }.items():
-            value = getattr(self, name)
-            if value not in known:
-                raise unknown(name, str(value), filter(None, known))
-        if self.runtime == "onnxruntime" and self.precision != "f32":
-            raise VitruvianError(
-                f"ONNX Runtime has no precision '{self.precision}'; use f32, or runtime openvino"
-            )
-
-
-def _number(value: object) -> bool:
-    return type(value) in (int, float)
 
 
 def _numbers(given: object) -> object:
@@ -232,14 +213,39 @@ def load(
 def _open(
     file: Path, options: Options, outputs: Sequence[int] | None = None
 ) -> OpenVino | OnnxRuntime:
-    if options.runtime == "onnxruntime":
-        return OnnxRuntime(file, device=options.device, threads=options.threads)
-    return OpenVino(
+    return open_network(
         file,
+        options.runtime,
         outputs=outputs,
         device=options.device,
         precision=options.precision,
         threads=options.threads,
+    )
+
+
+def _by_name(
+    name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder
+) -> TopDown:
+    """A model of the catalogue or a file; `vitruvian.models.load.load` is for users."""
+    path = Path(name)
+    if skeleton is not None and not is_checkpoint(path):
+        raise VitruvianError(f"{name} says which skeleton it has; leave skeleton out")
+    if is_network_file(name):
+        if is_checkpoint(path):
+            path = converted(path, as_skeleton(skeleton), options.decode)
+        refiner = Path(name).with_name(f"{Path(name).stem}-pga.onnx")
+        refiner = refiner if refiner.is_file() else None
+    else:
+        _, *files = entry(name).files
+        path, *more = pull_files(entry(name), files)
+        refiner = more[0] if more else None
+    return load(
+        path,
+        finder.find,
+        options,
+        refiner=refiner,
+        name=short_name(name),
+        weights=finder.weights,
     )
 
 
@@ -445,3 +451,14 @@ def _resampling(cells: int, scale: float) -> np.ndarray:
     at = middle + (np.arange(cells) - middle) * scale
     weight = np.maximum(1 - np.abs(at[:, None] - np.arange(cells)), 0)
     return np.where(((at >= 0) & (at <= cells - 1))[:, None], weight, 0).astype(np.float32)
+
+
+FAMILY = Family(
+    "alphapose",
+    _by_name,
+    Options,
+    wants="boxes",
+    metres=False,
+    found_by=DEFAULT,
+    tensors=("preact.", "duc1.", "stage2."),
+)

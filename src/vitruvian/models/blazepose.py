@@ -14,21 +14,28 @@ Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.decode import anchors, heatmap
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import weighted_nms
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
+from vitruvian.models.model import Family, Find, Finder
+from vitruvian.models.options import Count, Machine, OddOrZero, OneOf, Share, StreamDefaults
+from vitruvian.models.ready import pull, pull_files
 from vitruvian.models.top_down import TopDown
-from vitruvian.network import PRECISIONS, Network, OpenVino
+from vitruvian.models.zoo import DETECTOR, entry
+from vitruvian.network import Network, OpenVino, open_network
+from vitruvian.weights.download import sha256
 
 DETECTOR_SIDE = 224  # pixels; pose_detection_cpu.pbtxt
 LANDMARK_SIDE = 256  # pixels; pose_landmark_by_roi_cpu.pbtxt
@@ -44,70 +51,53 @@ COMPAT: dict[str, dict[str, object]] = {
 }
 
 
-@dataclass(frozen=True)
-class Options:
-    """What can be asked of BlazePose; the first five under MediaPipe's names and defaults."""
+@dataclass(frozen=True, kw_only=True)
+class Options(Machine):
+    """What can be asked of BlazePose; defaults are MediaPipe's."""
 
-    num_poses: int = 1  # people, at most
-    min_pose_detection_confidence: float = 0.5  # 0..1, a detection counts from here
-    min_pose_presence_confidence: float = 0.5  # 0..1, landmarks count above this
-    min_tracking_confidence: float = 0.5  # 0..1, two regions that overlap more show one person
-    output_segmentation_masks: bool = False
-    track: bool = True  # follow people through videos and live streams
-    smooth: bool = True  # One-Euro filters for each of those who are followed
-    detect_every: int = 5  # frames, at least, between two detections while someone is followed
-    refine_window: int = 7  # cells of the heat map along a side, odd; 0: landmarks as regressed
-    nms_iou: float = 0.5  # detections that overlap more are one
-    precision: str = "f32"  # inside the networks: f32 (exact), bf16, f16
-    threads: int | None = None  # of the networks; None: one a core
-    device: str = "CPU"  # as OpenVINO names it
-    compat: str = "tasks"  # "solutions": refine_window 9 and nms_iou 0.3
+    num_poses: Count = 1  # people, at most
+    conf: Share = 0.5  # 0..1, a detection counts from here
+    presence: Share = 0.5  # 0..1, landmarks count above this; as `conf`, where only that is given
+    masks: bool = False  # give segmentation masks
+    refine_window: OddOrZero = 7  # cells of the heat map along a side; 0: landmarks as regressed
+    nms_iou: Share = 0.5  # detections that overlap more are one
+    compat: Annotated[str, OneOf(tuple(COMPAT))] = "tasks"  # "solutions": see `COMPAT`
+
+    KIND: ClassVar[str] = "BlazePose option"
+    SYNONYMS: ClassVar[Mapping[str, str]] = {
+        "min_pose_detection_confidence": "conf",
+        "min_pose_presence_confidence": "presence",
+        "output_segmentation_masks": "masks",
+    }
 
     @classmethod
-    def of(cls, **given: object) -> Options:
+    def of(cls, **given: Any) -> Self:
         """The options of that name; `compat` changes what is not given."""
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise unknown("BlazePose option", name, known)
-        compat = given.get("compat", cls.compat)
-        if compat not in COMPAT:
-            raise unknown("compat", str(compat), COMPAT)
-        return cls(**{**COMPAT[str(compat)], **given})  # type: ignore[arg-type]
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "float" and not (_number(value) and 0 <= value <= 1):
-                raise VitruvianError(f"{field.name} is {value!r}, want a number from 0 to 1")
-            if field.type == "bool" and not isinstance(value, bool):
-                raise VitruvianError(f"{field.name} is {value!r}, want True or False")
-        for name, least in {
-            "num_poses": 1,
-            "detect_every": 1,
-            "refine_window": 0,
-            "threads": 1,
-        }.items():
-            value = getattr(self, name)
-            if name == "threads" and value is None:
-                continue
-            if type(value) is not int or value < least:
-                raise VitruvianError(f"{name} is {value!r}, want a whole number from {least}")
-        if self.refine_window and self.refine_window % 2 == 0:
-            raise VitruvianError(f"refine_window is {self.refine_window}, want an odd number or 0")
-        if self.precision not in PRECISIONS:
-            raise unknown("precision", str(self.precision), PRECISIONS)
-
-
-def _number(value: object) -> bool:
-    return type(value) in (int, float)
+        cls.check("compat", given.get("compat", cls.compat))
+        if "conf" in given and not {"presence", "min_pose_presence_confidence"} & set(given):
+            cls.check("conf", given["conf"])
+            given["presence"] = given["conf"]
+        return super().of(**{**COMPAT[given.get("compat", cls.compat)], **given})
 
 
 def load(
-    detector: Path, landmarks: Path, options: Options, name: str, weights: Mapping[str, str]
+    landmarks: Path,
+    find: Find,
+    options: Options = Options(),
+    *,
+    name: str = "",
+    weights: Mapping[str, str] | None = None,
 ) -> TopDown:
-    """BlazePose from its two .tflite files; name and weights are for records."""
-    read = OpenVino(
+    """BlazePose from its landmark network, a .tflite file.
+
+    Args:
+        landmarks: the file.
+        find: what finds the people: squares around whole bodies.
+        options: see `Options`.
+        name: of the model in the catalogue, for records.
+        weights: name and SHA-256 of the finder's files, for records.
+    """
+    network = open_network(
         landmarks,
         outputs=Landmarks.outputs(options),
         device=options.device,
@@ -115,13 +105,35 @@ def load(
         threads=options.threads,
     )
     return TopDown(
-        open_detector(detector, options),
-        Landmarks(read, options),
+        find,
+        Landmarks(network, options),
         options.num_poses,
         name=name,
-        weights=weights,
+        weights={**(weights or {}), landmarks.name: sha256(landmarks)},
         options=asdict(options),
     )
+
+
+def _by_name(
+    name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder | None
+) -> TopDown:
+    """A model of the catalogue; `vitruvian.models.load.load` is for users."""
+    row = entry(name)
+    if skeleton is not None:
+        raise VitruvianError(f"{name} has the skeleton {row.skeleton}; leave skeleton out")
+    if finder is None:
+        detector, landmarks = pull(name)
+        finder = Finder(open_detector(detector, options), {detector.name: sha256(detector)})
+    else:
+        (landmarks,) = pull_files(row, row.files[1:])
+    return load(landmarks, finder.find, options, name=name, weights=finder.weights)
+
+
+def _finder(name: str, wants: str, options: Options) -> Finder:
+    """BlazePose's detector as a person finder, for `vitruvian.models.load.open_finder`."""
+    (file,) = pull_files(entry(name), [DETECTOR])
+    detector = open_detector(file, options)
+    return Finder(detector.boxes if wants == "boxes" else detector, {file.name: sha256(file)})
 
 
 def open_detector(file: Path, options: Options) -> Detector:
@@ -167,7 +179,7 @@ class Detector:
         A row: x y w h of the head, then x y of hips, body circle, shoulders, upper body circle.
         """
         score = heatmap.sigmoid(np.clip(logits[:, 0], -100, 100))
-        keep = score >= self.options.min_pose_detection_confidence
+        keep = score >= self.options.conf
         keep &= (rows[:, 2] >= 0) & (rows[:, 3] >= 0)
         boxes = anchors.decode(rows[keep], self.anchors[keep], DETECTOR_SIDE)
         boxes, score = weighted_nms(boxes, score[keep], self.options.nms_iou)
@@ -186,7 +198,7 @@ class Landmarks:
     @staticmethod
     def outputs(options: Options) -> list[int]:
         """Which of the network's outputs are needed: the segmentation is a third of its work."""
-        masks, maps = options.output_segmentation_masks, options.refine_window > 1
+        masks, maps = options.masks, options.refine_window > 1
         return [0, 1, 4] + [3] * maps + [2] * masks
 
     def crops(self, frame: Frame, regions: Regions) -> list[Crop]:
@@ -217,7 +229,7 @@ class Landmarks:
         they were kept, (N, 64, 64, 39) heat maps and (N, 256, 256, 1) segmentation before the
         sigmoid.
         """
-        there = outputs[1][:, 0] > self.options.min_pose_presence_confidence
+        there = outputs[1][:, 0] > self.options.presence
         if not there.any():
             return Poses.nobody(BLAZEPOSE33, "hips")
         if not there.all():
@@ -246,9 +258,7 @@ class Landmarks:
             person=look.person,
             xyz=turn(outputs[2].reshape(n, POINTS, 3)[:, :PUBLIC], look.angle),
             origin="hips",
-            mask=self.masks(outputs[-1], crops, frame.size)
-            if self.options.output_segmentation_masks
-            else None,
+            mask=self.masks(outputs[-1], crops, frame.size) if self.options.masks else None,
             presence=presence,
             depth=public[..., 2] * (side / np.float32(LANDMARK_SIDE))[:, None],
             look=Regions.upright(xy[:, HIPS], xy[:, TOP], score, look.person),
@@ -269,3 +279,16 @@ def turn(xyz: np.ndarray, angle: np.ndarray) -> np.ndarray:
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
     x, y, z = xyz[..., 0], xyz[..., 1], xyz[..., 2]
     return np.stack([cos * x - sin * y, sin * x + cos * y, z], axis=-1)
+
+
+FAMILY = Family(
+    "blazepose",
+    _by_name,
+    Options,
+    wants="bodies",
+    metres=True,
+    finder=_finder,
+    finds_near=True,
+    wanted=StreamDefaults(smooth=True, detect_every=5, same_from=0.5),
+    for_ap={"num_poses": 20},
+)

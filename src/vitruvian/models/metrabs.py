@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -29,8 +30,18 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
-from vitruvian.models.top_down import Find, TopDown
-from vitruvian.network import PRECISIONS, Network, OnnxRuntime, OpenVino
+from vitruvian.models.model import Family, Find, Finder
+from vitruvian.models.options import Count, EitherRuntime, Share, Wants
+from vitruvian.models.ready import (
+    converted,
+    is_checkpoint,
+    is_network_file,
+    pull_files,
+    short_name,
+)
+from vitruvian.models.top_down import TopDown
+from vitruvian.models.zoo import DEFAULT, entry
+from vitruvian.network import Network, open_network
 from vitruvian.weights.metrabs_archive import unpack
 
 USUAL = "smpl_24"  # the skeleton that is given where the file has it
@@ -40,70 +51,33 @@ MARGIN = 48  # pixels around a crop that its sampling may look at, where a frame
 STEP = 16  # pixels: parts of a frame begin at a multiple, so that halving meets the same pixels
 
 
-@dataclass(frozen=True)
-class Options:
+Name = Annotated[str, Wants(lambda v: isinstance(v, str), "one of the file's by name")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(EitherRuntime):
     """What can be asked of MeTRAbs' networks."""
 
-    num_poses: int = 100  # people in a frame, at most, the likeliest
-    conf: float | None = None  # 0..1, a person counts from here; None: as the finder has it
-    num_aug: int = 1  # looks at each person: 1 is the fastest, 5 the reference's default
-    average: bool = True  # over the looks; False: each look is a person of its own
-    skeleton: str | None = None  # one of the file's; None: smpl_24, or else its first
+    num_poses: Count = 100  # people in a frame, at most, the likeliest
+    conf: Share | None = None  # 0..1, a person counts from here; None: as the finder has it
+    augment: Count = 1  # views of each person: 1 is the fastest, 5 the reference's default
+    average: bool = True  # over the views; False: each is a person of its own, and has no number
+    skeleton: Name | None = None  # one of the file's; None: smpl_24, or else its first
     # Samples along each side of a crop's pixel; None: as the file was trained, the published ones 1
-    antialias: int | None = None
-    mix: float | None = None  # 0..1, share of the 3D in joints in view; None: as the file says
+    antialias: Count | None = None
+    mix: Share | None = None  # 0..1, share of the 3D in joints in view; None: as the file says
     batch_rms: bool = False  # as the reference: a person's depth depends on who else is there
     pose_nms: bool = True  # everybody once: who is like somebody likelier is left out
     suppress_implausible: bool = False  # leave out whose `Poses.plausible` is not
-    track: bool = True  # number people in videos and live streams, the same person the same
-    smooth: bool = False  # One-Euro filters for each of those who are numbered
-    batch: int = 64  # crops that the network gets at once, at most
-    runtime: str = "openvino"  # or onnxruntime
-    precision: str = "f32"  # inside the network: f32 (exact), bf16, f16; openvino only
-    threads: int | None = None  # of the networks; None: one a core
-    device: str = "CPU"  # as the runtime names it
+    batch: Count = 64  # crops that the network gets at once, at most
 
-    @classmethod
-    def of(cls, **given: object) -> Options:
-        """The options of that name."""
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise unknown("MeTRAbs option", name, known)
-        return cls(**given)  # type: ignore[arg-type]
+    KIND: ClassVar[str] = "MeTRAbs option"
+    SYNONYMS: ClassVar[Mapping[str, str]] = {"num_aug": "augment"}
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type == "bool" and not isinstance(value, bool):
-                raise VitruvianError(f"{field.name} is {value!r}, want True or False")
-        for name in ("conf", "mix"):
-            value = getattr(self, name)
-            if value is not None and not (type(value) in (int, float) and 0 <= value <= 1):
-                raise VitruvianError(f"{name} is {value!r}, want a number from 0 to 1")
-        for name in ("num_poses", "num_aug", "antialias", "batch", "threads"):
-            value = getattr(self, name)
-            if value is None and name in ("antialias", "threads"):
-                continue
-            if type(value) is not int or value < 1:
-                raise VitruvianError(f"{name} is {value!r}, want a whole number from 1")
-        if self.skeleton is not None and not isinstance(self.skeleton, str):
-            raise VitruvianError(f"skeleton is {self.skeleton!r}, want one of the file's by name")
-        if self.track and not self.average:
-            raise VitruvianError(
-                "average=False gives everybody several times, which cannot be told apart; add "
-                "track=False"
-            )
-        for name, known in {
-            "runtime": ("openvino", "onnxruntime"),
-            "precision": PRECISIONS,
-        }.items():
-            if getattr(self, name) not in known:
-                raise unknown(name, str(getattr(self, name)), known)
-        if self.runtime == "onnxruntime" and self.precision != "f32":
-            raise VitruvianError(
-                f"ONNX Runtime has no precision '{self.precision}'; use f32, or runtime openvino"
-            )
+    @property
+    def each_once(self) -> bool:
+        """Whether everybody is given once, so that people can be numbered."""
+        return self.average
 
 
 @dataclass(frozen=True)
@@ -200,13 +174,13 @@ def load(
     Raises:
         VitruvianError: it cannot be opened, is no such file, or has no such skeleton.
     """
-    if options.runtime == "onnxruntime":
-        network: OpenVino | OnnxRuntime
-        network = OnnxRuntime(file, device=options.device, threads=options.threads)
-    else:
-        network = OpenVino(
-            file, device=options.device, precision=options.precision, threads=options.threads
-        )
+    network = open_network(
+        file,
+        options.runtime,
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+    )
     try:
         manual = Manual.read(network.metadata, options.skeleton)
     except (ValueError, TypeError, LookupError):
@@ -227,6 +201,19 @@ def load(
         weights={**(weights or {}), file.name: network.metadata.get("sha256", "")},
         options={**asdict(options), "skeleton": manual.skeleton.name, "antialias": head.antialias},
     )
+
+
+def _by_name(
+    name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder
+) -> TopDown:
+    """A model of the catalogue or a file; `vitruvian.models.load.load` is for users."""
+    path = Path(name)
+    if not is_network_file(name):
+        _, *files = entry(name).files
+        (path,) = pull_files(entry(name), files)
+    elif is_checkpoint(path):
+        path = converted(path)
+    return load(path, finder.find, options, name=short_name(name), weights=finder.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,7 +248,7 @@ class Bodies:
         """
         self.network, self.options, self.manual = network, options, manual
         self.skeleton = manual.skeleton
-        self.looks = looks(options.num_aug)
+        self.looks = looks(options.augment)
         self.antialias = options.antialias or manual.antialias
         self.mix = manual.mix if options.mix is None else options.mix
         parts = np.abs(manual.joints)  # how far each keypoint is made of each point
@@ -408,3 +395,14 @@ def _part(frame: Frame, crop: Crop) -> tuple[np.ndarray, tuple[int, int]]:
     rgb, (left, top) = frame.part(crop.bounds() + more)
     x, y = -left % STEP, -top % STEP
     return rgb[y:, x:], (left + x, top + y)
+
+
+FAMILY = Family(
+    "metrabs",
+    _by_name,
+    Options,
+    wants="boxes",
+    metres=True,
+    found_by=DEFAULT,
+    tensors=("heatmap_heads.conv_final.",),
+)

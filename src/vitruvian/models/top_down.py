@@ -12,15 +12,9 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.frame import Frame, checked
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
+from vitruvian.models.model import Find
+from vitruvian.models.options import StreamDefaults
 from vitruvian.network import Network
-
-
-class Find(Protocol):
-    """A person finder: regions of each frame, the likeliest first."""
-
-    def __call__(self, frames: Sequence[Frame], /) -> list[Regions]:
-        """Of any number of frames."""
-        ...
 
 
 class Head(Protocol):
@@ -71,6 +65,7 @@ class TopDown:
         """
         self.find, self.head, self.most, self.batch = find, head, most, batch
         self.name, self.weights, self.options = name, dict(weights or {}), dict(options or {})
+        self.wanted = StreamDefaults()
 
     @property
     def runs_on(self) -> str:

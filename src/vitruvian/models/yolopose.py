@@ -16,21 +16,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
-from vitruvian.errors import VitruvianError, shown, unknown
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame, checked
 from vitruvian.geometry.boxes import nms
 from vitruvian.geometry.crop import Crop, place
 from vitruvian.geometry.regions import Regions
-from vitruvian.network import OnnxRuntime, OpenVino, imap
+from vitruvian.models.model import Family, Finder
+from vitruvian.models.options import Count, EitherRuntime, Share, StreamDefaults
+from vitruvian.models.ready import (
+    as_skeleton,
+    converted,
+    is_checkpoint,
+    is_network_file,
+    pull,
+    short_name,
+)
+from vitruvian.network import imap, open_network
 from vitruvian.weights.checkpoint import Checkpoint
 from vitruvian.weights.download import sha256
 
@@ -40,52 +50,18 @@ MOST_BOXES = 30000  # that suppression looks at, the likeliest
 CLASS_SHIFT = 7680  # pixels; boxes of different classes are moved apart, so that none hides another
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(EitherRuntime):
     """What can be asked of YOLOv8-pose; the first three with the reference's defaults."""
 
-    conf: float = 0.25  # 0..1, a person counts above this
-    iou: float = 0.7  # 0..1, of two boxes that overlap more, the likelier stays
-    num_poses: int = 300  # people in a frame, at most
-    imgsz: int | None = None  # pixels, longer side of the input; None: as the file says
+    conf: Share = 0.25  # 0..1, a person counts above this
+    iou: Share = 0.7  # 0..1, of two boxes that overlap more, the likelier stays
+    num_poses: Count = 300  # people in a frame, at most
+    imgsz: Count | None = None  # pixels, longer side of the input; None: as the file says
     rect: bool = True  # bars only up to the next multiple of the stride, not up to a square
-    track: bool = True  # number people in videos and live streams, the same person the same
-    smooth: bool = False  # One-Euro filters for each of those who are numbered
-    runtime: str = "openvino"  # or onnxruntime
-    precision: str = "f32"  # inside the network: f32 (exact), bf16, f16; openvino only
-    threads: int | None = None  # of the network; None: one a core
-    streams: int = 1  # frames that `YoloPose.stream` computes side by side
-    device: str = "CPU"  # as the runtime names it
+    streams: Count = 1  # frames that `YoloPose.stream` computes in parallel
 
-    @classmethod
-    def of(cls, **given: object) -> Options:
-        """The options of that name."""
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise unknown("YOLOv8-pose option", name, known)
-        return cls(**given)  # type: ignore[arg-type]
-
-    def __post_init__(self) -> None:
-        for name in ("conf", "iou"):
-            value = getattr(self, name)
-            if type(value) not in (int, float) or not 0 <= value <= 1:
-                raise VitruvianError(f"{name} is {value!r}, want a number from 0 to 1")
-        for name in ("num_poses", "imgsz", "threads", "streams"):
-            value = getattr(self, name)
-            if value is None and name in ("imgsz", "threads"):
-                continue
-            if type(value) is not int or value < 1:
-                raise VitruvianError(f"{name} is {value!r}, want a whole number from 1")
-        for name in ("rect", "track", "smooth"):
-            if not isinstance(getattr(self, name), bool):
-                raise VitruvianError(f"{name} is {getattr(self, name)!r}, want True or False")
-        if self.runtime not in ("openvino", "onnxruntime"):
-            raise unknown("runtime", self.runtime, ("openvino", "onnxruntime"))
-        if self.runtime == "onnxruntime" and self.precision != "f32":
-            raise VitruvianError(
-                f"ONNX Runtime has no precision '{self.precision}'; use f32, or runtime openvino"
-            )
+    KIND: ClassVar[str] = "YOLOv8-pose option"
 
 
 class Runtime(Protocol):
@@ -125,18 +101,14 @@ def load(
         raise VitruvianError(
             f"'{file}' is a checkpoint; make a network of it first: vitruvian export '{file}'"
         )
-    if options.runtime == "onnxruntime":
-        network: OpenVino | OnnxRuntime = OnnxRuntime(
-            file, device=options.device, threads=options.threads, streams=options.streams
-        )
-    else:
-        network = OpenVino(
-            file,
-            device=options.device,
-            precision=options.precision,
-            threads=options.threads,
-            streams=options.streams,
-        )
+    network = open_network(
+        file,
+        options.runtime,
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+        streams=options.streams,
+    )
     if len(network.input_shape) != 4:
         raise VitruvianError(f"'{file}' has an input of {len(network.input_shape)} axes, want 4")
     about = network.metadata
@@ -177,6 +149,35 @@ def load(
         name=name,
         weights={file.name: about.get("source_sha256", "") or sha256(file)},
     )
+
+
+def _by_name(
+    name: str,
+    options: Options = Options(),
+    skeleton: str | Path | Skeleton | None = None,
+    finder: Finder | None = None,
+) -> YoloPose:
+    """A model of the catalogue or a file; `vitruvian.models.load.load` is for users."""
+    table, path = as_skeleton(skeleton), Path(name)
+    if not is_network_file(name):
+        (path,) = pull(name)
+    elif is_checkpoint(path):
+        path = converted(path, table)
+    return load(path, options, skeleton=table, name=short_name(name))
+
+
+def _finder(name: str, wants: str, options: Options) -> Finder:
+    """YOLOv8-pose as a person finder, for `vitruvian.models.load.open_finder`."""
+    model = _by_name(name, options)
+    return Finder(model.find if wants == "boxes" else model.bodies, model.weights)
+
+
+def calibration_inputs(
+    checkpoint: Path, skeleton: Skeleton | None, frames: Iterable[Frame]
+) -> list[np.ndarray]:
+    """(1, 3, H, W) inputs of the network, of pictures, for int8 weights."""
+    model = _by_name(str(checkpoint), skeleton=skeleton)
+    return [model.prepare([frame], [model.letterbox(frame)]) for frame in frames]
 
 
 def check_checkpoint(read: Checkpoint, file: Path) -> None:
@@ -287,6 +288,7 @@ class YoloPose:
         self.network, self.chosen, self.skeleton = network, options, skeleton
         self.numbers, self.stride, self.name = numbers, stride, name
         self.weights, self.options = dict(weights or {}), asdict(options)
+        self.wanted = StreamDefaults()
         _, _, height, width = network.input_shape
         side = -(-(options.imgsz or side) // stride) * stride
         # Width and height of the square that a frame must fit into. A file made for one size has
@@ -405,3 +407,16 @@ def _bodies(poses: Poses) -> Regions:
         boxes.score,
         boxes.person,
     )
+
+
+FAMILY = Family(
+    "yolopose",
+    _by_name,
+    Options,
+    wants="nothing",
+    metres=False,
+    finder=_finder,
+    for_ap={"conf": 0.001},
+    check=check_checkpoint,
+    calibration_inputs=calibration_inputs,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vitruvian.errors import unknown
 from vitruvian.weights.download import File, Package, Source
 
 _WHEEL = Package("pypi", "mediapipe", "0.10.21", 35_622_638)
@@ -221,3 +222,15 @@ CATALOGUE = {
     )
 }
 DEFAULT = "blazepose-full"
+
+
+def entry(name: str) -> Entry:
+    """The model's row; `VitruvianError` with the nearest name if there is none."""
+    if name not in CATALOGUE:
+        raise unknown("model", name, CATALOGUE)
+    return CATALOGUE[name]
+
+
+def shelf() -> list[File]:
+    """Every file of every model, once."""
+    return list({file.name: file for row in CATALOGUE.values() for file in row.files}.values())

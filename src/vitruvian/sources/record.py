@@ -1,46 +1,51 @@
-"""A record as a source: people who were found already, once more through what is done over time."""
+"""Records as sources: what a record was made of, and its frames with their pixels again."""
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-from vitruvian.documents import LONGEST_LINE, unreadable
+from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
-from vitruvian.formats.records import Record, parse_line
+from vitruvian.formats.records import Record
+from vitruvian.formats.table import FORMS
 from vitruvian.frame import Frame
+from vitruvian.picture_files import page_of
+from vitruvian.sources.open import Pictures, Source, Span, Video, is_picture, of_file
+from vitruvian.sources.threads import again
 
-if TYPE_CHECKING:
-    pass
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """The record of one video."""
+    """The record of one video, as a source."""
 
     record: Record
-    source: str  # what it tells of
+    source: str  # the name of the video, as the record has it
     moving = True
     live = False
 
     @property
     def name(self) -> str:
-        """The file."""
+        """The file name of the record."""
         return self.record.path.name
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
-        """The frames it tells of, without pixels."""
+        """Its frames, without pixels."""
         for frame, _ in self.record:
             yield frame
 
     def count(self) -> None:
-        """Nobody knows."""
+        """Unknown without reading it."""
 
     def video(self) -> Path:
-        """The video it tells of, where it was, or beside the record.
+        """The video it was made of, where it was, or beside the record.
 
         Raises:
             VitruvianError: it is at neither place.
@@ -59,13 +64,13 @@ def open_record(path: str | Path) -> Recorded:
     """A record of one video or stream.
 
     Raises:
-        VitruvianError: it is no record, it holds no frames, or it tells of several sources.
+        VitruvianError: it is no record, it holds no frames, or it is of several sources.
     """
     record = Record(path)
     first = next(iter(record), None)
     if first is None:
         raise VitruvianError(f"'{path}' holds no frames")
-    last = _last_source(record.path)
+    last = record.last()["source"]
     if last != first[0].source:
         raise VitruvianError(
             f"'{path}' tells of '{first[0].source}' and of others, to '{last}'; "
@@ -74,20 +79,83 @@ def open_record(path: str | Path) -> Recorded:
     return Recorded(record, first[0].source)
 
 
-def _last_source(path: Path) -> str:
-    """What the last line of a record tells of."""
-    with path.open("rb") as file:
-        end, size = file.seek(0, os.SEEK_END), 1 << 16
-        while True:
-            file.seek(max(0, end - size))
-            lines = file.read(size).splitlines()
-            if len(lines) > 1 or size >= min(end, LONGEST_LINE):
-                break
-            size *= 4
-    try:
-        source = parse_line(lines[-1].decode("utf-8"), path, 2)["source"]
-    except (VitruvianError, UnicodeDecodeError, KeyError):
-        source = None
-    if not isinstance(source, str):
-        raise unreadable(path, "its last line is no frame; it is cut short")
-    return source
+def record_of(source: str | Path | Sequence[str | Path], span: Span | None = None) -> Record | None:
+    """The record that words name; None if they name other sources.
+
+    Raises:
+        VitruvianError: it is none, one among other things, or a part of it is wanted.
+    """
+    words = [str(word) for word in ([source] if isinstance(source, (str, Path)) else source)]
+    saved = [word for word in words if word.lower().endswith(".jsonl")]
+    if saved and len(words) > 1:
+        raise VitruvianError(f"'{saved[0]}' is a record; analyze it alone")
+    if saved and span not in (None, Span()):
+        raise VitruvianError(f"'{saved[0]}' is a record; all of it is analyzed, or none")
+    return Record(saved[0]) if saved else None
+
+
+def sources_of(record: Record) -> list[Source]:
+    """What a record was made of, in its order; none of it is opened.
+
+    Raises:
+        VitruvianError: it holds no frames.
+    """
+    sources: list[Source] = []
+    for name, group in itertools.groupby(record.sources(), lru_cache(1)(_run_of)):
+        if name:
+            sources.append(of_file(name, Span()))
+        else:
+            sources.append(Pictures(tuple(map(Path, dict.fromkeys(group))), Span()))
+    if not sources and next(iter(record), None) is None:  # or it says what is wrong with the first
+        raise VitruvianError(f"'{record.path}' holds no frames")
+    return sources
+
+
+def runs(
+    pairs: Iterable[tuple[Frame, Poses]],
+) -> Iterator[tuple[bool, Iterator[tuple[Frame, Poses]]]]:
+    """The frames of each of `sources_of`, and whether it is a video."""
+    run_of = lru_cache(1)(_run_of)  # by its content, which is read
+    for name, group in itertools.groupby(pairs, lambda pair: run_of(pair[0].source)):
+        yield bool(name), group
+
+
+def _run_of(source: str) -> str:
+    """One value for the frames of one source: pictures that follow each other are one."""
+    return "" if is_picture(source) else source
+
+
+def is_here(source: Source) -> bool:
+    """Whether the files a record was made of are there, with pixels to read."""
+    if isinstance(source, Pictures):
+        return all(os.path.isfile(page_of(path)[0]) for path in source.paths)  # noqa: PTH113
+    # Not Path.is_file, which raises for names that no file can have.
+    film = isinstance(source, Video) and os.path.isfile(source.address)  # noqa: PTH113
+    return film and not of_poses(source)
+
+
+def of_poses(source: Source) -> bool:
+    """Whether it is a file of another program that holds poses alone: `walk.trc`."""
+    return Path(source.name).suffix.lower() in {form.suffix for form in FORMS.values()} - {""}
+
+
+def with_pixels(
+    source: Source, pairs: Iterable[tuple[Frame, T]]
+) -> Generator[tuple[Frame, T], None, None]:
+    """Pairs whose frames have no pixels, with the pixels of their source, which is read again.
+
+    Raises:
+        VitruvianError: the source is not the one they are of.
+    """
+    if source.moving:
+        yield from again(source, pairs)
+        return
+    for frame, value in pairs:
+        read = Frame.read(frame.source, frame.index)
+        if read.size != frame.size:
+            raise VitruvianError(
+                f"'{frame.source}' is {read.size[0]} x {read.size[1]} pixels, and was "
+                f"{frame.size[0]} x {frame.size[1]} when people were found in it; give the same "
+                "file, or write no pictures"
+            )
+        yield replace(frame, pixels=read.pixels), value

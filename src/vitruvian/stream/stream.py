@@ -46,7 +46,7 @@ def steps(model: Model, smooth: bool | None = None) -> Callable[[Frame], Poses]:
         follow = Follow(
             model,
             every=options["detect_every"],
-            overlap=options["min_tracking_confidence"],
+            overlap=options["same_from"],
             smooth=smooth,
         )
         return follow
@@ -78,7 +78,7 @@ def in_front(
 
     def put(frame: Frame, poses: Poses) -> Poses:
         if absolute and poses.xyz is None:
-            from vitruvian.models.load import CATALOGUE
+            from vitruvian.models.zoo import CATALOGUE
 
             able = ", ".join(row.name for row in CATALOGUE.values() if "3D" in row.gives)
             raise VitruvianError(
@@ -153,10 +153,10 @@ def can_be(over: OverTime, sources: Sequence[Source], model: Model) -> None:
             )
     if not any(source.moving for source in sources):
         raise VitruvianError(f"{over.asked} is for videos, but there are only pictures")
-    for option in ("output_segmentation_masks", "heatmaps"):
+    for option in ("masks", "heatmaps"):
         if model.options.get(option):
             raise VitruvianError(
-                f"{over.asked} would keep {option.split('_')[-1]} for many frames; leave one of "
+                f"{over.asked} would keep {option} for many frames; leave one of "
                 "both out, or take smooth one-euro"
             )
 
@@ -262,7 +262,7 @@ def run(
         on_repair: is told of each change, before the frame it is in comes.
         on_error: is told what cannot be read. Without it, the rest is done first, and then raised.
         on_source: is told of each source before its first frame.
-        options: of the model, see `vitruvian.models.blazepose.Options`.
+        options: of the model, see `vitruvian.models.load.load`.
 
     Returns:
         Pairs of frame and poses. In videos and streams people are told apart: `poses.person` is the

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +15,17 @@ from vitruvian.analysis.events import Options
 from vitruvian.analysis.found import Analyst, Asked, Found
 from vitruvian.analysis.posture import RULES
 from vitruvian.analysis.rules import chosen
-from vitruvian.documents import parse_json, read_lines
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.part import writing
 from vitruvian.formats.records import Record
-from vitruvian.formats.table import FORMS
-from vitruvian.picture_files import page_of
-from vitruvian.sources.open import Pictures, Source, Span, Video, is_picture, of_file
-from vitruvian.sources.threads import again
+from vitruvian.sources.open import Source
+from vitruvian.sources.record import is_here, of_poses, record_of, runs, sources_of, with_pixels
 from vitruvian.stream.stream import results, run
 from vitruvian.verbs import outputs
-from vitruvian.verbs.analyze_files import Again, Analysis, Pairs, is_live
+from vitruvian.verbs.analyze_files import Analysis, is_live
 from vitruvian.verbs.analyze_report import SHOWN, Report, Save
-from vitruvian.verbs.predict import Faults, Plan, afterwards, all_of, one, plan, where
+from vitruvian.verbs.find import Faults, Pairs, afterwards, all_of, where, write_source
+from vitruvian.verbs.predict import Plan, plan
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
@@ -109,7 +103,7 @@ Part = tuple[Analyst, "Source | None", Pairs]
 def _found(parts: Iterable[Part]) -> Iterator[tuple[Frame, Poses, Found]]:
     for analyst, pixels, pairs in parts:
         frames = _settled(analyst, pairs)
-        for frame, found in frames if pixels is None else again(pixels, frames):
+        for frame, found in frames if pixels is None else with_pixels(pixels, frames):
             yield frame, found.poses, found
 
 
@@ -137,76 +131,7 @@ def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, Found]]:
         raise fault
 
 
-def _runs(pairs: Pairs) -> Iterator[tuple[bool, Pairs]]:
-    """What belongs together: one video, or pictures that follow each other."""
-    run_of = lru_cache(1)(_run_of)  # what it is of, its content says
-    for name, group in itertools.groupby(pairs, lambda pair: run_of(pair[0].source)):
-        yield bool(name), group
-
-
-def _run_of(source: str) -> str:
-    return "" if is_picture(source) else source
-
-
-# Records, and the pixels of what they were made of
-
-
-def record_of(source: str | Path | Sequence[str | Path], span: Span | None = None) -> Record | None:
-    """The record that words name; None if they name other sources.
-
-    Raises:
-        VitruvianError: it is none, one among other things, or a part of it is wanted.
-    """
-    words = [str(word) for word in ([source] if isinstance(source, (str, Path)) else source)]
-    saved = [word for word in words if word.lower().endswith(".jsonl")]
-    if saved and len(words) > 1:
-        raise VitruvianError(f"'{saved[0]}' is a record; analyze it alone")
-    if saved and span not in (None, Span()):
-        raise VitruvianError(f"'{saved[0]}' is a record; all of it is analyzed, or none")
-    return Record(saved[0]) if saved else None
-
-
-def sources_of(record: Record) -> list[Source]:
-    """What a record was made of, in its order; none of it is opened."""
-    found: list[Source] = []
-    with closing(read_lines(record.path)) as lines:
-        next(lines, None)
-        for name, group in itertools.groupby(_names(lines), lru_cache(1)(_run_of)):
-            if name:
-                found.append(of_file(name, Span()))
-            else:
-                found.append(Pictures(tuple(map(Path, dict.fromkeys(group))), Span()))
-    if not found and next(iter(record), None) is None:  # or it says what is wrong with the first
-        raise VitruvianError(f"'{record.path}' holds no frames")
-    return found
-
-
-def _names(lines: Iterable[str]) -> Iterator[str]:
-    """The source of each line of a record, up to one that is none: reading it says so."""
-    start = '{"source":'
-    with suppress(VitruvianError, ValueError, KeyError, TypeError, RecursionError):
-        for line in lines:
-            if line.startswith(start):  # as it is written here: the rest need not be looked at
-                yield str(json.JSONDecoder().raw_decode(line[len(start) :].lstrip())[0])
-                continue
-            name = parse_json(line, "")["source"]
-            if not isinstance(name, str):
-                return
-            yield name
-
-
-def is_here(source: Source) -> bool:
-    """Whether the files of what a record was made of are there, with pixels to look at."""
-    if isinstance(source, Pictures):
-        return all(os.path.isfile(page_of(path)[0]) for path in source.paths)  # noqa: PTH113
-    # Not Path.is_file, which raises for names that no file can have.
-    film = isinstance(source, Video) and os.path.isfile(source.address)  # noqa: PTH113
-    return film and not of_poses(source)
-
-
-def of_poses(source: Source) -> bool:
-    """Whether it is a file of another program that holds poses alone: `walk.trc`."""
-    return Path(source.name).suffix.lower() in {form.suffix for form in FORMS.values()} - {""}
+# Records
 
 
 def without_pixels(asked: Asked) -> Asked:
@@ -217,8 +142,8 @@ def without_pixels(asked: Asked) -> Asked:
 
 def _read(record: Record, asked: Asked) -> Iterator[Part]:
     """The runs of a record, with pixels where rules may want them and the source is there."""
-    for source, (moving, pairs) in zip(sources_of(record), _runs(iter(record)), strict=False):
-        here, wants = is_here(source), looks(asked.rules)
+    for source, (moving, pairs) in zip(sources_of(record), runs(record), strict=False):
+        here, wants = is_here(source), needs_pixels(asked.rules)
         analyst = Analyst(asked if here or not wants else without_pixels(asked), moving=moving)
         if here and wants:
             yield analyst, source if moving else None, with_pixels(source, pairs)
@@ -226,36 +151,9 @@ def _read(record: Record, asked: Asked) -> Iterator[Part]:
             yield analyst, None, pairs
 
 
-def looks(rules: Iterable[str]) -> bool:
+def needs_pixels(rules: Iterable[str]) -> bool:
     """Whether any of these rules may want pixels: a user's own may."""
     return not set(rules) <= RULES.keys() - WITHOUT_PIXELS.keys()
-
-
-def with_pixels(source: Source, pairs: Pairs) -> Generator[tuple[Frame, Poses], None, None]:
-    """The frames of a record with the pixels they were made of.
-
-    Raises:
-        VitruvianError: the source is not what it was.
-    """
-    from vitruvian.frame import Frame
-
-    frames = iter(source) if source.moving else None
-    for frame, poses in pairs:
-        again = None
-        if frames is None:
-            again = Frame.read(frame.source, frame.index)
-        else:
-            for again in frames:
-                if isinstance(again, VitruvianError):
-                    raise again
-                if again.index >= frame.index:
-                    break
-        if again is None or again.size != frame.size or again.index != frame.index:
-            raise VitruvianError(
-                f"'{frame.source}' is not what the record was made of: frame {frame.index} of "
-                f"{frame.size[0]} x {frame.size[1]} pixels is not there"
-            )
-        yield replace(frame, pixels=again.pixels), poses
 
 
 # Files
@@ -310,7 +208,6 @@ class Job:
     pairs: Callable[[Callable[[VitruvianError], None]], Pairs]
     asked: Asked
     drawn: bool = True  # whether there are pixels to draw on
-    pixels: Again = again  # puts them into frames, once more
     note: str = ""  # for the user
 
 
@@ -336,15 +233,15 @@ def jobs(
 
 def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save) -> list[Job]:
     """Of a record; `sources` are its `sources_of`."""
-    runs = _runs(iter(record))
+    groups = runs(record)
 
     def job(source: Source) -> Job:
-        here, wants = is_here(source), looks(asked.rules)
+        here, wants = is_here(source), needs_pixels(asked.rules)
         drawn = here and save.video
 
         def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
             try:
-                _, run = next(runs, (False, iter(())))
+                _, run = next(groups, (False, iter(())))
                 looked = here and (wants or (drawn and not source.moving))
                 yield from with_pixels(source, run) if looked else run
             except VitruvianError as error:
@@ -360,7 +257,7 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
         if here or not missing:
             note = ""
         own = asked if here else without_pixels(asked)
-        return Job(source, pairs, own, drawn, with_pixels, note)
+        return Job(source, pairs, own, drawn, note)
 
     return [job(source) for source in sources]
 
@@ -420,9 +317,9 @@ def write(
                 if job.note:
                     print(job.note, file=sys.stderr, flush=True)
                 planned = each if job.drawn else Plan(each.source)
-                sink = Analysis(report, job.asked, planned, plot, job.pixels)
+                sink = Analysis(report, job.asked, planned, plot)
                 pairs = all_of(job.source, job.pairs(fault), fault)
-                if told := one(job.source, pairs, sink, sink):
+                if told := write_source(job.source, pairs, sink, sink):
                     tell(f"{told} -> {where(sink.paths)}")
                     remarks += sink.remarks()
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,9 @@ from vitruvian.show.film import write_picture
 from vitruvian.show.lettering import Steady
 from vitruvian.show.plot import Plot
 from vitruvian.sources.open import Video
-from vitruvian.sources.threads import again
+from vitruvian.sources.record import with_pixels
 from vitruvian.verbs.analyze_report import Report, Tally
 
-Pairs = Iterator[tuple["Frame", "Poses"]]
-Again = Callable[["Source", Pairs], Generator[tuple["Frame", "Poses"], None, None]]
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.body.track import Track
@@ -46,7 +44,6 @@ class Analysis:
         asked: Asked,
         each: Plan,
         plot: Path | None,
-        pixels: Again = again,
     ) -> None:
         """Nothing is written yet.
 
@@ -55,7 +52,6 @@ class Analysis:
             asked: as of the report, or what can be told without pixels.
             each: what there will be of the source.
             plot: where, or None.
-            pixels: puts them into the frames of a recording, once more.
         """
         self.report, self.asked, self.plan = report, asked, each
         self.tracks, self.annotator, self.widths = Tracks(), Annotator(), Steady()
@@ -69,7 +65,7 @@ class Analysis:
         self.analyst = Analyst(asked, moving=source.moving, live=self.live)
         # Of a recording the frames are settled later than they are read, and are read again then.
         self.waiting: deque[tuple[Frame, Poses]] = deque()
-        self.again = pixels(source, iter(self.waiting.popleft, None)) if films else None
+        self.again = with_pixels(source, iter(self.waiting.popleft, None)) if films else None
         self.made: list[Path] = []
 
     def __enter__(self) -> Analysis:

@@ -16,7 +16,7 @@ from vitruvian.body.skeletons import BODY25, COCO17, SKELETONS
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats import solo, table
 from vitruvian.formats.openpose import OpenPose
-from vitruvian.formats.records import Made
+from vitruvian.formats.wire import Provenance, from_header
 from vitruvian.verbs import outputs
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite
 
 def _about(
     done: Conversion, header: dict[str, Any], source: Path, had: Skeleton, want: Skeleton | None
-) -> Made:
+) -> Provenance:
     """What made the source, and what is done to it here."""
     more: dict[str, Any] = {"converted_from": str(source)}
     if want is not None and want != had:
@@ -179,7 +179,7 @@ def _about(
         done.derived = [name for name in want.keypoints if name in derived]
         done.missing, done.left_out = way.missing, way.left_out
         more |= {"skeleton_from": had.name, "derived": done.derived, "missing": done.missing}
-    return Made.read(header, **more)
+    return from_header(header, **more)
 
 
 def _chosen(

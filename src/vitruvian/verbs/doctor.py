@@ -113,7 +113,7 @@ def _pictures() -> Finding:
 
 
 def _weights() -> Iterator[Finding]:
-    from vitruvian.models.load import CATALOGUE
+    from vitruvian.models.zoo import CATALOGUE
     from vitruvian.weights import download
 
     folder = download.cache_folder()
@@ -152,7 +152,8 @@ def _has_pip() -> bool:
 def _runtime() -> Finding:
     """Run the default model, if its weights are here, and say on what it ran."""
     from vitruvian.frame import Frame
-    from vitruvian.models.load import DEFAULT, entry, load
+    from vitruvian.models.load import load
+    from vitruvian.models.zoo import DEFAULT, entry
     from vitruvian.network import import_openvino
     from vitruvian.weights import download
 

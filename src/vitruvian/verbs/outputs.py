@@ -20,8 +20,9 @@ from vitruvian.formats import solo
 from vitruvian.formats.bvh import parents
 from vitruvian.formats.coco import coco_results, need_coco17
 from vitruvian.formats.mot import mot
-from vitruvian.formats.records import About, json_lines
+from vitruvian.formats.records import json_lines
 from vitruvian.formats.tables import Parquet, csv_table
+from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
 from vitruvian.show.draw import VISIBLE, draw
@@ -49,7 +50,7 @@ class Sink(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-TABLES: dict[str, Callable[[Path, About | None], Sink]] = {
+TABLES: dict[str, Callable[[Path, Provenance | None], Sink]] = {
     ".jsonl": json_lines,
     ".csv": csv_table,
     ".parquet": Parquet,
@@ -106,7 +107,7 @@ def refuse_full(folder: Path, overwrite: bool) -> None:
 
 def open_sink(
     path: str | Path,
-    model: About | None = None,
+    model: Provenance | None = None,
     *,
     visible: float = VISIBLE,
     overwrite: bool = False,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -15,30 +12,26 @@ from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.formats import solo
 from vitruvian.formats.openpose import OpenPose
 from vitruvian.formats.part import WriteError, writing
-from vitruvian.formats.records import About, Made
 from vitruvian.formats.repairs import Changes
+from vitruvian.formats.wire import Provenance, with_options
+from vitruvian.models.load import finds_near
 from vitruvian.picture_files import page_of
 from vitruvian.sources.open import Pictures, Source, Video
 from vitruvian.sources.record import Recorded
-from vitruvian.sources.threads import Behind, count_of
-from vitruvian.stopping import interruptible
 from vitruvian.stream.stream import chosen, results
 from vitruvian.verbs import outputs
+from vitruvian.verbs.find import Faults, Pairs, afterwards, all_of, amount, where, write_source
 from vitruvian.verbs.outputs import Save, Sink
-from vitruvian.verbs.progress import progress
 from vitruvian.verbs.track import made, over_again
 from vitruvian.verbs.who import People
 
 if TYPE_CHECKING:
-    from vitruvian.body.poses import Poses
     from vitruvian.body.skeleton import Skeleton
-    from vitruvian.frame import Frame
     from vitruvian.models.model import Model
     from vitruvian.stream.repair import Change
     from vitruvian.stream.stream import Given
     from vitruvian.stream.wanted import OverTime
 
-Pairs = Iterator[tuple["Frame", "Poses"]]
 REPAIRS = "_repairs.csv"  # behind the stem of what lies beside the list of what was mended
 
 
@@ -61,7 +54,7 @@ class Plan:
         own = [*self.tables, *self.video, *self.views, *self.folders]
         return [*own, *drawn, *chain.from_iterable(views)]
 
-    def open(self, about: About, save: Save) -> Sink:
+    def open(self, about: Provenance, save: Save) -> Sink:
         """A sink for all of them."""
         how: dict[str, Any] = {
             "visible": save.visible,
@@ -239,7 +232,7 @@ def predict(
         pairs = results(each.source, model, fault, **how, on_repair=tell, pixels=pixels)
         return all_of(each.source, few.watch(each.source, pairs), fault)
 
-    about = Made.of(model, **over.to_dict())
+    about = with_options(model, **over.to_dict())
     _write(plans, about, out, save, find, who=who, say=say, fault=fault)
     for hint in few.hints():
         note(hint)
@@ -251,7 +244,7 @@ class _Few:
     """Where BlazePose's detector finds people: whether it found nobody, or as many as it may."""
 
     def __init__(self, model: Model, most_said: bool) -> None:
-        self.by_blazepose = str(model.options.get("find") or model.name).startswith("blazepose")
+        self.near = finds_near(model)
         self.most = None if most_said else model.options.get("num_poses")
         self.pictures, self.empty, self.full = 0, list[str](), False
 
@@ -273,7 +266,7 @@ class _Few:
 
     def hints(self) -> Iterator[str]:
         """What to try."""
-        if self.by_blazepose and self.empty:
+        if self.near and self.empty:
             names = f"'{shown(self.empty[0], 60)}'"
             if len(self.empty) > 1:
                 names += f" and {len(self.empty) - 1} more of {self.pictures}"
@@ -281,8 +274,8 @@ class _Few:
                 f"nobody was found in {names}: BlazePose's detector looks for people near the "
                 "camera; try --find yolov8n-pose, or --conf 0.3"
             )
-        if self.by_blazepose and self.full:
-            people = _count(self.most or 0, "person", "people")
+        if self.near and self.full:
+            people = amount(self.most or 0, "person", "people")
             yield (
                 f"{people} at a time at most, and that many were found; if there are more, try "
                 f"--num-poses {max(5, 2 * (self.most or 0))}, or --find yolov8n-pose with it"
@@ -318,7 +311,7 @@ def track_record(
 
 def _write(
     plans: Sequence[Plan],
-    about: About,
+    about: Provenance,
     out: Path,
     save: Save,
     find: Callable[[Plan, Callable[[Change], None], bool], Pairs],
@@ -353,7 +346,7 @@ def _write(
             tell = (lambda change: None) if changes is None else changes.tell
             pixels = bool(each.pictures) or any(map(_drawn, [*each.video, *paths]))
             try:
-                said = one(each.source, find(each, tell, pixels), sink, closed)
+                said = write_source(each.source, find(each, tell, pixels), sink, closed)
             except WriteError:
                 raise
             except VitruvianError as error:
@@ -369,107 +362,9 @@ def _write(
                     told(str(changes))
 
 
-@contextmanager
-def afterwards(say: Callable[[str], None], wait: bool = True) -> Iterator[Callable[[str], None]]:
-    """Lines about files are said when these are whole, at the end, and not if that goes wrong."""
-    lines: list[str] = []
-    try:
-        yield lines.append if wait else say
-    except KeyboardInterrupt:
-        for line in lines:
-            say(line)
-        raise
-    for line in lines:
-        say(line)
-
-
-class Faults:
-    """Tells of what cannot be read, and counts it."""
-
-    def __init__(self, complain: Callable[[VitruvianError], None]) -> None:
-        """Nothing is wrong yet."""
-        self.complain, self.count = complain, 0
-
-    def __call__(self, error: VitruvianError) -> None:
-        """Another one."""
-        self.count += 1
-        self.complain(error)
-
-    def sum_up(self, sources: int) -> None:
-        """After a run through several sources, whose lines may be long gone: how many faults."""
-        if self.count and sources > 1:
-            what = "thing" if self.count == 1 else "things"
-            self.complain(
-                VitruvianError(
-                    f"{self.count} {what} could not be read, see above; the rest is done"
-                )
-            )
-
-
-def all_of(source: Source, pairs: Pairs, fault: Faults) -> Pairs:
-    """The same pairs; what ends them early goes to `fault`, so that the next source is done."""
-    try:
-        yield from pairs
-    except VitruvianError as error:
-        fault(error)
-    except (OSError, MemoryError) as error:
-        why = str(error) or "there is not enough memory"
-        fault(VitruvianError(f"cannot read '{shown(source.name, 80)}': {shown(why, 150)}"))
-
-
 def _drawn(path: Path) -> bool:
     """Whether a file shows the frames themselves."""
     kind = path.suffix.lower()
     return kind == ".rrd" or (
         kind in (*outputs.PICTURES, *outputs.VIDEOS) and not outputs.is_view(path)
     )
-
-
-def one(source: Source, pairs: Pairs, sink: Sink, closed: Sink) -> str:
-    """Do one source; returns what was done, also if the user stopped it, or "" for nothing.
-
-    Args:
-        source: where frames come from.
-        pairs: every frame with its poses.
-        sink: where they go.
-        closed: the part of it that is closed at the end.
-    """
-    frames, people, began = 0, 0, time.perf_counter()
-    try:
-        total = count_of(source)
-        with closed, progress(source.name, total) as tick, Behind(sink.write) as write:
-            for frame, poses in interruptible(pairs):
-                write(frame, poses)
-                frames += 1
-                people = _people(people, poses) if source.moving else people + len(poses)
-                tick(frames)
-    except KeyboardInterrupt:
-        if frames:
-            done = where(sink.paths)
-            print(f"stopped; {source.name}: {frames} frames -> {done}", file=sys.stderr)
-        raise
-    seconds = time.perf_counter() - began
-    if not frames:
-        return ""
-    what = "frame" if source.moving else "picture"
-    return (
-        f"{source.name}: {_count(frames, what)}, {_count(people, 'person', 'people')}, "
-        f"{frames / seconds:.3g} {what}s/s"
-    )
-
-
-def _people(before: int, poses: Poses) -> int:
-    """How many there are in a video so far: the highest number, or most in a frame without any."""
-    numbers = poses.person.tolist()
-    return max(before, *numbers) if max(numbers, default=-1) > 0 else max(before, len(numbers))
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def where(paths: Sequence[Path]) -> str:
-    """A few file names, or their folder and how many."""
-    if len(paths) <= 4:
-        return ", ".join(str(path) for path in paths) or "nothing"
-    return f"{paths[0].parent} ({len(paths)} files)"

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.formats.records import Made
+from vitruvian.formats.wire import Provenance, from_header
 from vitruvian.frame import Frame
 from vitruvian.sources.open import Span, of_file
-from vitruvian.sources.record import Recorded
-from vitruvian.sources.threads import again
+from vitruvian.sources.record import Recorded, with_pixels
 
 if TYPE_CHECKING:
     from vitruvian.stream.repair import Change
@@ -83,11 +82,11 @@ def over_again(
             identify = Identify()
             pairs = ((frame, identify(frame, found(poses))) for frame, poses in pairs)
         pairs = over.stream(pairs, on_repair)
-    yield from again(of_file(str(recorded.video()), Span()), pairs) if pixels else pairs
+    yield from with_pixels(of_file(str(recorded.video()), Span()), pairs) if pixels else pairs
 
 
-def made(recorded: Recorded, over: OverTime, *, renumber: bool = False) -> Made:
+def made(recorded: Recorded, over: OverTime, *, renumber: bool = False) -> Provenance:
     """For the header of what comes out."""
     header = recorded.record.header
     done = over.to_dict() if over.smooth is not None or over.repair else {}
-    return Made.read(header, **done, **({"numbered": "again"} if renumber else {}))
+    return from_header(header, **done, **({"numbered": "again"} if renumber else {}))

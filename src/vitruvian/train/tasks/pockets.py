@@ -20,12 +20,15 @@ from scipy.optimize import minimize
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
+from vitruvian.body.skeletons import COCO17
+from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import pockets
-from vitruvian.models.load import load, pull
+from vitruvian.models.load import family_of, load
 from vitruvian.models.pockets import Arms
+from vitruvian.models.ready import pull
+from vitruvian.models.zoo import entry
 from vitruvian.network import Network, OpenVino
 from vitruvian.train.data.hands import TRUNK, Person, chosen, in_crops, read_labels, torso
 from vitruvian.train.tasks.sight import export_sight, material, train_sight
@@ -49,14 +52,15 @@ def read_people(name: str, people: Sequence[Person], folder: Path) -> dict[str, 
     if kept.exists():
         stored = np.load(kept)
         return dict(zip(stored["keys"].tolist(), stored["values"], strict=True))
-    model = load(name, num_poses=4) if name.startswith("blazepose") else load(name)
+    family = family_of(name)
+    model = load(name, num_poses=4) if family.one_person else load(name)
     rows: dict[str, np.ndarray] = {}
     for person in people:
         frame = Frame.read(person.file)
         found = None if name == "vitruvian-2d" else match(model([frame])[0], person)
-        if found is None and not name.startswith("yolo"):
+        if found is None and family.wants != "nothing":
             box = Regions.boxes(person.box[None], np.ones(1, np.float32))
-            look = box.squares() if name.startswith("blazepose") else box
+            look = box.squares() if family.wants == "bodies" else box
             found = match(model([frame], [look])[0], person)
         if found is not None:
             rows[person.key] = packed(found)
@@ -66,7 +70,7 @@ def read_people(name: str, people: Sequence[Person], folder: Path) -> dict[str, 
 
 def skeleton_of(name: str) -> Skeleton:
     """Of a model in `MODELS`."""
-    return BLAZEPOSE33 if name.startswith("blazepose") else COCO17
+    return skeleton_named(entry(name).skeleton)
 
 
 def match(poses: Poses, person: Person) -> Poses | None:

@@ -23,7 +23,7 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.export.networks import blazepose
 from vitruvian.export.networks.refine import Refine
 from vitruvian.export.networks.vitruvian2d import KEYPOINTS, SIZE, STRIDE, Vitruvian2D
-from vitruvian.models import load
+from vitruvian.models import ready
 from vitruvian.train import losses
 from vitruvian.train.data import people
 from vitruvian.train.data.augment import Augment
@@ -262,7 +262,7 @@ def restore(weights: Path) -> Vitruvian2D:
 def begin() -> Vitruvian2D:
     """The network before training: the official backbone, and a head that knows nothing."""
     network = Vitruvian2D()
-    landmarks = load.pull("blazepose-full")[1]
+    landmarks = ready.pull("blazepose-full")[1]
     network.backbone.load_state_dict(blazepose.read(landmarks).backbone.state_dict())
     return network
 

@@ -24,7 +24,7 @@ from vitruvian.body.skeletons import HALPE26
 from vitruvian.decode.absolute import view_limits
 from vitruvian.decode.volume import Volume
 from vitruvian.export.networks import blazepose, metrabs
-from vitruvian.models import load
+from vitruvian.models import ready
 from vitruvian.sources.threads import Ahead
 from vitruvian.train import absolute, losses3d
 from vitruvian.train.data import people3d
@@ -65,7 +65,7 @@ def begin() -> metrabs.Metrabs:
     network = metrabs.Metrabs(shape)
     nn.init.normal_(network.heatmap_heads.conv_final.weight, std=0.01)
     encoder = encoder_of(network)
-    official = blazepose.read(load.pull("blazepose-full")[1]).backbone.state_dict()
+    official = blazepose.read(ready.pull("blazepose-full")[1]).backbone.state_dict()
     encoder.load_state_dict({k: v for k, v in official.items() if not k.startswith("lateral.")})
     return network
 

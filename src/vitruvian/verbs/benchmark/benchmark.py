@@ -24,7 +24,7 @@ import numpy as np
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.part import write_whole
 from vitruvian.frame import Frame
-from vitruvian.models.load import family
+from vitruvian.models.load import family_of
 from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.show.film import write_picture
 from vitruvian.sources.open import sample
@@ -34,9 +34,7 @@ from vitruvian.verbs.benchmark.worker import FIRST, Job
 
 PEOPLE = (1, 5, 20)
 CANVAS, GREY = (1280, 720), 114  # pixels and colour of a picture with several people
-SIZED = {"yolopose"}  # families that may be run at different sizes
 ASKED = ("size", "threads", "precision")  # fields of a case that users may ask several of
-ONE_BY_DEFAULT = {"blazepose"}  # families that look for one person unless they are told to
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +50,7 @@ class Case:
     def options(self) -> dict[str, Any]:
         """Of the model, all of them."""
         options = dict(self.contender.options)
-        if self.people and family(self.contender.name) in ONE_BY_DEFAULT:
+        if self.people and family_of(self.contender.name).one_person:
             options.setdefault("num_poses", self.people)
         asked = {"imgsz": self.size, "threads": self.threads, "precision": self.precision}
         return options | {name: value for name, value in asked.items() if value is not None}
@@ -170,7 +168,7 @@ def _cases(
         wrong = [number for number in numbers if number < 1]
         if wrong:
             raise VitruvianError(f"{name} is {wrong[0]}, want a whole number from 1")
-    sized = {one: family(one.name) in SIZED for one in everyone}
+    sized = {one: family_of(one.name).takes("imgsz") for one in everyone}
     if sizes and not any(sized.values()):
         names = ", ".join(one.label for one in everyone)
         raise VitruvianError(f"{names}: of one size only; leave --size out, or add a YOLOv8")

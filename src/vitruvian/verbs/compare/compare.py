@@ -27,7 +27,8 @@ from vitruvian.formats.records import Record
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
-from vitruvian.models.load import is_file, load
+from vitruvian.models.load import load
+from vitruvian.models.ready import is_network_file
 from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.picture_files import page_of
 from vitruvian.show.draw import VISIBLE
@@ -266,7 +267,7 @@ class _Job:
         if one is None:
             return side.saved
         path = self.out / "records" / f"{name}.jsonl"
-        weights = _stamped(one.name) if is_file(one.name) else one.name
+        weights = _stamped(one.name) if is_network_file(one.name) else one.name
         model = json.loads(json.dumps({"model": weights, "options": dict(one.options)}))
         about = {"vitruvian": __version__, **model, **self.about}
         told = f"{side.label}, {self.source.name}"

@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.documents import LONGEST_LINE, WHOLE, unreadable
+from vitruvian.documents import unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.part import Part
-from vitruvian.formats.records import Record, dump, header, parse_line, to_dict
+from vitruvian.formats.records import Record
+from vitruvian.formats.wire import dump, header, to_dict
 from vitruvian.frame import Frame
 from vitruvian.stream.stream import steps
 
@@ -72,7 +73,9 @@ def write(
     part, done, failed = Part(path), set[str](), 0
     unfinished = part.begin(keep=True)
     if not moving and finished(unfinished, about):
-        done, failed = _mend(unfinished)
+        record = Record(unfinished)
+        record.append().close()  # without half a line
+        done, failed = _there(record)
     step = steps(model) if moving else lambda frame: model([frame])[0]
     with unfinished.open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
@@ -117,24 +120,12 @@ def finished(path: Path, about: dict[str, Any]) -> bool:
         return False
 
 
-def _mend(path: Path) -> tuple[set[str], int]:
-    """Cut off a line that was not finished.
-
-    Returns:
-        The keys of the frames that are there, and how many of them are failures.
-    """
-    done, failed, end = set[str](), 0, 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file):
-            if not line.endswith(b"\n"):
-                break
-            end += len(line)
-            if number:
-                said = parse_line(line.decode("utf-8"), path, number + 1)
-                done.add(said["source"])
-                failed += "failed" in said
-    with path.open("rb+") as file:
-        file.truncate(end)
+def _there(record: Record) -> tuple[set[str], int]:
+    """The keys of the frames of a record of pictures, and how many of them are failures."""
+    done, failed = set[str](), 0
+    for line, *_ in record.index():
+        done.add(line["source"])
+        failed += "failed" in line
     return done, failed
 
 
@@ -211,43 +202,24 @@ class Lines:
         """
         self.record, self.moving = Record(path), moving
         self._at: dict[str, _Frames] = {}
-        self._begin, offset = array("q"), 0
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(LONGEST_LINE):
-                number += 1
-                if number > 1:
-                    source, index, seconds = self._about(self._line(line, number), number)
-                    new = _Frames(array("q"), array("d"), array("q"))
-                    own = self._at.setdefault(source, new)
-                    if moving and own.index and index <= own.index[-1]:
-                        raise unreadable(
-                            path,
-                            f"line {number} is of frame {index} of '{shown(source)}', and comes "
-                            f"after frame {own.index[-1]}",
-                        )
-                    own.index.append(index)
-                    own.seconds.append(seconds)
-                    own.offset.append(offset)
-                    self._begin.append(offset)
-                offset += len(line)
+        self._begin = array("q")
+        for line, number, offset in self.record.index():
+            source, index = line["source"], line["index"]
+            new = _Frames(array("q"), array("d"), array("q"))
+            own = self._at.setdefault(source, new)
+            if moving and own.index and index <= own.index[-1]:
+                raise unreadable(
+                    path,
+                    f"line {number} is of frame {index} of '{shown(source)}', and comes "
+                    f"after frame {own.index[-1]}",
+                )
+            own.index.append(index)
+            own.seconds.append(line["time"])
+            own.offset.append(offset)
+            self._begin.append(offset)
         self._same = same_files(sources, self._at)
         self._asked: list[float] = []  # seconds of the last frames
         self._file = path.open("rb")
-
-    def _line(self, line: bytes, number: int) -> dict[str, Any]:
-        try:
-            return parse_line(line.decode("utf-8"), self.record.path, number)
-        except UnicodeDecodeError:
-            raise unreadable(self.record.path, f"line {number} is not UTF-8 text") from None
-
-    def _about(self, said: dict[str, Any], number: int) -> tuple[str, int, float]:
-        """Source, number and seconds of a line's frame."""
-        source, index, seconds = (said.get(name) for name in ("source", "index", "time"))
-        whole = type(index) is int and abs(index) < WHOLE
-        if not (isinstance(source, str) and whole and type(seconds) in (int, float)):
-            raise unreadable(self.record.path, f"line {number} is no frame")
-        return source, index, seconds  # type: ignore[return-value]
 
     def __len__(self) -> int:
         return len(self._begin)
@@ -299,9 +271,8 @@ class Lines:
         return Result(poses, ms)
 
     def _read(self, at: int) -> tuple[dict[str, Any], Frame, Poses]:
-        self._file.seek(at)
         number = bisect_left(self._begin, at) + 2
-        said = self._line(self._file.readline(LONGEST_LINE), number)
+        said = self.record.at(self._file, at, number)
         return said, *self.record.frame(said, number)
 
     def sample(self, most: int) -> list[tuple[Frame, Poses]]:

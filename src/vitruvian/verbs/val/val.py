@@ -1,14 +1,14 @@
 """Validation: models on pictures whose truth is known, and how good they are.
 
 What a model finds is kept in a folder, picture by picture, so that a run that was stopped goes on
-where it was; `settings.json` in it says of what it is, and of other settings it is refused.
+where it was. With another model, other options or other data it is refused, see `verbs.folder`.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
-from vitruvian.documents import parse_json, read_json, read_text
+from vitruvian.documents import LONGEST_LINE
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate import doubts, oks
 from vitruvian.evaluate import truth as truths
@@ -28,25 +28,20 @@ from vitruvian.evaluate.fit import fitted
 from vitruvian.evaluate.labels import Picture, Truth
 from vitruvian.evaluate.recorded import in_common, on_truth, recorded
 from vitruvian.evaluate.scores import Found, Scores, score
-from vitruvian.formats import records
-from vitruvian.formats.part import alone_in, write_whole
+from vitruvian.formats.part import alone_in
+from vitruvian.formats.records import Record
+from vitruvian.formats.wire import dump, header, to_dict
 from vitruvian.frame import Frame
-from vitruvian.models.load import CATALOGUE, FLAT, family, load, unnamed_keypoints
+from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
 from vitruvian.models.model import Model, cores
-from vitruvian.sources.threads import Behind
-from vitruvian.stopping import held, interruptible
+from vitruvian.models.zoo import CATALOGUE
+from vitruvian.stopping import held
 from vitruvian.stream.stream import results as poses_of
+from vitruvian.verbs.find import each_frame
+from vitruvian.verbs.folder import Ledger, ledger_of, made_by
 from vitruvian.verbs.outputs import Names
-from vitruvian.verbs.progress import progress
 
-# What average precision asks for unless the user says otherwise: the faint as well, and everybody
-# who can count. Those of AlphaPose and MeTRAbs are as their finder has them.
-ASKED: dict[str, dict[str, Any]] = {
-    "yolopose": {"conf": 0.001},
-    "blazepose": {"num_poses": oks.MOST},
-}
 MOST_RESAMPLES = 10000
-NO_MATTER = ("threads", "streams")  # options that change how quickly, not what is found
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,20 +56,20 @@ class Result:
 
 
 def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
-    """A model as validation wants it: `ASKED`, but for what is in `options`; see `load`.
+    """A model as validation wants it: `Family.for_ap`, but for what is in `options`; see `load`.
 
     Raises:
         VitruvianError: as `load`; or metres are asked for (`solid`), which it does not give.
     """
-    kind = family(name)
-    if solid and kind in FLAT:
-        able = ", ".join(row.name for row in CATALOGUE.values() if row.family not in FLAT)
+    family = family_of(name)
+    if solid and not family.metres:
+        able = ", ".join(row.name for row in CATALOGUE.values() if FAMILIES[row.family].metres)
         raise VitruvianError(
             f"{name} finds joints in pixels only, the data has them in metres; leave it out, or "
             f"take one of {able}"
         )
-    options = {**ASKED.get(kind, {}), **options}
-    if kind == "yolopose" and options.get("threads") is None:
+    options = {**family.for_ap, **options}
+    if family.takes("streams") and options.get("threads") is None:
         options.setdefault("streams", cores())  # pictures side by side use all cores best
     return load(name, **options)
 
@@ -90,6 +85,7 @@ def val(
     common: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     resamples: int = 200,
     say: Callable[[str], None] = lambda _: None,
     complain: Callable[[VitruvianError], None] = lambda _: None,
@@ -108,8 +104,9 @@ def val(
         skeleton: of the labels' keypoints, a name or a .toml file, and of models that are given
             as files and do not name theirs; as the labels say, or else COCO's.
         common: score all on the keypoints that all of them have, not each on its own.
-        out: a folder that keeps what is found; a run that was stopped goes on there.
+        out: a folder that keeps what is found.
         overwrite: begin anew, whatever is in `out`.
+        resume: go on with what is in `out`; pictures that are done are not done again.
         resamples: how often pictures are drawn anew for the intervals; 0: without any.
         say: gets a line about each model.
         complain: gets what could not be read; those pictures are left out.
@@ -141,7 +138,7 @@ def val(
         complain(fault)
 
     with TemporaryDirectory() as nowhere, alone_in(folder := Path(out or nowhere)):
-        kept = Kept(folder, known, overwrite=overwrite)
+        data_of = {"labels": known.sha256, "pictures": [*known.names.values()]}
         for each in models:
             which, own = each if isinstance(each, tuple) else (each, {})
             model = which
@@ -151,9 +148,14 @@ def val(
             table = _table_of(model)
             name = free(f"{model.name}.jsonl")
             has[name], used[name] = in_common(model.name, table, known), model.options
-            kept.admit(name, model)
-            _find(name, model, known, kept, say, tell)
-            found[name] = kept.read(name, table, known)
+            file = folder / f"{name}.jsonl"
+            ledger = Ledger(ledger_of(folder, name), file, {"data": data_of, **made_by(model)})
+            ledger.open(resume=resume, overwrite=overwrite, there=[file])
+            with closing(ledger):
+                if overwrite:
+                    file.unlink(missing_ok=True)
+                _find(name, model, known, file, say, tell)
+            found[name] = _kept(file, known)
     for file in map(Path, results):
         name = free(file.name)
         if file.suffix.lower() == ".jsonl":
@@ -224,96 +226,29 @@ def _notes(truth: Truth, scores: Sequence[Scores]) -> list[str]:
 # What is found, and kept
 
 
-class Kept:
-    """The folder of a run: what was found so far, and with which settings."""
+def _done(file: Path) -> set[int]:
+    """The places of the pictures in a record that was begun; half a line at its end is cut off."""
+    if not file.exists():
+        return set()
+    with file.open("rb") as opened:
+        if not opened.readline(LONGEST_LINE).endswith(b"\n"):
+            return set()  # not even its header is whole
+    record = Record(file)
+    try:
+        record.append().close()
+    except OSError as error:
+        raise VitruvianError(f"cannot write '{file}': {error.strerror}") from None
+    return {line["index"] for line, *_ in record.index()}
 
-    def __init__(self, folder: Path, truth: Truth, *, overwrite: bool) -> None:
-        """Open it.
 
-        Raises:
-            VitruvianError: it is of other data, or cannot be written.
-        """
-        self.folder, self._table = folder, folder / "settings.json"
-        data = {"labels": truth.sha256, "pictures": [*truth.names.values()]}
-        self._said: dict[str, Any] = {"data": data, "models": {}}
-        self._fresh = overwrite
-        if self._table.exists() and not overwrite:
-            said = read_json(self._table)
-            if not (isinstance(said, dict) and isinstance(said.get("models"), dict)):
-                raise self._broken(self._table)
-            if said.get("data") != data:
-                raise VitruvianError(
-                    f"'{folder}' is of other data than '{truth.source}'; give another --out, "
-                    "or --overwrite"
-                )
-            self._said = said
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise VitruvianError(f"cannot write to '{folder}': {error.strerror}") from None
-
-    @staticmethod
-    def _broken(file: Path) -> VitruvianError:
-        return VitruvianError(f"cannot read '{file}'; give another --out, or --overwrite")
-
-    def file(self, name: str) -> Path:
-        """Of a model."""
-        return self.folder / f"{name}.jsonl"
-
-    def admit(self, name: str, model: Model) -> None:
-        """Say what the model is.
-
-        Raises:
-            VitruvianError: what is here was found with other options.
-        """
-        options = {key: value for key, value in model.options.items() if key not in NO_MATTER}
-        new = json.loads(json.dumps({"weights": model.weights, "options": options}, default=str))
-        old = self._said["models"].get(name)
-        if old is not None and old != new:
-            before = old.get("options", {}) if isinstance(old, dict) else {}
-            differs = [key for key in new["options"] if before.get(key) != options[key]]
-            what = f"{differs[0]} {before.get(differs[0])}" if differs else "other weights"
-            raise VitruvianError(
-                f"'{self.file(name)}' was found with {what}; give another --out, or --overwrite"
-            )
-        if old is None or self._fresh:
-            self.file(name).unlink(missing_ok=True)
-        self._said["models"][name] = new
-        write_whole(self._table, json.dumps(self._said, indent=1))
-
-    def done(self, name: str) -> set[int]:
-        """Which pictures are there, by their place; a line that was being written is taken away."""
-        file = self.file(name)
-        if not file.exists():
-            return set()
-        try:
-            with file.open("rb+") as opened:
-                opened.truncate(opened.read().rfind(b"\n") + 1)
-        except OSError as error:
-            raise VitruvianError(f"cannot write '{file}': {error.strerror}") from None
-        return {line["index"] for line in self._lines(name)}
-
-    def _lines(self, name: str) -> list[dict[str, Any]]:
-        """What was found in each picture, without the header."""
-        file = self.file(name)
-        if not file.exists():
-            return []
-        lines = [parse_json(line, file) for line in read_text(file).split("\n")[1:] if line]
-        if not all(isinstance(line, dict) and type(line.get("index")) is int for line in lines):
-            raise self._broken(file)
-        return lines
-
-    def read(self, name: str, table: Skeleton, truth: Truth) -> dict[int | str, Found]:
-        """Number of a picture -> who was found in it, with the keypoints of the truth."""
-        found = {}
-        for line in self._lines(name):
-            try:
-                frame, poses = records.from_dict(line, table)
-                number = truth.pictures[frame.index].number
-            except (KeyError, TypeError, ValueError, IndexError):
-                raise self._broken(self.file(name)) from None
-            found[number] = on_truth(poses, truth)
-        return found
+def _kept(file: Path, truth: Truth) -> dict[int | str, Found]:
+    """Number of a picture -> who was found in it, with the keypoints of the truth."""
+    found: dict[int | str, Found] = {}
+    for frame, poses in Record(file) if file.exists() else ():
+        if not 0 <= frame.index < len(truth.pictures):
+            raise VitruvianError(f"cannot read '{file}'; give another --out, or --overwrite")
+        found[truth.pictures[frame.index].number] = on_truth(poses, truth)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,45 +276,40 @@ def _find(
     name: str,
     model: Model,
     truth: Truth,
-    kept: Kept,
+    file: Path,
     say: Callable[[str], None],
     complain: Callable[[VitruvianError], None],
 ) -> None:
     """Run a model on the pictures that it has not seen yet."""
-    done = kept.done(name)
+    done = _done(file)
     source = _Source(name, [(i, each) for i, each in enumerate(truth.pictures) if i not in done])
     total = len(truth.pictures)
     if done:
-        say(f"{name}: goes on in '{kept.file(name)}', {len(done)} of {total} pictures are done")
+        say(f"{name}: goes on in '{file}', {len(done)} of {total} pictures are done")
     if not source.todo:
         return
     began, frames = time.perf_counter(), 0
     try:
-        with (
-            held(),
-            kept.file(name).open("a" if done else "w", encoding="utf-8", newline="") as file,
-        ):
+        with held(), file.open("a" if done else "w", encoding="utf-8", newline="") as lines:
             if not done:
-                file.write(records.dump(records.header(model, _table_of(model))))
+                lines.write(dump(header(model, _table_of(model))))
 
             def write(frame: Frame, poses: Poses) -> None:
-                file.write(records.dump(records.to_dict(frame, _likeliest(poses), model.name)))
-                file.flush()
+                nonlocal frames
+                lines.write(dump(to_dict(frame, _likeliest(poses), model.name)))
+                lines.flush()
+                frames += 1
 
-            with progress(name, len(source.todo)) as tick, Behind(write) as later:
-                pairs = poses_of(source, model, complain, absolute=truth.solid)
-                for pair in interruptible(pairs):
-                    later(*pair)
-                    frames += 1
-                    tick(frames)
+            pairs = poses_of(source, model, complain, absolute=truth.solid)
+            each_frame(name, len(source.todo), pairs, write)
     except KeyboardInterrupt:
         at = len(done) + frames
-        say(f"{name}: stopped at {at} of {total} pictures; the same command goes on there")
+        say(f"{name}: stopped at {at} of {total} pictures; --resume goes on there")
         raise
     except OSError as error:
-        kept.done(name)  # without the line that was being written
+        _done(file)  # without the line that was being written
         raise VitruvianError(
-            f"cannot write '{kept.file(name)}': {error.strerror}; the same command goes on there"
+            f"cannot write '{file}': {error.strerror}; --resume goes on there"
         ) from None
     seconds = time.perf_counter() - began
     say(f"{name}: {frames} pictures, {frames / seconds:.3g} pictures/s")

@@ -1,0 +1,249 @@
+"""What output files are of and how far they are, so that a run that was stopped can be resumed.
+
+Beside its output files a run keeps a ledger, a small file of JSON lines. Its first line says what
+the files are of: sources with size and time, the model with the hashes of its weights, options,
+version. Every other line is a mark: what is finished so far. A killed process leaves half a line at
+most, which is ignored. The ledgers of a folder lie in `.vitruvian/` inside it; that of one output
+file is hidden beside it, and goes when the run is finished, unless the run was asked to resume.
+
+A file is finished only if its ledger says so: after Ctrl-C there are valid files of a part of a
+source under their names, and the ledger tells them from whole ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.part import WriteError, lock_file, why
+from vitruvian.picture_files import page_of
+from vitruvian.sources.open import Pictures, Source, Video
+from vitruvian.sources.record import Recorded
+
+LEDGERS = ".vitruvian"  # the folder of ledgers inside an output folder
+NO_MATTER = ("threads", "streams")  # options that change the speed, not the result
+OTHER_OUT = "pass --overwrite, or another --out"
+
+
+class Ledger:
+    """What some output files are of, and how far they are; locked while it is open."""
+
+    def __init__(self, path: Path, about: Path, of: Mapping[str, Any]) -> None:
+        """Nothing is read or written yet.
+
+        Args:
+            path: of the ledger, see `ledger_of`.
+            about: what it is called in messages: the output file, or the first of several.
+            of: what the files are of, ready for JSON.
+        """
+        self.path, self.about = path, about
+        self.of: dict[str, Any] = json.loads(json.dumps(of, default=str))
+        self.marks: list[dict[str, Any]] = []  # of the run that is resumed
+        self._file: int | None = None
+        self._made: list[Path] = []  # folders
+
+    def open(
+        self, *, resume: bool = False, overwrite: bool = False, there: Iterable[Path] = ()
+    ) -> None:
+        """Lock it, and begin: at the marks that are there if `resume`, or else anew.
+
+        Args:
+            resume: whether files that exist are continued.
+            overwrite: whether they are replaced.
+            there: output files that are not to be lost.
+
+        Raises:
+            WriteError: it cannot be written, or another process is at work on these files.
+            VitruvianError: the files are of something else, or exist, and nothing was said of it.
+        """
+        try:
+            folders = (self.path.parent, *self.path.parent.parents)
+            self._made = [folder for folder in folders if not folder.exists()]
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = lock_file(self.path)
+        except BlockingIOError:
+            raise WriteError(
+                f"cannot write '{shown(self.about, 100)}': another process is writing it; wait for "
+                "it, or give another --out"
+            ) from None
+        except OSError as error:
+            raise WriteError(f"cannot write '{shown(self.path, 100)}': {why(error)}") from None
+        try:
+            before = self._read() if resume and not overwrite else []
+            if before:
+                difference = differs(before[0], self.of)
+                if difference:
+                    raise VitruvianError(
+                        f"'{shown(self.about, 100)}' was made with {difference}; give the same "
+                        f"again to resume it, {OTHER_OUT}"
+                    )
+                self.marks = before[1:]
+                return
+            exists = next((shown(path, 100) for path in there if os.path.lexists(path)), None)
+            if exists is not None and not overwrite:
+                raise VitruvianError(
+                    f"'{exists}' exists, and it is not known what it was made with; {OTHER_OUT}"
+                    if resume
+                    else f"'{exists}' exists; pass --resume to go on with it, --overwrite, or "
+                    "another --out"
+                )
+            os.ftruncate(self._file, 0)
+            self._write(self.of)
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self) -> list[dict[str, Any]]:
+        """Its lines but one that was not finished, which is cut off."""
+        assert self._file is not None
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            file.seek(0)
+            data = file.read()
+        whole = data.rfind(b"\n") + 1
+        os.ftruncate(self._file, whole)
+        try:
+            lines = [json.loads(line) for line in data[:whole].splitlines()]
+        except ValueError:
+            return []
+        return lines if all(isinstance(line, dict) for line in lines) else []
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        assert self._file is not None
+        os.lseek(self._file, 0, os.SEEK_END)
+        data = json.dumps(line, separators=(",", ":"), default=str) + "\n"
+        try:
+            os.write(self._file, data.encode())
+        except OSError as error:
+            raise WriteError(f"cannot write '{shown(self.path, 100)}': {why(error)}") from None
+
+    def mark(self, **what: Any) -> None:
+        """Add a line: so far everything is written that these values name."""
+        self._write(what)
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything was done, and the files are still there."""
+        last = self.marks[-1] if self.marks else {}
+        return "finished" in last and all(os.path.lexists(path) for path in last["finished"])
+
+    def finish(self, paths: Iterable[Path]) -> None:
+        """Say that everything is done, and that these are the files."""
+        self.mark(finished=[str(path) for path in paths])
+
+    def close(self, *, remove: bool = False) -> None:
+        """Unlock it, and take it away if it is not needed any more: as if it had not been."""
+        if self._file is None:
+            return
+        if remove:
+            self.path.unlink(missing_ok=True)
+        os.close(self._file)
+        self._file = None
+        for folder in self._made if remove else ():
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
+
+
+def ledger_of(out: Path, stem: str = "") -> Path:
+    """Where the ledger of one output file is; with a `stem`, of files of a folder."""
+    if stem:
+        return out / LEDGERS / f"{stem}.jsonl"
+    return out.with_name(f".{out.name}.vitruvian.jsonl")
+
+
+def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The first thing in which what files were made of is not what it is now, in words; or ""."""
+    for key in dict.fromkeys((*new, *old)):
+        before, now = old.get(key), new.get(key)
+        if before == now:
+            continue
+        if key == "sources" and isinstance(before, list) and isinstance(now, list):
+            return _changed(before, now)
+        if key in ("weights", "data"):
+            return f"other {key}"
+        if key == "options" and isinstance(before, dict) and isinstance(now, dict):
+            return differs(before, now)
+        return f"{key} {shown(_words(before), 80)}, and not {shown(_words(now), 80)}"
+    return ""
+
+
+def _words(value: Any) -> str:
+    """A value of a ledger in words."""
+    if isinstance(value, dict):
+        return " ".join(f"{key}={_words(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return ",".join(map(_words, value)) or "nothing"
+    return "none" if value is None else str(value)
+
+
+def _changed(before: list[Any], now: list[Any]) -> str:
+    """In what the sources differ."""
+    old = {each[0]: each for each in before if each}
+    for name, *_ in (each for each in now if each):
+        if name not in old:
+            return f"other sources, without '{shown(name, 80)}'"
+    changed = [each[0] for each in now if old.get(each[0]) != each]
+    if changed:
+        return f"another '{shown(changed[0], 80)}', which has changed since"
+    return "other sources, or in another order"
+
+
+def identity(sources: Iterable[Source]) -> list[list[Any]]:
+    """What sources are: name, size and time of every file, by which a change is seen.
+
+    Raises:
+        VitruvianError: one is live, and will not be there again.
+    """
+    files: list[list[Any]] = []
+    for source in sources:
+        if source.live:
+            raise VitruvianError(f"{source.name} is live, so it cannot be resumed")
+        if isinstance(source, Pictures):
+            files += map(stamped, source.paths)
+        elif isinstance(source, Video):
+            files.append(stamped(source.address))
+        elif isinstance(source, Recorded):
+            files.append(stamped(source.record.path))
+        else:
+            files.append([source.name])
+    return files
+
+
+def stamped(path: str | Path) -> list[Any]:
+    """A name, and, of a file, its size in bytes and its time in nanoseconds."""
+    file = page_of(path)[0]
+    if not os.path.isfile(file):  # noqa: PTH113  # no error for odd names
+        return [str(path)]
+    about = file.stat()
+    return [str(path), about.st_size, about.st_mtime_ns]
+
+
+def as_json(value: Any) -> Any:
+    """A value as a ledger keeps it: data classes as objects, files with size and time."""
+    if isinstance(value, Path):
+        return stamped(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return as_json(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): as_json(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [as_json(each) for each in value]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def made_by(model: Any) -> dict[str, Any]:
+    """What a ledger keeps of a model, or of another `Provenance`."""
+    from vitruvian import __version__
+
+    options = {key: value for key, value in model.options.items() if key not in NO_MATTER}
+    return {
+        "vitruvian": __version__,
+        "model": model.name,
+        "weights": dict(model.weights),
+        "options": as_json(options),
+    }
