@@ -25,9 +25,9 @@ from vitruvian.analysis.posture import Body, from_shoulder
 from vitruvian.body.poses import Poses
 from vitruvian.models import pockets
 from vitruvian.network import OpenVino
-from vitruvian.train.data.hands import Person, chosen
+from vitruvian.train.data.hands import LabelledPerson, regression_people
 from vitruvian.train.tasks import pockets as training
-from vitruvian.train.tasks.pockets import Table
+from vitruvian.train.tasks.pockets import HandTable
 
 Key = tuple[str, int]  # a person and a side
 ACROSS, DEEP = np.linspace(0.1, 1.5, 15), np.linspace(0.2, 3, 8)  # thresholds that are tried
@@ -57,7 +57,7 @@ def by_person(hands: dict[Key, str]) -> dict[Key, str]:
     return {(person, 0): state for person, state in both.items()}
 
 
-def show(name: str, people: list[Person], said: dict[Key, str]) -> None:
+def show(name: str, people: list[LabelledPerson], said: dict[Key, str]) -> None:
     """One line: hands, then people."""
     labels = {(p.key, side): label for p in people for side, label in enumerate(p.labels)}
     sides = {key: said.get(key, "unknown") for key in labels}
@@ -69,10 +69,10 @@ def show(name: str, people: list[Person], said: dict[Key, str]) -> None:
 
 
 def fitted(
-    people: list[Person],
-    tried: list[Callable[[Person], np.ndarray]],
+    people: list[LabelledPerson],
+    tried: list[Callable[[LabelledPerson], np.ndarray]],
     fold: dict[int, int],
-    others: Sequence[Person] = (),
+    others: Sequence[LabelledPerson] = (),
 ) -> dict[Key, str]:
     """What the best of some rules says of each fold, best on the other folds.
 
@@ -84,7 +84,7 @@ def fitted(
     """
     answers = [{p.key: rule(p) for p in (*people, *others)} for rule in tried]
 
-    def best(learned: list[Person]) -> dict[str, np.ndarray]:
+    def best(learned: list[LabelledPerson]) -> dict[str, np.ndarray]:
         def f1(answer: dict[str, np.ndarray]) -> float:
             pairs = [
                 (bool(inside), person.labels[side] == "in")
@@ -97,7 +97,7 @@ def fitted(
 
         return max(answers, key=f1)
 
-    groups: list[tuple[dict[str, np.ndarray], Sequence[Person]]] = [(best(people), others)]
+    groups: list[tuple[dict[str, np.ndarray], Sequence[LabelledPerson]]] = [(best(people), others)]
     if not others:
         groups = [
             (
@@ -114,7 +114,7 @@ def fitted(
     }
 
 
-def states(part: Table, chances: np.ndarray) -> dict[Key, str]:
+def states(part: HandTable, chances: np.ndarray) -> dict[Key, str]:
     """What the detector says, with the thresholds it comes with."""
     hands = pockets.Hands(chances, training.OUT_TO, training.IN_FROM)
     return dict(zip(part.hand, hands.state.tolist(), strict=True))
@@ -130,23 +130,25 @@ def beside_shoulder(poses: Poses) -> np.ndarray:
 
 def rules(
     rows: dict[str, np.ndarray], name: str
-) -> tuple[list[Callable[[Person], np.ndarray]], list[Callable[[Person], np.ndarray]]]:
+) -> tuple[
+    list[Callable[[LabelledPerson], np.ndarray]], list[Callable[[LabelledPerson], np.ndarray]]
+]:
     """The original rule and the hand-set one on a model's poses, with all thresholds tried."""
-    skeleton = training.skeleton_of(name)
-    poses = {key: training.unpacked(row, skeleton) for key, row in rows.items()}
+    skeleton = training.model_skeleton(name)
+    poses = {key: training.unpack_pose(row, skeleton) for key, row in rows.items()}
     nobody = np.zeros(0, bool)
     apart = {key: beside_shoulder(one) for key, one in poses.items()}
 
-    def original(across: float, deep: float) -> Callable[[Person], np.ndarray]:
+    def original(across: float, deep: float) -> Callable[[LabelledPerson], np.ndarray]:
         limits = np.array([across, deep])
 
-        def rule(person: Person) -> np.ndarray:
+        def rule(person: LabelledPerson) -> np.ndarray:
             beside = apart.get(person.key)
             return nobody if beside is None else np.all(beside < limits[: len(beside[0])], axis=-1)
 
         return rule
 
-    def hand_set(level: float) -> Callable[[Person], np.ndarray]:
+    def hand_set(level: float) -> Callable[[LabelledPerson], np.ndarray]:
         return lambda person: (
             pockets.at_pocket_line(poses[person.key])[0] > level if person.key in poses else nobody
         )
@@ -163,21 +165,21 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="has pockets and coco_people")
     parser.add_argument("runs", type=Path, help="what the training made")
     asked = parser.parse_args()
-    people = chosen(asked.data)
+    people = regression_people(asked.data)
     held = [person for person in people if person.key.startswith("pockets/")]
     rest = [person for person in people if person not in held]
     sight = OpenVino(asked.runs / "hand_in_sight.onnx")
-    rows = {name: training.read_people(name, people, asked.runs) for name in training.MODELS}
+    rows = {name: training.poses_of_people(name, people, asked.runs) for name in training.MODELS}
     tables = {
-        name: training.table(people, found, training.skeleton_of(name), sight)
+        name: training.hand_table(people, found, training.model_skeleton(name), sight)
         for name, found in rows.items()
     }
-    fold = training.folds(tables)
+    fold = training.assign_folds(tables)
     fold |= {person.picture: 0 for person in people if person.picture not in fold}
-    chances = training.averaged(tables, training.cross_validated(tables))
-    learned = training.join([part.take(~part.held) for part in tables.values()])
-    weight, bias = training.regress(learned)
-    transferred = training.averaged(
+    chances = training.average_with_own(tables, training.cross_validated_log_odds(tables))
+    learned = training.concatenate_tables([part.take(~part.held) for part in tables.values()])
+    weight, bias = training.fit_logistic_regression(learned)
+    transferred = training.average_with_own(
         tables, [part.features @ weight + bias for part in tables.values()]
     )
     print(f"{'':42} {'of hands':>23}   {'of people':>23}")

@@ -28,7 +28,7 @@ from vitruvian.models import metrabs
 from vitruvian.models.load import load
 from vitruvian.sources.open import open_source
 from vitruvian.train.data import people, people3d
-from vitruvian.train.score import average_precision, row
+from vitruvian.train.score import coco_annotation, keypoint_ap
 
 NAMES = COCO17.keypoints
 HALPE = [HALPE26[name] for name in NAMES]
@@ -63,16 +63,16 @@ def of(name: str, **options: Any) -> Estimate:
     return estimate
 
 
-def frame_of(person: people3d.Person) -> Frame:
+def frame_of(person: people3d.Person3D) -> Frame:
     return Frame(person.rgb, camera=person.camera)
 
 
 def synthetic(folder: Path, models: Sequence[tuple[str, Estimate]]) -> None:
     """MPJPE, PA-MPJPE, absolute MPJPE and depth of unseen people."""
-    unseen = people3d.synthetic(folder, "val")
+    unseen = people3d.read_synthetic(folder, "val")
     truth = np.stack([person.xyz[HALPE] for person in unseen])
     xy = np.stack([person.xy[HALPE] for person in unseen])
-    known = np.stack([person.xyz[HALPE] for person in people3d.synthetic(folder, "train")])
+    known = np.stack([person.xyz[HALPE] for person in people3d.read_synthetic(folder, "train")])
     hips = [NAMES.index(name) for name in ROOT]
     roots = known[:, hips].mean(axis=1, keepdims=True)
     mean = np.tile((known - roots).mean(axis=0), (len(unseen), 1, 1)).astype(np.float32)
@@ -108,7 +108,7 @@ def synthetic(folder: Path, models: Sequence[tuple[str, Estimate]]) -> None:
 
 def looks_alone(name: str, folder: Path) -> None:
     """Each kind of look that `augment=5` takes, by itself, and the means of some of them."""
-    some = people3d.synthetic(folder, "val") + people3d.synthetic(folder, "train")
+    some = people3d.read_synthetic(folder, "val") + people3d.read_synthetic(folder, "train")
     truth = np.stack([person.xyz[HALPE] for person in some])
     model = load(name, skeleton="halpe26")
     which = [model.skeleton[joint] for joint in NAMES]
@@ -120,7 +120,7 @@ def looks_alone(name: str, folder: Path) -> None:
     kinds |= {"mirrored": metrabs.Look(0, 1, True, 0.8)}
     sets = {kind: [look] for kind, look in kinds.items()}
     sets["as it is and mirrored"] = [kinds["one, as it is"], kinds["mirrored"]]
-    sets["five, augment=5"] = metrabs.looks(5)
+    sets["five, --augment 5"] = metrabs.looks(5)
     print(f"{len(some)} synthetic people; millimetres\n{'looks':28}  MPJPE  PA-MPJPE  absolute")
     for kind, looks in sets.items():
         head.looks, found = looks, []
@@ -143,11 +143,11 @@ def real(folder: Path, models: Sequence[tuple[str, Estimate]]) -> None:
         for number, person in enumerate(some, 1):
             look = Regions.boxes(person.box[None], np.ones(1, np.float32))
             xy, _ = estimate(Frame(person.rgb), look)
-            truth.append(row(person, number))
+            truth.append(coco_annotation(person, number))
             points = np.concatenate([np.nan_to_num(xy[0]), np.ones((len(NAMES), 1))], axis=1)
             common = {"image_id": number, "category_id": 1, "score": 1.0}
             results.append({**common, "keypoints": points.ravel().tolist()})
-        ap = average_precision(truth, results)
+        ap = keypoint_ap(truth, results)
         print(f"{name:28} AP {ap:.3f} on {len(some)} people of COCO, true boxes")
 
 

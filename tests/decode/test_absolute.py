@@ -326,13 +326,13 @@ def made(rng):
 @pytest.mark.parametrize("how", [{}, {"batch_rms": True}, {"weak": True}, {"mix": 0.2}])
 def test_the_one_that_is_trained_through_is_the_one_that_is_used(rng, how):
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-    from vitruvian.train import absolute as train
+    from vitruvian.train import reconstruction as train
 
     rays, xyz, inside = made(rng)
-    got = train.absolute(*(torch.tensor(part) for part in (rays, xyz, inside)), **how)
+    got = train.reconstruct_absolute(*(torch.tensor(part) for part in (rays, xyz, inside)), **how)
     want = decode.absolute(rays, xyz, inside, **how)
     np.testing.assert_allclose(got, want, atol=2e-6)  # the NumPy one answers in float32
-    got = train.absolute(
+    got = train.reconstruct_absolute(
         torch.tensor(rays).float(), torch.tensor(xyz).float(), torch.tensor(inside), **how
     )
     assert got.dtype == torch.float32
@@ -341,17 +341,19 @@ def test_the_one_that_is_trained_through_is_the_one_that_is_used(rng, how):
 
 def test_its_rays_and_pixels_are_the_camera_s(rng):
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-    from vitruvian.train import absolute as train
+    from vitruvian.train import reconstruction as train
 
     matrix = np.array([[500.0, 3, 120], [0, 520, 130], [0, 0, 1]])
     camera, xy = Camera(matrix, (256, 256)), rng.uniform(0, 256, (2, 5, 2))
     both = torch.tensor(np.stack([matrix, matrix]))
-    np.testing.assert_allclose(train.rays(torch.tensor(xy), both), camera.rays(xy), atol=1e-12)
+    np.testing.assert_allclose(
+        train.camera_rays(torch.tensor(xy), both), camera.rays(xy), atol=1e-12
+    )
     xyz = rng.uniform((-1, -1, 1), (1, 1, 4), (2, 5, 3))
     np.testing.assert_allclose(
-        train.project(torch.tensor(xyz), both), camera.project(xyz), atol=1e-9
+        train.project_points(torch.tensor(xyz), both), camera.project(xyz), atol=1e-9
     )
-    behind = train.project(torch.tensor([[[0.1, 0.1, -2.0]]], dtype=torch.double), both[:1])
+    behind = train.project_points(torch.tensor([[[0.1, 0.1, -2.0]]], dtype=torch.double), both[:1])
     assert torch.isfinite(behind).all()
 
 
@@ -359,27 +361,27 @@ def test_its_rays_and_pixels_are_the_camera_s(rng):
 @pytest.mark.parametrize("mix", [0.0, 0.5, 1.0])
 def test_its_gradient_is_that_of_finite_differences(rng, weak, mix):
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-    from vitruvian.train import absolute as train
+    from vitruvian.train import reconstruction as train
 
     rays, xyz, inside = (torch.tensor(part[:2, :5]) for part in made(rng))
     inside[:, 0] = True
     inside[:, 1] = False
     both = rays.requires_grad_(), xyz.requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda n, x: train.absolute(n, x, inside, mix=mix, weak=weak), both, atol=1e-5
+        lambda n, x: train.reconstruct_absolute(n, x, inside, mix=mix, weak=weak), both, atol=1e-5
     )
 
 
 def test_a_gradient_reaches_joints_out_of_view_through_those_in_view(rng):
     """An error of one joint's depth moves the body: that is what the recovery is trained for."""
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-    from vitruvian.train import absolute as train
+    from vitruvian.train import reconstruction as train
 
     rays, xyz, _ = (torch.tensor(part) for part in made(rng))
     inside = torch.zeros(6, 17, dtype=torch.bool)
     inside[:, :8] = True
     rays.requires_grad_()
-    train.absolute(rays, xyz, inside, mix=torch.rand(6))[:, 12].sum().backward()
+    train.reconstruct_absolute(rays, xyz, inside, mix=torch.rand(6))[:, 12].sum().backward()
     assert (rays.grad[:, :8].abs() > 1e-3).any(-1).all()
 
 

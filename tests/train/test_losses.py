@@ -34,69 +34,69 @@ def test_without_an_amplitude_the_gradient_is_the_true_one():
     maps = torch.randn(2, 3, 6, 5, dtype=torch.float64, requires_grad=True)
     # `expectation` computes in float32, which finite differences cannot follow to more than this.
     assert torch.autograd.gradcheck(
-        lambda x: losses.expectation(x, None), (maps,), eps=1e-2, atol=2e-3, rtol=1e-2
+        lambda x: losses.expected_position(x, None), (maps,), eps=1e-2, atol=2e-3, rtol=1e-2
     )
 
 
 def test_the_expectation_is_what_inference_reads():
     maps = np.random.default_rng(1).normal(size=(3, 4, 16, 12)).astype(np.float32) * 3
     xy, _ = heatmap.integral(maps)
-    np.testing.assert_allclose(losses.expectation(torch.tensor(maps)), xy, atol=1e-4)
+    np.testing.assert_allclose(losses.expected_position(torch.tensor(maps)), xy, atol=1e-4)
 
 
 def test_joint_regression_is_the_weighted_sum_of_fractions():
     xy, target = torch.tensor([[[12.0, 16.0], [1, 1]]]), torch.tensor([[[0.0, 0.0], [9, 9]]])
-    loss = losses.joint_regression(xy, target, torch.tensor([[1.0, 0.0]]), (48, 64))
+    loss = losses.coordinate_l1_loss(xy, target, torch.tensor([[1.0, 0.0]]), (48, 64))
     assert float(loss) == pytest.approx(12 / 48 + 16 / 64)
 
 
 def test_the_squared_loss_is_half_the_mean_over_all_cells_with_weights_on_both():
     maps, target = torch.full((1, 2, 3, 4), 3.0), torch.ones(1, 2, 3, 4)
-    loss = losses.squared(maps, target, torch.tensor([[1.0, 0.0]]))
+    loss = losses.heatmap_mse_loss(maps, target, torch.tensor([[1.0, 0.0]]))
     assert float(loss) == pytest.approx(0.5 * 4 / 2)
 
 
 def test_cross_entropy_is_nothing_for_a_perfect_map_and_grows_with_the_difference():
     target = torch.rand(2, 3, 5, 4) * 0.9 + 0.05
     weight = torch.ones(2, 3)
-    assert float(losses.cross_entropy(torch.logit(target), target, weight)) < 1e-4
+    assert float(losses.heatmap_bce_loss(torch.logit(target), target, weight)) < 1e-4
     near, far = (
-        float(losses.cross_entropy(torch.logit(target) + d, target, weight)) for d in (1, 2)
+        float(losses.heatmap_bce_loss(torch.logit(target) + d, target, weight)) for d in (1, 2)
     )
     assert 0 < near < far
 
 
 def test_cross_entropy_leaves_out_what_has_no_weight():
     maps, target = torch.randn(1, 2, 5, 4), torch.rand(1, 2, 5, 4)
-    both = losses.cross_entropy(maps, target, torch.tensor([[1.0, 0.0]]))
-    one = losses.cross_entropy(maps[:, :1], target[:, :1], torch.ones(1, 1))
+    both = losses.heatmap_bce_loss(maps, target, torch.tensor([[1.0, 0.0]]))
+    one = losses.heatmap_bce_loss(maps[:, :1], target[:, :1], torch.ones(1, 1))
     assert float(both) == pytest.approx(float(one))
-    assert float(losses.cross_entropy(maps, target, torch.zeros(1, 2))) == 0
+    assert float(losses.heatmap_bce_loss(maps, target, torch.zeros(1, 2))) == 0
 
 
 def test_the_combined_loss_is_its_two_parts():
     maps, target = torch.randn(2, 7, 8, 6), torch.rand(2, 7, 8, 6)
     xy, weight = torch.rand(2, 7, 2) * 5, torch.ones(2, 7)
-    loss = losses.combined(maps, target, xy, weight, tail=3)
-    heat = losses.squared(maps[:, :4], target[:, :4], weight[:, :4])
-    points = losses.joint_regression(
-        losses.expectation(maps[:, 4:]), xy[:, 4:], weight[:, 4:], (6, 8)
+    loss = losses.whole_body_loss(maps, target, xy, weight, tail=3)
+    heat = losses.heatmap_mse_loss(maps[:, :4], target[:, :4], weight[:, :4])
+    points = losses.coordinate_l1_loss(
+        losses.expected_position(maps[:, 4:]), xy[:, 4:], weight[:, 4:], (6, 8)
     )
     assert float(loss) == pytest.approx(float(100 * heat + 0.01 * points))
 
 
 def test_a_student_that_is_its_teacher_has_nothing_to_learn():
     maps = torch.randn(2, 3, 8, 6) * 3
-    xy = losses.expectation(maps)
-    assert float(losses.distillation(maps, xy, maps, xy, torch.ones(2, 3))) < 1e-4
+    xy = losses.expected_position(maps)
+    assert float(losses.distillation_loss(maps, xy, maps, xy, torch.ones(2, 3))) < 1e-4
 
 
 def test_a_student_learns_from_its_teacher_and_the_teacher_from_nobody():
     student = torch.randn(2, 3, 8, 6, requires_grad=True)
     teacher = torch.randn(2, 3, 8, 6, requires_grad=True)
-    at = losses.expectation(teacher)
-    xy = losses.expectation(student)
-    losses.distillation(student, xy, teacher, at, torch.ones(2, 3)).backward()
+    at = losses.expected_position(teacher)
+    xy = losses.expected_position(student)
+    losses.distillation_loss(student, xy, teacher, at, torch.ones(2, 3)).backward()
     assert student.grad.abs().sum() > 0
     assert teacher.grad is None
 
@@ -106,13 +106,13 @@ BOX = np.array([10.0, 20.0, 60.0, 120.0], np.float32)
 
 def test_the_crop_of_a_box_is_that_of_the_worked_example():
     # specs/alphapose.md, 4.
-    crop = augment.crop(np.array([100, 50, 200, 350], np.float32), (192, 256))
+    crop = augment.person_crop(np.array([100, 50, 200, 350], np.float32), (192, 256))
     np.testing.assert_allclose(crop.bounds(), [9.375, 12.5, 290.625, 387.5], atol=1e-4)
 
 
 def test_a_proposal_is_a_box_near_the_true_one():
     rng = np.random.default_rng(0)
-    boxes = np.array([augment.proposal(BOX, rng) for _ in range(2000)])
+    boxes = np.array([augment.jitter_box(BOX, rng) for _ in range(2000)])
     assert np.all(boxes[:, 2:] > boxes[:, :2])
     away = (boxes - BOX) / np.tile(BOX[2:] - BOX[:2], 2)
     assert np.abs(away).max() < 0.8
@@ -125,7 +125,7 @@ def test_half_a_body_is_the_upper_or_the_lower_one():
     xy = np.stack([np.full(17, 50.0), np.arange(17) * 10.0], axis=1)
     seen = np.ones(17, bool)
     rng = np.random.default_rng(0)
-    boxes = np.array([augment.half_body(xy, seen, rng) for _ in range(300)])
+    boxes = np.array([augment.half_body_box(xy, seen, rng) for _ in range(300)])
     upper = boxes[:, 1] < 50
     assert 0.6 < upper.mean() < 0.78  # of normal numbers 69 in 100 are below 0.5
     assert np.allclose(boxes[upper], boxes[upper][0])
@@ -135,21 +135,21 @@ def test_half_a_body_is_the_upper_or_the_lower_one():
 def test_half_of_too_little_is_nothing():
     seen = np.zeros(17, bool)
     seen[[0, 12]] = True
-    assert augment.half_body(np.zeros((17, 2)), seen, np.random.default_rng(0)) is None
+    assert augment.half_body_box(np.zeros((17, 2)), seen, np.random.default_rng(0)) is None
 
 
 def test_no_augmentation_is_the_box_as_it_is():
     nothing = augment.Augment(scale=0, turn_deg=0, turn=0, half_body=0, proposal=0, mirror=0)
     xy, seen = np.zeros((17, 2)), np.ones(17, bool)
-    crop, mirror = augment.view(BOX, xy, seen, (192, 256), nothing, np.random.default_rng(0))
+    crop, mirror = augment.random_crop(BOX, xy, seen, (192, 256), nothing, np.random.default_rng(0))
     assert not mirror
-    np.testing.assert_array_equal(crop.from_input, augment.crop(BOX, (192, 256)).from_input)
+    np.testing.assert_array_equal(crop.from_input, augment.person_crop(BOX, (192, 256)).from_input)
 
 
 def test_colours_and_erasing_keep_the_picture_s_shape_and_leave_the_original_alone():
     rgb = np.full((40, 30, 3), 128, np.uint8)
     rng = np.random.default_rng(0)
-    for change in (augment.colours, augment.erase):
+    for change in (augment.jitter_colours, augment.random_erase):
         for _ in range(20):
             other = change(rgb, rng)
             assert other.shape == rgb.shape

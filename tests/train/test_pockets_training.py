@@ -12,10 +12,10 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.models import pockets
 from vitruvian.network import OpenVino
 from vitruvian.train.data import cover, hands
-from vitruvian.train.data.hands import Person
+from vitruvian.train.data.hands import LabelledPerson
 from vitruvian.train.tasks import pockets as training
 from vitruvian.train.tasks import sight
-from vitruvian.train.tasks.pockets import Table
+from vitruvian.train.tasks.pockets import HandTable
 
 
 def person(labels=("in", "out"), **moved):
@@ -34,7 +34,7 @@ def person(labels=("in", "out"), **moved):
     for name, place in places.items():
         points[COCO17[name], : len(place)] = place
     box = np.array([90, 30, 230, 450], np.float32)
-    return Person("coco/000000000001_2.jpg", Path("nowhere"), 1, points, box, labels)
+    return LabelledPerson("coco/000000000001_2.jpg", Path("nowhere"), 1, points, box, labels)
 
 
 def table(number, pictures, rng, inside=None):
@@ -43,12 +43,12 @@ def table(number, pictures, rng, inside=None):
     features = rng.normal(size=(number, len(pockets.FEATURES))).astype(np.float32)
     features[:, 0] += 4 * inside
     hand = [(f"coco/{i}.jpg", 0) for i in range(number)]
-    return Table(features, inside, np.arange(number) % pictures, np.zeros(number, bool), hand)
+    return HandTable(features, inside, np.arange(number) % pictures, np.zeros(number, bool), hand)
 
 
 def test_a_cover_hides_the_middle_and_nothing_far_from_it(rng):
     image = rng.integers(0, 256, (cover.WIDE[1], cover.WIDE[0], 3), dtype=np.uint8)
-    covered = cover.cover(image, np.array([80.0, 100.0]), np.array([20.0, 30.0]), rng)
+    covered = cover.cover_hand(image, np.array([80.0, 100.0]), np.array([20.0, 30.0]), rng)
     changed = np.abs(covered.astype(int) - image.astype(int)).max(axis=2) > 8
     assert changed[95:115, 70:90].mean() > 0.8
     assert not changed[:50].any()
@@ -60,7 +60,7 @@ def test_a_cover_hides_the_middle_and_nothing_far_from_it(rng):
 @pytest.mark.parametrize(("kind", "likely"), [("near", 0.5), ("far", 0.65), ("none", 0.0)])
 def test_examples_are_patches_and_as_often_covered_as_they_should(rng, kind, likely):
     wide = rng.integers(0, 256, (cover.WIDE[1], cover.WIDE[0], 3), dtype=np.uint8)
-    rows = [cover.example(wide, kind, rng) for _ in range(60)]
+    rows = [cover.covered_patch(wide, kind, rng) for _ in range(60)]
     assert {row[0].shape for row in rows} == {(128, 96, 3)}
     assert {row[0].dtype for row in rows} == {np.dtype(np.uint8)}
     assert abs(np.mean([row[1] > 0.9 for row in rows]) - likely) < 0.2
@@ -68,15 +68,15 @@ def test_examples_are_patches_and_as_often_covered_as_they_should(rng, kind, lik
 
 
 def test_distances_of_wrists_are_in_torso_lengths():
-    away = hands.wrists(person(left_wrist=(185, 120)).points)
+    away = hands.wrist_to_hip(person(left_wrist=(185, 120)).points)
     np.testing.assert_allclose(away, [1, 25 / 130], atol=1e-5)
-    unlabelled = hands.wrists(person(left_wrist=(0, 0, 0)).points)
+    unlabelled = hands.wrist_to_hip(person(left_wrist=(0, 0, 0)).points)
     assert np.isnan(unlabelled[0])
 
 
 def test_arms_are_pretended_where_pockets_are(rng):
-    arms = pockets.Arms.of(hands.truth(person()))
-    xy = sight.pretend(arms, rng)
+    arms = pockets.Arms.of(hands.labelled_pose(person()))
+    xy = sight.hanging_arms(arms, rng)
     apart = np.linalg.norm(xy[:, :, pockets.WRIST] - arms.xy[:, :, pockets.HIP], axis=-1)
     assert (apart < 0.6 * arms.scale).all()
     assert (xy[:, :, pockets.ELBOW, 1] < xy[:, :, pockets.WRIST, 1]).all()
@@ -84,7 +84,7 @@ def test_arms_are_pretended_where_pockets_are(rng):
 
 def test_regression_finds_what_tells_and_ignores_the_rest(rng):
     rows = table(400, 50, rng)
-    weight, bias = training.regress(rows)
+    weight, bias = training.fit_logistic_regression(rows)
     odds = rows.features @ weight + bias
     assert ((odds > 0) == rows.inside).mean() > 0.93
     assert abs(weight[0]) > 3 * np.abs(weight[1:]).max()
@@ -98,9 +98,9 @@ def test_no_picture_is_on_both_sides(rng, monkeypatch):
         seen.append(set(rows.picture.tolist()))
         return np.zeros(rows.features.shape[1], np.float32), 0.0
 
-    monkeypatch.setattr(training, "regress", regress)
-    fold = training.folds(tables, number=5)
-    odds = training.cross_validated(tables, number=5)
+    monkeypatch.setattr(training, "fit_logistic_regression", regress)
+    fold = training.assign_folds(tables, number=5)
+    odds = training.cross_validated_log_odds(tables, number=5)
     assert [len(part) for part in odds] == [90, 60]
     for i, learned in enumerate(seen):
         assert learned == {picture for picture, of in fold.items() if of != i}
@@ -108,21 +108,21 @@ def test_no_picture_is_on_both_sides(rng, monkeypatch):
 
 def test_chances_are_averaged_with_those_of_the_second_reading(rng):
     tables = {"vitruvian-2d": table(1, 1, rng), "other": table(2, 1, rng)}
-    chances = training.averaged(tables, [np.array([0.0]), np.array([np.log(3), np.log(3)])])
+    chances = training.average_with_own(tables, [np.array([0.0]), np.array([np.log(3), np.log(3)])])
     np.testing.assert_allclose(chances["other"], [(0.75 + 0.5) / 2, 0.75])
     np.testing.assert_allclose(chances["vitruvian-2d"], [0.5])
 
 
 def test_a_person_is_found_by_shoulders_and_hips_or_not_at_all():
     one = person()
-    poses = hands.truth(one)
-    other = hands.truth(person(left_hip=(385, 250), right_hip=(335, 250)))
+    poses = hands.labelled_pose(one)
+    other = hands.labelled_pose(person(left_hip=(385, 250), right_hip=(335, 250)))
     both = Poses.join(other, poses)
-    found = training.match(both, one)
+    found = training.matching_pose(both, one)
     assert found is not None
     np.testing.assert_array_equal(found.xy, poses.xy)
-    assert training.match(other.take([]), one) is None
-    moved = training.unpacked(training.packed(poses), COCO17)
+    assert training.matching_pose(other.take([]), one) is None
+    moved = training.unpack_pose(training.pack_pose(poses), COCO17)
     np.testing.assert_array_equal(moved.xy, poses.xy)
 
 

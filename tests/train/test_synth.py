@@ -16,7 +16,7 @@ pytest.importorskip("anny")
 
 from vitruvian.train.data import people3d, teacher  # noqa: E402
 from vitruvian.train.synth import postures, render, synth  # noqa: E402
-from vitruvian.train.synth.bodies import PARTS, Bodies  # noqa: E402
+from vitruvian.train.synth.bodies import PARTS, BodyModel  # noqa: E402
 from vitruvian.train.tasks import vitruvian3d  # noqa: E402
 
 RNG = np.random.default_rng
@@ -28,7 +28,7 @@ def studio():
 
 
 @pytest.fixture(scope="module")
-def bodies(studio) -> Bodies:
+def bodies(studio) -> BodyModel:
     return studio.bodies
 
 
@@ -44,32 +44,34 @@ def angle(a, b):
 def test_the_shortest_turn_between_two_directions_gets_there():
     rng = RNG(0)
     for _ in range(50):
-        a, b = postures.unit(rng.normal(size=(2, 3)))
-        turn = postures.between(a, b)
+        a, b = postures.normalize(rng.normal(size=(2, 3)))
+        turn = postures.rotation_between(a, b)
         assert is_rotation(turn)
         np.testing.assert_allclose(turn @ a, b, atol=1e-9)
         assert np.trace(turn) == pytest.approx(1 + 2 * a @ b)
     up = np.array([0, 0, 1.0])
-    np.testing.assert_allclose(postures.between(up, -up) @ up, -up, atol=1e-9)
+    np.testing.assert_allclose(postures.rotation_between(up, -up) @ up, -up, atol=1e-9)
 
 
 def test_halfway_twice_is_the_whole_way():
     rng = RNG(1)
-    a, b = (postures.between(*postures.unit(rng.normal(size=(2, 3)))) for _ in range(2))
-    half = postures.halfway(a, b, 0.5)
+    a, b = (
+        postures.rotation_between(*postures.normalize(rng.normal(size=(2, 3)))) for _ in range(2)
+    )
+    half = postures.interpolate_rotation(a, b, 0.5)
     np.testing.assert_allclose(half @ a.T @ half, b, atol=1e-9)
 
 
 def test_postures_by_chance_are_postures():
     for seed in range(60):
-        posture = postures.anything(RNG(seed))
+        posture = postures.random_posture(RNG(seed))
         assert all(is_rotation(part) for part in (posture.hips, posture.chest, posture.head))
         np.testing.assert_allclose(np.linalg.norm(posture.limbs, axis=-1), 1, atol=1e-6)
 
 
 def test_mirroring_a_posture_twice_is_the_same():
-    posture = postures.anything(RNG(4))
-    twice = postures.mirrored(postures.mirrored(posture))
+    posture = postures.random_posture(RNG(4))
+    twice = postures.mirror_posture(postures.mirror_posture(posture))
     np.testing.assert_allclose(twice.limbs, posture.limbs)
     np.testing.assert_allclose(twice.head, posture.head)
 
@@ -84,7 +86,7 @@ def test_a_body_holds_its_limbs_as_it_is_told(bodies):
     }
     off = []
     for _ in range(12):
-        posture = postures.anything(rng)
+        posture = postures.random_posture(rng)
         body = bodies.posed(posture, bodies.shape(rng)[1])
         for limb, (start, end) in ends.items():
             for side, name in enumerate(("left", "right")):
@@ -96,7 +98,7 @@ def test_a_body_holds_its_limbs_as_it_is_told(bodies):
 
 
 def test_a_posture_read_from_landmarks_is_the_one_they_were_made_of(bodies):
-    posture = postures.anything(RNG(6)).turned(postures.about(postures.UP, 0.7))
+    posture = postures.random_posture(RNG(6)).turned(postures.rotation_about(postures.UP, 0.7))
     body = bodies.posed(posture, bodies.shape(RNG(6))[1])
     xyz = np.full((33, 3), 1.0)
     names = {name: name for name in HALPE26.keypoints if name in BLAZEPOSE33.keypoints}
@@ -107,7 +109,7 @@ def test_a_posture_read_from_landmarks_is_the_one_they_were_made_of(bodies):
         wrist = BLAZEPOSE33["left_wrist" if side == 0 else "right_wrist"]
         hand = postures.TO_CAMERA @ posture.limbs[2, side] * 0.1
         xyz[BLAZEPOSE33["left_index" if side == 0 else "right_index"]] = xyz[wrist] + hand
-    found = postures.from_landmarks(xyz)
+    found = postures.posture_from_landmarks(xyz)
     assert found is not None
     assert angle(found.limbs[:5], posture.limbs[:5]).max() < 30
     assert np.median(angle(found.limbs, posture.limbs)) < 6
@@ -117,14 +119,14 @@ def test_a_posture_read_from_landmarks_is_the_one_they_were_made_of(bodies):
 
 
 def test_landmarks_without_length_are_no_posture():
-    assert postures.from_landmarks(np.zeros((33, 3))) is None
-    assert postures.from_landmarks(np.full((33, 3), np.nan)) is None
+    assert postures.posture_from_landmarks(np.zeros((33, 3))) is None
+    assert postures.posture_from_landmarks(np.full((33, 3), np.nan)) is None
 
 
 def test_adults_are_as_tall_as_adults(bodies):
     rng = RNG(7)
     heights = [
-        bodies.posed(postures.anything(rng), shape).height
+        bodies.posed(postures.random_posture(rng), shape).height
         for age, shape in (bodies.shape(rng) for _ in range(40))
         if age >= 18
     ]
@@ -143,10 +145,10 @@ def test_a_square_is_drawn_where_it_is_projected():
     corners[:, 2] = 4
     faces = np.array([[0, 2, 1], [0, 3, 2]], np.int32)
     matrix = Camera.with_focal((64, 48), 100.0).matrix
-    plain = render.Look(
+    plain = render.Appearance(
         np.full((4, 3), 0.5, np.float32), np.zeros(4, np.float32), np.array([0, 0, -1.0]), 0.5, 1.0
     )
-    rgb, covers, _ = render.draw(corners, faces, plain, matrix, (64, 48))
+    rgb, covers, _ = render.render_body(corners, faces, plain, matrix, (64, 48))
     rows, columns = np.nonzero(covers)
     assert (rows.min(), rows.max()) == (12, 35)
     assert (columns.min(), columns.max()) == (20, 43)
@@ -174,9 +176,9 @@ def test_a_joint_behind_the_body_is_hidden(studio):
 
 def test_a_set_goes_on_where_it_stopped(tmp_path, studio, monkeypatch):
     monkeypatch.setattr(synth, "Studio", lambda *_: studio)
-    table = synth.make(2, tmp_path / "a b", seed=9)
+    table = synth.make_people(2, tmp_path / "a b", seed=9)
     first = table.read_text()
-    synth.make(3, tmp_path / "a b", seed=9)
+    synth.make_people(3, tmp_path / "a b", seed=9)
     lines = table.read_text().splitlines()
     assert len(lines) == 3
     assert table.read_text().startswith(first)
@@ -191,31 +193,33 @@ def test_a_set_goes_on_where_it_stopped(tmp_path, studio, monkeypatch):
 
 def test_a_set_of_another_seed_is_left_alone(tmp_path, studio, monkeypatch):
     monkeypatch.setattr(synth, "Studio", lambda *_: studio)
-    table = synth.make(1, tmp_path, seed=1)
+    table = synth.make_people(1, tmp_path, seed=1)
     before = table.read_bytes()
     with pytest.raises(VitruvianError, match="another --seed"):
-        synth.make(2, tmp_path, seed=2)
+        synth.make_people(2, tmp_path, seed=2)
     assert table.read_bytes() == before
 
 
 def test_a_line_that_was_cut_short_is_written_anew(tmp_path, studio, monkeypatch):
     monkeypatch.setattr(synth, "Studio", lambda *_: studio)
-    table = synth.make(2, tmp_path, seed=9)
+    table = synth.make_people(2, tmp_path, seed=9)
     whole = table.read_text()
     table.write_text(whole[:-40])
-    assert synth.make(2, tmp_path, seed=9).read_text() == whole
+    assert synth.make_people(2, tmp_path, seed=9).read_text() == whole
 
 
 def test_an_empty_folder_is_nothing_to_stand_before(tmp_path):
     with pytest.raises(VitruvianError, match="to stand before"):
-        synth.pictures(tmp_path)
+        synth.background_pictures(tmp_path)
 
 
 def test_only_postures_that_the_teacher_was_right_about_are_taken(tmp_path):
     xyz = RNG(0).normal(size=(3, 33, 3)).astype(np.float32)
     agrees = np.array([True, False, True])
-    teacher.save(teacher.Taught(xyz, np.ones((3, 33), np.float32), agrees), tmp_path / "a.npz")
-    np.testing.assert_array_equal(synth.postures_of(tmp_path / "a.npz"), xyz[agrees])
+    teacher.write(
+        teacher.TeacherPoses(xyz, np.ones((3, 33), np.float32), agrees), tmp_path / "a.npz"
+    )
+    np.testing.assert_array_equal(synth.read_postures(tmp_path / "a.npz"), xyz[agrees])
     with pytest.raises(VitruvianError, match="is about 3 people, want 4"):
         teacher.read(tmp_path / "a.npz", 4)
     (tmp_path / "b.npz").write_bytes(b"PK nothing")
@@ -225,7 +229,7 @@ def test_only_postures_that_the_teacher_was_right_about_are_taken(tmp_path):
 
 def test_nobody_cannot_be_made(tmp_path):
     with pytest.raises(VitruvianError, match="makes nobody"):
-        synth.make(0, tmp_path)
+        synth.make_people(0, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -236,15 +240,17 @@ def person(studio, tmp_path_factory):
     import cv2
 
     made = studio.make(RNG([11, 0]))
-    rows.append(json.dumps(synth.row(made, "0.jpg", split)))
+    rows.append(json.dumps(synth.people_row(made, "0.jpg", split)))
     cv2.imwrite(str(folder / "crops" / "0.jpg"), made.rgb[..., ::-1])
     (folder / "people.jsonl").write_text("\n".join(rows))
-    return people3d.synthetic(folder, split)[0]
+    return people3d.read_synthetic(folder, split)[0]
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_look_at_somebody_keeps_metres_and_pixels_together(person, seed):
-    image, matrix, xy, xyz, crop = people3d.view(person, 192, people3d.Augment(), RNG(seed))
+    image, matrix, xy, xyz, crop = people3d.training_sample_3d(
+        person, 192, people3d.Augment3D(), RNG(seed)
+    )
     assert image.shape == (192, 192, 3)
     projected = xyz[:, :2] / xyz[:, 2:] @ matrix[:2, :2].T + matrix[:2, 2]
     np.testing.assert_allclose(projected, xy, atol=0.2)
@@ -257,9 +263,11 @@ def test_a_look_at_somebody_keeps_metres_and_pixels_together(person, seed):
 def test_someone_of_whom_only_2d_is_known_is_rolled_and_mirrored(person):
     taught = np.zeros((26, 3), np.float32)
     taught[HALPE26["left_wrist"]] = 1, 0, 0.5
-    real = people3d.Person(person.jpeg, person.box, person.xy, taught, None)
+    real = people3d.Person3D(person.jpeg, person.box, person.xy, taught, None)
     for seed in range(6):
-        _, _, xy, xyz, crop = people3d.view(real, 192, people3d.Augment(), RNG(seed))
+        _, _, xy, xyz, crop = people3d.training_sample_3d(
+            real, 192, people3d.Augment3D(), RNG(seed)
+        )
         straight = crop.from_frame(person.xy)
         if np.allclose(xy, straight):
             arm = xyz[HALPE26["left_wrist"]]
@@ -275,9 +283,9 @@ def test_someone_of_whom_only_2d_is_known_is_rolled_and_mirrored(person):
 
 
 def test_a_step_of_training_makes_the_loss_smaller(person):
-    recipe = vitruvian3d.Recipe(synthetic=2, real=1, head_steps=0, absolute_from=0)
-    real = people3d.Person(person.jpeg, person.box, person.xy, person.xyz * 0 + 0.1, None)
-    made = people3d.batch([person, person, real], 64, None, RNG(0))
+    recipe = vitruvian3d.Recipe3D(synthetic=2, real=1, head_steps=0, absolute_from=0)
+    real = people3d.Person3D(person.jpeg, person.box, person.xy, person.xyz * 0 + 0.1, None)
+    made = people3d.collate_3d([person, person, real], 64, None, RNG(0))
     shape = vitruvian3d.metrabs.Shape.of("blazepose-full", 26)
     torch.manual_seed(0)
     network = vitruvian3d.metrabs.Metrabs(shape)
@@ -286,8 +294,8 @@ def test_a_step_of_training_makes_the_loss_smaller(person):
     found = []
     for _ in range(8):
         torch.manual_seed(1)
-        flat, deep = network(vitruvian3d.images(made.crops))
-        loss, parts = vitruvian3d.loss_of(recipe, flat, deep, made, volume, 1)
+        flat, deep = network(vitruvian3d.image_tensor(made.crops))
+        loss, parts = vitruvian3d.training_loss_3d(recipe, flat, deep, made, volume, 1)
         assert set(parts) == {"shape", "seen", "place", "direct", "heat", "flat", "taught"}
         assert all(np.isfinite(part) for part in parts.values())
         optimiser.zero_grad()

@@ -15,7 +15,7 @@ from vitruvian.models.alphapose import Joints
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
 from vitruvian.train.data import people  # noqa: E402
-from vitruvian.train.data.augment import Augment, crop  # noqa: E402
+from vitruvian.train.data.augment import Augment, person_crop, random_crop  # noqa: E402
 from vitruvian.train.tasks import vitruvian2d  # noqa: E402
 
 STILL = Augment(scale=0, turn_deg=0, turn=0, half_body=0, proposal=0, mirror=0)
@@ -70,12 +70,12 @@ def test_keypoints_go_with_the_pixels(folder):
     at = np.array([40, 60])
     dot[at[1], at[0]] = 255
     xy = np.tile(at.astype(np.float32), (17, 1))
-    marked = people.Person(dot, person.box, person.area, xy, person.seen, "")
+    marked = people.Person2D(dot, person.box, person.area, xy, person.seen, "")
     for seed in range(12):
         look = Augment(half_body=0, proposal=0)
         rng = np.random.default_rng(seed)
-        crop, mirror = people.view(marked.box, xy, marked.seen, (192, 256), look, rng)
-        rgb, cells, seen = people.sample(
+        crop, mirror = random_crop(marked.box, xy, marked.seen, (192, 256), look, rng)
+        rgb, cells, seen = people.training_sample(
             marked, (192, 256), 4, look, np.random.default_rng(seed), plain=True
         )
         grey = rgb.sum(axis=-1).astype(float)
@@ -90,8 +90,8 @@ def test_targets_are_empty_outside_and_unknown_where_nobody_labelled(folder):
     person = people.read(folder, "train")[0]
     xy = person.xy.copy()
     xy[3] = 5000
-    away = people.Person(person.rgb, person.box, person.area, xy, person.seen, "")
-    made = people.batch([away], vitruvian2d.SIZE, 4, None, np.random.default_rng(0))
+    away = people.Person2D(person.rgb, person.box, person.area, xy, person.seen, "")
+    made = people.collate_2d([away], vitruvian2d.SIZE, 4, None, np.random.default_rng(0))
     assert made.weight[0].tolist() == [1, 1, 1, 0, *[1] * 12, 0]
     assert made.known[0].tolist() == [1] * 16 + [0]
     assert not made.maps[0, 3].any()
@@ -103,7 +103,7 @@ def test_every_person_comes_once_and_the_same_seed_gives_the_same(folder):
 
     def crops(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
-        made = people.batches(some, 4, vitruvian2d.SIZE, 4, STILL, rng)
+        made = people.shuffled_batches(some, 4, vitruvian2d.SIZE, 4, STILL, rng)
         return np.concatenate([batch.xy for batch in made])
 
     assert len(np.unique(crops(0)[:, 0], axis=0)) == 8
@@ -113,7 +113,9 @@ def test_every_person_comes_once_and_the_same_seed_gives_the_same(folder):
 def test_a_fault_while_people_are_made_ready_is_not_waited_for(folder):
     broken = [replace(person, xy=None) for person in people.read(folder, "train")]
     with pytest.raises((TypeError, AttributeError, ValueError)):
-        list(people.batches(broken, 4, vitruvian2d.SIZE, 4, STILL, np.random.default_rng(0)))
+        list(
+            people.shuffled_batches(broken, 4, vitruvian2d.SIZE, 4, STILL, np.random.default_rng(0))
+        )
 
 
 def test_training_looks_at_a_box_as_inference_does():
@@ -122,31 +124,33 @@ def test_training_looks_at_a_box_as_inference_does():
     frame = Frame(np.zeros((1, 1, 3), np.uint8))
     looks = head.crops(frame, Regions.boxes(box, np.ones(2, np.float32)))
     for row, look in zip(box, looks, strict=True):
-        np.testing.assert_allclose(crop(row, head.size).from_input, look.from_input, atol=1e-4)
+        np.testing.assert_allclose(
+            person_crop(row, head.size).from_input, look.from_input, atol=1e-4
+        )
 
 
 def test_a_recipe_says_what_it_does_not_know(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text("epochs = 3\nsigma = 1.5\n")
-    assert vitruvian2d.Recipe.read(path).epochs == 3
+    assert vitruvian2d.Recipe2D.read(path).epochs == 3
     path.write_text("epoch = 3")
     with pytest.raises(VitruvianError, match=r"no entry of a recipe named 'epoch'.*'epochs'"):
-        vitruvian2d.Recipe.read(path)
+        vitruvian2d.Recipe2D.read(path)
     path.write_text("epochs = 'three'")
     with pytest.raises(VitruvianError, match="epochs is 'three', want int"):
-        vitruvian2d.Recipe.read(path)
+        vitruvian2d.Recipe2D.read(path)
 
 
 @pytest.mark.weights
 def test_a_run_goes_on_where_it_was_interrupted(folder, tmp_path, blazepose):
     blazepose("full")
-    recipe = vitruvian2d.Recipe(batch=4, head_epochs=1, epochs=2, refine_epochs=1)
+    recipe = vitruvian2d.Recipe2D(batch=4, head_epochs=1, epochs=2, refine_epochs=1)
     out = tmp_path / "run"
-    vitruvian2d.train(recipe, folder, out, minutes=0)
+    vitruvian2d.train_2d(recipe, folder, out, minutes=0)
     lines = (out / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1]
-    assert vitruvian2d.Recipe.read(out / "recipe.toml") == recipe
-    ap = vitruvian2d.train(recipe, folder, out)
+    assert vitruvian2d.Recipe2D.read(out / "recipe.toml") == recipe
+    ap = vitruvian2d.train_2d(recipe, folder, out)
     lines = (out / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     assert 0 <= ap <= 1
@@ -154,17 +158,17 @@ def test_a_run_goes_on_where_it_was_interrupted(folder, tmp_path, blazepose):
     assert before > 0
     assert after > 0
 
-    taught = vitruvian2d.Recipe(batch=4, head_epochs=0, epochs=1, teacher=str(out / "weights.pt"))
-    assert 0 <= vitruvian2d.train(taught, folder, tmp_path / "student") <= 1
+    taught = vitruvian2d.Recipe2D(batch=4, head_epochs=0, epochs=1, teacher=str(out / "weights.pt"))
+    assert 0 <= vitruvian2d.train_2d(taught, folder, tmp_path / "student") <= 1
 
 
 @pytest.mark.weights
 def test_the_frozen_layers_stay_as_they_were(folder, tmp_path, blazepose):
     blazepose("full")
-    recipe = vitruvian2d.Recipe(batch=4, head_epochs=0, epochs=1)
-    vitruvian2d.train(recipe, folder, tmp_path / "run")
+    recipe = vitruvian2d.Recipe2D(batch=4, head_epochs=0, epochs=1)
+    vitruvian2d.train_2d(recipe, folder, tmp_path / "run")
     state = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
-    fresh = vitruvian2d.begin().state_dict()
+    fresh = vitruvian2d.initial_network_2d().state_dict()
     same = {name: torch.equal(state[name], fresh[name]) for name in fresh if "backbone" in name}
     assert same["backbone.stem.weight"]
     assert same["backbone.blocks.2.expand.weight"]

@@ -12,7 +12,7 @@ from vitruvian.verbs.groups import CameraWords
 
 @command(
     model=MODELS,
-    out=Word(Path, OUTPUT, "A folder; what is in it goes on.", names=OUT),
+    out=Word(Path, OUTPUT, "A folder.", names=OUT),
 )
 def compare(
     source: list[str],
@@ -21,6 +21,7 @@ def compare(
     span: Span = Span(),
     out: Path = Path("comparison"),
     visible: float = 0.5,
+    resume: bool = False,
     overwrite: bool = False,
     camera: CameraWords = CameraWords(),
 ) -> None:
@@ -41,6 +42,7 @@ def compare(
         camera=camera.camera,
         fov_deg=camera.fov_deg,
         visible=visible,
+        resume=resume,
         overwrite=overwrite,
         on_error=complain,
     )

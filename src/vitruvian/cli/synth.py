@@ -39,13 +39,13 @@ def synth(
         raise VitruvianError(
             f"synthetic people need {error.name}; install it with: pip install 'vitruvian[synth]'"
         ) from None
-    behind = studio.pictures(backgrounds) if backgrounds else []
-    real = studio.postures_of(postures) if postures else None
+    behind = studio.background_pictures(backgrounds) if backgrounds else []
+    real = studio.read_postures(postures) if postures else None
     print("loading the body model; the first time takes a minute", file=sys.stderr, flush=True)
 
     def tell(number: int) -> None:
         if number % 100 == 0:
             print(f"{number} of {people} people", file=sys.stderr, flush=True)
 
-    table = studio.make(people, out, seed=seed, backgrounds=behind, postures=real, tell=tell)
+    table = studio.make_people(people, out, seed=seed, backgrounds=behind, postures=real, tell=tell)
     print(table)

@@ -28,7 +28,7 @@ from vitruvian.verbs.groups import MachineWords, ModelWords
     ),
     num_poses="BlazePose 20, YOLOv8 300, others 100; 20 count",
     conf="YOLOv8 0.001, others as `predict`",
-    out=Word(Path, OUTPUT, "A folder; a run that was stopped goes on in it.", names=OUT),
+    out=Word(Path, OUTPUT, "A folder.", names=OUT),
 )
 def val(
     data: Path,

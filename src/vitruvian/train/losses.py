@@ -44,7 +44,7 @@ class SymmetricExpectation(torch.autograd.Function):
         return upstream[0][..., None] * sign * ctx.amplitude, None
 
 
-def expectation(maps: Tensor, amplitude: float | None = AMPLITUDE) -> Tensor:
+def expected_position(maps: Tensor, amplitude: float | None = AMPLITUDE) -> Tensor:
     """Where each map says its keypoint is: two-step normalisation, then the mean position.
 
     Args:
@@ -68,11 +68,11 @@ def expectation(maps: Tensor, amplitude: float | None = AMPLITUDE) -> Tensor:
     return torch.stack(mean, -1)
 
 
-def joint_regression(xy: Tensor, target: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
+def coordinate_l1_loss(xy: Tensor, target: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
     """L1 distance of coordinates, in fractions of the map, summed over keypoints.
 
     Args:
-        xy: (N, K, 2) cells, see `expectation`.
+        xy: (N, K, 2) cells, see `expected_position`.
         target: (N, K, 2) cells.
         weight: (N, K).
         size: width and height of the map, cells.
@@ -84,7 +84,7 @@ def joint_regression(xy: Tensor, target: Tensor, weight: Tensor, size: tuple[int
     return (fraction.sum(-1) * weight).sum() / len(xy)
 
 
-def squared(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def heatmap_mse_loss(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Half the mean squared difference of maps, as FastPose is trained with: no sigmoid.
 
     Args:
@@ -96,7 +96,7 @@ def squared(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return 0.5 * functional.mse_loss(maps * scale, target * scale)
 
 
-def cross_entropy(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def heatmap_bce_loss(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Cross entropy of every cell's confidence, less that of a perfect one; for integral maps.
 
     A squared difference after the sigmoid has no gradient where the network is surely wrong.
@@ -116,7 +116,7 @@ def cross_entropy(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (each * weight).sum() / weight.sum().clamp_min(1)
 
 
-def combined(
+def whole_body_loss(
     maps: Tensor,
     target_maps: Tensor,
     target: Tensor,
@@ -132,20 +132,20 @@ def combined(
         target: (N, K, 2) cells.
         weight: (N, K).
         tail: keypoints at the end that are coordinates: 110 of 133 or 136, 42 of 68.
-        amplitude: see `expectation`.
+        amplitude: see `expected_position`.
 
     Returns:
-        () 100 times `squared` and 0.01 times `joint_regression`: the released code's weights.
+        () 100 `heatmap_mse_loss` + 0.01 `coordinate_l1_loss`, the weights of the released code.
     """
     body = maps.shape[1] - tail
     height, width = maps.shape[-2:]
-    heat = squared(maps[:, :body], target_maps[:, :body], weight[:, :body])
-    xy = expectation(maps[:, body:], amplitude)
-    points = joint_regression(xy, target[:, body:], weight[:, body:], (width, height))
+    heat = heatmap_mse_loss(maps[:, :body], target_maps[:, :body], weight[:, :body])
+    xy = expected_position(maps[:, body:], amplitude)
+    points = coordinate_l1_loss(xy, target[:, body:], weight[:, body:], (width, height))
     return 100 * heat + 0.01 * points
 
 
-def distillation(
+def distillation_loss(
     maps: Tensor, xy: Tensor, teacher_maps: Tensor, teacher_xy: Tensor, weight: Tensor
 ) -> Tensor:
     """A student's distance from its teacher: cross entropy of the maps, L1 of the coordinates.
@@ -161,6 +161,6 @@ def distillation(
         () the sum of both.
     """
     height, width = maps.shape[-2:]
-    heat = cross_entropy(maps, torch.sigmoid(teacher_maps.float()).detach(), weight)
-    points = joint_regression(xy, teacher_xy.detach(), weight, (width, height))
+    heat = heatmap_bce_loss(maps, torch.sigmoid(teacher_maps.float()).detach(), weight)
+    points = coordinate_l1_loss(xy, teacher_xy.detach(), weight, (width, height))
     return heat + points

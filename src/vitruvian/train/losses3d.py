@@ -1,11 +1,10 @@
 """What networks with 3D are trained with. Distances are in metres, and so are the losses.
 
-Poses are (N, K, 3) metres from the camera after `vitruvian.train.absolute`, so that gradients go
+Poses are (N, K, 3) metres from the camera after `vitruvian.train.reconstruction`, so gradients go
 through where a body was put. `valid` is (N, K) bool; a mean over nothing is 0.
 
 Source: Sarandi et al. 2021, "MeTRAbs", with the weights and limits of its released code
-(specs/metrabs.md, 3). `squared` is what metres from the hips, as BlazePose gives them, are trained
-with.
+(specs/metrabs.md, 3). `squared_distance_loss` trains hip-relative metres, as BlazePose gives them.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vitruvian.decode.absolute import view_limits
-from vitruvian.train.absolute import project
+from vitruvian.train.reconstruction import project_points
 
 BOX = 2.2  # metres along a side of what the network's 3D can say; its crop's side in pixels
 ABSOLUTE = 0.1  # weight of the absolute loss, from this step on
@@ -28,7 +27,9 @@ WIDE = -20.0  # strides of border: true joints up to 20 strides beside the crop 
 STRIDE = 32
 
 
-def relative(found: Tensor, truth: Tensor, valid: Tensor, root: int | None = None) -> Tensor:
+def root_relative_loss(
+    found: Tensor, truth: Tensor, valid: Tensor, root: int | None = None
+) -> Tensor:
     """How wrong a body's shape is, wherever it stands: mean absolute difference.
 
     Args:
@@ -49,7 +50,7 @@ def relative(found: Tensor, truth: Tensor, valid: Tensor, root: int | None = Non
     return _mean(((found - middles[0]) - (truth - middles[1])).abs().mean(-1), valid)
 
 
-def absolute(found: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+def absolute_loss(found: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     """How wrong a body's place is: a third each for x, y and z, z less from 10 m on.
 
     Args:
@@ -63,12 +64,12 @@ def absolute(found: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     return _mean((off[..., 0] + off[..., 1] + depth) / 3, valid & (truth[..., 2] > NEAR))
 
 
-def absolute_weight(step: int) -> float:
-    """Of `absolute` at a step from 0: nothing until the shape is roughly learned."""
+def absolute_loss_weight(step: int) -> float:
+    """Weight of `absolute_loss` at a step, from 0: none until the shape is roughly learned."""
     return ABSOLUTE if step > ABSOLUTE_FROM else 0.0
 
 
-def projected(
+def projection_loss(
     found: Tensor,
     truth: Tensor,
     valid: Tensor,
@@ -94,10 +95,12 @@ def projected(
     """
     truth = _known(truth, valid)
     valid = valid & (truth[..., 2] > NEAR) & (found[..., 2] > 1e-3)
-    return _in_crop(project(found, matrix), project(truth, matrix), valid, side, centred, stride)
+    return _in_crop(
+        project_points(found, matrix), project_points(truth, matrix), valid, side, centred, stride
+    )
 
 
-def flat(
+def projection_loss_2d(
     found: Tensor,
     truth: Tensor,
     valid: Tensor,
@@ -116,12 +119,12 @@ def flat(
         valid: (N, J) bool.
         matrix: (N, 3, 3) intrinsics of the crops.
         side: of the crops, pixels.
-        groups: (J, K) which keypoints make up each labelled one, see `same_joint`; by default
+        groups: (J, K) which keypoints make up each labelled one, see `joint_groups`; by default
             the labelled ones are the keypoints.
         centred: see `vitruvian.decode.absolute.view_limits`.
         stride: the same.
     """
-    seen = project(found, matrix)
+    seen = project_points(found, matrix)
     ahead = found[..., 2] > 1e-3
     if groups is not None:
         seen = groups @ seen
@@ -130,7 +133,7 @@ def flat(
     return _in_crop(seen, truth, valid & ahead, side, centred, stride)
 
 
-def same_joint(labelled: Sequence[str], keypoints: Sequence[str]) -> Tensor:
+def joint_groups(labelled: Sequence[str], keypoints: Sequence[str]) -> Tensor:
     """Which keypoints are a labelled joint: those whose names begin with its name, averaged.
 
     Data sets do not agree on where a wrist is. `left_wrist` is the mean of `left_wrist`,
@@ -151,22 +154,25 @@ def same_joint(labelled: Sequence[str], keypoints: Sequence[str]) -> Tensor:
     return weight / weight.sum(-1, keepdim=True)
 
 
-def total(
+def metrabs_loss(
     shape: Tensor, place: Tensor, seen: Tensor, seen_flat: Tensor | float, step: int
 ) -> Tensor:
-    """One step's loss: `relative` + `projected` + `absolute` by its schedule + a fifth of `flat`.
+    """Total loss of one step, MeTRAbs' weights.
+
+    `root_relative_loss` + `projection_loss` + `absolute_loss` by its schedule + 0.2
+    `projection_loss_2d`.
 
     Args:
-        shape: `relative`.
-        place: `absolute`.
-        seen: `projected`.
-        seen_flat: `flat`, of the pictures of which only 2D is known.
+        shape: `root_relative_loss`.
+        place: `absolute_loss`.
+        seen: `projection_loss`.
+        seen_flat: `projection_loss_2d`, of the pictures of which only 2D is known.
         step: from 0.
     """
-    return shape + seen + absolute_weight(step) * place + FLAT * seen_flat
+    return shape + seen + absolute_loss_weight(step) * place + FLAT * seen_flat
 
 
-def heat(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+def softmax_heatmap_loss(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """How unlikely 2D maps make the cells around the true joints: cross entropy of their softmax.
 
     The mean place under a map's softmax says nothing of its shape: this draws it around the joint.
@@ -186,8 +192,8 @@ def heat(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return _mean(each, valid)
 
 
-def taught(found: Tensor, truth: Tensor, valid: Tensor, tolerance: float = 0.1) -> Tensor:
-    """As `relative`, of a teacher whose bodies may be a little too large or too small.
+def teacher_loss(found: Tensor, truth: Tensor, valid: Tensor, tolerance: float = 0.1) -> Tensor:
+    """As `root_relative_loss`, of a teacher whose bodies may be a little too large or too small.
 
     Args:
         found: (N, K, 3) metres.
@@ -205,7 +211,7 @@ def taught(found: Tensor, truth: Tensor, valid: Tensor, tolerance: float = 0.1) 
     return _mean((a - size * b).abs().mean(-1), valid)
 
 
-def squared(found: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+def squared_distance_loss(found: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     """Mean squared distance of joints from the hips, metres squared.
 
     Args:

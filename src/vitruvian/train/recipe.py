@@ -12,7 +12,7 @@ from vitruvian.errors import shown, unknown
 
 
 @dataclass(frozen=True)
-class Toml:
+class TomlRecipe:
     """A recipe: every field has a default, and a TOML file of the same names overrides it."""
 
     @classmethod

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 Net = TypeVar("Net", bound=nn.Module)
 
 
-class Scaled(nn.Module):
+class ScaledParameter(nn.Module):
     """A parameter as a fixed scale times what is learned."""
 
     scale: Tensor
@@ -33,7 +33,7 @@ class Scaled(nn.Module):
         return parameter / self.scale
 
 
-def even(backbone: nn.Module) -> None:
+def rescale_weights(backbone: nn.Module) -> None:
     """Let all numbers of the backbone be learned at the same pace.
 
     With its batch norms folded, the weights of one channel are 10^5 times those of another, and
@@ -44,14 +44,14 @@ def even(backbone: nn.Module) -> None:
         if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
             square = module.weight.detach().square()
             size = square.mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-6)
-            parametrize.register_parametrization(module, "weight", Scaled(size))
+            parametrize.register_parametrization(module, "weight", ScaledParameter(size))
             if module.bias is not None:
                 size = module.bias.detach().square().mean().sqrt().clamp_min(1e-6)
-                parametrize.register_parametrization(module, "bias", Scaled(size))
+                parametrize.register_parametrization(module, "bias", ScaledParameter(size))
 
 
-def plain(network: nn.Module) -> None:
-    """Undo `even`: the parameters as they are."""
+def restore_weights(network: nn.Module) -> None:
+    """Undo `rescale_weights`: the parameters as they are."""
     for module in list(network.modules()):
         for name in ("weight", "bias") if parametrize.is_parametrized(module) else ():
             parametrize.remove_parametrizations(module, name)
@@ -62,7 +62,7 @@ def channels_last(network: Net) -> Net:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Let freed memory stay with the process, where the C library is glibc.
 
     It gives large blocks back at once, and asking the kernel for them anew is 0.4 of a step.
@@ -76,7 +76,7 @@ def keep_memory() -> None:
     mallopt(mmap_max, 0)
 
 
-def single(network: nn.Module) -> None:
+def depthwise_in_float32(network: nn.Module) -> None:
     """Let convolutions of single channels compute in float32, also under autocast.
 
     Their backward pass in bfloat16 takes a CPU twice as long as that in float32; for all others it
@@ -92,7 +92,7 @@ def single(network: nn.Module) -> None:
             module.forward = partial(forward, module.forward)  # type: ignore[method-assign]
 
 
-def follow(average: float) -> Callable[[Any, Any, Any], None]:
+def ema(average: float) -> Callable[[Any, Any, Any], None]:
     """How a moving average follows the weights: quickly at first, as it begins with nothing.
 
     Args:
@@ -111,7 +111,7 @@ def follow(average: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
-def rate(step: int, since: int, steps: int) -> float:
+def learning_rate(step: int, since: int, steps: int) -> float:
     """0..1 of the learning rate: 100 steps of rise from `since`, and half a cosine over all."""
     if step < since:
         return 0.0

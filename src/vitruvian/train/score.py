@@ -18,7 +18,7 @@ from vitruvian.decode import heatmap
 from vitruvian.evaluate import coco
 from vitruvian.export.networks.vitruvian2d import SIZE, STRIDE, Vitruvian2D
 from vitruvian.train.data import people
-from vitruvian.train.data.augment import crop
+from vitruvian.train.data.augment import person_crop
 
 # Of maps before the sigmoid; the brightest cell is that of the sigmoid's, which is never 0.
 DECODE: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
@@ -28,15 +28,15 @@ DECODE: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
 }
 
 
-def tensor(array: np.ndarray) -> Tensor:
+def as_tensor(array: np.ndarray) -> Tensor:
     """An array as it is."""
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def predict(network: nn.Module, crops: np.ndarray, flip: bool = False) -> np.ndarray:
+def predict_heatmaps(network: nn.Module, crops: np.ndarray, flip: bool = False) -> np.ndarray:
     """(N, 3, H, W) RGB 0..1 -> (N, K, h, w) before the sigmoid; with `flip` the mean of two."""
     with torch.no_grad():
-        x = tensor(crops).contiguous(memory_format=torch.channels_last)
+        x = as_tensor(crops).contiguous(memory_format=torch.channels_last)
         maps = network(x).maps.numpy()
         if flip:  # probabilities are averaged, as in `vitruvian.models.alphapose`
             other = heatmap.mirrored(network(x.flip(-1)).maps.numpy(), COCO17.mirror, shift=True)
@@ -45,29 +45,29 @@ def predict(network: nn.Module, crops: np.ndarray, flip: bool = False) -> np.nda
     return maps
 
 
-def evaluate(
-    network: nn.Module, some: list[people.Person], decode: str = "local", flip: bool = False
+def validation_ap(
+    network: nn.Module, some: list[people.Person2D], decode: str = "local", flip: bool = False
 ) -> float:
     """OKS-AP with the true boxes: COCO's evaluator, each person a picture of their own."""
     decoder = DECODE[decode]
     results, truth = [], []
     for start in range(0, len(some), 32):
         chosen = some[start : start + 32]
-        crops = people.batch(chosen, SIZE, STRIDE, None, np.random.default_rng(0)).crops
-        maps = predict(network, crops, flip)
+        crops = people.collate_2d(chosen, SIZE, STRIDE, None, np.random.default_rng(0)).crops
+        maps = predict_heatmaps(network, crops, flip)
         xy, score = decoder(maps)
         for i, person in enumerate(chosen):
-            at = crop(person.box, SIZE).to_frame(np.nan_to_num(xy[i]) * STRIDE)
+            at = person_crop(person.box, SIZE).to_frame(np.nan_to_num(xy[i]) * STRIDE)
             number = len(truth) + 1
             common = {"image_id": number, "category_id": 1}
-            truth.append(row(person, number))
+            truth.append(coco_annotation(person, number))
             rows = np.concatenate([at, score[i][:, None]], 1)
             mean = float(score[i].mean())
             results.append({**common, "keypoints": rows.ravel().tolist(), "score": mean})
-    return average_precision(truth, results)
+    return keypoint_ap(truth, results)
 
 
-def row(person: people.Person, number: int) -> dict:
+def coco_annotation(person: people.Person2D, number: int) -> dict:
     """COCO's annotation of somebody in the picture of that number."""
     points = np.concatenate([person.xy, 2.0 * person.seen[:, None]], 1)
     return {
@@ -82,11 +82,11 @@ def row(person: people.Person, number: int) -> dict:
     }
 
 
-def average_precision(truth: list[dict], results: list[dict]) -> float:
+def keypoint_ap(truth: list[dict], results: list[dict]) -> float:
     """COCO's AP of keypoints.
 
     Args:
-        truth: of `row`.
+        truth: of `coco_annotation`.
         results: COCO's.
     """
     people = {"id": 1, "name": "person", "keypoints": list(COCO17.keypoints)}
@@ -105,7 +105,7 @@ def main() -> None:
     network.load_state_dict(torch.load(asked.weights, weights_only=True))
     validation = people.read(asked.data, "val")
     for decode in DECODE:
-        plain, both = (evaluate(network, validation, decode, flip) for flip in (False, True))
+        plain, both = (validation_ap(network, validation, decode, flip) for flip in (False, True))
         print(f"{decode:9} {plain:.3f}, with flip {both:.3f}")
 
 

@@ -33,7 +33,7 @@ class Augment:
     half_body_least: int = 8  # keypoints that have to be seen: more than this
 
 
-def proposal(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def jitter_box(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A box as a detector might have given it.
 
     Args:
@@ -56,7 +56,7 @@ def proposal(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([middle - half, middle + half])
 
 
-def half_body(
+def half_body_box(
     xy: np.ndarray, seen: np.ndarray, rng: np.random.Generator, upper: int = UPPER
 ) -> np.ndarray | None:
     """A box around the upper or the lower half of what is seen of a person.
@@ -84,7 +84,9 @@ def half_body(
     return None
 
 
-def crop(box: np.ndarray, size: tuple[int, int], *, scale: float = 1.0, angle: float = 0.0) -> Crop:
+def person_crop(
+    box: np.ndarray, size: tuple[int, int], *, scale: float = 1.0, angle: float = 0.0
+) -> Crop:
     """The network's view of a box: its short side padded, and a margin around it.
 
     Args:
@@ -99,7 +101,7 @@ def crop(box: np.ndarray, size: tuple[int, int], *, scale: float = 1.0, angle: f
     return Crop.turned((box[:2] + box[2:]) / 2, extent, angle, size, centre=0)
 
 
-def view(
+def random_crop(
     box: np.ndarray,
     xy: np.ndarray,
     seen: np.ndarray,
@@ -121,9 +123,9 @@ def view(
         The crop, and whether to mirror what it cuts.
     """
     if rng.random() < augment.proposal:
-        box = proposal(box, rng)
+        box = jitter_box(box, rng)
     if seen.sum() > augment.half_body_least and rng.random() < augment.half_body:
-        half = half_body(xy, seen, rng)
+        half = half_body_box(xy, seen, rng)
         box = box if half is None else half
     scale = np.clip(rng.normal(1, augment.scale), 1 - augment.scale, 1 + augment.scale)
     angle = 0.0
@@ -131,10 +133,10 @@ def view(
         most = 2 * augment.turn_deg
         angle = np.radians(np.clip(rng.normal(0, augment.turn_deg), -most, most))
     mirror = bool(rng.random() < augment.mirror)
-    return crop(box, size, scale=float(scale), angle=float(angle)), mirror
+    return person_crop(box, size, scale=float(scale), angle=float(angle)), mirror
 
 
-def colours(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def jitter_colours(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another light, another camera: gain, offset, colour cast, now and then grey or noisy.
 
     Args:
@@ -153,7 +155,7 @@ def colours(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def erase(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def random_erase(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A rectangle of one colour in front of the person, so that joints are guessed from others.
 
     Args:

@@ -20,7 +20,7 @@ KNUCKLES = 86  # row of a wide patch; a cover that begins below may leave part o
 PARTLY = 0.3  # how much of an answer is right then
 
 
-def cover(
+def cover_hand(
     image: np.ndarray, middle: np.ndarray, radius: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """(H, W, 3) uint8 with what is around the middle hidden.
@@ -47,7 +47,9 @@ def cover(
     return (image * (1 - mask) + other * mask).astype(np.uint8)
 
 
-def example(wide: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+def covered_patch(
+    wide: np.ndarray, kind: str, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
     """A patch to learn from, and how right it is that a hand can be seen in it, 0..1.
 
     Args:
@@ -62,19 +64,19 @@ def example(wide: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[np.n
     if kind == "none":
         if rng.random() < 0.3:
             place = rng.uniform((40, 60), (120, 150))
-            wide = cover(wide, place, rng.uniform((14, 18), (28, 36)), rng)
+            wide = cover_hand(wide, place, rng.uniform((14, 18), (28, 36)), rng)
     elif rng.random() < (0.5 if kind == "near" else 0.35):
         radius, top = rng.uniform((16, 24), (30, 40)), rng.uniform(70, 90)
-        wide = cover(wide, np.array([middle[0], top + radius[1]]), radius, rng)
+        wide = cover_hand(wide, np.array([middle[0], top + radius[1]]), radius, rng)
         seen = 0.0 if top < KNUCKLES else PARTLY
     elif rng.random() < 0.5:
         turn, away = rng.uniform(0, 2 * np.pi), rng.uniform(48, 75)
         beside = middle + away * np.array([np.cos(turn), np.sin(turn)])
-        wide = cover(wide, beside, rng.uniform((12, 14), (22, 24)), rng)
-    return shake(wide, rng), seen
+        wide = cover_hand(wide, beside, rng.uniform((12, 14), (22, 24)), rng)
+    return augment_patch(wide, rng), seen
 
 
-def shake(wide: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def augment_patch(wide: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(128, 96, 3) uint8: the middle of a wide patch, a little changed in every way."""
     turn, scale = np.degrees(rng.normal(0, 0.15)), np.exp(rng.normal(0, 0.14))
     matrix = cv2.getRotationMatrix2D((float(MIDDLE[0]), float(MIDDLE[1])), turn, scale)

@@ -21,7 +21,7 @@ FAR = 0.65  # torso lengths from the wrist to the hip, beyond which a hand is ou
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class LabelledPerson:
     """One person with labelled hands."""
 
     key: str  # "pockets/..." or "coco/...", unique
@@ -49,7 +49,7 @@ def read_labels(file: Path = LABELS) -> dict[tuple[str, str], tuple[str, bool]]:
     return {(row["file"], row["hand"]): (row["label"], row["weighed"] == "yes") for row in rows}
 
 
-def in_pictures(folder: Path) -> list[Person]:
+def read_pockets(folder: Path) -> list[LabelledPerson]:
     """The people of data/pockets."""
     states = {"1": "in", "0": "out", "-1": "unknown"}
     people = []
@@ -58,7 +58,7 @@ def in_pictures(folder: Path) -> list[Person]:
             triples = [triple.split(",") for triple in row["keypoints"].split()]
             x, y, w, h = (float(row[name]) for name in "xywh")
             people.append(
-                Person(
+                LabelledPerson(
                     f"pockets/{row['file']}#{row['person']}",
                     folder / "images" / row["file"],
                     int(Path(row["file"]).stem),
@@ -71,7 +71,7 @@ def in_pictures(folder: Path) -> list[Person]:
     return people
 
 
-def in_crops(folder: Path) -> list[Person]:
+def read_coco_hands(folder: Path) -> list[LabelledPerson]:
     """All people of data/coco_people, labelled or not; a wrist far from the hip is out."""
     labels = read_labels()
     people = []
@@ -79,13 +79,13 @@ def in_crops(folder: Path) -> list[Person]:
         row = json.loads(line)
         x, y, w, h = row["box"]
         points = np.array(row["keypoints"], np.float32)
-        away = wrists(points)
+        away = wrist_to_hip(points)
         known = []
         for i, side in enumerate(SIDES):
             far = away[i] > FAR and points[COCO17[f"{side}_wrist"], 2] == 2
             known.append(labels.get((row["file"], side), ("out" if far else "unknown",))[0])
         people.append(
-            Person(
+            LabelledPerson(
                 f"coco/{row['file']}",
                 folder / "crops" / row["file"],
                 row["image_id"],
@@ -97,7 +97,7 @@ def in_crops(folder: Path) -> list[Person]:
     return people
 
 
-def torso(points: np.ndarray) -> float:
+def torso_length(points: np.ndarray) -> float:
     """Pixels from the middle of the labelled shoulders to that of the hips; NaN without."""
     known = np.where(points[TRUNK, 2:] > 0, points[TRUNK, :2], np.nan).reshape(2, 2, 2)
     if np.isnan(known).all(axis=(1, 2)).any():
@@ -106,7 +106,7 @@ def torso(points: np.ndarray) -> float:
     return float(np.linalg.norm(shoulders - hips))
 
 
-def wrists(points: np.ndarray) -> np.ndarray:
+def wrist_to_hip(points: np.ndarray) -> np.ndarray:
     """(2,) torso lengths from each wrist to its hip, or to the other one; NaN without."""
     away = []
     for i, side in enumerate(SIDES):
@@ -115,21 +115,21 @@ def wrists(points: np.ndarray) -> np.ndarray:
         wrist = points[COCO17[f"{side}_wrist"]]
         known = hips and wrist[2] > 0
         away.append(np.linalg.norm(wrist[:2] - hips[0][:2]) if known else np.nan)
-    return np.array(away) / max(torso(points), 1.0)
+    return np.array(away) / max(torso_length(points), 1.0)
 
 
-def chosen(data: Path) -> list[Person]:
+def regression_people(data: Path) -> list[LabelledPerson]:
     """Whom the regression learns from: data/pockets, and who is marked `weighed` in the labels.
 
     The latter are all who have a hand in a pocket, and 550 of the others, drawn once.
     """
     weighed = {file for (file, _), row in read_labels().items() if row[1]}
-    crops = in_crops(data / "coco_people")
+    crops = read_coco_hands(data / "coco_people")
     kept = [person for person in crops if person.key.removeprefix("coco/") in weighed]
-    return [*in_pictures(data / "pockets"), *kept]
+    return [*read_pockets(data / "pockets"), *kept]
 
 
-def truth(person: Person) -> Poses:
+def labelled_pose(person: LabelledPerson) -> Poses:
     """What the annotators have marked, as poses of one person."""
     known = person.points[:, 2] > 0
     xy = np.where(known[:, None], person.points[:, :2], np.nan)[None].astype(np.float32)

@@ -14,11 +14,17 @@ from vitruvian.decode import heatmap
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sources.threads import Ahead
-from vitruvian.train.data.augment import Augment, colours, crop, erase, view
+from vitruvian.train.data.augment import (
+    Augment,
+    jitter_colours,
+    person_crop,
+    random_crop,
+    random_erase,
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class Person2D:
     """One person and the picture around them."""
 
     rgb: np.ndarray  # (H, W, 3) uint8
@@ -29,7 +35,7 @@ class Person:
     file: str
 
 
-def read(folder: Path, split: str) -> list[Person]:
+def read(folder: Path, split: str) -> list[Person2D]:
     """The people of a folder: `people.jsonl` and the pictures in `crops`.
 
     Each line has file, split, box (x y w h), area and keypoints (17 times x y v), in pixels.
@@ -51,14 +57,14 @@ def read(folder: Path, split: str) -> list[Person]:
         box = np.array([x, y, x + w, y + h], np.float32)
         rgb = Frame.read(folder / "crops" / row["file"]).rgb
         seen = points[:, 2] > 0
-        people.append(Person(rgb, box, row["area"], points[:, :2], seen, row["file"]))
+        people.append(Person2D(rgb, box, row["area"], points[:, :2], seen, row["file"]))
     if not people:
         raise VitruvianError(f"nobody of the split '{split}' in '{folder}'")
     return people
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class Batch2D:
     """N people as the network sees them, and what it should say."""
 
     crops: np.ndarray  # (N, 3, H, W) float32, RGB 0..1
@@ -68,8 +74,8 @@ class Batch:
     known: np.ndarray  # (N, 17) float32: 1 where the map is right, also an empty one
 
 
-def sample(
-    person: Person,
+def training_sample(
+    person: Person2D,
     size: tuple[int, int],
     stride: int,
     augment: Augment | None,
@@ -91,9 +97,9 @@ def sample(
         (H, W, 3) uint8, (17, 2) cells, (17,) bool labelled.
     """
     if augment is None:
-        look, mirror = crop(person.box, size), False
+        look, mirror = person_crop(person.box, size), False
     else:
-        look, mirror = view(person.box, person.xy, person.seen, size, augment, rng)
+        look, mirror = random_crop(person.box, person.xy, person.seen, size, augment, rng)
     rgb = look.cut(person.rgb)
     xy = look.from_frame(person.xy) / stride
     seen = person.seen
@@ -104,22 +110,22 @@ def sample(
         xy = (np.array([(width - 1) / stride, 0]) + np.array([-1, 1]) * xy)[COCO17.mirror]
         seen = seen[COCO17.mirror]
     if augment is not None and not plain:
-        rgb = colours(rgb, rng)
+        rgb = jitter_colours(rgb, rng)
         if rng.random() < 0.3:
-            rgb = erase(rgb, rng)
+            rgb = random_erase(rgb, rng)
     return rgb, xy.astype(np.float32), seen
 
 
-def batch(
-    people: list[Person],
+def collate_2d(
+    people: list[Person2D],
     size: tuple[int, int],
     stride: int,
     augment: Augment | None,
     rng: np.random.Generator,
     sigma: float = 2.0,
-) -> Batch:
-    """Some people as the network sees them; see `sample`."""
-    rows = [sample(person, size, stride, augment, rng) for person in people]
+) -> Batch2D:
+    """Some people as the network sees them; see `training_sample`."""
+    rows = [training_sample(person, size, stride, augment, rng) for person in people]
     crops = np.stack([row[0] for row in rows]).transpose(0, 3, 1, 2) * np.float32(1 / 255)
     xy, seen = np.stack([row[1] for row in rows]), np.stack([row[2] for row in rows])
     cells = (size[0] // stride, size[1] // stride)
@@ -128,20 +134,20 @@ def batch(
     there = seen & inside
     maps = maps * there[..., None, None]
     # A keypoint known to be outside has an empty map; of one nobody labelled nothing is known.
-    return Batch(crops, xy, there.astype(np.float32), maps, seen.astype(np.float32))
+    return Batch2D(crops, xy, there.astype(np.float32), maps, seen.astype(np.float32))
 
 
-def batches(
-    people: list[Person],
+def shuffled_batches(
+    people: list[Person2D],
     number: int,
     size: tuple[int, int],
     stride: int,
     augment: Augment,
     rng: np.random.Generator,
     sigma: float = 2.0,
-) -> Iterator[Batch]:
+) -> Iterator[Batch2D]:
     """All of them once, in random order, `number` at a time, made ahead in a thread."""
     order = rng.permutation(len(people))
     starts = range(0, len(order) - number + 1, number)
     chosen = ([people[i] for i in order[start : start + number]] for start in starts)
-    return iter(Ahead(batch(some, size, stride, augment, rng, sigma) for some in chosen))
+    return iter(Ahead(collate_2d(some, size, stride, augment, rng, sigma) for some in chosen))

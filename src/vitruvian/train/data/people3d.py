@@ -18,7 +18,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.crop import Crop
 from vitruvian.train.data import people, teacher
-from vitruvian.train.data.augment import colours, erase
+from vitruvian.train.data.augment import jitter_colours, random_erase
 
 # Of a picture whose camera nobody knows. Source: specs/metrabs.md 4.
 UNKNOWN_DEG = 8.0
@@ -36,7 +36,7 @@ K = len(HALPE26)
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class Person3D:
     """One person and what is known of them; what is not is NaN."""
 
     jpeg: bytes  # the picture they are in
@@ -56,7 +56,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Augment:
+class Augment3D:
     """How much of everything, as specs/metrabs.md 4 has it, but for `fill`."""
 
     fill: tuple[float, float] = (0.62, 1.08)  # of the crop's side, by the longer side of the box
@@ -68,7 +68,7 @@ class Augment:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class Batch3D:
     """N people as the network sees them, and what it should say; 0 where nothing is known."""
 
     crops: np.ndarray  # (N, S, S, 3) uint8
@@ -80,7 +80,7 @@ class Batch:
     exact: np.ndarray  # (N,) bool, whether xyz is from the camera, not the teacher's
 
 
-def synthetic(folder: Path, split: str) -> list[Person]:
+def read_synthetic(folder: Path, split: str) -> list[Person3D]:
     """The synthetic people of a folder, see `vitruvian.train.synth.synth`.
 
     Raises:
@@ -95,7 +95,7 @@ def synthetic(folder: Path, split: str) -> list[Person]:
                 continue
             x, y, w, h = row["box"]
             found.append(
-                Person(
+                Person3D(
                     (folder / "crops" / row["file"]).read_bytes(),
                     np.array([x, y, x + w, y + h], np.float32),
                     np.array(row["keypoints"], np.float32)[:, :2],
@@ -110,7 +110,7 @@ def synthetic(folder: Path, split: str) -> list[Person]:
     return found
 
 
-def real(folder: Path, split: str, taught: Path | None) -> list[Person]:
+def read_with_teacher(folder: Path, split: str, taught: Path | None) -> list[Person3D]:
     """COCO's people, see `vitruvian.train.data.people`, and what the teacher says of them.
 
     Args:
@@ -133,12 +133,12 @@ def real(folder: Path, split: str, taught: Path | None) -> list[Person]:
                     xyz[HALPE26[name]] = said.xyz[i, number]
             xyz[HALPE26["mid_hip"]] = xyz[hips].mean(axis=0)
         jpeg = (folder / "crops" / row.file).read_bytes()
-        found.append(Person(jpeg, row.box, xy, xyz, None, row.area))
+        found.append(Person3D(jpeg, row.box, xy, xyz, None, row.area))
     return found
 
 
-def view(
-    person: Person, side: int, augment: Augment | None, rng: np.random.Generator
+def training_sample_3d(
+    person: Person3D, side: int, augment: Augment3D | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Crop]:
     """One way to look at somebody.
 
@@ -185,22 +185,22 @@ def view(
     if augment is not None:
         gamma = rng.uniform(*augment.gamma)
         table = (np.arange(256) / 255) ** gamma * 255
-        image = colours(cv2.LUT(image, table.astype(np.uint8)), rng)
+        image = jitter_colours(cv2.LUT(image, table.astype(np.uint8)), rng)
         if rng.random() < augment.erase:
-            image = erase(image, rng)
+            image = random_erase(image, rng)
     return image, turned.matrix.astype(np.float32), xy, xyz, crop
 
 
-def batch(
-    some: Sequence[Person], side: int, augment: Augment | None, rng: np.random.Generator
-) -> Batch:
-    """Some people as the network sees them; see `view`."""
+def collate_3d(
+    some: Sequence[Person3D], side: int, augment: Augment3D | None, rng: np.random.Generator
+) -> Batch3D:
+    """Some people as the network sees them; see `training_sample_3d`."""
     images, matrices, flat, solid, _ = zip(
-        *(view(person, side, augment, rng) for person in some), strict=True
+        *(training_sample_3d(person, side, augment, rng) for person in some), strict=True
     )
     xy, xyz = np.stack(flat), np.stack(solid)
     known, deep = (np.all(np.isfinite(part), axis=-1) for part in (xy, xyz))
     exact = np.array([person.camera is not None for person in some])
     xy, xyz = np.nan_to_num(xy).astype(np.float32), np.nan_to_num(xyz)
     crops, matrix = np.stack(images), np.stack(matrices)
-    return Batch(crops, matrix, xy, np.asarray(known), xyz, np.asarray(deep), exact)
+    return Batch3D(crops, matrix, xy, np.asarray(known), xyz, np.asarray(deep), exact)

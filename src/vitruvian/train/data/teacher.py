@@ -23,7 +23,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import load
 from vitruvian.train.data import people as folders
-from vitruvian.train.data.people import Person
+from vitruvian.train.data.people import Person2D
 
 COCO = [BLAZEPOSE33[name] for name in COCO17.keypoints]  # where COCO's keypoints are among its 33
 LOOKS = 3  # at each person: the box, then twice where the landmarks were
@@ -32,7 +32,7 @@ AGREES = 0.06  # of the box's diagonal: how far on average it may be from the la
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
+class TeacherPoses:
     """What the teacher says of N people."""
 
     xyz: np.ndarray  # (N, 33, 3) float32 metres from the hips; x right, y down, z away
@@ -40,7 +40,7 @@ class Taught:
     agrees: np.ndarray  # (N,) bool, whether its 2D is where the labels are
 
 
-def teach(people: Sequence[Person], model: str = "blazepose-heavy") -> Taught:
+def run_teacher(people: Sequence[Person2D], model: str = "blazepose-heavy") -> TeacherPoses:
     """What the teacher says of people, each alone in their picture.
 
     Args:
@@ -66,18 +66,18 @@ def teach(people: Sequence[Person], model: str = "blazepose-heavy") -> Taught:
         rows.append((poses.xyz[0], poses.score[0], bool(near)))
     xyz, score, agrees = zip(*rows, strict=True)
     parts = np.array(xyz, np.float32), np.array(score, np.float32), np.array(agrees, bool)
-    return Taught(*parts)
+    return TeacherPoses(*parts)
 
 
-def read(file: Path, people: int | None = None) -> Taught:
-    """What `save` wrote, of so many people.
+def read(file: Path, people: int | None = None) -> TeacherPoses:
+    """What `write` wrote, of so many people.
 
     Raises:
         VitruvianError: it cannot be read, or is about others.
     """
     try:
         with np.load(file, allow_pickle=False) as stored:
-            taught = Taught(stored["xyz"], stored["score"], stored["agrees"])
+            taught = TeacherPoses(stored["xyz"], stored["score"], stored["agrees"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise VitruvianError(f"cannot read '{file}': {error}") from None
     if people is not None and len(taught.xyz) != people:
@@ -85,12 +85,12 @@ def read(file: Path, people: int | None = None) -> Taught:
     return taught
 
 
-def save(taught: Taught, file: Path) -> None:
+def write(taught: TeacherPoses, file: Path) -> None:
     """Write it, .npz."""
     np.savez_compressed(file, xyz=taught.xyz, score=taught.score, agrees=taught.agrees)
 
 
-def behind(folder: Path, out: Path) -> int:
+def write_backgrounds(folder: Path, out: Path) -> int:
     """Write what is beside the people of a folder, for synthetic ones to stand before.
 
     A narrow strip is unfolded into about a square by mirrors. What is narrower than 28 pixels is
@@ -131,10 +131,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help=".npz")
     parser.add_argument("--backgrounds", type=Path, help="a folder for what is beside the people")
     asked = parser.parse_args()
-    taught = teach(folders.read(asked.coco, "train"))
-    save(taught, asked.out)
+    taught = run_teacher(folders.read(asked.coco, "train"))
+    write(taught, asked.out)
     if asked.backgrounds:
-        behind(asked.coco, asked.backgrounds)
+        write_backgrounds(asked.coco, asked.backgrounds)
     print(f"{asked.out}: {taught.agrees.mean():.0%} of {len(taught.agrees)} people agree")
 
 

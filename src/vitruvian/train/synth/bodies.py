@@ -21,7 +21,14 @@ from anny.keypoints import KeypointsRegressor  # noqa: E402
 from anny.shape_distribution import SimpleShapeDistribution  # noqa: E402
 
 from vitruvian.body.skeletons import HALPE26  # noqa: E402
-from vitruvian.train.synth.postures import LIMBS, Posture, about, between, halfway, unit  # noqa: E402
+from vitruvian.train.synth.postures import (  # noqa: E402
+    LIMBS,
+    Posture,
+    interpolate_rotation,
+    normalize,
+    rotation_about,
+    rotation_between,
+)
 
 GROWN_UP = 0.82  # how many people are 18 or more; the others are 4 to 17
 # The bones of each limb that is turned, and the bone at whose head it ends.
@@ -46,7 +53,7 @@ PARTS = (*_CLOTHES, "hair")
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
+class PosedBody:
     """One body in one posture; x to the left of one who faces -y, y back, z up."""
 
     vertices: np.ndarray  # (V, 3) float32 metres
@@ -55,7 +62,7 @@ class Body:
     height: float  # metres
 
 
-class Bodies:
+class BodyModel:
     """The body model."""
 
     def __init__(self) -> None:
@@ -97,7 +104,7 @@ class Bodies:
 
     def posed(
         self, posture: Posture, shape: dict[str, float], curl: tuple[float, float] = (0.0, 0.0)
-    ) -> Body:
+    ) -> PosedBody:
         """A body in a posture, its hips' joint at the origin.
 
         Args:
@@ -126,28 +133,32 @@ class Bodies:
         points["neck"] = heads[self.bones["neck01"]]
         points["mid_hip"] = (points["left_hip"] + points["right_hip"]) / 2
         keypoints = np.stack([points[name] for name in HALPE26.keypoints])
-        return Body(vertices, keypoints.astype(np.float32), at_rest, float(np.ptp(at_rest[:, 2])))
+        return PosedBody(
+            vertices, keypoints.astype(np.float32), at_rest, float(np.ptp(at_rest[:, 2]))
+        )
 
     def _turns(self, posture: Posture, at: np.ndarray, curl: tuple[float, float]) -> np.ndarray:
         """(B, 3, 3) how each bone is turned from rest; `at`: (B, 3) where its head is at rest."""
         own: dict[str, np.ndarray] = {"root": posture.hips, "head": posture.head}
         for i in range(5):  # the spine, from below
-            own[f"spine0{5 - i}"] = halfway(posture.hips, posture.chest, (i + 1) / 5)
+            own[f"spine0{5 - i}"] = interpolate_rotation(posture.hips, posture.chest, (i + 1) / 5)
         for i in (1, 2, 3):
-            own[f"neck0{i}"] = halfway(posture.chest, posture.head, i / 4)
+            own[f"neck0{i}"] = interpolate_rotation(posture.chest, posture.head, i / 4)
         for side, mark in enumerate("LR"):
             for first, base in ((0, posture.chest), (3, posture.hips)):
                 turn = base
                 for limb in range(first, first + 3):
                     start, end = (f"{name}.{mark}" for name in _BONES[LIMBS[limb]])
-                    rest = unit(at[self.bones[end]] - at[self.bones[start]])
-                    turn = between(turn @ rest, posture.limbs[limb, side]) @ turn
+                    rest = normalize(at[self.bones[end]] - at[self.bones[start]])
+                    turn = rotation_between(turn @ rest, posture.limbs[limb, side]) @ turn
                     own[start] = turn
             # A raised arm takes the shoulder with it, by a quarter of the way.
             start, end = (at[self.bones[f"{name}.{mark}"]] for name in _BONES["upper_arm"])
-            hangs = posture.chest @ unit(end - start)
-            lifted = between(hangs, posture.limbs[0, side])
-            own[f"shoulder01.{mark}"] = halfway(np.eye(3), lifted, 0.25) @ posture.chest
+            hangs = posture.chest @ normalize(end - start)
+            lifted = rotation_between(hangs, posture.limbs[0, side])
+            own[f"shoulder01.{mark}"] = (
+                interpolate_rotation(np.eye(3), lifted, 0.25) @ posture.chest
+            )
         turns = np.zeros((len(self.bones), 3, 3))
         for name, i in self.bones.items():  # a bone comes after its parent
             parent = int(self.model.bone_parents[i])
@@ -155,7 +166,7 @@ class Bodies:
             if name.startswith("finger") and not name.startswith("finger1"):
                 side = "LR".index(name[-1])
                 across = at[self.bones[f"finger5-1.{name[-1]}"]]
-                across = unit(across - at[self.bones[f"finger2-1.{name[-1]}"]])
+                across = normalize(across - at[self.bones[f"finger2-1.{name[-1]}"]])
                 bent = curl[side] * (1 if side == 0 else -1)
-                turns[i] = turns[parent] @ about(across, bent)
+                turns[i] = turns[parent] @ rotation_about(across, bent)
         return turns

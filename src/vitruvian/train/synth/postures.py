@@ -49,14 +49,14 @@ class Posture:
         )
 
 
-def about(axis: np.ndarray, angle: float) -> np.ndarray:
+def rotation_about(axis: np.ndarray, angle: float) -> np.ndarray:
     """(3, 3) the rotation about a unit vector by radians, counter-clockwise seen from its tip."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
-def between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(3, 3) the shortest rotation from one unit vector to another."""
     axis, cos = np.cross(a, b), float(a @ b)
     sin = float(np.linalg.norm(axis))
@@ -64,33 +64,33 @@ def between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if cos > 0:
             return np.eye(3)
         across = np.cross(a, LEFT if abs(a[0]) < 0.9 else UP)
-        return about(across / np.linalg.norm(across), np.pi)
-    return about(axis / sin, float(np.arctan2(sin, cos)))
+        return rotation_about(across / np.linalg.norm(across), np.pi)
+    return rotation_about(axis / sin, float(np.arctan2(sin, cos)))
 
 
-def halfway(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
+def interpolate_rotation(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     """(3, 3) a rotation between two, by share 0..1 of the way from the first."""
     turn = b @ a.T
     cos = np.clip((np.trace(turn) - 1) / 2, -1, 1)
     angle = float(np.arccos(cos))
     axis = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
     size = np.linalg.norm(axis)
-    return a if size < 1e-6 else about(axis / size, share * angle) @ a
+    return a if size < 1e-6 else rotation_about(axis / size, share * angle) @ a
 
 
-def unit(vector: np.ndarray) -> np.ndarray:
+def normalize(vector: np.ndarray) -> np.ndarray:
     """(..., 3) of length 1."""
     return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
 
 
 def _frame(left: np.ndarray, up: np.ndarray) -> np.ndarray:
     """(3, 3) the rotation from rest to where these point; `left` exactly."""
-    x = unit(left)
-    y = unit(np.cross(up, x))
+    x = normalize(left)
+    y = normalize(np.cross(up, x))
     return np.stack([x, y, np.cross(x, y)], axis=-1)
 
 
-def from_landmarks(xyz: np.ndarray) -> Posture | None:
+def posture_from_landmarks(xyz: np.ndarray) -> Posture | None:
     """The posture of BlazePose's landmarks.
 
     Args:
@@ -113,7 +113,7 @@ def from_landmarks(xyz: np.ndarray) -> Posture | None:
     if not np.isfinite(parts).all() or np.linalg.norm(parts, axis=-1).min() < 0.01:
         return None
     head = _frame(ears, np.cross(ears, -gaze))
-    return Posture(_frame(hips, spine), _frame(shoulders, spine), head, unit(np.array(limbs)))
+    return Posture(_frame(hips, spine), _frame(shoulders, spine), head, normalize(np.array(limbs)))
 
 
 # Postures by chance. Angles are in degrees: mean and deviation of each joint, by what is done.
@@ -152,27 +152,27 @@ _ARMS = (
 DOING = {"stand": 0.38, "walk": 0.22, "sit": 0.15, "squat": 0.07, "kneel": 0.05, "wild": 0.13}
 
 
-def anything(rng: np.random.Generator) -> Posture:
+def random_posture(rng: np.random.Generator) -> Posture:
     """A posture by chance: somebody stands, walks, sits, squats, kneels, dances or lies."""
     doing = str(rng.choice(list(DOING), p=list(DOING.values())))
     degrees = np.radians
     bent = rng.normal(8, 10) if doing in ("stand", "walk") else rng.normal(20, 20)
     chest = (
-        about(LEFT, degrees(bent))  # forward: z goes to -y
-        @ about(FRONT, degrees(rng.normal(0, 8)))
-        @ about(UP, degrees(rng.normal(0, 14)))
+        rotation_about(LEFT, degrees(bent))  # forward: z goes to -y
+        @ rotation_about(FRONT, degrees(rng.normal(0, 8)))
+        @ rotation_about(UP, degrees(rng.normal(0, 14)))
     )
     head = (
         chest
-        @ about(UP, degrees(rng.normal(0, 28)))
-        @ about(LEFT, degrees(rng.normal(0, 16) - bent / 2))
-        @ about(FRONT, degrees(rng.normal(0, 9)))
+        @ rotation_about(UP, degrees(rng.normal(0, 28)))
+        @ rotation_about(LEFT, degrees(rng.normal(0, 16) - bent / 2))
+        @ rotation_about(FRONT, degrees(rng.normal(0, 9)))
     )
     limbs = np.zeros((6, 2, 3))
     for side, (lift, out, knee) in enumerate(_legs(rng, doing)):
         outward = 1 if side == 0 else -1
-        thigh = about(LEFT, -degrees(lift)) @ about(FRONT, degrees(out) * outward)
-        thigh = thigh @ about(UP, degrees(rng.normal(0, 12)))
+        thigh = rotation_about(LEFT, -degrees(lift)) @ rotation_about(FRONT, degrees(out) * outward)
+        thigh = thigh @ rotation_about(UP, degrees(rng.normal(0, 12)))
         down, front = thigh @ -UP, thigh @ FRONT
         bend = np.clip(degrees(knee), 0, 2.5)
         shin = np.cos(bend) * down - np.sin(bend) * front
@@ -181,7 +181,7 @@ def anything(rng: np.random.Generator) -> Posture:
         limbs[3:, side] = down, shin, np.cos(point) * ahead + np.sin(point) * shin
         limbs[:3, side] = _arm(rng, outward)
     limbs[:3] = limbs[:3] @ chest.T
-    posture = Posture(np.eye(3), chest, head, unit(limbs))
+    posture = Posture(np.eye(3), chest, head, normalize(limbs))
     tilt = rng.normal(0, 6, 2)
     if doing == "wild" and rng.random() < 0.5:
         tilt = rng.normal(0, 40, 2)
@@ -189,26 +189,28 @@ def anything(rng: np.random.Generator) -> Posture:
         tilt = rng.choice([-90, 90]) + rng.normal(0, 8), rng.normal(0, 20)
         if rng.random() < 0.3:
             tilt = tilt[::-1]
-    return posture.turned(about(LEFT, degrees(tilt[0])) @ about(FRONT, degrees(tilt[1])))
+    return posture.turned(
+        rotation_about(LEFT, degrees(tilt[0])) @ rotation_about(FRONT, degrees(tilt[1]))
+    )
 
 
 def _arm(rng: np.random.Generator, outward: int) -> np.ndarray:
     """(3, 3) upper arm, forearm and hand, relative to the chest."""
     mean, spread, bend, varies, _ = _ARMS[rng.choice(len(_ARMS), p=[row[-1] for row in _ARMS])]
     mirror = np.array([outward, 1, 1])
-    upper = unit((np.array(mean) + rng.normal(0, spread, 3)) * mirror)
+    upper = normalize((np.array(mean) + rng.normal(0, spread, 3)) * mirror)
     # The forearm goes forward, inward or up, not back.
     toward = (np.array([-0.4, -1.0, 0.3]) + rng.normal(0, 0.5, 3)) * mirror
-    toward = unit(toward - (toward @ upper) * upper)
+    toward = normalize(toward - (toward @ upper) * upper)
     angle = np.radians(np.clip(rng.normal(bend, varies), 0, 145))
     fore = np.cos(angle) * upper + np.sin(angle) * toward
-    return np.stack([upper, fore, unit(fore + rng.normal(0, 0.25, 3))])
+    return np.stack([upper, fore, normalize(fore + rng.normal(0, 0.25, 3))])
 
 
 Draw = Callable[[np.random.Generator], Posture]
 
 
-def library(xyz: np.ndarray, share: float = 0.7) -> Draw:
+def posture_sampler(xyz: np.ndarray, share: float = 0.7) -> Draw:
     """Postures of real people mixed with those by chance.
 
     Args:
@@ -216,28 +218,28 @@ def library(xyz: np.ndarray, share: float = 0.7) -> Draw:
         share: how many are of real people. Half of these are seen from the side they were seen
             from; the others from any. Each is shaken a little, and mirrored in half of the cases.
     """
-    known = [posture for body in xyz if (posture := from_landmarks(body)) is not None]
+    known = [posture for body in xyz if (posture := posture_from_landmarks(body)) is not None]
 
     def draw(rng: np.random.Generator) -> Posture:
         if not known or rng.random() > share:
-            return anything(rng).turned(about(UP, facing(rng)))
+            return random_posture(rng).turned(rotation_about(UP, random_heading(rng)))
         posture = known[rng.integers(len(known))]
         if rng.random() < 0.5:
-            posture = mirrored(posture)
-        turn = facing(rng) if rng.random() < 0.5 else rng.normal(0, 0.2)
-        posture = posture.turned(about(UP, turn))
-        shaken = unit(posture.limbs + rng.normal(0, 0.08, posture.limbs.shape))
+            posture = mirror_posture(posture)
+        turn = random_heading(rng) if rng.random() < 0.5 else rng.normal(0, 0.2)
+        posture = posture.turned(rotation_about(UP, turn))
+        shaken = normalize(posture.limbs + rng.normal(0, 0.08, posture.limbs.shape))
         return Posture(posture.hips, posture.chest, posture.head, shaken)
 
     return draw
 
 
-def facing(rng: np.random.Generator) -> float:
+def random_heading(rng: np.random.Generator) -> float:
     """Radians about the vertical: to the camera more often than away from it."""
     return float(rng.normal(0, 0.8) if rng.random() < 0.5 else rng.uniform(-np.pi, np.pi))
 
 
-def mirrored(posture: Posture) -> Posture:
+def mirror_posture(posture: Posture) -> Posture:
     """Left and right exchanged."""
     flip = np.diag([-1.0, 1, 1])
     hips, chest, head = (flip @ p @ flip for p in (posture.hips, posture.chest, posture.head))

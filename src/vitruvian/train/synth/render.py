@@ -81,7 +81,7 @@ class Mesh:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Appearance:
     """What somebody wears and how they are lit."""
 
     colour: np.ndarray  # (V, 3) float32 0..1, linear light
@@ -123,7 +123,7 @@ def _pattern(at: np.ndarray, colours: np.ndarray, rng: np.random.Generator) -> n
     return colours[0] + (colours[1] - colours[0]) * mix[:, None]
 
 
-def dressed(rest: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> Look:
+def random_appearance(rest: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> Appearance:
     """Clothes by chance.
 
     Args:
@@ -173,7 +173,7 @@ def dressed(rest: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> Loo
     offset *= 1 + 0.5 * _noise(rest, 25, rng)
     # One light, more often from above; up is -y.
     light = rng.normal(0, 1, 3) + np.array([0, -1.0, -0.8])
-    return Look(
+    return Appearance(
         np.clip(colour, 0.005, 1).astype(np.float32),
         np.maximum(offset, 0).astype(np.float32),
         (light / np.linalg.norm(light)).astype(np.float32),
@@ -182,8 +182,12 @@ def dressed(rest: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> Loo
     )
 
 
-def draw(
-    vertices: np.ndarray, faces: np.ndarray, look: Look, matrix: np.ndarray, size: tuple[int, int]
+def render_body(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    look: Appearance,
+    matrix: np.ndarray,
+    size: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray, Mesh]:
     """A body before nothing.
 

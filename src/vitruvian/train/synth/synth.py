@@ -22,16 +22,16 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.train.data import teacher
 from vitruvian.train.synth import render
-from vitruvian.train.synth.bodies import Bodies
+from vitruvian.train.synth.bodies import BodyModel
 from vitruvian.train.synth.postures import (
     TO_CAMERA,
     UP,
     Draw,
     Posture,
-    about,
-    anything,
-    facing,
-    library,
+    posture_sampler,
+    random_heading,
+    random_posture,
+    rotation_about,
 )
 
 SIZE = 320  # pixels of a picture
@@ -44,7 +44,7 @@ EVERY = 15  # one in so many is for validation
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class SyntheticPerson:
     """One synthetic person."""
 
     rgb: np.ndarray  # (H, W, 3) uint8
@@ -69,11 +69,11 @@ class Studio:
             postures: (N, 33, 3) metres, BlazePose's landmarks of real people to take postures
                 from, beside those by chance.
         """
-        self.bodies = Bodies()
+        self.bodies = BodyModel()
         self.backgrounds = list(backgrounds)
-        self.draw: Draw = library(postures) if postures is not None else _by_chance
+        self.draw: Draw = posture_sampler(postures) if postures is not None else _by_chance
 
-    def make(self, rng: np.random.Generator) -> Made:
+    def make(self, rng: np.random.Generator) -> SyntheticPerson:
         """One person; the same for the same `rng`."""
         age, shape = self.bodies.shape(rng)
         curl = tuple(rng.uniform(0, 0.9, 2))
@@ -82,7 +82,11 @@ class Studio:
         tilt, roll = np.radians(rng.normal(8, 14)), np.radians(rng.normal(0, 4))
         height = body.height
         distance = NEAR * (FAR / NEAR) ** rng.random() * max(height, 0.9) / 1.7
-        turn = about(np.array([0, 0, 1.0]), roll) @ about(np.array([1.0, 0, 0]), tilt) @ TO_CAMERA
+        turn = (
+            rotation_about(np.array([0, 0, 1.0]), roll)
+            @ rotation_about(np.array([1.0, 0, 0]), tilt)
+            @ TO_CAMERA
+        )
         middle = (body.vertices.min(axis=0) + body.vertices.max(axis=0)) / 2
         side = np.tan(np.radians(rng.normal(0, 12, 2).clip(-28, 28)))  # off the camera's axis
         place = np.array([side[0], side[1], 1]) * distance
@@ -94,14 +98,14 @@ class Studio:
             vertices[:, 2] += push
             joints[:, 2] += push
         camera, box = self._camera(vertices, rng)
-        look = render.dressed(body.rest, self.bodies.part, rng)
-        rgb, covers, mesh = render.draw(
+        look = render.random_appearance(body.rest, self.bodies.part, rng)
+        rgb, covers, mesh = render.render_body(
             vertices, self.bodies.faces, look, camera.matrix, camera.size
         )
         xy = camera.project(joints)
         seen = self._seen(joints, xy, mesh)
         picture = self._compose(rgb, covers, rng)
-        return Made(picture, xy, seen, joints, box, camera, age, height, shape)
+        return SyntheticPerson(picture, xy, seen, joints, box, camera, age, height, shape)
 
     def _camera(self, vertices: np.ndarray, rng: np.random.Generator) -> tuple[Camera, np.ndarray]:
         """A camera whose picture holds the body, or a part of it, and the body's box in it."""
@@ -150,10 +154,10 @@ class Studio:
             y, x = (int(rng.integers(0, n - side + 1)) for n in image.shape[:2])
             image = cv2.resize(image[y : y + side, x : x + side], (SIZE, SIZE))
             return image[:, ::-1] if rng.random() < 0.5 else image
-        return painted(rng)
+        return painted_background(rng)
 
 
-def painted(rng: np.random.Generator) -> np.ndarray:
+def painted_background(rng: np.random.Generator) -> np.ndarray:
     """A background of colours that run into each other, a floor, and things; uint8."""
     cells = int(rng.integers(2, 9))
     image = cv2.resize(
@@ -180,10 +184,10 @@ def painted(rng: np.random.Generator) -> np.ndarray:
 
 
 def _by_chance(rng: np.random.Generator) -> Posture:
-    return anything(rng).turned(about(UP, facing(rng)))
+    return random_posture(rng).turned(rotation_about(UP, random_heading(rng)))
 
 
-def row(made: Made, file: str, split: str) -> dict[str, object]:
+def people_row(made: SyntheticPerson, file: str, split: str) -> dict[str, object]:
     """The line of `people.jsonl` about one."""
     v = np.where(made.seen, 2.0, 1.0)
     x0, y0, x1, y1 = (round(float(n), 2) for n in made.box)
@@ -202,7 +206,7 @@ def row(made: Made, file: str, split: str) -> dict[str, object]:
     }
 
 
-def make(
+def make_people(
     people: int,
     out: Path,
     *,
@@ -249,13 +253,13 @@ def make(
             if not cv2.imwrite(str(out / "crops" / file), picture, _JPEG):
                 raise VitruvianError(f"cannot write '{out / 'crops' / file}'; is the disk full?")
             split = "val" if number % EVERY == EVERY - 1 else "train"
-            lines.write(json.dumps(row(made, file, split)) + "\n")
+            lines.write(json.dumps(people_row(made, file, split)) + "\n")
             lines.flush()
             tell(number + 1)
     return table
 
 
-def pictures(folder: Path) -> list[Path]:
+def background_pictures(folder: Path) -> list[Path]:
     """The pictures of a folder, to stand before.
 
     Raises:
@@ -267,7 +271,7 @@ def pictures(folder: Path) -> list[Path]:
     return found
 
 
-def postures_of(file: Path) -> np.ndarray:
+def read_postures(file: Path) -> np.ndarray:
     """(N, 33, 3) metres, landmarks of the people of whom `vitruvian.train.data.teacher` was right.
 
     Raises:

@@ -30,8 +30,15 @@ from vitruvian.models.pockets import Arms
 from vitruvian.models.ready import pull
 from vitruvian.models.zoo import entry
 from vitruvian.network import Network, OpenVino
-from vitruvian.train.data.hands import TRUNK, Person, chosen, in_crops, read_labels, torso
-from vitruvian.train.tasks.sight import export_sight, material, train_sight
+from vitruvian.train.data.hands import (
+    TRUNK,
+    LabelledPerson,
+    read_coco_hands,
+    read_labels,
+    regression_people,
+    torso_length,
+)
+from vitruvian.train.tasks.sight import export_sight, sight_patches, train_sight
 
 MODELS = ("vitruvian-2d", "yolov8n-pose", "blazepose-full", "blazepose-heavy")
 CLOSE = 0.5  # torso lengths, mean distance of shoulders and hips of who is taken for a person
@@ -41,7 +48,9 @@ OUT_TO, IN_FROM = 0.4, 0.58  # between them it is too close to call
 AS_MANY = 2.5  # hands that all count for, for each in a pocket: the others are much alike
 
 
-def read_people(name: str, people: Sequence[Person], folder: Path) -> dict[str, np.ndarray]:
+def poses_of_people(
+    name: str, people: Sequence[LabelledPerson], folder: Path
+) -> dict[str, np.ndarray]:
     """What a model makes of each person: (K, 8) x, y, score, presence, depth and metres.
 
     YOLO and BlazePose look for each in the whole picture; where BlazePose does not find them, and
@@ -57,23 +66,23 @@ def read_people(name: str, people: Sequence[Person], folder: Path) -> dict[str, 
     rows: dict[str, np.ndarray] = {}
     for person in people:
         frame = Frame.read(person.file)
-        found = None if name == "vitruvian-2d" else match(model([frame])[0], person)
+        found = None if name == "vitruvian-2d" else matching_pose(model([frame])[0], person)
         if found is None and family.wants != "nothing":
             box = Regions.boxes(person.box[None], np.ones(1, np.float32))
             look = box.squares() if family.wants == "bodies" else box
-            found = match(model([frame], [look])[0], person)
+            found = matching_pose(model([frame], [look])[0], person)
         if found is not None:
-            rows[person.key] = packed(found)
+            rows[person.key] = pack_pose(found)
     np.savez(kept, keys=np.array(list(rows)), values=np.stack(list(rows.values())))
     return rows
 
 
-def skeleton_of(name: str) -> Skeleton:
+def model_skeleton(name: str) -> Skeleton:
     """Of a model in `MODELS`."""
     return skeleton_named(entry(name).skeleton)
 
 
-def match(poses: Poses, person: Person) -> Poses | None:
+def matching_pose(poses: Poses, person: LabelledPerson) -> Poses | None:
     """The one of N poses that is this person's: shoulders and hips nearest to the labelled ones."""
     names = [COCO17.keypoints[i] for i in TRUNK]
     at = [poses.skeleton[name] for name in names]
@@ -81,14 +90,14 @@ def match(poses: Poses, person: Person) -> Poses | None:
     if not len(poses) or not known.any():
         return None
     height = person.box[3] - person.box[1]
-    size = max(float(np.nan_to_num(torso(person.points), nan=height / 3)), 1.0)
+    size = max(float(np.nan_to_num(torso_length(person.points), nan=height / 3)), 1.0)
     apart = np.linalg.norm(poses.xy[:, at] - person.points[TRUNK, :2], axis=-1)[:, known]
     apart = np.nan_to_num(apart.mean(axis=1), nan=np.inf) / size
     best = int(np.argmin(apart))
     return poses.take([best]) if apart[best] < CLOSE else None
 
 
-def packed(poses: Poses) -> np.ndarray:
+def pack_pose(poses: Poses) -> np.ndarray:
     """(K, 8) float32 of one person; NaN what the model does not give."""
     k = len(poses.skeleton)
     rest = [
@@ -98,8 +107,8 @@ def packed(poses: Poses) -> np.ndarray:
     return np.concatenate([poses.xy[0], poses.score[0][:, None], *rest], 1).astype(np.float32)
 
 
-def unpacked(row: np.ndarray, skeleton: Skeleton) -> Poses:
-    """Poses of one person, from `packed`."""
+def unpack_pose(row: np.ndarray, skeleton: Skeleton) -> Poses:
+    """Poses of one person, from `pack_pose`."""
     points = np.where(np.isfinite(row[:, :2]), row[:, :2], np.nan)
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     metres = row[None, :, 5:8] if np.isfinite(row[:, 5:8]).all() else None
@@ -117,7 +126,7 @@ def unpacked(row: np.ndarray, skeleton: Skeleton) -> Poses:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class HandTable:
     """M hands in view, of one model."""
 
     features: np.ndarray  # (M, F) see `pockets.FEATURES`
@@ -126,17 +135,20 @@ class Table:
     held: np.ndarray  # (M,) bool: of data/pockets
     hand: list[tuple[str, int]]  # M times the person's key and the side
 
-    def take(self, which: np.ndarray) -> Table:
+    def take(self, which: np.ndarray) -> HandTable:
         """Some of the hands: one truth value each."""
         hand = [self.hand[i] for i in np.flatnonzero(which)]
         parts = (self.features, self.inside, self.picture, self.held)
         features, inside, picture, held = (part[which] for part in parts)
-        return Table(features, inside, picture, held, hand)
+        return HandTable(features, inside, picture, held, hand)
 
 
-def table(
-    people: Sequence[Person], rows: dict[str, np.ndarray], skeleton: Skeleton, sight: Network
-) -> Table:
+def hand_table(
+    people: Sequence[LabelledPerson],
+    rows: dict[str, np.ndarray],
+    skeleton: Skeleton,
+    sight: Network,
+) -> HandTable:
     """The labelled hands of people as a model sees them, those not in view left out."""
     parts: list[tuple[np.ndarray, bool, int, bool]] = []
     hand: list[tuple[str, int]] = []
@@ -144,7 +156,7 @@ def table(
         if person.key not in rows:
             continue
         frame = Frame.read(person.file)
-        arms = Arms.of(unpacked(rows[person.key], skeleton))
+        arms = Arms.of(unpack_pose(rows[person.key], skeleton))
         known = pockets.in_view(arms, frame.size)
         known &= np.array(person.labels) != "unknown"
         if not known.any():
@@ -158,18 +170,18 @@ def table(
             parts.append((features[0, side], label, person.picture, held))
             hand.append((person.key, int(side)))
     features, inside, picture, held = (np.array(part) for part in zip(*parts, strict=True))
-    return Table(features, inside, picture, held, hand)
+    return HandTable(features, inside, picture, held, hand)
 
 
-def join(tables: Sequence[Table]) -> Table:
+def concatenate_tables(tables: Sequence[HandTable]) -> HandTable:
     """All of them, one after the other."""
     names = ("features", "inside", "picture", "held")
     parts = [np.concatenate([getattr(part, name) for part in tables]) for name in names]
     hand = [hand for part in tables for hand in part.hand]
-    return Table(parts[0], parts[1], parts[2], parts[3], hand)
+    return HandTable(parts[0], parts[1], parts[2], parts[3], hand)
 
 
-def regress(rows: Table) -> tuple[np.ndarray, float]:
+def fit_logistic_regression(rows: HandTable) -> tuple[np.ndarray, float]:
     """(F,) weights of the features and the bias: logistic regression, as if `SHARE` were inside."""
     mean, deviation = rows.features.mean(axis=0), rows.features.std(axis=0) + 1e-6
     x = ((rows.features - mean) / deviation).astype(np.float64)
@@ -189,29 +201,35 @@ def regress(rows: Table) -> tuple[np.ndarray, float]:
     return weight.astype(np.float32), float(theta[-1] - (mean * weight).sum())
 
 
-def folds(tables: dict[str, Table], number: int = 8, seed: int = 0) -> dict[int, int]:
+def assign_folds(tables: dict[str, HandTable], number: int = 8, seed: int = 0) -> dict[int, int]:
     """Picture -> fold."""
     pictures = np.unique(np.concatenate([part.picture for part in tables.values()]))
     drawn = np.random.default_rng(seed).integers(number, size=len(pictures))
     return dict(zip(pictures.tolist(), drawn.tolist(), strict=True))
 
 
-def cross_validated(tables: dict[str, Table], number: int = 8, seed: int = 0) -> list[np.ndarray]:
+def cross_validated_log_odds(
+    tables: dict[str, HandTable], number: int = 8, seed: int = 0
+) -> list[np.ndarray]:
     """For each table the log odds of its hands, by a regression that never saw their pictures."""
-    fold = folds(tables, number, seed)
+    fold = assign_folds(tables, number, seed)
     of = [
         np.array([fold[picture] for picture in part.picture.tolist()]) for part in tables.values()
     ]
     odds = [np.zeros(len(part.inside), np.float32) for part in tables.values()]
     for i in range(number):
         pairs = list(zip(tables.values(), of, strict=True))
-        weight, bias = regress(join([part.take(of_part != i) for part, of_part in pairs]))
+        weight, bias = fit_logistic_regression(
+            concatenate_tables([part.take(of_part != i) for part, of_part in pairs])
+        )
         for mine, (part, of_part) in zip(odds, pairs, strict=True):
             mine[of_part == i] = part.features[of_part == i] @ weight + bias
     return odds
 
 
-def averaged(tables: dict[str, Table], odds: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def average_with_own(
+    tables: dict[str, HandTable], odds: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
     """For each model the chances of its hands, averaged with vitruvian-2d's; as `pockets.hands`."""
     chances = [1 / (1 + np.exp(-part)) for part in odds]
     own = dict(zip(tables, chances, strict=True))
@@ -234,7 +252,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    people = chosen(asked.data)
+    people = regression_people(asked.data)
     file = asked.out / "hand_in_sight.onnx"
     if not file.exists():
         backbone = asked.backbone or pull("blazepose-full")[-1]
@@ -242,20 +260,20 @@ def main() -> None:
         kept = {name for (name, _), row in read_labels().items() if row[0] != "out"}
         others = [
             person
-            for person in in_crops(asked.data / "coco_people")
+            for person in read_coco_hands(asked.data / "coco_people")
             if person.picture not in used and person.key.removeprefix("coco/") not in kept
         ]
-        kinds = material(others, np.random.default_rng(asked.seed))
+        kinds = sight_patches(others, np.random.default_rng(asked.seed))
         print(*(f"{len(patches)} {kind}" for kind, patches in kinds.items()), flush=True)
         network = train_sight(kinds, backbone, asked.steps, asked.seed)
         export_sight(network, file)
     sight = OpenVino(file)
     tables = {}
     for name in MODELS:
-        rows = read_people(name, people, asked.out)
-        tables[name] = table(people, rows, skeleton_of(name), sight)
+        rows = poses_of_people(name, people, asked.out)
+        tables[name] = hand_table(people, rows, model_skeleton(name), sight)
         print(name, len(tables[name].inside), "hands", flush=True)
-    weight, bias = regress(join(list(tables.values())))
+    weight, bias = fit_logistic_regression(concatenate_tables(list(tables.values())))
     numbers = {name: round(float(w), 5) for name, w in zip(pockets.FEATURES, weight, strict=True)}
     made = {"weights": numbers, "bias": round(bias, 5), "out_to": OUT_TO, "in_from": IN_FROM}
     text = json.dumps(made, indent=1)

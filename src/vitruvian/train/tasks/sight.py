@@ -16,36 +16,38 @@ from vitruvian.geometry.crop import Crop
 from vitruvian.models import pockets
 from vitruvian.models.pockets import SIDES, Arms
 from vitruvian.network import Network, OpenVino
-from vitruvian.train.data.cover import AROUND, WIDE, example
-from vitruvian.train.data.hands import Person, truth, wrists
+from vitruvian.train.data.cover import AROUND, WIDE, covered_patch
+from vitruvian.train.data.hands import LabelledPerson, labelled_pose, wrist_to_hip
 
 NEAR, NONE = 0.6, 0.75  # torso lengths from the wrist to the hip: at it; nobody's hand is there
 LEAST = 42.0  # pixels of a body scale, of those to learn from
 
 
-def wide(crop: Crop) -> Crop:
+def widen_crop(crop: Crop) -> Crop:
     """A patch and its surroundings."""
     shift = np.array([[1, 0, -AROUND[0]], [0, 1, -AROUND[1]], [0, 0, 1]])
     return replace(crop, from_input=crop.from_input @ shift, size=WIDE)
 
 
-def material(people: Iterable[Person], rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
-    """(208, 160, 3) uint8 patches with surroundings, by kind; see `cover.example`."""
+def sight_patches(
+    people: Iterable[LabelledPerson], rng: np.random.Generator
+) -> dict[str, list[np.ndarray]]:
+    """(208, 160, 3) uint8 patches with surroundings, by kind; see `cover.covered_patch`."""
     kinds: dict[str, list[np.ndarray]] = {"near": [], "far": [], "none": []}
     for person in people:
-        poses = truth(person)
+        poses = labelled_pose(person)
         arms = Arms.of(poses)
-        away = np.nan_to_num(wrists(person.points))
+        away = np.nan_to_num(wrist_to_hip(person.points))
         if not arms.scale[0, 0] >= LEAST:
             continue
         frame = Frame.read(person.file)
         visible = [[person.points[COCO17[f"{side}_wrist"], 2] == 2 for side in SIDES]]
         there = np.isfinite(arms.xy).all(axis=(2, 3)) & np.array(visible)
         bare = np.full((1, 2), bool((away > NONE).all())) & np.isfinite(arms.xy).all(axis=(2, 3))
-        pretended = replace(arms, xy=pretend(arms, rng))
+        pretended = replace(arms, xy=hanging_arms(arms, rng))
         for where, known in ((arms, there), (pretended, bare)):
             for crop, side in zip(pockets.patches(where, known), np.nonzero(known)[1], strict=True):
-                image = wide(crop).cut(frame.rgb, antialias=1)
+                image = widen_crop(crop).cut(frame.rgb, antialias=1)
                 kind = "near" if away[side] < NEAR else "far"
                 kinds["none" if where is pretended else kind].append(
                     np.ascontiguousarray(image[:, ::-1] if side else image)
@@ -53,7 +55,7 @@ def material(people: Iterable[Person], rng: np.random.Generator) -> dict[str, li
     return kinds
 
 
-def pretend(arms: Arms, rng: np.random.Generator) -> np.ndarray:
+def hanging_arms(arms: Arms, rng: np.random.Generator) -> np.ndarray:
     """(N, 2, 4, 2) arms that hang down, wrists about where pockets are."""
     xy, scale = arms.xy.copy(), arms.scale[:, None]
     noise = rng.normal(0, 0.12, (*xy.shape[:2], 2, 2)).astype(np.float32)
@@ -73,7 +75,7 @@ def train_sight(
     """`Sight` that tells hands from covered ones.
 
     Args:
-        kinds: see `material`.
+        kinds: see `sight_patches`.
         backbone: pose_landmark_full.tflite, what it begins with.
         steps: of 32 patches: 20 near, 6 far, 6 none.
         seed: of all chance.
@@ -84,12 +86,12 @@ def train_sight(
 
     from vitruvian.export.networks import blazepose
     from vitruvian.export.networks.sight import Sight
-    from vitruvian.train.schedule import even, plain, rate
+    from vitruvian.train.schedule import learning_rate, rescale_weights, restore_weights
 
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = Sight(blazepose.read(backbone))
-    even(network.blocks)
+    rescale_weights(network.blocks)
     for parameter in network.frozen():
         parameter.requires_grad_(False)
     groups = [
@@ -97,12 +99,14 @@ def train_sight(
         {"params": list(network.blocks.parameters()), "lr": 3e-4},
     ]
     optimiser = torch.optim.AdamW(groups, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, 0, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: learning_rate(step, 0, steps)
+    )
     losses: list[float] = []
     network.train()
     for step in range(steps):
         rows = [
-            example(kinds[kind][rng.integers(len(kinds[kind]))], kind, rng)
+            covered_patch(kinds[kind][rng.integers(len(kinds[kind]))], kind, rng)
             for kind, number in (("near", 20), ("far", 6), ("none", 6))
             for _ in range(number)
         ]
@@ -116,7 +120,7 @@ def train_sight(
         losses.append(loss.item())
         if (step + 1) % 50 == 0:
             report(f"step {step + 1} of {steps}: loss {np.mean(losses[-50:]):.3f}")
-    plain(network)
+    restore_weights(network)
     return network.eval()
 
 

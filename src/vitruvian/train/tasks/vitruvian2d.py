@@ -27,15 +27,21 @@ from vitruvian.models import ready
 from vitruvian.train import losses
 from vitruvian.train.data import people
 from vitruvian.train.data.augment import Augment
-from vitruvian.train.recipe import Toml
-from vitruvian.train.schedule import channels_last, even, follow, plain, rate
-from vitruvian.train.score import evaluate, tensor
+from vitruvian.train.recipe import TomlRecipe
+from vitruvian.train.schedule import (
+    channels_last,
+    ema,
+    learning_rate,
+    rescale_weights,
+    restore_weights,
+)
+from vitruvian.train.score import as_tensor, validation_ap
 
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward pass
 
 
 @dataclass(frozen=True)
-class Recipe(Toml):
+class Recipe2D(TomlRecipe):
     """What decides a run; a TOML file of the same names overrides it."""
 
     seed: int = 0
@@ -45,7 +51,7 @@ class Recipe(Toml):
     head_epochs: int = 4  # on a frozen backbone
     epochs: int = 30  # altogether
     head_rate: float = 1e-3
-    backbone_rate: float = 2e-3  # relative to the size of each channel's weights, see `even`
+    backbone_rate: float = 2e-3  # relative to the weights of a channel: `rescale_weights`
     decay: float = 0.02  # of weights
     average: float = 0.998  # of the moving average, a step
     sigma: float = 2.0  # cells, of the targets
@@ -71,7 +77,7 @@ class Recipe(Toml):
         )
 
 
-def teach(teacher: nn.Module, x: Tensor) -> Tensor:
+def teacher_heatmaps(teacher: nn.Module, x: Tensor) -> Tensor:
     """(N, 3, H, W) -> (N, K, h, w) before the sigmoid: the mean over x and x mirrored.
 
     In bfloat16: it is looked at, not learned from to the last digit.
@@ -81,26 +87,26 @@ def teach(teacher: nn.Module, x: Tensor) -> Tensor:
     return (maps + other[:, COCO17.mirror].flip(-1)) / 2
 
 
-def loss_of(
-    recipe: Recipe, maps: Tensor, made: people.Batch, taught: Tensor | None = None
+def training_loss_2d(
+    recipe: Recipe2D, maps: Tensor, made: people.Batch2D, taught: Tensor | None = None
 ) -> Tensor:
     """Maps and coordinates against the truth, and against the teacher's maps if there are any."""
     amplitude = losses.AMPLITUDE if recipe.symmetric else None
-    heat = losses.cross_entropy(maps, tensor(made.maps), tensor(made.known))
-    xy = losses.expectation(maps, amplitude)
+    heat = losses.heatmap_bce_loss(maps, as_tensor(made.maps), as_tensor(made.known))
+    xy = losses.expected_position(maps, amplitude)
     cells = (SIZE[0] // STRIDE, SIZE[1] // STRIDE)
-    weight = tensor(made.weight)
-    points = losses.joint_regression(xy, tensor(made.xy), weight, cells)
+    weight = as_tensor(made.weight)
+    points = losses.coordinate_l1_loss(xy, as_tensor(made.xy), weight, cells)
     loss = heat + recipe.point_weight * points
     if taught is not None:
         # Where it is sure: of all keypoints, also of those that nobody labelled.
         sure = torch.sigmoid(taught).amax((-2, -1))
-        at = losses.expectation(taught)
-        loss = loss + recipe.teacher_weight * losses.distillation(maps, xy, taught, at, sure)
+        at = losses.expected_position(taught)
+        loss = loss + recipe.teacher_weight * losses.distillation_loss(maps, xy, taught, at, sure)
     return loss
 
 
-def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> float:
+def train_2d(recipe: Recipe2D, data: Path, out: Path, minutes: float = math.inf) -> float:
     """A run, or the rest of one that was interrupted.
 
     Args:
@@ -115,17 +121,15 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
     out.mkdir(parents=True, exist_ok=True)
     recipe.write(out / "recipe.toml")
     torch.manual_seed(recipe.seed)
-    network = channels_last(begin())
+    network = channels_last(initial_network_2d())
     if recipe.start:
         network.load_state_dict(torch.load(recipe.start, weights_only=True))
     frozen = [network.backbone.stem, network.backbone.depthwise, network.backbone.project]
     frozen += list(network.backbone.blocks)[:FROZEN_BLOCKS]
     for module in frozen:
         module.requires_grad_(False)
-    even(network.backbone)
-    average = swa_utils.AveragedModel(
-        network, multi_avg_fn=follow(recipe.average), use_buffers=True
-    )
+    rescale_weights(network.backbone)
+    average = swa_utils.AveragedModel(network, multi_avg_fn=ema(recipe.average), use_buffers=True)
     head = network.head()
     backbone = [p for p in network.backbone.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
@@ -140,7 +144,7 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
     steps = len(training) // recipe.batch
     teacher = None
     if recipe.teacher:
-        teacher = restore(Path(recipe.teacher))
+        teacher = load_trained(Path(recipe.teacher))
     first = 0
     state_file = out / "state.pt"
     if state_file.exists():
@@ -158,16 +162,18 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
             p.requires_grad_(not only_head)
         network.train()
         total, start = 0.0, time.monotonic()
-        made = people.batches(
+        made = people.shuffled_batches(
             training, recipe.batch, SIZE, STRIDE, recipe.augment, rng, recipe.sigma
         )
         for step, some in enumerate(made):
             at = epoch * steps + step
             for group, since in zip(optimiser.param_groups, (0, recipe.head_epochs), strict=True):
-                group["lr"] = group["most"] * rate(at, since * steps, recipe.epochs * steps)
-            x = tensor(some.crops).contiguous(memory_format=torch.channels_last)
-            taught = None if teacher is None else teach(teacher, x)
-            loss = loss_of(recipe, network(x).maps, some, taught)
+                group["lr"] = group["most"] * learning_rate(
+                    at, since * steps, recipe.epochs * steps
+                )
+            x = as_tensor(some.crops).contiguous(memory_format=torch.channels_last)
+            taught = None if teacher is None else teacher_heatmaps(teacher, x)
+            loss = training_loss_2d(recipe, network(x).maps, some, taught)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 20.0)
@@ -175,8 +181,8 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
             average.update_parameters(network)
             total += float(loss.detach())
         average.eval()
-        ap = evaluate(average.module, validation)
-        mean = evaluate(average.module, validation, "integral")
+        ap = validation_ap(average.module, validation)
+        mean = validation_ap(average.module, validation, "integral")
         line = {
             "epoch": epoch + 1,
             "loss": total / steps,
@@ -198,13 +204,13 @@ def train(recipe: Recipe, data: Path, out: Path, minutes: float = math.inf) -> f
         if time.monotonic() - began > 60 * minutes:
             break
     final = average.module
-    plain(final)
+    restore_weights(final)
     torch.save(final.state_dict(), out / "weights.pt")
     return ap
 
 
-def train_refinement(recipe: Recipe, data: Path, out: Path) -> tuple[float, float]:
-    """A refinement for the network that `train` left in the same folder.
+def train_refinement(recipe: Recipe2D, data: Path, out: Path) -> tuple[float, float]:
+    """A refinement for the network that `train_2d` left in the same folder.
 
     Args:
         recipe: what decides it; its `refine_epochs` passes are over augmented people.
@@ -215,36 +221,40 @@ def train_refinement(recipe: Recipe, data: Path, out: Path) -> tuple[float, floa
         Mean distance of the validation people's keypoints from the truth, cells, before and after.
     """
     torch.manual_seed(recipe.seed)
-    network = restore(out / "weights.pt")
+    network = load_trained(out / "weights.pt")
     refiner = Refine(network.features, KEYPOINTS)
     optimiser = torch.optim.AdamW(refiner.parameters(), 1e-3, weight_decay=recipe.decay)
     training, validation = people.read(data, "train"), people.read(data, "val")
     steps = len(training) // recipe.batch
     for epoch in range(recipe.refine_epochs):
         rng = np.random.default_rng([recipe.seed, 1, epoch])
-        made = people.batches(training, recipe.batch, SIZE, STRIDE, recipe.augment, rng)
+        made = people.shuffled_batches(training, recipe.batch, SIZE, STRIDE, recipe.augment, rng)
         for step, some in enumerate(made):
-            optimiser.param_groups[0]["lr"] = 1e-3 * rate(
+            optimiser.param_groups[0]["lr"] = 1e-3 * learning_rate(
                 epoch * steps + step, 0, recipe.refine_epochs * steps
             )
-            _, after = distances(network, refiner, some)
+            _, after = refinement_errors(network, refiner, some)
             optimiser.zero_grad(set_to_none=True)
             after.backward()
             optimiser.step()
     refiner.eval()
     with torch.no_grad():
-        whole = people.batch(validation, SIZE, STRIDE, None, np.random.default_rng(0))
-        before, after = distances(network, refiner, whole)
+        whole = people.collate_2d(validation, SIZE, STRIDE, None, np.random.default_rng(0))
+        before, after = refinement_errors(network, refiner, whole)
     torch.save(refiner.state_dict(), out / "refine.pt")
     return float(before), float(after)
 
 
-def distances(network: Vitruvian2D, refiner: Refine, some: people.Batch) -> tuple[Tensor, Tensor]:
+def refinement_errors(
+    network: Vitruvian2D, refiner: Refine, some: people.Batch2D
+) -> tuple[Tensor, Tensor]:
     """Mean L1 distance of keypoints from the truth, cells, before and after the refinement."""
     with torch.no_grad():
-        maps, features = network(tensor(some.crops).contiguous(memory_format=torch.channels_last))
-        xy = losses.expectation(maps)
-    weight, truth = tensor(some.weight), tensor(some.xy)
+        maps, features = network(
+            as_tensor(some.crops).contiguous(memory_format=torch.channels_last)
+        )
+        xy = losses.expected_position(maps)
+    weight, truth = as_tensor(some.weight), as_tensor(some.xy)
 
     def mean(points: Tensor) -> Tensor:
         return ((points - truth).abs().sum(-1) * weight).sum() / weight.sum().clamp_min(1)
@@ -252,14 +262,14 @@ def distances(network: Vitruvian2D, refiner: Refine, some: people.Batch) -> tupl
     return mean(xy), mean(xy + refiner(features, xy))
 
 
-def restore(weights: Path) -> Vitruvian2D:
-    """The network with weights that `train` left."""
+def load_trained(weights: Path) -> Vitruvian2D:
+    """The network with weights that `train_2d` left."""
     network = Vitruvian2D()
     network.load_state_dict(torch.load(weights, weights_only=True))
     return channels_last(network.eval().requires_grad_(False))
 
 
-def begin() -> Vitruvian2D:
+def initial_network_2d() -> Vitruvian2D:
     """The network before training: the official backbone, and a head that knows nothing."""
     network = Vitruvian2D()
     landmarks = ready.pull("blazepose-full")[1]
@@ -279,9 +289,9 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.threads:
         torch.set_num_threads(asked.threads)
-    recipe = Recipe() if asked.recipe is None else Recipe.read(asked.recipe)
+    recipe = Recipe2D() if asked.recipe is None else Recipe2D.read(asked.recipe)
     print(asdict(recipe))
-    print({"ap": train(recipe, asked.data, asked.out, asked.minutes)})
+    print({"ap": train_2d(recipe, asked.data, asked.out, asked.minutes)})
     if asked.refine:
         print({"cells": train_refinement(recipe, asked.data, asked.out)})
 

@@ -26,11 +26,19 @@ from vitruvian.decode.volume import Volume
 from vitruvian.export.networks import blazepose, metrabs
 from vitruvian.models import ready
 from vitruvian.sources.threads import Ahead
-from vitruvian.train import absolute, losses3d
+from vitruvian.train import losses3d, reconstruction
 from vitruvian.train.data import people3d
-from vitruvian.train.recipe import Toml
-from vitruvian.train.schedule import channels_last, even, follow, keep_memory, plain, rate, single
-from vitruvian.train.score import tensor
+from vitruvian.train.recipe import TomlRecipe
+from vitruvian.train.schedule import (
+    channels_last,
+    depthwise_in_float32,
+    ema,
+    keep_freed_memory,
+    learning_rate,
+    rescale_weights,
+    restore_weights,
+)
+from vitruvian.train.score import as_tensor
 
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: most of its backward pass
 # 192 pixels: a CPU learns from twice as many people as at 256. 2.5 m: arms above the head.
@@ -38,7 +46,7 @@ VOLUME = Volume(side=192, stride=16, depth=8, box=2.5)
 
 
 @dataclass(frozen=True)
-class Recipe(Toml):
+class Recipe3D(TomlRecipe):
     """What decides a run; a TOML file of the same names overrides it."""
 
     seed: int = 0
@@ -47,7 +55,7 @@ class Recipe(Toml):
     synthetic: int = 24  # people a step
     real: int = 8
     head_rate: float = 1e-3
-    backbone_rate: float = 2e-3  # relative to the size of each channel's weights, see `even`
+    backbone_rate: float = 2e-3  # relative to the weights of a channel: `rescale_weights`
     decay: float = 0.02  # of weights
     average: float = 0.998  # of the moving average, a step
     shape: float = 3.0  # weight of bodies' shapes
@@ -59,61 +67,63 @@ class Recipe(Toml):
     teacher: float = 1.5  # of what the teacher says of them
 
 
-def begin() -> metrabs.Metrabs:
+def initial_network_3d() -> metrabs.Metrabs:
     """The network before training: the official backbone, and heads that know nothing."""
     shape = metrabs.Shape.of("blazepose-full", len(HALPE26), VOLUME.depth, VOLUME.centered)
     network = metrabs.Metrabs(shape)
     nn.init.normal_(network.heatmap_heads.conv_final.weight, std=0.01)
-    encoder = encoder_of(network)
+    encoder = blazepose_encoder(network)
     official = blazepose.read(ready.pull("blazepose-full")[1]).backbone.state_dict()
     encoder.load_state_dict({k: v for k, v in official.items() if not k.startswith("lateral.")})
     return network
 
 
-def encoder_of(network: metrabs.Metrabs) -> blazepose.Backbone:
+def blazepose_encoder(network: metrabs.Metrabs) -> blazepose.Backbone:
     """BlazePose's part of the network."""
     encoder = network.backbone[1].encoder
     assert isinstance(encoder, blazepose.Backbone)
     return encoder
 
 
-def images(crops: np.ndarray) -> Tensor:
+def image_tensor(crops: np.ndarray) -> Tensor:
     """(N, S, S, 3) uint8 -> (N, 3, S, S) 0..1."""
-    return tensor(crops).permute(0, 3, 1, 2).float() / 255
+    return as_tensor(crops).permute(0, 3, 1, 2).float() / 255
 
 
-def placed(
+def predicted_joints(
     flat: Tensor, deep: Tensor, matrix: Tensor, volume: Volume, mix: Tensor | float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the maps say: (N, K, 2) pixels, (N, K, 3) metres, and these from the camera."""
     xy, xyz = metrabs.places(flat, deep, volume)
     low, high = view_limits(volume.side, volume.stride, centred=volume.centered)
     inside = ((xy >= low) & (xy <= high)).all(-1)
-    found = absolute.absolute(absolute.rays(xy, matrix), xyz, inside, mix=mix)
+    found = reconstruction.reconstruct_absolute(
+        reconstruction.camera_rays(xy, matrix), xyz, inside, mix=mix
+    )
     return xy, xyz, found
 
 
-def loss_of(
-    recipe: Recipe, flat: Tensor, deep: Tensor, made: people3d.Batch, volume: Volume, step: int
+def training_loss_3d(
+    recipe: Recipe3D, flat: Tensor, deep: Tensor, made: people3d.Batch3D, volume: Volume, step: int
 ) -> tuple[Tensor, dict[str, float]]:
     """One step's loss, and its parts."""
-    matrix, target, truth = tensor(made.matrix), tensor(made.xy), tensor(made.xyz)
-    known, solid, exact = tensor(made.flat), tensor(made.solid), tensor(made.exact)
+    matrix, target, truth = as_tensor(made.matrix), as_tensor(made.xy), as_tensor(made.xyz)
+    known, solid, exact = as_tensor(made.flat), as_tensor(made.solid), as_tensor(made.exact)
     side, stride = volume.side, volume.stride
-    xy, xyz, found = placed(flat, deep, matrix, volume, torch.rand(len(matrix)))
+    xy, xyz, found = predicted_joints(flat, deep, matrix, volume, torch.rand(len(matrix)))
     low, high = view_limits(side, stride, border=0.25)
     inside = known & ((target >= low) & (target <= high)).all(-1)
     off = (xy - target).abs().mean(-1)
     direct = torch.where(inside, off, 0).sum() / inside.sum().clamp_min(1) * (losses3d.BOX / side)
     cells = (target - volume.start - 0.5) / stride
-    heat = losses3d.heat(flat, cells, inside)
+    heat = losses3d.softmax_heatmap_loss(flat, cells, inside)
     e, r = exact, ~exact
     at = {"centred": volume.centered, "stride": stride}
-    shape = losses3d.relative(found[e], truth[e], solid[e])
-    seen = losses3d.projected(found[e], truth[e], solid[e], matrix[e], side, **at)
-    place = losses3d.absolute(found[e], truth[e], solid[e])
-    level = losses3d.flat(found[r], target[r], known[r], matrix[r], side, **at)
-    taught = losses3d.taught(xyz[r], truth[r], solid[r])
+    shape = losses3d.root_relative_loss(found[e], truth[e], solid[e])
+    seen = losses3d.projection_loss(found[e], truth[e], solid[e], matrix[e], side, **at)
+    place = losses3d.absolute_loss(found[e], truth[e], solid[e])
+    level = losses3d.projection_loss_2d(found[r], target[r], known[r], matrix[r], side, **at)
+    taught = losses3d.teacher_loss(xyz[r], truth[r], solid[r])
     parts = {
         "shape": recipe.shape * shape,
         "seen": seen,
@@ -127,20 +137,20 @@ def loss_of(
     return total, {name: float(part.detach()) for name, part in parts.items()}
 
 
-def batches(
-    recipe: Recipe, made: list[people3d.Person], real: list[people3d.Person], first: int
-) -> Iterator[people3d.Batch]:
+def batches_3d(
+    recipe: Recipe3D, made: list[people3d.Person3D], real: list[people3d.Person3D], first: int
+) -> Iterator[people3d.Batch3D]:
     """What each step sees, from step `first` on: it depends on the seed and the step alone."""
-    augment = people3d.Augment()
+    augment = people3d.Augment3D()
     for step in range(first, recipe.steps):
         rng = np.random.default_rng([recipe.seed, step])
         some = [made[i] for i in rng.choice(len(made), recipe.synthetic, replace=False)]
         some += [real[i] for i in rng.choice(len(real), recipe.real, replace=False)]
-        yield people3d.batch(some, VOLUME.side, augment, rng)
+        yield people3d.collate_3d(some, VOLUME.side, augment, rng)
 
 
-def train(
-    recipe: Recipe,
+def train_3d(
+    recipe: Recipe3D,
     synth: list[Path],
     coco: Path,
     taught: Path,
@@ -163,8 +173,8 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     recipe.write(out / "recipe.toml")
     torch.manual_seed(recipe.seed)
-    network = channels_last(begin())
-    encoder = encoder_of(network)
+    network = channels_last(initial_network_3d())
+    encoder = blazepose_encoder(network)
     for module in (
         encoder.stem,
         encoder.depthwise,
@@ -172,11 +182,11 @@ def train(
         *encoder.blocks[:FROZEN_BLOCKS],
     ):
         module.requires_grad_(False)
-    even(encoder)
-    keep = follow(recipe.average)
+    rescale_weights(encoder)
+    keep = ema(recipe.average)
     average = swa_utils.AveragedModel(network, multi_avg_fn=keep, use_buffers=True)
-    single(network)
-    keep_memory()
+    depthwise_in_float32(network)
+    keep_freed_memory()
     backbone = [p for p in encoder.parameters() if p.requires_grad]
     others = {id(p) for p in encoder.parameters()}
     head = [p for p in network.parameters() if id(p) not in others]
@@ -188,8 +198,8 @@ def train(
         lr=recipe.head_rate,
         weight_decay=recipe.decay,
     )
-    made = [person for folder in synth for person in people3d.synthetic(folder, "train")]
-    real = people3d.real(coco, "train", taught)
+    made = [person for folder in synth for person in people3d.read_synthetic(folder, "train")]
+    real = people3d.read_with_teacher(coco, "train", taught)
     first, state_file = 0, out / "state.pt"
     if state_file.exists():
         state = torch.load(state_file, weights_only=True)
@@ -201,17 +211,17 @@ def train(
     totals: dict[str, float] = {}
     network.train()
     step = first
-    for step, some in enumerate(Ahead(batches(recipe, made, real, first)), first):
+    for step, some in enumerate(Ahead(batches_3d(recipe, made, real, first)), first):
         only_head = step < recipe.head_steps
         for p in backbone:
             p.requires_grad_(not only_head)
         for group, since in zip(optimiser.param_groups, (0, recipe.head_steps), strict=True):
-            group["lr"] = group["most"] * rate(step, since, recipe.steps)
-        x = images(some.crops).contiguous(memory_format=torch.channels_last)
+            group["lr"] = group["most"] * learning_rate(step, since, recipe.steps)
+        x = image_tensor(some.crops).contiguous(memory_format=torch.channels_last)
         torch.manual_seed(recipe.seed * 1_000_003 + step)
         with torch.autocast(x.device.type, torch.bfloat16):
             flat, deep = network(x)
-        loss, parts = loss_of(recipe, flat, deep, some, VOLUME, step)
+        loss, parts = training_loss_3d(recipe, flat, deep, some, VOLUME, step)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -239,13 +249,13 @@ def train(
             break
     if step + 1 < recipe.steps:
         return None
-    return finish(average.module, out / "weights.pt")
+    return write_checkpoint(average.module, out / "weights.pt")
 
 
-def finish(network: nn.Module, file: Path) -> Path:
+def write_checkpoint(network: nn.Module, file: Path) -> Path:
     """Write a trained network as a checkpoint that `vitruvian export` takes."""
     assert isinstance(network, metrabs.Metrabs)
-    plain(network)
+    restore_weights(network)
     network.requires_grad_(False).eval()
     metrabs.save(network, file, VOLUME, HALPE26, fill=people3d.FILL)
     return file
@@ -256,7 +266,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--synth", type=Path, nargs="+", required=True)
     parser.add_argument("--coco", type=Path, required=True)
-    parser.add_argument("--taught", type=Path, required=True, help="of `train.teacher`")
+    parser.add_argument("--taught", type=Path, required=True, help="from train.data.teacher")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--recipe", type=Path)
     parser.add_argument("--minutes", type=float, default=math.inf)
@@ -264,8 +274,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.threads:
         torch.set_num_threads(asked.threads)
-    recipe = Recipe() if asked.recipe is None else Recipe.read(asked.recipe)
-    done = train(recipe, asked.synth, asked.coco, asked.taught, asked.out, asked.minutes)
+    recipe = Recipe3D() if asked.recipe is None else Recipe3D.read(asked.recipe)
+    done = train_3d(recipe, asked.synth, asked.coco, asked.taught, asked.out, asked.minutes)
     print(done or "stopped; the same command goes on")
 
 

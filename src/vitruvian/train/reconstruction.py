@@ -12,7 +12,7 @@ from torch import Tensor
 from vitruvian.decode.absolute import LEAST, MIX, RIDGE
 
 
-def rays(xy: Tensor, matrix: Tensor) -> Tensor:
+def camera_rays(xy: Tensor, matrix: Tensor) -> Tensor:
     """X / Z and Y / Z of pixels; a camera without a lens.
 
     Args:
@@ -26,7 +26,7 @@ def rays(xy: Tensor, matrix: Tensor) -> Tensor:
     return torch.linalg.solve(matrix[:, None, :2, :2], centred[..., None])[..., 0]
 
 
-def project(xyz: Tensor, matrix: Tensor, nearest: float = 1e-3) -> Tensor:
+def project_points(xyz: Tensor, matrix: Tensor, nearest: float = 1e-3) -> Tensor:
     """Pixels of what is in front of a camera without a lens.
 
     Args:
@@ -41,7 +41,9 @@ def project(xyz: Tensor, matrix: Tensor, nearest: float = 1e-3) -> Tensor:
     return plane @ matrix[:, :2, :2].mT + matrix[:, None, :2, 2]
 
 
-def shift(rays: Tensor, xyz: Tensor, weight: Tensor, *, batch_rms: bool = False) -> Tensor:
+def perspective_translation(
+    rays: Tensor, xyz: Tensor, weight: Tensor, *, batch_rms: bool = False
+) -> Tensor:
     """What has to be added to `xyz`; see `vitruvian.decode.absolute.shift`.
 
     Args:
@@ -76,7 +78,7 @@ def shift(rays: Tensor, xyz: Tensor, weight: Tensor, *, batch_rms: bool = False)
     return (scaled * unit).to(xyz.dtype)
 
 
-def weak_shift(rays: Tensor, xyz: Tensor, inside: Tensor) -> Tensor:
+def weak_perspective_translation(rays: Tensor, xyz: Tensor, inside: Tensor) -> Tensor:
     """By the sizes alone; see `vitruvian.decode.absolute.weak_shift`.
 
     Args:
@@ -99,7 +101,7 @@ def weak_shift(rays: Tensor, xyz: Tensor, inside: Tensor) -> Tensor:
     return torch.cat([ray_mean, torch.ones_like(depth)], -1) * depth - xyz_mean
 
 
-def absolute(
+def reconstruct_absolute(
     rays: Tensor,
     xyz: Tensor,
     inside: Tensor,
@@ -123,9 +125,9 @@ def absolute(
         (N, K, 3) metres.
     """
     if weak:
-        by = weak_shift(rays, xyz, inside)
+        by = weak_perspective_translation(rays, xyz, inside)
     else:
-        by = shift(rays, xyz, inside.to(xyz.dtype), batch_rms=batch_rms)
+        by = perspective_translation(rays, xyz, inside.to(xyz.dtype), batch_rms=batch_rms)
     placed = xyz + by[:, None]
     on_ray = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) * placed[..., 2:]
     share = torch.as_tensor(mix, dtype=xyz.dtype, device=xyz.device).reshape(-1, 1, 1)
