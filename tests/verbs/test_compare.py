@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from commands import command
-from conftest import TOY, grey, refused
+from conftest import TOY, grey, refused, stream_defaults
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
@@ -310,6 +310,7 @@ class Fake:
 
     def __init__(self, name: str, breaks: Callable[[Frame], None]) -> None:
         self.name, self.weights, self.options = name, {}, {"track": False}
+        self.wanted = stream_defaults(self.options)
         self.breaks, self.seen = breaks, list[str]()
 
     def __call__(self, frames: Sequence[Frame], look: object = None) -> list[Poses]:

@@ -10,6 +10,7 @@ from vitruvian.cli.model import model_spec
 from vitruvian.cli.words import OUT, OUTPUT, Word
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.sources.video import Span
+from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.groups import (
     AnalysisWords,
     CameraWords,
@@ -40,6 +41,7 @@ def analyze(
     span: Span = Span(),
     output: OutputWords = OutputWords(),
     analysis: AnalysisWords = AnalysisWords(),
+    wanted: Wanted = Wanted(),
     camera: CameraWords = CameraWords(),
     machine: MachineWords = MachineWords(),
 ) -> None:
@@ -50,6 +52,7 @@ def analyze(
     from vitruvian.models.load import open_model
     from vitruvian.sources.open import open_source
     from vitruvian.sources.record import record_of, sources_of
+    from vitruvian.stream.wanted import check_wanted
     from vitruvian.verbs import analyze
     from vitruvian.verbs.analyze_report import Report, Save
 
@@ -72,7 +75,9 @@ def analyze(
     if not asked.rules:
         _refuse(said, ("minimum", "gap"), "is of rules; name some with --rules, or leave it out")
     if record:
-        others = given_words(words, camera, machine) + ["model"] * (model != "blazepose-full")
+        others = given_words(words, wanted, camera, machine) + ["model"] * (
+            model != "blazepose-full"
+        )
         why = "is of finding people, and a record has them already; leave it out"
         _refuse(others, others, why)
     sources = sources_of(record) if record else open_source(source, span)
@@ -83,7 +88,8 @@ def analyze(
         jobs = analyze.jobs_of(record, sources, asked, save)
     else:
         opened = open_model(model_spec(model, words, machine), sources)
-        jobs = analyze.jobs(sources, opened, asked, camera=camera.given())
+        check_wanted(wanted, opened, sources)
+        jobs = analyze.jobs(sources, opened, asked, camera=camera.given(), wanted=wanted)
     failed(analyze.write(jobs, plans, report, complain=complain))
 
 

@@ -10,7 +10,7 @@ from vitruvian.cli.model import in_flags, model_spec
 from vitruvian.cli.words import INPUT, OVER_TIME, Word
 from vitruvian.errors import VitruvianError
 from vitruvian.sources.video import Span
-from vitruvian.stream.wanted import OverTime
+from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.groups import (
     CameraWords,
     MachineWords,
@@ -19,6 +19,7 @@ from vitruvian.verbs.groups import (
     given_words,
 )
 
+OF_RECORDS = ("smooth", "cutoff_hz", "repair")  # of `Wanted`, what is done to a record
 SEVERAL = 5  # people that BlazePose follows here; of itself it follows one
 
 
@@ -39,9 +40,8 @@ def track(
     words: ModelWords = ModelWords(),
     span: Span = Span(),
     output: OutputWords = OutputWords(out=Path("tracks")),
-    over: OverTime = OverTime(),
+    wanted: Wanted = Wanted(),
     again: bool = False,
-    absolute: bool = False,
     camera: CameraWords = CameraWords(),
     machine: MachineWords = MachineWords(),
 ) -> None:
@@ -52,20 +52,23 @@ def track(
     from vitruvian.models.load import family_of, open_model
     from vitruvian.sources import record
     from vitruvian.sources.open import open_source
-    from vitruvian.stream import stream
+    from vitruvian.stream.wanted import check_wanted
     from vitruvian.verbs.predict import plan, predict, track_record
     from vitruvian.verbs.track import can_be
 
-    said = given_words(words, span, camera, machine) + ["absolute"] * absolute
+    said = given_words(words, span, camera, machine)
+    said += [name for name in given_words(wanted) if name not in OF_RECORDS]
     said += ["model"] * (model != "blazepose-full")
+    if wanted.track is False:
+        raise VitruvianError("track numbers people; leave --no-track out, or take `predict`")
     of_record = _is_record(source, said, again)
     save = in_flags(output, "json,mot" if of_record else "video,json,mot", plot=False)
-    how: dict[str, Any] = {"overwrite": output.overwrite, "repair": over.repair}
+    how: dict[str, Any] = {"overwrite": output.overwrite, "repair": wanted.repair}
     if of_record:
         recorded = record.open_record(source[0])
-        can_be(recorded, over, renumber=again)
+        can_be(recorded, wanted, renumber=again)
         plans = plan([recorded], output.out, save, **how)
-        track_record(plans, output.out, save, over, renumber=again)
+        track_record(plans, output.out, save, wanted, renumber=again)
         return
     spec = model_spec(model, words, machine)
     if family_of(spec.name).one_person:
@@ -75,8 +78,8 @@ def track(
         raise VitruvianError("there are only pictures, and nobody to follow through them")
     plans = plan(sources, output.out, save, **how)
     opened = open_model(spec, sources)
-    stream.can_be(over, sources, opened)
-    how = {"camera": camera.given(), "absolute": absolute, "over": over, "who": True}
+    check_wanted(wanted, opened, sources)
+    how = {"camera": camera.given(), "wanted": wanted, "who": True}
     how["most_said"] = words.num_poses is not None
     failed(predict(plans, opened, output.out, save, **how, complain=complain))
 

@@ -138,7 +138,7 @@ WORDS = {
     "repair": Word(
         bool, OVER_TIME, "Mend left-right swaps and short jumps, and list what was changed."
     ),
-    "absolute": Word(bool, OVER_TIME, "Metres from the camera, not from the hips."),
+    "absolute": Word(bool, CAMERA, "Metres from the camera, not from the hips."),
     "detect_every": Word(
         int | None, OVER_TIME, "BlazePose: frames between detections, at least.", "30"
     ),

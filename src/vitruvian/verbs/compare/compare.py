@@ -33,7 +33,7 @@ from vitruvian.show.draw import VISIBLE
 from vitruvian.show.film import Film, write_picture
 from vitruvian.show.lettering import Steady
 from vitruvian.sources.open import Pictures, Source, Span, Video, open_source
-from vitruvian.sources.threads import Ahead, count_of, readable
+from vitruvian.sources.threads import Prefetch, count_of, readable
 from vitruvian.stopping import held, interruptible
 from vitruvian.stream.stream import Given, seen_by
 from vitruvian.verbs.benchmark import machine
@@ -314,7 +314,7 @@ class _Job:
             table = stack.enter_context(part.begin().open("w", encoding="utf-8"))
             total, last = count_of(self.source), None
             tick = stack.enter_context(progress(f"drawing {self.stem}", total))
-            for frame in interruptible(Ahead(self.frames())):
+            for frame in interruptible(Prefetch(self.frames())):
                 last = replace(frame, pixels=None)
                 results = [each[frame] for each in lines]
                 if not moving:

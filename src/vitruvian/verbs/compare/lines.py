@@ -30,7 +30,7 @@ from vitruvian.formats.part import Part
 from vitruvian.formats.records import Record
 from vitruvian.formats.wire import dump, header, to_dict
 from vitruvian.frame import Frame
-from vitruvian.stream.stream import steps
+from vitruvian.stream.stream import Stream
 from vitruvian.verbs.find import each_frame
 
 SAME = 0.02  # seconds between two times of one frame, at most; and no quarter of a step
@@ -77,7 +77,7 @@ def write(
         record = Record(unfinished)
         record.append().close()  # without half a line
         done, failed = _there(record)
-    step = steps(model) if moving else lambda frame: model([frame])[0]
+    step = Stream(model, moving=moving)
     with unfinished.open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
             file.write(dump(header(model, model.skeleton) | {"compare": about}))

@@ -36,7 +36,8 @@ from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
 from vitruvian.models.model import Model, cores
 from vitruvian.models.zoo import CATALOGUE
 from vitruvian.stopping import held
-from vitruvian.stream.stream import results as poses_of
+from vitruvian.stream.stream import Stream
+from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.find import each_frame
 from vitruvian.verbs.folder import Ledger, ledger_of, made_by
 from vitruvian.verbs.outputs import Names
@@ -300,8 +301,8 @@ def _find(
                 lines.flush()
                 frames += 1
 
-            pairs = poses_of(source, model, complain, absolute=truth.solid)
-            each_frame(name, len(source.todo), pairs, write)
+            stream = Stream(model, Wanted(absolute=truth.solid), moving=source.moving)
+            each_frame(name, len(source.todo), stream.run(source, complain), write)
     except KeyboardInterrupt:
         at = len(done) + frames
         say(f"{name}: stopped at {at} of {total} pictures; --resume goes on there")
