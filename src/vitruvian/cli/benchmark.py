@@ -48,6 +48,7 @@ def benchmark(
     seconds: float = 10,
     warm_up: int = 25,
     out: Path | None = None,
+    resume: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Measure the speed and memory of models on this machine.
@@ -56,12 +57,7 @@ def benchmark(
     """
     from vitruvian.models.spec import ModelSpec
     from vitruvian.verbs.benchmark import benchmark as bench
-    from vitruvian.verbs.outputs import refuse_existing
 
-    if out is not None:
-        if out.suffix.lower() != ".json":
-            raise VitruvianError(f"'{out}' is no name for numbers; end it with .json")
-        refuse_existing([out], overwrite)
     result = bench.benchmark(
         [ModelSpec.parse(words) for words in model or []],
         source,
@@ -70,11 +66,12 @@ def benchmark(
         threads=numbers(threads, "threads"),
         precisions=precision.split(",") if precision else [],
         plan=bench.Plan(rounds, frames, seconds, warm_up),
+        out=out,
+        overwrite=overwrite,
+        resume=resume,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
     print(bench.table(result))
-    if out is not None:
-        bench.write(result, out)
     for case, why in result["failed"].items():
         complain(VitruvianError(f"{case}: {why}"))
     failed(bool(result["failed"]))

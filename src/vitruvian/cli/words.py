@@ -140,7 +140,7 @@ WORDS = {
     ),
     "absolute": Word(bool, CAMERA, "Metres from the camera, not from the hips."),
     "detect_every": Word(
-        int | None, OVER_TIME, "BlazePose: frames between detections, at least.", "30"
+        int | None, OVER_TIME, "BlazePose: frames between detections, at least.", "5"
     ),
     "same_from": Word(
         float | None, OVER_TIME, "BlazePose: IoU from which two regions are one person.", "0.5"
