@@ -48,7 +48,7 @@ BELOW = {
         "errors",
     },
     "cli": {
-        *("body", "geometry", "models", "sources", "stopping", "stream", "train", "verbs"),
+        *("body", "models", "sources", "stopping", "stream", "train", "verbs"),
         *("weights", "errors"),
     },
 }
