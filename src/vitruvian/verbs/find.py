@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.format import Sink
 from vitruvian.formats.part import WriteError, writing
 from vitruvian.formats.repairs import Changes
 from vitruvian.formats.wire import Provenance
@@ -24,7 +25,7 @@ from vitruvian.sources.open import Pictures, Source
 from vitruvian.sources.threads import BackgroundWriter, count_of
 from vitruvian.stopping import interruptible
 from vitruvian.verbs.folder import Ledger, Taken, as_json, ledger_of, made_by
-from vitruvian.verbs.outputs import Names, Several, Sink
+from vitruvian.verbs.outputs import Names, Several
 from vitruvian.verbs.progress import progress
 from vitruvian.verbs.resume import Resumable, check_resumable
 from vitruvian.verbs.who import People
@@ -268,7 +269,9 @@ def _find_one(
     def on_end(ok: bool) -> None:
         state = "open" if not ok else "done" if fault is None or fault.count == before else "failed"
         if ok or not source.moving:
-            with suppress(WriteError, OSError, ValueError):  # of the error there is, that one is told
+            with suppress(
+                WriteError, OSError, ValueError
+            ):  # of the error there is, that one is told
                 unit.mark(place, state, marked)
 
     sink = closed if whole is None else Several([closed, whole])
