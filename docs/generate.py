@@ -31,7 +31,7 @@ Made by `python docs/generate.py` from `src/vitruvian/analysis/angles.py`.
 
 ```sh
 vitruvian analyze squat.mp4 --angles --out out/
-vitruvian analyze squat.mp4 --angle knee,hip,trunk_lean --space 2d --save-parquet --out out/
+vitruvian analyze squat.mp4 --angle knee,hip,trunk_lean --space 2d --save video,plot,parquet --out out/
 vitruvian analyze out/match.jsonl --angles --rules arms_raised --out again/
 ```
 

@@ -73,7 +73,7 @@ def walk(frames: int, rate: float) -> Iterator[tuple[Frame, Poses]]:
 
 
 def picture(path: Path) -> None:
-    """As `--save-plot` makes it of a picture."""
+    """As `--save plot` makes it of a picture."""
     _fill(View(path, moving=False), 1)
 
 
@@ -83,7 +83,7 @@ def moving(path: Path) -> None:
 
 
 def page(path: Path) -> None:
-    """As `--save-html` makes it of a video."""
+    """As `--save html` makes it of a video."""
     _fill(Page(path), 90, 30)
 
 

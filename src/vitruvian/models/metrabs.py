@@ -226,7 +226,7 @@ class PersonView:
 
 
 @dataclass(frozen=True, eq=False)
-class Outputs:
+class CropJoints:
     """What the network says of M crops, of P points each."""
 
     xy: np.ndarray  # (M, P, 2) pixels of the crop, from the 2D maps
@@ -289,7 +289,7 @@ class Bodies:
             rows[i] = crop.within(corner).light(rgb, gamma, self.antialias)
         return rows
 
-    def read(self, outputs: Sequence[np.ndarray], cameras: Sequence[Camera]) -> Outputs:
+    def read(self, outputs: Sequence[np.ndarray], cameras: Sequence[Camera]) -> CropJoints:
         """What the network's M rows say, each before the camera that is turned so.
 
         Args:
@@ -307,7 +307,7 @@ class Bodies:
         at = _each([camera.project for camera in cameras], xyz)
         shown = np.all((at >= 0) & (at <= side), axis=-1)
         sure = heatmap.concentration(flat) * np.where(shown, np.float32(1), np.float32(OUT))
-        return Outputs(xy, xyz, inside, sure)
+        return CropJoints(xy, xyz, inside, sure)
 
     def decode(
         self, frame: Frame, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions

@@ -129,7 +129,7 @@ class Pictures:
         return folders.pop().resolve().name if len(folders) == 1 else f"{len(self.paths)} pictures"
 
     def _wanted(self) -> Sequence[tuple[int, Path]]:
-        return list(enumerate(self.paths))[:: self.span.stride][: self.span.most]
+        return list(enumerate(self.paths))[:: self.span.stride][: self.span.max_frames]
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
         told: set[str] = set()
@@ -165,7 +165,7 @@ class MovingPicture(Video):
                 if seconds >= span.start and index % span.stride == 0:
                     yield Frame(rgb, index, seconds, self.address)
                     given += 1
-                    if given == span.most:
+                    if given == span.max_frames:
                         return
         except VitruvianError as error:
             yield error
@@ -179,12 +179,12 @@ class MovingPicture(Video):
         """As many as there are, if all are wanted."""
         span = self.span
         if span.start or span.end is not None:
-            return span.most
+            return span.max_frames
         try:
             wanted = range(0, picture_files.film_length(Path(self.address)), span.stride)
         except VitruvianError:
             return None
-        return min(len(wanted), span.most or len(wanted))
+        return min(len(wanted), span.max_frames or len(wanted))
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class Webcam:
                 )
                 return
             began, given, index = time.monotonic(), 0, -1
-            while self.span.most is None or given < self.span.most:
+            while self.span.max_frames is None or given < self.span.max_frames:
                 ok, bgr = device.read()
                 seconds = time.monotonic() - began
                 if not ok:
@@ -231,7 +231,7 @@ class Webcam:
 
     def count(self) -> int | None:
         """Nobody knows, unless only so many are wanted."""
-        return self.span.most
+        return self.span.max_frames
 
 
 def is_picture(word: str) -> bool:
