@@ -177,7 +177,7 @@ class Outputs:
 Finder = Callable[[Source, Callable[["Change"], None], bool], Pairs]
 
 
-def find(
+def find_into_files(
     plans: Sequence[Files],
     finder: Finder,
     outputs: Outputs,

@@ -14,7 +14,7 @@ from vitruvian.sources.open import Source
 from vitruvian.sources.record import Recorded
 from vitruvian.stream.stream import Stream
 from vitruvian.stream.wanted import Wanted, defaults
-from vitruvian.verbs.find import Faults, Finder, Outputs, Pairs, all_of, amount, find
+from vitruvian.verbs.find import Faults, Finder, Outputs, Pairs, all_of, amount, find_into_files
 from vitruvian.verbs.output_files import OutputFiles, pictures_of
 from vitruvian.verbs.outputs import Save, can_hold, format_of, is_file, open_sink
 from vitruvian.verbs.track import made, over_again
@@ -159,4 +159,4 @@ def _into_files(
     how: dict[str, Any] = {"visible": save.visible, "overwrite": True, "pictures": pictures}
     whole = [partial(open_sink, out, outputs.about, **how)] if is_file(out) else []
     shown = bool(whole) and format_of(out).frames
-    find(plans, finder, outputs, whole, lambda each: shown or each.frames(), fault)
+    find_into_files(plans, finder, outputs, whole, lambda each: shown or each.frames(), fault)
