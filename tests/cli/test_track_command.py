@@ -397,7 +397,7 @@ def written(
     chosen = Save.parse(save, "video,json,mot")
     plans = plan_outputs(sources, out, chosen, overwrite=False, repair=asked.repair)
     faults = predict(
-        plans, model, out, chosen, wanted=asked, who=True, say=lines.append, complain=wrong
+        plans, model, out, chosen, wanted=asked, who=True, say=lines.append, on_error=wrong
     )
     assert faults == 0
     return lines
@@ -461,7 +461,7 @@ def test_nothing_mended_is_said_too(video, tmp_path):
     plans = plan_outputs(open_source(clip), out, Save.parse(None), overwrite=False, repair=True)
     lines: list[str] = []
     asked = over(repair=True)
-    predict(plans, Walker(), out, Save.parse(None), wanted=asked, say=lines.append, complain=wrong)
+    predict(plans, Walker(), out, Save.parse(None), wanted=asked, say=lines.append, on_error=wrong)
     assert lines[-1] == f"mended nothing -> {tmp_path / 'poses_repairs.csv'}"
     assert len((tmp_path / "poses_repairs.csv").read_text().splitlines()) == 1
 
@@ -532,7 +532,7 @@ def recorded(tmp_path, video) -> Path:
 
 def test_a_record_is_mended_smoothed_and_drawn(recorded, command):
     words = ("track", "poses.jsonl", "--smooth", "butterworth", "--cutoff-hz", "5", "--repair")
-    summary, who, mended = command(*words, "--save", "video,json", cwd=recorded)
+    summary, who, mended = command(*words, "--save-video", cwd=recorded)
     assert summary.startswith("poses.jsonl: 120 frames, 1 person, ")
     assert who == "person 1: 0.00 to 3.97 s, 120 frames, found in 100 % of those between"
     assert mended == f"mended 1 swap -> {Path('tracks') / 'poses_repairs.csv'}"
@@ -593,7 +593,7 @@ def test_numbers_stay_unless_people_are_told_apart_anew(recorded, command):
         (("missing.jsonl",), ("cannot read 'missing.jsonl'",)),
         (("two.jsonl",), ("tells of 'a.mp4' and of others", "one video")),
         (("empty.jsonl",), ("holds no frames",)),
-        (("alone.jsonl", "--save", "video"), ("'gone.mp4', which is not there", "--save")),
+        (("alone.jsonl", "--save-video"), ("'gone.mp4', which is not there", "--save-video")),
         (("sample",), ("only pictures",)),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from vitruvian.cli.command import command, complain, failed
 from vitruvian.cli.model import model_spec
 from vitruvian.cli.words import OUT, OUTPUT, Word
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, unknown
 from vitruvian.sources.video import Span
 from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.groups import (
@@ -62,11 +62,15 @@ def analyze(
         minimum=analysis.minimum,
         gap=analysis.gap,
     )
-    save = Save.parse(output.save, "video,plot", visible=output.visible, among=(*SAVED, TABLES))
+    saved = [word for word in map(str.strip, output.words("video,plot")) if word]
+    for word in saved:
+        if word not in (*SAVED, TABLES):
+            raise unknown("file of an analysis", word, (*SAVED, TABLES))
     shown = analyze.shown(analysis.angle, asked)
+    save = Save(tuple(name for name in SAVED if name in saved), output.visible)
     report = Report(output.out, asked, save, shown)
     record = record_of(source, span)
-    said = given_words(analysis) + ["save"] * ("plot" in save and output.save is not None)
+    said = given_words(analysis) + ["save"] * ("plot" in saved and output.save is not None)
     if not asked.angles:
         _refuse(said, ("space", "save"), "is of angles; add --angles, or leave it out")
     if not asked.rules:

@@ -28,17 +28,16 @@ def predict(
     from vitruvian.verbs.outputs import Save, needs_metres
     from vitruvian.verbs.predict import predict as do
 
-    save = Save.parse(output.save, "video,json", visible=output.visible)
-    heatmaps = "heatmaps" in save or None
-    spec = model_spec(model, words, machine, heatmaps=heatmaps)
+    save = Save.parse(output.save, visible=output.visible)
+    spec = model_spec(model, words, machine, heatmaps=True if "heatmaps" in save else None)
     sources = open_source(source, span)
     if needs_metres(output.out, save):
         need_metres(spec.name)
-    plans = plan_outputs(
-        sources, output.out, save, overwrite=output.overwrite, repair=wanted.repair
-    )
+    there = {"overwrite": output.replaces, "repair": wanted.repair}
+    plans = plan_outputs(sources, output.out, save, **there)
     opened = open_model(spec, sources)
     check_wanted(wanted, opened, sources)
     most_said = words.num_poses is not None
     how = {"camera": camera.given(), "wanted": wanted, "most_said": most_said}
-    failed(do(plans, opened, output.out, save, **how, complain=complain))
+    how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
+    failed(do(plans, opened, output.out, save, **how, on_error=complain))

@@ -66,12 +66,12 @@ def track(
     of_record = _is_record(source, said, again)
     default = "json,mot" if of_record else "video,json,mot"
     save = Save.parse(output.save, default, visible=output.visible)
-    how: dict[str, Any] = {"overwrite": output.overwrite, "repair": wanted.repair}
+    how: dict[str, Any] = {"overwrite": output.replaces, "repair": wanted.repair}
     if of_record:
         recorded = record.open_record(source[0])
         can_be(recorded, wanted, renumber=again)
         plans = plan_outputs([recorded], output.out, save, **how)
-        track_record(plans, output.out, save, wanted, renumber=again)
+        track_record(plans, output.out, save, wanted, renumber=again, resume=output.resumes)
         return
     spec = model_spec(model, words, machine)
     if family_of(spec.name).one_person:
@@ -84,7 +84,8 @@ def track(
     check_wanted(wanted, opened, sources)
     how = {"camera": camera.given(), "wanted": wanted, "who": True}
     how["most_said"] = words.num_poses is not None
-    failed(predict(plans, opened, output.out, save, **how, complain=complain))
+    how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
+    failed(predict(plans, opened, output.out, save, **how, on_error=complain))
 
 
 def _is_record(source: list[str], said: list[str], again: bool) -> bool:

@@ -283,6 +283,12 @@ class EachPicture:
                 sink.write(frame, poses)
             self.paths += sink.paths
 
+    def mark(self) -> None:
+        """Each file is whole by itself."""
+
+    def go_on(self, mark: None, frames: Sequence[Frame] = ()) -> None:
+        """The files of `frames` are written already."""
+
     def __exit__(self, *_: object) -> None:
         pass
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitruvian.errors import VitruvianError, note, shown
-from vitruvian.formats.part import WriteError, writing
-from vitruvian.formats.repairs import Changes
-from vitruvian.formats.wire import Provenance, with_options
+from vitruvian.formats.wire import with_options
 from vitruvian.models.load import finds_near
 from vitruvian.sources.open import Source
 from vitruvian.sources.record import Recorded
 from vitruvian.stream.stream import Stream
 from vitruvian.stream.wanted import Wanted, defaults
-from vitruvian.verbs import outputs
-from vitruvian.verbs.find import Faults, Pairs, afterwards, all_of, amount, where, write_source
+from vitruvian.verbs.find import Faults, Finder, Outputs, Pairs, all_of, amount, find_into_files
 from vitruvian.verbs.output_files import OutputFiles, pictures_of
-from vitruvian.verbs.outputs import Save
+from vitruvian.verbs.outputs import Save, can_hold, format_of, is_file, open_sink
 from vitruvian.verbs.track import made, over_again
-from vitruvian.verbs.who import People
 
 if TYPE_CHECKING:
     from vitruvian.body.skeleton import Skeleton
@@ -39,8 +36,10 @@ def predict(
     wanted: Wanted | None = None,
     who: bool = False,
     most_said: bool = True,
+    resume: bool = False,
+    of: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
-    complain: Callable[[VitruvianError], None],
+    on_error: Callable[[VitruvianError], None],
 ) -> int:
     """Do it; returns how many things could not be read.
 
@@ -53,21 +52,23 @@ def predict(
         wanted: what is done over time, and where metres are from.
         who: whether there is a line about each person of a video.
         most_said: whether the user said how many people there are at most.
+        resume: whether files of a run that was stopped are continued, and finished ones kept.
+        of: what else files depend on, such as the camera: of other ones they are not continued.
         say: gets a line about each source when it is done.
-        complain: gets what cannot be read; the rest is done nevertheless.
+        on_error: gets what cannot be read; the rest is done nevertheless.
     """
-    fault, few = Faults(complain), _Few(model, most_said)
+    fault, few = Faults(on_error), _Few(model, most_said)
     _can_hold(out, save, getattr(model, "skeleton", None))
     wanted = (wanted or Wanted()).or_else(defaults(model))
 
-    def find(each: OutputFiles, tell: Callable[[Change], None], pixels: bool) -> Pairs:
-        moving = each.source.moving
-        stream = Stream(model, wanted, moving=moving, camera=camera, on_repair=tell)
-        pairs = stream.run(each.source, fault, pixels=pixels)
-        return all_of(each.source, few.watch(each.source, pairs), fault)
+    def people_of(source: Source, tell: Callable[[Change], None], pixels: bool) -> Pairs:
+        stream = Stream(model, wanted, moving=source.moving, camera=camera, on_repair=tell)
+        pairs = stream.run(source, fault, pixels=pixels)
+        return all_of(source, few.watch(source, pairs), fault)
 
     about = with_options(model, **wanted.to_dict())
-    _write(plans, about, out, save, find, who=who, say=say, fault=fault)
+    outputs = Outputs(out, save, about, _of(save, of), resume=resume, who=who, say=say)
+    _into_files(plans, people_of, outputs, fault)
     for hint in few.hints():
         note(hint)
     fault.sum_up(len(plans))
@@ -119,7 +120,12 @@ class _Few:
 def _can_hold(out: Path, save: Save, skeleton: Skeleton | None) -> None:
     """Raise `VitruvianError` if a file cannot hold what will be found, as far as that is known."""
     if skeleton is not None:
-        outputs.can_hold(out, save, skeleton)
+        can_hold(out, save, skeleton)
+
+
+def _of(save: Save, more: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What files depend on besides the model and the sources."""
+    return {"save": list(save.names), "visible": save.visible, **(more or {})}
 
 
 def track_record(
@@ -129,64 +135,28 @@ def track_record(
     wanted: Wanted,
     *,
     renumber: bool = False,
+    resume: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """The same for the people of one record, see `vitruvian.verbs.track.over_again`."""
     recorded = plans[0].source
     assert isinstance(recorded, Recorded)
 
-    def find(_: OutputFiles, tell: Callable[[Change], None], pixels: bool) -> Pairs:
+    def people_of(_: Source, tell: Callable[[Change], None], pixels: bool) -> Pairs:
         return over_again(recorded, wanted, renumber=renumber, pixels=pixels, on_repair=tell)
 
     _can_hold(out, save, recorded.record.skeleton)
     about = made(recorded, wanted, renumber=renumber)
-    _write(plans, about, out, save, find, who=True, say=say)
+    _into_files(plans, people_of, Outputs(out, save, about, _of(save, None), resume, True, say))
 
 
-def _write(
-    plans: Sequence[OutputFiles],
-    about: Provenance,
-    out: Path,
-    save: Save,
-    find: Callable[[OutputFiles, Callable[[Change], None], bool], Pairs],
-    *,
-    who: bool,
-    say: Callable[[str], None],
-    fault: Faults | None = None,
+def _into_files(
+    plans: Sequence[OutputFiles], finder: Finder, outputs: Outputs, fault: Faults | None = None
 ) -> None:
-    """What `find` finds into all files.
-
-    `find` is told of a plan, what gets what was mended, and whether frames must have pixels. With
-    `fault`, which gets why, a source that does not fit into files of its own does not end the rest.
-    """
-    paths = [out] if outputs.is_file(out) else []
+    """What is found in each source into all files."""
+    out, save = outputs.out, outputs.save
     pictures = pictures_of([each.source for each in plans])
     how: dict[str, Any] = {"visible": save.visible, "overwrite": True, "pictures": pictures}
-    with (
-        afterwards(say, wait=bool(paths)) as told,
-        writing(out),
-        outputs.Several([outputs.open_sink(p, about, **how) for p in paths]) as whole,
-    ):
-        for each in plans:
-            own = [] if outputs.is_file(out) else [each.open(about, save)]
-            people = People() if who and each.source.moving else None
-            changes = None if each.repairs is None else Changes(each.repairs)
-            closed = outputs.Several([*own, *(s for s in (people, changes) if s is not None)])
-            sink = outputs.Several([closed, whole])
-            tell = (lambda change: None) if changes is None else changes.tell
-            pixels = each.frames() or any(outputs.format_of(path).frames for path in paths)
-            try:
-                said = write_source(each.source, find(each, tell, pixels), sink, closed)
-            except WriteError:
-                raise
-            except VitruvianError as error:
-                if fault is None or paths or len(plans) == 1:
-                    raise
-                fault(error)
-                continue
-            if said:
-                told(f"{said} -> {where(sink.paths)}")
-                for line in people.lines() if people else []:
-                    told(line)
-                if changes is not None:
-                    told(str(changes))
+    whole = [partial(open_sink, out, outputs.about, **how)] if is_file(out) else []
+    shown = bool(whole) and format_of(out).frames
+    find_into_files(plans, finder, outputs, whole, lambda each: shown or each.frames(), fault)
