@@ -96,7 +96,7 @@ def plan_outputs(
     if is_file(out):
         check_room(out, sources)
         if save.chosen:
-            more = f"for {', '.join(save.names)} beside it give a folder"
+            more = f"for --save {','.join(save.names)} beside it give a folder"
             more = more if save.names else "leave --save out, or give a folder"
             raise VitruvianError(f"'{out}' is one file; {more}")
         plans = [OutputFiles(source) for source in sources]

@@ -160,7 +160,7 @@ class Save:
             words: such as "video, json"; "" is nothing; None is `default`.
             default: what is written where nobody chooses.
             visible: 0..1, the score from which keypoints are drawn.
-            among: names that are possible here.
+            among: names that are possible here; one that is no format is of what is written anyway.
 
         Raises:
             VitruvianError: a word is none of them.
@@ -170,7 +170,8 @@ class Save:
         for name in names:
             if name not in among:
                 raise unknown("format to save", name, among)
-        return cls(names, visible, words is not None)
+        own = tuple(name for name in names if name in SAVED)  # the rest is written anyway
+        return cls(own, visible, words is not None)
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
