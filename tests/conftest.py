@@ -25,12 +25,12 @@ import vitruvian
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
+from vitruvian.formats.format import Sink
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.options import StreamDefaults
 from vitruvian.models.zoo import entry
 from vitruvian.stream.stream import Stream
-from vitruvian.verbs.outputs import Sink
 from vitruvian.weights import download
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -222,7 +222,7 @@ def seeded(
 ) -> dict[str, np.ndarray]:
     """The tensors of MeTRAbs' golden network, S with 24 points."""
     with torch.device("meta"):
-        network = metrabs.Metrabs(metrabs.Shape.of("efficientnetv2-s", 24))
+        network = metrabs.Metrabs(metrabs.MetrabsShape.of("efficientnetv2-s", 24))
     tensors = {}
     for key, value in network.state_dict().items():
         if f"bn/{key}" in metrabs_golden:
