@@ -33,7 +33,7 @@ NOWHERE = np.full(2, np.nan, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class TraceRow:
     """What one stage or step made of the keypoint; NaN where it does not say."""
 
     name: str
@@ -50,7 +50,7 @@ class Trace:
     image: Frame
     keypoint: str
     person: int  # the number of the person, or, in pictures, the row from 1
-    stages: list[Stage]
+    stages: list[TraceRow]
     crop: Crop | None = None
     view: np.ndarray | None = None  # (h, w, 3) uint8, the network's input
     map: np.ndarray | None = None  # (h, w) heat map, 0..1
@@ -150,7 +150,7 @@ def trace(
         xy, score = poses.xy[row, k], float(poses.score[row, k])
         moved = "" if before is None else f"moved by {np.linalg.norm(xy - before):.2f} pixels"
         about = f"{len(poses)} people" if before is None else moved
-        stages.append(Stage(name, about, frame=xy, score=score))
+        stages.append(TraceRow(name, about, frame=xy, score=score))
         before = xy
     result = Trace(there, keypoint, number if number > 0 else rows[-1] + 1, stages, **more)
     if out is not None:
@@ -232,7 +232,7 @@ def _replaced(owner: Any, name: str, value: object) -> Iterator[None]:
 
 def _inside(
     model: Any, frame: Frame, looks: list[_Look], poses: Poses, row: int, k: int
-) -> tuple[list[Stage], dict[str, Any]]:
+) -> tuple[list[TraceRow], dict[str, Any]]:
     """The stages inside of the model, and its crop, input and heat map of the person."""
     if isinstance(model, TopDown):
         return _top_down(model, frame, looks, poses.xy[row], k)
@@ -241,7 +241,7 @@ def _inside(
 
 def _top_down(
     model: TopDown, frame: Frame, looks: list[_Look], xy: np.ndarray, k: int
-) -> tuple[list[Stage], dict[str, Any]]:
+) -> tuple[list[TraceRow], dict[str, Any]]:
     """Region, crop, heat map, refinement and decoding, by the head itself on that one region."""
     head: Any = model.head
     best: tuple[float, Any] = (np.inf, None)
@@ -265,13 +265,13 @@ def _top_down(
     who = f"where person {followed} was" if followed >= 0 else "of the finder"
     turn = f", turned {np.degrees(region.angle[0]):.1f} degrees" if region.angle[0] else ""
     about = f"{who}: {size[0]:.0f} x {size[1]:.0f} pixels{turn}"
-    stages = [Stage("region", about, frame=region.centre[0], score=float(region.score[0]))]
+    stages = [TraceRow("region", about, frame=region.centre[0], score=float(region.score[0]))]
     corners = crop.to_frame(np.array([[0, 0], [crop.size[0], 0]], np.float64))
     scale = float(np.linalg.norm(corners[1] - corners[0])) / crop.size[0]
     several = f", the first of {len(crops)} views" if len(crops) > 1 else ""
     about = f"{crop.size[0]} x {crop.size[1]} pixels, each {scale:.2f} of the frame{several}"
     middle = np.array(crop.size, np.float64) / 2
-    stages.append(Stage("crop", about, middle, crop.to_frame(middle)))
+    stages.append(TraceRow("crop", about, middle, crop.to_frame(middle)))
     shown = heard.get("maps")
     plane = None if shown is None else _plane(shown, k, len(head.skeleton), head)
     if plane is not None:
@@ -279,17 +279,17 @@ def _top_down(
         y, x = np.unravel_index(int(np.argmax(plane)), plane.shape)
         at = (np.array([x, y]) + crop.centre) * np.divide(crop.size, (wide, tall))
         about = f"cell {x}, {y} of {wide} x {tall}: the highest"
-        stages.append(Stage("heat map", about, at, crop.to_frame(at), float(plane[y, x])))
+        stages.append(TraceRow("heat map", about, at, crop.to_frame(at), float(plane[y, x])))
     for name, point in heard.get("points", []):
         at = point(k, crop)
         if at is not None:
-            stages.append(Stage(name, "", at, crop.to_frame(at)))
+            stages.append(TraceRow(name, "", at, crop.to_frame(at)))
     place = alone.xy[0, k]
     score = float(alone.score[0, k])
-    stages.append(Stage("decoded", "back in the frame", crop.from_frame(place), place, score))
+    stages.append(TraceRow("decoded", "back in the frame", crop.from_frame(place), place, score))
     regions, people = len(look.look), len(look.poses)
     about = f"{regions} regions, {people} people are left"
-    stages.append(Stage("suppression", about, frame=place, score=score))
+    stages.append(TraceRow("suppression", about, frame=place, score=score))
     view = head.prepare(frame, crops)[0]
     return stages, {"crop": crop, "view": _picture(view), "map": plane}
 
@@ -352,7 +352,7 @@ def _plane(maps: np.ndarray, k: int, keypoints: int, head: Any) -> np.ndarray:
 
 def _whole_frame(
     model: Any, frame: Frame, xy: np.ndarray, k: int
-) -> tuple[list[Stage], dict[str, Any]]:
+) -> tuple[list[TraceRow], dict[str, Any]]:
     """Letterbox, the row of the network, decoding and suppression, of YOLOv8-pose."""
     decode, heard = model.decode, list[Any]()
 
@@ -381,11 +381,13 @@ def _whole_frame(
     scale = float(np.linalg.norm(corners[1] - corners[0]))
     about = f"{back.size[0]} x {back.size[1]} pixels, each {scale:.2f} of the frame"
     stages = [
-        Stage("crop", f"letterbox of {about}", middle, back.to_frame(middle)),
-        Stage("box", f"{box[2]:.0f} x {box[3]:.0f} pixels", box[:2], back.to_frame(box[:2]), score),
-        Stage("network", f"row {anchor} of {rows.shape[1]}", raw, back.to_frame(raw), point),
-        Stage("decoded", "clipped to the frame", back.from_frame(place), place, point),
-        Stage("suppression", f"{likely} boxes, {len(poses)} people are left", frame=place),
+        TraceRow("crop", f"letterbox of {about}", middle, back.to_frame(middle)),
+        TraceRow(
+            "box", f"{box[2]:.0f} x {box[3]:.0f} pixels", box[:2], back.to_frame(box[:2]), score
+        ),
+        TraceRow("network", f"row {anchor} of {rows.shape[1]}", raw, back.to_frame(raw), point),
+        TraceRow("decoded", "clipped to the frame", back.from_frame(place), place, point),
+        TraceRow("suppression", f"{likely} boxes, {len(poses)} people are left", frame=place),
     ]
     view = model.prepare([frame], [model.letterbox(frame)])[0]
     return stages, {"crop": back, "view": _picture(view)}
