@@ -45,7 +45,7 @@ BELOW = {
     "verbs": {
         *("analysis", "body", "documents", "evaluate", "formats", "frame", "geometry", "models"),
         *("export", "network", "picture_files", "show", "sources", "stopping", "stream", "weights"),
-        "errors",
+        *("decode", "errors"),
     },
     "cli": {
         *("body", "models", "sources", "stopping", "stream", "train", "verbs"),
