@@ -288,7 +288,7 @@ def test_people_of_one_film_are_measured_as_each_is_seen_and_files_say_so(tmp_pa
     sources = sources_of(found)
     plans = analyze.plans(sources, report, found, overwrite=False)
     jobs = analyze.jobs_of(found, sources, asked, save)
-    assert not analyze.write(jobs, plans, report, complain=print)
+    assert not analyze.write(jobs, plans, report, on_error=print)
     rows = table("out/angles.csv")
     assert {(row["person"], row["space"]) for row in rows} == {("1", "2d"), ("2", "3d")}
     moved = {(row["person"], row["space"]) for row in table("out/motion.csv") if row["min"]}
