@@ -28,7 +28,7 @@ from vitruvian.evaluate.fit import fitted
 from vitruvian.evaluate.labels import Picture, Truth
 from vitruvian.evaluate.recorded import in_common, on_truth, recorded
 from vitruvian.evaluate.scores import Found, Scores, score
-from vitruvian.formats.part import alone_in
+from vitruvian.formats.atomic_file import alone_in
 from vitruvian.formats.records import Record
 from vitruvian.formats.wire import dump, header, to_dict
 from vitruvian.frame import Frame
