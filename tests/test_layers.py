@@ -86,11 +86,10 @@ MOST_NAMES = 22  # on the first screen
 OF_A_MODULE = {"read", "write", "load", "encode", "decode", "Options", "main"}
 # Homonyms that are still to be renamed. This list only gets shorter, and goes in the end.
 NOT_YET = """
-Backbone BlazePose Block Bottleneck Change Conv Detector Features Found Job Joints Kept
-Lines Moment Part People Picture Pictures Plan Reading Report Residual Result Save Shape
-Side Source Squeeze Tally Video View absolute all_of angles_deg around can_be chosen
-columns conv export in_view lines lying normalise numbered parts place places rate report
-results rows said shown soft_argmax stage stream table to_dict turn words
+Backbone BlazePose Block Bottleneck Change Conv Detector Features Job Joints Lines Moment
+Part Pictures Plan Report Residual Result Save Shape Side Source Squeeze Tally View all_of
+can_be chosen conv export in_view lines lying normalise numbered parts place places report
+results said shown soft_argmax stage stream table to_dict words
 """
 
 

@@ -16,7 +16,7 @@ from vitruvian.formats.repairs import Changes
 from vitruvian.formats.wire import Provenance, with_options
 from vitruvian.models.load import finds_near
 from vitruvian.picture_files import page_of
-from vitruvian.sources.open import Pictures, Source, Video
+from vitruvian.sources.open import Pictures, Source, VideoFile
 from vitruvian.sources.record import Recorded
 from vitruvian.stream.stream import chosen, results
 from vitruvian.verbs import outputs
@@ -120,7 +120,7 @@ def plan(
     paths += [each.repairs for each in plans if each.repairs is not None]
     pictures = [path for s in sources if isinstance(s, Pictures) for path in s.paths]
     inputs = {page_of(path)[0].resolve() for path in pictures}
-    inputs |= {Path(s.address).resolve() for s in sources if isinstance(s, Video)}
+    inputs |= {Path(s.address).resolve() for s in sources if isinstance(s, VideoFile)}
     records = [s for s in sources if isinstance(s, Recorded)]
     inputs |= {s.record.path.resolve() for s in records} | {
         Path(s.source).resolve() for s in records
