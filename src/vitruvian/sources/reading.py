@@ -35,7 +35,7 @@ class FrameDecoder:
         self.raw = container.format.name in RAW
         self.begun = False
         self.skip, self.first = (0, None) if mark is None else (mark.packet, mark.first)
-        self.clock = FrameClock(1 / frame_rate(stream)) if mark is None else mark.clock
+        self.clock = FrameClock(1 / header_frame_rate(stream)) if mark is None else mark.clock
         self.faults, self.why, self.broke = 0, "", ""  # packets; of the last one; of the file
         self.reached = 0.0  # seconds, by the clock of the file
         # AVI has no time stamps, nor have some others: pictures come as regularly as packets.
@@ -201,7 +201,7 @@ def _can_be_rgb(pixels: str) -> None:
         ) from None
 
 
-def frame_rate(stream: Any) -> float:
+def header_frame_rate(stream: Any) -> float:
     """Frames a second, by the header, as far as it says."""
     return float(stream.average_rate or stream.guessed_rate or ASSUMED_RATE)
 

@@ -18,7 +18,7 @@ from vitruvian.sources.reading import (
     FrameDecoder,
     SeekMissedError,
     ffmpeg_reason,
-    frame_rate,
+    header_frame_rate,
 )
 
 STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
@@ -193,7 +193,7 @@ class VideoFile:
             reordered = stream.codec_context.has_b_frames and container.format.name == "avi"
             if container.format.name in RAW or reordered:
                 return None
-            clock = FrameClock(1 / frame_rate(stream))
+            clock = FrameClock(1 / header_frame_rate(stream))
             packets = (packet for packet in container.demux(stream) if packet.size)
             try:
                 return find_seek_point(packets, stream.time_base, self.span.start, clock)
@@ -273,7 +273,7 @@ class VideoFile:
         with container:
             if container.format.name in RAW:
                 return self.span.most
-            per_second = frame_rate(stream)
+            per_second = header_frame_rate(stream)
             frames = stream.frames or (container.duration or 0) / 1e6 * per_second
             if self.span.end is not None:
                 frames = min(frames, self.span.end * per_second)
