@@ -61,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         video, out = Path(folder) / "long.mp4", Path(folder) / "out"
         film(video, frames)
-        line = [sys.executable, "-m", "vitruvian.cli.app", "predict", str(video), "--out", str(out)]
+        line = [sys.executable, "-m", "vitruvian.cli", "predict", str(video), "--out", str(out)]
         with subprocess.Popen([*line, "--model", "blazepose-lite"]) as process:
             sizes = []
             while process.poll() is None:

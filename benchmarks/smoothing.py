@@ -23,20 +23,20 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.body.track import Track, tracks
 from vitruvian.frame import Frame
 from vitruvian.stream import butterworth
-from vitruvian.stream.one_euro import Smooth
+from vitruvian.stream.one_euro import OneEuro
 
 RATE, NOISE, SIZE = 30.0, 2.0, 300.0
 Pairs = list[tuple[Frame, Poses]]
 
 
 def one_euro(pairs: Pairs) -> Iterator[tuple[Frame, Poses]]:
-    smooth = Smooth()
+    smooth = OneEuro()
     for frame, poses in pairs:
-        yield frame, smooth(poses, frame.seconds)
+        yield frame, smooth(frame, poses)
 
 
 def low_pass(cutoff_hz: float):
-    return lambda pairs: butterworth.stream(pairs, butterworth.Options(cutoff_hz))
+    return butterworth.Butterworth(butterworth.Options(cutoff_hz)).through
 
 
 FILTERS = {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vitruvian.body.skeletons import HALPE136
 from vitruvian.decode.heatmap import argmax, encode, integral, soft_argmax
 from vitruvian.decode.pose_nms import BODY, pose_nms, whole_body
 
@@ -73,7 +74,9 @@ def kept(copies: int, compat: bool) -> int:
     x = np.linspace(0, 200, 136)
     xy = np.tile(np.stack([x, 2 * x], axis=-1), (copies, 1, 1))
     box, score = np.tile([0.0, 0, 200, 400], (copies, 1)), np.full((copies, 136), 0.8)
-    return len(pose_nms(xy, score, box, score[:, 0], BODY, whole_body(136), compat).index)
+    return len(
+        pose_nms(xy, score, box, score[:, 0], BODY, whole_body(HALPE136.parts), compat).index
+    )
 
 
 def page() -> str:

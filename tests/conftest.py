@@ -11,7 +11,7 @@ import re
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +27,9 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
+from vitruvian.models.options import StreamDefaults
 from vitruvian.models.zoo import entry
+from vitruvian.stream.stream import Stream
 from vitruvian.verbs.outputs import Sink
 from vitruvian.weights import download
 
@@ -62,6 +64,24 @@ def refused(*words: str) -> Iterator[None]:
     with pytest.raises(VitruvianError) as caught:
         yield
     is_one_line(caught.value, *words)
+
+
+def stream_defaults(options: Mapping[str, Any]) -> StreamDefaults:
+    """What streams of a toy model with these options do."""
+    names = StreamDefaults.names()
+    return StreamDefaults(**{name: options[name] for name in names if name in options})
+
+
+def streamed(
+    source: Any,
+    model: Any,
+    on_error: Callable[[VitruvianError], None],
+    *,
+    pixels: bool = True,
+    **how: Any,
+) -> Iterator[tuple[Frame, Poses]]:
+    """Every frame of a source with its poses, by a fresh `Stream` with these arguments."""
+    return Stream(model, moving=source.moving, **how).run(source, on_error, pixels=pixels)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from conftest import stream_defaults
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 
@@ -20,6 +21,7 @@ class Known:
 
     def __init__(self, poses: dict[str, Poses], skeleton=COCO17, **options: Any) -> None:
         self.poses, self.skeleton, self.options = poses, skeleton, {"track": False, **options}
+        self.wanted = stream_defaults(self.options)
         self.seen: list[str] = []
         self.stop_at: str | None = None
 

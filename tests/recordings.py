@@ -9,6 +9,7 @@ import numpy as np
 
 import vitruvian as vit
 from bodies import body, seen_as, turned
+from conftest import stream_defaults
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, HALPE26
@@ -97,6 +98,7 @@ class Actor:
 
     def __init__(self, poses: Sequence[Poses]) -> None:
         self.weights, self.options = dict[str, str](), {"track": False}
+        self.wanted = stream_defaults(self.options)
         self.poses = iter(poses)
 
     def __call__(self, frames, look=None):

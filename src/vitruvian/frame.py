@@ -14,6 +14,7 @@ import numpy as np
 from vitruvian import picture_files
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.geometry.camera import Camera
+from vitruvian.geometry.crop import Crop
 from vitruvian.picture_files import picture_size as picture_size
 
 
@@ -136,6 +137,14 @@ class Frame:
             if found is not None:
                 return found
         return self.rgb, (0, 0)
+
+    def cut(self, crop: Crop, *, replicate: bool = False, antialias: int = 0) -> np.ndarray:
+        """(height, width, 3) uint8 RGB of a crop of this frame; see `Crop.cut`.
+
+        Of a video no more is decoded than the crop shows.
+        """
+        rgb, corner = self.part(crop.bounds())
+        return crop.within(corner).cut(rgb, replicate=replicate, antialias=antialias)
 
     @classmethod
     def read(cls, path: str | Path, index: int = 0) -> Frame:

@@ -29,6 +29,7 @@ from vitruvian.verbs.analyze_report import Report, Save
 
 UP: dict[str, float] = {"shoulder": 165.0}
 NAN = float("nan")
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def told(

@@ -15,7 +15,7 @@ import pytest
 
 import vitruvian as vit
 from bodies import body, seen_as
-from conftest import grey, refused
+from conftest import grey, refused, stream_defaults, streamed
 from recordings import swapped, told, walking
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
@@ -29,10 +29,10 @@ from vitruvian.formats.wire import from_dict, to_dict, with_options
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.sources.open import open_source
-from vitruvian.sources.threads import again
+from vitruvian.sources.threads import reread
 from vitruvian.stream import repair
-from vitruvian.stream.stream import results
-from vitruvian.stream.wanted import SMOOTH, OverTime
+from vitruvian.stream.stream import steps_over_time, through
+from vitruvian.stream.wanted import SMOOTH, Wanted
 from vitruvian.verbs.outputs import Save
 from vitruvian.verbs.predict import plan, predict
 
@@ -56,6 +56,7 @@ class Walker:
         if flat:
             self.poses = [replace(poses, xyz=None, origin=None) for poses in self.poses]
         self.gone, self.options = set(gone), options
+        self.wanted = stream_defaults(self.options)
 
     def __call__(self, frames, look=None):
         return [self.people(frame.index) for frame in frames]
@@ -88,8 +89,8 @@ def wrong(error: VitruvianError) -> None:
     raise error
 
 
-def over(smooth: str | None = None, cutoff_hz: float | None = None, repair: bool = False):
-    return OverTime(smooth, cutoff_hz, repair)
+def over(smooth: str | None = None, cutoff_hz: float | None = None, **more: bool) -> Wanted:
+    return Wanted(smooth=smooth, cutoff_hz=cutoff_hz, **more)
 
 
 # What is asked for
@@ -106,13 +107,13 @@ def over(smooth: str | None = None, cutoff_hz: float | None = None, repair: bool
 )
 def test_what_cannot_be_asked_for_is_one_line(words, parts):
     with refused(*parts):
-        OverTime(**words)
+        Wanted(**words)
 
 
 def test_true_and_false_are_words_of_python():
-    assert OverTime.of(True, None, False).smooth == "one-euro"
-    assert OverTime.of(False, None, False).smooth == "no"
-    assert OverTime.of(None, None, False).smooth is None
+    assert Wanted(smooth=True).smooth == "one-euro"
+    assert Wanted(smooth=False).smooth == "no"
+    assert Wanted().smooth is None
 
 
 @pytest.mark.parametrize("asked", [{"smooth": "butterworth"}, {"repair": True}])
@@ -128,14 +129,14 @@ def test_pictures_masks_and_people_without_numbers_are_refused(picture):
     with refused("only pictures"):
         vit.run(picture("a.png"), Walker(), repair=True)
     model = Walker()
-    model.options["track"] = False
+    model.wanted = stream_defaults({"track": False})
     with refused("numbered"):
         vit.run(picture("a.png"), model, smooth="one-euro")
 
 
-@pytest.mark.parametrize("option", ["output_segmentation_masks", "heatmaps"])
+@pytest.mark.parametrize("option", ["masks", "heatmaps"])
 def test_what_is_as_large_as_a_picture_is_not_kept(option, video):
-    with refused(option.split("_")[-1], "one-euro"):
+    with refused(option, "one-euro"):
         vit.run(video(), Walker(**{option: True}), smooth="butterworth")
 
 
@@ -149,7 +150,7 @@ def test_every_way_smooths_pixels_and_metres_and_keeps_what_was_found(smooth, fl
     model.poses = [
         replace(p, xy=p.xy + noise.normal(0, 2, p.xy.shape).astype("f4")) for p in model.poses
     ]
-    got = [poses for _, poses in results(Clip(), model, wrong, over=over(smooth))]
+    got = [poses for _, poses in streamed(Clip(), model, wrong, wanted=over(smooth))]
     assert len(got) == 120
     for i, poses in enumerate(got):
         assert poses.raw is not None
@@ -174,7 +175,7 @@ def test_butterworth_does_not_lag_where_one_euro_does():
     for way in WAYS:
         model = Walker()
         model.poses = sway
-        rows = list(results(Clip(), model, wrong, over=over(way)))[20:100]
+        rows = list(streamed(Clip(), model, wrong, wanted=over(way)))[20:100]
         smooth, found = (
             np.array([getattr(p, "xy")[0, 5, 0] for p in rows_])  # noqa: B009
             for rows_ in ([p for _, p in rows], [p.raw for _, p in rows if p.raw is not None])
@@ -186,10 +187,10 @@ def test_butterworth_does_not_lag_where_one_euro_does():
 
 
 def test_pixels_come_again_and_are_those_of_the_frame():
-    for frame, poses in results(Clip(), Walker(), wrong, over=over("butterworth", repair=True)):
+    for frame, poses in streamed(Clip(), Walker(), wrong, wanted=over("butterworth", repair=True)):
         assert frame.rgb[0, 0, 0] == frame.index % 256
         assert len(poses) == 1
-    bare = results(Clip(), Walker(), wrong, over=over("butterworth"), pixels=False)
+    bare = streamed(Clip(), Walker(), wrong, wanted=over("butterworth"), pixels=False)
     assert all(frame.pixels is None for frame, _ in bare)
 
 
@@ -204,7 +205,9 @@ def test_pixels_are_never_kept_for_as_long_as_poses_are():
                 yield frame
 
     most = 0
-    for frame, _ in results(Watched(450), Walker(), wrong, over=over("butterworth", repair=True)):
+    for frame, _ in streamed(
+        Watched(450), Walker(), wrong, wanted=over("butterworth", repair=True)
+    ):
         if frame.index % 50 == 0:
             gc.collect()
             most = max(most, sum(ref() is not None for ref in alive))
@@ -219,7 +222,7 @@ def test_what_is_held_does_not_grow_with_the_recording():
             taken.append(frames[0].seconds)
             return super().__call__(frames, look)
 
-    for frame, _ in results(Clip(600), Seen(), wrong, over=over("butterworth", repair=True)):
+    for frame, _ in streamed(Clip(600), Seen(), wrong, wanted=over("butterworth", repair=True)):
         ahead.append(taken[-1] - frame.seconds)
     assert max(ahead) < 9
 
@@ -227,17 +230,17 @@ def test_what_is_held_does_not_grow_with_the_recording():
 def test_a_source_that_gives_other_frames_when_read_again_is_one_line():
     pairs = [(Frame(None, i, i / 30, "a.ts", size=(640, 480)), Walker().people(i)) for i in (0, 9)]
     with refused("a.ts", "frame 9", "make a file of it"):
-        list(again(Clip(5), pairs))
+        list(reread(Clip(5), pairs))
     with refused("a.ts", "frame 0 of 320 x 240"):
-        list(again(Clip(5), [(Frame(None, 0, 0, "a.ts", size=(320, 240)), pairs[0][1])]))
+        list(reread(Clip(5), [(Frame(None, 0, 0, "a.ts", size=(320, 240)), pairs[0][1])]))
 
 
 def test_swaps_are_mended_before_they_are_smoothed_and_each_is_told():
     clean = walk()
     bad, want = swapped(clean, range(40, 45), "leg")
     changes: list[repair.Change] = []
-    how = {"over": over("one-euro", repair=True), "on_repair": changes.append}
-    got = [poses for _, poses in results(Clip(), Walker(bad), wrong, **how)]
+    how = {"wanted": over("one-euro", repair=True), "on_repair": changes.append}
+    got = [poses for _, poses in streamed(Clip(), Walker(bad), wrong, **how)]
     assert told(changes, "swap") == want
     knee = COCO17["left_knee"]
     for i in range(40, 45):
@@ -250,7 +253,9 @@ def test_swaps_are_mended_before_they_are_smoothed_and_each_is_told():
 
 def test_without_smoothing_only_what_was_mended_differs_from_what_was_found():
     bad, _ = swapped(walk(), range(40, 45), "arm")
-    got = [poses for _, poses in results(Clip(), Walker(bad), wrong, over=over("no", repair=True))]
+    got = [
+        poses for _, poses in streamed(Clip(), Walker(bad), wrong, wanted=over("no", repair=True))
+    ]
     assert [i for i, poses in enumerate(got) if poses.raw is not None] == [*range(40, 45)]
 
 
@@ -266,7 +271,7 @@ def test_a_stream_is_mended_as_the_whole_would_be(rng, frame):
     assert len(want) > 20
     changes: list[repair.Change] = []
     pairs = [(frame(i, track.seconds[i]), track.poses(i)) for i in range(len(track))]
-    got = list(repair.stream(iter(pairs), changes.append))
+    got = list(repair.Repair(changes.append).through(iter(pairs)))
     assert {(c.index, c.kind, c.keypoints) for c in changes} == {
         (c.index, c.kind, c.keypoints) for c in want
     }
@@ -283,7 +288,7 @@ def test_what_a_track_does_not_hold_is_exchanged_as_well(people, frame):
         order = BLAZEPOSE33.mirror if 40 <= i < 44 else np.arange(33)
         poses = replace(bad.poses(i), presence=presence[:, order], depth=10 * presence[:, order])
         pairs.append((frame(i, bad.seconds[i]), poses))
-    for _, poses in repair.stream(pairs):
+    for _, poses in repair.Repair().through(pairs):
         np.testing.assert_array_equal(poses.presence, presence)
         np.testing.assert_array_equal(poses.depth, 10 * presence)
 
@@ -293,21 +298,21 @@ def test_where_frames_become_few_nothing_breaks_off(frame):
     even = np.arange(300) / 30
     seconds = np.concatenate([even, 10.5 + np.arange(60) / 2, 41 + even])
     pairs = [(frame(i, s), Walker().poses[i % 120]) for i, s in enumerate(seconds)]
-    got = list(over("butterworth").stream(pairs))
+    got = list(through(steps_over_time(over("butterworth")), pairs))
     assert [at.seconds for at, _ in got] == seconds.tolist()
     assert all(np.isfinite(poses.xy).all() for _, poses in got)
     slow = [np.abs(p.xy - p.raw.xy).max() for _, p in got[320:340] if p.raw is not None]
     assert max(slow) < 20
     with refused("12 frames a second", "these are 2"):
-        list(over("butterworth", cutoff_hz=6.0).stream(pairs[310:330]))
+        list(through(steps_over_time(over("butterworth", cutoff_hz=6.0)), pairs[310:330]))
 
 
 @pytest.mark.parametrize("smooth", SMOOTH)
 def test_one_frame_and_nobody_are_ordinary(smooth):
-    ((_, poses),) = results(Clip(1), Walker(), wrong, over=over(smooth, repair=True))
+    ((_, poses),) = streamed(Clip(1), Walker(), wrong, wanted=over(smooth, repair=True))
     np.testing.assert_array_equal(poses.xy, Walker().poses[0].xy)
     nobody = Walker(gone=range(120))
-    got = list(results(Clip(), nobody, wrong, over=over(smooth, repair=True)))
+    got = list(streamed(Clip(), nobody, wrong, wanted=over(smooth, repair=True)))
     assert [len(poses) for _, poses in got] == [0] * 120
 
 
@@ -315,8 +320,8 @@ def test_in_front_of_a_camera_the_raw_metres_are_kept_too():
     camera = Camera.view((640, 480), 60)
     world = replace(camera, extrinsics=np.eye(4))
     for smooth in WAYS:
-        how = {"over": over(smooth), "absolute": True, "camera": lambda _: world}
-        for _, poses in results(Clip(60), Walker(), wrong, **how):
+        how = {"wanted": over(smooth, absolute=True), "camera": lambda _: world}
+        for _, poses in streamed(Clip(60), Walker(), wrong, **how):
             assert poses.origin == "camera"
             assert poses.raw is not None
             assert poses.raw.origin == "camera"
@@ -333,7 +338,7 @@ def test_in_front_of_a_camera_the_raw_metres_are_kept_too():
 @pytest.mark.parametrize("flat", [True, False], ids=["pixels", "metres"])
 def test_a_record_gives_back_what_was_found_and_what_was_smoothed(smooth, flat, skeleton, tmp_path):
     path, model = tmp_path / "a.jsonl", Walker(walk(skeleton), flat=flat)
-    pairs = list(results(Clip(), model, wrong, over=over(smooth)))
+    pairs = list(streamed(Clip(), model, wrong, wanted=over(smooth)))
     with vit.open_sink(path, with_options(model, **over(smooth).to_dict())) as sink:
         for pair in pairs:
             sink.write(*pair)
@@ -383,13 +388,13 @@ def test_states_of_joints_are_in_records_and_in_tables(people, frame, tmp_path):
 # Into files
 
 
-def written(source: object, model: Walker, out: Path, asked: OverTime, **save) -> list[str]:
+def written(source: object, model: Walker, out: Path, asked: Wanted, **save) -> list[str]:
     """The lines that are said when it is done."""
     sources, lines = open_source(str(source)), list[str]()
     chosen = Save(more=("mot",), **save)
     plans = plan(sources, out, chosen, overwrite=False, repair=asked.repair)
     faults = predict(
-        plans, model, out, chosen, over=asked, who=True, say=lines.append, complain=wrong
+        plans, model, out, chosen, wanted=asked, who=True, say=lines.append, complain=wrong
     )
     assert faults == 0
     return lines
@@ -453,7 +458,7 @@ def test_nothing_mended_is_said_too(video, tmp_path):
     plans = plan(open_source(clip), out, Save(), overwrite=False, repair=True)
     lines: list[str] = []
     asked = over(repair=True)
-    predict(plans, Walker(), out, Save(), over=asked, say=lines.append, complain=wrong)
+    predict(plans, Walker(), out, Save(), wanted=asked, say=lines.append, complain=wrong)
     assert lines[-1] == f"mended nothing -> {tmp_path / 'poses_repairs.csv'}"
     assert len((tmp_path / "poses_repairs.csv").read_text().splitlines()) == 1
 
@@ -517,7 +522,7 @@ def recorded(tmp_path, video) -> Path:
     bad, _ = swapped(walk(), range(40, 45), "leg")
     model = Walker(bad)
     with vit.open_sink(folder / "poses.jsonl", model) as sink:
-        for frame, poses in results(open_source(clip)[0], model, wrong):
+        for frame, poses in streamed(open_source(clip)[0], model, wrong):
             sink.write(replace(frame, source="walk.mp4"), poses)
     return folder
 

@@ -6,10 +6,16 @@ from math import dist, exp, tanh
 import numpy as np
 import pytest
 
-from vitruvian.decode.pose_nms import BODY, WHOLE_BODY, Kept, Settings, pose_nms, whole_body
+from vitruvian.body.skeletons import HALPE136, WHOLEBODY133
+from vitruvian.decode.pose_nms import BODY, WHOLE_BODY, Kept, Part, Settings, pose_nms, whole_body
 
 Rng = np.random.Generator
 People = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # xy, score, box, box_score
+
+
+def parts_of(k: int) -> tuple[Part, ...]:
+    """Of the whole body of k keypoints."""
+    return whole_body({133: WHOLEBODY133, 136: HALPE136}[k].parts)
 
 
 def copies(n: int, k: int, rng: Rng, score: float = 0.8) -> People:
@@ -105,7 +111,7 @@ def test_compat_does_what_the_spec_says(k, settings, noise, rng: Rng):
     whole = k > 100
     people = crowd(3, 3, k, rng, noise)
     want = as_specified(*people, settings, whole)
-    got = pose_nms(*people, settings, whole_body(k) if whole else (), compat=True)
+    got = pose_nms(*people, settings, parts_of(k) if whole else (), compat=True)
     is_what_the_spec_says(got, want)
     assert 3 <= len(want) <= 9
 
@@ -131,12 +137,12 @@ def test_two_equal_poses_of_score_0_8_are_alike_by_36_4(gamma, left, rng: Rng):
 @pytest.mark.parametrize(("n", "left"), [(1, 1), (6, 1), (7, 2), (8, 3), (12, 7), (20, 15)])
 def test_many_copies_of_a_whole_body_survive_the_reference_only(n, left, rng: Rng):
     """specs/alphapose.md 5d. The other constants of the reference leave one, and so do we."""
-    people, parts = copies(n, 136, rng), whole_body(136)
+    people, parts = copies(n, 136, rng), parts_of(136)
     assert len(pose_nms(*people, BODY, parts, compat=True).index) == left
     assert len(pose_nms(*people, WHOLE_BODY, parts, compat=True).index) == 1
     for settings in (BODY, WHOLE_BODY):
         for k in (133, 136):
-            got = pose_nms(*copies(n, k, rng), settings, whole_body(k))
+            got = pose_nms(*copies(n, k, rng), settings, parts_of(k))
             assert got.index.tolist() == [0]
             assert got.merged[0].tolist() == list(range(n))
 
@@ -148,7 +154,7 @@ def test_bystanders_change_nothing(k, settings, rng: Rng):
     people = crowd(2, 2, k, rng, 3)
     far = tuple(a + np.float32(5000) if a.ndim > 1 and a.shape[-1] < 5 else a for a in people)
     xy, score, box, box_score = map(np.concatenate, zip(people, far, strict=True))
-    parts = whole_body(k) if k > 100 else ()
+    parts = parts_of(k) if k > 100 else ()
     alone, among = (
         pose_nms(*people, settings, parts),
         pose_nms(xy, score, box, box_score, settings, parts),
@@ -167,7 +173,7 @@ def test_two_whole_bodies_alone_are_as_in_the_reference(rng: Rng):
         far = rng.uniform(1.1, spread, 136)
         xy[1] += np.stack([far * np.cos(turn), far * np.sin(turn)], axis=-1).astype(np.float32)
         kept = [
-            len(pose_nms(xy, score, box, box_score, BODY, whole_body(136), compat=compat).index)
+            len(pose_nms(xy, score, box, box_score, BODY, parts_of(136), compat=compat).index)
             for compat in (False, True)
         ]
         assert kept[0] == kept[1]
@@ -177,7 +183,7 @@ def test_two_whole_bodies_alone_are_as_in_the_reference(rng: Rng):
 
 def first(people: People, settings: Settings, compat: bool) -> int:
     """How many whole bodies are the same as the first that is kept, itself among them."""
-    return len(pose_nms(*people, settings, whole_body(people[1].shape[1]), compat).merged[0])
+    return len(pose_nms(*people, settings, parts_of(people[1].shape[1]), compat).merged[0])
 
 
 def test_which_scores_of_a_whole_body_count_is_the_other_way_round_in_compat(rng: Rng):
@@ -208,7 +214,7 @@ def test_of_133_keypoints_the_reference_takes_three_of_a_hand_for_the_face(rng: 
 @pytest.mark.parametrize("k", [17, 136])
 @pytest.mark.parametrize("compat", [False, True])
 def test_the_order_of_people_does_not_matter(k, compat, rng: Rng):
-    people, parts = crowd(3, 3, k, rng, 2), whole_body(k) if k > 100 else ()
+    people, parts = crowd(3, 3, k, rng, 2), parts_of(k) if k > 100 else ()
     order = rng.permutation(9)
     one = pose_nms(*people, parts=parts, compat=compat)
     xy, score, box, box_score = (array[order] for array in people)
@@ -224,7 +230,7 @@ def test_the_order_of_people_does_not_matter(k, compat, rng: Rng):
 def test_two_people_stay_two(k, compat, rng: Rng):
     xy, score, box, box_score = copies(2, k, rng)
     xy[1] += 30
-    got = pose_nms(xy, score, box, box_score, parts=whole_body(k) if k > 100 else (), compat=compat)
+    got = pose_nms(xy, score, box, box_score, parts=parts_of(k) if k > 100 else (), compat=compat)
     assert got.index.tolist() == [0, 1]
     np.testing.assert_allclose(got.xy, xy, atol=1e-4)
     np.testing.assert_allclose(got.score, score, atol=1e-6)
@@ -237,7 +243,7 @@ def test_two_people_stay_two(k, compat, rng: Rng):
 @pytest.mark.parametrize("compat", [False, True])
 def test_nobody_and_somebody_alone_are_themselves(n, k, compat, rng: Rng):
     people = copies(n, k, rng)
-    got = pose_nms(*people, parts=whole_body(k) if k > 100 else (), compat=compat)
+    got = pose_nms(*people, parts=parts_of(k) if k > 100 else (), compat=compat)
     assert got.index.tolist() == list(range(n))
     held = got.xy, got.score, got.box, got.box_score
     for one, other in zip(held, people, strict=True):
@@ -285,7 +291,7 @@ def test_copies_with_few_keypoints_are_one_too(k, found, rng: Rng):
     people[0][:, found:] = np.nan
     alike = replace(WHOLE_BODY if k > 100 else BODY, match=1e9)
     for settings in (BODY, WHOLE_BODY, alike, replace(BODY, gamma=1e9)):
-        got = pose_nms(*people, settings, whole_body(k) if k > 100 else ())
+        got = pose_nms(*people, settings, parts_of(k) if k > 100 else ())
         assert got.index.tolist() == [0]
         np.testing.assert_allclose(got.xy[0, :found], people[0][0, :found], rtol=1e-6)
         assert np.isnan(got.xy[0, found:]).all()
@@ -298,7 +304,7 @@ def test_the_kept_pose_says_which_keypoints_there_are(k, rng: Rng):
     score[0] = 0.9
     xy[0, 2] = xy[1, 5] = np.nan
     score[1, 5] = np.nan
-    got = pose_nms(xy, score, box, box_score, parts=whole_body(k) if k > 100 else ())
+    got = pose_nms(xy, score, box, box_score, parts=parts_of(k) if k > 100 else ())
     assert got.merged[0].tolist() == [0, 1]
     assert np.flatnonzero(np.isnan(got.xy[0, :, 0])).tolist() == [2]
     np.testing.assert_allclose(got.score[0, [5, 2]], [0.9, 1e-5], rtol=1e-6)
@@ -308,7 +314,7 @@ def test_the_kept_pose_says_which_keypoints_there_are(k, rng: Rng):
 def test_people_without_any_keypoint_are_nobody(k, rng: Rng):
     people = copies(3, k, rng)
     people[0][:] = np.nan
-    assert len(pose_nms(*people, parts=whole_body(k) if k > 100 else ()).index) == 0
+    assert len(pose_nms(*people, parts=parts_of(k) if k > 100 else ()).index) == 0
 
 
 def test_a_body_with_all_keypoints_is_as_in_the_reference(rng: Rng):

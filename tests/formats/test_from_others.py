@@ -27,8 +27,8 @@ from vitruvian.formats.mot import read_mot
 from vitruvian.frame import Frame
 from vitruvian.sources.open import open_source
 from vitruvian.sources.record import open_record
-from vitruvian.sources.threads import again
-from vitruvian.stream.wanted import OverTime
+from vitruvian.sources.threads import reread
+from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.compare.lines import Lines, same_files
 from vitruvian.verbs.convert import convert
 from vitruvian.verbs.outputs import Save, can_hold
@@ -296,10 +296,10 @@ def test_a_video_of_another_rate_is_not_the_one_a_record_is_of(rate, fits, frame
     pairs = [(replace(frame(i, 0.04 + i / 10), pixels=None), people()) for i in range(5)]
     source = [frame(i, i / rate) for i in range(5)]
     if fits:
-        assert len(list(again(source, pairs))) == 5
+        assert len(list(reread(source, pairs))) == 5
         return
     with refused("has no frame 1 of 64 x 48 at 0.14 s"):
-        list(again(source, pairs))
+        list(reread(source, pairs))
 
 
 @pytest.mark.parametrize("times", [(0, 1, 0.5), (0, 0, 0)])
@@ -307,21 +307,21 @@ def test_people_of_a_record_whose_times_do_not_rise_are_not_smoothed(times, tmp_
     lines = [{**LINE, "index": i, "time": t} for i, t in enumerate(times)]
     record = open_record(recorded(tmp_path / "a.jsonl", *lines))
     with refused("times rise"):
-        list(over_again(record, OverTime("butterworth")))
-    assert len(list(over_again(record, OverTime()))) == 3
+        list(over_again(record, Wanted(smooth="butterworth")))
+    assert len(list(over_again(record, Wanted()))) == 3
 
 
 def test_a_record_with_another_video_in_its_middle_is_not_of_one(tmp_path):
     lines = [{**LINE, "index": i, "time": i, "source": s} for i, s in enumerate("aba")]
     with refused("frame 1 of 'b' is among those of 'a'"):
-        list(over_again(open_record(recorded(tmp_path / "a.jsonl", *lines)), OverTime()))
+        list(over_again(open_record(recorded(tmp_path / "a.jsonl", *lines)), Wanted()))
 
 
 def test_a_pause_of_years_is_not_filtered_across(tmp_path):
     times = [0, 0.04, 0.08, 0.12, 1e9, 1e9 + 0.04]
     lines = [{**LINE, "index": i, "time": t} for i, t in enumerate(times)]
     record = open_record(recorded(tmp_path / "a.jsonl", *lines))
-    assert len(list(over_again(record, OverTime("butterworth", repair=True)))) == 6
+    assert len(list(over_again(record, Wanted(smooth="butterworth", repair=True)))) == 6
 
 
 # MOT

@@ -46,7 +46,7 @@ from vitruvian.geometry.camera import Camera
 from vitruvian.models import load
 from vitruvian.models.finders import Detections
 from vitruvian.sources.record import open_record
-from vitruvian.stream.wanted import OverTime
+from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.compare.compare import compare
 from vitruvian.verbs.convert import convert
 from vitruvian.verbs.track import over_again
@@ -155,7 +155,7 @@ def converted(*names: str, **options: Any) -> Callable[[Path], object]:
 def over_time(**how: Any) -> Callable[[Path], object]:
     """A record through what is done over time, as `vitruvian track` does it."""
     renumber = how.pop("renumber", False)
-    over = OverTime(**how)
+    over = Wanted(**how)
     return lambda path: list(over_again(open_record(path), over, renumber=renumber))
 
 

@@ -179,10 +179,10 @@ def crops(rng: Rng) -> list[Crop]:
     middle, extent = rng.uniform(100, 300, (2, 2)).astype(np.float32)
     return [
         Crop.letterbox((640, 480), (224, 224), centre=0),
-        Crop.letterbox((480, 640), (256, 192)),
+        Crop.letterbox((480, 640), (256, 192), centre=0.5),
         Crop.turned(middle, extent, 0.7, (256, 256), centre=0),
-        Crop.turned(middle, extent, -2.5, (192, 256)),
-        Crop(homography, (128, 128)),
+        Crop.turned(middle, extent, -2.5, (192, 256), centre=0.5),
+        Crop(homography, (128, 128), 0.5),
     ]
 
 
@@ -209,7 +209,7 @@ def test_the_corners_of_a_turned_crop_are_those_of_its_region(rng: Rng):
     for centre, size, angle, want in zip(
         regions.centre, regions.size, regions.angle, regions.corners(), strict=True
     ):
-        crop = Crop.turned(centre, size, angle, (256, 256))
+        crop = Crop.turned(centre, size, angle, (256, 256), centre=0.5)
         np.testing.assert_allclose(crop.to_frame(inner), want, atol=1e-3)
 
 
@@ -217,7 +217,7 @@ def test_the_corners_of_a_turned_crop_are_those_of_its_region(rng: Rng):
     ("frame", "corner"), [((640, 320), (0, 56)), ((320, 640), (56, 0)), ((100, 100), (0, 0))]
 )
 def test_a_letterbox_holds_the_whole_frame_in_its_middle(frame, corner):
-    crop = Crop.letterbox(frame, (224, 224))
+    crop = Crop.letterbox(frame, (224, 224), centre=0.5)
     np.testing.assert_allclose(crop.from_frame(np.zeros(2)), corner, atol=1e-4)
     far = 224 - np.array(corner)
     np.testing.assert_allclose(crop.from_frame(np.array(frame, float)), far, atol=1e-4)
@@ -226,7 +226,7 @@ def test_a_letterbox_holds_the_whole_frame_in_its_middle(frame, corner):
 @pytest.mark.parametrize("frame", [(64, 32), (32, 64)])
 def test_a_letterbox_is_black_beside_the_frame_and_only_there(frame):
     image = np.full((frame[1], frame[0], 3), 200, np.uint8)
-    cut = Crop.letterbox(frame, (32, 32)).cut(image)
+    cut = Crop.letterbox(frame, (32, 32), centre=0.5).cut(image)
     rows = cut if frame[0] > frame[1] else cut.transpose(1, 0, 2)  # bars above and below
     np.testing.assert_array_equal(rows[8:24], 200)
     np.testing.assert_array_equal(rows[:8], 0)
@@ -247,14 +247,14 @@ def test_a_picture_of_its_own_coordinates_comes_back_holding_frame_coordinates(a
     OpenCV samples at the nearest 1/32 px, so values may be 1/64 px off, and a little rounding.
     """
     middle, extent = np.array([103.3, 88.7], np.float32), np.full(2, side, np.float32)
-    crop = Crop.turned(middle, extent, angle, (48, 48))
+    crop = Crop.turned(middle, extent, angle, (48, 48), centre=0.5)
     cut = crop.cut(coordinates(200, 180))
     want = crop.to_frame(coordinates(48, 48)[..., :2].astype(float))
     np.testing.assert_allclose(cut[..., :2], want, atol=1 / 64 + 1e-3)
 
 
 def test_the_same_holds_for_a_homography():
-    crop = Crop(np.array([[1.5, 0.1, 40], [-0.1, 1.4, 50], [8e-4, -5e-4, 1]]), (48, 48))
+    crop = Crop(np.array([[1.5, 0.1, 40], [-0.1, 1.4, 50], [8e-4, -5e-4, 1]]), (48, 48), 0.5)
     cut = crop.cut(coordinates(200, 180))
     want = crop.to_frame(coordinates(48, 48)[..., :2].astype(float))
     np.testing.assert_allclose(cut[..., :2], want, atol=1 / 64 + 1e-3)
@@ -266,14 +266,14 @@ def test_centre_zero_samples_half_a_pixel_off_as_mediapipe_does():
     whole = np.array([32, 32], np.float32), np.array([64, 64], np.float32), 0.0, (16, 16)
     want = np.arange(16) * 4
     np.testing.assert_array_equal(Crop.turned(*whole, centre=0).cut(image)[0, :, 0], want + 0.5)
-    np.testing.assert_array_equal(Crop.turned(*whole).cut(image)[0, :, 0], want + 2)
+    np.testing.assert_array_equal(Crop.turned(*whole, centre=0.5).cut(image)[0, :, 0], want + 2)
 
 
 def test_outside_the_frame_is_black_or_repeats_its_edge():
     image = np.full((10, 10, 3), 50, np.uint8)
     image[:, 0], image[:, -1] = 90, 150
     # Twice as large as the frame, whole pixels on whole pixels.
-    crop = Crop.turned(np.array([5, 5]), np.array([20, 20]), 0.0, (20, 20))
+    crop = Crop.turned(np.array([5, 5]), np.array([20, 20]), 0.0, (20, 20), centre=0.5)
     black, edge = crop.cut(image), crop.cut(image, replicate=True)
     for cut in (black, edge):
         np.testing.assert_array_equal(cut[5:15, 5:15], image)
@@ -311,8 +311,8 @@ def fixed_point(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) ->
     [
         Crop.turned(np.array([20, 15]), np.array([37, 37]), 0.0, (24, 24), centre=0),
         Crop.turned(np.array([20.3, 14.8]), np.array([29, 29]), 0.6, (24, 24), centre=0),
-        Crop.turned(np.array([11, 25]), np.array([70, 50]), -2.0, (24, 20)),
-        Crop(np.array([[1.5, 0.1, 2], [-0.1, 1.4, 3], [8e-3, -5e-3, 1]]), (24, 24)),
+        Crop.turned(np.array([11, 25]), np.array([70, 50]), -2.0, (24, 20), centre=0.5),
+        Crop(np.array([[1.5, 0.1, 2], [-0.1, 1.4, 3], [8e-3, -5e-3, 1]]), (24, 24), 0.5),
     ],
     ids=["upright", "turned", "half outside", "homography"],
 )
@@ -328,14 +328,14 @@ def test_a_crop_far_away_sees_nothing_or_the_edge(replicate):
     """OpenCV's 16-bit positions must not wrap around to the picture."""
     image = np.full((10, 10, 3), 70, np.uint8)
     for middle in ((1e6, 5), (-1e6, 5), (5, 1e6), (65541, 5), (5, -65531)):
-        crop = Crop.turned(np.array(middle), np.array([8, 8]), 0.0, (8, 8))
+        crop = Crop.turned(np.array(middle), np.array([8, 8]), 0.0, (8, 8), centre=0.5)
         assert set(crop.cut(image, replicate=replicate).ravel()) == {70 if replicate else 0}
 
 
 def test_pasting_puts_a_crop_back_where_it_was_cut():
     """On a slope of 1 per px: 1/64 px from OpenCV's grid at the most, twice (there and back)."""
     x = coordinates(120, 100)[..., 0]
-    crop = Crop.turned(np.array([60, 50]), np.array([50, 50]), 0.5, (100, 100))
+    crop = Crop.turned(np.array([60, 50]), np.array([50, 50]), 0.5, (100, 100), centre=0.5)
     back = crop.paste(crop.cut(x[..., None]), (120, 100))
     assert back.shape == (100, 120)
     inside = np.linalg.norm(coordinates(120, 100)[..., :2] - (60, 50), axis=-1) < 24

@@ -164,7 +164,7 @@ def test_a_box_where_the_lens_cannot_be_undone_says_so():
 
 def square(width: float, side: int = 64) -> Crop:
     """A square of the frame in its middle."""
-    return Crop.turned(np.array([256.0, 256]), np.full(2, width), 0.0, (side, side))
+    return Crop.turned(np.array([256.0, 256]), np.full(2, width), 0.0, (side, side), centre=0.5)
 
 
 def test_by_default_nothing_is_done_against_aliasing(rng):
@@ -216,14 +216,14 @@ def test_noise_is_averaged_as_much_as_the_crop_is_smaller(antialias, most, rng):
 
 def test_a_frame_of_odd_size_loses_nothing_at_its_edge():
     image = np.full((101, 203, 3), 80, np.uint8)
-    crop = Crop.turned(np.array([101.5, 50.5]), np.array([203, 101]), 0.0, (29, 14))
+    crop = Crop.turned(np.array([101.5, 50.5]), np.array([203, 101]), 0.0, (29, 14), centre=0.5)
     np.testing.assert_array_equal(crop.cut(image, antialias=1), 80)
 
 
 @pytest.mark.parametrize("middle", [(-900, 50), (5000, 20), (20, -800), (20, 9e5)])
 def test_a_smooth_crop_beside_the_frame_is_black_or_its_edge(middle):
     image = np.full((90, 90, 3), 70, np.uint8)
-    crop = Crop.turned(np.array(middle), np.array([400, 400]), 0.0, (64, 64))
+    crop = Crop.turned(np.array(middle), np.array([400, 400]), 0.0, (64, 64), centre=0.5)
     assert not crop.cut(image, antialias=1).any()
     assert not crop.light(image).any()
     assert (crop.cut(image, antialias=1, replicate=True) == 70).all()
@@ -265,7 +265,7 @@ def test_light_is_sampled_exactly(lens, antialias, rng):
     """Against the formula, one point after the other, in a picture enlarged (nothing is halved)."""
     image = rng.integers(0, 256, (480, 640, 3), np.uint8)
     crop = crop_of(camera(lens), np.array([600.0, 200, 645, 240]), 48 * antialias)
-    part = Crop(crop.from_input, crop.size, lens=crop.lens)
+    part = Crop(crop.from_input, crop.size, 0.5, lens=crop.lens)
     linear = np.zeros((482, 642, 3))
     linear[1:-1, 1:-1] = (image / 255) ** 2.2
     at = part.to_frame(coordinates(*part.size)[..., :2].astype(float)) + 0.5  # of the framed one
@@ -276,6 +276,6 @@ def test_light_is_sampled_exactly(lens, antialias, rng):
     want = (rows[0] * (1 - dy) + rows[1] * dy).reshape(48, antialias, 48, antialias, 3)
     want = want.mean(axis=(1, 3))
     coarse = crop.from_input @ np.diag([antialias, antialias, 1.0])
-    got = Crop(coarse, (48, 48), lens=crop.lens).light(image, 0.7, antialias)
+    got = Crop(coarse, (48, 48), 0.5, lens=crop.lens).light(image, 0.7, antialias)
     np.testing.assert_allclose(got ** (2.2 / 0.7), want, atol=2e-5)  # float32
     assert (want == 0).any()  # some of it is beside the frame

@@ -24,7 +24,8 @@ from vitruvian.models.finders import Detections
 from vitruvian.models.load import load
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import CATALOGUE, entry
-from vitruvian.stream.follow import Follow
+from vitruvian.stream.stream import Stream
+from vitruvian.stream.wanted import Wanted
 from vitruvian.weights.metadata import about
 
 SIZE = (192, 256)  # of the crop, pixels
@@ -405,7 +406,7 @@ def test_following_finds_who_moves_as_finding_in_each_frame_does():
         frame = painted(np.add(SPOTS, (6 * i, 0)), SPOT * 300)
         return Frame(frame.rgb, i, i / 10)
 
-    follow = Follow(TopDown(find, head(), 1), every=100, smooth=False)
+    follow = Stream(TopDown(find, head(), 1), Wanted(smooth=False, detect_every=100))
     for i in range(20):
         poses = follow(shown(i))
         assert poses.person.tolist() == [1]

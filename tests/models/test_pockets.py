@@ -3,10 +3,12 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import vitruvian as vit
 from conftest import TOY, refused
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
@@ -204,7 +206,7 @@ def test_the_weights_are_a_table_of_all_features():
     assert (pockets.FILES / "hand_in_sight.onnx").stat().st_size < 1_000_000
 
 
-LABELS = pockets.FILES.parent / "train" / "labels" / "hands_in_pockets.csv"
+LABELS = Path(vit.__file__).parent / "train" / "labels" / "hands_in_pockets.csv"
 
 
 def test_the_labels_are_well_formed():

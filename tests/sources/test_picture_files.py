@@ -608,7 +608,7 @@ def test_a_model_says_what_it_wants(given, said):
 
 
 def test_a_read_error_is_not_told_as_one_of_writing(people):
-    from vitruvian.sources.threads import again, readable
+    from vitruvian.sources.threads import readable, reread
 
     class Gone:
         name = "gone.mp4"
@@ -620,7 +620,7 @@ def test_a_read_error_is_not_told_as_one_of_writing(people):
     assert str(error).startswith("cannot read 'gone.mp4'")
     assert "Input/output error" in str(error)
     with refused("when it is read again"):
-        list(again(Gone(), [(Frame(None, 0, source="gone.mp4", size=(4, 4)), people(1))]))  # type: ignore[arg-type]
+        list(reread(Gone(), [(Frame(None, 0, source="gone.mp4", size=(4, 4)), people(1))]))  # type: ignore[arg-type]
 
 
 # What is said of too few people

@@ -10,8 +10,9 @@ from conftest import refused
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26, SMPL24
 from vitruvian.body.track import tracks
 from vitruvian.stream import butterworth
-from vitruvian.stream.butterworth import Options, filtered, horizon, smooth, stream
-from vitruvian.stream.wanted import OverTime
+from vitruvian.stream.butterworth import Butterworth, Options, filtered, horizon, smooth
+from vitruvian.stream.stream import steps_over_time, through
+from vitruvian.stream.wanted import Wanted
 
 
 def wave(hz: float, seconds: np.ndarray, size: float = 100.0) -> np.ndarray:
@@ -117,6 +118,10 @@ def test_a_cutoff_above_what_the_frames_can_show_is_refused():
             Options(**options)
 
 
+def over_time(pairs, **wanted):
+    return through(steps_over_time(Wanted(**wanted)), iter(pairs))
+
+
 @pytest.mark.parametrize("hz", [1e-9, -1, 0, float("nan"), float("inf")])
 def test_a_cutoff_that_is_none_is_refused(hz):
     with refused("cutoff_hz is", "want 0.01 Hz or more"):
@@ -133,7 +138,7 @@ def test_the_usual_cutoff_is_lowered_to_what_frames_can_show(rate, rng):
 
 def test_a_recording_of_12_frames_a_second_is_smoothed_and_it_is_said(people, frame, capsys):
     pairs = [(f, p) for f, p in walk(people, frame, COCO17, rate=12.0)[0]]
-    got = list(OverTime("butterworth").stream(iter(pairs)))
+    got = list(over_time(pairs, smooth="butterworth"))
     told = capsys.readouterr().err
     assert told == (
         "vitruvian: too few frames a second for Butterworth's 6 Hz; smoothed with 4.8 Hz\n"
@@ -141,7 +146,7 @@ def test_a_recording_of_12_frames_a_second_is_smoothed_and_it_is_said(people, fr
     assert len(got) == len(pairs)
     assert any((poses.xy != was.xy).any() for (_, poses), (_, was) in zip(got, pairs, strict=True))
     with refused("cutoff of 6 Hz", "give a lower cutoff"):
-        list(OverTime("butterworth", 6.0).stream(iter(pairs)))
+        list(over_time(pairs, smooth="butterworth", cutoff_hz=6.0))
 
 
 @pytest.mark.parametrize("times", [(0, 1, 0.5, 0.2, 2), (0, 0, 0, 0, 0), (0, 0.04, 0.08, 1, 1e9)])
@@ -150,8 +155,7 @@ def test_times_of_any_record_are_smoothed_and_what_falls_is_said(
     times, mend, people, frame, capsys
 ):
     pairs = [(frame(i, t), people(2, COCO17)) for i, t in enumerate(times)]
-    over = OverTime("butterworth", None, mend)
-    got = list(over.stream(iter(pairs)))
+    got = list(over_time(pairs, smooth="butterworth", repair=mend))
     assert [f.index for f, _ in got] == [0, 1, 2, 3, 4]
     assert all(np.isfinite(poses.xy).all() for _, poses in got)
     assert capsys.readouterr().err.count("not after") == (times[-1] < 1e9)
@@ -227,7 +231,7 @@ def test_metres_in_the_world_are_smoothed_as_those_from_the_camera(people, frame
         for at, poses in pairs
     ]
     if how == "stream":
-        pairs = list(stream(pairs))
+        pairs = list(Butterworth(Options()).through(pairs))
     (track, *_) = tracks(pairs)
     got = track if how == "stream" else smooth(track)
     assert got.world is not None
@@ -255,7 +259,7 @@ def test_a_stream_is_smoothed_as_the_whole_would_be(people, frame, everything):
     for track in tracks(pairs):
         for index, row in zip(track.index, smooth(track).xy, strict=True):
             whole[track.person, index] = row
-    got = list(stream(iter(pairs)))
+    got = list(Butterworth(Options()).through(iter(pairs)))
     assert [frame.index for frame, _ in got] == list(range(len(pairs)))
     for (at, poses), (_, before) in zip(got, pairs, strict=True):
         assert poses.raw is before
@@ -273,26 +277,26 @@ def test_a_stream_holds_no_more_than_it_needs(people, frame):
             taken.append(pair[0].seconds)
             yield pair
 
-    ahead = [taken[-1] - at.seconds for at, _ in stream(watched())]
+    ahead = [taken[-1] - at.seconds for at, _ in Butterworth(Options()).through(watched())]
     assert max(ahead) <= 2 * horizon(Options()) + 0.1
 
 
 def test_nobody_one_frame_and_two_sources(people, frame):
     from vitruvian.body.poses import Poses
 
-    assert not list(stream([]))
-    ((_, poses),) = stream([(frame(), Poses.nobody(COCO17))])
+    assert not list(Butterworth(Options()).through([]))
+    ((_, poses),) = Butterworth(Options()).through([(frame(), Poses.nobody(COCO17))])
     assert len(poses) == 0
     one = people(1, COCO17)
-    ((_, poses),) = stream([(frame(), one)])
+    ((_, poses),) = Butterworth(Options()).through([(frame(), one)])
     np.testing.assert_array_equal(poses.xy, one.xy)
     two = [(frame(i, i / 30, source=name), people(1, COCO17)) for name in "ab" for i in range(20)]
-    got = list(stream(two))
+    got = list(Butterworth(Options()).through(two))
     assert [at.source for at, _ in got] == ["a"] * 20 + ["b"] * 20
 
 
 def test_who_has_no_number_is_left_alone(people, frame):
     pairs = [(frame(i, i / 30), people(2, COCO17, person=np.array([-1, 3]))) for i in range(30)]
-    for (_, got), (_, before) in zip(stream(pairs), pairs, strict=True):
+    for (_, got), (_, before) in zip(Butterworth(Options()).through(pairs), pairs, strict=True):
         np.testing.assert_array_equal(got.xy[0], before.xy[0])
         assert (got.xy[1] != before.xy[1]).any()

@@ -11,10 +11,13 @@ import pytest
 from conftest import TOY, refused
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
+from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.stream.follow import Follow
+from vitruvian.models.options import StreamDefaults
 from vitruvian.stream.identify import Identify
-from vitruvian.stream.one_euro import IMAGE, REGION, VISIBILITY, WORLD, OneEuro, Smooth
+from vitruvian.stream.one_euro import IMAGE, REGION, VISIBILITY, WORLD, OneEuro, OneEuroFilter
+from vitruvian.stream.stream import Stream
+from vitruvian.stream.wanted import Wanted
 
 People = Callable[..., Any]  # makes Poses
 Frames = Callable[..., Any]  # makes a Frame
@@ -56,7 +59,7 @@ def uneven(rng: np.random.Generator, n: int) -> np.ndarray:
 def test_every_element_is_filtered_as_the_paper_says(constants, scale, rng):
     """1e-4: thirty steps in float32, each worth 6e-8 of values of a few hundred."""
     values = (rng.normal(300, 40, (30, 2, 3)) + np.arange(30)[:, None, None]).astype(np.float32)
-    ours, theirs = OneEuro(*constants), [Scalar(*constants) for _ in range(6)]
+    ours, theirs = OneEuroFilter(*constants), [Scalar(*constants) for _ in range(6)]
     for value, seconds in zip(values, uneven(rng, 30), strict=True):
         want = [one(float(v), seconds, scale) for one, v in zip(theirs, value.ravel(), strict=True)]
         got = ours(value, seconds, scale)
@@ -66,18 +69,18 @@ def test_every_element_is_filtered_as_the_paper_says(constants, scale, rng):
 
 def test_the_first_value_passes():
     value = np.array([3.5, -2], np.float32)
-    np.testing.assert_array_equal(OneEuro(*IMAGE)(value, 7.0), value)
+    np.testing.assert_array_equal(OneEuroFilter(*IMAGE)(value, 7.0), value)
 
 
 def test_what_does_not_move_stays():
-    one, value = OneEuro(*IMAGE), np.array([3.5, -2], np.float32)
+    one, value = OneEuroFilter(*IMAGE), np.array([3.5, -2], np.float32)
     for seconds in (0.0, 0.1, 0.13, 5.0):
         np.testing.assert_array_equal(one(value, seconds), value)
 
 
 @pytest.mark.parametrize("seconds", [1.0, 0.9])
 def test_at_a_time_that_is_not_later_the_value_comes_back_as_it_is(seconds):
-    one, other = OneEuro(*IMAGE), OneEuro(*IMAGE)
+    one, other = OneEuroFilter(*IMAGE), OneEuroFilter(*IMAGE)
     for each in (one, other):
         each(np.zeros(1, np.float32), 0.9)
         each(np.ones(1, np.float32), 1.0)
@@ -89,7 +92,7 @@ def test_at_a_time_that_is_not_later_the_value_comes_back_as_it_is(seconds):
 
 
 def test_noise_is_damped_and_a_step_is_followed(rng):
-    one = OneEuro(*WORLD)
+    one = OneEuroFilter(*WORLD)
     noise = rng.normal(0, 0.002, 100).astype(np.float32)
     smooth = np.array([one(noise[i : i + 1], i / 30)[0] for i in range(100)])
     assert smooth[20:].std() < noise[20:].std() / 2
@@ -99,7 +102,7 @@ def test_noise_is_damped_and_a_step_is_followed(rng):
 
 def test_a_point_that_was_missing_for_a_moment_comes_back():
     """NaN is how a missing keypoint is written; it must not stay in the filter for good."""
-    one, there = OneEuro(*IMAGE), np.ones(1, np.float32)
+    one, there = OneEuroFilter(*IMAGE), np.ones(1, np.float32)
     one(there, 0.0)
     assert np.isnan(one(there * np.nan, 0.1)).all()
     assert np.isfinite(one(there, 0.2)).all()
@@ -107,6 +110,12 @@ def test_a_point_that_was_missing_for_a_moment_comes_back():
 
 
 # Smoothing people
+
+
+def smoother() -> Callable[[Poses, float], Poses]:
+    """A fresh step, for poses of frames at some seconds."""
+    step = OneEuro()
+    return lambda poses, seconds: step(Frame(None, seconds=seconds), poses)
 
 
 def stream(people: People, n: int, steps: int = 12) -> list[Any]:
@@ -125,7 +134,7 @@ PARTS = ("xy", "xyz", "depth", "score")
 
 def test_without_a_next_region_the_box_says_how_large_a_person_is(people: People, rng):
     box = np.array([[0, 0, 40, 20]], np.float32)  # as large as the regions of `stream`
-    smooth, other = Smooth(), Smooth()
+    smooth, other = smoother(), smoother()
     for poses, seconds in zip(stream(people, 1), uneven(rng, 12), strict=True):
         want, got = other(poses, seconds), smooth(replace(poses, look=None, box=box), seconds)
         np.testing.assert_array_equal(got.xy, want.xy)
@@ -135,7 +144,7 @@ def test_without_a_next_region_the_box_says_how_large_a_person_is(people: People
 
 def test_who_has_no_number_is_not_smoothed(people: People, rng):
     """And two without a number are not taken for one person."""
-    smooth, alone = Smooth(), Smooth()
+    smooth, alone = smoother(), smoother()
     for poses, seconds in zip(stream(people, 3), uneven(rng, 12), strict=True):
         some = replace(poses, person=np.array([-1, 7, -1]))
         got = smooth(some, seconds)
@@ -145,7 +154,7 @@ def test_who_has_no_number_is_not_smoothed(people: People, rng):
 
 def test_every_part_of_a_person_is_smoothed_by_its_own_filter(people: People, rng):
     """Pixels over the person's size for picture and region, metres in 3D, a low-pass for scores."""
-    poses, times, smooth = stream(people, 1), uneven(rng, 12), Smooth()
+    poses, times, smooth = stream(people, 1), uneven(rng, 12), smoother()
     image = [Scalar(*IMAGE) for _ in range(9)]  # x and y of three keypoints, then depth
     world = [Scalar(*WORLD) for _ in range(9)]
     region = [Scalar(*REGION) for _ in range(4)]
@@ -169,7 +178,7 @@ def test_every_part_of_a_person_is_smoothed_by_its_own_filter(people: People, rn
 @pytest.mark.parametrize("depth", [True, False])
 def test_xy_is_smoothed_the_same_with_depth_and_without(depth, people: People, rng):
     poses, times = stream(people, 2), uneven(rng, 12)
-    one, other = Smooth(), Smooth()
+    one, other = smoother(), smoother()
     for each, seconds in zip(poses, times, strict=True):
         bare = replace(each, depth=each.depth if depth else None)
         np.testing.assert_array_equal(other(bare, seconds).xy, one(each, seconds).xy)
@@ -178,7 +187,7 @@ def test_xy_is_smoothed_the_same_with_depth_and_without(depth, people: People, r
 @pytest.mark.parametrize("rate", [6, 15, 30, 60])
 def test_scores_rise_as_fast_at_every_frame_rate(rate, people: People):
     """A second at 1 after a second at 0: 1 - 0.9 ** 30, what the reference has at 30 frames/s."""
-    smooth, (poses,) = Smooth(), stream(people, 1, 1)
+    smooth, (poses,) = smoother(), stream(people, 1, 1)
     smooth(replace(poses, score=np.zeros((1, 3), np.float32)), 0.0)
     there = replace(poses, score=np.ones((1, 3), np.float32))
     got = [smooth(there, (i + 1) / rate).score for i in range(rate)]
@@ -186,7 +195,7 @@ def test_scores_rise_as_fast_at_every_frame_rate(rate, people: People):
 
 
 def test_what_was_measured_is_kept_beside_what_was_smoothed(people: People):
-    smooth: Any = Smooth()
+    smooth: Any = smoother()
     for i, poses in enumerate(stream(people, 2, 4)):
         before = {
             field.name: np.copy(getattr(poses, field.name))
@@ -203,7 +212,7 @@ def test_what_was_measured_is_kept_beside_what_was_smoothed(people: People):
 
 def test_results_are_the_caller_s_to_change(people: People):
     """The filters' memory is their own."""
-    one, other = Smooth(), Smooth()
+    one, other = smoother(), smoother()
     for i, poses in enumerate(stream(people, 1, 4)):
         spoilt, kept = one(poses, i / 30), other(poses, i / 30)
         for name in PARTS:
@@ -213,7 +222,7 @@ def test_results_are_the_caller_s_to_change(people: People):
 
 def test_people_do_not_influence_each_other(people: People):
     """Together, also in changing order, they are smoothed as each would be alone."""
-    together, alone = Smooth(), [Smooth(), Smooth(), Smooth()]
+    together, alone = smoother(), [smoother(), smoother(), smoother()]
     for i, poses in enumerate(stream(people, 3)):
         order = [(i + k) % 3 for k in range(3)]
         got = together(poses.take(order), i / 30)
@@ -227,7 +236,7 @@ def test_people_do_not_influence_each_other(people: People):
 
 def test_whoever_was_lost_starts_anew(people: People):
     """All filters do, not only those of the picture: the reference forgets to, we do not."""
-    smooth, poses = Smooth(), stream(people, 2, 6)
+    smooth, poses = smoother(), stream(people, 2, 6)
     for i in range(3):
         smooth(poses[i], i / 30)
     smooth(poses[3].take([0]), 3 / 30)  # the second one is gone
@@ -240,7 +249,7 @@ def test_whoever_was_lost_starts_anew(people: People):
 
 
 def test_nobody_is_smoothed_to_nobody(people: People):
-    smooth: Any = Smooth()
+    smooth: Any = smoother()
     (poses,) = stream(people, 1, 1)
     smooth(poses, 0.0)
     assert len(smooth(Poses.nobody(TOY, "hips"), 0.1)) == 0
@@ -263,7 +272,7 @@ class Street:
     """
 
     def __init__(self, *plan: Sequence[Place], most: int = 2) -> None:
-        self.plan, self.most = plan, most
+        self.plan, self.most, self.wanted = plan, most, StreamDefaults()
         self.found_in: list[int] = []
         self.looked: list[int] = []  # regions that the landmark network got, call by call
         self.detects: Callable[[int], Sequence[Place]] = lambda i: plan[i]
@@ -303,9 +312,14 @@ class Street:
         ]
 
 
+def following(model: Street, **wanted: Any) -> Stream:
+    """A stream that looks for people where they were, and smooths them."""
+    return Stream(model, Wanted(**{"smooth": True, "detect_every": 5, **wanted}))  # type: ignore[arg-type]
+
+
 def numbers(model: Street, frame: Frames, **options) -> list[list[int]]:
     """Who is in each frame of the plan."""
-    follow: Any = Follow(model, **{"smooth": False, **options})
+    follow = following(model, **{"smooth": False, **options})
     return [follow(frame(i, i / 30, size=SIZE)).person.tolist() for i in range(len(model.plan))]
 
 
@@ -320,7 +334,7 @@ def test_everybody_gets_a_number_from_one_and_keeps_it(frame: Frames):
 def test_a_number_is_never_used_again(frame: Frames):
     """Not even for somebody who appears where another was, long after."""
     model = Street([A, B], *[[A]] * 300, [A, B], [A, B], most=2)
-    got = numbers(model, frame, every=1)
+    got = numbers(model, frame, detect_every=1)
     assert (got[0], got[1], got[-1]) == ([1, 2], [1], [1, 3])
 
 
@@ -329,7 +343,7 @@ def test_a_number_is_never_used_again(frame: Frames):
 def test_who_is_hidden_for_a_moment_comes_back_under_the_same_number(away, every, frame: Frames):
     """Three people, of whom two are out of sight, one after the other."""
     plan = [[A, B, C]] * 10 + [[A, C]] * away + [[A, B, C]] * 10 + [[B, C]] * away
-    got = numbers(Street(*plan, *[[A, B, C]] * 10, most=3), frame, every=every)
+    got = numbers(Street(*plan, *[[A, B, C]] * 10, most=3), frame, detect_every=every)
     assert got[9] == got[19 + away] == got[-1] == [1, 2, 3]
     assert got[10] == [1, 3]
     assert got[20 + away] == [2, 3]
@@ -342,7 +356,7 @@ def test_a_region_that_leads_to_somebody_else_takes_no_number_along(first, frame
     still, ways = (220.0, 100.0), [(100.0 + 2 * i, 100.0) for i in range(120)]
     there = [[still] if abs(way[0] - 220) < 24 else [way, still] for way in ways]
     model = Street(*[each[:: 1 - 2 * first] for each in there], most=2)
-    follow: Any = Follow(model, smooth=False, every=1)
+    follow: Any = following(model, smooth=False, detect_every=1)
     walks = stays = -1
     for i, way in enumerate(ways):
         poses = follow(frame(i, i / 30, size=SIZE))
@@ -365,13 +379,13 @@ def test_two_who_are_followed_onto_one_body_are_one(frame: Frames):
 
     model = Apart(*[[A]] * 6, most=2)
     model.detects = lambda i: [A, (A[0] + 30, A[1])]
-    assert numbers(model, frame, every=1) == [[1]] * 6
+    assert numbers(model, frame, detect_every=1) == [[1]] * 6
 
 
 def test_people_stay_in_order_and_newcomers_come_last(frame: Frames):
     """Whatever order the detector has them in."""
     model = Street([A, B], [B], [C, B, A], [A, B, C], most=3)
-    assert numbers(model, frame, every=1) == [[1, 2], [2], [1, 2, 3], [1, 2, 3]]
+    assert numbers(model, frame, detect_every=1) == [[1, 2], [2], [1, 2, 3], [1, 2, 3]]
 
 
 def test_the_detector_rests_while_everyone_asked_for_is_followed(frame: Frames):
@@ -383,7 +397,7 @@ def test_the_detector_rests_while_everyone_asked_for_is_followed(frame: Frames):
 @pytest.mark.parametrize("every", [1, 3, 5])
 def test_with_fewer_people_than_asked_for_it_runs_once_in_a_while(every, frame: Frames):
     model = Street(*[[A]] * 16, most=2)
-    assert numbers(model, frame, every=every) == [[1]] * 16
+    assert numbers(model, frame, detect_every=every) == [[1]] * 16
     assert model.found_in == list(range(0, 16, every))
 
 
@@ -406,7 +420,7 @@ def test_somebody_who_jumps_is_found_again_in_the_same_frame(frame: Frames):
 
 def test_a_newcomer_is_found_within_so_many_frames(frame: Frames):
     model = Street(*[[A]] * 7, *[[B, A]] * 10, most=2)
-    got = numbers(model, frame, every=5)
+    got = numbers(model, frame, detect_every=5)
     assert got[9] == [1]
     assert got[10:] == [[1, 2]] * 7
 
@@ -416,13 +430,13 @@ def test_a_new_detection_replaces_nobody_who_is_followed(frame: Frames):
     for off in (3, 30):
         model = Street(*[[A]] * 6, most=2)
         model.detects = lambda i, off=off: [A] if i == 0 else [(A[0] + off, A[1])]
-        assert numbers(model, frame, every=1) == [[1]] * 6
+        assert numbers(model, frame, detect_every=1) == [[1]] * 6
     assert model.looked[:4] == [0, 1, 1, 1]  # one look at who is known, one at the detection
 
 
 def test_a_detection_of_somebody_known_is_not_even_looked_at(frame: Frames):
     model = Street(*[[A]] * 4, most=2)
-    numbers(model, frame, every=1)
+    numbers(model, frame, detect_every=1)
     assert model.looked == [0, 1, *[1, 0] * 3]
 
 
@@ -443,23 +457,23 @@ def test_somebody_between_two_who_become_one_is_left_alone(frame: Frames):
 
 def test_no_more_are_followed_than_asked_for_and_the_likeliest_first(frame: Frames):
     model = Street([A, B, C], [A, B, C], [B, C], [A, B, C], most=2)
-    follow: Any = Follow(model, smooth=False)
+    follow: Any = following(model, smooth=False)
     poses = [follow(frame(i, i / 30)) for i in range(4)]
     assert [each.person.tolist() for each in poses] == [[1, 2], [1, 2], [2, 3], [2, 3]]
     np.testing.assert_array_equal(poses[-1]["nose"].xy, [B, C])
 
 
 def test_numbers_are_also_those_of_the_next_regions(frame: Frames):
-    follow: Any = Follow(Street([A], [A, B], [B], most=2), every=1)
+    follow: Any = following(Street([A], [A, B], [B], most=2), detect_every=1)
     for i in range(3):
         poses = follow(frame(i, i / 30))
         np.testing.assert_array_equal(poses.look.person, poses.person)
-        np.testing.assert_array_equal(follow.look.person, poses.person)
+        np.testing.assert_array_equal(follow.find.look.person, poses.person)
 
 
 @pytest.mark.parametrize("seconds", [0.5, 0.4, float("nan")])
 def test_time_must_go_on(seconds, frame: Frames):
-    follow: Any = Follow(Street(*[[A]] * 3))
+    follow: Any = following(Street(*[[A]] * 3))
     follow(frame(0, 0.5))
     with refused("frame 1 of 'clip.mp4'", "0.5 s", "in order"):
         follow(frame(1, seconds))
@@ -468,7 +482,7 @@ def test_time_must_go_on(seconds, frame: Frames):
 def test_people_are_followed_into_pictures_of_another_size(frame: Frames):
     """A stream that becomes half as large shows the same people at half the place."""
     x, y = A
-    follow: Any = Follow(Street([A], [A], [(x / 2, y / 2)], most=1), every=9)
+    follow: Any = following(Street([A], [A], [(x / 2, y / 2)], most=1), detect_every=9)
     follow(frame(0, 0.0, size=(640, 480)))
     follow(frame(1, 0.1, size=(640, 480)))
     poses = follow(frame(2, 0.2, size=(320, 240)))
@@ -490,7 +504,7 @@ def test_people_keep_their_numbers_in_pictures_of_another_size(by, people: Peopl
 
 def test_following_smooths_and_forgets_with_the_person(frame: Frames):
     """Somebody new passes unfiltered; somebody followed lags behind what was measured."""
-    follow: Any = Follow(Street([A], [(104, 100)], [B], most=1))
+    follow: Any = following(Street([A], [(104, 100)], [B], most=1))
     first, second, third = (follow(frame(i, i / 30)) for i in range(3))
     np.testing.assert_array_equal(first.xy, first.raw.xy)
     np.testing.assert_array_equal(second.raw["nose"].xy, [(104, 100)])
@@ -500,7 +514,7 @@ def test_following_smooths_and_forgets_with_the_person(frame: Frames):
 
 
 def test_smoothing_can_be_left_out(frame: Frames):
-    follow: Any = Follow(Street([A], [(104, 100)], most=1), smooth=False)
+    follow: Any = following(Street([A], [(104, 100)], most=1), smooth=False)
     follow(frame(0, 0.0))
     poses = follow(frame(1, 0.1))
     assert poses.raw is None
@@ -509,7 +523,7 @@ def test_smoothing_can_be_left_out(frame: Frames):
 
 def test_two_streams_know_nothing_of_each_other(frame: Frames):
     model = Street(*[[A]] * 3, most=1)
-    one, other = Follow(model), Follow(model)
+    one, other = following(model), following(model)
     for i in range(3):
         assert one(frame(i, i / 30)).person.tolist() == [1]
         assert other(frame(i, i / 30)).person.tolist() == [1]
@@ -517,7 +531,7 @@ def test_two_streams_know_nothing_of_each_other(frame: Frames):
 
 def test_metres_in_the_world_are_smoothed_too(people):
     """By filters of their own: shifted metres have the same speeds."""
-    smooth, got = Smooth(), list[Any]()
+    smooth, got = smoother(), list[Any]()
     for i in range(10):
         poses = people(1, everything=True)
         got.append(smooth(replace(poses, world=poses.xyz + np.float32(3)), i / 30))

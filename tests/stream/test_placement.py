@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
-from conftest import refused
+from conftest import refused, stream_defaults, streamed
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.errors import VitruvianError
@@ -18,8 +18,8 @@ from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera, rotation_matrix
 from vitruvian.sources.open import Pictures, Span
 from vitruvian.stream.live import Live
-from vitruvian.stream.placement import Absolute, placed
-from vitruvian.stream.stream import results
+from vitruvian.stream.placement import Place, placed
+from vitruvian.stream.wanted import Wanted
 
 SIZE = (1280, 720)
 HIPS = [BLAZEPOSE33["left_hip"], BLAZEPOSE33["right_hip"]]
@@ -79,7 +79,7 @@ def seen(camera: Camera | None = CAMERA, seconds: float = 0.0) -> Frame:
 
 def stand(poses: Poses, camera: Camera | None = CAMERA) -> Any:
     """The poses of a picture, put in front of its camera; `Any`: all their fields are there."""
-    return Absolute()(seen(camera), poses)
+    return Place()(seen(camera), poses)
 
 
 # Where they stand
@@ -169,7 +169,7 @@ def test_a_body_that_does_not_fit_its_picture_is_not_plausible(share, believed, 
 def test_a_picture_of_one_pixel_is_no_trouble():
     frame = Frame(np.zeros((1, 1, 3), np.uint8))
     poses = found(crowd(np.random.default_rng(0), 1), Camera.view((1, 1)))
-    step: Any = Absolute()
+    step: Any = Place()
     assert np.isfinite(step(frame, poses).xyz).all()
     got = step(frame, replace(poses, xy=np.full_like(poses.xy, 0.5)))  # all in one place
     assert got.plausible.tolist() == [False]
@@ -187,7 +187,7 @@ def test_who_stands_in_front_of_the_camera_already_is_left_there(rng):
 
 def test_metres_from_the_hips_stay_so_unless_asked_for(rng):
     poses = found(crowd(rng, 2))
-    assert Absolute(place=False)(seen(), poses) is poses
+    assert Place(place=False)(seen(), poses) is poses
     flat = replace(poses, xyz=None, origin=None)
     assert stand(flat) is flat
 
@@ -216,7 +216,7 @@ def distance(poses: Any) -> float:
 
 
 def test_a_distance_that_was_smoothed_jumps_less(rng):
-    step: Any = Absolute()
+    step: Any = Place()
     steady, jumpy = [], []
     for at, poses, _ in walk(rng, np.arange(120) / 30):
         got = step(seen(seconds=at), poses)
@@ -233,7 +233,7 @@ def test_a_distance_that_was_smoothed_jumps_less(rng):
 
 def test_who_walks_is_hardly_late(rng):
     """At 1.4 m/s; 50 ms are 70 mm."""
-    step: Any = Absolute()
+    step: Any = Place()
     late = []
     for at, poses, truth in walk(rng, np.arange(90) / 30, speed=1.4, jitter=0.0):
         got = step(seen(seconds=at), poses)
@@ -244,7 +244,7 @@ def test_who_walks_is_hardly_late(rng):
 
 def test_smoothing_starts_anew_after_somebody_was_nowhere(rng):
     frames = list(walk(rng, np.arange(20) / 30, jitter=0.0))
-    step: Any = Absolute()
+    step: Any = Place()
     for i, (at, poses, _) in enumerate(frames):
         if i == 10:
             poses = replace(poses, xy=np.full_like(poses.xy, np.nan))
@@ -257,8 +257,8 @@ def test_smoothing_starts_anew_after_somebody_was_nowhere(rng):
 
 
 def test_everyone_is_smoothed_by_themselves_and_who_has_no_number_not_at_all(rng):
-    step: Any = Absolute()
-    alone: Any = Absolute()
+    step: Any = Place()
+    alone: Any = Place()
     got: Any = None
     ways = zip(walk(rng, np.arange(30) / 30), walk(rng, np.arange(30) / 30, 1.0), strict=True)
     for (at, one, _), (_, other, _) in ways:
@@ -273,7 +273,7 @@ def test_everyone_is_smoothed_by_themselves_and_who_has_no_number_not_at_all(rng
 
 
 def test_one_who_stands_there_already_is_smoothed_if_poses_were(rng):
-    step: Any = Absolute()
+    step: Any = Place()
     got: Any = None
     was: Any = None
     for at, poses, _ in walk(rng, np.arange(30) / 30):
@@ -294,6 +294,7 @@ class Knows:
 
     def __init__(self, there: np.ndarray, camera: Camera = CAMERA, **options) -> None:
         self.there, self.camera, self.options = there, camera, options
+        self.wanted = stream_defaults(self.options)
         self.cameras: list[Camera | None] = []
 
     def __call__(self, frames, look=None):
@@ -326,10 +327,11 @@ class Clip:
         return 10
 
 
-def all_of(source, model, **how) -> tuple[list[tuple[Any, Any]], list[str]]:
+def all_of(source, model, *, absolute=False, **how) -> tuple[list[tuple[Any, Any]], list[str]]:
     """The results, and what was complained about."""
     faults: list[VitruvianError] = []
-    return list(results(source, model, faults.append, **how)), [str(fault) for fault in faults]
+    how["wanted"] = Wanted(absolute=absolute)
+    return list(streamed(source, model, faults.append, **how)), [str(fault) for fault in faults]
 
 
 @pytest.mark.parametrize("moving", [False, True])
@@ -411,7 +413,7 @@ def test_live_pictures_have_the_camera_too(rng):
         done.set()
 
     model = Knows(there, track=False)
-    with Live(model, on_result, camera=CAMERA.scaled, absolute=True) as live:
+    with Live(model, on_result, camera=CAMERA.scaled, wanted=Wanted(absolute=True)) as live:
         live.push(np.zeros((720, 1280, 3), np.uint8), 0.0)
         assert done.wait(10)
         with refused("cannot use 'live': the camera is calibrated for"):
@@ -504,5 +506,5 @@ def test_a_portrait_picture_is_looked_at_along_its_longer_side(blazepose, shared
     frame = Frame.read(shared / "data/images/pose.jpg")
     turned = Frame(np.ascontiguousarray(np.rot90(frame.rgb)))
     model = blazepose("full")
-    far = [Absolute()(each, model([each])[0]) for each in (frame, turned)]
+    far = [Place()(each, model([each])[0]) for each in (frame, turned)]
     assert distance(far[1]) == pytest.approx(distance(far[0]), rel=0.15)

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
+from conftest import stream_defaults, streamed
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.sources.open import Pictures, Span
-from vitruvian.sources.threads import AHEAD, Ahead, Behind
+from vitruvian.sources.threads import AHEAD, BackgroundWriter, Prefetch
 from vitruvian.stream.live import Live
-from vitruvian.stream.stream import results, steps
+from vitruvian.stream.stream import Stream
+from vitruvian.stream.wanted import Wanted
 
 RGB = np.zeros((4, 4, 3), np.uint8)
 
@@ -31,6 +33,7 @@ class Seen:
     def __init__(self) -> None:
         self.name, self.weights, self.seen = "seen", dict[str, str](), list[Frame]()
         self.options = {"detect_every": 5, "same_from": 0.5, "smooth": True}
+        self.wanted = stream_defaults(self.options)
 
     def find(self, frames):
         return [Regions.none() for _ in frames]
@@ -48,7 +51,7 @@ def test_read_ahead_keeps_the_order_and_is_bounded():
             made.append(i)
             yield i
 
-    ahead = iter(Ahead(items()))
+    ahead = iter(Prefetch(items()))
     got = [next(ahead)]
     # The thread can have made what was taken, what waits, and one more in its hands.
     assert len(made) <= 1 + AHEAD + 1
@@ -60,7 +63,7 @@ def test_an_error_while_reading_ahead_is_raised_where_items_are_taken():
         yield 1
         raise OSError("unplugged")
 
-    ahead = iter(Ahead(items()))
+    ahead = iter(Prefetch(items()))
     assert next(ahead) == 1
     with pytest.raises(OSError, match="unplugged"):
         next(ahead)
@@ -77,7 +80,7 @@ def test_who_stops_taking_stops_the_reading():
             stopped.set()
 
     source = items()
-    ahead = Ahead(source)
+    ahead = Prefetch(source)
     taken = iter(ahead)
     next(taken)
     taken.close()  # type: ignore[attr-defined]
@@ -95,7 +98,7 @@ def test_the_newest_item_wins_where_old_ones_are_not_wanted():
         yield from range(1, 100)
         all_made.set()
 
-    ahead = Ahead(items(), newest=True)
+    ahead = Prefetch(items(), newest=True)
     taken = iter(ahead)
     assert next(taken) == 0
     go.set()
@@ -105,7 +108,7 @@ def test_the_newest_item_wins_where_old_ones_are_not_wanted():
 
 def test_writing_behind_keeps_the_order_and_raises_what_went_wrong():
     done = []
-    with Behind(done.append) as write:
+    with BackgroundWriter(done.append) as write:
         for i in range(20):
             write(i)
     assert done == list(range(20))
@@ -113,7 +116,7 @@ def test_writing_behind_keeps_the_order_and_raises_what_went_wrong():
     def fail(_):
         raise VitruvianError("disk full")
 
-    with pytest.raises(VitruvianError, match="disk full"), Behind(fail) as write:
+    with pytest.raises(VitruvianError, match="disk full"), BackgroundWriter(fail) as write:
         write(1)
 
 
@@ -122,7 +125,7 @@ def test_an_error_of_the_loop_is_not_hidden_by_one_of_the_writing():
         raise VitruvianError("disk full")
 
     def stopped() -> None:
-        with Behind(fail) as write:
+        with BackgroundWriter(fail) as write:
             write(1)
             raise KeyboardInterrupt
 
@@ -136,7 +139,7 @@ def test_one_bad_picture_does_not_stop_the_rest(tmp_path, picture):
     bad.write_bytes(b"no picture")
     source = Pictures((good[0], bad, good[1]), Span())
     faults: list[VitruvianError] = []
-    got = [frame.source for frame, _ in results(source, Seen(), faults.append)]
+    got = [frame.source for frame, _ in streamed(source, Seen(), faults.append)]
     assert got == [str(path) for path in good]
     assert len(faults) == 1
     assert "b.png" in str(faults[0])
@@ -157,7 +160,7 @@ class Passing:
     name, weights, runs_on = "passing", dict[str, str](), "nothing"
 
     def __init__(self, **options) -> None:
-        self.options = options
+        self.options, self.wanted = options, stream_defaults(options)
 
     def __call__(self, frames, look=None):
         return [self.people(frame) for frame in frames]
@@ -200,7 +203,7 @@ def wrong(error: VitruvianError) -> None:
 
 def told(source: Clip, model: Passing) -> list[list[int]]:
     """The numbers of who comes from the left and of who comes from the right, frame by frame."""
-    pairs = results(source, model, wrong)
+    pairs = streamed(source, model, wrong)
     return [poses.person[:: -1 if frame.index % 2 else 1].tolist() for frame, poses in pairs]
 
 
@@ -224,7 +227,7 @@ def test_nobody_is_tracked_who_shall_not_be(kind):
 @pytest.mark.parametrize("kind", [Passing, PassingSideBySide])
 @pytest.mark.parametrize("smooth", [False, True])
 def test_who_has_a_number_is_smoothed_if_asked_for(kind, smooth):
-    for frame, poses in results(Clip(), kind(smooth=smooth), wrong):
+    for frame, poses in streamed(Clip(), kind(smooth=smooth), wrong):
         if not smooth:
             assert poses.raw is None
             continue
@@ -246,14 +249,14 @@ def test_a_model_that_is_followed_need_not_be():
             return super().__call__(frames, look)
 
     model = Looked()
-    model.options["track"] = False
-    list(results(Clip(), model, wrong))
+    model.wanted = stream_defaults({"track": False})
+    list(streamed(Clip(), model, wrong))
     assert looks == [None] * 60
 
 
 @pytest.mark.parametrize("kind", [Passing, PassingSideBySide])
 def test_who_is_seen_live_keeps_a_number(kind):
-    step = steps(kind(), smooth=False)
+    step = Stream(kind(), Wanted(smooth=False))
     for frame in Clip():
         assert step(frame).person.tolist() == ([2, 1] if frame.index % 2 else [1, 2])
 

@@ -239,6 +239,40 @@ def test_models_take_turns_and_each_is_started_once_before(monkeypatch):
     json.dumps(result, allow_nan=False)
 
 
+def test_a_benchmark_that_was_stopped_keeps_what_is_measured(monkeypatch, tmp_path):
+    plan, models = benchmark.Plan(rounds=2), ["vitruvian-2d", "yolov8n-pose"]
+    out, said = tmp_path / "out.json", list[str]()
+
+    def measured(**how: Any) -> dict[str, Any]:
+        return benchmark.benchmark(
+            models, people=[3], out=out, say=said.append, **{"plan": plan, **how}
+        )
+
+    def stop(case: benchmark.Case, rounds: object) -> None:
+        raise KeyboardInterrupt
+
+    asked, row = fake(monkeypatch), benchmark.row
+    monkeypatch.setattr(benchmark, "row", stop)  # after everything was measured
+    with pytest.raises(KeyboardInterrupt):
+        measured()
+    assert len(asked) == 2 + 4
+    assert not out.exists()
+    monkeypatch.setattr(benchmark, "row", row)
+    with refused("was made with", "plan", "--overwrite"):
+        measured(resume=True, plan=benchmark.Plan(rounds=3))
+    measured(resume=True)
+    assert len(asked) == 2 + 4
+    assert f"'{out}' goes on: 4 measurements are done" in said
+    numbers = out.read_text()
+    assert measured(resume=True) == json.loads(numbers)
+    assert said[-1] == f"'{out}' is finished already"
+    with refused("exists", "--resume", "--overwrite"):
+        measured()
+    assert len(asked) == 2 + 4
+    measured(overwrite=True)
+    assert len(asked) == 2 * (2 + 4)
+
+
 def test_blazepose_is_told_how_many_there_are(monkeypatch):
     asked = fake(monkeypatch)
     mine = ModelSpec("two at most", "blazepose-full", {"num_poses": 2})
@@ -340,4 +374,4 @@ def test_one_command_measures_a_model(tmp_path):
     assert Path(out).with_suffix(".json.part").exists() is False
     again = command(*words, env={"VITRUVIAN_OFFLINE": "1"})
     assert again.returncode == 1
-    assert "exists; pass --overwrite" in again.stderr
+    assert "exists; pass --resume to go on with it, --overwrite" in again.stderr

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from commands import command
-from conftest import TOY, grey, refused
+from conftest import TOY, grey, refused, stream_defaults
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
@@ -310,6 +310,7 @@ class Fake:
 
     def __init__(self, name: str, breaks: Callable[[Frame], None]) -> None:
         self.name, self.weights, self.options = name, {}, {"track": False}
+        self.wanted = stream_defaults(self.options)
         self.breaks, self.seen = breaks, list[str]()
 
     def __call__(self, frames: Sequence[Frame], look: object = None) -> list[Poses]:
@@ -388,15 +389,17 @@ def test_what_is_there_is_not_made_again_and_a_model_can_be_added(loaded, pictur
     folder, out = pictures(picture), tmp_path / "out"
     first = compare(folder, ["one", "three"], out)
     assert [model.name for model in loaded] == ["one", "three"]
-    second = compare(folder, ["one", "three"], out)
+    with refused("holds this comparison", "--resume"):
+        compare(folder, ["one", "three"], out)
+    second = compare(folder, ["one", "three"], out, resume=True)
     assert len(loaded) == 2
     assert first["sources"] == second["sources"]
-    third = compare(folder, ["one", "three", "another"], out)
+    third = compare(folder, ["one", "three", "another"], out, resume=True)
     assert [model.name for model in loaded] == ["one", "three", "another"]
     assert len(third["sources"][0]["pairs"]) == 3
     picture("my pictures/a.png", np.full((60, 80, 3), 9, np.uint8))  # changed
     with refused("holds a comparison of something else", "--overwrite"):
-        compare(folder, ["one", "three"], out)
+        compare(folder, ["one", "three"], out, resume=True)
     compare(folder, ["one", "three"], out, overwrite=True)
     assert len(loaded) == 5
 
@@ -418,7 +421,7 @@ def test_an_interrupted_run_goes_on_where_it_was(loaded, picture, tmp_path, monk
     with part.open("a") as file:
         file.write('{"source": "half a li')  # as if it had been cut off while writing
     loaded.clear()
-    compare(folder, ["one", "three"], out)
+    compare(folder, ["one", "three"], out, resume=True)
     (model,) = loaded
     assert model.name == "three"
     assert model.seen == ["b.png 1", "b.png 1", "c.png 2"]  # the first once more to warm up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
@@ -13,6 +14,11 @@ import numpy as np
 from vitruvian.body.names import places, words
 from vitruvian.documents import read_toml, unreadable
 from vitruvian.errors import shown, unknown
+
+_FINGER = re.compile(r"(thumb|index|middle|ring|pinky)_\d$")
+_HAND = re.compile(r"(left_|right_)?(hand|(?:thumb|index|middle|ring|pinky)_\d)")
+_FACE = re.compile(r"jaw|chin|brow|nostril|nose_b|eye_|pupil|lip|mouth")
+_FOOT = re.compile(r"toe|heel|foot")
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +140,28 @@ class Skeleton:
         """K times "left", "right" or "", read from the names."""
         sides = [set(word.split("_")) & {"left", "right"} for word in words(self.keypoints)]
         return tuple(side.pop() if side else "" for side in sides)
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[int, ...]]:
+        """Keypoint numbers of the "body", "feet", "face", "left_hand" and "right_hand".
+
+        Read from the names; a part without keypoints is left out. A hand is one of which finger
+        joints are known, a face one with a jaw: a nose and a wrist are of every body. A hand of
+        nobody knows which side is "hand".
+        """
+        parts: dict[str, list[int]] = {}
+        own = words(self.keypoints)
+        fingers = {_HAND.fullmatch(word)[1] for word in own if _FINGER.search(word)}
+        for k, word in enumerate(own):
+            hand = _HAND.fullmatch(word)
+            if hand and hand[1] in fingers:
+                part = f"{hand[1] or ''}hand"
+            elif "chin" in own and _FACE.search(word):
+                part = "face"
+            else:
+                part = "feet" if _FOOT.search(word) else "body"
+            parts.setdefault(part, []).append(k)
+        return {part: tuple(numbers) for part, numbers in parts.items()}
 
     @cached_property
     def mirror(self) -> np.ndarray:

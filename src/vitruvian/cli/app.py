@@ -263,22 +263,24 @@ def predict(
     from vitruvian.geometry import calibration
     from vitruvian.models.load import need_metres, open_model
     from vitruvian.sources.open import Span, open_source
-    from vitruvian.stream import stream
-    from vitruvian.stream.wanted import OverTime
+    from vitruvian.stream.wanted import Wanted, check_wanted
     from vitruvian.verbs.outputs import Save, in_metres, is_file, is_view
     from vitruvian.verbs.predict import plan
     from vitruvian.verbs.predict import predict as do
 
     if is_file(out):
         nothing_beside(context, out)
-    over = OverTime(smooth, cutoff_hz, repair)
+    said = {"smooth": smooth, "cutoff_hz": cutoff_hz, "repair": repair, "absolute": absolute}
+    said["track"] = None if track else False
     flags: dict[str, object] = {"num_poses": num_poses, "conf": conf}
-    flags |= {"masks": masks or None, "track": None if track else False, "flip": flip or None}
+    flags |= {"masks": masks or None, "flip": flip or None}
     flags |= {"scales": scales, "refine": refine, "decode": decode, "augment": augment}
     flags["pose_nms"] = None if pose_nms else False
     flags["save_heatmaps"] = None if save_heatmaps is None else True
     common = {"device": device, "precision": precision, "threads": threads, "find": find}
     options = options_of(model, flags, option, skeleton=skeleton, **common)
+    said = {name: value for name, value in said.items() if value is not None}
+    wanted, options = Wanted.split(options | said)
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
     tables = (save_csv, save_parquet, save_coco)
@@ -292,8 +294,8 @@ def predict(
         need_metres(model)
     plans = plan(sources, out, kept, overwrite=overwrite, repair=repair)
     opened = open_model(model, sources, **options)
-    stream.can_be(over, sources, opened)
-    how = {"camera": given, "absolute": absolute, "over": over, "most_said": num_poses is not None}
+    check_wanted(wanted, opened, sources)
+    how = {"camera": given, "wanted": wanted, "most_said": num_poses is not None}
     if do(plans, opened, out, kept, **how, complain=complain):
         raise typer.Exit(1)
 

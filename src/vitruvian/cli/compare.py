@@ -15,6 +15,7 @@ from vitruvian.cli.words import (
     MaxFrames,
     Offline,
     Overwrite,
+    Resume,
     Sources,
     Start,
     Stride,
@@ -72,17 +73,13 @@ def benchmark(
         typer.Option("--out", "-o", help="A name that ends with .json.", show_default=False),
     ] = None,
     overwrite: Overwrite = False,
+    resume: Resume = False,
     offline: Offline = False,
 ) -> None:
     """Measure models beside each other: each stage, frames a second, memory, start."""
     go_offline(offline)
     from vitruvian.verbs.benchmark import benchmark as bench
-    from vitruvian.verbs.outputs import refuse_existing
 
-    if out is not None:
-        if out.suffix.lower() != ".json":
-            raise VitruvianError(f"'{out}' is no name for numbers; end it with .json")
-        refuse_existing([out], overwrite)
     result = bench.benchmark(
         [ModelSpec.parse(words) for words in model],
         source,
@@ -91,11 +88,12 @@ def benchmark(
         threads=numbers(threads, "threads"),
         precisions=precision.split(",") if precision else [],
         plan=bench.Plan(rounds, frames, seconds, warm_up),
+        out=out,
+        overwrite=overwrite,
+        resume=resume,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
     print(bench.table(result))
-    if out is not None:
-        bench.write(result, out)
     for case, why in result["failed"].items():
         complain(VitruvianError(f"{case}: {why}"))
     if result["failed"]:
@@ -104,7 +102,7 @@ def benchmark(
 
 def compare(
     source: Sources,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A folder; what is in it goes on.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder.")],
     model: Annotated[list[str] | None, ModelOption] = None,
     results: Annotated[
         list[Path] | None,
@@ -122,6 +120,7 @@ def compare(
     stride: Stride = 1,
     max_frames: MaxFrames = None,
     overwrite: Overwrite = False,
+    resume: Resume = False,
     offline: Offline = False,
 ) -> None:
     """Look at SOURCE with several models: panels side by side, where they disagree, a report."""
@@ -139,6 +138,7 @@ def compare(
         fov_deg=fov_deg,
         visible=visible,
         overwrite=overwrite,
+        resume=resume,
         on_error=complain,
     )
     frames = sum(each["frames"] for each in numbers["sources"])

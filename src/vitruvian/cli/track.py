@@ -108,13 +108,12 @@ def track(
     from vitruvian.models.load import family_of, open_model
     from vitruvian.sources import record
     from vitruvian.sources.open import Span, open_source
-    from vitruvian.stream import stream
-    from vitruvian.stream.wanted import OverTime
+    from vitruvian.stream.wanted import Wanted, check_wanted
     from vitruvian.verbs.outputs import Save, is_file
     from vitruvian.verbs.predict import plan, predict, track_record
     from vitruvian.verbs.track import can_be
 
-    over, folder = OverTime(smooth, cutoff_hz, repair), not is_file(out)
+    over, folder = Wanted(None, smooth, cutoff_hz, repair), not is_file(out)
     if not folder:
         nothing_beside(context, out)
     of_record = _is_record(context, source, again)
@@ -139,14 +138,17 @@ def track(
     common = {"device": device, "precision": precision, "threads": threads, "find": find}
     flags = {"num_poses": num_poses, "conf": conf}
     options = options_of(model, flags, option, skeleton=skeleton, **common)
+    said = {"smooth": smooth, "cutoff_hz": cutoff_hz, "repair": repair, "absolute": absolute}
+    said = {name: value for name, value in said.items() if value is not None}
+    wanted, options = Wanted.split(options | said)
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
     if not any(each.moving for each in sources):
         raise VitruvianError("there are only pictures, and nobody to follow through them")
     plans = plan(sources, out, save, overwrite=overwrite, repair=repair)
     opened = open_model(model, sources, **options)
-    stream.can_be(over, sources, opened)
-    how = {"camera": given, "absolute": absolute, "over": over, "who": True}
+    check_wanted(wanted, opened, sources)
+    how = {"camera": given, "wanted": wanted, "who": True}
     how["most_said"] = most_said
     if predict(plans, opened, out, save, **how, complain=complain):
         raise typer.Exit(1)

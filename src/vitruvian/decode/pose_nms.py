@@ -7,6 +7,7 @@ every distance is in pixels of the frame.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,13 +49,16 @@ class Part:
     near: float  # what their nearness counts
 
 
-def whole_body(keypoints: int) -> tuple[Part, ...]:
-    """Body and feet, face, hands of 133 or 136 keypoints: the last 110 are face and hands."""
-    face, hands = keypoints - 110, keypoints - 42
+def whole_body(parts: Mapping[str, Sequence[int]]) -> tuple[Part, ...]:
+    """Body and feet, face, and hands of a whole body; see `Skeleton.parts`.
+
+    They come in this order in all tables of whole bodies.
+    """
+    face, hands = min(parts["face"]), min(parts["left_hand"])
     return (
         Part(slice(0, face), 1.0, 1.0, 1.0),
         Part(slice(face, hands), 1.9, 1.0, 1.0),
-        Part(slice(hands, keypoints), 0.55, 0.1, 1.5),
+        Part(slice(hands, max(parts["right_hand"]) + 1), 0.55, 0.1, 1.5),
     )
 
 
@@ -110,7 +114,7 @@ def pose_nms(
         box: (N, 4) x0 y0 x1 y1 pixels, of the detector, not made larger.
         box_score: (N,).
         settings: BODY or WHOLE_BODY, or others.
-        parts: `whole_body(K)` for a whole body; none for a body, or a body with hands or feet.
+        parts: `whole_body` for a whole body; none for a body, or a body with hands or feet.
         compat: whether to do as the reference does, which knows no NaN.
     """
     found = np.all(np.isfinite(xy), axis=-1)

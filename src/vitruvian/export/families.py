@@ -37,7 +37,6 @@ CHECKED = ((1, 3, 256, 128), (3, 3, 128, 320))  # pictures
 DECODE = ("argmax", "integral", "combined")
 # K: the skeleton that AlphaPose's published networks of K keypoints have.
 SKELETONS = {len(s): s for s in (COCO17, HAND21, HALPE26, HALPE68, WHOLEBODY133, HALPE136)}
-COMBINED = {68, 133, 136}  # K of a body with hands
 HEIGHT, WIDTH = 256, 192  # of AlphaPose's crops, pixels
 
 
@@ -131,7 +130,7 @@ def crops(read: Checkpoint, skeleton: Skeleton | None = None, decode: str | None
     decode = decode or "argmax"
     if decode not in DECODE:
         raise unknown("way to decode maps", decode, DECODE)
-    if decode == "combined" and keypoints not in COMBINED:
+    if decode == "combined" and "left_hand" not in skeleton.parts:
         raise VitruvianError(f"{keypoints} maps are no body with hands; decode is not combined")
     about = {
         "family": "alphapose",

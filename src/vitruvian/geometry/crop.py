@@ -26,7 +26,10 @@ class Crop:
     # camera gets a third coordinate below 0
     from_input: np.ndarray
     size: tuple[int, int]  # width and height of the input, pixels
-    centre: float = 0.5  # where a pixel's centre is taken to be when sampling; MediaPipe: 0
+    # Where the centre of the top left pixel is taken to be when sampling: 0.5, which is where it
+    # is, or 0, half a pixel off, as the references of BlazePose and AlphaPose do, whose networks
+    # are trained so. There is no default: each family says what its network wants.
+    centre: float
     lens: Camera | None = None  # bends the frame: `from_input` then leads to `lens.undistort`ed px
 
     @classmethod
@@ -36,7 +39,8 @@ class Crop:
         extent: np.ndarray,
         angle: float,
         size: tuple[int, int],
-        centre: float = 0.5,
+        *,
+        centre: float,
     ) -> Crop:
         """A rectangle of the frame, turned or not, that fills the input.
 
@@ -62,7 +66,7 @@ class Crop:
         return cls(np.array(rows), size, centre)
 
     @classmethod
-    def letterbox(cls, frame: tuple[int, int], size: tuple[int, int], centre: float = 0.5) -> Crop:
+    def letterbox(cls, frame: tuple[int, int], size: tuple[int, int], *, centre: float) -> Crop:
         """The whole frame in the middle of the input, as large as it goes, bars around it.
 
         Args:
@@ -72,7 +76,7 @@ class Crop:
         """
         scale = max(frame[0] / size[0], frame[1] / size[1])
         middle, extent = np.array(frame, np.float32) / 2, np.array(size, np.float32) * scale
-        return cls.turned(middle, extent, 0.0, size, centre)
+        return cls.turned(middle, extent, 0.0, size, centre=centre)
 
     @classmethod
     def turned_camera(cls, camera: Camera, rotation: np.ndarray, turned: Camera) -> Crop:
@@ -84,7 +88,7 @@ class Crop:
             turned: the turned one, see `Camera.look_at`; its picture is the network's input.
         """
         matrix = camera.matrix @ np.linalg.inv(rotation) @ np.linalg.inv(turned.matrix)
-        return cls(matrix, turned.size, lens=camera if camera.distorted else None)
+        return cls(matrix, turned.size, 0.5, lens=camera if camera.distorted else None)
 
     @cached_property
     def to_input(self) -> np.ndarray:

@@ -52,9 +52,6 @@ from vitruvian.models.zoo import DEFAULT, entry
 from vitruvian.network import Network, OnnxRuntime, OpenVino, open_network
 
 MARGIN = np.float32(1.25)  # of the crop around the box
-# Of a whole-body skeleton, how many keypoints at its end are of the face and the hands.
-FACE_AND_HANDS = {"halpe136": 110, "wholebody133": 110, "halpe68": 42}
-WHOLE_BODIES = ("halpe136", "wholebody133")
 BEST = 1 + 1 + 1.25  # the reference's score of a person where everything is as sure as can be
 DECODERS = ("argmax", "integral", "combined", "local")  # keys of `DECODE`
 SEEN = 0.3  # score from which a keypoint says where to look for its person next
@@ -115,8 +112,16 @@ def _numbers(given: object) -> object:
     return (given,)
 
 
+def face_and_hands(skeleton: Skeleton) -> int:
+    """How many keypoints at the end of a body's are of its face and hands; 0 of a body alone."""
+    parts = skeleton.parts
+    if not {"left_hand", "right_hand"} <= parts.keys():
+        return 0
+    return sum(len(parts.get(part, ())) for part in ("face", "left_hand", "right_hand"))
+
+
 def _combined(maps: np.ndarray, skeleton: Skeleton, compat: bool) -> tuple[np.ndarray, np.ndarray]:
-    return heatmap.combined(maps, FACE_AND_HANDS[skeleton.name], compat)
+    return heatmap.combined(maps, face_and_hands(skeleton), compat)
 
 
 # How maps are read: (N, K, h, w) as the network gives them, and the same as 0..1 -> (N, K, 2) cells
@@ -176,7 +181,7 @@ def load(
     if trained not in DECODE:
         raise unknown("decode", trained, DECODE)
     decode = options.decode or trained
-    if decode == "combined" and skeleton.name not in FACE_AND_HANDS:
+    if decode == "combined" and not face_and_hands(skeleton):
         raise VitruvianError(
             f"decode combined is for faces and hands, which {skeleton.name} does not have; "
             "use argmax or integral"
@@ -279,7 +284,7 @@ class Joints:
         """
         self.network, self.options, self.skeleton = network, options, skeleton
         self.size, self.how, self.refiner = size, decode, refiner
-        tail = FACE_AND_HANDS.get(skeleton.name, 0)
+        tail = face_and_hands(skeleton)
         gaussians = {"argmax": len(skeleton), "combined": len(skeleton) - tail}
         self.gaussians = gaussians.get(trained or decode, 0)  # the first so many; others are logits
         self.antialias = antialias
@@ -308,8 +313,7 @@ class Joints:
         width, height = self.size
         rows = np.empty((len(crops), self.views, height, width, 3), np.uint8)
         for row, crop in zip(rows, crops, strict=True):
-            rgb, corner = frame.part(crop.bounds())
-            row[0] = crop.within(corner).cut(rgb, antialias=self.antialias)
+            row[0] = frame.cut(crop, antialias=self.antialias)
             if self.options.flip:
                 row[1] = row[0, :, ::-1]
         return rows.reshape(len(crops) * self.views, height, width, 3)
@@ -359,11 +363,11 @@ class Joints:
         self, xy: np.ndarray, score: np.ndarray, look: Regions
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Each person once: which of the N they are, keypoints, their scores, and the person's."""
-        options, name = self.options, self.skeleton.name
+        options, parts = self.options, self.skeleton.parts
         if not options.pose_nms:
             sure = look.score + score.mean(axis=1) + np.float32(1.25) * score.max(axis=1)
             return np.arange(len(look)), xy, score, sure
-        whole = name in WHOLE_BODIES
+        whole = {"face", "left_hand", "right_hand"} <= parts.keys()
         settings = pose_nms.WHOLE_BODY if whole and self.how != "argmax" else pose_nms.BODY
         kept = pose_nms.pose_nms(
             xy,
@@ -371,7 +375,7 @@ class Joints:
             look.bounds(),
             look.score,
             replace(settings, min_area=float(options.min_box_area)),
-            pose_nms.whole_body(len(self.skeleton)) if whole else (),
+            pose_nms.whole_body(parts) if whole else (),
             self.compat,
         )
         return kept.index, kept.xy, kept.score, kept.proposal_score

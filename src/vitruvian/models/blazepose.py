@@ -214,9 +214,7 @@ class Landmarks:
         shape = (len(crops), LANDMARK_SIDE, LANDMARK_SIDE, 3)
         cut = np.empty(shape, np.float32)
         for row, crop in zip(cut, crops, strict=True):
-            rgb, corner = frame.part(crop.bounds())
-            seen = crop.within(corner).cut(rgb, replicate=True)
-            np.multiply(seen, np.float32(1 / 255), out=row)
+            np.multiply(frame.cut(crop, replicate=True), np.float32(1 / 255), out=row)
         return cut
 
     def decode(

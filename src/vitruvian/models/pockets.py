@@ -17,7 +17,7 @@ Columns of all results: the subject's left hand, right hand.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -25,10 +25,11 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
-from vitruvian.decode import heatmap
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
+from vitruvian.geometry.regions import Regions
+from vitruvian.models.alphapose import Joints, Options
 from vitruvian.network import Network, OpenVino
 
 FILES = Path(__file__).parents[1] / "weights" / "shipped"
@@ -40,7 +41,8 @@ PATCH = (96, 128)  # width and height of a patch, pixels
 REACH = 1.1  # body scales, the height of a patch
 ALONG = 0.12  # body scales from the wrist to the middle of the patch, along the forearm
 LEAN = 0.15  # how much of the trunk's direction is mixed into the forearm's, which may be short
-MARGIN = 1.25  # of vitruvian-2d's crop around a person, as in training
+READER = Options(pose_nms=False)  # of vitruvian-2d: everybody as they were given
+LEAST = 8  # pixels, the height of the smallest person who is read
 BEYOND = 0.1  # of a person's keypoints on each side: head, hands and feet reach beyond them
 FOUND = 0.03  # score below which a keypoint is not found
 CLEAR = (-4.0, 6.0)  # what the network's answer is limited to
@@ -181,7 +183,7 @@ def patches(arms: Arms, known: np.ndarray) -> list[Crop]:
             middle, along = middle * (-1, 1), along * (-1, 1)
         extent = np.array([PATCH[0] / PATCH[1], 1], np.float32) * np.float32(REACH * scale)
         turn = float(np.arctan2(-along[0], along[1]))
-        crops.append(Crop.turned(middle, extent, turn, PATCH))
+        crops.append(Crop.turned(middle, extent, turn, PATCH, centre=0.5))
     return crops
 
 
@@ -190,8 +192,7 @@ def cut(frame: Frame, crops: list[Crop], known: np.ndarray) -> np.ndarray:
     sides = np.nonzero(known)[1]
     rows = np.zeros((len(crops), PATCH[1], PATCH[0], 3), np.uint8)
     for row, crop, side in zip(rows, crops, sides, strict=True):
-        rgb, corner = frame.part(crop.bounds())
-        seen = crop.within(corner).cut(rgb, antialias=1)
+        seen = frame.cut(crop, antialias=1)
         row[:] = seen[:, ::-1] if SIDES[side] == "right" else seen
     return rows
 
@@ -244,24 +245,19 @@ def read_again(frame: Frame, poses: Poses, reader: Network) -> Poses:
         poses: any model's; only where each person is, is taken from them.
         reader: see `Detector`.
     """
-    width, height = 192, 256
     found = np.where((poses.score < FOUND)[..., None], np.nan, poses.xy)
+    where = np.flatnonzero(np.isfinite(found).all(axis=2).sum(axis=1) >= 2)
     xy = np.full((len(poses), len(COCO17), 2), np.nan, np.float32)
     score = np.zeros(xy.shape[:2], np.float32)
-    where = np.flatnonzero(np.isfinite(found).all(axis=2).sum(axis=1) >= 2)
-    crops = []
-    for n in where:
-        low, high = np.nanmin(found[n], axis=0), np.nanmax(found[n], axis=0)
-        across, tall = (high - low) * (1 + 2 * BEYOND)
-        tall = np.float32(max(tall, across * height / width, 8) * MARGIN)
-        extent = np.array([tall * width / height, tall], np.float32)
-        crops.append(Crop.turned((low + high) / 2, extent, 0.0, (width, height), centre=0))
-    if crops:
-        rows = [crop.cut(frame.rgb, antialias=1) for crop in crops]
-        maps = reader(np.stack(rows))[0]
-        cells, score[where] = heatmap.local(heatmap.sigmoid(maps))
-        stride = np.float32(width / maps.shape[3])
-        xy[where] = [crop.to_frame(row * stride) for crop, row in zip(crops, cells, strict=True)]
+    if len(where):
+        low, high = np.nanmin(found[where], axis=1), np.nanmax(found[where], axis=1)
+        size = np.maximum((high - low) * (1 + 2 * BEYOND), np.array([0, LEAST], np.float32))
+        look = Regions.boxes(poses.box[where], poses.box_score[where])
+        look = replace(look, centre=(low + high) / 2, size=size)
+        head = Joints(reader, READER, COCO17, decode="local", antialias=1)
+        crops = head.crops(frame, look)
+        again = head.decode(frame, reader(head.prepare(frame, crops)), crops, look)
+        xy[where], score[where] = again.xy, again.score
     return Poses(COCO17, xy, score, poses.box, poses.box_score, poses.person)
 
 

@@ -248,7 +248,7 @@ class Letterbox:
             bar = round((canvas[axis] - again[axis]) / 2 - 0.1)
             from_input[axis, axis] = frame[axis] / again[axis]
             from_input[axis, 2] = -bar * from_input[axis, axis]
-        return cls(inner, corner, Crop(from_input, canvas))
+        return cls(inner, corner, Crop(from_input, canvas, 0.5))
 
 
 def _scaled(frame: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:

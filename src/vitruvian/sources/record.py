@@ -17,7 +17,7 @@ from vitruvian.formats.table import FORMS
 from vitruvian.frame import Frame
 from vitruvian.picture_files import page_of
 from vitruvian.sources.open import Pictures, Source, Span, VideoFile, is_picture, of_file
-from vitruvian.sources.threads import again
+from vitruvian.sources.threads import reread
 
 T = TypeVar("T")
 
@@ -148,7 +148,7 @@ def with_pixels(
         VitruvianError: the source is not the one they are of.
     """
     if source.moving:
-        yield from again(source, pairs)
+        yield from reread(source, pairs)
         return
     for frame, value in pairs:
         read = Frame.read(frame.source, frame.index)

@@ -20,7 +20,7 @@ DRIFT = 0.05  # seconds that a source read again may run ahead or behind: else i
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
+class Prefetch(Generic[T]):
     """Takes items from an iterable in a thread of its own, a few ahead of who wants them.
 
     With `newest`, items nobody was there to take are dropped for newer ones: of a camera the latest
@@ -77,7 +77,7 @@ class Ahead(Generic[T]):
         self._thread.join(timeout=5)
 
 
-class Behind:
+class BackgroundWriter:
     """Does things in a thread of its own, in order, a few behind who asked for them.
 
     An exception there is raised at the next call, or at the end; nothing is done after it.
@@ -98,7 +98,7 @@ class Behind:
                 except BaseException as error:
                     self._error, self._failed = error, True
 
-    def __enter__(self) -> Behind:
+    def __enter__(self) -> BackgroundWriter:
         self._thread.start()
         return self
 
@@ -144,7 +144,7 @@ def count_of(source: Source) -> int | None:
         return None
 
 
-def again(
+def reread(
     source: Iterable[Frame | VitruvianError], pairs: Iterable[tuple[Frame, T]]
 ) -> Generator[tuple[Frame, T], None, None]:
     """The same pairs with pixels: the source is read again, in step with them.
@@ -152,7 +152,7 @@ def again(
     Raises:
         VitruvianError: it does not give the same frames again.
     """
-    ahead, behind = Ahead(readable(source)), None
+    ahead, behind = Prefetch(readable(source)), None
     good = (frame for frame in ahead if not isinstance(frame, VitruvianError))
     try:
         for bare, poses in pairs:

@@ -11,14 +11,14 @@ at the cutoff. 6 Hz is his, for walking. Which gaps are filled is our choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from vitruvian.body.track import Track
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, note
 from vitruvian.stream.windows import Pair, changed, put, windows
 
 UNEVEN = 0.01  # of a step: times that are off an even grid by more are resampled
@@ -145,39 +145,46 @@ def lowered(seconds: np.ndarray, options: Options) -> Options:
     return options if options.cutoff_hz < nyquist else replace(options, cutoff_hz=LOWERED * nyquist)
 
 
-def stream(
-    pairs: Iterable[Pair],
-    options: Options = Options(),
-    *,
-    lower: Callable[[float], None] | None = None,
-) -> Iterator[Pair]:
-    """The same frames with poses filtered, `raw` beside them; of a recording of any length.
+class Butterworth:
+    """The step of a stream that filters people; it wants what comes later, see `WantsFuture`.
 
     It reads ahead by twice as much as a frame can depend on, `horizon`; so it differs from `smooth`
     of the whole by no more than a millionth. Gaps are filled inside people only: who was not found
     in a frame is not put there.
-
-    Args:
-        pairs: frames of a recording in order, with numbered people.
-        options: see `Options`.
-        lower: if the recording begins with too few frames a second for the cutoff, it is lowered,
-            and this gets the new one, Hz.
-
-    Raises:
-        VitruvianError: it begins with too few frames a second for the cutoff. Where there are too
-            few later, hardly anything is filtered: what would be noise cannot be told.
     """
-    few = False
-    for window, part in windows(pairs, horizon(options)):
-        if lower is not None and not few:
-            fits = lowered(np.array([frame.seconds for frame, _ in window]), options)
-            if fits is not options:
-                options = fits
-                lower(options.cutoff_hz)
-        people = changed(window, partial(smooth, options=options, few=few))
-        few = few or bool(people)
-        for i in part:
-            yield window[i][0], put(window[i][1], i, people)
+
+    def __init__(self, options: Options | None = None) -> None:
+        """`options` None: the usual ones, but for a lower cutoff where frames are too few for it.
+
+        That the cutoff is lowered is said on standard error. A cutoff that is given stays.
+        """
+        self.options, self.lowers = options or Options(), options is None
+
+    def through(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """The same frames with poses filtered, `raw` beside them; of a recording of any length.
+
+        Args:
+            pairs: frames of a recording in order, with numbered people.
+
+        Raises:
+            VitruvianError: it begins with too few frames a second for a cutoff that was given.
+                Where there are too few later, hardly anything is filtered: what would be noise
+                cannot be told.
+        """
+        options, few = self.options, False
+        for window, part in windows(pairs, horizon(options)):
+            if self.lowers and not few:
+                fits = lowered(np.array([frame.seconds for frame, _ in window]), options)
+                if fits is not options:
+                    note(
+                        "too few frames a second for Butterworth's "
+                        f"{self.options.cutoff_hz:g} Hz; smoothed with {fits.cutoff_hz:.3g} Hz"
+                    )
+                    options = fits
+            people = changed(window, partial(smooth, options=options, few=few))
+            few = few or bool(people)
+            for i in part:
+                yield window[i][0], put(window[i][1], i, people)
 
 
 def horizon(options: Options) -> float:

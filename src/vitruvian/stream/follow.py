@@ -11,7 +11,7 @@ not in each; smoothing works for any number of people.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -22,8 +22,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou
 from vitruvian.geometry.regions import Regions
-from vitruvian.stream.identify import Identify, Options, alike
-from vitruvian.stream.one_euro import Smooth
+from vitruvian.stream.identify import alike
 
 
 @runtime_checkable
@@ -44,10 +43,19 @@ class Followed(Protocol):
 
 
 class Follow:
-    """The people of one stream, each with a number from 1 that is never given to anyone else."""
+    """Where to look for each person of one stream, and who is new; it gives nobody a number.
+
+    Whoever calls it says in `look` where to look in the next frame: `Stream` does, when its steps
+    have numbered and smoothed what was found.
+    """
 
     def __init__(
-        self, model: Followed, *, every: int = 5, overlap: float = 0.5, smooth: bool = True
+        self,
+        model: Followed,
+        *,
+        every: int = 5,
+        overlap: float = 0.5,
+        on_lost: Callable[[int], None] = lambda person: None,
     ) -> None:
         """Start with nobody.
 
@@ -56,18 +64,17 @@ class Follow:
             every: frames, at least, from one detection to the next while anybody is followed.
             overlap: regions with an IoU above it show the same person, and so do poses that are
                 alike.
-            smooth: One-Euro filters, see `stream/one_euro.py`.
+            on_lost: gets the number of who is not where they were looked for, even if they are
+                found elsewhere in the same frame.
         """
-        self.model, self.every, self.overlap = model, every, overlap
-        self.identify = Identify(Options(sure=0))  # the model itself says who is there
-        self.smooth = Smooth() if smooth else None
+        self.model, self.every, self.overlap, self.on_lost = model, every, overlap, on_lost
         self.look = Regions.none()
         self.seconds: float | None = None
         self.size: tuple[int, int] | None = None  # of the last frame
         self.since = 0  # frames since the last detection
 
     def __call__(self, frame: Frame) -> Poses:
-        """The poses of this frame; call once a frame, in order.
+        """The people of this frame; `person` says whose region it was, -1 for who is new.
 
         Raises:
             VitruvianError: the frame is not later than the one before.
@@ -83,17 +90,12 @@ class Follow:
         self.since += 1
         (known,) = self.model([frame], [self.look])
         poses = self._apart(known)
-        lost = np.setdiff1d(self.look.person, poses.person)
+        lost = np.setdiff1d(self.look.person, poses.person).tolist()
         wanted = len(poses) < self.model.most
-        if wanted and (len(lost) or not len(poses) or self.since >= self.every):
+        if wanted and (lost or not len(poses) or self.since >= self.every):
             poses = self._apart(Poses.join(poses, self._new(frame, poses)))
-        poses = self.identify(frame, poses)
-        poses = poses.take(np.argsort(poses.person))
-        if self.smooth is not None:
-            for person in lost.tolist():
-                self.smooth.forget(person)
-            poses = self.smooth(poses, frame.seconds)
-        self.look = Regions.none() if poses.look is None else poses.look
+        for person in lost:
+            self.on_lost(person)
         return poses
 
     def _resized(self, size: tuple[int, int]) -> None:
@@ -104,9 +106,8 @@ class Follow:
         scale = np.divide(size, before).astype(np.float32)
         look = self.look
         self.look = replace(look, centre=look.centre * scale, size=look.size * scale.mean())
-        if self.smooth is not None:
-            for person in look.person.tolist():
-                self.smooth.forget(person)
+        for person in look.person.tolist():
+            self.on_lost(person)
 
     def _new(self, frame: Frame, known: Poses) -> Poses:
         """People who are not followed."""

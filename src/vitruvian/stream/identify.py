@@ -104,14 +104,21 @@ class _People:
 class Identify:
     """The people of one stream, each with a number from 1 that is never given to anyone else."""
 
-    def __init__(self, options: Options = Options(), appearance: Appearance | None = None) -> None:
+    def __init__(
+        self,
+        options: Options = Options(),
+        appearance: Appearance | None = None,
+        *,
+        by_number: bool = False,
+    ) -> None:
         """Start with nobody.
 
         Args:
             options: see `Options`.
             appearance: says what people look like, as directions: alike is parallel.
+            by_number: whether people come out in the order of their numbers, not as they came in.
         """
-        self.options, self.appearance = options, appearance
+        self.options, self.appearance, self.by_number = options, appearance, by_number
         self.people: _People | None = None
         self.given = 0  # numbers so far
         self.clock = 0.0  # seconds of the stream that have gone by
@@ -159,6 +166,8 @@ class Identify:
         bare = np.flatnonzero(~np.isfinite(poses.box).all(axis=1))
         kept = np.union1d(rows[which], bare)
         numbered = replace(poses, person=person, look=look)
+        if self.by_number:
+            return numbered.take(kept[np.argsort(person[kept])])
         return numbered if len(kept) == len(poses) else numbered.take(kept)
 
     def _resized(self, size: tuple[int, int]) -> None:

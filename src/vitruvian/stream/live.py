@@ -17,7 +17,8 @@ from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.models.load import open_model
 from vitruvian.models.model import Model
-from vitruvian.stream.stream import Given, chosen, in_front, seen_by, steps
+from vitruvian.stream.stream import Given, Stream, seen_by
+from vitruvian.stream.wanted import Wanted, check_wanted
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
@@ -40,8 +41,9 @@ def live(
     `options` are those of `load`; what comes before them is as in `run`.
     """
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
+    wanted, options = Wanted.split(options | {"absolute": absolute, "smooth": smooth})
     opened = open_model(model, [], **options)
-    return Live(opened, on_result, camera=given, absolute=absolute, smooth=smooth)
+    return Live(opened, on_result, wanted=wanted, camera=given)
 
 
 class Live:
@@ -57,27 +59,19 @@ class Live:
         model: Model,
         on_result: Callable[[Frame, Poses], None],
         *,
+        wanted: Wanted | None = None,
         camera: Given | None = None,
-        absolute: bool = False,
-        smooth: str | bool | None = None,
     ) -> None:
-        """Start with an open stream and no pictures; camera, absolute and smooth as for `run`."""
-        from vitruvian.stream.wanted import OverTime
-
-        over = OverTime.of(smooth, None, repair=False)
-        if over.offline:
-            raise VitruvianError(
-                f"smooth {over.smooth} wants what comes later, and this is live; take one-euro"
-            )
-        found = steps(model, chosen(model, over).smooth == "one-euro")
-        put = in_front(model, absolute)
+        """Start with an open stream and no pictures; `wanted` and `camera` as for `Stream`."""
+        check_wanted(wanted or Wanted(), model)
+        stream = Stream(model, wanted)
         self._camera, self._seconds = camera, -math.inf
         self.pushed = 0  # pictures; what is not `done` of them has been dropped, or waits
         self._line = _Line()
         # The thread knows the line and not this: it ends when nobody else knows this either.
         self._thread = threading.Thread(
             target=_work,
-            args=(self._line, lambda frame: on_result(frame, put(frame, found(frame)))),
+            args=(self._line, lambda frame: on_result(frame, stream(frame))),
             name="vitruvian-live",
             daemon=True,
         )

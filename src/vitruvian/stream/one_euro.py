@@ -1,4 +1,4 @@
-"""Smooth: One-Euro filters for each person, in real seconds.
+"""One-Euro: filters for each person, in real seconds.
 
 Source: Casiez, Roussel and Vogel 2012, "1€ Filter"; constants and what is filtered in which unit
 from MediaPipe's pose_landmark_filtering.pbtxt. Three deviations: the time between frames is the
@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 
 # min_cutoff (Hz), beta; pose_landmark_filtering.pbtxt
@@ -24,7 +25,7 @@ VISIBILITY = 0.1  # weight of a new value at VISIBILITY_RATE
 VISIBILITY_RATE = 30.0  # Hz; the reference takes every video for one of 30 frames/s
 
 
-class OneEuro:
+class OneEuroFilter:
     """A low-pass filter whose cutoff rises with speed: no jitter at rest, little lag in motion."""
 
     def __init__(self, min_cutoff: float, beta: float) -> None:
@@ -66,8 +67,8 @@ class _Filters:
     """Those of one person."""
 
     def __init__(self) -> None:
-        self.image, self.metres, self.region = OneEuro(*IMAGE), OneEuro(*WORLD), OneEuro(*REGION)
-        self.world = OneEuro(*WORLD)
+        self.image, self.region = OneEuroFilter(*IMAGE), OneEuroFilter(*REGION)
+        self.metres, self.world = OneEuroFilter(*WORLD), OneEuroFilter(*WORLD)
         self.score: np.ndarray | None = None
         self.seconds = 0.0
 
@@ -82,8 +83,8 @@ class _Filters:
         return self.score
 
 
-class Smooth:
-    """Smooths everyone in a stream; who is not in a frame is forgotten."""
+class OneEuro:
+    """The step of a stream that smooths everyone; who is not in a frame is forgotten."""
 
     def __init__(self) -> None:
         self.people: dict[int, _Filters] = {}
@@ -92,11 +93,12 @@ class Smooth:
         """Start anew with someone who was lost, even if found again in the same frame."""
         self.people.pop(person, None)
 
-    def __call__(self, poses: Poses, seconds: float) -> Poses:
+    def __call__(self, frame: Frame, poses: Poses) -> Poses:
         """The poses smoothed, with those that came in first under `raw`; not of who has no number.
 
         A person's size is that of the next region, and that of the box where there is none.
         """
+        seconds = frame.seconds
         people = poses.person.tolist()
         self.people = {who: self.people.get(who) or _Filters() for who in people if who >= 0}
         if not self.people:

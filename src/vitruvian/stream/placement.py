@@ -1,4 +1,4 @@
-"""Absolute: people put in front of the camera, for models that know their joints from the hips.
+"""Placement: people put in front of the camera, for models that know their joints from the hips.
 
 Where a person's joints are seen, and how they lie to each other in metres, says where the person
 stands, once the camera is known (`decode/absolute.py`). How far away comes out least steady: of
@@ -17,7 +17,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.decode.absolute import in_box, place, reprojection
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.stream.one_euro import OneEuro
+from vitruvian.stream.one_euro import OneEuroFilter
 
 # Of the side of a person's box: 17 cm on somebody upright, so that body, picture and camera cannot
 # all be right. BlazePose on two videos: 0.02 in the middle, at most 0.06, and 0.09 for people of 60
@@ -31,8 +31,8 @@ IMPLAUSIBLE = 0.1
 DISTANCE = (0.1, 20.0)
 
 
-class Absolute:
-    """Puts the people of one stream in front of the camera.
+class Place:
+    """The step of a stream that puts people in front of the camera.
 
     Who stands there already, as the model says it, is left there, but for smoothing: where poses
     have been smoothed (`raw`), so is the distance.
@@ -47,7 +47,7 @@ class Absolute:
                 recording is filtered both ways.
         """
         self.place, self.steady = place, steady
-        self.distance: dict[int, OneEuro] = {}  # of each person
+        self.distance: dict[int, OneEuroFilter] = {}  # of each person
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
         """The poses of a frame; of a stream, call once a frame, in order."""
@@ -70,7 +70,7 @@ class Absolute:
         far = np.linalg.norm(middle, axis=1)
         people, moved = poses.person.tolist(), xyz.copy()
         self.distance = {
-            who: self.distance.get(who) or OneEuro(*DISTANCE)
+            who: self.distance.get(who) or OneEuroFilter(*DISTANCE)
             for who, there in zip(people, np.isfinite(far), strict=True)
             if who >= 0 and there
         }

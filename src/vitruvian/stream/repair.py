@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ AGREE = 0.75  # of the pairs of a group that say something
 BONES = (("shoulder", "hip"), ("hip", "knee"), ("knee", "ankle"))  # that seldom cross
 WHOLE = 7  # pairs; of a larger group some may be wrong by themselves, as hands are
 STALE = 0.25  # seconds after which a place says nothing of where a keypoint should be
-REACH = 3.0  # seconds; what is farther away has no part in what is mended, see `stream`
+REACH = 3.0  # seconds; what is farther away has no part in what is mended
 LEFT = "left as it is"  # the kind of change that would have been a swap, where it begins or ends
 BELOW = {  # words in the names of keypoints that are beyond a joint
     "hip": ("knee", "ankle", "heel", "toe", "foot"),
@@ -92,34 +93,38 @@ def repair(track: Track, options: Options = Options()) -> tuple[Track, list[Chan
     return (replace(mended, raw=track) if changed else track), changes
 
 
-def stream(
-    pairs: Iterable[Pair],
-    tell: Callable[[Change], None] = lambda change: None,
-    options: Options = Options(),
-) -> Iterator[Pair]:
-    """The same frames with poses mended, `raw` beside those that were; of any length.
+class Repair:
+    """The step of a stream that mends people; it wants what comes later, see `WantsFuture`."""
 
-    Args:
-        pairs: frames of a recording in order, with numbered people.
-        tell: gets every change, before the frame it is in is given.
-        options: what is clear.
-    """
-    for window, part in windows(pairs, REACH):
-        found: dict[int, list[Change]] = {}
+    def __init__(
+        self,
+        on_repair: Callable[[Change], None] = lambda change: None,
+        options: Options = Options(),
+    ) -> None:
+        """`on_repair` gets every change, before the frame it is in is given."""
+        self.on_repair, self.options = on_repair, options
 
-        def mend(track: Track, found: dict[int, list[Change]] = found) -> Track:
-            mended, changes = repair(track, options)
-            for change in changes:
-                found.setdefault(change.index, []).append(change)
-            return mended
+    def through(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """The same frames with poses mended, `raw` beside those that were; of any length.
 
-        people = changed(window, mend)
-        for i in part:
-            frame, poses = window[i]
-            for change in (here := found.get(frame.index, [])):
-                tell(change)
-            mended = any(change.kind != LEFT for change in here)
-            yield frame, _exchanged(put(poses, i, people), here) if mended else poses
+        Args:
+            pairs: frames of a recording in order, with numbered people.
+        """
+        for window, part in windows(pairs, REACH):
+            changes: dict[int, list[Change]] = {}  # by the index of their frame
+            people = changed(window, partial(self._mend, changes))
+            for i in part:
+                frame, poses = window[i]
+                for change in (here := changes.get(frame.index, [])):
+                    self.on_repair(change)
+                mended = any(change.kind != LEFT for change in here)
+                yield frame, _exchanged(put(poses, i, people), here) if mended else poses
+
+    def _mend(self, changes: dict[int, list[Change]], track: Track) -> Track:
+        mended, new = repair(track, self.options)
+        for change in new:
+            changes.setdefault(change.index, []).append(change)
+        return mended
 
 
 def _exchanged(poses: Poses, changes: list[Change]) -> Poses:

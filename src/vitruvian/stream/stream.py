@@ -1,201 +1,222 @@
-"""The loop: source -> model -> steps -> (frame, poses), and the threads around it.
+"""Stream: the memory of one stream. Frames in; numbered, smoothed, placed poses out.
 
-Three things go on at once: a thread reads ahead, the caller's thread runs the model, and, where
-sinks are used, a thread writes behind. The queues between them are short, so memory does not grow
-with the length of a video.
+Three things go on at once while a source is read: a thread reads ahead, the caller's thread runs
+the model, and, where files are written, a thread writes behind. The queues between them are short,
+so memory does not grow with the length of a video.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, note
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
+from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Model, Streamed
-from vitruvian.sources.threads import Ahead, again, readable
+from vitruvian.sources.threads import Prefetch, readable, reread
+from vitruvian.stream import butterworth, identify
+from vitruvian.stream.butterworth import Butterworth
+from vitruvian.stream.follow import Follow, Followed
+from vitruvian.stream.identify import Identify
+from vitruvian.stream.one_euro import OneEuro
+from vitruvian.stream.placement import Place
+from vitruvian.stream.repair import Change, Repair
+from vitruvian.stream.wanted import Wanted, check_wanted, defaults
+from vitruvian.stream.windows import Pair
 
 if TYPE_CHECKING:
     from vitruvian.sources.open import Source
-    from vitruvian.stream.repair import Change
-    from vitruvian.stream.wanted import OverTime
 
-
+SAME_FROM = 0.5  # IoU, where nothing else is said
 Given = Callable[[tuple[int, int]], Camera]  # of pictures of a size; see `calibration.given`
+Step = Callable[[Frame, Poses], Poses]
 
 
-def steps(model: Model, smooth: bool | None = None) -> Callable[[Frame], Poses]:
-    """A model and a fresh memory: poses of one frame after the other of one stream, numbered.
+@runtime_checkable
+class WantsFuture(Protocol):
+    """A step that needs frames after the one it changes: it gets all of a recording, in order."""
 
-    With `smooth`, One-Euro's; None: as the model's options say.
+    def through(self, pairs: Iterable[Pair], /) -> Iterator[Pair]:
+        """The same frames, some seconds behind. They come without pixels."""
+        ...
+
+
+class Stream:
+    """The memory of one stream: frames in; numbered, smoothed, placed poses out.
+
+    `find` says who is in a frame. `steps` are all that may move a keypoint after that, in this
+    order: each is `(frame, poses) -> poses`, or wants the future and is for recordings only.
     """
-    from vitruvian.stream.follow import Follow, Followed
 
-    options = model.options
-    if smooth is None:
-        smooth = bool(options.get("smooth", False))
-    # What a detector need not find in every frame is followed from one to the next.
-    if isinstance(model, Followed) and options.get("detect_every") and options.get("track", True):
-        follow = Follow(
-            model,
-            every=options["detect_every"],
-            overlap=options["same_from"],
-            smooth=smooth,
-        )
-        return follow
-    after = numbered(model, smooth)
-    return lambda frame: after(frame, model([frame])[0])
+    def __init__(
+        self,
+        model: Model,
+        wanted: Wanted | None = None,
+        *,
+        moving: bool = True,
+        camera: Given | None = None,
+        on_repair: Callable[[Change], None] = lambda change: None,
+    ) -> None:
+        """Start with nobody.
 
+        Args:
+            model: what finds the people.
+            wanted: what is done over time, and where metres are from; None: as usual.
+            moving: whether frames follow each other in time; otherwise nothing is remembered.
+            camera: of the frames, from `calibration.given`; None: the cameras they came with.
+            on_repair: gets what was mended.
+        """
+        self.model, self.moving, self.camera = model, moving, camera
+        self.wanted = wanted = (wanted or Wanted()).or_else(defaults(model))
+        tracked = moving and bool(wanted.track)
+        followed = tracked and wanted.detect_every is not None and isinstance(model, Followed)
+        over_time = steps_over_time(wanted, on_repair) if tracked else []
+        steady = not (tracked and wanted.offline) or wanted.smooth == "one-euro"
+        place = Place(place=wanted.absolute, steady=steady)
+        # Where people were is where they are looked for: such a model says itself who is there.
+        who = Identify(identify.Options(sure=0), by_number=True) if followed else Identify()
+        self.steps: list[Step | WantsFuture] = [*([who] * tracked), *over_time, place]
+        late = next((i for i, s in enumerate(self.steps) if isinstance(s, WantsFuture)), None)
+        self._later = [] if late is None else self.steps[late:]
+        self._now: list[Step] = self.steps[:late]  # type: ignore[assignment]
+        self.find: Callable[[Frame], Poses] = lambda frame: model([frame])[0]
+        if followed and wanted.detect_every is not None and isinstance(model, Followed):
+            forget = next((s.forget for s in self._now if isinstance(s, OneEuro)), lambda who: None)
+            same = SAME_FROM if wanted.same_from is None else wanted.same_from
+            self.find = Follow(model, every=wanted.detect_every, overlap=same, on_lost=forget)
 
-def numbered(model: Model, smooth: bool) -> Callable[[Frame, Poses], Poses]:
-    """A fresh memory for poses that were found frame by frame: who is who, and One-Euro."""
-    if not model.options.get("track", True):
-        return lambda frame, poses: poses
-    from vitruvian.stream.identify import Identify
-    from vitruvian.stream.one_euro import Smooth
+    def __call__(self, frame: Frame) -> Poses:
+        """The people of the next frame.
 
-    identify = Identify()
-    if not smooth:
-        return identify
-    one_euro = Smooth()
-    return lambda frame, poses: one_euro(identify(frame, poses), frame.seconds)
-
-
-def in_front(
-    model: Model, absolute: bool, *, steady: bool = True
-) -> Callable[[Frame, Poses], Poses]:
-    """A fresh memory for where people stand; with `absolute`, everyone is put before the camera."""
-    from vitruvian.stream.placement import Absolute
-
-    step = Absolute(place=absolute, steady=steady)
-
-    def put(frame: Frame, poses: Poses) -> Poses:
-        if absolute and poses.xyz is None:
-            from vitruvian.models.zoo import CATALOGUE
-
-            able = ", ".join(row.name for row in CATALOGUE.values() if "3D" in row.gives)
+        Raises:
+            VitruvianError: a step wants what comes later, or the model gives no metres to place.
+        """
+        if self._later:
             raise VitruvianError(
-                f"{model.name} gives no 3D, so nobody can be put in front of the camera; "
-                f"leave absolute out, or take one of {able}"
+                f"{self.wanted.asked} wants what comes later; take smooth one-euro, without "
+                "repair, or let vit.run read the whole recording"
             )
-        return step(frame, poses)
+        return self._frame(frame, self.find(frame))
 
-    return put
+    def _frame(self, frame: Frame, poses: Poses) -> Poses:
+        """What was found in the next frame, after all steps that need no other frame."""
+        if self.wanted.absolute and poses.xyz is None:
+            raise _no_metres(self.model)
+        for step in self._now:
+            poses = step(frame, poses)
+        if isinstance(self.find, Follow):
+            self.find.look = Regions.none() if poses.look is None else poses.look
+        return poses
 
+    def run(
+        self, source: Source, on_error: Callable[[VitruvianError], None], *, pixels: bool = True
+    ) -> Iterator[Pair]:
+        """Every frame of a source with its poses; what cannot be read goes to `on_error`.
 
-def results(
-    source: Source,
-    model: Model,
-    on_error: Callable[[VitruvianError], None],
-    *,
-    camera: Given | None = None,
-    absolute: bool = False,
-    over: OverTime | None = None,
-    on_repair: Callable[[Change], None] = lambda change: None,
-    pixels: bool = True,
-) -> Iterator[tuple[Frame, Poses]]:
-    """Every frame of a source with its poses; what cannot be read goes to `on_error`.
+        What wants the future runs some seconds behind. No pixels are kept for that long: where they
+        are wanted, the source is read a second time, as far behind.
 
-    What wants the future runs some seconds behind. No pixels are kept for that long: where they are
-    wanted, the source is read a second time, as far behind.
+        Args:
+            source: from `open_source`.
+            on_error: gets why a frame, or the rest of a source, is left out.
+            pixels: whether frames must have them, also those of recordings that are repaired.
+        """
+        pairs = self._pairs(source, on_error)
+        if not self._later:
+            yield from pairs
+            return
+        bare = ((replace(frame, pixels=None), poses) for frame, poses in pairs)
+        done = through(self._later, bare)
+        yield from reread(source, done) if pixels else done
 
-    Args:
-        source: from `open_source`.
-        model: what finds the people.
-        on_error: gets why a frame, or the rest of a source, is left out.
-        camera: from `calibration.given`; without it, frames have the cameras they came with.
-        absolute: whether people are put in front of it, see `run`.
-        over: what is done with people over time; None: as the model's options say.
-        on_repair: gets what was mended.
-        pixels: whether frames must have them, also those of recordings that are repaired.
-    """
-    over = chosen(model, over)
-    if not (over.offline and source.moving):
-        step = in_front(model, absolute)
-        smooth = over.smooth == "one-euro"
-        for frame, poses in _found(source, model, on_error, camera, smooth):
-            yield frame, step(frame, poses)
-        return
-    step = in_front(model, absolute, steady=over.smooth == "one-euro")
-    pairs = _found(source, model, on_error, camera, smooth=False)
-    bare = ((replace(frame, pixels=None), poses) for frame, poses in pairs)
-    done = ((frame, step(frame, poses)) for frame, poses in over.stream(bare, on_repair))
-    yield from again(source, done) if pixels else done
+    def _pairs(self, source: Source, on_error: Callable[[VitruvianError], None]) -> Iterator[Pair]:
+        """Every frame with its poses, after all steps that need no other frame."""
+        waiting: deque[Frame] = deque()
 
-
-def chosen(model: Model, over: OverTime | None) -> OverTime:
-    """What is done with people over time, where the model's options decide what is not said."""
-    from vitruvian.stream.wanted import OverTime
-
-    return (over or OverTime()).or_else(bool(model.options.get("smooth", False)))
-
-
-def can_be(over: OverTime, sources: Sequence[Source], model: Model) -> None:
-    """Raise `VitruvianError` if what is asked for over time cannot be had of these."""
-    if over.asked and not model.options.get("track", True):
-        raise VitruvianError(
-            f"{over.asked} is for people who are numbered; let them be tracked, or leave it out"
-        )
-    if not over.offline:
-        return
-    for source in sources:
-        if source.live:
-            raise VitruvianError(
-                f"{over.asked} wants what comes later, and {source.name} is live; "
-                "take smooth one-euro, without repair"
-            )
-    if not any(source.moving for source in sources):
-        raise VitruvianError(f"{over.asked} is for videos, but there are only pictures")
-    for option in ("masks", "heatmaps"):
-        if model.options.get(option):
-            raise VitruvianError(
-                f"{over.asked} would keep {option} for many frames; leave one of "
-                "both out, or take smooth one-euro"
-            )
-
-
-def _found(
-    source: Source,
-    model: Model,
-    on_error: Callable[[VitruvianError], None],
-    camera: Given | None,
-    smooth: bool,
-) -> Iterator[tuple[Frame, Poses]]:
-    """Every frame with its poses, numbered, and smoothed by One-Euro if `smooth`."""
-    waiting: deque[Frame] = deque()
-
-    def frames() -> Iterator[Frame]:
-        for frame in Ahead(readable(source), newest=source.live):
-            if isinstance(frame, VitruvianError):
-                on_error(frame)
-                continue
-            if camera is not None:
-                try:
-                    frame = seen_by(camera, frame)
-                except VitruvianError as error:
-                    on_error(error)
-                    if source.moving:
-                        return  # its other frames are as large
+        def frames() -> Iterator[Frame]:
+            for frame in Prefetch(readable(source), newest=source.live):
+                if isinstance(frame, VitruvianError):
+                    on_error(frame)
                     continue
-            waiting.append(frame)
-            yield frame
+                if self.camera is not None:
+                    try:
+                        frame = seen_by(self.camera, frame)
+                    except VitruvianError as error:
+                        on_error(error)
+                        if source.moving:
+                            return  # its other frames are as large
+                        continue
+                waiting.append(frame)
+                yield frame
 
-    if isinstance(model, Streamed) and not source.live:
-        after = numbered(model, smooth) if source.moving else lambda _, poses: poses
-        for poses in model.stream(frames()):
+        # Frames of a model that needs no other frame are computed side by side.
+        model = None if source.live else self.model
+        found = model.stream(frames()) if isinstance(model, Streamed) else map(self.find, frames())
+        for poses in found:
             frame = waiting.popleft()
-            yield frame, after(frame, poses)
-        return
-    step = steps(model, smooth) if source.moving else lambda frame: model([frame])[0]
-    for poses in map(step, frames()):
-        yield waiting.popleft(), poses
+            yield frame, self._frame(frame, poses)
+
+
+def steps_over_time(
+    wanted: Wanted, on_repair: Callable[[Change], None] = lambda change: None
+) -> list[Step | WantsFuture]:
+    """Fresh steps that mend and smooth people who are numbered, in their order."""
+    steps: list[Step | WantsFuture] = [Repair(on_repair)] if wanted.repair else []
+    if wanted.smooth == "butterworth":
+        hz = wanted.cutoff_hz
+        steps.append(Butterworth(None if hz is None else butterworth.Options(hz)))
+    elif wanted.smooth == "one-euro":
+        steps.append(OneEuro())
+    return steps
+
+
+def through(steps: Sequence[Step | WantsFuture], pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """The frames of one recording after some steps; those that want the future run behind.
+
+    Such frames are held for some seconds: give them without pixels.
+    """
+    if any(isinstance(step, WantsFuture) for step in steps):
+        pairs = _in_order(pairs)
+    for step in steps:
+        pairs = step.through(pairs) if isinstance(step, WantsFuture) else _each(step, pairs)
+    yield from pairs
+
+
+def _each(step: Step, pairs: Iterable[Pair]) -> Iterator[Pair]:
+    return ((frame, step(frame, poses)) for frame, poses in pairs)
+
+
+def _in_order(pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """The same; says so where time does not go on, which ends what is filtered together."""
+    last, told = None, False
+    for frame, poses in pairs:
+        same = last is not None and last.source == frame.source
+        if last is not None and same and not told and not frame.seconds > last.seconds:
+            told = True
+            note(
+                f"frame {frame.index} of '{frame.source}' is at {frame.seconds:g} s, not after "
+                f"{last.seconds:g} s; what is before and after such frames is done by itself"
+            )
+        last = frame
+        yield frame, poses
+
+
+def _no_metres(model: Model) -> VitruvianError:
+    from vitruvian.models.zoo import CATALOGUE
+
+    able = ", ".join(row.name for row in CATALOGUE.values() if "3D" in row.gives)
+    return VitruvianError(
+        f"{model.name} gives no 3D, so nobody can be put in front of the camera; "
+        f"leave absolute out, or take one of {able}"
+    )
 
 
 def seen_by(camera: Given, frame: Frame) -> Frame:
@@ -273,22 +294,21 @@ def run(
     """
     from vitruvian.models.load import open_model
     from vitruvian.sources.open import Span, open_source
-    from vitruvian.stream.wanted import OverTime
 
-    over = OverTime.of(smooth, cutoff_hz, repair)
+    said = {"smooth": smooth, "cutoff_hz": cutoff_hz, "repair": repair, "absolute": absolute}
+    wanted, options = Wanted.split(options | said)
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     sources = open_source(source, Span(start, end, stride, max_frames))
     opened = open_model(model, sources, **options)
-    can_be(over, sources, opened)
-    how: dict[str, Any] = {"camera": given, "absolute": absolute, "over": over}
-    how["on_repair"] = on_repair
+    check_wanted(wanted, opened, sources)
     faults: list[VitruvianError] = []
 
     def everything() -> Iterator[tuple[Frame, Poses]]:
         for each in sources:
             told = on_error or faults.append
             on_source(each)
-            yield from results(each, opened, told, **how)
+            stream = Stream(opened, wanted, moving=each.moving, camera=given, on_repair=on_repair)
+            yield from stream.run(each, told)
         if faults:
             more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
             raise VitruvianError(f"{faults[0]}{more}")

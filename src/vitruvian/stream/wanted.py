@@ -1,35 +1,49 @@
-"""Over time: what a user asks to be done with people once they have numbers.
-
-One-Euro knows the past only, and so is for streams. Butterworth and repair want what comes later as
-well, and so are for recordings: they run some seconds behind what finds the people.
-"""
+"""Wanted: what a user asks of a stream, beyond what the model finds in each frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
-from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError, note, unknown
-from vitruvian.stream import butterworth, repair
-from vitruvian.stream.one_euro import Smooth
-from vitruvian.stream.windows import Pair
+from vitruvian.errors import VitruvianError, unknown
+from vitruvian.models.model import Model
+
+if TYPE_CHECKING:
+    from vitruvian.sources.open import Source
 
 SMOOTH = ("one-euro", "butterworth", "no")
 
 
 @dataclass(frozen=True)
-class OverTime:
-    """What is done with people over time: swaps and jumps mended first, and then smoothed."""
+class Wanted:
+    """What is wanted of a stream; None: as the model's family has it, see `defaults`."""
 
-    smooth: str | None = None  # one of SMOOTH; None: as it is anyway
-    cutoff_hz: float | None = None  # of butterworth; None: its own default
-    repair: bool = False
+    track: bool | None = None  # the same person has the same number in all frames
+    smooth: str | bool | None = None  # one of SMOOTH; True: one-euro, False: no
+    cutoff_hz: float | None = None  # of butterworth; None: 6 Hz, or less where frames are too few
+    repair: bool = False  # short swaps of left and right, and short jumps, are mended
+    absolute: bool = False  # metres from the camera, also of models that give them from the hips
+    detect_every: int | None = None  # frames, at least, between detections while somebody is seen
+    same_from: float | None = None  # 0..1, IoU of two regions from which they show one person
 
     def __post_init__(self) -> None:
+        if isinstance(self.smooth, bool):
+            object.__setattr__(self, "smooth", "one-euro" if self.smooth else "no")
         if self.smooth is not None and self.smooth not in SMOOTH:
             raise unknown("smoothing", str(self.smooth), SMOOTH)
+        for name in ("track", "repair", "absolute"):
+            value = getattr(self, name)
+            if not (isinstance(value, bool) or (value is None and name == "track")):
+                raise VitruvianError(f"{name} is {value!r}, want True or False")
+        every, same = self.detect_every, self.same_from
+        if every is not None and (type(every) is not int or every < 1):
+            raise VitruvianError(f"detect_every is {every!r}, want a whole number from 1")
+        if same is not None and not (type(same) in (int, float) and 0 <= same <= 1):
+            raise VitruvianError(f"same_from is {same!r}, want a number from 0 to 1")
         if self.cutoff_hz is not None:
+            from vitruvian.stream import butterworth
+
             if self.smooth != "butterworth":
                 raise VitruvianError(
                     f"cutoff_hz ({self.cutoff_hz:g}) is Butterworth's; take smooth butterworth"
@@ -37,14 +51,25 @@ class OverTime:
             butterworth.Options(self.cutoff_hz)
 
     @classmethod
-    def of(cls, smooth: str | bool | None, cutoff_hz: float | None, repair: bool) -> OverTime:
-        """The same, with True for one-euro and False for no."""
-        words = {True: "one-euro", False: "no"}
-        return cls(words[smooth] if isinstance(smooth, bool) else smooth, cutoff_hz, repair)
+    def split(cls, options: Mapping[str, Any]) -> tuple[Wanted, dict[str, Any]]:
+        """What is wanted of the stream, and what is left for the model, of options of both.
+
+        `min_tracking_confidence`, MediaPipe's word, is `same_from`.
+        """
+        left = dict(options)
+        if (same := left.pop("min_tracking_confidence", None)) is not None:
+            left.setdefault("same_from", same)
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: left.pop(name) for name in names if name in left}), left
+
+    def or_else(self, others: Wanted) -> Wanted:
+        """With another one's answers where this says nothing."""
+        missing = [f.name for f in fields(self) if getattr(self, f.name) is None]
+        return replace(self, **{name: getattr(others, name) for name in missing})
 
     @property
     def offline(self) -> bool:
-        """Whether it wants what comes later."""
+        """Whether it wants what comes later, so that it runs some seconds behind."""
         return self.repair or self.smooth == "butterworth"
 
     @property
@@ -53,68 +78,69 @@ class OverTime:
         smooth = "" if self.smooth in (None, "no") else f"smooth {self.smooth}"
         return " and ".join(word for word in (smooth, "repair" * self.repair) if word)
 
-    def or_else(self, smooth: bool) -> OverTime:
-        """Smoothed with One-Euro, or not at all, where nothing is said of it."""
-        if self.smooth is not None:
-            return self
-        return OverTime("one-euro" if smooth else "no", None, self.repair)
-
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """For the header of a record, among the options."""
-        filter_hz = self.cutoff_hz or butterworth.Options().cutoff_hz
-        cutoff = {"cutoff_hz": filter_hz} if self.smooth == "butterworth" else {}
-        return {"smooth": self.smooth, **cutoff, "repair": self.repair}
+        said = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.smooth == "butterworth" and self.cutoff_hz is None:
+            from vitruvian.stream import butterworth
 
-    def stream(
-        self,
-        pairs: Iterable[Pair],
-        on_repair: Callable[[repair.Change], None] = lambda change: None,
-    ) -> Iterator[Pair]:
-        """The frames of one recording with what was found in them, mended and smoothed.
-
-        What was smoothed before begins anew from its `raw`. Frames are held for some seconds: give
-        them without pixels. A cutoff that nobody asked for is lowered where frames are too few
-        for it, which is said.
-        """
-        pairs = ((frame, found(poses)) for frame, poses in pairs)
-        if self.offline:
-            pairs = _in_order(pairs)
-        if self.repair:
-            pairs = repair.stream(pairs, on_repair)
-        if self.smooth == "butterworth":
-            if self.cutoff_hz is None:
-
-                def lower(hz: float) -> None:
-                    usual = butterworth.Options().cutoff_hz
-                    note(
-                        f"too few frames a second for Butterworth's {usual:g} Hz; "
-                        f"smoothed with {hz:.3g} Hz"
-                    )
-
-                pairs = butterworth.stream(pairs, lower=lower)
-            else:
-                pairs = butterworth.stream(pairs, butterworth.Options(self.cutoff_hz))
-        elif self.smooth == "one-euro":
-            one_euro = Smooth()
-            pairs = ((frame, one_euro(poses, frame.seconds)) for frame, poses in pairs)
-        yield from pairs
+            said["cutoff_hz"] = butterworth.Options().cutoff_hz
+        return said
 
 
-def _in_order(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """The same; says so where time does not go on, which ends what is filtered together."""
-    last, told = None, False
-    for frame, poses in pairs:
-        same = last is not None and last.source == frame.source
-        if last is not None and same and not told and not frame.seconds > last.seconds:
-            told = True
-            note(
-                f"frame {frame.index} of '{frame.source}' is at {frame.seconds:g} s, not after "
-                f"{last.seconds:g} s; what is before and after such frames is done by itself"
+def defaults(model: Model) -> Wanted:
+    """What streams of a model do unless something else is wanted."""
+    usual = model.wanted
+    return Wanted(
+        track=usual.track,
+        smooth=usual.smooth,
+        detect_every=usual.detect_every,
+        same_from=usual.same_from,
+    )
+
+
+def check_wanted(wanted: Wanted, model: Model, sources: Sequence[Source] | None = None) -> None:
+    """Raise `VitruvianError` if what is wanted cannot be had of a model, and of these sources.
+
+    Args:
+        wanted: by the user.
+        model: what finds the people.
+        sources: where frames come from; None: from a stream that nobody knows the end of.
+    """
+    full = wanted.or_else(defaults(model))
+    if wanted.asked and not full.track:
+        raise VitruvianError(
+            f"{wanted.asked} is for people who are numbered; let them be tracked, or leave it out"
+        )
+    sought = wanted.detect_every is not None or wanted.same_from is not None
+    if sought and "detect_every" not in model.options:
+        name = "detect_every" if wanted.detect_every else "same_from"
+        raise VitruvianError(
+            f"{name} is for models that look where somebody was in the frame before, and "
+            f"{model.name} does not; leave it out"
+        )
+    if full.track and model.options.get("average") is False:
+        raise VitruvianError(
+            "average=False gives everybody several times, which cannot be told apart; add "
+            "track=False"
+        )
+    if not wanted.offline:
+        return
+    for source in sources or ():
+        if source.live:
+            raise VitruvianError(
+                f"{wanted.asked} wants what comes later, and {source.name} is live; "
+                "take smooth one-euro, without repair"
             )
-        last = frame
-        yield frame, poses
-
-
-def found(poses: Poses) -> Poses:
-    """The poses before smoothing and repair."""
-    return poses if poses.raw is None else poses.raw
+    if sources is None:
+        raise VitruvianError(
+            f"{wanted.asked} wants what comes later, and this is live; take smooth one-euro"
+        )
+    if not any(source.moving for source in sources):
+        raise VitruvianError(f"{wanted.asked} is for videos, but there are only pictures")
+    for option in ("masks", "heatmaps"):
+        if model.options.get(option):
+            raise VitruvianError(
+                f"{wanted.asked} would keep {option} for many frames; leave one of both out, or "
+                "take smooth one-euro"
+            )

@@ -20,7 +20,8 @@ from vitruvian.formats.part import writing
 from vitruvian.formats.records import Record
 from vitruvian.sources.open import Source
 from vitruvian.sources.record import is_here, of_poses, record_of, runs, sources_of, with_pixels
-from vitruvian.stream.stream import results, run
+from vitruvian.stream.stream import Stream, run
+from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs import outputs
 from vitruvian.verbs.analyze_files import Analysis, is_live
 from vitruvian.verbs.analyze_report import SHOWN, Report, Save
@@ -219,14 +220,14 @@ def jobs(
     camera: Given | None = None,
     absolute: bool = False,
 ) -> list[Job]:
-    """Of sources, whose people a model finds; see `vitruvian.stream.stream.results`."""
+    """Of sources, whose people a model finds; see `vitruvian.stream.stream.Stream`."""
 
     def job(source: Source) -> Job:
-        return Job(
-            source,
-            lambda fault: results(source, model, fault, camera=camera, absolute=absolute),
-            asked,
-        )
+        def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
+            wanted = Wanted(absolute=absolute)
+            return Stream(model, wanted, moving=source.moving, camera=camera).run(source, fault)
+
+        return Job(source, pairs, asked)
 
     return [job(source) for source in sources]
 

@@ -21,7 +21,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.frame import Frame
 from vitruvian.sources.open import Pictures, Source
-from vitruvian.sources.threads import Behind, count_of
+from vitruvian.sources.threads import BackgroundWriter, count_of
 from vitruvian.stopping import interruptible
 from vitruvian.verbs.folder import Ledger
 from vitruvian.verbs.outputs import Several
@@ -54,7 +54,7 @@ def each_frame(
     """
     with progress(name, total) as tick:
         if behind:
-            with Behind(write) as later:
+            with BackgroundWriter(write) as later:
                 for done, pair in enumerate(interruptible(pairs), 1):
                     later(*pair)
                     tick(done)

@@ -18,7 +18,8 @@ from vitruvian.models.load import finds_near
 from vitruvian.picture_files import page_of
 from vitruvian.sources.open import Pictures, Source, VideoFile
 from vitruvian.sources.record import Recorded
-from vitruvian.stream.stream import chosen, results
+from vitruvian.stream.stream import Stream
+from vitruvian.stream.wanted import Wanted, defaults
 from vitruvian.verbs import outputs
 from vitruvian.verbs.find import Faults, Pairs, afterwards, all_of, amount, where, write_source
 from vitruvian.verbs.outputs import Save, Sink
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from vitruvian.models.model import Model
     from vitruvian.stream.repair import Change
     from vitruvian.stream.stream import Given
-    from vitruvian.stream.wanted import OverTime
 
 REPAIRS = "_repairs.csv"  # behind the stem of what lies beside the list of what was mended
 
@@ -201,8 +201,7 @@ def predict(
     save: Save,
     *,
     camera: Given | None = None,
-    absolute: bool = False,
-    over: OverTime | None = None,
+    wanted: Wanted | None = None,
     who: bool = False,
     most_said: bool = True,
     say: Callable[[str], None] = print,
@@ -215,9 +214,8 @@ def predict(
         model: what finds the people.
         out: a file or a folder.
         save: what goes into a folder.
-        camera: of the pictures, see `vitruvian.stream.stream.results`.
-        absolute: the same.
-        over: the same.
+        camera: of the pictures, see `vitruvian.stream.stream.Stream`.
+        wanted: what is done over time, and where metres are from.
         who: whether there is a line about each person of a video.
         most_said: whether the user said how many people there are at most.
         say: gets a line about each source when it is done.
@@ -225,14 +223,15 @@ def predict(
     """
     fault, few = Faults(complain), _Few(model, most_said)
     _can_hold(out, save, getattr(model, "skeleton", None))
-    over = chosen(model, over)
+    wanted = (wanted or Wanted()).or_else(defaults(model))
 
     def find(each: Plan, tell: Callable[[Change], None], pixels: bool) -> Pairs:
-        how = {"camera": camera, "absolute": absolute, "over": over}
-        pairs = results(each.source, model, fault, **how, on_repair=tell, pixels=pixels)
+        moving = each.source.moving
+        stream = Stream(model, wanted, moving=moving, camera=camera, on_repair=tell)
+        pairs = stream.run(each.source, fault, pixels=pixels)
         return all_of(each.source, few.watch(each.source, pairs), fault)
 
-    about = with_options(model, **over.to_dict())
+    about = with_options(model, **wanted.to_dict())
     _write(plans, about, out, save, find, who=who, say=say, fault=fault)
     for hint in few.hints():
         note(hint)
@@ -292,7 +291,7 @@ def track_record(
     plans: Sequence[Plan],
     out: Path,
     save: Save,
-    over: OverTime,
+    wanted: Wanted,
     *,
     renumber: bool = False,
     say: Callable[[str], None] = print,
@@ -302,10 +301,10 @@ def track_record(
     assert isinstance(recorded, Recorded)
 
     def find(_: Plan, tell: Callable[[Change], None], pixels: bool) -> Pairs:
-        return over_again(recorded, over, renumber=renumber, pixels=pixels, on_repair=tell)
+        return over_again(recorded, wanted, renumber=renumber, pixels=pixels, on_repair=tell)
 
     _can_hold(out, save, recorded.record.skeleton)
-    about = made(recorded, over, renumber=renumber)
+    about = made(recorded, wanted, renumber=renumber)
     _write(plans, about, out, save, find, who=True, say=say)
 
 

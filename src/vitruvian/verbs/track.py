@@ -14,7 +14,7 @@ from vitruvian.sources.record import Recorded, with_pixels
 
 if TYPE_CHECKING:
     from vitruvian.stream.repair import Change
-    from vitruvian.stream.wanted import OverTime
+    from vitruvian.stream.wanted import Wanted
 
 
 def _of_one(recorded: Recorded, rising: bool) -> Iterator[tuple[Frame, Poses]]:
@@ -39,9 +39,9 @@ def _of_one(recorded: Recorded, rising: bool) -> Iterator[tuple[Frame, Poses]]:
         yield frame, poses
 
 
-def can_be(recorded: Recorded, over: OverTime, *, renumber: bool) -> None:
+def can_be(recorded: Recorded, wanted: Wanted, *, renumber: bool) -> None:
     """Raise `VitruvianError` if it is not said how who was smoothed shall be after a change."""
-    if over.smooth is not None or not (over.repair or renumber):
+    if wanted.smooth is not None or not (wanted.repair or renumber):
         return
     options = recorded.record.header.get("options", {})
     somebody = (poses for _, poses in recorded.record if (poses.person >= 0).any())
@@ -57,7 +57,7 @@ def can_be(recorded: Recorded, over: OverTime, *, renumber: bool) -> None:
 
 def over_again(
     recorded: Recorded,
-    over: OverTime,
+    wanted: Wanted,
     *,
     renumber: bool = False,
     pixels: bool = False,
@@ -67,26 +67,29 @@ def over_again(
 
     Args:
         recorded: from `open_record`.
-        over: what is done; where it says nothing of smoothing, people stay as they are.
+        wanted: what is done; where it says nothing of smoothing, people stay as they are.
         renumber: whether they are told apart anew; otherwise they keep their numbers.
         pixels: whether frames must have them: the video is read.
         on_repair: gets what was mended.
     """
     from vitruvian.stream.identify import Identify
-    from vitruvian.stream.wanted import found
+    from vitruvian.stream.stream import Step, WantsFuture, steps_over_time, through
 
-    changed = renumber or over.repair or over.smooth is not None
+    changed = renumber or wanted.repair or wanted.smooth is not None
     pairs: Iterable[tuple[Frame, Poses]] = _of_one(recorded, rising=changed)
     if changed:
-        if renumber:
-            identify = Identify()
-            pairs = ((frame, identify(frame, found(poses))) for frame, poses in pairs)
-        pairs = over.stream(pairs, on_repair)
+        steps: list[Step | WantsFuture] = [_before_smoothing, *([Identify()] * renumber)]
+        pairs = through([*steps, *steps_over_time(wanted, on_repair)], pairs)
     yield from with_pixels(of_file(str(recorded.video()), Span()), pairs) if pixels else pairs
 
 
-def made(recorded: Recorded, over: OverTime, *, renumber: bool = False) -> Provenance:
+def _before_smoothing(_: Frame, poses: Poses) -> Poses:
+    """The poses before they were smoothed and mended."""
+    return poses if poses.raw is None else poses.raw
+
+
+def made(recorded: Recorded, wanted: Wanted, *, renumber: bool = False) -> Provenance:
     """For the header of what comes out."""
     header = recorded.record.header
-    done = over.to_dict() if over.smooth is not None or over.repair else {}
+    done = wanted.to_dict() if wanted.smooth is not None or wanted.repair else {}
     return from_header(header, **done, **({"numbered": "again"} if renumber else {}))

@@ -93,7 +93,7 @@ class Light(nn.Module):
         return F.relu(self.bn(self.conv2(self.conv1(x))))
 
 
-class Stream(nn.Module):
+class ScaleStream(nn.Module):
     """Light convolutions one after the other: the more, the larger what it sees."""
 
     def __init__(self, channels: int, depth: int) -> None:
@@ -125,7 +125,7 @@ class Block(nn.Module):
         super().__init__()
         middle = outside // 4
         self.conv1 = Conv(inside, middle)
-        self.conv2 = nn.ModuleList([Stream(middle, depth + 1) for depth in range(STREAMS)])
+        self.conv2 = nn.ModuleList([ScaleStream(middle, depth + 1) for depth in range(STREAMS)])
         self.gate = Gate(middle)
         norm = None if instance else nn.BatchNorm2d
         self.conv3 = Conv(middle, outside, norm=norm, linear=True)

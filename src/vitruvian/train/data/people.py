@@ -13,7 +13,7 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.decode import heatmap
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.sources.threads import Ahead
+from vitruvian.sources.threads import Prefetch
 from vitruvian.train.data.augment import (
     Augment,
     jitter_colours,
@@ -150,4 +150,4 @@ def shuffled_batches(
     order = rng.permutation(len(people))
     starts = range(0, len(order) - number + 1, number)
     chosen = ([people[i] for i in order[start : start + number]] for start in starts)
-    return iter(Ahead(collate_2d(some, size, stride, augment, rng, sigma) for some in chosen))
+    return iter(Prefetch(collate_2d(some, size, stride, augment, rng, sigma) for some in chosen))

@@ -25,7 +25,7 @@ from vitruvian.decode.absolute import view_limits
 from vitruvian.decode.volume import Volume
 from vitruvian.export.networks import blazepose, metrabs
 from vitruvian.models import ready
-from vitruvian.sources.threads import Ahead
+from vitruvian.sources.threads import Prefetch
 from vitruvian.train import losses3d, reconstruction
 from vitruvian.train.data import people3d
 from vitruvian.train.recipe import TomlRecipe
@@ -211,7 +211,7 @@ def train_3d(
     totals: dict[str, float] = {}
     network.train()
     step = first
-    for step, some in enumerate(Ahead(batches_3d(recipe, made, real, first)), first):
+    for step, some in enumerate(Prefetch(batches_3d(recipe, made, real, first)), first):
         only_head = step < recipe.head_steps
         for p in backbone:
             p.requires_grad_(not only_head)

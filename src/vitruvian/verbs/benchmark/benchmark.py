@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -21,16 +21,18 @@ from typing import Any
 
 import numpy as np
 
+from vitruvian.documents import read_json
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.part import write_whole
 from vitruvian.frame import Frame
 from vitruvian.models.load import family_of
 from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.show.film import write_picture
-from vitruvian.sources.open import sample
+from vitruvian.sources.open import open_source, sample
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.benchmark.stages import STAGES
 from vitruvian.verbs.benchmark.worker import FIRST, Job
+from vitruvian.verbs.folder import Ledger, as_json, identity, ledger_of
 
 PEOPLE = (1, 5, 20)
 CANVAS, GREY = (1280, 720), 114  # pixels and colour of a picture with several people
@@ -90,6 +92,9 @@ def benchmark(
     threads: Sequence[int] = (),
     precisions: Sequence[str] = (),
     plan: Plan = Plan(),
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure models beside each other.
@@ -102,6 +107,9 @@ def benchmark(
         threads: of the networks.
         precisions: inside the networks: f32, bf16, f16.
         plan: how much is measured.
+        out: a `.json` file for what is returned.
+        overwrite: whether it is replaced.
+        resume: whether measurements of a run into `out` that was stopped are kept.
         say: gets a line about each measurement when it is done.
 
     Returns:
@@ -109,10 +117,56 @@ def benchmark(
         measured.
 
     Raises:
-        VitruvianError: no such model, or a number out of range.
+        VitruvianError: no such model, or a number out of range; `out` exists, or is of other
+            measurements.
     """
     everyone = model_specs(models)
     cases = list(_cases(everyone, source, people, sizes, threads, precisions))
+    if out is None:
+        if resume:
+            raise VitruvianError("resume goes on with a file; give out")
+        return _measure(cases, source, plan, say, {}, lambda *_: None)
+    out = Path(out)
+    if out.suffix.lower() != ".json":
+        raise VitruvianError(f"'{out}' is no name for numbers; end it with .json")
+    here = {name: value for name, value in machine.describe().items() if name != "load"}
+    files = [] if source is None else identity(open_source(source))
+    of = {"plan": asdict(plan), "cases": list(map(str, cases)), "sources": files, "machine": here}
+    ledger = Ledger(ledger_of(out), out, as_json(of))
+    ledger.open(resume=resume, overwrite=overwrite, there=[out])
+    done, remove = ledger.finished, not ledger.marks
+    try:
+        if done:
+            say(f"'{out}' is finished already")
+            return read_json(out)
+        kept = {(m["round"], m["case"]): m["answer"] for m in ledger.marks if "answer" in m}
+        if kept:
+            say(f"'{out}' goes on: {len(kept)} measurements are done")
+
+        def keep(number: int, case: str, answer: dict[str, Any]) -> None:
+            nonlocal remove
+            remove = False
+            ledger.mark(round=number, case=case, answer=answer)
+
+        result = _measure(cases, source, plan, say, kept, keep)
+        write_whole(out, json.dumps(result, indent=1) + "\n")
+        if not result["failed"]:  # else these are tried again
+            ledger.finish([out])
+            remove = not resume
+        return result
+    finally:
+        ledger.close(remove=remove)
+
+
+def _measure(
+    cases: Sequence[Case],
+    source: str | Path | None,
+    plan: Plan,
+    say: Callable[[str], None],
+    kept: Mapping[tuple[int, str], dict[str, Any]],
+    keep: Callable[[int, str, dict[str, Any]], None],
+) -> dict[str, Any]:
+    """The same; `kept` are measurements that are done, by round and case, `keep` gets new ones."""
     about, failed = machine.describe(), dict[Case, str]()
     with tempfile.TemporaryDirectory() as folder:
         made = {
@@ -130,6 +184,8 @@ def benchmark(
             for case in cases
         }
         for case in {case.contender: case for case in reversed(cases)}.values():
+            if (plan.rounds - 1, str(case)) in kept:
+                continue
             answer = _ask(Job(**{**asdict(jobs[case]), "only_first": True}))
             if "error" in answer:
                 failed |= {c: answer["error"] for c in cases if c.contender == case.contender}
@@ -138,11 +194,15 @@ def benchmark(
             for case in cases if number % 2 == 0 else reversed(cases):
                 if case in failed:
                     continue
-                answer = _ask(jobs[case])
+                before = kept.get((number, str(case)))
+                answer = before or _ask(jobs[case])
                 if "error" in answer:
                     failed[case] = answer["error"]
                     continue
                 rounds[case].append(answer)
+                if before is not None:
+                    continue
+                keep(number, str(case), answer)
                 told = f"round {number + 1} of {plan.rounds}: {case}"
                 say(f"{told}, {answer['frames_per_second']:.3g} frames/s")
     about["load_at_end"] = machine.load()
@@ -288,8 +348,3 @@ def table(result: dict[str, Any]) -> str:
     lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
     about = machine.lines(result["machine"])
     return "\n".join([*(line.rstrip() for line in lines), "", NOTE, "", *about])
-
-
-def write(result: dict[str, Any], path: Path) -> None:
-    """All of it as JSON."""
-    write_whole(path, json.dumps(result, indent=1) + "\n")

@@ -21,8 +21,8 @@ from vitruvian.models.load import open_model
 from vitruvian.models.model import Model
 from vitruvian.show.draw import draw
 from vitruvian.sources.open import Pictures, Source, Span, open_source
-from vitruvian.sources.threads import Behind
-from vitruvian.stream import stream
+from vitruvian.sources.threads import BackgroundWriter
+from vitruvian.stream.stream import Stream
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.benchmark.stages import Stopwatch, watched
 
@@ -60,7 +60,7 @@ def measure(job: Job, first: Callable[[], None]) -> dict[str, Any]:
     frame = next(begun, None)
     if frame is None:
         raise VitruvianError(f"there is no frame in {', '.join(job.sources)}")
-    step = _steps(model, sources)
+    step = Stream(model, moving=any(source.moving for source in sources))
     draw(frame, step(frame))
     first()
     if job.only_first:
@@ -101,13 +101,6 @@ def frames(source: Source) -> Iterator[Frame]:
         yield frame
 
 
-def _steps(model: Model, sources: Sequence[Source]) -> Callable[[Frame], Poses]:
-    """Poses of a frame; in videos with a memory."""
-    if any(source.moving for source in sources):
-        return stream.steps(model)
-    return lambda frame: model([frame])[0]
-
-
 def staged(
     model: Model, sources: Sequence[Source], most: int, seconds: float
 ) -> tuple[float, list[dict[str, float]]]:
@@ -127,7 +120,7 @@ def staged(
     until = time.perf_counter() + seconds
     with watched(model, watch):
         for source in sources:
-            step, each = _steps(model, [source]), frames(source)
+            step, each = Stream(model, moving=source.moving), frames(source)
             while len(taken) < most and (not taken or time.perf_counter() < until):
                 with watch("read"):
                     frame = next(each, None)
@@ -148,9 +141,9 @@ def end_to_end(
 ) -> dict[str, float]:
     """Reading ahead, drawing behind, and frames side by side, as the pipeline does it."""
     done, began, cpu = 0, time.perf_counter(), time.process_time()
-    with Behind(_draw) as behind:
+    with BackgroundWriter(_draw) as behind:
         for source in sources:
-            for frame, poses in stream.results(source, model, _refuse):
+            for frame, poses in Stream(model, moving=source.moving).run(source, _refuse):
                 behind(frame, poses)
                 done += 1
                 if done >= most or time.perf_counter() - began > seconds:

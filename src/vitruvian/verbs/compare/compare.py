@@ -13,7 +13,6 @@ not made again, so that an interrupted comparison goes on, and a model can be ad
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -30,12 +29,11 @@ from vitruvian.geometry.camera import Camera
 from vitruvian.models.load import load
 from vitruvian.models.ready import is_network_file
 from vitruvian.models.spec import ModelSpec, model_specs
-from vitruvian.picture_files import page_of
 from vitruvian.show.draw import VISIBLE
 from vitruvian.show.film import Film, write_picture
 from vitruvian.show.lettering import Steady
 from vitruvian.sources.open import Pictures, Source, Span, VideoFile, open_source
-from vitruvian.sources.threads import Ahead, count_of, readable
+from vitruvian.sources.threads import Prefetch, count_of, readable
 from vitruvian.stopping import hold_signals, interruptible
 from vitruvian.stream.stream import Given, seen_by
 from vitruvian.verbs.benchmark import machine
@@ -43,6 +41,7 @@ from vitruvian.verbs.compare.lines import Lines, Result, finished, write
 from vitruvian.verbs.compare.panels import View, panels, view
 from vitruvian.verbs.compare.summary import Chapter, report
 from vitruvian.verbs.compare.tally import Tally
+from vitruvian.verbs.folder import identity, stamped
 from vitruvian.verbs.outputs import Names
 from vitruvian.verbs.progress import progress
 
@@ -69,6 +68,7 @@ def compare(
     fov_deg: float | None = None,
     visible: float = VISIBLE,
     overwrite: bool = False,
+    resume: bool = False,
     on_error: Callable[[VitruvianError], None] | None = None,
 ) -> dict[str, Any]:
     """Compare models.
@@ -76,13 +76,15 @@ def compare(
     Args:
         source: picture, folder, pattern or video, or several.
         models: names of the catalogue, files, or specs.
-        out: a folder; a comparison of the same source that is in it goes on.
+        out: a folder.
         results: records (.jsonl) of the same source, of other programs.
         span: which frames of it; all of them.
         camera: that all of it was taken with, or its calibration file; else as the pictures say.
         fov_deg: instead, its field of view, across the longer side.
         visible: 0..1; keypoints with this score or more are drawn.
-        overwrite: whether a comparison of something else in the folder is replaced.
+        overwrite: whether a comparison that is in the folder is replaced.
+        resume: whether one of the same source is continued: finished records are kept, and models
+            may be added.
         on_error: is told what could not be done. Without it, the rest is done first, and the first
             of them is raised.
 
@@ -96,11 +98,19 @@ def compare(
     out, everyone, span = Path(out), _sides(models, results), span or Span()
     sources = open_source(source, span)
     given = calibration.given(camera, fov_deg=fov_deg)
-    seen = camera.matrix.tolist() if isinstance(camera, Camera) else _stamped(camera)
+    seen = (
+        camera.matrix.tolist()
+        if isinstance(camera, Camera)
+        else None
+        if camera is None
+        else stamped(camera)
+    )
     about = _about(sources, span, [seen, fov_deg])
     everything = (sources, about, everyone, [seen, fov_deg], given, visible)
     with alone_in(out), writing(out, hold=False):
-        return _compare(out, *everything, span, overwrite=overwrite, on_error=on_error)
+        return _compare(
+            out, *everything, span, overwrite=overwrite, resume=resume, on_error=on_error
+        )
 
 
 def _compare(
@@ -114,10 +124,11 @@ def _compare(
     span: Span,
     *,
     overwrite: bool,
+    resume: bool,
     on_error: Callable[[VitruvianError], None] | None,
 ) -> dict[str, Any]:
     """The same, where nobody else is at work in the folder; `seen`: by what camera."""
-    _take_over(out, sources, about, overwrite)
+    _take_over(out, sources, about, overwrite=overwrite, resume=resume)
     faults: list[VitruvianError] = []
 
     def fault(error: VitruvianError) -> None:
@@ -171,26 +182,15 @@ def _sides(models: Sequence[str | ModelSpec], results: Sequence[str | Path]) -> 
 
 def _about(sources: Sequence[Source], span: Span, camera: Any) -> dict[str, Any]:
     """What is compared, as JSON gives it back, so that it is known again."""
-    files: list[Any] = []
     for source in sources:
         if source.live:
             raise VitruvianError(f"{source.name} cannot be compared: it is gone when it was seen")
-        paths = source.paths if isinstance(source, Pictures) else ()
-        files += map(_stamped, [source.address] if isinstance(source, VideoFile) else paths)
-    return json.loads(json.dumps({"files": files, "span": asdict(span), "camera": camera}))
-
-
-def _stamped(path: str | Path | None) -> list[Any] | None:
-    """A name, and of a file its size and time, by which a change is seen."""
-    file = None if path is None else page_of(path)[0]
-    if file is None or not os.path.isfile(file):  # noqa: PTH113  # no error for odd names
-        return None if path is None else [str(path)]
-    about = file.stat()
-    return [str(path), about.st_size, about.st_mtime_ns]
+    about = {"files": identity(sources), "span": asdict(span), "camera": camera}
+    return json.loads(json.dumps(about))
 
 
 def _take_over(
-    out: Path, sources: Sequence[Source], about: dict[str, Any], overwrite: bool
+    out: Path, sources: Sequence[Source], about: dict[str, Any], *, overwrite: bool, resume: bool
 ) -> None:
     """Begin in a folder, or go on with what is in it.
 
@@ -212,8 +212,13 @@ def _take_over(
             before = read_json(numbers)["about"]
         except (VitruvianError, TypeError, KeyError):
             before = None
-        if before == about:
+        if before == about and resume:
             return
+        if before == about and not overwrite:
+            raise VitruvianError(
+                f"'{out}' holds this comparison; pass --resume to go on with it, --overwrite, or "
+                "another --out"
+            )
         if not overwrite:
             raise VitruvianError(
                 f"'{out}' holds a comparison of something else; pass --overwrite, or another --out"
@@ -267,7 +272,7 @@ class _Job:
         if one is None:
             return side.saved
         path = self.out / "records" / f"{name}.jsonl"
-        weights = _stamped(one.name) if is_network_file(one.name) else one.name
+        weights = stamped(one.name) if is_network_file(one.name) else one.name
         model = json.loads(json.dumps({"model": weights, "options": dict(one.options)}))
         about = {"vitruvian": __version__, **model, **self.about}
         told = f"{side.label}, {self.source.name}"
@@ -275,8 +280,7 @@ class _Job:
             return path
         moving, opened = self.source.moving, lambda: load(one.name, **one.options)
         try:
-            with progress(told, count_of(self.source)) as tick:
-                write(path, self.frames(), moving, opened, about, tick)
+            write(path, self.frames(), moving, opened, about, (told, count_of(self.source)))
         except WriteError:
             raise
         except VitruvianError as error:
@@ -310,7 +314,7 @@ class _Job:
             table = stack.enter_context(part.begin().open("w", encoding="utf-8"))
             total, last = count_of(self.source), None
             tick = stack.enter_context(progress(f"drawing {self.stem}", total))
-            for frame in interruptible(Ahead(self.frames())):
+            for frame in interruptible(Prefetch(self.frames())):
                 last = replace(frame, pixels=None)
                 results = [each[frame] for each in lines]
                 if not moving:

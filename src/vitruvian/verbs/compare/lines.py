@@ -15,7 +15,7 @@ import time
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -30,7 +30,8 @@ from vitruvian.formats.part import Part
 from vitruvian.formats.records import Record
 from vitruvian.formats.wire import dump, header, to_dict
 from vitruvian.frame import Frame
-from vitruvian.stream.stream import steps
+from vitruvian.stream.stream import Stream
+from vitruvian.verbs.find import each_frame
 
 SAME = 0.02  # seconds between two times of one frame, at most; and no quarter of a step
 LATER = 0.1  # seconds that a record may end after a video: the last frames are often cut off
@@ -51,7 +52,7 @@ def write(
     moving: bool,
     load: Callable[[], Any],
     about: dict[str, Any],
-    tick: Callable[[int], None],
+    told: tuple[str, int | None],
 ) -> int:
     """Let a model look at frames, one after the other, and write a record of it.
 
@@ -64,7 +65,7 @@ def write(
         moving: whether they follow each other.
         load: gives the model.
         about: what the record is of, for its header; see `finished`.
-        tick: called with the number of frames done.
+        told: the name of the job, and how many frames there are, for progress.
 
     Returns:
         Of how many frames the model gave nothing.
@@ -76,26 +77,35 @@ def write(
         record = Record(unfinished)
         record.append().close()  # without half a line
         done, failed = _there(record)
-    step = steps(model) if moving else lambda frame: model([frame])[0]
+    step = Stream(model, moving=moving)
     with unfinished.open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
             file.write(dump(header(model, model.skeleton) | {"compare": about}))
-        warm = False
-        for number, frame in enumerate(frames):
-            if _key(frame, moving) in done:
-                continue
-            if not warm:  # the first look at anything is slow, and not counted
-                warm = True
-                _look(lambda frame: model([frame])[0], frame)
-            began = time.perf_counter()
-            poses, why = _look(step, frame)
-            ms = round((time.perf_counter() - began) * 1e3, 3)
-            said: dict[str, Any] = {"ms": ms} if poses is not None else {"failed": why}
-            failed += poses is None
-            found = Poses.nobody(model.skeleton) if poses is None else poses
+
+        def results() -> Iterator[tuple[Frame, Result]]:
+            warm = False
+            for frame in frames:
+                if _key(frame, moving) in done:
+                    continue
+                if not warm:  # the first look at anything is slow, and not counted
+                    warm = True
+                    _look(lambda frame: model([frame])[0], frame)
+                began = time.perf_counter()
+                poses, why = _look(step, frame)
+                yield frame, Result(poses, round((time.perf_counter() - began) * 1e3, 3), why)
+
+        def write_line(frame: Frame, result: Result) -> None:
+            nonlocal failed
+            found = result.poses
+            failed += found is None
+            said = {"failed": result.failed} if found is None else {"ms": result.ms}
+            found = Poses.nobody(model.skeleton) if found is None else found
             file.write(dump(to_dict(frame, found, model.name) | said))
             file.flush()
-            tick(number + 1)
+
+        name, total = told
+        left = None if total is None else total - len(done)
+        each_frame(name, left, results(), write_line, behind=False)
     part.finish()
     return failed
 

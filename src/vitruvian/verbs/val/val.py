@@ -26,11 +26,7 @@ from vitruvian.evaluate import truth as truths
 from vitruvian.evaluate.coco import read_results
 from vitruvian.evaluate.fit import fit_labels_to_pictures
 from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
-from vitruvian.evaluate.recorded import (
-    people_of_record,
-    poses_on_truth,
-    shared_keypoints,
-)
+from vitruvian.evaluate.recorded import people_of_record, poses_on_truth, shared_keypoints
 from vitruvian.evaluate.scores import PredictedPeople, Scores, score_people
 from vitruvian.formats.part import alone_in
 from vitruvian.formats.records import Record
@@ -40,7 +36,8 @@ from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
 from vitruvian.models.model import Model, cores
 from vitruvian.models.zoo import CATALOGUE
 from vitruvian.stopping import hold_signals
-from vitruvian.stream.stream import results as poses_of
+from vitruvian.stream.stream import Stream
+from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.find import each_frame
 from vitruvian.verbs.folder import Ledger, ledger_of, made_by
 from vitruvian.verbs.outputs import Names
@@ -308,8 +305,8 @@ def _find(
                 lines.flush()
                 frames += 1
 
-            pairs = poses_of(source, model, complain, absolute=truth.solid)
-            each_frame(name, len(source.todo), pairs, write)
+            stream = Stream(model, Wanted(absolute=truth.solid), moving=source.moving)
+            each_frame(name, len(source.todo), stream.run(source, complain), write)
     except KeyboardInterrupt:
         at = len(done) + frames
         say(f"{name}: stopped at {at} of {total} pictures; --resume goes on there")
