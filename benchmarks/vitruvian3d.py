@@ -107,7 +107,7 @@ def synthetic(folder: Path, models: Sequence[tuple[str, Estimate]]) -> None:
 
 
 def looks_alone(name: str, folder: Path) -> None:
-    """Each kind of look that `--augment` takes, by itself, and the means of some of them."""
+    """Each kind of look that `augment=5` takes, by itself, and the means of some of them."""
     some = people3d.read_synthetic(folder, "val") + people3d.read_synthetic(folder, "train")
     truth = np.stack([person.xyz[HALPE] for person in some])
     model = load(name, skeleton="halpe26")

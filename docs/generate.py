@@ -31,7 +31,7 @@ Made by `python docs/generate.py` from `src/vitruvian/analysis/angles.py`.
 
 ```sh
 vitruvian analyze squat.mp4 --angles --out out/
-vitruvian analyze squat.mp4 --angle knee,hip,trunk_lean --space 2d --save-parquet --out out/
+vitruvian analyze squat.mp4 --angle knee,hip,trunk_lean --space 2d --save video,plot,parquet --out out/
 vitruvian analyze out/match.jsonl --angles --rules arms_raised --out again/
 ```
 
@@ -193,7 +193,7 @@ def files() -> str:
         for target in forms:
             why = refusal(source, target).partition(";")[0].partition(" needs ")[2]
             gone = ", ".join(HOLDS[part] for part in lost(source, target)) or "nothing"
-            said = f"cannot be: it needs {why.partition(',')[0]}" if why else gone
+            said = f"not possible: needs {why.partition(',')[0]}" if why else gone
             groups.setdefault(said, []).append(f"`{target.name}`")
         for said, names in groups.items():
             ways.append(f"| `{source.name}` | {', '.join(names)} | {said} |")

@@ -21,7 +21,6 @@ import numpy as np
 import vitruvian as vit
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.show.view3d import View
 from vitruvian.train.synth import render
 from vitruvian.train.synth.bodies import BodyModel
 from vitruvian.train.synth.postures import (
@@ -142,9 +141,9 @@ def figure(picture: Path, find: str) -> np.ndarray:
     left = vit.draw(frame, poses)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "people_3d.png"
-        with View(path, moving=False) as view:
-            view.write(frame, poses)
-        right = cv2.imread(str(path))[..., ::-1]
+        with vit.open_sink(path) as sink:
+            sink.write(frame, poses)
+        right = Frame.read(path).rgb
     right = right[150:550, 30 : right.shape[1] // 2 + 10]  # its first panel, from behind the camera
     scale = SIZE[1] / len(right)
     right = cv2.resize(right, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

@@ -47,7 +47,7 @@ BELOW = {
         "errors",
     },
     "cli": {
-        *("body", "geometry", "models", "sources", "stopping", "stream", "train", "verbs"),
+        *("body", "models", "sources", "stopping", "stream", "train", "verbs"),
         *("weights", "errors"),
     },
 }

@@ -490,10 +490,10 @@ time.sleep(3)
 """
 AS_COMMAND = "from vitruvian.cli.app import main\nsys.argv[0] = 'vitruvian'\nmain()\n"
 JOBS = {
-    "predict": ("predict", "{clip}", "--out", "out", "--save-parquet", "--save-plot"),
+    "predict": ("predict", "{clip}", "--out", "out", "--save", "video,json,parquet,plot"),
     "predict with ONNX Runtime": (
-        *("predict", "{clip}", "--model", "vitruvian-2d", "--find", "boxes.json"),
-        *("--option", "runtime=onnxruntime", "--out", "o.jsonl"),
+        *("predict", "{clip}", "--model", "vitruvian-2d,runtime=onnxruntime"),
+        *("--find", "boxes.json", "--out", "o.jsonl"),
     ),
     "analyze": ("analyze", "{clip}", "--angles", "--out", "out"),
     "compare": (
@@ -510,7 +510,7 @@ JOBS = {
     "track": ("track", "{clip}", "--smooth", "butterworth", "--repair", "--out", "out"),
     "convert": ("convert", "record.jsonl", "record.csv"),
     "val": (
-        *("val", "--data", "truth.json", "--model", "vitruvian-2d", "--find", "boxes.json"),
+        *("val", "--data", "truth.json", "--model", "vitruvian-2d,runtime=onnxruntime"),
         *("--out", "out"),
     ),
     "benchmark": (

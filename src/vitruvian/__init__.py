@@ -6,7 +6,9 @@ for frame, poses in vit.run("match.mp4", num_poses=2):
     print(frame.seconds, poses.person, poses["left_wrist"].xy)
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from vitruvian.sources.open import open_source as open_source
     from vitruvian.stream.live import live as live
     from vitruvian.stream.stream import run as run
+    from vitruvian.stream.stream import stream as stream
     from vitruvian.verbs.analyze import analyze as analyze
     from vitruvian.verbs.outputs import open_sink as open_sink
     from vitruvian.verbs.val.val import val as val
@@ -45,6 +48,7 @@ _PUBLIC = {
     "open_source": "vitruvian.sources.open:open_source",
     "read": "vitruvian.formats.table:read",
     "run": "vitruvian.stream.stream:run",
+    "stream": "vitruvian.stream.stream:stream",
     "to_pandas": "vitruvian.formats.libraries:to_pandas",
     "to_supervision": "vitruvian.formats.libraries:to_supervision",
     "to_xarray": "vitruvian.formats.libraries:to_xarray",
@@ -65,11 +69,24 @@ __all__ = [
     "open_source",
     "read",
     "run",
+    "stream",
     "to_pandas",
     "to_supervision",
     "to_xarray",
     "val",
 ]
+
+
+class _Package(ModuleType):
+    """Where a public name is also that of a folder, as `stream` is, it is the public name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # The import system hangs each folder on its package when it is first imported.
+        if not (isinstance(value, ModuleType) and name in _PUBLIC):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> object:

@@ -379,7 +379,7 @@ def standing(skeleton: Skeleton, count: int = 12) -> list[Poses]:
 )
 def test_where_nothing_can_be_worked_out_it_says_so_and_fails(tmp_path, words):
     record = recorded(tmp_path / "p.jsonl", standing(MARKERS))
-    code, _, said = done(record, *words, "--no-save-video")
+    code, _, said = done(record, *words, "--save", "tables")
     assert code == 1
     (line,) = [line for line in said if "stands in for" not in line]
     assert "nothing can be worked out" in line
@@ -389,14 +389,14 @@ def test_where_nothing_can_be_worked_out_it_says_so_and_fails(tmp_path, words):
 
 def test_what_cannot_be_worked_out_is_listed(tmp_path):
     record = recorded(tmp_path / "p.jsonl", standing(HEADLESS))
-    words = ("--rules", "seated,arms_raised", "--angles", "--space", "3d", "--no-save-video")
+    words = ("--rules", "seated,arms_raised", "--angles", "--space", "3d", "--save", "tables")
     code, _, said = done(record, *words)
     assert code == 0  # thighs that hang are not seated
     assert "angles cannot be worked out of legs: left_knee_flexion" in said[0]
     assert "arms_raised cannot be told: there is no left_elbow" in said[1]
     Path("out/events.csv").unlink()
     record = recorded(tmp_path / "q.jsonl", standing(COCO17))
-    words = ("--rules", "seated", "--angles", "--space", "2d", "--no-save-video", "--overwrite")
+    words = ("--rules", "seated", "--angles", "--space", "2d", "--save", "tables", "--overwrite")
     code, _, said = done(record, *words)
     assert code == 0
     (line,) = said
@@ -409,7 +409,7 @@ def test_a_portrait_is_no_missing_keypoint(tmp_path):
     for one in poses:
         one.score[:, COCO17["left_hip"] :] = 0
     record = recorded(tmp_path / "p.jsonl", poses)
-    code, out, said = done(record, "--rules", "seated", "--no-save-video")
+    code, out, said = done(record, "--rules", "seated", "--save", "tables")
     assert (code, said) == (0, [])
     assert "100% unknown" in out
 
@@ -418,7 +418,7 @@ def test_events_are_a_parquet_table_as_well(tmp_path):
     import pyarrow.parquet as parquet
 
     record = recorded(tmp_path / "p.jsonl", acting(SITS))
-    assert done(record, "--rules", "seated", "--save-parquet", "--no-save-video")[0] == 0
+    assert done(record, "--rules", "seated", "--save", "parquet")[0] == 0
     (event,) = parquet.read_table("out/events.parquet").to_pylist()
     assert (event["rule"], event["person"], event["start"]) == ("seated", 1, 1.0)
     assert not Path("out/angles.parquet").exists()
@@ -426,10 +426,10 @@ def test_events_are_a_parquet_table_as_well(tmp_path):
 
 def test_what_was_too_short_is_counted(tmp_path):
     record = recorded(tmp_path / "p.jsonl", acting([*[{}] * 9, *[CHAIR] * 3, *[{}] * 9]))
-    _, out, _ = done(record, "--rules", "seated", "--no-save-video")
+    _, out, _ = done(record, "--rules", "seated", "--save", "tables")
     assert "0 of 1 people, 0.0 s, 0% unknown; 1 shorter than 0.5 s not counted" in out
     _, out, _ = done(
-        record, "--rules", "seated", "--no-save-video", "--overwrite", "--minimum", "0.1"
+        record, "--rules", "seated", "--save", "tables", "--overwrite", "--minimum", "0.1"
     )
     assert "1 of 1 people, 0.2 s" in out
 
@@ -437,7 +437,7 @@ def test_what_was_too_short_is_counted(tmp_path):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("--save-plot",), ("--save-plot", "--angles")),
+        (("--save", "plot"), ("--save plot", "--angles")),
         (("--space", "2d"), ("--space", "--angles")),
         (("--angles", "--minimum", "0.1"), ("--minimum", "--rules")),
         (("--model", "yolov8n-pose"), ("--model", "a record has them already")),
@@ -448,7 +448,7 @@ def test_what_was_too_short_is_counted(tmp_path):
 )
 def test_what_would_have_no_effect_is_refused(tmp_path, words, parts):
     record = recorded(tmp_path / "p.jsonl", acting(SITS))
-    code, _, said = done(record, *words, "--no-save-video")
+    code, _, said = done(record, *words)
     assert code == 1
     assert not Path("out").exists()
     for part in parts:
@@ -458,15 +458,15 @@ def test_what_would_have_no_effect_is_refused(tmp_path, words, parts):
 @pytest.mark.parametrize(
     ("command", "words", "part"),
     [
-        ("predict", ("--out", "a.jsonl", "--save-csv"), "for --save-csv beside it give a folder"),
-        ("predict", ("--out", "a.csv", "--save-json"), "for --save-json beside it"),
-        ("predict", ("--out", "a.jsonl", "--save-plot"), "for --save-plot beside it"),
-        ("predict", ("--out", "a.jsonl", "--save-coco"), "for --save-coco beside it"),
-        ("predict", ("--out", "a.jsonl", "--save-html"), "for --save-html beside it"),
+        (
+            "predict",
+            ("--out", "a.jsonl", "--save", "csv"),
+            "for --save csv beside it give a folder",
+        ),
+        ("predict", ("--out", "a.csv", "--save", "json,plot"), "for --save json,plot beside it"),
         ("predict", ("--out", "a", "--save", "mot"), "only pictures"),
-        ("track", ("--out", "a.jsonl", "--save-mot"), "for --save-mot beside it"),
-        ("track", ("--out", "a.jsonl", "--save-video"), "for --save-video beside it"),
-        ("analyze", ("--save-plot", "--angles"), "--save-plot is of videos"),
+        ("track", ("--out", "a.jsonl", "--save", "mot"), "for --save mot beside it"),
+        ("analyze", ("--save", "plot", "--angles"), "--save plot is of videos"),
         ("analyze", ("--minimum", "1"), "--minimum is of videos"),
     ],
 )
@@ -484,7 +484,7 @@ def test_a_save_switch_without_effect_is_refused(command, words, part):
 
 def test_an_angle_of_metres_alone_is_measured_in_3d(tmp_path):
     record = recorded(tmp_path / "p.jsonl", acting([{}] * 12))
-    done(record, "--angle", "left_hip_abduction", "--no-save-video")
+    done(record, "--angle", "left_hip_abduction", "--save", "tables")
     rows = table("out/angles.csv")
     assert {row["space"] for row in rows} == {"3d"}
     assert all(row["left_hip_abduction_deg"] for row in rows)

@@ -47,8 +47,8 @@ def weights_here(blazepose) -> None:
         (("sample", "--num-poses", "0"), ("num_poses is 0",)),
         (("sample", "--stride", "0"), ("stride is 0",)),
         (("sample", "--start", "1"), ("choose a part of a video, but there are only pictures",)),
-        (("sample", "--option", "refine_window=4"), ("refine_window is 4",)),
-        (("sample", "--option", "refine"), ("'refine' is no option; write it as name=value",)),
+        (("sample", "--model", "blazepose-full,refine_window=4"), ("refine_window is 4",)),
+        (("sample", "--model", "blazepose-full,refine"), ("'refine' is no option; write it as",)),
         (("sample", "--out", "a.mp4"), ("'a.mp4' holds one video",)),
         (("sample", "--fov-deg", "60", "--focal", "900"), ("fov_deg and focal", "give one")),
         (("sample", "--fov-deg", "0"), ("a field of view of 0 degrees",)),
@@ -57,11 +57,19 @@ def weights_here(blazepose) -> None:
         (("sample", "--out", "a_3d.mp4"), ("'a_3d.mp4' holds one video",)),
         (("sample", "--out", "a_3d.gif"), ("'a_3d.gif' holds one video",)),
         (("sample", "sample", "--out", "a.html"), ("'a.html' holds one picture or video",)),
-        (("sample", "--save-rerun", "a.mp4"), ("'a.mp4' is no name for a recording", ".rrd")),
-        (("sample", "--model", "yolov8n-pose", "--save-html"), ("pixels only", "blazepose-full")),
-        (("sample", "--model", "yolov8n-pose", "--save-plot"), ("pixels only", "blazepose-full")),
+        (("sample", "--save", "nothing"), ("no format to save named 'nothing'", "video")),
+        (("sample", "--save", "csv", "--out", "a.csv"), ("'a.csv' is one file", "--save csv")),
+        (("sample", "--model", "vitruvian-2d,flip=maybe"), ("flip is 'maybe'",)),
+        (
+            ("sample", "--model", "yolov8n-pose", "--save", "html"),
+            ("pixels only", "blazepose-full"),
+        ),
+        (
+            ("sample", "--model", "yolov8n-pose", "--save", "plot"),
+            ("pixels only", "blazepose-full"),
+        ),
         (("sample", "--model", "vitruvian-2d", "--out", "a.html"), ("pixels only",)),
-        (("sample", "--no-save-video", "--no-save-json", "--no-save-plot"), ("nothing would be",)),
+        (("sample", "--save", ","), ("nothing would be",)),
     ],
 )
 def test_what_the_user_got_wrong_is_one_line(words, parts):
@@ -172,7 +180,7 @@ def test_a_folder_with_one_bad_file_is_done_but_for_it(weights_here, tmp_path):
     for name in ("a.jpg", "c.jpg"):
         (folder / name).write_bytes(sample.read_bytes())
     (folder / "b.jpg").write_bytes(sample.read_bytes()[:5000])
-    done = command(*PREDICT, folder, "--out", "out", "--save-csv", "--save-coco", "--no-save-plot")
+    done = command(*PREDICT, folder, "--out", "out", "--save", "video,json,csv,coco")
     one_line(done, "b.jpg", "cut short")
     assert "2 pictures, 2 people" in done.stdout
     written = sorted(path.name for path in Path("out").iterdir())
@@ -207,13 +215,13 @@ def test_a_video_keeps_its_times_and_its_orientation(weights_here, video, rotati
 
 @pytest.mark.weights
 def test_views_in_3d_of_a_picture_and_of_a_video(weights_here, video):
-    done = command(*PREDICT, "sample", "--save-html", "--no-save-plot", "--out", "a")
+    done = command(*PREDICT, "sample", "--save", "video,json,html", "--out", "a")
     assert done.returncode == 0, done.stderr
     names = ["grace_hopper.jpg", "grace_hopper.jsonl", "grace_hopper_3d.html"]
     assert sorted(path.name for path in Path("a").iterdir()) == names
     photo = vit.Frame.read(Path("a/grace_hopper.jpg")).rgb
     clip = video("clip.mp4", [0.0, 0.04, 0.12], size=(512, 600), pictures=[photo] * 3)
-    done = command(*PREDICT, clip, "--save-html", "--save-plot", "--no-save-video", "--out", "b")
+    done = command(*PREDICT, clip, "--save", "json,html,plot", "--out", "b")
     assert done.returncode == 0, done.stderr
     names = ["clip.jsonl", "clip_3d.html", "clip_3d.mp4"]
     assert sorted(path.name for path in Path("b").iterdir()) == names
@@ -229,19 +237,18 @@ def test_views_in_3d_of_a_picture_and_of_a_video(weights_here, video):
 def test_a_recording_for_rerun_beside_nothing_else(weights_here):
     if importlib.util.find_spec("rerun") is None:
         absent("rerun is not installed (the rerun extra)")
-    rest = ("--no-save-video", "--no-save-json", "--no-save-plot")
-    done = command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest)
+    done = command(*PREDICT, "sample", "--out", "a.rrd")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("-> a.rrd\n")
     assert [path.name for path in Path().iterdir()] == ["a.rrd"]
-    one_line(command(*PREDICT, "sample", "--save-rerun", "a.rrd", *rest), "'a.rrd' exists")
+    one_line(command(*PREDICT, "sample", "--out", "a.rrd"), "'a.rrd' exists")
 
 
 @pytest.mark.weights
 def test_views_have_names_of_their_own(weights_here, video):
     """The view of one video must not take the place of another one's annotated copy."""
     clips = [video(name, [0.0, 0.1]) for name in ("a.mp4", "a_3d.mp4")]
-    done = command(*PREDICT, *clips, "--save-plot", "--out", "out")
+    done = command(*PREDICT, *clips, "--save", "video,json,plot", "--out", "out")
     assert done.returncode == 0, done.stderr
     names = {"a.mp4", "a_3d.mp4", "a_3d_2.mp4", "a_3d_2_3d.mp4", "a.jsonl", "a_3d_2.jsonl"}
     assert {path.name for path in Path("out").iterdir()} == names
@@ -318,7 +325,8 @@ def faststart(path: Path) -> Path:
 def test_masks_and_several_people_reach_the_files(weights_here, tmp_path):
     sample = opened(str(vit.open_source("sample")[0].paths[0]))  # type: ignore[attr-defined]
     cv2.imwrite("two.png", np.hstack([sample, sample[:, ::-1]]))
-    words = (*PREDICT, "two.png", "--num-poses", "2", "--masks", "--out", "drawn.png")
+    model = "blazepose-full,output_segmentation_masks=true"
+    words = (*PREDICT, "two.png", "--num-poses", "2", "--model", model, "--out", "drawn.png")
     done = command(*words)
     assert done.returncode == 0, done.stderr
     assert "1 picture, 2 people" in done.stdout
@@ -395,7 +403,8 @@ def test_yolo_finds_everyone_and_is_converted_once(yolo_here, shared):
     ((_, poses),) = vit.read("b.jsonl")
     assert poses.skeleton.name == "coco17"
     assert poses.xyz is None
-    one_line(command(*line, "--masks", "--out", "c.jsonl", env=yolo_here), "has no --masks")
+    wrong = command(*line, "--model", "yolov8n-pose,masks=true", "--out", "c.jsonl", env=yolo_here)
+    one_line(wrong, "'masks'")
     flat = command(*line, "--absolute", "--out", "d.jsonl", env=yolo_here)
     one_line(flat, "yolov8n-pose gives no 3D", "blazepose-full")
     assert not list(Path().glob("d.jsonl*"))
@@ -456,8 +465,3 @@ def test_a_checkpoint_of_ones_own_is_exported_and_run(yolo_here, shared):
 @pytest.mark.parametrize("name", ["gone.pt", "gone.onnx"])
 def test_a_model_file_that_is_not_there_is_one_line(name):
     one_line(command(*PREDICT, "sample", "--model", name), f"cannot read '{name}': no such file")
-
-
-def test_help_says_the_defaults_that_depend_on_the_model():
-    told = " ".join(command("predict", "--help").stdout.split())
-    assert "[default: BlazePose 1, YOLOv8 300, AlphaPose and MeTRAbs 100]" in told

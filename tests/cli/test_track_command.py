@@ -529,7 +529,7 @@ def recorded(tmp_path, video) -> Path:
 
 def test_a_record_is_mended_smoothed_and_drawn(recorded, command):
     words = ("track", "poses.jsonl", "--smooth", "butterworth", "--cutoff-hz", "5", "--repair")
-    summary, who, mended = command(*words, "--save-video", cwd=recorded)
+    summary, who, mended = command(*words, "--save", "video,json", cwd=recorded)
     assert summary.startswith("poses.jsonl: 120 frames, 1 person, ")
     assert who == "person 1: 0.00 to 3.97 s, 120 frames, found in 100 % of those between"
     assert mended == f"mended 1 swap -> {Path('tracks') / 'poses_repairs.csv'}"
@@ -590,7 +590,7 @@ def test_numbers_stay_unless_people_are_told_apart_anew(recorded, command):
         (("missing.jsonl",), ("cannot read 'missing.jsonl'",)),
         (("two.jsonl",), ("tells of 'a.mp4' and of others", "one video")),
         (("empty.jsonl",), ("holds no frames",)),
-        (("alone.jsonl", "--save-video"), ("'gone.mp4', which is not there", "--save-video")),
+        (("alone.jsonl", "--save", "video"), ("'gone.mp4', which is not there", "--save")),
         (("sample",), ("only pictures",)),
     ],
 )

@@ -163,7 +163,7 @@ def turned(path: Path) -> None:
 def read_video(path: Path) -> object:
     """All frames, and those from a time on; what cannot be read is raised at the end."""
     faults, found = [], []
-    for span in (Span(most=30), Span(start=0.3, end=0.4)):
+    for span in (Span(max_frames=30), Span(start=0.3, end=0.4)):
         try:
             found.append(everything(path, span))
         except VitruvianError as fault:

@@ -802,20 +802,19 @@ def test_what_does_not_go_with_the_file_is_refused(exported, written, given, par
 
 @pytest.mark.parametrize("name", ["blazepose-full", "yolov8n-pose"])
 @pytest.mark.parametrize(
-    ("flag", "words"),
+    ("option", "words"),
     [
-        ("flip", ["--flip"]),
-        ("scales", ["--scales", "1"]),
-        ("refine", ["--refine", "pga"]),
-        ("pose-nms", ["--no-pose-nms"]),
-        ("save-heatmaps", ["--save-heatmaps", "maps"]),
+        ("flip", "flip=true"),
+        ("scales", "scales=0.75,1"),
+        ("refine", "refine=pga"),
+        ("pose_nms", "pose_nms=false"),
     ],
 )
-def test_flags_of_this_family_are_refused_by_others(name, flag, words, tmp_path, monkeypatch):
+def test_options_of_this_family_are_refused_by_others(name, option, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = command("predict", "sample", "--offline", "--model", name, *words)
+    done = command("predict", "sample", "--offline", "--model", f"{name},{words}")
     assert done.returncode == 1
-    assert f"{name} has no --{flag}; leave it out" in done.stderr
+    assert f"named '{option}'" in done.stderr
     assert not any(tmp_path.iterdir())
 
 
@@ -830,10 +829,10 @@ def test_a_command_from_the_checkpoint_to_heat_maps(checkpoint, written, picture
         {"image_id": 1, "bbox": [60, 10, 40, 70], "score": 0.8},
         {"image_id": 2, "bbox": [0, 0, 1, 1], "score": 0.8},
     ]
-    out, maps = tmp_path / "out", tmp_path / "maps"
-    words = ["predict", folder, "--offline", "--model", checkpoint, "--find", written(rows)]
-    words += ["--out", out, "--flip", "--scales", "0.75,1", "--no-pose-nms"]
-    done = command(*words, "--save-heatmaps", maps)
+    out, maps = tmp_path / "out", tmp_path / "out/heatmaps"
+    words = ["predict", folder, "--offline", "--find", written(rows), "--out", out]
+    words += ["--model", f"{checkpoint},flip=true,scales=0.75,1,pose_nms=false"]
+    done = command(*words, "--save", "json,heatmaps")
     assert done.returncode == 0, done.stderr
     assert "3 pictures, 3 people" in done.stdout
     found = [poses for _, poses in vit.read(out / "poses.jsonl")]
@@ -842,9 +841,9 @@ def test_a_command_from_the_checkpoint_to_heat_maps(checkpoint, written, picture
     panels = cv2.imread(str(maps / "1_1.png"))
     assert panels is not None
     assert panels.std() > 10
-    again = command(*words, "--save-heatmaps", maps, "--overwrite")
+    again = command(*words, "--save", "heatmaps", "--overwrite")
     assert again.returncode == 0
     assert "converting" not in again.stderr
-    full = command(*words[:-1], "--out", tmp_path / "b.jsonl", "--save-heatmaps", maps)
+    full = command(*words, "--save", "heatmaps")
     assert full.returncode == 1
     assert "is not empty; pass --overwrite" in full.stderr

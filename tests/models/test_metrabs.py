@@ -770,8 +770,9 @@ def test_a_command_from_a_checkpoint_to_records(own, written, picture, tmp_path,
         {"image_id": 1, "bbox": [60, 10, 40, 70], "score": 0.8},
         {"image_id": 2, "bbox": [0, 0, 1, 1], "score": 0.8},
     ]
-    words = ["predict", tmp_path / "in", "--offline", "--model", own, "--find", written(rows)]
-    done = command(*words, "--augment", "5", "--skeleton", "toy", "--out", tmp_path / "out.jsonl")
+    words = ["predict", tmp_path / "in", "--offline", "--find", written(rows)]
+    words += ["--model", f"{own},num_aug=5"]
+    done = command(*words, "--skeleton", "toy", "--out", tmp_path / "out.jsonl")
     assert done.returncode == 0, done.stderr
     assert "3 pictures, 3 people" in done.stdout
     header, *lines = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
@@ -785,22 +786,22 @@ def test_a_command_from_a_checkpoint_to_records(own, written, picture, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "flag"),
+    ("name", "words", "option"),
     [
-        ("metrabs-s", ["--flip"], "flip"),
-        ("metrabs-s", ["--scales", "1"], "scales"),
-        ("metrabs-s", ["--decode", "argmax"], "decode"),
-        ("metrabs-s", ["--masks"], "masks"),
-        ("yolov8n-pose", ["--augment", "5"], "augment"),
-        ("alphapose-fastpose-r50", ["--augment", "5"], "augment"),
-        ("blazepose-full", ["--augment", "5"], "augment"),
+        ("metrabs-s", "flip=true", "flip"),
+        ("metrabs-s", "scales=0.75,1", "scales"),
+        ("metrabs-s", "decode=argmax", "decode"),
+        ("metrabs-s", "masks=true", "masks"),
+        ("yolov8n-pose", "num_aug=5", "num_aug"),
+        ("alphapose-fastpose-r50", "num_aug=5", "num_aug"),
+        ("blazepose-full", "num_aug=5", "num_aug"),
     ],
 )
-def test_flags_of_other_families_are_refused(name, words, flag, tmp_path, monkeypatch):
+def test_options_of_other_families_are_refused(name, words, option, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = command("predict", "sample", "--offline", "--model", name, *words)
+    done = command("predict", "sample", "--offline", "--model", f"{name},{words}")
     assert done.returncode == 1
-    assert f"{name} has no --{flag}; leave it out" in done.stderr
+    assert f"named '{option}'" in done.stderr
 
 
 PUBLISHED = [row.name for row in CATALOGUE.values() if row.licence.startswith("non-commercial")]

@@ -263,7 +263,7 @@ def test_a_part_of_a_film_is_that_part(tmp_path: Path):
         ({"start": 0.1}, [2, 3]),
         ({"end": 0.6}, [0, 1, 2]),
         ({"stride": 2}, [0, 2]),
-        ({"most": 1}, [0]),
+        ({"max_frames": 1}, [0]),
     ):
         assert [frame.index for frame in everything(tmp_path / "a.gif", **span)] == want
         source = open_source(tmp_path / "a.gif", Span(**span))[0]

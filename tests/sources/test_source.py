@@ -232,8 +232,8 @@ def test_the_sample_is_a_portrait():
 def test_pictures_can_be_thinned_and_limited(picture):
     paths = [picture(f"{i}.png") for i in range(7)]
     assert [frame.index for frame in everything(paths, stride=3)] == [0, 3, 6]
-    assert [frame.index for frame in everything(paths, stride=2, most=2)] == [0, 2]
-    assert open_source(paths, Span(stride=2, most=2))[0].count() == 2
+    assert [frame.index for frame in everything(paths, stride=2, max_frames=2)] == [0, 2]
+    assert open_source(paths, Span(stride=2, max_frames=2))[0].count() == 2
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_an_empty_list_is_one_clear_line(monkeypatch):
         {"end": -1},
         {"end": float("nan")},
         {"stride": 0},
-        {"most": 0},
+        {"max_frames": 0},
     ],
     ids=str,
 )
@@ -337,8 +337,8 @@ def test_a_video_can_be_read_twice(video):
         {"start": 1.21, "end": 2.0},
         {"stride": 3},
         {"start": 0.41, "stride": 2},
-        {"most": 4},
-        {"start": 0.15, "end": 2.4, "stride": 2, "most": 3},
+        {"max_frames": 4},
+        {"start": 0.15, "end": 2.4, "stride": 2, "max_frames": 3},
     ],
     ids=str,
 )
@@ -527,7 +527,7 @@ def test_a_camera_gives_frames_until_it_stops_and_says_so(camera):
 
 
 def test_a_camera_is_let_go_when_nobody_wants_more(camera):
-    assert len(everything("camera:0", most=2)) == 2
+    assert len(everything("camera:0", max_frames=2)) == 2
     source = only_source("camera:0")
     frames = iter(source)
     next(frames)

@@ -292,7 +292,7 @@ def test_a_record_is_never_replaced(tmp_path):
 def test_a_record_that_breaks_off_is_done_up_to_there(tmp_path):
     record = recorded(tmp_path / "poses.jsonl", acting(SITS))
     record.write_text(record.read_text()[:-200])
-    done = command(*ANALYZE, record, "--rules", "seated", "--out", "out", "--no-save-video")
+    done = command(*ANALYZE, record, "--rules", "seated", "--out", "out", "--save", "tables")
     one_line(done, "poses.jsonl", "line 41")
     assert len(table("out/events.csv")) == 1
 

@@ -12,7 +12,7 @@ from commands import command
 from conftest import refused
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
-from vitruvian.cli.compare import numbers
+from vitruvian.cli.benchmark import numbers
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.spec import ModelSpec, model_specs

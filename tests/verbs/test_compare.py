@@ -513,7 +513,7 @@ def test_a_record_that_goes_on_longer_is_compared_as_far_as_the_source_goes(
         for i in range(400):
             sink.write(Frame(None, i, i / 10, "clip.mp4", size=(64, 48)), bodies((3, 0), size=24))
     out = tmp_path / "out"
-    numbers = compare(video("clip.mp4"), ["one"], out, results=[theirs], span=Span(most=3))
+    numbers = compare(video("clip.mp4"), ["one"], out, results=[theirs], span=Span(max_frames=3))
     assert numbers["sources"][0]["frames"] == 3
     assert (out / "report.html").read_text().count("<svg") == 3
 

@@ -1,165 +1,101 @@
-"""The command that says what people do, and how their joints move."""
+"""The command `analyze`: what people do, and how their joints move."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from vitruvian.cli.words import (
-    CameraFile,
-    Conf,
-    Device,
-    End,
-    Find,
-    Focal,
-    FocalMm,
-    FovDeg,
-    MaxFrames,
-    Model,
-    NumPoses,
-    Offline,
-    Option,
-    Overwrite,
-    Precision,
-    SkeletonName,
-    Sources,
-    Start,
-    Stride,
-    Threads,
-    Visible,
-    complain,
-    go_offline,
-    options_of,
+from vitruvian.cli.command import command, complain, failed
+from vitruvian.cli.model import model_spec
+from vitruvian.cli.words import OUT, OUTPUT, Word
+from vitruvian.errors import VitruvianError, unknown
+from vitruvian.sources.video import Span
+from vitruvian.stream.wanted import Wanted
+from vitruvian.verbs.groups import (
+    AnalysisWords,
+    CameraWords,
+    MachineWords,
+    ModelWords,
+    OutputWords,
+    given_words,
 )
-from vitruvian.errors import VitruvianError
 
-# What may be said of a record: all else is of how people are found in pictures.
-OF_RECORDS = {
-    *("source", "out", "rules", "angles", "angle", "space", "minimum", "gap", "visible"),
-    *("save_video", "save_plot", "save_parquet", "overwrite", "offline"),
-    *("start", "end", "stride", "max_frames"),  # refused with a reason of their own
-}
+SAVED = ("video", "plot", "parquet")
+TABLES = "tables"  # which are written anyway
 
 
+@command(
+    out=Word(Path, OUTPUT, "A folder.", names=OUT),
+    save=Word(
+        str | None,
+        OUTPUT,
+        "With commas: tables (events and angles; always), video (annotated video or picture), "
+        "plot (of videos: angles over time, .png), parquet (the tables once more).",
+        "video,plot",
+    ),
+)
 def analyze(
-    context: typer.Context,
-    source: Sources,
-    model: Model = "blazepose-full",
-    out: Annotated[Path, typer.Option("--out", "-o", help="A folder.")] = Path("out"),
-    rules: Annotated[
-        str | None,
-        typer.Option(
-            help="What to look for, with commas: seated, hands_in_pockets, ...; a .toml file of "
-            "thresholds; a function of your own, mine.py:NAME; or all.  [default: all; with "
-            "--angles none]",
-            show_default=False,
-        ),
-    ] = None,
-    angles: Annotated[
-        bool, typer.Option("--angles", help="Measure angles of joints: a table, and a plot.")
-    ] = False,
-    angle: Annotated[
-        str | None,
-        typer.Option(
-            help="The same, and which are drawn and plotted: knee, left_hip, trunk_tilt, ...  "
-            "[default: knee,elbow]",
-            show_default=False,
-        ),
-    ] = None,
-    space: Annotated[
-        str | None,
-        typer.Option(
-            help="Of the angles: 2d, in the picture, or 3d.  [default: 3d where there are metres, "
-            "but 2d of who is seen from the side by one camera]",
-            show_default=False,
-        ),
-    ] = None,
-    minimum: Annotated[
-        float, typer.Option(help="Seconds: what lasts for less did not happen; 0 for all.")
-    ] = 0.5,
-    gap: Annotated[
-        float,
-        typer.Option(help="Seconds: for so long it may not hold, or not be known, and yet go on."),
-    ] = 0.5,
-    find: Find = None,
-    num_poses: NumPoses = None,
-    conf: Conf = None,
-    visible: Visible = 0.5,
-    save_video: Annotated[bool, typer.Option(help="The annotated picture or video.")] = True,
-    save_plot: Annotated[bool, typer.Option(help="Of videos: angles over time, .png.")] = True,
-    save_parquet: Annotated[
-        bool, typer.Option("--save-parquet", help="Events and angles as Parquet tables, too.")
-    ] = False,
-    camera: CameraFile = None,
-    fov_deg: FovDeg = None,
-    focal: Focal = None,
-    focal_mm: FocalMm = None,
-    start: Start = 0.0,
-    end: End = None,
-    stride: Stride = 1,
-    max_frames: MaxFrames = None,
-    skeleton: SkeletonName = None,
-    device: Device = "CPU",
-    threads: Threads = None,
-    precision: Precision = "f32",
-    option: Option = None,
-    overwrite: Overwrite = False,
-    offline: Offline = False,
+    source: list[str],
+    model: str = "blazepose-full",
+    words: ModelWords = ModelWords(),
+    span: Span = Span(),
+    output: OutputWords = OutputWords(),
+    analysis: AnalysisWords = AnalysisWords(),
+    wanted: Wanted = Wanted(),
+    camera: CameraWords = CameraWords(),
+    machine: MachineWords = MachineWords(),
 ) -> None:
-    """Say what the people in SOURCE do, and how their joints move.
+    """Detect what people do, and measure joint angles.
 
-    SOURCE may also be a record, .jsonl, of `vitruvian predict`: then no model runs.
+    SOURCE may also be a record (.jsonl) of `vitruvian predict`; then no model runs.
     """
-    go_offline(offline)
-    from vitruvian.geometry import calibration
     from vitruvian.models.load import open_model
-    from vitruvian.sources.open import Span, open_source
+    from vitruvian.sources.open import open_source
     from vitruvian.sources.record import record_of, sources_of
+    from vitruvian.stream.wanted import check_wanted
     from vitruvian.verbs import analyze
     from vitruvian.verbs.analyze_report import Report, Save
 
-    asked = analyze.asked(rules, angles, angle, space, minimum=minimum, gap=gap)
-    save = Save(save_video, save_plot, save_parquet, analyze.shown(angle, asked), visible)
-    report, span = Report(out, asked, save), Span(start, end, stride, max_frames)
+    asked = analyze.asked(
+        *(analysis.rules, analysis.angles, analysis.angle, analysis.space),
+        minimum=analysis.minimum,
+        gap=analysis.gap,
+    )
+    saved = [word for word in map(str.strip, output.words("video,plot")) if word]
+    for word in saved:
+        if word not in (*SAVED, TABLES):
+            raise unknown("file of an analysis", word, (*SAVED, TABLES))
+    shown = analyze.shown(analysis.angle, asked)
+    save = Save(*(name in saved for name in SAVED), shown, output.visible)
+    report = Report(output.out, asked, save)
     record = record_of(source, span)
-    _has_effect(context, asked.angles, bool(asked.rules), record is not None)
+    said = given_words(analysis) + ["save"] * ("plot" in saved and output.save is not None)
+    if not asked.angles:
+        _refuse(said, ("space", "save"), "is of angles; add --angles, or leave it out")
+    if not asked.rules:
+        _refuse(said, ("minimum", "gap"), "is of rules; name some with --rules, or leave it out")
+    if record:
+        others = given_words(words, wanted, camera, machine) + ["model"] * (
+            model != "blazepose-full"
+        )
+        why = "is of finding people, and a record has them already; leave it out"
+        _refuse(others, others, why)
     sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
-        _refuse(context, ("save_plot", "minimum", "gap"), "is of videos, and these are pictures")
-    plans = analyze.plans(sources, report, record, overwrite=overwrite)
+        _refuse(said, ("save", "minimum", "gap"), "is of videos, and these are pictures")
+    plans = analyze.plans(sources, report, record, overwrite=output.overwrite)
     if record is not None:
         jobs = analyze.jobs_of(record, sources, asked, save)
     else:
-        flags: dict[str, object] = {"num_poses": num_poses, "conf": conf}
-        common = {"device": device, "precision": precision, "threads": threads, "find": find}
-        options = options_of(model, flags, option, skeleton=skeleton, **common)
-        given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
-        opened = open_model(model, sources, **options)
-        jobs = analyze.jobs(sources, opened, asked, camera=given)
-    if analyze.write(jobs, plans, report, complain=complain):
-        raise typer.Exit(1)
+        opened = open_model(model_spec(model, words, machine), sources)
+        check_wanted(wanted, opened, sources)
+        jobs = analyze.jobs(sources, opened, asked, camera=camera.given(), wanted=wanted)
+    failed(analyze.write(jobs, plans, report, complain=complain))
 
 
-def _has_effect(context: typer.Context, angles: bool, rules: bool, record: bool) -> None:
-    """Raise `VitruvianError` if something was said that would change nothing."""
-    if not angles:
-        _refuse(context, ("save_plot", "space"), "is of angles; add --angles, or leave it out")
-    if not rules:
-        _refuse(context, ("minimum", "gap"), "is of rules; name some with --rules, or leave it out")
-    if record:
-        others = sorted(set(context.params) - OF_RECORDS)
-        _refuse(
-            context, others, "is of finding people, and a record has them already; leave it out"
-        )
-
-
-def _refuse(context: typer.Context, names: Iterable[str], why: str) -> None:
-    """Raise `VitruvianError` if the user said one of these."""
-    for name in names:
-        said = context.get_parameter_source(name)
-        no = "no-" if context.params[name] is False else ""
-        if said is not None and said.name != "DEFAULT":
-            raise VitruvianError(f"--{no}{name.replace('_', '-')} {why}")
+def _refuse(said: Sequence[str], names: Sequence[str], why: str) -> None:
+    """Raise `VitruvianError` if one of these was said."""
+    for name in said:
+        if name in names:
+            word = "--save plot" if name == "save" else f"--{name.replace('_', '-')}"
+            raise VitruvianError(f"{word} {why}")

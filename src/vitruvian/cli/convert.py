@@ -1,80 +1,71 @@
-"""The command line's part about files of poses."""
+"""The command `convert`: files of poses into other formats."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from vitruvian.cli.words import Overwrite
+from vitruvian.cli.command import command
+from vitruvian.cli.words import INPUT, OUTPUT, Word
 from vitruvian.errors import MOST
 
 
+@command(
+    offline=False,
+    source=Word(
+        Path,
+        INPUT,
+        "Records (.jsonl), .csv, .parquet, .trc, .c3d, .bvh, .json (COCO results or annotations), "
+        ".txt (MOT), or a folder of OpenPose JSON.",
+        argument="IN",
+    ),
+    out=Word(
+        Path,
+        OUTPUT,
+        "The same, by its extension; a name without one is a folder of OpenPose JSON.",
+        argument="OUT",
+    ),
+    form=Word(
+        str | None,
+        INPUT,
+        "Format of IN, where its name does not tell: records, csv, parquet, coco, openpose, mot, "
+        "trc, c3d or bvh.",
+        names=("--from",),
+    ),
+    skeleton=Word(
+        str | None,
+        OUTPUT,
+        "Keypoints that are written, found by their names: coco17, body_25, ..., or a .toml file.",
+        "those of IN",
+    ),
+    person=Word(int | None, INPUT, "Only the person of this number."),
+    fps=Word(float | None, INPUT, "Frames per second, of an IN without times."),
+    from_up=Word(
+        str | None,
+        INPUT,
+        "Axis that points up in IN, of .trc, .c3d and .bvh: y or z.",
+        "what a .c3d says, or y",
+    ),
+    up=Word(str | None, OUTPUT, "Axis that points up in OUT: y or z.", "y"),
+    from_skeleton=Word(
+        str | None,
+        INPUT,
+        "Keypoints of a folder of OpenPose JSON: body_25, body_25b, halpe26, ..., or a .toml file.",
+        "by their number",
+    ),
+)
 def convert(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="IN",
-            help="Records (.jsonl), .csv, .parquet, .trc, .c3d, .bvh, .json (COCO results or "
-            "annotations), .txt (MOT), or a folder of OpenPose JSON.",
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Argument(
-            metavar="OUT",
-            help="The same, by its extension; a name without one is a folder of OpenPose JSON.",
-        ),
-    ],
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            help="What IN is, where its name does not tell: records, csv, parquet, coco, openpose, "
-            "mot, trc, c3d or bvh.",
-            show_default=False,
-        ),
-    ] = None,
-    skeleton: Annotated[
-        str | None,
-        typer.Option(
-            help="Whose keypoints are written, found by their names: coco17, body_25, ..., or a "
-            ".toml file.",
-            show_default=False,
-        ),
-    ] = None,
-    person: Annotated[
-        int | None,
-        typer.Option(help="Only the person of this number.", show_default=False),
-    ] = None,
-    fps: Annotated[
-        float | None,
-        typer.Option(help="Frames a second, of an IN without times.", show_default=False),
-    ] = None,
-    from_up: Annotated[
-        str | None,
-        typer.Option(
-            help="Which axis points up in IN, of .trc, .c3d and .bvh: y or z.  "
-            "[default: what a .c3d says, or y]",
-            show_default=False,
-        ),
-    ] = None,
-    up: Annotated[
-        str | None,
-        typer.Option(help="The same in OUT.  [default: y]", show_default=False),
-    ] = None,
-    from_skeleton: Annotated[
-        str | None,
-        typer.Option(
-            help="Whose keypoints IN has, of a folder of OpenPose JSON: body_25, body_25b, "
-            "halpe26, ..., or a .toml file.  [default: by their number]",
-            show_default=False,
-        ),
-    ] = None,
-    overwrite: Overwrite = False,
+    source: Path,
+    out: Path,
+    form: str | None = None,
+    skeleton: str | None = None,
+    person: int | None = None,
+    fps: float | None = None,
+    from_up: str | None = None,
+    up: str | None = None,
+    from_skeleton: str | None = None,
+    overwrite: bool = False,
 ) -> None:
-    """Write the poses of IN as OUT, and say what is lost."""
+    """Convert files of poses between formats, and say what is lost."""
     from vitruvian.body.skeletons import chosen
     from vitruvian.verbs.convert import convert as do
 

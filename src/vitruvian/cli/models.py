@@ -1,21 +1,22 @@
-"""The command line's part about models: what there is, their weights, and other forms of them."""
+"""The commands `models ...`: what models there are, and their weights."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import Annotated
+from dataclasses import replace
 
 import typer
 
-from vitruvian.cli.words import Offline, complain, go_offline
+from vitruvian.cli.command import TitledHelp, command, complain, failed
+from vitruvian.cli.words import INPUT, Word
 from vitruvian.errors import VitruvianError
 
-models_app = typer.Typer(help="The models: what there is, and their weights.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="A name from `vitruvian models list`.")]
+models_app = typer.Typer(help="List, fetch and verify models.", no_args_is_help=True)
+NAME = Word(str, INPUT, "A name from `vitruvian models list`.", argument="NAME")
+NAMES = Word(list[str], INPUT, "Names from `vitruvian models list`, or all.", argument="NAMES")
 
 
-@models_app.command("list")
+@models_app.command("list", cls=TitledHelp)
+@command(offline=False)
 def models_list() -> None:
     """All models: those whose weights are here, then the others."""
     from vitruvian.models.zoo import CATALOGUE
@@ -34,8 +35,9 @@ def models_list() -> None:
         print(f"not fetched, the first run does it: {', '.join(names)}: {gives}; {licence}")
 
 
-@models_app.command("info")
-def models_info(name: Name) -> None:
+@models_app.command("info", cls=TitledHelp)
+@command(offline=False, name=NAME)
+def models_info(name: str) -> None:
     """All about one model: files, hashes, where they come from, licence."""
     from vitruvian.models.zoo import entry
 
@@ -54,13 +56,10 @@ def models_info(name: Name) -> None:
             print(f"  from: {source.package}{inside}{unchecked}")
 
 
-@models_app.command("pull")
-def models_pull(
-    names: Annotated[list[str], typer.Argument(help="Names from `models list`, or all.")],
-    offline: Offline = False,
-) -> None:
+@models_app.command("pull", cls=TitledHelp)
+@command(names=NAMES)
+def models_pull(names: list[str]) -> None:
     """Fetch the weights of models, so that they run offline later."""
-    go_offline(offline)
     from vitruvian.models.ready import pull
     from vitruvian.models.zoo import CATALOGUE, entry
 
@@ -72,14 +71,12 @@ def models_pull(
         except VitruvianError as error:
             complain(error)
             bad += 1
-    if bad:
-        raise typer.Exit(1)
+    failed(bad)
 
 
-@models_app.command("verify")
-def models_verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Names; all that are here.")] = None,
-) -> None:
+@models_app.command("verify", cls=TitledHelp)
+@command(offline=False, names=replace(NAMES, type=list[str] | None, default="all that are here"))
+def models_verify(names: list[str] | None = None) -> None:
     """Check the weights that are here against their published hashes."""
     from vitruvian.models.zoo import entry, shelf
     from vitruvian.weights import download
@@ -99,14 +96,12 @@ def models_verify(
             print(f"{file.name}: as published")
         else:
             print(f"{path.name}: no published hash; sha256 {download.sha256(path)}")
-    if bad:
-        raise typer.Exit(1)
+    failed(bad)
 
 
-@models_app.command("path")
-def models_path(
-    name: Annotated[str | None, typer.Argument(help="A name from `models list`.")] = None,
-) -> None:
+@models_app.command("path", cls=TitledHelp)
+@command(offline=False, name=replace(NAME, type=str | None))
+def models_path(name: str | None = None) -> None:
     """Where the weights are kept: the cache folder, or the files of one model."""
     from vitruvian.models.zoo import entry
     from vitruvian.weights import download
@@ -116,94 +111,3 @@ def models_path(
         return
     for file in entry(name).files:
         print(download.find(file) or download.cache_folder() / file.name)
-
-
-def export(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="yolov8n-pose and so on, or a checkpoint: .pt, .pth or MeTRAbs' .tar.gz."
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A name that ends with .onnx or .xml.")],
-    weights_file: Annotated[
-        Path | None, typer.Option("--weights", help="The checkpoint, instead of the released one.")
-    ] = None,
-    imgsz: Annotated[
-        int | None, typer.Option(help="Pixels, the side it runs at by default.", show_default=False)
-    ] = None,
-    precision: Annotated[str, typer.Option(help="Of the weights: f32, f16, int8.")] = "f32",
-    calibrate: Annotated[
-        Path | None, typer.Option(help="For int8: a folder of pictures like yours, some hundreds.")
-    ] = None,
-    skeleton: Annotated[
-        str | None, typer.Option(help="Of its keypoints: a name, or a .toml file.")
-    ] = None,
-    decode: Annotated[
-        str | None,
-        typer.Option(
-            help="For AlphaPose, how its maps are read: argmax, integral or combined.  "
-            "[default: argmax for 17 and 26 keypoints]",
-            show_default=False,
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist.")
-    ] = False,
-    offline: Offline = False,
-) -> None:
-    """Write a checkpoint as ONNX or OpenVINO IR, checked against torch.
-
-    It may be of YOLOv8-pose, AlphaPose, MeTRAbs or, for re-identification, OSNet.
-    """
-    go_offline(offline)
-    from vitruvian.verbs.export import export_file
-    from vitruvian.verbs.outputs import refuse_existing
-
-    refuse_existing([out], overwrite)
-    done = export_file(
-        model if weights_file is None else str(weights_file),
-        out,
-        imgsz=imgsz,
-        precision=precision,
-        skeleton=skeleton,
-        decode=decode,
-        calibrate=calibrate,
-    )
-    apart = ", ".join(f"{name} {far:.2g} {done.unit}" for name, far in done.apart.items())
-    print(f"{out}: {precision}, apart from torch: {apart}")
-
-
-def synth(
-    people: Annotated[int, typer.Option(help="How many.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A folder; a set in it goes on.")],
-    seed: Annotated[int, typer.Option(help="Of chance: the same people for the same number.")] = 0,
-    backgrounds: Annotated[
-        Path | None,
-        typer.Option(help="A folder of pictures to stand before.", show_default=False),
-    ] = None,
-    postures: Annotated[
-        Path | None,
-        typer.Option(
-            help="Of real people, beside those by chance: .npz of vitruvian.train.data.teacher.",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
-    """Make pictures of synthetic people, and people.jsonl: their joints in pixels and metres."""
-    try:
-        from vitruvian.train.synth import synth as studio
-    except ImportError as error:
-        raise VitruvianError(
-            f"synthetic people need {error.name}; install it with: pip install 'vitruvian[synth]'"
-        ) from None
-    behind = studio.background_pictures(backgrounds) if backgrounds else []
-    real = studio.read_postures(postures) if postures else None
-    print("loading the body model; the first time takes a minute", file=sys.stderr, flush=True)
-
-    def tell(number: int) -> None:
-        if number % 100 == 0:
-            print(f"{number} of {people} people", file=sys.stderr, flush=True)
-
-    table = studio.make_people(people, out, seed=seed, backgrounds=behind, postures=real, tell=tell)
-    print(table)

@@ -37,7 +37,7 @@ PICTURES = {  # endings of names that may be numbers; what else is called so is 
 }
 ONE_VIDEO = (
     "COCO results are of pictures, or of one video, whose frames are the image_id; give a folder "
-    "and --save-coco"
+    "and --save coco"
 )
 
 

@@ -56,7 +56,7 @@ class Recorded:
                 return path
         raise VitruvianError(
             f"'{self.name}' tells of '{self.source}', which is not there; put it beside "
-            "the record, or leave --save-video out"
+            "the record, or leave video out of --save"
         )
 
 

@@ -41,8 +41,8 @@ class Span:
 
     start: float = 0.0  # seconds
     end: float | None = None  # seconds, not included; None: to the end
-    stride: int = 1  # every so manieth frame
-    most: int | None = None  # frames at most
+    stride: int = 1  # every n-th frame
+    max_frames: int | None = None  # of each source
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= LATEST:
@@ -51,8 +51,8 @@ class Span:
             raise VitruvianError(f"end is {self.end:g} s, want more than start ({self.start:g} s)")
         if self.stride < 1:
             raise VitruvianError(f"stride is {self.stride}, want a whole number from 1")
-        if self.most is not None and self.most < 1:
-            raise VitruvianError(f"max_frames is {self.most}, want a whole number from 1")
+        if self.max_frames is not None and self.max_frames < 1:
+            raise VitruvianError(f"max_frames is {self.max_frames}, want a whole number from 1")
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class VideoFile:
                     coded = DecodedFrame(picture, converter, aspect)
                     yield Frame(coded, clock.index, clock.seconds, self.address)
                     given += 1
-                    if given == span.most:
+                    if given == span.max_frames:
                         return
             except VitruvianError as error:
                 raise VitruvianError(f"cannot read '{self.address}': {error}") from None
@@ -263,7 +263,7 @@ class VideoFile:
     def count(self) -> int | None:
         """From the container's header; None for a stream, and where it does not say."""
         if self.live:
-            return self.span.most
+            return self.span.max_frames
         if not self._again:
             return None  # it can be read but once
         try:
@@ -272,13 +272,13 @@ class VideoFile:
             return None
         with container:
             if container.format.name in RAW:
-                return self.span.most
+                return self.span.max_frames
             per_second = header_frame_rate(stream)
             frames = stream.frames or (container.duration or 0) / 1e6 * per_second
             if self.span.end is not None:
                 frames = min(frames, self.span.end * per_second)
             frames = int(max(frames - self.span.start * per_second, 0)) // self.span.stride
-            return min(frames, self.span.most or frames) or None
+            return min(frames, self.span.max_frames or frames) or None
 
 
 def _whole(stream: Any) -> float:

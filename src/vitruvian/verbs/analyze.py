@@ -218,13 +218,12 @@ def jobs(
     asked: AnalysisSettings,
     *,
     camera: Given | None = None,
-    absolute: bool = False,
+    wanted: Wanted = Wanted(),
 ) -> list[Job]:
     """Of sources, whose people a model finds; see `vitruvian.stream.stream.Stream`."""
 
     def job(source: Source) -> Job:
         def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
-            wanted = Wanted(absolute=absolute)
             return Stream(model, wanted, moving=source.moving, camera=camera).run(source, fault)
 
         return Job(source, pairs, asked)

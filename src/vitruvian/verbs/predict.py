@@ -145,7 +145,7 @@ def _fits(sources: Sequence[Source], out: Path) -> None:
         raise VitruvianError(f"'{out}' holds one video, the source is another thing; give a folder")
     if kind == ".html" and (len(sources) != 1 or pictures > 1):
         raise VitruvianError(
-            f"'{out}' holds one picture or video; for more give a folder and --save-html"
+            f"'{out}' holds one picture or video; for more give a folder and --save html"
         )
     if kind == ".txt" and moving != [True]:
         raise VitruvianError(
@@ -155,7 +155,7 @@ def _fits(sources: Sequence[Source], out: Path) -> None:
     if kind == ".json" and any(moving) and len(sources) > 1:
         raise VitruvianError(
             f"'{out}' holds people of pictures, or of one video, whose frames it numbers; for "
-            "several give a folder and --save-coco"
+            "several give a folder and --save coco"
         )
     if kind in solo.WRITERS and (len(sources) != 1 or pictures > 1):
         raise VitruvianError(

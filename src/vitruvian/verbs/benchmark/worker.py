@@ -84,7 +84,7 @@ def workload(words: Sequence[str], most: int) -> list[Source]:
         VitruvianError: one of them goes on by itself, so that nothing can be measured twice.
     """
     made: list[Source] = []
-    for source in open_source(words, Span(most=most)):
+    for source in open_source(words, Span(max_frames=most)):
         if source.live:
             raise VitruvianError(f"{source.name} cannot be measured: it goes on by itself")
         if isinstance(source, Pictures):

@@ -1,0 +1,90 @@
+"""A command: a function whose groups are spread over options, with help in titled parts."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from vitruvian.cli.words import MACHINE, TITLES, WORDS, Word
+from vitruvian.errors import VitruvianError
+from vitruvian.verbs.groups import flat_parameters, gather
+
+OFFLINE = Word(bool, MACHINE, "Never use the network, as VITRUVIAN_OFFLINE=1 does.")
+Command = Callable[..., None]
+
+
+def command(*, offline: bool = True, **own: Word | str) -> Callable[[Command], Command]:
+    """The function as typer takes it: each field of its groups is an option.
+
+    Args:
+        offline: whether `--offline` is among the options.
+        **own: words that read otherwise than in `WORDS`; text stands for what help tells of a
+            default that is None.
+    """
+
+    def decorate(function: Command) -> Command:
+        parameters = list(flat_parameters(function).values())
+        if offline:
+            only = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter("offline", only, default=False))
+        parameters = [_annotated(each, own.get(each.name)) for each in parameters]
+
+        def flat(**words: Any) -> None:
+            if words.pop("offline", False):
+                os.environ["VITRUVIAN_OFFLINE"] = "1"
+            function(**gather(function, words))
+
+        flat.__name__, flat.__doc__ = function.__name__, function.__doc__
+        flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        flat.__annotations__ = {each.name: each.annotation for each in parameters}
+        return flat
+
+    return decorate
+
+
+def _annotated(parameter: inspect.Parameter, own: Word | str | None) -> inspect.Parameter:
+    """The same, with what typer must know of it."""
+    name, default = parameter.name, parameter.default
+    word = own if isinstance(own, Word) else OFFLINE if name == "offline" else WORDS[name]
+    kind = word.annotation(name, default, own if isinstance(own, str) else "")
+    return parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY)
+
+
+class TitledHelp(TyperCommand):
+    """A command whose help has a title over each part: Input, Model, Output, ..."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options under their titles."""
+        parts: dict[str, list[tuple[str, str]]] = {title: [] for title in TITLES}
+        untitled: list[tuple[str, str]] = []
+        for each in self.get_params(ctx):
+            record = each.get_help_record(ctx)
+            if record is None:
+                continue
+            if each.param_type_name == "argument":
+                record = (each.metavar or record[0], record[1])
+            title = getattr(each, "rich_help_panel", None)
+            (untitled if title is None else parts[title]).append(record)
+        shown = [title for title, records in parts.items() if records]
+        parts.setdefault(shown[-1] if shown else "Options", []).extend(untitled)
+        for title, records in parts.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records, col_max=26)
+
+
+def complain(error: VitruvianError) -> None:
+    """One line to standard error."""
+    print(f"vitruvian: {error}", file=sys.stderr, flush=True)
+
+
+def failed(faults: int | bool) -> None:
+    """Exit code 1 if anything went wrong."""
+    if faults:
+        raise typer.Exit(1)
