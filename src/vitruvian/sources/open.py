@@ -23,7 +23,7 @@ from vitruvian import picture_files
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.frame import Frame
 from vitruvian.sources.frames import CallerFrames
-from vitruvian.sources.video import STREAMS, Span
+from vitruvian.sources.video import STREAMS, Span, VideoFile
 
 PICTURES = frozenset(
     [

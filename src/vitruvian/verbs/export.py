@@ -31,7 +31,7 @@ def export_file(
     decode: str | None = None,
     calibrate: Path | None = None,
 ) -> Exported:
-    """Write a model or a checkpoint as .onnx or .xml; see `vitruvian.export.export.export`.
+    """Write a model or a checkpoint as .onnx or .xml, see `vitruvian.export.export`.
 
     Args:
         name: a model of the catalogue whose weights are a checkpoint, or a .pt, .pth or .tar.gz
