@@ -186,8 +186,9 @@ def test_every_option_of_a_model_is_on_the_page_of_options():
 
 def test_every_public_name_is_on_the_page_of_the_api():
     page = (ROOT / "docs" / "api.md").read_text()
-    for name, place in vit._PUBLIC.items():  # by its place where a folder has the name
-        own = f"::: {place.replace(':', '.')}\n"
+    for name in set(vit.__all__) - {"__version__"}:
+        value = getattr(vit, name)  # by its own place where a folder has the name, too
+        own = f"::: {value.__module__}.{value.__qualname__}\n"
         assert f"::: vitruvian.{name}\n" in page or own in page, name
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vitruvian.stream.stream import stream as stream
     from vitruvian.verbs.analyze import analyze as analyze
     from vitruvian.verbs.outputs import open_sink as open_sink
+    from vitruvian.verbs.trace import trace as trace
     from vitruvian.verbs.val.val import val as val
 
 __version__ = "0.1.0"
@@ -52,6 +53,7 @@ _PUBLIC = {
     "to_pandas": "vitruvian.formats.libraries:to_pandas",
     "to_supervision": "vitruvian.formats.libraries:to_supervision",
     "to_xarray": "vitruvian.formats.libraries:to_xarray",
+    "trace": "vitruvian.verbs.trace:trace",
     "val": "vitruvian.verbs.val.val:val",
 }
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "to_pandas",
     "to_supervision",
     "to_xarray",
+    "trace",
     "val",
 ]
 

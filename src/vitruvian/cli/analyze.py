@@ -54,7 +54,8 @@ def analyze(
     from vitruvian.sources.record import record_of, sources_of
     from vitruvian.stream.wanted import check_wanted
     from vitruvian.verbs import analyze
-    from vitruvian.verbs.analyze_report import Report, Save
+    from vitruvian.verbs.analyze_report import Report
+    from vitruvian.verbs.outputs import Save
 
     asked = analyze.asked(
         *(analysis.rules, analysis.angles, analysis.angle, analysis.space),
@@ -66,8 +67,8 @@ def analyze(
         if word not in (*SAVED, TABLES):
             raise unknown("file of an analysis", word, (*SAVED, TABLES))
     shown = analyze.shown(analysis.angle, asked)
-    save = Save(*(name in saved for name in SAVED), shown, output.visible)
-    report = Report(output.out, asked, save)
+    save = Save(tuple(name for name in SAVED if name in saved), output.visible)
+    report = Report(output.out, asked, save, shown)
     record = record_of(source, span)
     said = given_words(analysis) + ["save"] * ("plot" in saved and output.save is not None)
     if not asked.angles:

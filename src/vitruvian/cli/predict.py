@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vitruvian.cli.command import command, complain, failed
-from vitruvian.cli.model import in_flags, model_spec
+from vitruvian.cli.model import model_spec
 from vitruvian.sources.video import Span
 from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.groups import CameraWords, MachineWords, ModelWords, OutputWords
@@ -24,19 +24,20 @@ def predict(
     from vitruvian.models.load import need_metres, open_model
     from vitruvian.sources.open import open_source
     from vitruvian.stream.wanted import check_wanted
-    from vitruvian.verbs.outputs import in_metres, is_view
-    from vitruvian.verbs.predict import plan
+    from vitruvian.verbs.output_files import plan_outputs
+    from vitruvian.verbs.outputs import Save, needs_metres
     from vitruvian.verbs.predict import predict as do
 
-    save = in_flags(output, "video,json")
-    heatmaps = True if save.heatmaps else None
-    spec = model_spec(model, words, machine, heatmaps=heatmaps)
+    save = Save.parse(output.save, visible=output.visible)
+    spec = model_spec(model, words, machine, heatmaps=True if "heatmaps" in save else None)
     sources = open_source(source, span)
-    if save.plot or save.html or is_view(output.out) or in_metres(output.out, save):
+    if needs_metres(output.out, save):
         need_metres(spec.name)
-    plans = plan(sources, output.out, save, overwrite=output.overwrite, repair=wanted.repair)
+    there = {"overwrite": output.replaces, "repair": wanted.repair}
+    plans = plan_outputs(sources, output.out, save, **there)
     opened = open_model(spec, sources)
     check_wanted(wanted, opened, sources)
     most_said = words.num_poses is not None
     how = {"camera": camera.given(), "wanted": wanted, "most_said": most_said}
-    failed(do(plans, opened, output.out, save, **how, complain=complain))
+    how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
+    failed(do(plans, opened, output.out, save, **how, on_error=complain))

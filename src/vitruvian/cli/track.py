@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vitruvian.cli.command import command, complain, failed
-from vitruvian.cli.model import in_flags, model_spec
+from vitruvian.cli.model import model_spec
 from vitruvian.cli.words import INPUT, OVER_TIME, Word
 from vitruvian.errors import VitruvianError
 from vitruvian.sources.video import Span
@@ -53,7 +53,9 @@ def track(
     from vitruvian.sources import record
     from vitruvian.sources.open import open_source
     from vitruvian.stream.wanted import check_wanted
-    from vitruvian.verbs.predict import plan, predict, track_record
+    from vitruvian.verbs.output_files import plan_outputs
+    from vitruvian.verbs.outputs import Save
+    from vitruvian.verbs.predict import predict, track_record
     from vitruvian.verbs.track import can_be
 
     said = given_words(words, span, camera, machine)
@@ -62,13 +64,14 @@ def track(
     if wanted.track is False:
         raise VitruvianError("track numbers people; leave --no-track out, or take `predict`")
     of_record = _is_record(source, said, again)
-    save = in_flags(output, "json,mot" if of_record else "video,json,mot", plot=False)
-    how: dict[str, Any] = {"overwrite": output.overwrite, "repair": wanted.repair}
+    default = "json,mot" if of_record else "video,json,mot"
+    save = Save.parse(output.save, default, visible=output.visible)
+    how: dict[str, Any] = {"overwrite": output.replaces, "repair": wanted.repair}
     if of_record:
         recorded = record.open_record(source[0])
         can_be(recorded, wanted, renumber=again)
-        plans = plan([recorded], output.out, save, **how)
-        track_record(plans, output.out, save, wanted, renumber=again)
+        plans = plan_outputs([recorded], output.out, save, **how)
+        track_record(plans, output.out, save, wanted, renumber=again, resume=output.resumes)
         return
     spec = model_spec(model, words, machine)
     if family_of(spec.name).one_person:
@@ -76,12 +79,13 @@ def track(
     sources = open_source(source, span)
     if not any(each.moving for each in sources):
         raise VitruvianError("there are only pictures, and nobody to follow through them")
-    plans = plan(sources, output.out, save, **how)
+    plans = plan_outputs(sources, output.out, save, **how)
     opened = open_model(spec, sources)
     check_wanted(wanted, opened, sources)
     how = {"camera": camera.given(), "wanted": wanted, "who": True}
     how["most_said"] = words.num_poses is not None
-    failed(predict(plans, opened, output.out, save, **how, complain=complain))
+    how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
+    failed(predict(plans, opened, output.out, save, **how, on_error=complain))
 
 
 def _is_record(source: list[str], said: list[str], again: bool) -> bool:
