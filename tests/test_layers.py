@@ -136,11 +136,12 @@ def imported(name: str) -> set[str]:
 @functools.cache
 def modules_of_names() -> dict[str, list[str]]:
     """Each public `def` and `class` at the top of a module -> the files that define it."""
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     places: dict[str, list[str]] = {}
     for file in files():
         tops = tree(file).body
-        for name in {node.name for node in tops if isinstance(node, kinds)}:
+        for name in {
+            node.name for node in tops if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        }:
             if not name.startswith("_"):
                 places.setdefault(name, []).append(file)
     return places
