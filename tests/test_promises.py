@@ -31,6 +31,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.formats import part as parts
 from vitruvian.formats.part import Part, WriteError, alone_in, write_whole, writing
 from vitruvian.frame import Frame
+from vitruvian.models.options import StreamDefaults
 from vitruvian.sources import threads
 from vitruvian.sources.open import Span
 from vitruvian.sources.video import VideoFile
@@ -314,7 +315,7 @@ def test_a_signal_leaves_valid_files_of_what_was_done(name, blazepose, video, tm
         _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number, said
     assert said.endswith("vitruvian: stopped\n")
-    assert sorted(path.name for path in out.iterdir()) == ["clip.jsonl", "clip.mp4"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["clip.jsonl", "clip.mp4"]
     frames = len(list(vit.read(out / "clip.jsonl")))
     assert 0 < frames < 3000
     assert sum(1 for _ in vit.open_source(out / "clip.mp4")[0]) == frames
@@ -381,7 +382,8 @@ class Bad:
 class Nobody:
     """A model that finds nobody."""
 
-    name, weights, options, runs_on, skeleton = "nobody", {}, {"track": False}, "CPU", TOY
+    name, weights, options, runs_on, skeleton = "nobody", {}, {}, "CPU", TOY
+    wanted = StreamDefaults(track=False)
 
     def __call__(self, frames, look=None, /):
         return [Poses.nobody(TOY) for _ in frames]
@@ -404,7 +406,7 @@ def test_one_bad_source_stops_no_long_run(error, video, tmp_path, capsys):
     out, told = tmp_path / "out", []
     model: Any = Nobody()
     plans = plan_outputs(sources, out, Save.parse(None), overwrite=False)
-    assert predict(plans, model, out, Save.parse(None), complain=told.append) == 2
+    assert predict(plans, model, out, Save.parse(None), on_error=told.append) == 2
     assert len(told) == 3
     assert "2 things could not be read" in str(told[-1])
     assert all("cannot write" not in str(each) for each in told)
@@ -437,7 +439,7 @@ def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
 
     monkeypatch.setattr("vitruvian.formats.growing.Lines.add", full)
     with pytest.raises(WriteError, match="No space left on device"):
-        predict(plans, model, out, Save.parse(None), complain=told.append)  # type: ignore[arg-type]
+        predict(plans, model, out, Save.parse(None), on_error=told.append)  # type: ignore[arg-type]
     assert not told
     assert not list(out.glob("b*"))
 
@@ -445,7 +447,7 @@ def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
 def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, video, monkeypatch):
     model, out, said = Nobody(), tmp_path / "all.jsonl", list[str]()
     plans = plan_outputs([VideoFile(str(video()), Span())], out, Save.parse(None), overwrite=True)
-    how: Any = {"say": said.append, "complain": said.append}
+    how: Any = {"say": said.append, "on_error": said.append}
     predict(plans, model, out, Save.parse(None), **how)  # type: ignore[arg-type]
     assert said == [f"{said[0].split(' -> ')[0]} -> {out}"]
 

@@ -161,7 +161,7 @@ def test_film_events_and_table_agree_frame_by_frame(video, monkeypatch):
     report = Report(Path("out"), asked, Save.parse("video,plot"))
     plans = analyze.plans(sources, report, None, overwrite=False)
     assert not analyze.write(
-        analyze.jobs(sources, Actor(poses), asked), plans, report, complain=print
+        analyze.jobs(sources, Actor(poses), asked), plans, report, on_error=print
     )
     event = next(row for row in table("out/events.csv") if row["side"] == "left")
     raised = [index for index, yes, _ in said if yes]
@@ -234,7 +234,7 @@ def test_a_video_that_is_bad_does_not_end_the_others(video):
     faults: list[VitruvianError] = []
     model = Actor(acting([CHAIR] * 24))
     jobs = analyze.jobs(sources, model, asked)
-    assert analyze.write(jobs, plans, report, complain=faults.append) == 1
+    assert analyze.write(jobs, plans, report, on_error=faults.append) == 1
     assert "b.mp4" in str(faults[0])
     assert [Path(row["source"]).name for row in table("out/events.csv")] == ["a.mp4", "c.mp4"]
     assert Path("out/c.mp4").exists()
@@ -293,7 +293,7 @@ def test_people_of_one_film_are_measured_as_each_is_seen_and_files_say_so(tmp_pa
     sources = sources_of(found)
     plans = analyze.plans(sources, report, found, overwrite=False)
     jobs = analyze.jobs_of(found, sources, asked, save)
-    assert not analyze.write(jobs, plans, report, complain=print)
+    assert not analyze.write(jobs, plans, report, on_error=print)
     rows = table("out/angles.csv")
     assert {(row["person"], row["space"]) for row in rows} == {("1", "2d"), ("2", "3d")}
     moved = {(row["person"], row["space"]) for row in table("out/motion.csv") if row["min"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,10 @@ from vitruvian.verbs import outputs
 from vitruvian.verbs.analyze_files import Analysis, is_live
 from vitruvian.verbs.analyze_report import SHOWN, Report
 from vitruvian.verbs.find import Faults, Pairs, afterwards, all_of, where, write_source
+from vitruvian.verbs.folder import Ledger, as_json, ledger_of
 from vitruvian.verbs.output_files import OutputFiles, plan_outputs
 from vitruvian.verbs.outputs import Save
+from vitruvian.verbs.resume import Resumable, check_resumable
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
@@ -211,6 +213,7 @@ class Job:
     asked: AnalysisSettings
     drawn: bool = True  # whether there are pixels to draw on
     note: str = ""  # for the user
+    skip: Callable[[], object] = lambda: None  # leaves its poses out
 
 
 def jobs(
@@ -260,7 +263,7 @@ def jobs_of(
         if here or not missing:
             note = ""
         own = asked if here else without_pixels(asked)
-        return Job(source, pairs, own, drawn, note)
+        return Job(source, pairs, own, drawn, note, lambda: next(groups, None))
 
     return [job(source) for source in sources]
 
@@ -301,8 +304,10 @@ def write(
     plans: Sequence[tuple[OutputFiles, Path | None]],
     report: Report,
     *,
+    resume: bool = False,
+    of: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
-    complain: Callable[[VitruvianError], None],
+    on_error: Callable[[VitruvianError], None],
 ) -> int:
     """Do it; returns how many things could not be read.
 
@@ -310,21 +315,47 @@ def write(
         jobs: from `jobs` or `jobs_of`.
         plans: from `plans`, of the same sources.
         report: what is written.
+        resume: whether an analysis that was stopped is continued: sources that were finished are
+            not done again, and all of them not if there are Parquet tables.
+        of: what else it depends on, such as the model: of another one it is not continued.
         say: gets a line about each source when it is done, and one about each rule at the end.
-        complain: gets what cannot be read; the rest is done nevertheless.
+        on_error: gets what cannot be read; the rest is done nevertheless.
     """
-    fault, remarks = Faults(complain), list[str]()
+    fault, remarks = Faults(on_error), list[str]()
+    sources = [job.source for job in jobs]
+    check_resumable(sources, resume)
+    ledger = Ledger(
+        ledger_of(report.out, "analysis"), report.out, as_json(report.of() | (of or {}))
+    )
+    unit = Resumable(ledger, sources)
     try:
-        with afterwards(say) as tell, writing(report.out), report:
-            for job, (each, plot) in zip(jobs, plans, strict=True):
-                if job.note:
-                    print(job.note, file=sys.stderr, flush=True)
-                planned = each if job.drawn else OutputFiles(each.source)
-                sink = Analysis(report, job.asked, planned, plot)
-                pairs = all_of(job.source, job.pairs(fault), fault)
-                if told := write_source(job.source, pairs, sink, sink):
-                    tell(f"{told} -> {where(sink.paths)}")
-                    remarks += sink.remarks()
+        with (
+            afterwards(say) as tell,
+            writing(report.out),
+            unit.opened(resume=resume, there=report.tables()),
+        ):
+            if ledger.finished:
+                tell(f"'{report.out}' is finished already")
+                return 0
+            with report:
+                unit.begin(report)
+                report.start()
+                for place, (job, (each, plot)) in enumerate(zip(jobs, plans, strict=True)):
+                    if place in unit.finished:
+                        job.skip()
+                        tell(f"{job.source.name}: finished already")
+                        continue
+                    if job.note:
+                        print(job.note, file=sys.stderr, flush=True)
+                    planned = each if job.drawn else OutputFiles(each.source)
+                    sink, before = Analysis(report, job.asked, planned, plot), fault.count
+                    pairs = all_of(job.source, job.pairs(fault), fault)
+                    if told := write_source(job.source, pairs, sink, sink):
+                        tell(f"{told} -> {where(sink.paths)}")
+                        remarks += sink.remarks()
+                    failed = fault.count > before
+                    unit.mark_source(place, failed=failed, written=bool(told), sink=report)
+            unit.finish(report.paths)
     except KeyboardInterrupt:
         for line in report.said():
             say(line)

@@ -16,12 +16,12 @@ from vitruvian.analysis.angles import Space, available_angles, angle_names, requ
 from vitruvian.analysis.events import Event
 from vitruvian.analysis.found import AnalysisSettings, FrameAnalysis
 from vitruvian.analysis.view import depth_is_estimated
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.growing import Lines, Rows, csv_lines
 from vitruvian.verbs.outputs import Save
 
 if TYPE_CHECKING:
-    from vitruvian.body.skeleton import Skeleton
     from vitruvian.frame import Frame
 
 # Drawn and plotted unless others are chosen.
@@ -101,7 +101,6 @@ class Report:
         """A table that is there even if it stays empty."""
         heads = csv_lines([columns]) if columns else ""
         table = stack.enter_context(Lines(self.out / name, heads))
-        table.add("")
         self.begun.append(table)
         return table
 
@@ -111,7 +110,7 @@ class Report:
         """The same, and as `rows`; what new ones are added with."""
         lines = self._begin(stack, name, columns)
         if rows is not None:
-            stack.enter_context(rows).add(())
+            stack.enter_context(rows)
             self.begun.append(rows)
 
         def add(new: Iterable[Sequence[Any]]) -> None:
@@ -124,6 +123,51 @@ class Report:
 
     def __exit__(self, *error: object) -> None:
         self.stack.__exit__(*error)  # type: ignore[arg-type]
+
+    def start(self) -> None:
+        """Begin the tables: they are there even if they stay empty."""
+        for table in self.begun:
+            table.add("")
+
+    def of(self) -> dict[str, Any]:
+        """What the files depend on besides people."""
+        asked = self.asked
+        wanted = {"rules": list(asked.rules), "events": asked.options, "angles": asked.angles}
+        wanted |= {"space": asked.space, "shown": self.shown, "save": self.save.names}
+        return wanted | {"visible": self.save.visible}
+
+    def mark(self) -> dict[str, Any] | None:
+        """How far it is, ready for JSON; None if it cannot be continued, with Parquet tables."""
+        sizes = [table.mark() for table in self.begun if isinstance(table, Lines)]
+        if len(sizes) < len(self.begun):
+            return None
+        tallies = {
+            name: {**vars(tally), "people": sorted(tally.people), "lacks": sorted(tally.lacks)}
+            for name, tally in self.tallies.items()
+        }
+        skeletons = [(table.to_json(), space) for table, space in self.skeletons.values()]
+        return {
+            "sizes": sizes,
+            "tallies": tallies,
+            "skeletons": skeletons,
+            "people": sorted(self.people),
+            **{name: getattr(self, name) for name in ("moving", "nameless", "pictures")},
+        }
+
+    def go_on(self, mark: dict[str, Any], frames: Sequence[Frame] = ()) -> None:
+        """Go on where a `mark` was made."""
+        for table, size in zip(self.begun, mark["sizes"], strict=True):
+            assert isinstance(table, Lines)
+            table.go_on(size)
+        for name, tally in mark["tallies"].items():
+            people, lacks = set(map(tuple, tally["people"])), set(tally["lacks"])
+            self.tallies[name] = Tally(**{**tally, "people": people, "lacks": lacks})
+        for text, space in mark["skeletons"]:
+            table = Skeleton.from_json(text)
+            self.skeletons[table.name] = (table, space)
+        self.people = set(map(tuple, mark["people"]))
+        self.moving, self.nameless = mark["moving"], mark["nameless"]
+        self.pictures = mark["pictures"]
 
     def went(self, source: str, person: int, extent: motion.MotionExtent) -> None:
         """Write how far somebody moved."""

@@ -89,7 +89,7 @@ def val(
     resume: bool = False,
     resamples: int = 200,
     say: Callable[[str], None] = lambda _: None,
-    complain: Callable[[VitruvianError], None] = lambda _: None,
+    on_error: Callable[[VitruvianError], None] = lambda _: None,
     **options: Any,
 ) -> Result:
     """How good models are on pictures whose truth is known.
@@ -110,7 +110,7 @@ def val(
         resume: go on with what is in `out`; pictures that are done are not done again.
         resamples: how often pictures are drawn anew for the intervals; 0: without any.
         say: gets a line about each model.
-        complain: gets what could not be read; those pictures are left out.
+        on_error: gets what could not be read; those pictures are left out.
         options: of the models that are given by name; see `load`.
 
     Raises:
@@ -128,7 +128,7 @@ def val(
         truths.check_pictures_exist(known)
         known = fit_labels_to_pictures(known)
     for fault in known.faults:
-        complain(fault)
+        on_error(fault)
     free, notes, broken = Names(), list(known.notes), {str(fault) for fault in known.faults}
     found: dict[str, dict[int | str, PredictedPeople]] = {}
     has: dict[str, list[bool]] = {}
@@ -136,7 +136,7 @@ def val(
 
     def tell(fault: VitruvianError) -> None:
         broken.add(str(fault))
-        complain(fault)
+        on_error(fault)
 
     with TemporaryDirectory() as nowhere, alone_in(folder := Path(out or nowhere)):
         data_of = {"labels": known.sha256, "pictures": [*known.names.values()]}
@@ -283,7 +283,7 @@ def _find(
     truth: GroundTruth,
     file: Path,
     say: Callable[[str], None],
-    complain: Callable[[VitruvianError], None],
+    on_error: Callable[[VitruvianError], None],
 ) -> None:
     """Run a model on the pictures that it has not seen yet."""
     done = _done(file)
@@ -306,7 +306,7 @@ def _find(
                 frames += 1
 
             stream = Stream(model, Wanted(absolute=truth.solid), moving=source.moving)
-            each_frame(name, len(source.todo), stream.run(source, complain), write)
+            each_frame(name, len(source.todo), stream.run(source, on_error), write)
     except KeyboardInterrupt:
         at = len(done) + frames
         say(f"{name}: stopped at {at} of {total} pictures; --resume goes on there")
