@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitruvian.analysis import motion
-from vitruvian.analysis.angles import Space, match_angles, angle_names
+from vitruvian.analysis.angles import Space, angle_names, match_angles
 from vitruvian.analysis.events import Event
 from vitruvian.analysis.found import (
-    Analyst,
     AnalysisSettings,
+    Analyst,
     FrameAnalysis,
     angle_arms,
     head_top_y,
-    state_phrase,
     state_label,
+    state_phrase,
 )
 from vitruvian.body.track import Tracks
 from vitruvian.show.annotate import Annotator, Arc, Line, Note

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitruvian.analysis import motion
-from vitruvian.analysis.angles import Space, available_angles, angle_names, required_points
+from vitruvian.analysis.angles import Space, angle_names, available_angles, required_points
 from vitruvian.analysis.events import Event
 from vitruvian.analysis.found import AnalysisSettings, FrameAnalysis
 from vitruvian.analysis.view import depth_is_estimated
