@@ -90,7 +90,7 @@ def our_video(job: dict[str, Any]) -> dict[str, Any]:
     out, save = Path(job["out"]), Save()
     plans = plan(sources, out, save, overwrite=True)
     began, cpu, faults = time.perf_counter(), time.process_time(), []
-    predict(plans, model, out, save, say=lambda _: None, complain=faults.append)
+    predict(plans, model, out, save, say=lambda _: None, on_error=faults.append)
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
     lines = [json.loads(line) for line in out.read_text().splitlines()[1:]]
     found = sum(bool(line["people"]) for line in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vitruvian.cli.command import command, complain, failed
 from vitruvian.cli.model import model_spec
@@ -55,6 +56,7 @@ def analyze(
     from vitruvian.stream.wanted import check_wanted
     from vitruvian.verbs import analyze
     from vitruvian.verbs.analyze_report import Report
+    from vitruvian.verbs.folder import made_by, stamped
     from vitruvian.verbs.outputs import Save
 
     asked = analyze.asked(
@@ -84,14 +86,18 @@ def analyze(
     sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
         _refuse(said, ("save", "minimum", "gap"), "is of videos, and these are pictures")
-    plans = analyze.plans(sources, report, record, overwrite=output.overwrite)
+    plans = analyze.plans(sources, report, record, overwrite=output.replaces)
+    of: dict[str, Any] = {"camera": camera.of(), "span": span}
     if record is not None:
+        of["record"] = stamped(record.path)
         jobs = analyze.jobs_of(record, sources, asked, save)
     else:
         opened = open_model(model_spec(model, words, machine), sources)
         check_wanted(wanted, opened, sources)
+        of |= {**made_by(opened), "wanted": wanted}
         jobs = analyze.jobs(sources, opened, asked, camera=camera.given(), wanted=wanted)
-    failed(analyze.write(jobs, plans, report, complain=complain))
+    how = {"resume": output.resumes, "of": of}
+    failed(analyze.write(jobs, plans, report, **how, on_error=complain))
 
 
 def _refuse(said: Sequence[str], names: Sequence[str], why: str) -> None:

@@ -67,7 +67,7 @@ def val(
         overwrite=overwrite,
         resamples=resamples,
         say=lambda line: print(line, file=sys.stderr, flush=True),
-        complain=complain,
+        on_error=complain,
     )
     print(*show.lines(result), sep="\n")
     print(*show.write(result, out), sep="\n")

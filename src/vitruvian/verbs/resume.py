@@ -47,6 +47,7 @@ class Resumable:
 
     ledger: Ledger
     sources: Sequence[Source]
+    by_picture: bool = True  # whether pictures go on where they were, as videos do not
     finished: set[int] = field(default_factory=set)  # places of sources
     _done: dict[int, set[int]] = field(default_factory=dict)  # of pictures, by source
     _mark: Any = None  # of the sinks, from which they go on
@@ -84,10 +85,10 @@ class Resumable:
         """Go on with the files of a sink, if a run was stopped; or begin them."""
         self._restore()
         parts = _parts(sink)
-        can = self._mark is not None and all(hasattr(part, "go_on") for part in parts)
-        if can and len(self._mark) == len(parts):
+        marks: list[Any] = self._mark or []
+        if marks and len(marks) == len(parts) and all(hasattr(part, "go_on") for part in parts):
             frames = list(self._frames())
-            for part, mark in zip(parts, self._mark, strict=True):
+            for part, mark in zip(parts, marks, strict=True):
                 part.go_on(mark, frames)
             return
         if self.finished:
@@ -100,7 +101,7 @@ class Resumable:
             if "finished" in mark:
                 continue
             place, state = mark["source"], mark["state"]
-            moving = self.sources[place].moving
+            moving = self.sources[place].moving or not self.by_picture
             if state == "failed" and moving:
                 if mark["frames"]:
                     return  # what is behind it cannot be kept: it is tried again
@@ -115,7 +116,9 @@ class Resumable:
         """The pictures that are done, without pixels."""
         for place, done in sorted(self._done.items()):
             source = self.sources[place]
-            for index in sorted(done) if isinstance(source, Pictures) else ():
+            if not isinstance(source, Pictures):
+                continue
+            for index in sorted(done):
                 yield Frame(None, index, 0.0, str(source.paths[index]), size=(1, 1))
 
     def rest(self, place: int) -> Source:
@@ -144,6 +147,11 @@ class Resumable:
         self.ledger.mark(source=place, state=state, frames=frames, sinks=sinks)
         if state == "done":
             self.finished.add(place)
+
+    def mark_source(self, place: int, *, failed: bool, written: bool, sink: Any) -> None:
+        """Say that a source is over: all of it is written, or what could be read of it."""
+        self._done.setdefault(place, set()).update([0] * written)
+        self.mark(place, "failed" if failed else "done", sink)
 
 
 def _parts(sink: Any) -> list[Any]:
