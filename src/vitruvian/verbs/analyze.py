@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from vitruvian.analysis import angles as table_of_angles
 from vitruvian.analysis.angles import Space
 from vitruvian.analysis.events import Options
-from vitruvian.analysis.found import Analyst, Asked, Found
+from vitruvian.analysis.found import AnalysisSettings, Analyst, FrameAnalysis
 from vitruvian.analysis.posture import RULES
-from vitruvian.analysis.rules import chosen
+from vitruvian.analysis.rules import parse_rules
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.atomic_file import writing
 from vitruvian.formats.records import Record
@@ -55,7 +55,7 @@ def analyze(
     minimum: float | None = None,
     gap: float | None = None,
     **options: Any,
-) -> Iterator[tuple[Frame, Poses, Found]]:
+) -> Iterator[tuple[Frame, Poses, FrameAnalysis]]:
     """What people do in a source, frame by frame, and their angles.
 
     Frames of files and records come when what comes later cannot change what is said of them:
@@ -84,7 +84,7 @@ def analyze(
     """
     given = {name: v for name, v in (("minimum", minimum), ("gap", gap)) if v is not None}
     happens = replace(when or Options(), **given)
-    asked = Asked(chosen(rules) if rules else {}, happens, angles, _space(space))
+    asked = AnalysisSettings(parse_rules(rules) if rules else {}, happens, angles, _space(space))
     if (record := record_of(source)) is not None:
         if options:
             raise VitruvianError(f"a record is what it is; {', '.join(options)} has no effect")
@@ -104,16 +104,16 @@ def analyze(
 AtomicFile = tuple[Analyst, "Source | None", Pairs]
 
 
-def _found(parts: Iterable[AtomicFile]) -> Iterator[tuple[Frame, Poses, Found]]:
+def _found(parts: Iterable[AtomicFile]) -> Iterator[tuple[Frame, Poses, FrameAnalysis]]:
     for analyst, pixels, pairs in parts:
         frames = _settled(analyst, pairs)
         for frame, found in frames if pixels is None else with_pixels(pixels, frames):
             yield frame, found.poses, found
 
 
-def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, Found]]:
+def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, FrameAnalysis]]:
     """What is found; the events that the end ends are the last frame's. Errors come last, too."""
-    held: tuple[Frame, Found] | None = None
+    held: tuple[Frame, FrameAnalysis] | None = None
     fault: VitruvianError | None = None
     try:
         for pair in pairs:
@@ -138,13 +138,13 @@ def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, Found]]:
 # Records
 
 
-def without_pixels(asked: Asked) -> Asked:
+def without_pixels(asked: AnalysisSettings) -> AnalysisSettings:
     """The same for who sees keypoints only."""
     swapped = {WITHOUT_PIXELS.get(name, name): rule for name, rule in asked.rules.items()}
     return replace(asked, rules={name: RULES.get(name, rule) for name, rule in swapped.items()})
 
 
-def _read(record: Record, asked: Asked) -> Iterator[AtomicFile]:
+def _read(record: Record, asked: AnalysisSettings) -> Iterator[AtomicFile]:
     """The runs of a record, with pixels where rules may want them and the source is there."""
     for source, (moving, pairs) in zip(sources_of(record), runs(record), strict=False):
         here, wants = is_here(source), needs_pixels(asked.rules)
@@ -171,11 +171,11 @@ def asked(
     *,
     minimum: float,
     gap: float,
-) -> Asked:
+) -> AnalysisSettings:
     """What is to be found out, in the words of the command line.
 
     Args:
-        rules: see `vitruvian.analysis.rules.chosen`; None: all, unless angles are asked for.
+        rules: see `vitruvian.analysis.rules.parse_rules`; None: all, unless angles are asked for.
         angles: whether to measure them.
         angle: which to show; measures them, too.
         space: "2d", "3d", or None.
@@ -185,10 +185,10 @@ def asked(
     measured = angles or angle is not None
     words = rules if rules is not None else "" if measured else "all"
     options, where = Options(minimum=minimum, gap=gap), _space(space)
-    wanted = table_of_angles.chosen(angle or (), where or "3d")
-    if not set(wanted) <= set(table_of_angles.names("2d")):
+    wanted = table_of_angles.match_angles(angle or (), where or "3d")
+    if not set(wanted) <= set(table_of_angles.angle_names("2d")):
         where = "3d"  # some are of metres alone
-    return Asked(chosen(words) if words else {}, options, measured, where)
+    return AnalysisSettings(parse_rules(words) if words else {}, options, measured, where)
 
 
 def _space(word: str | None) -> Space | None:
@@ -197,10 +197,10 @@ def _space(word: str | None) -> Space | None:
     return word  # type: ignore[return-value]
 
 
-def shown(angle: str | None, asked: Asked) -> tuple[str, ...]:
+def shown(angle: str | None, asked: AnalysisSettings) -> tuple[str, ...]:
     """The angles to be drawn and plotted, checked."""
     words = SHOWN if angle is None else tuple(angle.split(","))
-    table_of_angles.chosen(words, asked.space or "3d")
+    table_of_angles.match_angles(words, asked.space or "3d")
     return words
 
 
@@ -210,7 +210,7 @@ class Job:
 
     source: Source
     pairs: Callable[[Callable[[VitruvianError], None]], Pairs]
-    asked: Asked
+    asked: AnalysisSettings
     drawn: bool = True  # whether there are pixels to draw on
     note: str = ""  # for the user
     skip: Callable[[], object] = lambda: None  # leaves its poses out
@@ -219,7 +219,7 @@ class Job:
 def jobs(
     sources: Sequence[Source],
     model: Model,
-    asked: Asked,
+    asked: AnalysisSettings,
     *,
     camera: Given | None = None,
     wanted: Wanted = Wanted(),
@@ -235,7 +235,9 @@ def jobs(
     return [job(source) for source in sources]
 
 
-def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save) -> list[Job]:
+def jobs_of(
+    record: Record, sources: Sequence[Source], asked: AnalysisSettings, save: Save
+) -> list[Job]:
     """Of a record; `sources` are its `sources_of`."""
     groups = runs(record)
 
@@ -323,7 +325,7 @@ def write(
     sources = [job.source for job in jobs]
     check_resumable(sources, resume)
     ledger = Ledger(
-        ledger_of(report.out, "analysis"), report.out, as_json(report.of() | (of or {}))
+        ledger_of(report.out, "analysis"), report.out, as_json({**report.of(), **(of or {})})
     )
     unit = Resumable(ledger, sources)
     try:
