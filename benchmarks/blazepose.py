@@ -82,7 +82,7 @@ def our_video(job: dict[str, Any]) -> dict[str, Any]:
     from vitruvian import open_source
     from vitruvian.models.load import open_model
     from vitruvian.verbs.outputs import Save
-    from vitruvian.verbs.predict import plan, predict
+    from vitruvian.verbs.predict import plan, write_poses
 
     networks = Networks()
     sources = open_source(job["video"])
@@ -90,7 +90,7 @@ def our_video(job: dict[str, Any]) -> dict[str, Any]:
     out, save = Path(job["out"]), Save()
     plans = plan(sources, out, save, overwrite=True)
     began, cpu, faults = time.perf_counter(), time.process_time(), []
-    predict(plans, model, out, save, say=lambda _: None, complain=faults.append)
+    write_poses(plans, model, out, save, say=lambda _: None, complain=faults.append)
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
     lines = [json.loads(line) for line in out.read_text().splitlines()[1:]]
     found = sum(bool(line["people"]) for line in lines)

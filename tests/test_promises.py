@@ -35,7 +35,7 @@ from vitruvian.sources import threads
 from vitruvian.sources.open import Span
 from vitruvian.sources.video import Video
 from vitruvian.verbs.outputs import Save, open_sink
-from vitruvian.verbs.predict import plan, predict
+from vitruvian.verbs.predict import plan, write_poses
 from vitruvian.weights import download
 
 fcntl = pytest.importorskip("fcntl", reason="files are locked this way on Unix only")
@@ -403,7 +403,7 @@ def test_one_bad_source_stops_no_long_run(error, video, tmp_path, capsys):
     out, told = tmp_path / "out", []
     model: Any = Nobody()
     plans = plan(sources, out, Save(), overwrite=False)
-    assert predict(plans, model, out, Save(), complain=told.append) == 2
+    assert write_poses(plans, model, out, Save(), complain=told.append) == 2
     assert len(told) == 3
     assert "2 things could not be read" in str(told[-1])
     assert all("cannot write" not in str(each) for each in told)
@@ -436,7 +436,7 @@ def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
 
     monkeypatch.setattr("vitruvian.formats.growing.Lines.add", full)
     with pytest.raises(WriteError, match="No space left on device"):
-        predict(plans, model, out, Save(), complain=told.append)  # type: ignore[arg-type]
+        write_poses(plans, model, out, Save(), complain=told.append)  # type: ignore[arg-type]
     assert not told
     assert not list(out.glob("b*"))
 
@@ -445,7 +445,7 @@ def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, vide
     model, out, said = Nobody(), tmp_path / "all.jsonl", list[str]()
     plans = plan([Video(str(video()), Span())], out, Save(), overwrite=True)
     how: Any = {"say": said.append, "complain": said.append}
-    predict(plans, model, out, Save(), **how)  # type: ignore[arg-type]
+    write_poses(plans, model, out, Save(), **how)  # type: ignore[arg-type]
     assert said == [f"{said[0].split(' -> ')[0]} -> {out}"]
 
     def full(*_: object) -> None:
@@ -454,7 +454,7 @@ def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, vide
     monkeypatch.setattr("vitruvian.formats.part.Part.finish", full)
     said.clear()
     with pytest.raises(WriteError, match="No space left on device"):
-        predict(plans, model, out, Save(), **how)  # type: ignore[arg-type]
+        write_poses(plans, model, out, Save(), **how)  # type: ignore[arg-type]
     assert not said
 
 

@@ -34,7 +34,7 @@ from vitruvian.stream import repair
 from vitruvian.stream.stream import steps_over_time, through
 from vitruvian.stream.wanted import SMOOTH, Wanted
 from vitruvian.verbs.outputs import Save
-from vitruvian.verbs.predict import plan, predict
+from vitruvian.verbs.predict import plan, write_poses
 
 WAYS = ("one-euro", "butterworth")
 
@@ -458,7 +458,7 @@ def test_nothing_mended_is_said_too(video, tmp_path):
     plans = plan(open_source(clip), out, Save(), overwrite=False, repair=True)
     lines: list[str] = []
     asked = over(repair=True)
-    predict(plans, Walker(), out, Save(), wanted=asked, say=lines.append, complain=wrong)
+    write_poses(plans, Walker(), out, Save(), wanted=asked, say=lines.append, complain=wrong)
     assert lines[-1] == f"mended nothing -> {tmp_path / 'poses_repairs.csv'}"
     assert len((tmp_path / "poses_repairs.csv").read_text().splitlines()) == 1
 

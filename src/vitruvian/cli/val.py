@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from vitruvian.cli.command import command, complain, failed
-from vitruvian.cli.model import model_spec
 from vitruvian.cli.words import INPUT, MODEL, MODELS, OUT, OUTPUT, Word
+from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.groups import MachineWords, ModelWords
 
 
@@ -51,7 +51,7 @@ def val(
 
     def spec_of(each: str) -> tuple[str, Mapping[str, object]]:
         takes = family_of(ModelSpec.parse(each).name).takes("find")
-        spec = model_spec(each, words if takes else replace(words, find=None), machine)
+        spec = asked_model(each, words if takes else replace(words, find=None), machine)
         return spec.name, spec.options
 
     result = val.val(

@@ -41,7 +41,7 @@ WITHOUT_PIXELS = {"hands_in_pockets": "hands_at_pockets"}
 # In Python
 
 
-def analyze(
+def analyze_frames(
     source: str | Path | Sequence[str | Path],
     model: str | Model = "blazepose-full",
     *,
@@ -300,6 +300,7 @@ def write(
     *,
     say: Callable[[str], None] = print,
     complain: Callable[[VitruvianError], None],
+    written: list[Path] | None = None,
 ) -> int:
     """Do it; returns how many things could not be read.
 
@@ -309,6 +310,7 @@ def write(
         report: what is written.
         say: gets a line about each source when it is done, and one about each rule at the end.
         complain: gets what cannot be read; the rest is done nevertheless.
+        written: gets the files beside the tables.
     """
     fault, remarks = Faults(complain), list[str]()
     try:
@@ -322,6 +324,8 @@ def write(
                 if told := write_source(job.source, pairs, sink, sink):
                     tell(f"{told} -> {where(sink.paths)}")
                     remarks += sink.remarks()
+                    if written is not None:
+                        written += sink.paths
     except KeyboardInterrupt:
         for line in report.said():
             say(line)

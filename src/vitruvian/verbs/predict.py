@@ -194,7 +194,7 @@ def _folder(sources: Sequence[Source], out: Path, save: Save, repair: bool) -> l
     return plans
 
 
-def predict(
+def write_poses(
     plans: Sequence[Plan],
     model: Model,
     out: Path,
@@ -206,6 +206,7 @@ def predict(
     most_said: bool = True,
     say: Callable[[str], None] = print,
     complain: Callable[[VitruvianError], None],
+    written: list[Path] | None = None,
 ) -> int:
     """Do it; returns how many things could not be read.
 
@@ -220,6 +221,7 @@ def predict(
         most_said: whether the user said how many people there are at most.
         say: gets a line about each source when it is done.
         complain: gets what cannot be read; the rest is done nevertheless.
+        written: gets the files.
     """
     fault, few = Faults(complain), _Few(model, most_said)
     _can_hold(out, save, getattr(model, "skeleton", None))
@@ -232,7 +234,7 @@ def predict(
         return all_of(each.source, few.watch(each.source, pairs), fault)
 
     about = with_options(model, **wanted.to_dict())
-    _write(plans, about, out, save, find, who=who, say=say, fault=fault)
+    _write(plans, about, out, save, find, who=who, say=say, fault=fault, written=written)
     for hint in few.hints():
         note(hint)
     fault.sum_up(len(plans))
@@ -295,6 +297,7 @@ def track_record(
     *,
     renumber: bool = False,
     say: Callable[[str], None] = print,
+    written: list[Path] | None = None,
 ) -> None:
     """The same for the people of one record, see `vitruvian.verbs.track.over_again`."""
     recorded = plans[0].source
@@ -305,7 +308,7 @@ def track_record(
 
     _can_hold(out, save, recorded.record.skeleton)
     about = made(recorded, wanted, renumber=renumber)
-    _write(plans, about, out, save, find, who=True, say=say)
+    _write(plans, about, out, save, find, who=True, say=say, written=written)
 
 
 def _write(
@@ -318,6 +321,7 @@ def _write(
     who: bool,
     say: Callable[[str], None],
     fault: Faults | None = None,
+    written: list[Path] | None = None,
 ) -> None:
     """What `find` finds into all files.
 
@@ -355,6 +359,8 @@ def _write(
                 continue
             if said:
                 told(f"{said} -> {where(sink.paths)}")
+                if written is not None:
+                    written += sink.paths
                 for line in people.lines() if people else []:
                     told(line)
                 if changes is not None:

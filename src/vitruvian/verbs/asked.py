@@ -9,13 +9,16 @@ from vitruvian.errors import VitruvianError, unknown
 from vitruvian.verbs.groups import MachineWords, ModelWords, OutputWords, shallow
 
 if TYPE_CHECKING:
+    from vitruvian.models.model import Model
     from vitruvian.models.spec import ModelSpec
     from vitruvian.verbs.outputs import Save
 
 SAVED = ("video", "json", "csv", "parquet", "coco", "plot", "html", "rerun", "heatmaps")
 
 
-def model_spec(model: str, words: ModelWords, machine: MachineWords, **more: object) -> ModelSpec:
+def asked_model(
+    model: str | ModelSpec | Model, words: ModelWords, machine: MachineWords, **more: object
+) -> ModelSpec | Model:
     """A model with the options that these words stand for; those behind its name come first.
 
     Raises:
@@ -24,8 +27,12 @@ def model_spec(model: str, words: ModelWords, machine: MachineWords, **more: obj
     from vitruvian.models.load import family_of
     from vitruvian.models.spec import ModelSpec
 
-    spec = ModelSpec.parse(model)
     given = {**shallow(words), **shallow(machine), **more}
+    if not isinstance(model, str | ModelSpec):
+        if said := [name for name, value in given.items() if value is not None]:
+            raise VitruvianError(f"the model is loaded already; give {', '.join(said)} to load()")
+        return model
+    spec = ModelSpec.of(model)
     family = family_of(spec.name)
     for name, value in given.items():
         if name == "heatmaps" and value and not family.takes(name):
@@ -35,7 +42,7 @@ def model_spec(model: str, words: ModelWords, machine: MachineWords, **more: obj
     return spec.with_defaults(**given)
 
 
-def in_flags(output: OutputWords, default: str, *, plot: bool | None = None) -> Save:
+def asked_files(output: OutputWords, default: str, *, plot: bool | None = None) -> Save:
     """What `--save` asks for."""
     from vitruvian.verbs.outputs import MORE, Save, is_file
 
