@@ -120,7 +120,7 @@ def measure(cut: set[str], noise: Noise, people: int, seed: int) -> list[float]:
     # A heat map has no place beyond the middles of its first and last cells.
     xy = np.stack([s.xy for s in scenes]) + rng.normal(0, noise.pixels, (people, len(NAMES), 2))
     xy = np.clip(xy, 16.5, SIDE - 15.5)
-    inside = absolute.in_view(xy, limits)
+    inside = absolute.within_view(xy, limits)
     rays = np.stack([s.turned.rays(points) for s, points in zip(scenes, xy, strict=True)])
     shape = truth - truth.mean(axis=1, keepdims=True)
     shape = shape * rng.normal(1, noise.size, (people, 1, 1))
@@ -133,10 +133,12 @@ def measure(cut: set[str], noise: Noise, people: int, seed: int) -> list[float]:
     def depth_error(found: np.ndarray) -> float:
         return float(np.nanmedian(np.abs(in_camera(found)[:, 0, 2] - in_camera(truth)[:, 0, 2])))
 
-    alone = absolute.absolute(rays, shape, inside)
+    alone = absolute.absolute_pose(rays, shape, inside)
     eights = np.array_split(np.arange(people), max(people // 8, 1))
-    together = [absolute.absolute(rays[i], shape[i], inside[i], batch_rms=True) for i in eights]
-    flat = absolute.absolute(rays, shape, inside, weak=True)
+    together = [
+        absolute.absolute_pose(rays[i], shape[i], inside[i], batch_rms=True) for i in eights
+    ]
+    flat = absolute.absolute_pose(rays, shape, inside, weak=True)
     joints = float(np.median(np.linalg.norm(alone - truth, axis=-1)))
     return [*(depth_error(found) for found in (alone, np.concatenate(together), flat)), joints]
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitruvian.export.export import export
+from vitruvian.export.export import export_checkpoint
 from vitruvian.export.networks import fastpose
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
@@ -61,7 +61,7 @@ def alone(file: Path, network: fastpose.Network, threads: int, rounds: int, crop
 
         @torch.inference_mode()
         def plain(rows: np.ndarray = rows) -> np.ndarray:
-            return network(fastpose.normalise(torch.from_numpy(rows))).numpy()
+            return network(fastpose.fastpose_input(torch.from_numpy(rows))).numpy()
 
         runs["PyTorch f32"] = plain
         far = np.abs(runs["OpenVINO f32"]()[0] - plain()).max()
@@ -132,12 +132,12 @@ def main() -> None:
     import torch
 
     torch.manual_seed(0)
-    network = fastpose.build(fastpose.Shape())
+    network = fastpose.build(fastpose.FastShape())
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder, "seeded.pth")
         torch.save(network.state_dict(), checkpoint)
         file = Path(folder, "seeded.onnx")
-        export(checkpoint, file)
+        export_checkpoint(checkpoint, file)
         alone(file, network, chosen.threads, chosen.rounds, chosen.crops)
         model = load(str(file), find=chosen.find, threads=chosen.threads)
         assert isinstance(model, TopDown)

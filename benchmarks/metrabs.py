@@ -24,7 +24,7 @@ import numpy as np
 
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.decode.volume import Volume
-from vitruvian.export.export import export
+from vitruvian.export.export import export_checkpoint
 from vitruvian.export.networks import metrabs
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
@@ -134,13 +134,13 @@ def main() -> None:
     import torch
 
     torch.manual_seed(0)
-    network = metrabs.Metrabs(metrabs.Shape.of("efficientnetv2-s", POINTS)).eval()
+    network = metrabs.Metrabs(metrabs.MetrabsShape.of("efficientnetv2-s", POINTS)).eval()
     points = tuple(f"point_{i}" for i in range(POINTS))
     table = Skeleton("points", "seeded", points, (), np.full(POINTS, np.nan, np.float32))
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, file = Path(folder, "seeded.pt"), Path(folder, "seeded.onnx")
         metrabs.save(network, checkpoint, Volume(), table)
-        export(checkpoint, file)
+        export_checkpoint(checkpoint, file)
         alone(file, network, chosen.threads, chosen.rounds)
         picture = Frame.read(chosen.picture)
         whole(chosen.model or str(file), chosen.find, picture, chosen.threads, chosen.rounds)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.skeletons import COCO17, HALPE26
-from vitruvian.decode.absolute import place
+from vitruvian.decode.absolute import place_body
 from vitruvian.evaluate import metrics
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
@@ -57,7 +57,7 @@ def of(name: str, **options: Any) -> Estimate:
         camera = frame.camera or Camera.view(frame.size)
         xyz = poses.xyz
         if poses.origin == "hips":
-            xyz = place(camera, poses.xy, poses.xyz, poses.score).xyz
+            xyz = place_body(camera, poses.xy, poses.xyz, poses.score).xyz
         return poses.xy[:, which], xyz[:, which]
 
     return estimate
@@ -78,7 +78,9 @@ def synthetic(folder: Path, models: Sequence[tuple[str, Estimate]]) -> None:
     mean = np.tile((known - roots).mean(axis=0), (len(unseen), 1, 1)).astype(np.float32)
     rows = [("mean pose, mean distance", mean + roots.mean(axis=0))]
     fitted = [
-        place(person.camera, at[None], body[None], np.ones((1, len(NAMES))), along_ray=False).xyz[0]
+        place_body(
+            person.camera, at[None], body[None], np.ones((1, len(NAMES))), along_ray=False
+        ).xyz[0]
         for person, at, body in zip(unseen, xy, mean, strict=True)
         if person.camera is not None
     ]
@@ -113,14 +115,17 @@ def looks_alone(name: str, folder: Path) -> None:
     model = load(name, skeleton="halpe26")
     which = [model.skeleton[joint] for joint in NAMES]
     head: Any = getattr(model, "head", None)
-    turned = {f"rolled by {deg:+g} degrees": metrabs.Look(np.radians(deg), 1, False, 0.8)
+    turned = {f"rolled by {deg:+g} degrees": metrabs.TestTimeView(np.radians(deg), 1, False, 0.8)
               for deg in (-25, -12.5, 12.5, 25)}  # fmt: skip
-    kinds = {"one, as it is": metrabs.Look(0, 1, False, 0.8)} | turned
-    kinds |= {f"{scale} times as large": metrabs.Look(0, scale, False, 0.8) for scale in (0.8, 1.1)}
-    kinds |= {"mirrored": metrabs.Look(0, 1, True, 0.8)}
+    kinds = {"one, as it is": metrabs.TestTimeView(0, 1, False, 0.8)} | turned
+    kinds |= {
+        f"{scale} times as large": metrabs.TestTimeView(0, scale, False, 0.8)
+        for scale in (0.8, 1.1)
+    }
+    kinds |= {"mirrored": metrabs.TestTimeView(0, 1, True, 0.8)}
     sets = {kind: [look] for kind, look in kinds.items()}
     sets["as it is and mirrored"] = [kinds["one, as it is"], kinds["mirrored"]]
-    sets["five, --augment 5"] = metrabs.looks(5)
+    sets["five, --augment 5"] = metrabs.test_time_views(5)
     print(f"{len(some)} synthetic people; millimetres\n{'looks':28}  MPJPE  PA-MPJPE  absolute")
     for kind, looks in sets.items():
         head.looks, found = looks, []

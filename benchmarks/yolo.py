@@ -184,19 +184,19 @@ def main() -> None:
     ours = Side(sys.executable, str(here / "yolo.py"), "--answer")
 
     with tempfile.TemporaryDirectory() as folder:
-        from vitruvian.export.export import export
+        from vitruvian.export.export import export_checkpoint
         from vitruvian.models import yolopose
 
         weights = Path(folder, chosen.weights.name)  # Ultralytics exports beside the weights
         weights.write_bytes(chosen.weights.read_bytes())
-        file = export(weights, Path(folder, "ours.onnx")).file
+        file = export_checkpoint(weights, Path(folder, "ours.onnx")).file
         files = dict.fromkeys(OURS, file)
         if chosen.calibration:
             model = yolopose.load(file)
             pictures = frames([str(path) for path in sorted(chosen.calibration.iterdir())], None)
             inputs = [model.prepare([frame], [model.letterbox(frame)]) for frame in pictures]
             out = Path(folder, "int8.xml")
-            done = export(weights, out, precision="int8", calibration=inputs)
+            done = export_checkpoint(weights, out, precision="int8", calibration=inputs)
             print(f"int8: {len(inputs)} pictures, {done.apart[INT8]:.1f} pixels from f32")
             files[INT8] = done.file
         same = (chosen.data, weights, files, ours, reference)

@@ -193,7 +193,7 @@ def files() -> str:
         for target in forms:
             why = refusal(source, target).partition(";")[0].partition(" needs ")[2]
             gone = ", ".join(HOLDS[part] for part in lost(source, target)) or "nothing"
-            said = f"cannot be: it needs {why.partition(',')[0]}" if why else gone
+            said = f"not possible: needs {why.partition(',')[0]}" if why else gone
             groups.setdefault(said, []).append(f"`{target.name}`")
         for said, names in groups.items():
             ways.append(f"| `{source.name}` | {', '.join(names)} | {said} |")

@@ -21,17 +21,26 @@ import numpy as np
 import vitruvian as vit
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.show.view3d import View
 from vitruvian.train.synth import render
-from vitruvian.train.synth.bodies import Bodies
-from vitruvian.train.synth.postures import FRONT, LEFT, TO_CAMERA, UP, Posture, about, unit
+from vitruvian.train.synth.bodies import BodyModel
+from vitruvian.train.synth.postures import (
+    FRONT,
+    LEFT,
+    TO_CAMERA,
+    UP,
+    Posture,
+    normalize,
+    rotation_about,
+)
 
 HERE = Path(__file__).parent
 PICTURE = HERE / "people.jpg"
 SIZE, FOV_DEG = (960, 580), 50.0  # pixels, degrees
 HEIGHT = 1.15  # metres of the camera above the floor
 WALL = 9.0  # metres from the camera
-LIGHT = unit(np.array([0.55, -1.0, -0.65])).astype(np.float32)  # toward it; x right, y down, z away
+LIGHT = normalize(np.array([0.55, -1.0, -0.65])).astype(
+    np.float32
+)  # toward it; x right, y down, z away
 # Degrees: how far each arm is lifted outward and its elbow bent, each thigh lifted forward and its
 # knee bent (left, right); how the body is turned; metres right and away; seed of shape and clothes.
 PEOPLE = (
@@ -48,25 +57,29 @@ def posture(arms: tuple, legs: tuple, turn: float) -> Posture:
     for side, (outward, (lift, elbow), (thigh, knee)) in enumerate(
         zip((1, -1), arms, legs, strict=True)
     ):
-        lifted = about(FRONT, outward * np.radians(lift))
+        lifted = rotation_about(FRONT, outward * np.radians(lift))
         upper = lifted @ -UP
-        toward = FRONT if lift < 90 else unit(UP - 0.4 * outward * LEFT)
-        toward = unit(toward - (toward @ upper) * upper)
+        toward = FRONT if lift < 90 else normalize(UP - 0.4 * outward * LEFT)
+        toward = normalize(toward - (toward @ upper) * upper)
         bend = np.radians(elbow)
         fore = np.cos(bend) * upper + np.sin(bend) * toward
         limbs[:3, side] = upper, fore, fore
-        up = about(LEFT, -np.radians(thigh)) @ about(FRONT, outward * np.radians(6))
-        shin = about(LEFT, -np.radians(thigh - knee)) @ about(FRONT, outward * np.radians(4))
-        limbs[3:, side] = up @ -UP, shin @ -UP, unit(FRONT - 0.25 * UP)
-    lean = about(LEFT, np.radians(22 if min(legs[0][0], legs[1][0]) > 50 else 3))
+        up = rotation_about(LEFT, -np.radians(thigh)) @ rotation_about(
+            FRONT, outward * np.radians(6)
+        )
+        shin = rotation_about(LEFT, -np.radians(thigh - knee)) @ rotation_about(
+            FRONT, outward * np.radians(4)
+        )
+        limbs[3:, side] = up @ -UP, shin @ -UP, normalize(FRONT - 0.25 * UP)
+    lean = rotation_about(LEFT, np.radians(22 if min(legs[0][0], legs[1][0]) > 50 else 3))
     limbs[:3] = limbs[:3] @ lean.T
-    return Posture(np.eye(3), lean, np.eye(3), limbs).turned(about(UP, np.radians(turn)))
+    return Posture(np.eye(3), lean, np.eye(3), limbs).turned(rotation_about(UP, np.radians(turn)))
 
 
 def scene() -> np.ndarray:
     """(H, W, 3) uint8 RGB: the rendered people."""
     camera = Camera.view(SIZE, FOV_DEG)
-    bodies = Bodies()
+    bodies = BodyModel()
     width, height = SIZE
     focal, cy = camera.matrix[0, 0], camera.matrix[1, 2]
     rows = np.arange(height)[:, None] + 0.5
@@ -85,13 +98,18 @@ def scene() -> np.ndarray:
         vertices = body.vertices @ TO_CAMERA.T
         vertices += np.array([place[0], HEIGHT - vertices[:, 1].max(), place[1]])
         look = replace(
-            render.dressed(body.rest, bodies.part, rng), light=LIGHT, ambient=0.45, strength=1.25
+            render.random_appearance(body.rest, bodies.part, rng),
+            light=LIGHT,
+            ambient=0.45,
+            strength=1.25,
         )
         shade(image, vertices, camera)
         drawn.append((place[1], vertices.astype(np.float32), look))
     for _, vertices, look in sorted(drawn, key=lambda each: -each[0]):
         big = np.diag([2.0, 2.0, 1.0]) @ camera.matrix  # four rays a pixel
-        rgb, covers, _ = render.draw(vertices, bodies.faces, look, big, (2 * width, 2 * height))
+        rgb, covers, _ = render.render_body(
+            vertices, bodies.faces, look, big, (2 * width, 2 * height)
+        )
         covers = covers[..., None]
         rgb = cv2.resize(rgb * covers, SIZE, interpolation=cv2.INTER_AREA)
         covers = cv2.resize(covers, SIZE, interpolation=cv2.INTER_AREA)[..., None]
@@ -123,9 +141,9 @@ def figure(picture: Path, find: str) -> np.ndarray:
     left = vit.draw(frame, poses)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "people_3d.png"
-        with View(path, moving=False) as view:
-            view.write(frame, poses)
-        right = cv2.imread(str(path))[..., ::-1]
+        with vit.open_sink(path) as sink:
+            sink.write(frame, poses)
+        right = Frame.read(path).rgb
     right = right[150:550, 30 : right.shape[1] // 2 + 10]  # its first panel, from behind the camera
     scale = SIZE[1] / len(right)
     right = cv2.resize(right, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

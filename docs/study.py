@@ -69,7 +69,7 @@ def untrained(folder: Path) -> dict[str, Path]:
 
     from vitruvian.body.skeletons import COCO17
     from vitruvian.decode.volume import Volume
-    from vitruvian.export.export import export
+    from vitruvian.export.export import export_checkpoint
     from vitruvian.export.networks import fastpose, metrabs, yolo
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,14 +81,14 @@ def untrained(folder: Path) -> dict[str, Path]:
         torch.manual_seed(0)
         checkpoint = folder / f"{name}.pt"
         if name == "metrabs-s":
-            network = metrabs.Metrabs(metrabs.Shape.of("efficientnetv2-s", len(COCO17)))
+            network = metrabs.Metrabs(metrabs.MetrabsShape.of("efficientnetv2-s", len(COCO17)))
             metrabs.save(network.eval(), checkpoint, Volume(), COCO17)
         elif name == "fastpose-r50":
-            torch.save(fastpose.build(fastpose.Shape()).state_dict(), checkpoint)
+            torch.save(fastpose.build(fastpose.FastShape()).state_dict(), checkpoint)
         else:
-            shape = yolo.Shape.of(name.removeprefix("yolov8").removesuffix("-pose"))
+            shape = yolo.YoloShape.of(name.removeprefix("yolov8").removesuffix("-pose"))
             torch.save(yolo.Yolo(shape).state_dict(), checkpoint)
-        export(checkpoint, file)
+        export_checkpoint(checkpoint, file)
         checkpoint.unlink()
     return made
 

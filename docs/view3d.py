@@ -1,4 +1,4 @@
-"""Three people who walk, made up, for the figures of docs/view3d.md."""
+"""Three synthetic people walking, for the figures of docs/view3d.md."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def walker(stride: float) -> np.ndarray:
 
 
 def walk(frames: int, rate: float) -> Iterator[tuple[Frame, Poses]]:
-    """Frames and poses as a model with places in front of the camera gives them."""
+    """Frames and poses as a model with metres from the camera gives them."""
     turned = np.array(
         [[1, 0, 0], [0, np.cos(DOWN), np.sin(DOWN)], [0, -np.sin(DOWN), np.cos(DOWN)]]
     )
@@ -73,17 +73,17 @@ def walk(frames: int, rate: float) -> Iterator[tuple[Frame, Poses]]:
 
 
 def picture(path: Path) -> None:
-    """As `--save plot` makes it of a picture."""
+    """As `--save plot` draws a picture."""
     _fill(View(path, moving=False), 1)
 
 
 def moving(path: Path) -> None:
-    """As `--out walk_3d.gif` makes it of a video."""
+    """As `--out walk_3d.gif` draws a video."""
     _fill(View(path), 20, 18)
 
 
 def page(path: Path) -> None:
-    """As `--save html` makes it of a video."""
+    """As `--save html` writes a video."""
     _fill(Page(path), 90, 30)
 
 

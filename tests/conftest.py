@@ -222,7 +222,7 @@ def seeded(
 ) -> dict[str, np.ndarray]:
     """The tensors of MeTRAbs' golden network, S with 24 points."""
     with torch.device("meta"):
-        network = metrabs.Metrabs(metrabs.Shape.of("efficientnetv2-s", 24))
+        network = metrabs.Metrabs(metrabs.MetrabsShape.of("efficientnetv2-s", 24))
     tensors = {}
     for key, value in network.state_dict().items():
         if f"bn/{key}" in metrabs_golden:

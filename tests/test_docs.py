@@ -18,6 +18,8 @@ from conftest import absent
 from vitruvian.body.skeletons import COCO17
 from vitruvian.cli.app import app
 from vitruvian.geometry.camera import Camera
+from vitruvian.models.load import FAMILIES
+from vitruvian.models.options import StreamDefaults
 from vitruvian.models.zoo import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
@@ -173,6 +175,19 @@ def test_every_option_that_the_docs_name_exists():
         for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", line):
             assert option in helps[name], line
     assert {"predict", "export", "models", "doctor"} <= helps.keys()
+
+
+def test_every_option_of_a_model_is_on_the_page_of_options():
+    page = (ROOT / "docs" / "options.md").read_text()
+    options = [StreamDefaults, *(family.options for family in FAMILIES.values())]
+    for name in {name for each in options for name in (*each.names(), *each.SYNONYMS)}:
+        assert f"`{name}`" in page, name
+
+
+def test_every_public_name_is_on_the_page_of_the_api():
+    page = (ROOT / "docs" / "api.md").read_text()
+    for name in set(vit.__all__) - {"__version__"}:
+        assert f"::: vitruvian.{name}\n" in page, name
 
 
 def test_the_page_of_models_is_that_of_the_catalogue():

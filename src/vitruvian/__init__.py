@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vitruvian.sources.open import open_source as open_source
     from vitruvian.stream.live import live as live
     from vitruvian.stream.stream import run as run
+    from vitruvian.stream.stream import stream as stream
     from vitruvian.verbs.analyze import analyze_frames as analyze_frames
     from vitruvian.verbs.api import analyze as analyze
     from vitruvian.verbs.api import predict as predict
@@ -61,6 +62,7 @@ _PUBLIC = {
     "predict": "verbs.api",
     "read": "formats.table",
     "run": "stream.stream",
+    "stream": "stream.stream",
     "to_pandas": "formats.libraries",
     "to_supervision": "formats.libraries",
     "to_xarray": "formats.libraries",

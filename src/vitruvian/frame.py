@@ -42,13 +42,45 @@ def checked(frames: Any) -> Sequence[Frame]:
     if several and all(isinstance(frame, Frame) for frame in frames):
         return frames
     one = next(frame for frame in frames if not isinstance(frame, Frame)) if several else frames
-    way_out = "write model([vit.Frame(rgb)]), (H, W, 3) uint8 RGB; of OpenCV's BGR bgr[..., ::-1]"
+    way_out = "write model([vit.Frame.bgr(array)]) for OpenCV's order, vit.Frame(array) for RGB"
     if isinstance(one, (str, Path)):
         way_out = f"write model([vit.Frame.read({shown(str(one), 60)!r})]), or vit.run"
     elif isinstance(one, Frame):
-        way_out = "write model([frame])"
+        way_out = "write model([frame])[0]"
     got = type(frames).__name__ if one is frames else f"a list of {type(one).__name__}"
     raise VitruvianError(f"a model wants a list of vit.Frame, got {got}; {way_out}")
+
+
+def _eight_bits(pixels: Any, who: str, order: str) -> np.ndarray:
+    """The pixels, if they are (H, W, 3) uint8.
+
+    Raises:
+        VitruvianError: they are not, with what makes them so.
+    """
+    shape, dtype = getattr(pixels, "shape", None), getattr(pixels, "dtype", None)
+    got = type(pixels).__name__ if shape is None else f"{shape} {dtype}"
+    grey = isinstance(shape, tuple) and (len(shape) == 2 or shape[2:] == (1,))
+    if not isinstance(pixels, np.ndarray):
+        way_out = "use Frame.read for files, or np.asarray"
+    elif 0 in pixels.shape:
+        way_out = "it is empty: was there a picture at all?"
+    elif pixels.dtype != np.uint8 and pixels.dtype.kind == "f":
+        way_out = "of values from 0 to 1 make (255 * array).astype(np.uint8)"
+    elif pixels.dtype != np.uint8:
+        way_out = "bring it to 8 bits, or use Frame.read for files"
+    elif grey:
+        way_out = "of a grey picture make np.stack([grey] * 3, axis=-1), or use Frame.read"
+    elif pixels.ndim == 3 and pixels.shape[2] == 4:
+        way_out = "drop alpha with [..., :3]"
+    elif pixels.ndim == 3 and pixels.shape[2] == 3:
+        return pixels
+    elif pixels.ndim == 3 and pixels.shape[0] == 3:
+        way_out = "put the channels last: np.moveaxis(array, 0, -1)"
+    elif pixels.ndim == 4:
+        way_out = "it holds several pictures: make one Frame of each"
+    else:
+        way_out = "for other pictures use Frame.read"
+    raise VitruvianError(f"a {who} wants (H, W, 3) uint8 {order}, got {got}; {way_out}")
 
 
 LONGEST_SIDE = 32766  # pixels; OpenCV's remap keeps positions in 16 bits
@@ -73,16 +105,7 @@ class Frame:
         if not isinstance(pixels, np.ndarray) and hasattr(pixels, "part"):
             object.__setattr__(self, "size", pixels.size)
             return
-        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3:
-            got = f"{getattr(pixels, 'shape', type(pixels).__name__)}"
-            raise VitruvianError(
-                f"a Frame wants (H, W, 3) uint8 RGB, got {got} {getattr(pixels, 'dtype', '')}; "
-                "for other pictures use Frame.read, or np.stack([grey] * 3, axis=-1)"
-            )
-        if pixels.shape[2] != 3 or 0 in pixels.shape:
-            raise VitruvianError(
-                f"a Frame wants (H, W, 3) uint8 RGB, got {pixels.shape}; drop alpha with [..., :3]"
-            )
+        pixels = _eight_bits(pixels, "Frame", "RGB")
         if max(pixels.shape) > LONGEST_SIDE:
             raise VitruvianError(
                 f"'{self.source}' is {pixels.shape[1]} x {pixels.shape[0]} pixels, want at most "
@@ -145,6 +168,27 @@ class Frame:
         """
         rgb, corner = self.part(crop.bounds())
         return crop.within(corner).cut(rgb, replicate=replicate, antialias=antialias)
+
+    @classmethod
+    def bgr(
+        cls,
+        pixels: np.ndarray,
+        index: int = 0,
+        seconds: float = 0.0,
+        source: str = "",
+        camera: Camera | None = None,
+    ) -> Frame:
+        """A frame of a picture as OpenCV has it: (H, W, 3) uint8, its channels blue, green, red.
+
+        What `cv2.imread` and `cv2.VideoCapture.read` give; `Frame(array)` is for RGB.
+
+        Raises:
+            VitruvianError: it is no such picture.
+        """
+        import cv2
+
+        rgb = cv2.cvtColor(_eight_bits(pixels, "Frame.bgr", "BGR"), cv2.COLOR_BGR2RGB)
+        return cls(rgb, index, seconds, source, camera)
 
     @classmethod
     def read(cls, path: str | Path, index: int = 0) -> Frame:

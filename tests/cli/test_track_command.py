@@ -393,7 +393,7 @@ def written(source: object, model: Walker, out: Path, asked: Wanted, **save) -> 
     sources, lines = open_source(str(source)), list[str]()
     chosen = Save(more=("mot",), **save)
     plans = plan(sources, out, chosen, overwrite=False, repair=asked.repair)
-    faults = predict(
+    faults = write_poses(
         plans, model, out, chosen, wanted=asked, who=True, say=lines.append, complain=wrong
     )
     assert faults == 0

@@ -31,7 +31,7 @@ def problem(golden, kind: str):
         "made up": ("geo/coords2d", "geo/coords3d_rel", "geo/K"),
     }
     xy, xyz, matrices = (golden[name] for name in names[kind])
-    return rays_of(xy, matrices), xyz, decode.in_view(xy + np.float32(0.5), CENTRED)
+    return rays_of(xy, matrices), xyz, decode.within_view(xy + np.float32(0.5), CENTRED)
 
 
 WANT = {
@@ -48,7 +48,7 @@ def test_people_stand_where_the_reference_puts_them(golden, kind):
     in_view, away, want = (golden[name] for name in WANT[kind])
     np.testing.assert_array_equal(inside, in_view)
     np.testing.assert_allclose(decode.shift(rays, xyz, inside, batch_rms=True), away, atol=5e-3)
-    got = decode.absolute(rays, xyz, inside, batch_rms=True)
+    got = decode.absolute_pose(rays, xyz, inside, batch_rms=True)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, want, atol=5e-3)
 
@@ -57,7 +57,7 @@ def test_people_stand_where_the_reference_puts_them(golden, kind):
 def test_a_person_alone_is_as_the_reference_s_alone(golden):
     """0.02 mm: the spec allows 0.05."""
     rays, xyz, inside = problem(golden, "network")
-    got = decode.absolute(rays, xyz, inside)
+    got = decode.absolute_pose(rays, xyz, inside)
     for i in (0, 1):
         np.testing.assert_allclose(got[i], golden[f"coords3d_abs_mm_item{i}_alone"][0], atol=0.02)
 
@@ -66,7 +66,7 @@ def test_a_person_alone_is_as_the_reference_s_alone(golden):
 @pytest.mark.parametrize(("name", "mix"), [("None", 0.0), ("0.0", 0.0), ("1.0", 1.0)])
 def test_mixing_is_the_reference_s(golden, name, mix):
     rays, xyz, inside = problem(golden, "network")
-    got = decode.absolute(rays, xyz, inside, mix=mix, batch_rms=True)
+    got = decode.absolute_pose(rays, xyz, inside, mix=mix, batch_rms=True)
     np.testing.assert_allclose(got, golden[f"coords3d_abs_mm_mix_{name}"], atol=5e-3)
 
 
@@ -125,9 +125,9 @@ def test_joints_in_view_are_mixed_and_others_are_not(rng):
     there = xyz + np.array([0.2, 0.1, 3])
     rays = there[..., :2] / there[..., 2:] + rng.normal(0, 0.01, (6, 17, 2))
     inside = rng.random((6, 17)) < 0.7
-    solid = decode.absolute(rays, xyz, inside, mix=1)
-    onto = decode.absolute(rays, xyz, inside, mix=0)
-    half = decode.absolute(rays, xyz, inside)
+    solid = decode.absolute_pose(rays, xyz, inside, mix=1)
+    onto = decode.absolute_pose(rays, xyz, inside, mix=0)
+    half = decode.absolute_pose(rays, xyz, inside)
     np.testing.assert_allclose(half, (solid + onto) / 2, atol=1e-6)
     np.testing.assert_array_equal(onto[~inside], solid[~inside])
     np.testing.assert_allclose((onto[..., :2] / onto[..., 2:])[inside], rays[inside], atol=1e-5)
@@ -147,7 +147,7 @@ def test_a_flat_body_stands_where_its_size_says(rng):
     )
     inside[:, 5:] = False
     rays[:, 5:] = 99
-    got = decode.absolute(rays, xyz, inside, weak=True, mix=1)
+    got = decode.absolute_pose(rays, xyz, inside, weak=True, mix=1)
     np.testing.assert_allclose(got, xyz + away, atol=1e-3)
     inside[0] = False
     inside[0, 0] = True
@@ -162,7 +162,7 @@ def test_a_joint_that_is_missing_says_nothing_and_a_person_without_joints_is_now
     want = decode.shift(rays[:, 2:], xyz[:, 2:], weight[:, 2:])
     rays[:, 0], xyz[:, 1] = np.nan, np.nan
     np.testing.assert_allclose(decode.shift(rays, xyz, weight), want, atol=1e-12)
-    got = decode.absolute(rays, xyz, weight > 0)
+    got = decode.absolute_pose(rays, xyz, weight > 0)
     assert np.isnan(got[:, 1]).all()
     assert np.isfinite(got[:, 2:]).all()
     rays[3] = np.nan
@@ -176,10 +176,10 @@ def test_a_joint_that_is_missing_says_nothing_and_a_person_without_joints_is_now
 @pytest.mark.parametrize("batch_rms", [False, True])
 def test_nobody_is_an_ordinary_answer(batch_rms):
     rays, xyz, inside = np.zeros((0, 17, 2)), np.zeros((0, 17, 3)), np.zeros((0, 17), bool)
-    got = decode.absolute(rays, xyz, inside, batch_rms=batch_rms)
+    got = decode.absolute_pose(rays, xyz, inside, batch_rms=batch_rms)
     assert got.shape == (0, 17, 3)
-    assert decode.absolute(rays, xyz, inside, weak=True).shape == (0, 17, 3)
-    placed = decode.place(Camera.view((640, 480)), rays, xyz, np.zeros((0, 17)))
+    assert decode.absolute_pose(rays, xyz, inside, weak=True).shape == (0, 17, 3)
+    placed = decode.place_body(Camera.view((640, 480)), rays, xyz, np.zeros((0, 17)))
     assert placed.xyz.shape == (0, 17, 3)
     assert placed.error.shape == (0,)
 
@@ -189,7 +189,9 @@ def test_a_network_that_strides_beside_its_middles_sees_half_a_stride_less():
     assert CENTRED == (24.5, 232.5)
     assert decode.view_limits(256, centred=False) == (8.5, 216.5)
     assert decode.view_limits(384) == (24.5, 360.5)
-    seen = decode.in_view(np.array([[24.5, 232.5], [24.4, 100], [100, 233], [np.nan, 9]]), CENTRED)
+    seen = decode.within_view(
+        np.array([[24.5, 232.5], [24.4, 100], [100, 233], [np.nan, 9]]), CENTRED
+    )
     np.testing.assert_array_equal(seen, [True, False, False, False])
 
 
@@ -216,7 +218,7 @@ def test_bodies_from_the_hips_are_placed_where_they_are_seen(rng, lens, along_ra
         turned = np.stack([x @ rotation_matrix(v).T for x, v in zip(xyz, across, strict=True)])
     there = turned + middle[:, None]
     xy = camera.project(there)
-    placed = decode.place(camera, xy, xyz, np.full((6, 17), 0.9), along_ray=along_ray)
+    placed = decode.place_body(camera, xy, xyz, np.full((6, 17), 0.9), along_ray=along_ray)
     off = np.linalg.norm(placed.xyz - there, axis=-1).max(axis=1) / middle[:, 2]
     assert off.max() < (0.01 if along_ray else 0.003)
     assert placed.error.max() < (3 if along_ray else 1)
@@ -229,7 +231,7 @@ def test_the_reprojection_error_is_what_does_not_fit(rng):
     xy = camera.project(xyz + np.array([0.2, 0.1, 4]))
 
     def error(xy: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        return decode.place(camera, xy, xyz, weight, along_ray=False).error
+        return decode.place_body(camera, xy, xyz, weight, along_ray=False).error
 
     ones = np.ones((6, 17))
     fits = error(xy, ones)
@@ -250,7 +252,7 @@ def test_mixing_draws_joints_to_where_they_are_seen(rng):
     xy = camera.project(xyz + np.array([0.2, 0.1, 4])) + rng.normal(0, 10, (6, 17, 2))
     weight = np.ones((6, 17))
     weight[:, 0] = 0
-    solid, onto = (decode.place(camera, xy, xyz, weight, mix=mix) for mix in (1, 0))
+    solid, onto = (decode.place_body(camera, xy, xyz, weight, mix=mix) for mix in (1, 0))
     np.testing.assert_allclose(camera.project(onto.xyz)[:, 1:], xy[:, 1:], atol=0.01)
     np.testing.assert_allclose(onto.xyz[:, 0], solid.xyz[:, 0], atol=1e-6)
     np.testing.assert_array_equal(onto.error, solid.error)
@@ -262,7 +264,7 @@ def test_who_cannot_be_placed_is_nowhere(rng):
     xy = camera.project(xyz + np.array([0.2, 0.1, 4]))
     xy[0] = np.nan
     xy[1] = 1280 - xy[1]  # turned by 180 degrees: only a body behind the camera looks so
-    placed = decode.place(camera, xy, xyz, np.ones((3, 17)))
+    placed = decode.place_body(camera, xy, xyz, np.ones((3, 17)))
     np.testing.assert_array_equal(np.isnan(placed.xyz[:, 0, 0]), [True, True, False])
     np.testing.assert_array_equal(np.isnan(placed.error), [True, True, False])
 
@@ -330,7 +332,7 @@ def test_the_one_that_is_trained_through_is_the_one_that_is_used(rng, how):
 
     rays, xyz, inside = made(rng)
     got = train.reconstruct_absolute(*(torch.tensor(part) for part in (rays, xyz, inside)), **how)
-    want = decode.absolute(rays, xyz, inside, **how)
+    want = decode.absolute_pose(rays, xyz, inside, **how)
     np.testing.assert_allclose(got, want, atol=2e-6)  # the NumPy one answers in float32
     got = train.reconstruct_absolute(
         torch.tensor(rays).float(), torch.tensor(xyz).float(), torch.tensor(inside), **how
@@ -389,10 +391,10 @@ def test_a_turned_camera_finds_people_in_the_same_place_of_the_world(rng):
     camera = Camera.view((1280, 720)).placed(np.eye(4))
     xyz = bodies(rng, 2)
     xy = camera.project(xyz + np.array([0.2, 0.1, 5]))
-    here = decode.place(camera, xy, xyz, np.ones((2, 17)), along_ray=False)
+    here = decode.place_body(camera, xy, xyz, np.ones((2, 17)), along_ray=False)
     rotation = rotation_matrix(np.array([0.05, -0.1, 0.0]))
     turned = camera.turn(rotation, camera.matrix, camera.size)
-    there = decode.place(
+    there = decode.place_body(
         turned,
         turned.project((xyz + np.array([0.2, 0.1, 5])) @ rotation.T),
         xyz @ rotation.T,

@@ -7,13 +7,21 @@ import numpy as np
 import pytest
 
 from vitruvian.body.skeletons import HALPE136, WHOLEBODY133
-from vitruvian.decode.pose_nms import BODY, WHOLE_BODY, Kept, Part, Settings, pose_nms, whole_body
+from vitruvian.decode.pose_nms import (
+    BODY,
+    WHOLE_BODY,
+    BodyPart,
+    Kept,
+    Settings,
+    pose_nms,
+    whole_body,
+)
 
 Rng = np.random.Generator
 People = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # xy, score, box, box_score
 
 
-def parts_of(k: int) -> tuple[Part, ...]:
+def parts_of(k: int) -> tuple[BodyPart, ...]:
     """Of the whole body of k keypoints."""
     return whole_body({133: WHOLEBODY133, 136: HALPE136}[k].parts)
 

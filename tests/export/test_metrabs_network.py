@@ -34,7 +34,7 @@ from metrabs_files import (
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, COCO19, SMPL24, conversion, spelled_out
 from vitruvian.decode import heatmap
-from vitruvian.decode.absolute import in_view, view_limits
+from vitruvian.decode.absolute import view_limits, within_view
 from vitruvian.decode.volume import Volume
 from vitruvian.network import OnnxRuntime, OpenVino
 from vitruvian.weights import checkpoint, metrabs_archive
@@ -233,9 +233,9 @@ def test_the_transformer_knows_a_place_at_256_pixels_and_at_384(torch: Any, metr
 
 
 def test_blocks_are_left_out_in_training_only(torch: Any, metrabs: Any) -> None:
-    from vitruvian.export.networks.efficientnet import Block
+    from vitruvian.export.networks.efficientnet import MBConv
 
-    block = Block(torch.nn.Sequential(torch.nn.Identity()), True, 0.25)
+    block = MBConv(torch.nn.Sequential(torch.nn.Identity()), True, 0.25)
     x = torch.ones(4000, 1, 1, 1)
     torch.manual_seed(0)
     values = block.train()(x).ravel()
@@ -245,7 +245,7 @@ def test_blocks_are_left_out_in_training_only(torch: Any, metrabs: Any) -> None:
     rates = [
         part.dropped
         for part in metrabs.BACKBONES["efficientnetv2-s"].build(True).modules()
-        if isinstance(part, Block)
+        if isinstance(part, MBConv)
     ]
     np.testing.assert_allclose(rates, 0.2 * np.arange(40) / 40)
 
@@ -317,7 +317,7 @@ def test_maps_are_read_as_the_authors_read_them(metrabs_golden: dict[str, np.nda
     )
     inside = metrabs_golden["in_fov"]
     assert 0 < inside.mean() < 1
-    np.testing.assert_array_equal(in_view(xy, view_limits(256)), inside)
+    np.testing.assert_array_equal(within_view(xy, view_limits(256)), inside)
     assert {part.dtype for part in (place, cube, xy, volume.metres(cube))} == {np.dtype("f4")}
 
 
@@ -715,12 +715,12 @@ def opened(file: Path) -> list[Any]:
 def test_torch_onnx_and_openvino_agree(
     kind: str, tmp_path: Path, torch: Any, metrabs: Any, rng: np.random.Generator
 ) -> None:
-    from vitruvian.export.export import export
+    from vitruvian.export.export import export_checkpoint
 
     network = made(torch, metrabs, kind)
     volume = Volume(side=128, stride=network.shape.backbone.stride, depth=4, box=2.0)
     metrabs.save(network, tmp_path / "a.pt", volume, TOY)
-    done = export(tmp_path / "a.pt", tmp_path / "a.onnx")  # compares them
+    done = export_checkpoint(tmp_path / "a.pt", tmp_path / "a.onnx")  # compares them
     assert done.apart.keys() == {"onnxruntime", "openvino"}
     crops = rng.random((2, 128, 128, 3), np.float32)
     with torch.no_grad():
@@ -745,7 +745,7 @@ def test_torch_onnx_and_openvino_agree(
 def test_an_archive_becomes_one_file_that_says_everything(
     tmp_path: Path, torch: Any, metrabs: Any, weights: bytes, rng: np.random.Generator
 ) -> None:
-    from vitruvian.export.export import export
+    from vitruvian.export.export import export_checkpoint
 
     legacy = CONFIG.replace("stride: true", "stride: false").replace("bug: false", "bug: true")
     members = files(weights, config=legacy.encode())
@@ -756,7 +756,9 @@ def test_an_archive_becomes_one_file_that_says_everything(
     with torch.no_grad():
         want, _ = network(torch.from_numpy(crops).permute(0, 3, 1, 2))
     for name in ("a.onnx", "b.xml"):
-        done = export(archive, tmp_path / name, precision="f16" if name == "b.xml" else "f32")
+        done = export_checkpoint(
+            archive, tmp_path / name, precision="f16" if name == "b.xml" else "f32"
+        )
         run = OpenVino(done.file)
         np.testing.assert_allclose(run(crops)[0], want, atol=1e-5 if name == "a.onnx" else 0.02)
         about = run.metadata
@@ -779,11 +781,11 @@ def test_an_archive_becomes_one_file_that_says_everything(
 def test_what_cannot_be_exported_is_said(
     tmp_path: Path, torch: Any, metrabs: Any, weights: bytes
 ) -> None:
-    from vitruvian.export.export import export
+    from vitruvian.export.export import export_checkpoint
 
     (tmp_path / "ckpt.pt").write_bytes(weights)
     with refused("cannot export", "says nothing of its crops", ".tar.gz"):
-        export(tmp_path / "ckpt.pt", tmp_path / "a.onnx")
+        export_checkpoint(tmp_path / "ckpt.pt", tmp_path / "a.onnx")
     other = files(
         weights,
         info=npz(joint_names=np.array(["a", "b"]), joint_edges=EDGES[:, :0]),
@@ -791,17 +793,17 @@ def test_what_cannot_be_exported_is_said(
         skeletons=pickle.dumps({"": {"names": ["a"], "indices": [0], "edges": []}}),
     )
     with refused("cannot export", "edge of 0 ends"):
-        export(pack(tmp_path / "a.tar.gz", other), tmp_path / "a.onnx")
+        export_checkpoint(pack(tmp_path / "a.tar.gz", other), tmp_path / "a.onnx")
     other[f"{ROOT}joint_info.npz"] = npz(joint_names=np.array(["a", "b"]), joint_edges=EDGES[:0])
     archive = pack(tmp_path / "a.tar.gz", other)
     with refused("its ckpt.pt has 3 points, its joint_info.npz 2"):
-        export(archive, tmp_path / "a.onnx")
+        export_checkpoint(archive, tmp_path / "a.onnx")
     with refused("--imgsz; leave it out"):
-        export(archive, tmp_path / "a.onnx", imgsz=384)
+        export_checkpoint(archive, tmp_path / "a.onnx", imgsz=384)
     network = made(torch, metrabs, "vit of 16")
     metrabs.save(network, tmp_path / "a.pt", Volume(depth=4), TOY)
     with refused("3 points, stride 16", "3, 32"):
-        export(tmp_path / "a.pt", tmp_path / "a.onnx")
+        export_checkpoint(tmp_path / "a.pt", tmp_path / "a.onnx")
     good = checkpoint.read(tmp_path / "a.pt").entries
     for wrong in ("{}", '{"side": "x"}', '{"side": 100}', '{"sides": 1}', "["):
         if wrong == "{}":

@@ -705,7 +705,7 @@ def network_of(folder: Path, keypoints: int = 17, width: int = 8) -> Path:
     from vitruvian.export.networks import fastpose
 
     torch.manual_seed(0)
-    network = fastpose.build(fastpose.Shape(keypoints=keypoints, width=width))
+    network = fastpose.build(fastpose.FastShape(keypoints=keypoints, width=width))
     path = folder / "my fastpose.pth"
     torch.save(network.state_dict(), path)
     return path

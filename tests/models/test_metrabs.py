@@ -21,7 +21,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.camera import UP, Camera, rotation_matrix
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.load import family_of, load
-from vitruvian.models.metrabs import FAMILY, Bodies, Manual, Options, looks
+from vitruvian.models.metrabs import FAMILY, Bodies, HeadSpec, Options, test_time_views
 from vitruvian.models.ready import converted
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import CATALOGUE, entry
@@ -40,7 +40,7 @@ BODY = np.array([
     (-0.47, 0.07, -0.05),
 ])  # fmt: skip
 MIRROR = SMPL24.mirror
-MANUAL = Manual(Volume(), MIRROR, SMPL24, np.eye(24, dtype=np.float32))
+SPEC = HeadSpec(Volume(), MIRROR, SMPL24, np.eye(24, dtype=np.float32))
 BENT = np.array([-0.2, 0.05, 1e-3, -2e-3, 0.01])
 
 
@@ -106,31 +106,31 @@ def seen(
     for i, view in enumerate(views):
         xyz = truth[i // count] @ view.rotation.T
         if head.looks[i % count].mirror:  # what is called left is on the left of the picture
-            xyz = xyz[head.manual.mirror]
+            xyz = xyz[head.spec.mirror]
         pixels.append(view.camera.project(xyz))
         metres.append(xyz - (xyz.min(axis=0) + xyz.max(axis=0)) / 2 + 1.1)
     shape = (len(views), truth.shape[1])
     xy, xyz = np.reshape(pixels, (*shape, 2)), np.reshape(metres, (*shape, 3))
-    return maps(xy, xyz, head.manual.volume)
+    return maps(xy, xyz, head.spec.volume)
 
 
 def blank(camera: Camera | None = None) -> Frame:
     return Frame(np.zeros((SIZE[1], SIZE[0], 3), np.uint8), camera=camera)
 
 
-def head(manual: Manual = MANUAL, **options: object) -> Bodies:
-    return Bodies(lambda rows: (rows,), Options.of(**options), manual)
+def head(spec: HeadSpec = SPEC, **options: object) -> Bodies:
+    return Bodies(lambda rows: (rows,), Options.of(**options), spec)
 
 
 def decoded(
     truth: np.ndarray,
     camera: Camera | None = None,
     look: Regions | None = None,
-    manual: Manual = MANUAL,
+    spec: HeadSpec = SPEC,
     **options: object,
 ) -> Poses:
     """What is made of people whom the network sees as they are."""
-    read, frame = head(manual, **options), blank(camera)
+    read, frame = head(spec, **options), blank(camera)
     if look is None:
         look = around(Bodies.camera(frame).project(truth))
     outputs = seen(read, frame, truth, look)
@@ -142,15 +142,15 @@ def decoded(
 
 def test_five_looks_are_the_reference_s():
     """specs/metrabs.md 5.4."""
-    five = looks(5)
+    five = test_time_views(5)
     np.testing.assert_allclose([each.gamma for each in five], [0.6, 0.7, 0.8, 0.9, 1])
     rolls = np.degrees([each.roll for each in five])
     np.testing.assert_allclose(rolls, [-25, -12.5, 0, 12.5, 25], atol=1e-12)
     np.testing.assert_allclose([each.scale for each in five], [0.8, 0.9, 1, 1.05, 1.1])
     assert [each.mirror for each in five] == [False, True, False, True, False]
-    (one,) = looks(1)
+    (one,) = test_time_views(1)
     assert (one.roll, one.scale, one.mirror, one.gamma) == (0, 1, False, 0.8)
-    assert [(each.scale, each.mirror) for each in looks(2)] == [(0.8, True), (1.0, False)]
+    assert [(each.scale, each.mirror) for each in test_time_views(2)] == [(0.8, True), (1.0, False)]
 
 
 @pytest.fixture
@@ -207,14 +207,14 @@ def test_without_the_ridge_all_five_looks_are_exact(camera, average):
 
 
 @pytest.mark.usefixtures("unbiased")
-@pytest.mark.parametrize("manual", [
-    replace(MANUAL, volume=Volume(centered=False, legacy=True)),
-    replace(MANUAL, volume=Volume(side=384)),
+@pytest.mark.parametrize("spec", [
+    replace(SPEC, volume=Volume(centered=False, legacy=True)),
+    replace(SPEC, volume=Volume(side=384)),
 ], ids=["legacy", "384"])  # fmt: skip
-def test_the_published_variants_are_read_each_in_its_way(manual):
+def test_the_published_variants_are_read_each_in_its_way(spec):
     """The legacy one believes what lies further left and up, and sees the same."""
     truth = people(2, None, seed=5)
-    poses = decoded(truth, manual=manual, num_aug=5)
+    poses = decoded(truth, spec=spec, num_aug=5)
     is_there(poses, truth, Bodies.camera(blank()), metres=5e-5, pixels=0.01)
 
 
@@ -461,7 +461,7 @@ def about(**other: object) -> dict[str, str]:
 
 
 def test_a_file_says_how_it_is_read_and_smpl_is_what_is_given():
-    read = Manual.read(about())
+    read = HeadSpec.read(about())
     assert read.skeleton.name == "smpl_24"
     assert read.volume == Volume(side=384)
     assert (read.mix, read.weak, read.antialias, read.fill) == (0.0, False, 2, 0.8)
@@ -471,10 +471,10 @@ def test_a_file_says_how_it_is_read_and_smpl_is_what_is_given():
     assert head(read, mix=0.25).mix == 0.25
     toys = json.loads(about()["skeletons"])
     del toys["smpl_24"]
-    bare = Manual.read(about(skeletons=json.dumps(toys), antialias=None, fill=None))
+    bare = HeadSpec.read(about(skeletons=json.dumps(toys), antialias=None, fill=None))
     assert (bare.skeleton.name, bare.antialias, bare.fill) == ("toy", 1, 1.0)
     with refused("no skeleton in the file named 'smpl_23'; did you mean 'smpl_24'?"):
-        Manual.read(about(), "smpl_23")
+        HeadSpec.read(about(), "smpl_23")
 
 
 @pytest.mark.parametrize(
@@ -495,15 +495,15 @@ def test_a_file_says_how_it_is_read_and_smpl_is_what_is_given():
 )
 def test_a_file_that_says_something_else_is_refused(name, text):
     with pytest.raises((ValueError, TypeError, LookupError)):
-        Manual.read(about(**{name: text}))
+        HeadSpec.read(about(**{name: text}))
 
 
 @pytest.mark.usefixtures("unbiased")
 def test_joints_that_are_made_of_points_are_made_of_them_in_space():
     """The middle of the hips, projected: not the mean of the hips' pixels, nor mirrored."""
-    manual = Manual.read(about(mix="0.5"), "toy")
+    spec = HeadSpec.read(about(mix="0.5"), "toy")
     truth = people(2, rolled())
-    poses = decoded(truth, rolled(), manual=manual, num_aug=5)
+    poses = decoded(truth, rolled(), spec=spec, num_aug=5)
     assert poses.skeleton.keypoints == ("nose", "left_hand", "right_hand")
     want = np.stack([truth[:, 1:3].mean(axis=1), truth[:, 1], truth[:, 2]], axis=1)
     is_there(poses, want, rolled(), metres=5e-5, pixels=0.01)
@@ -629,7 +629,7 @@ def test_crops_of_parts_of_a_frame_are_those_of_the_whole(camera, rng):
     boxes = [(430, 210, 560, 500), (11, 7, 950, 910), (700, 600, 1280, 960), (1200, 3, 1500, 99)]
     look = Regions.boxes(np.array(boxes, np.float32), np.ones(4, np.float32))
     for side in (256, 96):
-        read = head(replace(MANUAL, volume=Volume(side=side)), num_aug=5)
+        read = head(replace(SPEC, volume=Volume(side=side)), num_aug=5)
         pixels = Part(rgb)
         parts, whole = Frame(pixels, camera=camera), Frame(rgb, camera=camera)
         crops = read.crops(whole, look)
@@ -720,9 +720,9 @@ def test_a_checkpoint_and_an_archive_run_by_their_names(own, archive, written, c
     assert isinstance(first, TopDown)
     assert isinstance(first.head, Bodies)
     assert (first.name, first.skeleton.keypoints) == ("my metrabs", TOY.keypoints)
-    assert (first.head.antialias, first.head.manual.volume.side) == (2, 128)
+    assert (first.head.antialias, first.head.spec.volume.side) == (2, 128)
     assert first.options["antialias"] == 2
-    assert first.head.manual.fill == 0.8
+    assert first.head.spec.fill == 0.8
     (poses,) = first([frame])
     assert len(poses) == 1
     assert poses.xyz is not None
@@ -857,7 +857,7 @@ def test_a_box_takes_as_much_of_the_crop_as_in_training():
     around = Regions.boxes(np.array([[150, 150, 250, 250]], np.float32), np.ones(1, np.float32))
     sides = []
     for fill in ("1.0", "0.8"):
-        (crop,) = head(Manual.read(about(fill=fill))).crops(frame, around)
+        (crop,) = head(HeadSpec.read(about(fill=fill))).crops(frame, around)
         corners = crop.from_frame(np.array([[150.0, 200.0], [250.0, 200.0]]))
         sides.append(corners[1, 0] - corners[0, 0])
     assert sides[1] / sides[0] == pytest.approx(0.8, abs=0.01)

@@ -9,7 +9,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import blazepose
-from vitruvian.models.blazepose import Detector, Landmarks, Options
+from vitruvian.models.blazepose import BodyDetector, Landmarks, Options
 from vitruvian.models.load import load
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import CATALOGUE, entry
@@ -24,10 +24,10 @@ def blank(size: tuple[int, int]) -> Frame:
 
 def detection(*people: tuple[float, float, float, float, float]):
     """A fake detector network: (hip x, hip y, top x, top y in 0..1 of the input, logit) each."""
-    rows = np.zeros((1, len(Detector.anchors), 12), np.float32)
-    logits = np.full((1, len(Detector.anchors), 1), -20, np.float32)
+    rows = np.zeros((1, len(BodyDetector.anchors), 12), np.float32)
+    logits = np.full((1, len(BodyDetector.anchors), 1), -20, np.float32)
     for i, (*points, logit) in enumerate(people):
-        anchor = Detector.anchors[i]
+        anchor = BodyDetector.anchors[i]
         head = [0.2 + 0.5 * i - anchor[0], 0.2 - anchor[1], 0.1, 0.1]
         pairs = np.array([*points, *points]).reshape(4, 2) - anchor
         rows[0, i] = np.concatenate([head, pairs.ravel()]) * 224
@@ -56,7 +56,7 @@ def landmarks(presence: list[float]):
 
 def model(people, presence, **given) -> TopDown:
     options = Options.of(refine_window=0, **given)
-    finder = Detector(detection(*people), options)
+    finder = BodyDetector(detection(*people), options)
     return TopDown(finder, Landmarks(landmarks(presence), options), options.num_poses)
 
 
@@ -156,7 +156,7 @@ def test_a_threshold_of_detection_is_met_by_its_equal():
 def test_boxes_without_a_size_do_not_count():
     rows, logits = detection(ONE)(np.zeros(1))
     rows[0, 0, 2] = -1
-    found = Detector(lambda _: (rows, logits), Options())([blank(LANDSCAPE)])[0]
+    found = BodyDetector(lambda _: (rows, logits), Options())([blank(LANDSCAPE)])[0]
     assert len(found) == 0
 
 
@@ -300,5 +300,5 @@ def test_pictures_of_odd_shapes_hold_nobody(blazepose, size):
 
 def test_landmarks_turn_about_the_cameras_axis():
     xyz = np.array([[[1.0, 2.0, 3.0]]])
-    got = blazepose.turn(xyz, np.array([np.pi / 2]))
+    got = blazepose.turn_in_plane(xyz, np.array([np.pi / 2]))
     np.testing.assert_allclose(got, [[[-2.0, 1.0, 3.0]]], atol=1e-12)

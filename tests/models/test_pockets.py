@@ -14,7 +14,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.frame import Frame
 from vitruvian.models import pockets
-from vitruvian.models.pockets import Arms, Detector, Hands
+from vitruvian.models.pockets import Arms, Hands, PocketDetector
 
 SIZE = (320, 480)  # width and height of the pictures here
 STORED = [[0.8727, 0.8562]]  # what the detector said of `standing` in noise when it was made
@@ -57,7 +57,7 @@ def mirrored(poses):
 
 def detector(sight=0.0):
     """One whose networks are made up: a hand is in sight or not, and nobody can be read again."""
-    return Detector(
+    return PocketDetector(
         lambda patches: (np.full((len(patches), 1), sight, np.float32),),
         lambda crops: (np.full((len(crops), 17, 64, 48), -20, np.float32),),
         np.array([4, 0, 0, 0, 0, 0, -1, 0], np.float32),

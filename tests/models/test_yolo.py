@@ -98,7 +98,7 @@ def test_parameters_have_the_names_and_shapes_of_the_reference(
 ) -> None:
     p6 = "_p6" in file.stem
     with torch.device("meta"):
-        network = yolo.Yolo(yolo.Shape.of(file.stem[len("yolov8")], p6=p6))
+        network = yolo.Yolo(yolo.YoloShape.of(file.stem[len("yolov8")], p6=p6))
     rows = [line.split("\t") for line in file.read_text().splitlines()]
     got = [
         [name, str(tuple(value.shape)), str(value.dtype).removeprefix("torch.")]
@@ -117,12 +117,12 @@ def test_the_lists_of_names_are_there() -> None:
 def test_every_scale_has_its_published_size(
     scale: str, p6: bool, parameters: int, torch: Any, yolo: Any
 ) -> None:
-    shape = yolo.Shape.of(scale, p6=p6)
+    shape = yolo.YoloShape.of(scale, p6=p6)
     with torch.device("meta"):
         network = yolo.Yolo(shape)
     assert sum(value.numel() for value in network.parameters()) == parameters
     names = {name: np.empty(value.shape, bool) for name, value in network.state_dict().items()}
-    assert yolo.Shape.infer(names) == shape
+    assert yolo.YoloShape.infer(names) == shape
     assert network.strides == ((8, 16, 32, 64) if p6 else (8, 16, 32))
 
 
@@ -130,7 +130,7 @@ def small(torch: Any, yolo: Any, *, p6: bool = False, **shape: int) -> Any:
     """A narrow network whose norms have seen something, so that folding them is no matter of 1."""
     torch.manual_seed(0)
     channels = (8, 8, 16, 16, 16, 16) if p6 else (8, 8, 16, 16, 16)
-    network = yolo.Yolo(yolo.Shape(channels, (1, 1), **shape))
+    network = yolo.Yolo(yolo.YoloShape(channels, (1, 1), **shape))
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             for values in (module.weight.data, module.bias.data, module.running_mean):
@@ -208,12 +208,14 @@ def test_half_precision_becomes_single_before_anything_is_computed(torch: Any, y
 def test_runtimes_agree_with_torch_on_a_custom_network(
     tmp_path: Path, torch: Any, yolo: Any, name: str, precision: str, p6: bool
 ) -> None:
-    from vitruvian.export.export import export
+    from vitruvian.export.export import export_checkpoint
 
     network = small(torch, yolo, p6=p6, keypoints=2, numbers=2, classes=3)
     file = tmp_path / "paw.pt"
     torch.save({"model": network.state_dict(), "train_args": {"imgsz": 192}}, file)
-    done = export(file, tmp_path / name, precision=precision, skeleton=PAW)  # compares them
+    done = export_checkpoint(
+        file, tmp_path / name, precision=precision, skeleton=PAW
+    )  # compares them
     assert "openvino" in done.apart
     model = yolopose.load(done.file)
     assert (model.skeleton.keypoints, model.numbers, model.stride) == (
@@ -230,12 +232,12 @@ def test_runtimes_agree_with_torch_on_a_custom_network(
 def test_an_export_says_what_it_comes_from(tmp_path: Path, torch: Any, yolo: Any) -> None:
     import onnx
 
-    from vitruvian.export.export import export
+    from vitruvian.export.export import export_checkpoint
     from vitruvian.weights.download import sha256
 
     file = tmp_path / "a.pt"
     torch.save(small(torch, yolo).state_dict(), file)
-    done = export(file, tmp_path / "a.onnx", imgsz=320)
+    done = export_checkpoint(file, tmp_path / "a.onnx", imgsz=320)
     about = {row.key: row.value for row in onnx.load(done.file).metadata_props}
     assert about["source_sha256"] == sha256(file)
     assert json.loads(about["skeleton"])["name"] == "coco17"
@@ -260,20 +262,20 @@ def test_a_checkpoint_is_converted_once(
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path: Path, torch: Any, yolo: Any) -> None:
-    from vitruvian.export.export import export
+    from vitruvian.export.export import export_checkpoint
 
     file = tmp_path / "a.pt"
     torch.save(small(torch, yolo).state_dict(), file)
     with pytest.raises(VitruvianError, match=r"ends with \.onnx or \.xml"):
-        export(file, tmp_path / "a.engine")
+        export_checkpoint(file, tmp_path / "a.engine")
     with pytest.raises(VitruvianError, match=r"ends with \.xml"):
-        export(file, tmp_path / "a.onnx", precision="int8")
+        export_checkpoint(file, tmp_path / "a.onnx", precision="int8")
     with pytest.raises(VitruvianError, match="calibration"):
-        export(file, tmp_path / "a.xml", precision="int8")
+        export_checkpoint(file, tmp_path / "a.xml", precision="int8")
     with pytest.raises(VitruvianError, match="precision"):
-        export(file, tmp_path / "a.onnx", precision="f8")
+        export_checkpoint(file, tmp_path / "a.onnx", precision="f8")
     with pytest.raises(VitruvianError, match="51 numbers"):
-        export(file, tmp_path / "a.onnx", skeleton=PAW)
+        export_checkpoint(file, tmp_path / "a.onnx", skeleton=PAW)
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
 
 
@@ -585,10 +587,10 @@ def test_an_error_in_a_stream_is_raised_where_it_is_read() -> None:
 
 @pytest.fixture(scope="session")
 def real(torch: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from vitruvian.export.export import export
+    from vitruvian.export.export import export_checkpoint
 
     weights = shared("weights/yolov8n-pose.pt")
-    return export(weights, tmp_path_factory.mktemp("yolo") / "yolov8n-pose.onnx").file
+    return export_checkpoint(weights, tmp_path_factory.mktemp("yolo") / "yolov8n-pose.onnx").file
 
 
 def runtime(name: str) -> Options:
@@ -634,13 +636,15 @@ def test_runtimes_agree_on_a_real_picture(real: Path) -> None:
 @pytest.mark.weights
 def test_int8_finds_the_same_people(real: Path, tmp_path: Path) -> None:
     pytest.importorskip("nncf", reason="nncf is not installed (the int8 extra)")
-    from vitruvian.export.export import export
+    from vitruvian.export.export import export_checkpoint
 
     exact = yolopose.load(real, Options(imgsz=320))
     frames = [Frame.read(path) for path in sorted(shared("data/images").glob("*.jpg"))]
     inputs = [exact.prepare([frame], [exact.letterbox(frame)]) for frame in frames]
     weights = shared("weights/yolov8n-pose.pt")
-    done = export(weights, tmp_path / "a.xml", precision="int8", calibration=inputs, imgsz=320)
+    done = export_checkpoint(
+        weights, tmp_path / "a.xml", precision="int8", calibration=inputs, imgsz=320
+    )
     assert done.apart["openvino int8"] < 5  # of people of 100 to 300 pixels
     for one, other in zip(exact(frames), yolopose.load(done.file)(frames), strict=True):
         sure = one.box[one.box_score > 0.6]

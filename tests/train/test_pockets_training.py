@@ -138,11 +138,11 @@ def test_labels_that_say_something_else_are_refused(tmp_path):
 def test_the_network_is_the_same_in_its_file(tmp_path):
     """One step on noise, written as float16, run by OpenVINO: `export_sight` compares them."""
     torch = pytest.importorskip("torch")
-    from vitruvian.export.networks.blazepose import BlazePose
+    from vitruvian.export.networks.blazepose import LandmarkNetwork
     from vitruvian.export.networks.sight import Sight
 
     torch.manual_seed(0)
-    network = Sight(BlazePose("full")).eval()
+    network = Sight(LandmarkNetwork("full")).eval()
     file = tmp_path / "sight.onnx"
     sight.export_sight(network, file)
     (answer,) = OpenVino(file)(np.zeros((3, 128, 96, 3), np.uint8))

@@ -32,7 +32,7 @@ from vitruvian.formats import c3d, openpose, table
 from vitruvian.formats.table import FORMS
 from vitruvian.formats.trc import named
 from vitruvian.frame import Frame
-from vitruvian.geometry.boxes import around
+from vitruvian.geometry.boxes import box_around
 from vitruvian.verbs.convert import convert
 
 Pairs = list[tuple[Frame, Poses]]
@@ -65,7 +65,7 @@ def story(
             xyz[:, 3], xy[:, 3] = np.nan, np.nan
         depth = {} if flat else {"xyz": xyz, "origin": "camera"}
         person, sure = np.array(present, np.int64), np.full(n, 0.75, np.float32)
-        poses = Poses(skeleton, xy, score, around(xy), sure, person, **depth)
+        poses = Poses(skeleton, xy, score, box_around(xy), sure, person, **depth)
         pairs.append((Frame(None, i, i / 10, "walk.mp4", size=(640, 480)), poses))
     return pairs
 

@@ -27,7 +27,7 @@ from vitruvian.body.skeletons import SKELETONS
 from vitruvian.errors import VitruvianError
 from vitruvian.models.zoo import CATALOGUE, DEFAULT, Entry
 from vitruvian.weights import download
-from vitruvian.weights.download import File, Package, Source, fetch
+from vitruvian.weights.download import File, Package, WeightSource, fetch
 
 CONTENT = bytes(range(256)) * 40
 PYPI = Package("pypi", "mediapipe", "0.10.21", 1000)
@@ -37,7 +37,7 @@ every_model = pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE
 
 def wanted(*packages: Package, name: str = "net.tflite", content: bytes = CONTENT) -> File:
     """A file that lies at in/<name> in each of the packages."""
-    sources = tuple(Source(package, f"in/{name}") for package in packages)
+    sources = tuple(WeightSource(package, f"in/{name}") for package in packages)
     return File(name, hashlib.sha256(content).hexdigest(), len(content), sources)
 
 
@@ -183,7 +183,7 @@ def test_a_place_without_a_published_hash_gives_a_file_of_another_name(cache: Pa
     """So that it is never taken for the published one."""
     address = serve({"/a.task": zipped(net=b"nobody knows")}) + "/a.task"
     file = wanted(PYPI)
-    unchecked = Source(Package("url", address, "", 1), "in/net.tflite", checked=False)
+    unchecked = WeightSource(Package("url", address, "", 1), "in/net.tflite", checked=False)
     for _ in range(2):
         (path,) = fetch([replace(file, sources=(*file.sources, unchecked))])
         assert path.read_bytes() == b"nobody knows"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 
@@ -124,10 +125,28 @@ class Poses:
     def __len__(self) -> int:
         return len(self.box_score)
 
-    def __getitem__(self, keypoint: str) -> Joint:
-        """One keypoint of everybody: `poses["left_wrist"].xy` is (N, 2) pixels."""
-        k = self.skeleton[keypoint]
+    @overload
+    def __getitem__(self, which: str) -> Joint: ...
+    @overload
+    def __getitem__(self, which: int | slice | list[int] | np.ndarray) -> Poses: ...
+    def __getitem__(self, which: str | int | slice | list[int] | np.ndarray) -> Joint | Poses:
+        """One keypoint of everybody, by its name, or some of the people, by their rows.
+
+        `poses["left_wrist"].xy` is (N, 2) pixels; `poses[0]` are the poses of the first person,
+        N = 1, so that their keypoints are `poses[0].xy[0]`, which is `poses.xy[0]`.
+        """
+        if not isinstance(which, str):
+            if isinstance(which, (int, np.integer)):
+                if not -len(self) <= which < len(self):
+                    raise IndexError(f"there is no person {which}; there are {len(self)}")
+                which = [int(which)]
+            return self.take(which)
+        k = self.skeleton[which]
         return Joint(self.xy[:, k], self.score[:, k], None if self.xyz is None else self.xyz[:, k])
+
+    def __iter__(self) -> Iterator[Poses]:
+        """Everybody, one after the other, each as the poses of one person."""
+        return (self.take([row]) for row in range(len(self)))
 
     def take(self, people: np.ndarray | list[int] | slice) -> Poses:
         """Some of the people: numbers of rows, a slice, or one truth value a person."""

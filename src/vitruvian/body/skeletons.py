@@ -430,7 +430,7 @@ def skeleton(name: str) -> Skeleton:
     return SKELETONS[name]
 
 
-def chosen(which: str) -> Skeleton:
+def find_skeleton(which: str) -> Skeleton:
     """The skeleton of that name, or of a .toml file; `VitruvianError` if there is none."""
     path = Path(which)
     return Skeleton.read(path) if path.suffix.lower() == ".toml" else skeleton(which)

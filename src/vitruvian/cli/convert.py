@@ -66,10 +66,12 @@ def convert(
     overwrite: bool = False,
 ) -> None:
     """Convert files of poses between formats, and say what is lost."""
-    from vitruvian.body.skeletons import chosen
+    from vitruvian.body.skeletons import find_skeleton
     from vitruvian.verbs.convert import convert as do
 
-    tables = [None if which is None else chosen(which) for which in (skeleton, from_skeleton)]
+    tables = [
+        None if which is None else find_skeleton(which) for which in (skeleton, from_skeleton)
+    ]
     how = {"from_up": from_up, "up": up, "skeleton": tables[0], "from_skeleton": tables[1]}
     done = do(source, out, form=form, person=person, fps=fps, overwrite=overwrite, **how)
     where = ", ".join(map(str, done.paths[:4])) if len(done.paths) <= 4 else str(out.parent)

@@ -62,7 +62,7 @@ def view_limits(
     return border * stride + shift, side - border * stride + shift
 
 
-def in_view(xy: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+def within_view(xy: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """(..., 2) pixels of the input -> (...) bool, see `view_limits`; not at NaN."""
     return np.all((xy >= limits[0]) & (xy <= limits[1]), axis=-1)
 
@@ -139,7 +139,7 @@ def weak_shift(rays: np.ndarray, xyz: np.ndarray, inside: np.ndarray) -> np.ndar
     return np.where(known.sum(axis=1)[:, None] > 1, ahead - xyz_mean, np.nan)
 
 
-def absolute(
+def absolute_pose(
     rays: np.ndarray,
     xyz: np.ndarray,
     inside: np.ndarray,
@@ -156,7 +156,7 @@ def absolute(
     Args:
         rays: (N, K, 2).
         xyz: (N, K, 3) metres from anywhere.
-        inside: (N, K) bool, whether the ray of a joint can be believed, see `in_view`.
+        inside: (N, K) bool, whether the ray of a joint can be believed, see `within_view`.
         mix: 0..1, the share of the 3D in joints in view.
         weak: whether the shift is found as by `weak_shift`.
         batch_rms: see `shift`.
@@ -174,7 +174,7 @@ def absolute(
     return np.where(inside[..., None], mixed, placed).astype(np.float32)
 
 
-def place(
+def place_body(
     camera: Camera,
     xy: np.ndarray,
     xyz: np.ndarray,
@@ -200,7 +200,7 @@ def place(
         mix: 0..1, the share of the 3D, for joints by their weight; 1 moves bodies as they are.
 
     Returns:
-        xyz: as `absolute`; who would stand behind the camera, on average, is NaN.
+        xyz: as `absolute_pose`; who would stand behind the camera, on average, is NaN.
         error: of the moved body, weighted. It is large where 2D, 3D and camera do not agree.
     """
     known = np.all(np.isfinite(xy), axis=-1) & np.all(np.isfinite(xyz), axis=-1)

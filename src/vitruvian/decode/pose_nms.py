@@ -40,7 +40,7 @@ WHOLE_BODY = Settings(mu=1.65, delta2=8.0, gamma=3.6, match=3.0, alpha=0.15, sco
 
 
 @dataclass(frozen=True)
-class Part:
+class BodyPart:
     """Keypoints of a whole body that are compared on their own."""
 
     keypoints: slice
@@ -49,16 +49,16 @@ class Part:
     near: float  # what their nearness counts
 
 
-def whole_body(parts: Mapping[str, Sequence[int]]) -> tuple[Part, ...]:
+def whole_body(parts: Mapping[str, Sequence[int]]) -> tuple[BodyPart, ...]:
     """Body and feet, face, and hands of a whole body; see `Skeleton.parts`.
 
     They come in this order in all tables of whole bodies.
     """
     face, hands = min(parts["face"]), min(parts["left_hand"])
     return (
-        Part(slice(0, face), 1.0, 1.0, 1.0),
-        Part(slice(face, hands), 1.9, 1.0, 1.0),
-        Part(slice(hands, max(parts["right_hand"]) + 1), 0.55, 0.1, 1.5),
+        BodyPart(slice(0, face), 1.0, 1.0, 1.0),
+        BodyPart(slice(face, hands), 1.9, 1.0, 1.0),
+        BodyPart(slice(hands, max(parts["right_hand"]) + 1), 0.55, 0.1, 1.5),
     )
 
 
@@ -81,7 +81,7 @@ def pose_nms(
     box: np.ndarray,
     box_score: np.ndarray,
     settings: Settings = BODY,
-    parts: tuple[Part, ...] = (),
+    parts: tuple[BodyPart, ...] = (),
     compat: bool = False,
 ) -> Kept:
     """One pose a person, of poses that a detector's overlapping boxes gave.
@@ -164,9 +164,11 @@ def pose_nms(
 class _Alike:
     """Which poses are the same as one that is kept, by its `settings`; see `pose_nms`."""
 
-    def __init__(self, settings: Settings, parts: tuple[Part, ...], k: int, compat: bool) -> None:
+    def __init__(
+        self, settings: Settings, parts: tuple[BodyPart, ...], k: int, compat: bool
+    ) -> None:
         self.settings, self.whole, self.compat = settings, bool(parts), compat
-        self.far, self.says, self.near = np.ones(k), np.ones(k), np.ones(k)  # (K,) of `Part`
+        self.far, self.says, self.near = np.ones(k), np.ones(k), np.ones(k)  # (K,) of `BodyPart`
         for part in parts:
             size = len(range(k)[part.keypoints])
             self.far[part.keypoints] = part.reach

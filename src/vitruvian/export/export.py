@@ -45,7 +45,7 @@ class Exported:
     unit: str  # of how far: "px", or "of the largest number"
 
 
-def export(
+def export_checkpoint(
     checkpoint: Path,
     out: Path,
     *,

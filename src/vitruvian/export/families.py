@@ -43,7 +43,7 @@ HEIGHT, WIDTH = 256, 192  # of AlphaPose's crops, pixels
 def graph(
     read: Checkpoint | Archive, *, skeleton: Skeleton | None, decode: str | None, imgsz: int | None
 ) -> Graph:
-    """The graph of a checkpoint of any family; see `vitruvian.export.export.export`.
+    """The graph of a checkpoint of any family; see `vitruvian.export.export.export_checkpoint`.
 
     Raises:
         VitruvianError: it is of no family, or an argument is not for it.
@@ -139,13 +139,13 @@ def crops(read: Checkpoint, skeleton: Skeleton | None = None, decode: str | None
         "skeleton": skeleton.to_json(),
         "decode": decode,
     }
-    return of_crops(Normalised(network, fastpose.normalise), about, (HEIGHT, WIDTH), ("maps",))
+    return of_crops(Normalised(network, fastpose.fastpose_input), about, (HEIGHT, WIDTH), ("maps",))
 
 
 def people(read: Checkpoint) -> Graph:
     """OSNet-AIN, for re-identification."""
     about = {"family": "reid", "task": "reid", "imgsz": str(list(reid.SIZE))}
-    network = Normalised(reid.load(read.tensors), reid.normalise)
+    network = Normalised(reid.load(read.tensors), reid.osnet_input)
     return of_crops(network, about, reid.SIZE, ("embedding",))
 
 
@@ -162,7 +162,10 @@ def own(read: Checkpoint) -> Graph:
         "antialias": "1",  # it has learned from pictures that had been made smaller
     }
     return of_crops(
-        Normalised(network, vitruvian2d.normalise), about, (HEIGHT, WIDTH), ("maps", "features")
+        Normalised(network, vitruvian2d.vitruvian2d_input),
+        about,
+        (HEIGHT, WIDTH),
+        ("maps", "features"),
     )
 
 

@@ -54,7 +54,7 @@ def published(read: Archive) -> Graph:
 
 def bodies(read: Checkpoint) -> Graph:
     """MeTRAbs, of a checkpoint of our own, see `vitruvian.export.networks.metrabs.save`."""
-    volume, skeleton = metrabs.said(read.entries)
+    volume, skeleton = metrabs.volume_and_skeleton(read.entries)
     network = metrabs.load(read.tensors, volume.depth, volume.centered)
     if network.shape.points != len(skeleton) or network.shape.backbone.stride != volume.stride:
         raise VitruvianError(
@@ -70,7 +70,7 @@ def bodies(read: Checkpoint) -> Graph:
     about = {
         "points": json.dumps(skeleton.keypoints),
         "mirror": json.dumps(skeleton.mirror.tolist()),
-        "skeletons": json.dumps(parts(skeleton)),
+        "skeletons": json.dumps(sub_skeletons(skeleton)),
         "mix": "0.5",
         "weak_perspective": "false",
         "antialias": str(antialias),
@@ -79,7 +79,7 @@ def bodies(read: Checkpoint) -> Graph:
     return of_bodies(network, volume, about)
 
 
-def parts(skeleton: Skeleton) -> dict[str, dict[str, object]]:
+def sub_skeletons(skeleton: Skeleton) -> dict[str, dict[str, object]]:
     """A skeleton and those that are a part of it, by name: which keypoints, and their table."""
     names = skeleton.keypoints
     known = {**SAME, **dict(zip(names, names, strict=True))}

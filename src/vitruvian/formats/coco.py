@@ -29,7 +29,7 @@ from vitruvian.formats.tables import utf8
 from vitruvian.formats.trc import named
 from vitruvian.formats.wire import LARGEST, LARGEST_SIDE, Provenance
 from vitruvian.frame import Frame
-from vitruvian.geometry.boxes import around
+from vitruvian.geometry.boxes import box_around
 
 PICTURES = {  # endings of names that may be numbers; what else is called so is a video
     *("", ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
@@ -357,7 +357,7 @@ def _person(row: dict[str, Any], table: Skeleton, labels: bool) -> Person:
     points = points.astype(float).reshape(-1, 3)
     points[(points[:, 2] == 0) if labels else ~points.any(axis=1)] = (np.nan, np.nan, 0)
     points[:, 2] = (points[:, 2] / (2 if labels else 1)).clip(0, 1)
-    box, given = around(points[None, :, :2])[0].tolist(), row.get("bbox") or row.get("box")
+    box, given = box_around(points[None, :, :2])[0].tolist(), row.get("bbox") or row.get("box")
     if given:
         values = _numbers(given, "bbox")
         if values.shape != (4,):

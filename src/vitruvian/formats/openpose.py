@@ -45,7 +45,7 @@ from vitruvian.formats.markers import Note
 from vitruvian.formats.part import Part
 from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
-from vitruvian.geometry.boxes import around
+from vitruvian.geometry.boxes import box_around
 
 # Number of keypoints -> whose they are, in files of others; BODY_25B has 25 as well.
 BY_NUMBER = {
@@ -308,7 +308,7 @@ def read_openpose(
         xy = np.where((score > 0)[..., None], points[..., :2], np.float32(np.nan))
         size, source = _about(file, read.ours, str(folder) if not pictures else file.stem)
         frame = Frame(None, index, seconds, source, size=size)
-        box, person = around(xy), np.array(read.person, np.int64)
+        box, person = box_around(xy), np.array(read.person, np.int64)
         yield frame, Poses(table, xy, score, box, score.mean(axis=1), person)
     if faces:
         note(f"{faces} with a face or hands and no body are left out")

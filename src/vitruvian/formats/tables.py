@@ -29,7 +29,7 @@ from vitruvian.formats.growing import Rows, Text, csv_lines
 from vitruvian.formats.trc import named
 from vitruvian.formats.wire import DECIMALS, LARGEST, LATEST, PIXEL_DECIMALS, Provenance, header
 from vitruvian.frame import Frame
-from vitruvian.geometry.boxes import around
+from vitruvian.geometry.boxes import box_around
 
 METRES = ("x_m", "y_m", "z_m", "x_world_m", "y_world_m", "z_world_m")
 ABOUT = ("origin", "error", "plausible")  # of x_m y_m z_m: from where; whether it can be believed
@@ -313,7 +313,7 @@ def _poses(skeleton: Skeleton, people: list[dict[str, Row]]) -> Poses:
         skeleton,
         np.ascontiguousarray(xy),
         np.ascontiguousarray(numbers[..., 2]),
-        around(xy),
+        box_around(xy),
         np.array([_mean(one) for one in people], np.float32),
         np.array([_whole(row, PERSON, missing=-1) for row in firsts], np.int64),
         xyz=None if origin is None else np.ascontiguousarray(xyz),

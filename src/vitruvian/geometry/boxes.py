@@ -71,7 +71,7 @@ def nms(box: np.ndarray, score: np.ndarray, threshold: float, most: int) -> np.n
     return np.array(kept, np.int64)
 
 
-def around(points: np.ndarray) -> np.ndarray:
+def box_around(points: np.ndarray) -> np.ndarray:
     """(N, 4) float32 boxes around (N, K, 2) points; NaN around none that is known."""
     low = np.min(points, axis=1, initial=np.inf, where=~np.isnan(points))
     high = np.max(points, axis=1, initial=-np.inf, where=~np.isnan(points))

@@ -297,7 +297,7 @@ def _sample(image: np.ndarray, at: np.ndarray) -> np.ndarray:
     return above * (1 - dy) + below * dy
 
 
-def place(
+def letterboxed(
     image: np.ndarray,
     inner: tuple[int, int],
     corner: tuple[int, int],

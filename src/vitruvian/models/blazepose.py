@@ -136,7 +136,7 @@ def _finder(name: str, wants: str, options: Options) -> Finder:
     return Finder(detector.boxes if wants == "boxes" else detector, {file.name: sha256(file)})
 
 
-def open_detector(file: Path, options: Options) -> Detector:
+def open_detector(file: Path, options: Options) -> BodyDetector:
     """BlazePose's detector from its .tflite file."""
     # Its batch is fixed: a batch would silently be folded into the anchors.
     network = OpenVino(
@@ -146,10 +146,10 @@ def open_detector(file: Path, options: Options) -> Detector:
         precision=options.precision,
         threads=options.threads,
     )
-    return Detector(network, options)
+    return BodyDetector(network, options)
 
 
-class Detector:
+class BodyDetector:
     """Finds bodies in the whole frame."""
 
     anchors = anchors.points(GRIDS)
@@ -254,7 +254,7 @@ class Landmarks:
             box=np.minimum(np.maximum(box, 0), edge),
             box_score=score,
             person=look.person,
-            xyz=turn(outputs[2].reshape(n, POINTS, 3)[:, :PUBLIC], look.angle),
+            xyz=turn_in_plane(outputs[2].reshape(n, POINTS, 3)[:, :PUBLIC], look.angle),
             origin="hips",
             mask=self.masks(outputs[-1], crops, frame.size) if self.options.masks else None,
             presence=presence,
@@ -269,7 +269,7 @@ class Landmarks:
         return np.stack([crop.paste(row, size) for row, crop in rows])
 
 
-def turn(xyz: np.ndarray, angle: np.ndarray) -> np.ndarray:
+def turn_in_plane(xyz: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """(N, K, 3) points turned about the camera's axis by (N,) radians, clockwise as seen.
 
     The network sees the body upright; this puts it as it stands in the frame.

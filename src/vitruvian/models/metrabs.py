@@ -81,7 +81,7 @@ class Options(EitherRuntime):
 
 
 @dataclass(frozen=True)
-class Look:
+class TestTimeView:
     """One way to look at a person."""
 
     roll: float  # radians: the camera is rolled so far clockwise
@@ -90,20 +90,20 @@ class Look:
     gamma: float  # less is brighter
 
 
-def looks(count: int) -> list[Look]:
+def test_time_views(count: int) -> list[TestTimeView]:
     """The reference's looks at a person, in its order. Source: specs/metrabs.md, 5.4."""
     if count == 1:
-        return [Look(0.0, 1.0, False, 0.8)]
+        return [TestTimeView(0.0, 1.0, False, 0.8)]
     half = count // 2
     scale = *np.linspace(0.8, 1, half, endpoint=False), *np.linspace(1, 1.1, count - half)
     mirror = (np.arange(count) - half) % 2 == 1
     roll, gamma = np.radians(np.linspace(-25, 25, count)), np.linspace(0.6, 1, count)
     rows = zip(roll.tolist(), scale, mirror.tolist(), gamma.tolist(), strict=True)
-    return [Look(*row) for row in rows]
+    return [TestTimeView(*row) for row in rows]
 
 
 @dataclass(frozen=True, eq=False)
-class Manual:
+class HeadSpec:
     """How to read a network, as its file says."""
 
     volume: Volume
@@ -116,7 +116,7 @@ class Manual:
     fill: float = 1.0  # of the crop's side, by the longer side of a person's box
 
     @classmethod
-    def read(cls, about: Mapping[str, str], skeleton: str | None = None) -> Manual:
+    def read(cls, about: Mapping[str, str], skeleton: str | None = None) -> HeadSpec:
         """What `export/metrabs.py` wrote.
 
         Args:
@@ -182,16 +182,16 @@ def load(
         threads=options.threads,
     )
     try:
-        manual = Manual.read(network.metadata, options.skeleton)
+        spec = HeadSpec.read(network.metadata, options.skeleton)
     except (ValueError, TypeError, LookupError):
         raise VitruvianError(f"'{file}' does not say what it is; export it anew") from None
-    side = manual.volume.side
+    side = spec.volume.side
     if network.input_shape != (None, side, side, 3):
         raise VitruvianError(
             f"'{file}' has an input of {network.input_shape}, want (N, {side}, {side}, 3); export "
             "it anew"
         )
-    head = Bodies(network, options, manual)
+    head = Bodies(network, options, spec)
     return TopDown(
         find,
         head,
@@ -199,7 +199,7 @@ def load(
         batch=options.batch,
         name=name,
         weights={**(weights or {}), file.name: network.metadata.get("sha256", "")},
-        options={**asdict(options), "skeleton": manual.skeleton.name, "antialias": head.antialias},
+        options={**asdict(options), "skeleton": spec.skeleton.name, "antialias": head.antialias},
     )
 
 
@@ -217,7 +217,7 @@ def _by_name(
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class PersonView:
     """A look at one person."""
 
     rotation: np.ndarray  # (3, 3) from the axes of the frame's camera to those of the turned one
@@ -226,7 +226,7 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
+class CropJoints:
     """What the network says of M crops, of P points each."""
 
     xy: np.ndarray  # (M, P, 2) pixels of the crop, from the 2D maps
@@ -238,22 +238,22 @@ class Read:
 class Bodies:
     """The network on crops of each person."""
 
-    def __init__(self, network: Network, options: Options, manual: Manual) -> None:
+    def __init__(self, network: Network, options: Options, spec: HeadSpec) -> None:
         """Read a network.
 
         Args:
             network: (N, S, S, 3) float32 RGB 0..1 -> (N, P, h, w) and (N, P, D, h, w) logits.
             options: see `Options`.
-            manual: how to read it.
+            spec: how to read it.
         """
-        self.network, self.options, self.manual = network, options, manual
-        self.skeleton = manual.skeleton
-        self.looks = looks(options.augment)
-        self.antialias = options.antialias or manual.antialias
-        self.mix = manual.mix if options.mix is None else options.mix
-        parts = np.abs(manual.joints)  # how far each keypoint is made of each point
+        self.network, self.options, self.spec = network, options, spec
+        self.skeleton = spec.skeleton
+        self.looks = test_time_views(options.augment)
+        self.antialias = options.antialias or spec.antialias
+        self.mix = spec.mix if options.mix is None else options.mix
+        parts = np.abs(spec.joints)  # how far each keypoint is made of each point
         self.share = parts / np.maximum(parts.sum(axis=0), np.float32(1e-9))
-        volume = manual.volume
+        volume = spec.volume
         self.limits = absolute.view_limits(volume.side, volume.stride, centred=volume.centered)
         self.limbs, self.lengths = absolute.limbs(self.skeleton.keypoints)
 
@@ -262,17 +262,17 @@ class Bodies:
         """Of a frame: what it says, or 55 degrees across its longer side."""
         return (frame.camera or Camera.view(frame.size)).scaled(frame.size)
 
-    def views(self, frame: Frame, regions: Regions) -> list[View]:
+    def views(self, frame: Frame, regions: Regions) -> list[PersonView]:
         """All looks at the first region, then all at the second, and so on."""
-        camera, side = self.camera(frame), self.manual.volume.side
+        camera, side = self.camera(frame), self.spec.volume.side
         found = []
         for box in regions.bounds():
             for look in self.looks:
-                scale = look.scale * self.manual.fill
+                scale = look.scale * self.spec.fill
                 how = {"roll": look.roll, "scale": scale, "axis": side / 2 + 0.5}
                 rotation, turned = camera.look_at(box, side, mirror=look.mirror, **how)
                 crop = Crop.turned_camera(camera, rotation, turned)
-                found.append(View(rotation, turned, crop))
+                found.append(PersonView(rotation, turned, crop))
         return found
 
     def crops(self, frame: Frame, regions: Regions) -> list[Crop]:
@@ -281,7 +281,7 @@ class Bodies:
 
     def prepare(self, frame: Frame, crops: Sequence[Crop]) -> np.ndarray:
         """(M, S, S, 3) float32 RGB 0..1; black outside."""
-        side = self.manual.volume.side
+        side = self.spec.volume.side
         rows = np.empty((len(crops), side, side, 3), np.float32)
         for i, crop in enumerate(crops):
             rgb, corner = _part(frame, crop)
@@ -289,7 +289,7 @@ class Bodies:
             rows[i] = crop.within(corner).light(rgb, gamma, self.antialias)
         return rows
 
-    def read(self, outputs: Sequence[np.ndarray], cameras: Sequence[Camera]) -> Read:
+    def read(self, outputs: Sequence[np.ndarray], cameras: Sequence[Camera]) -> CropJoints:
         """What the network's M rows say, each before the camera that is turned so.
 
         Args:
@@ -297,17 +297,17 @@ class Bodies:
             cameras: M, turned.
         """
         flat, deep = outputs
-        volume, side = self.manual.volume, self.manual.volume.side
+        volume, side = self.spec.volume, self.spec.volume.side
         xy = volume.pixels(heatmap.soft_argmax_2d(flat))
         body = volume.metres(heatmap.soft_argmax_3d(deep))
         rays = _each([camera.rays for camera in cameras], xy.astype(np.float64))
-        inside = absolute.in_view(xy, self.limits)
-        how = {"weak": self.manual.weak, "batch_rms": self.options.batch_rms}
-        xyz = absolute.absolute(rays, body, inside, mix=self.mix, **how)
+        inside = absolute.within_view(xy, self.limits)
+        how = {"weak": self.spec.weak, "batch_rms": self.options.batch_rms}
+        xyz = absolute.absolute_pose(rays, body, inside, mix=self.mix, **how)
         at = _each([camera.project for camera in cameras], xyz)
         shown = np.all((at >= 0) & (at <= side), axis=-1)
         sure = heatmap.concentration(flat) * np.where(shown, np.float32(1), np.float32(OUT))
-        return Read(xy, xyz, inside, sure)
+        return CropJoints(xy, xyz, inside, sure)
 
     def decode(
         self, frame: Frame, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions
@@ -333,13 +333,13 @@ class Bodies:
         read = self.read(outputs, [view.camera for view in views])
         # What is left in a mirror is the right.
         mirrored = np.tile([each.mirror for each in self.looks], len(look))[:, None]
-        order = np.where(mirrored, self.manual.mirror, np.arange(len(self.manual.mirror)))
+        order = np.where(mirrored, self.spec.mirror, np.arange(len(self.spec.mirror)))
         at = _each([crop.to_frame for crop in crops], read.xy)
         at, inside, sure = (_ordered(part, order) for part in (at, read.inside, read.sure))
         rotation = np.reshape([view.rotation for view in views], (-1, 3, 3))
         points = _ordered(read.xyz @ rotation, order)
         off = np.linalg.norm(camera.project(points) - at, axis=-1)
-        bodies = (points.transpose(0, 2, 1) @ self.manual.joints).transpose(0, 2, 1)
+        bodies = (points.transpose(0, 2, 1) @ self.spec.joints).transpose(0, 2, 1)
 
         per = len(self.looks) if self.options.average else 1
         look = look.take(np.repeat(np.arange(len(look)), len(self.looks) // per))

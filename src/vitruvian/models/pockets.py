@@ -158,7 +158,7 @@ def evidence(table: np.ndarray, sight: np.ndarray) -> np.ndarray:
     return np.concatenate([table, added], axis=-1).astype(np.float32)
 
 
-def in_view(arms: Arms, size: tuple[int, int]) -> np.ndarray:
+def arms_in_view(arms: Arms, size: tuple[int, int]) -> np.ndarray:
     """(N, 2) bool: whether shoulder, elbow, wrist and hip are found, the last two in the frame."""
     there = np.isfinite(arms.xy).all(axis=(2, 3)) & np.isfinite(arms.scale)
     with np.errstate(invalid="ignore"):
@@ -198,7 +198,7 @@ def cut(frame: Frame, crops: list[Crop], known: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Detector:
+class PocketDetector:
     """What `hands` decides with."""
 
     sight: Network  # (M, 128, 96, 3) uint8 -> (M, 1) log odds that the hand can be seen
@@ -211,7 +211,7 @@ class Detector:
     def log_odds(self, frame: Frame, poses: Poses) -> np.ndarray:
         """(N, 2) that the hands are in pockets, by these poses alone; NaN where not in view."""
         arms = Arms.of(poses)
-        known = in_view(arms, frame.size)
+        known = arms_in_view(arms, frame.size)
         odds = np.full(known.shape, np.nan, np.float32)
         if known.any():
             (answer,) = self.sight(cut(frame, patches(arms, known), known))
@@ -223,11 +223,11 @@ class Detector:
 
 
 @cache
-def detector() -> Detector:
+def detector() -> PocketDetector:
     """The one that comes with vitruvian; opened once."""
     table = json.loads((FILES / "hands_in_pockets.json").read_text(encoding="utf-8"))
     weight = np.array([table["weights"][name] for name in FEATURES], np.float32)
-    return Detector(
+    return PocketDetector(
         OpenVino(FILES / "hand_in_sight.onnx"),
         OpenVino(FILES / "vitruvian-2d.onnx", outputs=[0]),
         weight,
@@ -243,7 +243,7 @@ def read_again(frame: Frame, poses: Poses, reader: Network) -> Poses:
     Args:
         frame: the picture.
         poses: any model's; only where each person is, is taken from them.
-        reader: see `Detector`.
+        reader: see `PocketDetector`.
     """
     found = np.where((poses.score < FOUND)[..., None], np.nan, poses.xy)
     where = np.flatnonzero(np.isfinite(found).all(axis=2).sum(axis=1) >= 2)
@@ -261,7 +261,7 @@ def read_again(frame: Frame, poses: Poses, reader: Network) -> Poses:
     return Poses(COCO17, xy, score, poses.box, poses.box_score, poses.person)
 
 
-def hands(frame: Frame, poses: Poses, by: Detector | None = None) -> Hands:
+def hands(frame: Frame, poses: Poses, by: PocketDetector | None = None) -> Hands:
     """Which hands of the N people in a picture are in pockets.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import chosen
+from vitruvian.body.skeletons import find_skeleton
 from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.errors import VitruvianError
 from vitruvian.models.zoo import Entry, entry, shelf
@@ -67,7 +67,7 @@ def converted(
     """A checkpoint as a network in the cache folder; made the first time, with torch.
 
     Args:
-        checkpoint: see `vitruvian.export.export.export`.
+        checkpoint: see `vitruvian.export.export.export_checkpoint`.
         skeleton: the same.
         decode: the same.
 
@@ -87,21 +87,21 @@ def converted(
 
 
 def exporter(name: str) -> Callable[..., Exported]:
-    """`vitruvian.export.export.export`, for a checkpoint of this name.
+    """`vitruvian.export.export.export_checkpoint`, for a checkpoint of this name.
 
     Raises:
         VitruvianError: torch, or another library it needs, is not installed.
     """
     try:
-        from vitruvian.export.export import export
+        from vitruvian.export.export import export_checkpoint
     except ImportError as error:
         raise VitruvianError(
             f"{name} has to be converted once, which needs {error.name}; "
             "install it with: pip install 'vitruvian[train]'"
         ) from None
-    return export
+    return export_checkpoint
 
 
 def as_skeleton(which: str | Path | Skeleton | None) -> Skeleton | None:
     """A skeleton by its name or .toml file, or as it is."""
-    return which if which is None or isinstance(which, Skeleton) else chosen(str(which))
+    return which if which is None or isinstance(which, Skeleton) else find_skeleton(str(which))

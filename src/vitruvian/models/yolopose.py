@@ -28,7 +28,7 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame, checked
 from vitruvian.geometry.boxes import nms
-from vitruvian.geometry.crop import Crop, place
+from vitruvian.geometry.crop import Crop, letterboxed
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Finder
 from vitruvian.models.options import Count, EitherRuntime, Share, StreamDefaults
@@ -344,7 +344,7 @@ class YoloPose:
         width, height = boxes[0].back.size
         inputs = np.empty((len(frames), 3, height, width), np.float32)
         for row, frame, box in zip(inputs, frames, boxes, strict=True):
-            canvas = place(frame.rgb, box.inner, box.corner, box.back.size, FILL)
+            canvas = letterboxed(frame.rgb, box.inner, box.corner, box.back.size, FILL)
             np.divide(canvas.transpose(2, 0, 1), np.float32(255), out=row)
         return inputs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vitruvian.errors import unknown
-from vitruvian.weights.download import File, Package, Source
+from vitruvian.weights.download import File, Package, WeightSource
 
 _WHEEL = Package("pypi", "mediapipe", "0.10.21", 35_622_638)
 _NPM = Package("npm", "@mediapipe/pose", "0.5.1675469404", 40_985_403)
@@ -20,9 +20,11 @@ def _task(size: str) -> Package:
 
 def _landmarks(size: str, sha256: str, size_bytes: int) -> File:
     name = f"pose_landmark_{size}.tflite"
-    wheel = [Source(_WHEEL, f"mediapipe/modules/pose_landmark/{name}")] if size == "full" else []
-    npm = Source(_NPM, f"package/{name}")
-    task = Source(_task(size), "pose_landmarks_detector.tflite", checked=False)
+    wheel = (
+        [WeightSource(_WHEEL, f"mediapipe/modules/pose_landmark/{name}")] if size == "full" else []
+    )
+    npm = WeightSource(_NPM, f"package/{name}")
+    task = WeightSource(_task(size), "pose_landmarks_detector.tflite", checked=False)
     return File(name, sha256, size_bytes, (*wheel, npm, task))
 
 
@@ -31,8 +33,8 @@ DETECTOR = File(
     "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
     2_959_046,
     (
-        Source(_WHEEL, "mediapipe/modules/pose_detection/pose_detection.tflite"),
-        Source(_task("full"), "pose_detector.tflite", checked=False),
+        WeightSource(_WHEEL, "mediapipe/modules/pose_detection/pose_detection.tflite"),
+        WeightSource(_task("full"), "pose_detector.tflite", checked=False),
     ),
 )
 
@@ -84,7 +86,7 @@ def _yolo(size: str, about: str) -> Entry:
     name = f"yolov8{scale}-pose{'-' + p6 if p6 else ''}"
     release = "https://github.com/ultralytics/assets/releases/download/v8.3.0"
     package = Package("url", f"{release}/{name}.pt", "", None)
-    file = File(f"{name}.pt", None, None, (Source(package, ""),))
+    file = File(f"{name}.pt", None, None, (WeightSource(package, ""),))
     gives = "2D pixels and boxes of everyone"
     return Entry(name, "yolopose", "coco17", gives, (file,), "AGPL-3.0", about)
 
@@ -120,7 +122,7 @@ def _alphapose(net: str, skeleton: str, decode: str, drive: str, ap: str) -> Ent
     """A checkpoint of AlphaPose's model zoo; nobody has published hashes of these."""
     about = "no AP published" if ap == "-" else f"AP {ap} by its authors"
     name = f"alphapose-{net}"
-    file = File(f"{name}.pth", None, None, (Source(Package("gdrive", drive, "", None), ""),))
+    file = File(f"{name}.pth", None, None, (WeightSource(Package("gdrive", drive, "", None), ""),))
     files, gives = (DETECTOR, file), "2D pixels"
     return Entry(name, "alphapose", skeleton, gives, files, _RESEARCH, about, decode)
 
@@ -136,7 +138,7 @@ metrabs-l     metrabs_l_pt     eff2l_384px_800k_28ds  large, 384 pixels
 def _metrabs(name: str, short: str, net: str, about: str) -> Entry:
     """An archive of MeTRAbs' authors; nobody has published hashes of these."""
     package = Package("url", f"https://bit.ly/{short}", "", None)
-    file = File(f"metrabs_{net}_pytorch.tar.gz", None, None, (Source(package, ""),))
+    file = File(f"metrabs_{net}_pytorch.tar.gz", None, None, (WeightSource(package, ""),))
     gives = "2D pixels, 3D metres from the camera"
     return Entry(name, "metrabs", "smpl_24", gives, (DETECTOR, file), _NON_COMMERCIAL, about)
 

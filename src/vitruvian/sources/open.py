@@ -13,12 +13,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from vitruvian import picture_files
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.frame import Frame
+from vitruvian.sources.frames import CallerFrames
 from vitruvian.sources.video import STREAMS, Span, Video
 
 PICTURES = frozenset(
@@ -253,21 +257,32 @@ def of_file(name: str, span: Span) -> Video:
     return (MovingPicture if picture_files.kind(Path(name)) == "moving" else Video)(name, span)
 
 
-def open_source(words: str | Path | Sequence[str | Path], span: Span | None = None) -> list[Source]:
+def open_source(
+    words: Any, span: Span | None = None, *, fps: float | None = None, order: str | None = None
+) -> list[Source]:
     """The sources that words name.
 
     Args:
         words: picture, folder, pattern (`*.jpg`), video, page of a TIFF (`scan.tif[1]`),
             `camera:0`, `rtsp://` or `http://` stream, `-` for a list of them on standard input, or
-            `sample` for the portrait that comes with matplotlib.
+            `sample` for the portrait that comes with matplotlib. Or the number of a camera of this
+            machine; a `Frame` or an array; or several, in order, as a list or one after the other,
+            which are one video.
         span: which frames are wanted of each; all of them.
+        fps: frames a second of such a video; without it the frames say so, or, where they come one
+            after the other, the clock.
+        order: "bgr", as OpenCV has it, or "rgb": the channels of such arrays.
 
     Raises:
         VitruvianError: there is no such file, or nothing to look at in a folder.
     """
     span = span or Span()
-    if isinstance(words, (str, Path)):
-        words = [words]
+    words, frames = _given(words)
+    if frames:
+        return [CallerFrames(words, span, fps=fps, order=order)]
+    if fps is not None or order is not None:
+        name = "order" if fps is None else "fps"
+        raise VitruvianError(f"{name} is for frames and arrays; files say that themselves")
     items: list[Path | Source] = []
     for word in words:
         items.extend(_items(str(word), span))
@@ -287,6 +302,39 @@ def open_source(words: str | Path | Sequence[str | Path], span: Span | None = No
     if (span.start or span.end is not None) and not any(source.moving for source in sources):
         raise VitruvianError("start and end choose a part of a video, but there are only pictures")
     return sources
+
+
+def _given(words: Any) -> tuple[Any, bool]:
+    """What a caller gave as names of sources, or as pictures, and whether it is pictures.
+
+    Raises:
+        VitruvianError: it is neither, or both.
+    """
+    if isinstance(words, (str, Path)):
+        return [words], False
+    if isinstance(words, int) and not isinstance(words, bool):
+        if words < 0:
+            raise VitruvianError(f"{words} is no camera; write 0 for the first one")
+        return [f"camera:{words}"], False
+    if isinstance(words, np.ndarray) and words.ndim == 4:
+        words = list(words)
+    if isinstance(words, (Frame, np.ndarray)):
+        return [words], True
+    if not isinstance(words, Iterable):
+        raise VitruvianError(
+            f"{shown(type(words).__name__)} is no source; give a file, camera:0, or frames"
+        )
+    if not isinstance(words, Sequence):  # one after the other
+        rest = iter(words)
+        first = next(rest, None)
+        if first is None:
+            return [], False
+        words = chain([first], rest)
+        return (words, True) if not isinstance(first, (str, Path)) else (list(words), False)
+    pictures = [isinstance(word, (Frame, np.ndarray)) for word in words]
+    if any(pictures) and not all(pictures):
+        raise VitruvianError("names of files and frames are mixed; give one kind of them")
+    return words, any(pictures)
 
 
 def _items(word: str, span: Span) -> list[Path | Source]:

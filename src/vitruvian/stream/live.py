@@ -6,6 +6,7 @@ import math
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,11 +84,12 @@ class Live:
         """Pictures whose result has been given."""
         return self._line.done
 
-    def push(self, rgb: np.ndarray, seconds: float) -> None:
+    def push(self, rgb: np.ndarray | Frame, seconds: float) -> None:
         """Offer a picture; returns at once.
 
         Args:
-            rgb: (H, W, 3) uint8. It must not be changed afterwards.
+            rgb: (H, W, 3) uint8, RGB; of OpenCV's BGR `Frame.bgr(array)`. It must not be changed
+                afterwards.
             seconds: when it was taken, later than the one before.
 
         Raises:
@@ -105,7 +107,8 @@ class Live:
                     f"a picture at {seconds:g} s came after one at {self._seconds:g} s; "
                     "time stamps must increase"
                 )
-            frame = Frame(rgb, self.pushed, float(seconds), "live")
+            frame = rgb if isinstance(rgb, Frame) else Frame(rgb)
+            frame = replace(frame, index=self.pushed, seconds=float(seconds), source="live")
             line.waiting = frame if self._camera is None else seen_by(self._camera, frame)
             self._seconds = seconds
             self.pushed += 1

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.decode.absolute import in_box, place, reprojection
+from vitruvian.decode.absolute import in_box, place_body, reprojection
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.stream.one_euro import OneEuroFilter
@@ -88,7 +88,7 @@ def placed(camera: Camera, poses: Poses) -> Poses:
     not plausible.
     """
     assert poses.xyz is not None
-    put = place(camera, poses.xy, poses.xyz, poses.score)
+    put = place_body(camera, poses.xy, poses.xyz, poses.score)
     raw = None if poses.raw is None else placed(camera, poses.raw)
     return _judged(camera, replace(poses, xyz=put.xyz, origin="camera", raw=raw))
 

@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, note
 from vitruvian.frame import Frame
@@ -21,6 +23,7 @@ from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Model, Streamed
+from vitruvian.sources.frames import FrameMaker
 from vitruvian.sources.threads import Prefetch, readable, reread
 from vitruvian.stream import butterworth, identify
 from vitruvian.stream.butterworth import Butterworth
@@ -63,6 +66,7 @@ class Stream:
         *,
         moving: bool = True,
         camera: Given | None = None,
+        make: FrameMaker | None = None,
         on_repair: Callable[[Change], None] = lambda change: None,
     ) -> None:
         """Start with nobody.
@@ -72,8 +76,10 @@ class Stream:
             wanted: what is done over time, and where metres are from; None: as usual.
             moving: whether frames follow each other in time; otherwise nothing is remembered.
             camera: of the frames, from `calibration.given`; None: the cameras they came with.
+            make: counts and times frames that a caller has read; None: they say it themselves.
             on_repair: gets what was mended.
         """
+        self.make = make
         self.model, self.moving, self.camera = model, moving, camera
         self.wanted = wanted = (wanted or Wanted()).or_else(defaults(model))
         tracked = moving and bool(wanted.track)
@@ -93,12 +99,23 @@ class Stream:
             same = SAME_FROM if wanted.same_from is None else wanted.same_from
             self.find = Follow(model, every=wanted.detect_every, overlap=same, on_lost=forget)
 
-    def __call__(self, frame: Frame) -> Poses:
+    def __call__(self, frame: Frame | np.ndarray, seconds: float | None = None) -> Poses:
         """The people of the next frame.
 
+        Args:
+            frame: a `Frame`; of `vit.stream` also an array, if it knows the order of its channels.
+            seconds: when it was taken; see `vit.stream` for what is assumed where nobody says so.
+
         Raises:
-            VitruvianError: a step wants what comes later, or the model gives no metres to place.
+            VitruvianError: it is no frame, it is not later than the one before, the camera's
+                pictures have another shape, a step wants what comes later, or the model gives no
+                metres to place.
         """
+        if self.make is not None or not isinstance(frame, Frame):
+            self.make = self.make or FrameMaker()
+            frame = self.make(frame, seconds)
+        if self.camera is not None:
+            frame = seen_by(self.camera, frame)
         if self._later:
             raise VitruvianError(
                 f"{self.wanted.asked} wants what comes later; take smooth one-euro, without "
@@ -238,10 +255,59 @@ def seen_by(camera: Given, frame: Frame) -> Frame:
         raise VitruvianError(f"cannot use '{frame.source}': {error}") from None
 
 
-def run(
-    source: str | Path | Sequence[str | Path],
+def stream(
     model: str | Model = "blazepose-full",
     *,
+    fps: float | None = None,
+    order: str | None = None,
+    camera: Camera | str | Path | None = None,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+    **options: Any,
+) -> Stream:
+    """Find the people in frames that you read yourself, one after the other of one video.
+
+        stream = vit.stream("blazepose-full", num_poses=2)
+        while (read := capture.read())[0]:  # cv2.VideoCapture
+            poses = stream(vit.Frame.bgr(read[1]))
+
+    It remembers who is where, so that people keep their numbers, are followed and smoothed as by
+    `run`; what `load` gives remembers nothing. A stream is for one video: open one for each.
+
+    Args:
+        model: a name of the catalogue, or a model from `load`.
+        fps: frames a second. Frames that have `seconds`, and `stream(frame, seconds)`, need none.
+            Without either, the clock says when a frame is taken: right for a camera, not for a file
+            that is read as quickly as can be.
+        order: of the channels of arrays, "bgr" as OpenCV has it or "rgb", so that `stream(array)`
+            does without `Frame.bgr(array)` and `Frame(array)`.
+        camera: that took the frames, or its calibration file, see `Camera.read`.
+        fov_deg: instead, the camera's field of view, across the longer side.
+        focal: instead, its focal length, pixels.
+        focal_mm: instead, its focal length on 35 mm film.
+        options: of the model; and `track`, `smooth`, `absolute`, `detect_every`, `same_from`, see
+            `vitruvian.stream.wanted.Wanted`.
+
+    Raises:
+        VitruvianError: no such model or option, or one that wants what comes later.
+    """
+    from vitruvian.models.load import open_model
+
+    given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
+    make = FrameMaker(fps=fps, order=order)
+    wanted, options = Wanted.split(options)
+    opened = open_model(model, [], **options)
+    check_wanted(wanted, opened)
+    return Stream(opened, wanted, camera=given, make=make)
+
+
+def run(
+    source: Any,
+    model: str | Model = "blazepose-full",
+    *,
+    fps: float | None = None,
+    order: str | None = None,
     start: float = 0.0,
     end: float | None = None,
     stride: int = 1,
@@ -262,11 +328,16 @@ def run(
     """Find the people in a source, frame by frame.
 
     Args:
-        source: picture, folder, pattern, video, `camera:0`, stream address, `sample`, or several.
+        source: picture, folder, pattern, video, `camera:0` or 0, stream address, `sample`, or
+            several. Or what you have read yourself: a `Frame` or an array; a list of them, which is
+            one video; or a generator of them, read a few frames ahead in another thread.
         model: a name of the catalogue, or a model from `load`.
+        fps: of frames that do not say themselves when they were taken, frames a second. A list
+            needs it; a generator goes by the clock without it.
+        order: of the channels of arrays: "bgr", as OpenCV has it, or "rgb".
         start: seconds, where to begin in a video.
         end: seconds, where to stop in a video.
-        stride: every so manieth frame.
+        stride: every n-th frame.
         max_frames: of each source.
         camera: that all of it was taken with, or its calibration file, see `Camera.read`. Without
             any, photographs say themselves, and otherwise 55 degrees are assumed.
@@ -298,7 +369,7 @@ def run(
     said = {"smooth": smooth, "cutoff_hz": cutoff_hz, "repair": repair, "absolute": absolute}
     wanted, options = Wanted.split(options | said)
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
-    sources = open_source(source, Span(start, end, stride, max_frames))
+    sources = open_source(source, Span(start, end, stride, max_frames), fps=fps, order=order)
     opened = open_model(model, sources, **options)
     check_wanted(wanted, opened, sources)
     faults: list[VitruvianError] = []
@@ -307,8 +378,8 @@ def run(
         for each in sources:
             told = on_error or faults.append
             on_source(each)
-            stream = Stream(opened, wanted, moving=each.moving, camera=given, on_repair=on_repair)
-            yield from stream.run(each, told)
+            one = Stream(opened, wanted, moving=each.moving, camera=given, on_repair=on_repair)
+            yield from one.run(each, told)
         if faults:
             more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
             raise VitruvianError(f"{faults[0]}{more}")

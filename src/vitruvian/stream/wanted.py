@@ -132,6 +132,11 @@ def check_wanted(wanted: Wanted, model: Model, sources: Sequence[Source] | None 
                 f"{wanted.asked} wants what comes later, and {source.name} is live; "
                 "take smooth one-euro, without repair"
             )
+    if any(getattr(source, "once", False) for source in sources or ()):
+        raise VitruvianError(
+            f"{wanted.asked} wants what comes later, and frames that come one by one are there "
+            "once; give a list of them, or take smooth one-euro, without repair"
+        )
     if sources is None:
         raise VitruvianError(
             f"{wanted.asked} wants what comes later, and this is live; take smooth one-euro"

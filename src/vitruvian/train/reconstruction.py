@@ -110,7 +110,7 @@ def reconstruct_absolute(
     weak: bool = False,
     batch_rms: bool = False,
 ) -> Tensor:
-    """Where the joints are, from the camera; see `vitruvian.decode.absolute.absolute`.
+    """Where the joints are, from the camera; see `vitruvian.decode.absolute.absolute_pose`.
 
     Args:
         rays: (N, K, 2).

@@ -34,7 +34,7 @@ def export(
     calibrate: str | Path | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Write a model or a checkpoint as .onnx or .xml; see `vitruvian.export.export.export`.
+    """Write a model or a checkpoint as .onnx or .xml, see `vitruvian.export.export`.
 
     Args:
         model: a model of the catalogue whose weights are a checkpoint, or a .pt, .pth or .tar.gz

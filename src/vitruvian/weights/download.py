@@ -57,7 +57,7 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightSource:
     """One place a file of weights can be had from."""
 
     package: Package
@@ -72,7 +72,7 @@ class File:
     name: str
     sha256: str | None  # None where nobody has published it
     bytes: int | None
-    sources: tuple[Source, ...]
+    sources: tuple[WeightSource, ...]
 
 
 def cache_folder() -> Path:
@@ -245,7 +245,7 @@ def _sweep(cache: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _keep(archive: Path, source: Source, file: File, folder: Path) -> None:
+def _keep(archive: Path, source: WeightSource, file: File, folder: Path) -> None:
     """Take one file out of a package, check it, and move it into the cache."""
     fresh = folder / "member"
     try:

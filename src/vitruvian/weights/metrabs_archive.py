@@ -63,7 +63,7 @@ class Config:
 
 
 @dataclass(frozen=True, eq=False)
-class Joints:
+class JointTable:
     """Which of all joints are those of a skeleton."""
 
     names: tuple[str, ...]  # as the authors abbreviate them: "lsho"
@@ -80,7 +80,7 @@ class Archive:
     points: tuple[str, ...]  # P names, of what the network gives
     edges: tuple[tuple[int, int], ...]  # among them
     transform: np.ndarray  # (P, Q) float32: all Q joints are the points by it, on the right
-    skeletons: dict[str, Joints]  # by name; "" is all joints
+    skeletons: dict[str, JointTable]  # by name; "" is all joints
 
 
 def is_archive(path: Path) -> bool:
@@ -392,7 +392,7 @@ def _pickle(data: bytes, where: str) -> object:
         raise Fault(f"its {where} is damaged") from None
 
 
-def _skeletons(data: bytes, joints: int) -> dict[str, Joints]:
+def _skeletons(data: bytes, joints: int) -> dict[str, JointTable]:
     """The skeletons of `skeleton_infos.pkl`, whose indices are below `joints`."""
     where = "skeleton_infos.pkl"
     top = _pickle(data, where)
@@ -408,7 +408,7 @@ def _skeletons(data: bytes, joints: int) -> dict[str, Joints]:
         indices = tuple(_number(i, joints, where) for i in _list(info["indices"], where))
         if len(indices) != len(names):
             raise Fault(f"its {where} has {len(names)} names for {len(indices)} joints of {name!r}")
-        found[name] = Joints(names, _edges(info["edges"], len(names), where), indices)
+        found[name] = JointTable(names, _edges(info["edges"], len(names), where), indices)
     return found
 
 

@@ -23,7 +23,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vitruvian.errors import VitruvianError
-from vitruvian.export.networks.efficientnet import Block, Centred, Squeeze, conv, count, size
+from vitruvian.export.networks.efficientnet import (
+    Centred,
+    MBConv,
+    SqueezeExcite,
+    conv_norm,
+    count,
+    size,
+)
 
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB, of 0..1
 
@@ -46,7 +53,7 @@ class ResNet:
 
     def build(self, centred: bool) -> nn.Module:
         """(N, 3, H, W) -1..1 -> (N, channels, H / 32, W / 32)."""
-        return Residual(self, centred)
+        return ResNetFeatures(self, centred)
 
     @classmethod
     def infer(cls, tensors: Mapping[str, np.ndarray], prefix: str) -> ResNet | None:
@@ -84,7 +91,7 @@ class Bottleneck(nn.Module):
         return F.relu(x + y)
 
 
-def stage(number: int, shape: ResNet, centred: bool) -> nn.Sequential:
+def resnet_stage(number: int, shape: ResNet, centred: bool) -> nn.Sequential:
     """The blocks of stage 0, 1, 2 or 3; the last one strides centred."""
     planes, blocks = shape.width << number, []
     for i in range(shape.depths[number]):
@@ -94,14 +101,14 @@ def stage(number: int, shape: ResNet, centred: bool) -> nn.Sequential:
     return nn.Sequential(*blocks)
 
 
-class Residual(nn.Module):
+class ResNetFeatures(nn.Module):
     """A residual network without its classifier."""
 
     def __init__(self, shape: ResNet, centred: bool) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, shape.width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(shape.width)
-        stages = (stage(number, shape, centred) for number in range(4))
+        stages = (resnet_stage(number, shape, centred) for number in range(4))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
 
     def forward(self, x: Tensor) -> Tensor:
@@ -143,24 +150,26 @@ class MobileNetV3:
 
     def build(self, centred: bool) -> nn.Module:
         """(N, 3, H, W) -1..1 -> (N, channels, H / 32, W / 32)."""
-        layers: list[nn.Module] = [conv(3, 16, 3, 2, activation=nn.Hardswish)]
+        layers: list[nn.Module] = [conv_norm(3, 16, 3, 2, activation=nn.Hardswish)]
         last = max(i for i, row in enumerate(BLOCKS) if row[-1] == 2)
         before = 16
         for i, (kernel, inside, outside, squeeze, hard, stride) in enumerate(BLOCKS):
             act = nn.Hardswish if hard else nn.ReLU
             inner: list[nn.Module] = []
             if inside != before:
-                inner.append(conv(before, inside, activation=act))
+                inner.append(conv_norm(before, inside, activation=act))
             centre = centred and i == last
             inner.append(
-                conv(inside, inside, kernel, stride, groups=inside, centred=centre, activation=act)
+                conv_norm(
+                    inside, inside, kernel, stride, groups=inside, centred=centre, activation=act
+                )
             )
             if squeeze:
-                inner.append(Squeeze(inside, _eighths(inside // 4), F.relu, F.hardsigmoid))
-            inner.append(conv(inside, outside, activation=None))
-            layers.append(Block(nn.Sequential(*inner), stride == 1 and before == outside))
+                inner.append(SqueezeExcite(inside, _eighths(inside // 4), F.relu, F.hardsigmoid))
+            inner.append(conv_norm(inside, outside, activation=None))
+            layers.append(MBConv(nn.Sequential(*inner), stride == 1 and before == outside))
             before = outside
-        layers.append(conv(before, 6 * before, activation=nn.Hardswish))
+        layers.append(conv_norm(before, 6 * before, activation=nn.Hardswish))
         wide = nn.Conv2d(6 * before, self.channels, 1)
         return nn.Sequential(*layers, nn.Sequential(wide, nn.Hardswish()))
 
@@ -243,7 +252,7 @@ class Transformer(nn.Module):
         widths = [3, *(max(shape.channels >> i, 16) for i in range(halvings, 0, -1))]
         stem: list[nn.Module] = []
         for i, (inside, outside) in enumerate(itertools.pairwise(widths), 1):
-            stem.append(conv(inside, outside, 3, 2, centred=centred and i == halvings))
+            stem.append(conv_norm(inside, outside, 3, 2, centred=centred and i == halvings))
         self.stem = nn.Sequential(*stem, nn.Conv2d(widths[-1], shape.channels, 1))
         low, high = map(math.log2, WAVES)
         waves = 2 * math.pi * torch.logspace(low, high, shape.channels // 4, 2)

@@ -25,7 +25,7 @@ from vitruvian.errors import VitruvianError, unknown
 from vitruvian.network import convolutions
 
 
-class Block(NamedTuple):
+class InvertedResidual(NamedTuple):
     """An inverted residual block: how many channels it makes inside and gives, kernel, stride."""
 
     inside: int
@@ -38,7 +38,7 @@ class Size(NamedTuple):
     """What distinguishes the sizes of the network."""
 
     stem: int  # channels of stride 2
-    blocks: tuple[Block, ...]
+    blocks: tuple[InvertedResidual, ...]
     top: int  # channels of stride 32, before decoder and regressor
     decoder: int  # channels of the decoder
     regressor: int  # channels of the regressor
@@ -55,7 +55,7 @@ def _size(
     for width, number, kernel, stride in stages:
         for i in range(number):
             inside = before * (4 if not blocks else 6)
-            blocks.append(Block(inside, width, kernel, 1 if i else stride))
+            blocks.append(InvertedResidual(inside, width, kernel, 1 if i else stride))
             before = width
     return Size(stem, tuple(blocks), 6 * before, decoder, regressor, depths)
 
@@ -69,7 +69,7 @@ STEM = 24  # channels of the very first convolution, of any size
 POINTS = 39  # landmarks, see `vitruvian.models.blazepose`
 
 
-class Features(NamedTuple):
+class BackboneFeatures(NamedTuple):
     """What the encoder and the decoder make of crops of (H, W)."""
 
     stride4: Tensor  # (N, 24, H/4, W/4), of the full size; the next are also those of its encoder
@@ -84,7 +84,9 @@ def relu6(x: Tensor) -> Tensor:
     return functional.relu6(x)
 
 
-def conv(inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+def same_conv(
+    inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1
+) -> nn.Conv2d:
     """A convolution with a bias whose padding is the same on all sides."""
     return nn.Conv2d(inside, outside, kernel, stride, kernel // 2, groups=groups)
 
@@ -92,11 +94,13 @@ def conv(inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: in
 class Inverted(nn.Module):
     """Expand, filter each channel by itself, project; added to what came in where that fits."""
 
-    def __init__(self, before: int, block: Block) -> None:
+    def __init__(self, before: int, block: InvertedResidual) -> None:
         super().__init__()
-        self.expand = conv(before, block.inside)
-        self.depthwise = conv(block.inside, block.inside, block.kernel, block.stride, block.inside)
-        self.project = conv(block.inside, block.outside)
+        self.expand = same_conv(before, block.inside)
+        self.depthwise = same_conv(
+            block.inside, block.inside, block.kernel, block.stride, block.inside
+        )
+        self.project = same_conv(block.inside, block.outside)
         self.residual = block.stride == 1 and before == block.outside
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,22 +114,22 @@ class Separable(nn.Module):
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
-        self.depthwise = conv(inside, inside, 3, 1, inside)
-        self.pointwise = conv(inside, outside)
+        self.depthwise = same_conv(inside, inside, 3, 1, inside)
+        self.pointwise = same_conv(inside, outside)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H, W)."""
         return relu6(self.pointwise(relu6(self.depthwise(x))))
 
 
-class Residual(nn.Module):
+class DepthwiseSkip(nn.Module):
     """A separable convolution added to what came in; of stride 2, to its maximum of every four."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
         # Padded below: a stride of 2 has its one row and column of zeros after, not around.
         self.depthwise = nn.Conv2d(channels, channels, 3, stride, 0, groups=channels)
-        self.pointwise = conv(channels, channels)
+        self.pointwise = same_conv(channels, channels)
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
@@ -136,7 +140,7 @@ class Residual(nn.Module):
         return relu6(y + (functional.max_pool2d(x, 2) if down else x))
 
 
-class Backbone(nn.Module):
+class BlazePoseBackbone(nn.Module):
     """Encoder and decoder: the part of BlazePose's landmark network that other heads build on."""
 
     def __init__(self, size: str = "full") -> None:
@@ -144,15 +148,15 @@ class Backbone(nn.Module):
         if size not in SIZES:
             raise unknown("size of BlazePose in PyTorch", size, SIZES)
         self.size = SIZES[size]
-        self.stem = conv(3, STEM, 3, 2)
-        self.depthwise = conv(STEM, STEM, 3, 1, STEM)
-        self.project = conv(STEM, self.size.stem)
+        self.stem = same_conv(3, STEM, 3, 2)
+        self.depthwise = same_conv(STEM, STEM, 3, 1, STEM)
+        self.project = same_conv(STEM, self.size.stem)
         before = [self.size.stem, *(block.outside for block in self.size.blocks)]
         pairs = zip(before, self.size.blocks, strict=False)
         self.blocks = nn.ModuleList(Inverted(*pair) for pair in pairs)
         top, decoder = self.size.top, self.size.decoder
-        self.top = conv(before[-1], top)
-        self.depthwise_top = conv(top, top, 3, 1, top)
+        self.top = same_conv(before[-1], top)
+        self.depthwise_top = same_conv(top, top, 3, 1, top)
         taps = [top, *(self.size.blocks[i].outside for i in reversed(TAPS))]
         self.lateral = nn.ModuleList(Separable(channels, decoder) for channels in taps)
 
@@ -168,27 +172,27 @@ class Backbone(nn.Module):
         top = relu6(self.depthwise_top(relu6(self.top(x))))
         return taps[0], taps[1], taps[2], top
 
-    def forward(self, x: Tensor) -> Features:
+    def forward(self, x: Tensor) -> BackboneFeatures:
         """(N, 3, H, W) RGB 0..1, H and W multiples of 32."""
         stride4, stride8, stride16, stride32 = self.encode(x)
         y = self.lateral[0](stride32)
         for lateral, tap in zip(list(self.lateral)[1:], (stride16, stride8, stride4), strict=True):
             up = functional.interpolate(y, scale_factor=2, mode="bilinear", align_corners=False)
             y = up + lateral(tap)
-        return Features(stride4, stride8, stride16, stride32, y)
+        return BackboneFeatures(stride4, stride8, stride16, stride32, y)
 
 
-class BlazePose(nn.Module):
+class LandmarkNetwork(nn.Module):
     """The landmark network, without its segmentation."""
 
     def __init__(self, size: str = "full") -> None:
         super().__init__()
-        self.backbone = Backbone(size)
+        self.backbone = BlazePoseBackbone(size)
         kind = self.backbone.size
-        self.maps = conv(kind.decoder, POINTS)
+        self.maps = same_conv(kind.decoder, POINTS)
         self.tail = Separable(kind.top, kind.regressor)
         strides = [2, *[1] * kind.depths[0], 2, *[1] * kind.depths[1]]
-        self.residuals = nn.ModuleList(Residual(kind.regressor, stride) for stride in strides)
+        self.residuals = nn.ModuleList(DepthwiseSkip(kind.regressor, stride) for stride in strides)
         self.world = nn.Conv2d(kind.regressor, 3 * POINTS, 2)
         self.presence = nn.Conv2d(kind.regressor, 1, 2)
         self.landmarks = nn.Conv2d(kind.regressor, 5 * POINTS, 2)
@@ -210,7 +214,7 @@ class BlazePose(nn.Module):
         return self.landmarks(y).flatten(1), presence, maps, self.world(y).flatten(1)
 
 
-def _in_order(network: BlazePose) -> Iterator[nn.Conv2d | None]:
+def _in_order(network: LandmarkNetwork) -> Iterator[nn.Conv2d | None]:
     """The convolutions in the order of the file; None for one of the segmentation."""
 
     def of(module: nn.Module) -> Iterator[nn.Conv2d]:
@@ -227,13 +231,13 @@ def _in_order(network: BlazePose) -> Iterator[nn.Conv2d | None]:
     yield network.maps
 
 
-def read(file: Path, size: str = "full") -> BlazePose:
+def read(file: Path, size: str = "full") -> LandmarkNetwork:
     """The network with the weights of an official file, pose_landmark_{lite,full}.tflite.
 
     Raises:
         VitruvianError: the file is of another network.
     """
-    network = BlazePose(size)
+    network = LandmarkNetwork(size)
     stored = convolutions(file)
     first = list(_in_order(network))
     # After these come the convolutions of the segmentation, then the last two.

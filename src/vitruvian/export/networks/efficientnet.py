@@ -48,7 +48,7 @@ class EfficientNetV2:
 
     def build(self, centred: bool) -> nn.Module:
         """(N, 3, H, W) -1..1 -> (N, channels, H / 32, W / 32)."""
-        return Features(self, centred)
+        return EfficientNetFeatures(self, centred)
 
     @classmethod
     def infer(cls, tensors: Mapping[str, np.ndarray], prefix: str) -> EfficientNetV2 | None:
@@ -107,7 +107,7 @@ class Centred(nn.Conv2d):
         return x[:, :, 1:, 1:]
 
 
-def conv(
+def conv_norm(
     inside: int,
     outside: int,
     kernel: int = 1,
@@ -124,7 +124,7 @@ def conv(
     return nn.Sequential(layer, norm, *([activation()] if activation else []))
 
 
-class Squeeze(nn.Module):
+class SqueezeExcite(nn.Module):
     """Squeeze and excitation: a factor for each channel, from the means of all of them."""
 
     def __init__(
@@ -144,7 +144,7 @@ class Squeeze(nn.Module):
         return x * self.gate(self.fc2(self.inner(self.fc1(x.mean((2, 3), keepdim=True)))))
 
 
-class Block(nn.Module):
+class MBConv(nn.Module):
     """An inverted residual: what is inside, and a way around it where nothing changes size."""
 
     def __init__(self, inner: nn.Sequential, around: bool, dropped: float = 0.0) -> None:
@@ -165,29 +165,29 @@ class Block(nn.Module):
 
 def block(
     inside: int, outside: int, stage: int, *, first: bool, centred: bool, dropped: float
-) -> Block:
+) -> MBConv:
     """A block of a stage."""
     fused, expand, stride = STAGES[stage]
     stride, middle = stride if first else 1, expand * inside
     if fused and expand == 1:
-        layers = [conv(inside, outside, 3, stride)]
+        layers = [conv_norm(inside, outside, 3, stride)]
     elif fused:
-        layers = [conv(inside, middle, 3, stride), conv(middle, outside, activation=None)]
+        layers = [conv_norm(inside, middle, 3, stride), conv_norm(middle, outside, activation=None)]
     else:
         layers = [
-            conv(inside, middle),
-            conv(middle, middle, 3, stride, groups=middle, centred=centred),
-            Squeeze(middle, max(inside // 4, 1)),
-            conv(middle, outside, activation=None),
+            conv_norm(inside, middle),
+            conv_norm(middle, middle, 3, stride, groups=middle, centred=centred),
+            SqueezeExcite(middle, max(inside // 4, 1)),
+            conv_norm(middle, outside, activation=None),
         ]
-    return Block(nn.Sequential(*layers), stride == 1 and inside == outside, dropped)
+    return MBConv(nn.Sequential(*layers), stride == 1 and inside == outside, dropped)
 
 
-class Features(nn.Sequential):
+class EfficientNetFeatures(nn.Sequential):
     """(N, 3, H, W) -1..1, H and W multiples of 32 -> (N, C, H / 32, W / 32)."""
 
     def __init__(self, shape: EfficientNetV2, centred: bool) -> None:
-        layers: list[nn.Module] = [conv(3, shape.widths[0], 3, 2)]
+        layers: list[nn.Module] = [conv_norm(3, shape.widths[0], 3, 2)]
         made, total = 0, sum(shape.depths)
         for stage, depth in enumerate(shape.depths):
             inside, outside = shape.widths[stage : stage + 2]
@@ -205,4 +205,4 @@ class Features(nn.Sequential):
                 )
                 made += 1
             layers.append(nn.Sequential(*blocks))
-        super().__init__(*layers, conv(shape.widths[-1], shape.channels))
+        super().__init__(*layers, conv_norm(shape.widths[-1], shape.channels))

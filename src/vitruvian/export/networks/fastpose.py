@@ -38,7 +38,7 @@ DUC = (4, 2, 1)  # convolutions of each stage of FastPose-DUC
 
 
 @dataclass(frozen=True)
-class Shape:
+class FastShape:
     """What distinguishes one of AlphaPose's networks from another."""
 
     family: Literal["fastpose", "duc", "simplepose"] = "fastpose"
@@ -51,7 +51,7 @@ class Shape:
     width: int = 64  # channels of the first convolution; all published networks have 64
 
     @classmethod
-    def infer(cls, tensors: Mapping[str, np.ndarray]) -> Shape:
+    def infer(cls, tensors: Mapping[str, np.ndarray]) -> FastShape:
         """That of a checkpoint, from the names and shapes in it.
 
         Raises:
@@ -154,7 +154,7 @@ class Deformable(nn.Conv2d):
         return seen if self.bias is None else seen + self.bias.view(1, -1, 1, 1)
 
 
-class Squeeze(nn.Module):
+class SqueezeExcitation(nn.Module):
     """Squeeze and excitation: a factor for each channel, from the means of all of them."""
 
     def __init__(self, channels: int) -> None:
@@ -169,11 +169,18 @@ class Squeeze(nn.Module):
         return x * self.fc(x.mean((2, 3)))[:, :, None, None]
 
 
-class Block(nn.Module):
+class FastPoseBlock(nn.Module):
     """A residual bottleneck, four times as wide outside as inside."""
 
     def __init__(
-        self, inside: int, planes: int, stride: int, shape: Shape, *, first: bool, deform: bool
+        self,
+        inside: int,
+        planes: int,
+        stride: int,
+        shape: FastShape,
+        *,
+        first: bool,
+        deform: bool,
     ) -> None:
         super().__init__()
         outside = 4 * planes
@@ -195,7 +202,7 @@ class Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = nn.Conv2d(planes, outside, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outside)
-        self.se = Squeeze(outside) if first and shape.squeeze else None
+        self.se = SqueezeExcitation(outside) if first and shape.squeeze else None
         self.downsample = None
         if first:
             across = nn.Conv2d(inside, outside, 1, stride, bias=False)
@@ -217,7 +224,7 @@ class Block(nn.Module):
         return F.relu(inner + (x if self.downsample is None else self.downsample(x)))
 
 
-def stage(number: int, shape: Shape) -> nn.Sequential:
+def fast_stage(number: int, shape: FastShape) -> nn.Sequential:
     """The blocks of stage 0, 1, 2 or 3."""
     planes, layers = shape.width << number, []
     for i in range(DEPTHS[shape.depth][number]):
@@ -226,18 +233,20 @@ def stage(number: int, shape: Shape) -> nn.Sequential:
         # Without squeeze and excitation only the first block of a stage is deformable.
         deform = shape.deform != "no" and number > 0 and (first or shape.squeeze)
         stride = 2 if first and number else 1
-        layers.append(Block(inside, planes, stride, shape, first=first, deform=deform))
+        layers.append(FastPoseBlock(inside, planes, stride, shape, first=first, deform=deform))
     return nn.Sequential(*layers)
 
 
-class Residual(nn.Module):
+class FastPoseBackbone(nn.Module):
     """A residual network without its classifier."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: FastShape) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, shape.width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(shape.width)
-        self.layer1, self.layer2, self.layer3, self.layer4 = (stage(i, shape) for i in range(4))
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            fast_stage(i, shape) for i in range(4)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 32 * width, H / 32, W / 32)."""
@@ -259,12 +268,12 @@ class Up(nn.Module):
 
 
 class FastPose(nn.Module):
-    """From crops, as `normalise` makes them, to a map of logits for every keypoint."""
+    """From crops, as `fastpose_input` makes them, to a map of logits for every keypoint."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: FastShape) -> None:
         super().__init__()
         self.shape = shape
-        self.preact = Residual(shape)
+        self.preact = FastPoseBackbone(shape)
         self.duc1 = Up(8 * shape.width, 16 * shape.width)
         self.duc2 = Up(4 * shape.width, 4 * shape.channels)
         self.conv_out = nn.Conv2d(shape.channels, shape.keypoints, 3, 1, 1)
@@ -286,10 +295,10 @@ def dense(inside: int, outside: int, convolutions: int) -> nn.Sequential:
 class FastPoseDuc(nn.Module):
     """FastPose with more convolutions on the way up ("421"), see `FastPose`."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: FastShape) -> None:
         super().__init__()
         self.shape = shape
-        self.preact = Residual(shape)
+        self.preact = FastPoseBackbone(shape)
         width = shape.width
         self.duc1 = dense(32 * width, 16 * width, DUC[0])
         self.duc2 = dense(16 * width, 8 * width, DUC[1])
@@ -304,10 +313,10 @@ class FastPoseDuc(nn.Module):
 class SimplePose(nn.Module):
     """Three transposed convolutions after a residual network, see `FastPose`."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: FastShape) -> None:
         super().__init__()
         self.shape = shape
-        self.preact = Residual(shape)
+        self.preact = FastPoseBackbone(shape)
         layers: list[nn.Module] = []
         for inside in (32 * shape.width, shape.channels, shape.channels):
             up = nn.ConvTranspose2d(inside, shape.channels, 4, 2, 1, bias=False)
@@ -323,7 +332,7 @@ class SimplePose(nn.Module):
 Network = FastPose | FastPoseDuc | SimplePose
 
 
-def build(shape: Shape) -> Network:
+def build(shape: FastShape) -> Network:
     """The network of a shape, with PyTorch's own random numbers: nothing is fetched."""
     return {"fastpose": FastPose, "duc": FastPoseDuc, "simplepose": SimplePose}[shape.family](shape)
 
@@ -332,7 +341,7 @@ def build(shape: Shape) -> Network:
 MEAN = (0.406, 0.457, 0.480)
 
 
-def normalise(crops: Tensor) -> Tensor:
+def fastpose_input(crops: Tensor) -> Tensor:
     """(N, H, W, 3) RGB, 0..255, of any type -> (N, 3, H, W) float32, as the networks want it."""
     scaled = crops.float() / 255
     return torch.stack([scaled[..., i] - mean for i, mean in enumerate(MEAN)], 1)
@@ -349,6 +358,6 @@ def load(tensors: Mapping[str, np.ndarray]) -> Network:
         VitruvianError: a tensor is missing, not known, or of another shape.
     """
     with torch.device("meta"):  # no memory is taken for what a damaged file claims
-        network = build(shape := Shape.infer(tensors))
+        network = build(shape := FastShape.infer(tensors))
     fill(network, tensors, FAMILIES[shape.family], counters=True)
     return network

@@ -29,7 +29,7 @@ from vitruvian.errors import VitruvianError, unknown
 from vitruvian.export.networks.backbones import MobileNetV3, ResNet, Vit
 from vitruvian.export.networks.efficientnet import SIZES, EfficientNetV2, size
 from vitruvian.export.networks.tensors import fill
-from vitruvian.export.networks.vitruvian3d import BlazePose
+from vitruvian.export.networks.vitruvian3d import BlazePoseEncoder
 
 
 class Backbone(Protocol):
@@ -56,13 +56,13 @@ BACKBONES: dict[str, Backbone] = {
     "mobilenetv3-l": MobileNetV3(),
     "vit-16": Vit(16),
     "vit-32": Vit(32),
-    "blazepose-full": BlazePose(),
+    "blazepose-full": BlazePoseEncoder(),
 }
 HEAD = "heatmap_heads.conv_final"
 
 
 @dataclass(frozen=True)
-class Shape:
+class MetrabsShape:
     """What distinguishes one MeTRAbs network from another."""
 
     backbone: Backbone
@@ -72,7 +72,7 @@ class Shape:
     centered: bool = True
 
     @classmethod
-    def of(cls, backbone: str, points: int, depth: int = 8, centered: bool = True) -> Shape:
+    def of(cls, backbone: str, points: int, depth: int = 8, centered: bool = True) -> MetrabsShape:
         """That with a backbone of `BACKBONES`."""
         if backbone not in BACKBONES:
             raise unknown("backbone", backbone, BACKBONES)
@@ -81,7 +81,7 @@ class Shape:
     @classmethod
     def infer(
         cls, tensors: Mapping[str, np.ndarray], depth: int = 8, centered: bool = True
-    ) -> Shape:
+    ) -> MetrabsShape:
         """That of a checkpoint, from the shapes in it.
 
         Raises:
@@ -94,7 +94,7 @@ class Shape:
                 f"no MeTRAbs network: {maps} maps are not 1 + {depth} for each of its points; is "
                 "the depth right?"
             )
-        for kind in (EfficientNetV2, ResNet, MobileNetV3, Vit, BlazePose):
+        for kind in (EfficientNetV2, ResNet, MobileNetV3, Vit, BlazePoseEncoder):
             if (backbone := kind.infer(tensors, "backbone.1.")) is not None:
                 return cls(backbone, points, depth, centered)
         raise VitruvianError("no MeTRAbs network: its backbone is none of those that are known")
@@ -126,7 +126,7 @@ class Heads(nn.Module):
 class Metrabs(nn.Module):
     """(N, 3, S, S) RGB 0..1 -> logits in 2D and 3D, see `Heads`."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: MetrabsShape) -> None:
         super().__init__()
         self.shape = shape
         self.backbone = nn.Sequential(Scale(), shape.backbone.build(shape.centered))
@@ -137,7 +137,7 @@ class Metrabs(nn.Module):
         return self.heatmap_heads(self.backbone(crops))
 
 
-def soft_argmax(logits: Tensor, axes: int) -> Tensor:
+def soft_argmax_of_tensor(logits: Tensor, axes: int) -> Tensor:
     """The mean place under the softmax of each map; `vitruvian.decode.heatmap` has it in NumPy.
 
     Args:
@@ -156,7 +156,7 @@ def soft_argmax(logits: Tensor, axes: int) -> Tensor:
     return torch.stack(places, -1)
 
 
-def places(logits2d: Tensor, logits3d: Tensor, volume: Volume) -> tuple[Tensor, Tensor]:
+def places_of_maps(logits2d: Tensor, logits3d: Tensor, volume: Volume) -> tuple[Tensor, Tensor]:
     """What the maps say: (N, P, 2) pixels of the crop, (N, P, 3) metres, as `Volume` counts them.
 
     Args:
@@ -164,7 +164,7 @@ def places(logits2d: Tensor, logits3d: Tensor, volume: Volume) -> tuple[Tensor, 
         logits3d: (N, P, D, h, w).
         volume: what the maps measure.
     """
-    flat, deep = soft_argmax(logits2d, 2), soft_argmax(logits3d, 3)
+    flat, deep = soft_argmax_of_tensor(logits2d, 2), soft_argmax_of_tensor(logits3d, 3)
     xy = (deep[..., :2] * volume.span + volume.start) / volume.side
     xyz = torch.cat((xy, deep[..., 2:]), -1) * volume.box
     return flat * volume.span + (volume.start + 0.5), xyz
@@ -182,7 +182,7 @@ def load(tensors: Mapping[str, np.ndarray], depth: int = 8, centered: bool = Tru
         VitruvianError: a tensor is missing, not known, or of another shape.
     """
     with torch.device("meta"):  # no memory is taken for what a damaged file claims
-        network = Metrabs(Shape.infer(tensors, depth, centered))
+        network = Metrabs(MetrabsShape.infer(tensors, depth, centered))
     fill(network, tensors, "MeTRAbs")
     return network
 
@@ -210,7 +210,7 @@ def save(
     torch.save({"model": network.state_dict(), **about}, file)
 
 
-def said(entries: Mapping[str, object]) -> tuple[Volume, Skeleton]:
+def volume_and_skeleton(entries: Mapping[str, object]) -> tuple[Volume, Skeleton]:
     """What a checkpoint that `save` wrote says of itself.
 
     Raises:

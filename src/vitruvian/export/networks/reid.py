@@ -52,7 +52,7 @@ class Instance(nn.Module):
         return x * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-class Conv(nn.Module):
+class ConvNormRelu(nn.Module):
     """Convolution without bias, normalisation unless there is none, ReLU unless it is linear."""
 
     def __init__(
@@ -118,18 +118,18 @@ class Gate(nn.Module):
         return x * self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True)))).sigmoid()
 
 
-class Block(nn.Module):
+class OSNetBlock(nn.Module):
     """A residual bottleneck of streams of several scales."""
 
     def __init__(self, inside: int, outside: int, *, instance: bool) -> None:
         super().__init__()
         middle = outside // 4
-        self.conv1 = Conv(inside, middle)
+        self.conv1 = ConvNormRelu(inside, middle)
         self.conv2 = nn.ModuleList([ScaleStream(middle, depth + 1) for depth in range(STREAMS)])
         self.gate = Gate(middle)
         norm = None if instance else nn.BatchNorm2d
-        self.conv3 = Conv(middle, outside, norm=norm, linear=True)
-        self.downsample = Conv(inside, outside, linear=True) if inside != outside else None
+        self.conv3 = ConvNormRelu(middle, outside, norm=norm, linear=True)
+        self.downsample = ConvNormRelu(inside, outside, linear=True) if inside != outside else None
         self.IN = Instance(outside) if instance else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,17 +144,17 @@ class Block(nn.Module):
         return F.relu(inner + (x if self.downsample is None else self.downsample(x)))
 
 
-def stage(number: int) -> nn.Sequential:
+def osnet_stage(number: int) -> nn.Sequential:
     """The two blocks of stage 0, 1 or 2."""
     inside, outside = CHANNELS[number : number + 2]
     first, second = INSTANCE[number]
     return nn.Sequential(
-        Block(inside, outside, instance=first), Block(outside, outside, instance=second)
+        OSNetBlock(inside, outside, instance=first), OSNetBlock(outside, outside, instance=second)
     )
 
 
 class Osnet(nn.Module):
-    """OSNet-AIN x1.0: from crops, as `normalise` makes them, to vectors of length 1."""
+    """OSNet-AIN x1.0: from crops, as `osnet_input` makes them, to vectors of length 1."""
 
     def __init__(self, identities: int = 0) -> None:
         """Make one.
@@ -164,14 +164,14 @@ class Osnet(nn.Module):
                 published files; it is not run. 0: there is none.
         """
         super().__init__()
-        self.conv1 = Conv(3, CHANNELS[0], 7, 2, norm=Instance)
-        self.conv2 = stage(0)
-        self.pool2 = nn.Sequential(Conv(CHANNELS[1], CHANNELS[1]))
-        self.conv3 = stage(1)
-        self.pool3 = nn.Sequential(Conv(CHANNELS[2], CHANNELS[2]))
-        self.conv4 = stage(2)
+        self.conv1 = ConvNormRelu(3, CHANNELS[0], 7, 2, norm=Instance)
+        self.conv2 = osnet_stage(0)
+        self.pool2 = nn.Sequential(ConvNormRelu(CHANNELS[1], CHANNELS[1]))
+        self.conv3 = osnet_stage(1)
+        self.pool3 = nn.Sequential(ConvNormRelu(CHANNELS[2], CHANNELS[2]))
+        self.conv4 = osnet_stage(2)
         inside = CHANNELS[3]
-        self.conv5 = Conv(inside, inside)
+        self.conv5 = ConvNormRelu(inside, inside)
         self.fc = nn.Sequential(nn.Linear(inside, inside), nn.BatchNorm1d(inside), nn.ReLU())
         if identities:
             self.classifier = nn.Linear(inside, identities)
@@ -215,7 +215,7 @@ class PoseGuided(nn.Module):
         return F.normalize(self.fc(self.weigh(features, maps).mean((2, 3))))
 
 
-def normalise(crops: Tensor) -> Tensor:
+def osnet_input(crops: Tensor) -> Tensor:
     """(N, H, W, 3) RGB, 0..255, of any type -> (N, 3, H, W) float32, as OSNet wants it."""
     scaled, each = crops.float() / 255, enumerate(zip(MEAN, SPREAD, strict=True))
     return torch.stack([(scaled[..., i] - mean) / spread for i, (mean, spread) in each], 1)

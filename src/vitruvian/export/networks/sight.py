@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vitruvian.export.networks.blazepose import BlazePose, relu6
+from vitruvian.export.networks.blazepose import LandmarkNetwork, relu6
 
 BLOCKS = 7  # of the encoder, the last two of stride 16
 CELLS = (8, 6)  # of a patch of 128 x 96 pixels at stride 16
@@ -19,7 +19,7 @@ WIDTH = 24  # channels of a cell
 class Sight(nn.Module):
     """(N, 128, 96, 3) uint8 RGB -> (N, 1) log odds that the hand can be seen."""
 
-    def __init__(self, whole: BlazePose) -> None:
+    def __init__(self, whole: LandmarkNetwork) -> None:
         super().__init__()
         backbone = whole.backbone
         self.stem, self.depthwise = backbone.stem, backbone.depthwise

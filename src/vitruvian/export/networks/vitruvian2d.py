@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vitruvian.export.networks.blazepose import Backbone
+from vitruvian.export.networks.blazepose import BlazePoseBackbone
 
 KEYPOINTS = 17
 SIZE = (192, 256)  # width and height of the crop, pixels: FastPose's
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
     features: Tensor  # (N, C, h, w) what they were read from, for `Refine`
 
 
-def normalise(crops: Tensor) -> Tensor:
+def vitruvian2d_input(crops: Tensor) -> Tensor:
     """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) 0..1, as BlazePose's backbone takes them."""
     return crops.permute(0, 3, 1, 2).float() / 255
 
@@ -54,7 +54,7 @@ class Vitruvian2D(nn.Module):
 
     def __init__(self, keypoints: int = KEYPOINTS) -> None:
         super().__init__()
-        self.backbone = Backbone("full")
+        self.backbone = BlazePoseBackbone("full")
         size = self.backbone.size
         self.duc1 = Upsample(size.top // 4 + size.blocks[9].outside, WIDTH)
         self.duc2 = Upsample(WIDTH // 4 + size.blocks[3].outside, WIDTH)

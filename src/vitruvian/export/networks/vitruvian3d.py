@@ -25,7 +25,7 @@ TAP = 9  # the block of the encoder that ends stride 16
 
 
 @dataclass(frozen=True)
-class BlazePose:
+class BlazePoseEncoder:
     """BlazePose's encoder, full size, and a neck."""
 
     channels: int = 256
@@ -37,7 +37,7 @@ class BlazePose:
         return Encoder(self.channels)
 
     @classmethod
-    def infer(cls, tensors: Mapping[str, np.ndarray], prefix: str) -> BlazePose | None:
+    def infer(cls, tensors: Mapping[str, np.ndarray], prefix: str) -> BlazePoseEncoder | None:
         """That of a checkpoint, from the shapes in it; None if it is none."""
         if f"{prefix}neck.0.weight" not in tensors:
             return None
@@ -49,7 +49,7 @@ class Encoder(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.encoder = blazepose.Backbone("full")
+        self.encoder = blazepose.BlazePoseBackbone("full")
         del self.encoder.lateral  # the decoder's
         kind = self.encoder.size
         both = kind.top // 4 + kind.blocks[TAP].outside

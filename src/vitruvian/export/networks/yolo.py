@@ -34,7 +34,7 @@ SCALES = {
 
 
 @dataclass(frozen=True)
-class Shape:
+class YoloShape:
     """What distinguishes one YOLOv8-pose network from another."""
 
     channels: tuple[int, ...]  # of strides 2, 4, 8, 16, 32 (and 64)
@@ -52,7 +52,7 @@ class Shape:
         keypoints: int = 17,
         numbers: int = 3,
         classes: int = 1,
-    ) -> Shape:
+    ) -> YoloShape:
         """That of a published scale: a key of `SCALES`."""
         depth, width, most = SCALES[scale]
         widths = WIDTHS if p6 else WIDTHS[:4] + WIDTHS[5:]
@@ -61,7 +61,7 @@ class Shape:
         return cls(channels, depths, keypoints, numbers, classes)
 
     @classmethod
-    def infer(cls, tensors: Mapping[str, np.ndarray], keypoints: int | None = None) -> Shape:
+    def infer(cls, tensors: Mapping[str, np.ndarray], keypoints: int | None = None) -> YoloShape:
         """That of a checkpoint, from the shapes in it.
 
         Args:
@@ -104,7 +104,7 @@ class Shape:
         )
 
 
-class Conv(nn.Module):
+class YoloConv(nn.Module):
     """Convolution, batch norm, SiLU; folded, the norm is part of the convolution."""
 
     def __init__(self, inside: int, outside: int, kernel: int = 1, stride: int = 1) -> None:
@@ -124,13 +124,13 @@ class Conv(nn.Module):
             self.bn = nn.Identity()
 
 
-class Bottleneck(nn.Module):
+class YoloBottleneck(nn.Module):
     """Two 3x3 convolutions, and a way around them."""
 
     def __init__(self, channels: int, around: bool) -> None:
         super().__init__()
-        self.cv1 = Conv(channels, channels, 3)
-        self.cv2 = Conv(channels, channels, 3)
+        self.cv1 = YoloConv(channels, channels, 3)
+        self.cv2 = YoloConv(channels, channels, 3)
         self.around = around
 
     def forward(self, x: Tensor) -> Tensor:
@@ -145,9 +145,9 @@ class C2f(nn.Module):
     def __init__(self, inside: int, outside: int, depth: int, around: bool = False) -> None:
         super().__init__()
         self.each = half = outside // 2
-        self.cv1 = Conv(inside, 2 * half)
-        self.cv2 = Conv((2 + depth) * half, outside)
-        self.m = nn.ModuleList(Bottleneck(half, around) for _ in range(depth))
+        self.cv1 = YoloConv(inside, 2 * half)
+        self.cv2 = YoloConv((2 + depth) * half, outside)
+        self.m = nn.ModuleList(YoloBottleneck(half, around) for _ in range(depth))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H, W)."""
@@ -163,9 +163,9 @@ class C2(nn.Module):
     def __init__(self, inside: int, outside: int, depth: int) -> None:
         super().__init__()
         self.each = half = outside // 2
-        self.cv1 = Conv(inside, 2 * half)
-        self.cv2 = Conv(2 * half, outside)
-        self.m = nn.Sequential(*(Bottleneck(half, around=False) for _ in range(depth)))
+        self.cv1 = YoloConv(inside, 2 * half)
+        self.cv2 = YoloConv(2 * half, outside)
+        self.m = nn.Sequential(*(YoloBottleneck(half, around=False) for _ in range(depth)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H, W)."""
@@ -178,8 +178,8 @@ class SPPF(nn.Module):
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
-        self.cv1 = Conv(inside, inside // 2)
-        self.cv2 = Conv(2 * inside, outside)
+        self.cv1 = YoloConv(inside, inside // 2)
+        self.cv2 = YoloConv(2 * inside, outside)
         self.m = nn.MaxPool2d(5, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -216,7 +216,9 @@ class DFL(nn.Module):
 class Pose(nn.Module):
     """The head: at every cell of every level the logits of a box, of the classes, of keypoints."""
 
-    def __init__(self, shape: Shape, channels: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    def __init__(
+        self, shape: YoloShape, channels: tuple[int, ...], strides: tuple[int, ...]
+    ) -> None:
         super().__init__()
         self.shape, self.strides = shape, strides
         rows = shape.keypoints * shape.numbers
@@ -227,7 +229,9 @@ class Pose(nn.Module):
         def branch(middle: int, outside: int) -> nn.ModuleList:
             return nn.ModuleList(
                 nn.Sequential(
-                    Conv(c, middle, 3), Conv(middle, middle, 3), nn.Conv2d(middle, outside, 1)
+                    YoloConv(c, middle, 3),
+                    YoloConv(middle, middle, 3),
+                    nn.Conv2d(middle, outside, 1),
                 )
                 for c in channels
             )
@@ -280,7 +284,7 @@ def grid(level: Tensor, stride: int) -> Tensor:
 class Yolo(nn.Module):
     """(B, 3, H, W) RGB, 0..1, sides multiples of `strides[-1]` -> everyone, see `Pose.decode`."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: YoloShape) -> None:
         super().__init__()
         self.shape = shape
         self.strides = tuple(8 << i for i in range(len(shape.channels) - 2))
@@ -289,11 +293,15 @@ class Yolo(nn.Module):
         p6 = len(levels) == 4
         neck = C2 if p6 else C2f
 
-        layers: list[nn.Module] = [Conv(3, p1, 3, 2), Conv(p1, p2, 3, 2), C2f(p2, p2, short, True)]
+        layers: list[nn.Module] = [
+            YoloConv(3, p1, 3, 2),
+            YoloConv(p1, p2, 3, 2),
+            C2f(p2, p2, short, True),
+        ]
         depths = (long, long, *[short] * (len(levels) - 2))
         inside, saved = p2, []
         for c, depth in zip(levels, depths, strict=True):
-            layers += [Conv(inside, c, 3, 2), C2f(c, c, depth, True)]
+            layers += [YoloConv(inside, c, 3, 2), C2f(c, c, depth, True)]
             inside = c
             saved.append(len(layers) - 1)
         layers.append(SPPF(inside, inside))
@@ -311,7 +319,7 @@ class Yolo(nn.Module):
         self.gives = [up.pop()]
         for c in levels[1:]:
             self.takes[len(layers) + 1] = up.pop()
-            layers += [Conv(inside, inside, 3, 2), Join(), neck(inside + c, c, short)]
+            layers += [YoloConv(inside, inside, 3, 2), Join(), neck(inside + c, c, short)]
             inside = c
             self.gives.append(len(layers) - 1)
         layers.append(Pose(shape, tuple(levels), self.strides))
@@ -333,9 +341,9 @@ class Yolo(nn.Module):
         return head.decode(*self.raw(images))
 
     def fold(self) -> Yolo:
-        """Fold all batch norms, see `Conv.fold`."""
+        """Fold all batch norms, see `YoloConv.fold`."""
         for module in self.modules():
-            if isinstance(module, Conv):
+            if isinstance(module, YoloConv):
                 module.fold()
         return self
 
@@ -345,13 +353,13 @@ def load(tensors: Mapping[str, np.ndarray], keypoints: int | None = None) -> Yol
 
     Args:
         tensors: by name: all that the network has, and no others.
-        keypoints: K, if known, see `Shape.infer`.
+        keypoints: K, if known, see `YoloShape.infer`.
 
     Raises:
         VitruvianError: a tensor is missing, not known, or of another shape.
     """
     with torch.device("meta"):  # no memory is taken for what a damaged file claims
-        network = Yolo(Shape.infer(tensors, keypoints))
+        network = Yolo(YoloShape.infer(tensors, keypoints))
         if not any(".bn." in name for name in tensors):
             network.eval().fold()
     fill(network, tensors, "YOLOv8-pose")

@@ -157,7 +157,7 @@ def hand_table(
             continue
         frame = Frame.read(person.file)
         arms = Arms.of(unpack_pose(rows[person.key], skeleton))
-        known = pockets.in_view(arms, frame.size)
+        known = pockets.arms_in_view(arms, frame.size)
         known &= np.array(person.labels) != "unknown"
         if not known.any():
             continue

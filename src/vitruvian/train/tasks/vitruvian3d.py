@@ -69,7 +69,7 @@ class Recipe3D(TomlRecipe):
 
 def initial_network_3d() -> metrabs.Metrabs:
     """The network before training: the official backbone, and heads that know nothing."""
-    shape = metrabs.Shape.of("blazepose-full", len(HALPE26), VOLUME.depth, VOLUME.centered)
+    shape = metrabs.MetrabsShape.of("blazepose-full", len(HALPE26), VOLUME.depth, VOLUME.centered)
     network = metrabs.Metrabs(shape)
     nn.init.normal_(network.heatmap_heads.conv_final.weight, std=0.01)
     encoder = blazepose_encoder(network)
@@ -78,10 +78,10 @@ def initial_network_3d() -> metrabs.Metrabs:
     return network
 
 
-def blazepose_encoder(network: metrabs.Metrabs) -> blazepose.Backbone:
+def blazepose_encoder(network: metrabs.Metrabs) -> blazepose.BlazePoseBackbone:
     """BlazePose's part of the network."""
     encoder = network.backbone[1].encoder
-    assert isinstance(encoder, blazepose.Backbone)
+    assert isinstance(encoder, blazepose.BlazePoseBackbone)
     return encoder
 
 
@@ -94,7 +94,7 @@ def predicted_joints(
     flat: Tensor, deep: Tensor, matrix: Tensor, volume: Volume, mix: Tensor | float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the maps say: (N, K, 2) pixels, (N, K, 3) metres, and these from the camera."""
-    xy, xyz = metrabs.places(flat, deep, volume)
+    xy, xyz = metrabs.places_of_maps(flat, deep, volume)
     low, high = view_limits(volume.side, volume.stride, centred=volume.centered)
     inside = ((xy >= low) & (xy <= high)).all(-1)
     found = reconstruction.reconstruct_absolute(

@@ -1,0 +1,174 @@
+"""Frames of a caller: pictures that somebody else reads, counted, with times that rise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.frame import Frame
+from vitruvian.sources.video import Span
+
+ORDERS = ("rgb", "bgr")
+NAME = "frames"
+
+
+class FrameMaker:
+    """Makes frames of what somebody else reads, one picture after the other of one stream.
+
+    Arrays do not say whether their channels are RGB, or BGR as OpenCV has them: `order` does, or
+    the caller makes `Frame(rgb)` or `Frame.bgr(array)` of them. Where a frame has no `seconds`, it
+    is `fps` that says when it was taken; without it, the clock.
+    """
+
+    def __init__(self, *, fps: float | None = None, order: str | None = None) -> None:
+        """Start with the first frame to come.
+
+        Args:
+            fps: frames a second.
+            order: "rgb" or "bgr", of arrays.
+
+        Raises:
+            VitruvianError: neither is such.
+        """
+        if fps is not None and not (isinstance(fps, (int, float)) and 0 < fps < 1e6):
+            raise VitruvianError(
+                f"fps is {fps!r}, want frames a second; OpenCV says 0 where it does not know: "
+                "leave fps out, and the clock says when frames are taken"
+            )
+        if order not in (None, *ORDERS):
+            raise VitruvianError(f"order is {order!r}, want 'rgb', or 'bgr' as OpenCV has it")
+        self.fps, self.order = fps, order
+        self.count = 0
+        self.last: float | None = None  # seconds of the frame before
+        self.timed = False  # whether the caller says when frames were taken
+        self.began = 0.0
+
+    def __call__(self, picture: Any, seconds: float | None = None) -> Frame:
+        """The next frame.
+
+        Args:
+            picture: a `Frame`, or (H, W, 3) uint8 where the order of channels is known.
+            seconds: when it was taken, instead of what it says itself.
+
+        Raises:
+            VitruvianError: it is neither, or it is not later than the one before.
+        """
+        frame = picture_as_frame(picture, self.order)
+        if seconds is None:
+            seconds = self._seconds(frame)
+        else:
+            self.timed = True
+        if not (self.last is None or seconds > self.last):
+            raise VitruvianError(
+                f"frame {self.count} is at {seconds:g} s, which is not after {self.last:g} s; "
+                "frames of a stream must come in order, each once: open a new stream for another "
+                "video"
+            )
+        index = frame.index or self.count
+        self.last, self.count = float(seconds), self.count + 1
+        source = frame.source or NAME
+        return replace(frame, index=index, seconds=float(seconds), source=source)
+
+    def _seconds(self, frame: Frame) -> float:
+        """Since the first frame."""
+        self.timed = self.timed or frame.seconds != 0
+        if self.timed:
+            return frame.seconds
+        if self.fps is not None:
+            return self.count / self.fps
+        now = time.monotonic()
+        if self.last is None:
+            self.began = now
+            return 0.0
+        return max(now - self.began, self.last + 1e-6)
+
+
+def picture_as_frame(picture: Any, order: str | None) -> Frame:
+    """A frame of a frame, or of an array whose order of channels is known.
+
+    Raises:
+        VitruvianError: it is something else, or nobody says which order it is.
+    """
+    if isinstance(picture, Frame):
+        return picture
+    if isinstance(picture, np.ndarray):
+        if order is None:
+            raise VitruvianError(
+                "an array does not say the order of its channels: write Frame.bgr(array) for "
+                "OpenCV's, Frame(array) for RGB, or give order='bgr' or order='rgb'"
+            )
+        return Frame.bgr(picture) if order == "bgr" else Frame(picture)
+    got = type(picture).__name__
+    if picture is None:
+        way_out = "cv2.VideoCapture.read() gives None where a video ends, or cannot be read"
+    elif isinstance(picture, (str, Path)):
+        way_out = f"write vit.Frame.read({shown(str(picture), 60)!r})"
+    elif hasattr(picture, "convert"):  # of PIL
+        way_out = "write vit.Frame(np.array(image.convert('RGB')))"
+    else:
+        way_out = "write vit.Frame.bgr(array) for OpenCV's order of channels, vit.Frame(array) RGB"
+    raise VitruvianError(f"a stream wants a vit.Frame, got {got}; {way_out}")
+
+
+class CallerFrames:
+    """A source of frames or arrays that a caller has, or that come one after the other."""
+
+    live = False
+    name = NAME
+
+    def __init__(
+        self,
+        pictures: Iterable[Any],
+        span: Span,
+        *,
+        fps: float | None = None,
+        order: str | None = None,
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            pictures: a list, which is one video if there are several, or what can be iterated once.
+            span: which of them are wanted.
+            fps: frames a second.
+            order: "rgb" or "bgr", of arrays.
+
+        Raises:
+            VitruvianError: nobody says when the frames of a list were taken.
+        """
+        self.pictures, self.span, self.fps, self.order = pictures, span, fps, order
+        several = isinstance(pictures, Sequence)
+        self.once = not several
+        self.moving = not several or len(pictures) > 1
+        FrameMaker(fps=fps, order=order)
+        timed = several and any(isinstance(p, Frame) and p.seconds for p in pictures)
+        if several and self.moving and fps is None and not timed:
+            raise VitruvianError(
+                f"{len(pictures)} frames are one video, and nobody says when they were taken; give "
+                "fps=30 (frames a second), or model(frames) for pictures that have nothing to do "
+                "with each other"
+            )
+
+    def __iter__(self) -> Iterator[Frame | VitruvianError]:
+        make, given, span = FrameMaker(fps=self.fps, order=self.order), 0, self.span
+        for number, picture in enumerate(self.pictures):
+            frame = make(picture)
+            if span.end is not None and frame.seconds >= span.end:
+                return
+            if frame.seconds >= span.start and number % span.stride == 0:
+                yield frame
+                given += 1
+                if given == span.most:
+                    return
+
+    def count(self) -> int | None:
+        """As many as there are, if all are wanted."""
+        span = self.span
+        if span.start or span.end is not None or not isinstance(self.pictures, Sequence):
+            return span.most
+        return min(len(range(0, len(self.pictures), span.stride)), span.most or len(self.pictures))
