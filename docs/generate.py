@@ -18,8 +18,9 @@ from vitruvian.analysis.points import POINTS
 from vitruvian.analysis.view import DECIDED
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.body.state import SEEN
-from vitruvian.formats.table import FORMS, HOLDS, lost, refusal
+from vitruvian.formats.table import FORMATS, HOLDS, lost, refusal
 from vitruvian.models.zoo import CATALOGUE, DEFAULT
+from vitruvian.verbs.outputs import SAVED
 from vitruvian.weights.download import SHIPPED
 
 HERE = Path(__file__).parent
@@ -177,11 +178,15 @@ def angles() -> str:
 
 def files() -> str:
     """The page of files: as it is, but for its tables."""
-    forms = list(FORMS.values())
+    forms = list(FORMATS.values())
     kept = ["| file | holds | units and axes |", "|---|---|---|"]
     for form in forms:
         name = f"`{form.suffix}`" if form.suffix else "a folder"
         kept.append(f"| {name} | {form.about} | {form.units} |")
+    saved = ["| `--save` | writes | name |", "|---|---|---|"]
+    for row in SAVED.values():
+        ends = dict.fromkeys((row.ends[0], (row.of_picture or row.ends)[0]))
+        saved.append(f"| `{row.name}` | {row.about} | {' or '.join(f'`NAME{e}`' for e in ends)} |")
     head = ["| | " + " | ".join(f"`{f.suffix}`" if f.suffix else "folder" for f in forms) + " |"]
     held = [*head, "|---|" + "---|" * len(forms)]
     for part, words in HOLDS.items():
@@ -198,7 +203,7 @@ def files() -> str:
         for said, names in groups.items():
             ways.append(f"| `{source.name}` | {', '.join(names)} | {said} |")
     before, _, rest = (HERE / "files.md").read_text().partition(BEGIN)
-    parts = [*kept, "", *held, "", *ways]
+    parts = [*saved, "", *kept, "", *held, "", *ways]
     return "\n".join([before + BEGIN, "", *parts, "", END + rest.partition(END)[2]])
 
 

@@ -25,12 +25,12 @@ import vitruvian
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
+from vitruvian.formats.format import Sink
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.options import StreamDefaults
 from vitruvian.models.zoo import entry
 from vitruvian.stream.stream import Stream
-from vitruvian.verbs.outputs import Sink
 from vitruvian.weights import download
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -34,8 +34,9 @@ from vitruvian.frame import Frame
 from vitruvian.sources import threads
 from vitruvian.sources.open import Span
 from vitruvian.sources.video import Video
+from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save, open_sink
-from vitruvian.verbs.predict import plan, write_poses
+from vitruvian.verbs.predict import write_poses
 from vitruvian.weights import download
 
 fcntl = pytest.importorskip("fcntl", reason="files are locked this way on Unix only")
@@ -402,8 +403,8 @@ def test_one_bad_source_stops_no_long_run(error, video, tmp_path, capsys):
     sources: Any = [Bad(error), good, Bad(error)]
     out, told = tmp_path / "out", []
     model: Any = Nobody()
-    plans = plan(sources, out, Save(), overwrite=False)
-    assert write_poses(plans, model, out, Save(), complain=told.append) == 2
+    plans = plan_outputs(sources, out, Save.parse(None), overwrite=False)
+    assert write_poses(plans, model, out, Save.parse(None), on_error=told.append) == 2
     assert len(told) == 3
     assert "2 things could not be read" in str(told[-1])
     assert all("cannot write" not in str(each) for each in told)
@@ -429,23 +430,23 @@ def test_a_frame_that_cannot_be_decoded_is_of_its_source(tmp_path):
 def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
     sources: Any = [Video(str(video(name)), Span()) for name in ("a.mp4", "b.mp4")]
     told, model, out = [], Nobody(), tmp_path / "out"
-    plans = plan(sources, out, Save(), overwrite=False)
+    plans = plan_outputs(sources, out, Save.parse(None), overwrite=False)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("vitruvian.formats.growing.Lines.add", full)
     with pytest.raises(WriteError, match="No space left on device"):
-        write_poses(plans, model, out, Save(), complain=told.append)  # type: ignore[arg-type]
+        write_poses(plans, model, out, Save.parse(None), on_error=told.append)  # type: ignore[arg-type]
     assert not told
     assert not list(out.glob("b*"))
 
 
 def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, video, monkeypatch):
     model, out, said = Nobody(), tmp_path / "all.jsonl", list[str]()
-    plans = plan([Video(str(video()), Span())], out, Save(), overwrite=True)
-    how: Any = {"say": said.append, "complain": said.append}
-    write_poses(plans, model, out, Save(), **how)  # type: ignore[arg-type]
+    plans = plan_outputs([Video(str(video()), Span())], out, Save.parse(None), overwrite=True)
+    how: Any = {"say": said.append, "on_error": said.append}
+    write_poses(plans, model, out, Save.parse(None), **how)  # type: ignore[arg-type]
     assert said == [f"{said[0].split(' -> ')[0]} -> {out}"]
 
     def full(*_: object) -> None:
@@ -454,7 +455,7 @@ def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, vide
     monkeypatch.setattr("vitruvian.formats.part.Part.finish", full)
     said.clear()
     with pytest.raises(WriteError, match="No space left on device"):
-        write_poses(plans, model, out, Save(), **how)  # type: ignore[arg-type]
+        write_poses(plans, model, out, Save.parse(None), **how)  # type: ignore[arg-type]
     assert not said
 
 

@@ -25,7 +25,8 @@ from vitruvian.sources.open import Span, Video, open_source
 from vitruvian.sources.record import record_of, sources_of
 from vitruvian.verbs import analyze
 from vitruvian.verbs.analyze_files import Analysis
-from vitruvian.verbs.analyze_report import Report, Save
+from vitruvian.verbs.analyze_report import Report
+from vitruvian.verbs.outputs import Save
 
 UP: dict[str, float] = {"shoulder": 165.0}
 NAN = float("nan")
@@ -152,7 +153,7 @@ def test_film_events_and_table_agree_frame_by_frame(video, monkeypatch):
     monkeypatch.setattr(Analysis, "paint", watched)
     asked = analyze.asked("arms_raised", False, "elbow", None, minimum=0.5, gap=0.5)
     sources = open_source(clip)
-    report = Report(Path("out"), asked, Save())
+    report = Report(Path("out"), asked, Save.parse("video,plot"))
     plans = analyze.plans(sources, report, None, overwrite=False)
     assert not analyze.write(
         analyze.jobs(sources, Actor(poses), asked), plans, report, complain=print
@@ -186,7 +187,7 @@ def test_what_cannot_be_read_again_is_drawn_as_it_comes_and_that_is_said(monkeyp
     monkeypatch.setattr(Video, "live", True)
     source = Video(str(clip), Span())
     asked = analyze.asked("seated", False, None, None, minimum=0.5, gap=0.5)
-    report = Report(Path("out"), asked, Save())
+    report = Report(Path("out"), asked, Save.parse("video,plot"))
     ((plan, _),) = analyze.plans([source], report, None, overwrite=False)
     with report, Analysis(report, asked, plan, None) as sink:
         for frame, poses in zip(source, acting(SITS), strict=True):
@@ -223,7 +224,7 @@ def test_a_video_that_is_bad_does_not_end_the_others(video):
     Path("b.mp4").write_bytes(good[0].read_bytes()[:900])
     sources = open_source([good[0], "b.mp4", good[1]])
     asked = analyze.asked("seated", True, None, None, minimum=0.5, gap=0.5)
-    report = Report(Path("out"), asked, Save(plot=False))
+    report = Report(Path("out"), asked, Save.parse("video"))
     plans = analyze.plans(sources, report, None, overwrite=False)
     faults: list[VitruvianError] = []
     model = Actor(acting([CHAIR] * 24))
@@ -280,7 +281,7 @@ def test_people_of_one_film_are_measured_as_each_is_seen_and_files_say_so(tmp_pa
     poses = [Poses.join(walker(90), replace(walker(0), person=np.array([2]))) for _ in range(30)]
     record = recorded(tmp_path / "p.jsonl", poses)
     asked = analyze.asked("", True, None, None, minimum=0.5, gap=0.5)
-    save = Save(video=False, parquet=True)
+    save = Save.parse("plot,parquet")
     report = Report(Path("out"), asked, save)
     found = record_of(record)
     assert found is not None

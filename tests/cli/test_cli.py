@@ -134,7 +134,7 @@ def test_the_main_job_on_the_sample(weights_here):
     done = command(*PREDICT, "sample", "--out", "out")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("grace_hopper.jpg: 1 picture, 1 person, ")
-    assert sorted(path.name for path in Path("out").iterdir()) == [
+    assert sorted(path.name for path in Path("out").glob("[!.]*")) == [
         "grace_hopper.jpg",
         "grace_hopper.jsonl",
         "grace_hopper_3d.png",
@@ -183,7 +183,7 @@ def test_a_folder_with_one_bad_file_is_done_but_for_it(weights_here, tmp_path):
     done = command(*PREDICT, folder, "--out", "out", "--save", "video,json,csv,coco")
     one_line(done, "b.jpg", "cut short")
     assert "2 pictures, 2 people" in done.stdout
-    written = sorted(path.name for path in Path("out").iterdir())
+    written = sorted(path.name for path in Path("out").glob("[!.]*"))
     assert written == ["a.jpg", "c.jpg", "poses.csv", "poses.json", "poses.jsonl"]
     assert len(json.loads(Path("out/poses.json").read_text())) == 2
     assert len(Path("out/poses.csv").read_text().splitlines()) == 1 + 2 * 33
@@ -218,13 +218,13 @@ def test_views_in_3d_of_a_picture_and_of_a_video(weights_here, video):
     done = command(*PREDICT, "sample", "--save", "video,json,html", "--out", "a")
     assert done.returncode == 0, done.stderr
     names = ["grace_hopper.jpg", "grace_hopper.jsonl", "grace_hopper_3d.html"]
-    assert sorted(path.name for path in Path("a").iterdir()) == names
+    assert sorted(path.name for path in Path("a").glob("[!.]*")) == names
     photo = vit.Frame.read(Path("a/grace_hopper.jpg")).rgb
     clip = video("clip.mp4", [0.0, 0.04, 0.12], size=(512, 600), pictures=[photo] * 3)
     done = command(*PREDICT, clip, "--save", "json,html,plot", "--out", "b")
     assert done.returncode == 0, done.stderr
     names = ["clip.jsonl", "clip_3d.html", "clip_3d.mp4"]
-    assert sorted(path.name for path in Path("b").iterdir()) == names
+    assert sorted(path.name for path in Path("b").glob("[!.]*")) == names
     with av.open("b/clip_3d.mp4") as container:
         times = [picture.time for picture in container.decode(video=0)]
     assert times == pytest.approx([0.0, 0.04, 0.12], abs=1e-3)
@@ -251,7 +251,7 @@ def test_views_have_names_of_their_own(weights_here, video):
     done = command(*PREDICT, *clips, "--save", "video,json,plot", "--out", "out")
     assert done.returncode == 0, done.stderr
     names = {"a.mp4", "a_3d.mp4", "a_3d_2.mp4", "a_3d_2_3d.mp4", "a.jsonl", "a_3d_2.jsonl"}
-    assert {path.name for path in Path("out").iterdir()} == names
+    assert {path.name for path in Path("out").glob("[!.]*")} == names
 
 
 @pytest.mark.weights

@@ -33,8 +33,9 @@ from vitruvian.sources.threads import reread
 from vitruvian.stream import repair
 from vitruvian.stream.stream import steps_over_time, through
 from vitruvian.stream.wanted import SMOOTH, Wanted
+from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save
-from vitruvian.verbs.predict import plan, write_poses
+from vitruvian.verbs.predict import write_poses
 
 WAYS = ("one-euro", "butterworth")
 
@@ -388,13 +389,15 @@ def test_states_of_joints_are_in_records_and_in_tables(people, frame, tmp_path):
 # Into files
 
 
-def written(source: object, model: Walker, out: Path, asked: Wanted, **save) -> list[str]:
+def written(
+    source: object, model: Walker, out: Path, asked: Wanted, save: str | None = None
+) -> list[str]:
     """The lines that are said when it is done."""
     sources, lines = open_source(str(source)), list[str]()
-    chosen = Save(more=("mot",), **save)
-    plans = plan(sources, out, chosen, overwrite=False, repair=asked.repair)
+    chosen = Save.parse(save, "video,json,mot")
+    plans = plan_outputs(sources, out, chosen, overwrite=False, repair=asked.repair)
     faults = write_poses(
-        plans, model, out, chosen, wanted=asked, who=True, say=lines.append, complain=wrong
+        plans, model, out, chosen, wanted=asked, who=True, say=lines.append, on_error=wrong
     )
     assert faults == 0
     return lines
@@ -442,7 +445,7 @@ def test_what_was_mended_is_listed_and_counted(video, tmp_path):
     for rows, limb in ((range(20, 24), "leg"), (range(60, 63), "arm"), (range(80, 81), "leg")):
         track, _ = swapped(track, rows, limb)
     clip = video("clip.mp4", np.arange(120) / 30, size=(640, 480))
-    lines = written(clip, Walker(track), tmp_path / "out", over("no", repair=True), video=False)
+    lines = written(clip, Walker(track), tmp_path / "out", over("no", repair=True), "json,mot")
     file = tmp_path / "out" / "clip_repairs.csv"
     assert lines[-1] == f"mended 3 swaps -> {file}"
     rows = list(csv.DictReader(file.read_text().splitlines()))
@@ -455,10 +458,12 @@ def test_what_was_mended_is_listed_and_counted(video, tmp_path):
 def test_nothing_mended_is_said_too(video, tmp_path):
     clip = video("clip.mp4", np.arange(120) / 30, size=(640, 480))
     out = tmp_path / "poses.jsonl"
-    plans = plan(open_source(clip), out, Save(), overwrite=False, repair=True)
+    plans = plan_outputs(open_source(clip), out, Save.parse(None), overwrite=False, repair=True)
     lines: list[str] = []
     asked = over(repair=True)
-    write_poses(plans, Walker(), out, Save(), wanted=asked, say=lines.append, complain=wrong)
+    write_poses(
+        plans, Walker(), out, Save.parse(None), wanted=asked, say=lines.append, on_error=wrong
+    )
     assert lines[-1] == f"mended nothing -> {tmp_path / 'poses_repairs.csv'}"
     assert len((tmp_path / "poses_repairs.csv").read_text().splitlines()) == 1
 
@@ -487,13 +492,13 @@ def test_who_stops_it_keeps_valid_files_of_what_was_done(at, video, tmp_path, ca
 def test_one_file_has_no_room_for_what_lies_beside_it(video, tmp_path):
     sources = open_source([video("a.mp4"), video("b.mp4")])
     with refused("one file", "give a folder"):
-        plan(sources, tmp_path / "a.jsonl", Save(), overwrite=False, repair=True)
+        plan_outputs(sources, tmp_path / "a.jsonl", Save.parse(None), overwrite=False, repair=True)
     with refused("mot", "give a folder"):
-        plan(sources[:1], tmp_path / "a.jsonl", Save(more=("mot",)), overwrite=False)
+        plan_outputs(sources[:1], tmp_path / "a.jsonl", Save.parse("mot"), overwrite=False)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a_repairs.csv").write_text("mine")
     with refused("a_repairs.csv", "--overwrite"):
-        plan(sources[:1], tmp_path / "out", Save(), overwrite=False, repair=True)
+        plan_outputs(sources[:1], tmp_path / "out", Save.parse(None), overwrite=False, repair=True)
 
 
 # The command, on records: no weights are needed
@@ -529,7 +534,7 @@ def recorded(tmp_path, video) -> Path:
 
 def test_a_record_is_mended_smoothed_and_drawn(recorded, command):
     words = ("track", "poses.jsonl", "--smooth", "butterworth", "--cutoff-hz", "5", "--repair")
-    summary, who, mended = command(*words, "--save", "video,json", cwd=recorded)
+    summary, who, mended = command(*words, "--save-video", cwd=recorded)
     assert summary.startswith("poses.jsonl: 120 frames, 1 person, ")
     assert who == "person 1: 0.00 to 3.97 s, 120 frames, found in 100 % of those between"
     assert mended == f"mended 1 swap -> {Path('tracks') / 'poses_repairs.csv'}"
@@ -590,7 +595,7 @@ def test_numbers_stay_unless_people_are_told_apart_anew(recorded, command):
         (("missing.jsonl",), ("cannot read 'missing.jsonl'",)),
         (("two.jsonl",), ("tells of 'a.mp4' and of others", "one video")),
         (("empty.jsonl",), ("holds no frames",)),
-        (("alone.jsonl", "--save", "video"), ("'gone.mp4', which is not there", "--save")),
+        (("alone.jsonl", "--save-video"), ("'gone.mp4', which is not there", "--save-video")),
         (("sample",), ("only pictures",)),
     ],
 )

@@ -31,8 +31,8 @@ from vitruvian.sources.threads import reread
 from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.compare.lines import Lines, same_files
 from vitruvian.verbs.convert import convert
+from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save, can_hold
-from vitruvian.verbs.predict import plan
 from vitruvian.verbs.track import over_again
 
 People = Callable[..., Poses]
@@ -530,21 +530,26 @@ def test_two_videos_are_not_mixed_in_one_file(kind, tmp_path, people):
 def test_two_videos_for_one_file_are_refused_before_anything_runs(kind, tmp_path, video):
     sources = open_source([str(video("a.mp4")), str(video("b.mp4"))])
     with refused(f"a{kind}", "give"):
-        plan(sources, tmp_path / f"a{kind}", Save(), overwrite=False)
+        plan_outputs(sources, tmp_path / f"a{kind}", Save.parse(None), overwrite=False)
 
 
 def test_numbered_boxes_of_a_picture_are_refused_before_anything_runs(tmp_path, picture):
     with refused("a.txt", "numbered people of one video"):
-        plan(open_source(str(picture("a.png"))), tmp_path / "a.txt", Save(), overwrite=False)
+        plan_outputs(
+            open_source(str(picture("a.png"))),
+            tmp_path / "a.txt",
+            Save.parse(None),
+            overwrite=False,
+        )
 
 
 @pytest.mark.parametrize(
     ("out", "save"),
     [
-        ("a.json", Save()),
-        ("out", Save(coco=True)),
-        ("out", Save(more=("openpose",))),
-        ("a.bvh", Save()),
+        ("a.json", Save.parse(None)),
+        ("out", Save.parse("json,coco")),
+        ("out", Save.parse(" openpose, ")),
+        ("a.bvh", Save.parse(None)),
     ],
 )
 def test_what_a_file_cannot_hold_is_refused_before_anything_runs(out, save):

@@ -829,7 +829,7 @@ def test_a_command_from_the_checkpoint_to_heat_maps(checkpoint, written, picture
         {"image_id": 1, "bbox": [60, 10, 40, 70], "score": 0.8},
         {"image_id": 2, "bbox": [0, 0, 1, 1], "score": 0.8},
     ]
-    out, maps = tmp_path / "out", tmp_path / "out/heatmaps"
+    out, maps = tmp_path / "out", tmp_path / "out" / "poses_heatmaps"
     words = ["predict", folder, "--offline", "--find", written(rows), "--out", out]
     words += ["--model", f"{checkpoint},flip=true,scales=0.75,1,pose_nms=false"]
     done = command(*words, "--save", "json,heatmaps")
@@ -846,4 +846,5 @@ def test_a_command_from_the_checkpoint_to_heat_maps(checkpoint, written, picture
     assert "converting" not in again.stderr
     full = command(*words, "--save", "heatmaps")
     assert full.returncode == 1
-    assert "is not empty; pass --overwrite" in full.stderr
+    assert "exists" in full.stderr
+    assert "pass --overwrite" in full.stderr

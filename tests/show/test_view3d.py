@@ -293,10 +293,10 @@ VIEWS = ("a.html", "a_3d.png", "a_3d.jpg", "a_3d.mp4", "a_3d.gif")
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_names_say_what_is_a_view_in_3d(name):
-    assert outputs.is_view(Path(name))
+    assert outputs.format_of(Path(name)) in (outputs.PLOT, outputs.HTML)
     assert outputs.is_file(Path(name))
-    assert not outputs.is_view(Path("a.png"))
-    assert not outputs.is_view(Path("a_3d.csv"))
+    assert outputs.format_of(Path("a.png")) is outputs.VIDEO
+    assert outputs.format_of(Path("a_3d.csv")).name == "csv"
 
 
 @pytest.mark.parametrize("name", VIEWS)

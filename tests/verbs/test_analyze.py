@@ -35,8 +35,9 @@ from vitruvian.show.plot import KEPT, POINTS, Plot, Series
 from vitruvian.sources.open import Span, Video
 from vitruvian.sources.record import open_record
 from vitruvian.verbs.analyze_files import Analysis
-from vitruvian.verbs.analyze_report import Report, Save
-from vitruvian.verbs.predict import Plan
+from vitruvian.verbs.analyze_report import Report
+from vitruvian.verbs.output_files import OutputFiles
+from vitruvian.verbs.outputs import Save
 
 ANALYZE = ("analyze", "--offline")
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -333,8 +334,8 @@ def test_control_c_keeps_what_was_done(tmp_path):
 def test_an_hour_takes_no_more_memory_than_ten_minutes(tmp_path):
     """A frame every two seconds: 1800 of them. Of none of them the pixels are kept."""
     asked = Asked(chosen("seated,arms_raised"), angles=True)
-    report = Report(tmp_path / "out", asked, Save(video=False))
-    plan = Plan(Video("long.mp4", Span()))
+    report = Report(tmp_path / "out", asked, Save.parse("plot"))
+    plan = OutputFiles(Video("long.mp4", Span()))
     poses = acting([CHAIR, {}], [{}, {}])
     pixels: list[weakref.ref] = []
     with report, Analysis(report, asked, plan, tmp_path / "out" / "angles.png") as analysis:

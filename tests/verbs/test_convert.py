@@ -29,7 +29,7 @@ from vitruvian.body.skeletons import (
 from vitruvian.body.track import Track
 from vitruvian.cli.app import app
 from vitruvian.formats import c3d, openpose, table
-from vitruvian.formats.table import FORMS
+from vitruvian.formats.table import FORMATS
 from vitruvian.formats.trc import named
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import box_around
@@ -80,7 +80,7 @@ def recorded(path: Path, pairs: Pairs) -> Path:
 def place(folder: Path, form: str) -> Path:
     """Where a file of that kind goes."""
     need_for(form)
-    return folder / f"walk{FORMS[form].suffix}"
+    return folder / f"walk{FORMATS[form].suffix}"
 
 
 def need_for(form: str) -> None:
@@ -129,7 +129,7 @@ def holds_to(holds: set[str]) -> float:
 # The table
 
 
-@pytest.mark.parametrize(("source", "target"), list(product(FORMS, FORMS)))
+@pytest.mark.parametrize(("source", "target"), list(product(FORMATS, FORMATS)))
 def test_what_the_table_says_is_kept_is_kept_and_the_rest_is_refused(source, target, tmp_path):
     pairs = story("alone")
     first = recorded(tmp_path / "first.jsonl", pairs)
@@ -137,21 +137,21 @@ def test_what_the_table_says_is_kept_is_kept_and_the_rest_is_refused(source, tar
     start, end = place(tmp_path / "from", source), place(tmp_path / "to", target)
     convert(first, start)
     fps = 10.0 if source in ("coco", "mot") else None
-    if why := table.refusal(FORMS[source], FORMS[target]):
+    if why := table.refusal(FORMATS[source], FORMATS[target]):
         with refused(start.name, end.name, why):
             convert(start, end, fps=fps)
         assert not end.exists()
         return
     done = convert(start, end, fps=fps)
-    kept = {*FORMS[source].holds} & {*FORMS[target].holds}
+    kept = {*FORMATS[source].holds} & {*FORMATS[target].holds}
     same(read(end, target), read(start, source), kept)
     assert done.paths
-    gone = {table.HOLDS[part] for part in table.lost(FORMS[source], FORMS[target])}
+    gone = {table.HOLDS[part] for part in table.lost(FORMATS[source], FORMATS[target])}
     assert {*done.lost} <= gone
 
 
 def test_records_lose_nothing_that_was_there(tmp_path):
-    assert table.lost(FORMS["coco"], FORMS["records"]) == []
+    assert table.lost(FORMATS["coco"], FORMATS["json"]) == []
     done = convert(recorded(tmp_path / "a.jsonl", story("alone", flat=True)), tmp_path / "b.csv")
     assert "metres" not in done.lost
     assert "boxes" in done.lost
@@ -161,16 +161,14 @@ def test_records_lose_nothing_that_was_there(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["comes back", "one frame", "two"])
-@pytest.mark.parametrize("form", ["records", "csv", "parquet", "coco", "openpose", "mot"])
+@pytest.mark.parametrize("form", ["json", "csv", "parquet", "coco", "openpose", "mot"])
 def test_people_come_back_from_files_of_everybody(form, name, tmp_path):
     pairs = story(name, gaps=True)
     out = place(tmp_path, form)
     convert(recorded(tmp_path / "first.jsonl", pairs), out, overwrite=True)
     back = read(out, form)
-    same(
-        back, pairs, {*FORMS[form].holds} - {"metres"} if form != "records" else {"metres", "gaps"}
-    )
-    if "nobody" in FORMS[form].holds:
+    same(back, pairs, {*FORMATS[form].holds} - {"metres"} if form != "json" else {"metres", "gaps"})
+    if "nobody" in FORMATS[form].holds:
         assert len(back) == len(pairs)
 
 
@@ -211,7 +209,7 @@ def test_of_several_people_each_has_a_file(form, tmp_path):
         convert(first, tmp_path / f"seven{out.suffix}", person=7)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_nobody_at_all(form, tmp_path):
     """Files of everybody say so; those of one person are not written."""
     pairs = story("nobody")
@@ -223,7 +221,7 @@ def test_nobody_at_all(form, tmp_path):
         return
     convert(first, out)
     back = read(out, form)
-    assert [len(poses) for _, poses in back] == [0] * (4 if form in ("records", "openpose") else 0)
+    assert [len(poses) for _, poses in back] == [0] * (4 if form in ("json", "openpose") else 0)
     if not back:
         with refused("nobody in"):
             convert(out, tmp_path / "again.jsonl")
@@ -265,7 +263,7 @@ def test_an_axis_is_not_asked_of_files_that_have_none(tmp_path):
     with refused("a.csv", "leave --up out"):
         convert(first, tmp_path / "a.csv", up="z")
     with refused("first.jsonl", "y down"):
-        convert(first, tmp_path / "a.csv", form="records", from_up="z")
+        convert(first, tmp_path / "a.csv", form="json", from_up="z")
 
 
 def test_pixels_alone_are_no_markers_and_a_way_out_is_named(tmp_path):
@@ -375,7 +373,7 @@ def test_files_without_times_need_a_rate(tmp_path):
             0.8,
         ]
     with refused("times of its own"):
-        convert(tmp_path / "b.jsonl", tmp_path / "c.csv", form="records", fps=5)
+        convert(tmp_path / "b.jsonl", tmp_path / "c.csv", form="json", fps=5)
     with refused("0 frames a second"):
         convert(tmp_path / "walk.txt", tmp_path / "c.jsonl", fps=0)
 
@@ -746,7 +744,7 @@ def test_predict_writes_files_of_other_programs(
         )
         names = {path.name for path in (tmp_path / "out").iterdir()}
         assert {"grace_hopper.trc", "grace_hopper_openpose"} <= names
-        with refused("no file to save named 'mp5'"):
+        with refused("no format to save named 'mp5'"):
             run("predict", "sample", "--out", tmp_path / "out", "--save", "mp5", "--overwrite")
     else:
         said = run("predict", "sample", "--out", tmp_path / "a.trc")
@@ -756,7 +754,7 @@ def test_predict_writes_files_of_other_programs(
         assert poses.skeleton is BLAZEPOSE33
         with refused("yolov8n-pose", "pixels only"):
             run("predict", "sample", "--model", "yolov8n-pose", "--out", tmp_path / "b.trc")
-        with refused("for more give a folder"):
+        with refused("for other sources give a folder"):
             run("predict", "sample", "sample", "--out", tmp_path / "b.trc")
 
 

@@ -5,6 +5,7 @@ import errno
 import io
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import vitruvian
 from conftest import TOY, refused, stopped
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, SKELETONS
+from vitruvian.errors import VitruvianError
 from vitruvian.formats.coco import results
 from vitruvian.formats.records import read
 from vitruvian.formats.tables import COLUMNS, Parquet
@@ -23,13 +25,23 @@ from vitruvian.formats.wire import from_dict, header, to_dict
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.show.draw import COLOURS, draw
-from vitruvian.sources.open import open_source
+from vitruvian.sources.open import Pictures, Source, Span, open_source
 from vitruvian.verbs import outputs
-from vitruvian.verbs.outputs import Names, Save, Several, is_file, open_sink, refuse_existing
+from vitruvian.verbs.output_files import plan_outputs
+from vitruvian.verbs.outputs import (
+    SAVED,
+    Names,
+    Save,
+    Several,
+    format_of,
+    is_file,
+    open_sink,
+    refuse_existing,
+)
 
 Frames = Callable[..., Any]  # makes a Frame
 People = Callable[..., Any]  # makes Poses
-EVERY_FILE = (*outputs.TABLES, ".png", *outputs.VIDEOS)
+EVERY_FILE = (".jsonl", ".csv", ".parquet", ".json", ".txt", ".png", *outputs.VIDEOS)
 every_skeleton = pytest.mark.parametrize("table", SKELETONS.values(), ids=SKELETONS)
 
 
@@ -672,27 +684,89 @@ def test_several_sinks_are_all_closed_also_if_one_fails(tmp_path: Path, people: 
     assert sorted(tmp_path.iterdir()) == sorted(paths)
 
 
+# --save
+
+
 @pytest.mark.parametrize(
-    "save", [Save(), Save(video=False), Save(plot=False), Save(plot=True, html=True)], ids=str
+    ("words", "want"),
+    [
+        (None, ("video", "json")),
+        ("", ()),
+        (" , ", ()),
+        ("video, csv", ("video", "csv")),
+        ("mot,mot,trc,mot", ("mot", "trc")),
+        ("rerun,heatmaps,html", ("rerun", "heatmaps", "html")),
+    ],
 )
-def test_a_folder_gets_a_picture_and_a_view_of_each(save, tmp_path: Path, people: People, frame):
-    names = {"a.png": tmp_path / "a.jpg", "b.png": tmp_path / "b.jpg"}
-    with outputs.Pictures(names, save) as sink:
-        sink.write(frame(source="a.png"), people(1, everything=True))
-        sink.write(frame(source="b.png"), Poses.nobody(TOY, "hips"))  # nobody: no view in 3D
-    want = ["a.jpg", "b.jpg"] * save.video + ["a_3d.png"] * (save.plot is not False)
-    want += ["a_3d.html"] * save.html
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(want)
-    assert sorted(path.name for path in sink.paths) == sorted(want)
+def test_save_is_a_list_of_formats_with_commas(words, want):
+    save = Save.parse(words)
+    assert save.names == want
+    assert [row.name for row in save.formats()] == [name for name in SAVED if name in want]
+    assert save.chosen == (words is not None)
+    assert all(name in save for name in want)
+    assert "bvh" not in save
 
 
-def test_without_metres_a_folder_gets_no_view_unless_it_was_asked_for(tmp_path, people, frame):
-    names = {"clip.mp4": tmp_path / "a.jpg"}
-    with outputs.Pictures(names, Save()) as sink:
-        sink.write(frame(), people())
-    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
-    with refused("in pixels only"), outputs.Pictures(names, Save(plot=True)) as sink:
-        sink.write(frame(), people())
+@pytest.mark.parametrize(
+    ("words", "way_out"),
+    [("vidoe", "video"), ("JSON", "known"), ("parket", "parquet"), ("jpg", "")],
+)
+def test_a_format_that_nobody_knows_is_told_the_nearest(words, way_out):
+    with refused(f"no format to save named '{words}'", way_out):
+        Save.parse(f"video,{words}")
+
+
+def test_where_few_formats_are_possible_others_are_refused():
+    with refused("no format to save named 'trc'", "plot"):
+        Save.parse("video,trc", among=("video", "plot"))
+
+
+def test_every_format_that_can_be_saved_is_known_by_the_name_of_its_file():
+    for row in SAVED.values():
+        for end in () if row.folder else (*row.ends, *row.of_picture):
+            assert format_of(Path(f"A{end}")) is row
+            assert format_of(Path(f"A{end.upper()}")) is row
+
+
+@pytest.fixture
+def pictures(picture) -> Source:
+    paths = [picture(name, np.zeros((48, 64, 3), np.uint8)) for name in ("a.png", "b.png")]
+    return Pictures(tuple(map(Path, paths)), Span())
+
+
+@pytest.mark.parametrize(
+    "words", [None, "json", "video,json", "plot,html", "trc,csv", "video,plot"]
+)
+def test_a_folder_gets_what_is_named_of_each_picture(words, pictures, tmp_path, people, frame):
+    save, out = Save.parse(words), tmp_path / "out"
+    (plan,) = plan_outputs([pictures], out, save, overwrite=False)
+    with plan.open(Model(), save) as sink:
+        a, b = (str(path) for path in pictures.paths)
+        sink.write(frame(source=a), people(1, everything=True))
+        sink.write(frame(source=b), Poses.nobody(TOY, "hips"))  # nobody: no 3D view
+    names, want = save.names if words else ("video", "json", "plot"), set[str]()
+    want |= {"a.jpg", "b.jpg"} if "video" in names else set()
+    want |= {"poses.jsonl"} if "json" in names else set()
+    want |= {"a_3d.png"} if "plot" in names else set()
+    want |= {"a_3d.html"} if "html" in names else set()
+    want |= {"a.trc", "poses.csv"} if "trc" in names else set()
+    assert {path.name for path in out.iterdir()} == {path.name for path in sink.paths} == want
+    assert want <= {path.name for path in plan.paths()}
+
+
+def test_without_metres_a_folder_gets_no_view_unless_it_was_asked_for(
+    pictures, tmp_path, people, frame
+):
+    for words in (None, "video,plot"):
+        save, out = Save.parse(words), tmp_path / str(words)
+        (plan,) = plan_outputs([pictures], out, save, overwrite=False)
+        with (
+            pytest.raises(VitruvianError, match="in pixels only") if words else nullcontext(),
+            plan.open(Model(), save) as sink,
+        ):
+            sink.write(frame(source=str(pictures.paths[0])), people())
+        assert "a.jpg" in [path.name for path in out.iterdir()]
+        assert "a_3d.png" not in [path.name for path in out.iterdir()]
 
 
 # What can be read, and stays

@@ -32,6 +32,7 @@ from vitruvian.body.track import Track
 from vitruvian.documents import unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.markers import Note, assumed_up, without_zeros
+from vitruvian.formats.one_person import WriteTrack
 from vitruvian.formats.part import Part
 from vitruvian.formats.trc import METRES, UNITS, even, from_metres, metres, upward
 
@@ -57,9 +58,14 @@ def _ezc3d() -> Any:
     return ezc3d
 
 
-def need_c3d() -> None:
-    """Raise `VitruvianError` if ezc3d is missing."""
+def writer() -> WriteTrack:
+    """`write_c3d`.
+
+    Raises:
+        VitruvianError: ezc3d is missing; nothing has to be found in vain then.
+    """
     _ezc3d()
+    return write_c3d
 
 
 def write_c3d(track: Track, path: str | Path, up: str = "y") -> None:
@@ -127,7 +133,7 @@ def read_c3d(path: str | Path, up: str | None = None, note: Note = lambda _: Non
     Raises:
         VitruvianError: it is missing, no C3D file, or ezc3d is missing.
     """
-    need_c3d()
+    _ezc3d()
     path = Path(path)
     _check(path)
     about, xyz, gone = _read(path)

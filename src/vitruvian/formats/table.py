@@ -1,26 +1,26 @@
-"""The files that poses are kept in: what each holds and needs, and reading any of them.
+"""The files that poses are kept in: a row for each, and reading any of them.
 
 What is lost on the way from one to another follows from this table, as do the tables of
-docs/files.md.
+docs/files.md. Pictures, videos and 3D views have their rows in `verbs/outputs.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from vitruvian.body.poses import Poses
+from vitruvian.body.mapping import Mapping
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import BODY25
 from vitruvian.body.track import Track
 from vitruvian.documents import read_json
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.formats import bvh, c3d, coco, mot, openpose, records, tables, trc
+from vitruvian.formats.format import Format, Pairs, Reading, ReadOptions
 from vitruvian.formats.markers import Note, assumed_up
+from vitruvian.formats.one_person import OnePersonFiles
 from vitruvian.frame import Frame
 
-Pairs = Iterator[tuple[Frame, Poses]]
 # What a file may hold, and how it is said that it is lost.
 HOLDS = {
     "pixels": "pixels",
@@ -39,30 +39,16 @@ HOLDS = {
     "bones": "bones of a skeleton that is none of ours",
     "camera": "cameras",
 }
+# What only a source has, or a model while it runs.
+NOT_HELD = {"frames": "the pictures themselves", "maps": "heat maps"}
 SMALL = 10_000_000  # bytes of a frame of OpenPose; thousands of people have less
 WAYS_OUT = {
     "pixels": "start from the records (.jsonl) of `vitruvian predict`",
     "metres": trc.IN_METRES,
     "boxes": "start from the records (.jsonl) of `vitruvian predict`",
+    "maps": "write them while people are found: `vitruvian predict --save heatmaps`",
     "numbers": "start from the records (.jsonl) of a video",
 }
-
-
-@dataclass(frozen=True)
-class Form:
-    """A kind of file."""
-
-    name: str
-    suffix: str  # "" of a folder
-    about: str
-    holds: tuple[str, ...]  # of `HOLDS`
-    needs: tuple[tuple[str, ...], ...]  # of each one at least, to be written
-    units: str
-
-    @property
-    def called(self) -> str:
-        """As a user would say it."""
-        return self.suffix or "a folder of OpenPose JSON"
 
 
 _TABLE = (
@@ -70,137 +56,198 @@ _TABLE = (
     "skeleton",
 )
 _POINTS = (("pixels", "metres"),)
+_IN_METRES = (("metres",),)
 _OURS = (
     "pixels from the top left corner, y down; metres from camera or hips, x right, y down, z away"
 )
 _UPRIGHT = "x right, y up, z towards the camera; with `--up z` x right, y away, z up"
-FORMS = {
-    form.name: form
-    for form in (
-        Form("records", ".jsonl", "records, one JSON line a frame", tuple(HOLDS), (), _OURS),
-        Form("csv", ".csv", "a row for each keypoint of each person", _TABLE, _POINTS, _OURS),
-        Form("parquet", ".parquet", "the same rows; `table` extra", _TABLE, _POINTS, _OURS),
-        Form(
-            "coco",
-            ".json",
-            "COCO results, 17 keypoints; annotations are read as well",
-            ("pixels", "boxes", "scores", "people", "gaps"),
-            (("pixels",),),
-            "pixels from the top left corner, y down",
-        ),
-        Form(
-            "openpose",
-            "",
-            "a folder of OpenPose JSON, one file a frame; writes BODY_25, reads others as well",
-            ("pixels", "scores", "numbers", "people", "nobody", "times", "uneven", "gaps"),
-            (("pixels",),),
-            "pixels from the top left corner, y down",
-        ),
-        Form(
-            "mot",
-            ".txt",
-            "MOT Challenge text, boxes alone",
-            ("boxes", "numbers", "people"),
-            (("boxes", "pixels"), ("numbers",)),
-            "pixels, of which the first is (1, 1); frames from 1",
-        ),
-        Form(
-            "trc",
-            ".trc",
-            "markers for OpenSim, one person a file",
-            ("metres", "numbers", "times", "uneven", "gaps", "skeleton"),
-            (("metres",),),
-            f"writes m, reads m, cm and mm; {_UPRIGHT}",
-        ),
-        Form(
-            "c3d",
-            ".c3d",
-            "markers for motion capture, one person a file; `c3d` extra",
-            ("metres", "numbers", "times", "gaps", "skeleton"),
-            (("metres",),),
-            f"writes mm, reads m, cm and mm; {_UPRIGHT}; says which axis points up",
-        ),
-        Form(
-            "bvh",
-            ".bvh",
-            "a tree of bones for animation, one person a file",
-            ("metres", "numbers", "times", "skeleton", "bones"),
-            (("metres",),),
-            f"m and degrees; {_UPRIGHT}",
-        ),
-    )
-}
 
 
-def _upright(
-    read: Callable[[Path, str, Note], Track],
-) -> Callable[[Path, str | None, Note], Track]:
-    """A reader of a format that has no word for the axis that points up."""
+def _poses_of(track: Track) -> Pairs:
+    """The frames of a track."""
+    for row, (index, seconds) in enumerate(zip(track.index, track.seconds, strict=True)):
+        frame = Frame(None, int(index), float(seconds), track.source, size=track.size)
+        yield frame, track.poses(row)
 
-    def as_said(path: Path, up: str | None, note: Note) -> Track:
+
+def _track(read: Callable[[Path, str | None, Note], Track]) -> Callable[..., Reading]:
+    """A reader of a format that holds one track."""
+    return lambda path, how: Reading(lambda note: _poses_of(read(path, how.up, note)))
+
+
+def _upright(read: Callable[[Path, str, Note], Track]) -> Callable[..., Reading]:
+    """The same of a format that has no word for the axis that points up."""
+
+    def with_y(path: Path, up: str | None, note: Note) -> Track:
         if up is None:
             note(assumed_up("y"))
         return read(path, up or "y", note)
 
-    return as_said
+    return _track(with_y)
 
 
-_TRACKS: dict[str, Callable[[Path, str | None, Note], Track]] = {
-    "trc": _upright(trc.read_trc),
-    "c3d": c3d.read_c3d,
-    "bvh": _upright(bvh.read_bvh),
-}
-_TIMED: dict[str, Callable[[Path, float | None, Note], Pairs]] = {
-    "mot": mot.mot_poses,
+FORMATS = {
+    row.name: row
+    for row in (
+        Format(
+            name="json",
+            ends=(".jsonl",),
+            about="records, one JSON line a frame",
+            units=_OURS,
+            holds=tuple(HOLDS),
+            needs=(),
+            write=lambda path, how: records.json_lines(path, how.model),
+            read=lambda path, how: records.read(path),
+        ),
+        Format(
+            name="csv",
+            ends=(".csv",),
+            about="a row for each keypoint of each person",
+            units=_OURS,
+            holds=_TABLE,
+            needs=_POINTS,
+            write=lambda path, how: tables.csv_table(path, how.model),
+            read=lambda path, how: Reading(lambda note: tables.read_csv(path)),
+        ),
+        Format(
+            name="parquet",
+            ends=(".parquet",),
+            about="the same rows; `table` extra",
+            units=_OURS,
+            holds=_TABLE,
+            needs=_POINTS,
+            write=lambda path, how: tables.Parquet(path, how.model),
+            read=lambda path, how: Reading(lambda note: tables.read_parquet(path)),
+        ),
+        Format(
+            name="coco",
+            ends=(".json",),
+            about="COCO results, 17 keypoints; annotations are read as well",
+            units="pixels from the top left corner, y down",
+            holds=("pixels", "boxes", "scores", "people", "gaps"),
+            needs=(("pixels",),),
+            write=lambda path, how: coco.coco_results(path, how.model, how.pictures),
+            read=lambda path, how: Reading(lambda note: coco.read_coco(path, how.fps, note)),
+            room="pictures or a video",
+            asks=("fps",),
+            check=coco.need_coco17,
+        ),
+        Format(
+            name="openpose",
+            ends=("_openpose",),
+            about="a folder of OpenPose JSON, one file a frame; writes BODY_25, reads others",
+            units="pixels from the top left corner, y down",
+            holds=("pixels", "scores", "numbers", "people", "nobody", "times", "uneven", "gaps"),
+            needs=(("pixels",),),
+            write=lambda path, how: openpose.OpenPose(path, how.model),
+            read=lambda path, how: Reading(
+                lambda note: openpose.read_openpose(path, how.fps, how.skeleton, note),
+                {"options": {"derived": openpose.derived_in(path)}},
+            ),
+            asks=("fps", "skeleton"),
+            folder=True,
+            check=lambda skeleton: Mapping.of(skeleton, BODY25),
+        ),
+        Format(
+            name="mot",
+            ends=(".txt",),
+            about="MOT Challenge text, boxes alone",
+            units="pixels, of which the first is (1, 1); frames from 1",
+            holds=("boxes", "numbers", "people"),
+            needs=(("boxes", "pixels"), ("numbers",)),
+            write=lambda path, how: mot.mot(path, how.model),
+            read=lambda path, how: Reading(lambda note: mot.mot_poses(path, how.fps, note)),
+            room="video",
+            asks=("fps",),
+        ),
+        Format(
+            name="trc",
+            ends=(".trc",),
+            about="markers for OpenSim, one person a file",
+            units=f"writes m, reads m, cm and mm; {_UPRIGHT}",
+            holds=("metres", "numbers", "times", "uneven", "gaps", "skeleton"),
+            needs=_IN_METRES,
+            write=lambda path, how: OnePersonFiles(path, trc.write_trc, how.up),
+            read=_upright(trc.read_trc),
+            room="picture or video",
+            asks=("up",),
+            one_person=True,
+        ),
+        Format(
+            name="c3d",
+            ends=(".c3d",),
+            about="markers for motion capture, one person a file; `c3d` extra",
+            units=f"writes mm, reads m, cm and mm; {_UPRIGHT}; says which axis points up",
+            holds=("metres", "numbers", "times", "gaps", "skeleton"),
+            needs=_IN_METRES,
+            write=lambda path, how: OnePersonFiles(path, c3d.writer(), how.up),
+            read=_track(c3d.read_c3d),
+            room="picture or video",
+            asks=("up",),
+            one_person=True,
+        ),
+        Format(
+            name="bvh",
+            ends=(".bvh",),
+            about="a tree of bones for animation, one person a file",
+            units=f"m and degrees; {_UPRIGHT}",
+            holds=("metres", "numbers", "times", "skeleton", "bones"),
+            needs=_IN_METRES,
+            write=lambda path, how: OnePersonFiles(path, bvh.write_bvh, how.up, bvh.parents),
+            read=_upright(bvh.read_bvh),
+            room="picture or video",
+            asks=("up",),
+            one_person=True,
+            check=bvh.parents,
+        ),
+    )
 }
 MOST_FPS = 1e6  # frames a second that times are worked out from
-_TABLES: dict[str, Callable[[Path], Pairs]] = {
-    "csv": tables.read_csv,
-    "parquet": tables.read_parquet,
-}
 
 
-def of_name(path: Path) -> Form:
+def of_name(path: Path) -> Format:
     """What a file is by its extension; a name without one is a folder of OpenPose JSON.
 
     Raises:
         VitruvianError: it is nothing that holds poses.
     """
     kind = path.suffix.lower()
+    if not kind:
+        return FORMATS["openpose"]
     if kind in (".mot", ".sto"):
         raise VitruvianError(
             f"'{path}' would be OpenSim's motion: angles, which OpenSim itself finds in a .trc; "
             "boxes of MOT Challenge are .txt, or --from mot"
         )
-    for form in FORMS.values():
-        if form.suffix == kind:
+    for form in FORMATS.values():
+        if kind in form.ends:
             return form
-    known = " ".join(form.suffix for form in FORMS.values() if form.suffix)
+    known = " ".join(form.suffix for form in FORMATS.values() if form.suffix)
     raise VitruvianError(
         f"'{path}' is no file of poses by its name: {known}, or a folder of OpenPose JSON"
     )
 
 
-def recognised(path: Path, name: str | None = None) -> Form:
+def recognised(path: Path, name: str | None = None) -> Format:
     """What a file that is there is: as `name` says, or by its extension and content.
 
     Raises:
         VitruvianError: it is not there, or nothing that holds poses.
     """
-    if name is not None and name not in FORMS:
-        raise unknown("format", name, FORMS)
+    if name is not None and name not in FORMATS:
+        raise unknown("format", name, FORMATS)
     if not path.exists():
         raise VitruvianError(f"cannot read '{path}': No such file or directory")
     if name is not None:
-        return FORMS[name]
+        return FORMATS[name]
     if path.is_dir():
-        return FORMS["openpose"]
+        return FORMATS["openpose"]
     form = of_name(path)
     if form.name == "coco" and _has_people(path):
         raise VitruvianError(
             f"'{path}' is one frame of OpenPose; give its folder, '{path.parent}', or --from coco"
         )
-    if not form.suffix:
+    if form.folder:
         raise VitruvianError(f"'{path}' has no extension; say what it is: --from mot, for example")
     return form
 
@@ -216,40 +263,20 @@ def _has_people(path: Path) -> bool:
     return isinstance(read, dict) and "people" in read
 
 
-def lost(source: Form, target: Form) -> list[str]:
+def lost(source: Format, target: Format) -> list[str]:
     """What `source` may hold and `target` cannot, of `HOLDS`."""
     gone = [part for part in HOLDS if part in source.holds and part not in target.holds]
     return [part for part in gone if part != "uneven" or "times" not in gone]
 
 
-def refusal(source: Form, target: Form) -> str:
+def refusal(source: Format, target: Format) -> str:
     """Why one cannot become the other, as an error says it; "" if it can."""
     for ways in target.needs:
         if not any(way in source.holds for way in ways):
-            what = " or ".join(HOLDS[way] for way in ways)
+            what = " or ".join((HOLDS | NOT_HELD)[way] for way in ways)
             why = f"{target.called} needs {what}, which {source.called} does not have"
             return f"{why}; {WAYS_OUT[ways[0]]}"
     return ""
-
-
-class Reading:
-    """Poses of a file: `header` says what made them, iterating gives pairs of frame and poses.
-
-    `notes` are lines about what was assumed and what was left out, of what has been read so far.
-    """
-
-    def __init__(self, header: dict[str, Any], pairs: Callable[[Note], Pairs]) -> None:
-        """`pairs` begins anew at each call."""
-        self.header, self.pairs = header, pairs
-        self.notes: list[str] = []
-
-    def __iter__(self) -> Pairs:
-        self.notes.clear()
-        return self.pairs(self._note)
-
-    def _note(self, line: str) -> None:
-        if line not in self.notes:
-            self.notes.append(line)
 
 
 def read(
@@ -265,7 +292,7 @@ def read(
     Args:
         path: .jsonl (records), .csv, .parquet, .trc, .c3d, .bvh, .json (COCO), .txt (MOT), or a
             folder of OpenPose JSON.
-        form: which of these it is, a name of `FORMS`, where its own name does not tell.
+        form: which of these it is, a name of `FORMATS`, where its own name does not tell.
         fps: frames a second, of files that have no times.
         up: the axis that points up in .trc, .c3d and .bvh: y or z; by default what a .c3d says, or
             y.
@@ -277,34 +304,16 @@ def read(
     path = Path(path)
     # A record may be a pipe, which is not looked into beforehand.
     record = form is None and path.suffix.lower() == ".jsonl"
-    name = "records" if record else recognised(path, form).name
-    if up is not None and name not in _TRACKS:
+    row = FORMATS["json"] if record else recognised(path, form)
+    if up is not None and "up" not in row.asks:
         raise VitruvianError(f"'{path}' has y down, as pictures have; leave out which axis is up")
-    if skeleton is not None and name != "openpose":
+    if skeleton is not None and "skeleton" not in row.asks:
         raise VitruvianError(f"'{path}' names its keypoints; leave out which skeleton it has")
-    if fps is not None and name not in (*_TIMED, "coco", "openpose"):
+    if fps is not None and "fps" not in row.asks:
         raise VitruvianError(f"'{path}' has times of its own; leave out the frames a second")
     if fps is not None and not 0 < fps <= MOST_FPS:
         raise VitruvianError(
             f"{fps:g} frames a second are none; want more than 0, at most {MOST_FPS:g}"
         )
-    if name == "records":
-        return records.read(path)
-    if name in _TRACKS:
-        return Reading({}, lambda note: _frames(_TRACKS[name](path, up, note)))
-    if name in _TABLES:
-        return Reading({}, lambda _: _TABLES[name](path))
-    if name == "openpose":
-        options = {"derived": openpose.derived_in(path)}
-        return Reading(
-            {"options": options}, lambda note: openpose.read_openpose(path, fps, skeleton, note)
-        )
-    if name == "coco":
-        return Reading({}, lambda note: coco.read_coco(path, fps, note))
-    return Reading({"options": {}}, lambda note: _TIMED[name](path, fps, note))
-
-
-def _frames(track: Track) -> Pairs:
-    for row, (index, seconds) in enumerate(zip(track.index, track.seconds, strict=True)):
-        frame = Frame(None, int(index), float(seconds), track.source, size=track.size)
-        yield frame, track.poses(row)
+    assert row.read is not None
+    return row.read(path, ReadOptions(fps, up, skeleton))

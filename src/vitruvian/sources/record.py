@@ -13,7 +13,7 @@ from typing import TypeVar
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.records import Record
-from vitruvian.formats.table import FORMS
+from vitruvian.formats.table import FORMATS
 from vitruvian.frame import Frame
 from vitruvian.picture_files import page_of
 from vitruvian.sources.open import Pictures, Source, Span, Video, is_picture, of_file
@@ -136,7 +136,7 @@ def is_here(source: Source) -> bool:
 
 def of_poses(source: Source) -> bool:
     """Whether it is a file of another program that holds poses alone: `walk.trc`."""
-    return Path(source.name).suffix.lower() in {form.suffix for form in FORMS.values()} - {""}
+    return Path(source.name).suffix.lower() in {row.suffix for row in FORMATS.values()} - {""}
 
 
 def with_pixels(

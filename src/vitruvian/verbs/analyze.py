@@ -24,9 +24,10 @@ from vitruvian.stream.stream import Stream, run
 from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs import outputs
 from vitruvian.verbs.analyze_files import Analysis, is_live
-from vitruvian.verbs.analyze_report import SHOWN, Report, Save
+from vitruvian.verbs.analyze_report import SHOWN, Report
 from vitruvian.verbs.find import Faults, Pairs, afterwards, all_of, where, write_source
-from vitruvian.verbs.predict import Plan, plan
+from vitruvian.verbs.output_files import OutputFiles, plan_outputs
+from vitruvian.verbs.outputs import Save
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
@@ -237,7 +238,7 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
 
     def job(source: Source) -> Job:
         here, wants = is_here(source), needs_pixels(asked.rules)
-        drawn = here and save.video
+        drawn = here and "video" in save
 
         def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
             try:
@@ -247,7 +248,7 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
             except VitruvianError as error:
                 fault(error)
 
-        missing = ["no annotated copy"] if save.video else []
+        missing = ["no annotated copy"] if "video" in save else []
         swapped = [name for name in WITHOUT_PIXELS if name in asked.rules]
         missing += [
             f"{WITHOUT_PIXELS[name]}, by keypoints alone, stands in for {name}" for name in swapped
@@ -264,7 +265,7 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
 
 def plans(
     sources: Sequence[Source], report: Report, record: Record | None, *, overwrite: bool
-) -> list[tuple[Plan, Path | None]]:
+) -> list[tuple[OutputFiles, Path | None]]:
     """Which files there will be of each source, and its plot; nothing is written yet.
 
     Raises:
@@ -276,7 +277,7 @@ def plans(
     several = sum(source.moving for source in sources) > 1
     plots: list[Path | None] = [
         out / (f"{name(source.name)}_angles.png" if several else "angles.png")
-        if source.moving and save.plot and report.asked.angles
+        if source.moving and "plot" in save and report.asked.angles
         else None
         for source in sources
     ]
@@ -284,18 +285,18 @@ def plans(
     if record is not None and record.path.resolve() in [path.resolve() for path in paths]:
         raise VitruvianError(f"'{record.path}' is an input; give another --out")
     outputs.refuse_existing(paths, overwrite)
-    wanted = outputs.Save(json=False, plot=False, visible=save.visible)
+    wanted = replace(save, names=("video",))
     made = (
-        plan(sources, out, wanted, overwrite=overwrite)
-        if save.video
-        else [Plan(source) for source in sources]
+        plan_outputs(sources, out, wanted, overwrite=overwrite)
+        if "video" in save
+        else [OutputFiles(source) for source in sources]
     )
     return list(zip(made, plots, strict=True))
 
 
 def write(
     jobs: Sequence[Job],
-    plans: Sequence[tuple[Plan, Path | None]],
+    plans: Sequence[tuple[OutputFiles, Path | None]],
     report: Report,
     *,
     say: Callable[[str], None] = print,
@@ -318,7 +319,7 @@ def write(
             for job, (each, plot) in zip(jobs, plans, strict=True):
                 if job.note:
                     print(job.note, file=sys.stderr, flush=True)
-                planned = each if job.drawn else Plan(each.source)
+                planned = each if job.drawn else OutputFiles(each.source)
                 sink = Analysis(report, job.asked, planned, plot)
                 pairs = all_of(job.source, job.pairs(fault), fault)
                 if told := write_source(job.source, pairs, sink, sink):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vitruvian.body.track import Track
     from vitruvian.frame import Frame
     from vitruvian.sources.open import Source
-    from vitruvian.verbs.predict import Plan
+    from vitruvian.verbs.output_files import OutputFiles
 
 FEW = 3  # rules: of no more than these it is also drawn that they do not hold
 
@@ -42,7 +42,7 @@ class Analysis:
         self,
         report: Report,
         asked: Asked,
-        each: Plan,
+        each: OutputFiles,
         plot: Path | None,
     ) -> None:
         """Nothing is written yet.
@@ -59,13 +59,14 @@ class Analysis:
         self.extents: dict[tuple[int, Space, str], motion.Extent] = {}  # the last: of skeletons
         self.up: tuple[float, ...] | None = None
         self.plot = Plot(plot, ()) if plot is not None else None
-        films = [Film(path, report.save.visible, self.paint) for path in each.video]
-        self.film, self.drawn = films[0] if films else None, True
-        source, self.live = each.source, is_live(each.source, drawn=bool(films))
+        path = each.video()
+        self.film = None if path is None else Film(path, report.save.visible, self.paint)
+        self.drawn = True
+        source, self.live = each.source, is_live(each.source, drawn=path is not None)
         self.analyst = Analyst(asked, moving=source.moving, live=self.live)
         # Of a recording the frames are settled later than they are read, and are read again then.
         self.waiting: deque[tuple[Frame, Poses]] = deque()
-        self.again = with_pixels(source, iter(self.waiting.popleft, None)) if films else None
+        self.again = with_pixels(source, iter(self.waiting.popleft, None)) if path else None
         self.made: list[Path] = []
 
     def __enter__(self) -> Analysis:
@@ -96,8 +97,7 @@ class Analysis:
                 frame, _ = next(self.again)
             self.film.write(frame, found.poses)
             self.drawn = True
-        elif frame.pixels is not None and frame.source in self.plan.pictures:
-            path = self.plan.pictures[frame.source]
+        elif frame.pixels is not None and (path := self.plan.video(frame.source)) is not None:
             write_picture(path, self.paint(frame, found.poses, self.report.save.visible))
             self.made.append(path)
 
@@ -166,7 +166,7 @@ class Analysis:
 
     def shown(self, space: Space) -> tuple[str, ...]:
         """The angles that are drawn and plotted."""
-        return chosen(self.report.save.shown, space)
+        return chosen(self.report.shown, space)
 
     def paint(self, frame: Frame, poses: Poses, visible: float) -> np.ndarray:
         """(H, W, 3) uint8 RGB: the frame with everybody, what they do, and their angles."""

@@ -18,7 +18,7 @@ from vitruvian.analysis.found import Asked, Found
 from vitruvian.analysis.view import guessed
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.growing import Lines, Rows, csv_lines
-from vitruvian.show.draw import VISIBLE
+from vitruvian.verbs.outputs import Save
 
 if TYPE_CHECKING:
     from vitruvian.body.skeleton import Skeleton
@@ -35,15 +35,9 @@ KINDS = {
 EVENT = ("source", "person", "rule", "side", "state", "start", "end", "frames", "confidence")
 
 
-@dataclass(frozen=True)
-class Save:
-    """What goes into the output folder, and how it is drawn."""
-
-    video: bool = True  # annotated picture or video
-    plot: bool = True  # of videos, with angles: angles over time
-    parquet: bool = False  # events and angles, besides .csv
-    shown: tuple[str, ...] = SHOWN  # angles that are drawn and plotted
-    visible: float = VISIBLE
+# Of `--save`, what an analysis can write besides its tables, and what it does unless others are
+# chosen: the annotated copy, and of videos angles over time.
+SAVED_HERE, SAVED_FIRST = ("video", "plot", "parquet"), "video,plot"
 
 
 @dataclass
@@ -62,9 +56,9 @@ class Tally:
 class Report:
     """The tables of a whole analysis, and what is said at its end."""
 
-    def __init__(self, out: Path, asked: Asked, save: Save) -> None:
-        """Nothing is written yet."""
-        self.out, self.asked, self.save = out, asked, save
+    def __init__(self, out: Path, asked: Asked, save: Save, shown: tuple[str, ...] = SHOWN) -> None:
+        """Nothing is written yet. `shown`: the angles that are drawn and plotted."""
+        self.out, self.asked, self.save, self.shown = out, asked, save, shown
         self.tallies: dict[str, Tally] = {name: Tally() for name in asked.rules}
         self.people: set[tuple[str, int]] = set()
         self.moving = self.nameless = False
@@ -75,7 +69,7 @@ class Report:
 
     def tables(self) -> list[Path]:
         """Those there will be."""
-        rules, angles, more = bool(self.asked.rules), self.asked.angles, self.save.parquet
+        rules, angles, more = bool(self.asked.rules), self.asked.angles, "parquet" in self.save
         wanted = {"events.jsonl": rules, "events.csv": rules, "events.parquet": rules and more}
         wanted |= {"angles.csv": angles, "motion.csv": angles, "angles.parquet": angles and more}
         return [self.out / name for name, wants in wanted.items() if wants]
@@ -96,7 +90,7 @@ class Report:
 
     def _rows(self, stem: str, columns: Sequence[str]) -> Rows | None:
         """A table as .parquet, if it is wanted."""
-        if not self.save.parquet:
+        if "parquet" not in self.save:
             return None
         kinds = {name: KINDS.get(name, "float32") for name in columns}
         return Rows(self.out / f"{stem}.parquet", kinds, {})

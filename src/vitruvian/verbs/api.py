@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.sources.video import Span
 from vitruvian.stream.wanted import Wanted
-from vitruvian.verbs.asked import asked_files, asked_model
+from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.groups import (
     AnalysisWords,
     CameraWords,
@@ -63,7 +63,7 @@ def predict(
         model: a name of the catalogue, a file, with options behind commas, or what `load` gave.
         words: options of the model: `find`, `num_poses`, `conf`, `skeleton`.
         span: which frames: `start`, `end` (seconds), `stride`, `max_frames`.
-        output: `out`, `save`, `visible`, `overwrite`.
+        output: `out`, `save`, `visible`, `resume`, `overwrite`.
         wanted: over time: `track`, `smooth`, `cutoff_hz`, `repair`, `detect_every`, `same_from`;
             and `absolute`.
         camera: `camera`, `fov_deg`, `focal` (pixels) or `focal_mm`.
@@ -77,21 +77,24 @@ def predict(
     from vitruvian.models.load import need_metres, open_model
     from vitruvian.sources.open import open_source
     from vitruvian.stream.wanted import check_wanted
-    from vitruvian.verbs.outputs import in_metres, is_view
-    from vitruvian.verbs.predict import plan, write_poses
+    from vitruvian.verbs.output_files import plan_outputs
+    from vitruvian.verbs.outputs import Save, needs_metres
+    from vitruvian.verbs.predict import write_poses
 
-    save = asked_files(output, "video,json")
-    asked = asked_model(model, words, machine, heatmaps=True if save.heatmaps else None)
+    save = Save.parse(output.save, visible=output.visible)
+    asked = asked_model(model, words, machine, heatmaps=True if "heatmaps" in save else None)
     sources = open_source(source, span)
-    if save.plot or save.html or is_view(output.out) or in_metres(output.out, save):
+    if needs_metres(output.out, save):
         need_metres(asked.name)
-    plans = plan(sources, output.out, save, overwrite=output.overwrite, repair=wanted.repair)
+    there = {"overwrite": output.replaces, "repair": wanted.repair}
+    plans = plan_outputs(sources, output.out, save, **there)
     opened = open_model(asked, sources)
     check_wanted(wanted, opened, sources)
     faults, files = FaultList(on_error), list[Path]()
     how: dict[str, Any] = {"camera": camera.given(), "wanted": wanted, "say": say}
     how |= {"most_said": words.num_poses is not None, "written": files}
-    write_poses(plans, opened, output.out, save, **how, complain=faults.tell)
+    how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
+    write_poses(plans, opened, output.out, save, **how, on_error=faults.tell)
     return faults.outcome(files)
 
 
@@ -135,7 +138,9 @@ def track(
     from vitruvian.sources.open import open_source
     from vitruvian.sources.record import open_record
     from vitruvian.stream.wanted import check_wanted
-    from vitruvian.verbs.predict import plan, track_record, write_poses
+    from vitruvian.verbs.output_files import plan_outputs
+    from vitruvian.verbs.outputs import Save
+    from vitruvian.verbs.predict import track_record, write_poses
     from vitruvian.verbs.track import can_be
 
     if wanted.track is False:
@@ -143,14 +148,16 @@ def track(
     said = given_words(words, span, camera, machine) + ["model"] * (model != MODEL)
     said += [name for name in given_words(wanted) if name not in OF_RECORDS]
     record = _one_record(source, said, again)
-    save = asked_files(output, "video,json,mot" if record is None else "json,mot", plot=False)
-    how: dict[str, Any] = {"overwrite": output.overwrite, "repair": wanted.repair}
+    default = "video,json,mot" if record is None else "json,mot"
+    save = Save.parse(output.save, default, visible=output.visible)
+    how: dict[str, Any] = {"overwrite": output.replaces, "repair": wanted.repair}
     faults, files = FaultList(on_error), list[Path]()
     if record is not None:
         recorded = open_record(record)
         can_be(recorded, wanted, renumber=again)
-        plans = plan([recorded], output.out, save, **how)
-        track_record(plans, output.out, save, wanted, renumber=again, say=say, written=files)
+        plans = plan_outputs([recorded], output.out, save, **how)
+        how = {"renumber": again, "resume": output.resumes, "say": say, "written": files}
+        track_record(plans, output.out, save, wanted, **how)
         return faults.outcome(files)
     asked = asked_model(model, words, machine)
     if isinstance(asked, ModelSpec) and family_of(asked.name).one_person:
@@ -158,12 +165,13 @@ def track(
     sources = open_source(source, span)
     if not any(each.moving for each in sources):
         raise VitruvianError("there are only pictures, and nobody to follow through them")
-    plans = plan(sources, output.out, save, **how)
+    plans = plan_outputs(sources, output.out, save, **how)
     opened = open_model(asked, sources)
     check_wanted(wanted, opened, sources)
     how = {"camera": camera.given(), "wanted": wanted, "who": True, "say": say}
     how |= {"most_said": words.num_poses is not None, "written": files}
-    write_poses(plans, opened, output.out, save, **how, complain=faults.tell)
+    how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
+    write_poses(plans, opened, output.out, save, **how, on_error=faults.tell)
     return faults.outcome(files)
 
 
@@ -225,8 +233,13 @@ def analyze(
     from vitruvian.sources.record import record_of, sources_of
     from vitruvian.stream.wanted import check_wanted
     from vitruvian.verbs import analyze as work
-    from vitruvian.verbs.analyze_report import Report, Save
+    from vitruvian.verbs.analyze_report import Report
+    from vitruvian.verbs.outputs import Save
 
+    if output.resume:
+        raise VitruvianError(
+            "analyze begins anew: `predict --resume` goes on, and its record can be analyzed"
+        )
     asked = work.asked(
         *(analysis.rules, analysis.angles, analysis.angle, analysis.space),
         minimum=analysis.minimum,
@@ -237,8 +250,8 @@ def analyze(
         if word not in (*BESIDE_TABLES, TABLES):
             raise unknown("file of an analysis", word, (*BESIDE_TABLES, TABLES))
     shown = work.shown(analysis.angle, asked)
-    save = Save(*(name in saved for name in BESIDE_TABLES), shown, output.visible)
-    report = Report(output.out, asked, save)
+    save = Save(tuple(name for name in BESIDE_TABLES if name in saved), output.visible)
+    report = Report(output.out, asked, save, shown)
     record = record_of(source, span)
     said = given_words(analysis) + ["save"] * ("plot" in saved and output.save is not None)
     if not asked.angles:

@@ -14,15 +14,14 @@ import numpy as np
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.skeletons import BODY25, COCO17, SKELETONS
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.formats import solo, table
-from vitruvian.formats.openpose import OpenPose
+from vitruvian.formats import one_person, table
+from vitruvian.formats.format import WriteOptions
 from vitruvian.formats.wire import Provenance, from_header
-from vitruvian.verbs import outputs
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.body.skeleton import Skeleton
-    from vitruvian.formats.table import Form
+    from vitruvian.formats.format import Format
     from vitruvian.frame import Frame
 
 
@@ -33,8 +32,8 @@ UNSEEN = {"scores", "uneven"}  # of `table.HOLDS`, what is not looked for: told 
 class Conversion:
     """What was done."""
 
-    source: Form
-    target: Form
+    source: Format
+    target: Format
     frames: int = 0
     people: set[int] = field(default_factory=set)  # their numbers; -1 are people without any
     had: set[str] = field(default_factory=set)  # of `table.HOLDS`, what can be seen in frames
@@ -91,7 +90,7 @@ def convert(
     Args:
         source: what `vitruvian.read` reads.
         out: a file by its extension; a name without one is a folder of OpenPose JSON.
-        form: which of `table.FORMS` the source is, where its name does not tell.
+        form: which of `table.FORMATS` the source is, where its name does not tell.
         skeleton: whose keypoints are written, found by their names.
         person: number of the only one who is written.
         fps: frames a second, of a source without times.
@@ -120,11 +119,7 @@ def convert(
         with TemporaryDirectory(prefix=".vitruvian-", dir=above) as folder:
             unfinished = Path(folder) / out.name
             folder_wanted = done.target.name == "openpose"
-            sink = (
-                OpenPose(unfinished, about)
-                if folder_wanted
-                else outputs.open_sink(unfinished, about, up=up or "y")
-            )
+            sink = done.target.write(unfinished, WriteOptions(about, up=up or "y"))
             with sink:
                 for frame, poses in _chosen(done, chain([first], pairs), source, skeleton, person):
                     sink.write(frame, poses)
@@ -154,10 +149,10 @@ def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite
         raise VitruvianError(f"'{shown(source, 100)}' cannot become '{shown(out.name)}': {why}")
     if out.resolve() == source.resolve():
         raise VitruvianError(f"'{out}' is the input; give another name")
-    one_person = out.suffix.lower() in solo.WRITERS
-    if up is not None and not one_person:
+    one = done.target.one_person
+    if up is not None and not one:
         raise VitruvianError(f"'{out}' has y down, as pictures have; leave --up out")
-    there = solo.in_the_way(out) if one_person else [out] if out.exists() else []
+    there = one_person.in_the_way(out) if one else [out] if out.exists() else []
     if done.target.name == "openpose" and out.is_dir():
         there = [out] if any(out.iterdir()) else []
     if there and out.is_dir() != (done.target.name == "openpose") and out.exists():

@@ -1,35 +1,40 @@
 """The loop of every verb: the frames of a source, with what was found in them, into files.
 
 Sources come one after the other. There is progress, what cannot be read is told and the rest done,
-Ctrl-C ends between two frames, and a `Ledger` says how far the files are, so that a run that was
-stopped goes on (`resume`). Pictures go on where they were; a video, in which each frame needs those
-before, is begun anew. Files that cannot be continued, such as Parquet, are begun anew with all of
-their sources.
+and Ctrl-C ends between two frames. How a run goes on that was stopped: `vitruvian.verbs.resume`.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError, note, shown
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.format import Sink
+from vitruvian.formats.part import WriteError, writing
+from vitruvian.formats.repairs import Changes
+from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 from vitruvian.sources.open import Pictures, Source
 from vitruvian.sources.threads import BackgroundWriter, count_of
 from vitruvian.stopping import interruptible
-from vitruvian.verbs.folder import Ledger
-from vitruvian.verbs.outputs import Several
+from vitruvian.verbs.folder import Ledger, Taken, as_json, ledger_of, made_by
+from vitruvian.verbs.outputs import Names, Several
 from vitruvian.verbs.progress import progress
+from vitruvian.verbs.resume import Resumable, check_resumable
+from vitruvian.verbs.who import People
+
+if TYPE_CHECKING:
+    from vitruvian.stream.repair import Change
 
 T = TypeVar("T")
 Pairs = Iterator[tuple[Frame, Poses]]
-EVERY = 1.0  # seconds between two marks of pictures
 
 
 # The loop
@@ -101,7 +106,7 @@ def write_source(
     sink: Any,
     closed: Any,
     on_write: Callable[[Frame], None] = lambda frame: None,
-    on_end: Callable[[], None] = lambda: None,
+    on_end: Callable[[bool], None] = lambda ok: None,
 ) -> str:
     """Write one source; returns what was done in a line, or "" for nothing.
 
@@ -111,7 +116,7 @@ def write_source(
         sink: where they go.
         closed: the part of it that is closed at the end.
         on_write: is told of each frame that was written, in the thread that writes.
-        on_end: is called before the files are closed, also if the user has stopped it.
+        on_end: is called before the files are closed, with False if the user has stopped it.
     """
     found = Counted(source)
 
@@ -126,10 +131,12 @@ def write_source(
 
     try:
         with closed:
+            ok = False
             try:
                 each_frame(source.name, count_of(source), counted(), write)
+                ok = True
             finally:
-                on_end()
+                on_end(ok)
     except KeyboardInterrupt:
         if found.frames:
             done = where(sink.paths)
@@ -138,117 +145,151 @@ def write_source(
     return str(found) if found.frames else ""
 
 
-# Files that are written together
+# All sources
+
+
+class Files(Protocol):
+    """The files that one source gives."""
+
+    source: Source
+    repairs: Path | None  # the list of what was mended
+
+    def open(self, about: Provenance, save: Any, /) -> Sink:
+        """A sink for all of them."""
+        ...
 
 
 @dataclass(frozen=True)
-class _Rest(Pictures):
-    """Pictures without those that are done."""
+class Outputs:
+    """What is written of all sources, and how it goes on after it was stopped."""
 
-    done: frozenset[int] = frozenset()
+    out: Path  # a folder, or one file
+    save: Any  # what goes into a folder
+    about: Provenance  # what makes the poses
+    of: Mapping[str, Any] = field(default_factory=dict)  # what else the files depend on
+    resume: bool = False
+    who: bool = False  # whether there is a line about each person of a video
+    say: Callable[[str], None] = print  # gets a line about each source when it is done
+    written: list[Path] = field(default_factory=list)  # gets the files
 
-    def _wanted(self) -> Sequence[tuple[int, Path]]:
-        return [pair for pair in super()._wanted() if pair[0] not in self.done]
+
+# What is found in a source: told of the source, of who gets what was mended, and whether frames
+# must have pixels.
+Finder = Callable[[Source, Callable[["Change"], None], bool], Pairs]
 
 
-@dataclass
-class Resumable:
-    """Files that are written together, and how far they are, source by source."""
+def find_into_files(
+    plans: Sequence[Files],
+    finder: Finder,
+    outputs: Outputs,
+    whole: Sequence[Callable[[], Sink]],
+    pixels: Callable[[Any], bool],
+    fault: Faults | None = None,
+) -> None:
+    """What is found in each source into its files.
 
-    ledger: Ledger
-    sources: Sequence[Source]
-    finished: set[int] = field(default_factory=set)  # places of sources
-    _done: dict[int, set[int]] = field(default_factory=dict)  # of pictures, by source
-    _mark: Any = None  # of the sinks, from which they go on
-    _last: float = 0.0
-
-    def begin(self, sink: Any) -> None:
-        """Go on with the files of a sink, if a run was stopped; or begin them."""
-        self._restore()
-        parts = _parts(sink)
-        can = self._mark is not None and all(hasattr(part, "go_on") for part in parts)
-        if can and len(self._mark) == len(parts):
-            frames = list(self._frames())
-            for part, mark in zip(parts, self._mark, strict=True):
-                part.go_on(mark, frames)
+    Args:
+        plans: the files of each source, which are opened unless `whole` has one for all of them.
+        finder: gives frames and poses.
+        outputs: where they go.
+        whole: what opens the files that all sources share.
+        pixels: whether the frames of a source are shown.
+        fault: gets what cannot be read or written; without it, the first is raised. A source that
+            does not fit into files of its own does not end the rest.
+    """
+    sources = [each.source for each in plans]
+    check_resumable(sources, outputs.resume)
+    of = {**made_by(outputs.about), **as_json(outputs.of)}
+    with ExitStack() as stack:
+        tell = stack.enter_context(afterwards(outputs.say, wait=bool(whole)))
+        stack.enter_context(writing(outputs.out))
+        if whole:
+            unit = Resumable(Ledger(ledger_of(outputs.out), outputs.out, of), sources)
+            stack.enter_context(unit.opened(resume=outputs.resume, there=[outputs.out]))
+            if unit.ledger.finished:
+                tell(f"'{outputs.out}' is finished already")
+                return
+            with Several([open_file() for open_file in whole]) as sink:
+                unit.begin(sink)
+                for place, each in enumerate(plans):
+                    _find_one(unit, place, each, finder, outputs, sink, pixels(each), tell, fault)
+            unit.finish(sink.paths)
+            outputs.written.extend(sink.paths)
             return
-        if self.finished:
-            note(f"'{self.ledger.about}' cannot be continued, and is begun anew")
-        self.finished, self._done = set(), {}
-
-    def _restore(self) -> None:
-        """What the marks of the run before say."""
-        for mark in self.ledger.marks:
-            if "finished" in mark:
-                continue
-            place, state = mark["source"], mark["state"]
-            moving = self.sources[place].moving
-            if state == "failed" and moving:
-                if mark["frames"]:
-                    return  # what is behind it cannot be kept: it is tried again
-                continue
-            self._mark = mark["sinks"]
-            if state == "done":
-                self.finished.add(place)
-            if not moving:
-                self._done[place] = set(_spread(mark["frames"]))
-
-    def _frames(self) -> Iterator[Frame]:
-        """The pictures that are done, without pixels."""
-        for place, done in sorted(self._done.items()):
-            source = self.sources[place]
-            for index in sorted(done) if isinstance(source, Pictures) else ():
-                yield Frame(None, index, 0.0, str(source.paths[index]), size=(1, 1))
-
-    def rest(self, place: int) -> Source:
-        """What is still to be done of a source that is not finished."""
-        source, done = self.sources[place], self._done.get(place)
-        if not done or not isinstance(source, Pictures):
-            return source
-        note(f"{source.name} goes on: {len(done)} of {source.count()} pictures are done")
-        return _Rest(source.paths, source.span, frozenset(done))
-
-    def written(self, place: int, frame: Frame, sink: Any) -> None:
-        """A frame of a source was written; of pictures that is marked now and then."""
-        done = self._done.setdefault(place, set())
-        done.add(frame.index if not self.sources[place].moving else 0)
-        now = time.monotonic()
-        if not self.sources[place].moving and now - self._last >= EVERY:
-            self._last = now
-            self.mark(place, "open", sink)
-
-    def mark(self, place: int, state: str, sink: Any) -> None:
-        """Say how far a source is: "open", "done", or "failed" in part."""
-        parts = _parts(sink)
-        can = all(hasattr(part, "mark") for part in parts)
-        sinks = [part.mark() for part in parts] if can else None
-        frames = _ranges(self._done.get(place, set()))
-        self.ledger.mark(source=place, state=state, frames=frames, sinks=sinks)
-        if state == "done":
-            self.finished.add(place)
+        name = Names()
+        for each in plans:
+            several = isinstance(each.source, Pictures) and len(each.source.paths) > 1
+            path = ledger_of(outputs.out, name("poses" if several else each.source.name))
+            unit = Resumable(Ledger(path, outputs.out / path.stem, of), [each.source])
+            try:
+                there = each.paths() if outputs.resume else []
+                with unit.opened(resume=outputs.resume, there=there):
+                    if unit.ledger.finished:
+                        tell(f"{each.source.name}: finished already")
+                        continue
+                    closed = _find_one(
+                        unit, 0, each, finder, outputs, None, pixels(each), tell, fault
+                    )
+                    unit.finish(closed.paths)
+                    outputs.written.extend(closed.paths)
+            except Taken as error:
+                if fault is None or len(plans) == 1 or not outputs.resume:
+                    raise
+                fault(error)
+            except WriteError:
+                raise
+            except VitruvianError as error:
+                if fault is None or len(plans) == 1:
+                    raise
+                fault(error)
 
 
-def _parts(sink: Any) -> list[Any]:
-    """The sinks of several, at any depth."""
-    if isinstance(sink, Several):
-        return [part for each in sink.sinks for part in _parts(each)]
-    return [sink]
+def _find_one(
+    unit: Resumable,
+    place: int,
+    each: Files,
+    finder: Finder,
+    outputs: Outputs,
+    whole: Sink | None,
+    pixels: bool,
+    tell: Callable[[str], None],
+    fault: Faults | None,
+) -> Sink:
+    """One source into files of its own, or into those of all, `whole`; returns what was closed."""
+    people = People() if outputs.who and each.source.moving else None
+    changes = None if each.repairs is None else Changes(each.repairs)
+    own = [each.open(outputs.about, outputs.save)] if whole is None else []
+    beside = [sink for sink in (people, changes) if sink is not None]
+    closed = Several([*own, *beside])
+    marked = Several(own) if whole is None else whole
+    if whole is None:
+        unit.begin(marked)
+    if place in unit.finished:
+        tell(f"{each.source.name}: finished already")
+        return closed
+    source, before = unit.rest(place), 0 if fault is None else fault.count
 
+    def on_end(ok: bool) -> None:
+        state = "open" if not ok else "done" if fault is None or fault.count == before else "failed"
+        if ok or not source.moving:
+            with suppress(
+                WriteError, OSError, ValueError
+            ):  # of the error there is, that one is told
+                unit.mark(place, state, marked)
 
-def _ranges(numbers: Iterable[int]) -> list[list[int]]:
-    """Whole numbers as first and last of those that follow each other."""
-    ranges: list[list[int]] = []
-    for number in sorted(numbers):
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    return ranges
-
-
-def _spread(ranges: Iterable[Sequence[int]]) -> Iterator[int]:
-    for first, last in ranges:
-        yield from range(first, last + 1)
+    sink = closed if whole is None else Several([closed, whole])
+    on_repair = (lambda change: None) if changes is None else changes.tell
+    pairs = finder(source, on_repair, pixels)
+    done = write_source(
+        source, pairs, sink, closed, lambda frame: unit.written(place, frame, marked), on_end
+    )
+    if done:
+        tell(f"{done} -> {where(sink.paths)}")
+        for line in people.lines() if people else []:
+            tell(line)
+        if changes is not None:
+            tell(str(changes))
+    return closed
 
 
 # What is told

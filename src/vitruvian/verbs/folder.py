@@ -31,6 +31,10 @@ NO_MATTER = ("threads", "streams")  # options that change the speed, not the res
 OTHER_OUT = "pass --overwrite, or another --out"
 
 
+class Taken(WriteError):
+    """Another process is at work on the files."""
+
+
 class Ledger:
     """What some output files are of, and how far they are; locked while it is open."""
 
@@ -68,7 +72,7 @@ class Ledger:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = lock_file(self.path)
         except BlockingIOError:
-            raise WriteError(
+            raise Taken(
                 f"cannot write '{shown(self.about, 100)}': another process is writing it; wait for "
                 "it, or give another --out"
             ) from None
@@ -130,11 +134,17 @@ class Ledger:
     def finished(self) -> bool:
         """Whether everything was done, and the files are still there."""
         last = self.marks[-1] if self.marks else {}
-        return "finished" in last and all(os.path.lexists(path) for path in last["finished"])
+        files = [self.path.parent / path for path in last.get("finished", ())]
+        return "finished" in last and all(map(os.path.lexists, files))
 
     def finish(self, paths: Iterable[Path]) -> None:
         """Say that everything is done, and that these are the files."""
-        self.mark(finished=[str(path) for path in paths])
+        self.mark(finished=[os.path.relpath(path, self.path.parent) for path in paths])
+
+    @property
+    def inside(self) -> bool:
+        """Whether it is in an output folder, where it stays."""
+        return self.path.parent.name == LEDGERS
 
     def close(self, *, remove: bool = False) -> None:
         """Unlock it, and take it away if it is not needed any more: as if it had not been."""
@@ -194,15 +204,9 @@ def _changed(before: list[Any], now: list[Any]) -> str:
 
 
 def identity(sources: Iterable[Source]) -> list[list[Any]]:
-    """What sources are: name, size and time of every file, by which a change is seen.
-
-    Raises:
-        VitruvianError: one is live, and will not be there again.
-    """
+    """What sources are: name, size and time of every file, by which a change is seen."""
     files: list[list[Any]] = []
     for source in sources:
-        if source.live:
-            raise VitruvianError(f"{source.name} is live, so it cannot be resumed")
         if isinstance(source, Pictures):
             files += map(stamped, source.paths)
         elif isinstance(source, Video):

@@ -57,6 +57,17 @@ class CameraWords:
 
         return calibration.given(**{each.name: getattr(self, each.name) for each in fields(self)})
 
+    def of(self) -> list[Any]:
+        """The same for a ledger: a file with its size and time."""
+        from vitruvian.verbs.folder import stamped
+
+        camera: Any = self.camera
+        if isinstance(camera, (str, Path)):
+            camera = stamped(camera)
+        elif camera is not None:
+            camera = camera.matrix.tolist()
+        return [camera, self.fov_deg, self.focal, self.focal_mm]
+
 
 @dataclass(frozen=True)
 class OutputWords:
@@ -65,12 +76,23 @@ class OutputWords:
     out: Path = Path("out")  # a folder, or one file
     save: str | None = None  # names of formats with commas; None: what the verb writes by default
     visible: float = VISIBLE  # 0..1, keypoints with this score or more are drawn
+    resume: bool = False  # go on where a run that was stopped left off
     overwrite: bool = False  # replace files that exist
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", Path(self.out))
         if self.save is not None and not isinstance(self.save, str):
             object.__setattr__(self, "save", ",".join(self.save))
+
+    @property
+    def resumes(self) -> bool:
+        """Whether files that exist are continued."""
+        return self.resume and not self.overwrite
+
+    @property
+    def replaces(self) -> bool:
+        """Whether files may exist."""
+        return self.resume or self.overwrite
 
     def words(self, default: str) -> list[str]:
         """The names of `save`, or else those of `default`."""

@@ -1,108 +1,202 @@
-"""From the name of a file, or of a folder, to the sinks that write it."""
+"""What is written: `--save`, the formats to be looked at, and from a file's name to its sink."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from vitruvian.body.mapping import Mapping
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import BODY25
 from vitruvian.errors import VitruvianError, unknown
-from vitruvian.formats import solo
-from vitruvian.formats.bvh import parents
-from vitruvian.formats.coco import coco_results, need_coco17
-from vitruvian.formats.mot import mot
-from vitruvian.formats.records import json_lines
-from vitruvian.formats.tables import Parquet, csv_table
+from vitruvian.formats import one_person
+from vitruvian.formats.format import Format, Sink, WriteOptions
+from vitruvian.formats.table import FORMATS
 from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
-from vitruvian.show.draw import VISIBLE, draw
-from vitruvian.show.film import Picture, Video, write_picture
+from vitruvian.show.draw import VISIBLE
+from vitruvian.show.film import Picture, Video
 from vitruvian.show.heatmaps import write_heatmaps
 from vitruvian.show.page import Page
 from vitruvian.show.rrd import Rerun
 from vitruvian.show.view3d import View
 
-
-class Sink(Protocol):
-    """Where poses go."""
-
-    @property
-    def paths(self) -> list[Path]:
-        """What has been written."""
-        ...
-
-    def __enter__(self) -> Sink: ...
-
-    def write(self, frame: Frame, poses: Poses) -> None:
-        """Take the poses of one frame."""
-        ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-TABLES: dict[str, Callable[[Path, Provenance | None], Sink]] = {
-    ".jsonl": json_lines,
-    ".csv": csv_table,
-    ".parquet": Parquet,
-    ".json": coco_results,
-    ".txt": mot,
-}
-MORE = ("trc", "c3d", "bvh", "openpose", "mot")  # what else goes into a folder, where asked for
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
 IN_3D = "_3d"  # how the name of a picture or video ends that shows people in 3D
-MOVING_3D = (*VIDEOS, ".gif")
-KINDS = (*TABLES, *solo.WRITERS, *PICTURES, *VIDEOS, ".gif", ".html", ".rrd")
+_METRES = (("metres", "world"),)
+# What `--save` may name, in the order of its help.
+VIDEO = Format(
+    name="video",
+    ends=VIDEOS,
+    of_picture=PICTURES,
+    about="annotated video, or picture",
+    units="pixels",
+    holds=(),
+    needs=(("frames",), ("pixels",)),
+    write=lambda path, how: (
+        Picture(path, how.visible) if _is_picture(path) else Video(path, how.visible)
+    ),
+    room="video",
+    frames=True,
+)
+PLOT = Format(
+    name="plot",
+    ends=tuple(IN_3D + kind for kind in (*VIDEOS, ".gif")),
+    of_picture=tuple(IN_3D + kind for kind in (".png", *(k for k in PICTURES if k != ".png"))),
+    about="3D view, a video or a picture",
+    units="metres",
+    holds=(),
+    needs=_METRES,
+    write=lambda path, how: View(path, how.visible, moving=not _is_picture(path)),
+    room="video",
+)
+HTML = Format(
+    name="html",
+    ends=(IN_3D + ".html", ".html"),
+    about="interactive 3D viewer for a browser",
+    units="metres",
+    holds=(),
+    needs=_METRES,
+    write=lambda path, how: Page(path, how.visible),
+    room="picture or video",
+)
+RERUN = Format(
+    name="rerun",
+    ends=(".rrd",),
+    about="frames, keypoints and camera for the Rerun viewer; `rerun` extra",
+    units="pixels and metres",
+    holds=(),
+    needs=(("pixels", "metres"),),
+    write=lambda path, how: Rerun(path, how.visible),
+    room="source",
+    frames=True,
+)
+HEATMAPS = Format(
+    name="heatmaps",
+    ends=("_heatmaps",),
+    about="a folder of each person's heat maps, one picture a person",
+    units="cells",
+    holds=(),
+    needs=(("maps",), ("frames",)),
+    write=lambda path, how: HeatMaps(path, how.moving),
+    folder=True,
+    frames=True,
+)
+SAVED = {row.name: row for row in (VIDEO, *FORMATS.values(), PLOT, HTML, RERUN, HEATMAPS)}
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES
+
+
+def format_of(path: Path) -> Format:
+    """What a file is by its name.
+
+    Raises:
+        VitruvianError: nothing is known of its extension.
+    """
+    name = path.name.lower() if path.suffix else ""
+    ends = {
+        end: row for row in SAVED.values() if not row.folder for end in (*row.ends, *row.of_picture)
+    }
+    fits = [end for end in ends if name.endswith(end)]
+    if fits:
+        return ends[max(fits, key=len)]
+    if name.endswith(".gif"):
+        raise VitruvianError(
+            f"'{path}' would be a 3D view; name it '{path.stem}{IN_3D}.gif', or give an .mp4"
+        )
+    known = " ".join(dict.fromkeys(end for end in ends if end.startswith(".")))
+    raise VitruvianError(f"cannot write '{path}': its extension is none of {known}")
 
 
 def is_file(out: Path) -> bool:
     """Whether a name means a file, by its extension; otherwise it means a folder."""
-    return out.suffix.lower() in KINDS and not out.is_dir()
+    if out.is_dir():
+        return False
+    try:
+        format_of(out)
+    except VitruvianError:
+        return out.suffix.lower() == ".gif"
+    return True
 
 
-def is_view(out: Path) -> bool:
-    """Whether a name means a file that shows people in 3D."""
-    kind = out.suffix.lower()
-    return kind == ".html" or (out.stem.endswith(IN_3D) and kind in (*PICTURES, *MOVING_3D))
+@dataclass(frozen=True)
+class Save:
+    """What is written into an output folder, and from which score keypoints are drawn.
+
+    `Save.parse("video,csv")` reads it as the command line has it. Where nobody has chosen, a 3D
+    view of each picture comes with the rest if there are metres.
+    """
+
+    names: tuple[str, ...] = ("video", "json")  # of `SAVED`
+    visible: float = VISIBLE  # 0..1
+    chosen: bool = True  # whether the user named them
+
+    def __post_init__(self) -> None:
+        _check_visible(self.visible)
+        for name in self.names:
+            if name not in SAVED:
+                raise unknown("format to save", name, SAVED)
+
+    @classmethod
+    def parse(
+        cls,
+        words: str | None,
+        default: str = "video,json",
+        *,
+        visible: float = VISIBLE,
+        among: Iterable[str] = SAVED,
+    ) -> Save:
+        """What comma-separated words mean: each once, in the order they stand in.
+
+        Args:
+            words: such as "video, json"; "" is nothing; None is `default`.
+            default: what is written where nobody chooses.
+            visible: 0..1, the score from which keypoints are drawn.
+            among: names that are possible here; one that is no format is of what is written anyway.
+
+        Raises:
+            VitruvianError: a word is none of them.
+        """
+        said = default if words is None else words
+        names = tuple(dict.fromkeys(filter(None, (word.strip() for word in said.split(",")))))
+        for name in names:
+            if name not in among:
+                raise unknown("format to save", name, among)
+        own = tuple(name for name in names if name in SAVED)  # the rest is written anyway
+        return cls(own, visible, words is not None)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def formats(self) -> list[Format]:
+        """Their rows, in the order of the table."""
+        return [row for row in SAVED.values() if row.name in self.names]
 
 
-def in_metres(out: Path, save: Save) -> bool:
-    """Whether a file, or something of what goes into a folder, is of metres alone."""
-    kinds = [f".{name}" for name in save.more] if not is_file(out) else [out.suffix.lower()]
-    return any(kind in solo.WRITERS for kind in kinds)
+def written_formats(out: Path, save: Save) -> list[Format]:
+    """The formats that are written: that of one file, or those that go into a folder."""
+    return [format_of(out)] if is_file(out) else save.formats()
+
+
+def needs_metres(out: Path, save: Save) -> bool:
+    """Whether something is wanted that only poses in metres give."""
+    rows = written_formats(out, save)
+    return any("metres" in ways and "pixels" not in ways for row in rows for ways in row.needs)
 
 
 def can_hold(out: Path, save: Save, skeleton: Skeleton) -> None:
     """Raise `VitruvianError` if one of the files cannot hold people of a skeleton."""
-    kinds = {".json": save.coco, ".bvh": "bvh" in save.more, "openpose": "openpose" in save.more}
-    if is_file(out):
-        kinds = dict.fromkeys(kinds, False) | {out.suffix.lower(): True}
-    if kinds[".json"]:
-        need_coco17(skeleton)
-    if kinds[".bvh"]:
-        parents(skeleton)
-    if kinds["openpose"]:
-        Mapping.of(skeleton, BODY25)
-
-
-def refuse_full(folder: Path, overwrite: bool) -> None:
-    """Raise `VitruvianError` if it is no folder, or holds files and those may be overwritten."""
-    if folder.exists() and not folder.is_dir():
-        raise VitruvianError(f"'{folder}' is a file; give a folder to --save-heatmaps")
-    if not overwrite and folder.is_dir() and any(folder.iterdir()):
-        raise VitruvianError(
-            f"'{folder}' is not empty; pass --overwrite, or another folder to --save-heatmaps"
-        )
+    for row in written_formats(out, save):
+        if row.check is not None:
+            row.check(skeleton)
 
 
 def open_sink(
@@ -119,7 +213,8 @@ def open_sink(
     Args:
         path: .jsonl (records), .csv, .parquet (tables), .json (COCO results), .txt (MOT), .trc,
             .c3d, .bvh (one person a file), .jpg or .png (annotated picture), .mp4 (annotated
-            video), .html (3D to be turned), _3d.png, _3d.mp4 or _3d.gif (view in 3D), .rrd (Rerun).
+            video), .html (interactive 3D viewer), _3d.png, _3d.mp4 or _3d.gif (3D view), .rrd
+            (Rerun).
         model: what made the poses, for the header of records.
         visible: 0..1, the score from which keypoints are drawn.
         overwrite: whether the file may exist.
@@ -133,26 +228,7 @@ def open_sink(
     path = Path(path)
     _check_visible(visible)
     refuse_existing([path], overwrite)
-    kind = path.suffix.lower()
-    if kind == ".json":
-        return coco_results(path, model, pictures)
-    if kind in TABLES:
-        return TABLES[kind](path, model)
-    if kind in solo.WRITERS:
-        return solo.Solo(path, model, up=up)
-    if is_view(path):
-        return open_view(path, visible)
-    if kind == ".rrd":
-        return Rerun(path, visible)
-    if kind in PICTURES:
-        return Picture(path, visible)
-    if kind in VIDEOS:
-        return Video(path, visible)
-    if kind == ".gif":
-        raise VitruvianError(
-            f"'{path}' would be a view in 3D; name it '{path.stem}{IN_3D}.gif', or give an .mp4"
-        )
-    raise VitruvianError(f"cannot write '{path}': its extension is none of {' '.join(KINDS)}")
+    return format_of(path).write(path, WriteOptions(model, visible, up, tuple(pictures)))
 
 
 def _check_visible(visible: float) -> None:
@@ -162,15 +238,9 @@ def _check_visible(visible: float) -> None:
 
 def _there(path: Path) -> list[Path]:
     """Files that writing to a path may replace."""
-    if path.suffix.lower() in solo.WRITERS:
-        return solo.in_the_way(path)
+    if is_file(path) and path.suffix.lower() != ".gif" and format_of(path).one_person:
+        return one_person.in_the_way(path)
     return [path] if path.exists() else []
-
-
-def open_view(path: Path, visible: float = VISIBLE) -> Page | View:
-    """A sink for people in 3D: an .html page, a picture, a video or a .gif."""
-    kind = path.suffix.lower()
-    return Page(path, visible) if kind == ".html" else View(path, visible, moving=kind in MOVING_3D)
 
 
 def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
@@ -181,64 +251,56 @@ def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
         raise VitruvianError(f"'{there[0]}' exists{more}; pass --overwrite, or another --out")
 
 
-@dataclass(frozen=True)
-class Save:
-    """What goes into an output folder."""
+class EachPicture:
+    """A sink for pictures, each of which has files of its own, such as an annotated copy."""
 
-    video: bool = True  # annotated picture or video
-    json: bool = True  # records, .jsonl
-    plot: bool | None = None  # 3D picture or video; None: of pictures only, where there is 3D
-    csv: bool = False
-    parquet: bool = False
-    coco: bool = False
-    visible: float = VISIBLE
-    heatmaps: Path | None = None  # into which folder pictures of heat maps go
-    html: bool = False  # 3D that can be turned, .html
-    rerun: Path | None = None  # into which .rrd file everything goes
-    more: tuple[str, ...] = ()  # of MORE
+    def __init__(
+        self,
+        files: dict[str, list[tuple[Format, Path]]],
+        options: WriteOptions,
+        may: Sequence[Format] = (),
+    ) -> None:
+        """Nothing is written yet.
 
-    def __post_init__(self) -> None:
-        _check_visible(self.visible)
-        for name in self.more:
-            if name not in MORE:
-                raise unknown("file to save", name, MORE)
+        Args:
+            files: source of a frame -> its files.
+            options: of them all.
+            may: formats that are left out where there are no metres.
+        """
+        self.files, self.options, self.may, self.paths = files, options, may, list[Path]()
 
-
-class Pictures:
-    """Annotated pictures and views in 3D in a folder, one of each for every picture."""
-
-    def __init__(self, names: dict[str, Path], save: Save) -> None:
-        """`names`: source of a frame -> path of its annotated picture."""
-        self.names, self.save, self.paths = names, save, list[Path]()
-
-    def __enter__(self) -> Pictures:
+    def __enter__(self) -> EachPicture:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Draw and write them; where there is nobody, there is nothing to see in 3D."""
-        path = self.names[frame.source]
-        if self.save.video:
-            write_picture(path, draw(frame, poses, self.save.visible))
-            self.paths.append(path)
-        if self.save.plot is None and poses.xyz is None:
-            return
-        for view in view_paths(path, self.save, moving=False) if len(poses) else ():
-            with open_view(view, self.save.visible) as sink:
+        """Write the files of a picture; where there is nobody, only its annotated copy."""
+        for row, path in self.files[frame.source]:
+            if row is not VIDEO and not len(poses):
+                continue
+            if row in self.may and poses.xyz is None:
+                continue
+            with row.write(path, self.options) as sink:
                 sink.write(frame, poses)
             self.paths += sink.paths
+
+    def mark(self) -> None:
+        """Each file is whole by itself."""
+
+    def go_on(self, mark: None, frames: Sequence[Frame] = ()) -> None:
+        """The files of `frames` are written already."""
 
     def __exit__(self, *_: object) -> None:
         pass
 
 
 class HeatMaps:
-    """A picture of the heat maps of each person in each frame, in a folder of their own."""
+    """A folder with a picture of the heat maps of each person in each frame."""
 
     CELL = 4  # pixels of the crop that is shown, for a cell of the maps
 
-    def __init__(self, folder: Path, name: Names, moving: bool) -> None:
-        """`name`: the stems that are free in the folder. `moving`: whether frames are numbered."""
-        self.folder, self.name, self.moving = folder, name, moving
+    def __init__(self, folder: Path, moving: bool) -> None:
+        """`moving`: whether frames are numbered."""
+        self.folder, self.moving, self.name = folder, moving, Names()
         self.stems: dict[str, str] = {}
         self.paths: list[Path] = []
 
@@ -265,13 +327,6 @@ class HeatMaps:
 
     def __exit__(self, *_: object) -> None:
         pass
-
-
-def view_paths(drawn: Path, save: Save, *, moving: bool) -> list[Path]:
-    """Where the views in 3D of an annotated picture or video go."""
-    wanted = save.plot if moving else save.plot is not False
-    kinds = {".mp4" if moving else ".png": wanted, ".html": save.html}
-    return [drawn.with_name(drawn.stem + IN_3D + kind) for kind, want in kinds.items() if want]
 
 
 class Several:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from glob import escape
 from pathlib import Path
 from typing import Protocol
@@ -12,42 +13,47 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
-from vitruvian.formats.bvh import parents, write_bvh
-from vitruvian.formats.c3d import need_c3d, write_c3d
-from vitruvian.formats.trc import IN_METRES, upward, write_trc
-from vitruvian.formats.wire import Provenance
+from vitruvian.formats.trc import IN_METRES, upward
 from vitruvian.frame import Frame
 
 
-class Write(Protocol):
-    """What writes a track, such as `write_trc`."""
+class WriteTrack(Protocol):
+    """Writes a track to a file, such as `write_trc`."""
 
     def __call__(self, track: Track, path: Path, up: str) -> None:
         """Write it."""
 
 
-WRITERS: dict[str, Write] = {".trc": write_trc, ".c3d": write_c3d, ".bvh": write_bvh}
-
-
-class Solo:
+class OnePersonFiles:
     """Everybody's metres, from the first to the last sighting; written at the end.
 
     Who comes back is in the same file, with nothing in between. People without numbers are left
     out, but in a single picture, where they are numbered as they stand.
     """
 
-    def __init__(self, path: Path, model: Provenance | None = None, *, up: str = "y") -> None:
-        """`up`: the axis that points up in the file, y or z."""
-        self.path, self.up = path, up
+    def __init__(
+        self,
+        path: Path,
+        write_track: WriteTrack,
+        up: str = "y",
+        check: Callable[[Skeleton], object] = lambda skeleton: None,
+    ) -> None:
+        """Nothing is written before the end.
+
+        Args:
+            path: of the file, if there is one person.
+            write_track: what writes one person.
+            up: the axis that points up in the file, y or z.
+            check: raises `VitruvianError` for a skeleton that such a file cannot hold.
+        """
+        self.path, self.write_track, self.up, self.check = path, write_track, up, check
         upward(up)
-        if path.suffix.lower() == ".c3d":
-            need_c3d()
         self.frames: list[Frame] = []
         self.skeleton: Skeleton | None = None
         self.rows: dict[int, dict[int, np.ndarray]] = {}  # person -> number of frame -> (K, 3)
         self.unnumbered: list[np.ndarray] = []  # of the first frame
 
-    def __enter__(self) -> Solo:
+    def __enter__(self) -> OnePersonFiles:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
@@ -65,8 +71,7 @@ class Solo:
     def _check(self, frame: Frame, poses: Poses) -> None:
         if self.skeleton is None:
             self.skeleton = poses.skeleton
-            if self.path.suffix.lower() == ".bvh":
-                parents(poses.skeleton)
+            self.check(poses.skeleton)
         elif poses.skeleton != self.skeleton:
             raise VitruvianError(f"'{self.path}' holds one skeleton, and this is of another")
         if len(poses) and poses.xyz is None:
@@ -100,10 +105,10 @@ class Solo:
         return list(self._paths().values())
 
     def __exit__(self, *_: object) -> None:
-        write, faults = WRITERS[self.path.suffix.lower()], list[VitruvianError]()
+        faults = list[VitruvianError]()
         for person, path in self._paths().items():
             try:
-                write(self._track(person), path, self.up)
+                self.write_track(self._track(person), path, self.up)
             except VitruvianError as error:  # of one person; the others are still written
                 faults.append(error)
         if faults:

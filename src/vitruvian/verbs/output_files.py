@@ -1,0 +1,186 @@
+"""Which files sources give: planned, and held against what is there, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from vitruvian.errors import VitruvianError
+from vitruvian.formats.format import Format, Sink, WriteOptions
+from vitruvian.formats.wire import Provenance
+from vitruvian.picture_files import page_of
+from vitruvian.sources.open import Pictures, Source
+from vitruvian.sources.record import Recorded
+from vitruvian.sources.video import Video
+from vitruvian.verbs.outputs import (
+    HTML,
+    IN_3D,
+    PLOT,
+    VIDEO,
+    EachPicture,
+    Names,
+    Save,
+    Several,
+    format_of,
+    is_file,
+    refuse_existing,
+)
+
+REPAIRS = "_repairs.csv"  # behind the stem of what lies beside the list of what was mended
+BESIDE = (VIDEO, PLOT, HTML)  # of several pictures each has its own; so have `one_person` files
+# What a file has room for, as an error says it.
+ROOMS = {
+    "source": "one source",
+    "picture": "one picture",
+    "picture or video": "one picture or video",
+    "video": "one video",
+    "pictures or a video": "pictures, or one video, whose frames it numbers",
+}
+
+
+@dataclass
+class OutputFiles:
+    """The files that one source gives."""
+
+    source: Source
+    files: list[tuple[Format, Path]] = field(default_factory=list)  # of all of its frames
+    pictures: dict[str, list[tuple[Format, Path]]] = field(default_factory=dict)  # of each picture
+    repairs: Path | None = None  # the list of what was mended
+
+    def paths(self) -> list[Path]:
+        """All of them; those of pictures in which there is nobody will be fewer."""
+        return [path for _, path in (*self.files, *chain.from_iterable(self.pictures.values()))]
+
+    def video(self, source: str | None = None) -> Path | None:
+        """The annotated video, or the annotated copy of a picture."""
+        files = self.files if source is None else self.pictures.get(source, [])
+        return next((path for row, path in files if row is VIDEO), None)
+
+    def frames(self) -> bool:
+        """Whether frames must have pixels: they are shown."""
+        files = chain(self.files, *self.pictures.values())
+        return any(row.frames for row, _ in files)
+
+    def open(self, about: Provenance, save: Save) -> Sink:
+        """A sink for all of them."""
+        pictures = tuple(pictures_of([self.source]))
+        how = WriteOptions(about, save.visible, pictures=pictures, moving=self.source.moving)
+        sinks: list[Sink] = [row.write(path, how) for row, path in self.files]
+        if self.pictures:
+            sinks.append(EachPicture(self.pictures, how, () if save.chosen else (PLOT,)))
+        return Several(sinks)
+
+
+def pictures_of(sources: Sequence[Source]) -> list[Path]:
+    """The pictures among sources."""
+    return [path for source in sources if isinstance(source, Pictures) for path in source.paths]
+
+
+def plan_outputs(
+    sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool, repair: bool = False
+) -> list[OutputFiles]:
+    """Which files there will be of each source; nothing is written yet.
+
+    Args:
+        sources: from `open_source`.
+        out: a file for all of them, by its extension, or a folder.
+        save: what goes into a folder.
+        overwrite: whether files that exist may be replaced.
+        repair: whether there will be a list of what was mended, beside the rest.
+
+    Raises:
+        VitruvianError: a file exists, would replace an input, or cannot hold what it should.
+    """
+    if is_file(out):
+        check_room(out, sources)
+        if save.chosen:
+            more = f"for --save {','.join(save.names)} beside it give a folder"
+            more = more if save.names else "leave --save out, or give a folder"
+            raise VitruvianError(f"'{out}' is one file; {more}")
+        plans = [OutputFiles(source) for source in sources]
+        if repair and len(sources) > 1:
+            raise VitruvianError(
+                f"'{out}' is one file, and there is a list of what was mended of each of "
+                f"{len(sources)} sources; give a folder"
+            )
+        if repair:
+            plans[0].repairs = out.with_name(f"{out.stem}{REPAIRS}")
+        paths = [out]
+    else:
+        if out.exists() and not out.is_dir():
+            raise VitruvianError(f"'{out}' is a file, and of no kind that can be written")
+        plans = _in_folder(sources, out, save, repair)
+        paths = [path for each in plans for path in each.paths()]
+        if not paths:
+            raise VitruvianError("nothing would be written; name something with --save")
+    paths += [each.repairs for each in plans if each.repairs is not None]
+    inputs = {page_of(path)[0].resolve() for path in pictures_of(sources)}
+    inputs |= {Path(s.address).resolve() for s in sources if isinstance(s, Video)}
+    records = [s for s in sources if isinstance(s, Recorded)]
+    inputs |= {s.record.path.resolve() for s in records} | {
+        Path(s.source).resolve() for s in records
+    }
+    for path in paths:
+        if path.resolve() in inputs:
+            raise VitruvianError(f"'{path}' is an input; give another --out")
+    refuse_existing(paths, overwrite)
+    return plans
+
+
+def check_room(out: Path, sources: Sequence[Source]) -> None:
+    """Raise `VitruvianError` if one file has no room for what these sources give."""
+    row, moving = format_of(out), [source.moving for source in sources]
+    pictures = len(pictures_of(sources))
+    room = row.room
+    if any(out.name.lower().endswith(end) for end in row.of_picture):
+        room = "picture"
+    fits = {
+        "anything": True,
+        "source": len(sources) == 1,
+        "picture": moving == [False] and pictures == 1,
+        "picture or video": len(sources) == 1 and pictures <= 1,
+        "video": moving == [True],
+        "pictures or a video": not any(moving) or len(sources) == 1,
+    }
+    if not fits[room]:
+        person = "one person of " if row.one_person else ""
+        person = "numbered people of " if row.name == "mot" else person
+        raise VitruvianError(
+            f"'{out}' holds {person}{ROOMS[room]}; for other sources give a folder and "
+            f"--save {row.name}"
+        )
+
+
+def _in_folder(sources: Sequence[Source], out: Path, save: Save, repair: bool) -> list[OutputFiles]:
+    rows, moving = save.formats(), [source.moving for source in sources]
+    if "mot" in save and not any(moving):
+        raise VitruvianError("mot is for videos, but there are only pictures; leave it out")
+    plans: list[OutputFiles] = []
+    name = Names()
+    for source in sources:
+        several = isinstance(source, Pictures) and len(source.paths) > 1
+        stem = name("poses" if several else source.name)
+        each = OutputFiles(source)
+        if isinstance(source, Pictures):
+            stems = [name(path.name) for path in source.paths] if several else [stem]
+            own = [*rows, *(() if save.chosen else (PLOT,))]
+            own = [row for row in own if row in BESIDE or (several and row.one_person)]
+            for path, free in zip(source.paths, stems, strict=True):
+                ends = [(row, (row.of_picture or row.ends)[0]) for row in own]
+                each.pictures[str(path)] = [(row, out / f"{free}{end}") for row, end in ends]
+            rest = [row for row in rows if row not in own and row.name != "mot"]
+            each.files = [(row, out / f"{stem}{row.ends[0]}") for row in rest]
+        else:
+            solid = any(row.ends[0].startswith(IN_3D) for row in rows)
+            free = name(stem + IN_3D) if solid else ""
+            for row in rows:
+                end = row.ends[0]
+                solid = end.startswith(IN_3D)
+                each.files.append(
+                    (row, out / (free + end.removeprefix(IN_3D) if solid else stem + end))
+                )
+            each.repairs = out / f"{stem}{REPAIRS}" if repair else None
+        plans.append(each)
+    return plans

@@ -1,0 +1,253 @@
+"""Runs that were stopped go on: killed, Ctrl-C, other options, changed and unreadable sources."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import refused
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeletons import COCO17
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.models.options import StreamDefaults
+from vitruvian.sources.open import open_source
+from vitruvian.verbs import resume as resuming
+from vitruvian.verbs.folder import LEDGERS, Ledger, ledger_of
+from vitruvian.verbs.output_files import plan_outputs
+from vitruvian.verbs.outputs import Save
+from vitruvian.verbs.predict import write_poses
+
+
+class Toy:
+    """Finds one person, where follows from the frame; and is stopped at one of them."""
+
+    name, runs_on, skeleton = "toy", "CPU", COCO17
+
+    def __init__(self, stop: str = "", **options: Any) -> None:
+        self.stop, self.seen, self.weights = stop, list[str](), {"toy.onnx": "0" * 64}
+        self.options, self.wanted = options, StreamDefaults()
+
+    def __call__(self, frames, look=None, /) -> list[Poses]:
+        return [self._find(frame) for frame in frames]
+
+    def _find(self, frame: Frame) -> Poses:
+        what = f"{Path(frame.source).name} {frame.index}"
+        if what == self.stop.removeprefix("kill "):
+            if self.stop.startswith("kill"):
+                time.sleep(0.5)  # what was found is written
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise KeyboardInterrupt
+        self.seen.append(what)
+        x = 4 + frame.index + float(frame.rgb.mean()) / 100
+        xy = np.float32([[[x + i, 2 * i + 3] for i in range(17)]])
+        box, one = np.float32([[x, 3, x + 17, 40]]), np.ones(1, np.float32)
+        who = np.array([-1])
+        return Poses(
+            COCO17, person=who, box=box, box_score=one, xy=xy, score=np.ones((1, 17), np.float32)
+        )
+
+
+def run(sources: list[Any], out: Path, save: str | None, resume: bool, model: Toy) -> list[str]:
+    """What is said of it; faults last."""
+    said, faults = list[str](), list[str]()
+    opened, words = open_source(sources), Save.parse(save, "json,csv,coco")
+    plans = plan_outputs(opened, out, words, overwrite=resume)
+    write_poses(
+        plans, model, out, words, resume=resume, say=said.append,
+        on_error=lambda error: faults.append(str(error)),
+    )  # fmt: skip
+    return said + faults
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What is in a folder, but for ledgers."""
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and p.name[0] != "."}
+
+
+def killed(sources: list[Any], out: Path, save: str | None, at: str, resume: bool = False) -> None:
+    """A run in a process of its own, which is killed at a frame."""
+    here = str(Path(__file__).parent)
+    code = (
+        f"import sys; sys.path[:0] = [{here!r}, {str(Path(here).parent)!r}]\n"
+        "from pathlib import Path\nimport test_resume as t\nt.resuming.EVERY = 0.0\n"
+        f"t.run({[str(s) for s in sources]!r}, Path({str(out)!r}), {save!r}, {resume}, "
+        f"t.Toy('kill {at}'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.fixture
+def folder(picture, tmp_path) -> Path:
+    """Six pictures."""
+    for i, name in enumerate("abcdef"):
+        picture(f"in/{name}.png", np.full((48, 64, 3), 20 * i, np.uint8))
+    return tmp_path / "in"
+
+
+@pytest.mark.parametrize("save", ["json,csv,coco", "json,video,openpose", "csv,parquet"])
+def test_a_killed_run_through_pictures_ends_as_one_that_was_not(save, folder, tmp_path):
+    if "parquet" in save:
+        pytest.importorskip("pyarrow")
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    run([folder], whole, save, False, Toy())
+    killed([folder], out, save, "d.png 3")
+    assert "poses.csv" not in files(out)
+    assert "poses.jsonl" not in files(out)  # there is a .part
+    model = Toy()
+    run([folder], out, save, True, model)
+    if "parquet" not in save:  # which is begun anew
+        assert model.seen[0] in ("c.png 2", "d.png 3")
+    assert {k: v for k, v in files(out).items() if not k.endswith("parquet")} == {
+        k: v for k, v in files(whole).items() if not k.endswith("parquet")
+    }
+    assert set(files(out)) == set(files(whole))
+    again = Toy()
+    assert run([folder], out, save, True, again) == ["in: finished already"]
+    assert not again.seen
+
+
+@pytest.mark.parametrize("name", ["all.jsonl", "all.csv"])
+def test_a_killed_run_into_one_file_keeps_the_videos_that_were_finished(name, video, tmp_path):
+    clips = [video(f"{each}.mp4", [0.0, 0.1, 0.2]) for each in "abc"]
+    run(clips, tmp_path / "whole" / name, None, False, Toy())
+    out = tmp_path / "out" / name
+    killed(clips, out, None, "b.mp4 1")
+    model = Toy()
+    said = run(clips, out, None, True, model)
+    assert model.seen[0] == "b.mp4 0"
+    assert "a.mp4: finished already" in said
+    assert out.read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert run(clips, out, None, True, model) == [f"'{out}' is finished already"]
+
+
+def test_a_video_that_was_killed_is_begun_anew_and_finished_ones_are_skipped(video, tmp_path):
+    clips, out = [video(f"{each}.mp4", [0.0, 0.1, 0.2]) for each in "ab"], tmp_path / "out"
+    run(clips, tmp_path / "whole", None, False, Toy())
+    killed(clips, out, None, "b.mp4 1")
+    killed(clips, out, None, "b.mp4 2", resume=True)  # once more
+    model = Toy()
+    assert run(clips, out, None, True, model)[0] == "a.mp4: finished already"
+    assert model.seen == ["b.mp4 0", "b.mp4 1", "b.mp4 2"]
+    assert files(out) == files(tmp_path / "whole")
+
+
+def test_after_control_c_valid_files_are_known_to_be_unfinished(folder, video, tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    clip = video("z.mp4", [0.0, 0.1, 0.2])
+    run([folder, clip], whole, None, False, Toy())
+    with pytest.raises(KeyboardInterrupt):
+        run([folder, clip], out, None, False, Toy("d.png 3"))
+    assert "poses.jsonl" in files(out)  # a valid file, of a part
+    with pytest.raises(KeyboardInterrupt):
+        run([folder, clip], out, None, True, Toy("z.mp4 2"))
+    model = Toy()
+    run([folder, clip], out, None, True, model)
+    assert model.seen == ["z.mp4 0", "z.mp4 1", "z.mp4 2"]
+    assert files(out) == files(whole)
+
+
+def test_one_file_after_control_c_goes_on_behind_what_was_finished(video, tmp_path):
+    clips = [video(f"{each}.mp4", [0.0, 0.1, 0.2]) for each in "ab"]
+    run(clips, tmp_path / "whole.csv", None, False, Toy())
+    out = tmp_path / "out.csv"
+    with pytest.raises(KeyboardInterrupt):
+        run(clips, out, None, False, Toy("b.mp4 2"))
+    assert out.exists()
+    model = Toy()
+    run(clips, out, None, True, model)
+    assert model.seen == ["b.mp4 0", "b.mp4 1", "b.mp4 2"]
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_other_options_another_model_and_a_changed_source_are_refused(folder, picture, tmp_path):
+    out = tmp_path / "out"
+    run([folder], out, None, False, Toy(conf=0.5))
+    with refused("was made with conf 0.5, and not 0.25", "--overwrite"):
+        run([folder], out, None, True, Toy(conf=0.25))
+    with refused("was made with save json,csv,coco, and not json"):
+        run([folder], out, "json", True, Toy(conf=0.5))
+    other = Toy(conf=0.5)
+    other.weights = {"toy.onnx": "1" * 64}
+    with refused("was made with other weights"):
+        run([folder], out, None, True, other)
+    picture("in/b.png", np.full((48, 60, 3), 7, np.uint8))
+    with refused("was made with another '", "b.png', which has changed since"):
+        run([folder], out, None, True, Toy(conf=0.5))
+    picture("in/g.png", np.full((48, 60, 3), 7, np.uint8))
+    with refused("was made with other sources, without '", "g.png'"):
+        run([folder], out, None, True, Toy(conf=0.5))
+
+
+def test_what_was_made_without_a_ledger_is_not_resumed(folder, tmp_path):
+    out = tmp_path / "out.csv"
+    run([folder], out, None, False, Toy())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out.csv"]  # nothing is left beside
+    with refused("exists, and it is not known what it was made with", "--overwrite"):
+        run([folder], out, None, True, Toy())
+
+
+def test_what_could_not_be_read_is_tried_again(folder, tmp_path):
+    bad, out = folder / "c.png", tmp_path / "out"
+    good = bad.read_bytes()
+    bad.write_bytes(good[:60])
+    said = run([folder], out, None, False, Toy())
+    assert any("c.png" in line for line in said)
+    assert any("c.png" in line for line in run([folder], out, None, True, Toy()))
+    stamp = bad.stat()
+    bad.write_bytes(good[:60])
+    os.utime(bad, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    model = Toy()
+    run([folder], out, None, True, model)
+    assert model.seen == []  # only the bad one is tried
+
+
+def test_a_video_that_breaks_off_is_tried_again(video, tmp_path):
+    path, out = video("a.mp4", [i / 10 for i in range(9)]), tmp_path / "out"
+    path.write_bytes(b"no video")
+    assert any("a.mp4" in line for line in run([path], out, None, False, Toy()))
+    assert not out.exists()
+    assert any("a.mp4" in line for line in run([path], out, None, True, Toy()))
+
+
+def test_two_processes_do_not_write_the_same_files(folder, tmp_path):
+    out = tmp_path / "out"
+    with_lock = Ledger(ledger_of(out, "poses"), out / "poses", {})
+    with_lock.open(overwrite=True)
+    with refused("another process is writing it"):
+        run([folder], out, None, True, Toy())
+    with_lock.close(remove=True)
+    assert not out.exists()
+
+
+def test_half_a_line_of_a_ledger_is_ignored(tmp_path):
+    path = ledger_of(tmp_path, "a")
+    assert path.parent.name == LEDGERS
+    first = Ledger(path, tmp_path / "a", {"conf": 0.5})
+    first.open(overwrite=True)
+    first.mark(source=0)
+    first.close()
+    with path.open("a") as file:
+        file.write('{"finished": ["')
+    second = Ledger(path, tmp_path / "a", {"conf": 0.5})
+    second.open(resume=True)
+    assert second.marks == [{"source": 0}]
+    assert not second.finished
+    second.close()
+    assert [json.loads(line) for line in path.read_text().splitlines()][1:] == [{"source": 0}]
+
+
+def test_what_is_live_is_not_resumed(tmp_path):
+    class Live:
+        name, moving, live = "camera:0", True, True
+
+    with pytest.raises(VitruvianError, match="is live"):
+        resuming.check_resumable([Live()], True)  # type: ignore[list-item]
