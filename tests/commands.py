@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -66,8 +67,13 @@ def command(
                 sys.stdout.flush()
                 sys.stderr.flush()
         assert isinstance(code, int)
-        said = [file.seek(0) or file.read().decode() for file in (out, err)]
+        said = [_read(out), _read(err)]
     return subprocess.CompletedProcess(argv, code, *said)
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 def one_line(done: Done, *parts: str) -> None:

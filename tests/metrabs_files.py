@@ -45,7 +45,7 @@ def small(metrabs: Any, kind: str, points: int = 3, centered: bool = True) -> An
         "vit of 16": Vit(16, 64, 2),
         "vit of 32": Vit(32, 64, 1),
     }[kind]
-    return metrabs.Shape(backbone, points, 4, centered)
+    return metrabs.MetrabsShape(backbone, points, 4, centered)
 
 
 def made(torch: Any, metrabs: Any, kind: str, **shape: Any) -> Any:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -190,6 +191,41 @@ def test_every_public_name_is_on_the_page_of_the_api():
         value = getattr(vit, name)  # by its own place where a folder has the name, too
         own = f"::: {value.__module__}.{value.__qualname__}\n"
         assert f"::: vitruvian.{name}\n" in page or own in page, name
+
+
+@pytest.fixture
+def hooks():
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed (the docs extra)")
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '<script src="https://cdn.example.org/x.js"></script>',
+        '<link rel="stylesheet" href="//fonts.example.org/css">',
+        "<style>@import url(https://example.org/a.css)</style>",
+    ],
+)
+def test_the_site_loads_nothing_from_other_servers(hooks, tag):
+    page = SimpleNamespace(file=SimpleNamespace(src_path="a.md"))
+    own = '<a href="https://example.org">paper</a><script src="assets/a.js"></script>'
+    assert hooks.on_post_page(own, page=page) == own
+    with pytest.raises(hooks.PluginError, match=r"a\.md loads .*example\.org"):
+        hooks.on_post_page(own + tag, page=page)
+
+
+def test_the_site_shows_the_path_of_a_source_file(hooks):
+    text = (
+        "see [a name](../src/vitruvian/frame.py), [body/state.py](../src/vitruvian/body/state.py)"
+    )
+    shown = "see a name (`src/vitruvian/frame.py`), `src/vitruvian/body/state.py`"
+    assert hooks.on_page_markdown(text) == shown
 
 
 def test_the_page_of_models_is_that_of_the_catalogue():

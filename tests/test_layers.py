@@ -45,7 +45,7 @@ BELOW = {
     "verbs": {
         *("analysis", "body", "documents", "evaluate", "formats", "frame", "geometry", "models"),
         *("export", "network", "picture_files", "show", "sources", "stopping", "stream", "weights"),
-        "errors",
+        *("decode", "errors"),
     },
     "cli": {
         *("body", "models", "sources", "stopping", "stream", "train", "verbs"),
@@ -137,11 +137,12 @@ def imported(name: str) -> set[str]:
 @functools.cache
 def modules_of_names() -> dict[str, list[str]]:
     """Each public `def` and `class` at the top of a module -> the files that define it."""
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     places: dict[str, list[str]] = {}
     for file in files():
         tops = tree(file).body
-        for name in {node.name for node in tops if isinstance(node, kinds)}:
+        for name in {
+            node.name for node in tops if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        }:
             if not name.startswith("_"):
                 places.setdefault(name, []).append(file)
     return places

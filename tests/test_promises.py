@@ -31,6 +31,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.formats import part as parts
 from vitruvian.formats.part import Part, WriteError, alone_in, write_whole, writing
 from vitruvian.frame import Frame
+from vitruvian.models.options import StreamDefaults
 from vitruvian.sources import threads
 from vitruvian.sources.open import Span
 from vitruvian.sources.video import Video
@@ -381,7 +382,8 @@ class Bad:
 class Nobody:
     """A model that finds nobody."""
 
-    name, weights, options, runs_on, skeleton = "nobody", {}, {"track": False}, "CPU", TOY
+    name, weights, options, runs_on, skeleton = "nobody", {}, {}, "CPU", TOY
+    wanted = StreamDefaults(track=False)
 
     def __call__(self, frames, look=None, /):
         return [Poses.nobody(TOY) for _ in frames]

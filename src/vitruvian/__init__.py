@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vitruvian.verbs.convert import convert as convert
     from vitruvian.verbs.export import export as export
     from vitruvian.verbs.outputs import open_sink as open_sink
+    from vitruvian.verbs.trace import trace as trace
     from vitruvian.verbs.val.val import val as val
 
 __version__ = "0.1.0"
@@ -66,6 +67,7 @@ _PUBLIC = {
     "to_pandas": "formats.libraries",
     "to_supervision": "formats.libraries",
     "to_xarray": "formats.libraries",
+    "trace": "verbs.trace",
     "track": "verbs.api",
     "val": "verbs.val.val",
 }

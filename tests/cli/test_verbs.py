@@ -15,7 +15,14 @@ NO_VERBS = {"doctor", "synth"}  # of the machine, and of training
 OF_PYTHON = {"say", "on_error"}  # who is told, which on the command line is the terminal
 OF_THE_SHELL = {"offline"}  # VITRUVIAN_OFFLINE in Python
 # In Python `val` keeps nothing unless it is told where; the command shows its pages.
-ELSEWHERE = {"val": {"out"}}
+# `trace` takes all options of a model and of its stream as keywords.
+ELSEWHERE = {
+    "val": {"out"},
+    "trace": {
+        *("options", "find", "num_poses", "conf", "smooth", "cutoff_hz", "repair", "absolute"),
+        *("camera", "fov_deg", "focal", "focal_mm"),
+    },
+}
 VERBS = [command for command in COMMANDS if command.__name__ not in NO_VERBS]
 
 

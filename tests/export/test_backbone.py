@@ -42,11 +42,11 @@ def test_the_file_of_another_size_is_refused(blazepose):
 
 def test_an_unknown_size_is_refused():
     with pytest.raises(VitruvianError, match="no size of BlazePose in PyTorch named 'heavy'"):
-        networks.Backbone("heavy")
+        networks.BlazePoseBackbone("heavy")
 
 
 def test_the_backbone_takes_any_multiple_of_32():
-    features = networks.Backbone("full")(torch.zeros(2, 3, 64, 96))
+    features = networks.BlazePoseBackbone("full")(torch.zeros(2, 3, 64, 96))
     shapes = [tuple(part.shape) for part in features]
     want = [(24, 16, 24), (32, 8, 12), (88, 4, 6), (864, 2, 3), (48, 16, 24)]
     assert shapes == [(2, *shape) for shape in want]

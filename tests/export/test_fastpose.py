@@ -19,40 +19,40 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the train e
 pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
 
 from vitruvian.export import families, graph  # noqa: E402
-from vitruvian.export.export import export  # noqa: E402
+from vitruvian.export.export import export_checkpoint  # noqa: E402
 from vitruvian.export.networks import fastpose  # noqa: E402
-from vitruvian.export.networks.fastpose import Shape  # noqa: E402
+from vitruvian.export.networks.fastpose import FastShape  # noqa: E402
 
 # Of specs/keys: file, shape, parameters.
 PUBLISHED = {
-    "fastpose_r50": (Shape(), 40_577_745),
-    "fastpose_dcn_r50": (Shape(deform="plain"), 41_158_587),
-    "fastpose_r50_conv256_136": (Shape(keypoints=136, channels=256), 42_052_296),
-    "fastpose_r152_136": (Shape(depth=152, keypoints=136, channels=256), 76_688_072),
-    "fastpose_duc_r152": (Shape("duc", 152, channels=256), 83_199_825),
-    "fastpose_duc_shuffle_r50": (Shape("duc", channels=256, shuffle=True), 57_853_777),
-    "simplepose_r50": (Shape("simplepose", channels=256, squeeze=False), 33_999_697),
+    "fastpose_r50": (FastShape(), 40_577_745),
+    "fastpose_dcn_r50": (FastShape(deform="plain"), 41_158_587),
+    "fastpose_r50_conv256_136": (FastShape(keypoints=136, channels=256), 42_052_296),
+    "fastpose_r152_136": (FastShape(depth=152, keypoints=136, channels=256), 76_688_072),
+    "fastpose_duc_r152": (FastShape("duc", 152, channels=256), 83_199_825),
+    "fastpose_duc_shuffle_r50": (FastShape("duc", channels=256, shuffle=True), 57_853_777),
+    "simplepose_r50": (FastShape("simplepose", channels=256, squeeze=False), 33_999_697),
 }
 # One of each kind, an eighth as wide: what runs in a second.
 NARROW = {
-    "fastpose": Shape(width=8, channels=16),
-    "deformable": Shape(width=8, channels=16, deform="plain"),
-    "modulated": Shape(width=8, channels=16, deform="modulated"),
-    "duc": Shape("duc", width=8, channels=16),
-    "shuffle": Shape("duc", width=8, channels=16, shuffle=True),
-    "simplepose": Shape("simplepose", width=8, channels=16, squeeze=False),
-    "plain": Shape("duc", width=4, channels=8, squeeze=False, deform="plain"),
+    "fastpose": FastShape(width=8, channels=16),
+    "deformable": FastShape(width=8, channels=16, deform="plain"),
+    "modulated": FastShape(width=8, channels=16, deform="modulated"),
+    "duc": FastShape("duc", width=8, channels=16),
+    "shuffle": FastShape("duc", width=8, channels=16, shuffle=True),
+    "simplepose": FastShape("simplepose", width=8, channels=16, squeeze=False),
+    "plain": FastShape("duc", width=4, channels=8, squeeze=False, deform="plain"),
 }
 
 
-def unbuilt(shape: Shape) -> dict[str, np.ndarray]:
+def unbuilt(shape: FastShape) -> dict[str, np.ndarray]:
     """The tensors of a network by name, without numbers worth anything."""
     with torch.device("meta"):
         network = fastpose.build(shape)
     return {n: np.empty(tuple(v.shape), bool) for n, v in network.state_dict().items()}
 
 
-def seeded(shape: Shape) -> Any:
+def seeded(shape: FastShape) -> Any:
     """A network whose norms have seen something, and whose deformable taps look elsewhere."""
     torch.manual_seed(0)
     network: Any = fastpose.build(shape)
@@ -68,7 +68,7 @@ def seeded(shape: Shape) -> Any:
     return network.eval()
 
 
-def saved(path: Path, shape: Shape, **options: Any) -> Path:
+def saved(path: Path, shape: FastShape, **options: Any) -> Path:
     """A checkpoint of such a network, as AlphaPose's are: a bare state dict."""
     torch.save(seeded(shape).state_dict(), path, **options)
     return path
@@ -110,18 +110,18 @@ def test_a_shape_is_inferred_from_tensors(name: str, keypoints: int) -> None:
     shape = PUBLISHED[name][0] if name in PUBLISHED else NARROW[name]
     for depth in (50, 101, 152):
         wanted = replace(shape, keypoints=keypoints, depth=depth)
-        assert Shape.infer(unbuilt(wanted)) == wanted
+        assert FastShape.infer(unbuilt(wanted)) == wanted
 
 
 @pytest.mark.parametrize("name", NARROW)
 def test_maps_are_a_quarter_as_large_as_crops(name: str) -> None:
     crops = torch.zeros(2, 64, 96, 3, dtype=torch.uint8)
     with torch.no_grad():
-        assert seeded(NARROW[name])(fastpose.normalise(crops)).shape == (2, 17, 16, 24)
+        assert seeded(NARROW[name])(fastpose.fastpose_input(crops)).shape == (2, 17, 16, 24)
 
 
 def test_crops_are_normalised_as_alphapose_does() -> None:
-    (row,) = fastpose.normalise(torch.tensor([[[[255, 0, 51]]]], dtype=torch.uint8))
+    (row,) = fastpose.fastpose_input(torch.tensor([[[[255, 0, 51]]]], dtype=torch.uint8))
     # The means of ImageNet, but those of B, G, R: T3 of specs/alphapose.md.
     np.testing.assert_allclose(row.ravel(), [1 - 0.406, -0.457, 0.2 - 0.480], rtol=1e-6)
 
@@ -131,7 +131,7 @@ def test_a_checkpoint_gives_the_network_that_was_saved(tmp_path: Path, form: dic
     from vitruvian.weights import checkpoint
 
     file = saved(tmp_path / "a.pth", NARROW["shuffle"], **form)
-    crops = fastpose.normalise(torch.randint(0, 256, (1, 64, 64, 3)))
+    crops = fastpose.fastpose_input(torch.randint(0, 256, (1, 64, 64, 3)))
     with torch.no_grad():
         got = fastpose.load(checkpoint.read(file).tensors)(crops)
         np.testing.assert_array_equal(got, seeded(NARROW["shuffle"])(crops))
@@ -166,9 +166,9 @@ def test_what_is_another_of_alphaposes_networks_is_named() -> None:
     tensors = unbuilt(NARROW["deformable"])
     offset = "preact.layer2.0.conv2_offset.weight"
     with refused("20 offsets"):
-        Shape.infer({**tensors, offset: np.zeros((20, 16, 3, 3))})
+        FastShape.infer({**tensors, offset: np.zeros((20, 16, 3, 3))})
     with refused("2000 channels"):
-        Shape.infer({**tensors, "preact.conv1.weight": np.zeros((2000, 3, 7, 7))})
+        FastShape.infer({**tensors, "preact.conv1.weight": np.zeros((2000, 3, 7, 7))})
 
 
 # Deformable convolution
@@ -235,7 +235,9 @@ def test_taps_that_all_move_alike_are_an_ordinary_convolution(
 
 def test_a_new_deformable_block_is_an_ordinary_one() -> None:
     torch.manual_seed(0)
-    block: Any = fastpose.Block(16, 4, 1, Shape(deform="plain"), first=False, deform=True)
+    block: Any = fastpose.FastPoseBlock(
+        16, 4, 1, FastShape(deform="plain"), first=False, deform=True
+    )
     x = torch.rand(1, 16, 8, 8)
     want = torch.nn.functional.conv2d(x[:, :4], block.conv2.weight, padding=1)
     got = block.conv2(x[:, :4], block.conv2_offset(x[:, :4]))
@@ -274,7 +276,9 @@ def test_runtimes_agree_with_torch(
     tmp_path: Path, kind: str, name: str, precision: str, rng: np.random.Generator
 ) -> None:
     file = saved(tmp_path / "checkpoint.pth", NARROW[kind])
-    done = export(file, tmp_path / name, precision=precision)  # compares them for 1 and 3 crops
+    done = export_checkpoint(
+        file, tmp_path / name, precision=precision
+    )  # compares them for 1 and 3 crops
     assert done.apart["openvino"] < graph.PART
     assert done.unit == "of the largest number"
     network = seeded(NARROW[kind])
@@ -290,7 +294,7 @@ def test_runtimes_agree_with_torch(
         want = np.empty((0, 17, 64, 48))  # torch cannot shuffle the pixels of nobody
         if count:
             with torch.no_grad():
-                want = network(fastpose.normalise(torch.from_numpy(crops))).numpy()
+                want = network(fastpose.fastpose_input(torch.from_numpy(crops))).numpy()
         for run in opened:
             (maps,) = run(crops)
             assert (maps.shape, maps.dtype) == ((count, 17, 64, 48), np.float32)
@@ -302,7 +306,7 @@ def test_an_export_says_what_it_is_and_comes_from(tmp_path: Path) -> None:
 
     shape = replace(NARROW["simplepose"], keypoints=26)
     file = saved(tmp_path / "a.pth", shape, _use_new_zipfile_serialization=False)
-    done = export(file, tmp_path / "a.onnx")
+    done = export_checkpoint(file, tmp_path / "a.onnx")
     model = onnx.load(done.file)
     about = {row.key: row.value for row in model.metadata_props}
     skeleton = Skeleton.from_json(about.pop("skeleton"))
@@ -373,14 +377,14 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     file = saved(tmp_path / "a.pth", NARROW["simplepose"])
     picture = np.zeros((1, 3, 64, 64), np.float32)
     with refused("cannot export", "int8 is for YOLOv8"):
-        export(file, tmp_path / "a.xml", precision="int8", calibration=[picture])
+        export_checkpoint(file, tmp_path / "a.xml", precision="int8", calibration=[picture])
     other = tmp_path / "other.pth"
     torch.save({"backbone.weight": torch.zeros(1)}, other)
     with refused("other.pth", "no YOLOv8-pose, AlphaPose, OSNet or MeTRAbs"):
-        export(other, tmp_path / "a.onnx")
+        export_checkpoint(other, tmp_path / "a.onnx")
     torch.save({"stage2.0.weight": torch.zeros(1)}, other)
     with refused("HRNet"):
-        export(other, tmp_path / "a.onnx")
+        export_checkpoint(other, tmp_path / "a.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pth", "other.pth"]
 
 
@@ -396,7 +400,7 @@ def test_a_runtime_that_is_off_is_noticed(tmp_path: Path) -> None:
 def test_a_network_of_crops_is_no_yolo(tmp_path: Path) -> None:
     from vitruvian.models import yolopose
 
-    done = export(saved(tmp_path / "a.pth", NARROW["simplepose"]), tmp_path / "a.onnx")
+    done = export_checkpoint(saved(tmp_path / "a.pth", NARROW["simplepose"]), tmp_path / "a.onnx")
     with refused("no YOLOv8-pose network", "alphapose"):
         yolopose.load(done.file)
 

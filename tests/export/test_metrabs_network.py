@@ -63,7 +63,7 @@ def test_parameters_have_the_names_and_shapes_of_the_reference(torch: Any, metra
         absent("../shared/specs/keys is not here")
     lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
     with torch.device("meta"):
-        network = metrabs.Metrabs(metrabs.Shape.of("efficientnetv2-s", 555))
+        network = metrabs.Metrabs(metrabs.MetrabsShape.of("efficientnetv2-s", 555))
     got = [
         f"{name}\t{tuple(value.shape)}\t{str(value.dtype).removeprefix('torch.')}"
         for name, value in network.state_dict().items()
@@ -77,7 +77,7 @@ def test_every_size_is_as_large_as_published_and_is_known_by_its_shapes(
     size: str, torch: Any, metrabs: Any
 ) -> None:
     parameters, stages = SIZES[size]
-    shape = metrabs.Shape.of(f"efficientnetv2-{size}", 555)
+    shape = metrabs.MetrabsShape.of(f"efficientnetv2-{size}", 555)
     with torch.device("meta"):
         network = metrabs.Metrabs(shape)
         features = network.backbone(torch.zeros(1, 3, 384, 384))
@@ -85,13 +85,13 @@ def test_every_size_is_as_large_as_published_and_is_known_by_its_shapes(
     assert len(network.backbone[1]) == stages + 2
     assert features.shape == (1, 1280, 12, 12)
     shapes = {name: np.empty(value.shape, bool) for name, value in network.state_dict().items()}
-    assert metrabs.Shape.infer(shapes) == shape
+    assert metrabs.MetrabsShape.infer(shapes) == shape
 
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_other_backbones_have_their_published_sizes(name: str, torch: Any, metrabs: Any) -> None:
     channels, stride, parameters = BACKBONES[name]
-    shape = metrabs.Shape.of(name, 24, centered=False)
+    shape = metrabs.MetrabsShape.of(name, 24, centered=False)
     assert (shape.backbone.channels, shape.backbone.stride) == (channels, stride)
     with torch.device("meta"):
         network = metrabs.Metrabs(shape)
@@ -102,12 +102,12 @@ def test_other_backbones_have_their_published_sizes(name: str, torch: Any, metra
     if parameters is not None:
         assert sum(value.numel() for value in network.backbone.parameters()) == parameters
     shapes = {key: np.empty(value.shape, bool) for key, value in network.state_dict().items()}
-    assert metrabs.Shape.infer(shapes, centered=False) == shape
+    assert metrabs.MetrabsShape.infer(shapes, centered=False) == shape
 
 
 def test_a_backbone_that_is_not_known_is_named_with_the_nearest(metrabs: Any) -> None:
     with refused("no backbone named 'resnet-50'", "did you mean 'resnet50'?"):
-        metrabs.Shape.of("resnet-50", 24)
+        metrabs.MetrabsShape.of("resnet-50", 24)
 
 
 @pytest.mark.parametrize("kind", TINY)
@@ -266,7 +266,7 @@ def test_a_network_learns_where_a_spot_is(kind: str, torch: Any, metrabs: Any) -
     optimizer = torch.optim.Adam(network.parameters(), 1e-3 if kind == "resnet" else 3e-3)
     losses = []
     for _ in range(30):
-        flat, deep = metrabs.places(*network(crops), volume)
+        flat, deep = metrabs.places_of_maps(*network(crops), volume)
         loss = (flat - xy).abs().mean() / 128 + (deep - xyz).abs().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -326,7 +326,7 @@ def test_torch_reads_maps_as_numpy_does(
     torch: Any, metrabs: Any, metrabs_golden: dict[str, np.ndarray]
 ) -> None:
     flat, deep = authors(metrabs_golden)
-    xy, xyz = metrabs.places(torch.from_numpy(flat), torch.from_numpy(deep), LEGACY)
+    xy, xyz = metrabs.places_of_maps(torch.from_numpy(flat), torch.from_numpy(deep), LEGACY)
     np.testing.assert_allclose(xy, LEGACY.pixels(heatmap.soft_argmax_2d(flat)), atol=1e-3)
     np.testing.assert_allclose(xyz, LEGACY.metres(heatmap.soft_argmax_3d(deep)), atol=1e-5)
 
@@ -807,7 +807,7 @@ def test_what_cannot_be_exported_is_said(
     good = checkpoint.read(tmp_path / "a.pt").entries
     for wrong in ("{}", '{"side": "x"}', '{"side": 100}', '{"sides": 1}', "["):
         if wrong == "{}":
-            assert metrabs.said(good | {"volume": wrong})[0] == Volume()
+            assert metrabs.volume_and_skeleton(good | {"volume": wrong})[0] == Volume()
             continue
         with refused("what it says of its crops and joints is damaged"):
-            metrabs.said(good | {"volume": wrong})
+            metrabs.volume_and_skeleton(good | {"volume": wrong})

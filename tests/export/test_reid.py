@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the train e
 pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
 
 from vitruvian.export import graph  # noqa: E402
-from vitruvian.export.export import export  # noqa: E402
+from vitruvian.export.export import export_checkpoint  # noqa: E402
 from vitruvian.export.networks import reid  # noqa: E402
 from vitruvian.weights import checkpoint  # noqa: E402
 
@@ -76,7 +76,7 @@ def test_instance_normalisation_is_that_of_torch() -> None:
 
 def test_all_streams_of_a_block_share_one_gate_and_see_more_and_more() -> None:
     torch.manual_seed(0)
-    block = reid.Block(64, 256, instance=True).eval()
+    block = reid.OSNetBlock(64, 256, instance=True).eval()
     x = torch.zeros(1, 64, 15, 15)
     x[..., 7, 7] = 1
     with torch.no_grad():
@@ -126,7 +126,7 @@ def test_runtimes_agree_with_torch(
     tmp_path: Path, name: str, precision: str, rng: np.random.Generator
 ) -> None:
     torch.save(seeded().state_dict(), tmp_path / "who.pth")
-    done = export(tmp_path / "who.pth", tmp_path / name, precision=precision)
+    done = export_checkpoint(tmp_path / "who.pth", tmp_path / name, precision=precision)
     assert done.apart["openvino"] < graph.PART
     network = seeded()
     graph.fold(network)
@@ -139,7 +139,7 @@ def test_runtimes_agree_with_torch(
     for count in (0, 1, 3):
         crops = rng.integers(0, 256, (count, 256, 128, 3), np.uint8)
         with torch.no_grad():
-            want = network(reid.normalise(torch.from_numpy(crops))).numpy()
+            want = network(reid.osnet_input(torch.from_numpy(crops))).numpy()
         for run in opened:
             (embedding,) = run(crops)
             assert (embedding.shape, embedding.dtype) == ((count, 512), np.float32)
@@ -150,7 +150,7 @@ def test_runtimes_agree_with_torch(
 
 
 def test_pictures_are_normalised_as_torchreid_does() -> None:
-    (row,) = reid.normalise(torch.tensor([[[[255, 0, 51]]]], dtype=torch.uint8))
+    (row,) = reid.osnet_input(torch.tensor([[[[255, 0, 51]]]], dtype=torch.uint8))
     want = [(1 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]
     np.testing.assert_allclose(row.ravel(), want, rtol=1e-6)
 
@@ -158,7 +158,7 @@ def test_pictures_are_normalised_as_torchreid_does() -> None:
 def test_options_of_poses_are_not_for_it(tmp_path: Path) -> None:
     torch.save(seeded().state_dict(), tmp_path / "who.pth")
     with refused("no --decode"):
-        export(tmp_path / "who.pth", tmp_path / "a.onnx", decode="argmax")
+        export_checkpoint(tmp_path / "who.pth", tmp_path / "a.onnx", decode="argmax")
 
 
 # Pose-guided attention

@@ -286,7 +286,7 @@ def test_a_step_of_training_makes_the_loss_smaller(person):
     recipe = vitruvian3d.Recipe3D(synthetic=2, real=1, head_steps=0, absolute_from=0)
     real = people3d.Person3D(person.jpeg, person.box, person.xy, person.xyz * 0 + 0.1, None)
     made = people3d.collate_3d([person, person, real], 64, None, RNG(0))
-    shape = vitruvian3d.metrabs.Shape.of("blazepose-full", 26)
+    shape = vitruvian3d.metrabs.MetrabsShape.of("blazepose-full", 26)
     torch.manual_seed(0)
     network = vitruvian3d.metrabs.Metrabs(shape)
     volume = replace(vitruvian3d.VOLUME, side=64)

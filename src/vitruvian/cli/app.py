@@ -22,6 +22,7 @@ from vitruvian.cli.export import export
 from vitruvian.cli.models import models_app
 from vitruvian.cli.predict import predict
 from vitruvian.cli.synth import synth
+from vitruvian.cli.trace import trace
 from vitruvian.cli.track import track
 from vitruvian.cli.val import val
 from vitruvian.errors import VitruvianError, shown
@@ -115,6 +116,6 @@ def _root(
     pass
 
 
-COMMANDS = (predict, track, analyze, compare, val, benchmark, convert, export, synth, doctor)
+COMMANDS = (predict, track, analyze, compare, val, benchmark, convert, export, trace, synth, doctor)
 for command in COMMANDS:
     app.command(cls=TitledHelp)(command)

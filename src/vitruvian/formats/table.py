@@ -29,18 +29,18 @@ HOLDS = {
     "presence": "presence and depth",
     "boxes": "boxes",
     "scores": "scores",
-    "numbers": "who is who",
+    "numbers": "track ids",
     "people": "everyone in one file",
-    "nobody": "frames with nobody",
+    "nobody": "frames without people",
     "times": "times",
     "uneven": "uneven times",
-    "gaps": "what was not found",
-    "skeleton": "keypoints of other names",
-    "bones": "bones of a skeleton that is none of ours",
+    "gaps": "missing keypoints",
+    "skeleton": "custom keypoint names",
+    "bones": "bones of a custom skeleton",
     "camera": "cameras",
 }
 # What only a source has, or a model while it runs.
-NOT_HELD = {"frames": "the pictures themselves", "maps": "heat maps"}
+NOT_HELD = {"frames": "pixels of the frames", "maps": "heat maps"}
 SMALL = 10_000_000  # bytes of a frame of OpenPose; thousands of people have less
 WAYS_OUT = {
     "pixels": "start from the records (.jsonl) of `vitruvian predict`",

@@ -57,7 +57,7 @@ DECODERS = ("argmax", "integral", "combined", "local")  # keys of `DECODE`
 SEEN = 0.3  # score from which a keypoint says where to look for its person next
 
 
-def _scales(scales: object) -> bool:
+def _scales(scales: Any) -> bool:
     """Whether they are different numbers from 0.25 to 4, 1 among them."""
     good = isinstance(scales, tuple) and all(is_number(s) and 0.25 <= s <= 4 for s in scales)
     return good and 1 in scales and len(set(scales)) == len(scales)

@@ -163,12 +163,14 @@ class CallerFrames:
             if frame.seconds >= span.start and number % span.stride == 0:
                 yield frame
                 given += 1
-                if given == span.most:
+                if given == span.max_frames:
                     return
 
     def count(self) -> int | None:
         """As many as there are, if all are wanted."""
         span = self.span
         if span.start or span.end is not None or not isinstance(self.pictures, Sequence):
-            return span.most
-        return min(len(range(0, len(self.pictures), span.stride)), span.most or len(self.pictures))
+            return span.max_frames
+        return min(
+            len(range(0, len(self.pictures), span.stride)), span.max_frames or len(self.pictures)
+        )

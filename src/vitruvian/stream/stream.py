@@ -68,6 +68,7 @@ class Stream:
         camera: Given | None = None,
         make: FrameMaker | None = None,
         on_repair: Callable[[Change], None] = lambda change: None,
+        on_step: Callable[[str, Frame, Poses], None] | None = None,
     ) -> None:
         """Start with nobody.
 
@@ -78,6 +79,7 @@ class Stream:
             camera: of the frames, from `calibration.given`; None: the cameras they came with.
             make: counts and times frames that a caller has read; None: they say it themselves.
             on_repair: gets what was mended.
+            on_step: gets what the model, and then each step, made of a frame, with its name.
         """
         self.make = make
         self.model, self.moving, self.camera = model, moving, camera
@@ -90,12 +92,16 @@ class Stream:
         # Where people were is where they are looked for: such a model says itself who is there.
         who = Identify(identify.Options(sure=0), by_number=True) if followed else Identify()
         self.steps: list[Step | WantsFuture] = [*([who] * tracked), *over_time, place]
+        self.on_step = on_step
+        if on_step is not None:
+            self.steps = [_told(step, on_step) for step in self.steps]
         late = next((i for i, s in enumerate(self.steps) if isinstance(s, WantsFuture)), None)
         self._later = [] if late is None else self.steps[late:]
         self._now: list[Step] = self.steps[:late]  # type: ignore[assignment]
         self.find: Callable[[Frame], Poses] = lambda frame: model([frame])[0]
         if followed and wanted.detect_every is not None and isinstance(model, Followed):
-            forget = next((s.forget for s in self._now if isinstance(s, OneEuro)), lambda who: None)
+            at_once = [] if wanted.offline else over_time
+            forget = next((s.forget for s in at_once if isinstance(s, OneEuro)), lambda who: None)
             same = SAME_FROM if wanted.same_from is None else wanted.same_from
             self.find = Follow(model, every=wanted.detect_every, overlap=same, on_lost=forget)
 
@@ -127,6 +133,8 @@ class Stream:
         """What was found in the next frame, after all steps that need no other frame."""
         if self.wanted.absolute and poses.xyz is None:
             raise _no_metres(self.model)
+        if self.on_step is not None:
+            self.on_step("model", frame, poses)
         for step in self._now:
             poses = step(frame, poses)
         if isinstance(self.find, Follow):
@@ -180,6 +188,32 @@ class Stream:
         for poses in found:
             frame = waiting.popleft()
             yield frame, self._frame(frame, poses)
+
+
+def _told(
+    step: Step | WantsFuture, on_step: Callable[[str, Frame, Poses], None]
+) -> Step | WantsFuture:
+    """The same step, of which each result is told."""
+    name = type(step).__name__
+
+    def now(frame: Frame, poses: Poses) -> Poses:
+        poses = step(frame, poses)  # type: ignore[operator]
+        on_step(name, frame, poses)
+        return poses
+
+    return _ToldLater(step, on_step) if isinstance(step, WantsFuture) else now
+
+
+class _ToldLater:
+    """A step that wants the future, of which each result is told."""
+
+    def __init__(self, step: WantsFuture, on_step: Callable[[str, Frame, Poses], None]) -> None:
+        self.step, self.on_step = step, on_step
+
+    def through(self, pairs: Iterable[Pair], /) -> Iterator[Pair]:
+        for frame, poses in self.step.through(pairs):
+            self.on_step(type(self.step).__name__, frame, poses)
+            yield frame, poses
 
 
 def steps_over_time(

@@ -133,7 +133,7 @@ def export_sight(network: Any, out: Path) -> None:
     import torch
 
     from vitruvian.export.export import to_onnx
-    from vitruvian.export.families import Graph
+    from vitruvian.export.graph import Graph
 
     network.half().float()  # torch rounds as the file does
     shape = (2, pockets.PATCH[1], pockets.PATCH[0], 3)
