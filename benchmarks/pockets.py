@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitruvian.analysis.posture import Body, from_shoulder
+from vitruvian.analysis.posture import Body, shoulder_to_hand
 from vitruvian.body.poses import Poses
 from vitruvian.models import pockets
 from vitruvian.network import OpenVino
@@ -125,7 +125,7 @@ def beside_shoulder(poses: Poses) -> np.ndarray:
     if poses.xyz is None and poses.depth is not None:
         image = np.concatenate([poses.xy, poses.depth[..., None]], axis=-1)
         poses = replace(poses, xyz=image, origin="hips")
-    return from_shoulder(Body(poses, seen=0))[0][:, ::2]
+    return shoulder_to_hand(Body(poses, seen=0))[0][:, ::2]
 
 
 def rules(

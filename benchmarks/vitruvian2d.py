@@ -13,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vitruvian.evaluate.coco import average_precision
+from vitruvian.evaluate.coco import coco_average_precision
 from vitruvian.formats.coco import results
 from vitruvian.frame import Frame
 from vitruvian.models.load import load
@@ -47,7 +47,7 @@ def main() -> None:
     for name, model_name, options in rows:
         model = load(model_name, **options)
         found = [entry for frame in frames for entry in results(frame, model([frame])[0])]
-        got = average_precision(truth, found)
+        got = coco_average_precision(truth, found)
         print(
             f"{name:36} AP {got['AP']:.3f}  AP50 {got['AP50']:.3f}  {len(found)} people", flush=True
         )

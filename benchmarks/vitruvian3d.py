@@ -96,11 +96,11 @@ def synthetic(folder: Path, models: Sequence[tuple[str, Estimate]]) -> None:
     print(f"{'':28} found  MPJPE  PA-MPJPE  absolute  depth, mean  depth, median")
     for name, found in rows:
         there = np.isfinite(found).all(axis=(1, 2))
-        off = np.abs(metrics.depth(found, truth)[:, hips].mean(axis=1))
+        off = np.abs(metrics.depth_error(found, truth)[:, hips].mean(axis=1))
         numbers = (
-            metrics.mean(metrics.relative(found, truth, COCO17, ROOT)),
-            metrics.mean(metrics.aligned(found, truth)),
-            metrics.mean(metrics.absolute(found, truth)),
+            metrics.nan_mean(metrics.mpjpe(found, truth, COCO17, ROOT)),
+            metrics.nan_mean(metrics.pa_mpjpe(found, truth)),
+            metrics.nan_mean(metrics.mpjpe_absolute(found, truth)),
             float(np.nanmean(off)),
             float(np.nanmedian(off)),
         )
@@ -135,8 +135,10 @@ def looks_alone(name: str, folder: Path) -> None:
             assert poses.xyz is not None
             found.append(poses.xyz[0, which])
         xyz = np.stack(found)
-        rows = metrics.relative(xyz, truth, COCO17, ROOT), metrics.aligned(xyz, truth)
-        a, b, c = (1000 * metrics.mean(row) for row in (*rows, metrics.absolute(xyz, truth)))
+        rows = metrics.mpjpe(xyz, truth, COCO17, ROOT), metrics.pa_mpjpe(xyz, truth)
+        a, b, c = (
+            1000 * metrics.nan_mean(row) for row in (*rows, metrics.mpjpe_absolute(xyz, truth))
+        )
         print(f"{kind:28} {a:6.0f} {b:9.0f} {c:9.0f}", flush=True)
 
 

@@ -112,7 +112,7 @@ def average_precision(annotations: Path, found: dict[int, list[Any]]) -> float:
         for image, (boxes, people) in found.items()
         for box, points in zip(boxes, people, strict=True)
     ]
-    return coco.average_precision(json.loads(annotations.read_text()), results)["AP"]
+    return coco.coco_average_precision(json.loads(annotations.read_text()), results)["AP"]
 
 
 def accuracy(

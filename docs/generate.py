@@ -13,7 +13,7 @@ from pathlib import Path
 import decoding
 import view3d
 
-from vitruvian.analysis.angles import TABLE, available
+from vitruvian.analysis.angles import TABLE, available_angles
 from vitruvian.analysis.points import POINTS
 from vitruvian.analysis.view import DECIDED
 from vitruvian.body.skeletons import SKELETONS
@@ -171,7 +171,7 @@ def angles() -> str:
     lines += ["", "| skeleton | 2D angles | 3D angles |", "|---|---|---|"]
     for table in SKELETONS.values():
         lines.append(
-            f"| {table.name} | {len(available(table, '2d'))} | {len(available(table, '3d'))} |"
+            f"| {table.name} | {len(available_angles(table, '2d'))} | {len(available_angles(table, '3d'))} |"
         )
     return "\n".join(lines) + "\n"
 

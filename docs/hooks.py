@@ -10,6 +10,8 @@ from typing import Any
 
 from mkdocs.exceptions import PluginError
 
+import vitruvian
+
 # [label](../path): a file of the repository that is not a page of the site.
 SOURCE = re.compile(r"\[([^\]]+)\]\(\.\./((?:src|tests|benchmarks|examples|check)[^)\s]*)\)")
 # What a browser loads without being asked: not <a href>, which needs a click.
@@ -21,9 +23,23 @@ LOADED = re.compile(
 )
 
 
+REST = "<!-- the other public names -->"  # on the page of the API
+NAMED = re.compile(r"^::: vitruvian\.(?:\w+\.)*(\w+)$", re.MULTILINE)
+
+
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Show the path of a source file in place of a link that the site cannot follow."""
+    """Show paths of source files in place of links, and all public names on the page of the API."""
+    if REST in markdown:
+        markdown = markdown.replace(REST, _public(set(NAMED.findall(markdown))))
     return SOURCE.sub(_path, markdown)
+
+
+def _public(named: set[str]) -> str:
+    """What mkdocstrings shows: the public names that the page does not name itself."""
+    values = [getattr(vitruvian, name) for name in vitruvian.__all__ if name not in named]
+    return "\n\n".join(
+        f"::: {value.__module__}.{value.__qualname__}" for value in values if callable(value)
+    )
 
 
 def _path(match: re.Match[str]) -> str:

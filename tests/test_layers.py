@@ -87,9 +87,8 @@ MOST_NAMES = 22  # on the first screen
 OF_A_MODULE = {"read", "write", "load", "encode", "decode", "Options", "main"}
 # Homonyms that are still to be renamed. This list only gets shorter, and goes in the end.
 NOT_YET = """
-Change Found Job Lines Moment People Picture Pictures Plan Reading Report Result Save Side Tally
-Video View all_of angles_deg chosen columns lines lying rate report rows said shown table to_dict
-words
+Change Job Lines Moment Report Result Side Tally View all_of lines lying report said shown
+table to_dict words
 """
 
 

@@ -34,7 +34,7 @@ from vitruvian.frame import Frame
 from vitruvian.models.options import StreamDefaults
 from vitruvian.sources import threads
 from vitruvian.sources.open import Span
-from vitruvian.sources.video import Video
+from vitruvian.sources.video import VideoFile
 from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save, open_sink
 from vitruvian.verbs.predict import write_poses
@@ -248,7 +248,7 @@ def signals(monkeypatch) -> Iterator[None]:
     for name in ("hold", "kept", "received", "since"):
         monkeypatch.setattr(stopping._State, name, getattr(stopping._State, name))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    stopping.listen()
+    stopping.handle_signals()
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -259,29 +259,29 @@ def test_a_signal_waits_for_the_next_frame(name, signals):
     number, seen = getattr(signal, name), []
 
     def loop() -> None:
-        with stopping.held():
+        with stopping.hold_signals():
             for item in stopping.interruptible([1, 2, 3]):
                 if item == 2:
                     signal.raise_signal(number)
                     signal.raise_signal(number)  # `timeout` sends it twice
                 seen.append(item)
 
-    with pytest.raises(stopping.Stopped) as caught:
+    with pytest.raises(stopping.Interrupted) as caught:
         loop()
     assert seen == [1, 2]
-    assert caught.value.number == stopping.received() == number
+    assert caught.value.number == stopping.received_signal() == number
 
 
 def test_a_signal_while_files_are_closed_comes_when_they_are(signals):
     done = []
 
     def close() -> None:
-        with stopping.held():
+        with stopping.hold_signals():
             signal.raise_signal(signal.SIGTERM)
             done.append("closed")
         done.append("never")
 
-    with pytest.raises(stopping.Stopped):
+    with pytest.raises(stopping.Interrupted):
         close()
     assert done == ["closed"]
 
@@ -315,7 +315,7 @@ def test_a_signal_leaves_valid_files_of_what_was_done(name, blazepose, video, tm
         _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number, said
     assert said.endswith("vitruvian: stopped\n")
-    assert sorted(path.name for path in out.iterdir()) == ["clip.jsonl", "clip.mp4"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["clip.jsonl", "clip.mp4"]
     frames = len(list(vit.read(out / "clip.jsonl")))
     assert 0 < frames < 3000
     assert sum(1 for _ in vit.open_source(out / "clip.mp4")[0]) == frames
@@ -401,7 +401,7 @@ class Nobody:
     ],
 )
 def test_one_bad_source_stops_no_long_run(error, video, tmp_path, capsys):
-    good = Video(str(video("good.mp4")), Span())
+    good = VideoFile(str(video("good.mp4")), Span())
     sources: Any = [Bad(error), good, Bad(error)]
     out, told = tmp_path / "out", []
     model: Any = Nobody()
@@ -430,7 +430,7 @@ def test_a_frame_that_cannot_be_decoded_is_of_its_source(tmp_path):
 
 
 def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
-    sources: Any = [Video(str(video(name)), Span()) for name in ("a.mp4", "b.mp4")]
+    sources: Any = [VideoFile(str(video(name)), Span()) for name in ("a.mp4", "b.mp4")]
     told, model, out = [], Nobody(), tmp_path / "out"
     plans = plan_outputs(sources, out, Save.parse(None), overwrite=False)
 
@@ -446,7 +446,7 @@ def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
 
 def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, video, monkeypatch):
     model, out, said = Nobody(), tmp_path / "all.jsonl", list[str]()
-    plans = plan_outputs([Video(str(video()), Span())], out, Save.parse(None), overwrite=True)
+    plans = plan_outputs([VideoFile(str(video()), Span())], out, Save.parse(None), overwrite=True)
     how: Any = {"say": said.append, "on_error": said.append}
     write_poses(plans, model, out, Save.parse(None), **how)  # type: ignore[arg-type]
     assert said == [f"{said[0].split(' -> ')[0]} -> {out}"]

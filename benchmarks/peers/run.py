@@ -29,7 +29,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.frame import Frame
-from vitruvian.sources.open import Pictures, Video, open_source
+from vitruvian.sources.open import Pictures, VideoFile, open_source
 from vitruvian.verbs.outputs import open_sink
 from vitruvian.weights.download import cache_folder
 
@@ -137,7 +137,7 @@ def main() -> None:
     (source,) = open_source(asked.source)
     if isinstance(source, Pictures):
         job: dict[str, Any] = {"what": "pictures", "sources": [str(p) for p in source.paths]}
-    elif isinstance(source, Video):
+    elif isinstance(source, VideoFile):
         job = {"what": "video", "sources": [source.address]}
     else:
         sys.exit(f"'{asked.source}' is neither pictures nor a video")

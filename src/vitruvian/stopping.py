@@ -1,9 +1,9 @@
 """Ctrl-C, SIGTERM and SIGHUP end a command between two frames, so that its files are whole.
 
-A signal is raised as `Stopped`, a KeyboardInterrupt, at once; but not where files would be cut, see
-`held`: there it is kept until the next frame is waited for. A second signal ends the process where
-it is; what is unfinished then stays beside its place, in .part. (`timeout` and some shells send
-each signal twice: what comes within a second counts as one.)
+A signal is raised as `Interrupted`, a KeyboardInterrupt, at once; but not where files would be cut,
+see `hold_signals`: there it is kept until the next frame is waited for. A second signal ends the
+process where it is; what is unfinished then stays beside its place, in .part. (`timeout` and some
+shells send each signal twice: what comes within a second counts as one.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TWICE = 1.0  # seconds
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those that this system has
 
 
-class Stopped(KeyboardInterrupt):
+class Interrupted(KeyboardInterrupt):
     """The user, or the system, wants the command to end."""
 
     def __init__(self, number: int) -> None:
@@ -36,7 +36,7 @@ class _State:
     since = 0.0  # when it came
 
 
-def listen() -> None:
+def handle_signals() -> None:
     """From now on; signals that are ignored (nohup, jobs in the background) stay so."""
     for name in SIGNALS:
         number = getattr(signal, name, None)
@@ -44,7 +44,7 @@ def listen() -> None:
             signal.signal(number, _stop)
 
 
-def received() -> int | None:
+def received_signal() -> int | None:
     """The number of the first signal; None: there was none."""
     return _State.received
 
@@ -60,11 +60,11 @@ def _stop(number: int, _: object) -> None:
     if _State.hold:
         _State.kept = number
         return
-    raise Stopped(number)
+    raise Interrupted(number)
 
 
 @contextmanager
-def held(hold: bool = True) -> Iterator[None]:
+def hold_signals(hold: bool = True) -> Iterator[None]:
     """Signals are kept inside, until it ends; or, if `hold` is False, raised again."""
     before, _State.hold = _State.hold, hold
     try:
@@ -78,14 +78,14 @@ def held(hold: bool = True) -> Iterator[None]:
 def _raise_kept() -> None:
     if _State.kept is not None and not _State.hold:
         number, _State.kept = _State.kept, None
-        raise Stopped(number)
+        raise Interrupted(number)
 
 
 def interruptible(items: Iterable[T]) -> Iterator[T]:
     """The same items; a signal may come while the next one is waited for."""
     iterator = iter(items)
     while True:
-        with held(False):
+        with hold_signals(False):
             try:
                 item = next(iterator)
             except StopIteration:

@@ -7,7 +7,14 @@ import pytest
 
 from bodies import LEFT, body, rotation_about, seen_as, turned
 from conftest import refused
-from vitruvian.analysis.angles import TABLE, angles_deg, available, facing, names, table
+from vitruvian.analysis.angles import (
+    TABLE,
+    angle_definitions,
+    angle_names,
+    angles_deg,
+    available_angles,
+    facing_direction,
+)
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26, SKELETONS
 
@@ -31,7 +38,7 @@ def from_the_side(skeleton, **angles: float) -> Poses:
 
 def measured(poses: Poses, space, **options) -> dict[str, float]:
     (row,) = angles_deg(poses, space, **options)
-    return dict(zip(names(space), row.tolist(), strict=True))
+    return dict(zip(angle_names(space), row.tolist(), strict=True))
 
 
 @both
@@ -39,7 +46,7 @@ def measured(poses: Poses, space, **options) -> dict[str, float]:
 def test_who_stands_straight_has_all_zeros(skeleton, space):
     """1e-3 degrees: float32 of a few hundred pixels."""
     got = measured(from_the_side(skeleton), space)
-    for name in available(skeleton, space):
+    for name in available_angles(skeleton, space):
         if space == "2d" and table_row(name).view == "front":
             assert np.isnan(got[name])  # from the side the line of the shoulders is a point
         else:
@@ -131,7 +138,7 @@ def test_rigid_motion_and_scale_leave_angles_alone(skeleton, pose, rng):
         angles_deg(other, "3d", up=up), angles_deg(still, "3d"), atol=0.02, rtol=0
     )
     # Without being told where up has gone, angles inside the body are still the same.
-    inside = [i for i, angle in enumerate(table("3d")) if angle.to != "vertical"]
+    inside = [i for i, angle in enumerate(angle_definitions("3d")) if angle.to != "vertical"]
     np.testing.assert_allclose(
         angles_deg(other, "3d")[:, inside], angles_deg(still, "3d")[:, inside], atol=0.02, rtol=0
     )
@@ -147,7 +154,7 @@ def test_turning_moving_and_scaling_a_picture_leave_angles_alone(skeleton, pose)
     up = tuple(rotation @ (0, -1))
     want = angles_deg(still, "2d")
     np.testing.assert_allclose(angles_deg(other, "2d", up=up), want, atol=0.02, rtol=0)
-    turned_with = [i for i, angle in enumerate(table("2d")) if angle.to != "vertical"]
+    turned_with = [i for i, angle in enumerate(angle_definitions("2d")) if angle.to != "vertical"]
     got = angles_deg(other, "2d")
     np.testing.assert_allclose(got[:, turned_with], want[:, turned_with], atol=0.02, rtol=0)
 
@@ -165,7 +172,7 @@ def test_a_mirrored_person_has_the_same_angles_on_the_other_side(skeleton, space
     )
     swap = {"left": "right", "right": "left"}
     got, want = measured(other, space), measured(poses, space)
-    for angle in table(space):
+    for angle in angle_definitions(space):
         mirrored = "_".join(swap.get(word, word) for word in angle.name.split("_"))
         sign = -1 if angle.odd else 1
         assert got[mirrored] == pytest.approx(sign * want[angle.name], abs=0.01, nan_ok=True)
@@ -176,7 +183,7 @@ def test_walking_left_and_walking_right_have_the_same_angles(skeleton):
     right = seen_as(skeleton, turned(body(skeleton, **WALKING), "up", 90))
     left = seen_as(skeleton, turned(body(skeleton, **WALKING), "up", -90))
     args = (skeleton, right.xy, right.score)
-    assert facing(*args) == -facing(skeleton, left.xy, left.score)
+    assert facing_direction(*args) == -facing_direction(skeleton, left.xy, left.score)
     np.testing.assert_allclose(
         angles_deg(left, "2d"), angles_deg(right, "2d"), atol=0.01, rtol=0, equal_nan=True
     )
@@ -184,9 +191,9 @@ def test_walking_left_and_walking_right_have_the_same_angles(skeleton):
 
 def test_forward_cannot_be_told_from_the_front():
     poses = seen_as(BLAZEPOSE33, body(BLAZEPOSE33, **SEATED))
-    assert np.isnan(facing(BLAZEPOSE33, poses.xy, poses.score)).all()
+    assert np.isnan(facing_direction(BLAZEPOSE33, poses.xy, poses.score)).all()
     got = measured(poses, "2d")
-    for angle in table("2d"):
+    for angle in angle_definitions("2d"):
         if angle.view == "side":
             assert np.isnan(got[angle.name])
     assert np.isfinite([got["trunk_tilt"], got["left_elbow_flexion"]]).all()
@@ -199,7 +206,7 @@ def test_forward_cannot_be_told_from_the_front():
 @both
 def test_what_a_skeleton_lacks_is_nan_and_what_it_has_is_not(skeleton, space):
     poses = seen_as(skeleton, turned(body(skeleton, **WALKING), "up", 80))
-    known = set(available(skeleton, space))
+    known = set(available_angles(skeleton, space))
     for name, value in measured(poses, space).items():
         if name not in known:
             assert np.isnan(value), name
@@ -233,7 +240,7 @@ def test_an_angle_is_nan_without_one_of_its_points(how, space):
 @both
 @every_body
 def test_nobody_has_no_angles(skeleton, space):
-    assert angles_deg(Poses.nobody(skeleton, "hips"), space).shape == (0, len(names(space)))
+    assert angles_deg(Poses.nobody(skeleton, "hips"), space).shape == (0, len(angle_names(space)))
 
 
 def test_there_are_no_3d_angles_without_metres(people):
@@ -245,7 +252,7 @@ def test_values_stay_in_the_range_of_the_table(rng):
     xyz = rng.normal(0, 0.4, (500, len(BLAZEPOSE33), 3))
     for space in ("2d", "3d"):
         values = angles_deg(seen_as(BLAZEPOSE33, xyz), space)
-        for column, angle in zip(values.T, table(space), strict=True):
+        for column, angle in zip(values.T, angle_definitions(space), strict=True):
             low, high = angle.range_deg
             assert np.nanmin(column) >= low - 1e-3, angle.name
             assert np.nanmax(column) <= high + 1e-3, angle.name

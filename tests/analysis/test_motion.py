@@ -11,7 +11,7 @@ from bodies import body, seen_as, turned
 from conftest import TOY, refused
 from recordings import one_track
 from vitruvian.analysis import motion
-from vitruvian.analysis.angles import names
+from vitruvian.analysis.angles import angle_names
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.body.track import Track, tracks
@@ -158,8 +158,8 @@ def squats(count: int = 3, rate: float = 30.0, turn: float = 90.0) -> tuple[Trac
 @pytest.mark.parametrize("space", ["2d", "3d"])
 def test_squats_have_the_range_and_the_speed_they_have(space):
     track, knee = squats()
-    values = motion.angles_deg(track, space)
-    column = names(space).index("left_knee_flexion")
+    values = motion.angles_over_time_deg(track, space)
+    column = angle_names(space).index("left_knee_flexion")
     np.testing.assert_allclose(values[:, column], knee, atol=0.05)
     low, high, extent = motion.range_of_motion_deg(values)[column]
     assert (low, high, extent) == pytest.approx((0, 100, 100), abs=0.05)
@@ -209,11 +209,11 @@ def test_a_range_is_never_more_than_a_turn(rng):
     assert motion.range_of_motion_deg(many)[0, 2] <= 360
 
 
-def limb(values: np.ndarray, seconds: np.ndarray, column: str) -> motion.Extent:
+def limb(values: np.ndarray, seconds: np.ndarray, column: str) -> motion.MotionExtent:
     """An extent of one person of whom one angle is known, in parts of 30 frames."""
-    degrees = np.full((len(values), len(names("3d"))), np.nan, np.float32)
-    degrees[:, names("3d").index(column)] = values[:, 0]
-    extent = motion.Extent("3d", COCO17)
+    degrees = np.full((len(values), len(angle_names("3d"))), np.nan, np.float32)
+    degrees[:, angle_names("3d").index(column)] = values[:, 0]
+    extent = motion.MotionExtent("3d", COCO17)
     poses = [seen_as(COCO17, body(COCO17))] * len(values)
     for start in range(0, len(values), 30):
         part = slice(start, start + 30)
@@ -221,7 +221,7 @@ def limb(values: np.ndarray, seconds: np.ndarray, column: str) -> motion.Extent:
     return extent
 
 
-def about(extent: motion.Extent, measure: str) -> dict[str, float]:
+def about(extent: motion.MotionExtent, measure: str) -> dict[str, float]:
     (row,) = [row for row in extent.rows() if row[0] == measure]
     return dict(zip(motion.EXTENT[2:], row, strict=True))
 
@@ -295,8 +295,8 @@ def test_who_turns_round_faces_the_other_side():
 
 def test_rows_have_a_column_for_each_head():
     track, knee = squats(1)
-    rows = list(motion.rows(track, motion.angles_deg(track)))
-    heads = motion.columns()
+    rows = list(motion.angle_rows(track, motion.angles_over_time_deg(track)))
+    heads = motion.angle_columns()
     assert len(rows) == len(track)
     assert {len(row) for row in rows} == {len(heads)}
     row = dict(zip(heads, rows[15], strict=True))

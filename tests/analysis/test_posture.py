@@ -11,8 +11,8 @@ import vitruvian
 from bodies import body, seen_as, turned
 from conftest import refused
 from vitruvian.analysis import rules as own
-from vitruvian.analysis.events import Event, Key, Options, Watch, events
-from vitruvian.analysis.posture import LESSER, RULES, Body, all_of, any_of, in_pockets, known_of
+from vitruvian.analysis.events import Event, EventDetector, Options, StateKey, events
+from vitruvian.analysis.posture import LESSER, RULES, Body, all_known, all_of, any_of, pockets_rule
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
@@ -159,15 +159,15 @@ def test_degrees_are_put_together_with_what_is_not_known():
     a, b = np.array([0.2, 0, np.nan, np.nan, 1]), np.array([0.7, np.nan, 0.5, np.nan, np.nan])
     np.testing.assert_array_equal(all_of(a, b), [0.2, 0, np.nan, np.nan, np.nan])
     np.testing.assert_array_equal(any_of(a, b), [0.7, np.nan, 0.5, np.nan, 1])
-    np.testing.assert_array_equal(known_of(a, b), [0.2, 0, 0.5, np.nan, 1])
+    np.testing.assert_array_equal(all_known(a, b), [0.2, 0, 0.5, np.nan, 1])
 
 
 def test_hands_in_pockets_are_what_the_detector_says():
     inside = np.array([[0.9, np.nan], [np.nan, np.nan], [0.1, 0.2], [0.0, np.nan], [0.5, 0.3]])
-    rule = in_pockets(lambda frame, poses: Hands(inside, 0.4, 0.6))
+    rule = pockets_rule(lambda frame, poses: Hands(inside, 0.4, 0.6))
     poses = seen_as(COCO17, np.stack([body(COCO17)] * 5))
     np.testing.assert_allclose(rule(Body(poses, Frame(None))), inside)
-    strict = in_pockets(lambda frame, poses: Hands(inside, 0.6, 0.95))
+    strict = pockets_rule(lambda frame, poses: Hands(inside, 0.6, 0.95))
     assert (np.nan_to_num(strict(Body(poses, Frame(None)))) < 0.6).all()
     with refused("hands_in_pockets", "frame"):
         rule(Body(poses))
@@ -199,12 +199,12 @@ def test_a_rule_of_either_side_says_which_one_it_is():
 
 
 def test_an_unknown_rule_is_refused():
-    assert list(own.chosen("seated, lying")) == ["seated", "lying"]
-    assert set(own.chosen(["all"])) == RULES.keys() - {"hands_at_pockets", "hands_near_body"}
+    assert list(own.parse_rules("seated, lying")) == ["seated", "lying"]
+    assert set(own.parse_rules(["all"])) == RULES.keys() - {"hands_at_pockets", "hands_near_body"}
     with refused("no rule named 'seatted'", "did you mean 'seated'"):
-        own.chosen("lying,seatted")
+        own.parse_rules("lying,seatted")
     with refused("no rule is named", "seated", "all"):
-        own.chosen(" , ")
+        own.parse_rules(" , ")
 
 
 # Events
@@ -277,7 +277,7 @@ def test_an_event_says_how_sure_it_is_of_the_frames_that_belong_to_it():
 
 def test_an_event_is_told_as_soon_as_it_is_over_and_nothing_else_is_kept():
     stream, rule = acted({1: [1.0] * 10 + [0.0] * 200})
-    watch, when = Watch(rule), []
+    watch, when = EventDetector(rule), []
     for frame, poses in stream:
         _, ended = watch(frame, poses)
         when += [frame.seconds for _ in ended]
@@ -289,17 +289,17 @@ def test_an_event_is_told_as_soon_as_it_is_over_and_nothing_else_is_kept():
 
 def test_what_somebody_does_now_is_told_to_who_draws_it():
     stream, rule = acted({1: [1.0] * 10, 2: [0.0] * 10})
-    watch = Watch(rule)
+    watch = EventDetector(rule)
     shown = [watch(*pair) and watch.states() for pair in stream]
-    assert shown[9] == {Key(1, "rule"): "yes", Key(2, "rule"): "no"}
+    assert shown[9] == {StateKey(1, "rule"): "yes", StateKey(2, "rule"): "no"}
 
 
 def test_what_is_shown_of_somebody_does_not_flicker():
     nan = float("nan")
     degrees = [0.0] * 6 + [nan] * 3 + [0.0] * 3 + [1.0] * 20 + [nan] * 4 + [0.5] * 3 + [nan] * 9
     stream, rule = acted({1: degrees})
-    watch = Watch(rule)
-    shown = [watch(*pair) and watch.states()[Key(1, "rule")] for pair in stream]
+    watch = EventDetector(rule)
+    shown = [watch(*pair) and watch.states()[StateKey(1, "rule")] for pair in stream]
     changes = [(i, b) for i, (a, b) in enumerate(pairwise(shown)) if a != b]
     assert shown[0] == "no"
     assert [state for _, state in changes] == ["yes", "unknown"]
@@ -358,7 +358,7 @@ def test_wrong_options_are_refused(options, words):
     ],
 )
 def test_a_rule_that_gives_something_else_is_refused(gives):
-    watch = Watch({"mine": lambda body: gives})
+    watch = EventDetector({"mine": lambda body: gives})
     with refused("the rule 'mine' gave", "1 people"):
         watch(Frame(None), seen_as(COCO17, body(COCO17)))
 
@@ -448,8 +448,8 @@ def test_a_rule_in_python_that_goes_wrong_is_one_line(code, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(code)
     with refused("mine"):
-        rules = own.chosen(f"{path}:mine")
-        Watch(rules)(Frame(None), seen_as(COCO17, body(COCO17)))
+        rules = own.parse_rules(f"{path}:mine")
+        EventDetector(rules)(Frame(None), seen_as(COCO17, body(COCO17)))
 
 
 def test_a_missing_file_of_rules_is_refused(tmp_path):

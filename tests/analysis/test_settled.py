@@ -12,16 +12,16 @@ import vitruvian as vit
 from bodies import body, seen_as, turned
 from conftest import grey, refused
 from recordings import CHAIR, SITS, SIZE, Actor, acting, recorded, table
-from vitruvian.analysis.events import Key, Options
-from vitruvian.analysis.found import Analyst, Asked
+from vitruvian.analysis.events import Options, StateKey
+from vitruvian.analysis.found import AnalysisSettings, Analyst
 from vitruvian.analysis.posture import RULES
-from vitruvian.analysis.view import guessed
+from vitruvian.analysis.view import depth_is_estimated
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.sources.open import Span, Video, open_source
+from vitruvian.sources.open import Span, VideoFile, open_source
 from vitruvian.sources.record import record_of, sources_of
 from vitruvian.verbs import analyze
 from vitruvian.verbs.analyze_files import Analysis
@@ -38,7 +38,7 @@ def told(
 ):
     """State of each frame with the person, and the events, of how far a rule holds; None: away."""
     one, at = seen_as(COCO17, body(COCO17)), [0.0]
-    asked = Asked({"rule": lambda b: np.full(len(b), at[0])}, options)
+    asked = AnalysisSettings({"rule": lambda b: np.full(len(b), at[0])}, options)
     analyst, given, most = Analyst(asked, moving=True, live=live), [], 0
     for i, degree in enumerate(degrees):
         poses = Poses.nobody(COCO17, "hips") if degree is None else one
@@ -51,7 +51,9 @@ def told(
     assert most <= (options.minimum + options.gap) * rate + 3
     events = [event for _, found in given for event in found.events] + left
     states = {
-        frame.seconds: found.states[Key(1, "rule")] for frame, found in given if len(found.poses)
+        frame.seconds: found.states[StateKey(1, "rule")]
+        for frame, found in given
+        if len(found.poses)
     }
     return states, events
 
@@ -114,7 +116,10 @@ def test_frames_farther_apart_than_the_gap_all_count():
 
 
 def test_another_source_and_a_time_that_is_not_later_begin_anew():
-    one, asked = seen_as(COCO17, body(COCO17)), Asked({"rule": lambda b: np.ones(len(b))})
+    one, asked = (
+        seen_as(COCO17, body(COCO17)),
+        AnalysisSettings({"rule": lambda b: np.ones(len(b))}),
+    )
     analyst, given = Analyst(asked, moving=True), []
     for name, at in [("a", 0.0), ("a", 0.9), ("a", 0.1), ("b", 0.2), ("b", 1.2)]:
         given += analyst(Frame(None, 0, at, name), one)
@@ -127,7 +132,7 @@ def test_another_source_and_a_time_that_is_not_later_begin_anew():
 def test_masks_are_not_kept_so_states_are_told_at_once():
     one = seen_as(COCO17, body(COCO17))
     masked = replace(one, mask=np.zeros((1, 4, 4), np.float32))
-    analyst = Analyst(Asked({"rule": lambda b: np.ones(len(b))}), moving=True)
+    analyst = Analyst(AnalysisSettings({"rule": lambda b: np.ones(len(b))}), moving=True)
     assert not analyst(Frame(None, 0, 0.0), one)
     frames = [frame for frame, _ in analyst(Frame(None, 1, 0.1), masked)]
     assert [frame.index for frame in frames] == [0, 1]
@@ -156,7 +161,7 @@ def test_film_events_and_table_agree_frame_by_frame(video, monkeypatch):
     report = Report(Path("out"), asked, Save.parse("video,plot"))
     plans = analyze.plans(sources, report, None, overwrite=False)
     assert not analyze.write(
-        analyze.jobs(sources, Actor(poses), asked), plans, report, complain=print
+        analyze.jobs(sources, Actor(poses), asked), plans, report, on_error=print
     )
     event = next(row for row in table("out/events.csv") if row["side"] == "left")
     raised = [index for index, yes, _ in said if yes]
@@ -184,8 +189,8 @@ def test_python_gives_frames_with_their_own_pixels_and_settled_states(video, ang
 
 def test_what_cannot_be_read_again_is_drawn_as_it_comes_and_that_is_said(monkeypatch, video):
     clip = video("clip.mp4", [i / 10 for i in range(40)], size=SIZE)
-    monkeypatch.setattr(Video, "live", True)
-    source = Video(str(clip), Span())
+    monkeypatch.setattr(VideoFile, "live", True)
+    source = VideoFile(str(clip), Span())
     asked = analyze.asked("seated", False, None, None, minimum=0.5, gap=0.5)
     report = Report(Path("out"), asked, Save.parse("video,plot"))
     ((plan, _),) = analyze.plans([source], report, None, overwrite=False)
@@ -229,7 +234,7 @@ def test_a_video_that_is_bad_does_not_end_the_others(video):
     faults: list[VitruvianError] = []
     model = Actor(acting([CHAIR] * 24))
     jobs = analyze.jobs(sources, model, asked)
-    assert analyze.write(jobs, plans, report, complain=faults.append) == 1
+    assert analyze.write(jobs, plans, report, on_error=faults.append) == 1
     assert "b.mp4" in str(faults[0])
     assert [Path(row["source"]).name for row in table("out/events.csv")] == ["a.mp4", "c.mp4"]
     assert Path("out/c.mp4").exists()
@@ -244,7 +249,7 @@ def walker(turn: float, **about: object) -> Poses:
 
 
 def measured(poses: Poses, *, moving: bool = True, space=None):
-    analyst = Analyst(Asked({}, angles=True, space=space), moving=moving)
+    analyst = Analyst(AnalysisSettings({}, angles=True, space=space), moving=moving)
     given = [pair for i in range(12) for pair in analyst(Frame(None, i, i / 10, size=SIZE), poses)]
     return [found for _, found in [*given, *analyst.close()[0]]]
 
@@ -271,7 +276,7 @@ def test_metres_that_are_measured_are_used_from_every_side():
     camera = replace(side, origin="camera", xyz=side.xyz + np.array([0, 0, 4], np.float32))
     markers = replace(camera, xy=np.full_like(side.xy, np.nan))
     for poses in (camera, markers):
-        assert not guessed(poses)
+        assert not depth_is_estimated(poses)
         assert {one.spaces for one in measured(poses)} == {("3d",)}
     placed = replace(camera, depth=np.zeros_like(side.score))  # BlazePose's, put before a camera
     assert {one.spaces for one in measured(placed)} == {("2d",)}
@@ -288,7 +293,7 @@ def test_people_of_one_film_are_measured_as_each_is_seen_and_files_say_so(tmp_pa
     sources = sources_of(found)
     plans = analyze.plans(sources, report, found, overwrite=False)
     jobs = analyze.jobs_of(found, sources, asked, save)
-    assert not analyze.write(jobs, plans, report, complain=print)
+    assert not analyze.write(jobs, plans, report, on_error=print)
     rows = table("out/angles.csv")
     assert {(row["person"], row["space"]) for row in rows} == {("1", "2d"), ("2", "3d")}
     moved = {(row["person"], row["space"]) for row in table("out/motion.csv") if row["min"]}
@@ -311,12 +316,12 @@ def test_what_is_drawn_of_an_angle_is_what_the_table_has(tmp_path):
     found = [one for *_, one in vit.analyze_frames(record, rules="", angles=True)]
     track = next(iter(vit_tracks(record)))
     from vitruvian.analysis import motion
-    from vitruvian.analysis.angles import names
+    from vitruvian.analysis.angles import angle_names
 
-    wanted = motion.angles_deg(track, "2d")
+    wanted = motion.angles_over_time_deg(track, "2d")
     for name in ("left_hip_flexion", "left_knee_flexion", "trunk_lean"):
         drawn = [one.angle_deg(name)[0] for one in found]
-        np.testing.assert_allclose(drawn, wanted[:, names("2d").index(name)], atol=1e-3)
+        np.testing.assert_allclose(drawn, wanted[:, angle_names("2d").index(name)], atol=1e-3)
     assert np.isfinite(found[7].angle_deg("left_hip_flexion")[0])
 
 
@@ -496,7 +501,7 @@ def test_every_rule_can_be_told_of_a_body_without_arms():
     )  # fmt: skip
     rules = {name: rule for name, rule in RULES.items() if name != "hands_near_body"}
     poses = seen_as(armless, body(armless))
-    ((_, found),) = Analyst(Asked(rules), moving=False)(
+    ((_, found),) = Analyst(AnalysisSettings(rules), moving=False)(
         Frame(np.zeros((*SIZE[::-1], 3), np.uint8)), poses
     )
     assert found.degrees["seated"][0] == 0

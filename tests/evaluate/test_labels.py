@@ -14,9 +14,9 @@ from conftest import refused
 from labelled import Known, annotations, body, found_by, poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.evaluate import truth
-from vitruvian.evaluate.coco import found_in
+from vitruvian.evaluate.coco import results_to_people
 from vitruvian.models.load import unnamed_keypoints
-from vitruvian.sources.path_index import PathIndex, inside, path_parts
+from vitruvian.sources.path_index import PathIndex, find_below, path_parts
 from vitruvian.verbs.outputs import open_sink
 from vitruvian.verbs.val.val import Result, val
 
@@ -187,11 +187,11 @@ def test_a_path_of_elsewhere_is_found_inside_the_folder_alone(tmp_path):
     (folder / "s1/a.jpg").touch()
     (tmp_path / "secret.jpg").touch()
     for name in ("s1/a.jpg", "s1\\a.jpg", "/mnt/x/s1/a.jpg", "D:\\s1\\a.jpg", "../images/s1/a.jpg"):
-        assert inside(folder, name) == folder / "s1/a.jpg"
-    assert inside(folder, "../secret.jpg") == folder / "secret.jpg"
-    assert inside(folder, "x" * 5000) == folder / ("x" * 5000)
+        assert find_below(folder, name) == folder / "s1/a.jpg"
+    assert find_below(folder, "../secret.jpg") == folder / "secret.jpg"
+    assert find_below(folder, "x" * 5000) == folder / ("x" * 5000)
     with refused("is no name of a file"):
-        inside(folder, "..")
+        find_below(folder, "..")
 
 
 def test_the_longest_end_of_a_path_that_is_unique_says_which_it_is():
@@ -434,7 +434,7 @@ SHAPE = "kpt_shape: [17, 3]\n"
 
 @pytest.fixture
 def yolo(tmp_path):
-    def make(yaml: str, lines: str = LINE, part: str = "images/val") -> truth.Truth:
+    def make(yaml: str, lines: str = LINE, part: str = "images/val") -> truth.GroundTruth:
         (tmp_path / part).mkdir(parents=True, exist_ok=True)
         folder = tmp_path / part.replace("images", "labels")
         folder.mkdir(parents=True, exist_ok=True)
@@ -675,7 +675,7 @@ def test_coco_labels_take_a_skeleton_too(tmp_path, scored):
 def test_names_of_keypoints_in_other_spellings_are_the_same():
     names = [name.title().replace("_", "") for name in COCO17.keypoints]
     rows = labels(categories=[{"id": 1, "name": "person", "keypoints": names}])
-    assert truth.coco(rows, Path("a.json")).skeleton is COCO17
+    assert truth.parse_coco(rows, Path("a.json")).skeleton is COCO17
 
 
 # A full disk
@@ -720,7 +720,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture
 
 
 def test_odd_rows_of_results_are_left_out_and_said():
-    known, notes = truth.coco(labels(), Path("a.json")), list[str]()
-    found = found_in([RESULT, {**RESULT, "score": None}, None], known, "x", notes)
+    known, notes = truth.parse_coco(labels(), Path("a.json")), list[str]()
+    found = results_to_people([RESULT, {**RESULT, "score": None}, None], known, "x", notes)
     assert len(found[1].score) == 1
     assert "2 rows (first: row 2): left out, want image_id" in notes[0]

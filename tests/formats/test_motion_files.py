@@ -12,8 +12,8 @@ from bodies import named, turned
 from conftest import need, refused
 from recordings import DOT, track
 from samples import ARMS, SPACES, VARIANTS, trc_text
+from vitruvian.analysis.angles import angle_names as angle_names
 from vitruvian.analysis.angles import angles_deg
-from vitruvian.analysis.angles import names as angle_names
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.names import known_as, places
 from vitruvian.body.poses import Poses

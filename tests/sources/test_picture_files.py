@@ -18,7 +18,7 @@ from vitruvian import picture_files
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame, picture_size
 from vitruvian.geometry.camera import Camera
-from vitruvian.sources.open import MovingPicture, Pictures, Span, Video, is_picture, open_source
+from vitruvian.sources.open import MovingPicture, Pictures, Span, VideoFile, is_picture, open_source
 
 # The table of EXIF 2.3: where the first row and the first column of the data belong.
 UPRIGHT = {
@@ -514,7 +514,7 @@ def test_a_camera_s_word_may_be_a_file_of_that_name(picture, tmp_path: Path, mon
 def test_a_picture_of_an_address_is_refused_with_the_way_out(name):
     with refused("is a picture", "fetch it first"):
         open_source(f"http://127.0.0.1:9/{name}")
-    assert isinstance(only_source("http://127.0.0.1:9/s.mjpg"), Video)
+    assert isinstance(only_source("http://127.0.0.1:9/s.mjpg"), VideoFile)
 
 
 # Names that are not UTF-8
@@ -581,7 +581,7 @@ def test_a_film_is_a_video_to_who_asks(tmp_path: Path):
     film(tmp_path / "a.gif", [100, 100])
     source = only_source(tmp_path / "a.gif")
     assert isinstance(source, MovingPicture)
-    assert isinstance(source, Video)
+    assert isinstance(source, VideoFile)
 
 
 # Models
@@ -661,7 +661,7 @@ def test_who_said_how_many_is_not_told_again(people):
     from vitruvian.verbs.predict import _Few
 
     few = _Few(SimpleNamespace(name="blazepose-full", options={"num_poses": 1}), most_said=True)  # type: ignore[arg-type]
-    list(few.watch(Video("a.mp4", Span()), iter([(Frame(None, 0, size=(9, 9)), people(1))])))
+    list(few.watch(VideoFile("a.mp4", Span()), iter([(Frame(None, 0, size=(9, 9)), people(1))])))
     assert not list(few.hints())
 
 
@@ -674,5 +674,5 @@ def test_nobody_in_a_whole_video_is_said_once(people):
         model: Any = SimpleNamespace(name="blazepose-lite", options={"num_poses": 5})
         few = _Few(model, most_said=False)
         pairs = [(Frame(None, i, size=(9, 9)), people(n)) for i, n in enumerate(counts)]
-        list(few.watch(Video("a.mp4", Span()), iter(pairs)))
+        list(few.watch(VideoFile("a.mp4", Span()), iter(pairs)))
         assert len(list(few.hints())) == said

@@ -14,7 +14,7 @@ from conftest import grey, is_one_line, refused
 from pictures import COLOURS, close, everything, only_error, only_source
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.sources.open import PICTURES, VIDEOS, Pictures, Span, Video, open_source
+from vitruvian.sources.open import PICTURES, VIDEOS, Pictures, Span, VideoFile, open_source
 
 # Pictures
 
@@ -479,7 +479,7 @@ def test_an_address_where_nothing_is_is_one_clear_line(serve):
 
 
 def test_a_stream_is_live_and_nobody_knows_how_long():
-    source = Video("rtsp://127.0.0.1:9/cam", Span())
+    source = VideoFile("rtsp://127.0.0.1:9/cam", Span())
     assert (source.live, source.count(), source.moving) == (True, None, True)
 
 

@@ -18,8 +18,8 @@ from pictures import with_matrix
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.sources.clock import Clock
-from vitruvian.sources.open import Span, Video, open_source
+from vitruvian.sources.clock import FrameClock
+from vitruvian.sources.open import Span, VideoFile, open_source
 
 SIZE = (64, 48)
 
@@ -69,7 +69,7 @@ def film(
 
 def read(path: Path | str, **span: Any) -> tuple[list[Frame], list[Any]]:
     """Frames, and errors, of a video."""
-    items = list(Video(str(path), Span(**span)))
+    items = list(VideoFile(str(path), Span(**span)))
     errors = [item for item in items if isinstance(item, VitruvianError)]
     return [item for item in items if isinstance(item, Frame)], errors
 
@@ -186,7 +186,7 @@ def test_frames_with_the_time_stamp_of_the_one_before_are_kept_between_it_and_th
     ids=["all the same", "none", "to and fro", "one too late", "joined"],
 )
 def test_time_goes_forward_whatever_stamps_do(stamps):
-    clock, times = Clock(0.04), []
+    clock, times = FrameClock(0.04), []
     for stamp in stamps:
         clock.tick(stamp)
         times.append(clock.seconds)
@@ -613,7 +613,7 @@ def test_whatever_the_reader_raises_is_one_clear_line(tmp_path: Path, monkeypatc
             raise error
 
         with monkeypatch.context() as patch:
-            patch.setattr(vitruvian.sources.video.Video, "_choose", broken)
+            patch.setattr(vitruvian.sources.video.VideoFile, "_choose", broken)
             frames, (error,) = read(path)
         assert not frames
         is_one_line(error, "cannot read", str(path))
@@ -629,7 +629,7 @@ def test_one_frame_is_a_video(tmp_path: Path):
 def test_frames_may_outlive_their_video(count, tmp_path: Path):
     """PyAV 19 refuses to ask a stream of a file that is closed; 18.1 reads what is gone."""
     path = film(tmp_path / "a.mp4", frames=count, size=(320, 240))
-    frames = list(Video(str(path), Span()))
+    frames = list(VideoFile(str(path), Span()))
     assert len(frames) == count
     for frame in frames:
         assert isinstance(frame, Frame)
@@ -650,7 +650,7 @@ def test_an_interlaced_video_is_read_and_it_is_said(tmp_path: Path, capsys):
 @pytest.mark.parametrize("quarters", range(4))
 def test_a_picture_with_data_that_pyav_has_no_name_for_is_turned_all_the_same(quarters):
     """PyAV gives none of the data beside a picture then: 3D views of phones, EXIF of MJPEG."""
-    from vitruvian.sources.coded import turn
+    from vitruvian.sources.coded import display_rotation
 
     class Odd:
         rotation = (0, 90, 180, -90)[quarters]  # against the clock
@@ -659,7 +659,7 @@ def test_a_picture_with_data_that_pyav_has_no_name_for_is_turned_all_the_same(qu
         def side_data(self) -> None:
             raise ValueError("29 is not a valid Type")
 
-    across, sideways, upside_down = turn(Odd())
+    across, sideways, upside_down = display_rotation(Odd())
     rgb = corners().swapaxes(0, 1) if across else corners()
     rgb = rgb[:, ::-1] if sideways else rgb
     rgb = rgb[::-1] if upside_down else rgb
@@ -678,7 +678,7 @@ def test_a_picture_is_read_from_an_address(tmp_path: Path, serve):
 
 
 def test_frames_of_a_video_go_to_other_processes(video):
-    frame = next(iter(Video(str(video()), Span())))
+    frame = next(iter(VideoFile(str(video()), Span())))
     assert isinstance(frame, Frame)
     sent = pickle.loads(pickle.dumps(frame))
     assert (sent.index, sent.seconds, sent.source, sent.size) == (0, 0.0, frame.source, frame.size)

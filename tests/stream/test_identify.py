@@ -1,5 +1,6 @@
 """Who is who: laws of motion and of identities, and stories of people who come, go and meet."""
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,15 @@ from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.stream.identify import Identify, Options, oks
-from vitruvian.stream.kalman import ASPECT, ASPECT_SEEN, ASPECT_SPEED, PLACE, RATE, SPEED, Motion
+from vitruvian.stream.kalman import (
+    ASPECT,
+    ASPECT_SEEN,
+    ASPECT_SPEED,
+    PLACE,
+    RATE,
+    SPEED,
+    KalmanBoxes,
+)
 
 SIZE = (1000, 600)  # pixels
 
@@ -50,12 +59,12 @@ def numbers(identify: Identify, frames: Iterable[tuple[float, Poses]]) -> list[l
     return [identify(at(seconds), poses).person.tolist() for seconds, poses in frames]
 
 
-# Motion
+# KalmanBoxes
 
 
 def test_two_short_steps_are_one_long_step():
     """Of boxes that keep their height, which the noise is measured by."""
-    motion = Motion.start(np.array([[10, 20, 50, 120]]))
+    motion = KalmanBoxes.start(np.array([[10, 20, 50, 120]]))
     motion = replace(motion, speed=np.array([[30.0, -20, 0, 0]]))
     once, twice = motion.after(0.5), motion.after(0.2).after(0.3)
     np.testing.assert_allclose(twice.place, once.place)
@@ -65,7 +74,7 @@ def test_two_short_steps_are_one_long_step():
 
 def test_the_filter_is_the_kalman_filter_of_deepsort():
     """The same as with matrices of 8 x 8, if the continuous noise is taken for that of a step."""
-    motion = Motion.start(np.array([[100, 100, 140, 200]]))
+    motion = KalmanBoxes.start(np.array([[100, 100, 140, 200]]))
     mean, step = np.array([*motion.place[0], 0, 0, 0, 0]), 1 / RATE
     height = mean[3]
     stds = [PLACE * height, PLACE * height, ASPECT, PLACE * height]
@@ -104,7 +113,7 @@ def test_the_filter_is_the_kalman_filter_of_deepsort():
 def test_half_a_box_does_not_throw_the_motion_off():
     """Legs that vanish behind something do not make a person fly."""
     whole, upper = np.array([[100, 100, 180, 300]]), np.array([[100, 100, 180, 180]])
-    motion = Motion.start(whole)
+    motion = KalmanBoxes.start(whole)
     for _ in range(20):
         motion = motion.after(1 / 30).seen(whole)
     motion = motion.after(1 / 30).seen(upper)
@@ -112,7 +121,7 @@ def test_half_a_box_does_not_throw_the_motion_off():
 
 
 def test_a_box_without_a_size_has_a_motion():
-    motion = Motion.start(np.array([[5, 5, 5, 5]])).after(1.0).seen(np.array([[6, 5, 6, 5]]))
+    motion = KalmanBoxes.start(np.array([[5, 5, 5, 5]])).after(1.0).seen(np.array([[6, 5, 6, 5]]))
     assert np.isfinite(motion.place).all()
     assert np.isfinite(motion.box()).all()
 
@@ -429,7 +438,7 @@ def test_memory_does_not_grow_with_the_length_of_a_stream():
 
 
 def test_even_if_time_stands_still_memory_is_bounded(monkeypatch, rng):
-    monkeypatch.setattr("vitruvian.stream.identify.MOST_LOST", 20)
+    monkeypatch.setattr(sys.modules[Identify.__module__], "MOST_LOST", 20)
     identify = Identify(appearance=lambda frame, poses: rng.normal(0, 1, (len(poses), 64)))
     for _ in range(60):
         identify(at(0.0), bodies(tuple(rng.uniform(0, 1e6, 2))))

@@ -22,9 +22,9 @@ from pictures import opened
 from recordings import CHAIR, SITS, SIZE, Actor, acting, recorded, table
 from vitruvian.analysis import angles
 from vitruvian.analysis.events import Options
-from vitruvian.analysis.found import Asked, phrase
+from vitruvian.analysis.found import AnalysisSettings, state_phrase
 from vitruvian.analysis.posture import RULES
-from vitruvian.analysis.rules import chosen
+from vitruvian.analysis.rules import parse_rules
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.body.track import LONGEST
@@ -32,7 +32,7 @@ from vitruvian.frame import Frame
 from vitruvian.show.annotate import Annotator, Arc, Line, Note
 from vitruvian.show.draw import COLOURS, draw
 from vitruvian.show.plot import KEPT, POINTS, Plot, Series
-from vitruvian.sources.open import Span, Video
+from vitruvian.sources.open import Span, VideoFile
 from vitruvian.sources.record import open_record
 from vitruvian.verbs.analyze_files import Analysis
 from vitruvian.verbs.analyze_report import Report
@@ -333,9 +333,9 @@ def test_control_c_keeps_what_was_done(tmp_path):
 
 def test_an_hour_takes_no_more_memory_than_ten_minutes(tmp_path):
     """A frame every two seconds: 1800 of them. Of none of them the pixels are kept."""
-    asked = Asked(chosen("seated,arms_raised"), angles=True)
+    asked = AnalysisSettings(parse_rules("seated,arms_raised"), angles=True)
     report = Report(tmp_path / "out", asked, Save.parse("plot"))
-    plan = OutputFiles(Video("long.mp4", Span()))
+    plan = OutputFiles(VideoFile("long.mp4", Span()))
     poses = acting([CHAIR, {}], [{}, {}])
     pixels: list[weakref.ref] = []
     with report, Analysis(report, asked, plan, tmp_path / "out" / "angles.png") as analysis:
@@ -417,7 +417,7 @@ def test_people_in_a_picture_have_numbers_and_nobody_has_none(picture):
     assert [event.state for event in found.events] == ["yes", "no"]
     assert (len(nobody), none.events) == (0, [])
     assert none.angles is not None
-    assert none.angles.shape == (0, len(angles.names("3d")))
+    assert none.angles.shape == (0, len(angles.angle_names("3d")))
 
 
 def test_a_record_takes_no_options_of_models(tmp_path):
@@ -427,20 +427,20 @@ def test_a_record_takes_no_options_of_models(tmp_path):
 
 
 def test_words_for_angles_are_names_or_how_they_begin():
-    assert angles.chosen("left_knee") == ("left_knee_flexion",)
-    assert angles.chosen("knee,trunk_tilt") == (
+    assert angles.match_angles("left_knee") == ("left_knee_flexion",)
+    assert angles.match_angles("knee,trunk_tilt") == (
         *("left_knee_flexion", "right_knee_flexion", "trunk_tilt"),
     )
-    assert angles.chosen(["left_hip_abduction"], "3d") == ("left_hip_abduction",)
+    assert angles.match_angles(["left_hip_abduction"], "3d") == ("left_hip_abduction",)
     with refused("left_hip_abduction needs metres"):
-        angles.chosen("left_hip_abduction", "2d")
+        angles.match_angles("left_hip_abduction", "2d")
 
 
 @pytest.mark.parametrize("rule", [*RULES, "deep_squat"])
 def test_every_rule_can_be_said_in_words(rule):
     sided = "hand" in rule or "arms" in rule or "phone" in rule
     for side in ("left", "right") if sided else ("",):
-        words = {phrase(rule, side, state) for state in ("yes", "no", "unknown")}
+        words = {state_phrase(rule, side, state) for state in ("yes", "no", "unknown")}
         assert len(words) == 3
         for word in words:
             assert "{" not in word

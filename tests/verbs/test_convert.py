@@ -772,3 +772,66 @@ def test_openpose_files_are_a_sink_of_their_own(tmp_path):
 def test_what_a_record_says_itself_cannot_be_said_otherwise(how, words, tmp_path):
     with refused("a.jsonl", words):
         vit.read(tmp_path / "a.jsonl", **how)
+
+
+# What is to be looked at
+
+
+def of_video(path: Path, clip: Path | str, people, everything=True) -> Path:
+    """A record of six frames of a video, of 64 x 48."""
+    with vit.open_sink(path) as sink:
+        for i in range(6):
+            one = people(1, BLAZEPOSE33, person=np.array([3]), everything=everything)
+            sink.write(Frame(None, i, i / 30, str(clip), size=(64, 48)), one)
+    return path
+
+
+@pytest.mark.parametrize("name", ["b.html", "b_3d.mp4", "b_3d.gif", "b.trc", "b.csv", "b_openpose"])
+def test_a_record_becomes_whatever_needs_no_pictures(name, tmp_path, people):
+    done = convert(of_video(tmp_path / "a.jsonl", "gone.mp4", people), tmp_path / name)
+    assert done.frames == 6
+    assert all(path.stat().st_size > 100 for path in done.paths)
+
+
+def test_a_record_is_drawn_on_its_video_where_that_is_beside_it(tmp_path, people, video):
+    clip = video("other.mp4", np.arange(6) / 30, size=(64, 48))
+    record = of_video(tmp_path / "a.jsonl", "elsewhere/clip.mp4", people)
+    with refused("elsewhere/clip.mp4", "is not there", "put it beside 'a.jsonl'"):
+        convert(record, tmp_path / "b.mp4")
+    clip.rename(tmp_path / "clip.mp4")
+    assert convert(record, tmp_path / "b.mp4").frames == 6
+    table = convert(record, tmp_path / "a.csv").paths[0]  # has no sizes of frames
+    assert convert(table, tmp_path / "c.mp4").frames == 6
+    with refused("is a video", "'b.mp4'"):
+        convert(record, tmp_path / "b.jpg")
+
+
+def test_markers_are_shown_in_3d_without_a_camera(tmp_path, people):
+    markers = convert(of_video(tmp_path / "a.jsonl", "a.mp4", people), tmp_path / "a.trc").paths[0]
+    assert convert(markers, tmp_path / "b.html").frames == 6
+    with refused("b.mp4", ".mp4 needs pixels, which .trc does not have"):
+        convert(markers, tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize(("name", "names"), [
+    ("b.jpg", ["b_x.jpg", "b_y.jpg"]),
+    ("b_3d.png", ["b_x_3d.png", "b_y_3d.png"]),
+    ("b.html", ["b_x.html", "b_y.html"]),
+    ("b.csv", ["b.csv"]),
+])  # fmt: skip
+def test_each_of_several_pictures_has_a_file_of_its_own(name, names, tmp_path, people, picture):
+    out = tmp_path / "out"
+    out.mkdir()
+    with vit.open_sink(tmp_path / "a.jsonl") as sink:
+        for i, stem in enumerate("xy"):
+            path = picture(f"{stem}.png", np.zeros((48, 64, 3), np.uint8))
+            one = people(1, BLAZEPOSE33, everything=True)
+            sink.write(Frame(None, i, 0, str(path), size=(64, 48)), one)
+    done = convert(tmp_path / "a.jsonl", out / name)
+    assert [path.name for path in done.paths] == names == sorted(p.name for p in out.iterdir())
+    if len(names) > 1:
+        with refused(names[0], "exists", "--overwrite"):
+            convert(tmp_path / "a.jsonl", out / name)
+        assert convert(tmp_path / "a.jsonl", out / name, overwrite=True).paths == done.paths
+    with refused("is a picture", "_3d.png"):
+        convert(tmp_path / "a.jsonl", out / "c_3d.mp4")

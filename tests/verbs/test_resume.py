@@ -19,7 +19,9 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.models.options import StreamDefaults
 from vitruvian.sources.open import open_source
+from vitruvian.verbs import analyze
 from vitruvian.verbs import resume as resuming
+from vitruvian.verbs.analyze_report import Report
 from vitruvian.verbs.folder import LEDGERS, Ledger, ledger_of
 from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save
@@ -251,3 +253,31 @@ def test_what_is_live_is_not_resumed(tmp_path):
 
     with pytest.raises(VitruvianError, match="is live"):
         resuming.check_resumable([Live()], True)  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("how", ["video,plot", ""])
+def test_an_analysis_that_was_stopped_ends_as_one_that_was_not(how, video, tmp_path):
+    clips = [video(f"{each}.mp4", [i / 10 for i in range(9)]) for each in "abc"]
+
+    def analyzed(out: Path, model: Toy, resume: bool = False, gap: float = 0.5) -> list[str]:
+        asked = analyze.asked("seated", True, None, None, minimum=0.1, gap=gap)
+        report, sources = Report(out, asked, Save.parse(how)), open_source(list(map(str, clips)))
+        said = list[str]()
+        plans = analyze.plans(sources, report, None, overwrite=resume)
+        jobs = analyze.jobs(sources, model, asked)
+        analyze.write(jobs, plans, report, resume=resume, say=said.append, on_error=print)
+        return said
+
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    said = analyzed(whole, Toy())
+    with pytest.raises(KeyboardInterrupt):
+        analyzed(out, Toy("b.mp4 6"))
+    with refused("was made with events", "gap=0.5", "--overwrite"):
+        analyzed(out, Toy(), resume=True, gap=0.3)
+    model = Toy()
+    again = analyzed(out, model, resume=True)
+    assert model.seen[0] == "b.mp4 0"
+    assert "a.mp4: finished already" in again
+    assert again[-1] == said[-1]  # of the rule, of all sources
+    assert files(out) == files(whole)
+    assert analyzed(out, model, resume=True) == [f"'{out}' is finished already"]

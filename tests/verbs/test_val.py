@@ -19,8 +19,8 @@ from labelled import K, Known, annotations, body, found_by, poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
 from vitruvian.errors import VitruvianError
 from vitruvian.evaluate import oks, scores, truth
-from vitruvian.evaluate.coco import average_precision, found_in, results_of
-from vitruvian.evaluate.scores import Found, score
+from vitruvian.evaluate.coco import coco_average_precision, read_results, results_to_people
+from vitruvian.evaluate.scores import PredictedPeople, score_people
 from vitruvian.formats import records
 from vitruvian.geometry.camera import Camera
 from vitruvian.verbs.outputs import open_sink
@@ -61,8 +61,8 @@ def oracle(said: dict[str, Any], results: list[dict[str, Any]]) -> np.ndarray:
 
 def ours(said: dict[str, Any], results: list[dict[str, Any]]) -> np.ndarray:
     """The same ten, in its order."""
-    known = truth.coco(said, Path("said.json"))
-    got = score("x", known, found_in(results, known, "x"), [True] * K, resamples=0)
+    known = truth.parse_coco(said, Path("said.json"))
+    got = score_people("x", known, results_to_people(results, known, "x"), [True] * K, resamples=0)
     groups = {group.name: group.numbers for group in got.groups}
     numbers = []
     for kind in ("AP", "AR"):
@@ -117,24 +117,25 @@ def test_drawing_pictures_anew_is_the_same_as_writing_them_down_as_often(rng):
     """Weights of 0, 1, 2 and 3 against annotations in which pictures stand that often."""
     people = {f"{i}.jpg": body(rng, 2) for i in range(8)}
     said = annotations(people)
-    known = truth.coco(said, Path("said.json"))
+    known = truth.parse_coco(said, Path("said.json"))
     found = {
-        p.number: Found(p.xy + rng.normal(0, 6, p.xy.shape), rng.random(2)) for p in known.pictures
+        p.number: PredictedPeople(p.xy + rng.normal(0, 6, p.xy.shape), rng.random(2))
+        for p in known.pictures
     }
     often = np.array([0, 1, 2, 3, 1, 0, 2, 1])
     pairs, points = [], []
     for picture in known.pictures:
         order = np.argsort(-found[picture.number].score)
-        alike = oks.similarity(
+        alike = oks.object_keypoint_similarity(
             *(found[picture.number].xy[order], picture.xy, picture.labelled),
             *(picture.box, picture.area, known.sigmas),
         )
         none = np.zeros((1, 2), bool)
-        pairs.append(oks.match(alike, none, none[0], none))
+        pairs.append(oks.match_people(alike, none, none[0], none))
         points.append(found[picture.number].score[order])
-    weighed = oks.Pool(pairs, points, [np.array([2])] * 8).curves(often.astype(float))
+    weighed = oks.PrecisionRecall(pairs, points, [np.array([2])] * 8).curves(often.astype(float))
     rows = np.repeat(np.arange(8), often)
-    written = oks.Pool(
+    written = oks.PrecisionRecall(
         [pairs[i] for i in rows], [points[i] for i in rows], [np.array([2])] * len(rows)
     ).curves()
     for a, b in zip(weighed, written, strict=True):
@@ -146,17 +147,19 @@ def test_an_interval_holds_the_number_and_shrinks_with_more_pictures(rng):
     wide = {}
     for n in (20, 180):
         people = {f"{i}.jpg": body(rng, 1) for i in range(n)}
-        known = truth.coco(annotations(people), Path("said.json"))
+        known = truth.parse_coco(annotations(people), Path("said.json"))
         found = {
-            p.number: Found(p.xy + rng.normal(0, rng.choice([2, 20]), p.xy.shape), np.ones(1))
+            p.number: PredictedPeople(
+                p.xy + rng.normal(0, rng.choice([2, 20]), p.xy.shape), np.ones(1)
+            )
             for p in known.pictures
         }
-        got = score("x", known, found, [True] * K)
+        got = score_people("x", known, found, [True] * K)
         for name in ("AP", "AR", "PCK"):
             number = got.overall[name]
             assert number.low < number.value < number.high
         wide[n] = got.overall["AR"].high - got.overall["AR"].low
-        again = score("x", known, found, [True] * K)
+        again = score_people("x", known, found, [True] * K)
         assert again.overall["AR"] == got.overall["AR"]  # chance has a seed
     assert wide[180] < 0.6 * wide[20]  # a third is expected
 
@@ -166,12 +169,13 @@ def test_an_interval_holds_the_number_and_shrinks_with_more_pictures(rng):
 
 def test_pck_counts_joints_within_a_tenth_of_the_box(rng):
     said = annotations({"a.jpg": body(rng, 1)})
-    known = truth.coco(said, Path("said.json"))
+    known = truth.parse_coco(said, Path("said.json"))
     (picture,) = known.pictures
     long = picture.box[0, 2:].max()
     off = np.zeros((1, K, 2))
     off[0, :5, 0], off[0, 5:9, 0] = 0.099 * long, 0.101 * long
-    got = score("x", known, {1: Found(picture.xy + off, np.ones(1))}, [True] * K, 0)
+    found = {1: PredictedPeople(picture.xy + off, np.ones(1))}
+    got = score_people("x", known, found, [True] * K, 0)
     assert got.overall["PCK"].value == pytest.approx((K - 4) / K)
     assert got.joints["nose"]["PCK"] == 1
     assert got.joints["left_shoulder"]["PCK"] == 0
@@ -183,19 +187,19 @@ def test_pckh_counts_joints_within_half_a_head(rng):
     xy[0, HALPE26["head_top"]], xy[0, HALPE26["neck"]] = (200, 100), (200, 160)
     said = annotations({"a.jpg": xy}, HALPE26.keypoints)
     said["annotations"][0]["bbox_head"] = [170, 100, 60, 80]  # 0.6 times its diagonal: 60 pixels
-    known = truth.coco(said, Path("said.json"))
+    known = truth.parse_coco(said, Path("said.json"))
     assert known.pictures[0].head == pytest.approx(60)
     off = np.zeros_like(xy)
     off[0, :10, 1], off[0, 10:13, 1] = 29.9, 30.1
-    got = score("x", known, {1: Found(xy + off, np.ones(1))}, [True] * 26, 0)
+    got = score_people("x", known, {1: PredictedPeople(xy + off, np.ones(1))}, [True] * 26, 0)
     assert got.overall["PCKh"].value == pytest.approx(23 / 26)
 
 
 def test_who_is_not_found_is_missed_in_shares_and_left_out_of_means(rng):
     people = body(rng, 2)
     people[1] += 1000
-    known = truth.coco(annotations({"a.jpg": people}), Path("said.json"))
-    got = score("x", known, {1: Found(people[:1], np.ones(1))}, [True] * K, 0)
+    known = truth.parse_coco(annotations({"a.jpg": people}), Path("said.json"))
+    got = score_people("x", known, {1: PredictedPeople(people[:1], np.ones(1))}, [True] * K, 0)
     assert got.overall["found"].value == 0.5
     assert got.overall["PCK"].value == 0.5
     assert got.pictures[0]["OKS"] == 0.5
@@ -207,9 +211,9 @@ def test_groups_are_by_size_and_by_people_in_the_picture(rng):
     said = annotations(people)
     for row, area in zip(said["annotations"], [900, 5000, 1e4] * 5, strict=False):
         row["area"] = area
-    known = truth.coco(said, Path("said.json"))
-    found = {p.number: Found(p.xy, np.ones(len(p))) for p in known.pictures}
-    got = score("x", known, found, [True] * K, 0)
+    known = truth.parse_coco(said, Path("said.json"))
+    found = {p.number: PredictedPeople(p.xy, np.ones(len(p))) for p in known.pictures}
+    got = score_people("x", known, found, [True] * K, 0)
     counts = {(g.of, g.name): (g.people, g.pictures) for g in got.groups}
     assert counts["all", "all"] == (14, 4)
     assert [counts["size", name][0] for name in ("small", "medium", "large")] == [5, 5, 4]
@@ -462,19 +466,19 @@ def test_results_of_others_stand_beside_models(tmp_path, data, rng):
     theirs.write_text(json.dumps(rows))
     result = val(file, [found_by(people)], results=[theirs])
     assert [each.name for each in result.scores] == ["known", "theirs"]
-    want = average_precision(json.loads(file.read_text()), rows)
+    want = coco_average_precision(json.loads(file.read_text()), rows)
     assert result.scores[1].overall["AP"].value == pytest.approx(want["AP"], abs=1e-12)
     assert want["AP"] == pytest.approx(oracle(json.loads(file.read_text()), rows)[0], abs=1e-9)
     known = truth.read(file)
     theirs.write_text(json.dumps([{**row, "image_id": 99} for row in rows]))
     with refused("is about other pictures"):
-        results_of(theirs, known)
+        read_results(theirs, known)
     theirs.write_text(json.dumps([{**row, "keypoints": [1, 2, 3]} for row in rows]))
     with refused("has 1 keypoints a person", "has 17"):
-        results_of(theirs, known)
+        read_results(theirs, known)
     theirs.write_text(json.dumps({"annotations": rows}))
     with refused("want COCO results"):
-        results_of(theirs, known)
+        read_results(theirs, known)
 
 
 def test_records_of_others_are_scored_as_the_model_that_made_them(tmp_path, data):

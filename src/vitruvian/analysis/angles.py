@@ -4,9 +4,9 @@ An angle is what one direction of the body makes with another, or with the verti
 where the person faces, so flexion is positive on both sides and whichever way somebody walks:
 
 - in 3D forward is left times up: the line of hips and shoulders, and the trunk (or the vertical);
-- in 2D the picture must show the person from the side, and `facing` says which one. Seen from the
-  front or from behind forward cannot be told, and what needs it is NaN; what needs the subject's
-  left, and lines from left to right, are NaN from the side.
+- in 2D the picture must show the person from the side, and `facing_direction` says which one. Seen
+  from the front or from behind forward cannot be told, and what needs it is NaN; what needs the
+  subject's left, and lines from left to right, are NaN from the side.
 
 Up is up in the picture, and against the camera's y axis in 3D, unless something else is given.
 
@@ -26,7 +26,7 @@ from typing import Literal
 
 import numpy as np
 
-from vitruvian.analysis.points import Points, dot, unit
+from vitruvian.analysis.points import BodyPoints, dot, unit_vectors
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.state import SEEN
@@ -144,18 +144,18 @@ def _rows() -> list[Angle]:
 TABLE: tuple[Angle, ...] = tuple(_rows())
 
 
-def table(space: Space) -> tuple[Angle, ...]:
+def angle_definitions(space: Space) -> tuple[Angle, ...]:
     """The A rows of a space."""
     return tuple(angle for angle in TABLE if space in angle.spaces)
 
 
 @cache
-def names(space: Space = "2d") -> tuple[str, ...]:
+def angle_names(space: Space = "2d") -> tuple[str, ...]:
     """The A names, in the order of the columns of `angles_deg`."""
-    return tuple(angle.name for angle in table(space))
+    return tuple(angle.name for angle in angle_definitions(space))
 
 
-def chosen(words: str | Sequence[str], space: Space = "2d") -> tuple[str, ...]:
+def match_angles(words: str | Sequence[str], space: Space = "2d") -> tuple[str, ...]:
     """The names that words mean: a name of the table, or the beginning or end of one.
 
     `left_knee` is `left_knee_flexion`; `knee` is that of both sides; `trunk` is `trunk_lean`: the
@@ -165,7 +165,7 @@ def chosen(words: str | Sequence[str], space: Space = "2d") -> tuple[str, ...]:
         VitruvianError: there is no such angle in this space.
     """
     words = words.split(",") if isinstance(words, str) else words
-    known, found = names(space), list[str]()
+    known, found = angle_names(space), list[str]()
     for word in filter(None, (word.strip() for word in words)):
         if word not in known and any(angle.name == word for angle in TABLE):
             raise VitruvianError(f"{word} needs metres; use a model that gives them")
@@ -179,7 +179,7 @@ def chosen(words: str | Sequence[str], space: Space = "2d") -> tuple[str, ...]:
     return tuple(found)
 
 
-def needs(name: str) -> tuple[str, ...]:
+def required_points(name: str) -> tuple[str, ...]:
     """The points that an angle is made of; none of a name that is in no row."""
     angle = next((angle for angle in TABLE if angle.name == name), None)
     if angle is None:
@@ -187,11 +187,11 @@ def needs(name: str) -> tuple[str, ...]:
     return (*angle.points, *(("mid_hip", "mid_shoulder") if angle.to else ()))
 
 
-def available(skeleton: Skeleton, space: Space = "2d") -> tuple[str, ...]:
+def available_angles(skeleton: Skeleton, space: Space = "2d") -> tuple[str, ...]:
     """The names of those for which a skeleton has the points; the others are always NaN."""
     zero = np.zeros((0, len(skeleton), 2))
-    points = Points(skeleton, zero, zero[..., 0])
-    return tuple(name for name in names(space) if all(map(points.has, needs(name))))
+    points = BodyPoints(skeleton, zero, zero[..., 0])
+    return tuple(name for name in angle_names(space) if all(map(points.has, required_points(name))))
 
 
 def angles_deg(
@@ -201,7 +201,7 @@ def angles_deg(
     seen: float = SEEN,
     up: Sequence[float] | None = None,
 ) -> np.ndarray:
-    """(N, A) float32 degrees, a column for each of `names(space)`; NaN where it is not known.
+    """(N, A) float32 degrees, a column for each of `angle_names(space)`; NaN where it is not known.
 
     Args:
         poses: everyone in a frame.
@@ -212,10 +212,12 @@ def angles_deg(
     Raises:
         VitruvianError: 3D is asked for and there is none.
     """
-    return measure_deg(poses.skeleton, coordinates(poses, space), poses.score, space, seen, up)
+    return angles_of_points_deg(
+        poses.skeleton, body_coordinates(poses, space), poses.score, space, seen, up
+    )
 
 
-def coordinates(poses: Poses, space: Space) -> np.ndarray:
+def body_coordinates(poses: Poses, space: Space) -> np.ndarray:
     """(N, K, D) `xy` or `xyz`; `VitruvianError` if there is no `xyz`."""
     if space == "2d":
         return poses.xy
@@ -227,7 +229,7 @@ def coordinates(poses: Poses, space: Space) -> np.ndarray:
     return poses.xyz
 
 
-def measure_deg(
+def angles_of_points_deg(
     skeleton: Skeleton,
     at: np.ndarray,
     score: np.ndarray,
@@ -245,11 +247,11 @@ def measure_deg(
         space: "2d" or "3d"; D is 2 or 3.
         seen: score below which a keypoint is not known.
         up: (D,) which way is up.
-        facing: (N,) as `facing` gives it, if it is known better.
+        facing: (N,) as `facing_direction` gives it, if it is known better.
     """
-    points = Points(skeleton, at, score, seen)
-    vertical = unit(np.broadcast_to(np.asarray(up or UP[space], float), at.shape[::2]))
-    trunk = unit(points["mid_shoulder"] - points["mid_hip"])
+    points = BodyPoints(skeleton, at, score, seen)
+    vertical = unit_vectors(np.broadcast_to(np.asarray(up or UP[space], float), at.shape[::2]))
+    trunk = unit_vectors(points["mid_shoulder"] - points["mid_hip"])
     axes = {"trunk": trunk, "vertical": vertical}
     toward = left = np.zeros(len(at))
     if space == "2d":
@@ -259,14 +261,14 @@ def measure_deg(
         sideways = {name: left[:, None] * _across(axis) for name, axis in axes.items()}
     else:
         lines = {
-            "shoulder": unit(points["left_shoulder"] - points["right_shoulder"]),
-            "hip": unit(points["left_hip"] - points["right_hip"]),
+            "shoulder": unit_vectors(points["left_shoulder"] - points["right_shoulder"]),
+            "hip": unit_vectors(points["left_hip"] - points["right_hip"]),
         }
-        line = unit(lines["shoulder"] + lines["hip"])
-        forward = {name: unit(np.cross(line, axis)) for name, axis in axes.items()}
+        line = unit_vectors(lines["shoulder"] + lines["hip"])
+        forward = {name: unit_vectors(np.cross(line, axis)) for name, axis in axes.items()}
         sideways = {name: np.cross(axis, forward[name]) for name, axis in axes.items()}
     columns = []
-    for angle in table(space):
+    for angle in angle_definitions(space):
         ahead, aside = forward.get(angle.to), sideways.get(angle.to)
         axis = axes.get(angle.to)
         if axis is not None and angle.down:
@@ -281,7 +283,7 @@ def measure_deg(
 
 def _angle(
     angle: Angle,
-    points: Points,
+    points: BodyPoints,
     axis: np.ndarray | None,
     forward: np.ndarray | None,
     left: np.ndarray | None,
@@ -292,7 +294,7 @@ def _angle(
         return np.pi - _between(named[0] - named[1], named[2] - named[1])
     if angle.way == "foot":
         return np.pi / 2 - _between(named[1] - named[0], named[3] - named[2])
-    direction = unit(named[1] - named[0])
+    direction = unit_vectors(named[1] - named[0])
     assert axis is not None
     assert forward is not None
     assert left is not None
@@ -319,7 +321,7 @@ def _between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Source: Kahan, "How Futile are Mindless Assessments of Roundoff", 2006, section 12.
     """
-    a, b = unit(a), unit(b)
+    a, b = unit_vectors(a), unit_vectors(b)
     return 2 * np.arctan2(np.linalg.norm(a - b, axis=-1), np.linalg.norm(a + b, axis=-1))
 
 
@@ -328,7 +330,9 @@ def _across(axis: np.ndarray) -> np.ndarray:
     return np.stack([-axis[:, 1], axis[:, 0]], axis=-1)
 
 
-def facing(skeleton: Skeleton, xy: np.ndarray, score: np.ndarray, seen: float = SEEN) -> np.ndarray:
+def facing_direction(
+    skeleton: Skeleton, xy: np.ndarray, score: np.ndarray, seen: float = SEEN
+) -> np.ndarray:
     """(N,) 1 for who faces the right of the picture, -1 the left, NaN where it cannot be told.
 
     For who does not stand upright "right" is a quarter turn clockwise from where the head is. It
@@ -342,17 +346,17 @@ def facing(skeleton: Skeleton, xy: np.ndarray, score: np.ndarray, seen: float = 
         score: (N, K) 0..1.
         seen: score below which a keypoint is not known.
     """
-    return _facing(Points(skeleton, xy, score, seen))
+    return _facing(BodyPoints(skeleton, xy, score, seen))
 
 
-def broad(poses: Poses, seen: float = SEEN) -> np.ndarray:
+def apparent_shoulder_width(poses: Poses, seen: float = SEEN) -> np.ndarray:
     """(N,) how far apart the shoulders are in the picture, across the trunk, in its lengths."""
-    return _width(Points(poses.skeleton, poses.xy, poses.score, seen))
+    return _width(BodyPoints(poses.skeleton, poses.xy, poses.score, seen))
 
 
-def _facing(points: Points) -> np.ndarray:
+def _facing(points: BodyPoints) -> np.ndarray:
     trunk = points["mid_shoulder"] - points["mid_hip"]
-    length, right = np.linalg.norm(trunk, axis=-1), _across(unit(trunk))
+    length, right = np.linalg.norm(trunk, axis=-1), _across(unit_vectors(trunk))
     feet = np.stack([points[f"{s}_toe"] - points[f"{s}_heel"] for s in ("left", "right")])
     known = np.all(np.isfinite(feet), axis=-1)
     foot = (
@@ -367,16 +371,16 @@ def _facing(points: Points) -> np.ndarray:
     return np.where(_width(points) < FROM_THE_SIDE, np.sign(says), np.nan)
 
 
-def _left(points: Points) -> np.ndarray:
+def _left(points: BodyPoints) -> np.ndarray:
     """(N,) 1 where the subject's left is on the right of the picture, -1, NaN from the side."""
     width = _width(points)
     return np.where(np.abs(width) >= FROM_THE_SIDE, np.sign(_width(points, signed=True)), np.nan)
 
 
-def _width(points: Points, signed: bool = False) -> np.ndarray:
+def _width(points: BodyPoints, signed: bool = False) -> np.ndarray:
     """(N,) how far the left shoulder is from the right one across the trunk, in its lengths."""
     trunk = points["mid_shoulder"] - points["mid_hip"]
     length = np.maximum(np.linalg.norm(trunk, axis=-1), 1e-9)
     line = points["left_shoulder"] - points["right_shoulder"]
-    width = dot(line, _across(unit(trunk))) / length
+    width = dot(line, _across(unit_vectors(trunk))) / length
     return width if signed else np.abs(width)

@@ -47,7 +47,7 @@ class Options:
         return "no" if degree <= self.off else "unknown"
 
 
-class Key(NamedTuple):
+class StateKey(NamedTuple):
     """Whom and what a state is of."""
 
     person: int
@@ -102,17 +102,18 @@ class _Told:
     seen: float  # seconds, the last frame with the person
 
 
-class Watch:
+class EventDetector:
     """Rules over one stream. It remembers who does what now, and since when.
 
-    It knows the past only: `states` lag by up to `gap`; `settled.Settled` has those that do not.
+    It knows the past only: `states` lag by up to `gap`; `settled.SettledStates` has those that do
+    not.
     """
 
     def __init__(self, rules: Mapping[str, Rule], options: Options = Options()) -> None:
         """Start with nobody."""
         self.rules, self.options = rules, options
-        self.going: dict[Key, _Going] = {}
-        self.told: dict[Key, _Told] = {}
+        self.going: dict[StateKey, _Going] = {}
+        self.told: dict[StateKey, _Told] = {}
         self.short: dict[str, int] = {}  # rule -> how often it held for less than `minimum`
         self.lacks: dict[str, tuple[str, ...]] = {}  # rule -> points the last skeleton has not
         self.source = ""
@@ -129,8 +130,8 @@ class Watch:
             ended = self.close()
         last, self.source, self.seconds = self.seconds, frame.source, frame.seconds
         body = Body(poses, frame)
-        found, self.lacks = degrees(self.rules, body), body.lacks
-        here = {key: degree for key, degree in each(found, poses) if key.person >= 0}
+        found, self.lacks = rule_degrees(self.rules, body), body.lacks
+        here = {key: degree for key, degree in iterate_degrees(found, poses) if key.person >= 0}
         before = frame.seconds - self.options.gap - WRITTEN
         for key, going in list(self.going.items()):
             # From one frame to the next it goes on, however few there are a second.
@@ -145,7 +146,7 @@ class Watch:
                 del self.told[key]
         return found, ended
 
-    def _take(self, key: Key, degree: float) -> None:
+    def _take(self, key: StateKey, degree: float) -> None:
         self._tell(key, degree)
         going = self.going.get(key)
         if going is None:
@@ -154,7 +155,7 @@ class Watch:
             going = self.going[key] = _Going(self.seconds, self.seconds)
         going.add(degree, self.seconds, degree >= self.options.off)
 
-    def _tell(self, key: Key, degree: float) -> None:
+    def _tell(self, key: StateKey, degree: float) -> None:
         """Another state is shown only if the last one has not been true for a while."""
         state = self.options.state(degree)
         told = self.told.setdefault(key, _Told(state, self.seconds, self.seconds))
@@ -164,7 +165,7 @@ class Watch:
             told.state = "yes" if holds else state
             told.sure = self.seconds
 
-    def _end(self, key: Key) -> list[Event]:
+    def _end(self, key: StateKey) -> list[Event]:
         going = self.going.pop(key)
         if not self.lasts(going):
             self.short[key.rule] = self.short.get(key.rule, 0) + 1
@@ -177,7 +178,7 @@ class Watch:
         """Whether it has held for long enough to have happened."""
         return going.held - going.start >= self.options.minimum - WRITTEN
 
-    def states(self) -> dict[Key, State]:
+    def states(self) -> dict[StateKey, State]:
         """Live, for who draws it: of everybody here, without the doubts of single frames."""
         return {key: told.state for key, told in self.told.items() if told.seen == self.seconds}
 
@@ -187,7 +188,7 @@ class Watch:
         return [event for key in list(self.going) for event in self._end(key)]
 
 
-def degrees(rules: Mapping[str, Rule], body: Body) -> dict[str, np.ndarray]:
+def rule_degrees(rules: Mapping[str, Rule], body: Body) -> dict[str, np.ndarray]:
     """Rule -> (N,) or (N, 2) how far it holds; what a user's own rule gave must be that, too."""
     found = {}
     for name, rule in rules.items():
@@ -215,18 +216,22 @@ def _checked(name: str, rule: Rule, body: Body) -> np.ndarray:
     return values
 
 
-def each(found: Mapping[str, np.ndarray], poses: Poses) -> Iterator[tuple[Key, float]]:
-    """The single degrees of `degrees`, person by person."""
+def iterate_degrees(
+    found: Mapping[str, np.ndarray], poses: Poses
+) -> Iterator[tuple[StateKey, float]]:
+    """The single degrees of `rule_degrees`, person by person."""
     for name, values in found.items():
         for person, degree in zip(poses.person.tolist(), values.tolist(), strict=True):
             if values.ndim == 1:
-                yield Key(person, name), degree
+                yield StateKey(person, name), degree
             else:
                 for side, one in zip(SIDES, degree, strict=True):
-                    yield Key(person, name, side), one
+                    yield StateKey(person, name, side), one
 
 
-def in_picture(key: Key, degree: float, frame: Frame, options: Options = Options()) -> Event:
+def picture_event(
+    key: StateKey, degree: float, frame: Frame, options: Options = Options()
+) -> Event:
     """What a picture, which has no time, says of somebody: an event of one frame."""
     state = options.state(degree)
     sure = {"yes": degree, "no": 1 - degree, "unknown": np.nan}[state]
@@ -240,7 +245,7 @@ def events(
     options: Options = Options(),
 ) -> Iterator[Event]:
     """The events of a stream, each as soon as it is over: of a pipeline's results, or a record."""
-    watch = Watch(rules, options)
+    watch = EventDetector(rules, options)
     for frame, poses in stream:
         _, ended = watch(frame, poses)
         yield from ended

@@ -12,28 +12,28 @@ import numpy as np
 from vitruvian.analysis.angles import (
     TABLE,
     Space,
-    chosen,
-    coordinates,
-    facing,
-    measure_deg,
-    names,
+    angle_names,
+    angles_of_points_deg,
+    body_coordinates,
+    facing_direction,
+    match_angles,
 )
 from vitruvian.analysis.events import (
     WRITTEN,
     Event,
-    Key,
+    EventDetector,
     Options,
     State,
-    Watch,
-    degrees,
-    each,
-    in_picture,
+    StateKey,
+    iterate_degrees,
+    picture_event,
+    rule_degrees,
 )
 from vitruvian.analysis.motion import VOTE
-from vitruvian.analysis.points import Points, unit
+from vitruvian.analysis.points import BodyPoints, unit_vectors
 from vitruvian.analysis.posture import SIDES, Body, Rule
-from vitruvian.analysis.settled import Settled
-from vitruvian.analysis.view import Views, from_the_side, guessed
+from vitruvian.analysis.settled import SettledStates
+from vitruvian.analysis.view import ViewTracker, depth_is_estimated, is_side_view
 from vitruvian.body.poses import Poses
 from vitruvian.body.state import SEEN
 from vitruvian.errors import VitruvianError
@@ -51,7 +51,7 @@ PHRASES = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnalysisSettings:
     """What is to be found out."""
 
     rules: Mapping[str, Rule]
@@ -61,13 +61,15 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FrameAnalysis:
     """About the N people of a frame."""
 
     poses: Poses  # in a picture everybody has a number here, from 1 on
     degrees: dict[str, np.ndarray]  # rule -> (N,) 0..1, or (N, 2) of left and right; NaN unknown
-    states: dict[Key, State]  # of who has a number; "yes" in every frame of an event; live, later
-    angles: np.ndarray | None  # (N, A) degrees, a column for each of `names(space)`
+    states: dict[
+        StateKey, State
+    ]  # of who has a number; "yes" in every frame of an event; live, later
+    angles: np.ndarray | None  # (N, A) degrees, a column for each of `angle_names(space)`
     space: Space
     up: tuple[float, ...] | None = None  # what angles in 3D took for up; None: as in the picture
     events: list[Event] = field(default_factory=list)  # that are over now; of a picture, all of it
@@ -77,17 +79,17 @@ class Found:
     def state(self, rule: str, side: str = "") -> list[State]:
         """N of them: "yes", "no" or "unknown", which also is too close to call."""
         people = self.poses.person.tolist()
-        return [self.states.get(Key(person, rule, side), "unknown") for person in people]
+        return [self.states.get(StateKey(person, rule, side), "unknown") for person in people]
 
     def angle_deg(self, word: str) -> np.ndarray:
         """(N,) an angle of docs/angles.md, also by the beginning of its name; NaN unknown."""
         if self.angles is None:
             raise VitruvianError(f"{word}: no angles were asked for; pass angles=True")
-        (name, *_) = chosen(word, self.space)
-        return self.angles[:, names(self.space).index(name)]
+        (name, *_) = match_angles(word, self.space)
+        return self.angles[:, angle_names(self.space).index(name)]
 
 
-Pairs = list[tuple[Frame, Found]]
+Pairs = list[tuple[Frame, FrameAnalysis]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ class _Waiting:
     frame: Frame  # without pixels
     poses: Poses
     degrees: dict[str, np.ndarray]
-    says: dict[Key, State]  # what this frame alone says
+    says: dict[StateKey, State]  # what this frame alone says
     events: list[Event]
     lacks: dict[str, tuple[str, ...]]
 
@@ -109,14 +111,14 @@ class Analyst:
     `Options.minimum` and `gap` seconds behind, and with angles until it is known how people are
     seen, see `analysis/view.py`; without its pixels, which nobody keeps for so long. Live, and
     where masks or heat maps are asked for, which nobody keeps either, it is given at once, and
-    states are those of `Watch.states`.
+    states are those of `EventDetector.states`.
     """
 
-    def __init__(self, asked: Asked, *, moving: bool, live: bool = False) -> None:
+    def __init__(self, asked: AnalysisSettings, *, moving: bool, live: bool = False) -> None:
         """`moving`: whether it is a video; pictures have nothing to do with each other."""
         self.asked, self.moving, self.live = asked, moving, live
-        self.watch = Watch(asked.rules, asked.options)
-        self.settled, self.views, self.toward = Settled(self.watch), Views(), _Toward()
+        self.watch = EventDetector(asked.rules, asked.options)
+        self.settled, self.views, self.toward = SettledStates(self.watch), ViewTracker(), _Toward()
         self.waiting: deque[_Waiting] = deque()
 
     def __call__(self, frame: Frame, poses: Poses) -> Pairs:
@@ -137,14 +139,14 @@ class Analyst:
         lacks = self.watch.lacks
         if self.asked.angles:
             self.toward.add(frame, poses)
-            if guessed(poses):
+            if depth_is_estimated(poses):
                 self.views.add(frame, poses)
         if self.live:
             found = self._found(frame, poses, held, self.watch.states(), events, lacks)
             return [*done, (frame, found)]
         state = self.asked.options.state
-        pairs = each(held, poses)
-        says: dict[Key, State] = {key: state(one) for key, one in pairs if key.person >= 0}
+        pairs = iterate_degrees(held, poses)
+        says: dict[StateKey, State] = {key: state(one) for key, one in pairs if key.person >= 0}
         self.settled.add(says, events)
         bare = replace(frame, pixels=None)
         self.waiting.append(_Waiting(bare, poses, held, says, events, lacks))
@@ -162,11 +164,11 @@ class Analyst:
         self.waiting[-1].events.extend(events)
         return list(self._ready(np.inf, over=True)), []
 
-    def _ready(self, now: float, *, over: bool) -> Iterator[tuple[Frame, Found]]:
+    def _ready(self, now: float, *, over: bool) -> Iterator[tuple[Frame, FrameAnalysis]]:
         while self.waiting:
             one = self.waiting[0]
             if self.asked.angles and not over:
-                people = one.poses.person.tolist() if guessed(one.poses) else []
+                people = one.poses.person.tolist() if depth_is_estimated(one.poses) else []
                 free = self.asked.space is not None or self.views.decided(people)
                 if not free or now - one.frame.seconds <= VOTE + WRITTEN:
                     return
@@ -177,13 +179,13 @@ class Analyst:
             about = (one.degrees, states, one.events, one.lacks)
             yield one.frame, self._found(one.frame, one.poses, *about)
 
-    def _picture(self, frame: Frame, poses: Poses) -> Found:
+    def _picture(self, frame: Frame, poses: Poses) -> FrameAnalysis:
         poses = replace(poses, person=np.arange(1, len(poses) + 1))
         body, options = Body(poses, frame), self.asked.options
-        held = degrees(self.asked.rules, body)
-        pairs = list(each(held, poses))
-        states: dict[Key, State] = {key: options.state(degree) for key, degree in pairs}
-        events = [in_picture(key, degree, frame, options) for key, degree in pairs]
+        held = rule_degrees(self.asked.rules, body)
+        pairs = list(iterate_degrees(held, poses))
+        states: dict[StateKey, State] = {key: options.state(degree) for key, degree in pairs}
+        events = [picture_event(key, degree, frame, options) for key, degree in pairs]
         return self._found(frame, poses, held, states, events, body.lacks)
 
     def _found(
@@ -191,36 +193,36 @@ class Analyst:
         frame: Frame,
         poses: Poses,
         held: dict[str, np.ndarray],
-        states: dict[Key, State],
+        states: dict[StateKey, State],
         events: list[Event],
         lacks: dict[str, tuple[str, ...]],
-    ) -> Found:
+    ) -> FrameAnalysis:
         space: Space = self.asked.space or ("2d" if poses.xyz is None else "3d")
         camera = frame.camera if space == "3d" else None
         up = None if camera is None else tuple(camera.up.tolist())
         spaces = self._spaces(poses, space)
         angles = None
         if self.asked.angles:
-            angles = np.full((len(poses), len(names(space))), np.nan, np.float32)
+            angles = np.full((len(poses), len(angle_names(space))), np.nan, np.float32)
             for one in dict.fromkeys(spaces):
                 rows = np.flatnonzero([each == one for each in spaces])
                 some = poses.take(rows)
-                columns = np.array([names(space).index(name) for name in names(one)])
+                columns = np.array([angle_names(space).index(name) for name in angle_names(one)])
                 known = self.toward.at(frame, some) if one == "2d" and self.moving else None
-                angles[np.ix_(rows, columns)] = measure_deg(
-                    *(some.skeleton, coordinates(some, one), some.score, one),
+                angles[np.ix_(rows, columns)] = angles_of_points_deg(
+                    *(some.skeleton, body_coordinates(some, one), some.score, one),
                     up=up if one == "3d" else None,
                     facing=known,
                 )
-        return Found(poses, held, states, angles, space, up, events, spaces, lacks)
+        return FrameAnalysis(poses, held, states, angles, space, up, events, spaces, lacks)
 
     def _spaces(self, poses: Poses, space: Space) -> tuple[Space, ...]:
         """Where each of N people is measured."""
-        if self.asked.space is not None or not self.asked.angles or not guessed(poses):
+        if self.asked.space is not None or not self.asked.angles or not depth_is_estimated(poses):
             return (space,) * len(poses)
         if self.moving:
             return tuple(self.views.people[person].space for person in poses.person.tolist())
-        return tuple("2d" if side == 1 else "3d" for side in from_the_side(poses))
+        return tuple("2d" if side == 1 else "3d" for side in is_side_view(poses))
 
 
 class _Toward:
@@ -234,7 +236,7 @@ class _Toward:
         self.far = VOTE + WRITTEN
 
     def add(self, frame: Frame, poses: Poses) -> None:
-        sides = facing(poses.skeleton, poses.xy, poses.score).tolist()
+        sides = facing_direction(poses.skeleton, poses.xy, poses.score).tolist()
         for person, side in zip(poses.person.tolist(), sides, strict=True):
             if side == side:
                 self.says.setdefault(person, deque()).append((frame.seconds, side))
@@ -251,19 +253,21 @@ class _Toward:
         return np.array(sums, float)
 
 
-def said(found: Found, person: int, *, everything: bool) -> Iterator[tuple[str, State]]:
+def state_label(
+    found: FrameAnalysis, person: int, *, everything: bool
+) -> Iterator[tuple[str, State]]:
     """What is written about somebody, and the state it tells of.
 
     `everything`: also what somebody does not do, and what is not known.
     """
     for rule, values in found.degrees.items():
         for side in SIDES if values.ndim == 2 else ("",):
-            state = found.states.get(Key(person, rule, side))
+            state = found.states.get(StateKey(person, rule, side))
             if state is not None and (everything or state == "yes"):
-                yield phrase(rule, side, state), state
+                yield state_phrase(rule, side, state), state
 
 
-def phrase(rule: str, side: str, state: State) -> str:
+def state_phrase(rule: str, side: str, state: State) -> str:
     """A state in words, such as "left hand: in pocket"."""
     name = rule.replace("_", " ")
     start = f"{side}: " if side else ""
@@ -277,7 +281,7 @@ def phrase(rule: str, side: str, state: State) -> str:
 _BY_NAME = {angle.name: angle for angle in TABLE}
 
 
-def arms_of(
+def angle_arms(
     name: str, poses: Poses, up: Sequence[float] = (0.0, -1.0)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where an angle is drawn: (N, 2) each, pixels of the frame.
@@ -287,20 +291,20 @@ def arms_of(
         way that is measured against it.
     """
     angle = _BY_NAME[name]
-    points = Points(poses.skeleton, poses.xy, poses.score, SEEN)
+    points = BodyPoints(poses.skeleton, poses.xy, poses.score, SEEN)
     named = [points[point] for point in angle.points]
     if angle.way == "bend":
         return named[1], named[1] - named[0], named[2] - named[1]
     at, to = named[-2], named[-1] - named[-2]
     if angle.way in ("foot", "tilt", "out", "turn"):
         return at, np.full_like(at, np.nan), to
-    trunk = unit(points["mid_shoulder"] - points["mid_hip"])
+    trunk = unit_vectors(points["mid_shoulder"] - points["mid_hip"])
     axis = trunk if angle.to == "trunk" else np.broadcast_to(np.asarray(up, float), at.shape)
     return at, -axis if angle.down else axis, to
 
 
-def head_top(poses: Poses) -> np.ndarray:
+def head_top_y(poses: Poses) -> np.ndarray:
     """(N,) pixels, about how high up the head goes; NaN unknown. Boxes of keypoints end below."""
-    points = Points(poses.skeleton, poses.xy, poses.score, SEEN)
+    points = BodyPoints(poses.skeleton, poses.xy, poses.score, SEEN)
     neck = np.linalg.norm(points["mid_shoulder"] - points["nose"], axis=-1)
     return points["nose"][:, 1] - 0.65 * neck

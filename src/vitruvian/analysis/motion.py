@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian.analysis.angles import Space, facing, measure_deg, names, table
+from vitruvian.analysis.angles import (
+    Space,
+    angle_definitions,
+    angle_names,
+    angles_of_points_deg,
+    facing_direction,
+)
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.state import SEEN
@@ -18,7 +24,7 @@ from vitruvian.frame import Frame
 VOTE = 0.5  # seconds before and after in which the sides somebody faces are counted
 
 
-def positions(track: Track, space: Space) -> np.ndarray:
+def track_positions(track: Track, space: Space) -> np.ndarray:
     """(T, K, D) `xy` or `xyz`; `VitruvianError` if there is no `xyz`."""
     if space == "2d":
         return track.xy
@@ -35,35 +41,35 @@ def velocity(track: Track, space: Space = "2d") -> np.ndarray:
 
     Differences of second order, of first order in the first and the last frame.
     """
-    return rate(positions(track, space), track.seconds)
+    return rate_of_change(track_positions(track, space), track.seconds)
 
 
-def rate(values: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+def rate_of_change(values: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     """(T, ...) how (T, ...) values change a second; NaN of one frame alone."""
     if len(seconds) < 2:
         return np.full_like(values, np.nan)
     return np.gradient(values.astype(np.float64), seconds, axis=0).astype(np.float32)
 
 
-def angles_deg(
+def angles_over_time_deg(
     track: Track,
     space: Space = "2d",
     *,
     seen: float = SEEN,
     up: Sequence[float] | None = None,
 ) -> np.ndarray:
-    """(T, A) degrees, a column for each of `angles.names(space)`, as of `angles.angles_deg`.
+    """(T, A) degrees, a column for each of `angles.angle_names(space)`, as of `angles.angles_deg`.
 
     In 2D the side somebody faces is the one most often told within half a second.
     """
     toward = facing_over_time(track, seen) if space == "2d" else None
-    at = positions(track, space)
-    return measure_deg(track.skeleton, at, track.score, space, seen, up, toward)
+    at = track_positions(track, space)
+    return angles_of_points_deg(track.skeleton, at, track.score, space, seen, up, toward)
 
 
 def facing_over_time(track: Track, seen: float = SEEN, within: float = VOTE) -> np.ndarray:
     """(T,) 1 right, -1 left, NaN: what most frames say no farther than `within` seconds away."""
-    says = facing(track.skeleton, track.xy, track.score, seen)
+    says = facing_direction(track.skeleton, track.xy, track.score, seen)
     total = np.concatenate([[0], np.nancumsum(says)])
     # A microsecond more: times are written to that.
     first = np.searchsorted(track.seconds, track.seconds - within - 1e-6)
@@ -78,7 +84,7 @@ def angular_velocity_deg(values: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     for column in turned.T:
         known = np.isfinite(column)
         column[known] = np.unwrap(column[known], period=360)
-    return rate(turned, seconds)
+    return rate_of_change(turned, seconds)
 
 
 def range_of_motion_deg(values: np.ndarray, trim: float = 0.0) -> np.ndarray:
@@ -126,49 +132,56 @@ def _arc(low: np.ndarray, high: np.ndarray) -> tuple[int, float]:
 COLUMNS = ("source", "person", "index", "time", "space")
 
 
-def columns(space: Space = "2d") -> tuple[str, ...]:
-    """The heads of the columns of `rows`; angles end in `_deg`."""
-    return (*COLUMNS, *(f"{name}_deg" for name in names(space)))
+def angle_columns(space: Space = "2d") -> tuple[str, ...]:
+    """The heads of the columns of `angle_rows`; angles end in `_deg`."""
+    return (*COLUMNS, *(f"{name}_deg" for name in angle_names(space)))
 
 
-def rows(
+def angle_rows(
     track: Track, values: np.ndarray, space: Space = "2d", among: Space | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """One row of `columns` for each frame of (T, A) degrees; None for what is not known.
+    """One row of `angle_columns` for each frame of (T, A) degrees; None for what is not known.
 
     Args:
         track: of T frames.
-        values: (T, A) degrees, a column for each of `names(space)`.
+        values: (T, A) degrees, a column for each of `angle_names(space)`.
         space: where they were measured.
         among: whose columns there are; those that `space` does not have are None.
     """
-    numbers = np.round(spread(values, space, among or space).astype(np.float64), 4).tolist()
+    numbers = np.round(widen_columns(values, space, among or space).astype(np.float64), 4).tolist()
     times = zip(track.index.tolist(), track.seconds.tolist(), numbers, strict=True)
     for index, seconds, angles in times:
-        yield (track.source, track.person, index, round(seconds, 6), space, *known(angles))
+        yield (track.source, track.person, index, round(seconds, 6), space, *nan_to_none(angles))
 
 
-def spread(values: np.ndarray, space: Space, among: Space) -> np.ndarray:
-    """(T, A) degrees of `names(space)` as (T, B), a column for each of `names(among)`."""
+def widen_columns(values: np.ndarray, space: Space, among: Space) -> np.ndarray:
+    """(T, A) degrees of one space as (T, B), a column for each of `angle_names(among)`."""
     if space == among:
         return values
-    result = np.full((len(values), len(names(among))), np.nan, values.dtype)
-    result[:, [names(among).index(name) for name in names(space)]] = values
+    result = np.full((len(values), len(angle_names(among))), np.nan, values.dtype)
+    result[:, [angle_names(among).index(name) for name in angle_names(space)]] = values
     return result
 
 
-def known(numbers: Sequence[float]) -> Iterator[float | None]:
+def nan_to_none(numbers: Sequence[float]) -> Iterator[float | None]:
     """None for what is not known."""
     return (None if number != number else number for number in numbers)
 
 
-def of_picture(
+def picture_angle_rows(
     frame: Frame, poses: Poses, values: np.ndarray, spaces: Sequence[Space]
 ) -> Iterator[tuple[Any, ...]]:
     """The same of (N, A) degrees of everybody in one frame, and where each was measured."""
     numbers = np.round(values.astype(np.float64), 4).tolist()
     for person, space, angles in zip(poses.person.tolist(), spaces, numbers, strict=True):
-        yield (frame.source, person, frame.index, round(frame.seconds, 6), space, *known(angles))
+        yield (
+            frame.source,
+            person,
+            frame.index,
+            round(frame.seconds, 6),
+            space,
+            *nan_to_none(angles),
+        )
 
 
 EXTENT = (
@@ -180,7 +193,7 @@ CIRCULAR = ("swing", "side", "turn")  # ways of angles that go all round, -180 t
 UNIFORM = 0.01  # 0..1, length of the mean direction below which values are all round: no mean
 
 
-class Extent:
+class MotionExtent:
     """How far and how fast somebody moved in all, track by track; of any length, it does not grow.
 
     Of angles degrees and degrees a second; of keypoints how fast they were, pixels or metres a
@@ -202,9 +215,9 @@ class Extent:
         self.space: Space = space
         metres = space == "3d" if metres is None else metres
         self.place: Space = "3d" if metres else "2d"
-        self.measures = [*names(space), *skeleton.keypoints]
-        a, m = len(names(space)), len(self.measures)
-        self.round = np.array([angle.way in CIRCULAR for angle in table(space)])
+        self.measures = [*angle_names(space), *skeleton.keypoints]
+        a, m = len(angle_names(space)), len(self.measures)
+        self.round = np.array([angle.way in CIRCULAR for angle in angle_definitions(space)])
         # The least and the most of each bin; infinite where it is empty.
         self.least, self.most = np.full((a, BINS), np.inf), np.full((a, BINS), -np.inf)
         self.sums = np.zeros((4, a))  # of the values, their squares, cosines and sines
@@ -224,7 +237,7 @@ class Extent:
         for i, part in enumerate((degrees, degrees**2, np.cos(turned), np.sin(turned))):
             self.sums[i] += np.where(there, part, 0).sum(axis=0)
         self.frames[:a] += there.sum(axis=0)
-        at = positions(track, self.place)
+        at = track_positions(track, self.place)
         self.frames[a:] += np.isfinite(at).all(axis=-1).sum(axis=0)
         moving = np.linalg.norm(velocity(track, self.place), axis=-1)
         turning = np.abs(angular_velocity_deg(values, track.seconds))
@@ -263,5 +276,5 @@ class Extent:
             angle = i < len(self.round)
             *span, deviation = self._about(i) if angle else [np.nan] * 5
             unit, space = ("deg", self.space) if angle else (length, self.place)
-            before = known(np.round([*span, speed[i], self.peak[i], deviation], 4).tolist())
+            before = nan_to_none(np.round([*span, speed[i], self.peak[i], deviation], 4).tolist())
             yield (measure, unit, int(self.frames[i]), *before, space)

@@ -22,7 +22,7 @@ POINTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-class Points:
+class BodyPoints:
     """Points of N bodies: `points["mid_hip"]` is (N, D), NaN where it is not known."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Points:
         return np.mean([self.at[:, list(own[part])].mean(axis=1) for part in way], axis=0)
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def unit_vectors(vectors: np.ndarray) -> np.ndarray:
     """(N, D) of length 1; NaN where there is no direction."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, length, out=np.full_like(vectors, np.nan), where=length > 1e-9)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitruvian.analysis.angles import UP, Space, measure_deg, names, needs
-from vitruvian.analysis.points import Points, unit
+from vitruvian.analysis.angles import UP, Space, angle_names, angles_of_points_deg, required_points
+from vitruvian.analysis.points import BodyPoints, unit_vectors
 from vitruvian.body.poses import Poses
 from vitruvian.body.state import SEEN, State, states
 from vitruvian.errors import VitruvianError
@@ -53,7 +53,7 @@ class Body:
         if frame is not None and frame.size != (0, 0):
             outside = states(poses, frame.size) == State.OUT_OF_FRAME
             self.score = np.where(outside, np.float32(0), poses.score)
-        self.points = Points(poses.skeleton, at, self.score, seen)
+        self.points = BodyPoints(poses.skeleton, at, self.score, seen)
         camera = None if frame is None or self.space == "2d" else frame.camera
         self.up = np.array(UP[self.space]) if camera is None else camera.up
         self.lacks: dict[
@@ -67,12 +67,12 @@ class Body:
     def _angles(self) -> dict[str, np.ndarray]:
         at = self.poses.xy if self.poses.xyz is None else self.poses.xyz
         bodies = (self.poses.skeleton, at, self.score)
-        values = measure_deg(*bodies, self.space, self.seen, tuple(self.up))
-        return dict(zip(names(self.space), values.T, strict=True))
+        values = angles_of_points_deg(*bodies, self.space, self.seen, tuple(self.up))
+        return dict(zip(angle_names(self.space), values.T, strict=True))
 
     def angle_deg(self, name: str) -> np.ndarray:
         """(N,) an angle of `analysis/angles.py`; NaN also for one that only metres have."""
-        missing = (point for point in needs(name) if not self.points.has(point))
+        missing = (point for point in required_points(name) if not self.points.has(point))
         self.points.lacks.update(missing)
         return self._angles.get(name, np.full(len(self), np.nan))
 
@@ -92,7 +92,7 @@ class Body:
 
     def direction(self, a: str, b: str) -> np.ndarray:
         """(N, D) of length 1, from one point to another."""
-        return unit(self.points[b] - self.points[a])
+        return unit_vectors(self.points[b] - self.points[a])
 
     def tilt_deg(self, a: str, b: str) -> np.ndarray:
         """(N,) 0..180 degrees between up and the direction from a to b."""
@@ -136,7 +136,7 @@ def each_side(degree: Callable[[str], np.ndarray]) -> np.ndarray:
     return np.stack([degree(side) for side in SIDES], axis=-1)
 
 
-def known_of(*degrees: np.ndarray) -> np.ndarray:
+def all_known(*degrees: np.ndarray) -> np.ndarray:
     """(N,) the least of what is known; NaN if nothing is."""
     stacked = np.stack(degrees)
     least = np.min(stacked, axis=0, initial=1.0, where=~np.isnan(stacked))
@@ -164,7 +164,7 @@ def seated(body: Body) -> np.ndarray:
         low = ramp(body.above(hip, knee), 0.6, 0.4)
         return all_of(low, any_of(short, shank, ramp(bent, 25, 45)))
 
-    return all_of(known_of(*map(level, SIDES)), ramp(body.angle_deg("trunk_tilt"), 65, 45))
+    return all_of(all_known(*map(level, SIDES)), ramp(body.angle_deg("trunk_tilt"), 65, 45))
 
 
 def arms_raised(body: Body) -> np.ndarray:
@@ -184,7 +184,7 @@ def lying(body: Body) -> np.ndarray:
     def level(a: str, b: str) -> np.ndarray:
         return ramp(np.abs(90 - body.tilt_deg(a, b)), 40, 25)
 
-    legs = known_of(level("left_hip", "left_knee"), level("right_hip", "right_knee"))
+    legs = all_known(level("left_hip", "left_knee"), level("right_hip", "right_knee"))
     return all_of(level("mid_hip", "mid_shoulder"), legs)
 
 
@@ -246,13 +246,13 @@ def hands_near_body(body: Body) -> np.ndarray:
     The differences of x and of z between shoulder and hand are below thresholds, in shoulder
     widths. It needs metres, of any origin.
     """
-    apart = from_shoulder(body)
+    apart = shoulder_to_hand(body)
     if apart.shape[-1] == 2:
         return np.full(apart.shape[:2], np.nan)
     return all_of(ramp(apart[..., 0], *NEAR_X), ramp(apart[..., 2], *NEAR_Z))
 
 
-def from_shoulder(body: Body) -> np.ndarray:
+def shoulder_to_hand(body: Body) -> np.ndarray:
     """(N, 2, D) shoulder widths along each axis between shoulder and hand, of left and right.
 
     The hand is the middle of MediaPipe's landmarks of it, or the wrist.
@@ -286,10 +286,10 @@ def hands_in_pockets(body: Body) -> np.ndarray:
     """A hand is in a pocket, by `models/pockets.py`, from the pose and the pixels of the frame."""
     from vitruvian.models.pockets import hands
 
-    return in_pockets(hands)(body)
+    return pockets_rule(hands)(body)
 
 
-def in_pockets(hands: Callable[[Frame, Poses], Hands]) -> Rule:
+def pockets_rule(hands: Callable[[Frame, Poses], Hands]) -> Rule:
     """The rule above by any detector; between 0.4 and 0.6 where that is too close to call."""
 
     def rule(body: Body) -> np.ndarray:

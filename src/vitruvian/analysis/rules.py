@@ -43,7 +43,7 @@ _ANGLES = {angle.name for angle in TABLE}
 _PLACES = {*POINTS, *(name for table in SKELETONS.values() for name in table.keypoints)}
 
 
-def chosen(words: str | Iterable[str]) -> dict[str, Rule]:
+def parse_rules(words: str | Iterable[str]) -> dict[str, Rule]:
     """Name -> rule, of words such as `seated`, `all`, `mine.toml` and `mine.py:squat`.
 
     `all` are those of `RULES` but for `LESSER`. Of a .py file the function of that name is the

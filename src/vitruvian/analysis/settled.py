@@ -1,7 +1,7 @@
 """States of a recording: "yes" in every frame of an event and in no other, so that nothing lags.
 
-What `Watch` knows of a frame is settled as soon as nothing that comes later can change it: after
-`minimum` and `gap` seconds at most.
+What `EventDetector` knows of a frame is settled as soon as nothing that comes later can change it:
+after `minimum` and `gap` seconds at most.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vitruvian.analysis.events import WRITTEN, Event, Key, State, Watch
+from vitruvian.analysis.events import WRITTEN, Event, EventDetector, State, StateKey
 
 
 @dataclass
@@ -23,19 +23,19 @@ class _Line:
     unknown: float | None = None  # seconds, since when it is not known
 
 
-class Settled:
-    """The states of one stream, a few frames behind its `Watch`."""
+class SettledStates:
+    """The states of one stream, a few frames behind its `EventDetector`."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: EventDetector) -> None:
         """`watch` is called with each frame; tell of what it said with `add`."""
         self.watch = watch
-        self.lines: dict[Key, _Line] = {}
+        self.lines: dict[StateKey, _Line] = {}
 
-    def add(self, says: Mapping[Key, State], ended: Iterable[Event]) -> None:
+    def add(self, says: Mapping[StateKey, State], ended: Iterable[Event]) -> None:
         """What the newest frame alone says, and the events that are over by now."""
         now, gap = self.watch.seconds, self.watch.options.gap + WRITTEN
         for event in ended:
-            line = self.lines.get(Key(event.person, event.rule, event.side))
+            line = self.lines.get(StateKey(event.person, event.rule, event.side))
             if line is not None:
                 line.events.append((event.start, event.end))
         for key, line in list(self.lines.items()):
@@ -45,12 +45,12 @@ class Settled:
         for key, state in says.items():
             self.lines.setdefault(key, _Line()).rows.append((now, state))
 
-    def take(self, keys: Iterable[Key], *, over: bool) -> dict[Key, State] | None:
+    def take(self, keys: Iterable[StateKey], *, over: bool) -> dict[StateKey, State] | None:
         """The states of the oldest frame that was not taken; None if they may still change.
 
         `keys` are those of the frame; `over`: whether the stream is.
         """
-        states: dict[Key, State] = {}
+        states: dict[StateKey, State] = {}
         for key in keys:
             state = self._state(self.lines[key], key, over)
             if state is None:
@@ -65,7 +65,7 @@ class Settled:
             line.events = [event for event in line.events if event[1] > at]
         return states
 
-    def _state(self, line: _Line, key: Key, over: bool) -> State | None:
+    def _state(self, line: _Line, key: StateKey, over: bool) -> State | None:
         at, said = line.rows[0]
         if any(start <= at <= end for start, end in line.events):
             return "yes"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitruvian.analysis.angles import FROM_THE_SIDE, Space, broad
+from vitruvian.analysis.angles import FROM_THE_SIDE, Space, apparent_shoulder_width
 from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
 
@@ -20,7 +20,7 @@ GONE = 2.0  # seconds without being seen after which it is, too
 MOST = 0.5  # part of the frames from the side, from which on angles are in 2D
 
 
-def guessed(poses: Poses) -> bool:
+def depth_is_estimated(poses: Poses) -> bool:
     """Whether metres are a model's guess of depth from one picture, and pixels are there as well.
 
     Metres from the hips are, and those of BlazePose (which alone has `depth`) put before a camera.
@@ -31,18 +31,18 @@ def guessed(poses: Poses) -> bool:
     return poses.origin == "hips" or poses.depth is not None
 
 
-def from_the_side(poses: Poses) -> np.ndarray:
+def is_side_view(poses: Poses) -> np.ndarray:
     """(N,) 1 of who is seen from the side, 0 who is not, NaN unknown.
 
     From the side the shoulders are less than `FROM_THE_SIDE` of the trunk's length apart, across
     the trunk, in the picture.
     """
-    width = broad(poses)
+    width = apparent_shoulder_width(poses)
     return np.where(np.isfinite(width), (width < FROM_THE_SIDE).astype(float), np.nan)
 
 
 @dataclass
-class Seen:
+class ViewHistory:
     """How somebody was seen so far."""
 
     first: float  # seconds
@@ -62,18 +62,18 @@ class Seen:
         return "2d" if self.part >= MOST else "3d"
 
 
-class Views:
+class ViewTracker:
     """Of everybody in one recording, by number, where their angles are measured."""
 
     def __init__(self) -> None:
         """Nobody was seen yet."""
-        self.people: dict[int, Seen] = {}
+        self.people: dict[int, ViewHistory] = {}
 
     def add(self, frame: Frame, poses: Poses) -> None:
         """Take a frame, in order, in which metres are guessed."""
         now = frame.seconds
-        for person, side in zip(poses.person.tolist(), from_the_side(poses), strict=True):
-            seen = self.people.setdefault(person, Seen(now, now))
+        for person, side in zip(poses.person.tolist(), is_side_view(poses), strict=True):
+            seen = self.people.setdefault(person, ViewHistory(now, now))
             seen.decided |= now - seen.first > DECIDED
             seen.last = now
             if not seen.decided and np.isfinite(side):

@@ -53,9 +53,9 @@ def main() -> NoReturn:
     After Ctrl-C, SIGTERM or SIGHUP the exit code is 128 and the number of the signal.
     """
     outputs = terminal.settle()
-    stopping.listen()
+    stopping.handle_signals()
     code = _run()
-    if code == STOPPED and (number := stopping.received()):
+    if code == STOPPED and (number := stopping.received_signal()):
         print("vitruvian: stopped", file=sys.stderr)
         code = 128 + number
     if fault := outputs.fault():
@@ -83,7 +83,7 @@ def _run() -> int:
         gone = "" if _here() else "; the current folder is gone, change to another one"
         complain(VitruvianError(f"{where}{error.strerror}{gone}"))
         return 1
-    except stopping.Stopped:
+    except stopping.Interrupted:
         return STOPPED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))

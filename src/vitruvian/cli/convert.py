@@ -21,13 +21,15 @@ from vitruvian.errors import MOST
     out=Word(
         Path,
         OUTPUT,
-        "The same, by its extension; a name without one is a folder of OpenPose JSON.",
+        "The same, by its extension (no extension: a folder of OpenPose JSON); or .html, _3d.png, "
+        "_3d.mp4, _3d.gif (3D view), .rrd; or .mp4, .jpg (annotated), where the source of IN is "
+        "where it was, or beside IN.",
         argument="OUT",
     ),
     form=Word(
         str | None,
         INPUT,
-        "Format of IN, where its name does not tell: records, csv, parquet, coco, openpose, mot, "
+        "Format of IN, where its name does not tell: json, csv, parquet, coco, openpose, mot, "
         "trc, c3d or bvh.",
         names=("--from",),
     ),

@@ -10,9 +10,9 @@ import numpy as np
 
 from vitruvian.documents import read_json
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.evaluate.coco_labels import coco
-from vitruvian.evaluate.labels import Odd, Truth, number_of, numbers_of
-from vitruvian.evaluate.scores import Found, score
+from vitruvian.evaluate.coco_labels import parse_coco
+from vitruvian.evaluate.labels import GroundTruth, OddityCounter, parse_number, parse_numbers
+from vitruvian.evaluate.scores import PredictedPeople, score_people
 from vitruvian.geometry.labelled import apply
 from vitruvian.models.finders import VIDEOS
 from vitruvian.sources.path_index import PathIndex, path_parts
@@ -23,20 +23,26 @@ FORM = (
 )
 
 
-def average_precision(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, float]:
+def coco_average_precision(
+    truth: dict[str, Any], results: list[dict[str, Any]]
+) -> dict[str, float]:
     """AP, AP50, AP75, AR, AR50 and AR75 of COCO results.
 
     Args:
         truth: what is in a file of COCO's keypoint annotations.
         results: what is in a file of COCO results.
     """
-    known = coco(truth, Path("annotations"))
-    found = found_in(results, known, "results")
-    numbers = score("results", known, found, [True] * len(known.skeleton), resamples=0).overall
+    known = parse_coco(truth, Path("annotations"))
+    found = results_to_people(results, known, "results")
+    numbers = score_people(
+        "results", known, found, [True] * len(known.skeleton), resamples=0
+    ).overall
     return {name: number.value for name, number in numbers.items()}
 
 
-def results_of(file: Path, truth: Truth, notes: list[str] | None = None) -> dict[int | str, Found]:
+def read_results(
+    file: Path, truth: GroundTruth, notes: list[str] | None = None
+) -> dict[int | str, PredictedPeople]:
     """Who is found by a file of COCO results; nobody in pictures that it does not name.
 
     Args:
@@ -47,17 +53,17 @@ def results_of(file: Path, truth: Truth, notes: list[str] | None = None) -> dict
     Raises:
         VitruvianError: it cannot be read, or is about other pictures or keypoints.
     """
-    return found_in(read_json(file), truth, str(file), notes)
+    return results_to_people(read_json(file), truth, str(file), notes)
 
 
-def found_in(
-    rows: Any, truth: Truth, file: str, notes: list[str] | None = None
-) -> dict[int | str, Found]:
+def results_to_people(
+    rows: Any, truth: GroundTruth, file: str, notes: list[str] | None = None
+) -> dict[int | str, PredictedPeople]:
     """The same of what was in the file."""
     notes, file = [] if notes is None else notes, shown(file, 60)
     if not isinstance(rows, list) or (rows and not any(isinstance(row, dict) for row in rows)):
         raise VitruvianError(f"cannot read '{file}': {FORM}")
-    k, odd = len(truth.skeleton), Odd()
+    k, odd = len(truth.skeleton), OddityCounter()
     lengths: Counter[int] = Counter()
     good: list[tuple[dict[str, Any], np.ndarray]] = []  # row; (3 K + 1,) x y score, and the score
     for i, row in enumerate(rows, 1):
@@ -104,7 +110,7 @@ def found_in(
         xy = each[:, :-1].reshape(len(each), k, 3)[..., :2]
         if picture.refitted is not None:  # results are of the pixels that were labelled
             xy = apply(picture.refitted, xy)
-        found[picture.number] = Found(xy, each[:, -1])
+        found[picture.number] = PredictedPeople(xy, each[:, -1])
     return found
 
 
@@ -115,8 +121,8 @@ def _values(row: Any, k: int) -> np.ndarray | None:
     points = row["keypoints"]
     if all(isinstance(point, list) for point in points):
         points = [value for point in points for value in point]
-    values = numbers_of([0 if value is None else value for value in points], 3 * k)
-    likely = number_of(row.get("score"))
+    values = parse_numbers([0 if value is None else value for value in points], 3 * k)
+    likely = parse_number(row.get("score"))
     if values is None or likely is None or row.get("image_id", row.get("file_name")) is None:
         return None
     return np.append(values, likely)
@@ -125,7 +131,7 @@ def _values(row: Any, k: int) -> np.ndarray | None:
 Rows = list[tuple[dict[str, Any], np.ndarray]]
 
 
-def _of_people(rows: Rows, truth: Truth, file: str, notes: list[str]) -> Rows:
+def _of_people(rows: Rows, truth: GroundTruth, file: str, notes: list[str]) -> Rows:
     """Those of the category of people."""
     wanted = {str(category) for category in truth.categories}
     people = shown(" or ".join(sorted(wanted)), 40)
@@ -152,7 +158,7 @@ def _of_people(rows: Rows, truth: Truth, file: str, notes: list[str]) -> Rows:
 
 
 def _places(
-    rows: list[dict[str, Any]], truth: Truth, file: str, notes: list[str]
+    rows: list[dict[str, Any]], truth: GroundTruth, file: str, notes: list[str]
 ) -> list[int | str | None]:
     """Which picture of the truth each row is about: by its file_name, or else its image_id."""
     by_id = {str(picture.number): picture for picture in truth.pictures}
@@ -200,7 +206,7 @@ def _file_name(row: dict[str, Any]) -> str | None:
     return name
 
 
-def _by_word(words: list[str], truth: Truth) -> dict[str, int | None]:
+def _by_word(words: list[str], truth: GroundTruth) -> dict[str, int | None]:
     """The pictures that texts in place of image_id mean: names with or without extension."""
     by_word = dict(zip(words, truth.index.assign(words), strict=True))
     bare = [word for word in words if by_word[word] is None]

@@ -22,25 +22,25 @@ from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate.labels import (
     FILLED,
     PERSON,
-    Odd,
-    Picture,
-    Truth,
-    around,
-    number_of,
-    numbers_of,
-    table_of,
+    GroundTruth,
+    LabelledPicture,
+    OddityCounter,
+    box_around_keypoints,
+    labelled_skeleton,
+    parse_number,
+    parse_numbers,
 )
-from vitruvian.sources.path_index import inside, path_parts
+from vitruvian.sources.path_index import find_below, path_parts
 
 LOOKED_FOR = 20  # pictures, to find the folder they are in
 
 
-def coco(
+def parse_coco(
     said: Mapping[str, Any],
     data: Path,
     images: Path | None = None,
     skeleton: Skeleton | None = None,
-) -> Truth:
+) -> GroundTruth:
     """COCO's keypoint annotations; without a hash.
 
     Args:
@@ -52,7 +52,7 @@ def coco(
     Raises:
         VitruvianError: no keypoints in it, or something else is wrong.
     """
-    odd, notes = Odd(), list[str]()
+    odd, notes = OddityCounter(), list[str]()
     categories, pictures, annotations = (
         _rows(said, key, data, odd) for key in ("categories", "images", "annotations")
     )
@@ -81,12 +81,16 @@ def coco(
     found = []
     for key in sorted(names, key=lambda key: _order(names[key][0])):
         number, name, size = names[key]
-        found.append(_picture(number, inside(folder, name), size, rows.get(key, []), len(table)))
+        found.append(
+            _picture(number, find_below(folder, name), size, rows.get(key, []), len(table))
+        )
     categories = tuple(row.get("id") for row in kinds)
-    return Truth(str(data), table, found, "", categories, [*notes, *odd.lines("rows")])
+    return GroundTruth(str(data), table, found, "", categories, [*notes, *odd.lines("rows")])
 
 
-def _rows(said: Mapping[str, Any], key: str, data: Path, odd: Odd) -> list[dict[str, Any]]:
+def _rows(
+    said: Mapping[str, Any], key: str, data: Path, odd: OddityCounter
+) -> list[dict[str, Any]]:
     rows = said.get(key, [])
     if not isinstance(rows, list):
         raise VitruvianError(f"cannot read '{data}': {key} is no list, as COCO's is")
@@ -137,7 +141,7 @@ def _skeleton(category: dict[str, Any], data: Path) -> Skeleton:
     """That of a category: one of ours, if it has the same keypoints."""
     name, bones = str(category.get("name", "truth")), category.get("skeleton", [])
     try:
-        return table_of(category["keypoints"], str(data), bones, shown(name, 40))
+        return labelled_skeleton(category["keypoints"], str(data), bones, shown(name, 40))
     except ValueError as error:
         raise VitruvianError(
             f"cannot read '{data}': category '{shown(name, 40)}': {error}"
@@ -178,7 +182,7 @@ def _names(
 
 def _size(row: dict[str, Any]) -> tuple[int, int]:
     """Width and height as the file says; 0, 0 if it does not."""
-    sides = [number_of(row.get(key)) for key in ("width", "height")]
+    sides = [parse_number(row.get(key)) for key in ("width", "height")]
     whole = [int(side) if side is not None and 1 <= side < 1e6 else 0 for side in sides]
     return (whole[0], whole[1]) if all(whole) else (0, 0)
 
@@ -197,7 +201,7 @@ def _beside(data: Path, names: list[str]) -> Path:
     some = names[:: max(1, len(names) // LOOKED_FOR)]
 
     def there(folder: Path) -> int:
-        return sum(os.path.isfile(inside(folder, name)) for name in some)  # noqa: PTH113
+        return sum(os.path.isfile(find_below(folder, name)) for name in some)  # noqa: PTH113
 
     return max(places, key=there)  # the first of those with most
 
@@ -216,33 +220,33 @@ class _Person:
         self.area, self.crowd, self.head = area, crowd, head
 
 
-def _person(row: dict[str, Any], k: int, odd: Odd) -> _Person | None:
+def _person(row: dict[str, Any], k: int, odd: OddityCounter) -> _Person | None:
     """An annotation, what is missing replaced; None if there is nothing to go by."""
     where = f"annotation {row.get('id')}"
     points = _points(row, k, odd, where)
     labelled = points[:, 2] > 0
-    box = numbers_of(row.get("bbox"), 4)
+    box = parse_numbers(row.get("bbox"), 4)
     if box is not None and (box[2:] < 0).any():
         box = None
     if labelled.any() and (box is None or not box[2:].any()):
         odd("people without a box, that around the keypoints is taken", where)
-        box = around(points[:, :2], labelled)
+        box = box_around_keypoints(points[:, :2], labelled)
     if box is None:
         odd("left out, without box and keypoints", where)
         return None
-    area = number_of(row.get("area"))
+    area = parse_number(row.get("area"))
     if area is None or area <= 0:
         if labelled.any():
             odd(f"people without an area, {FILLED} of the box is taken", where)
         area = FILLED * float(box[2] * box[3])
-    crowd = number_of(row.get("iscrowd", 0)) or 0
+    crowd = parse_number(row.get("iscrowd", 0)) or 0
     # Source: MPII's evaluation, 0.6 times the diagonal of the head's box; PoseTrack's name.
-    head = numbers_of(row.get("bbox_head"), 4)
+    head = parse_numbers(row.get("bbox_head"), 4)
     size = math.nan if head is None else 0.6 * math.hypot(*head[2:])
     return _Person(points, box, area, bool(crowd), size)
 
 
-def _points(row: dict[str, Any], k: int, odd: Odd, where: str) -> np.ndarray:
+def _points(row: dict[str, Any], k: int, odd: OddityCounter, where: str) -> np.ndarray:
     """(K, 3) x y v; of somebody without, nothing is labelled."""
     said = row.get("keypoints")
     if not isinstance(said, list) or not said:
@@ -251,7 +255,7 @@ def _points(row: dict[str, Any], k: int, odd: Odd, where: str) -> np.ndarray:
     if any(isinstance(value, list) for value in said):
         said = [value for part in said for value in (part if isinstance(part, list) else [part])]
     said = [0 if value is None else value for value in said]
-    points = numbers_of(said, 3 * k)
+    points = parse_numbers(said, 3 * k)
     if points is None:
         what = f"{len(said)} values" if len(said) != 3 * k else "values that are no numbers"
         odd(f"keypoints are {what}, want {3 * k} numbers; nobody has to find them", where)
@@ -264,10 +268,10 @@ def _points(row: dict[str, Any], k: int, odd: Odd, where: str) -> np.ndarray:
 
 def _picture(
     number: int | str, path: Path, size: tuple[int, int], people: list[_Person], k: int
-) -> Picture:
+) -> LabelledPicture:
     n = len(people)
     points = np.array([each.points for each in people]).reshape(n, k, 3)
-    return Picture(
+    return LabelledPicture(
         number,
         path,
         points[..., :2],

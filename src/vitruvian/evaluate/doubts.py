@@ -12,8 +12,14 @@ from dataclasses import replace
 import numpy as np
 
 from vitruvian.errors import VitruvianError
-from vitruvian.evaluate.labels import FILLED, Picture, Truth, around, outside
-from vitruvian.evaluate.scores import Found, Scores, average
+from vitruvian.evaluate.labels import (
+    FILLED,
+    GroundTruth,
+    LabelledPicture,
+    box_around_keypoints,
+    count_outside,
+)
+from vitruvian.evaluate.scores import PredictedPeople, Scores, average_precision
 from vitruvian.geometry.labelled import apply, refit
 
 SHARE = 1.5  # a coordinate that is a share of the picture is below
@@ -21,10 +27,10 @@ LOW = 0.05  # average precision below which reasons are looked for
 NOTHING = 0.01  # below which there is one, whether it is found or not
 TRIED = 100  # pictures, at most
 LETTERBOX = 640  # pixels: the side of the input of YOLO's networks
-Try = tuple[str, Truth, Mapping[int | str, Found]]
+Try = tuple[str, GroundTruth, Mapping[int | str, PredictedPeople]]
 
 
-def of_labels(truth: Truth) -> list[str]:
+def suspicious_labels(truth: GroundTruth) -> list[str]:
     """What is strange in labels.
 
     Raises:
@@ -40,7 +46,7 @@ def of_labels(truth: Truth) -> list[str]:
             "the picture, want pixels; multiply x by its width and y by its height"
         )
     notes = []
-    far, total = outside(truth.pictures)
+    far, total = count_outside(truth.pictures)
     if far > 0.02 * total:
         notes.append(
             f"{far} of {total} labelled keypoints lie outside of their pictures: bodies that are "
@@ -56,7 +62,7 @@ def of_labels(truth: Truth) -> list[str]:
     return notes
 
 
-def _boxes(truth: Truth) -> tuple[float, float, float]:
+def _boxes(truth: GroundTruth) -> tuple[float, float, float]:
     """How boxes are, as a rule, beside the keypoints in them.
 
     Returns:
@@ -87,7 +93,7 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     return both / whole if whole > 0 else 0.0
 
 
-def of_scores(truth: Truth, each: Scores) -> list[str]:
+def explain_low_scores(truth: GroundTruth, each: Scores) -> list[str]:
     """Why average precision is nearly 0, if it is."""
     ap = each.overall["AP"].value
     if not ap < LOW:
@@ -98,10 +104,10 @@ def of_scores(truth: Truth, each: Scores) -> list[str]:
         return [f"{each.name}: nobody is found in any of {len(each.found)} pictures, so AP is 0"]
     wanted = [p for p in truth.pictures if p.number in each.found and p.counts.any()]
     some = wanted[:: max(1, len(wanted) // TRIED)][:TRIED]
-    base = average(replace(truth, pictures=some), each.found, has)
+    base = average_precision(replace(truth, pictures=some), each.found, has)
     best, why = max(0.1, 4 * base), ""
     for what, changed, other in _tries(truth, some, each.found):
-        got = average(changed, other, has)
+        got = average_precision(changed, other, has)
         if got > best + 0.02:
             best, why = got, what
     if why:
@@ -116,12 +122,14 @@ def of_scores(truth: Truth, each: Scores) -> list[str]:
 
 
 def _tries(
-    truth: Truth, pictures: list[Picture], found: Mapping[int | str, Found]
+    truth: GroundTruth, pictures: list[LabelledPicture], found: Mapping[int | str, PredictedPeople]
 ) -> Iterator[Try]:
     """Each usual mistake, undone: what it is, and the truth and what was found without it."""
     some = replace(truth, pictures=pictures)
 
-    def each(change: Callable[[Picture, np.ndarray], np.ndarray]) -> dict[int | str, Found]:
+    def each(
+        change: Callable[[LabelledPicture, np.ndarray], np.ndarray],
+    ) -> dict[int | str, PredictedPeople]:
         numbers = {
             p.number: replace(found[p.number], xy=change(p, found[p.number].xy)) for p in pictures
         }
@@ -168,13 +176,16 @@ def _tries(
             for turned in (True, False) if orientation in (6, 8) else (False,):
 
                 def turn(
-                    p: Picture, xy: np.ndarray, by: np.ndarray = about, across: bool = turned
+                    p: LabelledPicture,
+                    xy: np.ndarray,
+                    by: np.ndarray = about,
+                    across: bool = turned,
                 ) -> np.ndarray:
                     return apply(by, xy / (p.size[::-1] if across else p.size)) * p.size
 
                 yield what, some, each(turn)
 
-        def boxed(p: Picture, xy: np.ndarray, bars: float = 0.5) -> np.ndarray:
+        def boxed(p: LabelledPicture, xy: np.ndarray, bars: float = 0.5) -> np.ndarray:
             scale = max(p.size) / LETTERBOX
             return (xy - bars * (LETTERBOX - np.array(p.size) / scale)) * scale
 
@@ -196,10 +207,10 @@ def _tries(
         yield why, some, each(lambda _, xy: xy[:, order])
 
 
-def _areas(picture: Picture) -> np.ndarray:
+def _areas(picture: LabelledPicture) -> np.ndarray:
     """(G,) pixels squared, of the boxes around labelled keypoints."""
     boxes = [
-        around(xy, labelled) if labelled.any() else np.zeros(4)
+        box_around_keypoints(xy, labelled) if labelled.any() else np.zeros(4)
         for xy, labelled in zip(picture.xy, picture.labelled, strict=True)
     ]
     sides = np.array(boxes).reshape(len(picture), 4)[:, 2:]
@@ -221,7 +232,7 @@ def _extents(xy: np.ndarray, there: np.ndarray) -> np.ndarray:
     return np.where(enough, np.linalg.norm(np.where(enough[:, None], high - low, 0), axis=-1), 0)
 
 
-def _larger(pictures: list[Picture], found: Mapping[int | str, Found]) -> float:
+def _larger(pictures: list[LabelledPicture], found: Mapping[int | str, PredictedPeople]) -> float:
     """How many times as large people are found as they are labelled, the median."""
     ratios = []
     for picture in pictures:
@@ -234,7 +245,9 @@ def _larger(pictures: list[Picture], found: Mapping[int | str, Found]) -> float:
     return float(np.median(ratios)) if ratios else 1.0
 
 
-def _order(pictures: list[Picture], found: Mapping[int | str, Found]) -> list[int] | None:
+def _order(
+    pictures: list[LabelledPicture], found: Mapping[int | str, PredictedPeople]
+) -> list[int] | None:
     """For each keypoint the one that is found nearest to it, if it is not itself."""
     sums, counts = 0.0, 0.0
     for picture in pictures:

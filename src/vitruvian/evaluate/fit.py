@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.evaluate.labels import Picture, Truth
+from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
 from vitruvian.frame import exif_orientation, picture_size
 from vitruvian.geometry.labelled import apply, apply_to_boxes, refit
 
@@ -17,7 +17,7 @@ Size = tuple[int, int]
 OVER = 2.0  # pixels: labels so far outside were not made on a picture of this size
 
 
-def fitted(truth: Truth) -> Truth:
+def fit_labels_to_pictures(truth: GroundTruth) -> GroundTruth:
     """The truth in the pixels of the pictures on disk, with notes about what was changed.
 
     Where a file says another width and height than the picture has, its labels are scaled or
@@ -27,8 +27,8 @@ def fitted(truth: Truth) -> Truth:
     Raises:
         VitruvianError: no picture is left.
     """
-    kept: dict[int | str, Picture] = {}
-    unlike: dict[str, list[tuple[Picture, Size, np.ndarray | None]]] = defaultdict(list)
+    kept: dict[int | str, LabelledPicture] = {}
+    unlike: dict[str, list[tuple[LabelledPicture, Size, np.ndarray | None]]] = defaultdict(list)
     for picture in truth.pictures:
         try:
             size = picture_size(picture.path)
@@ -71,7 +71,7 @@ def _by(size: Size) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def _kind(picture: Picture, size: Size) -> tuple[str, np.ndarray | None]:
+def _kind(picture: LabelledPicture, size: Size) -> tuple[str, np.ndarray | None]:
     """What happened to a picture since it was labelled, and the map from then to now."""
     if (by := refit(picture.size, size)) is not None:
         return "scaled", by
@@ -81,10 +81,10 @@ def _kind(picture: Picture, size: Size) -> tuple[str, np.ndarray | None]:
     return "of something else", None
 
 
-def _of_the_picture(some: Sequence[tuple[Picture, Size]]) -> bool:
+def _of_the_picture(some: Sequence[tuple[LabelledPicture, Size]]) -> bool:
     """Whether labels lie outside of the size that is said, and inside of that of the picture."""
 
-    def over(picture: Picture, size: Size) -> bool:
+    def over(picture: LabelledPicture, size: Size) -> bool:
         points = picture.xy[picture.labelled]
         return bool((points > np.add(size, OVER)).any())
 
@@ -92,7 +92,7 @@ def _of_the_picture(some: Sequence[tuple[Picture, Size]]) -> bool:
     return said and not any(over(picture, size) for picture, size in some)
 
 
-def _moved(picture: Picture, size: Size, by: np.ndarray) -> Picture:
+def _moved(picture: LabelledPicture, size: Size, by: np.ndarray) -> LabelledPicture:
     corners = np.concatenate([picture.box[:, :2], picture.box[:, :2] + picture.box[:, 2:]], axis=1)
     box = apply_to_boxes(by, corners)
     box[:, 2:] -= box[:, :2]

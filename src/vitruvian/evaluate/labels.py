@@ -15,7 +15,7 @@ import numpy as np
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.evaluate.oks import sigmas_of
+from vitruvian.evaluate.oks import oks_sigmas
 from vitruvian.geometry.camera import Camera
 from vitruvian.sources.path_index import PathIndex
 
@@ -28,7 +28,7 @@ MOST_PIXELS = 1e8  # along a side; what is farther is no place in a picture
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class LabelledPicture:
     """The G people of one picture, as somebody has labelled them."""
 
     number: int | str  # as COCO results call it
@@ -55,12 +55,12 @@ class Picture:
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class GroundTruth:
     """All pictures of a data set."""
 
     source: str
     skeleton: Skeleton
-    pictures: list[Picture]  # by number, as COCO's evaluator goes through them
+    pictures: list[LabelledPicture]  # by number, as COCO's evaluator goes through them
     sha256: str  # of the labels
     categories: tuple[object, ...] = (1,)  # of people, in COCO results
     notes: list[str] = field(default_factory=list)  # what a reader of scores must know
@@ -76,7 +76,7 @@ class Truth:
     @property
     def sigmas(self) -> np.ndarray:
         """(K,) of OKS."""
-        return sigmas_of(self.skeleton)
+        return oks_sigmas(self.skeleton)
 
     @cached_property
     def index(self) -> PathIndex:
@@ -90,7 +90,7 @@ class Truth:
         return {each.number: name for each, name in zip(self.pictures, names, strict=True)}
 
 
-class Odd:
+class OddityCounter:
     """Counts what is left out or replaced, each kind with the first place it was met at."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Odd:
         return notes
 
 
-def number_of(value: Any) -> float | None:
+def parse_number(value: Any) -> float | None:
     """A number as labels have it, also as text; None for anything else."""
     if isinstance(value, str):
         try:
@@ -123,7 +123,7 @@ def number_of(value: Any) -> float | None:
     return None
 
 
-def numbers_of(values: Any, count: int) -> np.ndarray | None:
+def parse_numbers(values: Any, count: int) -> np.ndarray | None:
     """(count,) float64 of a list of as many numbers below `MOST_PIXELS`; None of anything else."""
     if not isinstance(values, (list, tuple)) or len(values) != count:
         return None
@@ -134,7 +134,7 @@ def numbers_of(values: Any, count: int) -> np.ndarray | None:
     return array if array.shape == (count,) and (np.abs(array) < MOST_PIXELS).all() else None
 
 
-def table_of(names: Any, source: str, bones: Any = (), name: str = "truth") -> Skeleton:
+def labelled_skeleton(names: Any, source: str, bones: Any = (), name: str = "truth") -> Skeleton:
     """The skeleton of keypoints that labels name: one of ours, if it has the same ones.
 
     Raises:
@@ -170,14 +170,14 @@ def _bones(pairs: Any, k: int) -> tuple[tuple[int, int], ...]:
     return tuple(bones)
 
 
-def around(xy: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+def box_around_keypoints(xy: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     """(4,) x y width height of the box around the (K, 2) points that are labelled."""
     points = xy[labelled]
     low = points.min(axis=0)
     return np.concatenate([low, points.max(axis=0) - low])
 
 
-def outside(pictures: Sequence[Picture]) -> tuple[int, int]:
+def count_outside(pictures: Sequence[LabelledPicture]) -> tuple[int, int]:
     """How many labelled keypoints lie outside of their pictures, by a pixel or more; and of all."""
     far = total = 0
     for picture in pictures:

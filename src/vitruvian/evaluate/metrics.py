@@ -2,14 +2,14 @@
 
 | function | what is forgiven | usually called |
 |---|---|---|
-| `absolute` | nothing: where people stand counts | absolute MPJPE, MPJPE without alignment |
-| `depth` | all but the distance from the camera; signed | depth error |
-| `relative` | where the root stands | MPJPE, "protocol 1" |
-| `scaled` | where the root stands, and size | N-MPJPE |
-| `aligned` | place, size and rotation of the whole body | PA-MPJPE, P-MPJPE, "protocol 2" |
+| `mpjpe_absolute` | nothing: where people stand counts | absolute MPJPE, MPJPE without alignment |
+| `depth_error` | all but the distance from the camera; signed | depth error |
+| `mpjpe` | where the root stands | MPJPE, "protocol 1" |
+| `n_mpjpe` | where the root stands, and size | N-MPJPE |
+| `pa_mpjpe` | place, size and rotation of the whole body | PA-MPJPE, P-MPJPE, "protocol 2" |
 
-Each is (N, K); `mean`, `per_joint` and `per_person` sum them up, and `pck` and `auc` turn those of
-`relative` (or any other) into hits. What the truth does not have (NaN) is not counted. What was not
+Each is (N, K); `nan_mean`, `per_joint` and `per_person` sum them up, and `pck` and `auc` turn those
+of `mpjpe` (or any other) into hits. What the truth does not have (NaN) is not counted. What was not
 found is NaN in distances, so that means are of what was found, and a miss in `pck` and `auc`: give
 both, or a method that stays silent looks best.
 """
@@ -26,7 +26,7 @@ PCK_WITHIN = 0.15  # metres. Source: Mehta et al. 2017, "Monocular 3D Human Pose
 AUC_STEPS = 31  # thresholds from 0 to `PCK_WITHIN`, 5 mm apart. Source: the same data set's script
 
 
-def absolute(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def mpjpe_absolute(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Absolute MPJPE: how far joints are from the true ones, as they stand.
 
     Args:
@@ -39,7 +39,7 @@ def absolute(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.linalg.norm(found - truth, axis=-1)
 
 
-def depth(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def depth_error(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """How much too far from the camera joints are; below 0 they are too near.
 
     Args:
@@ -52,7 +52,7 @@ def depth(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return found[..., 2] - truth[..., 2]
 
 
-def relative(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, root: Root) -> np.ndarray:
+def mpjpe(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, root: Root) -> np.ndarray:
     """MPJPE: how far joints are from the true ones once both roots are in the same place.
 
     Args:
@@ -66,11 +66,11 @@ def relative(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, root: Roo
 
     Source: Ionescu et al. 2014, "Human3.6M".
     """
-    return absolute(_from_root(found, skeleton, root), _from_root(truth, skeleton, root))
+    return mpjpe_absolute(_from_root(found, skeleton, root), _from_root(truth, skeleton, root))
 
 
-def scaled(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, root: Root) -> np.ndarray:
-    """N-MPJPE: as `relative`, the found body made larger or smaller as suits it best.
+def n_mpjpe(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, root: Root) -> np.ndarray:
+    """N-MPJPE: as `mpjpe`, the found body made larger or smaller as suits it best.
 
     The best is in the sense of least squares, of the joints that both have.
 
@@ -78,10 +78,10 @@ def scaled(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, root: Root)
         found: (N, K, 3) metres.
         truth: (N, K, 3) metres.
         skeleton: of both.
-        root: see `relative`.
+        root: see `mpjpe`.
 
     Returns:
-        (N, K) metres; NaN as in `relative`, and where all joints found are in one place.
+        (N, K) metres; NaN as in `mpjpe`, and where all joints found are in one place.
 
     Source: Rhodin et al. 2018, "Unsupervised Geometry-Aware Representation for 3D Human Pose
         Estimation".
@@ -89,10 +89,10 @@ def scaled(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, root: Root)
     found, truth = _from_root(found, skeleton, root), _from_root(truth, skeleton, root)
     over = (found * found + 0 * truth, found * truth)
     below, above = (np.nansum(part, axis=(1, 2), keepdims=True) for part in over)
-    return absolute(found * (above / np.where(below > 0, below, np.nan)), truth)
+    return mpjpe_absolute(found * (above / np.where(below > 0, below, np.nan)), truth)
 
 
-def aligned(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def pa_mpjpe(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """PA-MPJPE: the found body moved, turned and scaled as suits it best, never mirrored.
 
     Args:
@@ -120,14 +120,14 @@ def aligned(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     size = (a**2).sum(axis=(1, 2))
     enough = (both.sum(axis=1) >= 3) & (size > 0)
     scale = (sizes * sign).sum(axis=1) / np.where(enough, size, np.nan)
-    return np.where(both, absolute(turned * scale[:, None, None], b), np.nan)
+    return np.where(both, mpjpe_absolute(turned * scale[:, None, None], b), np.nan)
 
 
 def pck(distance: np.ndarray, truth: np.ndarray, within: float = PCK_WITHIN) -> np.ndarray:
     """Which joints are at most so far off: PCK3D, when averaged.
 
     Args:
-        distance: (N, K) metres; of `relative` as in MPI-INF-3DHP, or any other.
+        distance: (N, K) metres; of `mpjpe` as in MPI-INF-3DHP, or any other.
         truth: (N, K, 3), for which joints count.
         within: metres.
 
@@ -156,7 +156,7 @@ def auc(
     return np.mean([pck(distance, truth, limit) for limit in limits], axis=0)
 
 
-def mean(values: np.ndarray) -> float:
+def nan_mean(values: np.ndarray) -> float:
     """Of everything that is not NaN; NaN of nothing."""
     return float(_mean(values.reshape(1, values.size))[0])
 

@@ -1,10 +1,11 @@
 """COCO's average precision of keypoints, where pictures can be drawn anew without matching anew.
 
-Every found person is compared with every true one of the picture (`similarity`), they are paired,
-the likeliest first (`match`), and the pairs of all pictures are summed up (`Pool`). The pairs of a
-picture do not depend on other pictures: that makes intervals by resampling cheap, and is why this
-is written out here. faster-coco-eval keeps its pairs where Python cannot read them, pycocotools
-takes seconds to make them; its numbers are the same to 1e-9 (tests/verbs/test_val.py).
+Every found person is compared with every true one of the picture (`object_keypoint_similarity`),
+they are paired, the likeliest first (`match_people`), and the pairs of all pictures are summed up
+(`PrecisionRecall`). The pairs of a picture do not depend on other pictures: that makes intervals by
+resampling cheap, and is why this is written out here. faster-coco-eval keeps its pairs where Python
+cannot read them, pycocotools takes seconds to make them; its numbers are the same to 1e-9
+(tests/verbs/test_val.py).
 
 Source: the COCO keypoint task, https://cocodataset.org/#keypoints-eval; cocoapi 8c9bcc3,
     PythonAPI/pycocotools/cocoeval.py, for the order of ties and for what is left out.
@@ -34,7 +35,7 @@ _SIGMAS = {
 _TINY = np.spacing(1)
 
 
-def sigmas_of(table: Skeleton) -> np.ndarray:
+def oks_sigmas(table: Skeleton) -> np.ndarray:
     """(K,) float64 OKS standard deviations; `OTHER_SIGMA` where there is none.
 
     Those of a skeleton of the user's own, where it has them; else the published ones, by name.
@@ -44,7 +45,7 @@ def sigmas_of(table: Skeleton) -> np.ndarray:
     return np.array([_SIGMAS.get(name, OTHER_SIGMA) if s is None else s for name, s in pairs])
 
 
-def unpublished(table: Skeleton) -> list[str]:
+def keypoints_without_sigma(table: Skeleton) -> list[str]:
     """The keypoints for which nobody has said a sigma."""
     pairs = zip(table.keypoints, _own(table), strict=True)
     return [name for name, sigma in pairs if sigma is None and name not in _SIGMAS]
@@ -58,7 +59,7 @@ def _own(table: Skeleton) -> list[float | None]:
     return [None if np.isnan(sigma) else sigma for sigma in own]
 
 
-def similarity(
+def object_keypoint_similarity(
     found: np.ndarray,
     truth: np.ndarray,
     labelled: np.ndarray,
@@ -91,20 +92,20 @@ def similarity(
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class Matches:
     """Who of D found people is who of G true ones, for A sizes and T thresholds."""
 
     truth: np.ndarray  # (A, T, D) the number of the true person, or -1
     left_out: np.ndarray  # (A, T, D) bool, found people who are not held against the method
 
 
-def match(
+def match_people(
     oks: np.ndarray,
     ignored: np.ndarray,
     crowd: np.ndarray,
     outside: np.ndarray,
     thresholds: np.ndarray = THRESHOLDS,
-) -> Pairs:
+) -> Matches:
     """Pair people: each found one, the likeliest first, takes the most similar who is still free.
 
     Args:
@@ -135,14 +136,14 @@ def match(
         if oks.shape[1]
         else np.zeros(truth.shape, bool)
     )
-    return Pairs(truth, np.where(truth >= 0, taken, outside[:, None]))
+    return Matches(truth, np.where(truth >= 0, taken, outside[:, None]))
 
 
-class Pool:
+class PrecisionRecall:
     """The pairs of all pictures, sorted by how likely found people are."""
 
     def __init__(
-        self, pairs: Sequence[Pairs], scores: Sequence[np.ndarray], wanted: Sequence[np.ndarray]
+        self, pairs: Sequence[Matches], scores: Sequence[np.ndarray], wanted: Sequence[np.ndarray]
     ) -> None:
         """Put pictures together, P of them.
 
@@ -204,11 +205,11 @@ def _rows(hit: np.ndarray, left_out: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return hits, out, np.searchsorted(out, hits)
 
 
-def summary(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+def summarize_ap(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
     """COCO's numbers of one size: AP, AP50, AP75, AR, AR50, AR75; NaN where nobody is wanted.
 
     Args:
-        precision: (T, 101) of `Pool.curves`.
+        precision: (T, 101) of `PrecisionRecall.curves`.
         recall: (T,) the same.
     """
     at = {"": slice(None), "50": slice(0, 1), "75": slice(5, 6)}

@@ -10,15 +10,15 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.evaluate.labels import Picture, Truth
-from vitruvian.evaluate.scores import Found
+from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
+from vitruvian.evaluate.scores import PredictedPeople
 from vitruvian.formats import records
 from vitruvian.geometry.labelled import apply, refit
 
 
-def recorded(
-    file: Path, truth: Truth, notes: list[str]
-) -> tuple[dict[int | str, Found], list[bool]]:
+def people_of_record(
+    file: Path, truth: GroundTruth, notes: list[str]
+) -> tuple[dict[int | str, PredictedPeople], list[bool]]:
     """Who is found by a record, and which keypoints of the truth it has.
 
     Args:
@@ -34,7 +34,7 @@ def recorded(
     pairs = [(frame, poses) for frame, poses in records.read(file)]
     sources = list(dict.fromkeys(frame.source for frame, _ in pairs))
     places = dict(zip(sources, truth.index.assign(sources), strict=True))
-    found: dict[int | str, Found] = {}
+    found: dict[int | str, PredictedPeople] = {}
     has, strange, again, unlike = [False] * len(truth.skeleton), 0, 0, 0
     for frame, poses in pairs:
         place = places[frame.source]
@@ -46,12 +46,12 @@ def recorded(
                 f"'{file}' has no metres from the camera; make it with --absolute, or of a model "
                 "that gives them"
             )
-        has = in_common(f"'{file}'", poses.skeleton, truth)
+        has = shared_keypoints(f"'{file}'", poses.skeleton, truth)
         picture = truth.pictures[place]
         again += picture.number in found
         by, alike = _between(frame.size, picture)
         unlike += not alike
-        some = on_truth(poses, truth)
+        some = poses_on_truth(poses, truth)
         found[picture.number] = some if by is None else replace(some, xy=apply(by, some.xy))
     if not found:
         raise VitruvianError(f"'{file}' is about other pictures than '{truth.source}'")
@@ -65,7 +65,7 @@ def recorded(
     return found, has
 
 
-def _between(size: tuple[int, int], picture: Picture) -> tuple[np.ndarray | None, bool]:
+def _between(size: tuple[int, int], picture: LabelledPicture) -> tuple[np.ndarray | None, bool]:
     """The map from a picture as people were found in it to how it is labelled; whether it is one.
 
     The map is None where both are the same, or nobody knows.
@@ -76,7 +76,7 @@ def _between(size: tuple[int, int], picture: Picture) -> tuple[np.ndarray | None
     return by, by is not None
 
 
-def in_common(name: str, table: Skeleton, truth: Truth) -> list[bool]:
+def shared_keypoints(name: str, table: Skeleton, truth: GroundTruth) -> list[bool]:
     """Which keypoints of the truth a skeleton has, by name."""
     has = [keypoint in table.keypoints for keypoint in truth.skeleton.keypoints]
     if not any(has):
@@ -87,7 +87,7 @@ def in_common(name: str, table: Skeleton, truth: Truth) -> list[bool]:
     return has
 
 
-def on_truth(poses: Poses, truth: Truth) -> Found:
+def poses_on_truth(poses: Poses, truth: GroundTruth) -> PredictedPeople:
     """Poses with the keypoints of the truth, by their names; NaN for those they do not have."""
     names = poses.skeleton.keypoints
     pairs = [(i, names.index(n)) for i, n in enumerate(truth.skeleton.keypoints) if n in names]
@@ -99,4 +99,4 @@ def on_truth(poses: Poses, truth: Truth) -> Found:
     if poses.xyz is not None:
         xyz = np.full((*shape, 3), np.nan)
         xyz[:, to] = poses.xyz[:, of]
-    return Found(xy, poses.box_score.astype(np.float64), xyz)
+    return PredictedPeople(xy, poses.box_score.astype(np.float64), xyz)

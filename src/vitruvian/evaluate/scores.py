@@ -15,7 +15,7 @@ import numpy as np
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.evaluate import metrics, oks
-from vitruvian.evaluate.labels import Picture, Truth
+from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
 
 # A found person is taken to be a true one from this similarity on, for all but AP and AR: enough to
 # say who is who, where COCO's 0.5 would leave out those whose joints are far off.
@@ -35,7 +35,7 @@ PCK_CURVE = np.linspace(0, 0.3, 31)  # of the longer side of a person's box
 PCK3D_CURVE = np.linspace(0, metrics.PCK_WITHIN, metrics.AUC_STEPS)
 
 
-class Number(NamedTuple):
+class Interval(NamedTuple):
     """A number, and the interval of 95 %; NaN where there is nothing to say."""
 
     value: float
@@ -44,7 +44,7 @@ class Number(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class PredictedPeople:
     """The D people that a method found in a picture, with the keypoints of the truth."""
 
     xy: np.ndarray  # (D, K, 2) pixels, NaN where not found
@@ -53,14 +53,14 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Group:
+class ScoreGroup:
     """Numbers of some of the people."""
 
     of: str  # "all", "size", "people in the picture"
     name: str
     people: int  # with keypoints
     pictures: int  # they are in
-    numbers: dict[str, Number]
+    numbers: dict[str, Interval]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,22 +70,24 @@ class Scores:
     name: str
     keypoints: tuple[str, ...]  # those that count
     lacks: tuple[str, ...]  # those of the truth that it does not have: they do not count
-    groups: list[Group]  # the first is of everybody
+    groups: list[ScoreGroup]  # the first is of everybody
     joints: dict[str, dict[str, float]]  # keypoint -> its numbers
     pictures: list[dict[str, object]]  # a row each
     curves: dict[str, tuple[np.ndarray, np.ndarray]]  # name -> x and y of a plot
-    found: dict[int | str, Found] = field(repr=False)  # number of a picture -> who was found in it
+    found: dict[int | str, PredictedPeople] = field(
+        repr=False
+    )  # number of a picture -> who was found in it
 
     @property
-    def overall(self) -> dict[str, Number]:
+    def overall(self) -> dict[str, Interval]:
         """Of everybody."""
         return self.groups[0].numbers
 
 
-def score(
+def score_people(
     name: str,
-    truth: Truth,
-    found: Mapping[int | str, Found],
+    truth: GroundTruth,
+    found: Mapping[int | str, PredictedPeople],
     has: Sequence[bool],
     resamples: int = 200,
 ) -> Scores:
@@ -124,30 +126,36 @@ def score(
     )
 
 
-def average(truth: Truth, found: Mapping[int | str, Found], has: np.ndarray) -> float:
-    """Average precision alone, of the pictures that there are; see `score`."""
+def average_precision(
+    truth: GroundTruth, found: Mapping[int | str, PredictedPeople], has: np.ndarray
+) -> float:
+    """Average precision alone, of the pictures that there are; see `score_people`."""
     both = [(p, found[p.number]) for p in truth.pictures if p.number in found]
     people = _People(truth, [p for p, _ in both], [f for _, f in both], has)
     precision, recall = people.pool.curves(sizes=[0])
-    return oks.summary(precision[0], recall[0])["AP"]
+    return oks.summarize_ap(precision[0], recall[0])["AP"]
 
 
 class _People:
     """The N true people of all P pictures who count, and who was found for each of them."""
 
     def __init__(
-        self, truth: Truth, pictures: list[Picture], found: list[Found], has: np.ndarray
+        self,
+        truth: GroundTruth,
+        pictures: list[LabelledPicture],
+        found: list[PredictedPeople],
+        has: np.ndarray,
     ) -> None:
         """Match everybody in every picture."""
         self.pictures, self.skeleton = pictures, _only(truth.skeleton, has)
         sigmas = truth.sigmas[has]
         matched = [_match(*pair, has, sigmas) for pair in zip(pictures, found, strict=True)]
-        self.pool = oks.Pool(*zip(*(each.pool for each in matched), strict=True))
+        self.pool = oks.PrecisionRecall(*zip(*(each.pool for each in matched), strict=True))
         self.picture = np.repeat(np.arange(len(pictures)), [len(each.same) for each in matched])
         self.similar = np.concatenate([each.same for each in matched])
         self.area = np.concatenate([each.area for each in matched])
         self.truth = np.concatenate([each.truth for each in matched])
-        off = metrics.absolute(np.concatenate([each.xy for each in matched]), self.truth)
+        off = metrics.mpjpe_absolute(np.concatenate([each.xy for each in matched]), self.truth)
         box, head = (np.concatenate([getattr(m, n) for m in matched]) for n in ("box", "head"))
         self.off = off / box[:, None]  # of the box
         labelled = np.isfinite(self.truth).all(axis=-1)
@@ -170,18 +178,18 @@ class _People:
 
     def _metres(self, truth: np.ndarray, found: np.ndarray) -> None:
         self.solid = truth
-        self.values["absolute MPJPE"] = metrics.absolute(found, truth)
-        self.values["PA-MPJPE"] = metrics.aligned(found, truth)
+        self.values["absolute MPJPE"] = metrics.mpjpe_absolute(found, truth)
+        self.values["PA-MPJPE"] = metrics.pa_mpjpe(found, truth)
         names = self.skeleton.keypoints
         root = next((root for root in ROOTS if set(root) <= set(names)), None)
         if root is not None:
-            relative = metrics.relative(found, truth, self.skeleton, root)
+            relative = metrics.mpjpe(found, truth, self.skeleton, root)
             self.values["MPJPE"] = relative
-            self.values["N-MPJPE"] = metrics.scaled(found, truth, self.skeleton, root)
+            self.values["N-MPJPE"] = metrics.n_mpjpe(found, truth, self.skeleton, root)
             self.values["PCK3D"] = metrics.pck(relative, truth)
             self.values["AUC"] = metrics.auc(relative, truth)
 
-    def groups(self, draws: np.ndarray) -> list[Group]:
+    def groups(self, draws: np.ndarray) -> list[ScoreGroup]:
         """Everybody, by size, and by how many there are in the picture."""
         each = np.bincount(self.picture, minlength=len(self.pictures))
         everywhere = np.ones(len(self.pictures), bool)
@@ -199,10 +207,10 @@ class _People:
 
     def _group(
         self, of: str, name: str, draws: np.ndarray, size: int, where: np.ndarray, who: np.ndarray
-    ) -> Group:
+    ) -> ScoreGroup:
         def average(weights: np.ndarray) -> list[float]:
             precision, recall = self.pool.curves(weights * where, [size])
-            return list(oks.summary(precision[0], recall[0]).values())
+            return list(oks.summarize_ap(precision[0], recall[0]).values())
 
         values = average(np.ones(len(where)))
         drawn = np.array([average(weights) for weights in draws]).reshape(len(draws), len(AVERAGE))
@@ -214,16 +222,16 @@ class _People:
             if name_of in (*FLAT, *SOLID):
                 numbers[name_of] = self._mean(value[who], self.picture[who], draws)
         pictures = len(np.unique(self.picture[who]))
-        return Group(of, name, int(who.sum()), pictures, numbers)
+        return ScoreGroup(of, name, int(who.sum()), pictures, numbers)
 
-    def _mean(self, values: np.ndarray, picture: np.ndarray, draws: np.ndarray) -> Number:
+    def _mean(self, values: np.ndarray, picture: np.ndarray, draws: np.ndarray) -> Interval:
         known = ~np.isnan(values)
         sums, counts = (
             np.bincount(picture, part.sum(axis=1), len(self.pictures))
             for part in (np.where(known, values, 0), known)
         )
         if not counts.sum():
-            return Number(float("nan"))
+            return Interval(float("nan"))
         drawn = (draws @ sums) / np.maximum(draws @ counts, 1e-9)
         return _number(float(sums.sum() / counts.sum()), drawn[draws @ counts > 0])
 
@@ -250,7 +258,7 @@ class _People:
             row: dict[str, object] = {"number": picture.number, "file": called[picture.number]}
             row |= {"people": int(who.sum()), "found": int((self.similar[who] > 0).sum())}
             row["OKS"] = float(self.similar[who].mean()) if who.any() else float("nan")
-            rows.append(row | {name: metrics.mean(part[who]) for name, part in parts.items()})
+            rows.append(row | {name: metrics.nan_mean(part[who]) for name, part in parts.items()})
         return rows
 
     def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -271,7 +279,7 @@ class _People:
 class _Matched:
     """One picture: what average precision needs, and the G people who count beside those found."""
 
-    pool: tuple[oks.Pairs, np.ndarray, np.ndarray]
+    pool: tuple[oks.Matches, np.ndarray, np.ndarray]
     same: np.ndarray  # (G,) similarity of who was found for them; 0 for nobody
     truth: np.ndarray  # (G, K, 2) pixels, NaN where not labelled
     xy: np.ndarray  # (G, K, 2) pixels, NaN where not found
@@ -282,17 +290,21 @@ class _Matched:
     xyz: np.ndarray | None  # (G, K, 3) metres
 
 
-def _match(picture: Picture, found: Found, has: np.ndarray, sigmas: np.ndarray) -> _Matched:
+def _match(
+    picture: LabelledPicture, found: PredictedPeople, has: np.ndarray, sigmas: np.ndarray
+) -> _Matched:
     best = np.argsort(-found.score, kind="mergesort")[: oks.MOST]
     xy, true, labelled = found.xy[best][:, has], picture.xy[:, has], picture.labelled[:, has]
-    alike = oks.similarity(xy, true, labelled, picture.box, picture.area, sigmas)
+    alike = oks.object_keypoint_similarity(xy, true, labelled, picture.box, picture.area, sigmas)
     bare = picture.crowd | ~labelled.any(axis=1)
     low, high = np.array(list(oks.SIZES.values())).T[..., None]  # (A, 1) each
     ignored = bare | (picture.area < low) | (picture.area > high)
     extent = _extent(xy)
     outside = (extent < low) | (extent > high)
-    pairs = oks.match(alike, ignored, picture.crowd, outside)
-    one = oks.match(alike, bare[None], picture.crowd, outside[:1], np.array([SAME])).truth[0, 0]
+    pairs = oks.match_people(alike, ignored, picture.crowd, outside)
+    one = oks.match_people(alike, bare[None], picture.crowd, outside[:1], np.array([SAME])).truth[
+        0, 0
+    ]
     taker = np.full(len(picture), -1)  # which of those found is taken for each true one
     taker[one[one >= 0]] = np.flatnonzero(one >= 0)
     who = np.flatnonzero(~bare)
@@ -333,12 +345,12 @@ def _extent(xy: np.ndarray) -> np.ndarray:
 
 def _shares(off: np.ndarray, truth: np.ndarray, limits: np.ndarray) -> np.ndarray:
     """(L,) how many of the joints that count are at most so far off."""
-    return np.array([metrics.mean(metrics.pck(off, truth, limit)) for limit in limits])
+    return np.array([metrics.nan_mean(metrics.pck(off, truth, limit)) for limit in limits])
 
 
-def _number(value: float, drawn: np.ndarray) -> Number:
+def _number(value: float, drawn: np.ndarray) -> Interval:
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
-        return Number(value)
+        return Interval(value)
     low, high = np.percentile(drawn, (2.5, 97.5))
-    return Number(value, float(low), float(high))
+    return Interval(value, float(low), float(high))

@@ -20,16 +20,22 @@ from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.documents import parse_json, read_bytes, read_json, read_text
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate import doubts, yolo_labels
-from vitruvian.evaluate.coco_labels import coco
-from vitruvian.evaluate.labels import FILLED, Picture, Truth, numbers_of, table_of
-from vitruvian.evaluate.oks import OTHER_SIGMA, unpublished
+from vitruvian.evaluate.coco_labels import parse_coco
+from vitruvian.evaluate.labels import (
+    FILLED,
+    GroundTruth,
+    LabelledPicture,
+    labelled_skeleton,
+    parse_numbers,
+)
+from vitruvian.evaluate.oks import OTHER_SIGMA, keypoints_without_sigma
 from vitruvian.geometry.camera import Camera
-from vitruvian.sources.path_index import inside
+from vitruvian.sources.path_index import find_below
 
 
 def read(
     data: Path, *, images: Path | None = None, split: str = "val", skeleton: str | None = None
-) -> Truth:
+) -> GroundTruth:
     """A data set.
 
     Args:
@@ -55,14 +61,14 @@ def read(
         raise VitruvianError(f"there is nobody to be found in '{data}': {why}")
     if (truth.sigmas <= 0).any():
         raise VitruvianError(f"the OKS sigmas of {truth.skeleton.name} must be above 0")
-    truth.notes.extend(doubts.of_labels(truth))
-    if unknown := unpublished(truth.skeleton):
+    truth.notes.extend(doubts.suspicious_labels(truth))
+    if unknown := keypoints_without_sigma(truth.skeleton):
         some = ", ".join(unknown[:5]) + (", ..." if unknown[5:] else "")
         truth.notes.append(f"nobody has published OKS sigmas for {some}: {OTHER_SIGMA} is taken")
     return truth
 
 
-def need_pictures(truth: Truth) -> None:
+def check_pictures_exist(truth: GroundTruth) -> None:
     """Raise `VitruvianError` if pictures are not there, or two are the same file."""
     missing = [p.path for p in truth.pictures if not os.path.isfile(p.path)]  # noqa: PTH113
     if missing:
@@ -86,10 +92,10 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(read_bytes(file)).hexdigest()
 
 
-def _json(data: Path, images: Path | None, skeleton: Skeleton | None) -> Truth:
+def _json(data: Path, images: Path | None, skeleton: Skeleton | None) -> GroundTruth:
     said = read_json(data)
     if isinstance(said, dict) and {"images", "annotations"} <= said.keys():
-        truth = coco(said, data, images, skeleton)
+        truth = parse_coco(said, data, images, skeleton)
     elif isinstance(said, dict) and "pictures" in said:
         truth = _metres(said, data, images, skeleton)
     else:
@@ -103,12 +109,12 @@ def _json(data: Path, images: Path | None, skeleton: Skeleton | None) -> Truth:
 # YOLO-pose
 
 
-def _yolo(data: Path, images: Path | None, split: str, skeleton: Skeleton | None) -> Truth:
+def _yolo(data: Path, images: Path | None, split: str, skeleton: Skeleton | None) -> GroundTruth:
     labels = yolo_labels.read(data, images, split)
     k, table = labels.shape[0], skeleton
     if table is None and labels.names is not None:
         try:
-            table = table_of(labels.names, str(data))
+            table = labelled_skeleton(labels.names, str(data))
         except ValueError as error:
             raise VitruvianError(f"cannot read '{data}': kpt_names: {error}") from None
     table = table or COCO17
@@ -125,8 +131,8 @@ def _yolo(data: Path, images: Path | None, split: str, skeleton: Skeleton | None
         area = FILLED * box[:, 2] * box[:, 3]
         nobody, n = np.zeros(len(box), bool), np.full(len(box), np.nan)
         seen = people.points[..., 2] > 0
-        pictures.append(Picture(number, path, xy, seen, box, area, nobody, n, size=size))
-    truth = Truth(str(data), table, pictures, labels.sha256, faults=labels.faults)
+        pictures.append(LabelledPicture(number, path, xy, seen, box, area, nobody, n, size=size))
+    truth = GroundTruth(str(data), table, pictures, labels.sha256, faults=labels.faults)
     truth.notes.append(f"the labels have no areas: {FILLED} of each box is taken")
     truth.notes.extend(labels.notes)
     return truth
@@ -137,7 +143,7 @@ def _yolo(data: Path, images: Path | None, split: str, skeleton: Skeleton | None
 
 def _metres(
     said: dict[str, Any], data: Path, images: Path | None, skeleton: Skeleton | None
-) -> Truth:
+) -> GroundTruth:
     """Our own: pictures, cameras, and joints in metres."""
     form = "docs/val.md shows how joints in metres are written"
     table, which = skeleton, said.get("skeleton")
@@ -146,7 +152,7 @@ def _metres(
     try:
         if table is None:
             names = which.get("keypoints") if isinstance(which, dict) else which
-            table = table_of(names, str(data))
+            table = labelled_skeleton(names, str(data))
     except ValueError as error:
         raise VitruvianError(f"cannot read '{data}': {error}; {form}") from None
     folder = data.absolute().parent if images is None else images
@@ -157,12 +163,14 @@ def _metres(
     for i, row in enumerate(rows, 1):
         people = row.get("people") if isinstance(row, dict) else None
         pictures.append(_solid(i, folder, row, people, len(table), f"cannot read '{data}'", form))
-    truth = Truth(str(data), table, _with_heads(pictures, table), "")
+    truth = GroundTruth(str(data), table, _with_heads(pictures, table), "")
     truth.notes.append(f"sizes of people are {FILLED} of the box around their joints")
     return truth
 
 
-def _synthetic(data: Path, images: Path | None, split: str, skeleton: Skeleton | None) -> Truth:
+def _synthetic(
+    data: Path, images: Path | None, split: str, skeleton: Skeleton | None
+) -> GroundTruth:
     """The people of `vitruvian synth`, one a picture."""
     form = "want the people.jsonl of `vitruvian synth`"
     rows = []
@@ -181,14 +189,14 @@ def _synthetic(data: Path, images: Path | None, split: str, skeleton: Skeleton |
         _solid(i, folder, row, [row], len(table), f"cannot read '{data}'", form)
         for i, row in enumerate(some, 1)
     ]
-    truth = Truth(f"{data}, {split}", table, _with_heads(pictures, table), _digest(data))
+    truth = GroundTruth(f"{data}, {split}", table, _with_heads(pictures, table), _digest(data))
     truth.notes.append(f"sizes of people are {FILLED} of their boxes")
     return truth
 
 
 def _solid(
     number: int, folder: Path, row: Any, people: Any, k: int, failed: str, form: str
-) -> Picture:
+) -> LabelledPicture:
     """One picture of people in metres; their pixels are where its camera sees them."""
 
     def want(there: bool, what: str) -> None:
@@ -197,7 +205,7 @@ def _solid(
 
     want(isinstance(row, dict) and isinstance(row.get("file"), str), "file")
     want(isinstance(people, list) and all(isinstance(p, dict) for p in people), "people")
-    size, n = numbers_of(row.get("size"), 2), len(people)
+    size, n = parse_numbers(row.get("size"), 2), len(people)
     want(size is not None and bool((size >= 1).all()), "size of two numbers")
     assert size is not None
     width, height = int(size[0]), int(size[1])
@@ -206,19 +214,19 @@ def _solid(
         joints = person.get("xyz")
         want(isinstance(joints, list) and len(joints) == k, f"xyz of {k} joints")
         for j, joint in enumerate(joints):
-            at = None if joint is None else numbers_of(joint, 3)
+            at = None if joint is None else parse_numbers(joint, 3)
             want(joint is None or at is not None, f"three numbers for joint {j}")
             solid[i, j] = np.nan if at is None else at
-        box = numbers_of(person["box"], 4) if "box" in person else np.full(4, np.nan)
+        box = parse_numbers(person["box"], 4) if "box" in person else np.full(4, np.nan)
         want(box is not None, "box of four numbers")
         boxes[i] = box
     matrix = row.get("camera")
-    matrix = [numbers_of(part, 3) for part in matrix] if isinstance(matrix, list) else []
+    matrix = [parse_numbers(part, 3) for part in matrix] if isinstance(matrix, list) else []
     want(len(matrix) == 3 and all(part is not None for part in matrix), "camera of 3 x 3 numbers")
     given = {}
     if row.get("distortion") is not None:
         lens = row["distortion"]
-        given["distortion"] = numbers_of(lens, len(lens) if isinstance(lens, list) else 0)
+        given["distortion"] = parse_numbers(lens, len(lens) if isinstance(lens, list) else 0)
         want(given["distortion"] is not None, "distortion of numbers")
     try:
         camera = Camera(np.array(matrix, np.float64), (width, height), **given)
@@ -237,18 +245,18 @@ def _solid(
     box[:, :2] = np.clip(box[:, :2], 0, (width, height))
     box[:, 2:] = far - box[:, :2]
     area, head = FILLED * box[:, 2] * box[:, 3], np.full(n, np.nan)
-    path, crowd = inside(folder, row["file"]), np.zeros(n, bool)
+    path, crowd = find_below(folder, row["file"]), np.zeros(n, bool)
     people_of = (xy, inside_it, box, area, crowd, head, solid, camera)
-    return Picture(number, path, *people_of, size=(width, height))
+    return LabelledPicture(number, path, *people_of, size=(width, height))
 
 
-def _with_heads(pictures: list[Picture], table: Skeleton) -> list[Picture]:
+def _with_heads(pictures: list[LabelledPicture], table: Skeleton) -> list[LabelledPicture]:
     """With the size of heads, from the top of the head to the neck, where they are labelled."""
     if not {"head_top", "neck"} <= set(table.keypoints):
         return pictures
     ends = [table["head_top"], table["neck"]]
 
-    def size(picture: Picture) -> np.ndarray:
+    def size(picture: LabelledPicture) -> np.ndarray:
         top, neck = np.moveaxis(picture.xy[:, ends], 1, 0)
         both = picture.labelled[:, ends].all(axis=1)
         return np.where(both, np.linalg.norm(top - neck, axis=-1), np.nan)

@@ -22,7 +22,7 @@ import numpy as np
 
 from vitruvian.documents import LARGEST_YAML, read_text, read_yaml
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.evaluate.labels import MOST_KEYPOINTS, PERSON, Odd
+from vitruvian.evaluate.labels import MOST_KEYPOINTS, PERSON, OddityCounter
 from vitruvian.frame import picture_size
 from vitruvian.sources.open import PICTURES, is_clutter
 from vitruvian.sources.path_index import path_parts
@@ -32,7 +32,7 @@ PIXELS = 2.0  # a share of a picture is below; what is above it was labelled in 
 
 
 @dataclass(frozen=True, eq=False)
-class People:
+class YoloPeople:
     """N people of a picture, in shares of its width and height."""
 
     box: np.ndarray  # (N, 4) middle, width and height
@@ -40,18 +40,18 @@ class People:
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
+class YoloLabels:
     """All pictures of a part of a data set."""
 
     shape: tuple[int, int]  # keypoints, and numbers of each: 3 or 2
     names: list[Any] | None  # of the keypoints, if it says
-    pictures: list[tuple[Path, tuple[int, int], People]]  # picture, width and height, people
+    pictures: list[tuple[Path, tuple[int, int], YoloPeople]]  # picture, width and height, people
     sha256: str  # of all label files
     faults: list[VitruvianError]  # pictures that cannot be read
     notes: list[str] = field(default_factory=list)  # what was assumed
 
 
-def read(data: Path, images: Path | None, split: str) -> Labels:
+def read(data: Path, images: Path | None, split: str) -> YoloLabels:
     """A part of a data set.
 
     Args:
@@ -69,7 +69,12 @@ def read(data: Path, images: Path | None, split: str) -> Labels:
     said = {} if table is None else read_yaml(table)
     if not isinstance(said, dict):
         raise VitruvianError(f"cannot read '{table}': want the data.yaml of a YOLO-pose data set")
-    shape, notes, odd, lines = _shape(said.get("kpt_shape")), list[str](), Odd(), Odd()
+    shape, notes, odd, lines = (
+        _shape(said.get("kpt_shape")),
+        list[str](),
+        OddityCounter(),
+        OddityCounter(),
+    )
     if images is not None:
         paths = _pictures(images, [root])
     elif table is not None:
@@ -109,7 +114,7 @@ def read(data: Path, images: Path | None, split: str) -> Labels:
         raise faults[0]
     notes += [*odd.lines("pictures"), *lines.lines("lines of labels")]
     names = _names(said, person)
-    return Labels(shape, names, pictures, digest.hexdigest(), faults, notes)
+    return YoloLabels(shape, names, pictures, digest.hexdigest(), faults, notes)
 
 
 # Where the pictures are
@@ -214,7 +219,7 @@ class _Row:
     values: np.ndarray  # (V,) all that follows it; the first four are the box
 
 
-def _rows(file: Path, text: str, odd: Odd) -> list[_Row]:
+def _rows(file: Path, text: str, odd: OddityCounter) -> list[_Row]:
     rows = []
     for i, line in enumerate(text.splitlines(), 1):
         words = line.split()
@@ -302,7 +307,7 @@ def _shape_of(rows: dict[Path, list[_Row]], data: Path) -> tuple[int, int]:
     return wide // 3, 3
 
 
-def _check(rows: dict[Path, list[_Row]], shape: tuple[int, int], odd: Odd) -> None:
+def _check(rows: dict[Path, list[_Row]], shape: tuple[int, int], odd: OddityCounter) -> None:
     """Raise `VitruvianError` if most lines are of something else; leave out the few that are."""
     k, numbers = shape
     want, every = 4 + k * numbers, [row for each in rows.values() for row in each]
@@ -329,7 +334,7 @@ def _check(rows: dict[Path, list[_Row]], shape: tuple[int, int], odd: Odd) -> No
         each[:] = [row for row in each if id(row) not in bad]
 
 
-def _people(rows: list[_Row], shape: tuple[int, int], odd: Odd) -> People:
+def _people(rows: list[_Row], shape: tuple[int, int], odd: OddityCounter) -> YoloPeople:
     """A line with a box alone is somebody without keypoints."""
     k, numbers = shape
     points = np.zeros((len(rows), k, 3))
@@ -341,4 +346,4 @@ def _people(rows: list[_Row], shape: tuple[int, int], odd: Odd) -> People:
     if numbers == 2:
         points[..., 2] = points[..., :2].any(axis=-1)
     box = np.array([row.values[:4] for row in rows]).reshape(len(rows), 4)
-    return People(box, points)
+    return YoloPeople(box, points)

@@ -185,12 +185,12 @@ def write_whole(path: Path, data: str | bytes) -> None:
 
 @contextmanager
 def writing(out: Path, *, hold: bool = True) -> Iterator[None]:
-    """Around what is written: disk errors are one line, and Ctrl-C waits, see `stopping.held`.
+    """Around writing: disk errors are one line, and Ctrl-C waits, see `stopping.hold_signals`.
 
     What goes wrong inside with files is of writing: in reading they are `VitruvianError`s.
     """
     try:
-        with stopping.held(hold):
+        with stopping.hold_signals(hold):
             yield
     except OSError as error:
         raise WriteError(

@@ -272,7 +272,7 @@ def lost(source: Format, target: Format) -> list[str]:
 def refusal(source: Format, target: Format) -> str:
     """Why one cannot become the other, as an error says it; "" if it can."""
     for ways in target.needs:
-        if not any(way in source.holds for way in ways):
+        if ways != ("frames",) and not any(way in source.holds for way in ways):
             what = " or ".join((HOLDS | NOT_HELD)[way] for way in ways)
             why = f"{target.called} needs {what}, which {source.called} does not have"
             return f"{why}; {WAYS_OUT[ways[0]]}"

@@ -55,7 +55,7 @@ class Rerun:
         xyz = poses.xyz if poses.world is None else poses.world
         located = poses.world is not None or poses.origin == "camera"
         picture = "scene/camera" if located else "picture"
-        if located:
+        if located and all(frame.size):
             self._log_camera(frame, in_world=poses.world is not None)
         if frame.pixels is not None:
             options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]

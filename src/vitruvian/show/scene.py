@@ -71,8 +71,9 @@ class Scene:
     def _begin(self, frame: Frame, poses: Poses) -> None:
         self.source, self.skeleton = frame.source, poses.skeleton
         self.space = "world" if poses.world is not None else poses.origin
-        camera = frame.camera or Camera.view(frame.size)
-        self.camera = camera.scaled(frame.size)
+        self.pictured = all(frame.size)  # files of markers tell of no picture
+        size = frame.size if self.pictured else (1, 1)
+        self.camera = (frame.camera or Camera.view(size)).scaled(size)
 
     def _places(self, poses: Poses) -> np.ndarray:
         """(N,) who was there keeps the place; others get free ones, from the left as they are."""
@@ -150,7 +151,7 @@ class Scene:
         depth, a quarter of how far away people are. None where nobody knows where the camera is.
         """
         camera, located = self.camera, self.camera.extrinsics is not None
-        if self.space == "hips" or (self.space == "world" and not located):
+        if self.space == "hips" or (self.space == "world" and not located) or not self.pictured:
             return None
         w, h = camera.size
         corners = np.array([(0, 0), (w, 0), (w, h), (0, h)], np.float64)

@@ -16,7 +16,7 @@ TRIED = 48  # packets of which it is seen whether each gives one picture
 
 
 @dataclass
-class Clock:
+class FrameClock:
     """Counts pictures in the order in which they are shown, and says when that is."""
 
     step: float  # seconds from one to the next, until two are known
@@ -59,15 +59,17 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Mark:
+class SeekPoint:
     """Where decoding begins for pictures from some time on."""
 
     packet: int  # number of the first one that is decoded
     first: int  # time stamp of the first picture that counts; those before are dropped
-    clock: Clock  # before that picture
+    clock: FrameClock  # before that picture
 
 
-def find_mark(packets: Iterable[Any], unit: Fraction, start: float, clock: Clock) -> Mark | None:
+def find_seek_point(
+    packets: Iterable[Any], unit: Fraction, start: float, clock: FrameClock
+) -> SeekPoint | None:
     """The key frame to begin at for all pictures from `start` on, found without decoding the rest.
 
     No seeking: in MPEG streams FFmpeg's goes to places between key frames. Files are read from
@@ -114,17 +116,17 @@ def find_mark(packets: Iterable[Any], unit: Fraction, start: float, clock: Clock
         return None
     # Pictures shown before their key frame refer to the group before.
     first = min(group)
-    return Mark(key if first >= key_stamp else before, first, clock)
+    return SeekPoint(key if first >= key_stamp else before, first, clock)
 
 
-def _counted(group: list[int], unit: Fraction, clock: Clock) -> Clock:
+def _counted(group: list[int], unit: Fraction, clock: FrameClock) -> FrameClock:
     """The clock after these time stamps."""
     clock = copy(clock)
     for stamp in sorted(group):
-        clock.tick(seconds_of(stamp, unit))
+        clock.tick(frame_seconds(stamp, unit))
     return clock
 
 
-def seconds_of(stamp: int, unit: Fraction) -> float:
+def frame_seconds(stamp: int, unit: Fraction) -> float:
     """As PyAV computes it for pictures."""
     return float(stamp) * unit.numerator / unit.denominator

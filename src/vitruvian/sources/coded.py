@@ -22,7 +22,7 @@ NEARLY_SQUARE = 0.01  # pixels as wide as high up to this: encoders round the sh
 WIDEST = 4
 
 
-class Converter:
+class RgbConverter:
     """Makes the pictures of one stream RGB, or parts of them without touching the rest.
 
     It asks pictures for what it needs, never their stream, so that they may outlive their file.
@@ -71,24 +71,24 @@ class Converter:
             return convert(cut, format="rgb24", threads=1).to_ndarray()
 
 
-def shown_width(width: int, aspect: Fraction | None) -> int:
+def display_width(width: int, aspect: Fraction | None) -> int:
     """How many square pixels wide a picture is; as many as it has where nothing can be told.
 
     Args:
         width: its pixels.
         aspect: width of a pixel through its height; None: unknown.
     """
-    if not aspect or not believable(aspect) or abs(aspect - 1) < NEARLY_SQUARE:
+    if not aspect or not plausible_aspect(aspect) or abs(aspect - 1) < NEARLY_SQUARE:
         return width
     return max(1, round(width * aspect))
 
 
-def believable(aspect: Fraction | None) -> bool:
+def plausible_aspect(aspect: Fraction | None) -> bool:
     """Whether pixels are of this shape, or nothing is said of it."""
     return not aspect or 1 / WIDEST <= aspect <= WIDEST
 
 
-def turn(picture: Any) -> tuple[bool, bool, bool]:
+def display_rotation(picture: Any) -> tuple[bool, bool, bool]:
     """How a picture is held: whether rows become columns, then left right, then the top bottom.
 
     From its display matrix: what is at (x, y) is shown at (a x + c y, b x + d y), up to a shift.
@@ -109,13 +109,15 @@ def turn(picture: Any) -> tuple[bool, bool, bool]:
     return False, a < 0, d < 0
 
 
-class CodedPicture:
+class DecodedFrame:
     """A decoded picture, RGB where it is looked at; a `vitruvian.frame.Coded`."""
 
-    def __init__(self, picture: Any, converter: Converter, aspect: Fraction | None = None) -> None:
+    def __init__(
+        self, picture: Any, converter: RgbConverter, aspect: Fraction | None = None
+    ) -> None:
         self.picture, self.converter = picture, converter
-        self.turn = turn(picture)
-        self.wide = shown_width(picture.width, aspect)
+        self.turn = display_rotation(picture)
+        self.wide = display_width(picture.width, aspect)
         across = self.turn[0]
         width, height = picture.width, picture.height
         self.size: tuple[int, int] = (height, self.wide) if across else (self.wide, height)

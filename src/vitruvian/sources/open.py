@@ -23,7 +23,7 @@ from vitruvian import picture_files
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.frame import Frame
 from vitruvian.sources.frames import CallerFrames
-from vitruvian.sources.video import STREAMS, Span, Video
+from vitruvian.sources.video import STREAMS, Span, VideoFile
 
 PICTURES = frozenset(
     [
@@ -157,7 +157,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class MovingPicture(Video):
+class MovingPicture(VideoFile):
     """A picture file that moves: GIF, APNG, WebP or AVIF, with the times it says."""
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
@@ -252,9 +252,9 @@ def is_picture(word: str) -> bool:
     return path.suffix.lower() in PICTURES - {".apng", ".gif"}
 
 
-def of_file(name: str, span: Span) -> Video:
+def of_file(name: str, span: Span) -> VideoFile:
     """A video, or a picture file that moves, by its content."""
-    return (MovingPicture if picture_files.kind(Path(name)) == "moving" else Video)(name, span)
+    return (MovingPicture if picture_files.kind(Path(name)) == "moving" else VideoFile)(name, span)
 
 
 def open_source(
@@ -380,7 +380,7 @@ def _items(word: str, span: Span) -> list[Path | Source]:
     return [item for p in found for item in _file(p, span)]
 
 
-def _stream(word: str, span: Span) -> Video:
+def _stream(word: str, span: Span) -> VideoFile:
     """What an address names.
 
     Raises:
@@ -392,7 +392,7 @@ def _stream(word: str, span: Span) -> Video:
             f"'{shown(word, 150)}' is a picture, and only videos are read from addresses; "
             "fetch it first (curl -O), and give the file"
         )
-    return Video(word, span)
+    return VideoFile(word, span)
 
 
 def _file(path: Path, span: Span) -> list[Path | Source]:

@@ -41,7 +41,7 @@ def path_parts(name: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def inside(folder: Path, name: str) -> Path:
+def find_below(folder: Path, name: str) -> Path:
     """The file in a folder that a path of another place means: its longest end that is there.
 
     Never outside the folder. If there is none, where it would be.

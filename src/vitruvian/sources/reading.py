@@ -10,8 +10,8 @@ from typing import Any
 
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import LONGEST_SIDE
-from vitruvian.sources.clock import Clock, Mark, seconds_of
-from vitruvian.sources.coded import believable, shown_width
+from vitruvian.sources.clock import FrameClock, SeekPoint, frame_seconds
+from vitruvian.sources.coded import display_width, plausible_aspect
 
 # What is only coded pictures, one after the other: FFmpeg makes up time stamps of 25 a second.
 RAW = ("h264", "hevc", "mpegvideo", "obu", "mjpeg", "mpjpeg", "jpeg_pipe", "png_pipe")
@@ -20,22 +20,22 @@ LARGEST = 178_956_970  # pixels of a picture; Pillow's limit too
 INTER = (2, 3)  # AV_PICTURE_TYPE_P and _B: pictures that refer to others
 
 
-class MissedError(Exception):
+class SeekMissedError(Exception):
     """What decoding from a key frame on gives is not what there is."""
 
 
-class Reading:
+class FrameDecoder:
     """Yields a picture of FFmpeg, and width through height of its pixels; `clock` has its time."""
 
     def __init__(
-        self, container: Any, stream: Any, mark: Mark | None, note: Callable[[str], None]
+        self, container: Any, stream: Any, mark: SeekPoint | None, note: Callable[[str], None]
     ) -> None:
         """`note` is told what is assumed, as what is said of the file."""
         self.container, self.stream, self.note = container, stream, note
         self.raw = container.format.name in RAW
         self.begun = False
         self.skip, self.first = (0, None) if mark is None else (mark.packet, mark.first)
-        self.clock = Clock(1 / rate(stream)) if mark is None else mark.clock
+        self.clock = FrameClock(1 / header_frame_rate(stream)) if mark is None else mark.clock
         self.faults, self.why, self.broke = 0, "", ""  # packets; of the last one; of the file
         self.reached = 0.0  # seconds, by the clock of the file
         # AVI has no time stamps, nor have some others: pictures come as regularly as packets.
@@ -63,7 +63,7 @@ class Reading:
                 self._look(picture, aspect)
                 yield picture, aspect
         if self.first is not None:
-            raise MissedError
+            raise SeekMissedError
 
     def _packets(self) -> Iterator[Any]:
         """From the mark on, without empty ones: to the decoder one of those is the end."""
@@ -74,7 +74,7 @@ class Reading:
             except StopIteration:
                 return
             except Exception as error:  # PyAV has many kinds, and passes on those of Python
-                self.broke = reason(error)
+                self.broke = ffmpeg_reason(error)
                 return
             if not packet.size:
                 continue
@@ -83,12 +83,12 @@ class Reading:
                 continue
             if packet.pts is not None:
                 last = packet.pts + (packet.duration or 0)
-                self.reached = max(self.reached, seconds_of(last, self.stream.time_base))
+                self.reached = max(self.reached, frame_seconds(last, self.stream.time_base))
             elif number == 1 and packet.dts is not None and not self.raw:
                 self.sent = deque()
             if self.sent is not None:
                 at = packet.dts
-                self.sent.append(None if at is None else seconds_of(at, self.stream.time_base))
+                self.sent.append(None if at is None else frame_seconds(at, self.stream.time_base))
             yield packet
 
     def _decode(self, packet: Any) -> list[Any]:
@@ -96,8 +96,8 @@ class Reading:
             pictures = packet.decode()
         except Exception as error:
             if self.first is not None:
-                raise MissedError from None
-            self.faults, self.why = self.faults + 1, reason(error)
+                raise SeekMissedError from None
+            self.faults, self.why = self.faults + 1, ffmpeg_reason(error)
             self.clock.index += 1  # it has a number, also when it is lost
             if self.sent:
                 self.sent.popleft()
@@ -112,7 +112,7 @@ class Reading:
             return False
         late = picture.pts is None or picture.pts > first
         if late or (not self.begun and picture.pict_type in INTER):
-            raise MissedError
+            raise SeekMissedError
         self.begun = True
         if picture.pts is not None and picture.pts < first:
             if self.sent:
@@ -162,7 +162,7 @@ class Reading:
         Raises:
             VitruvianError: it cannot be made RGB.
         """
-        size = shown_width(picture.width, aspect), picture.height
+        size = display_width(picture.width, aspect), picture.height
         kind = *size, picture.format.name, aspect
         if kind == self.kind:
             return
@@ -179,7 +179,7 @@ class Reading:
                 f"changes from {before[0]} x {before[1]} to {size[0]} x {size[1]} pixels at frame "
                 f"{self.clock.index} ({self.clock.seconds:g} s); people may get new numbers there"
             )
-        if aspect and not believable(aspect):
+        if aspect and not plausible_aspect(aspect):
             self.note(
                 f"says that its pixels are {float(aspect):g} times as wide as high, which cannot "
                 "be; they are taken for square"
@@ -201,11 +201,11 @@ def _can_be_rgb(pixels: str) -> None:
         ) from None
 
 
-def rate(stream: Any) -> float:
+def header_frame_rate(stream: Any) -> float:
     """Frames a second, by the header, as far as it says."""
     return float(stream.average_rate or stream.guessed_rate or ASSUMED_RATE)
 
 
-def reason(error: Exception) -> str:
+def ffmpeg_reason(error: Exception) -> str:
     """Why, in FFmpeg's words."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

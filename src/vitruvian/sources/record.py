@@ -16,7 +16,7 @@ from vitruvian.formats.records import Record
 from vitruvian.formats.table import FORMATS
 from vitruvian.frame import Frame
 from vitruvian.picture_files import page_of
-from vitruvian.sources.open import Pictures, Source, Span, Video, is_picture, of_file
+from vitruvian.sources.open import Pictures, Source, Span, VideoFile, is_picture, of_file
 from vitruvian.sources.threads import reread
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ def is_here(source: Source) -> bool:
     if isinstance(source, Pictures):
         return all(os.path.isfile(page_of(path)[0]) for path in source.paths)  # noqa: PTH113
     # Not Path.is_file, which raises for names that no file can have.
-    film = isinstance(source, Video) and os.path.isfile(source.address)  # noqa: PTH113
+    film = isinstance(source, VideoFile) and os.path.isfile(source.address)  # noqa: PTH113
     return film and not of_poses(source)
 
 

@@ -157,7 +157,8 @@ def reread(
     try:
         for bare, poses in pairs:
             frame = next((frame for frame in good if frame.index >= bare.index), None)
-            same = frame is not None and (frame.index, frame.size) == (bare.index, bare.size)
+            same = frame is not None and frame.index == bare.index
+            same = same and (frame.size == bare.size or not all(bare.size))  # tables have no sizes
             if frame is not None and same:
                 late = frame.seconds - bare.seconds
                 behind = late if behind is None else behind
@@ -168,6 +169,6 @@ def reread(
                     f"at {bare.seconds:g} s when it is read again; make a file of it first, or "
                     "write no pictures"
                 )
-            yield replace(bare, pixels=frame.pixels), poses
+            yield replace(bare, pixels=frame.pixels, size=frame.size), poses
     finally:
         ahead.close()

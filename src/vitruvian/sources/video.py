@@ -10,9 +10,16 @@ from typing import Any
 
 from vitruvian.errors import VitruvianError, note
 from vitruvian.frame import Frame
-from vitruvian.sources.clock import Clock, Mark, find_mark
-from vitruvian.sources.coded import CodedPicture, Converter
-from vitruvian.sources.reading import LARGEST, RAW, MissedError, Reading, rate, reason
+from vitruvian.sources.clock import FrameClock, SeekPoint, find_seek_point
+from vitruvian.sources.coded import DecodedFrame, RgbConverter
+from vitruvian.sources.reading import (
+    LARGEST,
+    RAW,
+    FrameDecoder,
+    SeekMissedError,
+    ffmpeg_reason,
+    header_frame_rate,
+)
 
 STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
 # What FFmpeg may take a file or a stream for. Not among them: playlists (concat, hls, dash) and
@@ -49,7 +56,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Video:
+class VideoFile:
     """A video file, or a stream from the network."""
 
     address: str
@@ -115,7 +122,7 @@ class Video:
         except VitruvianError:
             raise
         except Exception as error:  # PyAV has many kinds, and passes on those of Python
-            why = reason(error)
+            why = ffmpeg_reason(error)
             if isinstance(error, (InvalidDataError, EndOfFile)):
                 why = "it is no video, or it is cut short or damaged"
             elif isinstance(error, ArgumentError):
@@ -172,12 +179,12 @@ class Video:
             mark = self._mark() if self.span.start > 0 else None
             try:
                 yield from self._read(mark)
-            except MissedError:
+            except SeekMissedError:
                 yield from self._read(None)
         except VitruvianError as error:
             yield error
 
-    def _mark(self) -> Mark | None:
+    def _mark(self) -> SeekPoint | None:
         """Where to begin; None: at the beginning."""
         if self.live or not self._again:
             return None  # it cannot be read twice
@@ -186,14 +193,14 @@ class Video:
             reordered = stream.codec_context.has_b_frames and container.format.name == "avi"
             if container.format.name in RAW or reordered:
                 return None
-            clock = Clock(1 / rate(stream))
+            clock = FrameClock(1 / header_frame_rate(stream))
             packets = (packet for packet in container.demux(stream) if packet.size)
             try:
-                return find_mark(packets, stream.time_base, self.span.start, clock)
+                return find_seek_point(packets, stream.time_base, self.span.start, clock)
             except Exception:  # whatever it is, reading comes to it, too, and says so
                 return None
 
-    def _read(self, mark: Mark | None) -> Iterator[Frame]:
+    def _read(self, mark: SeekPoint | None) -> Iterator[Frame]:
         """The wanted frames.
 
         Raises:
@@ -203,15 +210,15 @@ class Video:
         span, given = self.span, 0
         container, stream = self._open()
         with container:
-            reading = Reading(container, stream, mark, self._remark)
-            converter, clock = Converter(), reading.clock
+            reading = FrameDecoder(container, stream, mark, self._remark)
+            converter, clock = RgbConverter(), reading.clock
             try:
                 for picture, aspect in reading:
                     if span.end is not None and clock.seconds >= span.end:
                         return
                     if clock.seconds < span.start or clock.index % span.stride:
                         continue
-                    coded = CodedPicture(picture, converter, aspect)
+                    coded = DecodedFrame(picture, converter, aspect)
                     yield Frame(coded, clock.index, clock.seconds, self.address)
                     given += 1
                     if given == span.max_frames:
@@ -226,7 +233,7 @@ class Video:
                     )
             self._check(reading, whole=_whole(stream), given=given)
 
-    def _check(self, reading: Reading, whole: float, given: int) -> None:
+    def _check(self, reading: FrameDecoder, whole: float, given: int) -> None:
         """Raise `VitruvianError` if what was read, to its end, is not all that there should be."""
         index, seconds, faults = reading.clock.index, reading.clock.seconds, reading.faults
         if reading.broke and index >= 0:
@@ -266,7 +273,7 @@ class Video:
         with container:
             if container.format.name in RAW:
                 return self.span.max_frames
-            per_second = rate(stream)
+            per_second = header_frame_rate(stream)
             frames = stream.frames or (container.duration or 0) / 1e6 * per_second
             if self.span.end is not None:
                 frames = min(frames, self.span.end * per_second)

@@ -29,7 +29,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou
-from vitruvian.stream.kalman import CHI2_2, CHI2_4, Motion
+from vitruvian.stream.kalman import CHI2_2, CHI2_4, KalmanBoxes
 
 Appearance = Callable[[Frame, Poses], np.ndarray]  # (N, D) a row for each person; NaN: cannot say
 
@@ -75,7 +75,7 @@ class _People:
     """T people as last seen."""
 
     number: np.ndarray  # (T,) int64 from 1; 0 for who has been seen once and has none yet
-    motion: Motion  # now
+    motion: KalmanBoxes  # now
     box: np.ndarray  # (T, 4)
     xy: np.ndarray  # (T, K, 2)
     score: np.ndarray  # (T, K)
@@ -98,7 +98,7 @@ class _People:
         """All of them, in this order."""
         names = [f.name for f in fields(cls) if f.name != "motion"]
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        return cls(motion=Motion.join(*(part.motion for part in parts)), **joined)
+        return cls(motion=KalmanBoxes.join(*(part.motion for part in parts)), **joined)
 
 
 class Identify:
@@ -198,7 +198,7 @@ class Identify:
         box, n = poses.box[rows], len(rows)
         return _People(
             number=np.zeros(n, np.int64),
-            motion=Motion.start(box),
+            motion=KalmanBoxes.start(box),
             box=box,
             xy=poses.xy[rows],
             score=poses.score[rows],
@@ -302,7 +302,7 @@ def _alike(people: _People, found: _People, skeleton: Skeleton, share: float) ->
     if not share or not overlap.size:
         return overlap
     # The pose goes where the box goes, and grows with it.
-    was = Motion.start(people.box).place
+    was = KalmanBoxes.start(people.box).place
     grown = people.motion.place[:, 3] / was[:, 3]
     xy = (people.xy - was[:, None, :2]) * grown[:, None, None] + people.motion.place[:, None, :2]
     similar = oks(xy, people.score, box, found.xy, found.score, skeleton)

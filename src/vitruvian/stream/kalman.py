@@ -1,4 +1,4 @@
-"""Motion: where N boxes will be, by a Kalman filter of constant speed for each.
+"""Kalman boxes: where N boxes will be, by a Kalman filter of constant speed for each.
 
 A box is its middle x, y, its width over its height, and its height. The four do not know of each
 other, so a covariance is three numbers for each: of the place, of place and speed, of the speed.
@@ -25,7 +25,7 @@ CHI2_4, CHI2_2 = 9.4877, 9.2103  # squared Mahalanobis distances: 95 % of 4, 99 
 
 
 @dataclass(frozen=True, eq=False)
-class Motion:
+class KalmanBoxes:
     """N moving boxes."""
 
     place: np.ndarray  # (N, 4) float64: x, y, aspect, height; pixels
@@ -33,7 +33,7 @@ class Motion:
     spread: np.ndarray  # (N, 3, 4) variances: of place, of place and speed, of speed
 
     @classmethod
-    def start(cls, box: np.ndarray) -> Motion:
+    def start(cls, box: np.ndarray) -> KalmanBoxes:
         """Boxes seen for the first time, at rest as far as is known. box: (N, 4) x0 y0 x1 y1."""
         place = _place(box)
         spread = np.zeros((len(box), 3, 4))
@@ -41,7 +41,7 @@ class Motion:
         spread[:, 2] = (_of(place, 10 * SPEED, ASPECT_SPEED) * RATE) ** 2
         return cls(place, np.zeros_like(place), spread)
 
-    def after(self, seconds: float) -> Motion:
+    def after(self, seconds: float) -> KalmanBoxes:
         """Where they are some seconds later."""
         at, across, speed = np.moveaxis(self.spread, 1, 0)
         moves = _of(self.place, PLACE, ASPECT) ** 2 * RATE  # a second
@@ -54,9 +54,9 @@ class Motion:
         ]
         place = self.place + t * self.speed
         place[:, 2:] = np.maximum(place[:, 2:], [1e-3, LEAST])
-        return Motion(place, self.speed, np.stack(spread, axis=1))
+        return KalmanBoxes(place, self.speed, np.stack(spread, axis=1))
 
-    def seen(self, box: np.ndarray) -> Motion:
+    def seen(self, box: np.ndarray) -> KalmanBoxes:
         """Corrected by where they are seen now. box: (N, 4).
 
         A box that is not as large as expected has lost or won a side, and its middle has moved by
@@ -71,14 +71,14 @@ class Motion:
         gain, gain_speed = at / whole, across / whole
         spread = [at - gain * at, across - gain * across, speed - gain_speed * across]
         place = self.place + gain * off
-        return Motion(place, self.speed + gain_speed * off, np.stack(spread, axis=1))
+        return KalmanBoxes(place, self.speed + gain_speed * off, np.stack(spread, axis=1))
 
     def distance(self, box: np.ndarray) -> np.ndarray:
         """(N, M, 4) squared Mahalanobis distances to M boxes, (M, 4); x, y, aspect, height."""
         off = _place(box)[None] - self.place[:, None]
         return off**2 / (self.spread[:, 0] + self._noise())[:, None]
 
-    def unseen(self, anywhere: np.ndarray) -> Motion:
+    def unseen(self, anywhere: np.ndarray) -> KalmanBoxes:
         """The same of people out of sight, whose size cannot be foretold and stays.
 
         Some, (N,) bool, may by now be anywhere and go anywhere.
@@ -86,12 +86,12 @@ class Motion:
         speed, spread = self.speed * [1, 1, 0, 0], self.spread.copy()
         speed[anywhere] = 0
         spread[anywhere, :2] = [[ANYWHERE**2], [0]]
-        return Motion(self.place, speed, spread)
+        return KalmanBoxes(self.place, speed, spread)
 
-    def scaled(self, across: float, down: float) -> Motion:
+    def scaled(self, across: float, down: float) -> KalmanBoxes:
         """The same in pictures of another size, so many times as wide and as high."""
         by = np.array([across, down, across / down, down])
-        return Motion(self.place * by, self.speed * by, self.spread * by**2)
+        return KalmanBoxes(self.place * by, self.speed * by, self.spread * by**2)
 
     def box(self) -> np.ndarray:
         """(N, 4) x0 y0 x1 y1."""
@@ -104,12 +104,12 @@ class Motion:
         """(N, 4) variances of a measurement."""
         return _of(self.place, PLACE, ASPECT_SEEN) ** 2
 
-    def take(self, which: np.ndarray | slice) -> Motion:
+    def take(self, which: np.ndarray | slice) -> KalmanBoxes:
         """Some of them: numbers of rows, a slice, or one truth value each."""
-        return Motion(self.place[which], self.speed[which], self.spread[which])
+        return KalmanBoxes(self.place[which], self.speed[which], self.spread[which])
 
     @classmethod
-    def join(cls, *parts: Motion) -> Motion:
+    def join(cls, *parts: KalmanBoxes) -> KalmanBoxes:
         """All of them, in this order."""
         names = ("place", "speed", "spread")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

@@ -118,7 +118,10 @@ class Repair:
                 for change in (here := changes.get(frame.index, [])):
                     self.on_repair(change)
                 mended = any(change.kind != LEFT for change in here)
-                yield frame, _exchanged(put(poses, i, people), here) if mended else poses
+                yield (
+                    frame,
+                    _swap_depth(put(poses, i, people), here) if mended else poses,
+                )
 
     def _mend(self, changes: dict[int, list[Change]], track: Track) -> Track:
         mended, new = repair(track, self.options)
@@ -127,7 +130,7 @@ class Repair:
         return mended
 
 
-def _exchanged(poses: Poses, changes: list[Change]) -> Poses:
+def _swap_depth(poses: Poses, changes: list[Change]) -> Poses:
     """With what a track does not have exchanged as well: BlazePose's depth and presence."""
     names = [n for n in ("depth", "presence") if getattr(poses, n) is not None]
     values: dict[str, Any] = {name: getattr(poses, name).copy() for name in names}
@@ -189,10 +192,10 @@ def _swaps(track: Track, options: Options) -> tuple[Track, list[Change]]:
     words = [set(track.skeleton.keypoints[left].split("_")) for left, *_ in pairs]
     below = [[bool(each & set(names)) for each in words] for names in BELOW.values()]
     for group in (np.ones(len(pairs), bool), *map(np.array, below)):
-        mended, _ = _exchange(track, swapped, pairs)
+        mended, _ = _swap_pairs(track, swapped, pairs)
         more = _found(mended, pairs, group, options)
         swapped ^= _possible(mended, more, pairs)
-    return _exchange(track, swapped, pairs)
+    return _swap_pairs(track, swapped, pairs)
 
 
 def _known(track: Track, pairs: list[tuple[int, int, str]]) -> np.ndarray:
@@ -219,7 +222,7 @@ def _found(
 def _possible(track: Track, swapped: np.ndarray, pairs: list[tuple[int, int, str]]) -> np.ndarray:
     """What is exchanged, (T, pairs) bool, but for runs of rows in which bones would cross more."""
     rows = np.flatnonzero(swapped.any(axis=1))
-    trial, _ = _exchange(track, swapped, pairs)
+    trial, _ = _swap_pairs(track, swapped, pairs)
     possible = swapped.copy()
     for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
         if len(run) and _twist(trial, run[0], run[-1] + 1) > _twist(track, run[0], run[-1] + 1):
@@ -321,7 +324,7 @@ def _couples(seconds: np.ndarray, gain: np.ndarray, options: Options) -> Iterato
             yield start, end
 
 
-def _exchange(
+def _swap_pairs(
     track: Track, swapped: np.ndarray, pairs: list[tuple[int, int, str]]
 ) -> tuple[Track, list[Change]]:
     rows = np.flatnonzero(swapped.any(axis=1))

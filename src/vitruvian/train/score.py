@@ -92,7 +92,7 @@ def keypoint_ap(truth: list[dict], results: list[dict]) -> float:
     people = {"id": 1, "name": "person", "keypoints": list(COCO17.keypoints)}
     images = [{"id": number} for number in {row["image_id"] for row in truth}]
     said = {"images": images, "annotations": truth, "categories": [people]}
-    return coco.average_precision(said, results)["AP"]
+    return coco.coco_average_precision(said, results)["AP"]
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from vitruvian.analysis import angles as table_of_angles
 from vitruvian.analysis.angles import Space
 from vitruvian.analysis.events import Options
-from vitruvian.analysis.found import Analyst, Asked, Found
+from vitruvian.analysis.found import AnalysisSettings, Analyst, FrameAnalysis
 from vitruvian.analysis.posture import RULES
-from vitruvian.analysis.rules import chosen
+from vitruvian.analysis.rules import parse_rules
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.part import writing
 from vitruvian.formats.records import Record
@@ -26,8 +26,10 @@ from vitruvian.verbs import outputs
 from vitruvian.verbs.analyze_files import Analysis, is_live
 from vitruvian.verbs.analyze_report import SHOWN, Report
 from vitruvian.verbs.find import Faults, Pairs, afterwards, all_of, where, write_source
+from vitruvian.verbs.folder import Ledger, as_json, ledger_of
 from vitruvian.verbs.output_files import OutputFiles, plan_outputs
 from vitruvian.verbs.outputs import Save
+from vitruvian.verbs.resume import Resumable, check_resumable
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
@@ -53,7 +55,7 @@ def analyze_frames(
     minimum: float | None = None,
     gap: float | None = None,
     **options: Any,
-) -> Iterator[tuple[Frame, Poses, Found]]:
+) -> Iterator[tuple[Frame, Poses, FrameAnalysis]]:
     """What people do in a source, frame by frame, and their angles.
 
     Frames of files and records come when what comes later cannot change what is said of them:
@@ -82,7 +84,7 @@ def analyze_frames(
     """
     given = {name: v for name, v in (("minimum", minimum), ("gap", gap)) if v is not None}
     happens = replace(when or Options(), **given)
-    asked = Asked(chosen(rules) if rules else {}, happens, angles, _space(space))
+    asked = AnalysisSettings(parse_rules(rules) if rules else {}, happens, angles, _space(space))
     if (record := record_of(source)) is not None:
         if options:
             raise VitruvianError(f"a record is what it is; {', '.join(options)} has no effect")
@@ -102,16 +104,16 @@ def analyze_frames(
 Part = tuple[Analyst, "Source | None", Pairs]
 
 
-def _found(parts: Iterable[Part]) -> Iterator[tuple[Frame, Poses, Found]]:
+def _found(parts: Iterable[Part]) -> Iterator[tuple[Frame, Poses, FrameAnalysis]]:
     for analyst, pixels, pairs in parts:
         frames = _settled(analyst, pairs)
         for frame, found in frames if pixels is None else with_pixels(pixels, frames):
             yield frame, found.poses, found
 
 
-def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, Found]]:
+def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, FrameAnalysis]]:
     """What is found; the events that the end ends are the last frame's. Errors come last, too."""
-    held: tuple[Frame, Found] | None = None
+    held: tuple[Frame, FrameAnalysis] | None = None
     fault: VitruvianError | None = None
     try:
         for pair in pairs:
@@ -136,13 +138,13 @@ def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, Found]]:
 # Records
 
 
-def without_pixels(asked: Asked) -> Asked:
+def without_pixels(asked: AnalysisSettings) -> AnalysisSettings:
     """The same for who sees keypoints only."""
     swapped = {WITHOUT_PIXELS.get(name, name): rule for name, rule in asked.rules.items()}
     return replace(asked, rules={name: RULES.get(name, rule) for name, rule in swapped.items()})
 
 
-def _read(record: Record, asked: Asked) -> Iterator[Part]:
+def _read(record: Record, asked: AnalysisSettings) -> Iterator[Part]:
     """The runs of a record, with pixels where rules may want them and the source is there."""
     for source, (moving, pairs) in zip(sources_of(record), runs(record), strict=False):
         here, wants = is_here(source), needs_pixels(asked.rules)
@@ -169,11 +171,11 @@ def asked(
     *,
     minimum: float,
     gap: float,
-) -> Asked:
+) -> AnalysisSettings:
     """What is to be found out, in the words of the command line.
 
     Args:
-        rules: see `vitruvian.analysis.rules.chosen`; None: all, unless angles are asked for.
+        rules: see `vitruvian.analysis.rules.parse_rules`; None: all, unless angles are asked for.
         angles: whether to measure them.
         angle: which to show; measures them, too.
         space: "2d", "3d", or None.
@@ -183,10 +185,10 @@ def asked(
     measured = angles or angle is not None
     words = rules if rules is not None else "" if measured else "all"
     options, where = Options(minimum=minimum, gap=gap), _space(space)
-    wanted = table_of_angles.chosen(angle or (), where or "3d")
-    if not set(wanted) <= set(table_of_angles.names("2d")):
+    wanted = table_of_angles.match_angles(angle or (), where or "3d")
+    if not set(wanted) <= set(table_of_angles.angle_names("2d")):
         where = "3d"  # some are of metres alone
-    return Asked(chosen(words) if words else {}, options, measured, where)
+    return AnalysisSettings(parse_rules(words) if words else {}, options, measured, where)
 
 
 def _space(word: str | None) -> Space | None:
@@ -195,10 +197,10 @@ def _space(word: str | None) -> Space | None:
     return word  # type: ignore[return-value]
 
 
-def shown(angle: str | None, asked: Asked) -> tuple[str, ...]:
+def shown(angle: str | None, asked: AnalysisSettings) -> tuple[str, ...]:
     """The angles to be drawn and plotted, checked."""
     words = SHOWN if angle is None else tuple(angle.split(","))
-    table_of_angles.chosen(words, asked.space or "3d")
+    table_of_angles.match_angles(words, asked.space or "3d")
     return words
 
 
@@ -208,15 +210,16 @@ class Job:
 
     source: Source
     pairs: Callable[[Callable[[VitruvianError], None]], Pairs]
-    asked: Asked
+    asked: AnalysisSettings
     drawn: bool = True  # whether there are pixels to draw on
     note: str = ""  # for the user
+    skip: Callable[[], object] = lambda: None  # leaves its poses out
 
 
 def jobs(
     sources: Sequence[Source],
     model: Model,
-    asked: Asked,
+    asked: AnalysisSettings,
     *,
     camera: Given | None = None,
     wanted: Wanted = Wanted(),
@@ -232,7 +235,9 @@ def jobs(
     return [job(source) for source in sources]
 
 
-def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save) -> list[Job]:
+def jobs_of(
+    record: Record, sources: Sequence[Source], asked: AnalysisSettings, save: Save
+) -> list[Job]:
     """Of a record; `sources` are its `sources_of`."""
     groups = runs(record)
 
@@ -258,7 +263,7 @@ def jobs_of(record: Record, sources: Sequence[Source], asked: Asked, save: Save)
         if here or not missing:
             note = ""
         own = asked if here else without_pixels(asked)
-        return Job(source, pairs, own, drawn, note)
+        return Job(source, pairs, own, drawn, note, lambda: next(groups, None))
 
     return [job(source) for source in sources]
 
@@ -299,8 +304,10 @@ def write(
     plans: Sequence[tuple[OutputFiles, Path | None]],
     report: Report,
     *,
+    resume: bool = False,
+    of: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
-    complain: Callable[[VitruvianError], None],
+    on_error: Callable[[VitruvianError], None],
     written: list[Path] | None = None,
 ) -> int:
     """Do it; returns how many things could not be read.
@@ -309,24 +316,50 @@ def write(
         jobs: from `jobs` or `jobs_of`.
         plans: from `plans`, of the same sources.
         report: what is written.
+        resume: whether an analysis that was stopped is continued: sources that were finished are
+            not done again, and all of them not if there are Parquet tables.
+        of: what else it depends on, such as the model: of another one it is not continued.
         say: gets a line about each source when it is done, and one about each rule at the end.
-        complain: gets what cannot be read; the rest is done nevertheless.
+        on_error: gets what cannot be read; the rest is done nevertheless.
         written: gets the files beside the tables.
     """
-    fault, remarks = Faults(complain), list[str]()
+    fault, remarks = Faults(on_error), list[str]()
+    sources = [job.source for job in jobs]
+    check_resumable(sources, resume)
+    ledger = Ledger(
+        ledger_of(report.out, "analysis"), report.out, as_json(report.of() | (of or {}))
+    )
+    unit = Resumable(ledger, sources)
     try:
-        with afterwards(say) as tell, writing(report.out), report:
-            for job, (each, plot) in zip(jobs, plans, strict=True):
-                if job.note:
-                    print(job.note, file=sys.stderr, flush=True)
-                planned = each if job.drawn else OutputFiles(each.source)
-                sink = Analysis(report, job.asked, planned, plot)
-                pairs = all_of(job.source, job.pairs(fault), fault)
-                if told := write_source(job.source, pairs, sink, sink):
-                    tell(f"{told} -> {where(sink.paths)}")
-                    remarks += sink.remarks()
-                    if written is not None:
-                        written += sink.paths
+        with (
+            afterwards(say) as tell,
+            writing(report.out),
+            unit.opened(resume=resume, there=report.tables()),
+        ):
+            if ledger.finished:
+                tell(f"'{report.out}' is finished already")
+                return 0
+            with report:
+                unit.begin(report)
+                report.start()
+                for place, (job, (each, plot)) in enumerate(zip(jobs, plans, strict=True)):
+                    if place in unit.finished:
+                        job.skip()
+                        tell(f"{job.source.name}: finished already")
+                        continue
+                    if job.note:
+                        print(job.note, file=sys.stderr, flush=True)
+                    planned = each if job.drawn else OutputFiles(each.source)
+                    sink, before = Analysis(report, job.asked, planned, plot), fault.count
+                    pairs = all_of(job.source, job.pairs(fault), fault)
+                    if told := write_source(job.source, pairs, sink, sink):
+                        tell(f"{told} -> {where(sink.paths)}")
+                        remarks += sink.remarks()
+                        if written is not None:
+                            written += sink.paths
+                    failed = fault.count > before
+                    unit.mark_source(place, failed=failed, written=bool(told), sink=report)
+            unit.finish(report.paths)
     except KeyboardInterrupt:
         for line in report.said():
             say(line)

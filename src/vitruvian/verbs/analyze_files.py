@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitruvian.analysis import motion
-from vitruvian.analysis.angles import Space, chosen, names
+from vitruvian.analysis.angles import Space, angle_names, match_angles
 from vitruvian.analysis.events import Event
-from vitruvian.analysis.found import Analyst, Asked, Found, arms_of, head_top, phrase, said
+from vitruvian.analysis.found import (
+    AnalysisSettings,
+    Analyst,
+    FrameAnalysis,
+    angle_arms,
+    head_top_y,
+    state_label,
+    state_phrase,
+)
 from vitruvian.body.track import Tracks
 from vitruvian.show.annotate import Annotator, Arc, Line, Note
 from vitruvian.show.draw import draw
@@ -21,7 +29,7 @@ from vitruvian.show.film import Video as Film
 from vitruvian.show.film import write_picture
 from vitruvian.show.lettering import Steady
 from vitruvian.show.plot import Plot
-from vitruvian.sources.open import Video
+from vitruvian.sources.open import VideoFile
 from vitruvian.sources.record import with_pixels
 from vitruvian.verbs.analyze_report import Report, Tally
 
@@ -41,7 +49,7 @@ class Analysis:
     def __init__(
         self,
         report: Report,
-        asked: Asked,
+        asked: AnalysisSettings,
         each: OutputFiles,
         plot: Path | None,
     ) -> None:
@@ -55,8 +63,10 @@ class Analysis:
         """
         self.report, self.asked, self.plan = report, asked, each
         self.tracks, self.annotator, self.widths = Tracks(), Annotator(), Steady()
-        self.found: Found | None = None
-        self.extents: dict[tuple[int, Space, str], motion.Extent] = {}  # the last: of skeletons
+        self.found: FrameAnalysis | None = None
+        self.extents: dict[
+            tuple[int, Space, str], motion.MotionExtent
+        ] = {}  # the last: of skeletons
         self.up: tuple[float, ...] | None = None
         self.plot = Plot(plot, ()) if plot is not None else None
         path = each.video()
@@ -80,7 +90,7 @@ class Analysis:
             self.up = None if frame.camera is None else tuple(frame.camera.up.tolist())
             self.moved(self.tracks.add(frame, poses))
 
-    def settle(self, frame: Frame, found: Found) -> None:
+    def settle(self, frame: Frame, found: FrameAnalysis) -> None:
         """Write what was found in a frame."""
         moving, first, self.found = self.plan.source.moving, self.found is None, found
         if first and found.angles is not None:
@@ -88,8 +98,8 @@ class Analysis:
         self.report.seen(frame, found, moving=moving)
         self.happened(found.events)
         if found.angles is not None and not moving and len(found.poses):
-            values = motion.spread(found.angles, found.space, self.report.space)
-            self.report.angles(motion.of_picture(frame, found.poses, values, found.spaces))
+            values = motion.widen_columns(found.angles, found.space, self.report.space)
+            self.report.angles(motion.picture_angle_rows(frame, found.poses, values, found.spaces))
         if self.film is not None and self.drawn:
             self.drawn = False  # unless it is: what cannot be read or written once is left there
             if frame.pixels is None and self.again is not None:
@@ -106,25 +116,27 @@ class Analysis:
         self.report.happened(events)
         if self.plot is not None:
             for event in events:
-                what = phrase(event.rule, event.side, "yes")
+                what = state_phrase(event.rule, event.side, "yes")
                 self.plot.band(event.person, what, event.side, event.start, event.end)
 
     def moved(self, tracks: Iterable[Track]) -> None:
         """Angles, and how people moved, of tracks that are over."""
         for track in tracks:
             space = self.space(track)
-            values = motion.angles_deg(track, space, up=self.up if space == "3d" else None)
+            values = motion.angles_over_time_deg(
+                track, space, up=self.up if space == "3d" else None
+            )
             among = self.report.space
-            self.report.angles(motion.rows(track, values, space, among))
+            self.report.angles(motion.angle_rows(track, values, space, among))
             kind = (track.person, space, track.skeleton.name)
             if kind not in self.extents:
                 metres = track.xyz is not None and self.asked.space != "2d"
-                self.extents[kind] = motion.Extent(space, track.skeleton, metres)
+                self.extents[kind] = motion.MotionExtent(space, track.skeleton, metres)
             self.extents[kind].add(track, values)
             if self.plot is not None:
                 self.plot.names = self.shown(among)
-                columns = [names(among).index(name) for name in self.plot.names]
-                degrees = motion.spread(values, space, among)[:, columns]
+                columns = [angle_names(among).index(name) for name in self.plot.names]
+                degrees = motion.widen_columns(values, space, among)[:, columns]
                 self.plot.add(track.person, track.seconds, degrees, f"angles in {space.upper()}")
 
     def space(self, track: Track) -> Space:
@@ -166,7 +178,7 @@ class Analysis:
 
     def shown(self, space: Space) -> tuple[str, ...]:
         """The angles that are drawn and plotted."""
-        return chosen(self.report.shown, space)
+        return match_angles(self.report.shown, space)
 
     def paint(self, frame: Frame, poses: Poses, visible: float) -> np.ndarray:
         """(H, W, 3) uint8 RGB: the frame with everybody, what they do, and their angles."""
@@ -177,15 +189,15 @@ class Analysis:
         self.annotator(image, list(self.notes(self.found)))
         return image
 
-    def notes(self, found: Found) -> Iterator[Note]:
+    def notes(self, found: FrameAnalysis) -> Iterator[Note]:
         """What is said about everybody."""
         poses, few = found.poses, len(found.degrees) <= FEW
         shown = self.shown(found.space) if found.angles is not None else ()
-        drawn = {name: arms_of(name, poses) for name in shown}
-        beside = {name: arms_of(_mirrored(name), poses)[0] for name in shown}
-        top = head_top(poses)
+        drawn = {name: angle_arms(name, poses) for name in shown}
+        beside = {name: angle_arms(_mirrored(name), poses)[0] for name in shown}
+        top = head_top_y(poses)
         for row, person in enumerate(poses.person.tolist()):
-            lines = tuple(Line(*pair) for pair in said(found, person, everything=few))
+            lines = tuple(Line(*pair) for pair in state_label(found, person, everything=few))
             arcs = []
             box = poses.box[row].copy()
             box[1] = np.fmin(box[1], top[row])
@@ -230,7 +242,7 @@ def is_live(source: Source, *, drawn: bool) -> bool:
     """Whether frames must be drawn as they come: they cannot be read a second time."""
     if source.live or not drawn:
         return source.live
-    here = isinstance(source, Video) and os.path.isfile(source.address)  # noqa: PTH113  # no error for odd names
+    here = isinstance(source, VideoFile) and os.path.isfile(source.address)  # noqa: PTH113  # no error for odd names
     return not here
 
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitruvian.analysis import motion
-from vitruvian.analysis.angles import Space, available, names, needs
+from vitruvian.analysis.angles import Space, angle_names, available_angles, required_points
 from vitruvian.analysis.events import Event
-from vitruvian.analysis.found import Asked, Found
-from vitruvian.analysis.view import guessed
+from vitruvian.analysis.found import AnalysisSettings, FrameAnalysis
+from vitruvian.analysis.view import depth_is_estimated
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.growing import Lines, Rows, csv_lines
 from vitruvian.verbs.outputs import Save
 
 if TYPE_CHECKING:
-    from vitruvian.body.skeleton import Skeleton
     from vitruvian.frame import Frame
 
 # Drawn and plotted unless others are chosen.
@@ -56,7 +56,9 @@ class Tally:
 class Report:
     """The tables of a whole analysis, and what is said at its end."""
 
-    def __init__(self, out: Path, asked: Asked, save: Save, shown: tuple[str, ...] = SHOWN) -> None:
+    def __init__(
+        self, out: Path, asked: AnalysisSettings, save: Save, shown: tuple[str, ...] = SHOWN
+    ) -> None:
         """Nothing is written yet. `shown`: the angles that are drawn and plotted."""
         self.out, self.asked, self.save, self.shown = out, asked, save, shown
         self.tallies: dict[str, Tally] = {name: Tally() for name in asked.rules}
@@ -76,7 +78,7 @@ class Report:
 
     def __enter__(self) -> Report:
         events = self._rows("events", EVENT) if self.asked.rules else None
-        columns = motion.columns(self.space)
+        columns = motion.angle_columns(self.space)
         angles = self._rows("angles", columns) if self.asked.angles else None
         with ExitStack() as stack:
             if self.asked.rules:
@@ -99,7 +101,6 @@ class Report:
         """A table that is there even if it stays empty."""
         heads = csv_lines([columns]) if columns else ""
         table = stack.enter_context(Lines(self.out / name, heads))
-        table.add("")
         self.begun.append(table)
         return table
 
@@ -109,7 +110,7 @@ class Report:
         """The same, and as `rows`; what new ones are added with."""
         lines = self._begin(stack, name, columns)
         if rows is not None:
-            stack.enter_context(rows).add(())
+            stack.enter_context(rows)
             self.begun.append(rows)
 
         def add(new: Iterable[Sequence[Any]]) -> None:
@@ -123,7 +124,52 @@ class Report:
     def __exit__(self, *error: object) -> None:
         self.stack.__exit__(*error)  # type: ignore[arg-type]
 
-    def went(self, source: str, person: int, extent: motion.Extent) -> None:
+    def start(self) -> None:
+        """Begin the tables: they are there even if they stay empty."""
+        for table in self.begun:
+            table.add("")
+
+    def of(self) -> dict[str, Any]:
+        """What the files depend on besides people."""
+        asked = self.asked
+        wanted = {"rules": list(asked.rules), "events": asked.options, "angles": asked.angles}
+        wanted |= {"space": asked.space, "shown": self.shown, "save": self.save.names}
+        return wanted | {"visible": self.save.visible}
+
+    def mark(self) -> dict[str, Any] | None:
+        """How far it is, ready for JSON; None if it cannot be continued, with Parquet tables."""
+        sizes = [table.mark() for table in self.begun if isinstance(table, Lines)]
+        if len(sizes) < len(self.begun):
+            return None
+        tallies = {
+            name: {**vars(tally), "people": sorted(tally.people), "lacks": sorted(tally.lacks)}
+            for name, tally in self.tallies.items()
+        }
+        skeletons = [(table.to_json(), space) for table, space in self.skeletons.values()]
+        return {
+            "sizes": sizes,
+            "tallies": tallies,
+            "skeletons": skeletons,
+            "people": sorted(self.people),
+            **{name: getattr(self, name) for name in ("moving", "nameless", "pictures")},
+        }
+
+    def go_on(self, mark: dict[str, Any], frames: Sequence[Frame] = ()) -> None:
+        """Go on where a `mark` was made."""
+        for table, size in zip(self.begun, mark["sizes"], strict=True):
+            assert isinstance(table, Lines)
+            table.go_on(size)
+        for name, tally in mark["tallies"].items():
+            people, lacks = set(map(tuple, tally["people"])), set(tally["lacks"])
+            self.tallies[name] = Tally(**{**tally, "people": people, "lacks": lacks})
+        for text, space in mark["skeletons"]:
+            table = Skeleton.from_json(text)
+            self.skeletons[table.name] = (table, space)
+        self.people = set(map(tuple, mark["people"]))
+        self.moving, self.nameless = mark["moving"], mark["nameless"]
+        self.pictures = mark["pictures"]
+
+    def went(self, source: str, person: int, extent: motion.MotionExtent) -> None:
         """Write how far somebody moved."""
         rows = ((source, person, *row) for row in extent.rows())
         self.motion.add(csv_lines(rows))
@@ -143,7 +189,7 @@ class Report:
                 seconds = tally.seconds.get(event.side, 0.0) + event.end - event.start
                 tally.seconds[event.side] = seconds
 
-    def seen(self, frame: Frame, found: Found, *, moving: bool) -> None:
+    def seen(self, frame: Frame, found: FrameAnalysis, *, moving: bool) -> None:
         """Count who is there, and what is not known of them."""
         self.moving |= moving
         numbers = [person for person in found.poses.person.tolist() if person >= 0]
@@ -159,7 +205,7 @@ class Report:
         if len(found.poses):
             skeleton = found.poses.skeleton
             self.skeletons.setdefault(skeleton.name, (skeleton, found.space))
-        if found.angles is not None and not moving and guessed(found.poses):
+        if found.angles is not None and not moving and depth_is_estimated(found.poses):
             for space in found.spaces:
                 self.pictures[space] += 1
 
@@ -188,10 +234,10 @@ class Report:
                 f"{self.pictures['3d']} in 3D; --space takes one for all"
             )
         for skeleton, space in self.skeletons.values() if self.asked.angles else ():
-            known = available(skeleton, space)
-            missing = [name for name in names(space) if name not in known]
+            known = available_angles(skeleton, space)
+            missing = [name for name in angle_names(space) if name not in known]
             if missing:
-                some = f"{len(missing)} of {len(names(space))} angles" if known else "angles"
+                some = f"{len(missing)} of {len(angle_names(space))} angles" if known else "angles"
                 yield (
                     f"{some} cannot be worked out of {shown(skeleton.name, 30)}: "
                     f"{shown(', '.join(missing), 180)}"
@@ -204,11 +250,15 @@ class Report:
     def nothing(self) -> VitruvianError | None:
         """Why nothing at all could be worked out of the people there are; None if something was."""
         rules = [tally for tally in self.tallies.values() if tally.told]
-        measured = self.asked.angles and any(available(*one) for one in self.skeletons.values())
+        measured = self.asked.angles and any(
+            available_angles(*one) for one in self.skeletons.values()
+        )
         if not self.skeletons or measured or any(one.known or not one.lacks for one in rules):
             return None
         wanted = {name for tally in rules for name in tally.lacks}
-        wanted = wanted or {point for name in names(self.space) for point in needs(name)}
+        wanted = wanted or {
+            point for name in angle_names(self.space) for point in required_points(name)
+        }
         skeleton, _ = next(iter(self.skeletons.values()))
         return VitruvianError(
             f"nothing can be worked out: {shown(skeleton.name, 30)} has keypoints called "

@@ -234,12 +234,9 @@ def analyze(
     from vitruvian.stream.wanted import check_wanted
     from vitruvian.verbs import analyze as work
     from vitruvian.verbs.analyze_report import Report
+    from vitruvian.verbs.folder import made_by, stamped
     from vitruvian.verbs.outputs import Save
 
-    if output.resume:
-        raise VitruvianError(
-            "analyze begins anew: `predict --resume` goes on, and its record can be analyzed"
-        )
     asked = work.asked(
         *(analysis.rules, analysis.angles, analysis.angle, analysis.space),
         minimum=analysis.minimum,
@@ -265,15 +262,19 @@ def analyze(
     sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
         _refuse(said, ("save", "minimum", "gap"), "is of videos, and these are pictures")
-    plans = work.plans(sources, report, record, overwrite=output.overwrite)
+    plans = work.plans(sources, report, record, overwrite=output.replaces)
+    of: dict[str, Any] = {"camera": camera.of(), "span": span}
     if record is not None:
+        of["record"] = stamped(record.path)
         jobs = work.jobs_of(record, sources, asked, save)
     else:
         opened = open_model(asked_model(model, words, machine), sources)
         check_wanted(wanted, opened, sources)
+        of |= {**made_by(opened), "wanted": wanted}
         jobs = work.jobs(sources, opened, asked, camera=camera.given(), wanted=wanted)
     faults, files = FaultList(on_error), list[Path]()
-    work.write(jobs, plans, report, say=say, complain=faults.tell, written=files)
+    how = {"resume": output.resumes, "of": of, "say": say, "written": files}
+    work.write(jobs, plans, report, **how, on_error=faults.tell)
     return faults.outcome([*report.paths, *files])
 
 

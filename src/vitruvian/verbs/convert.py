@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -15,16 +16,22 @@ from vitruvian.body.mapping import Mapping
 from vitruvian.body.skeletons import BODY25, COCO17, SKELETONS
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats import one_person, table
-from vitruvian.formats.format import WriteOptions
+from vitruvian.formats.format import Sink, WriteOptions
 from vitruvian.formats.wire import Provenance, from_header
+from vitruvian.frame import Frame
+from vitruvian.picture_files import page_of
+from vitruvian.sources.open import is_picture, of_file
+from vitruvian.sources.threads import reread
+from vitruvian.sources.video import Span
+from vitruvian.verbs import outputs
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.body.skeleton import Skeleton
     from vitruvian.formats.format import Format
-    from vitruvian.frame import Frame
 
 
+POSES_ALONE = {row.suffix for row in table.FORMATS.values()} - {""}
 UNSEEN = {"scores", "uneven"}  # of `table.HOLDS`, what is not looked for: told wherever it may be
 
 
@@ -46,7 +53,7 @@ class Conversion:
     @property
     def lost(self) -> list[str]:
         """What was there, as far as can be seen, and is not any more; in words."""
-        gone = table.lost(self.source, self.target)
+        gone = table.lost(self.source, self.target) if self.target.holds else []
         return [table.HOLDS[part] for part in gone if part in self.had or part in UNSEEN]
 
     def count(self, frame: Frame, poses: Poses) -> None:
@@ -89,7 +96,10 @@ def convert(
 
     Args:
         source: what `vitruvian.read` reads.
-        out: a file by its extension; a name without one is a folder of OpenPose JSON.
+        out: a file by its extension; a name without one is a folder of OpenPose JSON. Also what is
+            to be looked at: .html, _3d.png, _3d.mp4, _3d.gif, .rrd; and an annotated .mp4 or .jpg,
+            where what the poses were found in is where it was, or beside `source`. Where a file has
+            room for one video or picture, and there are several, each gets one: `out_NAME.html`.
         form: which of `table.FORMATS` the source is, where its name does not tell.
         skeleton: whose keypoints are written, found by their names.
         person: number of the only one who is written.
@@ -103,7 +113,7 @@ def convert(
         VitruvianError: the source cannot be read, lacks what `out` needs, or `out` exists.
     """
     source, out = Path(source), Path(out)
-    done = Conversion(table.recognised(source, form), table.of_name(out))
+    done = Conversion(table.recognised(source, form), _target(out))
     _refuse(done, source, out, up, overwrite)
     reading = table.read(source, form, fps=fps, up=from_up, skeleton=from_skeleton)
     pairs = iter(reading)
@@ -118,18 +128,20 @@ def convert(
     try:
         with TemporaryDirectory(prefix=".vitruvian-", dir=above) as folder:
             unfinished = Path(folder) / out.name
-            folder_wanted = done.target.name == "openpose"
-            sink = done.target.write(unfinished, WriteOptions(about, up=up or "y"))
+            sink = _OfSources(done.target, unfinished, WriteOptions(about, up=up or "y"))
+            poses_of = _chosen(done, chain([first], pairs), source, skeleton, person)
             with sink:
-                for frame, poses in _chosen(done, chain([first], pairs), source, skeleton, person):
+                for frame, poses in _seen(done, poses_of, source, out):
                     sink.write(frame, poses)
             if not sink.paths:
                 raise VitruvianError(f"there is nobody in '{source}'; nothing was written")
-            if folder_wanted:
+            places = sink.places(out)
+            if sink.several and not overwrite and (there := [p for p in places if p.exists()]):
+                raise VitruvianError(f"'{there[0]}' exists; pass --overwrite, or another name")
+            if done.target.name == "openpose":
                 for old in out.glob("*_keypoints.json"):
                     old.unlink()
-            for path in sink.paths:
-                place = out.parent / path.relative_to(folder)
+            for place, path in places.items():
                 place.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(place)
                 done.paths.append(place)
@@ -140,6 +152,123 @@ def convert(
         made, wanted = (str(path.with_suffix("")) for path in (unfinished, out))
         raise VitruvianError(str(error).replace(made, wanted)) from None
     return done
+
+
+def _target(out: Path) -> Format:
+    """What `out` will be, by its name."""
+    views = [row for row in outputs.SAVED.values() if row.name not in table.FORMATS]
+    ends = [".gif", *(end for row in views for end in (*row.ends, *row.of_picture))]
+    seen = out.suffix and out.name.lower().endswith(tuple(ends))
+    return outputs.format_of(out) if seen else table.of_name(out)
+
+
+class _OfSources:
+    """A sink that has one file, or one for each source where a file has room for one."""
+
+    def __init__(self, row: Format, path: Path, options: WriteOptions) -> None:
+        """`path`: of the file, in a folder of its own."""
+        self.row, self.path, self.options = row, path, options
+        self.apart = row.room in ("source", "picture or video", "video")
+        self.names, self.source, self.sink = outputs.Names(), "", None
+        self.sinks: list[tuple[str, Sink]] = []  # name of the source, and what it went to
+
+    def __enter__(self) -> _OfSources:
+        return self
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Into the file of its source."""
+        if self.sink is None or (self.apart and frame.source != self.source):
+            self.close()
+            self.source, name = frame.source, self.names(Path(frame.source).name)
+            path = self.path.parent / str(len(self.sinks)) / self.path.name
+            sink = self.row.write(path, replace(self.options, moving=not is_picture(frame.source)))
+            self.sink = sink.__enter__()
+            self.sinks.append((name, sink))
+        self.sink.write(frame, poses)
+
+    def close(self, *error: object) -> None:
+        """The file of a source is whole."""
+        sink, self.sink = self.sink, None
+        if sink is not None:
+            sink.__exit__(*(error or (None, None, None)))
+
+    def __exit__(self, *error: object) -> None:
+        self.close(*error)
+
+    @property
+    def paths(self) -> list[Path]:
+        """What has been written."""
+        return [path for _, sink in self.sinks for path in sink.paths]
+
+    @property
+    def several(self) -> bool:
+        """Whether several sources have files."""
+        return sum(bool(sink.paths) for _, sink in self.sinks) > 1
+
+    def places(self, out: Path) -> dict[Path, Path]:
+        """Where each file belongs -> where it is."""
+        own = (*self.row.ends, *self.row.of_picture)
+        end = max((e for e in own if out.name.lower().endswith(e)), key=len, default="")
+        base = out.name[: len(out.name) - len(end)]
+        places = {}
+        for at, (name, sink) in enumerate(self.sinks):
+            for path in sink.paths:
+                inside = path.relative_to(self.path.parent / str(at))
+                if self.several and self.apart:
+                    inside = Path(f"{base}_{name}{inside.name[len(base) :]}")
+                places[out.parent / inside] = path
+        return places
+
+
+def _seen(
+    done: Conversion, pairs: Iterator[tuple[Frame, Poses]], file: Path, out: Path
+) -> Iterator[tuple[Frame, Poses]]:
+    """The same pairs, with pixels where they are shown and the source is still there.
+
+    Raises:
+        VitruvianError: it is not, and there is nothing to show without; or `out` is a video and
+            the source a picture, or the other way round.
+    """
+    row = done.target
+    for source, group in groupby(pairs, lambda pair: pair[0].source):
+        still = is_picture(source)
+        if row.of_picture and still != out.name.lower().endswith(row.of_picture):
+            other = (row.of_picture if still else row.ends)[0]
+            kind = "a picture" if still else "a video"
+            name = out.stem.removesuffix(outputs.IN_3D) + other
+            raise VitruvianError(f"'{shown(source)}' is {kind}; name the file '{shown(name)}'")
+        places = (Path(source), file.with_name(Path(source).name))
+        here = next((p for p in places if os.path.isfile(page_of(p)[0])), None)  # noqa: PTH113
+        if here is not None and here.suffix.lower() in POSES_ALONE:
+            here = None
+        if not row.frames:
+            yield from group
+        elif here is not None:
+            yield from _with_pixels(here, group, still=still)
+        elif ("frames",) in row.needs:
+            raise VitruvianError(
+                f"'{shown(out.name)}' shows the pictures themselves, and '{shown(source, 100)}' is "
+                f"not there; put it beside '{shown(file.name)}', or write .html or _3d.mp4"
+            )
+        else:
+            done.notes.append(f"'{shown(source, 100)}' is not there; its pictures are left out")
+            yield from group
+
+
+def _with_pixels(
+    path: Path, pairs: Iterator[tuple[Frame, Poses]], *, still: bool
+) -> Iterator[tuple[Frame, Poses]]:
+    if not still:
+        yield from reread(of_file(str(path), Span()), pairs)
+        return
+    for frame, poses in pairs:
+        read = Frame.read(path, frame.index)
+        if all(frame.size) and read.size != frame.size:
+            raise VitruvianError(
+                f"'{path}' is {read.size[0]} x {read.size[1]} pixels, and was {frame.size[0]} x "
+                f"{frame.size[1]} when people were found in it"
+            )
+        yield replace(frame, pixels=read.pixels, size=read.size), poses
 
 
 def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite: bool) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.part import WriteError, lock_file, why
 from vitruvian.picture_files import page_of
-from vitruvian.sources.open import Pictures, Source, Video
+from vitruvian.sources.open import Pictures, Source, VideoFile
 from vitruvian.sources.record import Recorded
 
 LEDGERS = ".vitruvian"  # the folder of ledgers inside an output folder
@@ -209,7 +209,7 @@ def identity(sources: Iterable[Source]) -> list[list[Any]]:
     for source in sources:
         if isinstance(source, Pictures):
             files += map(stamped, source.paths)
-        elif isinstance(source, Video):
+        elif isinstance(source, VideoFile):
             files.append(stamped(source.address))
         elif isinstance(source, Recorded):
             files.append(stamped(source.record.path))

@@ -13,7 +13,7 @@ from vitruvian.formats.wire import Provenance
 from vitruvian.picture_files import page_of
 from vitruvian.sources.open import Pictures, Source
 from vitruvian.sources.record import Recorded
-from vitruvian.sources.video import Video
+from vitruvian.sources.video import VideoFile
 from vitruvian.verbs.outputs import (
     HTML,
     IN_3D,
@@ -117,7 +117,7 @@ def plan_outputs(
             raise VitruvianError("nothing would be written; name something with --save")
     paths += [each.repairs for each in plans if each.repairs is not None]
     inputs = {page_of(path)[0].resolve() for path in pictures_of(sources)}
-    inputs |= {Path(s.address).resolve() for s in sources if isinstance(s, Video)}
+    inputs |= {Path(s.address).resolve() for s in sources if isinstance(s, VideoFile)}
     records = [s for s in sources if isinstance(s, Recorded)]
     inputs |= {s.record.path.resolve() for s in records} | {
         Path(s.source).resolve() for s in records

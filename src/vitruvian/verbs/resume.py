@@ -47,6 +47,7 @@ class Resumable:
 
     ledger: Ledger
     sources: Sequence[Source]
+    by_picture: bool = True  # whether pictures go on where they were, as videos do not
     finished: set[int] = field(default_factory=set)  # places of sources
     _done: dict[int, set[int]] = field(default_factory=dict)  # of pictures, by source
     _mark: Any = None  # of the sinks, from which they go on
@@ -100,7 +101,7 @@ class Resumable:
             if "finished" in mark:
                 continue
             place, state = mark["source"], mark["state"]
-            moving = self.sources[place].moving
+            moving = self.sources[place].moving or not self.by_picture
             if state == "failed" and moving:
                 if mark["frames"]:
                     return  # what is behind it cannot be kept: it is tried again
@@ -144,6 +145,11 @@ class Resumable:
         self.ledger.mark(source=place, state=state, frames=frames, sinks=sinks)
         if state == "done":
             self.finished.add(place)
+
+    def mark_source(self, place: int, *, failed: bool, written: bool, sink: Any) -> None:
+        """Say that a source is over: all of it is written, or what could be read of it."""
+        self._done.setdefault(place, set()).update([0] * written)
+        self.mark(place, "failed" if failed else "done", sink)
 
 
 def _parts(sink: Any) -> list[Any]:

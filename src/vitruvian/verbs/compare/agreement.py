@@ -18,7 +18,7 @@ from math import nan
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vitruvian.analysis.angles import Space, angles_deg, names
+from vitruvian.analysis.angles import Space, angle_names, angles_deg
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
@@ -98,13 +98,13 @@ def _area(box: np.ndarray) -> np.ndarray:
 
 
 def angles_apart(a: Poses, b: Poses, pairing: Pairing, space: Space) -> np.ndarray:
-    """(M, A, 2) degrees, for both models each angle of `angles.names(space)` of who was matched.
+    """(M, A, 2) degrees: each of `angle_names(space)` of both models, of the matched people.
 
     The second is turned by whole turns to within half a turn of the first. NaN where it is not
     known.
     """
     if not len(pairing.rows):
-        return np.zeros((0, len(names(space)), 2))
+        return np.zeros((0, len(angle_names(space)), 2))
     first = angles_deg(a.take(pairing.rows[:, 0]), space).astype(np.float64)
     second = angles_deg(b.take(pairing.rows[:, 1]), space).astype(np.float64)
     second = first + (second - first + 180) % 360 - 180

@@ -31,9 +31,9 @@ from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.show.draw import VISIBLE
 from vitruvian.show.film import Film, write_picture
 from vitruvian.show.lettering import Steady
-from vitruvian.sources.open import Pictures, Source, Span, Video, open_source
+from vitruvian.sources.open import Pictures, Source, Span, VideoFile, open_source
 from vitruvian.sources.threads import Prefetch, count_of, readable
-from vitruvian.stopping import held, interruptible
+from vitruvian.stopping import hold_signals, interruptible
 from vitruvian.stream.stream import Given, seen_by
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.compare.lines import Lines, Result, finished, write
@@ -193,7 +193,7 @@ def _take_over(
         VitruvianError: it holds something else, or what is compared.
     """
     pictures = [path for each in sources if isinstance(each, Pictures) for path in each.paths]
-    videos = [Path(each.address) for each in sources if isinstance(each, Video)]
+    videos = [Path(each.address) for each in sources if isinstance(each, VideoFile)]
     for path in (*pictures, *videos):
         if path.resolve().parent == out.resolve():
             raise VitruvianError(
@@ -293,7 +293,7 @@ class _Job:
         labels, moving = [label for label, _ in sides], self.source.moving
         part = Part(self.out / f"{self.stem} - disagreement.jsonl")
         with ExitStack() as stack:
-            stack.enter_context(held())
+            stack.enter_context(hold_signals())
             pictures = self.source.paths if isinstance(self.source, Pictures) else ()
             ours = [str(path) for path in pictures] or [str(getattr(self.source, "address", ""))]
             lines = [stack.enter_context(Lines(path, moving, ours)) for _, path in sides]

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vitruvian.analysis.angles import Space, names
+from vitruvian.analysis.angles import Space, angle_names
 from vitruvian.frame import Frame
 from vitruvian.show.report import COLOURS, Report, plot
 from vitruvian.verbs.benchmark import machine
@@ -204,7 +204,7 @@ def _joints_over_time(axes: Any, tally: Tally, values: np.ndarray) -> None:
 def _angles(page: Report, pair: Pair, space: Space) -> None:
     """Bias and limits of agreement of each angle, and plots of some."""
     sums, (first, second) = pair.angles[space], pair.labels
-    called = names(space)
+    called = angle_names(space)
     known = np.flatnonzero(sums.count >= FEWEST)
     low, high = sums.limits
     page.table(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian.analysis.angles import Space, names
+from vitruvian.analysis.angles import Space, angle_names
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
@@ -91,7 +91,9 @@ class Pair:
         self.only = [0, 0]  # people that only the one, or only the other, has found
         self.disagreement, self.percent = Mean(bins), Mean(bins, len(self.joints))
         self.steps = np.zeros((len(self.joints), STEPS + 1), int)
-        self.angles: dict[Space, BlandAltman] = {s: BlandAltman(len(names(s))) for s in SPACES}
+        self.angles: dict[Space, BlandAltman] = {
+            s: BlandAltman(len(angle_names(s))) for s in SPACES
+        }
 
     def add(self, where: int, a: Poses, b: Poses) -> Pairing:
         """One frame, into its bin of time.
@@ -134,7 +136,9 @@ class Pair:
             parts = (sums.count, sums.bias, sums.deviation, *sums.limits)
             angles[space] = {
                 name: dict(zip(("count", "bias", "deviation", "low", "high"), row, strict=True))
-                for name, *row in zip(names(space), *(_plain(part) for part in parts), strict=True)
+                for name, *row in zip(
+                    angle_names(space), *(_plain(part) for part in parts), strict=True
+                )
                 if row[0]
             }
         mean = self.disagreement.sum.sum() / max(self.frames, 1)

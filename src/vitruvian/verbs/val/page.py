@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitruvian.evaluate import scores
-from vitruvian.evaluate.scores import Number, Scores
+from vitruvian.evaluate.scores import Interval, Scores
 from vitruvian.show.report import COLOURS, Report, plot
 from vitruvian.verbs.val.val import Result
 
@@ -50,10 +50,10 @@ def table(result: Result, *, brief: bool = False) -> tuple[list[str], list[list[
     for each in result.scores:
         row = [each.name]
         for name in names:
-            number = each.overall.get(name, Number(math.nan))
+            number = each.overall.get(name, Interval(math.nan))
             alone = brief and name not in ("AP", "MPJPE")
             row.append(
-                said(name, Number(number.value) if alone else number, " " if brief else "\n")
+                said(name, Interval(number.value) if alone else number, " " if brief else "\n")
             )
         rows.append(row)
     return head, rows
@@ -64,7 +64,7 @@ def title(name: str) -> str:
     return f"{name}, mm" if name in IN_MM else name
 
 
-def said(name: str, number: Number, between: str = "\n") -> str:
+def said(name: str, number: Interval, between: str = "\n") -> str:
     """A number, and its interval if it has one."""
     if math.isnan(number.value):
         return "\N{EN DASH}"
@@ -119,7 +119,7 @@ def _tables(page: Report, each: Scores, names: Sequence[str]) -> None:
         if not group.people:
             continue
         words = group.name if group.of == "all" else f"{group.of}: {group.name}"
-        numbers = [said(n, group.numbers.get(n, Number(math.nan))) for n in names]
+        numbers = [said(n, group.numbers.get(n, Interval(math.nan))) for n in names]
         rows.append([words, group.people, group.pictures, *numbers])
     page.table(head, rows)
     first = next(iter(each.joints.values()))
@@ -148,7 +148,7 @@ def _bars(result: Result, name: str) -> Figure:
     scale = 1000 if name in IN_MM else 1
     for i, each in enumerate(result.scores):
         found = [g for g in each.groups if (g.of, g.name) in asked]
-        numbers = [g.numbers.get(name, Number(math.nan)) for g in found]
+        numbers = [g.numbers.get(name, Interval(math.nan)) for g in found]
         value, low, high = (np.array(part, float) * scale for part in zip(*numbers, strict=True))
         at = np.arange(len(found)) + (i - (len(result.scores) - 1) / 2) * share
         ends = np.nan_to_num(np.maximum([value - low, high - value], 0))

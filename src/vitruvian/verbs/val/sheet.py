@@ -13,8 +13,8 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
-from vitruvian.evaluate.labels import Picture, Truth
-from vitruvian.evaluate.scores import Found, Scores
+from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
+from vitruvian.evaluate.scores import PredictedPeople, Scores
 from vitruvian.frame import Frame
 from vitruvian.geometry.labelled import apply, apply_to_boxes, refit
 from vitruvian.show.draw import draw
@@ -25,7 +25,7 @@ SIZE = (330, 250)  # pixels, of a picture, at most
 STRIP = 22  # pixels, for the words above
 
 
-def sheet(truth: Truth, model: Scores) -> np.ndarray | None:
+def sheet(truth: GroundTruth, model: Scores) -> np.ndarray | None:
     """(H, W, 3) uint8: the worst pictures, the truth on the left, what was found on the right.
 
     None if no picture is there to be drawn.
@@ -59,7 +59,7 @@ def jpeg(rgb: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]))[1].tobytes()
 
 
-def _frame(picture: Picture) -> tuple[Frame, np.ndarray | None] | None:
+def _frame(picture: LabelledPicture) -> tuple[Frame, np.ndarray | None] | None:
     """The picture, and the map to it from the one that was labelled, if that had another size.
 
     None if it is not there, damaged, or another.
@@ -92,7 +92,7 @@ def worst(model: Scores) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["OKS"])[:WORST]
 
 
-def people_of(picture: Picture, table: Skeleton) -> Poses:
+def people_of(picture: LabelledPicture, table: Skeleton) -> Poses:
     """The truth of a picture: who has keypoints."""
     who = picture.labelled.any(axis=1) & ~picture.crowd
     labelled = picture.labelled[who]
@@ -100,7 +100,7 @@ def people_of(picture: Picture, table: Skeleton) -> Poses:
     return _poses(table, xy, picture.box[who], np.ones(who.sum()))
 
 
-def likeliest(found: Found, table: Skeleton, most: int) -> Poses:
+def likeliest(found: PredictedPeople, table: Skeleton, most: int) -> Poses:
     """As many of those found as there are true ones: what is faint would hide the others."""
     best = np.argsort(-found.score, kind="stable")[:most]
     xy = found.xy[best]

@@ -23,11 +23,11 @@ from vitruvian.documents import LONGEST_LINE
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate import doubts, oks
 from vitruvian.evaluate import truth as truths
-from vitruvian.evaluate.coco import results_of
-from vitruvian.evaluate.fit import fitted
-from vitruvian.evaluate.labels import Picture, Truth
-from vitruvian.evaluate.recorded import in_common, on_truth, recorded
-from vitruvian.evaluate.scores import Found, Scores, score
+from vitruvian.evaluate.coco import read_results
+from vitruvian.evaluate.fit import fit_labels_to_pictures
+from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
+from vitruvian.evaluate.recorded import people_of_record, poses_on_truth, shared_keypoints
+from vitruvian.evaluate.scores import PredictedPeople, Scores, score_people
 from vitruvian.formats.part import alone_in
 from vitruvian.formats.records import Record
 from vitruvian.formats.wire import dump, header, to_dict
@@ -36,7 +36,7 @@ from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
 from vitruvian.models.model import Model, cores
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE
-from vitruvian.stopping import held
+from vitruvian.stopping import hold_signals
 from vitruvian.stream.stream import Stream
 from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.asked import asked_model
@@ -52,7 +52,7 @@ MOST_RESAMPLES = 10000
 class Result:
     """The truth, and how good each model is beside it."""
 
-    truth: Truth
+    truth: GroundTruth
     scores: list[Scores]  # of each model, then of each file of results
     options: dict[str, dict[str, Any]]  # name of a model -> what it was loaded with
     notes: list[str]  # what a reader must know
@@ -130,12 +130,12 @@ def val(
         Path(data), images=None if images is None else Path(images), split=split, skeleton=skeleton
     )
     if models:
-        truths.need_pictures(known)
-        known = fitted(known)
+        truths.check_pictures_exist(known)
+        known = fit_labels_to_pictures(known)
     for fault in known.faults:
         on_error(fault)
     free, notes, broken = Names(), list(known.notes), {str(fault) for fault in known.faults}
-    found: dict[str, dict[int | str, Found]] = {}
+    found: dict[str, dict[int | str, PredictedPeople]] = {}
     has: dict[str, list[bool]] = {}
     used: dict[str, dict[str, Any]] = {}
 
@@ -156,7 +156,7 @@ def val(
                 opened = ready(spec.name, solid=known.solid, **given)
             table = _table_of(opened)
             name = free(f"{opened.name}.jsonl")
-            has[name], used[name] = in_common(opened.name, table, known), opened.options
+            has[name], used[name] = shared_keypoints(opened.name, table, known), opened.options
             file = folder / f"{name}.jsonl"
             ledger = Ledger(ledger_of(folder, name), file, {"data": data_of, **made_by(opened)})
             ledger.open(resume=resume, overwrite=overwrite, there=[file])
@@ -168,19 +168,23 @@ def val(
     for file in map(Path, results):
         name = free(file.name)
         if file.suffix.lower() == ".jsonl":
-            found[name], has[name] = recorded(file, known, notes)
+            found[name], has[name] = people_of_record(file, known, notes)
         else:
-            found[name] = results_of(file, known, notes)
+            found[name] = read_results(file, known, notes)
             has[name] = [True] * len(known.skeleton)
     if common:
         all_have = [all(each) for each in zip(*has.values(), strict=True)]
         has = dict.fromkeys(has, all_have)
-    scores = [score(name, known, found[name], has[name], resamples) for name in found]
+    scores = [score_people(name, known, found[name], has[name], resamples) for name in found]
     return Result(known, scores, used, notes + _notes(known, scores), len(broken))
 
 
 def _keypoints_for(
-    name: str, options: Mapping[str, Any], truth: Truth, skeleton: str | None, notes: list[str]
+    name: str,
+    options: Mapping[str, Any],
+    truth: GroundTruth,
+    skeleton: str | None,
+    notes: list[str],
 ) -> Mapping[str, Any]:
     """The options of a model, with the keypoints of a file that does not name them.
 
@@ -208,7 +212,7 @@ def _table_of(model: Model) -> Skeleton:
     return table
 
 
-def _notes(truth: Truth, scores: Sequence[Scores]) -> list[str]:
+def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
     """What the numbers do not say by themselves."""
     notes = []
     for each in scores:
@@ -223,7 +227,7 @@ def _notes(truth: Truth, scores: Sequence[Scores]) -> list[str]:
                 f"{each.name}: {gone} pictures are left out: they could not be read, or nothing is "
                 "known of them"
             )
-        notes += doubts.of_scores(truth, each)
+        notes += doubts.explain_low_scores(truth, each)
     if len({each.keypoints for each in scores}) > 1:
         notes.append(
             "models that are scored on different keypoints cannot be compared; --common scores all "
@@ -250,13 +254,13 @@ def _done(file: Path) -> set[int]:
     return {line["index"] for line, *_ in record.index()}
 
 
-def _kept(file: Path, truth: Truth) -> dict[int | str, Found]:
+def _kept(file: Path, truth: GroundTruth) -> dict[int | str, PredictedPeople]:
     """Number of a picture -> who was found in it, with the keypoints of the truth."""
-    found: dict[int | str, Found] = {}
+    found: dict[int | str, PredictedPeople] = {}
     for frame, poses in Record(file) if file.exists() else ():
         if not 0 <= frame.index < len(truth.pictures):
             raise VitruvianError(f"cannot read '{file}'; give another --out, or --overwrite")
-        found[truth.pictures[frame.index].number] = on_truth(poses, truth)
+        found[truth.pictures[frame.index].number] = poses_on_truth(poses, truth)
     return found
 
 
@@ -265,7 +269,7 @@ class _Source:
     """The pictures of a data set, with the cameras it knows of; a `Source`."""
 
     name: str
-    todo: Sequence[tuple[int, Picture]]
+    todo: Sequence[tuple[int, LabelledPicture]]
     moving = False
     live = False
 
@@ -284,10 +288,10 @@ class _Source:
 def _find(
     name: str,
     model: Model,
-    truth: Truth,
+    truth: GroundTruth,
     file: Path,
     say: Callable[[str], None],
-    complain: Callable[[VitruvianError], None],
+    on_error: Callable[[VitruvianError], None],
 ) -> None:
     """Run a model on the pictures that it has not seen yet."""
     done = _done(file)
@@ -299,7 +303,7 @@ def _find(
         return
     began, frames = time.perf_counter(), 0
     try:
-        with held(), file.open("a" if done else "w", encoding="utf-8", newline="") as lines:
+        with hold_signals(), file.open("a" if done else "w", encoding="utf-8", newline="") as lines:
             if not done:
                 lines.write(dump(header(model, _table_of(model))))
 
@@ -310,7 +314,7 @@ def _find(
                 frames += 1
 
             stream = Stream(model, Wanted(absolute=truth.solid), moving=source.moving)
-            each_frame(name, len(source.todo), stream.run(source, complain), write)
+            each_frame(name, len(source.todo), stream.run(source, on_error), write)
     except KeyboardInterrupt:
         at = len(done) + frames
         say(f"{name}: stopped at {at} of {total} pictures; --resume goes on there")
