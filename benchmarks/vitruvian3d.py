@@ -125,7 +125,7 @@ def looks_alone(name: str, folder: Path) -> None:
     kinds |= {"mirrored": metrabs.TestTimeView(0, 1, True, 0.8)}
     sets = {kind: [look] for kind, look in kinds.items()}
     sets["as it is and mirrored"] = [kinds["one, as it is"], kinds["mirrored"]]
-    sets["five, --augment 5"] = metrabs.test_time_views(5)
+    sets["five, --augment 5"] = metrabs.views_at_test_time(5)
     print(f"{len(some)} synthetic people; millimetres\n{'looks':28}  MPJPE  PA-MPJPE  absolute")
     for kind, looks in sets.items():
         head.looks, found = looks, []

@@ -21,7 +21,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.camera import UP, Camera, rotation_matrix
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.load import family_of, load
-from vitruvian.models.metrabs import FAMILY, Bodies, HeadSpec, Options, test_time_views
+from vitruvian.models.metrabs import FAMILY, Bodies, HeadSpec, Options, views_at_test_time
 from vitruvian.models.ready import converted
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import CATALOGUE, entry
@@ -142,15 +142,18 @@ def decoded(
 
 def test_five_looks_are_the_reference_s():
     """specs/metrabs.md 5.4."""
-    five = test_time_views(5)
+    five = views_at_test_time(5)
     np.testing.assert_allclose([each.gamma for each in five], [0.6, 0.7, 0.8, 0.9, 1])
     rolls = np.degrees([each.roll for each in five])
     np.testing.assert_allclose(rolls, [-25, -12.5, 0, 12.5, 25], atol=1e-12)
     np.testing.assert_allclose([each.scale for each in five], [0.8, 0.9, 1, 1.05, 1.1])
     assert [each.mirror for each in five] == [False, True, False, True, False]
-    (one,) = test_time_views(1)
+    (one,) = views_at_test_time(1)
     assert (one.roll, one.scale, one.mirror, one.gamma) == (0, 1, False, 0.8)
-    assert [(each.scale, each.mirror) for each in test_time_views(2)] == [(0.8, True), (1.0, False)]
+    assert [(each.scale, each.mirror) for each in views_at_test_time(2)] == [
+        (0.8, True),
+        (1.0, False),
+    ]
 
 
 @pytest.fixture

@@ -49,8 +49,8 @@ class Toy:
             raise KeyboardInterrupt
         self.seen.append(what)
         x = 4 + frame.index + float(frame.rgb.mean()) / 100
-        xy = np.float32([[[x + i, 2 * i + 3] for i in range(17)]])
-        box, one = np.float32([[x, 3, x + 17, 40]]), np.ones(1, np.float32)
+        xy = np.array([[[x + i, 2 * i + 3] for i in range(17)]], np.float32)
+        box, one = np.array([[x, 3, x + 17, 40]], np.float32), np.ones(1, np.float32)
         who = np.array([-1])
         return Poses(
             COCO17, person=who, box=box, box_score=one, xy=xy, score=np.ones((1, 17), np.float32)

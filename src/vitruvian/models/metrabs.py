@@ -90,7 +90,7 @@ class TestTimeView:
     gamma: float  # less is brighter
 
 
-def test_time_views(count: int) -> list[TestTimeView]:
+def views_at_test_time(count: int) -> list[TestTimeView]:
     """The reference's looks at a person, in its order. Source: specs/metrabs.md, 5.4."""
     if count == 1:
         return [TestTimeView(0.0, 1.0, False, 0.8)]
@@ -248,7 +248,7 @@ class Bodies:
         """
         self.network, self.options, self.spec = network, options, spec
         self.skeleton = spec.skeleton
-        self.looks = test_time_views(options.augment)
+        self.looks = views_at_test_time(options.augment)
         self.antialias = options.antialias or spec.antialias
         self.mix = spec.mix if options.mix is None else options.mix
         parts = np.abs(spec.joints)  # how far each keypoint is made of each point

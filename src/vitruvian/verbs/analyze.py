@@ -327,7 +327,7 @@ def write(
     sources = [job.source for job in jobs]
     check_resumable(sources, resume)
     ledger = Ledger(
-        ledger_of(report.out, "analysis"), report.out, as_json(report.of() | (of or {}))
+        ledger_of(report.out, "analysis"), report.out, as_json({**report.of(), **(of or {})})
     )
     unit = Resumable(ledger, sources)
     try:

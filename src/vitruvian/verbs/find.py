@@ -154,6 +154,10 @@ class Files(Protocol):
     source: Source
     repairs: Path | None  # the list of what was mended
 
+    def paths(self) -> list[Path]:
+        """All of them."""
+        ...
+
     def open(self, about: Provenance, save: Any, /) -> Sink:
         """A sink for all of them."""
         ...

@@ -85,10 +85,10 @@ class Resumable:
         """Go on with the files of a sink, if a run was stopped; or begin them."""
         self._restore()
         parts = _parts(sink)
-        can = self._mark is not None and all(hasattr(part, "go_on") for part in parts)
-        if can and len(self._mark) == len(parts):
+        marks: list[Any] = self._mark or []
+        if marks and len(marks) == len(parts) and all(hasattr(part, "go_on") for part in parts):
             frames = list(self._frames())
-            for part, mark in zip(parts, self._mark, strict=True):
+            for part, mark in zip(parts, marks, strict=True):
                 part.go_on(mark, frames)
             return
         if self.finished:
@@ -116,7 +116,9 @@ class Resumable:
         """The pictures that are done, without pixels."""
         for place, done in sorted(self._done.items()):
             source = self.sources[place]
-            for index in sorted(done) if isinstance(source, Pictures) else ():
+            if not isinstance(source, Pictures):
+                continue
+            for index in sorted(done):
                 yield Frame(None, index, 0.0, str(source.paths[index]), size=(1, 1))
 
     def rest(self, place: int) -> Source:
