@@ -81,16 +81,17 @@ def our_video(job: dict[str, Any]) -> dict[str, Any]:
     """What `vitruvian predict VIDEO --out X.jsonl` does once the model is loaded."""
     from vitruvian import open_source
     from vitruvian.models.load import open_model
+    from vitruvian.verbs.output_files import plan_outputs
     from vitruvian.verbs.outputs import Save
-    from vitruvian.verbs.predict import plan, predict
+    from vitruvian.verbs.predict import write_poses
 
     networks = Networks()
     sources = open_source(job["video"])
     model = open_model(f"blazepose-{job['size']}", sources, **job["options"])
-    out, save = Path(job["out"]), Save()
-    plans = plan(sources, out, save, overwrite=True)
+    out, save = Path(job["out"]), Save.parse(None)
+    plans = plan_outputs(sources, out, save, overwrite=True)
     began, cpu, faults = time.perf_counter(), time.process_time(), []
-    predict(plans, model, out, save, say=lambda _: None, on_error=faults.append)
+    write_poses(plans, model, out, save, say=lambda _: None, on_error=faults.append)
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
     lines = [json.loads(line) for line in out.read_text().splitlines()[1:]]
     found = sum(bool(line["people"]) for line in lines)

@@ -37,7 +37,7 @@ from vitruvian.sources.open import Span
 from vitruvian.sources.video import VideoFile
 from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save, open_sink
-from vitruvian.verbs.predict import predict
+from vitruvian.verbs.predict import write_poses
 from vitruvian.weights import download
 
 fcntl = pytest.importorskip("fcntl", reason="files are locked this way on Unix only")
@@ -406,7 +406,7 @@ def test_one_bad_source_stops_no_long_run(error, video, tmp_path, capsys):
     out, told = tmp_path / "out", []
     model: Any = Nobody()
     plans = plan_outputs(sources, out, Save.parse(None), overwrite=False)
-    assert predict(plans, model, out, Save.parse(None), on_error=told.append) == 2
+    assert write_poses(plans, model, out, Save.parse(None), on_error=told.append) == 2
     assert len(told) == 3
     assert "2 things could not be read" in str(told[-1])
     assert all("cannot write" not in str(each) for each in told)
@@ -439,7 +439,7 @@ def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
 
     monkeypatch.setattr("vitruvian.formats.growing.Lines.add", full)
     with pytest.raises(WriteError, match="No space left on device"):
-        predict(plans, model, out, Save.parse(None), on_error=told.append)  # type: ignore[arg-type]
+        write_poses(plans, model, out, Save.parse(None), on_error=told.append)  # type: ignore[arg-type]
     assert not told
     assert not list(out.glob("b*"))
 
@@ -448,7 +448,7 @@ def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, vide
     model, out, said = Nobody(), tmp_path / "all.jsonl", list[str]()
     plans = plan_outputs([VideoFile(str(video()), Span())], out, Save.parse(None), overwrite=True)
     how: Any = {"say": said.append, "on_error": said.append}
-    predict(plans, model, out, Save.parse(None), **how)  # type: ignore[arg-type]
+    write_poses(plans, model, out, Save.parse(None), **how)  # type: ignore[arg-type]
     assert said == [f"{said[0].split(' -> ')[0]} -> {out}"]
 
     def full(*_: object) -> None:
@@ -457,7 +457,7 @@ def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, vide
     monkeypatch.setattr("vitruvian.formats.atomic_file.AtomicFile.finish", full)
     said.clear()
     with pytest.raises(WriteError, match="No space left on device"):
-        predict(plans, model, out, Save.parse(None), **how)  # type: ignore[arg-type]
+        write_poses(plans, model, out, Save.parse(None), **how)  # type: ignore[arg-type]
     assert not said
 
 

@@ -27,61 +27,55 @@ if TYPE_CHECKING:
     from vitruvian.stream.live import live as live
     from vitruvian.stream.stream import run as run
     from vitruvian.stream.stream import stream as stream
-    from vitruvian.verbs.analyze import analyze as analyze
+    from vitruvian.verbs.analyze import analyze_frames as analyze_frames
+    from vitruvian.verbs.api import analyze as analyze
+    from vitruvian.verbs.api import predict as predict
+    from vitruvian.verbs.api import track as track
+    from vitruvian.verbs.benchmark.benchmark import benchmark as benchmark
+    from vitruvian.verbs.compare.compare import compare as compare
+    from vitruvian.verbs.convert import convert as convert
+    from vitruvian.verbs.export import export as export
     from vitruvian.verbs.outputs import open_sink as open_sink
     from vitruvian.verbs.trace import trace as trace
     from vitruvian.verbs.val.val import val as val
 
 __version__ = "0.1.0"
 
-# Public name -> where it is; loaded when it is first used, so that importing vitruvian is quick.
+# Public name -> the module it is in; loaded when it is first used, so that importing vitruvian is
+# quick.
 _PUBLIC = {
-    "Event": "vitruvian.analysis.events:Event",
-    "Frame": "vitruvian.frame:Frame",
-    "Poses": "vitruvian.body.poses:Poses",
-    "Skeleton": "vitruvian.body.skeleton:Skeleton",
-    "VitruvianError": "vitruvian.errors:VitruvianError",
-    "analyze": "vitruvian.verbs.analyze:analyze",
-    "draw": "vitruvian.show.draw:draw",
-    "live": "vitruvian.stream.live:live",
-    "load": "vitruvian.models.load:load",
-    "open_sink": "vitruvian.verbs.outputs:open_sink",
-    "open_source": "vitruvian.sources.open:open_source",
-    "read": "vitruvian.formats.table:read",
-    "run": "vitruvian.stream.stream:run",
-    "stream": "vitruvian.stream.stream:stream",
-    "to_pandas": "vitruvian.formats.libraries:to_pandas",
-    "to_supervision": "vitruvian.formats.libraries:to_supervision",
-    "to_xarray": "vitruvian.formats.libraries:to_xarray",
-    "trace": "vitruvian.verbs.trace:trace",
-    "val": "vitruvian.verbs.val.val:val",
+    "Event": "analysis.events",
+    "Frame": "frame",
+    "Poses": "body.poses",
+    "Skeleton": "body.skeleton",
+    "VitruvianError": "errors",
+    "analyze": "verbs.api",
+    "analyze_frames": "verbs.analyze",
+    "benchmark": "verbs.benchmark.benchmark",
+    "compare": "verbs.compare.compare",
+    "convert": "verbs.convert",
+    "draw": "show.draw",
+    "export": "verbs.export",
+    "live": "stream.live",
+    "load": "models.load",
+    "open_sink": "verbs.outputs",
+    "open_source": "sources.open",
+    "predict": "verbs.api",
+    "read": "formats.table",
+    "run": "stream.stream",
+    "stream": "stream.stream",
+    "to_pandas": "formats.libraries",
+    "to_supervision": "formats.libraries",
+    "to_xarray": "formats.libraries",
+    "trace": "verbs.trace",
+    "track": "verbs.api",
+    "val": "verbs.val.val",
 }
-__all__ = [
-    "Event",
-    "Frame",
-    "Poses",
-    "Skeleton",
-    "VitruvianError",
-    "__version__",
-    "analyze",
-    "draw",
-    "live",
-    "load",
-    "open_sink",
-    "open_source",
-    "read",
-    "run",
-    "stream",
-    "to_pandas",
-    "to_supervision",
-    "to_xarray",
-    "trace",
-    "val",
-]
+__all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 class _Package(ModuleType):
-    """Where a public name is also that of a folder, as `stream` is, it is the public name."""
+    """Where a public name is also that of a folder, as `export` is, it is the public name."""
 
     def __setattr__(self, name: str, value: object) -> None:
         # The import system hangs each folder on its package when it is first imported.
@@ -95,8 +89,7 @@ sys.modules[__name__].__class__ = _Package
 def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'vitruvian' has no attribute '{name}'")
-    module, attribute = _PUBLIC[name].split(":")
-    value = getattr(import_module(module), attribute)
+    value = getattr(import_module(f"vitruvian.{_PUBLIC[name]}"), name)
     globals()[name] = value
     return value
 

@@ -177,13 +177,13 @@ def test_python_gives_frames_with_their_own_pixels_and_settled_states(video, ang
     clip = video("clip.mp4", [i / 10 for i in range(40)], size=SIZE)
     poses = acting([*[{}] * 10, *[UP] * 4, *[{}] * 26])
     how = {"rules": "arms_raised", "angles": angles, "minimum": 0.2}
-    found = list(vit.analyze(clip, Actor(poses), **how))
+    found = list(vit.analyze_frames(clip, Actor(poses), **how))
     assert [frame.index for frame, *_ in found] == list(range(40))
     assert all(abs(frame.rgb.mean() - grey(frame.index)) < 4 for frame, *_ in found)
     yes = [frame.index for frame, _, one in found if one.state("arms_raised", "right") == ["yes"]]
     assert yes == [10, 11, 12, 13]
     assert {(e.start, e.end) for *_, one in found for e in one.events} == {(1.0, 1.3)}
-    again = list(vit.analyze(recorded(Path("r.jsonl"), poses, str(clip)), **how))
+    again = list(vit.analyze_frames(recorded(Path("r.jsonl"), poses, str(clip)), **how))
     assert [one.states for *_, one in again] == [one.states for *_, one in found]
 
 
@@ -209,8 +209,8 @@ def test_a_record_that_breaks_off_gives_what_was_before(tmp_path):
     record.write_text(record.read_text()[:-200])
     found = []
     with refused("p.jsonl", "line 13"):
-        found += [one for *_, one in vit.analyze(record, rules="seated")] or found
-    for triple in _until(vit.analyze(record, rules="seated")):
+        found += [one for *_, one in vit.analyze_frames(record, rules="seated")] or found
+    for triple in _until(vit.analyze_frames(record, rules="seated")):
         found.append(triple[2])
     assert len(found) == 11
     assert [(event.start, event.end) for event in found[-1].events] == [(0.0, 1.0)]
@@ -302,7 +302,7 @@ def test_people_of_one_film_are_measured_as_each_is_seen_and_files_say_so(tmp_pa
 
     columns = parquet.read_table("out/angles.parquet").to_pydict()
     assert columns["space"] == [row["space"] for row in rows]
-    drawn = [one.spaces for *_, one in vit.analyze(record, rules="", angles=True)]
+    drawn = [one.spaces for *_, one in vit.analyze_frames(record, rules="", angles=True)]
     assert set(drawn) == {("2d", "3d")}
 
 
@@ -313,7 +313,7 @@ def test_what_is_drawn_of_an_angle_is_what_the_table_has(tmp_path):
     for one in poses[7:9]:
         one.score[0, [COCO17["nose"], COCO17["left_ear"]]] = 0  # which way is not told
     record = recorded(tmp_path / "p.jsonl", poses)
-    found = [one for *_, one in vit.analyze(record, rules="", angles=True)]
+    found = [one for *_, one in vit.analyze_frames(record, rules="", angles=True)]
     track = next(iter(vit_tracks(record)))
     from vitruvian.analysis import motion
     from vitruvian.analysis.angles import angle_names
@@ -340,7 +340,7 @@ def test_a_walk_from_the_side_straightens_the_knee(blazepose, shared):
     how = {"start": 2.4, "max_frames": 75, "num_poses": 2, "rules": "", "angles": True}
     knees: dict[int, list[float]] = {}
     spaces: dict[int, set[str]] = {}
-    for _, poses, found in vit.analyze(clip, **how):
+    for _, poses, found in vit.analyze_frames(clip, **how):
         for row, person in enumerate(poses.person.tolist()):
             knees.setdefault(person, []).append(found.angle_deg("left_knee")[row])
             spaces.setdefault(person, set()).add(found.spaces[row])

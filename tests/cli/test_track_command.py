@@ -35,7 +35,7 @@ from vitruvian.stream.stream import steps_over_time, through
 from vitruvian.stream.wanted import SMOOTH, Wanted
 from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save
-from vitruvian.verbs.predict import predict
+from vitruvian.verbs.predict import write_poses
 
 WAYS = ("one-euro", "butterworth")
 
@@ -396,7 +396,7 @@ def written(
     sources, lines = open_source(str(source)), list[str]()
     chosen = Save.parse(save, "video,json,mot")
     plans = plan_outputs(sources, out, chosen, overwrite=False, repair=asked.repair)
-    faults = predict(
+    faults = write_poses(
         plans, model, out, chosen, wanted=asked, who=True, say=lines.append, on_error=wrong
     )
     assert faults == 0
@@ -461,7 +461,9 @@ def test_nothing_mended_is_said_too(video, tmp_path):
     plans = plan_outputs(open_source(clip), out, Save.parse(None), overwrite=False, repair=True)
     lines: list[str] = []
     asked = over(repair=True)
-    predict(plans, Walker(), out, Save.parse(None), wanted=asked, say=lines.append, on_error=wrong)
+    write_poses(
+        plans, Walker(), out, Save.parse(None), wanted=asked, say=lines.append, on_error=wrong
+    )
     assert lines[-1] == f"mended nothing -> {tmp_path / 'poses_repairs.csv'}"
     assert len((tmp_path / "poses_repairs.csv").read_text().splitlines()) == 1
 

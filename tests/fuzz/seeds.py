@@ -161,7 +161,7 @@ def over_time(**how: Any) -> Callable[[Path], object]:
 
 def analyzed(path: Path) -> object:
     """A record's postures, events and angles."""
-    return list(vit.analyze(path, angles=True))
+    return list(vit.analyze_frames(path, angles=True))
 
 
 def compared(path: Path) -> object:

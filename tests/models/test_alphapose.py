@@ -718,7 +718,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def exported(checkpoint, tmp_path_factory) -> Path:
-    from vitruvian.verbs.export import export_file
+    from vitruvian.verbs.export import export as export_file
 
     out = checkpoint.with_name("net.onnx")
     export_file(str(checkpoint), out)

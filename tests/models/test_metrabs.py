@@ -25,7 +25,7 @@ from vitruvian.models.metrabs import FAMILY, Bodies, HeadSpec, Options, views_at
 from vitruvian.models.ready import converted
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import CATALOGUE, entry
-from vitruvian.verbs.export import export_file
+from vitruvian.verbs.export import export as export_file
 from vitruvian.weights import download
 
 SIZE = (1280, 960)

@@ -206,7 +206,7 @@ def test_without_pixels_another_rule_stands_in_and_that_is_said(tmp_path):
 @pytest.mark.parametrize("suffix", ["mp4", "jpg"])
 def test_a_source_that_no_file_can_be_called_is_not_here(tmp_path, suffix):
     path = recorded(tmp_path / "a.jsonl", acting([{}, {}]), f"{'x' * 300}.{suffix}")
-    assert len(list(vit.analyze(path))) == 2
+    assert len(list(vit.analyze_frames(path))) == 2
     with refused("which is not there"):
         open_record(recorded(tmp_path / "b.jsonl", acting([{}]), "x" * 300)).video()
 
@@ -377,7 +377,7 @@ def test_of_many_people_those_who_were_there_longest_are_plotted(tmp_path):
 
 def test_found_says_states_angles_and_events_frame_by_frame(tmp_path):
     record = recorded(tmp_path / "poses.jsonl", acting(SITS, [{}] * 40))
-    triples = list(vit.analyze(record, rules="seated", angles=True))
+    triples = list(vit.analyze_frames(record, rules="seated", angles=True))
     assert len(triples) == 40
     frame, poses, found = triples[20]
     assert frame.index == 20
@@ -392,7 +392,7 @@ def test_found_says_states_angles_and_events_frame_by_frame(tmp_path):
 
 def test_what_the_end_ends_comes_with_the_last_frame(tmp_path):
     record = recorded(tmp_path / "poses.jsonl", acting([CHAIR] * 10))
-    *_, (_, _, last) = vit.analyze(record, rules=["seated"], when=Options(minimum=0.2))
+    *_, (_, _, last) = vit.analyze_frames(record, rules=["seated"], when=Options(minimum=0.2))
     (event,) = last.events
     assert isinstance(event, vit.Event)
     assert (event.start, event.end, event.frames) == (0.0, 0.9, 10)
@@ -400,7 +400,7 @@ def test_what_the_end_ends_comes_with_the_last_frame(tmp_path):
 
 def test_a_source_and_a_model_are_analyzed_as_a_record_is(video):
     clip = video("clip.mp4", [i / 10 for i in range(40)], size=SIZE)
-    found = [found for *_, found in vit.analyze(clip, Actor(acting(SITS)), rules="seated")]
+    found = [found for *_, found in vit.analyze_frames(clip, Actor(acting(SITS)), rules="seated")]
     (event,) = [event for one in found for event in one.events]
     assert (event.start, event.end) == (1.0, pytest.approx(2.9))
     with refused("no angles were asked for"):
@@ -410,7 +410,9 @@ def test_a_source_and_a_model_are_analyzed_as_a_record_is(video):
 def test_people_in_a_picture_have_numbers_and_nobody_has_none(picture):
     paths = [picture(name, np.full((480, 640, 3), 90, np.uint8)) for name in ("a.png", "b.png")]
     model = Actor([*acting([CHAIR], [{}]), Poses.nobody(COCO17, "hips")])
-    (_, both, found), (_, nobody, none) = vit.analyze(paths, model, rules="seated", angles=True)
+    (_, both, found), (_, nobody, none) = vit.analyze_frames(
+        paths, model, rules="seated", angles=True
+    )
     assert both.person.tolist() == [1, 2]
     assert [event.state for event in found.events] == ["yes", "no"]
     assert (len(nobody), none.events) == (0, [])
@@ -421,7 +423,7 @@ def test_people_in_a_picture_have_numbers_and_nobody_has_none(picture):
 def test_a_record_takes_no_options_of_models(tmp_path):
     record = recorded(tmp_path / "poses.jsonl", acting(SITS))
     with refused("a record is what it is", "num_poses"):
-        vit.analyze(record, num_poses=2)
+        vit.analyze_frames(record, num_poses=2)
 
 
 def test_words_for_angles_are_names_or_how_they_begin():

@@ -12,13 +12,13 @@ from commands import command
 from conftest import refused
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
-from vitruvian.cli.benchmark import numbers
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.yolopose import Options, YoloPose
 from vitruvian.verbs.benchmark import benchmark, machine, worker
+from vitruvian.verbs.benchmark.benchmark import numbers
 from vitruvian.verbs.benchmark.stages import STAGES, Stopwatch, parts, watched
 
 PAUSE = 0.01  # seconds
@@ -223,7 +223,7 @@ def test_models_take_turns_and_each_is_started_once_before(monkeypatch):
     asked = fake(monkeypatch)
     plan = benchmark.Plan(rounds=2, frames=7, seconds=3, warm_up=1)
     result = benchmark.benchmark(
-        ["vitruvian-2d", "yolov8n-pose"], people=[3], sizes=[320, 640], plan=plan
+        ["vitruvian-2d", "yolov8n-pose"], people=[3], size=[320, 640], plan=plan
     )
     assert [job.only_first for job in asked] == [True] * 2 + [False] * 6
     told = [(job.model, job.options.get("imgsz")) for job in asked[2:]]
@@ -321,12 +321,12 @@ def test_memory_is_that_of_the_process():
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
-        ({"models": []}, ("--model",)),
-        ({"models": ["vitruvian-2d"] * 2}, ("two models are called 'vitruvian-2d'",)),
-        ({"models": ["vitruvian-2e"]}, ("did you mean 'vitruvian-2d'",)),
-        ({"models": ["vitruvian-2d"], "sizes": [320]}, ("vitruvian-2d", "one size only")),
-        ({"models": ["vitruvian-2d"], "threads": [0]}, ("threads is 0",)),
-        ({"models": ["vitruvian-2d"], "people": [-1]}, ("people is -1",)),
+        ({"model": []}, ("--model",)),
+        ({"model": ["vitruvian-2d"] * 2}, ("two models are called 'vitruvian-2d'",)),
+        ({"model": ["vitruvian-2e"]}, ("did you mean 'vitruvian-2d'",)),
+        ({"model": ["vitruvian-2d"], "size": [320]}, ("vitruvian-2d", "one size only")),
+        ({"model": ["vitruvian-2d"], "threads": [0]}, ("threads is 0",)),
+        ({"model": ["vitruvian-2d"], "people": [-1]}, ("people is -1",)),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_runs(given, parts, monkeypatch):

@@ -25,7 +25,7 @@ from vitruvian.verbs.analyze_report import Report
 from vitruvian.verbs.folder import LEDGERS, Ledger, ledger_of
 from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save
-from vitruvian.verbs.predict import predict
+from vitruvian.verbs.predict import write_poses
 
 
 class Toy:
@@ -62,7 +62,7 @@ def run(sources: list[Any], out: Path, save: str | None, resume: bool, model: To
     said, faults = list[str](), list[str]()
     opened, words = open_source(sources), Save.parse(save, "json,csv,coco")
     plans = plan_outputs(opened, out, words, overwrite=resume)
-    predict(
+    write_poses(
         plans, model, out, words, resume=resume, say=said.append,
         on_error=lambda error: faults.append(str(error)),
     )  # fmt: skip

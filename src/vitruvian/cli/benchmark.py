@@ -10,14 +10,6 @@ from vitruvian.cli.words import INPUT, MACHINE, MODEL, MODELS, OUT, OUTPUT, ROUN
 from vitruvian.errors import VitruvianError
 
 
-def numbers(words: str | None, option: str) -> list[int]:
-    """`320,640` as numbers; none for nothing."""
-    try:
-        return [int(word) for word in words.split(",")] if words else []
-    except ValueError:
-        raise VitruvianError(f"--{option} is '{words}', want numbers such as 1,2") from None
-
-
 @command(
     source=Word(
         str | None,
@@ -55,16 +47,15 @@ def benchmark(
 
     Each stage, frames per second, peak memory and start-up time.
     """
-    from vitruvian.models.spec import ModelSpec
     from vitruvian.verbs.benchmark import benchmark as bench
 
     result = bench.benchmark(
-        [ModelSpec.parse(words) for words in model or []],
+        model,
         source,
-        people=numbers(people, "people"),
-        sizes=numbers(size, "size"),
-        threads=numbers(threads, "threads"),
-        precisions=precision.split(",") if precision else [],
+        people=people,
+        size=size,
+        threads=threads,
+        precision=precision,
         plan=bench.Plan(rounds, frames, seconds, warm_up),
         out=out,
         overwrite=overwrite,

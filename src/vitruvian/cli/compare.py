@@ -30,17 +30,15 @@ def compare(
     Writes panels side by side, disagreement.jsonl, comparison.json and report.html. Records that
     are in the folder are not made again.
     """
-    from vitruvian.models.spec import ModelSpec
     from vitruvian.verbs.compare.compare import compare as do
 
     numbers = do(
         source,
-        [ModelSpec.parse(words) for words in model or []],
+        model,
         out,
-        results=results or [],
+        results=results,
         span=span,
-        camera=camera.camera,
-        fov_deg=camera.fov_deg,
+        camera=camera,
         visible=visible,
         resume=resume,
         overwrite=overwrite,

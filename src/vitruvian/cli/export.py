@@ -44,18 +44,18 @@ def export(
     The file is checked against PyTorch. The checkpoint may be of YOLOv8-pose, AlphaPose, MeTRAbs
     or, for re-identification, OSNet.
     """
-    from vitruvian.verbs.export import export_file
-    from vitruvian.verbs.outputs import refuse_existing
+    from vitruvian.verbs.export import export as write
 
-    refuse_existing([out], overwrite)
-    done = export_file(
-        model if weights is None else str(weights),
+    done = write(
+        model,
         out,
+        weights=weights,
         imgsz=imgsz,
         precision=precision,
+        calibrate=calibrate,
         skeleton=skeleton,
         decode=decode,
-        calibrate=calibrate,
+        overwrite=overwrite,
     )
     apart = ", ".join(f"{name} {far:.2g} {done.unit}" for name, far in done.apart.items())
     print(f"{out}: {precision}, apart from torch: {apart}")

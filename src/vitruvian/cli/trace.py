@@ -33,7 +33,7 @@ def trace(
     out: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Show what each stage of a model, and each step over time, made of one keypoint."""
+    """Show what each stage and step made of one keypoint."""
     from vitruvian.verbs.trace import trace as do
 
     said = {"find": find, "num_poses": num_poses, "conf": conf, "smooth": smooth}

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from vitruvian.cli.command import command, complain, failed
-from vitruvian.cli.model import model_spec
 from vitruvian.cli.words import INPUT, MODEL, MODELS, OUT, OUTPUT, Word
 from vitruvian.verbs.groups import MachineWords, ModelWords
 
@@ -45,27 +42,21 @@ def val(
     machine: MachineWords = MachineWords(),
 ) -> None:
     """Evaluate models on labelled data: AP, PCK, MPJPE and more."""
-    from vitruvian.models.load import family_of
-    from vitruvian.models.spec import ModelSpec
     from vitruvian.verbs.val import show, val
-
-    def spec_of(each: str) -> tuple[str, Mapping[str, object]]:
-        takes = family_of(ModelSpec.parse(each).name).takes("find")
-        spec = model_spec(each, words if takes else replace(words, find=None), machine)
-        return spec.name, spec.options
 
     result = val.val(
         data,
-        [spec_of(each) for each in model or []],
-        results=results or [],
+        model,
+        results=results,
         images=images,
         split=split,
-        skeleton=words.skeleton,
         common=common,
+        resamples=resamples,
+        words=words,
         out=out,
         resume=resume,
         overwrite=overwrite,
-        resamples=resamples,
+        machine=machine,
         say=lambda line: print(line, file=sys.stderr, flush=True),
         on_error=complain,
     )

@@ -44,7 +44,7 @@ WITHOUT_PIXELS = {"hands_in_pockets": "hands_at_pockets"}
 # In Python
 
 
-def analyze(
+def analyze_frames(
     source: str | Path | Sequence[str | Path],
     model: str | Model = "blazepose-full",
     *,
@@ -308,6 +308,7 @@ def write(
     of: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
     on_error: Callable[[VitruvianError], None],
+    written: list[Path] | None = None,
 ) -> int:
     """Do it; returns how many things could not be read.
 
@@ -320,6 +321,7 @@ def write(
         of: what else it depends on, such as the model: of another one it is not continued.
         say: gets a line about each source when it is done, and one about each rule at the end.
         on_error: gets what cannot be read; the rest is done nevertheless.
+        written: gets the files beside the tables.
     """
     fault, remarks = Faults(on_error), list[str]()
     sources = [job.source for job in jobs]
@@ -353,6 +355,8 @@ def write(
                     if told := write_source(job.source, pairs, sink, sink):
                         tell(f"{told} -> {where(sink.paths)}")
                         remarks += sink.remarks()
+                        if written is not None:
+                            written += sink.paths
                     failed = fault.count > before
                     unit.mark_source(place, failed=failed, written=bool(told), sink=report)
             unit.finish(report.paths)

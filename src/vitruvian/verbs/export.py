@@ -13,6 +13,7 @@ from vitruvian.frame import Frame
 from vitruvian.models.load import FAMILIES, family_of
 from vitruvian.models.ready import as_skeleton, exporter, is_checkpoint, is_network_file
 from vitruvian.models.zoo import entry
+from vitruvian.verbs.outputs import refuse_existing
 from vitruvian.weights import download
 
 if TYPE_CHECKING:
@@ -21,20 +22,22 @@ if TYPE_CHECKING:
 MOST_PICTURES = 300  # for calibration
 
 
-def export_file(
-    name: str,
-    out: Path,
+def export(
+    model: str,
+    out: str | Path,
     *,
+    weights: str | Path | None = None,
     imgsz: int | None = None,
     precision: str = "f32",
     skeleton: str | None = None,
     decode: str | None = None,
-    calibrate: Path | None = None,
+    calibrate: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Exported:
     """Write a model or a checkpoint as .onnx or .xml, see `vitruvian.export.export`.
 
     Args:
-        name: a model of the catalogue whose weights are a checkpoint, or a .pt, .pth or .tar.gz
+        model: a model of the catalogue whose weights are a checkpoint, or a .pt, .pth or .tar.gz
             file of any family.
         out: .onnx or .xml.
         imgsz: pixels, the side it runs at by default.
@@ -42,14 +45,21 @@ def export_file(
         skeleton: of its keypoints: a name or a .toml file.
         decode: for AlphaPose, how its maps are read.
         calibrate: for int8, a folder of pictures.
+        weights: the checkpoint, instead of the released one.
+        overwrite: whether `out` may be replaced.
+
+    Raises:
+        VitruvianError: no such model or checkpoint, or `out` exists.
     """
+    name, out = model if weights is None else str(weights), Path(out)
+    refuse_existing([out], overwrite)
     row = None if is_network_file(name) else entry(name)
     files = [file for file in row.files if is_checkpoint(Path(file.name))] if row else []
     if row and not files:
         raise VitruvianError(f"{name} is no checkpoint: its file runs as it is")
     # What is of no family is refused here; an archive is asked only for what it is for.
     family = family_of(name) if row is None else FAMILIES[row.family]
-    export, table = exporter(name), as_skeleton(skeleton)
+    write, table = exporter(name), as_skeleton(skeleton)
     if row is None:
         checkpoint = Path(name)
     else:
@@ -58,14 +68,16 @@ def export_file(
             table, decode = table or skeleton_named(row.skeleton), decode or row.decode
     inputs: list[np.ndarray] = []
     if calibrate is not None:
-        pictures = sorted(p for p in calibrate.glob("*") if p.suffix.lower() in (".jpg", ".png"))
+        pictures = sorted(
+            p for p in Path(calibrate).glob("*") if p.suffix.lower() in (".jpg", ".png")
+        )
         if not pictures:
             raise VitruvianError(f"no .jpg or .png in '{calibrate}' to calibrate with")
         if family.calibration_inputs is None:
             raise VitruvianError("int8 is for YOLOv8-pose only; f16 files are half as large")
         frames = map(Frame.read, pictures[:MOST_PICTURES])
         inputs = family.calibration_inputs(checkpoint, table, frames)
-    return export(
+    return write(
         checkpoint,
         out,
         imgsz=imgsz,

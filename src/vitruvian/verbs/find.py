@@ -174,6 +174,7 @@ class Outputs:
     resume: bool = False
     who: bool = False  # whether there is a line about each person of a video
     say: Callable[[str], None] = print  # gets a line about each source when it is done
+    written: list[Path] = field(default_factory=list)  # gets the files
 
 
 # What is found in a source: told of the source, of who gets what was mended, and whether frames
@@ -217,6 +218,7 @@ def find_into_files(
                 for place, each in enumerate(plans):
                     _find_one(unit, place, each, finder, outputs, sink, pixels(each), tell, fault)
             unit.finish(sink.paths)
+            outputs.written.extend(sink.paths)
             return
         name = Names()
         for each in plans:
@@ -233,6 +235,7 @@ def find_into_files(
                         unit, 0, each, finder, outputs, None, pixels(each), tell, fault
                     )
                     unit.finish(closed.paths)
+                    outputs.written.extend(closed.paths)
             except Taken as error:
                 if fault is None or len(plans) == 1 or not outputs.resume:
                     raise

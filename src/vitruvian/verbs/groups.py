@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -111,6 +111,43 @@ class AnalysisWords:
     gap: float = 0.5  # seconds, an event goes on over gaps as short as this
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a verb has written."""
+
+    files: tuple[Path, ...]
+    faults: tuple[VitruvianError, ...] = ()  # what could not be read; the rest is done
+
+
+class FaultList(list[VitruvianError]):
+    """Faults, and who is told of each; without that, the first is raised at the end."""
+
+    def __init__(self, on_error: Callable[[VitruvianError], None] | None) -> None:
+        super().__init__()
+        self.on_error = on_error
+
+    def tell(self, fault: VitruvianError) -> None:
+        """Another one."""
+        self.append(fault)
+        if self.on_error is not None:
+            self.on_error(fault)
+
+    def outcome(self, files: Sequence[Path]) -> Outcome:
+        """What was done.
+
+        Raises:
+            VitruvianError: something went wrong, and nobody was told.
+        """
+        if self and self.on_error is None:
+            more = f" (and {len(self) - 1} more like it)" if len(self) > 1 else ""
+            raise VitruvianError(f"{self[0]}{more}")
+        return Outcome(tuple(dict.fromkeys(files)), tuple(self))
+
+
+def quiet(line: str) -> None:
+    """What is done with lines about progress, where nobody asks for them."""
+
+
 def given_words(*groups: Any) -> list[str]:
     """The names of fields that are not as they are by default."""
     return [
@@ -158,8 +195,10 @@ def gather(function: Callable[..., Any], words: Mapping[str, Any]) -> dict[str, 
     for name, each in parameters.items():
         if not is_group(each):
             continue
+        if isinstance(left.get(name), type(each.default)):  # the whole of it
+            gathered[name] = left.pop(name)
         own = {f.name: left.pop(f.name) for f in fields(each.default) if f.name in left}
-        if name in left and own:
+        if name in gathered and own:
             raise VitruvianError(f"{name} holds {', '.join(own)}; give one of both")
         if own:
             gathered[name] = type(each.default)(**{**shallow(each.default), **own})

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vitruvian.stream.stream import Given
 
 
-def predict(
+def write_poses(
     plans: Sequence[OutputFiles],
     model: Model,
     out: Path,
@@ -40,6 +40,7 @@ def predict(
     of: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
     on_error: Callable[[VitruvianError], None],
+    written: list[Path] | None = None,
 ) -> int:
     """Do it; returns how many things could not be read.
 
@@ -56,6 +57,7 @@ def predict(
         of: what else files depend on, such as the camera: of other ones they are not continued.
         say: gets a line about each source when it is done.
         on_error: gets what cannot be read; the rest is done nevertheless.
+        written: gets the files.
     """
     fault, few = Faults(on_error), _Few(model, most_said)
     _can_hold(out, save, getattr(model, "skeleton", None))
@@ -67,7 +69,8 @@ def predict(
         return all_of(source, few.watch(source, pairs), fault)
 
     about = with_options(model, **wanted.to_dict())
-    outputs = Outputs(out, save, about, _of(save, of), resume=resume, who=who, say=say)
+    files = [] if written is None else written
+    outputs = Outputs(out, save, about, _of(save, of), resume, who, say, files)
     _into_files(plans, people_of, outputs, fault)
     for hint in few.hints():
         note(hint)
@@ -137,6 +140,7 @@ def track_record(
     renumber: bool = False,
     resume: bool = False,
     say: Callable[[str], None] = print,
+    written: list[Path] | None = None,
 ) -> None:
     """The same for the people of one record, see `vitruvian.verbs.track.over_again`."""
     recorded = plans[0].source
@@ -147,7 +151,9 @@ def track_record(
 
     _can_hold(out, save, recorded.record.skeleton)
     about = made(recorded, wanted, renumber=renumber)
-    _into_files(plans, people_of, Outputs(out, save, about, _of(save, None), resume, True, say))
+    files = [] if written is None else written
+    outputs = Outputs(out, save, about, _of(save, None), resume, True, say, files)
+    _into_files(plans, people_of, outputs)
 
 
 def _into_files(

@@ -33,8 +33,8 @@ from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.benchmark.stages import STAGES
 from vitruvian.verbs.benchmark.worker import FIRST, Job
 from vitruvian.verbs.folder import Ledger, as_json, identity, ledger_of
+from vitruvian.verbs.groups import verb
 
-PEOPLE = (1, 5, 20)
 CANVAS, GREY = (1280, 720), 114  # pixels and colour of a picture with several people
 ASKED = ("size", "threads", "precision")  # fields of a case that users may ask several of
 
@@ -83,14 +83,25 @@ class Plan:
             raise VitruvianError(f"seconds is {self.seconds:g}, want more than 0")
 
 
+def numbers(words: str | Sequence[int] | None, option: str) -> Sequence[int]:
+    """`320,640` as numbers; none for nothing."""
+    try:
+        if isinstance(words, str):
+            return [int(word) for word in words.split(",")] if words else []
+        return words or []
+    except ValueError:
+        raise VitruvianError(f"--{option} is '{words}', want numbers such as 1,2") from None
+
+
+@verb
 def benchmark(
-    models: Sequence[str | ModelSpec],
+    model: Sequence[str | ModelSpec] | None = None,
     source: str | Path | None = None,
     *,
-    people: Sequence[int] = PEOPLE,
-    sizes: Sequence[int] = (),
-    threads: Sequence[int] = (),
-    precisions: Sequence[str] = (),
+    people: str | Sequence[int] = "1,5,20",
+    size: str | Sequence[int] | None = None,
+    threads: str | Sequence[int] | None = None,
+    precision: str | Sequence[str] | None = None,
     plan: Plan = Plan(),
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -100,12 +111,12 @@ def benchmark(
     """Measure models beside each other.
 
     Args:
-        models: names of the catalogue, files, or specs.
+        model: names of the catalogue, files, or specs.
         source: pictures or a video; without it, pictures are made of the built-in portrait.
-        people: how many there are in those.
-        sizes: pixels, `imgsz` of YOLOv8's; the others have one size.
+        people: how many there are in those; numbers, or text with commas, as the next three.
+        size: pixels, `imgsz` of YOLOv8's; the others have one size.
         threads: of the networks.
-        precisions: inside the networks: f32, bf16, f16.
+        precision: inside the networks: f32, bf16, f16.
         plan: how much is measured.
         out: a `.json` file for what is returned.
         overwrite: whether it is replaced.
@@ -120,8 +131,10 @@ def benchmark(
         VitruvianError: no such model, or a number out of range; `out` exists, or is of other
             measurements.
     """
-    everyone = model_specs(models)
-    cases = list(_cases(everyone, source, people, sizes, threads, precisions))
+    everyone = model_specs(model or ())
+    each = [numbers(people, "people"), numbers(size, "size"), numbers(threads, "threads")]
+    inside = precision.split(",") if isinstance(precision, str) else precision or ()
+    cases = list(_cases(everyone, source, *each, inside))
     if out is None:
         if resume:
             raise VitruvianError("resume goes on with a file; give out")

@@ -24,7 +24,6 @@ from vitruvian.errors import VitruvianError
 from vitruvian.formats.atomic_file import AtomicFile, WriteError, alone_in, write_whole, writing
 from vitruvian.formats.records import Record
 from vitruvian.frame import Frame
-from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.models.load import load
 from vitruvian.models.ready import is_network_file
@@ -42,6 +41,7 @@ from vitruvian.verbs.compare.panels import View, panels, view
 from vitruvian.verbs.compare.summary import Chapter, report
 from vitruvian.verbs.compare.tally import Tally
 from vitruvian.verbs.folder import identity, stamped
+from vitruvian.verbs.groups import CameraWords, verb
 from vitruvian.verbs.outputs import Names
 from vitruvian.verbs.progress import progress
 
@@ -57,15 +57,15 @@ class Side:
     saved: Path | None = None
 
 
+@verb
 def compare(
     source: str | Path | Sequence[str | Path],
-    models: Sequence[str | ModelSpec],
-    out: str | Path,
+    model: Sequence[str | ModelSpec] | None = None,
+    out: str | Path = Path("comparison"),
     *,
-    results: Sequence[str | Path] = (),
-    span: Span | None = None,
-    camera: Camera | str | Path | None = None,
-    fov_deg: float | None = None,
+    results: Sequence[str | Path] | None = None,
+    span: Span = Span(),
+    camera: CameraWords = CameraWords(),
     visible: float = VISIBLE,
     overwrite: bool = False,
     resume: bool = False,
@@ -75,12 +75,11 @@ def compare(
 
     Args:
         source: picture, folder, pattern or video, or several.
-        models: names of the catalogue, files, or specs.
+        model: names of the catalogue, files, or specs.
         out: a folder.
         results: records (.jsonl) of the same source, of other programs.
         span: which frames of it; all of them.
-        camera: that all of it was taken with, or its calibration file; else as the pictures say.
-        fov_deg: instead, its field of view, across the longer side.
+        camera: `camera`, `fov_deg`, `focal` or `focal_mm`; else as the pictures say.
         visible: 0..1; keypoints with this score or more are drawn.
         overwrite: whether a comparison that is in the folder is replaced.
         resume: whether one of the same source is continued: finished records are kept, and models
@@ -95,18 +94,14 @@ def compare(
         VitruvianError: no such source, model or record, fewer than two of them, or a folder that
             holds something else.
     """
-    out, everyone, span = Path(out), _sides(models, results), span or Span()
+    out, everyone, span = Path(out), _sides(model or (), results or ()), span
     sources = open_source(source, span)
-    given = calibration.given(camera, fov_deg=fov_deg)
-    seen = (
-        camera.matrix.tolist()
-        if isinstance(camera, Camera)
-        else None
-        if camera is None
-        else stamped(camera)
-    )
-    about = _about(sources, span, [seen, fov_deg])
-    everything = (sources, about, everyone, [seen, fov_deg], given, visible)
+    given = camera.given()
+    file = camera.camera
+    known = file.matrix.tolist() if isinstance(file, Camera) else file and stamped(file)
+    seen = [known, camera.fov_deg, camera.focal, camera.focal_mm]
+    about = _about(sources, span, seen)
+    everything = (sources, about, everyone, seen, given, visible)
     with alone_in(out), writing(out, hold=False):
         return _compare(
             out, *everything, span, overwrite=overwrite, resume=resume, on_error=on_error

@@ -34,12 +34,15 @@ from vitruvian.formats.wire import dump, header, to_dict
 from vitruvian.frame import Frame
 from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
 from vitruvian.models.model import Model, cores
+from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE
 from vitruvian.stopping import hold_signals
 from vitruvian.stream.stream import Stream
 from vitruvian.stream.wanted import Wanted
+from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.find import each_frame
 from vitruvian.verbs.folder import Ledger, ledger_of, made_by
+from vitruvian.verbs.groups import MachineWords, ModelWords, verb
 from vitruvian.verbs.outputs import Names
 
 MOST_RESAMPLES = 10000
@@ -75,48 +78,50 @@ def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
     return load(name, **options)
 
 
+@verb
 def val(
     data: str | Path,
-    models: Sequence[str | Model | tuple[str, Mapping[str, Any]]] = (),
+    model: Sequence[str | ModelSpec | Model] | None = None,
     *,
-    results: Sequence[str | Path] = (),
+    results: Sequence[str | Path] | None = None,
     images: str | Path | None = None,
     split: str = "val",
-    skeleton: str | None = None,
+    words: ModelWords = ModelWords(),
     common: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
     resamples: int = 200,
     say: Callable[[str], None] = lambda _: None,
+    machine: MachineWords = MachineWords(),
     on_error: Callable[[VitruvianError], None] = lambda _: None,
-    **options: Any,
 ) -> Result:
     """How good models are on pictures whose truth is known.
 
     Args:
         data: COCO's keypoint annotations, a YOLO-pose data set, joints in metres, or people.jsonl;
             see docs/val.md.
-        models: names, loaded with `ready`, pairs of a name and options of its own, or models that
-            are loaded already.
+        model: names, with options behind commas, specs, or models that are loaded already.
         results: files of COCO results, or records, made by whomever, to be compared as well.
         images: the folder of the pictures; beside the data.
         split: which part of the data, where it has parts.
-        skeleton: of the labels' keypoints, a name or a .toml file, and of models that are given
-            as files and do not name theirs; as the labels say, or else COCO's.
+        words: `find`, `num_poses`, `conf` of the models; and `skeleton`, of the labels' keypoints,
+            a name or a .toml file, and of models that are files and do not name theirs; as the
+            labels say, or else COCO's.
         common: score all on the keypoints that all of them have, not each on its own.
         out: a folder that keeps what is found.
         overwrite: begin anew, whatever is in `out`.
         resume: go on with what is in `out`; pictures that are done are not done again.
         resamples: how often pictures are drawn anew for the intervals; 0: without any.
+        machine: `device`, `threads`, `precision`.
         say: gets a line about each model.
         on_error: gets what could not be read; those pictures are left out.
-        options: of the models that are given by name; see `load`.
 
     Raises:
         VitruvianError: the data cannot be read, a model and it have nothing in common, or `out` is
             of other settings.
     """
+    models, results, skeleton = model or (), results or (), words.skeleton
     if not models and not results:
         raise VitruvianError("there is nothing to compare; give a model, or a file of results")
     if not 0 <= resamples <= MOST_RESAMPLES:
@@ -141,21 +146,24 @@ def val(
     with TemporaryDirectory() as nowhere, alone_in(folder := Path(out or nowhere)):
         data_of = {"labels": known.sha256, "pictures": [*known.names.values()]}
         for each in models:
-            which, own = each if isinstance(each, tuple) else (each, {})
-            model = which
-            if isinstance(model, str):
-                given = _keypoints_for(model, {**options, **own}, known, skeleton, notes)
-                model = ready(model, solid=known.solid, **given)
-            table = _table_of(model)
-            name = free(f"{model.name}.jsonl")
-            has[name], used[name] = shared_keypoints(model.name, table, known), model.options
+            opened = each
+            if isinstance(each, str | ModelSpec):
+                spec = ModelSpec.of(each)
+                # Who finds people by itself is not told who finds them.
+                own = words if family_of(spec.name).takes("find") else replace(words, find=None)
+                spec = asked_model(spec, own, machine)
+                given = _keypoints_for(spec.name, spec.options, known, skeleton, notes)
+                opened = ready(spec.name, solid=known.solid, **given)
+            table = _table_of(opened)
+            name = free(f"{opened.name}.jsonl")
+            has[name], used[name] = shared_keypoints(opened.name, table, known), opened.options
             file = folder / f"{name}.jsonl"
-            ledger = Ledger(ledger_of(folder, name), file, {"data": data_of, **made_by(model)})
+            ledger = Ledger(ledger_of(folder, name), file, {"data": data_of, **made_by(opened)})
             ledger.open(resume=resume, overwrite=overwrite, there=[file])
             with closing(ledger):
                 if overwrite:
                     file.unlink(missing_ok=True)
-                _find(name, model, known, file, say, tell)
+                _find(name, opened, known, file, say, tell)
             found[name] = _kept(file, known)
     for file in map(Path, results):
         name = free(file.name)

@@ -1,4 +1,4 @@
-"""From words to the options of a model."""
+"""From words to a model with its options."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from vitruvian.errors import VitruvianError
 from vitruvian.verbs.groups import MachineWords, ModelWords, shallow
 
 if TYPE_CHECKING:
+    from vitruvian.models.model import Model
     from vitruvian.models.spec import ModelSpec
 
 
-def model_spec(model: str, words: ModelWords, machine: MachineWords, **more: object) -> ModelSpec:
+def asked_model(
+    model: str | ModelSpec | Model, words: ModelWords, machine: MachineWords, **more: object
+) -> ModelSpec | Model:
     """A model with the options that these words stand for; those behind its name come first.
 
     Raises:
@@ -20,8 +23,12 @@ def model_spec(model: str, words: ModelWords, machine: MachineWords, **more: obj
     from vitruvian.models.load import family_of
     from vitruvian.models.spec import ModelSpec
 
-    spec = ModelSpec.parse(model)
     given = {**shallow(words), **shallow(machine), **more}
+    if not isinstance(model, str | ModelSpec):
+        if said := [name for name, value in given.items() if value is not None]:
+            raise VitruvianError(f"the model is loaded already; give {', '.join(said)} to load()")
+        return model
+    spec = ModelSpec.of(model)
     family = family_of(spec.name)
     for name, value in given.items():
         if name == "heatmaps" and value and not family.takes(name):

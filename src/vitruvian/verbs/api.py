@@ -1,0 +1,286 @@
+"""The verbs of the command line in Python: the same names, words and defaults.
+
+Words are given flat, `predict("match.mp4", stride=2, save="video,csv")`, or as whole groups,
+`span=Span(stride=2)`; see `vitruvian.verbs.groups`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitruvian.errors import VitruvianError, unknown
+from vitruvian.sources.video import Span
+from vitruvian.stream.wanted import Wanted
+from vitruvian.verbs.asked import asked_model
+from vitruvian.verbs.groups import (
+    AnalysisWords,
+    CameraWords,
+    FaultList,
+    MachineWords,
+    ModelWords,
+    Outcome,
+    OutputWords,
+    given_words,
+    quiet,
+    verb,
+)
+
+if TYPE_CHECKING:
+    from vitruvian.models.model import Model
+    from vitruvian.models.spec import ModelSpec
+
+    Words = str | Path | Sequence[str | Path]
+    OneModel = str | ModelSpec | Model
+
+MODEL = "blazepose-full"
+SEVERAL = 5  # people that `track` follows with a model that follows one by default
+OF_RECORDS = ("smooth", "cutoff_hz", "repair")  # of `Wanted`, what is done to a record
+BESIDE_TABLES = ("video", "plot", "parquet")  # what `analyze` saves where it is asked to
+TABLES = "tables"  # which it writes anyway
+OnError = Callable[[VitruvianError], None] | None
+
+
+@verb
+def predict(
+    source: Words,
+    model: OneModel = MODEL,
+    words: ModelWords = ModelWords(),
+    span: Span = Span(),
+    output: OutputWords = OutputWords(),
+    wanted: Wanted = Wanted(),
+    camera: CameraWords = CameraWords(),
+    machine: MachineWords = MachineWords(),
+    *,
+    say: Callable[[str], None] = quiet,
+    on_error: OnError = None,
+) -> Outcome:
+    """Find people, and write their joints in 2D and 3D.
+
+    Args:
+        source: picture, folder, pattern, video, `camera:0`, stream address, `sample`, or several.
+        model: a name of the catalogue, a file, with options behind commas, or what `load` gave.
+        words: options of the model: `find`, `num_poses`, `conf`, `skeleton`.
+        span: which frames: `start`, `end` (seconds), `stride`, `max_frames`.
+        output: `out`, `save`, `visible`, `resume`, `overwrite`.
+        wanted: over time: `track`, `smooth`, `cutoff_hz`, `repair`, `detect_every`, `same_from`;
+            and `absolute`.
+        camera: `camera`, `fov_deg`, `focal` (pixels) or `focal_mm`.
+        machine: `device`, `threads`, `precision`.
+        say: gets a line about each source.
+        on_error: is told what cannot be read. Without it, the rest is done first, and then raised.
+
+    Raises:
+        VitruvianError: no such source, model or option, a file exists, or something cannot be read.
+    """
+    from vitruvian.models.load import need_metres, open_model
+    from vitruvian.sources.open import open_source
+    from vitruvian.stream.wanted import check_wanted
+    from vitruvian.verbs.output_files import plan_outputs
+    from vitruvian.verbs.outputs import Save, needs_metres
+    from vitruvian.verbs.predict import write_poses
+
+    save = Save.parse(output.save, visible=output.visible)
+    asked = asked_model(model, words, machine, heatmaps=True if "heatmaps" in save else None)
+    sources = open_source(source, span)
+    if needs_metres(output.out, save):
+        need_metres(asked.name)
+    there = {"overwrite": output.replaces, "repair": wanted.repair}
+    plans = plan_outputs(sources, output.out, save, **there)
+    opened = open_model(asked, sources)
+    check_wanted(wanted, opened, sources)
+    faults, files = FaultList(on_error), list[Path]()
+    how: dict[str, Any] = {"camera": camera.given(), "wanted": wanted, "say": say}
+    how |= {"most_said": words.num_poses is not None, "written": files}
+    how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
+    write_poses(plans, opened, output.out, save, **how, on_error=faults.tell)
+    return faults.outcome(files)
+
+
+@verb
+def track(
+    source: Words,
+    model: OneModel = MODEL,
+    words: ModelWords = ModelWords(),
+    span: Span = Span(),
+    output: OutputWords = OutputWords(out=Path("tracks")),
+    wanted: Wanted = Wanted(),
+    again: bool = False,
+    camera: CameraWords = CameraWords(),
+    machine: MachineWords = MachineWords(),
+    *,
+    say: Callable[[str], None] = quiet,
+    on_error: OnError = None,
+) -> Outcome:
+    """Number the people of a video, the same person the same.
+
+    Says who was there when. SOURCE may be a video's record (.jsonl); then no model runs.
+
+    Args:
+        source: video, folder, `camera:0` or stream address; or one record of a video, `.jsonl`.
+        model: as for `predict`, and so are the other groups.
+        words: the same.
+        span: the same.
+        output: the same.
+        wanted: the same; of a record, `smooth`, `cutoff_hz` and `repair`.
+        again: of a record: tell people apart anew, by motion and pose.
+        camera: as for `predict`.
+        machine: the same.
+        say: gets a line about each source, and one about each person.
+        on_error: as for `predict`.
+
+    Raises:
+        VitruvianError: as `predict`; or a word has no effect on a record.
+    """
+    from vitruvian.models.load import family_of, open_model
+    from vitruvian.models.spec import ModelSpec
+    from vitruvian.sources.open import open_source
+    from vitruvian.sources.record import open_record
+    from vitruvian.stream.wanted import check_wanted
+    from vitruvian.verbs.output_files import plan_outputs
+    from vitruvian.verbs.outputs import Save
+    from vitruvian.verbs.predict import track_record, write_poses
+    from vitruvian.verbs.track import can_be
+
+    if wanted.track is False:
+        raise VitruvianError("track numbers people; leave --no-track out, or take `predict`")
+    said = given_words(words, span, camera, machine) + ["model"] * (model != MODEL)
+    said += [name for name in given_words(wanted) if name not in OF_RECORDS]
+    record = _one_record(source, said, again)
+    default = "video,json,mot" if record is None else "json,mot"
+    save = Save.parse(output.save, default, visible=output.visible)
+    how: dict[str, Any] = {"overwrite": output.replaces, "repair": wanted.repair}
+    faults, files = FaultList(on_error), list[Path]()
+    if record is not None:
+        recorded = open_record(record)
+        can_be(recorded, wanted, renumber=again)
+        plans = plan_outputs([recorded], output.out, save, **how)
+        how = {"renumber": again, "resume": output.resumes, "say": say, "written": files}
+        track_record(plans, output.out, save, wanted, **how)
+        return faults.outcome(files)
+    asked = asked_model(model, words, machine)
+    if isinstance(asked, ModelSpec) and family_of(asked.name).one_person:
+        asked = asked.with_defaults(num_poses=SEVERAL)
+    sources = open_source(source, span)
+    if not any(each.moving for each in sources):
+        raise VitruvianError("there are only pictures, and nobody to follow through them")
+    plans = plan_outputs(sources, output.out, save, **how)
+    opened = open_model(asked, sources)
+    check_wanted(wanted, opened, sources)
+    how = {"camera": camera.given(), "wanted": wanted, "who": True, "say": say}
+    how |= {"most_said": words.num_poses is not None, "written": files}
+    how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
+    write_poses(plans, opened, output.out, save, **how, on_error=faults.tell)
+    return faults.outcome(files)
+
+
+def _one_record(source: Words, said: Sequence[str], again: bool) -> str | None:
+    """The record that is the source, about which all that was said can be said; None: none is."""
+    all_of = [source] if isinstance(source, (str, Path)) else source
+    records = [str(word) for word in all_of if Path(word).suffix.lower() == ".jsonl"]
+    if not records and again:
+        raise VitruvianError("--again is for records; the people of a video have no numbers yet")
+    if not records:
+        return None
+    if len(all_of) > 1:
+        raise VitruvianError(f"'{records[0]}' is a record; give one, and nothing beside it")
+    for name in said:
+        raise VitruvianError(
+            f"'{records[0]}' holds people who were found already; "
+            f"leave --{name.replace('_', '-')} out"
+        )
+    return records[0]
+
+
+@verb
+def analyze(
+    source: Words,
+    model: OneModel = MODEL,
+    words: ModelWords = ModelWords(),
+    span: Span = Span(),
+    output: OutputWords = OutputWords(),
+    analysis: AnalysisWords = AnalysisWords(),
+    wanted: Wanted = Wanted(),
+    camera: CameraWords = CameraWords(),
+    machine: MachineWords = MachineWords(),
+    *,
+    say: Callable[[str], None] = quiet,
+    on_error: OnError = None,
+) -> Outcome:
+    """Detect what people do, and measure joint angles.
+
+    SOURCE may also be a record (.jsonl) of `vitruvian predict`; then no model runs.
+
+    Args:
+        source: as for `predict`, or one record, `.jsonl`.
+        model: as for `predict`, and so are the other groups.
+        words: the same.
+        span: the same.
+        output: the same; `save` is of tables, video, plot and parquet.
+        analysis: `rules`, `angles`, `angle`, `space`, `minimum`, `gap`.
+        wanted: as for `predict`.
+        camera: the same.
+        machine: the same.
+        say: gets a line about each source and each rule.
+        on_error: as for `predict`.
+
+    Raises:
+        VitruvianError: as `predict`; no such rule or angle; or a word has no effect.
+    """
+    from vitruvian.models.load import open_model
+    from vitruvian.sources.open import open_source
+    from vitruvian.sources.record import record_of, sources_of
+    from vitruvian.stream.wanted import check_wanted
+    from vitruvian.verbs import analyze as work
+    from vitruvian.verbs.analyze_report import Report
+    from vitruvian.verbs.folder import made_by, stamped
+    from vitruvian.verbs.outputs import Save
+
+    asked = work.asked(
+        *(analysis.rules, analysis.angles, analysis.angle, analysis.space),
+        minimum=analysis.minimum,
+        gap=analysis.gap,
+    )
+    saved = [word for word in map(str.strip, output.words("video,plot")) if word]
+    for word in saved:
+        if word not in (*BESIDE_TABLES, TABLES):
+            raise unknown("file of an analysis", word, (*BESIDE_TABLES, TABLES))
+    shown = work.shown(analysis.angle, asked)
+    save = Save(tuple(name for name in BESIDE_TABLES if name in saved), output.visible)
+    report = Report(output.out, asked, save, shown)
+    record = record_of(source, span)
+    said = given_words(analysis) + ["save"] * ("plot" in saved and output.save is not None)
+    if not asked.angles:
+        _refuse(said, ("space", "save"), "is of angles; add --angles, or leave it out")
+    if not asked.rules:
+        _refuse(said, ("minimum", "gap"), "is of rules; name some with --rules, or leave it out")
+    if record:
+        others = given_words(words, wanted, camera, machine) + ["model"] * (model != MODEL)
+        why = "is of finding people, and a record has them already; leave it out"
+        _refuse(others, others, why)
+    sources = sources_of(record) if record else open_source(source, span)
+    if not any(each.moving for each in sources):
+        _refuse(said, ("save", "minimum", "gap"), "is of videos, and these are pictures")
+    plans = work.plans(sources, report, record, overwrite=output.replaces)
+    of: dict[str, Any] = {"camera": camera.of(), "span": span}
+    if record is not None:
+        of["record"] = stamped(record.path)
+        jobs = work.jobs_of(record, sources, asked, save)
+    else:
+        opened = open_model(asked_model(model, words, machine), sources)
+        check_wanted(wanted, opened, sources)
+        of |= {**made_by(opened), "wanted": wanted}
+        jobs = work.jobs(sources, opened, asked, camera=camera.given(), wanted=wanted)
+    faults, files = FaultList(on_error), list[Path]()
+    how = {"resume": output.resumes, "of": of, "say": say, "written": files}
+    work.write(jobs, plans, report, **how, on_error=faults.tell)
+    return faults.outcome([*report.paths, *files])
+
+
+def _refuse(said: Sequence[str], names: Sequence[str], why: str) -> None:
+    """Raise `VitruvianError` if one of these was said."""
+    for name in said:
+        if name in names:
+            word = "--save plot" if name == "save" else f"--{name.replace('_', '-')}"
+            raise VitruvianError(f"{word} {why}")

@@ -1,0 +1,88 @@
+"""Every command is a verb of the library, with the same words and the same defaults."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+import vitruvian as vit
+from conftest import refused
+from vitruvian.cli.app import COMMANDS
+from vitruvian.sources.video import Span
+from vitruvian.verbs.groups import Outcome
+
+NO_VERBS = {"doctor", "synth"}  # of the machine, and of training
+OF_PYTHON = {"say", "on_error"}  # who is told, which on the command line is the terminal
+OF_THE_SHELL = {"offline"}  # VITRUVIAN_OFFLINE in Python
+# In Python `val` keeps nothing unless it is told where; the command shows its pages.
+# `trace` takes all options of a model and of its stream as keywords.
+ELSEWHERE = {
+    "val": {"out"},
+    "trace": {
+        *("options", "find", "num_poses", "conf", "smooth", "cutoff_hz", "repair", "absolute"),
+        *("camera", "fov_deg", "focal", "focal_mm"),
+    },
+}
+VERBS = [command for command in COMMANDS if command.__name__ not in NO_VERBS]
+
+
+def words(function) -> dict[str, object]:
+    return {name: each.default for name, each in inspect.signature(function).parameters.items()}
+
+
+@pytest.mark.parametrize("command", VERBS, ids=lambda command: command.__name__)
+def test_a_command_and_its_verb_have_the_same_words_and_defaults(command):
+    other = ELSEWHERE.get(command.__name__, set())
+    verb = words(getattr(vit, command.__name__))
+    shell = words(command)
+    assert {n: v for n, v in verb.items() if n not in OF_PYTHON | other} == {
+        n: v for n, v in shell.items() if n not in OF_THE_SHELL | other
+    }
+
+
+def test_a_word_that_does_not_exist_is_told_with_the_nearest():
+    with refused("word of predict", "'strid'", "did you mean 'stride'"):
+        vit.predict("sample", strid=2)
+    with refused("span holds stride; give one of both"):
+        vit.predict("sample", stride=2, span=Span(stride=3))
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_record_is_tracked_and_analyzed_from_python(people, frame):
+    with vit.open_sink("poses.jsonl") as sink:
+        sink.write(frame(), people())
+    done = vit.track("poses.jsonl", out="tracks", save="csv")
+    assert done == Outcome((Path("tracks/poses.csv"),))
+    with refused("leave --num-poses out"):
+        vit.track("poses.jsonl", num_poses=3)
+    with refused("--model is of finding people"):
+        vit.analyze("poses.jsonl", "yolov8n-pose")
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("elsewhere", "blazepose")
+def test_predict_from_python_says_what_it_wrote(capsys):
+    done = vit.predict("sample", out="out", save=["json", "csv"], num_poses=2)
+    assert done.files == (Path("out/grace_hopper.jsonl"), Path("out/grace_hopper.csv"))
+    assert done.faults == ()
+    assert capsys.readouterr().out == ""
+    Path("broken.jpg").write_bytes(b"\xff\xd8\xff")
+    with refused("broken.jpg"):
+        vit.predict(["sample", "broken.jpg"], out="two", save="json")
+    assert Path("two/poses.jsonl").is_file()
+
+
+def test_the_words_of_a_verb_are_in_its_signature_and_its_help():
+    parameters = inspect.signature(vit.predict).parameters
+    assert parameters["stride"].default == 1
+    assert parameters["stride"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert "words" not in parameters
+    assert "Find people" in (vit.predict.__doc__ or "")
+
+
+def test_each_command_has_few_parameters():
+    from vitruvian.verbs import api
+
+    for verb in (api.predict, api.track, api.analyze):
+        shell = set(inspect.signature(inspect.unwrap(verb)).parameters) - OF_PYTHON
+        assert len(shell) <= 12
