@@ -28,8 +28,8 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.cli import terminal
 from vitruvian.errors import VitruvianError
-from vitruvian.formats import part as parts
-from vitruvian.formats.part import Part, WriteError, alone_in, write_whole, writing
+from vitruvian.formats import atomic_file as parts
+from vitruvian.formats.atomic_file import AtomicFile, WriteError, alone_in, write_whole, writing
 from vitruvian.frame import Frame
 from vitruvian.models.options import StreamDefaults
 from vitruvian.sources import threads
@@ -78,8 +78,8 @@ def test_what_a_killed_process_left_behind_is_taken_over(tmp_path: Path, people,
     path = tmp_path / "a.csv"
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from vitruvian.formats.part import Part\n"
-        "Part(Path(sys.argv[1])).begin().write_text('half a li')\n"
+        "from vitruvian.formats.atomic_file import AtomicFile\n"
+        "AtomicFile(Path(sys.argv[1])).begin().write_text('half a li')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
@@ -93,8 +93,8 @@ def test_what_a_killed_process_left_behind_is_taken_over(tmp_path: Path, people,
 
 def test_a_file_that_somebody_else_has_finished_meanwhile_is_not_replaced(tmp_path: Path):
     path = tmp_path / "a.txt"
-    ours = Part(path)
-    late = Part(path)
+    ours = AtomicFile(path)
+    late = AtomicFile(path)
     ours.begin().write_text("ours")
     path.write_text("theirs")
     with refused("another process has written it meanwhile"):
@@ -120,7 +120,7 @@ def test_where_there_are_no_locks_unfinished_files_have_names_of_their_own(tmp_p
 
     monkeypatch.setattr(parts.fcntl, "flock", none)
     path = tmp_path / "a.txt"
-    one = Part(path)
+    one = AtomicFile(path)
     one.begin().write_text("whole")
     assert str(os.getpid()) in one.unfinished.name
     one.finish()
@@ -136,7 +136,7 @@ def test_devices_pipes_and_folders_are_not_replaced(tmp_path: Path):
     (tmp_path / "c.mp4").mkdir()
     for name, kind in (("a.jsonl", "pipe"), ("b.csv", "device"), ("c.mp4", "folder")):
         with refused("it is a", kind):
-            Part(tmp_path / name).begin()
+            AtomicFile(tmp_path / name).begin()
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -454,7 +454,7 @@ def test_a_file_that_could_not_be_finished_is_not_told_as_written(tmp_path, vide
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vitruvian.formats.part.Part.finish", full)
+    monkeypatch.setattr("vitruvian.formats.atomic_file.AtomicFile.finish", full)
     said.clear()
     with pytest.raises(WriteError, match="No space left on device"):
         write_poses(plans, model, out, Save.parse(None), **how)  # type: ignore[arg-type]

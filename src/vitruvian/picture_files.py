@@ -399,7 +399,7 @@ def _loaded(picture: Image, path: Path) -> np.ndarray:
     moves = picture.format == "GIF" or getattr(picture, "n_frames", 1) > 1
     if picture.format in MOVING and moves and math.prod(picture.size) > LARGEST_MOVING:
         raise unreadable(
-            path, f"it moves, and has more than {LARGEST_MOVING} pixels, or is damaged"
+            path, f"it is animated and has more than {LARGEST_MOVING} pixels, or is damaged"
         )
     try:
         picture.load()
@@ -490,7 +490,7 @@ def _refuse(data: bytes, path: Path) -> None:
     if _RAW_NAMES.fullmatch(path.suffix):
         raise unreadable(path, _RAW)
     if data[:HEAD].lstrip()[:15].lower().startswith((b"<!doctype html", b"<html", b"<svg")):
-        raise unreadable(path, "it is a web page or an SVG drawing, no picture of pixels")
+        raise unreadable(path, "it is a web page or an SVG drawing, not a raster image")
 
 
 def _refuse_png(data: bytes, path: Path) -> None:

@@ -451,7 +451,7 @@ def test_a_moving_picture_is_8k_at_most(tmp_path: Path, monkeypatch):
     Image.fromarray(COLOURS).save(tmp_path / "a.gif", save_all=True, append_images=rest)
     assert len(everything(tmp_path / "a.gif")) == 2
     monkeypatch.setattr(picture_files, "LARGEST_MOVING", 1000)
-    only_error(tmp_path / "a.gif", "it moves, and has more than 1000 pixels")
+    only_error(tmp_path / "a.gif", "it is animated and has more than 1000 pixels")
 
 
 def test_a_panorama_that_is_too_wide_says_how_wide_it_may_be(tmp_path: Path):

@@ -51,7 +51,7 @@ def read_results(
         notes: gets a line about what was assumed, and what is left out.
 
     Raises:
-        VitruvianError: it cannot be read, or is about other pictures or keypoints.
+        VitruvianError: it cannot be read, or refers to other pictures or keypoints.
     """
     return results_to_people(read_json(file), truth, str(file), notes)
 
@@ -90,7 +90,7 @@ def results_to_people(
     strange = sum(number is None for number in places)
     if strange and strange == len(places):
         raise VitruvianError(
-            f"'{file}' is about other pictures than '{shown(truth.source, 60)}': its image_id are "
+            f"'{file}' refers to other pictures than '{shown(truth.source, 60)}': its image_id are "
             f"such as {shown(ours[0][0].get('image_id'), 30)}, want such as "
             f"{shown(truth.pictures[0].number, 30)}"
         )

@@ -34,7 +34,7 @@ def suspicious_labels(truth: GroundTruth) -> list[str]:
     """What is strange in labels.
 
     Raises:
-        VitruvianError: they are shares of the picture where they should be pixels.
+        VitruvianError: they are normalized coordinates where pixels are expected.
     """
     if truth.solid:
         return []
@@ -42,8 +42,8 @@ def suspicious_labels(truth: GroundTruth) -> list[str]:
     broad = max(max(picture.size) for picture in truth.pictures)
     if len(points) > 2 and (points >= 0).all() and 0 < points.max() <= SHARE and broad != 1:
         raise VitruvianError(
-            f"the keypoints of '{truth.source}' are all from 0 to {points.max():.3g}: shares of "
-            "the picture, want pixels; multiply x by its width and y by its height"
+            f"the keypoints of '{truth.source}' are all from 0 to {points.max():.3g}: normalized "
+            "coordinates, want pixels; multiply x by its width and y by its height"
         )
     notes = []
     far, total = count_outside(truth.pictures)
@@ -144,7 +144,7 @@ def _tries(
     yield "x and y were exchanged in what is found", some, each(lambda _, xy: xy[..., ::-1])
     sized = all(all(picture.size) for picture in pictures)
     if sized and max(float(np.nanmax(f.xy, initial=0)) for f in found.values()) <= SHARE:
-        why = "what is found were pixels: it is shares of the picture, 0 to 1"
+        why = "what is found were pixels: it is normalized coordinates, 0 to 1"
         yield why, some, each(lambda p, xy: xy * p.size)
     for step in (1, -1):
         numbers = [picture.number for picture in truth.pictures]

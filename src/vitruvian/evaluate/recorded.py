@@ -27,7 +27,7 @@ def people_of_record(
         notes: gets a line about what is left out.
 
     Raises:
-        VitruvianError: it cannot be read, is about other pictures or keypoints, does not say which
+        VitruvianError: it cannot be read, refers to other pictures or keypoints, does not say which
             of several pictures it is about, or metres are
             asked for and its are not from the camera.
     """
@@ -54,7 +54,7 @@ def people_of_record(
         some = poses_on_truth(poses, truth)
         found[picture.number] = some if by is None else replace(some, xy=apply(by, some.xy))
     if not found:
-        raise VitruvianError(f"'{file}' is about other pictures than '{truth.source}'")
+        raise VitruvianError(f"'{file}' refers to other pictures than '{truth.source}'")
     for count, what in (
         (strange, "other pictures are left out"),
         (again, "pictures are in it again; the last of each is taken"),

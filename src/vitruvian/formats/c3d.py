@@ -31,9 +31,9 @@ import numpy as np
 from vitruvian.body.track import Track
 from vitruvian.documents import unreadable
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.formats.markers import Note, assumed_up, without_zeros
 from vitruvian.formats.one_person import WriteTrack
-from vitruvian.formats.part import Part
 from vitruvian.formats.trc import METRES, UNITS, even, from_metres, metres, upward
 
 MOST = 65535  # frames; ezc3d says nothing of those beyond
@@ -99,7 +99,7 @@ def write_c3d(track: Track, path: str | Path, up: str = "y") -> None:
     file["data"]["meta_points"]["residuals"] = np.where(known, 0.0, -1.0)[None]
     file["header"]["points"]["first_frame"] = first
     file["header"]["points"]["last_frame"] = first + len(xyz) - 1
-    part = Part(Path(path))
+    part = AtomicFile(Path(path))
     unfinished = part.begin()
     named = unfinished.with_name(unfinished.name + ".c3d")  # ezc3d adds an extension of its own
     try:

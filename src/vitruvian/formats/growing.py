@@ -1,6 +1,6 @@
 """Files that grow: lines of text and rows of tables, written as they come.
 
-Nothing is at the path before it is whole, see `vitruvian.formats.part`.
+Nothing is at the path before it is whole, see `vitruvian.formats.atomic_file`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import IO, Any, Self
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
-from vitruvian.formats.part import NO_TEXT, Part
+from vitruvian.formats.atomic_file import NO_TEXT, AtomicFile
 from vitruvian.frame import Frame
 
 
@@ -25,7 +25,7 @@ class Lines:
 
     def __init__(self, path: Path, start: str, end: str = "") -> None:
         """`start` goes before the first lines, `end` behind the last."""
-        self.part, self.start, self.end = Part(path), start, end
+        self.part, self.start, self.end = AtomicFile(path), start, end
         self.file: IO[str] | None = None
         self.whole = True  # so far; not after a full disk
 
@@ -129,7 +129,7 @@ class Rows:
             raise VitruvianError(
                 f"'{path}' needs pyarrow; install it with: pip install 'vitruvian[table]'"
             ) from None
-        self.arrow, self.part = pyarrow, Part(path)
+        self.arrow, self.part = pyarrow, AtomicFile(path)
         self.schema = pyarrow.schema(list(kinds.items()))
         self.schema = self.schema.with_metadata({"vitruvian": json.dumps(about)})
         self.rows: list[Sequence[Any]] = []

@@ -41,8 +41,8 @@ from vitruvian.body.skeletons import (
 )
 from vitruvian.documents import WHOLE, read_json, unreadable
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.formats.markers import Note
-from vitruvian.formats.part import Part
 from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import box_around
@@ -95,7 +95,9 @@ class OpenPose:
 
     def write(self, frame: Frame, poses: Poses) -> None:
         """Write the file of a frame."""
-        part = Part(self.folder / f"{self._stem(frame.source)}_{frame.index:012}_keypoints.json")
+        part = AtomicFile(
+            self.folder / f"{self._stem(frame.source)}_{frame.index:012}_keypoints.json"
+        )
         part.begin().write_text(json.dumps(to_dict(frame, poses, self.derived)), encoding="utf-8")
         part.finish()
         self.paths.append(part.path)

@@ -24,8 +24,8 @@ from vitruvian.body.skeletons import SKELETONS
 from vitruvian.body.track import Track
 from vitruvian.documents import read_bytes, unreadable
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.atomic_file import NO_TEXT, AtomicFile
 from vitruvian.formats.markers import Note, lying, not_known, numbered, with_hips, without_zeros
-from vitruvian.formats.part import NO_TEXT, Part
 
 # Which axis points up -> (3, 3) from our axes, x right, y down, z away.
 UP = {
@@ -217,7 +217,7 @@ def _times(
 
 def write_text(path: Path, lines: Sequence[str]) -> None:
     """Lines as a UTF-8 file that appears whole; `VitruvianError` if it cannot be written."""
-    part = Part(path)
+    part = AtomicFile(path)
     text = "\n".join(lines) + "\n"
     try:
         part.begin().write_bytes(text.encode("utf-8", NO_TEXT))

@@ -13,7 +13,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.formats.part import Part, write_whole
+from vitruvian.formats.atomic_file import AtomicFile, write_whole
 from vitruvian.frame import Frame
 from vitruvian.show.draw import COLOURS, VISIBLE, draw
 from vitruvian.show.lettering import Steady
@@ -31,13 +31,13 @@ def write_picture(path: Path, rgb: np.ndarray) -> None:
     write_whole(path, data.tobytes())
 
 
-class Picture:
+class AnnotatedPicture:
     """One picture file; takes one frame."""
 
     def __init__(self, path: Path, visible: float = VISIBLE) -> None:
         self.path, self.visible, self.paths = path, visible, list[Path]()
 
-    def __enter__(self) -> Picture:
+    def __enter__(self) -> AnnotatedPicture:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
@@ -51,7 +51,7 @@ class Picture:
         pass
 
 
-class Film:
+class VideoWriter:
     """A file of pictures with their times, H.264 or .gif; valid also when it is cut short.
 
     A GIF's clock has hundredths of a second, and players take one for ten: pictures that come less
@@ -59,12 +59,12 @@ class Film:
     """
 
     def __init__(self, path: Path) -> None:
-        self.part, self.gif = Part(path), path.suffix.lower() == ".gif"
+        self.part, self.gif = AtomicFile(path), path.suffix.lower() == ".gif"
         self.container: Any = None
         self.whole = False  # whether there is a picture in it, and all of them are
         self.error: OSError | None = None  # the first one
 
-    def __enter__(self) -> Film:
+    def __enter__(self) -> VideoWriter:
         return self
 
     def _begin(self, size: tuple[int, int], seconds: float) -> None:
@@ -191,7 +191,7 @@ def _in_colours(rgb: np.ndarray) -> Any:
     return av.VideoFrame.from_ndarray(both, format="pal8")
 
 
-class Video:
+class AnnotatedVideo:
     """An annotated video with the time stamps of its frames."""
 
     def __init__(
@@ -203,10 +203,10 @@ class Video:
         """`paint` makes the (H, W, 3) uint8 RGB of a frame, as `draw` does, which it is."""
         self.path, self.visible, self.paths = path, visible, list[Path]()
         self.paint = paint or partial(draw, widths=Steady())
-        self.film, self.size, self.source = Film(path), (0, 0), ""
+        self.film, self.size, self.source = VideoWriter(path), (0, 0), ""
         self.shape: tuple[int, ...] = ()  # of the film's pictures
 
-    def __enter__(self) -> Video:
+    def __enter__(self) -> AnnotatedVideo:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:

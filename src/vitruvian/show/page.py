@@ -19,7 +19,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
-from vitruvian.formats.part import write_whole
+from vitruvian.formats.atomic_file import write_whole
 from vitruvian.frame import Frame
 from vitruvian.show.draw import VISIBLE
 from vitruvian.show.scene import Scene

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitruvian.formats.part import write_whole
+from vitruvian.formats.atomic_file import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

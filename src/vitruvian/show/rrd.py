@@ -17,7 +17,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
-from vitruvian.formats.part import Part
+from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.show.draw import COLOURS, VISIBLE
@@ -38,7 +38,7 @@ class Rerun:
                 f"'{path}' needs rerun; install it with: pip install 'vitruvian[rerun]'"
             ) from None
         self.rerun: Any = rerun
-        self.part, self.visible = Part(path), visible
+        self.part, self.visible = AtomicFile(path), visible
         self.stream: Any = None
         self.there: dict[str, set[str]] = {}  # entity -> people under it
 

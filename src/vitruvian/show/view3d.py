@@ -13,7 +13,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.show.draw import COLOURS, VISIBLE
-from vitruvian.show.film import Film, write_picture
+from vitruvian.show.film import VideoWriter, write_picture
 from vitruvian.show.scene import Moment, Scene
 
 SIZE, DPI = (1280, 640), 100  # of a view, pixels
@@ -67,7 +67,7 @@ class View:
         if not self.moving:
             write_picture(self.path, stage(moments[0]))
         else:
-            with Film(self.path) as film:
+            with VideoWriter(self.path) as film:
                 for moment in moments:
                     film.add(stage(moment), moment.seconds)
 

@@ -16,7 +16,7 @@ from vitruvian.analysis.found import AnalysisSettings, Analyst, FrameAnalysis
 from vitruvian.analysis.posture import RULES
 from vitruvian.analysis.rules import parse_rules
 from vitruvian.errors import VitruvianError
-from vitruvian.formats.part import writing
+from vitruvian.formats.atomic_file import writing
 from vitruvian.formats.records import Record
 from vitruvian.sources.open import Source
 from vitruvian.sources.record import is_here, of_poses, record_of, runs, sources_of, with_pixels
@@ -92,7 +92,7 @@ def analyze_frames(
     told: list[Source] = []
     pairs = run(source, model, on_source=told.append, **options)
 
-    def part(group: Pairs) -> Part:
+    def part(group: Pairs) -> AtomicFile:
         live = is_live(told[-1], drawn=True)
         analyst = Analyst(asked, moving=told[-1].moving, live=live)
         return analyst, None if live or not analyst.moving else told[-1], group
@@ -101,10 +101,10 @@ def analyze_frames(
 
 
 # One source: who finds it out, what its pixels are read from again, and its frames.
-Part = tuple[Analyst, "Source | None", Pairs]
+AtomicFile = tuple[Analyst, "Source | None", Pairs]
 
 
-def _found(parts: Iterable[Part]) -> Iterator[tuple[Frame, Poses, FrameAnalysis]]:
+def _found(parts: Iterable[AtomicFile]) -> Iterator[tuple[Frame, Poses, FrameAnalysis]]:
     for analyst, pixels, pairs in parts:
         frames = _settled(analyst, pairs)
         for frame, found in frames if pixels is None else with_pixels(pixels, frames):
@@ -144,7 +144,7 @@ def without_pixels(asked: AnalysisSettings) -> AnalysisSettings:
     return replace(asked, rules={name: RULES.get(name, rule) for name, rule in swapped.items()})
 
 
-def _read(record: Record, asked: AnalysisSettings) -> Iterator[Part]:
+def _read(record: Record, asked: AnalysisSettings) -> Iterator[AtomicFile]:
     """The runs of a record, with pixels where rules may want them and the source is there."""
     for source, (moving, pairs) in zip(sources_of(record), runs(record), strict=False):
         here, wants = is_here(source), needs_pixels(asked.rules)

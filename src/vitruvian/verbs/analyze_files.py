@@ -25,8 +25,7 @@ from vitruvian.analysis.found import (
 from vitruvian.body.track import Tracks
 from vitruvian.show.annotate import Annotator, Arc, Line, Note
 from vitruvian.show.draw import draw
-from vitruvian.show.film import Video as Film
-from vitruvian.show.film import write_picture
+from vitruvian.show.film import AnnotatedVideo, write_picture
 from vitruvian.show.lettering import Steady
 from vitruvian.show.plot import Plot
 from vitruvian.sources.open import VideoFile
@@ -70,7 +69,7 @@ class Analysis:
         self.up: tuple[float, ...] | None = None
         self.plot = Plot(plot, ()) if plot is not None else None
         path = each.video()
-        self.film = None if path is None else Film(path, report.save.visible, self.paint)
+        self.film = None if path is None else AnnotatedVideo(path, report.save.visible, self.paint)
         self.drawn = True
         source, self.live = each.source, is_live(each.source, drawn=path is not None)
         self.analyst = Analyst(asked, moving=source.moving, live=self.live)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.atomic_file import WriteError, writing
 from vitruvian.formats.format import Sink
-from vitruvian.formats.part import WriteError, writing
 from vitruvian.formats.repairs import Changes
 from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame

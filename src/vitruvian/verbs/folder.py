@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.formats.part import WriteError, lock_file, why
+from vitruvian.formats.atomic_file import WriteError, lock_file, why
 from vitruvian.picture_files import page_of
 from vitruvian.sources.open import Pictures, Source, VideoFile
 from vitruvian.sources.record import Recorded

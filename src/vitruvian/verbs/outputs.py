@@ -20,7 +20,7 @@ from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
 from vitruvian.show.draw import VISIBLE
-from vitruvian.show.film import Picture, Video
+from vitruvian.show.film import AnnotatedPicture, AnnotatedVideo
 from vitruvian.show.heatmaps import write_heatmaps
 from vitruvian.show.page import Page
 from vitruvian.show.rrd import Rerun
@@ -40,7 +40,9 @@ VIDEO = Format(
     holds=(),
     needs=(("frames",), ("pixels",)),
     write=lambda path, how: (
-        Picture(path, how.visible) if _is_picture(path) else Video(path, how.visible)
+        AnnotatedPicture(path, how.visible)
+        if _is_picture(path)
+        else AnnotatedVideo(path, how.visible)
     ),
     room="video",
     frames=True,

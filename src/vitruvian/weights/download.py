@@ -112,7 +112,7 @@ def find(file: File) -> Path | None:
         if file.sha256 is not None and (found := sha256(path)) != file.sha256:
             raise VitruvianError(
                 f"'{path}' is not the published file (sha256 {found[:12]}…, want "
-                f"{file.sha256[:12]}…); delete it and it is fetched again"
+                f"{file.sha256[:12]}…); delete it to download it again"
             )
         return path
     unchecked = cache_folder() / unchecked_name(file)
@@ -150,7 +150,7 @@ def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") ->
         tried: list[str] = []
         if offline():
             raise VitruvianError(
-                f"{file.name} is not in the cache and VITRUVIAN_OFFLINE forbids to fetch it; "
+                f"{file.name} is not in the cache and VITRUVIAN_OFFLINE forbids downloading it; "
                 + _by_hand(file),
                 LISTED,
             )
@@ -381,7 +381,7 @@ def _gdrive(package: Package, folder: Path) -> Path:
     except Exception as error:  # its own, and those of the HTTP client it uses: no common class
         raise _Failed(" ".join(str(error).split()) or type(error).__name__) from None
     if got is None or not archive.is_file():
-        raise _Failed("Google Drive did not give it: too many have asked, or it is gone")
+        raise _Failed("Google Drive refused it: download quota exceeded, or the file is gone")
     return archive
 
 

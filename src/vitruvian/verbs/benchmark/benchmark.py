@@ -23,7 +23,7 @@ import numpy as np
 
 from vitruvian.documents import read_json
 from vitruvian.errors import VitruvianError
-from vitruvian.formats.part import write_whole
+from vitruvian.formats.atomic_file import write_whole
 from vitruvian.frame import Frame
 from vitruvian.models.load import family_of
 from vitruvian.models.spec import ModelSpec, model_specs

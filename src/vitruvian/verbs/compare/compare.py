@@ -21,7 +21,7 @@ from typing import Any
 
 from vitruvian.documents import read_json
 from vitruvian.errors import VitruvianError
-from vitruvian.formats.part import Part, WriteError, alone_in, write_whole, writing
+from vitruvian.formats.atomic_file import AtomicFile, WriteError, alone_in, write_whole, writing
 from vitruvian.formats.records import Record
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
@@ -29,7 +29,7 @@ from vitruvian.models.load import load
 from vitruvian.models.ready import is_network_file
 from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.show.draw import VISIBLE
-from vitruvian.show.film import Film, write_picture
+from vitruvian.show.film import VideoWriter, write_picture
 from vitruvian.show.lettering import Steady
 from vitruvian.sources.open import Pictures, Source, Span, VideoFile, open_source
 from vitruvian.sources.threads import Prefetch, count_of, readable
@@ -291,7 +291,7 @@ class _Job:
             name: gives names of pictures.
         """
         labels, moving = [label for label, _ in sides], self.source.moving
-        part = Part(self.out / f"{self.stem} - disagreement.jsonl")
+        part = AtomicFile(self.out / f"{self.stem} - disagreement.jsonl")
         with ExitStack() as stack:
             stack.enter_context(hold_signals())
             pictures = self.source.paths if isinstance(self.source, Pictures) else ()
@@ -305,7 +305,9 @@ class _Job:
             chapter = Chapter(self.source.name, tally)
             views = [view(each, self.visible) if moving else None for each in lines]
             widths = [Steady() if moving else None for _ in lines]
-            film = stack.enter_context(Film(self.out / f"{self.stem}.mp4")) if moving else None
+            film = (
+                stack.enter_context(VideoWriter(self.out / f"{self.stem}.mp4")) if moving else None
+            )
             table = stack.enter_context(part.begin().open("w", encoding="utf-8"))
             total, last = count_of(self.source), None
             tick = stack.enter_context(progress(f"drawing {self.stem}", total))

@@ -26,7 +26,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.documents import unreadable
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.formats.part import Part
+from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.formats.records import Record
 from vitruvian.formats.wire import dump, header, to_dict
 from vitruvian.frame import Frame
@@ -71,7 +71,7 @@ def write(
         Of how many frames the model gave nothing.
     """
     model = load()
-    part, done, failed = Part(path), set[str](), 0
+    part, done, failed = AtomicFile(path), set[str](), 0
     unfinished = part.begin(keep=True)
     if not moving and finished(unfinished, about):
         record = Record(unfinished)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian.formats.part import write_whole
+from vitruvian.formats.atomic_file import write_whole
 from vitruvian.verbs.val import page
 from vitruvian.verbs.val.sheet import jpeg, sheet
 from vitruvian.verbs.val.val import Result

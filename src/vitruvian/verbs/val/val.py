@@ -28,7 +28,7 @@ from vitruvian.evaluate.fit import fit_labels_to_pictures
 from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
 from vitruvian.evaluate.recorded import people_of_record, poses_on_truth, shared_keypoints
 from vitruvian.evaluate.scores import PredictedPeople, Scores, score_people
-from vitruvian.formats.part import alone_in
+from vitruvian.formats.atomic_file import alone_in
 from vitruvian.formats.records import Record
 from vitruvian.formats.wire import dump, header, to_dict
 from vitruvian.frame import Frame

@@ -32,7 +32,7 @@ class WriteError(VitruvianError):
     """A file cannot be written: nor can, most likely, what comes after it."""
 
 
-class Part:
+class AtomicFile:
     """The unfinished file of `path`. Nothing is made until it is asked for."""
 
     def __init__(self, path: Path) -> None:
@@ -171,7 +171,7 @@ def write_whole(path: Path, data: str | bytes) -> None:
     Raises:
         WriteError: it cannot be written; then nothing is left of it.
     """
-    part = Part(path)
+    part = AtomicFile(path)
     unfinished = part.begin()
     try:
         unfinished.write_bytes(data.encode(errors=NO_TEXT) if isinstance(data, str) else data)
