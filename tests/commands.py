@@ -126,7 +126,8 @@ def _restored() -> Iterator[None]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         for thread in set(threading.enumerate()) - threads:
-            if not thread.daemon:
+            # Python ends the threads of a pool by itself.
+            if not thread.daemon and not thread.name.startswith("ThreadPoolExecutor"):
                 thread.join(10)
                 if thread.is_alive():
                     pytest.fail(f"the process would not have ended: {thread.name} is running")

@@ -484,8 +484,9 @@ from pathlib import Path
 from vitruvian.network import OnnxRuntime, OpenVino
 here = Path(sys.argv[1])
 OpenVino(here), OnnxRuntime(here)
-import vitruvian.export.export, vitruvian.formats.libraries
-vitruvian.export.export.import_nncf()
+import vitruvian.formats.libraries
+from vitruvian.export.export import import_nncf
+import_nncf()
 for name in ("pandas", "xarray", "supervision", "rerun", "matplotlib.pyplot", "ezc3d"):
     __import__(name)
 import time

@@ -466,7 +466,6 @@ def test_what_would_have_no_effect_is_refused(tmp_path, words, parts):
         ),
         ("predict", ("--out", "a.csv", "--save", "json,plot"), "for --save json,plot beside it"),
         ("predict", ("--out", "a", "--save", "mot"), "only pictures"),
-        ("track", ("--out", "a.jsonl", "--save", "mot"), "for --save mot beside it"),
         ("analyze", ("--save", "plot", "--angles"), "--save plot is of videos"),
         ("analyze", ("--minimum", "1"), "--minimum is of videos"),
     ],

@@ -353,7 +353,7 @@ def test_a_part_of_a_video_has_the_frames_and_numbers_it_has_in_the_whole(
         if seconds >= chosen.start
         and (chosen.end is None or seconds < chosen.end)
         and i % chosen.stride == 0
-    ][: chosen.most]
+    ][: chosen.max_frames]
     frames = everything(path, **span)
     assert [frame.index for frame in frames] == [i for i, _ in want]
     close_times(frames, [seconds for _, seconds in want])

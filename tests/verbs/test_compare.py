@@ -562,7 +562,7 @@ def test_what_cannot_be_compared_is_refused(loaded, picture, tmp_path):
     assert not loaded
     assert not (tmp_path / "out").exists()
     with refused("its weights cannot be had"):
-        compare(folder, ["missing", "missing "], tmp_path / "out")
+        compare(folder, ["missing", "missing,conf=0.3"], tmp_path / "out")
 
 
 def test_a_record_that_is_none_says_which_line(tmp_path, frame, people):
