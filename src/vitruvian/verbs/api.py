@@ -58,6 +58,8 @@ def predict(
 ) -> Outcome:
     """Find people, and write their joints in 2D and 3D.
 
+    Words of a group are keywords of their own: `stride=2` is `span=Span(stride=2)`.
+
     Args:
         source: picture, folder, pattern, video, `camera:0`, stream address, `sample`, or several.
         model: a name of the catalogue, a file, with options behind commas, or what `load` gave.
