@@ -11,11 +11,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vitruvian import picture_files
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.crop import Crop
-from vitruvian.picture_files import picture_size as picture_size
+from vitruvian.picture_files.opened import opened, orientation
+from vitruvian.picture_files.opened import picture_size as picture_size
+from vitruvian.picture_files.pixels import read_picture
 
 
 class Coded(Protocol):
@@ -212,7 +213,7 @@ class Frame:
         """As `read`, with the assumptions that were made; "" if none."""
         from vitruvian.geometry.calibration import photo_focal
 
-        rgb, picture, assumed = picture_files.read(Path(path))
+        rgb, picture, assumed = read_picture(Path(path))
         size = (rgb.shape[1], rgb.shape[0])
         focal = None if picture is None else photo_focal(picture)
         camera = None if focal is None else Camera.with_focal(size, focal, "exif")
@@ -222,7 +223,7 @@ class Frame:
 def exif_orientation(path: Path) -> int:
     """EXIF orientation of an image file, 1 to 8; 1 if it has none."""
     try:
-        with picture_files.opened(path) as picture:
-            return picture_files.orientation(picture)
+        with opened(path) as picture:
+            return orientation(picture)
     except VitruvianError:
         return 1

@@ -1,4 +1,4 @@
-"""What changes over time in one person: velocity, angles, how far they go."""
+"""Motion of one person over time: velocity, angles, range of motion."""
 
 from __future__ import annotations
 

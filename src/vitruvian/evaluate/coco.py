@@ -1,4 +1,4 @@
-"""COCO results, made by whomever, beside the truth."""
+"""Evaluate COCO results files against the ground truth."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def coco_average_precision(
 def read_results(
     file: Path, truth: GroundTruth, notes: list[str] | None = None
 ) -> dict[int | str, PredictedPeople]:
-    """Who is found by a file of COCO results; nobody in pictures that it does not name.
+    """Read the predicted people from a COCO results file; none in pictures that it does not list.
 
     Args:
         file: .json, a list of image_id, category_id, keypoints (K times x y score) and score.
-        truth: the data set that it is about.
+        truth: the data set that it refers to.
         notes: gets a line about what was assumed, and what is left out.
 
     Raises:

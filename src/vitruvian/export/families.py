@@ -71,7 +71,7 @@ def graph(
     given = {name: value for name, value in given.items() if value is not None}
     takes = {pictures: {"skeleton", "imgsz"}, crops: {"skeleton", "decode"}}
     for name in given.keys() - takes.get(family, set()):
-        raise VitruvianError(f"this kind of network has no option --{name}; leave it out")
+        raise VitruvianError(f"this kind of network has no --{name}; leave it out")
     return family(read, **given)
 
 
