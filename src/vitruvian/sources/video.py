@@ -246,8 +246,9 @@ class VideoFile:
                 f"cannot read '{self.address}': it has no frames" + (f" ({why})" if why else "")
             )
         if faults:
+            packets = "1 packet" if faults == 1 else f"{faults} packets"
             raise VitruvianError(
-                f"'{self.address}' is cut short or damaged: {faults} packets could not be decoded; "
+                f"'{self.address}' is cut short or damaged: {packets} could not be decoded; "
                 f"{index + 1 - faults} frames could"
             )
         if reading.reached < whole - 0.5:

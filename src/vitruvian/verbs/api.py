@@ -155,13 +155,15 @@ def track(
     how: dict[str, Any] = {"overwrite": output.replaces, "repair": wanted.repair}
     faults, files = FaultList(on_error), list[Path]()
     if record is not None:
+        if "heatmaps" in save:
+            raise VitruvianError("a record has no heat maps; leave heatmaps out of --save")
         recorded = open_record(record)
         can_be(recorded, wanted, renumber=again)
         plans = plan_outputs([recorded], output.out, save, **how)
         how = {"renumber": again, "resume": output.resumes, "say": say, "written": files}
         track_record(plans, output.out, save, wanted, **how)
         return faults.outcome(files)
-    asked = asked_model(model, words, machine)
+    asked = asked_model(model, words, machine, heatmaps=True if "heatmaps" in save else None)
     if isinstance(asked, ModelSpec) and family_of(asked.name).one_person:
         asked = asked.with_defaults(num_poses=SEVERAL)
     sources = open_source(source, span)
