@@ -351,7 +351,7 @@ def exchanged(order):
 SIDES = [COCO17.mirror.tolist().index(i) for i in range(K)]
 MISTAKES = {
     "x and y were exchanged": lambda xy: xy[..., ::-1],
-    "pixels: it is shares": lambda xy: xy / SIZE,
+    "pixels: it is in normalized": lambda xy: xy / SIZE,
     "turned by 180": lambda xy: np.array(SIZE) - xy,
     "turned by 90 degrees": lambda xy: np.stack([xy[..., 1], 640 - xy[..., 0]], axis=-1),
     "mirrored": lambda xy: np.stack([640 - xy[..., 0], xy[..., 1]], axis=-1),
@@ -627,7 +627,7 @@ def test_a_network_of_ones_own_is_scored_with_its_own_keypoints(paws):
     assert result.truth.skeleton.keypoints == ("wrist", "tip", "a", "b")
     np.testing.assert_allclose(result.truth.sigmas, [0.1, 0.2, 0.08, 0.08], rtol=0)
     assert ap(result) == pytest.approx(1)
-    said(result, "sigmas for a, b: 0.08 is taken")
+    said(result, "sigmas for a, b: 0.08 is used")
     assert unnamed_keypoints(model) == {4}
     assert unnamed_keypoints("yolov8n-pose") == set()
 

@@ -1,4 +1,4 @@
-"""Points of the body by name, whatever the skeleton: keypoints, and middles of keypoints."""
+"""Body points by name for any skeleton: keypoints, and midpoints of keypoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.state import SEEN
 
-# Name -> ways to have it, the best first; each is the middle of its keypoints. Any keypoint of a
+# Name -> alternatives, best first; each is the midpoint of its keypoints. Any keypoint of a
 # skeleton is also a point by its own name.
 POINTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "mid_hip": (("left_hip", "right_hip"),),
@@ -28,7 +28,7 @@ class BodyPoints:
     def __init__(
         self, skeleton: Skeleton, at: np.ndarray, score: np.ndarray, seen: float = SEEN
     ) -> None:
-        """Take the keypoints that are seen.
+        """Use the keypoints above a score threshold.
 
         Args:
             skeleton: of the K keypoints.
@@ -37,11 +37,11 @@ class BodyPoints:
             seen: score below which a keypoint is not known.
         """
         self.skeleton = skeleton
-        self.lacks: set[str] = set()  # points that were asked for, and that it does not have
+        self.lacks: set[str] = set()  # requested points that the skeleton does not have
         self.at = np.where((score >= seen)[..., None], at, np.nan).astype(np.float64)
 
     def has(self, name: str) -> bool:
-        """Whether the skeleton has what this point is made of."""
+        """Whether the skeleton has the keypoints of this point."""
         return self._way(name) is not None
 
     def _way(self, name: str) -> tuple[str, ...] | None:

@@ -1,15 +1,15 @@
-"""Postures: rules that say of everybody in a frame how far something holds, 0 to 1, NaN unknown.
+"""Posture rules: the degree, 0 to 1, to which a posture holds for each person; NaN if unknown.
 
-A rule is a function of `Body`, everybody's geometry in a frame without its size: angles, and
-lengths in trunks (middle of the shoulders to middle of the hips) or shoulder widths. Metres are
-used where there are any, pixels otherwise: one and the same rule then sees less, a person bent
-towards the camera for example. `RULES` are those there are; `analysis/rules.py` reads more from a
-file; `analysis/events.py` follows them over time.
+A rule is a function of `Body`, the scale-free geometry of all people in a frame: angles, and
+lengths in trunk lengths (mid-shoulder to mid-hip) or shoulder widths. It uses metres if available,
+otherwise pixels, which hide some postures, such as leaning towards the camera. `RULES` are the
+built-in ones; `analysis/rules.py` reads more from a file; `analysis/events.py` tracks them over
+time.
 
-Every threshold is a pair: where a rule begins to hold, and where it fully does. They were set on
-pictures, docs/postures.md says on which and how well they do.
+Every threshold is a pair: the value from which a rule begins to hold, and that from which it fully
+holds. They were tuned on pictures; docs/postures.md gives the data and the accuracy.
 
-A rule of what either side can do says it of both: (N, 2), the subject's left, right.
+Rules of arms and hands have a degree per side: (N, 2), the subject's left, right.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ HAND = ("wrist", "pinky", "index", "thumb")  # BlazePose's landmarks of a hand; 
 
 
 class Body:
-    """N people in one frame, as rules see them."""
+    """Geometry of the N people in one frame, the input of rules."""
 
     def __init__(self, poses: Poses, frame: Frame | None = None, seen: float = SEEN) -> None:
-        """Look at poses.
+        """Compute the geometry of poses.
 
         Args:
             poses: of any family.
-            frame: for rules that look at its pixels; its camera, if it has one, knows what is up.
-                What lies outside of it is a guess of the model, and not known.
+            frame: for rules that need the image; its camera, if known, gives the up direction.
+                Keypoints outside of it are guesses of the model, and treated as unknown.
             seen: 0..1, score below which a keypoint is not known.
         """
         self.poses, self.frame, self.seen = poses, frame, seen
@@ -77,7 +77,7 @@ class Body:
         return self._angles.get(name, np.full(len(self), np.nan))
 
     def distance(self, a: str, b: str) -> np.ndarray:
-        """(N,) between two points, in trunks."""
+        """(N,) distance between two points, in trunk lengths."""
         return self._trunks(np.linalg.norm(self.points[a] - self.points[b], axis=-1))
 
     def above(self, a: str, b: str, along: np.ndarray | None = None) -> np.ndarray:
@@ -118,14 +118,14 @@ def ramp(value: np.ndarray, begins: float, holds: float) -> np.ndarray:
 
 
 def all_of(*degrees: np.ndarray) -> np.ndarray:
-    """(N,) the least; what surely does not hold is 0 whatever is not known."""
+    """(N,) minimum (fuzzy and); 0 if any is 0, even if others are unknown."""
     stacked = np.stack(degrees)
     unsure = np.where((stacked == 0).any(axis=0), 0.0, np.nan)
     return np.where(np.isnan(stacked).any(axis=0), unsure, stacked.min(axis=0))
 
 
 def any_of(*degrees: np.ndarray) -> np.ndarray:
-    """(N,) the most of what is known; NaN if nothing is, or it is 0 and not all of it known."""
+    """(N,) maximum of the known (fuzzy or); NaN if none is, or it is 0 and some are unknown."""
     stacked = np.stack(degrees)
     most = np.max(stacked, axis=0, initial=0.0, where=~np.isnan(stacked))
     return np.where(np.isnan(stacked).any(axis=0) & (most == 0), np.nan, most)
@@ -137,7 +137,7 @@ def each_side(degree: Callable[[str], np.ndarray]) -> np.ndarray:
 
 
 def all_known(*degrees: np.ndarray) -> np.ndarray:
-    """(N,) the least of what is known; NaN if nothing is."""
+    """(N,) minimum of the known; NaN if none is known."""
     stacked = np.stack(degrees)
     least = np.min(stacked, axis=0, initial=1.0, where=~np.isnan(stacked))
     return np.where(np.isnan(stacked).all(axis=0), np.nan, least)
@@ -179,7 +179,7 @@ def arms_raised(body: Body) -> np.ndarray:
 
 
 def lying(body: Body) -> np.ndarray:
-    """Trunk and legs level. Of legs that are not seen nobody knows whether somebody lies."""
+    """Trunk and legs level; unknown if the legs are not visible."""
 
     def level(a: str, b: str) -> np.ndarray:
         return ramp(np.abs(90 - body.tilt_deg(a, b)), 40, 25)
@@ -196,7 +196,7 @@ def leaning(body: Body) -> np.ndarray:
 
 def hands_on_hips(body: Body) -> np.ndarray:
     """Not seated, a wrist at its hip and not before it, the bent elbow farther out than both."""
-    standing = np.where(seated(body) > 0.5, 0.0, 1.0)  # with hands in the lap it looks the same
+    standing = np.where(seated(body) > 0.5, 0.0, 1.0)  # hands in the lap look the same
 
     def akimbo(side: str) -> np.ndarray:
         wrist, elbow, shoulder, hip = (
@@ -217,7 +217,7 @@ def hands_on_hips(body: Body) -> np.ndarray:
 def using_phone(body: Body) -> np.ndarray:
     """A hand at its ear; or one held up before the trunk while the head is bent down to it.
 
-    Posture alone: who scratches an ear or reads a book looks the same.
+    By posture alone: scratching an ear or reading a book looks the same.
     """
 
     def at_ear(side: str) -> np.ndarray:
@@ -272,7 +272,7 @@ AT_POCKET = (0.5, 0.7)  # of `pockets.at_pocket_line`
 
 
 def hands_at_pockets(body: Body) -> np.ndarray:
-    """A wrist at its hip, the forearm pointing down: all that can be told without pixels."""
+    """A wrist at its hip, the forearm pointing down: without using the image."""
     from vitruvian.models.pockets import LIMB, at_pocket_line
 
     arm = [[body.points[f"{side}_{part}"] for part in LIMB] for side in SIDES]
@@ -314,5 +314,5 @@ RULES: dict[str, Rule] = {
         *(hands_in_pockets, hands_at_pockets, hands_near_body),
     )
 }
-# Those that know less of what another one says: meant by nobody who asks for all rules.
+# Weaker versions of other rules: not included in `all`.
 LESSER = ("hands_at_pockets", "hands_near_body")

@@ -1,4 +1,4 @@
-"""Rules by what a user calls them; and a user's own, functions of `Body` or a TOML file.
+"""Look up rules by name, and load custom rules: Python functions of `Body`, or a TOML file.
 
 A TOML file has thresholds on angles and distances:
 
@@ -44,7 +44,7 @@ _PLACES = {*POINTS, *(name for table in SKELETONS.values() for name in table.key
 
 
 def parse_rules(words: str | Iterable[str]) -> dict[str, Rule]:
-    """Name -> rule, of words such as `seated`, `all`, `mine.toml` and `mine.py:squat`.
+    """Parse words into rules by name, such as `seated`, `all`, `mine.toml` and `mine.py:squat`.
 
     `all` are those of `RULES` but for `LESSER`. Of a .py file the function of that name is the
     rule; the file is run.
@@ -113,7 +113,7 @@ def _fault(error: BaseException) -> str:
 
 
 def read(path: str | Path) -> dict[str, Rule]:
-    """The rules of a file, by name.
+    """Read the rules of a TOML file, by name.
 
     Raises:
         VitruvianError: it is missing, or some entry is not as it should be; it says which.

@@ -1,7 +1,7 @@
-"""States of a recording: "yes" in every frame of an event and in no other, so that nothing lags.
+"""Final states of a recording: "yes" in exactly the frames of an event, without lag.
 
-What `EventDetector` knows of a frame is settled as soon as nothing that comes later can change it:
-after `minimum` and `gap` seconds at most.
+The states of a frame are final once later frames cannot change them: after at most `minimum` and
+`gap` seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Line:
 
 
 class SettledStates:
-    """The states of one stream, a few frames behind its `EventDetector`."""
+    """Final states of one stream, some frames behind its `EventDetector`."""
 
     def __init__(self, watch: EventDetector) -> None:
         """`watch` is called with each frame; tell of what it said with `add`."""

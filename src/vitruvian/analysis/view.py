@@ -1,8 +1,8 @@
-"""From where somebody is seen, and so where their angles are best measured: in the picture, or 3D.
+"""View of a person (side, front or back), which decides between angles in 2D and in 3D.
 
-Metres that a model guesses from one picture are least sure along the line of sight. Of who is seen
-from the side the limbs move across it, in the plane of the picture, and 2D is right; of who is seen
-from the front or from behind they move along it, and only 3D has them.
+Depth that a model estimates from one picture is least certain along the line of sight. In a side
+view the limbs move in the image plane, and 2D angles are right; in a front or back view they move
+along the line of sight, and only 3D angles show that.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from vitruvian.analysis.angles import FROM_THE_SIDE, Space, apparent_shoulder_wi
 from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
 
-DECIDED = 30.0  # seconds from when somebody was first seen, after which it is decided
-GONE = 2.0  # seconds without being seen after which it is, too
-MOST = 0.5  # part of the frames from the side, from which on angles are in 2D
+DECIDED = 30.0  # seconds after a person was first seen, after which it is decided
+GONE = 2.0  # seconds without a detection, after which it is decided too
+MOST = 0.5  # fraction of side-view frames from which angles are measured in 2D
 
 
 def depth_is_estimated(poses: Poses) -> bool:
-    """Whether metres are a model's guess of depth from one picture, and pixels are there as well.
+    """Whether xyz is monocular depth estimated by the model, and xy exists as well.
 
     Metres from the hips are, and those of BlazePose (which alone has `depth`) put before a camera.
     Those of several cameras, of markers and of MeTRAbs, which measures depth itself, are not.
@@ -32,7 +32,7 @@ def depth_is_estimated(poses: Poses) -> bool:
 
 
 def is_side_view(poses: Poses) -> np.ndarray:
-    """(N,) 1 of who is seen from the side, 0 who is not, NaN unknown.
+    """(N,) 1 for a side view, 0 for others, NaN unknown.
 
     From the side the shoulders are less than `FROM_THE_SIDE` of the trunk's length apart, across
     the trunk, in the picture.
@@ -43,17 +43,17 @@ def is_side_view(poses: Poses) -> np.ndarray:
 
 @dataclass
 class ViewHistory:
-    """How somebody was seen so far."""
+    """Counts of a person's views so far."""
 
     first: float  # seconds
     last: float
-    side: int = 0  # frames from the side
-    known: int = 0  # frames that tell
+    side: int = 0  # side-view frames
+    known: int = 0  # frames with a known view
     decided: bool = False
 
     @property
     def part(self) -> float:
-        """0..1, of the frames that tell those from the side; NaN if none does."""
+        """0..1, fraction of side-view frames among those with a known view; NaN if none."""
         return self.side / self.known if self.known else np.nan
 
     @property
@@ -63,14 +63,14 @@ class ViewHistory:
 
 
 class ViewTracker:
-    """Of everybody in one recording, by number, where their angles are measured."""
+    """Decides for each track id of a recording whether angles are measured in 2D or 3D."""
 
     def __init__(self) -> None:
-        """Nobody was seen yet."""
+        """Start without people."""
         self.people: dict[int, ViewHistory] = {}
 
     def add(self, frame: Frame, poses: Poses) -> None:
-        """Take a frame, in order, in which metres are guessed."""
+        """Add the next frame, with estimated depth."""
         now = frame.seconds
         for person, side in zip(poses.person.tolist(), is_side_view(poses), strict=True):
             seen = self.people.setdefault(person, ViewHistory(now, now))
@@ -82,5 +82,5 @@ class ViewTracker:
             seen.decided |= now - seen.last > GONE
 
     def decided(self, people: list[int]) -> bool:
-        """Whether it is, of all of these."""
+        """Whether it is decided for all of these people."""
         return all(self.people[person].decided for person in people)

@@ -1,4 +1,4 @@
-"""From one skeleton to another, by the names of keypoints."""
+"""Convert poses from one skeleton to another, by the names of keypoints."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Mapping:
 
     @property
     def derived(self) -> list[str]:
-        """Keypoints of `target` that are middles of others."""
+        """Keypoints of `target` that are midpoints of others."""
         return self._names(2, 4)
 
     @property
@@ -73,7 +73,7 @@ class Mapping:
 
     @property
     def left_out(self) -> list[str]:
-        """Keypoints of `source` of which `target` has nothing."""
+        """Keypoints of `source` that `target` does not use."""
         used = {k for own in self.parts for k in own}
         return [name for k, name in enumerate(self.source.keypoints) if k not in used]
 

@@ -1,4 +1,4 @@
-"""What other programs call keypoints and markers, in our words: RKnee, r_knee, RKNE, KneeRight.
+"""Translate keypoint and marker names of other programs: RKnee, r_knee, RKNE, KneeRight.
 
 Names stay as a file has them; `places` says which of them are where ours are. A marker on the skin
 is taken for the joint under it: of a knee that has one on each side the middle, otherwise the one.

@@ -144,7 +144,7 @@ def _tries(
     yield "x and y were exchanged in what is found", some, each(lambda _, xy: xy[..., ::-1])
     sized = all(all(picture.size) for picture in pictures)
     if sized and max(float(np.nanmax(f.xy, initial=0)) for f in found.values()) <= SHARE:
-        why = "what is found were pixels: it is normalized coordinates, 0 to 1"
+        why = "what is found were pixels: it is in normalized coordinates, 0 to 1"
         yield why, some, each(lambda p, xy: xy * p.size)
     for step in (1, -1):
         numbers = [picture.number for picture in truth.pictures]

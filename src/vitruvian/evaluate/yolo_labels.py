@@ -1,6 +1,6 @@
 """Labels of YOLO-pose data sets: a text file for each picture, a line for each person in it.
 
-A line is `class cx cy w h` and K times `x y v` or `x y`, all but class and v in shares of the
+A line is `class cx cy w h` and K times `x y v` or `x y`, all but class and v normalized by the
 picture's width and height. The labels of images/val/a.jpg are labels/val/a.txt. What the parts are
 is in data.yaml: path, train, val, test, kpt_shape, names and perhaps kpt_names; without one, a
 folder with images and labels in it is a data set as well.
@@ -33,7 +33,7 @@ PIXELS = 2.0  # a share of a picture is below; what is above it was labelled in 
 
 @dataclass(frozen=True, eq=False)
 class YoloPeople:
-    """N people of a picture, in shares of its width and height."""
+    """N people of a picture, in coordinates normalized by its width and height."""
 
     box: np.ndarray  # (N, 4) middle, width and height
     points: np.ndarray  # (N, K, 3) x y v; v above 0 is labelled

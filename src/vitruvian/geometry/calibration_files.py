@@ -1,6 +1,6 @@
-"""Calibration files: the cameras of one, whoever wrote it.
+"""Read camera calibration files of various programs.
 
-| who | how it is known | a camera's place | unit, up |
+| program | recognised by | extrinsics | unit, up |
 |---|---|---|---|
 | OpenCV, ROS (.yaml, .json, .xml) | `camera_matrix`, `K`, ... | where it is given | not said |
 | OpenCV, stereo | `M1` and `M2`, `R`, `T` | the second from the first | not said |
@@ -69,7 +69,7 @@ NAMES = {
 
 
 class SizeUnsaid(VitruvianError):
-    """A calibration does not say how large the pictures are that it is of."""
+    """A calibration lacks the size of its pictures."""
 
 
 class Cameras(dict[str, Camera]):
@@ -96,13 +96,13 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
             (`units = "mm"`), otherwise metres, which is said; where they cannot be metres,
             the camera has no place in a world. The camera itself is taken to be upright if neither
             the file nor its program says what is up.
-        size: width and height of the pictures, pixels, for files that do not say.
+        size: width and height of the pictures, pixels, for files without it.
 
     Raises:
         VitruvianError: it is missing, no calibration, or of a fisheye lens.
         SizeUnsaid: it does not say the size of the pictures, and it was not given.
 
-    What was assumed is said in one line to standard error.
+    Assumptions are reported in one line on standard error.
     """
     kind = path.suffix.lower()
     if kind not in READERS:

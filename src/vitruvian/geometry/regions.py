@@ -1,4 +1,4 @@
-"""Regions: where to look for people. Rectangles in the frame that may be turned."""
+"""Regions of interest (ROI) around people: rectangles in the frame that may be rotated."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ REACH = 1.25  # of a person over the keypoints that are seen: the top of the hea
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """N turned rectangles, each around one person.
+    """N rotated rectangles, each around one person.
 
-    What a person finder finds, what the last frame suggests, or what an annotation says: the same
-    thing to a top-down model. A head adds its own margin when it makes crops of them.
+    The input of a top-down model, from a person detector, the previous frame or an annotation. The
+    model adds its own margin when it makes crops of them.
     """
 
     centre: np.ndarray  # (N, 2) pixels of the frame
     size: np.ndarray  # (N, 2) pixels, width and height along the rectangle's own axes
     angle: np.ndarray  # (N,) radians, clockwise as seen; 0 is upright
     score: np.ndarray  # (N,) 0..1
-    person: np.ndarray  # (N,) int64, the number of who is expected there; -1 for nobody known
+    person: np.ndarray  # (N,) int64, track id of the person expected there, or -1
 
     @classmethod
     def none(cls) -> Regions:
-        """Nowhere to look."""
+        """No regions (N = 0)."""
         return cls.boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
     @classmethod
@@ -41,13 +41,13 @@ class Regions:
     def upright(
         cls, hips: np.ndarray, top: np.ndarray, score: np.ndarray, person: np.ndarray
     ) -> Regions:
-        """Squares around bodies, turned so that `top` is straight above `hips`.
+        """Squares around bodies, rotated so that `top` is straight above `hips`.
 
         Args:
             hips: (N, 2) pixels of the frame, the middle of the hips: the middle of the square.
             top: (N, 2) pixels of the frame, half a side away from the hips.
             score: (N,) 0..1.
-            person: (N,) who is expected there, or -1.
+            person: (N,) track ids, or -1.
 
         Source: MediaPipe AlignmentPointsRectsCalculator with a target angle of 90 degrees.
         """
@@ -59,17 +59,17 @@ class Regions:
         return cls(hips, size, angle.astype(np.float32), score, person)
 
     def tops(self) -> np.ndarray:
-        """(N, 2) pixels, the middles of their upper edges: the way back from `upright`."""
+        """(N, 2) pixels, midpoints of the upper edges: the inverse of `upright`."""
         up = np.stack([np.sin(self.angle), -np.cos(self.angle)], axis=-1)
         return self.centre + up * self.size[:, 1:] / 2
 
     def squares(self) -> Regions:
-        """Each with its longer side as both: a box around a person as a square around the body."""
+        """Squares with the longer side of each region: from boxes to squares around bodies."""
         side = self.size.max(axis=1, initial=0)
         return replace(self, size=np.stack([side, side], axis=-1))
 
     def boxes_of_bodies(self) -> Regions:
-        """Each three quarters as wide: a square around a body as a box around the person.
+        """Regions three quarters as wide: from squares around bodies to boxes.
 
         The circle of BlazePose's detector goes around the whole body whatever the pose, so its
         diameter is about the height of a person who stands; three to four is how a top-down
@@ -78,9 +78,9 @@ class Regions:
         return replace(self, size=self.size * np.array([0.75, 1], self.size.dtype))
 
     def following(self, xy: np.ndarray, seen: np.ndarray) -> Regions:
-        """Where to look for the same people in the next frame: around the keypoints that are seen.
+        """Regions of the same people in the next frame: around the visible keypoints.
 
-        Turned as before; where few are seen, as before altogether.
+        The rotation is kept; with few visible keypoints, the whole region is kept.
 
         Args:
             xy: (N, K, 2) pixels of the frame, of the people that these regions were of.
@@ -104,7 +104,7 @@ class Regions:
 
     @classmethod
     def join(cls, *parts: Regions) -> Regions:
-        """All of them, in this order."""
+        """Concatenate regions."""
         names = ("centre", "size", "angle", "score", "person")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
@@ -112,7 +112,7 @@ class Regions:
         return len(self.centre)
 
     def take(self, which: np.ndarray | list[int] | slice) -> Regions:
-        """Some of the regions: numbers, a slice, or one truth value a region."""
+        """A subset of the regions, by indices, a slice or a boolean mask."""
         return Regions(
             self.centre[which],
             self.size[which],
@@ -122,7 +122,7 @@ class Regions:
         )
 
     def corners(self) -> np.ndarray:
-        """(N, 4, 2) pixels: bottom left, top left, top right, bottom right, before turning."""
+        """(N, 4, 2) pixels: bottom left, top left, top right, bottom right, before rotation."""
         unit = np.array([[-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5], [0.5, 0.5]], self.size.dtype)
         local = self.size[:, None] * unit
         cos, sin = np.cos(self.angle)[:, None], np.sin(self.angle)[:, None]
@@ -131,6 +131,6 @@ class Regions:
         return self.centre[:, None] + np.stack([x, y], axis=-1)
 
     def bounds(self) -> np.ndarray:
-        """(N, 4) x0 y0 x1 y1 pixels, the upright boxes around them."""
+        """(N, 4) x0 y0 x1 y1 pixels, axis-aligned bounding boxes."""
         corners = self.corners()
         return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)

@@ -1,4 +1,4 @@
-"""People whose boxes somebody has written down: a person finder that reads a file.
+"""Person detections from a file, in place of a person detector.
 
 Three kinds of JSON: COCO annotations (`images` and `annotations`), a list of COCO results, and the
 list of AlphaPose's `--detfile`, whose `image_id` is a path.
@@ -31,14 +31,14 @@ FORM = (
 
 
 class Detections:
-    """Finds in each frame whom the file says is there: all that are likely enough."""
+    """Returns the detections of each frame from a file, above a confidence threshold."""
 
     def __init__(self, file: Path, conf: float = 0.0) -> None:
         """Read a file.
 
         Args:
             file: .json, see above; boxes are x, y, width and height, pixels.
-            conf: 0..1, a box counts from here. Those of annotations have 1.
+            conf: 0..1, confidence threshold. Annotations have a score of 1.
 
         Raises:
             VitruvianError: it is missing, or none of the three.

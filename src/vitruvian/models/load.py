@@ -1,4 +1,4 @@
-"""Every model by name: which family it is of, opened with its options and its person finder."""
+"""Load any model by name: its family, its options and its person detector."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def unnamed_keypoints(name: str) -> set[int]:
 
 
 def need_metres(name: str) -> None:
-    """Raise `VitruvianError` if the poses of a model, or file, are in pixels only."""
+    """Raise `VitruvianError` if a model, or file, has no 3D poses in metres."""
     if not family_of(name).metres:
         raise VitruvianError(
             f"{name} finds joints in pixels only, not in metres; choose another model, "
@@ -93,7 +93,7 @@ def need_metres(name: str) -> None:
 
 
 def finds_near(model: Model) -> bool:
-    """Whether what finds the people for a model looks for them near the camera only."""
+    """Whether the person detector of a model only detects people near the camera."""
     row = CATALOGUE.get(str(model.options.get("find") or model.name))
     return row is not None and FAMILIES[row.family].finds_near
 
@@ -105,22 +105,22 @@ def load(
     skeleton: str | Path | Skeleton | None = None,
     **options: Any,
 ) -> TopDown | YoloPose:
-    """A model, ready to run; its weights are fetched if they are not in the cache.
+    """Load a model; its weights are downloaded if they are not in the cache.
 
     Args:
         name: a row of the catalogue, see `vitruvian models list`, or a .pt, .pth, .onnx or .xml
             file of YOLOv8-pose, AlphaPose or MeTRAbs, or a .tar.gz of MeTRAbs' authors; with
-            options behind commas, see `ModelSpec.parse`, which come first.
-        find: what finds the people for BlazePose, AlphaPose and MeTRAbs: YOLOv8-pose, by a name or
-            a file, or a .json file of boxes; BlazePose's detector unless it is given.
-        skeleton: of a file's keypoints: a name, a .toml file or a `Skeleton`; COCO's unless the
-            file says otherwise. For MeTRAbs, which of the file's skeletons, by name.
+            options after commas, see `ModelSpec.parse`, which take precedence.
+        find: person detector for BlazePose, AlphaPose and MeTRAbs: YOLOv8-pose, by name or file, or
+            a .json file of bounding boxes; default: BlazePose's detector.
+        skeleton: of a file's keypoints: a name, a .toml file or a `Skeleton`; default: as in the
+            file, or else COCO's. For MeTRAbs, the name of one of the file's skeletons.
         options: those of its family: `Options` of `vitruvian.models.blazepose`, `yolopose`,
             `alphapose` or `metrabs`; and what its streams do, see
             `vitruvian.models.options.StreamDefaults`.
 
     Raises:
-        VitruvianError: no such model or option, a value out of range, or weights not to be had.
+        VitruvianError: unknown model or option, a value out of range, or weights not available.
     """
     spec = ModelSpec.of(name)
     given = {"find": find, "skeleton": skeleton, **options, **spec.options}
@@ -130,7 +130,7 @@ def load(
         given["skeleton"] = skeleton
     if find is not None and family.wants == "nothing":
         raise VitruvianError(f"{name} finds people by itself; leave find out")
-    chosen, wanted = family.read(given)  # a wrong one is refused before anything is fetched
+    chosen, wanted = family.read(given)  # wrong options are refused before anything is downloaded
     find = find or family.found_by
     finder = None if find is None else open_finder(find, family.wants, chosen)
     model = family.load(name, chosen, skeleton, finder)
@@ -142,7 +142,7 @@ def load(
 
 
 def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **options: Any) -> Model:
-    """A model for these sources, by name or spec, or one that is loaded already.
+    """Open a model for these sources, by name or spec, or use one that is already loaded.
 
     For videos, a model that follows people from frame to frame (BlazePose) gets half of the cores
     unless `threads` says otherwise: each frame needs the one before, and decoding and writing want
@@ -180,7 +180,7 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
 
 
 def open_finder(which: str, wants: str, options: Any) -> Finder:
-    """A person finder: a model that finds people, or a file of boxes.
+    """Open a person detector: a model, or a file of bounding boxes.
 
     Args:
         which: a model of the catalogue, a file of one, or a .json file.

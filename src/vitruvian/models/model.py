@@ -1,4 +1,4 @@
-"""What a model is, a function from frames to poses that remembers nothing; and what a family is."""
+"""Model: a stateless function from frames to poses. Family: what all models of one kind share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vitruvian.models.options import Machine, StreamDefaults
 
 
 class Model(Protocol):
-    """What every family gives."""
+    """The interface of every model."""
 
     name: str  # in the catalogue
     weights: dict[str, str]  # file -> SHA-256
@@ -32,7 +32,7 @@ class Model(Protocol):
     def __call__(
         self, frames: Sequence[Frame], look: Sequence[Regions] | None = None, /
     ) -> list[Poses]:
-        """Everyone in each frame; `look` says where to look for them, if it is known."""
+        """Poses of each frame; `look`: regions of the people, if known."""
         ...
 
 
@@ -46,7 +46,7 @@ class Streamed(Protocol):
 
 
 class Find(Protocol):
-    """A person finder: regions of each frame, the likeliest first."""
+    """A person detector: regions of each frame, by descending score."""
 
     def __call__(self, frames: Sequence[Frame], /) -> list[Regions]:
         """Of any number of frames."""
@@ -55,7 +55,7 @@ class Find(Protocol):
 
 @dataclass(frozen=True)
 class Finder:
-    """A person finder, and the files it is made from."""
+    """A person detector with its weights."""
 
     find: Find
     weights: Mapping[str, str]  # file -> SHA-256

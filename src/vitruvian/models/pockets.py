@@ -1,11 +1,11 @@
-"""Hands in pockets: of each hand in a picture how likely it is in a pocket, or that nobody can say.
+"""Hands in pockets: the probability of each hand being in a pocket, or unknown.
 
 A hand in a pocket cannot be seen, and a pose model gives it a wrist with fair confidence, so the
 wrist alone cannot decide. Two kinds of evidence go into one logistic regression:
 
 - where the arm is (`geometry`), in body scales, the right side mirrored;
-- whether a hand can be seen at the end of the forearm: a small network looks at a patch of the
-  picture there (`patches`), turned so that the forearm points down.
+- whether a hand can be seen at the end of the forearm: a small network classifies a patch of the
+  picture there (`patches`), rotated so that the forearm points down.
 
 The poses are those of any model whose skeleton has shoulders, elbows, wrists and hips; vitruvian-2d
 reads the same people once more, and the two readings are averaged. All files come with vitruvian;
@@ -51,7 +51,7 @@ UNSEEN = 2.0  # log odds below which it is not sure that there is a hand
 
 @dataclass(frozen=True, eq=False)
 class Hands:
-    """How likely the hands of N people are in pockets."""
+    """Probability of the hands of N people being in pockets."""
 
     inside: np.ndarray  # (N, 2) 0..1; NaN where hip, arm or hand are not in view
     out_to: float  # probability up to which a hand is out
@@ -67,7 +67,7 @@ class Hands:
 
 @dataclass(frozen=True, eq=False)
 class Arms:
-    """What the rules look at of N people, in a mirror for the right side: both are left sides.
+    """The arms of N people, as input of the features; right sides are mirrored to left sides.
 
     Points are pixels of the frame; in the right column x is negated.
     """
@@ -168,7 +168,7 @@ def arms_in_view(arms: Arms, size: tuple[int, int]) -> np.ndarray:
 
 
 def patches(arms: Arms, known: np.ndarray) -> list[Crop]:
-    """Where to look for the hands that are known, row by row: the end of each forearm.
+    """Crops at the end of each known forearm, row by row.
 
     Crops of the frame, turned so that the forearm points down; not mirrored.
     """
@@ -199,7 +199,7 @@ def cut(frame: Frame, crops: list[Crop], known: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PocketDetector:
-    """What `hands` decides with."""
+    """The networks and weights of `hands`."""
 
     sight: Network  # (M, 128, 96, 3) uint8 -> (M, 1) log odds that the hand can be seen
     reader: Network  # (N, 256, 192, 3) uint8 -> (N, 17, 64, 48) maps of COCO's keypoints
@@ -238,11 +238,11 @@ def detector() -> PocketDetector:
 
 
 def read_again(frame: Frame, poses: Poses, reader: Network) -> Poses:
-    """The same N people, their keypoints as vitruvian-2d sees them.
+    """Estimate the keypoints of the same N people with vitruvian-2d.
 
     Args:
         frame: the picture.
-        poses: any model's; only where each person is, is taken from them.
+        poses: of any model; only the regions of the people are used.
         reader: see `PocketDetector`.
     """
     found = np.where((poses.score < FOUND)[..., None], np.nan, poses.xy)
@@ -267,7 +267,7 @@ def hands(frame: Frame, poses: Poses, by: PocketDetector | None = None) -> Hands
     Args:
         frame: the picture, with its pixels.
         poses: of a model for whole bodies, in this picture.
-        by: what decides; None: the detector that comes with vitruvian.
+        by: the detector; None: the built-in one.
     """
     by = by or detector()
     first = by.log_odds(frame, poses)

@@ -1,4 +1,4 @@
-"""Top-down: find the people, cut each out, run the network on all of them at once, read it."""
+"""Top-down pose estimation: detect people, crop each, run the network on a batch, decode."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Head(Protocol):
 
 
 class TopDown:
-    """`find` says where people are, `head` says where their joints are. It remembers nothing."""
+    """Top-down model: `find` detects the people, `head` estimates their joints. Stateless."""
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class TopDown:
         Args:
             find: the person finder.
             head: the family.
-            most: people a frame, the likeliest first.
-            batch: rows that the network gets at once, at most: what bounds its memory.
+            most: maximum number of people per frame, by score.
+            batch: maximum batch size of the network, which bounds its memory.
             name: of the model in the catalogue, for records.
             weights: name and SHA-256 of its files, for records.
             options: all options it was loaded with, for records and for `pipeline`.
@@ -84,7 +84,7 @@ class TopDown:
 
         Args:
             frames: any number of frames, of any sizes.
-            look: where to look in each; without it the finder is asked.
+            look: regions of each frame; by default the detector runs.
         """
         frames = checked(frames)
         if not frames:

@@ -1,11 +1,11 @@
-"""YOLOv8-pose: boxes and keypoints of everyone, in one pass over the whole frame.
+"""YOLOv8-pose: bounding boxes and keypoints of all people, in one pass over the whole frame.
 
 The network's output is (F, 4 + C + K * D, A) for F frames and A anchors, the cells of strides 8, 16
 and 32 (and 64), already in pixels of the input. Rows: cx cy w h, a score for each of C classes,
 then x, y and (D = 3) a score of each of K keypoints.
 
-Its pixels count from the corner of the picture, and the reference maps them to the frame by the
-scale and the bars of its letterbox alone; the same is done here.
+Pixel coordinates start at the corner of the picture, and are mapped to the frame by the scale and
+the padding of the letterbox alone, as in the reference.
 
 Source: the behaviour of Ultralytics 8.4.190 (specs/yolov8pose.md): letterbox, suppression, and the
 way back.
@@ -52,14 +52,14 @@ CLASS_SHIFT = 7680  # pixels; boxes of different classes are moved apart, so tha
 
 @dataclass(frozen=True, kw_only=True)
 class Options(EitherRuntime):
-    """What can be asked of YOLOv8-pose; the first three with the reference's defaults."""
+    """Options of YOLOv8-pose; the first three have the reference's defaults."""
 
-    conf: Share = 0.25  # 0..1, a person counts above this
-    iou: Share = 0.7  # 0..1, of two boxes that overlap more, the likelier stays
-    num_poses: Count = 300  # people in a frame, at most
-    imgsz: Count | None = None  # pixels, longer side of the input; None: as the file says
-    rect: bool = True  # bars only up to the next multiple of the stride, not up to a square
-    streams: Count = 1  # frames that `YoloPose.stream` computes in parallel
+    conf: Share = 0.25  # 0..1, confidence threshold of a detection
+    iou: Share = 0.7  # 0..1, IoU threshold of non-maximum suppression
+    num_poses: Count = 300  # maximum number of people per frame
+    imgsz: Count | None = None  # pixels, longer side of the input; None: from the file
+    rect: bool = True  # pad to the next multiple of the stride, not to a square
+    streams: Count = 1  # number of frames computed in parallel by `YoloPose.stream`
 
     KIND: ClassVar[str] = "YOLOv8-pose option"
 
@@ -215,7 +215,7 @@ def check_checkpoint(read: Checkpoint, file: Path) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Letterbox:
-    """How a frame lies in the input: the whole of it, as large as it goes, with bars."""
+    """Letterbox of a frame in the input: scaled to fit, with padding."""
 
     inner: tuple[int, int]  # width and height of the frame in the input, pixels
     corner: tuple[int, int]  # its left and top there, pixels
@@ -259,7 +259,7 @@ def _scaled(frame: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
 
 
 class YoloPose:
-    """Everyone in a frame, from one look at all of it. It remembers nothing."""
+    """YOLOv8-pose, a single-stage model. Stateless."""
 
     def __init__(
         self,
@@ -304,7 +304,7 @@ class YoloPose:
     def __call__(
         self, frames: Sequence[Frame], look: Sequence[Regions] | None = None
     ) -> list[Poses]:
-        """Everyone in each frame; it always sees all of it, so `look` changes nothing."""
+        """Poses of each frame; `look` is ignored, as the whole frame is always processed."""
         frames = checked(frames)
         boxes = [self.letterbox(frame) for frame in frames]
         one_by_one = self.network.input_shape[0] is not None
