@@ -1,4 +1,4 @@
-"""Videos: decoded with their real time stamps, and made RGB only where they are looked at."""
+"""Videos: decoded with their real time stamps, converted to RGB only when pixels are used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LATEST = 1e9  # seconds, thirty years: no video is as long, and time stamps are 
 
 @dataclass(frozen=True)
 class Span:
-    """Which frames of a source are wanted."""
+    """The frames to process: start and end time, stride and maximum number."""
 
     start: float = 0.0  # seconds
     end: float | None = None  # seconds, not included; None: to the end
