@@ -70,6 +70,16 @@ def weights_here(blazepose) -> None:
         ),
         (("sample", "--model", "vitruvian-2d", "--out", "a.html"), ("pixels only",)),
         (("sample", "--save", ","), ("nothing would be",)),
+        (
+            ("sample", "--save-csv"),
+            (
+                "no option --save-csv",
+                "--save csv, or several",
+            ),
+        ),
+        (("sample", "--flip"), ("no option --flip", "--model NAME,flip=VALUE")),
+        (("sample", "--no-flip"), ("no option --no-flip", "--model NAME,flip=VALUE")),
+        (("sample", "--option", "flip=true"), ("no option --option", "--model NAME,option=VALUE")),
     ],
 )
 def test_what_the_user_got_wrong_is_one_line(words, parts):

@@ -119,7 +119,7 @@ def test_true_and_false_are_words_of_python():
 
 @pytest.mark.parametrize("asked", [{"smooth": "butterworth"}, {"repair": True}])
 def test_what_is_live_cannot_wait_for_what_comes_later(asked, monkeypatch):
-    monkeypatch.setattr("vitruvian.sources.open.open_source", lambda *_: [Clip(live=True)])
+    monkeypatch.setattr("vitruvian.sources.open.open_source", lambda *_, **__: [Clip(live=True)])
     with refused("clip is live", "one-euro"):
         vit.run("camera:0", Walker(), **asked)
     with refused("one-euro"):
@@ -534,7 +534,7 @@ def recorded(tmp_path, video) -> Path:
 
 def test_a_record_is_mended_smoothed_and_drawn(recorded, command):
     words = ("track", "poses.jsonl", "--smooth", "butterworth", "--cutoff-hz", "5", "--repair")
-    summary, who, mended = command(*words, "--save-video", cwd=recorded)
+    summary, who, mended = command(*words, "--save", "video,json,mot", cwd=recorded)
     assert summary.startswith("poses.jsonl: 120 frames, 1 person, ")
     assert who == "person 1: 0.00 to 3.97 s, 120 frames, found in 100 % of those between"
     assert mended == f"mended 1 swap -> {Path('tracks') / 'poses_repairs.csv'}"
@@ -595,7 +595,8 @@ def test_numbers_stay_unless_people_are_told_apart_anew(recorded, command):
         (("missing.jsonl",), ("cannot read 'missing.jsonl'",)),
         (("two.jsonl",), ("tells of 'a.mp4' and of others", "one video")),
         (("empty.jsonl",), ("holds no frames",)),
-        (("alone.jsonl", "--save-video"), ("'gone.mp4', which is not there", "--save-video")),
+        (("alone.jsonl", "--save", "video"), ("'gone.mp4', which is not there", "--save video")),
+        (("poses.jsonl", "--save", "heatmaps"), ("a record has no heat maps",)),
         (("sample",), ("only pictures",)),
     ],
 )

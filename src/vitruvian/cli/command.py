@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -59,6 +60,21 @@ def _annotated(parameter: inspect.Parameter, own: Word | str | None) -> inspect.
 class TitledHelp(TyperCommand):
     """A command whose help is divided into sections: Input, Model, Output, ..."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words; where an unknown option is one of a model or of --save, say so.
+
+        Raises:
+            VitruvianError: it is.
+        """
+        known = {
+            name for each in self.get_params(ctx) for name in (*each.opts, *each.secondary_opts)
+        }
+        for word in itertools.takewhile(lambda word: word != "--", args):
+            name = word.partition("=")[0]
+            if name.startswith("--") and name not in known and (way := _instead(name[2:], known)):
+                raise VitruvianError(f"no option {name}; write {way}")
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options by section."""
         parts: dict[str, list[tuple[str, str]]] = {title: [] for title in TITLES}
@@ -77,6 +93,21 @@ class TitledHelp(TyperCommand):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records, col_max=26)
+
+
+def _instead(name: str, known: set[str]) -> str:
+    """How an option that a command has not is written, if it is a format or a model's option."""
+    from vitruvian.models.load import FAMILIES
+    from vitruvian.verbs.outputs import SAVED
+
+    kind, _, saved = name.partition("-")
+    if kind == "save" and saved in SAVED and "--save" in known:
+        return f"--save {saved}, or several: --save json,{saved}"
+    own = name.removeprefix("no-").replace("-", "_")
+    if "--model" in known and (own == "option" or any(f.takes(own) for f in FAMILIES.values())):
+        option = "option=VALUE" if own == "option" else f"{own}=VALUE"
+        return f"it behind the model's name: --model NAME,{option}"
+    return ""
 
 
 def complain(error: VitruvianError) -> None:

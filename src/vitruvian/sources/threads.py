@@ -1,4 +1,4 @@
-"""Threads around the loop: what reads ahead of it, and what writes behind it."""
+"""Threads around the inference loop: prefetching frames, and writing in the background."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class Prefetch(Generic[T]):
-    """Takes items from an iterable in a thread of its own, a few ahead of who wants them.
+    """Prefetches items of an iterable in a thread.
 
-    With `newest`, items nobody was there to take are dropped for newer ones: of a camera the latest
-    picture is wanted. An exception in the thread is raised where the items are taken.
+    With `newest`, items that were not consumed in time are replaced by newer ones, for live
+    sources. An exception in the thread is raised in the consumer.
     """
 
     def __init__(self, items: Iterable[T], *, newest: bool = False) -> None:
@@ -44,7 +44,7 @@ class Prefetch(Generic[T]):
             self._put(("error", error))
 
     def _put(self, entry: tuple[str, T | BaseException | None], drop: bool = False) -> bool:
-        """False if nobody wants any more."""
+        """False if the consumer has stopped."""
         while not self._stop.is_set():
             try:
                 self._queue.put(entry, timeout=0 if drop else 0.1)
@@ -78,9 +78,9 @@ class Prefetch(Generic[T]):
 
 
 class BackgroundWriter:
-    """Does things in a thread of its own, in order, a few behind who asked for them.
+    """Calls a function in a background thread, in order, through a bounded queue.
 
-    An exception there is raised at the next call, or at the end; nothing is done after it.
+    An exception there is raised at the next call, or at the end; later calls are ignored.
     """
 
     def __init__(self, act: Callable[..., None]) -> None:
@@ -103,7 +103,7 @@ class BackgroundWriter:
         return self
 
     def __call__(self, *item: object) -> None:
-        """Do it soon."""
+        """Enqueue a call."""
         self._check()
         self._queue.put(item)
 

@@ -1,4 +1,4 @@
-"""Videos: decoded with their real time stamps, and made RGB only where they are looked at."""
+"""Videos: decoded with their real time stamps, converted to RGB only when pixels are used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LATEST = 1e9  # seconds, thirty years: no video is as long, and time stamps are 
 
 @dataclass(frozen=True)
 class Span:
-    """Which frames of a source are wanted."""
+    """The frames to process: start and end time, stride and maximum number."""
 
     start: float = 0.0  # seconds
     end: float | None = None  # seconds, not included; None: to the end
@@ -246,8 +246,9 @@ class VideoFile:
                 f"cannot read '{self.address}': it has no frames" + (f" ({why})" if why else "")
             )
         if faults:
+            packets = "1 packet" if faults == 1 else f"{faults} packets"
             raise VitruvianError(
-                f"'{self.address}' is cut short or damaged: {faults} packets could not be decoded; "
+                f"'{self.address}' is cut short or damaged: {packets} could not be decoded; "
                 f"{index + 1 - faults} frames could"
             )
         if reading.reached < whole - 0.5:

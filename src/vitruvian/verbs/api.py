@@ -1,6 +1,6 @@
-"""The verbs of the command line in Python: the same names, words and defaults.
+"""The commands as Python functions, with the same names, options and defaults.
 
-Words are given flat, `predict("match.mp4", stride=2, save="video,csv")`, or as whole groups,
+Options are keywords, `predict("match.mp4", stride=2, save="video,csv")`, or whole dataclasses,
 `span=Span(stride=2)`; see `vitruvian.verbs.groups`.
 """
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     OneModel = str | ModelSpec | Model
 
 MODEL = "blazepose-full"
-SEVERAL = 5  # people that `track` follows with a model that follows one by default
-OF_RECORDS = ("smooth", "cutoff_hz", "repair")  # of `Wanted`, what is done to a record
-BESIDE_TABLES = ("video", "plot", "parquet")  # what `analyze` saves where it is asked to
-TABLES = "tables"  # which it writes anyway
+SEVERAL = 5  # num_poses of `track` for models whose default is one person
+OF_RECORDS = ("smooth", "cutoff_hz", "repair")  # options of `Wanted` that apply to a record
+BESIDE_TABLES = ("video", "plot", "parquet")  # optional outputs of `analyze`
+TABLES = "tables"  # always written
 OnError = Callable[[VitruvianError], None] | None
 
 
@@ -56,23 +56,26 @@ def predict(
     say: Callable[[str], None] = quiet,
     on_error: OnError = None,
 ) -> Outcome:
-    """Find people, and write their joints in 2D and 3D.
+    """Detect people, estimate their 2D and 3D keypoints, and write them.
+
+    Words of a group are keywords of their own: `stride=2` is `span=Span(stride=2)`.
 
     Args:
-        source: picture, folder, pattern, video, `camera:0`, stream address, `sample`, or several.
-        model: a name of the catalogue, a file, with options behind commas, or what `load` gave.
+        source: image, folder, glob pattern, video, webcam (`camera:0`), stream address, `sample`,
+            or a list of these.
+        model: model name or file, with options after commas, or a model from `load`.
         words: options of the model: `find`, `num_poses`, `conf`, `skeleton`.
         span: which frames: `start`, `end` (seconds), `stride`, `max_frames`.
         output: `out`, `save`, `visible`, `resume`, `overwrite`.
-        wanted: over time: `track`, `smooth`, `cutoff_hz`, `repair`, `detect_every`, `same_from`;
-            and `absolute`.
+        wanted: tracking and smoothing: `track`, `smooth`, `cutoff_hz`, `repair`, `detect_every`,
+            `same_from`; and `absolute`.
         camera: `camera`, `fov_deg`, `focal` (pixels) or `focal_mm`.
         machine: `device`, `threads`, `precision`.
-        say: gets a line about each source.
-        on_error: is told what cannot be read. Without it, the rest is done first, and then raised.
+        say: called with one line about each source.
+        on_error: called with each read error. Without it, errors are raised at the end.
 
     Raises:
-        VitruvianError: no such source, model or option, a file exists, or something cannot be read.
+        VitruvianError: unknown source, model or option, a file exists, or cannot be read.
     """
     from vitruvian.models.load import need_metres, open_model
     from vitruvian.sources.open import open_source
@@ -113,25 +116,26 @@ def track(
     say: Callable[[str], None] = quiet,
     on_error: OnError = None,
 ) -> Outcome:
-    """Number the people of a video, the same person the same.
+    """Track people: each person keeps one track ID through the video.
 
-    Says who was there when. SOURCE may be a video's record (.jsonl); then no model runs.
+    Reports when each person is visible. SOURCE may be a .jsonl file of `predict`; then no model
+    runs.
 
     Args:
-        source: video, folder, `camera:0` or stream address; or one record of a video, `.jsonl`.
+        source: video, folder, webcam (`camera:0`) or stream address; or one `.jsonl` file.
         model: as for `predict`, and so are the other groups.
         words: the same.
         span: the same.
         output: the same.
-        wanted: the same; of a record, `smooth`, `cutoff_hz` and `repair`.
-        again: of a record: tell people apart anew, by motion and pose.
+        wanted: the same; for `.jsonl` only `smooth`, `cutoff_hz` and `repair`.
+        again: for `.jsonl`: reassign track IDs, by motion and pose.
         camera: as for `predict`.
         machine: the same.
-        say: gets a line about each source, and one about each person.
+        say: called with one line about each source and each person.
         on_error: as for `predict`.
 
     Raises:
-        VitruvianError: as `predict`; or a word has no effect on a record.
+        VitruvianError: as `predict`; or an option has no effect on a record.
     """
     from vitruvian.models.load import family_of, open_model
     from vitruvian.models.spec import ModelSpec
@@ -153,13 +157,15 @@ def track(
     how: dict[str, Any] = {"overwrite": output.replaces, "repair": wanted.repair}
     faults, files = FaultList(on_error), list[Path]()
     if record is not None:
+        if "heatmaps" in save:
+            raise VitruvianError("a record has no heat maps; leave heatmaps out of --save")
         recorded = open_record(record)
         can_be(recorded, wanted, renumber=again)
         plans = plan_outputs([recorded], output.out, save, **how)
         how = {"renumber": again, "resume": output.resumes, "say": say, "written": files}
         track_record(plans, output.out, save, wanted, **how)
         return faults.outcome(files)
-    asked = asked_model(model, words, machine)
+    asked = asked_model(model, words, machine, heatmaps=True if "heatmaps" in save else None)
     if isinstance(asked, ModelSpec) and family_of(asked.name).one_person:
         asked = asked.with_defaults(num_poses=SEVERAL)
     sources = open_source(source, span)
@@ -176,7 +182,7 @@ def track(
 
 
 def _one_record(source: Words, said: Sequence[str], again: bool) -> str | None:
-    """The record that is the source, about which all that was said can be said; None: none is."""
+    """The path of the record given as source; None if there is none."""
     all_of = [source] if isinstance(source, (str, Path)) else source
     records = [str(word) for word in all_of if Path(word).suffix.lower() == ".jsonl"]
     if not records and again:
@@ -208,25 +214,25 @@ def analyze(
     say: Callable[[str], None] = quiet,
     on_error: OnError = None,
 ) -> Outcome:
-    """Detect what people do, and measure joint angles.
+    """Detect events with rules, and measure joint angles.
 
-    SOURCE may also be a record (.jsonl) of `vitruvian predict`; then no model runs.
+    SOURCE may also be a .jsonl file of `vitruvian predict`; then no model runs.
 
     Args:
-        source: as for `predict`, or one record, `.jsonl`.
+        source: as for `predict`, or one `.jsonl` file.
         model: as for `predict`, and so are the other groups.
         words: the same.
         span: the same.
-        output: the same; `save` is of tables, video, plot and parquet.
+        output: the same; `save` takes tables, video, plot and parquet.
         analysis: `rules`, `angles`, `angle`, `space`, `minimum`, `gap`.
         wanted: as for `predict`.
         camera: the same.
         machine: the same.
-        say: gets a line about each source and each rule.
+        say: called with one line about each source and each rule.
         on_error: as for `predict`.
 
     Raises:
-        VitruvianError: as `predict`; no such rule or angle; or a word has no effect.
+        VitruvianError: as `predict`; unknown rule or angle; or an option has no effect.
     """
     from vitruvian.models.load import open_model
     from vitruvian.sources.open import open_source
@@ -279,7 +285,7 @@ def analyze(
 
 
 def _refuse(said: Sequence[str], names: Sequence[str], why: str) -> None:
-    """Raise `VitruvianError` if one of these was said."""
+    """Raise `VitruvianError` if one of these options was given."""
     for name in said:
         if name in names:
             word = "--save plot" if name == "save" else f"--{name.replace('_', '-')}"

@@ -1,8 +1,8 @@
-"""Groups: what belongs together of the words of a verb, and flat keywords spread over them.
+"""Groups: options of the verbs as dataclasses, and flat keywords that are gathered into them.
 
-A verb such as `predict` takes a handful of groups, each a frozen dataclass: `Span`, `Wanted`,
-`CameraWords`, ... The command line and Python callers give their fields instead: `--stride 2`,
-`stride=2`. So each field stands once, with its type and its default.
+A verb such as `predict` takes a few groups, each a frozen dataclass: `Span`, `Wanted`,
+`CameraWords`, ... The command line and Python callers pass their fields: `--stride 2`, `stride=2`.
+So each option is defined once, with its type and its default.
 """
 
 from __future__ import annotations
@@ -20,45 +20,45 @@ if TYPE_CHECKING:
     from vitruvian.geometry.camera import Camera
 
 R = TypeVar("R")
-VISIBLE = 0.5  # keypoints with this score are drawn
+VISIBLE = 0.5  # minimum score of the keypoints that are drawn
 
 
 @dataclass(frozen=True)
 class ModelWords:
-    """Options that most models have; None: as the model has it."""
+    """Options that most models have; None: default of the model."""
 
-    find: str | None = None  # what finds the people: another model, or a file of boxes
-    num_poses: int | None = None  # people in a frame, at most
-    conf: float | None = None  # 0..1, confidence threshold of a person
-    skeleton: str | None = None  # of the keypoints: a name, or a .toml file
+    find: str | None = None  # person detector: another model, or a .json file of bounding boxes
+    num_poses: int | None = None  # maximum number of people per frame
+    conf: float | None = None  # 0..1, confidence threshold for a person detection
+    skeleton: str | None = None  # a name, or a .toml file
 
 
 @dataclass(frozen=True)
 class MachineWords:
-    """What models run on; None: as the model has it."""
+    """Options of inference; None: default of the model."""
 
     device: str | None = None  # CPU, GPU, NPU or AUTO
-    threads: int | None = None  # of the networks
-    precision: str | None = None  # inside the networks: f32, bf16 or f16
+    threads: int | None = None  # for inference
+    precision: str | None = None  # of inference: f32, bf16 or f16
 
 
 @dataclass(frozen=True)
 class CameraWords:
-    """The camera that all of a source was taken with, said in one of four ways, or not at all."""
+    """The camera of a source, given in one of four ways, or not at all."""
 
     camera: Camera | str | Path | None = None  # or its calibration file
-    fov_deg: float | None = None  # degrees, across the longer side
+    fov_deg: float | None = None  # degrees, field of view along the longer side
     focal: float | None = None  # focal length, pixels
-    focal_mm: float | None = None  # focal length on 35 mm film
+    focal_mm: float | None = None  # 35 mm equivalent focal length, mm
 
     def given(self) -> Any:
-        """The camera of a picture of a size, see `vitruvian.geometry.calibration.given`."""
+        """Function image size -> camera, see `vitruvian.geometry.calibration.given`."""
         from vitruvian.geometry import calibration
 
         return calibration.given(**{each.name: getattr(self, each.name) for each in fields(self)})
 
     def of(self) -> list[Any]:
-        """The same for a ledger: a file with its size and time."""
+        """The same for the ledger of a folder; a file with its size and modification time."""
         from vitruvian.verbs.folder import stamped
 
         camera: Any = self.camera
@@ -71,13 +71,13 @@ class CameraWords:
 
 @dataclass(frozen=True)
 class OutputWords:
-    """What is written, and where."""
+    """Output location and formats."""
 
     out: Path = Path("out")  # a folder, or one file
-    save: str | None = None  # names of formats with commas; None: what the verb writes by default
-    visible: float = VISIBLE  # 0..1, keypoints with this score or more are drawn
-    resume: bool = False  # go on where a run that was stopped left off
-    overwrite: bool = False  # replace files that exist
+    save: str | None = None  # comma-separated formats; None: default of the verb
+    visible: float = VISIBLE  # 0..1, minimum score of the keypoints that are drawn
+    resume: bool = False  # resume an interrupted run
+    overwrite: bool = False  # replace existing files
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", Path(self.out))
@@ -86,12 +86,12 @@ class OutputWords:
 
     @property
     def resumes(self) -> bool:
-        """Whether files that exist are continued."""
+        """Whether existing files are continued."""
         return self.resume and not self.overwrite
 
     @property
     def replaces(self) -> bool:
-        """Whether files may exist."""
+        """Whether output files may exist."""
         return self.resume or self.overwrite
 
     def words(self, default: str) -> list[str]:
@@ -101,42 +101,42 @@ class OutputWords:
 
 @dataclass(frozen=True)
 class AnalysisWords:
-    """What `analyze` looks for, and how it measures."""
+    """Options of `analyze`: rules, joint angles and events."""
 
-    rules: str | None = None  # names of rules, or files, with commas; None: all, unless angles
+    rules: str | None = None  # comma-separated rules or files; None: all, unless angles
     angles: bool = False  # measure joint angles
-    angle: str | None = None  # the same, and which are drawn and plotted
+    angle: str | None = None  # the same, and the angles that are drawn and plotted
     space: str | None = None  # of the angles: 2d, 3d
-    minimum: float = 0.5  # seconds, shorter events are left out
-    gap: float = 0.5  # seconds, an event goes on over gaps as short as this
+    minimum: float = 0.5  # seconds, minimum duration of an event
+    gap: float = 0.5  # seconds, longest gap within one event
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a verb has written."""
+    """Result of a verb: the files written, and errors."""
 
     files: tuple[Path, ...]
-    faults: tuple[VitruvianError, ...] = ()  # what could not be read; the rest is done
+    faults: tuple[VitruvianError, ...] = ()  # read errors; everything else was processed
 
 
 class FaultList(list[VitruvianError]):
-    """Faults, and who is told of each; without that, the first is raised at the end."""
+    """Errors, each passed to `on_error`; without `on_error`, the first is raised at the end."""
 
     def __init__(self, on_error: Callable[[VitruvianError], None] | None) -> None:
         super().__init__()
         self.on_error = on_error
 
     def tell(self, fault: VitruvianError) -> None:
-        """Another one."""
+        """Add an error."""
         self.append(fault)
         if self.on_error is not None:
             self.on_error(fault)
 
     def outcome(self, files: Sequence[Path]) -> Outcome:
-        """What was done.
+        """The result of the verb.
 
         Raises:
-            VitruvianError: something went wrong, and nobody was told.
+            VitruvianError: there are errors, and no `on_error`.
         """
         if self and self.on_error is None:
             more = f" (and {len(self) - 1} more like it)" if len(self) > 1 else ""
@@ -145,11 +145,11 @@ class FaultList(list[VitruvianError]):
 
 
 def quiet(line: str) -> None:
-    """What is done with lines about progress, where nobody asks for them."""
+    """Ignore a line about progress."""
 
 
 def given_words(*groups: Any) -> list[str]:
-    """The names of fields that are not as they are by default."""
+    """Names of the fields that differ from their defaults."""
     return [
         each.name
         for group in groups
@@ -159,7 +159,7 @@ def given_words(*groups: Any) -> list[str]:
 
 
 def flat_parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The parameters of a function, where a group stands for its fields.
+    """The parameters of a function, with each group replaced by its fields.
 
     A group is a parameter whose default is an instance of a dataclass; the defaults of its fields
     are those of the instance.
@@ -175,7 +175,7 @@ def flat_parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter
             flat[field.name] = inspect.Parameter(
                 field.name, only, default=value, annotation=field.type
             )
-    # Python wants those that may stand without their name first.
+    # Positional parameters must come first.
     return dict(sorted(flat.items(), key=lambda pair: pair[1].kind))
 
 
@@ -185,10 +185,10 @@ def is_group(parameter: inspect.Parameter) -> bool:
 
 
 def gather(function: Callable[..., Any], words: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat words as the keywords that a function takes.
+    """Gather flat keywords into the groups that a function takes.
 
     Raises:
-        VitruvianError: there is no such word, or a group is given as well as one of its fields.
+        VitruvianError: unknown keyword, or a group is given together with one of its fields.
     """
     parameters = inspect.signature(function).parameters
     left, gathered = dict(words), dict[str, Any]()
@@ -215,9 +215,9 @@ def shallow(group: Any) -> dict[str, Any]:
 
 
 def verb(function: Callable[..., R]) -> Callable[..., R]:
-    """The function with flat keywords; groups are taken as well, whole.
+    """Decorator: the function takes flat keywords, or whole groups.
 
-    What `inspect.signature` and `help` show are the flat keywords.
+    `inspect.signature` and `help` show the flat keywords.
     """
 
     @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""What is written: `--save`, the formats to be looked at, and from a file's name to its sink."""
+"""Outputs: `--save`, the visual formats, and sinks by file extension."""
 
 from __future__ import annotations
 
@@ -98,10 +98,10 @@ def _is_picture(path: Path) -> bool:
 
 
 def format_of(path: Path) -> Format:
-    """What a file is by its name.
+    """The format of a file, by its name.
 
     Raises:
-        VitruvianError: nothing is known of its extension.
+        VitruvianError: unknown extension.
     """
     name = path.name.lower() if path.suffix else ""
     ends = {
@@ -131,10 +131,10 @@ def is_file(out: Path) -> bool:
 
 @dataclass(frozen=True)
 class Save:
-    """What is written into an output folder, and from which score keypoints are drawn.
+    """The formats written into an output folder, and the minimum score of keypoints drawn.
 
-    `Save.parse("video,csv")` reads it as the command line has it. Where nobody has chosen, a 3D
-    view of each picture comes with the rest if there are metres.
+    `Save.parse("video,csv")` parses the option of the command line. By default, images also get a
+    3D view if the model is 3D.
     """
 
     names: tuple[str, ...] = ("video", "json")  # of `SAVED`
@@ -156,16 +156,16 @@ class Save:
         visible: float = VISIBLE,
         among: Iterable[str] = SAVED,
     ) -> Save:
-        """What comma-separated words mean: each once, in the order they stand in.
+        """Parse comma-separated formats; duplicates are dropped.
 
         Args:
             words: such as "video, json"; "" is nothing; None is `default`.
-            default: what is written where nobody chooses.
-            visible: 0..1, the score from which keypoints are drawn.
-            among: names that are possible here; one that is no format is of what is written anyway.
+            default: formats if the user gives none.
+            visible: 0..1, minimum score of the keypoints that are drawn.
+            among: valid names; those that are no format name outputs that are always written.
 
         Raises:
-            VitruvianError: a word is none of them.
+            VitruvianError: unknown format.
         """
         said = default if words is None else words
         names = tuple(dict.fromkeys(filter(None, (word.strip() for word in said.split(",")))))
@@ -179,7 +179,7 @@ class Save:
         return name in self.names
 
     def formats(self) -> list[Format]:
-        """Their rows, in the order of the table."""
+        """The formats, in the order of the table."""
         return [row for row in SAVED.values() if row.name in self.names]
 
 
@@ -189,7 +189,7 @@ def written_formats(out: Path, save: Save) -> list[Format]:
 
 
 def needs_metres(out: Path, save: Save) -> bool:
-    """Whether something is wanted that only poses in metres give."""
+    """Whether one of the formats needs 3D poses in metres."""
     rows = written_formats(out, save)
     return any("metres" in ways and "pixels" not in ways for row in rows for ways in row.needs)
 
@@ -210,22 +210,21 @@ def open_sink(
     up: str = "y",
     pictures: Sequence[Path] = (),
 ) -> Sink:
-    """A sink that writes one file; its extension says what it holds.
+    """A sink that writes one file; its extension selects the format.
 
     Args:
         path: .jsonl (records), .csv, .parquet (tables), .json (COCO results), .txt (MOT), .trc,
             .c3d, .bvh (one person a file), .jpg or .png (annotated picture), .mp4 (annotated
             video), .html (interactive 3D viewer), _3d.png, _3d.mp4 or _3d.gif (3D view), .rrd
             (Rerun).
-        model: what made the poses, for the header of records.
-        visible: 0..1, the score from which keypoints are drawn.
-        overwrite: whether the file may exist.
-        up: the axis that points up in .trc, .c3d and .bvh, y or z.
-        pictures: all that will be written to it, if that is known: COCO's numbers of pictures
-            follow from their names.
+        model: the model and its options, for the header of records.
+        visible: 0..1, minimum score of the keypoints that are drawn.
+        overwrite: replace an existing file.
+        up: up axis of .trc, .c3d and .bvh, y or z.
+        pictures: all images that will be written, if known: COCO image IDs follow from their names.
 
     Raises:
-        VitruvianError: it exists, or nothing is known of its extension.
+        VitruvianError: the file exists, or its extension is unknown.
     """
     path = Path(path)
     _check_visible(visible)
@@ -332,7 +331,7 @@ class HeatMaps:
 
 
 class Several:
-    """Several sinks as one."""
+    """Several sinks combined into one."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self.sinks = sinks
@@ -358,7 +357,7 @@ class Several:
 
 
 class Names:
-    """Stems of output files that are free: `a.mp4` and `a.mov` become `a` and `a_2`."""
+    """Unique stems for output files: `a.mp4` and `a.mov` become `a` and `a_2`."""
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
