@@ -618,7 +618,7 @@ def test_the_command_scores_vitruvian_2d_and_goes_on(tmp_path, shared):
         absent("the detector of blazepose cannot be had")
     assert done.returncode == 0, done.stderr
     assert "vitruvian-2d" in done.stdout
-    again = command("val", *words, *finder)
+    again = command("val", *words, *finder, "--resume")
     assert "3 of 3 pictures are done" in again.stderr
     assert again.stdout == done.stdout
     broken = tmp_path / "images" / chosen[0]["file_name"]
