@@ -74,7 +74,7 @@ HOMES = {
     },
     "typer": {"cli/"},
     "gdown": {"weights/download.py"},
-    "pi_heif": {"picture_files.py"},
+    "pi_heif": {"picture_files/"},
     "anny": {"train/synth/bodies.py"},
     "warp": {"train/synth/bodies.py", "train/synth/render.py"},
     "yaml": {"documents.py"},

@@ -1,7 +1,6 @@
-"""Text, JSON, TOML and YAML files that others wrote: bounded in size and depth, one-line errors.
+"""Safe parsing of text, JSON, TOML, YAML and XML files: bounded size and depth, one-line errors.
 
-The one place where such files are parsed. What JSON and YAML allow and numbers here do not is
-refused: NaN, infinity, and whole numbers beyond 64 bits.
+The only place where such files are parsed. NaN, infinity and integers beyond 64 bits are refused.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ WHOLE = 1 << 63  # whole numbers are smaller than this: NumPy's int64
 
 
 def read_bytes(path: str | Path, most: int = LARGEST) -> bytes:
-    """All of a file.
+    """Read a whole file.
 
     Raises:
         VitruvianError: it is missing, cannot be read, or has more than `most` bytes (a device or
@@ -42,10 +41,10 @@ def read_bytes(path: str | Path, most: int = LARGEST) -> bytes:
 
 
 def read_text(path: str | Path, most: int = LARGEST) -> str:
-    """All of a UTF-8 text file, without a byte order mark.
+    """Read a whole UTF-8 text file, without its byte order mark.
 
     Raises:
-        VitruvianError: as `read_bytes`; or it is not UTF-8, then with the line it is about.
+        VitruvianError: as `read_bytes`; or it is not UTF-8, with the line number.
     """
     data = read_bytes(path, most)
     try:
@@ -59,7 +58,7 @@ def read_text(path: str | Path, most: int = LARGEST) -> str:
 
 
 def read_lines(path: str | Path, most: int = LONGEST_LINE) -> Generator[str, None, None]:
-    """The lines of a UTF-8 text file, with their ends, without a byte order mark; one in memory.
+    """Iterate over the lines of a UTF-8 text file, with line ends, without a byte order mark.
 
     Raises:
         VitruvianError: it is missing, cannot be read, is not UTF-8, or a line has more than `most`
@@ -83,7 +82,7 @@ def read_lines(path: str | Path, most: int = LONGEST_LINE) -> Generator[str, Non
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file says.
+    """Parse a JSON file.
 
     Raises:
         VitruvianError: as `read_text`; or it is no JSON, nested too deeply, or has a number that
@@ -93,10 +92,10 @@ def read_json(path: str | Path) -> Any:
 
 
 def parse_json(text: str, path: str | Path, where: str = "it", *, quick: bool = False) -> Any:
-    """What a JSON text of `path` says; `where`: which part of the file it is, such as "line 3".
+    """Parse a JSON text of `path`; `where`: the part of the file, such as "line 3".
 
-    `quick`, twice as fast, lets numbers beyond 64 bits through, 1e999 as infinity: the caller looks
-    at each that it uses.
+    `quick`, twice as fast, does not check for numbers beyond 64 bits, and gives 1e999 as infinity:
+    the caller must check the numbers that it uses.
 
     Raises:
         VitruvianError: as `read_json`.
@@ -113,7 +112,7 @@ def parse_json(text: str, path: str | Path, where: str = "it", *, quick: bool = 
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """What a TOML file says.
+    """Parse a TOML file.
 
     Raises:
         VitruvianError: as `read_text`; or it is no TOML, nested too deeply, or has a number that
@@ -131,9 +130,9 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """What a YAML file says: YAML 1.2's plain values, and the tags and header of OpenCV.
+    """Parse a YAML file: YAML 1.2's plain values, and the tags and header of OpenCV.
 
-    Words stay words (`no`, `12:30` and dates are not changed into something else).
+    Strings stay strings: `no`, `12:30` and dates are not converted.
 
     Raises:
         VitruvianError: as `read_text`; or it is no YAML, nested too deeply, or has a number that
@@ -158,9 +157,9 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def read_xml(path: str | Path) -> Any:
-    """What an XML file of OpenCV's FileStorage says: an object for each element that has others.
+    """Parse an XML file of OpenCV's FileStorage: elements with children become objects.
 
-    Numbers beside each other are a list; `_` elements, OpenCV's lists, too.
+    Several numbers in an element become a list, as do `_` elements, OpenCV's lists.
 
     Raises:
         VitruvianError: as `read_text`; or it is no XML, has a document type (which can make a few
@@ -218,7 +217,7 @@ def _whole(text: str) -> int:
 
 
 def _check_whole(value: Any) -> None:
-    """Refuse whole numbers beyond 64 bits, at any depth."""
+    """Refuse integers beyond 64 bits, at any depth."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -241,7 +240,7 @@ def _loader() -> type:
         yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # as PyYAML has it
 
         def compose_node(self, parent: Any, index: Any) -> Any:
-            # A few aliases within each other make billions of values.
+            # A few nested aliases expand to billions of values.
             if self.check_event(yaml.AliasEvent):
                 raise ValueError("it has an alias (*name); write the value out instead")
             return super().compose_node(parent, index)

@@ -1,17 +1,17 @@
-"""What the user can put right, in one line; anything else that is raised is our own bug."""
+"""Errors that the user can fix, in one line; any other exception is a bug of this package."""
 
 import difflib
 import sys
 from collections.abc import Iterable
 
-MOST = 20  # names that an error lists
-LONGEST = 300  # characters of a message; what is longer, a value of a file as a rule, is cut
+MOST = 20  # maximum number of names that an error lists
+LONGEST = 300  # maximum characters of a message; longer ones are shortened
 
 
 class VitruvianError(Exception):
-    """Says what failed, on what value, and the way out. The CLI prints it and exits with 1.
+    """An error that the user can fix: what failed, on what value, and the way out.
 
-    A message is one line of at most `most` characters, whatever the values in it are.
+    The message is one line of at most `most` characters. The CLI prints it and exits with code 1.
     """
 
     def __init__(self, message: object, most: int = LONGEST) -> None:
@@ -19,7 +19,7 @@ class VitruvianError(Exception):
 
 
 def shown(value: object, most: int = 60) -> str:
-    """A value as one line of at most `most` characters, with what it begins and ends with."""
+    """A value as one printable line of at most `most` characters, shortened in the middle."""
     text = str(value)
     if len(text) > most:
         end = most * 2 // 5
@@ -31,12 +31,12 @@ def shown(value: object, most: int = 60) -> str:
 
 
 def note(text: object) -> None:
-    """Say what was assumed or left out: one line to standard error."""
+    """Print a note on assumptions or omissions: one line to standard error."""
     print(f"vitruvian: {shown(text, LONGEST)}", file=sys.stderr, flush=True)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> VitruvianError:
-    """An error for a name that is in no table, with the nearest name that is."""
+    """An error for an unknown name, with the nearest known name."""
     known = sorted(known)
     name = shown(name)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Frame: one picture, with its place in time. Picture files: see `vitruvian.picture_files`."""
+"""Frame: one image with its index, time and camera. Image files: see `vitruvian.picture_files`."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vitruvian import picture_files
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.crop import Crop
-from vitruvian.picture_files import picture_size as picture_size
+from vitruvian.picture_files.opened import opened, orientation
+from vitruvian.picture_files.opened import picture_size as picture_size
+from vitruvian.picture_files.pixels import read_picture
 
 
 class Coded(Protocol):
-    """Pixels as a video has them, not RGB yet: most of a frame is never looked at."""
+    """Pixels in a video's own format (YUV): converted to RGB only where needed."""
 
     size: tuple[int, int]  # width and height, as shown
 
     def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8, all of it."""
+        """(H, W, 3) uint8, the whole frame."""
         ...
 
     def part(self, box: np.ndarray) -> tuple[np.ndarray, tuple[int, int]] | None:
-        """(h, w, 3) uint8 that holds the box, and the pixel it begins at; None if not worth it."""
+        """(h, w, 3) uint8 that contains the box, and its top left pixel; None if not faster."""
         ...
 
 
 def checked(frames: Any) -> Sequence[Frame]:
-    """The frames that a model is given: a list of `Frame`s.
+    """Check that a model's input is a list of `Frame`s.
 
     Raises:
-        VitruvianError: they are something else.
+        VitruvianError: it is not; the message says what to write instead.
     """
     several = isinstance(frames, Sequence) and not isinstance(frames, str)
     if several and all(isinstance(frame, Frame) for frame in frames):
@@ -52,10 +53,10 @@ def checked(frames: Any) -> Sequence[Frame]:
 
 
 def _eight_bits(pixels: Any, who: str, order: str) -> np.ndarray:
-    """The pixels, if they are (H, W, 3) uint8.
+    """Check that pixels are (H, W, 3) uint8.
 
     Raises:
-        VitruvianError: they are not, with what makes them so.
+        VitruvianError: they are not; the message says how to convert them.
     """
     shape, dtype = getattr(pixels, "shape", None), getattr(pixels, "dtype", None)
     got = type(pixels).__name__ if shape is None else f"{shape} {dtype}"
@@ -88,15 +89,15 @@ LONGEST_SIDE = 32766  # pixels; OpenCV's remap keeps positions in 16 bits
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture and when it was taken."""
+    """An image (RGB) with its index, time, source and camera."""
 
-    # (H, W, 3) uint8 RGB, or what can be made RGB; None for a frame read back from a record
+    # (H, W, 3) uint8 RGB, or encoded pixels of a video; None for a frame read from a record
     pixels: np.ndarray | Coded | None
-    index: int = 0  # which one of its source, from 0
-    seconds: float = 0.0  # since the start of the source, by its presentation time stamps
-    source: str = ""  # file, camera or address
-    camera: Camera | None = None  # None: nobody knows; `Camera.view(size)` is assumed
-    size: tuple[int, int] = (0, 0)  # width and height; taken from the pixels where there are any
+    index: int = 0  # frame number in its source, from 0
+    seconds: float = 0.0  # since the start of the source: presentation time stamp (PTS)
+    source: str = ""  # file, camera or URL
+    camera: Camera | None = None  # None: unknown; `Camera.view(size)` is assumed
+    size: tuple[int, int] = (0, 0)  # width and height; from the pixels, if given
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -114,7 +115,7 @@ class Frame:
         object.__setattr__(self, "size", (pixels.shape[1], pixels.shape[0]))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Frames of videos go to other processes as the pixels they are shown with."""
+        """Pickle frames of videos with their RGB pixels."""
         pixels = self.pixels
         if pixels is not None and not isinstance(pixels, np.ndarray):
             pixels = self.rgb
@@ -135,7 +136,7 @@ class Frame:
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:
-        """What goes wrong inside is of the file, though it is only looked at much later."""
+        """Report errors of lazy decoding as errors of the source."""
         try:
             yield
         except (OSError, ValueError, MemoryError, ArithmeticError, RuntimeError) as error:
@@ -145,13 +146,13 @@ class Frame:
             ) from None
 
     def part(self, box: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-        """The pixels in and around a box, or more than those; the same as in `rgb`.
+        """A part of `rgb` that contains at least the box.
 
         Args:
-            box: (4,) x0 y0 x1 y1, pixels of the frame; it may reach beyond it.
+            box: (4,) x0 y0 x1 y1, pixels of the frame; it may extend beyond the frame.
 
         Returns:
-            (h, w, 3) uint8, and the column and row of the frame that it begins at.
+            (h, w, 3) uint8, and the column and row of its top left pixel in the frame.
         """
         coded = self.pixels
         if coded is not None and not isinstance(coded, np.ndarray) and "rgb" not in vars(self):
@@ -164,7 +165,7 @@ class Frame:
     def cut(self, crop: Crop, *, replicate: bool = False, antialias: int = 0) -> np.ndarray:
         """(height, width, 3) uint8 RGB of a crop of this frame; see `Crop.cut`.
 
-        Of a video no more is decoded than the crop shows.
+        Only the pixels that the crop needs are converted to RGB.
         """
         rgb, corner = self.part(crop.bounds())
         return crop.within(corner).cut(rgb, replicate=replicate, antialias=antialias)
@@ -178,12 +179,12 @@ class Frame:
         source: str = "",
         camera: Camera | None = None,
     ) -> Frame:
-        """A frame of a picture as OpenCV has it: (H, W, 3) uint8, its channels blue, green, red.
+        """A frame from an OpenCV image: (H, W, 3) uint8 in BGR order.
 
-        What `cv2.imread` and `cv2.VideoCapture.read` give; `Frame(array)` is for RGB.
+        For the output of `cv2.imread` and `cv2.VideoCapture.read`; `Frame(array)` takes RGB.
 
         Raises:
-            VitruvianError: it is no such picture.
+            VitruvianError: the array has another shape or type.
         """
         import cv2
 
@@ -192,14 +193,15 @@ class Frame:
 
     @classmethod
     def read(cls, path: str | Path, index: int = 0) -> Frame:
-        """A picture file as 8-bit RGB, whatever it was, turned as its EXIF orientation says.
+        """Read an image file as 8-bit RGB, with its EXIF orientation applied.
 
-        Its camera is the one that its EXIF data tell of, if they do. Of more than 8 bits the range
-        that is used becomes black to white; of several pictures it is the first, or, of a TIFF,
-        the page that `scan.tif[1]` names, from 0. What was assumed is said on standard error.
+        The camera is derived from the EXIF data, if present. Images of more than 8 bits are scaled
+        to 8 bits by the range that they use. Of a file with several images the first is read;
+        `scan.tif[1]` is page 1 of a TIFF, counted from 0. Assumptions are reported on standard
+        error.
 
         Raises:
-            VitruvianError: it is missing, empty, no picture, cut short, or unreasonably large.
+            VitruvianError: the file is missing, empty, not an image, truncated, or too large.
         """
         frame, assumed = cls.read_and_say(path, index)
         if assumed:
@@ -208,10 +210,10 @@ class Frame:
 
     @classmethod
     def read_and_say(cls, path: str | Path, index: int = 0) -> tuple[Frame, str]:
-        """As `read`, and what was assumed; "" for nothing."""
+        """As `read`, with the assumptions that were made; "" if none."""
         from vitruvian.geometry.calibration import photo_focal
 
-        rgb, picture, assumed = picture_files.read(Path(path))
+        rgb, picture, assumed = read_picture(Path(path))
         size = (rgb.shape[1], rgb.shape[0])
         focal = None if picture is None else photo_focal(picture)
         camera = None if focal is None else Camera.with_focal(size, focal, "exif")
@@ -219,9 +221,9 @@ class Frame:
 
 
 def exif_orientation(path: Path) -> int:
-    """How a picture file is to be turned, 1 to 8 as EXIF has it; 1 if it does not say."""
+    """EXIF orientation of an image file, 1 to 8; 1 if it has none."""
     try:
-        with picture_files.opened(path) as picture:
-            return picture_files.orientation(picture)
+        with opened(path) as picture:
+            return orientation(picture)
     except VitruvianError:
         return 1

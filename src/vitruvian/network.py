@@ -1,4 +1,4 @@
-"""The only home of OpenVINO and ONNX Runtime: a network is a function from arrays to arrays."""
+"""Inference with OpenVINO and ONNX Runtime: a network is a function from arrays to arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Network = Callable[..., tuple[np.ndarray, ...]]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# What `precision` may be, in OpenVINO's words. f32 is exact; the others round inside the network.
+# Names of `precision` -> OpenVINO's. f32 is exact; the others round inside the network.
 PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
 OFTEN, MOST_FIXED = 20, 2  # see `OpenVino._fixed`
 
@@ -29,7 +29,7 @@ def import_openvino() -> Any:
 
     `import openvino` also imports openvino.tools.ovc, a model converter that we do not use, which
     sends an event to Google Analytics as it is imported. A None in sys.modules makes that import
-    fail, which openvino expects; it is taken out again for those who want the converter.
+    fail, which openvino expects; it is removed afterwards, so that the converter can be imported.
     """
     silence()
     if "openvino" in sys.modules:
@@ -44,7 +44,7 @@ def import_openvino() -> Any:
 
 
 def silence() -> None:
-    """Switch off what libraries tell their makers; for those that read it as they are imported."""
+    """Disable telemetry of libraries by environment variables that they read at import."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ["NNCF_CI"] = "1"
 
@@ -54,7 +54,7 @@ def import_onnxruntime() -> Any:
 
     Its builds since 1.32 write a device id and a database below the user's cache folder as they are
     imported, and some seconds later send events to Microsoft; `disable_telemetry_events()` stops
-    neither. This variable does, if it is there before the import (Privacy.md of ONNX Runtime).
+    neither. This variable does, if set before the import (Privacy.md of ONNX Runtime).
     """
     silence()
     import onnxruntime
@@ -64,10 +64,10 @@ def import_onnxruntime() -> Any:
 
 
 class OpenVino:
-    """A .tflite, .onnx or .xml file, as a function.
+    """Run a .tflite, .onnx or .xml file with OpenVINO.
 
-    Called with an array of N rows (one for each input it has, mostly one) it gives a tuple of
-    arrays of N rows. It may be called from several threads: each has an infer request of its own.
+    A call takes one array of N rows per input and returns a tuple of arrays of N rows (batch size
+    N). Thread-safe: each thread has its own infer request.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class OpenVino:
 
         Args:
             file: the network.
-            outputs: which of its outputs, in this order; what only the others need is not computed.
+            outputs: indices of the outputs to compute, in this order; None: all.
             device: CPU, GPU, NPU, AUTO, as OpenVINO names them.
             precision: a key of `PRECISIONS`.
-            threads: how many; None is one a core.
-            streams: calls that run side by side, from as many threads; they share the cores.
-            batch: whether several rows may go through at once. A network that folds its rows into
-                another axis (BlazePose's detector does) must be run row by row.
+            threads: number of threads; None: one per core.
+            streams: number of parallel calls, from as many threads; they share the cores.
+            batch: whether the batch size may exceed 1. A network that folds the batch into another
+                axis (BlazePose's detector) must be run row by row.
         """
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
@@ -134,7 +134,7 @@ class OpenVino:
         if threads is not None and device == "CPU":
             self._settings["INFERENCE_NUM_THREADS"] = threads
             self._settings["ENABLE_CPU_PINNING"] = False
-        # A batch of one is compiled apart: it is a fifth faster than a free one.
+        # Batch size 1 is compiled separately: a fifth faster than a dynamic batch size.
         self._one = self._compile(*([1, *shape[1:]] for shape in self._shapes))
         self._many: Any = None
         self._seen: Counter[tuple[tuple[int, ...], ...]] = Counter()
@@ -152,7 +152,7 @@ class OpenVino:
             raise VitruvianError(f"cannot open '{self._file}': {fault}") from None
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """N rows into every input, N rows out of every output; N may be 0."""
+        """Infer N rows: arrays of N rows in and out; N may be 0."""
         n = len(inputs[0])
         if n == 0:
             shapes = [output.partial_shape for output in self._one.outputs]
@@ -175,10 +175,10 @@ class OpenVino:
         return results
 
     def _fixed(self, *shapes: tuple[int, ...]) -> tuple[str, Any]:
-        """What runs one row of these shapes, and its name.
+        """The compiled model for one row of these shapes, and its name.
 
-        Of a network for all sizes, a size that comes often (a video's) is compiled apart: it is a
-        tenth faster, and pays for that after a hundred rows.
+        For networks with dynamic input size, a frequent size (that of a video) is compiled
+        separately: it is a tenth faster, which pays off after a hundred rows.
         """
         if all(None not in known[1:] for known in self._shapes):
             return "one", self._one
@@ -197,20 +197,20 @@ class OpenVino:
             request = compiled.create_infer_request()
             setattr(self._requests, name, request)
         results = request.infer(list(inputs), share_inputs=True, share_outputs=True)
-        return tuple(np.array(results[i]) for i in range(len(results)))  # the request is used again
+        return tuple(np.array(results[i]) for i in range(len(results)))  # buffers are reused
 
     @property
     def runs_on(self) -> str:
-        """The device that truly runs it, as OpenVINO says."""
+        """The device that actually runs it, as reported by OpenVINO."""
         return ", ".join(self._one.get_property("EXECUTION_DEVICES"))
 
 
 def _last_line(error: RuntimeError) -> str:
-    """What OpenVINO means: the lines before say where in its source that is."""
+    """The cause in an error of OpenVINO: the lines before give the place in its source code."""
     return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
 
 
-# What `device` may be for ONNX Runtime, in its words. Providers other than the CPU's come with
+# Names of `device` -> execution providers of ONNX Runtime. Those other than the CPU's come with
 # other builds of it (onnxruntime-gpu, onnxruntime-directml; CoreML with that for macOS).
 PROVIDERS = {
     "CPU": "CPUExecutionProvider",
@@ -221,7 +221,7 @@ PROVIDERS = {
 
 
 class OnnxRuntime:
-    """An .onnx file, as a function; see `OpenVino`."""
+    """Run an .onnx file with ONNX Runtime; see `OpenVino`."""
 
     def __init__(
         self, file: Path, *, device: str = "CPU", threads: int | None = None, streams: int = 1
@@ -231,8 +231,8 @@ class OnnxRuntime:
         Args:
             file: the network.
             device: a key of `PROVIDERS`.
-            threads: how many for each call; None is one a core.
-            streams: calls that run side by side, from as many threads; they share the cores.
+            threads: number of threads per call; None: one per core.
+            streams: number of parallel calls, from as many threads; they share the cores.
 
         Raises:
             VitruvianError: ONNX Runtime is missing, can't use that device, or can't read the file.
@@ -247,7 +247,7 @@ class OnnxRuntime:
         if device not in here:
             raise unknown("device of this ONNX Runtime", device, here)
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only: the rest is raised, or of no use to a user
+        options.log_severity_level = 3  # errors only: the rest is raised, or not useful
         if threads is None and streams > 1:
             threads = max((os.cpu_count() or 1) // streams, 1)
         options.intra_op_num_threads = threads or 0
@@ -271,7 +271,7 @@ class OnnxRuntime:
         self._inputs = [port.name for port in inputs]
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """N rows into every input, N rows out of every output; N may be 0."""
+        """Infer N rows: arrays of N rows in and out; N may be 0."""
         if len(inputs[0]) == 0:  # some operations of ONNX Runtime refuse it
             shapes = [output.shape for output in self._session.get_outputs()]
             sizes = [[n if isinstance(n, int) else 0 for n in shape] for shape in shapes]
@@ -293,7 +293,7 @@ def open_network(
     threads: int | None = None,
     streams: int = 1,
 ) -> OpenVino | OnnxRuntime:
-    """A file as a function, on "openvino" or "onnxruntime"; see `OpenVino` and `OnnxRuntime`.
+    """Open a network with "openvino" or "onnxruntime"; see `OpenVino` and `OnnxRuntime`.
 
     ONNX Runtime has f32 only, and computes all outputs.
     """
@@ -312,13 +312,13 @@ def open_network(
 def imap(
     function: Callable[[Item], Result], items: Iterable[Item], streams: int
 ) -> Iterator[Result]:
-    """The function of each item, in their order, `streams` of them being computed at a time."""
+    """Map a function over items in order, `streams` of them in parallel."""
     flying: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(streams) as pool:
         try:
             for item in items:
                 flying.append(pool.submit(function, item))
-                if len(flying) > streams:  # one more than can run, so that none waits for us
+                if len(flying) > streams:  # one more than can run, so that no thread is idle
                     yield flying.popleft().result()
             while flying:
                 yield flying.popleft().result()
@@ -328,7 +328,7 @@ def imap(
 
 
 def convolutions(file: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The numbers in a network: weight and bias of its convolutions, in the order they run.
+    """Weights and biases of a network's convolutions, in execution order.
 
     Args:
         file: what OpenVINO reads, each of whose convolutions has a bias.

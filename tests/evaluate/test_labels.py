@@ -398,7 +398,7 @@ def test_no_match_without_a_reason_is_said(scored):
 
 def test_labels_in_shares_are_refused(scored):
     shares = [v / 1000 if i % 3 < 2 else v for i, v in enumerate(POINTS)]
-    with refused("shares of the picture, want pixels"):
+    with refused("normalized coordinates, want pixels"):
         scored(labels({**ROW, "keypoints": shares, "bbox": [0.1, 0.1, 0.1, 0.2]}))
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.geometry import calibration
-from vitruvian.picture_files import picture_size
+from vitruvian.picture_files.opened import picture_size
 from vitruvian.sources.open import open_source
 from vitruvian.sources.video import Span
 

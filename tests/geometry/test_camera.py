@@ -143,7 +143,7 @@ def test_the_world_and_the_camera_undo_each_other(rng):
     np.testing.assert_allclose(camera.from_world(np.zeros(3)), (0.1, 2, 3))
     up = camera.from_world(np.array([0, 0, 1.0])) - camera.from_world(np.zeros(3))
     np.testing.assert_allclose(camera.up, up, atol=1e-12)
-    with refused("where this camera stands"):
+    with refused("position of this camera is unknown"):
         Camera.view(SIZE).to_world(xyz)
 
 

@@ -505,7 +505,7 @@ def test_annotations_and_paths_are_found_by_the_name_of_the_picture(written):
     }
     read = Detections(written(annotations))
     assert [len(regions) for regions in read.find([at("z/b.jpg"), at("empty.jpg")])] == [1, 0]
-    with refused("knows no picture 'c.jpg'"):
+    with refused("has no entry for picture 'c.jpg'"):
         read.find([at("c.jpg")])
     listed = [{"image_id": "x/b.jpg", "bbox": [1, 2, 3, 4], "score": 0.5, "idx": 0}]
     (found,) = Detections(written(listed)).find([at("y/b.jpg")])
@@ -529,7 +529,7 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(written):
         assert [len(regions) for regions in found] == [0, 1, 2]
         with refused("not told apart", "with their folders"):
             read.find([at("1.jpg")])
-        with refused("knows no picture '2.jpg'"):
+        with refused("has no entry for picture '2.jpg'"):
             read.find([at("s1/2.jpg")])
 
 
@@ -680,7 +680,7 @@ def test_weights_come_from_google_drive_after_the_licence_was_shown(cache, monke
 
 @pytest.mark.parametrize(
     ("gives", "why"),
-    [(None, "too many have asked"), (RuntimeError("no\npermission"), "no permission")],
+    [(None, "download quota exceeded"), (RuntimeError("no\npermission"), "no permission")],
 )
 def test_what_google_drive_does_not_give_is_one_line(cache, monkeypatch, gives, why):
     _, fetch = fetched(monkeypatch, gives)
@@ -752,7 +752,7 @@ def test_a_network_of_another_kind_is_refused(tmp_path):
     """Metadata as protobuf has it: field 14 of the model, in it key (1) and value (2)."""
     entry = b"\x0a\x06family\x12\x04reid"
     (tmp_path / "other.onnx").write_bytes(b"\x08\x08\x72" + bytes([len(entry)]) + entry)
-    with refused("other.onnx' is a network of kind 'reid', which gives no poses"):
+    with refused("other.onnx' is a network of kind 'reid', which does not estimate poses"):
         load(str(tmp_path / "other.onnx"))
 
 
@@ -783,14 +783,14 @@ def test_both_runtimes_and_both_kinds_of_files_give_the_same(exported, written):
 
 def test_a_file_without_a_network_that_refines_says_so(exported, written):
     boxes = str(written([]))
-    with refused("net has no network that refines; leave refine out"):
+    with refused("net has no refinement network; leave refine out"):
         load(str(exported), find=boxes, refine="pga")
 
 
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
-        ({"skeleton": "halpe26"}, ("says which skeleton it has",)),
+        ({"skeleton": "halpe26"}, ("has a fixed skeleton",)),
         ({"decode": "combined"}, ("for faces and hands, which coco17 does not have",)),
         ({"decode": "integral"}, ("trained for argmax", "use argmax or local")),
     ],

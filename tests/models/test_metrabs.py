@@ -749,7 +749,7 @@ def test_a_checkpoint_and_an_archive_run_by_their_names(own, archive, written, c
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
-        ("points", "[]", "does not say what it is; export it anew"),
+        ("points", "[]", "has no metadata of this package; export it again"),
         ("volume", '{"side": 256}', "has an input of (None, 128, 128, 3), want (N, 256, 256, 3)"),
     ],
 )

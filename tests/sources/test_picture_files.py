@@ -14,10 +14,10 @@ from PIL import Image
 
 from conftest import refused
 from pictures import COLOURS, close, everything, only_error, only_source, tiles
-from vitruvian import picture_files
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame, picture_size
 from vitruvian.geometry.camera import Camera
+from vitruvian.picture_files import content, opened, pixels
 from vitruvian.sources.open import MovingPicture, Pictures, Span, VideoFile, is_picture, open_source
 
 # The table of EXIF 2.3: where the first row and the first column of the data belong.
@@ -423,7 +423,7 @@ def test_a_heic_whose_items_have_names_that_are_no_text_is_damaged(tmp_path: Pat
     data = heif(tmp_path / "a.heic", COLOURS, exif=exif(film_mm=26)).read_bytes()
     at = data.index(b"Exif", data.index(b"iinf"))
     with pytest.raises(UnicodeDecodeError):
-        picture_files._refuse_heif(data[:at] + b"\xff" + data[at + 1 :])
+        content.refuse_damaged_heif(data[:at] + b"\xff" + data[at + 1 :])
     (tmp_path / "a.heic").write_bytes(data[:at] + b"exif" + data[at + 4 :])
     assert len(everything(tmp_path / "a.heic")) == 1
 
@@ -450,8 +450,8 @@ def test_a_moving_picture_is_8k_at_most(tmp_path: Path, monkeypatch):
     rest = [Image.fromarray(255 - COLOURS)]
     Image.fromarray(COLOURS).save(tmp_path / "a.gif", save_all=True, append_images=rest)
     assert len(everything(tmp_path / "a.gif")) == 2
-    monkeypatch.setattr(picture_files, "LARGEST_MOVING", 1000)
-    only_error(tmp_path / "a.gif", "it moves, and has more than 1000 pixels")
+    monkeypatch.setattr(pixels, "LARGEST_MOVING", 1000)
+    only_error(tmp_path / "a.gif", "it is animated and has more than 1000 pixels")
 
 
 def test_a_panorama_that_is_too_wide_says_how_wide_it_may_be(tmp_path: Path):
@@ -573,8 +573,8 @@ def test_kinds_are_told_by_content(tmp_path: Path):
         (b"GIF89a", "picture"),
     ):
         path.write_bytes(data)
-        assert picture_files.kind(path) == want
-    assert picture_files.kind(tmp_path / "none") == ""
+        assert opened.kind(path) == want
+    assert opened.kind(tmp_path / "none") == ""
 
 
 def test_a_film_is_a_video_to_who_asks(tmp_path: Path):
@@ -590,8 +590,8 @@ def test_a_film_is_a_video_to_who_asks(tmp_path: Path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([np.zeros((4, 4, 3), np.uint8)], "a list of ndarray; write model([vit.Frame(rgb)])"),
-        (np.zeros((4, 4, 3), np.uint8), "got ndarray; write model([vit.Frame(rgb)])"),
+        ([np.zeros((4, 4, 3), np.uint8)], "a list of ndarray; write model([vit.Frame.bgr(array)])"),
+        (np.zeros((4, 4, 3), np.uint8), "got ndarray; write model([vit.Frame.bgr(array)])"),
         (Frame(np.zeros((4, 4, 3), np.uint8)), "got Frame; write model([frame])"),
         ("a.jpg", "write model([vit.Frame.read('a.jpg')])"),
         (["a.jpg"], "write model([vit.Frame.read('a.jpg')])"),

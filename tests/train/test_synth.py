@@ -209,7 +209,7 @@ def test_a_line_that_was_cut_short_is_written_anew(tmp_path, studio, monkeypatch
 
 
 def test_an_empty_folder_is_nothing_to_stand_before(tmp_path):
-    with pytest.raises(VitruvianError, match="to stand before"):
+    with pytest.raises(VitruvianError, match="to use as backgrounds"):
         synth.background_pictures(tmp_path)
 
 

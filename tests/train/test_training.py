@@ -59,7 +59,7 @@ def test_people_are_read_by_split(folder):
 def test_a_folder_without_people_is_refused(tmp_path, folder):
     with pytest.raises(VitruvianError, match="cannot read people of"):
         people.read(tmp_path / "nowhere", "train")
-    with pytest.raises(VitruvianError, match="nobody of the split 'test'"):
+    with pytest.raises(VitruvianError, match="no person of the split 'test'"):
         people.read(folder, "test")
 
 

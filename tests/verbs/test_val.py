@@ -471,7 +471,7 @@ def test_results_of_others_stand_beside_models(tmp_path, data, rng):
     assert want["AP"] == pytest.approx(oracle(json.loads(file.read_text()), rows)[0], abs=1e-9)
     known = truth.read(file)
     theirs.write_text(json.dumps([{**row, "image_id": 99} for row in rows]))
-    with refused("is about other pictures"):
+    with refused("refers to other pictures"):
         read_results(theirs, known)
     theirs.write_text(json.dumps([{**row, "keypoints": [1, 2, 3]} for row in rows]))
     with refused("has 1 keypoints a person", "has 17"):
@@ -496,7 +496,7 @@ def test_records_of_others_are_scored_as_the_model_that_made_them(tmp_path, data
     assert any("1 other pictures" in note for note in second.notes)
     lines = record.read_text().splitlines()
     record.write_text("\n".join([lines[0], lines[-1]]) + "\n")
-    with refused("is about other pictures"):
+    with refused("refers to other pictures"):
         val(file, results=[record])
 
 

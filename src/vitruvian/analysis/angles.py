@@ -1,4 +1,4 @@
-"""Angles of joints and segments, one table: `TABLE`. Degrees, per frame.
+"""Joint and segment angles in degrees per frame, defined in one table: `TABLE`.
 
 An angle is what one direction of the body makes with another, or with the vertical. Forward is
 where the person faces, so flexion is positive on both sides and whichever way somebody walks:

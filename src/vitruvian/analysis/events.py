@@ -1,4 +1,4 @@
-"""Events: from how far rules hold in each frame to when they began and when they ended."""
+"""Events: turn the degree to which rules hold in each frame into start and end times."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ WRITTEN = 1e-6  # seconds, to which the times of records are written
 
 @dataclass(frozen=True)
 class Options:
-    """When something has begun, and when it is over."""
+    """Thresholds for the start and end of an event."""
 
-    on: float = 0.6  # 0..1, a rule that holds so far has begun to
-    off: float = 0.4  # 0..1, and goes on to hold as long as it does not hold less than this
-    minimum: float = 0.5  # seconds; what lasts for less did not happen
-    gap: float = 0.5  # seconds; for so long it may not hold, or not be known, and yet go on
+    on: float = 0.6  # 0..1, an event starts when the degree reaches this
+    off: float = 0.4  # 0..1, and ends when the degree falls below this (hysteresis)
+    minimum: float = 0.5  # seconds; shorter events are dropped
+    gap: float = 0.5  # seconds; shorter interruptions are bridged
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -41,14 +41,14 @@ class Options:
             )
 
     def state(self, degree: float) -> State:
-        """What one frame says; between `off` and `on` it is too close to call."""
+        """State by a single frame; "unknown" between `off` and `on`."""
         if degree >= self.on:
             return "yes"
         return "no" if degree <= self.off else "unknown"
 
 
 class StateKey(NamedTuple):
-    """Whom and what a state is of."""
+    """Key of a state: person, rule and side."""
 
     person: int
     rule: str
@@ -57,22 +57,22 @@ class StateKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Event:
-    """Something somebody did for a while; of a picture, whether or not."""
+    """An interval in which a rule held for a person; for a still image, the state of a rule."""
 
     rule: str
     person: int
     start: float  # seconds, the first frame in which it held
     end: float  # seconds, the last one
-    confidence: float  # 0..1, how far it held on average, of the frames that tell; NaN if none does
+    confidence: float  # 0..1, mean degree over the frames where it is known; NaN if none
     source: str = ""
     side: str = ""  # the subject's "left" or "right"; "" of the whole body
-    state: State = "yes"  # of a picture also "no", whose confidence is that it does not, "unknown"
-    frames: int = 1  # that tell
+    state: State = "yes"  # for images also "no" (with the confidence of "no") and "unknown"
+    frames: int = 1  # number of frames where the degree is known
 
 
 @dataclass
 class _Going:
-    """An event that is not over."""
+    """An event that has not ended."""
 
     start: float
     held: float  # seconds, the last frame in which it held
@@ -95,7 +95,7 @@ class _Going:
 
 @dataclass
 class _Told:
-    """What is shown of somebody who is in the picture."""
+    """The displayed state of a person in the image."""
 
     state: State
     sure: float  # seconds, the last frame that said so
@@ -103,27 +103,27 @@ class _Told:
 
 
 class EventDetector:
-    """Rules over one stream. It remembers who does what now, and since when.
+    """Detects events of one stream. Stateful: keeps the current events of each person.
 
-    It knows the past only: `states` lag by up to `gap`; `settled.SettledStates` has those that do
+    It uses past frames only, so `states` lag by up to `gap`; those of `settled.SettledStates` do
     not.
     """
 
     def __init__(self, rules: Mapping[str, Rule], options: Options = Options()) -> None:
-        """Start with nobody."""
+        """Start without people."""
         self.rules, self.options = rules, options
         self.going: dict[StateKey, _Going] = {}
         self.told: dict[StateKey, _Told] = {}
-        self.short: dict[str, int] = {}  # rule -> how often it held for less than `minimum`
-        self.lacks: dict[str, tuple[str, ...]] = {}  # rule -> points the last skeleton has not
+        self.short: dict[str, int] = {}  # rule -> number of events shorter than `minimum`
+        self.lacks: dict[str, tuple[str, ...]] = {}  # rule -> points missing from the last skeleton
         self.source = ""
         self.seconds = -np.inf
 
     def __call__(self, frame: Frame, poses: Poses) -> tuple[dict[str, np.ndarray], list[Event]]:
-        """How far each rule holds for each person, (N,) or (N, 2), and the events now over.
+        """Process the next frame: degree of each rule per person, (N,) or (N, 2), and ended events.
 
-        Call once a frame, in order. Who has no number has no events. Another source, or a time that
-        is not later, begins anew.
+        People without a track id have no events. Another source, or a time that does not increase,
+        resets the state.
         """
         ended = []
         if frame.source != self.source or frame.seconds <= self.seconds:
@@ -156,7 +156,7 @@ class EventDetector:
         going.add(degree, self.seconds, degree >= self.options.off)
 
     def _tell(self, key: StateKey, degree: float) -> None:
-        """Another state is shown only if the last one has not been true for a while."""
+        """Change the displayed state only after the last one has not held for a while."""
         state = self.options.state(degree)
         told = self.told.setdefault(key, _Told(state, self.seconds, self.seconds))
         told.seen = self.seconds
@@ -175,21 +175,21 @@ class EventDetector:
         return [Event(key.rule, key.person, *times, key.side, "yes", going.frames)]
 
     def lasts(self, going: _Going) -> bool:
-        """Whether it has held for long enough to have happened."""
+        """Whether it has lasted for at least `minimum`."""
         return going.held - going.start >= self.options.minimum - WRITTEN
 
     def states(self) -> dict[StateKey, State]:
-        """Live, for who draws it: of everybody here, without the doubts of single frames."""
+        """Current states of all people, for display: without flicker of single frames."""
         return {key: told.state for key, told in self.told.items() if told.seen == self.seconds}
 
     def close(self) -> list[Event]:
-        """The events that the end of the stream ends."""
+        """End the stream; returns the remaining events."""
         self.told.clear()
         return [event for key in list(self.going) for event in self._end(key)]
 
 
 def rule_degrees(rules: Mapping[str, Rule], body: Body) -> dict[str, np.ndarray]:
-    """Rule -> (N,) or (N, 2) how far it holds; what a user's own rule gave must be that, too."""
+    """Rule -> (N,) or (N, 2) degree; checks the result of user-defined rules."""
     found = {}
     for name, rule in rules.items():
         body.points.lacks.clear()
@@ -219,7 +219,7 @@ def _checked(name: str, rule: Rule, body: Body) -> np.ndarray:
 def iterate_degrees(
     found: Mapping[str, np.ndarray], poses: Poses
 ) -> Iterator[tuple[StateKey, float]]:
-    """The single degrees of `rule_degrees`, person by person."""
+    """Iterate over the degrees of `rule_degrees`, person by person."""
     for name, values in found.items():
         for person, degree in zip(poses.person.tolist(), values.tolist(), strict=True):
             if values.ndim == 1:
@@ -232,7 +232,7 @@ def iterate_degrees(
 def picture_event(
     key: StateKey, degree: float, frame: Frame, options: Options = Options()
 ) -> Event:
-    """What a picture, which has no time, says of somebody: an event of one frame."""
+    """The state of a rule in a still image, as an event of one frame."""
     state = options.state(degree)
     sure = {"yes": degree, "no": 1 - degree, "unknown": np.nan}[state]
     at = frame.seconds
@@ -244,7 +244,7 @@ def events(
     rules: Mapping[str, Rule],
     options: Options = Options(),
 ) -> Iterator[Event]:
-    """The events of a stream, each as soon as it is over: of a pipeline's results, or a record."""
+    """Events of a stream or a record, each as soon as it has ended."""
     watch = EventDetector(rules, options)
     for frame, poses in stream:
         _, ended = watch(frame, poses)

@@ -1,4 +1,4 @@
-"""What is found about everybody in a frame: what they do, and their angles. For one stream."""
+"""Analysis of one stream: states (rules), events and joint angles of each person in each frame."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from vitruvian.body.state import SEEN
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 
-# How it is said that a rule holds, and that it does not; of the others it is their name.
+# Labels for a rule that holds and that does not; for other rules their name is used.
 PHRASES = {
     "hands_in_pockets": ("{side} hand: in pocket", "{side} hand: out"),
     "hands_at_pockets": ("{side} hand: at pocket", "{side} hand: not at pocket"),
@@ -52,37 +52,37 @@ PHRASES = {
 
 @dataclass(frozen=True)
 class AnalysisSettings:
-    """What is to be found out."""
+    """What to analyse."""
 
     rules: Mapping[str, Rule]
     options: Options = field(default_factory=Options)
     angles: bool = False
-    space: Space | None = None  # of the angles; None: as `analysis/view.py` finds best
+    space: Space | None = None  # of the angles, 2D or 3D; None: chosen by `analysis/view.py`
 
 
 @dataclass(frozen=True, eq=False)
 class FrameAnalysis:
-    """About the N people of a frame."""
+    """Analysis of the N people in a frame."""
 
-    poses: Poses  # in a picture everybody has a number here, from 1 on
+    poses: Poses  # in still images people are numbered from 1
     degrees: dict[str, np.ndarray]  # rule -> (N,) 0..1, or (N, 2) of left and right; NaN unknown
     states: dict[
         StateKey, State
-    ]  # of who has a number; "yes" in every frame of an event; live, later
-    angles: np.ndarray | None  # (N, A) degrees, a column for each of `angle_names(space)`
+    ]  # of tracked people; "yes" in every frame of an event; live with a delay
+    angles: np.ndarray | None  # (N, A) degrees, one column per name in `angle_names(space)`
     space: Space
-    up: tuple[float, ...] | None = None  # what angles in 3D took for up; None: as in the picture
-    events: list[Event] = field(default_factory=list)  # that are over now; of a picture, all of it
-    spaces: tuple[Space, ...] = ()  # N: where angles were measured, "2d" also among those of "3d"
-    lacks: dict[str, tuple[str, ...]] = field(default_factory=dict)  # rule -> points there are not
+    up: tuple[float, ...] | None = None  # up vector of 3D angles; None: image up
+    events: list[Event] = field(default_factory=list)  # ended by this frame; for images, all
+    spaces: tuple[Space, ...] = ()  # N: space of each person's angles; may mix "2d" and "3d"
+    lacks: dict[str, tuple[str, ...]] = field(default_factory=dict)  # rule -> missing points
 
     def state(self, rule: str, side: str = "") -> list[State]:
-        """N of them: "yes", "no" or "unknown", which also is too close to call."""
+        """State of each of the N people: "yes", "no" or "unknown" (also for degrees in between)."""
         people = self.poses.person.tolist()
         return [self.states.get(StateKey(person, rule, side), "unknown") for person in people]
 
     def angle_deg(self, word: str) -> np.ndarray:
-        """(N,) an angle of docs/angles.md, also by the beginning of its name; NaN unknown."""
+        """(N,) an angle of docs/angles.md, by its name or a prefix of it; NaN if unknown."""
         if self.angles is None:
             raise VitruvianError(f"{word}: no angles were asked for; pass angles=True")
         (name, *_) = match_angles(word, self.space)
@@ -94,35 +94,35 @@ Pairs = list[tuple[Frame, FrameAnalysis]]
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """A frame of a recording of which not everything is settled."""
+    """A frame of a recording whose states are not final yet."""
 
     frame: Frame  # without pixels
     poses: Poses
     degrees: dict[str, np.ndarray]
-    says: dict[StateKey, State]  # what this frame alone says
+    says: dict[StateKey, State]  # states by this frame alone
     events: list[Event]
     lacks: dict[str, tuple[str, ...]]
 
 
 class Analyst:
-    """Finds it out, frame by frame of one stream, and remembers who does what since when.
+    """Analyses one stream, frame by frame. Stateful: keeps the current events of each person.
 
-    Of a recording a frame is given when nothing that comes later can change what is said of it,
-    `Options.minimum` and `gap` seconds behind, and with angles until it is known how people are
-    seen, see `analysis/view.py`; without its pixels, which nobody keeps for so long. Live, and
-    where masks or heat maps are asked for, which nobody keeps either, it is given at once, and
-    states are those of `EventDetector.states`.
+    Frames of a recording are returned with a delay of `Options.minimum` and `gap` seconds, when
+    later frames cannot change their states any more, and with angles until the view (side or
+    front, `analysis/view.py`) is decided; they come without pixels, to save memory. In live
+    streams, and with masks or heat maps, which are too large to keep, frames are returned at once
+    with the states of `EventDetector.states`.
     """
 
     def __init__(self, asked: AnalysisSettings, *, moving: bool, live: bool = False) -> None:
-        """`moving`: whether it is a video; pictures have nothing to do with each other."""
+        """`moving`: whether it is a video; still images are independent of each other."""
         self.asked, self.moving, self.live = asked, moving, live
         self.watch = EventDetector(asked.rules, asked.options)
         self.settled, self.views, self.toward = SettledStates(self.watch), ViewTracker(), _Toward()
         self.waiting: deque[_Waiting] = deque()
 
     def __call__(self, frame: Frame, poses: Poses) -> Pairs:
-        """Call once a frame, in order; the frames that are settled by now, and what was found."""
+        """Process the next frame; returns the frames that are final, with their analysis."""
         if not self.moving:
             return [(frame, self._picture(frame, poses))]
         done: Pairs = []
@@ -153,9 +153,9 @@ class Analyst:
         return [*done, *self._ready(frame.seconds, over=False)]
 
     def close(self) -> tuple[Pairs, list[Event]]:
-        """The frames that were not settled; and the events that the end ends, if it gives none.
+        """End the stream: the remaining frames; the remaining events only if there are no frames.
 
-        Otherwise they come with the last frame.
+        Otherwise the events come with the last frame.
         """
         events = self.watch.close()
         if not self.waiting:
@@ -217,7 +217,7 @@ class Analyst:
         return FrameAnalysis(poses, held, states, angles, space, up, events, spaces, lacks)
 
     def _spaces(self, poses: Poses, space: Space) -> tuple[Space, ...]:
-        """Where each of N people is measured."""
+        """The space, 2D or 3D, of each person's angles."""
         if self.asked.space is not None or not self.asked.angles or not depth_is_estimated(poses):
             return (space,) * len(poses)
         if self.moving:
@@ -226,13 +226,13 @@ class Analyst:
 
 
 class _Toward:
-    """Which side everybody faces: what most frames say no farther away than `VOTE` seconds.
+    """Facing direction of each person: majority of the frames within `VOTE` seconds.
 
-    As `motion.facing_over_time` has it; live, of those before.
+    As in `motion.facing_over_time`; in live streams, of past frames only.
     """
 
     def __init__(self) -> None:
-        self.says: dict[int, deque[tuple[float, float]]] = {}  # 1 right, -1 left; NaN is left out
+        self.says: dict[int, deque[tuple[float, float]]] = {}  # 1 right, -1 left; NaN is skipped
         self.far = VOTE + WRITTEN
 
     def add(self, frame: Frame, poses: Poses) -> None:
@@ -242,7 +242,7 @@ class _Toward:
                 self.says.setdefault(person, deque()).append((frame.seconds, side))
 
     def at(self, frame: Frame, poses: Poses) -> np.ndarray:
-        """(N,) 1 right, -1 left, NaN. Call in order: what is too old is forgotten."""
+        """(N,) 1 right, -1 left, NaN unknown. Call in order of time: old frames are dropped."""
         now, sums = frame.seconds, []
         for person in poses.person.tolist():
             says = self.says.get(person, deque())
@@ -256,9 +256,9 @@ class _Toward:
 def state_label(
     found: FrameAnalysis, person: int, *, everything: bool
 ) -> Iterator[tuple[str, State]]:
-    """What is written about somebody, and the state it tells of.
+    """Labels of a person's states, each with its state.
 
-    `everything`: also what somebody does not do, and what is not known.
+    `everything`: also for the states "no" and "unknown".
     """
     for rule, values in found.degrees.items():
         for side in SIDES if values.ndim == 2 else ("",):
@@ -268,7 +268,7 @@ def state_label(
 
 
 def state_phrase(rule: str, side: str, state: State) -> str:
-    """A state in words, such as "left hand: in pocket"."""
+    """A state as a label, such as "left hand: in pocket"."""
     name = rule.replace("_", " ")
     start = f"{side}: " if side else ""
     yes, no = PHRASES.get(rule, (f"{start}{name}", f"{start}not {name}"))
@@ -284,11 +284,10 @@ _BY_NAME = {angle.name: angle for angle in TABLE}
 def angle_arms(
     name: str, poses: Poses, up: Sequence[float] = (0.0, -1.0)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where an angle is drawn: (N, 2) each, pixels of the frame.
+    """Geometry for drawing an angle: (N, 2) each, pixels of the frame.
 
     Returns:
-        The joint; the way in which the angle is zero, NaN if that is no way from there; and the
-        way that is measured against it.
+        The vertex; the direction of angle zero, NaN if it has none; and the measured direction.
     """
     angle = _BY_NAME[name]
     points = BodyPoints(poses.skeleton, poses.xy, poses.score, SEEN)
@@ -304,7 +303,7 @@ def angle_arms(
 
 
 def head_top_y(poses: Poses) -> np.ndarray:
-    """(N,) pixels, about how high up the head goes; NaN unknown. Boxes of keypoints end below."""
+    """(N,) pixels, approximate y of the top of the head, above all keypoints; NaN if unknown."""
     points = BodyPoints(poses.skeleton, poses.xy, poses.score, SEEN)
     neck = np.linalg.norm(points["mid_shoulder"] - points["nose"], axis=-1)
     return points["nose"][:, 1] - 0.65 * neck

@@ -1,4 +1,4 @@
-"""What changes over time in one person: velocity, angles, how far they go."""
+"""Motion of one person over time: velocity, angles, range of motion."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def range_of_motion_deg(values: np.ndarray, trim: float = 0.0) -> np.ndarray:
     Source: Fisher 1993, "Statistical Analysis of Circular Data", section 2.3.1 (circular range).
     """
     if not 0 <= trim < 0.5:
-        raise VitruvianError(f"trim is {trim:g}, want a part of the frames from 0 to below 0.5")
+        raise VitruvianError(
+            f"trim is {trim:g}, want a fraction of the frames, from 0 to below 0.5"
+        )
     result = np.full((values.shape[1], 3), np.nan, np.float32)
     for row, column in zip(result, values.T.astype(np.float64), strict=True):
         known = np.sort(column[np.isfinite(column)])

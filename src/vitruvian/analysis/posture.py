@@ -294,7 +294,7 @@ def pockets_rule(hands: Callable[[Frame, Poses], Hands]) -> Rule:
 
     def rule(body: Body) -> np.ndarray:
         if body.frame is None:
-            raise VitruvianError("hands_in_pockets looks at pixels; give Body the frame, too")
+            raise VitruvianError("hands_in_pockets needs the image; pass the frame to Body as well")
         from vitruvian.models.pockets import LIMB
 
         _ = [body.points[f"{side}_{part}"] for part in LIMB for side in SIDES]

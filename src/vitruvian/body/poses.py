@@ -1,4 +1,4 @@
-"""Poses: everyone in one frame. The one result type of every model."""
+"""Poses: the people in one frame. The result type of every model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.geometry.regions import Regions
 
 Origin = Literal["camera", "hips"]
-# The arrays of Poses; N people, K keypoints, other axes are free.
+# Shapes of the arrays of Poses; N people, K keypoints, other axes have any length.
 _SHAPES: dict[str, tuple[str | int, ...]] = {
     "box_score": ("N",),
     "xy": ("N", "K", 2),
@@ -36,37 +36,39 @@ class Joint:
 
     xy: np.ndarray  # (N, 2) pixels of the whole frame
     score: np.ndarray  # (N,) 0..1
-    xyz: np.ndarray | None  # (N, 3) metres, from `Poses.origin`
+    xyz: np.ndarray | None  # (N, 3) metres, relative to `Poses.origin`
 
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """N people with the K keypoints of one skeleton, in one frame.
+    """The N people of one frame, each with the K keypoints of one skeleton.
 
-    A keypoint that was not found is NaN, never (0, 0): the corner of the image is a place.
-    Nobody in the frame is N = 0, an ordinary answer: `xy` is then (0, K, 2).
+    A keypoint that was not found is NaN, never (0, 0), which is a valid position.
+    An empty frame has N = 0, without any special case: `xy` is then (0, K, 2).
     """
 
     skeleton: Skeleton
     xy: np.ndarray  # (N, K, 2) pixels of the whole frame; (0, 0) is its top left corner
-    score: np.ndarray  # (N, K) 0..1, how likely the keypoint can be seen, as the model gave it
-    box: np.ndarray  # (N, 4) x0 y0 x1 y1, pixels
-    box_score: np.ndarray  # (N,) 0..1, how likely this is a person
-    person: np.ndarray  # (N,) int64, the same number for the same person; -1 before following
+    score: np.ndarray  # (N, K) 0..1, confidence of each keypoint, as given by the model
+    box: np.ndarray  # (N, 4) bounding box x0 y0 x1 y1, pixels
+    box_score: np.ndarray  # (N,) 0..1, confidence of the detection
+    person: np.ndarray  # (N,) int64, track id, the same in all frames; -1 without tracking
     xyz: np.ndarray | None = None  # (N, K, 3) metres; x right, y down, z away from the camera
-    origin: Origin | None = None  # what xyz is measured from
-    mask: np.ndarray | None = None  # (N, H, W) 0..1 over the whole frame, where asked for
-    presence: np.ndarray | None = None  # (N, K) 0..1, how likely it is inside the frame: BlazePose
+    origin: Origin | None = None  # origin of xyz
+    mask: np.ndarray | None = None  # (N, H, W) 0..1, segmentation of the whole frame, on request
+    presence: np.ndarray | None = None  # (N, K) 0..1, probability of being in the frame: BlazePose
     depth: np.ndarray | None = None  # (N, K) pixels, not metric: BlazePose's image z, 0 at the hips
     world: np.ndarray | None = (
-        None  # (N, K, 3) metres in the world, where the camera's place is known
+        None  # (N, K, 3) metres, world coordinates, if the camera's position is known
     )
-    error: np.ndarray | None = None  # (N,) pixels, mean distance of projected xyz from xy: absolute
-    plausible: np.ndarray | None = None  # (N,) bool, whether the body in xyz can be so: absolute
-    look: Regions | None = None  # where to look for the same N people in the next frame
-    raw: Poses | None = None  # these poses before smoothing, where they were smoothed
-    maps: np.ndarray | None = None  # (N, K, h, w) heat maps, 0 where nothing is, where asked for
-    seen: Regions | None = None  # what of the frame the heat maps cover
+    error: np.ndarray | None = None  # (N,) pixels, mean reprojection error of xyz: absolute
+    plausible: np.ndarray | None = (
+        None  # (N,) bool, whether xyz is anatomically plausible: absolute
+    )
+    look: Regions | None = None  # regions of the same N people in the next frame
+    raw: Poses | None = None  # the same poses before smoothing, if smoothed
+    maps: np.ndarray | None = None  # (N, K, h, w) heat maps, 0 where nothing is; on request
+    seen: Regions | None = None  # regions of the frame that the heat maps cover
 
     def __post_init__(self) -> None:
         known: dict[str | int, int] = {"N": len(self.box_score), "K": len(self.skeleton)}
@@ -85,7 +87,9 @@ class Poses:
                     f"Poses.{name} is {value.shape}, want {size} for {self.skeleton.name}"
                 )
         if (self.xyz is None) != (self.origin is None):
-            raise ValueError("Poses.xyz and Poses.origin go together: metres from where?")
+            raise ValueError(
+                "Poses.xyz and Poses.origin must be given together (metres relative to the origin)"
+            )
         for name in ("look", "seen"):
             value = getattr(self, name)
             if value is not None and len(value) != len(self):
@@ -93,7 +97,7 @@ class Poses:
 
     @classmethod
     def nobody(cls, skeleton: Skeleton, origin: Origin | None = None) -> Poses:
-        """Nobody in the frame; with an origin, nobody in 3D as well."""
+        """Poses of an empty frame (N = 0); with an origin, also in 3D."""
         k = len(skeleton)
         return cls(
             skeleton,
@@ -109,7 +113,7 @@ class Poses:
 
     @classmethod
     def join(cls, *parts: Poses) -> Poses:
-        """Everybody in all parts, in this order. They are of one model and one frame."""
+        """Concatenate poses of the same model and frame."""
         people = [part for part in parts if len(part)] or [parts[0]]
         if len(people) == 1:
             return people[0]
@@ -130,10 +134,10 @@ class Poses:
     @overload
     def __getitem__(self, which: int | slice | list[int] | np.ndarray) -> Poses: ...
     def __getitem__(self, which: str | int | slice | list[int] | np.ndarray) -> Joint | Poses:
-        """One keypoint of everybody, by its name, or some of the people, by their rows.
+        """One keypoint of all people, by name, or a subset of the people, by index.
 
-        `poses["left_wrist"].xy` is (N, 2) pixels; `poses[0]` are the poses of the first person,
-        N = 1, so that their keypoints are `poses[0].xy[0]`, which is `poses.xy[0]`.
+        `poses["left_wrist"].xy` is (N, 2) pixels; `poses[0]` is `Poses` of the first person
+        alone (N = 1), with the keypoints `poses[0].xy[0]`, the same as `poses.xy[0]`.
         """
         if not isinstance(which, str):
             if isinstance(which, (int, np.integer)):
@@ -145,11 +149,11 @@ class Poses:
         return Joint(self.xy[:, k], self.score[:, k], None if self.xyz is None else self.xyz[:, k])
 
     def __iter__(self) -> Iterator[Poses]:
-        """Everybody, one after the other, each as the poses of one person."""
+        """Iterate over the people, each as `Poses` with N = 1."""
         return (self.take([row]) for row in range(len(self)))
 
     def take(self, people: np.ndarray | list[int] | slice) -> Poses:
-        """Some of the people: numbers of rows, a slice, or one truth value a person."""
+        """A subset of the people, by indices, a slice or a boolean mask."""
         parts: dict[str, object] = {}
         for field in fields(self):
             value = getattr(self, field.name)

@@ -1,4 +1,4 @@
-"""A skeleton is a table of named keypoints; order, bones, mirror and sides all follow from it."""
+"""Skeleton: a table of named keypoints, which gives bones, sides and left-right pairs."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _FOOT = re.compile(r"toe|heel|foot")
 class Skeleton:
     """K named keypoints. Left is always the subject's left.
 
-    Nothing guesses a skeleton from K: whoever has poses has been told which one it is. Two are
-    equal if all but `source` is: what came from another process is the same skeleton.
+    A skeleton is never guessed from K; poses always carry theirs. Two skeletons are equal if all
+    fields but `source` are, also after pickling.
     """
 
     name: str
-    source: str  # where the table comes from
+    source: str  # reference of the table
     keypoints: tuple[str, ...]
-    bones: tuple[tuple[int, int], ...]  # pairs of keypoint numbers
-    sigmas: np.ndarray  # (K,) OKS standard deviations, NaN where nobody has published one
+    bones: tuple[tuple[int, int], ...]  # pairs of keypoint indices
+    sigmas: np.ndarray  # (K,) OKS standard deviations, NaN if none is published
 
     @classmethod
     def table(cls, name: str, source: str, *rows: tuple[str, str, float]) -> Skeleton:
-        """A skeleton from rows of (keypoint, "names of the keypoints it is joined to", sigma)."""
+        """Build a skeleton from rows of (keypoint, "names of connected keypoints", sigma)."""
         keypoints = tuple(row[0] for row in rows)
         number = {keypoint: i for i, keypoint in enumerate(keypoints)}
         bones = tuple((number[to], number[row[0]]) for row in rows for to in row[1].split())
@@ -45,16 +45,16 @@ class Skeleton:
 
     @classmethod
     def read(cls, path: Path) -> Skeleton:
-        """A skeleton from a TOML file.
+        """Read a skeleton from a TOML file.
 
         name = "paw"
         keypoints = [["wrist", "", 0.1], ["tip", "wrist", 0.2]]
 
-        Each keypoint: its name, the names of earlier ones it is joined to, and if known its OKS
-        sigma.
+        Each keypoint: its name, the names of earlier keypoints it is connected to, and optionally
+        its OKS sigma.
 
         Raises:
-            VitruvianError: it is missing, or says something else.
+            VitruvianError: the file is missing or has another format.
         """
         read, rows = read_toml(path), list[tuple[str, str, float]]()
         form = 'name = "...", keypoints = [["name", "joined to", sigma], ...]'
@@ -78,30 +78,30 @@ class Skeleton:
 
     @classmethod
     def from_json(cls, text: str) -> Skeleton:
-        """A skeleton from what `to_json` wrote.
+        """Read a skeleton written by `to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError: something else wrote it.
+            ValueError, TypeError, KeyError: the text has another format.
         """
         read = json.loads(text)
         keypoints = tuple(read["keypoints"])
         bones = tuple((a, b) for a, b in read["bones"])
         sigmas = np.array([nan if each is None else each for each in read["sigmas"]])
         if not all(isinstance(word, str) for word in (read["name"], read["source"], *keypoints)):
-            raise TypeError("a name is no text")
+            raise TypeError("a name is not a string")
         if len(set(keypoints)) != len(keypoints):
-            raise ValueError("two keypoints have one name")
+            raise ValueError("two keypoints have the same name")
         if not keypoints or sigmas.shape != (len(keypoints),) or sigmas.dtype.kind not in "fiu":
-            raise ValueError("as many sigmas as keypoints")
+            raise ValueError("want one sigma per keypoint")
         if np.any(sigmas < 0) or np.any(sigmas > 1e6):
-            raise ValueError("a sigma is none")
+            raise ValueError("a sigma is not a positive number")
         ends = [end for bone in bones for end in bone]
         if not all(type(end) is int and 0 <= end < len(keypoints) for end in ends):
-            raise ValueError("a bone ends at no keypoint")
+            raise ValueError("a bone refers to a keypoint that does not exist")
         return cls(read["name"], read["source"], keypoints, bones, sigmas.astype(np.float32))
 
     def to_json(self) -> str:
-        """All of it, as a line of JSON; a sigma nobody has published is null."""
+        """The skeleton as one line of JSON; unknown sigmas are null."""
         sigmas = [None if np.isnan(sigma) else float(sigma) for sigma in self.sigmas]
         table = {"name": self.name, "source": self.source, "keypoints": self.keypoints}
         return json.dumps({**table, "bones": self.bones, "sigmas": sigmas})
@@ -124,7 +124,7 @@ class Skeleton:
         return f"Skeleton({self.name}, {len(self)} keypoints)"
 
     def __getitem__(self, keypoint: str) -> int:
-        """The number of a keypoint: `COCO17["left_knee"]` is 13; of a file's LKnee as well."""
+        """Index of a keypoint: `COCO17["left_knee"]` is 13; also for a file that calls it LKnee."""
         own = self.places.get(keypoint, ())
         if len(own) != 1:
             raise unknown(f"keypoint of {self.name}", keypoint, self.keypoints)
@@ -132,22 +132,21 @@ class Skeleton:
 
     @cached_property
     def places(self) -> dict[str, tuple[int, ...]]:
-        """Our name of a place -> the number of the keypoint there, or of two it is between."""
+        """Standard keypoint name -> index of the keypoint, or of the two it is the midpoint of."""
         return places(self.keypoints)
 
     @cached_property
     def sides(self) -> tuple[str, ...]:
-        """K times "left", "right" or "", read from the names."""
+        """Side of each keypoint: "left", "right" or "", derived from the names."""
         sides = [set(word.split("_")) & {"left", "right"} for word in words(self.keypoints)]
         return tuple(side.pop() if side else "" for side in sides)
 
     @cached_property
     def parts(self) -> dict[str, tuple[int, ...]]:
-        """Keypoint numbers of the "body", "feet", "face", "left_hand" and "right_hand".
+        """Keypoint indices of the "body", "feet", "face", "left_hand" and "right_hand".
 
-        Read from the names; a part without keypoints is left out. A hand is one of which finger
-        joints are known, a face one with a jaw: a nose and a wrist are of every body. A hand of
-        nobody knows which side is "hand".
+        Derived from the names; empty parts are omitted. A hand needs finger joints and a
+        face needs a jaw: nose and wrists belong to the body. A hand of unknown side is "hand".
         """
         parts: dict[str, list[int]] = {}
         own = words(self.keypoints)
@@ -165,7 +164,7 @@ class Skeleton:
 
     @cached_property
     def mirror(self) -> np.ndarray:
-        """(K,) the keypoint on the other side of the body; itself where there is no other side."""
+        """(K,) index of the keypoint's left-right counterpart; its own index if there is none."""
         swap = {"left": "right", "right": "left"}
         own = words(self.keypoints)
         others = ["_".join(swap.get(part, part) for part in word.split("_")) for word in own]

@@ -1,6 +1,6 @@
-"""State: whether a keypoint is visible, occluded, out of the frame, or was not found.
+"""State of a keypoint: visible, occluded, out of frame or not found.
 
-One meaning for all families, from what each says:
+One definition for all families, derived from their scores:
 
 - visible: the model is sure of it. YOLOv8, AlphaPose and MeTRAbs say how sure they are of a place,
   and are mostly sure of what annotators could place although it is hidden, so some of that is
@@ -35,7 +35,7 @@ EDGE = 0.01  # of the longer side of the picture: how near its border a faint pl
 
 
 class State(IntEnum):
-    """Of a keypoint; the higher, the better it is known."""
+    """State of a keypoint; a higher value is better known."""
 
     NOT_FOUND = 0
     OUT_OF_FRAME = 1
@@ -44,7 +44,7 @@ class State(IntEnum):
 
 
 def states(poses: Poses, size: tuple[int, int]) -> np.ndarray:
-    """(N, K) uint8, numbers of `State`.
+    """(N, K) uint8, values of `State`.
 
     Args:
         poses: of any family; those before smoothing, or after.

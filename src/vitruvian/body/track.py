@@ -1,7 +1,7 @@
-"""Track: one person over time. What is measured over time reads this; `tracks` cuts it from poses.
+"""Track: one person over time. The input of all analysis over time; `tracks` makes them from poses.
 
-A recording may be two hours long: `tracks` takes frames one by one and gives a track as soon as it
-is over, so that it holds no more than the people present, each for `longest` seconds at most.
+Recordings may be hours long: `tracks` takes frames one by one and yields each track as soon as it
+ends, so that memory holds only the people present, each for at most `longest` seconds.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from vitruvian.body.poses import Joint, Origin, Poses
 from vitruvian.body.skeleton import Skeleton
 
-GAP = 2.0  # seconds without being seen after which a track is over
-LONGEST = 600.0  # seconds of a track before it is given and a new one begun: 40 MB of BlazePose
+GAP = 2.0  # seconds without a detection after which a track ends
+LONGEST = 600.0  # maximum seconds of a track, which is then split: 40 MB of BlazePose
 _SHAPES: dict[str, tuple[str | int, ...]] = {
     "seconds": ("T",),
     "index": ("T",),
@@ -26,15 +26,15 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "xyz": ("T", "K", 3),
     "world": ("T", "K", 3),
 }
-_ROWS = ("xy", "score", "box", "xyz", "world")  # what a frame's poses give a track
+_ROWS = ("xy", "score", "box", "xyz", "world")  # fields copied from a frame's poses
 
 
 class Moment(Protocol):
-    """What of a `Frame` is needed here."""
+    """The attributes of a `Frame` that are needed here."""
 
     @property
     def index(self) -> int:
-        """Which one of its source."""
+        """Frame number in its source."""
         ...
 
     @property
@@ -44,7 +44,7 @@ class Moment(Protocol):
 
     @property
     def source(self) -> str:
-        """File, camera or address."""
+        """File, camera or URL."""
         ...
 
     @property
@@ -55,18 +55,18 @@ class Moment(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One person in T frames of a stream, in order; a frame without the person is a row of NaN."""
+    """One person in T consecutive frames of a stream; NaN in frames without the person."""
 
     skeleton: Skeleton
-    person: int  # the number in `Poses.person`
+    person: int  # track id, as in `Poses.person`
     seconds: np.ndarray  # (T,) float64, increasing
     index: np.ndarray  # (T,) int64 of the frames
     xy: np.ndarray  # (T, K, 2) pixels; NaN where not found
     score: np.ndarray  # (T, K) 0..1; 0 in a frame without the person
     box: np.ndarray  # (T, 4) x0 y0 x1 y1, pixels
     xyz: np.ndarray | None = None  # (T, K, 3) metres
-    origin: Origin | None = None  # what xyz is measured from
-    world: np.ndarray | None = None  # (T, K, 3) metres in the world, where that is known
+    origin: Origin | None = None  # origin of xyz
+    world: np.ndarray | None = None  # (T, K, 3) metres, world coordinates, if known
     source: str = ""
     size: tuple[int, int] = (0, 0)  # width and height of the frames
     raw: Track | None = None  # the same before smoothing or repair
@@ -80,7 +80,9 @@ class Track:
                     f"Track.{name} is {value.shape}, want {want} for {self.skeleton.name}"
                 )
         if (self.xyz is None) != (self.origin is None):
-            raise ValueError("Track.xyz and Track.origin go together: metres from where?")
+            raise ValueError(
+                "Track.xyz and Track.origin must be given together (metres relative to the origin)"
+            )
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -92,25 +94,25 @@ class Track:
 
     @property
     def present(self) -> np.ndarray:
-        """(T,) bool, whether the person was found in the frame."""
+        """(T,) bool, whether the person was detected in the frame."""
         found = np.any(np.isfinite(self.xy), axis=(1, 2))
         return found if self.xyz is None else found | np.any(np.isfinite(self.xyz), axis=(1, 2))
 
     @property
     def places(self) -> dict[str, np.ndarray]:
-        """Where keypoints are, by the name of the field: those of xy, xyz and world there are."""
+        """The coordinate arrays that exist, by field name: xy, xyz, world."""
         every = {"xy": self.xy, "xyz": self.xyz, "world": self.world}
         return {name: values for name, values in every.items() if values is not None}
 
     def take(self, rows: slice | np.ndarray) -> Track:
-        """Some of the frames."""
+        """A subset of the frames."""
         parts = {name: getattr(self, name) for name in _SHAPES}
         raw = None if self.raw is None else self.raw.take(rows)
         some = {name: value[rows] for name, value in parts.items() if value is not None}
         return replace(self, raw=raw, **some)
 
     def poses(self, row: int) -> Poses:
-        """The person in one frame, as `Poses` of one; of nobody if not found there."""
+        """The person in one frame as `Poses` with N = 1; N = 0 if not detected there."""
         if not self.take(slice(row, row + 1)).present.all():
             return Poses.nobody(self.skeleton, self.origin)
         return Poses(
@@ -128,7 +130,7 @@ class Track:
 
 
 class _Growing:
-    """A track that is not over: rows as they come, `None` for frames without the person."""
+    """An unfinished track: one row per frame, `None` for frames without the person."""
 
     def __init__(self) -> None:
         self.moments: list[tuple[int, float]] = []
@@ -181,14 +183,14 @@ def _row(poses: Poses, row: int) -> dict[str, np.ndarray]:
 
 
 class Tracks:
-    """The people of a stream, each as a track as soon as it is over. Of no number: not at all."""
+    """Collects the tracks of a stream. People without a track id are ignored."""
 
     def __init__(self, *, gap: float = GAP, longest: float = LONGEST) -> None:
-        """Start with nobody.
+        """Start without people.
 
         Args:
-            gap: seconds; who comes back later than that has another track, with the same number.
-            longest: seconds; what lasts longer comes in several tracks, one after the other.
+            gap: seconds; a person who returns later starts a new track with the same id.
+            longest: seconds; longer tracks are split.
         """
         self.gap, self.longest = gap, longest
         self.growing: dict[int, _Growing] = {}
@@ -196,7 +198,7 @@ class Tracks:
         self.skeleton: Skeleton | None = None
 
     def add(self, frame: Moment, poses: Poses) -> list[Track]:
-        """Take a frame, in order; the tracks that are over by now."""
+        """Add the next frame; returns the tracks that have ended."""
         last, over = self.last, list[Track]()
         another = last is not None and (
             frame.source != last.source or not frame.seconds > last.seconds
@@ -222,14 +224,14 @@ class Tracks:
         return self.growing.pop(person).track(person, self.skeleton, self.last)
 
     def close(self) -> list[Track]:
-        """The tracks that the end of the stream ends."""
+        """End the stream; returns the remaining tracks."""
         return [self._over(person) for person in sorted(self.growing)]
 
 
 def tracks(
     stream: Iterable[tuple[Moment, Poses]], *, gap: float = GAP, longest: float = LONGEST
 ) -> Iterator[Track]:
-    """The tracks of frames in order with numbered poses: a pipeline's results, a record."""
+    """Tracks from frames and tracked poses in order, of a stream or a record."""
     growing = Tracks(gap=gap, longest=longest)
     for frame, poses in stream:
         yield from growing.add(frame, poses)

@@ -1,4 +1,4 @@
-"""The command `analyze`: what people do, and how their joints move."""
+"""The command `analyze`: rule-based events and joint angles."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from vitruvian.verbs.groups import (
 
 
 @command(
-    out=Word(Path, OUTPUT, "A folder.", names=OUT),
+    out=Word(Path, OUTPUT, "Output folder.", names=OUT),
     save=Word(
         str | None,
         OUTPUT,
-        "With commas: tables (events and angles; always), video (annotated video or picture), "
-        "plot (of videos: angles over time, .png), parquet (the tables once more).",
+        "Outputs, comma-separated: tables (events and angles as .csv; always written), video "
+        "(annotated video or image), plot (videos: angles over time, .png), parquet (the tables).",
         "video,plot",
     ),
 )
@@ -38,9 +38,9 @@ def analyze(
     camera: CameraWords = CameraWords(),
     machine: MachineWords = MachineWords(),
 ) -> None:
-    """Detect what people do, and measure joint angles.
+    """Detect events with rules, and measure joint angles.
 
-    SOURCE may also be a record (.jsonl) of `vitruvian predict`; then no model runs.
+    SOURCE may also be a .jsonl file of `vitruvian predict`; then no model runs.
     """
     from vitruvian.verbs import api
 

@@ -1,4 +1,4 @@
-"""The command line. A command reads words, calls one function, and prints what came back."""
+"""The command line: each command parses its options, calls one function and prints the result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vitruvian.cli.val import val
 from vitruvian.errors import VitruvianError, shown
 
 STOPPED = 130  # Typer's exit code for every KeyboardInterrupt
-# What no program can help, wherever it comes up.
+# Errors of the system (disk full, out of memory, ...) rather than of this program.
 NOT_OURS = {
     *(errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
     *(errno.ENOMEM, getattr(errno, "EDQUOT", errno.ENOSPC)),
@@ -37,20 +37,20 @@ NOT_OURS = {
 
 app = typer.Typer(
     name="vitruvian",
-    help="Find people in photos, videos and live streams, and say where their joints are.",
+    help="2D and 3D human pose estimation in images, videos and live streams.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # it takes "[default: 1]" for a tag, and leaves it out
+    rich_markup_mode=None,  # rich drops "[default: 1]" as if it were a tag
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models_app, name="models")
 
 
 def main() -> NoReturn:
-    """Run the command line; what the user can put right is one line and exit code 1.
+    """Run the command line; errors that the user can fix are one line and exit code 1.
 
-    After Ctrl-C, SIGTERM or SIGHUP the exit code is 128 and the number of the signal.
+    After Ctrl-C, SIGTERM or SIGHUP the exit code is 128 plus the signal number.
     """
     outputs = terminal.settle()
     stopping.handle_signals()
@@ -65,7 +65,7 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    """The exit code of a command."""
+    """Run the command and return its exit code."""
     try:
         if any(word == "" or re.fullmatch("--[a-z-]+=", word) for word in sys.argv[1:]):
             raise VitruvianError("one of the words is empty; is a variable of the shell not set?")
@@ -74,7 +74,7 @@ def _run() -> int:
         complain(error)
         return 1
     except MemoryError:
-        complain(VitruvianError("there is not enough memory; give smaller pictures, or fewer"))
+        complain(VitruvianError("there is not enough memory; give smaller images, or fewer"))
         return 1
     except OSError as error:
         if error.errno not in NOT_OURS and _here():
@@ -91,7 +91,7 @@ def _run() -> int:
 
 
 def _here() -> bool:
-    """Whether the current folder is still there."""
+    """Whether the current folder still exists."""
     try:
         Path.cwd()
     except OSError:
@@ -110,7 +110,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     pass

@@ -1,4 +1,4 @@
-"""The command `benchmark`: how fast models are on this machine."""
+"""The command `benchmark`: speed and memory of models on this machine."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from vitruvian.errors import VitruvianError
     source=Word(
         str | None,
         INPUT,
-        "Pictures, a folder or a video; without it, pictures made of the built-in portrait.",
+        "Image, folder or video; by default, images made from the built-in portrait.",
         argument="SOURCE",
     ),
     model=MODELS,
-    people=Word(str, INPUT, "How many people there are in pictures that are made."),
-    size=Word(str | None, MODEL, "Input sizes of YOLOv8, pixels: such as 320,640."),
-    threads=Word(str | None, MACHINE, "Of the networks: such as 1,2."),
-    precision=Word(str | None, MACHINE, "Inside the networks: such as f32,bf16."),
-    rounds=Word(int, ROUNDS, "In which the models take turns."),
-    frames=Word(int, ROUNDS, "Of a round, at most."),
-    seconds=Word(float, ROUNDS, "Of each part of a round, at most."),
-    warm_up=Word(int, ROUNDS, "Frames before each round, not counted."),
-    out=Word(Path | None, OUTPUT, "A .json file of all numbers.", names=OUT),
+    people=Word(str, INPUT, "Number of people in the made images, comma-separated."),
+    size=Word(str | None, MODEL, "YOLOv8: input sizes, pixels, such as 320,640."),
+    threads=Word(str | None, MACHINE, "Numbers of inference threads, such as 1,2."),
+    precision=Word(str | None, MACHINE, "Inference precisions, such as f32,bf16."),
+    rounds=Word(int, ROUNDS, "Number of rounds; models alternate within a round."),
+    frames=Word(int, ROUNDS, "Maximum number of frames per round."),
+    seconds=Word(float, ROUNDS, "Maximum duration of each part of a round."),
+    warm_up=Word(int, ROUNDS, "Warm-up frames before each round, not timed."),
+    out=Word(Path | None, OUTPUT, "Write all results to this .json file.", names=OUT),
 )
 def benchmark(
     source: str | None = None,
@@ -45,7 +45,7 @@ def benchmark(
 ) -> None:
     """Measure the speed and memory of models on this machine.
 
-    Each stage, frames per second, peak memory and start-up time.
+    Reports latency per stage, frames per second, peak memory and start-up time.
     """
     from vitruvian.verbs.benchmark import benchmark as bench
 

@@ -1,4 +1,4 @@
-"""A command: a function whose groups are spread over options, with help in titled parts."""
+"""Typer commands from functions that take dataclasses: one option per field, help in sections."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from vitruvian.cli.words import MACHINE, TITLES, WORDS, Word
 from vitruvian.errors import VitruvianError
 from vitruvian.verbs.groups import flat_parameters, gather
 
-OFFLINE = Word(bool, MACHINE, "Never use the network, as VITRUVIAN_OFFLINE=1 does.")
+OFFLINE = Word(bool, MACHINE, "Never download anything; same as VITRUVIAN_OFFLINE=1.")
 Command = Callable[..., None]
 
 
 def command(*, offline: bool = True, **own: Word | str) -> Callable[[Command], Command]:
-    """The function as typer takes it: each field of its groups is an option.
+    """Decorate a function for typer: each field of its dataclasses becomes an option.
 
     Args:
-        offline: whether `--offline` is among the options.
-        **own: words that read otherwise than in `WORDS`; text stands for what help tells of a
-            default that is None.
+        offline: add the option `--offline`.
+        **own: options that differ from `WORDS`. A string replaces only the default that the help
+            shows.
     """
 
     def decorate(function: Command) -> Command:
@@ -49,7 +49,7 @@ def command(*, offline: bool = True, **own: Word | str) -> Callable[[Command], C
 
 
 def _annotated(parameter: inspect.Parameter, own: Word | str | None) -> inspect.Parameter:
-    """The same, with what typer must know of it."""
+    """The parameter with the annotation that typer reads."""
     name, default = parameter.name, parameter.default
     word = own if isinstance(own, Word) else OFFLINE if name == "offline" else WORDS[name]
     kind = word.annotation(name, default, own if isinstance(own, str) else "")
@@ -57,10 +57,10 @@ def _annotated(parameter: inspect.Parameter, own: Word | str | None) -> inspect.
 
 
 class TitledHelp(TyperCommand):
-    """A command whose help has a title over each part: Input, Model, Output, ..."""
+    """A command whose help is divided into sections: Input, Model, Output, ..."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options under their titles."""
+        """Write the options by section."""
         parts: dict[str, list[tuple[str, str]]] = {title: [] for title in TITLES}
         untitled: list[tuple[str, str]] = []
         for each in self.get_params(ctx):
@@ -80,11 +80,11 @@ class TitledHelp(TyperCommand):
 
 
 def complain(error: VitruvianError) -> None:
-    """One line to standard error."""
+    """Print an error as one line to standard error."""
     print(f"vitruvian: {error}", file=sys.stderr, flush=True)
 
 
 def failed(faults: int | bool) -> None:
-    """Exit code 1 if anything went wrong."""
+    """Exit with code 1 if there were errors."""
     if faults:
         raise typer.Exit(1)

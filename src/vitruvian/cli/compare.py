@@ -1,4 +1,4 @@
-"""The command `compare`: where models disagree."""
+"""The command `compare`: several models on the same source, and where they disagree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vitruvian.verbs.groups import CameraWords
 
 @command(
     model=MODELS,
-    out=Word(Path, OUTPUT, "A folder.", names=OUT),
+    out=Word(Path, OUTPUT, "Output folder.", names=OUT),
 )
 def compare(
     source: list[str],
@@ -25,10 +25,10 @@ def compare(
     overwrite: bool = False,
     camera: CameraWords = CameraWords(),
 ) -> None:
-    """Run several models side by side, and report where they differ.
+    """Compare models side by side, and report where they disagree.
 
-    Writes panels side by side, disagreement.jsonl, comparison.json and report.html. Records that
-    are in the folder are not made again.
+    Writes side-by-side panels, disagreement.jsonl, comparison.json and report.html. Results that
+    are already in the folder are reused.
     """
     from vitruvian.verbs.compare.compare import compare as do
 

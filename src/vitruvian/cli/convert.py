@@ -1,4 +1,4 @@
-"""The command `convert`: files of poses into other formats."""
+"""The command `convert`: pose files to other formats."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from vitruvian.errors import MOST
     source=Word(
         Path,
         INPUT,
-        "Records (.jsonl), .csv, .parquet, .trc, .c3d, .bvh, .json (COCO results or annotations), "
-        ".txt (MOT), or a folder of OpenPose JSON.",
+        ".jsonl (of `vitruvian predict`), .csv, .parquet, .trc, .c3d, .bvh, .json (COCO results or "
+        "annotations), .txt (MOT), or a folder of OpenPose JSON.",
         argument="IN",
     ),
     out=Word(
         Path,
         OUTPUT,
-        "The same, by its extension (no extension: a folder of OpenPose JSON); or .html, _3d.png, "
-        "_3d.mp4, _3d.gif (3D view), .rrd; or .mp4, .jpg (annotated), where the source of IN is "
-        "where it was, or beside IN.",
+        "One of the same formats, by extension (none: a folder of OpenPose JSON); .html "
+        "(interactive 3D viewer), _3d.png, _3d.mp4, _3d.gif (3D view), .rrd (Rerun); or .mp4, .jpg "
+        "(annotated), if the source of IN is still in its place, or next to IN.",
         argument="OUT",
     ),
     form=Word(
         str | None,
         INPUT,
-        "Format of IN, where its name does not tell: json, csv, parquet, coco, openpose, mot, "
-        "trc, c3d or bvh.",
+        "Format of IN, if not clear from its name: json, csv, parquet, coco, openpose, mot, trc, "
+        "c3d or bvh.",
         names=("--from",),
     ),
     skeleton=Word(
         str | None,
         OUTPUT,
-        "Keypoints that are written, found by their names: coco17, body_25, ..., or a .toml file.",
-        "those of IN",
+        "Skeleton of OUT, matched by keypoint names: coco17, body_25, ..., or a .toml file.",
+        "that of IN",
     ),
-    person=Word(int | None, INPUT, "Only the person of this number."),
-    fps=Word(float | None, INPUT, "Frames per second, of an IN without times."),
+    person=Word(int | None, INPUT, "Convert only the person with this track ID."),
+    fps=Word(float | None, INPUT, "Frame rate, for an IN without time stamps."),
     from_up=Word(
         str | None,
         INPUT,
-        "Axis that points up in IN, of .trc, .c3d and .bvh: y or z.",
-        "what a .c3d says, or y",
+        "Up axis of IN (.trc, .c3d, .bvh): y or z.",
+        "as stored in a .c3d, or y",
     ),
-    up=Word(str | None, OUTPUT, "Axis that points up in OUT: y or z.", "y"),
+    up=Word(str | None, OUTPUT, "Up axis of OUT: y or z.", "y"),
     from_skeleton=Word(
         str | None,
         INPUT,
-        "Keypoints of a folder of OpenPose JSON: body_25, body_25b, halpe26, ..., or a .toml file.",
-        "by their number",
+        "Skeleton of OpenPose JSON: body_25, body_25b, halpe26, ..., or a .toml file.",
+        "by the number of keypoints",
     ),
 )
 def convert(
@@ -67,7 +67,7 @@ def convert(
     from_skeleton: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Convert files of poses between formats, and say what is lost."""
+    """Convert pose files between formats, and report what is lost."""
     from vitruvian.body.skeletons import find_skeleton
     from vitruvian.verbs.convert import convert as do
 

@@ -1,4 +1,4 @@
-"""The command `doctor`: what this machine has."""
+"""The command `doctor`: diagnose the installation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from vitruvian.cli.command import command, failed
 
 @command(offline=False)
 def doctor() -> None:
-    """Check this machine, and say how to fix what is wrong."""
+    """Check the installation and suggest fixes."""
     from vitruvian.verbs.doctor import examine
 
     findings = list(examine())

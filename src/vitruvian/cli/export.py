@@ -1,4 +1,4 @@
-"""The command `export`: a checkpoint as ONNX or OpenVINO IR."""
+"""The command `export`: PyTorch checkpoints to ONNX or OpenVINO IR."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vitruvian.cli.words import INPUT, OUT, OUTPUT, Word
     model=Word(
         str,
         INPUT,
-        "yolov8n-pose and so on, or a checkpoint: .pt, .pth or MeTRAbs' .tar.gz.",
+        "Model name, such as yolov8n-pose, or checkpoint: .pt, .pth or MeTRAbs' .tar.gz.",
         argument="MODEL",
     ),
-    out=Word(Path, OUTPUT, "A name that ends with .onnx or .xml.", names=OUT),
-    weights=Word(Path | None, INPUT, "The checkpoint, instead of the released one."),
-    imgsz=Word(int | None, OUTPUT, "Input size, pixels of a side."),
-    precision=Word(str, OUTPUT, "Of the weights: f32, f16 or int8."),
-    calibrate=Word(Path | None, OUTPUT, "For int8: a folder of some hundred pictures like yours."),
-    skeleton=Word(str | None, INPUT, "Its keypoints: a name, or a .toml file."),
+    out=Word(Path, OUTPUT, "Output file, .onnx or .xml (OpenVINO IR).", names=OUT),
+    weights=Word(Path | None, INPUT, "Checkpoint to use instead of the released one."),
+    imgsz=Word(int | None, OUTPUT, "Input size (side of the square), pixels."),
+    precision=Word(str, OUTPUT, "Precision of the weights: f32, f16 or int8."),
+    calibrate=Word(Path | None, OUTPUT, "int8: folder of a few hundred calibration images."),
+    skeleton=Word(str | None, INPUT, "Skeleton of the checkpoint: a name, or a .toml file."),
     decode=Word(
         str | None,
         INPUT,
-        "How its heat maps are decoded, where it does not say: argmax, integral or combined.",
+        "Heat map decoding, if the checkpoint does not specify it: argmax, integral or combined.",
         "argmax for 17 and 26 keypoints",
     ),
 )
@@ -41,8 +41,8 @@ def export(
 ) -> None:
     """Export a checkpoint to ONNX or OpenVINO IR.
 
-    The file is checked against PyTorch. The checkpoint may be of YOLOv8-pose, AlphaPose, MeTRAbs
-    or, for re-identification, OSNet.
+    The result is compared with PyTorch. Supported: YOLOv8-pose, AlphaPose, MeTRAbs, and OSNet for
+    re-identification.
     """
     from vitruvian.verbs.export import export as write
 

@@ -1,4 +1,4 @@
-"""The commands `models ...`: what models there are, and their weights."""
+"""The commands `models ...`: list, download and verify models."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from vitruvian.cli.command import TitledHelp, command, complain, failed
 from vitruvian.cli.words import INPUT, Word
 from vitruvian.errors import VitruvianError
 
-models_app = typer.Typer(help="List, fetch and verify models.", no_args_is_help=True)
-NAME = Word(str, INPUT, "A name from `vitruvian models list`.", argument="NAME")
-NAMES = Word(list[str], INPUT, "Names from `vitruvian models list`, or all.", argument="NAMES")
+models_app = typer.Typer(help="List, download and verify models.", no_args_is_help=True)
+NAME = Word(str, INPUT, "Model name, see `vitruvian models list`.", argument="NAME")
+NAMES = Word(
+    list[str], INPUT, "Model names, see `vitruvian models list`; or all.", argument="NAMES"
+)
 
 
 @models_app.command("list", cls=TitledHelp)
 @command(offline=False)
 def models_list() -> None:
-    """All models: those whose weights are here, then the others."""
+    """List all models, those already downloaded first."""
     from vitruvian.models.zoo import CATALOGUE
     from vitruvian.weights import download
 
@@ -38,7 +40,7 @@ def models_list() -> None:
 @models_app.command("info", cls=TitledHelp)
 @command(offline=False, name=NAME)
 def models_info(name: str) -> None:
-    """All about one model: files, hashes, where they come from, licence."""
+    """Show the files, hashes, download sources and licence of a model."""
     from vitruvian.models.zoo import entry
 
     row = entry(name)
@@ -59,7 +61,7 @@ def models_info(name: str) -> None:
 @models_app.command("pull", cls=TitledHelp)
 @command(names=NAMES)
 def models_pull(names: list[str]) -> None:
-    """Fetch the weights of models, so that they run offline later."""
+    """Download the weights of models, to run them offline later."""
     from vitruvian.models.ready import pull
     from vitruvian.models.zoo import CATALOGUE, entry
 
@@ -75,9 +77,9 @@ def models_pull(names: list[str]) -> None:
 
 
 @models_app.command("verify", cls=TitledHelp)
-@command(offline=False, names=replace(NAMES, type=list[str] | None, default="all that are here"))
+@command(offline=False, names=replace(NAMES, type=list[str] | None, default="all downloaded"))
 def models_verify(names: list[str] | None = None) -> None:
-    """Check the weights that are here against their published hashes."""
+    """Verify downloaded weights against their published hashes."""
     from vitruvian.models.zoo import entry, shelf
     from vitruvian.weights import download
 
@@ -102,7 +104,7 @@ def models_verify(names: list[str] | None = None) -> None:
 @models_app.command("path", cls=TitledHelp)
 @command(offline=False, name=replace(NAME, type=str | None))
 def models_path(name: str | None = None) -> None:
-    """Where the weights are kept: the cache folder, or the files of one model."""
+    """Show the cache folder of weights, or the files of a model."""
     from vitruvian.models.zoo import entry
     from vitruvian.weights import download
 

@@ -1,4 +1,4 @@
-"""The command `predict`."""
+"""The command `predict`: estimate poses and write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs.groups import CameraWords, MachineWords, ModelWords, OutputWords
 
 
-@command(save="video,json; of pictures in 3D also plot")
+@command(save="video,json; plus plot for images in 3D")
 def predict(
     source: list[str],
     model: str = "blazepose-full",
@@ -19,7 +19,7 @@ def predict(
     camera: CameraWords = CameraWords(),
     machine: MachineWords = MachineWords(),
 ) -> None:
-    """Find people, and write their joints in 2D and 3D."""
+    """Detect people and estimate their 2D and 3D keypoints."""
     from vitruvian.verbs import api
 
     groups = {"words": words, "span": span, "output": output, "wanted": wanted}

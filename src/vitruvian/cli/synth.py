@@ -1,4 +1,4 @@
-"""The command `synth`: pictures of synthetic people."""
+"""The command `synth`: images of synthetic people with ground truth."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vitruvian.errors import VitruvianError
 
 @command(
     offline=False,
-    people=Word(int, OUTPUT, "How many."),
-    out=Word(Path, OUTPUT, "A folder; a set in it goes on.", names=OUT),
-    seed=Word(int, INPUT, "Of random numbers: the same people for the same seed."),
-    backgrounds=Word(Path | None, INPUT, "A folder of background pictures."),
+    people=Word(int, OUTPUT, "Number of people."),
+    out=Word(Path, OUTPUT, "Output folder; an unfinished dataset in it is continued.", names=OUT),
+    seed=Word(int, INPUT, "Random seed; the same seed gives the same people."),
+    backgrounds=Word(Path | None, INPUT, "Folder of background images."),
     postures=Word(
         Path | None,
         INPUT,
-        "Of real people, beside random ones: .npz of vitruvian.train.data.teacher.",
+        "Real postures besides random ones: .npz of vitruvian.train.data.teacher.",
     ),
 )
 def synth(
@@ -29,9 +29,9 @@ def synth(
     backgrounds: Path | None = None,
     postures: Path | None = None,
 ) -> None:
-    """Render synthetic people, with exact joints in 2D and 3D.
+    """Render synthetic people with ground truth joints in 2D and 3D.
 
-    Writes pictures, and people.jsonl with joints in pixels and metres.
+    Writes images, and people.jsonl with joints in pixels and metres.
     """
     try:
         from vitruvian.train.synth import synth as studio

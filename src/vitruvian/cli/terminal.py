@@ -1,7 +1,7 @@
-"""Standard output and error of the command line, so that nothing that happens to them costs files.
+"""Standard output and standard error that cannot abort a run.
 
-A reader who has seen enough (`| head`), a terminal that is gone or a disk that is full ends no job:
-what is printed is lost then, and at the end it is told.
+A closed pipe (`| head`), a closed terminal or a full disk does not stop the job: what is printed
+after that is dropped, and the failure is reported at the end.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, TextIO
 
 
 class _Forgiving(io.RawIOBase):
-    """A descriptor that is written to for as long as that goes well."""
+    """A file descriptor that ignores all writes after the first error."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor, self.error = descriptor, None
 
     def write(self, data: Any, /) -> int:
-        """All of it, or, after the first error, nothing."""
+        """Write all of the data, or nothing after the first error."""
         rest = memoryview(data)
         while rest and self.error is None:
             try:
@@ -40,23 +40,23 @@ class _Forgiving(io.RawIOBase):
 
 
 class Outputs:
-    """Both of them."""
+    """Standard output and standard error of this process."""
 
     def __init__(self, out: _Forgiving) -> None:
         self.out = out
 
     def fault(self) -> str:
-        """Why something that was printed did not arrive, where somebody would have read it."""
+        """Why printed text was lost; "" if none was, or if the reader closed the pipe."""
         sys.stdout.flush()
         error = self.out.error
         return "" if error is None or error.errno == errno.EPIPE else error.strerror or str(error)
 
 
 def settle() -> Outputs:
-    """Put `sys.stdout` and `sys.stderr` in order.
+    """Replace `sys.stdout` and `sys.stderr` by streams that survive write errors.
 
-    Descriptors that are closed are opened on nothing: otherwise the next file would get their
-    number, and what libraries print would be written into it.
+    Closed descriptors 0 to 2 are opened on the null device. Otherwise the next file opened would
+    get that number, and output of libraries would be written into it.
     """
     for number in range(3):
         try:
@@ -69,7 +69,7 @@ def settle() -> Outputs:
 
 
 def _text(raw: _Forgiving, before: TextIO | None) -> TextIO:
-    """What is printed to it; what it cannot encode is written as escapes."""
+    """A text stream over `raw`; characters that it cannot encode are written as escapes."""
     encoding = "utf-8" if before is None else before.encoding
     lines = raw.isatty() or raw.descriptor == 2
     return io.TextIOWrapper(

@@ -1,4 +1,4 @@
-"""The command `trace`: what each stage and step made of one keypoint."""
+"""The command `trace`: one keypoint after every stage of the pipeline."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from vitruvian.cli.words import INPUT, OUT, OUTPUT, Word
 
 
 @command(
-    source=Word(str, INPUT, "A picture, a video, or sample.", argument="SOURCE"),
-    keypoint=Word(str, INPUT, "Its name, such as left_shoulder.", names=("--keypoint", "-k")),
-    frame=Word(int, INPUT, "Number of the frame, from 0."),
-    person=Word(int | None, INPUT, "Number of the person; in pictures, from 1.", "the likeliest"),
+    source=Word(str, INPUT, "Image, video, or sample (a built-in portrait).", argument="SOURCE"),
+    keypoint=Word(str, INPUT, "Keypoint name, such as left_shoulder.", names=("--keypoint", "-k")),
+    frame=Word(int, INPUT, "Frame index, from 0."),
+    person=Word(int | None, INPUT, "Track ID; in images, a number from 1.", "highest score"),
     out=Word(
-        Path | None, OUTPUT, "A folder for the table and pictures of crop and heat map.", names=OUT
+        Path | None, OUTPUT, "Folder for the table and images of the crop and heat map.", names=OUT
     ),
 )
 def trace(
@@ -33,7 +33,7 @@ def trace(
     out: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Show what each stage and step made of one keypoint."""
+    """Trace one keypoint through every stage of the pipeline."""
     from vitruvian.verbs.trace import trace as do
 
     said = {"find": find, "num_poses": num_poses, "conf": conf, "smooth": smooth}

@@ -1,4 +1,4 @@
-"""The command `track`: who is who in a video, or in a record of one."""
+"""The command `track`: track people through a video, or through saved results of one."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from vitruvian.verbs.groups import (
     source=Word(
         list[str],
         INPUT,
-        "Video, folder, camera:0, rtsp:// or http:// stream; or a video's record, .jsonl.",
+        "Video, folder, webcam (camera:0), rtsp:// or http:// stream; or .jsonl results.",
         argument="SOURCE",
     ),
-    again=Word(bool, OVER_TIME, "Of a record: tell people apart anew, by motion and pose."),
+    again=Word(bool, OVER_TIME, ".jsonl results: reassign track IDs, by motion and pose."),
     num_poses="BlazePose 5, YOLOv8 300, others 100",
-    save="video,json,mot; of records json,mot",
+    save="video,json,mot; for .jsonl results json,mot",
 )
 def track(
     source: list[str],
@@ -38,9 +38,10 @@ def track(
     camera: CameraWords = CameraWords(),
     machine: MachineWords = MachineWords(),
 ) -> None:
-    """Number the people of a video, the same person the same.
+    """Track people: each person keeps one track ID through the video.
 
-    Says who was there when. SOURCE may be a video's record (.jsonl); then no model runs.
+    Prints when each person is visible. SOURCE may be a .jsonl file of `vitruvian predict`; then
+    no model runs.
     """
     from vitruvian.verbs import api
 

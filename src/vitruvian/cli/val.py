@@ -1,4 +1,4 @@
-"""The command `val`: how good models are."""
+"""The command `val`: accuracy of models on labelled data."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from vitruvian.verbs.groups import MachineWords, ModelWords
     results=Word(
         list[Path] | None,
         INPUT,
-        "COCO results (.json), or a record (.jsonl), of any program; repeatable.",
+        "Existing results of any program: COCO results (.json) or .jsonl; repeatable.",
     ),
     skeleton=Word(
         str | None,
         MODEL,
-        "Keypoints of the labels, and of your own network: a name, or a .toml file.",
-        "as the labels say, or else coco17",
+        "Skeleton of the labels, and of a custom network: a name, or a .toml file.",
+        "from the labels, or coco17",
     ),
-    num_poses="BlazePose 20, YOLOv8 300, others 100; 20 count",
-    conf="YOLOv8 0.001, others as `predict`",
-    out=Word(Path, OUTPUT, "A folder.", names=OUT),
+    num_poses="BlazePose 20, YOLOv8 300, others 100; 20 are evaluated",
+    conf="YOLOv8 0.001, others as in `predict`",
+    out=Word(Path, OUTPUT, "Output folder.", names=OUT),
 )
 def val(
     data: Path,

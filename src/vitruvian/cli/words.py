@@ -1,7 +1,7 @@
-"""The words of the command line: what each option is called, and how its help reads.
+"""Options of the command line: type, help section, help text and names of each.
 
-A command's parameters are the library's own groups, see `vitruvian.verbs.groups`; `command` spreads
-them over their fields, and takes the rest from the table here.
+A command's parameters are the dataclasses of `vitruvian.verbs.groups`; `command` turns each of
+their fields into an option and takes its help from the table here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typer
 
 OUT = ("--out", "-o")
 METAVARS = {list[str] | None: "<str>", list[Path] | None: "<path>"}
-# Titles of the help, in their order.
+# Sections of the help, in this order.
 INPUT, MODEL, OUTPUT, OVER_TIME = "Input", "Model", "Output", "Over time (videos)"
 ANALYSIS, CAMERA, MACHINE, ROUNDS = "Analysis", "Camera", "Machine", "Rounds"
 TITLES = (INPUT, MODEL, OUTPUT, ANALYSIS, OVER_TIME, CAMERA, ROUNDS, MACHINE)
@@ -22,22 +22,22 @@ TITLES = (INPUT, MODEL, OUTPUT, ANALYSIS, OVER_TIME, CAMERA, ROUNDS, MACHINE)
 
 @dataclass(frozen=True)
 class Word:
-    """An option, or an argument, of the command line."""
+    """One option, or positional argument, of the command line."""
 
     type: Any
     title: str
     help: str
-    default: str = ""  # as help tells it, where the default is None
-    names: tuple[str, ...] = ()  # where they do not follow from the parameter
-    argument: str = ""  # as usage calls it; "" for options
+    default: str = ""  # shown in the help where the default is None
+    names: tuple[str, ...] = ()  # of the option, unless they follow from the parameter
+    argument: str = ""  # its name in the usage line; "" for options
 
     def annotation(self, name: str, default: Any, told: str = "") -> Any:
-        """The same for typer.
+        """The annotation that typer reads.
 
         Args:
             name: of the parameter.
-            default: of it.
-            told: what help says of the default, if anything else.
+            default: of the parameter.
+            told: text that the help shows instead of the default.
         """
         told = told or (self.default if default is None else "")
         help_ = f"{self.help}  [default: {told}]" if told else self.help
@@ -62,135 +62,145 @@ WORDS = {
     "source": Word(
         list[str],
         INPUT,
-        "Picture, video, folder, pattern ('*.jpg'), camera:0, rtsp:// or http:// stream, - for "
-        "paths on standard input, or sample (a built-in portrait).",
+        "Image, video, folder, glob pattern ('*.jpg'), webcam (camera:0), rtsp:// or http:// "
+        "stream, - (paths from standard input), or sample (a built-in portrait).",
         argument="SOURCE",
     ),
-    "start": Word(float, INPUT, "Seconds: where to begin in a video."),
+    "start": Word(float, INPUT, "Start time in a video, seconds."),
     "data": Word(
         Path,
         INPUT,
-        "COCO keypoint annotations (.json), a YOLO-pose data set (data.yaml or its folder), joints "
+        "COCO keypoint annotations (.json), YOLO-pose dataset (data.yaml or its folder), 3D joints "
         "in metres (.json), or people.jsonl of `vitruvian synth`.",
     ),
-    "images": Word(Path | None, INPUT, "The folder of the pictures.", "beside the data"),
-    "split": Word(str, INPUT, "Which part of the data, where it has parts."),
+    "images": Word(Path | None, INPUT, "Image folder.", "next to the annotations"),
+    "split": Word(str, INPUT, "Split of the dataset, such as train, val or test."),
     "results": Word(
         list[Path] | None,
         INPUT,
-        "Records (.jsonl) of the same source, made before or by another program; repeatable.",
+        "Existing results (.jsonl) of the same source, from a previous run or another program; "
+        "repeatable.",
     ),
-    "end": Word(float | None, INPUT, "Seconds: where to stop in a video."),
-    "stride": Word(int, INPUT, "Every n-th frame only."),
-    "max_frames": Word(int | None, INPUT, "Frames of each source, at most."),
+    "end": Word(float | None, INPUT, "End time in a video, seconds."),
+    "stride": Word(int, INPUT, "Process every n-th frame."),
+    "max_frames": Word(int | None, INPUT, "Maximum number of frames per source."),
     "model": Word(
         str,
         MODEL,
-        "A name from `vitruvian models list`, or a file. Options of its own behind commas: "
+        "Model name (see `vitruvian models list`) or file, with options after commas: "
         "vitruvian-2d,flip=true,scales=0.75,1.",
         names=("--model", "-m"),
     ),
     "find": Word(
         str | None,
         MODEL,
-        "What finds people: another model (yolov8n-pose), or a .json file of bounding boxes.",
-        "the model's own, or BlazePose's detector",
+        "Person detector: another model (yolov8n-pose), or a .json file of bounding boxes.",
+        "the model's own, or BlazePose's",
     ),
     "num_poses": Word(
-        int | None, MODEL, "People in a frame, at most.", "BlazePose 1, YOLOv8 300, others 100"
+        int | None,
+        MODEL,
+        "Maximum number of people per frame.",
+        "BlazePose 1, YOLOv8 300, others 100",
     ),
     "conf": Word(
         float | None,
         MODEL,
-        "0..1: confidence threshold of a person.",
-        "BlazePose 0.5, YOLOv8 0.25, others as what finds people",
+        "Confidence threshold for a person detection, 0..1.",
+        "BlazePose 0.5, YOLOv8 0.25, others: the detector's",
     ),
     "skeleton": Word(
         str | None,
         MODEL,
-        "Keypoints of your own network: a name, or a .toml file. MeTRAbs: which of its skeletons, "
+        "Skeleton of a custom network: a name, or a .toml file. MeTRAbs: one of its skeletons, "
         "such as smpl_24.",
     ),
     "out": Word(
         Path,
         OUTPUT,
-        "A folder; or one file, whose extension says its format.",
+        "Output folder, or one file; its extension selects the format.",
         names=OUT,
     ),
     "save": Word(
         str | None,
         OUTPUT,
-        "What goes into the folder, with commas: video (annotated video or picture), json "
-        "(records, .jsonl), csv, parquet, coco, openpose, mot, trc, c3d, bvh, plot (3D view), html "
+        "Output formats, comma-separated: video (annotated video or image), json (one line per "
+        "frame, .jsonl), csv, parquet, coco, openpose, mot, trc, c3d, bvh, plot (3D view), html "
         "(interactive 3D viewer), rerun, heatmaps (AlphaPose).",
     ),
-    "visible": Word(float, OUTPUT, "0..1: keypoints with this score or more are drawn."),
-    "overwrite": Word(bool, OUTPUT, "Replace files that exist."),
-    "resume": Word(bool, OUTPUT, "Go on where a run that was stopped left off."),
-    "track": Word(bool | None, OVER_TIME, "The same person has the same number.", "on"),
+    "visible": Word(float, OUTPUT, "Minimum score of the keypoints that are drawn, 0..1."),
+    "overwrite": Word(bool, OUTPUT, "Replace existing files."),
+    "resume": Word(bool, OUTPUT, "Resume an interrupted run; finished sources are skipped."),
+    "track": Word(bool | None, OVER_TIME, "Assign track IDs to people.", "on"),
     "smooth": Word(
         str | None,
         OVER_TIME,
-        "Filter: one-euro (also live), butterworth (zero phase; fills short gaps), or no.",
+        "Filter: one-euro (online), butterworth (zero-phase low-pass, offline; fills short gaps), "
+        "or no.",
         "BlazePose one-euro, others no",
     ),
-    "cutoff_hz": Word(float | None, OVER_TIME, "Cutoff of --smooth butterworth.", "6"),
-    "repair": Word(
-        bool, OVER_TIME, "Mend left-right swaps and short jumps, and list what was changed."
+    "cutoff_hz": Word(
+        float | None, OVER_TIME, "Cutoff frequency of --smooth butterworth, Hz.", "6"
     ),
-    "absolute": Word(bool, CAMERA, "Metres from the camera, not from the hips."),
+    "repair": Word(
+        bool, OVER_TIME, "Correct left-right swaps and short jumps, and list the corrections."
+    ),
+    "absolute": Word(bool, CAMERA, "3D coordinates relative to the camera, not to the hips."),
     "detect_every": Word(
-        int | None, OVER_TIME, "BlazePose: frames between detections, at least.", "5"
+        int | None, OVER_TIME, "BlazePose: minimum interval between detections, frames.", "5"
     ),
     "same_from": Word(
-        float | None, OVER_TIME, "BlazePose: IoU from which two regions are one person.", "0.5"
+        float | None, OVER_TIME, "BlazePose: minimum IoU of two regions of one person.", "0.5"
     ),
     "camera": Word(
         str | None,
         CAMERA,
         "Calibration file: OpenCV, ROS, Kalibr or EasyMocap (.yaml, .json, .xml), Pose2Sim or "
-        "anipose (.toml); rig.toml:left is one camera of several.",
-        "as photographs say",
+        "anipose (.toml). rig.toml:left selects one camera of several.",
+        "EXIF of photos",
     ),
     "fov_deg": Word(
-        float | None, CAMERA, "Instead: field of view across the longer side, degrees.", "55"
+        float | None, CAMERA, "Or: field of view along the longer side, degrees.", "55"
     ),
-    "focal": Word(float | None, CAMERA, "Instead: focal length, pixels."),
-    "focal_mm": Word(float | None, CAMERA, "Instead: focal length on 35 mm film."),
+    "focal": Word(float | None, CAMERA, "Or: focal length, pixels."),
+    "focal_mm": Word(float | None, CAMERA, "Or: 35 mm equivalent focal length, mm."),
     "rules": Word(
         str | None,
         ANALYSIS,
-        "What to look for, with commas: seated, hands_in_pockets, ...; a .toml file of thresholds; "
-        "a function of your own, mine.py:NAME; or all.",
+        "Rules, comma-separated: seated, hands_in_pockets, ...; a .toml file of thresholds; "
+        "a Python function, mine.py:NAME; or all.",
         "all; with --angles none",
     ),
-    "angles": Word(bool, ANALYSIS, "Measure joint angles: a table, and a plot."),
+    "angles": Word(bool, ANALYSIS, "Measure joint angles; writes a table and a plot."),
     "angle": Word(
         str | None,
         ANALYSIS,
-        "The same, and which are drawn and plotted: knee, left_hip, trunk_tilt, ...",
+        "Measure joint angles, and draw and plot these: knee, left_hip, trunk_tilt, ...",
         "knee,elbow",
     ),
     "space": Word(
         str | None,
         ANALYSIS,
-        "Of the angles: 2d (image plane) or 3d.",
-        "3d where there are metres, but 2d of people seen from the side by one camera",
+        "Compute angles in 2d (image plane) or 3d.",
+        "3d if the model is 3D, but 2d for people seen from the side by one camera",
     ),
-    "minimum": Word(float, ANALYSIS, "Seconds: shorter events are left out; 0 for all."),
-    "gap": Word(float, ANALYSIS, "Seconds: an event goes on over gaps as short as this."),
-    "common": Word(bool, ANALYSIS, "Score all models on the keypoints that all of them have."),
+    "minimum": Word(float, ANALYSIS, "Minimum duration of an event, seconds; 0 keeps all."),
+    "gap": Word(float, ANALYSIS, "Longest gap within one event, seconds."),
+    "common": Word(bool, ANALYSIS, "Evaluate only the keypoints that all models have."),
     "resamples": Word(int, ANALYSIS, "Bootstrap resamples for 95 % confidence intervals."),
     "device": Word(str | None, MACHINE, "CPU, GPU, NPU or AUTO.", "CPU"),
     "threads": Word(
-        int | None, MACHINE, "Of the networks.", "one per core; BlazePose on videos half as many"
+        int | None,
+        MACHINE,
+        "Threads for inference.",
+        "one per core; BlazePose on videos: half as many",
     ),
-    "precision": Word(str | None, MACHINE, "Inside the networks: f32 (exact), bf16 or f16.", "f32"),
+    "precision": Word(str | None, MACHINE, "Inference precision: f32 (exact), bf16 or f16.", "f32"),
 }
 MODELS = Word(
     list[str] | None,
     MODEL,
-    "A name from `vitruvian models list`, or a file; repeatable. Options of its own behind commas: "
-    "blazepose-full,find=yolov8n-pose,num_poses=5.",
+    "Model name (see `vitruvian models list`) or file, with options after commas: "
+    "blazepose-full,find=yolov8n-pose,num_poses=5. Repeatable.",
     names=("--model", "-m"),
 )

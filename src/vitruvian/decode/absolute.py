@@ -1,15 +1,15 @@
-"""From where joints are seen and how a body is shaped to where it stands: metres from the camera.
+"""Absolute 3D pose from 2D joints and a relative 3D pose: metres from the camera.
 
-A network says where K joints are in its picture (2D) and where they are relative to each other, in
-metres from nobody knows where (3D). The shift t between the two is what puts each joint X + t on
-the ray n through its place in the picture: (X + t)_xy = n (X + t)_z. Two equations a joint, three
-unknowns, least squares. It works without a root joint in view, or with half the body out of it.
+A network gives K joints in pixels (2D) and, relative to an unknown origin, in metres (3D). The
+translation t puts each joint X + t on the viewing ray n of its 2D position:
+(X + t)_xy = n (X + t)_z. Two equations per joint, three unknowns, solved by least squares. No root
+joint needs to be visible, and half of the body may be outside the picture.
 
 Rays are (N, K, 2), X / Z and Y / Z of the camera's axes, as `Camera.rays` gives them.
 
 Source: Sarandi et al. 2021, "MeTRAbs" (arXiv 2007.07227), with the constants of its released code
-(specs/metrabs.md, 2). Deviations: a person is scaled by itself, so that nobody's depth depends on
-who else is there; a joint that is NaN says nothing and stays NaN.
+(specs/metrabs.md, 2). Deviations: each person is scaled separately, so that depth does not
+depend on the other people; joints that are NaN are ignored and stay NaN.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from vitruvian.geometry.camera import Camera
 
 LEAST = 1e-4  # weight of a joint out of view: enough for a solution where none is in view
 RIDGE = 0.01  # of the shift as scaled below: 0.1 squared
-BORDER = 0.75  # strides at the edge where 2D heat maps cannot be believed
-MIX = 0.5  # how much a joint in view stays where the 3D says, rather than go to its ray
+BORDER = 0.75  # strides at the edge where 2D heat maps are unreliable
+MIX = 0.5  # weight of the 3D position of a joint in view, against its ray
 # Of two bodies that are the same: metres at which joints are not alike at all, and from which mean
 # likeness on. Source: specs/metrabs.md, 5.9: the reference takes the farthest quarter of joints.
 SAME_REACH, SAME = 0.3, 0.4
@@ -40,9 +40,11 @@ LENGTHS = {
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """People put in front of a camera."""
+    """People placed in front of a camera."""
 
-    xyz: np.ndarray  # (N, K, 3) float32 metres from the camera; NaN for who cannot be placed
+    xyz: (
+        np.ndarray
+    )  # (N, K, 3) float32 metres from the camera; NaN for people that cannot be placed
     error: np.ndarray  # (N,) float32 pixels, mean distance of projected joints from seen ones
 
 
@@ -70,14 +72,14 @@ def within_view(xy: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 def shift(
     rays: np.ndarray, xyz: np.ndarray, weight: np.ndarray, *, batch_rms: bool = False
 ) -> np.ndarray:
-    """What has to be added to `xyz` for its joints to lie on their rays.
+    """The translation that puts the joints of `xyz` on their rays.
 
     Args:
         rays: (N, K, 2).
         xyz: (N, K, 3) metres, or any unit.
-        weight: (N, K) 0..1, how far the ray of each joint is believed.
-        batch_rms: whether all people are scaled alike, as in the reference: a person's depth
-            then depends on who else is there, by up to a centimetre.
+        weight: (N, K) 0..1, weight of the ray of each joint.
+        batch_rms: whether all people share one scale, as in the reference: depth then depends on
+            the other people, by up to a centimetre.
 
     Returns:
         (N, 3) float64, in the unit of `xyz`; NaN for a person without any joint.
@@ -110,7 +112,7 @@ def shift(
 
 
 def weak_shift(rays: np.ndarray, xyz: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """As `shift`, by the sizes alone: as if the body were flat. The first steps of training use it.
+    """As `shift`, by weak perspective, from sizes alone. Used in the first steps of training.
 
     Depth is the ratio of the joints' spread in metres to that of their rays; joints out of view
     have no part in it.
@@ -148,16 +150,16 @@ def absolute_pose(
     weak: bool = False,
     batch_rms: bool = False,
 ) -> np.ndarray:
-    """Where the joints are, from the camera.
+    """Absolute position of the joints, relative to the camera.
 
-    Joints out of view come from the 3D alone, shifted. Those in view are a mixture of that and of
-    their own ray at the depth that the 3D gives.
+    Joints out of view are the translated 3D joints. Joints in view are a weighted mean of these
+    and of the point on their ray at the same depth.
 
     Args:
         rays: (N, K, 2).
-        xyz: (N, K, 3) metres from anywhere.
-        inside: (N, K) bool, whether the ray of a joint can be believed, see `within_view`.
-        mix: 0..1, the share of the 3D in joints in view.
+        xyz: (N, K, 3) metres, any origin.
+        inside: (N, K) bool, whether the ray of a joint is reliable, see `within_view`.
+        mix: 0..1, weight of 3D for joints in view.
         weak: whether the shift is found as by `weak_shift`.
         batch_rms: see `shift`.
 
@@ -230,16 +232,16 @@ def place_body(
 
 
 def reprojection(camera: Camera, xyz: np.ndarray, xy: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """How far people are, in the picture, from where they are seen.
+    """Mean reprojection error of people, in pixels.
 
     Args:
         camera: of the frame.
         xyz: (N, K, 3) metres from the camera.
         xy: (N, K, 2) pixels of the frame, where the joints are seen.
-        weight: (N, K) 0..1, how far that is believed.
+        weight: (N, K) 0..1, confidence of `xy`.
 
     Returns:
-        (N,) float32 pixels, the weighted mean over the joints; NaN for who is nowhere.
+        (N,) float32 pixels, the weighted mean over the joints; NaN for people without a position.
     """
     off = np.linalg.norm(camera.project(xyz.astype(np.float64)) - xy, axis=-1)
     known = np.isfinite(off)
@@ -249,7 +251,7 @@ def reprojection(camera: Camera, xyz: np.ndarray, xy: np.ndarray, weight: np.nda
     return mean.astype(np.float32)
 
 
-# Whether it can be so. Each is one of the reference's three tests (specs/metrabs.md, 5.9).
+# Plausibility. Each is one of the reference's three tests (specs/metrabs.md, 5.9).
 
 
 def limbs(keypoints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -286,7 +288,7 @@ def bones_fit(
         length: (B,) metres, what it usually is.
 
     Returns:
-        (N,) bool. A bone with an end that is NaN is not held against anyone.
+        (N,) bool. Bones with a NaN end are ignored.
     """
     ends = np.asarray(bones, np.int64).reshape(-1, 2)
     found = np.linalg.norm(xyz[:, ends[:, 0]] - xyz[:, ends[:, 1]], axis=-1)
@@ -295,14 +297,14 @@ def bones_fit(
 
 
 def views_agree(xyz: np.ndarray) -> np.ndarray:
-    """Whether several looks at the same people gave the same bodies.
+    """Whether several views (test-time augmentation) of the same people agree.
 
     They are made equally large as seen from the camera (root mean square of all coordinates), since
-    what looks differ in most is distance. More than a quarter of the joints must then stray by
-    less than 0.2 m; one look always agrees with itself.
+    views differ most in distance. More than a quarter of the joints must then deviate by less
+    than 0.2 m; a single view always agrees.
 
     Args:
-        xyz: (A, N, K, 3) metres from the camera, of A looks; without NaN.
+        xyz: (A, N, K, 3) metres from the camera, of A views; without NaN.
 
     Returns:
         (N,) bool.
@@ -315,7 +317,7 @@ def views_agree(xyz: np.ndarray) -> np.ndarray:
 
 
 def in_box(xy: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Whether the joints' own box covers more than half of the box the person was found in.
+    """Whether the bounding box of the joints covers more than half of the detected box.
 
     Args:
         xy: (N, K, 2) pixels.
@@ -333,7 +335,7 @@ def in_box(xy: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def unique(xyz: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Everyone once, where a finder had several boxes of one person: suppression by pose.
+    """Non-maximum suppression by 3D pose, for detectors with several boxes per person.
 
     Each two bodies are made equally large as seen from the camera, as in `views_agree`, since the
     same person in two boxes differs most in distance. Their likeness is the mean of

@@ -1,4 +1,4 @@
-"""Heat maps: one map a keypoint, brightest where it is. What training draws, inference reads.
+"""Encode and decode heat maps: one map per keypoint, with its maximum at the keypoint.
 
 Maps are (N, K, h, w) float32, channels first, but for `refine`, whose network gives them last.
 Places on a map are in cells, x y, and cell i counts as i, not i + 0.5: where that lies in the
@@ -21,7 +21,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def argmax(maps: np.ndarray, compat: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The brightest cell of each map, moved a quarter of a cell toward the brighter neighbours.
+    """The maximum of each map, moved a quarter of a cell toward the larger neighbours.
 
     It moves only if it is at least two cells from every edge: left or right by which of the two
     cells beside it is brighter, up or down in the same way, not at all between equals.
@@ -58,7 +58,7 @@ def argmax(maps: np.ndarray, compat: bool = False) -> tuple[np.ndarray, np.ndarr
 
 
 def soft_argmax(maps: np.ndarray, compat: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The mean place under the softmax of each map.
+    """Soft-argmax: the mean position under the softmax of each map.
 
     Args:
         maps: (N, K, h, w) logits.
@@ -77,7 +77,7 @@ def soft_argmax(maps: np.ndarray, compat: bool = False) -> tuple[np.ndarray, np.
 
 
 def soft_argmax_2d(maps: np.ndarray) -> np.ndarray:
-    """The mean place under the softmax of each map, the first cell being 0 and the last 1.
+    """Soft-argmax with normalized positions: the first cell is 0, the last is 1.
 
     Args:
         maps: (N, K, h, w) logits.
@@ -92,7 +92,7 @@ def soft_argmax_2d(maps: np.ndarray) -> np.ndarray:
 
 
 def soft_argmax_3d(maps: np.ndarray) -> np.ndarray:
-    """The same of maps with depth.
+    """The same for 3D heat maps.
 
     Args:
         maps: (N, K, d, h, w) logits.
@@ -109,7 +109,7 @@ def soft_argmax_3d(maps: np.ndarray) -> np.ndarray:
 
 
 def concentration(maps: np.ndarray) -> np.ndarray:
-    """How narrow the hill under the softmax of each map is: from 1, a place, to 0, no hill at all.
+    """Concentration of the softmax of each map: from 1, a single peak, to 0, a flat map.
 
     It is 1 minus the standard deviation of x and y together over that of a map without any hill.
     The variance that a place between two cells needs, f (1 - f) where it is f and 1 - f away from
@@ -137,7 +137,7 @@ def concentration(maps: np.ndarray) -> np.ndarray:
 
 
 def integral(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean place by two-step normalisation: the sigmoid of each cell, then over their sum.
+    """Mean position by two-step normalisation: the sigmoid of each cell, divided by their sum.
 
     The sigmoid says how sure the network is of each cell, whatever the size of the hill; divided
     by its sum it is a probability, whose mean is the place.
@@ -154,7 +154,7 @@ def integral(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def local(maps: np.ndarray, reach: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """The mean place near the brightest cell of each map, under the square of the map.
+    """Mean position around the maximum of each map, weighted by the square of the map.
 
     Between `argmax`, which cannot see between quarters of a cell, and `integral`, which is drawn
     to whatever is bright elsewhere. Ours: of vitruvian-2d's maps it reads best.
@@ -209,7 +209,7 @@ def combined(maps: np.ndarray, tail: int, compat: bool = False) -> tuple[np.ndar
 
 
 def mirrored(maps: np.ndarray, mirror: np.ndarray, shift: bool) -> np.ndarray:
-    """The maps of a mirrored crop, as those of the crop itself.
+    """Flip the heat maps of a mirrored crop back to the original crop.
 
     Where a column of the map is s columns of the input, and column i of the one is column i s of
     the other, turning both round puts the map (s - 1) / s of a column too far left. Moved right by
@@ -233,7 +233,7 @@ def mirrored(maps: np.ndarray, mirror: np.ndarray, shift: bool) -> np.ndarray:
 def encode(
     xy: np.ndarray, size: tuple[int, int], sigma: float = 2.0, exact: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Target maps, a Gaussian of height 1 each, and which of them count.
+    """Encode keypoints as target maps, Gaussians of height 1, with the weight of each map.
 
     Args:
         xy: (N, K, 2) cells. NaN is a keypoint of which nothing is known.
@@ -265,7 +265,7 @@ def encode(
 
 
 def refine(xy: np.ndarray, logits: np.ndarray, window: int) -> np.ndarray:
-    """Points moved to the centre of mass of the heat map around them.
+    """Refine points to the centre of mass of the heat map around them.
 
     A point outside its map stays where it is, and so does one with nothing as bright as 0.5 in
     its window.

@@ -1,4 +1,4 @@
-"""Parametric pose NMS: of poses that say the same, one is kept, and the others are merged into it.
+"""Parametric pose NMS: of duplicate poses one is kept, and the others are merged into it.
 
 Source: Fang et al. 2017 (RMPE), arXiv 2211.03375, and the behaviour of AlphaPose c60106d
 (specs/alphapose.md 5), which differs from both papers: the criterion is "larger than gamma", and
@@ -18,7 +18,7 @@ TINY = 1e-5  # instead of a score of 0, or of no keypoint: what is divided by
 
 @dataclass(frozen=True)
 class Settings:
-    """When two poses are the same, and which of the kept ones are worth keeping.
+    """Criteria for duplicate poses, and thresholds for the poses to keep.
 
     `gamma` counts keypoints for a body (17 of them give at most 17 (1 + mu)), but means over parts
     for a whole body (at most 2.1 + 3.5 mu): of BODY and a whole body only `match` decides.
@@ -64,7 +64,7 @@ def whole_body(parts: Mapping[str, Sequence[int]]) -> tuple[BodyPart, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """M people that are left of N, the highest mean score first."""
+    """The M of N people that are kept, by descending mean score."""
 
     index: np.ndarray  # (M,) int64, which of the N
     xy: np.ndarray  # (M, K, 2) pixels, merged
@@ -84,7 +84,7 @@ def pose_nms(
     parts: tuple[BodyPart, ...] = (),
     compat: bool = False,
 ) -> Kept:
-    """One pose a person, of poses that a detector's overlapping boxes gave.
+    """Merge duplicate poses, which result from overlapping detections, into one per person.
 
     The pose of the highest mean score is kept, those that are the same are merged into it, and so
     on with what is left. Pose j is the same as the kept pose i if their likeness is above `gamma`,
@@ -162,7 +162,7 @@ def pose_nms(
 
 
 class _Alike:
-    """Which poses are the same as one that is kept, by its `settings`; see `pose_nms`."""
+    """Decides which poses are duplicates of a kept one; see `pose_nms`."""
 
     def __init__(
         self, settings: Settings, parts: tuple[BodyPart, ...], k: int, compat: bool

@@ -1,4 +1,4 @@
-"""What MeTRAbs' heat maps measure: a square of the crop in 2D, a cube of 2.2 metres in 3D.
+"""Coordinates of MeTRAbs' heat maps: a square of the crop in 2D, a cube of 2.2 metres in 3D.
 
 The first cell of an axis is place 0, the last is place 1 (`heatmap.soft_argmax_2d`, `_3d`).
 MeTRAbs counts the centre of the top-left pixel as (0, 0), we as (0.5, 0.5): only what is given out

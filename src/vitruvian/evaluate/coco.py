@@ -1,4 +1,4 @@
-"""COCO results, made by whomever, beside the truth."""
+"""Evaluate COCO results files against the ground truth."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def coco_average_precision(
 def read_results(
     file: Path, truth: GroundTruth, notes: list[str] | None = None
 ) -> dict[int | str, PredictedPeople]:
-    """Who is found by a file of COCO results; nobody in pictures that it does not name.
+    """Read the predicted people from a COCO results file; none in pictures that it does not list.
 
     Args:
         file: .json, a list of image_id, category_id, keypoints (K times x y score) and score.
-        truth: the data set that it is about.
+        truth: the data set that it refers to.
         notes: gets a line about what was assumed, and what is left out.
 
     Raises:
-        VitruvianError: it cannot be read, or is about other pictures or keypoints.
+        VitruvianError: it cannot be read, or refers to other pictures or keypoints.
     """
     return results_to_people(read_json(file), truth, str(file), notes)
 
@@ -90,7 +90,7 @@ def results_to_people(
     strange = sum(number is None for number in places)
     if strange and strange == len(places):
         raise VitruvianError(
-            f"'{file}' is about other pictures than '{shown(truth.source, 60)}': its image_id are "
+            f"'{file}' refers to other pictures than '{shown(truth.source, 60)}': its image_id are "
             f"such as {shown(ours[0][0].get('image_id'), 30)}, want such as "
             f"{shown(truth.pictures[0].number, 30)}"
         )

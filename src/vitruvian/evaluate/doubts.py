@@ -1,7 +1,7 @@
-"""Why numbers may be wrong: labels that are not as they should be, and results that nobody matches.
+"""Diagnose suspicious labels and low scores: likely mistakes in labels or results.
 
-Where average precision is nearly 0, each usual mistake is undone on trial. The one with which
-people match is the probable reason; nothing is changed by it.
+If average precision is nearly 0, each common mistake is undone on trial. The one that makes
+people match is reported as the probable reason; the scores are not changed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from vitruvian.evaluate.labels import (
 from vitruvian.evaluate.scores import PredictedPeople, Scores, average_precision
 from vitruvian.geometry.labelled import apply, refit
 
-SHARE = 1.5  # a coordinate that is a share of the picture is below
-LOW = 0.05  # average precision below which reasons are looked for
+SHARE = 1.5  # normalized coordinates are below
+LOW = 0.05  # average precision below which reasons are searched
 NOTHING = 0.01  # below which there is one, whether it is found or not
 TRIED = 100  # pictures, at most
 LETTERBOX = 640  # pixels: the side of the input of YOLO's networks
@@ -31,10 +31,10 @@ Try = tuple[str, GroundTruth, Mapping[int | str, PredictedPeople]]
 
 
 def suspicious_labels(truth: GroundTruth) -> list[str]:
-    """What is strange in labels.
+    """Notes about suspicious labels.
 
     Raises:
-        VitruvianError: they are shares of the picture where they should be pixels.
+        VitruvianError: they are normalized coordinates where pixels are expected.
     """
     if truth.solid:
         return []
@@ -42,8 +42,8 @@ def suspicious_labels(truth: GroundTruth) -> list[str]:
     broad = max(max(picture.size) for picture in truth.pictures)
     if len(points) > 2 and (points >= 0).all() and 0 < points.max() <= SHARE and broad != 1:
         raise VitruvianError(
-            f"the keypoints of '{truth.source}' are all from 0 to {points.max():.3g}: shares of "
-            "the picture, want pixels; multiply x by its width and y by its height"
+            f"the keypoints of '{truth.source}' are all from 0 to {points.max():.3g}: normalized "
+            "coordinates, want pixels; multiply x by its width and y by its height"
         )
     notes = []
     far, total = count_outside(truth.pictures)
@@ -94,7 +94,7 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def explain_low_scores(truth: GroundTruth, each: Scores) -> list[str]:
-    """Why average precision is nearly 0, if it is."""
+    """Reasons for an average precision of nearly 0, if it is."""
     ap = each.overall["AP"].value
     if not ap < LOW:
         return []
@@ -144,7 +144,7 @@ def _tries(
     yield "x and y were exchanged in what is found", some, each(lambda _, xy: xy[..., ::-1])
     sized = all(all(picture.size) for picture in pictures)
     if sized and max(float(np.nanmax(f.xy, initial=0)) for f in found.values()) <= SHARE:
-        why = "what is found were pixels: it is shares of the picture, 0 to 1"
+        why = "what is found were pixels: it is normalized coordinates, 0 to 1"
         yield why, some, each(lambda p, xy: xy * p.size)
     for step in (1, -1):
         numbers = [picture.number for picture in truth.pictures]

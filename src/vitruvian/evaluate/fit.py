@@ -1,4 +1,4 @@
-"""Labels put onto the pictures as they are now: resized since, or not turned as EXIF says."""
+"""Transform labels to the pictures on disk, which may have been resized or rotated (EXIF)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OVER = 2.0  # pixels: labels so far outside were not made on a picture of this s
 
 
 def fit_labels_to_pictures(truth: GroundTruth) -> GroundTruth:
-    """The truth in the pixels of the pictures on disk, with notes about what was changed.
+    """The ground truth in pixels of the pictures on disk, with notes about changes.
 
     Where a file says another width and height than the picture has, its labels are scaled or
     turned; unless they lie outside of what it says, and inside of the picture: then they are of the
@@ -57,7 +57,7 @@ def fit_labels_to_pictures(truth: GroundTruth) -> GroundTruth:
             faults += [
                 VitruvianError(
                     f"'{shown(p.path, 100)}' is {_by(size)}, it was labelled as {_by(p.size)}: "
-                    "nobody knows how it was cut or turned; give the pictures that were labelled"
+                    "its crop or rotation is unknown; give the pictures that were labelled"
                 )
                 for p, size, _ in some
             ]

@@ -1,4 +1,4 @@
-"""What somebody has labelled: the people of pictures, and what a reader of scores must know."""
+"""Ground truth labels: the people of pictures, and notes for the reader of scores."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from vitruvian.sources.path_index import PathIndex
 # Of a person's box, how much is person, where nobody has outlined them. Source: what Ultralytics
 # and faster-coco-eval (`use_area=False`) document for data sets without areas.
 FILLED = 0.53
-PERSON = ("person", "people", "human", "pedestrian")  # what a class of people is called
+PERSON = ("person", "people", "human", "pedestrian")  # names of the person class
 MOST_KEYPOINTS = 1000  # of a person; no skeleton in use has more (MediaPipe's whole body: 543)
 MOST_PIXELS = 1e8  # along a side; what is farther is no place in a picture
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledPicture:
-    """The G people of one picture, as somebody has labelled them."""
+    """The G labelled people of one picture."""
 
-    number: int | str  # as COCO results call it
+    number: int | str  # image_id in COCO results
     path: Path
     xy: np.ndarray  # (G, K, 2) float64 pixels, as they are written; anything where not labelled
     labelled: np.ndarray  # (G, K) bool, visible or not
     box: np.ndarray  # (G, 4) x y width height, pixels
     area: np.ndarray  # (G,) pixels squared, of the person
-    crowd: np.ndarray  # (G,) bool, many who were not told apart
-    head: np.ndarray  # (G,) pixels, the size of the head as PCKh has it; NaN: nobody knows
+    crowd: np.ndarray  # (G,) bool, crowd regions (iscrowd)
+    head: np.ndarray  # (G,) pixels, the size of the head as PCKh has it; NaN: unknown
     xyz: np.ndarray | None = None  # (G, K, 3) metres from the camera; NaN where not known
     camera: Camera | None = None
-    size: tuple[int, int] = (0, 0)  # width and height that was labelled, pixels; 0: nobody knows
+    size: tuple[int, int] = (0, 0)  # width and height that was labelled, pixels; 0: unknown
     # (2, 3) from the pixels that were labelled to those of `xy`; None: they are the same
     refitted: np.ndarray | None = None
 
@@ -50,7 +50,7 @@ class LabelledPicture:
 
     @property
     def counts(self) -> np.ndarray:
-        """(G,) bool, who is to be found: no crowd, and with a labelled keypoint."""
+        """(G,) bool, people to find: not a crowd, and with a labelled keypoint."""
         return ~self.crowd & self.labelled.any(axis=1)
 
 
@@ -63,14 +63,14 @@ class GroundTruth:
     pictures: list[LabelledPicture]  # by number, as COCO's evaluator goes through them
     sha256: str  # of the labels
     categories: tuple[object, ...] = (1,)  # of people, in COCO results
-    notes: list[str] = field(default_factory=list)  # what a reader of scores must know
+    notes: list[str] = field(default_factory=list)  # notes for the reader of scores
     faults: list[VitruvianError] = field(
         default_factory=list
     )  # pictures that are left out, and why
 
     @property
     def solid(self) -> bool:
-        """Whether joints are known in metres."""
+        """Whether there are 3D joints, in metres."""
         return self.pictures[0].xyz is not None
 
     @property

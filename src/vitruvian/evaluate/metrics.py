@@ -1,17 +1,17 @@
-"""How far 3D joints are from the truth. Metres in, metres out, (N, K) a joint of a person.
+"""3D error metrics, in metres, (N, K) per person and joint.
 
-| function | what is forgiven | usually called |
+| function | alignment | usual name |
 |---|---|---|
-| `mpjpe_absolute` | nothing: where people stand counts | absolute MPJPE, MPJPE without alignment |
-| `depth_error` | all but the distance from the camera; signed | depth error |
-| `mpjpe` | where the root stands | MPJPE, "protocol 1" |
-| `n_mpjpe` | where the root stands, and size | N-MPJPE |
-| `pa_mpjpe` | place, size and rotation of the whole body | PA-MPJPE, P-MPJPE, "protocol 2" |
+| `mpjpe_absolute` | none: absolute position matters | absolute MPJPE, MPJPE without alignment |
+| `depth_error` | none: distance from the camera only; signed | depth error |
+| `mpjpe` | root position | MPJPE, "protocol 1" |
+| `n_mpjpe` | root position and scale | N-MPJPE |
+| `pa_mpjpe` | position, scale and rotation (Procrustes) | PA-MPJPE, P-MPJPE, "protocol 2" |
 
-Each is (N, K); `nan_mean`, `per_joint` and `per_person` sum them up, and `pck` and `auc` turn those
-of `mpjpe` (or any other) into hits. What the truth does not have (NaN) is not counted. What was not
-found is NaN in distances, so that means are of what was found, and a miss in `pck` and `auc`: give
-both, or a method that stays silent looks best.
+Each is (N, K); `nan_mean`, `per_joint` and `per_person` average them, and `pck` and `auc` turn
+distances into hit rates. Joints without ground truth (NaN) are ignored. Joints that were not found
+are NaN in distances, so that means are over found joints only, and a miss in `pck` and `auc`; so
+report both, otherwise a method that rarely predicts scores best.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ AUC_STEPS = 31  # thresholds from 0 to `PCK_WITHIN`, 5 mm apart. Source: the sam
 
 
 def mpjpe_absolute(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Absolute MPJPE: how far joints are from the true ones, as they stand.
+    """Absolute MPJPE: distance of joints from the ground truth, without alignment.
 
     Args:
         found: (N, K, 3) metres from the camera, or in the world.
@@ -40,7 +40,7 @@ def mpjpe_absolute(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def depth_error(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """How much too far from the camera joints are; below 0 they are too near.
+    """Signed depth error: positive if a joint is too far from the camera.
 
     Args:
         found: (N, K, 3) metres from the camera.
@@ -53,16 +53,16 @@ def depth_error(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def mpjpe(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, root: Root) -> np.ndarray:
-    """MPJPE: how far joints are from the true ones once both roots are in the same place.
+    """MPJPE: distance of joints from the ground truth after aligning the roots.
 
     Args:
         found: (N, K, 3) metres.
         truth: (N, K, 3) metres.
         skeleton: of both.
-        root: which keypoint, or the mean of which; nobody agrees on it, so it has no default.
+        root: root keypoint, or several whose mean it is; no default, as conventions differ.
 
     Returns:
-        (N, K) metres; NaN for people of whom either root is missing.
+        (N, K) metres; NaN for people without a root in both.
 
     Source: Ionescu et al. 2014, "Human3.6M".
     """
@@ -70,9 +70,9 @@ def mpjpe(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, root: Root) 
 
 
 def n_mpjpe(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, root: Root) -> np.ndarray:
-    """N-MPJPE: as `mpjpe`, the found body made larger or smaller as suits it best.
+    """N-MPJPE: as `mpjpe`, after scaling the prediction.
 
-    The best is in the sense of least squares, of the joints that both have.
+    The scale is the least-squares fit over the joints that both have.
 
     Args:
         found: (N, K, 3) metres.
@@ -93,14 +93,14 @@ def n_mpjpe(found: np.ndarray, truth: np.ndarray, skeleton: Skeleton, root: Root
 
 
 def pa_mpjpe(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """PA-MPJPE: the found body moved, turned and scaled as suits it best, never mirrored.
+    """PA-MPJPE: error after Procrustes alignment (translation, rotation, scale; no mirroring).
 
     Args:
         found: (N, K, 3) metres.
         truth: (N, K, 3) metres.
 
     Returns:
-        (N, K) metres; NaN for people of whom fewer than three joints are in both.
+        (N, K) metres; NaN for people with fewer than three joints in both.
 
     Source: Gower 1975, "Generalized Procrustes analysis"; the rotation after Umeyama 1991.
     """
@@ -124,11 +124,11 @@ def pa_mpjpe(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def pck(distance: np.ndarray, truth: np.ndarray, within: float = PCK_WITHIN) -> np.ndarray:
-    """Which joints are at most so far off: PCK3D, when averaged.
+    """Whether each joint is within a distance; the mean is PCK3D.
 
     Args:
         distance: (N, K) metres; of `mpjpe` as in MPI-INF-3DHP, or any other.
-        truth: (N, K, 3), for which joints count.
+        truth: (N, K, 3), whose NaN are ignored.
         within: metres.
 
     Returns:
@@ -141,13 +141,13 @@ def pck(distance: np.ndarray, truth: np.ndarray, within: float = PCK_WITHIN) -> 
 def auc(
     distance: np.ndarray, truth: np.ndarray, within: float = PCK_WITHIN, steps: int = AUC_STEPS
 ) -> np.ndarray:
-    """`pck` averaged over thresholds from 0 on: the area under its curve, when averaged.
+    """`pck` averaged over thresholds; the mean is the area under the PCK curve (AUC).
 
     Args:
         distance: (N, K) metres.
-        truth: (N, K, 3), for which joints count.
+        truth: (N, K, 3), whose NaN are ignored.
         within: metres, the last threshold.
-        steps: how many thresholds, 0 and the last among them.
+        steps: number of thresholds, including 0 and the last.
 
     Returns:
         (N, K) 0..1; NaN where there is no truth.
@@ -157,7 +157,7 @@ def auc(
 
 
 def nan_mean(values: np.ndarray) -> float:
-    """Of everything that is not NaN; NaN of nothing."""
+    """Mean of all values that are not NaN; NaN if there are none."""
     return float(_mean(values.reshape(1, values.size))[0])
 
 

@@ -1,14 +1,14 @@
-"""COCO's average precision of keypoints, where pictures can be drawn anew without matching anew.
+"""COCO's keypoint average precision, with cheap bootstrap resampling of the pictures.
 
-Every found person is compared with every true one of the picture (`object_keypoint_similarity`),
-they are paired, the likeliest first (`match_people`), and the pairs of all pictures are summed up
-(`PrecisionRecall`). The pairs of a picture do not depend on other pictures: that makes intervals by
-resampling cheap, and is why this is written out here. faster-coco-eval keeps its pairs where Python
-cannot read them, pycocotools takes seconds to make them; its numbers are the same to 1e-9
+OKS of every prediction with every person of the picture (`object_keypoint_similarity`), greedy
+matching by descending score (`match_people`), and accumulation over all pictures
+(`PrecisionRecall`). Matches of a picture do not depend on other pictures, so that resampling needs
+no new matching, which is why this is implemented here: faster-coco-eval does not expose its
+matches to Python, and pycocotools takes seconds to compute them; its numbers are the same to 1e-9
 (tests/verbs/test_val.py).
 
 Source: the COCO keypoint task, https://cocodataset.org/#keypoints-eval; cocoapi 8c9bcc3,
-    PythonAPI/pycocotools/cocoeval.py, for the order of ties and for what is left out.
+    PythonAPI/pycocotools/cocoeval.py, for the order of ties and for ignored people.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import numpy as np
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, HALPE26, SKELETONS
 
-MOST = 20  # people found in a picture, the likeliest: no more are counted
-THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of similarity
+MOST = 20  # maximum number of predictions per picture, by score
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of OKS
 RECALLS = np.linspace(0, 1, 101)
-# Pixels squared, of who is counted: COCO's areas. Others are neither asked for nor held against.
+# Area ranges of COCO, pixels squared. People outside of a range are ignored.
 SIZES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
-OTHER_SIGMA = 0.08  # of a keypoint for which nobody has published one: that of Halpe's spine
+OTHER_SIGMA = 0.08  # of keypoints without a published sigma: that of Halpe's spine
 _SIGMAS = {
     name: float(str(sigma))  # 0.026, as published, not the nearest float32
     for table in (HALPE26, COCO17)
@@ -38,7 +38,7 @@ _TINY = np.spacing(1)
 def oks_sigmas(table: Skeleton) -> np.ndarray:
     """(K,) float64 OKS standard deviations; `OTHER_SIGMA` where there is none.
 
-    Those of a skeleton of the user's own, where it has them; else the published ones, by name.
+    For a custom skeleton its own sigmas, if given; otherwise the published ones, by name.
     """
     own = _own(table)
     pairs = zip(table.keypoints, own, strict=True)
@@ -46,13 +46,13 @@ def oks_sigmas(table: Skeleton) -> np.ndarray:
 
 
 def keypoints_without_sigma(table: Skeleton) -> list[str]:
-    """The keypoints for which nobody has said a sigma."""
+    """The keypoints without a sigma."""
     pairs = zip(table.keypoints, _own(table), strict=True)
     return [name for name, sigma in pairs if sigma is None and name not in _SIGMAS]
 
 
 def _own(table: Skeleton) -> list[float | None]:
-    """The sigmas that a skeleton of the user's own says; ours are looked up by name."""
+    """The sigmas of a custom skeleton; built-in ones are looked up by name."""
     if SKELETONS.get(table.name) is table:
         return [None] * len(table)
     own = [float(str(np.float32(sigma))) for sigma in table.sigmas]  # 0.1, not the nearest float32
@@ -67,14 +67,14 @@ def object_keypoint_similarity(
     area: np.ndarray,
     sigmas: np.ndarray,
 ) -> np.ndarray:
-    """(D, G) object keypoint similarity, 0..1, of D found people and G true ones.
+    """(D, G) object keypoint similarity (OKS), 0..1, of D predictions and G people.
 
-    Of a person without labels it says whether the found one lies within twice the size of the box.
+    For a person without labelled keypoints: whether the prediction lies within twice the box.
 
     Args:
-        found: (D, K, 2) pixels; a keypoint that was not found, NaN, is as far away as can be.
+        found: (D, K, 2) pixels; a missing keypoint, NaN, is infinitely far away.
         truth: (G, K, 2) pixels.
-        labelled: (G, K) bool, which keypoints count.
+        labelled: (G, K) bool, labelled keypoints, which are evaluated.
         box: (G, 4) x y width height, pixels.
         area: (G,) pixels squared.
         sigmas: (K,).
@@ -93,10 +93,10 @@ def object_keypoint_similarity(
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Who of D found people is who of G true ones, for A sizes and T thresholds."""
+    """Matches of D predictions to G people, for A area ranges and T thresholds."""
 
-    truth: np.ndarray  # (A, T, D) the number of the true person, or -1
-    left_out: np.ndarray  # (A, T, D) bool, found people who are not held against the method
+    truth: np.ndarray  # (A, T, D) index of the matched person, or -1
+    left_out: np.ndarray  # (A, T, D) bool, ignored predictions
 
 
 def match_people(
@@ -106,14 +106,14 @@ def match_people(
     outside: np.ndarray,
     thresholds: np.ndarray = THRESHOLDS,
 ) -> Matches:
-    """Pair people: each found one, the likeliest first, takes the most similar who is still free.
+    """Greedy matching: each prediction, by descending score, takes the most similar free person.
 
     Args:
-        oks: (D, G) of found people, the likeliest first.
-        ignored: (A, G) bool, true people whom nobody has to find; taken if nobody else is there.
-        crowd: (G,) bool, of them, those who may be taken again and again.
-        outside: (A, D) bool, found people of another size: left out where they are nobody.
-        thresholds: (T,) pairs are at least so similar.
+        oks: (D, G) of predictions by descending score.
+        ignored: (A, G) bool, people to ignore; matched only if there is no other.
+        crowd: (G,) bool, crowd regions among them, which can be matched repeatedly.
+        outside: (A, D) bool, predictions outside of the area range: ignored if unmatched.
+        thresholds: (T,) minimum OKS of a match.
     """
     shape = (len(ignored), len(thresholds))
     truth = np.full((*shape, len(oks)), -1)
@@ -125,7 +125,7 @@ def match_people(
         wanted = near & ~ignored[:, None]
         near = np.where(wanted.any(axis=-1, keepdims=True), wanted, near)
         value = np.where(near, oks[d], -1)[..., ::-1]
-        best = oks.shape[1] - 1 - value.argmax(axis=-1)  # of equals, the last
+        best = oks.shape[1] - 1 - value.argmax(axis=-1)  # the last of ties
         some = near.any(axis=-1)
         truth[..., d] = np.where(some, best, -1)
         free[(*rows, best)] &= ~some | crowd[best]
@@ -140,17 +140,17 @@ def match_people(
 
 
 class PrecisionRecall:
-    """The pairs of all pictures, sorted by how likely found people are."""
+    """Matches of all pictures, sorted by descending score."""
 
     def __init__(
         self, pairs: Sequence[Matches], scores: Sequence[np.ndarray], wanted: Sequence[np.ndarray]
     ) -> None:
-        """Put pictures together, P of them.
+        """Collect the matches of P pictures.
 
         Args:
-            pairs: of each.
-            scores: (D,) of each, of its found people.
-            wanted: (A,) of each, how many true people are to be found.
+            pairs: matches of each picture.
+            scores: (D,) scores of the predictions of each picture.
+            wanted: (A,) number of people to find in each picture.
         """
         self.wanted = np.array(wanted, np.float64)  # (P, A)
         score = np.concatenate(scores)
@@ -169,15 +169,15 @@ class PrecisionRecall:
     def curves(
         self, weights: np.ndarray | None = None, sizes: Sequence[int] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Precision over recall, and recall in the end.
+        """Precision-recall curves, and maximum recall.
 
         Args:
-            weights: (P,) how often each picture counts; once each.
-            sizes: which of the A; all.
+            weights: (P,) weight of each picture, from resampling; default 1.
+            sizes: indices of area ranges; default all.
 
         Returns:
-            (A, T, 101) precision at `RECALLS`; NaN where nobody is to be found.
-            (A, T) the share of the people that is found.
+            (A, T, 101) precision at `RECALLS`; NaN if there is nobody to find.
+            (A, T) recall.
         """
         weights = np.ones(len(self.wanted)) if weights is None else weights
         sizes = range(len(self._rows)) if sizes is None else sizes
@@ -206,7 +206,7 @@ def _rows(hit: np.ndarray, left_out: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def summarize_ap(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
-    """COCO's numbers of one size: AP, AP50, AP75, AR, AR50, AR75; NaN where nobody is wanted.
+    """COCO's metrics of one area range: AP, AP50, AP75, AR, AR50, AR75; NaN if undefined.
 
     Args:
         precision: (T, 101) of `PrecisionRecall.curves`.

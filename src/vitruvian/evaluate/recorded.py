@@ -1,4 +1,4 @@
-"""Poses of models, and of records, beside the truth."""
+"""Evaluate poses of models and records against the ground truth."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from vitruvian.geometry.labelled import apply, refit
 def people_of_record(
     file: Path, truth: GroundTruth, notes: list[str]
 ) -> tuple[dict[int | str, PredictedPeople], list[bool]]:
-    """Who is found by a record, and which keypoints of the truth it has.
+    """Read the predicted people of a record, and which ground truth keypoints it has.
 
     Args:
         file: .jsonl, see `vitruvian.formats.records`; its pictures are known by their file names.
-        truth: the data set that it is about.
+        truth: the data set that it refers to.
         notes: gets a line about what is left out.
 
     Raises:
-        VitruvianError: it cannot be read, is about other pictures or keypoints, does not say which
+        VitruvianError: it cannot be read, refers to other pictures or keypoints, does not say which
             of several pictures it is about, or metres are
             asked for and its are not from the camera.
     """
@@ -54,7 +54,7 @@ def people_of_record(
         some = poses_on_truth(poses, truth)
         found[picture.number] = some if by is None else replace(some, xy=apply(by, some.xy))
     if not found:
-        raise VitruvianError(f"'{file}' is about other pictures than '{truth.source}'")
+        raise VitruvianError(f"'{file}' refers to other pictures than '{truth.source}'")
     for count, what in (
         (strange, "other pictures are left out"),
         (again, "pictures are in it again; the last of each is taken"),
@@ -68,7 +68,7 @@ def people_of_record(
 def _between(size: tuple[int, int], picture: LabelledPicture) -> tuple[np.ndarray | None, bool]:
     """The map from a picture as people were found in it to how it is labelled; whether it is one.
 
-    The map is None where both are the same, or nobody knows.
+    The map is None where both are the same, or unknown.
     """
     if not all(size) or not all(picture.size) or size == picture.size:
         return None, True
@@ -77,7 +77,7 @@ def _between(size: tuple[int, int], picture: LabelledPicture) -> tuple[np.ndarra
 
 
 def shared_keypoints(name: str, table: Skeleton, truth: GroundTruth) -> list[bool]:
-    """Which keypoints of the truth a skeleton has, by name."""
+    """Which ground truth keypoints a skeleton has, by name."""
     has = [keypoint in table.keypoints for keypoint in truth.skeleton.keypoints]
     if not any(has):
         raise VitruvianError(
@@ -88,7 +88,7 @@ def shared_keypoints(name: str, table: Skeleton, truth: GroundTruth) -> list[boo
 
 
 def poses_on_truth(poses: Poses, truth: GroundTruth) -> PredictedPeople:
-    """Poses with the keypoints of the truth, by their names; NaN for those they do not have."""
+    """Map poses to the ground truth's keypoints, by name; NaN for missing ones."""
     names = poses.skeleton.keypoints
     pairs = [(i, names.index(n)) for i, n in enumerate(truth.skeleton.keypoints) if n in names]
     to, of = (list(part) for part in zip(*pairs, strict=True))

@@ -1,7 +1,7 @@
-"""How good one model is: what it found beside the truth, as numbers with intervals.
+"""Metrics of one model against the ground truth, with confidence intervals.
 
-Numbers are 0..1, and metres. An interval is where the middle 95 % of them lie when pictures are
-drawn anew, with replacement, as many as there are: it says how much the choice of pictures matters.
+Metrics are 0..1, or metres. Intervals are 95 % bootstrap intervals: pictures are resampled with
+replacement, which tells how much the choice of pictures matters.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from vitruvian.errors import VitruvianError
 from vitruvian.evaluate import metrics, oks
 from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
 
-# A found person is taken to be a true one from this similarity on, for all but AP and AR: enough to
-# say who is who, where COCO's 0.5 would leave out those whose joints are far off.
+# OKS threshold for matching a prediction to a person, for all metrics but AP and AR: enough to
+# identify the person, where COCO's 0.5 would leave out those whose joints are far off.
 SAME = 0.1
 PCK_WITHIN = 0.1  # of the longer side of a person's box. Source: Yang & Ramanan 2013, PARSE
 PCKH_WITHIN = 0.5  # of the head. Source: Andriluka et al. 2014, MPII
-ROOT = ("left_hip", "right_hip")  # their middle is where bodies are put for MPJPE
+ROOT = ("left_hip", "right_hip")  # their midpoint is the root for MPJPE
 ROOTS = (ROOT, ("mid_hip",), ("pelvis",))  # the first that both have
 PEOPLE = {"1": (1, 1), "2": (2, 2), "3 to 5": (3, 5), "6 or more": (6, 1 << 30)}  # in a picture
 COUNTS = ("people", "pictures")
@@ -30,13 +30,13 @@ AVERAGE = ("AP", "AP50", "AP75", "AR", "AR50", "AR75")
 FLAT = (*AVERAGE, "PCK", "PCKh", "found")
 METRES = ("MPJPE", "PA-MPJPE", "N-MPJPE", "absolute MPJPE")
 SOLID = (*METRES, "PCK3D", "AUC")
-SEED = 0  # of drawing pictures anew
+SEED = 0  # of the bootstrap
 PCK_CURVE = np.linspace(0, 0.3, 31)  # of the longer side of a person's box
 PCK3D_CURVE = np.linspace(0, metrics.PCK_WITHIN, metrics.AUC_STEPS)
 
 
 class Interval(NamedTuple):
-    """A number, and the interval of 95 %; NaN where there is nothing to say."""
+    """A metric with its 95 % interval; NaN if undefined."""
 
     value: float
     low: float = float("nan")
@@ -45,7 +45,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PredictedPeople:
-    """The D people that a method found in a picture, with the keypoints of the truth."""
+    """The D predicted people of a picture, with the keypoints of the ground truth."""
 
     xy: np.ndarray  # (D, K, 2) pixels, NaN where not found
     score: np.ndarray  # (D,) any unit
@@ -54,7 +54,7 @@ class PredictedPeople:
 
 @dataclass(frozen=True)
 class ScoreGroup:
-    """Numbers of some of the people."""
+    """Metrics of a subset of the people."""
 
     of: str  # "all", "size", "people in the picture"
     name: str
@@ -65,18 +65,16 @@ class ScoreGroup:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """All about one model, or one file of results."""
+    """All metrics of one model, or one results file."""
 
     name: str
-    keypoints: tuple[str, ...]  # those that count
-    lacks: tuple[str, ...]  # those of the truth that it does not have: they do not count
-    groups: list[ScoreGroup]  # the first is of everybody
-    joints: dict[str, dict[str, float]]  # keypoint -> its numbers
-    pictures: list[dict[str, object]]  # a row each
+    keypoints: tuple[str, ...]  # evaluated keypoints
+    lacks: tuple[str, ...]  # ground truth keypoints missing from the model: not evaluated
+    groups: list[ScoreGroup]  # the first contains everybody
+    joints: dict[str, dict[str, float]]  # keypoint -> its metrics
+    pictures: list[dict[str, object]]  # one row each
     curves: dict[str, tuple[np.ndarray, np.ndarray]]  # name -> x and y of a plot
-    found: dict[int | str, PredictedPeople] = field(
-        repr=False
-    )  # number of a picture -> who was found in it
+    found: dict[int | str, PredictedPeople] = field(repr=False)  # picture id -> predicted people
 
     @property
     def overall(self) -> dict[str, Interval]:
@@ -91,14 +89,14 @@ def score_people(
     has: Sequence[bool],
     resamples: int = 200,
 ) -> Scores:
-    """Compare.
+    """Compute the metrics of predictions against the ground truth.
 
     Args:
         name: of the model.
         truth: the data set.
-        found: number of a picture -> who was found in it; others are left out.
-        has: (K,) which keypoints of the truth the model has; the others do not count.
-        resamples: how often pictures are drawn anew, for the intervals; 0: without any.
+        found: picture id -> predicted people; other pictures are left out.
+        has: (K,) which ground truth keypoints the model has; the others are not evaluated.
+        resamples: number of bootstrap resamples for the intervals; 0: no intervals.
 
     Raises:
         VitruvianError: no keypoint or no picture is left.
@@ -129,7 +127,7 @@ def score_people(
 def average_precision(
     truth: GroundTruth, found: Mapping[int | str, PredictedPeople], has: np.ndarray
 ) -> float:
-    """Average precision alone, of the pictures that there are; see `score_people`."""
+    """Average precision alone, over the pictures with predictions; see `score_people`."""
     both = [(p, found[p.number]) for p in truth.pictures if p.number in found]
     people = _People(truth, [p for p, _ in both], [f for _, f in both], has)
     precision, recall = people.pool.curves(sizes=[0])
@@ -137,7 +135,7 @@ def average_precision(
 
 
 class _People:
-    """The N true people of all P pictures who count, and who was found for each of them."""
+    """The N evaluated people of all P pictures, each with its matched prediction."""
 
     def __init__(
         self,
@@ -146,7 +144,7 @@ class _People:
         found: list[PredictedPeople],
         has: np.ndarray,
     ) -> None:
-        """Match everybody in every picture."""
+        """Match predictions to people in every picture."""
         self.pictures, self.skeleton = pictures, _only(truth.skeleton, has)
         sigmas = truth.sigmas[has]
         matched = [_match(*pair, has, sigmas) for pair in zip(pictures, found, strict=True)]
@@ -163,7 +161,7 @@ class _People:
         near = np.exp(-(off**2) / (2 * (2 * sigmas) ** 2 * self.area[:, None]))
         found_at_all = np.full(labelled.shape, np.nan)
         found_at_all[:, 0] = self.similar > 0
-        # (N, K) each, of a joint of a person; NaN does not count.
+        # (N, K) each, per person and joint; NaN is skipped.
         self.values = {
             "PCK": metrics.pck(self.off, self.truth, PCK_WITHIN),
             "PCKh": np.where(np.isnan(head)[:, None], np.nan, heads),
@@ -190,7 +188,7 @@ class _People:
             self.values["AUC"] = metrics.auc(relative, truth)
 
     def groups(self, draws: np.ndarray) -> list[ScoreGroup]:
-        """Everybody, by size, and by how many there are in the picture."""
+        """Everybody, then by size, then by the number of people in the picture."""
         each = np.bincount(self.picture, minlength=len(self.pictures))
         everywhere = np.ones(len(self.pictures), bool)
         everybody = np.ones(len(self.picture), bool)
@@ -236,7 +234,7 @@ class _People:
         return _number(float(sums.sum() / counts.sum()), drawn[draws @ counts > 0])
 
     def joints(self) -> dict[str, dict[str, float]]:
-        """The numbers of each keypoint."""
+        """Metrics of each keypoint."""
         labelled = np.asarray(np.isfinite(self.truth).all(axis=-1))
         columns = {
             name: metrics.per_joint(value)
@@ -250,7 +248,7 @@ class _People:
         }
 
     def rows(self, called: Mapping[int | str, str]) -> list[dict[str, object]]:
-        """What is known of each picture, and what it is called."""
+        """Metrics and name of each picture."""
         parts = {name: self.values[name] for name in ("PCK", *SOLID) if name in self.values}
         rows: list[dict[str, object]] = []
         for i, picture in enumerate(self.pictures):
@@ -262,7 +260,7 @@ class _People:
         return rows
 
     def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Precision over recall at two similarities, and PCK over thresholds."""
+        """Precision-recall curves at two OKS thresholds, and PCK over thresholds."""
         (precision,), _ = self.pool.curves(sizes=[0])
         found = {
             "precision, OKS 0.5": (oks.RECALLS, precision[0]),
@@ -277,10 +275,10 @@ class _People:
 
 @dataclass(frozen=True, eq=False)
 class _Matched:
-    """One picture: what average precision needs, and the G people who count beside those found."""
+    """One picture: input of average precision, and the G evaluated people with their matches."""
 
     pool: tuple[oks.Matches, np.ndarray, np.ndarray]
-    same: np.ndarray  # (G,) similarity of who was found for them; 0 for nobody
+    same: np.ndarray  # (G,) OKS of the matched prediction; 0 if none
     truth: np.ndarray  # (G, K, 2) pixels, NaN where not labelled
     xy: np.ndarray  # (G, K, 2) pixels, NaN where not found
     area: np.ndarray  # (G,) pixels squared
@@ -305,13 +303,13 @@ def _match(
     one = oks.match_people(alike, bare[None], picture.crowd, outside[:1], np.array([SAME])).truth[
         0, 0
     ]
-    taker = np.full(len(picture), -1)  # which of those found is taken for each true one
+    taker = np.full(len(picture), -1)  # index of the prediction matched to each person
     taker[one[one >= 0]] = np.flatnonzero(one >= 0)
     who = np.flatnonzero(~bare)
     taker = taker[who]
 
     def taken(values: np.ndarray) -> np.ndarray:
-        """The rows of who was found for them, NaN for nobody."""
+        """Rows of the matched predictions, NaN if none."""
         return np.concatenate([values, np.full((1, *values.shape[1:]), np.nan)])[taker]
 
     solid = picture.xyz is not None
@@ -330,7 +328,7 @@ def _match(
 
 
 def _only(table: Skeleton, has: np.ndarray) -> Skeleton:
-    """The table with some of its keypoints."""
+    """A skeleton reduced to some of its keypoints."""
     names = tuple(np.array(table.keypoints)[has].tolist())
     return Skeleton(table.name, table.source, names, (), table.sigmas[has])
 
@@ -344,7 +342,7 @@ def _extent(xy: np.ndarray) -> np.ndarray:
 
 
 def _shares(off: np.ndarray, truth: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """(L,) how many of the joints that count are at most so far off."""
+    """(L,) fraction of the evaluated joints whose error is at most each threshold."""
     return np.array([metrics.nan_mean(metrics.pck(off, truth, limit)) for limit in limits])
 
 

@@ -1,6 +1,6 @@
-"""What is true: pictures, and where the joints of the people in them are, as data sets have it.
+"""Ground truth: pictures with annotated people, from data sets.
 
-Four kinds, told apart by what is in them; docs/val.md shows each: COCO's keypoint annotations, a
+Four formats, recognised by their content and shown in docs/val.md: COCO's keypoint annotations, a
 YOLO-pose data set, a .json of joints in metres, and the people.jsonl of `vitruvian synth`.
 """
 
@@ -36,16 +36,17 @@ from vitruvian.sources.path_index import find_below
 def read(
     data: Path, *, images: Path | None = None, split: str = "val", skeleton: str | None = None
 ) -> GroundTruth:
-    """A data set.
+    """Read a data set.
 
     Args:
         data: a .json, .jsonl or .yaml file, or the folder of a YOLO-pose data set.
-        images: the folder of its pictures; beside the file.
-        split: which part of it, where it has parts.
-        skeleton: of the labels' keypoints, a name or a .toml file; as they say, or else COCO's.
+        images: the folder of its pictures; default: next to the file.
+        split: which split (train, val, test), if it has splits.
+        skeleton: of the labels' keypoints, a name or a .toml file; default: as in the labels, or
+            else COCO's.
 
     Raises:
-        VitruvianError: it cannot be read, or has nobody in it who is to be found.
+        VitruvianError: it cannot be read, or contains no labelled person.
     """
     kind, table = data.suffix.lower(), None if skeleton is None else find_skeleton(skeleton)
     if data.is_dir() and (data / "people.jsonl").is_file():
@@ -64,12 +65,12 @@ def read(
     truth.notes.extend(doubts.suspicious_labels(truth))
     if unknown := keypoints_without_sigma(truth.skeleton):
         some = ", ".join(unknown[:5]) + (", ..." if unknown[5:] else "")
-        truth.notes.append(f"nobody has published OKS sigmas for {some}: {OTHER_SIGMA} is taken")
+        truth.notes.append(f"no published OKS sigmas for {some}: {OTHER_SIGMA} is used")
     return truth
 
 
 def check_pictures_exist(truth: GroundTruth) -> None:
-    """Raise `VitruvianError` if pictures are not there, or two are the same file."""
+    """Raise `VitruvianError` if pictures are missing, or two are the same file."""
     missing = [p.path for p in truth.pictures if not os.path.isfile(p.path)]  # noqa: PTH113
     if missing:
         raise VitruvianError(

@@ -321,7 +321,7 @@ def _check(rows: dict[Path, list[_Row]], shape: tuple[int, int], odd: OddityCoun
     if 2 * len(pixels) > len(every):
         raise VitruvianError(
             f"{pixels[0].where} has a box of {shown(pixels[0].values[:4].tolist())}: pixels, want "
-            "shares of the picture's width and height, 0 to 1"
+            "fractions of the picture's width and height, 0 to 1"
         )
     for what, some in (
         (f"left out, not of {want + 1} numbers as {k} keypoints want", wrong),

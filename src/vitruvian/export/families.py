@@ -71,7 +71,7 @@ def graph(
     given = {name: value for name, value in given.items() if value is not None}
     takes = {pictures: {"skeleton", "imgsz"}, crops: {"skeleton", "decode"}}
     for name in given.keys() - takes.get(family, set()):
-        raise VitruvianError(f"such a network has no --{name}; leave it out")
+        raise VitruvianError(f"this kind of network has no --{name}; leave it out")
     return family(read, **given)
 
 
@@ -207,7 +207,7 @@ def check_refinement(network: refine.Refine, run: Run, name: str, shape: Sequenc
     keypoints = (rng.random((3, len(COCO17), 2)) * (shape[2], shape[1])).astype(np.float32)
     apart = off(network, run, features, keypoints)
     if not apart < PART:
-        raise ValueError(f"{name} is {apart} of the largest number off torch")
+        raise ValueError(f"{name} is {apart} of the largest value away from PyTorch")
     return apart
 
 
@@ -258,7 +258,9 @@ def check_pictures(network: yolo.Yolo, run: Run, name: str) -> float:
     for shape in CHECKED:
         pixels, score, _ = apart(network, run, rng.random(shape, np.float32))
         if not (pixels.max() < PIXELS and score.max() < SCORE):
-            raise ValueError(f"{name} is {pixels.max()} pixels, {score.max()} in score off torch")
+            raise ValueError(
+                f"{name} is {pixels.max()} pixels, {score.max()} in score away from PyTorch"
+            )
         worst = max(worst, float(pixels.max()))
     return worst
 

@@ -110,7 +110,7 @@ def check_crops(
             pixels = pixels / np.float32(255)
         worst = max(worst, off(network, run, pixels))
         if not worst < PART:
-            raise ValueError(f"{name} is {worst} of the largest number off torch")
+            raise ValueError(f"{name} is {worst} of the largest value away from PyTorch")
     return worst
 
 

@@ -1,4 +1,4 @@
-"""Upright boxes: overlap and the suppression of those that show the same thing twice.
+"""Bounding boxes: IoU and non-maximum suppression (NMS).
 
 A box is x0 y0 x1 y1, in any one unit.
 """
@@ -19,7 +19,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def weighted_nms(
     rows: np.ndarray, score: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Groups of overlapping detections, each averaged into one row; best first.
+    """Weighted NMS: groups of overlapping detections, each averaged into one; best first.
 
     Args:
         rows: (N, 4 + D): x0 y0 x1 y1 and D more coordinates that are averaged with them.
@@ -54,13 +54,13 @@ def weighted_nms(
 
 
 def nms(box: np.ndarray, score: np.ndarray, threshold: float, most: int) -> np.ndarray:
-    """(M,) rows of the boxes that no better box hides, best first, at most `most`.
+    """Non-maximum suppression: (M,) indices of the kept boxes by descending score.
 
     Args:
         box: (N, 4) x0 y0 x1 y1.
         score: (N,); of two that are equal, the earlier counts as the better.
         threshold: a box is hidden by a better one that is kept if their IoU is greater than this.
-        most: boxes kept.
+        most: maximum number of boxes kept.
     """
     order = np.argsort(-score, kind="stable")
     kept: list[int] = []
@@ -72,7 +72,7 @@ def nms(box: np.ndarray, score: np.ndarray, threshold: float, most: int) -> np.n
 
 
 def box_around(points: np.ndarray) -> np.ndarray:
-    """(N, 4) float32 boxes around (N, K, 2) points; NaN around none that is known."""
+    """(N, 4) float32 boxes around (N, K, 2) points; NaN if no point is known."""
     low = np.min(points, axis=1, initial=np.inf, where=~np.isnan(points))
     high = np.max(points, axis=1, initial=-np.inf, where=~np.isnan(points))
     box = np.concatenate([low, high], axis=1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which camera a picture is of: a calibration file's, what the user says, or what EXIF data say.
+"""The camera of a picture: from a calibration file, the user's options, or EXIF data.
 
 Calibration files themselves are read by `geometry/calibration_files.py`.
 """
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitruvian import picture_files
 from vitruvian.errors import VitruvianError, note, shown, unknown
 from vitruvian.geometry.calibration_files import Cameras, SizeUnsaid
 from vitruvian.geometry.camera import FILM_DIAGONAL_MM, SHAPES_DIFFER, Camera
+from vitruvian.picture_files import opened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,17 +55,17 @@ def given(
     focal: float | None = None,
     focal_mm: float | None = None,
 ) -> Callable[[tuple[int, int]], Camera] | None:
-    """What says, of pictures of any size, which camera they are of; None if nobody said.
+    """A function from picture size to camera, from the user's options; None without any.
 
     Args:
-        camera: of pictures of one shape; or its calibration file, see `Camera.read`.
+        camera: for pictures of one aspect ratio; or its calibration file, see `Camera.read`.
         fov_deg: degrees, across the longer side.
         focal: focal length, pixels.
         focal_mm: the same on 35 mm film.
 
     Raises:
-        VitruvianError: more than one of them, a number that can not be, or no calibration. What
-            comes back raises it too, for pictures of another shape.
+        VitruvianError: more than one is given, a number is out of range, or the file is not a
+            calibration. The function raises it too, for pictures of another aspect ratio.
     """
     words = {"camera": camera, "fov_deg": fov_deg, "focal": focal, "focal_mm": focal_mm}
     words = {name: value for name, value in words.items() if value is not None}
@@ -109,35 +109,35 @@ def _of_first_size(words: str) -> Callable[[tuple[int, int]], Camera]:
 
 
 def exif(path: Path) -> Camera | None:
-    """The camera a picture was taken with, as its EXIF data say; None if they do not.
+    """The camera of a picture from its EXIF data; None if they are missing.
 
-    The picture is turned as its orientation says, as `Frame.read` turns it. Lens and principal
-    point are not in EXIF data.
+    For the upright picture, as read by `Frame.read`. EXIF data have neither distortion nor
+    principal point.
 
     Raises:
         VitruvianError: the file is missing or no picture.
     """
-    with picture_files.opened(path) as picture:
+    with opened.opened(path) as picture:
         focal = photo_focal(picture)
-        size = picture_files.upright(picture)
+        size = opened.upright(picture)
     return None if focal is None else Camera.with_focal(size, focal, "exif")
 
 
 def photo_focal(picture: Image) -> float | None:
-    """The focal length a photograph was taken with, pixels; None if its EXIF data do not say.
+    """The focal length of a photo in pixels, from its EXIF data; None if missing.
 
-    The focal length on 35 mm film where it is given (it counts digital zoom in), otherwise the
-    focal length and how many pixels the sensor has in a length. None as well if the picture has
-    another shape than its EXIF data know of: then it has been cut, and nobody knows where.
+    From the 35 mm equivalent focal length, which includes digital zoom, or else from the focal
+    length and the sensor's pixel density. Also None if the aspect ratio differs from the EXIF data:
+    then the picture was cropped in an unknown way.
     """
-    # Pillow unpacks a whole PNG to look for EXIF data at its end, where nobody writes them.
+    # Pillow decodes a whole PNG to look for EXIF data at its end, where no software writes them.
     if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tags that are damaged
             photo = picture.getexif().get_ifd(0x8769)
-    except picture_files.DAMAGED:
+    except opened.DAMAGED:
         return None  # damaged; the picture may be whole
 
     def number(tag: int) -> float:

@@ -1,10 +1,10 @@
-"""A camera: from metres in front of it to pixels, and back. Where it stands, how its lens bends.
+"""Camera model: projection from metres to pixels and back, position (extrinsics), lens distortion.
 
 Axes are x right, y down, z forward. Pixels are the frame's: the centre of the top left one is
-(0.5, 0.5), and a principal point is counted so too. Calibration files count otherwise; their
-readers (`geometry/calibration.py`) say so.
+(0.5, 0.5), also for the principal point. Calibration files use (0, 0); their readers
+(`geometry/calibration.py`) convert it.
 
-How the lens bends is in `geometry/lens.py`.
+Lens distortion is in `geometry/lens.py`.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from vitruvian.geometry import lens
 FILM_DIAGONAL_MM = np.hypot(36, 24)  # of 35 mm film; CIPA DCG-001 compares diagonals
 UP = (0.0, -1.0, 0.0)  # of a camera held upright, and MeTRAbs' default for the world
 COEFFICIENTS = 12  # of the lens: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4
-_NEWTON = 60  # steps at most; a real lens needs four
+_NEWTON = 60  # maximum iterations; a real lens needs four
 _SETTLED = 1e-13  # normalised: 1e-9 px at a focal length of 10 000
 SHAPES_DIFFER = 0.01  # of one picture and another: of the ratio of their sides
-ASSUMED_DEG = 55.0  # the field of view of a camera nobody knows; MeTRAbs' default
-# How a camera came to be known: by its numbers, a calibration file, its field of view, its focal
-# length, what a photograph says; or not at all.
+ASSUMED_DEG = 55.0  # field of view of an unknown camera; MeTRAbs' default
+# How a camera is known: by its parameters, a calibration file, its field of view, its focal
+# length, EXIF data; or assumed.
 KnownBy = Literal["numbers", "file", "fov", "focal", "exif", "assumed"]
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """Intrinsics, lens, and where it stands."""
+    """Intrinsics, lens distortion and extrinsics of a camera."""
 
     matrix: np.ndarray  # (3, 3) float64 pixels: fx skew cx, 0 fy cy, 0 0 1
     size: tuple[int, int]  # width and height of its pictures, pixels
     # (12,) float64: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4; fewer may be given, the others are 0
     distortion: np.ndarray = field(default_factory=lambda: np.zeros(COEFFICIENTS))
     extrinsics: np.ndarray | None = None  # (4, 4) float64, world -> camera, metres
-    up: np.ndarray = field(default_factory=lambda: np.array(UP))  # (3,) which way is up, its axes
+    up: np.ndarray = field(default_factory=lambda: np.array(UP))  # (3,) up vector in camera axes
     known_by: KnownBy = "numbers"
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class Camera:
         if not (self.matrix[0, 0] > 0 and self.matrix[1, 1] > 0 and min(self.size) > 0):
             raise VitruvianError(
                 f"a camera has focal lengths {self.matrix[0, 0]:g} and {self.matrix[1, 1]:g} and "
-                f"pictures of {self.size[0]} x {self.size[1]} pixels; all want to be above 0"
+                f"pictures of {self.size[0]} x {self.size[1]} pixels; all must be above 0"
             )
         if self.matrix[1, 0] or self.matrix[2].tolist() != [0, 0, 1]:
             raise VitruvianError(
@@ -84,13 +84,13 @@ class Camera:
                     "shift in metres, world -> camera"
                 )
 
-    # Ways to know one
+    # Constructors
 
     @classmethod
     def view(cls, size: tuple[int, int], view_deg: float | None = None) -> Camera:
-        """A camera known only by its field of view, across the longer side of the picture.
+        """A camera from its field of view along the longer side of the picture.
 
-        None: 55 degrees, which is what is assumed of a camera nobody knows.
+        None: 55 degrees, the default for unknown cameras.
 
         Raises:
             VitruvianError: not between 0 and 180 degrees.
@@ -99,25 +99,25 @@ class Camera:
         view_deg = ASSUMED_DEG if view_deg is None else view_deg
         if not 0 < view_deg < 180:
             raise VitruvianError(
-                f"a field of view of {view_deg:g} degrees is none; want one between 0 and 180"
+                f"a field of view of {view_deg:g} degrees is out of range; want 0 to 180"
             )
         focal = max(size) / 2 / float(np.tan(np.radians(view_deg) / 2))
         return cls.with_focal(size, focal, known_by)
 
     @classmethod
     def with_focal(cls, size: tuple[int, int], focal: float, known_by: KnownBy = "focal") -> Camera:
-        """A camera known by its focal length in pixels; its axis meets the picture's middle."""
+        """A camera from its focal length in pixels; the principal point is the image centre."""
         matrix = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
         return cls(matrix, size, known_by=known_by)
 
     @classmethod
     def with_film_focal(cls, size: tuple[int, int], focal_mm: float) -> Camera:
-        """A camera known by its focal length on 35 mm film, with the same diagonal view."""
+        """A camera from its 35 mm equivalent focal length, by the diagonal field of view."""
         return cls.with_focal(size, focal_mm * float(np.hypot(*size) / FILM_DIAGONAL_MM))
 
     @classmethod
     def from_exif(cls, path: str | Path) -> Camera | None:
-        """The camera a picture file says it was taken with; None if it does not say.
+        """The camera from the EXIF data of an image file; None if it has none.
 
         See `vitruvian.geometry.calibration.exif`.
         """
@@ -135,7 +135,7 @@ class Camera:
             path: of OpenCV, ROS, Kalibr, EasyMocap, Pose2Sim or anipose; "rig.toml:left" is the
                 camera of that name in the file.
             name: which, if there are several in the file.
-            size: width and height of the pictures, pixels, for files that do not say.
+            size: width and height of the pictures, pixels, for files without them.
         """
         from vitruvian.geometry import calibration, calibration_files
 
@@ -144,20 +144,20 @@ class Camera:
         return calibration.choose(calibration_files.read(Path(path), size), name, str(path))
 
     def placed(self, extrinsics: np.ndarray, world_up: Sequence[float] = UP) -> Camera:
-        """The same camera in a world.
+        """The same camera with extrinsics.
 
         Args:
             extrinsics: (4, 4) world -> camera, metres.
-            world_up: (3,) which way is up in the world.
+            world_up: (3,) up vector of the world.
         """
         up = np.asarray(extrinsics, np.float64)[:3, :3] @ np.asarray(world_up, np.float64)
         return replace(self, extrinsics=extrinsics, up=up)
 
     def scaled(self, size: tuple[int, int]) -> Camera:
-        """The same camera with its pictures made larger or smaller.
+        """The same camera for pictures resized to another resolution.
 
         Raises:
-            VitruvianError: pictures of that size have another shape.
+            VitruvianError: that size has another aspect ratio.
         """
         if size == self.size:
             return self
@@ -170,13 +170,13 @@ class Camera:
         return self.stretched(size)
 
     def stretched(self, size: tuple[int, int]) -> Camera:
-        """The same camera with its pictures made larger or smaller, each side by itself."""
+        """The same camera for pictures resized independently in width and height."""
         x, y = size[0] / self.size[0], size[1] / self.size[1]
         return replace(self, matrix=np.diag([x, y, 1]) @ self.matrix, size=size)
 
     @property
     def distorted(self) -> bool:
-        """Whether the lens bends at all."""
+        """Whether there is any lens distortion."""
         return bool(self.distortion.any())
 
     # Between metres and pixels
@@ -184,56 +184,55 @@ class Camera:
     def project(self, xyz: np.ndarray) -> np.ndarray:
         """(..., 2) pixels of (..., 3) metres, of the same type.
 
-        NaN for what is not in front of the camera, or so far out that its lens's formula, which
-        describes the picture and little beyond it, puts it back inside (see `reach`).
+        NaN behind the camera, and beyond the validity of the distortion model, which would fold
+        such points back into the picture (see `reach`).
         """
         depth = np.where(xyz[..., 2:] > 0, xyz[..., 2:], np.nan).astype(np.float64)
         return self._pixels(self._bend(xyz[..., :2] / depth)).astype(xyz.dtype)
 
     def rays(self, xy: np.ndarray) -> np.ndarray:
-        """(..., 2) pixels -> (..., 2) X / Z and Y / Z of what is seen there, of the same type.
+        """(..., 2) pixels -> (..., 2) viewing rays X / Z and Y / Z, of the same type.
 
-        NaN where nothing is: at the edges of a strongly bent lens's picture the formula may have
-        no way back.
+        NaN where the distortion model has no inverse: at the edges of strongly distorted pictures.
         """
         return self._unbend(self._plane(xy)).astype(xy.dtype)
 
     def back_project(self, xy: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """(..., 3) metres of (..., 2) pixels at (...) metres along the camera's axis."""
+        """(..., 3) metres of (..., 2) pixels at a depth of (...) metres."""
         rays = self._unbend(self._plane(xy))
         whole = np.concatenate([rays, np.ones_like(rays[..., :1])], axis=-1)
         return (whole * np.asarray(depth)[..., None]).astype(xy.dtype)
 
     def undistort(self, xy: np.ndarray) -> np.ndarray:
-        """(..., 2) pixels -> (..., 2) where they would be without the lens; NaN as in `rays`."""
+        """(..., 2) distorted -> (..., 2) undistorted pixels; NaN as in `rays`."""
         return self._pixels(self._unbend(self._plane(xy))).astype(xy.dtype)
 
     def distort(self, xy: np.ndarray) -> np.ndarray:
-        """(..., 2) pixels of a picture without the lens -> of the picture; NaN as in `project`."""
+        """(..., 2) undistorted -> (..., 2) distorted pixels; NaN as in `project`."""
         return self._pixels(self._bend(self._plane(xy))).astype(xy.dtype)
 
     def to_world(self, xyz: np.ndarray) -> np.ndarray:
-        """(..., 3) metres from the camera -> (..., 3) metres in the world, of the same type."""
+        """(..., 3) metres, camera -> world coordinates, of the same type."""
         inverse = np.linalg.inv(self._world())
         return (xyz @ inverse[:3, :3].T + inverse[:3, 3]).astype(xyz.dtype)
 
     def from_world(self, xyz: np.ndarray) -> np.ndarray:
-        """(..., 3) metres in the world -> (..., 3) metres from the camera, of the same type."""
+        """(..., 3) metres, world -> camera coordinates, of the same type."""
         matrix = self._world()
         return (xyz @ matrix[:3, :3].T + matrix[:3, 3]).astype(xyz.dtype)
 
     def _world(self) -> np.ndarray:
         if self.extrinsics is None:
             raise VitruvianError(
-                "nobody knows where this camera stands; use a calibration file with its rotation "
+                "the position of this camera is unknown; use a calibration file with its rotation "
                 "and translation, or Camera.placed"
             )
         return self.extrinsics
 
-    # Turned
+    # Rotated cameras
 
     def turn(self, rotation: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> Camera:
-        """A camera without a lens at the same place, that looks elsewhere.
+        """A rotated pinhole camera (no distortion) at the same position.
 
         Args:
             rotation: (3, 3) from this camera's axes to the new one's; it may mirror.
@@ -249,7 +248,7 @@ class Camera:
         return Camera(matrix, size, extrinsics=extrinsics, up=up, known_by=self.known_by)
 
     def upright(self, rays: np.ndarray) -> np.ndarray:
-        """(..., 3, 3) rotations to cameras that look along (..., 2) rays with up above.
+        """(..., 3, 3) rotations to upright cameras whose optical axes are (..., 2) rays.
 
         Its rows are the new axes: z along the ray, x = z times up, y = z times x.
         """
@@ -257,7 +256,7 @@ class Camera:
         z /= np.linalg.norm(z, axis=-1, keepdims=True)
         x = np.cross(z, self.up)
         level = np.stack([z[..., 2], np.zeros_like(z[..., 0]), -z[..., 0]], axis=-1)
-        # Straight up or down there is no above: level as the camera is.
+        # Straight up or down, up is undefined: use the camera's own axes.
         x = np.where(np.linalg.norm(x, axis=-1, keepdims=True) > 1e-9, x, level)
         x /= np.linalg.norm(x, axis=-1, keepdims=True)
         return np.stack([x, np.cross(z, x), z], axis=-2)
@@ -272,16 +271,16 @@ class Camera:
         mirror: bool = False,
         axis: float | None = None,
     ) -> tuple[np.ndarray, Camera]:
-        """A camera turned to a box, upright, its picture a square just filled by the box.
+        """An upright camera rotated to a bounding box, whose square picture the box just fills.
 
         Args:
             box: (4,) x0 y0 x1 y1, pixels.
             side: of the square, pixels.
-            roll: radians: the camera is rolled so far clockwise, and the person the other way.
-            scale: 1.1 shows the person a tenth larger.
-            mirror: whether left and right change places, after the roll.
-            axis: where the new camera's axis meets its picture, pixels along both; by default in
-                the middle. MeTRAbs: the centre of pixel side / 2, here side / 2 + 0.5.
+            roll: radians, clockwise roll of the camera; the person appears rolled the other way.
+            scale: zoom: 1.1 shows the person 10% larger.
+            mirror: flip left and right, after the roll.
+            axis: principal point of the new camera, pixels, the same for x and y; by default the
+                centre. MeTRAbs: the centre of pixel side / 2, here side / 2 + 0.5.
 
         Returns:
             rotation: (3, 3) from this camera's axes to the new one's.
@@ -291,7 +290,7 @@ class Camera:
         """
         x0, y0, x1, y1 = np.asarray(box, np.float64)
         x, y = (x0 + x1) / 2, (y0 + y1) / 2
-        if self.distorted:  # where the lens's formula holds
+        if self.distorted:  # where the distortion model is valid
             x0, x, x1 = np.clip([x0, x, x1], 0, self.size[0])
             y0, y, y1 = np.clip([y0, y, y1], 0, self.size[1])
         rays = self.rays(np.array([(x, y), (x, y0), (x, y1), (x0, y), (x1, y)]))
@@ -317,7 +316,7 @@ class Camera:
 
     @cached_property
     def reach(self) -> float:
-        """How far from the axis the lens's formula can be undone, see `geometry/lens.py`."""
+        """Radius within which the distortion can be inverted, see `geometry/lens.py`."""
         return lens.reach(self.distortion)
 
     def _bend(self, at: np.ndarray) -> np.ndarray:
@@ -328,10 +327,10 @@ class Camera:
         return lens.bend(self.distortion, at)
 
     def _unbend(self, at: np.ndarray) -> np.ndarray:
-        """Newton's method from the bent place, held within `reach`.
+        """Invert the distortion by Newton's method from the distorted point, within `reach`.
 
-        It comes from the inner side where the lens pulls inward and from the outer side where it
-        pushes outward, and so meets the first way back, never one beyond the fold.
+        It starts inside for barrel and outside for pincushion distortion, and so converges to the
+        first solution, never to one beyond the fold.
         """
         if not self.distorted:
             return at
@@ -352,12 +351,12 @@ class Camera:
         return np.where(known[..., None], found, np.nan)
 
     def _plane(self, xy: np.ndarray) -> np.ndarray:
-        """(..., 2) pixels -> (..., 2) on the plane one metre away, as bent as the pixels are."""
+        """(..., 2) pixels -> (..., 2) normalized coordinates, still distorted."""
         inverse = np.linalg.inv(self.matrix)
         return xy @ inverse[:2, :2].T + inverse[:2, 2]
 
     def _pixels(self, at: np.ndarray) -> np.ndarray:
-        """The way back of `_plane`."""
+        """The inverse of `_plane`."""
         return at @ self.matrix[:2, :2].T + self.matrix[:2, 2]
 
 

@@ -1,4 +1,4 @@
-"""A crop is a map from the frame to a network's input that knows the way back.
+"""Crop: an invertible map from the frame to a network's input.
 
 The centre of the top left pixel is (0.5, 0.5). OpenCV counts it as (0, 0); the difference is
 absorbed in `Crop.cut`, and nowhere else.
@@ -20,7 +20,7 @@ _FAR = -(1 << 20)  # in 32nds of a pixel: the farthest that 16 bits hold, outsid
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """What a network sees of a frame."""
+    """The region of a frame that is a network's input, as a homography."""
 
     # (3, 3) float64, homogeneous: pixels of the input -> of the frame; what lies behind the
     # camera gets a third coordinate below 0
@@ -42,7 +42,7 @@ class Crop:
         *,
         centre: float,
     ) -> Crop:
-        """A rectangle of the frame, turned or not, that fills the input.
+        """A crop of a (rotated) rectangle of the frame.
 
         Args:
             middle: (2,) pixels of the frame.
@@ -67,7 +67,7 @@ class Crop:
 
     @classmethod
     def letterbox(cls, frame: tuple[int, int], size: tuple[int, int], *, centre: float) -> Crop:
-        """The whole frame in the middle of the input, as large as it goes, bars around it.
+        """A letterbox: the whole frame, scaled to fit and centred, with padding.
 
         Args:
             frame: width and height of the frame, pixels.
@@ -80,7 +80,7 @@ class Crop:
 
     @classmethod
     def turned_camera(cls, camera: Camera, rotation: np.ndarray, turned: Camera) -> Crop:
-        """What a camera would see from the same place if it were turned and had no lens.
+        """A crop by a rotated pinhole camera (no distortion) at the same position.
 
         Args:
             camera: the frame's.
@@ -97,24 +97,24 @@ class Crop:
 
     @cached_property
     def _indices(self) -> np.ndarray:
-        """`from_input` between array indices, which is what OpenCV wants."""
+        """`from_input` in array indices, as OpenCV expects."""
         shift = np.array([[1, 0, self.centre], [0, 1, self.centre], [0, 0, 1]])
         back = np.array([[1, 0, -self.centre], [0, 1, -self.centre], [0, 0, 1]])
         return back @ self.from_input @ shift
 
     def bounds(self) -> np.ndarray:
-        """(4,) x0 y0 x1 y1, pixels of the frame: the upright box around what the crop shows."""
-        # With a lens the edges are bent, and the corners not the extremes.
+        """(4,) x0 y0 x1 y1, pixels of the frame: axis-aligned bounding box of the crop."""
+        # With distortion the edges are curved, and the corners not the extremes.
         part = np.linspace(0, 1, 1 if self.lens is None else 32, endpoint=False)[:, None]
         ends = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64) * self.size
         edge = [a + part * (b - a) for a, b in zip(ends, np.roll(ends, -1, axis=0), strict=True)]
         seen = self.to_frame(np.concatenate(edge))
-        if np.isnan(seen).any():  # it reaches beyond what the lens can show
+        if np.isnan(seen).any():  # it extends beyond the lens's field of view
             return np.array([-np.inf, -np.inf, np.inf, np.inf])
         return np.concatenate([seen.min(axis=0), seen.max(axis=0)])
 
     def within(self, corner: tuple[int, int]) -> Crop:
-        """The same crop of a part of the frame that begins at this column and row."""
+        """The same crop of a part of the frame that starts at this column and row."""
         if corner == (0, 0):
             return self
         return self._of(np.array([[1, 0, -corner[0]], [0, 1, -corner[1]], [0, 0, 1]]))
@@ -125,9 +125,9 @@ class Crop:
         return replace(self, from_input=part @ self.from_input, lens=lens)
 
     def cut(self, image: np.ndarray, *, replicate: bool = False, antialias: int = 0) -> np.ndarray:
-        """(H, W, C) -> (height, width, C) of this crop, bilinear.
+        """Sample the crop: (H, W, C) -> (height, width, C), bilinear.
 
-        What lies outside the frame is black, or with `replicate` the nearest pixel at its edge.
+        Outside the frame it is black, or with `replicate` the nearest border pixel.
 
         Sampled at the nearest 1/32 of a pixel, which is what `cv2.warpPerspective` did before
         OpenCV 5 and what the networks' references do: 5 is more exact, and moves BlazePose's

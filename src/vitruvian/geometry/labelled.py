@@ -1,4 +1,4 @@
-"""From the pixels that were labelled to those of the picture as it is now."""
+"""Map labels from the labelled picture to the picture as it is now."""
 
 from __future__ import annotations
 

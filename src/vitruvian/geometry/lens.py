@@ -1,4 +1,4 @@
-"""How a lens bends: from X / Z and Y / Z to where they are seen on the plane one metre away.
+"""Lens distortion: from undistorted X / Z and Y / Z to distorted normalized coordinates.
 
 x' = x g + 2 p1 x y + p2 (r2 + 2 x x) + s1 r2 + s2 r2 r2, and y' likewise with p1 and p2
 exchanged and s3, s4, of x = X / Z, y = Y / Z and r2 = x x + y y, where
@@ -14,7 +14,7 @@ FARTHEST = 20.0  # the tangent of 87 degrees off the axis: farther out nothing i
 
 
 def bend(lens: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(..., 2) X / Z and Y / Z -> (..., 2) bent."""
+    """Distort (..., 2) normalized coordinates X / Z, Y / Z."""
     _, _, p1, p2, _, _, _, _, s1, s2, s3, s4 = lens
     x, y = at[..., 0], at[..., 1]
     r2 = x * x + y * y
@@ -25,7 +25,7 @@ def bend(lens: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def slope(lens: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(..., 2, 2) how `bend` changes with X / Z and Y / Z."""
+    """(..., 2, 2) Jacobian of `bend`."""
     k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = lens
     x, y = at[..., 0], at[..., 1]
     r2 = x * x + y * y
@@ -40,10 +40,10 @@ def slope(lens: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def reach(lens: np.ndarray) -> float:
-    """How far from the axis (X / Z and Y / Z together) the formula can be undone.
+    """Radius (of X / Z and Y / Z together) within which the distortion can be inverted.
 
-    Farther out it folds back, or has a pole: 20 where it does neither, else where it first does in
-    any direction, to within 2 %.
+    Beyond it, the model folds back or has a pole: the smallest such radius in any direction, to
+    within 2 %, or 20 if there is none.
     """
     radius = np.geomspace(0.05, FARTHEST, 303)
     angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)

@@ -1,12 +1,12 @@
-"""AlphaPose: heat maps of each person's keypoints, from an upright crop around each.
+"""AlphaPose: top-down pose estimation with heat maps, from an upright crop of each person.
 
-Somebody else finds the people. A box is made as wide and as tall as the network's input asks, a
-quarter larger, and cut out; of the maps that come back the brightest place of each is read, and
-people who turn out to be the same are merged.
+A separate person detector gives the bounding boxes. Each box is extended to the aspect ratio of the
+network's input, enlarged by a quarter and cropped. The network gives one heat map per keypoint; the
+maximum of each is decoded, and duplicate poses are merged (pose NMS).
 
-The crop's pixels, and so the frame's, count from the top left corner of the picture but are sampled
-half a pixel off (`Crop.centre` is 0), and cell i of a map is pixel 4 i of the crop: the reference
-does so, and its networks are trained with that.
+Pixel coordinates of the crop, and of the frame, start at the top left corner of the picture but are
+sampled half a pixel off (`Crop.centre` is 0), and cell i of a heat map is pixel 4 i of the crop:
+the reference does so, and its networks are trained that way.
 
 Source: the behaviour of AlphaPose c60106d (specs/alphapose.md 3 to 5), and Fang et al. 2022,
 "AlphaPose: Whole-Body Regional Multi-Person Pose Estimation and Tracking in Real-Time".
@@ -51,14 +51,14 @@ from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import DEFAULT, entry
 from vitruvian.network import Network, OnnxRuntime, OpenVino, open_network
 
-MARGIN = np.float32(1.25)  # of the crop around the box
-BEST = 1 + 1 + 1.25  # the reference's score of a person where everything is as sure as can be
+MARGIN = np.float32(1.25)  # size of the crop relative to the bounding box
+BEST = 1 + 1 + 1.25  # the largest score of a person in the reference: all scores 1
 DECODERS = ("argmax", "integral", "combined", "local")  # keys of `DECODE`
-SEEN = 0.3  # score from which a keypoint says where to look for its person next
+SEEN = 0.3  # keypoint score threshold for predicting the person's next region
 
 
 def _scales(scales: Any) -> bool:
-    """Whether they are different numbers from 0.25 to 4, 1 among them."""
+    """Whether they are distinct numbers from 0.25 to 4 that include 1."""
     good = isinstance(scales, tuple) and all(is_number(s) and 0.25 <= s <= 4 for s in scales)
     return good and 1 in scales and len(set(scales)) == len(scales)
 
@@ -70,26 +70,26 @@ Scales = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Options(EitherRuntime):
-    """What can be asked of AlphaPose's networks."""
+    """Options of AlphaPose models."""
 
-    num_poses: Count = 100  # people in a frame, at most, the likeliest
-    conf: Share | None = None  # 0..1, a person counts from here; None: as the finder has it
-    flip: bool = False  # look at each person in a mirror as well
-    scales: Scales = (1.0,)  # look at each person this much larger as well; with 1
-    refine: Annotated[str, OneOf(("pga",))] | None = None  # a second network moves the keypoints
-    decode: Annotated[str, OneOf(DECODERS)] | None = None  # None: as the file says
-    pose_nms: bool = True  # merge people whose keypoints are the same
-    min_box_area: Area = 0.0  # pixels squared: who takes less is left out; with pose_nms
-    # "alphapose": with the reference's faults, see docs/alphapose.md
+    num_poses: Count = 100  # maximum number of people per frame, by score
+    conf: Share | None = None  # 0..1, detection threshold; None: the detector's default
+    flip: bool = False  # test-time augmentation: average with the mirrored crop
+    scales: Scales = (1.0,)  # test-time augmentation: crop scales; with 1
+    refine: Annotated[str, OneOf(("pga",))] | None = None  # a second network refines them
+    decode: Annotated[str, OneOf(DECODERS)] | None = None  # None: from the file
+    pose_nms: bool = True  # pose NMS: merge duplicate poses
+    min_box_area: Area = 0.0  # pixels squared: smaller people are dropped; with pose_nms
+    # "alphapose": reproduce the reference's bugs, see docs/alphapose.md
     compat: Annotated[str, OneOf(("fixed", "alphapose"))] = "fixed"
-    heatmaps: bool = False  # keep the maps, as `Poses.maps`
-    batch: Count = 64  # crops that the network gets at once, at most
+    heatmaps: bool = False  # keep the heat maps as `Poses.maps`
+    batch: Count = 64  # batch size: maximum number of crops per network call
 
     KIND: ClassVar[str] = "AlphaPose option"
 
     @classmethod
     def of(cls, **given: Any) -> Self:
-        """The options of that name; `scales` may also be a list, a number, or "0.75,1,1.25"."""
+        """Options from keywords; `scales` may also be a list, a number, or "0.75,1,1.25"."""
         if "scales" in given:
             given["scales"] = _numbers(given["scales"])
         return super().of(**given)
@@ -101,7 +101,7 @@ class Options(EitherRuntime):
 
 
 def _numbers(given: object) -> object:
-    """The scales as they are written on a command line, as a tuple; anything else as it is."""
+    """Scales as a tuple, from a list, a number, or the text of a command line."""
     if isinstance(given, str):
         try:
             return tuple(float(word) for word in given.split(","))
@@ -113,7 +113,7 @@ def _numbers(given: object) -> object:
 
 
 def face_and_hands(skeleton: Skeleton) -> int:
-    """How many keypoints at the end of a body's are of its face and hands; 0 of a body alone."""
+    """Number of face and hand keypoints, which come last; 0 for a body-only skeleton."""
     parts = skeleton.parts
     if not {"left_hand", "right_hand"} <= parts.keys():
         return 0
@@ -124,7 +124,7 @@ def _combined(maps: np.ndarray, skeleton: Skeleton, compat: bool) -> tuple[np.nd
     return heatmap.combined(maps, face_and_hands(skeleton), compat)
 
 
-# How maps are read: (N, K, h, w) as the network gives them, and the same as 0..1 -> (N, K, 2) cells
+# Heat map decoders: (N, K, h, w) raw network output, and the same scaled to 0..1 -> (N, K, 2) cells
 # and (N, K) scores.
 Decode = Callable[[np.ndarray, np.ndarray, Skeleton, bool], tuple[np.ndarray, np.ndarray]]
 DECODE: dict[str, Decode] = {
@@ -133,7 +133,7 @@ DECODE: dict[str, Decode] = {
     "combined": lambda maps, _, skeleton, compat: _combined(maps, skeleton, compat),
     "local": lambda _, values, *__: heatmap.local(values),
 }
-# The way a network was trained for -> other ways that its maps can be read. Networks trained for
+# The decoder a network was trained for -> other decoders that work on its heat maps. Networks for
 # argmax give Gaussians of height 1, those for integral and local logits, those for combined both.
 ALSO = {
     "argmax": {"local"},
@@ -152,12 +152,12 @@ def load(
     name: str = "",
     weights: Mapping[str, str] | None = None,
 ) -> TopDown:
-    """AlphaPose from a file that `vitruvian export` wrote.
+    """Load AlphaPose from a file written by `vitruvian export`.
 
     Args:
         file: .onnx, or for OpenVINO .xml. Input: (N, H, W, 3) uint8 RGB. Outputs: maps, float32
             (N, K, h, w); for `refine` also features (N, C, h', w').
-        find: what finds the people: boxes.
+        find: the person detector, which gives bounding boxes.
         options: see `Options`.
         refiner: the file for `refine`. Inputs: features, and keypoints (N, K, 2) in cells of the
             maps. Output: (N, K, 2) cells to add to them.
@@ -165,19 +165,20 @@ def load(
         weights: name and SHA-256 of the finder's files, for records.
 
     Raises:
-        VitruvianError: it cannot be opened, is no such file, or does not go with the options.
+        VitruvianError: the file cannot be opened, is not an AlphaPose network, or does not
+            support the options.
     """
     network = _open(file, options, None if options.refine else [0])
     about, shape = network.metadata, network.input_shape
     if len(shape) != 4 or shape[3] != 3 or None in shape[1:]:
         raise VitruvianError(
-            f"'{file}' has an input of {shape}, want (N, height, width, 3); export it anew"
+            f"'{file}' has an input of {shape}, want (N, height, width, 3); export it again"
         )
     try:
         skeleton = Skeleton.from_json(about["skeleton"])
         trained = about["decode"]
     except (ValueError, TypeError, LookupError):
-        raise VitruvianError(f"'{file}' does not say what it is; export it anew") from None
+        raise VitruvianError(f"'{file}' has no metadata of this package; export it again") from None
     if trained not in DECODE:
         raise unknown("decode", trained, DECODE)
     decode = options.decode or trained
@@ -188,11 +189,11 @@ def load(
         )
     if decode != trained and decode not in ALSO[trained]:
         raise VitruvianError(
-            f"decode {decode} reads other maps than those of '{file}', which was trained for "
+            f"decode {decode} cannot decode the heat maps of '{file}', which was trained for "
             f"{trained}; use {' or '.join([trained, *sorted(ALSO[trained])])}"
         )
     if options.refine and refiner is None:
-        raise VitruvianError(f"{name or file} has no network that refines; leave refine out")
+        raise VitruvianError(f"{name or file} has no refinement network; leave refine out")
     _, height, width, _ = shape
     head = Joints(
         network,
@@ -231,10 +232,10 @@ def _open(
 def _by_name(
     name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder
 ) -> TopDown:
-    """A model of the catalogue or a file; `vitruvian.models.load.load` is for users."""
+    """Load a catalogue model or a file; the public function is `vitruvian.models.load.load`."""
     path = Path(name)
     if skeleton is not None and not is_checkpoint(path):
-        raise VitruvianError(f"{name} says which skeleton it has; leave skeleton out")
+        raise VitruvianError(f"{name} has a fixed skeleton; leave skeleton out")
     if is_network_file(name):
         if is_checkpoint(path):
             path = converted(path, as_skeleton(skeleton), options.decode)
@@ -255,7 +256,7 @@ def _by_name(
 
 
 class Joints:
-    """The network on a crop of each person."""
+    """Runs the keypoint network on a crop of each person."""
 
     def __init__(
         self,
@@ -277,22 +278,24 @@ class Joints:
             skeleton: of its keypoints.
             size: width and height of its input, pixels.
             decode: a key of `DECODE`.
-            trained: the one that the network was trained for, which says what its maps are; None:
-                `decode`.
-            antialias: of its crops, see `Crop.cut`; the reference's have none.
+            trained: the decoder that the network was trained for, which defines what its maps are;
+                None: `decode`.
+            antialias: of its crops, see `Crop.cut`; the reference uses none.
             refiner: (N, C, h', w') features, (N, K, 2) cells -> (N, K, 2) cells to add.
         """
         self.network, self.options, self.skeleton = network, options, skeleton
         self.size, self.how, self.refiner = size, decode, refiner
         tail = face_and_hands(skeleton)
         gaussians = {"argmax": len(skeleton), "combined": len(skeleton) - tail}
-        self.gaussians = gaussians.get(trained or decode, 0)  # the first so many; others are logits
+        self.gaussians = gaussians.get(
+            trained or decode, 0
+        )  # number of leading Gaussian maps; the others are logits
         self.antialias = antialias
         self.views = 2 if options.flip else 1  # of each crop
         self.compat = options.compat == "alphapose"
 
     def crops(self, frame: Frame, regions: Regions) -> list[Crop]:
-        """Each region in the shape of the input, with a margin; one crop for each scale."""
+        """Crops with the input's aspect ratio and a margin; one per region and scale."""
         whole = self.around(regions)
         rows = zip(whole.centre, whole.size, whole.angle, strict=True)
         return [
@@ -302,14 +305,14 @@ class Joints:
         ]
 
     def around(self, regions: Regions) -> Regions:
-        """What the crops of scale 1 show: the regions in the input's shape, with a margin."""
+        """Regions of the crops at scale 1: with the input's aspect ratio and a margin."""
         width, height = self.size
         aspect = np.float32(width / height)
         tall = np.maximum(regions.size[:, 1], regions.size[:, 0] / aspect) * MARGIN
         return replace(regions, size=np.stack([tall * aspect, tall], axis=-1))
 
     def prepare(self, frame: Frame, crops: Sequence[Crop]) -> np.ndarray:
-        """(M, H, W, 3) uint8 RGB, each crop and in the next row its mirror; black outside."""
+        """(M, H, W, 3) uint8 RGB, each crop followed by its mirror image; black outside."""
         width, height = self.size
         rows = np.empty((len(crops), self.views, height, width, 3), np.uint8)
         for row, crop in zip(rows, crops, strict=True):
@@ -321,16 +324,15 @@ class Joints:
     def decode(
         self, frame: Frame, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions
     ) -> Poses:
-        """The network's rows about one frame -> everyone there, each once.
+        """Decode the network's output for one frame into poses, without duplicates.
 
-        Outputs: (M, K, h, w) maps, a row for each scale of each person, and after it one for its
-        mirror; where there is a refiner, (M, C, h', w') features.
+        Outputs: (M, K, h, w) heat maps, one row per person and scale, each followed by that of the
+        mirror image if `flip` is set; with a refiner also (M, C, h', w') features.
 
-        `Poses.score` is as the decoding gives it, within 0..1, 0 where nothing was found.
-        `Poses.box` is the finder's, as far as it is in the frame. `Poses.box_score` is the
-        reference's score of a person over the most that it can be: the mean score of the keypoints,
-        1.25 times the largest, and the finder's added. With compat "alphapose" no score is brought
-        to 0..1.
+        `Poses.score` is the decoder's confidence, 0..1, 0 where nothing was found. `Poses.box` is
+        the detector's bounding box, clipped to the frame. `Poses.box_score` is the reference's
+        score of a person divided by its maximum: mean keypoint score + 1.25 times the largest +
+        the detector's score. With compat "alphapose" scores are not scaled to 0..1.
         """
         if not len(look):
             return Poses.nobody(self.skeleton)
@@ -362,7 +364,7 @@ class Joints:
     def kept(
         self, xy: np.ndarray, score: np.ndarray, look: Regions
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Each person once: which of the N they are, keypoints, their scores, and the person's."""
+        """Remove duplicates: indices of people, keypoints, their scores, person scores."""
         options, parts = self.options, self.skeleton.parts
         if not options.pose_nms:
             sure = look.score + score.mean(axis=1) + np.float32(1.25) * score.max(axis=1)
@@ -381,16 +383,16 @@ class Joints:
         return kept.index, kept.xy, kept.score, kept.proposal_score
 
     def heat(self, maps: np.ndarray) -> np.ndarray:
-        """(N, K, h, w) the maps as values that begin at 0: the sigmoid of those that are logits."""
+        """(N, K, h, w) heat maps with values from 0: the sigmoid of those that are logits."""
         if self.gaussians == len(self.skeleton):
             return maps
         logits = heatmap.sigmoid(maps[:, self.gaussians :])
         return np.concatenate([maps[:, : self.gaussians], logits], axis=1)
 
     def merge(self, maps: np.ndarray) -> np.ndarray:
-        """The maps of all views of N people, on the cells of the crop whose scale is 1.
+        """Merge the heat maps of all views (scales and flips) of N people, on the grid of scale 1.
 
-        The raw maps are averaged, over those views that show the cell.
+        Raw maps are averaged over the views that cover the cell.
 
         Args:
             maps: (N * scales * views, K, h, w).
@@ -417,7 +419,7 @@ class Joints:
         return total / count
 
     def refine(self, outputs: Sequence[np.ndarray], cells: np.ndarray) -> np.ndarray:
-        """Keypoints moved by what the refiner says of each view, on average.
+        """Refine keypoints by the mean offset that the refiner predicts over all views.
 
         Args:
             outputs: the network's, see `decode`.
@@ -434,7 +436,7 @@ class Joints:
         middle = np.array([w, h], np.float32) / 2
         at = middle + (np.nan_to_num(cells)[:, None] - middle) * scales  # (N, scales, K, 2)
         views, mirror = [at], self.skeleton.mirror
-        # Pixel i of a row is the mirror's pixel W - 1 - i.
+        # Pixel i of a row is pixel W - 1 - i of the mirrored row.
         last = (self.size[0] - 1) * w / self.size[0]
         if self.options.flip:
             views.append(np.array([last, 0], np.float32) + at[:, :, mirror] * (-1, 1))
@@ -447,9 +449,9 @@ class Joints:
 
 
 def _resampling(cells: int, scale: float) -> np.ndarray:
-    """(cells, cells) how much of each cell of a map goes into each one of the map of scale 1.
+    """(cells, cells) resampling weights from a heat map of this scale to the grid of scale 1.
 
-    Both maps have the same middle. Linear between cells; a row of zeros where the map has nothing.
+    Both maps share their centre. Linear interpolation; a row of zeros outside the map.
     """
     middle = cells / 2
     at = middle + (np.arange(cells) - middle) * scale

@@ -1,11 +1,11 @@
 """BlazePose (MediaPipe Pose): 33 landmarks in pixels of the frame and in metres from the hips.
 
-A detector looks for heads and gives, for each, the middle of the hips and a point on a circle
-around the whole body. The square around that circle, turned upright, is what the landmark network
-sees. Two more of its points say where the square of the next frame is.
+A detector finds heads and predicts, for each, the mid-hip point and a point on a circle around the
+whole body. The square around that circle, rotated upright, is the input of the landmark network.
+Two auxiliary landmarks of its output give the square of the next frame.
 
-Both networks count pixels from the top left corner of the picture, but sample it half a pixel off
-(`Crop.centre` is 0): MediaPipe's crops have no half-pixel shift, and the same is done here.
+Pixel coordinates of both networks start at the top left corner of the picture, but are sampled half
+a pixel off (`Crop.centre` is 0): MediaPipe's crops have no half-pixel shift, and neither do these.
 
 Source: MediaPipe 0.10.21, mediapipe/modules/pose_detection and pose_landmark (graphs, .pbtxt), and
 Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking".
@@ -43,7 +43,7 @@ GRIDS = ((28, 2), (14, 2), (7, 6))  # strides 8, 16 and three layers of stride 3
 MARGIN = np.float32(1.25)  # of the crop around the body: scale_x, scale_y of RectTransformation
 POINTS = 39  # landmarks of the network: 33 public ones, two for the next region, four of the hands
 PUBLIC, HIPS, TOP = 33, 33, 34
-# What the reference's Python Solutions do, unlike its own graph files and unlike its Tasks: the
+# What MediaPipe's legacy Python Solutions do, unlike its graph files and its Tasks API: the
 # option blocks of the graph are lost on the way from Python to C++ (specs/blazepose.md, 0.1).
 COMPAT: dict[str, dict[str, object]] = {
     "tasks": {},
@@ -53,14 +53,14 @@ COMPAT: dict[str, dict[str, object]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Machine):
-    """What can be asked of BlazePose; defaults are MediaPipe's."""
+    """Options of BlazePose; defaults are MediaPipe's."""
 
-    num_poses: Count = 1  # people, at most
-    conf: Share = 0.5  # 0..1, a detection counts from here
-    presence: Share = 0.5  # 0..1, landmarks count above this; as `conf`, where only that is given
-    masks: bool = False  # give segmentation masks
-    refine_window: OddOrZero = 7  # cells of the heat map along a side; 0: landmarks as regressed
-    nms_iou: Share = 0.5  # detections that overlap more are one
+    num_poses: Count = 1  # maximum number of people per frame
+    conf: Share = 0.5  # 0..1, confidence threshold of a detection
+    presence: Share = 0.5  # 0..1, threshold of pose presence; follows `conf` if only that is given
+    masks: bool = False  # output segmentation masks
+    refine_window: OddOrZero = 7  # side of the heat map window, cells; 0: no refinement
+    nms_iou: Share = 0.5  # IoU threshold of non-maximum suppression
     compat: Annotated[str, OneOf(tuple(COMPAT))] = "tasks"  # "solutions": see `COMPAT`
 
     KIND: ClassVar[str] = "BlazePose option"
@@ -72,7 +72,7 @@ class Options(Machine):
 
     @classmethod
     def of(cls, **given: Any) -> Self:
-        """The options of that name; `compat` changes what is not given."""
+        """Options from keywords; `compat` sets the defaults of the others."""
         cls.check("compat", given.get("compat", cls.compat))
         if "conf" in given and not {"presence", "min_pose_presence_confidence"} & set(given):
             cls.check("conf", given["conf"])
@@ -88,11 +88,11 @@ def load(
     name: str = "",
     weights: Mapping[str, str] | None = None,
 ) -> TopDown:
-    """BlazePose from its landmark network, a .tflite file.
+    """Load BlazePose from its landmark network, a .tflite file.
 
     Args:
         landmarks: the file.
-        find: what finds the people: squares around whole bodies.
+        find: the person detector, which gives squares around whole bodies.
         options: see `Options`.
         name: of the model in the catalogue, for records.
         weights: name and SHA-256 of the finder's files, for records.
@@ -117,7 +117,7 @@ def load(
 def _by_name(
     name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder | None
 ) -> TopDown:
-    """A model of the catalogue; `vitruvian.models.load.load` is for users."""
+    """Load a catalogue model; the public function is `vitruvian.models.load.load`."""
     row = entry(name)
     if skeleton is not None:
         raise VitruvianError(f"{name} has the skeleton {row.skeleton}; leave skeleton out")
@@ -130,15 +130,15 @@ def _by_name(
 
 
 def _finder(name: str, wants: str, options: Options) -> Finder:
-    """BlazePose's detector as a person finder, for `vitruvian.models.load.open_finder`."""
+    """BlazePose's detector as a person detector, for `vitruvian.models.load.open_finder`."""
     (file,) = pull_files(entry(name), [DETECTOR])
     detector = open_detector(file, options)
     return Finder(detector.boxes if wants == "boxes" else detector, {file.name: sha256(file)})
 
 
 def open_detector(file: Path, options: Options) -> BodyDetector:
-    """BlazePose's detector from its .tflite file."""
-    # Its batch is fixed: a batch would silently be folded into the anchors.
+    """Open BlazePose's detector from its .tflite file."""
+    # Its batch size is fixed at 1: a larger batch would silently be folded into the anchors.
     network = OpenVino(
         file,
         batch=False,
@@ -150,7 +150,7 @@ def open_detector(file: Path, options: Options) -> BodyDetector:
 
 
 class BodyDetector:
-    """Finds bodies in the whole frame."""
+    """Detects people in the whole frame."""
 
     anchors = anchors.points(GRIDS)
 
@@ -158,23 +158,23 @@ class BodyDetector:
         self.network, self.options = network, options
 
     def __call__(self, frames: Sequence[Frame]) -> list[Regions]:
-        """Regions of each frame, the likeliest first."""
+        """Regions of each frame, by descending score."""
         side = (DETECTOR_SIDE, DETECTOR_SIDE)
         crops = [Crop.letterbox(frame.size, side, centre=0) for frame in frames]
         rows, logits = self.network(self.prepare(frames, crops))
         return [self.decode(*parts) for parts in zip(rows, logits, crops, strict=True)]
 
     def boxes(self, frames: Sequence[Frame]) -> list[Regions]:
-        """The regions as boxes around people, turned: for networks that want such."""
+        """The regions as rotated bounding boxes, for networks that take boxes."""
         return [found.boxes_of_bodies() for found in self(frames)]
 
     def prepare(self, frames: Sequence[Frame], crops: Sequence[Crop]) -> np.ndarray:
-        """(F, 224, 224, 3) float32, RGB, -1..1; black bars."""
+        """(F, 224, 224, 3) float32, RGB, -1..1; letterboxed in black."""
         cut = [crop.cut(frame.rgb) for frame, crop in zip(frames, crops, strict=True)]
         return np.stack(cut) * np.float32(2 / 255) - np.float32(1)
 
     def decode(self, rows: np.ndarray, logits: np.ndarray, crop: Crop) -> Regions:
-        """One frame of the network's output, (2254, 12) and (2254, 1), -> regions, best first.
+        """Decode one frame's output, (2254, 12) and (2254, 1), into regions by descending score.
 
         A row: x y w h of the head, then x y of hips, body circle, shoulders, upper body circle.
         """
@@ -188,7 +188,7 @@ class BodyDetector:
 
 
 class Landmarks:
-    """The landmark network on a turned square around each body."""
+    """Runs the landmark network on a rotated square around each person."""
 
     skeleton = BLAZEPOSE33
 
@@ -197,12 +197,12 @@ class Landmarks:
 
     @staticmethod
     def outputs(options: Options) -> list[int]:
-        """Which of the network's outputs are needed: the segmentation is a third of its work."""
+        """Indices of the outputs to compute: segmentation is a third of the network's work."""
         masks, maps = options.masks, options.refine_window > 1
         return [0, 1, 4] + [3] * maps + [2] * masks
 
     def crops(self, frame: Frame, regions: Regions) -> list[Crop]:
-        """The regions made square by their longer side, with a margin."""
+        """Square crops with the longer side of each region, and a margin."""
         side = regions.size.max(axis=1) * MARGIN
         extent = np.stack([side, side], axis=-1)
         size = (LANDMARK_SIDE, LANDMARK_SIDE)
@@ -210,7 +210,7 @@ class Landmarks:
         return [Crop.turned(*row, size, centre=0) for row in rows]
 
     def prepare(self, frame: Frame, crops: Sequence[Crop]) -> np.ndarray:
-        """(N, 256, 256, 3) float32, RGB, 0..1; what is outside the frame repeats its edge."""
+        """(N, 256, 256, 3) float32, RGB, 0..1; border pixels are replicated outside the frame."""
         shape = (len(crops), LANDMARK_SIDE, LANDMARK_SIDE, 3)
         cut = np.empty(shape, np.float32)
         for row, crop in zip(cut, crops, strict=True):
@@ -220,7 +220,7 @@ class Landmarks:
     def decode(
         self, frame: Frame, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions
     ) -> Poses:
-        """The network's N rows -> the people whose presence is above the threshold.
+        """Decode the network's N rows into the poses whose presence is above the threshold.
 
         Outputs: (N, 195) 39 times x y z in pixels of the crop, visibility and presence before the
         sigmoid; (N, 1) presence of the body, 0..1; (N, 117) 39 times x y z in metres; then, where
@@ -270,9 +270,9 @@ class Landmarks:
 
 
 def turn_in_plane(xyz: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """(N, K, 3) points turned about the camera's axis by (N,) radians, clockwise as seen.
+    """Rotate (N, K, 3) points about the optical axis by (N,) radians, clockwise in the image.
 
-    The network sees the body upright; this puts it as it stands in the frame.
+    The network sees the body upright; this restores its rotation in the frame.
     """
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
     x, y, z = xyz[..., 0], xyz[..., 1], xyz[..., 2]

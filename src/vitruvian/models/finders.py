@@ -155,8 +155,8 @@ class Detections:
         name = None if place is None else self._index.paths[place]
         if name is None and self._said:
             raise VitruvianError(
-                f"'{shown(self.file, 80)}' knows no picture '{shown(path.name, 60)}'; give one "
-                "that does"
+                f"'{shown(self.file, 80)}' has no entry for picture '{shown(path.name, 60)}'; "
+                "give a file that has"
             )
         rows = list(self._rows.get(None, {}).get(number, ()))
         if rows:

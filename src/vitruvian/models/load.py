@@ -54,7 +54,9 @@ def family_of(name: str) -> Family:
     kind = about(path).get("family", UNNAMED.name)
     # A file of BlazePose says nothing, and is in the catalogue.
     if kind not in FAMILIES or not (FAMILIES[kind].tensors or kind == UNNAMED.name):
-        raise VitruvianError(f"'{name}' is a network of kind '{kind}', which gives no poses")
+        raise VitruvianError(
+            f"'{name}' is a network of kind '{kind}', which does not estimate poses"
+        )
     return FAMILIES[kind]
 
 

@@ -1,14 +1,16 @@
 """MeTRAbs: joints in pixels and in metres from the camera, of each person in a crop.
 
-Somebody else finds the people. For each, and for each of several looks at the same person, a camera
-is turned to the box; what it would see is the crop. The network's 2D maps say where joints are in
-it, its 3D maps where they are in a cube of 2.2 metres that is nowhere; that both are true at once
-says where the person stands (`decode/absolute.py`). Turned back, and projected by the frame's own
-camera, that gives pixels, also of joints beyond the edge of the picture.
+A separate person detector gives the bounding boxes. For each person, and each view of test-time
+augmentation, a virtual camera is rotated to the centre of the box; its image is the crop. The 2D
+heat maps give the joints in pixels of the crop, the 3D heat maps give them in metres in a cube of
+2.2 metres, relative to each other; together they determine the distance of the person
+(`decode/absolute.py`). Rotated back and projected with the frame's own camera, this gives pixels,
+also of joints outside the picture.
 
 Source: our own, from the behaviour of MeTRAbs at 8b2b116 (specs/metrabs.md, 1, 2 and 5). Sarandi et
 al. 2021, "MeTRAbs: Metric-Scale Truncation-Robust Heatmaps for Absolute 3D Human Pose Estimation".
-Deviations: people do not change each other's depth (`batch_rms`), and nobody is an answer.
+Deviations: the depth of one person does not depend on the others (`batch_rms`), and an empty frame
+is a valid result.
 """
 
 from __future__ import annotations
@@ -44,10 +46,10 @@ from vitruvian.models.zoo import DEFAULT, entry
 from vitruvian.network import Network, open_network
 from vitruvian.weights.metrabs_archive import unpack
 
-USUAL = "smpl_24"  # the skeleton that is given where the file has it
-OUT = 0.4  # what the score of a joint is multiplied by where the network cannot have seen it
-SEEN = 0.5  # score from which a joint says where to look for its person next
-MARGIN = 48  # pixels around a crop that its sampling may look at, where a frame is halved
+USUAL = "smpl_24"  # the default skeleton, if the file has it
+OUT = 0.4  # factor on the score of a joint outside the crop or the frame
+SEEN = 0.5  # joint score threshold for predicting the person's next region
+MARGIN = 48  # pixels around a crop that sampling may read, where a frame is halved
 STEP = 16  # pixels: parts of a frame begin at a multiple, so that halving meets the same pixels
 
 
@@ -56,42 +58,42 @@ Name = Annotated[str, Wants(lambda v: isinstance(v, str), "one of the file's by 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(EitherRuntime):
-    """What can be asked of MeTRAbs' networks."""
+    """Options of MeTRAbs models."""
 
-    num_poses: Count = 100  # people in a frame, at most, the likeliest
-    conf: Share | None = None  # 0..1, a person counts from here; None: as the finder has it
-    augment: Count = 1  # views of each person: 1 is the fastest, 5 the reference's default
-    average: bool = True  # over the views; False: each is a person of its own, and has no number
-    skeleton: Name | None = None  # one of the file's; None: smpl_24, or else its first
-    # Samples along each side of a crop's pixel; None: as the file was trained, the published ones 1
+    num_poses: Count = 100  # maximum number of people per frame, by score
+    conf: Share | None = None  # 0..1, detection threshold; None: the detector's default
+    augment: Count = 1  # test-time augmentation: views per person; 5 is the reference's default
+    average: bool = True  # over the views; False: each view is a pose of its own, without an id
+    skeleton: Name | None = None  # of the file; None: smpl_24, or the first one
+    # Samples along each side of a crop's pixel; None: as in training, 1 for published networks
     antialias: Count | None = None
-    mix: Share | None = None  # 0..1, share of the 3D in joints in view; None: as the file says
-    batch_rms: bool = False  # as the reference: a person's depth depends on who else is there
-    pose_nms: bool = True  # everybody once: who is like somebody likelier is left out
-    suppress_implausible: bool = False  # leave out whose `Poses.plausible` is not
-    batch: Count = 64  # crops that the network gets at once, at most
+    mix: Share | None = None  # 0..1, weight of 3D for joints in view; None: from the file
+    batch_rms: bool = False  # as the reference: depth depends on the other people
+    pose_nms: bool = True  # pose NMS: drop duplicates with a lower score
+    suppress_implausible: bool = False  # drop poses that are not `Poses.plausible`
+    batch: Count = 64  # batch size: maximum number of crops per network call
 
     KIND: ClassVar[str] = "MeTRAbs option"
     SYNONYMS: ClassVar[Mapping[str, str]] = {"num_aug": "augment"}
 
     @property
     def each_once(self) -> bool:
-        """Whether everybody is given once, so that people can be numbered."""
+        """Whether each person is returned once, so that people can be tracked."""
         return self.average
 
 
 @dataclass(frozen=True)
 class TestTimeView:
-    """One way to look at a person."""
+    """One view of test-time augmentation."""
 
-    roll: float  # radians: the camera is rolled so far clockwise
-    scale: float  # 1.1 shows the person a tenth larger
+    roll: float  # radians, roll of the camera, clockwise
+    scale: float  # zoom: 1.1 shows the person 10% larger
     mirror: bool
-    gamma: float  # less is brighter
+    gamma: float  # gamma below 1 is brighter
 
 
 def views_at_test_time(count: int) -> list[TestTimeView]:
-    """The reference's looks at a person, in its order. Source: specs/metrabs.md, 5.4."""
+    """The reference's views of a person, in its order. Source: specs/metrabs.md, 5.4."""
     if count == 1:
         return [TestTimeView(0.0, 1.0, False, 0.8)]
     half = count // 2
@@ -104,27 +106,27 @@ def views_at_test_time(count: int) -> list[TestTimeView]:
 
 @dataclass(frozen=True, eq=False)
 class HeadSpec:
-    """How to read a network, as its file says."""
+    """How to decode a network, from the metadata of its file."""
 
     volume: Volume
-    mirror: np.ndarray  # (P,) of each point its number on the other side
+    mirror: np.ndarray  # (P,) index of each point on the other side of the body
     skeleton: Skeleton
-    joints: np.ndarray  # (P, K) float32: keypoints are the points by it, on the right
+    joints: np.ndarray  # (P, K) float32: points @ joints are the keypoints
     mix: float = absolute.MIX
-    weak: bool = False  # whether people are placed as if they were flat
-    antialias: int = 1  # of the crops it was trained with
-    fill: float = 1.0  # of the crop's side, by the longer side of a person's box
+    weak: bool = False  # whether people are placed by weak perspective
+    antialias: int = 1  # of the training crops
+    fill: float = 1.0  # longer side of a person's box, relative to the crop's side
 
     @classmethod
     def read(cls, about: Mapping[str, str], skeleton: str | None = None) -> HeadSpec:
-        """What `export/metrabs.py` wrote.
+        """Read the metadata written by `export/metrabs.py`.
 
         Args:
             about: metadata of the file.
             skeleton: one of its skeletons; None: see `USUAL`.
 
         Raises:
-            ValueError, TypeError, LookupError: something else wrote it.
+            ValueError, TypeError, LookupError: the metadata is damaged or foreign.
             VitruvianError: it has no such skeleton.
         """
         points, tables = len(json.loads(about["points"])), json.loads(about["skeletons"])
@@ -161,18 +163,18 @@ def load(
     name: str = "",
     weights: Mapping[str, str] | None = None,
 ) -> TopDown:
-    """MeTRAbs from a file that `vitruvian export` wrote.
+    """Load MeTRAbs from a file written by `vitruvian export`.
 
     Args:
         file: .onnx, or for OpenVINO .xml. Input: (N, S, S, 3) float32 RGB, 0..1. Outputs: logits2d
             (N, P, h, w) and logits3d (N, P, D, h, w).
-        find: what finds the people: boxes.
+        find: the person detector, which gives bounding boxes.
         options: see `Options`.
         name: of the model in the catalogue, for records.
         weights: name and SHA-256 of the finder's files, for records.
 
     Raises:
-        VitruvianError: it cannot be opened, is no such file, or has no such skeleton.
+        VitruvianError: the file cannot be opened, is not a MeTRAbs network, or lacks the skeleton.
     """
     network = open_network(
         file,
@@ -184,7 +186,7 @@ def load(
     try:
         spec = HeadSpec.read(network.metadata, options.skeleton)
     except (ValueError, TypeError, LookupError):
-        raise VitruvianError(f"'{file}' does not say what it is; export it anew") from None
+        raise VitruvianError(f"'{file}' has no metadata of this package; export it again") from None
     side = spec.volume.side
     if network.input_shape != (None, side, side, 3):
         raise VitruvianError(
@@ -206,7 +208,7 @@ def load(
 def _by_name(
     name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder
 ) -> TopDown:
-    """A model of the catalogue or a file; `vitruvian.models.load.load` is for users."""
+    """Load a catalogue model or a file; the public function is `vitruvian.models.load.load`."""
     path = Path(name)
     if not is_network_file(name):
         _, *files = entry(name).files
@@ -218,25 +220,25 @@ def _by_name(
 
 @dataclass(frozen=True, eq=False)
 class PersonView:
-    """A look at one person."""
+    """One view of one person."""
 
-    rotation: np.ndarray  # (3, 3) from the axes of the frame's camera to those of the turned one
-    camera: Camera  # the turned one; its picture is the crop
+    rotation: np.ndarray  # (3, 3) from the frame's camera to the rotated camera
+    camera: Camera  # the rotated camera; its image is the crop
     crop: Crop
 
 
 @dataclass(frozen=True, eq=False)
 class CropJoints:
-    """What the network says of M crops, of P points each."""
+    """Decoded network output of M crops with P points each."""
 
     xy: np.ndarray  # (M, P, 2) pixels of the crop, from the 2D maps
-    xyz: np.ndarray  # (M, P, 3) metres from the turned camera
-    inside: np.ndarray  # (M, P) bool, whether `xy` can be believed
+    xyz: np.ndarray  # (M, P, 3) metres, relative to the rotated camera
+    inside: np.ndarray  # (M, P) bool, whether the point is inside the crop, so that `xy` is valid
     sure: np.ndarray  # (M, P) 0..1, see `Bodies.decode`
 
 
 class Bodies:
-    """The network on crops of each person."""
+    """Runs the network on crops of each person."""
 
     def __init__(self, network: Network, options: Options, spec: HeadSpec) -> None:
         """Read a network.
@@ -251,7 +253,7 @@ class Bodies:
         self.looks = views_at_test_time(options.augment)
         self.antialias = options.antialias or spec.antialias
         self.mix = spec.mix if options.mix is None else options.mix
-        parts = np.abs(spec.joints)  # how far each keypoint is made of each point
+        parts = np.abs(spec.joints)  # weight of each point in each keypoint
         self.share = parts / np.maximum(parts.sum(axis=0), np.float32(1e-9))
         volume = spec.volume
         self.limits = absolute.view_limits(volume.side, volume.stride, centred=volume.centered)
@@ -259,11 +261,11 @@ class Bodies:
 
     @staticmethod
     def camera(frame: Frame) -> Camera:
-        """Of a frame: what it says, or 55 degrees across its longer side."""
+        """The camera of a frame; by default a field of view of 55 degrees on its longer side."""
         return (frame.camera or Camera.view(frame.size)).scaled(frame.size)
 
     def views(self, frame: Frame, regions: Regions) -> list[PersonView]:
-        """All looks at the first region, then all at the second, and so on."""
+        """All views of the first region, then all of the second, and so on."""
         camera, side = self.camera(frame), self.spec.volume.side
         found = []
         for box in regions.bounds():
@@ -276,11 +278,11 @@ class Bodies:
         return found
 
     def crops(self, frame: Frame, regions: Regions) -> list[Crop]:
-        """What cameras turned to each region see, one for each look."""
+        """Crops of the cameras rotated to each region, one per view."""
         return [view.crop for view in self.views(frame, regions)]
 
     def prepare(self, frame: Frame, crops: Sequence[Crop]) -> np.ndarray:
-        """(M, S, S, 3) float32 RGB 0..1; black outside."""
+        """(M, S, S, 3) float32 RGB 0..1; black outside the frame."""
         side = self.spec.volume.side
         rows = np.empty((len(crops), side, side, 3), np.float32)
         for i, crop in enumerate(crops):
@@ -290,11 +292,11 @@ class Bodies:
         return rows
 
     def read(self, outputs: Sequence[np.ndarray], cameras: Sequence[Camera]) -> CropJoints:
-        """What the network's M rows say, each before the camera that is turned so.
+        """Decode M rows of the output, each relative to its rotated camera.
 
         Args:
             outputs: (M, P, h, w) and (M, P, D, h, w) logits.
-            cameras: M, turned.
+            cameras: the M rotated cameras.
         """
         flat, deep = outputs
         volume, side = self.spec.volume, self.spec.volume.side
@@ -312,26 +314,27 @@ class Bodies:
     def decode(
         self, frame: Frame, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions
     ) -> Poses:
-        """The network's M rows about one frame -> everyone there.
+        """Decode the network's M rows of one frame into poses.
 
-        `Poses.xyz` is the mean of all looks, and so is `Poses.xy`, the projections of what each of
-        them gives: NaN for what would be behind the camera, outside the picture where it lies.
+        `Poses.xyz` is the mean over all views; `Poses.xy` is the mean of their projections: NaN
+        behind the camera, and outside the picture where the joint is.
 
-        `Poses.score` is how concentrated the 2D maps are (`heatmap.concentration`), the mean of all
-        looks, times 0.4 where the joint is beyond the edge of the crop, and again beyond that of
-        the frame: what the network cannot have seen has less than 0.5. A joint that is made of
-        several points has their mean, by how far it is made of them. The reference has no scores.
+        `Poses.score` is the concentration of the 2D heat maps (`heatmap.concentration`), averaged
+        over the views, times 0.4 if the joint is outside the crop, and again if outside the frame:
+        joints the network cannot have seen score below 0.5. A joint defined by several points has
+        their weighted mean. The reference has no scores.
 
-        `Poses.error` is how far the points are, projected, from where the 2D maps have them, in the
-        frame, over those in view of a crop. Half of each is taken from the 2D maps (`mix`), so that
-        it is about half of what 2D and 3D disagree by. `Poses.plausible` is the reference's three
-        tests; that of bones is made of those limbs whose names the skeleton has.
+        `Poses.error` is the mean reprojection error in pixels of the frame: the distance of the
+        projected points from the 2D heat maps' points, over those inside a crop. Since half of each
+        point comes from the 2D maps (`mix`), it is about half of the disagreement of 2D and 3D.
+        `Poses.plausible` is the reference's three tests; the one on bone lengths uses the limbs
+        that the skeleton names.
 
-        `Poses.box` is the finder's, as far as it is in the frame.
+        `Poses.box` is the detector's bounding box, clipped to the frame.
         """
         camera, views = self.camera(frame), self.views(frame, look)
         read = self.read(outputs, [view.camera for view in views])
-        # What is left in a mirror is the right.
+        # Left and right are swapped in a mirrored view.
         mirrored = np.tile([each.mirror for each in self.looks], len(look))[:, None]
         order = np.where(mirrored, self.spec.mirror, np.arange(len(self.spec.mirror)))
         at = _each([crop.to_frame for crop in crops], read.xy)
@@ -385,12 +388,12 @@ def _each(ways: Sequence[Callable[[np.ndarray], np.ndarray]], rows: np.ndarray) 
 
 
 def _ordered(rows: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """(M, P, ...) with the points of each row as (M, P) numbers say."""
+    """(M, P, ...) with the points of each row reordered by (M, P) indices."""
     return rows[np.arange(len(rows))[:, None], order]
 
 
 def _part(frame: Frame, crop: Crop) -> tuple[np.ndarray, tuple[int, int]]:
-    """What a crop needs of a frame, see `Frame.part`, so that it is cut as of the whole frame."""
+    """The part of a frame that a crop needs (`Frame.part`), with the same result as the whole."""
     more = np.array([-MARGIN - STEP, -MARGIN - STEP, MARGIN, MARGIN])
     rgb, (left, top) = frame.part(crop.bounds() + more)
     x, y = -left % STEP, -top % STEP

@@ -107,8 +107,8 @@ class Arms:
 def _keypoint(poses: Poses, name: str) -> int:
     if name not in poses.skeleton.keypoints:
         raise VitruvianError(
-            f"hands in pockets want a {name}, which {poses.skeleton.name} does not have; "
-            "use the poses of a model for whole bodies"
+            f"hands in pockets need the keypoint {name}, which {poses.skeleton.name} does not "
+            "have; use a model with whole-body keypoints"
         )
     return poses.skeleton[name]
 

@@ -358,7 +358,7 @@ class YoloPose:
         if rows.ndim != 2 or classes < 1:
             raise VitruvianError(
                 f"the network gives {rows.shape} for a frame, want more than "
-                f"{4 + k * self.numbers} rows for {self.skeleton.name}; export it anew"
+                f"{4 + k * self.numbers} rows for {self.skeleton.name}; export it again"
             )
         scores = rows[4 : 4 + classes]
         likely = np.flatnonzero(scores.max(axis=0) > self.chosen.conf)

@@ -19,9 +19,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vitruvian import picture_files
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.frame import Frame
+from vitruvian.picture_files import opened, pixels
+from vitruvian.picture_files.content import page_of
 from vitruvian.sources.frames import CallerFrames
 from vitruvian.sources.video import STREAMS, Span, VideoFile
 
@@ -123,10 +124,7 @@ class Pictures:
     @property
     def name(self) -> str:
         """The file, or the folder they all lie in."""
-        files = {
-            picture_files.page_of(path)[0] if path.suffix[-1:] == "]" else path
-            for path in self.paths
-        }
+        files = {page_of(path)[0] if path.suffix[-1:] == "]" else path for path in self.paths}
         if len(files) == 1:
             return files.pop().name
         folders = {path.parent for path in self.paths}
@@ -163,7 +161,7 @@ class MovingPicture(VideoFile):
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
         span, given, seconds = self.span, 0, 0.0
         try:
-            for index, (rgb, seconds) in enumerate(picture_files.film(Path(self.address))):
+            for index, (rgb, seconds) in enumerate(pixels.film(Path(self.address))):
                 if span.end is not None and seconds >= span.end:
                     return
                 if seconds >= span.start and index % span.stride == 0:
@@ -185,7 +183,7 @@ class MovingPicture(VideoFile):
         if span.start or span.end is not None:
             return span.max_frames
         try:
-            wanted = range(0, picture_files.film_length(Path(self.address)), span.stride)
+            wanted = range(0, pixels.film_length(Path(self.address)), span.stride)
         except VitruvianError:
             return None
         return min(len(wanted), span.max_frames or len(wanted))
@@ -245,8 +243,8 @@ def is_picture(word: str) -> bool:
     """
     if word.startswith(STREAMS):
         return False
-    path, page = picture_files.page_of(word)
-    found = picture_files.kind(path)
+    path, page = page_of(word)
+    found = opened.kind(path)
     if page is not None or found:
         return page is not None or found in ("picture", "pages")
     return path.suffix.lower() in PICTURES - {".apng", ".gif"}
@@ -254,7 +252,7 @@ def is_picture(word: str) -> bool:
 
 def of_file(name: str, span: Span) -> VideoFile:
     """A video, or a picture file that moves, by its content."""
-    return (MovingPicture if picture_files.kind(Path(name)) == "moving" else VideoFile)(name, span)
+    return (MovingPicture if opened.kind(Path(name)) == "moving" else VideoFile)(name, span)
 
 
 def open_source(
@@ -368,7 +366,7 @@ def _items(word: str, span: Span) -> list[Path | Source]:
             )
     elif path.exists():
         found = [path]
-    elif picture_files.page_of(path)[0].is_file():
+    elif page_of(path)[0].is_file():
         return [path]
     elif any(sign in word for sign in "*?["):
         matches = [Path(match) for match in glob.glob(word, recursive=True)]  # noqa: PTH207
@@ -397,9 +395,9 @@ def _stream(word: str, span: Span) -> VideoFile:
 
 def _file(path: Path, span: Span) -> list[Path | Source]:
     """What a file is by its content, or by its name where that does not tell."""
-    kind = picture_files.kind(path)
+    kind = opened.kind(path)
     if kind == "pages":
-        return [*picture_files.pages(path)]
+        return [*opened.pages(path)]
     if kind in ("moving", "video") or (not kind and path.suffix.lower() not in PICTURES):
         return [of_file(str(path), span)]
     return [path]
@@ -435,9 +433,9 @@ def _sorted_out(paths: Iterable[Path], word: str) -> list[Path]:
             left[kind] += 1
         elif not path.is_file():
             left["no files (broken links, pipes)"] += 1
-        elif not kind and not picture_files.kind(path):
+        elif not kind and not opened.kind(path):
             left["without an extension"] += 1
-        elif picture_files.kind(path) == "macos":
+        elif opened.kind(path) == "macos":
             left["of macOS (._*)"] += 1
         else:
             found.append(path)

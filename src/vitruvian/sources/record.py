@@ -15,7 +15,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.formats.records import Record
 from vitruvian.formats.table import FORMATS
 from vitruvian.frame import Frame
-from vitruvian.picture_files import page_of
+from vitruvian.picture_files.content import page_of
 from vitruvian.sources.open import Pictures, Source, Span, VideoFile, is_picture, of_file
 from vitruvian.sources.threads import reread
 

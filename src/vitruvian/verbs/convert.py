@@ -19,7 +19,7 @@ from vitruvian.formats import one_person, table
 from vitruvian.formats.format import Sink, WriteOptions
 from vitruvian.formats.wire import Provenance, from_header
 from vitruvian.frame import Frame
-from vitruvian.picture_files import page_of
+from vitruvian.picture_files.content import page_of
 from vitruvian.sources.open import is_picture, of_file
 from vitruvian.sources.threads import reread
 from vitruvian.sources.video import Span

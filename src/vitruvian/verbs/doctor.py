@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 import numpy as np
 
 from vitruvian.errors import VitruvianError
-from vitruvian.picture_files import import_heif
+from vitruvian.picture_files.opened import import_heif
 
 
 @dataclass(frozen=True)

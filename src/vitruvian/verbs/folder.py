@@ -22,7 +22,7 @@ from typing import Any
 
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import WriteError, lock_file, why
-from vitruvian.picture_files import page_of
+from vitruvian.picture_files.content import page_of
 from vitruvian.sources.open import Pictures, Source, VideoFile
 from vitruvian.sources.record import Recorded
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.format import Format, Sink, WriteOptions
 from vitruvian.formats.wire import Provenance
-from vitruvian.picture_files import page_of
+from vitruvian.picture_files.content import page_of
 from vitruvian.sources.open import Pictures, Source
 from vitruvian.sources.record import Recorded
 from vitruvian.sources.video import VideoFile

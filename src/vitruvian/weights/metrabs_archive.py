@@ -1,4 +1,4 @@
-"""The archives in which MeTRAbs' authors publish a network for PyTorch, read as `checkpoint` does.
+"""Read the archives in which MeTRAbs' authors publish networks for PyTorch, without PyTorch.
 
 A .tar.gz with five files: `config.yaml`, `ckpt.pt` (the tensors), `joint_info.npz` (names and
 edges of its points), `joint_transform_matrix.npy` (from the points to all joints) and
@@ -6,8 +6,8 @@ edges of its points), `joint_transform_matrix.npy` (from the points to all joint
 library is needed, nothing in it is run, nothing but `ckpt.pt` is written to the disk, and that
 under a name of our own: where its names lead doesn't matter, and yet one that leads out is refused.
 
-No published archive could be had when this was written: what is in them is from the authors'
-code and words (specs/metrabs.md 6).
+No published archive was available when this was written: their contents are known from the
+authors' code and documentation (specs/metrabs.md 6).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ BLOCK = 512  # bytes: the unit of a tar file
 
 @dataclass(frozen=True)
 class Config:
-    """What the network's tensors do not tell; its units are ours."""
+    """Settings that the network's tensors do not contain, in our units."""
 
     side: int  # pixels of the crop
     stride: int  # pixels of the crop a cell of the maps
@@ -58,13 +58,13 @@ class Config:
     box: float  # metres along a side of the cube
     centered: bool  # whether the network strides centred
     legacy: bool  # whether pixels are moved once more, see `vitruvian.decode.volume`
-    mix: float | None  # how much of 3D goes into joints in view; None: nothing
+    mix: float | None  # weight of 3D for joints in view; None: 0
     weak_perspective: bool
 
 
 @dataclass(frozen=True, eq=False)
 class JointTable:
-    """Which of all joints are those of a skeleton."""
+    """The joints of a skeleton, as indices into all joints."""
 
     names: tuple[str, ...]  # as the authors abbreviate them: "lsho"
     edges: tuple[tuple[int, int], ...]
@@ -73,7 +73,7 @@ class JointTable:
 
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """What was read."""
+    """The contents of an archive."""
 
     config: Config
     tensors: dict[str, np.ndarray]  # by dotted name, see `checkpoint.Checkpoint`
@@ -84,12 +84,12 @@ class Archive:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file has the name of one."""
+    """Whether a file has the name of such an archive."""
     return path.name.lower().endswith((".tar.gz", ".tgz"))
 
 
 def read(path: Path) -> Archive:
-    """An archive.
+    """Read an archive.
 
     Raises:
         VitruvianError: it is missing, damaged, not of this kind, or of a network that is unknown.

@@ -59,7 +59,7 @@ def read(folder: Path, split: str) -> list[Person2D]:
         seen = points[:, 2] > 0
         people.append(Person2D(rgb, box, row["area"], points[:, :2], seen, row["file"]))
     if not people:
-        raise VitruvianError(f"nobody of the split '{split}' in '{folder}'")
+        raise VitruvianError(f"no person of the split '{split}' in '{folder}'")
     return people
 
 

@@ -51,7 +51,9 @@ class Person3D:
         """(H, W, 3) uint8; kept packed, because all of them together are larger than memory."""
         decoded = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
         if decoded is None:
-            raise VitruvianError("a picture of the people to learn from is damaged; make it anew")
+            raise VitruvianError(
+                "a picture of the people of the training data is damaged; generate it again"
+            )
         return decoded
 
 
@@ -106,7 +108,7 @@ def read_synthetic(folder: Path, split: str) -> list[Person3D]:
     except (OSError, ValueError, KeyError) as error:
         raise VitruvianError(f"cannot read people of '{folder}': {error}") from None
     if not found:
-        raise VitruvianError(f"nobody of the split '{split}' in '{folder}'")
+        raise VitruvianError(f"no person of the split '{split}' in '{folder}'")
     return found
 
 

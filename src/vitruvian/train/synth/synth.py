@@ -65,7 +65,7 @@ class Studio:
         """Load the body model.
 
         Args:
-            backgrounds: pictures to stand before; painted ones without.
+            backgrounds: pictures to use as backgrounds; painted ones without.
             postures: (N, 33, 3) metres, BlazePose's landmarks of real people to take postures
                 from, beside those by chance.
         """
@@ -221,7 +221,7 @@ def make_people(
         people: how many.
         out: folder for people.jsonl and the pictures in `crops`.
         seed: of chance; each person depends on it and on their number alone.
-        backgrounds: pictures to stand before.
+        backgrounds: pictures to use as backgrounds.
         postures: see `Studio`.
         tell: is told how many there are, after each.
 
@@ -232,7 +232,7 @@ def make_people(
         VitruvianError: nobody is wanted, it cannot be written, or a set with another seed is there.
     """
     if people < 1:
-        raise VitruvianError(f"--people {people} makes nobody; want 1 or more")
+        raise VitruvianError(f"--people {people} renders no person; want 1 or more")
     table, before = out / "people.jsonl", ""
     try:
         before = table.read_text(encoding="utf-8") if table.exists() else ""
@@ -260,14 +260,14 @@ def make_people(
 
 
 def background_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder, to stand before.
+    """The pictures of a folder, to use as backgrounds.
 
     Raises:
         VitruvianError: there are none.
     """
     found = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not found:
-        raise VitruvianError(f"no .jpg or .png in '{folder}' to stand before")
+        raise VitruvianError(f"no .jpg or .png in '{folder}' to use as backgrounds")
     return found
 
 

@@ -276,7 +276,7 @@ def main() -> None:
         torch.set_num_threads(asked.threads)
     recipe = Recipe3D() if asked.recipe is None else Recipe3D.read(asked.recipe)
     done = train_3d(recipe, asked.synth, asked.coco, asked.taught, asked.out, asked.minutes)
-    print(done or "stopped; the same command goes on")
+    print(done or "stopped; run the same command again to resume")
 
 
 if __name__ == "__main__":
