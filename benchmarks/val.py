@@ -95,7 +95,7 @@ def evaluated(name: str, data: Path, records: Path, out: Path) -> None:
             line = json.loads(lines[1 + index % n])
             print(json.dumps({**line, "index": index}), file=file)
     start, clock = time.process_time(), time.perf_counter()
-    result = val(data, [model], out=out, resume=True)  # all pictures are done: it reads and compares
+    result = val(data, [model], out=out, resume=True)  # it reads and compares
     scored = time.process_time()
     show.write(result, out)
     end, clock = time.process_time(), time.perf_counter() - clock
