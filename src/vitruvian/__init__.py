@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from vitruvian.show.draw import draw as draw
     from vitruvian.sources.open import open_source as open_source
     from vitruvian.stream.live import live as live
-    from vitruvian.stream.stream import run as run
-    from vitruvian.stream.stream import stream as stream
+    from vitruvian.stream.run import run as run
+    from vitruvian.stream.run import stream as stream
     from vitruvian.verbs.analyze import analyze_frames as analyze_frames
     from vitruvian.verbs.api import analyze as analyze
     from vitruvian.verbs.api import predict as predict
@@ -62,8 +62,8 @@ _PUBLIC = {
     "open_source": "sources.open",
     "predict": "verbs.api",
     "read": "formats.table",
-    "run": "stream.stream",
-    "stream": "stream.stream",
+    "run": "stream.run",
+    "stream": "stream.run",
     "to_pandas": "formats.libraries",
     "to_supervision": "formats.libraries",
     "to_xarray": "formats.libraries",

@@ -1,7 +1,7 @@
-"""Sources: pictures, videos, cameras and streams, as frames with real time stamps.
+"""Sources: images, videos, webcams and network streams, as frames with time stamps in seconds.
 
-A word from the user becomes one or more sources. A source is opened by iterating over it, gives
-frames in order, and closes itself; it can be iterated again.
+A path or address given by the user becomes one or more sources. Iterating over a source opens it,
+yields its frames in order and closes it; it can be iterated again.
 """
 
 from __future__ import annotations
@@ -25,96 +25,52 @@ from vitruvian.picture_files import opened, pixels
 from vitruvian.picture_files.content import page_of
 from vitruvian.sources.frames import CallerFrames
 from vitruvian.sources.video import STREAMS, Span, VideoFile
+from vitruvian.sources.webcam import Webcam
 
-PICTURES = frozenset(
-    [
-        ".apng",
-        ".avif",
-        ".avifs",
-        ".bmp",
-        ".dib",
-        ".exr",
-        ".gif",
-        ".hdr",
-        ".heic",
-        ".heics",
-        ".heif",
-        ".heifs",
-        ".hif",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".mpo",
-        ".pbm",
-        ".pfm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ]
-)
-VIDEOS = frozenset(
-    [
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".flv",
-        ".m2ts",
-        ".m4v",
-        ".mjpeg",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-        ".y4m",
-    ]
-)
-CLUTTER = frozenset(["desktop.ini", "ehthumbs.db", "thumbs.db"])  # of systems, small letters
+# fmt: off
+PICTURES = frozenset([
+    ".apng", ".avif", ".avifs", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".heic", ".heics",
+    ".heif", ".heifs", ".hif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm",
+    ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+])
+VIDEOS = frozenset([
+    ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4",
+    ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+])
+# fmt: on
+CLUTTER = frozenset(["desktop.ini", "ehthumbs.db", "thumbs.db"])  # lower case
 
 
 class Source(Protocol):
-    """Where frames come from."""
+    """An iterable of frames."""
 
     @property
     def name(self) -> str:
-        """For messages and the names of output files."""
+        """Name for messages and output files."""
         ...
 
     @property
     def moving(self) -> bool:
-        """Whether frames follow each other in time, so that people can be followed."""
+        """Whether frames are consecutive in time (video), so that people can be tracked."""
         ...
 
     @property
     def live(self) -> bool:
-        """Whether it goes on whether we are ready or not, so that old frames should be skipped."""
+        """Whether it is real time (webcam, stream), so that old frames are dropped."""
         ...
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
-        """Frames; in place of one that cannot be read, why not."""
+        """Frames; an error in place of a frame that cannot be read."""
         ...
 
     def count(self) -> int | None:
-        """How many frames are wanted of it, as far as can be told beforehand."""
+        """Number of frames, None if unknown in advance."""
         ...
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Picture files, each on its own."""
+    """Image files, independent of each other."""
 
     paths: tuple[Path, ...]
     span: Span
@@ -123,7 +79,7 @@ class Pictures:
 
     @property
     def name(self) -> str:
-        """The file, or the folder they all lie in."""
+        """Name of the file, or of their common folder."""
         files = {page_of(path)[0] if path.suffix[-1:] == "]" else path for path in self.paths}
         if len(files) == 1:
             return files.pop().name
@@ -141,7 +97,7 @@ class Pictures:
             except VitruvianError as error:
                 yield error
                 continue
-            # Of a thousand pictures of one camera the first tells for all.
+            # One note for all images of one camera.
             what = re.sub(r"[-+.\de]+", "", assumed)
             if assumed and what not in told:
                 told.add(what)
@@ -150,13 +106,13 @@ class Pictures:
             yield frame
 
     def count(self) -> int:
-        """How many there are."""
+        """Number of images."""
         return len(self._wanted())
 
 
 @dataclass(frozen=True)
 class MovingPicture(VideoFile):
-    """A picture file that moves: GIF, APNG, WebP or AVIF, with the times it says."""
+    """An animated image (GIF, APNG, WebP or AVIF), with the frame times of the file."""
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
         span, given, seconds = self.span, 0, 0.0
@@ -178,7 +134,7 @@ class MovingPicture(VideoFile):
             )
 
     def count(self) -> int | None:
-        """As many as there are, if all are wanted."""
+        """Number of frames; None if unknown in advance."""
         span = self.span
         if span.start or span.end is not None:
             return span.max_frames
@@ -189,57 +145,10 @@ class MovingPicture(VideoFile):
         return min(len(wanted), span.max_frames or len(wanted))
 
 
-@dataclass(frozen=True)
-class Webcam:
-    """A camera of this machine; it goes on until it is stopped."""
-
-    number: int
-    span: Span
-    moving = True
-    live = True
-
-    @property
-    def name(self) -> str:
-        """As the user calls it."""
-        return f"camera:{self.number}"
-
-    def __iter__(self) -> Iterator[Frame | VitruvianError]:
-        import time
-
-        import cv2
-
-        device = cv2.VideoCapture(self.number)
-        try:
-            if not device.isOpened():
-                yield VitruvianError(
-                    f"cannot open {self.name}: there is no such camera, or a program is using it"
-                )
-                return
-            began, given, index = time.monotonic(), 0, -1
-            while self.span.max_frames is None or given < self.span.max_frames:
-                ok, bgr = device.read()
-                seconds = time.monotonic() - began
-                if not ok:
-                    yield VitruvianError(f"{self.name} gave no more frames after {seconds:.1f} s")
-                    return
-                index += 1
-                if self.span.end is not None and seconds >= self.span.end:
-                    return
-                if seconds >= self.span.start and index % self.span.stride == 0:
-                    yield Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), index, seconds, self.name)
-                    given += 1
-        finally:
-            device.release()
-
-    def count(self) -> int | None:
-        """Nobody knows, unless only so many are wanted."""
-        return self.span.max_frames
-
-
 def is_picture(word: str) -> bool:
-    """Whether the source of a frame is a picture file, which has no time.
+    """Whether the source of a frame is a still image.
 
-    By its content; by its name where it is not there any more. A GIF is taken for a film then.
+    By its content, or by its extension if the file is missing; then a GIF counts as a video.
     """
     if word.startswith(STREAMS):
         return False
@@ -251,28 +160,27 @@ def is_picture(word: str) -> bool:
 
 
 def of_file(name: str, span: Span) -> VideoFile:
-    """A video, or a picture file that moves, by its content."""
+    """A video or an animated image, by its content."""
     return (MovingPicture if opened.kind(Path(name)) == "moving" else VideoFile)(name, span)
 
 
 def open_source(
     words: Any, span: Span | None = None, *, fps: float | None = None, order: str | None = None
 ) -> list[Source]:
-    """The sources that words name.
+    """Open paths, addresses, webcams or frames of the caller as sources.
 
     Args:
-        words: picture, folder, pattern (`*.jpg`), video, page of a TIFF (`scan.tif[1]`),
-            `camera:0`, `rtsp://` or `http://` stream, `-` for a list of them on standard input, or
-            `sample` for the portrait that comes with matplotlib. Or the number of a camera of this
-            machine; a `Frame` or an array; or several, in order, as a list or one after the other,
-            which are one video.
-        span: which frames are wanted of each; all of them.
-        fps: frames a second of such a video; without it the frames say so, or, where they come one
-            after the other, the clock.
-        order: "bgr", as OpenCV has it, or "rgb": the channels of such arrays.
+        words: image, folder, glob pattern (`*.jpg`), video, page of a TIFF (`scan.tif[1]`), webcam
+            (`camera:0`), `rtsp://` or `http://` stream, `-` for paths from standard input, or
+            `sample` for the portrait that comes with matplotlib; or a list of these. Or a webcam
+            index; a `Frame` or an array; or a list or generator of them, which is one video.
+        span: frames to read of each source; by default all.
+        fps: frame rate of such a list or generator; by default from the time stamps of the frames,
+            or, for a generator, from the wall clock.
+        order: channel order of arrays: "bgr" (OpenCV) or "rgb".
 
     Raises:
-        VitruvianError: there is no such file, or nothing to look at in a folder.
+        VitruvianError: file not found, or a folder without images and videos.
     """
     span = span or Span()
     words, frames = _given(words)
@@ -303,10 +211,10 @@ def open_source(
 
 
 def _given(words: Any) -> tuple[Any, bool]:
-    """What a caller gave as names of sources, or as pictures, and whether it is pictures.
+    """The source names or frames that a caller gave, and whether they are frames.
 
     Raises:
-        VitruvianError: it is neither, or both.
+        VitruvianError: neither, or a mix of both.
     """
     if isinstance(words, (str, Path)):
         return [words], False
@@ -336,7 +244,7 @@ def _given(words: Any) -> tuple[Any, bool]:
 
 
 def _items(word: str, span: Span) -> list[Path | Source]:
-    """What one word names: pictures as paths, everything else as sources."""
+    """The sources of one path or address: images as paths, everything else as sources."""
     if word == "-":
         if isinstance(sys.stdin, io.TextIOWrapper):  # names of files may be any bytes
             sys.stdin.reconfigure(errors="surrogateescape")
@@ -379,10 +287,10 @@ def _items(word: str, span: Span) -> list[Path | Source]:
 
 
 def _stream(word: str, span: Span) -> VideoFile:
-    """What an address names.
+    """The network stream at an address.
 
     Raises:
-        VitruvianError: it is a picture.
+        VitruvianError: the address is that of an image.
     """
     kind = Path(word.split("?")[0].split("#")[0]).suffix.lower()
     if word.startswith(("http://", "https://")) and kind in PICTURES:
@@ -394,7 +302,7 @@ def _stream(word: str, span: Span) -> VideoFile:
 
 
 def _file(path: Path, span: Span) -> list[Path | Source]:
-    """What a file is by its content, or by its name where that does not tell."""
+    """The source of a file, by its content, or else by its extension."""
     kind = opened.kind(path)
     if kind == "pages":
         return [*opened.pages(path)]
@@ -404,7 +312,7 @@ def _file(path: Path, span: Span) -> list[Path | Source]:
 
 
 def natural(path: Path) -> tuple[tuple[str | int, ...], ...]:
-    """The key that sorts `frame_2` before `frame_10`."""
+    """Key for natural sort order: `frame_2` before `frame_10`."""
 
     def parts(name: str) -> tuple[str | int, ...]:
         pieces = re.split(r"([0-9]+)", name)
@@ -414,12 +322,12 @@ def natural(path: Path) -> tuple[tuple[str | int, ...], ...]:
 
 
 def is_clutter(path: Path) -> bool:
-    """Whether a file is hidden, or one that systems leave behind: `._a.jpg`, `Thumbs.db`."""
+    """Whether a file is hidden or of the operating system: `._a.jpg`, `Thumbs.db`."""
     return path.name.startswith(".") or path.name.lower() in CLUTTER
 
 
 def _sorted_out(paths: Iterable[Path], word: str) -> list[Path]:
-    """Pictures and videos of a folder or a pattern, in natural order; says what is left out."""
+    """Images and videos of a folder or pattern, in natural order; notes which files are skipped."""
     found, left = [], Counter[str]()
     for path in sorted(paths, key=natural):
         kind = path.suffix.lower()
@@ -451,7 +359,7 @@ def _sorted_out(paths: Iterable[Path], word: str) -> list[Path]:
 
 
 def sample() -> Path:
-    """The built-in picture: Grace Hopper, a portrait in the public domain, from matplotlib."""
+    """Path of the sample image of matplotlib: Grace Hopper, a portrait in the public domain."""
     from importlib.util import find_spec
 
     spec = find_spec("matplotlib")

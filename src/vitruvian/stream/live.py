@@ -1,4 +1,4 @@
-"""Live: pictures that are pushed when they come, and people found in the newest."""
+"""Live: push frames from your own capture loop; a thread estimates poses in the newest one."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def live(
     smooth: str | bool | None = None,
     **options: Any,
 ) -> Live:
-    """Find people in pictures that are pushed, see `Live`.
+    """Push frames from your own capture loop and get poses in a callback, see `Live`.
 
-    `options` are those of `load`; what comes before them is as in `run`.
+    `options` are those of `load`; the other arguments are as in `run`.
     """
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     wanted, options = Wanted.split(options | {"absolute": absolute, "smooth": smooth})
@@ -48,11 +48,11 @@ def live(
 
 
 class Live:
-    """Poses of pictures that come when they come; the newest wins.
+    """Poses of pushed frames, in real time: old frames are dropped.
 
-    Pictures are pushed, a thread finds the people, and `on_result` is called in that thread. A
-    picture that arrives while another waits takes its place, so that no delay and no memory builds
-    up. An exception in `on_result` stops the thread and is raised at the next `push` or `close`.
+    A worker thread estimates the poses and calls `on_result`. A frame that arrives while another
+    one waits replaces it, so latency and memory stay bounded. An exception in `on_result` stops
+    the thread and is raised at the next `push` or `close`.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class Live:
         wanted: Wanted | None = None,
         camera: Given | None = None,
     ) -> None:
-        """Start with an open stream and no pictures; `wanted` and `camera` as for `Stream`."""
+        """Start the worker thread; `wanted` and `camera` as for `Stream`."""
         check_wanted(wanted or Wanted(), model)
         stream = Stream(model, wanted)
         self._camera, self._seconds = camera, -math.inf
-        self.pushed = 0  # pictures; what is not `done` of them has been dropped, or waits
+        self.pushed = 0  # frames; those not in `done` were dropped, or wait
         self._line = _Line()
-        # The thread knows the line and not this: it ends when nobody else knows this either.
+        # The thread refers to the line and not to self, so that self can be garbage collected.
         self._thread = threading.Thread(
             target=_work,
             args=(self._line, lambda frame: on_result(frame, stream(frame))),
@@ -81,21 +81,21 @@ class Live:
 
     @property
     def done(self) -> int:
-        """Pictures whose result has been given."""
+        """Number of frames whose result was delivered."""
         return self._line.done
 
     def push(self, rgb: np.ndarray | Frame, seconds: float) -> None:
-        """Offer a picture; returns at once.
+        """Push a frame; does not block.
 
         Args:
-            rgb: (H, W, 3) uint8, RGB; of OpenCV's BGR `Frame.bgr(array)`. It must not be changed
+            rgb: (H, W, 3) uint8, RGB; for OpenCV's BGR use `Frame.bgr(array)`. Do not modify it
                 afterwards.
-            seconds: when it was taken, later than the one before.
+            seconds: time stamp, greater than that of the previous frame.
 
         Raises:
-            VitruvianError: it is not later, the camera's pictures have another shape, or this is
-                closed.
-            Exception: whatever `on_result` raised.
+            VitruvianError: time stamps do not increase, the camera has another image size, or the
+                stream is closed.
+            Exception: raised by `on_result`.
         """
         line = self._line
         with line.change:
@@ -115,7 +115,7 @@ class Live:
             line.change.notify_all()
 
     def close(self) -> None:
-        """Finish the picture that waits, then stop; may be called again."""
+        """Process the waiting frame, then stop the thread; may be called again."""
         self._line.close()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -130,10 +130,10 @@ class Live:
 
 
 class _Line:
-    """What `Live` and its thread share: the picture that waits, and what went wrong."""
+    """State shared by `Live` and its thread: the waiting frame, and an exception."""
 
     def __init__(self) -> None:
-        self.change = threading.Condition(threading.RLock())  # closed wherever garbage is collected
+        self.change = threading.Condition(threading.RLock())  # reentrant: gc may call close
         self.waiting: Frame | None = None
         self.error: BaseException | None = None
         self.open, self.done = True, 0

@@ -1,8 +1,8 @@
-"""Stream: the memory of one stream. Frames in; numbered, smoothed, placed poses out.
+"""Stream: stateful processing of one video or live stream: tracking, smoothing, 3D placement.
 
-Three things go on at once while a source is read: a thread reads ahead, the caller's thread runs
-the model, and, where files are written, a thread writes behind. The queues between them are short,
-so memory does not grow with the length of a video.
+A source is processed in a pipeline of threads: one prefetches frames, the caller's thread runs the
+model, and, where files are written, one writes. The queues between them are bounded, so memory use
+does not depend on the length of a video.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, note
 from vitruvian.frame import Frame
-from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Model, Streamed
@@ -32,31 +30,31 @@ from vitruvian.stream.identify import Identify
 from vitruvian.stream.one_euro import OneEuro
 from vitruvian.stream.placement import Place
 from vitruvian.stream.repair import Change, Repair
-from vitruvian.stream.wanted import Wanted, check_wanted, defaults
+from vitruvian.stream.wanted import Wanted, defaults
 from vitruvian.stream.windows import Pair
 
 if TYPE_CHECKING:
     from vitruvian.sources.open import Source
 
-SAME_FROM = 0.5  # IoU, where nothing else is said
-Given = Callable[[tuple[int, int]], Camera]  # of pictures of a size; see `calibration.given`
+SAME_FROM = 0.5  # default IoU threshold of `Wanted.same_from`
+Given = Callable[[tuple[int, int]], Camera]  # image size -> camera; see `calibration.given`
 Step = Callable[[Frame, Poses], Poses]
 
 
 @runtime_checkable
 class WantsFuture(Protocol):
-    """A step that needs frames after the one it changes: it gets all of a recording, in order."""
+    """An offline step: it needs later frames, so it processes a whole recording, in order."""
 
     def through(self, pairs: Iterable[Pair], /) -> Iterator[Pair]:
-        """The same frames, some seconds behind. They come without pixels."""
+        """The same frames with a delay of some seconds, without pixels."""
         ...
 
 
 class Stream:
-    """The memory of one stream: frames in; numbered, smoothed, placed poses out.
+    """The state of one stream: tracks, filters and regions. Call it with each frame in order.
 
-    `find` says who is in a frame. `steps` are all that may move a keypoint after that, in this
-    order: each is `(frame, poses) -> poses`, or wants the future and is for recordings only.
+    `find` detects the people of a frame. `steps` lists everything that may change a keypoint after
+    that, in order: each step is `(frame, poses) -> poses`, or `WantsFuture` (recordings only).
     """
 
     def __init__(
@@ -70,16 +68,17 @@ class Stream:
         on_repair: Callable[[Change], None] = lambda change: None,
         on_step: Callable[[str, Frame, Poses], None] | None = None,
     ) -> None:
-        """Start with nobody.
+        """Create an empty state.
 
         Args:
-            model: what finds the people.
-            wanted: what is done over time, and where metres are from; None: as usual.
-            moving: whether frames follow each other in time; otherwise nothing is remembered.
-            camera: of the frames, from `calibration.given`; None: the cameras they came with.
-            make: counts and times frames that a caller has read; None: they say it themselves.
-            on_repair: gets what was mended.
-            on_step: gets what the model, and then each step, made of a frame, with its name.
+            model: the pose model.
+            wanted: tracking, smoothing, repair and origin of 3D coordinates; None: the defaults of
+                the model family.
+            moving: whether frames are consecutive in time; otherwise no state is kept.
+            camera: from `calibration.given`; None: the camera stored with each frame.
+            make: assigns index and time to frames of the caller; None: frames have both.
+            on_repair: called with each correction.
+            on_step: called with (name, frame, poses) after the model and after each step.
         """
         self.make = make
         self.model, self.moving, self.camera = model, moving, camera
@@ -89,7 +88,7 @@ class Stream:
         over_time = steps_over_time(wanted, on_repair) if tracked else []
         steady = not (tracked and wanted.offline) or wanted.smooth == "one-euro"
         place = Place(place=wanted.absolute, steady=steady)
-        # Where people were is where they are looked for: such a model says itself who is there.
+        # The model is run on the regions of tracked people, so its output already has their IDs.
         who = Identify(identify.Options(sure=0), by_number=True) if followed else Identify()
         self.steps: list[Step | WantsFuture] = [*([who] * tracked), *over_time, place]
         self.on_step = on_step
@@ -106,16 +105,15 @@ class Stream:
             self.find = Follow(model, every=wanted.detect_every, overlap=same, on_lost=forget)
 
     def __call__(self, frame: Frame | np.ndarray, seconds: float | None = None) -> Poses:
-        """The people of the next frame.
+        """The poses of the next frame.
 
         Args:
-            frame: a `Frame`; of `vit.stream` also an array, if it knows the order of its channels.
-            seconds: when it was taken; see `vit.stream` for what is assumed where nobody says so.
+            frame: a `Frame`, or, for `vit.stream` with `order`, an array.
+            seconds: time stamp of the frame; for its default see `vit.stream`.
 
         Raises:
-            VitruvianError: it is no frame, it is not later than the one before, the camera's
-                pictures have another shape, a step wants what comes later, or the model gives no
-                metres to place.
+            VitruvianError: not a frame, time stamps do not increase, the camera has another image
+                size, a step needs later frames, or `absolute` with a model without 3D.
         """
         if self.make is not None or not isinstance(frame, Frame):
             self.make = self.make or FrameMaker()
@@ -130,7 +128,7 @@ class Stream:
         return self._frame(frame, self.find(frame))
 
     def _frame(self, frame: Frame, poses: Poses) -> Poses:
-        """What was found in the next frame, after all steps that need no other frame."""
+        """The poses of the next frame after all online steps."""
         if self.wanted.absolute and poses.xyz is None:
             raise _no_metres(self.model)
         if self.on_step is not None:
@@ -144,15 +142,15 @@ class Stream:
     def run(
         self, source: Source, on_error: Callable[[VitruvianError], None], *, pixels: bool = True
     ) -> Iterator[Pair]:
-        """Every frame of a source with its poses; what cannot be read goes to `on_error`.
+        """Every frame of a source with its poses; read errors go to `on_error`.
 
-        What wants the future runs some seconds behind. No pixels are kept for that long: where they
-        are wanted, the source is read a second time, as far behind.
+        Offline steps have a delay of some seconds. Pixels are not buffered for that long: if they
+        are needed, the source is decoded a second time.
 
         Args:
             source: from `open_source`.
-            on_error: gets why a frame, or the rest of a source, is left out.
-            pixels: whether frames must have them, also those of recordings that are repaired.
+            on_error: called with the error if a frame, or the rest of a source, cannot be read.
+            pixels: whether frames need their pixels, also after offline steps.
         """
         pairs = self._pairs(source, on_error)
         if not self._later:
@@ -163,7 +161,7 @@ class Stream:
         yield from reread(source, done) if pixels else done
 
     def _pairs(self, source: Source, on_error: Callable[[VitruvianError], None]) -> Iterator[Pair]:
-        """Every frame with its poses, after all steps that need no other frame."""
+        """Every frame with its poses after all online steps."""
         waiting: deque[Frame] = deque()
 
         def frames() -> Iterator[Frame]:
@@ -177,12 +175,12 @@ class Stream:
                     except VitruvianError as error:
                         on_error(error)
                         if source.moving:
-                            return  # its other frames are as large
+                            return  # all frames of a video have the same size
                         continue
                 waiting.append(frame)
                 yield frame
 
-        # Frames of a model that needs no other frame are computed side by side.
+        # A model without state between frames processes several frames in parallel.
         model = None if source.live else self.model
         found = model.stream(frames()) if isinstance(model, Streamed) else map(self.find, frames())
         for poses in found:
@@ -193,7 +191,7 @@ class Stream:
 def _told(
     step: Step | WantsFuture, on_step: Callable[[str, Frame, Poses], None]
 ) -> Step | WantsFuture:
-    """The same step, of which each result is told."""
+    """The step, with each result reported to `on_step`."""
     name = type(step).__name__
 
     def now(frame: Frame, poses: Poses) -> Poses:
@@ -205,7 +203,7 @@ def _told(
 
 
 class _ToldLater:
-    """A step that wants the future, of which each result is told."""
+    """An offline step, with each result reported to `on_step`."""
 
     def __init__(self, step: WantsFuture, on_step: Callable[[str, Frame, Poses], None]) -> None:
         self.step, self.on_step = step, on_step
@@ -219,7 +217,7 @@ class _ToldLater:
 def steps_over_time(
     wanted: Wanted, on_repair: Callable[[Change], None] = lambda change: None
 ) -> list[Step | WantsFuture]:
-    """Fresh steps that mend and smooth people who are numbered, in their order."""
+    """New repair and smoothing steps for tracked people, in order."""
     steps: list[Step | WantsFuture] = [Repair(on_repair)] if wanted.repair else []
     if wanted.smooth == "butterworth":
         hz = wanted.cutoff_hz
@@ -230,9 +228,9 @@ def steps_over_time(
 
 
 def through(steps: Sequence[Step | WantsFuture], pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """The frames of one recording after some steps; those that want the future run behind.
+    """The frames of one recording after some steps.
 
-    Such frames are held for some seconds: give them without pixels.
+    Offline steps buffer frames for some seconds: pass frames without pixels.
     """
     if any(isinstance(step, WantsFuture) for step in steps):
         pairs = _in_order(pairs)
@@ -246,7 +244,7 @@ def _each(step: Step, pairs: Iterable[Pair]) -> Iterator[Pair]:
 
 
 def _in_order(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """The same; says so where time does not go on, which ends what is filtered together."""
+    """The same pairs; notes where time stamps do not increase, which splits the filtered signal."""
     last, told = None, False
     for frame, poses in pairs:
         same = last is not None and last.source == frame.source
@@ -271,13 +269,13 @@ def _no_metres(model: Model) -> VitruvianError:
 
 
 def seen_by(camera: Given, frame: Frame) -> Frame:
-    """The frame, with the camera it is of.
+    """The frame with its camera.
 
-    A video whose pixels are not square may be calibrated as it is shown, or as it is stored, which
-    is how OpenCV reads it.
+    A video with non-square pixels may be calibrated at its display size, or at its stored size,
+    as OpenCV reads it.
 
     Raises:
-        VitruvianError: the camera's pictures have another shape.
+        VitruvianError: the camera has another image size.
     """
     try:
         return replace(frame, camera=camera(frame.size))
@@ -287,135 +285,3 @@ def seen_by(camera: Given, frame: Frame) -> Frame:
             with suppress(VitruvianError):
                 return replace(frame, camera=camera(stored).stretched(frame.size))
         raise VitruvianError(f"cannot use '{frame.source}': {error}") from None
-
-
-def stream(
-    model: str | Model = "blazepose-full",
-    *,
-    fps: float | None = None,
-    order: str | None = None,
-    camera: Camera | str | Path | None = None,
-    fov_deg: float | None = None,
-    focal: float | None = None,
-    focal_mm: float | None = None,
-    **options: Any,
-) -> Stream:
-    """Find the people in frames that you read yourself, one after the other of one video.
-
-        stream = vit.stream("blazepose-full", num_poses=2)
-        while (read := capture.read())[0]:  # cv2.VideoCapture
-            poses = stream(vit.Frame.bgr(read[1]))
-
-    It remembers who is where, so that people keep their numbers, are followed and smoothed as by
-    `run`; what `load` gives remembers nothing. A stream is for one video: open one for each.
-
-    Args:
-        model: a name of the catalogue, or a model from `load`.
-        fps: frames a second. Frames that have `seconds`, and `stream(frame, seconds)`, need none.
-            Without either, the clock says when a frame is taken: right for a camera, not for a file
-            that is read as quickly as can be.
-        order: of the channels of arrays, "bgr" as OpenCV has it or "rgb", so that `stream(array)`
-            does without `Frame.bgr(array)` and `Frame(array)`.
-        camera: that took the frames, or its calibration file, see `Camera.read`.
-        fov_deg: instead, the camera's field of view, across the longer side.
-        focal: instead, its focal length, pixels.
-        focal_mm: instead, its focal length on 35 mm film.
-        options: of the model; and `track`, `smooth`, `absolute`, `detect_every`, `same_from`, see
-            `vitruvian.stream.wanted.Wanted`.
-
-    Raises:
-        VitruvianError: no such model or option, or one that wants what comes later.
-    """
-    from vitruvian.models.load import open_model
-
-    given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
-    make = FrameMaker(fps=fps, order=order)
-    wanted, options = Wanted.split(options)
-    opened = open_model(model, [], **options)
-    check_wanted(wanted, opened)
-    return Stream(opened, wanted, camera=given, make=make)
-
-
-def run(
-    source: Any,
-    model: str | Model = "blazepose-full",
-    *,
-    fps: float | None = None,
-    order: str | None = None,
-    start: float = 0.0,
-    end: float | None = None,
-    stride: int = 1,
-    max_frames: int | None = None,
-    camera: Camera | str | Path | None = None,
-    fov_deg: float | None = None,
-    focal: float | None = None,
-    focal_mm: float | None = None,
-    absolute: bool = False,
-    smooth: str | bool | None = None,
-    cutoff_hz: float | None = None,
-    repair: bool = False,
-    on_repair: Callable[[Change], None] = lambda change: None,
-    on_error: Callable[[VitruvianError], None] | None = None,
-    on_source: Callable[[Source], None] = lambda source: None,
-    **options: Any,
-) -> Iterator[tuple[Frame, Poses]]:
-    """Find the people in a source, frame by frame.
-
-    Args:
-        source: picture, folder, pattern, video, `camera:0` or 0, stream address, `sample`, or
-            several. Or what you have read yourself: a `Frame` or an array; a list of them, which is
-            one video; or a generator of them, read a few frames ahead in another thread.
-        model: a name of the catalogue, or a model from `load`.
-        fps: of frames that do not say themselves when they were taken, frames a second. A list
-            needs it; a generator goes by the clock without it.
-        order: of the channels of arrays: "bgr", as OpenCV has it, or "rgb".
-        start: seconds, where to begin in a video.
-        end: seconds, where to stop in a video.
-        stride: every n-th frame.
-        max_frames: of each source.
-        camera: that all of it was taken with, or its calibration file, see `Camera.read`. Without
-            any, photographs say themselves, and otherwise 55 degrees are assumed.
-        fov_deg: instead, the camera's field of view, across the longer side.
-        focal: instead, its focal length, pixels.
-        focal_mm: instead, its focal length on 35 mm film.
-        absolute: whether metres are to be from the camera, also of models that give them from the
-            hips: people are put where body and picture agree, see `vitruvian.stream.placement`.
-        smooth: who is numbered: "one-euro" (or True), "butterworth", which runs some seconds behind
-            and is not for live sources, or "no" (False). Unless it is given, as the model does.
-        cutoff_hz: of Butterworth; 6 unless it is given, or less where frames are too few for it.
-        repair: whether left and right exchanged for a moment, and short jumps, are mended; not of
-            live sources.
-        on_repair: is told of each change, before the frame it is in comes.
-        on_error: is told what cannot be read. Without it, the rest is done first, and then raised.
-        on_source: is told of each source before its first frame.
-        options: of the model, see `vitruvian.models.load.load`.
-
-    Returns:
-        Pairs of frame and poses. In videos and streams people are told apart: `poses.person` is the
-        same for the same person, unless `track=False`. Pictures have nothing to do with each other.
-
-    Raises:
-        VitruvianError: no such source or model, a wrong option, or something could not be read.
-    """
-    from vitruvian.models.load import open_model
-    from vitruvian.sources.open import Span, open_source
-
-    said = {"smooth": smooth, "cutoff_hz": cutoff_hz, "repair": repair, "absolute": absolute}
-    wanted, options = Wanted.split(options | said)
-    given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
-    sources = open_source(source, Span(start, end, stride, max_frames), fps=fps, order=order)
-    opened = open_model(model, sources, **options)
-    check_wanted(wanted, opened, sources)
-    faults: list[VitruvianError] = []
-
-    def everything() -> Iterator[tuple[Frame, Poses]]:
-        for each in sources:
-            told = on_error or faults.append
-            on_source(each)
-            one = Stream(opened, wanted, moving=each.moving, camera=given, on_repair=on_repair)
-            yield from one.run(each, told)
-        if faults:
-            more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
-            raise VitruvianError(f"{faults[0]}{more}")
-
-    return everything()

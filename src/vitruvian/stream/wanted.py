@@ -1,4 +1,4 @@
-"""Wanted: what a user asks of a stream, beyond what the model finds in each frame."""
+"""Wanted: options of a stream: tracking, smoothing, repair, 3D origin."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SMOOTH = ("one-euro", "butterworth", "no")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is wanted of a stream; None: as the model's family has it, see `defaults`."""
+    """Options of a stream; None: default of the model family, see `defaults`."""
 
-    track: bool | None = None  # the same person has the same number in all frames
+    track: bool | None = None  # assign track IDs
     smooth: str | bool | None = None  # one of SMOOTH; True: one-euro, False: no
-    cutoff_hz: float | None = None  # of butterworth; None: 6 Hz, or less where frames are too few
-    repair: bool = False  # short swaps of left and right, and short jumps, are mended
-    absolute: bool = False  # metres from the camera, also of models that give them from the hips
-    detect_every: int | None = None  # frames, at least, between detections while somebody is seen
-    same_from: float | None = None  # 0..1, IoU of two regions from which they show one person
+    cutoff_hz: float | None = None  # of butterworth; None: 6 Hz, or less at low frame rates
+    repair: bool = False  # correct short left-right swaps and short jumps
+    absolute: bool = False  # 3D relative to the camera, also for models relative to the hips
+    detect_every: int | None = None  # minimum interval between detections while tracking, frames
+    same_from: float | None = None  # 0..1, minimum IoU of two regions of one person
 
     def __post_init__(self) -> None:
         if isinstance(self.smooth, bool):
@@ -52,9 +52,9 @@ class Wanted:
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[Wanted, dict[str, Any]]:
-        """What is wanted of the stream, and what is left for the model, of options of both.
+        """Split keyword options into those of the stream and those of the model.
 
-        `min_tracking_confidence`, MediaPipe's word, is `same_from`.
+        `min_tracking_confidence` (MediaPipe) is a synonym of `same_from`.
         """
         left = dict(options)
         if (same := left.pop("min_tracking_confidence", None)) is not None:
@@ -63,18 +63,18 @@ class Wanted:
         return cls(**{name: left.pop(name) for name in names if name in left}), left
 
     def or_else(self, others: Wanted) -> Wanted:
-        """With another one's answers where this says nothing."""
+        """Fill fields that are None from `others`."""
         missing = [f.name for f in fields(self) if getattr(self, f.name) is None]
         return replace(self, **{name: getattr(others, name) for name in missing})
 
     @property
     def offline(self) -> bool:
-        """Whether it wants what comes later, so that it runs some seconds behind."""
+        """Whether a step needs later frames, so that results are delayed by some seconds."""
         return self.repair or self.smooth == "butterworth"
 
     @property
     def asked(self) -> str:
-        """What wants what comes later, or numbers, in words; "" for nothing."""
+        """The options that need track IDs, for messages; "" for none."""
         smooth = "" if self.smooth in (None, "no") else f"smooth {self.smooth}"
         return " and ".join(word for word in (smooth, "repair" * self.repair) if word)
 
@@ -89,7 +89,7 @@ class Wanted:
 
 
 def defaults(model: Model) -> Wanted:
-    """What streams of a model do unless something else is wanted."""
+    """Default stream options of a model."""
     usual = model.wanted
     return Wanted(
         track=usual.track,
@@ -100,12 +100,12 @@ def defaults(model: Model) -> Wanted:
 
 
 def check_wanted(wanted: Wanted, model: Model, sources: Sequence[Source] | None = None) -> None:
-    """Raise `VitruvianError` if what is wanted cannot be had of a model, and of these sources.
+    """Raise `VitruvianError` if the options do not fit the model or the sources.
 
     Args:
-        wanted: by the user.
-        model: what finds the people.
-        sources: where frames come from; None: from a stream that nobody knows the end of.
+        wanted: options given by the user.
+        model: the pose model.
+        sources: sources of the frames; None: a live stream.
     """
     full = wanted.or_else(defaults(model))
     if wanted.asked and not full.track:

@@ -20,7 +20,8 @@ from vitruvian.formats.atomic_file import writing
 from vitruvian.formats.records import Record
 from vitruvian.sources.open import Source
 from vitruvian.sources.record import is_here, of_poses, record_of, runs, sources_of, with_pixels
-from vitruvian.stream.stream import Stream, run
+from vitruvian.stream.run import run
+from vitruvian.stream.stream import Stream
 from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs import outputs
 from vitruvian.verbs.analyze_files import Analysis, is_live

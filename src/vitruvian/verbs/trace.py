@@ -1,12 +1,11 @@
-"""Trace: what each stage of a model, and each step of a stream, made of one keypoint.
+"""Trace: the position of one keypoint after each stage of a model and each step of a stream.
 
-The very model and the very stream of `predict` do it; while they do, the parts of the model that
-lie between a region and a keypoint are listened to.
+It runs the same model and stream as `predict`, with hooks on the functions of the model between
+the region and the keypoint.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,13 +27,14 @@ from vitruvian.models.top_down import TopDown
 from vitruvian.sources.open import open_source
 from vitruvian.stream.stream import Stream
 from vitruvian.stream.wanted import Wanted, check_wanted
+from vitruvian.verbs.trace_files import refuse_existing_trace, write_trace
 
 NOWHERE = np.full(2, np.nan, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class TraceRow:
-    """What one stage or step made of the keypoint; NaN where it does not say."""
+    """The keypoint after one stage or step; NaN where the stage has no value."""
 
     name: str
     about: str = ""
@@ -45,18 +45,18 @@ class TraceRow:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """One keypoint of one person in one frame, from stage to stage."""
+    """One keypoint of one person in one frame, stage by stage."""
 
     image: Frame
     keypoint: str
-    person: int  # the number of the person, or, in pictures, the row from 1
+    person: int  # track ID; in images, the row from 1
     stages: list[TraceRow]
     crop: Crop | None = None
     view: np.ndarray | None = None  # (h, w, 3) uint8, the network's input
     map: np.ndarray | None = None  # (h, w) heat map, 0..1
 
     def table(self) -> str:
-        """The stages, a line for each."""
+        """The stages as text, one line each."""
 
         def pair(xy: np.ndarray) -> str:
             return f"{xy[0]:9.2f} {xy[1]:9.2f}" if np.isfinite(xy).all() else " " * 19
@@ -71,7 +71,7 @@ class Trace:
 
 @dataclass(eq=False)
 class _Look:
-    """One call of a network's decoding."""
+    """Arguments and result of one `decode` call of the model's head."""
 
     outputs: list[np.ndarray]
     crops: list[Crop]
@@ -94,31 +94,31 @@ def trace(
     overwrite: bool = False,
     **options: Any,
 ) -> Trace:
-    """What each stage of a model, and each step of the stream, made of one keypoint.
+    """Trace one keypoint through every stage of a model and every step of a stream.
 
     Args:
-        source: a picture or a video, as for `run`.
-        keypoint: its name.
-        model: a name of the catalogue, or a model from `load`.
-        frame: which one of the source, from 0. A video is read from its beginning up to there.
-        person: number of the person in a video; in pictures, which one, from 1. The likeliest.
-        out: a folder for `trace.csv` and pictures: `frame.png`, `crop.png` and `heatmap.png`.
+        source: image or video, as for `run`.
+        keypoint: name of the keypoint.
+        model: model name, or a model from `load`.
+        frame: frame index, from 0. A video is processed from its first frame up to this one.
+        person: track ID in a video; in images, a number from 1. Default: the highest score.
+        out: output folder for `trace.csv`, `frame.png`, `crop.png` and `heatmap.png`.
         camera: as for `run`.
         fov_deg: as for `run`.
         focal: as for `run`.
         focal_mm: as for `run`.
-        overwrite: whether files of `out` may be replaced.
-        options: of the model, and of the stream: see `vitruvian.stream.wanted.Wanted`.
+        overwrite: replace existing files in `out`.
+        options: of the model and of the stream, see `vitruvian.stream.wanted.Wanted`.
 
     Raises:
-        VitruvianError: no such keypoint, frame or person, or as `run`.
+        VitruvianError: unknown keypoint, frame or person, or as `run`.
     """
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     (one, *others) = open_source(source)
     if others:
         raise VitruvianError(f"trace is of one source, and these are {len(others) + 1}; give one")
     if out is not None:
-        _refuse_existing(Path(out), overwrite)
+        refuse_existing_trace(Path(out), overwrite)
     wanted, options = Wanted.split(options)
     opened = open_model(model, [one], **options)
     check_wanted(wanted, opened, [one])
@@ -154,7 +154,7 @@ def trace(
         before = xy
     result = Trace(there, keypoint, number if number > 0 else rows[-1] + 1, stages, **more)
     if out is not None:
-        _write(result, Path(out))
+        write_trace(result, Path(out))
     return result
 
 
@@ -168,7 +168,7 @@ def _rows(
     """The row of the person after each step.
 
     Raises:
-        VitruvianError: nobody is there, or not that person.
+        VitruvianError: no person was detected, or not this one.
     """
     last = said[-1][1]
     where = f"frame {frame.index} of '{frame.source}'"
@@ -200,7 +200,7 @@ def _rows(
 
 @contextmanager
 def _listening(model: Any, index: int, looks: list[_Look]) -> Iterator[None]:
-    """While it lasts, what a top-down model decodes in one frame is kept."""
+    """Record the `decode` calls of a top-down model for one frame."""
     if not isinstance(model, TopDown):
         yield
         return
@@ -233,7 +233,7 @@ def _replaced(owner: Any, name: str, value: object) -> Iterator[None]:
 def _inside(
     model: Any, frame: Frame, looks: list[_Look], poses: Poses, row: int, k: int
 ) -> tuple[list[TraceRow], dict[str, Any]]:
-    """The stages inside of the model, and its crop, input and heat map of the person."""
+    """The stages inside the model, and the crop, network input and heat map of the person."""
     if isinstance(model, TopDown):
         return _top_down(model, frame, looks, poses.xy[row], k)
     return _whole_frame(model, frame, poses.xy[row], k)
@@ -242,7 +242,7 @@ def _inside(
 def _top_down(
     model: TopDown, frame: Frame, looks: list[_Look], xy: np.ndarray, k: int
 ) -> tuple[list[TraceRow], dict[str, Any]]:
-    """Region, crop, heat map, refinement and decoding, by the head itself on that one region."""
+    """Region, crop, heat map, refinement and decoding: the head is run again on this region."""
     head: Any = model.head
     best: tuple[float, Any] = (np.inf, None)
     for look in looks:
@@ -296,7 +296,7 @@ def _top_down(
 
 @contextmanager
 def _hearing(head: Any, heard: dict[str, Any]) -> Iterator[None]:
-    """While it lasts, what a head makes on its way from its outputs to keypoints is kept."""
+    """Record intermediate results of a head between network outputs and keypoints."""
     points = heard.setdefault("points", [])
     inner: dict[tuple[Any, str], Callable[..., Any]] = {}
 
@@ -344,7 +344,7 @@ def _hearing(head: Any, heard: dict[str, Any]) -> Iterator[None]:
 
 
 def _plane(maps: np.ndarray, k: int, keypoints: int, head: Any) -> np.ndarray:
-    """(h, w) of (P, h, w): of the keypoint, or of the point that it is made of most."""
+    """(h, w) of (P, h, w): heat map of the keypoint, or of the point with the largest weight."""
     if len(maps) != keypoints and hasattr(head, "share"):
         k = int(np.argmax(head.share[:, k]))
     return maps[k]
@@ -353,7 +353,7 @@ def _plane(maps: np.ndarray, k: int, keypoints: int, head: Any) -> np.ndarray:
 def _whole_frame(
     model: Any, frame: Frame, xy: np.ndarray, k: int
 ) -> tuple[list[TraceRow], dict[str, Any]]:
-    """Letterbox, the row of the network, decoding and suppression, of YOLOv8-pose."""
+    """Stages of YOLOv8-pose: letterbox, network output, decoding and suppression."""
     decode, heard = model.decode, list[Any]()
 
     def listens(rows: np.ndarray, back: Crop, size: tuple[int, int]) -> Poses:
@@ -394,58 +394,9 @@ def _whole_frame(
 
 
 def _picture(view: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8 of a network's input, channels first or last, whatever its values are."""
+    """(h, w, 3) uint8 of a network's input, channels first or last, of any value range."""
     view = view.transpose(1, 2, 0) if len(view) == 3 else view
     low, high = float(view.min()), float(view.max())
     if low < -0.01 or high > 1.01:
         view = (view - low) / max(high - low, 1e-9)
     return np.ascontiguousarray(np.clip(view * 255, 0, 255).astype(np.uint8))
-
-
-FILES = ("trace.csv", "frame.png", "crop.png", "heatmap.png")
-
-
-def _refuse_existing(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise VitruvianError(f"'{folder}' is a file; trace writes a folder")
-    there = [name for name in FILES if (folder / name).exists()]
-    if there and not overwrite:
-        raise VitruvianError(f"'{folder / there[0]}' exists; take another folder, or overwrite")
-
-
-def _write(result: Trace, folder: Path) -> None:
-    """The table and the pictures."""
-    from vitruvian.show.points import marked
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / FILES[0]).open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["stage", "crop_x", "crop_y", "frame_x", "frame_y", "score", "about"])
-        for s in result.stages:
-            rows.writerow([s.name, *s.crop.tolist(), *s.frame.tolist(), s.score, s.about])
-    names = [stage.name for stage in result.stages]
-    frame = [stage.frame for stage in result.stages]
-    corners = None
-    if result.crop is not None:
-        wide, tall = result.crop.size
-        ends = np.array([(0, 0), (wide, 0), (wide, tall), (0, tall)], np.float64)
-        corners = result.crop.to_frame(ends)
-    pictures = [(FILES[1], marked(result.image.rgb, dict(zip(names, frame, strict=True)), corners))]
-    if result.view is not None and result.crop is not None:
-        places = {s.name: s.crop for s in result.stages if s.name not in ("crop", "region", "box")}
-        last = result.crop.from_frame(frame[-1].astype(np.float64))
-        half = 0.5 - result.crop.centre  # from where the middle of a pixel is to where it is drawn
-        places = {name: xy + half for name, xy in {**places, names[-1]: last}.items()}
-        pictures.append((FILES[2], marked(result.view, places)))
-    if result.map is not None and result.crop is not None:
-        top = max(float(result.map.max()), 1e-9)
-        grey = (np.clip(result.map / top, 0, 1) * 255).astype(np.uint8)
-        by = np.divide(grey.shape[::-1], result.crop.size)
-        half = 0.5 - result.crop.centre
-        inside = [s for s in result.stages if s.name not in ("crop", "region")]
-        places = {s.name: s.crop * by + half for s in inside}
-        pictures.append((FILES[3], marked(np.stack([grey] * 3, axis=-1), places)))
-    import cv2
-
-    for name, picture in pictures:
-        cv2.imwrite(str(folder / name), picture[..., ::-1])
