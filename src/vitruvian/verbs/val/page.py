@@ -15,7 +15,7 @@ from vitruvian.show.report import COLOURS, Report, plot
 from vitruvian.verbs.val.val import Result
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from vitruvian.show.report import Figure
 
 IN_MM = frozenset(scores.METRES)
 MEANING = (
