@@ -97,7 +97,7 @@ def evaluated(name: str, data: Path, records: Path, out: Path) -> None:
     start, clock = time.process_time(), time.perf_counter()
     result = val(data, [model], out=out, resume=True)  # it reads and compares
     scored = time.process_time()
-    show.write(result, out)
+    show.write_validation(result, out)
     end, clock = time.process_time(), time.perf_counter() - clock
     people = result.scores[0].groups[0].people
     ap = result.scores[0].overall["AP"].value

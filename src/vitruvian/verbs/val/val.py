@@ -30,7 +30,7 @@ from vitruvian.evaluate.recorded import people_of_record, poses_on_truth, shared
 from vitruvian.evaluate.scores import PredictedPeople, Scores, score_people
 from vitruvian.formats.atomic_file import alone_in
 from vitruvian.formats.records import Record
-from vitruvian.formats.wire import dump, header, to_dict
+from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
 from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
 from vitruvian.models.model import Model, cores
@@ -49,7 +49,7 @@ MOST_RESAMPLES = 10000
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Validation:
     """The truth, and how good each model is beside it."""
 
     truth: GroundTruth
@@ -95,7 +95,7 @@ def val(
     say: Callable[[str], None] = lambda _: None,
     machine: MachineWords = MachineWords(),
     on_error: Callable[[VitruvianError], None] = lambda _: None,
-) -> Result:
+) -> Validation:
     """How good models are on pictures whose truth is known.
 
     Args:
@@ -176,7 +176,7 @@ def val(
         all_have = [all(each) for each in zip(*has.values(), strict=True)]
         has = dict.fromkeys(has, all_have)
     scores = [score_people(name, known, found[name], has[name], resamples) for name in found]
-    return Result(known, scores, used, notes + _notes(known, scores), len(broken))
+    return Validation(known, scores, used, notes + _notes(known, scores), len(broken))
 
 
 def _keypoints_for(
@@ -315,7 +315,7 @@ def _find(
 
             def write(frame: Frame, poses: Poses) -> None:
                 nonlocal frames
-                lines.write(dump(to_dict(frame, _likeliest(poses), model.name)))
+                lines.write(dump(frame_to_dict(frame, _likeliest(poses), model.name)))
                 lines.flush()
                 frames += 1
 
