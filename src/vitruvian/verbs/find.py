@@ -33,8 +33,6 @@ from vitruvian.verbs.who import People
 if TYPE_CHECKING:
     from vitruvian.stream.repair import Repaired
 
-    pass
-
 T = TypeVar("T")
 Pairs = Iterator[tuple[Frame, Poses]]
 
