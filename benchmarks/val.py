@@ -19,7 +19,7 @@ from typing import Any
 
 from vitruvian.evaluate import truth
 from vitruvian.verbs.val import show
-from vitruvian.verbs.val.val import Kept, ready, val
+from vitruvian.verbs.val.val import ledger_of_model, ready, val
 
 
 class Clock:
@@ -61,8 +61,8 @@ def repeated(said: dict[str, Any], pictures: Path, most: int) -> dict[str, Any]:
     return {**said, "images": images, "annotations": people}
 
 
-def looked(name: str, data: Path, out: Path) -> None:
-    """Run the model, and print how much of the time its network has."""
+def looked(name: str, data: Path, out: Path) -> Path:
+    """Run the model, and print how much of the time its network has; returns its record."""
     model: Any = ready(name)
     model.network = clock = Clock(model.network)
     began, processor = time.perf_counter(), time.process_time()
@@ -74,6 +74,7 @@ def looked(name: str, data: Path, out: Path) -> None:
         f"the processor); in the network {clock.busy / seconds:.0%} of the time, "
         f"{clock.calls / seconds:.2f} calls at a time of {streams}"
     )
+    return out / f"{model.name}.jsonl"
 
 
 def evaluated(name: str, data: Path, records: Path, out: Path) -> None:
@@ -84,17 +85,19 @@ def evaluated(name: str, data: Path, records: Path, out: Path) -> None:
     lines = records.read_text().splitlines()
     n = len(lines) - 1
     model: Any = ready(name)
-    kept = Kept(out, known, overwrite=False)
-    kept.admit(name, model)
-    with kept.file(name).open("w") as file:
+    kept = out / f"{model.name}.jsonl"
+    ledger = ledger_of_model(kept, known, model)
+    ledger.open()
+    ledger.close()
+    with kept.open("w") as file:
         print(lines[0], file=file)
         for index in range(len(known.pictures)):
             line = json.loads(lines[1 + index % n])
             print(json.dumps({**line, "index": index}), file=file)
     start, clock = time.process_time(), time.perf_counter()
-    result = val(data, [model], out=out)  # all pictures are done: it reads and compares
+    result = val(data, [model], out=out, resume=True)  # it reads and compares
     scored = time.process_time()
-    show.write(result, out)
+    show.write_validation(result, out)
     end, clock = time.process_time(), time.perf_counter() - clock
     people = result.scores[0].groups[0].people
     ap = result.scores[0].overall["AP"].value
@@ -117,8 +120,7 @@ def main() -> None:
         some, all_of_them = Path(folder, "some.json"), Path(folder, "all.json")
         for file, most in ((some, asked.seen), (all_of_them, asked.pictures)):
             file.write_text(json.dumps(repeated(said, asked.data / "images", most)))
-        looked(asked.model, some, Path(folder, "some"))
-        records = Path(folder, "some", f"{asked.model}.jsonl")
+        records = looked(asked.model, some, Path(folder, "some"))
         evaluated(asked.model, all_of_them, records, Path(folder, "all"))
 
 

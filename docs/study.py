@@ -96,7 +96,7 @@ def untrained(folder: Path) -> dict[str, Path]:
 def accuracy(data: Path, work: Path, results: Sequence[Path]) -> dict[str, Any]:
     """Average precision and the like on COCO's pictures."""
     found = val(data, [*FLAT.values()], results=results, out=work / "coco", say=tell)
-    said = show.to_dict(found)
+    said = show.validation_to_dict(found)
     names = [*FLAT, *(file.stem for file in results)]
     for model, name in zip(said["models"], names, strict=True):
         model["label"] = name
@@ -107,7 +107,7 @@ def accuracy(data: Path, work: Path, results: Sequence[Path]) -> dict[str, Any]:
 def solid(data: Path, work: Path) -> dict[str, Any]:
     """Metres of synthetic people, whom no training has seen."""
     models = [(name, {}) for name in (*BLAZEPOSE, "vitruvian-3d")]
-    said = show.to_dict(val(data, models, out=work / "synthetic", say=tell))
+    said = show.validation_to_dict(val(data, models, out=work / "synthetic", say=tell))
     for model, (name, _) in zip(said["models"], models, strict=True):
         model["label"] = name
         del model["curves"]
@@ -341,7 +341,7 @@ def main() -> None:
             rounds=clock["plan"]["rounds"],
             time=time_table(clock),
             size=size_table(sized),
-            machine="\n".join(machine.lines(clock["machine"])),
+            machine="\n".join(machine.machine_lines(clock["machine"])),
         )
     )
     (DOCS / "study.md").write_text(page, encoding="utf-8")

@@ -14,7 +14,7 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.show.page import Page
-from vitruvian.show.view3d import View
+from vitruvian.show.view3d import View3D
 
 SIZE = (1280, 720)
 HEIGHT, DOWN = 1.5, np.radians(8)  # of the camera above the floor, metres; how far it looks down
@@ -74,12 +74,12 @@ def walk(frames: int, rate: float) -> Iterator[tuple[Frame, Poses]]:
 
 def picture(path: Path) -> None:
     """As `--save plot` draws a picture."""
-    _fill(View(path, moving=False), 1)
+    _fill(View3D(path, moving=False), 1)
 
 
 def moving(path: Path) -> None:
     """As `--out walk_3d.gif` draws a video."""
-    _fill(View(path), 20, 18)
+    _fill(View3D(path), 20, 18)
 
 
 def page(path: Path) -> None:
@@ -87,7 +87,7 @@ def page(path: Path) -> None:
     _fill(Page(path), 90, 30)
 
 
-def _fill(sink: View | Page, frames: int, rate: float = 1.0) -> None:
+def _fill(sink: View3D | Page, frames: int, rate: float = 1.0) -> None:
     with sink:
         for frame, poses in walk(frames, rate):
             sink.write(frame, poses)

@@ -15,7 +15,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, HALPE26
 from vitruvian.body.track import Track, tracks
 from vitruvian.frame import Frame
-from vitruvian.stream.repair import Change
+from vitruvian.stream.repair import Repaired
 
 RATE = 30.0
 
@@ -67,7 +67,7 @@ def swapped(track: Track, rows: range, limb: str) -> tuple[Track, set[tuple[int,
     return replace(track, xy=xy, score=score, xyz=xyz), {(t, name) for t in rows for name in names}
 
 
-def told(changes: list[Change], kind: str) -> set[tuple[int, str]]:
+def told(changes: list[Repaired], kind: str) -> set[tuple[int, str]]:
     return {(c.index, name) for c in changes if c.kind == kind for name in c.keypoints}
 
 

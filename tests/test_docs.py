@@ -141,11 +141,11 @@ def test_the_readme_shows_six_lines_of_python():
 
 
 def test_the_json_shown_has_the_keys_of_a_record(people, frame):
-    from vitruvian.formats.wire import to_dict
+    from vitruvian.formats.wire import frame_to_dict
 
     (_, shown), *_ = blocks("json")
     example = json.loads(shown)
-    real = to_dict(frame(), people(1, everything=True))
+    real = frame_to_dict(frame(), people(1, everything=True))
     assert example.keys() == real.keys()
     assert example["people"][0].keys() <= real["people"][0].keys()
 

@@ -336,7 +336,7 @@ def test_what_is_printed_costs_no_files(monkeypatch):
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(raw)))
         print("a line")
         print("another")
-        assert terminal.Outputs(raw).fault() == fault
+        assert terminal.StandardStreams(raw).fault() == fault
 
 
 @pytest.mark.parametrize("closed", ["0>&- 1>&- 2>&-", "1>/dev/full", "2>&-"])
@@ -437,7 +437,7 @@ def test_a_full_disk_does_end_it(tmp_path, video, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vitruvian.formats.growing.Lines.add", full)
+    monkeypatch.setattr("vitruvian.formats.growing.GrowingText.add", full)
     with pytest.raises(WriteError, match="No space left on device"):
         write_poses(plans, model, out, Save.parse(None), on_error=told.append)  # type: ignore[arg-type]
     assert not told

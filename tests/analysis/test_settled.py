@@ -25,7 +25,7 @@ from vitruvian.sources.open import Span, VideoFile, open_source
 from vitruvian.sources.record import record_of, sources_of
 from vitruvian.verbs import analyze
 from vitruvian.verbs.analyze_files import Analysis
-from vitruvian.verbs.analyze_report import Report
+from vitruvian.verbs.analyze_report import AnalysisReport
 from vitruvian.verbs.outputs import Save
 
 UP: dict[str, float] = {"shoulder": 165.0}
@@ -158,9 +158,9 @@ def test_film_events_and_table_agree_frame_by_frame(video, monkeypatch):
     monkeypatch.setattr(Analysis, "paint", watched)
     asked = analyze.asked("arms_raised", False, "elbow", None, minimum=0.5, gap=0.5)
     sources = open_source(clip)
-    report = Report(Path("out"), asked, Save.parse("video,plot"))
+    report = AnalysisReport(Path("out"), asked, Save.parse("video,plot"))
     plans = analyze.plans(sources, report, None, overwrite=False)
-    assert not analyze.write(
+    assert not analyze.write_analyses(
         analyze.jobs(sources, Actor(poses), asked), plans, report, on_error=print
     )
     event = next(row for row in table("out/events.csv") if row["side"] == "left")
@@ -192,7 +192,7 @@ def test_what_cannot_be_read_again_is_drawn_as_it_comes_and_that_is_said(monkeyp
     monkeypatch.setattr(VideoFile, "live", True)
     source = VideoFile(str(clip), Span())
     asked = analyze.asked("seated", False, None, None, minimum=0.5, gap=0.5)
-    report = Report(Path("out"), asked, Save.parse("video,plot"))
+    report = AnalysisReport(Path("out"), asked, Save.parse("video,plot"))
     ((plan, _),) = analyze.plans([source], report, None, overwrite=False)
     with report, Analysis(report, asked, plan, None) as sink:
         for frame, poses in zip(source, acting(SITS), strict=True):
@@ -229,12 +229,12 @@ def test_a_video_that_is_bad_does_not_end_the_others(video):
     Path("b.mp4").write_bytes(good[0].read_bytes()[:900])
     sources = open_source([good[0], "b.mp4", good[1]])
     asked = analyze.asked("seated", True, None, None, minimum=0.5, gap=0.5)
-    report = Report(Path("out"), asked, Save.parse("video"))
+    report = AnalysisReport(Path("out"), asked, Save.parse("video"))
     plans = analyze.plans(sources, report, None, overwrite=False)
     faults: list[VitruvianError] = []
     model = Actor(acting([CHAIR] * 24))
     jobs = analyze.jobs(sources, model, asked)
-    assert analyze.write(jobs, plans, report, on_error=faults.append) == 1
+    assert analyze.write_analyses(jobs, plans, report, on_error=faults.append) == 1
     assert "b.mp4" in str(faults[0])
     assert [Path(row["source"]).name for row in table("out/events.csv")] == ["a.mp4", "c.mp4"]
     assert Path("out/c.mp4").exists()
@@ -287,13 +287,13 @@ def test_people_of_one_film_are_measured_as_each_is_seen_and_files_say_so(tmp_pa
     record = recorded(tmp_path / "p.jsonl", poses)
     asked = analyze.asked("", True, None, None, minimum=0.5, gap=0.5)
     save = Save.parse("plot,parquet")
-    report = Report(Path("out"), asked, save)
+    report = AnalysisReport(Path("out"), asked, save)
     found = record_of(record)
     assert found is not None
     sources = sources_of(found)
     plans = analyze.plans(sources, report, found, overwrite=False)
     jobs = analyze.jobs_of(found, sources, asked, save)
-    assert not analyze.write(jobs, plans, report, on_error=print)
+    assert not analyze.write_analyses(jobs, plans, report, on_error=print)
     rows = table("out/angles.csv")
     assert {(row["person"], row["space"]) for row in rows} == {("1", "2d"), ("2", "3d")}
     moved = {(row["person"], row["space"]) for row in table("out/motion.csv") if row["min"]}

@@ -25,7 +25,7 @@ from vitruvian.body.track import Track, tracks
 from vitruvian.cli.app import app
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.mot import read_mot
-from vitruvian.formats.wire import from_dict, to_dict, with_options
+from vitruvian.formats.wire import frame_to_dict, from_dict, with_options
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.sources.open import open_source
@@ -239,7 +239,7 @@ def test_a_source_that_gives_other_frames_when_read_again_is_one_line():
 def test_swaps_are_mended_before_they_are_smoothed_and_each_is_told():
     clean = walk()
     bad, want = swapped(clean, range(40, 45), "leg")
-    changes: list[repair.Change] = []
+    changes: list[repair.Repaired] = []
     how = {"wanted": over("one-euro", repair=True), "on_repair": changes.append}
     got = [poses for _, poses in streamed(Clip(), Walker(bad), wrong, **how)]
     assert told(changes, "swap") == want
@@ -270,7 +270,7 @@ def test_a_stream_is_mended_as_the_whole_would_be(rng, frame):
         start += 15
     mended, want = repair.repair(track)
     assert len(want) > 20
-    changes: list[repair.Change] = []
+    changes: list[repair.Repaired] = []
     pairs = [(frame(i, track.seconds[i]), track.poses(i)) for i in range(len(track))]
     got = list(repair.Repair(changes.append).through(iter(pairs)))
     assert {(c.index, c.kind, c.keypoints) for c in changes} == {
@@ -361,7 +361,7 @@ def test_a_record_gives_back_what_was_found_and_what_was_smoothed(smooth, flat, 
 def test_raw_values_are_written_where_they_differ_and_come_back_whole(people, frame):
     poses: Any = people(2, COCO17, everything=True)
     raw: Any = replace(poses, xy=poses.xy + 1, world=None, plausible=~poses.plausible)
-    line = json.loads(json.dumps(to_dict(frame(), replace(poses, raw=raw))))
+    line = json.loads(json.dumps(frame_to_dict(frame(), replace(poses, raw=raw))))
     assert line["people"][0]["raw"].keys() == {"xy", "world", "plausible"}
     _, back = from_dict(line)
     assert back.raw is not None
@@ -369,17 +369,17 @@ def test_raw_values_are_written_where_they_differ_and_come_back_whole(people, fr
     np.testing.assert_array_equal(back.raw.plausible, raw.plausible)
     np.testing.assert_allclose(back.raw.box, raw.box, atol=1e-4)
     assert back.raw.world is None
-    same = json.loads(json.dumps(to_dict(frame(), replace(poses, raw=poses))))
+    same = json.loads(json.dumps(frame_to_dict(frame(), replace(poses, raw=poses))))
     assert same["people"][0]["raw"] == {}
     _, back = from_dict(same)
     assert back.raw is not None
-    assert "raw" not in to_dict(frame(), poses)["people"][0]
+    assert "raw" not in frame_to_dict(frame(), poses)["people"][0]
 
 
 def test_states_of_joints_are_in_records_and_in_tables(people, frame, tmp_path):
     poses = people(1, score=np.array([[0.9, 0.4, 0.1]], np.float32))
     want = states(poses, (64, 48))[0].tolist()
-    assert to_dict(frame(), poses)["people"][0]["state"] == want
+    assert frame_to_dict(frame(), poses)["people"][0]["state"] == want
     with vit.open_sink(tmp_path / "a.csv") as sink:
         sink.write(frame(), poses)
     rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))

@@ -18,7 +18,7 @@ from vitruvian.evaluate.coco import results_to_people
 from vitruvian.models.load import unnamed_keypoints
 from vitruvian.sources.path_index import PathIndex, find_below, path_parts
 from vitruvian.verbs.outputs import open_sink
-from vitruvian.verbs.val.val import Result, val
+from vitruvian.verbs.val.val import Validation, val
 
 K, SIZE = len(COCO17), (640, 480)
 POINTS = [v for i in range(K) for v in (100.0 + 7 * i, 100.0 + (i * 37) % 200, 2)]
@@ -41,7 +41,7 @@ def without(row: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 @pytest.fixture
 def scored(tmp_path: Path):
-    def run(said: Any, results: Any = (RESULT,), **options: Any) -> Result:
+    def run(said: Any, results: Any = (RESULT,), **options: Any) -> Validation:
         (tmp_path / "truth.json").write_text(json.dumps(said), encoding="utf-8")
         (tmp_path / "results.json").write_text(json.dumps(list(results)))
         files = {"results": [tmp_path / "results.json"], **options}
@@ -50,11 +50,11 @@ def scored(tmp_path: Path):
     return run
 
 
-def ap(result: Result) -> float:
+def ap(result: Validation) -> float:
     return round(result.scores[0].overall["AP"].value, 9)
 
 
-def said(result: Result, *words: str) -> None:
+def said(result: Validation, *words: str) -> None:
     """Assert that a note has all of these words."""
     assert any(all(word in note for word in words) for note in result.notes), result.notes
 
@@ -714,7 +714,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture
     with monkeypatch.context() as some:
         some.setattr(Path, "write_bytes", nothing)
         with refused("cannot write", "No space left"):
-            show.write(result, out)
+            show.write_validation(result, out)
     assert not list(out.glob("*.part"))
     assert sorted(path.name for path in out.iterdir()) == [".vitruvian", "known.jsonl"]
 

@@ -29,7 +29,7 @@ from vitruvian.sources.open import open_source
 from vitruvian.sources.record import open_record
 from vitruvian.sources.threads import reread
 from vitruvian.stream.wanted import Wanted
-from vitruvian.verbs.compare.lines import Lines, same_files
+from vitruvian.verbs.compare.lines import FrameRecord, same_files
 from vitruvian.verbs.convert import convert
 from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save, can_hold
@@ -583,10 +583,10 @@ def test_pictures_are_the_same_by_the_end_of_their_paths_that_is_unique(ours, th
 
 
 def looked_up(path: Path, times: list[float], *, first: int = 0, ask: list[float]) -> list[Any]:
-    """The place of who is in the line that `Lines` gives for frames at `ask`; None for none."""
+    """The people of the line that `FrameRecord` gives for frames at `ask`; None for none."""
     rows = [{**person(xy=[[i, 0]] * 3), "index": first + i, "time": t}
             for i, t in enumerate(times)]  # fmt: skip
-    with Lines(recorded(path, *rows), True, ["v.mp4"]) as lines:
+    with FrameRecord(recorded(path, *rows), True, ["v.mp4"]) as lines:
         found = [lines[Frame(None, i, t, "v.mp4", size=(64, 48))] for i, t in enumerate(ask)]
     return [None if one.poses is None else round(float(one.poses.xy[0, 0, 0])) for one in found]
 
@@ -609,7 +609,7 @@ def test_frames_are_paired_by_time(times, first, ask, want, tmp_path):
 
 def test_a_record_that_ends_after_the_video_says_so(tmp_path):
     rows = [{**LINE, "index": i, "time": i / 10} for i in range(30)]
-    with Lines(recorded(tmp_path / "a.jsonl", *rows), True) as lines:
+    with FrameRecord(recorded(tmp_path / "a.jsonl", *rows), True) as lines:
         assert lines.beyond("v.mp4", 2.9) is None
         assert lines.beyond("v.mp4", 1.0) == pytest.approx(2.9)
         assert lines.beyond("other.mp4", 1.0) is None
@@ -622,7 +622,7 @@ def test_a_full_disk_in_compare_is_one_line(tmp_path, picture, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "load", lambda name: SimpleNamespace())
-    monkeypatch.setattr(module, "write", full)
+    monkeypatch.setattr(module, "write_lines", full)
     with refused("cannot write to", "No space left on device"):
         module.compare(str(picture("a.png")), ["one", "two"], tmp_path / "out")
 

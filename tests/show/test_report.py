@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 
-from vitruvian.show.report import Report, plot, shown
+from vitruvian.show.report import HtmlReport, format_cell, plot
 
 CLOSED = {"meta", "img", "path", "use", "rect", "br"}
 
@@ -28,8 +28,8 @@ class Balanced(HTMLParser):
             assert self.open.pop() == tag
 
 
-def made() -> Report:
-    report = Report("a <b> & 'c'")
+def made() -> HtmlReport:
+    report = HtmlReport("a <b> & 'c'")
     report.heading("Speed & more")
     report.paragraph("1 < 2")
     report.table(["model", "AP"], [["<script>", 0.5], ["none", float("nan")], ["b", None]])
@@ -79,7 +79,7 @@ def test_a_picture_comes_back_as_it_was():
 
 
 def test_what_there_is_not_is_a_dash():
-    assert [shown(value) for value in (0.5, 3, "AP", None, float("nan"))] == [
+    assert [format_cell(value) for value in (0.5, 3, "AP", None, float("nan"))] == [
         *("0.500", "3", "AP", "\N{EN DASH}", "\N{EN DASH}")
     ]
 

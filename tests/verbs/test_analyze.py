@@ -35,7 +35,7 @@ from vitruvian.show.plot import KEPT, POINTS, Plot, Series
 from vitruvian.sources.open import Span, VideoFile
 from vitruvian.sources.record import open_record
 from vitruvian.verbs.analyze_files import Analysis
-from vitruvian.verbs.analyze_report import Report
+from vitruvian.verbs.analyze_report import AnalysisReport
 from vitruvian.verbs.output_files import OutputFiles
 from vitruvian.verbs.outputs import Save
 
@@ -334,7 +334,7 @@ def test_control_c_keeps_what_was_done(tmp_path):
 def test_an_hour_takes_no_more_memory_than_ten_minutes(tmp_path):
     """A frame every two seconds: 1800 of them. Of none of them the pixels are kept."""
     asked = AnalysisSettings(parse_rules("seated,arms_raised"), angles=True)
-    report = Report(tmp_path / "out", asked, Save.parse("plot"))
+    report = AnalysisReport(tmp_path / "out", asked, Save.parse("plot"))
     plan = OutputFiles(VideoFile("long.mp4", Span()))
     poses = acting([CHAIR, {}], [{}, {}])
     pixels: list[weakref.ref] = []

@@ -202,11 +202,11 @@ def test_a_crowd_is_of_whole_people_who_do_not_overlap(people, tmp_path):
     assert across[0] * across[1] >= people
 
 
-def fake(monkeypatch: pytest.MonkeyPatch, *broken: str) -> list[worker.Job]:
+def fake(monkeypatch: pytest.MonkeyPatch, *broken: str) -> list[worker.Measurement]:
     """Measurements are made up, and written down; those of broken models fail."""
-    asked: list[worker.Job] = []
+    asked: list[worker.Measurement] = []
 
-    def ask(job: worker.Job) -> dict[str, Any]:
+    def ask(job: worker.Measurement) -> dict[str, Any]:
         asked.append(job)
         if job.model in broken:
             return {"error": "it is broken"}
@@ -294,17 +294,17 @@ def test_a_model_that_fails_does_not_stop_the_others(monkeypatch):
 def test_the_table_has_a_row_a_case_and_the_columns_asked_for(monkeypatch):
     fake(monkeypatch)
     result = benchmark.benchmark(["yolov8n-pose"], people=[1], threads=[1, 2])
-    head, *rows = benchmark.table(result).split("\n\n")[0].splitlines()
+    head, *rows = benchmark.benchmark_table(result).split("\n\n")[0].splitlines()
     assert head.split()[:3] == ["model", "found", "threads"]
     assert "size" not in head
     assert [row.split()[4] for row in rows] == ["1", "2"]
     assert "50.5 (95.0)" in rows[0] or "50.5 (95.1)" in rows[0]
-    assert machine.describe()["cpu"] in benchmark.table(result)
+    assert machine.describe()["cpu"] in benchmark.benchmark_table(result)
 
 
 @pytest.mark.parametrize(("load", "noisy"), [(8.0, True), (0.1, False)])
 def test_a_busy_machine_is_said(load, noisy):
-    said = machine.lines(machine.describe() | {"load": load, "cores": 2})
+    said = machine.machine_lines(machine.describe() | {"load": load, "cores": 2})
     assert f"load average {load:g}" in said[-1]
     assert ("noisy" in said[-1]) is noisy
 

@@ -30,10 +30,10 @@ from vitruvian.verbs.compare.agreement import (
     pair,
 )
 from vitruvian.verbs.compare.compare import compare
-from vitruvian.verbs.compare.lines import Lines, Result
-from vitruvian.verbs.compare.panels import GAP, ROOM, STRIP, Layout, panels, said, view
-from vitruvian.verbs.compare.summary import Chapter, report
-from vitruvian.verbs.compare.tally import MOMENTS, Moments, Tally
+from vitruvian.verbs.compare.lines import FrameRecord, FrameResult
+from vitruvian.verbs.compare.panels import GAP, ROOM, STRIP, Layout, panels, result_caption, view
+from vitruvian.verbs.compare.summary import Chapter, write_comparison
+from vitruvian.verbs.compare.tally import MOMENTS, Moments, SourceTally
 
 BODY = np.random.default_rng(3).uniform(0.1, 0.9, (17, 2)).astype(np.float32)
 
@@ -191,7 +191,7 @@ def test_panels_are_side_by_side_while_there_is_room(count, picture, columns):
 
 def test_every_panel_has_its_picture_and_three_of_four_leave_a_white_one(frame):
     seen = frame(size=(640, 480), grey=50)
-    results = [Result(Poses.nobody(COCO17), 3.0)] * 5
+    results = [FrameResult(Poses.nobody(COCO17), 3.0)] * 5
     whole = panels(seen, list("abcde"), results, [None] * 5)
     wide, tall = Layout.of(5, (640, 480)).size
     assert whole.shape == (2 * (tall + 2 * STRIP + GAP), 3 * (wide + GAP), 3)
@@ -203,14 +203,14 @@ def test_every_panel_has_its_picture_and_three_of_four_leave_a_white_one(frame):
 @pytest.mark.parametrize(
     ("result", "words"),
     [
-        (Result(Poses.nobody(COCO17), 12.4), "no people, 12 ms"),
-        (Result(bodies((0, 0)), 9.6), "1 person, 10 ms"),
-        (Result(bodies((0, 0), (9, 9))), "2 people"),
-        (Result(None, failed="it broke"), "it broke"),
+        (FrameResult(Poses.nobody(COCO17), 12.4), "no people, 12 ms"),
+        (FrameResult(bodies((0, 0)), 9.6), "1 person, 10 ms"),
+        (FrameResult(bodies((0, 0), (9, 9))), "2 people"),
+        (FrameResult(None, failed="it broke"), "it broke"),
     ],
 )
 def test_what_is_said_under_a_panel(result, words):
-    assert said(result) == words
+    assert result_caption(result) == words
 
 
 def test_metres_are_shown_under_the_pictures_also_of_a_moment_with_nobody(people, frame, tmp_path):
@@ -219,11 +219,11 @@ def test_metres_are_shown_under_the_pictures_also_of_a_moment_with_nobody(people
         for i in range(3):
             sink.write(frame(i, i / 10), people(1 + i % 2, everything=True))
         sink.write(frame(3, 0.3), Poses.nobody(TOY, "hips"))
-    with Lines(path, True) as lines:
+    with FrameRecord(path, True) as lines:
         stage = view(lines)
         assert stage is not None
         drawn = [
-            panels(at, ["long " * 40, "b"], [lines[at], Result(bodies())], [stage, None])
+            panels(at, ["long " * 40, "b"], [lines[at], FrameResult(bodies())], [stage, None])
             for at in (frame(i, i / 10) for i in range(4))
         ]
     wide, tall = Layout.of(2, (64, 48)).size
@@ -237,11 +237,11 @@ def test_metres_are_shown_under_the_pictures_also_of_a_moment_with_nobody(people
 
 
 def test_a_tally_counts_people_milliseconds_and_who_is_alone(frame):
-    tally = Tally(["a", "b"], 4, True, 0.4)
+    tally = SourceTally(["a", "b"], 4, True, 0.4)
     small = np.zeros((1, 1, 3), np.uint8)
     for i in range(4):
-        a = Result(bodies((0, 0), (300, 0)), 10.0 + i)
-        b = Result(bodies((3, 4)), 5.0) if i < 3 else Result(None, failed="it broke")
+        a = FrameResult(bodies((0, 0), (300, 0)), 10.0 + i)
+        b = FrameResult(bodies((3, 4)), 5.0) if i < 3 else FrameResult(None, failed="it broke")
         line = tally.add(frame(i, i / 10), [a, b], lambda: small)
         assert len(line["pairs"]) == (i < 3)
     numbers = tally.to_dict()
@@ -259,10 +259,10 @@ def test_a_tally_counts_people_milliseconds_and_who_is_alone(frame):
 
 
 def test_quantiles_from_steps_are_those_of_the_distances(frame, rng):
-    tally = Tally(["a", "b"], 300, True, 10)
+    tally = SourceTally(["a", "b"], 300, True, 10)
     apart = rng.exponential(4, 300)
     for i, far in enumerate(apart):
-        both = [Result(bodies((0, 0))), Result(bodies((float(far), 0)))]
+        both = [FrameResult(bodies((0, 0))), FrameResult(bodies((float(far), 0)))]
         tally.add(frame(i, i / 30), both, lambda: np.zeros((1, 1, 3), np.uint8))
     (found,) = tally.pairs.values()
     both_found = apart[apart < 40]
@@ -519,14 +519,16 @@ def test_a_record_that_goes_on_longer_is_compared_as_far_as_the_source_goes(
 
 
 def test_a_video_that_ends_early_is_compared_as_far_as_it_goes(frame, tmp_path):
-    tally = Tally(["a", "b"], 100, True, 10)
+    tally = SourceTally(["a", "b"], 100, True, 10)
     chapter = Chapter("clip.mp4", tally)
     small = np.zeros((9, 16, 3), np.uint8)
     for i in range(4):
-        both = [Result(bodies((0, 0)), 1.0), Result(bodies((i, 0)), 2.0)]
+        both = [FrameResult(bodies((0, 0)), 1.0), FrameResult(bodies((i, 0)), 2.0)]
         tally.add(frame(i, i / 10), both, lambda: small)
         chapter.add(frame(i, i / 10), both, small)
-    report([chapter], {"machine": machine.describe(), "faults": []}, tmp_path / "report.html")
+    write_comparison(
+        [chapter], {"machine": machine.describe(), "faults": []}, tmp_path / "report.html"
+    )
     assert (tmp_path / "report.html").read_text().count("<svg") == 3
     assert chapter.shown is not None
 
@@ -571,7 +573,7 @@ def test_a_record_that_is_none_says_which_line(tmp_path, frame, people):
         sink.write(frame(), people())
     path.write_text(path.read_text() + '{"source": "a"}\n')
     with refused("a.jsonl", "line 3 is no frame"):
-        Lines(path, True)
+        FrameRecord(path, True)
 
 
 def test_a_record_whose_frames_are_out_of_order_is_refused(tmp_path, frame, people):
@@ -580,7 +582,7 @@ def test_a_record_whose_frames_are_out_of_order_is_refused(tmp_path, frame, peop
         for i in (0, 2, 1):
             sink.write(frame(i), people())
     with refused("line 4 is of frame 1 of 'clip.mp4', and comes after frame 2"):
-        Lines(path, True)
+        FrameRecord(path, True)
 
 
 def test_one_command_compares_two_networks(tmp_path):

@@ -21,7 +21,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.formats.coco import results
 from vitruvian.formats.records import read
 from vitruvian.formats.tables import COLUMNS, Parquet
-from vitruvian.formats.wire import from_dict, header, to_dict
+from vitruvian.formats.wire import frame_to_dict, from_dict, header
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.show.draw import COLOURS, draw
@@ -156,8 +156,8 @@ def test_the_camera_is_read_again_to_the_last_bit(name, tmp_path, people: People
 def test_a_line_says_which_camera_was_assumed_where_it_matters(people: People, frame: Frames):
     """Metres from the camera rest on one, pixels and metres from the hips do not."""
     poses = people(1, BLAZEPOSE33, everything=True)
-    assert to_dict(frame(), poses)["camera"] is None
-    line = to_dict(frame(), replace(poses, origin="camera"))
+    assert frame_to_dict(frame(), poses)["camera"] is None
+    line = frame_to_dict(frame(), replace(poses, origin="camera"))
     assert line["camera"]["known_by"] == "assumed"
     assert line["camera"]["matrix"] == CAMERAS["assumed"].matrix.tolist()
     assert line["camera"]["extrinsics"] is None
@@ -198,7 +198,7 @@ def test_the_header_says_what_made_it(tmp_path: Path, people: People, frame: Fra
 
 
 def test_a_line_stands_for_itself(people: People, frame: Frames):
-    line = json.loads(json.dumps(to_dict(frame(7, 0.25), people(1, COCO17), "toy-model")))
+    line = json.loads(json.dumps(frame_to_dict(frame(7, 0.25), people(1, COCO17), "toy-model")))
     assert {
         name: line[name] for name in ("source", "index", "time", "size", "model", "skeleton")
     } == {
@@ -790,11 +790,11 @@ def test_a_number_can_be_read_on_dark_and_light(grey, thick):
 
 def test_a_number_is_whole_where_there_is_no_room_above():
     from vitruvian.show.draw import _label
-    from vitruvian.show.lettering import words
+    from vitruvian.show.lettering import lettered
 
     image = np.full((60, 80, 3), 128, np.uint8)
     _label(image, "12", np.array([0, -5, 10, 40]), 2)
-    shown, whole = (image != 128).any(axis=-1).sum(), (words("12", 22)[..., 3] > 8).sum()
+    shown, whole = (image != 128).any(axis=-1).sum(), (lettered("12", 22)[..., 3] > 8).sum()
     assert shown >= 0.9 * whole
 
 

@@ -21,7 +21,7 @@ from vitruvian.models.options import StreamDefaults
 from vitruvian.sources.open import open_source
 from vitruvian.verbs import analyze
 from vitruvian.verbs import resume as resuming
-from vitruvian.verbs.analyze_report import Report
+from vitruvian.verbs.analyze_report import AnalysisReport
 from vitruvian.verbs.folder import LEDGERS, Ledger, ledger_of
 from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save
@@ -261,11 +261,14 @@ def test_an_analysis_that_was_stopped_ends_as_one_that_was_not(how, video, tmp_p
 
     def analyzed(out: Path, model: Toy, resume: bool = False, gap: float = 0.5) -> list[str]:
         asked = analyze.asked("seated", True, None, None, minimum=0.1, gap=gap)
-        report, sources = Report(out, asked, Save.parse(how)), open_source(list(map(str, clips)))
+        report, sources = (
+            AnalysisReport(out, asked, Save.parse(how)),
+            open_source(list(map(str, clips))),
+        )
         said = list[str]()
         plans = analyze.plans(sources, report, None, overwrite=resume)
         jobs = analyze.jobs(sources, model, asked)
-        analyze.write(jobs, plans, report, resume=resume, say=said.append, on_error=print)
+        analyze.write_analyses(jobs, plans, report, resume=resume, say=said.append, on_error=print)
         return said
 
     whole, out = tmp_path / "whole", tmp_path / "out"

@@ -517,7 +517,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, data):
     assert again.seen == ["c.png"]
     assert any("2 of 3 pictures are done" in line for line in said)
     whole = val(file, [found_by(people)], out=tmp_path / "other")
-    assert show.to_dict(result)["models"] == show.to_dict(whole)["models"]
+    assert show.validation_to_dict(result)["models"] == show.validation_to_dict(whole)["models"]
     done = found_by(people)
     val(file, [done], out=out, resume=True)
     assert done.seen == []
@@ -564,7 +564,7 @@ def test_a_broken_picture_is_reported_and_left_out(tmp_path, data):
 def test_everything_is_written_and_says_the_same(tmp_path, data):
     file, people = data
     result = val(file, [found_by(people)], out=tmp_path / "out")
-    paths = show.write(result, tmp_path / "out")
+    paths = show.write_validation(result, tmp_path / "out")
     names = {"val.json", "pictures.csv", "report.html", "worst_known.jpg"}
     assert {path.name for path in paths} == names
     said = json.loads((tmp_path / "out/val.json").read_text())
@@ -580,7 +580,7 @@ def test_everything_is_written_and_says_the_same(tmp_path, data):
     assert "<svg" in page
     assert "data:image/jpeg;base64," in page
     assert "http" not in page.replace("http://www.w3.org", "")
-    lines = show.lines(result)
+    lines = show.validation_lines(result)
     assert any(line.startswith("known  1.000 (1.000 to 1.000)") for line in lines)
     image = cv2.imread(str(tmp_path / "out/worst_known.jpg"))
     assert image is not None
@@ -618,7 +618,7 @@ def test_the_command_scores_vitruvian_2d_and_goes_on(tmp_path, shared):
         absent("the detector of blazepose cannot be had")
     assert done.returncode == 0, done.stderr
     assert "vitruvian-2d" in done.stdout
-    again = command("val", *words, *finder)
+    again = command("val", *words, *finder, "--resume")
     assert "3 of 3 pictures are done" in again.stderr
     assert again.stdout == done.stdout
     broken = tmp_path / "images" / chosen[0]["file_name"]

@@ -135,7 +135,7 @@ def are_bones(names: Sequence[str]) -> bool:
     return {"upleg", "leg"} <= parts or {"thigh", "shin"} <= parts
 
 
-def words(names: Sequence[str]) -> list[str]:
+def known_names(names: Sequence[str]) -> list[str]:
     """Each name in our words, as it is where its meaning is not known."""
     bones = are_bones(names)
     return [known_as(name, bones) or name for name in names]
@@ -147,7 +147,7 @@ def places(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     A keypoint is also known by its own name.
     """
     known: dict[str, tuple[int, ...]] = {}
-    for k, word in enumerate(words(names)):
+    for k, word in enumerate(known_names(names)):
         known.setdefault(word, (k,))
     for k, name in reversed([*enumerate(names)]):
         known[name] = (k,)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitruvian.body.names import places, words
+from vitruvian.body.names import known_names, places
 from vitruvian.documents import read_toml, unreadable
 from vitruvian.errors import shown, unknown
 
@@ -138,7 +138,7 @@ class Skeleton:
     @cached_property
     def sides(self) -> tuple[str, ...]:
         """Side of each keypoint: "left", "right" or "", derived from the names."""
-        sides = [set(word.split("_")) & {"left", "right"} for word in words(self.keypoints)]
+        sides = [set(word.split("_")) & {"left", "right"} for word in known_names(self.keypoints)]
         return tuple(side.pop() if side else "" for side in sides)
 
     @cached_property
@@ -149,7 +149,7 @@ class Skeleton:
         face needs a jaw: nose and wrists belong to the body. A hand of unknown side is "hand".
         """
         parts: dict[str, list[int]] = {}
-        own = words(self.keypoints)
+        own = known_names(self.keypoints)
         fingers = {_HAND.fullmatch(word)[1] for word in own if _FINGER.search(word)}
         for k, word in enumerate(own):
             hand = _HAND.fullmatch(word)
@@ -166,7 +166,7 @@ class Skeleton:
     def mirror(self) -> np.ndarray:
         """(K,) index of the keypoint's left-right counterpart; its own index if there is none."""
         swap = {"left": "right", "right": "left"}
-        own = words(self.keypoints)
+        own = known_names(self.keypoints)
         others = ["_".join(swap.get(part, part) for part in word.split("_")) for word in own]
         pairs = enumerate(others)
         return np.array([own.index(other) if other in own else k for k, other in pairs], np.int64)

@@ -29,7 +29,7 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
 _ROWS = ("xy", "score", "box", "xyz", "world")  # fields copied from a frame's poses
 
 
-class Moment(Protocol):
+class FrameTime(Protocol):
     """The attributes of a `Frame` that are needed here."""
 
     @property
@@ -146,7 +146,7 @@ class _Growing:
         if row is not None:
             self.seen = len(self.rows)
 
-    def track(self, person: int, skeleton: Skeleton, about: Moment) -> Track:
+    def track(self, person: int, skeleton: Skeleton, about: FrameTime) -> Track:
         moments = self.moments[: self.seen]
 
         def stack(rows: list[dict[str, np.ndarray] | None]) -> dict[str, np.ndarray]:
@@ -194,10 +194,10 @@ class Tracks:
         """
         self.gap, self.longest = gap, longest
         self.growing: dict[int, _Growing] = {}
-        self.last: Moment | None = None
+        self.last: FrameTime | None = None
         self.skeleton: Skeleton | None = None
 
-    def add(self, frame: Moment, poses: Poses) -> list[Track]:
+    def add(self, frame: FrameTime, poses: Poses) -> list[Track]:
         """Add the next frame; returns the tracks that have ended."""
         last, over = self.last, list[Track]()
         another = last is not None and (
@@ -229,7 +229,7 @@ class Tracks:
 
 
 def tracks(
-    stream: Iterable[tuple[Moment, Poses]], *, gap: float = GAP, longest: float = LONGEST
+    stream: Iterable[tuple[FrameTime, Poses]], *, gap: float = GAP, longest: float = LONGEST
 ) -> Iterator[Track]:
     """Tracks from frames and tracked poses in order, of a stream or a record."""
     growing = Tracks(gap=gap, longest=longest)

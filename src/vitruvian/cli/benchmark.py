@@ -62,7 +62,7 @@ def benchmark(
         resume=resume,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    print(bench.table(result))
+    print(bench.benchmark_table(result))
     for case, why in result["failed"].items():
         complain(VitruvianError(f"{case}: {why}"))
     failed(bool(result["failed"]))

@@ -39,7 +39,7 @@ class _Forgiving(io.RawIOBase):
         return os.isatty(self.descriptor)
 
 
-class Outputs:
+class StandardStreams:
     """Standard output and standard error of this process."""
 
     def __init__(self, out: _Forgiving) -> None:
@@ -52,7 +52,7 @@ class Outputs:
         return "" if error is None or error.errno == errno.EPIPE else error.strerror or str(error)
 
 
-def settle() -> Outputs:
+def settle() -> StandardStreams:
     """Replace `sys.stdout` and `sys.stderr` by streams that survive write errors.
 
     Closed descriptors 0 to 2 are opened on the null device. Otherwise the next file opened would
@@ -65,7 +65,7 @@ def settle() -> Outputs:
             os.open(os.devnull, os.O_RDWR)
     raws = [_Forgiving(1), _Forgiving(2)]
     sys.stdout, sys.stderr = map(_text, raws, (sys.stdout, sys.stderr))
-    return Outputs(raws[0])
+    return StandardStreams(raws[0])
 
 
 def _text(raw: _Forgiving, before: TextIO | None) -> TextIO:

@@ -60,6 +60,6 @@ def val(
         say=lambda line: print(line, file=sys.stderr, flush=True),
         on_error=complain,
     )
-    print(*show.lines(result), sep="\n")
-    print(*show.write(result, out), sep="\n")
+    print(*show.validation_lines(result), sep="\n")
+    print(*show.write_validation(result, out), sep="\n")
     failed(result.faults)

@@ -20,7 +20,7 @@ from vitruvian.formats.atomic_file import NO_TEXT, AtomicFile
 from vitruvian.frame import Frame
 
 
-class Lines:
+class GrowingText:
     """A text file that is written as it goes."""
 
     def __init__(self, path: Path, start: str, end: str = "") -> None:
@@ -88,7 +88,7 @@ class Lines:
         return [self.part.path] if self.file is not None else []
 
 
-class Text(Lines):
+class Text(GrowingText):
     """A text file with some lines for each frame."""
 
     def __init__(

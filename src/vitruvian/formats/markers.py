@@ -82,7 +82,7 @@ def not_known(names: Sequence[str], note: Note) -> None:
         note(f"of {len(names)} names the meaning of {len(odd)} is not known: {listed}{more}")
 
 
-def lying(names: Sequence[str], xyz: np.ndarray, note: Note) -> None:
+def note_lying(names: Sequence[str], xyz: np.ndarray, note: Note) -> None:
     """Note that somebody does not stand: (T, K, 3) metres with y down."""
     own = places(names)
     above = next(

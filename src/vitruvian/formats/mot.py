@@ -35,7 +35,7 @@ MOST = 1 << 31  # of frames and ids
 ONE_VIDEO = "MOT text is of one video, whose frames it counts; give a folder and --save mot"
 
 
-def lines(frame: Frame, poses: Poses) -> str:
+def mot_lines(frame: Frame, poses: Poses) -> str:
     """The lines of a frame."""
     rows = []
     for person, box, score in zip(poses.person, poses.box, poses.box_score, strict=True):
@@ -54,7 +54,7 @@ def mot(path: Path, model: Provenance | None = None) -> Text:
         sources.add(frame.source)
         if len(sources) > 1:
             raise VitruvianError(f"'{path}' cannot hold '{shown(frame.source)}' too: {ONE_VIDEO}")
-        return lines(frame, poses)
+        return mot_lines(frame, poses)
 
     return Text(path, "", of_one)
 

@@ -59,7 +59,7 @@ ENOUGH = 20  # people, of the first files that have any, by whom BODY_25 and BOD
 FARTHEST = 1e9  # pixels
 
 
-def to_dict(frame: Frame, poses: Poses, derived: Sequence[str] = ()) -> dict[str, Any]:
+def frame_to_openpose(frame: Frame, poses: Poses, derived: Sequence[str] = ()) -> dict[str, Any]:
     """One frame, as a file has it; `derived` are keypoints that are so already."""
     way = Mapping.of(poses.skeleton, BODY25)
     there = way(poses)
@@ -98,7 +98,9 @@ class OpenPose:
         part = AtomicFile(
             self.folder / f"{self._stem(frame.source)}_{frame.index:012}_keypoints.json"
         )
-        part.begin().write_text(json.dumps(to_dict(frame, poses, self.derived)), encoding="utf-8")
+        part.begin().write_text(
+            json.dumps(frame_to_openpose(frame, poses, self.derived)), encoding="utf-8"
+        )
         part.finish()
         self.paths.append(part.path)
 

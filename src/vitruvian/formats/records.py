@@ -19,7 +19,15 @@ from vitruvian.body.skeletons import SKELETONS
 from vitruvian.documents import LONGEST_LINE, WHOLE, parse_json, read_lines, unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.growing import Text
-from vitruvian.formats.wire import SCHEMA, Provenance, described, dump, from_dict, header, to_dict
+from vitruvian.formats.wire import (
+    SCHEMA,
+    Provenance,
+    described,
+    dump,
+    frame_to_dict,
+    from_dict,
+    header,
+)
 from vitruvian.frame import Frame
 
 _BOM = b"\xef\xbb\xbf"  # byte order mark of UTF-8, that some editors write
@@ -184,7 +192,7 @@ class _JsonLines(Text):
 
     def _line(self, frame: Frame, poses: Poses) -> str:
         table = poses.skeleton
-        line = dump(to_dict(frame, poses, "" if self.model is None else self.model.name))
+        line = dump(frame_to_dict(frame, poses, "" if self.model is None else self.model.name))
         if self.skeleton is None:
             self.skeleton = table
             return dump(header(self.model, table)) + line

@@ -16,7 +16,7 @@ LEFT = "left as it is"  # the kind of what was seen and not mended
 COLUMNS = ("source", "index", "time", "person", "kind", "keypoints", "distance")
 
 
-class Change(Protocol):
+class RepairRow(Protocol):
     """What was mended in one frame; `vitruvian.stream.repair` has such."""
 
     @property
@@ -52,12 +52,12 @@ class Changes:
     """
 
     def __init__(self, path: Path) -> None:
-        self.told: deque[Change] = deque()
+        self.told: deque[RepairRow] = deque()
         self.counts: dict[str, int] = {}
-        self.before: list[Change] = []  # in the frame before
+        self.before: list[RepairRow] = []  # in the frame before
         self.text = Text(path, ",".join(COLUMNS) + "\n", self._lines)
 
-    def tell(self, change: Change) -> None:
+    def tell(self, change: RepairRow) -> None:
         """Take a change."""
         self.told.append(change)
 
@@ -69,7 +69,7 @@ class Changes:
         self.text.write(frame, poses)
 
     def _lines(self, frame: Frame, _: Poses) -> str:
-        here: list[Change] = []
+        here: list[RepairRow] = []
         while self.told and self.told[0].index == frame.index:
             here.append(self.told.popleft())
         for change in here:

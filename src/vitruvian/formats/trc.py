@@ -25,7 +25,14 @@ from vitruvian.body.track import Track
 from vitruvian.documents import read_bytes, unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import NO_TEXT, AtomicFile
-from vitruvian.formats.markers import Note, lying, not_known, numbered, with_hips, without_zeros
+from vitruvian.formats.markers import (
+    Note,
+    not_known,
+    note_lying,
+    numbered,
+    with_hips,
+    without_zeros,
+)
 
 # Which axis points up -> (3, 3) from our axes, x right, y down, z away.
 UP = {
@@ -345,7 +352,7 @@ def from_metres(
     skeleton = named(path.stem, keypoints, bones)
     if skeleton.name not in SKELETONS:
         not_known(keypoints, note)
-    lying(keypoints, xyz, note)
+    note_lying(keypoints, xyz, note)
     xyz = xyz[:, [keypoints.index(name) for name in skeleton.keypoints]]
     known = np.all(np.isfinite(xyz), axis=-1)
     return Track(

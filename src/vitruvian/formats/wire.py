@@ -87,7 +87,7 @@ def header(model: Provenance | None, table: Skeleton | None = None) -> dict[str,
     return line if table is None else {**line, "skeleton": json.loads(table.to_json())}
 
 
-def to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]:
+def frame_to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]:
     """One frame as the wire format has it; ready for JSON."""
     parts = _parts(poses)
     columns = {"person": poses.person.tolist(), **parts}

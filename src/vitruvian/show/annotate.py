@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vitruvian.show.lettering import Steady, blend, font, words
+from vitruvian.show.lettering import Steady, blend, font, lettered
 
 # Okabe and Ito's palette, told apart by everyone.
 STATES = {"yes": (0, 158, 115), "no": (150, 150, 150), "unknown": (230, 159, 0), "": (0, 0, 0)}
@@ -208,7 +208,7 @@ def _draw_arc(image: np.ndarray, arc: Arc, size: int) -> None:
         way = -np.array([np.cos(middle), np.sin(middle)])  # on the other side there is room
     if arc.aside:
         way = np.array([arc.aside, 0.0])
-    told = words(arc.text, max(round(0.85 * size), SMALLEST), ANGLE)
+    told = lettered(arc.text, max(round(0.85 * size), SMALLEST), ANGLE)
     sides = np.array([told.shape[1], told.shape[0]])
     away = (0.5 * size + 0.5 * float(np.abs(way) @ sides)) * way
     blend(image, told, np.concatenate([arc.at + away - sides / 2, [0, 0]]))

@@ -8,7 +8,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.state import State, states
 from vitruvian.frame import Frame
-from vitruvian.show.lettering import Steady, blend, words
+from vitruvian.show.lettering import Steady, blend, lettered
 
 # The subject's left is blue, the right vermilion, the middle grey: told apart by everyone,
 # Okabe and Ito's palette.
@@ -119,7 +119,7 @@ def _outside(image: np.ndarray, xy: np.ndarray, colour: tuple[int, ...], thick: 
 
 def _label(image: np.ndarray, text: str, box: np.ndarray, thick: int) -> None:
     """A person's number above the box, or inside it where there is no room above."""
-    number = words(text, 10 + 6 * thick)
+    number = lettered(text, 10 + 6 * thick)
     tall, wide = number.shape[:2]
     x = np.clip(box[[0, 2]].mean() - wide / 2, 0, max(image.shape[1] - wide, 0))
     y = np.clip(box[1] - tall - 2 * thick, 0, max(image.shape[0] - tall, 0))

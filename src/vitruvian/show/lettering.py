@@ -23,7 +23,7 @@ def font(size: int) -> Any:
 
 
 @lru_cache(512)
-def words(text: str, size: int, ink: tuple[int, int, int] = LIGHT) -> np.ndarray:
+def lettered(text: str, size: int, ink: tuple[int, int, int] = LIGHT) -> np.ndarray:
     """(h, w, 4) uint8: text with a dark edge, on nothing."""
     from PIL import Image, ImageDraw
 

@@ -60,14 +60,14 @@ def page(scene: Scene) -> str:
     """The whole page. Nothing in a name can end a tag or a script: `<` is written otherwise."""
     parts = {
         "TITLE": html.escape(Path(scene.source).name) + " in 3D",
-        "SCENE": json.dumps(to_dict(scene), allow_nan=False, separators=(",", ":")),
+        "SCENE": json.dumps(scene_to_dict(scene), allow_nan=False, separators=(",", ":")),
     }
     parts["SCENE"] = parts["SCENE"].replace("<", "\\u003c")
     template = TEMPLATE.read_text(encoding="utf-8")
     return re.sub("__(TITLE|SCENE)__", lambda found: parts[found[1]], template)
 
 
-def to_dict(scene: Scene) -> dict[str, Any]:
+def scene_to_dict(scene: Scene) -> dict[str, Any]:
     """What the page knows, ready for JSON."""
     skeleton, moments = scene.skeleton, scene.moments
     hips = scene.space == "hips"

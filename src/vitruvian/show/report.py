@@ -43,7 +43,7 @@ JPEG_QUALITY = 85
 
 
 def plot(width: float = 9, height: float = 4) -> Figure:
-    """An empty matplotlib figure, inches; draw with `subplots`, then give it to `Report.figure`."""
+    """An empty matplotlib figure, inches; draw with `subplots`, give it to `HtmlReport.figure`."""
     # The object interface: pyplot would keep every figure alive, and choose a window system.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -53,7 +53,7 @@ def plot(width: float = 9, height: float = 4) -> Figure:
     return figure
 
 
-class Report:
+class HtmlReport:
     """Headings, words, tables, figures and pictures, one below the other, in one file."""
 
     def __init__(self, title: str) -> None:
@@ -129,7 +129,7 @@ def data_uri(rgb: np.ndarray, quality: int = JPEG_QUALITY) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
-def shown(value: object) -> str:
+def format_cell(value: object) -> str:
     """A cell's words: three digits after the point, and a dash for what there is not."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "\N{EN DASH}"
@@ -137,5 +137,5 @@ def shown(value: object) -> str:
 
 
 def _cell(tag: str, value: object, number: bool) -> str:
-    words = html.escape(shown(value)).replace("\n", "<br>")
+    words = html.escape(format_cell(value)).replace("\n", "<br>")
     return f"<{tag}{' class=number' if number else ''}>{words}</{tag}>"

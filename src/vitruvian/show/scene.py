@@ -23,7 +23,7 @@ SIDE_BY_SIDE = 0.3  # metres between bodies of which nobody knows where they sta
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class SceneFrame:
     """Everybody in one frame."""
 
     index: int
@@ -44,7 +44,7 @@ class Scene:
     """Everybody over time. Frames are added; then everything else is known."""
 
     visible: float  # 0..1, the score from which a joint is believed
-    moments: list[Moment] = field(default_factory=list)
+    moments: list[SceneFrame] = field(default_factory=list)
     source: str = ""
 
     def add(self, frame: Frame, poses: Poses) -> None:
@@ -65,7 +65,7 @@ class Scene:
         counts = np.ones(n, bool) if poses.plausible is None else poses.plausible
         place = self._places(poses) if self.space == "hips" else np.zeros(n, np.int64)
         score = np.nan_to_num(poses.score)
-        moment = Moment(frame.index, frame.seconds, poses.person, xyz, score, counts, place)
+        moment = SceneFrame(frame.index, frame.seconds, poses.person, xyz, score, counts, place)
         self.moments.append(moment)
 
     def _begin(self, frame: Frame, poses: Poses) -> None:
@@ -92,7 +92,7 @@ class Scene:
 
     @cached_property
     def axes(self) -> np.ndarray:
-        """(3, 3) float64: right, away and up, in the axes of `Moment.xyz`."""
+        """(3, 3) float64: right, away and up, in the axes of `SceneFrame.xyz`."""
         up = self.camera.up / np.linalg.norm(self.camera.up)
         right = self.camera.upright(np.zeros(2))[0]  # level, whichever way it looks
         right = right - up * (right @ up)
@@ -116,7 +116,7 @@ class Scene:
         """How many bodies stand side by side, at most."""
         return max((int(m.place.max()) + 1 for m in self.moments if len(m.place)), default=1)
 
-    def stand(self, moment: Moment) -> np.ndarray:
+    def stand(self, moment: SceneFrame) -> np.ndarray:
         """(N, K, 3) right, away and up, metres; those of unknown places side by side."""
         standing = moment.xyz @ self.axes.T
         if self.space == "hips":
@@ -184,7 +184,7 @@ class Scene:
         low, high = whole.min(axis=0), whole.max(axis=0)
         return np.stack([np.minimum(low, (np.inf, np.inf, self.floor)), high])
 
-    def _all(self, of: Callable[[Moment], np.ndarray]) -> np.ndarray:
+    def _all(self, of: Callable[[SceneFrame], np.ndarray]) -> np.ndarray:
         """`of` of each moment, of bodies that can be so, if any can, and of which a joint is known.
 
         For a moment it is (N, ...), for all (B, ...).

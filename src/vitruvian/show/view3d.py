@@ -14,7 +14,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.show.draw import COLOURS, VISIBLE
 from vitruvian.show.film import VideoWriter, write_picture
-from vitruvian.show.scene import Moment, Scene
+from vitruvian.show.scene import Scene, SceneFrame
 
 SIZE, DPI = (1280, 640), 100  # of a view, pixels
 # Two views each: title, degrees above the floor, degrees around it, how far from parallel lines.
@@ -35,7 +35,7 @@ NARROW, MARGIN = 1.0, 0.3  # metres: no side of the box is less, or has more aro
 LINES = 10  # of the floor, at most about so many each way
 
 
-class View:
+class View3D:
     """Everybody's joints in metres: of one picture, as a picture; of a video, as one or as a .gif.
 
     Where the floor is, and how far people go, is known at the end: it is drawn then.
@@ -48,7 +48,7 @@ class View:
         """
         self.path, self.moving, self.scene = path, moving, Scene(visible)
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> View3D:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
@@ -146,7 +146,7 @@ class Stage:
                 axes.plot(*ends.T, color="0.25", linewidth=1)
         return _Panel(axes, self.scene)
 
-    def __call__(self, moment: Moment) -> np.ndarray:
+    def __call__(self, moment: SceneFrame) -> np.ndarray:
         """(H, W, 3) uint8 RGB."""
         self.canvas.restore_region(self.empty)
         standing = self.scene.stand(moment)
@@ -174,7 +174,7 @@ class _Panel:
                 (self.bones[side, sure],) = axes.plot([], [], [], linewidth=width, **look)
                 (self.joints[side, sure],) = axes.plot([], [], [], "o", markersize=dot, **look)
 
-    def draw(self, moment: Moment, standing: np.ndarray) -> None:
+    def draw(self, moment: SceneFrame, standing: np.ndarray) -> None:
         """Over what is there. `standing`: (N, K, 3) right, away, up."""
         scene = self.scene
         shown = moment.score >= scene.visible  # what is not known is NaN, and drawn nowhere

@@ -73,7 +73,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Change:
+class Repaired:
     """What was mended in one frame."""
 
     index: int  # of the frame
@@ -84,7 +84,7 @@ class Change:
     distance: float  # pixels that they were moved, on average
 
 
-def repair(track: Track, options: Options = Options()) -> tuple[Track, list[Change]]:
+def repair(track: Track, options: Options = Options()) -> tuple[Track, list[Repaired]]:
     """The track mended, with that which came in as `raw`, and what was changed, by time."""
     mended, swaps = _swaps(track, options)
     mended, jumps = _jumps(mended, options)
@@ -98,7 +98,7 @@ class Repair:
 
     def __init__(
         self,
-        on_repair: Callable[[Change], None] = lambda change: None,
+        on_repair: Callable[[Repaired], None] = lambda change: None,
         options: Options = Options(),
     ) -> None:
         """`on_repair` gets every change, before the frame it is in is given."""
@@ -111,7 +111,7 @@ class Repair:
             pairs: frames of a recording in order, with numbered people.
         """
         for window, part in windows(pairs, REACH):
-            changes: dict[int, list[Change]] = {}  # by the index of their frame
+            changes: dict[int, list[Repaired]] = {}  # by the index of their frame
             people = changed(window, partial(self._mend, changes))
             for i in part:
                 frame, poses = window[i]
@@ -123,14 +123,14 @@ class Repair:
                     _swap_depth(put(poses, i, people), here) if mended else poses,
                 )
 
-    def _mend(self, changes: dict[int, list[Change]], track: Track) -> Track:
+    def _mend(self, changes: dict[int, list[Repaired]], track: Track) -> Track:
         mended, new = repair(track, self.options)
         for change in new:
             changes.setdefault(change.index, []).append(change)
         return mended
 
 
-def _swap_depth(poses: Poses, changes: list[Change]) -> Poses:
+def _swap_depth(poses: Poses, changes: list[Repaired]) -> Poses:
     """With what a track does not have exchanged as well: BlazePose's depth and presence."""
     names = [n for n in ("depth", "presence") if getattr(poses, n) is not None]
     values: dict[str, Any] = {name: getattr(poses, name).copy() for name in names}
@@ -174,7 +174,7 @@ def _before(track: Track, known: np.ndarray) -> np.ndarray:
     return np.where(stale, -1, last)
 
 
-def _swaps(track: Track, options: Options) -> tuple[Track, list[Change]]:
+def _swaps(track: Track, options: Options) -> tuple[Track, list[Repaired]]:
     """First of limbs, then of the whole body and of what is below a joint, in what is left."""
     pairs = _pairs(track.skeleton)
     limbs = [limb for *_, limb in pairs]
@@ -285,7 +285,7 @@ def _twist(track: Track, start: int, end: int) -> int:
     return count
 
 
-def _left(track: Track, options: Options) -> list[Change]:
+def _left(track: Track, options: Options) -> list[Repaired]:
     """Where left and right of the body still change places, and which half is right is unknown."""
     pairs = [pair[:2] for pair in _pairs(track.skeleton)]
     if len(track) < 2 or not pairs:
@@ -326,7 +326,7 @@ def _couples(seconds: np.ndarray, gain: np.ndarray, options: Options) -> Iterato
 
 def _swap_pairs(
     track: Track, swapped: np.ndarray, pairs: list[tuple[int, int, str]]
-) -> tuple[Track, list[Change]]:
+) -> tuple[Track, list[Repaired]]:
     rows = np.flatnonzero(swapped.any(axis=1))
     if not len(rows):
         return track, []
@@ -344,13 +344,13 @@ def _swap_pairs(
     return replace(track, **values), changes
 
 
-def _change(track: Track, t: int, kind: str, keypoints: np.ndarray, moved: np.ndarray) -> Change:
+def _change(track: Track, t: int, kind: str, keypoints: np.ndarray, moved: np.ndarray) -> Repaired:
     names = tuple(track.skeleton.keypoints[k] for k in sorted(keypoints.tolist()))
     at, mean = int(track.index[t]), float(np.nanmean(moved))
-    return Change(at, float(track.seconds[t]), track.person, kind, names, round(mean, 2))
+    return Repaired(at, float(track.seconds[t]), track.person, kind, names, round(mean, 2))
 
 
-def _jumps(track: Track, options: Options) -> tuple[Track, list[Change]]:
+def _jumps(track: Track, options: Options) -> tuple[Track, list[Repaired]]:
     if len(track) < 3:
         return track, []
     far = options.far * _trunk(track)
@@ -396,7 +396,7 @@ def _backs(at: np.ndarray, when: np.ndarray, far: float, options: Options) -> np
 
 def _put(
     track: Track, line: np.ndarray, weight: np.ndarray, ends: np.ndarray
-) -> tuple[Track, list[Change]]:
+) -> tuple[Track, list[Repaired]]:
     jumped = np.all(np.isfinite(line), axis=-1)
     if not jumped.any():
         return track, []

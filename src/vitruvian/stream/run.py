@@ -13,7 +13,7 @@ from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.models.model import Model
 from vitruvian.sources.frames import FrameMaker
-from vitruvian.stream.repair import Change
+from vitruvian.stream.repair import Repaired
 from vitruvian.stream.stream import Stream
 from vitruvian.stream.wanted import Wanted, check_wanted
 
@@ -85,7 +85,7 @@ def run(
     smooth: str | bool | None = None,
     cutoff_hz: float | None = None,
     repair: bool = False,
-    on_repair: Callable[[Change], None] = lambda change: None,
+    on_repair: Callable[[Repaired], None] = lambda change: None,
     on_error: Callable[[VitruvianError], None] | None = None,
     on_source: Callable[[Source], None] = lambda source: None,
     **options: Any,

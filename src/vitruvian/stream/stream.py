@@ -29,7 +29,7 @@ from vitruvian.stream.follow import Follow, Followed
 from vitruvian.stream.identify import Identify
 from vitruvian.stream.one_euro import OneEuro
 from vitruvian.stream.placement import Place
-from vitruvian.stream.repair import Change, Repair
+from vitruvian.stream.repair import Repair, Repaired
 from vitruvian.stream.wanted import Wanted, defaults
 from vitruvian.stream.windows import Pair
 
@@ -65,7 +65,7 @@ class Stream:
         moving: bool = True,
         camera: Given | None = None,
         make: FrameMaker | None = None,
-        on_repair: Callable[[Change], None] = lambda change: None,
+        on_repair: Callable[[Repaired], None] = lambda change: None,
         on_step: Callable[[str, Frame, Poses], None] | None = None,
     ) -> None:
         """Create an empty state.
@@ -215,7 +215,7 @@ class _ToldLater:
 
 
 def steps_over_time(
-    wanted: Wanted, on_repair: Callable[[Change], None] = lambda change: None
+    wanted: Wanted, on_repair: Callable[[Repaired], None] = lambda change: None
 ) -> list[Step | WantsFuture]:
     """New repair and smoothing steps for tracked people, in order."""
     steps: list[Step | WantsFuture] = [Repair(on_repair)] if wanted.repair else []

@@ -25,8 +25,8 @@ from vitruvian.stream.stream import Stream
 from vitruvian.stream.wanted import Wanted
 from vitruvian.verbs import outputs
 from vitruvian.verbs.analyze_files import Analysis, is_live
-from vitruvian.verbs.analyze_report import SHOWN, Report
-from vitruvian.verbs.find import Faults, Pairs, afterwards, all_of, where, write_source
+from vitruvian.verbs.analyze_report import SHOWN, AnalysisReport
+from vitruvian.verbs.find import Faults, Pairs, afterwards, until_error, where, write_source
 from vitruvian.verbs.folder import Ledger, as_json, ledger_of
 from vitruvian.verbs.output_files import OutputFiles, plan_outputs
 from vitruvian.verbs.outputs import Save
@@ -198,7 +198,7 @@ def _space(word: str | None) -> Space | None:
     return word  # type: ignore[return-value]
 
 
-def shown(angle: str | None, asked: AnalysisSettings) -> tuple[str, ...]:
+def match_shown_angles(angle: str | None, asked: AnalysisSettings) -> tuple[str, ...]:
     """The angles to be drawn and plotted, checked."""
     words = SHOWN if angle is None else tuple(angle.split(","))
     table_of_angles.match_angles(words, asked.space or "3d")
@@ -206,7 +206,7 @@ def shown(angle: str | None, asked: AnalysisSettings) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Job:
+class AnalysisJob:
     """One source, and where its poses come from."""
 
     source: Source
@@ -224,25 +224,25 @@ def jobs(
     *,
     camera: Given | None = None,
     wanted: Wanted = Wanted(),
-) -> list[Job]:
+) -> list[AnalysisJob]:
     """Of sources, whose people a model finds; see `vitruvian.stream.stream.Stream`."""
 
-    def job(source: Source) -> Job:
+    def job(source: Source) -> AnalysisJob:
         def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
             return Stream(model, wanted, moving=source.moving, camera=camera).run(source, fault)
 
-        return Job(source, pairs, asked)
+        return AnalysisJob(source, pairs, asked)
 
     return [job(source) for source in sources]
 
 
 def jobs_of(
     record: Record, sources: Sequence[Source], asked: AnalysisSettings, save: Save
-) -> list[Job]:
+) -> list[AnalysisJob]:
     """Of a record; `sources` are its `sources_of`."""
     groups = runs(record)
 
-    def job(source: Source) -> Job:
+    def job(source: Source) -> AnalysisJob:
         here, wants = is_here(source), needs_pixels(asked.rules)
         drawn = here and "video" in save
 
@@ -264,13 +264,13 @@ def jobs_of(
         if here or not missing:
             note = ""
         own = asked if here else without_pixels(asked)
-        return Job(source, pairs, own, drawn, note, lambda: next(groups, None))
+        return AnalysisJob(source, pairs, own, drawn, note, lambda: next(groups, None))
 
     return [job(source) for source in sources]
 
 
 def plans(
-    sources: Sequence[Source], report: Report, record: Record | None, *, overwrite: bool
+    sources: Sequence[Source], report: AnalysisReport, record: Record | None, *, overwrite: bool
 ) -> list[tuple[OutputFiles, Path | None]]:
     """Which files there will be of each source, and its plot; nothing is written yet.
 
@@ -300,10 +300,10 @@ def plans(
     return list(zip(made, plots, strict=True))
 
 
-def write(
-    jobs: Sequence[Job],
+def write_analyses(
+    jobs: Sequence[AnalysisJob],
     plans: Sequence[tuple[OutputFiles, Path | None]],
-    report: Report,
+    report: AnalysisReport,
     *,
     resume: bool = False,
     of: Mapping[str, Any] | None = None,
@@ -352,7 +352,7 @@ def write(
                         print(job.note, file=sys.stderr, flush=True)
                     planned = each if job.drawn else OutputFiles(each.source)
                     sink, before = Analysis(report, job.asked, planned, plot), fault.count
-                    pairs = all_of(job.source, job.pairs(fault), fault)
+                    pairs = until_error(job.source, job.pairs(fault), fault)
                     if told := write_source(job.source, pairs, sink, sink):
                         tell(f"{told} -> {where(sink.paths)}")
                         remarks += sink.remarks()

@@ -30,7 +30,7 @@ from vitruvian.show.lettering import Steady
 from vitruvian.show.plot import Plot
 from vitruvian.sources.open import VideoFile
 from vitruvian.sources.record import with_pixels
-from vitruvian.verbs.analyze_report import Report, Tally
+from vitruvian.verbs.analyze_report import AnalysisReport, RuleTally
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
@@ -47,7 +47,7 @@ class Analysis:
 
     def __init__(
         self,
-        report: Report,
+        report: AnalysisReport,
         asked: AnalysisSettings,
         each: OutputFiles,
         plot: Path | None,
@@ -220,7 +220,7 @@ class Analysis:
             if self.film is not None:
                 self.film.__exit__(*error)
         for rule, times in self.analyst.watch.short.items():
-            self.report.tallies.setdefault(rule, Tally()).short += times
+            self.report.tallies.setdefault(rule, RuleTally()).short += times
         if self.found is None or self.found.angles is None:
             return
         self.moved(self.tracks.close())

@@ -18,7 +18,7 @@ from vitruvian.analysis.found import AnalysisSettings, FrameAnalysis
 from vitruvian.analysis.view import depth_is_estimated
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.formats.growing import Lines, Rows, csv_lines
+from vitruvian.formats.growing import GrowingText, Rows, csv_lines
 from vitruvian.verbs.outputs import Save
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ SAVED_HERE, SAVED_FIRST = ("video", "plot", "parquet"), "video,plot"
 
 
 @dataclass
-class Tally:
+class RuleTally:
     """Of one rule."""
 
     people: set[tuple[str, int]] = field(default_factory=set)  # source and number, of who did it
@@ -53,7 +53,7 @@ class Tally:
     lacks: set[str] = field(default_factory=set)  # points it asked for, and skeletons do not have
 
 
-class Report:
+class AnalysisReport:
     """The tables of a whole analysis, and what is said at its end."""
 
     def __init__(
@@ -61,12 +61,12 @@ class Report:
     ) -> None:
         """Nothing is written yet. `shown`: the angles that are drawn and plotted."""
         self.out, self.asked, self.save, self.shown = out, asked, save, shown
-        self.tallies: dict[str, Tally] = {name: Tally() for name in asked.rules}
+        self.tallies: dict[str, RuleTally] = {name: RuleTally() for name in asked.rules}
         self.people: set[tuple[str, int]] = set()
         self.moving = self.nameless = False
         self.pictures: dict[Space, int] = {"2d": 0, "3d": 0}  # people, by where they are measured
         self.skeletons: dict[str, tuple[Skeleton, Space]] = {}  # of people, and of their angles
-        self.begun: list[Lines | Rows] = []
+        self.begun: list[GrowingText | Rows] = []
         self.space: Space = asked.space or "3d"  # whose columns angles have
 
     def tables(self) -> list[Path]:
@@ -76,7 +76,7 @@ class Report:
         wanted |= {"angles.csv": angles, "motion.csv": angles, "angles.parquet": angles and more}
         return [self.out / name for name, wants in wanted.items() if wants]
 
-    def __enter__(self) -> Report:
+    def __enter__(self) -> AnalysisReport:
         events = self._rows("events", EVENT) if self.asked.rules else None
         columns = motion.angle_columns(self.space)
         angles = self._rows("angles", columns) if self.asked.angles else None
@@ -97,10 +97,10 @@ class Report:
         kinds = {name: KINDS.get(name, "float32") for name in columns}
         return Rows(self.out / f"{stem}.parquet", kinds, {})
 
-    def _begin(self, stack: ExitStack, name: str, columns: Sequence[str]) -> Lines:
+    def _begin(self, stack: ExitStack, name: str, columns: Sequence[str]) -> GrowingText:
         """A table that is there even if it stays empty."""
         heads = csv_lines([columns]) if columns else ""
-        table = stack.enter_context(Lines(self.out / name, heads))
+        table = stack.enter_context(GrowingText(self.out / name, heads))
         self.begun.append(table)
         return table
 
@@ -138,7 +138,7 @@ class Report:
 
     def mark(self) -> dict[str, Any] | None:
         """How far it is, ready for JSON; None if it cannot be continued, with Parquet tables."""
-        sizes = [table.mark() for table in self.begun if isinstance(table, Lines)]
+        sizes = [table.mark() for table in self.begun if isinstance(table, GrowingText)]
         if len(sizes) < len(self.begun):
             return None
         tallies = {
@@ -157,11 +157,11 @@ class Report:
     def go_on(self, mark: dict[str, Any], frames: Sequence[Frame] = ()) -> None:
         """Go on where a `mark` was made."""
         for table, size in zip(self.begun, mark["sizes"], strict=True):
-            assert isinstance(table, Lines)
+            assert isinstance(table, GrowingText)
             table.go_on(size)
         for name, tally in mark["tallies"].items():
             people, lacks = set(map(tuple, tally["people"])), set(tally["lacks"])
-            self.tallies[name] = Tally(**{**tally, "people": people, "lacks": lacks})
+            self.tallies[name] = RuleTally(**{**tally, "people": people, "lacks": lacks})
         for text, space in mark["skeletons"]:
             table = Skeleton.from_json(text)
             self.skeletons[table.name] = (table, space)
@@ -184,7 +184,7 @@ class Report:
             self.jsonl.add(json.dumps(dict(zip(EVENT, row, strict=True))) + "\n")
             self.events([row])
             if event.state == "yes":
-                tally = self.tallies.setdefault(event.rule, Tally())
+                tally = self.tallies.setdefault(event.rule, RuleTally())
                 tally.people.add((event.source, event.person))
                 seconds = tally.seconds.get(event.side, 0.0) + event.end - event.start
                 tally.seconds[event.side] = seconds
@@ -196,7 +196,7 @@ class Report:
         self.nameless |= len(numbers) < len(found.poses)
         self.people.update((frame.source, person) for person in numbers)
         for name, values in found.degrees.items():
-            tally = self.tallies.setdefault(name, Tally())
+            tally = self.tallies.setdefault(name, RuleTally())
             states = [self.asked.options.state(degree) for degree in values.ravel().tolist()]
             tally.told += len(states)
             tally.unknown += states.count("unknown")

@@ -239,7 +239,7 @@ def analyze(
     from vitruvian.sources.record import record_of, sources_of
     from vitruvian.stream.wanted import check_wanted
     from vitruvian.verbs import analyze as work
-    from vitruvian.verbs.analyze_report import Report
+    from vitruvian.verbs.analyze_report import AnalysisReport
     from vitruvian.verbs.folder import made_by, stamped
     from vitruvian.verbs.outputs import Save
 
@@ -252,9 +252,9 @@ def analyze(
     for word in saved:
         if word not in (*BESIDE_TABLES, TABLES):
             raise unknown("file of an analysis", word, (*BESIDE_TABLES, TABLES))
-    shown = work.shown(analysis.angle, asked)
+    shown = work.match_shown_angles(analysis.angle, asked)
     save = Save(tuple(name for name in BESIDE_TABLES if name in saved), output.visible)
-    report = Report(output.out, asked, save, shown)
+    report = AnalysisReport(output.out, asked, save, shown)
     record = record_of(source, span)
     said = given_words(analysis) + ["save"] * ("plot" in saved and output.save is not None)
     if not asked.angles:
@@ -280,7 +280,7 @@ def analyze(
         jobs = work.jobs(sources, opened, asked, camera=camera.given(), wanted=wanted)
     faults, files = FaultList(on_error), list[Path]()
     how = {"resume": output.resumes, "of": of, "say": say, "written": files}
-    work.write(jobs, plans, report, **how, on_error=faults.tell)
+    work.write_analyses(jobs, plans, report, **how, on_error=faults.tell)
     return faults.outcome([*report.paths, *files])
 
 

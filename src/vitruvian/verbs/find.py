@@ -31,7 +31,7 @@ from vitruvian.verbs.resume import Resumable, check_resumable
 from vitruvian.verbs.who import People
 
 if TYPE_CHECKING:
-    from vitruvian.stream.repair import Change
+    from vitruvian.stream.repair import Repaired
 
 T = TypeVar("T")
 Pairs = Iterator[tuple[Frame, Poses]]
@@ -164,7 +164,7 @@ class Files(Protocol):
 
 
 @dataclass(frozen=True)
-class Outputs:
+class FindOutputs:
     """What is written of all sources, and how it goes on after it was stopped."""
 
     out: Path  # a folder, or one file
@@ -179,13 +179,13 @@ class Outputs:
 
 # What is found in a source: told of the source, of who gets what was mended, and whether frames
 # must have pixels.
-Finder = Callable[[Source, Callable[["Change"], None], bool], Pairs]
+Finder = Callable[[Source, Callable[["Repaired"], None], bool], Pairs]
 
 
 def find_into_files(
     plans: Sequence[Files],
     finder: Finder,
-    outputs: Outputs,
+    outputs: FindOutputs,
     whole: Sequence[Callable[[], Sink]],
     pixels: Callable[[Any], bool],
     fault: Faults | None = None,
@@ -253,7 +253,7 @@ def _find_one(
     place: int,
     each: Files,
     finder: Finder,
-    outputs: Outputs,
+    outputs: FindOutputs,
     whole: Sink | None,
     pixels: bool,
     tell: Callable[[str], None],
@@ -336,7 +336,7 @@ class Faults:
             )
 
 
-def all_of(source: Source, pairs: Pairs, fault: Callable[[VitruvianError], None]) -> Pairs:
+def until_error(source: Source, pairs: Pairs, fault: Callable[[VitruvianError], None]) -> Pairs:
     """The same pairs; what ends them early goes to `fault`, so that the next source is done."""
     try:
         yield from pairs

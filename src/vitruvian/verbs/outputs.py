@@ -24,7 +24,7 @@ from vitruvian.show.film import AnnotatedPicture, AnnotatedVideo
 from vitruvian.show.heatmaps import write_heatmaps
 from vitruvian.show.page import Page
 from vitruvian.show.rrd import Rerun
-from vitruvian.show.view3d import View
+from vitruvian.show.view3d import View3D
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
@@ -55,7 +55,7 @@ PLOT = Format(
     units="metres",
     holds=(),
     needs=_METRES,
-    write=lambda path, how: View(path, how.visible, moving=not _is_picture(path)),
+    write=lambda path, how: View3D(path, how.visible, moving=not _is_picture(path)),
     room="video",
 )
 HTML = Format(

@@ -14,7 +14,15 @@ from vitruvian.sources.open import Source
 from vitruvian.sources.record import Recorded
 from vitruvian.stream.stream import Stream
 from vitruvian.stream.wanted import Wanted, defaults
-from vitruvian.verbs.find import Faults, Finder, Outputs, Pairs, all_of, amount, find_into_files
+from vitruvian.verbs.find import (
+    Faults,
+    Finder,
+    FindOutputs,
+    Pairs,
+    amount,
+    find_into_files,
+    until_error,
+)
 from vitruvian.verbs.output_files import OutputFiles, pictures_of
 from vitruvian.verbs.outputs import Save, can_hold, format_of, is_file, open_sink
 from vitruvian.verbs.track import made, over_again
@@ -22,7 +30,7 @@ from vitruvian.verbs.track import made, over_again
 if TYPE_CHECKING:
     from vitruvian.body.skeleton import Skeleton
     from vitruvian.models.model import Model
-    from vitruvian.stream.repair import Change
+    from vitruvian.stream.repair import Repaired
     from vitruvian.stream.stream import Given
 
 
@@ -63,14 +71,14 @@ def write_poses(
     _can_hold(out, save, getattr(model, "skeleton", None))
     wanted = (wanted or Wanted()).or_else(defaults(model))
 
-    def people_of(source: Source, tell: Callable[[Change], None], pixels: bool) -> Pairs:
+    def people_of(source: Source, tell: Callable[[Repaired], None], pixels: bool) -> Pairs:
         stream = Stream(model, wanted, moving=source.moving, camera=camera, on_repair=tell)
         pairs = stream.run(source, fault, pixels=pixels)
-        return all_of(source, few.watch(source, pairs), fault)
+        return until_error(source, few.watch(source, pairs), fault)
 
     about = with_options(model, **wanted.to_dict())
     files = [] if written is None else written
-    outputs = Outputs(out, save, about, _of(save, of), resume, who, say, files)
+    outputs = FindOutputs(out, save, about, _of(save, of), resume, who, say, files)
     _into_files(plans, people_of, outputs, fault)
     for hint in few.hints():
         note(hint)
@@ -146,18 +154,18 @@ def track_record(
     recorded = plans[0].source
     assert isinstance(recorded, Recorded)
 
-    def people_of(_: Source, tell: Callable[[Change], None], pixels: bool) -> Pairs:
+    def people_of(_: Source, tell: Callable[[Repaired], None], pixels: bool) -> Pairs:
         return over_again(recorded, wanted, renumber=renumber, pixels=pixels, on_repair=tell)
 
     _can_hold(out, save, recorded.record.skeleton)
     about = made(recorded, wanted, renumber=renumber)
     files = [] if written is None else written
-    outputs = Outputs(out, save, about, _of(save, None), resume, True, say, files)
+    outputs = FindOutputs(out, save, about, _of(save, None), resume, True, say, files)
     _into_files(plans, people_of, outputs)
 
 
 def _into_files(
-    plans: Sequence[OutputFiles], finder: Finder, outputs: Outputs, fault: Faults | None = None
+    plans: Sequence[OutputFiles], finder: Finder, outputs: FindOutputs, fault: Faults | None = None
 ) -> None:
     """What is found in each source into all files."""
     out, save = outputs.out, outputs.save

@@ -13,7 +13,7 @@ from vitruvian.sources.open import Span, of_file
 from vitruvian.sources.record import Recorded, with_pixels
 
 if TYPE_CHECKING:
-    from vitruvian.stream.repair import Change
+    from vitruvian.stream.repair import Repaired
     from vitruvian.stream.wanted import Wanted
 
 
@@ -61,7 +61,7 @@ def over_again(
     *,
     renumber: bool = False,
     pixels: bool = False,
-    on_repair: Callable[[Change], None] = lambda change: None,
+    on_repair: Callable[[Repaired], None] = lambda change: None,
 ) -> Iterator[tuple[Frame, Poses]]:
     """What a record holds, with people numbered, mended and smoothed as asked for.
 

@@ -31,7 +31,7 @@ from vitruvian.show.film import write_picture
 from vitruvian.sources.open import open_source, sample
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.benchmark.stages import STAGES
-from vitruvian.verbs.benchmark.worker import FIRST, Job
+from vitruvian.verbs.benchmark.worker import FIRST, Measurement
 from vitruvian.verbs.folder import Ledger, as_json, identity, ledger_of
 from vitruvian.verbs.groups import verb
 
@@ -188,7 +188,7 @@ def _measure(
             if case.people
         }
         jobs = {
-            case: Job(
+            case: Measurement(
                 case.contender.name,
                 case.options(),
                 [str(source if case.people is None else made[case.people])],
@@ -199,7 +199,7 @@ def _measure(
         for case in {case.contender: case for case in reversed(cases)}.values():
             if (plan.rounds - 1, str(case)) in kept:
                 continue
-            answer = _ask(Job(**{**asdict(jobs[case]), "only_first": True}))
+            answer = _ask(Measurement(**{**asdict(jobs[case]), "only_first": True}))
             if "error" in answer:
                 failed |= {c: answer["error"] for c in cases if c.contender == case.contender}
         rounds: dict[Case, list[dict[str, Any]]] = {case: [] for case in cases}
@@ -277,7 +277,7 @@ def crowd(people: int, path: Path) -> Path:
     return path
 
 
-def _ask(job: Job) -> dict[str, Any]:
+def _ask(job: Measurement) -> dict[str, Any]:
     """One measurement in a process of its own; `start_seconds` is from its start to a result."""
     line = [sys.executable, "-m", "vitruvian.verbs.benchmark.worker", json.dumps(asdict(job))]
     began, start, last = time.perf_counter(), 0.0, ""
@@ -337,7 +337,7 @@ as predict does it. MB: the most memory it had. start s: from the start of a pro
 result. -: the model's own."""
 
 
-def table(result: dict[str, Any]) -> str:
+def benchmark_table(result: dict[str, Any]) -> str:
     """What `benchmark` gives, for people: a row a case, then what the columns are, the machine."""
     cases = result["cases"]
     asked = [name for name in ASKED if any(case[name] is not None for case in cases)]
@@ -359,5 +359,5 @@ def table(result: dict[str, Any]) -> str:
         )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
-    about = machine.lines(result["machine"])
+    about = machine.machine_lines(result["machine"])
     return "\n".join([*(line.rstrip() for line in lines), "", NOTE, "", *about])

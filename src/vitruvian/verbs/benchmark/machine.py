@@ -42,7 +42,7 @@ def load() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def lines(machine: dict[str, Any]) -> list[str]:
+def machine_lines(machine: dict[str, Any]) -> list[str]:
     """What `describe` found, for people, with a warning where times are noisy."""
     memory = f", {machine['memory_gb']:g} GB" if machine["memory_gb"] else ""
     libraries = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())

@@ -1,6 +1,6 @@
 """One measurement in a process of its own, so that its memory and its start are its own.
 
-`python -m vitruvian.verbs.benchmark.worker JOB` with a `Job` as JSON. It prints a line
+`python -m vitruvian.verbs.benchmark.worker JOB` with a `Measurement` as JSON. It prints a line
 when it has its first result, which whoever started it takes the time of, and then a line of JSON.
 """
 
@@ -30,7 +30,7 @@ FIRST = "the first result is there"
 
 
 @dataclass(frozen=True)
-class Job:
+class Measurement:
     """What to measure."""
 
     model: str  # a name of the catalogue, or a file
@@ -42,7 +42,7 @@ class Job:
     only_first: bool = False  # just load, and have one result
 
 
-def measure(job: Job, first: Callable[[], None]) -> dict[str, Any]:
+def measure(job: Measurement, first: Callable[[], None]) -> dict[str, Any]:
     """Load the model, warm up, and measure twice: stage by stage, and as users run it.
 
     Args:
@@ -166,7 +166,7 @@ def _refuse(error: VitruvianError) -> None:
 
 def main() -> None:
     """Do the job of the command line."""
-    job = Job(**json.loads(sys.argv[1]))
+    job = Measurement(**json.loads(sys.argv[1]))
     try:
         done = measure(job, lambda: print(FIRST, flush=True))
     except VitruvianError as error:

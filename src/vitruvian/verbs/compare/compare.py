@@ -36,10 +36,10 @@ from vitruvian.sources.threads import Prefetch, count_of, readable
 from vitruvian.stopping import hold_signals, interruptible
 from vitruvian.stream.stream import Given, seen_by
 from vitruvian.verbs.benchmark import machine
-from vitruvian.verbs.compare.lines import Lines, Result, finished, write
-from vitruvian.verbs.compare.panels import View, panels, view
-from vitruvian.verbs.compare.summary import Chapter, report
-from vitruvian.verbs.compare.tally import Tally
+from vitruvian.verbs.compare.lines import FrameRecord, FrameResult, finished, write_lines
+from vitruvian.verbs.compare.panels import StageView, panels, view
+from vitruvian.verbs.compare.summary import Chapter, write_comparison
+from vitruvian.verbs.compare.tally import SourceTally
 from vitruvian.verbs.folder import identity, stamped
 from vitruvian.verbs.groups import CameraWords, verb
 from vitruvian.verbs.outputs import Names
@@ -49,7 +49,7 @@ NUMBERS = "comparison.json"
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class Contestant:
     """What stands beside others: a model, or records that somebody has made before."""
 
     label: str
@@ -112,7 +112,7 @@ def _compare(
     out: Path,
     sources: Sequence[Source],
     about: dict[str, Any],
-    everyone: Sequence[Side],
+    everyone: Sequence[Contestant],
     seen: list[Any],
     given: Given | None,
     visible: float,
@@ -152,22 +152,22 @@ def _compare(
         "sources": [{"source": one.name, **one.tally.to_dict()} for one in chapters],
     }
     _write_json(out / NUMBERS, numbers)
-    report(chapters, numbers, out / "report.html")
+    write_comparison(chapters, numbers, out / "report.html")
     if faults and on_error is None:
         more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
         raise VitruvianError(f"{faults[0]}{more}")
     return numbers
 
 
-def _sides(models: Sequence[str | ModelSpec], results: Sequence[str | Path]) -> list[Side]:
+def _sides(models: Sequence[str | ModelSpec], results: Sequence[str | Path]) -> list[Contestant]:
     """Who stands beside whom; at least two."""
-    everyone = [Side(one.label, one) for one in model_specs(models)] if models else []
+    everyone = [Contestant(one.label, one) for one in model_specs(models)] if models else []
     for path in map(Path, results):
         Record(path)  # refused now, rather than after hours
         label = path.stem
         if label in (side.label for side in everyone):
             raise VitruvianError(f"two are called '{label}'; give '{path}' another name")
-        everyone.append(Side(label, saved=path))
+        everyone.append(Contestant(label, saved=path))
     if len(everyone) < 2:
         raise VitruvianError(
             "one alone is no comparison; give --model twice, or --results beside it"
@@ -259,7 +259,7 @@ class _Job:
             except VitruvianError as error:
                 self.fault(error)
 
-    def record(self, side: Side, name: str) -> Path | None:
+    def record(self, side: Contestant, name: str) -> Path | None:
         """The record of a side, made if it is not there; None if the model cannot be had."""
         from vitruvian import __version__
 
@@ -275,7 +275,7 @@ class _Job:
             return path
         moving, opened = self.source.moving, lambda: load(one.name, **one.options)
         try:
-            write(path, self.frames(), moving, opened, about, (told, count_of(self.source)))
+            write_lines(path, self.frames(), moving, opened, about, (told, count_of(self.source)))
         except WriteError:
             raise
         except VitruvianError as error:
@@ -296,12 +296,12 @@ class _Job:
             stack.enter_context(hold_signals())
             pictures = self.source.paths if isinstance(self.source, Pictures) else ()
             ours = [str(path) for path in pictures] or [str(getattr(self.source, "address", ""))]
-            lines = [stack.enter_context(Lines(path, moving, ours)) for _, path in sides]
+            lines = [stack.enter_context(FrameRecord(path, moving, ours)) for _, path in sides]
             # Ours are of the frames that are wanted; those of others may have more, or fewer.
             whole = [each for each in lines if each.record.path.parent == self.out / "records"]
             longest = max(whole or lines, key=len)
             ends = [frame.seconds for frame, _ in longest.sample(2)]
-            tally = Tally(labels, len(longest), moving, max(ends, default=0.0))
+            tally = SourceTally(labels, len(longest), moving, max(ends, default=0.0))
             chapter = Chapter(self.source.name, tally)
             views = [view(each, self.visible) if moving else None for each in lines]
             widths = [Steady() if moving else None for _ in lines]
@@ -334,7 +334,9 @@ class _Job:
             self.fault(VitruvianError(f"{told}; of the first, {why}"))
         return chapter
 
-    def _told_longer(self, labels: Sequence[str], lines: Sequence[Lines], last: Frame) -> None:
+    def _told_longer(
+        self, labels: Sequence[str], lines: Sequence[FrameRecord], last: Frame
+    ) -> None:
         """Tell of records that go on after the end of the video: it is not what they are of."""
         for label, each in zip(labels, lines, strict=True):
             end = each.beyond(last.source, last.seconds)
@@ -346,9 +348,9 @@ class _Job:
                     )
                 )
 
-    def _still(self, frame: Frame, result: Result) -> View | None:
+    def _still(self, frame: Frame, result: FrameResult) -> StageView | None:
         """The view of one picture; None if there is nobody in metres."""
         poses = result.poses
         if poses is None or not len(poses) or poses.xyz is None:
             return None
-        return View([(frame, poses)], self.visible)
+        return StageView([(frame, poses)], self.visible)

@@ -28,7 +28,7 @@ from vitruvian.documents import unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.formats.records import Record
-from vitruvian.formats.wire import dump, header, to_dict
+from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
 from vitruvian.stream.stream import Stream
 from vitruvian.verbs.find import each_frame
@@ -38,7 +38,7 @@ LATER = 0.1  # seconds that a record may end after a video: the last frames are 
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class FrameResult:
     """What one model says of one frame."""
 
     poses: Poses | None  # None: nothing, because it failed or was not asked
@@ -46,7 +46,7 @@ class Result:
     failed: str = ""  # why there is nothing
 
 
-def write(
+def write_lines(
     path: Path,
     frames: Iterable[Frame],
     moving: bool,
@@ -82,7 +82,7 @@ def write(
         if not done:
             file.write(dump(header(model, model.skeleton) | {"compare": about}))
 
-        def results() -> Iterator[tuple[Frame, Result]]:
+        def results() -> Iterator[tuple[Frame, FrameResult]]:
             warm = False
             for frame in frames:
                 if _key(frame, moving) in done:
@@ -92,15 +92,15 @@ def write(
                     _look(lambda frame: model([frame])[0], frame)
                 began = time.perf_counter()
                 poses, why = _look(step, frame)
-                yield frame, Result(poses, round((time.perf_counter() - began) * 1e3, 3), why)
+                yield frame, FrameResult(poses, round((time.perf_counter() - began) * 1e3, 3), why)
 
-        def write_line(frame: Frame, result: Result) -> None:
+        def write_line(frame: Frame, result: FrameResult) -> None:
             nonlocal failed
             found = result.poses
             failed += found is None
             said = {"failed": result.failed} if found is None else {"ms": result.ms}
             found = Poses.nobody(model.skeleton) if found is None else found
-            file.write(dump(to_dict(frame, found, model.name) | said))
+            file.write(dump(frame_to_dict(frame, found, model.name) | said))
             file.flush()
 
         name, total = told
@@ -199,7 +199,7 @@ class _Frames:
         return before if first else after
 
 
-class Lines:
+class FrameRecord:
     """A record, to be asked for the result of any frame."""
 
     def __init__(self, path: Path, moving: bool, sources: Iterable[str] = ()) -> None:
@@ -263,22 +263,22 @@ class Lines:
             return None
         return own.seconds[-1] if own.seconds[-1] > seconds + LATER + 2 * own.step else None
 
-    def __getitem__(self, frame: Frame) -> Result:
+    def __getitem__(self, frame: Frame) -> FrameResult:
         """What it says of a frame."""
         at = self._find(frame)
         if at is None:
             when = f" at {frame.seconds:g} s" if self.moving and self._of(frame.source) else ""
-            return Result(None, failed=f"it has no such frame{when}")
+            return FrameResult(None, failed=f"it has no such frame{when}")
         said, theirs, poses = self._read(at)
         if theirs.size != frame.size:
             wide, tall = theirs.size
-            return Result(None, failed=f"it is of a picture of {wide} x {tall} pixels")
+            return FrameResult(None, failed=f"it is of a picture of {wide} x {tall} pixels")
         if "failed" in said:
-            return Result(None, failed=shown(said["failed"], 200))
+            return FrameResult(None, failed=shown(said["failed"], 200))
         ms = said.get("ms")
         if not isinstance(ms, (int, float)) or not 0 <= ms < np.inf:
             ms = None
-        return Result(poses, ms)
+        return FrameResult(poses, ms)
 
     def _read(self, at: int) -> tuple[dict[str, Any], Frame, Poses]:
         number = bisect_left(self._begin, at) + 2
@@ -291,7 +291,7 @@ class Lines:
         chosen = np.unique(np.linspace(0, max(last, 0), most).astype(int))
         return [self._read(self._begin[i])[1:] for i in chosen if i <= last]
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> FrameRecord:
         return self
 
     def __exit__(self, *_: object) -> None:

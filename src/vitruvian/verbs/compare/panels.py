@@ -14,7 +14,7 @@ from vitruvian.show.draw import VISIBLE, draw
 from vitruvian.show.lettering import Steady
 from vitruvian.show.scene import Scene
 from vitruvian.show.view3d import Stage
-from vitruvian.verbs.compare.lines import Lines, Result
+from vitruvian.verbs.compare.lines import FrameRecord, FrameResult
 
 ROOM = (1920, 1080)  # pixels, for the pictures of all panels together
 ROWS = 1.6  # panels are in several rows if each can be so much wider
@@ -24,7 +24,7 @@ LETTERS, FONT = 0.55, cv2.FONT_HERSHEY_SIMPLEX
 SAMPLED = 200  # frames that say how large a view in 3D has to be
 
 
-class View:
+class StageView:
     """One model's people in metres, frame after frame, on a stage that stays."""
 
     def __init__(self, moments: Sequence[tuple[Frame, Poses]], visible: float) -> None:
@@ -42,11 +42,11 @@ class View:
         return self.stage(moment)
 
 
-def view(lines: Lines, visible: float = VISIBLE) -> View | None:
+def view(lines: FrameRecord, visible: float = VISIBLE) -> StageView | None:
     """The view of a record; None if it has pixels only, or nobody."""
     sampled = lines.sample(SAMPLED)
     some = [(frame, poses) for frame, poses in sampled if len(poses) and poses.xyz is not None]
-    return View(some, visible) if some else None
+    return StageView(some, visible) if some else None
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Layout:
 def panels(
     frame: Frame,
     labels: Sequence[str],
-    results: Sequence[Result],
-    views: Sequence[View | None],
+    results: Sequence[FrameResult],
+    views: Sequence[StageView | None],
     visible: float = VISIBLE,
     widths: Sequence[Steady | None] = (),
 ) -> np.ndarray:
@@ -112,8 +112,8 @@ def panels(
 def _panel(
     frame: Frame,
     label: str,
-    result: Result,
-    view: View | None,
+    result: FrameResult,
+    view: StageView | None,
     widths: Steady | None,
     size: tuple[int, int],
     visible: float,
@@ -135,7 +135,7 @@ def _panel(
     picture = frame.rgb if poses is None else draw(frame, poses, visible, widths=widths)
     how = cv2.INTER_AREA if size[0] < frame.size[0] else cv2.INTER_CUBIC
     parts = [_words(label, size[0]), cv2.resize(picture, size, interpolation=how)]
-    parts.append(_words(said(result), size[0]))
+    parts.append(_words(result_caption(result), size[0]))
     if deep:
         flat = (size[0], size[0] // 2)
         if view is None or poses is None or poses.xyz is None:
@@ -148,7 +148,7 @@ def _panel(
     return np.concatenate(parts)
 
 
-def said(result: Result) -> str:
+def result_caption(result: FrameResult) -> str:
     """How many people, in how many milliseconds; or why not."""
     if result.poses is None:
         return result.failed

@@ -12,10 +12,10 @@ import numpy as np
 
 from vitruvian.analysis.angles import Space, angle_names
 from vitruvian.frame import Frame
-from vitruvian.show.report import COLOURS, Report, plot
+from vitruvian.show.report import COLOURS, HtmlReport, plot
 from vitruvian.verbs.benchmark import machine
-from vitruvian.verbs.compare.lines import Result
-from vitruvian.verbs.compare.tally import Pair, Tally
+from vitruvian.verbs.compare.lines import FrameResult
+from vitruvian.verbs.compare.tally import Pair, SourceTally
 
 WIDE = 1280  # pixels, of a picture in the page, at most
 PLOTTED = 6  # angles of a pair of which the differences are plotted: those known most often
@@ -27,11 +27,11 @@ class Chapter:
     """One source."""
 
     name: str
-    tally: Tally
+    tally: SourceTally
     shown: tuple[str, np.ndarray] | None = None  # of a video the middle one, else the first
     missing: dict[str, tuple[int, str]] = field(default_factory=dict)  # label -> how often, why
 
-    def add(self, frame: Frame, results: Sequence[Result], picture: np.ndarray) -> None:
+    def add(self, frame: Frame, results: Sequence[FrameResult], picture: np.ndarray) -> None:
         """One frame, after the tally has it."""
         moving, number = self.tally.moving, self.tally.done - 1
         what = f"frame {frame.index}" if moving else Path(frame.source).name
@@ -54,7 +54,7 @@ def _when(frame: Frame, moving: bool) -> str:
     return f"{frame.seconds:.2f} s, frame {frame.index}" if moving else Path(frame.source).name
 
 
-def report(chapters: Sequence[Chapter], numbers: dict[str, Any], path: Path) -> None:
+def write_comparison(chapters: Sequence[Chapter], numbers: dict[str, Any], path: Path) -> None:
     """Write the page.
 
     Args:
@@ -63,8 +63,8 @@ def report(chapters: Sequence[Chapter], numbers: dict[str, Any], path: Path) -> 
         path: of the page.
     """
     labels = [side.label for side in chapters[0].tally.sides] if chapters else []
-    page = Report(f"Comparison of {', '.join(labels)}")
-    for line in machine.lines(numbers["machine"]):
+    page = HtmlReport(f"Comparison of {', '.join(labels)}")
+    for line in machine.machine_lines(numbers["machine"]):
         page.paragraph(line)
     if numbers["faults"]:
         page.heading("What could not be done")
@@ -93,7 +93,7 @@ HOW = (
 )
 
 
-def _chapter(page: Report, chapter: Chapter) -> None:
+def _chapter(page: HtmlReport, chapter: Chapter) -> None:
     tally = chapter.tally
     page.heading(chapter.name)
     columns = ("model", "frames", "without a result", "people a frame", "ms, median", "ms, p95")
@@ -115,11 +115,11 @@ def _chapter(page: Report, chapter: Chapter) -> None:
             page.picture(_small(moment.picture), words)
 
 
-def _time(tally: Tally) -> str:
+def _time(tally: SourceTally) -> str:
     return "seconds" if tally.moving else "picture"
 
 
-def _over_time(page: Report, tally: Tally) -> None:
+def _over_time(page: HtmlReport, tally: SourceTally) -> None:
     """People and milliseconds of all models, and disagreement of all pairs."""
     shown = tally.filled
     at = tally.at.values[shown]
@@ -145,7 +145,7 @@ def _over_time(page: Report, tally: Tally) -> None:
     page.figure(drawing, "People found, milliseconds a frame, and how much two models disagree.")
 
 
-def _look(tally: Tally, number: int, label: str) -> dict[str, Any]:
+def _look(tally: SourceTally, number: int, label: str) -> dict[str, Any]:
     """How a line is drawn: pictures have nothing to do with each other, and are points.
 
     Later points are smaller, so that none hides another.
@@ -156,7 +156,7 @@ def _look(tally: Tally, number: int, label: str) -> dict[str, Any]:
     return look | {"linestyle": "", "marker": "o", "markersize": max(8 - 2 * number, 2)}
 
 
-def _pair(page: Report, tally: Tally, pair: Pair) -> None:
+def _pair(page: HtmlReport, tally: SourceTally, pair: Pair) -> None:
     """What two models have in common."""
     first, second = pair.labels
     page.table(
@@ -187,7 +187,7 @@ def _pair(page: Report, tally: Tally, pair: Pair) -> None:
             _angles(page, pair, space)
 
 
-def _joints_over_time(axes: Any, tally: Tally, values: np.ndarray) -> None:
+def _joints_over_time(axes: Any, tally: SourceTally, values: np.ndarray) -> None:
     """(B, J) percent as a map, of which a row is a joint and a column a time."""
     at, values = tally.at.values[tally.filled], values[tally.filled]
     half = (at[-1] - at[0]) / (len(at) - 1) / 2  # at are the middles of the columns
@@ -201,7 +201,7 @@ def _joints_over_time(axes: Any, tally: Tally, values: np.ndarray) -> None:
     axes.figure.colorbar(shade, ax=axes, label="% of the person's size")
 
 
-def _angles(page: Report, pair: Pair, space: Space) -> None:
+def _angles(page: HtmlReport, pair: Pair, space: Space) -> None:
     """Bias and limits of agreement of each angle, and plots of some."""
     sums, (first, second) = pair.angles[space], pair.labels
     called = angle_names(space)

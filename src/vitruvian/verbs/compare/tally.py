@@ -21,7 +21,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.verbs.compare.agreement import BlandAltman, Common, Pairing, angles_apart, pair
-from vitruvian.verbs.compare.lines import Result
+from vitruvian.verbs.compare.lines import FrameResult
 
 BINS = 300  # of time, for plots
 STEPS, STEP = 400, 0.25  # of distances, percent of a person's size; the last is for all above
@@ -47,14 +47,14 @@ class Mean:
         return np.where(self.count > 0, self.sum / np.maximum(self.count, 1), np.nan)
 
 
-class Side:
+class ModelTally:
     """One model: how many people it found, and how quickly."""
 
     def __init__(self, label: str, bins: int) -> None:
         self.label, self.frames, self.failed, self.people = label, 0, 0, 0
         self.found, self.took, self.ms = Mean(bins), Mean(bins), array("f")
 
-    def add(self, where: int, result: Result) -> None:
+    def add(self, where: int, result: FrameResult) -> None:
         """One frame, into its bin of time."""
         self.frames += 1
         self.failed += result.poses is None
@@ -164,7 +164,7 @@ def _plain(values: np.ndarray) -> list[Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class DisagreementFrame:
     """One frame in which models disagree."""
 
     disagreement: float  # 0..1
@@ -177,7 +177,7 @@ class Moments:
 
     def __init__(self, apart: float) -> None:
         """`apart`: seconds between two; 0 for pictures, which have no time."""
-        self.apart, self.kept = apart, list[Moment]()
+        self.apart, self.kept = apart, list[DisagreementFrame]()
 
     def add(self, disagreement: float, frame: Frame, picture: Callable[[], np.ndarray]) -> None:
         """Another frame; its picture is asked for if it is one of them so far."""
@@ -193,11 +193,11 @@ class Moments:
                 return
             kept.remove(least)
         plain = Frame(None, frame.index, frame.seconds, frame.source, size=frame.size)
-        self.kept = [*kept, Moment(disagreement, plain, picture())]
+        self.kept = [*kept, DisagreementFrame(disagreement, plain, picture())]
         self.kept.sort(key=lambda moment: -moment.disagreement)
 
 
-class Tally:
+class SourceTally:
     """All of it, of one source."""
 
     def __init__(self, labels: Sequence[str], frames: int, moving: bool, seconds: float) -> None:
@@ -211,14 +211,14 @@ class Tally:
         """
         self.frames, self.moving = max(frames, 1), moving
         self.bins = min(self.frames, BINS)
-        self.sides = [Side(label, self.bins) for label in labels]
+        self.sides = [ModelTally(label, self.bins) for label in labels]
         self.pairs: dict[tuple[int, int], Pair] = {}
         self.moments = Moments(min(1.0, seconds / (2 * MOMENTS)) if moving else 0.0)
         self.at = Mean(self.bins)  # seconds, or the picture's number
         self.done = 0
 
     def add(
-        self, frame: Frame, results: Sequence[Result], picture: Callable[[], np.ndarray]
+        self, frame: Frame, results: Sequence[FrameResult], picture: Callable[[], np.ndarray]
     ) -> dict[str, Any]:
         """One frame.
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from vitruvian.evaluate import scores
 from vitruvian.evaluate.scores import Interval, Scores
-from vitruvian.show.report import COLOURS, Report, plot
-from vitruvian.verbs.val.val import Result
+from vitruvian.show.report import COLOURS, HtmlReport, plot
+from vitruvian.verbs.val.val import Validation
 
 if TYPE_CHECKING:
     from vitruvian.show.report import Figure
@@ -34,7 +34,7 @@ MEANING = (
 )
 
 
-def columns(result: Result) -> list[str]:
+def columns(result: Validation) -> list[str]:
     """The numbers that there are, in the order of tables."""
     known = {
         name for each in result.scores for name, n in each.overall.items() if n.value == n.value
@@ -42,7 +42,9 @@ def columns(result: Result) -> list[str]:
     return [name for name in (*scores.FLAT, *scores.SOLID) if name in known]
 
 
-def table(result: Result, *, brief: bool = False) -> tuple[list[str], list[list[str]]]:
+def validation_table(
+    result: Validation, *, brief: bool = False
+) -> tuple[list[str], list[list[str]]]:
     """Head and rows: a model each, numbers with their intervals; `brief`: of AP and MPJPE only."""
     names = columns(result)
     head = ["model", *(title(name) for name in names)]
@@ -53,7 +55,9 @@ def table(result: Result, *, brief: bool = False) -> tuple[list[str], list[list[
             number = each.overall.get(name, Interval(math.nan))
             alone = brief and name not in ("AP", "MPJPE")
             row.append(
-                said(name, Interval(number.value) if alone else number, " " if brief else "\n")
+                format_interval(
+                    name, Interval(number.value) if alone else number, " " if brief else "\n"
+                )
             )
         rows.append(row)
     return head, rows
@@ -64,7 +68,7 @@ def title(name: str) -> str:
     return f"{name}, mm" if name in IN_MM else name
 
 
-def said(name: str, number: Interval, between: str = "\n") -> str:
+def format_interval(name: str, number: Interval, between: str = "\n") -> str:
     """A number, and its interval if it has one."""
     if math.isnan(number.value):
         return "\N{EN DASH}"
@@ -75,17 +79,17 @@ def said(name: str, number: Interval, between: str = "\n") -> str:
     return f"{text}{between}({number.low * scale:{form}} to {number.high * scale:{form}})"
 
 
-def report(result: Result, sheets: Mapping[str, np.ndarray | None]) -> Report:
+def validation_report(result: Validation, sheets: Mapping[str, np.ndarray | None]) -> HtmlReport:
     """The page: tables, plots, and the worst pictures."""
     truth = result.truth
-    page = Report(f"Validation on {Path(truth.source).name}")
+    page = HtmlReport(f"Validation on {Path(truth.source).name}")
     kind = "joints in metres" if truth.solid else "keypoints in pixels"
     page.paragraph(
         f"{len(truth.pictures)} pictures of {truth.source}, {kind}, {len(truth.skeleton)} of "
         f"{truth.skeleton.name}. In brackets: where 95 % of the numbers lie when as many pictures "
         "are drawn anew from these."
     )
-    page.table(*table(result))
+    page.table(*validation_table(result))
     for note in result.notes:
         page.paragraph(f"Note: {note}.")
     page.heading("How models compare")
@@ -112,14 +116,14 @@ def report(result: Result, sheets: Mapping[str, np.ndarray | None]) -> Report:
     return page
 
 
-def _tables(page: Report, each: Scores, names: Sequence[str]) -> None:
+def _tables(page: HtmlReport, each: Scores, names: Sequence[str]) -> None:
     head = ["", *scores.COUNTS, *(title(name) for name in names)]
     rows: list[list[object]] = []
     for group in each.groups:
         if not group.people:
             continue
         words = group.name if group.of == "all" else f"{group.of}: {group.name}"
-        numbers = [said(n, group.numbers.get(n, Interval(math.nan))) for n in names]
+        numbers = [format_interval(n, group.numbers.get(n, Interval(math.nan))) for n in names]
         rows.append([words, group.people, group.pictures, *numbers])
     page.table(head, rows)
     first = next(iter(each.joints.values()))
@@ -138,7 +142,7 @@ def _shown(name: str, value: float) -> float | int | None:
     return round(value * 1000) if name in IN_MM else value
 
 
-def _bars(result: Result, name: str) -> Figure:
+def _bars(result: Validation, name: str) -> Figure:
     """A group of bars each, a bar for each model, with intervals."""
     groups = [g for g in result.scores[0].groups if g.people]
     drawing = plot(10.5, 3.6)
@@ -162,7 +166,7 @@ def _bars(result: Result, name: str) -> Figure:
     return drawing
 
 
-def _curves(result: Result) -> Figure:
+def _curves(result: Validation) -> Figure:
     names = [*result.scores[0].curves]
     drawing = plot(10.5, 3.2)
     panels = drawing.subplots(1, len(names))
@@ -179,7 +183,7 @@ def _curves(result: Result) -> Figure:
     return drawing
 
 
-def _joints(result: Result, name: str) -> Figure:
+def _joints(result: Validation, name: str) -> Figure:
     """A line of dots for each model over the keypoints."""
     joints = result.truth.skeleton.keypoints
     drawing = plot(10.5, 4.2)

@@ -14,14 +14,14 @@ import numpy as np
 from vitruvian.formats.atomic_file import write_whole
 from vitruvian.verbs.val import page
 from vitruvian.verbs.val.sheet import jpeg, sheet
-from vitruvian.verbs.val.val import Result
+from vitruvian.verbs.val.val import Validation
 
 
-def lines(result: Result) -> list[str]:
+def validation_lines(result: Validation) -> list[str]:
     """What is printed: the pictures, a table of the models, and what a reader must know."""
     people = max((each.groups[0].people for each in result.scores), default=0)
     first = f"{result.truth.source}: {len(result.truth.pictures)} pictures, {people} people"
-    head, rows = page.table(result, brief=True)
+    head, rows = page.validation_table(result, brief=True)
     cells = [head, *rows]
     wide = [max(len(row[i]) for row in cells) for i in range(len(head))]
     said = [first, ""]
@@ -34,7 +34,7 @@ def lines(result: Result) -> list[str]:
     return [*said, "", *(f"note: {note}" for note in result.notes)]
 
 
-def write(result: Result, out: Path) -> list[Path]:
+def write_validation(result: Validation, out: Path) -> list[Path]:
     """Write val.json, pictures.csv, report.html, and worst_MODEL.jpg for each model.
 
     Returns:
@@ -42,9 +42,9 @@ def write(result: Result, out: Path) -> list[Path]:
     """
     sheets = {each.name: sheet(result.truth, each) for each in result.scores}
     paths = [out / "val.json", out / "pictures.csv", out / "report.html"]
-    write_whole(paths[0], json.dumps(to_dict(result), indent=1, allow_nan=False))
+    write_whole(paths[0], json.dumps(validation_to_dict(result), indent=1, allow_nan=False))
     write_whole(paths[1], rows_of_pictures(result))
-    page.report(result, sheets).write(paths[2])
+    page.validation_report(result, sheets).write(paths[2])
     for name, picture in sheets.items():
         if picture is not None:
             paths.append(out / f"worst_{name}.jpg")
@@ -52,7 +52,7 @@ def write(result: Result, out: Path) -> list[Path]:
     return paths
 
 
-def to_dict(result: Result) -> dict[str, Any]:
+def validation_to_dict(result: Validation) -> dict[str, Any]:
     """Everything, ready for JSON; metres, 0..1, and null where there is nothing to say."""
     return _plain(
         {
@@ -100,7 +100,7 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, bool)) else str(value)
 
 
-def rows_of_pictures(result: Result) -> str:
+def rows_of_pictures(result: Validation) -> str:
     """A row for each picture and model, as CSV."""
     names = ["model"]
     for each in result.scores:

@@ -30,7 +30,7 @@ from vitruvian.evaluate.recorded import people_of_record, poses_on_truth, shared
 from vitruvian.evaluate.scores import PredictedPeople, Scores, score_people
 from vitruvian.formats.atomic_file import alone_in
 from vitruvian.formats.records import Record
-from vitruvian.formats.wire import dump, header, to_dict
+from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
 from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
 from vitruvian.models.model import Model, cores
@@ -49,12 +49,12 @@ MOST_RESAMPLES = 10000
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Validation:
     """The truth, and how good each model is beside it."""
 
     truth: GroundTruth
     scores: list[Scores]  # of each model, then of each file of results
-    options: dict[str, dict[str, Any]]  # name of a model -> what it was loaded with
+    options: Mapping[str, Mapping[str, Any]]  # name of a model -> what it was loaded with
     notes: list[str]  # what a reader must know
     faults: int  # how many pictures could not be read
 
@@ -95,7 +95,7 @@ def val(
     say: Callable[[str], None] = lambda _: None,
     machine: MachineWords = MachineWords(),
     on_error: Callable[[VitruvianError], None] = lambda _: None,
-) -> Result:
+) -> Validation:
     """How good models are on pictures whose truth is known.
 
     Args:
@@ -137,16 +137,14 @@ def val(
     free, notes, broken = Names(), list(known.notes), {str(fault) for fault in known.faults}
     found: dict[str, dict[int | str, PredictedPeople]] = {}
     has: dict[str, list[bool]] = {}
-    used: dict[str, dict[str, Any]] = {}
+    used: dict[str, Mapping[str, Any]] = {}
 
     def tell(fault: VitruvianError) -> None:
         broken.add(str(fault))
         on_error(fault)
 
     with TemporaryDirectory() as nowhere, alone_in(folder := Path(out or nowhere)):
-        data_of = {"labels": known.sha256, "pictures": [*known.names.values()]}
         for each in models:
-            opened = each
             if isinstance(each, str | ModelSpec):
                 spec = ModelSpec.of(each)
                 # Who finds people by itself is not told who finds them.
@@ -154,11 +152,13 @@ def val(
                 spec = asked_model(spec, own, machine)
                 given = _keypoints_for(spec.name, spec.options, known, skeleton, notes)
                 opened = ready(spec.name, solid=known.solid, **given)
+            else:
+                opened = each
             table = _table_of(opened)
             name = free(f"{opened.name}.jsonl")
             has[name], used[name] = shared_keypoints(opened.name, table, known), opened.options
             file = folder / f"{name}.jsonl"
-            ledger = Ledger(ledger_of(folder, name), file, {"data": data_of, **made_by(opened)})
+            ledger = ledger_of_model(file, known, opened)
             ledger.open(resume=resume, overwrite=overwrite, there=[file])
             with closing(ledger):
                 if overwrite:
@@ -176,7 +176,7 @@ def val(
         all_have = [all(each) for each in zip(*has.values(), strict=True)]
         has = dict.fromkeys(has, all_have)
     scores = [score_people(name, known, found[name], has[name], resamples) for name in found]
-    return Result(known, scores, used, notes + _notes(known, scores), len(broken))
+    return Validation(known, scores, used, notes + _notes(known, scores), len(broken))
 
 
 def _keypoints_for(
@@ -237,6 +237,12 @@ def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
 
 
 # What is found, and kept
+
+
+def ledger_of_model(file: Path, truth: GroundTruth, model: Model) -> Ledger:
+    """The ledger of what a model finds in a data set, which is kept in `file`."""
+    data = {"labels": truth.sha256, "pictures": [*truth.names.values()]}
+    return Ledger(ledger_of(file.parent, file.stem), file, {"data": data, **made_by(model)})
 
 
 def _done(file: Path) -> set[int]:
@@ -309,7 +315,7 @@ def _find(
 
             def write(frame: Frame, poses: Poses) -> None:
                 nonlocal frames
-                lines.write(dump(to_dict(frame, _likeliest(poses), model.name)))
+                lines.write(dump(frame_to_dict(frame, _likeliest(poses), model.name)))
                 lines.flush()
                 frames += 1
 
