@@ -266,6 +266,11 @@ def test_a_loaded_model_takes_no_options(picture):
         vit.run(picture("a.png"), Seen(), num_poses=2)
 
 
+def test_what_is_no_model_is_one_line():
+    with pytest.raises(VitruvianError, match="int is no model; give a name"):
+        vit.stream(3)  # type: ignore[arg-type]
+
+
 def test_live_gives_results_in_order_and_drops_what_is_old():
     model, got = Seen(), []
     first, go = threading.Event(), threading.Event()

@@ -315,6 +315,7 @@ BODY25 = Skeleton.table(
     ("left_eye", "nose", nan),
     ("right_ear", "right_eye", nan),
     ("left_ear", "left_eye", nan),
+    # OpenPose's order: arms and legs are right first, the feet left first.
     ("left_big_toe", "left_ankle", nan),
     ("left_small_toe", "left_big_toe", nan),
     ("left_heel", "left_ankle", nan),

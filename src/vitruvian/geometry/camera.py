@@ -99,7 +99,8 @@ class Camera:
         view_deg = ASSUMED_DEG if view_deg is None else view_deg
         if not 0 < view_deg < 180:
             raise VitruvianError(
-                f"a field of view of {view_deg:g} degrees is out of range; want 0 to 180"
+                f"a field of view of {view_deg:g} degrees is out of range; want one between "
+                "0 and 180"
             )
         focal = max(size) / 2 / float(np.tan(np.radians(view_deg) / 2))
         return cls.with_focal(size, focal, known_by)

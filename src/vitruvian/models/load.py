@@ -158,6 +158,11 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
         VitruvianError: as `load`; or there are options for a model that is loaded.
     """
     if not isinstance(model, str | ModelSpec):
+        if not hasattr(model, "wanted"):
+            raise VitruvianError(
+                f"{type(model).__name__} is no model; give a name of `vitruvian models list`, a "
+                "file, or what vit.load gave"
+            )
         if options:
             raise VitruvianError(
                 f"the model is loaded already; give {', '.join(options)} to load()"

@@ -1,1 +1,1 @@
-"""The memory of one stream: who is who, smoothing, repair, places."""
+"""The memory of one stream: who is who, then repair, smoothing and places, in this order."""

@@ -74,9 +74,9 @@ class Wanted:
 
     @property
     def asked(self) -> str:
-        """The options that need track IDs, for messages; "" for none."""
+        """The steps asked for that need track IDs, in their order, for messages; "" for none."""
         smooth = "" if self.smooth in (None, "no") else f"smooth {self.smooth}"
-        return " and ".join(word for word in (smooth, "repair" * self.repair) if word)
+        return " and ".join(word for word in ("repair" * self.repair, smooth) if word)
 
     def to_dict(self) -> dict[str, Any]:
         """For the header of a record, among the options."""
@@ -121,8 +121,8 @@ def check_wanted(wanted: Wanted, model: Model, sources: Sequence[Source] | None 
         )
     if full.track and model.options.get("average") is False:
         raise VitruvianError(
-            "average=False gives everybody several times, which cannot be told apart; add "
-            "track=False"
+            "average=False gives everybody several times, which cannot be told apart; leave "
+            "track=True out"
         )
     if not wanted.offline:
         return

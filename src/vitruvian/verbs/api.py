@@ -58,6 +58,8 @@ def predict(
 ) -> Outcome:
     """Detect people, estimate their 2D and 3D keypoints, and write them.
 
+    Words of a group are keywords of their own: `stride=2` is `span=Span(stride=2)`.
+
     Args:
         source: image, folder, glob pattern, video, webcam (`camera:0`), stream address, `sample`,
             or a list of these.
