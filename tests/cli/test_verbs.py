@@ -77,7 +77,7 @@ def test_the_words_of_a_verb_are_in_its_signature_and_its_help():
     assert parameters["stride"].default == 1
     assert parameters["stride"].kind is inspect.Parameter.KEYWORD_ONLY
     assert "words" not in parameters
-    assert "Find people" in (vit.predict.__doc__ or "")
+    assert "Detect people" in (vit.predict.__doc__ or "")
 
 
 def test_each_command_has_few_parameters():
