@@ -595,7 +595,10 @@ def test_numbers_stay_unless_people_are_told_apart_anew(recorded, command):
         (("missing.jsonl",), ("cannot read 'missing.jsonl'",)),
         (("two.jsonl",), ("tells of 'a.mp4' and of others", "one video")),
         (("empty.jsonl",), ("holds no frames",)),
-        (("alone.jsonl", "--save", "video"), ("'gone.mp4', which is not there", "leave video out of --save")),
+        (
+            ("alone.jsonl", "--save", "video"),
+            ("'gone.mp4', which is not there", "leave video out of --save"),
+        ),
         (("poses.jsonl", "--save", "heatmaps"), ("a record has no heat maps",)),
         (("sample",), ("only pictures",)),
     ],
