@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -90,12 +91,11 @@ def test_which_family_looks_for_one_person():
 @pytest.mark.parametrize("value", [True, "0.5", None, -0.1, 1.5, float("nan")])
 def test_a_share_is_a_number_from_0_to_1(value):
     with pytest.raises(VitruvianError, match=r"conf is .*, want a number from 0 to 1"):
-        FAMILIES["yolopose"].options(conf=value)
+        FAMILIES["yolopose"].options.of(conf=value)
 
 
 def test_types_say_what_a_value_may_be():
-    assert {Share.__metadata__[0].words, Count.__metadata__[0].words} == {
-        "a number from 0 to 1",
-        "a whole number from 1",
-    }
-    assert [rule.good(4) for rule in OddOrZero.__metadata__] == [True, False]
+    rules = {kind: get_args(kind)[1:] for kind in (Share, Count, OddOrZero)}
+    assert rules[Share][0].words == "a number from 0 to 1"
+    assert rules[Count][0].words == "a whole number from 1"
+    assert [rule.good(4) for rule in rules[OddOrZero]] == [True, False]

@@ -40,8 +40,7 @@ def seconds_of(model: Seer) -> list[float]:
 def test_what_opencv_read_is_rgb_for_the_model():
     model = Seer()
     stream = vit.stream(model, fps=10)
-    for _ in range(3):
-        poses = stream(vit.Frame.bgr(BLUE))
+    *_, poses = [stream(vit.Frame.bgr(BLUE)) for _ in range(3)]
     assert poses.person.tolist() == [1]
     assert seconds_of(model) == pytest.approx([0, 0.1, 0.2])
     assert [frame.index for frame in model.frames] == [0, 1, 2]

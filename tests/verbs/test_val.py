@@ -174,7 +174,7 @@ def test_pck_counts_joints_within_a_tenth_of_the_box(rng):
     long = picture.box[0, 2:].max()
     off = np.zeros((1, K, 2))
     off[0, :5, 0], off[0, 5:9, 0] = 0.099 * long, 0.101 * long
-    found = {1: PredictedPeople(picture.xy + off, np.ones(1))}
+    found: dict[int | str, PredictedPeople] = {1: PredictedPeople(picture.xy + off, np.ones(1))}
     got = score_people("x", known, found, [True] * K, 0)
     assert got.overall["PCK"].value == pytest.approx((K - 4) / K)
     assert got.joints["nose"]["PCK"] == 1

@@ -150,7 +150,8 @@ class Skeleton:
         """
         parts: dict[str, list[int]] = {}
         own = known_names(self.keypoints)
-        fingers = {_HAND.fullmatch(word)[1] for word in own if _FINGER.search(word)}
+        hands = (_HAND.fullmatch(word) for word in own if _FINGER.search(word))
+        fingers = {hand[1] for hand in hands if hand}
         for k, word in enumerate(own):
             hand = _HAND.fullmatch(word)
             if hand and hand[1] in fingers:

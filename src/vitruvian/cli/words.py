@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 OUT = ("--out", "-o")
-METAVARS = {list[str] | None: "<str>", list[Path] | None: "<path>"}
+METAVARS: dict[Any, str] = {list[str] | None: "<str>", list[Path] | None: "<path>"}
 # Sections of the help, in this order.
 INPUT, MODEL, OUTPUT, OVER_TIME = "Input", "Model", "Output", "Over time (videos)"
 ANALYSIS, CAMERA, MACHINE, ROUNDS = "Analysis", "Camera", "Machine", "Rounds"

@@ -158,7 +158,8 @@ def reread(
         for bare, poses in pairs:
             frame = next((frame for frame in good if frame.index >= bare.index), None)
             same = frame is not None and frame.index == bare.index
-            same = same and (frame.size == bare.size or not all(bare.size))  # tables have no sizes
+            if frame is not None and same:
+                same = frame.size == bare.size or not all(bare.size)  # tables have no sizes
             if frame is not None and same:
                 late = frame.seconds - bare.seconds
                 behind = late if behind is None else behind

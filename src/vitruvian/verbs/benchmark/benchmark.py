@@ -132,9 +132,13 @@ def benchmark(
             measurements.
     """
     everyone = model_specs(model or ())
-    each = [numbers(people, "people"), numbers(size, "size"), numbers(threads, "threads")]
     inside = precision.split(",") if isinstance(precision, str) else precision or ()
-    cases = list(_cases(everyone, source, *each, inside))
+    cases = list(
+        _cases(
+            *(everyone, source, numbers(people, "people")),
+            *(numbers(size, "size"), numbers(threads, "threads"), inside),
+        )
+    )
     if out is None:
         if resume:
             raise VitruvianError("resume goes on with a file; give out")
