@@ -196,9 +196,9 @@ def test_an_array_with_an_axis_too_many_is_refused(name: str, people: People):
 
 def test_metres_need_an_origin_and_regions_a_person_each(people: People):
     poses = people(2, everything=True)
-    with pytest.raises(ValueError, match="go together"):
+    with pytest.raises(ValueError, match="given together"):
         replace(poses, origin=None)
-    with pytest.raises(ValueError, match="go together"):
+    with pytest.raises(ValueError, match="given together"):
         replace(poses, xyz=None)
     with pytest.raises(ValueError, match="look has 0 regions, want 2"):
         replace(poses, look=Regions.none())
