@@ -374,6 +374,13 @@ def test_a_folder_of_different_sizes_is_compared(loaded, picture, tmp_path):
     assert [len(poses) for _, poses in read(records[0])] == [1, 1, 1]
 
 
+def test_options_that_are_paths_stay_in_the_names_of_records(loaded, picture, tmp_path):
+    models = ["one,find=/a/b.onnx,num_poses=3", "two,find=/a/b.onnx,num_poses=3"]
+    compare(pictures(picture), models, tmp_path / "out")
+    names = [path.name for path in sorted((tmp_path / "out/records").glob("*.jsonl"))]
+    assert [name.split("(")[0] for name in names] == ["pictures - one ", "pictures - two "]
+
+
 def test_the_report_needs_nothing_from_elsewhere(loaded, picture, tmp_path):
     compare(pictures(picture), ["one", "<three>"], tmp_path / "out")
     page = (tmp_path / "out/report.html").read_text()

@@ -139,7 +139,9 @@ def _compare(
         own, whole = _about([each], span, seen), span == Span()
         job = _Job(each, stem, out, own, given, visible, whole, fault)
         files = Names()
-        made = [job.record(side, files(f"{stem} - {side.label}.x")) for side in everyone]
+        labels = [side.label.replace("/", "_") for side in everyone]  # options may be paths
+        stems = [files(f"{stem} - {label}.x") for label in labels]
+        made = [job.record(side, own_stem) for side, own_stem in zip(everyone, stems, strict=True)]
         sides = [(s.label, path) for s, path in zip(everyone, made, strict=True) if path]
         if sides:
             chapters.append(job.draw(sides, name))
