@@ -1,4 +1,4 @@
-"""The numbers and times of a video's frames: strictly increasing, whatever its time stamps do."""
+"""Frame numbers and timestamps of a video: strictly increasing, even if its timestamps are not."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from fractions import Fraction
 from itertools import chain, islice
 from typing import Any
 
-BACK = 0.25  # seconds that time may run back before another recording is taken to begin
-SAME = 1e-6  # seconds between frames that are at one time
-CROWDED = 8  # pictures one after the other with time stamps that are no later
-TRIED = 48  # packets of which it is seen whether each gives one picture
+BACK = 0.25  # seconds; a larger step back in time starts another recording
+SAME = 1e-6  # seconds; frames closer than this have the same time
+CROWDED = 8  # consecutive frames whose timestamps do not increase
+TRIED = 48  # packets decoded to check that each gives one frame
 
 
 @dataclass
 class FrameClock:
-    """Counts pictures in the order in which they are shown, and says when that is."""
+    """Counts frames in presentation order, and gives their times."""
 
-    step: float  # seconds from one to the next, until two are known
-    index: int = -1  # of the last one
-    seconds: float = -1.0  # when the last one is shown, from the first one on
-    zero: float | None = None  # the time stamp that would be 0 s
-    early: int = 0  # pictures that are no later than the one before, by their time stamps
-    row: int = 0  # of them, since one that is
-    joined: tuple[int, float, float] | None = None  # index, time before, time by its time stamp
+    step: float  # seconds between frames; the header's until two are known
+    index: int = -1  # of the last frame
+    seconds: float = -1.0  # of the last frame, from the first one on
+    zero: float | None = None  # the timestamp of 0 s
+    early: int = 0  # frames whose timestamp is not later than the one before
+    row: int = 0  # consecutive ones, up to now
+    joined: tuple[int, float, float] | None = None  # index, time before, time by its timestamp
 
     def tick(self, stamp: float | None) -> None:
-        """Count one.
+        """Count one frame.
 
-        Where stamps run back by more than `BACK` another recording begins, and time goes on. One
-        that is no later than the one before is put between that and the next, in half the time
-        that is left; after many of those, stamps say nothing, and time goes on, too.
+        If timestamps run back by more than `BACK`, another recording begins, and time continues. A
+        frame not later than the one before is put between that and the next, in half of the time
+        left; after more than `CROWDED` of those timestamps are ignored, and time continues too.
 
         Args:
-            stamp: its time stamp, seconds on the clock of the file; None: it has none.
+            stamp: timestamp, seconds on the clock of the file; None: it has none.
         """
         self.index += 1
         following = 0.0 if self.seconds < 0 else self.seconds + self.step
@@ -60,30 +60,30 @@ class FrameClock:
 
 @dataclass(frozen=True)
 class SeekPoint:
-    """Where decoding begins for pictures from some time on."""
+    """Where decoding starts for frames from some time on."""
 
-    packet: int  # number of the first one that is decoded
-    first: int  # time stamp of the first picture that counts; those before are dropped
-    clock: FrameClock  # before that picture
+    packet: int  # number of the first packet to decode
+    first: int  # timestamp of the first frame to keep; those before are dropped
+    clock: FrameClock  # before that frame
 
 
 def find_seek_point(
     packets: Iterable[Any], unit: Fraction, start: float, clock: FrameClock
 ) -> SeekPoint | None:
-    """The key frame to begin at for all pictures from `start` on, found without decoding the rest.
+    """The key frame to start at for all frames from `start` on, found without decoding the rest.
 
-    No seeking: in MPEG streams FFmpeg's goes to places between key frames. Files are read from
-    their beginning, and packets are counted, so that a frame has the same number and time however
-    it was reached.
+    No seeking: in MPEG streams FFmpeg seeks to places between key frames. Files are read from the
+    beginning, and packets are counted, so that a frame has the same number and time however it was
+    reached.
 
     Args:
-        packets: of the video, none empty, in the order of decoding.
-        unit: of their time stamps, seconds.
+        packets: of the video, none empty, in decoding order.
+        unit: time base of their timestamps, seconds.
         start: seconds.
         clock: at zero.
 
     Returns:
-        None where packets do not tell: some have no time stamp, or no picture, or two.
+        None if packets do not tell: some have no timestamp, no frame, or two.
     """
     packets = iter(packets)
     tried = list(islice(packets, TRIED))
@@ -92,12 +92,12 @@ def find_seek_point(
     shown = [picture.pts for packet in tried for picture in packet.decode()]
     if not shown:
         return None
-    # What is before the first picture refers to what was cut off, and gives none.
+    # Packets before the first frame refer to frames that were cut off, and give none.
     begun = sorted(p.pts for p in tried if not p.is_discard and p.pts >= shown[0])
     if shown != begun[: len(shown)]:
         return None
 
-    group: list[int] = []  # time stamps from one key frame to the next
+    group: list[int] = []  # timestamps from one key frame to the next
     key, key_stamp, before = 0, 0, 0
     for number, packet in enumerate(chain(tried, packets)):
         if packet.pts is None:
@@ -114,13 +114,13 @@ def find_seek_point(
             group.append(packet.pts)
     if not group:
         return None
-    # Pictures shown before their key frame refer to the group before.
+    # Frames shown before their key frame refer to the previous group.
     first = min(group)
     return SeekPoint(key if first >= key_stamp else before, first, clock)
 
 
 def _counted(group: list[int], unit: Fraction, clock: FrameClock) -> FrameClock:
-    """The clock after these time stamps."""
+    """The clock after these timestamps."""
     clock = copy(clock)
     for stamp in sorted(group):
         clock.tick(frame_seconds(stamp, unit))
@@ -128,5 +128,5 @@ def _counted(group: list[int], unit: Fraction, clock: FrameClock) -> FrameClock:
 
 
 def frame_seconds(stamp: int, unit: Fraction) -> float:
-    """As PyAV computes it for pictures."""
+    """Seconds, as PyAV computes them for frames."""
     return float(stamp) * unit.numerator / unit.denominator

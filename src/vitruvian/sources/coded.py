@@ -1,7 +1,7 @@
-"""Pictures of a video as they are decoded, and how they become RGB as players show them.
+"""Decoded video frames, and their conversion to RGB as players show them.
 
-Turned and mirrored as their display matrix says, widened where their pixels are not square; all of
-a picture, or a part of it without touching the rest.
+Rotated and flipped by their display matrix, stretched where pixels are not square; the whole frame,
+or a crop of it without converting the rest.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ from typing import Any
 
 import numpy as np
 
-# Of these every pixel becomes RGB by itself, so a part is the same as in the whole.
+# In these formats each pixel is converted independently, so a crop equals that of the whole.
 FORMATS = ("yuv420p", "yuvj420p", "nv12")
-STEP = 64  # pixels; parts have few sizes, for each new one takes FFmpeg a while to prepare
-NEARLY_SQUARE = 0.01  # pixels as wide as high up to this: encoders round the shape of a picture
-# Pixels as wide as high, and up to this many times; half-width PAL, wide: 2.9. Beyond, it is a
-# mistake of who wrote the file.
+STEP = 64  # pixels; crops have few sizes, as FFmpeg takes time to prepare each new one
+NEARLY_SQUARE = 0.01  # tolerance of square pixels: encoders round the aspect ratio
+# Maximum pixel aspect ratio; half-width PAL, wide, has 2.9. Beyond, the file is wrong.
 WIDEST = 4
 
 
 class RgbConverter:
-    """Makes the pictures of one stream RGB, or parts of them without touching the rest.
+    """Converts frames of one stream to RGB, or crops of them without converting the rest.
 
-    It asks pictures for what it needs, never their stream, so that they may outlive their file.
+    It uses frames only, never their stream, so that frames may outlive their file.
     """
 
     def __init__(self) -> None:
@@ -34,13 +33,13 @@ class RgbConverter:
         self.locks = {"whole": threading.Lock(), "part": threading.Lock()}
         self.reformatters = {name: VideoReformatter() for name in self.locks}
         self.graph: Any = None
-        self.made_for: tuple[int, int, str] | None = None  # of what the graph cuts parts
+        self.made_for: tuple[int, int, str] | None = None  # frames that the graph crops
 
     def _begin(self, width: int, height: int, pixels: str) -> None:
         from av.filter import Graph
 
         self.graph = Graph()
-        clock = Fraction(1, 1000)  # nobody looks at it
+        clock = Fraction(1, 1000)  # not used
         self.source = self.graph.add_buffer(
             width=width, height=height, format=pixels, time_base=clock
         )
@@ -51,13 +50,13 @@ class RgbConverter:
         self.graph.configure()
 
     def rgb(self, picture: Any) -> np.ndarray:
-        """(H, W, 3) uint8, all of a picture."""
+        """(H, W, 3) uint8, the whole frame."""
         with self.locks["whole"]:
             convert = self.reformatters["whole"].reformat
             return convert(picture, format="rgb24", threads=1).to_ndarray()
 
     def part(self, picture: Any, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """(height, width, 3) uint8, from column x and row y on; all four are even."""
+        """(height, width, 3) uint8, crop from column x and row y on; all four are even."""
         with self.locks["part"]:
             kind = picture.width, picture.height, picture.format.name
             if kind != self.made_for:
@@ -72,11 +71,11 @@ class RgbConverter:
 
 
 def display_width(width: int, aspect: Fraction | None) -> int:
-    """How many square pixels wide a picture is; as many as it has where nothing can be told.
+    """Display width of a frame in square pixels; `width` if the aspect ratio is unknown.
 
     Args:
-        width: its pixels.
-        aspect: width of a pixel through its height; None: unknown.
+        width: stored pixels.
+        aspect: pixel aspect ratio, width / height; None: unknown.
     """
     if not aspect or not plausible_aspect(aspect) or abs(aspect - 1) < NEARLY_SQUARE:
         return width
@@ -84,22 +83,22 @@ def display_width(width: int, aspect: Fraction | None) -> int:
 
 
 def plausible_aspect(aspect: Fraction | None) -> bool:
-    """Whether pixels are of this shape, or nothing is said of it."""
+    """Whether a pixel aspect ratio is plausible, or unknown."""
     return not aspect or 1 / WIDEST <= aspect <= WIDEST
 
 
 def display_rotation(picture: Any) -> tuple[bool, bool, bool]:
-    """How a picture is held: whether rows become columns, then left right, then the top bottom.
+    """Rotation of a frame: whether to transpose, then to flip left-right, then to flip up-down.
 
-    From its display matrix: what is at (x, y) is shown at (a x + c y, b x + d y), up to a shift.
-    Other angles than quarters of a turn are taken for the nearest one.
+    From its display matrix: (x, y) is shown at (a x + c y, b x + d y), up to a shift. Angles are
+    rounded to the nearest multiple of 90 degrees.
 
     Source: libavutil/display.h of FFmpeg: the nine numbers are a b u, c d v, x y w.
     """
     try:
         matrix = picture.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV has no name for another thing beside it, and gives none of them
-        quarters = round(picture.rotation / 90) % 4  # against the clock
+    except ValueError:  # PyAV gives no side data at all if one type is unknown to it
+        quarters = round(picture.rotation / 90) % 4  # counterclockwise
         return (quarters % 2 == 1, quarters in (2, 3), quarters in (1, 2))
     if matrix is None:
         return False, False, False
@@ -110,7 +109,7 @@ def display_rotation(picture: Any) -> tuple[bool, bool, bool]:
 
 
 class DecodedFrame:
-    """A decoded picture, RGB where it is looked at; a `vitruvian.frame.Coded`."""
+    """A decoded frame, converted to RGB on access; a `vitruvian.frame.Coded`."""
 
     def __init__(
         self, picture: Any, converter: RgbConverter, aspect: Fraction | None = None
@@ -121,7 +120,7 @@ class DecodedFrame:
         across = self.turn[0]
         width, height = picture.width, picture.height
         self.size: tuple[int, int] = (height, self.wide) if across else (self.wide, height)
-        # The same in the pixels of the file, which others take for square.
+        # Size in stored pixels, which other programs take for square.
         self.stored: tuple[int, int] = (height, width) if across else (width, height)
 
     def rgb(self) -> np.ndarray:
@@ -140,13 +139,13 @@ class DecodedFrame:
         return rgb
 
     def part(self, box: np.ndarray) -> tuple[np.ndarray, tuple[int, int]] | None:
-        """As `Frame.part`; None where it is not exact, or hardly less than everything."""
+        """As `Frame.part`; None if not exact, or more than half of the frame."""
         width, height = self.size
         as_stored = self.wide == self.picture.width and not any(self.turn)
         known = as_stored and self.picture.format.name in FORMATS
         if not known or width % 2 or height % 2:
             return None
-        # Two pixels around, for the neighbours that sampling looks at; even, as the colours are.
+        # Two pixels of margin for interpolation; even, for chroma subsampling.
         sides, step = np.array(self.size), STEP
         low = np.clip(box[:2] - 2, 0, sides - 2).astype(int) // 2 * 2
         high = np.clip(box[2:] + 2, low + 2, sides).astype(int) + 1

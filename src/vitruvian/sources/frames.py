@@ -1,4 +1,4 @@
-"""Frames of a caller: pictures that somebody else reads, counted, with times that rise."""
+"""Frames of a caller: images read by other code, numbered, with increasing times."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ NAME = "frames"
 
 
 class FrameMaker:
-    """Makes frames of what somebody else reads, one picture after the other of one stream.
+    """Makes frames from images of one stream that other code reads, one by one.
 
-    Arrays do not say whether their channels are RGB, or BGR as OpenCV has them: `order` does, or
-    the caller makes `Frame(rgb)` or `Frame.bgr(array)` of them. Where a frame has no `seconds`, it
-    is `fps` that says when it was taken; without it, the clock.
+    The channel order of an array, RGB or BGR (OpenCV), is given by `order`, or by the caller with
+    `Frame(rgb)` or `Frame.bgr(array)`. The time of a frame without `seconds` comes from `fps`, or
+    else from the system clock.
     """
 
     def __init__(self, *, fps: float | None = None, order: str | None = None) -> None:
-        """Start with the first frame to come.
+        """Start at frame 0.
 
         Args:
-            fps: frames a second.
-            order: "rgb" or "bgr", of arrays.
+            fps: frames per second.
+            order: "rgb" or "bgr", channel order of arrays.
 
         Raises:
-            VitruvianError: neither is such.
+            VitruvianError: one of them is invalid.
         """
         if fps is not None and not (isinstance(fps, (int, float)) and 0 < fps < 1e6):
             raise VitruvianError(
@@ -46,15 +46,15 @@ class FrameMaker:
         self.fps, self.order = fps, order
         self.count = 0
         self.last: float | None = None  # seconds of the frame before
-        self.timed = False  # whether the caller says when frames were taken
+        self.timed = False  # whether the caller gives the times of frames
         self.began = 0.0
 
     def __call__(self, picture: Any, seconds: float | None = None) -> Frame:
         """The next frame.
 
         Args:
-            picture: a `Frame`, or (H, W, 3) uint8 where the order of channels is known.
-            seconds: when it was taken, instead of what it says itself.
+            picture: a `Frame`, or (H, W, 3) uint8 if the channel order is known.
+            seconds: its time, instead of its own `seconds`.
 
         Raises:
             VitruvianError: it is neither, or it is not later than the one before.
@@ -76,7 +76,7 @@ class FrameMaker:
         return replace(frame, index=index, seconds=float(seconds), source=source)
 
     def _seconds(self, frame: Frame) -> float:
-        """Since the first frame."""
+        """Time since the first frame."""
         self.timed = self.timed or frame.seconds != 0
         if self.timed:
             return frame.seconds
@@ -90,10 +90,10 @@ class FrameMaker:
 
 
 def picture_as_frame(picture: Any, order: str | None) -> Frame:
-    """A frame of a frame, or of an array whose order of channels is known.
+    """A frame from a frame, or from an array of known channel order.
 
     Raises:
-        VitruvianError: it is something else, or nobody says which order it is.
+        VitruvianError: it is something else, or the channel order is unknown.
     """
     if isinstance(picture, Frame):
         return picture
@@ -117,7 +117,7 @@ def picture_as_frame(picture: Any, order: str | None) -> Frame:
 
 
 class CallerFrames:
-    """A source of frames or arrays that a caller has, or that come one after the other."""
+    """A source of frames or arrays from a list or an iterator of the caller."""
 
     live = False
     name = NAME
@@ -133,13 +133,13 @@ class CallerFrames:
         """Read nothing yet.
 
         Args:
-            pictures: a list, which is one video if there are several, or what can be iterated once.
-            span: which of them are wanted.
-            fps: frames a second.
-            order: "rgb" or "bgr", of arrays.
+            pictures: a list (one video, if more than one), or an iterable to be read once.
+            span: frames to process.
+            fps: frames per second.
+            order: "rgb" or "bgr", channel order of arrays.
 
         Raises:
-            VitruvianError: nobody says when the frames of a list were taken.
+            VitruvianError: the frames of a list have no times.
         """
         self.pictures, self.span, self.fps, self.order = pictures, span, fps, order
         several = isinstance(pictures, Sequence)
@@ -167,7 +167,7 @@ class CallerFrames:
                     return
 
     def count(self) -> int | None:
-        """As many as there are, if all are wanted."""
+        """Number of frames; `max_frames` if it is unknown."""
         span = self.span
         if span.start or span.end is not None or not isinstance(self.pictures, Sequence):
             return span.max_frames

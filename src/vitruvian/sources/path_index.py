@@ -1,7 +1,7 @@
-"""Which file a path written elsewhere means: the one that shares the longest end of the path.
+"""Path matching: the local file for a path from another machine, by the longest common suffix.
 
-Labels, boxes and records name pictures as the machine that wrote them did: another folder, another
-system, an address. The name alone does not tell `s1/000001.jpg` from `s2/000001.jpg`.
+Labels, boxes and records name images by the paths of the machine that wrote them: another folder,
+another system, a URL. The file name alone does not tell `s1/000001.jpg` from `s2/000001.jpg`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from vitruvian.errors import VitruvianError, shown
 
 
 def path_parts(name: str) -> tuple[str, ...]:
-    """Folders and name of a path as any system, or an address, writes it.
+    """Folders and file name of a path of any operating system, or of a URL.
 
-    `..` is worked out and never leads above the first folder, so that the parts, joined to a
-    folder, stay in it. None are left of a path that cannot be one.
+    `..` is resolved and never leads above the first folder, so that the parts, joined to a folder,
+    stay inside it. Empty for an invalid path.
     """
     try:
         if b"\0" in os.fsencode(name):
             return ()
-    except UnicodeEncodeError:  # half a character, as JSON may have
+    except UnicodeEncodeError:  # lone surrogate, as JSON may have
         return ()
-    name = unicodedata.normalize("NFC", name)  # macOS writes an umlaut as two characters
+    name = unicodedata.normalize("NFC", name)  # macOS decomposes umlauts
     address = re.match(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*", name)
     if address:
         name = unquote(re.split(r"[?#]", name[address.end() :])[0]).replace("\0", "")
@@ -42,12 +42,12 @@ def path_parts(name: str) -> tuple[str, ...]:
 
 
 def find_below(folder: Path, name: str) -> Path:
-    """The file in a folder that a path of another place means: its longest end that is there.
+    """The file in a folder that matches the longest suffix of a path from another machine.
 
-    Never outside the folder. If there is none, where it would be.
+    Never outside the folder. If there is none, the path where it would be.
 
     Raises:
-        VitruvianError: it cannot be the name of a file.
+        VitruvianError: it is not a valid file name.
     """
     parts = path_parts(name)
     if not parts:
@@ -56,13 +56,13 @@ def find_below(folder: Path, name: str) -> Path:
         end = "/".join(parts[i:])
         for form in dict.fromkeys((end, unicodedata.normalize("NFD", end))):
             path = folder / form
-            if os.path.isfile(path):  # noqa: PTH113  # no error for what no file can be called
+            if os.path.isfile(path):  # noqa: PTH113  # no error for invalid names
                 return path
     return folder.joinpath(*parts)
 
 
 class PathIndex:
-    """Finds the path of a list that another path means."""
+    """Finds the path in a list that matches another path."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = list(paths)
@@ -76,18 +76,18 @@ class PathIndex:
                 self._at[place].add(part)
 
     def find(self, path: str) -> int | None:
-        """The place in the list of the path that shares the longest end with this one.
+        """Index in the list of the path with the longest common suffix.
 
-        None if no name is the same, or if it lies in another folder of those in the list.
+        None if no file name matches, or if it lies in a different folder of the list.
 
         Raises:
-            VitruvianError: there are several.
+            VitruvianError: several match.
         """
         found = self._find(path)
         return None if found is None else found[0]
 
     def _find(self, path: str) -> tuple[int, int] | None:
-        """The place in the list, and how many parts are shared."""
+        """Index in the list, and number of common parts."""
         parts = path_parts(path)
         best: list[int] = []
         most = 0
@@ -110,10 +110,10 @@ class PathIndex:
         return best[0], most
 
     def assign(self, paths: Sequence[str]) -> list[int | None]:
-        """`find` of each; if several mean the same one, it is whose that shares most.
+        """`find` of each; if several match one path, the longest suffix wins.
 
         Raises:
-            VitruvianError: as `find`; or several share as much.
+            VitruvianError: as `find`; or there is a tie.
         """
         found = [self._find(path) for path in paths]
         most: dict[int, int] = {}
@@ -136,7 +136,7 @@ class PathIndex:
         return places
 
     def short(self) -> list[str]:
-        """The names alone; with as many folders as tell them apart where they are the same."""
+        """File names, with as many folders as make them unique."""
         names = [""] * len(self.paths)
         for same in self._named.values():
             left, n = same, 1
@@ -151,7 +151,7 @@ class PathIndex:
 
 
 def _shared(a: Sequence[str], b: Sequence[str]) -> int:
-    """How many parts two paths share at their ends."""
+    """Number of common parts at the end of two paths."""
     n = 0
     for x, y in zip(reversed(a), reversed(b), strict=False):
         if x != y:

@@ -1,4 +1,4 @@
-"""One pass over a video: its pictures in the order in which they are shown, each with its time."""
+"""One pass over a video: decoded frames in presentation order, each with its timestamp."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from vitruvian.frame import LONGEST_SIDE
 from vitruvian.sources.clock import FrameClock, SeekPoint, frame_seconds
 from vitruvian.sources.coded import display_width, plausible_aspect
 
-# What is only coded pictures, one after the other: FFmpeg makes up time stamps of 25 a second.
+# Raw bitstreams without a container: FFmpeg makes up timestamps at 25 frames per second.
 RAW = ("h264", "hevc", "mpegvideo", "obu", "mjpeg", "mpjpeg", "jpeg_pipe", "png_pipe")
-ASSUMED_RATE = 25.0  # frames a second of what has no time stamps and does not say; FFmpeg's default
-LARGEST = 178_956_970  # pixels of a picture; Pillow's limit too
-INTER = (2, 3)  # AV_PICTURE_TYPE_P and _B: pictures that refer to others
+ASSUMED_RATE = 25.0  # frames per second without timestamps or frame rate; FFmpeg's default
+LARGEST = 178_956_970  # pixels of a frame; Pillow's limit too
+INTER = (2, 3)  # AV_PICTURE_TYPE_P and _B: frames that refer to others
 
 
 class SeekMissedError(Exception):
-    """What decoding from a key frame on gives is not what there is."""
+    """Decoding from a key frame did not give the expected frames."""
 
 
 class FrameDecoder:
-    """Yields a picture of FFmpeg, and width through height of its pixels; `clock` has its time."""
+    """Yields PyAV frames and their pixel aspect ratio (width / height); `clock` has the time."""
 
     def __init__(
         self, container: Any, stream: Any, mark: SeekPoint | None, note: Callable[[str], None]
     ) -> None:
-        """`note` is told what is assumed, as what is said of the file."""
+        """`note` gets messages about the file: assumptions and oddities."""
         self.container, self.stream, self.note = container, stream, note
         self.raw = container.format.name in RAW
         self.begun = False
         self.skip, self.first = (0, None) if mark is None else (mark.packet, mark.first)
         self.clock = FrameClock(1 / header_frame_rate(stream)) if mark is None else mark.clock
-        self.faults, self.why, self.broke = 0, "", ""  # packets; of the last one; of the file
+        self.faults, self.why, self.broke = 0, "", ""  # bad packets; last reason; of the file
         self.reached = 0.0  # seconds, by the clock of the file
-        # AVI has no time stamps, nor have some others: pictures come as regularly as packets.
+        # AVI and some others have no timestamps: frames are as regular as packets.
         self.sent = deque[float | None]() if container.format.name == "avi" else None
         self.kind: tuple[object, ...] | None = None
         self._begin_aspects()
@@ -66,14 +66,14 @@ class FrameDecoder:
             raise SeekMissedError
 
     def _packets(self) -> Iterator[Any]:
-        """From the mark on, without empty ones: to the decoder one of those is the end."""
+        """From the mark on, without empty packets: to the decoder, one of those is the end."""
         packets, number = self.container.demux(self.stream), 0
         while True:
             try:
                 packet = next(packets)
             except StopIteration:
                 return
-            except Exception as error:  # PyAV has many kinds, and passes on those of Python
+            except Exception as error:  # PyAV raises many types, and Python's own
                 self.broke = ffmpeg_reason(error)
                 return
             if not packet.size:
@@ -98,7 +98,7 @@ class FrameDecoder:
             if self.first is not None:
                 raise SeekMissedError from None
             self.faults, self.why = self.faults + 1, ffmpeg_reason(error)
-            self.clock.index += 1  # it has a number, also when it is lost
+            self.clock.index += 1  # a lost frame keeps its number
             if self.sent:
                 self.sent.popleft()
             return []
@@ -106,7 +106,7 @@ class FrameDecoder:
         return pictures
 
     def _is_before(self, picture: Any) -> bool:
-        """Whether a picture comes before the first one that counts."""
+        """Whether a frame comes before the first one to keep."""
         first = self.first
         if first is None:
             return False
@@ -122,7 +122,7 @@ class FrameDecoder:
         return False
 
     def _stamp(self, picture: Any) -> float | None:
-        """When it is shown, seconds on the clock of the file; None if nobody says."""
+        """Timestamp, seconds on the clock of the file; None if there is none."""
         index = self.clock.index + 1
         if self.raw:
             own = float(self.stream.codec_context.framerate or 0)
@@ -139,14 +139,14 @@ class FrameDecoder:
         return picture.time
 
     def _begin_aspects(self) -> None:
-        """The file's word goes before the coded pictures', as FFmpeg's and players have it."""
+        """The container's aspect ratio overrides the codec's, as in FFmpeg and players."""
         self.aspect: Fraction | None = self.stream.sample_aspect_ratio
         coded = self.stream.codec_context.sample_aspect_ratio
         self.by_file = bool(self.aspect) and self.aspect != coded
         self.aspect_before, self.aspect_since = self.aspect, None
 
     def _note_aspect(self, packet: Any) -> None:
-        """Television changes it from one key frame on; pictures come out later than packets."""
+        """Broadcasts change it at a key frame; frames come out later than packets."""
         now = self.stream.codec_context.sample_aspect_ratio
         if now and now != self.aspect and not self.by_file:
             self.aspect_before, self.aspect_since, self.aspect = self.aspect, packet.pts, now
@@ -157,10 +157,10 @@ class FrameDecoder:
         return self.aspect_before if earlier else self.aspect
 
     def _look(self, picture: Any, aspect: Fraction | None) -> None:
-        """Say what is odd about a picture that is another kind than the one before.
+        """Report oddities of a frame whose size or format differs from the one before.
 
         Raises:
-            VitruvianError: it cannot be made RGB.
+            VitruvianError: it is too large, or cannot be converted to RGB.
         """
         size = display_width(picture.width, aspect), picture.height
         kind = *size, picture.format.name, aspect
@@ -202,10 +202,10 @@ def _can_be_rgb(pixels: str) -> None:
 
 
 def header_frame_rate(stream: Any) -> float:
-    """Frames a second, by the header, as far as it says."""
+    """Frames per second by the header, or `ASSUMED_RATE`."""
     return float(stream.average_rate or stream.guessed_rate or ASSUMED_RATE)
 
 
 def ffmpeg_reason(error: Exception) -> str:
-    """Why, in FFmpeg's words."""
+    """FFmpeg's error message."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

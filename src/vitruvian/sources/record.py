@@ -1,4 +1,4 @@
-"""Records as sources: what a record was made of, and its frames with their pixels again."""
+"""Records as sources: the videos or images of a record, and its frames with pixels reloaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Recorded:
     """The record of one video, as a source."""
 
     record: Record
-    source: str  # the name of the video, as the record has it
+    source: str  # path of the video in the record
     moving = True
     live = False
 
@@ -45,10 +45,10 @@ class Recorded:
         """Unknown without reading it."""
 
     def video(self) -> Path:
-        """The video it was made of, where it was, or beside the record.
+        """The video it was made of, at its recorded path or beside the record.
 
         Raises:
-            VitruvianError: it is at neither place.
+            VitruvianError: it is in neither place.
         """
         places = (Path(self.source), self.record.path.with_name(Path(self.source).name))
         for path in places:
@@ -64,7 +64,7 @@ def open_record(path: str | Path) -> Recorded:
     """A record of one video or stream.
 
     Raises:
-        VitruvianError: it is no record, it holds no frames, or it is of several sources.
+        VitruvianError: it is no record, has no frames, or is of several sources.
     """
     record = Record(path)
     first = next(iter(record), None)
@@ -80,10 +80,10 @@ def open_record(path: str | Path) -> Recorded:
 
 
 def record_of(source: str | Path | Sequence[str | Path], span: Span | None = None) -> Record | None:
-    """The record that words name; None if they name other sources.
+    """The record given as source; None for other sources.
 
     Raises:
-        VitruvianError: it is none, one among other things, or a part of it is wanted.
+        VitruvianError: it is invalid, not the only source, or `span` is set.
     """
     words = [str(word) for word in ([source] if isinstance(source, (str, Path)) else source)]
     saved = [word for word in words if word.lower().endswith(".jsonl")]
@@ -95,10 +95,10 @@ def record_of(source: str | Path | Sequence[str | Path], span: Span | None = Non
 
 
 def sources_of(record: Record) -> list[Source]:
-    """What a record was made of, in its order; none of it is opened.
+    """Sources of a record, in its order; none is opened.
 
     Raises:
-        VitruvianError: it holds no frames.
+        VitruvianError: it has no frames.
     """
     sources: list[Source] = []
     for name, group in itertools.groupby(record.sources(), lru_cache(1)(_run_of)):
@@ -106,7 +106,7 @@ def sources_of(record: Record) -> list[Source]:
             sources.append(of_file(name, Span()))
         else:
             sources.append(Pictures(tuple(map(Path, dict.fromkeys(group))), Span()))
-    if not sources and next(iter(record), None) is None:  # or it says what is wrong with the first
+    if not sources and next(iter(record), None) is None:  # or raises its own error
         raise VitruvianError(f"'{record.path}' holds no frames")
     return sources
 
@@ -114,38 +114,38 @@ def sources_of(record: Record) -> list[Source]:
 def runs(
     pairs: Iterable[tuple[Frame, Poses]],
 ) -> Iterator[tuple[bool, Iterator[tuple[Frame, Poses]]]]:
-    """The frames of each of `sources_of`, and whether it is a video."""
-    run_of = lru_cache(1)(_run_of)  # by its content, which is read
+    """Whether it is a video, and its frames, for each of `sources_of`."""
+    run_of = lru_cache(1)(_run_of)  # reads the file's content
     for name, group in itertools.groupby(pairs, lambda pair: run_of(pair[0].source)):
         yield bool(name), group
 
 
 def _run_of(source: str) -> str:
-    """One value for the frames of one source: pictures that follow each other are one."""
+    """Group key of the frames of one source: consecutive images are one."""
     return "" if is_picture(source) else source
 
 
 def is_here(source: Source) -> bool:
-    """Whether the files a record was made of are there, with pixels to read."""
+    """Whether the files of a source exist, with pixels to read."""
     if isinstance(source, Pictures):
         return all(os.path.isfile(page_of(path)[0]) for path in source.paths)  # noqa: PTH113
-    # Not Path.is_file, which raises for names that no file can have.
+    # Not Path.is_file, which raises for invalid names.
     film = isinstance(source, VideoFile) and os.path.isfile(source.address)  # noqa: PTH113
     return film and not of_poses(source)
 
 
 def of_poses(source: Source) -> bool:
-    """Whether it is a file of another program that holds poses alone: `walk.trc`."""
+    """Whether it is a file of another program with poses only: `walk.trc`."""
     return Path(source.name).suffix.lower() in {row.suffix for row in FORMATS.values()} - {""}
 
 
 def with_pixels(
     source: Source, pairs: Iterable[tuple[Frame, T]]
 ) -> Generator[tuple[Frame, T], None, None]:
-    """Pairs whose frames have no pixels, with the pixels of their source, which is read again.
+    """Adds pixels to frames without any, by reading their source again.
 
     Raises:
-        VitruvianError: the source is not the one they are of.
+        VitruvianError: the source does not match the frames.
     """
     if source.moving:
         yield from reread(source, pairs)

@@ -15,8 +15,8 @@ from vitruvian.frame import Frame
 if TYPE_CHECKING:
     from vitruvian.sources.open import Source
 
-AHEAD = 4  # frames read ahead, and written behind
-DRIFT = 0.05  # seconds that a source read again may run ahead or behind: else it is another one
+AHEAD = 4  # queue size, frames
+DRIFT = 0.05  # seconds, maximum time difference of a source read again: else it is another one
 T = TypeVar("T")
 
 
@@ -122,9 +122,9 @@ class BackgroundWriter:
 def readable(
     source: Iterable[Frame | VitruvianError],
 ) -> Iterator[Frame | VitruvianError]:
-    """What a source gives; in place of all that is raised in there, why it ends.
+    """Frames of a source; an exception in it is yielded as a `VitruvianError`, at the end.
 
-    Libraries raise anything for files of others, and one of them must not end a long run.
+    Libraries raise any exception for bad files, and one file must not end a long run.
     """
     try:
         yield from source
@@ -137,17 +137,17 @@ def readable(
 
 
 def count_of(source: Source) -> int | None:
-    """How many frames a source has; None if that cannot be told, or its file cannot be read."""
+    """Number of frames of a source; None if unknown, or if its file cannot be read."""
     try:
         return source.count()
-    except Exception:  # as above; it is told of when it is read
+    except Exception:  # reported when it is read
         return None
 
 
 def reread(
     source: Iterable[Frame | VitruvianError], pairs: Iterable[tuple[Frame, T]]
 ) -> Generator[tuple[Frame, T], None, None]:
-    """The same pairs with pixels: the source is read again, in step with them.
+    """The same pairs with pixels: the source is read again in parallel.
 
     Raises:
         VitruvianError: it does not give the same frames again.
@@ -159,7 +159,7 @@ def reread(
             frame = next((frame for frame in good if frame.index >= bare.index), None)
             same = frame is not None and frame.index == bare.index
             if frame is not None and same:
-                same = frame.size == bare.size or not all(bare.size)  # tables have no sizes
+                same = frame.size == bare.size or not all(bare.size)  # tables have no frame size
             if frame is not None and same:
                 late = frame.seconds - bare.seconds
                 behind = late if behind is None else behind

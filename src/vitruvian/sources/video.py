@@ -1,4 +1,4 @@
-"""Videos: decoded with their real time stamps, converted to RGB only when pixels are used."""
+"""Videos: decoded with their real timestamps, converted to RGB only when pixels are used."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from vitruvian.sources.reading import (
 )
 
 STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "srt://")
-# What FFmpeg may take a file or a stream for. Not among them: playlists (concat, hls, dash) and
-# descriptions of a session (sdp), which name other files and hosts.
+# Allowed FFmpeg formats. Excluded: playlists (concat, hls, dash) and session descriptions (sdp),
+# which name other files and hosts.
 FORMATS = (
     "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,mxf,mjpeg,mpjpeg,yuv4mpegpipe,"
     "h264,hevc,av1,obu,ivf,jpeg_pipe,png_pipe,wav,aac,mp3"
 )
-STREAM_TIMEOUT = 10  # seconds without an answer before a stream is given up
+STREAM_TIMEOUT = 10  # seconds without an answer
 COVERS = 1 << 10 | 1 << 11  # AV_DISPOSITION_ATTACHED_PIC and _TIMED_THUMBNAILS of FFmpeg
 
 
-LATEST = 1e9  # seconds, thirty years: no video is as long, and time stamps are 64 bits
+LATEST = 1e9  # seconds, thirty years: no video is as long, and timestamps have 64 bits
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Span:
     """The frames to process: start and end time, stride and maximum number."""
 
     start: float = 0.0  # seconds
-    end: float | None = None  # seconds, not included; None: to the end
+    end: float | None = None  # seconds, exclusive; None: to the end
     stride: int = 1  # every n-th frame
     max_frames: int | None = None  # of each source
 
@@ -57,7 +57,7 @@ class Span:
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video file, or a stream from the network."""
+    """A video file, or a network stream."""
 
     address: str
     span: Span
@@ -66,7 +66,7 @@ class VideoFile:
 
     @property
     def live(self) -> bool:
-        """A stream is; a file, also one that is fetched over http, is not."""
+        """True for a stream; false for a file, also one over HTTP."""
         return self.address.startswith(tuple(s for s in STREAMS if not s.startswith("http")))
 
     @property
@@ -85,13 +85,13 @@ class VideoFile:
         return Path(path).name or self.address
 
     def _remark(self, message: str) -> None:
-        """Say it, the first time that it comes up."""
+        """Print a message once."""
         if message not in self._said:
             self._said.add(message)
             note(f"'{self.address}' {message}")
 
     def _open(self) -> tuple[Any, Any]:
-        """The file and the stream to read.
+        """Container and video stream.
 
         Raises:
             VitruvianError: there is none that can be decoded.
@@ -100,8 +100,8 @@ class VideoFile:
         from av.error import ArgumentError, InvalidDataError
         from av.error import EOFError as EndOfFile
 
-        # Nothing but what the address itself says may be opened: a playlist in a file must not
-        # make us read other files or ask other hosts. `file:` keeps names with a colon files.
+        # Only the address itself may be opened: a playlist in a file must not make us read other
+        # files or contact other hosts. `file:` keeps a name with a colon from being a protocol.
         protocols, formats, address = "file", FORMATS, f"file:{self.address}"
         if self._network:
             self._may_be_asked()
@@ -114,14 +114,14 @@ class VideoFile:
         how: dict[str, Any] = {"options": options}
         if self._network:
             how["timeout"] = STREAM_TIMEOUT
-        if int(av.__version__.split(".")[0]) < 19:  # later ones keep text of any encoding
+        if int(av.__version__.split(".")[0]) < 19:  # later versions keep any encoding
             how["metadata_errors"] = "replace"
         try:
             container = av.open(address, **how)
             return container, self._choose(container)
         except VitruvianError:
             raise
-        except Exception as error:  # PyAV has many kinds, and passes on those of Python
+        except Exception as error:  # PyAV raises many types, and Python's own
             why = ffmpeg_reason(error)
             if isinstance(error, (InvalidDataError, EndOfFile)):
                 why = "it is no video, or it is cut short or damaged"
@@ -139,7 +139,7 @@ class VideoFile:
             )
 
     def _choose(self, container: Any) -> Any:
-        """The stream to read: no cover; the one marked as default, or else the largest.
+        """The video stream: no cover image; the default stream, or else the largest.
 
         Raises:
             VitruvianError: there is none that can be decoded.
@@ -163,14 +163,14 @@ class VideoFile:
         if len(streams) > 1:
             which = f"{streams.index(chosen) + 1} ({chosen.width} x {chosen.height})"
             self._remark(f"holds {len(streams)} videos; number {which} is read")
-        # A second decoding thread makes HD video slower here and takes processor time from
-        # the networks (benchmarks/blazepose.py); larger pictures need it.
+        # A second decoding thread makes HD video slower here and takes CPU time from the
+        # networks (benchmarks/blazepose.py); larger frames need it.
         chosen.thread_type = "AUTO" if chosen.width * chosen.height > 1920 * 1088 else "NONE"
         chosen.codec_context.options = {"max_pixels": str(LARGEST)}
         if container.format.name in RAW:
-            chosen.codec_context.framerate = 0  # the stream itself may say; not FFmpeg's guess
+            chosen.codec_context.framerate = 0  # from the stream itself, not FFmpeg's guess
         if container.format.name in ("avi", "matroska,webm"):
-            # Time stamps that FFmpeg makes up for pictures without any are wrong at B-frames.
+            # Timestamps that FFmpeg generates where they are missing are wrong at B-frames.
             container.flags &= ~Flags.gen_pts.value
         return chosen
 
@@ -185,7 +185,7 @@ class VideoFile:
             yield error
 
     def _mark(self) -> SeekPoint | None:
-        """Where to begin; None: at the beginning."""
+        """Where to start decoding; None: at the beginning."""
         if self.live or not self._again:
             return None  # it cannot be read twice
         container, stream = self._open()
@@ -197,15 +197,15 @@ class VideoFile:
             packets = (packet for packet in container.demux(stream) if packet.size)
             try:
                 return find_seek_point(packets, stream.time_base, self.span.start, clock)
-            except Exception:  # whatever it is, reading comes to it, too, and says so
+            except Exception:  # reading meets the same error, and reports it
                 return None
 
     def _read(self, mark: SeekPoint | None) -> Iterator[Frame]:
-        """The wanted frames.
+        """The frames of the span.
 
         Raises:
             VitruvianError: it cannot be read, or not to the end.
-            MissedError: decoding cannot begin at the mark; nothing was yielded yet.
+            SeekMissedError: decoding cannot start at the mark; nothing was yielded yet.
         """
         span, given = self.span, 0
         container, stream = self._open()
@@ -234,7 +234,7 @@ class VideoFile:
             self._check(reading, whole=_whole(stream), given=given)
 
     def _check(self, reading: FrameDecoder, whole: float, given: int) -> None:
-        """Raise `VitruvianError` if what was read, to its end, is not all that there should be."""
+        """Raise `VitruvianError` if the video, read to its end, was incomplete."""
         index, seconds, faults = reading.clock.index, reading.clock.seconds, reading.faults
         if reading.broke and index >= 0:
             raise VitruvianError(
@@ -262,11 +262,11 @@ class VideoFile:
             )
 
     def count(self) -> int | None:
-        """From the container's header; None for a stream, and where it does not say."""
+        """Number of frames by the container's header; None if unknown, as for a stream."""
         if self.live:
             return self.span.max_frames
         if not self._again:
-            return None  # it can be read but once
+            return None  # it can be read only once
         try:
             container, stream = self._open()
         except VitruvianError:
@@ -283,7 +283,7 @@ class VideoFile:
 
 
 def _whole(stream: Any) -> float:
-    """How long it should be, seconds, by Matroska's tag; 0 where there is none."""
+    """Expected duration, seconds, by Matroska's tag; 0 if there is none."""
     try:
         hours, minutes, seconds = map(float, stream.metadata.get("DURATION", "").split(":"))
     except ValueError:

@@ -1,12 +1,12 @@
-"""Butterworth: a low-pass filter over a recording, forward and backward, so that nothing lags.
+"""Butterworth: a zero-phase low-pass filter over a recording, forward and backward, without lag.
 
-It needs the future, so it is for recordings; `stream/one_euro.py` is for streams. Gaps that are
-short are filled first, longer ones stay NaN, and so does all beyond the first and the last value.
-Times need not be even: values are filtered on an even grid, and read off at their own times.
+It needs future frames, so it is for recordings; `stream/one_euro.py` is for streams. Short gaps are
+filled first; longer ones stay NaN, as does everything before the first and after the last value.
+Times may be uneven: values are resampled to an even grid, filtered, and interpolated back.
 
 Source: Winter 2009, "Biomechanics and Motor Control of Human Movement", 3.4.4.2: two passes of a
-second-order filter, whose cutoff is corrected so that both together let 71 % of the amplitude pass
-at the cutoff. 6 Hz is his, for walking. Which gaps are filled is our choice.
+second-order filter, its cutoff corrected so that both together pass 71 % of the amplitude at the
+cutoff. 6 Hz is his, for walking. Which gaps are filled is our choice.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError, note
 from vitruvian.stream.windows import Pair, changed, put, windows
 
-UNEVEN = 0.01  # of a step: times that are off an even grid by more are resampled
-FINER = 4  # steps of a grid in a period of the cutoff, where frames are farther apart than half
-LEAST_HZ = 0.01  # a cutoff: what is slower takes longer than a recording to settle
-LOWERED = 0.8  # of what the frames can show, a cutoff that nobody chose and that is too high
-DENSE = 64  # steps of a grid in a period of the cutoff, at most, where times are uneven
-HOLE = 2.5  # usual steps: frames farther apart, and than `gap`, do not know of each other
-SETTLED = 3.5  # cutoff periods after which a filter of order 2 has forgotten all but 1e-6
+UNEVEN = 0.01  # of a step: times further off an even grid are resampled
+FINER = 4  # grid steps per cutoff period, where frames are more than half a period apart
+LEAST_HZ = 0.01  # minimum cutoff: a lower one takes longer than a recording to settle
+LOWERED = 0.8  # of the Nyquist frequency: the default cutoff where it would be too high
+DENSE = 64  # maximum grid steps per cutoff period, where times are uneven
+HOLE = 2.5  # median steps: frames further apart than that and `gap` are filtered separately
+SETTLED = 3.5  # cutoff periods after which a filter of order 2 has settled to 1e-6
 
 
 @dataclass(frozen=True)
 class Options:
-    """What can be asked of it."""
+    """Filter options."""
 
-    cutoff_hz: float = 6.0  # what is faster is noise
+    cutoff_hz: float = 6.0  # higher frequencies are noise
     order: int = 4  # of both passes together, even
-    gap: float = 0.2  # seconds; without values for longer, a gap is not filled
+    gap: float = 0.2  # seconds; longer gaps are not filled
 
     def __post_init__(self) -> None:
         if not LEAST_HZ <= self.cutoff_hz < np.inf:
@@ -50,12 +50,12 @@ class Options:
 
 
 def smooth(track: Track, options: Options = Options(), *, few: bool = False) -> Track:
-    """The track filtered: pixels, metres and box; that which came in is `raw`.
+    """The track filtered: pixels, metres and box; the input is `raw`.
 
-    A gap filled has the score of what is beside it, the lower one.
+    A filled gap gets the lower of the two scores beside it.
 
     Raises:
-        VitruvianError: there are too few frames a second for the cutoff, unless `few` may be.
+        VitruvianError: the frame rate is too low for the cutoff, and `few` is false.
     """
     known = np.all(np.isfinite(track.xy), axis=-1)
     places = {n: filtered(track.seconds, at, options, few=few) for n, at in track.places.items()}
@@ -73,10 +73,10 @@ def smooth(track: Track, options: Options = Options(), *, few: bool = False) -> 
 def filtered(
     seconds: np.ndarray, values: np.ndarray, options: Options = Options(), *, few: bool = False
 ) -> np.ndarray:
-    """(T, ...) float32 of (T, ...), each element by itself, filtered over (T,) increasing seconds.
+    """(T, ...) float32 of (T, ...), each element filtered separately over (T,) increasing seconds.
 
-    NaN are gaps. One value alone, and a run of values with no motion, stay as they are. `few` says
-    that there may be too few frames a second for the cutoff.
+    NaN are gaps. A single value, and a run of constant values, stay as they are. `few` allows a
+    frame rate too low for the cutoff.
     """
     result = values.astype(np.float64).reshape(len(values), int(np.prod(values.shape[1:])))
     columns: dict[bytes, list[int]] = {}
@@ -94,20 +94,20 @@ def filtered(
 
 
 def _runs(seconds: np.ndarray, known: np.ndarray, gap: float) -> list[np.ndarray]:
-    """Numbers of rows with values, parted where there are none for longer than `gap` seconds."""
+    """Row indices with values, split where there are none for longer than `gap` seconds."""
     rows = np.flatnonzero(known)
     if len(rows) < 2:
         return [rows] if len(rows) else []
     apart, usual = np.diff(seconds[rows]), float(np.median(np.diff(seconds)))
     missing = (np.diff(rows) > 1) | (apart > HOLE * usual)  # NaN, or no frames at all
-    long = apart > gap + 1e-6  # times are written to a microsecond
+    long = apart > gap + 1e-6  # times are rounded to 1 us
     return np.split(rows, np.flatnonzero(missing & long) + 1)
 
 
 def _filtered(
     wanted: np.ndarray, seconds: np.ndarray, values: np.ndarray, step: float, options: Options
 ) -> np.ndarray:
-    """(W, C) at `wanted` seconds, of (S, C) values at (S,) seconds; a grid has `step` seconds."""
+    """(W, C) at `wanted` seconds, of (S, C) values at (S,) seconds; grid step in seconds."""
     if len(seconds) < 2:
         return values
     from scipy.interpolate import Akima1DInterpolator
@@ -127,18 +127,18 @@ def _filtered(
             f"frames a second, these are {2 * nyquist:g}; give a lower cutoff"
         )
     half = options.order // 2
-    # Two passes let (1 / (1 + w^2n))^2 of the power pass; at the cutoff that shall be a half.
+    # Two passes have a power gain of (1 / (1 + w^2n))^2; it must be 1/2 at the cutoff.
     share = (np.sqrt(2) - 1) ** (1 / (2 * half))
     warped = np.tan(np.pi / 2 * options.cutoff_hz / nyquist) / share
     sections = butter(half, np.arctan(warped) * 2 / np.pi, output="sos")
-    # Beyond its ends a run goes on, turned about its end, until the filter has settled.
+    # Odd padding at both ends, long enough for the filter to settle.
     beyond = min(count - 1, int(np.ceil(SETTLED / options.cutoff_hz / step)))
     smoothed = sosfiltfilt(sections, values, axis=0, padtype="odd", padlen=beyond)
     return smoothed if even else Akima1DInterpolator(grid, smoothed, axis=0)(wanted)
 
 
 def lowered(seconds: np.ndarray, options: Options) -> Options:
-    """The same with a cutoff that frames at (T,) increasing seconds can show; higher ones stay."""
+    """Options with a cutoff below the Nyquist frequency of frames at (T,) increasing seconds."""
     if len(seconds) < 2:
         return options
     nyquist = 0.5 / float(np.median(np.diff(seconds)))
@@ -146,30 +146,29 @@ def lowered(seconds: np.ndarray, options: Options) -> Options:
 
 
 class Butterworth:
-    """The step of a stream that filters people; it wants what comes later, see `WantsFuture`.
+    """Stream step that filters people; it needs future frames, see `WantsFuture`.
 
-    It reads ahead by twice as much as a frame can depend on, `horizon`; so it differs from `smooth`
-    of the whole by no more than a millionth. Gaps are filled inside people only: who was not found
-    in a frame is not put there.
+    It reads ahead by twice the `horizon` of a frame, so it differs from `smooth` of the whole by
+    at most a millionth. Gaps are filled within people only: a person not found in a frame is not
+    added to it.
     """
 
     def __init__(self, options: Options | None = None) -> None:
-        """`options` None: the usual ones, but for a lower cutoff where frames are too few for it.
+        """`options` None: the defaults, with a lower cutoff where the frame rate is too low for it.
 
-        That the cutoff is lowered is said on standard error. A cutoff that is given stays.
+        A lowered cutoff is reported on standard error. A given cutoff stays.
         """
         self.options, self.lowers = options or Options(), options is None
 
     def through(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """The same frames with poses filtered, `raw` beside them; of a recording of any length.
+        """The same frames with filtered poses, the input in `raw`; any length of recording.
 
         Args:
-            pairs: frames of a recording in order, with numbered people.
+            pairs: frames of a recording in order, people with track ids.
 
         Raises:
-            VitruvianError: it begins with too few frames a second for a cutoff that was given.
-                Where there are too few later, hardly anything is filtered: what would be noise
-                cannot be told.
+            VitruvianError: the frame rate at the start is too low for a given cutoff. Where it is
+                too low later, hardly anything is filtered: noise cannot be told from motion.
         """
         options, few = self.options, False
         for window, part in windows(pairs, horizon(options)):
@@ -188,5 +187,5 @@ class Butterworth:
 
 
 def horizon(options: Options) -> float:
-    """Seconds before and after a frame that it depends on: the filter's memory, and a gap."""
+    """Seconds before and after a frame that affect it: settling time of the filter, and a gap."""
     return SETTLED / options.cutoff_hz + options.gap

@@ -1,12 +1,12 @@
-"""Follow: a top-down model over one stream. It alone remembers; the model does not.
+"""Follow: a top-down model over one stream. The state is here; the model has none.
 
-Each person's landmarks in the last frame say where to look in this one, so the detector seldom
-runs. Who they are, `Identify` says, in each frame anew: the region of somebody who is hidden may
-lead to somebody else, and who is found again is who was lost. Where this differs from MediaPipe's
-Tasks, on purpose: a person has a number that stays, and keeps its place in the result; a new
-detection never replaces someone who is followed; a lost person is looked for again in the same
-frame; with more poses asked for than there are people, the detector runs once in `every` frames and
-not in each; smoothing works for any number of people.
+Each person's crop comes from the landmarks in the previous frame, so the detector seldom runs.
+`Identify` assigns the track ids in each frame: the crop of an occluded person may show another
+person, and a lost person who is found again keeps the id. Deliberate differences from MediaPipe's
+Tasks: a person keeps a track id and its place in the result; a new detection never replaces a
+followed person; a lost person is looked for again in the same frame; with more poses asked for than
+there are people, the detector runs every `every` frames, not in each; smoothing works for any
+number of people.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from vitruvian.stream.identify import alike
 
 @runtime_checkable
 class Followed(Protocol):
-    """What can be followed: a top-down model whose poses say where to look next."""
+    """A top-down model whose poses give the region to crop in the next frame."""
 
     most: int
 
     def find(self, frames: Sequence[Frame], /) -> list[Regions]:
-        """Regions of each frame, the likeliest first."""
+        """Person regions in each frame, highest score first."""
         ...
 
     def __call__(
         self, frames: Sequence[Frame], look: Sequence[Regions] | None = None, /
     ) -> list[Poses]:
-        """The people of each frame, looked for in those places, in their order."""
+        """The people of each frame, in those regions and in their order."""
         ...
 
 
 class Follow:
-    """Where to look for each person of one stream, and who is new; it gives nobody a number.
+    """Crops around each person of one stream, and new detections; it assigns no track ids.
 
-    Whoever calls it says in `look` where to look in the next frame: `Stream` does, when its steps
-    have numbered and smoothed what was found.
+    The caller sets `look`, the regions for the next frame: `Stream` does, after its steps have
+    assigned ids and smoothed the poses.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class Follow:
         overlap: float = 0.5,
         on_lost: Callable[[int], None] = lambda person: None,
     ) -> None:
-        """Start with nobody.
+        """Start without people.
 
         Args:
-            model: see `Followed`; `model.most` people are followed at most.
-            every: frames, at least, from one detection to the next while anybody is followed.
-            overlap: regions with an IoU above it show the same person, and so do poses that are
-                alike.
-            on_lost: gets the number of who is not where they were looked for, even if they are
-                found elsewhere in the same frame.
+            model: see `Followed`; at most `model.most` people are followed.
+            every: minimum number of frames between detections while anyone is followed.
+            overlap: regions with an IoU above it are the same person; so are similar poses, see
+                `alike`.
+            on_lost: gets the id of a person not found in their region, even if found elsewhere in
+                the same frame.
         """
         self.model, self.every, self.overlap, self.on_lost = model, every, overlap, on_lost
         self.look = Regions.none()
@@ -74,7 +74,7 @@ class Follow:
         self.since = 0  # frames since the last detection
 
     def __call__(self, frame: Frame) -> Poses:
-        """The people of this frame; `person` says whose region it was, -1 for who is new.
+        """The people of this frame; `person` is the id of the region, -1: a new person.
 
         Raises:
             VitruvianError: the frame is not later than the one before.
@@ -99,7 +99,7 @@ class Follow:
         return poses
 
     def _resized(self, size: tuple[int, int]) -> None:
-        """Look for the same people in pictures of another size, which show the same place."""
+        """Rescale the regions to another frame size of the same scene."""
         before, self.size = self.size, size
         if before is None:
             return
@@ -110,7 +110,7 @@ class Follow:
             self.on_lost(person)
 
     def _new(self, frame: Frame, known: Poses) -> Poses:
-        """People who are not followed."""
+        """People not followed yet."""
         self.since = 0
         (found,) = self.model.find([frame])
         if known.look is not None and len(known):
@@ -120,9 +120,9 @@ class Follow:
         return poses
 
     def _apart(self, poses: Poses) -> Poses:
-        """One of those who turn out to be the same: who was followed, and has moved least.
+        """Without duplicates: the followed person whose region moved least is kept.
 
-        Of two regions that lead to one person, that one was sought in the nearer.
+        Of two regions that lead to one person, the nearer one is theirs.
         """
         if poses.look is None or len(poses) < 2:
             return poses

@@ -1,19 +1,19 @@
-"""Identify: who is who from frame to frame, by motion, pose and, where there is one, appearance.
+"""Identify: track ids from frame to frame, by motion, pose and optionally appearance (re-id).
 
-Multi-stage identity matching: the surest evidence is used first, and each stage pairs who is left
-over, by the assignment that costs least in all (the Hungarian method).
+Multi-stage data association, strongest evidence first: each stage matches the tracks and detections
+still unmatched, by minimum total cost (Hungarian method).
 
-1. appearance, with a little motion, among places where motion lets somebody be: everybody known
-2. pose and overlap of boxes: who was seen lately
-3. motion alone, by the middle of the body: the same
-4. overlap of boxes: the same, and who has been seen only once, too faintly to have a number
-5. whoever is left over is new
+1. appearance with a little motion, gated by motion: all tracks with an id
+2. pose and bounding box overlap: tracks seen recently
+3. motion alone, by the box center: tracks seen recently
+4. box overlap: tracks seen recently, and those seen once with a score too low for an id
+5. unmatched detections start new tracks
 
 Source: Fang et al. 2022, "AlphaPose: Whole-Body Regional Multi-Person Pose Estimation and Tracking
 in Real-Time", and its code as specs/alphapose.md 6 describes it: the fusion of stage 1, the
-thresholds of 1 and 4, the average of appearance, how long the lost are remembered. Deviations: time
-is in seconds and not in frames; the code does not use poses, this does; stage 3 is ours, as are the
-rules about cuts, doubles and who gets a number.
+thresholds of 1 and 4, the running average of appearance, how long lost tracks are kept. Deviations:
+time is in seconds, not frames; poses are used, unlike in that code; stage 3 and the rules for cuts,
+duplicates and new ids are ours.
 """
 
 from __future__ import annotations
@@ -31,33 +31,32 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou
 from vitruvian.stream.kalman import CHI2_2, CHI2_4, KalmanBoxes
 
-Appearance = Callable[[Frame, Poses], np.ndarray]  # (N, D) a row for each person; NaN: cannot say
+Appearance = Callable[[Frame, Poses], np.ndarray]  # (N, D) one embedding per person; NaN: unknown
 
 MOTION_SHARE = 0.02  # of the squared Mahalanobis distance in stage 1; the rest is appearance
-APPEARANCE_KEPT = 0.9  # of what is known of somebody's appearance, at each new sighting
-UNSEEN = 0.1  # cost of stages 2 and 3 on top for who was not in the last frame: who was comes first
-ONCE = 0.3  # least IoU of stage 4
-# OKS (IoU without keypoints) of two detections from which they show one person: of somebody who is
-# not known yet, and whoever it is. Of 150 + 384 COCO pictures, no two people of whom ten keypoints
-# and more are labelled are as near as 0.5, but for those labelled twice; YOLOv8n's doubles have 0.5
-# to 0.96.
+APPEARANCE_KEPT = 0.9  # weight of the old appearance in its running average
+UNSEEN = 0.1  # extra cost in stages 2 and 3 for tracks not in the last frame
+ONCE = 0.3  # minimum IoU of stage 4
+# Minimum OKS (IoU without keypoints) of duplicate detections: if the person is not tracked yet, and
+# in any case. In 150 + 384 COCO images, no two people with ten or more labelled keypoints reach
+# 0.5, except those labelled twice; YOLOv8n's duplicates have 0.5 to 0.96.
 DOUBLE, TWICE = 0.5, 0.8
-COVERED = 0.85  # IoU with somebody who came later from which the lost one is taken for that one
-MOST_LOST = 1000  # remembered at once, the last ones: time may stand still, and nobody forgotten
-SIGMA = 0.07  # OKS sigma of a skeleton for which nobody has published any: COCO's average
+COVERED = 0.85  # IoU with a newer track from which a lost track is dropped as the same person
+MOST_LOST = 1000  # lost tracks kept, the latest; none expire while timestamps stand still
+SIGMA = 0.07  # OKS sigma for skeletons without published sigmas: COCO's average
 
 
 @dataclass(frozen=True)
 class Options:
-    """What can be asked of it."""
+    """Tracker options."""
 
-    forget: float = 8.0  # seconds, who has not been seen for longer comes back as someone new
-    coast: float = 3.0  # seconds for which motion says where somebody unseen is
-    reach: float = 1.0  # heights: no farther from where motion expects somebody, stage 3
-    appearance: float = 0.4  # highest cost of stage 1, about the cosine distance
-    similar: float = 0.2  # 0..1, least similarity of stage 2: the mean of OKS and IoU
+    forget: float = 8.0  # seconds unseen after which a track ends; a return gets a new id
+    coast: float = 3.0  # seconds for which motion predicts the place of an unseen person
+    reach: float = 1.0  # heights, maximum distance from the predicted place in stage 3
+    appearance: float = 0.4  # maximum cost of stage 1, about the cosine distance
+    similar: float = 0.2  # 0..1, minimum similarity of stage 2: weighted mean of OKS and IoU
     pose: float = 0.5  # 0..1, weight of OKS in it
-    sure: float = 0.5  # 0..1, box score of who gets a number at once; others when seen again
+    sure: float = 0.5  # 0..1, minimum box score for an id at once; others when seen again
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -72,37 +71,37 @@ SHARES = ("similar", "pose", "sure")
 
 @dataclass(frozen=True, eq=False)
 class _People:
-    """T people as last seen."""
+    """T tracks as last seen."""
 
-    number: np.ndarray  # (T,) int64 from 1; 0 for who has been seen once and has none yet
+    number: np.ndarray  # (T,) int64 track ids from 1; 0: seen once, no id yet
     motion: KalmanBoxes  # now
     box: np.ndarray  # (T, 4)
     xy: np.ndarray  # (T, K, 2)
     score: np.ndarray  # (T, K)
-    look: np.ndarray  # (T, D) of length 1; NaN where appearance is not known
+    look: np.ndarray  # (T, D) embeddings of length 1; NaN: unknown
     since: np.ndarray  # (T,) seconds, first seen
     seen: np.ndarray  # (T,) seconds, last seen
-    adrift: np.ndarray  # (T,) bool, motion does not say where they are: out of the frame, or cut
+    adrift: np.ndarray  # (T,) bool, motion prediction is void: out of the frame, or after a cut
 
     def __len__(self) -> int:
         return len(self.number)
 
     def take(self, which: np.ndarray | slice) -> _People:
-        """Some of them: numbers of rows, a slice, or one truth value each."""
+        """A subset: row indices, a slice, or a boolean mask."""
         names = [f.name for f in fields(self) if f.name != "motion"]
         some = {name: getattr(self, name)[which] for name in names}
         return _People(motion=self.motion.take(which), **some)
 
     @classmethod
     def join(cls, *parts: _People) -> _People:
-        """All of them, in this order."""
+        """Concatenate, in this order."""
         names = [f.name for f in fields(cls) if f.name != "motion"]
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         return cls(motion=KalmanBoxes.join(*(part.motion for part in parts)), **joined)
 
 
 class Identify:
-    """The people of one stream, each with a number from 1 that is never given to anyone else."""
+    """Tracks the people of one stream; track ids count from 1 and are never reused."""
 
     def __init__(
         self,
@@ -111,26 +110,26 @@ class Identify:
         *,
         by_number: bool = False,
     ) -> None:
-        """Start with nobody.
+        """Start without tracks.
 
         Args:
             options: see `Options`.
-            appearance: says what people look like, as directions: alike is parallel.
-            by_number: whether people come out in the order of their numbers, not as they came in.
+            appearance: gives appearance embeddings, compared by cosine distance.
+            by_number: whether people come out sorted by track id, not in input order.
         """
         self.options, self.appearance, self.by_number = options, appearance, by_number
         self.people: _People | None = None
-        self.given = 0  # numbers so far
-        self.clock = 0.0  # seconds of the stream that have gone by
+        self.given = 0  # track ids so far
+        self.clock = 0.0  # elapsed seconds of the stream
         self.last: float | None = None  # seconds of the last frame
         self.size: tuple[int, int] | None = None  # of the last frame, pixels
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
-        """The poses with numbers in `person`; call once a frame, in order.
+        """The poses with track ids in `person`; call once per frame, in order.
 
-        Who was found twice is there once, as the likelier of the two. A person is -1 where there is
-        no number: seen faintly and for the first time, or without a box. A frame that is not later
-        than the one before is taken to be of the same moment.
+        Of duplicate detections the one with the higher score stays. `person` is -1 without an id:
+        a low score and seen for the first time, or no box. A frame not later than the previous one
+        is taken to be at the same time.
         """
         before = self.clock
         if self.last is not None:
@@ -149,7 +148,7 @@ class Identify:
         left = _others(alike(poses.take(rows)), match[match >= 0], left)
         which = np.concatenate([match[match >= 0], left])
         present = _People.join(again, found.take(left))
-        # Who was seen twice, or surely, has a number; the likeliest get theirs first.
+        # An id needs two sightings, or a high score; higher scores come first.
         believed = (which[:, None] != left).all(axis=1)
         believed |= poses.box_score[rows[which]] >= self.options.sure
         fresh = np.flatnonzero(believed & (present.number == 0))
@@ -171,7 +170,7 @@ class Identify:
         return numbered if len(kept) == len(poses) else numbered.take(kept)
 
     def _resized(self, size: tuple[int, int]) -> None:
-        """Expect people where they are in pictures of another size, which show the same place."""
+        """Rescale the tracks to another frame size of the same scene."""
         before, self.size = self.size, size
         if before in (None, size) or self.people is None or not all((*before, *size)):
             return
@@ -185,7 +184,7 @@ class Identify:
         )
 
     def _found(self, frame: Frame, poses: Poses, rows: np.ndarray) -> _People:
-        """The detections in those rows, as people without numbers."""
+        """The detections in those rows, as tracks without ids."""
         look = np.zeros((len(poses), 0))
         if self.appearance is not None:
             look = np.asarray(self.appearance(frame, poses), np.float64)
@@ -209,7 +208,7 @@ class Identify:
         )
 
     def _remembered(self, found: _People, before: float) -> _People:
-        """Who is known, moved on to now, without those who cannot be found again."""
+        """The tracks predicted to now, without those that can no longer match."""
         people = found.take(slice(0)) if self.people is None else self.people
         unseen = self.clock - people.seen
         findable = np.isfinite(people.look).any(axis=1) | self._lately(people, before)
@@ -217,14 +216,14 @@ class Identify:
         return replace(people, motion=people.motion.after(self.clock - before))
 
     def _lately(self, people: _People, before: float) -> np.ndarray:
-        """(T,) whether motion says where they are."""
+        """(T,) whether motion predicts their place."""
         coasting = self.clock - people.seen <= self.options.coast
         return ~people.adrift & (coasting | (people.seen == before))
 
     def _match(
         self, people: _People, found: _People, skeleton: Skeleton, before: float
     ) -> np.ndarray:
-        """(T,) which of the found each of them is, -1 for none."""
+        """(T,) detection matched to each track, -1: none."""
         options = self.options
         match = np.full(len(people), -1, np.int64)
         if not len(people) or not len(found):
@@ -242,7 +241,7 @@ class Identify:
         cost = (1 - MOTION_SHARE) * unlike + MOTION_SHARE * off.sum(axis=2)
         stage(named, np.where(off.sum(axis=2) <= CHI2_4, cost, np.nan), options.appearance)
 
-        # Somebody who was away is not found again where somebody stands who looks different.
+        # A track not in the last frame is not matched to a detection that looks different.
         different = unlike > options.appearance
         other = (absent > 0) & different
         alike = _alike(people, found, skeleton, options.pose)
@@ -260,7 +259,7 @@ class Identify:
 
 
 def _again(people: _People, found: _People) -> _People:
-    """People with what was found of them, row by row."""
+    """Tracks updated with their detections, row by row."""
     kept = APPEARANCE_KEPT * people.look + (1 - APPEARANCE_KEPT) * found.look
     look = np.where(np.isnan(found.look), people.look, kept)
     look = np.where(np.isnan(people.look), found.look, look)
@@ -274,34 +273,34 @@ def _again(people: _People, found: _People) -> _People:
 
 
 def _likeliest_first(poses: Poses) -> np.ndarray:
-    """The rows with a box. In this order nothing depends on that of the detections."""
+    """Rows with a box, by score: results do not depend on the order of detections."""
     rows = np.flatnonzero(np.isfinite(poses.box).all(axis=1))
     return rows[np.lexsort((*poses.box[rows].T, -poses.box_score[rows]))]
 
 
 def _unit(look: np.ndarray) -> np.ndarray:
-    """(N, D) made 1 long; NaN where that cannot be."""
+    """(N, D) scaled to length 1; NaN where impossible."""
     length = np.linalg.norm(look, axis=1, keepdims=True)
     return np.divide(look, length, out=np.full_like(look, np.nan), where=length > 0)
 
 
 def _unlike(people: _People, found: _People) -> np.ndarray:
-    """(T, M) cosine distance of appearance, NaN where it is not known."""
+    """(T, M) cosine distance of appearance, NaN where unknown."""
     if not people.look.shape[1]:
         return np.full((len(people), len(found)), np.nan)
     return 1 - people.look @ found.look.T
 
 
 def _alike(people: _People, found: _People, skeleton: Skeleton, share: float) -> np.ndarray:
-    """(T, M) 0..1: the mean of OKS and IoU with where they are expected, OKS weighted by `share`.
+    """(T, M) 0..1: mean of OKS and IoU with the predicted pose and box, OKS weighted by `share`.
 
-    IoU alone where no keypoint is known of both.
+    IoU alone without shared keypoints.
     """
     box = people.motion.box()
     overlap = iou(box, found.motion.box())
     if not share or not overlap.size:
         return overlap
-    # The pose goes where the box goes, and grows with it.
+    # The pose moves and scales with the box.
     was = KalmanBoxes.start(people.box).place
     grown = people.motion.place[:, 3] / was[:, 3]
     xy = (people.xy - was[:, None, :2]) * grown[:, None, None] + people.motion.place[:, None, :2]
@@ -317,19 +316,19 @@ def oks(
     other_score: np.ndarray,
     skeleton: Skeleton,
 ) -> np.ndarray:
-    """(T, M) object keypoint similarity, 0..1, NaN where no keypoint is known of both.
+    """(T, M) object keypoint similarity (OKS), 0..1; NaN without shared keypoints.
 
-    A keypoint counts by the lower of its two scores: what is not seen says nothing.
+    Keypoints are weighted by the lower of their two scores.
 
     Args:
         xy: (T, K, 2) pixels, NaN where not found.
         score: (T, K) 0..1.
-        box: (T, 4) x0 y0 x1 y1 of the same: distances are measured against their areas.
+        box: (T, 4) x0 y0 x1 y1 of the same; distances are normalized by their areas.
         other: (M, K, 2) pixels.
         other_score: (M, K).
         skeleton: of both; keypoints without a sigma get the mean of those that have one.
 
-    Source: COCO keypoint evaluation, with the area of the box for that of the outline.
+    Source: COCO keypoint evaluation, with the area of the box for that of the mask.
     """
     known = skeleton.sigmas[~np.isnan(skeleton.sigmas)]
     sigma = np.where(
@@ -346,9 +345,9 @@ def oks(
 
 
 def alike(poses: Poses, least: float = DOUBLE) -> np.ndarray:
-    """(N, N) bool, whether rows, likelier than columns, show the same person as these do.
+    """(N, N) bool, whether rows, of higher score than columns, show the same person.
 
-    By their keypoints, against the box of the row; by their boxes where none is known of both.
+    By OKS, with the box of the row; by IoU without shared keypoints.
     """
     box = poses.box
     same = oks(poses.xy, poses.score, box, poses.xy, poses.score, poses.skeleton)
@@ -356,7 +355,7 @@ def alike(poses: Poses, least: float = DOUBLE) -> np.ndarray:
 
 
 def _others(same: np.ndarray, matched: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """Those left over, without second detections of people who are matched or likelier."""
+    """Those left over, without duplicates of matched or higher-scored detections."""
     kept = matched.tolist()
     for row in left.tolist():
         if not same[kept, row].any():
@@ -365,9 +364,9 @@ def _others(same: np.ndarray, matched: np.ndarray, left: np.ndarray) -> np.ndarr
 
 
 def _assign(cost: np.ndarray, columns: np.ndarray, most: float) -> np.ndarray:
-    """(R,) one of the columns for each row, -1 for none: together the cheapest.
+    """(R,) one of the columns for each row, -1: none, at minimum total cost.
 
-    Leaving a row and a column without each other costs `most`, and so does NaN: never chosen.
+    Leaving a row and a column unmatched costs `most`, and so does NaN, which is never chosen.
     """
     chosen = np.full(len(cost), -1, np.int64)
     cost = np.where(cost < most, cost, most)
@@ -378,10 +377,10 @@ def _assign(cost: np.ndarray, columns: np.ndarray, most: float) -> np.ndarray:
 
 
 def _lost(lost: _People, present: _People, cut: bool, size: tuple[int, int]) -> _People:
-    """The lost, without those who seem to have been found under another number.
+    """Lost tracks, without those that seem to have been found under another id.
 
-    Motion says nothing of who has left the frame, nor after a cut: nobody is where they should be,
-    and somebody else is there.
+    Motion predicts nothing for people out of the frame, or after a cut: no track is matched, and
+    there are new detections.
     """
     later = present.since > lost.seen[:, None]
     covered = iou(lost.motion.box(), present.motion.box()) > COVERED

@@ -1,12 +1,12 @@
-"""Kalman boxes: where N boxes will be, by a Kalman filter of constant speed for each.
+"""Kalman boxes: predicts N bounding boxes, each by a constant-velocity Kalman filter.
 
-A box is its middle x, y, its width over its height, and its height. The four do not know of each
-other, so a covariance is three numbers for each: of the place, of place and speed, of the speed.
+State: center x, y, aspect ratio (width / height), height, and their speeds. The four are
+independent, so a covariance is three numbers for each: place, place and speed, speed.
 
 Source: Wojke et al. 2017, "Simple Online and Realtime Tracking with a Deep Association Metric"
-(DeepSORT), whose standard deviations these are. They are those of a step of one frame, taken here
-as a thirtieth of a second, and the noise in between is continuous: two short steps are one long
-step, so that 5 and 60 frames a second say the same.
+(DeepSORT), whose standard deviations these are. They are per frame, taken here as 1/30 s, with
+continuous process noise: two short steps equal one long step, so 5 and 60 frames/s give the same
+result.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RATE = 30.0  # frames a second that the constants are meant for
-PLACE = 1 / 20  # of the height: noise of a measurement, and of a frame's motion
-SPEED = 1 / 160  # of the height a frame: noise of a frame's acceleration
-ASPECT, ASPECT_SPEED, ASPECT_SEEN = 1e-2, 1e-5, 1e-1  # the same of the aspect; of a measurement
-LEAST = 1.0  # pixels: sides of a box are not taken to be shorter
+RATE = 30.0  # frames/s, for which the constants are meant
+PLACE = 1 / 20  # of the height: noise of a measurement, and process noise per frame
+SPEED = 1 / 160  # of the height per frame: process noise of the speed per frame
+ASPECT, ASPECT_SPEED, ASPECT_SEEN = 1e-2, 1e-5, 1e-1  # same, aspect ratio; its measurement
+LEAST = 1.0  # pixels, minimum side of a box
 ANYWHERE = 1e6  # pixels, standard deviation
 CHI2_4, CHI2_2 = 9.4877, 9.2103  # squared Mahalanobis distances: 95 % of 4, 99 % of 2 numbers
 
@@ -29,12 +29,12 @@ class KalmanBoxes:
     """N moving boxes."""
 
     place: np.ndarray  # (N, 4) float64: x, y, aspect, height; pixels
-    speed: np.ndarray  # (N, 4) the same a second
-    spread: np.ndarray  # (N, 3, 4) variances: of place, of place and speed, of speed
+    speed: np.ndarray  # (N, 4) the same per second
+    spread: np.ndarray  # (N, 3, 4) covariances: place, place and speed, speed
 
     @classmethod
     def start(cls, box: np.ndarray) -> KalmanBoxes:
-        """Boxes seen for the first time, at rest as far as is known. box: (N, 4) x0 y0 x1 y1."""
+        """Initial state, with speed 0, from first detections. box: (N, 4) x0 y0 x1 y1."""
         place = _place(box)
         spread = np.zeros((len(box), 3, 4))
         spread[:, 0] = _of(place, 2 * PLACE, ASPECT) ** 2
@@ -42,9 +42,9 @@ class KalmanBoxes:
         return cls(place, np.zeros_like(place), spread)
 
     def after(self, seconds: float) -> KalmanBoxes:
-        """Where they are some seconds later."""
+        """Prediction some seconds later."""
         at, across, speed = np.moveaxis(self.spread, 1, 0)
-        moves = _of(self.place, PLACE, ASPECT) ** 2 * RATE  # a second
+        moves = _of(self.place, PLACE, ASPECT) ** 2 * RATE  # per second
         turns = (_of(self.place, SPEED, ASPECT_SPEED) * RATE) ** 2 * RATE
         t = seconds
         spread = [
@@ -57,10 +57,10 @@ class KalmanBoxes:
         return KalmanBoxes(place, self.speed, np.stack(spread, axis=1))
 
     def seen(self, box: np.ndarray) -> KalmanBoxes:
-        """Corrected by where they are seen now. box: (N, 4).
+        """Update with the measured boxes. box: (N, 4).
 
-        A box that is not as large as expected has lost or won a side, and its middle has moved by
-        half of that without anybody moving: so much less is its middle believed (not in DeepSORT).
+        A box of unexpected size has lost or gained at one side, which moves its center by half of
+        that without motion: that is added to the noise of the center (not in DeepSORT).
         """
         at, across, speed = np.moveaxis(self.spread, 1, 0)
         now = _place(box)
@@ -74,14 +74,14 @@ class KalmanBoxes:
         return KalmanBoxes(place, self.speed + gain_speed * off, np.stack(spread, axis=1))
 
     def distance(self, box: np.ndarray) -> np.ndarray:
-        """(N, M, 4) squared Mahalanobis distances to M boxes, (M, 4); x, y, aspect, height."""
+        """(N, M, 4) squared Mahalanobis distances to (M, 4) boxes: x, y, aspect, height."""
         off = _place(box)[None] - self.place[:, None]
         return off**2 / (self.spread[:, 0] + self._noise())[:, None]
 
     def unseen(self, anywhere: np.ndarray) -> KalmanBoxes:
-        """The same of people out of sight, whose size cannot be foretold and stays.
+        """State of unmatched people: their size cannot be predicted and stays.
 
-        Some, (N,) bool, may by now be anywhere and go anywhere.
+        Place and speed of those in `anywhere`, (N,) bool, are unknown.
         """
         speed, spread = self.speed * [1, 1, 0, 0], self.spread.copy()
         speed[anywhere] = 0
@@ -89,7 +89,7 @@ class KalmanBoxes:
         return KalmanBoxes(self.place, speed, spread)
 
     def scaled(self, across: float, down: float) -> KalmanBoxes:
-        """The same in pictures of another size, so many times as wide and as high."""
+        """Rescaled to another frame size, by factors of width and height."""
         by = np.array([across, down, across / down, down])
         return KalmanBoxes(self.place * by, self.speed * by, self.spread * by**2)
 
@@ -105,12 +105,12 @@ class KalmanBoxes:
         return _of(self.place, PLACE, ASPECT_SEEN) ** 2
 
     def take(self, which: np.ndarray | slice) -> KalmanBoxes:
-        """Some of them: numbers of rows, a slice, or one truth value each."""
+        """A subset: row indices, a slice, or a boolean mask."""
         return KalmanBoxes(self.place[which], self.speed[which], self.spread[which])
 
     @classmethod
     def join(cls, *parts: KalmanBoxes) -> KalmanBoxes:
-        """All of them, in this order."""
+        """Concatenate, in this order."""
         names = ("place", "speed", "spread")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
@@ -123,7 +123,7 @@ def _place(box: np.ndarray) -> np.ndarray:
 
 
 def _of(place: np.ndarray, share: float, aspect: float) -> np.ndarray:
-    """(N, 4) standard deviations: a share of the height, but for the aspect."""
+    """(N, 4) standard deviations: a share of the height; `aspect` for the aspect."""
     deviation = np.repeat(share * place[:, 3:], 4, axis=1)
     deviation[:, 2] = aspect
     return deviation

@@ -1,9 +1,9 @@
-"""One-Euro: filters for each person, in real seconds.
+"""One-Euro: adaptive low-pass filters per person, in real seconds.
 
 Source: Casiez, Roussel and Vogel 2012, "1€ Filter"; constants and what is filtered in which unit
-from MediaPipe's pose_landmark_filtering.pbtxt. Three deviations: the time between frames is the
-real one, not a thirtieth of a second; a person's filters are all new after the person was lost (the
-reference keeps those of visibility and world landmarks); everyone is smoothed, not only one person.
+from MediaPipe's pose_landmark_filtering.pbtxt. Three deviations: the real time between frames, not
+1/30 s; all filters of a person are reset when the person was lost (the reference keeps those of
+visibility and world landmarks); everyone is smoothed, not only one person.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ WORLD = (0.1, 40.0)  # landmarks, metres
 REGION = (0.01, 10.0)  # the two points of the next region, pixels over the size of the person
 DERIVATIVE_CUTOFF = 1.0  # Hz, of all three
 VISIBILITY = 0.1  # weight of a new value at VISIBILITY_RATE
-VISIBILITY_RATE = 30.0  # Hz; the reference takes every video for one of 30 frames/s
+VISIBILITY_RATE = 30.0  # Hz; the reference assumes 30 frames/s for every video
 
 
 class OneEuroFilter:
     """A low-pass filter whose cutoff rises with speed: no jitter at rest, little lag in motion."""
 
     def __init__(self, min_cutoff: float, beta: float) -> None:
-        """`min_cutoff`: Hz at rest. `beta`: Hz more for each unit of speed."""
+        """`min_cutoff`: Hz at rest. `beta`: Hz added per unit of speed."""
         self.min_cutoff, self.beta = min_cutoff, beta
         self.seconds: float | None = None
 
     def __call__(self, value: np.ndarray, seconds: float, scale: float = 1.0) -> np.ndarray:
-        """The filtered value, of the same shape; every element has a filter of its own.
+        """The filtered value, same shape; each element is filtered separately.
 
         Args:
-            value: any shape, always the same one.
-            seconds: when; at a time that is not later than the last one nothing is filtered.
-            scale: speeds are multiplied by it: 1 / size makes them sizes a second.
+            value: any shape, the same in every call.
+            seconds: time; a value not later than the last one is returned unfiltered.
+            scale: factor on speeds: 1 / size makes them sizes per second.
         """
         if self.seconds is None:
             self.raw, self.smooth, self.speed = value.copy(), value.copy(), np.zeros_like(value)
@@ -51,7 +51,7 @@ class OneEuroFilter:
             self.speed += np.float32(_weight(DERIVATIVE_CUTOFF, elapsed)) * (speed - self.speed)
             weight = _weight(self.min_cutoff + self.beta * np.abs(self.speed), elapsed)
             smooth = self.smooth + weight * (value - self.smooth)
-            new = np.isnan(smooth)  # missing before: it starts anew
+            new = np.isnan(smooth)  # missing before: reset
             self.speed = np.where(new, np.float32(0), self.speed)
             self.raw, self.smooth = value.copy(), np.where(new, value, smooth)
         self.seconds = seconds
@@ -59,12 +59,12 @@ class OneEuroFilter:
 
 
 def _weight(cutoff: np.ndarray | float, elapsed: float) -> np.ndarray:
-    """The weight of a new value in a first-order low-pass filter. cutoff: Hz; elapsed: seconds."""
+    """Weight of a new value in a first-order low-pass filter. cutoff: Hz; elapsed: seconds."""
     return np.asarray(1 / (1 + 1 / np.float32(2 * np.pi * elapsed) / np.float32(cutoff)))
 
 
 class _Filters:
-    """Those of one person."""
+    """Filters of one person."""
 
     def __init__(self) -> None:
         self.image, self.region = OneEuroFilter(*IMAGE), OneEuroFilter(*REGION)
@@ -84,19 +84,19 @@ class _Filters:
 
 
 class OneEuro:
-    """The step of a stream that smooths everyone; who is not in a frame is forgotten."""
+    """Stream step that smooths all people; people not in a frame are reset."""
 
     def __init__(self) -> None:
         self.people: dict[int, _Filters] = {}
 
     def forget(self, person: int) -> None:
-        """Start anew with someone who was lost, even if found again in the same frame."""
+        """Reset a person who was lost, even if found again in the same frame."""
         self.people.pop(person, None)
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
-        """The poses smoothed, with those that came in first under `raw`; not of who has no number.
+        """The smoothed poses, the input in `raw`; people without a track id are not smoothed.
 
-        A person's size is that of the next region, and that of the box where there is none.
+        A person's size is that of the next region, or of the box where there is none.
         """
         seconds = frame.seconds
         people = poses.person.tolist()
@@ -128,7 +128,7 @@ class OneEuro:
             hips[i], top[i] = filters.region(np.stack([hips[i], top[i]]), seconds, scale)
         if look is not None:
             smooth = Regions.upright(hips, top, look.score, look.person)
-            width, height = np.moveaxis(look.size, -1, 0)  # not all families look at squares
+            width, height = np.moveaxis(look.size, -1, 0)  # not all models crop squares
             smooth.size[:, 0] *= np.divide(width, height, out=np.ones_like(width), where=height > 0)
             look = smooth
         raw = poses if poses.raw is None else poses.raw

@@ -1,10 +1,9 @@
-"""Placement: people put in front of the camera, for models that know their joints from the hips.
+"""Placement: absolute positions in camera space, for models with hip-relative (root-relative) 3D.
 
-Where a person's joints are seen, and how they lie to each other in metres, says where the person
-stands, once the camera is known (`decode/absolute.py`). How far away comes out least steady: of
-somebody 200 pixels tall, one pixel more or less is half a percent of the distance. So for who is
-smoothed, the distance is smoothed as well; the body is moved along the line of sight, so that it
-stays where it is seen.
+2D keypoints, root-relative 3D keypoints in metres and the camera give a person's position
+(`decode/absolute.py`). Depth is its noisiest part: for a person 200 pixels tall, one pixel is half
+a percent of the distance. So if poses are smoothed, the distance is smoothed as well; the body is
+moved along the line of sight, so its projection stays in place.
 """
 
 from __future__ import annotations
@@ -19,38 +18,37 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.stream.one_euro import OneEuroFilter
 
-# Of the side of a person's box: 17 cm on somebody upright, so that body, picture and camera cannot
-# all be right. BlazePose on two videos: 0.02 in the middle, at most 0.06, and 0.09 for people of 60
+# Reprojection error, of the longer side of the box: 17 cm for somebody upright, so body, image and
+# camera do not fit. BlazePose on two videos: median 0.02, at most 0.06; 0.09 for people of 60
 # pixels.
 IMPLAUSIBLE = 0.1
 # min_cutoff (Hz), beta (Hz, for moving by the whole distance in a second). Chosen with
-# benchmarks/in_front.py: of four views of somebody 3.3 m away, 60 frames/s, the distance changes by
-# 4 to 7 mm from frame to frame, as it truly does (6 to 9 mm), where it changed by 13 to 25 mm; and
-# who walks is 10 to 80 ms late. With beta 40 it changes by a third more, with 10 who walks is twice
-# as late.
+# benchmarks/in_front.py: in four views of a person 3.3 m away, 60 frames/s, the distance changes by
+# 4 to 7 mm per frame, before smoothing 13 to 25 mm, ground truth 6 to 9 mm; lag when walking is 10
+# to 80 ms. Beta 40: a third more change; beta 10: twice the lag.
 DISTANCE = (0.1, 20.0)
 
 
 class Place:
-    """The step of a stream that puts people in front of the camera.
+    """Stream step that places people in camera space.
 
-    Who stands there already, as the model says it, is left there, but for smoothing: where poses
-    have been smoothed (`raw`), so is the distance.
+    Absolute positions from the model are kept, except for smoothing: where poses have been smoothed
+    (`raw`), so is the distance.
     """
 
     def __init__(self, *, place: bool = True, steady: bool = True) -> None:
-        """Start with nobody.
+        """Start without people.
 
         Args:
-            place: whether people are put there at all whose metres are from the hips.
-            steady: whether the distance of who was smoothed is. It lags by a little: not where a
-                recording is filtered both ways.
+            place: whether people with root-relative metres are placed.
+            steady: whether the distance is smoothed where poses are. It lags a little: not for a
+                recording filtered forward and backward.
         """
         self.place, self.steady = place, steady
         self.distance: dict[int, OneEuroFilter] = {}  # of each person
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
-        """The poses of a frame; of a stream, call once a frame, in order."""
+        """The poses of a frame; in a stream, call once per frame, in order."""
         if poses.xyz is None or (poses.origin == "hips" and not self.place):
             return poses
         camera = frame.camera or Camera.view(frame.size)
@@ -82,10 +80,9 @@ class Place:
 
 
 def placed(camera: Camera, poses: Poses) -> Poses:
-    """People of a model with metres from the hips, put in front of the camera of their frame.
+    """People with root-relative metres placed in the camera space of their frame.
 
-    Nobody has a part in where somebody else is put. Who cannot be put anywhere is NaN there, and
-    not plausible.
+    Each person is placed independently. A person who cannot be placed is NaN, and not plausible.
     """
     assert poses.xyz is not None
     put = place_body(camera, poses.xy, poses.xyz, poses.score)
@@ -94,7 +91,7 @@ def placed(camera: Camera, poses: Poses) -> Poses:
 
 
 def _judged(camera: Camera, poses: Poses) -> Poses:
-    """With what is to be said of people who were put where they are."""
+    """With reprojection error and plausibility of placed people."""
     assert poses.xyz is not None
     error = reprojection(camera, poses.xyz, poses.xy, poses.score)
     side = (poses.box[:, 2:] - poses.box[:, :2]).max(axis=1, initial=0)
@@ -103,7 +100,7 @@ def _judged(camera: Camera, poses: Poses) -> Poses:
 
 
 def _in_world(camera: Camera, poses: Poses) -> Poses:
-    """In the world as well, where it is known where the camera stands in it."""
+    """With world coordinates too, where the camera has extrinsics."""
     if camera.extrinsics is None or poses.xyz is None:
         return poses
     raw = None if poses.raw is None else _in_world(camera, poses.raw)

@@ -1,20 +1,20 @@
-"""Repair: left and right exchanged for a moment, and keypoints that jump away and back, mended.
+"""Repair: corrects short left/right swaps and keypoints that jump away and back (outliers).
 
-Only what is clear, and never silently: every change is in the list that comes with the track, and
-what came in is its `raw`. Lengths are in trunks (middle of the shoulders to middle of the hips, the
-median of the track), so that they hold for people of any size in the picture.
+Only clear errors, and never silently: every change is in the list that comes with the track, and
+the input is its `raw`. Lengths are in trunks (shoulder center to hip center, median of the track),
+so that they hold for people of any size in the image.
 
-- Swap: from one frame to the next, keypoints of a pair fit where the other one was, and not where
-  they were themselves; and back, within `swap` seconds. Of all courses the likeliest is taken.
-  Who really turns round passes through a moment in which left and right are at one place, so
-  nothing ever fits better exchanged. Arms, legs and head are looked at, then the body as a whole,
-  then limbs below a joint, always whole: an ankle does not go without its toes. Nor does a limb go
-  against its own joints, or if trunk or legs would cross more often then: no such bodies are made.
-- Jump: a keypoint is far off the line from where it was before to where it is after, and off it in
-  one step, within `jump` seconds. It is put on that line.
+- Swap: from one frame to the next, keypoints of a left/right pair fit the previous place of the
+  other side, not their own; and back, within `swap` seconds. The most likely sequence is taken.
+  A real turn of the body passes through a moment where left and right coincide, so that exchanging
+  them never fits better. First arms, legs and head are checked, then the whole body, then limbs
+  below a joint, always as a whole: an ankle is not swapped without its toes. A limb is not swapped
+  against the evidence of its own joints, or if trunk or legs would then cross more often.
+- Jump: a keypoint is far off the line between its places before and after, and leaves it in one
+  step, within `jump` seconds. It is interpolated on that line.
 
-A swap that begins or ends outside the track has one end only, and is left: which half is right
-cannot be told from motion. So is one that lasts for too long. Both are in the list, as `LEFT`.
+A swap that begins or ends outside the track has one end only, and is kept: motion does not tell
+which half is right. So is one that lasts too long. Both are in the list, as `LEFT`.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
 from vitruvian.stream.windows import Pair, changed, put, windows
 
-TRUNK = 0.29  # of the height of the box, where no trunk was ever seen; of a standing adult
-HINT = 0.08  # trunks; by how much less a pair must move to say anything, beside noise
-LONG = 0.2  # trunks a second
-AGREE = 0.75  # of the pairs of a group that say something
+TRUNK = 0.29  # of the box height, where no trunk was ever found; for a standing adult
+HINT = 0.08  # trunks, minimum difference in motion of a pair that counts, above noise
+LONG = 0.2  # trunks per second, cost of a swap
+AGREE = 0.75  # of the pairs of a group that count
 BONES = (("shoulder", "hip"), ("hip", "knee"), ("knee", "ankle"))  # that seldom cross
-WHOLE = 7  # pairs; of a larger group some may be wrong by themselves, as hands are
-STALE = 0.25  # seconds after which a place says nothing of where a keypoint should be
-REACH = 3.0  # seconds; what is farther away has no part in what is mended
-LEFT = "left as it is"  # the kind of change that would have been a swap, where it begins or ends
-BELOW = {  # words in the names of keypoints that are beyond a joint
+WHOLE = 7  # pairs; in a larger group some may disagree, as hands do
+STALE = 0.25  # seconds after which the last place of a keypoint is not used
+REACH = 3.0  # seconds of context on both sides
+LEFT = "left as it is"  # kind of change: start or end of a swap that is not corrected
+BELOW = {  # words in the names of keypoints below a joint
     "hip": ("knee", "ankle", "heel", "toe", "foot"),
     "knee": ("ankle", "heel", "toe", "foot"),
     "shoulder": ("elbow", "wrist", "hand", "pinky", "index", "thumb", "finger"),
     "elbow": ("wrist", "hand", "pinky", "index", "thumb", "finger"),
 }
-PARTS = {  # words in the names of keypoints -> limb; what has none of them is a limb by itself
+PARTS = {  # words in the names of keypoints -> limb; a pair without any is a limb by itself
     "leg": ("hip", "knee", "ankle", "heel", "toe", "foot"),
     "arm": ("shoulder", "collar", "elbow", "wrist", "hand", "pinky", "index", "thumb", "finger"),
     "head": ("eye", "ear", "mouth", "brow", "jaw", "lip", "nostril"),
@@ -56,14 +56,14 @@ PARTS = {  # words in the names of keypoints -> limb; what has none of them is a
 
 @dataclass(frozen=True)
 class Options:
-    """What is clear."""
+    """Thresholds."""
 
-    swap: float = 1.0  # seconds, a longer one is not mended
-    apart: float = 0.25  # trunks, by how much less a pair moves in all if exchanged
-    ratio: float = 3.0  # and how many times less
-    jump: float = 0.12  # seconds between the places before and after
-    far: float = 0.35  # trunks, off the line between those two
-    step: float = 0.5  # of that, the line may be long for each frame it lasts
+    swap: float = 1.0  # seconds, maximum length of a swap
+    apart: float = 0.25  # trunks, minimum by which a pair moves less if exchanged
+    ratio: float = 3.0  # and minimum ratio of the two
+    jump: float = 0.12  # seconds, maximum between the places before and after
+    far: float = 0.35  # trunks, minimum distance from the line between those two
+    step: float = 0.5  # of that, maximum length of the line per frame
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -74,18 +74,18 @@ class Options:
 
 @dataclass(frozen=True)
 class Repaired:
-    """What was mended in one frame."""
+    """One change in one frame."""
 
     index: int  # of the frame
     seconds: float
     person: int
-    kind: str  # "swap" or "jump"; LEFT: what would be a swap, if it were known which half is right
+    kind: str  # "swap" or "jump"; LEFT: start or end of a swap that is not corrected
     keypoints: tuple[str, ...]
-    distance: float  # pixels that they were moved, on average
+    distance: float  # pixels that they were moved, mean
 
 
 def repair(track: Track, options: Options = Options()) -> tuple[Track, list[Repaired]]:
-    """The track mended, with that which came in as `raw`, and what was changed, by time."""
+    """The corrected track, with the input as `raw`, and the list of changes, by time."""
     mended, swaps = _swaps(track, options)
     mended, jumps = _jumps(mended, options)
     changed = [*swaps, *jumps]
@@ -94,21 +94,21 @@ def repair(track: Track, options: Options = Options()) -> tuple[Track, list[Repa
 
 
 class Repair:
-    """The step of a stream that mends people; it wants what comes later, see `WantsFuture`."""
+    """Stream step that corrects swaps and jumps; it needs future frames, see `WantsFuture`."""
 
     def __init__(
         self,
         on_repair: Callable[[Repaired], None] = lambda change: None,
         options: Options = Options(),
     ) -> None:
-        """`on_repair` gets every change, before the frame it is in is given."""
+        """`on_repair` gets every change, before its frame is yielded."""
         self.on_repair, self.options = on_repair, options
 
     def through(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """The same frames with poses mended, `raw` beside those that were; of any length.
+        """The same frames with corrected poses, the input in their `raw`; any length of recording.
 
         Args:
-            pairs: frames of a recording in order, with numbered people.
+            pairs: frames of a recording in order, people with track ids.
         """
         for window, part in windows(pairs, REACH):
             changes: dict[int, list[Repaired]] = {}  # by the index of their frame
@@ -131,7 +131,7 @@ class Repair:
 
 
 def _swap_depth(poses: Poses, changes: list[Repaired]) -> Poses:
-    """With what a track does not have exchanged as well: BlazePose's depth and presence."""
+    """With fields that a track lacks swapped as well: BlazePose's depth and presence."""
     names = [n for n in ("depth", "presence") if getattr(poses, n) is not None]
     values: dict[str, Any] = {name: getattr(poses, name).copy() for name in names}
     for change in changes if names else []:
@@ -144,7 +144,7 @@ def _swap_depth(poses: Poses, changes: list[Repaired]) -> Poses:
 
 
 def _trunk(track: Track) -> float:
-    """Pixels."""
+    """Trunk length, pixels."""
     names = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
     if all(name in track.skeleton.keypoints for name in names):
         a, b, c, d = (track[name].xy for name in names)
@@ -167,7 +167,7 @@ def _pairs(skeleton: Skeleton) -> list[tuple[int, int, str]]:
 
 
 def _before(track: Track, known: np.ndarray) -> np.ndarray:
-    """(T,) the row of the last known place before each row; -1 if there is none, or it is stale."""
+    """(T,) row of the last known place before each row; -1 if there is none, or it is stale."""
     rows = np.where(known, np.arange(len(known)), -1)
     last = np.concatenate([[-1], np.maximum.accumulate(rows)[:-1]])
     stale = track.seconds - track.seconds[last] > STALE
@@ -175,7 +175,7 @@ def _before(track: Track, known: np.ndarray) -> np.ndarray:
 
 
 def _swaps(track: Track, options: Options) -> tuple[Track, list[Repaired]]:
-    """First of limbs, then of the whole body and of what is below a joint, in what is left."""
+    """Swaps of limbs first, then of the whole body and of parts below a joint."""
     pairs = _pairs(track.skeleton)
     limbs = [limb for *_, limb in pairs]
     swapped = np.zeros((len(track), len(pairs)), bool)
@@ -184,7 +184,7 @@ def _swaps(track: Track, options: Options) -> tuple[Track, list[Repaired]]:
     groups = {name: np.array([limb == name for limb in limbs]) for name in (*limbs, "arm", "leg")}
     for group in groups.values():
         swapped |= _found(track, pairs, group, options)
-    # Arms and legs are the whole body: what is between them goes along.
+    # Arms and legs swapped means the whole body is.
     whole = np.all([swapped[:, groups[name]].any(axis=1) for name in ("arm", "leg")], axis=0)
     swapped |= whole[:, None] & _known(track, pairs)
     swapped = _possible(track, swapped, pairs)
@@ -199,7 +199,7 @@ def _swaps(track: Track, options: Options) -> tuple[Track, list[Repaired]]:
 
 
 def _known(track: Track, pairs: list[tuple[int, int, str]]) -> np.ndarray:
-    """(T, pairs) bool, whether there is something to exchange."""
+    """(T, pairs) bool, whether a keypoint of the pair is known."""
     there = np.any(np.isfinite(track.xy), axis=-1)
     return np.stack([there[:, [left, right]].any(axis=1) for left, right, _ in pairs], axis=1)
 
@@ -207,7 +207,7 @@ def _known(track: Track, pairs: list[tuple[int, int, str]]) -> np.ndarray:
 def _found(
     track: Track, pairs: list[tuple[int, int, str]], group: np.ndarray, options: Options
 ) -> np.ndarray:
-    """(T, pairs) bool, where a group of pairs, (pairs,) bool, is exchanged: all of it."""
+    """(T, pairs) bool, where a whole group of pairs, (pairs,) bool, is swapped."""
     swapped = np.zeros((len(track), len(pairs)), bool)
     if not group.any():
         return swapped
@@ -220,7 +220,7 @@ def _found(
 
 
 def _possible(track: Track, swapped: np.ndarray, pairs: list[tuple[int, int, str]]) -> np.ndarray:
-    """What is exchanged, (T, pairs) bool, but for runs of rows in which bones would cross more."""
+    """`swapped`, (T, pairs) bool, without runs of rows where bones would cross more often."""
     rows = np.flatnonzero(swapped.any(axis=1))
     trial, _ = _swap_pairs(track, swapped, pairs)
     possible = swapped.copy()
@@ -231,9 +231,9 @@ def _possible(track: Track, swapped: np.ndarray, pairs: list[tuple[int, int, str
 
 
 def _gain(track: Track, pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How much less pairs move if exchanged; how much they do if not, and if they are.
+    """How much less pairs move if swapped; their motion if not swapped, and if swapped.
 
-    All are (T, pairs), in trunks. The first counts up to 1: nothing is known of those that jump.
+    All are (T, pairs), in trunks. The first is clipped to -1..1 to limit the effect of jumps.
     """
     stays, turned = (np.full((len(track), len(pairs)), np.nan) for _ in range(2))
     trunk = _trunk(track)
@@ -247,13 +247,13 @@ def _gain(track: Track, pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.nd
 
 
 def _mean(gain: np.ndarray) -> np.ndarray:
-    """(T,) of (T, pairs), over those that say something."""
+    """(T,) mean of (T, pairs), over pairs above `HINT`."""
     told = np.abs(gain) > HINT
     return np.where(told, gain, 0).sum(axis=1) / np.maximum(told.sum(axis=1), 1)
 
 
 def _clear(gain: np.ndarray, stays: np.ndarray, turned: np.ndarray, options: Options) -> np.ndarray:
-    """(T,) bool, whether left and right change places there; three of four pairs agree."""
+    """(T,) bool, whether left and right change places there; `AGREE` of the pairs agree."""
     count = np.maximum((np.abs(gain) > HINT).sum(axis=1), 1)
     clear = _mean(gain) > options.apart
     clear &= np.nansum(np.minimum(stays, 2), axis=1) > options.ratio * np.nansum(
@@ -263,13 +263,13 @@ def _clear(gain: np.ndarray, stays: np.ndarray, turned: np.ndarray, options: Opt
 
 
 def _against(ends: np.ndarray, options: Options) -> bool:
-    """Whether too many pairs, (2, pairs) at both ends, are not exchanged: of a limb, any."""
+    """Whether too many pairs, (2, pairs) at both ends, disagree: in a limb, any."""
     against = (ends.sum(axis=0) < -options.apart).sum()
     return against > (1 - AGREE) * ends.shape[1] if ends.shape[1] > WHOLE else against > 0
 
 
 def _twist(track: Track, start: int, end: int) -> int:
-    """Of those rows, how often a bone of the trunk or the legs crosses that of the other side."""
+    """How often in those rows a trunk or leg bone crosses that of the other side."""
 
     def side(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
         (ux, uy), (vx, vy) = (q - p).T, (r - p).T
@@ -286,7 +286,7 @@ def _twist(track: Track, start: int, end: int) -> int:
 
 
 def _left(track: Track, options: Options) -> list[Repaired]:
-    """Where left and right of the body still change places, and which half is right is unknown."""
+    """Frames where left and right still change places; which half is right is unknown."""
     pairs = [pair[:2] for pair in _pairs(track.skeleton)]
     if len(track) < 2 or not pairs:
         return []
@@ -299,10 +299,10 @@ def _left(track: Track, options: Options) -> list[Repaired]:
 
 
 def _couples(seconds: np.ndarray, gain: np.ndarray, options: Options) -> Iterator[tuple[int, int]]:
-    """First rows exchanged and first rows not, of the likeliest course of being so or not.
+    """First rows swapped and first rows no longer so, by the most likely sequence (Viterbi 1967).
 
-    Changing over at a row gains what is moved less there and costs `apart`; to be exchanged costs
-    `LONG` a second, so that of two courses that fit the shorter swaps are taken. (Viterbi 1967)
+    A change of state at a row gains the reduction in motion and costs `apart`; the swapped state
+    costs `LONG` per second, so that of two sequences that fit, the shorter swaps are taken.
     """
     best, back = [0.0, -np.inf], np.zeros((len(gain), 2), bool)
     for t in range(1, len(gain)):
@@ -354,8 +354,8 @@ def _jumps(track: Track, options: Options) -> tuple[Track, list[Repaired]]:
     if len(track) < 3:
         return track, []
     far = options.far * _trunk(track)
-    line = np.full_like(track.xy, np.nan)  # where to put what jumps
-    weight = np.zeros(track.score.shape)  # how far along the line
+    line = np.full_like(track.xy, np.nan)  # interpolated places
+    weight = np.zeros(track.score.shape)  # 0..1 along the line
     ends = np.zeros((*track.score.shape, 2), np.int64)
     for k in range(len(track.skeleton)):
         rows = np.flatnonzero(np.isfinite(track.xy[:, k]).all(axis=-1))
@@ -373,7 +373,7 @@ def _jumps(track: Track, options: Options) -> tuple[Track, list[Repaired]]:
 
 
 def _backs(at: np.ndarray, when: np.ndarray, far: float, options: Options) -> np.ndarray:
-    """(R,) of (R, 2) places: the first row after a jump that begins at a row; that row if none."""
+    """(R,) of (R, 2) places: first row after a jump that begins at a row; that row if none."""
     backs = np.arange(len(at))
     for lasts in range(1, len(at) - 1):  # rows
         i = np.arange(1, len(at) - lasts)

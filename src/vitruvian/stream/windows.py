@@ -1,7 +1,7 @@
-"""Windows: a recording in parts, so that what needs the future holds a few seconds and no more.
+"""Windows: a recording in chunks, so that non-causal steps keep only a few seconds in memory.
 
-Each part comes inside a window that reaches beyond it on both sides, by as much as a frame can
-depend on. Tracks are cut from the window, changed, and put back into the frames of the part.
+Each part comes with a window that overlaps its neighbours on both sides, by as much as a frame
+depends on. Tracks are cut from the window, changed, and put back into the frames of the part.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Changed = dict[int, tuple[np.ndarray, Track]]  # person -> row of each frame in 
 
 
 def windows(pairs: Iterable[Pair], reach: float) -> Iterator[tuple[list[Pair], range]]:
-    """Windows of a recording, and which of their frames are the part: each frame is in one part.
+    """Overlapping windows of a recording, and the range of their part: each frame is in one part.
 
-    Around a part there are `reach` seconds on both sides, as far as the source goes; at most three
-    times as much is held. Another source, or a time that is not later, ends a window.
+    A part has `reach` seconds of context on both sides, as far as the source goes; at most three
+    times that is held in memory. Another source, or a time that is not later, ends a window.
     """
     held: list[Pair] = []
-    done = 0  # of those held; they are kept for the others
+    done = 0  # frames of `held` already in a part; kept as context
     for pair in pairs:
         before = held[-1][0] if held else None
         if before and (pair[0].source != before.source or pair[0].seconds <= before.seconds):
@@ -45,7 +45,7 @@ def windows(pairs: Iterable[Pair], reach: float) -> Iterator[tuple[list[Pair], r
 
 
 def changed(window: list[Pair], change: Callable[[Track], Track]) -> Changed:
-    """Everybody's track through a window, after `change`."""
+    """All tracks of a window, after `change`."""
     found: Changed = {}
     seconds = np.array([frame.seconds for frame, _ in window])
     bare = ((frame, replace(poses, raw=None)) for frame, poses in window)
@@ -55,7 +55,7 @@ def changed(window: list[Pair], change: Callable[[Track], Track]) -> Changed:
 
 
 def put(poses: Poses, at: int, people: Changed) -> Poses:
-    """Poses of frame `at` of the window with what was changed; `raw` is what came in first."""
+    """Poses of frame `at` of the window, with the changed tracks; `raw` is the input."""
     if not (poses.person >= 0).any():
         return poses
     names = [n for n in ("xy", "score", "box", "xyz", "world") if getattr(poses, n) is not None]
