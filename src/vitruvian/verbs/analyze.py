@@ -66,8 +66,8 @@ def analyze_frames(
     Args:
         source: as for `run`, or a record (`.jsonl`).
         model: as for `run`; not needed for a record.
-        rules: names from docs/postures.md, `all`, `mine.toml`, `mine.py:function`,
-            comma-separated; or empty.
+        rules: names from docs/postures.md, `all`, `mine.toml`, `mine.py:function`, by
+            commas; or empty.
         angles: whether to measure joint angles.
         space: "2d" or "3d" angles; None: 3D where there are metres, but 2D for people seen mostly
             from the side whose metres a model estimates from one image.
@@ -140,7 +140,7 @@ def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, FrameAnaly
 
 
 def without_pixels(asked: AnalysisSettings) -> AnalysisSettings:
-    """The same settings without rules that need pixels."""
+    """The same settings, with rules that need pixels replaced."""
     swapped = {WITHOUT_PIXELS.get(name, name): rule for name, rule in asked.rules.items()}
     return replace(asked, rules={name: RULES.get(name, rule) for name, rule in swapped.items()})
 

@@ -296,7 +296,7 @@ def _find_one(
     return closed
 
 
-# What is told
+# Messages
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Beside its output files a run keeps a ledger, a small JSON Lines file. Its first
 inputs: sources with size and time, the model with the hashes of its weights, options, version.
 Every other line is a mark: what is finished so far. A killed process leaves at most one partial
 line, which is ignored. The ledgers of a folder lie in `.vitruvian/` inside it; that of a single
-output file is hidden beside it, and removed when the run is finished, unless it has `resume`.
+output file is hidden beside it, and removed when the run is finished, except with `resume`.
 
 A file is complete only if its ledger says so: after Ctrl-C there are valid files of part of a
 source under their final names, and the ledger tells them from complete ones.

@@ -214,7 +214,7 @@ def open_sink(
 
     Args:
         path: .jsonl (records), .csv, .parquet (tables), .json (COCO results), .txt (MOT), .trc,
-            .c3d, .bvh (one person a file), .jpg or .png (annotated picture), .mp4 (annotated
+            .c3d, .bvh (one person per file), .jpg or .png (annotated image), .mp4 (annotated
             video), .html (interactive 3D viewer), _3d.png, _3d.mp4 or _3d.gif (3D view), .rrd
             (Rerun).
         model: the model and its options, for the header of records.
@@ -288,7 +288,7 @@ class EachPicture:
         """Do nothing: each file is complete by itself."""
 
     def go_on(self, mark: None, frames: Sequence[Frame] = ()) -> None:
-        """Skip `frames`, whose files are written already."""
+        """Do nothing: the files of `frames` are written already."""
 
     def __exit__(self, *_: object) -> None:
         pass

@@ -58,7 +58,7 @@ def write_poses(
         out: a file or a folder.
         save: formats written into a folder.
         camera: camera of the images, see `vitruvian.stream.stream.Stream`.
-        wanted: tracking, smoothing, repair, and the origin of metres.
+        wanted: tracking, smoothing, repair, and absolute 3D.
         who: whether to print a line about each person of a video.
         most_said: whether the user set the maximum number of people.
         resume: continue files of an interrupted run, and keep finished ones.
