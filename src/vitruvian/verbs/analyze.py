@@ -66,8 +66,8 @@ def analyze_frames(
     Args:
         source: as for `run`, or a record (`.jsonl`).
         model: as for `run`; not needed for a record.
-        rules: names from docs/postures.md, `all`, `mine.toml`, `mine.py:function`, by
-            commas; or empty.
+        rules: names from docs/postures.md, `all`, `mine.toml`, `mine.py:function`,
+            comma-separated; or empty.
         angles: whether to measure joint angles.
         space: "2d" or "3d" angles; None: 3D where there are metres, but 2D for people seen mostly
             from the side whose metres a model estimates from one image.

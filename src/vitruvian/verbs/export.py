@@ -57,7 +57,7 @@ def export(
     files = [file for file in row.files if is_checkpoint(Path(file.name))] if row else []
     if row and not files:
         raise VitruvianError(f"{name} is no checkpoint: its file runs as it is")
-    # What is of no family is refused here; an archive is asked only for what it is for.
+    # Refuses a file of no known family.
     family = family_of(name) if row is None else FAMILIES[row.family]
     write, table = exporter(name), as_skeleton(skeleton)
     if row is None:

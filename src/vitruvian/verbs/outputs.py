@@ -195,7 +195,7 @@ def needs_metres(out: Path, save: Save) -> bool:
 
 
 def can_hold(out: Path, save: Save, skeleton: Skeleton) -> None:
-    """Raise `VitruvianError` if one of the files cannot hold people of a skeleton."""
+    """Raise `VitruvianError` if one of the files cannot hold poses of a skeleton."""
     for row in written_formats(out, save):
         if row.check is not None:
             row.check(skeleton)
