@@ -1,4 +1,4 @@
-"""Analysis: what people do in a source or a record, and their angles, as files and in Python."""
+"""Analysis: posture events and joint angles of a source or a record, as files and in Python."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from vitruvian.models.model import Model
     from vitruvian.stream.stream import Given
 
-# What looks at pixels -> what stands in for it where there are none.
+# Rule that needs pixels -> its replacement without pixels.
 WITHOUT_PIXELS = {"hands_in_pockets": "hands_at_pockets"}
 
 
@@ -57,31 +57,31 @@ def analyze_frames(
     gap: float | None = None,
     **options: Any,
 ) -> Iterator[tuple[Frame, Poses, FrameAnalysis]]:
-    """What people do in a source, frame by frame, and their angles.
+    """Detect posture events and measure angles, frame by frame.
 
-    Frames of files and records come when what comes later cannot change what is said of them:
-    `minimum` and `gap` seconds late, with angles up to half a minute; their pixels are read again.
+    Frames of files and records come once later frames can no longer change their result: after
+    `minimum` and `gap` seconds, with angles up to half a minute; their pixels are read again.
     Frames of cameras and streams come at once, and their states lag by up to `gap`.
 
     Args:
-        source: as of `run`, or the name of a record, `.jsonl`.
-        model: as of `run`; a record needs none.
-        rules: names of docs/postures.md, `all`, `mine.toml`, `mine.py:function`, with commas; or
-            none at all.
-        angles: whether to measure them.
-        space: of the angles, "2d" or "3d"; None: 3D where there are metres, but of whom a model
-            guesses them from one picture, and who is mostly seen from the side, 2D.
-        when: something has begun, and is over; None: as `Options` has it.
-        minimum: seconds, instead of that of `when`: what lasts for less did not happen.
-        gap: seconds, instead of that of `when`: for so long it may not hold and yet go on.
-        options: the others of `run`.
+        source: as for `run`, or a record (`.jsonl`).
+        model: as for `run`; not needed for a record.
+        rules: names from docs/postures.md, `all`, `mine.toml`, `mine.py:function`,
+            comma-separated; or empty.
+        angles: whether to measure joint angles.
+        space: "2d" or "3d" angles; None: 3D where there are metres, but 2D for people seen mostly
+            from the side whose metres a model estimates from one image.
+        when: thresholds for the start and end of events; None: the defaults of `Options`.
+        minimum: seconds, overrides `when`: shorter events are dropped.
+        gap: seconds, overrides `when`: shorter interruptions do not end an event.
+        options: other options of `run`.
 
     Returns:
-        Triples of frame, poses and what was found. The events that are over with a frame come with
-        it; those that the end ends, with the last one.
+        Tuples of frame, poses and analysis. Events come with the frame at which they are final;
+        those still open at the end, with the last frame.
 
     Raises:
-        VitruvianError: as `run`; no such rule, or one that cannot be told from these poses.
+        VitruvianError: as `run`; unknown rule, or a rule that cannot be evaluated on these poses.
     """
     given = {name: v for name, v in (("minimum", minimum), ("gap", gap)) if v is not None}
     happens = replace(when or Options(), **given)
@@ -101,7 +101,7 @@ def analyze_frames(
     return _found(part(group) for _, group in itertools.groupby(pairs, lambda _: len(told)))
 
 
-# One source: who finds it out, what its pixels are read from again, and its frames.
+# One source: its analyst, the source that pixels are read from again, and its frames.
 AtomicFile = tuple[Analyst, "Source | None", Pairs]
 
 
@@ -113,7 +113,7 @@ def _found(parts: Iterable[AtomicFile]) -> Iterator[tuple[Frame, Poses, FrameAna
 
 
 def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, FrameAnalysis]]:
-    """What is found; the events that the end ends are the last frame's. Errors come last, too."""
+    """Analyses; events still open at the end go to the last frame. Errors are raised last."""
     held: tuple[Frame, FrameAnalysis] | None = None
     fault: VitruvianError | None = None
     try:
@@ -140,13 +140,13 @@ def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, FrameAnaly
 
 
 def without_pixels(asked: AnalysisSettings) -> AnalysisSettings:
-    """The same for who sees keypoints only."""
+    """The same settings, with rules that need pixels replaced."""
     swapped = {WITHOUT_PIXELS.get(name, name): rule for name, rule in asked.rules.items()}
     return replace(asked, rules={name: RULES.get(name, rule) for name, rule in swapped.items()})
 
 
 def _read(record: Record, asked: AnalysisSettings) -> Iterator[AtomicFile]:
-    """The runs of a record, with pixels where rules may want them and the source is there."""
+    """The sources of a record, with pixels where rules may need them and the file exists."""
     for source, (moving, pairs) in zip(sources_of(record), runs(record), strict=False):
         here, wants = is_here(source), needs_pixels(asked.rules)
         analyst = Analyst(asked if here or not wants else without_pixels(asked), moving=moving)
@@ -157,7 +157,7 @@ def _read(record: Record, asked: AnalysisSettings) -> Iterator[AtomicFile]:
 
 
 def needs_pixels(rules: Iterable[str]) -> bool:
-    """Whether any of these rules may want pixels: a user's own may."""
+    """Whether any of these rules may need pixels: a user's own rule may."""
     return not set(rules) <= RULES.keys() - WITHOUT_PIXELS.keys()
 
 
@@ -173,22 +173,22 @@ def asked(
     minimum: float,
     gap: float,
 ) -> AnalysisSettings:
-    """What is to be found out, in the words of the command line.
+    """Parse the settings of the command line.
 
     Args:
-        rules: see `vitruvian.analysis.rules.parse_rules`; None: all, unless angles are asked for.
-        angles: whether to measure them.
-        angle: which to show; measures them, too.
+        rules: see `vitruvian.analysis.rules.parse_rules`; None: all, unless angles are requested.
+        angles: whether to measure joint angles.
+        angle: which angles to show; implies `angles`.
         space: "2d", "3d", or None.
         minimum: seconds, see `Options`.
-        gap: the same.
+        gap: seconds, see `Options`.
     """
     measured = angles or angle is not None
     words = rules if rules is not None else "" if measured else "all"
     options, where = Options(minimum=minimum, gap=gap), _space(space)
     wanted = table_of_angles.match_angles(angle or (), where or "3d")
     if not set(wanted) <= set(table_of_angles.angle_names("2d")):
-        where = "3d"  # some are of metres alone
+        where = "3d"  # some angles exist only in 3D
     return AnalysisSettings(parse_rules(words) if words else {}, options, measured, where)
 
 
@@ -199,7 +199,7 @@ def _space(word: str | None) -> Space | None:
 
 
 def match_shown_angles(angle: str | None, asked: AnalysisSettings) -> tuple[str, ...]:
-    """The angles to be drawn and plotted, checked."""
+    """The angles to draw and plot, validated."""
     words = SHOWN if angle is None else tuple(angle.split(","))
     table_of_angles.match_angles(words, asked.space or "3d")
     return words
@@ -207,14 +207,14 @@ def match_shown_angles(angle: str | None, asked: AnalysisSettings) -> tuple[str,
 
 @dataclass(frozen=True)
 class AnalysisJob:
-    """One source, and where its poses come from."""
+    """One source and its poses."""
 
     source: Source
     pairs: Callable[[Callable[[VitruvianError], None]], Pairs]
     asked: AnalysisSettings
     drawn: bool = True  # whether there are pixels to draw on
-    note: str = ""  # for the user
-    skip: Callable[[], object] = lambda: None  # leaves its poses out
+    note: str = ""  # message for the user
+    skip: Callable[[], object] = lambda: None  # skips its poses
 
 
 def jobs(
@@ -225,7 +225,7 @@ def jobs(
     camera: Given | None = None,
     wanted: Wanted = Wanted(),
 ) -> list[AnalysisJob]:
-    """Of sources, whose people a model finds; see `vitruvian.stream.stream.Stream`."""
+    """Jobs for sources whose poses a model estimates; see `vitruvian.stream.stream.Stream`."""
 
     def job(source: Source) -> AnalysisJob:
         def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
@@ -239,7 +239,7 @@ def jobs(
 def jobs_of(
     record: Record, sources: Sequence[Source], asked: AnalysisSettings, save: Save
 ) -> list[AnalysisJob]:
-    """Of a record; `sources` are its `sources_of`."""
+    """Jobs for a record; `sources` are its `sources_of`."""
     groups = runs(record)
 
     def job(source: Source) -> AnalysisJob:
@@ -272,10 +272,10 @@ def jobs_of(
 def plans(
     sources: Sequence[Source], report: AnalysisReport, record: Record | None, *, overwrite: bool
 ) -> list[tuple[OutputFiles, Path | None]]:
-    """Which files there will be of each source, and its plot; nothing is written yet.
+    """The output files of each source, and its plot; nothing is written yet.
 
     Raises:
-        VitruvianError: a file exists, would replace an input, or the output is no folder.
+        VitruvianError: a file exists, would replace an input, or the output is not a folder.
     """
     out, save, name = report.out, report.save, outputs.Names()
     if outputs.is_file(out):
@@ -311,18 +311,18 @@ def write_analyses(
     on_error: Callable[[VitruvianError], None],
     written: list[Path] | None = None,
 ) -> int:
-    """Do it; returns how many things could not be read.
+    """Write the analyses; returns the number of read errors.
 
     Args:
         jobs: from `jobs` or `jobs_of`.
-        plans: from `plans`, of the same sources.
-        report: what is written.
-        resume: whether an analysis that was stopped is continued: sources that were finished are
-            not done again, and all of them not if there are Parquet tables.
-        of: what else it depends on, such as the model: of another one it is not continued.
-        say: gets a line about each source when it is done, and one about each rule at the end.
-        on_error: gets what cannot be read; the rest is done nevertheless.
-        written: gets the files beside the tables.
+        plans: from `plans`, for the same sources.
+        report: the tables to write.
+        resume: continue an interrupted analysis: finished sources are skipped, but none if there
+            are Parquet tables.
+        of: other inputs, such as the model; if they differ, the run is not resumed.
+        say: called with one line about each finished source, and one about each rule at the end.
+        on_error: called with each read error; the rest is still done.
+        written: list that receives the files beside the tables.
     """
     fault, remarks = Faults(on_error), list[str]()
     sources = [job.source for job in jobs]

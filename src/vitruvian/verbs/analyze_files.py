@@ -1,4 +1,4 @@
-"""What an analysis writes: tables of everything, and pictures, videos and plots of each source."""
+"""Output files of an analysis: tables, and annotated images, videos and plots of each source."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from vitruvian.sources.open import Source
     from vitruvian.verbs.output_files import OutputFiles
 
-FEW = 3  # rules: of no more than these it is also drawn that they do not hold
+FEW = 3  # with at most this many rules, "does not hold" is drawn as well
 
 
 class Analysis:
-    """A sink for the frames of one source: its share of the tables, its pictures and its plot."""
+    """A sink for the frames of one source: its rows of the tables, its images and its plot."""
 
     def __init__(
         self,
@@ -55,17 +55,17 @@ class Analysis:
         """Nothing is written yet.
 
         Args:
-            report: of the whole analysis.
-            asked: as of the report, or what can be told without pixels.
-            each: what there will be of the source.
-            plot: where, or None.
+            report: the tables of the whole analysis.
+            asked: settings of the report, or those that need no pixels.
+            each: output files of the source.
+            plot: path of the plot, or None.
         """
         self.report, self.asked, self.plan = report, asked, each
         self.tracks, self.annotator, self.widths = Tracks(), Annotator(), Steady()
         self.found: FrameAnalysis | None = None
         self.extents: dict[
             tuple[int, Space, str], motion.MotionExtent
-        ] = {}  # the last: of skeletons
+        ] = {}  # third key: skeleton name
         self.up: tuple[float, ...] | None = None
         self.plot = Plot(plot, ()) if plot is not None else None
         path = each.video()
@@ -73,7 +73,7 @@ class Analysis:
         self.drawn = True
         source, self.live = each.source, is_live(each.source, drawn=path is not None)
         self.analyst = Analyst(asked, moving=source.moving, live=self.live)
-        # Of a recording the frames are settled later than they are read, and are read again then.
+        # Frames of a recording are final later than they are read, and are read again then.
         self.waiting: deque[tuple[Frame, Poses]] = deque()
         self.again = with_pixels(source, iter(self.waiting.popleft, None)) if path else None
         self.made: list[Path] = []
@@ -82,7 +82,7 @@ class Analysis:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Find everything out about a frame, and write it, and those that are settled by it."""
+        """Analyze a frame, and write it and the frames that become final with it."""
         for settled, found in self.analyst(frame, poses):
             self.settle(settled, found)
         if self.asked.angles and self.plan.source.moving:
@@ -90,17 +90,17 @@ class Analysis:
             self.moved(self.tracks.add(frame, poses))
 
     def settle(self, frame: Frame, found: FrameAnalysis) -> None:
-        """Write what was found in a frame."""
+        """Write the analysis of a frame."""
         moving, first, self.found = self.plan.source.moving, self.found is None, found
         if first and found.angles is not None:
-            self.shown(found.space)  # raises of what needs metres, where there are none
+            self.shown(found.space)  # raises if the angles need metres and there are none
         self.report.seen(frame, found, moving=moving)
         self.happened(found.events)
         if found.angles is not None and not moving and len(found.poses):
             values = motion.widen_columns(found.angles, found.space, self.report.space)
             self.report.angles(motion.picture_angle_rows(frame, found.poses, values, found.spaces))
         if self.film is not None and self.drawn:
-            self.drawn = False  # unless it is: what cannot be read or written once is left there
+            self.drawn = False  # until it succeeds: after one read or write error, drawing stops
             if frame.pixels is None and self.again is not None:
                 self.waiting.append((frame, found.poses))
                 frame, _ = next(self.again)
@@ -111,7 +111,7 @@ class Analysis:
             self.made.append(path)
 
     def happened(self, events: Sequence[Event]) -> None:
-        """Into the tables, and onto the plot."""
+        """Write events to the tables and the plot."""
         self.report.happened(events)
         if self.plot is not None:
             for event in events:
@@ -119,7 +119,7 @@ class Analysis:
                 self.plot.band(event.person, what, event.side, event.start, event.end)
 
     def moved(self, tracks: Iterable[Track]) -> None:
-        """Angles, and how people moved, of tracks that are over."""
+        """Write angles and movement of finished tracks."""
         for track in tracks:
             space = self.space(track)
             values = motion.angles_over_time_deg(
@@ -139,14 +139,14 @@ class Analysis:
                 self.plot.add(track.person, track.seconds, degrees, f"angles in {space.upper()}")
 
     def space(self, track: Track) -> Space:
-        """Where the angles of a track are measured, as they are drawn."""
+        """Whether the angles of a track are 2D or 3D, as drawn."""
         if self.asked.space is not None:
             return self.asked.space
         seen = self.analyst.views.people.get(track.person)
         return "2d" if track.xyz is None else "3d" if seen is None else seen.space
 
     def remarks(self) -> Iterator[str]:
-        """Lines about what was chosen of a video."""
+        """Lines about choices made for a video."""
         name = self.plan.source.name
         if self.live and self.asked.rules:
             yield (
@@ -180,16 +180,16 @@ class Analysis:
         return match_angles(self.report.shown, space)
 
     def paint(self, frame: Frame, poses: Poses, visible: float) -> np.ndarray:
-        """(H, W, 3) uint8 RGB: the frame with everybody, what they do, and their angles."""
+        """(H, W, 3) uint8 RGB: the frame with all people, their postures and their angles."""
         assert self.found is not None
-        # The tag has the number. Pictures, unlike frames of a video, have nobody in common.
+        # The tag shows the track id. Images, unlike frames of a video, share no people.
         widths = self.widths if self.plan.source.moving else None
         image = draw(frame, poses, visible, hidden=True, numbers=False, widths=widths)
         self.annotator(image, list(self.notes(self.found)))
         return image
 
     def notes(self, found: FrameAnalysis) -> Iterator[Note]:
-        """What is said about everybody."""
+        """Text notes for each person."""
         poses, few = found.poses, len(found.degrees) <= FEW
         shown = self.shown(found.space) if found.angles is not None else ()
         drawn = {name: angle_arms(name, poses) for name in shown}
@@ -232,13 +232,13 @@ class Analysis:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written, the tables of all sources as well."""
+        """Files written so far, including the tables shared by all sources."""
         film = self.film.paths if self.film is not None else []
         return [*self.report.paths, *film, *self.made]
 
 
 def is_live(source: Source, *, drawn: bool) -> bool:
-    """Whether frames must be drawn as they come: they cannot be read a second time."""
+    """Whether frames must be drawn as they arrive, because they cannot be read again."""
     if source.live or not drawn:
         return source.live
     here = isinstance(source, VideoFile) and os.path.isfile(source.address)  # noqa: PTH113  # no error for odd names
@@ -246,13 +246,13 @@ def is_live(source: Source, *, drawn: bool) -> bool:
 
 
 def _away(at: np.ndarray, other: np.ndarray, box: np.ndarray) -> float:
-    """-1 or 1: on which side of a joint there is room, away from the other side's, or the body."""
+    """-1 or 1: the side of a joint with free space, away from the opposite joint or the body."""
     middle = other[0] if np.isfinite(other).all() else box[[0, 2]].mean()
     return 1.0 if at[0] >= middle else -1.0
 
 
 def _mirrored(name: str) -> str:
-    """The same angle of the other side."""
+    """The same angle on the other side of the body."""
     swap = {"left": "right", "right": "left"}
     side, _, rest = name.partition("_")
     return f"{swap[side]}_{rest}" if side in swap else name

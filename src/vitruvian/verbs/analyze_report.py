@@ -1,4 +1,4 @@
-"""The tables of an analysis, and what is said at its end."""
+"""The tables of an analysis, and its summary."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from vitruvian.verbs.outputs import Save
 if TYPE_CHECKING:
     from vitruvian.frame import Frame
 
-# Drawn and plotted unless others are chosen.
+# Drawn and plotted by default.
 SHOWN = ("left_knee", "right_knee", "left_elbow", "right_elbow")
-# Arrow's types of columns; of the others, degrees and shares, float32.
+# Arrow column types; other columns, degrees and shares, are float32.
 KINDS = {
     **dict.fromkeys(("source", "rule", "side", "state", "space"), "string"),
     **dict.fromkeys(("person", "index", "frames"), "int64"),
@@ -35,42 +35,42 @@ KINDS = {
 EVENT = ("source", "person", "rule", "side", "state", "start", "end", "frames", "confidence")
 
 
-# Of `--save`, what an analysis can write besides its tables, and what it does unless others are
-# chosen: the annotated copy, and of videos angles over time.
+# Formats of `--save` that an analysis can write besides its tables, and the default:
+# the annotated copy, and for videos a plot of angles over time.
 SAVED_HERE, SAVED_FIRST = ("video", "plot", "parquet"), "video,plot"
 
 
 @dataclass
 class RuleTally:
-    """Of one rule."""
+    """Counts of one rule."""
 
-    people: set[tuple[str, int]] = field(default_factory=set)  # source and number, of who did it
-    seconds: dict[str, float] = field(default_factory=dict)  # side -> how long
-    told: int = 0  # states: of a person, and side, in a frame
+    people: set[tuple[str, int]] = field(default_factory=set)  # source and track id where it held
+    seconds: dict[str, float] = field(default_factory=dict)  # side -> duration
+    told: int = 0  # states: one per person and side in a frame
     unknown: int = 0
-    known: bool = False  # whether it could ever be told how far it holds
-    short: int = 0  # times that it held for less than `Options.minimum`
-    lacks: set[str] = field(default_factory=set)  # points it asked for, and skeletons do not have
+    known: bool = False  # whether its score could ever be computed
+    short: int = 0  # number of times that it held for less than `Options.minimum`
+    lacks: set[str] = field(default_factory=set)  # keypoints that it needs and skeletons lack
 
 
 class AnalysisReport:
-    """The tables of a whole analysis, and what is said at its end."""
+    """The tables of a whole analysis, and its summary."""
 
     def __init__(
         self, out: Path, asked: AnalysisSettings, save: Save, shown: tuple[str, ...] = SHOWN
     ) -> None:
-        """Nothing is written yet. `shown`: the angles that are drawn and plotted."""
+        """Nothing is written yet. `shown`: angles that are drawn and plotted."""
         self.out, self.asked, self.save, self.shown = out, asked, save, shown
         self.tallies: dict[str, RuleTally] = {name: RuleTally() for name in asked.rules}
         self.people: set[tuple[str, int]] = set()
         self.moving = self.nameless = False
-        self.pictures: dict[Space, int] = {"2d": 0, "3d": 0}  # people, by where they are measured
+        self.pictures: dict[Space, int] = {"2d": 0, "3d": 0}  # people, by space of their angles
         self.skeletons: dict[str, tuple[Skeleton, Space]] = {}  # of people, and of their angles
         self.begun: list[GrowingText | Rows] = []
-        self.space: Space = asked.space or "3d"  # whose columns angles have
+        self.space: Space = asked.space or "3d"  # sets the columns of the angles table
 
     def tables(self) -> list[Path]:
-        """Those there will be."""
+        """The paths of the tables."""
         rules, angles, more = bool(self.asked.rules), self.asked.angles, "parquet" in self.save
         wanted = {"events.jsonl": rules, "events.csv": rules, "events.parquet": rules and more}
         wanted |= {"angles.csv": angles, "motion.csv": angles, "angles.parquet": angles and more}
@@ -91,14 +91,14 @@ class AnalysisReport:
         return self
 
     def _rows(self, stem: str, columns: Sequence[str]) -> Rows | None:
-        """A table as .parquet, if it is wanted."""
+        """The rows of a .parquet table, if requested."""
         if "parquet" not in self.save:
             return None
         kinds = {name: KINDS.get(name, "float32") for name in columns}
         return Rows(self.out / f"{stem}.parquet", kinds, {})
 
     def _begin(self, stack: ExitStack, name: str, columns: Sequence[str]) -> GrowingText:
-        """A table that is there even if it stays empty."""
+        """Start a table, which exists even if it stays empty."""
         heads = csv_lines([columns]) if columns else ""
         table = stack.enter_context(GrowingText(self.out / name, heads))
         self.begun.append(table)
@@ -107,7 +107,7 @@ class AnalysisReport:
     def _begin_both(
         self, stack: ExitStack, name: str, columns: Sequence[str], rows: Rows | None
     ) -> Callable[[Iterable[Sequence[Any]]], None]:
-        """The same, and as `rows`; what new ones are added with."""
+        """Start a table as text and as `rows`; returns the function that adds rows."""
         lines = self._begin(stack, name, columns)
         if rows is not None:
             stack.enter_context(rows)
@@ -125,19 +125,19 @@ class AnalysisReport:
         self.stack.__exit__(*error)  # type: ignore[arg-type]
 
     def start(self) -> None:
-        """Begin the tables: they are there even if they stay empty."""
+        """Start the tables, which exist even if they stay empty."""
         for table in self.begun:
             table.add("")
 
     def of(self) -> dict[str, Any]:
-        """What the files depend on besides people."""
+        """What the files depend on besides poses."""
         asked = self.asked
         wanted = {"rules": list(asked.rules), "events": asked.options, "angles": asked.angles}
         wanted |= {"space": asked.space, "shown": self.shown, "save": self.save.names}
         return wanted | {"visible": self.save.visible}
 
     def mark(self) -> dict[str, Any] | None:
-        """How far it is, ready for JSON; None if it cannot be continued, with Parquet tables."""
+        """The state to resume from, ready for JSON; None if it cannot, with Parquet tables."""
         sizes = [table.mark() for table in self.begun if isinstance(table, GrowingText)]
         if len(sizes) < len(self.begun):
             return None
@@ -155,7 +155,7 @@ class AnalysisReport:
         }
 
     def go_on(self, mark: dict[str, Any], frames: Sequence[Frame] = ()) -> None:
-        """Go on where a `mark` was made."""
+        """Resume from a `mark`."""
         for table, size in zip(self.begun, mark["sizes"], strict=True):
             assert isinstance(table, GrowingText)
             table.go_on(size)
@@ -170,12 +170,12 @@ class AnalysisReport:
         self.pictures = mark["pictures"]
 
     def went(self, source: str, person: int, extent: motion.MotionExtent) -> None:
-        """Write how far somebody moved."""
+        """Write how far a person moved."""
         rows = ((source, person, *row) for row in extent.rows())
         self.motion.add(csv_lines(rows))
 
     def happened(self, events: Iterable[Event]) -> None:
-        """Write events, and count them."""
+        """Write and count events."""
         for event in events:
             sure = None if event.confidence != event.confidence else round(event.confidence, 4)
             times = (round(event.start, 6), round(event.end, 6))
@@ -190,7 +190,7 @@ class AnalysisReport:
                 tally.seconds[event.side] = seconds
 
     def seen(self, frame: Frame, found: FrameAnalysis, *, moving: bool) -> None:
-        """Count who is there, and what is not known of them."""
+        """Count people in a frame, and their unknown states."""
         self.moving |= moving
         numbers = [person for person in found.poses.person.tolist() if person >= 0]
         self.nameless |= len(numbers) < len(found.poses)
@@ -210,12 +210,12 @@ class AnalysisReport:
                 self.pictures[space] += 1
 
     def said(self) -> Iterator[str]:
-        """A line for each rule."""
+        """One line about each rule."""
         if self.nameless and not self.people:
             yield "people have no numbers, so nothing lasts: find them again without --no-track"
         for name, tally in self.tallies.items():
             if not tally.told and self.people:
-                continue  # another one stood in for it
+                continue  # another rule replaced it
             line = f"{name}: {len(tally.people)} of {len(self.people)} people"
             if self.moving:
                 parts = [f"{side} {s:.1f} s".strip() for side, s in sorted(tally.seconds.items())]
@@ -227,7 +227,7 @@ class AnalysisReport:
             yield line
 
     def remarks(self) -> Iterator[str]:
-        """A line for each thing that was chosen, or that could not be worked out."""
+        """One line about each choice, and each thing that could not be computed."""
         if self.pictures["2d"] and self.asked.space is None:
             yield (
                 f"angles of {self.pictures['2d']} people in 2D, who are seen from the side, of "
@@ -248,7 +248,7 @@ class AnalysisReport:
                 yield f"{name} cannot be told: there is no {lacks}"
 
     def nothing(self) -> VitruvianError | None:
-        """Why nothing at all could be worked out of the people there are; None if something was."""
+        """Why nothing could be computed for any person; None if something was."""
         rules = [tally for tally in self.tallies.values() if tally.told]
         measured = self.asked.angles and any(
             available_angles(*one) for one in self.skeletons.values()
@@ -268,5 +268,5 @@ class AnalysisReport:
 
     @property
     def paths(self) -> list[Path]:
-        """The tables that have been begun."""
+        """The tables started so far."""
         return [path for table in self.begun for path in table.paths]

@@ -1,4 +1,4 @@
-"""From words to a model with its options."""
+"""From command-line or keyword options to a model."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def asked_model(
     model: str | ModelSpec | Model, words: ModelWords, machine: MachineWords, **more: object
 ) -> ModelSpec | Model:
-    """A model with the options that these words stand for; those behind its name come first.
+    """A model with these options; those after its name come first.
 
     Raises:
-        VitruvianError: it has no such option.
+        VitruvianError: the model has no such option.
     """
     from vitruvian.models.load import family_of
     from vitruvian.models.spec import ModelSpec

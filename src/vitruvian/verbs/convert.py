@@ -1,4 +1,4 @@
-"""From one file of poses to another."""
+"""Convert a file of poses to another format."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
 
 
 POSES_ALONE = {row.suffix for row in table.FORMATS.values()} - {""}
-UNSEEN = {"scores", "uneven"}  # of `table.HOLDS`, what is not looked for: told wherever it may be
+UNSEEN = {"scores", "uneven"}  # of `table.HOLDS`, not detectable in frames: always reported
 
 
 @dataclass
 class Conversion:
-    """What was done."""
+    """The result of a conversion."""
 
     source: Format
     target: Format
     frames: int = 0
-    people: set[int] = field(default_factory=set)  # their numbers; -1 are people without any
-    had: set[str] = field(default_factory=set)  # of `table.HOLDS`, what can be seen in frames
-    derived: list[str] = field(default_factory=list)  # keypoints that are middles of others
-    missing: list[str] = field(default_factory=list)  # keypoints that the source does not have
-    left_out: list[str] = field(default_factory=list)  # keypoints that are not asked for
-    notes: list[str] = field(default_factory=list)  # what was assumed, and left out
+    people: set[int] = field(default_factory=set)  # track ids; -1: people without one
+    had: set[str] = field(default_factory=set)  # of `table.HOLDS`, fields found in frames
+    derived: list[str] = field(default_factory=list)  # keypoints computed as midpoints of others
+    missing: list[str] = field(default_factory=list)  # keypoints that the source lacks
+    left_out: list[str] = field(default_factory=list)  # keypoints that are not written
+    notes: list[str] = field(default_factory=list)  # assumptions and omissions
     paths: list[Path] = field(default_factory=list)
 
     @property
     def lost(self) -> list[str]:
-        """What was there, as far as can be seen, and is not any more; in words."""
+        """Fields found in the source that the output cannot hold; in words."""
         gone = table.lost(self.source, self.target) if self.target.holds else []
         return [table.HOLDS[part] for part in gone if part in self.had or part in UNSEEN]
 
     def count(self, frame: Frame, poses: Poses) -> None:
-        """Take a frame into account."""
+        """Record which fields a frame has."""
         self.frames += 1
         self.people |= {*poses.person.tolist()}
         found = {
@@ -92,22 +92,22 @@ def convert(
     from_skeleton: Skeleton | None = None,
     overwrite: bool = False,
 ) -> Conversion:
-    """Write the poses of a file as another one; whole, or not at all.
+    """Convert a file of poses; the output is complete or not written at all.
 
     Args:
-        source: what `vitruvian.read` reads.
-        out: a file by its extension; a name without one is a folder of OpenPose JSON. Also what is
-            to be looked at: .html, _3d.png, _3d.mp4, _3d.gif, .rrd; and an annotated .mp4 or .jpg,
-            where what the poses were found in is where it was, or beside `source`. Where a file has
-            room for one video or picture, and there are several, each gets one: `out_NAME.html`.
-        form: which of `table.FORMATS` the source is, where its name does not tell.
-        skeleton: whose keypoints are written, found by their names.
-        person: number of the only one who is written.
-        fps: frames a second, of a source without times.
-        from_up: the axis that points up in a source that is .trc, .c3d or .bvh.
-        up: the same of such an `out`.
-        from_skeleton: whose keypoints a source has that is a folder of OpenPose JSON.
-        overwrite: whether what exists may be replaced.
+        source: any file that `vitruvian.read` reads.
+        out: output file, format by extension; without one, a folder of OpenPose JSON. Visual
+            formats: .html, _3d.png, _3d.mp4, _3d.gif, .rrd; and annotated .mp4 or .jpg, if the
+            original video or image is at its recorded path or beside `source`. If a file can hold
+            one video or image and there are several, each gets its own: `out_NAME.html`.
+        form: format of the source, one of `table.FORMATS`, if its name does not tell.
+        skeleton: keypoints to write, matched by name.
+        person: track id of the only person to write.
+        fps: frames per second, for a source without times.
+        from_up: up axis of a .trc, .c3d or .bvh source.
+        up: up axis of a .trc, .c3d or .bvh `out`.
+        from_skeleton: keypoints of a source that is a folder of OpenPose JSON.
+        overwrite: replace existing files.
 
     Raises:
         VitruvianError: the source cannot be read, lacks what `out` needs, or `out` exists.
@@ -148,14 +148,14 @@ def convert(
             done.notes += getattr(reading, "notes", [])
     except OSError as error:
         raise VitruvianError(f"cannot write '{out}': {error.strerror}") from None
-    except VitruvianError as error:  # told of the file as it will be called
+    except VitruvianError as error:  # report the final file name
         made, wanted = (str(path.with_suffix("")) for path in (unfinished, out))
         raise VitruvianError(str(error).replace(made, wanted)) from None
     return done
 
 
 def _target(out: Path) -> Format:
-    """What `out` will be, by its name."""
+    """The output format, by file name."""
     views = [row for row in outputs.SAVED.values() if row.name not in table.FORMATS]
     ends = [".gif", *(end for row in views for end in (*row.ends, *row.of_picture))]
     seen = out.suffix and out.name.lower().endswith(tuple(ends))
@@ -163,20 +163,20 @@ def _target(out: Path) -> Format:
 
 
 class _OfSources:
-    """A sink that has one file, or one for each source where a file has room for one."""
+    """A sink with one file, or one for each source if the format holds only one source."""
 
     def __init__(self, row: Format, path: Path, options: WriteOptions) -> None:
-        """`path`: of the file, in a folder of its own."""
+        """`path`: of the file, in a temporary folder."""
         self.row, self.path, self.options = row, path, options
         self.apart = row.room in ("source", "picture or video", "video")
         self.names, self.source, self.sink = outputs.Names(), "", None
-        self.sinks: list[tuple[str, Sink]] = []  # name of the source, and what it went to
+        self.sinks: list[tuple[str, Sink]] = []  # name of the source, and its sink
 
     def __enter__(self) -> _OfSources:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Into the file of its source."""
+        """Write to the file of the frame's source."""
         if self.sink is None or (self.apart and frame.source != self.source):
             self.close()
             self.source, name = frame.source, self.names(Path(frame.source).name)
@@ -187,7 +187,7 @@ class _OfSources:
         self.sink.write(frame, poses)
 
     def close(self, *error: object) -> None:
-        """The file of a source is whole."""
+        """Close the file of the current source."""
         sink, self.sink = self.sink, None
         if sink is not None:
             sink.__exit__(*(error or (None, None, None)))
@@ -197,16 +197,16 @@ class _OfSources:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written."""
+        """The files written."""
         return [path for _, sink in self.sinks for path in sink.paths]
 
     @property
     def several(self) -> bool:
-        """Whether several sources have files."""
+        """Whether there are files of several sources."""
         return sum(bool(sink.paths) for _, sink in self.sinks) > 1
 
     def places(self, out: Path) -> dict[Path, Path]:
-        """Where each file belongs -> where it is."""
+        """Final path of each file -> its current path."""
         own = (*self.row.ends, *self.row.of_picture)
         end = max((e for e in own if out.name.lower().endswith(e)), key=len, default="")
         base = out.name[: len(out.name) - len(end)]
@@ -223,11 +223,11 @@ class _OfSources:
 def _seen(
     done: Conversion, pairs: Iterator[tuple[Frame, Poses]], file: Path, out: Path
 ) -> Iterator[tuple[Frame, Poses]]:
-    """The same pairs, with pixels where they are shown and the source is still there.
+    """The same pairs, with pixels where they are drawn and the source still exists.
 
     Raises:
-        VitruvianError: it is not, and there is nothing to show without; or `out` is a video and
-            the source a picture, or the other way round.
+        VitruvianError: the source is missing and needed; or `out` is a video and the source an
+            image, or the reverse.
     """
     row = done.target
     for source, group in groupby(pairs, lambda pair: pair[0].source):
@@ -272,7 +272,7 @@ def _with_pixels(
 
 
 def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite: bool) -> None:
-    """Raise `VitruvianError` for what cannot be done, before anything is read."""
+    """Raise `VitruvianError` for an impossible conversion, before anything is read."""
     why = table.refusal(done.source, done.target)
     if why:
         raise VitruvianError(f"'{shown(source, 100)}' cannot become '{shown(out.name)}': {why}")
@@ -294,7 +294,7 @@ def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite
 def _about(
     done: Conversion, header: dict[str, Any], source: Path, had: Skeleton, want: Skeleton | None
 ) -> Provenance:
-    """What made the source, and what is done to it here."""
+    """Provenance of the source and of this conversion."""
     more: dict[str, Any] = {"converted_from": str(source)}
     if want is not None and want != had:
         way = Mapping.of(had, want)
@@ -313,7 +313,7 @@ def _chosen(
     skeleton: Skeleton | None,
     person: int | None,
 ) -> Iterator[tuple[Frame, Poses]]:
-    """The people who are written, with the keypoints that are."""
+    """The people to write, with the keypoints to write."""
     way, everybody = None, set[int]()
     for frame, poses in pairs:
         everybody |= {*poses.person.tolist()}

@@ -1,4 +1,4 @@
-"""Doctor: what this machine has, what is wrong with it, and the way out of each."""
+"""Doctor: checks of this machine, what is wrong, and how to fix it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from vitruvian.picture_files.opened import import_heif
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
     found: str
-    way_out: str = ""  # what to do; nothing is wrong without it
+    way_out: str = ""  # how to fix it; empty if nothing is wrong
 
     @property
     def good(self) -> bool:
-        """Whether nothing needs doing."""
+        """Whether nothing is wrong."""
         return not self.way_out
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything a run needs, one thing after the other."""
+    """Check everything a run needs, one by one."""
     from vitruvian import __version__
 
     where = f"Python {platform.python_version()}, {platform.platform()}"
@@ -95,7 +95,7 @@ def _codecs() -> Finding:
 
 
 def _pictures() -> Finding:
-    """Whether photographs of phones can be read."""
+    """Whether phone photos (HEIC, AVIF) can be read."""
     from PIL import features
 
     missing = [] if features.check("avif") else ["pillow>=11.3 (AVIF)"]
@@ -150,7 +150,7 @@ def _has_pip() -> bool:
 
 
 def _runtime() -> Finding:
-    """Run the default model, if its weights are here, and say on what it ran."""
+    """Run the default model, if its weights are here, and report its device."""
     from vitruvian.frame import Frame
     from vitruvian.models.load import load
     from vitruvian.models.zoo import DEFAULT, entry

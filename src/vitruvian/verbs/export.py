@@ -1,4 +1,4 @@
-"""Export: a model or a checkpoint as a file that other runtimes read."""
+"""Export: a model or a checkpoint as a file for other runtimes."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def export(
     """Write a model or a checkpoint as .onnx or .xml, see `vitruvian.export.export`.
 
     Args:
-        model: a model of the catalogue whose weights are a checkpoint, or a .pt, .pth or .tar.gz
-            file of any family.
+        model: a catalogue model whose weights are a checkpoint, or a .pt, .pth or .tar.gz file of
+            any family.
         out: .onnx or .xml.
-        imgsz: pixels, the side it runs at by default.
-        precision: of the weights: f32, f16, int8.
-        skeleton: of its keypoints: a name or a .toml file.
-        decode: for AlphaPose, how its maps are read.
-        calibrate: for int8, a folder of pictures.
-        weights: the checkpoint, instead of the released one.
-        overwrite: whether `out` may be replaced.
+        imgsz: input size, pixels.
+        precision: weight precision: f32, f16, int8.
+        skeleton: its keypoints: a name or a .toml file.
+        decode: heat-map decoder, for AlphaPose.
+        calibrate: for int8, a folder of calibration images.
+        weights: a checkpoint to use instead of the released one.
+        overwrite: replace an existing `out`.
 
     Raises:
         VitruvianError: no such model or checkpoint, or `out` exists.
@@ -57,14 +57,14 @@ def export(
     files = [file for file in row.files if is_checkpoint(Path(file.name))] if row else []
     if row and not files:
         raise VitruvianError(f"{name} is no checkpoint: its file runs as it is")
-    # What is of no family is refused here; an archive is asked only for what it is for.
+    # Refuses a file of no known family.
     family = family_of(name) if row is None else FAMILIES[row.family]
     write, table = exporter(name), as_skeleton(skeleton)
     if row is None:
         checkpoint = Path(name)
     else:
         (checkpoint,) = download.fetch(files, notice=row.notice)
-        if not family.metres:  # an archive in 3D says so itself
+        if not family.metres:  # a 3D archive states these itself
             table, decode = table or skeleton_named(row.skeleton), decode or row.decode
     inputs: list[np.ndarray] = []
     if calibrate is not None:

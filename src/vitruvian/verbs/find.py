@@ -1,7 +1,7 @@
-"""The loop of every verb: the frames of a source, with what was found in them, into files.
+"""The loop of every command: frames of a source with their poses, written to files.
 
-Sources come one after the other. There is progress, what cannot be read is told and the rest done,
-and Ctrl-C ends between two frames. How a run goes on that was stopped: `vitruvian.verbs.resume`.
+Sources are processed in turn, with progress. Read errors are reported and the rest is done;
+Ctrl-C stops between two frames. Resuming an interrupted run: `vitruvian.verbs.resume`.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def each_frame(
     *,
     behind: bool = True,
 ) -> None:
-    """Write every pair, with progress; Ctrl-C comes between two of them.
+    """Write every pair, with progress; Ctrl-C takes effect between two of them.
 
     Args:
-        name: for the line of progress.
-        total: how many there will be; None: unknown.
-        pairs: frames, and what was found in them.
-        write: takes each pair.
-        behind: whether it does so in a thread of its own, while the next pair is computed.
+        name: label of the progress bar.
+        total: number of pairs; None: unknown.
+        pairs: frames and their results.
+        write: called with each pair.
+        behind: write in a separate thread while the next pair is computed.
     """
     with progress(name, total) as tick:
         if behind:
@@ -71,7 +71,7 @@ def each_frame(
 
 @dataclass
 class Counted:
-    """How much was found in a source."""
+    """Counts of one source."""
 
     source: Source
     frames: int = 0
@@ -79,12 +79,12 @@ class Counted:
     began: float = field(default_factory=time.perf_counter)
 
     def add(self, poses: Poses) -> None:
-        """Count the poses of another frame."""
+        """Count the poses of a frame."""
         self.frames += 1
         if not self.source.moving:
             self.people += len(poses)
             return
-        # The highest number; or most in a frame, where people have none.
+        # The highest track id; without ids, the most people in a frame.
         numbers = poses.person.tolist()
         most = max(numbers, default=-1)
         self.people = max(self.people, most if most > 0 else len(numbers))
@@ -108,15 +108,15 @@ def write_source(
     on_write: Callable[[Frame], None] = lambda frame: None,
     on_end: Callable[[bool], None] = lambda ok: None,
 ) -> str:
-    """Write one source; returns what was done in a line, or "" for nothing.
+    """Write one source; returns a one-line summary, or "" if nothing was written.
 
     Args:
-        source: where frames come from.
-        pairs: every frame with its poses.
-        sink: where they go.
-        closed: the part of it that is closed at the end.
-        on_write: is told of each frame that was written, in the thread that writes.
-        on_end: is called before the files are closed, with False if the user has stopped it.
+        source: the source of the frames.
+        pairs: each frame with its poses.
+        sink: receives the pairs.
+        closed: the part of the sink that is closed at the end.
+        on_write: called with each written frame, in the writer thread.
+        on_end: called before the files are closed, with False if the user stopped the run.
     """
     found = Counted(source)
 
@@ -149,36 +149,36 @@ def write_source(
 
 
 class Files(Protocol):
-    """The files that one source gives."""
+    """The output files of one source."""
 
     source: Source
-    repairs: Path | None  # the list of what was mended
+    repairs: Path | None  # the table of repairs
 
     def paths(self) -> list[Path]:
-        """All of them."""
+        """All file paths."""
         ...
 
     def open(self, about: Provenance, save: Any, /) -> Sink:
-        """A sink for all of them."""
+        """A sink for all files."""
         ...
 
 
 @dataclass(frozen=True)
 class FindOutputs:
-    """What is written of all sources, and how it goes on after it was stopped."""
+    """Outputs of all sources, and the settings to resume them."""
 
-    out: Path  # a folder, or one file
-    save: Any  # what goes into a folder
-    about: Provenance  # what makes the poses
-    of: Mapping[str, Any] = field(default_factory=dict)  # what else the files depend on
+    out: Path  # a folder or a file
+    save: Any  # formats written into a folder
+    about: Provenance  # the model and options behind the poses
+    of: Mapping[str, Any] = field(default_factory=dict)  # other inputs that the files depend on
     resume: bool = False
-    who: bool = False  # whether there is a line about each person of a video
-    say: Callable[[str], None] = print  # gets a line about each source when it is done
-    written: list[Path] = field(default_factory=list)  # gets the files
+    who: bool = False  # whether to print a line about each person of a video
+    say: Callable[[str], None] = print  # called with one line about each finished source
+    written: list[Path] = field(default_factory=list)  # receives the written files
 
 
-# What is found in a source: told of the source, of who gets what was mended, and whether frames
-# must have pixels.
+# Poses of a source; arguments: the source, the callback for repairs, and whether frames need
+# pixels.
 Finder = Callable[[Source, Callable[["Repaired"], None], bool], Pairs]
 
 
@@ -190,16 +190,16 @@ def find_into_files(
     pixels: Callable[[Any], bool],
     fault: Faults | None = None,
 ) -> None:
-    """What is found in each source into its files.
+    """Write the poses of each source to its files.
 
     Args:
-        plans: the files of each source, which are opened unless `whole` has one for all of them.
-        finder: gives frames and poses.
-        outputs: where they go.
-        whole: what opens the files that all sources share.
-        pixels: whether the frames of a source are shown.
-        fault: gets what cannot be read or written; without it, the first is raised. A source that
-            does not fit into files of its own does not end the rest.
+        plans: files of each source, opened unless `whole` has one for all of them.
+        finder: yields frames and poses.
+        outputs: where they are written.
+        whole: openers of the files that all sources share.
+        pixels: whether the frames of a source are drawn.
+        fault: called with each read or write error; without it, the first is raised. A source
+            that does not fit into its own files does not stop the rest.
     """
     sources = [each.source for each in plans]
     check_resumable(sources, outputs.resume)
@@ -259,7 +259,7 @@ def _find_one(
     tell: Callable[[str], None],
     fault: Faults | None,
 ) -> Sink:
-    """One source into files of its own, or into those of all, `whole`; returns what was closed."""
+    """Write one source to its own files, or to the shared `whole`; returns the closed sink."""
     people = People() if outputs.who and each.source.moving else None
     changes = None if each.repairs is None else Changes(each.repairs)
     own = [each.open(outputs.about, outputs.save)] if whole is None else []
@@ -278,7 +278,7 @@ def _find_one(
         if ok or not source.moving:
             with suppress(
                 WriteError, OSError, ValueError
-            ):  # of the error there is, that one is told
+            ):  # of several errors, this one is reported
                 unit.mark(place, state, marked)
 
     sink = closed if whole is None else Several([closed, whole])
@@ -296,12 +296,12 @@ def _find_one(
     return closed
 
 
-# What is told
+# Messages
 
 
 @contextmanager
 def afterwards(say: Callable[[str], None], wait: bool = True) -> Iterator[Callable[[str], None]]:
-    """Lines about files are said when these are whole, at the end, and not if that goes wrong."""
+    """Collect lines about files; print them once the files are complete, not after an error."""
     lines: list[str] = []
     try:
         yield lines.append if wait else say
@@ -314,19 +314,19 @@ def afterwards(say: Callable[[str], None], wait: bool = True) -> Iterator[Callab
 
 
 class Faults:
-    """Tells of what cannot be read, and counts it."""
+    """Reports and counts read errors."""
 
     def __init__(self, on_error: Callable[[VitruvianError], None]) -> None:
-        """Nothing is wrong yet."""
+        """Start with no errors."""
         self.on_error, self.count = on_error, 0
 
     def __call__(self, error: VitruvianError) -> None:
-        """Another one."""
+        """Report an error."""
         self.count += 1
         self.on_error(error)
 
     def sum_up(self, sources: int) -> None:
-        """After a run through several sources, whose lines may be long gone: how many faults."""
+        """After several sources, print the number of errors, which may have scrolled away."""
         if self.count and sources > 1:
             what = "thing" if self.count == 1 else "things"
             self.on_error(
@@ -337,7 +337,7 @@ class Faults:
 
 
 def until_error(source: Source, pairs: Pairs, fault: Callable[[VitruvianError], None]) -> Pairs:
-    """The same pairs; what ends them early goes to `fault`, so that the next source is done."""
+    """The same pairs; an error that ends them goes to `fault`, so that the next source is done."""
     try:
         yield from pairs
     except VitruvianError as error:
@@ -348,12 +348,12 @@ def until_error(source: Source, pairs: Pairs, fault: Callable[[VitruvianError], 
 
 
 def amount(number: int, one: str, many: str = "") -> str:
-    """A number and what it is of: `3 people`."""
+    """A number with its noun: `3 people`."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def where(paths: Sequence[Path]) -> str:
-    """A few file names, or their folder and how many."""
+    """A few file names, or their folder and count."""
     if len(paths) <= 4:
         return ", ".join(str(path) for path in paths) or "nothing"
     return f"{paths[0].parent} ({len(paths)} files)"

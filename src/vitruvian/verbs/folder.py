@@ -1,13 +1,13 @@
-"""What output files are of and how far they are, so that a run that was stopped can be resumed.
+"""Ledgers of output files, their inputs and progress, so that an interrupted run can resume.
 
-Beside its output files a run keeps a ledger, a small file of JSON lines. Its first line says what
-the files are of: sources with size and time, the model with the hashes of its weights, options,
-version. Every other line is a mark: what is finished so far. A killed process leaves half a line at
-most, which is ignored. The ledgers of a folder lie in `.vitruvian/` inside it; that of one output
-file is hidden beside it, and goes when the run is finished, unless the run was asked to resume.
+Beside its output files a run keeps a ledger, a small JSON Lines file. Its first line holds the
+inputs: sources with size and time, the model with the hashes of its weights, options, version.
+Every other line is a mark: what is finished so far. A killed process leaves at most one partial
+line, which is ignored. The ledgers of a folder lie in `.vitruvian/` inside it; that of a single
+output file is hidden beside it, and removed when the run is finished, except with `resume`.
 
-A file is finished only if its ledger says so: after Ctrl-C there are valid files of a part of a
-source under their names, and the ledger tells them from whole ones.
+A file is complete only if its ledger says so: after Ctrl-C there are valid files of part of a
+source under their final names, and the ledger tells them from complete ones.
 """
 
 from __future__ import annotations
@@ -26,45 +26,45 @@ from vitruvian.picture_files.content import page_of
 from vitruvian.sources.open import Pictures, Source, VideoFile
 from vitruvian.sources.record import Recorded
 
-LEDGERS = ".vitruvian"  # the folder of ledgers inside an output folder
+LEDGERS = ".vitruvian"  # folder of ledgers inside an output folder
 NO_MATTER = ("threads", "streams")  # options that change the speed, not the result
 OTHER_OUT = "pass --overwrite, or another --out"
 
 
 class Taken(WriteError):
-    """Another process is at work on the files."""
+    """Another process is writing the files."""
 
 
 class Ledger:
-    """What some output files are of, and how far they are; locked while it is open."""
+    """The inputs and the progress of output files; locked while it is open."""
 
     def __init__(self, path: Path, about: Path, of: Mapping[str, Any]) -> None:
         """Nothing is read or written yet.
 
         Args:
-            path: of the ledger, see `ledger_of`.
-            about: what it is called in messages: the output file, or the first of several.
-            of: what the files are of, ready for JSON.
+            path: path of the ledger, see `ledger_of`.
+            about: name in messages: the output file, or the first of several.
+            of: inputs of the files, ready for JSON.
         """
         self.path, self.about = path, about
         self.of: dict[str, Any] = json.loads(json.dumps(of, default=str))
-        self.marks: list[dict[str, Any]] = []  # of the run that is resumed
+        self.marks: list[dict[str, Any]] = []  # of the interrupted run
         self._file: int | None = None
-        self._made: list[Path] = []  # folders
+        self._made: list[Path] = []  # created folders
 
     def open(
         self, *, resume: bool = False, overwrite: bool = False, there: Iterable[Path] = ()
     ) -> None:
-        """Lock it, and begin: at the marks that are there if `resume`, or else anew.
+        """Lock the ledger; continue from its marks if `resume`, else start over.
 
         Args:
-            resume: whether files that exist are continued.
-            overwrite: whether they are replaced.
-            there: output files that are not to be lost.
+            resume: continue existing files.
+            overwrite: replace existing files.
+            there: output files that must not be lost.
 
         Raises:
-            WriteError: it cannot be written, or another process is at work on these files.
-            VitruvianError: the files are of something else, or exist, and nothing was said of it.
+            WriteError: the ledger cannot be written, or another process is writing these files.
+            VitruvianError: the files have other inputs, or exist without `resume` or `overwrite`.
         """
         try:
             folders = (self.path.parent, *self.path.parent.parents)
@@ -104,7 +104,7 @@ class Ledger:
             raise
 
     def _read(self) -> list[dict[str, Any]]:
-        """Its lines but one that was not finished, which is cut off."""
+        """The lines of the ledger; a partial last line is cut off."""
         assert self._file is not None
         with os.fdopen(os.dup(self._file), "rb") as file:
             file.seek(0)
@@ -127,27 +127,27 @@ class Ledger:
             raise WriteError(f"cannot write '{shown(self.path, 100)}': {why(error)}") from None
 
     def mark(self, **what: Any) -> None:
-        """Add a line: so far everything is written that these values name."""
+        """Append a line: everything that these values name is written."""
         self._write(what)
 
     @property
     def finished(self) -> bool:
-        """Whether everything was done, and the files are still there."""
+        """Whether the run finished, and its files still exist."""
         last = self.marks[-1] if self.marks else {}
         files = [self.path.parent / path for path in last.get("finished", ())]
         return "finished" in last and all(map(os.path.lexists, files))
 
     def finish(self, paths: Iterable[Path]) -> None:
-        """Say that everything is done, and that these are the files."""
+        """Record that the run finished, with its files."""
         self.mark(finished=[os.path.relpath(path, self.path.parent) for path in paths])
 
     @property
     def inside(self) -> bool:
-        """Whether it is in an output folder, where it stays."""
+        """Whether the ledger is inside an output folder, where it stays."""
         return self.path.parent.name == LEDGERS
 
     def close(self, *, remove: bool = False) -> None:
-        """Unlock it, and take it away if it is not needed any more: as if it had not been."""
+        """Unlock the ledger; `remove`: delete it, with the folders made for it."""
         if self._file is None:
             return
         if remove:
@@ -155,19 +155,19 @@ class Ledger:
         os.close(self._file)
         self._file = None
         for folder in self._made if remove else ():
-            with suppress(OSError):  # something is in it
+            with suppress(OSError):  # not empty
                 folder.rmdir()
 
 
 def ledger_of(out: Path, stem: str = "") -> Path:
-    """Where the ledger of one output file is; with a `stem`, of files of a folder."""
+    """The path of the ledger of one output file; with a `stem`, of files in a folder."""
     if stem:
         return out / LEDGERS / f"{stem}.jsonl"
     return out.with_name(f".{out.name}.vitruvian.jsonl")
 
 
 def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The first thing in which what files were made of is not what it is now, in words; or ""."""
+    """The first difference between old and new inputs, in words; or ""."""
     for key in dict.fromkeys((*new, *old)):
         before, now = old.get(key), new.get(key)
         if before == now:
@@ -183,7 +183,7 @@ def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _words(value: Any) -> str:
-    """A value of a ledger in words."""
+    """A ledger value in words."""
     if isinstance(value, dict):
         return " ".join(f"{key}={_words(each)}" for key, each in value.items())
     if isinstance(value, list):
@@ -192,7 +192,7 @@ def _words(value: Any) -> str:
 
 
 def _changed(before: list[Any], now: list[Any]) -> str:
-    """In what the sources differ."""
+    """How the sources differ."""
     old = {each[0]: each for each in before if each}
     for name, *_ in (each for each in now if each):
         if name not in old:
@@ -204,7 +204,7 @@ def _changed(before: list[Any], now: list[Any]) -> str:
 
 
 def identity(sources: Iterable[Source]) -> list[list[Any]]:
-    """What sources are: name, size and time of every file, by which a change is seen."""
+    """Name, size and time of every source file, to detect changes."""
     files: list[list[Any]] = []
     for source in sources:
         if isinstance(source, Pictures):
@@ -219,7 +219,7 @@ def identity(sources: Iterable[Source]) -> list[list[Any]]:
 
 
 def stamped(path: str | Path) -> list[Any]:
-    """A name, and, of a file, its size in bytes and its time in nanoseconds."""
+    """A name; for a file, also its size in bytes and its modification time in nanoseconds."""
     file = page_of(path)[0]
     if not os.path.isfile(file):  # noqa: PTH113  # no error for odd names
         return [str(path)]
@@ -228,7 +228,7 @@ def stamped(path: str | Path) -> list[Any]:
 
 
 def as_json(value: Any) -> Any:
-    """A value as a ledger keeps it: data classes as objects, files with size and time."""
+    """A value as stored in a ledger: dataclasses as objects, files with size and time."""
     if isinstance(value, Path):
         return stamped(value)
     if is_dataclass(value) and not isinstance(value, type):
@@ -241,7 +241,7 @@ def as_json(value: Any) -> Any:
 
 
 def made_by(model: Any) -> dict[str, Any]:
-    """What a ledger keeps of a model, or of another `Provenance`."""
+    """Ledger entry of a model, or of another `Provenance`."""
     from vitruvian import __version__
 
     options = {key: value for key, value in model.options.items() if key not in NO_MATTER}

@@ -1,4 +1,4 @@
-"""Which files sources give: planned, and held against what is there, before anything runs."""
+"""Plan the output files of sources, and check for conflicts, before anything runs."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from vitruvian.verbs.outputs import (
     refuse_existing,
 )
 
-REPAIRS = "_repairs.csv"  # behind the stem of what lies beside the list of what was mended
-BESIDE = (VIDEO, PLOT, HTML)  # of several pictures each has its own; so have `one_person` files
-# What a file has room for, as an error says it.
+REPAIRS = "_repairs.csv"  # suffix after the stem of the other outputs
+BESIDE = (VIDEO, PLOT, HTML)  # one file per image; so do `one_person` files
+# What a file can hold, as named in error messages.
 ROOMS = {
     "source": "one source",
     "picture": "one picture",
@@ -42,29 +42,29 @@ ROOMS = {
 
 @dataclass
 class OutputFiles:
-    """The files that one source gives."""
+    """The output files of one source."""
 
     source: Source
-    files: list[tuple[Format, Path]] = field(default_factory=list)  # of all of its frames
-    pictures: dict[str, list[tuple[Format, Path]]] = field(default_factory=dict)  # of each picture
-    repairs: Path | None = None  # the list of what was mended
+    files: list[tuple[Format, Path]] = field(default_factory=list)  # of all its frames
+    pictures: dict[str, list[tuple[Format, Path]]] = field(default_factory=dict)  # of each image
+    repairs: Path | None = None  # the table of repairs
 
     def paths(self) -> list[Path]:
-        """All of them; those of pictures in which there is nobody will be fewer."""
+        """All paths; images without people get fewer files."""
         return [path for _, path in (*self.files, *chain.from_iterable(self.pictures.values()))]
 
     def video(self, source: str | None = None) -> Path | None:
-        """The annotated video, or the annotated copy of a picture."""
+        """The annotated video, or the annotated copy of an image."""
         files = self.files if source is None else self.pictures.get(source, [])
         return next((path for row, path in files if row is VIDEO), None)
 
     def frames(self) -> bool:
-        """Whether frames must have pixels: they are shown."""
+        """Whether frames need pixels, because they are drawn."""
         files = chain(self.files, *self.pictures.values())
         return any(row.frames for row, _ in files)
 
     def open(self, about: Provenance, save: Save) -> Sink:
-        """A sink for all of them."""
+        """A sink for all files."""
         pictures = tuple(pictures_of([self.source]))
         how = WriteOptions(about, save.visible, pictures=pictures, moving=self.source.moving)
         sinks: list[Sink] = [row.write(path, how) for row, path in self.files]
@@ -74,24 +74,24 @@ class OutputFiles:
 
 
 def pictures_of(sources: Sequence[Source]) -> list[Path]:
-    """The pictures among sources."""
+    """The images among sources."""
     return [path for source in sources if isinstance(source, Pictures) for path in source.paths]
 
 
 def plan_outputs(
     sources: Sequence[Source], out: Path, save: Save, *, overwrite: bool, repair: bool = False
 ) -> list[OutputFiles]:
-    """Which files there will be of each source; nothing is written yet.
+    """Plan the output files of each source; nothing is written yet.
 
     Args:
         sources: from `open_source`.
-        out: a file for all of them, by its extension, or a folder.
-        save: what goes into a folder.
-        overwrite: whether files that exist may be replaced.
-        repair: whether there will be a list of what was mended, beside the rest.
+        out: one file for all of them, format by extension, or a folder.
+        save: formats written into a folder.
+        overwrite: replace existing files.
+        repair: also write a table of repairs.
 
     Raises:
-        VitruvianError: a file exists, would replace an input, or cannot hold what it should.
+        VitruvianError: a file exists, would replace an input, or cannot hold its content.
     """
     if is_file(out):
         check_room(out, sources)
@@ -130,7 +130,7 @@ def plan_outputs(
 
 
 def check_room(out: Path, sources: Sequence[Source]) -> None:
-    """Raise `VitruvianError` if one file has no room for what these sources give."""
+    """Raise `VitruvianError` if one file cannot hold the poses of these sources."""
     row, moving = format_of(out), [source.moving for source in sources]
     pictures = len(pictures_of(sources))
     room = row.room

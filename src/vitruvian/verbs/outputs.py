@@ -28,9 +28,9 @@ from vitruvian.show.view3d import View3D
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
-IN_3D = "_3d"  # how the name of a picture or video ends that shows people in 3D
+IN_3D = "_3d"  # suffix of the name of 3D images and videos
 _METRES = (("metres", "world"),)
-# What `--save` may name, in the order of its help.
+# Valid names of `--save`, in the order of its help.
 VIDEO = Format(
     name="video",
     ends=VIDEOS,
@@ -119,7 +119,7 @@ def format_of(path: Path) -> Format:
 
 
 def is_file(out: Path) -> bool:
-    """Whether a name means a file, by its extension; otherwise it means a folder."""
+    """Whether a name means a file, by a known extension; otherwise it means a folder."""
     if out.is_dir():
         return False
     try:
@@ -139,7 +139,7 @@ class Save:
 
     names: tuple[str, ...] = ("video", "json")  # of `SAVED`
     visible: float = VISIBLE  # 0..1
-    chosen: bool = True  # whether the user named them
+    chosen: bool = True  # whether the user named the formats
 
     def __post_init__(self) -> None:
         _check_visible(self.visible)
@@ -172,7 +172,7 @@ class Save:
         for name in names:
             if name not in among:
                 raise unknown("format to save", name, among)
-        own = tuple(name for name in names if name in SAVED)  # the rest is written anyway
+        own = tuple(name for name in names if name in SAVED)  # the rest is always written
         return cls(own, visible, words is not None)
 
     def __contains__(self, name: str) -> bool:
@@ -195,7 +195,7 @@ def needs_metres(out: Path, save: Save) -> bool:
 
 
 def can_hold(out: Path, save: Save, skeleton: Skeleton) -> None:
-    """Raise `VitruvianError` if one of the files cannot hold people of a skeleton."""
+    """Raise `VitruvianError` if one of the files cannot hold poses of a skeleton."""
     for row in written_formats(out, save):
         if row.check is not None:
             row.check(skeleton)
@@ -214,7 +214,7 @@ def open_sink(
 
     Args:
         path: .jsonl (records), .csv, .parquet (tables), .json (COCO results), .txt (MOT), .trc,
-            .c3d, .bvh (one person a file), .jpg or .png (annotated picture), .mp4 (annotated
+            .c3d, .bvh (one person per file), .jpg or .png (annotated image), .mp4 (annotated
             video), .html (interactive 3D viewer), _3d.png, _3d.mp4 or _3d.gif (3D view), .rrd
             (Rerun).
         model: the model and its options, for the header of records.
@@ -245,7 +245,7 @@ def _there(path: Path) -> list[Path]:
 
 
 def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
-    """Raise `VitruvianError` if one of the files is there and may not be overwritten."""
+    """Raise `VitruvianError` if one of the files exists and may not be overwritten."""
     there = [each for path in paths for each in _there(path)]
     if there and not overwrite:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
@@ -253,7 +253,7 @@ def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
 
 
 class EachPicture:
-    """A sink for pictures, each of which has files of its own, such as an annotated copy."""
+    """A sink for images, each of which has its own files, such as an annotated copy."""
 
     def __init__(
         self,
@@ -265,8 +265,8 @@ class EachPicture:
 
         Args:
             files: source of a frame -> its files.
-            options: of them all.
-            may: formats that are left out where there are no metres.
+            options: options of all files.
+            may: formats that are skipped for poses without metres.
         """
         self.files, self.options, self.may, self.paths = files, options, may, list[Path]()
 
@@ -274,7 +274,7 @@ class EachPicture:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Write the files of a picture; where there is nobody, only its annotated copy."""
+        """Write the files of an image; if it has no people, only its annotated copy."""
         for row, path in self.files[frame.source]:
             if row is not VIDEO and not len(poses):
                 continue
@@ -285,19 +285,19 @@ class EachPicture:
             self.paths += sink.paths
 
     def mark(self) -> None:
-        """Each file is whole by itself."""
+        """Do nothing: each file is complete by itself."""
 
     def go_on(self, mark: None, frames: Sequence[Frame] = ()) -> None:
-        """The files of `frames` are written already."""
+        """Do nothing: the files of `frames` are written already."""
 
     def __exit__(self, *_: object) -> None:
         pass
 
 
 class HeatMaps:
-    """A folder with a picture of the heat maps of each person in each frame."""
+    """A folder with one image of the heat maps of each person in each frame."""
 
-    CELL = 4  # pixels of the crop that is shown, for a cell of the maps
+    CELL = 4  # pixels of the crop for each heat-map cell
 
     def __init__(self, folder: Path, moving: bool) -> None:
         """`moving`: whether frames are numbered."""
@@ -309,7 +309,7 @@ class HeatMaps:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Write one picture a person, in the order of the poses."""
+        """Write one image for each person, in the order of the poses."""
         if poses.maps is None or poses.seen is None or not len(poses):
             return
         if frame.source not in self.stems:
@@ -343,7 +343,7 @@ class Several:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Give it to each."""
+        """Write to each sink."""
         for sink in self.sinks:
             sink.write(frame, poses)
 
@@ -352,7 +352,7 @@ class Several:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written by all of them."""
+        """The files written by all sinks."""
         return [path for sink in self.sinks for path in sink.paths]
 
 
@@ -363,7 +363,7 @@ class Names:
         self.taken: set[str] = set()
 
     def __call__(self, name: str) -> str:
-        """A stem like that of a file name, without characters that are awkward in paths."""
+        """A unique stem based on a file name, without characters that are awkward in paths."""
         stem = re.sub(r"[^\w.+ ()-]+", "_", Path(name).stem).strip("_. ") or "out"
         free, number = stem, 1
         while free.lower() in self.taken:

@@ -1,4 +1,4 @@
-"""The main job: sources through a model into files, with progress, and a line about each."""
+"""The main job: run a model on sources and write files, with progress and a summary line each."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ def write_poses(
     on_error: Callable[[VitruvianError], None],
     written: list[Path] | None = None,
 ) -> int:
-    """Do it; returns how many things could not be read.
+    """Write the poses of all sources; returns the number of read errors.
 
     Args:
         plans: from `plan_outputs`, with the same `out` and `save`.
-        model: what finds the people.
+        model: the pose model.
         out: a file or a folder.
-        save: what goes into a folder.
-        camera: of the pictures, see `vitruvian.stream.stream.Stream`.
-        wanted: what is done over time, and where metres are from.
-        who: whether there is a line about each person of a video.
-        most_said: whether the user said how many people there are at most.
-        resume: whether files of a run that was stopped are continued, and finished ones kept.
-        of: what else files depend on, such as the camera: of other ones they are not continued.
-        say: gets a line about each source when it is done.
-        on_error: gets what cannot be read; the rest is done nevertheless.
-        written: gets the files.
+        save: formats written into a folder.
+        camera: camera of the images, see `vitruvian.stream.stream.Stream`.
+        wanted: tracking, smoothing, repair, and absolute 3D.
+        who: whether to print a line about each person of a video.
+        most_said: whether the user set the maximum number of people.
+        resume: continue files of an interrupted run, and keep finished ones.
+        of: other inputs, such as the camera; if they differ, files are not continued.
+        say: called with one line about each finished source.
+        on_error: called with each read error; the rest is still done.
+        written: list that receives the files.
     """
     fault, few = Faults(on_error), _Few(model, most_said)
     _can_hold(out, save, getattr(model, "skeleton", None))
@@ -87,7 +87,7 @@ def write_poses(
 
 
 class _Few:
-    """Where BlazePose's detector finds people: whether it found nobody, or as many as it may."""
+    """Hints for BlazePose's detector: no people found, or as many as `num_poses` allows."""
 
     def __init__(self, model: Model, most_said: bool) -> None:
         self.near = finds_near(model)
@@ -95,7 +95,7 @@ class _Few:
         self.pictures, self.empty, self.full = 0, list[str](), False
 
     def watch(self, source: Source, pairs: Pairs) -> Pairs:
-        """The same pairs. A video counts as one: whether anybody is in it."""
+        """The same pairs. A video counts as one image, empty if no frame has people."""
         before = self.pictures
         people = 0
         for frame, poses in pairs:
@@ -111,7 +111,7 @@ class _Few:
             self.empty.append(source.name)
 
     def hints(self) -> Iterator[str]:
-        """What to try."""
+        """Options to try."""
         if self.near and self.empty:
             names = f"'{shown(self.empty[0], 60)}'"
             if len(self.empty) > 1:
@@ -129,13 +129,13 @@ class _Few:
 
 
 def _can_hold(out: Path, save: Save, skeleton: Skeleton | None) -> None:
-    """Raise `VitruvianError` if a file cannot hold what will be found, as far as that is known."""
+    """Raise `VitruvianError` if a file cannot hold the poses, as far as the skeleton is known."""
     if skeleton is not None:
         can_hold(out, save, skeleton)
 
 
 def _of(save: Save, more: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What files depend on besides the model and the sources."""
+    """Inputs of the files besides the model and the sources."""
     return {"save": list(save.names), "visible": save.visible, **(more or {})}
 
 
@@ -150,7 +150,7 @@ def track_record(
     say: Callable[[str], None] = print,
     written: list[Path] | None = None,
 ) -> None:
-    """The same for the people of one record, see `vitruvian.verbs.track.over_again`."""
+    """Write the poses of one record, see `vitruvian.verbs.track.over_again`."""
     recorded = plans[0].source
     assert isinstance(recorded, Recorded)
 
@@ -167,7 +167,7 @@ def track_record(
 def _into_files(
     plans: Sequence[OutputFiles], finder: Finder, outputs: FindOutputs, fault: Faults | None = None
 ) -> None:
-    """What is found in each source into all files."""
+    """Write the poses of each source to all its files."""
     out, save = outputs.out, outputs.save
     pictures = pictures_of([each.source for each in plans])
     how: dict[str, Any] = {"visible": save.visible, "overwrite": True, "pictures": pictures}

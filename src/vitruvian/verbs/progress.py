@@ -1,4 +1,4 @@
-"""How far a long job is: a bar on a terminal, now and then a line elsewhere."""
+"""Progress of a long job: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-EVERY = 5.0  # seconds between two lines where there is no terminal
+EVERY = 5.0  # seconds between two lines without a terminal
 
 
 @contextmanager
 def progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """What is called with how many are done; it writes to standard error.
+    """Yield a function to call with the number done; progress goes to standard error.
 
     Args:
-        name: of the job.
-        total: how many there are to do; None: nobody knows.
+        name: label of the job.
+        total: number of items; None: unknown.
     """
     if not sys.stderr.isatty():
         began = last = time.monotonic()

@@ -1,9 +1,9 @@
-"""Resume: files of a run that was stopped go on where it was.
+"""Resume the files of an interrupted run.
 
-Pictures go on where they were; a video, in which each frame needs those before, is begun anew.
-Files that cannot be continued, such as Parquet, are begun anew with all of their sources. How far
-files are, a `Ledger` says. A sink can be continued if it has `mark()`, how far it is, and
-`go_on(mark, frames)`, from there, with the frames that are in it.
+Images continue where they stopped; a video, in which each frame needs the earlier ones, starts
+over. Files that cannot be continued, such as Parquet, start over with all their sources. A
+`Ledger` holds the progress. A sink is resumable if it has `mark()`, its state, and
+`go_on(mark, frames)`, which continues from there, given the frames already written.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from vitruvian.sources.open import Pictures, Source
 from vitruvian.verbs.folder import Ledger, identity
 from vitruvian.verbs.outputs import Several
 
-EVERY = 1.0  # seconds between two marks of pictures
+EVERY = 1.0  # seconds between two marks of images
 
 
 def check_resumable(sources: Iterable[Source], resume: bool) -> None:
-    """Raise `VitruvianError` if one of the sources will not be there again."""
+    """Raise `VitruvianError` if a source cannot be read again, such as a live stream."""
     live = next((source for source in sources if source.live), None) if resume else None
     if live is not None:
         raise VitruvianError(f"{live.name} is live, so it cannot be resumed; leave --resume out")
@@ -33,7 +33,7 @@ def check_resumable(sources: Iterable[Source], resume: bool) -> None:
 
 @dataclass(frozen=True)
 class _Rest(Pictures):
-    """Pictures without those that are done."""
+    """Images that are not done yet."""
 
     done: frozenset[int] = frozenset()
 
@@ -43,25 +43,25 @@ class _Rest(Pictures):
 
 @dataclass
 class Resumable:
-    """Files that are written together, and how far they are, source by source."""
+    """Files that are written together, and their progress for each source."""
 
     ledger: Ledger
     sources: Sequence[Source]
-    by_picture: bool = True  # whether pictures go on where they were, as videos do not
-    finished: set[int] = field(default_factory=set)  # places of sources
-    _done: dict[int, set[int]] = field(default_factory=dict)  # of pictures, by source
-    _mark: Any = None  # of the sinks, from which they go on
+    by_picture: bool = True  # whether images continue; videos start over
+    finished: set[int] = field(default_factory=set)  # indices of sources
+    _done: dict[int, set[int]] = field(default_factory=dict)  # indices of images, by source
+    _mark: Any = None  # state of the sinks to continue from
     _last: float = 0.0
     _whole: bool = False
-    keep: bool = True  # whether the ledger stays when everything is finished
+    keep: bool = True  # whether to keep the ledger at the end
 
     @contextmanager
     def opened(self, *, resume: bool, there: Iterable[Path] = ()) -> Iterator[None]:
-        """Around the work: the ledger is locked, and is not left behind for nothing.
+        """Context of the work: the ledger is locked, and removed again if nothing was written.
 
         Args:
-            resume: whether what is there is continued; otherwise it is replaced.
-            there: files that are not to be lost where it is not known what they are of.
+            resume: continue existing files; otherwise they are replaced.
+            there: files that must not be lost if their inputs are unknown.
 
         Raises:
             VitruvianError: as `Ledger.open`.
@@ -76,13 +76,13 @@ class Resumable:
             self.ledger.close(remove=nothing or (self._whole and not self.keep))
 
     def finish(self, paths: Iterable[Path]) -> None:
-        """Say that everything is done, if it is."""
+        """Mark everything as finished, if it is."""
         if len(self.finished) == len(self.sources):
             self.ledger.finish(paths)
             self._whole = True
 
     def begin(self, sink: Any) -> None:
-        """Go on with the files of a sink, if a run was stopped; or begin them."""
+        """Continue the files of a sink if a run was interrupted; else start them."""
         self._restore()
         parts = _parts(sink)
         marks: list[Any] = self._mark or []
@@ -96,7 +96,7 @@ class Resumable:
         self.finished, self._done = set(), {}
 
     def _restore(self) -> None:
-        """What the marks of the run before say."""
+        """Restore the marks of the previous run."""
         for mark in self.ledger.marks:
             if "finished" in mark:
                 continue
@@ -104,7 +104,7 @@ class Resumable:
             moving = self.sources[place].moving or not self.by_picture
             if state == "failed" and moving:
                 if mark["frames"]:
-                    return  # what is behind it cannot be kept: it is tried again
+                    return  # later marks are dropped, and it is retried
                 continue
             self._mark = mark["sinks"]
             if state == "done":
@@ -113,7 +113,7 @@ class Resumable:
                 self._done[place] = set(_spread(mark["frames"]))
 
     def _frames(self) -> Iterator[Frame]:
-        """The pictures that are done, without pixels."""
+        """The images already done, without pixels."""
         for place, done in sorted(self._done.items()):
             source = self.sources[place]
             if not isinstance(source, Pictures):
@@ -122,7 +122,7 @@ class Resumable:
                 yield Frame(None, index, 0.0, str(source.paths[index]), size=(1, 1))
 
     def rest(self, place: int) -> Source:
-        """What is still to be done of a source that is not finished."""
+        """What is left to do of an unfinished source."""
         source, done = self.sources[place], self._done.get(place)
         if not done or not isinstance(source, Pictures):
             return source
@@ -130,7 +130,7 @@ class Resumable:
         return _Rest(source.paths, source.span, frozenset(done))
 
     def written(self, place: int, frame: Frame, sink: Any) -> None:
-        """A frame of a source was written; of pictures that is marked now and then."""
+        """Record that a frame was written; images are marked every `EVERY` seconds."""
         done = self._done.setdefault(place, set())
         done.add(frame.index if not self.sources[place].moving else 0)
         now = time.monotonic()
@@ -139,7 +139,7 @@ class Resumable:
             self.mark(place, "open", sink)
 
     def mark(self, place: int, state: str, sink: Any) -> None:
-        """Say how far a source is: "open", "done", or "failed" in part."""
+        """Mark the state of a source: "open", "done", or "failed" in part."""
         parts = _parts(sink)
         can = all(hasattr(part, "mark") for part in parts)
         sinks = [part.mark() for part in parts] if can else None
@@ -149,20 +149,20 @@ class Resumable:
             self.finished.add(place)
 
     def mark_source(self, place: int, *, failed: bool, written: bool, sink: Any) -> None:
-        """Say that a source is over: all of it is written, or what could be read of it."""
+        """Mark the end of a source: all of it is written, or all that could be read."""
         self._done.setdefault(place, set()).update([0] * written)
         self.mark(place, "failed" if failed else "done", sink)
 
 
 def _parts(sink: Any) -> list[Any]:
-    """The sinks of several, at any depth."""
+    """The innermost sinks, at any depth of nesting."""
     if isinstance(sink, Several):
         return [part for each in sink.sinks for part in _parts(each)]
     return [sink]
 
 
 def _ranges(numbers: Iterable[int]) -> list[list[int]]:
-    """Whole numbers as first and last of those that follow each other."""
+    """Integers as (first, last) ranges of consecutive numbers."""
     ranges: list[list[int]] = []
     for number in sorted(numbers):
         if ranges and number == ranges[-1][1] + 1:

@@ -46,7 +46,7 @@ def write_trace(result: Trace, folder: Path) -> None:
     if result.view is not None and result.crop is not None:
         places = {s.name: s.crop for s in result.stages if s.name not in ("crop", "region", "box")}
         last = result.crop.from_frame(frame[-1].astype(np.float64))
-        half = 0.5 - result.crop.centre  # from the pixel centre convention to that of drawing
+        half = 0.5 - result.crop.centre  # from pixel centres to drawing coordinates
         places = {name: xy + half for name, xy in {**places, names[-1]: last}.items()}
         pictures.append((FILES[2], marked(result.view, places)))
     if result.map is not None and result.crop is not None:

@@ -1,4 +1,4 @@
-"""People of a record once more: numbered, mended and smoothed anew; no model runs."""
+"""Track, repair and smooth the people of a record again; no model runs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def _of_one(recorded: Recorded, rising: bool) -> Iterator[tuple[Frame, Poses]]:
-    """Its frames.
+    """The frames of a record of one source.
 
     Raises:
-        VitruvianError: one is of another source; or, if times must be `rising`, they do not.
+        VitruvianError: it has several sources; or times do not rise, if they must be `rising`.
     """
     last: Frame | None = None
     for frame, poses in recorded.record:
@@ -40,7 +40,7 @@ def _of_one(recorded: Recorded, rising: bool) -> Iterator[tuple[Frame, Poses]]:
 
 
 def can_be(recorded: Recorded, wanted: Wanted, *, renumber: bool) -> None:
-    """Raise `VitruvianError` if it is not said how who was smoothed shall be after a change."""
+    """Raise `VitruvianError` if smoothed poses would change and no smoothing option is set."""
     if wanted.smooth is not None or not (wanted.repair or renumber):
         return
     options = recorded.record.header.get("options", {})
@@ -63,14 +63,14 @@ def over_again(
     pixels: bool = False,
     on_repair: Callable[[Repaired], None] = lambda change: None,
 ) -> Iterator[tuple[Frame, Poses]]:
-    """What a record holds, with people numbered, mended and smoothed as asked for.
+    """The poses of a record, tracked, repaired and smoothed again.
 
     Args:
         recorded: from `open_record`.
-        wanted: what is done; where it says nothing of smoothing, people stay as they are.
-        renumber: whether they are told apart anew; otherwise they keep their numbers.
-        pixels: whether frames must have them: the video is read.
-        on_repair: gets what was mended.
+        wanted: the processing; without a smoothing option, poses stay as they are.
+        renumber: assign new track ids; otherwise ids are kept.
+        pixels: whether frames need pixels: the video is read.
+        on_repair: called with each repair.
     """
     from vitruvian.stream.identify import Identify
     from vitruvian.stream.stream import Step, WantsFuture, steps_over_time, through
@@ -84,12 +84,12 @@ def over_again(
 
 
 def _before_smoothing(_: Frame, poses: Poses) -> Poses:
-    """The poses before they were smoothed and mended."""
+    """The poses before smoothing and repair."""
     return poses if poses.raw is None else poses.raw
 
 
 def made(recorded: Recorded, wanted: Wanted, *, renumber: bool = False) -> Provenance:
-    """For the header of what comes out."""
+    """Provenance for the header of the output."""
     header = recorded.record.header
     done = wanted.to_dict() if wanted.smooth is not None or wanted.repair else {}
     return from_header(header, **done, **({"numbered": "again"} if renumber else {}))

@@ -1,4 +1,4 @@
-"""Who was there: a line about each person of a video, from when to when."""
+"""A line about each person of a video: first and last time, and share of frames."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from vitruvian.frame import Frame
 
 @dataclass
 class _Stay:
-    """Of one person, by frames of the source that were looked at."""
+    """Frames of one person, counted among the frames processed."""
 
-    first: int  # which of them
+    first: int  # index of the frame
     first_seconds: float
     last: int = 0
     last_seconds: float = 0.0
-    found: int = 0  # frames
+    found: int = 0  # number of frames
 
 
 class People:
-    """A sink that writes nothing: it counts. Who has no number is not counted."""
+    """A sink that only counts people. People without a track id are not counted."""
 
     def __init__(self) -> None:
         self.paths: list[Path] = []
@@ -32,7 +32,7 @@ class People:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Count those in a frame."""
+        """Count the people in a frame."""
         for person in poses.person.tolist():
             if person < 0:
                 continue
@@ -45,7 +45,7 @@ class People:
         pass
 
     def lines(self) -> list[str]:
-        """One for each, by number: from when to when, and in how many of the frames between."""
+        """One line for each track id: first and last time, and share of the frames between."""
         lines = []
         for person, stay in sorted(self.stays.items()):
             share = 100 * stay.found // (stay.last - stay.first + 1)

@@ -1,1 +1,1 @@
-"""How fast models are on this machine."""
+"""Speed of models on this machine."""

@@ -1,8 +1,8 @@
-"""Benchmark: how long each stage of each model takes, beside each other on this machine.
+"""Benchmark: time of each stage of each model on this machine, side by side.
 
-Every measurement is a process of its own, and the models take turns: round after round, each second
-round backwards, so that what else the machine does hits all of them alike. Before the first round
-each model is started once without being counted, which fetches, converts and caches what it needs.
+Every measurement runs in a process of its own, and the models alternate: round after round,
+every second round in reverse order, so that other load on the machine affects all of them alike.
+A first run of each model is not counted; it downloads, converts and caches what it needs.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from vitruvian.verbs.benchmark.worker import FIRST, Measurement
 from vitruvian.verbs.folder import Ledger, as_json, identity, ledger_of
 from vitruvian.verbs.groups import verb
 
-CANVAS, GREY = (1280, 720), 114  # pixels and colour of a picture with several people
-ASKED = ("size", "threads", "precision")  # fields of a case that users may ask several of
+CANVAS, GREY = (1280, 720), 114  # pixels and grey level of an image with several people
+ASKED = ("size", "threads", "precision")  # fields of a case that can have several values
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A row of the table."""
+    """One row of the table."""
 
     contender: ModelSpec
-    people: int | None = None  # in the picture that is made for it; None: of the user's source
-    size: int | None = None  # None: the model's own
+    people: int | None = None  # in the composed image; None: the user's source
+    size: int | None = None  # input size; None: the model's own
     threads: int | None = None
     precision: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """Of the model, all of them."""
+        """All options of the model."""
         options = dict(self.contender.options)
         if self.people and family_of(self.contender.name).one_person:
             options.setdefault("num_poses", self.people)
@@ -66,12 +66,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """How much to measure."""
 
     rounds: int = 3
-    frames: int = 30  # of each round, at most
-    seconds: float = 10.0  # that each part of a round takes, at most
-    warm_up: int = 25  # frames: after 20 of one size a network is compiled for it
+    frames: int = 30  # maximum in each round
+    seconds: float = 10.0  # maximum for each part of a round
+    warm_up: int = 25  # frames: a network is compiled for a size after 20 of them
 
     def __post_init__(self) -> None:
         for name in ("rounds", "frames"):
@@ -84,7 +84,7 @@ class Plan:
 
 
 def numbers(words: str | Sequence[int] | None, option: str) -> Sequence[int]:
-    """`320,640` as numbers; none for nothing."""
+    """Parse `320,640` into numbers; None gives an empty sequence."""
     try:
         if isinstance(words, str):
             return [int(word) for word in words.split(",")] if words else []
@@ -108,27 +108,27 @@ def benchmark(
     resume: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure models beside each other.
+    """Benchmark models side by side.
 
     Args:
-        model: names of the catalogue, files, or specs.
-        source: pictures or a video; without it, pictures are made of the built-in portrait.
-        people: how many there are in those; numbers, or text with commas, as the next three.
-        size: pixels, `imgsz` of YOLOv8's; the others have one size.
-        threads: of the networks.
-        precision: inside the networks: f32, bf16, f16.
-        plan: how much is measured.
-        out: a `.json` file for what is returned.
-        overwrite: whether it is replaced.
-        resume: whether measurements of a run into `out` that was stopped are kept.
-        say: gets a line about each measurement when it is done.
+        model: catalogue names, files, or specs.
+        source: images or a video; without it, images are composed from the built-in portrait.
+        people: people in those images; numbers, or comma-separated text, as for the next three.
+        size: input size `imgsz` of YOLOv8 models, pixels; the others have a fixed size.
+        threads: threads of the networks.
+        precision: network precision: f32, bf16, f16.
+        plan: how much to measure.
+        out: a `.json` file for the result.
+        overwrite: replace an existing `out`.
+        resume: keep the measurements of an interrupted run into `out`.
+        say: called with one line about each finished measurement.
 
     Returns:
-        `machine`; `plan`; `cases`, a row each, see `row`; `failed`, why the others could not be
-        measured.
+        `machine`; `plan`; `cases`, one row each, see `row`; `failed`, cases that could not be
+        measured, and why.
 
     Raises:
-        VitruvianError: no such model, or a number out of range; `out` exists, or is of other
+        VitruvianError: unknown model, or a number out of range; `out` exists, or holds other
             measurements.
     """
     everyone = model_specs(model or ())
@@ -167,7 +167,7 @@ def benchmark(
 
         result = _measure(cases, source, plan, say, kept, keep)
         write_whole(out, json.dumps(result, indent=1) + "\n")
-        if not result["failed"]:  # else these are tried again
+        if not result["failed"]:  # else the failed ones are retried
             ledger.finish([out])
             remove = not resume
         return result
@@ -183,7 +183,7 @@ def _measure(
     kept: Mapping[tuple[int, str], dict[str, Any]],
     keep: Callable[[int, str, dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """The same; `kept` are measurements that are done, by round and case, `keep` gets new ones."""
+    """Run the measurements; `kept` are finished ones, by round and case, `keep` gets new ones."""
     about, failed = machine.describe(), dict[Case, str]()
     with tempfile.TemporaryDirectory() as folder:
         made = {
@@ -240,7 +240,7 @@ def _cases(
     threads: Sequence[int],
     precisions: Sequence[str],
 ) -> Iterator[Case]:
-    """Every combination that makes sense, once."""
+    """Every valid combination, once."""
     for name, numbers in {"people": people, "size": sizes, "threads": threads}.items():
         wrong = [number for number in numbers if number < 1]
         if wrong:
@@ -257,7 +257,7 @@ def _cases(
 
 
 def crowd(people: int, path: Path) -> Path:
-    """Write a picture of that many of the built-in portrait, side by side, as large as they go."""
+    """Write an image with that many copies of the portrait side by side, as large as they fit."""
     import cv2
 
     portrait = Frame.read(sample()).rgb
@@ -265,7 +265,7 @@ def crowd(people: int, path: Path) -> Path:
         write_picture(path, portrait)
         return path
     tall, wide = portrait.shape[:2]
-    # Pixels of a pixel of the portrait, for each number of columns.
+    # Scale of the portrait, for each number of columns.
     scales = {
         columns: min(CANVAS[0] / columns / wide, CANVAS[1] / -(-people // columns) / tall)
         for columns in range(1, people + 1)
@@ -282,7 +282,7 @@ def crowd(people: int, path: Path) -> Path:
 
 
 def _ask(job: Measurement) -> dict[str, Any]:
-    """One measurement in a process of its own; `start_seconds` is from its start to a result."""
+    """Measure in a process of its own; `start_seconds` is the time from start to first result."""
     line = [sys.executable, "-m", "vitruvian.verbs.benchmark.worker", json.dumps(asdict(job))]
     began, start, last = time.perf_counter(), 0.0, ""
     with (
@@ -301,10 +301,10 @@ def _ask(job: Measurement) -> dict[str, Any]:
 
 
 def row(case: Case, rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A case measured: times of all frames of all rounds; of the rest, the rounds' median.
+    """The row of a case: times over all frames of all rounds; else the median of the rounds.
 
-    `stages_ms` has median and p95 of each stage and of their sum, `whole`; `rounds` the frames a
-    second of each round.
+    `stages_ms` has median and p95 of each stage and of their sum, `whole`; `rounds` the frames
+    per second of each round.
     """
     frames = [frame for each in rounds for frame in each["stages"]]
     times = {stage: np.array([frame[stage] for frame in frames]) * 1e3 for stage in STAGES}
@@ -342,7 +342,7 @@ result. -: the model's own."""
 
 
 def benchmark_table(result: dict[str, Any]) -> str:
-    """What `benchmark` gives, for people: a row a case, then what the columns are, the machine."""
+    """The result as text: one row per case, then the meaning of the columns, and the machine."""
     cases = result["cases"]
     asked = [name for name in ASKED if any(case[name] is not None for case in cases)]
     end = ("frames/s", "CPU ms", "MB", "start s")

@@ -1,4 +1,4 @@
-"""What a measurement was made on: the processor, memory, system, and libraries."""
+"""The machine of a measurement: processor, memory, operating system, and libraries."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 from vitruvian.models.model import cores
 
 LIBRARIES = ("numpy", "opencv-python-headless", "av", "openvino", "onnxruntime", "scipy")
-BUSY = 0.5  # of the cores had work before we came: from here on times are noisy
+BUSY = 0.5  # share of cores already busy from which timings are noisy
 
 
 def describe() -> dict[str, Any]:
-    """The machine, ready for JSON.
+    """Describe the machine, ready for JSON.
 
-    `load` is the number of processes that wanted a core in the last minute, on average; None where
-    the system does not say.
+    `load` is the load average of the last minute: processes that want a core; None where the
+    system does not report it.
     """
     from vitruvian import __version__
 
@@ -38,12 +38,12 @@ def describe() -> dict[str, Any]:
 
 
 def load() -> float | None:
-    """Processes that want a core, on average over the last minute."""
+    """Load average of the last minute: processes that want a core."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def machine_lines(machine: dict[str, Any]) -> list[str]:
-    """What `describe` found, for people, with a warning where times are noisy."""
+    """The result of `describe` as text, with a warning if timings are noisy."""
     memory = f", {machine['memory_gb']:g} GB" if machine["memory_gb"] else ""
     libraries = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
     said = [
@@ -63,9 +63,9 @@ def machine_lines(machine: dict[str, Any]) -> list[str]:
 
 
 def peak_mb() -> float | None:
-    """The most memory that this process ever had resident, 1e6 bytes; None where nobody knows."""
+    """Peak resident memory of this process, 1e6 bytes; None if unknown."""
     status = Path("/proc/self/status")
-    if status.exists():  # `getrusage` counts what the parent had before the program was started
+    if status.exists():  # `getrusage` includes the parent's memory from before exec
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) * 1024 / 1e6, 1)
@@ -85,7 +85,7 @@ def _library(name: str) -> tuple[str, str] | None:
 
 
 def _cpu() -> str:
-    """The processor's name as it says itself."""
+    """The processor's name as reported by the system."""
     about = Path("/proc/cpuinfo")
     if about.exists():
         for line in about.read_text().splitlines():

@@ -1,8 +1,8 @@
-"""Stages: how long each part of a model takes, frame by frame, without the model knowing.
+"""Stages: time of each part of a model, frame by frame, without changes to the model.
 
-Every family is made of the same parts under the same names: `network` (and AlphaPose's `refiner`),
-what makes its input (`letterbox`, `crops`, `prepare`) and what reads its output (`decode`). For as
-long as it is watched, each of them is wrapped on the object itself, and taken off afterwards.
+Every family has the same parts under the same names: `network` (and AlphaPose's `refiner`),
+its preprocessing (`letterbox`, `crops`, `prepare`) and its postprocessing (`decode`). While a
+model is watched, each part is wrapped on the object itself, and unwrapped afterwards.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# Name of an attribute -> stage it is.
+# Attribute name -> stage.
 PARTS = {
     "network": "network",
     "refiner": "network",
@@ -22,12 +22,12 @@ PARTS = {
     "prepare": "preprocess",
     "decode": "decode",
 }
-# In their order. `other` is what a model does between them: choosing, following, smoothing.
+# In order. `other` is the model's work between them: selection, tracking, smoothing.
 STAGES = ("read", "preprocess", "network", "decode", "other", "draw")
 
 
 class Stopwatch:
-    """Seconds of stages. Of one inside another, those of the inner are not the outer's too."""
+    """Seconds of each stage. Time of a nested stage does not count for the outer one."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -36,7 +36,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Counts while it lasts."""
+        """Count time while the context is open."""
         self._turn()
         self._running.append(stage)
         try:
@@ -52,13 +52,13 @@ class Stopwatch:
         self._since = now
 
     def take(self) -> dict[str, float]:
-        """Seconds of each of `STAGES` since it was last asked."""
+        """Seconds of each of `STAGES` since the last call."""
         taken, self._seconds = self._seconds, defaultdict(float)
         return {stage: taken[stage] for stage in STAGES}
 
 
 class _Timed:
-    """A part and a stopwatch; else it is as the part."""
+    """A part with a stopwatch; otherwise it behaves as the part."""
 
     def __init__(self, part: Callable[..., Any], stage: str, watch: Stopwatch) -> None:
         self._part, self._stage, self._watch = part, stage, watch
@@ -73,7 +73,7 @@ class _Timed:
 
 @contextmanager
 def watched(model: Any, watch: Stopwatch) -> Iterator[None]:
-    """While it lasts, the parts of a model, and of its person finder, count their seconds."""
+    """Time the parts of a model, and of its person detector, while the context is open."""
     changed: list[tuple[Any, str, Any]] = []
     try:
         for part in parts(model):
@@ -85,15 +85,15 @@ def watched(model: Any, watch: Stopwatch) -> Iterator[None]:
         yield
     finally:
         for part, name, before in changed:
-            if before is None:  # a method: the class has it
+            if before is None:  # a method: defined by the class
                 delattr(part, name)
             else:
                 setattr(part, name, before)
 
 
 def parts(model: Any) -> list[Any]:
-    """The objects that a model is made of: itself, its head, and who finds the people for it."""
-    find = vars(model).get("find")  # of `TopDown`; YOLOv8's is a method, and its own
+    """The objects that a model consists of: itself, its head, and its person detector."""
+    find = vars(model).get("find")  # of `TopDown`; YOLOv8's is a method of its own
     owner = getattr(find, "__self__", find)
     found = [model, getattr(model, "head", None), owner]
     return [part for part in found if part is not None and hasattr(part, "__dict__")]

@@ -1,7 +1,7 @@
-"""One measurement in a process of its own, so that its memory and its start are its own.
+"""One measurement in a separate process, so that memory and start time are its own.
 
-`python -m vitruvian.verbs.benchmark.worker JOB` with a `Measurement` as JSON. It prints a line
-when it has its first result, which whoever started it takes the time of, and then a line of JSON.
+`python -m vitruvian.verbs.benchmark.worker JOB` with a `Measurement` as JSON. It prints one
+line at its first result, which the parent process times, and then one line of JSON.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ FIRST = "the first result is there"
 class Measurement:
     """What to measure."""
 
-    model: str  # a name of the catalogue, or a file
+    model: str  # a catalogue name, or a file
     options: dict[str, Any]
     sources: list[str]
-    frames: int  # that are measured, at most
-    seconds: float  # after which a part of it ends, whatever is left
-    warm_up: int  # frames before, not counted
-    only_first: bool = False  # just load, and have one result
+    frames: int  # maximum of measured frames
+    seconds: float  # time limit of each part
+    warm_up: int  # uncounted frames before
+    only_first: bool = False  # only load the model, and get one result
 
 
 def measure(job: Measurement, first: Callable[[], None]) -> dict[str, Any]:
-    """Load the model, warm up, and measure twice: stage by stage, and as users run it.
+    """Load the model, warm up, and measure twice: stage by stage, and end to end.
 
     Args:
         job: what to measure.
-        first: called when the first result is there.
+        first: called at the first result.
 
     Returns:
-        `stages`, seconds of each stage of each frame; `found`, people in a frame on average;
-        `frames_per_second` and `cpu_seconds_per_frame` of reading, finding and drawing in threads
-        beside each other, as `vitruvian predict` does; `peak_mb`; what it ran on, and its options.
+        `stages`, seconds of each stage of each frame; `found`, mean number of people per frame;
+        `frames_per_second` and `cpu_seconds_per_frame` of reading, inference and drawing in
+        parallel threads, as in `vitruvian predict`; `peak_mb`; device and options of the model.
     """
     sources = workload(job.sources, max(job.frames, job.warm_up))
     model = open_model(job.model, sources, **job.options)
@@ -78,10 +78,10 @@ def measure(job: Measurement, first: Callable[[], None]) -> dict[str, Any]:
 
 
 def workload(words: Sequence[str], most: int) -> list[Source]:
-    """The sources; pictures again and again, so that there are that many frames of them.
+    """The sources; images are repeated to give that many frames.
 
     Raises:
-        VitruvianError: one of them goes on by itself, so that nothing can be measured twice.
+        VitruvianError: a source is live, so that it cannot be measured twice.
     """
     made: list[Source] = []
     for source in open_source(words, Span(max_frames=most)):
@@ -94,7 +94,7 @@ def workload(words: Sequence[str], most: int) -> list[Source]:
 
 
 def frames(source: Source) -> Iterator[Frame]:
-    """Its frames; what cannot be read is raised."""
+    """The frames of a source; read errors are raised."""
     for frame in source:
         if isinstance(frame, VitruvianError):
             raise frame
@@ -104,16 +104,16 @@ def frames(source: Source) -> Iterator[Frame]:
 def staged(
     model: Model, sources: Sequence[Source], most: int, seconds: float
 ) -> tuple[float, list[dict[str, float]]]:
-    """One thing after the other, with a stopwatch.
+    """Measure the stages one after another, with a stopwatch.
 
     Args:
-        model: loaded, and warm.
-        sources: what it looks at.
-        most: frames.
-        seconds: after which it ends.
+        model: loaded and warmed up.
+        sources: the input.
+        most: maximum number of frames.
+        seconds: time limit.
 
     Returns:
-        People in a frame, on average.
+        Mean number of people per frame.
         Seconds of each stage, for each frame.
     """
     watch, taken, people = Stopwatch(), list[dict[str, float]](), 0
@@ -132,14 +132,14 @@ def staged(
                     draw(frame, poses)
                 people += len(poses)
                 taken.append(watch.take())
-            watch.take()  # what it took to see that there is no more
+            watch.take()  # discards the time of finding the end of the source
     return people / max(len(taken), 1), taken
 
 
 def end_to_end(
     model: Model, sources: Sequence[Source], most: int, seconds: float
 ) -> dict[str, float]:
-    """Reading ahead, drawing behind, and frames side by side, as the pipeline does it."""
+    """Measure the pipeline: reading ahead, drawing behind, frames in parallel."""
     done, began, cpu = 0, time.perf_counter(), time.process_time()
     with BackgroundWriter(_draw) as behind:
         for source in sources:
@@ -165,7 +165,7 @@ def _refuse(error: VitruvianError) -> None:
 
 
 def main() -> None:
-    """Do the job of the command line."""
+    """Run the job of the command line."""
     job = Measurement(**json.loads(sys.argv[1]))
     try:
         done = measure(job, lambda: print(FIRST, flush=True))

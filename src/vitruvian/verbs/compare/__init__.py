@@ -1,1 +1,1 @@
-"""Models side by side on the same pictures, and where they disagree."""
+"""Models side by side on the same images, and where they disagree."""

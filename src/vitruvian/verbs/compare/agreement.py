@@ -1,11 +1,11 @@
-"""How alike two models' people are: who is who, how far their joints are apart, and their angles.
+"""Agreement of two models: matched people, distances of their joints, and their angles.
 
-People are matched by OKS (object keypoint similarity) of the joints that both skeletons have, by
-name, so that together they are most alike. A joint counts where both models have seen it. Distances
-are in percent of the person's size, which is the side of a square as large as the mean of the two
-boxes: what is far apart for a child in the back is not for somebody in front.
+People are matched by OKS (object keypoint similarity) of the joints that both skeletons have,
+by name, so that the total OKS is highest. A joint counts if both models have detected it.
+Distances are in percent of the person's size, the side of a square with the mean area of the two
+bounding boxes: the same pixels are a larger error for a small person.
 
-Source: Kuhn 1955 for the matching; COCO keypoint evaluation for OKS, with the box for the outline;
+Source: Kuhn 1955 for the matching; COCO keypoint evaluation for OKS, with box area for mask area;
 Bland and Altman 1986, "Statistical methods for assessing agreement between two methods of clinical
 measurement", The Lancet 327, for bias and limits of agreement.
 """
@@ -25,22 +25,22 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.body.state import SEEN
 from vitruvian.stream.identify import oks
 
-ALIKE = 0.1  # OKS from which two may be the same person; of strangers it is hardly above 0
-POINTS = 400  # that a Bland-Altman plot shows, at most
-LIMITS = 1.96  # standard deviations on either side that hold 95 % of a normal distribution
+ALIKE = 0.1  # OKS from which two may match; of different people it is hardly above 0
+POINTS = 400  # maximum in a Bland-Altman plot
+LIMITS = 1.96  # standard deviations to either side that hold 95 % of a normal distribution
 
 
 @dataclass(frozen=True, eq=False)
 class Common:
     """The J joints that two skeletons have under the same names."""
 
-    skeleton: Skeleton  # of them, with COCO's sigmas for those of COCO; it has no bones
-    a: np.ndarray  # (J,) their numbers in the first
-    b: np.ndarray  # (J,) and in the second
+    skeleton: Skeleton  # with COCO's sigmas for COCO joints; no bones
+    a: np.ndarray  # (J,) indices in the first
+    b: np.ndarray  # (J,) indices in the second
 
     @classmethod
     def of(cls, a: Skeleton, b: Skeleton) -> Common:
-        """Of two skeletons, in the order of the first."""
+        """The common joints, in the order of the first skeleton."""
         both = tuple(name for name in a.keypoints if name in b.keypoints)
         coco = dict(zip(COCO17.keypoints, COCO17.sigmas.tolist(), strict=True))
         sigmas = np.array([coco.get(name, nan) for name in both], np.float32)
@@ -51,19 +51,19 @@ class Common:
 
 @dataclass(frozen=True, eq=False)
 class Pairing:
-    """Two models' people in one frame: M of them both have found."""
+    """The people of two models in one frame, M of them matched."""
 
-    people: tuple[int, int]  # how many each found
-    rows: np.ndarray  # (M, 2) who of the first is who of the second
+    people: tuple[int, int]  # number of people of each model
+    rows: np.ndarray  # (M, 2) indices of matched people
     alike: np.ndarray  # (M,) 0..1, OKS
-    pixels: np.ndarray  # (M, J) how far joints are apart; NaN for what one of them has not seen
-    percent: np.ndarray  # (M, J) the same, of the person's size
+    pixels: np.ndarray  # (M, J) distance of joints; NaN if either model lacks the joint
+    percent: np.ndarray  # (M, J) the same, in percent of the person's size
 
     @property
     def disagreement(self) -> float:
-        """0 if they find the same people in the same poses, 1 if they have nothing in common.
+        """0 for the same people in the same poses, 1 for nothing in common.
 
-        One minus OKS on average; a person that only one of them finds counts as 1.
+        One minus the mean OKS; a person found by only one model counts as 1.
         """
         most = max(self.people)
         return 1 - float(self.alike.sum()) / most if most else 0.0
@@ -73,16 +73,16 @@ def pair(a: Poses, b: Poses, common: Common) -> Pairing:
     """Match the people of two models in one frame.
 
     Args:
-        a: N people of the first.
-        b: M people of the second.
-        common: of their skeletons.
+        a: N people of the first model.
+        b: M people of the second model.
+        common: the joints of both skeletons.
     """
     xy, score = (a.xy[:, common.a], b.xy[:, common.b]), (a.score[:, common.a], b.score[:, common.b])
     both, rows = np.zeros((len(a), len(b))), np.zeros((0, 2), int)
     if both.size and len(common.a):
         there = oks(xy[0], score[0], a.box, xy[1], score[1], common.skeleton)
         back = oks(xy[1], score[1], b.box, xy[0], score[0], common.skeleton)
-        both = np.nan_to_num((there + back.T) / 2)  # each measured by the boxes of the other
+        both = np.nan_to_num((there + back.T) / 2)  # OKS depends on whose boxes: mean of both
         rows = np.stack(linear_sum_assignment(both, maximize=True), axis=-1)
         rows = rows[both[rows[:, 0], rows[:, 1]] >= ALIKE]
     i, j = rows[:, 0], rows[:, 1]
@@ -98,10 +98,9 @@ def _area(box: np.ndarray) -> np.ndarray:
 
 
 def angles_apart(a: Poses, b: Poses, pairing: Pairing, space: Space) -> np.ndarray:
-    """(M, A, 2) degrees: each of `angle_names(space)` of both models, of the matched people.
+    """(M, A, 2) degrees: each of `angle_names(space)` of both models, for matched people.
 
-    The second is turned by whole turns to within half a turn of the first. NaN where it is not
-    known.
+    The second is shifted by full turns to within 180 degrees of the first. NaN if unknown.
     """
     if not len(pairing.rows):
         return np.zeros((0, len(angle_names(space)), 2))
@@ -112,9 +111,9 @@ def angles_apart(a: Poses, b: Poses, pairing: Pairing, space: Space) -> np.ndarr
 
 
 class BlandAltman:
-    """Bias and limits of agreement of A quantities that two methods measure, as values come.
+    """Bias and limits of agreement of A quantities measured by two methods, computed online.
 
-    It keeps sums, and a fair sample of the values for plots, however many there are.
+    It keeps running sums, and a random sample of the values for plots, at a fixed size.
     """
 
     def __init__(self, quantities: int) -> None:
@@ -124,11 +123,11 @@ class BlandAltman:
         self._chance = np.random.default_rng(0)
 
     def add(self, values: np.ndarray) -> None:
-        """(M, A, 2) what both measured; what is NaN does not count."""
+        """(M, A, 2) values of both methods; NaN is skipped."""
         for row in values:
             known = np.isfinite(row).all(axis=-1)
             apart = np.where(known, row[:, 1] - row[:, 0], 0)
-            # Welford's: a running mean, and the sum of squares around it.
+            # Welford's algorithm: running mean, and sum of squared differences.
             self.count += known
             before = apart - self._mean
             self._mean += np.where(known, before / np.maximum(self.count, 1), 0)
@@ -137,7 +136,7 @@ class BlandAltman:
                 self._keep(int(k), (float(row[k].mean()), float(apart[k])))
 
     def _keep(self, k: int, point: tuple[float, float]) -> None:
-        """Into the sample, in which every value is as likely as any other (reservoir sampling)."""
+        """Reservoir sampling: every value is equally likely to be in the sample."""
         if len(self.points[k]) < POINTS:
             self.points[k].append(point)
         elif (place := int(self._chance.integers(self.count[k]))) < POINTS:
@@ -145,15 +144,15 @@ class BlandAltman:
 
     @property
     def bias(self) -> np.ndarray:
-        """(A,) the second minus the first, on average; NaN of nothing."""
+        """(A,) mean of second minus first; NaN without values."""
         return np.where(self.count > 0, self._mean, np.nan)
 
     @property
     def deviation(self) -> np.ndarray:
-        """(A,) standard deviation of the differences; NaN of fewer than two."""
+        """(A,) standard deviation of the differences; NaN for fewer than two."""
         return np.sqrt(np.where(self.count > 1, self._square / np.maximum(self.count - 1, 1), nan))
 
     @property
     def limits(self) -> np.ndarray:
-        """(2, A) between which 95 % of the differences are, if they are normally distributed."""
+        """(2, A) range of 95 % of the differences, if they are normally distributed."""
         return np.stack([self.bias - LIMITS * self.deviation, self.bias + LIMITS * self.deviation])

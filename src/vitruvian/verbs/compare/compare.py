@@ -1,13 +1,13 @@
-"""Compare: several models on the same pictures or video, beside each other.
+"""Compare: several models on the same images or video, side by side.
 
-First each model looks at everything and writes a record; then, frame by frame, all records are read
-beside each other: panels are drawn, people matched, and what differs is summed up. So there is one
-model in memory at a time, and no more of a video than some frames.
+First each model processes everything and writes a record; then all records are read together,
+frame by frame: panels are drawn, people matched, and differences summed up. So only one model is
+in memory at a time, and only a few frames of a video.
 
-Into the folder go: `records/` a record of each source and model; a video of the panels (`.mp4`) of
-each video, a picture (`.jpg`) of each picture; `disagreement.jsonl`, a line a frame;
-`comparison.json`, all numbers; `report.html`, all of it to be looked at. Records that are there are
-not made again, so that an interrupted comparison goes on, and a model can be added to it.
+The folder receives: `records/`, a record of each source and model; panels of each video as
+`.mp4` and of each image as `.jpg`; `disagreement.jsonl`, one line per frame; `comparison.json`,
+all numbers; `report.html`, the report. Existing records are kept, so that an interrupted
+comparison can be resumed, and a model added to it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ NUMBERS = "comparison.json"
 
 @dataclass(frozen=True, eq=False)
 class Contestant:
-    """What stands beside others: a model, or records that somebody has made before."""
+    """One side of a comparison: a model, or existing records."""
 
     label: str
     contender: ModelSpec | None = None
@@ -71,28 +71,28 @@ def compare(
     resume: bool = False,
     on_error: Callable[[VitruvianError], None] | None = None,
 ) -> dict[str, Any]:
-    """Compare models.
+    """Compare models on the same source.
 
     Args:
-        source: picture, folder, pattern or video, or several.
-        model: names of the catalogue, files, or specs.
-        out: a folder.
-        results: records (.jsonl) of the same source, of other programs.
-        span: which frames of it; all of them.
-        camera: `camera`, `fov_deg`, `focal` or `focal_mm`; else as the pictures say.
+        source: image, folder, glob pattern or video, or several.
+        model: catalogue names, files, or specs.
+        out: output folder.
+        results: records (.jsonl) of the same source, from other programs.
+        span: which frames; by default all.
+        camera: `camera`, `fov_deg`, `focal` or `focal_mm`; by default from the images.
         visible: 0..1; keypoints with this score or more are drawn.
-        overwrite: whether a comparison that is in the folder is replaced.
-        resume: whether one of the same source is continued: finished records are kept, and models
-            may be added.
-        on_error: is told what could not be done. Without it, the rest is done first, and the first
-            of them is raised.
+        overwrite: replace a comparison in the folder.
+        resume: continue a comparison of the same source: finished records are kept, and models may
+            be added.
+        on_error: called with each error. Without it, the rest is done first, and then the first
+            error is raised.
 
     Returns:
         All numbers, as in `comparison.json`.
 
     Raises:
-        VitruvianError: no such source, model or record, fewer than two of them, or a folder that
-            holds something else.
+        VitruvianError: unknown source, model or record, fewer than two sides, or a folder with
+            other content.
     """
     out, everyone, span = Path(out), _sides(model or (), results or ()), span
     sources = open_source(source, span)
@@ -122,12 +122,12 @@ def _compare(
     resume: bool,
     on_error: Callable[[VitruvianError], None] | None,
 ) -> dict[str, Any]:
-    """The same, where nobody else is at work in the folder; `seen`: by what camera."""
+    """Compare, with the folder locked; `seen`: the camera settings."""
     _take_over(out, sources, about, overwrite=overwrite, resume=resume)
     faults: list[VitruvianError] = []
 
     def fault(error: VitruvianError) -> None:
-        if str(error) not in map(str, faults):  # what cannot be read is not read by any model
+        if str(error) not in map(str, faults):  # no model can read a bad frame: report it once
             faults.append(error)
             if on_error is not None:
                 on_error(error)
@@ -162,10 +162,10 @@ def _compare(
 
 
 def _sides(models: Sequence[str | ModelSpec], results: Sequence[str | Path]) -> list[Contestant]:
-    """Who stands beside whom; at least two."""
+    """The sides of the comparison; at least two."""
     everyone = [Contestant(one.label, one) for one in model_specs(models)] if models else []
     for path in map(Path, results):
-        Record(path)  # refused now, rather than after hours
+        Record(path)  # fail now, rather than after hours
         label = path.stem
         if label in (side.label for side in everyone):
             raise VitruvianError(f"two are called '{label}'; give '{path}' another name")
@@ -178,7 +178,7 @@ def _sides(models: Sequence[str | ModelSpec], results: Sequence[str | Path]) -> 
 
 
 def _about(sources: Sequence[Source], span: Span, camera: Any) -> dict[str, Any]:
-    """What is compared, as JSON gives it back, so that it is known again."""
+    """The inputs of the comparison, as JSON returns them, for equality checks."""
     for source in sources:
         if source.live:
             raise VitruvianError(f"{source.name} cannot be compared: it is gone when it was seen")
@@ -189,10 +189,10 @@ def _about(sources: Sequence[Source], span: Span, camera: Any) -> dict[str, Any]
 def _take_over(
     out: Path, sources: Sequence[Source], about: dict[str, Any], *, overwrite: bool, resume: bool
 ) -> None:
-    """Begin in a folder, or go on with what is in it.
+    """Start in a folder, or continue with its content.
 
     Raises:
-        VitruvianError: it holds something else, or what is compared.
+        VitruvianError: it has other content, or contains the source.
     """
     pictures = [path for each in sources if isinstance(each, Pictures) for path in each.paths]
     videos = [Path(each.address) for each in sources if isinstance(each, VideoFile)]
@@ -238,21 +238,21 @@ class _Job:
     """One source of a comparison."""
 
     source: Source
-    stem: str  # in names of files
-    out: Path  # the folder of the comparison
-    about: dict[str, Any]  # what the source is
+    stem: str  # of file names
+    out: Path  # folder of the comparison
+    about: dict[str, Any]  # description of the source
     camera: Given | None
     visible: float
-    whole: bool  # whether all frames are wanted
-    fault: Callable[[VitruvianError], None]  # gets what could not be done
+    whole: bool  # whether all frames are requested
+    fault: Callable[[VitruvianError], None]  # called with each error
 
     @property
     def several(self) -> bool:
-        """Whether it is pictures, each on its own."""
+        """Whether it consists of independent images."""
         return isinstance(self.source, Pictures) and len(self.source.paths) > 1
 
     def frames(self) -> Iterator[Frame]:
-        """Its frames with their cameras; what cannot be read is a fault."""
+        """The frames with their cameras; read errors go to `fault`."""
         for frame in readable(self.source):
             try:
                 if isinstance(frame, VitruvianError):
@@ -262,7 +262,7 @@ class _Job:
                 self.fault(error)
 
     def record(self, side: Contestant, name: str) -> Path | None:
-        """The record of a side, made if it is not there; None if the model cannot be had."""
+        """The record of a side, made if missing; None if the model cannot be loaded."""
         from vitruvian import __version__
 
         one = side.contender
@@ -286,11 +286,11 @@ class _Job:
         return path
 
     def draw(self, sides: Sequence[tuple[str, Path]], name: Names) -> Chapter:
-        """Panels of every frame, and what the models say of it summed up.
+        """Draw the panels of every frame, and sum up the results.
 
         Args:
             sides: labels and records.
-            name: gives names of pictures.
+            name: gives unique image names.
         """
         labels, moving = [label for label, _ in sides], self.source.moving
         part = AtomicFile(self.out / f"{self.stem} - disagreement.jsonl")
@@ -299,7 +299,7 @@ class _Job:
             pictures = self.source.paths if isinstance(self.source, Pictures) else ()
             ours = [str(path) for path in pictures] or [str(getattr(self.source, "address", ""))]
             lines = [stack.enter_context(FrameRecord(path, moving, ours)) for _, path in sides]
-            # Ours are of the frames that are wanted; those of others may have more, or fewer.
+            # Our records have exactly the requested frames; others may have more, or fewer.
             whole = [each for each in lines if each.record.path.parent == self.out / "records"]
             longest = max(whole or lines, key=len)
             ends = [frame.seconds for frame, _ in longest.sample(2)]
@@ -339,7 +339,7 @@ class _Job:
     def _told_longer(
         self, labels: Sequence[str], lines: Sequence[FrameRecord], last: Frame
     ) -> None:
-        """Tell of records that go on after the end of the video: it is not what they are of."""
+        """Report records that are longer than the video, and so of another source."""
         for label, each in zip(labels, lines, strict=True):
             end = each.beyond(last.source, last.seconds)
             if end is not None:
@@ -351,7 +351,7 @@ class _Job:
                 )
 
     def _still(self, frame: Frame, result: FrameResult) -> StageView | None:
-        """The view of one picture; None if there is nobody in metres."""
+        """The 3D view of one image; None if nobody has metres."""
         poses = result.poses
         if poses is None or not len(poses) or poses.xyz is None:
             return None

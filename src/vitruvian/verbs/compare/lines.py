@@ -1,11 +1,11 @@
-"""Records of a comparison: a line a frame, as `vitruvian predict` writes, and how long it took.
+"""Records of a comparison: one line per frame, as from `vitruvian predict`, with the time it took.
 
-Two keys more than in other records: `ms`, and `failed` with the reason where a model gave up on a
-frame; the header has the skeleton and what was looked at. Other programs may leave all that out. A
-record is found again by where its lines begin, so that only these numbers are in memory.
+Two keys more than in other records: `ms`, and `failed` with the reason why a model failed on a
+frame; the header has the skeleton and the inputs. Records of other programs may omit these. Only
+the byte offsets of its lines are in memory.
 
-Frames of a video are paired by time, not by number: the other record may be of another frame rate,
-or count from 1. Pictures are paired by path, or by the end of it that no other picture has.
+Frames of a video are paired by time, not by index: the other record may have another frame
+rate, or count from 1. Images are paired by path, or by a path ending that is unique.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from vitruvian.frame import Frame
 from vitruvian.stream.stream import Stream
 from vitruvian.verbs.find import each_frame
 
-SAME = 0.02  # seconds between two times of one frame, at most; and no quarter of a step
-LATER = 0.1  # seconds that a record may end after a video: the last frames are often cut off
+SAME = 0.02  # maximum seconds between times of one frame; also below 1/4 step
+LATER = 0.1  # seconds that a record may outlast a video: the last frames are often cut off
 
 
 @dataclass(frozen=True, eq=False)
 class FrameResult:
-    """What one model says of one frame."""
+    """The result of one model for one frame."""
 
-    poses: Poses | None  # None: nothing, because it failed or was not asked
-    ms: float | None = None  # how long it took
-    failed: str = ""  # why there is nothing
+    poses: Poses | None  # None: failed, or not run
+    ms: float | None = None  # inference time
+    failed: str = ""  # the reason of a failure
 
 
 def write_lines(
@@ -54,28 +54,28 @@ def write_lines(
     about: dict[str, Any],
     told: tuple[str, int | None],
 ) -> int:
-    """Let a model look at frames, one after the other, and write a record of it.
+    """Run a model on frames in order, and write a record.
 
-    Pictures go on where they were interrupted; a video, in which each frame needs those before, is
-    begun anew.
+    Images continue where they were interrupted; a video, in which each frame needs the earlier
+    ones, starts over.
 
     Args:
-        path: of the record.
-        frames: of one source.
-        moving: whether they follow each other.
-        load: gives the model.
-        about: what the record is of, for its header; see `finished`.
-        told: the name of the job, and how many frames there are, for progress.
+        path: path of the record.
+        frames: frames of one source.
+        moving: whether they are frames of a video.
+        load: loads the model.
+        about: inputs of the record, for its header; see `finished`.
+        told: label of the progress bar, and the number of frames.
 
     Returns:
-        Of how many frames the model gave nothing.
+        The number of frames on which the model failed.
     """
     model = load()
     part, done, failed = AtomicFile(path), set[str](), 0
     unfinished = part.begin(keep=True)
     if not moving and finished(unfinished, about):
         record = Record(unfinished)
-        record.append().close()  # without half a line
+        record.append().close()  # cuts off a partial last line
         done, failed = _there(record)
     step = Stream(model, moving=moving)
     with unfinished.open("a" if done else "w", encoding="utf-8", newline="") as file:
@@ -87,7 +87,7 @@ def write_lines(
             for frame in frames:
                 if _key(frame, moving) in done:
                     continue
-                if not warm:  # the first look at anything is slow, and not counted
+                if not warm:  # the first inference is slow, and not timed
                     warm = True
                     _look(lambda frame: model([frame])[0], frame)
                 began = time.perf_counter()
@@ -111,9 +111,9 @@ def write_lines(
 
 
 def _look(step: Callable[[Frame], Poses], frame: Frame) -> tuple[Poses | None, str]:
-    """Poses, or None and why not.
+    """Poses, or None and the reason.
 
-    Anything may go wrong in one of many models: it is said, and the others' hours of work are kept.
+    Any error of one model is caught and reported, so that hours of work of the others are kept.
     """
     try:
         return step(frame), ""
@@ -123,7 +123,7 @@ def _look(step: Callable[[Frame], Poses], frame: Frame) -> tuple[Poses | None, s
 
 
 def finished(path: Path, about: dict[str, Any]) -> bool:
-    """Whether a record is there, and of the same thing, by the same model with the same options."""
+    """Whether a complete record exists, of the same input, model and options."""
     try:
         return Record(path).header.get("compare") == json.loads(json.dumps(about))
     except VitruvianError:
@@ -131,7 +131,7 @@ def finished(path: Path, about: dict[str, Any]) -> bool:
 
 
 def _there(record: Record) -> tuple[set[str], int]:
-    """The keys of the frames of a record of pictures, and how many of them are failures."""
+    """The keys of the frames in a record of images, and the number of failures among them."""
     done, failed = set[str](), 0
     for line, *_ in record.index():
         done.add(line["source"])
@@ -140,14 +140,14 @@ def _there(record: Record) -> tuple[set[str], int]:
 
 
 def _key(frame: Frame, moving: bool) -> str:
-    """What a frame is found by: its file; in a video also which one it is."""
+    """Lookup key of a frame: its file; for a video, also its index."""
     return f"{frame.source}#{frame.index}" if moving else frame.source
 
 
 def same_files(ours: Iterable[str], theirs: Iterable[str]) -> dict[str, str]:
-    """Ours -> theirs, of paths that are equal, or else end alike as no other path does.
+    """Map ours to theirs: equal paths, or else paths with a common ending that is unique.
 
-    `a/s1/01.jpg` is `/b/s1/01.jpg`, also where there is an `s2/01.jpg`; `01.jpg` is then neither.
+    `a/s1/01.jpg` matches `/b/s1/01.jpg`, even beside `s2/01.jpg`; `01.jpg` then matches neither.
     """
     sides = [{name: PurePath(name).parts for name in names} for names in (ours, theirs)]
     found = {name: name for name in sides[0] if name in sides[1]}
@@ -166,7 +166,7 @@ def same_files(ours: Iterable[str], theirs: Iterable[str]) -> dict[str, str]:
 
 
 def _ends(paths: dict[str, tuple[str, ...]]) -> dict[str, int]:
-    """How many parts at the end of each path tell it from the others; too many where none do."""
+    """Number of path parts, from the end, that make each path unique; too large if none do."""
     left, lengths, length = dict(paths), dict[str, int](), 0
     while left:
         length += 1
@@ -184,15 +184,15 @@ class _Frames:
 
     index: array[int]
     seconds: array[float]
-    offset: array[int]  # where their lines begin
+    offset: array[int]  # byte offsets of their lines
 
     @cached_property
     def step(self) -> float:
-        """Seconds from one to the next, as a rule; 0 of one alone."""
+        """Median seconds between frames; 0 for a single frame."""
         return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.0
 
     def nearest(self, seconds: float) -> int:
-        """The row that is nearest in time, where times rise."""
+        """The row nearest in time, for rising times."""
         after = min(bisect_left(self.seconds, seconds), len(self.seconds) - 1)
         before = max(after - 1, 0)
         first = abs(self.seconds[before] - seconds) <= abs(self.seconds[after] - seconds)
@@ -200,15 +200,15 @@ class _Frames:
 
 
 class FrameRecord:
-    """A record, to be asked for the result of any frame."""
+    """A record with lookup of the result of any frame."""
 
     def __init__(self, path: Path, moving: bool, sources: Iterable[str] = ()) -> None:
-        """Find where its lines begin.
+        """Index the lines of a record.
 
         Args:
-            path: of a record.
+            path: path of the record.
             moving: whether frames are those of a video.
-            sources: of all frames that will be asked for.
+            sources: sources of all frames that will be looked up.
         """
         self.record, self.moving = Record(path), moving
         self._at: dict[str, _Frames] = {}
@@ -228,20 +228,20 @@ class FrameRecord:
             own.offset.append(offset)
             self._begin.append(offset)
         self._same = same_files(sources, self._at)
-        self._asked: list[float] = []  # seconds of the last frames
+        self._asked: list[float] = []  # seconds of the last two lookups
         self._file = path.open("rb")
 
     def __len__(self) -> int:
         return len(self._begin)
 
     def _of(self, source: str) -> _Frames | None:
-        """Its frames of a source of ours."""
+        """The frames of one of our sources."""
         if source not in self._same:
             self._same |= same_files([source], self._at)
         return self._at.get(self._same.get(source, ""))
 
     def _find(self, frame: Frame) -> int | None:
-        """Where the line of a frame begins."""
+        """The byte offset of the line of a frame."""
         own = self._of(frame.source)
         if own is None:
             return None
@@ -257,14 +257,14 @@ class FrameRecord:
         return own.offset[row] if abs(own.seconds[row] - frame.seconds) <= apart else None
 
     def beyond(self, source: str, seconds: float) -> float | None:
-        """When it ends, if that is after the last frame of the source, at `seconds`."""
+        """The end time of the record, if after the last frame of the source, at `seconds`."""
         own = self._of(source)
         if own is None:
             return None
         return own.seconds[-1] if own.seconds[-1] > seconds + LATER + 2 * own.step else None
 
     def __getitem__(self, frame: Frame) -> FrameResult:
-        """What it says of a frame."""
+        """The result for a frame."""
         at = self._find(frame)
         if at is None:
             when = f" at {frame.seconds:g} s" if self.moving and self._of(frame.source) else ""
@@ -286,7 +286,7 @@ class FrameRecord:
         return said, *self.record.frame(said, number)
 
     def sample(self, most: int) -> list[tuple[Frame, Poses]]:
-        """Some of its frames, without pixels, evenly through the record."""
+        """Some of its frames, without pixels, evenly spaced."""
         last = len(self._begin) - 1
         chosen = np.unique(np.linspace(0, max(last, 0), most).astype(int))
         return [self._read(self._begin[i])[1:] for i in chosen if i <= last]

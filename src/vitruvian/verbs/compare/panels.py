@@ -1,4 +1,4 @@
-"""Panels: what several models say of one frame, side by side, with people and milliseconds."""
+"""Panels: results of several models for one frame, side by side, with people and milliseconds."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from vitruvian.show.scene import Scene
 from vitruvian.show.view3d import Stage
 from vitruvian.verbs.compare.lines import FrameRecord, FrameResult
 
-ROOM = (1920, 1080)  # pixels, for the pictures of all panels together
-ROWS = 1.6  # panels are in several rows if each can be so much wider
-NARROWEST = 320  # pixels, of a panel: there must be room for the words
-STRIP, GAP = 30, 6  # pixels: height of a line of words, and white between panels
+ROOM = (1920, 1080)  # pixels, for the images of all panels together
+ROWS = 1.6  # use several rows if panels become this much wider
+NARROWEST = 320  # pixels, minimum width of a panel, so that text fits
+STRIP, GAP = 30, 6  # pixels: height of a line of text, and white gap between panels
 LETTERS, FONT = 0.55, cv2.FONT_HERSHEY_SIMPLEX
-SAMPLED = 200  # frames that say how large a view in 3D has to be
+SAMPLED = 200  # frames that set the extent of a 3D view
 
 
 class StageView:
-    """One model's people in metres, frame after frame, on a stage that stays."""
+    """The 3D view of one model's people, frame by frame, with a fixed stage."""
 
     def __init__(self, moments: Sequence[tuple[Frame, Poses]], visible: float) -> None:
-        """Make the stage, large enough for all these moments."""
+        """Create the stage, large enough for all these frames."""
         self.scene = Scene(visible)
         for frame, poses in moments:
             self.scene.add(frame, poses)
         self.stage = Stage(self.scene, timed=False)
 
     def __call__(self, frame: Frame, poses: Poses) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of another moment; it is forgotten again."""
+        """(H, W, 3) uint8 RGB of one frame, which is not kept."""
         self.scene.add(frame, poses)
         moment = self.scene.moments.pop()
-        self.scene.moments = [moment]  # who was where stays
+        self.scene.moments = [moment]  # the stage keeps its extent
         return self.stage(moment)
 
 
 def view(lines: FrameRecord, visible: float = VISIBLE) -> StageView | None:
-    """The view of a record; None if it has pixels only, or nobody."""
+    """The 3D view of a record; None if it has no metres or no people."""
     sampled = lines.sample(SAMPLED)
     some = [(frame, poses) for frame, poses in sampled if len(poses) and poses.xyz is not None]
     return StageView(some, visible) if some else None
@@ -51,18 +51,18 @@ def view(lines: FrameRecord, visible: float = VISIBLE) -> StageView | None:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where panels are: so many beside each other, each picture of one size."""
+    """The arrangement of panels: number of columns, and one image size."""
 
     columns: int
-    size: tuple[int, int]  # width and height of the picture in a panel, pixels
+    size: tuple[int, int]  # width and height of the image in a panel, pixels
 
     @classmethod
     def of(cls, panels: int, picture: tuple[int, int]) -> Layout:
-        """Beside each other, unless pictures are so much larger in several rows; never enlarged.
+        """One row, or several rows if images become much larger; images are never enlarged.
 
         Args:
-            panels: how many there are.
-            picture: width and height of each, pixels.
+            panels: number of panels.
+            picture: width and height of each image, pixels.
         """
         wide, tall = picture
 
@@ -72,7 +72,7 @@ class Layout:
 
         worth = max(map(scale, range(1, panels + 1))) / ROWS
         able = [n for n in range(1, panels + 1) if scale(n) >= worth]
-        columns = min(able, key=lambda n: (-panels % n, -n))  # no empty places, then most columns
+        columns = min(able, key=lambda n: (-panels % n, -n))  # fewest gaps, then most columns
         best = max(scale(columns), NARROWEST / wide)
         return cls(columns, (max(round(wide * best), 1), max(round(tall * best), 1)))
 
@@ -85,15 +85,15 @@ def panels(
     visible: float = VISIBLE,
     widths: Sequence[Steady | None] = (),
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: a panel a model, and under those with metres their view in 3D.
+    """(H, W, 3) uint8 RGB: one panel per model, with a 3D view below for models with metres.
 
     Args:
-        frame: the picture.
-        labels: what the models are called.
-        results: what they say.
-        views: their stages; None for those in pixels only.
+        frame: the frame.
+        labels: names of the models.
+        results: results of the models.
+        views: their 3D views; None for 2D models.
         visible: 0..1; keypoints with this score or more are drawn.
-        widths: of lines, of each model, kept for the next frame of a video.
+        widths: line widths of each model, kept from frame to frame of a video.
     """
     layout = Layout.of(len(labels), frame.size)
     deep = any(view is not None for view in views)
@@ -119,17 +119,17 @@ def _panel(
     visible: float,
     deep: bool,
 ) -> np.ndarray:
-    """One model's: its name, the picture, what it found, and its view in 3D if any model has one.
+    """The panel of one model: name, image, result, and 3D view if any model has one.
 
     Args:
-        frame: the picture.
-        label: the model's.
-        result: what it says.
-        view: its stage.
-        widths: of lines.
-        size: width and height of the picture in the panel, pixels.
-        visible: score from which keypoints are drawn.
-        deep: whether there is a view in 3D, empty for those in pixels only.
+        frame: the frame.
+        label: name of the model.
+        result: its result.
+        view: its 3D view.
+        widths: its line widths.
+        size: width and height of the image in the panel, pixels.
+        visible: minimum score of keypoints drawn.
+        deep: whether to add a 3D view, empty for 2D models.
     """
     poses = result.poses
     picture = frame.rgb if poses is None else draw(frame, poses, visible, widths=widths)
@@ -149,7 +149,7 @@ def _panel(
 
 
 def result_caption(result: FrameResult) -> str:
-    """How many people, in how many milliseconds; or why not."""
+    """Number of people and milliseconds, or the reason of a failure."""
     if result.poses is None:
         return result.failed
     n = len(result.poses)
@@ -158,9 +158,9 @@ def result_caption(result: FrameResult) -> str:
 
 
 def _words(text: str, wide: int) -> np.ndarray:
-    """(STRIP, wide, 3) black words in the middle of white, smaller if they would not fit."""
+    """(STRIP, wide, 3) black text centred on white, shrunk to fit."""
     strip = np.full((STRIP, wide, 3), 255, np.uint8)
-    plain = text.encode("ascii", "replace").decode()  # OpenCV's letters are no others
+    plain = text.encode("ascii", "replace").decode()  # OpenCV's font is ASCII only
     (width, _), _ = cv2.getTextSize(plain, FONT, LETTERS, 1)
     scale = LETTERS * min(1.0, (wide - 8) / max(width, 1))
     (width, height), _ = cv2.getTextSize(plain, FONT, scale, 1)

@@ -1,4 +1,4 @@
-"""The report of a comparison: one page with tables, plots and pictures, see `sink.report`."""
+"""The report of a comparison: one page with tables, plots and images, see `sink.report`."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.compare.lines import FrameResult
 from vitruvian.verbs.compare.tally import Pair, SourceTally
 
-WIDE = 1280  # pixels, of a picture in the page, at most
-PLOTTED = 6  # angles of a pair of which the differences are plotted: those known most often
-FEWEST = 3  # differences that a plot and limits are made of, at least
+WIDE = 1280  # pixels, maximum width of an image in the page
+PLOTTED = 6  # angles of a pair whose differences are plotted: those most often known
+FEWEST = 3  # minimum number of differences for a plot and for limits
 
 
 @dataclass
 class Chapter:
-    """One source."""
+    """The results of one source."""
 
     name: str
     tally: SourceTally
-    shown: tuple[str, np.ndarray] | None = None  # of a video the middle one, else the first
-    missing: dict[str, tuple[int, str]] = field(default_factory=dict)  # label -> how often, why
+    shown: tuple[str, np.ndarray] | None = None  # the middle frame of a video, or the first image
+    missing: dict[str, tuple[int, str]] = field(default_factory=dict)  # label -> failures, why
 
     def add(self, frame: Frame, results: Sequence[FrameResult], picture: np.ndarray) -> None:
-        """One frame, after the tally has it."""
+        """Add a frame that the tally has counted."""
         moving, number = self.tally.moving, self.tally.done - 1
         what = f"frame {frame.index}" if moving else Path(frame.source).name
         if number in (0, self.tally.frames // 2 if moving else 0):
@@ -58,9 +58,9 @@ def write_comparison(chapters: Sequence[Chapter], numbers: dict[str, Any], path:
     """Write the page.
 
     Args:
-        chapters: of each source.
-        numbers: of `compare`.
-        path: of the page.
+        chapters: results of each source.
+        numbers: result of `compare`.
+        path: path of the page.
     """
     labels = [side.label for side in chapters[0].tally.sides] if chapters else []
     page = HtmlReport(f"Comparison of {', '.join(labels)}")
@@ -120,7 +120,7 @@ def _time(tally: SourceTally) -> str:
 
 
 def _over_time(page: HtmlReport, tally: SourceTally) -> None:
-    """People and milliseconds of all models, and disagreement of all pairs."""
+    """Plot people and milliseconds of all models, and disagreement of all pairs, over time."""
     shown = tally.filled
     at = tally.at.values[shown]
     drawing = plot(9, 6.5)
@@ -146,7 +146,7 @@ def _over_time(page: HtmlReport, tally: SourceTally) -> None:
 
 
 def _look(tally: SourceTally, number: int, label: str) -> dict[str, Any]:
-    """How a line is drawn: pictures have nothing to do with each other, and are points.
+    """Plot style of a line; independent images are points.
 
     Later points are smaller, so that none hides another.
     """
@@ -157,7 +157,7 @@ def _look(tally: SourceTally, number: int, label: str) -> dict[str, Any]:
 
 
 def _pair(page: HtmlReport, tally: SourceTally, pair: Pair) -> None:
-    """What two models have in common."""
+    """Agreement of two models."""
     first, second = pair.labels
     page.table(
         ("frames", "people of both", f"only {first}", f"only {second}", "disagreement"),
@@ -188,9 +188,9 @@ def _pair(page: HtmlReport, tally: SourceTally, pair: Pair) -> None:
 
 
 def _joints_over_time(axes: Any, tally: SourceTally, values: np.ndarray) -> None:
-    """(B, J) percent as a map, of which a row is a joint and a column a time."""
+    """(B, J) percent as a heat map: one row per joint, one column per time."""
     at, values = tally.at.values[tally.filled], values[tally.filled]
-    half = (at[-1] - at[0]) / (len(at) - 1) / 2  # at are the middles of the columns
+    half = (at[-1] - at[0]) / (len(at) - 1) / 2  # `at` are column centres
     extent = (at[0] - half, at[-1] + half, values.shape[1] - 0.5, -0.5)
     most = float(np.nanquantile(values, 0.98)) or 1.0
     how: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "extent": extent}
@@ -202,7 +202,7 @@ def _joints_over_time(axes: Any, tally: SourceTally, values: np.ndarray) -> None
 
 
 def _angles(page: HtmlReport, pair: Pair, space: Space) -> None:
-    """Bias and limits of agreement of each angle, and plots of some."""
+    """Bias and limits of agreement of each angle, and Bland-Altman plots of some."""
     sums, (first, second) = pair.angles[space], pair.labels
     called = angle_names(space)
     known = np.flatnonzero(sums.count >= FEWEST)

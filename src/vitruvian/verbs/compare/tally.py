@@ -1,8 +1,8 @@
-"""Tally: what models say of the frames of one source, summed up as it comes.
+"""Tally: running statistics of models over the frames of one source.
 
-However long the source, this hardly grows: time is cut into at most `BINS` parts, distances are
-counted in steps, and only the greatest disagreements keep their pictures. Of each frame four bytes
-a model stay.
+Memory hardly grows with the length of the source: time is split into at most `BINS` bins,
+distances are counted in histograms, and only the greatest disagreements keep their images. Each
+frame adds four bytes per model.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from vitruvian.frame import Frame
 from vitruvian.verbs.compare.agreement import BlandAltman, Common, Pairing, angles_apart, pair
 from vitruvian.verbs.compare.lines import FrameResult
 
-BINS = 300  # of time, for plots
-STEPS, STEP = 400, 0.25  # of distances, percent of a person's size; the last is for all above
-MOMENTS = 10  # of the greatest disagreement
+BINS = 300  # maximum number of time bins, for plots
+STEPS, STEP = 400, 0.25  # distance histogram, percent of a person's size; last bin: overflow
+MOMENTS = 10  # number of greatest disagreements
 SPACES: tuple[Space, ...] = ("2d", "3d")
 
 
 class Mean:
-    """Means of values in bins, (B, ...)."""
+    """Mean values per bin, (B, ...)."""
 
     def __init__(self, *shape: int) -> None:
         self.sum, self.count = np.zeros(shape), np.zeros(shape, int)
 
     def add(self, where: int, values: np.ndarray | float) -> None:
-        """Values into a bin; what is NaN does not count."""
+        """Add values to a bin; NaN is skipped."""
         known = np.isfinite(values)
         self.sum[where] += np.where(known, values, 0)
         self.count[where] += known
 
     @property
     def values(self) -> np.ndarray:
-        """(B, ...) NaN where there is none."""
+        """(B, ...) NaN for empty bins."""
         return np.where(self.count > 0, self.sum / np.maximum(self.count, 1), np.nan)
 
 
 class ModelTally:
-    """One model: how many people it found, and how quickly."""
+    """Statistics of one model: number of people, and inference time."""
 
     def __init__(self, label: str, bins: int) -> None:
         self.label, self.frames, self.failed, self.people = label, 0, 0, 0
         self.found, self.took, self.ms = Mean(bins), Mean(bins), array("f")
 
     def add(self, where: int, result: FrameResult) -> None:
-        """One frame, into its bin of time."""
+        """Add one frame to its time bin."""
         self.frames += 1
         self.failed += result.poses is None
         if result.poses is None:
@@ -67,7 +67,7 @@ class ModelTally:
             self.took.add(where, result.ms)
 
     def to_dict(self) -> dict[str, Any]:
-        """Its numbers, ready for JSON."""
+        """The statistics, ready for JSON."""
         ms = np.array(self.ms)
         median, p95 = np.quantile(ms, [0.5, 0.95]).round(3).tolist() if len(ms) else (None, None)
         seen = self.frames - self.failed
@@ -82,13 +82,13 @@ class ModelTally:
 
 
 class Pair:
-    """Two models: who both have found, and how far apart their joints and angles are."""
+    """Statistics of two models: matched people, and differences of their joints and angles."""
 
     def __init__(self, labels: tuple[str, str], a: Skeleton, b: Skeleton, bins: int) -> None:
         self.labels, self.skeletons, self.common = labels, (a, b), Common.of(a, b)
         self.joints = self.common.skeleton.keypoints
         self.frames = self.both = 0
-        self.only = [0, 0]  # people that only the one, or only the other, has found
+        self.only = [0, 0]  # people that only the first, or only the second, has found
         self.disagreement, self.percent = Mean(bins), Mean(bins, len(self.joints))
         self.steps = np.zeros((len(self.joints), STEPS + 1), int)
         self.angles: dict[Space, BlandAltman] = {
@@ -96,10 +96,10 @@ class Pair:
         }
 
     def add(self, where: int, a: Poses, b: Poses) -> Pairing:
-        """One frame, into its bin of time.
+        """Add one frame to its time bin.
 
         Raises:
-            VitruvianError: a record changes its skeleton on the way.
+            VitruvianError: the skeleton changes within a record.
         """
         for label, poses, known in zip(self.labels, (a, b), self.skeletons, strict=True):
             if poses.skeleton != known:
@@ -123,13 +123,13 @@ class Pair:
         return found
 
     def quantile(self, share: float) -> np.ndarray:
-        """(J,) percent of a person's size that so many distances are below; NaN of nothing."""
+        """(J,) quantile of distances, percent of a person's size; NaN without any."""
         total = self.steps.sum(axis=1)
         first = np.argmax(self.steps.cumsum(axis=1) >= share * total[:, None], axis=1)
         return np.where(total > 0, (first + 0.5) * STEP, np.nan)
 
     def to_dict(self) -> dict[str, Any]:
-        """Its numbers, ready for JSON."""
+        """The statistics, ready for JSON."""
         median, p95 = self.quantile(0.5), self.quantile(0.95)
         angles: dict[str, dict[str, Any]] = {}
         for space, sums in self.angles.items():
@@ -173,14 +173,14 @@ class DisagreementFrame:
 
 
 class Moments:
-    """Those of the greatest disagreement, some time apart."""
+    """The frames of greatest disagreement, some time apart."""
 
     def __init__(self, apart: float) -> None:
-        """`apart`: seconds between two; 0 for pictures, which have no time."""
+        """`apart`: minimum seconds between two; 0 for images, which have no time."""
         self.apart, self.kept = apart, list[DisagreementFrame]()
 
     def add(self, disagreement: float, frame: Frame, picture: Callable[[], np.ndarray]) -> None:
-        """Another frame; its picture is asked for if it is one of them so far."""
+        """Add a frame; its image is drawn only if it ranks among the greatest so far."""
         if not disagreement > 0:
             return
         near = [m for m in self.kept if abs(m.frame.seconds - frame.seconds) < self.apart]
@@ -198,37 +198,37 @@ class Moments:
 
 
 class SourceTally:
-    """All of it, of one source."""
+    """All statistics of one source."""
 
     def __init__(self, labels: Sequence[str], frames: int, moving: bool, seconds: float) -> None:
-        """Begin with nothing.
+        """Start empty.
 
         Args:
-            labels: of the models.
-            frames: how many there will be, about: bins are of as many.
-            moving: whether they are of a video.
-            seconds: how long it is, about.
+            labels: names of the models.
+            frames: approximate number of frames, for the bin size.
+            moving: whether they are frames of a video.
+            seconds: approximate duration.
         """
         self.frames, self.moving = max(frames, 1), moving
         self.bins = min(self.frames, BINS)
         self.sides = [ModelTally(label, self.bins) for label in labels]
         self.pairs: dict[tuple[int, int], Pair] = {}
         self.moments = Moments(min(1.0, seconds / (2 * MOMENTS)) if moving else 0.0)
-        self.at = Mean(self.bins)  # seconds, or the picture's number
+        self.at = Mean(self.bins)  # seconds, or the image index
         self.done = 0
 
     def add(
         self, frame: Frame, results: Sequence[FrameResult], picture: Callable[[], np.ndarray]
     ) -> dict[str, Any]:
-        """One frame.
+        """Add one frame.
 
         Args:
             frame: with or without pixels.
-            results: of each model.
-            picture: of its panels.
+            results: result of each model.
+            picture: draws its panels.
 
         Returns:
-            What the models' pairs make of it, a line ready for JSON.
+            Disagreement of each pair of models, one line ready for JSON.
         """
         where = min(self.done * self.bins // self.frames, self.bins - 1)
         self.at.add(where, frame.seconds if self.moving else self.done + 1)
@@ -258,11 +258,11 @@ class SourceTally:
 
     @property
     def filled(self) -> np.ndarray:
-        """(B,) bool, which bins have frames: a video may end before it was expected to."""
+        """(B,) bool, bins with frames: a video may be shorter than expected."""
         return self.at.count > 0
 
     def to_dict(self) -> dict[str, Any]:
-        """All numbers, ready for JSON."""
+        """All statistics, ready for JSON."""
         moments = [
             {"source": m.frame.source, "index": m.frame.index, "time": round(m.frame.seconds, 6)}
             | {"disagreement": round(m.disagreement, 4)}
@@ -277,7 +277,7 @@ class SourceTally:
 
 
 def _line(pair: Pair, found: Pairing) -> dict[str, Any]:
-    """What one pair makes of one frame; each joint's mean over the people both have found."""
+    """Disagreement of one pair in one frame; each joint's mean over matched people."""
     means = Mean(1, len(pair.joints))
     for row in found.percent:
         means.add(0, row)

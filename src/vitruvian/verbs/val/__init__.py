@@ -1,1 +1,1 @@
-"""How good models are on pictures whose truth is known."""
+"""Accuracy of models on annotated data."""

@@ -1,4 +1,4 @@
-"""The page of a validation: tables, plots and the worst pictures, in one file of HTML."""
+"""The report of a validation: tables, plots and the worst images, in one HTML file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MEANING = (
 
 
 def columns(result: Validation) -> list[str]:
-    """The numbers that there are, in the order of tables."""
+    """The available metrics, in table order."""
     known = {
         name for each in result.scores for name, n in each.overall.items() if n.value == n.value
     }
@@ -45,7 +45,7 @@ def columns(result: Validation) -> list[str]:
 def validation_table(
     result: Validation, *, brief: bool = False
 ) -> tuple[list[str], list[list[str]]]:
-    """Head and rows: a model each, numbers with their intervals; `brief`: of AP and MPJPE only."""
+    """Header and rows: one model each, metrics with intervals; `brief`: only of AP and MPJPE."""
     names = columns(result)
     head = ["model", *(title(name) for name in names)]
     rows = []
@@ -64,12 +64,12 @@ def validation_table(
 
 
 def title(name: str) -> str:
-    """Of a column."""
+    """Column title of a metric."""
     return f"{name}, mm" if name in IN_MM else name
 
 
 def format_interval(name: str, number: Interval, between: str = "\n") -> str:
-    """A number, and its interval if it has one."""
+    """A metric, with its interval if it has one."""
     if math.isnan(number.value):
         return "\N{EN DASH}"
     scale, form = (1000, ".1f") if name in IN_MM else (1, ".3f")
@@ -80,7 +80,7 @@ def format_interval(name: str, number: Interval, between: str = "\n") -> str:
 
 
 def validation_report(result: Validation, sheets: Mapping[str, np.ndarray | None]) -> HtmlReport:
-    """The page: tables, plots, and the worst pictures."""
+    """The report: tables, plots, and the worst images."""
     truth = result.truth
     page = HtmlReport(f"Validation on {Path(truth.source).name}")
     kind = "joints in metres" if truth.solid else "keypoints in pixels"
@@ -143,7 +143,7 @@ def _shown(name: str, value: float) -> float | int | None:
 
 
 def _bars(result: Validation, name: str) -> Figure:
-    """A group of bars each, a bar for each model, with intervals."""
+    """Bar chart: one group for each category, one bar for each model, with intervals."""
     groups = [g for g in result.scores[0].groups if g.people]
     drawing = plot(10.5, 3.6)
     axes = drawing.subplots()
@@ -184,7 +184,7 @@ def _curves(result: Validation) -> Figure:
 
 
 def _joints(result: Validation, name: str) -> Figure:
-    """A line of dots for each model over the keypoints."""
+    """Dot plot over the keypoints, one series for each model."""
     joints = result.truth.skeleton.keypoints
     drawing = plot(10.5, 4.2)
     axes = drawing.subplots()
@@ -203,6 +203,6 @@ def _joints(result: Validation, name: str) -> Figure:
 
 
 def _legend(axes: Any, models: int) -> None:
-    """Above the plot, where it hides nothing."""
+    """Put the legend above the plot, where it hides nothing."""
     at = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
     axes.legend(frameon=False, ncols=min(models, 4), borderaxespad=0, **at)

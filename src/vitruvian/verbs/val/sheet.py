@@ -1,4 +1,4 @@
-"""The worst pictures on one sheet: the truth drawn on the left, what was found on the right."""
+"""The worst images on one sheet: ground truth on the left, predictions on the right."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.labelled import apply, apply_to_boxes, refit
 from vitruvian.show.draw import draw
 
-WORST = 8  # pictures of a sheet
-COLUMNS = 2  # of them side by side
-SIZE = (330, 250)  # pixels, of a picture, at most
-STRIP = 22  # pixels, for the words above
+WORST = 8  # images on a sheet
+COLUMNS = 2  # images side by side
+SIZE = (330, 250)  # pixels, maximum size of an image
+STRIP = 22  # pixels, height of the caption
 
 
 def sheet(truth: GroundTruth, model: Scores) -> np.ndarray | None:
-    """(H, W, 3) uint8: the worst pictures, the truth on the left, what was found on the right.
+    """(H, W, 3) uint8: the worst images, ground truth on the left, predictions on the right.
 
-    None if no picture is there to be drawn.
+    None if no image file is available.
     """
     by_number = {picture.number: picture for picture in truth.pictures}
     rows = []
@@ -55,14 +55,14 @@ def sheet(truth: GroundTruth, model: Scores) -> np.ndarray | None:
 
 
 def jpeg(rgb: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 as a file."""
+    """Encode (H, W, 3) uint8 as JPEG."""
     return cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]))[1].tobytes()
 
 
 def _frame(picture: LabelledPicture) -> tuple[Frame, np.ndarray | None] | None:
-    """The picture, and the map to it from the one that was labelled, if that had another size.
+    """The image, and the map from the annotated to the actual image, if sizes differ.
 
-    None if it is not there, damaged, or another.
+    None if the file is missing, damaged, or a different image.
     """
     if not os.path.isfile(picture.path):  # noqa: PTH113  # no error for odd names
         return None
@@ -84,7 +84,7 @@ def _moved(poses: Poses, by: np.ndarray | None) -> Poses:
 
 
 def worst(model: Scores) -> list[dict[str, Any]]:
-    """The rows of the pictures where most is wrong: by MPJPE where there is one, else by OKS."""
+    """The rows of the worst images: by MPJPE if available, else by OKS."""
     rows: list[Any] = [row for row in model.pictures if row["people"]]
     if any("MPJPE" in row for row in rows):
         far = {id(row): row["MPJPE"] if row["MPJPE"] == row["MPJPE"] else math.inf for row in rows}
@@ -93,7 +93,7 @@ def worst(model: Scores) -> list[dict[str, Any]]:
 
 
 def people_of(picture: LabelledPicture, table: Skeleton) -> Poses:
-    """The truth of a picture: who has keypoints."""
+    """Ground truth of an image: people with keypoints."""
     who = picture.labelled.any(axis=1) & ~picture.crowd
     labelled = picture.labelled[who]
     xy = np.where(labelled[..., None], picture.xy[who], np.nan)
@@ -101,7 +101,7 @@ def people_of(picture: LabelledPicture, table: Skeleton) -> Poses:
 
 
 def likeliest(found: PredictedPeople, table: Skeleton, most: int) -> Poses:
-    """As many of those found as there are true ones: what is faint would hide the others."""
+    """The best-scored predictions, as many as true people; low scores would hide the others."""
     best = np.argsort(-found.score, kind="stable")[:most]
     xy = found.xy[best]
     low = np.min(xy, axis=1, initial=np.inf, where=~np.isnan(xy))
@@ -117,7 +117,7 @@ def _poses(table: Skeleton, xy: np.ndarray, box: np.ndarray, score: np.ndarray) 
 
 
 def _panel(frame: Frame, poses: Poses, words: str) -> np.ndarray:
-    """The picture with people drawn into it, made small, with words above."""
+    """The image with people drawn, scaled down, with a caption above."""
     drawn = draw(frame, poses)
     scale = min(SIZE[0] / drawn.shape[1], SIZE[1] / drawn.shape[0])
     size = (max(1, round(drawn.shape[1] * scale)), max(1, round(drawn.shape[0] * scale)))

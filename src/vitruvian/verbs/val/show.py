@@ -1,4 +1,4 @@
-"""What validation found, to be read: lines of text, JSON, CSV, a page, and the worst pictures."""
+"""Results of a validation: printed lines, JSON, CSV, an HTML report, and the worst images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vitruvian.verbs.val.val import Validation
 
 
 def validation_lines(result: Validation) -> list[str]:
-    """What is printed: the pictures, a table of the models, and what a reader must know."""
+    """The printed lines: the images, a table of the models, and notes."""
     people = max((each.groups[0].people for each in result.scores), default=0)
     first = f"{result.truth.source}: {len(result.truth.pictures)} pictures, {people} people"
     head, rows = page.validation_table(result, brief=True)
@@ -53,7 +53,7 @@ def write_validation(result: Validation, out: Path) -> list[Path]:
 
 
 def validation_to_dict(result: Validation) -> dict[str, Any]:
-    """Everything, ready for JSON; metres, 0..1, and null where there is nothing to say."""
+    """All results, ready for JSON; metres, 0..1, and null where undefined."""
     return _plain(
         {
             "data": result.truth.source,
@@ -101,7 +101,7 @@ def _plain(value: Any) -> Any:
 
 
 def rows_of_pictures(result: Validation) -> str:
-    """A row for each picture and model, as CSV."""
+    """One CSV row for each image and model."""
     names = ["model"]
     for each in result.scores:
         names += [name for name in each.pictures[0] if name not in names]

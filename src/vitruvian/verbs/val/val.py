@@ -1,7 +1,7 @@
-"""Validation: models on pictures whose truth is known, and how good they are.
+"""Validation: accuracy of models on annotated data.
 
-What a model finds is kept in a folder, picture by picture, so that a run that was stopped goes on
-where it was. With another model, other options or other data it is refused, see `verbs.folder`.
+Predictions are kept in a folder, image by image, so that an interrupted run can be resumed. With
+another model, other options or other data this is refused, see `verbs.folder`.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ MOST_RESAMPLES = 10000
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """The truth, and how good each model is beside it."""
+    """The ground truth, and the scores of each model."""
 
     truth: GroundTruth
-    scores: list[Scores]  # of each model, then of each file of results
-    options: Mapping[str, Mapping[str, Any]]  # name of a model -> what it was loaded with
-    notes: list[str]  # what a reader must know
-    faults: int  # how many pictures could not be read
+    scores: list[Scores]  # of each model, then of each results file
+    options: Mapping[str, Mapping[str, Any]]  # model name -> its options
+    notes: list[str]  # remarks for the reader
+    faults: int  # number of unreadable images
 
 
 def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
-    """A model as validation wants it: `Family.for_ap`, but for what is in `options`; see `load`.
+    """Load a model for validation: `Family.for_ap`, overridden by `options`; see `load`.
 
     Raises:
-        VitruvianError: as `load`; or metres are asked for (`solid`), which it does not give.
+        VitruvianError: as `load`; or `solid` (metres needed) for a model without metres.
     """
     family = family_of(name)
     if solid and not family.metres:
@@ -74,7 +74,7 @@ def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
         )
     options = {**family.for_ap, **options}
     if family.takes("streams") and options.get("threads") is None:
-        options.setdefault("streams", cores())  # pictures side by side use all cores best
+        options.setdefault("streams", cores())  # images in parallel use all cores best
     return load(name, **options)
 
 
@@ -96,30 +96,30 @@ def val(
     machine: MachineWords = MachineWords(),
     on_error: Callable[[VitruvianError], None] = lambda _: None,
 ) -> Validation:
-    """How good models are on pictures whose truth is known.
+    """Evaluate models on annotated data.
 
     Args:
-        data: COCO's keypoint annotations, a YOLO-pose data set, joints in metres, or people.jsonl;
+        data: COCO keypoint annotations, a YOLO-pose dataset, joints in metres, or people.jsonl;
             see docs/val.md.
-        model: names, with options behind commas, specs, or models that are loaded already.
-        results: files of COCO results, or records, made by whomever, to be compared as well.
-        images: the folder of the pictures; beside the data.
-        split: which part of the data, where it has parts.
-        words: `find`, `num_poses`, `conf` of the models; and `skeleton`, of the labels' keypoints,
-            a name or a .toml file, and of models that are files and do not name theirs; as the
-            labels say, or else COCO's.
-        common: score all on the keypoints that all of them have, not each on its own.
-        out: a folder that keeps what is found.
-        overwrite: begin anew, whatever is in `out`.
-        resume: go on with what is in `out`; pictures that are done are not done again.
-        resamples: how often pictures are drawn anew for the intervals; 0: without any.
+        model: names, with options after commas, specs, or loaded models.
+        results: COCO result files or records, from any program, to be scored as well.
+        images: folder of the images; by default beside the data.
+        split: split of the dataset, if it has several.
+        words: `find`, `num_poses`, `conf` of the models; and `skeleton`, a name or .toml file, of
+            the annotated keypoints, and of model files that do not name theirs; by default that of
+            the annotations, or else COCO's.
+        common: score all models on their common keypoints, not each on its own.
+        out: folder for the predictions.
+        overwrite: start over, whatever is in `out`.
+        resume: continue what is in `out`; finished images are skipped.
+        resamples: number of bootstrap resamples for the intervals; 0: no intervals.
         machine: `device`, `threads`, `precision`.
-        say: gets a line about each model.
-        on_error: gets what could not be read; those pictures are left out.
+        say: called with one line about each model.
+        on_error: called with each read error; those images are left out.
 
     Raises:
-        VitruvianError: the data cannot be read, a model and it have nothing in common, or `out` is
-            of other settings.
+        VitruvianError: the data cannot be read, a model shares no keypoints with it, or `out` has
+            other settings.
     """
     models, results, skeleton = model or (), results or (), words.skeleton
     if not models and not results:
@@ -147,7 +147,7 @@ def val(
         for each in models:
             if isinstance(each, str | ModelSpec):
                 spec = ModelSpec.of(each)
-                # Who finds people by itself is not told who finds them.
+                # Models with their own person detection take no `find`.
                 own = words if family_of(spec.name).takes("find") else replace(words, find=None)
                 spec = asked_model(spec, own, machine)
                 given = _keypoints_for(spec.name, spec.options, known, skeleton, notes)
@@ -188,8 +188,8 @@ def _keypoints_for(
 ) -> Mapping[str, Any]:
     """The options of a model, with the keypoints of a file that does not name them.
 
-    If it has as many as the data, they are what the user says; or else COCO's, where the data has
-    some of those, or the data's own.
+    If it has as many as the data: the user's `skeleton`; or else COCO's, if the data has some of
+    those; or else the data's own.
     """
     if options.get("skeleton") is not None:
         return options
@@ -213,7 +213,7 @@ def _table_of(model: Model) -> Skeleton:
 
 
 def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
-    """What the numbers do not say by themselves."""
+    """Remarks that the metrics do not show."""
     notes = []
     for each in scores:
         if each.lacks:
@@ -236,22 +236,22 @@ def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
     return notes
 
 
-# What is found, and kept
+# Predictions on disk
 
 
 def ledger_of_model(file: Path, truth: GroundTruth, model: Model) -> Ledger:
-    """The ledger of what a model finds in a data set, which is kept in `file`."""
+    """The ledger of a model's predictions on a dataset, which are kept in `file`."""
     data = {"labels": truth.sha256, "pictures": [*truth.names.values()]}
     return Ledger(ledger_of(file.parent, file.stem), file, {"data": data, **made_by(model)})
 
 
 def _done(file: Path) -> set[int]:
-    """The places of the pictures in a record that was begun; half a line at its end is cut off."""
+    """The indices of the images in an unfinished record; a partial last line is cut off."""
     if not file.exists():
         return set()
     with file.open("rb") as opened:
         if not opened.readline(LONGEST_LINE).endswith(b"\n"):
-            return set()  # not even its header is whole
+            return set()  # even the header is incomplete
     record = Record(file)
     try:
         record.append().close()
@@ -261,7 +261,7 @@ def _done(file: Path) -> set[int]:
 
 
 def _kept(file: Path, truth: GroundTruth) -> dict[int | str, PredictedPeople]:
-    """Number of a picture -> who was found in it, with the keypoints of the truth."""
+    """Image id -> its predicted people, with the keypoints of the ground truth."""
     found: dict[int | str, PredictedPeople] = {}
     for frame, poses in Record(file) if file.exists() else ():
         if not 0 <= frame.index < len(truth.pictures):
@@ -272,7 +272,7 @@ def _kept(file: Path, truth: GroundTruth) -> dict[int | str, PredictedPeople]:
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """The pictures of a data set, with the cameras it knows of; a `Source`."""
+    """The images of a dataset, with their known cameras; a `Source`."""
 
     name: str
     todo: Sequence[tuple[int, LabelledPicture]]
@@ -299,7 +299,7 @@ def _find(
     say: Callable[[str], None],
     on_error: Callable[[VitruvianError], None],
 ) -> None:
-    """Run a model on the pictures that it has not seen yet."""
+    """Run a model on the images that are not done yet."""
     done = _done(file)
     source = _Source(name, [(i, each) for i, each in enumerate(truth.pictures) if i not in done])
     total = len(truth.pictures)
@@ -326,7 +326,7 @@ def _find(
         say(f"{name}: stopped at {at} of {total} pictures; --resume goes on there")
         raise
     except OSError as error:
-        _done(file)  # without the line that was being written
+        _done(file)  # cuts off a partial last line
         raise VitruvianError(
             f"cannot write '{file}': {error.strerror}; --resume goes on there"
         ) from None
@@ -335,5 +335,5 @@ def _find(
 
 
 def _likeliest(poses: Poses) -> Poses:
-    """Those who can count."""
+    """The highest-scored people, as many as COCO evaluation counts."""
     return poses.take(np.argsort(-poses.box_score, kind="stable")[: oks.MOST])
