@@ -35,10 +35,10 @@ def write_heatmaps(
 def heatmaps(
     crop: np.ndarray, heat: np.ndarray, names: Sequence[str], xy: np.ndarray, score: np.ndarray
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: for each joint its name, score, heat map, and a cross at the decoded place.
+    """(H, W, 3) uint8 RGB: for each joint its name, score, heat map and decoded place (a cross).
 
-    A panel is the grey crop under one map: transparent at 0, yellow at that map's maximum. Colours
-    are relative to that maximum; the score is absolute.
+    A panel is the grey crop under one map: transparent at 0, yellow at that map's own maximum.
+    The height of the maximum is in the score, not the colour.
 
     Args:
         crop: (h, w, 3) uint8 RGB, the network's input.
