@@ -143,7 +143,7 @@ def _metrabs(name: str, short: str, net: str, about: str) -> Entry:
     return Entry(name, "metrabs", "smpl_24", gives, (DETECTOR, file), _NON_COMMERCIAL, about)
 
 
-# They come with vitruvian, in the folder `files`.
+# Shipped with vitruvian, in `weights/shipped`.
 _OURS_3D = File(
     "vitruvian-3d.onnx",
     "3e5233014849c593e282238b235e8d085888961ae1dc208a1bfbebf0fd068b1c",

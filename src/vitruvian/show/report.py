@@ -1,6 +1,6 @@
 """HTML reports: one self-contained .html file that works offline.
 
-report = Report("Two models")
+report = HtmlReport("Two models")
 report.table(["model", "AP"], [["yolov8n-pose", 0.524], ["blazepose-full", 0.19]])
 drawing = plot()
 drawing.subplots().bar(["yolov8n-pose", "blazepose-full"], [0.524, 0.19])

@@ -90,7 +90,7 @@ class Scene:
                 place[row] = next(free)
         return place
 
-    # Where everything is
+    # Geometry
 
     @cached_property
     def axes(self) -> np.ndarray:
