@@ -106,9 +106,7 @@ def in_mm(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     known = np.all(np.isfinite(xyz), axis=-1)
     whole = np.round(np.where(known[..., None], xyz, 0) * 1000)
-    one = whole[np.arange(len(xyz)), known.argmax(axis=1)][
-        :, None
-    ]  # a known joint, to fill in unknown ones
+    one = whole[np.arange(len(xyz)), known.argmax(axis=1)][:, None]  # known joint, fills unknown
     filled = np.where(known[..., None], whole, one)
     middles = np.round((filled.min(axis=1) + filled.max(axis=1)) / 2)
     joints = whole - middles[:, None]

@@ -54,9 +54,7 @@ class Scene:
             VitruvianError: they are in pixels only.
         """
         if not any(len(moment.person) for moment in self.moments):
-            self._begin(
-                frame, poses
-            )  # empty poses may lack the space: set again by the first with people
+            self._begin(frame, poses)  # empty poses may lack the space: set it again
         xyz = poses.world if self.space == "world" and len(poses) else poses.xyz
         if xyz is None:
             raise VitruvianError(

@@ -27,11 +27,7 @@ def about(file: Path) -> dict[str, str]:
             return dict(_onnx(opened))
     except OSError as error:
         raise VitruvianError(f"cannot read '{file}': {error.strerror}") from None
-    except (
-        ValueError,
-        LookupError,
-        ElementTree.ParseError,
-    ):  # LookupError: also an unknown encoding
+    except (ValueError, LookupError, ElementTree.ParseError):  # LookupError: unknown encoding
         fault = "it is damaged, or no network"
         raise VitruvianError(f"cannot open '{file}': {fault}") from None
 

@@ -79,7 +79,7 @@ class Archive:
     tensors: dict[str, np.ndarray]  # by dotted name, see `checkpoint.Checkpoint`
     points: tuple[str, ...]  # P names of the network's outputs
     edges: tuple[tuple[int, int], ...]  # between points
-    transform: np.ndarray  # (P, Q) float32: points @ transform gives all Q joints
+    transform: np.ndarray  # (P, Q) float32: points to all Q joints, multiplied from the right
     skeletons: dict[str, JointTable]  # by name; "" is all joints
 
 
