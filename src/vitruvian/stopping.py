@@ -1,9 +1,9 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a command between two frames, so that its files are whole.
+"""Ctrl-C, SIGTERM and SIGHUP end a command between two frames, so that output files are valid.
 
-A signal is raised as `Interrupted`, a KeyboardInterrupt, at once; but not where files would be cut,
-see `hold_signals`: there it is kept until the next frame is waited for. A second signal ends the
-process where it is; what is unfinished then stays beside its place, in .part. (`timeout` and some
-shells send each signal twice: what comes within a second counts as one.)
+A signal raises `Interrupted`, a KeyboardInterrupt, at once, except inside `hold_signals`, where
+files would be truncated: there it is deferred until the wait for the next frame. A second signal
+ends the process immediately; unfinished files stay as .part. (`timeout` and some shells send each
+signal twice: repeats within a second are ignored.)
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import TypeVar
 
 T = TypeVar("T")
 TWICE = 1.0  # seconds
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those that this system has
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those missing on this system are skipped
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user, or the system, wants the command to end."""
+    """A signal asked the command to end."""
 
     def __init__(self, number: int) -> None:
-        """`number`: of the signal; the exit code is 128 more, as shells have it."""
+        """`number`: of the signal; the exit code is 128 + number, as in shells."""
         super().__init__(signal.Signals(number).name)
         self.number = number
 
 
 class _State:
-    hold = False  # whether a signal is kept
-    kept: int | None = None  # the signal that is kept
+    hold = False  # whether signals are deferred
+    kept: int | None = None  # the deferred signal
     received: int | None = None  # the first signal
-    since = 0.0  # when it came
+    since = 0.0  # its time
 
 
 def handle_signals() -> None:
-    """From now on; signals that are ignored (nohup, jobs in the background) stay so."""
+    """Install the handlers; ignored signals (nohup, background jobs) stay ignored."""
     for name in SIGNALS:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
@@ -45,7 +45,7 @@ def handle_signals() -> None:
 
 
 def received_signal() -> int | None:
-    """The number of the first signal; None: there was none."""
+    """The number of the first signal, or None."""
     return _State.received
 
 
@@ -65,7 +65,7 @@ def _stop(number: int, _: object) -> None:
 
 @contextmanager
 def hold_signals(hold: bool = True) -> Iterator[None]:
-    """Signals are kept inside, until it ends; or, if `hold` is False, raised again."""
+    """Defer signals until the block ends; `hold=False`: raise them inside."""
     before, _State.hold = _State.hold, hold
     try:
         _raise_kept()
@@ -82,7 +82,7 @@ def _raise_kept() -> None:
 
 
 def interruptible(items: Iterable[T]) -> Iterator[T]:
-    """The same items; a signal may come while the next one is waited for."""
+    """The same items; signals are raised while waiting for the next one."""
     iterator = iter(items)
     while True:
         with hold_signals(False):

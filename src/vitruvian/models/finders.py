@@ -1,7 +1,7 @@
-"""Person detections from a file, in place of a person detector.
+"""Person detections from a file instead of a person detector.
 
-Three kinds of JSON: COCO annotations (`images` and `annotations`), a list of COCO results, and the
-list of AlphaPose's `--detfile`, whose `image_id` is a path.
+Three JSON formats: COCO annotations (`images` and `annotations`), COCO results (a list), and
+AlphaPose's `--detfile` (a list whose `image_id` is a path).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.sources.path_index import PathIndex, path_parts
 from vitruvian.weights.download import sha256
 
-PERSON = 1  # COCO's category
-VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")  # a name of many frames
-MOST = 1e8  # pixels; what is farther is no box
+PERSON = 1  # COCO category id
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")  # one name for many frames
+MOST = 1e8  # pixels; larger values are invalid
 FORM = (
     'want COCO annotations, or a list of {"image_id": ..., "bbox": [x, y, width, height], '
     '"score": ...}'
@@ -37,18 +37,18 @@ class Detections:
         """Read a file.
 
         Args:
-            file: .json, see above; boxes are x, y, width and height, pixels.
+            file: .json, see above; bounding boxes are x, y, width, height in pixels.
             conf: 0..1, confidence threshold. Annotations have a score of 1.
 
         Raises:
-            VitruvianError: it is missing, or none of the three.
+            VitruvianError: it is missing, or in none of the formats.
         """
         self.file, self.conf = file, conf
-        self.notes: list[str] = []  # what was assumed, and what is left out
-        # Name of a picture, None where the file has only numbers -> number of a frame, None where
-        # the name says all -> boxes, and whom they are of.
+        self.notes: list[str] = []  # assumptions, and skipped rows
+        # Image name (None if the file has only numbers) -> frame number (None if the name is
+        # enough) -> rows of a bounding box and its score.
         self._rows: dict[str | None, dict[int | None, list[list[float]]]] = {}
-        self._sizes: dict[str, tuple[int, int]] = {}  # of pictures, where the file says
+        self._sizes: dict[str, tuple[int, int]] = {}  # of images, if the file tells
         self._odd = 0
         read = read_json(file)
         if isinstance(read, dict):
@@ -60,9 +60,9 @@ class Detections:
             raise self._unreadable()
         if self._odd:
             self.notes.append(f"'{file}': {self._odd} rows are left out, want numbers in bbox")
-        self._said = isinstance(read, dict)  # which pictures are meant; a list does not say
+        self._said = isinstance(read, dict)  # annotations list their images; results do not
         self._index = PathIndex([name for name in self._rows if name is not None])
-        self._used: dict[str | int, str] = {}  # what was found by a part of its name -> by which
+        self._used: dict[str | int, str] = {}  # name or number in the file -> source matched to it
         self.weights = {file.name: sha256(file)}
 
     def _unreadable(self) -> VitruvianError:
@@ -72,7 +72,7 @@ class Detections:
         images, people = read.get("images"), read.get("annotations")
         if not isinstance(images, list) or not isinstance(people, list):
             raise self._unreadable()
-        names: dict[str, tuple[str, int | None]] = {}  # id -> name, and number of a frame
+        names: dict[str, tuple[str, int | None]] = {}  # id -> name and frame number
         ids: dict[tuple[str, int | None], object] = {}
         for image in images:
             if not isinstance(image, dict) or "id" not in image:
@@ -114,7 +114,7 @@ class Detections:
                 rows.append([*box, float(score or 0)])
 
     def _of_people(self, rows: list[Any], categories: Any) -> list[dict[str, Any]]:
-        """The rows of the category of people: the one that is called so, or 1, or the only one."""
+        """Rows of the person category: named "person", or with keypoints, or 1, or the only one."""
         good = [row for row in rows if isinstance(row, dict)]
         self._odd += len(rows) - len(good)
         kinds = {_key(row["category_id"]) for row in good if row.get("category_id") is not None}
@@ -135,20 +135,20 @@ class Detections:
         return [r for r in good if r.get("category_id") is None or _key(r["category_id"]) in ids]
 
     def find(self, frames: Sequence[Frame]) -> list[Regions]:
-        """The boxes in each frame, the likeliest first.
+        """The bounding boxes of each frame, highest score first.
 
         Raises:
-            VitruvianError: the annotations are of other pictures, or of several of that name.
+            VitruvianError: the file has no entry for an image, or several of that name.
         """
         return [self._of(frame) for frame in frames]
 
     def bodies(self, frames: Sequence[Frame]) -> list[Regions]:
-        """Squares around the boxes, upright, the likeliest first: for BlazePose."""
+        """Upright squares around the boxes, highest score first, for BlazePose."""
         return [found.squares() for found in self.find(frames)]
 
     def _of(self, frame: Frame) -> Regions:
         path = Path(frame.source)
-        # As results are written: a picture's number is its name, or else its place in the source.
+        # As in COCO results: an image's number is its name, or else its index in the source.
         number = None if _is_video(frame.source) else _number(path.stem)
         number = frame.index if number is None else number
         place = self._index.find(frame.source)
@@ -171,7 +171,7 @@ class Detections:
         return Regions.boxes(box.astype(np.float32), found[:, 4].astype(np.float32))
 
     def _once(self, what: str | int, source: str) -> None:
-        """Raise `VitruvianError` if it was taken for another picture before."""
+        """Raise `VitruvianError` if it was matched to another image before."""
         first = self._used.setdefault(what, source)
         if path_parts(first) != path_parts(source) and not _same_file(first, source):
             raise VitruvianError(
@@ -180,7 +180,7 @@ class Detections:
             )
 
     def _refitted(self, box: np.ndarray, name: str | None, frame: Frame) -> np.ndarray:
-        """Boxes in pixels of the frame, if they were made in a picture of another size."""
+        """Boxes rescaled to the frame, if they are for another image size."""
         size = frame.size if name is None else self._sizes.get(name, frame.size)
         if size == frame.size or not all(frame.size) or not len(box):
             return box
@@ -204,12 +204,12 @@ def _same_file(a: str, b: str) -> bool:
 
 
 def _key(value: Any) -> str:
-    """A number, also as text, as text."""
+    """A number or its text, as text."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _number(value: Any) -> int | None:
-    """A whole number, also as text."""
+    """An integer from a number or text; else None."""
     if isinstance(value, bool):
         return None
     text = _key(value)
@@ -221,7 +221,7 @@ def _is_video(name: str) -> bool:
 
 
 def _place(row: dict[str, Any]) -> tuple[str | None, int | None]:
-    """Which picture a result is about: the name says it, but for one of many frames."""
+    """Image name and frame number of a result; the number only for videos or without a name."""
     which = row.get("image_id")
     number = _number(which)
     name = row.get("file_name", which if isinstance(which, str) and number is None else None)
@@ -231,7 +231,7 @@ def _place(row: dict[str, Any]) -> tuple[str | None, int | None]:
 
 
 def _box(value: Any) -> list[float] | None:
-    """Four numbers; None of anything else."""
+    """A bounding box of four numbers, or None."""
     if not isinstance(value, list) or len(value) != 4:
         return None
     numbers = [each for each in value if type(each) in (int, float) and abs(each) < MOST]
@@ -239,7 +239,7 @@ def _box(value: Any) -> list[float] | None:
 
 
 def _boxes(rows: list[list[float]], conf: float) -> np.ndarray:
-    """(N, 5) x0 y0 x1 y1 and score, of x y width height and score."""
+    """(N, 5) x0 y0 x1 y1 and score, from x y width height and score."""
     box = np.array(rows, np.float64).reshape(len(rows), 5)
     box[:, 2:4] += box[:, :2]
     return box[(box[:, 4] >= conf) & (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])]

@@ -1,11 +1,11 @@
-"""Options that check themselves: a field's type says what its value may be, and is checked once.
+"""Validated model options: each field's type annotation gives the allowed values.
 
-One vocabulary for every family: `num_poses` (people in a frame, at most), `conf` (confidence
-threshold of a person), `find`, `skeleton`, `masks`, `augment` (views of each person), `precision`,
+Options shared by all families: `num_poses` (maximum people per frame), `conf` (confidence threshold
+of a person), `find`, `skeleton`, `masks`, `augment` (augmented views per person), `precision`,
 `runtime`, `threads`, `device`; and for streams `track`, `smooth`, `detect_every`, `same_from` (IoU
-from which two regions show one person). Where others call the same thing otherwise, their word is
-accepted: `SYNONYMS` of each class, such as MediaPipe's `min_tracking_confidence` for `same_from`,
-`output_segmentation_masks` for `masks`, and MeTRAbs' `num_aug` for `augment`.
+threshold for two regions of one person). Names of other tools are accepted, see `SYNONYMS` of each
+class: MediaPipe's `min_tracking_confidence` for `same_from`, `output_segmentation_masks` for
+`masks`, MeTRAbs' `num_aug` for `augment`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RUNTIMES = ("openvino", "onnxruntime")
 
 @dataclass(frozen=True)
 class Wants:
-    """What a value must be, and how that is said."""
+    """A condition on a value, and its wording in errors."""
 
     good: Callable[[Any], bool]
     words: str
@@ -32,18 +32,18 @@ class Wants:
 
 @dataclass(frozen=True)
 class OneOf:
-    """Names that a value may have."""
+    """The allowed names of a value."""
 
     known: tuple[str, ...]
 
 
 def is_number(value: object) -> bool:
-    """Whether it is an int or a float; True and False are neither."""
+    """Whether it is an int or float, but not a bool."""
     return type(value) in (int, float)
 
 
 def whole(least: int) -> Wants:
-    """Whole numbers from the least."""
+    """Integers >= `least`."""
     good = lambda value: type(value) is int and value >= least  # noqa: E731
     return Wants(good, f"a whole number from {least}")
 
@@ -58,7 +58,7 @@ Runtime = Annotated[str, OneOf(RUNTIMES)]
 
 @cache
 def _rules(cls: type) -> dict[str, tuple[bool, tuple[object, ...]]]:
-    """Of each field whether it may be None, and what else it must be."""
+    """Per field, whether it may be None, and its rules."""
     rules = {}
     for name, hint in get_type_hints(cls, include_extras=True).items():
         optional = False
@@ -75,10 +75,10 @@ _PLAIN: dict[object, tuple[object, ...]] = {
 
 
 class Checked:
-    """What a frozen dataclass of options inherits; see `Share` and the types beside it."""
+    """Base of frozen option dataclasses; field types: `Share` and those next to it."""
 
     KIND: ClassVar[str] = "option"  # in errors: "no KIND named ..."
-    SYNONYMS: ClassVar[Mapping[str, str]] = {}  # other names of fields
+    SYNONYMS: ClassVar[Mapping[str, str]] = {}  # synonym -> field name
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
@@ -86,12 +86,12 @@ class Checked:
 
     @classmethod
     def names(cls) -> list[str]:
-        """Of its fields."""
+        """Field names."""
         return [field.name for field in fields(cls)]  # type: ignore[arg-type]
 
     @classmethod
     def check(cls, name: str, value: object) -> None:
-        """Raise `VitruvianError` if a field, or what else it is called, cannot have the value."""
+        """Raise `VitruvianError` if a field, or its synonym, cannot have the value."""
         optional, rules = _rules(cls)[cls.SYNONYMS.get(name, name)]
         if value is None and optional:
             return
@@ -103,10 +103,10 @@ class Checked:
 
     @classmethod
     def of(cls, **given: Any) -> Self:
-        """From names and values; a synonym is as good as the name.
+        """Create from names or synonyms and values.
 
         Raises:
-            VitruvianError: no such option, one is given twice, or a value is out of range.
+            VitruvianError: unknown option, duplicate option, or value out of range.
         """
         values: dict[str, Any] = {}
         for name, value in given.items():
@@ -122,21 +122,21 @@ class Checked:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine(Checked):
-    """What computes a network."""
+    """Inference hardware and precision."""
 
-    precision: Precision = "f32"  # inside the networks: f32 (exact), bf16, f16
-    threads: Count | None = None  # of the networks; None: one a core
-    device: str = "CPU"  # as the runtime names it
+    precision: Precision = "f32"  # of inference: f32 (exact), bf16, f16
+    threads: Count | None = None  # of inference; None: one per core
+    device: str = "CPU"  # the runtime's device name
 
     @property
     def each_once(self) -> bool:
-        """Whether everybody is given once, so that people can be numbered."""
+        """Whether each person appears once per frame, as tracking requires."""
         return True
 
 
 @dataclass(frozen=True, kw_only=True)
 class EitherRuntime(Machine):
-    """The same, of a family that runs on OpenVINO and on ONNX Runtime."""
+    """The same, for families that run on OpenVINO or ONNX Runtime."""
 
     runtime: Runtime = "openvino"
 
@@ -150,16 +150,16 @@ class EitherRuntime(Machine):
 
 @dataclass(frozen=True, kw_only=True)
 class StreamDefaults(Checked):
-    """What a stream of a model's poses does unless it is told otherwise.
+    """Default options of a stream of a model's poses.
 
-    The defaults of a family, or what its model was loaded with; see `vitruvian.stream.wanted`.
+    From the family, or from loading the model; see `vitruvian.stream.wanted`.
     """
 
-    track: bool = True  # number people in videos and live streams, the same person the same
-    smooth: bool = False  # One-Euro filters for each of those who are numbered
-    # Frames, at least, between two detections while someone is followed, where people were being
-    # looked at in those between; None: the finder sees each frame.
+    track: bool = True  # assign track ids to people in videos and live streams
+    smooth: bool = False  # One-Euro filter for each tracked person
+    # Run the person detector at most every n-th frame while people are tracked, where frames
+    # in between search around them; None: on every frame.
     detect_every: Count | None = None
-    same_from: Share = 0.7  # 0..1, two regions that overlap more show one person
+    same_from: Share = 0.7  # 0..1, IoU above which two regions show one person
 
     SYNONYMS: ClassVar[Mapping[str, str]] = {"min_tracking_confidence": "same_from"}

@@ -1,4 +1,4 @@
-"""The files a model runs from: fetched, and a checkpoint converted once."""
+"""Prepare model files: download, and convert checkpoints once."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from vitruvian.weights.download import File
 if TYPE_CHECKING:
     from vitruvian.export.export import Exported
 
-CHECKPOINTS = (".pt", ".pth")  # of PyTorch
+CHECKPOINTS = (".pt", ".pth")  # PyTorch
 
 
 def is_network_file(name: str) -> bool:
-    """Whether the name of a model is that of a file: a checkpoint or an exported network."""
+    """Whether a model name is a file: a checkpoint or an exported network."""
     path = Path(name)
     return is_checkpoint(path) or path.suffix.lower() in (".onnx", ".xml")
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file is converted once, before it runs: of PyTorch, or an archive of MeTRAbs."""
+    """Whether a file needs conversion: a PyTorch checkpoint or MeTRAbs archive."""
     return path.suffix.lower() in CHECKPOINTS or metrabs_archive.is_archive(path)
 
 
 def short_name(name: str) -> str:
-    """Of a model of the catalogue its name; of a file, that without folder and ending."""
+    """The name of a catalogue model, or a file name without folder and extension."""
     return stem(Path(name)) if is_network_file(name) else name
 
 
 def stem(path: Path) -> str:
-    """The name of a file without what says its kind: `.tar.gz` is one of them."""
+    """A file name without its extension, also without `.tar.gz`."""
     return path.stem.removesuffix(".tar")
 
 
 def pull(name: str) -> list[Path]:
-    """The files a model runs from; what is missing is fetched, and converted if need be.
+    """The files of a model; missing ones are downloaded, and converted if needed.
 
     Raises:
-        VitruvianError: no such model, weights not to be had, or what converts them is missing.
+        VitruvianError: unknown model, failed download, or a missing converter library.
     """
     return pull_files(entry(name), entry(name).files)
 
 
 def pull_files(row: Entry, files: Sequence[File]) -> list[Path]:
-    """Some of a model's files, fetched and converted."""
+    """Download and convert some of a model's files."""
     table = skeleton_named(row.skeleton) if row.decode else None
     return [
         converted(path, table, row.decode) if is_checkpoint(path) else path
@@ -64,15 +64,15 @@ def pull_files(row: Entry, files: Sequence[File]) -> list[Path]:
 def converted(
     checkpoint: Path, skeleton: Skeleton | None = None, decode: str | None = None
 ) -> Path:
-    """A checkpoint as a network in the cache folder; made the first time, with torch.
+    """The exported network of a checkpoint, in the cache; made once, with torch.
 
     Args:
         checkpoint: see `vitruvian.export.export.export_checkpoint`.
-        skeleton: the same.
-        decode: the same.
+        skeleton: see there.
+        decode: see there.
 
     Raises:
-        VitruvianError: it has to be made, and torch is not installed.
+        VitruvianError: it is not in the cache, and torch is not installed.
     """
     table = skeleton.to_json() if skeleton else "its own"
     key = f"{download.sha256(checkpoint)} {table} {decode or ''}"
@@ -90,7 +90,7 @@ def exporter(name: str) -> Callable[..., Exported]:
     """`vitruvian.export.export.export_checkpoint`, for a checkpoint of this name.
 
     Raises:
-        VitruvianError: torch, or another library it needs, is not installed.
+        VitruvianError: torch, or another required library, is not installed.
     """
     try:
         from vitruvian.export.export import export_checkpoint
@@ -103,5 +103,5 @@ def exporter(name: str) -> Callable[..., Exported]:
 
 
 def as_skeleton(which: str | Path | Skeleton | None) -> Skeleton | None:
-    """A skeleton by its name or .toml file, or as it is."""
+    """A skeleton from its name or .toml file; a `Skeleton` or None as is."""
     return which if which is None or isinstance(which, Skeleton) else find_skeleton(str(which))

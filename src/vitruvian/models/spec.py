@@ -1,4 +1,4 @@
-"""A model as it is asked for: its name, its options, and a label for tables and panels."""
+"""Model specification: name, options, and a label for tables and panels."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _WORDS = {"true": "True", "false": "False", "none": "None"}
 
 @dataclass(frozen=True, eq=False)
 class ModelSpec:
-    """One model with options; several may be of the same model."""
+    """A model with options; several specs may share a model."""
 
-    label: str  # what it is called in tables and panels
-    name: str  # in the catalogue, or a file
+    label: str  # shown in tables and panels
+    name: str  # of the catalogue, or a file
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> ModelSpec:
-        """`NAME` or `NAME,option=value,...`, such as `yolov8n-pose,conf=0.4`.
+        """Parse `NAME` or `NAME,option=value,...`, such as `yolov8n-pose,conf=0.4`.
 
-        A part without `=` continues the value before it: in `vitruvian-2d,flip=true,scales=0.75,1`
-        the scales are 0.75 and 1. Values are read as Python writes them; other words are text.
+        A part without `=` continues the previous value: in `vitruvian-2d,flip=true,scales=0.75,1`
+        the scales are 0.75 and 1. Values are Python literals, or else strings.
 
         Raises:
-            VitruvianError: a part before the first option is no option.
+            VitruvianError: a part before the first option has no `=`.
         """
         if Path(text).is_file():
             return cls(Path(text).name, text)
@@ -44,20 +44,20 @@ class ModelSpec:
 
     @classmethod
     def of(cls, model: str | Path | ModelSpec) -> ModelSpec:
-        """The same of a name, a file, or words for `parse`."""
+        """A spec from a spec, a file, or text for `parse`."""
         return model if isinstance(model, ModelSpec) else cls.parse(str(model))
 
     def with_defaults(self, **options: Any) -> ModelSpec:
-        """With more options, but for None and for those that it says itself."""
+        """With default options added; None and options already set are skipped."""
         given = {name: value for name, value in options.items() if value is not None}
         return ModelSpec(self.label, self.name, {**given, **self.options})
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
-    """`name=value` words; values as Python writes them, or else as text.
+    """Parse `name=value` pairs; values are Python literals, or else strings.
 
     Raises:
-        VitruvianError: a word has no `=`.
+        VitruvianError: a pair has no `=`.
     """
     options: dict[str, Any] = {}
     for pair in pairs:
@@ -72,10 +72,10 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def model_specs(models: Sequence[str | Path | ModelSpec]) -> list[ModelSpec]:
-    """Names, files and specs as specs, no two with the same label.
+    """Convert names, files and specs to specs with unique labels.
 
     Raises:
-        VitruvianError: two have the same label, or there is none.
+        VitruvianError: two have the same label, or the list is empty.
     """
     if not models:
         raise VitruvianError("there is no model; give --model at least once")

@@ -1,4 +1,4 @@
-"""The table of models: their files, where they come from, and their licence. A row adds a model."""
+"""Model catalogue: files, download sources and licences. To add a model, add a row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NPM = Package("npm", "@mediapipe/pose", "0.5.1675469404", 40_985_403)
 
 
 def _task(size: str) -> Package:
-    """MediaPipe's own bundle, the last resort: nobody has published a hash of what is in it."""
+    """MediaPipe's bundle, the last resort: no published hash of its contents."""
     bucket = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
     address = f"{bucket}/pose_landmarker_{size}/float16/1/pose_landmarker_{size}.task"
     return Package("url", address, "", None)
@@ -41,7 +41,7 @@ DETECTOR = File(
 
 _RESEARCH = "AlphaPose non-commercial research licence"
 _NON_COMMERCIAL = "non-commercial use only"
-# What a licence says that has to be known before its weights are used.
+# Licence terms to be shown before the weights are used.
 TERMS = {
     _RESEARCH: "for academic, non-profit, non-commercial internal research only; not to be passed "
     "on, sublicensed or sold; the whole text is in https://github.com/MVIG-SJTU/AlphaPose, LICENSE",
@@ -52,22 +52,22 @@ TERMS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One model."""
+    """A model."""
 
     name: str
     family: str
     skeleton: str
-    gives: str  # what its poses hold
-    # BlazePose: detector, landmarks. AlphaPose: detector, maps, and what refines where there is.
+    gives: str  # contents of its poses
+    # BlazePose: detector, landmarks. AlphaPose: detector, heat maps, refinement if any.
     # MeTRAbs: detector, network.
     files: tuple[File, ...]
     licence: str  # of the weights
     about: str
-    decode: str | None = None  # how its maps are read, where a checkpoint does not say: AlphaPose
+    decode: str | None = None  # heat map decoder, if the checkpoint does not tell: AlphaPose
 
     @property
     def notice(self) -> str:
-        """What has to be said of the licence when the weights are fetched; mostly nothing."""
+        """Licence notice to show on download; empty for Apache-2.0."""
         if self.licence == "Apache-2.0":
             return ""
         terms = TERMS.get(self.licence, "see their authors' terms")
@@ -81,7 +81,7 @@ def _blazepose(size: str, landmarks: File, about: str) -> Entry:
 
 
 def _yolo(size: str, about: str) -> Entry:
-    """A checkpoint of Ultralytics' own release; nobody has published hashes of these."""
+    """A checkpoint of Ultralytics' release; no published hashes."""
     scale, _, p6 = size.partition("-")
     name = f"yolov8{scale}-pose{'-' + p6 if p6 else ''}"
     release = "https://github.com/ultralytics/assets/releases/download/v8.3.0"
@@ -91,8 +91,8 @@ def _yolo(size: str, about: str) -> Entry:
     return Entry(name, "yolopose", "coco17", gives, (file,), "AGPL-3.0", about)
 
 
-# AlphaPose's model zoo (specs/alphapose.md 1): name, skeleton, how its maps are read, the id of
-# Google Drive, and AP as its authors give it, with a flip test: COCO's, Halpe's, COCO-WholeBody's.
+# AlphaPose's model zoo (specs/alphapose.md 1): name, skeleton, decoder, Google Drive id, and AP
+# published by its authors, with flip test: on COCO, Halpe, COCO-WholeBody.
 _ZOO = """
 fastpose-r50                           coco17       argmax   1kQhnMRURFiy7NsdS8EFL-8vtqEXOgECn 72.0
 fastpose-dcn-r50                       coco17       argmax   1zUz9YIk6eALCbZrukxD7kQ554nhi1pVv 72.8
@@ -119,7 +119,7 @@ fastpose-r152-wholebody133             wholebody133 integral 1ktBwkG1KL3_iFbPXAh
 
 
 def _alphapose(net: str, skeleton: str, decode: str, drive: str, ap: str) -> Entry:
-    """A checkpoint of AlphaPose's model zoo; nobody has published hashes of these."""
+    """A checkpoint of AlphaPose's model zoo; no published hashes."""
     about = "no AP published" if ap == "-" else f"AP {ap} by its authors"
     name = f"alphapose-{net}"
     file = File(f"{name}.pth", None, None, (WeightSource(Package("gdrive", drive, "", None), ""),))
@@ -127,7 +127,7 @@ def _alphapose(net: str, skeleton: str, decode: str, drive: str, ap: str) -> Ent
     return Entry(name, "alphapose", skeleton, gives, files, _RESEARCH, about, decode)
 
 
-# MeTRAbs' archives for PyTorch (specs/metrabs.md 6): name, short address, what its authors call it.
+# MeTRAbs' PyTorch archives (specs/metrabs.md 6): name, short URL, authors' name, description.
 _BODIES = """
 metrabs-s     metrabs_s_pt     eff2s_384px_800k_28ds  small, 384 pixels
 metrabs-s-256 metrabs_s_256_pt eff2s_256px_1600k_28ds small, 256 pixels: the fastest of them
@@ -136,14 +136,14 @@ metrabs-l     metrabs_l_pt     eff2l_384px_800k_28ds  large, 384 pixels
 
 
 def _metrabs(name: str, short: str, net: str, about: str) -> Entry:
-    """An archive of MeTRAbs' authors; nobody has published hashes of these."""
+    """An archive of MeTRAbs' authors; no published hashes."""
     package = Package("url", f"https://bit.ly/{short}", "", None)
     file = File(f"metrabs_{net}_pytorch.tar.gz", None, None, (WeightSource(package, ""),))
     gives = "2D pixels, 3D metres from the camera"
     return Entry(name, "metrabs", "smpl_24", gives, (DETECTOR, file), _NON_COMMERCIAL, about)
 
 
-# They come with vitruvian, in the folder `files`.
+# Shipped with vitruvian, in `weights/shipped`.
 _OURS_3D = File(
     "vitruvian-3d.onnx",
     "3e5233014849c593e282238b235e8d085888961ae1dc208a1bfbebf0fd068b1c",
@@ -227,12 +227,12 @@ DEFAULT = "blazepose-full"
 
 
 def entry(name: str) -> Entry:
-    """The model's row; `VitruvianError` with the nearest name if there is none."""
+    """The model's entry; `VitruvianError` suggests the nearest name if unknown."""
     if name not in CATALOGUE:
         raise unknown("model", name, CATALOGUE)
     return CATALOGUE[name]
 
 
 def shelf() -> list[File]:
-    """Every file of every model, once."""
+    """All files of all models, without duplicates."""
     return list({file.name: file for row in CATALOGUE.values() for file in row.files}.values())

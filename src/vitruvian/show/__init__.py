@@ -1,1 +1,1 @@
-"""Poses as pictures, videos and pages."""
+"""Render poses: images, videos, HTML."""

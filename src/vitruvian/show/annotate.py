@@ -1,7 +1,7 @@
-"""What is said about people, drawn over a picture: a tag beside each, angles at their joints.
+"""Annotations drawn on an image: a label beside each person, and angles at their joints.
 
-Readable on small and large pictures: text grows with the picture, and is never below 12 pixels.
-Tags keep clear of heads and of each other where there is room, and in a video stay where they were.
+Text size scales with the image and is never below 12 pixels. Labels avoid heads and each other
+where there is room, and keep their position from frame to frame in a video.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import numpy as np
 
 from vitruvian.show.lettering import Steady, blend, font, lettered
 
-# Okabe and Ito's palette, told apart by everyone.
+# Okabe and Ito's colour-blind safe palette.
 STATES = {"yes": (0, 158, 115), "no": (150, 150, 150), "unknown": (230, 159, 0), "": (0, 0, 0)}
 PEOPLE = ((86, 180, 233), (240, 228, 66), (204, 121, 167), (0, 158, 115), (230, 159, 0))
 ANGLE = (240, 228, 66)
-SMALLEST = 12  # pixels, the height of text
-DARK, OPAQUE = np.array([20, 20, 20], np.float32), 0.75  # of tags
-BESIDE = 3  # of the `_places` of a tag those from where a line leads to the head
+SMALLEST = 12  # pixels, minimum text height
+DARK, OPAQUE = np.array([20, 20, 20], np.float32), 0.75  # of labels
+BESIDE = 3  # the first `_places` of a label have a leader line to the head
 
 
 @dataclass(frozen=True)
 class Line:
-    """Of a tag."""
+    """A label line."""
 
     text: str
-    state: str  # "yes", "no" or "unknown"; each has a colour and a sign of its own
+    state: str  # "yes", "no" or "unknown"; each has its own colour and marker
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,27 +38,27 @@ class Arc:
     """An angle at a joint."""
 
     at: np.ndarray  # (2,) pixels
-    zero: np.ndarray  # (2,) pixels, where from `at` the angle is measured from; NaN: text only
-    to: np.ndarray  # (2,) pixels, where from `at` it is measured to
+    zero: np.ndarray  # (2,) pixels from `at`, where the angle is 0; NaN: text only
+    to: np.ndarray  # (2,) pixels from `at`, the measured direction
     text: str
-    aside: float = 0.0  # where there is room for it: -1 left, 1 right, 0 opposite of the angle
+    aside: float = 0.0  # side of the text: -1 left, 1 right, 0 opposite the angle
 
 
 @dataclass(frozen=True, eq=False)
 class Note:
-    """What is said about one person."""
+    """The annotations of one person."""
 
     person: int
-    box: np.ndarray  # (4,) x0 y0 x1 y1, pixels, the head included
+    box: np.ndarray  # (4,) x0 y0 x1 y1, pixels, including the head
     lines: tuple[Line, ...]
     arcs: tuple[Arc, ...] = ()
 
 
 class Annotator:
-    """Draws notes on the pictures of one source; it remembers where tags were."""
+    """Draws notes on the frames of one source, with stable label positions."""
 
     def __init__(self) -> None:
-        """Start with nobody."""
+        """Start empty."""
         self.last: dict[int, int] = {}
         self.steady = Steady()
 
@@ -89,7 +89,7 @@ class Annotator:
         taken: list[np.ndarray],
         others: list[np.ndarray],
     ) -> tuple[np.ndarray, int]:
-        """(4,) where the tag is least in the way, and which of the places that is."""
+        """(4,) the label box with the least overlap, and its index in `_places`."""
         x0, y0, x1, y1 = note.box
         head = np.array([x0, y0, x1, y0 + 0.3 * (y1 - y0)])
         area = float(tag.shape[0] * tag.shape[1])
@@ -107,13 +107,13 @@ class Annotator:
 
 
 def _text_size(image: np.ndarray, box: np.ndarray) -> float:
-    """Pixels, the height of text: for the picture, but smaller for who is small in it."""
+    """Text height in pixels: by image size, but smaller for small people."""
     person = float(max(box[2] - box[0], box[3] - box[1]))
     return max(SMALLEST, min(float(np.hypot(*image.shape[:2])) / 75, person / 10))
 
 
 def _places(box: np.ndarray, wide: int, tall: int, shape: tuple[int, ...]) -> list[np.ndarray]:
-    """(4,) of a tag above, right of, left of, below, and in the upper and lower part of a box."""
+    """(4,) of a label above, right of, left of, below, and inside a box at top and bottom."""
     x0, y0, x1, y1 = box
     middle, gap = (x0 + x1 - wide) / 2, 4
     corners = [
@@ -126,21 +126,21 @@ def _places(box: np.ndarray, wide: int, tall: int, shape: tuple[int, ...]) -> li
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Pixels that two boxes share."""
+    """Intersection area of two boxes."""
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     return float(np.prod(np.maximum(sides, 0)))
 
 
 @lru_cache(256)
 def _tag(person: int, lines: tuple[Line, ...], size: int) -> np.ndarray:
-    """(h, w, 4) uint8: who it is, and a line for each thing that is said."""
+    """(h, w, 4) uint8 RGBA: the person number, then one row per line."""
     from PIL import Image, ImageDraw
 
     letters, pad, step = font(size), size // 2, round(size * 1.35)
     said = [(f"person {person}", "")] if person >= 0 else []
     said += [(line.text, line.state) for line in lines]
     ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
-    mark = size  # room for the sign before a line
+    mark = size  # width of the marker before a line
     wide = max([ruler.textlength(t, font=letters) + (mark if s else 0) for t, s in said] or [0])
     extent = (round(wide) + 3 * pad, step * len(said) + pad)
     tag = Image.new("RGBA", extent, (*DARK.astype(int).tolist(), round(255 * OPAQUE)))
@@ -157,7 +157,7 @@ def _tag(person: int, lines: tuple[Line, ...], size: int) -> np.ndarray:
 
 
 def _sign(paint: Any, state: str, corner: tuple[int, int], size: int) -> None:
-    """A full square for yes, an empty one for no, a round one for what is not known."""
+    """A filled square for yes, an empty one for no, a circle for unknown."""
     x, y = corner
     box, colour, line = (x, y, x + size, y + size), STATES[state], max(size // 5, 1)
     if state == "yes":
@@ -169,7 +169,7 @@ def _sign(paint: Any, state: str, corner: tuple[int, int], size: int) -> None:
 
 
 def _lead(image: np.ndarray, note: Note, place: np.ndarray, size: int) -> None:
-    """A line from a tag to above its person's head, if that is not next to it."""
+    """A leader line from a label to the person's head, if they are apart."""
     x0, y0, x1, _ = note.box
     target = np.array([(x0 + x1) / 2, max(y0, 0.0)])
     start = np.clip(target, place[:2], place[2:])
@@ -182,7 +182,7 @@ def _lead(image: np.ndarray, note: Note, place: np.ndarray, size: int) -> None:
 
 
 def _draw_arc(image: np.ndarray, arc: Arc, size: int) -> None:
-    """A wedge from where the angle is zero to where it is, and how large it is, beside it."""
+    """A wedge from zero to the angle, with its value as text beside it."""
     if not np.isfinite(arc.at).all() or not np.isfinite(arc.to).all():
         return
     way = arc.to / max(float(np.hypot(*arc.to)), 1e-6)
@@ -205,7 +205,7 @@ def _draw_arc(image: np.ndarray, arc: Arc, size: int) -> None:
             cv2.polylines(image, [wedge[:2]], False, colour, thick + more, cv2.LINE_AA, 4)
             cv2.polylines(image, [wedge[1:]], False, colour, thick + more, cv2.LINE_AA, 4)
         middle = angles[len(angles) // 2]
-        way = -np.array([np.cos(middle), np.sin(middle)])  # on the other side there is room
+        way = -np.array([np.cos(middle), np.sin(middle)])  # opposite the wedge
     if arc.aside:
         way = np.array([arc.aside, 0.0])
     told = lettered(arc.text, max(round(0.85 * size), SMALLEST), ANGLE)

@@ -1,4 +1,4 @@
-"""Draw: poses over the picture."""
+"""Draw poses on an image."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from vitruvian.body.state import State, states
 from vitruvian.frame import Frame
 from vitruvian.show.lettering import Steady, blend, lettered
 
-# The subject's left is blue, the right vermilion, the middle grey: told apart by everyone,
-# Okabe and Ito's palette.
+# The subject's left is blue, the right vermilion, the middle grey: Okabe and Ito's colour-blind
+# safe palette.
 COLOURS = {"left": (0, 114, 178), "right": (213, 94, 0), "": (170, 170, 170)}
-VISIBLE = 0.5  # score from which a keypoint is drawn
+VISIBLE = 0.5  # minimum score to draw a keypoint
 MASK_COLOUR, MASK_SHARE = np.array([0, 158, 115], np.float32), 0.45
 
 
@@ -26,17 +26,17 @@ def draw(
     numbers: bool = True,
     widths: Steady | None = None,
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, a copy of the frame with everyone's bones, keypoints and numbers.
+    """(H, W, 3) uint8 RGB, a copy of the frame with bones, keypoints and person ids.
 
     Args:
-        frame: the picture.
+        frame: the image.
         poses: of this frame.
-        visible: 0..1; a keypoint of a lower score is drawn neither as a point nor as the end of a
-            bone, and so is one that was not found.
-        hidden: whether to draw also what is occluded, as rings and dashes, and what is out of the
-            frame, as a triangle on the edge next to it; see `vitruvian.body.state`.
-        numbers: whether people's numbers are written above them.
-        widths: of lines, kept for the next frame of a video, where they stay what they are.
+        visible: 0..1, confidence threshold. Keypoints below it, and missing ones, are not drawn,
+            nor are their bones.
+        hidden: whether to also draw occluded keypoints (rings, dashed bones) and those out of the
+            frame (a triangle on the nearest edge); see `vitruvian.body.state`.
+        numbers: whether to write person ids above people.
+        widths: line widths kept between the frames of a video, so that they do not flicker.
     """
     image = frame.rgb.copy()
     if poses.mask is not None and len(poses):
@@ -50,8 +50,8 @@ def draw(
         rings = hidden & (state[row] >= State.OCCLUDED) & ~shown
         shown &= ~out
         thick = thicks[row]
-        # Sixteenths of a pixel: OpenCV draws between pixels if it is given whole numbers of them.
-        # Its pixels have their centres at whole numbers, ours at halves.
+        # OpenCV's subpixel drawing takes integers in 1/16 pixel. Its pixel centres are at whole
+        # numbers, ours at halves.
         place = np.round((np.nan_to_num(poses.xy[row]) - 0.5) * 16)
         at = [tuple(map(int, point)) for point in np.clip(place, -(1 << 24), 1 << 24)]
         for a, b in bones:
@@ -77,20 +77,20 @@ def draw(
 
 
 def _thicknesses(size: tuple[int, int], poses: Poses, widths: Steady | None) -> list[int]:
-    """Of lines, pixels, a person: for the picture, but thinner for a person who is small in it."""
+    """Line width in pixels per person: by image size, but thinner for small people."""
     people = np.hypot(*np.nan_to_num(poses.box[:, 2:] - poses.box[:, :2]).T)
     wanted = np.minimum(float(np.hypot(*size)) / 300, people / 100)
     if widths is None:
         return [max(1, round(each)) for each in wanted.tolist()]
     nameless = poses.person < 0
-    if nameless.any():  # nobody knows who is who in the next frame: all of them have the same
+    if nameless.any():  # people without an id share one width, as they cannot be tracked
         wanted[nameless] = np.median(wanted[nameless])
     return list(map(widths, poses.person.tolist(), wanted.tolist()))
 
 
 def _dashes(image: np.ndarray, ends: np.ndarray, colour: tuple[int, ...], thick: int) -> None:
-    """Half a line, in pieces; `ends`: (2, 2) sixteenths of a pixel."""
-    step = 48 * (thick + 1)  # sixteenths of a pixel, a dash and a gap
+    """A dashed line; `ends`: (2, 2) in 1/16 pixel."""
+    step = 48 * (thick + 1)  # 1/16 pixel, a dash and a gap
     most = 2 * int(np.hypot(*image.shape[:2]) * 16 / step)  # an end may be far outside
     pieces = int(np.clip(np.hypot(*(ends[1] - ends[0])) / step, 1, most))
     along = (np.arange(pieces)[:, None] + (0.25, 0.75)) / pieces
@@ -101,12 +101,12 @@ def _dashes(image: np.ndarray, ends: np.ndarray, colour: tuple[int, ...], thick:
 
 
 def _outside(image: np.ndarray, xy: np.ndarray, colour: tuple[int, ...], thick: int) -> None:
-    """A triangle on the edge of the picture that points to what is beyond it."""
+    """A triangle on the image edge that points to a keypoint beyond it."""
     far = np.array(image.shape[1::-1], np.float32)
     size = 3 * thick + 2
     tip = np.clip(xy, 1, far - 2)
     way = xy - np.clip(xy, 0, far)
-    if not way.any():  # a faint place on the edge itself: away from the nearest side
+    if not way.any():  # exactly on the edge: point away from the nearest side
         low, high = xy, far - xy
         nearest = int(np.argmin([*low, *high]))
         way = np.eye(2)[nearest % 2] * (-1 if nearest < 2 else 1)
@@ -118,7 +118,7 @@ def _outside(image: np.ndarray, xy: np.ndarray, colour: tuple[int, ...], thick: 
 
 
 def _label(image: np.ndarray, text: str, box: np.ndarray, thick: int) -> None:
-    """A person's number above the box, or inside it where there is no room above."""
+    """A person id above the box, or inside it if there is no room above."""
     number = lettered(text, 10 + 6 * thick)
     tall, wide = number.shape[:2]
     x = np.clip(box[[0, 2]].mean() - wide / 2, 0, max(image.shape[1] - wide, 0))

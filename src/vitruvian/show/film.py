@@ -1,4 +1,4 @@
-"""Annotated pictures and videos."""
+"""Annotated images and videos."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from vitruvian.frame import Frame
 from vitruvian.show.draw import COLOURS, VISIBLE, draw
 from vitruvian.show.lettering import Steady
 
-CLOCK = 90_000  # ticks a second, MPEG's own: time stamps of every frame rate come out exact enough
+CLOCK = 90_000  # ticks per second, MPEG's time base: exact enough for every frame rate
 
 
 def write_picture(path: Path, rgb: np.ndarray) -> None:
-    """Write (H, W, 3) uint8 RGB as the extension says."""
+    """Write (H, W, 3) uint8 RGB; the extension selects the format."""
     import cv2
 
     ok, data = cv2.imencode(path.suffix, np.ascontiguousarray(rgb[..., ::-1]))
@@ -32,7 +32,7 @@ def write_picture(path: Path, rgb: np.ndarray) -> None:
 
 
 class AnnotatedPicture:
-    """One picture file; takes one frame."""
+    """An image file of one annotated frame."""
 
     def __init__(self, path: Path, visible: float = VISIBLE) -> None:
         self.path, self.visible, self.paths = path, visible, list[Path]()
@@ -41,7 +41,7 @@ class AnnotatedPicture:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Draw and write it."""
+        """Draw and write a frame."""
         if self.paths:
             raise VitruvianError(f"'{self.path}' holds one picture; for more give a folder")
         write_picture(self.path, draw(frame, poses, self.visible))
@@ -52,16 +52,16 @@ class AnnotatedPicture:
 
 
 class VideoWriter:
-    """A file of pictures with their times, H.264 or .gif; valid also when it is cut short.
+    """Writes H.264 or GIF with variable frame times; the file is valid also when interrupted.
 
-    A GIF's clock has hundredths of a second, and players take one for ten: pictures that come less
-    than two after another are left out.
+    GIF times are in 1/100 s, and players treat a delay of 1 as 10: frames less than 2/100 s after
+    the previous one are dropped.
     """
 
     def __init__(self, path: Path) -> None:
         self.part, self.gif = AtomicFile(path), path.suffix.lower() == ".gif"
         self.container: Any = None
-        self.whole = False  # whether there is a picture in it, and all of them are
+        self.whole = False  # whether it has at least one frame, and no write failed
         self.error: OSError | None = None  # the first one
 
     def __enter__(self) -> VideoWriter:
@@ -84,13 +84,13 @@ class VideoWriter:
             self.stream.width, self.stream.height = (side + side % 2 for side in size)
             self.stream.pix_fmt = "yuv420p"
             self.stream.options = {"preset": "veryfast", "crf": "20"}
-            # BT.709 and its tag: without it players guess, and colours shift.
+            # BT.709, tagged: otherwise players guess, and colours shift.
             for name in ("colorspace", "color_primaries", "color_trc"):
                 setattr(self.stream.codec_context, name, 1)
-        self.container = container  # from here on there is something to be finished
+        self.container = container  # from here on it has to be closed
 
     def add(self, rgb: np.ndarray, seconds: float) -> None:
-        """Add (H, W, 3) uint8 RGB, as large as the first one."""
+        """Add (H, W, 3) uint8 RGB, the size of the first frame."""
         if self.container is None:
             self._begin((rgb.shape[1], rgb.shape[0]), seconds)
         at = round((seconds - self.first) * self.clock)
@@ -103,12 +103,12 @@ class VideoWriter:
         self._mux(picture)
 
     def _mux(self, picture: Any) -> None:
-        """Encode and write a picture; None: what the encoder still holds back.
+        """Encode and write a frame; None flushes the encoder.
 
         Raises:
-            OSError: the disk is full, or the like. Nothing may be written after it: PyAV 18.1 and
-                FFmpeg end the process where a header that could not be written is taken for one.
-            VitruvianError: the encoder does not take it.
+            OSError: such as a full disk. Write nothing after it: PyAV 18.1 and FFmpeg crash the
+                process if the header could not be written.
+            VitruvianError: the encoder rejects the frame.
         """
         from av.error import FFmpegError
 
@@ -138,7 +138,7 @@ class VideoWriter:
                 try:
                     self.container.close()
                 except OSError:
-                    if self.whole:  # otherwise it has been told already
+                    if self.whole:  # otherwise it was raised before
                         raise
             if self.whole:
                 self.part.finish()
@@ -147,7 +147,7 @@ class VideoWriter:
 
 
 def _fitted(rgb: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """All of (H, W, 3) uint8 RGB, as large as there is room, in the middle of a black picture."""
+    """Letterbox (H, W, 3) uint8 RGB: resized to fit and centred on black."""
     import cv2
 
     scale = min(shape[0] / rgb.shape[0], shape[1] / rgb.shape[1])
@@ -161,7 +161,7 @@ def _fitted(rgb: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _in_planes(rgb: np.ndarray) -> Any:
-    """As H.264 wants it: even sides, colours at half the resolution."""
+    """An H.264 frame: YUV 4:2:0, padded to even sides."""
     import av
 
     height, width = rgb.shape[:2]
@@ -172,10 +172,10 @@ def _in_planes(rgb: np.ndarray) -> Any:
 
 
 def _in_colours(rgb: np.ndarray) -> Any:
-    """As GIF wants it: 256 colours, and which of them each pixel has.
+    """A GIF frame: 256 colours and an index per pixel.
 
-    They are the same for all pictures, so that only what changes is written: those of the views in
-    3D, greys and the colours of the sides on white.
+    All frames share one palette, so that only changed pixels are written: greys, and the left and
+    right colours of the 3D views on white.
     """
     import av
     from PIL import Image
@@ -192,7 +192,7 @@ def _in_colours(rgb: np.ndarray) -> Any:
 
 
 class AnnotatedVideo:
-    """An annotated video with the time stamps of its frames."""
+    """An annotated video that keeps the source's timestamps."""
 
     def __init__(
         self,
@@ -200,17 +200,17 @@ class AnnotatedVideo:
         visible: float = VISIBLE,
         paint: Callable[..., np.ndarray] | None = None,
     ) -> None:
-        """`paint` makes the (H, W, 3) uint8 RGB of a frame, as `draw` does, which it is."""
+        """`paint` renders a frame as (H, W, 3) uint8 RGB; default `draw`."""
         self.path, self.visible, self.paths = path, visible, list[Path]()
         self.paint = paint or partial(draw, widths=Steady())
         self.film, self.size, self.source = VideoWriter(path), (0, 0), ""
-        self.shape: tuple[int, ...] = ()  # of the film's pictures
+        self.shape: tuple[int, ...] = ()  # of the output frames
 
     def __enter__(self) -> AnnotatedVideo:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Draw and add it."""
+        """Draw and add a frame."""
         if not self.paths:
             self.size, self.source = frame.size, frame.source
         if frame.size != self.size and frame.source != self.source:
@@ -219,7 +219,7 @@ class AnnotatedVideo:
                 f"of '{frame.source}' is {frame.size[0]} x {frame.size[1]}; give a folder"
             )
         shown = self.paint(frame, poses, self.visible)
-        # One film has one size: what a video goes on with in another one is fitted into it.
+        # A video has one size: frames of another size are letterboxed.
         self.shape = self.shape or shown.shape
         fits = shown.shape == self.shape
         self.film.add(shown if fits else _fitted(shown, self.shape), frame.seconds)

@@ -1,4 +1,4 @@
-"""Heat maps as a picture: a panel a joint, over the crop that the network saw."""
+"""Heat maps as an image: one panel per joint, over the network's input crop."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 from vitruvian.show.film import write_picture
 
-WIDTH = 1600  # of the whole picture, pixels, but for few joints
-PANEL = 260  # the widest a panel becomes, pixels
-COLUMNS = 12  # the most panels side by side
+WIDTH = 1600  # of the whole image, pixels; less for few joints
+PANEL = 260  # maximum panel width, pixels
+COLUMNS = 12  # maximum panels per row
 GAP = 8  # between panels, pixels
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 INK, PALE = (20, 20, 20), (150, 150, 150)
-DIM = 0.75  # the crop under a map, so that the map is the brighter one
+DIM = 0.75  # brightness of the crop, so that the map stands out
 
 
 def write_heatmaps(
@@ -28,25 +28,25 @@ def write_heatmaps(
     xy: np.ndarray,
     score: np.ndarray,
 ) -> None:
-    """Write the picture that `heatmaps` makes, as the extension says."""
+    """Write the image of `heatmaps`; the extension selects the format."""
     write_picture(path, heatmaps(crop, heat, names, xy, score))
 
 
 def heatmaps(
     crop: np.ndarray, heat: np.ndarray, names: Sequence[str], xy: np.ndarray, score: np.ndarray
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: for each joint its name, score, heat map and decoded place, a cross.
+    """(H, W, 3) uint8 RGB: for each joint its name, score, heat map and decoded place (a cross).
 
-    A panel is the crop, grey, under one map: clear at 0, yellow at the map's own brightest cell.
-    How bright that is says the score, not the colour.
+    A panel is the grey crop under one map: transparent at 0, yellow at that map's own maximum.
+    The height of the maximum is in the score, not the colour.
 
     Args:
-        crop: (h, w, 3) uint8 RGB, what the network saw.
-        heat: (K, h', w') what was decoded: an arg-max network's maps as they are, the sigmoid of
-            an integral network's.
-        names: K keypoints.
-        xy: (K, 2) cells of the maps; NaN where the joint was not found. Cell i lies over the pixel
-            i w / w' of the crop, as AlphaPose counts: over its centre, (i w / w' + 0.5).
+        crop: (h, w, 3) uint8 RGB, the network's input.
+        heat: (K, h', w') the decoded maps: raw for an arg-max network, after the sigmoid for an
+            integral network.
+        names: of K keypoints.
+        xy: (K, 2) in heat map cells; NaN for joints not found. Cell i is at the centre of crop
+            pixel i w / w', as in AlphaPose: (i w / w' + 0.5).
         score: (K,).
     """
     columns = min(COLUMNS, ceil(sqrt(2 * len(names))), len(names))
@@ -61,7 +61,7 @@ def heatmaps(
     under = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA) * np.float32(DIM)
     per_pixel = np.array([width, height]) / crop.shape[1::-1]
     per_cell = np.array([width, height]) / heat.shape[:0:-1]
-    first = (per_pixel - 1) / 2  # the place of cell 0, OpenCV's pixels: their centres are whole
+    first = (per_pixel - 1) / 2  # cell 0 in OpenCV's pixels, whose centres are whole numbers
     for joint, name in enumerate(names):
         left, top = GAP + joint % columns * across, GAP + joint // columns * down
         found = bool(np.isfinite(xy[joint]).all())
@@ -77,7 +77,7 @@ def heatmaps(
 
 
 def _font(names: Sequence[str], width: int) -> tuple[float, int]:
-    """Scale at which the longest name fits a panel, and pixels from line to line."""
+    """Font scale at which the longest name fits a panel, and line height in pixels."""
     longest = max(cv2.getTextSize(name, FONT, 1, 1)[0][0] for name in names)
     scale = min(0.55, (width - GAP) / longest)
     return scale, round(36 * scale) + 2
@@ -86,7 +86,7 @@ def _font(names: Sequence[str], width: int) -> tuple[float, int]:
 def _panel(
     under: np.ndarray, heat: np.ndarray, per_cell: np.ndarray, first: np.ndarray
 ) -> np.ndarray:
-    """(h, w, 3) uint8, the map over what lies under it."""
+    """(h, w, 3) uint8, the map over the crop."""
     to_cell = np.column_stack([np.diag(1 / per_cell), -first / per_cell])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     peak = max(float(heat.max()), np.finfo(np.float32).tiny)
@@ -102,11 +102,11 @@ def _panel(
 
 
 def _cross(panel: np.ndarray, place: np.ndarray) -> None:
-    """A cross, open in the middle, around a place in OpenCV's pixels."""
+    """A cross with an open centre; `place` in OpenCV's pixels."""
     arms = panel.shape[1] * np.array([0.03, 0.08])
     for colour, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         for way in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-            # Sixteenths of a pixel: OpenCV draws between pixels if given whole numbers of them.
+            # OpenCV's subpixel drawing takes integers in 1/16 pixel.
             ends = np.clip(place + arms[:, None] * way, -1e4, 1e4) * 16
             start, end = (tuple(map(int, point)) for point in np.round(ends))
             cv2.line(panel, start, end, colour, thick, cv2.LINE_AA, 4)

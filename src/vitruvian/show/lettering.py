@@ -1,7 +1,7 @@
-"""Words on pictures: text with an edge that can be read on dark and light, laid over a picture.
+"""Outlined text on images, readable on dark and light backgrounds.
 
-Pillow draws it: what OpenCV's putText makes of a thickness depends on its version, and since 5.0
-an edge of a thicker text below does not show.
+Drawn with Pillow: the thickness of OpenCV's putText depends on its version, and since 5.0 an
+outline drawn as thicker text below does not show.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DARK, LIGHT = (20, 20, 20), (255, 255, 255)
 
 @lru_cache(256)
 def font(size: int) -> Any:
-    """Pillow's own, of this height in pixels."""
+    """Pillow's default font, height in pixels."""
     from PIL import ImageFont
 
     return ImageFont.load_default(size)
@@ -24,7 +24,7 @@ def font(size: int) -> Any:
 
 @lru_cache(512)
 def lettered(text: str, size: int, ink: tuple[int, int, int] = LIGHT) -> np.ndarray:
-    """(h, w, 4) uint8: text with a dark edge, on nothing."""
+    """(h, w, 4) uint8 RGBA: text with a dark outline."""
     from PIL import Image, ImageDraw
 
     letters, edge = font(size), max(size // 7, 1)
@@ -38,7 +38,7 @@ def lettered(text: str, size: int, ink: tuple[int, int, int] = LIGHT) -> np.ndar
 
 
 def blend(image: np.ndarray, above: np.ndarray, place: np.ndarray) -> None:
-    """Lay an RGBA picture over another, as far as it is inside; `place`: its x and y."""
+    """Alpha-blend an RGBA image onto another, clipped; `place`: its x and y."""
     (x, y), (height, width) = place[:2].astype(int), image.shape[:2]
     x0, y0 = max(x, 0), max(y, 0)
     x1, y1 = min(x + above.shape[1], width), min(y + above.shape[0], height)
@@ -51,14 +51,14 @@ def blend(image: np.ndarray, above: np.ndarray, place: np.ndarray) -> None:
 
 
 class Steady:
-    """Sizes of what is drawn for people: in a video they stay while a person hardly grows."""
+    """Drawing sizes per person, with hysteresis: stable over a video's frames."""
 
     def __init__(self) -> None:
-        """Start with nobody."""
+        """Start empty."""
         self.last: dict[int, int] = {}
 
     def __call__(self, person: int, wanted: float, least: int = 1) -> int:
-        """Whole pixels for a person, nearly as many as are wanted."""
+        """The size for a person, whole pixels near `wanted`."""
         last = self.last.get(person)
         if last is None or abs(wanted - last) > max(0.8, 0.3 * last):
             last = max(least, round(wanted))

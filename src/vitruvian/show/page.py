@@ -1,9 +1,9 @@
-"""A view in 3D as a page of its own: an .html file that any browser shows, without a network.
+"""Interactive 3D viewer as a self-contained .html file; works in any browser, offline.
 
-The page is `page.html` with the scene in it: JSON, of which the numbers of joints are base64 of
-little-endian integers, whole millimetres. A joint is its body's middle (int32) plus its own (int16,
--32768 where it was not found), so it is right to half a millimetre wherever the body is. With
-BlazePose's 33 joints a person takes 0.3 kB a frame: 0.6 MB a minute at 30 frames a second.
+The page is `page.html` with the scene as JSON. Joint coordinates are base64 of little-endian
+integers in millimetres: the centre of the body (int32) plus an offset (int16, -32768 where the
+joint was not found), so they are exact to half a millimetre anywhere. With BlazePose's 33 joints a
+person takes 0.3 kB per frame: 0.6 MB per minute at 30 frames per second.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from vitruvian.show.scene import Scene
 
 TEMPLATE = Path(__file__).with_name("page.html")
 MISSING = -32768
-SIDES = ("", "left", "right")  # as the page numbers them
+SIDES = ("", "left", "right")  # the index is the page's code
 
 
 class Page:
-    """An .html file: people in 3D, to be turned, through the time of a video, or of one picture."""
+    """Writes the interactive 3D viewer (.html) of one image or video."""
 
     def __init__(self, path: Path, visible: float = VISIBLE) -> None:
         self.path, self.scene = path, Scene(visible)
@@ -39,7 +39,7 @@ class Page:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Take it."""
+        """Add a frame."""
         if self.scene.moments and frame.source != self.scene.source:
             raise VitruvianError(
                 f"'{self.path}' holds one picture or video; for more give a folder and --save html"
@@ -52,12 +52,12 @@ class Page:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written, or will be at the end."""
+        """The output files; complete after the `with` block."""
         return [self.path] if self.scene.moments else []
 
 
 def page(scene: Scene) -> str:
-    """The whole page. Nothing in a name can end a tag or a script: `<` is written otherwise."""
+    """The HTML of a scene. `<` is escaped, so that no name can end a tag or script."""
     parts = {
         "TITLE": html.escape(Path(scene.source).name) + " in 3D",
         "SCENE": json.dumps(scene_to_dict(scene), allow_nan=False, separators=(",", ":")),
@@ -68,7 +68,7 @@ def page(scene: Scene) -> str:
 
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:
-    """What the page knows, ready for JSON."""
+    """The scene as JSON-compatible data."""
     skeleton, moments = scene.skeleton, scene.moments
     hips = scene.space == "hips"
     xyz = np.concatenate([moment.xyz for moment in moments]).astype(np.float64)
@@ -98,15 +98,15 @@ def scene_to_dict(scene: Scene) -> dict[str, Any]:
 
 
 def in_mm(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whole millimetres of (B, K, 3) metres.
+    """Convert (B, K, 3) metres to whole millimetres.
 
     Returns:
-        (B, 3) the middle of each body.
-        (B, K, 3) joints from there, -32768 for what is unknown, or farther than 32 m from there.
+        (B, 3) the centre of each body.
+        (B, K, 3) joints relative to it, -32768 if unknown or farther than 32 m from it.
     """
     known = np.all(np.isfinite(xyz), axis=-1)
     whole = np.round(np.where(known[..., None], xyz, 0) * 1000)
-    one = whole[np.arange(len(xyz)), known.argmax(axis=1)][:, None]  # a known joint, for the others
+    one = whole[np.arange(len(xyz)), known.argmax(axis=1)][:, None]  # known joint, fills unknown
     filled = np.where(known[..., None], whole, one)
     middles = np.round((filled.min(axis=1) + filled.max(axis=1)) / 2)
     joints = whole - middles[:, None]

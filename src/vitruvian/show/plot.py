@@ -1,4 +1,4 @@
-"""A plot over time: angles of a few people as lines, and below them what each of them did."""
+"""Time-series plot: joint angles per person, with posture events below."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 from vitruvian.show.draw import COLOURS
 from vitruvian.show.film import write_picture
 
-POINTS = 4000  # of a line, at most; more are put together, so that memory does not grow
-PEOPLE = 6  # people shown: those who were there longest
-KEPT = 4 * PEOPLE  # people remembered: who is shown is known at the end
-DPI, WIDE = 100, 12.0  # dots an inch, inches
+POINTS = 4000  # per line, at most; more are merged, so that memory is bounded
+PEOPLE = 6  # people shown: those with the most frames
+KEPT = 4 * PEOPLE  # people kept in memory until the final selection
+DPI, WIDE = 100, 12.0  # dots per inch, inches
 DASHES = ("-", "--", ":", "-.")
-MIDDLE = ((0, 0, 0), (120, 94, 240), (0, 158, 115), (230, 159, 0))  # of angles without a side
+MIDDLE = ((0, 0, 0), (120, 94, 240), (0, 158, 115), (230, 159, 0))  # for angles without a side
 
 
 class Series:
-    """(A,) values over time, however long: points that lie side by side become one, low to high."""
+    """Min-max decimation of (A,) values over time, in bounded memory."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
-        self.every = 1  # values in a point
+        """Start empty."""
+        self.every = 1  # values per point
         self.count = 0
         self.seconds: list[float] = []
         self.low: list[np.ndarray] = []
@@ -53,17 +53,17 @@ class Series:
         ]
         self.seconds = self.seconds[::2]
         self.low, self.high = [*low, *rest[0]], [*high, *rest[1]]
-        # One that is left over has half of the values that a point has from now on.
+        # A leftover point holds half as many values as a point does from now on.
         self.count = len(self.seconds) * 2 * self.every - (self.every if rest[0] else 0)
         self.every *= 2
 
 
-Band = tuple[str, str, float, float]  # what, side, from, to, seconds
+Band = tuple[str, str, float, float]  # event, side, start and end in seconds
 
 
 @dataclass
 class Shown:
-    """Of one person."""
+    """The data of one person."""
 
     series: Series = field(default_factory=Series)
     bands: list[Band] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Shown:
 
 
 class Plot:
-    """The people of one source, for a picture of what they did."""
+    """Collects angles and events of one source, and plots them."""
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         """`names`: of the A angles."""
@@ -81,7 +81,7 @@ class Plot:
     def add(
         self, person: int, seconds: Iterable[float], values: np.ndarray, about: str = ""
     ) -> None:
-        """Add (T, A) degrees of somebody, who was away before; `about` goes into the title."""
+        """Add (T, A) degrees of a person, after a gap; `about` goes into the title."""
         shown = self._of(person)
         series, shown.about = shown.series, about
         for row, (at, degrees) in enumerate(zip(seconds, values, strict=True)):
@@ -90,11 +90,11 @@ class Plot:
             series.add(float(at), degrees)
 
     def band(self, person: int, what: str, side: str, start: float, end: float) -> None:
-        """Somebody did something from one time to another, with the left, the right, or ""."""
+        """Add an event from `start` to `end`, seconds; `side`: left, right or ""."""
         self._of(person).bands.append((what, side, start, end))
 
     def _of(self, person: int) -> Shown:
-        """What is known of somebody; if too many are, who was there shortest is forgotten."""
+        """The data of a person; beyond `KEPT` people, the shortest is dropped."""
         shown = self.people.pop(person, None) or Shown()
         if len(self.people) >= KEPT:
             del self.people[min(self.people, key=self._long)]
@@ -105,8 +105,8 @@ class Plot:
         return self.people[person].series.count
 
     def write(self) -> bool:
-        """Draw and write it; False if there is nothing to draw."""
-        # The object interface: pyplot would keep every figure alive, and choose a window system.
+        """Draw and write the plot; False if there is nothing to draw."""
+        # No pyplot: it keeps every figure alive and chooses a GUI backend.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -138,7 +138,7 @@ class Plot:
         return True
 
     def _lines(self, axes: Any, series: Series) -> None:
-        """The angles; left blue, right vermilion, dashed alike where it is the same joint."""
+        """Plot the angles; left blue, right vermilion, same dash for the same joint."""
         joints = list[str]()
         for column, name in enumerate(self.names):
             side = next((s for s in ("left", "right") if name.startswith(f"{s}_")), "")
@@ -165,7 +165,7 @@ class Plot:
 def _turns(
     seconds: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same (T,) with a gap where a line would cross the plot because it passes 180 degrees."""
+    """The same (T,) with a gap where an angle wraps around at 180 degrees."""
     with np.errstate(invalid="ignore"):
         after = np.flatnonzero(np.abs(np.diff((low + high) / 2)) > 180) + 1
     middle = (seconds[after] + seconds[after - 1]) / 2
@@ -174,7 +174,7 @@ def _turns(
 
 
 def _bands(axes: Any, bands: Sequence[Band]) -> None:
-    """A strip for each thing that somebody did."""
+    """A horizontal bar for each event type and side."""
     names = sorted({(what, side) for what, side, *_ in bands})
     for row, (name, side) in enumerate(names):
         colour = [part / 255 for part in (COLOURS[side] if side else MIDDLE[2])]

@@ -1,4 +1,4 @@
-"""Points on a picture, each with a name: how a keypoint moves from stage to stage."""
+"""Named points on an image: how a keypoint moves from stage to stage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-LEAST = 720  # pixels of the longer side: smaller pictures are enlarged
+LEAST = 720  # pixels of the longer side: smaller images are enlarged
 # Okabe and Ito's palette, without black and white.
 COLOURS = (
     *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)),
@@ -18,13 +18,13 @@ COLOURS = (
 def marked(
     rgb: np.ndarray, places: Mapping[str, np.ndarray], outline: np.ndarray | None = None
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: the picture, with a ring for each point, and their names on the left.
+    """(H, W, 3) uint8 RGB: the image with a ring for each point, and the names on the left.
 
     Args:
         rgb: (h, w, 3) uint8.
-        places: name -> (2,) pixels; those that are NaN are left out. Of points at one place the
-            last is the smallest ring.
-        outline: (P, 2) pixels, corners of a region that is drawn.
+        places: name -> (2,) pixels; NaN is skipped. Later rings are smaller, so that points at
+            the same place all show.
+        outline: (P, 2) pixels, corners of a polygon to draw.
     """
     by = max(1, -(-LEAST // max(rgb.shape[:2])))
     shown = np.repeat(np.repeat(rgb, by, axis=0), by, axis=1).copy()

@@ -1,6 +1,6 @@
-"""A report as a page of its own: an .html file that any browser shows, without a network.
+"""HTML reports: one self-contained .html file that works offline.
 
-report = Report("Two models")
+report = HtmlReport("Two models")
 report.table(["model", "AP"], [["yolov8n-pose", 0.524], ["blazepose-full", 0.19]])
 drawing = plot()
 drawing.subplots().bar(["yolov8n-pose", "blazepose-full"], [0.524, 0.19])
@@ -37,14 +37,14 @@ th { border-bottom: 2px solid #888 } td.number, th.number { text-align: right }
 figure { margin: 1rem 0 } figcaption { color: #555 }
 figure svg, figure img { max-width: 100%; height: auto }
 """
-# Told apart by everyone: Okabe and Ito's palette, which `draw` uses too.
+# Okabe and Ito's colour-blind safe palette, as in `draw`.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 JPEG_QUALITY = 85
 
 
 def plot(width: float = 9, height: float = 4) -> Figure:
-    """An empty matplotlib figure, inches; draw with `subplots`, give it to `HtmlReport.figure`."""
-    # The object interface: pyplot would keep every figure alive, and choose a window system.
+    """An empty matplotlib figure, size in inches, for `HtmlReport.figure`."""
+    # No pyplot: it keeps every figure alive and chooses a GUI backend.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -54,7 +54,7 @@ def plot(width: float = 9, height: float = 4) -> Figure:
 
 
 class HtmlReport:
-    """Headings, words, tables, figures and pictures, one below the other, in one file."""
+    """Headings, paragraphs, tables, figures and images in one HTML file."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -62,15 +62,15 @@ class HtmlReport:
         self._figures = 0
 
     def heading(self, text: str) -> None:
-        """Begin a section."""
+        """Add a heading."""
         self._parts.append(f"<h2>{html.escape(text)}</h2>")
 
     def paragraph(self, text: str) -> None:
-        """Some words."""
+        """Add text."""
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Rows of cells, of one line or more. Columns that have numbers in them stand right."""
+        """Add a table; cells may be multiline, number columns are right-aligned."""
         number = [
             any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))
         ]
@@ -82,13 +82,13 @@ class HtmlReport:
         self._parts.append(f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>')
 
     def figure(self, figure: Figure, caption: str = "") -> None:
-        """A drawing of `plot`, as SVG inside the page."""
+        """Add a figure of `plot` as inline SVG."""
         import matplotlib
 
         text = io.StringIO()
-        self._figures += 1  # names inside must differ from one drawing of a page to the next
+        self._figures += 1  # ids must be unique among the SVGs of a page
         how: Any = {"svg.hashsalt": f"{self.title}{self._figures}", "svg.fonttype": "none"}
-        with matplotlib.rc_context(how):  # words stay words
+        with matplotlib.rc_context(how):  # keep text as text
             figure.savefig(text, format="svg", metadata={"Date": None})
         svg = re.sub(r"^.*?(?=<svg)", "", text.getvalue(), flags=re.DOTALL)
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -97,7 +97,7 @@ class HtmlReport:
         self._figure(svg, caption)
 
     def picture(self, rgb: np.ndarray, caption: str = "") -> None:
-        """(H, W, 3) uint8 RGB, as JPEG inside the page."""
+        """Add (H, W, 3) uint8 RGB as an inline JPEG."""
         words = html.escape(caption, quote=True)
         self._figure(f'<img alt="{words}" src="{data_uri(rgb)}">', caption)
 
@@ -106,7 +106,7 @@ class HtmlReport:
         self._parts.append(f"<figure>{inside}{said}</figure>")
 
     def html(self) -> str:
-        """The whole page."""
+        """The page as HTML."""
         return (
             f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -116,12 +116,12 @@ class HtmlReport:
         )
 
     def write(self, path: Path) -> None:
-        """Write the page; the file appears whole or not at all."""
+        """Write the page atomically."""
         write_whole(path, self.html())
 
 
 def data_uri(rgb: np.ndarray, quality: int = JPEG_QUALITY) -> str:
-    """(H, W, 3) uint8 RGB as the address of a JPEG that holds all of it."""
+    """(H, W, 3) uint8 RGB as a data URI of a JPEG."""
     import cv2
 
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -130,7 +130,7 @@ def data_uri(rgb: np.ndarray, quality: int = JPEG_QUALITY) -> str:
 
 
 def format_cell(value: object) -> str:
-    """A cell's words: three digits after the point, and a dash for what there is not."""
+    """A cell's text: three decimals for floats, a dash for missing values."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "\N{EN DASH}"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

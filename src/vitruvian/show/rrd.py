@@ -1,7 +1,7 @@
 """Recordings for the Rerun viewer (rerun.io): frames, joints and bones in 2D and 3D, the camera.
 
-Under `scene` everything is in metres, in the axes of the records; `scene/camera` is the camera, if
-it is known where it is, and what it sees. Otherwise the picture is under `picture`.
+Entities under `scene` are in metres, in the axes of the poses; `scene/camera` holds the camera and
+its image if its pose is known. Otherwise the image is under `picture`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ JOINT_2D, BONE_2D = 3.0, 1.5  # pixels, radii
 
 
 class Rerun:
-    """An .rrd file of one video, or of pictures; needs the `rerun` extra."""
+    """Writes an .rrd file of a video or images; needs the `rerun` extra."""
 
     def __init__(self, path: Path, visible: float = VISIBLE) -> None:
         try:
@@ -40,7 +40,7 @@ class Rerun:
         self.rerun: Any = rerun
         self.part, self.visible = AtomicFile(path), visible
         self.stream: Any = None
-        self.there: dict[str, set[str]] = {}  # entity -> people under it
+        self.there: dict[str, set[str]] = {}  # entity -> people logged under it
 
     def __enter__(self) -> Rerun:
         return self
@@ -111,7 +111,7 @@ class Rerun:
     def _log_people(
         self, entity: str, poses: Poses, places: np.ndarray, kinds: tuple[Any, Any, float, float]
     ) -> None:
-        """Joints and bones of everybody; (N, K, 2) pixels or (N, K, 3) metres."""
+        """Log joints and bones; `places`: (N, K, 2) pixels or (N, K, 3) metres."""
         points, strips, joint, bone = kinds
         sides, bones = poses.skeleton.sides, poses.skeleton.bones
         now: set[str] = set()
@@ -142,32 +142,32 @@ class Rerun:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written."""
+        """The output files."""
         return [self.part.path] if self.stream is not None else []
 
 
 class _Copy:
-    """What Rerun writes, through a pipe into a file.
+    """Pipes the output of Rerun into a file.
 
-    Of a full disk Rerun's own file does not tell: it drops the rest, or waits for ever as it is
-    closed (rerun-sdk 0.41). Here it can always write, and we know what became of it.
+    On a full disk, Rerun's own file output drops data silently or hangs on close (rerun-sdk 0.41).
+    The pipe always accepts data, and write errors are kept.
     """
 
     def __init__(self, path: Path) -> None:
-        """`path`: of the file."""
+        """`path`: output file."""
         self.error: OSError | None = None
         self.file = path.open("wb")
         read, self._write = os.pipe()
-        self.end = f"/dev/fd/{self._write}"  # where Rerun is to write
+        self.end = f"/dev/fd/{self._write}"  # where Rerun writes
         self._thread = threading.Thread(target=self._run, args=(read,), daemon=True)
         self._thread.start()
 
     def opened(self) -> None:
-        """Rerun has it: the pipe ends when Rerun closes it."""
+        """Close our write end, so that the pipe ends when Rerun's closes."""
         os.close(self._write)
 
     def _run(self, read: int) -> None:
-        with open(read, "rb", buffering=0) as pipe:  # of a descriptor
+        with open(read, "rb", buffering=0) as pipe:  # a file descriptor
             try:
                 with self.file:
                     shutil.copyfileobj(pipe, self.file)
@@ -177,11 +177,11 @@ class _Copy:
                     pass
 
     def check(self) -> None:
-        """Raise the OSError that there was."""
+        """Raise the OSError of a failed write."""
         if self.error is not None:
             raise self.error
 
     def close(self) -> None:
-        """Wait for the rest, and check it."""
+        """Wait for the remaining data, then `check`."""
         self._thread.join()
         self.check()

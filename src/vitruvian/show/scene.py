@@ -1,7 +1,7 @@
-"""What a view in 3D shows: bodies over time, in metres, the floor under them, the camera.
+"""The content of a 3D view: bodies over time in metres, the floor, the camera.
 
-A view's axes are right, away from the camera along the floor, and up. They are those of the records
-(x right, y down, z away), or of the world, turned so that up is up however the camera was held.
+Axes: right, away from the camera along the floor, and up. They are the axes of the poses (x right,
+y down, z away) or of the world, rotated so that up is vertical for a tilted camera too.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 
-FEET = {"ankle", "heel", "foot", "toe"}  # words in names of joints
-STRAY = 0.01  # the share of bodies, at either end, that may lie outside of what is shown
-SIDE_BY_SIDE = 0.3  # metres between bodies of which nobody knows where they stand
+FEET = {"ankle", "heel", "foot", "toe"}  # words in joint names
+STRAY = 0.01  # share of bodies at either end that may be out of view: outliers
+SIDE_BY_SIDE = 0.3  # metres between bodies of unknown position
 
 
 @dataclass(frozen=True, eq=False)
 class SceneFrame:
-    """Everybody in one frame."""
+    """The people of one frame."""
 
     index: int
     seconds: float
     person: np.ndarray  # (N,) as in Poses
     xyz: np.ndarray  # (N, K, 3) float32 metres, the axes of the scene
     score: np.ndarray  # (N, K) 0..1
-    counts: np.ndarray  # (N,) bool, whether the body can be so
-    place: np.ndarray  # (N,) int, in the row of bodies side by side; 0 where they stand somewhere
+    counts: np.ndarray  # (N,) bool, whether the pose is plausible
+    place: np.ndarray  # (N,) int, slot in the side-by-side row; 0 if the position is known
 
     def name(self, row: int) -> str:
-        """A person's number; where there is none, the place in the record, from 1."""
+        """The person id; without one, the row, from 1."""
         return str(self.person[row] if self.person[row] >= 0 else row + 1)
 
 
 @dataclass
 class Scene:
-    """Everybody over time. Frames are added; then everything else is known."""
+    """People over time. Add all frames before reading other attributes."""
 
-    visible: float  # 0..1, the score from which a joint is believed
+    visible: float  # 0..1, confidence threshold of a joint
     moments: list[SceneFrame] = field(default_factory=list)
     source: str = ""
 
     def add(self, frame: Frame, poses: Poses) -> None:
-        """Take the poses of one frame.
+        """Add the poses of one frame.
 
         Raises:
             VitruvianError: they are in pixels only.
         """
         if not any(len(moment.person) for moment in self.moments):
-            self._begin(frame, poses)  # nobody's poses say little: somebody's say it again
+            self._begin(frame, poses)  # empty poses may lack the space: set it again
         xyz = poses.world if self.space == "world" and len(poses) else poses.xyz
         if xyz is None:
             raise VitruvianError(
@@ -71,12 +71,12 @@ class Scene:
     def _begin(self, frame: Frame, poses: Poses) -> None:
         self.source, self.skeleton = frame.source, poses.skeleton
         self.space = "world" if poses.world is not None else poses.origin
-        self.pictured = all(frame.size)  # files of markers tell of no picture
+        self.pictured = all(frame.size)  # marker files have no image
         size = frame.size if self.pictured else (1, 1)
         self.camera = (frame.camera or Camera.view(size)).scaled(size)
 
     def _places(self, poses: Poses) -> np.ndarray:
-        """(N,) who was there keeps the place; others get free ones, from the left as they are."""
+        """(N,) slots: people keep theirs, new ones get free slots from left to right."""
         held: dict[int, int] = {}
         for last in self.moments[-1:]:
             held = dict(zip(last.person.tolist(), last.place.tolist(), strict=True))
@@ -88,13 +88,13 @@ class Scene:
                 place[row] = next(free)
         return place
 
-    # Where everything is
+    # Geometry
 
     @cached_property
     def axes(self) -> np.ndarray:
         """(3, 3) float64: right, away and up, in the axes of `SceneFrame.xyz`."""
         up = self.camera.up / np.linalg.norm(self.camera.up)
-        right = self.camera.upright(np.zeros(2))[0]  # level, whichever way it looks
+        right = self.camera.upright(np.zeros(2))[0]  # horizontal, whichever way the camera looks
         right = right - up * (right @ up)
         right /= np.linalg.norm(right)
         axes = np.stack([right, np.cross(up, right), up])
@@ -104,7 +104,7 @@ class Scene:
 
     @cached_property
     def spacing(self) -> float:
-        """Metres from one place to the next, where bodies are shown side by side."""
+        """Metres between slots, where bodies are shown side by side."""
         right = self._all(lambda moment: moment.xyz @ self.axes[0])
         if not len(right):
             return 0.0
@@ -113,11 +113,11 @@ class Scene:
 
     @cached_property
     def places(self) -> int:
-        """How many bodies stand side by side, at most."""
+        """Maximum number of bodies side by side."""
         return max((int(m.place.max()) + 1 for m in self.moments if len(m.place)), default=1)
 
     def stand(self, moment: SceneFrame) -> np.ndarray:
-        """(N, K, 3) right, away and up, metres; those of unknown places side by side."""
+        """(N, K, 3) right, away and up, metres; side by side if positions are unknown."""
         standing = moment.xyz @ self.axes.T
         if self.space == "hips":
             shift = (moment.place - (self.places - 1) / 2) * self.spacing
@@ -126,10 +126,10 @@ class Scene:
 
     @cached_property
     def floor(self) -> float:
-        """How high the floor is, metres along up: where the lowest feet are.
+        """Height of the floor, metres along up: the lowest feet.
 
-        Feet that are seen, of bodies that can be so, where there are any. Of many frames, the
-        lowest hundredth may lie below: a foot found wrongly is no floor.
+        Visible feet of plausible poses, if there are any. The lowest 1 % of bodies may be below it:
+        wrong detections.
         """
         feet = [k for k, name in enumerate(self.skeleton.keypoints) if FEET & {*name.split("_")}]
         feet = feet or list(range(len(self.skeleton)))
@@ -145,10 +145,10 @@ class Scene:
 
     @cached_property
     def frustum(self) -> np.ndarray | None:
-        """(5, 3) right, away and up, metres: the camera, and how far its picture's corners reach.
+        """(5, 3) right, away and up, metres: the camera centre and the image corners.
 
-        Corners are the picture's: top left, top right, bottom right, bottom left, all at the same
-        depth, a quarter of how far away people are. None where nobody knows where the camera is.
+        Corners: top left, top right, bottom right, bottom left, at a quarter of the median depth of
+        people. None if the camera's pose is unknown.
         """
         camera, located = self.camera, self.camera.extrinsics is not None
         if self.space == "hips" or (self.space == "world" and not located) or not self.pictured:
@@ -156,7 +156,7 @@ class Scene:
         w, h = camera.size
         corners = np.array([(0, 0), (w, 0), (w, h), (0, h)], np.float64)
         rays = camera.rays(corners)
-        if np.isnan(rays).any():  # a lens that shows nothing there
+        if np.isnan(rays).any():  # the lens does not cover the corners
             rays = replace(camera, distortion=np.zeros(0)).rays(corners)
         points = np.zeros((5, 3))
         points[1:] = np.concatenate([rays, np.ones((4, 1))], axis=1)
@@ -172,7 +172,7 @@ class Scene:
 
     @cached_property
     def bounds(self) -> np.ndarray:
-        """(2, 3) the lowest and highest right, away and up, metres, of all that is shown."""
+        """(2, 3) minimum and maximum right, away and up, metres, of the view."""
         bodies = self._all(self.stand)
         if len(bodies):
             low, high = np.nanmin(bodies, axis=1), np.nanmax(bodies, axis=1)
@@ -185,9 +185,9 @@ class Scene:
         return np.stack([np.minimum(low, (np.inf, np.inf, self.floor)), high])
 
     def _all(self, of: Callable[[SceneFrame], np.ndarray]) -> np.ndarray:
-        """`of` of each moment, of bodies that can be so, if any can, and of which a joint is known.
+        """`of` of all moments, for bodies with a known joint and, if any are, plausible poses.
 
-        For a moment it is (N, ...), for all (B, ...).
+        (N, ...) per moment becomes (B, ...).
         """
         values = np.concatenate([of(moment) for moment in self.moments])
         known = [np.isfinite(moment.xyz).any(axis=(1, 2)) for moment in self.moments]

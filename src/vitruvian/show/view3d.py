@@ -1,4 +1,4 @@
-"""Views in 3D with matplotlib, of a picture or a whole video: metres, equal axes, up is up."""
+"""3D views with matplotlib of an image or video: metres, equal axes, z up."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from vitruvian.show.draw import COLOURS, VISIBLE
 from vitruvian.show.film import VideoWriter, write_picture
 from vitruvian.show.scene import Scene, SceneFrame
 
-SIZE, DPI = (1280, 640), 100  # of a view, pixels
-# Two views each: title, degrees above the floor, degrees around it, how far from parallel lines.
+SIZE, DPI = (1280, 640), 100  # of the output image, pixels
+# Two views each: title, elevation and azimuth in degrees, focal length (inf: orthographic).
 STANDING = (("from behind the camera", 18, -62, 0.7), ("from above", 90, -90, np.inf))
 HIPS = (("from the camera", 8, -90, 0.7), ("from the side", 8, -20, 0.7))
 WHERE = {
@@ -25,24 +25,24 @@ WHERE = {
     "hips": "metres from the middle of each one's hips, side by side",
     "world": "metres in the world",
 }
-MANY = 300  # frames: it takes more than some seconds
-GRID = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100)  # metres between lines of the floor
-# How the two views lie in the picture: (left, bottom, width, height) of each, shares of it, and
-# the room for the box in one, pixels. People in a row are wide: then one is above the other.
+MANY = 300  # frames from which a notice is printed: drawing is slow
+GRID = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100)  # metres between floor grid lines
+# Layouts of the two views: (left, bottom, width, height) of each, as fractions of the image, and
+# the room for the box of one, pixels. Wide scenes, such as people in a row, are stacked.
 BESIDE = (((0.0, 0.04, 0.5, 0.84), (0.5, 0.04, 0.5, 0.84)), (480, 425))
 ABOVE = (((0.0, 0.49, 1.0, 0.41), (0.0, 0.03, 1.0, 0.41)), (1120, 190))
-NARROW, MARGIN = 1.0, 0.3  # metres: no side of the box is less, or has more around people
-LINES = 10  # of the floor, at most about so many each way
+NARROW, MARGIN = 1.0, 0.3  # metres: minimum side of the box, and maximum margin around people
+LINES = 10  # maximum floor grid lines per direction, about
 
 
 class View3D:
-    """Everybody's joints in metres: of one picture, as a picture; of a video, as one or as a .gif.
+    """Writes 3D views: of one image as an image, of a video as a video or .gif.
 
-    Where the floor is, and how far people go, is known at the end: it is drawn then.
+    Rendered at the end, when the floor and the bounds of all frames are known.
     """
 
     def __init__(self, path: Path, visible: float = VISIBLE, *, moving: bool = True) -> None:
-        """Draws what has a lower score than `visible` thin and pale: the network guesses it.
+        """Joints with a score below `visible` are drawn thin and pale.
 
         `moving`: whether it takes many frames.
         """
@@ -52,7 +52,7 @@ class View3D:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Take it."""
+        """Add a frame."""
         if self.scene.moments and not self.moving:
             raise VitruvianError(f"'{self.path}' holds one picture; for more give a folder")
         self.scene.add(frame, poses)
@@ -73,15 +73,15 @@ class View3D:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written, or will be at the end."""
+        """The output files; complete after the `with` block."""
         return [self.path] if self.scene.moments else []
 
 
 class Stage:
-    """A figure of which all but the people stays as it is: one of them takes milliseconds."""
+    """A figure with a cached background, so that a frame takes milliseconds."""
 
     def __init__(self, scene: Scene, *, timed: bool) -> None:
-        # The object interface: pyplot would keep every figure alive, and choose a window system.
+        # No pyplot: it keeps every figure alive and chooses a GUI backend.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -92,7 +92,7 @@ class Stage:
         assert scene.space is not None
         self.figure.suptitle(f"{WHERE[scene.space]}; left blue, right vermilion")
         views = HIPS if scene.space == "hips" else STANDING
-        # The box of each view, as it is seen, decides which way there is more room for both.
+        # Choose the layout that shows the projected boxes of both views larger.
         trial = [self._panel(BESIDE[0][0], view, BESIDE[1]) for view in views]
         shapes = [_seen(panel.axes) for panel in trial]
         places, room = max((BESIDE, ABOVE), key=lambda way: _scale(shapes, way[1]))
@@ -116,7 +116,7 @@ class Stage:
         from matplotlib.ticker import MultipleLocator
 
         _, elevation_deg, azimuth_deg, focal = view
-        # A square in the middle of its place, as large as the room: matplotlib makes it one anyway.
+        # A centred square as large as the room: matplotlib makes it square anyway.
         middle = np.array(place[:2]) + np.array(place[2:]) / 2
         sides = max(room) / np.array(SIZE)
         axes: Any = self.figure.add_axes((*(middle - sides / 2), *sides), projection="3d")
@@ -135,7 +135,7 @@ class Stage:
             axis.set_major_locator(MultipleLocator(marks))
         axes.view_init(elev=elevation_deg, azim=azimuth_deg)
         _fit(axes, low, high, room)
-        if elevation_deg == 90:  # seen end on, the numbers of an axis lie on top of each other
+        if elevation_deg == 90:  # seen end on, tick labels overlap
             axes.set(zticks=[], zlabel="")
         if azimuth_deg == -90 and elevation_deg < 45:
             axes.set(yticklabels=[], ylabel="")
@@ -159,7 +159,7 @@ class Stage:
 
 
 class _Panel:
-    """The people in one of the views. A few lines with gaps: fast however many people there are."""
+    """The people in one view, as a few lines with gaps: fast for many people too."""
 
     def __init__(self, axes: Any, scene: Scene) -> None:
         self.axes, self.scene = axes, scene
@@ -175,9 +175,9 @@ class _Panel:
                 (self.joints[side, sure],) = axes.plot([], [], [], "o", markersize=dot, **look)
 
     def draw(self, moment: SceneFrame, standing: np.ndarray) -> None:
-        """Over what is there. `standing`: (N, K, 3) right, away, up."""
+        """Draw over the background. `standing`: (N, K, 3) right, away, up."""
         scene = self.scene
-        shown = moment.score >= scene.visible  # what is not known is NaN, and drawn nowhere
+        shown = moment.score >= scene.visible  # unknown joints are NaN: not drawn
         sides = np.array(scene.skeleton.sides)
         a, b = np.array(scene.skeleton.bones, int).reshape(-1, 2).T
         bone_sides, surely = np.where(sides[a] == sides[b], sides[a], ""), shown[:, a] & shown[:, b]
@@ -197,14 +197,14 @@ class _Panel:
                 self.axes.draw_artist(self.names[row])
 
     def _add(self, artist: Any, points: np.ndarray) -> None:
-        """Draw it through (..., 3) right, away, up."""
+        """Draw an artist at (..., 3) right, away, up."""
         if points.size:
             artist.set_data_3d(*points.reshape(-1, 3).T)
             self.axes.draw_artist(artist)
 
 
 def _room(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A little more than between two corners, above the floor, and not too narrow."""
+    """Two corners with a margin added, except below the floor, and a minimum width."""
     wide = high - low
     least = min(float(wide.max()) / 2, NARROW)
     more = np.maximum(least - wide, min(0.1 * float(wide.max()), MARGIN)) / 2
@@ -212,7 +212,7 @@ def _room(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _seen(axes: Any) -> np.ndarray:
-    """(8, 2) pixels of the corners of the box of a view."""
+    """(8, 2) pixels, the projected corners of a view's box."""
     from mpl_toolkits.mplot3d.proj3d import proj_transform
 
     limits = axes.get_xlim(), axes.get_ylim(), axes.get_zlim()
@@ -222,13 +222,13 @@ def _seen(axes: Any) -> np.ndarray:
 
 
 def _scale(boxes: list[np.ndarray], room: tuple[int, int]) -> float:
-    """How large these boxes, (8, 2) pixels each, would be in a room, all of them together."""
+    """Product of the scales at which boxes, (8, 2) pixels each, fit a room."""
     return float(np.prod([(room / np.ptp(box, axis=0)).min() for box in boxes]))
 
 
 def _fit(axes: Any, low: np.ndarray, high: np.ndarray, room: tuple[int, int]) -> None:
-    """Draw a box, low to high, as large as there is room for, in the middle of it."""
-    # As long as the limits are apart: a metre is as long in every direction.
+    """Scale and centre a box, `low` to `high`, to fill a room."""
+    # Equal scale on all axes.
     axes.set_box_aspect(high - low)
     axes.set_box_aspect(high - low, zoom=_scale([_seen(axes)], room))
     x0, y0, wide, tall = axes.get_position().bounds
@@ -238,7 +238,7 @@ def _fit(axes: Any, low: np.ndarray, high: np.ndarray, room: tuple[int, int]) ->
 
 
 def grid_step(low: np.ndarray, high: np.ndarray) -> float:
-    """Metres between lines of the floor between two corners."""
+    """Metres between floor grid lines, for a floor between two corners."""
     wide = float((high - low)[:2].max())
     return next((step for step in GRID if wide / step <= LINES), GRID[-1])
 
@@ -246,7 +246,7 @@ def grid_step(low: np.ndarray, high: np.ndarray) -> float:
 def floor_lines(
     low: np.ndarray, high: np.ndarray, height: float, step: float
 ) -> Iterator[np.ndarray]:
-    """(2, 3) both ends of each line of a grid between two corners, right, away, up, metres."""
+    """(2, 3) endpoints of each floor grid line, right, away, up, metres."""
     for axis in (0, 1):
         for at in np.arange(np.ceil(low[axis] / step), np.floor(high[axis] / step) + 1) * step:
             ends = np.array([[*low[:2], height], [*high[:2], height]])
@@ -255,7 +255,7 @@ def floor_lines(
 
 
 def frustum_lines(points: np.ndarray) -> Iterator[np.ndarray]:
-    """(2, 3) both ends of each line of a camera, of the (5, 3) `Scene.frustum`."""
+    """(2, 3) endpoints of each line of a camera, the (5, 3) `Scene.frustum`."""
     eye, corners = points[0], points[1:]
     for i, corner in enumerate(corners):
         yield np.stack([eye, corner])

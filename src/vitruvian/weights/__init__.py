@@ -1,1 +1,1 @@
-"""Files of weights: fetched, checked, and read as inert data."""
+"""Weights files: download, verify, and read as inert data."""

@@ -1,12 +1,12 @@
-"""PyTorch checkpoints, read without PyTorch and without running anything from the file.
+"""Read PyTorch checkpoints without PyTorch and without executing code from the file.
 
-Both of the forms that `torch.save` has written since 2017:
+Both formats that `torch.save` has written since 2017:
 
-- a zip archive (PyTorch 1.6, 2020, and newer): `<stem>/data.pkl`, a pickle that describes the
-  objects, and `<stem>/data/<key>`, the raw numbers;
-- a stream (older, or asked for): five pickles, which are a magic number, the version of the form,
-  facts about the machine, the objects, and the keys of the storages; then, for each key in that
-  order, how many numbers (8 bytes, little-endian) and the raw numbers.
+- zip archive (PyTorch 1.6, 2020, and newer): `<stem>/data.pkl`, a pickle of the objects, and
+  `<stem>/data/<key>`, the raw data of each storage;
+- legacy stream (older, or on request): five pickles (magic number, format version, system
+  information, objects, storage keys); then, for each key in that order, the number of elements
+  (8 bytes, little-endian) and the raw data.
 
 The pickles are read by `vitruvian.weights.unpickle`, which cannot call anything.
 
@@ -31,7 +31,7 @@ from vitruvian.weights.unpickle import Fault, Inert, Storage, Tensor, interpret
 MOST_ENTRIES = 100_000  # parameters, buffers and modules
 MOST_AXES = 8  # of a tensor
 LONGEST_NAME = 500  # characters of a tensor's dotted name
-PICKLE = b"\x80"  # how a stream begins: a pickle of protocol 2 or later
+PICKLE = b"\x80"  # first byte of a stream: a pickle of protocol 2 or later
 BIG_ENDIAN = "its numbers are big-endian; save it again on an ordinary machine"
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # of a stream
 
@@ -40,9 +40,9 @@ MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # of a stream
 class Checkpoint:
     """The contents of a checkpoint."""
 
-    tensors: dict[str, np.ndarray]  # read-only, by dotted name, in the file's types
+    tensors: dict[str, np.ndarray]  # read-only, by dotted name, dtypes of the file
     attributes: dict[str, object] = field(default_factory=dict)  # of the module itself
-    entries: dict[str, object] = field(default_factory=dict)  # beside the module or state dict
+    entries: dict[str, object] = field(default_factory=dict)  # next to the module or state dict
 
 
 def read(path: Path) -> Checkpoint:
@@ -66,18 +66,18 @@ def read(path: Path) -> Checkpoint:
     except Fault as fault:
         raise VitruvianError(f"cannot read '{path}': {fault}") from None
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError):
-        # zipfile raises the last three for encrypted and for exotic archives.
+        # zipfile raises the last three for encrypted and unsupported archives.
         fault = "it is no PyTorch checkpoint, or damaged"
         raise VitruvianError(f"cannot read '{path}': {fault}") from None
 
 
 class _Form(Protocol):
-    """One of the forms of a file."""
+    """A checkpoint file format."""
 
-    top: object  # what it describes
+    top: object  # the unpickled object
 
     def raw(self, storage: Storage) -> bytes:
-        """The numbers of a storage, as they are in the file."""
+        """The raw bytes of a storage."""
         ...
 
 
@@ -86,7 +86,7 @@ class _Zip:
 
     def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
         self.archive = archive
-        self.left = size  # bytes: members that overlap cannot add up to more than the file
+        self.left = size  # bytes: guards against overlapping members
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise Fault(f"it holds {len(pickles)} files named data.pkl, want 1")
@@ -98,7 +98,7 @@ class _Zip:
         self.top, _ = _interpret(self.member("data.pkl"))
 
     def member(self, name: str) -> bytes:
-        """The bytes of one member; torch stores them as they are."""
+        """The bytes of one member; torch does not compress them."""
         try:
             info = self.archive.getinfo(self.root + name)
         except KeyError:
@@ -109,12 +109,12 @@ class _Zip:
         return self.archive.read(info)
 
     def raw(self, storage: Storage) -> bytes:
-        """The numbers of a storage."""
+        """The bytes of a storage."""
         return self.member(f"data/{storage.key}")
 
 
 class _Stream:
-    """Five pickles, and the storages one after the other."""
+    """The legacy stream: five pickles, then the storages."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
@@ -142,7 +142,7 @@ class _Stream:
                 raise Fault(f"its storage {key[:80]!r} is cut short")
 
     def raw(self, storage: Storage) -> bytes:
-        """The numbers of a storage."""
+        """The bytes of a storage."""
         if storage.key not in self.where:
             raise Fault(f"it has no storage {storage.key[:80]!r}")
         return self.data[self.where[storage.key]]
@@ -156,7 +156,7 @@ def _interpret(data: bytes | mmap.mmap) -> tuple[object, dict[str, Storage]]:
 
 
 class _Reader:
-    """From what a file describes to tensors."""
+    """Builds tensors from an unpickled file."""
 
     def __init__(self, form: _Form) -> None:
         self.form = form
@@ -179,10 +179,10 @@ class _Reader:
         raise Fault("it holds no module and no state dict, as itself or as 'ema' or 'model'")
 
     def module(self, top: Inert) -> dict[str, object]:
-        """Parameters and persistent buffers of a module and of all inside it, by dotted name."""
+        """Parameters and persistent buffers of a module and its children, by dotted name."""
         found: dict[str, object] = {}
         todo: list[tuple[str, object]] = [("", top)]
-        left = MOST_ENTRIES  # modules may be shared, so there can be more ways in than modules
+        left = MOST_ENTRIES  # modules may be shared, so paths can outnumber them
         while todo:
             prefix, module = todo.pop()
             state = module.state if isinstance(module, Inert) else None
@@ -207,13 +207,13 @@ class _Reader:
         return found
 
     def tensors(self, described: Mapping[Any, object]) -> dict[str, np.ndarray]:
-        """The numbers of a state dict."""
+        """The tensors of a state dict."""
         if len(described) > MOST_ENTRIES:
             raise Fault(f"it has more than {MOST_ENTRIES} tensors")
         return {name: self.tensor(name, value) for name, value in described.items()}
 
     def tensor(self, name: str, value: object) -> np.ndarray:
-        """The numbers of one tensor: a read-only view of its storage."""
+        """One tensor: a read-only view of its storage."""
         if not isinstance(value, Tensor):
             raise Fault(f"{name[:80]!r} is not a tensor")
         numbers = self.storage(value.storage)
@@ -223,7 +223,7 @@ class _Reader:
             len(value.shape) != len(value.strides)
             or len(pairs) > MOST_AXES
             or min(value.offset, *value.shape, *value.strides, 0) < 0
-            or math.prod(value.shape) > len(numbers)  # a tensor spread out over few numbers
+            or math.prod(value.shape) > len(numbers)  # larger than its storage (stride 0)
             or max(*value.shape, 0, 0) > len(numbers)
             or (math.prod(value.shape) and last >= len(numbers))
         ):
@@ -233,7 +233,7 @@ class _Reader:
         return np.lib.stride_tricks.as_strided(start, value.shape, steps, writeable=False)
 
     def storage(self, storage: Storage) -> np.ndarray:
-        """The numbers several tensors may share; bfloat16, which NumPy lacks, becomes float32."""
+        """The elements of a storage; bfloat16, which NumPy lacks, becomes float32."""
         if storage.key not in self.storages:
             data = self.form.raw(storage)
             if len(data) != storage.bytes:

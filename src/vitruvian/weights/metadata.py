@@ -1,4 +1,4 @@
-"""What an exported network's file says of itself, read without opening the network."""
+"""Metadata of exported network files, read without loading the network."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vitruvian.errors import VitruvianError
 
 # Field numbers of ModelProto.metadata_props, and of key and value in its entries: onnx.proto.
 METADATA, KEY, VALUE = 14, 1, 2
-MOST_BYTES = 1 << 20  # of one entry
+MOST_BYTES = 1 << 20  # per entry
 
 
 def about(file: Path) -> dict[str, str]:
     """The metadata of an .onnx file, or of OpenVINO's IR (.xml) made from one.
 
     Raises:
-        VitruvianError: it is missing, or neither.
+        VitruvianError: it is missing, or neither of these.
     """
     try:
         with file.open("rb") as opened:
@@ -27,7 +27,7 @@ def about(file: Path) -> dict[str, str]:
             return dict(_onnx(opened))
     except OSError as error:
         raise VitruvianError(f"cannot read '{file}': {error.strerror}") from None
-    except (ValueError, LookupError, ElementTree.ParseError):  # LookupError: of an encoding, too
+    except (ValueError, LookupError, ElementTree.ParseError):  # LookupError: unknown encoding
         fault = "it is damaged, or no network"
         raise VitruvianError(f"cannot open '{file}': {fault}") from None
 
@@ -38,7 +38,7 @@ def _ir(file: IO[bytes]) -> dict[str, str]:
 
 
 def _onnx(file: IO[bytes]) -> Iterator[tuple[str, str]]:
-    """The entries of the metadata; the graph, with all its weights, is skipped."""
+    """The metadata entries; skips the graph and its weights."""
     end = file.seek(0, 2)
     file.seek(0)
     while file.tell() < end:
@@ -60,7 +60,7 @@ def _onnx(file: IO[bytes]) -> Iterator[tuple[str, str]]:
 
 
 def _field(file: IO[bytes]) -> tuple[int, int]:
-    """The number of the next field, and how many bytes of it follow (0 for a plain number)."""
+    """The next field's number and payload length in bytes (0 for a varint)."""
     tag = _varint(file)
     kind = tag & 7
     if kind == 0:
@@ -70,7 +70,7 @@ def _field(file: IO[bytes]) -> tuple[int, int]:
 
 
 def _varint(file: IO[bytes]) -> int:
-    """A number in groups of seven bits, the lowest first: protobuf's encoding."""
+    """A protobuf varint: groups of seven bits, lowest first."""
     number = 0
     for shift in range(0, 70, 7):
         byte = file.read(1)[0]

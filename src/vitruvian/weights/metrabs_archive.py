@@ -1,13 +1,13 @@
-"""Read the archives in which MeTRAbs' authors publish networks for PyTorch, without PyTorch.
+"""Read MeTRAbs' published PyTorch archives without PyTorch.
 
 A .tar.gz with five files: `config.yaml`, `ckpt.pt` (the tensors), `joint_info.npz` (names and
-edges of its points), `joint_transform_matrix.npy` (from the points to all joints) and
-`skeleton_infos.pkl` (which of all joints are those of each skeleton). Neither torch nor a YAML
-library is needed, nothing in it is run, nothing but `ckpt.pt` is written to the disk, and that
-under a name of our own: where its names lead doesn't matter, and yet one that leads out is refused.
+edges of the points), `joint_transform_matrix.npy` (from the points to all joints) and
+`skeleton_infos.pkl` (the joints of each skeleton). Needs neither torch nor a YAML library and
+executes no code from the archive. Only `ckpt.pt` is written to disk, under a name of our own;
+paths that lead out of the archive are refused all the same.
 
-No published archive was available when this was written: their contents are known from the
-authors' code and documentation (specs/metrabs.md 6).
+No published archive was available when this was written: the format is from the authors' code and
+documentation (specs/metrabs.md 6).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.weights import checkpoint
 from vitruvian.weights.unpickle import Fault, Inert, array, interpret
 
-# The members, and the most bytes each may have. L has about 500 million, 580 joints 1.3 million.
+# The members and their maximum bytes. Model L has about 500 million, 580 joints 1.3 million.
 MEMBERS = {
     "config.yaml": 1 << 16,
     "joint_info.npz": 1 << 22,
@@ -42,7 +42,7 @@ MEMBERS = {
 }
 WEIGHTS, MOST_WEIGHTS = "ckpt.pt", 1 << 31
 MOST_FILES = 100  # in an archive
-MOST_BYTES = 1 << 32  # of all of them
+MOST_BYTES = 1 << 32  # total
 MOST_JOINTS = 10_000
 LONGEST_NAME = 80  # characters of a joint or a skeleton
 BLOCK = 512  # bytes: the unit of a tar file
@@ -50,14 +50,14 @@ BLOCK = 512  # bytes: the unit of a tar file
 
 @dataclass(frozen=True)
 class Config:
-    """Settings that the network's tensors do not contain, in our units."""
+    """Settings that are not in the tensors, in our units."""
 
     side: int  # pixels of the crop
-    stride: int  # pixels of the crop a cell of the maps
-    depth: int  # cells of the cube from front to back
-    box: float  # metres along a side of the cube
-    centered: bool  # whether the network strides centred
-    legacy: bool  # whether pixels are moved once more, see `vitruvian.decode.volume`
+    stride: int  # crop pixels per heat map cell
+    depth: int  # heat map cells along the depth axis
+    box: float  # metres, side of the heat map cube
+    centered: bool  # whether the strides are centred
+    legacy: bool  # whether pixels get another shift, see `vitruvian.decode.volume`
     mix: float | None  # weight of 3D for joints in view; None: 0
     weak_perspective: bool
 
@@ -66,7 +66,7 @@ class Config:
 class JointTable:
     """The joints of a skeleton, as indices into all joints."""
 
-    names: tuple[str, ...]  # as the authors abbreviate them: "lsho"
+    names: tuple[str, ...]  # the authors' abbreviations: "lsho"
     edges: tuple[tuple[int, int], ...]
     indices: tuple[int, ...]  # among all joints
 
@@ -77,14 +77,14 @@ class Archive:
 
     config: Config
     tensors: dict[str, np.ndarray]  # by dotted name, see `checkpoint.Checkpoint`
-    points: tuple[str, ...]  # P names, of what the network gives
-    edges: tuple[tuple[int, int], ...]  # among them
-    transform: np.ndarray  # (P, Q) float32: all Q joints are the points by it, on the right
+    points: tuple[str, ...]  # P names of the network's outputs
+    edges: tuple[tuple[int, int], ...]  # between points
+    transform: np.ndarray  # (P, Q) float32: points to all Q joints, multiplied from the right
     skeletons: dict[str, JointTable]  # by name; "" is all joints
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file has the name of such an archive."""
+    """Whether a file name is that of such an archive."""
     return path.name.lower().endswith((".tar.gz", ".tgz"))
 
 
@@ -92,7 +92,7 @@ def read(path: Path) -> Archive:
     """Read an archive.
 
     Raises:
-        VitruvianError: it is missing, damaged, not of this kind, or of a network that is unknown.
+        VitruvianError: it is missing, damaged, not such an archive, or of an unknown network.
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -131,7 +131,7 @@ def read(path: Path) -> Archive:
 
 
 def _unpack(path: Path, weights: Path) -> dict[str, bytes]:
-    """The members by their last name; the tensors are written to `weights`, and b"" here."""
+    """The members by base name; the tensors go to `weights`, and are b"" here."""
     found: dict[str, bytes] = {}
     left = MOST_BYTES
     with gzip.open(path) as stream:
@@ -153,7 +153,7 @@ def _unpack(path: Path, weights: Path) -> dict[str, bytes]:
             else:
                 _copy(stream, None, length)
             _exactly(stream, -length % BLOCK)
-        while part := stream.read(1 << 20):  # zeros; at its end gzip compares its checksum
+        while part := stream.read(1 << 20):  # padding; gzip verifies the checksum at the end
             left -= len(part)
             if left < 0:
                 raise Fault(f"it has more than {MOST_BYTES >> 20} MiB")
@@ -161,11 +161,10 @@ def _unpack(path: Path, weights: Path) -> dict[str, bytes]:
 
 
 def _headers(stream: gzip.GzipFile) -> Iterator[tuple[str, int]]:
-    """Last name and length of every file; whoever asks for the next has read this one.
+    """Base name and length of every file; read its data before the next one.
 
-    Headers are read one by one, not by `tarfile.open`, which takes as much memory as a header
-    claims to need. What an extended header says (times; names of more than 100 bytes, which no
-    file here has) is passed over.
+    Headers are read one by one, as `tarfile.open` allocates as much memory as a header claims.
+    Extended headers (times; names of more than 100 bytes, which no file here has) are skipped.
     """
     while any(block := _exactly(stream, BLOCK)):
         header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -190,7 +189,7 @@ def _exactly(stream: gzip.GzipFile, length: int) -> bytes:
 
 
 def _copy(stream: gzip.GzipFile, out: IO[bytes] | None, length: int) -> None:
-    """Move on by so many bytes, which are written where there is something to write to."""
+    """Read `length` bytes, and write them to `out` unless it is None."""
     while length:
         part = _exactly(stream, min(length, 1 << 20))
         length -= len(part)
@@ -209,10 +208,9 @@ def _text(data: bytes) -> str:
 
 
 def scalars(text: str) -> dict[str, object]:
-    """Texts, numbers, truths and nothings by name, of the outermost level of a YAML file.
+    """Top-level scalars (string, number, bool, null) of a YAML file, by name.
 
-    Lists, and whatever lies deeper, are left out: no setting of a published file that we need is
-    there.
+    Lists and nested values are skipped: published files have no setting there that we need.
     """
     found: dict[str, object] = {}
     for line in text.splitlines():
@@ -232,7 +230,7 @@ def scalars(text: str) -> dict[str, object]:
 
 
 def _scalar(value: str) -> object:
-    """What an unquoted word is, by the rules of YAML 1.2."""
+    """The value of an unquoted YAML 1.2 scalar."""
     words = {"true": True, "false": False, "null": None, "~": None, "": None}
     if value.lower() in words:
         return words[value.lower()]
@@ -245,10 +243,10 @@ def _scalar(value: str) -> object:
 
 
 def config(text: str) -> Config:
-    """What a `config.yaml` says.
+    """Parse a `config.yaml`.
 
     Raises:
-        Fault: it does not say enough, or what no published network has.
+        Fault: settings are missing, or unlike those of any published network.
     """
     says = scalars(text)
 
@@ -284,7 +282,7 @@ def config(text: str) -> Config:
         int(depth),
         take("box_size_mm", 100, 10_000) / 1000,
         flag("centered_stride"),
-        # Only published configurations that the authors' own code refuses lack it.
+        # Missing only in published configurations that the authors' own code refuses.
         flag("legacy_centered_stride_bug", default=False),
         None if mix is None else take("mix_3d_inside_fov", 0, 1, 0.5),
         flag("weak_perspective", default=False),
@@ -294,7 +292,7 @@ def config(text: str) -> Config:
 # Arrays
 
 
-# How NumPy writes the header of a .npy file; its own reader runs Python's parser over it.
+# The header of a .npy file; NumPy's own reader feeds it to Python's parser.
 HEADER = re.compile(
     rb"\x93NUMPY[\1\2]\0(?:..|..\0\0)"
     rb"\{'descr': '([<>|][biufUO]\d{0,4})', 'fortran_order': (True|False), "
@@ -304,7 +302,7 @@ HEADER = re.compile(
 
 
 def _npy(data: bytes, name: str) -> np.ndarray:
-    """The array of a .npy file; one of objects, which is a pickle, as `unpickle.array` reads it."""
+    """The array of a .npy file; object arrays are read by `unpickle.array`."""
     try:
         header = HEADER.match(data)
         if header is None:
@@ -324,9 +322,9 @@ def _npy(data: bytes, name: str) -> np.ndarray:
 
 
 def _points(data: bytes) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
-    """Names and edges of the points, of `joint_info.npz`."""
+    """Names and edges of the points, from `joint_info.npz`."""
     arrays = {}
-    # What zipfile raises for archives that are damaged, encrypted or exotic.
+    # Exceptions of zipfile for damaged, encrypted or unsupported archives.
     damaged = (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError, ValueError)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -346,7 +344,7 @@ def _points(data: bytes) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
 
 
 def _list(value: object, where: str) -> list[Any]:
-    """A list, a tuple or an array as a list; what is NumPy's in it as lists and numbers."""
+    """A list, tuple or array as a list; NumPy items as lists and numbers."""
     try:
         if isinstance(value, Inert):
             value = array(value)
@@ -383,7 +381,7 @@ def _number(value: object, joints: int, where: str) -> int:
 
 
 def _pickle(data: bytes, where: str) -> object:
-    """What a pickle describes."""
+    """Unpickle to inert data."""
     try:
         return interpret(data)[0]
     except Fault as fault:
@@ -412,13 +410,13 @@ def _skeletons(data: bytes, joints: int) -> dict[str, JointTable]:
     return found
 
 
-# What an exported network says of its points
+# Metadata of an exported network
 
 
 def mirror(names: Sequence[str]) -> tuple[int, ...]:
-    """The point on the other side of the body, by the l or r that its name begins with.
+    """Left-right swap of points by the first letter of their names, l or r.
 
-    A point whose name has no partner is its own.
+    Points without a partner map to themselves.
     """
     number: Mapping[str, int] = {name: i for i, name in enumerate(names)}
     swap = {"l": "r", "r": "l"}
@@ -428,7 +426,7 @@ def mirror(names: Sequence[str]) -> tuple[int, ...]:
 
 
 def pack(matrix: np.ndarray) -> str:
-    """A matrix as a line of JSON: the published ones are mostly zeros, which take no place."""
+    """A matrix as one line of compressed JSON; published ones are mostly zeros."""
     data = zlib.compress(np.ascontiguousarray(matrix, "<f4").tobytes(), 9)
     return json.dumps({"shape": matrix.shape, "zlib_f4": base64.b64encode(data).decode()})
 
@@ -437,7 +435,7 @@ def unpack(text: str) -> np.ndarray:
     """The matrix that `pack` wrote, float32.
 
     Raises:
-        ValueError, TypeError, KeyError: something else wrote it.
+        ValueError, TypeError, KeyError: `pack` did not write it.
     """
     read = json.loads(text)
     rows, columns = (int(n) for n in read["shape"])

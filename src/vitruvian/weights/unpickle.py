@@ -1,12 +1,12 @@
-"""What a pickle describes, without running anything from it.
+"""Safe unpickling: read a pickle without executing code from it.
 
-A pickle is a program for a small stack machine, and its danger is that it may call anything. The
-machine below has no way to call: it makes dicts, lists, tuples, numbers and strings, it knows how
-a tensor of PyTorch is described, and everything else becomes `Inert`, a record of what would have
-been called with what. `array` reads the records of NumPy's arrays.
+A pickle is a program for a stack machine that may call anything. The interpreter below cannot call:
+it builds dicts, lists, tuples, numbers and strings, and recognises PyTorch tensors; everything else
+becomes `Inert`, a record of the call and its arguments. `array` converts the records of NumPy
+arrays.
 
-Source: pickletools of the Python standard library (the operations); torch/serialization.py and
-torch/_utils.py at v2.13 (persistent ids, `_rebuild_tensor_v2`); what NumPy 2.x writes.
+Source: pickletools of the Python standard library (opcodes); torch/serialization.py and
+torch/_utils.py at v2.13 (persistent ids, `_rebuild_tensor_v2`); NumPy 2.x output.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-# Real files: 46 thousand operations and 397 tensors for yolov8n-pose, 130 thousand and 835 for
+# Real files: 46 thousand opcodes and 397 tensors for yolov8n-pose, 130 thousand and 835 for
 # x-p6, three times that with an optimizer.
 MOST_OPERATIONS = 2_000_000
 
@@ -29,7 +29,7 @@ STORAGES = {
     "torch.DoubleStorage": "<f8",
     "torch.FloatStorage": "<f4",
     "torch.HalfStorage": "<f2",
-    "torch.BFloat16Storage": "<u2",  # NumPy has no such numbers,
+    "torch.BFloat16Storage": "<u2",  # not a NumPy type
     "torch.LongStorage": "<i8",
     "torch.IntStorage": "<i4",
     "torch.ShortStorage": "<i2",
@@ -37,9 +37,9 @@ STORAGES = {
     "torch.ByteStorage": "u1",
     "torch.BoolStorage": "?",
 }
-# What else a checkpoint may name. None of it is imported: these become `Inert`.
+# Other names allowed in a checkpoint. None is imported: they become `Inert`.
 KNOWN = {
-    "__builtin__.getattr",  # an attribute `detect` of old heads, `forward_fuse` of fused files
+    "__builtin__.getattr",  # `detect` of old heads, `forward_fuse` of fused files
     "__builtin__.set",
     "builtins.getattr",
     "builtins.set",
@@ -58,7 +58,7 @@ KNOWN = {
     for module in ("pathlib", "pathlib._local")
     for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 }
-# What makes an array, or a number of NumPy; before and since NumPy 2.
+# Constructors of NumPy arrays and scalars, before and since NumPy 2.
 _ARRAYS = {
     f"numpy.{core}.{name}": name.rpartition(".")[2]
     for core in ("core", "_core")
@@ -70,23 +70,23 @@ KNOWN_BELOW = ("torch.nn.", "ultralytics.", "models.", "__main__.")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Name:
-    """A class or function that the file names."""
+    """A class or function named in the file."""
 
     path: str
 
 
 @dataclass(eq=False, repr=False)
 class Inert:
-    """An object that is neither plain data nor a tensor: a record, never brought to life."""
+    """A record of an object that is neither plain data nor a tensor; never instantiated."""
 
-    path: str  # of its class, or of the function that would have made it
-    state: object = None  # for a module its `__dict__`
+    path: str  # its class, or the function that would have made it
+    state: object = None  # for a module, its `__dict__`
     arguments: tuple[Any, ...] = ()  # of that call
 
 
 @dataclass(frozen=True, repr=False)
 class Storage:
-    """Numbers that several tensors may share."""
+    """A data buffer that several tensors may share."""
 
     kind: str  # a key of `STORAGES`
     key: str
@@ -94,12 +94,12 @@ class Storage:
 
     @property
     def numbers(self) -> np.dtype:
-        """Their type in the file."""
+        """Data type in the file."""
         return np.dtype(STORAGES[self.kind])
 
     @property
     def bytes(self) -> int:
-        """Of all of them."""
+        """Size in bytes."""
         return self.numel * self.numbers.itemsize
 
 
@@ -108,23 +108,23 @@ class Tensor:
     """A view of a storage."""
 
     storage: Storage
-    offset: int  # numbers, from the start of the storage
+    offset: int  # elements, from the start of the storage
     shape: tuple[int, ...]
-    strides: tuple[int, ...]  # numbers
+    strides: tuple[int, ...]  # elements
 
 
 class Fault(Exception):
-    """What is wrong with the file."""
+    """The file is invalid; the reason."""
 
 
 def interpret(data: bytes | mmap.mmap) -> tuple[object, dict[str, Storage]]:
-    """What a pickle describes, protocols 2 to 5, with `Inert` and tensor records for objects.
+    """Interpret a pickle (protocols 2 to 5); objects become `Inert` and `Tensor` records.
 
     Args:
-        data: the pickle; of a map it is read from where that stands, and left at its end.
+        data: the pickle; an mmap is read from its position, and left at the pickle's end.
 
     Returns:
-        What it describes, and all storages that it names, by key.
+        The object, and all storages by key.
 
     Raises:
         ValueError, IndexError, KeyError, TypeError: it is damaged.
@@ -140,7 +140,7 @@ def interpret(data: bytes | mmap.mmap) -> tuple[object, dict[str, Storage]]:
         del stack[at:]
         return items
 
-    # A map is as good as a file: it has `read`, `readline` and `tell`.
+    # An mmap works as a file: it has `read`, `readline` and `tell`.
     operations: Iterator[tuple[Any, Any, Any]] = pickletools.genops(data)  # type: ignore[arg-type]
     for count, (operation, argument, _) in enumerate(operations):
         if count >= MOST_OPERATIONS:
@@ -228,7 +228,7 @@ def _extend(target: object, items: list[Any]) -> None:
 def _update(target: object, items: list[Any]) -> None:
     if isinstance(target, dict):
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Hashing a tuple of tuples of ... can take for ever.
+            # Hashing deeply nested tuples can take forever.
             if not isinstance(key, str | int):
                 raise TypeError("not a key")
             target[key] = value
@@ -244,19 +244,19 @@ def _name(path: str) -> Name:
 
 
 def _make(called: object, arguments: object) -> object:
-    """What calling a name would have given."""
+    """The result of a call, as data or a record."""
     if not isinstance(called, Name) or not isinstance(arguments, tuple):
         raise Fault("its pickle calls something that it made itself: refused")
     if called.path in _MAKE:
         return _MAKE[called.path](*arguments)
-    # A set is a list here: nothing of a checkpoint that is used is looked up in one.
+    # A set becomes a list: nothing used from a checkpoint is looked up in one.
     is_set = called.path.endswith((".set", ".frozenset"))
     return Inert(called.path, arguments[0] if is_set and arguments else None, arguments)
 
 
 def _persistent(what: str, kind: object, key: object, *rest: object) -> Storage | Name:
-    """What torch does not pickle itself: numbers, and in streams the classes of modules."""
-    if what == "module" and isinstance(kind, Name):  # its file and its source code come with it
+    """Resolve a persistent id: a storage, or in streams the class of a module."""
+    if what == "module" and isinstance(kind, Name):  # followed by its file and source code
         return kind
     _location, numel, *view = rest
     if what != "storage" or not isinstance(kind, Name) or not isinstance(key, str):
@@ -296,9 +296,9 @@ _MAKE: dict[str, Any] = {
 
 
 def array(record: Inert) -> np.ndarray:
-    """The array, or the number with no axis, that a record would have become.
+    """The NumPy array, or 0-d array for a scalar, of a record.
 
-    Numbers and texts are read; an array of objects holds what the pickle describes.
+    Numbers and strings; object arrays hold the interpreted pickle items.
 
     Raises:
         ValueError, TypeError: it is damaged, or of another type.
@@ -325,7 +325,7 @@ def array(record: Inert) -> np.ndarray:
         flat = np.empty(len(data), object)
         flat[:] = data
     else:
-        if isinstance(data, Inert) and data.path == "_codecs.encode":  # of protocol 2
+        if isinstance(data, Inert) and data.path == "_codecs.encode":  # protocol 2
             text, coding = _tuple(data.arguments, 2)
             data = text.encode("latin1") if isinstance(text, str) and coding == "latin1" else None
         whole = isinstance(data, bytes | bytearray)
@@ -342,7 +342,7 @@ def _tuple(value: object, length: int) -> tuple[Any, ...]:
 
 
 def _dtype(record: object) -> np.dtype:
-    """The type of the numbers of an array; NumPy would take much more for one."""
+    """The dtype of an array; stricter than NumPy."""
     if not isinstance(record, Inert) or record.path != "numpy.dtype" or not record.arguments:
         raise TypeError("no type")
     name = record.arguments[0]
