@@ -245,8 +245,8 @@ def signals(monkeypatch) -> Iterator[None]:
     """Ours, and the old ones afterwards."""
     names = [getattr(signal, name) for name in stopping.SIGNALS if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in names}
-    for name in ("hold", "kept", "received", "since"):
-        monkeypatch.setattr(stopping._State, name, getattr(stopping._State, name))
+    for name, value in {"hold": False, "kept": None, "received": None, "since": 0.0}.items():
+        monkeypatch.setattr(stopping._State, name, value)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     stopping.handle_signals()
     yield
