@@ -21,7 +21,7 @@ from vitruvian.frame import Frame
 
 
 class GrowingText:
-    """A text file that is written incrementally."""
+    """Incremental writer of a text file."""
 
     def __init__(self, path: Path, start: str, end: str = "") -> None:
         """`start` is the header, `end` the footer of the file."""
@@ -33,7 +33,7 @@ class GrowingText:
         return self
 
     def add(self, lines: str) -> None:
-        """Add them."""
+        """Append."""
         if self.file is None:
             path = self.part.begin()
             self.file = path.open("w", encoding="utf-8", errors=NO_TEXT, newline="")
@@ -45,7 +45,7 @@ class GrowingText:
             raise
 
     def mark(self) -> int:
-        """Its size in bytes so far: a checkpoint to resume from."""
+        """Its size in bytes, to resume from if killed."""
         if self.file is None:
             return 0
         self.file.flush()
@@ -139,7 +139,7 @@ class Rows:
         return self
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Add them."""
+        """Append."""
         if self.writer is None:
             self.writer = self.arrow.parquet.ParquetWriter(self.part.begin(), self.schema)
             self.whole = True  # so far; not after a full disk

@@ -1,4 +1,4 @@
-"""Sink for one file per person: `walk.trc`, or `walk_1.trc`, `walk_2.trc` of several people."""
+"""Sink for one file per person: `walk.trc`, or `walk_1.trc`, `walk_2.trc` if several."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WriteTrack(Protocol):
     """Writes a track to a file, such as `write_trc`."""
 
     def __call__(self, track: Track, path: Path, up: str) -> None:
-        """Write."""
+        """Write a track."""
 
 
 class OnePersonFiles:
@@ -57,7 +57,7 @@ class OnePersonFiles:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Buffer."""
+        """Buffer a frame."""
         self._check(frame, poses)
         at = len(self.frames)
         self.frames.append(Frame(None, frame.index, frame.seconds, frame.source, size=frame.size))
