@@ -55,7 +55,7 @@ class AtomicFile:
         """Path of the temporary file, created if needed.
 
         Args:
-            keep: whether to keep what a killed process left.
+            keep: whether to keep what a killed process wrote.
 
         Raises:
             WriteError: it cannot be created, `path` is not a regular file, or another process

@@ -45,7 +45,7 @@ def parents(skeleton: Skeleton) -> list[int]:
     """Each keypoint's parent along the bones, -1 for the root.
 
     Raises:
-        VitruvianError: the bones are not a tree.
+        VitruvianError: the bones are no tree.
     """
     up = [-1] * len(skeleton)
     for a, b in skeleton.bones:

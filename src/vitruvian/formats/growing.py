@@ -84,7 +84,7 @@ class GrowingText:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written."""
+        """The files written."""
         return [self.part.path] if self.file is not None else []
 
 
@@ -171,5 +171,5 @@ class Rows:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written."""
+        """The files written."""
         return [self.part.path] if self.writer is not None else []

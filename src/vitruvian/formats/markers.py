@@ -15,7 +15,7 @@ LISTED = 5  # names in a note
 
 
 def assumed_up(axis: str) -> str:
-    """The note for an assumed up axis."""
+    """Note on the up axis."""
     other = "z" if axis == "y" else "y"
     return f"{axis} is taken as the axis that points up; otherwise say --from-up {other}"
 

@@ -21,7 +21,7 @@ class WriteTrack(Protocol):
     """Writes a track to a file, such as `write_trc`."""
 
     def __call__(self, track: Track, path: Path, up: str) -> None:
-        """Write a track."""
+        """Write it."""
 
 
 class OnePersonFiles:

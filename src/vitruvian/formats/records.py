@@ -41,7 +41,7 @@ class Record:
         """Open it and read the header.
 
         Raises:
-            VitruvianError: it is missing or not a record of this version.
+            VitruvianError: it is missing, or not of this version.
         """
         self.path = Path(path)
         with closing(read_lines(self.path)) as lines:
@@ -64,7 +64,7 @@ class Record:
             yield self.frame(self._parse(line, number), number)
 
     def _lines(self) -> Iterator[tuple[int, str]]:
-        """Number, from 2, and text of each line after the header."""
+        """Number, from 2, and text of the lines after the header."""
         with closing(read_lines(self.path)) as lines:
             next(lines, None)
             yield from enumerate(lines, 2)

@@ -39,7 +39,7 @@ HOLDS = {
     "bones": "bones of a custom skeleton",
     "camera": "cameras",
 }
-# Only available from a source, or during inference.
+# Only in a source, or during inference.
 NOT_HELD = {"frames": "pixels of the frames", "maps": "heat maps"}
 SMALL = 10_000_000  # bytes of an OpenPose frame; thousands of people fit
 WAYS_OUT = {
@@ -264,7 +264,7 @@ def _has_people(path: Path) -> bool:
 
 
 def lost(source: Format, target: Format) -> list[str]:
-    """Entries of `HOLDS` that `target` cannot store."""
+    """Parts of `HOLDS` in `source`, not in `target`."""
     gone = [part for part in HOLDS if part in source.holds and part not in target.holds]
     return [part for part in gone if part != "uneven" or "times" not in gone]
 
@@ -287,7 +287,7 @@ def read(
     up: str | None = None,
     skeleton: Skeleton | None = None,
 ) -> Reading | records.Record:
-    """Read the poses of a file: `for frame, poses in vit.read("out.jsonl")`.
+    """Read poses: `for frame, poses in vit.read("out.jsonl")`.
 
     Args:
         path: .jsonl (records), .csv, .parquet, .trc, .c3d, .bvh, .json (COCO), .txt (MOT), or a
@@ -302,7 +302,7 @@ def read(
         VitruvianError: it is missing or invalid, or an option is needed.
     """
     path = Path(path)
-    # A record may be a pipe, whose content cannot be checked first.
+    # A record may be a pipe, which can be read only once.
     record = form is None and path.suffix.lower() == ".jsonl"
     row = FORMATS["json"] if record else recognised(path, form)
     if up is not None and "up" not in row.asks:

@@ -31,7 +31,11 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import box_around
 
 METRES = ("x_m", "y_m", "z_m", "x_world_m", "y_world_m", "z_world_m")
-ABOUT = ("origin", "error", "plausible")  # of x_m y_m z_m: origin, error, plausibility
+ABOUT = (
+    "origin",
+    "error",
+    "plausible",
+)  # of x_m y_m z_m: origin, reprojection error (px), whether plausible
 COLUMNS = (
     *("source", "index", "time", "person", "keypoint", "x", "y", "score"),
     *(*METRES, *ABOUT, "state"),

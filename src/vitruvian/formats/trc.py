@@ -308,7 +308,7 @@ def even(seconds: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def named(
     stem: str, keypoints: Sequence[str], bones: Sequence[tuple[int, int]] | None = None
 ) -> Skeleton:
-    """The built-in skeleton with exactly these keypoints, or a new one with these bones, if known.
+    """The built-in skeleton with exactly these keypoints, or a new one with the bones given.
 
     Two built-in ones have the same keypoints in another order: the order or the bones decide.
     """
@@ -339,7 +339,7 @@ def from_metres(
 ) -> Track:
     """A track of (T, K, 3) metres, without pixels, with these keypoint names; scores 1 or 0.
 
-    The skeleton comes from `named`, and keypoints are sorted in its order. Duplicate names become
+    The skeleton comes from `named`, and keypoints are put in its order. Duplicate names become
     `thigh_2`, and so on.
 
     Raises:
