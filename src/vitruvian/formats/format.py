@@ -62,7 +62,7 @@ class Reading:
 class ReadOptions:
     """Metadata that third-party files do not store."""
 
-    fps: float | None = None  # frames per s
+    fps: float | None = None  # frames per second
     up: str | None = None  # the axis that points up, y or z
     skeleton: Skeleton | None = None  # of its keypoints
 

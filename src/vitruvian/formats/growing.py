@@ -33,7 +33,7 @@ class GrowingText:
         return self
 
     def add(self, lines: str) -> None:
-        """Append."""
+        """Append lines."""
         if self.file is None:
             path = self.part.begin()
             self.file = path.open("w", encoding="utf-8", errors=NO_TEXT, newline="")
@@ -139,7 +139,7 @@ class Rows:
         return self
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Append."""
+        """Append rows."""
         if self.writer is None:
             self.writer = self.arrow.parquet.ParquetWriter(self.part.begin(), self.schema)
             self.whole = True  # so far; not after a full disk

@@ -41,7 +41,7 @@ class Record:
         """Open it and read the header.
 
         Raises:
-            VitruvianError: it is missing, or not of this version.
+            VitruvianError: it is missing, or no record of this version.
         """
         self.path = Path(path)
         with closing(read_lines(self.path)) as lines:

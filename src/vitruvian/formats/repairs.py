@@ -36,7 +36,7 @@ class RepairRow(Protocol):
 
     @property
     def keypoints(self) -> tuple[str, ...]:
-        """Those moved."""
+        """Those that moved."""
         ...
 
     @property
