@@ -1,1 +1,1 @@
-"""Poses to files, and back."""
+"""Read and write poses."""

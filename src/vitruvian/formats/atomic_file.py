@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all: written beside their place, moved there when done.
+"""Atomic file writes: written to a temporary file beside the target, then renamed.
 
-The unfinished file of `NAME` is `NAME.part`, and whoever writes it holds a lock on it: a second
-writer is refused. The lock goes with its process, so that what a killed one has left behind is
-taken over by the next. Where a file system knows no locks, its name has the number of the process.
+The temporary file of `NAME` is `NAME.part`, locked by its writer: a second writer is refused. The
+lock ends with its process, so the next writer takes over what a killed process left behind. On
+file systems without locks, the process id is part of the name.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-LONGEST = 255  # bytes of a file's name, of nearly all file systems
-# How file names whose bytes are no UTF-8 stand in files of text, which are UTF-8.
+LONGEST = 255  # bytes of a file name, on nearly all file systems
+# Error handler for file names that are not valid UTF-8, in UTF-8 text files.
 NO_TEXT = "backslashreplace"
 
 
 class WriteError(VitruvianError):
-    """A file cannot be written: nor can, most likely, what comes after it."""
+    """A file cannot be written; later writes will most likely fail too."""
 
 
 class AtomicFile:
-    """The unfinished file of `path`. Nothing is made until it is asked for."""
+    """The temporary file of `path`. Nothing is created before `begin`."""
 
     def __init__(self, path: Path) -> None:
-        """From here on, nobody else may put a file there."""
+        """From now on, no other process may write `path`."""
         self.path = path
         self._place = Path(os.path.realpath(path)) if path.is_symlink() else path
         self.unfinished = self._beside(".part")
@@ -44,7 +44,7 @@ class AtomicFile:
         self._release: weakref.finalize | None = None
 
     def _beside(self, end: str) -> Path:
-        """The same name with another end; one that would be too long is cut, and stays its own."""
+        """The same name with a suffix; a name that is too long is truncated, but stays unique."""
         name = self._place.name
         if len(os.fsencode(name + end)) > LONGEST:
             end = f"~{zlib.crc32(os.fsencode(name)):08x}{end}"
@@ -52,14 +52,14 @@ class AtomicFile:
         return self._place.with_name(name + end)
 
     def begin(self, *, keep: bool = False) -> Path:
-        """Where to write; its folder is made if need be.
+        """Path of the temporary file, created if needed.
 
         Args:
-            keep: whether what a killed process has left there is wanted.
+            keep: whether to keep what a killed process wrote.
 
         Raises:
-            WriteError: it cannot be made, it is no ordinary file, or somebody else writes it, or
-                has done so since.
+            WriteError: it cannot be created, `path` is not a regular file, or another process
+                writes it or has written it.
         """
         if self._release is None:
             try:
@@ -74,10 +74,10 @@ class AtomicFile:
         return self.unfinished
 
     def finish(self) -> None:
-        """Move it into place, over what was there.
+        """Rename it to its final name, replacing an existing file.
 
         Raises:
-            WriteError: it is not there any more, or somebody else has put a file in its place.
+            WriteError: it is gone, or another process has written `path`.
         """
         assert self._release is not None
         alive = self._release.peek()
@@ -86,7 +86,7 @@ class AtomicFile:
             self._refuse()
             if not _is(alive[2][0], self.unfinished):
                 self._take_over()
-            if fcntl is None:  # Windows moves no open files
+            if fcntl is None:  # Windows: no rename if open
                 self._release()
             self.unfinished.replace(self._place)
         except OSError as error:
@@ -95,10 +95,10 @@ class AtomicFile:
             self.leave()
 
     def _take_over(self) -> None:
-        """The unfinished file is another one now: a library has put it there, or another process.
+        """The temporary file was replaced, by a library or by another process.
 
         Raises:
-            WriteError: there is none, or it is another process's.
+            WriteError: it does not exist, or another process owns it.
         """
         try:
             file = os.open(self.unfinished, os.O_RDWR)
@@ -122,20 +122,20 @@ class AtomicFile:
         )
 
     def drop(self) -> None:
-        """Take it away: there is nothing in it that is worth keeping."""
+        """Delete the temporary file."""
         if self._release is not None and self._release.alive:
             with suppress(OSError):
                 self.unfinished.unlink()
         self.leave()
 
     def leave(self) -> None:
-        """Leave it there as it is, for who looks, and for the next one who writes it."""
+        """Release the lock and keep the temporary file, for the next writer."""
         if self._release is not None:
             self._release()
             self._release = None
 
     def _refuse(self) -> None:
-        """Raise `WriteError` if what is at the path is not to be replaced."""
+        """Raise `WriteError` if the file at the path must not be replaced."""
         now, name = _stamp(self._place), shown(self.path, 100)
         if now is not None and not stat.S_ISREG(now[0]):
             kind = "a folder" if stat.S_ISDIR(now[0]) else "a device or a pipe"
@@ -147,7 +147,7 @@ class AtomicFile:
             )
 
     def _locked(self) -> int:
-        """A descriptor of the unfinished file, which is locked for as long as it is open."""
+        """A descriptor of the temporary file, locked for as long as it is open."""
         while fcntl is not None:
             file = os.open(self.unfinished, os.O_RDWR | os.O_CREAT, 0o666)
             try:
@@ -155,21 +155,21 @@ class AtomicFile:
             except BlockingIOError:
                 os.close(file)
                 raise self._taken() from None
-            except OSError:  # this file system has none
+            except OSError:  # file system without locks
                 os.close(file)
                 break
             if _is(file, self.unfinished):
                 return file
-            os.close(file)  # it has been finished since it was opened: that one was another file
+            os.close(file)  # renamed by its writer since it was opened: no longer the same file
         self.unfinished = self._beside(f".{os.getpid()}.part")
         return os.open(self.unfinished, os.O_RDWR | os.O_CREAT, 0o666)
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
-    """Write a file whose content is known, UTF-8 if it is text.
+    """Write a whole file atomically; text as UTF-8.
 
     Raises:
-        WriteError: it cannot be written; then nothing is left of it.
+        WriteError: it cannot be written; then nothing is left behind.
     """
     part = AtomicFile(path)
     unfinished = part.begin()
@@ -185,9 +185,9 @@ def write_whole(path: Path, data: str | bytes) -> None:
 
 @contextmanager
 def writing(out: Path, *, hold: bool = True) -> Iterator[None]:
-    """Around writing: disk errors are one line, and Ctrl-C waits, see `stopping.hold_signals`.
+    """While writing: one-line disk errors, and Ctrl-C deferred, see `stopping.hold_signals`.
 
-    What goes wrong inside with files is of writing: in reading they are `VitruvianError`s.
+    Any `OSError` inside is a write error: readers raise `VitruvianError`.
     """
     try:
         with stopping.hold_signals(hold):
@@ -201,10 +201,10 @@ def writing(out: Path, *, hold: bool = True) -> Iterator[None]:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Around a job that changes files in a folder, which is made if need be.
+    """Lock a folder while a job changes files in it; it is created if needed.
 
     Raises:
-        WriteError: it cannot be made, or another process is at work there.
+        WriteError: it cannot be created, or another process locked it.
     """
     if folder.exists() and not folder.is_dir():
         raise WriteError(f"'{shown(folder, 100)}' is a file; give a folder to --out")
@@ -217,7 +217,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        with suppress(OSError):  # this file system has no locks
+        with suppress(OSError):  # file system without locks
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -231,7 +231,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def lock_file(path: Path) -> int:
-    """A descriptor of a file, made if need be; locked for as long as it is open.
+    """A descriptor of a file, created if needed; locked while it is open.
 
     Raises:
         BlockingIOError: another process has locked it.
@@ -245,7 +245,7 @@ def lock_file(path: Path) -> int:
         except BlockingIOError:
             os.close(file)
             raise
-        except OSError:  # this file system has no locks
+        except OSError:  # file system without locks
             return file
         if fcntl is None or _is(file, path):
             return file
@@ -253,12 +253,12 @@ def lock_file(path: Path) -> int:
 
 
 def why(error: OSError) -> str:
-    """What went wrong, in a few words; libraries of others leave out what the system says."""
+    """Short reason of an error; third-party libraries may leave out the system's message."""
     return error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _stamp(path: Path) -> tuple[int, int, int, int] | None:
-    """By which it is known whether a file has been written anew; None: there is none."""
+    """Mode, inode, size and mtime, to detect a rewritten file; None: no file."""
     try:
         now = path.stat()
     except OSError:
@@ -267,7 +267,7 @@ def _stamp(path: Path) -> tuple[int, int, int, int] | None:
 
 
 def _is(file: int, path: Path) -> bool:
-    """Whether a descriptor is of the file that is at a path now."""
+    """Whether a descriptor refers to the file now at a path."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:

@@ -1,11 +1,11 @@
-"""BVH: a skeleton's joint angles over time, as animation software reads it; and back.
+"""Read and write BVH: joint angles of a skeleton over time, for animation software.
 
-For skeletons whose bones are a tree. Bones get one length each, the median; the rest pose points as
-in the first frame in which everything was found, where all rotations are zero. A joint turns to fit
-its children best, and about its own axis no more than it must. Lengths are metres, y is up unless
-told otherwise. BVH has no word for what is missing, and one frame time: gaps hold the last pose,
-and frames are put on an even grid by lines between them. Every joint has rotations, also one at
-the end of a limb, where they are zero: pybvh 0.9 refuses CHANNELS 0.
+For skeletons whose bones form a tree. Each bone has one length, the median; the rest pose has the
+directions of the first frame with all keypoints, where all rotations are zero. A joint's rotation
+is the best fit to its children, with minimal twist. Lengths are metres, y is up by default. BVH
+has no missing values and one frame time: gaps hold the last pose, and frames are resampled to a
+constant rate by linear interpolation. Every joint has rotations, also end joints, where they are
+zero: pybvh 0.9 refuses CHANNELS 0.
 
 Source: Meredith and Maddock 2001, "Motion Capture File Formats Explained", 2.3.
 """
@@ -35,9 +35,9 @@ from vitruvian.formats.trc import (
 
 SHORT, LONG = 1e-6, 5.0  # metres of a bone
 USUAL = (0.2, 1.0)  # metres of the longest bone of a body
-DEEPEST = 200  # joints within each other
+DEEPEST = 200  # levels of nested joints
 LONGEST_FRAME = 3600.0  # seconds
-LARGEST = 1e9  # of a number, degrees or metres
+LARGEST = 1e9  # value, degrees or metres
 CHANNELS = "Zrotation Xrotation Yrotation"
 
 
@@ -67,17 +67,17 @@ def _no_tree(skeleton: Skeleton, why: str) -> VitruvianError:
 
 
 def write_bvh(track: Track, path: str | Path, up: str = "y") -> None:
-    """Write a track's metres as rotations.
+    """Write 3D keypoints as joint rotations.
 
     Raises:
-        VitruvianError: it has no metres, its skeleton no hierarchy, or no frame has all of it.
+        VitruvianError: no metres, bones that form no tree, or no frame with all keypoints.
     """
     above = parents(track.skeleton)
     order = list(_depth_first(above, above.index(-1)))
     xyz, rate = _even(track, metres(track, "BVH") @ upward(up).T)
     offsets = _rest(xyz, above)
     turns = _rotations(xyz, above, order, offsets)
-    # Readers end a name at the first space.
+    # Readers cut names at the first space.
     names = numbered([re.sub(r"\s+", "_", name) for name in track.skeleton.keypoints])
     lines = ["HIERARCHY", *_described(names, above, offsets, above.index(-1), 0), "MOTION"]
     lines += [f"Frames: {len(xyz)}", f"Frame Time: {1 / rate:.8f}"]
@@ -100,7 +100,7 @@ def _depth_first(up: list[int], at: int) -> Iterator[int]:
 def _described(
     names: list[str], up: list[int], offsets: np.ndarray, k: int, depth: int
 ) -> Iterator[str]:
-    """The lines of a joint and of what hangs on it; one without children has an end as well."""
+    """The lines of a joint and its descendants; a joint without children gets an End Site."""
     pad, place = "  " * depth, " ".join(f"{value:.6f}" for value in offsets[k])
     children = [child for child, parent in enumerate(up) if parent == k]
     yield f"{pad}{'ROOT' if depth == 0 else 'JOINT'} {names[k]}"
@@ -119,7 +119,7 @@ def _described(
 
 
 def _even(track: Track, xyz: np.ndarray) -> tuple[np.ndarray, float]:
-    """(F, K, 3) at even times, without gaps, and the rate."""
+    """(F, K, 3) at a constant rate, gaps filled; the rate."""
     whole = np.isfinite(xyz).all(axis=(1, 2))
     if not whole.any():
         raise VitruvianError(
@@ -135,7 +135,7 @@ def _even(track: Track, xyz: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _rest(xyz: np.ndarray, up: list[int]) -> np.ndarray:
-    """(K, 3) from its parent to each keypoint in the rest pose; zero for the root."""
+    """(K, 3) offsets of keypoints from their parents in the rest pose; root: zero."""
     offsets = np.zeros(xyz.shape[1:])
     for k, parent in enumerate(up):
         if parent >= 0:
@@ -146,18 +146,18 @@ def _rest(xyz: np.ndarray, up: list[int]) -> np.ndarray:
 
 
 def _rotations(xyz: np.ndarray, up: list[int], order: list[int], offsets: np.ndarray) -> np.ndarray:
-    """(F, K, 3, 3) of each keypoint from the rest pose, in the world."""
+    """(F, K, 3, 3) global rotations of keypoints from the rest pose."""
     turns = np.broadcast_to(np.eye(3), (*xyz.shape[:2], 3, 3)).copy()
     for k in order:
         if up[k] >= 0:
             turns[:, k] = turns[:, up[k]]
         lengths = np.linalg.norm(offsets, axis=-1)
-        # A bone without length has no direction.
+        # A bone of zero length has no direction.
         children = [child for child in range(len(up)) if up[child] == k and lengths[child] > SHORT]
         if not children:
             continue
         rest = offsets[children] / lengths[children, None]
-        have = np.einsum("fij,cj->fci", turns[:, k], rest)  # as the parent carries them
+        have = np.einsum("fij,cj->fci", turns[:, k], rest)  # rotated with the parent
         bones = xyz[:, children] - xyz[:, [k]]
         now = np.linalg.norm(bones, axis=-1, keepdims=True)
         want = np.where(now > SHORT, bones / np.maximum(now, SHORT), have)
@@ -166,9 +166,9 @@ def _rotations(xyz: np.ndarray, up: list[int], order: list[int], offsets: np.nda
 
 
 def _fit(have: np.ndarray, want: np.ndarray) -> np.ndarray:
-    """(F, 3, 3) rotations that turn (F, C, 3) directions to others best. Source: Kabsch 1976.
+    """(F, 3, 3) least-squares rotations between (F, C, 3) directions. Source: Kabsch 1976.
 
-    One direction alone leaves the turn about itself open: a second one, square to both, stays.
+    A single direction leaves the twist about it open: a second one, normal to both, is fixed.
     """
     if have.shape[1] == 1:
         square = np.cross(have[:, 0], want[:, 0])
@@ -186,12 +186,12 @@ def _fit(have: np.ndarray, want: np.ndarray) -> np.ndarray:
 
 
 def _euler_deg(turn: np.ndarray) -> tuple[float, float, float]:
-    """Degrees about z, then the turned x, then the turned y: turn = Rz Rx Ry."""
+    """Intrinsic z-x-y Euler angles in degrees: turn = Rz Rx Ry."""
     x = np.arcsin(np.clip(turn[2, 1], -1, 1))
     if abs(turn[2, 1]) < 1 - 1e-9:
         z = np.arctan2(-turn[0, 1], turn[1, 1])
         y = np.arctan2(-turn[2, 0], turn[2, 2])
-    else:  # z and y turn about one axis
+    else:  # gimbal lock: z and y align
         z, y = np.arctan2(turn[1, 0], turn[0, 0]), 0.0
     return float(np.degrees(z)), float(np.degrees(x)), float(np.degrees(y))
 
@@ -206,18 +206,18 @@ def _about(axis: int, degrees: np.ndarray | float) -> np.ndarray:
 
 
 def read_bvh(path: str | Path, up: str = "y", note: Note = lambda _: None) -> Track:
-    """The track of a BVH file that `write_bvh` wrote, or of one like it: metres, y down again.
+    """Read the track of a BVH file, of `write_bvh` or other software: metres, y down.
 
-    A keypoint is a ROOT or a JOINT; ends without a name are left out. A name is the rest of its
-    line. Lengths are taken for metres: BVH has no word for its unit.
+    Each ROOT or JOINT is a keypoint; End Sites are left out. A name is the rest of its
+    line. Lengths are assumed to be metres: BVH does not store its unit.
 
     Args:
         path: the file.
         up: the axis that points up in it.
-        note: gets what was assumed.
+        note: called with assumptions.
 
     Raises:
-        VitruvianError: it is missing, or no such file.
+        VitruvianError: it is missing or not BVH.
     """
     path = Path(path)
     try:
@@ -257,7 +257,7 @@ def read_bvh(path: str | Path, up: str = "y", note: Note = lambda _: None) -> Tr
 
 
 def _halves(text: str) -> tuple[str, str]:
-    """What stands before and after MOTION; `ValueError` if it is not there."""
+    """The text before and after MOTION; `ValueError` if it is missing."""
     halves = re.split(r"^[ \t]*MOTION[ \t]*$", text.replace("\r", "\n"), maxsplit=1, flags=re.M)
     if len(halves) < 2 or not halves[0].lstrip().startswith("HIERARCHY"):
         raise ValueError("want HIERARCHY and MOTION")
@@ -265,7 +265,7 @@ def _halves(text: str) -> tuple[str, str]:
 
 
 def _motion(text: str, width: int, note: Note) -> tuple[np.ndarray, float]:
-    """(F, width) numbers and the seconds of a frame; `ValueError` if they are not there."""
+    """(F, width) numbers and the frame time in seconds; `ValueError` if missing."""
     head = re.match(r"\s*Frames\s*:?\s*(\S+)\s+Frame\s+Time\s*:?\s*(\S+)", text, re.IGNORECASE)
     if head is None:
         raise ValueError("want Frames: and Frame Time: after MOTION")
@@ -290,10 +290,10 @@ def _motion(text: str, width: int, note: Note) -> tuple[np.ndarray, float]:
 def _hierarchy(
     text: str,
 ) -> tuple[list[str], list[int], list[np.ndarray], list[list[str]]]:
-    """Names, parents, offsets, and names of channels; `ValueError` if it is none."""
+    """Names, parents, offsets and channel names; `ValueError` if invalid."""
     joints, up = list[str](), list[int]()
     offsets, channels = list[np.ndarray](), list[list[str]]()
-    open_, last = list[int](), -2  # joints that are not closed; -2 is an end without a name
+    open_, last = list[int](), -2  # joints not yet closed; -2 is an End Site
     for line in re.sub(r"([{}])", r"\n\1\n", text).splitlines():
         word, rest = _parted(line)
         word, values = word.upper(), rest.split()

@@ -1,12 +1,12 @@
-"""C3D: markers over time as motion-capture software reads them, one person a file; and back.
+"""Read and write C3D: markers over time for motion-capture software, one person per file.
 
-It needs ezc3d (the `c3d` extra). Axes as in TRC; millimetres, which programs take for granted; the
-residual of a marker that is not there is -1. A C3D file has one rate and a first frame: frames
-that are not at even times are put on an even grid.
+Needs ezc3d (the `c3d` extra). Axes as in TRC; units are millimetres, which most software assumes;
+a missing marker has the residual -1. A C3D file has one frame rate and a first frame: unevenly
+timed frames are resampled to a constant rate.
 
-Reading: the header is held against the file's size, and ezc3d, which damaged files can crash, runs
-in a process of its own with limits of time and memory; arrays come back, nothing is unpickled.
-Writing: what is stored is looked at, because ezc3d 1.7.2 says nothing of a full disk
+Reading: the header is checked against the file size, and ezc3d, which can crash on damaged files,
+runs in a subprocess with time and memory limits; it returns arrays, nothing is unpickled.
+Writing: the stored data are verified, because ezc3d 1.7.2 does not report a full disk
 (findings/ezc3d-full-disk.sh).
 
 Source: "The C3D File Format User Guide", Motion Lab Systems; ezc3d 1.7.
@@ -36,14 +36,14 @@ from vitruvian.formats.markers import Note, assumed_up, without_zeros
 from vitruvian.formats.one_person import WriteTrack
 from vitruvian.formats.trc import METRES, UNITS, even, from_metres, metres, upward
 
-MOST = 65535  # frames; ezc3d says nothing of those beyond
+MOST = 65535  # frames; ezc3d does not report overflow
 BLOCK = 512  # bytes
-FLOATS = {84: "<", 85: "<", 86: ">"}  # processor: Intel, DEC, MIPS -> how its whole numbers lie
-SIGN = {84: 15, 85: 13, 86: 12}  # the byte of the header's scale in whose highest bit its sign is
-BUSY, PATIENCE = 10, 120  # seconds of work and of waiting for ezc3d, and
-SLOWEST = 1e6  # bytes a second besides; a laptop does 20 times as many
-MEMORY = 700 << 20  # bytes for ezc3d, besides 40 for each of the file
-# Groups of "points" that are no places, as Vicon's Plug-in Gait Reference Guide lists its outputs.
+FLOATS = {84: "<", 85: "<", 86: ">"}  # processor: Intel, DEC, MIPS -> byte order of integers
+SIGN = {84: 15, 85: 13, 86: 12}  # byte of the header's scale factor with the sign bit
+BUSY, PATIENCE = 10, 120  # seconds of CPU and wall time for ezc3d, plus
+SLOWEST = 1e6  # bytes per second on top; laptops reach 20 times that
+MEMORY = 700 << 20  # bytes for ezc3d, plus 40 per byte of the file
+# Groups of "points" that are not positions: outputs in Vicon's Plug-in Gait Reference Guide.
 NO_PLACES = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS", "REACTIONS")
 OUTPUT = re.compile(r"(Angles|Force|Moment|Power|NormalisedGRF|GroundReaction\w+)$")
 
@@ -59,20 +59,20 @@ def _ezc3d() -> Any:
 
 
 def writer() -> WriteTrack:
-    """`write_c3d`.
+    """Return `write_c3d`.
 
     Raises:
-        VitruvianError: ezc3d is missing; nothing has to be found in vain then.
+        VitruvianError: ezc3d is missing; checked before inference.
     """
     _ezc3d()
     return write_c3d
 
 
 def write_c3d(track: Track, path: str | Path, up: str = "y") -> None:
-    """Write a track's metres.
+    """Write a track's 3D keypoints.
 
     Raises:
-        VitruvianError: it has none, there is no such axis, ezc3d is missing, or the file cannot be
+        VitruvianError: no metres, an unknown axis, ezc3d is missing, or the file cannot be
             written.
     """
     library = _ezc3d()
@@ -101,10 +101,10 @@ def write_c3d(track: Track, path: str | Path, up: str = "y") -> None:
     file["header"]["points"]["last_frame"] = first + len(xyz) - 1
     part = AtomicFile(Path(path))
     unfinished = part.begin()
-    named = unfinished.with_name(unfinished.name + ".c3d")  # ezc3d adds an extension of its own
+    named = unfinished.with_name(unfinished.name + ".c3d")  # ezc3d appends its own extension
     try:
         file.write(str(unfinished))
-        with named.open("rb+") as written:  # a full disk is no error to ezc3d
+        with named.open("rb+") as written:  # ezc3d ignores a full disk
             os.fsync(written.fileno())
         stored = np.fromfile(named, "<f4", whole.size, offset=_check(named))
         if not np.array_equal(
@@ -121,17 +121,17 @@ def write_c3d(track: Track, path: str | Path, up: str = "y") -> None:
 
 
 def read_c3d(path: str | Path, up: str | None = None, note: Note = lambda _: None) -> Track:
-    """The track of a C3D file: metres with y down again, pixels NaN; skeletons as of TRC.
+    """Read the track of a C3D file: metres, y down, pixels NaN; skeletons as in `read_trc`.
 
-    Angles, forces, moments and powers, which some programs store as points, are left out.
+    Angles, forces, moments and powers that some software stores as points are skipped.
 
     Args:
         path: the file.
-        up: the axis that points up in it; None: what its POINT:Y_SCREEN says, or y.
-        note: gets what was assumed and left out.
+        up: the axis that points up in it; None: from its POINT:Y_SCREEN, or y.
+        note: called with assumptions and omissions.
 
     Raises:
-        VitruvianError: it is missing, no C3D file, or ezc3d is missing.
+        VitruvianError: it is missing or not C3D, or ezc3d is missing.
     """
     _ezc3d()
     path = Path(path)
@@ -179,7 +179,7 @@ def _unit(path: Path, point: dict[str, list[Any]], note: Note) -> str:
 
 
 def _numbered(point: dict[str, list[Any]], name: str) -> list[Any]:
-    """What a list of more than 255 is cut into: LABELS, LABELS2, LABELS3 ..."""
+    """A list, split at 255 entries into LABELS, LABELS2, LABELS3 ..."""
     whole, number = list(point.get(name) or []), 2
     while f"{name}{number}" in point:
         whole += point[f"{name}{number}"] or []
@@ -188,7 +188,7 @@ def _numbered(point: dict[str, list[Any]], name: str) -> list[Any]:
 
 
 def _places(point: dict[str, list[Any]], labels: list[str], note: Note) -> list[int]:
-    """Which points are places."""
+    """Indices of 3D positions."""
     groups = {name: {str(each).strip() for each in _numbered(point, name)} for name in NO_PLACES}
     no_places = set().union(*groups.values())
     out = [label in no_places or bool(OUTPUT.search(label)) for label in labels]
@@ -211,7 +211,7 @@ def _up(path: Path, point: dict[str, list[Any]], note: Note) -> str:
 
 
 def _long(words: list[Any] | None) -> int:
-    """A number in two words, the low one first; 0 where there is none."""
+    """A 32-bit number from two words, low word first; 0 if missing."""
     if not words or len(words) < 2:
         return 0
     low, high = (int(word) & 0xFFFF for word in words[:2])
@@ -219,7 +219,7 @@ def _long(words: list[Any] | None) -> int:
 
 
 def _check(path: Path) -> int:
-    """At which byte the data begin; `VitruvianError` if the header claims what is not there."""
+    """Byte offset of the data; `VitruvianError` if the header does not match the file."""
     try:
         with path.open("rb") as file:
             head = file.read(BLOCK)
@@ -237,7 +237,7 @@ def _check(path: Path) -> int:
     order = FLOATS[processor]
     points, analog, first, last = struct.unpack(f"{order}4H", head[2:10])
     (data,) = struct.unpack(f"{order}H", head[16:18])
-    each = 4 if head[SIGN[processor]] & 0x80 else 2  # a negative scale: numbers are floats
+    each = 4 if head[SIGN[processor]] & 0x80 else 2  # negative scale: stored as floats
     frames = last - first + 1
     if frames < 1:
         raise unreadable(path, f"it is no C3D file: it counts frames from {first} to {last}")
@@ -251,7 +251,7 @@ def _check(path: Path) -> int:
 
 
 def _read(path: Path) -> tuple[dict[tuple[str, str], list[Any]], np.ndarray, np.ndarray]:
-    """What ezc3d reads: parameters, (F, K, 3) points in the file's unit, (F, K) which are gone."""
+    """Parameters, (F, K, 3) points in the file's unit and (F, K) missing points, from ezc3d."""
     patience = PATIENCE + path.stat().st_size / SLOWEST
     source = str(Path(__file__).parents[2])
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
@@ -284,9 +284,9 @@ def _read(path: Path) -> tuple[dict[tuple[str, str], list[Any]], np.ndarray, np.
 
 
 def _in_a_process_of_its_own(source: str, out: str) -> None:
-    """Read with ezc3d what `_read` hands back."""
+    """Read with ezc3d; the subprocess of `_read`."""
     size = Path(source).stat().st_size
-    with suppress(ImportError, ValueError, OSError):  # not everywhere
+    with suppress(ImportError, ValueError, OSError):  # Linux only
         import resource
 
         have = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -317,5 +317,5 @@ def _in_a_process_of_its_own(source: str, out: str) -> None:
 if __name__ == "__main__":
     try:
         _in_a_process_of_its_own(*sys.argv[1:3])
-    except Exception as fault:  # said in a line to the process that asked
+    except Exception as fault:  # reported to the parent process
         sys.exit(str(fault) or type(fault).__name__)

@@ -1,9 +1,9 @@
-"""COCO results: a list of people with 17 keypoints, as the COCO evaluator reads it; and back.
+"""Read and write COCO results: a list of people with 17 keypoints, for the COCO evaluator.
 
-Annotations, which have pictures and a skeleton besides, are read as well.
+COCO annotations (ground truth), with images and a skeleton, can be read too.
 
 Source: "Data format" and "Results format" of cocodataset.org; docs/output.md of AlphaPose for its
-`image_id`, a file name, and `idx`, who is who.
+`image_id`, a file name, and `idx`, a track id.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vitruvian.formats.wire import LARGEST, LARGEST_SIDE, Provenance
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import box_around
 
-PICTURES = {  # endings of names that may be numbers; what else is called so is a video
+PICTURES = {  # image suffixes, whose names may be numbers; others are videos
     *("", ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
     *(".heic", ".heif", ".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr"),
 }
@@ -42,7 +42,7 @@ ONE_VIDEO = (
 
 
 def need_coco17(skeleton: Skeleton) -> None:
-    """Raise `VitruvianError` if a skeleton lacks a keypoint of COCO's."""
+    """Raise `VitruvianError` if a skeleton lacks a COCO keypoint."""
     missing = [name for name in COCO17.keypoints if name not in skeleton.keypoints]
     if missing:
         raise VitruvianError(
@@ -54,15 +54,14 @@ def need_coco17(skeleton: Skeleton) -> None:
 def results(
     frame: Frame, poses: Poses, image_id: int | None = None, file_name: str = ""
 ) -> list[dict[str, Any]]:
-    """One entry a person.
+    """COCO results of a frame, one per person.
 
-    Keypoints are mapped onto COCO's by name. The third value of a keypoint is its score; one that
-    was not found is 0, 0, 0, as COCO has it. Without an `image_id` it is the number the file is
-    called by (COCO's pictures are), otherwise the number of the frame; without a `file_name` it is
-    that of the source.
+    Keypoints are mapped to COCO's by name. The third value of a keypoint is its score; a missing
+    keypoint is 0, 0, 0, as in COCO. `image_id` defaults to the number in the file name (as in
+    COCO's images), otherwise to the frame index; `file_name` defaults to that of the source.
 
     Raises:
-        VitruvianError: the skeleton lacks a keypoint of COCO's.
+        VitruvianError: the skeleton lacks a COCO keypoint.
     """
     need_coco17(poses.skeleton)
     order = [poses.skeleton[name] for name in COCO17.keypoints]
@@ -90,7 +89,7 @@ def results(
 
 
 def _number_of(source: str) -> int | None:
-    """The number that a picture is called by; None of a video, and of another name."""
+    """The number in an image's file name; None for videos and other names."""
     path = Path(source)
     if path.suffix.lower() not in PICTURES or not path.stem.isdecimal() or len(path.stem) > 18:
         return None
@@ -98,19 +97,19 @@ def _number_of(source: str) -> int | None:
 
 
 class _Images:
-    """An `image_id` and a `file_name` for each picture, or frame of one video: no two the same."""
+    """Assigns a unique `image_id` and a `file_name` to each image, or frame of one video."""
 
     def __init__(self, path: Path, pictures: Sequence[Path]) -> None:
-        """`pictures`: all there will be, as far as is known."""
+        """`pictures`: all that will be written, if known."""
         self.path = path
         folders = {picture.parent for picture in pictures}
         self.root = os.path.commonpath(folders) if folders else None
-        # Numbers that pictures are called by are theirs; the others get what is left.
+        # Images with a number as name keep it as id; others get the free ids.
         numbers = (_number_of(str(picture)) for picture in pictures)
         self.reserved = {number for number in numbers if number is not None}
         self.given: dict[tuple[str, int], int] = {}
         self.taken: set[int] = set()
-        self.sources: dict[str, int] = {}  # -> how many frames
+        self.sources: dict[str, int] = {}  # -> frame count
         self.free = 0
 
     def __call__(self, frame: Frame) -> tuple[int, str]:
@@ -132,7 +131,7 @@ class _Images:
         return self.given[key], self._name(Path(frame.source))
 
     def _name(self, source: Path) -> str:
-        """With its folders, as far as they tell pictures apart: from the one that holds all."""
+        """Path relative to the common root of all images, to tell equal file names apart."""
         if self.root is not None and source.is_relative_to(self.root):
             return source.relative_to(self.root).as_posix()
         picture = source.suffix.lower() in PICTURES
@@ -152,7 +151,7 @@ class _CocoResults(Text):
         return text
 
     def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
-        """As `Lines`; the pictures before keep their numbers."""
+        """As `Text`; earlier images keep their ids."""
         super().go_on(mark, frames)
         self.empty = mark <= len(self.start)
         for frame in frames:
@@ -160,22 +159,22 @@ class _CocoResults(Text):
 
 
 def coco_results(path: Path, model: Provenance | None, pictures: Sequence[Path] = ()) -> Text:
-    """A `.json` file of COCO results; `pictures`: all that there will be, if they are known."""
+    """A sink for COCO results (`.json`); `pictures`: all that will be written, if known."""
     return _CocoResults(path, pictures)
 
 
 def read_coco(
     path: str | Path, fps: float | None = None, note: Note = lambda _: None
 ) -> Iterator[tuple[Frame, Poses]]:
-    """People by picture, of results or of annotations.
+    """Read the poses of each image, from COCO results or annotations.
 
-    Pictures without names are called by their numbers. Several of one name are frames of a video,
-    which `fps`, frames a second, gives their times; with it, all are frames of one. A keypoint of
-    annotations has the score 1 if it can be seen, 0.5 if it is hidden. Crowds, other things than
-    people, and people without keypoints are left out; `note` gets how many.
+    Images without a file name are named by their id. Images that share one name are video frames,
+    timed by `fps`, frames per second; with `fps`, all are frames of one video. Annotated keypoints
+    have score 1 if visible, 0.5 if occluded. Crowds, other categories, and people without
+    keypoints are skipped; `note` gets their counts.
 
     Raises:
-        VitruvianError: it is missing, something else, or times are not known.
+        VitruvianError: it is missing, not COCO, or `fps` is needed.
     """
     path = Path(path)
     read = read_json(path)
@@ -213,17 +212,17 @@ Person = tuple[np.ndarray, list[float], float, int]  # (K, 3) x, y, score; box; 
 
 @dataclass
 class _Picture:
-    """One picture, or one frame of a video, and who is in it."""
+    """One image or video frame, and the people in it."""
 
-    id: int | str  # AlphaPose's are names
-    order: int  # which one of the file
+    id: int | str  # AlphaPose: file names
+    order: int  # index in the file
     name: str = ""
     size: tuple[int, int] = (0, 0)
     people: list[Person] = field(default_factory=list)
 
     @property
     def frame(self) -> int | None:
-        """Its number as a frame of a video: the last one in a text."""
+        """Its frame index in a video: the last number of a name."""
         if isinstance(self.id, int):
             return self.id
         numbers = re.findall(r"[0-9]+", PurePosixPath(self.id).stem)
@@ -231,19 +230,19 @@ class _Picture:
 
     @property
     def number(self) -> int:
-        """Its number as a picture."""
+        """Its id as an image."""
         if isinstance(self.id, int):
             return self.id
         stem = PurePosixPath(self.id).stem
         return int(stem) if stem.isdecimal() and len(stem) <= 18 else self.order
 
     def poses(self, table: Skeleton) -> Poses:
-        """Who is in it."""
+        """The poses."""
         if not self.people:
             return Poses.nobody(table)
         points, boxes, scores, numbers = zip(*self.people, strict=True)
         person = np.array(numbers, np.int64)
-        if len({*numbers}) < len(numbers):  # AlphaPose without tracking says 0 of all
+        if len({*numbers}) < len(numbers):  # AlphaPose without tracking: all are 0
             person[:] = -1
         xys = np.array(points, np.float32)
         boxes, scores = np.array(boxes, np.float32), np.array(scores, np.float32)
@@ -251,7 +250,7 @@ class _Picture:
 
 
 def _pictures(path: Path, read: Any, note: Note) -> tuple[Skeleton, list[_Picture]]:
-    """All pictures of a file, and the skeleton of who is in them."""
+    """The skeleton of a file, and all its images."""
     labels = isinstance(read, dict)
     if not labels and not isinstance(read, list):
         raise TypeError("want a list or an object")
@@ -291,9 +290,9 @@ def _pictures(path: Path, read: Any, note: Note) -> tuple[Skeleton, list[_Pictur
 def _skeleton(
     path: Path, categories: list[dict[str, Any]], note: Note
 ) -> tuple[Skeleton, list[Any]]:
-    """That of people, or of the only ones with keypoints; and the numbers of their categories.
+    """Skeleton of `person`, or of the only categories with keypoints; and their category ids.
 
-    COCO numbers the ends of bones from 1; some tools do from 0.
+    COCO's bones count keypoints from 1, some tools from 0.
     """
     able = [each for each in categories if each.get("keypoints")]
     people = [each for each in able if each.get("name") == "person"] or able
@@ -323,7 +322,7 @@ def _skeleton(
 
 def _id(value: Any) -> int | str:
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # pandas makes floats of whole numbers
+        value = int(value)  # pandas turns integers into floats
     if type(value) is not int and not isinstance(value, str):
         raise TypeError(f"{shown(value)} is no id of a picture")
     if isinstance(value, int) and abs(value) >= WHOLE:
@@ -332,7 +331,7 @@ def _id(value: Any) -> int | str:
 
 
 def _name(value: Any) -> str:
-    """A file name with slashes, that leads out of no folder."""
+    """A file name with forward slashes and without `..`."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -365,7 +364,7 @@ def _person(row: dict[str, Any], table: Skeleton, labels: bool) -> Person:
         left, top, wide, tall = values.tolist()
         box = [left, top, left + wide, top + tall]
     score = row.get("score")
-    who = row.get("track_id", row.get("idx"))  # of PoseTrack, and of AlphaPose
+    who = row.get("track_id", row.get("idx"))  # PoseTrack, AlphaPose
     number = who if type(who) is int and 0 <= who < WHOLE else -1
     return points, box, float(_numbers([1.0 if score is None else score], "score")[0]), number
 

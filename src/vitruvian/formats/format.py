@@ -1,4 +1,4 @@
-"""A format: how its files are called, what they hold and need, how they are read and written."""
+"""File formats: names and suffixes, what they store and need, how to read and write them."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 
 Pairs = Iterator[tuple[Frame, Poses]]
-# What one file has room for: any sources; one source; one picture or video; one video; ...
+# What one file can store: any sources; one source; one image or video; one video; ...
 Room = Literal["anything", "source", "picture or video", "video", "pictures or a video"]
 
 
 class Sink(Protocol):
-    """Where poses go."""
+    """A pose writer."""
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written."""
+        """The files written."""
         ...
 
     def __enter__(self) -> Sink: ...
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Take the poses of one frame."""
+        """Write the poses of a frame."""
         ...
 
     def __exit__(self, *_: object) -> None: ...
 
 
 class Reading:
-    """Poses of a file: `header` says what made them, iterating gives pairs of frame and poses.
+    """Poses of a file: iterate over pairs of frame and poses; `header`: model and options.
 
-    `notes` are lines about what was assumed and what was left out, of what has been read so far.
+    `notes` are lines about assumptions and omissions in what has been read so far.
     """
 
     def __init__(
         self, pairs: Callable[[Note], Pairs], header: dict[str, Any] | None = None
     ) -> None:
-        """`pairs` begins anew at each call."""
+        """`pairs` restarts at each call."""
         self.header, self.pairs = header or {}, pairs
         self.notes: list[str] = []
 
@@ -60,55 +60,55 @@ class Reading:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a file of another program does not say itself."""
+    """Metadata that third-party files do not store."""
 
-    fps: float | None = None  # frames a second
+    fps: float | None = None  # frames per second
     up: str | None = None  # the axis that points up, y or z
-    skeleton: Skeleton | None = None  # whose keypoints it has
+    skeleton: Skeleton | None = None  # of its keypoints
 
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """What a writer may be told."""
+    """Options of a writer."""
 
-    model: Provenance | None = None  # what made the poses
-    visible: float = 0.5  # 0..1, the score from which keypoints are drawn
+    model: Provenance | None = None  # source of the poses
+    visible: float = 0.5  # 0..1, confidence threshold for drawing
     up: str = "y"  # the axis that points up, y or z
-    pictures: tuple[Path, ...] = ()  # all that will be written, if that is known
-    moving: bool = False  # whether they are frames of a video
+    pictures: tuple[Path, ...] = ()  # all that will be written, if known
+    moving: bool = False  # whether these are video frames
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file, or of folder.
+    """A file or folder format.
 
-    A new one is a file that reads and writes it, and a row: in `formats/table.py`, or in
-    `verbs/outputs.py` if it is to be looked at. `--save`, `--out`, `convert` and docs/files.md
-    follow from the rows.
+    To add one, write a module that reads and writes it, and add a row: in `formats/table.py`, or
+    in `verbs/outputs.py` if it is visual. `--save`, `--out`, `convert` and docs/files.md
+    use these rows.
     """
 
     name: str  # in `--save` and `--from`
-    ends: tuple[str, ...]  # how names of its files end; in an output folder as the first
+    ends: tuple[str, ...]  # file suffixes; the first is used in output folders
     about: str
     units: str
     holds: tuple[str, ...]  # of `table.HOLDS`
-    needs: tuple[tuple[str, ...], ...]  # of each one at least, to be written
+    needs: tuple[tuple[str, ...], ...]  # to write it: at least one of each
     write: Callable[[Path, WriteOptions], Sink]
     read: Callable[[Path, ReadOptions], Reading | Record] | None = None
-    of_picture: tuple[str, ...] = ()  # `ends` of a single picture, where they are others
+    of_picture: tuple[str, ...] = ()  # `ends` for a single image, if different
     room: Room = "anything"  # in one file
-    asks: tuple[str, ...] = ()  # fields of `ReadOptions` that reading it may need
-    folder: bool = False  # with a file for each frame, or person of a frame
-    one_person: bool = False  # a file for each person, see `formats.one_person`
-    frames: bool = False  # whether the pictures themselves are shown
-    check: Callable[[Skeleton], object] | None = None  # raises where it cannot hold a skeleton
+    asks: tuple[str, ...] = ()  # fields of `ReadOptions` that it may need
+    folder: bool = False  # one file per frame, or per person and frame
+    one_person: bool = False  # one file per person, see `formats.one_person`
+    frames: bool = False  # whether it shows the input frames
+    check: Callable[[Skeleton], object] | None = None  # raises if a skeleton is unsupported
 
     @property
     def suffix(self) -> str:
-        """How names of its files end; "" of a folder."""
+        """File suffix; "" for a folder."""
         return "" if self.folder else self.ends[0]
 
     @property
     def called(self) -> str:
-        """As a user would say it."""
+        """Display name for users."""
         return self.suffix or self.about.partition(",")[0]

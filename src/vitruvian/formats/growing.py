@@ -1,6 +1,6 @@
-"""Files that grow: lines of text and rows of tables, written as they come.
+"""Streaming writers: lines of text and rows of tables, written incrementally.
 
-Nothing is at the path before it is whole, see `vitruvian.formats.atomic_file`.
+A file appears only when complete, see `vitruvian.formats.atomic_file`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from vitruvian.frame import Frame
 
 
 class GrowingText:
-    """A text file that is written as it goes."""
+    """Incremental writer of a text file."""
 
     def __init__(self, path: Path, start: str, end: str = "") -> None:
-        """`start` goes before the first lines, `end` behind the last."""
+        """`start` is the header, `end` the footer of the file."""
         self.part, self.start, self.end = AtomicFile(path), start, end
         self.file: IO[str] | None = None
         self.whole = True  # so far; not after a full disk
@@ -33,7 +33,7 @@ class GrowingText:
         return self
 
     def add(self, lines: str) -> None:
-        """Add them."""
+        """Append lines."""
         if self.file is None:
             path = self.part.begin()
             self.file = path.open("w", encoding="utf-8", errors=NO_TEXT, newline="")
@@ -45,26 +45,26 @@ class GrowingText:
             raise
 
     def mark(self) -> int:
-        """Its size in bytes so far, to go on from there if the process is killed."""
+        """Its size in bytes, to resume from if killed."""
         if self.file is None:
             return 0
         self.file.flush()
         return self.file.buffer.tell()  # type: ignore[attr-defined]
 
     def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
-        """Keep what a killed or stopped run has written up to a `mark`, and add to that.
+        """Resume: keep what a killed or stopped run wrote up to `mark`, and append.
 
         Args:
-            mark: its size then.
-            frames: those that are in it, without pixels.
+            mark: its size in bytes.
+            frames: frames already written, no pixels.
 
         Raises:
-            VitruvianError: there is less than that.
+            VitruvianError: the file is shorter.
         """
         if not mark:
             return
         path = self.part.begin(keep=True)
-        if path.stat().st_size < mark and self.part.path.is_file():  # stopped: it has its name
+        if path.stat().st_size < mark and self.part.path.is_file():  # stopped: it was renamed
             shutil.copyfile(self.part.path, path)
         if path.stat().st_size < mark:
             raise VitruvianError(f"'{self.part.path}' is shorter than it was when it was stopped")
@@ -76,7 +76,7 @@ class GrowingText:
             if self.file is not None:
                 if self.whole:
                     self.file.write(self.end)
-                self.file.close()  # may tell of a full disk as well, and then nothing is whole
+                self.file.close()  # may raise on a full disk too: then the file is incomplete
                 if self.whole:
                     self.part.finish()
         finally:
@@ -84,7 +84,7 @@ class GrowingText:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written."""
+        """The files written."""
         return [self.part.path] if self.file is not None else []
 
 
@@ -94,34 +94,34 @@ class Text(GrowingText):
     def __init__(
         self, path: Path, start: str, lines: Callable[[Frame, Poses], str], end: str = ""
     ) -> None:
-        """`start` goes before the `lines` of the first frame, `end` behind those of the last."""
+        """`start` is the header, `lines` formats one frame, `end` is the footer."""
         super().__init__(path, start, end)
         self.lines = lines
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Add the lines of a frame."""
+        """Write a frame's lines."""
         self.add(self.lines(frame, poses))
 
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as lines of a `.csv` file; None is an empty field."""
+    """Rows as CSV lines; None is an empty field."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
 def as_text(value: Any) -> Any:
-    """A value of a column of text, as UTF-8 has it."""
+    """A value of a text column as valid UTF-8."""
     return value.encode("utf-8", NO_TEXT).decode() if isinstance(value, str) else value
 
 
 class Rows:
-    """A `.parquet` file of rows, written as it goes; needs the `table` extra."""
+    """Incremental writer of `.parquet` files; needs the `table` extra."""
 
-    CELLS = 1 << 20  # values kept in memory before they are written
+    CELLS = 1 << 20  # values buffered before they are written
 
     def __init__(self, path: Path, kinds: Mapping[str, str], about: Mapping[str, Any]) -> None:
-        """`kinds`: column -> Arrow's name of its type. `about` goes into the file's metadata."""
+        """`kinds`: column -> Arrow type name. `about`: metadata of the file."""
         try:
             import pyarrow
             import pyarrow.parquet
@@ -139,7 +139,7 @@ class Rows:
         return self
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Add them."""
+        """Append rows."""
         if self.writer is None:
             self.writer = self.arrow.parquet.ParquetWriter(self.part.begin(), self.schema)
             self.whole = True  # so far; not after a full disk
@@ -171,5 +171,5 @@ class Rows:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written."""
+        """The files written."""
         return [self.part.path] if self.writer is not None else []

@@ -1,6 +1,6 @@
-"""What other libraries call a result: supervision's key points, movement's data set, a data frame.
+"""Convert results for other libraries: supervision KeyPoints, movement dataset, pandas DataFrame.
 
-None of them is needed by anything else here; each is imported by the function that gives it.
+These libraries are optional; each is imported by the function that uses it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from vitruvian.frame import Frame
 
 
 def to_supervision(poses: Poses) -> Any:
-    """`supervision.KeyPoints` of everyone: xy, confidence, and `tracker_id` in its data.
+    """`supervision.KeyPoints` of all people: xy, confidence, and `tracker_id` in its data.
 
-    What was not found is (0, 0) with confidence 0 there.
+    Missing keypoints are (0, 0) with confidence 0.
     """
     try:
         import supervision  # pyright: ignore[reportMissingImports]
@@ -35,18 +35,18 @@ def to_supervision(poses: Poses) -> Any:
 
 
 def to_xarray(pairs: Iterable[tuple[Frame, Poses]], space: str = "2d") -> Any:
-    """An `xarray.Dataset` in the layout of `movement`'s poses, of one source.
+    """An `xarray.Dataset` of one source, in the layout of `movement` poses.
 
     `position` (time, space, keypoints, individuals) and `confidence` (time, keypoints,
-    individuals), NaN where somebody is not; people are called by their numbers, and who has none is
-    left out. Times are those of the frames, `fps` is the median.
+    individuals), NaN where a person is absent; individuals are named by track id, people without
+    one are left out. Times are those of the frames, `fps` is the median.
 
     Args:
-        pairs: frames in order with their poses, such as `vitruvian.read` and `run` give.
+        pairs: frames in order with their poses, as from `vitruvian.read` and `run`.
         space: "2d", pixels, or "3d", metres.
 
     Raises:
-        VitruvianError: nobody has a number, several skeletons or sources, or no metres for "3d".
+        VitruvianError: no track ids, several skeletons or sources, or no metres for "3d".
     """
     try:
         import xarray  # pyright: ignore[reportMissingImports]
@@ -95,7 +95,7 @@ def to_xarray(pairs: Iterable[tuple[Frame, Poses]], space: str = "2d") -> Any:
 
 
 def to_pandas(pairs: Iterable[tuple[Frame, Poses]]) -> Any:
-    """A `pandas.DataFrame` with a row for each keypoint of each person, as of `.csv` files."""
+    """A `pandas.DataFrame`, one row per person and keypoint, as in `.csv` files."""
     try:
         import pandas  # pyright: ignore[reportMissingImports]
     except ImportError:

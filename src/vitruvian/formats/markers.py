@@ -1,4 +1,4 @@
-"""Markers as motion-capture files have them: names that are there twice, places that are none."""
+"""Clean up motion-capture markers: duplicate names, missing positions, hip joint centres."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from vitruvian.body.names import are_bones, known_as, places
 from vitruvian.errors import shown
 
-Note = Callable[[str], object]  # gets what was assumed or left out, in a line
-NEAR = 0.1  # metres from the origin, within which a marker may come to lie on it
+Note = Callable[[str], object]  # called with one line per assumption
+NEAR = 0.1  # metres; a marker this near the origin may really be at 0 0 0
 LISTED = 5  # names in a note
 
 
 def assumed_up(axis: str) -> str:
-    """A note."""
+    """Note on the up axis."""
     other = "z" if axis == "y" else "y"
     return f"{axis} is taken as the axis that points up; otherwise say --from-up {other}"
 
 
 def numbered(names: Sequence[str], note: Note = lambda _: None) -> list[str]:
-    """Names of which none is there twice: thigh, thigh_2, and so on."""
+    """Make names unique: thigh, thigh_2, and so on."""
     taken, given = set(names), list[str]()
     for name in names:
         own, count = name, 1
@@ -35,7 +35,7 @@ def numbered(names: Sequence[str], note: Note = lambda _: None) -> list[str]:
 
 
 def without_zeros(xyz: np.ndarray, names: Sequence[str], note: Note) -> np.ndarray:
-    """(T, K, 3) with NaN for the 0 0 0 of a marker that is elsewhere in all other frames."""
+    """(T, K, 3) with NaN for 0 0 0, if the marker is never near 0 0 0 otherwise."""
     xyz = xyz.copy()
     for k, name in enumerate(names):
         zero = (xyz[:, k] == 0).all(axis=-1)
@@ -47,9 +47,9 @@ def without_zeros(xyz: np.ndarray, names: Sequence[str], note: Note) -> np.ndarr
 
 
 def with_hips(keypoints: list[str], xyz: np.ndarray, note: Note) -> tuple[list[str], np.ndarray]:
-    """Names and (T, K, 3) metres, with centres of the hips where only the pelvis has markers.
+    """Names and (T, K, 3) metres, with hip joint centres if only the pelvis has markers.
 
-    They follow from the width w and the depth d of the pelvis. Source: Harrington et al. 2007,
+    Computed from the width w and the depth d of the pelvis. Source: Harrington et al. 2007,
     "Prediction of the hip joint centre in adults, children, and patients with cerebral palsy based
     on magnetic resonance imaging", Journal of Biomechanics 40, equations of table 4.
     """
@@ -74,7 +74,7 @@ def with_hips(keypoints: list[str], xyz: np.ndarray, note: Note) -> tuple[list[s
 
 
 def not_known(names: Sequence[str], note: Note) -> None:
-    """Note the names whose meaning is not known."""
+    """Note unknown marker names."""
     bones = are_bones(names)
     if odd := [name for name in names if not known_as(name, bones)]:
         listed = ", ".join(shown(name, 25) for name in odd[:LISTED])
@@ -83,7 +83,7 @@ def not_known(names: Sequence[str], note: Note) -> None:
 
 
 def note_lying(names: Sequence[str], xyz: np.ndarray, note: Note) -> None:
-    """Note that somebody does not stand: (T, K, 3) metres with y down."""
+    """Note a person who is not upright: (T, K, 3) metres, y down."""
     own = places(names)
     above = next(
         (own[name][0] for name in ("neck", "nose", "head", "left_shoulder") if name in own), -1

@@ -1,11 +1,11 @@
-"""MOT text: boxes with numbers, as MOTChallenge evaluates tracking; and back.
+"""Read and write MOT text: bounding boxes with track ids, for MOTChallenge tracking metrics.
 
-A line: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids and positions count
-from 1 there: the corner of the picture, here (0, 0), is (1, 1). Who has no number is not written.
+A line: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids and pixels count
+from 1: the image corner, here (0, 0), is (1, 1). People without a track id are not written.
 
-Of others are read: annotations with nine columns, the last three a flag, a class and a visibility;
-files without confidences; a line of names; blanks or tabs between columns; frames from 0; and
-detections, all with the id -1.
+Also read: ground truth with nine columns, the last three a flag, a class and a visibility;
+files without confidence; a header line; spaces or tabs as separators; frames from 0; and
+detections, all with id -1.
 
 Source: Milan et al. 2016, "MOT16: A Benchmark for Multi-Object Tracking", 4.1 and tables 5 and 6.
 """
@@ -29,14 +29,14 @@ from vitruvian.formats.wire import LARGEST, Provenance
 from vitruvian.frame import Frame
 
 COLUMNS = 7  # frame, id, left, top, width, height, confidence
-ANNOTATED = 9  # columns of annotations: the seventh is a flag, the eighth a class
+ANNOTATED = 9  # columns of ground truth: the seventh is a flag, the eighth a class
 PEOPLE = (1, 2, 7)  # classes: pedestrian, person on vehicle, static person
-MOST = 1 << 31  # of frames and ids
+MOST = 1 << 31  # frames and ids
 ONE_VIDEO = "MOT text is of one video, whose frames it counts; give a folder and --save mot"
 
 
 def mot_lines(frame: Frame, poses: Poses) -> str:
-    """The lines of a frame."""
+    """Lines of one frame."""
     rows = []
     for person, box, score in zip(poses.person, poses.box, poses.box_score, strict=True):
         if person >= 0 and np.isfinite(box).all():
@@ -47,7 +47,7 @@ def mot_lines(frame: Frame, poses: Poses) -> str:
 
 
 def mot(path: Path, model: Provenance | None = None) -> Text:
-    """A `.txt` file of MOT, as a sink; a second video is an error."""
+    """A sink for MOT text (`.txt`); a second video is an error."""
     sources = set[str]()
 
     def of_one(frame: Frame, poses: Poses) -> str:
@@ -62,14 +62,14 @@ def mot(path: Path, model: Provenance | None = None) -> Text:
 def read_mot(
     path: str | Path, note: Note = lambda _: None
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each frame in which there is somebody: its index from 0, numbers, boxes, scores.
+    """For each frame with people: its index from 0, track ids, boxes, scores.
 
-    (N,) int64, -1 of nobody known; (N, 4) x0 y0 x1 y1 pixels; (N,) as the file has them, 1 where it
-    has none. Of annotations only people who count: the flag is not 0, the class is of `PEOPLE`;
-    `note` is told how many rows do not, and of frames that count from 0.
+    (N,) int64, -1 if unknown; (N, 4) x0 y0 x1 y1 pixels; (N,) as in the file, 1 if it has none.
+    Of ground truth only the evaluated people: flag not 0, class in `PEOPLE`; `note` gets the
+    number of skipped rows, and whether frames count from 0.
 
     Raises:
-        VitruvianError: it is missing, or no such text.
+        VitruvianError: it is missing or not MOT text.
     """
     path = Path(path)
     values, left = array("d"), 0
@@ -107,14 +107,14 @@ def read_mot(
 
 
 def _row(line: str, number: int) -> list[float] | None:
-    """The seven numbers of a line; none of an empty one or of names, None of who does not count."""
+    """The seven numbers of a line; [] for an empty or header line, None for an ignored row."""
     line = line.strip().rstrip(",;")
     parting = next((mark for mark in ";," if mark in line), None)
     words = line.split(parting)
     names = number == 1 and len(words) > 1 and all(word.strip()[:1].isalpha() for word in words)
     if not line or line.startswith("#") or names:
         return []
-    try:  # where it is no comma that parts them, 0,5 is a number as well
+    try:  # decimal commas are allowed unless the separator is a comma
         row = [float(word if parting == "," else word.replace(",", ".")) for word in words]
     except ValueError:
         raise ValueError(f"line {number} is no list of numbers") from None
@@ -125,7 +125,7 @@ def _row(line: str, number: int) -> list[float] | None:
     if len(row) == ANNOTATED and row[7] != -1 and (row[6] == 0 or row[7] not in PEOPLE):
         return None
     row = [*row, 1.0][:COLUMNS] if len(row) < COLUMNS else row[:COLUMNS]
-    if row[6] == -1:  # not said
+    if row[6] == -1:  # unknown
         row[6] = 1.0
     at, who, wide, tall = row[0], row[1], row[4], row[5]
     if not (at.is_integer() and who.is_integer() and 0 <= at < MOST and -1 <= who < MOST):
@@ -138,10 +138,10 @@ def _row(line: str, number: int) -> list[float] | None:
 def mot_poses(
     path: str | Path, fps: float | None = None, note: Note = lambda _: None
 ) -> Iterator[tuple[Frame, Poses]]:
-    """Frames with boxes that have no keypoints, of the skeleton `BOXES`. `fps`: frames a second.
+    """Frames with boxes without keypoints (skeleton `BOXES`). `fps`: frames per second.
 
     Raises:
-        VitruvianError: as `read_mot`, or `fps` is not given, which the text does not have.
+        VitruvianError: as `read_mot`, or `fps` is missing, which MOT does not store.
     """
     for index, person, box, score in read_mot(path, note):
         if fps is None:

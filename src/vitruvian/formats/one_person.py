@@ -1,4 +1,4 @@
-"""Files of one person over time, as a sink: `walk.trc`; of several `walk_1.trc` and so on."""
+"""Sink for one file per person: `walk.trc`, or `walk_1.trc`, `walk_2.trc` if several."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class WriteTrack(Protocol):
 
 
 class OnePersonFiles:
-    """Everybody's metres, from the first to the last sighting; written at the end.
+    """3D tracks of all people, from first to last detection; written at the end.
 
-    Who comes back is in the same file, with nothing in between. People without numbers are left
-    out, but in a single picture, where they are numbered as they stand.
+    A person who returns stays in one file, with a gap. People without track ids are skipped,
+    except in a single image, where they are numbered in order.
     """
 
     def __init__(
@@ -41,23 +41,23 @@ class OnePersonFiles:
         """Nothing is written before the end.
 
         Args:
-            path: of the file, if there is one person.
-            write_track: what writes one person.
+            path: the file, if there is one person.
+            write_track: writer of one track.
             up: the axis that points up in the file, y or z.
-            check: raises `VitruvianError` for a skeleton that such a file cannot hold.
+            check: raises `VitruvianError` for a skeleton the format cannot store.
         """
         self.path, self.write_track, self.up, self.check = path, write_track, up, check
         upward(up)
         self.frames: list[Frame] = []
         self.skeleton: Skeleton | None = None
-        self.rows: dict[int, dict[int, np.ndarray]] = {}  # person -> number of frame -> (K, 3)
+        self.rows: dict[int, dict[int, np.ndarray]] = {}  # person -> frame number -> (K, 3)
         self.unnumbered: list[np.ndarray] = []  # of the first frame
 
     def __enter__(self) -> OnePersonFiles:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Take it."""
+        """Buffer a frame."""
         self._check(frame, poses)
         at = len(self.frames)
         self.frames.append(Frame(None, frame.index, frame.seconds, frame.source, size=frame.size))
@@ -101,7 +101,7 @@ class OnePersonFiles:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written, or will be at the end."""
+        """Files written, now or at the end."""
         return list(self._paths().values())
 
     def __exit__(self, *_: object) -> None:
@@ -109,7 +109,7 @@ class OnePersonFiles:
         for person, path in self._paths().items():
             try:
                 self.write_track(self._track(person), path, self.up)
-            except VitruvianError as error:  # of one person; the others are still written
+            except VitruvianError as error:  # one person; the others are still written
                 faults.append(error)
         if faults:
             raise faults[0]
@@ -139,7 +139,7 @@ class OnePersonFiles:
 
 
 def in_the_way(path: Path) -> list[Path]:
-    """Files that are there and that writing to `path` may replace."""
+    """Existing files that writing to `path` may replace."""
     there = path.parent.glob(f"{escape(path.stem)}_*{path.suffix}") if path.parent.is_dir() else ()
     numbered = [each for each in there if each.stem.removeprefix(f"{path.stem}_").isdecimal()]
     return [*([path] if path.exists() else []), *sorted(numbered)]

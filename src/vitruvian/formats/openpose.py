@@ -1,13 +1,13 @@
-"""OpenPose JSON: one file a frame with the 25 keypoints of BODY_25; and back.
+"""Read and write OpenPose JSON: one file per frame with the 25 keypoints of BODY_25.
 
-Files that others wrote hold other skeletons as well, and do not say which: that is told by the
-number of keypoints, and of 25 by whether what would be eyes and ears lies near the nose; what was
-taken is said. Frames have the numbers in the names of files.
+Third-party files may use other skeletons without naming them: the skeleton is inferred from the
+number of keypoints, and for 25 from whether the supposed eyes and ears are near the nose; a note
+reports the choice. Frame numbers are those in the file names.
 
-Neck and MidHip, which most skeletons do not have, are the middles of shoulders and hips, as they
-are in OpenPose's own training data; a point that is so derived has the lower score of the two,
-and is named under `vitruvian.derived`, a key of ours that other readers pass over. What a
-skeleton does not have is 0, 0, 0, as is what was not found.
+Neck and MidHip, absent from most skeletons, are the midpoints of shoulders and hips, as in
+OpenPose's own training data; such a derived keypoint has the lower of the two scores and is
+listed under `vitruvian.derived`, our own key, ignored by other readers. Keypoints that are missing
+or not in the skeleton are 0, 0, 0.
 
 Source: doc/02_output.md of OpenPose 1.7, and pose/poseParameters.cpp for the order of BODY_25;
 Pose2Sim 0.10's skeletons.py for what it and Sports2D write.
@@ -47,7 +47,7 @@ from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import box_around
 
-# Number of keypoints -> whose they are, in files of others; BODY_25B has 25 as well.
+# Number of keypoints -> skeleton, in third-party files; BODY_25B also has 25.
 BY_NUMBER = {
     len(table): table
     for table in (
@@ -55,12 +55,12 @@ BY_NUMBER = {
     )
 }
 PARTS = ("face", "hand_left", "hand_right")  # besides the body
-ENOUGH = 20  # people, of the first files that have any, by whom BODY_25 and BODY_25B are told apart
+ENOUGH = 20  # people, from the first files with any, to tell BODY_25 from BODY_25B
 FARTHEST = 1e9  # pixels
 
 
 def frame_to_openpose(frame: Frame, poses: Poses, derived: Sequence[str] = ()) -> dict[str, Any]:
-    """One frame, as a file has it; `derived` are keypoints that are so already."""
+    """A frame as an OpenPose dict; `derived`: keypoints already derived."""
     way = Mapping.of(poses.skeleton, BODY25)
     there = way(poses)
     points = np.concatenate([there.xy, there.score[..., None]], axis=-1).astype(float)
@@ -82,10 +82,10 @@ def frame_to_openpose(frame: Frame, poses: Poses, derived: Sequence[str] = ()) -
 
 
 class OpenPose:
-    """A folder of `NAME_000000000000_keypoints.json`, one a frame, as a sink."""
+    """Sink for a folder of `NAME_000000000000_keypoints.json`, one per frame."""
 
     def __init__(self, folder: Path, model: Provenance | None = None) -> None:
-        """`model`: what made the poses; what its options name as derived is so."""
+        """`model`: source of the poses; its options may list derived keypoints."""
         self.folder, self.paths = folder, list[Path]()
         self.derived = () if model is None else model.options.get("derived", ())
         self.stems: dict[str, str] = {}  # of each source
@@ -105,7 +105,7 @@ class OpenPose:
         self.paths.append(part.path)
 
     def _stem(self, source: str) -> str:
-        """What the files of a source begin with; of several with one name the second is NAME-2."""
+        """File name prefix of a source; a second source with the same name gets NAME-2."""
         if source not in self.stems:
             own = stem = re.sub(r"[^\w.+-]+", "_", Path(source).stem) or "frame"
             while own in self.stems.values():
@@ -114,11 +114,11 @@ class OpenPose:
         return self.stems[source]
 
     def mark(self) -> int:
-        """Each file is whole by itself."""
+        """The number of files written."""
         return len(self.paths)
 
     def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
-        """The names of sources stay as they were in `frames`, which are written already."""
+        """Resume: sources keep the names they had in `frames`, already written."""
         for frame in frames:
             self._stem(frame.source)
 
@@ -135,17 +135,17 @@ class _File:
 
 @dataclass(frozen=True)
 class _Read:
-    """What one file says."""
+    """Parsed file."""
 
-    ours: dict[str, Any]  # what we wrote of the frame
+    ours: dict[str, Any]  # our `vitruvian` key
     points: list[np.ndarray]  # (K, 3) of each person
     person: list[int]
-    faces: int  # how many have no body
-    parts: bool  # whether there are faces or hands besides bodies
+    faces: int  # people without body
+    parts: bool  # whether there are face or hand keypoints
 
 
 def derived_in(folder: str | Path) -> list[str]:
-    """Which keypoints the first file of a folder names as derived."""
+    """Derived keypoints, as listed in the first file of a folder."""
     path = _files(folder)[0].path
     derived = _read(path).ours.get("derived", [])
     if not isinstance(derived, list) or not all(isinstance(name, str) for name in derived):
@@ -154,7 +154,7 @@ def derived_in(folder: str | Path) -> list[str]:
 
 
 def _files(folder: str | Path, note: Note = lambda _: None) -> list[_File]:
-    """In the order of frames."""
+    """Files in frame order."""
     try:
         every = [path for path in Path(folder).glob("*.json") if not path.name.startswith(".")]
     except OSError as error:
@@ -216,7 +216,7 @@ def _is(value: object, *kinds: type) -> bool:
 
 
 def _whose(files: list[_File], note: Note) -> Skeleton:
-    """Whose keypoints they are, by those of the first people."""
+    """The skeleton, inferred from the first people."""
     first = (each for file in files if (each := _read(file.path)).points)
     one = next(first, None)
     if one is None or one.ours:
@@ -246,7 +246,7 @@ def _whose(files: list[_File], note: Note) -> Skeleton:
 
 
 def _head(table: Skeleton, people: list[np.ndarray]) -> float:
-    """How far eyes and ears are from the nose, pixels, the median; NaN where nothing is found."""
+    """Median distance of eyes and ears from the nose, pixels; NaN if none is found."""
     away = []
     for points in people:
         if len(points) == len(table) and points[table["nose"], 2] > 0:
@@ -264,21 +264,21 @@ def read_openpose(
     skeleton: Skeleton | None = None,
     note: Note = lambda _: None,
 ) -> Iterator[tuple[Frame, Poses]]:
-    """The frames of a folder, in the order of their numbers.
+    """Read the frames of a folder, in frame order.
 
-    Boxes are around the keypoints. Files that OpenPose itself wrote have no times, which `fps`,
-    frames a second, gives them: frame 120 of 30 a second is at 4 s, also where those before it are
-    not there. Who has a face and no body is left out.
+    Bounding boxes enclose the keypoints. OpenPose's own files have no times; they follow from
+    `fps`: at 30 fps, frame 120 is at 4 s, even if earlier frames are missing. People with a face
+    but no body are skipped.
 
     Args:
-        folder: of `NAME_000000000000_keypoints.json`, or of such files with other ends.
-        fps: frames a second.
-        skeleton: whose keypoints they are, where that is known.
-        note: gets what was assumed and left out.
+        folder: of `NAME_000000000000_keypoints.json`, or similar file names.
+        fps: frames per second.
+        skeleton: of the keypoints, if known.
+        note: called with assumptions and omissions.
 
     Raises:
-        VitruvianError: there are none, one is something else, they are of several recordings, or
-            times are not known.
+        VitruvianError: there are no files, one is invalid, they are of several recordings, or
+            `fps` is needed.
     """
     files = _files(folder, note)
     table = skeleton or _whose(files, note)
@@ -321,7 +321,7 @@ def read_openpose(
 
 
 def _when(file: _File, ours: dict[str, Any], fps: float | None, picture: bool) -> tuple[int, float]:
-    """The number of a frame and its seconds."""
+    """Index and time (s) of a frame."""
     if picture:
         return 0, 0.0
     index = ours.get("index", file.number or 0)

@@ -1,7 +1,7 @@
-"""Records: `.jsonl` files of poses, one JSON line per frame; the one reader of them.
+"""Read and write records: `.jsonl` files of poses, one JSON line per frame.
 
-The first line is a header: schema, version, model, hashes of its weights, options, skeleton. Every
-other line is a frame, see `vitruvian.formats.wire`. A writer may add keys of its own to any line.
+The first line is a header: schema, version, model, hashes of its weights, options, skeleton. Each
+other line is a frame, see `vitruvian.formats.wire`. Writers may add their own keys to any line.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from vitruvian.formats.wire import (
 )
 from vitruvian.frame import Frame
 
-_BOM = b"\xef\xbb\xbf"  # byte order mark of UTF-8, that some editors write
-_TAIL = 1 << 16  # bytes read at first to find the last line
+_BOM = b"\xef\xbb\xbf"  # UTF-8 byte order mark, which some editors write
+_TAIL = 1 << 16  # bytes read first to find the last line
 
 
 class Record:
-    """A `.jsonl` file: `header` says what made it, iterating gives pairs of frame and poses."""
+    """A `.jsonl` file: iterate over pairs of frame and poses; `header`: model and options."""
 
     def __init__(self, path: str | Path) -> None:
         """Open it and read the header.
@@ -64,13 +64,13 @@ class Record:
             yield self.frame(self._parse(line, number), number)
 
     def _lines(self) -> Iterator[tuple[int, str]]:
-        """Number, from 2, and text of every line but the header."""
+        """Number, from 2, and text of the lines after the header."""
         with closing(read_lines(self.path)) as lines:
             next(lines, None)
             yield from enumerate(lines, 2)
 
     def _parse(self, line: str, number: int) -> dict[str, Any]:
-        """A line as JSON; numbers of frames are checked where they are used.
+        """A line as JSON; frame numbers are checked where they are used.
 
         Raises:
             VitruvianError: it is no JSON object.
@@ -84,7 +84,7 @@ class Record:
         """The frame, without pixels, and the poses of a line.
 
         Raises:
-            VitruvianError: it is no frame.
+            VitruvianError: invalid frame.
         """
         try:
             return from_dict(line, self.skeleton)
@@ -92,12 +92,12 @@ class Record:
             raise unreadable(self.path, f"line {number} is no frame ({error})") from None
 
     def index(self) -> Iterator[tuple[dict[str, Any], int, int]]:
-        """Every line as JSON, without its poses being read: the line, its number, its offset.
+        """Each line as JSON, without decoding poses: the line, its number, its byte offset.
 
-        The line has a `source`, an `index` and a `time` of the right type; `at` reads it again.
+        `source`, `index` and `time` are checked for their types; `at` reads a line again.
 
         Raises:
-            VitruvianError: one is no frame.
+            VitruvianError: invalid frame.
         """
         with closing(read_lines(self.path)) as lines:
             offset = len(next(lines, "").encode()) + len(_BOM) * self._has_bom()
@@ -115,7 +115,7 @@ class Record:
             return file.read(len(_BOM)) == _BOM
 
     def at(self, file: IO[bytes], offset: int, number: int) -> dict[str, Any]:
-        """The line at an offset of `index`, from the file that is open already."""
+        """The line at a byte offset from `index`, read from an open file."""
         file.seek(offset)
         return self._decoded(file.readline(LONGEST_LINE), number)
 
@@ -126,11 +126,11 @@ class Record:
             raise unreadable(self.path, f"line {number} is not UTF-8 text") from None
 
     def sources(self) -> Iterator[str]:
-        """The source of each line, quickly, up to a line that is none: reading it says so."""
+        """The source of each line, without full parsing; stops at an invalid line."""
         start = '{"source":'
         with suppress(VitruvianError, ValueError, KeyError, TypeError, RecursionError):
             for _, line in self._lines():
-                if line.startswith(start):  # as written here: the rest need not be parsed
+                if line.startswith(start):  # our own lines: no need to parse the rest
                     yield str(json.JSONDecoder().raw_decode(line[len(start) :].lstrip())[0])
                     continue
                 name = parse_json(line, "")["source"]
@@ -139,10 +139,10 @@ class Record:
                 yield name
 
     def last(self) -> dict[str, Any]:
-        """The last line, which is read from the end of the file.
+        """The last line, read from the end of the file.
 
         Raises:
-            VitruvianError: it is no frame: the file is cut short, or holds no frames.
+            VitruvianError: it is no frame: the file is truncated or has no frames.
         """
         with self.path.open("rb") as file:
             end, size = file.seek(0, os.SEEK_END), _TAIL
@@ -162,13 +162,13 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        """Whether the last line is whole; a writer that was killed may leave half of one."""
+        """Whether the last line is complete; a killed writer may leave a partial line."""
         with self.path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read(1) == b"\n"
 
     def append(self) -> IO[str]:
-        """Open it to write more lines; the half line that a killed writer left is cut off.
+        """Open it to append lines; a partial line left by a killed writer is removed.
 
         Raises:
             OSError: it cannot be written.
@@ -180,7 +180,7 @@ class Record:
 
 
 def read(path: str | Path) -> Record:
-    """The poses of a `.jsonl` file: `for frame, poses in vit.read("out.jsonl")`."""
+    """Read a `.jsonl` file: `for frame, poses in vit.read("out.jsonl")`."""
     return Record(path)
 
 
@@ -188,7 +188,7 @@ class _JsonLines(Text):
     def __init__(self, path: Path, model: Provenance | None) -> None:
         super().__init__(path, "", self._line)
         self.model = model
-        self.skeleton: Skeleton | None = None  # of the header
+        self.skeleton: Skeleton | None = None  # in the header
 
     def _line(self, frame: Frame, poses: Poses) -> str:
         table = poses.skeleton
@@ -204,7 +204,7 @@ class _JsonLines(Text):
         return line
 
     def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
-        """As `Lines`; the header is there."""
+        """As `Text`; keeps the header."""
         super().go_on(mark, frames)
         if mark:
             self.skeleton = Record(self.part.unfinished).skeleton

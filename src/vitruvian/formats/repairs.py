@@ -1,4 +1,4 @@
-"""The list of what was mended: a `.csv` file, a row for each person, kind and frame."""
+"""Log of repaired keypoints: a `.csv` file, one row per person, kind and frame."""
 
 from __future__ import annotations
 
@@ -12,60 +12,60 @@ from vitruvian.body.poses import Poses
 from vitruvian.formats.growing import Text
 from vitruvian.frame import Frame
 
-LEFT = "left as it is"  # the kind of what was seen and not mended
+LEFT = "left as it is"  # kind of a fault found but not repaired
 COLUMNS = ("source", "index", "time", "person", "kind", "keypoints", "distance")
 
 
 class RepairRow(Protocol):
-    """What was mended in one frame; `vitruvian.stream.repair` has such."""
+    """A repair in one frame, as from `vitruvian.stream.repair`."""
 
     @property
     def index(self) -> int:
-        """Of the frame."""
+        """Frame index."""
         ...
 
     @property
     def person(self) -> int:
-        """Who."""
+        """Track id."""
         ...
 
     @property
     def kind(self) -> str:
-        """What was wrong: a swap or a jump; or what is left."""
+        """The fault: a swap or a jump, or one left as it is."""
         ...
 
     @property
     def keypoints(self) -> tuple[str, ...]:
-        """What was moved."""
+        """Those that moved."""
         ...
 
     @property
     def distance(self) -> float:
-        """Pixels that they were moved, on average."""
+        """Mean displacement in pixels."""
         ...
 
 
 class Changes:
-    """A sink for changes, which are told before the frames they are in are written.
+    """A sink for repairs, passed to `tell` before their frames are written.
 
-    One that lasts for several frames in a row is counted once, by `counts`.
+    `counts` counts a repair over consecutive frames once.
     """
 
     def __init__(self, path: Path) -> None:
         self.told: deque[RepairRow] = deque()
         self.counts: dict[str, int] = {}
-        self.before: list[RepairRow] = []  # in the frame before
+        self.before: list[RepairRow] = []  # previous frame
         self.text = Text(path, ",".join(COLUMNS) + "\n", self._lines)
 
     def tell(self, change: RepairRow) -> None:
-        """Take a change."""
+        """Queue a repair."""
         self.told.append(change)
 
     def __enter__(self) -> Changes:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Write those of a frame."""
+        """Write a frame's repairs."""
         self.text.write(frame, poses)
 
     def _lines(self, frame: Frame, _: Poses) -> str:
@@ -91,11 +91,11 @@ class Changes:
 
     @property
     def paths(self) -> list[Path]:
-        """What has been written."""
+        """The files written."""
         return self.text.paths
 
     def __str__(self) -> str:
-        """What was mended, and where the list of it is."""
+        """Summary of the repairs, and the path."""
         counts = dict(self.counts)
         left = counts.pop(LEFT, 0)
         many = [f"{n} {kind}{'s' * (n != 1)}" for kind, n in sorted(counts.items())[::-1]]

@@ -1,7 +1,7 @@
-"""The files that poses are kept in: a row for each, and reading any of them.
+"""Table of the pose file formats, one row each, and a reader for all of them.
 
-What is lost on the way from one to another follows from this table, as do the tables of
-docs/files.md. Pictures, videos and 3D views have their rows in `verbs/outputs.py`.
+What a conversion loses follows from this table, as do the tables of docs/files.md.
+Images, videos and 3D viewers have their rows in `verbs/outputs.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vitruvian.formats.markers import Note, assumed_up
 from vitruvian.formats.one_person import OnePersonFiles
 from vitruvian.frame import Frame
 
-# What a file may hold, and how it is said that it is lost.
+# What a file may store, and its name in messages.
 HOLDS = {
     "pixels": "pixels",
     "metres": "metres",
@@ -39,9 +39,9 @@ HOLDS = {
     "bones": "bones of a custom skeleton",
     "camera": "cameras",
 }
-# What only a source has, or a model while it runs.
+# Only in a source, or during inference.
 NOT_HELD = {"frames": "pixels of the frames", "maps": "heat maps"}
-SMALL = 10_000_000  # bytes of a frame of OpenPose; thousands of people have less
+SMALL = 10_000_000  # bytes of an OpenPose frame; thousands of people fit
 WAYS_OUT = {
     "pixels": "start from the records (.jsonl) of `vitruvian predict`",
     "metres": trc.IN_METRES,
@@ -76,7 +76,7 @@ def _track(read: Callable[[Path, str | None, Note], Track]) -> Callable[..., Rea
 
 
 def _upright(read: Callable[[Path, str, Note], Track]) -> Callable[..., Reading]:
-    """The same of a format that has no word for the axis that points up."""
+    """The same for a format that does not store its up axis."""
 
     def with_y(path: Path, up: str | None, note: Note) -> Track:
         if up is None:
@@ -202,14 +202,14 @@ FORMATS = {
         ),
     )
 }
-MOST_FPS = 1e6  # frames a second that times are worked out from
+MOST_FPS = 1e6  # frames per second, to compute times
 
 
 def of_name(path: Path) -> Format:
-    """What a file is by its extension; a name without one is a folder of OpenPose JSON.
+    """Format of a file by its extension; without one, a folder of OpenPose JSON.
 
     Raises:
-        VitruvianError: it is nothing that holds poses.
+        VitruvianError: it is not a pose format.
     """
     kind = path.suffix.lower()
     if not kind:
@@ -229,10 +229,10 @@ def of_name(path: Path) -> Format:
 
 
 def recognised(path: Path, name: str | None = None) -> Format:
-    """What a file that is there is: as `name` says, or by its extension and content.
+    """Format of an existing file: `name`, or detected by extension and content.
 
     Raises:
-        VitruvianError: it is not there, or nothing that holds poses.
+        VitruvianError: it is missing or not a pose format.
     """
     if name is not None and name not in FORMATS:
         raise unknown("format", name, FORMATS)
@@ -253,7 +253,7 @@ def recognised(path: Path, name: str | None = None) -> Format:
 
 
 def _has_people(path: Path) -> bool:
-    """Whether it is a frame of OpenPose: a small file with a number in its name."""
+    """Whether it is an OpenPose frame: a small file with a number in its name."""
     if not path.stem.removesuffix("_keypoints")[-1:].isdecimal() or path.stat().st_size > SMALL:
         return False
     try:
@@ -264,13 +264,13 @@ def _has_people(path: Path) -> bool:
 
 
 def lost(source: Format, target: Format) -> list[str]:
-    """What `source` may hold and `target` cannot, of `HOLDS`."""
+    """Parts of `HOLDS` in `source`, not in `target`."""
     gone = [part for part in HOLDS if part in source.holds and part not in target.holds]
     return [part for part in gone if part != "uneven" or "times" not in gone]
 
 
 def refusal(source: Format, target: Format) -> str:
-    """Why one cannot become the other, as an error says it; "" if it can."""
+    """Error message if `source` cannot be converted to `target`, or ""."""
     for ways in target.needs:
         if ways != ("frames",) and not any(way in source.holds for way in ways):
             what = " or ".join((HOLDS | NOT_HELD)[way] for way in ways)
@@ -287,22 +287,22 @@ def read(
     up: str | None = None,
     skeleton: Skeleton | None = None,
 ) -> Reading | records.Record:
-    """The poses of a file: `for frame, poses in vit.read("out.jsonl")`.
+    """Read poses: `for frame, poses in vit.read("out.jsonl")`.
 
     Args:
         path: .jsonl (records), .csv, .parquet, .trc, .c3d, .bvh, .json (COCO), .txt (MOT), or a
             folder of OpenPose JSON.
-        form: which of these it is, a name of `FORMATS`, where its own name does not tell.
-        fps: frames a second, of files that have no times.
-        up: the axis that points up in .trc, .c3d and .bvh: y or z; by default what a .c3d says, or
-            y.
-        skeleton: whose keypoints a folder of OpenPose JSON has; by default that of their number.
+        form: format, a name of `FORMATS`; by default detected.
+        fps: frames per second, for files without times.
+        up: the axis that points up in .trc, .c3d and .bvh: y or z; by default as stored in a .c3d,
+            or y.
+        skeleton: of a folder of OpenPose JSON; by default inferred from the number of keypoints.
 
     Raises:
-        VitruvianError: it is missing, something else, or lacks what was not given.
+        VitruvianError: it is missing or invalid, or an option is needed.
     """
     path = Path(path)
-    # A record may be a pipe, which is not looked into beforehand.
+    # A record may be a pipe, which can be read only once.
     record = form is None and path.suffix.lower() == ".jsonl"
     row = FORMATS["json"] if record else recognised(path, form)
     if up is not None and "up" not in row.asks:

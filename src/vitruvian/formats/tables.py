@@ -1,11 +1,10 @@
-"""Tables, `.csv` and `.parquet`: a row for each keypoint; and these rows as frames and poses again.
+"""Read and write tables, `.csv` and `.parquet`: one row per keypoint.
 
-Boxes, sizes of frames, cameras and frames without anybody are not in them. A box that is read back
-is around the keypoints, its score their mean.
+Bounding boxes, frame sizes, cameras and frames without people are not stored. On reading, a box
+encloses the keypoints, and its score is their mean.
 
-Tables go through spreadsheets and data frames: rows come back in another order or not at all, whole
-numbers as 1.0, truth values as TRUE. What can be read in one way only is read so; the rest is an
-error that names row and column.
+Spreadsheets and data frames edit tables: rows may be reordered or missing, integers become 1.0,
+booleans TRUE. Unambiguous values are accepted; the rest is an error that names row and column.
 """
 
 from __future__ import annotations
@@ -32,31 +31,35 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import box_around
 
 METRES = ("x_m", "y_m", "z_m", "x_world_m", "y_world_m", "z_world_m")
-ABOUT = ("origin", "error", "plausible")  # of x_m y_m z_m: from where; whether it can be believed
+ABOUT = (
+    "origin",
+    "error",
+    "plausible",
+)  # of x_m y_m z_m: origin, reprojection error (px), whether plausible
 COLUMNS = (
     *("source", "index", "time", "person", "keypoint", "x", "y", "score"),
     *(*METRES, *ABOUT, "state"),
 )
 WORDS = {state: state.name.lower() for state in State}
 NEEDED = ("source", "index", "time", "person", "keypoint", "x", "y", "score")
-Row = Sequence[Any]  # what `COLUMNS` say, None or "" for nothing; and the row's number in the file
+Row = Sequence[Any]  # values of `COLUMNS`, None or "" if missing; and the row number in the file
 SOURCE, INDEX, TIME, PERSON, KEYPOINT = range(5)
 NUMBERS = slice(5, 8 + len(METRES))  # x, y, score and metres
 SCORE, (ORIGIN, ERROR, PLAUSIBLE) = 7, (COLUMNS.index(name) for name in ABOUT)
-MISSING = {"", "nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none"}  # of pandas and Excel
-# Excel writes truth values in the language of its user.
+MISSING = {"", "nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none"}  # pandas and Excel
+# Excel writes booleans in the user's language.
 TRUE = {"true", "1", "1.0", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar"}
 FALSE = {"false", "0", "0.0", "falsch", "faux", "falso", "onwaar"}
-MOST = 2_000_000  # rows that are put in order, all of them in memory: about 2 GB
+MOST = 2_000_000  # rows to sort, all in memory: about 2 GB
 
 
 def utf8(name: str) -> str:
-    r"""A name as UTF-8 has it: bytes of file names that are none become `\udce9`, as text."""
+    r"""A name as valid UTF-8: other bytes of file names become the text `\udce9`."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
-    """One row of `COLUMNS` for each keypoint of each person; None for what is not known."""
+    """One row of `COLUMNS` per person and keypoint; None for unknown values."""
     n, k = poses.score.shape
     nowhere = np.full((n, k, 3), np.nan)
     parts = [np.round(poses.xy.astype(float), PIXEL_DECIMALS)]
@@ -78,12 +81,12 @@ def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
 
 
 def csv_table(path: Path, model: Provenance | None) -> Text:
-    """A `.csv` file: a row for each keypoint of each person. Frames with nobody have no rows."""
+    """A sink for `.csv`: one row per person and keypoint; none for frames without people."""
     return Text(path, ",".join(COLUMNS) + "\n", lambda frame, poses: csv_lines(rows(frame, poses)))
 
 
 class Parquet(Rows):
-    """A `.parquet` file of the same rows as `csv_table`."""
+    """A sink for `.parquet`; rows as in `csv_table`."""
 
     def __init__(self, path: Path, model: Provenance | None) -> None:
         kinds = {"source": "string", "keypoint": "string", "index": "int64", "person": "int64"}
@@ -96,14 +99,14 @@ class Parquet(Rows):
 
 
 def read_csv(path: str | Path) -> Iterator[tuple[Frame, Poses]]:
-    """The frames of a `.csv` table that have somebody in them.
+    """Read a `.csv` table: the frames with people.
 
-    Commas, semicolons or tabs part the columns; where it is no comma, 0,5 is a number as well. Rows
-    may be in any order. A keypoint that has no row was not found. The skeleton is one of ours if
-    the keypoints are its own; otherwise one without bones.
+    The separator is a comma, semicolon or tab; unless it is a comma, 0,5 is a number too. Rows may
+    be in any order. A keypoint without a row is missing. The skeleton is a built-in one
+    if the keypoints match, otherwise one without bones.
 
     Raises:
-        VitruvianError: it is missing, or no such table.
+        VitruvianError: it is missing or not such a table.
     """
     path = Path(path)
     text = None if path.is_file() else read_text(path)  # a pipe can be read once
@@ -113,7 +116,7 @@ def read_csv(path: str | Path) -> Iterator[tuple[Frame, Poses]]:
             yield from _csv_rows(path, io.StringIO(text, newline=""))
             return
         with closing(read_lines(path)) as lines:
-            # Excel's "CSV (Macintosh)" ends lines with CR alone.
+            # Excel's "CSV (Macintosh)" ends lines with CR only.
             parts = (io.StringIO(x, newline="") if "\r" in x[:-2] else (x,) for x in lines)
             yield from _csv_rows(path, chain.from_iterable(parts))
 
@@ -122,7 +125,7 @@ def read_csv(path: str | Path) -> Iterator[tuple[Frame, Poses]]:
 
 def _csv_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
     first, parting = next(lines, ""), ""
-    if first.startswith("sep="):  # as Excel tells itself
+    if first.startswith("sep="):  # Excel's hint
         first, parting = next(lines, ""), first[4:5]
     parting = parting if parting.strip() else max(",;\t", key=first.count)
     reader = csv.reader(chain([first], lines), delimiter=parting)
@@ -132,11 +135,11 @@ def _csv_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
         comma = parting != ","
         for number, fields in enumerate(reader, 2):
             if not any(fields):
-                continue  # Excel leaves such rows behind
+                continue  # Excel leaves empty rows
             if any(fields[len(columns) :]):
                 raise ValueError(f"row {number} has {len(fields)} fields, want {len(columns)}")
             padding = [""] * (len(columns) - len(fields))
-            fields = [*fields[: len(columns)], *padding, ""]  # the last is of no column
+            fields = [*fields[: len(columns)], *padding, ""]  # the last: no column
             row = [fields[i] for i in at]
             if comma:
                 row[TIME:KEYPOINT] = [value.replace(",", ".") for value in row[TIME:KEYPOINT]]
@@ -148,10 +151,10 @@ def _csv_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
 
 
 def read_parquet(path: str | Path) -> Iterator[tuple[Frame, Poses]]:
-    """The same of a `.parquet` table, which needs the `table` extra.
+    """Read a `.parquet` table, as `read_csv`; needs the `table` extra.
 
     Raises:
-        VitruvianError: it is missing, no such table, or pyarrow is missing.
+        VitruvianError: it is missing or not such a table, or no pyarrow.
     """
     try:
         import pyarrow
@@ -182,7 +185,7 @@ def read_parquet(path: str | Path) -> Iterator[tuple[Frame, Poses]]:
 
 
 def _columns(path: Path, columns: Sequence[str]) -> list[int]:
-    """Where each of `COLUMNS` is, -1 for one that is not there."""
+    """Index of each of `COLUMNS`, -1 if missing."""
     missing = [name for name in NEEDED if name not in columns]
     if missing:
         raise unreadable(path, f"it has no column '{missing[0]}'")
@@ -213,7 +216,7 @@ def _read(path: Path, rows: Callable[[], Iterator[Row]]) -> Iterator[tuple[Frame
 
 
 def _look(rows: Iterator[Row]) -> tuple[list[str], bool]:
-    """The names of all keypoints, and whether rows or frames are in another order than ours."""
+    """All keypoint names, and whether rows or frames need sorting."""
     names: dict[Any, None] = {}
     seen, parted, last = set[Any](), False, ("", 0, 0.0)
     for key, group in groupby(rows, key=lambda row: tuple(row[:PERSON])):
@@ -231,14 +234,14 @@ def _look(rows: Iterator[Row]) -> tuple[list[str], bool]:
 
 
 def _in_order(rows: Iterator[Row]) -> Iterator[tuple[tuple[str, int, float], list[Row]]]:
-    """Each frame and its rows, which stand together."""
+    """Each frame and its rows, which are adjacent."""
     for _, group in groupby(rows, key=lambda row: tuple(row[:PERSON])):
         listed = list(group)
         yield _frame(listed[0]), listed
 
 
 def _sorted(rows: Iterator[Row]) -> Iterator[tuple[tuple[str, int, float], list[Row]]]:
-    """The same of rows in any order: sources as they come, each by number of frame."""
+    """The same for unsorted rows: sources in file order, each sorted by frame."""
     frames: dict[tuple[str, int, float], list[Row]] = {}
     sources: dict[str, int] = {}
     for number, row in enumerate(rows):
@@ -267,7 +270,7 @@ def _frame(row: Row) -> tuple[str, int, float]:
 def _people(rows: list[Row], skeleton: Skeleton) -> list[dict[str, Row]]:
     """The rows of each person of a frame, by keypoint.
 
-    People without numbers stand one after the other, each in the order of the keypoints.
+    People without track ids follow one another, each in keypoint order.
     """
     people: dict[int, list[dict[str, Row]]] = {}
     order = {name: k for k, name in enumerate(skeleton.keypoints)}
@@ -325,7 +328,7 @@ def _poses(skeleton: Skeleton, people: list[dict[str, Row]]) -> Poses:
 
 
 def _mean(one: dict[str, Row]) -> float:
-    """The mean score of the keypoints that have a row."""
+    """Mean score of the keypoints with a row."""
     return float(np.mean([_number(row, SCORE) for row in one.values()]))
 
 
@@ -337,7 +340,7 @@ def _numbers(row: Row) -> list[float]:
 
 
 def _float(value: Any) -> float:
-    """A float of a float or of its text; not of other values, or of what only Python writes."""
+    """A number or its text as float; rejects other types and Python syntax such as 1_000."""
     if type(value) is float:
         return value
     if type(value) is int or (isinstance(value, str) and "_" not in value):
@@ -346,7 +349,7 @@ def _float(value: Any) -> float:
 
 
 def _number(row: Row, at: int) -> float:
-    """A number of a row, NaN where it says nothing."""
+    """A number of a row, NaN if missing."""
     value = row[at]
     if value is None or (isinstance(value, str) and value.strip().casefold() in MISSING):
         return np.nan

@@ -1,10 +1,10 @@
-"""TRC: markers over time as OpenSim reads them, one person a file, metres; and back.
+"""Read and write TRC: markers over time for OpenSim, one person per file, metres.
 
-OpenSim's axes are x, y up, z: ours turned about x, so that up is up; forward is not turned to x,
-nobody knows where that is. Laboratories often have z up. A marker that is not there is `nan`, and a
-blank line follows the header, both as OpenSim 4.6 itself writes them: it refuses a line that ends
-in empty fields, and pyomeca 2026.0.2 takes the first frame for the blank line. A TRC file has one
-rate: frames are written at their own times, and the rate is the median.
+OpenSim's y axis points up: our axes are rotated about x; they are not rotated further to make x
+point forward, as forward is unknown. Laboratories often use z up. A missing marker is `nan`, and
+a blank line follows the header, both as OpenSim 4.6 writes them: it rejects lines that end in
+empty fields, and pyomeca 2026.0.2 takes the first frame for the blank line. A TRC file has one
+rate: frames keep their own times, and the rate is the median.
 
 Source: "Marker (.trc) Files" of the OpenSim documentation; OpenSim 4.6's TRCFileAdapter.
 """
@@ -34,7 +34,7 @@ from vitruvian.formats.markers import (
     without_zeros,
 )
 
-# Which axis points up -> (3, 3) from our axes, x right, y down, z away.
+# Up axis -> (3, 3) rotation from our axes, x right, y down, z away.
 UP = {
     "y": np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]),
     "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
@@ -46,17 +46,17 @@ UNITS = {
     **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), "cm"),
     **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), "mm"),
 }
-FARTHEST = 1e6  # metres; what is farther is no place of a body
-MOST_HERTZ, LATEST = 1e6, 1e12  # frames a second; seconds
-MOST_NUMBERS = 1e8  # of a file at even times; 0.8 GB
-MOST_TEXT = 1 << 28  # bytes of a text file of markers: a day of 30 markers at 100 frames a second
+FARTHEST = 1e6  # metres; larger positions are invalid
+MOST_HERTZ, LATEST = 1e6, 1e12  # frames per second; s
+MOST_NUMBERS = 1e8  # of a resampled file; 0.8 GB
+MOST_TEXT = 1 << 28  # bytes of a marker text file: a day of 30 markers at 100 fps
 
 
 def write_trc(track: Track, path: str | Path, up: str = "y") -> None:
-    """Write a track's metres.
+    """Write a track's 3D keypoints.
 
     Raises:
-        VitruvianError: it has none, there is no such axis, or the file cannot be written.
+        VitruvianError: no metres, an unknown axis, or the file cannot be written.
     """
     xyz = metres(track, "TRC") @ upward(up).T
     k, rate = len(track.skeleton), frame_rate(track.seconds)
@@ -79,19 +79,19 @@ def write_trc(track: Track, path: str | Path, up: str = "y") -> None:
 
 
 def read_trc(path: str | Path, up: str = "y", note: Note = lambda _: None) -> Track:
-    """The track of a TRC file: metres with y down again, pixels NaN.
+    """Read the track of a TRC file: metres, y down, pixels NaN.
 
-    The skeleton is one of ours if the markers are its keypoints; otherwise one without bones that
-    has these markers. Fields are parted by tabs, commas, semicolons or spaces; what is empty,
-    `nan`, or 0 0 0 of a marker that is elsewhere in other frames, was not found.
+    The skeleton is a built-in one if the markers match its keypoints; otherwise a new one without
+    bones. Fields are separated by tabs, commas, semicolons or spaces. Missing markers are empty,
+    `nan`, or 0 0 0 if the marker is elsewhere in other frames.
 
     Args:
         path: the file.
         up: the axis that points up in it.
-        note: gets what was assumed.
+        note: called with assumptions.
 
     Raises:
-        VitruvianError: it is missing, or no TRC file.
+        VitruvianError: it is missing or not TRC.
     """
     path = Path(path)
     lines = re.split(r"\r\n|\n|\r", decoded(read_bytes(path, MOST_TEXT)))
@@ -109,7 +109,7 @@ def read_trc(path: str | Path, up: str = "y", note: Note = lambda _: None) -> Tr
         raise unreadable(path, "it is no TRC file of markers: none is named beside Frame# and Time")
     rows = [(i, line) for i, line in enumerate(lines[at + 1 :], at + 2) if line.strip(" \t,;")]
     if rows and re.search(r"\b[xX]\d", rows[0][1]):
-        rows = rows[1:]  # X1 Y1 Z1 ..., which some leave out
+        rows = rows[1:]  # X1 Y1 Z1 ..., optional
     values = np.full((len(rows), 2 + 3 * len(names)), np.nan)
     for row, (number, line) in enumerate(rows):
         try:
@@ -127,7 +127,7 @@ def read_trc(path: str | Path, up: str = "y", note: Note = lambda _: None) -> Tr
 
 
 def decoded(data: bytes) -> str:
-    """Text of bytes; a path in the header may be in a code page of old."""
+    """Decode bytes; paths in the header may use a legacy code page."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
     try:
@@ -141,7 +141,7 @@ def _frames_follow(line: str) -> bool:
 
 
 def _header(lines: list[str], part: str | None) -> dict[str, str]:
-    """Its keys in small letters and their values, from the lines above Frame#."""
+    """Lower-case keys and their values, from the lines above Frame#."""
     for keys, values in pairwise(lines):
         if "units" in keys.lower():
             split = part if part and part in keys else None
@@ -153,7 +153,7 @@ def _header(lines: list[str], part: str | None) -> dict[str, str]:
 
 
 def _labels(cells: list[str]) -> list[str]:
-    """Names of markers: every third cell, or, where nothing is between them, all."""
+    """Marker names: every third cell, or all if there are no empty cells."""
     cells = [cell.strip(' "') for cell in cells]
     while cells and not cells[-1]:
         cells.pop()
@@ -163,7 +163,7 @@ def _labels(cells: list[str]) -> list[str]:
 
 
 def _numbers(line: str, part: str | None, want: int, last: bool) -> list[float]:
-    """The numbers of a line, NaN where a field is empty; `ValueError` says what is wrong."""
+    """The numbers of a line, NaN for empty fields; `ValueError` if invalid."""
     cells = [cell.strip(' "') for cell in (line.split(part) if part else line.split())]
     while len(cells) > want and not cells[-1]:
         cells.pop()
@@ -185,7 +185,7 @@ def _numbers(line: str, part: str | None, want: int, last: bool) -> list[float]:
 def _times(
     path: Path, frames: np.ndarray, seconds: np.ndarray, rate: str, note: Note
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(T,) seconds that rise and (T,) numbers of frames from 0."""
+    """(T,) increasing seconds and (T,) frame numbers from 0."""
     if not len(frames):
         return seconds, frames.astype(np.int64)
     try:
@@ -219,11 +219,11 @@ def _times(
     return seconds, (frames - 1 if frames[0] >= 1 else frames).astype(np.int64)
 
 
-# What files of metres share
+# Shared by 3D formats
 
 
 def write_text(path: Path, lines: Sequence[str]) -> None:
-    """Lines as a UTF-8 file that appears whole; `VitruvianError` if it cannot be written."""
+    """Write lines atomically as UTF-8; `VitruvianError` if it cannot be written."""
     part = AtomicFile(path)
     text = "\n".join(lines) + "\n"
     try:
@@ -235,14 +235,14 @@ def write_text(path: Path, lines: Sequence[str]) -> None:
 
 
 def upward(axis: str) -> np.ndarray:
-    """(3, 3) of `UP`; `VitruvianError` for another axis."""
+    """(3, 3) from `UP`; `VitruvianError` if unknown."""
     if axis not in UP:
         raise VitruvianError(f"up is '{axis}', want y or z")
     return UP[axis]
 
 
 def metres(track: Track, what: str) -> np.ndarray:
-    """(T, K, 3) float64, x right, y down, z away; `VitruvianError` if there are none."""
+    """(T, K, 3) float64, x right, y down, z away; `VitruvianError` if missing."""
     if track.xyz is None:
         raise VitruvianError(
             f"{what} needs metres, which person {track.person} of '{track.source}' does not have; "
@@ -252,19 +252,19 @@ def metres(track: Track, what: str) -> np.ndarray:
 
 
 def frame_rate(seconds: np.ndarray) -> float:
-    """Frames a second, the median; of one frame alone 1."""
+    """Median frames per second; 1 for a single frame."""
     return 1.0 / float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
 
 
 def even_grid(seconds: np.ndarray, size: int) -> tuple[np.ndarray, float]:
-    """(F,) seconds at even times from the first to the last, and frames a second.
+    """(F,) evenly spaced seconds from first to last, and frames per second.
 
     Args:
-        seconds: (T,) increasing, one at least.
-        size: of a frame, in numbers.
+        seconds: (T,) increasing, at least one.
+        size: numbers per frame.
 
     Raises:
-        VitruvianError: so many that they fill the memory: somebody is away for days.
+        VitruvianError: too many for memory: the track has a gap of days.
     """
     rate = frame_rate(seconds)
     count = (seconds[-1] - seconds[0]) * rate + 1
@@ -277,17 +277,17 @@ def even_grid(seconds: np.ndarray, size: int) -> tuple[np.ndarray, float]:
 
 
 def even(seconds: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """What was measured now and then, at even times: for files that know only a rate.
+    """Resample to a constant frame rate, for formats that store only a rate.
 
-    A frame that is near enough to its place, a twentieth of a step, stays as it is; others are
-    put on the line between their neighbours, if those are two steps apart or less.
+    A frame within a twentieth of a step of its grid time is kept; others are linearly
+    interpolated between their neighbours, if those are at most two steps apart.
 
     Args:
         seconds: (T,) increasing.
         values: (T, ...).
 
     Returns:
-        (F,) seconds, (F, ...) values, NaN where nothing is near, and frames a second.
+        (F,) seconds, (F, ...) values, NaN in gaps, and frames per second.
     """
     if not len(seconds):
         return seconds, values, 1.0
@@ -308,9 +308,9 @@ def even(seconds: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def named(
     stem: str, keypoints: Sequence[str], bones: Sequence[tuple[int, int]] | None = None
 ) -> Skeleton:
-    """Our skeleton with just these keypoints, or a new one with these bones, if they are known.
+    """The built-in skeleton with exactly these keypoints, or a new one with the bones given.
 
-    Two of ours have the same keypoints in another order: their order decides, or their bones.
+    Two built-in ones have the same keypoints in another order: the order or the bones decide.
     """
     pairs = None if bones is None else {(keypoints[a], keypoints[b]) for a, b in bones}
 
@@ -337,13 +337,13 @@ def from_metres(
     bones: Sequence[tuple[int, int]] | None = None,
     note: Note = lambda _: None,
 ) -> Track:
-    """A track of (T, K, 3) metres alone, whose keypoints have these names; scores are 1 or 0.
+    """A track of (T, K, 3) metres, without pixels, with these keypoint names; scores 1 or 0.
 
-    The skeleton is `named`, and keypoints are put in its order. Of several with one name the second
-    is called `thigh_2`, and so on.
+    The skeleton comes from `named`, and keypoints are put in its order. Duplicate names become
+    `thigh_2`, and so on.
 
     Raises:
-        VitruvianError: a place is farther away than anybody can be.
+        VitruvianError: a position is implausibly far away.
     """
     keypoints = numbered(keypoints, note)
     if np.any(np.abs(xyz) > FARTHEST):

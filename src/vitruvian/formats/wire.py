@@ -1,8 +1,8 @@
-"""The wire format: one frame and its poses as a JSON object, and the header of a record.
+"""Wire format: one frame and its poses as a JSON object, and the header of a record.
 
-A line stands for itself, its camera included, so that what it says can be projected again. Pixels
-to 1/10000, metres and scores to 1/1000000. Who was smoothed or repaired has what was found beside
-it, under `raw`: of the parts that differ.
+Each line is self-contained and includes the camera, so 3D keypoints can be reprojected. Pixels
+to 1/10000, metres and scores to 1/1000000. Smoothed or repaired people keep the original values
+that differ under `raw`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vitruvian.geometry.camera import Camera
 
 SCHEMA = 1
 PIXEL_DECIMALS, DECIMALS = 4, 6
-# What a person of a record has besides a number -> decimals. `null` is a keypoint not found.
+# Fields of a person besides the track id -> decimals. `null` is a missing keypoint.
 PARTS = {
     "box": PIXEL_DECIMALS,
     "box_score": DECIMALS,
@@ -37,22 +37,22 @@ PARTS = {
     "error": PIXEL_DECIMALS,
     "plausible": 0,
 }
-NEEDED = ("box", "box_score", "xy", "score")  # of these, what every person has
-LARGEST = 1e15  # pixels or metres of what is read; squares of it are float32 still
-LATEST = 1e10  # seconds, 300 years; later ones have no room for the time between two frames
-LARGEST_SIDE = 1 << 30  # pixels of a frame that is read
+NEEDED = ("box", "box_score", "xy", "score")  # required for every person
+LARGEST = 1e15  # pixels or metres on reading; its square still fits float32
+LATEST = 1e10  # seconds, 300 years; beyond it, frame intervals lose precision
+LARGEST_SIDE = 1 << 30  # pixels of a frame, on reading
 
 
 class Provenance(Protocol):
-    """What made poses: a model, or what the header of a record says of it."""
+    """The source of poses: a model, or its description in a record header."""
 
     name: str
     weights: dict[str, str]  # file -> SHA-256
-    options: dict[str, Any]  # of the model, and what was done over time
+    options: dict[str, Any]  # of the model and of temporal processing
 
     @property
     def runs_on(self) -> str:
-        """The device, or provider, that truly computes it."""
+        """The device or provider that actually runs it."""
         ...
 
 
@@ -65,19 +65,19 @@ class _Provenance:
 
 
 def with_options(model: Provenance, **more: Any) -> Provenance:
-    """A model, and more options than its own: what is done over time."""
+    """A model with additional options, of temporal processing."""
     return _Provenance(model.name, model.weights, model.options | more, model.runs_on)
 
 
 def from_header(header: dict[str, Any], **more: Any) -> Provenance:
-    """What the header of a record says, and more options."""
+    """Provenance from a record header, with more options."""
     options = header.get("options", {}) | more
     weights = header.get("weights", {})
     return _Provenance(header.get("model", ""), weights, options, header.get("runs_on", ""))
 
 
 def header(model: Provenance | None, table: Skeleton | None = None) -> dict[str, Any]:
-    """The first line of a record; `table`: the skeleton of what follows."""
+    """The first line of a record; `table`: the skeleton of its poses."""
     from vitruvian import __version__
 
     line: dict[str, Any] = {"schema": SCHEMA, "vitruvian": __version__}
@@ -88,7 +88,7 @@ def header(model: Provenance | None, table: Skeleton | None = None) -> dict[str,
 
 
 def frame_to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]:
-    """One frame as the wire format has it; ready for JSON."""
+    """One frame in the wire format, ready for JSON."""
     parts = _parts(poses)
     columns = {"person": poses.person.tolist(), **parts}
     columns["state"] = states(poses, frame.size).tolist()
@@ -115,7 +115,7 @@ def frame_to_dict(frame: Frame, poses: Poses, model: str = "") -> dict[str, Any]
 
 
 def _parts(poses: Poses) -> dict[str, list[Any]]:
-    """Those of `PARTS` that there are, an entry for each person."""
+    """The available `PARTS`, one entry per person."""
     parts: dict[str, list[Any]] = {}
     for key, decimals in PARTS.items():
         value = getattr(poses, key)
@@ -127,7 +127,7 @@ def _parts(poses: Poses) -> dict[str, list[Any]]:
 
 
 def _camera(frame: Frame, poses: Poses) -> dict[str, Any] | None:
-    """The camera of a frame; without one, what models assume, if the poses rest on it."""
+    """The camera of a frame, or the default camera if the poses were computed with it."""
     camera = frame.camera
     if camera is None and poses.origin == "camera" and all(frame.size):
         camera = Camera.view(frame.size)
@@ -144,7 +144,7 @@ def _camera(frame: Frame, poses: Poses) -> dict[str, Any] | None:
 
 
 def _nested(values: np.ndarray) -> list[Any]:
-    """Lists of numbers; `None` for each keypoint that is NaN."""
+    """Lists of numbers; `None` for each NaN keypoint."""
     if not np.isnan(values).any():
         return values.tolist()
     if values.ndim == 1:
@@ -157,10 +157,10 @@ def _nested(values: np.ndarray) -> list[Any]:
 def from_dict(line: dict[str, Any], own: Skeleton | None = None) -> tuple[Frame, Poses]:
     """The frame, without pixels, and the poses of one line.
 
-    `own` is the skeleton that the header describes; a line may name another one of ours.
+    `own`: the skeleton described in the header; a line may name another built-in one.
 
     Raises:
-        VitruvianError: it is no frame.
+        VitruvianError: invalid frame.
     """
     try:
         frame, people, origin = _frame(line), line["people"], line["origin"]
@@ -215,10 +215,10 @@ def _frame(line: dict[str, Any]) -> Frame:
 
 
 def _arrays(people: list[dict[str, Any]], k: int) -> dict[str, Any]:
-    """Those of `PARTS` that the people have, as arrays; None for one that nobody has.
+    """The `PARTS` present, as arrays; None for a part that is null for all people.
 
     Raises:
-        TypeError, ValueError: something else, or a number that is not finite.
+        TypeError, ValueError: invalid values, or a number that is not finite.
     """
     shapes = {"box": (4,), "box_score": (), "error": (), "plausible": ()}
     shapes |= {"xy": (k, 2), "xyz": (k, 3), "world": (k, 3)}
@@ -245,14 +245,14 @@ def _arrays(people: list[dict[str, Any]], k: int) -> dict[str, Any]:
 
 
 def _array(key: str, values: list[Any], shape: tuple[int, ...]) -> np.ndarray:
-    """(N, *shape) numbers, or truth values, of what N people have; NaN in place of None.
+    """(N, *shape) numbers or booleans of N people; NaN for None.
 
     Raises:
-        TypeError, ValueError: it is something else.
+        TypeError, ValueError: invalid values.
     """
     if not shape:
         filled = [np.nan if value is None else value for value in values]
-    elif not shape[0]:  # of no keypoints
+    elif not shape[0]:  # no keypoints
         filled = np.zeros((len(values), *shape)) if not any(values) else values
     elif any(None in value for value in values):
         missing = [np.nan] * shape[1] if len(shape) > 1 else np.nan
@@ -268,10 +268,10 @@ def _array(key: str, values: list[Any], shape: tuple[int, ...]) -> np.ndarray:
 
 
 def described(table: Any) -> Skeleton | None:
-    """The skeleton that a header describes, ours where it is the same; None of None.
+    """The skeleton in a header, the built-in one if equal; None for None.
 
     Raises:
-        ValueError, TypeError, KeyError: it describes none.
+        ValueError, TypeError, KeyError: invalid skeleton.
     """
     if table is None:
         return None
