@@ -121,7 +121,7 @@ def _arc(low: np.ndarray, high: np.ndarray) -> tuple[int, float]:
         high: (B,) ends of the intervals.
 
     Returns:
-        Index of the first interval of the arc: those before it come 360 later; and 0 or -360, which
+        Index of the first interval of the arc: those before it are 360 ahead; and 0 or -360, which
         brings the middle of the arc to -180..180.
     """
     gaps = np.concatenate([low[:1] + 360 - high[-1:], low[1:] - high[:-1]])

@@ -166,7 +166,6 @@ def import_nncf() -> Any:
 
     Raises:
         VitruvianError: it is not installed.
-        VitruvianError: it is not installed.
     """
     import_openvino()  # before nncf, so that its telemetry is not imported with it
     telemetry = "openvino_telemetry"

@@ -25,11 +25,11 @@ class ScaledParameter(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, learned: Tensor) -> Tensor:
-        """The parameter from the learned tensor."""
+        """Return the parameter."""
         return learned * self.scale
 
     def right_inverse(self, parameter: Tensor) -> Tensor:
-        """The learned tensor from the parameter."""
+        """Return the learned tensor."""
         return parameter / self.scale
 
 

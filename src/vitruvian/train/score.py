@@ -29,7 +29,7 @@ DECODE: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
-    """Convert an array to a tensor of the same values."""
+    """Convert an array to a tensor."""
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
@@ -86,8 +86,8 @@ def keypoint_ap(truth: list[dict], results: list[dict]) -> float:
     """COCO's keypoint AP.
 
     Args:
-        truth: annotations from `coco_annotation`.
-        results: detections in COCO's results format.
+        truth: as `coco_annotation`.
+        results: in COCO's format.
     """
     people = {"id": 1, "name": "person", "keypoints": list(COCO17.keypoints)}
     images = [{"id": number} for number in {row["image_id"] for row in truth}]

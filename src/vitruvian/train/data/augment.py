@@ -109,9 +109,9 @@ def random_crop(
     augment: Augment,
     rng: np.random.Generator,
 ) -> tuple[Crop, bool]:
-    """One way to look at a person.
+    """Random crop of a person.
 
-    Random crop of a person.
+    Args:
         box: (4,) x0 y0 x1 y1, pixels.
         xy: (K, 2) pixels.
         seen: (K,) bool.

@@ -202,7 +202,7 @@ def fit_logistic_regression(rows: HandTable) -> tuple[np.ndarray, float]:
 
 
 def assign_folds(tables: dict[str, HandTable], number: int = 8, seed: int = 0) -> dict[int, int]:
-    """Assign images to cross-validation folds: image -> fold."""
+    """Image -> cross-validation fold."""
     pictures = np.unique(np.concatenate([part.picture for part in tables.values()]))
     drawn = np.random.default_rng(seed).integers(number, size=len(pictures))
     return dict(zip(pictures.tolist(), drawn.tolist(), strict=True))
@@ -243,7 +243,7 @@ def average_with_own(
 
 
 def main() -> None:
-    """Command-line entry point: train and write both files."""
+    """Train and write both files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="has pockets and coco_people")
     parser.add_argument("--out", type=Path, required=True, help="folder for what is made")
