@@ -193,8 +193,8 @@ class PoseGuided(nn.Module):
     With m the feature map, A the attention: m_wid = m * A + m, then a linear layer to 128 numbers.
     From the paper: A comes from the keypoint heat maps by a simple convolution and has the size of
     m; the embedding has 128 numbers. Our choice, where the paper says nothing: the 3 x 3
-    convolution starts at 0, so that nothing is weighted at first; heat maps are averaged to the size of
-    m; m_wid is averaged over its pixels; the embedding has length 1.
+    convolution starts at 0, so that nothing is weighted at first; heat maps are averaged to the
+    size of m; m_wid is averaged over its pixels; the embedding has length 1.
     """
 
     def __init__(self, keypoints: int, channels: int = 512, numbers: int = 128) -> None:
