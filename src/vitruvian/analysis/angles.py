@@ -1,20 +1,20 @@
 """Joint and segment angles in degrees per frame, defined in one table: `TABLE`.
 
-An angle is what one direction of the body makes with another, or with the vertical. Forward is
-where the person faces, so flexion is positive on both sides and whichever way somebody walks:
+An angle is between a direction of the body and another one, or the vertical. Forward is where the
+person faces, so flexion is positive on both sides and in both walking directions:
 
 - in 3D forward is left times up: the line of hips and shoulders, and the trunk (or the vertical);
-- in 2D the picture must show the person from the side, and `facing_direction` says which one. Seen
-  from the front or from behind forward cannot be told, and what needs it is NaN; what needs the
-  subject's left, and lines from left to right, are NaN from the side.
+- in 2D the person must be seen from the side, `facing_direction` tells which one. Angles that need
+  forward are NaN from the front or behind; angles that need the subject's left, and lines from left
+  to right, are NaN from the side.
 
-Up is up in the picture, and against the camera's y axis in 3D, unless something else is given.
+Up is the image's up, in 3D against the camera's y axis, unless given.
 
-Source: each row says which convention it follows. "ISB" is Wu et al. 2002 (hip, ankle) and 2005
-(shoulder, elbow), Journal of Biomechanics 35 and 38, as far as keypoints can: a body of points has
-no rotation of a segment about its own axis. "Sports2D" is the documentation of Sports2D 0.8, whose
-points are the same; its segment angles are from the horizontal and counterclockwise in the picture,
-these are from the vertical and forward, so that left, right and both ways of walking agree.
+Source: each row states its convention. "ISB" is Wu et al. 2002 (hip, ankle) and 2005 (shoulder,
+elbow), Journal of Biomechanics 35 and 38, as far as keypoints allow: they do not give the rotation
+of a segment about its own axis. "Sports2D" is the documentation of Sports2D 0.8, whose points are
+the same; its segment angles are from the horizontal and counterclockwise in the image, these are
+from the vertical and forward, so that left and right and both walking directions agree.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from vitruvian.errors import VitruvianError, unknown
 Space = Literal["2d", "3d"]
 Way = Literal["bend", "between", "foot", "swing", "tilt", "side", "out", "turn"]
 UP: dict[Space, tuple[float, ...]] = {"2d": (0.0, -1.0), "3d": (0.0, -1.0, 0.0)}
-FROM_THE_SIDE = 0.5  # shoulders less apart than this, in lengths of the trunk; from the front 0.7
-FACING = 0.08  # least length of nose or foot across the trunk, the same unit; in profile 0.2, 0.4
-SHORTEST = 0.2  # part of a direction that must lie in the plane of its angle: 0.2 is 12 degrees
+FROM_THE_SIDE = 0.5  # maximum shoulder distance in profile, in trunk lengths; from the front 0.7
+FACING = 0.08  # minimum length of nose or foot across the trunk, same unit; in profile 0.2, 0.4
+SHORTEST = 0.2  # minimum part of a direction in the plane of its angle: 0.2 is 12 degrees
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,19 @@ class Angle:
 
     name: str
     way: Way
-    points: tuple[str, ...]  # two are a direction, first to second; three a joint, the middle one
-    to: str  # what it is measured against: "trunk", "vertical", or nothing
+    points: tuple[str, ...]  # two: a direction, first to second; three: a joint, the middle one
+    to: str  # reference direction: "trunk", "vertical", or none
     down: bool  # whether it is zero pointing down
     zero: str
     positive: str
-    range_deg: tuple[int, int]  # what values are possible
+    range_deg: tuple[int, int]  # possible values
     spaces: tuple[Space, ...]
     source: str
-    odd: bool = False  # whether the mirror image of a body has the opposite sign
+    odd: bool = False  # whether mirroring the body changes the sign
 
     @property
     def view(self) -> str:
-        """From where the person must be seen in 2D: "side", "front" (or behind), "" for any."""
+        """Required view of the person in 2D: "side", "front" (or behind), "" for any."""
         if self.odd:
             return "front"
         return "side" if self.way in ("swing", "tilt", "foot") else ""
@@ -145,7 +145,7 @@ TABLE: tuple[Angle, ...] = tuple(_rows())
 
 
 def angle_definitions(space: Space) -> tuple[Angle, ...]:
-    """The A rows of a space."""
+    """The A angle definitions of a space."""
     return tuple(angle for angle in TABLE if space in angle.spaces)
 
 
@@ -156,13 +156,13 @@ def angle_names(space: Space = "2d") -> tuple[str, ...]:
 
 
 def match_angles(words: str | Sequence[str], space: Space = "2d") -> tuple[str, ...]:
-    """The names that words mean: a name of the table, or the beginning or end of one.
+    """Expand words to angle names: a name of the table, or the beginning or end of one.
 
     `left_knee` is `left_knee_flexion`; `knee` is that of both sides; `trunk` is `trunk_lean`: the
-    first of the table that begins so.
+    first match in the table.
 
     Raises:
-        VitruvianError: there is no such angle in this space.
+        VitruvianError: no such angle in this space.
     """
     words = words.split(",") if isinstance(words, str) else words
     known, found = angle_names(space), list[str]()
@@ -180,7 +180,7 @@ def match_angles(words: str | Sequence[str], space: Space = "2d") -> tuple[str, 
 
 
 def required_points(name: str) -> tuple[str, ...]:
-    """The points that an angle is made of; none of a name that is in no row."""
+    """The points that define an angle; empty for an unknown name."""
     angle = next((angle for angle in TABLE if angle.name == name), None)
     if angle is None:
         return ()
@@ -188,7 +188,7 @@ def required_points(name: str) -> tuple[str, ...]:
 
 
 def available_angles(skeleton: Skeleton, space: Space = "2d") -> tuple[str, ...]:
-    """The names of those for which a skeleton has the points; the others are always NaN."""
+    """The angles whose points a skeleton has; all others are always NaN."""
     zero = np.zeros((0, len(skeleton), 2))
     points = BodyPoints(skeleton, zero, zero[..., 0])
     return tuple(name for name in angle_names(space) if all(map(points.has, required_points(name))))
@@ -201,16 +201,16 @@ def angles_deg(
     seen: float = SEEN,
     up: Sequence[float] | None = None,
 ) -> np.ndarray:
-    """(N, A) float32 degrees, a column for each of `angle_names(space)`; NaN where it is not known.
+    """(N, A) float32 degrees, a column for each of `angle_names(space)`; NaN where unknown.
 
     Args:
-        poses: everyone in a frame.
+        poses: all people in a frame.
         space: "2d" from `xy`, "3d" from `xyz`.
-        seen: 0..1, score below which a keypoint is not known.
-        up: which way is up, in pixels or metres; of a camera that is not level, `camera.up`.
+        seen: 0..1, confidence threshold of keypoints.
+        up: the upward direction, in pixels or metres; for a tilted camera, `camera.up`.
 
     Raises:
-        VitruvianError: 3D is asked for and there is none.
+        VitruvianError: 3D is requested and the poses have none.
     """
     return angles_of_points_deg(
         poses.skeleton, body_coordinates(poses, space), poses.score, space, seen, up
@@ -238,16 +238,16 @@ def angles_of_points_deg(
     up: Sequence[float] | None = None,
     facing: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(N, A) as `angles_deg`, of N bodies or of one body at N times.
+    """(N, A) as `angles_deg`, of N bodies or of one body in N frames.
 
     Args:
         skeleton: of the K keypoints.
         at: (N, K, D) pixels or metres.
         score: (N, K) 0..1.
         space: "2d" or "3d"; D is 2 or 3.
-        seen: score below which a keypoint is not known.
-        up: (D,) which way is up.
-        facing: (N,) as `facing_direction` gives it, if it is known better.
+        seen: confidence threshold of keypoints.
+        up: (D,) the upward direction.
+        facing: (N,) as `facing_direction` returns, if known from elsewhere.
     """
     points = BodyPoints(skeleton, at, score, seen)
     vertical = unit_vectors(np.broadcast_to(np.asarray(up or UP[space], float), at.shape[::2]))
@@ -288,7 +288,7 @@ def _angle(
     forward: np.ndarray | None,
     left: np.ndarray | None,
 ) -> np.ndarray:
-    """(N,) radians. What it is measured against: (N, D) directions of length 1."""
+    """(N,) radians. Reference directions are (N, D) unit vectors."""
     named = [points[name] for name in angle.points]
     if angle.way == "bend":
         return np.pi - _between(named[0] - named[1], named[2] - named[1])
@@ -311,13 +311,13 @@ def _angle(
 
 
 def _in_plane(direction: np.ndarray, to: np.ndarray, zero: np.ndarray) -> np.ndarray:
-    """(N,) radians from `zero` towards `to`; NaN for what hardly lies in that plane."""
+    """(N,) radians from `zero` towards `to`; NaN for directions almost normal to that plane."""
     a, b = dot(direction, to), dot(direction, zero)
     return np.where(np.hypot(a, b) >= SHORTEST, np.arctan2(a, b), np.nan)
 
 
 def _between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N,) radians 0..pi between (N, D) directions; exact also near 0 and pi, unlike arccos.
+    """(N,) radians 0..pi between (N, D) directions; accurate near 0 and pi, unlike arccos.
 
     Source: Kahan, "How Futile are Mindless Assessments of Roundoff", 2006, section 12.
     """
@@ -326,31 +326,31 @@ def _between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _across(axis: np.ndarray) -> np.ndarray:
-    """(N, 2) a quarter turn clockwise as seen: of up, the right of the picture."""
+    """(N, 2) rotated by 90 degrees clockwise in the image: up becomes right."""
     return np.stack([-axis[:, 1], axis[:, 0]], axis=-1)
 
 
 def facing_direction(
     skeleton: Skeleton, xy: np.ndarray, score: np.ndarray, seen: float = SEEN
 ) -> np.ndarray:
-    """(N,) 1 for who faces the right of the picture, -1 the left, NaN where it cannot be told.
+    """(N,) 1 for people who face right in the image, -1 left, NaN if ambiguous.
 
-    For who does not stand upright "right" is a quarter turn clockwise from where the head is. It
-    cannot be told of who is seen from the front or from behind, which is when the shoulders are
-    wide against the length of the trunk. From the side the feet say it, from heel to toe; where the
-    skeleton has no toes, or they are not seen, the head, from the ears to the nose.
+    For people who are not upright "right" is 90 degrees clockwise from where the head is. Views
+    from the front or behind, with shoulders wide relative to the trunk, are ambiguous. From the
+    side it is the direction of the feet, heel to toe; if the skeleton has no toes, or they are not
+    seen, of the head, from ears to nose.
 
     Args:
         skeleton: of the K keypoints.
         xy: (N, K, 2) pixels.
         score: (N, K) 0..1.
-        seen: score below which a keypoint is not known.
+        seen: confidence threshold of keypoints.
     """
     return _facing(BodyPoints(skeleton, xy, score, seen))
 
 
 def apparent_shoulder_width(poses: Poses, seen: float = SEEN) -> np.ndarray:
-    """(N,) how far apart the shoulders are in the picture, across the trunk, in its lengths."""
+    """(N,) distance of the shoulders in the image, across the trunk, in trunk lengths."""
     return _width(BodyPoints(poses.skeleton, poses.xy, poses.score, seen))
 
 
@@ -372,13 +372,13 @@ def _facing(points: BodyPoints) -> np.ndarray:
 
 
 def _left(points: BodyPoints) -> np.ndarray:
-    """(N,) 1 where the subject's left is on the right of the picture, -1, NaN from the side."""
+    """(N,) 1 if the subject's left is on the right of the image, -1 if not, NaN from the side."""
     width = _width(points)
     return np.where(np.abs(width) >= FROM_THE_SIDE, np.sign(_width(points, signed=True)), np.nan)
 
 
 def _width(points: BodyPoints, signed: bool = False) -> np.ndarray:
-    """(N,) how far the left shoulder is from the right one across the trunk, in its lengths."""
+    """(N,) distance from right to left shoulder across the trunk, in trunk lengths."""
     trunk = points["mid_shoulder"] - points["mid_hip"]
     length = np.maximum(np.linalg.norm(trunk, axis=-1), 1e-9)
     line = points["left_shoulder"] - points["right_shoulder"]

@@ -21,7 +21,7 @@ from vitruvian.body.track import Track
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 
-VOTE = 0.5  # seconds before and after in which the sides somebody faces are counted
+VOTE = 0.5  # seconds before and after a frame in the majority vote of the facing direction
 
 
 def track_positions(track: Track, space: Space) -> np.ndarray:
@@ -37,15 +37,15 @@ def track_positions(track: Track, space: Space) -> np.ndarray:
 
 
 def velocity(track: Track, space: Space = "2d") -> np.ndarray:
-    """(T, K, D) pixels or metres a second, by the frames' own times; NaN beside what is missing.
+    """(T, K, D) pixels or metres per second, from frame times; NaN beside missing values.
 
-    Differences of second order, of first order in the first and the last frame.
+    Second-order central differences, first order in the first and the last frame.
     """
     return rate_of_change(track_positions(track, space), track.seconds)
 
 
 def rate_of_change(values: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """(T, ...) how (T, ...) values change a second; NaN of one frame alone."""
+    """(T, ...) change of (T, ...) values per second; NaN for a single frame."""
     if len(seconds) < 2:
         return np.full_like(values, np.nan)
     return np.gradient(values.astype(np.float64), seconds, axis=0).astype(np.float32)
@@ -60,7 +60,7 @@ def angles_over_time_deg(
 ) -> np.ndarray:
     """(T, A) degrees, a column for each of `angles.angle_names(space)`, as of `angles.angles_deg`.
 
-    In 2D the side somebody faces is the one most often told within half a second.
+    In 2D the facing direction is a majority vote over half a second before and after.
     """
     toward = facing_over_time(track, seen) if space == "2d" else None
     at = track_positions(track, space)
@@ -68,10 +68,10 @@ def angles_over_time_deg(
 
 
 def facing_over_time(track: Track, seen: float = SEEN, within: float = VOTE) -> np.ndarray:
-    """(T,) 1 right, -1 left, NaN: what most frames say no farther than `within` seconds away."""
+    """(T,) 1 right, -1 left, NaN: majority vote of the frames within `within` seconds."""
     says = facing_direction(track.skeleton, track.xy, track.score, seen)
     total = np.concatenate([[0], np.nancumsum(says)])
-    # A microsecond more: times are written to that.
+    # One microsecond of tolerance, the precision of written times.
     first = np.searchsorted(track.seconds, track.seconds - within - 1e-6)
     end = np.searchsorted(track.seconds, track.seconds + within + 1e-6, side="right")
     sums = np.sign(total[end] - total[first])
@@ -79,7 +79,7 @@ def facing_over_time(track: Track, seen: float = SEEN, within: float = VOTE) -> 
 
 
 def angular_velocity_deg(values: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """(T, A) degrees a second, of (T, A) degrees; an angle may pass 180."""
+    """(T, A) degrees per second, of (T, A) degrees; handles wrap-around at 180."""
     turned = values.astype(np.float64)
     for column in turned.T:
         known = np.isfinite(column)
@@ -88,14 +88,13 @@ def angular_velocity_deg(values: np.ndarray, seconds: np.ndarray) -> np.ndarray:
 
 
 def range_of_motion_deg(values: np.ndarray, trim: float = 0.0) -> np.ndarray:
-    """(A, 3) the least, the most and the range of (T, A) degrees; NaN of what was never known.
+    """(A, 3) minimum, maximum and range of (T, A) degrees; NaN if never known.
 
-    The range is the shortest arc of the circle that holds all values, so it is never more than 360
-    degrees; of an angle that passes 180 the most may be more than that. Nothing is counted from
-    frame to frame, so it does not matter how often somebody turns, is away, or for how long.
+    The range is the shortest arc of the circle that holds all values, so at most 360 degrees; the
+    maximum of an angle that passes 180 may exceed it. Nothing is accumulated over frames, so turns,
+    gaps and their lengths do not matter.
 
-    `trim`: 0..0.5, so much of the frames is left out at either end: 0.02 leaves out single
-    outliers.
+    `trim`: 0..0.5, fraction of the frames ignored at either end: 0.02 ignores single outliers.
 
     Source: Fisher 1993, "Statistical Analysis of Circular Data", section 2.3.1 (circular range).
     """
@@ -115,18 +114,18 @@ def range_of_motion_deg(values: np.ndarray, trim: float = 0.0) -> np.ndarray:
 
 
 def _arc(low: np.ndarray, high: np.ndarray) -> tuple[int, float]:
-    """The shortest arc that holds B intervals on the circle: where it begins, and a turn.
+    """The shortest arc that holds B intervals on the circle: its first interval, and an offset.
 
     Args:
-        low: (B,) degrees -180..180, increasing, where each begins.
-        high: (B,) where it ends.
+        low: (B,) degrees -180..180, increasing, starts of the intervals.
+        high: (B,) ends of the intervals.
 
     Returns:
-        The interval that is the first of the arc, so that those before it are a turn of 360 ahead;
-        and 0 or -360, which brings the middle of the arc to -180..180.
+        Index of the first interval of the arc: those before it are 360 ahead; and 0 or -360, which
+        brings the middle of the arc to -180..180.
     """
     gaps = np.concatenate([low[:1] + 360 - high[-1:], low[1:] - high[:-1]])
-    first = int(np.argmax(gaps))  # of equals the one at 180: what never passes it stays as it is
+    first = int(np.argmax(gaps))  # ties: the gap at 180, so nothing changes without wrap-around
     middle = (low[first] + (high[first - 1] + 360 if first else high[-1])) / 2
     return first, -360.0 if middle > 180 else 0.0
 
@@ -135,20 +134,20 @@ COLUMNS = ("source", "person", "index", "time", "space")
 
 
 def angle_columns(space: Space = "2d") -> tuple[str, ...]:
-    """The heads of the columns of `angle_rows`; angles end in `_deg`."""
+    """Column names of `angle_rows`; angles end in `_deg`."""
     return (*COLUMNS, *(f"{name}_deg" for name in angle_names(space)))
 
 
 def angle_rows(
     track: Track, values: np.ndarray, space: Space = "2d", among: Space | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """One row of `angle_columns` for each frame of (T, A) degrees; None for what is not known.
+    """One row of `angle_columns` for each frame of (T, A) degrees; None where unknown.
 
     Args:
         track: of T frames.
         values: (T, A) degrees, a column for each of `angle_names(space)`.
-        space: where they were measured.
-        among: whose columns there are; those that `space` does not have are None.
+        space: of the angles.
+        among: space that defines the columns; those that `space` does not have are None.
     """
     numbers = np.round(widen_columns(values, space, among or space).astype(np.float64), 4).tolist()
     times = zip(track.index.tolist(), track.seconds.tolist(), numbers, strict=True)
@@ -166,14 +165,14 @@ def widen_columns(values: np.ndarray, space: Space, among: Space) -> np.ndarray:
 
 
 def nan_to_none(numbers: Sequence[float]) -> Iterator[float | None]:
-    """None for what is not known."""
+    """Replace NaN by None."""
     return (None if number != number else number for number in numbers)
 
 
 def picture_angle_rows(
     frame: Frame, poses: Poses, values: np.ndarray, spaces: Sequence[Space]
 ) -> Iterator[tuple[Any, ...]]:
-    """The same of (N, A) degrees of everybody in one frame, and where each was measured."""
+    """Rows for (N, A) degrees of all people in one frame, and the space of each."""
     numbers = np.round(values.astype(np.float64), 4).tolist()
     for person, space, angles in zip(poses.person.tolist(), spaces, numbers, strict=True):
         yield (
@@ -190,29 +189,29 @@ EXTENT = (
     *("source", "person", "measure", "unit", "frames", "min", "max", "range", "mean"),
     *("mean_speed", "peak_speed", "sd", "space"),
 )
-BINS = 720  # of half a degree, in which angles are counted
-CIRCULAR = ("swing", "side", "turn")  # ways of angles that go all round, -180 to 180
-UNIFORM = 0.01  # 0..1, length of the mean direction below which values are all round: no mean
+BINS = 720  # of half a degree, in the histogram of angles
+CIRCULAR = ("swing", "side", "turn")  # kinds of angles that wrap around, -180 to 180
+UNIFORM = 0.01  # 0..1, mean resultant length below which there is no mean: uniform
 
 
 class MotionExtent:
-    """How far and how fast somebody moved in all, track by track; of any length, it does not grow.
+    """Streaming statistics of angles and speeds over all tracks; memory use is constant.
 
-    Of angles degrees and degrees a second; of keypoints how fast they were, pixels or metres a
-    second. A speed is that of differences between frames: noise counts, smooth before.
+    Angles are in degrees and degrees per second, keypoint speeds in pixels or metres per second.
+    Speeds are finite differences: noise adds to them, so smooth before.
 
-    Angles that go all round have the range of `range_of_motion_deg`, and the mean and the standard
-    deviation of directions (Fisher 1993, sections 2.3.1 and 2.3.3; the latter is the square root
-    of -2 ln R, of the mean's length R).
+    Angles that wrap around have the range of `range_of_motion_deg`, and circular mean and standard
+    deviation (Fisher 1993, sections 2.3.1 and 2.3.3; the latter is the square root of -2 ln R, with
+    R the mean resultant length).
     """
 
     def __init__(self, space: Space, skeleton: Skeleton, metres: bool | None = None) -> None:
-        """Nothing moved yet.
+        """Start with no data.
 
         Args:
             space: of the angles.
             skeleton: of the keypoints.
-            metres: whether keypoints are in metres; None: as the angles.
+            metres: whether keypoints are in metres; None: if the angles are 3D.
         """
         self.space: Space = space
         metres = space == "3d" if metres is None else metres
@@ -220,9 +219,9 @@ class MotionExtent:
         self.measures = [*angle_names(space), *skeleton.keypoints]
         a, m = len(angle_names(space)), len(self.measures)
         self.round = np.array([angle.way in CIRCULAR for angle in angle_definitions(space)])
-        # The least and the most of each bin; infinite where it is empty.
+        # Minimum and maximum of each bin; infinite where it is empty.
         self.least, self.most = np.full((a, BINS), np.inf), np.full((a, BINS), -np.inf)
-        self.sums = np.zeros((4, a))  # of the values, their squares, cosines and sines
+        self.sums = np.zeros((4, a))  # sums of values, squares, cosines and sines
         self.frames = np.zeros(m, int)
         self.peak, self.way, self.steps = np.full(m, np.nan), np.zeros(m), np.zeros(m, int)
 
@@ -251,7 +250,7 @@ class MotionExtent:
         self.peak = np.fmax(self.peak, np.where(known.any(axis=0), fastest, np.nan))
 
     def _about(self, i: int) -> tuple[float, float, float, float, float]:
-        """Of an angle that was known: least, most, range, mean and standard deviation, degrees."""
+        """Minimum, maximum, range, mean and standard deviation of a known angle, degrees."""
         full = np.isfinite(self.least[i])
         low, high = self.least[i][full], self.most[i][full]
         total, squares, cosines, sines = self.sums[:, i] / self.frames[i]
@@ -268,7 +267,7 @@ class MotionExtent:
         return least, most, most - least, mean if length >= UNIFORM else np.nan, deviation
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """One of `EXTENT`, behind source and person, for each measure that was ever known."""
+        """One row of `EXTENT`, after source and person, for each measure with data."""
         length = "px" if self.place == "2d" else "m"
         with np.errstate(invalid="ignore", divide="ignore"):
             speed = self.way / self.steps

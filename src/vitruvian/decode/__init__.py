@@ -1,1 +1,1 @@
-"""From what a network says to numbers, and back: what training draws, inference reads."""
+"""Decode network outputs to coordinates, and encode training targets."""

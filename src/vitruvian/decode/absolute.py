@@ -21,14 +21,14 @@ import numpy as np
 
 from vitruvian.geometry.camera import Camera
 
-LEAST = 1e-4  # weight of a joint out of view: enough for a solution where none is in view
-RIDGE = 0.01  # of the shift as scaled below: 0.1 squared
+LEAST = 1e-4  # weight of a joint out of view: allows a solution if none is in view
+RIDGE = 0.01  # regularisation of the scaled shift: 0.1 squared
 BORDER = 0.75  # strides at the edge where 2D heat maps are unreliable
 MIX = 0.5  # weight of the 3D position of a joint in view, against its ray
-# Of two bodies that are the same: metres at which joints are not alike at all, and from which mean
-# likeness on. Source: specs/metrabs.md, 5.9: the reference takes the farthest quarter of joints.
+# For duplicate bodies: distance in metres of similarity 0, and threshold of mean similarity.
+# Source: specs/metrabs.md, 5.9: the reference uses the farthest quarter of joints.
 SAME_REACH, SAME = 0.3, 0.4
-# How long limbs are of a person of 1.7 metres. Source: Drillis and Contini 1966, "Body segment
+# Limb lengths of a person of 1.7 metres. Source: Drillis and Contini 1966, "Body segment
 # parameters", as fractions of the height.
 LENGTHS = {
     ("shoulder", "elbow"): 0.186 * 1.7,
@@ -45,27 +45,27 @@ class Placed:
     xyz: (
         np.ndarray
     )  # (N, K, 3) float32 metres from the camera; NaN for people that cannot be placed
-    error: np.ndarray  # (N,) float32 pixels, mean distance of projected joints from seen ones
+    error: np.ndarray  # (N,) float32 pixels, mean reprojection error
 
 
 def view_limits(
     side: int, stride: int = 32, *, centred: bool = True, border: float = BORDER
 ) -> tuple[float, float]:
-    """Between where a network's 2D joints can be believed, pixels of its input, along both axes.
+    """Range of reliable 2D joints along both axes, pixels of the network's input.
 
     Args:
         side: of the input, pixels.
         stride: of its heat maps, pixels.
-        centred: whether the network strides around the middles of its cells. One that does not
-            sees as far to the left as if its picture began half a stride earlier.
+        centred: whether the network uses centred striding. Otherwise its view extends to the left
+            as if the image began half a stride earlier.
         border: strides at the edge.
     """
-    shift = 0.5 if centred else 0.5 - stride / 2  # the reference counts centres as whole numbers
+    shift = 0.5 if centred else 0.5 - stride / 2  # the reference has pixel centres at whole numbers
     return border * stride + shift, side - border * stride + shift
 
 
 def within_view(xy: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """(..., 2) pixels of the input -> (...) bool, see `view_limits`; not at NaN."""
+    """(..., 2) pixels of the input -> (...) bool, see `view_limits`; False for NaN."""
     return np.all((xy >= limits[0]) & (xy <= limits[1]), axis=-1)
 
 
@@ -115,7 +115,7 @@ def weak_shift(rays: np.ndarray, xyz: np.ndarray, inside: np.ndarray) -> np.ndar
     """As `shift`, by weak perspective, from sizes alone. Used in the first steps of training.
 
     Depth is the ratio of the joints' spread in metres to that of their rays; joints out of view
-    have no part in it.
+    are ignored.
 
     Args:
         rays: (N, K, 2).
@@ -160,7 +160,7 @@ def absolute_pose(
         xyz: (N, K, 3) metres, any origin.
         inside: (N, K) bool, whether the ray of a joint is reliable, see `within_view`.
         mix: 0..1, weight of 3D for joints in view.
-        weak: whether the shift is found as by `weak_shift`.
+        weak: whether to compute the shift with `weak_shift`.
         batch_rms: see `shift`.
 
     Returns:
@@ -185,25 +185,25 @@ def place_body(
     along_ray: bool = True,
     mix: float = 1.0,
 ) -> Placed:
-    """People of any model with 3D in metres, put in front of the camera.
+    """Absolute poses for any model with 3D in metres.
 
-    The solver works best for a person on the camera's axis, so the camera is turned to each first:
-    the shortest way, since what a network takes for upright is the picture's, not the world's.
+    The solver works best for a person on the camera's axis, so the camera is first turned to each,
+    by the shortest rotation, since a network's upright direction is the image's, not the world's.
 
     Args:
         camera: of the frame.
         xy: (N, K, 2) pixels of the frame.
-        xyz: (N, K, 3) metres from the hips, or from anywhere in the body; axes as the camera's.
-        weight: (N, K) 0..1, how far `xy` is believed, such as BlazePose's visibility.
-        along_ray: whether z of `xyz` is away from the camera along the line to the person. So it
-            is for a network that sees a crop and cannot know how far off the frame's middle it
-            is: of the four cameras of Pose2Sim's demo, BlazePose's bodies fit what it sees better
-            that way in three, and as well in the fourth. Otherwise along the camera's axis.
-        mix: 0..1, the share of the 3D, for joints by their weight; 1 moves bodies as they are.
+        xyz: (N, K, 3) metres, any origin in the body, such as the hips; axes as the camera's.
+        weight: (N, K) 0..1, confidence of `xy`, such as BlazePose's visibility.
+        along_ray: whether z of `xyz` is along the line of sight to the person, as for a network
+            that sees a crop and not its position in the frame: in three of the four cameras of
+            Pose2Sim's demo BlazePose's reprojection error is lower that way, in the fourth equal.
+            Otherwise z is along the camera's axis.
+        mix: 0..1, weight of 3D for joints by their weight; 1 only translates bodies.
 
     Returns:
-        xyz: as `absolute_pose`; who would stand behind the camera, on average, is NaN.
-        error: of the moved body, weighted. It is large where 2D, 3D and camera do not agree.
+        xyz: as `absolute_pose`; NaN for people who would be behind the camera, on average.
+        error: weighted reprojection error. Large if 2D, 3D and camera do not agree.
     """
     known = np.all(np.isfinite(xy), axis=-1) & np.all(np.isfinite(xyz), axis=-1)
     rays = camera.rays(xy.astype(np.float64))
@@ -215,7 +215,7 @@ def place_body(
     rotation = _toward(middle)
     whole = np.concatenate([rays, np.ones_like(rays[..., :1])], axis=-1)
     turned = np.einsum("nij,nkj->nki", rotation, whole)
-    # What is a quarter turn away from the rest of the body has no place in the turned picture.
+    # Points 90 degrees or more from the body's direction are outside the turned image.
     turned = turned[..., :2] / np.where(turned[..., 2:] > 1e-3, turned[..., 2:], np.nan)
     body = xyz.astype(np.float64)
     if not along_ray:
@@ -251,17 +251,17 @@ def reprojection(camera: Camera, xyz: np.ndarray, xy: np.ndarray, weight: np.nda
     return mean.astype(np.float32)
 
 
-# Plausibility. Each is one of the reference's three tests (specs/metrabs.md, 5.9).
+# Plausibility: the reference's three tests (specs/metrabs.md, 5.9).
 
 
 def limbs(keypoints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Those limbs of a skeleton whose usual lengths are known, found by the names of their ends.
+    """Limbs of a skeleton with a known typical length, found by the names of their ends.
 
     Args:
         keypoints: K names.
 
     Returns:
-        bones: (B, 2) numbers of keypoints; B may be 0.
+        bones: (B, 2) keypoint indices; B may be 0.
         length: (B,) metres, see `LENGTHS`.
     """
     number = {name: k for k, name in enumerate(keypoints)}
@@ -278,14 +278,14 @@ def limbs(keypoints: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 def bones_fit(
     xyz: np.ndarray, bones: np.ndarray | tuple[tuple[int, int], ...], length: np.ndarray
 ) -> np.ndarray:
-    """Whether no bone is impossibly long or short.
+    """Whether all bone lengths are plausible.
 
-    That is below a tenth or above three times what it usually is, and 0.3 m off at the same time.
+    A bone fails if below a tenth or above three times its typical length, and more than 0.3 m off.
 
     Args:
         xyz: (N, K, 3) metres.
-        bones: (B, 2) numbers of keypoints, as `Skeleton.bones`.
-        length: (B,) metres, what it usually is.
+        bones: (B, 2) keypoint indices, as `Skeleton.bones`.
+        length: (B,) metres, typical lengths.
 
     Returns:
         (N,) bool. Bones with a NaN end are ignored.
@@ -299,8 +299,8 @@ def bones_fit(
 def views_agree(xyz: np.ndarray) -> np.ndarray:
     """Whether several views (test-time augmentation) of the same people agree.
 
-    They are made equally large as seen from the camera (root mean square of all coordinates), since
-    views differ most in distance. More than a quarter of the joints must then deviate by less
+    Views are scaled to the same size as seen from the camera (root mean square of all coordinates),
+    since they differ most in distance. More than a quarter of the joints must then deviate by less
     than 0.2 m; a single view always agrees.
 
     Args:
@@ -324,7 +324,7 @@ def in_box(xy: np.ndarray, box: np.ndarray) -> np.ndarray:
         box: (N, 4) x0 y0 x1 y1, pixels.
 
     Returns:
-        (N,) bool; not for a person without any joint.
+        (N,) bool; False for a person without any joint.
     """
     seen = np.isfinite(xy)
     low = np.min(xy, axis=1, initial=np.inf, where=seen)
@@ -337,17 +337,18 @@ def in_box(xy: np.ndarray, box: np.ndarray) -> np.ndarray:
 def unique(xyz: np.ndarray, score: np.ndarray) -> np.ndarray:
     """Non-maximum suppression by 3D pose, for detectors with several boxes per person.
 
-    Each two bodies are made equally large as seen from the camera, as in `views_agree`, since the
-    same person in two boxes differs most in distance. Their likeness is the mean of
-    max(0, 1 - d / 0.3 m) over that quarter of the joints that are farthest apart; who is more than
-    0.4 like somebody likelier goes. A joint that is NaN in one of them is as far apart as can be.
+    Both bodies of a pair are scaled to the same size as seen from the camera, as in `views_agree`,
+    since the same person in two boxes differs most in distance. Their similarity is the mean of
+    max(0, 1 - d / 0.3 m) over the quarter of the joints with the largest distance; above 0.4 the
+    one with the lower score is removed. A joint that is NaN in one of them counts as infinitely
+    far.
 
     Args:
         xyz: (N, K, 3) metres from the camera.
-        score: (N,) the likelier stays.
+        score: (N,) the higher one is kept.
 
     Returns:
-        (M,) int64, who stays, in their order.
+        (M,) int64, indices of those kept, in their order.
     """
     found = np.isfinite(xyz)
     squares = np.where(found, np.square(xyz, dtype=np.float64), 0).sum(axis=(1, 2))
@@ -368,7 +369,7 @@ def unique(xyz: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 
 def _toward(rays: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) the shortest rotations that turn (N, 2) rays onto the z axis."""
+    """(N, 3, 3) shortest rotations that turn (N, 2) rays onto the z axis."""
     z = np.concatenate([rays, np.ones_like(rays[:, :1])], axis=-1).astype(np.float64)
     x, y, z = (z / np.linalg.norm(z, axis=-1, keepdims=True)).T
     rows = [

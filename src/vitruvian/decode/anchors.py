@@ -1,4 +1,4 @@
-"""Anchor points: a detector's rows are offsets from them."""
+"""Anchor points: a detector's outputs are offsets from them."""
 
 import numpy as np
 

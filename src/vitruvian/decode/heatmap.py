@@ -1,9 +1,8 @@
 """Encode and decode heat maps: one map per keypoint, with its maximum at the keypoint.
 
-Maps are (N, K, h, w) float32, channels first, but for `refine`, whose network gives them last.
-Places on a map are in cells, x y, and cell i counts as i, not i + 0.5: where that lies in the
-network's input is for each family to say. `soft_argmax_2d` and `_3d` count 0..1 from the first
-cell to the last.
+Maps are (N, K, h, w) float32, channels first, except in `refine`, whose network has them last.
+Positions on a map are x y in cells, and cell i is at i, not i + 0.5: each family defines where that
+is in the network's input. `soft_argmax_2d` and `_3d` use 0..1 from the first cell to the last.
 
 Source of `argmax` to `encode`: the behaviour of AlphaPose c60106d (specs/alphapose.md 3, 4, 7);
 two-step normalisation is arXiv 2211.03375's.
@@ -13,27 +12,27 @@ import numpy as np
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Any shape -> 0..1 of the same shape, small values with all their digits.
+    """Any shape -> 0..1 of the same shape, with full precision for small values.
 
-    It stops falling at exp(-88), near the smallest float32, and so never overflows.
+    Clamped at exp(-88), near the smallest float32, so it never overflows.
     """
     return 1 / (1 + np.exp(np.minimum(-logits, 88)))
 
 
 def argmax(maps: np.ndarray, compat: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The maximum of each map, moved a quarter of a cell toward the larger neighbours.
+    """The maximum of each map, shifted a quarter of a cell toward the larger neighbours.
 
-    It moves only if it is at least two cells from every edge: left or right by which of the two
-    cells beside it is brighter, up or down in the same way, not at all between equals.
+    Only if it is at least two cells from every edge: left or right toward the brighter of the two
+    adjacent cells, up or down in the same way, not at all if they are equal.
 
     Args:
-        maps: (N, K, h, w), as the network gives them.
+        maps: (N, K, h, w), raw output of the network.
         compat: whether a map without any value above 0 gives (0, 0), as in the reference. By
             default it gives NaN: the keypoint was not found.
 
     Returns:
         xy: (N, K, 2) cells.
-        score: (N, K) the value of the brightest cell as it is, which may lie outside 0..1.
+        score: (N, K) raw value of the brightest cell, which may be outside 0..1.
     """
     n, k, height, width = maps.shape
     flat = maps.reshape(n, k, height * width)
@@ -42,11 +41,11 @@ def argmax(maps: np.ndarray, compat: bool = False) -> tuple[np.ndarray, np.ndarr
     y, x = np.divmod(cell, width)
     inner = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
     found = score > 0
-    cell = np.where(inner, cell, 0)  # where it stays, its neighbours are not looked at
+    cell = np.where(inner, cell, 0)  # neighbours are not read where it is not shifted
     last = height * width - 1
 
     def brighter(step: int) -> np.ndarray:
-        """(N, K) -1, 0 or 1: which of the cells a step before and after is the brighter one."""
+        """(N, K) -1, 0 or 1: the brighter of the cells a step before and after."""
         sides = np.stack([np.maximum(cell - step, 0), np.minimum(cell + step, last)], axis=-1)
         before, after = np.moveaxis(np.take_along_axis(flat, sides, axis=-1), -1, 0)
         return np.sign(after - before)
@@ -66,8 +65,8 @@ def soft_argmax(maps: np.ndarray, compat: bool = False) -> tuple[np.ndarray, np.
 
     Returns:
         xy: (N, K, 2) cells.
-        score: (N, K) 0..1, the largest probability of a cell; it falls with the size of a hill,
-            not only with doubt.
+        score: (N, K) 0..1, the largest probability of a cell; lower for a wide peak, not only
+            for an uncertain one.
     """
     weight = np.exp(maps - maps.max(axis=(-2, -1), keepdims=True))
     xy = _mean_place(weight)
@@ -83,7 +82,7 @@ def soft_argmax_2d(maps: np.ndarray) -> np.ndarray:
         maps: (N, K, h, w) logits.
 
     Returns:
-        (N, K, 2) x y, 0..1. What they are in pixels: `vitruvian.decode.volume`.
+        (N, K, 2) x y, 0..1; see `vitruvian.decode.volume` for pixels.
 
     Source: specs/metrabs.md 1.4, as `soft_argmax_3d`.
     """
@@ -92,7 +91,7 @@ def soft_argmax_2d(maps: np.ndarray) -> np.ndarray:
 
 
 def soft_argmax_3d(maps: np.ndarray) -> np.ndarray:
-    """The same for 3D heat maps.
+    """Soft-argmax of 3D heat maps with normalized positions.
 
     Args:
         maps: (N, K, d, h, w) logits.
@@ -111,16 +110,15 @@ def soft_argmax_3d(maps: np.ndarray) -> np.ndarray:
 def concentration(maps: np.ndarray) -> np.ndarray:
     """Concentration of the softmax of each map: from 1, a single peak, to 0, a flat map.
 
-    It is 1 minus the standard deviation of x and y together over that of a map without any hill.
-    The variance that a place between two cells needs, f (1 - f) where it is f and 1 - f away from
-    them, doesn't count in either.
+    1 minus the standard deviation of x and y together, relative to that of a flat map. The variance
+    f (1 - f) of a position between two cells, f and 1 - f away from them, is subtracted from both.
 
     Args:
         maps: (N, K, h, w) logits.
 
     Returns:
-        (N, K) float32, 0..1. It is no probability: nobody has compared it with how often a place
-        is right. 0.5 is a hill of half the width of the map's own.
+        (N, K) float32, 0..1. Not a calibrated probability. 0.5 is a peak of half the width of the
+            map's own.
     """
     weight = np.exp(maps - maps.max(axis=(-2, -1), keepdims=True))
     variance, most = np.zeros(maps.shape[:2], np.float32), 0.0
@@ -139,8 +137,8 @@ def concentration(maps: np.ndarray) -> np.ndarray:
 def integral(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean position by two-step normalisation: the sigmoid of each cell, divided by their sum.
 
-    The sigmoid says how sure the network is of each cell, whatever the size of the hill; divided
-    by its sum it is a probability, whose mean is the place.
+    The sigmoid is the network's confidence in each cell, whatever the width of the peak; divided by
+    its sum it is a probability, whose mean is the position.
 
     Args:
         maps: (N, K, h, w) logits.
@@ -156,16 +154,16 @@ def integral(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def local(maps: np.ndarray, reach: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """Mean position around the maximum of each map, weighted by the square of the map.
 
-    Between `argmax`, which cannot see between quarters of a cell, and `integral`, which is drawn
-    to whatever is bright elsewhere. Ours: of vitruvian-2d's maps it reads best.
+    Between `argmax`, with a resolution of a quarter of a cell, and `integral`, which is biased by
+    values far from the peak. Ours: the most accurate decoder of vitruvian-2d's maps.
 
     Args:
-        maps: (N, K, h, w); what is below 0 counts as 0.
-        reach: cells from the brightest one to each side.
+        maps: (N, K, h, w); values below 0 count as 0.
+        reach: cells to each side of the brightest one.
 
     Returns:
-        xy: (N, K, 2) cells; NaN where nothing is above 0.
-        score: (N, K) the value of the brightest cell.
+        xy: (N, K, 2) cells; NaN if no value is above 0.
+        score: (N, K) value of the brightest cell.
     """
     n, k, height, width = maps.shape
     flat = maps.reshape(n, k, height * width)
@@ -190,17 +188,16 @@ def _mean_place(weight: np.ndarray) -> np.ndarray:
 
 
 def combined(maps: np.ndarray, tail: int, compat: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """`argmax` of the body's maps, `integral` of the face's and the hands'.
+    """`argmax` for the body's maps, `integral` for the face's and the hands'.
 
     Args:
-        maps: (N, K, h, w), as the network gives them.
-        tail: how many maps, the last ones, are of the face and the hands: 110 of 133 or 136, 42
-            of 68.
-        compat: of `argmax`.
+        maps: (N, K, h, w), raw output of the network.
+        tail: number of last maps that are of the face and the hands: 110 of 133 or 136, 42 of 68.
+        compat: see `argmax`.
 
     Returns:
         xy: (N, K, 2) cells.
-        score: (N, K) as of the function that read each map.
+        score: (N, K) of the decoder of each map.
     """
     body = maps.shape[1] - tail
     parts = argmax(maps[:, :body], compat), integral(maps[:, body:])
@@ -211,18 +208,18 @@ def combined(maps: np.ndarray, tail: int, compat: bool = False) -> tuple[np.ndar
 def mirrored(maps: np.ndarray, mirror: np.ndarray, shift: bool) -> np.ndarray:
     """Flip the heat maps of a mirrored crop back to the original crop.
 
-    Where a column of the map is s columns of the input, and column i of the one is column i s of
-    the other, turning both round puts the map (s - 1) / s of a column too far left. Moved right by
-    one it is 1 / s too far right: 0.25 of a column, not 0.75, where s is 4.
+    With s input columns per map column, and map column i at input column i s in both crops,
+    flipping leaves the map (s - 1) / s of a column too far left. Shifted right by one it is 1 / s
+    too far right: for s = 4, 0.25 of a column instead of 0.75.
 
     Args:
         maps: (N, K, h, w) of the mirrored crop.
-        mirror: (K,) the keypoint on the other side, `Skeleton.mirror`.
-        shift: whether to move the maps right by one cell; column 0 stays as it is.
+        mirror: (K,) index of the keypoint on the other side, `Skeleton.mirror`.
+        shift: whether to shift the maps right by one cell; column 0 stays as it is.
 
     Returns:
-        (N, K, h, w), new. The reference shifts in place, over columns that it has yet to read; we
-        do not.
+        (N, K, h, w), a copy. The reference shifts in place, over columns that it has yet to read;
+            we do not.
     """
     back = maps[:, mirror, :, ::-1]
     if shift:
@@ -233,18 +230,18 @@ def mirrored(maps: np.ndarray, mirror: np.ndarray, shift: bool) -> np.ndarray:
 def encode(
     xy: np.ndarray, size: tuple[int, int], sigma: float = 2.0, exact: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Encode keypoints as target maps, Gaussians of height 1, with the weight of each map.
+    """Encode keypoints as target heat maps, Gaussians of height 1, with the weight of each map.
 
     Args:
-        xy: (N, K, 2) cells. NaN is a keypoint of which nothing is known.
+        xy: (N, K, 2) cells. NaN is an unlabelled keypoint.
         size: (width, height) of the maps, cells.
         sigma: of the Gaussian, cells.
-        exact: whether its middle is at `xy`. By default it is in the nearest cell, int(xy + 0.5),
-            and the Gaussian ends 3 sigma from there to each side, as in the reference.
+        exact: whether it is centred on `xy`. By default it is centred on the nearest cell,
+            int(xy + 0.5), and cut off at 3 sigma to each side, as in the reference.
 
     Returns:
         maps: (N, K, h, w) float32, 0..1, not logits.
-        weight: (N, K) float32, 1, or 0 where nothing is known or the map is off the 3 sigma.
+        weight: (N, K) float32, 1, or 0 if unlabelled or the map is outside the 3 sigma.
     """
     known = np.all(np.isfinite(xy), axis=-1)
     middle = np.where(known[..., None], xy, 0).astype(np.float32)
@@ -267,17 +264,16 @@ def encode(
 def refine(xy: np.ndarray, logits: np.ndarray, window: int) -> np.ndarray:
     """Refine points to the centre of mass of the heat map around them.
 
-    A point outside its map stays where it is, and so does one with nothing as bright as 0.5 in
-    its window.
+    A point outside its map is unchanged, as is one without a value of 0.5 or more in its window.
 
     Args:
         xy: (N, K, 2) float32, 0..1 of the network's input.
-        logits: (N, h, w, K) heat maps before the sigmoid, channels last as the network gives them.
-        window: cells along a side of the square looked at, odd; cells off the map do not count.
+        logits: (N, h, w, K) heat maps before the sigmoid, channels last as in the network's output.
+        window: cells along a side of the square window, odd; cells off the map are ignored.
 
     Returns:
-        (N, K, 2) float32, 0..1 of the input. Cell j counts as j / w, not (j + 0.5) / w: the
-        reference does, and its networks are trained with that.
+        (N, K, 2) float32, 0..1 of the input. Cell j is at j / w, not (j + 0.5) / w: as in the
+            reference, whose networks are trained with that.
 
     Source: MediaPipe RefineLandmarksFromHeatmapCalculator: kernel_size, and
         min_confidence_to_refine 0.5.
@@ -289,7 +285,7 @@ def refine(xy: np.ndarray, logits: np.ndarray, window: int) -> np.ndarray:
     cell = np.where(inside[..., None], cell, 0).astype(np.int64)
 
     reach = np.arange(-((window - 1) // 2), (window - 1) // 2 + 1)
-    near = cell[..., None, :] + reach[:, None]  # (N, K, window, 2): columns and rows looked at
+    near = cell[..., None, :] + reach[:, None]  # (N, K, window, 2): columns and rows
     on_map = (near >= 0) & (near < size)
     near = np.where(on_map, near, 0)
     columns, rows = near[..., 0], near[..., 1]

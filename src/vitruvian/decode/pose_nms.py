@@ -12,47 +12,47 @@ from dataclasses import dataclass
 
 import numpy as np
 
-HERE, NEAR, MERGED = 1.0, 7.0, 15.0  # pixels: within which scores count, two match, are averaged
-TINY = 1e-5  # instead of a score of 0, or of no keypoint: what is divided by
+HERE, NEAR, MERGED = 1.0, 7.0, 15.0  # pixels: maximum distance to count scores, to match, to merge
+TINY = 1e-5  # replaces scores and counts of 0 in divisors
 
 
 @dataclass(frozen=True)
 class Settings:
     """Criteria for duplicate poses, and thresholds for the poses to keep.
 
-    `gamma` counts keypoints for a body (17 of them give at most 17 (1 + mu)), but means over parts
-    for a whole body (at most 2.1 + 3.5 mu): of BODY and a whole body only `match` decides.
+    `gamma` applies to a sum over keypoints for a body (17 of them give at most 17 (1 + mu)), but to
+    means over parts for a whole body (at most 2.1 + 3.5 mu): with BODY only `match` decides there.
     """
 
-    delta1: float = 1.0  # a score of this counts tanh(1)
-    mu: float = 1.7  # what nearness counts, against scores
-    delta2: float = 2.65  # pixels at which nearness has fallen to 1 / e
-    gamma: float = 22.48  # likeness above which a pose goes
-    match: float = 5.0  # matching keypoints, of 17, with which it goes
-    alpha: float = 0.1  # how far keypoints may match, of the longer side of the box
-    score: float = 0.3  # the score that some keypoint of a pose must have
-    min_area: float = 0.0  # pixels squared, of the box around the keypoints, made 1.5 times larger
+    delta1: float = 1.0  # scale of scores: a score of this counts tanh(1)
+    mu: float = 1.7  # weight of the distance term
+    delta2: float = 2.65  # pixels at which the distance term is 1 / e
+    gamma: float = 22.48  # similarity above which a pose is a duplicate
+    match: float = 5.0  # matching keypoints, of 17, that make it a duplicate
+    alpha: float = 0.1  # maximum distance of matching keypoints, of the longer side of the box
+    score: float = 0.3  # minimum for the best keypoint of a pose
+    min_area: float = 0.0  # pixels squared, of 1.5 times the keypoints' bounding box
 
 
 BODY = Settings()
-# Of the reference's whole-body networks that are not trained on heat maps alone.
+# For the reference's whole-body networks that are not trained on heat maps alone.
 WHOLE_BODY = Settings(mu=1.65, delta2=8.0, gamma=3.6, match=3.0, alpha=0.15, score=0.01)
 
 
 @dataclass(frozen=True)
 class BodyPart:
-    """Keypoints of a whole body that are compared on their own."""
+    """Keypoints of a whole body that are compared separately."""
 
     keypoints: slice
-    reach: float  # of distances, against the body's
-    score: float  # what their scores count
-    near: float  # what their nearness counts
+    reach: float  # scale of distances, relative to the body's
+    score: float  # weight of scores
+    near: float  # weight of distances
 
 
 def whole_body(parts: Mapping[str, Sequence[int]]) -> tuple[BodyPart, ...]:
     """Body and feet, face, and hands of a whole body; see `Skeleton.parts`.
 
-    They come in this order in all tables of whole bodies.
+    All whole-body skeletons have them in this order.
     """
     face, hands = min(parts["face"]), min(parts["left_hand"])
     return (
@@ -69,10 +69,10 @@ class Kept:
     index: np.ndarray  # (M,) int64, which of the N
     xy: np.ndarray  # (M, K, 2) pixels, merged
     score: np.ndarray  # (M, K) merged
-    box: np.ndarray  # (M, 4) x0 y0 x1 y1 pixels, as it was
-    box_score: np.ndarray  # (M,) as it was
+    box: np.ndarray  # (M, 4) x0 y0 x1 y1 pixels, unchanged
+    box_score: np.ndarray  # (M,) unchanged
     proposal_score: np.ndarray  # (M,) mean + 1.25 largest of the scores + that of the box
-    merged: tuple[np.ndarray, ...]  # M times int64, which of the N are in it, itself among them
+    merged: tuple[np.ndarray, ...]  # M times int64, indices of the N merged into it, and its own
 
 
 def pose_nms(
@@ -86,36 +86,36 @@ def pose_nms(
 ) -> Kept:
     """Merge duplicate poses, which result from overlapping detections, into one per person.
 
-    The pose of the highest mean score is kept, those that are the same are merged into it, and so
-    on with what is left. Pose j is the same as the kept pose i if their likeness is above `gamma`,
-    or if as many as `match` of their keypoints do: those within `alpha` of i's box and 7 pixels.
-    The likeness, with d pixels between two keypoints and s their scores, is
+    The pose with the highest mean score is kept, its duplicates are merged into it, and so on with
+    the rest. Pose j is a duplicate of the kept pose i if their similarity is above `gamma`, or if
+    at least `match` of their keypoints match: those within `alpha` of i's box and 7 pixels. The
+    similarity, with d pixels between two keypoints and s their scores, is
 
         sum of tanh(s_i / delta1) tanh(s_j / delta1) where d <= 1, + mu sum of exp(-d / delta2)
 
-    or, of a whole body, means over its parts. A keypoint that is kept is the mean of those of all
-    that are the same within `alpha` of i's box and 15 pixels, weighted by score, and so is its
-    score. Last, poses of low scores or a small area are dropped.
+    or, for a whole body, means over its parts. A merged keypoint is the mean over all duplicates
+    within `alpha` of i's box and 15 pixels, weighted by score, and so is its score. Last, poses of
+    low scores or a small area are dropped.
 
-    Where this differs from the reference, but for `compat`:
+    Differences from the reference, unless `compat`:
 
-    - Two poses are the same or not, whatever others there are. There a match of a whole body
-      counts K / (4 n V), for n poses left and V keypoints of i above half of `score`, and of 20
-      copies of a pose 15 are kept. Here n is 2, as there where only the two are left.
-    - Scores of a whole body count if j's is at least `score`; there if it is below. And face and
-      hands match in `parts`; there from keypoints 26 and 94 on, of 133 as well.
-    - Keypoints may be NaN. They match nothing, merge with nothing and stay NaN; likeness and
-      matches are in proportion to the keypoints that i has. Scores of 0 and less, and of what is
-      NaN, count as 0.00001; there only those of exactly 0.
+    - Whether two poses are duplicates does not depend on others. In the reference a match of a
+      whole body counts K / (4 n V), for n poses left and V keypoints of i above half of `score`,
+      and of 20 copies of a pose 15 are kept. Here n is 2, as there if only the two are left.
+    - Scores of a whole body count if j's is at least `score`; in the reference if it is below. Face
+      and hands match in `parts`; in the reference from keypoints 26 and 94 on, of 133 as well.
+    - Keypoints may be NaN. They match nothing, merge with nothing and stay NaN; similarity and
+      matches are relative to the keypoints that i has. Scores <= 0 and those of NaN keypoints
+      count as 0.00001; in the reference only those of exactly 0.
 
     Args:
         xy: (N, K, 2) pixels of the frame; NaN where not found.
         score: (N, K).
-        box: (N, 4) x0 y0 x1 y1 pixels, of the detector, not made larger.
+        box: (N, 4) x0 y0 x1 y1 pixels, of the detector, without margin.
         box_score: (N,).
         settings: BODY or WHOLE_BODY, or others.
-        parts: `whole_body` for a whole body; none for a body, or a body with hands or feet.
-        compat: whether to do as the reference does, which knows no NaN.
+        parts: `whole_body` for a whole body; empty for a body, or a body with hands or feet.
+        compat: whether to reproduce the reference, which does not support NaN.
     """
     found = np.all(np.isfinite(xy), axis=-1)
     usable = score != 0 if compat else found & (score > 0)
@@ -133,8 +133,8 @@ def pose_nms(
         goes = alike(away, sure[left], sure[i], found[i], reach) | (left == i)
         group, away, left = left[goes], away[goes], left[~goes]
 
-        use = away <= min(reach, MERGED)  # (those that are the same, K)
-        own = np.any(use, axis=0)  # i has such a keypoint, at least
+        use = away <= min(reach, MERGED)  # (duplicates, K)
+        own = np.any(use, axis=0)  # true at least where i has the keypoint
         weight = np.where(use, sure[group], 0)
         weight /= np.where(own, weight.sum(axis=0), 1)
         place = (weight[..., None] * np.where(use[..., None], xy[group], 0)).sum(axis=0)
@@ -175,7 +175,7 @@ class _Alike:
             self.says[part.keypoints] = part.score / size
             self.near[part.keypoints] = part.near / size
         self.far_to_match = self.far
-        if parts and compat:  # as if of 136 keypoints, whatever K
+        if parts and compat:  # as if for 136 keypoints, whatever K
             self.far_to_match = np.repeat([part.reach for part in parts], [26, 68, k - 94])
 
     def __call__(
@@ -186,14 +186,14 @@ class _Alike:
         found: np.ndarray,
         reach: float,
     ) -> np.ndarray:
-        """(L,) truth values.
+        """(L,) bool, duplicate or not.
 
         Args:
-            away: (L, K) pixels, from the kept one's keypoints; infinite where one is missing.
+            away: (L, K) pixels, from the kept pose's keypoints; infinite if missing.
             others: (L, K) scores.
             kept: (K,) scores.
-            found: (K,) which keypoints the kept one has.
-            reach: pixels, `alpha` of the kept one's box.
+            found: (K,) which keypoints the kept pose has.
+            reach: pixels, `alpha` of the kept pose's box.
         """
         settings, k = self.settings, len(kept)
         sure = np.tanh(kept / settings.delta1) * np.tanh(others / settings.delta1) * (away <= HERE)

@@ -1,7 +1,7 @@
-"""COCO's keypoint annotations, as COCO and as labelling tools write them.
+"""Read COCO keypoint annotations, from COCO and from labelling tools.
 
-What is odd in a row is left out or replaced, counted, and said: CVAT, Label Studio and others write
-no area, people without keypoints, cars beside people, and names of pictures of another machine.
+Invalid values are skipped or replaced, counted, and reported: CVAT, Label Studio and others write
+no area, people without keypoints, cars beside people, and image paths of another machine.
 
 Source: "Data format" of cocodataset.org.
 """
@@ -32,7 +32,7 @@ from vitruvian.evaluate.labels import (
 )
 from vitruvian.sources.path_index import find_below, path_parts
 
-LOOKED_FOR = 20  # pictures, to find the folder they are in
+LOOKED_FOR = 20  # images to check when searching for their folder
 
 
 def parse_coco(
@@ -41,16 +41,16 @@ def parse_coco(
     images: Path | None = None,
     skeleton: Skeleton | None = None,
 ) -> GroundTruth:
-    """COCO's keypoint annotations; without a hash.
+    """Parse COCO keypoint annotations; without a hash.
 
     Args:
-        said: what is in the file.
-        data: the file.
-        images: the folder of the pictures; else it is looked for beside the file.
-        skeleton: of the keypoints, instead of what the file calls them.
+        said: parsed content of the file.
+        data: path of the file.
+        images: image folder; by default it is searched beside the file.
+        skeleton: of the keypoints, overrides the names in the file.
 
     Raises:
-        VitruvianError: no keypoints in it, or something else is wrong.
+        VitruvianError: it has no keypoints, or is invalid.
     """
     odd, notes = OddityCounter(), list[str]()
     categories, pictures, annotations = (
@@ -100,7 +100,7 @@ def _rows(
     return [row for row in rows if isinstance(row, dict)]
 
 
-# Categories, and the names of keypoints
+# Categories and keypoint names
 
 
 def _people(
@@ -113,7 +113,7 @@ def _people(
     """The categories of people: those with keypoints."""
     used = {str(row.get("category_id")) for row in annotations if row.get("keypoints")}
     kinds = [row for row in categories if row.get("keypoints")]
-    if not kinds and skeleton is not None:  # names are given, categories have none
+    if not kinds and skeleton is not None:  # names are given, the categories have none
         kinds = [row for row in categories if str(row.get("id")) in used]
     if not kinds:
         raise VitruvianError(
@@ -138,7 +138,7 @@ def _people(
 
 
 def _skeleton(category: dict[str, Any], data: Path) -> Skeleton:
-    """That of a category: one of ours, if it has the same keypoints."""
+    """Skeleton of a category: a built-in one, if it has the same keypoints."""
     name, bones = str(category.get("name", "truth")), category.get("skeleton", [])
     try:
         return labelled_skeleton(category["keypoints"], str(data), bones, shown(name, 40))
@@ -148,16 +148,16 @@ def _skeleton(category: dict[str, Any], data: Path) -> Skeleton:
         ) from None
 
 
-# Pictures
+# Images
 
 
 def _names(
     pictures: list[dict[str, Any]], data: Path
 ) -> dict[str, tuple[int | str, str, tuple[int, int]]]:
-    """What a picture's id is as text -> the id, the name of the file, and its size.
+    """Image id as text -> id, file name, and size.
 
     Raises:
-        VitruvianError: two pictures have the same id.
+        VitruvianError: two images have the same id.
     """
     names: dict[str, tuple[int | str, str, tuple[int, int]]] = {}
     for row in pictures:
@@ -181,19 +181,19 @@ def _names(
 
 
 def _size(row: dict[str, Any]) -> tuple[int, int]:
-    """Width and height as the file says; 0, 0 if it does not."""
+    """Width and height in the file; 0, 0 if missing."""
     sides = [parse_number(row.get(key)) for key in ("width", "height")]
     whole = [int(side) if side is not None and 1 <= side < 1e6 else 0 for side in sides]
     return (whole[0], whole[1]) if all(whole) else (0, 0)
 
 
 def _order(number: int | str) -> tuple[bool, int, str]:
-    """Numbers in their order, then words in theirs."""
+    """Sort key: numbers first, then text."""
     return (False, number, "") if isinstance(number, int) else (True, 0, number)
 
 
 def _beside(data: Path, names: list[str]) -> Path:
-    """The folder of the pictures of an annotation file, as data sets are usually laid out."""
+    """The image folder of an annotation file, from common dataset layouts."""
     part = data.stem.rsplit("_", 1)[-1]  # val2017
     above = data.absolute().parent
     places = [above / "images", above, above.parent / part, above.parent / "images" / part]
@@ -203,7 +203,7 @@ def _beside(data: Path, names: list[str]) -> Path:
     def there(folder: Path) -> int:
         return sum(os.path.isfile(find_below(folder, name)) for name in some)  # noqa: PTH113
 
-    return max(places, key=there)  # the first of those with most
+    return max(places, key=there)  # the first of those with most images
 
 
 # People
@@ -221,7 +221,7 @@ class _Person:
 
 
 def _person(row: dict[str, Any], k: int, odd: OddityCounter) -> _Person | None:
-    """An annotation, what is missing replaced; None if there is nothing to go by."""
+    """An annotation, with missing values replaced; None if nothing is usable."""
     where = f"annotation {row.get('id')}"
     points = _points(row, k, odd, where)
     labelled = points[:, 2] > 0
@@ -247,7 +247,7 @@ def _person(row: dict[str, Any], k: int, odd: OddityCounter) -> _Person | None:
 
 
 def _points(row: dict[str, Any], k: int, odd: OddityCounter, where: str) -> np.ndarray:
-    """(K, 3) x y v; of somebody without, nothing is labelled."""
+    """(K, 3) x y v; nothing is labelled if the annotation has no keypoints."""
     said = row.get("keypoints")
     if not isinstance(said, list) or not said:
         odd("people without keypoints, nobody has to find them", where)

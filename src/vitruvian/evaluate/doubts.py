@@ -1,7 +1,7 @@
-"""Diagnose suspicious labels and low scores: likely mistakes in labels or results.
+"""Diagnose suspicious labels and low scores: likely mistakes in labels or predictions.
 
-If average precision is nearly 0, each common mistake is undone on trial. The one that makes
-people match is reported as the probable reason; the scores are not changed.
+If average precision is nearly 0, each common mistake is undone experimentally. The one whose
+correction makes people match is reported as the likely cause; scores are not changed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from vitruvian.evaluate.scores import PredictedPeople, Scores, average_precision
 from vitruvian.geometry.labelled import apply, refit
 
 SHARE = 1.5  # normalized coordinates are below
-LOW = 0.05  # average precision below which reasons are searched
-NOTHING = 0.01  # below which there is one, whether it is found or not
-TRIED = 100  # pictures, at most
-LETTERBOX = 640  # pixels: the side of the input of YOLO's networks
+LOW = 0.05  # average precision below which causes are searched
+NOTHING = 0.01  # average precision below which low scores are noted without a known cause
+TRIED = 100  # maximum number of images
+LETTERBOX = 640  # pixels: input size of YOLO networks
 Try = tuple[str, GroundTruth, Mapping[int | str, PredictedPeople]]
 
 
@@ -34,7 +34,7 @@ def suspicious_labels(truth: GroundTruth) -> list[str]:
     """Notes about suspicious labels.
 
     Raises:
-        VitruvianError: they are normalized coordinates where pixels are expected.
+        VitruvianError: coordinates are normalized where pixels are expected.
     """
     if truth.solid:
         return []
@@ -63,11 +63,11 @@ def suspicious_labels(truth: GroundTruth) -> list[str]:
 
 
 def _boxes(truth: GroundTruth) -> tuple[float, float, float]:
-    """How boxes are, as a rule, beside the keypoints in them.
+    """Typical relation of boxes to the keypoints in them.
 
     Returns:
-        The share of those that fit better as x0 y0 x1 y1; the overlap with the box around the
-        keypoints; and area by box.
+        Share of boxes that fit better as x0 y0 x1 y1; IoU with the bounding box of the keypoints;
+        and area relative to the box.
     """
     rows = []
     for picture in truth.pictures:
@@ -94,7 +94,7 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def explain_low_scores(truth: GroundTruth, each: Scores) -> list[str]:
-    """Reasons for an average precision of nearly 0, if it is."""
+    """Likely causes of an average precision of nearly 0."""
     ap = each.overall["AP"].value
     if not ap < LOW:
         return []
@@ -124,7 +124,7 @@ def explain_low_scores(truth: GroundTruth, each: Scores) -> list[str]:
 def _tries(
     truth: GroundTruth, pictures: list[LabelledPicture], found: Mapping[int | str, PredictedPeople]
 ) -> Iterator[Try]:
-    """Each usual mistake, undone: what it is, and the truth and what was found without it."""
+    """Each common mistake, undone: description, corrected ground truth and predictions."""
     some = replace(truth, pictures=pictures)
 
     def each(
@@ -135,7 +135,7 @@ def _tries(
         }
         return dict(numbers)
 
-    # The plainest first: of equals, the first is said.
+    # Simplest first: of equals, the first is reported.
     areas = [replace(picture, area=_areas(picture)) for picture in pictures]
     why = "people's areas were half of the box around their keypoints"
     yield why, replace(truth, pictures=areas), found
@@ -171,8 +171,8 @@ def _tries(
             assert about is not None
             what = f"what is found {why}"
             what += ": were the labels made before pictures were turned as EXIF says?"
-            # Labels in pixels are of the picture that was not turned yet; shares became pixels of
-            # the one that is.
+            # Labels in pixels refer to the image before rotation; normalized ones were converted to
+            # pixels of the rotated image.
             for turned in (True, False) if orientation in (6, 8) else (False,):
 
                 def turn(
@@ -208,7 +208,7 @@ def _tries(
 
 
 def _areas(picture: LabelledPicture) -> np.ndarray:
-    """(G,) pixels squared, of the boxes around labelled keypoints."""
+    """(G,) pixels squared, of the bounding boxes of labelled keypoints."""
     boxes = [
         box_around_keypoints(xy, labelled) if labelled.any() else np.zeros(4)
         for xy, labelled in zip(picture.xy, picture.labelled, strict=True)
@@ -218,14 +218,14 @@ def _areas(picture: LabelledPicture) -> np.ndarray:
 
 
 def _sides(names: Sequence[str]) -> list[int]:
-    """Of each keypoint the one of the other side; itself where there is none."""
+    """Index of each keypoint's mirror image; its own if there is none."""
     swap = {"left": "right", "right": "left"}
     others = ["_".join(swap.get(word, word) for word in name.split("_")) for name in names]
     return [names.index(o) if o in names else i for i, o in enumerate(others)]
 
 
 def _extents(xy: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """(N,) pixels, the diagonal of the box around the points that are there; 0 of less than two."""
+    """(N,) pixels, diagonal of the bounding box of the valid points; 0 with fewer than two."""
     low = np.min(xy, axis=1, initial=np.inf, where=there[..., None])
     high = np.max(xy, axis=1, initial=-np.inf, where=there[..., None])
     enough = there.sum(axis=1) > 1
@@ -233,7 +233,7 @@ def _extents(xy: np.ndarray, there: np.ndarray) -> np.ndarray:
 
 
 def _larger(pictures: list[LabelledPicture], found: Mapping[int | str, PredictedPeople]) -> float:
-    """How many times as large people are found as they are labelled, the median."""
+    """Size of predicted people relative to labelled ones, the median."""
     ratios = []
     for picture in pictures:
         some = found[picture.number]
@@ -248,7 +248,7 @@ def _larger(pictures: list[LabelledPicture], found: Mapping[int | str, Predicted
 def _order(
     pictures: list[LabelledPicture], found: Mapping[int | str, PredictedPeople]
 ) -> list[int] | None:
-    """For each keypoint the one that is found nearest to it, if it is not itself."""
+    """Index of the predicted keypoint nearest to each one, if not its own."""
     sums, counts = 0.0, 0.0
     for picture in pictures:
         some = found[picture.number]

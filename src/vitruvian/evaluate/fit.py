@@ -1,4 +1,4 @@
-"""Transform labels to the pictures on disk, which may have been resized or rotated (EXIF)."""
+"""Transform labels to the images on disk, which may have been resized or rotated (EXIF)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vitruvian.frame import exif_orientation, picture_size
 from vitruvian.geometry.labelled import apply, apply_to_boxes, refit
 
 Size = tuple[int, int]
-OVER = 2.0  # pixels: labels so far outside were not made on a picture of this size
+OVER = 2.0  # pixels: labels farther outside are not of an image of this size
 
 
 def fit_labels_to_pictures(truth: GroundTruth) -> GroundTruth:
-    """The ground truth in pixels of the pictures on disk, with notes about changes.
+    """The ground truth in pixels of the images on disk, with notes about changes.
 
-    Where a file says another width and height than the picture has, its labels are scaled or
-    turned; unless they lie outside of what it says, and inside of the picture: then they are of the
-    picture, and what the file says is wrong. What fits neither is left out, as a fault.
+    If the size in the file differs from the image's, its labels are scaled or rotated; unless they
+    lie outside the size in the file and inside the image: then they match the image, and the size
+    in the file is wrong. Images where neither fits are left out and reported.
 
     Raises:
-        VitruvianError: no picture is left.
+        VitruvianError: no image is left.
     """
     kept: dict[int | str, LabelledPicture] = {}
     unlike: dict[str, list[tuple[LabelledPicture, Size, np.ndarray | None]]] = defaultdict(list)
@@ -33,7 +33,7 @@ def fit_labels_to_pictures(truth: GroundTruth) -> GroundTruth:
         try:
             size = picture_size(picture.path)
         except VitruvianError:
-            size = picture.size  # reading it will tell
+            size = picture.size  # reading it will report this
         if picture.size in (size, (0, 0)):
             kept[picture.number] = replace(picture, size=size)
             continue
@@ -72,7 +72,7 @@ def _by(size: Size) -> str:
 
 
 def _kind(picture: LabelledPicture, size: Size) -> tuple[str, np.ndarray | None]:
-    """What happened to a picture since it was labelled, and the map from then to now."""
+    """The change of an image since it was labelled, and the transform from then to now."""
     if (by := refit(picture.size, size)) is not None:
         return "scaled", by
     orientation = exif_orientation(picture.path)
@@ -82,7 +82,7 @@ def _kind(picture: LabelledPicture, size: Size) -> tuple[str, np.ndarray | None]
 
 
 def _of_the_picture(some: Sequence[tuple[LabelledPicture, Size]]) -> bool:
-    """Whether labels lie outside of the size that is said, and inside of that of the picture."""
+    """Whether labels lie outside the size in the file, and inside the image."""
 
     def over(picture: LabelledPicture, size: Size) -> bool:
         points = picture.xy[picture.labelled]

@@ -1,4 +1,4 @@
-"""Evaluate poses of models and records against the ground truth."""
+"""Evaluate records and predicted poses against the ground truth."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ def people_of_record(
     """Read the predicted people of a record, and which ground truth keypoints it has.
 
     Args:
-        file: .jsonl, see `vitruvian.formats.records`; its pictures are known by their file names.
-        truth: the data set that it refers to.
-        notes: gets a line about what is left out.
+        file: .jsonl, see `vitruvian.formats.records`; images are matched by file name.
+        truth: the dataset that it refers to.
+        notes: receives a line about what is left out.
 
     Raises:
-        VitruvianError: it cannot be read, refers to other pictures or keypoints, does not say which
-            of several pictures it is about, or metres are
-            asked for and its are not from the camera.
+        VitruvianError: it cannot be read, refers to other images or keypoints, does not say which
+            of several images it is about, or metres are requested and its own are not absolute.
     """
     pairs = [(frame, poses) for frame, poses in records.read(file)]
     sources = list(dict.fromkeys(frame.source for frame, _ in pairs))
@@ -66,9 +65,9 @@ def people_of_record(
 
 
 def _between(size: tuple[int, int], picture: LabelledPicture) -> tuple[np.ndarray | None, bool]:
-    """The map from a picture as people were found in it to how it is labelled; whether it is one.
+    """Transform from an image in the record to the labelled one, and whether there is one.
 
-    The map is None where both are the same, or unknown.
+    The transform is None if both are the same, or unknown.
     """
     if not all(size) or not all(picture.size) or size == picture.size:
         return None, True

@@ -1,9 +1,9 @@
-"""Labels of YOLO-pose data sets: a text file for each picture, a line for each person in it.
+"""Labels of YOLO-pose datasets: a text file per image, a line per person.
 
 A line is `class cx cy w h` and K times `x y v` or `x y`, all but class and v normalized by the
-picture's width and height. The labels of images/val/a.jpg are labels/val/a.txt. What the parts are
-is in data.yaml: path, train, val, test, kpt_shape, names and perhaps kpt_names; without one, a
-folder with images and labels in it is a data set as well.
+image's width and height. The labels of images/val/a.jpg are labels/val/a.txt. data.yaml defines
+the splits: path, train, val, test, kpt_shape, names and optionally kpt_names; without it, a folder
+with images and labels in it is a dataset as well.
 
 Source: Ultralytics' public description of the format, https://docs.ultralytics.com/datasets/pose/.
 """
@@ -27,40 +27,40 @@ from vitruvian.frame import picture_size
 from vitruvian.sources.open import PICTURES, is_clutter
 from vitruvian.sources.path_index import path_parts
 
-SAME = {"val": ("val", "valid", "validation")}  # what a part is called as well
-PIXELS = 2.0  # a share of a picture is below; what is above it was labelled in pixels
+SAME = {"val": ("val", "valid", "validation")}  # other names of a split
+PIXELS = 2.0  # normalized coordinates are below; larger values are pixels
 
 
 @dataclass(frozen=True, eq=False)
 class YoloPeople:
-    """N people of a picture, in coordinates normalized by its width and height."""
+    """N people of an image, in coordinates normalized by its width and height."""
 
-    box: np.ndarray  # (N, 4) middle, width and height
-    points: np.ndarray  # (N, K, 3) x y v; v above 0 is labelled
+    box: np.ndarray  # (N, 4) centre, width and height
+    points: np.ndarray  # (N, K, 3) x y v; labelled if v is above 0
 
 
 @dataclass(frozen=True, eq=False)
 class YoloLabels:
-    """All pictures of a part of a data set."""
+    """All images of a split of a dataset."""
 
-    shape: tuple[int, int]  # keypoints, and numbers of each: 3 or 2
-    names: list[Any] | None  # of the keypoints, if it says
-    pictures: list[tuple[Path, tuple[int, int], YoloPeople]]  # picture, width and height, people
+    shape: tuple[int, int]  # number of keypoints, and values of each: 3 or 2
+    names: list[Any] | None  # keypoint names, if given
+    pictures: list[tuple[Path, tuple[int, int], YoloPeople]]  # image, width and height, people
     sha256: str  # of all label files
-    faults: list[VitruvianError]  # pictures that cannot be read
-    notes: list[str] = field(default_factory=list)  # what was assumed
+    faults: list[VitruvianError]  # images that cannot be read
+    notes: list[str] = field(default_factory=list)  # assumptions
 
 
 def read(data: Path, images: Path | None, split: str) -> YoloLabels:
-    """A part of a data set.
+    """Read a split of a dataset.
 
     Args:
-        data: data.yaml, or the folder it lies in, or a folder with images and labels.
-        images: the folder of the pictures, instead of what data.yaml says.
+        data: data.yaml, its folder, or a folder with images and labels.
+        images: image folder, instead of that in data.yaml.
         split: train, val or test.
 
     Raises:
-        VitruvianError: it cannot be read, or is none.
+        VitruvianError: it cannot be read, or is no dataset.
     """
     table = next((p for p in (data / "data.yaml", data / "data.yml") if p.is_file()), None)
     root = data
@@ -117,13 +117,13 @@ def read(data: Path, images: Path | None, split: str) -> YoloLabels:
     return YoloLabels(shape, names, pictures, digest.hexdigest(), faults, notes)
 
 
-# Where the pictures are
+# Image paths
 
 
 def _listed(
     table: Path, said: dict[str, Any], root: Path, split: str, notes: list[str]
 ) -> list[Path]:
-    """The pictures of a part, as data.yaml says it: folders, lists of pictures, or several."""
+    """The images of a split in data.yaml: folders, lists of images, or several."""
     names = SAME.get(split, (split,))
     entries = next((said[name] for name in names if said.get(name)), None)
     if entries is None:
@@ -135,7 +135,7 @@ def _listed(
     roots = [root]
     if isinstance(above, str) and (found := _resolve(above, [root])) is not None:
         roots = [found, root]
-    paths: dict[Path, None] = {}  # each once, in order
+    paths: dict[Path, None] = {}  # unique, in order
     for entry in entries:
         where = _resolve(entry, roots)
         if where is None:
@@ -154,12 +154,12 @@ def _slashed(path: str) -> str:
 
 
 def _slashes(path: Path) -> str:
-    """A path without what changes nothing."""
+    """A normalized path, without redundant parts."""
     return os.path.normpath(path)
 
 
 def _resolve(entry: str, roots: list[Path]) -> Path | None:
-    """What is there: as it is written, or else the longest end of it, below one of the folders."""
+    """An existing path: as written, or else its longest suffix below one of the folders."""
     for root in roots:
         if os.path.exists(root / _slashed(entry)):  # noqa: PTH110  # no error for odd names
             return root / _slashed(entry)
@@ -172,7 +172,7 @@ def _resolve(entry: str, roots: list[Path]) -> Path | None:
 
 
 def _folder(root: Path, split: str) -> Path:
-    """Of a data set without data.yaml."""
+    """The image folder of a dataset without data.yaml."""
     for name in SAME.get(split, (split,)):
         for folder in (root / "images" / name, root / name / "images"):
             if folder.is_dir():
@@ -181,7 +181,7 @@ def _folder(root: Path, split: str) -> Path:
 
 
 def _pictures(where: Path, roots: list[Path]) -> list[Path]:
-    """Of a folder, or of a .txt list of them."""
+    """The images of a folder, or of a .txt list."""
     if where.is_file() and where.suffix.lower() == ".txt":
         lines = [line.strip() for line in read_text(where).splitlines()]
         found = [(line, _resolve(line, [*roots, where.parent])) for line in lines if line]
@@ -199,7 +199,7 @@ def _pictures(where: Path, roots: list[Path]) -> list[Path]:
 
 
 def _label_file(picture: Path) -> Path:
-    """Beside images there is labels."""
+    """The label file: in labels, beside images."""
     parts = list(picture.parts)
     if "images" in parts:
         last = len(parts) - 1 - parts[::-1].index("images")
@@ -207,7 +207,7 @@ def _label_file(picture: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-# What the lines say
+# Label lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +216,7 @@ class _Row:
 
     where: str  # for messages
     kind: int  # the class
-    values: np.ndarray  # (V,) all that follows it; the first four are the box
+    values: np.ndarray  # (V,) values after the class; the first four are the box
 
 
 def _rows(file: Path, text: str, odd: OddityCounter) -> list[_Row]:
@@ -240,7 +240,7 @@ def _rows(file: Path, text: str, odd: OddityCounter) -> list[_Row]:
 
 
 def _person(said: dict[str, Any], rows: list[_Row], notes: list[str]) -> int:
-    """Which class people are: the one that is called so, or else 0, or else the only one."""
+    """The class of people: the one with that name, or else 0, or else the only one."""
     names = said.get("names")
     pairs = names.items() if isinstance(names, dict) else enumerate(_list(names))
     called = {int(i): str(name) for i, name in pairs if str(i).isdecimal() and len(str(i)) < 9}
@@ -269,7 +269,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _names(said: dict[str, Any], person: int) -> list[Any] | None:
-    """Of the keypoints; a data set may name those of each class."""
+    """Keypoint names; a dataset may have them per class."""
     names = said.get("kpt_names")
     if isinstance(names, dict):
         names = names.get(person, names.get(str(person), next(iter(names.values()), None)))
@@ -277,7 +277,7 @@ def _names(said: dict[str, Any], person: int) -> list[Any] | None:
 
 
 def _shape(given: Any) -> tuple[int, int] | None:
-    """Keypoints and numbers of each, of data.yaml's kpt_shape; also as text. None of None."""
+    """Number of keypoints and values of each from kpt_shape, also as text; None if missing."""
     if given is None:
         return None
     value = given
@@ -294,7 +294,7 @@ def _shape(given: Any) -> tuple[int, int] | None:
 
 
 def _shape_of(rows: dict[Path, list[_Row]], data: Path) -> tuple[int, int]:
-    """The same of the lines, if data.yaml does not say."""
+    """Infer the shape from the lines, if data.yaml has none."""
     lengths = Counter(len(row.values) for each in rows.values() for row in each)
     if not lengths:
         raise VitruvianError(f"no labels for the pictures of '{data}': nothing to compare with")
@@ -308,7 +308,7 @@ def _shape_of(rows: dict[Path, list[_Row]], data: Path) -> tuple[int, int]:
 
 
 def _check(rows: dict[Path, list[_Row]], shape: tuple[int, int], odd: OddityCounter) -> None:
-    """Raise `VitruvianError` if most lines are of something else; leave out the few that are."""
+    """Raise `VitruvianError` if most lines have another shape; otherwise drop the few that do."""
     k, numbers = shape
     want, every = 4 + k * numbers, [row for each in rows.values() for row in each]
     wrong = [row for row in every if len(row.values) not in (4, want)]
@@ -335,7 +335,7 @@ def _check(rows: dict[Path, list[_Row]], shape: tuple[int, int], odd: OddityCoun
 
 
 def _people(rows: list[_Row], shape: tuple[int, int], odd: OddityCounter) -> YoloPeople:
-    """A line with a box alone is somebody without keypoints."""
+    """People of the lines; a line with only a box is a person without keypoints."""
     k, numbers = shape
     points = np.zeros((len(rows), k, 3))
     for i, row in enumerate(rows):

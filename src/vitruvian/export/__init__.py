@@ -1,1 +1,1 @@
-"""PyTorch: a checkpoint becomes a file that runs without it."""
+"""PyTorch export: convert a checkpoint to a file that runs without PyTorch."""

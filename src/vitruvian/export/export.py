@@ -1,7 +1,7 @@
-"""Export: from a checkpoint to a file that OpenVINO and ONNX Runtime open, checked against torch.
+"""Export a checkpoint to a file for OpenVINO and ONNX Runtime, checked against PyTorch.
 
-The file takes any number of pictures or of crops (export/families.py), and says what it is:
-skeleton, size, how it is read, and the SHA-256 of the checkpoint it came from.
+Batch size is dynamic (export/families.py); metadata holds skeleton, input size, decoder and the
+SHA-256 of the checkpoint.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from vitruvian.weights import checkpoint as checkpoints
 from vitruvian.weights import metrabs_archive
 from vitruvian.weights.download import sha256
 
-# Of the weights in the file. int8 is also the arithmetic; that of f32 and f16 is the runtime's
-# choice, where bf16 is one more.
+# Precision of the weights. int8 also computes in int8; for f32 and f16 the runtime chooses, which
+# may also be bf16.
 PRECISIONS = ("f32", "f16", "int8")
-OPSET = 17  # torch's TorchScript exporter: the dynamo one would need onnxscript as well
+OPSET = 17  # torch's TorchScript exporter: the dynamo one needs onnxscript
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file, and how far each runtime is from torch with it."""
+    """An exported file, and its differences from torch per runtime."""
 
     file: Path
-    apart: dict[str, float]  # by runtime: at most, or for int8 the mean over the people found
-    unit: str  # of how far: "px", or "of the largest number"
+    apart: dict[str, float]  # by runtime: maximum, or for int8 the mean over detections
+    unit: str  # unit of the differences: "px", or "of the largest number"
 
 
 def export_checkpoint(
@@ -55,25 +55,24 @@ def export_checkpoint(
     decode: str | None = None,
     calibration: Sequence[np.ndarray] = (),
 ) -> Exported:
-    """Write a checkpoint of YOLOv8-pose, AlphaPose, OSNet or MeTRAbs as ONNX, or OpenVINO's IR.
+    """Export a checkpoint of YOLOv8-pose, AlphaPose, OSNet or MeTRAbs to ONNX or OpenVINO IR.
 
     Args:
-        checkpoint: a .pt or .pth file, see `vitruvian.weights.checkpoint`, or of MeTRAbs' authors a
-            .tar.gz, see `vitruvian.weights.metrabs_archive`.
-        out: ends with .onnx or .xml; int8 is for .xml only.
-        imgsz: for YOLOv8, pixels, the side it is run at unless told otherwise; None: that of its
-            training.
+        checkpoint: a .pt or .pth file, see `vitruvian.weights.checkpoint`, or a .tar.gz of
+            MeTRAbs' authors, see `vitruvian.weights.metrabs_archive`.
+        out: .onnx or .xml file; int8 needs .xml.
+        imgsz: for YOLOv8, default image size in pixels; None: that of its training.
         precision: of the weights, a member of `PRECISIONS`; int8 is for YOLOv8 only.
         skeleton: of its keypoints; None: COCO's, or for AlphaPose that of its published networks
-            of as many keypoints.
-        decode: for AlphaPose, how its maps are read, one of `vitruvian.export.families.DECODE`;
-            None: argmax where all published networks are trained so.
-        calibration: for int8, inputs of (1, 3, H, W) as `YoloPose.prepare` makes them, from
-            pictures like those it will see: a few hundred.
+            with as many keypoints.
+        decode: for AlphaPose, decoder of its maps, one of `vitruvian.export.families.DECODE`;
+            None: argmax where all published networks are trained for it.
+        calibration: for int8, inputs of (1, 3, H, W) from `YoloPose.prepare`, of a few hundred
+            representative images.
 
     Raises:
-        VitruvianError: it is no such checkpoint, its keypoints are not those of the skeleton, or
-            it cannot be known how its maps are read.
+        VitruvianError: the checkpoint is not supported, its keypoints do not match the skeleton, or
+            the decoder of its maps is unknown.
     """
     if precision not in PRECISIONS:
         raise unknown("precision of weights", precision, PRECISIONS)
@@ -91,8 +90,8 @@ def export_checkpoint(
     except VitruvianError as error:
         raise VitruvianError(f"cannot export '{checkpoint}': {error}") from None
     if precision == "f16":
-        made.network.half().float()  # torch rounds as the file does, so that the check stays exact
-    # One name for the hash would do, but files of YOLOv8-pose have been written with the other.
+        made.network.half().float()  # round as the file does, so that the check stays exact
+    # One key for the hash would do, but YOLOv8-pose files have been written with the other.
     digest = "source_sha256" if made.family == "yolopose" else "sha256"
     made.about.update(
         {"precision": precision, "source": checkpoint.name, digest: sha256(checkpoint)}
@@ -125,11 +124,11 @@ def export_checkpoint(
 
 
 def to_onnx(made: Graph, half: bool) -> onnx.ModelProto:
-    """The graph, with what it is written into its metadata.
+    """Convert the graph to ONNX, with its metadata.
 
     Args:
         made: the graph.
-        half: store weights as float16, with a cast back that runtimes do once, as they open it.
+        half: store weights as float16; runtimes cast them back once, at load time.
     """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -160,10 +159,10 @@ def to_onnx(made: Graph, half: bool) -> onnx.ModelProto:
 
 
 def import_nncf() -> Any:
-    """The nncf module, without its telemetry.
+    """Import nncf without its telemetry.
 
-    NNCF 3.4 makes a number of its user in ~/intel as it is imported, whatever NNCF_CI says. A None
-    in sys.modules makes that part's import fail, which it expects.
+    NNCF 3.4 writes a user id to ~/intel on import, whatever NNCF_CI says. A None in sys.modules
+    makes the import of its telemetry fail, which it handles.
 
     Raises:
         VitruvianError: it is not installed.
@@ -184,7 +183,7 @@ def import_nncf() -> Any:
 
 
 def quantise(file: Path, out: Path, calibration: Sequence[np.ndarray]) -> None:
-    """Write a network of 8-bit weights and arithmetic; the decoding of boxes stays as it is."""
+    """Quantise a network to 8-bit weights and arithmetic; box decoding is not quantised."""
     openvino = import_openvino()
     nncf = import_nncf()
     nncf.set_log_level(logging.ERROR)

@@ -1,7 +1,7 @@
-"""What each family of networks puts into a file: the graph, its metadata, and how it is checked.
+"""Export of each family of networks: graph, metadata and check.
 
-A family is recognised by the names of its tensors. YOLOv8-pose takes pictures (B, 3, H, W) of any
-size, 0..1. AlphaPose's networks and OSNet take crops of people as uint8, MeTRAbs as float32.
+A family is recognised by its tensors' names. YOLOv8-pose takes images (B, 3, H, W) of any size,
+0..1. AlphaPose's networks and OSNet take crops of people as uint8, MeTRAbs as float32.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from vitruvian.export.networks import fastpose, metrabs, refine, reid, vitruvian
 from vitruvian.weights.checkpoint import Checkpoint
 from vitruvian.weights.metrabs_archive import Archive
 
-PIXELS, SCORE = 0.05, 1e-3  # how far a runtime may be from torch: 100 times what was seen
-CHECKED = ((1, 3, 256, 128), (3, 3, 128, 320))  # pictures
+PIXELS, SCORE = 0.05, 1e-3  # tolerances against torch: 100 times the measured differences
+CHECKED = ((1, 3, 256, 128), (3, 3, 128, 320))  # image shapes
 
-# How the maps of AlphaPose are read, see `vitruvian.decode.heatmap`; "combined" is the body by
-# argmax, face and hands by integral.
+# Decoders of AlphaPose's maps, see `vitruvian.decode.heatmap`; "combined" is argmax for the body,
+# integral for face and hands.
 DECODE = ("argmax", "integral", "combined")
-# K: the skeleton that AlphaPose's published networks of K keypoints have.
+# K: skeleton of AlphaPose's published networks with K keypoints.
 SKELETONS = {len(s): s for s in (COCO17, HAND21, HALPE26, HALPE68, WHOLEBODY133, HALPE136)}
 HEIGHT, WIDTH = 256, 192  # of AlphaPose's crops, pixels
 
@@ -46,7 +46,7 @@ def graph(
     """The graph of a checkpoint of any family; see `vitruvian.export.export.export_checkpoint`.
 
     Raises:
-        VitruvianError: it is of no family, or an argument is not for it.
+        VitruvianError: the family is unknown, or does not accept an argument.
     """
     family: Callable[..., Graph]
     if isinstance(read, Archive):
@@ -108,9 +108,9 @@ def crops(read: Checkpoint, skeleton: Skeleton | None = None, decode: str | None
 
     Args:
         read: the checkpoint.
-        skeleton: of its keypoints; None: that of `SKELETONS`.
-        decode: how its maps are read, a member of `DECODE`, which a checkpoint does not say. None:
-            argmax for the bodies, which are all trained so.
+        skeleton: of its keypoints; None: as in `SKELETONS`.
+        decode: decoder of its maps, a member of `DECODE`; not stored in a checkpoint. None:
+            argmax for bodies, which are all trained for it.
     """
     network = fastpose.load(read.tensors)
     keypoints = network.shape.keypoints
@@ -150,7 +150,7 @@ def people(read: Checkpoint) -> Graph:
 
 
 def own(read: Checkpoint) -> Graph:
-    """vitruvian-2d: maps, and the features that its refinement reads."""
+    """vitruvian-2d: heat maps, and features for its refinement."""
     network = vitruvian2d.Vitruvian2D()
     network.load_state_dict(tensors(read))
     about = {
@@ -159,7 +159,7 @@ def own(read: Checkpoint) -> Graph:
         "imgsz": str([HEIGHT, WIDTH]),
         "skeleton": COCO17.to_json(),
         "decode": "local",
-        "antialias": "1",  # it has learned from pictures that had been made smaller
+        "antialias": "1",  # trained on antialiased (downscaled) images
     }
     return of_crops(
         Normalised(network, vitruvian2d.vitruvian2d_input),
@@ -170,7 +170,7 @@ def own(read: Checkpoint) -> Graph:
 
 
 def refinement(read: Checkpoint) -> Graph:
-    """What moves the keypoints of vitruvian-2d."""
+    """The keypoint refinement of vitruvian-2d."""
     state = tensors(read)
     channels = state["read.0.weight"].shape[1]
     network = refine.Refine(channels, len(COCO17))
@@ -192,15 +192,15 @@ def refinement(read: Checkpoint) -> Graph:
 
 
 def tensors(read: Checkpoint) -> dict[str, Tensor]:
-    """The tensors of a checkpoint as torch's own."""
+    """The tensors of a checkpoint as PyTorch tensors."""
     return {name: torch.from_numpy(np.array(array)) for name, array in read.tensors.items()}
 
 
 def check_refinement(network: refine.Refine, run: Run, name: str, shape: Sequence[int]) -> float:
-    """See `check_crops`; the features are of this shape.
+    """Check a refinement as `check_crops` does, with features of this shape.
 
     Raises:
-        ValueError: too far.
+        ValueError: the difference is too large.
     """
     rng = np.random.default_rng(0)
     features = rng.normal(size=(3, *shape)).astype(np.float32)
@@ -212,7 +212,7 @@ def check_refinement(network: refine.Refine, run: Run, name: str, shape: Sequenc
 
 
 def trained_at(read: Checkpoint, network: yolo.Yolo) -> int:
-    """Pixels: the side of the pictures it was trained with, or the family's usual one."""
+    """Image size of training in pixels, or the family's default."""
     arguments = read.entries.get("train_args")
     imgsz = arguments.get("imgsz") if isinstance(arguments, dict) else None
     if isinstance(imgsz, list | tuple) and imgsz:
@@ -222,7 +222,7 @@ def trained_at(read: Checkpoint, network: yolo.Yolo) -> int:
 
 
 def classes(read: Checkpoint, network: yolo.Yolo) -> dict[int, str]:
-    """Names of its classes, by number."""
+    """Class names by index."""
     names = read.attributes.get("names")
     given = names if isinstance(names, dict) else {0: "person"}
     return {i: str(given.get(i, f"class{i}"))[:80] for i in range(network.shape.classes)}
@@ -231,10 +231,10 @@ def classes(read: Checkpoint, network: yolo.Yolo) -> dict[int, str]:
 def apart(
     network: yolo.Yolo, run: Run, images: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How far a runtime is from torch, and where there is something.
+    """Differences between a runtime and torch, and where there are detections.
 
     Returns:
-        (F, P, A) of what is in pixels, (F, S, A) of what is a score, (F, A) torch's best score.
+        (F, P, A) in pixels, (F, S, A) of scores, (F, A) torch's best score.
     """
     with torch.no_grad():
         want = network(torch.from_numpy(images)).numpy()
@@ -248,10 +248,10 @@ def apart(
 
 
 def check_pictures(network: yolo.Yolo, run: Run, name: str) -> float:
-    """How far a runtime is from torch: pixels, at most.
+    """Maximum difference between a runtime and torch, pixels.
 
     Raises:
-        ValueError: too far.
+        ValueError: the difference is too large.
     """
     rng = np.random.default_rng(0)
     worst = 0.0
@@ -266,7 +266,7 @@ def check_pictures(network: yolo.Yolo, run: Run, name: str) -> float:
 
 
 def displacement(network: yolo.Yolo, run: Run, images: Sequence[np.ndarray]) -> float:
-    """Pixels, the mean over whatever torch finds in pictures; NaN if it finds nothing."""
+    """Mean difference of torch's detections, pixels; NaN if there are none."""
     moved = []
     for image in images[:20]:
         pixels, _, best = apart(network, run, image)

@@ -1,7 +1,7 @@
-"""A network on its way into a file: what it says of itself, and how it is checked.
+"""A network prepared for export: metadata and check.
 
-Crops of people are (N, H, W, 3) RGB as they come, normalised in the graph; N is free, H and W are
-those of the network's training.
+Crops of people are (N, H, W, 3) RGB, normalised in the graph; N is dynamic, H and W are those of
+training.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 Run = Callable[..., tuple[np.ndarray, ...]]
-PART = 2e-4  # how far a runtime may be from torch, of the largest number: 100 times what was seen
-CROPS = (1, 3)  # how many at a time
+PART = 2e-4  # tolerance relative to the largest value: 100 times the measured difference
+CROPS = (1, 3)  # batch sizes of the check
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A network on its way into a file."""
+    """A network prepared for export."""
 
     family: str
-    network: nn.Module  # folded
+    network: nn.Module  # with folded batch norms
     about: dict[str, str]  # metadata
-    example: tuple[Tensor, ...]  # it is traced with
+    example: tuple[Tensor, ...]  # inputs for tracing
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    axes: dict[str, dict[int, str]]  # those that are free, of inputs and outputs
+    axes: dict[str, dict[int, str]]  # dynamic axes of inputs and outputs
     unit: str  # of what `check` returns
-    check: Callable[[Run, str], float]  # how far a runtime, by its name, is from torch
+    check: Callable[[Run, str], float]  # difference of a runtime, by name, from torch
     displacement: Callable[[Run, Sequence[np.ndarray]], float] | None = field(default=None)
 
 
 class Normalised(nn.Module):
-    """A network that takes crops of people as they come: (N, H, W, 3) RGB."""
+    """A network with normalisation, for raw crops of people: (N, H, W, 3) RGB."""
 
     def __init__(self, network: nn.Module, normalise: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.network, self.normalise = network, normalise
 
     def forward(self, crops: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """What the network makes of them."""
+        """Outputs for raw crops."""
         return self.network(self.normalise(crops))
 
 
@@ -55,7 +55,7 @@ def of_crops(
     outputs: tuple[str, ...],
     numbers: torch.dtype = torch.uint8,
 ) -> Graph:
-    """The graph of a network of crops of (height, width): uint8, or float32 of 0..1."""
+    """The graph of a network for crops of (height, width): uint8, or float32 of 0..1."""
     network.eval().requires_grad_(False)
     fold(network)
     return Graph(
@@ -72,7 +72,7 @@ def of_crops(
 
 
 def fold(network: nn.Module) -> None:
-    """Make every batch norm a part of the layer that is named just before it."""
+    """Fold every batch norm into the layer named just before it."""
     for module in network.modules():
         for (_, layer), (name, norm) in itertools.pairwise(list(module.named_children())):
             if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -94,15 +94,15 @@ def fold(network: nn.Module) -> None:
 def check_crops(
     network: nn.Module, run: Run, name: str, size: tuple[int, int], numbers: torch.dtype
 ) -> float:
-    """How far a runtime is from torch: at most, of the largest number that torch gives.
+    """Maximum difference between a runtime and torch, relative to torch's largest value.
 
     Raises:
-        ValueError: too far.
+        ValueError: the difference is too large.
     """
     rng = np.random.default_rng(0)
     worst = 0.0
     for count in CROPS:
-        # Smooth colours: noise is like no picture, and rounding can grow in it without end.
+        # Smooth colours: on noise, which is unlike any image, rounding errors can grow.
         colours = torch.from_numpy(rng.random((count, 3, 8, 8), np.float32) * 255)
         spread = nn.functional.interpolate(colours, size=size, mode="bilinear")
         pixels = spread.permute(0, 2, 3, 1).round().numpy().astype(np.uint8)
@@ -115,7 +115,7 @@ def check_crops(
 
 
 def off(network: nn.Module, run: Run, *inputs: np.ndarray) -> float:
-    """How far a runtime is from torch, of the largest number of each output: at most."""
+    """Maximum difference between a runtime and torch, relative to each output's largest value."""
     with torch.no_grad():
         answer = network(*(torch.from_numpy(array) for array in inputs))
     wants = answer if isinstance(answer, tuple) else (answer,)

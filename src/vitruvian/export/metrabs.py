@@ -1,6 +1,6 @@
-"""What MeTRAbs puts into a file: its maps, and all that is needed to read them.
+"""Export of MeTRAbs: heat maps, and the metadata to decode them.
 
-It takes crops as float32, 0..1, because they are rounded to 8 bits nowhere on the way.
+The input is float32 crops, 0..1, since they are never rounded to 8 bits.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from vitruvian.export.networks import metrabs
 from vitruvian.weights.checkpoint import Checkpoint
 from vitruvian.weights.metrabs_archive import Archive, mirror, pack
 
-SAME = {"pelvis": "mid_hip"}  # names of one place
+SAME = {"pelvis": "mid_hip"}  # other names of a joint
 
 
 def published(read: Archive) -> Graph:
-    """MeTRAbs, of an archive of its authors."""
+    """MeTRAbs, from an archive of its authors."""
     config = read.config
     volume = Volume(
         config.side, config.stride, config.depth, config.box, config.centered, config.legacy
@@ -53,7 +53,7 @@ def published(read: Archive) -> Graph:
 
 
 def bodies(read: Checkpoint) -> Graph:
-    """MeTRAbs, of a checkpoint of our own, see `vitruvian.export.networks.metrabs.save`."""
+    """MeTRAbs, from our own checkpoint, see `vitruvian.export.networks.metrabs.save`."""
     volume, skeleton = metrabs.volume_and_skeleton(read.entries)
     network = metrabs.load(read.tensors, volume.depth, volume.centered)
     if network.shape.points != len(skeleton) or network.shape.backbone.stride != volume.stride:
@@ -80,7 +80,7 @@ def bodies(read: Checkpoint) -> Graph:
 
 
 def sub_skeletons(skeleton: Skeleton) -> dict[str, dict[str, object]]:
-    """A skeleton and those that are a part of it, by name: which keypoints, and their table."""
+    """A skeleton and its sub-skeletons by name: keypoint indices and table."""
     names = skeleton.keypoints
     known = {**SAME, **dict(zip(names, names, strict=True))}
     found: dict[str, dict[str, object]] = {}
@@ -92,17 +92,17 @@ def sub_skeletons(skeleton: Skeleton) -> dict[str, dict[str, object]]:
 
 
 def of_bodies(network: metrabs.Metrabs, volume: Volume, about: dict[str, str]) -> Graph:
-    """The graph of MeTRAbs, and what it says of itself, each as JSON.
+    """The graph of MeTRAbs and its metadata, each entry as JSON.
 
     Args:
-        network: it ends at the maps: what follows is `vitruvian.decode`'s.
-        volume: what the maps measure.
-        about: "points", names of the maps; "mirror", of each its number on the other side;
-            "transform", see `metrabs_archive.pack`, from points to all joints, which are the points
-            where it is missing; "skeletons", by name: which joints are its keypoints, and its table
-            as `Skeleton.to_json` has it; "mix" and "weak_perspective" of the published settings;
-            "antialias" of the crops it was trained with, and "fill", how much of their sides a
-            person's box takes, both 1 where they are missing.
+        network: it outputs heat maps; decoding is in `vitruvian.decode`.
+        volume: geometry of the maps.
+        about: "points", names of the maps; "mirror", index of each map's mirror image; "transform",
+            see `metrabs_archive.pack`, from points to all joints; if missing, joints are the
+            points; "skeletons", by name: joint indices of its keypoints, and its table from
+            `Skeleton.to_json`; "mix" and "weak_perspective" of the published settings; "antialias"
+            of the training crops, and "fill", size of a person's box in fractions of the crop, both
+            1 if missing.
     """
     about = {
         "family": "metrabs",

@@ -2,19 +2,19 @@
 
 | program | recognised by | extrinsics | unit, up |
 |---|---|---|---|
-| OpenCV, ROS (.yaml, .json, .xml) | `camera_matrix`, `K`, ... | where it is given | not said |
-| OpenCV, stereo | `M1` and `M2`, `R`, `T` | the second from the first | not said |
-| EasyMocap (intri.yml, extri.yml) | `K_NAME`, `R_NAME`, `T_NAME` | yes | not said |
+| OpenCV, ROS (.yaml, .json, .xml) | `camera_matrix`, `K`, ... | if given | not given |
+| OpenCV, stereo | `M1` and `M2`, `R`, `T` | the second from the first | not given |
+| EasyMocap (intri.yml, extri.yml) | `K_NAME`, `R_NAME`, `T_NAME` | yes | not given |
 | Kalibr (camchain.yaml) | `intrinsics` of four numbers | a chain, `T_cn_cnm1` | metres |
-| Pose2Sim, Sports2D (.toml) | a table a camera, `fisheye = false` | yes | metres, z |
-| anipose, FreeMoCap (.toml) | a table a camera, its `name` inside | yes | not said |
+| Pose2Sim, Sports2D (.toml) | a table per camera, `fisheye = false` | yes | metres, z |
+| anipose, FreeMoCap (.toml) | a table per camera, its `name` inside | yes | not given |
 
-Where a file does not say its unit, `units = "mm"` can be added to it, and `up = "z"` for the way
-that is up in its world. Nothing of this is concluded from the name of the file.
+If a file does not state its unit, `units = "mm"` can be added to it, and `up = "z"` for the up
+axis of its world. Nothing is inferred from the file name.
 
-OpenCV counts the centre of the top left pixel as (0, 0); here it is (0.5, 0.5). So half a pixel is
-added to the principal point of every calibration file, here and nowhere else. The lens's
-coefficients are of the plane one metre away and stay as they are.
+OpenCV puts the centre of the top-left pixel at (0, 0); here it is (0.5, 0.5). So half a pixel is
+added to the principal point of every calibration file, here and nowhere else. Distortion
+coefficients are defined on the plane one metre away and do not change.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ READERS = {
 }
 METRES = {"m": 1.0, "metre": 1.0, "meter": 1.0, "cm": 0.01, "centimetre": 0.01, "centimeter": 0.01}
 METRES |= {"mm": 1e-3, "millimetre": 1e-3, "millimeter": 1e-3, "inch": 0.0254}
-FARTHEST = 50.0  # metres that a camera may stand from its world's origin when nobody says the unit
-LARGEST_SIDE = 1 << 16  # pixels of a picture
-# What Pose2Sim writes for a camera, and nobody else (run with aniposelib 0.8.0, Pose2Sim's demo).
+FARTHEST = 50.0  # metres: maximum distance of a camera from its world origin, unit not stated
+LARGEST_SIDE = 1 << 16  # maximum image size, pixels
+# Keys that only Pose2Sim writes for a camera (run with aniposelib 0.8.0, Pose2Sim's demo).
 POSE2SIM = {"name", "size", "matrix", "distortions", "rotation", "translation", "fisheye"}
 # Values of `distortion_model` whose coefficients are OpenCV's k1 k2 p1 p2 k3 ...
 LENSES = {"", "none", "plumb_bob", "rational_polynomial", "radtan", "opencv", "brown_conrady"}
-# Lenses that are not of a pinhole, as ROS, Kalibr and others call them.
+# Non-pinhole lens models, as named by ROS, Kalibr and others.
 FISHEYES = re.compile(r"fish|equi|kannala|kb4|omni|eucm|unified|mei|double.?sphere|^ds$|^fov$")
-# What a value is called in files: OpenCV's samples, its tutorial's variables, ROS, Pose2Sim,
-# Kalibr, EasyMocap, CMU Panoptic.
+# Keys of values in files: OpenCV's samples, its tutorial's variables, ROS, Pose2Sim, Kalibr,
+# EasyMocap, CMU Panoptic.
 NAMES = {
     "matrix": (
         *("camera_matrix", "cameraMatrix", "CameraMatrix", "Camera_Matrix", "matrix", "K", "k"),
@@ -69,14 +69,14 @@ NAMES = {
 
 
 class SizeUnsaid(VitruvianError):
-    """A calibration lacks the size of its pictures."""
+    """A calibration lacks the image size."""
 
 
 class Cameras(dict[str, Camera]):
-    """The cameras of a file by name; what its table is called (`cam_0`) is taken for it, too."""
+    """The cameras of a file by name; the name of a table (`cam_0`) is accepted, too."""
 
     def __init__(self, tables: dict[str, str]) -> None:
-        """`tables`: the name of a camera's table -> its own name."""
+        """`tables`: table name of a camera -> its own name."""
         super().__init__()
         self.tables = tables
 
@@ -87,20 +87,20 @@ class Cameras(dict[str, Camera]):
 
 
 def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
-    """The cameras of a calibration file, by name; a file of one camera may call it "".
+    """Read the cameras of a calibration file, by name; a single camera may be called "".
 
     Args:
-        path: .yaml, .yml, .json or .xml as OpenCV's FileStorage writes them (or a plain object),
+        path: .yaml, .yml, .json or .xml in OpenCV's FileStorage format (or a plain object),
             ROS's, Kalibr's or EasyMocap's .yaml, .toml of Pose2Sim or anipose. Rotations are
-            vectors or matrices, world -> camera. Translations are in the unit that the file says
-            (`units = "mm"`), otherwise metres, which is said; where they cannot be metres,
-            the camera has no place in a world. The camera itself is taken to be upright if neither
-            the file nor its program says what is up.
-        size: width and height of the pictures, pixels, for files without it.
+            vectors or matrices, world -> camera. Translations are in the unit in the file
+            (`units = "mm"`), otherwise metres are assumed, with a note; if they cannot be metres,
+            the camera has no extrinsics. The camera is assumed upright if neither the file nor
+            its program defines up.
+        size: width and height of the images, pixels, for files without it.
 
     Raises:
         VitruvianError: it is missing, no calibration, or of a fisheye lens.
-        SizeUnsaid: it does not say the size of the pictures, and it was not given.
+        SizeUnsaid: the file lacks the image size, and none was given.
 
     Assumptions are reported in one line on standard error.
     """
@@ -128,7 +128,7 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
 
 
 def _unit_unsaid(path: Path, far: float) -> None:
-    """Say what was made of translations, the longest of them `far`, that state no unit."""
+    """Report how translations without a unit, the longest `far`, were interpreted."""
     told = f"'{shown(path, 100)}' does not say the unit of its translations (up to {far:.4g})"
     lines = {".toml": 'units = "mm"', ".json": '"units": "mm"', ".xml": "<units>mm</units>"}
     way = f"add a line to it: {lines.get(path.suffix.lower(), 'units: mm')} (or m, cm)"
@@ -138,11 +138,11 @@ def _unit_unsaid(path: Path, far: float) -> None:
         note(f"{told}: metres are assumed; if they are not, {way}")
 
 
-# From a file to a table for each camera
+# From a file to a table per camera
 
 
 def _beside(path: Path, said: Any) -> Any:
-    """EasyMocap has two files: what the other one says is added."""
+    """Merge EasyMocap's two files."""
     other = {"intri": "extri", "extri": "intri"}.get(path.stem.lower())
     beside = None if other is None else path.with_name(other + path.suffix)
     if beside is None or not isinstance(said, dict) or not beside.is_file():
@@ -152,7 +152,7 @@ def _beside(path: Path, said: Any) -> Any:
 
 
 def _tables(said: Any) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """A table for each camera by its name, and what is said of all of them."""
+    """A table per camera by name, and the values common to all."""
     if isinstance(said, dict) and isinstance(said.get("opencv_storage"), dict):
         said = said["opencv_storage"]
     if isinstance(said, dict) and isinstance(said.get("cameras"), (dict, list)):
@@ -190,16 +190,16 @@ def _has_matrix(table: Any) -> bool:
 
 
 def _names(tables: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """What the cameras are called inside their tables (anipose), if that tells them apart."""
+    """Names of the cameras inside their tables (anipose), if unique."""
     names = {key: str(table.get("name", key)) for key, table in tables.items()}
     return names if len(set(names.values())) == len(names) else {key: key for key in names}
 
 
 def _numbered(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Cameras whose values have the camera in their name: `M1` and `D1`, `K_left`, `dist_left`.
+    """Cameras whose keys contain the camera: `M1` and `D1`, `K_left`, `dist_left`.
 
-    `R` and `T` of such a pair lead from the first camera to the second (`cv2.stereoCalibrate`).
-    `R1`, `R2`, `P1`, `P2` of OpenCV's stereo files are of pictures made level, not of places.
+    `R` and `T` of such a pair map from the first camera to the second (`cv2.stereoCalibrate`).
+    `R1`, `R2`, `P1`, `P2` of OpenCV's stereo files are of rectified images, not extrinsics.
     """
     known = {base: what for what, bases in NAMES.items() for base in bases}
     tables: dict[str, dict[str, Any]] = {}
@@ -222,7 +222,7 @@ def _numbered(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _chain(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Kalibr's cameras: each says how the one before it leads to it; the first is the world."""
+    """Kalibr's chain: each camera has the transform from the one before; the first is the world."""
     whole, chain = np.eye(4), {}
     for name, table in tables.items():
         step = table.get("T_cn_cnm1")
@@ -242,9 +242,9 @@ def _find(table: dict[str, Any], value: str) -> Any:
 def _camera(
     table: dict[str, Any], where: str, size: tuple[int, int] | None
 ) -> tuple[Camera, float | None]:
-    """A camera from the values of one, whatever they are called.
+    """A camera from its table of values, with any supported keys.
 
-    Also how far it stands from its world's origin, if the file does not say in which unit.
+    Also its distance from the world origin, if the file does not state the unit.
     """
     _check_lens(table, where)
     matrix = _matrix(table, where) + HALF_PIXEL * np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])
@@ -277,7 +277,7 @@ def _camera(
 
 
 def _check_lens(table: dict[str, Any], where: str) -> None:
-    """Refuse lenses whose coefficients mean something else."""
+    """Reject lenses whose coefficients have another meaning."""
     words = {
         key: str(table[key]).strip().lower()
         for key in ("distortion_model", "camera_model", "lens_model", "model")
@@ -298,7 +298,7 @@ def _check_lens(table: dict[str, Any], where: str) -> None:
 
 
 def _matrix(table: dict[str, Any], where: str) -> np.ndarray:
-    """(3, 3) float64; Kalibr writes its four numbers alone."""
+    """(3, 3) float64; Kalibr writes only its four numbers."""
     value = _find(table, "matrix")
     flat = _array(value, where, "camera matrix", None)
     if len(flat) == 4:
@@ -308,7 +308,7 @@ def _matrix(table: dict[str, Any], where: str) -> np.ndarray:
 
 
 def _size(table: dict[str, Any], where: str) -> tuple[int, int] | None:
-    """Width and height of the pictures, pixels; None if the table does not say."""
+    """Width and height of the images, pixels; None if missing."""
     sides = _find(table, "size")
     if sides is None and _find(table, "width") is not None:
         sides = [_find(table, "width"), _find(table, "height")]
@@ -324,7 +324,7 @@ def _size(table: dict[str, Any], where: str) -> tuple[int, int] | None:
 
 
 def _unit(table: dict[str, Any], where: str) -> float | None:
-    """Metres of one of the file's units; None if it does not say."""
+    """Metres per unit of the file; None if missing."""
     word = table.get("units", table.get("unit"))
     if not isinstance(word, str):
         return None
@@ -336,7 +336,7 @@ def _unit(table: dict[str, Any], where: str) -> float | None:
 
 
 def _up(table: dict[str, Any], where: str) -> tuple[float, ...] | None:
-    """(3,) which way is up in the file's world; None if it does not say."""
+    """(3,) up direction in the file's world; None if missing."""
     word = table.get("up")
     if not isinstance(word, str):
         return None
@@ -348,7 +348,7 @@ def _up(table: dict[str, Any], where: str) -> tuple[float, ...] | None:
 
 
 def _extrinsics(table: dict[str, Any], where: str) -> np.ndarray | None:
-    """(4, 4) world -> camera, in the file's unit; None if it does not say."""
+    """(4, 4) world -> camera, in the file's unit; None if missing."""
     whole = _find(table, "extrinsics")
     if whole is not None:
         return _array(whole, where, "extrinsics", 16).reshape(4, 4)

@@ -1,7 +1,7 @@
-"""What heat-map networks are trained with.
+"""Loss functions of heat map networks.
 
-Maps are (N, K, h, w) before the sigmoid, coordinates are in cells of the map (cell i counts as i,
-as in `vitruvian.decode.heatmap`), and a weight of 0 leaves a keypoint out.
+Maps are (N, K, h, w) before the sigmoid, coordinates are in cells of the map (cell i is at i, as
+in `vitruvian.decode.heatmap`), and a weight of 0 ignores a keypoint.
 
 Source: Fang et al. 2022, "AlphaPose" (symmetric integral keypoint regression), the constants of
 its released code where they differ from the paper's (specs/alphapose.md, 3 and 7); Hinton et al.
@@ -20,11 +20,11 @@ AMPLITUDE = 2.0  # of the symmetric gradient, cells: the released code. The pape
 
 
 class SymmetricExpectation(torch.autograd.Function):
-    """The mean position of a distribution over cells, with a gradient of one size everywhere.
+    """The mean position of a distribution over cells, with a gradient of constant magnitude.
 
-    The true gradient of sum(i * p_i) with respect to p_i is i, and once p is normalised, i less
-    the mean: cells far away are pulled hardest, those at the hill hardly at all. Here it is
-    -amplitude before the mean and +amplitude from the mean on, wherever the cell is.
+    The true gradient of sum(i * p_i) with respect to p_i is i, and after normalisation i minus the
+    mean: largest at cells far away, near 0 at the peak. Here it is -amplitude before the mean and
+    +amplitude from the mean on, for every cell.
     """
 
     @staticmethod
@@ -45,7 +45,7 @@ class SymmetricExpectation(torch.autograd.Function):
 
 
 def expected_position(maps: Tensor, amplitude: float | None = AMPLITUDE) -> Tensor:
-    """Where each map says its keypoint is: two-step normalisation, then the mean position.
+    """Keypoint positions of heat maps: two-step normalisation, then the mean position.
 
     Args:
         maps: (N, K, h, w) before the sigmoid.
@@ -69,7 +69,7 @@ def expected_position(maps: Tensor, amplitude: float | None = AMPLITUDE) -> Tens
 
 
 def coordinate_l1_loss(xy: Tensor, target: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
-    """L1 distance of coordinates, in fractions of the map, summed over keypoints.
+    """L1 distance of coordinates, in fractions of the map size, summed over keypoints.
 
     Args:
         xy: (N, K, 2) cells, see `expected_position`.
@@ -78,14 +78,14 @@ def coordinate_l1_loss(xy: Tensor, target: Tensor, weight: Tensor, size: tuple[i
         size: width and height of the map, cells.
 
     Returns:
-        () the mean over the N.
+        () mean over the N.
     """
     fraction = (xy - target).abs() / xy.new_tensor(size)
     return (fraction.sum(-1) * weight).sum() / len(xy)
 
 
 def heatmap_mse_loss(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Half the mean squared difference of maps, as FastPose is trained with: no sigmoid.
+    """Half the mean squared error of heat maps, FastPose's loss: no sigmoid.
 
     Args:
         maps: (N, K, h, w).
@@ -97,9 +97,9 @@ def heatmap_mse_loss(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def heatmap_bce_loss(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Cross entropy of every cell's confidence, less that of a perfect one; for integral maps.
+    """Binary cross entropy per cell, minus that of a perfect prediction; for integral maps.
 
-    A squared difference after the sigmoid has no gradient where the network is surely wrong.
+    Squared error after the sigmoid has no gradient where the network is confidently wrong.
 
     Args:
         maps: (N, K, h, w) before the sigmoid.
@@ -107,7 +107,7 @@ def heatmap_bce_loss(maps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         weight: (N, K).
 
     Returns:
-        () the sum over a map's cells, the mean over weighted keypoints.
+        () sum over a map's cells, mean over weighted keypoints.
     """
     maps = maps.float()
     loss = functional.binary_cross_entropy_with_logits(maps, target, reduction="none")
@@ -124,14 +124,14 @@ def whole_body_loss(
     tail: int,
     amplitude: float | None = AMPLITUDE,
 ) -> Tensor:
-    """The loss of whole-body networks: maps of body and feet, coordinates of face and hands.
+    """Loss of whole-body networks: heat maps of body and feet, coordinates of face and hands.
 
     Args:
         maps: (N, K, h, w).
         target_maps: (N, K, h, w).
         target: (N, K, 2) cells.
         weight: (N, K).
-        tail: keypoints at the end that are coordinates: 110 of 133 or 136, 42 of 68.
+        tail: number of last keypoints with a coordinate loss: 110 of 133 or 136, 42 of 68.
         amplitude: see `expected_position`.
 
     Returns:
@@ -148,17 +148,17 @@ def whole_body_loss(
 def distillation_loss(
     maps: Tensor, xy: Tensor, teacher_maps: Tensor, teacher_xy: Tensor, weight: Tensor
 ) -> Tensor:
-    """A student's distance from its teacher: cross entropy of the maps, L1 of the coordinates.
+    """Distillation loss: cross entropy of the heat maps, L1 of the coordinates.
 
     Args:
         maps: (N, K, h, w) the student's, before the sigmoid.
         xy: (N, K, 2) the student's, cells.
         teacher_maps: (N, K, h, w) the teacher's, before the sigmoid.
         teacher_xy: (N, K, 2) the teacher's, cells.
-        weight: (N, K) how far the teacher is believed, 0..1.
+        weight: (N, K) confidence in the teacher, 0..1.
 
     Returns:
-        () the sum of both.
+        () sum of both.
     """
     height, width = maps.shape[-2:]
     heat = heatmap_bce_loss(maps, torch.sigmoid(teacher_maps.float()).detach(), weight)

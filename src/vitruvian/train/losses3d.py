@@ -1,7 +1,7 @@
-"""What networks with 3D are trained with. Distances are in metres, and so are the losses.
+"""Loss functions of 3D networks. Distances and losses are in metres.
 
-Poses are (N, K, 3) metres from the camera after `vitruvian.train.reconstruction`, so gradients go
-through where a body was put. `valid` is (N, K) bool; a mean over nothing is 0.
+Poses are (N, K, 3) metres from the camera after `vitruvian.train.reconstruction`: gradients flow
+through the absolute position. `valid` is (N, K) bool; a mean over nothing is 0.
 
 Source: Sarandi et al. 2021, "MeTRAbs", with the weights and limits of its released code
 (specs/metrabs.md, 3). `squared_distance_loss` trains hip-relative metres, as BlazePose gives them.
@@ -17,27 +17,27 @@ from torch import Tensor
 from vitruvian.decode.absolute import view_limits
 from vitruvian.train.reconstruction import project_points
 
-BOX = 2.2  # metres along a side of what the network's 3D can say; its crop's side in pixels
+BOX = 2.2  # metres, side of the cube of the network's 3D output; side of its crop in pixels
 ABSOLUTE = 0.1  # weight of the absolute loss, from this step on
 ABSOLUTE_FROM = 5000
-FLAT = 0.2  # weight of pictures with 2D only
-FAR = 10.0  # metres; errors in depth beyond count in proportion to the distance
-NEAR = 0.3  # metres; true joints nearer than this are beside the camera, not before it
-WIDE = -20.0  # strides of border: true joints up to 20 strides beside the crop still count
+FLAT = 0.2  # weight of images with 2D labels only
+FAR = 10.0  # metres; beyond, depth errors are relative to the distance
+NEAR = 0.3  # metres; true joints nearer than this are ignored
+WIDE = -20.0  # strides of border: true joints up to 20 strides outside the crop still count
 STRIDE = 32
 
 
 def root_relative_loss(
     found: Tensor, truth: Tensor, valid: Tensor, root: int | None = None
 ) -> Tensor:
-    """How wrong a body's shape is, wherever it stands: mean absolute difference.
+    """Root-relative pose error: mean absolute difference, independent of position.
 
     Args:
         found: (N, K, 3) metres.
         truth: (N, K, 3) metres.
         valid: (N, K) bool.
-        root: the keypoint that both are measured from; by default the mean of the valid ones.
-            Who has none is left out.
+        root: index of the keypoint that both are relative to; by default the mean of the valid
+            ones. People without any are left out.
     """
     truth = _known(truth, valid)
     if root is None:
@@ -51,7 +51,7 @@ def root_relative_loss(
 
 
 def absolute_loss(found: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
-    """How wrong a body's place is: a third each for x, y and z, z less from 10 m on.
+    """Absolute position error: a third each for x, y and z, z weighted less from 10 m on.
 
     Args:
         found: (N, K, 3) metres from the camera.
@@ -65,7 +65,7 @@ def absolute_loss(found: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
 
 
 def absolute_loss_weight(step: int) -> float:
-    """Weight of `absolute_loss` at a step, from 0: none until the shape is roughly learned."""
+    """Weight of `absolute_loss` at a step, from 0: none until poses are roughly learned."""
     return ABSOLUTE if step > ABSOLUTE_FROM else 0.0
 
 
@@ -79,10 +79,10 @@ def projection_loss(
     centred: bool = True,
     stride: int = STRIDE,
 ) -> Tensor:
-    """How far joints are from where they should be seen, as metres at the crop's scale.
+    """Reprojection error, in metres at the crop's scale.
 
-    Only joints whose prediction lies in view, where heat maps can say it, and whose truth lies in
-    the crop or near it.
+    Only joints whose prediction is in view, where heat maps are reliable, and whose ground truth is
+    in or near the crop.
 
     Args:
         found: (N, K, 3) metres from the camera.
@@ -111,7 +111,7 @@ def projection_loss_2d(
     centred: bool = True,
     stride: int = STRIDE,
 ) -> Tensor:
-    """The same for pictures of which only 2D is known.
+    """The same for images with 2D labels only.
 
     Args:
         found: (N, K, 3) metres from the camera.
@@ -119,8 +119,8 @@ def projection_loss_2d(
         valid: (N, J) bool.
         matrix: (N, 3, 3) intrinsics of the crops.
         side: of the crops, pixels.
-        groups: (J, K) which keypoints make up each labelled one, see `joint_groups`; by default
-            the labelled ones are the keypoints.
+        groups: (J, K) which keypoints make up each labelled joint, see `joint_groups`; by default
+            they are the keypoints themselves.
         centred: see `vitruvian.decode.absolute.view_limits`.
         stride: the same.
     """
@@ -134,9 +134,9 @@ def projection_loss_2d(
 
 
 def joint_groups(labelled: Sequence[str], keypoints: Sequence[str]) -> Tensor:
-    """Which keypoints are a labelled joint: those whose names begin with its name, averaged.
+    """Map keypoints to labelled joints: the mean of those whose names begin with the joint's name.
 
-    Data sets do not agree on where a wrist is. `left_wrist` is the mean of `left_wrist`,
+    Datasets define joints differently. `left_wrist` is the mean of `left_wrist`,
     `left_wrist_h36m` and so on.
 
     Args:
@@ -144,7 +144,7 @@ def joint_groups(labelled: Sequence[str], keypoints: Sequence[str]) -> Tensor:
         keypoints: K names.
 
     Returns:
-        (J, K) float32, each row's sum is 1.
+        (J, K) float32, each row sums to 1.
     """
     rows = [[float(name.startswith(wanted)) for name in keypoints] for wanted in labelled]
     weight = torch.tensor(rows).reshape(len(labelled), len(keypoints))
@@ -157,7 +157,7 @@ def joint_groups(labelled: Sequence[str], keypoints: Sequence[str]) -> Tensor:
 def metrabs_loss(
     shape: Tensor, place: Tensor, seen: Tensor, seen_flat: Tensor | float, step: int
 ) -> Tensor:
-    """Total loss of one step, MeTRAbs' weights.
+    """Total loss of one step with MeTRAbs' weights.
 
     `root_relative_loss` + `projection_loss` + `absolute_loss` by its schedule + 0.2
     `projection_loss_2d`.
@@ -166,20 +166,20 @@ def metrabs_loss(
         shape: `root_relative_loss`.
         place: `absolute_loss`.
         seen: `projection_loss`.
-        seen_flat: `projection_loss_2d`, of the pictures of which only 2D is known.
+        seen_flat: `projection_loss_2d`, of the images with 2D labels only.
         step: from 0.
     """
     return shape + seen + absolute_loss_weight(step) * place + FLAT * seen_flat
 
 
 def softmax_heatmap_loss(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """How unlikely 2D maps make the cells around the true joints: cross entropy of their softmax.
+    """Softmax cross entropy of 2D heat maps at the cells around the true joints.
 
-    The mean place under a map's softmax says nothing of its shape: this draws it around the joint.
+    The mean position under a softmax does not constrain its shape; this loss does.
 
     Args:
         logits: (N, K, h, w).
-        target: (N, K, 2) cells, 0 in the middle of the first one.
+        target: (N, K, 2) cells, 0 at the centre of the first one.
         valid: (N, K) bool.
     """
     h, w = logits.shape[2:]
@@ -193,13 +193,13 @@ def softmax_heatmap_loss(logits: Tensor, target: Tensor, valid: Tensor) -> Tenso
 
 
 def teacher_loss(found: Tensor, truth: Tensor, valid: Tensor, tolerance: float = 0.1) -> Tensor:
-    """As `root_relative_loss`, of a teacher whose bodies may be a little too large or too small.
+    """`root_relative_loss` against a teacher, tolerant of errors in body size.
 
     Args:
         found: (N, K, 3) metres.
-        truth: (N, K, 3) metres, as the teacher says.
+        truth: (N, K, 3) metres, pseudo-labels of the teacher.
         valid: (N, K) bool.
-        tolerance: by how much of their size its bodies may be made to fit.
+        tolerance: maximum relative rescaling of the teacher's bodies.
     """
     weight = valid.to(found.dtype)[..., None]
     count = weight.sum(1, keepdim=True).clamp_min(1)
@@ -212,19 +212,19 @@ def teacher_loss(found: Tensor, truth: Tensor, valid: Tensor, tolerance: float =
 
 
 def squared_distance_loss(found: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """Mean squared distance of joints from the hips, metres squared.
+    """Mean squared distance of hip-relative joints, metres squared.
 
     Args:
         found: (N, K, 3) metres from the hips.
         truth: (N, K, 3) metres from the hips.
-        weight: (N, K) 0..1, how far the truth is believed; 0 leaves a keypoint out.
+        weight: (N, K) 0..1, confidence of the truth; 0 ignores a keypoint.
     """
     off = (found - _known(truth, weight > 0)).square().sum(-1)
     return (off * weight).sum() / weight.sum().clamp_min(1e-6)
 
 
 def _known(truth: Tensor, valid: Tensor) -> Tensor:
-    """Zeros where nothing is known: a NaN would come back through the gradient of what it masks."""
+    """Zeros where unknown: a masked NaN would still return through the gradient."""
     return torch.where(valid[..., None], truth, 0)
 
 

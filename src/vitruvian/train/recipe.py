@@ -1,4 +1,4 @@
-"""What decides a training run, as a TOML file and as a dataclass of the same names."""
+"""Training recipes: the parameters of a run as a TOML file or a dataclass with the same names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vitruvian.errors import shown, unknown
 
 @dataclass(frozen=True)
 class TomlRecipe:
-    """A recipe: every field has a default, and a TOML file of the same names overrides it."""
+    """Base class of recipes: every field has a default, which a TOML file can override."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """A recipe from a TOML file; what it does not say is as it is here.
+        """Read a recipe from a TOML file; missing fields keep their defaults.
 
         Raises:
-            VitruvianError: it cannot be read, or says something unknown.
+            VitruvianError: the file cannot be read or has unknown fields.
         """
         given = read_toml(path)
         known = {field.name: type(field.default) for field in fields(cls)}
@@ -34,6 +34,6 @@ class TomlRecipe:
         return cls(**given)
 
     def write(self, path: Path) -> None:
-        """All of it, to be kept beside the weights."""
+        """Write all fields to a TOML file, to be kept beside the weights."""
         lines = [f"{name} = {json.dumps(value)}\n" for name, value in asdict(self).items()]
         path.write_text("".join(lines), encoding="utf-8")

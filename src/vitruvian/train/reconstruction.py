@@ -1,7 +1,7 @@
-"""`vitruvian.decode.absolute` with gradients: where joints are, for a loss to say how far off.
+"""`vitruvian.decode.absolute` in PyTorch, differentiable: absolute joint positions for losses.
 
-The gradient goes through the least squares: a joint's 2D and 3D move the whole body. A test holds
-this to the NumPy one.
+The gradient flows through the least squares solution: a joint's 2D and 3D move the whole body.
+A test checks this against the NumPy version.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from vitruvian.decode.absolute import LEAST, MIX, RIDGE
 
 
 def camera_rays(xy: Tensor, matrix: Tensor) -> Tensor:
-    """X / Z and Y / Z of pixels; a camera without a lens.
+    """X / Z and Y / Z of pixels; a pinhole camera without distortion.
 
     Args:
         xy: (N, K, 2) pixels.
-        matrix: (N, 3, 3) intrinsics, one a person: of the crop.
+        matrix: (N, 3, 3) intrinsics of the crops, one per person.
 
     Returns:
         (N, K, 2).
@@ -27,12 +27,12 @@ def camera_rays(xy: Tensor, matrix: Tensor) -> Tensor:
 
 
 def project_points(xyz: Tensor, matrix: Tensor, nearest: float = 1e-3) -> Tensor:
-    """Pixels of what is in front of a camera without a lens.
+    """Project points in front of a pinhole camera to pixels.
 
     Args:
         xyz: (N, K, 3) metres.
         matrix: (N, 3, 3).
-        nearest: metres; what is nearer, or behind, is divided by this, and its gradient goes on.
+        nearest: metres; smaller or negative depths are clamped to this, without stopping gradients.
 
     Returns:
         (N, K, 2).
@@ -44,16 +44,16 @@ def project_points(xyz: Tensor, matrix: Tensor, nearest: float = 1e-3) -> Tensor
 def perspective_translation(
     rays: Tensor, xyz: Tensor, weight: Tensor, *, batch_rms: bool = False
 ) -> Tensor:
-    """What has to be added to `xyz`; see `vitruvian.decode.absolute.shift`.
+    """Translation to add to `xyz`; see `vitruvian.decode.absolute.shift`.
 
     Args:
         rays: (N, K, 2).
         xyz: (N, K, 3) metres.
         weight: (N, K) 0..1.
-        batch_rms: whether all people are scaled alike.
+        batch_rms: whether all people share one scale.
 
     Returns:
-        (N, 3) metres, of the type of `xyz`; solved in float64.
+        (N, 3) metres, dtype of `xyz`; solved in float64.
     """
     n, x = rays.double(), xyz.double()
     b = n * x[..., 2:] - x[..., :2]
@@ -79,7 +79,7 @@ def perspective_translation(
 
 
 def weak_perspective_translation(rays: Tensor, xyz: Tensor, inside: Tensor) -> Tensor:
-    """By the sizes alone; see `vitruvian.decode.absolute.weak_shift`.
+    """Translation by weak perspective; see `vitruvian.decode.absolute.weak_shift`.
 
     Args:
         rays: (N, K, 2).
@@ -87,7 +87,7 @@ def weak_perspective_translation(rays: Tensor, xyz: Tensor, inside: Tensor) -> T
         inside: (N, K) bool.
 
     Returns:
-        (N, 3) metres; with fewer than two joints in view it means nothing.
+        (N, 3) metres; meaningless with fewer than two joints in view.
     """
     weight = inside.to(xyz.dtype)[..., None]
     count = weight.sum(1).clamp_min(1)
@@ -110,16 +110,16 @@ def reconstruct_absolute(
     weak: bool = False,
     batch_rms: bool = False,
 ) -> Tensor:
-    """Where the joints are, from the camera; see `vitruvian.decode.absolute.absolute_pose`.
+    """Absolute joint positions; see `vitruvian.decode.absolute.absolute_pose`.
 
     Args:
         rays: (N, K, 2).
-        xyz: (N, K, 3) metres from anywhere.
+        xyz: (N, K, 3) metres, any origin.
         inside: (N, K) bool.
-        mix: 0..1, the share of the 3D in joints in view; (N,) in training, where MeTRAbs draws
-            it anew for each person.
-        weak: see there.
-        batch_rms: see there.
+        mix: 0..1, weight of 3D for joints in view; (N,) in training, where MeTRAbs draws it
+            anew for each person.
+        weak: see `absolute_pose`.
+        batch_rms: see `absolute_pose`.
 
     Returns:
         (N, K, 3) metres.

@@ -1,4 +1,4 @@
-"""How networks with BlazePose's backbone are tuned: the pace of each weight, of each step."""
+"""Fine-tuning of networks with the BlazePose backbone: weight scaling, EMA, learning rate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 class ScaledParameter(nn.Module):
-    """A parameter as a fixed scale times what is learned."""
+    """A parameter as a fixed scale times a learned tensor."""
 
     scale: Tensor
 
@@ -25,20 +25,20 @@ class ScaledParameter(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, learned: Tensor) -> Tensor:
-        """The parameter."""
+        """Return the parameter."""
         return learned * self.scale
 
     def right_inverse(self, parameter: Tensor) -> Tensor:
-        """What is learned."""
+        """Return the learned tensor."""
         return parameter / self.scale
 
 
 def rescale_weights(backbone: nn.Module) -> None:
-    """Let all numbers of the backbone be learned at the same pace.
+    """Rescale the backbone's weights so that all are learned at the same relative rate.
 
-    With its batch norms folded, the weights of one channel are 10^5 times those of another, and
-    Adam moves all by as much: the small ones would be lost within an epoch. So each output channel
-    is learned relative to its own size, and biases relative to those of their layer.
+    With batch norms folded, the weights of channels differ by factors of up to 10^5, but Adam's
+    steps are equally large for all: small weights would be lost within an epoch. So each output
+    channel is learned relative to its own size, and biases relative to those of their layer.
     """
     for module in list(backbone.modules()):
         if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
@@ -51,36 +51,36 @@ def rescale_weights(backbone: nn.Module) -> None:
 
 
 def restore_weights(network: nn.Module) -> None:
-    """Undo `rescale_weights`: the parameters as they are."""
+    """Undo `rescale_weights`: plain parameters again."""
     for module in list(network.modules()):
         for name in ("weight", "bias") if parametrize.is_parametrized(module) else ():
             parametrize.remove_parametrizations(module, name)
 
 
 def channels_last(network: Net) -> Net:
-    """The network, its weights laid out as a CPU is quickest with: by half again."""
+    """The network in channels-last memory format: 1.5 times as fast on a CPU."""
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def keep_freed_memory() -> None:
-    """Let freed memory stay with the process, where the C library is glibc.
+    """Keep freed memory in the process, if the C library is glibc.
 
-    It gives large blocks back at once, and asking the kernel for them anew is 0.4 of a step.
+    By default large blocks return to the kernel; getting them again takes 0.4 of a step.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library
+    except (AttributeError, OSError, TypeError):  # not glibc
         return
-    trim_threshold, mmap_max = -1, -4  # names of malloc.h
+    trim_threshold, mmap_max = -1, -4  # constants of malloc.h
     mallopt(trim_threshold, -1)
     mallopt(mmap_max, 0)
 
 
 def depthwise_in_float32(network: nn.Module) -> None:
-    """Let convolutions of single channels compute in float32, also under autocast.
+    """Compute depthwise convolutions in float32, also under autocast.
 
-    Their backward pass in bfloat16 takes a CPU twice as long as that in float32; for all others it
-    is the other way round.
+    On a CPU their backward pass takes twice as long in bfloat16 as in float32; for all other
+    convolutions it is the other way round.
     """
 
     def forward(before: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -93,10 +93,10 @@ def depthwise_in_float32(network: nn.Module) -> None:
 
 
 def ema(average: float) -> Callable[[Any, Any, Any], None]:
-    """How a moving average follows the weights: quickly at first, as it begins with nothing.
+    """Update function of an exponential moving average; faster in the first steps.
 
     Args:
-        average: what is kept of it at each step, later on.
+        average: decay per step, later on.
     """
 
     @torch.no_grad()
@@ -112,7 +112,7 @@ def ema(average: float) -> Callable[[Any, Any, Any], None]:
 
 
 def learning_rate(step: int, since: int, steps: int) -> float:
-    """0..1 of the learning rate: 100 steps of rise from `since`, and half a cosine over all."""
+    """Learning rate factor 0..1: 100 steps of warm-up from `since`, half a cosine over all."""
     if step < since:
         return 0.0
     warm = min((step - since + 1) / 100, 1.0)

@@ -1,6 +1,6 @@
-"""How good vitruvian-2d is: `python -m vitruvian.train.score weights.pt DATA`.
+"""Evaluate vitruvian-2d: `python -m vitruvian.train.score weights.pt DATA`.
 
-COCO's average precision of the validation people, with their true boxes.
+COCO's keypoint AP of the validation people, with ground-truth boxes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vitruvian.export.networks.vitruvian2d import SIZE, STRIDE, Vitruvian2D
 from vitruvian.train.data import people
 from vitruvian.train.data.augment import person_crop
 
-# Of maps before the sigmoid; the brightest cell is that of the sigmoid's, which is never 0.
+# For maps before the sigmoid, which keeps the brightest cell; values after it are never 0.
 DECODE: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
     "integral": heatmap.integral,
     "argmax": lambda maps: heatmap.argmax(heatmap.sigmoid(maps)),
@@ -29,12 +29,12 @@ DECODE: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
-    """An array as it is."""
+    """Convert an array to a tensor."""
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def predict_heatmaps(network: nn.Module, crops: np.ndarray, flip: bool = False) -> np.ndarray:
-    """(N, 3, H, W) RGB 0..1 -> (N, K, h, w) before the sigmoid; with `flip` the mean of two."""
+    """(N, 3, H, W) RGB 0..1 -> (N, K, h, w) before the sigmoid; with `flip` a mean of two."""
     with torch.no_grad():
         x = as_tensor(crops).contiguous(memory_format=torch.channels_last)
         maps = network(x).maps.numpy()
@@ -48,7 +48,7 @@ def predict_heatmaps(network: nn.Module, crops: np.ndarray, flip: bool = False) 
 def validation_ap(
     network: nn.Module, some: list[people.Person2D], decode: str = "local", flip: bool = False
 ) -> float:
-    """OKS-AP with the true boxes: COCO's evaluator, each person a picture of their own."""
+    """OKS-AP with ground-truth boxes: COCO's evaluator, each person as an image of their own."""
     decoder = DECODE[decode]
     results, truth = [], []
     for start in range(0, len(some), 32):
@@ -68,7 +68,7 @@ def validation_ap(
 
 
 def coco_annotation(person: people.Person2D, number: int) -> dict:
-    """COCO's annotation of somebody in the picture of that number."""
+    """COCO annotation of a person in the image with this number."""
     points = np.concatenate([person.xy, 2.0 * person.seen[:, None]], 1)
     return {
         "image_id": number,
@@ -83,11 +83,11 @@ def coco_annotation(person: people.Person2D, number: int) -> dict:
 
 
 def keypoint_ap(truth: list[dict], results: list[dict]) -> float:
-    """COCO's AP of keypoints.
+    """COCO's keypoint AP.
 
     Args:
-        truth: of `coco_annotation`.
-        results: COCO's.
+        truth: as `coco_annotation`.
+        results: in COCO's format.
     """
     people = {"id": 1, "name": "person", "keypoints": list(COCO17.keypoints)}
     images = [{"id": number} for number in {row["image_id"] for row in truth}]
@@ -96,7 +96,7 @@ def keypoint_ap(truth: list[dict], results: list[dict]) -> float:
 
 
 def main() -> None:
-    """The command."""
+    """Command-line entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", type=Path)
     parser.add_argument("data", type=Path, help="see `vitruvian.train.data.people.read`")

@@ -1,1 +1,1 @@
-"""The networks in PyTorch, one file a family; parameter names equal those of the references."""
+"""Networks in PyTorch, one file per family; parameters are named as in the references."""

@@ -1,8 +1,8 @@
-"""Other backbones for MeTRAbs' heads: ResNet-50, MobileNetV3-L, a compact vision transformer.
+"""Other backbones for the MeTRAbs head: ResNet-50, MobileNetV3-L, a compact vision transformer.
 
-All of them give one map of features, of stride 32 or, the transformer, 16. Names of the first two
-are those of torchvision's models (MobileNetV3's of its `features`), so that their published
-ImageNet weights fit; the transformer is our own.
+Each outputs one feature map of stride 32, or 16 for the transformer. The first two have the
+parameter names of torchvision's models (MobileNetV3's of its `features`), so that their published
+ImageNet weights load; the transformer is our own.
 
 Source: He et al. 2016, "Deep Residual Learning", with the stride in the 3x3 convolution ("v1.5");
 Howard et al. 2019, "Searching for MobileNetV3", table 1; Dosovitskiy et al. 2021, "An Image is
@@ -40,7 +40,7 @@ MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB, 
 
 @dataclass(frozen=True)
 class ResNet:
-    """A residual network of bottlenecks; the default is ResNet-50."""
+    """Configuration of a residual network of bottlenecks; by default ResNet-50."""
 
     depths: tuple[int, int, int, int] = (3, 4, 6, 3)  # blocks of each stage
     width: int = 64  # channels of the first convolution
@@ -48,7 +48,7 @@ class ResNet:
 
     @property
     def channels(self) -> int:
-        """Of the features."""
+        """Channels of the features."""
         return 32 * self.width
 
     def build(self, centred: bool) -> nn.Module:
@@ -57,7 +57,7 @@ class ResNet:
 
     @classmethod
     def infer(cls, tensors: Mapping[str, np.ndarray], prefix: str) -> ResNet | None:
-        """That of a checkpoint, from the shapes in it; None if it is none."""
+        """Infer from the shapes in a checkpoint; None if it has another backbone."""
         if f"{prefix}layer1.0.conv3.weight" not in tensors:
             return None
         one, two, three, four = (count(tensors, f"{prefix}layer{i}.") for i in (1, 2, 3, 4))
@@ -65,7 +65,7 @@ class ResNet:
 
 
 class Bottleneck(nn.Module):
-    """A residual bottleneck, four times as wide outside as inside."""
+    """A residual bottleneck with an expansion of four."""
 
     def __init__(self, inside: int, planes: int, stride: int, *, first: bool, centred: bool):
         super().__init__()
@@ -92,7 +92,7 @@ class Bottleneck(nn.Module):
 
 
 def resnet_stage(number: int, shape: ResNet, centred: bool) -> nn.Sequential:
-    """The blocks of stage 0, 1, 2 or 3; the last one strides centred."""
+    """The blocks of stage 0, 1, 2 or 3; the last stage uses centred striding."""
     planes, blocks = shape.width << number, []
     for i in range(shape.depths[number]):
         inside = 4 * planes if i else 2 * planes if number else planes
@@ -102,7 +102,7 @@ def resnet_stage(number: int, shape: ResNet, centred: bool) -> nn.Sequential:
 
 
 class ResNetFeatures(nn.Module):
-    """A residual network without its classifier."""
+    """A residual network without classifier."""
 
     def __init__(self, shape: ResNet, centred: bool) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class ResNetFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -1..1 -> (N, 32 * width, H / 32, W / 32)."""
-        each = enumerate(zip(MEAN, SPREAD, strict=True))  # as these networks are trained
+        each = enumerate(zip(MEAN, SPREAD, strict=True))  # as in the training of these networks
         x = torch.stack([((x[:, i] + 1) / 2 - mean) / spread for i, (mean, spread) in each], 1)
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
@@ -121,7 +121,7 @@ class ResNetFeatures(nn.Module):
 
 # MobileNetV3
 
-# Of each block of the large one: kernel, channels inside, outside, squeeze, hard swish, stride.
+# Per block of the large one: kernel, channels inside, outside, squeeze, hard swish, stride.
 BLOCKS = (
     (3, 16, 16, False, False, 1),
     (3, 64, 24, False, False, 2),
@@ -175,27 +175,27 @@ class MobileNetV3:
 
     @classmethod
     def infer(cls, tensors: Mapping[str, np.ndarray], prefix: str) -> MobileNetV3 | None:
-        """That of a checkpoint, from the shapes in it; None if it is none."""
+        """Infer from the shapes in a checkpoint; None if it has another backbone."""
         if f"{prefix}1.block.0.0.weight" not in tensors:
             return None
         return cls(size(tensors, f"{prefix}{len(BLOCKS) + 2}.0.weight"))
 
 
 def _eighths(channels: int) -> int:
-    """The nearest multiple of 8, but no less than 0.9 of it (the paper's implementation)."""
+    """The nearest multiple of 8, but at least 0.9 of `channels` (the paper's implementation)."""
     nearest = max(8, (channels + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * channels else nearest
 
 
 # Vision transformer
 
-HEAD = 64  # numbers of a head: no shape in a file tells, and all published ones have as many
-WAVES = (0.5, 16)  # across a crop: the longest and the shortest, one in two of 32 cells
+HEAD = 64  # channels per attention head: not stored in files, the same in all published networks
+WAVES = (0.5, 16)  # minimum and maximum cycles per crop; 16: one per two of 32 cells
 
 
 @dataclass(frozen=True)
 class Vit:
-    """A vision transformer: convolutions down to its stride, then attention among the cells."""
+    """Configuration of a vision transformer with a convolutional stem."""
 
     stride: int = 16  # or 32
     channels: int = 384  # a multiple of `HEAD`
@@ -207,7 +207,7 @@ class Vit:
 
     @classmethod
     def infer(cls, tensors: Mapping[str, np.ndarray], prefix: str) -> Vit | None:
-        """That of a checkpoint, from the shapes in it; None if it is none."""
+        """Infer from the shapes in a checkpoint; None if it has another backbone."""
         if f"{prefix}blocks.0.qkv.weight" not in tensors:
             return None
         halvings = count(tensors, f"{prefix}stem.") - 1
@@ -221,7 +221,7 @@ class Vit:
 
 
 class Layer(nn.Module):
-    """Attention, then two linear layers for each cell, both with a way around them."""
+    """Attention, then a two-layer MLP, both with skip connections."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -244,7 +244,7 @@ class Layer(nn.Module):
 class Transformer(nn.Module):
     """A vision transformer without classifier or class token."""
 
-    waves: Tensor  # (C / 4) radians across a crop
+    waves: Tensor  # (C / 4) radians per crop
 
     def __init__(self, shape: Vit, centred: bool) -> None:
         super().__init__()
@@ -272,13 +272,13 @@ class Transformer(nn.Module):
         return y.transpose(1, 2).reshape(x.shape)
 
     def places(self, x: Tensor) -> Tensor:
-        """(1, C, H, W) where each cell of (N, C, H, W) is in the crop, as waves.
+        """(1, C, H, W) sinusoidal position encoding of the cells of (N, C, H, W).
 
-        A quarter each of sines and cosines of x and y, which are fractions of the crop: a person
-        fills a crop of 256 pixels as it does one of 384, so that both have the same waves, sampled
-        less or more often.
+        A quarter each of sines and cosines of x and y, in fractions of the crop: crops of 256 and
+        384 pixels show a person at the same relative size and have the same frequencies, with a
+        coarser or finer sampling.
         """
-        one = torch.ones_like(x[:1, :1])  # sums of ones: an exported arange is six operations
+        one = torch.ones_like(x[:1, :1])  # cumsum of ones: an exported arange is six operations
         across = [(one.cumsum(axis) - 0.5) / one.sum(axis, keepdim=True) for axis in (3, 2)]
         phases = [place * self.waves.view(1, -1, 1, 1) for place in across]
         return torch.cat([wave for phase in phases for wave in (phase.sin(), phase.cos())], 1)

@@ -1,9 +1,9 @@
 """BlazePose's landmark network in PyTorch, with the weights of the official .tflite files.
 
-An encoder of inverted residual blocks goes down to stride 32; a decoder of separable convolutions
-comes up again to stride 4, where it gives heat maps; a regressor goes on down from the encoder to
-one cell, where it gives the landmarks. The segmentation is left out: nothing here trains it. Batch
-norms are folded into the convolutions, as they are in the files.
+An encoder of inverted residual blocks down to stride 32; a decoder of separable convolutions up to
+stride 4, which outputs heat maps; a regressor from the encoder down to one cell, which outputs the
+landmarks. The segmentation branch is left out: nothing here trains it. Batch norms are folded into
+the convolutions, as in the files.
 
 Source: the operations of pose_landmark_{lite,full}.tflite (MediaPipe 0.10.21), as OpenVINO lists
 them; Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The heavy size
@@ -26,7 +26,7 @@ from vitruvian.network import convolutions
 
 
 class InvertedResidual(NamedTuple):
-    """An inverted residual block: how many channels it makes inside and gives, kernel, stride."""
+    """An inverted residual block: channels inside and of the output, kernel, stride."""
 
     inside: int
     outside: int
@@ -35,7 +35,7 @@ class InvertedResidual(NamedTuple):
 
 
 class Size(NamedTuple):
-    """What distinguishes the sizes of the network."""
+    """Configuration of a size of the network."""
 
     stem: int  # channels of stride 2
     blocks: tuple[InvertedResidual, ...]
@@ -48,8 +48,8 @@ class Size(NamedTuple):
 def _size(
     stem: int, widths: Sequence[int], decoder: int, regressor: int, depths: tuple[int, int]
 ) -> Size:
-    """Both sizes have the same blocks: expansion 6 but for the first, of these widths."""
-    # Of each stage: width, number of blocks, kernel, stride.
+    """Both sizes have the same blocks: expansion 6 except for the first, of these widths."""
+    # Per stage: width, number of blocks, kernel, stride.
     stages = zip(widths, (2, 2, 3, 3, 4), (3, 5, 3, 5, 5), (2, 2, 2, 1, 2), strict=True)
     blocks, before = [], stem
     for width, number, kernel, stride in stages:
@@ -64,13 +64,13 @@ SIZES = {
     "lite": _size(8, (16, 24, 40, 56, 96), 32, 192, (2, 3)),
     "full": _size(16, (24, 32, 64, 88, 144), 48, 288, (4, 5)),
 }
-TAPS = (1, 3, 9)  # the blocks whose outputs the decoder takes: strides 4, 8 and 16
-STEM = 24  # channels of the very first convolution, of any size
+TAPS = (1, 3, 9)  # blocks whose outputs the decoder uses: strides 4, 8 and 16
+STEM = 24  # channels of the first convolution, of any size
 POINTS = 39  # landmarks, see `vitruvian.models.blazepose`
 
 
 class BackboneFeatures(NamedTuple):
-    """What the encoder and the decoder make of crops of (H, W)."""
+    """Features of the encoder and decoder for crops of (H, W)."""
 
     stride4: Tensor  # (N, 24, H/4, W/4), of the full size; the next are also those of its encoder
     stride8: Tensor  # (N, 32, H/8, W/8)
@@ -80,19 +80,19 @@ class BackboneFeatures(NamedTuple):
 
 
 def relu6(x: Tensor) -> Tensor:
-    """0..6."""
+    """Clamp to 0..6."""
     return functional.relu6(x)
 
 
 def same_conv(
     inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> nn.Conv2d:
-    """A convolution with a bias whose padding is the same on all sides."""
+    """A convolution with bias and symmetric padding."""
     return nn.Conv2d(inside, outside, kernel, stride, kernel // 2, groups=groups)
 
 
 class Inverted(nn.Module):
-    """Expand, filter each channel by itself, project; added to what came in where that fits."""
+    """Expand, depthwise convolution, project; with a skip connection if the shapes match."""
 
     def __init__(self, before: int, block: InvertedResidual) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Inverted(nn.Module):
 
 
 class Separable(nn.Module):
-    """A filter for each channel, then a mix of channels, both followed by a ReLU6."""
+    """Depthwise, then pointwise convolution, each followed by a ReLU6."""
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
@@ -123,11 +123,11 @@ class Separable(nn.Module):
 
 
 class DepthwiseSkip(nn.Module):
-    """A separable convolution added to what came in; of stride 2, to its maximum of every four."""
+    """Separable convolution plus skip connection; for stride 2 the skip is max-pooled."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
-        # Padded below: a stride of 2 has its one row and column of zeros after, not around.
+        # Padded below: at stride 2 the one row and column of zeros come after, not around.
         self.depthwise = nn.Conv2d(channels, channels, 3, stride, 0, groups=channels)
         self.pointwise = same_conv(channels, channels)
         self.stride = stride
@@ -141,7 +141,7 @@ class DepthwiseSkip(nn.Module):
 
 
 class BlazePoseBackbone(nn.Module):
-    """Encoder and decoder: the part of BlazePose's landmark network that other heads build on."""
+    """Encoder and decoder: the part of BlazePose's landmark network that other heads use."""
 
     def __init__(self, size: str = "full") -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class BlazePoseBackbone(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(N, 3, H, W) RGB 0..1, H and W multiples of 32 -> strides 4, 8, 16 and 32."""
-        # The reference pads what it halves with zeros on both sides, as PyTorch does.
+        # Strided convolutions are zero-padded on both sides, as PyTorch does.
         x = self.project(relu6(self.depthwise(relu6(self.stem(x)))))
         taps = []
         for i, block in enumerate(self.blocks):
@@ -183,7 +183,7 @@ class BlazePoseBackbone(nn.Module):
 
 
 class LandmarkNetwork(nn.Module):
-    """The landmark network, without its segmentation."""
+    """The landmark network, without segmentation."""
 
     def __init__(self, size: str = "full") -> None:
         super().__init__()
@@ -215,7 +215,7 @@ class LandmarkNetwork(nn.Module):
 
 
 def _in_order(network: LandmarkNetwork) -> Iterator[nn.Conv2d | None]:
-    """The convolutions in the order of the file; None for one of the segmentation."""
+    """The convolutions in the order of the file; None for those of the segmentation."""
 
     def of(module: nn.Module) -> Iterator[nn.Conv2d]:
         return (part for part in module.modules() if isinstance(part, nn.Conv2d))
@@ -232,7 +232,7 @@ def _in_order(network: LandmarkNetwork) -> Iterator[nn.Conv2d | None]:
 
 
 def read(file: Path, size: str = "full") -> LandmarkNetwork:
-    """The network with the weights of an official file, pose_landmark_{lite,full}.tflite.
+    """Load an official file, pose_landmark_{lite,full}.tflite.
 
     Raises:
         VitruvianError: the file is of another network.
@@ -240,7 +240,7 @@ def read(file: Path, size: str = "full") -> LandmarkNetwork:
     network = LandmarkNetwork(size)
     stored = convolutions(file)
     first = list(_in_order(network))
-    # After these come the convolutions of the segmentation, then the last two.
+    # Next are the convolutions of the segmentation, then the last two.
     last = [network.presence, network.landmarks]
     pairs = [*zip(first, stored, strict=False), *zip(last, stored[-2:], strict=False)]
     state = network.state_dict()

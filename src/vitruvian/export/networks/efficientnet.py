@@ -1,9 +1,8 @@
-"""EfficientNetV2 in PyTorch, S, M and L, without its classifier; and what other backbones share.
+"""EfficientNetV2 in PyTorch, S, M and L, without classifier; and helpers of other backbones.
 
-Convolutions that halve their input see, by padding the same on both sides, the cells of a map
-nearer to the top left than they are: at stride 32 cell i is centred on pixel 32 i. `Centred`
-moves the window of the last of them by one of its inputs, which at stride 16 is 16 pixels, and
-every cell sits in its middle ("centred striding").
+Strided convolutions with symmetric padding shift cells toward the top left: at stride 32 cell i is
+centred on pixel 32 i. `Centred` shifts the window of the last of them by one of its inputs, 16
+pixels at stride 16, so that every cell is at the centre of its pixels ("centred striding").
 
 Names, padding and norms are those of torchvision's `efficientnet_v2_*().features`.
 
@@ -23,7 +22,7 @@ from torch.nn import functional as F
 
 from vitruvian.errors import VitruvianError
 
-# Of each stage, whatever the size: fused (one 3x3 convolution in place of two), expansion, stride.
+# Per stage, all sizes: fused (one 3x3 convolution in place of two), expansion, stride.
 STAGES = (
     (True, 1, 1),
     (True, 4, 2),
@@ -33,13 +32,13 @@ STAGES = (
     (False, 6, 2),
     (False, 6, 1),  # not in S
 )
-CENTRED = 5  # the stage that halves last
-DROPPED = 0.2  # how often the last block is left out in training, the first never
+CENTRED = 5  # the last stage with stride 2
+DROPPED = 0.2  # stochastic depth: drop probability of the last block, 0 for the first
 
 
 @dataclass(frozen=True)
 class EfficientNetV2:
-    """What distinguishes one EfficientNetV2 from another."""
+    """Configuration of an EfficientNetV2."""
 
     widths: tuple[int, ...]  # channels of the first convolution, and of each stage
     depths: tuple[int, ...]  # blocks of each stage
@@ -52,13 +51,13 @@ class EfficientNetV2:
 
     @classmethod
     def infer(cls, tensors: Mapping[str, np.ndarray], prefix: str) -> EfficientNetV2 | None:
-        """That of a checkpoint, from the shapes in it; None if it is none."""
+        """Infer from the shapes in a checkpoint; None if it has another backbone."""
         if f"{prefix}1.0.block.0.0.weight" not in tensors:
             return None
         depths = []
         while blocks := count(tensors, f"{prefix}{len(depths) + 1}."):
             depths.append(blocks)
-        last = depths.pop()  # a convolution, its norm
+        last = depths.pop()  # a convolution and its norm
         if len(depths) not in (6, 7) or last != 2:
             raise VitruvianError(f"no EfficientNetV2: it has {len(depths)} stages, want 6 or 7")
         widths = [size(tensors, f"{prefix}0.0.weight")]
@@ -78,9 +77,9 @@ SIZES = {
 
 
 def size(tensors: Mapping[str, np.ndarray], name: str, axis: int = 0) -> int:
-    """How long an axis of a tensor is; `VitruvianError` if it isn't there, or as long as none is.
+    """Length of an axis of a tensor; `VitruvianError` if it is missing or implausibly long.
 
-    What a file claims decides how large a network is made.
+    It limits the size of network that a damaged file can request.
     """
     if name not in tensors or not axis < tensors[name].ndim:
         raise VitruvianError(f"no MeTRAbs network: it has no tensor '{name}'")
@@ -90,18 +89,18 @@ def size(tensors: Mapping[str, np.ndarray], name: str, axis: int = 0) -> int:
 
 
 def count(tensors: Mapping[str, np.ndarray], prefix: str) -> int:
-    """How many parts there are below a name."""
+    """Count the parts below a name."""
     rest = (name[len(prefix) :] for name in tensors if name.startswith(prefix))
     return len({name.split(".")[0] for name in rest})
 
 
 class Centred(nn.Conv2d):
-    """A convolution of stride 2 whose window is moved right and down by one of its inputs."""
+    """A convolution of stride 2 with its window shifted right and down by one of its inputs."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H / 2, W / 2)."""
-        # One more on every side, and the first row and column left out: padding that differs
-        # between the sides is a dozen operations in an exported graph.
+        # Symmetric padding by one more, then the first row and column are dropped: asymmetric
+        # padding takes a dozen operations in an exported graph.
         padding = self.kernel_size[0] // 2 + 1
         x = F.conv2d(input, self.weight, self.bias, self.stride, padding, 1, self.groups)
         return x[:, :, 1:, 1:]
@@ -117,7 +116,7 @@ def conv_norm(
     centred: bool = False,
     activation: Callable[[], nn.Module] | None = nn.SiLU,
 ) -> nn.Sequential:
-    """Convolution, batch norm and, unless it is None, an activation."""
+    """Convolution, batch norm and an optional activation."""
     kind = Centred if centred and stride == 2 else nn.Conv2d
     layer = kind(inside, outside, kernel, stride, kernel // 2, groups=groups, bias=False)
     norm = nn.BatchNorm2d(outside, eps=1e-3)  # not PyTorch's 1e-5
@@ -125,7 +124,7 @@ def conv_norm(
 
 
 class SqueezeExcite(nn.Module):
-    """Squeeze and excitation: a factor for each channel, from the means of all of them."""
+    """Squeeze and excitation: a factor per channel, from all channel means."""
 
     def __init__(
         self,
@@ -145,7 +144,7 @@ class SqueezeExcite(nn.Module):
 
 
 class MBConv(nn.Module):
-    """An inverted residual: what is inside, and a way around it where nothing changes size."""
+    """Inverted residual, with a skip connection if input and output have the same shape."""
 
     def __init__(self, inner: nn.Sequential, around: bool, dropped: float = 0.0) -> None:
         super().__init__()
@@ -157,7 +156,7 @@ class MBConv(nn.Module):
         y = self.block(x)
         if not self.around:
             return y
-        if self.training and self.dropped:  # stochastic depth: whole crops, not numbers
+        if self.training and self.dropped:  # stochastic depth: whole crops, not single values
             kept = torch.rand(len(y), 1, 1, 1, device=y.device) >= self.dropped
             y = y * kept / (1 - self.dropped)
         return x + y

@@ -1,9 +1,8 @@
-"""AlphaPose's networks in PyTorch: FastPose, FastPose-DUC, SimplePose; the names are their files'.
+"""AlphaPose's networks in PyTorch: FastPose, FastPose-DUC, SimplePose; named as in their files.
 
-A crop of one person goes down a residual network to stride 32 and up again to stride 4, where
-every keypoint has a map: raw logits, no activation. FastPose goes up by moving channels to pixels
-(pixel shuffle, "dense upsampling convolution"), SimplePose by transposed convolutions. Blocks may
-look where they like: deformable convolutions, in plain PyTorch.
+A residual network down to stride 32, then upsampling to stride 4, with a heat map per keypoint:
+raw logits, no activation. FastPose upsamples by pixel shuffle ("dense upsampling convolution"),
+SimplePose by transposed convolutions. Blocks may use deformable convolutions, in plain PyTorch.
 
 Source: our own, from the behaviour of AlphaPose at c60106d1 (specs/alphapose.md, 2). Fang et al.
 2022, "AlphaPose"; He et al. 2016 (residual networks); Hu et al. 2018 (squeeze and excitation);
@@ -26,25 +25,25 @@ from vitruvian.export.networks.tensors import fill
 
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # blocks of each stage
 FAMILIES = {"fastpose": "FastPose", "duc": "FastPose-DUC", "simplepose": "SimplePose"}
-# What else AlphaPose has, by the beginning of a name that only it uses.
+# Other AlphaPose networks, by the prefix of a parameter name that only they have.
 OTHERS = {
     "stage2.": "HRNet",
     "transition1.": "HRNet",
     "duc_dense": "FastPose-DUC-Dense",
     "conv_out_dense": "FastPose-DUC-Dense",
 }
-WIDEST = 1024  # channels of the first convolution; published networks have 64
+WIDEST = 1024  # maximum channels of the first convolution; published networks have 64
 DUC = (4, 2, 1)  # convolutions of each stage of FastPose-DUC
 
 
 @dataclass(frozen=True)
 class FastShape:
-    """What distinguishes one of AlphaPose's networks from another."""
+    """Configuration of an AlphaPose network."""
 
     family: Literal["fastpose", "duc", "simplepose"] = "fastpose"
     depth: int = 50  # a key of `DEPTHS`
     keypoints: int = 17  # K
-    channels: int = 128  # that the last convolution reads; FastPose 128 or 256, the others 256
+    channels: int = 128  # inputs of the last convolution; FastPose 128 or 256, the others 256
     squeeze: bool = True  # squeeze and excitation in the first block of each stage
     shuffle: bool = False  # strides of 2 as pixel unshuffle ("ShuffleResnet")
     deform: Literal["no", "plain", "modulated"] = "no"  # in stages 2 to 4
@@ -52,10 +51,10 @@ class FastShape:
 
     @classmethod
     def infer(cls, tensors: Mapping[str, np.ndarray]) -> FastShape:
-        """That of a checkpoint, from the names and shapes in it.
+        """Infer the configuration from the names and shapes in a checkpoint.
 
         Raises:
-            VitruvianError: these are not the tensors of such a network.
+            VitruvianError: the tensors are not of such a network.
         """
 
         def size(name: str, axis: int = 0) -> int:
@@ -106,14 +105,14 @@ class FastShape:
 def deform_conv(
     x: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None = None, *, stride: int = 1
 ) -> Tensor:
-    """A 3 x 3 convolution, padding 1, whose nine taps each look somewhere else at every place.
+    """Deformable 3 x 3 convolution, padding 1: each of the nine taps has an offset per position.
 
-    What lies between pixels is interpolated linearly; outside of the picture is 0.
+    Bilinear interpolation between pixels; 0 outside of the image.
 
     Args:
         x: (N, C, H, W).
         weight: (O, C, 3, 3).
-        offset: (N, 18, H', W') pixels; tap t = 3 i + j of row i and column j is moved by channel
+        offset: (N, 18, H', W') pixels; tap t = 3 i + j of row i and column j is shifted by channel
             2 t down and by 2 t + 1 to the right.
         mask: (N, 9, H', W'), a factor for each tap; None is 1.
         stride: pixels.
@@ -123,12 +122,12 @@ def deform_conv(
 
     Source: the convention of `torchvision.ops.deform_conv2d`, with one group.
     """
-    one = torch.ones_like(offset[:1, :1])  # sums of ones: an exported arange is six operations
+    one = torch.ones_like(offset[:1, :1])  # cumsum of ones: an exported arange is six operations
     tap = torch.arange(9, device=x.device).view(1, 9, 1, 1)
     row = offset[:, 0::2] + (one.cumsum(2) - 1) * stride - 1 + tap // 3
     column = offset[:, 1::2] + (one.cumsum(3) - 1) * stride - 1 + tap % 3
-    # Pixel i of n is at (2 i + 1) / n - 1 for `grid_sample`. The nine taps of a place become 3 x 3
-    # pixels of a picture three times as large, so that an ordinary convolution adds them up.
+    # Pixel i of n is at (2 i + 1) / n - 1 for `grid_sample`. The nine taps of a position become
+    # 3 x 3 pixels of an image three times as large, for an ordinary convolution.
     height, width = x.shape[2], x.shape[3]
     where = torch.cat(
         (
@@ -144,22 +143,22 @@ def deform_conv(
 
 
 class Deformable(nn.Conv2d):
-    """A 3 x 3 convolution that is told where to look, see `deform_conv`."""
+    """A deformable 3 x 3 convolution, see `deform_conv`."""
 
     def forward(  # type: ignore[override]
         self, x: Tensor, offset: Tensor, mask: Tensor | None = None
     ) -> Tensor:
-        """(N, C, H, W), and what `deform_conv` takes -> (N, O, H', W')."""
+        """(N, C, H, W), and the offsets of `deform_conv` -> (N, O, H', W')."""
         seen = deform_conv(x, self.weight, offset, mask, stride=self.stride[0])
         return seen if self.bias is None else seen + self.bias.view(1, -1, 1, 1)
 
 
 class SqueezeExcitation(nn.Module):
-    """Squeeze and excitation: a factor for each channel, from the means of all of them."""
+    """Squeeze and excitation: a factor per channel, from all channel means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        # Reduction by 1, which is none.
+        # Reduction ratio 1: no reduction.
         self.fc = nn.Sequential(
             nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels), nn.Sigmoid()
         )
@@ -170,7 +169,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class FastPoseBlock(nn.Module):
-    """A residual bottleneck, four times as wide outside as inside."""
+    """A residual bottleneck with an expansion of four."""
 
     def __init__(
         self,
@@ -191,7 +190,7 @@ class FastPoseBlock(nn.Module):
         if deform:
             offsets = 27 if self.modulated else 18
             self.conv2_offset = nn.Conv2d(planes, offsets, 3, stride, 1)
-            nn.init.zeros_(self.conv2_offset.weight)  # it begins as an ordinary convolution
+            nn.init.zeros_(self.conv2_offset.weight)  # starts as an ordinary convolution
             nn.init.zeros_(self.conv2_offset.bias)  # type: ignore[arg-type]
             self.conv2 = Deformable(planes, planes, 3, stride, 1, bias=False)
         elif shape.shuffle and stride == 2:
@@ -238,7 +237,7 @@ def fast_stage(number: int, shape: FastShape) -> nn.Sequential:
 
 
 class FastPoseBackbone(nn.Module):
-    """A residual network without its classifier."""
+    """A residual network without classifier."""
 
     def __init__(self, shape: FastShape) -> None:
         super().__init__()
@@ -255,7 +254,7 @@ class FastPoseBackbone(nn.Module):
 
 
 class Up(nn.Module):
-    """Dense upsampling convolution: twice the size, a quarter of the channels it computes."""
+    """Dense upsampling convolution: twice the size, a quarter of the computed channels."""
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
@@ -268,7 +267,7 @@ class Up(nn.Module):
 
 
 class FastPose(nn.Module):
-    """From crops, as `fastpose_input` makes them, to a map of logits for every keypoint."""
+    """Crops, see `fastpose_input`, to a heat map of logits for every keypoint."""
 
     def __init__(self, shape: FastShape) -> None:
         super().__init__()
@@ -284,7 +283,7 @@ class FastPose(nn.Module):
 
 
 def dense(inside: int, outside: int, convolutions: int) -> nn.Sequential:
-    """A stage of FastPose-DUC: pixel shuffle, then convolutions, the last of which widens."""
+    """A stage of FastPose-DUC: pixel shuffle, then convolutions, the last with more channels."""
     layers: list[nn.Module] = [nn.PixelShuffle(2)]
     for c in (*[inside // 4] * (convolutions - 1), outside):
         convolution = nn.Conv2d(inside // 4, c, 3, 1, 1, bias=False)
@@ -293,7 +292,7 @@ def dense(inside: int, outside: int, convolutions: int) -> nn.Sequential:
 
 
 class FastPoseDuc(nn.Module):
-    """FastPose with more convolutions on the way up ("421"), see `FastPose`."""
+    """FastPose with more convolutions in the upsampling ("421"), see `FastPose`."""
 
     def __init__(self, shape: FastShape) -> None:
         super().__init__()
@@ -311,7 +310,7 @@ class FastPoseDuc(nn.Module):
 
 
 class SimplePose(nn.Module):
-    """Three transposed convolutions after a residual network, see `FastPose`."""
+    """A residual network and three transposed convolutions, see `FastPose`."""
 
     def __init__(self, shape: FastShape) -> None:
         super().__init__()
@@ -333,31 +332,31 @@ Network = FastPose | FastPoseDuc | SimplePose
 
 
 def build(shape: FastShape) -> Network:
-    """The network of a shape, with PyTorch's own random numbers: nothing is fetched."""
+    """The network of a configuration with random weights: nothing is downloaded."""
     return {"fastpose": FastPose, "duc": FastPoseDuc, "simplepose": SimplePose}[shape.family](shape)
 
 
-# RGB, of 0..1. ImageNet's means, but of B, G, R: all of AlphaPose is trained with this order.
+# RGB, of 0..1. ImageNet's means in BGR order: all of AlphaPose is trained this way.
 MEAN = (0.406, 0.457, 0.480)
 
 
 def fastpose_input(crops: Tensor) -> Tensor:
-    """(N, H, W, 3) RGB, 0..255, of any type -> (N, 3, H, W) float32, as the networks want it."""
+    """(N, H, W, 3) RGB, 0..255, of any type -> (N, 3, H, W) float32, the networks' input."""
     scaled = crops.float() / 255
     return torch.stack([scaled[..., i] - mean for i, mean in enumerate(MEAN)], 1)
 
 
 def load(tensors: Mapping[str, np.ndarray]) -> Network:
-    """The network of a checkpoint, float32, ready for inference.
+    """The network of a checkpoint, float32, in inference mode.
 
     Args:
-        tensors: by name: all that the network has, and no others; the counters of the norms
+        tensors: by name: all of the network's, and no others; batch norm counters
             (`num_batches_tracked`) may be missing.
 
     Raises:
-        VitruvianError: a tensor is missing, not known, or of another shape.
+        VitruvianError: a tensor is missing, unknown, or of another shape.
     """
-    with torch.device("meta"):  # no memory is taken for what a damaged file claims
+    with torch.device("meta"):  # a damaged file allocates no memory
         network = build(shape := FastShape.infer(tensors))
     fill(network, tensors, FAMILIES[shape.family], counters=True)
     return network

@@ -1,11 +1,11 @@
 """MeTRAbs in PyTorch: a backbone, and heat maps in the crop and in a cube of 2.2 metres.
 
-Every feature of the backbone becomes, by one 1x1 convolution, a cell of each of the P maps in 2D
-and of each of the D slices of the P maps in 3D. The mean place under the softmax of a map is the
-joint: in the crop, and in a cube that is as large as a person wherever the crop is cut. Nothing
-here knows the camera: what comes of both is for `vitruvian.decode`.
+One 1x1 convolution turns backbone features into P 2D heat maps and P 3D heat maps of D depth
+slices. A joint is the mean position under the softmax of its map (soft-argmax): in the crop, and in
+a cube of metric size wherever the crop is. The network does not know the camera: absolute poses are
+computed in `vitruvian.decode`.
 
-Parameters have the names of the official files where the backbone is an EfficientNetV2.
+Parameters are named as in the official files if the backbone is an EfficientNetV2.
 
 Source: our own, from the behaviour of MeTRAbs at 8b2b116 (specs/metrabs.md, 1). Sarandi et al.
 2021, "MeTRAbs: Metric-Scale Truncation-Robust Heatmaps for Absolute 3D Human Pose Estimation".
@@ -33,16 +33,16 @@ from vitruvian.export.networks.vitruvian3d import BlazePoseEncoder
 
 
 class Backbone(Protocol):
-    """What distinguishes one backbone from another."""
+    """Configuration of a backbone."""
 
     @property
     def channels(self) -> int:
-        """Of the features."""
+        """Channels of the features."""
         ...
 
     @property
     def stride(self) -> int:
-        """Pixels of the crop a cell of the features."""
+        """Pixels of the crop per cell of the features."""
         ...
 
     def build(self, centred: bool) -> nn.Module:
@@ -63,17 +63,17 @@ HEAD = "heatmap_heads.conv_final"
 
 @dataclass(frozen=True)
 class MetrabsShape:
-    """What distinguishes one MeTRAbs network from another."""
+    """Configuration of a MeTRAbs network."""
 
     backbone: Backbone
     points: int  # P
     depth: int = 8  # D
-    # Whether the cells of the maps lie in the middle of their pixels; no tensor tells.
+    # Whether cells of the maps are at the centre of their pixels; not stored in the tensors.
     centered: bool = True
 
     @classmethod
     def of(cls, backbone: str, points: int, depth: int = 8, centered: bool = True) -> MetrabsShape:
-        """That with a backbone of `BACKBONES`."""
+        """Configuration with a backbone of `BACKBONES`."""
         if backbone not in BACKBONES:
             raise unknown("backbone", backbone, BACKBONES)
         return cls(BACKBONES[backbone], points, depth, centered)
@@ -82,10 +82,10 @@ class MetrabsShape:
     def infer(
         cls, tensors: Mapping[str, np.ndarray], depth: int = 8, centered: bool = True
     ) -> MetrabsShape:
-        """That of a checkpoint, from the shapes in it.
+        """Infer the configuration from the shapes in a checkpoint.
 
         Raises:
-            VitruvianError: these are not the tensors of such a network.
+            VitruvianError: the tensors are not of a MeTRAbs network.
         """
         maps = size(tensors, f"{HEAD}.weight")
         points, rest = divmod(maps, 1 + depth)
@@ -109,7 +109,7 @@ class Scale(nn.Module):
 
 
 class Heads(nn.Module):
-    """The heat maps of any features."""
+    """Heat map head for any features."""
 
     def __init__(self, channels: int, points: int, depth: int) -> None:
         super().__init__()
@@ -138,14 +138,14 @@ class Metrabs(nn.Module):
 
 
 def soft_argmax_of_tensor(logits: Tensor, axes: int) -> Tensor:
-    """The mean place under the softmax of each map; `vitruvian.decode.heatmap` has it in NumPy.
+    """Soft-argmax of each map; `vitruvian.decode.heatmap` has it in NumPy.
 
     Args:
         logits: (N, P, h, w) or (N, P, D, h, w).
         axes: of a map, 2 or 3.
 
     Returns:
-        (N, P, axes) x y or x y z, the first cell of an axis being 0 and the last 1.
+        (N, P, axes) x y or x y z, 0 at the first cell of an axis and 1 at the last.
     """
     weight = logits.flatten(-axes).softmax(-1).view(logits.shape)
     places = []
@@ -157,12 +157,12 @@ def soft_argmax_of_tensor(logits: Tensor, axes: int) -> Tensor:
 
 
 def places_of_maps(logits2d: Tensor, logits3d: Tensor, volume: Volume) -> tuple[Tensor, Tensor]:
-    """What the maps say: (N, P, 2) pixels of the crop, (N, P, 3) metres, as `Volume` counts them.
+    """Decode the maps: (N, P, 2) pixels of the crop, (N, P, 3) metres, as defined by `Volume`.
 
     Args:
         logits2d: (N, P, h, w).
         logits3d: (N, P, D, h, w).
-        volume: what the maps measure.
+        volume: geometry of the maps.
     """
     flat, deep = soft_argmax_of_tensor(logits2d, 2), soft_argmax_of_tensor(logits3d, 3)
     xy = (deep[..., :2] * volume.span + volume.start) / volume.side
@@ -171,17 +171,17 @@ def places_of_maps(logits2d: Tensor, logits3d: Tensor, volume: Volume) -> tuple[
 
 
 def load(tensors: Mapping[str, np.ndarray], depth: int = 8, centered: bool = True) -> Metrabs:
-    """The network of a checkpoint, float32, ready for inference.
+    """The network of a checkpoint, float32, in inference mode.
 
     Args:
-        tensors: by name: all that the network has, and no others.
+        tensors: by name: all of the network's, and no others.
         depth: D.
-        centered: whether it strides centred.
+        centered: whether it uses centred striding.
 
     Raises:
-        VitruvianError: a tensor is missing, not known, or of another shape.
+        VitruvianError: a tensor is missing, unknown, or of another shape.
     """
-    with torch.device("meta"):  # no memory is taken for what a damaged file claims
+    with torch.device("meta"):  # a damaged file allocates no memory
         network = Metrabs(MetrabsShape.infer(tensors, depth, centered))
     fill(network, tensors, "MeTRAbs")
     return network
@@ -195,15 +195,15 @@ def save(
     antialias: int = 1,
     fill: float = 1.0,
 ) -> None:
-    """Write a checkpoint that says of itself what no tensor tells; `export` takes it.
+    """Write a checkpoint for `export`, with the settings that its tensors do not hold.
 
     Args:
-        network: trained.
-        file: .pt.
-        volume: what its maps measure.
-        skeleton: its points.
-        antialias: of the crops it was trained with, see `Crop.light`.
-        fill: of the crop's side, by the longer side of a person's box.
+        network: a trained network.
+        file: .pt file.
+        volume: geometry of its maps.
+        skeleton: of its points.
+        antialias: of its training crops, see `Crop.light`.
+        fill: longer side of a person's box, in fractions of the crop's side.
     """
     about: dict[str, object] = {"volume": json.dumps(asdict(volume))}
     about |= {"skeleton": skeleton.to_json(), "antialias": antialias, "fill": fill}
@@ -211,10 +211,10 @@ def save(
 
 
 def volume_and_skeleton(entries: Mapping[str, object]) -> tuple[Volume, Skeleton]:
-    """What a checkpoint that `save` wrote says of itself.
+    """Read the settings of a checkpoint written by `save`.
 
     Raises:
-        VitruvianError: it says nothing, as the authors' ckpt.pt, or something else wrote it.
+        VitruvianError: it has none, as the authors' ckpt.pt, or was not written by `save`.
     """
     volume, skeleton = entries.get("volume"), entries.get("skeleton")
     if not isinstance(volume, str) or not isinstance(skeleton, str):

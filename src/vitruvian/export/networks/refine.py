@@ -1,8 +1,8 @@
-"""Keypoints refined from the features around them: the attention of the project's own study.
+"""Refine keypoints from the features around them: the attention of the project's own study.
 
-Around each keypoint found, a Gaussian weights the feature map; a small network reads from what is
-left how far the true place is. Not to be confused with the paper's pose-guided attention, which
-weights features for telling people apart (`vitruvian.export.networks.reid`).
+A Gaussian around each detected keypoint weights the feature map, from which a small network
+predicts an offset. Not the paper's pose-guided attention, which weights features for
+re-identification (`vitruvian.export.networks.reid`).
 
 Source: the study that vitruvian starts from: attention exp(-((x-xi)^2 + (y-yi)^2) / (2 sigma^2)).
 """
@@ -12,15 +12,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-SIGMA = 2.0  # cells, of the attention: the targets' own
+SIGMA = 2.0  # of the attention, cells: as in the targets
 INSIDE = 32  # channels
 
 
 class Refine(nn.Module):
-    """Features and keypoints in, offsets of the keypoints out."""
+    """Predict offsets of keypoints from features and keypoints."""
 
     def __init__(self, features: int, keypoints: int, sigma: float = SIGMA) -> None:
-        """Make one.
+        """Create the network.
 
         Args:
             features: channels of the feature map, C.
@@ -32,13 +32,13 @@ class Refine(nn.Module):
         self.read = nn.Sequential(
             nn.Conv2d(features, INSIDE, 1), nn.ReLU(), nn.Conv2d(INSIDE, INSIDE, 3, 1, 1), nn.ReLU()
         )
-        # A layer of its own for each keypoint: a wrist is not a nose. The last gives nothing yet.
+        # Separate layers for each keypoint: a wrist is not a nose. The last starts at 0.
         self.first = nn.Parameter(torch.randn(keypoints, 3 * INSIDE, INSIDE) / (3 * INSIDE) ** 0.5)
         self.first_bias = nn.Parameter(torch.zeros(keypoints, INSIDE))
         self.last = nn.Parameter(torch.zeros(keypoints, INSIDE, 2))
 
     def attention(self, keypoints: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """Gaussians around keypoints, and how far each cell is from them.
+        """Gaussians around keypoints, and the distance of each cell from them.
 
         Args:
             keypoints: (N, K, 2) cells.
@@ -58,7 +58,7 @@ class Refine(nn.Module):
         return torch.exp(-squares / 2), torch.stack([across + flat, down + flat], 2)
 
     def forward(self, features: Tensor, keypoints: Tensor) -> Tensor:
-        """Refine.
+        """Predict the offsets.
 
         Args:
             features: (N, C, h, w).
@@ -69,7 +69,7 @@ class Refine(nn.Module):
         """
         seen = self.read(features)
         weight, away = self.attention(keypoints, features.shape[-2], features.shape[-1])
-        # The weighted features' mean, and where to the left or right, above or below they are.
+        # The weighted mean of the features, and their weighted offsets along x and y.
         looks = torch.cat([weight[:, :, None], weight[:, :, None] * away], 2)  # (N, K, 3, h, w)
         looks = looks / (2 * torch.pi * self.sigma**2)
         pooled = torch.einsum("nkmhw,nchw->nkmc", looks, seen).flatten(2)

@@ -1,12 +1,12 @@
-"""Re-identification in PyTorch: who is who, as a vector for each picture of a person.
+"""Re-identification in PyTorch: an embedding for each image of a person.
 
-Two things that are easily taken for each other:
+Two networks that are easily confused:
 
-- `Osnet`, OSNet-AIN x1.0, is what AlphaPose's released tracker runs: the published weights of
-  torchreid load into it. 512 numbers for each person.
-- `PoseGuided` is the pose-guided attention (PGA) of AlphaPose's paper: it lets the maps of the
-  keypoints say where in a re-identification feature map the person is. 128 numbers. Nobody has
-  published weights of it, and the released tracker does not run it.
+- `Osnet`, OSNet-AIN x1.0, is what AlphaPose's released tracker runs; torchreid's published
+  weights load into it. Embeddings have 512 numbers.
+- `PoseGuided` is the pose-guided attention (PGA) of AlphaPose's paper: keypoint heat maps weight
+  a re-identification feature map. Embeddings have 128 numbers. No weights are published, and the
+  released tracker does not use it.
 
 Source: our own, from the behaviour of AlphaPose at c60106d1 (specs/alphapose.md, 6) and from the
 papers: Zhou et al. 2021, "Learning Generalisable Omni-Scale Representations for Person
@@ -26,16 +26,16 @@ from vitruvian.errors import VitruvianError
 from vitruvian.export.networks.tensors import fill
 
 CHANNELS = (64, 256, 384, 512)  # of the stem and of each stage
-STREAMS = 4  # of a block: it sees squares of 3, 5, 7 and 9 pixels
-# Whether each of the two blocks of a stage has instance normalisation: what the paper's search
-# found, and the names in the published files say.
+STREAMS = 4  # streams of a block: receptive fields of 3, 5, 7 and 9 pixels
+# Whether each of the two blocks of a stage has instance normalisation: from the paper's
+# architecture search, as in the names of the published files.
 INSTANCE = ((True, True), (False, True), (True, False))
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB, of 0..1
-SIZE = (256, 128)  # height and width of the pictures it is trained with
+SIZE = (256, 128)  # height and width of training images
 
 
 class Instance(nn.Module):
-    """Instance normalisation: each channel of each picture by itself has mean 0 and spread 1.
+    """Instance normalisation: mean 0 and standard deviation 1 per channel and image.
 
     `torch.nn.InstanceNorm2d`, whose export to ONNX complains.
     """
@@ -53,7 +53,7 @@ class Instance(nn.Module):
 
 
 class ConvNormRelu(nn.Module):
-    """Convolution without bias, normalisation unless there is none, ReLU unless it is linear."""
+    """Convolution without bias, optional normalisation, ReLU unless linear."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class ConvNormRelu(nn.Module):
 
 
 class Light(nn.Module):
-    """A 3 x 3 convolution in two: across channels, then within each."""
+    """A 3 x 3 convolution as a pointwise and a depthwise one."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Light(nn.Module):
 
 
 class ScaleStream(nn.Module):
-    """Light convolutions one after the other: the more, the larger what it sees."""
+    """A chain of light convolutions: the deeper, the larger the receptive field."""
 
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class ScaleStream(nn.Module):
 
 
 class Gate(nn.Module):
-    """A factor for each channel, from the means of all of them; all streams of a block share it."""
+    """Channel attention: a factor per channel from all channel means; shared within a block."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class Gate(nn.Module):
 
 
 class OSNetBlock(nn.Module):
-    """A residual bottleneck of streams of several scales."""
+    """A residual bottleneck with streams of several scales."""
 
     def __init__(self, inside: int, outside: int, *, instance: bool) -> None:
         super().__init__()
@@ -154,14 +154,14 @@ def osnet_stage(number: int) -> nn.Sequential:
 
 
 class Osnet(nn.Module):
-    """OSNet-AIN x1.0: from crops, as `osnet_input` makes them, to vectors of length 1."""
+    """OSNet-AIN x1.0: crops, see `osnet_input`, to embeddings of length 1."""
 
     def __init__(self, identities: int = 0) -> None:
-        """Make one.
+        """Create the network.
 
         Args:
-            identities: people it is or was trained to tell apart. What does so is part of
-                published files; it is not run. 0: there is none.
+            identities: number of people in its training; published files include that classifier,
+                which is not run. 0: no classifier.
         """
         super().__init__()
         self.conv1 = ConvNormRelu(3, CHANNELS[0], 7, 2, norm=Instance)
@@ -188,13 +188,13 @@ class Osnet(nn.Module):
 
 
 class PoseGuided(nn.Module):
-    """The paper's pose-guided attention: who it is, from where the keypoints are.
+    """The paper's pose-guided attention: embeddings weighted by keypoint heat maps.
 
     With m the feature map, A the attention: m_wid = m * A + m, then a linear layer to 128 numbers.
-    As the paper says: A comes from the maps of the keypoints by a simple convolution and is as
-    large as m; the embedding has 128 numbers. It does not say what follows, which is our choice:
-    the convolution is 3 x 3 and begins as 0, so that at first nothing is weighted; maps are
-    averaged to the size of m; m_wid is averaged over its pixels; the embedding has length 1.
+    From the paper: A comes from the keypoint heat maps by a simple convolution and has the size of
+    m; the embedding has 128 numbers. Our choice, where the paper says nothing: the 3 x 3
+    convolution starts at 0, so that nothing is weighted at first; heat maps are averaged to the
+    size of m; m_wid is averaged over its pixels; the embedding has length 1.
     """
 
     def __init__(self, keypoints: int, channels: int = 512, numbers: int = 128) -> None:
@@ -216,27 +216,27 @@ class PoseGuided(nn.Module):
 
 
 def osnet_input(crops: Tensor) -> Tensor:
-    """(N, H, W, 3) RGB, 0..255, of any type -> (N, 3, H, W) float32, as OSNet wants it."""
+    """(N, H, W, 3) RGB, 0..255, of any type -> (N, 3, H, W) float32, OSNet's input."""
     scaled, each = crops.float() / 255, enumerate(zip(MEAN, SPREAD, strict=True))
     return torch.stack([(scaled[..., i] - mean) / spread for i, (mean, spread) in each], 1)
 
 
 def load(tensors: Mapping[str, np.ndarray]) -> Osnet:
-    """OSNet-AIN of a checkpoint, float32, ready for inference.
+    """OSNet-AIN from a checkpoint, float32, in inference mode.
 
     Args:
-        tensors: by name: all that the network has, and no others, also where each begins with
-            "module."; its classifier and the counters of the norms may be missing.
+        tensors: by name: all of the network's, and no others, optionally all prefixed "module.";
+            the classifier and the batch norm counters may be missing.
 
     Raises:
-        VitruvianError: a tensor is missing, not known, or of another shape.
+        VitruvianError: a tensor is missing, unknown, or of another shape.
     """
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
     if "classifier.weight" in tensors and tensors["classifier.weight"].ndim != 2:
         raise VitruvianError("no OSNet-AIN network: its classifier is no matrix")
     people = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
-    with torch.device("meta"):  # no memory is taken for what a damaged file claims
+    with torch.device("meta"):  # a damaged file allocates no memory
         network = Osnet(people)
     fill(network, tensors, "OSNet-AIN", counters=True)
     return network

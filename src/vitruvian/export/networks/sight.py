@@ -1,7 +1,7 @@
-"""Whether a hand can be seen at the end of a forearm: a small network on BlazePose's backbone.
+"""Hand visibility at the end of a forearm: a small network on the BlazePose backbone.
 
-The encoder's first blocks, down to stride 16, with the official weights to begin with, and a linear
-answer from all cells of a patch. See `vitruvian.models.pockets`.
+The encoder's first blocks, down to stride 16, initialised with the official weights, and a linear
+layer over all cells of a patch. See `vitruvian.models.pockets`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from vitruvian.export.networks.blazepose import LandmarkNetwork, relu6
 
 BLOCKS = 7  # of the encoder, the last two of stride 16
 CELLS = (8, 6)  # of a patch of 128 x 96 pixels at stride 16
-WIDTH = 24  # channels of a cell
+WIDTH = 24  # channels per cell
 
 
 class Sight(nn.Module):
-    """(N, 128, 96, 3) uint8 RGB -> (N, 1) log odds that the hand can be seen."""
+    """(N, 128, 96, 3) uint8 RGB -> (N, 1) log odds that the hand is visible."""
 
     def __init__(self, whole: LandmarkNetwork) -> None:
         super().__init__()
@@ -34,12 +34,12 @@ class Sight(nn.Module):
         nn.init.zeros_(self.answer.bias)
 
     def frozen(self) -> list[nn.Parameter]:
-        """What stays as it is: all before the blocks."""
+        """Frozen parameters: everything before the blocks."""
         parts = (self.stem, self.depthwise, self.project)
         return [parameter for part in parts for parameter in part.parameters()]
 
     def head(self) -> list[nn.Parameter]:
-        """What begins with chance."""
+        """Randomly initialised parameters."""
         parts = (self.norm, self.squeeze, self.answer)
         return [parameter for part in parts for parameter in part.parameters()]
 

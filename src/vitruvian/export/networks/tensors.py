@@ -1,4 +1,4 @@
-"""From the tensors of a checkpoint to a network, strictly: all that it has, and nothing else."""
+"""Load the tensors of a checkpoint into a network, strictly: none missing, none left over."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch import nn
 
 from vitruvian.errors import VitruvianError
 
-COUNTER = ".num_batches_tracked"  # of a norm: not used at inference, missing in files before 2018
+COUNTER = ".num_batches_tracked"  # unused at inference, missing in files before 2018
 
 
 def fill(
     network: nn.Module, tensors: Mapping[str, np.ndarray], what: str, *, counters: bool = False
 ) -> None:
-    """Give a network, made on the meta device, its numbers; float32, ready for inference.
+    """Load tensors into a network on the meta device; float32, in inference mode.
 
     Args:
-        network: what they are for.
-        tensors: by name: all that the network has, and no others.
-        what: the network, in words: for the error.
-        counters: whether the counters of batches may be missing.
+        network: the network, on the meta device.
+        tensors: by name: all of the network's, and no others.
+        what: name of the network, for the error.
+        counters: whether batch norm counters may be missing.
 
     Raises:
-        VitruvianError: a tensor is missing, not known, or of another shape.
+        VitruvianError: a tensor is missing, unknown, or of another shape.
     """
     want = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     if counters:
@@ -35,7 +35,7 @@ def fill(
     _refuse(what, "has, but should not,", tensors.keys() - want.keys())
     _refuse(what, "has in another shape", {n for n in want if want[n] != tensors[n].shape})
     values = {
-        # Half precision must become single before anything is computed, the norms most of all.
+        # Half precision must be cast before anything is computed, batch norms most of all.
         name: torch.from_numpy(value.astype(np.int64 if value.dtype.kind == "i" else np.float32))
         for name, value in tensors.items()
     }

@@ -1,8 +1,8 @@
 """vitruvian-2d in PyTorch: FastPose's head on the backbone of BlazePose's landmark network.
 
-As in FastPose, one bare pixel shuffle, two blocks of convolution and pixel shuffle, and a 3x3
-convolution at the end; unlike it, each block also sees the encoder's features of its own stride,
-and the last one the decoder's.
+As in FastPose: a pixel shuffle, two blocks of convolution and pixel shuffle, and a final 3x3
+convolution. Unlike it, each block also gets the encoder's features of its own stride, and the last
+one the decoder's.
 
 Source: Fang et al. 2022, "AlphaPose" (dense upsampling convolution); the backbone is Apache-2.0,
 see `vitruvian.export.networks.blazepose`.
@@ -20,24 +20,24 @@ from vitruvian.export.networks.blazepose import BlazePoseBackbone
 
 KEYPOINTS = 17
 SIZE = (192, 256)  # width and height of the crop, pixels: FastPose's
-STRIDE = 4  # pixels of the crop a cell of the maps
-WIDTH = 256  # channels of a block's convolution, four cells' worth
+STRIDE = 4  # pixels of the crop per cell of the heat maps
+WIDTH = 256  # channels of a block's convolution, before the pixel shuffle
 
 
 class Answer(NamedTuple):
-    """What the network gives."""
+    """Output of the network."""
 
     maps: Tensor  # (N, K, h, w) before the sigmoid
-    features: Tensor  # (N, C, h, w) what they were read from, for `Refine`
+    features: Tensor  # (N, C, h, w) last features before the maps, for `Refine`
 
 
 def vitruvian2d_input(crops: Tensor) -> Tensor:
-    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) 0..1, as BlazePose's backbone takes them."""
+    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) 0..1, the input of BlazePose's backbone."""
     return crops.permute(0, 3, 1, 2).float() / 255
 
 
 class Upsample(nn.Module):
-    """Convolution, batch norm, ReLU, and every four channels become four cells."""
+    """Convolution, batch norm, ReLU and pixel shuffle by two."""
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Vitruvian2D(nn.Module):
         self.duc2 = Upsample(WIDTH // 4 + size.blocks[3].outside, WIDTH)
         self.features = WIDTH // 4 + size.decoder
         self.conv_out = nn.Conv2d(self.features, keypoints, 3, 1, 1)
-        # Nothing is anywhere at first: a hundredth of a person in every cell.
+        # Initial bias: a probability of 0.01 in every cell.
         nn.init.normal_(self.conv_out.weight, std=0.001)
         nn.init.constant_(self.conv_out.bias, -4.6)  # type: ignore[arg-type]
 
@@ -73,5 +73,5 @@ class Vitruvian2D(nn.Module):
         return Answer(self.conv_out(y), y)
 
     def head(self) -> list[nn.Parameter]:
-        """The parameters of the head."""
+        """Parameters of the head."""
         return [p for name, p in self.named_parameters() if not name.startswith("backbone.")]

@@ -1,7 +1,7 @@
-"""vitruvian-3d's backbone for MeTRAbs' heads: the encoder of BlazePose's landmark network.
+"""vitruvian-3d's backbone for the MeTRAbs head: the encoder of BlazePose's landmark network.
 
-Its features of stride 32, every four channels made four cells, beside those of stride 16, and two
-convolutions that see both: a stride of 16, 256 channels. What the heads are is
+Stride-32 features, upsampled by pixel shuffle, are concatenated with those of stride 16, followed
+by two convolutions: stride 16, 256 channels. The head is in
 `vitruvian.export.networks.metrabs`.
 
 Source: the backbone is Apache-2.0, see `vitruvian.export.networks.blazepose`; the sub-pixel
@@ -21,7 +21,7 @@ from torch.nn import functional
 from vitruvian.export.networks import blazepose
 from vitruvian.export.networks.efficientnet import size
 
-TAP = 9  # the block of the encoder that ends stride 16
+TAP = 9  # index of the last encoder block of stride 16
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class BlazePoseEncoder:
     stride: int = 16
 
     def build(self, centred: bool) -> nn.Module:
-        """(N, 3, H, W) -1..1 -> (N, channels, H / 16, W / 16), wherever its cells' middles are."""
+        """(N, 3, H, W) -1..1 -> (N, channels, H / 16, W / 16), with any alignment of cells."""
         del centred  # the neck learns it
         return Encoder(self.channels)
 
     @classmethod
     def infer(cls, tensors: Mapping[str, np.ndarray], prefix: str) -> BlazePoseEncoder | None:
-        """That of a checkpoint, from the shapes in it; None if it is none."""
+        """Infer from the shapes in a checkpoint; None if it has another backbone."""
         if f"{prefix}neck.0.weight" not in tensors:
             return None
         return cls(size(tensors, f"{prefix}neck.0.weight"))

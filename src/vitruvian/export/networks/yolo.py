@@ -1,8 +1,7 @@
 """YOLOv8-pose in PyTorch: n, s, m, l, x and x-p6, with the parameter names of the official files.
 
-A picture goes down a backbone to strides 8, 16 and 32 (and 64: p6), up and down again through a
-path aggregation neck, and at every cell of every stride the head gives a box, a score for each
-class, and K keypoints.
+A backbone with strides 8, 16 and 32 (and 64: p6), a path aggregation neck, and a head that
+predicts a bounding box, class scores and K keypoints at every cell of every stride.
 
 Source: our own, from the behaviour of Ultralytics 8.4.190 (specs/yolov8pose.md). Li et al. 2020,
 "Generalized Focal Loss" (boxes as distributions).
@@ -21,9 +20,9 @@ from torch import Tensor, nn
 from vitruvian.errors import VitruvianError
 from vitruvian.export.networks.tensors import fill
 
-BINS = 16  # of the distribution of each side of a box, in cells
+BINS = 16  # of the distribution of each side of a bounding box, in cells
 WIDTHS = (64, 128, 256, 512, 768, 1024)  # channels of strides 2, 4, 8, ..., before scaling
-# scale: depth, width, most channels before the width is applied
+# scale: depth, width, maximum channels before the width is applied
 SCALES = {
     "n": (0.33, 0.25, 1024),
     "s": (0.33, 0.50, 1024),
@@ -35,12 +34,12 @@ SCALES = {
 
 @dataclass(frozen=True)
 class YoloShape:
-    """What distinguishes one YOLOv8-pose network from another."""
+    """Configuration of a YOLOv8-pose network."""
 
     channels: tuple[int, ...]  # of strides 2, 4, 8, 16, 32 (and 64)
     depths: tuple[int, int]  # bottlenecks in a short and in a long stage
     keypoints: int = 17  # K
-    numbers: int = 3  # of a keypoint: x, y and a score; 2: no score
+    numbers: int = 3  # per keypoint: x, y and a score; 2: no score
     classes: int = 1
 
     @classmethod
@@ -53,7 +52,7 @@ class YoloShape:
         numbers: int = 3,
         classes: int = 1,
     ) -> YoloShape:
-        """That of a published scale: a key of `SCALES`."""
+        """Configuration of a published scale: a key of `SCALES`."""
         depth, width, most = SCALES[scale]
         widths = WIDTHS if p6 else WIDTHS[:4] + WIDTHS[5:]
         channels = tuple(8 * math.ceil(min(c, most) * width / 8) for c in widths)
@@ -62,15 +61,15 @@ class YoloShape:
 
     @classmethod
     def infer(cls, tensors: Mapping[str, np.ndarray], keypoints: int | None = None) -> YoloShape:
-        """That of a checkpoint, from the shapes in it.
+        """Infer the configuration from the shapes in a checkpoint.
 
         Args:
             tensors: by name.
-            keypoints: K, if known. 6 numbers a row could be 2 keypoints with a score or 3
-                without: where K is not known, they have scores if that is possible.
+            keypoints: K, if known. 6 numbers per row could be 2 keypoints with a score or 3
+                without: if K is unknown, scores are assumed where possible.
 
         Raises:
-            VitruvianError: these are not the tensors of a YOLOv8-pose network.
+            VitruvianError: the tensors are not of a YOLOv8-pose network.
         """
 
         def size(name: str, axis: int = 0) -> int:
@@ -105,12 +104,12 @@ class YoloShape:
 
 
 class YoloConv(nn.Module):
-    """Convolution, batch norm, SiLU; folded, the norm is part of the convolution."""
+    """Convolution, batch norm, SiLU; the norm can be folded into the convolution."""
 
     def __init__(self, inside: int, outside: int, kernel: int = 1, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inside, outside, kernel, stride, kernel // 2, bias=False)
-        # Not PyTorch's 1e-5 and 0.1: the reference sets these after making the network.
+        # Not PyTorch's 1e-5 and 0.1: the reference sets these after creating the network.
         self.bn: nn.Module = nn.BatchNorm2d(outside, eps=1e-3, momentum=0.03)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -118,14 +117,14 @@ class YoloConv(nn.Module):
         return nn.functional.silu(self.bn(self.conv(x)))
 
     def fold(self) -> None:
-        """Make the batch norm part of the convolution: same function, for inference only."""
+        """Fold the batch norm into the convolution: same function, for inference only."""
         if isinstance(self.bn, nn.BatchNorm2d):
             self.conv = nn.utils.fuse_conv_bn_eval(self.conv, self.bn)
             self.bn = nn.Identity()
 
 
 class YoloBottleneck(nn.Module):
-    """Two 3x3 convolutions, and a way around them."""
+    """Two 3x3 convolutions with an optional skip connection."""
 
     def __init__(self, channels: int, around: bool) -> None:
         super().__init__()
@@ -140,7 +139,7 @@ class YoloBottleneck(nn.Module):
 
 
 class C2f(nn.Module):
-    """A stage whose every intermediate result goes into the last convolution."""
+    """A stage that concatenates every intermediate result for its last convolution."""
 
     def __init__(self, inside: int, outside: int, depth: int, around: bool = False) -> None:
         super().__init__()
@@ -158,7 +157,7 @@ class C2f(nn.Module):
 
 
 class C2(nn.Module):
-    """A stage of which only the last result goes on: the neck of p6."""
+    """A stage that passes on only the last result: in the neck of p6."""
 
     def __init__(self, inside: int, outside: int, depth: int) -> None:
         super().__init__()
@@ -174,7 +173,7 @@ class C2(nn.Module):
 
 
 class SPPF(nn.Module):
-    """Spatial pyramid pooling: the maximum over 5, 9 and 13 cells."""
+    """Spatial pyramid pooling: max pooling over 5, 9 and 13 cells."""
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
@@ -191,7 +190,7 @@ class SPPF(nn.Module):
 
 
 class Join(nn.Module):
-    """What was just computed, then an earlier result, along the channels."""
+    """Concatenate the current and an earlier result along the channels."""
 
     def forward(self, x: Tensor, earlier: Tensor) -> Tensor:
         """(B, C, H, W) and (B, C', H, W) -> (B, C + C', H, W)."""
@@ -199,7 +198,7 @@ class Join(nn.Module):
 
 
 class DFL(nn.Module):
-    """The mean of a distribution over `BINS` bins, as a convolution that is never trained."""
+    """Mean of a distribution over `BINS` bins, as a convolution with fixed weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,7 +213,7 @@ class DFL(nn.Module):
 
 
 class Pose(nn.Module):
-    """The head: at every cell of every level the logits of a box, of the classes, of keypoints."""
+    """Detection head: logits of boxes, classes and keypoints for every cell of every level."""
 
     def __init__(
         self, shape: YoloShape, channels: tuple[int, ...], strides: tuple[int, ...]
@@ -241,12 +240,12 @@ class Pose(nn.Module):
         self.dfl = DFL()
         self.cv4 = branch(c4, rows)
         for stride, box, score in zip(strides, self.cv2, self.cv3, strict=True):
-            # Boxes start two cells wide; scores at five objects in a picture of 640 x 640.
+            # Initial boxes are two cells wide; scores assume five objects in an image of 640 x 640.
             nn.init.constant_(last_bias(box), 2.0)
             nn.init.constant_(last_bias(score), math.log(5 / shape.classes / (640 / stride) ** 2))
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The raw head: (B, 64, A), (B, C, A), (B, K * D, A) logits; (3, A) column, row, stride."""
+        """Raw outputs: (B, 64, A), (B, C, A), (B, K * D, A) logits; (3, A) column, row, stride."""
         branches = (self.cv2, self.cv3, self.cv4)
         rows = [
             torch.cat([part(x) for part in parts], 1).flatten(2)
@@ -264,25 +263,25 @@ class Pose(nn.Module):
         low, high = cell + 0.5 - left_top, cell + 0.5 + right_bottom
         box = torch.cat(((low + high) / 2, high - low), 1) * stride
         rows = keypoints.unflatten(1, (self.shape.keypoints, self.shape.numbers))
-        # From the corner of the cell, unlike the box.
+        # Relative to the corner of the cell, unlike the box.
         xy = (rows[:, :, :2] * 2 + cell) * stride
         rows = torch.cat((xy, rows[:, :, 2:].sigmoid()), 2).flatten(1, 2)
         return torch.cat((box, scores.sigmoid(), rows), 1)
 
 
 def last_bias(branch: nn.Module) -> Tensor:
-    """The bias of the last convolution of a branch of the head."""
+    """Bias of the last convolution of a branch of the head."""
     return list(branch.parameters())[-1]
 
 
 def grid(level: Tensor, stride: int) -> Tensor:
     """(3, A): column, row and stride of every cell of (B, C, H, W), row by row."""
-    one = torch.ones_like(level[0, 0])  # sums of ones: an exported arange is six operations
+    one = torch.ones_like(level[0, 0])  # cumsum of ones: an exported arange is six operations
     return torch.stack((one.cumsum(1) - 1, one.cumsum(0) - 1, one * stride)).flatten(1)
 
 
 class Yolo(nn.Module):
-    """(B, 3, H, W) RGB, 0..1, sides multiples of `strides[-1]` -> everyone, see `Pose.decode`."""
+    """(B, 3, H, W) RGB, 0..1, sides multiples of `strides[-1]` -> detections, see `Pose.decode`."""
 
     def __init__(self, shape: YoloShape) -> None:
         super().__init__()
@@ -307,8 +306,8 @@ class Yolo(nn.Module):
         layers.append(SPPF(inside, inside))
         saved[-1] = len(layers) - 1
 
-        # Which earlier result each `Join` takes: on the way up that of the backbone, on the way
-        # down that of the way up.
+        # The earlier result of each `Join`: from the backbone on the way up, from the way up on the
+        # way down.
         self.takes: dict[int, int] = {}
         up = [saved[-1]]
         for c, earlier, take in zip(levels[-2::-1], levels[-2::-1], saved[-2::-1], strict=True):
@@ -326,7 +325,7 @@ class Yolo(nn.Module):
         self.model = nn.ModuleList(layers)
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The logits that training reads, see `Pose.forward`."""
+        """Logits for training, see `Pose.forward`."""
         results: list[Tensor] = []
         x = images
         for i, layer in enumerate(self.model[:-1]):
@@ -349,16 +348,16 @@ class Yolo(nn.Module):
 
 
 def load(tensors: Mapping[str, np.ndarray], keypoints: int | None = None) -> Yolo:
-    """The network of a checkpoint, float32, ready for inference; folded if the file is.
+    """The network of a checkpoint, float32, in inference mode; folded if the file is.
 
     Args:
-        tensors: by name: all that the network has, and no others.
+        tensors: by name: all of the network's, and no others.
         keypoints: K, if known, see `YoloShape.infer`.
 
     Raises:
-        VitruvianError: a tensor is missing, not known, or of another shape.
+        VitruvianError: a tensor is missing, unknown, or of another shape.
     """
-    with torch.device("meta"):  # no memory is taken for what a damaged file claims
+    with torch.device("meta"):  # a damaged file allocates no memory
         network = Yolo(YoloShape.infer(tensors, keypoints))
         if not any(".bn." in name for name in tensors):
             network.eval().fold()

@@ -1,4 +1,4 @@
-"""Where to cut a person out for training: the box, shaken, scaled, turned, halved, mirrored.
+"""Augmentation of person crops: jittered, scaled, rotated, half-body, mirrored.
 
 Source: the behaviour of AlphaPose's released training (specs/alphapose.md, 7).
 """
@@ -11,37 +11,37 @@ import numpy as np
 
 from vitruvian.geometry.crop import Crop
 
-MARGIN = 1.25  # of the crop around the box
-UPPER = 11  # COCO's first eleven keypoints are those of head and arms
-# Mean and deviation of how far a detector's left, top, right and bottom edges are from the true
-# ones, in widths and heights of the box: the released code's stand-in for the paper's proposal
-# generator, which learns them for each part of the body and has not published what it learned.
+MARGIN = 1.25  # of the crop around the bounding box
+UPPER = 11  # COCO's first eleven keypoints: head and arms
+# Mean and deviation of the error of a detector's left, top, right and bottom edges, in widths and
+# heights of the box: the released code's stand-in for the paper's proposal generator, which is
+# learned per body part and whose parameters are not published.
 EDGES = ((-0.0142, 0.1158), (0.0043, 0.068), (0.0154, 0.1337), (-0.0013, 0.0711))
-SUB_CROP = 0.15  # how often a proposal is a smaller part of the box with the same shape instead
+SUB_CROP = 0.15  # probability of a smaller sub-box of the same shape instead
 
 
 @dataclass(frozen=True)
 class Augment:
-    """How much of everything; `Augment(0, 0, 0, 0, 0, 0)` is nothing of anything."""
+    """Augmentation parameters; `Augment(0, 0, 0, 0, 0, 0)` does nothing."""
 
-    scale: float = 0.3  # deviation of the factor, and how far from 1 it goes
-    turn_deg: float = 40.0  # deviation; at most twice
-    turn: float = 0.6  # how often
-    half_body: float = 0.3  # how often, where enough is seen
-    proposal: float = 0.5  # how often the box is shaken as a detector would
-    mirror: float = 0.5  # how often
-    half_body_least: int = 8  # keypoints that have to be seen: more than this
+    scale: float = 0.3  # standard deviation of the factor, and its limit around 1
+    turn_deg: float = 40.0  # standard deviation; at most twice that
+    turn: float = 0.6  # probability of rotation
+    half_body: float = 0.3  # probability, if enough keypoints are labelled
+    proposal: float = 0.5  # probability of jittering the box as a detector would
+    mirror: float = 0.5  # probability
+    half_body_least: int = 8  # labelled keypoints needed: more than this
 
 
 def jitter_box(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A box as a detector might have given it.
+    """Jitter a bounding box as if from a detector.
 
     Args:
         box: (4,) x0 y0 x1 y1, pixels.
-        rng: where chance comes from.
+        rng: random number generator.
 
     Returns:
-        (4,) x0 y0 x1 y1, pixels; never inside out.
+        (4,) x0 y0 x1 y1, pixels; never inverted.
     """
     size = box[2:] - box[:2]
     if rng.random() < SUB_CROP:
@@ -59,21 +59,21 @@ def jitter_box(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def half_body_box(
     xy: np.ndarray, seen: np.ndarray, rng: np.random.Generator, upper: int = UPPER
 ) -> np.ndarray | None:
-    """A box around the upper or the lower half of what is seen of a person.
+    """Bounding box around the upper or the lower half of a person.
 
     Args:
         xy: (K, 2) pixels.
         seen: (K,) bool.
-        rng: where chance comes from.
-        upper: the first so many keypoints are the upper half.
+        rng: random number generator.
+        upper: number of keypoints, from the first, in the upper half.
 
     Returns:
-        (4,) x0 y0 x1 y1, half as large again as the keypoints' own box; None if fewer than three
-        are seen of either half.
+        (4,) x0 y0 x1 y1, 1.5 times the size of the keypoints' bounding box; None if both
+        halves have fewer than three labelled keypoints.
     """
     high = np.arange(len(xy)) < upper
     halves = [seen & high, seen & ~high]
-    # The reference draws a normal number and compares it with 0.5: the upper half in 69 of 100.
+    # The reference compares a normal random number with 0.5: the upper half in 69 of 100.
     first = 0 if rng.normal() < 0.5 else 1
     for half in (halves[first], halves[1 - first]):
         if half.sum() > 2:
@@ -87,13 +87,13 @@ def half_body_box(
 def person_crop(
     box: np.ndarray, size: tuple[int, int], *, scale: float = 1.0, angle: float = 0.0
 ) -> Crop:
-    """The network's view of a box: its short side padded, and a margin around it.
+    """Crop of a bounding box at the input's aspect ratio, with a margin.
 
     Args:
         box: (4,) x0 y0 x1 y1, pixels.
         size: width and height of the input, pixels.
-        scale: of what is seen: 2 shows twice as much.
-        angle: radians, clockwise as seen.
+        scale: of the field of view: 2 shows twice as much.
+        angle: radians, clockwise in the image.
     """
     width, height = box[2:] - box[:2]
     width = max(width, height * size[0] / size[1])
@@ -109,18 +109,18 @@ def random_crop(
     augment: Augment,
     rng: np.random.Generator,
 ) -> tuple[Crop, bool]:
-    """One way to look at a person.
+    """Random crop of a person.
 
     Args:
         box: (4,) x0 y0 x1 y1, pixels.
         xy: (K, 2) pixels.
         seen: (K,) bool.
         size: width and height of the input, pixels.
-        augment: how much of everything.
-        rng: where chance comes from.
+        augment: augmentation parameters.
+        rng: random number generator.
 
     Returns:
-        The crop, and whether to mirror what it cuts.
+        The crop, and whether to mirror it.
     """
     if rng.random() < augment.proposal:
         box = jitter_box(box, rng)
@@ -137,11 +137,11 @@ def random_crop(
 
 
 def jitter_colours(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another light, another camera: gain, offset, colour cast, now and then grey or noisy.
+    """Jitter colours: gain, offset, colour cast, sometimes greyscale or noise.
 
     Args:
         rgb: (H, W, 3) uint8.
-        rng: where chance comes from.
+        rng: random number generator.
 
     Returns:
         (H, W, 3) uint8.
@@ -156,14 +156,14 @@ def jitter_colours(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def random_erase(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A rectangle of one colour in front of the person, so that joints are guessed from others.
+    """Random erasing: one rectangle of a single colour, so that hidden joints are inferred.
 
     Args:
         rgb: (H, W, 3) uint8.
-        rng: where chance comes from.
+        rng: random number generator.
 
     Returns:
-        (H, W, 3) uint8, another array.
+        (H, W, 3) uint8, a copy.
     """
     height, width = rgb.shape[:2]
     h, w = (int(side * rng.uniform(0.1, 0.35)) for side in (height, width))

@@ -1,8 +1,7 @@
-"""Pictures of hands that cannot be seen, made from those of hands that can: nobody has enough.
+"""Training images of hidden hands, made by covering visible ones; real ones are too few.
 
-A hand is covered by what is beside or below it in the same picture, mostly clothes, with an edge
-like a pocket's. Hands that stay visible are covered beside themselves as often, so that the cover
-itself tells nothing.
+The hand is covered with a nearby part of the same image, mostly clothes, with an edge like a
+pocket's. Visible hands get a cover beside them as often, so that the cover itself gives no cue.
 """
 
 from __future__ import annotations
@@ -12,29 +11,29 @@ import numpy as np
 
 from vitruvian.models.pockets import PATCH
 
-AROUND = (32, 40)  # pixels of a patch on each side, for turning and shifting
+AROUND = (32, 40)  # margin of a patch on each side in pixels, for rotation and shift
 WIDE = (PATCH[0] + 2 * AROUND[0], PATCH[1] + 2 * AROUND[1])  # width and height, pixels
 MIDDLE = np.array(WIDE) / 2
-HAND = np.array([0, -8])  # pixels, from the middle of a patch to the middle of the hand
-KNUCKLES = 86  # row of a wide patch; a cover that begins below may leave part of the hand
-PARTLY = 0.3  # how much of an answer is right then
+HAND = np.array([0, -8])  # pixels, from the centre of a patch to the centre of the hand
+KNUCKLES = 86  # row of a wide patch; a cover that starts below may leave part of the hand visible
+PARTLY = 0.3  # target for partly covered hands
 
 
 def cover_hand(
     image: np.ndarray, middle: np.ndarray, radius: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """(H, W, 3) uint8 with what is around the middle hidden.
+    """(H, W, 3) uint8 with the centre covered by its surroundings.
 
     Args:
         image: (H, W, 3) uint8.
-        middle: (2,) pixels.
+        middle: (2,) centre, pixels.
         radius: (2,) pixels, across and down.
-        rng: where chance comes from.
+        rng: random number generator.
     """
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     inside = ((x - middle[0]) / radius[0]) ** 4 + ((y - middle[1]) / radius[1]) ** 4 < 1
-    slope = rng.normal(0, 0.35)  # of the pocket's edge
+    slope = rng.normal(0, 0.35)  # slope of the pocket's edge
     inside &= y > middle[1] - 0.9 * radius[1] + slope * (x - middle[0])
     mask = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), rng.uniform(0.6, 2.5))[..., None]
     shift = rng.choice([-1, 1]) * rng.uniform(22, 48), rng.uniform(-8, 42)
@@ -50,15 +49,15 @@ def cover_hand(
 def covered_patch(
     wide: np.ndarray, kind: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, float]:
-    """A patch to learn from, and how right it is that a hand can be seen in it, 0..1.
+    """A training patch, and its target: 0..1 that a hand is visible.
 
     Args:
-        wide: (208, 160, 3) uint8, a patch and its surroundings.
+        wide: (208, 160, 3) uint8, a patch with margin.
         kind: "near" a visible hand at the hip, "far" one elsewhere, "none" a hip without a hand.
-        rng: where chance comes from.
+        rng: random number generator.
 
     Returns:
-        (128, 96, 3) uint8, shaken in place, size, colour and sharpness; and the answer.
+        (128, 96, 3) uint8, augmented in position, size, colour and sharpness; and the target.
     """
     middle, seen = MIDDLE + HAND + rng.normal(0, 3, 2), float(kind != "none")
     if kind == "none":
@@ -77,7 +76,7 @@ def covered_patch(
 
 
 def augment_patch(wide: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(128, 96, 3) uint8: the middle of a wide patch, a little changed in every way."""
+    """(128, 96, 3) uint8: the augmented centre of a wide patch."""
     turn, scale = np.degrees(rng.normal(0, 0.15)), np.exp(rng.normal(0, 0.14))
     matrix = cv2.getRotationMatrix2D((float(MIDDLE[0]), float(MIDDLE[1])), turn, scale)
     matrix[:, 2] += np.array(PATCH) / 2 - MIDDLE + rng.normal(0, 4, 2)

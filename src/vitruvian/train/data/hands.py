@@ -1,4 +1,4 @@
-"""People whose hands are labelled as in a pocket or not: data/pockets, and people of COCO."""
+"""People with hands labelled as in a pocket or not: data/pockets, and people of COCO."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vitruvian.models.pockets import SIDES
 LABELS = Path(__file__).parents[1] / "labels" / "hands_in_pockets.csv"
 STATES = ("in", "out", "unknown")
 TRUNK = [COCO17[f"{side}_{name}"] for name in ("shoulder", "hip") for side in SIDES]
-FAR = 0.65  # torso lengths from the wrist to the hip, beyond which a hand is out
+FAR = 0.65  # torso lengths from wrist to hip; beyond, the hand is not in a pocket
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,18 +26,18 @@ class LabelledPerson:
 
     key: str  # "pockets/..." or "coco/...", unique
     file: Path
-    picture: int  # number of COCO's picture: what cross-validation keeps together
-    points: np.ndarray  # (17, 3) x, y, and whether labelled; pixels
+    picture: int  # COCO image number: groups for cross-validation
+    points: np.ndarray  # (17, 3) x, y in pixels, and whether labelled
     box: np.ndarray  # (4,) x0 y0 x1 y1
     labels: tuple[str, str]  # of the left and right hand, of `STATES`
     kind: str = ""  # "at_sides", "phone_or_camera" and so on, where known
 
 
 def read_labels(file: Path = LABELS) -> dict[tuple[str, str], tuple[str, bool]]:
-    """(file, side) -> label, and whether the regression learns from that person.
+    """(file, side) -> label, and whether the regression is trained on that person.
 
     Raises:
-        VitruvianError: a line says something else.
+        VitruvianError: a line is invalid.
     """
     with file.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
@@ -50,7 +50,7 @@ def read_labels(file: Path = LABELS) -> dict[tuple[str, str], tuple[str, bool]]:
 
 
 def read_pockets(folder: Path) -> list[LabelledPerson]:
-    """The people of data/pockets."""
+    """Read the people of data/pockets."""
     states = {"1": "in", "0": "out", "-1": "unknown"}
     people = []
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as lines:
@@ -72,7 +72,7 @@ def read_pockets(folder: Path) -> list[LabelledPerson]:
 
 
 def read_coco_hands(folder: Path) -> list[LabelledPerson]:
-    """All people of data/coco_people, labelled or not; a wrist far from the hip is out."""
+    """Read all people of data/coco_people; wrists far from the hip are labelled as out."""
     labels = read_labels()
     people = []
     for line in (folder / "people.jsonl").read_text(encoding="utf-8").splitlines():
@@ -98,7 +98,7 @@ def read_coco_hands(folder: Path) -> list[LabelledPerson]:
 
 
 def torso_length(points: np.ndarray) -> float:
-    """Pixels from the middle of the labelled shoulders to that of the hips; NaN without."""
+    """Pixels between the centres of the labelled shoulders and hips; NaN if missing."""
     known = np.where(points[TRUNK, 2:] > 0, points[TRUNK, :2], np.nan).reshape(2, 2, 2)
     if np.isnan(known).all(axis=(1, 2)).any():
         return float("nan")
@@ -107,7 +107,7 @@ def torso_length(points: np.ndarray) -> float:
 
 
 def wrist_to_hip(points: np.ndarray) -> np.ndarray:
-    """(2,) torso lengths from each wrist to its hip, or to the other one; NaN without."""
+    """(2,) torso lengths from each wrist to its hip, or to the other one; NaN if missing."""
     away = []
     for i, side in enumerate(SIDES):
         names = (f"{side}_hip", f"{SIDES[1 - i]}_hip")
@@ -119,9 +119,9 @@ def wrist_to_hip(points: np.ndarray) -> np.ndarray:
 
 
 def regression_people(data: Path) -> list[LabelledPerson]:
-    """Whom the regression learns from: data/pockets, and who is marked `weighed` in the labels.
+    """Training people of the regression: data/pockets, and those marked `weighed` in the labels.
 
-    The latter are all who have a hand in a pocket, and 550 of the others, drawn once.
+    The latter are all people with a hand in a pocket, and a fixed random sample of 550 others.
     """
     weighed = {file for (file, _), row in read_labels().items() if row[1]}
     crops = read_coco_hands(data / "coco_people")
@@ -130,7 +130,7 @@ def regression_people(data: Path) -> list[LabelledPerson]:
 
 
 def labelled_pose(person: LabelledPerson) -> Poses:
-    """What the annotators have marked, as poses of one person."""
+    """The annotated keypoints as poses of one person."""
     known = person.points[:, 2] > 0
     xy = np.where(known[:, None], person.points[:, :2], np.nan)[None].astype(np.float32)
     box, one = person.box[None], np.ones(1, np.float32)

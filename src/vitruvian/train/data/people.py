@@ -1,4 +1,4 @@
-"""People to train on: pictures of one person each, with COCO's 17 keypoints."""
+"""2D training data: images of one person each, with COCO's 17 keypoints."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from vitruvian.train.data.augment import (
 
 @dataclass(frozen=True, eq=False)
 class Person2D:
-    """One person and the picture around them."""
+    """One person and the image around them."""
 
     rgb: np.ndarray  # (H, W, 3) uint8
     box: np.ndarray  # (4,) x0 y0 x1 y1, pixels of `rgb`
-    area: float  # pixels, of the person: COCO's OKS is relative to it
+    area: float  # area of the person in pixels, which scales COCO's OKS
     xy: np.ndarray  # (17, 2) pixels
     seen: np.ndarray  # (17,) bool: labelled, whether visible or not
     file: str
 
 
 def read(folder: Path, split: str) -> list[Person2D]:
-    """The people of a folder: `people.jsonl` and the pictures in `crops`.
+    """Read the people of a dataset folder: `people.jsonl` and the images in `crops`.
 
     Each line has file, split, box (x y w h), area and keypoints (17 times x y v), in pixels.
 
     Raises:
-        VitruvianError: there is no such folder, or nobody of that split in it.
+        VitruvianError: no such folder, or no person of that split in it.
     """
     try:
         lines = (folder / "people.jsonl").read_text().splitlines()
@@ -65,13 +65,13 @@ def read(folder: Path, split: str) -> list[Person2D]:
 
 @dataclass(frozen=True, eq=False)
 class Batch2D:
-    """N people as the network sees them, and what it should say."""
+    """A batch of N network inputs and targets."""
 
     crops: np.ndarray  # (N, 3, H, W) float32, RGB 0..1
-    xy: np.ndarray  # (N, 17, 2) float32, cells of the map
+    xy: np.ndarray  # (N, 17, 2) float32, cells of the heat map
     weight: np.ndarray  # (N, 17) float32: 1 labelled and inside the crop
     maps: np.ndarray  # (N, 17, h, w) float32, 0..1
-    known: np.ndarray  # (N, 17) float32: 1 where the map is right, also an empty one
+    known: np.ndarray  # (N, 17) float32: 1 where the heat map is known, also if empty
 
 
 def training_sample(
@@ -83,15 +83,15 @@ def training_sample(
     *,
     plain: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One person as the network sees them.
+    """Crop one person to the network's input.
 
     Args:
-        person: who.
+        person: the person.
         size: width and height of the crop, pixels.
-        stride: pixels of the crop a cell of the map.
-        augment: how; None: the box as it is.
-        rng: where chance comes from.
-        plain: leave the colours as they are.
+        stride: pixels of the crop per cell of the heat map.
+        augment: augmentation; None: the bounding box unchanged.
+        rng: random number generator.
+        plain: no colour augmentation.
 
     Returns:
         (H, W, 3) uint8, (17, 2) cells, (17,) bool labelled.
@@ -104,7 +104,7 @@ def training_sample(
     xy = look.from_frame(person.xy) / stride
     seen = person.seen
     if mirror:
-        # The crop counts a pixel's index as its place (`Crop.centre` 0), so does the map.
+        # Crop and heat map count positions as pixel indices (`Crop.centre` 0).
         width = size[0]
         rgb = rgb[:, ::-1]
         xy = (np.array([(width - 1) / stride, 0]) + np.array([-1, 1]) * xy)[COCO17.mirror]
@@ -124,7 +124,7 @@ def collate_2d(
     rng: np.random.Generator,
     sigma: float = 2.0,
 ) -> Batch2D:
-    """Some people as the network sees them; see `training_sample`."""
+    """Collate people into a batch; see `training_sample`."""
     rows = [training_sample(person, size, stride, augment, rng) for person in people]
     crops = np.stack([row[0] for row in rows]).transpose(0, 3, 1, 2) * np.float32(1 / 255)
     xy, seen = np.stack([row[1] for row in rows]), np.stack([row[2] for row in rows])
@@ -133,7 +133,7 @@ def collate_2d(
     maps, _ = heatmap.encode(xy, cells, sigma, exact=True)
     there = seen & inside
     maps = maps * there[..., None, None]
-    # A keypoint known to be outside has an empty map; of one nobody labelled nothing is known.
+    # A labelled keypoint outside has an empty map; that of an unlabelled one is unknown.
     return Batch2D(crops, xy, there.astype(np.float32), maps, seen.astype(np.float32))
 
 
@@ -146,7 +146,7 @@ def shuffled_batches(
     rng: np.random.Generator,
     sigma: float = 2.0,
 ) -> Iterator[Batch2D]:
-    """All of them once, in random order, `number` at a time, made ahead in a thread."""
+    """One shuffled epoch in batches of `number`, prefetched in a thread."""
     order = rng.permutation(len(people))
     starts = range(0, len(order) - number + 1, number)
     chosen = ([people[i] for i in order[start : start + number]] for start in starts)

@@ -1,6 +1,6 @@
-"""People to train vitruvian-3d on: synthetic ones with exact metres, real ones with 2D.
+"""3D training data: synthetic people with exact 3D ground truth, real people with 2D labels.
 
-Both are seen as the network sees people when it is used: by a camera turned to them.
+Both are cropped as in inference: by a virtual camera turned to the person.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from vitruvian.geometry.crop import Crop
 from vitruvian.train.data import people, teacher
 from vitruvian.train.data.augment import jitter_colours, random_erase
 
-# Of a picture whose camera nobody knows. Source: specs/metrabs.md 4.
+# For images of unknown cameras. Source: specs/metrabs.md 4.
 UNKNOWN_DEG = 8.0
-FILL = 0.9  # of the crop's side, by the longer side of the box, when the network is used
-SURE = 0.5  # from which visibility of the teacher its landmarks are believed
-# BlazePose's landmarks by the name that Halpe has for the same place.
+FILL = 0.9  # of the crop's side: longer side of the box, at inference
+SURE = 0.5  # minimum visibility for the teacher's landmarks to be used
+# BlazePose's landmarks by Halpe's names of the same joints.
 _ALIKE = {
     **{name: BLAZEPOSE33[name] for name in COCO17.keypoints},
     "left_heel": BLAZEPOSE33["left_heel"],
@@ -37,18 +37,18 @@ K = len(HALPE26)
 
 @dataclass(frozen=True, eq=False)
 class Person3D:
-    """One person and what is known of them; what is not is NaN."""
+    """One person and their labels; unknown values are NaN."""
 
-    jpeg: bytes  # the picture they are in
+    jpeg: bytes  # encoded image
     box: np.ndarray  # (4,) x0 y0 x1 y1, pixels
     xy: np.ndarray  # (26, 2) float32 pixels
-    xyz: np.ndarray  # (26, 3) float32 metres: from the camera, or as the teacher says
-    camera: Camera | None  # None: nobody knows, and xyz is the teacher's
-    area: float = np.nan  # pixels, COCO's
+    xyz: np.ndarray  # (26, 3) float32 metres: from the camera, or the teacher's
+    camera: Camera | None  # None: unknown, and xyz is the teacher's
+    area: float = np.nan  # pixels, COCO's area
 
     @property
     def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8; kept packed, because all of them together are larger than memory."""
+        """(H, W, 3) uint8; decoded on access, since all images together exceed memory."""
         decoded = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
         if decoded is None:
             raise VitruvianError(
@@ -59,34 +59,34 @@ class Person3D:
 
 @dataclass(frozen=True)
 class Augment3D:
-    """How much of everything, as specs/metrabs.md 4 has it, but for `fill`."""
+    """Augmentation parameters, as in specs/metrabs.md 4 except `fill`."""
 
-    fill: tuple[float, float] = (0.62, 1.08)  # of the crop's side, by the longer side of the box
-    shift: float = 0.1  # of the crop's side, at most
-    turn_deg: float = 25.0  # at most
+    fill: tuple[float, float] = (0.62, 1.08)  # of the crop's side: longer side of the box
+    shift: float = 0.1  # maximum, of the crop's side
+    turn_deg: float = 25.0  # maximum rotation
     gamma: tuple[float, float] = (0.6, 1.15)
-    erase: float = 0.2  # how often
-    part: float = 0.12  # how often only the upper or lower part of the person is in the crop
+    erase: float = 0.2  # probability of a random rectangle
+    part: float = 0.12  # probability of cropping to the upper or lower part of the person
 
 
 @dataclass(frozen=True, eq=False)
 class Batch3D:
-    """N people as the network sees them, and what it should say; 0 where nothing is known."""
+    """A batch of N network inputs and targets; 0 where unknown."""
 
     crops: np.ndarray  # (N, S, S, 3) uint8
-    matrix: np.ndarray  # (N, 3, 3) float32, of the crops' cameras
+    matrix: np.ndarray  # (N, 3, 3) float32, intrinsics of the crops
     xy: np.ndarray  # (N, 26, 2) float32 pixels of the crop
     flat: np.ndarray  # (N, 26) bool, whether xy is known
     xyz: np.ndarray  # (N, 26, 3) float32 metres in the axes of the crop's camera
     solid: np.ndarray  # (N, 26) bool, whether xyz is known
-    exact: np.ndarray  # (N,) bool, whether xyz is from the camera, not the teacher's
+    exact: np.ndarray  # (N,) bool, whether xyz is camera ground truth, not the teacher's
 
 
 def read_synthetic(folder: Path, split: str) -> list[Person3D]:
-    """The synthetic people of a folder, see `vitruvian.train.synth.synth`.
+    """Read the synthetic people of a folder, see `vitruvian.train.synth.synth`.
 
     Raises:
-        VitruvianError: there is no such folder, or nobody of that split in it.
+        VitruvianError: no such folder, or no person of that split in it.
     """
     try:
         lines = (folder / "people.jsonl").read_text(encoding="utf-8").splitlines()
@@ -113,12 +113,12 @@ def read_synthetic(folder: Path, split: str) -> list[Person3D]:
 
 
 def read_with_teacher(folder: Path, split: str, taught: Path | None) -> list[Person3D]:
-    """COCO's people, see `vitruvian.train.data.people`, and what the teacher says of them.
+    """Read COCO people, see `vitruvian.train.data.people`, with pseudo-labels of the teacher.
 
     Args:
-        folder: of pictures and labels.
+        folder: images and labels.
         split: "train" or "val".
-        taught: the file of `vitruvian.train.data.teacher`; None: nobody says anything of 3D.
+        taught: file of `vitruvian.train.data.teacher`; None: no 3D.
     """
     rows = people.read(folder, split)
     said = None if taught is None else teacher.read(taught, len(rows))
@@ -142,17 +142,17 @@ def read_with_teacher(folder: Path, split: str, taught: Path | None) -> list[Per
 def training_sample_3d(
     person: Person3D, side: int, augment: Augment3D | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Crop]:
-    """One way to look at somebody.
+    """Crop one person to the network's input.
 
     Args:
-        person: who.
+        person: the person.
         side: of the crop, pixels.
-        augment: how; None: the box as it is, which takes `FILL` of the crop.
-        rng: where chance comes from.
+        augment: augmentation; None: the box unchanged, filling `FILL` of the crop.
+        rng: random number generator.
 
     Returns:
-        (side, side, 3) uint8; (3, 3) intrinsics of the crop; (26, 2) pixels of it; (26, 3) metres
-        in its axes; and the crop.
+        (side, side, 3) uint8; (3, 3) intrinsics of the crop; (26, 2) pixels of the crop; (26, 3)
+        metres in its axes; and the crop.
     """
     box, fill, roll, mirror = person.box, FILL, 0.0, False
     if augment is not None:
@@ -196,7 +196,7 @@ def training_sample_3d(
 def collate_3d(
     some: Sequence[Person3D], side: int, augment: Augment3D | None, rng: np.random.Generator
 ) -> Batch3D:
-    """Some people as the network sees them; see `training_sample_3d`."""
+    """Collate people into a batch; see `training_sample_3d`."""
     images, matrices, flat, solid, _ = zip(
         *(training_sample_3d(person, side, augment, rng) for person in some), strict=True
     )

@@ -1,4 +1,4 @@
-"""What BlazePose says of people whose 2D is known: metres to learn from, and postures to pose with.
+"""BlazePose as a teacher: 3D pseudo-labels for people with 2D labels, and real postures.
 
 `python -m vitruvian.train.data.teacher --coco FOLDER --out taught.npz`.
 
@@ -25,27 +25,27 @@ from vitruvian.models import load
 from vitruvian.train.data import people as folders
 from vitruvian.train.data.people import Person2D
 
-COCO = [BLAZEPOSE33[name] for name in COCO17.keypoints]  # where COCO's keypoints are among its 33
-LOOKS = 3  # at each person: the box, then twice where the landmarks were
-NARROW = 28  # pixels
-AGREES = 0.06  # of the box's diagonal: how far on average it may be from the labels
+COCO = [BLAZEPOSE33[name] for name in COCO17.keypoints]  # indices of COCO's keypoints among the 33
+LOOKS = 3  # crops per person: the bounding box, then twice from the landmarks
+NARROW = 28  # minimum width of a background strip, pixels
+AGREES = 0.06  # of the box diagonal: maximum mean distance from the labels
 
 
 @dataclass(frozen=True, eq=False)
 class TeacherPoses:
-    """What the teacher says of N people."""
+    """Poses of N people as estimated by the teacher."""
 
     xyz: np.ndarray  # (N, 33, 3) float32 metres from the hips; x right, y down, z away
-    score: np.ndarray  # (N, 33) 0..1, how likely each is seen
-    agrees: np.ndarray  # (N,) bool, whether its 2D is where the labels are
+    score: np.ndarray  # (N, 33) 0..1 visibility
+    agrees: np.ndarray  # (N,) bool, whether its 2D matches the labels
 
 
 def run_teacher(people: Sequence[Person2D], model: str = "blazepose-heavy") -> TeacherPoses:
-    """What the teacher says of people, each alone in their picture.
+    """Run the teacher on people, each in their own image.
 
     Args:
-        people: with labels, which say whether it found the right person.
-        model: of the catalogue.
+        people: with 2D labels, to check that the right person was found.
+        model: name in the catalogue.
     """
     network = load.load(model, output_segmentation_masks=False)
     rows = []
@@ -70,10 +70,10 @@ def run_teacher(people: Sequence[Person2D], model: str = "blazepose-heavy") -> T
 
 
 def read(file: Path, people: int | None = None) -> TeacherPoses:
-    """What `write` wrote, of so many people.
+    """Read a file of `write` and check the number of people.
 
     Raises:
-        VitruvianError: it cannot be read, or is about others.
+        VitruvianError: it cannot be read, or is of another number of people.
     """
     try:
         with np.load(file, allow_pickle=False) as stored:
@@ -86,22 +86,22 @@ def read(file: Path, people: int | None = None) -> TeacherPoses:
 
 
 def write(taught: TeacherPoses, file: Path) -> None:
-    """Write it, .npz."""
+    """Write to .npz."""
     np.savez_compressed(file, xyz=taught.xyz, score=taught.score, agrees=taught.agrees)
 
 
 def write_backgrounds(folder: Path, out: Path) -> int:
-    """Write what is beside the people of a folder, for synthetic ones to stand before.
+    """Write the image regions beside the people of a folder, as backgrounds for synthetic people.
 
-    A narrow strip is unfolded into about a square by mirrors. What is narrower than 28 pixels is
+    A narrow strip is mirrored repeatedly until about square. Strips narrower than 28 pixels are
     left out.
 
     Args:
-        folder: of pictures and labels, see `vitruvian.train.data.people`.
-        out: a folder.
+        folder: images and labels, see `vitruvian.train.data.people`.
+        out: output folder.
 
     Returns:
-        How many there are.
+        Number of backgrounds.
     """
     out.mkdir(parents=True, exist_ok=True)
     count = 0
@@ -123,7 +123,7 @@ def write_backgrounds(folder: Path, out: Path) -> int:
 
 
 def main() -> None:
-    """The command."""
+    """Command-line entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--coco", type=Path, required=True, help="see `vitruvian.train.data.people`"

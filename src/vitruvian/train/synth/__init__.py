@@ -1,1 +1,1 @@
-"""Synthetic people."""
+"""Synthetic training data."""

@@ -1,8 +1,8 @@
-"""Bodies of all shapes and ages in any posture: a mesh, and where its keypoints are in metres.
+"""Body meshes of all shapes and ages in any posture, with 3D keypoints in metres.
 
-Source: the `anny` body model (Apache-2.0, MakeHuman's CC0 assets); its joint regressor for COCO's
-keypoints and the feet, to which come the top of the head, the neck and the middle of the hips.
-Nothing in it is fetched or unpickled from elsewhere: all data is in the package.
+Source: the `anny` body model (Apache-2.0, MakeHuman's CC0 assets) and its joint regressor for
+COCO's keypoints and the feet, to which the top of the head, the neck and the middle of the hips are
+added. Nothing is downloaded or unpickled from elsewhere: all data is in the package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import warp
 
-warp.config.log_level = logging.ERROR  # no greeting; before the body model starts it
+warp.config.log_level = logging.ERROR  # no banner; must be set before the body model initialises it
 import anny  # noqa: E402
 from anny.keypoints import KeypointsRegressor  # noqa: E402
 from anny.shape_distribution import SimpleShapeDistribution  # noqa: E402
@@ -30,8 +30,8 @@ from vitruvian.train.synth.postures import (  # noqa: E402
     rotation_between,
 )
 
-GROWN_UP = 0.82  # how many people are 18 or more; the others are 4 to 17
-# The bones of each limb that is turned, and the bone at whose head it ends.
+GROWN_UP = 0.82  # share of people of 18 or more; the others are 4 to 17
+# The bones of each rotated limb, and the bone at whose head it ends.
 _BONES = {
     "upper_arm": ("upperarm01", "lowerarm01"),
     "forearm": ("lowerarm01", "wrist"),
@@ -40,7 +40,7 @@ _BONES = {
     "shin": ("lowerleg01", "foot"),
     "foot": ("foot", "toe3-1"),
 }
-_CLOTHES = {  # parts of the body, by how the names of their bones begin
+_CLOTHES = {  # parts of the body, by prefixes of their bones' names
     "skin": ("wrist", "finger", "metacarpal", "neck", "head", "eye"),
     "shirt": ("spine", "clavicle", "shoulder"),
     "sleeve": ("upperarm",),
@@ -54,7 +54,7 @@ PARTS = (*_CLOTHES, "hair")
 
 @dataclass(frozen=True, eq=False)
 class PosedBody:
-    """One body in one posture; x to the left of one who faces -y, y back, z up."""
+    """One body in one posture; facing -y, x to its left, y back, z up."""
 
     vertices: np.ndarray  # (V, 3) float32 metres
     keypoints: np.ndarray  # (26, 3) float32 metres, Halpe's
@@ -63,10 +63,10 @@ class PosedBody:
 
 
 class BodyModel:
-    """The body model."""
+    """The parametric body model."""
 
     def __init__(self) -> None:
-        """Load it; the first time on a machine this takes a minute."""
+        """Load the model; the first time on a machine this takes a minute."""
         self.model = anny.Anny().to(dtype=torch.float32)
         self.coco = KeypointsRegressor.coco(self.model)
         self.faces = self.model.faces.numpy().astype(np.int32)  # (F, 3)
@@ -74,7 +74,7 @@ class BodyModel:
 
     @cached_property
     def part(self) -> np.ndarray:
-        """(V,) number in `PARTS` of what each vertex is of."""
+        """(V,) index in `PARTS` of each vertex."""
         weights = self.model.vertex_bone_weights.numpy()
         bone = np.take_along_axis(
             self.model.vertex_bone_indices.numpy(), weights.argmax(axis=1)[:, None], axis=1
@@ -87,7 +87,7 @@ class BodyModel:
         at = self.model.template_vertices.numpy()
         eyes = [self.bones["eye.L"], self.bones["eye.R"]]
         level = self.model.template_bone_heads[eyes].mean(0).numpy()
-        # Hair: of the head, what is above the brows, or behind the ears.
+        # Hair: of the head, above the brows or behind the ears.
         above = at[:, 2] > level[2] + 0.05 * np.ptp(at[:, 2]) / 1.7
         behind = (at[:, 1] > level[1] + 0.1) & (at[:, 2] > level[2] - 0.06)
         head = [i for name, i in self.bones.items() if name.startswith(("head", "eye"))]
@@ -95,7 +95,7 @@ class BodyModel:
         return part
 
     def shape(self, rng: np.random.Generator) -> tuple[float, dict[str, float]]:
-        """Somebody's age in years, and the model's numbers of their shape."""
+        """A random age in years, and the model's shape parameters."""
         torch.manual_seed(int(rng.integers(2**31)))
         low, high = (18.0, 80.0) if rng.random() < GROWN_UP else (4.0, 18.0)
         ages = torch.distributions.Uniform(torch.tensor(low), torch.tensor(high))
@@ -105,12 +105,12 @@ class BodyModel:
     def posed(
         self, posture: Posture, shape: dict[str, float], curl: tuple[float, float] = (0.0, 0.0)
     ) -> PosedBody:
-        """A body in a posture, its hips' joint at the origin.
+        """The body in a posture, with the hip joint at the origin.
 
         Args:
-            posture: how.
-            shape: whose, see `shape`.
-            curl: radians, how far each joint of the fingers of left and right hand is bent.
+            posture: joint orientations.
+            shape: shape parameters, see `shape`.
+            curl: radians, flexion of each finger joint of the left and right hand.
         """
         numbers = {name: torch.tensor([value]) for name, value in shape.items()}
         rest = torch.eye(4)[None, None].repeat(1, self.model.bone_count, 1, 1)
@@ -138,9 +138,9 @@ class BodyModel:
         )
 
     def _turns(self, posture: Posture, at: np.ndarray, curl: tuple[float, float]) -> np.ndarray:
-        """(B, 3, 3) how each bone is turned from rest; `at`: (B, 3) where its head is at rest."""
+        """(B, 3, 3) rotation of each bone from rest; `at`: (B, 3) its head at rest."""
         own: dict[str, np.ndarray] = {"root": posture.hips, "head": posture.head}
-        for i in range(5):  # the spine, from below
+        for i in range(5):  # the spine, bottom to top
             own[f"spine0{5 - i}"] = interpolate_rotation(posture.hips, posture.chest, (i + 1) / 5)
         for i in (1, 2, 3):
             own[f"neck0{i}"] = interpolate_rotation(posture.chest, posture.head, i / 4)
@@ -152,7 +152,7 @@ class BodyModel:
                     rest = normalize(at[self.bones[end]] - at[self.bones[start]])
                     turn = rotation_between(turn @ rest, posture.limbs[limb, side]) @ turn
                     own[start] = turn
-            # A raised arm takes the shoulder with it, by a quarter of the way.
+            # A raised arm lifts the shoulder with it, by a quarter of the angle.
             start, end = (at[self.bones[f"{name}.{mark}"]] for name in _BONES["upper_arm"])
             hangs = posture.chest @ normalize(end - start)
             lifted = rotation_between(hangs, posture.limbs[0, side])
@@ -160,7 +160,7 @@ class BodyModel:
                 interpolate_rotation(np.eye(3), lifted, 0.25) @ posture.chest
             )
         turns = np.zeros((len(self.bones), 3, 3))
-        for name, i in self.bones.items():  # a bone comes after its parent
+        for name, i in self.bones.items():  # parents before children
             parent = int(self.model.bone_parents[i])
             turns[i] = own[name] if name in own else turns[parent]
             if name.startswith("finger") and not name.startswith("finger1"):

@@ -1,7 +1,7 @@
-"""Postures: how a body is bent and turned, whoever's body it is.
+"""Postures: joint orientations, independent of body shape.
 
-Axes are those of the body model: x to the left of one who faces the viewer's -y, y back, z up. A
-posture is the turn of hips, chest and head from the model's rest, and where each limb points.
+Axes are those of the body model, for a person facing -y: x to their left, y back, z up. A posture
+is the rotation of hips, chest and head from the rest pose, and the direction of each limb.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from vitruvian.body.skeletons import BLAZEPOSE33
 
-# Limbs in pairs, left and right, each from the one before outward.
+# Limbs in pairs, left and right, from proximal to distal.
 LIMBS = ("upper_arm", "forearm", "hand", "thigh", "shin", "foot")
-# From these axes to a camera's: x right, y down, z away. Who stands facing -y faces the camera.
+# From these axes to a camera's: x right, y down, z away. A person facing -y faces the camera.
 TO_CAMERA = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 FRONT, UP, LEFT = np.array([0.0, -1, 0]), np.array([0.0, 0, 1]), np.array([1.0, 0, 0])
 
-# Of BlazePose's landmarks, from where to where each limb goes.
+# Start and end landmarks of each limb, of BlazePose's.
 _ENDS = {
     "upper_arm": ("shoulder", "elbow"),
     "forearm": ("elbow", "wrist"),
@@ -32,15 +32,15 @@ _ENDS = {
 
 @dataclass(frozen=True, eq=False)
 class Posture:
-    """How one body is bent and turned."""
+    """Joint orientations of one body."""
 
-    hips: np.ndarray  # (3, 3) from the model's rest
+    hips: np.ndarray  # (3, 3) rotation from the rest pose
     chest: np.ndarray  # (3, 3)
     head: np.ndarray  # (3, 3)
     limbs: np.ndarray  # (6, 2, 3) unit vectors: `LIMBS`, left and right
 
     def turned(self, rotation: np.ndarray) -> Posture:
-        """All of it turned by a (3, 3) rotation."""
+        """The whole posture rotated by a (3, 3) rotation."""
         return Posture(
             rotation @ self.hips,
             rotation @ self.chest,
@@ -50,7 +50,7 @@ class Posture:
 
 
 def rotation_about(axis: np.ndarray, angle: float) -> np.ndarray:
-    """(3, 3) the rotation about a unit vector by radians, counter-clockwise seen from its tip."""
+    """(3, 3) rotation about a unit vector by radians, counter-clockwise seen from its tip."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
@@ -69,7 +69,7 @@ def rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def interpolate_rotation(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
-    """(3, 3) a rotation between two, by share 0..1 of the way from the first."""
+    """(3, 3) rotation interpolated between two, by share 0..1 from the first."""
     turn = b @ a.T
     cos = np.clip((np.trace(turn) - 1) / 2, -1, 1)
     angle = float(np.arccos(cos))
@@ -79,25 +79,25 @@ def interpolate_rotation(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarr
 
 
 def normalize(vector: np.ndarray) -> np.ndarray:
-    """(..., 3) of length 1."""
+    """(..., 3) unit vectors."""
     return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
 
 
 def _frame(left: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """(3, 3) the rotation from rest to where these point; `left` exactly."""
+    """(3, 3) rotation from rest to these directions; `left` exactly."""
     x = normalize(left)
     y = normalize(np.cross(up, x))
     return np.stack([x, y, np.cross(x, y)], axis=-1)
 
 
 def posture_from_landmarks(xyz: np.ndarray) -> Posture | None:
-    """The posture of BlazePose's landmarks.
+    """Convert BlazePose's landmarks to a posture.
 
     Args:
         xyz: (33, 3) metres; x right, y down, z away from the camera.
 
     Returns:
-        The posture, in front of that camera; None where a limb has no length.
+        The posture, in front of that camera; None if a limb has length 0.
     """
     at = dict(zip(BLAZEPOSE33.keypoints, xyz @ TO_CAMERA, strict=True))
     shoulders = at["left_shoulder"] - at["right_shoulder"]
@@ -116,11 +116,11 @@ def posture_from_landmarks(xyz: np.ndarray) -> Posture | None:
     return Posture(_frame(hips, spine), _frame(shoulders, spine), head, normalize(np.array(limbs)))
 
 
-# Postures by chance. Angles are in degrees: mean and deviation of each joint, by what is done.
+# Random postures. Angles are in degrees: mean and deviation of each joint, by activity.
 
 
 def _legs(rng: np.random.Generator, doing: str) -> list[tuple[float, float, float]]:
-    """Of each leg: how far the thigh is lifted forward, how far outward, how far the knee bent."""
+    """For each leg: hip flexion, hip abduction, knee flexion."""
     normal, uniform = rng.normal, rng.uniform
     if doing == "walk":
         first = uniform(5, 35)
@@ -137,8 +137,8 @@ def _legs(rng: np.random.Generator, doing: str) -> list[tuple[float, float, floa
     return [(normal(2, 7), abs(normal(4, 5)), abs(normal(0, 9))) for _ in range(2)]
 
 
-# Where an upper arm points (outward, back, up), how far that varies, how far the elbow is bent and
-# varies, in degrees, and how often.
+# Direction of an upper arm (outward, back, up), its deviation, elbow flexion and its deviation,
+# in degrees, and the probability.
 _ARMS = (
     ((0.15, 0.0, -1.0), 0.12, 12, 12, 0.28),  # hangs
     ((0.2, -0.1, -1.0), 0.2, 80, 30, 0.22),  # before the belly, to the face
@@ -153,7 +153,7 @@ DOING = {"stand": 0.38, "walk": 0.22, "sit": 0.15, "squat": 0.07, "kneel": 0.05,
 
 
 def random_posture(rng: np.random.Generator) -> Posture:
-    """A posture by chance: somebody stands, walks, sits, squats, kneels, dances or lies."""
+    """A random posture: standing, walking, sitting, squatting, kneeling, dancing or lying."""
     doing = str(rng.choice(list(DOING), p=list(DOING.values())))
     degrees = np.radians
     bent = rng.normal(8, 10) if doing in ("stand", "walk") else rng.normal(20, 20)
@@ -185,7 +185,7 @@ def random_posture(rng: np.random.Generator) -> Posture:
     tilt = rng.normal(0, 6, 2)
     if doing == "wild" and rng.random() < 0.5:
         tilt = rng.normal(0, 40, 2)
-    if rng.random() < 0.06:  # lies, on the back, the belly or a side
+    if rng.random() < 0.06:  # lying on the back, the belly or a side
         tilt = rng.choice([-90, 90]) + rng.normal(0, 8), rng.normal(0, 20)
         if rng.random() < 0.3:
             tilt = tilt[::-1]
@@ -211,12 +211,12 @@ Draw = Callable[[np.random.Generator], Posture]
 
 
 def posture_sampler(xyz: np.ndarray, share: float = 0.7) -> Draw:
-    """Postures of real people mixed with those by chance.
+    """Sampler that mixes postures of real people with random ones.
 
     Args:
         xyz: (N, 33, 3) metres, BlazePose's landmarks of N people; x right, y down, z away.
-        share: how many are of real people. Half of these are seen from the side they were seen
-            from; the others from any. Each is shaken a little, and mirrored in half of the cases.
+        share: fraction from real people. Half of these keep their original viewpoint; the others
+            get a random one. Each is slightly jittered, and mirrored in half of the cases.
     """
     known = [posture for body in xyz if (posture := posture_from_landmarks(body)) is not None]
 
@@ -235,12 +235,12 @@ def posture_sampler(xyz: np.ndarray, share: float = 0.7) -> Draw:
 
 
 def random_heading(rng: np.random.Generator) -> float:
-    """Radians about the vertical: to the camera more often than away from it."""
+    """Radians about the vertical: facing the camera more often than away from it."""
     return float(rng.normal(0, 0.8) if rng.random() < 0.5 else rng.uniform(-np.pi, np.pi))
 
 
 def mirror_posture(posture: Posture) -> Posture:
-    """Left and right exchanged."""
+    """Mirror a posture: left and right exchanged."""
     flip = np.diag([-1.0, 1, 1])
     hips, chest, head = (flip @ p @ flip for p in (posture.hips, posture.chest, posture.head))
     return Posture(hips, chest, head, posture.limbs[:, ::-1] @ flip)

@@ -1,10 +1,10 @@
-"""A body as a camera sees it: rays through the pixels onto its mesh, by `warp`, on the CPU.
+"""Render a body mesh by ray casting, with `warp`, on the CPU.
 
-Clothes are colours and patterns on the body's own skin, blown up a little and uneven; light comes
-from one side and from everywhere, with shadows of the body on itself.
+Clothes are colours and patterns on the body's skin, slightly inflated and uneven; light is
+directional plus ambient, with self-shadowing.
 """
 
-# A kernel of warp is in a language of its own, which looks like Python.
+# Warp kernels are written in a language of their own that looks like Python.
 # pyright: reportInvalidTypeForm=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import warp as wp
 
 from vitruvian.train.synth.bodies import PARTS
 
-FAR = 100.0  # metres that a ray goes
+FAR = 100.0  # maximum ray length, metres
 
 
 @wp.kernel
@@ -38,7 +38,7 @@ def _cast(
 
 
 class Mesh:
-    """Triangles that rays can be sent at."""
+    """A triangle mesh for ray casting."""
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
         """(V, 3) float32 and (F, 3) int32."""
@@ -48,14 +48,14 @@ class Mesh:
         self.mesh = wp.Mesh(points=points, indices=corners)
 
     def cast(self, start: np.ndarray, toward: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What rays meet first.
+        """Find the first intersection of rays with the mesh.
 
         Args:
-            start: (R, 3) where they begin.
-            toward: (R, 3) unit vectors.
+            start: (R, 3) ray origins.
+            toward: (R, 3) unit direction vectors.
 
         Returns:
-            (R,) number of the face, -1 for none; (R,) how far away it is, 100 m for none.
+            (R,) face index, -1 for none; (R,) distance, 100 m for none.
         """
         face = wp.zeros(len(start), dtype=wp.int32, device="cpu")
         far = wp.zeros(len(start), dtype=wp.float32, device="cpu")
@@ -67,7 +67,7 @@ class Mesh:
         return face.numpy(), far.numpy()
 
     def normals(self) -> np.ndarray:
-        """(V, 3) unit vectors outward, smooth over the faces of each vertex."""
+        """(V, 3) outward unit normals, averaged over the faces of each vertex."""
         corners = self.vertices[self.faces]
         across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         total = np.zeros((3, len(self.vertices)))
@@ -82,12 +82,12 @@ class Mesh:
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """What somebody wears and how they are lit."""
+    """Clothes, hair and lighting."""
 
     colour: np.ndarray  # (V, 3) float32 0..1, linear light
-    offset: np.ndarray  # (V,) float32 metres that clothes and hair stand off the body
-    light: np.ndarray  # (3,) unit vector toward the light, axes of the camera
-    ambient: float  # 0..1 the share of light that comes from everywhere
+    offset: np.ndarray  # (V,) float32 metres from the skin to the surface of clothes and hair
+    light: np.ndarray  # (3,) unit vector toward the light, camera axes
+    ambient: float  # 0..1 share of ambient light
     strength: float
 
 
@@ -98,7 +98,7 @@ def _hsv(hue: float, saturation: float, value: float) -> np.ndarray:
 
 
 def _noise(at: np.ndarray, waves: float, rng: np.random.Generator) -> np.ndarray:
-    """(V,) about -1..1, smooth in space: a few waves of about so many radians a metre."""
+    """(V,) about -1..1, smooth in space: a few waves of about this many radians per metre."""
     total = np.zeros(len(at), np.float32)
     for _ in range(4):
         wave = rng.normal(0, waves, 3)
@@ -107,7 +107,7 @@ def _noise(at: np.ndarray, waves: float, rng: np.random.Generator) -> np.ndarray
 
 
 def _pattern(at: np.ndarray, colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(V, 3) one cloth: plain, striped, checked, or spotted."""
+    """(V, 3) colours of one cloth: plain, striped, checked, or spotted."""
     kind, period = rng.random(), rng.uniform(0.02, 0.12)
     if kind < 0.55:
         mix = np.zeros(len(at))
@@ -124,12 +124,12 @@ def _pattern(at: np.ndarray, colours: np.ndarray, rng: np.random.Generator) -> n
 
 
 def random_appearance(rest: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> Appearance:
-    """Clothes by chance.
+    """Random clothes and lighting.
 
     Args:
-        rest: (V, 3) metres, the body at rest: patterns and folds stay on the cloth.
-        part: (V,) numbers in `bodies.PARTS`.
-        rng: where chance comes from.
+        rest: (V, 3) metres, the body at rest, so that patterns and folds follow the cloth.
+        part: (V,) indices in `bodies.PARTS`.
+        rng: random number generator.
     """
     tone = rng.beta(2, 1.6)  # of the skin: 1 is light
     skin = np.array([0.07, 0.035, 0.02]) * (1 - tone) + np.array([0.75, 0.5, 0.38]) * tone
@@ -189,18 +189,18 @@ def render_body(
     matrix: np.ndarray,
     size: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray, Mesh]:
-    """A body before nothing.
+    """Render a body without background.
 
     Args:
         vertices: (V, 3) float32 metres from the camera.
         faces: (F, 3) int32.
-        look: what they wear, and the light.
+        look: clothes and lighting.
         matrix: (3, 3) intrinsics; the centre of the top-left pixel is (0.5, 0.5).
         size: width and height, pixels.
 
     Returns:
-        (H, W, 3) float32 linear light, (H, W) float32 how much of each pixel it covers, and the
-        mesh that was drawn.
+        (H, W, 3) float32 linear light, (H, W) float32 coverage of each pixel (alpha), and the
+        mesh that was rendered.
     """
     bare = Mesh(vertices, faces)
     mesh = Mesh(vertices + bare.normals() * look.offset[:, None], faces)
@@ -219,7 +219,7 @@ def render_body(
         normal = (mesh.normals()[corner] * share).sum(axis=1)
         normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
         lit = np.maximum(normal @ look.light, 0)
-        # From where it is, does the light see it? A centimetre out, past its own folds.
+        # Shadow rays start a centimetre out, past the body's own folds.
         shadow, _ = mesh.cast(point + 0.012 * normal, np.tile(look.light, (len(point), 1)))
         lit = lit * (shadow < 0)
         sky = 0.75 - 0.25 * normal[:, 1]  # more from above
@@ -230,7 +230,7 @@ def render_body(
 
 
 def _shares(corners: np.ndarray, point: np.ndarray) -> np.ndarray:
-    """(R, 3) how much each of (R, 3, 3) corners of a triangle has in (R, 3) points on it."""
+    """(R, 3) barycentric coordinates of (R, 3) points on triangles of (R, 3, 3) corners."""
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     ab, ac, ap = b - a, c - a, point - a
     d00, d01, d11 = (ab * ab).sum(-1), (ab * ac).sum(-1), (ac * ac).sum(-1)

@@ -1,9 +1,9 @@
-"""Synthetic people with exact truth: pictures, and for each one line of `people.jsonl`.
+"""Synthetic people with exact ground truth: images, and one line of `people.jsonl` for each.
 
-A line says: file, split, size, box (x y w h), skeleton, keypoints (26 times x y v in pixels: v 2
-seen, 1 hidden, as in COCO), xyz (26 times three metres from the camera; x right, y down, z away),
-camera (3 x 3 matrix, pixels from the corner of the picture), age in years, height in metres, shape
-(the body model's numbers). Every fifteenth is of the split "val".
+Fields of a line: file, split, size, box (x y w h), skeleton, keypoints (26 times x y v in pixels:
+v 2 visible, 1 hidden, as in COCO), xyz (26 times three metres from the camera; x right, y down, z
+away), camera (3 x 3 matrix, pixels from the image corner), age in years, height in metres, shape
+(the body model's parameters). Every 15th person is of the split "val".
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from vitruvian.train.synth.postures import (
     rotation_about,
 )
 
-SIZE = 320  # pixels of a picture
-FILLS = (0.55, 0.82)  # how much of the picture's side the person's box takes
-NEAR, FAR = 1.2, 9.0  # metres to somebody 1.7 m tall
-CLOSE = 0.12  # how often the picture shows only a part of the body
-HIDDEN = 0.15  # metres of body before a joint that hide it
+SIZE = 320  # image size, pixels
+FILLS = (0.55, 0.82)  # range of the box size, in fractions of the image size
+NEAR, FAR = 1.2, 9.0  # distance in metres to a person 1.7 m tall
+CLOSE = 0.12  # probability that only a part of the body is in the image
+HIDDEN = 0.15  # metres of body in front of a joint that hide it
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
-EVERY = 15  # one in so many is for validation
+EVERY = 15  # every n-th person is for validation
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,36 +49,36 @@ class SyntheticPerson:
 
     rgb: np.ndarray  # (H, W, 3) uint8
     xy: np.ndarray  # (26, 2) float32 pixels
-    seen: np.ndarray  # (26,) bool, in the picture and not hidden
+    seen: np.ndarray  # (26,) bool, in the image and not hidden
     xyz: np.ndarray  # (26, 3) float32 metres from the camera
-    box: np.ndarray  # (4,) float32 x0 y0 x1 y1, pixels, of all of the body
+    box: np.ndarray  # (4,) float32 x0 y0 x1 y1, pixels, of the whole body
     camera: Camera
     age: float  # years
     height: float  # metres, when standing
-    shape: dict[str, float]  # the body model's numbers, most of them 0..1
+    shape: dict[str, float]  # the body model's parameters, most of them 0..1
 
 
 class Studio:
-    """Makes synthetic people."""
+    """Generator of synthetic people."""
 
     def __init__(self, backgrounds: Sequence[Path] = (), postures: np.ndarray | None = None):
         """Load the body model.
 
         Args:
-            backgrounds: pictures to use as backgrounds; painted ones without.
+            backgrounds: images to use as backgrounds; by default painted ones.
             postures: (N, 33, 3) metres, BlazePose's landmarks of real people to take postures
-                from, beside those by chance.
+                from, mixed with random ones.
         """
         self.bodies = BodyModel()
         self.backgrounds = list(backgrounds)
         self.draw: Draw = posture_sampler(postures) if postures is not None else _by_chance
 
     def make(self, rng: np.random.Generator) -> SyntheticPerson:
-        """One person; the same for the same `rng`."""
+        """Generate one person; deterministic for the same `rng`."""
         age, shape = self.bodies.shape(rng)
         curl = tuple(rng.uniform(0, 0.9, 2))
         body = self.bodies.posed(self.draw(rng), shape, (curl[0], curl[1]))
-        # The camera: as far away as may be, tilted as people hold cameras.
+        # The camera: random distance, tilted as hand-held cameras are.
         tilt, roll = np.radians(rng.normal(8, 14)), np.radians(rng.normal(0, 4))
         height = body.height
         distance = NEAR * (FAR / NEAR) ** rng.random() * max(height, 0.9) / 1.7
@@ -88,7 +88,7 @@ class Studio:
             @ TO_CAMERA
         )
         middle = (body.vertices.min(axis=0) + body.vertices.max(axis=0)) / 2
-        side = np.tan(np.radians(rng.normal(0, 12, 2).clip(-28, 28)))  # off the camera's axis
+        side = np.tan(np.radians(rng.normal(0, 12, 2).clip(-28, 28)))  # off the optical axis
         place = np.array([side[0], side[1], 1]) * distance
         vertices = ((body.vertices - middle) @ turn.T + place).astype(np.float32)
         joints = ((body.keypoints - middle) @ turn.T + place).astype(np.float32)
@@ -108,7 +108,7 @@ class Studio:
         return SyntheticPerson(picture, xy, seen, joints, box, camera, age, height, shape)
 
     def _camera(self, vertices: np.ndarray, rng: np.random.Generator) -> tuple[Camera, np.ndarray]:
-        """A camera whose picture holds the body, or a part of it, and the body's box in it."""
+        """A camera that sees the body, or a part of it, and the body's bounding box."""
         plane = vertices[:, :2] / vertices[:, 2:]
         low, high = plane.min(axis=0), plane.max(axis=0)
         share = rng.uniform(*FILLS)
@@ -125,17 +125,17 @@ class Studio:
         return Camera(matrix, (SIZE, SIZE)), box.astype(np.float32)
 
     def _seen(self, joints: np.ndarray, xy: np.ndarray, mesh: render.Mesh) -> np.ndarray:
-        """(26,) bool, whether each joint is in the picture and no body far before it."""
+        """(26,) bool, whether each joint is in the image and not occluded by the body."""
         reach = np.linalg.norm(joints, axis=-1)
         _, far = mesh.cast(np.zeros_like(joints), joints / reach[:, None])
         inside = np.all((xy >= 0) & (xy < SIZE), axis=-1)
         return inside & (far > reach - HIDDEN)
 
     def _compose(self, rgb: np.ndarray, covers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The person before a background, as a camera would store it; (H, W, 3) uint8."""
+        """Composite the person and a background as a camera would; (H, W, 3) uint8."""
         behind = (self._background(rng).astype(np.float32) / 255) ** 2.2
         soft = cv2.GaussianBlur(covers, (3, 3), 0.7)[..., None]
-        # Light bleeds over the edge; rays have none of their own between pixels.
+        # Light bleeds over edges; rays do not.
         spread = cv2.GaussianBlur(rgb * covers[..., None], (3, 3), 0.7)
         spread = spread / np.maximum(cv2.GaussianBlur(covers, (3, 3), 0.7), 1e-3)[..., None]
         image = spread * soft + behind * (1 - soft)
@@ -146,7 +146,7 @@ class Studio:
         return np.clip(image, 0, 255).astype(np.uint8)
 
     def _background(self, rng: np.random.Generator) -> np.ndarray:
-        """(H, W, 3) uint8: a part of a picture, or paint."""
+        """(H, W, 3) uint8: a random part of an image, or a painted one."""
         if self.backgrounds and rng.random() < 0.85:
             path = self.backgrounds[rng.integers(len(self.backgrounds))]
             image = Frame.read(path).rgb
@@ -158,7 +158,7 @@ class Studio:
 
 
 def painted_background(rng: np.random.Generator) -> np.ndarray:
-    """A background of colours that run into each other, a floor, and things; uint8."""
+    """A painted background: colour gradients, a floor, and objects; uint8."""
     cells = int(rng.integers(2, 9))
     image = cv2.resize(
         rng.integers(0, 256, (cells, cells, 3)).astype(np.float32),
@@ -188,7 +188,7 @@ def _by_chance(rng: np.random.Generator) -> Posture:
 
 
 def people_row(made: SyntheticPerson, file: str, split: str) -> dict[str, object]:
-    """The line of `people.jsonl` about one."""
+    """The `people.jsonl` entry of one person."""
     v = np.where(made.seen, 2.0, 1.0)
     x0, y0, x1, y1 = (round(float(n), 2) for n in made.box)
     return {
@@ -215,21 +215,21 @@ def make_people(
     postures: np.ndarray | None = None,
     tell: Callable[[int], None] = lambda _: None,
 ) -> Path:
-    """Write a set of synthetic people; what is there already of the same set is kept.
+    """Write a dataset of synthetic people; an interrupted run with the same seed is resumed.
 
     Args:
-        people: how many.
-        out: folder for people.jsonl and the pictures in `crops`.
-        seed: of chance; each person depends on it and on their number alone.
-        backgrounds: pictures to use as backgrounds.
+        people: number of people.
+        out: folder for people.jsonl and the images in `crops`.
+        seed: random seed; each person depends only on it and on their index.
+        backgrounds: images to use as backgrounds.
         postures: see `Studio`.
-        tell: is told how many there are, after each.
+        tell: called with the number of people so far, after each.
 
     Returns:
         The path of people.jsonl.
 
     Raises:
-        VitruvianError: nobody is wanted, it cannot be written, or a set with another seed is there.
+        VitruvianError: `people` is below 1, it cannot be written, or `out` has another seed.
     """
     if people < 1:
         raise VitruvianError(f"--people {people} renders no person; want 1 or more")
@@ -239,7 +239,7 @@ def make_people(
         (out / "crops").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise VitruvianError(f"cannot write to '{out}': {error.strerror}") from None
-    whole = before[: before.rfind("\n") + 1]  # a line that was being written is written anew
+    whole = before[: before.rfind("\n") + 1]  # an incomplete last line is written again
     done = whole.splitlines()
     if done and not Path(json.loads(done[0])["file"]).stem.startswith(f"{seed}-"):
         raise VitruvianError(f"'{table}' is of another --seed; give that one, or another --out")
@@ -260,7 +260,7 @@ def make_people(
 
 
 def background_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder, to use as backgrounds.
+    """The images of a folder, to use as backgrounds.
 
     Raises:
         VitruvianError: there are none.
@@ -272,7 +272,7 @@ def background_pictures(folder: Path) -> list[Path]:
 
 
 def read_postures(file: Path) -> np.ndarray:
-    """(N, 33, 3) metres, landmarks of the people of whom `vitruvian.train.data.teacher` was right.
+    """(N, 33, 3) metres, landmarks of the people for whom `vitruvian.train.data.teacher` was right.
 
     Raises:
         VitruvianError: it cannot be read.

@@ -1,1 +1,1 @@
-"""One training each."""
+"""Training scripts, one per network."""

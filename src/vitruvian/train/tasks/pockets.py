@@ -1,10 +1,10 @@
-"""How the detector of hands in pockets is trained, python -m vitruvian.train.tasks.pockets --help.
+"""Train the hands-in-pockets detector: python -m vitruvian.train.tasks.pockets --help.
 
-Two steps, both from a seed. `Sight` learns to tell whether a hand can be seen, from people whose
-hands can be seen and the same hands covered (`train/data/cover.py`); it never sees a labelled
-pocket, nor anybody whom the next step sees. Then a logistic regression learns from labelled hands
-(`labels/hands_in_pockets.csv` and those of data/pockets) how to weigh its answer and where the arm
-is, with the poses of several models. Both go into the folder `--out`.
+Two steps, both reproducible from a seed. `Sight` learns to tell visible from hidden hands, on
+images of visible hands and the same hands covered (`train/data/cover.py`); it sees no pocket
+labels and nobody from the second step. Then a logistic regression is fitted to labelled hands
+(`labels/hands_in_pockets.csv` and the labels of data/pockets): it weighs the output of `Sight` and
+the arm geometry in the poses of several models. Both are written to the folder `--out`.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ from vitruvian.train.data.hands import (
 from vitruvian.train.tasks.sight import export_sight, sight_patches, train_sight
 
 MODELS = ("vitruvian-2d", "yolov8n-pose", "blazepose-full", "blazepose-heavy")
-CLOSE = 0.5  # torso lengths, mean distance of shoulders and hips of who is taken for a person
-L2 = 3.0  # of the regression's weights, features in standard deviations
-SHARE = 0.38  # of all weight for the hands in pockets
-OUT_TO, IN_FROM = 0.4, 0.58  # between them it is too close to call
-AS_MANY = 2.5  # hands that all count for, for each in a pocket: the others are much alike
+CLOSE = 0.5  # torso lengths: maximum mean distance of shoulders and hips for a match
+L2 = 3.0  # L2 regularisation of the regression weights, features in standard deviations
+SHARE = 0.38  # share of hands in pockets in the total sample weight
+OUT_TO, IN_FROM = 0.4, 0.58  # probabilities between them are undecided
+AS_MANY = 2.5  # effective number of other hands per hand in a pocket: many are near duplicates
 
 
 def poses_of_people(
     name: str, people: Sequence[LabelledPerson], folder: Path
 ) -> dict[str, np.ndarray]:
-    """What a model makes of each person: (K, 8) x, y, score, presence, depth and metres.
+    """Poses of a model for each person: (K, 8) x, y, score, presence, depth and metres.
 
-    YOLO and BlazePose look for each in the whole picture; where BlazePose does not find them, and
-    always for vitruvian-2d, they are in the annotators' box. Who is found neither way is not there.
-    Kept in `folder`, which saves doing it again.
+    YOLO and BlazePose run on the whole image; if BlazePose misses a person, and always for
+    vitruvian-2d, the annotated bounding box is used. People without a detection are left out.
+    Results are cached in `folder`.
     """
     kept = folder / f"{name}.npz"
     if kept.exists():
@@ -78,12 +78,12 @@ def poses_of_people(
 
 
 def model_skeleton(name: str) -> Skeleton:
-    """Of a model in `MODELS`."""
+    """Skeleton of a model in `MODELS`."""
     return skeleton_named(entry(name).skeleton)
 
 
 def matching_pose(poses: Poses, person: LabelledPerson) -> Poses | None:
-    """The one of N poses that is this person's: shoulders and hips nearest to the labelled ones."""
+    """The pose nearest to this person's labelled shoulders and hips, of N poses."""
     names = [COCO17.keypoints[i] for i in TRUNK]
     at = [poses.skeleton[name] for name in names]
     known = person.points[TRUNK, 2] > 0
@@ -98,7 +98,7 @@ def matching_pose(poses: Poses, person: LabelledPerson) -> Poses | None:
 
 
 def pack_pose(poses: Poses) -> np.ndarray:
-    """(K, 8) float32 of one person; NaN what the model does not give."""
+    """(K, 8) float32 of one person; NaN where the model has no output."""
     k = len(poses.skeleton)
     rest = [
         np.full((k, n), np.nan) if part is None else part[0].reshape(k, n)
@@ -108,7 +108,7 @@ def pack_pose(poses: Poses) -> np.ndarray:
 
 
 def unpack_pose(row: np.ndarray, skeleton: Skeleton) -> Poses:
-    """Poses of one person, from `pack_pose`."""
+    """Inverse of `pack_pose`: poses of one person."""
     points = np.where(np.isfinite(row[:, :2]), row[:, :2], np.nan)
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     metres = row[None, :, 5:8] if np.isfinite(row[:, 5:8]).all() else None
@@ -127,16 +127,16 @@ def unpack_pose(row: np.ndarray, skeleton: Skeleton) -> Poses:
 
 @dataclass(frozen=True, eq=False)
 class HandTable:
-    """M hands in view, of one model."""
+    """M visible hands as seen by one model."""
 
     features: np.ndarray  # (M, F) see `pockets.FEATURES`
     inside: np.ndarray  # (M,) bool: the label
-    picture: np.ndarray  # (M,) int, what is kept together
-    held: np.ndarray  # (M,) bool: of data/pockets
-    hand: list[tuple[str, int]]  # M times the person's key and the side
+    picture: np.ndarray  # (M,) int, image number: groups for cross-validation
+    held: np.ndarray  # (M,) bool: held out, of data/pockets
+    hand: list[tuple[str, int]]  # M pairs of person key and side
 
     def take(self, which: np.ndarray) -> HandTable:
-        """Some of the hands: one truth value each."""
+        """Select hands by a boolean mask."""
         hand = [self.hand[i] for i in np.flatnonzero(which)]
         parts = (self.features, self.inside, self.picture, self.held)
         features, inside, picture, held = (part[which] for part in parts)
@@ -149,7 +149,7 @@ def hand_table(
     skeleton: Skeleton,
     sight: Network,
 ) -> HandTable:
-    """The labelled hands of people as a model sees them, those not in view left out."""
+    """Features and labels of the labelled hands for one model; hands out of view are left out."""
     parts: list[tuple[np.ndarray, bool, int, bool]] = []
     hand: list[tuple[str, int]] = []
     for person in people:
@@ -174,7 +174,7 @@ def hand_table(
 
 
 def concatenate_tables(tables: Sequence[HandTable]) -> HandTable:
-    """All of them, one after the other."""
+    """Concatenate tables."""
     names = ("features", "inside", "picture", "held")
     parts = [np.concatenate([getattr(part, name) for part in tables]) for name in names]
     hand = [hand for part in tables for hand in part.hand]
@@ -182,7 +182,7 @@ def concatenate_tables(tables: Sequence[HandTable]) -> HandTable:
 
 
 def fit_logistic_regression(rows: HandTable) -> tuple[np.ndarray, float]:
-    """(F,) weights of the features and the bias: logistic regression, as if `SHARE` were inside."""
+    """(F,) weights and bias of a logistic regression, positives weighted to a share of `SHARE`."""
     mean, deviation = rows.features.mean(axis=0), rows.features.std(axis=0) + 1e-6
     x = ((rows.features - mean) / deviation).astype(np.float64)
     sign = np.where(rows.inside, 1.0, -1.0)
@@ -202,7 +202,7 @@ def fit_logistic_regression(rows: HandTable) -> tuple[np.ndarray, float]:
 
 
 def assign_folds(tables: dict[str, HandTable], number: int = 8, seed: int = 0) -> dict[int, int]:
-    """Picture -> fold."""
+    """Image -> cross-validation fold."""
     pictures = np.unique(np.concatenate([part.picture for part in tables.values()]))
     drawn = np.random.default_rng(seed).integers(number, size=len(pictures))
     return dict(zip(pictures.tolist(), drawn.tolist(), strict=True))
@@ -211,7 +211,7 @@ def assign_folds(tables: dict[str, HandTable], number: int = 8, seed: int = 0) -
 def cross_validated_log_odds(
     tables: dict[str, HandTable], number: int = 8, seed: int = 0
 ) -> list[np.ndarray]:
-    """For each table the log odds of its hands, by a regression that never saw their pictures."""
+    """Out-of-fold log odds of the hands of each table."""
     fold = assign_folds(tables, number, seed)
     of = [
         np.array([fold[picture] for picture in part.picture.tolist()]) for part in tables.values()
@@ -230,7 +230,7 @@ def cross_validated_log_odds(
 def average_with_own(
     tables: dict[str, HandTable], odds: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """For each model the chances of its hands, averaged with vitruvian-2d's; as `pockets.hands`."""
+    """Probabilities for each model, averaged with those of vitruvian-2d; as in `pockets.hands`."""
     chances = [1 / (1 + np.exp(-part)) for part in odds]
     own = dict(zip(tables, chances, strict=True))
     again = dict(zip(tables["vitruvian-2d"].hand, own["vitruvian-2d"].tolist(), strict=True))
@@ -243,7 +243,7 @@ def average_with_own(
 
 
 def main() -> None:
-    """Make both files."""
+    """Train and write both files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="has pockets and coco_people")
     parser.add_argument("--out", type=Path, required=True, help="folder for what is made")

@@ -1,4 +1,4 @@
-"""How `Sight` learns to tell whether a hand can be seen; see `vitruvian.train.tasks.pockets`."""
+"""Train `Sight`, which tells visible from hidden hands; see `vitruvian.train.tasks.pockets`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from vitruvian.network import Network, OpenVino
 from vitruvian.train.data.cover import AROUND, WIDE, covered_patch
 from vitruvian.train.data.hands import LabelledPerson, labelled_pose, wrist_to_hip
 
-NEAR, NONE = 0.6, 0.75  # torso lengths from the wrist to the hip: at it; nobody's hand is there
-LEAST = 42.0  # pixels of a body scale, of those to learn from
+NEAR, NONE = 0.6, 0.75  # torso lengths from wrist to hip: hand at the hip; no hand at the hip
+LEAST = 42.0  # minimum body scale of training samples, pixels
 
 
 def widen_crop(crop: Crop) -> Crop:
-    """A patch and its surroundings."""
+    """Crop of a patch with its margin."""
     shift = np.array([[1, 0, -AROUND[0]], [0, 1, -AROUND[1]], [0, 0, 1]])
     return replace(crop, from_input=crop.from_input @ shift, size=WIDE)
 
@@ -32,7 +32,7 @@ def widen_crop(crop: Crop) -> Crop:
 def sight_patches(
     people: Iterable[LabelledPerson], rng: np.random.Generator
 ) -> dict[str, list[np.ndarray]]:
-    """(208, 160, 3) uint8 patches with surroundings, by kind; see `cover.covered_patch`."""
+    """(208, 160, 3) uint8 patches with margin, by kind; see `cover.covered_patch`."""
     kinds: dict[str, list[np.ndarray]] = {"near": [], "far": [], "none": []}
     for person in people:
         poses = labelled_pose(person)
@@ -56,7 +56,7 @@ def sight_patches(
 
 
 def hanging_arms(arms: Arms, rng: np.random.Generator) -> np.ndarray:
-    """(N, 2, 4, 2) arms that hang down, wrists about where pockets are."""
+    """(N, 2, 4, 2) arms that hang down, wrists at about the height of pockets."""
     xy, scale = arms.xy.copy(), arms.scale[:, None]
     noise = rng.normal(0, 0.12, (*xy.shape[:2], 2, 2)).astype(np.float32)
     xy[:, :, pockets.WRIST] = xy[:, :, pockets.HIP] + noise[:, :, 0] * scale
@@ -72,14 +72,14 @@ def train_sight(
     seed: int = 0,
     report: Callable[[str], None] = print,
 ) -> Any:
-    """`Sight` that tells hands from covered ones.
+    """Train `Sight` to tell visible from covered hands.
 
     Args:
         kinds: see `sight_patches`.
-        backbone: pose_landmark_full.tflite, what it begins with.
-        steps: of 32 patches: 20 near, 6 far, 6 none.
-        seed: of all chance.
-        report: gets a line every 50 steps.
+        backbone: pose_landmark_full.tflite, the initial weights.
+        steps: training steps, each a batch of 32 patches: 20 near, 6 far, 6 none.
+        seed: random seed.
+        report: called with a log line every 50 steps.
     """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
@@ -125,17 +125,17 @@ def train_sight(
 
 
 def export_sight(network: Any, out: Path) -> None:
-    """As ONNX, its weights float16.
+    """Export to ONNX with float16 weights.
 
     Raises:
-        VitruvianError: the runtime disagrees with PyTorch.
+        VitruvianError: outputs of the runtime and of PyTorch differ.
     """
     import torch
 
     from vitruvian.export.export import to_onnx
     from vitruvian.export.graph import Graph
 
-    network.half().float()  # torch rounds as the file does
+    network.half().float()  # round the weights to float16 as the file does
     shape = (2, pockets.PATCH[1], pockets.PATCH[0], 3)
     patches = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
     patches = patches.to(torch.uint8)

@@ -1,8 +1,8 @@
 """Train vitruvian-2d: `python -m vitruvian.train.tasks.vitruvian2d --data FOLDER --out FOLDER`.
 
-First the head on a frozen backbone, then both: the first layers of the backbone, which are most
-of the work on a CPU, stay as they are. What is kept is a moving average of the weights. A run that
-was interrupted goes on where it was: `state.pt` of the output folder.
+First the head on a frozen backbone, then both; the first layers of the backbone, most of the work
+on a CPU, stay frozen. The final weights are an exponential moving average. Interrupted runs resume
+from `state.pt` in the output folder.
 """
 
 from __future__ import annotations
@@ -42,33 +42,33 @@ FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward 
 
 @dataclass(frozen=True)
 class Recipe2D(TomlRecipe):
-    """What decides a run; a TOML file of the same names overrides it."""
+    """Training parameters; a TOML file with the same names overrides them."""
 
     seed: int = 0
     batch: int = 32
-    start: str = ""  # a weights.pt of this network to begin with, instead of the official backbone
-    stop: int = 0  # stop after so many epochs, as if interrupted; 0: not before the end
-    head_epochs: int = 4  # on a frozen backbone
-    epochs: int = 30  # altogether
+    start: str = ""  # a weights.pt of this network to start from instead of the official backbone
+    stop: int = 0  # stop after this many epochs, resumable; 0: run to the end
+    head_epochs: int = 4  # first epochs, with a frozen backbone
+    epochs: int = 30  # total number of epochs
     head_rate: float = 1e-3
     backbone_rate: float = 2e-3  # relative to the weights of a channel: `rescale_weights`
-    decay: float = 0.02  # of weights
-    average: float = 0.998  # of the moving average, a step
-    sigma: float = 2.0  # cells, of the targets
-    point_weight: float = 1.0  # of the coordinates' loss beside the maps'
-    symmetric: bool = True  # gradient of the coordinates
+    decay: float = 0.02  # weight decay
+    average: float = 0.998  # decay of the moving average, per step
+    sigma: float = 2.0  # of the target heat maps, cells
+    point_weight: float = 1.0  # loss weight of the coordinates; the heat maps have 1
+    symmetric: bool = True  # symmetric gradient of the coordinates
     teacher: str = ""  # a weights.pt of this network to distil from
-    teacher_weight: float = 0.5  # of what it says beside the truth
-    only_head: bool = False  # the backbone stays frozen throughout
+    teacher_weight: float = 0.5  # loss weight of distillation; the ground truth has 1
+    only_head: bool = False  # keep the backbone frozen throughout
     scale: float = 0.3
     turn_deg: float = 40.0
     half_body: float = 0.3
     proposal: float = 0.5
-    refine_epochs: int = 3  # of the refinement, after all others
+    refine_epochs: int = 3  # epochs of the refinement, after all others
 
     @property
     def augment(self) -> Augment:
-        """How people are looked at."""
+        """Data augmentation of this recipe."""
         return Augment(
             scale=self.scale,
             turn_deg=self.turn_deg,
@@ -80,7 +80,7 @@ class Recipe2D(TomlRecipe):
 def teacher_heatmaps(teacher: nn.Module, x: Tensor) -> Tensor:
     """(N, 3, H, W) -> (N, K, h, w) before the sigmoid: the mean over x and x mirrored.
 
-    In bfloat16: it is looked at, not learned from to the last digit.
+    In bfloat16: precise enough for distillation.
     """
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         maps, other = teacher(x).maps.float(), teacher(x.flip(-1)).maps.float()
@@ -90,7 +90,7 @@ def teacher_heatmaps(teacher: nn.Module, x: Tensor) -> Tensor:
 def training_loss_2d(
     recipe: Recipe2D, maps: Tensor, made: people.Batch2D, taught: Tensor | None = None
 ) -> Tensor:
-    """Maps and coordinates against the truth, and against the teacher's maps if there are any."""
+    """Loss of heat maps and coordinates against ground truth and, if given, the teacher's maps."""
     amplitude = losses.AMPLITUDE if recipe.symmetric else None
     heat = losses.heatmap_bce_loss(maps, as_tensor(made.maps), as_tensor(made.known))
     xy = losses.expected_position(maps, amplitude)
@@ -99,7 +99,7 @@ def training_loss_2d(
     points = losses.coordinate_l1_loss(xy, as_tensor(made.xy), weight, cells)
     loss = heat + recipe.point_weight * points
     if taught is not None:
-        # Where it is sure: of all keypoints, also of those that nobody labelled.
+        # Where the teacher is confident: all keypoints, also unlabelled ones.
         sure = torch.sigmoid(taught).amax((-2, -1))
         at = losses.expected_position(taught)
         loss = loss + recipe.teacher_weight * losses.distillation_loss(maps, xy, taught, at, sure)
@@ -107,13 +107,13 @@ def training_loss_2d(
 
 
 def train_2d(recipe: Recipe2D, data: Path, out: Path, minutes: float = math.inf) -> float:
-    """A run, or the rest of one that was interrupted.
+    """Train, or resume an interrupted run.
 
     Args:
-        recipe: what decides it.
+        recipe: training parameters.
         data: see `people.read`.
         out: folder for recipe.toml, log.jsonl, state.pt, weights.pt.
-        minutes: stop after so long, to be gone on with later.
+        minutes: stop after this time; the run can be resumed.
 
     Returns:
         OKS-AP on the validation people.
@@ -210,15 +210,15 @@ def train_2d(recipe: Recipe2D, data: Path, out: Path, minutes: float = math.inf)
 
 
 def train_refinement(recipe: Recipe2D, data: Path, out: Path) -> tuple[float, float]:
-    """A refinement for the network that `train_2d` left in the same folder.
+    """Train a refinement for the network that `train_2d` wrote to the same folder.
 
     Args:
-        recipe: what decides it; its `refine_epochs` passes are over augmented people.
+        recipe: training parameters; `refine_epochs` passes over augmented people.
         data: see `people.read`.
         out: folder with weights.pt; refine.pt is written there.
 
     Returns:
-        Mean distance of the validation people's keypoints from the truth, cells, before and after.
+        Mean L1 error of the validation keypoints, cells, before and after.
     """
     torch.manual_seed(recipe.seed)
     network = load_trained(out / "weights.pt")
@@ -248,7 +248,7 @@ def train_refinement(recipe: Recipe2D, data: Path, out: Path) -> tuple[float, fl
 def refinement_errors(
     network: Vitruvian2D, refiner: Refine, some: people.Batch2D
 ) -> tuple[Tensor, Tensor]:
-    """Mean L1 distance of keypoints from the truth, cells, before and after the refinement."""
+    """Mean L1 error of keypoints, cells, before and after the refinement."""
     with torch.no_grad():
         maps, features = network(
             as_tensor(some.crops).contiguous(memory_format=torch.channels_last)
@@ -263,14 +263,14 @@ def refinement_errors(
 
 
 def load_trained(weights: Path) -> Vitruvian2D:
-    """The network with weights that `train_2d` left."""
+    """Load the network with weights written by `train_2d`."""
     network = Vitruvian2D()
     network.load_state_dict(torch.load(weights, weights_only=True))
     return channels_last(network.eval().requires_grad_(False))
 
 
 def initial_network_2d() -> Vitruvian2D:
-    """The network before training: the official backbone, and a head that knows nothing."""
+    """The network before training: official backbone weights, untrained head."""
     network = Vitruvian2D()
     landmarks = ready.pull("blazepose-full")[1]
     network.backbone.load_state_dict(blazepose.read(landmarks).backbone.state_dict())
@@ -278,7 +278,7 @@ def initial_network_2d() -> Vitruvian2D:
 
 
 def main() -> None:
-    """The command."""
+    """Command-line entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

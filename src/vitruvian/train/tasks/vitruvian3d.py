@@ -1,8 +1,8 @@
 """Train vitruvian-3d: `python -m vitruvian.train.tasks.vitruvian3d --synth A --coco B --out C`.
 
-MeTRAbs' heads on BlazePose's backbone. Each step sees synthetic people with exact metres, and real
-ones with 2D labels and the metres of a teacher. What is kept is a moving average of the weights; a
-run that was interrupted goes on where it was: `state.pt` of the output folder.
+MeTRAbs heads on the BlazePose backbone. Each batch mixes synthetic people with exact 3D ground
+truth and real people with 2D labels and 3D pseudo-labels of a teacher. The final weights are an
+exponential moving average. Interrupted runs resume from `state.pt` in the output folder.
 """
 
 from __future__ import annotations
@@ -41,34 +41,34 @@ from vitruvian.train.schedule import (
 from vitruvian.train.score import as_tensor
 
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: most of its backward pass
-# 192 pixels: a CPU learns from twice as many people as at 256. 2.5 m: arms above the head.
+# 192 pixels: a CPU trains on twice as many people as at 256. 2.5 m: arms above the head.
 VOLUME = Volume(side=192, stride=16, depth=8, box=2.5)
 
 
 @dataclass(frozen=True)
 class Recipe3D(TomlRecipe):
-    """What decides a run; a TOML file of the same names overrides it."""
+    """Training parameters; a TOML file with the same names overrides them."""
 
     seed: int = 0
     steps: int = 15600
-    head_steps: int = 300  # the first ones, on a frozen backbone
-    synthetic: int = 24  # people a step
+    head_steps: int = 300  # first steps, with a frozen backbone
+    synthetic: int = 24  # synthetic people per batch
     real: int = 8
     head_rate: float = 1e-3
     backbone_rate: float = 2e-3  # relative to the weights of a channel: `rescale_weights`
-    decay: float = 0.02  # of weights
-    average: float = 0.998  # of the moving average, a step
-    shape: float = 3.0  # weight of bodies' shapes
-    direct: float = 1.0  # of the 2D maps' own places
-    heat: float = 0.02  # of the 2D maps' shapes
-    absolute: float = 0.2  # of where bodies stand
-    absolute_from: int = 300  # from this step on
-    flat: float = 0.5  # of real people's 2D
-    teacher: float = 1.5  # of what the teacher says of them
+    decay: float = 0.02  # weight decay
+    average: float = 0.998  # decay of the moving average, per step
+    shape: float = 3.0  # loss weight of root-relative poses
+    direct: float = 1.0  # loss weight of the coordinates of the 2D heat maps
+    heat: float = 0.02  # loss weight of the 2D heat maps
+    absolute: float = 0.2  # loss weight of absolute positions
+    absolute_from: int = 300  # first step with the absolute loss
+    flat: float = 0.5  # loss weight of 2D labels of real people
+    teacher: float = 1.5  # loss weight of the teacher's pseudo-labels
 
 
 def initial_network_3d() -> metrabs.Metrabs:
-    """The network before training: the official backbone, and heads that know nothing."""
+    """The network before training: official backbone weights, untrained heads."""
     shape = metrabs.MetrabsShape.of("blazepose-full", len(HALPE26), VOLUME.depth, VOLUME.centered)
     network = metrabs.Metrabs(shape)
     nn.init.normal_(network.heatmap_heads.conv_final.weight, std=0.01)
@@ -79,7 +79,7 @@ def initial_network_3d() -> metrabs.Metrabs:
 
 
 def blazepose_encoder(network: metrabs.Metrabs) -> blazepose.BlazePoseBackbone:
-    """BlazePose's part of the network."""
+    """The BlazePose encoder of the network."""
     encoder = network.backbone[1].encoder
     assert isinstance(encoder, blazepose.BlazePoseBackbone)
     return encoder
@@ -93,7 +93,7 @@ def image_tensor(crops: np.ndarray) -> Tensor:
 def predicted_joints(
     flat: Tensor, deep: Tensor, matrix: Tensor, volume: Volume, mix: Tensor | float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What the maps say: (N, K, 2) pixels, (N, K, 3) metres, and these from the camera."""
+    """Decode the maps: (N, K, 2) pixels, (N, K, 3) metres, (N, K, 3) metres from the camera."""
     xy, xyz = metrabs.places_of_maps(flat, deep, volume)
     low, high = view_limits(volume.side, volume.stride, centred=volume.centered)
     inside = ((xy >= low) & (xy <= high)).all(-1)
@@ -106,7 +106,7 @@ def predicted_joints(
 def training_loss_3d(
     recipe: Recipe3D, flat: Tensor, deep: Tensor, made: people3d.Batch3D, volume: Volume, step: int
 ) -> tuple[Tensor, dict[str, float]]:
-    """One step's loss, and its parts."""
+    """Loss of one batch, and its terms."""
     matrix, target, truth = as_tensor(made.matrix), as_tensor(made.xy), as_tensor(made.xyz)
     known, solid, exact = as_tensor(made.flat), as_tensor(made.solid), as_tensor(made.exact)
     side, stride = volume.side, volume.stride
@@ -140,7 +140,7 @@ def training_loss_3d(
 def batches_3d(
     recipe: Recipe3D, made: list[people3d.Person3D], real: list[people3d.Person3D], first: int
 ) -> Iterator[people3d.Batch3D]:
-    """What each step sees, from step `first` on: it depends on the seed and the step alone."""
+    """Training batches from step `first` on: each depends on the seed and the step only."""
     augment = people3d.Augment3D()
     for step in range(first, recipe.steps):
         rng = np.random.default_rng([recipe.seed, step])
@@ -157,18 +157,18 @@ def train_3d(
     out: Path,
     minutes: float = math.inf,
 ) -> Path | None:
-    """A run, or the rest of one that was interrupted.
+    """Train, or resume an interrupted run.
 
     Args:
-        recipe: what decides it.
+        recipe: training parameters.
         synth: folders of synthetic people, see `vitruvian.train.synth.synth`.
         coco: folder of real people, see `vitruvian.train.data.people`.
-        taught: what the teacher says of them, see `vitruvian.train.data.teacher`.
+        taught: pseudo-labels of the teacher, see `vitruvian.train.data.teacher`.
         out: folder for recipe.toml, log.jsonl, state.pt, weights.pt.
-        minutes: stop after so long, to be gone on with later.
+        minutes: stop after this time; the run can be resumed.
 
     Returns:
-        weights.pt, or None if it was stopped before.
+        Path of weights.pt, or None if stopped before the end.
     """
     out.mkdir(parents=True, exist_ok=True)
     recipe.write(out / "recipe.toml")
@@ -262,7 +262,7 @@ def write_checkpoint(network: nn.Module, file: Path) -> Path:
 
 
 def main() -> None:
-    """The command."""
+    """Command-line entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--synth", type=Path, nargs="+", required=True)
     parser.add_argument("--coco", type=Path, required=True)
