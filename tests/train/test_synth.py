@@ -228,7 +228,7 @@ def test_only_postures_that_the_teacher_was_right_about_are_taken(tmp_path):
 
 
 def test_nobody_cannot_be_made(tmp_path):
-    with pytest.raises(VitruvianError, match="makes nobody"):
+    with pytest.raises(VitruvianError, match="renders no person"):
         synth.make_people(0, tmp_path)
 
 
