@@ -125,6 +125,7 @@ def _restored() -> Iterator[None]:
         os.environ.update(environment)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        stopping._State.kept = stopping._State.received = None
         for thread in set(threading.enumerate()) - threads:
             # Python ends the threads of a pool by itself.
             if not thread.daemon and not thread.name.startswith("ThreadPoolExecutor"):
