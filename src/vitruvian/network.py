@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 # Names of `precision` -> OpenVINO's. f32 is exact; the others round inside the network.
 PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
-OFTEN, MOST_FIXED = 20, 2  # see `OpenVino._fixed`
+OFTEN, MOST_FIXED = 20, 2  # see `OpenVino._compiled`
 
 
 def import_openvino() -> Any:
@@ -67,7 +67,7 @@ class OpenVino:
     """Run a .tflite, .onnx or .xml file with OpenVINO.
 
     A call takes one array of N rows per input and returns a tuple of arrays of N rows (batch size
-    N). Thread-safe: each thread has its own infer request.
+    N). Thread-safe: calls that run at the same time have an infer request each.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class OpenVino:
         self._seen: Counter[tuple[tuple[int, ...], ...]] = Counter()
         self._shaped: dict[tuple[tuple[int, ...], ...], Any] = {}
         self._lock = threading.Lock()
-        self._requests = threading.local()
+        self._idle: defaultdict[str, deque[Any]] = defaultdict(deque)  # infer requests
 
     def _compile(self, *shapes: Sequence[int | None]) -> Any:
         sizes = [[-1 if size is None else size for size in shape] for shape in shapes]
@@ -153,51 +153,68 @@ class OpenVino:
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Infer N rows: arrays of N rows in and out; N may be 0."""
+        return self.start(*inputs)()
+
+    def start(self, *inputs: np.ndarray) -> Callable[[], tuple[np.ndarray, ...]]:
+        """Start to infer N rows in the background; call what it returns once, for the results.
+
+        The inputs must not change until then.
+        """
         n = len(inputs[0])
         if n == 0:
             shapes = [output.partial_shape for output in self._one.outputs]
             sizes = [[0 if n.is_dynamic else n.get_length() for n in shape] for shape in shapes]
-            return tuple(np.zeros([0, *size[1:]], np.float32) for size in sizes)
-        if n == 1:
-            results = self._run(*self._fixed(*(rows.shape for rows in inputs)), inputs)
-        elif self._batch:
-            with self._lock:
-                if self._many is None:
-                    self._many = self._compile(*([None, *shape[1:]] for shape in self._shapes))
-            results = self._run("many", self._many, inputs)
-        else:
+            return lambda: tuple(np.zeros([0, *size[1:]], np.float32) for size in sizes)
+        if n > 1 and not self._batch:
             each = [[rows[i : i + 1] for rows in inputs] for i in range(n)]
-            single = [self._run("one", self._one, row) for row in each]
-            results = tuple(np.concatenate(parts) for parts in zip(*single, strict=True))
-        if any(len(result) != n for result in results):
-            shapes = [result.shape for result in results]
-            raise ValueError(f"{self._file.name}: {n} rows in, {shapes} out")
-        return results
+            single = [self._started("one", self._one, row)() for row in each]
+            return lambda: tuple(np.concatenate(parts) for parts in zip(*single, strict=True))
+        return self._started(*self._compiled(*(rows.shape for rows in inputs)), inputs)
 
-    def _fixed(self, *shapes: tuple[int, ...]) -> tuple[str, Any]:
-        """The compiled model for one row of these shapes, and its name.
+    def _compiled(self, *shapes: tuple[int, ...]) -> tuple[str, Any]:
+        """The compiled model for inputs of these shapes, and its name.
 
-        For networks with dynamic input size, a frequent size (that of a video) is compiled
-        separately: it is a tenth faster, which pays off after a hundred rows.
+        Frequent shapes (of as many people in each frame of a video, or of its size) are compiled
+        separately: a fifth faster than a dynamic batch size, a tenth than a dynamic input size,
+        which pays off after a hundred calls.
         """
-        if all(None not in known[1:] for known in self._shapes):
+        one = all(shape[0] == 1 for shape in shapes)
+        if one and all(None not in known[1:] for known in self._shapes):
             return "one", self._one
         with self._lock:
             self._seen[shapes] += 1
             if self._seen[shapes] == OFTEN and len(self._shaped) < MOST_FIXED:
                 self._shaped[shapes] = self._compile(*shapes)
-        known = self._shaped.get(shapes)
-        return ("one", self._one) if known is None else (str(shapes), known)
+            if shapes in self._shaped:
+                return str(shapes), self._shaped[shapes]
+            if one:
+                return "one", self._one
+            if self._many is None:
+                self._many = self._compile(*([None, *shape[1:]] for shape in self._shapes))
+            return "many", self._many
 
-    def _run(
+    def _started(
         self, name: str, compiled: Any, inputs: Sequence[np.ndarray]
-    ) -> tuple[np.ndarray, ...]:
-        request = getattr(self._requests, name, None)
-        if request is None:
+    ) -> Callable[[], tuple[np.ndarray, ...]]:
+        idle = self._idle[name]
+        try:
+            request = idle.pop()
+        except IndexError:
             request = compiled.create_infer_request()
-            setattr(self._requests, name, request)
-        results = request.infer(list(inputs), share_inputs=True, share_outputs=True)
-        return tuple(np.array(results[i]) for i in range(len(results)))  # buffers are reused
+        request.start_async(list(inputs), share_inputs=True)
+
+        def wait() -> tuple[np.ndarray, ...]:
+            request.wait()
+            # Its buffers are reused.
+            results = tuple(np.array(part.data) for part in request.output_tensors)
+            idle.append(request)
+            n = len(inputs[0])
+            if any(len(result) != n for result in results):
+                shapes = [result.shape for result in results]
+                raise ValueError(f"{self._file.name}: {n} rows in, {shapes} out")
+            return results
+
+        return wait
 
     @property
     def runs_on(self) -> str:

@@ -14,6 +14,7 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.options import StreamDefaults
+from vitruvian.models.top_down import Started
 from vitruvian.stream.identify import Identify
 from vitruvian.stream.one_euro import IMAGE, REGION, VISIBILITY, WORLD, OneEuro, OneEuroFilter
 from vitruvian.stream.stream import Stream
@@ -288,6 +289,9 @@ class Street:
         self.found_in.append(frame.index)
         places = np.array(self.detects(frame.index), np.float32).reshape(-1, 2)
         return [self.regions(places, np.full(len(places), -1))]
+
+    def start(self, frame, look) -> Started:
+        return Started(frame, look, lambda: None, lambda: self([frame], [look])[0])
 
     def __call__(self, frames, look=None) -> list[Poses]:
         (frame,), (regions,) = frames, look or [Regions.none()]

@@ -15,6 +15,7 @@ from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
+from vitruvian.models.top_down import Started
 from vitruvian.sources.open import Pictures, Span
 from vitruvian.sources.threads import AHEAD, BackgroundWriter, Prefetch
 from vitruvian.stream.live import Live
@@ -37,6 +38,9 @@ class Seen:
 
     def find(self, frames):
         return [Regions.none() for _ in frames]
+
+    def start(self, frame, look):
+        return Started(frame, look, lambda: None, lambda: self([frame], [look])[0])
 
     def __call__(self, frames, look=None):
         self.seen += [frame for frame in frames if look is None or frame not in self.seen]

@@ -8,6 +8,8 @@ Source of `argmax` to `encode`: the behaviour of AlphaPose c60106d (specs/alphap
 two-step normalisation is arXiv 2211.03375's.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -261,15 +263,18 @@ def encode(
     return rows[..., :, None] * columns[..., None, :], weight
 
 
-def refine(xy: np.ndarray, logits: np.ndarray, window: int) -> np.ndarray:
+def refine(
+    xy: np.ndarray, logits: np.ndarray, window: int, which: Sequence[int] | None = None
+) -> np.ndarray:
     """Refine points to the centre of mass of the heat map around them.
 
     A point outside its map is unchanged, as is one without a value of 0.5 or more in its window.
 
     Args:
         xy: (N, K, 2) float32, 0..1 of the network's input.
-        logits: (N, h, w, K) heat maps before the sigmoid, channels last as in the network's output.
+        logits: (N, h, w, M) heat maps before the sigmoid, channels last as in the network's output.
         window: cells along a side of the square window, odd; cells off the map are ignored.
+        which: (K,) the points' maps; None: all M = K.
 
     Returns:
         (N, K, 2) float32, 0..1 of the input. Cell j is at j / w, not (j + 0.5) / w: as in the
@@ -291,7 +296,8 @@ def refine(xy: np.ndarray, logits: np.ndarray, window: int) -> np.ndarray:
     columns, rows = near[..., 0], near[..., 1]
     first = (np.arange(n) * (height * width * k))[:, None, None, None]
     cells = rows[..., :, None] * width + columns[..., None, :]  # (N, K, window, window)
-    weight = sigmoid(logits.ravel()[first + cells * k + np.arange(k)[:, None, None]])
+    maps = np.arange(k) if which is None else np.array(which)
+    weight = sigmoid(logits.ravel()[first + cells * k + maps[:, None, None]])
     weight *= on_map[..., 1][..., :, None] & on_map[..., 0][..., None, :]
 
     by_column, by_row = weight.sum(axis=-2), weight.sum(axis=-1)

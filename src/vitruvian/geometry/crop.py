@@ -273,9 +273,10 @@ class Crop:
 
 
 def _transform(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    homogeneous = xy @ matrix[:, :2].T + matrix[:, 2]
-    depth = np.where(homogeneous[..., 2:] > 0, homogeneous[..., 2:], np.nan)
-    return (homogeneous[..., :2] / depth).astype(xy.dtype)
+    x, y = xy[..., 0], xy[..., 1]
+    across, down, depth = (row[0] * x + row[1] * y + row[2] for row in matrix)
+    depth = np.where(depth > 0, depth, np.nan)
+    return np.stack([across / depth, down / depth], axis=-1).astype(xy.dtype)
 
 
 def _sample(image: np.ndarray, at: np.ndarray) -> np.ndarray:

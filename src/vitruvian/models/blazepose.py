@@ -227,7 +227,7 @@ class Landmarks:
         they were kept, (N, 64, 64, 39) heat maps and (N, 256, 256, 1) segmentation before the
         sigmoid.
         """
-        there = outputs[1][:, 0] > self.options.presence
+        there = self._there(outputs)
         if not there.any():
             return Poses.nobody(BLAZEPOSE33, "hips")
         if not there.all():
@@ -236,11 +236,7 @@ class Landmarks:
         n = len(crops)
 
         points = outputs[0].reshape(n, POINTS, 5)
-        local = points[..., :2]
-        if self.options.refine_window > 1:
-            scale = np.float32(LANDMARK_SIDE)
-            local = heatmap.refine(local / scale, outputs[3], self.options.refine_window) * scale
-        xy = np.stack([crop.to_frame(row) for crop, row in zip(crops, local, strict=True)])
+        xy = self._places(outputs, crops, range(POINTS))
         body, public = xy[:, :PUBLIC], points[:, :PUBLIC]
         visible, presence = np.moveaxis(heatmap.sigmoid(public[..., 3:]), -1, 0)
         edge = np.array(frame.size * 2, np.float32)
@@ -261,6 +257,30 @@ class Landmarks:
             depth=public[..., 2] * (side / np.float32(LANDMARK_SIDE))[:, None],
             look=Regions.upright(xy[:, HIPS], xy[:, TOP], score, look.person),
         )
+
+    def next_look(
+        self, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions
+    ) -> Regions | None:
+        """`look` of the poses that `decode` will give, quickly; None: somebody is lost."""
+        if not len(look) or not self._there(outputs).all():
+            return None
+        xy = self._places(outputs, crops, (HIPS, TOP))
+        return Regions.upright(xy[:, 0], xy[:, 1], outputs[1][:, 0], look.person)
+
+    def _there(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """(N,) bool, whether somebody is in the crop."""
+        return outputs[1][:, 0] > self.options.presence
+
+    def _places(
+        self, outputs: Sequence[np.ndarray], crops: Sequence[Crop], which: Sequence[int]
+    ) -> np.ndarray:
+        """(N, len(which), 2) pixels of the frame: some of the landmarks, refined."""
+        local = outputs[0].reshape(len(crops), POINTS, 5)[:, which, :2]
+        window = self.options.refine_window
+        if window > 1:
+            scale = np.float32(LANDMARK_SIDE)
+            local = heatmap.refine(local / scale, outputs[3], window, which) * scale
+        return np.stack([crop.to_frame(row) for crop, row in zip(crops, local, strict=True)])
 
     @staticmethod
     def masks(logits: np.ndarray, crops: Sequence[Crop], size: tuple[int, int]) -> np.ndarray:

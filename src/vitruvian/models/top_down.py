@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,6 +38,27 @@ class Head(Protocol):
     ) -> Poses:
         """The network's M rows about one frame -> those of the N people who are really there."""
         ...
+
+
+class Looking(Head, Protocol):
+    """A head that can say quickly where to look next, for `TopDown.start`."""
+
+    def next_look(
+        self, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions, /
+    ) -> Regions | None:
+        """`look` of the poses that `decode` will give, bit for bit; None: somebody is lost."""
+        ...
+
+
+@dataclass(frozen=True)
+class Started:
+    """One frame in the network; see `TopDown.start`."""
+
+    frame: Frame
+    look: Regions
+    # Waits for the network; regions for the next frame, before the poses are decoded; None: unknown
+    next_look: Callable[[], Regions | None]
+    poses: Callable[[], Poses]  # waits for the network; those who are really there
 
 
 class TopDown:
@@ -93,12 +116,28 @@ class TopDown:
             look = [found.take(slice(self.most)) for found in self.find(frames)]
         crops = [self.head.crops(*pair) for pair in zip(frames, look, strict=True)]
         inputs = [self.head.prepare(*pair) for pair in zip(frames, crops, strict=True)]
-        outputs = self._run(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
+        outputs = self.run(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
         ends = np.cumsum([len(rows) for rows in inputs])[:-1]
         rows = zip(*(np.split(output, ends) for output in outputs), strict=True)
         return [self.head.decode(*parts) for parts in zip(frames, rows, crops, look, strict=True)]
 
-    def _run(self, rows: np.ndarray) -> Sequence[np.ndarray]:
+    def start(self, frame: Frame, look: Regions) -> Started:
+        """Begin to look at those regions; the network runs in the background."""
+        head = self.head
+        crops = head.crops(frame, look)
+        rows = head.prepare(frame, crops)
+        early: Any = getattr(head.network, "start", None)
+        wait = early(rows) if early and len(rows) <= self.batch else lambda: self.run(rows)
+        outputs = functools.cache(wait)
+        quick: Any = getattr(head, "next_look", None)
+        return Started(
+            frame,
+            look,
+            lambda: quick and quick(outputs(), crops, look),
+            lambda: head.decode(frame, outputs(), crops, look),
+        )
+
+    def run(self, rows: np.ndarray) -> Sequence[np.ndarray]:
         """All people of all frames at once, or in as few batches as may be."""
         starts = range(0, max(len(rows), 1), self.batch)
         parts = [self.head.network(rows[start : start + self.batch]) for start in starts]

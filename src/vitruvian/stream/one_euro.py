@@ -41,21 +41,31 @@ class OneEuroFilter:
             seconds: time; a value not later than the last one is returned unfiltered.
             scale: factor on speeds: 1 / size makes them sizes per second.
         """
-        if self.seconds is None:
-            self.raw, self.smooth, self.speed = value.copy(), value.copy(), np.zeros_like(value)
-        else:
-            if seconds <= self.seconds:
-                return value
-            elapsed = seconds - self.seconds
-            speed = (value - self.raw) * np.float32(scale / elapsed)
-            self.speed += np.float32(_weight(DERIVATIVE_CUTOFF, elapsed)) * (speed - self.speed)
-            weight = _weight(self.min_cutoff + self.beta * np.abs(self.speed), elapsed)
-            smooth = self.smooth + weight * (value - self.smooth)
-            new = np.isnan(smooth)  # missing before: reset
-            self.speed = np.where(new, np.float32(0), self.speed)
-            self.raw, self.smooth = value.copy(), np.where(new, value, smooth)
+        if self.seconds is not None and seconds <= self.seconds:
+            return value
+        self.raw, self.smooth, self.speed = self._next(value, seconds, scale)
         self.seconds = seconds
         return self.smooth
+
+    def ahead(self, value: np.ndarray, seconds: float, scale: float = 1.0) -> np.ndarray:
+        """What a call would give; nothing is remembered."""
+        if self.seconds is not None and seconds <= self.seconds:
+            return value
+        return self._next(value, seconds, scale)[1]
+
+    def _next(
+        self, value: np.ndarray, seconds: float, scale: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The value, the filtered value, and the filtered speed."""
+        if self.seconds is None:
+            return value.copy(), value.copy(), np.zeros_like(value)
+        elapsed = seconds - self.seconds
+        speed = (value - self.raw) * np.float32(scale / elapsed)
+        speed = self.speed + np.float32(_weight(DERIVATIVE_CUTOFF, elapsed)) * (speed - self.speed)
+        weight = _weight(self.min_cutoff + self.beta * np.abs(speed), elapsed)
+        smooth = self.smooth + weight * (value - self.smooth)
+        new = np.isnan(smooth)  # missing before: reset
+        return value.copy(), np.where(new, value, smooth), np.where(new, np.float32(0), speed)
 
 
 def _weight(cutoff: np.ndarray | float, elapsed: float) -> np.ndarray:
@@ -127,11 +137,26 @@ class OneEuro:
             score[i] = filters.visibility(score[i], seconds)
             hips[i], top[i] = filters.region(np.stack([hips[i], top[i]]), seconds, scale)
         if look is not None:
-            smooth = Regions.upright(hips, top, look.score, look.person)
-            width, height = np.moveaxis(look.size, -1, 0)  # not all models crop squares
-            smooth.size[:, 0] *= np.divide(width, height, out=np.ones_like(width), where=height > 0)
-            look = smooth
+            look = _region(look, hips, top)
         raw = poses if poses.raw is None else poses.raw
         return replace(
             poses, xy=xy, score=score, xyz=xyz, depth=depth, world=world, look=look, raw=raw
         )
+
+    def next_look(self, frame: Frame, look: Regions) -> Regions:
+        """`look` of the poses that a call for this frame will give; nothing is remembered."""
+        hips, top = look.centre.copy(), look.tops()
+        for i, who in enumerate(look.person.tolist()):
+            if who in self.people:
+                scale = 1 / max(float(look.size[i].mean()), 1e-6)
+                both = np.stack([hips[i], top[i]])
+                hips[i], top[i] = self.people[who].region.ahead(both, frame.seconds, scale)
+        return _region(look, hips, top)
+
+
+def _region(look: Regions, hips: np.ndarray, top: np.ndarray) -> Regions:
+    """The regions, moved to smoothed points."""
+    smooth = Regions.upright(hips, top, look.score, look.person)
+    width, height = np.moveaxis(look.size, -1, 0)  # not all models crop squares
+    smooth.size[:, 0] *= np.divide(width, height, out=np.ones_like(width), where=height > 0)
+    return smooth

@@ -182,10 +182,34 @@ class Stream:
 
         # A model without state between frames processes several frames in parallel.
         model = None if source.live else self.model
-        found = model.stream(frames()) if isinstance(model, Streamed) else map(self.find, frames())
+        if isinstance(model, Streamed):
+            found = model.stream(frames())
+        elif isinstance(self.find, Follow) and not source.live and self.on_step is None:
+            found = self._followed(self.find, frames())
+        else:
+            found = map(self.find, frames())
         for poses in found:
             frame = waiting.popleft()
             yield frame, self._frame(frame, poses)
+
+    def _followed(self, find: Follow, frames: Iterator[Frame]) -> Iterator[Poses]:
+        """The people of each frame; the network begins with the next one early."""
+        ahead: deque[Frame | None] = deque()
+
+        def coming() -> Frame | None:
+            ahead.append(next(frames, None))
+            return ahead[0]
+
+        while (frame := ahead.popleft() if ahead else next(frames, None)) is not None:
+            yield find(frame, coming, self._next_look)
+
+    def _next_look(self, frame: Frame, look: Regions) -> Regions:
+        """Regions for the next frame, as the steps will make them if everyone keeps their id."""
+        look = look.take(np.argsort(look.person))
+        for step in self._now:
+            if isinstance(step, OneEuro):
+                look = step.next_look(frame, look)
+        return look
 
 
 def _told(
