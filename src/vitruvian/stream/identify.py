@@ -138,16 +138,16 @@ class Identify:
         self._resized(frame.size)
         rows = _likeliest_first(poses)
         nobody = np.zeros(0, np.int64)
-        rows = rows[_others(alike(poses.take(rows), TWICE), nobody, np.arange(len(rows)))]
+        rows = rows[_others(poses, rows, TWICE, nobody, np.arange(len(rows)))]
         found = self._found(frame, poses, rows)
         people = self._remembered(found, before)
         match = self._match(people, found, poses.skeleton, before)
 
-        again = _again(people.take(match >= 0), found.take(match[match >= 0]))
-        left = np.setdiff1d(np.arange(len(found)), match)
-        left = _others(alike(poses.take(rows)), match[match >= 0], left)
-        which = np.concatenate([match[match >= 0], left])
-        present = _People.join(again, found.take(left))
+        matched = match[match >= 0]
+        again = _again(people.take(match >= 0), found.take(matched))
+        left = _others(poses, rows, DOUBLE, matched, _unmatched(len(found), match))
+        which = np.concatenate([matched, left])
+        present = _People.join(again, found.take(left)) if len(left) else again
         # An id needs two sightings, or a high score; higher scores come first.
         believed = (which[:, None] != left).all(axis=1)
         believed |= poses.box_score[rows[which]] >= self.options.sure
@@ -158,7 +158,9 @@ class Identify:
 
         lost = people.take((match < 0) & (people.number > 0))
         cut = not len(again) and len(left) > 0 and (lost.seen == before).sum() > 1
-        self.people = _People.join(present, _lost(lost, present, cut, frame.size))
+        self.people = present
+        if len(lost):
+            self.people = _People.join(present, _lost(lost, present, cut, frame.size))
         person = np.full(len(poses), -1, np.int64)
         person[rows[which]] = np.where(present.number > 0, present.number, -1)
         look = None if poses.look is None else replace(poses.look, person=person)
@@ -229,32 +231,46 @@ class Identify:
         if not len(people) or not len(found):
             return match
 
-        def stage(who: np.ndarray, cost: np.ndarray, most: float) -> None:
-            rows = np.flatnonzero(who & (match < 0))
-            free = np.setdiff1d(np.arange(len(found)), match)
-            match[rows] = _assign(cost[np.ix_(rows, free)], free, most)
+        def stage(who: np.ndarray, cost: Callable[[], np.ndarray], most: float) -> None:
+            rows, free = np.flatnonzero(who & (match < 0)), _unmatched(len(found), match)
+            if len(rows) and len(free):
+                match[rows] = _assign(cost()[np.ix_(rows, free)], free, most)
 
         named, lately = people.number > 0, self._lately(people, before)
         absent = UNSEEN * (people.seen < before)[:, None]
         off = people.motion.distance(found.box)
         unlike = _unlike(people, found)
-        cost = (1 - MOTION_SHARE) * unlike + MOTION_SHARE * off.sum(axis=2)
-        stage(named, np.where(off.sum(axis=2) <= CHI2_4, cost, np.nan), options.appearance)
+
+        def by_appearance() -> np.ndarray:
+            cost = (1 - MOTION_SHARE) * unlike + MOTION_SHARE * off.sum(axis=2)
+            return np.where(off.sum(axis=2) <= CHI2_4, cost, np.nan)
+
+        if unlike.size and not np.isnan(unlike).all():
+            stage(named, by_appearance, options.appearance)
 
         # A track not in the last frame is not matched to a detection that looks different.
         different = unlike > options.appearance
         other = (absent > 0) & different
-        alike = _alike(people, found, skeleton, options.pose)
-        cost = np.where(other, np.nan, 1 - alike + absent)
-        stage(named & lately, cost, 1 - options.similar)
 
-        step = (found.motion.place[None] - people.motion.place[:, None])[..., :2]
-        apart = np.linalg.norm(step, axis=2) / people.motion.place[:, 3:]
-        near = (off[..., :2].sum(axis=2) <= CHI2_2) & (apart <= options.reach) & ~different
-        stage(named & lately, np.where(near, apart + absent, np.nan), options.reach + UNSEEN)
+        def by_pose() -> np.ndarray:
+            alike = _alike(people, found, skeleton, options.pose)
+            return np.where(other, np.nan, 1 - alike + absent)
 
-        overlap = iou(people.motion.box(), found.motion.box())
-        stage(~named | lately, np.where(other, np.nan, 1 - overlap), 1 - ONCE)
+        stage(named & lately, by_pose, 1 - options.similar)
+
+        def by_motion() -> np.ndarray:
+            step = (found.motion.place[None] - people.motion.place[:, None])[..., :2]
+            apart = np.linalg.norm(step, axis=2) / people.motion.place[:, 3:]
+            near = (off[..., :2].sum(axis=2) <= CHI2_2) & (apart <= options.reach) & ~different
+            return np.where(near, apart + absent, np.nan)
+
+        stage(named & lately, by_motion, options.reach + UNSEEN)
+
+        def by_box() -> np.ndarray:
+            overlap = iou(people.motion.box(), found.motion.box())
+            return np.where(other, np.nan, 1 - overlap)
+
+        stage(~named | lately, by_box, 1 - ONCE)
         return match
 
 
@@ -354,13 +370,28 @@ def alike(poses: Poses, least: float = DOUBLE) -> np.ndarray:
     return np.where(np.isnan(same), iou(box, box), same) >= least
 
 
-def _others(same: np.ndarray, matched: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """Those left over, without duplicates of matched or higher-scored detections."""
+def _others(
+    poses: Poses, rows: np.ndarray, least: float, matched: np.ndarray, left: np.ndarray
+) -> np.ndarray:
+    """Those left over, without duplicates of matched or higher-scored detections, see `alike`.
+
+    `matched` and `left` count those rows of the poses.
+    """
+    if not len(left) or len(matched) + len(left) < 2:
+        return left
+    same = alike(poses.take(rows), least)
     kept = matched.tolist()
     for row in left.tolist():
         if not same[kept, row].any():
             kept.append(row)
     return np.array(kept[len(matched) :], np.int64)
+
+
+def _unmatched(n: int, match: np.ndarray) -> np.ndarray:
+    """Those of n that are not in `match`, in order."""
+    free = np.ones(n, bool)
+    free[match[match >= 0]] = False
+    return np.flatnonzero(free)
 
 
 def _assign(cost: np.ndarray, columns: np.ndarray, most: float) -> np.ndarray:
