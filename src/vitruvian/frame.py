@@ -94,7 +94,7 @@ class Frame:
     # (H, W, 3) uint8 RGB, or encoded pixels of a video; None for a frame read from a record
     pixels: np.ndarray | Coded | None
     index: int = 0  # frame number in its source, from 0
-    seconds: float = 0.0  # since the start of the source: presentation time stamp (PTS)
+    seconds: float = 0.0  # since the start of the source: presentation timestamp (PTS)
     source: str = ""  # file, camera or URL
     camera: Camera | None = None  # None: unknown; `Camera.view(size)` is assumed
     size: tuple[int, int] = (0, 0)  # width and height; from the pixels, if given

@@ -1,4 +1,4 @@
-"""Pictures of every kind, videos with real time stamps, cameras, streams; and bad ones of each."""
+"""Pictures of every kind, videos with real timestamps, cameras, streams; and bad ones of each."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Videos as people have them: every container, odd time stamps, turned, wide, joined, damaged."""
+"""Videos as people have them: every container, odd timestamps, turned, wide, joined, damaged."""
 
 import pickle
 import struct

@@ -294,7 +294,7 @@ def test_live_gives_results_in_order_and_drops_what_is_old():
 def test_live_wants_increasing_times(seconds):
     with Live(Seen(), lambda *_: None) as live:
         live.push(RGB, 1.0)
-        with pytest.raises(VitruvianError, match="time stamps must increase"):
+        with pytest.raises(VitruvianError, match="timestamps must increase"):
             live.push(RGB, seconds)
 
 

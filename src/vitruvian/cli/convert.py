@@ -40,7 +40,7 @@ from vitruvian.errors import MOST
         "that of IN",
     ),
     person=Word(int | None, INPUT, "Convert only the person with this track ID."),
-    fps=Word(float | None, INPUT, "Frame rate, for an IN without time stamps."),
+    fps=Word(float | None, INPUT, "Frame rate, for an IN without timestamps."),
     from_up=Word(
         str | None,
         INPUT,

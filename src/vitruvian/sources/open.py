@@ -1,4 +1,4 @@
-"""Sources: images, videos, webcams and network streams, as frames with time stamps in seconds.
+"""Sources: images, videos, webcams and network streams, as frames with timestamps in seconds.
 
 A path or address given by the user becomes one or more sources. Iterating over a source opens it,
 yields its frames in order and closes it; it can be iterated again.
@@ -175,7 +175,7 @@ def open_source(
             `sample` for the portrait that comes with matplotlib; or a list of these. Or a webcam
             index; a `Frame` or an array; or a list or generator of them, which is one video.
         span: frames to read of each source; by default all.
-        fps: frame rate of such a list or generator; by default from the time stamps of the frames,
+        fps: frame rate of such a list or generator; by default from the timestamps of the frames,
             or, for a generator, from the wall clock.
         order: channel order of arrays: "bgr" (OpenCV) or "rgb".
 

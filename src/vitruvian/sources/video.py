@@ -228,7 +228,7 @@ class VideoFile:
             finally:
                 if clock.early:
                     self._remark(
-                        f"has frames whose time stamps are no later than those before: "
+                        f"has frames whose timestamps are no later than those before: "
                         f"{clock.early}; they are put between the one before and the next"
                     )
             self._check(reading, whole=_whole(stream), given=given)
