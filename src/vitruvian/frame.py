@@ -64,13 +64,13 @@ def _eight_bits(pixels: Any, who: str, order: str) -> np.ndarray:
     if not isinstance(pixels, np.ndarray):
         way_out = "use Frame.read for files, or np.asarray"
     elif 0 in pixels.shape:
-        way_out = "it is empty: was there a picture at all?"
+        way_out = "it is empty: was there an image at all?"
     elif pixels.dtype != np.uint8 and pixels.dtype.kind == "f":
         way_out = "of values from 0 to 1 make (255 * array).astype(np.uint8)"
     elif pixels.dtype != np.uint8:
         way_out = "bring it to 8 bits, or use Frame.read for files"
     elif grey:
-        way_out = "of a grey picture make np.stack([grey] * 3, axis=-1), or use Frame.read"
+        way_out = "of a grey image make np.stack([grey] * 3, axis=-1), or use Frame.read"
     elif pixels.ndim == 3 and pixels.shape[2] == 4:
         way_out = "drop alpha with [..., :3]"
     elif pixels.ndim == 3 and pixels.shape[2] == 3:
@@ -78,9 +78,9 @@ def _eight_bits(pixels: Any, who: str, order: str) -> np.ndarray:
     elif pixels.ndim == 3 and pixels.shape[0] == 3:
         way_out = "put the channels last: np.moveaxis(array, 0, -1)"
     elif pixels.ndim == 4:
-        way_out = "it holds several pictures: make one Frame of each"
+        way_out = "it holds several images: make one Frame of each"
     else:
-        way_out = "for other pictures use Frame.read"
+        way_out = "for other images use Frame.read"
     raise VitruvianError(f"a {who} wants (H, W, 3) uint8 {order}, got {got}; {way_out}")
 
 

@@ -457,7 +457,7 @@ def test_a_missing_file_of_rules_is_refused(tmp_path):
         own.read(tmp_path / "nothing.toml")
 
 
-# Real pictures
+# Real images
 
 
 @pytest.mark.weights

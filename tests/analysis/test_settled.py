@@ -142,7 +142,7 @@ def test_masks_are_not_kept_so_states_are_told_at_once():
 
 
 def test_film_events_and_table_agree_frame_by_frame(video, monkeypatch):
-    """Arms go up and down; each picture of the film is of its own frame and says what it does."""
+    """Arms go up and down; each image of the film is of its own frame and says what it does."""
     clip = video("clip.mp4", [i / 10 for i in range(40)], size=SIZE)
     poses = acting([*[{}] * 10, *[UP] * 4, *[{}] * 10, *[UP] * 10, *[{}] * 6])
     said: list[tuple[int, bool, float]] = []

@@ -28,7 +28,7 @@ RESULT = {"image_id": 1, "category_id": 1, "keypoints": POINTS, "score": 0.9}
 
 
 def labels(*rows: dict[str, Any], **change: Any) -> dict[str, Any]:
-    """COCO's annotations of one picture, of these rows with their `id`s."""
+    """COCO's annotations of one image, of these rows with their `id`s."""
     people = [{**row, "id": i} for i, row in enumerate(rows or (ROW,), 1)]
     image = {"id": 1, "file_name": "a.jpg", "width": SIZE[0], "height": SIZE[1]}
     person = {"id": 1, "name": "person", "keypoints": list(COCO17.keypoints)}
@@ -167,7 +167,7 @@ def test_results_of_several_categories_none_of_people_are_refused(scored):
         scored(labels(), [{**RESULT, "category_id": i} for i in (5, 6)])
 
 
-# Which picture
+# Which image
 
 
 def test_path_parts_never_lead_out():
@@ -225,7 +225,7 @@ def test_ids_of_pictures_may_be_text(scored):
 
 
 def test_the_name_of_a_picture_counts_more_than_its_number(scored):
-    """Our own results count pictures from 0, COCO's annotations mostly from 1."""
+    """Our own results count images from 0, COCO's annotations mostly from 1."""
     rows = labels(ROW, {**ROW, "image_id": 2, "keypoints": POINTS[::-1]})
     rows["images"].append({"id": 2, "file_name": "b.jpg"})
     results = [{**RESULT, "image_id": 0, "file_name": "a.jpg"}]
@@ -269,12 +269,12 @@ def test_records_of_pictures_of_one_name_are_told_apart(tmp_path, rng):
         val(tmp_path / "truth.json", results=[tmp_path / "r.jsonl"], resamples=0)
 
 
-# Pictures that are not as they were labelled
+# Images that are not as they were labelled
 
 
 @pytest.fixture
 def changed(tmp_path, rng):
-    """A picture of 64 x 48 on disk whose file says another size; labels by a map from there."""
+    """A image of 64 x 48 on disk whose file says another size; labels by a map from there."""
 
     def make(declared, move, orientation=1, size=(64, 48)):
         folder = tmp_path / "images"
@@ -282,7 +282,7 @@ def changed(tmp_path, rng):
         exif = Image.Exif()
         exif[0x0112] = orientation
         Image.new("RGB", size).save(folder / "a.jpg", exif=exif.tobytes())
-        seen = rng.uniform((20, 10), (40, 40), (1, K, 2))  # in the picture as it is read
+        seen = rng.uniform((20, 10), (40, 40), (1, K, 2))  # in the image as it is read
         rows = annotations({"a.jpg": move(seen)})
         rows["images"][0] |= {"width": declared[0], "height": declared[1]}
         (tmp_path / "truth.json").write_text(json.dumps(rows))
@@ -298,7 +298,7 @@ def test_labels_of_a_picture_that_was_resized_are_scaled(changed):
     said(result, "64 x 48, said 128 x 96", "scaled")
 
 
-# How stored pixels are to be moved, inverse of what EXIF says, for a stored picture of 48 x 64.
+# How stored pixels are to be moved, inverse of what EXIF says, for a stored image of 48 x 64.
 @pytest.mark.parametrize(
     ("orientation", "stored"),
     [
@@ -535,7 +535,7 @@ def test_pictures_without_a_file_of_labels_are_said(yolo, tmp_path):
     yolo("val: images/val\n" + SHAPE)
     cv2.imwrite(str(tmp_path / "images/val/b.png"), np.zeros((48, 64, 3), np.uint8))
     read = truth.read(tmp_path)
-    assert any("1 pictures (first: b.png)" in note for note in read.notes)
+    assert any("1 images (first: b.png)" in note for note in read.notes)
 
 
 @pytest.mark.parametrize(

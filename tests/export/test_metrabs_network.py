@@ -293,7 +293,7 @@ def test_every_stage_gives_the_authors_numbers(
             x = part(x)
             rows.append([x.mean(), x.abs().mean(), *x.shape[1:]])
         flat, deep = network.heatmap_heads(x)
-    # The first row of the file is the scaled picture with the padding of the first convolution.
+    # The first row of the file is the scaled image with the padding of the first convolution.
     np.testing.assert_allclose(
         np.array(rows), metrabs_golden["stage_stats_mean_absmean_C_H_W"][1:], atol=2e-3
     )

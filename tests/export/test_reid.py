@@ -181,7 +181,7 @@ def test_attention_adds_to_what_was_there() -> None:
 
 
 def test_attention_learns_to_look_at_the_person_of_the_maps() -> None:
-    """Two people side by side in one picture; the maps say which of them is meant."""
+    """Two people side by side in one image; the maps say which of them is meant."""
     torch.manual_seed(0)
     guided = reid.PoseGuided(3, channels=8, numbers=16)
     features = torch.zeros(2, 8, 4, 4)
@@ -190,7 +190,7 @@ def test_attention_learns_to_look_at_the_person_of_the_maps() -> None:
     maps[0, :, :, :8] = maps[1, :, :, 8:] = 1
     with torch.no_grad():
         one, other = guided(features, maps)
-    np.testing.assert_array_equal(one, other)  # before it has learnt, both are the whole picture
+    np.testing.assert_array_equal(one, other)  # before it has learnt, both are the whole image
     optimizer = torch.optim.Adam(guided.parameters(), 0.02)
     for _ in range(60):
         one, other = guided(features, maps)

@@ -29,7 +29,7 @@ def cameras() -> list[Camera]:
 
 
 def corners_and(rng: np.random.Generator, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """(1004, 2) pixels everywhere in a picture, its corners among them."""
+    """(1004, 2) pixels everywhere in an image, its corners among them."""
     ends = [(0, 0), (size[0], 0), (0, size[1]), size]
     return np.concatenate([rng.uniform(0, 1, (1000, 2)) * size, np.array(ends, float)])
 
@@ -86,7 +86,7 @@ def test_a_lens_that_folds_back_has_no_way_back_beyond_the_fold():
     xy = 1000 + np.array([(690.0, 0), (0, -700), (710, 0), (600, 600)])
     lost = np.isnan(camera.rays(xy)).any(axis=1)
     np.testing.assert_array_equal(lost, [False, False, True, True])
-    # What is far to the side would be drawn into the picture by the formula alone.
+    # What is far to the side would be drawn into the image by the formula alone.
     far = camera.project(np.array([[0.9, 0, 1], [1.2, 0, 1], [3, 0, 1]]))
     np.testing.assert_array_equal(np.isnan(far[:, 0]), [False, True, True])
     np.testing.assert_allclose(far[0], [1000 + 900 * (1 - 0.3 * 0.81), 1000])
@@ -219,7 +219,7 @@ def test_a_photograph_taken_upright_is_turned_as_it_is_read(tmp_path):
     ("unit", "density"), [(2, (127, 1)), (3, (50, 1)), (4, (5, 1)), (None, (127, 1))]
 )
 def test_a_photograph_says_how_dense_its_sensor_is(tmp_path, unit, density):
-    """5 pixels a millimetre: 20 mm are 100 px; the picture was made half as wide since."""
+    """5 pixels a millimetre: 20 mm are 100 px; the image was made half as wide since."""
     photo = {"FocalLength": (20, 1), "FocalPlaneXResolution": density, "PixelXDimension": 800}
     if unit:
         photo["FocalPlaneResolutionUnit"] = unit
@@ -553,7 +553,7 @@ def opencv_file(path, **values):
 
 @pytest.mark.parametrize("suffix", [".yml", ".json", ".xml"])
 def test_the_motion_of_a_stereo_pair_is_the_second_camera_s(tmp_path, suffix, rng):
-    """cv2.stereoCalibrate's R and T: x2 = R x1 + T. R1, R2 are of pictures made level."""
+    """cv2.stereoCalibrate's R and T: x2 = R x1 + T. R1, R2 are of images made level."""
     path, turn, shift = tmp_path / f"stereo{suffix}", rotation_matrix(rng.normal(0, 1, 3)), 0.4
     lens = np.array([[0.1, 0.01, 0, 0, 0]])
     opencv_file(path, M1=MATRIX, D1=lens, M2=MATRIX + np.diag([5.0, 0, 0]), D2=2 * lens, R=turn,

@@ -1,4 +1,4 @@
-"""YOLOv8-pose: networks, export, letterbox, suppression, and the real weights on real pictures."""
+"""YOLOv8-pose: networks, export, letterbox, suppression, and the real weights on real images."""
 
 import importlib.util
 import json

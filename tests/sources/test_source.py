@@ -16,7 +16,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sources.open import PICTURES, VIDEOS, Pictures, Span, VideoFile, open_source
 
-# Pictures
+# Images
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "jp2", "ppm", "gif", "webp", "jpg"])
@@ -109,7 +109,7 @@ def png(width: int, height: int) -> bytes:
     ("data", "said"),
     [
         (b"", "it is empty"),
-        (b"this is a text about pictures\n", "no picture"),
+        (b"this is a text about images\n", "no picture"),
         (bytes(3000), "no picture"),
         (b"\xff\xd8", "cannot read"),
         (b"\x89PNG\r\n\x1a\n", "cannot read"),
@@ -129,7 +129,7 @@ def test_what_is_no_picture_is_one_clear_line(data, said, suffix, tmp_path: Path
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_picture_cut_short_is_one_clear_line(suffix, share, picture, rng, capfd):
-    """Noise, so that what is missing is the picture and not some header."""
+    """Noise, so that what is missing is the image and not some header."""
     path = picture(f"short.{suffix}", rng.integers(0, 256, (64, 64, 3), np.uint8))
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
@@ -244,7 +244,7 @@ def test_pictures_can_be_thinned_and_limited(picture):
         ("camera:front", "write camera:0"),
         ("camera:-1", "write camera:0"),
         ("camera:", "write camera:0"),
-        ("empty", "no pictures or videos in"),
+        ("empty", "no images or videos in"),
     ],
 )
 def test_words_that_name_nothing_are_one_clear_line(word, said, tmp_path: Path, monkeypatch):

@@ -85,7 +85,7 @@ def test_pictures_have_the_states_of_everybody_in_them(tmp_path):
     record = recorded(tmp_path / "poses.jsonl", poses, "{}.jpg")
     done = command(*ANALYZE, record, "--rules", "seated,arms_raised", "--angles", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert "2 pictures, 3 people" in done.stdout
+    assert "2 images, 3 people" in done.stdout
     assert "seated: 1 of 3 people, 0% unknown" in done.stdout
     assert "arms_raised: 1 of 3 people, 0% unknown" in done.stdout
     states = {
@@ -101,7 +101,7 @@ def test_pictures_have_the_states_of_everybody_in_them(tmp_path):
     rows = table("out/angles.csv")
     assert [(row["source"], row["person"]) for row in rows] == [
         ("0.jpg", "1"), ("0.jpg", "2"), ("1.jpg", "1")]  # fmt: skip
-    assert not Path("out/angles.png").exists()  # there is no time in pictures
+    assert not Path("out/angles.png").exists()  # there is no time in images
 
 
 def test_nobody_is_an_answer(tmp_path):
@@ -160,7 +160,7 @@ def test_a_record_made_of_another_programs_file_needs_no_video(tmp_path):
     record = recorded(tmp_path / "poses.jsonl", acting(SITS), source="walk.trc")
     done = command(*ANALYZE, record, "--angles", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert "walk.trc has no pictures: no annotated copy" in done.stderr
+    assert "walk.trc has no images: no annotated copy" in done.stderr
     assert len(table("out/angles.csv")) == 40
 
 
@@ -528,7 +528,7 @@ def test_nobody_and_somebody_without_a_place_are_annotated_as_nothing():
     assert (image == 128).all()
 
 
-# Real pictures and videos
+# Real images and videos
 
 
 def test_the_sample_through_the_command_line():
@@ -536,7 +536,7 @@ def test_the_sample_through_the_command_line():
     words = ("sample", "--model", "vitruvian-2d", "--rules", "seated,hands_in_pockets")
     done = command(*ANALYZE, *words, "--angles", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("grace_hopper.jpg: 1 picture, 1 person, ")
+    assert done.stdout.startswith("grace_hopper.jpg: 1 image, 1 person, ")
     states = [(row["rule"], row["side"], row["state"]) for row in table("out/events.csv")]
     assert states == [  # a portrait: neither hips nor hands are in it
         ("seated", "", "unknown"),
@@ -561,7 +561,7 @@ def test_hands_in_a_real_picture_are_in_pockets_and_a_broken_one_is_told(blazepo
     rules = "hands_in_pockets,seated"
     done = command(*ANALYZE, "pictures", "--rules", rules, "--angles", "--out", "out")
     one_line(done, "broken.jpg", "cut short")
-    assert "pictures: 2 pictures, 2 people" in done.stdout
+    assert "pictures: 2 images, 2 people" in done.stdout
     assert "hands_in_pockets: 2 of 2 people, 0% unknown" in done.stdout
     assert "seated: 0 of 2 people" in done.stdout
     assert len(table("out/angles.csv")) == 2

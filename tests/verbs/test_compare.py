@@ -340,10 +340,10 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
 
 
 def pictures(picture: Callable[..., Path]) -> Path:
-    """A folder with a space in its name, of pictures of different sizes."""
+    """A folder with a space in its name, of images of different sizes."""
     path = Path()
     for i, (name, size) in enumerate({"a": (60, 80), "b": (90, 40), "c": (50, 50)}.items()):
-        path = picture(f"my pictures/{name}.png", np.full((*size, 3), 40 * i + 40, np.uint8))
+        path = picture(f"my images/{name}.png", np.full((*size, 3), 40 * i + 40, np.uint8))
     return path.parent
 
 
@@ -388,7 +388,7 @@ def test_the_report_needs_nothing_from_elsewhere(loaded, picture, tmp_path):
     assert "<three>" not in page
     outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', outside)
-    assert page.count("data:image/jpeg") == 4  # the first picture, and three moments
+    assert page.count("data:image/jpeg") == 4  # the first image, and three moments
     assert page.count("<svg") == 3  # over time, joints, angles
 
 
@@ -459,7 +459,7 @@ def test_a_model_that_cannot_be_had_does_not_stop_the_others(loaded, picture, tm
     numbers = compare(
         pictures(picture), ["one", "missing", "two"], tmp_path / "out", on_error=told.append
     )
-    assert [str(error) for error in told] == ["missing, my pictures: its weights cannot be had"]
+    assert [str(error) for error in told] == ["missing, my images: its weights cannot be had"]
     assert [each["model"] for each in numbers["sources"][0]["models"]] == ["one", "two"]
 
 
@@ -547,7 +547,7 @@ def test_a_record_of_pictures_of_another_size_is_not_compared(loaded, video, tmp
     told: list[VitruvianError] = []
     compare(video("clip.mp4", [0.0]), ["one"], tmp_path / "out", results=[theirs],
             on_error=told.append)  # fmt: skip
-    assert "of a picture of 32 x 24 pixels" in str(told[0])
+    assert "of an image of 32 x 24 pixels" in str(told[0])
 
 
 def test_what_cannot_be_compared_is_refused(loaded, picture, tmp_path):

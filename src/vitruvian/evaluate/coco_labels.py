@@ -67,7 +67,7 @@ def parse_coco(
         if str(category) not in ids and not (category is None and len(categories) == 1):
             others.add(str(category))
         elif str(row.get("image_id")) not in names:
-            odd("left out, of a picture that is not listed", f"image_id {row.get('image_id')}")
+            odd("left out, of an image that is not listed", f"image_id {row.get('image_id')}")
         elif (person := _person(row, len(table), odd)) is not None:
             rows[str(row.get("image_id"))].append(person)
     if not rows:
@@ -166,7 +166,7 @@ def _names(
             number = int(number)
         if not isinstance(number, (int, str)) or isinstance(number, bool):
             raise VitruvianError(
-                f"cannot read '{data}': a picture has the id {shown(number, 40)}, want a number or "
+                f"cannot read '{data}': an image has the id {shown(number, 40)}, want a number or "
                 "a text"
             )
         name = row.get("file_name") or row.get("coco_url")
@@ -174,7 +174,7 @@ def _names(
         first = names.setdefault(str(number), (number, name, _size(row)))
         if path_parts(first[1]) != path_parts(name):
             raise VitruvianError(
-                f"two pictures of '{data}' have the id {shown(number, 20)}, "
+                f"two images of '{data}' have the id {shown(number, 20)}, "
                 f"'{shown(first[1], 60)}' and '{shown(name, 60)}'; give each one of its own"
             )
     return names

@@ -49,8 +49,8 @@ def suspicious_labels(truth: GroundTruth) -> list[str]:
     far, total = count_outside(truth.pictures)
     if far > 0.02 * total:
         notes.append(
-            f"{far} of {total} labelled keypoints lie outside of their pictures: bodies that are "
-            "cut off, or labels of pictures of another size"
+            f"{far} of {total} labelled keypoints lie outside of their images: bodies that are "
+            "cut off, or labels of images of another size"
         )
     boxes, near, areas = _boxes(truth)
     if boxes > 0.9:
@@ -101,7 +101,7 @@ def explain_low_scores(truth: GroundTruth, each: Scores) -> list[str]:
     has = np.isin(truth.skeleton.keypoints, each.keypoints)
     found = sum(len(some.score) for some in each.found.values())
     if not found:
-        return [f"{each.name}: nobody is found in any of {len(each.found)} pictures, so AP is 0"]
+        return [f"{each.name}: nobody is found in any of {len(each.found)} images, so AP is 0"]
     wanted = [p for p in truth.pictures if p.number in each.found and p.counts.any()]
     some = wanted[:: max(1, len(wanted) // TRIED)][:TRIED]
     base = average_precision(replace(truth, pictures=some), each.found, has)
@@ -117,7 +117,7 @@ def explain_low_scores(truth: GroundTruth, each: Scores) -> list[str]:
     people = each.groups[0].people
     return [
         f"{each.name}: AP is {ap:.3f}: of {people} people, {each.overall['found'].value:.0%} are "
-        f"near one of the {found} found; no usual mistake explains it, look at the worst pictures"
+        f"near one of the {found} found; no usual mistake explains it, look at the worst images"
     ]
 
 
@@ -158,7 +158,7 @@ def _tries(
         shifted = [picture for picture in pictures if picture.number in moved]
         if shifted:
             way = "next" if step > 0 else "previous"
-            why = f"what is found in the {way} picture were this one's: image_id is off by one"
+            why = f"what is found in the {way} image were this one's: image_id is off by one"
             yield why, replace(truth, pictures=shifted), moved
     if sized:
         for why, orientation in (
@@ -170,7 +170,7 @@ def _tries(
             about = refit((1, 1), (1, 1), orientation)
             assert about is not None
             what = f"what is found {why}"
-            what += ": were the labels made before pictures were turned as EXIF says?"
+            what += ": were the labels made before images were turned as EXIF says?"
             # Labels in pixels refer to the image before rotation; normalized ones were converted to
             # pixels of the rotated image.
             for turned in (True, False) if orientation in (6, 8) else (False,):
@@ -189,12 +189,12 @@ def _tries(
             scale = max(p.size) / LETTERBOX
             return (xy - bars * (LETTERBOX - np.array(p.size) / scale)) * scale
 
-        why = f"what is found were of the pictures: it is of an input of {LETTERBOX} x {LETTERBOX}"
+        why = f"what is found were of the images: it is of an input of {LETTERBOX} x {LETTERBOX}"
         yield why, some, each(boxed)
         yield why, some, each(lambda p, xy: boxed(p, xy, 0))
     larger = _larger(pictures, found)
     if not 0.8 < larger < 1.25:
-        why = f"what is found were {1 / larger:.2g} times as large: was it found in other pictures?"
+        why = f"what is found were {1 / larger:.2g} times as large: was it found in other images?"
         yield why, some, each(lambda _, xy: xy / larger)
     order = _order(pictures, found)
     if order is not None:

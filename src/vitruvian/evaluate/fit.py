@@ -44,11 +44,11 @@ def fit_labels_to_pictures(truth: GroundTruth) -> GroundTruth:
         is_of = _of_the_picture([(picture, size) for picture, size, _ in some])
         first, size, by = some[0]
         what = (
-            f"{len(some)} pictures differ in size from what the labels say (first: "
+            f"{len(some)} images differ in size from what the labels say (first: "
             f"'{shown(first.path.name, 40)}', {_by(size)}, said {_by(first.size)})"
         )
         if is_of and not truth.solid:
-            notes.append(f"{what}: the labels fit the pictures, and are taken as they are")
+            notes.append(f"{what}: the labels fit the images, and are taken as they are")
             kept |= {p.number: replace(p, size=size) for p, size, _ in some}
         elif by is not None and not truth.solid:
             notes.append(f"{what}: the labels are {kind}")
@@ -57,7 +57,7 @@ def fit_labels_to_pictures(truth: GroundTruth) -> GroundTruth:
             faults += [
                 VitruvianError(
                     f"'{shown(p.path, 100)}' is {_by(size)}, it was labelled as {_by(p.size)}: "
-                    "its crop or rotation is unknown; give the pictures that were labelled"
+                    "its crop or rotation is unknown; give the images that were labelled"
                 )
                 for p, size, _ in some
             ]

@@ -1,4 +1,4 @@
-"""Ground truth: pictures with annotated people, from data sets.
+"""Ground truth: images with annotated people, from data sets.
 
 Four formats, recognised by their content and shown in docs/val.md: COCO's keypoint annotations, a
 YOLO-pose data set, a .json of joints in metres, and the people.jsonl of `vitruvian synth`.
@@ -40,7 +40,7 @@ def read(
 
     Args:
         data: a .json, .jsonl or .yaml file, or the folder of a YOLO-pose data set.
-        images: the folder of its pictures; default: next to the file.
+        images: the folder of its images; default: next to the file.
         split: which split (train, val, test), if it has splits.
         skeleton: of the labels' keypoints, a name or a .toml file; default: as in the labels, or
             else COCO's.
@@ -70,12 +70,12 @@ def read(
 
 
 def check_pictures_exist(truth: GroundTruth) -> None:
-    """Raise `VitruvianError` if pictures are missing, or two are the same file."""
+    """Raise `VitruvianError` if images are missing, or two are the same file."""
     missing = [p.path for p in truth.pictures if not os.path.isfile(p.path)]  # noqa: PTH113
     if missing:
         raise VitruvianError(
             f"cannot read '{shown(missing[0], 100)}': no such file ({len(missing)} of the "
-            f"{len(truth.pictures)} pictures of '{shown(truth.source, 60)}' are missing); say "
+            f"{len(truth.pictures)} images of '{shown(truth.source, 60)}' are missing); say "
             "where they are with --images"
         )
     taken: dict[Path, int | str] = {}
@@ -83,7 +83,7 @@ def check_pictures_exist(truth: GroundTruth) -> None:
         first = taken.setdefault(picture.path, picture.number)
         if first != picture.number:
             raise VitruvianError(
-                f"two pictures of '{shown(truth.source, 60)}', {shown(first, 20)} and "
+                f"two images of '{shown(truth.source, 60)}', {shown(first, 20)} and "
                 f"{shown(picture.number, 20)}, would both be '{shown(picture.path, 80)}'; name "
                 "them apart"
             )
@@ -102,7 +102,7 @@ def _json(data: Path, images: Path | None, skeleton: Skeleton | None) -> GroundT
     else:
         raise VitruvianError(
             f"cannot read '{data}': want COCO's annotations (images, annotations, categories) or "
-            "joints in metres (pictures); see docs/val.md"
+            "joints in metres (images); see docs/val.md"
         )
     return replace(truth, sha256=_digest(data))
 
@@ -145,7 +145,7 @@ def _yolo(data: Path, images: Path | None, split: str, skeleton: Skeleton | None
 def _metres(
     said: dict[str, Any], data: Path, images: Path | None, skeleton: Skeleton | None
 ) -> GroundTruth:
-    """Our own: pictures, cameras, and joints in metres."""
+    """Our own: images, cameras, and joints in metres."""
     form = "docs/val.md shows how joints in metres are written"
     table, which = skeleton, said.get("skeleton")
     if table is None and isinstance(which, str):
@@ -159,7 +159,7 @@ def _metres(
     folder = data.absolute().parent if images is None else images
     rows = said["pictures"]
     if not isinstance(rows, list) or not rows:
-        raise VitruvianError(f"there are no pictures in '{data}'; {form}")
+        raise VitruvianError(f"there are no images in '{data}'; {form}")
     pictures = []
     for i, row in enumerate(rows, 1):
         people = row.get("people") if isinstance(row, dict) else None
@@ -172,7 +172,7 @@ def _metres(
 def _synthetic(
     data: Path, images: Path | None, split: str, skeleton: Skeleton | None
 ) -> GroundTruth:
-    """The people of `vitruvian synth`, one a picture."""
+    """The people of `vitruvian synth`, one an image."""
     form = "want the people.jsonl of `vitruvian synth`"
     rows = []
     for number, line in enumerate(read_text(data).splitlines(), 1):
@@ -198,11 +198,11 @@ def _synthetic(
 def _solid(
     number: int, folder: Path, row: Any, people: Any, k: int, failed: str, form: str
 ) -> LabelledPicture:
-    """One picture of people in metres; their pixels are where its camera sees them."""
+    """One image of people in metres; their pixels are where its camera sees them."""
 
     def want(there: bool, what: str) -> None:
         if not there:
-            raise VitruvianError(f"{failed}: picture {number} has no {what}; {form}")
+            raise VitruvianError(f"{failed}: image {number} has no {what}; {form}")
 
     want(isinstance(row, dict) and isinstance(row.get("file"), str), "file")
     want(isinstance(people, list) and all(isinstance(p, dict) for p in people), "people")
@@ -232,7 +232,7 @@ def _solid(
     try:
         camera = Camera(np.array(matrix, np.float64), (width, height), **given)
     except (ValueError, TypeError) as error:
-        raise VitruvianError(f"{failed}: picture {number}: {error}") from None
+        raise VitruvianError(f"{failed}: image {number}: {error}") from None
     with np.errstate(all="ignore"):  # of a joint in the camera's plane
         xy = camera.project(solid).astype(np.float64)
     xy[~np.isfinite(xy)] = np.nan

@@ -83,7 +83,7 @@ def read(data: Path, images: Path | None, split: str) -> YoloLabels:
         paths = _pictures(_folder(root, split), [root])
     if not paths:
         where = images or data
-        raise VitruvianError(f"no pictures in '{where}'; give a data.yaml, or images/ and labels/")
+        raise VitruvianError(f"no images in '{where}'; give a data.yaml, or images/ and labels/")
     digest, faults = hashlib.sha256(), list[VitruvianError]()
     rows: dict[Path, list[_Row]] = {}
     for path in paths:
@@ -188,12 +188,12 @@ def _pictures(where: Path, roots: list[Path]) -> list[Path]:
         listed = [(line, path or roots[0] / _slashed(line)) for line, path in found]
         odd = next((line for line, path in listed if os.path.isdir(path)), None)  # noqa: PTH112
         if odd is not None:
-            raise VitruvianError(f"cannot read '{where}': '{shown(odd)}' is a folder, no picture")
+            raise VitruvianError(f"cannot read '{where}': '{shown(odd)}' is a folder, not an image")
         return [path for _, path in listed]
     if where.is_file() and where.suffix.lower() in PICTURES:
         return [where]
     if not where.is_dir():
-        raise VitruvianError(f"cannot read '{where}': no such folder of pictures")
+        raise VitruvianError(f"cannot read '{where}': no such image folder")
     found = (p for p in where.rglob("*") if p.suffix.lower() in PICTURES)
     return sorted(p for p in found if not is_clutter(p))
 
@@ -297,7 +297,7 @@ def _shape_of(rows: dict[Path, list[_Row]], data: Path) -> tuple[int, int]:
     """Infer the shape from the lines, if data.yaml has none."""
     lengths = Counter(len(row.values) for each in rows.values() for row in each)
     if not lengths:
-        raise VitruvianError(f"no labels for the pictures of '{data}': nothing to compare with")
+        raise VitruvianError(f"no labels for the images of '{data}': nothing to compare with")
     wide = max(lengths, key=lambda n: (n > 4, lengths[n])) - 4
     if wide % 3 or not wide or wide > 3 * MOST_KEYPOINTS:
         raise VitruvianError(
@@ -321,11 +321,11 @@ def _check(rows: dict[Path, list[_Row]], shape: tuple[int, int], odd: OddityCoun
     if 2 * len(pixels) > len(every):
         raise VitruvianError(
             f"{pixels[0].where} has a box of {shown(pixels[0].values[:4].tolist())}: pixels, want "
-            "fractions of the picture's width and height, 0 to 1"
+            "fractions of the image's width and height, 0 to 1"
         )
     for what, some in (
         (f"left out, not of {want + 1} numbers as {k} keypoints want", wrong),
-        ("left out, a box that is no share of the picture", pixels),
+        ("left out, bounding box outside 0..1", pixels),
     ):
         for row in some:
             odd(what, row.where)

@@ -80,7 +80,7 @@ def export_checkpoint(
         want = ".xml" if precision == "int8" else ".onnx or .xml"
         raise VitruvianError(f"cannot export to '{out}': want a name that ends with {want}")
     if (precision == "int8") != bool(len(calibration)):
-        raise VitruvianError("int8, and nothing else, needs pictures for calibration")
+        raise VitruvianError("int8, and nothing else, needs images for calibration")
     try:
         archive = metrabs_archive.is_archive(checkpoint)
         read = (metrabs_archive if archive else checkpoints).read(checkpoint)

@@ -36,7 +36,7 @@ PICTURES = {  # image suffixes, whose names may be numbers; others are videos
     *(".heic", ".heif", ".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr"),
 }
 ONE_VIDEO = (
-    "COCO results are of pictures, or of one video, whose frames are the image_id; give a folder "
+    "COCO results are of images, or of one video, whose frames are the image_id; give a folder "
     "and --save coco"
 )
 
@@ -259,7 +259,7 @@ def _pictures(path: Path, read: Any, note: Note) -> tuple[Skeleton, list[_Pictur
     for row in read["images"] if labels else ():
         number = _id(row["id"])
         if number in pictures:
-            raise ValueError(f"two pictures have the id {shown(number)}")
+            raise ValueError(f"two images have the id {shown(number)}")
         size = (_side(row, "width"), _side(row, "height"))
         pictures[number] = _Picture(number, len(pictures), _name(row.get("file_name")), size)
     left = dict.fromkeys(("are of other things", "have no keypoints", "are crowds"), 0)
@@ -324,9 +324,9 @@ def _id(value: Any) -> int | str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # pandas turns integers into floats
     if type(value) is not int and not isinstance(value, str):
-        raise TypeError(f"{shown(value)} is no id of a picture")
+        raise TypeError(f"{shown(value)} is not an image id")
     if isinstance(value, int) and abs(value) >= WHOLE:
-        raise ValueError(f"{shown(value)} is no id of a picture")
+        raise ValueError(f"{shown(value)} is not an image id")
     return value
 
 

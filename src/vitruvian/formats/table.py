@@ -306,7 +306,7 @@ def read(
     record = form is None and path.suffix.lower() == ".jsonl"
     row = FORMATS["json"] if record else recognised(path, form)
     if up is not None and "up" not in row.asks:
-        raise VitruvianError(f"'{path}' has y down, as pictures have; leave out which axis is up")
+        raise VitruvianError(f"'{path}' has y down, as images have; leave out which axis is up")
     if skeleton is not None and "skeleton" not in row.asks:
         raise VitruvianError(f"'{path}' names its keypoints; leave out which skeleton it has")
     if fps is not None and "fps" not in row.asks:

@@ -253,7 +253,7 @@ def _camera(
     size = _size(table, where) or size
     if size is None:
         raise SizeUnsaid(
-            f"{where} does not say how large its pictures are; "
+            f"{where} does not say how large its images are; "
             "add image_width and image_height, in pixels"
         )
     extrinsics, unsaid, up = _extrinsics(table, where), None, _up(table, where)
@@ -287,7 +287,7 @@ def _check_lens(table: dict[str, Any], where: str) -> None:
     if fisheye or "xi" in table or any(FISHEYES.search(word) for word in words.values()):
         raise VitruvianError(
             f"{where} is of a fisheye lens, which is not supported; "
-            "undistort the pictures first (cv2.fisheye.undistortImage)"
+            "undistort the images first (cv2.fisheye.undistortImage)"
         )
     lens = words.get("distortion_model", "")
     if lens not in LENSES:
@@ -317,7 +317,7 @@ def _size(table: dict[str, Any], where: str) -> tuple[int, int] | None:
     width, height = _array(sides, where, "image size", 2)
     if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
         raise VitruvianError(
-            f"cannot use {where}: its pictures are {width:g} x {height:g} pixels, "
+            f"cannot use {where}: its images are {width:g} x {height:g} pixels, "
             f"want 1 to {LARGEST_SIDE}"
         )
     return int(width), int(height)

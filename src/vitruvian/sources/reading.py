@@ -169,7 +169,7 @@ class FrameDecoder:
         before, self.kind = self.kind, kind
         if max(size) > LONGEST_SIDE or size[0] * size[1] > LARGEST:
             raise VitruvianError(
-                f"its pictures are {size[0]} x {size[1]} pixels, want at most {LONGEST_SIDE} along "
+                f"its images are {size[0]} x {size[1]} pixels, want at most {LONGEST_SIDE} along "
                 f"a side and {LARGEST} in all; make it smaller first"
             )
         if before is None or before[2] != kind[2]:

@@ -153,7 +153,7 @@ class VideoFile:
             if moving:
                 why = "FFmpeg has no decoder for its codec; convert it to H.264"
             elif container.streams.video:
-                why += ", only a cover picture"
+                why += ", only a cover image"
             raise VitruvianError(f"cannot read '{self.address}': {why}")
 
         def rank(stream: Any) -> tuple[int, int]:
