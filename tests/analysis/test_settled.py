@@ -465,7 +465,7 @@ def test_what_would_have_no_effect_is_refused(tmp_path, words, parts):
             "for --save csv beside it give a folder",
         ),
         ("predict", ("--out", "a.csv", "--save", "json,plot"), "for --save json,plot beside it"),
-        ("predict", ("--out", "a", "--save", "mot"), "only pictures"),
+        ("predict", ("--out", "a", "--save", "mot"), "only images"),
         ("analyze", ("--save", "plot", "--angles"), "--save plot is of videos"),
         ("analyze", ("--minimum", "1"), "--minimum is of videos"),
     ],

@@ -46,7 +46,7 @@ def weights_here(blazepose) -> None:
         (("sample", "--conf", "1.5"), ("conf is 1.5",)),
         (("sample", "--num-poses", "0"), ("num_poses is 0",)),
         (("sample", "--stride", "0"), ("stride is 0",)),
-        (("sample", "--start", "1"), ("choose a part of a video, but there are only pictures",)),
+        (("sample", "--start", "1"), ("choose a part of a video, but there are only images",)),
         (("sample", "--model", "blazepose-full,refine_window=4"), ("refine_window is 4",)),
         (("sample", "--model", "blazepose-full,refine"), ("'refine' is no option; write it as",)),
         (("sample", "--out", "a.mp4"), ("'a.mp4' holds one video",)),
@@ -74,7 +74,7 @@ def weights_here(blazepose) -> None:
             ("sample", "--save-csv"),
             (
                 "no option --save-csv",
-                "--save csv, or several",
+                "--save csv, or with others",
             ),
         ),
         (("sample", "--flip"), ("no option --flip", "--model NAME,flip=VALUE")),
@@ -463,7 +463,7 @@ def test_a_checkpoint_of_ones_own_is_exported_and_run(yolo_here, shared):
     checkpoint = shared / "weights" / "yolov8n-pose.pt"
     done = command("export", checkpoint, "--out", "mine.onnx", env=yolo_here)
     assert done.returncode == 0, done.stderr
-    assert "apart from torch" in done.stdout
+    assert "maximum difference from PyTorch" in done.stdout
     one_line(command("export", checkpoint, "--out", "mine.onnx", env=yolo_here), "exists")
     one_line(command("export", "blazepose-full", "--out", "b.onnx", env=yolo_here), "no checkpoint")
     video = shared / "data" / "videos" / "mmpose_demo.mp4"

@@ -109,7 +109,7 @@ def test_classifier_and_counters_may_be_missing_and_nothing_else() -> None:
         "misses 'conv3.1.gate.fc1.bias'": {k: v for k, v in tensors.items() if k != name},
         "has, but should not, 'more'": {**tensors, "more": np.zeros(1)},
         "in another shape 'conv3.1.gate": {**tensors, name: np.zeros((1, 2))},
-        "classifier is no matrix": {**tensors, "classifier.weight": np.zeros(3)},
+        "classifier is not a matrix": {**tensors, "classifier.weight": np.zeros(3)},
         "misses 'classifier.bias'": {k: v for k, v in tensors.items() if k != "classifier.bias"},
         "misses 'conv1.": {},
     }

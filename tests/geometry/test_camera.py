@@ -299,7 +299,7 @@ def test_a_png_is_not_unpacked_twice_to_look_for_exif_data(picture, monkeypatch)
 
 def test_what_is_no_picture_is_refused(tmp_path):
     (tmp_path / "words.jpg").write_text("words")
-    with refused("words.jpg", "no picture"):
+    with refused("words.jpg", "not an image"):
         Camera.from_exif(tmp_path / "words.jpg")
     with refused("absent.jpg", "No such file"):
         Camera.from_exif(tmp_path / "absent.jpg")
@@ -425,7 +425,7 @@ def test_a_file_of_several_cameras_wants_to_know_which(tmp_path):
         ("a.xml", "<a/>", ["no camera in it"]),
         ("a.txt", "", [".toml", ".yaml", ".xml"]),
         ("a.toml", TWO, ["right", "fisheye"]),
-        ("a.toml", "[cam", ["a.toml", "no valid TOML"]),
+        ("a.toml", "[cam", ["a.toml", "not valid TOML"]),
         ("a.toml", "[metadata]\nerror = 0.0", ["no camera in it"]),
         ("a.json", "{", ["a.json"]),
         ("a.json", "[1, 2]", ["no camera in it"]),
@@ -443,7 +443,7 @@ def test_a_file_of_several_cameras_wants_to_know_which(tmp_path):
         ("a.yaml", "", ["no camera in it"]),
         *((f"a{n}.yaml", f"K: {K}\n{line}", ["fisheye"]) for n, line in enumerate(FISHEYES)),
         ("a.yaml", f"K: {K}\ndistortion_model: of_next_year", ["distortion model 'of_next_year'"]),
-        ("a.json", f'{{"K": {K}, "size": [1e18, 480]}}', ["pictures are 1e+18 x 480"]),
+        ("a.json", f'{{"K": {K}, "size": [1e18, 480]}}', ["images are 1e+18 x 480"]),
         ("a.json", f'{{"K": {K}, "size": [NaN, 480]}}', ["a number that is not finite"]),
         ("a.json", f'{{"K": {K}, "size": [null, 480]}}', ["image size", "2 numbers"]),
         ("a.toml", UNSAID.replace("-0.3", "0.3") + 'units = "ell"', ["unit 'ell'", "m, cm, mm"]),

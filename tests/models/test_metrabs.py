@@ -872,5 +872,5 @@ def test_an_antialias_that_is_no_number_is_refused(own, tmp_path, torch, metrabs
     with refused("antialias is 'much', want a whole number from 1"):
         export_file(str(tmp_path / "a.pt"), tmp_path / "a.onnx")
     torch.save(read | {"fill": 0.0}, tmp_path / "b.pt")
-    with refused("fill is 0.0, want 0.1 to 2 of the crop's side"):
+    with refused("fill is 0.0, want 0.1 to 2 of the crop side"):
         export_file(str(tmp_path / "b.pt"), tmp_path / "b.onnx")

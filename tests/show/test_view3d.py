@@ -323,7 +323,7 @@ def test_what_was_seen_before_the_user_stopped_it_is_a_whole_file(name, tmp_path
 
 
 def test_a_picture_in_3d_holds_one_picture(tmp_path: Path, frame, people):
-    with refused("holds one picture"), open_sink(tmp_path / "a_3d.png") as sink:
+    with refused("holds one image"), open_sink(tmp_path / "a_3d.png") as sink:
         for i in range(2):
             sink.write(frame(i), people(everything=True))
 

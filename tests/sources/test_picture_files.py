@@ -512,7 +512,7 @@ def test_a_camera_s_word_may_be_a_file_of_that_name(picture, tmp_path: Path, mon
 
 @pytest.mark.parametrize("name", ["s.jpg", "s.PNG?width=3", "a/b.heic"])
 def test_a_picture_of_an_address_is_refused_with_the_way_out(name):
-    with refused("is a picture", "fetch it first"):
+    with refused("is an image", "fetch it first"):
         open_source(f"http://127.0.0.1:9/{name}")
     assert isinstance(only_source("http://127.0.0.1:9/s.mjpg"), VideoFile)
 

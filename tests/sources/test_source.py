@@ -109,8 +109,8 @@ def png(width: int, height: int) -> bytes:
     ("data", "said"),
     [
         (b"", "it is empty"),
-        (b"this is a text about images\n", "no picture"),
-        (bytes(3000), "no picture"),
+        (b"this is a text about images\n", "not an image"),
+        (bytes(3000), "not an image"),
         (b"\xff\xd8", "cannot read"),
         (b"\x89PNG\r\n\x1a\n", "cannot read"),
         (png(60_000, 60_000), "179 million pixels"),
@@ -250,7 +250,7 @@ def test_pictures_can_be_thinned_and_limited(picture):
 def test_words_that_name_nothing_are_one_clear_line(word, said, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes").write_text("no picture")
+    (tmp_path / "notes").write_text("not an image")
     with refused(said, word):
         open_source(word)
 
@@ -285,7 +285,7 @@ def test_a_span_that_is_none_is_one_clear_line(span):
 def test_pictures_have_no_start_or_end(picture):
     path = picture("a.png")
     for span in (Span(start=1), Span(end=1)):
-        with refused("only pictures"):
+        with refused("only images"):
             open_source(path, span)
 
 

@@ -243,7 +243,7 @@ BROKEN = "import numpy as np\ndef bad(body):\n    return body.nothing\nmany = 3\
     ("words", "parts"),
     [
         (("p.jsonl", "--rules", "seatd"), ("no rule named 'seatd'; did you mean 'seated'?",)),
-        (("p.jsonl", "--rules", "mine.py"), ("say which function", "'mine.py:NAME'")),
+        (("p.jsonl", "--rules", "mine.py"), ("name its function", "'mine.py:NAME'")),
         (("p.jsonl", "--rules", "mine.py:gone"), ("'mine.py' has no function 'gone'",)),
         (("p.jsonl", "--rules", "mine.py:many"), ("'mine.py' has no function 'many'",)),
         (("p.jsonl", "--rules", "no.py:f"), ("cannot read 'no.py': No such file",)),
@@ -403,7 +403,7 @@ def test_a_source_and_a_model_are_analyzed_as_a_record_is(video):
     found = [found for *_, found in vit.analyze_frames(clip, Actor(acting(SITS)), rules="seated")]
     (event,) = [event for one in found for event in one.events]
     assert (event.start, event.end) == (1.0, pytest.approx(2.9))
-    with refused("no angles were asked for"):
+    with refused("angles were not computed"):
         found[0].angle_deg("left_knee")
 
 

@@ -596,7 +596,7 @@ def test_one_command_compares_two_networks(tmp_path):
     """With weights that come with vitruvian: 2D, with a mirror, and 3D; a portrait and nobody."""
     import vitruvian as vit
 
-    folder = tmp_path / "two pictures"
+    folder = tmp_path / "two images"
     folder.mkdir()
     portrait = vit.open_source("sample")[0].paths[0]  # type: ignore[attr-defined]
     (folder / "a.jpg").write_bytes(portrait.read_bytes())

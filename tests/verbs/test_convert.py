@@ -833,5 +833,5 @@ def test_each_of_several_pictures_has_a_file_of_its_own(name, names, tmp_path, p
         with refused(names[0], "exists", "--overwrite"):
             convert(tmp_path / "a.jsonl", out / name)
         assert convert(tmp_path / "a.jsonl", out / name, overwrite=True).paths == done.paths
-    with refused("is a picture", "_3d.png"):
+    with refused("is an image", "_3d.png"):
         convert(tmp_path / "a.jsonl", out / "c_3d.mp4")

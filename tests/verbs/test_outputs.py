@@ -253,7 +253,7 @@ def test_a_damaged_line_is_one_clear_error_after_the_good_ones(
         (b"hello\n", "line 1 is no JSON"),
         (b"\xff\xd8\xff\xe0", "is not UTF-8 text"),
     ],
-    ids=["empty", "newer schema", "no schema", "text", "a picture"],
+    ids=["empty", "newer schema", "no schema", "text", "an image"],
 )
 def test_what_is_no_record_is_one_clear_line(data, said, tmp_path: Path):
     path = tmp_path / "a.jsonl"
@@ -641,7 +641,7 @@ def test_a_picture_is_written_as_it_was_drawn(
 
 
 def test_a_picture_file_holds_one_picture(tmp_path: Path, frame: Frames):
-    with refused("holds one picture"), open_sink(tmp_path / "a.png") as sink:
+    with refused("holds one image"), open_sink(tmp_path / "a.png") as sink:
         for i in range(2):
             sink.write(frame(i), Poses.nobody(TOY))
 

@@ -217,7 +217,7 @@ def test_groups_are_by_size_and_by_people_in_the_picture(rng):
     counts = {(g.of, g.name): (g.people, g.pictures) for g in got.groups}
     assert counts["all", "all"] == (14, 4)
     assert [counts["size", name][0] for name in ("small", "medium", "large")] == [5, 5, 4]
-    where = {name: counts["people in the picture", name] for name in scores.PEOPLE}
+    where = {name: counts["people in the image", name] for name in scores.PEOPLE}
     assert where == {"1": (1, 1), "2": (2, 1), "3 to 5": (4, 1), "6 or more": (7, 1)}
     assert all(group.numbers["AP"].value == pytest.approx(1) for group in got.groups)
 
@@ -433,7 +433,7 @@ def test_what_is_wrong_with_data_is_one_line(tmp_path, data):
         val(write(annotations=[]), [model])
     with refused("nobody", "image_id 1", "not listed"):
         val(write(images=[]), [model])
-    with refused("a.png", "3 of the 3 pictures", "--images"):
+    with refused("a.png", "3 of the 3 images", "--images"):
         val(file, [model], images=tmp_path / "elsewhere")
     with refused("is no JSON"):
         (tmp_path / "changed.json").write_text("{")
@@ -471,7 +471,7 @@ def test_results_of_others_stand_beside_models(tmp_path, data, rng):
     assert want["AP"] == pytest.approx(oracle(json.loads(file.read_text()), rows)[0], abs=1e-9)
     known = truth.read(file)
     theirs.write_text(json.dumps([{**row, "image_id": 99} for row in rows]))
-    with refused("refers to other pictures"):
+    with refused("refers to other images"):
         read_results(theirs, known)
     theirs.write_text(json.dumps([{**row, "keypoints": [1, 2, 3]} for row in rows]))
     with refused("has 1 keypoints a person", "has 17"):
@@ -493,10 +493,10 @@ def test_records_of_others_are_scored_as_the_model_that_made_them(tmp_path, data
     second = val(file, results=[record])
     for name, number in first.scores[0].overall.items():
         assert second.scores[0].overall[name] == pytest.approx(number, nan_ok=True), name
-    assert any("1 other pictures" in note for note in second.notes)
+    assert any("1 other images" in note for note in second.notes)
     lines = record.read_text().splitlines()
     record.write_text("\n".join([lines[0], lines[-1]]) + "\n")
-    with refused("refers to other pictures"):
+    with refused("refers to other images"):
         val(file, results=[record])
 
 

@@ -71,7 +71,7 @@ def results_to_people(
         if values is not None:
             good.append((row, values))
             continue
-        odd("left out, want image_id, keypoints and score", f"row {i}")
+        odd("ignored, want image_id, keypoints and score", f"row {i}")
         points = row.get("keypoints") if isinstance(row, dict) else None
         lengths[len(points) if isinstance(points, list) else 0] += 1
     if odd.count and not good:
@@ -90,19 +90,19 @@ def results_to_people(
     strange = sum(number is None for number in places)
     if strange and strange == len(places):
         raise VitruvianError(
-            f"'{file}' refers to other images than '{shown(truth.source, 60)}': its image_id are "
-            f"such as {shown(ours[0][0].get('image_id'), 30)}, want such as "
+            f"'{file}' refers to other images than '{shown(truth.source, 60)}': its image_id "
+            f"values look like {shown(ours[0][0].get('image_id'), 30)}, want for example "
             f"{shown(truth.pictures[0].number, 30)}"
         )
     if strange:
-        notes.append(f"'{file}': {strange} people in other images are left out")
+        notes.append(f"'{file}': {strange} people in other images are ignored")
     notes += [f"'{file}': {line}" for line in odd.lines("rows")]
     full = [p for p in truth.pictures if p.counts.any()]
     silent = sum(not people[p.number] for p in full)
     if places and 2 * silent > len(full):
         notes.append(
-            f"'{file}' says nothing of {silent} of {len(full)} images with people: they are "
-            "missed there"
+            f"'{file}' has no results for {silent} of {len(full)} images with people; they count "
+            "as missed"
         )
     found = {}
     for picture in truth.pictures:
@@ -140,20 +140,20 @@ def _of_people(rows: Rows, truth: GroundTruth, file: str, notes: list[str]) -> R
     others = shown(", ".join(sorted(counts.keys() - wanted)), 40)
     if len(counts) > 1 and not wanted & counts.keys():
         raise VitruvianError(
-            f"'{file}' has results of the categories {others}, and people of "
+            f"'{file}' has results for categories {others}, but people in "
             f"'{shown(truth.source, 60)}' are {people}"
         )
     if counts and not wanted & counts.keys():
         notes.append(
-            f"'{file}': people are category {others} in it and {people} in the truth; taken as the "
-            "same"
+            f"'{file}': person is category {others} in the results and {people} in the ground "
+            "truth; treated as the same"
         )
         return rows
     left = [
         row for row, kind in zip(rows, kinds, strict=True) if kind is None or str(kind) in wanted
     ]
     if len(left) < len(rows):
-        notes.append(f"'{file}': {len(rows) - len(left)} rows of category {others} are left out")
+        notes.append(f"'{file}': {len(rows) - len(left)} rows of category {others} are ignored")
     return left
 
 
@@ -188,8 +188,8 @@ def _places(
         places.append(None if picture is None else picture.number)
     if differ:
         notes.append(
-            f"'{file}': image_id and file_name of {differ} rows mean different images; file_name "
-            "is taken"
+            f"'{file}': image_id and file_name of {differ} rows refer to different images; "
+            "file_name is used"
         )
     return places
 

@@ -147,7 +147,7 @@ def labelled_skeleton(names: Any, source: str, bones: Any = (), name: str = "tru
         if table.keypoints == words:
             return table
     if twice := [word for word, count in Counter(words).items() if count > 1]:
-        raise ValueError(f"two keypoints are called '{shown(twice[0], 40)}'")
+        raise ValueError(f"two keypoints are named '{shown(twice[0], 40)}'")
     k = len(words)
     return Skeleton(name, source, words, _bones(bones, k), np.full(k, np.nan, np.float32))
 

@@ -42,8 +42,8 @@ def people_of_record(
             continue
         if truth.solid and poses.origin != "camera":
             raise VitruvianError(
-                f"'{file}' has no metres from the camera; make it with --absolute, or of a model "
-                "that gives them"
+                f"'{file}' has no camera-space coordinates; create it with --absolute, or with a "
+                "model that gives them"
             )
         has = shared_keypoints(f"'{file}'", poses.skeleton, truth)
         picture = truth.pictures[place]
@@ -53,7 +53,7 @@ def people_of_record(
         some = poses_on_truth(poses, truth)
         found[picture.number] = some if by is None else replace(some, xy=apply(by, some.xy))
     if not found:
-        raise VitruvianError(f"'{file}' refers to other images than '{truth.source}'")
+        raise VitruvianError(f"'{file}' refers to other images than those of '{truth.source}'")
     for count, what in (
         (strange, "other images are left out"),
         (again, "images occur twice; the last result of each is used"),

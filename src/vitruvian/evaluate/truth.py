@@ -58,8 +58,8 @@ def read(
     else:
         truth = _json(data, images, table)
     if not any(picture.counts.any() for picture in truth.pictures):
-        why = next(iter(truth.notes), "no keypoint of anybody is labelled, or all are crowds")
-        raise VitruvianError(f"there is nobody to be found in '{data}': {why}")
+        why = next(iter(truth.notes), "no keypoints are labelled, or all are crowds")
+        raise VitruvianError(f"no people to evaluate in '{data}': {why}")
     if (truth.sigmas <= 0).any():
         raise VitruvianError(f"the OKS sigmas of {truth.skeleton.name} must be above 0")
     truth.notes.extend(doubts.suspicious_labels(truth))
@@ -75,8 +75,8 @@ def check_pictures_exist(truth: GroundTruth) -> None:
     if missing:
         raise VitruvianError(
             f"cannot read '{shown(missing[0], 100)}': no such file ({len(missing)} of the "
-            f"{len(truth.pictures)} images of '{shown(truth.source, 60)}' are missing); say "
-            "where they are with --images"
+            f"{len(truth.pictures)} images of '{shown(truth.source, 60)}' are missing); give "
+            "their folder with --images"
         )
     taken: dict[Path, int | str] = {}
     for picture in truth.pictures:
@@ -84,8 +84,8 @@ def check_pictures_exist(truth: GroundTruth) -> None:
         if first != picture.number:
             raise VitruvianError(
                 f"two images of '{shown(truth.source, 60)}', {shown(first, 20)} and "
-                f"{shown(picture.number, 20)}, would both be '{shown(picture.path, 80)}'; name "
-                "them apart"
+                f"{shown(picture.number, 20)}, would both be '{shown(picture.path, 80)}'; rename "
+                "one"
             )
 
 
@@ -121,8 +121,7 @@ def _yolo(data: Path, images: Path | None, split: str, skeleton: Skeleton | None
     table = table or COCO17
     if len(table) != k:
         raise VitruvianError(
-            f"'{data}' has {k} keypoints, {table.name} has {len(table)}; "
-            "say which they are with --skeleton"
+            f"'{data}' has {k} keypoints, {table.name} has {len(table)}; name them with --skeleton"
         )
     pictures = []
     for number, (path, size, people) in enumerate(labels.pictures, 1):
@@ -134,7 +133,7 @@ def _yolo(data: Path, images: Path | None, split: str, skeleton: Skeleton | None
         seen = people.points[..., 2] > 0
         pictures.append(LabelledPicture(number, path, xy, seen, box, area, nobody, n, size=size))
     truth = GroundTruth(str(data), table, pictures, labels.sha256, faults=labels.faults)
-    truth.notes.append(f"the labels have no areas: {FILLED} of each box is taken")
+    truth.notes.append(f"the labels have no areas; {FILLED} of the box area is used")
     truth.notes.extend(labels.notes)
     return truth
 
@@ -146,7 +145,7 @@ def _metres(
     said: dict[str, Any], data: Path, images: Path | None, skeleton: Skeleton | None
 ) -> GroundTruth:
     """Our own: images, cameras, and joints in metres."""
-    form = "docs/val.md shows how joints in metres are written"
+    form = "docs/val.md describes the format"
     table, which = skeleton, said.get("skeleton")
     if table is None and isinstance(which, str):
         table = skeleton_named(which)
@@ -159,13 +158,13 @@ def _metres(
     folder = data.absolute().parent if images is None else images
     rows = said["pictures"]
     if not isinstance(rows, list) or not rows:
-        raise VitruvianError(f"there are no images in '{data}'; {form}")
+        raise VitruvianError(f"no images in '{data}'; {form}")
     pictures = []
     for i, row in enumerate(rows, 1):
         people = row.get("people") if isinstance(row, dict) else None
         pictures.append(_solid(i, folder, row, people, len(table), f"cannot read '{data}'", form))
     truth = GroundTruth(str(data), table, _with_heads(pictures, table), "")
-    truth.notes.append(f"sizes of people are {FILLED} of the box around their joints")
+    truth.notes.append(f"person size is {FILLED} of the box around the joints")
     return truth
 
 
@@ -191,7 +190,7 @@ def _synthetic(
         for i, row in enumerate(some, 1)
     ]
     truth = GroundTruth(f"{data}, {split}", table, _with_heads(pictures, table), _digest(data))
-    truth.notes.append(f"sizes of people are {FILLED} of their boxes")
+    truth.notes.append(f"person size is {FILLED} of the bounding box")
     return truth
 
 
@@ -202,33 +201,33 @@ def _solid(
 
     def want(there: bool, what: str) -> None:
         if not there:
-            raise VitruvianError(f"{failed}: image {number} has no {what}; {form}")
+            raise VitruvianError(f"{failed}: image {number} lacks {what}; {form}")
 
     want(isinstance(row, dict) and isinstance(row.get("file"), str), "file")
     want(isinstance(people, list) and all(isinstance(p, dict) for p in people), "people")
     size, n = parse_numbers(row.get("size"), 2), len(people)
-    want(size is not None and bool((size >= 1).all()), "size of two numbers")
+    want(size is not None and bool((size >= 1).all()), "size (two numbers)")
     assert size is not None
     width, height = int(size[0]), int(size[1])
     solid, boxes = np.full((n, k, 3), np.nan), np.full((n, 4), np.nan)
     for i, person in enumerate(people):
         joints = person.get("xyz")
-        want(isinstance(joints, list) and len(joints) == k, f"xyz of {k} joints")
+        want(isinstance(joints, list) and len(joints) == k, f"xyz ({k} joints)")
         for j, joint in enumerate(joints):
             at = None if joint is None else parse_numbers(joint, 3)
             want(joint is None or at is not None, f"three numbers for joint {j}")
             solid[i, j] = np.nan if at is None else at
         box = parse_numbers(person["box"], 4) if "box" in person else np.full(4, np.nan)
-        want(box is not None, "box of four numbers")
+        want(box is not None, "box (four numbers)")
         boxes[i] = box
     matrix = row.get("camera")
     matrix = [parse_numbers(part, 3) for part in matrix] if isinstance(matrix, list) else []
-    want(len(matrix) == 3 and all(part is not None for part in matrix), "camera of 3 x 3 numbers")
+    want(len(matrix) == 3 and all(part is not None for part in matrix), "camera (3 x 3 numbers)")
     given = {}
     if row.get("distortion") is not None:
         lens = row["distortion"]
         given["distortion"] = parse_numbers(lens, len(lens) if isinstance(lens, list) else 0)
-        want(given["distortion"] is not None, "distortion of numbers")
+        want(given["distortion"] is not None, "distortion (numbers)")
     try:
         camera = Camera(np.array(matrix, np.float64), (width, height), **given)
     except (ValueError, TypeError) as error:
