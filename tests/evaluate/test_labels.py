@@ -159,7 +159,7 @@ def test_cars_beside_people_are_left_out(scored):
     players = [{**person, "id": i, "name": f"team {i}"} for i in (1, 2)]
     result = scored(labels(rows[0], ROW, categories=players))
     assert result.scores[0].groups[0].people == 2
-    said(result, "team 1, team 2", "taken as people")
+    said(result, "team 1, team 2", "treated as people")
 
 
 def test_results_of_several_categories_none_of_people_are_refused(scored):
@@ -232,7 +232,7 @@ def test_the_name_of_a_picture_counts_more_than_its_number(scored):
     results += [{**RESULT, "image_id": 1, "file_name": "b.jpg", "keypoints": POINTS[::-1]}]
     result = scored(rows, results)
     assert result.scores[0].overall["found"].value == 1
-    said(result, "1 rows refer to different images", "file_name is taken")
+    said(result, "1 rows refer to different images", "file_name is used")
 
 
 def test_two_pictures_of_one_id_or_one_file_are_refused(tmp_path, scored, picture):
@@ -317,7 +317,7 @@ def test_labels_made_before_turning_are_turned(changed, orientation, stored):
 def test_a_size_that_labels_contradict_is_not_believed(changed):
     result = changed((32, 24), lambda xy: xy)
     assert ap(result) == pytest.approx(1)
-    said(result, "taken as they are")
+    said(result, "used unchanged")
 
 
 def test_pictures_of_another_shape_are_refused(changed):

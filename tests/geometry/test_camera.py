@@ -488,18 +488,18 @@ def test_translations_without_a_unit_are_metres_and_that_is_said(tmp_path):
 def test_translations_that_cannot_be_metres_give_no_place(tmp_path):
     path = tmp_path / "rig.toml"
     path.write_text(UNSAID.replace("2]", "2000.0]").replace("-0.3", "-300.0"))
-    with noted("cannot be metres; the place .* is left out"):
+    with noted("cannot be metres; camera positions are ignored"):
         assert Camera.read(path).extrinsics is None
 
 
 def test_a_calibration_without_a_size_is_of_the_first_picture_and_that_is_said(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"mtx": MATRIX.tolist(), "dist": [[0.1, 0.2, 0, 0, 0]]}))
-    with refused("does not say how large", "image_width"):
+    with refused("has no image size", "image_width"):
         Camera.read(path)
     camera = calibration.given(path)
     assert camera is not None
-    with noted("640 x 480 is assumed"):
+    with noted("640 x 480 of the first image is assumed"):
         assert camera((640, 480)).matrix[0, 0] == MATRIX[0, 0]
     assert camera((320, 240)).matrix[0, 0] == pytest.approx(MATRIX[0, 0] / 2)
     with refused("another shape"):

@@ -155,7 +155,7 @@ def test_a_box_where_the_lens_cannot_be_undone_says_so():
     from conftest import refused
 
     folding = Camera(camera().matrix, SIZE, np.array([-3.0]))
-    with refused("distortion cannot be undone", "600"):
+    with refused("distortion cannot be inverted", "600"):
         folding.look_at(np.array([600.0, 20, 640, 60]), 64)
 
 

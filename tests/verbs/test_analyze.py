@@ -432,7 +432,7 @@ def test_words_for_angles_are_names_or_how_they_begin():
         *("left_knee_flexion", "right_knee_flexion", "trunk_tilt"),
     )
     assert angles.match_angles(["left_hip_abduction"], "3d") == ("left_hip_abduction",)
-    with refused("left_hip_abduction needs metres"):
+    with refused("left_hip_abduction needs 3D coordinates"):
         angles.match_angles("left_hip_abduction", "2d")
 
 

@@ -579,7 +579,7 @@ def test_a_record_that_is_none_says_which_line(tmp_path, frame, people):
     with json_lines(path, None) as sink:
         sink.write(frame(), people())
     path.write_text(path.read_text() + '{"source": "a"}\n')
-    with refused("a.jsonl", "line 3 is no frame"):
+    with refused("a.jsonl", "line 3 is not a frame"):
         FrameRecord(path, True)
 
 

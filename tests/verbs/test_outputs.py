@@ -221,13 +221,13 @@ def test_a_record_can_be_read_twice(tmp_path: Path, people: People, frame: Frame
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (lambda line: line[: len(line) // 2], "line 3 is no JSON"),
-        (lambda line: "[1, 2]", "line 3 is no JSON"),
-        (lambda line: "{}", "line 3 is no frame"),
-        (lambda line: "", "line 3 is no JSON"),
+        (lambda line: line[: len(line) // 2], "line 3 is not valid JSON"),
+        (lambda line: "[1, 2]", "line 3 is not a JSON"),
+        (lambda line: "{}", "line 3 is not a frame"),
+        (lambda line: "", "line 3 is not valid JSON"),
         (lambda line: line.replace("coco17", "coco71"), "coco71"),
-        (lambda line: line.replace('"score"', '"scores"'), "line 3 is no frame"),
-        (lambda line: line.replace('"xy":[[', '"xy":[[1,2],['), "line 3 is no frame"),
+        (lambda line: line.replace('"score"', '"scores"'), "line 3 is not a frame"),
+        (lambda line: line.replace('"xy":[[', '"xy":[[1,2],['), "line 3 is not a frame"),
     ],
     ids=["cut short", "a list", "empty object", "blank", "skeleton", "a key", "points"],
 )
@@ -247,10 +247,10 @@ def test_a_damaged_line_is_one_clear_error_after_the_good_ones(
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "line 1 is no JSON"),
-        (b'{"schema": 99}\n', "no header of schema 1"),
-        (b'{"people": []}\n', "no header of schema 1"),
-        (b"hello\n", "line 1 is no JSON"),
+        (b"", "line 1 is not valid JSON"),
+        (b'{"schema": 99}\n', "not a header of schema 1"),
+        (b'{"people": []}\n', "not a header of schema 1"),
+        (b"hello\n", "line 1 is not valid JSON"),
         (b"\xff\xd8\xff\xe0", "is not UTF-8 text"),
     ],
     ids=["empty", "newer schema", "no schema", "text", "an image"],

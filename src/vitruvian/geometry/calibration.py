@@ -40,7 +40,7 @@ def choose(cameras: Cameras, name: str | None, source: str) -> Camera:
         known = ", ".join(cameras)
         first = f"{source}:{next(iter(cameras))}"
         raise VitruvianError(
-            f"'{source}' has {len(cameras)} cameras; say which, such as '{first}': {known}"
+            f"'{source}' has {len(cameras)} cameras; choose one, such as '{first}': {known}"
         )
     try:
         return cameras[name]
@@ -70,9 +70,7 @@ def given(
     words = {"camera": camera, "fov_deg": fov_deg, "focal": focal, "focal_mm": focal_mm}
     words = {name: value for name, value in words.items() if value is not None}
     if len(words) > 1:
-        raise VitruvianError(
-            f"{' and '.join(words)} say twice what the camera is; give one of them"
-        )
+        raise VitruvianError(f"{' and '.join(words)} both define the camera; give one of them")
     for name in ("focal", "focal_mm"):
         if name in words and not 0 < words[name] < np.inf:
             raise VitruvianError(f"{name} is {words[name]:g}, want a number above 0")
@@ -100,8 +98,8 @@ def _of_first_size(words: str) -> Callable[[tuple[int, int]], Camera]:
         if not known:
             known.append(Camera.read(words, size=size))
             note(
-                f"'{shown(words, 100)}' does not say how large its images are: {size[0]} x "
-                f"{size[1]} is assumed, as of the first; add image_width and image_height to it"
+                f"'{shown(words, 100)}' has no image size; {size[0]} x {size[1]} of the first "
+                "image is assumed; add image_width and image_height"
             )
         return known[0].scaled(size)
 

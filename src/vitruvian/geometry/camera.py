@@ -81,7 +81,7 @@ class Camera:
             if np.abs(turned @ turned.T - np.eye(3)).max() > 1e-3:
                 raise VitruvianError(
                     f"a camera's extrinsics are {self.extrinsics.tolist()}, want a rotation and a "
-                    "shift in metres, world -> camera"
+                    "translation in metres, world -> camera"
                 )
 
     # Constructors
@@ -166,7 +166,7 @@ class Camera:
         if abs(np.log(x / y)) > SHAPES_DIFFER:
             raise VitruvianError(
                 f"the camera is calibrated for {self.size[0]} x {self.size[1]} pixels, the image "
-                f"has {size[0]} x {size[1]}, which is another shape; calibrate for this one"
+                f"has {size[0]} x {size[1]}, another aspect ratio; calibrate for this size"
             )
         return self.stretched(size)
 
@@ -297,8 +297,8 @@ class Camera:
         rays = self.rays(np.array([(x, y), (x, y0), (x, y1), (x0, y), (x1, y)]))
         if np.isnan(rays).any():
             raise VitruvianError(
-                f"the camera's distortion cannot be undone at the box {np.round(box, 1).tolist()}; "
-                "calibrate with points out to the image's edges"
+                "the camera's distortion cannot be inverted at the bounding box "
+                f"{np.round(box, 1).tolist()}; calibrate with points near the image edges"
             )
         rotation = self.upright(rays[0])
         seen = rays @ rotation[:, :2].T + rotation[:, 2]
