@@ -69,8 +69,8 @@ def untrained(folder: Path) -> dict[str, Path]:
 
     from vitruvian.body.skeletons import COCO17
     from vitruvian.decode.volume import Volume
-    from vitruvian.export.export import export_checkpoint
-    from vitruvian.export.networks import fastpose, metrabs, yolo
+    from vitruvian.exports.export import export_checkpoint
+    from vitruvian.exports.networks import fastpose, metrabs, yolo
 
     folder.mkdir(parents=True, exist_ok=True)
     made = {f"yolov8{scale}-pose": folder / f"yolov8{scale}-pose.onnx" for scale in SCALES}

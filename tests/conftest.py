@@ -30,7 +30,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.options import StreamDefaults
 from vitruvian.models.zoo import entry
-from vitruvian.stream.stream import Stream
+from vitruvian.streams.stream import Stream
 from vitruvian.weights import download
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -182,7 +182,7 @@ def torch() -> Any:
 
 @pytest.fixture(scope="session")
 def metrabs(torch: Any) -> Any:
-    from vitruvian.export.networks import metrabs
+    from vitruvian.exports.networks import metrabs
 
     return metrabs
 

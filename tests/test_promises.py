@@ -485,7 +485,7 @@ from vitruvian.network import OnnxRuntime, OpenVino
 here = Path(sys.argv[1])
 OpenVino(here), OnnxRuntime(here)
 import vitruvian.formats.libraries
-from vitruvian.export.export import import_nncf
+from vitruvian.exports.export import import_nncf
 import_nncf()
 for name in ("pandas", "xarray", "supervision", "rerun", "matplotlib.pyplot", "ezc3d"):
     __import__(name)

@@ -30,9 +30,9 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.sources.open import open_source
 from vitruvian.sources.threads import reread
-from vitruvian.stream import repair
-from vitruvian.stream.stream import steps_over_time, through
-from vitruvian.stream.wanted import SMOOTH, Wanted
+from vitruvian.streams import repair
+from vitruvian.streams.stream import steps_over_time, through
+from vitruvian.streams.wanted import SMOOTH, Wanted
 from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save
 from vitruvian.verbs.predict import write_poses

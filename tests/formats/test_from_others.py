@@ -28,7 +28,7 @@ from vitruvian.frame import Frame
 from vitruvian.sources.open import open_source
 from vitruvian.sources.record import open_record
 from vitruvian.sources.threads import reread
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.compare.lines import FrameRecord, same_files
 from vitruvian.verbs.convert import convert
 from vitruvian.verbs.output_files import plan_outputs

@@ -191,7 +191,7 @@ def archive(folder: Path) -> Made:
     import torch
 
     from metrabs_files import arrays, files, pack, small, tensors_file
-    from vitruvian.export.networks import metrabs
+    from vitruvian.exports.networks import metrabs
 
     tensors = arrays(metrabs.Metrabs(replace(small(metrabs, "efficientnetv2"), depth=8)))
     path = pack(folder / "a.tar.gz", files(tensors_file(torch, tensors)))

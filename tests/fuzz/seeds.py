@@ -46,7 +46,7 @@ from vitruvian.geometry.camera import Camera
 from vitruvian.models import load
 from vitruvian.models.finders import Detections
 from vitruvian.sources.record import open_record
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.compare.compare import compare
 from vitruvian.verbs.convert import convert
 from vitruvian.verbs.track import over_again

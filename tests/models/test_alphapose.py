@@ -24,8 +24,8 @@ from vitruvian.models.finders import Detections
 from vitruvian.models.load import load
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import CATALOGUE, entry
-from vitruvian.stream.stream import Stream
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.stream import Stream
+from vitruvian.streams.wanted import Wanted
 from vitruvian.weights.metadata import about
 
 SIZE = (192, 256)  # of the crop, pixels
@@ -702,7 +702,7 @@ def network_of(folder: Path, keypoints: int = 17, width: int = 8) -> Path:
     """A FastPose-R50 of seeded numbers as AlphaPose saves one; narrow, to be quick."""
     torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
     pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
-    from vitruvian.export.networks import fastpose
+    from vitruvian.exports.networks import fastpose
 
     torch.manual_seed(0)
     network = fastpose.build(fastpose.FastShape(keypoints=keypoints, width=width))

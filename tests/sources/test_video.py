@@ -381,7 +381,7 @@ def test_pixels_of_a_shape_that_cannot_be_are_square_and_it_is_said(
 def test_a_calibration_of_the_stored_pixels_fits_the_square_ones(tmp_path: Path):
     """OpenCV, and what calibrates with it, reads a 1440 x 1080 video as it is stored."""
     from vitruvian.geometry import calibration
-    from vitruvian.stream.stream import seen_by
+    from vitruvian.streams.stream import seen_by
 
     frame = read(film(tmp_path / "a.mp4", frames=1, aspect=Fraction(4, 3)))[0][0]
     matrix = np.array([[60, 0, 32], [0, 80, 24], [0, 0, 1.0]])

@@ -17,7 +17,7 @@ COLUMNS = ("source", "index", "time", "person", "kind", "keypoints", "distance")
 
 
 class RepairRow(Protocol):
-    """A repair in one frame, as from `vitruvian.stream.repair`."""
+    """A repair in one frame, as from `vitruvian.streams.repair`."""
 
     @property
     def index(self) -> int:

@@ -119,7 +119,7 @@ class HeadSpec:
 
     @classmethod
     def read(cls, about: Mapping[str, str], skeleton: str | None = None) -> HeadSpec:
-        """Read the metadata written by `export/metrabs.py`.
+        """Read the metadata written by `exports/metrabs.py`.
 
         Args:
             about: metadata of the file.

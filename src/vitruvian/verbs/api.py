@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.sources.video import Span
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.groups import (
     AnalysisWords,
@@ -79,7 +79,7 @@ def predict(
     """
     from vitruvian.models.load import need_metres, open_model
     from vitruvian.sources.open import open_source
-    from vitruvian.stream.wanted import check_wanted
+    from vitruvian.streams.wanted import check_wanted
     from vitruvian.verbs.output_files import plan_outputs
     from vitruvian.verbs.outputs import Save, needs_metres
     from vitruvian.verbs.predict import write_poses
@@ -141,7 +141,7 @@ def track(
     from vitruvian.models.spec import ModelSpec
     from vitruvian.sources.open import open_source
     from vitruvian.sources.record import open_record
-    from vitruvian.stream.wanted import check_wanted
+    from vitruvian.streams.wanted import check_wanted
     from vitruvian.verbs.output_files import plan_outputs
     from vitruvian.verbs.outputs import Save
     from vitruvian.verbs.predict import track_record, write_poses
@@ -237,7 +237,7 @@ def analyze(
     from vitruvian.models.load import open_model
     from vitruvian.sources.open import open_source
     from vitruvian.sources.record import record_of, sources_of
-    from vitruvian.stream.wanted import check_wanted
+    from vitruvian.streams.wanted import check_wanted
     from vitruvian.verbs import analyze as work
     from vitruvian.verbs.analyze_report import AnalysisReport
     from vitruvian.verbs.folder import made_by, stamped

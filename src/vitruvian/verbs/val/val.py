@@ -37,8 +37,8 @@ from vitruvian.models.model import Model, cores
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE
 from vitruvian.stopping import hold_signals
-from vitruvian.stream.stream import Stream
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.stream import Stream
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.find import each_frame
 from vitruvian.verbs.folder import Ledger, ledger_of, made_by
