@@ -440,7 +440,7 @@ def test_with_batch_rms_a_person_depends_on_the_others_and_alone_is_the_same():
 
 def about(**other: object) -> dict[str, str]:
     """Metadata of a network of SMPL's points, with two skeletons of which one is made of pairs."""
-    from vitruvian.weights.metrabs_archive import pack as packed
+    from vitruvian.weights.metadata import pack_matrix
 
     transform = np.concatenate([np.eye(24), np.zeros((24, 1))], axis=1).astype(np.float32)
     transform[[1, 2], 24] = 0.5  # the middle of the hips
@@ -448,7 +448,7 @@ def about(**other: object) -> dict[str, str]:
     said: dict[str, Any] = {
         "points": json.dumps(SMPL24.keypoints),
         "mirror": json.dumps(MIRROR.tolist()),
-        "transform": packed(transform),
+        "transform": pack_matrix(transform),
         "skeletons": json.dumps({
             "toy": {"indices": [24, 1, 2], "table": table.to_json()},
             "smpl_24": {"indices": list(range(24)), "table": SMPL24.to_json()},

@@ -16,9 +16,10 @@ from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou, nms
+from vitruvian.geometry.letterbox import Letterbox
 from vitruvian.models import yolopose
 from vitruvian.models.ready import converted
-from vitruvian.models.yolopose import Letterbox, Options, YoloPose
+from vitruvian.models.yolopose import Options, YoloPose
 from vitruvian.network import OpenVino, imap
 from vitruvian.weights import checkpoint
 from vitruvian.weights.checkpoint import Checkpoint

@@ -295,29 +295,3 @@ def _sample(image: np.ndarray, at: np.ndarray) -> np.ndarray:
     above = pixel(0, 0) * (1 - dx) + pixel(1, 0) * dx
     below = pixel(0, 1) * (1 - dx) + pixel(1, 1) * dx
     return above * (1 - dy) + below * dy
-
-
-def letterboxed(
-    image: np.ndarray,
-    inner: tuple[int, int],
-    corner: tuple[int, int],
-    size: tuple[int, int],
-    fill: int,
-) -> np.ndarray:
-    """(H, W, C) resized to whole pixels and put on a plain canvas (height, width, C).
-
-    Unlike `Crop.cut` there are no fractions of pixels, and the picture's edge does not fade.
-
-    Args:
-        image: any type that OpenCV resizes.
-        inner: width and height of the image on the canvas, pixels; bilinear.
-        corner: left and top of the image on the canvas, pixels.
-        size: width and height of the canvas, pixels.
-        fill: of the canvas.
-    """
-    canvas = np.full((size[1], size[0], image.shape[2]), fill, image.dtype)
-    if (image.shape[1], image.shape[0]) != inner:
-        image = cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR)
-    (left, top), (width, height) = corner, inner
-    canvas[top : top + height, left : left + width] = image
-    return canvas

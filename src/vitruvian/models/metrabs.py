@@ -44,7 +44,7 @@ from vitruvian.models.ready import (
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import DEFAULT, entry
 from vitruvian.network import Network, open_network
-from vitruvian.weights.metrabs_archive import unpack
+from vitruvian.weights.metadata import unpack_matrix
 
 USUAL = "smpl_24"  # the default skeleton, if the file has it
 OUT = 0.4  # factor on the score of a joint outside the crop or the frame
@@ -135,7 +135,7 @@ class HeadSpec:
             raise unknown("skeleton in the file", name, tables)
         transform = np.eye(points, dtype=np.float32)
         if "transform" in about:
-            transform = unpack(about["transform"])
+            transform = unpack_matrix(about["transform"])
         mirror = np.array(json.loads(about["mirror"]), np.int64)
         if not len(transform) == len(mirror) == points or not set(mirror) <= set(range(points)):
             raise ValueError("points")
