@@ -6,9 +6,7 @@ for frame, poses in vit.run("match.mp4", num_poses=2):
     print(frame.seconds, poses.person, poses["left_wrist"].xy)
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,9 +22,9 @@ if TYPE_CHECKING:
     from vitruvian.models.load import load as load
     from vitruvian.show.draw import draw as draw
     from vitruvian.sources.open import open_source as open_source
-    from vitruvian.stream.live import live as live
-    from vitruvian.stream.run import run as run
-    from vitruvian.stream.run import stream as stream
+    from vitruvian.streams.live import live as live
+    from vitruvian.streams.run import run as run
+    from vitruvian.streams.run import stream as stream
     from vitruvian.verbs.analyze import analyze_frames as analyze_frames
     from vitruvian.verbs.api import analyze as analyze
     from vitruvian.verbs.api import predict as predict
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Public name -> the module it is in; loaded when it is first used, so that importing vitruvian is
-# quick.
+# quick. No module here has a public name: the import system would set it in place of the function.
 _PUBLIC = {
     "Event": "analysis.events",
     "Frame": "frame",
@@ -56,14 +54,14 @@ _PUBLIC = {
     "convert": "verbs.convert",
     "draw": "show.draw",
     "export": "verbs.export",
-    "live": "stream.live",
+    "live": "streams.live",
     "load": "models.load",
     "open_sink": "verbs.outputs",
     "open_source": "sources.open",
     "predict": "verbs.api",
     "read": "formats.table",
-    "run": "stream.run",
-    "stream": "stream.run",
+    "run": "streams.run",
+    "stream": "streams.run",
     "to_pandas": "formats.libraries",
     "to_supervision": "formats.libraries",
     "to_xarray": "formats.libraries",
@@ -72,18 +70,6 @@ _PUBLIC = {
     "val": "verbs.val.val",
 }
 __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-class _Package(ModuleType):
-    """Where a public name is also that of a folder, as `export` is, it is the public name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        # The import system hangs each folder on its package when it is first imported.
-        if not (isinstance(value, ModuleType) and name in _PUBLIC):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> object:

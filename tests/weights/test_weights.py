@@ -442,7 +442,7 @@ def test_importing_vitruvian_touches_no_network(monkeypatch):
         "def refuse(*_, **__): raise AssertionError\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         "import vitruvian, vitruvian.models.load, vitruvian.weights.download\n"
-        "import vitruvian.models.blazepose, vitruvian.stream.stream, vitruvian.cli.app\n"
+        "import vitruvian.models.blazepose, vitruvian.streams.stream, vitruvian.cli.app\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

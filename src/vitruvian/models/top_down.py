@@ -18,6 +18,8 @@ from vitruvian.models.model import Find
 from vitruvian.models.options import StreamDefaults
 from vitruvian.network import Network
 
+MOVES = 0.04  # of its side, how far a crop moves from one frame to the next, at most times
+
 
 class Head(Protocol):
     """What a family does with a region; see `models/blazepose.py`."""
@@ -59,6 +61,8 @@ class Started:
     # Waits for the network; regions for the next frame, before the poses are decoded; None: unknown
     next_look: Callable[[], Regions | None]
     poses: Callable[[], Poses]  # waits for the network; those who are really there
+    # Converts to RGB what a later frame will need if people move little.
+    prepare: Callable[[Frame], None] = lambda frame: None
 
 
 class TopDown:
@@ -130,11 +134,19 @@ class TopDown:
         wait = early(rows) if early and len(rows) <= self.batch else lambda: self.run(rows)
         outputs = functools.cache(wait)
         quick: Any = getattr(head, "next_look", None)
+
+        def prepare(later: Frame) -> None:
+            for crop in crops:
+                low, high = np.split(crop.bounds(), 2)
+                margin = MOVES * (high - low)
+                later.part(np.concatenate([low - margin, high + margin]))
+
         return Started(
             frame,
             look,
             lambda: quick and quick(outputs(), crops, look),
             lambda: head.decode(frame, outputs(), crops, look),
+            prepare,
         )
 
     def run(self, rows: np.ndarray) -> Sequence[np.ndarray]:

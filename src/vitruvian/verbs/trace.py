@@ -25,8 +25,8 @@ from vitruvian.models.load import open_model
 from vitruvian.models.model import Model
 from vitruvian.models.top_down import TopDown
 from vitruvian.sources.open import open_source
-from vitruvian.stream.stream import Stream
-from vitruvian.stream.wanted import Wanted, check_wanted
+from vitruvian.streams.stream import Stream
+from vitruvian.streams.wanted import Wanted, check_wanted
 from vitruvian.verbs.trace_files import refuse_existing_trace, write_trace
 
 NOWHERE = np.full(2, np.nan, np.float32)
@@ -108,7 +108,7 @@ def trace(
         focal: as for `run`.
         focal_mm: as for `run`.
         overwrite: replace existing files in `out`.
-        options: of the model and of the stream, see `vitruvian.stream.wanted.Wanted`.
+        options: of the model and of the stream, see `vitruvian.streams.wanted.Wanted`.
 
     Raises:
         VitruvianError: unknown keypoint, frame or person, or as `run`.

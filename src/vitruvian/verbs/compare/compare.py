@@ -34,7 +34,7 @@ from vitruvian.show.lettering import Steady
 from vitruvian.sources.open import Pictures, Source, Span, VideoFile, open_source
 from vitruvian.sources.threads import Prefetch, count_of, readable
 from vitruvian.stopping import hold_signals, interruptible
-from vitruvian.stream.stream import Given, seen_by
+from vitruvian.streams.stream import Given, seen_by
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.compare.lines import FrameRecord, FrameResult, finished, write_lines
 from vitruvian.verbs.compare.panels import StageView, panels, view
