@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from vitruvian.errors import VitruvianError, unknown
+from vitruvian.weights import compiled
 
 Network = Callable[..., tuple[np.ndarray, ...]]
 Item = TypeVar("Item")
@@ -21,7 +26,7 @@ Result = TypeVar("Result")
 
 # Names of `precision` -> OpenVINO's. f32 is exact; the others round inside the network.
 PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
-OFTEN, MOST_FIXED = 20, 2  # see `OpenVino._compiled`
+OFTEN, MOST_FIXED = 20, 2  # see `OpenVino._compiled_for`
 
 
 def import_openvino() -> Any:
@@ -107,23 +112,7 @@ class OpenVino:
             raise VitruvianError(f"OpenVINO cannot start: {_last_line(error)}") from None
         if device.split(".")[0].split(":")[0] not in {name.split(".")[0] for name in known}:
             raise unknown("device", device, known)
-        try:
-            model = self._core.read_model(file)
-        except RuntimeError:
-            fault = "it is missing, damaged, or no network that OpenVINO reads"
-            raise VitruvianError(f"cannot open '{file}': {fault}") from None
-        about = model.get_rt_info("framework").value if model.has_rt_info("framework") else {}
-        # What an ONNX file says of itself is kept by OpenVINO under "framework", also in an IR.
-        self.metadata = {name: str(getattr(text, "value", text)) for name, text in about.items()}
-        self._shapes = [
-            tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape)
-            for port in model.inputs
-        ]
-        self.input_shape = self._shapes[0]
-        if outputs is not None:
-            kept = [model.outputs[i].get_node() for i in outputs]
-            model = openvino.Model(kept, model.get_parameters())
-        self._model, self._batch, self._device, self._file = model, batch, device, file
+        self._batch, self._device, self._file, self._outputs = batch, device, file, outputs
         # OpenVINO takes bf16 by itself where the processor has it: f32 must be asked for.
         self._settings: dict[str, object] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -134,15 +123,78 @@ class OpenVino:
         if threads is not None and device == "CPU":
             self._settings["INFERENCE_NUM_THREADS"] = threads
             self._settings["ENABLE_CPU_PINNING"] = False
-        # Batch size 1 is compiled separately: a fifth faster than a dynamic batch size.
-        self._one = self._compile(*([1, *shape[1:]] for shape in self._shapes))
+        # What compiled networks depend on, for those of earlier processes; None: they are not kept.
+        self._made_of: tuple[object, ...] | None = None
+        if device == "CPU" and (content := _content(file)) is not None:
+            processor = self._core.get_property(device, "FULL_DEVICE_NAME")
+            self._made_of = openvino.__version__, processor, content, outputs, self._settings
+        about, self._one = self._first()
+        self.metadata: dict[str, str] = about["metadata"]
+        self._shapes: list[tuple[int | None, ...]] = [tuple(shape) for shape in about["shapes"]]
+        self.input_shape = self._shapes[0]
         self._many: Any = None
         self._seen: Counter[tuple[tuple[int, ...], ...]] = Counter()
         self._shaped: dict[tuple[tuple[int, ...], ...], Any] = {}
         self._lock = threading.Lock()
         self._idle: defaultdict[str, deque[Any]] = defaultdict(deque)  # infer requests
 
+    @cached_property
+    def _whole(self) -> Any:
+        """The network as it is read."""
+        try:
+            return self._core.read_model(self._file)
+        except RuntimeError:
+            fault = "it is missing, damaged, or no network that OpenVINO reads"
+            raise VitruvianError(f"cannot open '{self._file}': {fault}") from None
+
+    @cached_property
+    def _model(self) -> Any:
+        """The network with the outputs to compute."""
+        if self._outputs is None:
+            return self._whole
+        kept = [self._whole.outputs[i].get_node() for i in self._outputs]
+        return import_openvino().Model(kept, self._whole.get_parameters())
+
+    def _first(self) -> tuple[dict[str, Any], Any]:
+        """Metadata and shapes of inputs (None: any size), and the network for one row.
+
+        Batch size 1 is compiled separately: a fifth faster than a dynamic batch size.
+        """
+        key = compiled.key(*self._made_of, 1) if self._made_of else ""
+        if key and (found := compiled.read(key)) is not None:
+            about, _, content = found.partition(b"\n")
+            if (one := self._imported(content)) is not None:
+                return json.loads(about), one
+        known: Any = {}
+        if self._whole.has_rt_info("framework"):
+            known = self._whole.get_rt_info("framework").value
+        # What an ONNX file says of itself is kept by OpenVINO under "framework", also in an IR.
+        metadata = {name: str(getattr(text, "value", text)) for name, text in known.items()}
+        shapes = [
+            [None if size.is_dynamic else size.get_length() for size in port.partial_shape]
+            for port in self._whole.inputs
+        ]
+        said = {"metadata": metadata, "shapes": shapes}
+        one = self._made([[1, *shape[1:]] for shape in shapes])
+        if key:
+            line = json.dumps(said).encode() + b"\n"
+            compiled.write(key, line + one.export_model().getvalue())
+        return said, one
+
     def _compile(self, *shapes: Sequence[int | None]) -> Any:
+        """The network for these shapes; None: any size."""
+        sizes = [tuple(shape) for shape in shapes]
+        key = compiled.key(*self._made_of, sizes) if self._made_of else ""
+        content = compiled.read(key) if key else None
+        made = None if content is None else self._imported(content)
+        if made is not None:
+            return made
+        made = self._made(sizes)
+        if key:
+            compiled.write(key, made.export_model().getvalue())
+        return made
+
+    def _made(self, shapes: Sequence[Sequence[int | None]]) -> Any:
         sizes = [[-1 if size is None else size for size in shape] for shape in shapes]
         try:
             self._model.reshape(dict(zip(self._model.inputs, sizes, strict=True)))
@@ -150,6 +202,11 @@ class OpenVino:
         except RuntimeError as error:
             fault = f"OpenVINO cannot compile it for {self._device}: {_last_line(error)}"
             raise VitruvianError(f"cannot open '{self._file}': {fault}") from None
+
+    def _imported(self, content: bytes) -> Any:
+        """A network compiled before; None: this OpenVINO does not take it."""
+        with suppress(RuntimeError):
+            return self._core.import_model(content, self._device, self._settings)
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Infer N rows: arrays of N rows in and out; N may be 0."""
@@ -169,9 +226,9 @@ class OpenVino:
             each = [[rows[i : i + 1] for rows in inputs] for i in range(n)]
             single = [self._started("one", self._one, row)() for row in each]
             return lambda: tuple(np.concatenate(parts) for parts in zip(*single, strict=True))
-        return self._started(*self._compiled(*(rows.shape for rows in inputs)), inputs)
+        return self._started(*self._compiled_for(*(rows.shape for rows in inputs)), inputs)
 
-    def _compiled(self, *shapes: tuple[int, ...]) -> tuple[str, Any]:
+    def _compiled_for(self, *shapes: tuple[int, ...]) -> tuple[str, Any]:
         """The compiled model for inputs of these shapes, and its name.
 
         Frequent shapes (of as many people in each frame of a video, or of its size) are compiled
@@ -194,13 +251,13 @@ class OpenVino:
             return "many", self._many
 
     def _started(
-        self, name: str, compiled: Any, inputs: Sequence[np.ndarray]
+        self, name: str, network: Any, inputs: Sequence[np.ndarray]
     ) -> Callable[[], tuple[np.ndarray, ...]]:
         idle = self._idle[name]
         try:
             request = idle.pop()
         except IndexError:
-            request = compiled.create_infer_request()
+            request = network.create_infer_request()
         request.start_async(list(inputs), share_inputs=True)
 
         def wait() -> tuple[np.ndarray, ...]:
@@ -220,6 +277,18 @@ class OpenVino:
     def runs_on(self) -> str:
         """The device that actually runs it, as reported by OpenVINO."""
         return ", ".join(self._one.get_property("EXECUTION_DEVICES"))
+
+
+def _content(file: Path) -> str | None:
+    """SHA-256 of all that a network is made of; None: it cannot be read, or is in other files."""
+    try:
+        data = file.read_bytes()
+        weights = file.with_suffix(".bin").read_bytes() if file.suffix == ".xml" else b""
+    except OSError:
+        return None
+    if file.suffix == ".onnx" and b"location" in data:  # the key of tensors in files beside it
+        return None
+    return hashlib.sha256(data).hexdigest() + hashlib.sha256(weights).hexdigest()
 
 
 def _last_line(error: RuntimeError) -> str:
