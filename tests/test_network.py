@@ -13,7 +13,7 @@ import pytest
 from conftest import refused
 from vitruvian.models import zoo
 from vitruvian.network import PRECISIONS, OpenVino, import_openvino
-from vitruvian.weights import download
+from vitruvian.weights import compiled, download
 
 
 def file(path: Path, build: Callable) -> Path:
@@ -182,3 +182,56 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_compiled_network_is_used_again_unless_it_is_damaged(toy, cache, rng, monkeypatch):
+    """A flipped byte in OpenVINO's own cache (`CACHE_DIR`, 2026.4.1) gives other numbers."""
+    monkeypatch.setattr(compiled, "SMALLEST", 0)
+    rows, many = rng.normal(size=(1, 4)).astype(np.float32), np.ones((3, 4), np.float32)
+    first = [*OpenVino(toy)(rows), *OpenVino(toy)(many)]
+    made = []
+    monkeypatch.setattr(OpenVino, "_made", lambda self, shapes: made.append(shapes))
+    network = OpenVino(toy)
+    for a, b in zip([*network(rows), *network(many)], first, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not made
+    assert "CPU" in network.runs_on
+    monkeypatch.undo()
+    monkeypatch.setattr(compiled, "SMALLEST", 0)
+    monkeypatch.setenv("VITRUVIAN_CACHE", str(cache))
+    for path in (cache / "compiled").iterdir():
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    for a, b in zip(OpenVino(toy)(rows), first, strict=False):
+        np.testing.assert_array_equal(a, b)
+    # Another network of the same name.
+    other = file(toy.with_name("other.xml"), lambda op, x: [op.multiply(x, op.constant(rows))])
+    for suffix in (".xml", ".bin"):
+        other.with_suffix(suffix).replace(toy.with_suffix(suffix))
+    np.testing.assert_array_equal(OpenVino(toy)(rows)[0], rows * rows)
+
+
+def test_networks_run_where_nothing_can_be_kept(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "SMALLEST", 0)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VITRUVIAN_CACHE", str(tmp_path / "file"))
+    assert (OpenVino(toy)(np.ones((1, 4), np.float32))[0] == 2).all()
+
+
+def test_compiled_networks_unused_for_longest_make_room(cache, monkeypatch):
+    monkeypatch.setattr(compiled, "SMALLEST", 0)
+    monkeypatch.setattr(compiled, "MOST", 3000)
+    for i, name in enumerate("abcd"):
+        compiled.write(name, bytes(900))
+        os.utime(cache / "compiled" / name, (i, i))
+        if name == "c":
+            assert compiled.read("a") == bytes(900)  # used
+    assert sorted(path.name for path in (cache / "compiled").iterdir()) == ["a", "c", "d"]
+
+
+def test_results_of_networks_started_early_are_their_own(toy):
+    network = OpenVino(toy)
+    waits = [network.start(np.full((n, 4), n, np.float32)) for n in (1, 2, 1, 2, 3)]
+    for n, wait in zip((1, 2, 1, 2, 3), waits, strict=True):
+        np.testing.assert_array_equal(wait()[0], np.full((n, 4), 2 * n))

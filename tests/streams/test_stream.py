@@ -16,8 +16,9 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.top_down import Started
-from vitruvian.sources.open import Pictures, Span
+from vitruvian.sources.open import Pictures, Span, open_source
 from vitruvian.sources.threads import AHEAD, BackgroundWriter, Prefetch
+from vitruvian.streams import follow
 from vitruvian.streams.live import Live
 from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted
@@ -352,6 +353,27 @@ def test_a_video_is_followed_and_each_person_keeps_a_number(blazepose, shared):
     # One of the two is found in here; a detection beside her is not somebody else.
     assert all(poses.person.tolist() == [1] for _, poses in pairs)
     assert all(poses.raw is not None for _, poses in pairs if len(poses))
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+@pytest.mark.parametrize(("most", "name"), [(1, "sports2d_demo"), (4, "intel_one_by_one_person")])
+def test_the_next_frame_is_begun_early_with_the_same_results(
+    most, name, blazepose, shared, monkeypatch
+):
+    """One by one, no next frame is known."""
+    video = shared / "data" / "videos" / f"{name}.mp4"
+    span = Span(20, 21) if most > 1 else Span(0, 1)
+    model, (source,) = blazepose("lite", num_poses=most), open_source(str(video), span)
+    guessed: list[bool] = []
+    same = follow._same
+    monkeypatch.setattr(follow, "_same", lambda a, b: guessed.append(same(a, b)) or guessed[-1])
+    each, together = Stream(model), list(Stream(model).run(source, pytest.fail))
+    assert guessed.count(True) > 0.5 * len(together)
+    for (_, a), frame in zip(together, source, strict=True):
+        b = each(frame)
+        for part in ("xy", "score", "person", "xyz", "depth", "presence", "box"):
+            np.testing.assert_array_equal(getattr(a, part), getattr(b, part))
 
 
 @pytest.mark.weights
