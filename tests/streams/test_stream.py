@@ -363,13 +363,13 @@ def test_the_next_frame_is_begun_early_with_the_same_results(
 ):
     """One by one, no next frame is known."""
     video = shared / "data" / "videos" / f"{name}.mp4"
-    span = Span(20, 21) if most > 1 else Span(0, 1)
+    span = Span(20, 22) if most > 1 else Span(0, 1)
     model, (source,) = blazepose("lite", num_poses=most), open_source(str(video), span)
     guessed: list[bool] = []
     same = follow._same
     monkeypatch.setattr(follow, "_same", lambda a, b: guessed.append(same(a, b)) or guessed[-1])
     each, together = Stream(model), list(Stream(model).run(source, pytest.fail))
-    assert guessed.count(True) > 0.5 * len(together)
+    assert guessed.count(True) > 0.25 * len(together)
     for (_, a), frame in zip(together, source, strict=True):
         b = each(frame)
         for part in ("xy", "score", "person", "xyz", "depth", "presence", "box"):
