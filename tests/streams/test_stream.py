@@ -363,7 +363,7 @@ def test_the_next_frame_is_begun_early_with_the_same_results(
 ):
     """One by one, no next frame is known."""
     video = shared / "data" / "videos" / f"{name}.mp4"
-    span = Span(20, 22) if most > 1 else Span(0, 1)
+    span = Span(11, 13) if most > 1 else Span(0, 1)
     model, (source,) = blazepose("lite", num_poses=most), open_source(str(video), span)
     guessed: list[bool] = []
     same = follow._same
