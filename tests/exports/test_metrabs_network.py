@@ -126,7 +126,7 @@ def test_a_network_comes_back_from_its_tensors(kind: str, torch: Any, metrabs: A
 def test_tensors_that_are_not_all_there_are_refused_in_one_line(torch: Any, metrabs: Any) -> None:
     good = arrays(made(torch, metrabs, "efficientnetv2"))
     name = "backbone.1.4.1.block.2.fc1.bias"
-    with refused("no MeTRAbs network: it misses", name):
+    with refused("not a network of MeTRAbs: it misses", name):
         metrabs.load({key: value for key, value in good.items() if key != name}, 4)
     with refused("it has, but should not,", "extra"):
         metrabs.load(good | {"extra": np.zeros(1, np.float32)}, 4)
@@ -137,7 +137,7 @@ def test_tensors_that_are_not_all_there_are_refused_in_one_line(torch: Any, metr
     with refused("it has no tensor 'heatmap_heads.conv_final.weight'"):
         metrabs.load({}, 8)
     head = {key: value for key, value in good.items() if key.startswith("heatmap")}
-    with refused("its backbone is none of those that are known"):
+    with refused("unknown backbone"):
         metrabs.load(head, 4)
     with refused("it has 5 stages"):
         metrabs.load({key: v for key, v in good.items() if not key.startswith("backbone.1.7")}, 4)
@@ -294,7 +294,7 @@ def test_every_stage_gives_the_authors_numbers(
             x = part(x)
             rows.append([x.mean(), x.abs().mean(), *x.shape[1:]])
         flat, deep = network.heatmap_heads(x)
-    # The first row of the file is the scaled picture with the padding of the first convolution.
+    # The first row of the file is the scaled image with the padding of the first convolution.
     np.testing.assert_allclose(
         np.array(rows), metrabs_golden["stage_stats_mean_absmean_C_H_W"][1:], atol=2e-3
     )
@@ -789,7 +789,7 @@ def test_what_cannot_be_exported_is_said(
     from vitruvian.exports.export import export_checkpoint
 
     (tmp_path / "ckpt.pt").write_bytes(weights)
-    with refused("cannot export", "says nothing of its crops", ".tar.gz"):
+    with refused("cannot export", "no metadata of crops", ".tar.gz"):
         export_checkpoint(tmp_path / "ckpt.pt", tmp_path / "a.onnx")
     other = files(
         weights,

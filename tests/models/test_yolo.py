@@ -1,4 +1,4 @@
-"""YOLOv8-pose: networks, export, letterbox, suppression, and the real weights on real pictures."""
+"""YOLOv8-pose: networks, export, letterbox, suppression, and the real weights on real images."""
 
 import importlib.util
 import json
@@ -267,9 +267,9 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, torch: Any, yolo: An
 
     file = tmp_path / "a.pt"
     torch.save(small(torch, yolo).state_dict(), file)
-    with pytest.raises(VitruvianError, match=r"ends with \.onnx or \.xml"):
+    with pytest.raises(VitruvianError, match=r"ending in \.onnx or \.xml"):
         export_checkpoint(file, tmp_path / "a.engine")
-    with pytest.raises(VitruvianError, match=r"ends with \.xml"):
+    with pytest.raises(VitruvianError, match=r"ending in \.xml"):
         export_checkpoint(file, tmp_path / "a.onnx", precision="int8")
     with pytest.raises(VitruvianError, match="calibration"):
         export_checkpoint(file, tmp_path / "a.xml", precision="int8")

@@ -41,7 +41,7 @@ def synth(
         ) from None
     behind = studio.background_pictures(backgrounds) if backgrounds else []
     real = studio.read_postures(postures) if postures else None
-    print("loading the body model; the first time takes a minute", file=sys.stderr, flush=True)
+    print("loading the body model; takes a minute the first time", file=sys.stderr, flush=True)
 
     def tell(number: int) -> None:
         if number % 100 == 0:

@@ -72,15 +72,15 @@ def bodies(read: Checkpoint) -> Graph:
     network = metrabs.load(read.tensors, volume.depth, volume.centered)
     if network.shape.points != len(skeleton) or network.shape.backbone.stride != volume.stride:
         raise VitruvianError(
-            f"its network has {network.shape.points} points, stride {network.shape.backbone.stride}"
-            f", and what it says of itself {len(skeleton)}, {volume.stride}"
+            f"its network has {network.shape.points} points and stride "
+            f"{network.shape.backbone.stride}, its metadata {len(skeleton)} and {volume.stride}"
         )
     antialias = read.entries.get("antialias", 1)
     if type(antialias) is not int or antialias < 1:
-        raise VitruvianError(f"it says antialias is {antialias!r}, want a whole number from 1")
+        raise VitruvianError(f"its antialias is {antialias!r}, want a whole number from 1")
     fill = read.entries.get("fill", 1.0)
     if type(fill) is not float or not 0.1 <= fill <= 2:
-        raise VitruvianError(f"it says fill is {fill!r}, want 0.1 to 2 of the crop's side")
+        raise VitruvianError(f"its fill is {fill!r}, want 0.1 to 2 of the crop side")
     about = {
         "points": json.dumps(skeleton.keypoints),
         "mirror": json.dumps(skeleton.mirror.tolist()),

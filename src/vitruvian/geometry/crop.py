@@ -85,7 +85,7 @@ class Crop:
         Args:
             camera: the frame's.
             rotation: (3, 3) from its axes to the turned one's, see `Camera.look_at`.
-            turned: the turned one, see `Camera.look_at`; its picture is the network's input.
+            turned: the turned one, see `Camera.look_at`; its image is the network's input.
         """
         matrix = camera.matrix @ np.linalg.inv(rotation) @ np.linalg.inv(turned.matrix)
         return cls(matrix, turned.size, 0.5, lens=camera if camera.distorted else None)
@@ -131,7 +131,7 @@ class Crop:
 
         Sampled at the nearest 1/32 of a pixel, which is what `cv2.warpPerspective` did before
         OpenCV 5 and what the networks' references do: 5 is more exact, and moves BlazePose's
-        landmarks by up to a hundredth of the picture. `cv2.remap` gives the same in all versions.
+        landmarks by up to a hundredth of the image. `cv2.remap` gives the same in all versions.
 
         Args:
             image: any type that OpenCV samples.

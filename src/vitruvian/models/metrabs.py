@@ -5,7 +5,7 @@ augmentation, a virtual camera is rotated to the centre of the box; its image is
 heat maps give the joints in pixels of the crop, the 3D heat maps give them in metres in a cube of
 2.2 metres, relative to each other; together they determine the distance of the person
 (`decode/absolute.py`). Rotated back and projected with the frame's own camera, this gives pixels,
-also of joints outside the picture.
+also of joints outside the image.
 
 Source: our own, from the behaviour of MeTRAbs at 8b2b116 (specs/metrabs.md, 1, 2 and 5). Sarandi et
 al. 2021, "MeTRAbs: Metric-Scale Truncation-Robust Heatmaps for Absolute 3D Human Pose Estimation".
@@ -317,7 +317,7 @@ class Bodies:
         """Decode the network's M rows of one frame into poses.
 
         `Poses.xyz` is the mean over all views; `Poses.xy` is the mean of their projections: NaN
-        behind the camera, and outside the picture where the joint is.
+        behind the camera, and outside the image where the joint is.
 
         `Poses.score` is the concentration of the 2D heat maps (`heatmap.concentration`), averaged
         over the views, times 0.4 if the joint is outside the crop, and again if outside the frame:

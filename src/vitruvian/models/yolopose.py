@@ -4,7 +4,7 @@ The network's output is (F, 4 + C + K * D, A) for F frames and A anchors, the ce
 and 32 (and 64), already in pixels of the input. Rows: cx cy w h, a score for each of C classes,
 then x, y and (D = 3) a score of each of K keypoints.
 
-Pixel coordinates start at the corner of the picture, and are mapped to the frame by the scale and
+Pixel coordinates start at the corner of the image, and are mapped to the frame by the scale and
 the padding of the letterbox alone, as in the reference.
 
 Source: the behaviour of Ultralytics 8.4.190 (specs/yolov8pose.md): letterbox, suppression, and the
@@ -176,7 +176,7 @@ def _finder(name: str, wants: str, options: Options) -> Finder:
 def calibration_inputs(
     checkpoint: Path, skeleton: Skeleton | None, frames: Iterable[Frame]
 ) -> list[np.ndarray]:
-    """(1, 3, H, W) inputs of the network, of pictures, for int8 weights."""
+    """(1, 3, H, W) inputs of the network, of images, for int8 weights."""
     model = _by_name(str(checkpoint), skeleton=skeleton)
     return [model.prepare([frame], [model.letterbox(frame)]) for frame in frames]
 

@@ -90,10 +90,10 @@ class Live:
         Args:
             rgb: (H, W, 3) uint8, RGB; for OpenCV's BGR use `Frame.bgr(array)`. Do not modify it
                 afterwards.
-            seconds: time stamp, greater than that of the previous frame.
+            seconds: timestamp, greater than that of the previous frame.
 
         Raises:
-            VitruvianError: time stamps do not increase, the camera has another image size, or the
+            VitruvianError: timestamps do not increase, the camera has another image size, or the
                 stream is closed.
             Exception: raised by `on_result`.
         """
@@ -104,8 +104,8 @@ class Live:
                 raise VitruvianError("this live stream is closed; open a new one")
             if not self._seconds < seconds < math.inf:
                 raise VitruvianError(
-                    f"a picture at {seconds:g} s came after one at {self._seconds:g} s; "
-                    "time stamps must increase"
+                    f"an image at {seconds:g} s came after one at {self._seconds:g} s; "
+                    "timestamps must increase"
                 )
             frame = rgb if isinstance(rgb, Frame) else Frame(rgb)
             frame = replace(frame, index=self.pushed, seconds=float(seconds), source="live")
