@@ -17,7 +17,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.crop import Crop
 from vitruvian.models.load import open_model
-from vitruvian.models.model import Model
+from vitruvian.models.model import Model, skeleton_of
 from vitruvian.sources.open import open_source
 from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted, check_wanted
@@ -94,7 +94,7 @@ def trace(
     wanted, options = Wanted.split(options)
     opened = open_model(model, [one], **options)
     check_wanted(wanted, opened, [one])
-    k = opened.skeleton[keypoint]  # type: ignore[attr-defined]
+    k = skeleton_of(opened)[keypoint]
     said: list[tuple[str, Poses]] = []
     looks: list[DecodeCall] = []
 
