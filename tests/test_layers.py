@@ -54,10 +54,10 @@ BELOW = {
             "streams",
             "weights",
         ),
-        *("decode", "errors"),
+        *("decode", "train", "errors"),
     },
     "cli": {
-        *("body", "models", "sources", "stopping", "streams", "train", "verbs"),
+        *("body", "models", "sources", "stopping", "streams", "verbs"),
         *("weights", "errors"),
     },
 }

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from vitruvian.verbs.benchmark.benchmark import benchmark as benchmark
     from vitruvian.verbs.compare.compare import compare as compare
     from vitruvian.verbs.convert import convert as convert
+    from vitruvian.verbs.doctor import doctor as doctor
     from vitruvian.verbs.export import export as export
     from vitruvian.verbs.outputs import open_sink as open_sink
+    from vitruvian.verbs.synth import synth as synth
     from vitruvian.verbs.trace import trace as trace
     from vitruvian.verbs.val.val import val as val
 
@@ -52,6 +54,7 @@ _PUBLIC = {
     "benchmark": "verbs.benchmark.benchmark",
     "compare": "verbs.compare.compare",
     "convert": "verbs.convert",
+    "doctor": "verbs.doctor",
     "draw": "show.draw",
     "export": "verbs.export",
     "live": "streams.live",
@@ -62,6 +65,7 @@ _PUBLIC = {
     "read": "formats.table",
     "run": "streams.run",
     "stream": "streams.run",
+    "synth": "verbs.synth",
     "to_pandas": "formats.libraries",
     "to_supervision": "formats.libraries",
     "to_xarray": "formats.libraries",

@@ -11,26 +11,17 @@ from vitruvian.cli.app import COMMANDS
 from vitruvian.sources.video import Span
 from vitruvian.verbs.groups import Outcome
 
-NO_VERBS = {"doctor", "synth"}  # of the machine, and of training
 OF_PYTHON = {"say", "on_error"}  # who is told, which on the command line is the terminal
 OF_THE_SHELL = {"offline"}  # VITRUVIAN_OFFLINE in Python
 # In Python `val` keeps nothing unless it is told where; the command shows its pages.
-# `trace` takes all options of a model and of its stream as keywords.
-ELSEWHERE = {
-    "val": {"out"},
-    "trace": {
-        *("options", "find", "num_poses", "conf", "smooth", "cutoff_hz", "repair", "absolute"),
-        *("camera", "fov_deg", "focal", "focal_mm"),
-    },
-}
-VERBS = [command for command in COMMANDS if command.__name__ not in NO_VERBS]
+ELSEWHERE = {"val": {"out"}}
 
 
 def words(function) -> dict[str, object]:
     return {name: each.default for name, each in inspect.signature(function).parameters.items()}
 
 
-@pytest.mark.parametrize("command", VERBS, ids=lambda command: command.__name__)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
 def test_a_command_and_its_verb_have_the_same_words_and_defaults(command):
     other = ELSEWHERE.get(command.__name__, set())
     verb = words(getattr(vit, command.__name__))
