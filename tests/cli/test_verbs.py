@@ -1,5 +1,8 @@
 """Every command is a verb of the library, with the same words and the same defaults."""
 
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+# So pyright fails where the stub of the package lets a wrong keyword pass, or refuses a right one.
+
 import inspect
 from pathlib import Path
 
@@ -33,7 +36,7 @@ def test_a_command_and_its_verb_have_the_same_words_and_defaults(command):
 
 def test_a_word_that_does_not_exist_is_told_with_the_nearest():
     with refused("word of predict", "'strid'", "did you mean 'stride'"):
-        vit.predict("sample", strid=2)
+        vit.predict("sample", strid=2)  # pyright: ignore[reportCallIssue]
     with refused("span holds stride; give one of both"):
         vit.predict("sample", stride=2, span=Span(stride=3))
 
