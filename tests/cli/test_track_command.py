@@ -127,7 +127,7 @@ def test_what_is_live_cannot_wait_for_what_comes_later(asked, monkeypatch):
 
 
 def test_pictures_masks_and_people_without_numbers_are_refused(picture):
-    with refused("only pictures"):
+    with refused("only images"):
         vit.run(picture("a.png"), Walker(), repair=True)
     model = Walker()
     model.wanted = stream_defaults({"track": False})
@@ -600,7 +600,7 @@ def test_numbers_stay_unless_people_are_told_apart_anew(recorded, command):
             ("'gone.mp4', which is not there", "leave video out of --save"),
         ),
         (("poses.jsonl", "--save", "heatmaps"), ("a record has no heat maps",)),
-        (("sample",), ("only pictures",)),
+        (("sample",), ("only images",)),
     ],
 )
 def test_what_track_cannot_do_is_one_line(words, parts, recorded, command):

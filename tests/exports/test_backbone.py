@@ -26,7 +26,7 @@ def test_the_network_is_the_official_file_s(size, blazepose):
     with torch.no_grad():
         landmarks, presence, maps, world = network(torch.from_numpy(crop).permute(0, 3, 1, 2))
     want = OpenVino(file, outputs=[0, 1, 3, 4])(crop)
-    assert want[1][0, 0] > 0.9  # somebody is there: the outputs are not those of an empty picture
+    assert want[1][0, 0] > 0.9  # somebody is there: the outputs are not those of an empty image
     # Sums of float32 in another order: 2e-4 pixels of 256 were seen.
     np.testing.assert_allclose(landmarks, want[0], atol=2e-3)
     np.testing.assert_allclose(presence, want[1], atol=1e-5)

@@ -148,7 +148,9 @@ def test_counters_of_batches_may_be_missing_and_nothing_else() -> None:
         "has, but should not, 'more'": {**tensors, "more": np.zeros(1)},
         "another shape 'preact.layer2.1.conv2": {**tensors, name: np.zeros((1, 2, 3, 4))},
         "has no tensor 'preact.conv1.weight'": {"preact.layer1.0.conv1.weight": np.zeros(1)},
-        "none of ResNet's 50, 101, 152": {k: v for k, v in tensors.items() if ".layer3.5" not in k},
+        "not a known ResNet (50, 101, 152)": {
+            k: v for k, v in tensors.items() if ".layer3.5" not in k
+        },
     }
     for words, given in wrong.items():
         with refused(words):
@@ -280,7 +282,7 @@ def test_runtimes_agree_with_torch(
         file, tmp_path / name, precision=precision
     )  # compares them for 1 and 3 crops
     assert done.apart["openvino"] < graph.PART
-    assert done.unit == "of the largest number"
+    assert done.unit == "of the largest value"
     network = seeded(NARROW[kind])
     graph.fold(network)
     if precision == "f16":
@@ -364,7 +366,7 @@ def described(keypoints: int, **given: Any) -> graph.Graph:
         (5, {}, "--skeleton"),
         (17, {"skeleton": BLAZEPOSE33}, "blazepose33 has 33"),
         (17, {"decode": "argmin"}, "argmax"),
-        (17, {"decode": "combined"}, "no body with hands"),
+        (17, {"decode": "combined"}, "not a body with hands"),
         (17, {"imgsz": 640}, "no --imgsz"),
     ],
 )
@@ -417,7 +419,7 @@ def test_the_command_exports_a_checkpoint(tmp_path: Path) -> None:
     is_one_line(done.exception, "--decode")
     done = CliRunner().invoke(app, [*line, "--decode", "combined", "--precision", "f16"])
     assert done.exit_code == 0, done.output
-    assert "f16, apart from torch" in done.output
-    assert "of the largest number" in done.output
+    assert "f16, maximum difference from PyTorch" in done.output
+    assert "of the largest value" in done.output
     about = OpenVino(tmp_path / "a.xml").metadata
     assert (about["decode"], about["precision"]) == ("combined", "f16")

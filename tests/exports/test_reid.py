@@ -109,7 +109,7 @@ def test_classifier_and_counters_may_be_missing_and_nothing_else() -> None:
         "misses 'conv3.1.gate.fc1.bias'": {k: v for k, v in tensors.items() if k != name},
         "has, but should not, 'more'": {**tensors, "more": np.zeros(1)},
         "in another shape 'conv3.1.gate": {**tensors, name: np.zeros((1, 2))},
-        "classifier is no matrix": {**tensors, "classifier.weight": np.zeros(3)},
+        "classifier is not a matrix": {**tensors, "classifier.weight": np.zeros(3)},
         "misses 'classifier.bias'": {k: v for k, v in tensors.items() if k != "classifier.bias"},
         "misses 'conv1.": {},
     }
@@ -181,7 +181,7 @@ def test_attention_adds_to_what_was_there() -> None:
 
 
 def test_attention_learns_to_look_at_the_person_of_the_maps() -> None:
-    """Two people side by side in one picture; the maps say which of them is meant."""
+    """Two people side by side in one image; the maps say which of them is meant."""
     torch.manual_seed(0)
     guided = reid.PoseGuided(3, channels=8, numbers=16)
     features = torch.zeros(2, 8, 4, 4)
@@ -190,7 +190,7 @@ def test_attention_learns_to_look_at_the_person_of_the_maps() -> None:
     maps[0, :, :, :8] = maps[1, :, :, 8:] = 1
     with torch.no_grad():
         one, other = guided(features, maps)
-    np.testing.assert_array_equal(one, other)  # before it has learnt, both are the whole picture
+    np.testing.assert_array_equal(one, other)  # before it has learnt, both are the whole image
     optimizer = torch.optim.Adam(guided.parameters(), 0.02)
     for _ in range(60):
         one, other = guided(features, maps)

@@ -1,4 +1,4 @@
-"""YOLOv8-pose: networks, export, letterbox, suppression, and the real weights on real pictures."""
+"""YOLOv8-pose: networks, export, letterbox, suppression, and the real weights on real images."""
 
 import importlib.util
 import json
@@ -16,9 +16,10 @@ from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou, nms
+from vitruvian.geometry.letterbox import Letterbox
 from vitruvian.models import yolopose
 from vitruvian.models.ready import converted
-from vitruvian.models.yolopose import Letterbox, Options, YoloPose
+from vitruvian.models.yolopose import Options, YoloPose
 from vitruvian.network import OpenVino, imap
 from vitruvian.weights import checkpoint
 from vitruvian.weights.checkpoint import Checkpoint
@@ -266,9 +267,9 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, torch: Any, yolo: An
 
     file = tmp_path / "a.pt"
     torch.save(small(torch, yolo).state_dict(), file)
-    with pytest.raises(VitruvianError, match=r"ends with \.onnx or \.xml"):
+    with pytest.raises(VitruvianError, match=r"ending in \.onnx or \.xml"):
         export_checkpoint(file, tmp_path / "a.engine")
-    with pytest.raises(VitruvianError, match=r"ends with \.xml"):
+    with pytest.raises(VitruvianError, match=r"ending in \.xml"):
         export_checkpoint(file, tmp_path / "a.onnx", precision="int8")
     with pytest.raises(VitruvianError, match="calibration"):
         export_checkpoint(file, tmp_path / "a.xml", precision="int8")

@@ -153,7 +153,7 @@ def test_who_has_no_number_is_not_smoothed(people: People, rng):
 
 
 def test_every_part_of_a_person_is_smoothed_by_its_own_filter(people: People, rng):
-    """Pixels over the person's size for picture and region, metres in 3D, a low-pass for scores."""
+    """Pixels over the person's size for image and region, metres in 3D, a low-pass for scores."""
     poses, times, smooth = stream(people, 1), uneven(rng, 12), smoother()
     image = [Scalar(*IMAGE) for _ in range(9)]  # x and y of three keypoints, then depth
     world = [Scalar(*WORLD) for _ in range(9)]

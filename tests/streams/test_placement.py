@@ -40,7 +40,7 @@ CAMERA = Camera(
 
 
 def crowd(rng: np.random.Generator, n: int, middle: np.ndarray | None = None) -> np.ndarray:
-    """(n, 33, 3) metres from the camera: bodies of about 0.5 x 1.7 x 0.4 m, all in the picture."""
+    """(n, 33, 3) metres from the camera: bodies of about 0.5 x 1.7 x 0.4 m, all in the image."""
     if middle is None:
         middle = rng.uniform((-0.3, -0.1, 1), (0.3, 0.1, 1), (n, 3)) * rng.uniform(3, 9, (n, 1))
     bodies = rng.uniform((-0.25, -0.85, -0.2), (0.25, 0.85, 0.2), (n, 33, 3))
@@ -78,7 +78,7 @@ def seen(camera: Camera | None = CAMERA, seconds: float = 0.0) -> Frame:
 
 
 def stand(poses: Poses, camera: Camera | None = CAMERA) -> Any:
-    """The poses of a picture, put in front of its camera; `Any`: all their fields are there."""
+    """The poses of an image, put in front of its camera; `Any`: all their fields are there."""
     return Place()(seen(camera), poses)
 
 
@@ -462,7 +462,7 @@ def test_following_is_not_disturbed(blazepose, shared):
 @pytest.mark.weights
 @pytest.mark.shared
 def test_somebody_who_fills_the_picture_is_three_metres_away(blazepose, shared):
-    """A woman of, say, 1.7 m lies 440 px long in a picture of 1000 x 667 of unknown origin."""
+    """A woman of, say, 1.7 m lies 440 px long in an image of 1000 x 667 of unknown origin."""
     ((frame, poses),) = ran(shared / "data/images/pose.jpg", blazepose("full"), absolute=True)
     assert frame.camera is None
     assert poses.plausible.tolist() == [True]
@@ -504,7 +504,7 @@ def test_four_cameras_see_a_person_where_the_person_is(blazepose, shared, number
 @pytest.mark.weights
 @pytest.mark.shared
 def test_a_portrait_picture_is_looked_at_along_its_longer_side(blazepose, shared):
-    """The same picture on its side: the same distance, as the field of view is the same."""
+    """The same image on its side: the same distance, as the field of view is the same."""
     frame = Frame.read(shared / "data/images/pose.jpg")
     turned = Frame(np.ascontiguousarray(np.rot90(frame.rgb)))
     model = blazepose("full")

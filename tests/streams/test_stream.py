@@ -1,4 +1,4 @@
-"""The loop and its threads: order, errors, the newest picture, bounded memory."""
+"""The loop and its threads: order, errors, the newest image, bounded memory."""
 
 import gc
 import threading
@@ -184,7 +184,7 @@ class PassingSideBySide(Passing):
 
 @dataclass(frozen=True)
 class Clip:
-    """Sixty frames of two seconds, or as many pictures."""
+    """Sixty frames of two seconds, or as many images."""
 
     moving: bool = True
     live: bool = False
@@ -240,7 +240,7 @@ def test_who_has_a_number_is_smoothed_if_asked_for(kind, smooth):
 
 
 def test_a_model_that_is_followed_need_not_be():
-    """Each frame is then looked at as if it were a picture."""
+    """Each frame is then looked at as if it were an image."""
     looks = []
 
     class Looked(Seen):
@@ -294,7 +294,7 @@ def test_live_gives_results_in_order_and_drops_what_is_old():
 def test_live_wants_increasing_times(seconds):
     with Live(Seen(), lambda *_: None) as live:
         live.push(Frame(RGB), 1.0)
-        with pytest.raises(VitruvianError, match="time stamps must increase"):
+        with pytest.raises(VitruvianError, match="timestamps must increase"):
             live.push(Frame(RGB), seconds)
 
 

@@ -1,4 +1,4 @@
-"""Benchmark: stages that add up, cases in turns, a picture of a crowd, and a story with weights."""
+"""Benchmark: stages that add up, cases in turns, an image of a crowd, and a story with weights."""
 
 import json
 import time

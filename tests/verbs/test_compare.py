@@ -345,10 +345,10 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
 
 
 def pictures(picture: Callable[..., Path]) -> Path:
-    """A folder with a space in its name, of pictures of different sizes."""
+    """A folder with a space in its name, of images of different sizes."""
     path = Path()
     for i, (name, size) in enumerate({"a": (60, 80), "b": (90, 40), "c": (50, 50)}.items()):
-        path = picture(f"my pictures/{name}.png", np.full((*size, 3), 40 * i + 40, np.uint8))
+        path = picture(f"my images/{name}.png", np.full((*size, 3), 40 * i + 40, np.uint8))
     return path.parent
 
 
@@ -393,7 +393,7 @@ def test_the_report_needs_nothing_from_elsewhere(loaded, picture, tmp_path):
     assert "<three>" not in page
     outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', outside)
-    assert page.count("data:image/jpeg") == 4  # the first picture, and three moments
+    assert page.count("data:image/jpeg") == 4  # the first image, and three moments
     assert page.count("<svg") == 3  # over time, joints, angles
 
 
@@ -464,7 +464,7 @@ def test_a_model_that_cannot_be_had_does_not_stop_the_others(loaded, picture, tm
     numbers = compare(
         pictures(picture), ["one", "missing", "two"], tmp_path / "out", on_error=told.append
     )
-    assert [str(error) for error in told] == ["missing, my pictures: its weights cannot be had"]
+    assert [str(error) for error in told] == ["missing, my images: its weights cannot be had"]
     assert [each.model for each in numbers.sources[0].models] == ["one", "two"]
 
 
@@ -551,7 +551,7 @@ def test_a_record_of_pictures_of_another_size_is_not_compared(loaded, video, tmp
     told: list[VitruvianError] = []
     compare(video("clip.mp4", [0.0]), ["one"], tmp_path / "out", results=[theirs],
             on_error=told.append)  # fmt: skip
-    assert "of a picture of 32 x 24 pixels" in str(told[0])
+    assert "of an image of 32 x 24 pixels" in str(told[0])
 
 
 def test_what_cannot_be_compared_is_refused(loaded, picture, tmp_path):
@@ -583,7 +583,7 @@ def test_a_record_that_is_none_says_which_line(tmp_path, frame, people):
     with json_lines(path, None) as sink:
         sink.write(frame(), people())
     path.write_text(path.read_text() + '{"source": "a"}\n')
-    with refused("a.jsonl", "line 3 is no frame"):
+    with refused("a.jsonl", "line 3 is not a frame"):
         FrameRecord(path, True)
 
 
@@ -600,7 +600,7 @@ def test_one_command_compares_two_networks(tmp_path):
     """With weights that come with vitruvian: 2D, with a mirror, and 3D; a portrait and nobody."""
     import vitruvian as vit
 
-    folder = tmp_path / "two pictures"
+    folder = tmp_path / "two images"
     folder.mkdir()
     portrait = vit.open_source("sample")[0].paths[0]  # type: ignore[attr-defined]
     (folder / "a.jpg").write_bytes(portrait.read_bytes())

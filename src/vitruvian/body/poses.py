@@ -167,7 +167,7 @@ class Poses:
         if not isinstance(which, str):
             if isinstance(which, (int, np.integer)):
                 if not -len(self) <= which < len(self):
-                    raise IndexError(f"there is no person {which}; there are {len(self)}")
+                    raise IndexError(f"no person {which}; there are {len(self)} people")
                 which = [int(which)]
             return self.take(which)
         k = self.skeleton[which]

@@ -78,9 +78,9 @@ def export_checkpoint(
         raise unknown("precision of weights", precision, PRECISIONS)
     if out.suffix not in ((".xml",) if precision == "int8" else (".onnx", ".xml")):
         want = ".xml" if precision == "int8" else ".onnx or .xml"
-        raise VitruvianError(f"cannot export to '{out}': want a name that ends with {want}")
+        raise VitruvianError(f"cannot export to '{out}': want a name ending in {want}")
     if (precision == "int8") != bool(len(calibration)):
-        raise VitruvianError("int8, and nothing else, needs pictures for calibration")
+        raise VitruvianError("calibration images are needed for int8, and only for int8")
     try:
         archive = metrabs_archive.is_archive(checkpoint)
         read = (metrabs_archive if archive else checkpoints).read(checkpoint)

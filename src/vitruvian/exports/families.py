@@ -65,13 +65,13 @@ def graph(
         family = people
     else:
         raise VitruvianError(
-            "its tensors are those of no YOLOv8-pose, AlphaPose, OSNet or MeTRAbs network"
+            "its tensors match no YOLOv8-pose, AlphaPose, OSNet or MeTRAbs network"
         )
     given = {"skeleton": skeleton, "decode": decode, "imgsz": imgsz}
     given = {name: value for name, value in given.items() if value is not None}
     takes = {pictures: {"skeleton", "imgsz"}, crops: {"skeleton", "decode"}}
     for name in given.keys() - takes.get(family, set()):
-        raise VitruvianError(f"this kind of network has no --{name}; leave it out")
+        raise VitruvianError(f"this network has no --{name}; leave it out")
     return family(read, **given)
 
 
@@ -115,7 +115,9 @@ def crops(read: Checkpoint, skeleton: Skeleton | None = None, decode: str | None
     network = fastpose.load(read.tensors)
     keypoints = network.shape.keypoints
     if skeleton is None and keypoints not in SKELETONS:
-        raise VitruvianError(f"it has {keypoints} keypoints of no known skeleton; give --skeleton")
+        raise VitruvianError(
+            f"it has {keypoints} keypoints, which is no known skeleton; give --skeleton"
+        )
     skeleton = skeleton or SKELETONS[keypoints]
     if keypoints != len(skeleton):
         raise VitruvianError(
@@ -124,14 +126,16 @@ def crops(read: Checkpoint, skeleton: Skeleton | None = None, decode: str | None
         )
     if decode is None and keypoints not in (len(COCO17), len(HALPE26)):
         raise VitruvianError(
-            f"no checkpoint says how its {keypoints} maps are read; give --decode argmax (trained "
-            "on heat maps), integral (regression) or combined"
+            f"the checkpoint does not specify how its {keypoints} heat maps are decoded; give "
+            "--decode argmax (trained on heat maps), integral (regression) or combined"
         )
     decode = decode or "argmax"
     if decode not in DECODE:
-        raise unknown("way to decode maps", decode, DECODE)
+        raise unknown("decoding of heat maps", decode, DECODE)
     if decode == "combined" and "left_hand" not in skeleton.parts:
-        raise VitruvianError(f"{keypoints} maps are no body with hands; decode is not combined")
+        raise VitruvianError(
+            f"{keypoints} heat maps are not a body with hands; choose another decode"
+        )
     about = {
         "family": "alphapose",
         "task": "pose",
@@ -186,7 +190,7 @@ def refinement(read: Checkpoint) -> Graph:
         names[:2],
         names[2:],
         {name: {0: "people"} for name in names},
-        "of the largest number",
+        "of the largest value",
         lambda run, name: check_refinement(network, run, name, features.shape[1:]),
     )
 
@@ -207,7 +211,7 @@ def check_refinement(network: refine.Refine, run: Run, name: str, shape: Sequenc
     keypoints = (rng.random((3, len(COCO17), 2)) * (shape[2], shape[1])).astype(np.float32)
     apart = off(network, run, features, keypoints)
     if not apart < PART:
-        raise ValueError(f"{name} is {apart} of the largest value away from PyTorch")
+        raise ValueError(f"{name} is {apart} of the largest value different from PyTorch")
     return apart
 
 
@@ -259,7 +263,7 @@ def check_pictures(network: yolo.Yolo, run: Run, name: str) -> float:
         pixels, score, _ = apart(network, run, rng.random(shape, np.float32))
         if not (pixels.max() < PIXELS and score.max() < SCORE):
             raise ValueError(
-                f"{name} is {pixels.max()} pixels, {score.max()} in score away from PyTorch"
+                f"{name} is {pixels.max()} pixels, {score.max()} in score different from PyTorch"
             )
         worst = max(worst, float(pixels.max()))
     return worst

@@ -66,7 +66,7 @@ def of_crops(
         ("crops",),
         outputs,
         {name: {0: "people"} for name in ("crops", *outputs)},
-        "of the largest number",
+        "of the largest value",
         lambda run, name: check_crops(network, run, name, size, numbers),
     )
 
@@ -110,7 +110,7 @@ def check_crops(
             pixels = pixels / np.float32(255)
         worst = max(worst, off(network, run, pixels))
         if not worst < PART:
-            raise ValueError(f"{name} is {worst} of the largest value away from PyTorch")
+            raise ValueError(f"{name} is {worst} of the largest value different from PyTorch")
     return worst
 
 

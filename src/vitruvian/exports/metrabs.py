@@ -6,6 +6,7 @@ The input is float32 crops, 0..1, since they are never rounded to 8 bits.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -18,7 +19,8 @@ from vitruvian.errors import VitruvianError
 from vitruvian.exports.graph import Graph, Normalised, of_crops
 from vitruvian.exports.networks import metrabs
 from vitruvian.weights.checkpoint import Checkpoint
-from vitruvian.weights.metrabs_archive import Archive, mirror, pack
+from vitruvian.weights.metadata import pack_matrix
+from vitruvian.weights.metrabs_archive import Archive
 
 SAME = {"pelvis": "mid_hip"}  # other names of a joint
 
@@ -43,13 +45,25 @@ def published(read: Archive) -> Graph:
         skeletons[table.name] = {"indices": joints.indices, "table": table.to_json()}
     about = {
         "points": json.dumps(read.points),
-        "mirror": json.dumps(mirror(read.points)),
-        "transform": pack(read.transform),
+        "mirror": json.dumps(mirror_by_names(read.points)),
+        "transform": pack_matrix(read.transform),
         "skeletons": json.dumps(skeletons),
         "mix": json.dumps(config.mix),
         "weak_perspective": json.dumps(config.weak_perspective),
     }
     return of_bodies(network, volume, about)
+
+
+def mirror_by_names(names: Sequence[str]) -> tuple[int, ...]:
+    """Left-right swap of points by the first letter of their names, l or r.
+
+    Points without a partner map to themselves.
+    """
+    number = {name: i for i, name in enumerate(names)}
+    swap = {"l": "r", "r": "l"}
+    return tuple(
+        number.get(swap.get(name[:1], name[:1]) + name[1:], i) for i, name in enumerate(names)
+    )
 
 
 def bodies(read: Checkpoint) -> Graph:
@@ -58,15 +72,15 @@ def bodies(read: Checkpoint) -> Graph:
     network = metrabs.load(read.tensors, volume.depth, volume.centered)
     if network.shape.points != len(skeleton) or network.shape.backbone.stride != volume.stride:
         raise VitruvianError(
-            f"its network has {network.shape.points} points, stride {network.shape.backbone.stride}"
-            f", and what it says of itself {len(skeleton)}, {volume.stride}"
+            f"its network has {network.shape.points} points and stride "
+            f"{network.shape.backbone.stride}, its metadata {len(skeleton)} and {volume.stride}"
         )
     antialias = read.entries.get("antialias", 1)
     if type(antialias) is not int or antialias < 1:
-        raise VitruvianError(f"it says antialias is {antialias!r}, want a whole number from 1")
+        raise VitruvianError(f"its antialias is {antialias!r}, want a whole number from 1")
     fill = read.entries.get("fill", 1.0)
     if type(fill) is not float or not 0.1 <= fill <= 2:
-        raise VitruvianError(f"it says fill is {fill!r}, want 0.1 to 2 of the crop's side")
+        raise VitruvianError(f"its fill is {fill!r}, want 0.1 to 2 of the crop side")
     about = {
         "points": json.dumps(skeleton.keypoints),
         "mirror": json.dumps(skeleton.mirror.tolist()),
@@ -98,7 +112,7 @@ def of_bodies(network: metrabs.Metrabs, volume: Volume, about: dict[str, str]) -
         network: it outputs heat maps; decoding is in `vitruvian.decode`.
         volume: geometry of the maps.
         about: "points", names of the maps; "mirror", index of each map's mirror image; "transform",
-            see `metrabs_archive.pack`, from points to all joints; if missing, joints are the
+            see `metadata.pack_matrix`, from points to all joints; if missing, joints are the
             points; "skeletons", by name: joint indices of its keypoints, and its table from
             `Skeleton.to_json`; "mix" and "weak_perspective" of the published settings; "antialias"
             of the training crops, and "fill", size of a person's box in fractions of the crop, both

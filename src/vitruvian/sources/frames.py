@@ -155,7 +155,7 @@ class CallerFrames:
         if several and self.moving and fps is None and not timed:
             raise VitruvianError(
                 f"{len(pictures)} frames are one video, and nobody says when they were taken; give "
-                "fps=30 (frames a second), or model(frames) for pictures that have nothing to do "
+                "fps=30 (frames a second), or model(frames) for images that have nothing to do "
                 "with each other"
             )
 

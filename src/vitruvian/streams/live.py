@@ -94,10 +94,10 @@ class Live:
         Args:
             picture: a `Frame`, or (H, W, 3) uint8 if `order` was given. Do not modify it
                 afterwards.
-            seconds: time stamp, greater than that of the previous frame.
+            seconds: timestamp, greater than that of the previous frame.
 
         Raises:
-            VitruvianError: channel order unknown, time stamps do not increase, the camera has
+            VitruvianError: channel order unknown, timestamps do not increase, the camera has
                 another image size, or the stream is closed.
             Exception: raised by `on_result`.
         """
@@ -108,8 +108,8 @@ class Live:
                 raise VitruvianError("this live stream is closed; open a new one")
             if not self._seconds < seconds < math.inf:
                 raise VitruvianError(
-                    f"a picture at {seconds:g} s came after one at {self._seconds:g} s; "
-                    "time stamps must increase"
+                    f"an image at {seconds:g} s came after one at {self._seconds:g} s; "
+                    "timestamps must increase"
                 )
             frame = picture_as_frame(picture, self._order)
             frame = replace(frame, index=self.pushed, seconds=float(seconds), source="live")

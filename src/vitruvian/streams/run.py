@@ -97,7 +97,7 @@ def run(
             `sample`, or a list of these. Or your own frames: a `Frame` or an array; a list of them
             (one video); or a generator of them, prefetched in another thread.
         model: model name, or a model from `load`.
-        fps: frame rate of frames without time stamps. A list needs it; a generator uses the wall
+        fps: frame rate of frames without timestamps. A list needs it; a generator uses the wall
             clock without it.
         order: channel order of arrays: "bgr" (OpenCV) or "rgb".
         start: start time in a video, seconds.

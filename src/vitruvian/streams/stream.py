@@ -109,10 +109,10 @@ class Stream:
 
         Args:
             frame: a `Frame`, or, for `vit.stream` with `order`, an array.
-            seconds: time stamp of the frame; for its default see `vit.stream`.
+            seconds: timestamp of the frame; for its default see `vit.stream`.
 
         Raises:
-            VitruvianError: not a frame, time stamps do not increase, the camera has another image
+            VitruvianError: not a frame, timestamps do not increase, the camera has another image
                 size, a step needs later frames, or `absolute` with a model without 3D.
         """
         if self.make is not None or not isinstance(frame, Frame):
@@ -244,7 +244,7 @@ def _each(step: Step, pairs: Iterable[Pair]) -> Iterator[Pair]:
 
 
 def _in_order(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """The same pairs; notes where time stamps do not increase, which splits the filtered signal."""
+    """The same pairs; notes where timestamps do not increase, which splits the filtered signal."""
     last, told = None, False
     for frame, poses in pairs:
         same = last is not None and last.source == frame.source

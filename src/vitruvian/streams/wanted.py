@@ -142,7 +142,7 @@ def check_wanted(wanted: Wanted, model: Model, sources: Sequence[Source] | None 
             f"{wanted.asked} wants what comes later, and this is live; take smooth one-euro"
         )
     if not any(source.moving for source in sources):
-        raise VitruvianError(f"{wanted.asked} is for videos, but there are only pictures")
+        raise VitruvianError(f"{wanted.asked} is for videos, but there are only images")
     for option in ("masks", "heatmaps"):
         if model.options.get(option):
             raise VitruvianError(

@@ -259,7 +259,7 @@ def jobs_of(
         missing += [
             f"{WITHOUT_PIXELS[name]}, by keypoints alone, stands in for {name}" for name in swapped
         ]
-        why = "has no pictures" if of_poses(source) else "is not here"
+        why = "has no images" if of_poses(source) else "is not here"
         note = f"{source.name} {why}: {', and '.join(missing)}"
         if here or not missing:
             note = ""

@@ -170,7 +170,7 @@ def track(
         asked = asked.with_defaults(num_poses=SEVERAL)
     sources = open_source(source, span)
     if not any(each.moving for each in sources):
-        raise VitruvianError("there are only pictures, and nobody to follow through them")
+        raise VitruvianError("there are only images, and nobody to follow through them")
     plans = plan_outputs(sources, output.out, save, **how)
     opened = open_model(asked, sources)
     check_wanted(wanted, opened, sources)
@@ -267,7 +267,7 @@ def analyze(
         _refuse(others, others, why)
     sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
-        _refuse(said, ("save", "minimum", "gap"), "is of videos, and these are pictures")
+        _refuse(said, ("save", "minimum", "gap"), "is of videos, and these are images")
     plans = work.plans(sources, report, record, overwrite=output.replaces)
     of: dict[str, Any] = {"camera": camera.of(), "span": span}
     if record is not None:

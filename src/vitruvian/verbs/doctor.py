@@ -110,7 +110,7 @@ def _pictures() -> Finding:
     way_out = f"pip install --upgrade {' '.join(name.split()[0] for name in missing)}"
     have = "JPEG, PNG, WebP, GIF, TIFF, HEIC, AVIF and others"
     return Finding(
-        "pictures",
+        "image formats",
         have if not missing else f"without {', '.join(missing)}",
         way_out if missing else "",
     )

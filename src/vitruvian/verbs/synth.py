@@ -44,7 +44,7 @@ def synth(
         ) from None
     behind = studio.background_pictures(Path(backgrounds)) if backgrounds else []
     real = studio.read_postures(Path(postures)) if postures else None
-    say("loading the body model; the first time takes a minute")
+    say("loading the body model; takes a minute the first time")
 
     def tell(number: int) -> None:
         if number % TOLD == 0:

@@ -214,8 +214,8 @@ class Vit:
         channels = size(tensors, f"{prefix}norm.weight")
         if halvings not in (4, 5) or channels % HEAD:
             raise VitruvianError(
-                f"no such transformer: it halves {halvings} times, want 4 or 5, and has {channels} "
-                f"channels, want a multiple of {HEAD}"
+                f"unknown transformer: it halves {halvings} times, want 4 or 5, and has "
+                f"{channels} channels, want a multiple of {HEAD}"
             )
         return cls(1 << halvings, channels, count(tensors, f"{prefix}blocks."))
 

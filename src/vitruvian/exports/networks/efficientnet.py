@@ -59,7 +59,7 @@ class EfficientNetV2:
             depths.append(blocks)
         last = depths.pop()  # a convolution and its norm
         if len(depths) not in (6, 7) or last != 2:
-            raise VitruvianError(f"no EfficientNetV2: it has {len(depths)} stages, want 6 or 7")
+            raise VitruvianError(f"not an EfficientNetV2: it has {len(depths)} stages, want 6 or 7")
         widths = [size(tensors, f"{prefix}0.0.weight")]
         for i, (depth, stage) in enumerate(zip(depths, STAGES, strict=False), 1):
             part = 0 if stage[:2] == (True, 1) else 1 if stage[0] else 3
@@ -82,9 +82,9 @@ def size(tensors: Mapping[str, np.ndarray], name: str, axis: int = 0) -> int:
     It limits the size of network that a damaged file can request.
     """
     if name not in tensors or not axis < tensors[name].ndim:
-        raise VitruvianError(f"no MeTRAbs network: it has no tensor '{name}'")
+        raise VitruvianError(f"not a network of MeTRAbs: it has no tensor '{name}'")
     if not 0 < (length := tensors[name].shape[axis]) < 100_000:
-        raise VitruvianError(f"no MeTRAbs network: its '{name}' is {length} long")
+        raise VitruvianError(f"not a network of MeTRAbs: its '{name}' has length {length}")
     return length
 
 

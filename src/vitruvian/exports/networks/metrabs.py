@@ -91,13 +91,13 @@ class MetrabsShape:
         points, rest = divmod(maps, 1 + depth)
         if rest:
             raise VitruvianError(
-                f"no MeTRAbs network: {maps} maps are not 1 + {depth} for each of its points; is "
-                "the depth right?"
+                f"not a network of MeTRAbs: {maps} maps are not 1 + {depth} per point; check the "
+                "depth"
             )
         for kind in (EfficientNetV2, ResNet, MobileNetV3, Vit, BlazePoseEncoder):
             if (backbone := kind.infer(tensors, "backbone.1.")) is not None:
                 return cls(backbone, points, depth, centered)
-        raise VitruvianError("no MeTRAbs network: its backbone is none of those that are known")
+        raise VitruvianError("not a network of MeTRAbs: unknown backbone")
 
 
 class Scale(nn.Module):
@@ -219,8 +219,8 @@ def volume_and_skeleton(entries: Mapping[str, object]) -> tuple[Volume, Skeleton
     volume, skeleton = entries.get("volume"), entries.get("skeleton")
     if not isinstance(volume, str) or not isinstance(skeleton, str):
         raise VitruvianError(
-            "it says nothing of its crops and joints; of a published network take the .tar.gz "
-            "that ckpt.pt is in"
+            "it has no metadata of crops and joints; for a published network give the .tar.gz "
+            "that contains ckpt.pt"
         )
     try:
         read = Volume(**json.loads(volume))
@@ -231,4 +231,4 @@ def volume_and_skeleton(entries: Mapping[str, object]) -> tuple[Volume, Skeleton
             raise ValueError(f"a crop of {read.side} pixels, cells of {read.stride}")
         return read, Skeleton.from_json(skeleton)
     except (ValueError, TypeError, KeyError) as error:
-        raise VitruvianError(f"what it says of its crops and joints is damaged: {error}") from None
+        raise VitruvianError(f"its metadata of crops and joints is invalid: {error}") from None

@@ -46,4 +46,4 @@ def fill(
 def _refuse(what: str, verb: str, names: Iterable[str]) -> None:
     if names := sorted(names):
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        raise VitruvianError(f"no {what} network: it {verb} {names[0]!r}{more}")
+        raise VitruvianError(f"not a {what} network: it {verb} {names[0]!r}{more}")

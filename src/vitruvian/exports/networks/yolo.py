@@ -74,7 +74,7 @@ class YoloShape:
 
         def size(name: str, axis: int = 0) -> int:
             if name not in tensors or tensors[name].ndim <= axis:
-                raise VitruvianError(f"no YOLOv8-pose network: it has no tensor '{name}'")
+                raise VitruvianError(f"not a network of YOLOv8-pose: it has no tensor '{name}'")
             return tensors[name].shape[axis]
 
         def count(prefix: str) -> int:
@@ -83,14 +83,16 @@ class YoloShape:
 
         head = f"model.{30 if 'model.30.dfl.conv.weight' in tensors else 22}"
         if f"{head}.cv3.0.0.0.conv.weight" in tensors:
-            raise VitruvianError("no YOLOv8 network: its head is that of YOLO11, which is not read")
+            raise VitruvianError(
+                "not a network of YOLOv8: it has the head of YOLO11, which is not supported"
+            )
         rows = size(f"{head}.cv4.0.2.weight")
         if keypoints is None:
             keypoints = rows // 3 if rows % 3 == 0 else rows // 2
         numbers = rows // max(keypoints, 1)
         if numbers not in (2, 3) or keypoints * numbers != rows:
             raise VitruvianError(
-                f"its head gives {rows} numbers for keypoints, which is not 2 or 3 for each of "
+                f"its head gives {rows} numbers for keypoints, want 2 or 3 for each of "
                 f"{keypoints}; give the skeleton it was trained with"
             )
         strides = (0, 1, 3, 5, 7, 9) if head == "model.30" else (0, 1, 3, 5, 7)

@@ -272,7 +272,7 @@ class FrameRecord:
         said, theirs, poses = self._read(at)
         if theirs.size != frame.size:
             wide, tall = theirs.size
-            return FrameResult(None, failed=f"it is of a picture of {wide} x {tall} pixels")
+            return FrameResult(None, failed=f"it is of an image of {wide} x {tall} pixels")
         if "failed" in said:
             return FrameResult(None, failed=shown(said["failed"], 200))
         ms = said.get("ms")

@@ -101,7 +101,7 @@ def _chapter(page: HtmlReport, chapter: Chapter) -> None:
     page.table(columns, [list(astuple(side.summary())) for side in tally.sides])
     if chapter.shown is not None:
         page.picture(chapter.shown[1], chapter.shown[0])
-    kind = "All of it, as a video," if tally.moving else "Each picture"
+    kind = "All of it, as a video," if tally.moving else "Each image"
     if tally.done > 1:
         page.paragraph(f"{kind} is in a file beside this page.")
     if tally.filled.sum() > 1:
@@ -117,7 +117,7 @@ def _chapter(page: HtmlReport, chapter: Chapter) -> None:
 
 
 def _time(tally: SourceTally) -> str:
-    return "seconds" if tally.moving else "picture"
+    return "seconds" if tally.moving else "image"
 
 
 def _over_time(page: HtmlReport, tally: SourceTally) -> None:

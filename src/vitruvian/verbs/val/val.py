@@ -225,7 +225,7 @@ def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
             )
         if gone := len(truth.pictures) - len(each.pictures):
             notes.append(
-                f"{each.name}: {gone} pictures are left out: they could not be read, or nothing is "
+                f"{each.name}: {gone} images are left out: they could not be read, or nothing is "
                 "known of them"
             )
         notes += doubts.explain_low_scores(truth, each)
@@ -305,7 +305,7 @@ def _find(
     source = _Source(name, [(i, each) for i, each in enumerate(truth.pictures) if i not in done])
     total = len(truth.pictures)
     if done:
-        say(f"{name}: goes on in '{file}', {len(done)} of {total} pictures are done")
+        say(f"{name}: goes on in '{file}', {len(done)} of {total} images are done")
     if not source.todo:
         return
     began, frames = time.perf_counter(), 0
@@ -324,7 +324,7 @@ def _find(
             each_frame(name, len(source.todo), stream.run(source, on_error), write)
     except KeyboardInterrupt:
         at = len(done) + frames
-        say(f"{name}: stopped at {at} of {total} pictures; --resume goes on there")
+        say(f"{name}: stopped at {at} of {total} images; --resume goes on there")
         raise
     except OSError as error:
         _done(file)  # cuts off a partial last line
@@ -332,7 +332,7 @@ def _find(
             f"cannot write '{file}': {error.strerror}; --resume goes on there"
         ) from None
     seconds = time.perf_counter() - began
-    say(f"{name}: {frames} pictures, {frames / seconds:.3g} pictures/s")
+    say(f"{name}: {frames} images, {frames / seconds:.3g} images/s")
 
 
 def _likeliest(poses: Poses) -> Poses:
