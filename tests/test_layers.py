@@ -82,7 +82,7 @@ HOMES = {
         "train/",
     },
     "typer": {"cli/"},
-    "gdown": {"weights/download.py"},
+    "gdown": {"weights/packages.py"},
     "pi_heif": {"picture_files/"},
     "anny": {"train/synth/bodies.py"},
     "warp": {"train/synth/bodies.py", "train/synth/render.py"},

@@ -29,7 +29,8 @@ from vitruvian.streams.follow import Follow, Followed
 from vitruvian.streams.identify import Identify
 from vitruvian.streams.one_euro import OneEuro
 from vitruvian.streams.placement import Place
-from vitruvian.streams.repair import Repair, Repaired
+from vitruvian.streams.repair import Repair
+from vitruvian.streams.repaired import Repaired
 from vitruvian.streams.wanted import Wanted, defaults
 from vitruvian.streams.windows import Pair
 
