@@ -14,13 +14,15 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.geometry import calibration
 from vitruvian.geometry.crop import Crop
 from vitruvian.models.load import open_model
 from vitruvian.models.model import Model, skeleton_of
+from vitruvian.models.spec import ModelSpec
 from vitruvian.sources.open import open_source
 from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted, check_wanted
+from vitruvian.verbs.asked import asked_model
+from vitruvian.verbs.groups import CameraWords, MachineWords, ModelWords, verb
 from vitruvian.verbs.trace_files import refuse_existing_trace, write_trace
 from vitruvian.verbs.trace_stages import DecodeCall, TraceRow, decode_calls, stages_inside
 
@@ -51,48 +53,46 @@ class Trace:
         return "\n".join(lines)
 
 
+@verb
 def trace(
     source: Any,
     keypoint: str,
-    model: str | Model = "blazepose-full",
+    model: str | ModelSpec | Model = "blazepose-full",
     *,
     frame: int = 0,
     person: int | None = None,
+    words: ModelWords = ModelWords(),
     out: str | Path | None = None,
-    camera: Any = None,
-    fov_deg: float | None = None,
-    focal: float | None = None,
-    focal_mm: float | None = None,
     overwrite: bool = False,
-    **options: Any,
+    wanted: Wanted = Wanted(),
+    camera: CameraWords = CameraWords(),
+    machine: MachineWords = MachineWords(),
 ) -> Trace:
     """Trace one keypoint through every stage of a model and every step of a stream.
 
     Args:
         source: image or video, as for `run`.
         keypoint: name of the keypoint.
-        model: model name, or a model from `load`.
+        model: model name or file, with options after commas, or a model from `load`.
         frame: frame index, from 0. A video is processed from its first frame up to this one.
         person: track ID in a video; in images, a number from 1. Default: the highest score.
+        words: options of the model: `find`, `num_poses`, `conf`, `skeleton`.
         out: output folder for `trace.csv`, `frame.png`, `crop.png` and `heatmap.png`.
-        camera: as for `run`.
-        fov_deg: as for `run`.
-        focal: as for `run`.
-        focal_mm: as for `run`.
         overwrite: replace existing files in `out`.
-        options: of the model and of the stream, see `vitruvian.streams.wanted.Wanted`.
+        wanted: tracking and smoothing, as for `predict`.
+        camera: as for `predict`.
+        machine: as for `predict`.
 
     Raises:
         VitruvianError: unknown keypoint, frame or person, or as `run`.
     """
-    given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
+    given = camera.given()
     (one, *others) = open_source(source)
     if others:
         raise VitruvianError(f"trace is of one source, and these are {len(others) + 1}; give one")
     if out is not None:
         refuse_existing_trace(Path(out), overwrite)
-    wanted, options = Wanted.split(options)
-    opened = open_model(model, [one], **options)
+    opened = open_model(asked_model(model, words, machine), [one])
     check_wanted(wanted, opened, [one])
     k = skeleton_of(opened)[keypoint]
     said: list[tuple[str, Poses]] = []

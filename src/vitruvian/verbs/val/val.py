@@ -55,7 +55,7 @@ class Validation:
     scores: list[Scores]  # of each model, then of each results file
     options: Mapping[str, Mapping[str, Any]]  # model name -> its options
     notes: list[str]  # remarks for the reader
-    faults: int  # number of unreadable images
+    faults: tuple[VitruvianError, ...]  # unreadable images, each once
 
 
 def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
@@ -133,13 +133,14 @@ def val(
         known = fit_labels_to_pictures(known)
     for fault in known.faults:
         on_error(fault)
-    free, notes, broken = Names(), list(known.notes), {str(fault) for fault in known.faults}
+    free, notes = Names(), list(known.notes)
+    broken = {str(fault): fault for fault in known.faults}
     found: dict[str, dict[int | str, PredictedPeople]] = {}
     has: dict[str, list[bool]] = {}
     used: dict[str, Mapping[str, Any]] = {}
 
     def tell(fault: VitruvianError) -> None:
-        broken.add(str(fault))
+        broken[str(fault)] = fault
         on_error(fault)
 
     with TemporaryDirectory() as nowhere, alone_in(folder := Path(out or nowhere)):
@@ -175,7 +176,7 @@ def val(
         all_have = [all(each) for each in zip(*has.values(), strict=True)]
         has = dict.fromkeys(has, all_have)
     scores = [score_people(name, known, found[name], has[name], resamples) for name in found]
-    return Validation(known, scores, used, notes + _notes(known, scores), len(broken))
+    return Validation(known, scores, used, notes + _notes(known, scores), (*broken.values(),))
 
 
 def _keypoints_for(
