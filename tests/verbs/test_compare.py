@@ -554,7 +554,7 @@ def test_what_cannot_be_compared_is_refused(loaded, picture, tmp_path):
     folder = pictures(picture)
     with refused("one alone is no comparison"):
         compare(folder, ["one"], tmp_path / "out")
-    with refused("two models are called 'one'"):
+    with refused("two models are named 'one'"):
         compare(folder, ["one", "one"], tmp_path / "out")
     with refused("is in", "would be replaced"):
         compare(folder, ["one", "two"], folder, overwrite=True)

@@ -391,7 +391,7 @@ def test_frames_come_with_the_camera_of_the_data(metres):
 
 def test_metres_are_refused_to_models_of_pixels(metres):
     file, _, _ = metres
-    with refused("vitruvian-2d finds joints in pixels only", "leave it out", "vitruvian-3d"):
+    with refused("vitruvian-2d gives 2D keypoints only", "leave it out", "vitruvian-3d"):
         val(file, ["vitruvian-2d"])
 
 

@@ -40,7 +40,7 @@ BONES = (("shoulder", "hip"), ("hip", "knee"), ("knee", "ankle"))  # that seldom
 WHOLE = 7  # pairs; in a larger group some may disagree, as hands do
 STALE = 0.25  # seconds after which the last place of a keypoint is not used
 REACH = 3.0  # seconds of context on both sides
-LEFT = "left as it is"  # kind of change: start or end of a swap that is not corrected
+LEFT = "not changed"  # kind of change: start or end of a swap that is not corrected
 BELOW = {  # words in the names of keypoints below a joint
     "hip": ("knee", "ankle", "heel", "toe", "foot"),
     "knee": ("ankle", "heel", "toe", "foot"),
