@@ -26,7 +26,7 @@ from vitruvian.models.ready import converted
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import CATALOGUE, entry
 from vitruvian.verbs.export import export as export_file
-from vitruvian.weights import download
+from vitruvian.weights import packages
 
 SIZE = (1280, 960)
 # A person of 1.7 metres who stands, arms a little apart: SMPL24, metres from the pelvis, seen from
@@ -825,12 +825,12 @@ def test_the_licence_is_shown_when_they_are_fetched_and_they_are_converted_once(
 ):
     asked = []
 
-    def url(package: download.Package, folder: Path) -> Path:
+    def url(package: packages.Package, folder: Path) -> Path:
         asked.append(package.name)
         (folder / "archive").write_bytes(archive.read_bytes())
         return folder / "archive"
 
-    monkeypatch.setitem(download._FETCH, "url", url)
+    monkeypatch.setitem(packages._CLIENTS, "url", url)
     opened = load(name, find=str(written(ROWS)), skeleton="toy_3")
     assert (opened.name, opened.skeleton.name) == (name, "toy_3")
     first, second, third = capsys.readouterr().err.splitlines()

@@ -281,10 +281,10 @@ def test_live_gives_results_in_order_and_drops_what_is_old():
         go.wait()
 
     with Live(model, on_result) as live:
-        live.push(RGB, 0.0)
+        live.push(Frame(RGB), 0.0)
         first.wait()
         for i in range(1, 50):
-            live.push(RGB, i / 10)
+            live.push(Frame(RGB), i / 10)
         go.set()
     assert got == [0.0, 4.9]
     assert (live.pushed, live.done) == (50, 2)
@@ -293,9 +293,9 @@ def test_live_gives_results_in_order_and_drops_what_is_old():
 @pytest.mark.parametrize("seconds", [1.0, 0.5, float("nan"), float("inf")])
 def test_live_wants_increasing_times(seconds):
     with Live(Seen(), lambda *_: None) as live:
-        live.push(RGB, 1.0)
+        live.push(Frame(RGB), 1.0)
         with pytest.raises(VitruvianError, match="timestamps must increase"):
-            live.push(RGB, seconds)
+            live.push(Frame(RGB), seconds)
 
 
 def test_an_exception_of_the_callback_reaches_the_user():
@@ -306,18 +306,18 @@ def test_an_exception_of_the_callback_reaches_the_user():
         raise RuntimeError("mine")
 
     live = Live(Seen(), on_result)
-    live.push(RGB, 0.0)
+    live.push(Frame(RGB), 0.0)
     failed.wait()
     with pytest.raises(RuntimeError, match="mine"):
         live.close()
     live.close()
     with pytest.raises(VitruvianError, match="closed"):
-        live.push(RGB, 1.0)
+        live.push(Frame(RGB), 1.0)
 
 
 def test_a_live_stream_that_is_dropped_ends_its_thread():
     live = Live(Seen(), lambda *_: None)
-    live.push(RGB, 0.0)
+    live.push(Frame(RGB), 0.0)
     thread = live._thread
     del live
     gc.collect()
@@ -333,7 +333,7 @@ def test_live_may_be_closed_from_the_callback():
         done.set()
 
     live = Live(Seen(), on_result)
-    live.push(RGB, 0.0)
+    live.push(Frame(RGB), 0.0)
     assert done.wait(10)
     live.close()
 

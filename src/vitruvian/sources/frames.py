@@ -41,8 +41,7 @@ class FrameMaker:
                 f"fps is {fps!r}, want frames per second; OpenCV gives 0 if unknown: then leave "
                 "fps out, and the wall clock is used"
             )
-        if order not in (None, *ORDERS):
-            raise VitruvianError(f"order is {order!r}, want 'rgb', or 'bgr' (OpenCV)")
+        check_order(order)
         self.fps, self.order = fps, order
         self.count = 0
         self.last: float | None = None  # seconds of the frame before
@@ -86,6 +85,12 @@ class FrameMaker:
             self.began = now
             return 0.0
         return max(now - self.began, self.last + 1e-6)
+
+
+def check_order(order: str | None) -> None:
+    """Raise `VitruvianError` for an invalid channel order."""
+    if order not in (None, *ORDERS):
+        raise VitruvianError(f"order is {order!r}, want 'rgb', or 'bgr' (OpenCV)")
 
 
 def picture_as_frame(picture: Any, order: str | None) -> Frame:

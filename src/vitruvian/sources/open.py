@@ -227,9 +227,12 @@ def _given(words: Any) -> tuple[Any, bool]:
     if isinstance(words, (Frame, np.ndarray)):
         return [words], True
     if not isinstance(words, Iterable):
-        raise VitruvianError(
-            f"{shown(type(words).__name__)} is not a source; give a file, camera:0, or frames"
-        )
+        way_out = "give a file, camera:0, or frames"
+        if hasattr(words, "read") and hasattr(words, "grab"):  # of OpenCV
+            way_out = (
+                "read its frames yourself and pass each to vit.stream, or give vit.run its file"
+            )
+        raise VitruvianError(f"{shown(type(words).__name__)} is not a source; {way_out}")
     if not isinstance(words, Sequence):  # one after the other
         rest = iter(words)
         first = next(rest, None)

@@ -13,7 +13,7 @@ from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.models.model import Model
 from vitruvian.sources.frames import FrameMaker
-from vitruvian.streams.repair import Repaired
+from vitruvian.streams.repaired import Repaired
 from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted, check_wanted
 

@@ -31,7 +31,7 @@ from vitruvian.verbs.resume import Resumable, check_resumable
 from vitruvian.verbs.who import People
 
 if TYPE_CHECKING:
-    from vitruvian.streams.repair import Repaired
+    from vitruvian.streams.repaired import Repaired
 
 T = TypeVar("T")
 Pairs = Iterator[tuple[Frame, Poses]]

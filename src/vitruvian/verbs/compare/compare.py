@@ -38,6 +38,7 @@ from vitruvian.streams.stream import Given, seen_by
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.compare.lines import FrameRecord, FrameResult, finished, write_lines
 from vitruvian.verbs.compare.panels import StageView, panels, view
+from vitruvian.verbs.compare.result import Comparison
 from vitruvian.verbs.compare.summary import Chapter, write_comparison
 from vitruvian.verbs.compare.tally import SourceTally
 from vitruvian.verbs.folder import identity, stamped
@@ -70,7 +71,7 @@ def compare(
     overwrite: bool = False,
     resume: bool = False,
     on_error: Callable[[VitruvianError], None] | None = None,
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare models on the same source.
 
     Args:
@@ -86,9 +87,6 @@ def compare(
             be added.
         on_error: called with each error. Without it, the rest is done first, and then the first
             error is raised.
-
-    Returns:
-        All numbers, as in `comparison.json`.
 
     Raises:
         VitruvianError: unknown source, model or record, fewer than two sides, or a folder with
@@ -121,7 +119,7 @@ def _compare(
     overwrite: bool,
     resume: bool,
     on_error: Callable[[VitruvianError], None] | None,
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare, with the folder locked; `seen`: the camera settings."""
     _take_over(out, sources, about, overwrite=overwrite, resume=resume)
     faults: list[VitruvianError] = []
@@ -147,18 +145,18 @@ def _compare(
             chapters.append(job.draw(sides, name))
     if not chapters:
         raise faults[0]
-    numbers = {
-        "about": about,
-        "machine": machine.describe(),
-        "faults": [str(error) for error in faults],
-        "sources": [{"source": one.name, **one.tally.to_dict()} for one in chapters],
-    }
-    _write_json(out / NUMBERS, numbers)
-    write_comparison(chapters, numbers, out / "report.html")
+    result = Comparison(
+        about,
+        machine.describe(),
+        [str(error) for error in faults],
+        [one.tally.summary(one.name) for one in chapters],
+    )
+    _write_json(out / NUMBERS, asdict(result))
+    write_comparison(chapters, result, out / "report.html")
     if faults and on_error is None:
         more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
         raise VitruvianError(f"{faults[0]}{more}")
-    return numbers
+    return result
 
 
 def _sides(models: Sequence[str | ModelSpec], results: Sequence[str | Path]) -> list[Contestant]:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
 from vitruvian.documents import LONGEST_LINE
 from vitruvian.errors import VitruvianError, shown
@@ -33,7 +32,7 @@ from vitruvian.formats.records import Record
 from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
 from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
-from vitruvian.models.model import Model, cores
+from vitruvian.models.model import Model, cores, skeleton_of
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE
 from vitruvian.stopping import hold_signals
@@ -56,7 +55,7 @@ class Validation:
     scores: list[Scores]  # of each model, then of each results file
     options: Mapping[str, Mapping[str, Any]]  # model name -> its options
     notes: list[str]  # remarks for the reader
-    faults: int  # number of unreadable images
+    faults: tuple[VitruvianError, ...]  # unreadable images, each once
 
 
 def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
@@ -134,13 +133,14 @@ def val(
         known = fit_labels_to_pictures(known)
     for fault in known.faults:
         on_error(fault)
-    free, notes, broken = Names(), list(known.notes), {str(fault) for fault in known.faults}
+    free, notes = Names(), list(known.notes)
+    broken = {str(fault): fault for fault in known.faults}
     found: dict[str, dict[int | str, PredictedPeople]] = {}
     has: dict[str, list[bool]] = {}
     used: dict[str, Mapping[str, Any]] = {}
 
     def tell(fault: VitruvianError) -> None:
-        broken.add(str(fault))
+        broken[str(fault)] = fault
         on_error(fault)
 
     with TemporaryDirectory() as nowhere, alone_in(folder := Path(out or nowhere)):
@@ -154,7 +154,7 @@ def val(
                 opened = ready(spec.name, solid=known.solid, **given)
             else:
                 opened = each
-            table = _table_of(opened)
+            table = skeleton_of(opened)
             name = free(f"{opened.name}.jsonl")
             has[name], used[name] = shared_keypoints(opened.name, table, known), opened.options
             file = folder / f"{name}.jsonl"
@@ -176,7 +176,7 @@ def val(
         all_have = [all(each) for each in zip(*has.values(), strict=True)]
         has = dict.fromkeys(has, all_have)
     scores = [score_people(name, known, found[name], has[name], resamples) for name in found]
-    return Validation(known, scores, used, notes + _notes(known, scores), len(broken))
+    return Validation(known, scores, used, notes + _notes(known, scores), (*broken.values(),))
 
 
 def _keypoints_for(
@@ -203,13 +203,6 @@ def _keypoints_for(
             "taken, in their order"
         )
     return {**options, "skeleton": truth.skeleton}
-
-
-def _table_of(model: Model) -> Skeleton:
-    table = getattr(model, "skeleton", None)
-    if not isinstance(table, Skeleton):
-        raise VitruvianError(f"{model.name} does not say which skeleton it has")
-    return table
 
 
 def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
@@ -311,7 +304,7 @@ def _find(
     try:
         with hold_signals(), file.open("a" if done else "w", encoding="utf-8", newline="") as lines:
             if not done:
-                lines.write(dump(header(model, _table_of(model))))
+                lines.write(dump(header(model, skeleton_of(model))))
 
             def write(frame: Frame, poses: Poses) -> None:
                 nonlocal frames
