@@ -151,9 +151,9 @@ def benchmark(
     of = {"plan": asdict(plan), "cases": list(map(str, cases)), "sources": files, "machine": here}
     ledger = Ledger(ledger_of(out), out, as_json(of))
     ledger.open(resume=resume, overwrite=overwrite, there=[out])
-    done, remove = ledger.finished, not ledger.marks
+    remove = not ledger.marks
     try:
-        if done:
+        if ledger.finished:
             say(f"'{out}' is finished already")
             return read_json(out)
         kept = {(m["round"], m["case"]): m["answer"] for m in ledger.marks if "answer" in m}
@@ -169,7 +169,6 @@ def benchmark(
         write_whole(out, json.dumps(result, indent=1) + "\n")
         if not result["failed"]:  # else the failed ones are retried
             ledger.finish([out])
-            remove = not resume
         return result
     finally:
         ledger.close(remove=remove)
