@@ -357,8 +357,8 @@ def test_a_folder_of_different_sizes_is_compared(loaded, picture, tmp_path):
     out = tmp_path / "out of it"
     numbers = compare(pictures(picture), ["one", "three"], out)
     assert {path.name for path in out.iterdir()} == {
-        ".vitruvian", "a.jpg", "b.jpg", "c.jpg", "comparison.json", "pictures - disagreement.jsonl", "records",
-        "report.html",
+        ".vitruvian", "a.jpg", "b.jpg", "c.jpg", "comparison.json", "pictures - disagreement.jsonl",
+        "records", "report.html",
     }  # fmt: skip
     assert json.loads((out / "comparison.json").read_text()) == numbers
     assert numbers["sources"][0]["pairs"][0]["both"] == 3

@@ -194,6 +194,10 @@ def test_other_options_another_model_and_other_sources_are_refused(folder, pictu
     picture("in/g.png", np.full((48, 60, 3), 7, np.uint8))
     with refused("was made with other sources, without '", "g.png'"):
         run([folder], out, None, True, Toy(conf=0.5))
+    (folder / "g.png").unlink()
+    (folder / "b.png").unlink()
+    with refused("was made with more sources, among them '", "b.png'"):
+        run([folder], out, None, True, Toy(conf=0.5))
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,10 @@ def _changed(before: list[Any], now: list[Any]) -> str:
     for name, *_ in (each for each in now if each):
         if name not in old:
             return f"other sources, without '{shown(name, 80)}'"
+    names = {each[0] for each in now if each}
+    for name in old:
+        if name not in names:
+            return f"more sources, among them '{shown(name, 80)}'"
     changed = [each[0] for each in now if old.get(each[0]) != each]
     if changed:
         return f"another '{shown(changed[0], 80)}', which has changed since"
