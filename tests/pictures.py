@@ -131,7 +131,7 @@ def box(kind: bytes, *parts: bytes, version: int | None = None) -> bytes:
 
 
 def opened(path: object) -> np.ndarray:
-    """(H, W, 3) uint8 BGR of a picture file."""
+    """(H, W, 3) uint8 BGR of an image file."""
     image = cv2.imread(str(path))
     assert image is not None
     return image

@@ -85,7 +85,7 @@ def annotated(folder: Path, model) -> None:
 
 
 def board_matrix(size: tuple[int, int]) -> np.ndarray:
-    """(3, 3) of the camera that takes the pictures of the chessboard, as OpenCV counts."""
+    """(3, 3) of the camera that takes the images of the chessboard, as OpenCV counts."""
     return np.array([[700.0, 0, size[0] / 2 - 8], [0, 700, size[1] / 2 + 5], [0, 0, 1]])
 
 

@@ -1,4 +1,4 @@
-"""YOLOv8-pose: networks, export, letterbox, suppression, and the real weights on real pictures."""
+"""YOLOv8-pose: networks, export, letterbox, suppression, and the real weights on real images."""
 
 import importlib.util
 import json
@@ -16,9 +16,10 @@ from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou, nms
+from vitruvian.geometry.letterbox import Letterbox
 from vitruvian.models import yolopose
 from vitruvian.models.ready import converted
-from vitruvian.models.yolopose import Letterbox, Options, YoloPose
+from vitruvian.models.yolopose import Options, YoloPose
 from vitruvian.network import OpenVino, imap
 from vitruvian.weights import checkpoint
 from vitruvian.weights.checkpoint import Checkpoint
@@ -56,7 +57,7 @@ def torch() -> Any:
 
 @pytest.fixture(scope="session")
 def yolo(torch: Any) -> Any:
-    from vitruvian.export.networks import yolo
+    from vitruvian.exports.networks import yolo
 
     return yolo
 
@@ -208,7 +209,7 @@ def test_half_precision_becomes_single_before_anything_is_computed(torch: Any, y
 def test_runtimes_agree_with_torch_on_a_custom_network(
     tmp_path: Path, torch: Any, yolo: Any, name: str, precision: str, p6: bool
 ) -> None:
-    from vitruvian.export.export import export_checkpoint
+    from vitruvian.exports.export import export_checkpoint
 
     network = small(torch, yolo, p6=p6, keypoints=2, numbers=2, classes=3)
     file = tmp_path / "paw.pt"
@@ -232,7 +233,7 @@ def test_runtimes_agree_with_torch_on_a_custom_network(
 def test_an_export_says_what_it_comes_from(tmp_path: Path, torch: Any, yolo: Any) -> None:
     import onnx
 
-    from vitruvian.export.export import export_checkpoint
+    from vitruvian.exports.export import export_checkpoint
     from vitruvian.weights.download import sha256
 
     file = tmp_path / "a.pt"
@@ -262,13 +263,13 @@ def test_a_checkpoint_is_converted_once(
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path: Path, torch: Any, yolo: Any) -> None:
-    from vitruvian.export.export import export_checkpoint
+    from vitruvian.exports.export import export_checkpoint
 
     file = tmp_path / "a.pt"
     torch.save(small(torch, yolo).state_dict(), file)
-    with pytest.raises(VitruvianError, match=r"ends with \.onnx or \.xml"):
+    with pytest.raises(VitruvianError, match=r"ending in \.onnx or \.xml"):
         export_checkpoint(file, tmp_path / "a.engine")
-    with pytest.raises(VitruvianError, match=r"ends with \.xml"):
+    with pytest.raises(VitruvianError, match=r"ending in \.xml"):
         export_checkpoint(file, tmp_path / "a.onnx", precision="int8")
     with pytest.raises(VitruvianError, match="calibration"):
         export_checkpoint(file, tmp_path / "a.xml", precision="int8")
@@ -587,7 +588,7 @@ def test_an_error_in_a_stream_is_raised_where_it_is_read() -> None:
 
 @pytest.fixture(scope="session")
 def real(torch: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from vitruvian.export.export import export_checkpoint
+    from vitruvian.exports.export import export_checkpoint
 
     weights = shared("weights/yolov8n-pose.pt")
     return export_checkpoint(weights, tmp_path_factory.mktemp("yolo") / "yolov8n-pose.onnx").file
@@ -636,7 +637,7 @@ def test_runtimes_agree_on_a_real_picture(real: Path) -> None:
 @pytest.mark.weights
 def test_int8_finds_the_same_people(real: Path, tmp_path: Path) -> None:
     pytest.importorskip("nncf", reason="nncf is not installed (the int8 extra)")
-    from vitruvian.export.export import export_checkpoint
+    from vitruvian.exports.export import export_checkpoint
 
     exact = yolopose.load(real, Options(imgsz=320))
     frames = [Frame.read(path) for path in sorted(shared("data/images").glob("*.jpg"))]

@@ -226,7 +226,7 @@ TIMES = [0.0, 0.04, 0.54, 0.74]
 
 
 def film(path: Path, durations_ms: Sequence[int], form: str = "", **options) -> list[np.ndarray]:
-    """Write pictures that stay for so long; returns them."""
+    """Write images that stay for so long; returns them."""
     rgbs = [np.roll(COLOURS, 7 * i, axis=1) for i in range(len(durations_ms))]
     first, *more = map(Image.fromarray, rgbs)
     first.save(
@@ -327,7 +327,7 @@ def test_a_film_cut_short_gives_what_is_there_and_then_an_error(tmp_path: Path, 
 def test_the_first_picture_of_a_film_is_said_to_be_that(tmp_path: Path, capsys):
     rgbs = film(tmp_path / "a.gif", [100, 100])
     close(Frame.read(tmp_path / "a.gif"), rgbs[0], 0)
-    assert "it has 2 pictures, of which this is the first" in capsys.readouterr().err
+    assert "it has 2 images, of which this is the first" in capsys.readouterr().err
 
 
 # Pages
@@ -355,7 +355,7 @@ def test_pages_are_pictures(tmp_path: Path, capsys):
     assert not capsys.readouterr().err
     close(Frame.read(tmp_path / "scan.tif"), rgbs[0], 0)
     assert "it has 3 pages, of which this is the first" in capsys.readouterr().err
-    only_error(f"{tmp_path}/scan.tif[7]", "no picture 7")
+    only_error(f"{tmp_path}/scan.tif[7]", "no image 7")
 
 
 def test_a_thumbnail_is_no_page(tmp_path: Path):
@@ -414,7 +414,7 @@ def test_the_preview_in_a_raw_file_is_not_the_picture(tmp_path: Path):
 def test_a_device_is_no_picture(tmp_path: Path):
     (tmp_path / "z.png").symlink_to("/dev/zero")
     only_error(tmp_path / "z.png", "it is a device")
-    with refused("no pictures or videos", "pipes"):
+    with refused("no images or videos", "pipes"):
         open_source(tmp_path)
 
 
@@ -484,10 +484,10 @@ def test_a_folder_says_what_it_leaves_out(picture, tmp_path: Path, capsys):
 
 
 def test_a_folder_without_pictures_says_what_is_in_it(tmp_path: Path):
-    with refused("no pictures or videos in", "pattern"):
+    with refused("no images or videos in", "pattern"):
         open_source(tmp_path)
     (tmp_path / "a.jxl").write_bytes(b"\xff\x0a")
-    with refused("no pictures or videos in", "1 .jxl"):
+    with refused("no images or videos in", "1 .jxl"):
         open_source(tmp_path)
 
 
@@ -512,7 +512,7 @@ def test_a_camera_s_word_may_be_a_file_of_that_name(picture, tmp_path: Path, mon
 
 @pytest.mark.parametrize("name", ["s.jpg", "s.PNG?width=3", "a/b.heic"])
 def test_a_picture_of_an_address_is_refused_with_the_way_out(name):
-    with refused("is a picture", "fetch it first"):
+    with refused("is an image", "fetch it first"):
         open_source(f"http://127.0.0.1:9/{name}")
     assert isinstance(only_source("http://127.0.0.1:9/s.mjpg"), VideoFile)
 

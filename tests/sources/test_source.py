@@ -1,4 +1,4 @@
-"""Pictures of every kind, videos with real time stamps, cameras, streams; and bad ones of each."""
+"""Pictures of every kind, videos with real timestamps, cameras, streams; and bad ones of each."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sources.open import PICTURES, VIDEOS, Pictures, Span, VideoFile, open_source
 
-# Pictures
+# Images
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "jp2", "ppm", "gif", "webp", "jpg"])
@@ -109,8 +109,8 @@ def png(width: int, height: int) -> bytes:
     ("data", "said"),
     [
         (b"", "it is empty"),
-        (b"this is a text about pictures\n", "no picture"),
-        (bytes(3000), "no picture"),
+        (b"this is a text about images\n", "not an image"),
+        (bytes(3000), "not an image"),
         (b"\xff\xd8", "cannot read"),
         (b"\x89PNG\r\n\x1a\n", "cannot read"),
         (png(60_000, 60_000), "179 million pixels"),
@@ -129,7 +129,7 @@ def test_what_is_no_picture_is_one_clear_line(data, said, suffix, tmp_path: Path
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_picture_cut_short_is_one_clear_line(suffix, share, picture, rng, capfd):
-    """Noise, so that what is missing is the picture and not some header."""
+    """Noise, so that what is missing is the image and not some header."""
     path = picture(f"short.{suffix}", rng.integers(0, 256, (64, 64, 3), np.uint8))
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
@@ -244,13 +244,13 @@ def test_pictures_can_be_thinned_and_limited(picture):
         ("camera:front", "write camera:0"),
         ("camera:-1", "write camera:0"),
         ("camera:", "write camera:0"),
-        ("empty", "no pictures or videos in"),
+        ("empty", "no images or videos in"),
     ],
 )
 def test_words_that_name_nothing_are_one_clear_line(word, said, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes").write_text("no picture")
+    (tmp_path / "notes").write_text("not an image")
     with refused(said, word):
         open_source(word)
 
@@ -285,7 +285,7 @@ def test_a_span_that_is_none_is_one_clear_line(span):
 def test_pictures_have_no_start_or_end(picture):
     path = picture("a.png")
     for span in (Span(start=1), Span(end=1)):
-        with refused("only pictures"):
+        with refused("only images"):
             open_source(path, span)
 
 

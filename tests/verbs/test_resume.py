@@ -99,7 +99,7 @@ def killed(sources: list[Any], out: Path, save: str | None, at: str, resume: boo
 
 @pytest.fixture
 def folder(picture, tmp_path) -> Path:
-    """Six pictures."""
+    """Six images."""
     for i, name in enumerate("abcdef"):
         picture(f"in/{name}.png", np.full((48, 64, 3), 20 * i, np.uint8))
     return tmp_path / "in"

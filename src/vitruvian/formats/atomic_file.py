@@ -96,8 +96,8 @@ class AtomicFile:
             file = os.open(self.unfinished, os.O_RDWR)
         except FileNotFoundError:
             raise WriteError(
-                f"cannot write '{shown(self.path, 100)}': its folder, or its unfinished file, was "
-                "removed meanwhile"
+                f"cannot write '{shown(self.path, 100)}': its folder or its .part file was "
+                "removed while writing"
             ) from None
         try:
             if fcntl is not None:
@@ -109,8 +109,8 @@ class AtomicFile:
 
     def _taken(self) -> WriteError:
         return WriteError(
-            f"cannot write '{shown(self.path, 100)}': another process is writing it; wait for it, "
-            "or give another --out"
+            f"cannot write '{shown(self.path, 100)}': another process is writing it; wait, or "
+            "give another --out"
         )
 
     def drop(self) -> None:
@@ -134,7 +134,7 @@ class AtomicFile:
             raise WriteError(f"cannot write '{name}': it is {kind}; give another name")
         if now is not None and now != self._before:
             raise WriteError(
-                f"cannot write '{name}': another process has written it meanwhile; give another "
+                f"cannot write '{name}': another process wrote it in the meantime; give another "
                 "--out"
             )
 
@@ -195,8 +195,8 @@ def writing(out: Path, *, hold: bool = True) -> Iterator[None]:
             yield
     except OSError as error:
         raise WriteError(
-            f"cannot write to '{shown(out, 100)}': {why(error)}; what was written of an unfinished "
-            "file is beside it, in .part"
+            f"cannot write to '{shown(out, 100)}': {why(error)}; the incomplete output is kept as "
+            ".part"
         ) from None
 
 
@@ -223,8 +223,8 @@ def alone_in(folder: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise WriteError(
-                    f"cannot write to '{shown(folder, 100)}': another process is at work there; "
-                    "wait for it, or give another --out"
+                    f"cannot write to '{shown(folder, 100)}': another process is writing there; "
+                    "wait, or give another --out"
                 ) from None
         yield
     finally:

@@ -4,7 +4,7 @@ A separate person detector gives the bounding boxes. Each box is extended to the
 network's input, enlarged by a quarter and cropped. The network gives one heat map per keypoint; the
 maximum of each is decoded, and duplicate poses are merged (pose NMS).
 
-Pixel coordinates of the crop, and of the frame, start at the top left corner of the picture but are
+Pixel coordinates of the crop, and of the frame, start at the top left corner of the image but are
 sampled half a pixel off (`Crop.centre` is 0), and cell i of a heat map is pixel 4 i of the crop:
 the reference does so, and its networks are trained that way.
 

@@ -84,7 +84,7 @@ class Detections:
             first = ids.setdefault((name, number), image["id"])
             if first != image["id"]:
                 raise VitruvianError(
-                    f"'{shown(self.file, 80)}' has two pictures '{shown(name, 60)}', "
+                    f"'{shown(self.file, 80)}' has two images '{shown(name, 60)}', "
                     f"{shown(first, 20)} and {shown(image['id'], 20)}; name them apart"
                 )
             names[_key(image["id"])] = name, number
@@ -155,7 +155,7 @@ class Detections:
         name = None if place is None else self._index.paths[place]
         if name is None and self._said:
             raise VitruvianError(
-                f"'{shown(self.file, 80)}' has no entry for picture '{shown(path.name, 60)}'; "
+                f"'{shown(self.file, 80)}' has no entry for image '{shown(path.name, 60)}'; "
                 "give a file that has"
             )
         rows = list(self._rows.get(None, {}).get(number, ()))
@@ -190,7 +190,7 @@ class Detections:
         if by is None:
             raise VitruvianError(
                 f"'{shown(frame.source, 80)}' is {frame.size[0]} x {frame.size[1]}, its boxes in "
-                f"'{shown(self.file, 60)}' are of {size[0]} x {size[1]}; give the pictures that "
+                f"'{shown(self.file, 60)}' are of {size[0]} x {size[1]}; give the images that "
                 "were labelled"
             )
         return apply_to_boxes(by, box)

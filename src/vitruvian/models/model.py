@@ -83,7 +83,7 @@ class Family:
     finds_near: bool = False  # whether its finder looks for people near the camera only
     wanted: StreamDefaults = field(default_factory=StreamDefaults)  # of its streams
     # Options where average precision is measured, which asks for people of low confidence as well,
-    # and for everybody who can count: 20 a picture.
+    # and for everybody who can count: 20 an image.
     for_ap: Mapping[str, Any] = field(default_factory=dict)
     tensors: tuple[str, ...] = ()  # how names of its checkpoints' tensors begin
     # Refuses the checkpoints of its relatives: takes a `Checkpoint` and its file.

@@ -152,7 +152,7 @@ class EitherRuntime(Machine):
 class StreamDefaults(Checked):
     """Default options of a stream of a model's poses.
 
-    From the family, or from loading the model; see `vitruvian.stream.wanted`.
+    From the family, or from loading the model; see `vitruvian.streams.wanted`.
     """
 
     track: bool = True  # assign track ids to people in videos and live streams

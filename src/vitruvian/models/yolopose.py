@@ -4,7 +4,7 @@ The network's output is (F, 4 + C + K * D, A) for F frames and A anchors, the ce
 and 32 (and 64), already in pixels of the input. Rows: cx cy w h, a score for each of C classes,
 then x, y and (D = 3) a score of each of K keypoints.
 
-Pixel coordinates start at the corner of the picture, and are mapped to the frame by the scale and
+Pixel coordinates start at the corner of the image, and are mapped to the frame by the scale and
 the padding of the letterbox alone, as in the reference.
 
 Source: the behaviour of Ultralytics 8.4.190 (specs/yolov8pose.md): letterbox, suppression, and the
@@ -28,7 +28,8 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame, checked
 from vitruvian.geometry.boxes import nms
-from vitruvian.geometry.crop import Crop, letterboxed
+from vitruvian.geometry.crop import Crop
+from vitruvian.geometry.letterbox import Letterbox, letterboxed
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Finder
 from vitruvian.models.options import Count, EitherRuntime, Share, StreamDefaults
@@ -175,7 +176,7 @@ def _finder(name: str, wants: str, options: Options) -> Finder:
 def calibration_inputs(
     checkpoint: Path, skeleton: Skeleton | None, frames: Iterable[Frame]
 ) -> list[np.ndarray]:
-    """(1, 3, H, W) inputs of the network, of pictures, for int8 weights."""
+    """(1, 3, H, W) inputs of the network, of images, for int8 weights."""
     model = _by_name(str(checkpoint), skeleton=skeleton)
     return [model.prepare([frame], [model.letterbox(frame)]) for frame in frames]
 
@@ -211,51 +212,6 @@ def check_checkpoint(read: Checkpoint, file: Path) -> None:
             f'YOLO("{file.name}").export(format="onnx", dynamic=True), then --model '
             f"{file.stem}.onnx"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Letterbox:
-    """Letterbox of a frame in the input: scaled to fit, with padding."""
-
-    inner: tuple[int, int]  # width and height of the frame in the input, pixels
-    corner: tuple[int, int]  # its left and top there, pixels
-    back: Crop  # the way back to the frame
-
-    @classmethod
-    def fit(
-        cls, frame: tuple[int, int], size: tuple[int, int], stride: int, rect: bool
-    ) -> Letterbox:
-        """Fit a frame into the input.
-
-        The way in and the way back round apart, as the reference does: what the network gives is
-        mapped by a scale for each axis that is worked out anew from the size of the input.
-
-        Args:
-            frame: width and height, pixels.
-            size: width and height that the input has at most, pixels.
-            stride: pixels.
-            rect: bars only up to the next multiple of the stride, so that the input is smaller.
-        """
-        inner = _scaled(frame, size)
-        bars = [whole - part for whole, part in zip(size, inner, strict=True)]
-        if rect:
-            bars = [bar % stride for bar in bars]
-        corner = (round(bars[0] / 2 - 0.1), round(bars[1] / 2 - 0.1))
-        canvas = (inner[0] + bars[0], inner[1] + bars[1])
-        again = _scaled(frame, canvas)
-        from_input = np.eye(3)
-        for axis in (0, 1):
-            bar = round((canvas[axis] - again[axis]) / 2 - 0.1)
-            from_input[axis, axis] = frame[axis] / again[axis]
-            from_input[axis, 2] = -bar * from_input[axis, axis]
-        return cls(inner, corner, Crop(from_input, canvas, 0.5))
-
-
-def _scaled(frame: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of a frame made to fit into a size, whole pixels, at least one."""
-    (w, h), (width, height) = frame, size
-    scale = min(height / h, width / w)
-    return max(round(w * scale), 1), max(round(h * scale), 1)
 
 
 class YoloPose:

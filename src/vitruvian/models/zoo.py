@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vitruvian.errors import unknown
-from vitruvian.weights.download import File, Package, WeightSource
+from vitruvian.weights.download import File, WeightSource
+from vitruvian.weights.packages import Package
 
 _WHEEL = Package("pypi", "mediapipe", "0.10.21", 35_622_638)
 _NPM = Package("npm", "@mediapipe/pose", "0.5.1675469404", 40_985_403)

@@ -1,4 +1,4 @@
-"""What a picture file is by its first bytes, and why some are refused before they are decoded."""
+"""What an image file is by its first bytes, and why some are refused before they are decoded."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _HEIF |= {b"mif1", b"mif2", b"msf1"}
 AVIF_BRANDS = {b"avif", b"avis"}
-# Magic bytes of files that have the names of pictures but cannot be read, and what to do.
+# Magic bytes of files that have the names of images but cannot be read, and what to do.
 OTHER_KINDS = (
-    (b"\x00\x05\x16\x07", "it is macOS metadata of another file (._NAME), not a picture"),
+    (b"\x00\x05\x16\x07", "it is macOS metadata of another file (._NAME), not an image"),
     (b"\xff\x0a", "JPEG XL is not read; save it as JPEG or PNG"),
     (b"\x00\x00\x00\x0cJXL ", "JPEG XL is not read; save it as JPEG or PNG"),
     (b"8BPS", "it is Photoshop's; save it as JPEG or PNG"),
-    (b"%PDF", "it is a PDF; save its pages as pictures"),
+    (b"%PDF", "it is a PDF; save its pages as images"),
     (b"%!PS", "it is PostScript; save it as PNG"),
     (b"version https://git-lfs", "Git LFS has not fetched it yet: git lfs pull"),
 )
@@ -61,7 +61,7 @@ def is_heif(brands: set[bytes]) -> bool:
 
 
 def picture_bytes(file: Path) -> bytes:
-    """Read a whole picture file; devices are refused."""
+    """Read a whole image file; devices are refused."""
     try:
         about = file.stat()
         if stat.S_ISREG(about.st_mode) and about.st_size <= LARGEST:

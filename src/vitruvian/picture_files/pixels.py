@@ -1,4 +1,4 @@
-"""Decode picture files to 8-bit RGB, with their EXIF orientation applied.
+"""Decode image files to 8-bit RGB, with their EXIF orientation applied.
 
 OpenCV, the fastest, decodes the formats that it reads correctly; Pillow, with pi-heif for HEIC
 photos, decodes the rest.
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 # browsers and FFmpeg (libavformat/gifdec.c: min_delay 2, default_delay 10) do.
 SHORTEST_MS, INSTEAD_MS = 20, 100
 DEPTHS = (8, 10, 12, 14)  # bit depths of cameras, stored in 16 bits
-WHITE = 99.5  # percentile of a picture in linear light that becomes white
-LARGEST_MOVING = 36_000_000  # pixels of an animated picture, 8K; decoding takes 30 bytes a pixel
+WHITE = 99.5  # percentile of an image in linear light that becomes white
+LARGEST_MOVING = 36_000_000  # pixels of an animated image, 8K; decoding takes 30 bytes a pixel
 # EXIF 2.3 orientation -> (H, W, 3) upright.
 _TURNS = {
     2: lambda a: a[:, ::-1],
@@ -61,7 +61,7 @@ _DNG_VERSION = 50706  # TIFF tag
 
 
 def read_picture(path: Path) -> tuple[np.ndarray, Image | None, str]:
-    """Decode a picture file.
+    """Decode an image file.
 
     Returns:
         (H, W, 3) uint8 RGB, with the EXIF orientation applied. Transparent GIFs are composited on
@@ -70,7 +70,7 @@ def read_picture(path: Path) -> tuple[np.ndarray, Image | None, str]:
         Assumptions, for the user; "" if none.
 
     Raises:
-        VitruvianError: the file is missing, empty, not a picture, truncated, or too large.
+        VitruvianError: the file is missing, empty, not an image, truncated, or too large.
     """
     file, page = page_of(path)
     data = picture_bytes(file)
@@ -103,7 +103,7 @@ def _read_known(
     if page is not None:
         seek_picture(picture, page, path)
     elif len(numbers) > 1:
-        what = "pages" if picture.format == "TIFF" else "pictures"
+        what = "pages" if picture.format == "TIFF" else "images"
         note = f"it has {len(numbers)} {what}, of which this is the first"
     number = page if page is not None else numbers[0]
     mode, way = picture.mode, orientation(picture)

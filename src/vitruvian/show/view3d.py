@@ -54,7 +54,7 @@ class View3D:
     def write(self, frame: Frame, poses: Poses) -> None:
         """Add a frame."""
         if self.scene.moments and not self.moving:
-            raise VitruvianError(f"'{self.path}' holds one picture; for more give a folder")
+            raise VitruvianError(f"'{self.path}' holds one image; for more give a folder")
         self.scene.add(frame, poses)
 
     def __exit__(self, *_: object) -> None:

@@ -41,8 +41,7 @@ class FrameMaker:
                 f"fps is {fps!r}, want frames a second; OpenCV says 0 where it does not know: "
                 "leave fps out, and the clock says when frames are taken"
             )
-        if order not in (None, *ORDERS):
-            raise VitruvianError(f"order is {order!r}, want 'rgb', or 'bgr' as OpenCV has it")
+        check_order(order)
         self.fps, self.order = fps, order
         self.count = 0
         self.last: float | None = None  # seconds of the frame before
@@ -87,6 +86,12 @@ class FrameMaker:
             self.began = now
             return 0.0
         return max(now - self.began, self.last + 1e-6)
+
+
+def check_order(order: str | None) -> None:
+    """Raise `VitruvianError` for an invalid channel order."""
+    if order not in (None, *ORDERS):
+        raise VitruvianError(f"order is {order!r}, want 'rgb', or 'bgr' as OpenCV has it")
 
 
 def picture_as_frame(picture: Any, order: str | None) -> Frame:
@@ -150,7 +155,7 @@ class CallerFrames:
         if several and self.moving and fps is None and not timed:
             raise VitruvianError(
                 f"{len(pictures)} frames are one video, and nobody says when they were taken; give "
-                "fps=30 (frames a second), or model(frames) for pictures that have nothing to do "
+                "fps=30 (frames a second), or model(frames) for images that have nothing to do "
                 "with each other"
             )
 

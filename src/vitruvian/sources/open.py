@@ -1,4 +1,4 @@
-"""Sources: images, videos, webcams and network streams, as frames with time stamps in seconds.
+"""Sources: images, videos, webcams and network streams, as frames with timestamps in seconds.
 
 A path or address given by the user becomes one or more sources. Iterating over a source opens it,
 yields its frames in order and closes it; it can be iterated again.
@@ -84,7 +84,7 @@ class Pictures:
         if len(files) == 1:
             return files.pop().name
         folders = {path.parent for path in self.paths}
-        return folders.pop().resolve().name if len(folders) == 1 else f"{len(self.paths)} pictures"
+        return folders.pop().resolve().name if len(folders) == 1 else f"{len(self.paths)} images"
 
     def wanted(self) -> Sequence[tuple[int, Path]]:
         """Number and file of each image."""
@@ -176,7 +176,7 @@ def open_source(
             `sample` for the portrait that comes with matplotlib; or a list of these. Or a webcam
             index; a `Frame` or an array; or a list or generator of them, which is one video.
         span: frames to read of each source; by default all.
-        fps: frame rate of such a list or generator; by default from the time stamps of the frames,
+        fps: frame rate of such a list or generator; by default from the timestamps of the frames,
             or, for a generator, from the wall clock.
         order: channel order of arrays: "bgr" (OpenCV) or "rgb".
 
@@ -207,7 +207,7 @@ def open_source(
         if item is not None:
             sources.append(item)
     if (span.start or span.end is not None) and not any(source.moving for source in sources):
-        raise VitruvianError("start and end choose a part of a video, but there are only pictures")
+        raise VitruvianError("start and end choose a part of a video, but there are only images")
     return sources
 
 
@@ -228,9 +228,12 @@ def _given(words: Any) -> tuple[Any, bool]:
     if isinstance(words, (Frame, np.ndarray)):
         return [words], True
     if not isinstance(words, Iterable):
-        raise VitruvianError(
-            f"{shown(type(words).__name__)} is no source; give a file, camera:0, or frames"
-        )
+        way_out = "give a file, camera:0, or frames"
+        if hasattr(words, "read") and hasattr(words, "grab"):  # of OpenCV
+            way_out = (
+                "read its frames yourself and pass each to vit.stream, or give vit.run its file"
+            )
+        raise VitruvianError(f"{shown(type(words).__name__)} is no source; {way_out}")
     if not isinstance(words, Sequence):  # one after the other
         rest = iter(words)
         first = next(rest, None)
@@ -270,7 +273,7 @@ def _items(word: str, span: Span) -> list[Path | Source]:
         found = _sorted_out(path.iterdir(), word)
         if not found:
             raise VitruvianError(
-                f"no pictures or videos in '{shown(word, 100)}'; folders inside it are not "
+                f"no images or videos in '{shown(word, 100)}'; folders inside it are not "
                 f"searched, a pattern does that: '{shown(path / '**' / '*.jpg', 100)}'"
             )
     elif path.exists():
@@ -296,7 +299,7 @@ def _stream(word: str, span: Span) -> VideoFile:
     kind = Path(word.split("?")[0].split("#")[0]).suffix.lower()
     if word.startswith(("http://", "https://")) and kind in PICTURES:
         raise VitruvianError(
-            f"'{shown(word, 150)}' is a picture, and only videos are read from addresses; "
+            f"'{shown(word, 150)}' is an image, and only videos are read from addresses; "
             "fetch it first (curl -O), and give the file"
         )
     return VideoFile(word, span)
@@ -352,10 +355,10 @@ def _sorted_out(paths: Iterable[Path], word: str) -> list[Path]:
         most = left.most_common()
         kinds = ", ".join(f"{number} {what}" for what, number in most[:6])
         more = f", {sum(number for _, number in most[6:])} more" if most[6:] else ""
-        note(f"'{shown(word, 100)}': {len(found)} pictures and videos; left out: {kinds}{more}")
+        note(f"'{shown(word, 100)}': {len(found)} images and videos; left out: {kinds}{more}")
     elif left:
         kinds = ", ".join(f"{number} {what}" for what, number in left.most_common(6))
-        raise VitruvianError(f"no pictures or videos in '{shown(word, 100)}', only {kinds}")
+        raise VitruvianError(f"no images or videos in '{shown(word, 100)}', only {kinds}")
     return found
 
 

@@ -128,14 +128,14 @@ class FrameDecoder:
             own = float(self.stream.codec_context.framerate or 0)
             if index == 1 and not own:
                 self.note(
-                    f"has no time stamps and does not say its frame rate: {ASSUMED_RATE:g} frames "
+                    f"has no timestamps and does not say its frame rate: {ASSUMED_RATE:g} frames "
                     "a second are assumed; put it into a file that says, .mp4 or .mkv"
                 )
             return index / (own or ASSUMED_RATE)
         if self.sent is not None:
             return self.sent.popleft() if self.sent else None
         if index == 1 and picture.pts is None:
-            self.note(f"has no time stamps: {1 / self.clock.step:g} frames a second are assumed")
+            self.note(f"has no timestamps: {1 / self.clock.step:g} frames a second are assumed")
         return picture.time
 
     def _begin_aspects(self) -> None:
@@ -169,7 +169,7 @@ class FrameDecoder:
         before, self.kind = self.kind, kind
         if max(size) > LONGEST_SIDE or size[0] * size[1] > LARGEST:
             raise VitruvianError(
-                f"its pictures are {size[0]} x {size[1]} pixels, want at most {LONGEST_SIDE} along "
+                f"its images are {size[0]} x {size[1]} pixels, want at most {LONGEST_SIDE} along "
                 f"a side and {LARGEST} in all; make it smaller first"
             )
         if before is None or before[2] != kind[2]:

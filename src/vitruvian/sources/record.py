@@ -156,6 +156,6 @@ def with_pixels(
             raise VitruvianError(
                 f"'{frame.source}' is {read.size[0]} x {read.size[1]} pixels, and was "
                 f"{frame.size[0]} x {frame.size[1]} when people were found in it; give the same "
-                "file, or write no pictures"
+                "file, or write no images"
             )
         yield replace(frame, pixels=read.pixels), value

@@ -168,7 +168,7 @@ def reread(
                 raise VitruvianError(
                     f"'{bare.source}' has no frame {bare.index} of {bare.size[0]} x {bare.size[1]} "
                     f"at {bare.seconds:g} s when it is read again; make a file of it first, or "
-                    "write no pictures"
+                    "write no images"
                 )
             yield replace(bare, pixels=frame.pixels, size=frame.size), poses
     finally:

@@ -153,7 +153,7 @@ class VideoFile:
             if moving:
                 why = "FFmpeg has no decoder for its codec; convert it to H.264"
             elif container.streams.video:
-                why += ", only a cover picture"
+                why += ", only a cover image"
             raise VitruvianError(f"cannot read '{self.address}': {why}")
 
         def rank(stream: Any) -> tuple[int, int]:
@@ -228,7 +228,7 @@ class VideoFile:
             finally:
                 if clock.early:
                     self._remark(
-                        f"has frames whose time stamps are no later than those before: "
+                        f"has frames whose timestamps are no later than those before: "
                         f"{clock.early}; they are put between the one before and the next"
                     )
             self._check(reading, whole=_whole(stream), given=given)

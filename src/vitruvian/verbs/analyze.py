@@ -21,9 +21,9 @@ from vitruvian.formats.atomic_file import writing
 from vitruvian.formats.records import Record
 from vitruvian.sources.open import Pictures, Source
 from vitruvian.sources.record import is_here, of_poses, record_of, runs, sources_of, with_pixels
-from vitruvian.stream.run import run
-from vitruvian.stream.stream import Stream
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.run import run
+from vitruvian.streams.stream import Stream
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs import outputs
 from vitruvian.verbs.analyze_files import Analysis, is_live
 from vitruvian.verbs.analyze_report import SHOWN, AnalysisReport
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.frame import Frame
     from vitruvian.models.model import Model
-    from vitruvian.stream.stream import Given
+    from vitruvian.streams.stream import Given
 
 # Rule that needs pixels -> its replacement without pixels.
 WITHOUT_PIXELS = {"hands_in_pockets": "hands_at_pockets"}
@@ -227,7 +227,7 @@ def jobs(
     camera: Given | None = None,
     wanted: Wanted = Wanted(),
 ) -> list[AnalysisJob]:
-    """Jobs for sources whose poses a model estimates; see `vitruvian.stream.stream.Stream`."""
+    """Jobs for sources whose poses a model estimates; see `vitruvian.streams.stream.Stream`."""
 
     def job(source: Source) -> AnalysisJob:
         def pairs(rest: Source, fault: Callable[[VitruvianError], None]) -> Pairs:
@@ -264,7 +264,7 @@ def jobs_of(
         missing += [
             f"{WITHOUT_PIXELS[name]}, by keypoints alone, stands in for {name}" for name in swapped
         ]
-        why = "has no pictures" if of_poses(source) else "is not here"
+        why = "has no images" if of_poses(source) else "is not here"
         note = f"{source.name} {why}: {', and '.join(missing)}"
         if here or not missing:
             note = ""

@@ -31,7 +31,7 @@ from vitruvian.verbs.resume import Resumable, check_resumable
 from vitruvian.verbs.who import People
 
 if TYPE_CHECKING:
-    from vitruvian.stream.repair import Repaired
+    from vitruvian.streams.repaired import Repaired
 
 T = TypeVar("T")
 Pairs = Iterator[tuple[Frame, Poses]]
@@ -90,7 +90,7 @@ class Counted:
         self.people = max(self.people, most if most > 0 else len(numbers))
 
     def __str__(self) -> str:
-        what, rate = "frame" if self.source.moving else "picture", self.frames / self._seconds()
+        what, rate = "frame" if self.source.moving else "image", self.frames / self._seconds()
         return (
             f"{self.source.name}: {amount(self.frames, what)}, "
             f"{amount(self.people, 'person', 'people')}, {rate:.3g} {what}s/s"

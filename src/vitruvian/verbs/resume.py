@@ -245,7 +245,7 @@ class Resumable:
         if not done or not isinstance(source, Pictures):
             return source
         if len(done) < source.count():
-            note(f"{source.name} goes on: {len(done)} of {source.count()} pictures are done")
+            note(f"{source.name} goes on: {len(done)} of {source.count()} images are done")
         return _Rest(source.paths, source.span, frozenset(done))
 
     def written(self, place: int, frame: Frame, sink: Any) -> None:

@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vitruvian.documents import read_json
 from vitruvian.errors import VitruvianError, note
 from vitruvian.formats.atomic_file import AtomicFile, WriteError, alone_in, write_whole, writing
 from vitruvian.formats.records import Record
@@ -35,10 +34,11 @@ from vitruvian.show.lettering import Steady
 from vitruvian.sources.open import Pictures, Source, Span, VideoFile, open_source
 from vitruvian.sources.threads import Prefetch, count_of, readable
 from vitruvian.stopping import hold_signals, interruptible
-from vitruvian.stream.stream import Given, seen_by
+from vitruvian.streams.stream import Given, seen_by
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.compare.lines import FrameRecord, FrameResult, finished, write_lines
 from vitruvian.verbs.compare.panels import StageView, panels, view
+from vitruvian.verbs.compare.result import Comparison
 from vitruvian.verbs.compare.summary import Chapter, write_comparison
 from vitruvian.verbs.compare.tally import SourceTally
 from vitruvian.verbs.folder import Ledger, identity, ledger_of, stamped
@@ -79,7 +79,7 @@ def compare(
     overwrite: bool = False,
     resume: bool = False,
     on_error: Callable[[VitruvianError], None] | None = None,
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare models on the same source.
 
     Args:
@@ -95,9 +95,6 @@ def compare(
             be added.
         on_error: called with each error. Without it, the rest is done first, and then the first
             error is raised.
-
-    Returns:
-        All numbers, as in `comparison.json`.
 
     Raises:
         VitruvianError: unknown source, model or record, fewer than two sides, or a folder with
@@ -117,7 +114,7 @@ def compare(
             made = [[side.label, side.of()] for side in everyone] + [visible]
             if ledger.finished and ledger.marks[-1]["made"] == json.loads(json.dumps(made)):
                 note(f"'{out}' is finished already")
-                return read_json(out / NUMBERS)
+                return Comparison.read(out / NUMBERS)
             return _compare(out, *everything, span, ledger, made, on_error)
         finally:
             ledger.close(remove=not any((out / "records").glob("*")))
@@ -135,7 +132,7 @@ def _compare(
     ledger: Ledger,
     made: list[Any],
     on_error: Callable[[VitruvianError], None] | None,
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare, with the ledger open; `seen`: the camera settings, `made`: what is drawn."""
     faults: list[VitruvianError] = []
 
@@ -160,20 +157,20 @@ def _compare(
             chapters.append(job.draw(sides, name))
     if not chapters:
         raise faults[0]
-    numbers = {
-        "about": about,
-        "machine": machine.describe(),
-        "faults": [str(error) for error in faults],
-        "sources": [{"source": one.name, **one.tally.to_dict()} for one in chapters],
-    }
-    write_whole(out / NUMBERS, json.dumps(numbers, indent=1, allow_nan=False) + "\n")
-    write_comparison(chapters, numbers, out / "report.html")
+    result = Comparison(
+        about,
+        machine.describe(),
+        [str(error) for error in faults],
+        [one.tally.summary(one.name) for one in chapters],
+    )
+    write_whole(out / NUMBERS, json.dumps(asdict(result), indent=1, allow_nan=False) + "\n")
+    write_comparison(chapters, result, out / "report.html")
     if not faults:  # else the failed ones are retried
         ledger.finish([out / NUMBERS, out / "report.html", *files], made=made)
     if faults and on_error is None:
         more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
         raise VitruvianError(f"{faults[0]}{more}")
-    return numbers
+    return result
 
 
 def _sides(models: Sequence[str | ModelSpec], results: Sequence[str | Path]) -> list[Contestant]:

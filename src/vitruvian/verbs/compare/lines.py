@@ -30,7 +30,7 @@ from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.formats.records import Record, drop_frames
 from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
-from vitruvian.stream.stream import Stream
+from vitruvian.streams.stream import Stream
 from vitruvian.verbs.find import each_frame
 
 SAME = 0.02  # maximum seconds between times of one frame; also below 1/4 step
@@ -285,7 +285,7 @@ class FrameRecord:
         said, theirs, poses = self._read(at)
         if theirs.size != frame.size:
             wide, tall = theirs.size
-            return FrameResult(None, failed=f"it is of a picture of {wide} x {tall} pixels")
+            return FrameResult(None, failed=f"it is of an image of {wide} x {tall} pixels")
         if "failed" in said:
             return FrameResult(None, failed=shown(said["failed"], 200))
         ms = said.get("ms")

@@ -37,8 +37,8 @@ from vitruvian.models.model import Model, cores
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE
 from vitruvian.stopping import hold_signals
-from vitruvian.stream.stream import Stream
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.stream import Stream
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.find import each_frame
 from vitruvian.verbs.folder import Ledger, ledger_of, made_by, stamped
@@ -56,7 +56,7 @@ class Validation:
     scores: list[Scores]  # of each model, then of each results file
     options: Mapping[str, Mapping[str, Any]]  # model name -> its options
     notes: list[str]  # remarks for the reader
-    faults: int  # number of unreadable images
+    faults: tuple[VitruvianError, ...]  # unreadable images, each once
 
 
 def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
@@ -134,13 +134,14 @@ def val(
         known = fit_labels_to_pictures(known)
     for fault in known.faults:
         on_error(fault)
-    free, notes, broken = Names(), list(known.notes), {str(fault) for fault in known.faults}
+    free, notes = Names(), list(known.notes)
+    broken = {str(fault): fault for fault in known.faults}
     found: dict[str, dict[int | str, PredictedPeople]] = {}
     has: dict[str, list[bool]] = {}
     used: dict[str, Mapping[str, Any]] = {}
 
     def tell(fault: VitruvianError) -> None:
-        broken.add(str(fault))
+        broken[str(fault)] = fault
         on_error(fault)
 
     with TemporaryDirectory() as nowhere, alone_in(folder := Path(out or nowhere)):
@@ -181,7 +182,7 @@ def val(
         all_have = [all(each) for each in zip(*has.values(), strict=True)]
         has = dict.fromkeys(has, all_have)
     scores = [score_people(name, known, found[name], has[name], resamples) for name in found]
-    return Validation(known, scores, used, notes + _notes(known, scores), len(broken))
+    return Validation(known, scores, used, notes + _notes(known, scores), (*broken.values(),))
 
 
 def _keypoints_for(
@@ -229,7 +230,7 @@ def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
             )
         if gone := len(truth.pictures) - len(each.pictures):
             notes.append(
-                f"{each.name}: {gone} pictures are left out: they could not be read, or nothing is "
+                f"{each.name}: {gone} images are left out: they could not be read, or nothing is "
                 "known of them"
             )
         notes += doubts.explain_low_scores(truth, each)
@@ -311,7 +312,7 @@ def _find(
     source = _Source(name, [(i, each) for i, each in enumerate(truth.pictures) if i not in done])
     total = len(truth.pictures)
     if done:
-        say(f"{name}: goes on in '{file}', {len(done)} of {total} pictures are done")
+        say(f"{name}: goes on in '{file}', {len(done)} of {total} images are done")
     if not source.todo:
         return
     began, frames = time.perf_counter(), 0
@@ -330,7 +331,7 @@ def _find(
             each_frame(name, len(source.todo), stream.run(source, on_error), write)
     except KeyboardInterrupt:
         at = len(done) + frames
-        say(f"{name}: stopped at {at} of {total} pictures; --resume goes on there")
+        say(f"{name}: stopped at {at} of {total} images; --resume goes on there")
         raise
     except OSError as error:
         _done(file)  # cuts off a partial last line
@@ -338,7 +339,7 @@ def _find(
             f"cannot write '{file}': {error.strerror}; --resume goes on there"
         ) from None
     seconds = time.perf_counter() - began
-    say(f"{name}: {frames} pictures, {frames / seconds:.3g} pictures/s")
+    say(f"{name}: {frames} images, {frames / seconds:.3g} images/s")
 
 
 def _likeliest(poses: Poses) -> Poses:
