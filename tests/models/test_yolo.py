@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import SHARED
+from conftest import SHARED, absent
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.errors import VitruvianError
@@ -41,18 +40,8 @@ def shared(name: str) -> Path:
     """A file of ../shared; without it the test is skipped, or fails if weights are required."""
     file = SHARED / name
     if not file.exists():
-        if os.environ.get("VITRUVIAN_REQUIRE_WEIGHTS", "0") not in ("", "0"):
-            pytest.fail(f"../shared/{name} is not here")
-        pytest.skip(f"../shared/{name} is not here")
+        absent(f"../shared/{name} is not here")
     return file
-
-
-@pytest.fixture(scope="session")
-def torch() -> Any:
-    torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
-    pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
-    torch.set_num_threads(1)
-    return torch
 
 
 @pytest.fixture(scope="session")

@@ -13,24 +13,12 @@ import pytest
 from PIL import Image
 
 from conftest import refused
-from pictures import COLOURS, close, everything, only_error, only_source, tiles
+from pictures import COLOURS, UPRIGHT, close, everything, only_error, only_source, tiles
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame, picture_size
 from vitruvian.geometry.camera import Camera
 from vitruvian.picture_files import content, opened, pixels
 from vitruvian.sources.open import MovingPicture, Pictures, Span, VideoFile, is_picture, open_source
-
-# The table of EXIF 2.3: where the first row and the first column of the data belong.
-UPRIGHT = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a),
-}
 
 
 def exif(orientation: int = 1, film_mm: int = 0) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from conftest import grey, is_one_line, refused
-from pictures import COLOURS, close, everything, only_error, only_source
+from pictures import COLOURS, UPRIGHT, close, everything, only_error, only_source
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sources.open import PICTURES, VIDEOS, Pictures, Span, VideoFile, open_source
@@ -62,20 +62,9 @@ def test_printers_colours_become_red_green_blue(suffix, picture):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_is_turned_as_its_exif_orientation_says(orientation, picture):
-    """The table of EXIF 2.3: where the first row and the first column of the data belong."""
-    upright = {
-        1: lambda a: a,
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.swapaxes(0, 1),
-        6: lambda a: np.rot90(a, -1),
-        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-        8: lambda a: np.rot90(a),
-    }
     path = picture("exif.jpg", COLOURS, orientation=orientation, quality=100, subsampling=0)
     (frame,) = everything(path)
-    close(frame, upright[orientation](COLOURS))
+    close(frame, UPRIGHT[orientation](COLOURS))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Literal, NoReturn, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 import numpy as np
 
@@ -136,14 +136,14 @@ class Poses:
         people = [part for part in parts if len(part)] or [parts[0]]
         if len(people) == 1:
             return people[0]
-        joined: dict[str, object] = {}
+        joined: dict[str, Any] = {}
         for field in fields(cls):
             values = [getattr(part, field.name) for part in people]
             if isinstance(values[0], np.ndarray):
                 joined[field.name] = np.concatenate(values)
             elif isinstance(values[0], (Regions, Poses)):
                 joined[field.name] = type(values[0]).join(*values)
-        return replace(people[0], **joined)  # type: ignore[arg-type]
+        return replace(people[0], **joined)
 
     def __len__(self) -> int:
         return len(self.box_score)
@@ -179,11 +179,11 @@ class Poses:
 
     def take(self, people: np.ndarray | list[int] | slice) -> Poses:
         """A subset of the people, by indices, a slice or a boolean mask."""
-        parts: dict[str, object] = {}
+        parts: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 parts[field.name] = value[people]
             elif isinstance(value, (Regions, Poses)):
                 parts[field.name] = value.take(people)
-        return replace(self, **parts)  # type: ignore[arg-type]
+        return replace(self, **parts)

@@ -97,7 +97,7 @@ class Stream:
             self.steps = [_told(step, on_step) for step in self.steps]
         late = next((i for i, s in enumerate(self.steps) if isinstance(s, WantsFuture)), None)
         self._later = [] if late is None else self.steps[late:]
-        self._now: list[Step] = self.steps[:late]  # type: ignore[assignment]
+        self._now = [step for step in self.steps[:late] if not isinstance(step, WantsFuture)]
         self.find: Callable[[Frame], Poses] = lambda frame: model([frame])[0]
         if followed and wanted.detect_every is not None and isinstance(model, Followed):
             at_once = [] if wanted.offline else over_time
@@ -193,14 +193,16 @@ def _told(
     step: Step | WantsFuture, on_step: Callable[[str, Frame, Poses], None]
 ) -> Step | WantsFuture:
     """The step, with each result reported to `on_step`."""
+    if isinstance(step, WantsFuture):
+        return _ToldLater(step, on_step)
     name = type(step).__name__
 
     def now(frame: Frame, poses: Poses) -> Poses:
-        poses = step(frame, poses)  # type: ignore[operator]
+        poses = step(frame, poses)
         on_step(name, frame, poses)
         return poses
 
-    return _ToldLater(step, on_step) if isinstance(step, WantsFuture) else now
+    return now
 
 
 class _ToldLater:

@@ -194,9 +194,9 @@ def asked(
 
 
 def _space(word: str | None) -> Space | None:
-    if word not in (None, "2d", "3d"):
-        raise VitruvianError(f"'{word}' is no space; want 2d or 3d")
-    return word  # type: ignore[return-value]
+    if word is None or word == "2d" or word == "3d":
+        return word
+    raise VitruvianError(f"'{word}' is no space; want 2d or 3d")
 
 
 def match_shown_angles(angle: str | None, asked: AnalysisSettings) -> tuple[str, ...]:

@@ -123,8 +123,8 @@ class AnalysisReport:
 
         return add
 
-    def __exit__(self, *error: object) -> None:
-        self.stack.__exit__(*error)  # type: ignore[arg-type]
+    def __exit__(self, *error: Any) -> None:
+        self.stack.__exit__(*error)
 
     def start(self) -> None:
         """Start the tables, which exist even if they stay empty."""

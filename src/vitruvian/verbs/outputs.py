@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -369,8 +370,8 @@ class Several:
         for sink in self.sinks:
             sink.write(frame, poses)
 
-    def __exit__(self, *error: object) -> None:
-        self.stack.__exit__(*error)  # type: ignore[arg-type]
+    def __exit__(self, *error: Any) -> None:
+        self.stack.__exit__(*error)
 
     @property
     def paths(self) -> list[Path]:

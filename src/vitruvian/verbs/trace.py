@@ -16,7 +16,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
 from vitruvian.models.load import open_model
-from vitruvian.models.model import Model
+from vitruvian.models.model import Model, skeleton_of
 from vitruvian.models.spec import ModelSpec
 from vitruvian.sources.open import open_source
 from vitruvian.streams.stream import Stream
@@ -94,7 +94,7 @@ def trace(
         refuse_existing_trace(Path(out), overwrite)
     opened = open_model(asked_model(model, words, machine), [one])
     check_wanted(wanted, opened, [one])
-    k = opened.skeleton[keypoint]  # type: ignore[attr-defined]
+    k = skeleton_of(opened)[keypoint]
     said: list[tuple[str, Poses]] = []
     looks: list[DecodeCall] = []
 

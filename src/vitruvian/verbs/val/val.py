@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
 from vitruvian.documents import LONGEST_LINE
 from vitruvian.errors import VitruvianError, shown
@@ -33,7 +32,7 @@ from vitruvian.formats.records import Record, drop_frames
 from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
 from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
-from vitruvian.models.model import Model, cores
+from vitruvian.models.model import Model, cores, skeleton_of
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE
 from vitruvian.stopping import hold_signals
@@ -155,7 +154,7 @@ def val(
                 opened = ready(spec.name, solid=known.solid, **given)
             else:
                 opened = each
-            table = _table_of(opened)
+            table = skeleton_of(opened)
             name = free(f"{opened.name}.jsonl")
             has[name], used[name] = shared_keypoints(opened.name, table, known), opened.options
             file = folder / f"{name}.jsonl"
@@ -209,13 +208,6 @@ def _keypoints_for(
             "taken, in their order"
         )
     return {**options, "skeleton": truth.skeleton}
-
-
-def _table_of(model: Model) -> Skeleton:
-    table = getattr(model, "skeleton", None)
-    if not isinstance(table, Skeleton):
-        raise VitruvianError(f"{model.name} does not say which skeleton it has")
-    return table
 
 
 def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
@@ -319,7 +311,7 @@ def _find(
     try:
         with hold_signals(), file.open("a" if done else "w", encoding="utf-8", newline="") as lines:
             if not done:
-                lines.write(dump(header(model, _table_of(model))))
+                lines.write(dump(header(model, skeleton_of(model))))
 
             def write(frame: Frame, poses: Poses) -> None:
                 nonlocal frames
