@@ -86,12 +86,13 @@ class Pictures:
         folders = {path.parent for path in self.paths}
         return folders.pop().resolve().name if len(folders) == 1 else f"{len(self.paths)} images"
 
-    def _wanted(self) -> Sequence[tuple[int, Path]]:
+    def wanted(self) -> Sequence[tuple[int, Path]]:
+        """Number and file of each image."""
         return list(enumerate(self.paths))[:: self.span.stride][: self.span.max_frames]
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
         told: set[str] = set()
-        for index, path in self._wanted():
+        for index, path in self.wanted():
             try:
                 frame, assumed = Frame.read_and_say(path, index)
             except VitruvianError as error:
@@ -107,7 +108,7 @@ class Pictures:
 
     def count(self) -> int:
         """Number of images."""
-        return len(self._wanted())
+        return len(self.wanted())
 
 
 @dataclass(frozen=True)
