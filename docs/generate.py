@@ -1,4 +1,4 @@
-"""Generate docs/models.md, docs/angles.md, docs/decoding.md, the tables of docs/files.md, and figures.
+"""Generate docs/models.md, docs/angles.md, docs/decoding.md, the tables of docs/files.md, figures, and the stub.
 
 python docs/generate.py          writes them
 python docs/generate.py --check  fails if a page is out of date
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import decoding
 import view3d
+from stub import stub
 
 from vitruvian.analysis.angles import TABLE, available_angles
 from vitruvian.analysis.points import POINTS
@@ -254,15 +255,18 @@ def _arrow() -> dict[str, object]:
 
 
 PAGES = {"models.md": models, "angles.md": angles, "decoding.md": decoding.page}
-PAGES |= {"files.md": files}
+PAGES |= {"files.md": files, "../src/vitruvian/__init__.pyi": stub}
 FIGURES = {"conventions.png": figure, "decoding.png": decoding.figure}
 FIGURES |= {"view3d.png": view3d.picture, "view3d.gif": view3d.moving}
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         for name, page in PAGES.items():
-            if (HERE / name).read_text() != page():
-                sys.exit(f"docs/{name} is out of date; run: python docs/generate.py")
+            file = (HERE / name).resolve()
+            if not file.is_file() or file.read_text() != page():
+                sys.exit(
+                    f"{file.relative_to(HERE.parent)} is out of date; run: python docs/generate.py"
+                )
         if not study():
             sys.exit(
                 "docs/study.md differs from docs/study_template.txt; change both, or docs/study.py"

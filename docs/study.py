@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +126,14 @@ def times(networks: dict[str, Path], plan: Plan) -> dict[str, Any]:
     some = [ModelSpec(*each) for each in timed()]
     for name in ("fastpose-r50", "metrabs-s"):
         some.append(ModelSpec(f"{name}, {YOLO} finds", str(networks[name]), {"find": YOLO}))
-    return benchmark(some, people=PEOPLE, plan=plan, say=tell)
+    return asdict(benchmark(some, people=PEOPLE, plan=plan, say=tell))
 
 
 def sizes(networks: dict[str, Path], plan: Plan) -> dict[str, Any]:
     """Milliseconds of YOLOv8's sizes."""
     some = [ModelSpec(YOLO, YOLO, {})]
     some += [ModelSpec(name, str(networks[name]), {}) for name in networks if "yolo" in name]
-    return benchmark(some, people=[1], plan=plan, say=tell)
+    return asdict(benchmark(some, people=[1], plan=plan, say=tell))
 
 
 def peers(pictures: Path, yolo: Path, work: Path) -> list[Path]:
@@ -341,7 +342,7 @@ def main() -> None:
             rounds=clock["plan"]["rounds"],
             time=time_table(clock),
             size=size_table(sized),
-            machine="\n".join(machine.machine_lines(clock["machine"])),
+            machine="\n".join(machine.machine_lines(machine.LoadedMachine(**clock["machine"]))),
         )
     )
     (DOCS / "study.md").write_text(page, encoding="utf-8")

@@ -15,7 +15,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, HALPE26
 from vitruvian.body.track import Track, tracks
 from vitruvian.frame import Frame
-from vitruvian.streams.repair import Repaired
+from vitruvian.streams.repaired import Repaired
 
 RATE = 30.0
 

@@ -7,35 +7,6 @@ for frame, poses in vit.run("match.mp4", num_poses=2):
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from vitruvian.analysis.events import Event as Event
-    from vitruvian.body.poses import Poses as Poses
-    from vitruvian.body.skeleton import Skeleton as Skeleton
-    from vitruvian.errors import VitruvianError as VitruvianError
-    from vitruvian.formats.libraries import to_pandas as to_pandas
-    from vitruvian.formats.libraries import to_supervision as to_supervision
-    from vitruvian.formats.libraries import to_xarray as to_xarray
-    from vitruvian.formats.table import read as read
-    from vitruvian.frame import Frame as Frame
-    from vitruvian.models.load import load as load
-    from vitruvian.show.draw import draw as draw
-    from vitruvian.sources.open import open_source as open_source
-    from vitruvian.streams.live import live as live
-    from vitruvian.streams.run import run as run
-    from vitruvian.streams.run import stream as stream
-    from vitruvian.verbs.analyze import analyze_frames as analyze_frames
-    from vitruvian.verbs.api import analyze as analyze
-    from vitruvian.verbs.api import predict as predict
-    from vitruvian.verbs.api import track as track
-    from vitruvian.verbs.benchmark.benchmark import benchmark as benchmark
-    from vitruvian.verbs.compare.compare import compare as compare
-    from vitruvian.verbs.convert import convert as convert
-    from vitruvian.verbs.export import export as export
-    from vitruvian.verbs.outputs import open_sink as open_sink
-    from vitruvian.verbs.trace import trace as trace
-    from vitruvian.verbs.val.val import val as val
 
 __version__ = "0.1.0"
 
@@ -52,6 +23,7 @@ _PUBLIC = {
     "benchmark": "verbs.benchmark.benchmark",
     "compare": "verbs.compare.compare",
     "convert": "verbs.convert",
+    "doctor": "verbs.doctor",
     "draw": "show.draw",
     "export": "verbs.export",
     "live": "streams.live",
@@ -62,6 +34,7 @@ _PUBLIC = {
     "read": "formats.table",
     "run": "streams.run",
     "stream": "streams.run",
+    "synth": "verbs.synth",
     "to_pandas": "formats.libraries",
     "to_supervision": "formats.libraries",
     "to_xarray": "formats.libraries",

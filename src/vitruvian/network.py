@@ -144,7 +144,7 @@ class OpenVino:
         try:
             return self._core.read_model(self._file)
         except RuntimeError:
-            fault = "it is missing, damaged, or no network that OpenVINO reads"
+            fault = "it is missing, damaged, or not supported by OpenVINO"
             raise VitruvianError(f"cannot open '{self._file}': {fault}") from None
 
     @cached_property
@@ -346,7 +346,7 @@ class OnnxRuntime:
         self.runs_on = self._session.get_providers()[0]
         if self.runs_on != here[device]:
             raise VitruvianError(
-                f"ONNX Runtime fell back from {device} to {self.runs_on}; ask for device CPU, or "
+                f"ONNX Runtime fell back from {device} to {self.runs_on}; use device CPU, or "
                 "check the driver"
             )
         inputs = self._session.get_inputs()

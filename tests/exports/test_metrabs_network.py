@@ -690,7 +690,7 @@ def test_settings_that_are_not_supported_are_refused(
 
 @pytest.mark.usefixtures("torch")
 def test_points_are_mirrored_by_the_first_letter_of_their_names() -> None:
-    from vitruvian.export.metrabs import mirror_by_names
+    from vitruvian.exports.metrabs import mirror_by_names
 
     names = ["pelv", "lhip_x", "rhip_x", "lhip_y", "rear", "lear"]
     assert mirror_by_names(names) == (0, 2, 1, 3, 5, 4)

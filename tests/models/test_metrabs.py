@@ -26,7 +26,7 @@ from vitruvian.models.ready import converted
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import CATALOGUE, entry
 from vitruvian.verbs.export import export as export_file
-from vitruvian.weights import download
+from vitruvian.weights import packages
 
 SIZE = (1280, 960)
 # A person of 1.7 metres who stands, arms a little apart: SMPL24, metres from the pelvis, seen from
@@ -668,8 +668,8 @@ def test_crops_are_as_bright_as_their_look_says_and_black_outside():
         ({"mix": 2}, "mix is 2, want a number from 0 to 1"),
         ({"conf": "high"}, "conf is 'high'"),
         ({"average": 1}, "average is 1, want True or False"),
-        ({"skeleton": 3}, "skeleton is 3, want one of the file's by name"),
-        ({"skeleton": SMPL24}, "want one of the file's by name"),
+        ({"skeleton": 3}, "skeleton is 3, want a skeleton name of the file"),
+        ({"skeleton": SMPL24}, "want a skeleton name of the file"),
         ({"runtime": "torch"}, "no runtime named 'torch'"),
         ({"runtime": "onnxruntime", "precision": "bf16"}, "use f32, or runtime openvino"),
     ],
@@ -825,16 +825,16 @@ def test_the_licence_is_shown_when_they_are_fetched_and_they_are_converted_once(
 ):
     asked = []
 
-    def url(package: download.Package, folder: Path) -> Path:
+    def url(package: packages.Package, folder: Path) -> Path:
         asked.append(package.name)
         (folder / "archive").write_bytes(archive.read_bytes())
         return folder / "archive"
 
-    monkeypatch.setitem(download._FETCH, "url", url)
+    monkeypatch.setitem(packages._CLIENTS, "url", url)
     opened = load(name, find=str(written(ROWS)), skeleton="toy_3")
     assert (opened.name, opened.skeleton.name) == (name, "toy_3")
     first, second, third = capsys.readouterr().err.splitlines()
-    assert f"the weights of {name} are under non-commercial use only" in first
+    assert f"the weights of {name} have the licence non-commercial use only" in first
     assert second.startswith("fetching https://bit.ly/metrabs_")
     assert third.startswith("converting metrabs_eff2")
     load(name, find=str(written(ROWS)))

@@ -1,5 +1,7 @@
 """Frames that a caller reads: `vit.stream`, and what `vit.run` takes beside names of files."""
 
+import copy
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -197,9 +199,10 @@ def test_one_frame_is_a_picture(one):
     [
         ([vit.Frame(BLUE)] * 2, {}, ("2 frames", "fps=30", "model(frames)")),
         ([vit.Frame(BLUE), "a.jpg"], {}, ("mixed",)),
-        (-1, {}, ("-1 is no camera",)),
-        (1.5, {}, ("float is no source",)),
-        (iter(()), {}, ("nothing to look at",)),
+        (-1, {}, ("-1 is not a camera",)),
+        (1.5, {}, ("float is not a source",)),
+        (cv2.VideoCapture(), {}, ("VideoCapture is not a source", "vit.stream")),
+        (iter(()), {}, ("no sources",)),
         ("sample", {"fps": 30}, ("fps is for frames",)),
         ("sample", {"order": "bgr"}, ("order is for frames",)),
     ],
@@ -211,7 +214,7 @@ def test_what_run_cannot_take_is_one_line(source, options, words):
 
 
 def test_what_comes_one_by_one_cannot_be_read_twice():
-    with refused("repair", "there once", "a list of them"):
+    with refused("repair", "read only once", "give a list"):
         vit.run(one_by_one(3), Seer(), fps=10, repair=True)
     assert len(list(vit.run([vit.Frame(BLUE)] * 9, Seer(), fps=10, repair=True))) == 9
 
@@ -221,12 +224,17 @@ def test_a_number_is_a_camera():
     assert (source.name, source.live) == ("camera:2", True)
 
 
-def test_a_pushed_frame_may_be_of_opencv():
+@pytest.mark.parametrize(("order", "picture"), [(None, vit.Frame.bgr(BLUE)), ("bgr", BLUE)])
+def test_a_pushed_frame_may_be_of_opencv(order, picture):
     model = Seer()
-    with vit.live(model, lambda *_: None) as live:
-        live.push(vit.Frame.bgr(BLUE), 0.5)
+    with vit.live(model, lambda *_: None, order=order) as live:
+        live.push(picture, 0.5)
     assert model.frames[0].rgb[0, 0].tolist() == [0, 0, 255]
     assert seconds_of(model) == [0.5]
+    with refused("order is 'gbr'"):
+        vit.live(model, lambda *_: None, order="gbr")
+    with vit.live(model, lambda *_: None) as live, refused("does not say the order"):
+        live.push(BLUE, 0.5)
 
 
 def test_people_are_taken_by_their_rows_and_one_after_the_other(people):
@@ -238,6 +246,16 @@ def test_people_are_taken_by_their_rows_and_one_after_the_other(people):
     np.testing.assert_array_equal([person.xy[0] for person in poses], poses.xy)
     with pytest.raises(IndexError, match="no person 3; there are 3"):
         _ = poses[3]
+
+
+def test_a_name_of_another_program_is_told_what_to_write(people):
+    poses = people(1)
+    said = {"keypoints": "poses.xy", "boxes": "poses.box", "pose_landmarks": "poses.xy"}
+    said |= {"landmarks": "poses.xy", "conf": "poses.box_score", "nothing": "no 'nothing'$"}
+    for name, words in said.items():
+        with pytest.raises(AttributeError, match=words):
+            getattr(poses, name)
+    assert copy.deepcopy(poses).xy.tolist() == pickle.loads(pickle.dumps(poses)).xy.tolist()
 
 
 @pytest.mark.shared

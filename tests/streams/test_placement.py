@@ -413,7 +413,9 @@ def test_live_pictures_have_the_camera_too(rng):
         done.set()
 
     model = Knows(there, track=False)
-    with Live(model, on_result, camera=CAMERA.scaled, wanted=Wanted(absolute=True)) as live:
+    with Live(
+        model, on_result, camera=CAMERA.scaled, order="rgb", wanted=Wanted(absolute=True)
+    ) as live:
         live.push(np.zeros((720, 1280, 3), np.uint8), 0.0)
         assert done.wait(10)
         with refused("cannot use 'live': the camera is calibrated for"):

@@ -11,7 +11,8 @@ from recordings import LIMBS, RATE, one_track, swapped, told, walking
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
 from vitruvian.body.track import Track
-from vitruvian.streams.repair import LEFT, Options, repair
+from vitruvian.streams.repair import repair
+from vitruvian.streams.repaired import LEFT, Options
 
 
 def spinning(skeleton: Skeleton, seconds: float) -> Track:

@@ -272,7 +272,7 @@ def test_a_loaded_model_takes_no_options(picture):
 
 
 def test_what_is_no_model_is_one_line():
-    with pytest.raises(VitruvianError, match="int is no model; give a name"):
+    with pytest.raises(VitruvianError, match="int is not a model; give a name"):
         vit.stream(3)  # type: ignore[arg-type]
 
 
@@ -286,10 +286,10 @@ def test_live_gives_results_in_order_and_drops_what_is_old():
         go.wait()
 
     with Live(model, on_result) as live:
-        live.push(RGB, 0.0)
+        live.push(Frame(RGB), 0.0)
         first.wait()
         for i in range(1, 50):
-            live.push(RGB, i / 10)
+            live.push(Frame(RGB), i / 10)
         go.set()
     assert got == [0.0, 4.9]
     assert (live.pushed, live.done) == (50, 2)
@@ -298,9 +298,9 @@ def test_live_gives_results_in_order_and_drops_what_is_old():
 @pytest.mark.parametrize("seconds", [1.0, 0.5, float("nan"), float("inf")])
 def test_live_wants_increasing_times(seconds):
     with Live(Seen(), lambda *_: None) as live:
-        live.push(RGB, 1.0)
+        live.push(Frame(RGB), 1.0)
         with pytest.raises(VitruvianError, match="timestamps must increase"):
-            live.push(RGB, seconds)
+            live.push(Frame(RGB), seconds)
 
 
 def test_an_exception_of_the_callback_reaches_the_user():
@@ -311,18 +311,18 @@ def test_an_exception_of_the_callback_reaches_the_user():
         raise RuntimeError("mine")
 
     live = Live(Seen(), on_result)
-    live.push(RGB, 0.0)
+    live.push(Frame(RGB), 0.0)
     failed.wait()
     with pytest.raises(RuntimeError, match="mine"):
         live.close()
     live.close()
     with pytest.raises(VitruvianError, match="closed"):
-        live.push(RGB, 1.0)
+        live.push(Frame(RGB), 1.0)
 
 
 def test_a_live_stream_that_is_dropped_ends_its_thread():
     live = Live(Seen(), lambda *_: None)
-    live.push(RGB, 0.0)
+    live.push(Frame(RGB), 0.0)
     thread = live._thread
     del live
     gc.collect()
@@ -338,7 +338,7 @@ def test_live_may_be_closed_from_the_callback():
         done.set()
 
     live = Live(Seen(), on_result)
-    live.push(RGB, 0.0)
+    live.push(Frame(RGB), 0.0)
     assert done.wait(10)
     live.close()
 

@@ -63,6 +63,6 @@ def benchmark(
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
     print(bench.benchmark_table(result))
-    for case, why in result["failed"].items():
+    for case, why in result.failed.items():
         complain(VitruvianError(f"{case}: {why}"))
-    failed(bool(result["failed"]))
+    failed(len(result.failed))

@@ -1,4 +1,8 @@
-"""The commands `models ...`: list, download and verify models."""
+"""The commands `models ...`: list, download and verify models.
+
+They are no functions of `vitruvian`: there `vit.load` downloads what is missing, and the table is
+`vitruvian.models.zoo.CATALOGUE`.
+"""
 
 from __future__ import annotations
 

@@ -185,10 +185,9 @@ def read_coco(
     except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise unreadable(path, f"{NONE} ({error})") from None
     names = {picture.name for picture in pictures}
-    moving = fps is not None or (len(pictures) > 1 and len(names) == 1 and names != {""})
-    if moving and fps is None:
+    if fps is None and len(pictures) > 1 and len(names) == 1 and names != {""}:
         raise VitruvianError(f"'{path}' has no timestamps; give its frame rate with --fps")
-    if not moving:
+    if fps is None:
         for picture in pictures:
             source = picture.name or f"{picture.number:012}"
             yield Frame(None, picture.number, 0.0, source, size=picture.size), picture.poses(table)
@@ -202,7 +201,7 @@ def read_coco(
             raise unreadable(path, f"image_id {shown(picture.id)} {why}; leave out --fps")
         frames[number] = picture
     for number, picture in sorted(frames.items()):
-        frame = Frame(None, number, number / fps, source or str(path), size=picture.size)  # type: ignore[operator]
+        frame = Frame(None, number, number / fps, source or str(path), size=picture.size)
         yield frame, picture.poses(table)
 
 

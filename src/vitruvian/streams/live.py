@@ -18,6 +18,7 @@ from vitruvian.geometry import calibration
 from vitruvian.geometry.camera import Camera
 from vitruvian.models.load import open_model
 from vitruvian.models.model import Model
+from vitruvian.sources.frames import check_order, picture_as_frame
 from vitruvian.streams.stream import Given, Stream, seen_by
 from vitruvian.streams.wanted import Wanted, check_wanted
 
@@ -29,6 +30,7 @@ def live(
     model: str | Model,
     on_result: Callable[[Frame, Poses], None],
     *,
+    order: str | None = None,
     camera: Camera | str | Path | None = None,
     fov_deg: float | None = None,
     focal: float | None = None,
@@ -44,7 +46,7 @@ def live(
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     wanted, options = Wanted.split(options | {"absolute": absolute, "smooth": smooth})
     opened = open_model(model, [], **options)
-    return Live(opened, on_result, wanted=wanted, camera=given)
+    return Live(opened, on_result, order=order, wanted=wanted, camera=given)
 
 
 class Live:
@@ -60,13 +62,15 @@ class Live:
         model: Model,
         on_result: Callable[[Frame, Poses], None],
         *,
+        order: str | None = None,
         wanted: Wanted | None = None,
         camera: Given | None = None,
     ) -> None:
-        """Start the worker thread; `wanted` and `camera` as for `Stream`."""
+        """Start the worker thread; `order` as for `vit.live`, the others as for `Stream`."""
+        check_order(order)
         check_wanted(wanted or Wanted(), model)
         stream = Stream(model, wanted)
-        self._camera, self._seconds = camera, -math.inf
+        self._order, self._camera, self._seconds = order, camera, -math.inf
         self.pushed = 0  # frames; those not in `done` were dropped, or wait
         self._line = _Line()
         # The thread refers to the line and not to self, so that self can be garbage collected.
@@ -84,17 +88,17 @@ class Live:
         """Number of frames whose result was delivered."""
         return self._line.done
 
-    def push(self, rgb: np.ndarray | Frame, seconds: float) -> None:
+    def push(self, picture: np.ndarray | Frame, seconds: float) -> None:
         """Push a frame; does not block.
 
         Args:
-            rgb: (H, W, 3) uint8, RGB; for OpenCV's BGR use `Frame.bgr(array)`. Do not modify it
+            picture: a `Frame`, or (H, W, 3) uint8 if `order` was given. Do not modify it
                 afterwards.
             seconds: timestamp, greater than that of the previous frame.
 
         Raises:
-            VitruvianError: timestamps do not increase, the camera has another image size, or the
-                stream is closed.
+            VitruvianError: channel order unknown, timestamps do not increase, the camera has
+                another image size, or the stream is closed.
             Exception: raised by `on_result`.
         """
         line = self._line
@@ -104,10 +108,10 @@ class Live:
                 raise VitruvianError("this live stream is closed; open a new one")
             if not self._seconds < seconds < math.inf:
                 raise VitruvianError(
-                    f"an image at {seconds:g} s came after one at {self._seconds:g} s; "
+                    f"the frame at {seconds:g} s came after one at {self._seconds:g} s; "
                     "timestamps must increase"
                 )
-            frame = rgb if isinstance(rgb, Frame) else Frame(rgb)
+            frame = picture_as_frame(picture, self._order)
             frame = replace(frame, index=self.pushed, seconds=float(seconds), source="live")
             line.waiting = frame if self._camera is None else seen_by(self._camera, frame)
             self._seconds = seconds

@@ -29,7 +29,8 @@ from vitruvian.streams.follow import Follow, Followed
 from vitruvian.streams.identify import Identify
 from vitruvian.streams.one_euro import OneEuro
 from vitruvian.streams.placement import Place
-from vitruvian.streams.repair import Repair, Repaired
+from vitruvian.streams.repair import Repair
+from vitruvian.streams.repaired import Repaired
 from vitruvian.streams.wanted import Wanted, defaults
 from vitruvian.streams.windows import Pair
 
@@ -96,7 +97,7 @@ class Stream:
             self.steps = [_told(step, on_step) for step in self.steps]
         late = next((i for i, s in enumerate(self.steps) if isinstance(s, WantsFuture)), None)
         self._later = [] if late is None else self.steps[late:]
-        self._now: list[Step] = self.steps[:late]  # type: ignore[assignment]
+        self._now = [step for step in self.steps[:late] if not isinstance(step, WantsFuture)]
         self.find: Callable[[Frame], Poses] = lambda frame: model([frame])[0]
         if followed and wanted.detect_every is not None and isinstance(model, Followed):
             at_once = [] if wanted.offline else over_time
@@ -122,8 +123,8 @@ class Stream:
             frame = seen_by(self.camera, frame)
         if self._later:
             raise VitruvianError(
-                f"{self.wanted.asked} wants what comes later; take smooth one-euro, without "
-                "repair, or let vit.run read the whole recording"
+                f"{self.wanted.asked} needs future frames; use smooth one-euro without repair, or "
+                "vit.run for a recording"
             )
         return self._frame(frame, self.find(frame))
 
@@ -216,14 +217,16 @@ def _told(
     step: Step | WantsFuture, on_step: Callable[[str, Frame, Poses], None]
 ) -> Step | WantsFuture:
     """The step, with each result reported to `on_step`."""
+    if isinstance(step, WantsFuture):
+        return _ToldLater(step, on_step)
     name = type(step).__name__
 
     def now(frame: Frame, poses: Poses) -> Poses:
-        poses = step(frame, poses)  # type: ignore[operator]
+        poses = step(frame, poses)
         on_step(name, frame, poses)
         return poses
 
-    return _ToldLater(step, on_step) if isinstance(step, WantsFuture) else now
+    return now
 
 
 class _ToldLater:
@@ -276,7 +279,7 @@ def _in_order(pairs: Iterable[Pair]) -> Iterator[Pair]:
             told = True
             note(
                 f"frame {frame.index} of '{frame.source}' is at {frame.seconds:g} s, not after "
-                f"{last.seconds:g} s; what is before and after such frames is done by itself"
+                f"{last.seconds:g} s; the parts before and after are processed separately"
             )
         last = frame
         yield frame, poses
@@ -287,8 +290,8 @@ def _no_metres(model: Model) -> VitruvianError:
 
     able = ", ".join(row.name for row in CATALOGUE.values() if "3D" in row.gives)
     return VitruvianError(
-        f"{model.name} gives no 3D, so nobody can be put in front of the camera; "
-        f"leave absolute out, or take one of {able}"
+        f"{model.name} gives no 3D coordinates, which absolute needs; leave absolute out, or use "
+        f"one of {able}"
     )
 
 

@@ -30,8 +30,12 @@ class Finding:
         return not self.way_out
 
 
-def examine() -> Iterator[Finding]:
-    """Check everything a run needs, one by one."""
+def doctor() -> list[Finding]:
+    """Check everything a run needs; nothing is wrong if all findings are `good`."""
+    return list(_findings())
+
+
+def _findings() -> Iterator[Finding]:
     from vitruvian import __version__
 
     where = f"Python {platform.python_version()}, {platform.platform()}"

@@ -30,7 +30,7 @@ from vitruvian.verbs.track import made, over_again
 if TYPE_CHECKING:
     from vitruvian.body.skeleton import Skeleton
     from vitruvian.models.model import Model
-    from vitruvian.streams.repair import Repaired
+    from vitruvian.streams.repaired import Repaired
     from vitruvian.streams.stream import Given
 
 

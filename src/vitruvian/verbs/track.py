@@ -13,7 +13,7 @@ from vitruvian.sources.open import Span, of_file
 from vitruvian.sources.record import Recorded, with_pixels
 
 if TYPE_CHECKING:
-    from vitruvian.streams.repair import Repaired
+    from vitruvian.streams.repaired import Repaired
     from vitruvian.streams.wanted import Wanted
 
 
