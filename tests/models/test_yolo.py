@@ -50,7 +50,6 @@ def shared(name: str) -> Path:
 def torch() -> Any:
     torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
     pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
-    torch.set_num_threads(1)
     return torch
 
 
