@@ -41,14 +41,14 @@ def weights_here(blazepose) -> None:
         (("sample", "--out", "x" * 300 + ".jsonl"), ("File name too long",)),
         (("*.nothing",), ("nothing matches '*.nothing'",)),
         ((".",), ("no images or videos in '.'",)),
-        (("camera:front",), ("'camera:front' is no camera; write camera:0",)),
+        (("camera:front",), ("'camera:front' is not a camera; the first is camera:0",)),
         (("sample", "--model", "blazepose-ful"), ("did you mean 'blazepose-full'",)),
         (("sample", "--conf", "1.5"), ("conf is 1.5",)),
         (("sample", "--num-poses", "0"), ("num_poses is 0",)),
         (("sample", "--stride", "0"), ("stride is 0",)),
-        (("sample", "--start", "1"), ("choose a part of a video, but there are only images",)),
+        (("sample", "--start", "1"), ("select a part of a video, but there are only images",)),
         (("sample", "--model", "blazepose-full,refine_window=4"), ("refine_window is 4",)),
-        (("sample", "--model", "blazepose-full,refine"), ("'refine' is no option; write it as",)),
+        (("sample", "--model", "blazepose-full,refine"), ("'refine' is not an option; write",)),
         (("sample", "--out", "a.mp4"), ("'a.mp4' holds one video",)),
         (("sample", "--fov-deg", "60", "--focal", "900"), ("fov_deg and focal", "give one")),
         (("sample", "--fov-deg", "0"), ("a field of view of 0 degrees",)),
@@ -62,13 +62,13 @@ def weights_here(blazepose) -> None:
         (("sample", "--model", "vitruvian-2d,flip=maybe"), ("flip is 'maybe'",)),
         (
             ("sample", "--model", "yolov8n-pose", "--save", "html"),
-            ("pixels only", "blazepose-full"),
+            ("2D keypoints only", "blazepose-full"),
         ),
         (
             ("sample", "--model", "yolov8n-pose", "--save", "plot"),
-            ("pixels only", "blazepose-full"),
+            ("2D keypoints only", "blazepose-full"),
         ),
-        (("sample", "--model", "vitruvian-2d", "--out", "a.html"), ("pixels only",)),
+        (("sample", "--model", "vitruvian-2d", "--out", "a.html"), ("2D keypoints only",)),
         (("sample", "--save", ","), ("nothing would be",)),
         (
             ("sample", "--save-csv"),
@@ -121,7 +121,7 @@ def test_pulling_everything_goes_on_after_what_cannot_be_had(cache):
 
 
 def test_verify_tells_a_damaged_file_from_one_that_is_not_there(cache):
-    assert "not fetched" in command("models", "verify").stdout
+    assert "not downloaded" in command("models", "verify").stdout
     cache.mkdir()
     (cache / "pose_landmark_full.tflite").write_bytes(b"something else")
     one_line(command("models", "verify"), "is not the published file", "delete it")
@@ -250,7 +250,7 @@ def test_a_recording_for_rerun_beside_nothing_else(weights_here):
     done = command(*PREDICT, "sample", "--out", "a.rrd")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("-> a.rrd\n")
-    assert [path.name for path in Path().iterdir()] == ["a.rrd"]
+    assert [path.name for path in Path().glob("[!.]*")] == ["a.rrd"]
     one_line(command(*PREDICT, "sample", "--out", "a.rrd"), "'a.rrd' exists")
 
 

@@ -231,7 +231,7 @@ def test_what_is_held_does_not_grow_with_the_recording():
 
 def test_a_source_that_gives_other_frames_when_read_again_is_one_line():
     pairs = [(Frame(None, i, i / 30, "a.ts", size=(640, 480)), Walker().people(i)) for i in (0, 9)]
-    with refused("a.ts", "frame 9", "make a file of it"):
+    with refused("a.ts", "frame 9", "save it to a file"):
         list(reread(Clip(5), pairs))
     with refused("a.ts", "frame 0 of 320 x 240"):
         list(reread(Clip(5), [(Frame(None, 0, 0, "a.ts", size=(320, 240)), pairs[0][1])]))
@@ -305,7 +305,7 @@ def test_where_frames_become_few_nothing_breaks_off(frame):
     assert all(np.isfinite(poses.xy).all() for _, poses in got)
     slow = [np.abs(p.xy - p.raw.xy).max() for _, p in got[320:340] if p.raw is not None]
     assert max(slow) < 20
-    with refused("12 frames a second", "these are 2"):
+    with refused("12 frames per second", "got 2"):
         list(through(steps_over_time(over("butterworth", cutoff_hz=6.0)), pairs[310:330]))
 
 
@@ -594,11 +594,11 @@ def test_numbers_stay_unless_people_are_told_apart_anew(recorded, command):
         (("poses.jsonl", "--out", "poses.jsonl", "--overwrite"), ("is an input",)),
         (("poses.jsonl", "--smooth", "buterworth"), ("did you mean 'butterworth'",)),
         (("missing.jsonl",), ("cannot read 'missing.jsonl'",)),
-        (("two.jsonl",), ("tells of 'a.mp4' and of others", "one video")),
+        (("two.jsonl",), ("refers to several sources, 'a.mp4'", "one video")),
         (("empty.jsonl",), ("holds no frames",)),
         (
             ("alone.jsonl", "--save", "video"),
-            ("'gone.mp4', which is not there", "leave video out of --save"),
+            ("'gone.mp4', which does not exist", "leave video out of --save"),
         ),
         (("poses.jsonl", "--save", "heatmaps"), ("a record has no heat maps",)),
         (("sample",), ("only images",)),

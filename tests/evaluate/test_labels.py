@@ -190,7 +190,7 @@ def test_a_path_of_elsewhere_is_found_inside_the_folder_alone(tmp_path):
         assert find_below(folder, name) == folder / "s1/a.jpg"
     assert find_below(folder, "../secret.jpg") == folder / "secret.jpg"
     assert find_below(folder, "x" * 5000) == folder / ("x" * 5000)
-    with refused("is no name of a file"):
+    with refused("is not a file name"):
         find_below(folder, "..")
 
 
@@ -200,13 +200,13 @@ def test_the_longest_end_of_a_path_that_is_unique_says_which_it_is():
     assert index.find("2.jpg") == index.find("flat/2.jpg") == 2
     assert index.find("s0/2.jpg") is None  # s0 is one of the folders, and has no 2.jpg
     assert index.find("3.jpg") is index.find("") is None
-    with refused("'1.jpg' is not told apart", "s0/1.jpg", "s1/1.jpg"):
+    with refused("'1.jpg' is ambiguous", "s0/1.jpg", "s1/1.jpg"):
         index.find("1.jpg")
     assert index.short() == ["s0/1.jpg", "s1/1.jpg", "2.jpg"]
     assert index.assign(["x/s1/2.jpg", "y/2.jpg"]) == [2, None]
     with refused("'x/2.jpg' and 'y/2.jpg' would both be"):
         index.assign(["x/2.jpg", "y/2.jpg"])
-    with refused("there are two 'a.jpg'"):
+    with refused("'a.jpg' occurs twice"):
         PathIndex(["a.jpg", "a.jpg"]).find("a.jpg")
 
 
@@ -265,7 +265,7 @@ def test_records_of_pictures_of_one_name_are_told_apart(tmp_path, rng):
     assert [row["file"] for row in result.scores[0].pictures] == list(people)
     with open_sink(tmp_path / "r.jsonl", overwrite=True) as sink:
         sink.write(Frame(None, 0, 0.0, "000001.png", size=SIZE), poses(body(rng, 1)))
-    with refused("'000001.png' is not told apart"):
+    with refused("'000001.png' is ambiguous"):
         val(tmp_path / "truth.json", results=[tmp_path / "r.jsonl"], resamples=0)
 
 

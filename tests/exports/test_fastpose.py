@@ -400,7 +400,7 @@ def test_a_network_of_crops_is_no_yolo(tmp_path: Path) -> None:
     from vitruvian.models import yolopose
 
     done = export_checkpoint(saved(tmp_path / "a.pth", NARROW["simplepose"]), tmp_path / "a.onnx")
-    with refused("no YOLOv8-pose network", "alphapose"):
+    with refused("not a YOLOv8-pose network", "alphapose"):
         yolopose.load(done.file)
 
 

@@ -383,7 +383,7 @@ def test_odd_mot_text_is_refused(text, words, tmp_path):
 @pytest.mark.parametrize("fps", [math.nan, math.inf, 0, -1])
 def test_a_rate_that_is_none_is_refused(fps, tmp_path):
     (tmp_path / "a.txt").write_text("1,1,1,1,1,1,1\n")
-    with refused("frames a second"):
+    with refused("frame rate"):
         read(tmp_path / "a.txt", fps=fps)
 
 

@@ -72,7 +72,13 @@ def rows(frames, times, at=(1.0, 2.0, 3.0)):
         ((1, 2, 3), (1, 2, 3), [0, 1, 2], [0.01, 0.02, 0.03], "holds frame numbers"),
         ((1, 2, 3), (0, 10, 20), [0, 1, 2], [0, 0.01, 0.02], "milliseconds"),
         ((1, 2, 3), (0, 0.0, 0.0), [0, 1, 2], [0, 0.01, 0.02], "do not increase"),
-        ((1, 2, 3), (0, 0.02, 0.04), [0, 1, 2], [0, 0.02, 0.04], "50 frames a second, not of 100"),
+        (
+            (1, 2, 3),
+            (0, 0.02, 0.04),
+            [0, 1, 2],
+            [0, 0.02, 0.04],
+            "50 frames per second, its header 100",
+        ),
         ((7, 7, 7), (0, 0.01, 0.02), [0, 1, 2], [0, 0.01, 0.02], "renumbered from 1"),
     ],
 )
@@ -654,7 +660,7 @@ def test_the_command_says_what_it_assumed_and_left_out(tmp_path):
     run = CliRunner()
     words = ["convert", str(path), str(tmp_path / "a.json"), "--skeleton", "coco17", "--fps", "30"]
     said = run.invoke(app, words, catch_exceptions=False).output
-    assert "note: 26 keypoints are taken as halpe26" in said
+    assert "note: 26 keypoints are read as halpe26" in said
     assert "left out: head_top, neck, mid_hip" in said
     words = ["convert", str(path), str(tmp_path / "b.csv"), "--from-skeleton", "halpe26"]
     said = run.invoke(app, [*words, "--fps", "30"], catch_exceptions=False).output

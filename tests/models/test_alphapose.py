@@ -425,7 +425,7 @@ def test_following_finds_who_moves_as_finding_in_each_frame_does():
         ({"min_tracking_confidence": None}, "min_tracking_confidence is None"),
         ({"flip": "yes"}, "flip is 'yes', want True or False"),
         ({"scales": "0.75,much"}, "scales is ('0.75,much',), want different numbers"),
-        ({"scales": (0.75, 1.25)}, "1 among them"),
+        ({"scales": (0.75, 1.25)}, "including 1"),
         ({"scales": (1, 1.0)}, "want different numbers"),
         ({"scales": ()}, "want different numbers"),
         ({"scales": 9}, "from 0.25 to 4"),
@@ -527,7 +527,7 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(written):
         read = Detections(written({"images": images, "annotations": rows}))
         found = read.find([at(f"data/s{i}/1.jpg") for i in range(3)])
         assert [len(regions) for regions in found] == [0, 1, 2]
-        with refused("not told apart", "with their folders"):
+        with refused("ambiguous", "include folders"):
             read.find([at("1.jpg")])
         with refused("has no entry for image '2.jpg'"):
             read.find([at("s1/2.jpg")])
@@ -553,7 +553,7 @@ def test_odd_rows_of_boxes_are_left_out_and_said(written):
     ]
     read = Detections(written(rows))
     assert len(read.find([at("1.jpg")])[0]) == 1
-    assert "4 rows are left out" in read.notes[0]
+    assert "4 rows are ignored" in read.notes[0]
 
 
 def test_people_of_another_category_are_said(written):
@@ -566,7 +566,7 @@ def test_people_of_another_category_are_said(written):
     np.testing.assert_array_equal(found.bounds(), [[1, 2, 4, 10]])
     zero = [{"image_id": 1, "category_id": 0, "bbox": [1, 2, 3, 4], "score": 1}]
     read = Detections(written(zero))
-    assert "category 0, the only one, is taken for people" in read.notes[0]
+    assert "category 0, the only one, is treated as people" in read.notes[0]
     with refused("category 2, 3, none of people"):
         Detections(written([{**zero[0], "category_id": i} for i in (2, 3)]))
 
@@ -586,7 +586,7 @@ def test_boxes_of_a_picture_that_was_resized_or_turned_since_are_moved(written, 
         np.testing.assert_allclose(found.bounds(), [want])
     image = {"id": 1, "file_name": "a.jpg", "width": 20, "height": 6}
     read = Detections(written({"images": [image], "annotations": [row]}))
-    with refused("is 6 x 8", "are of 20 x 6"):
+    with refused("is 6 x 8", "are for 20 x 6"):
         read.find([Frame(np.zeros((8, 6, 3), np.uint8), source=str(path))])
 
 
@@ -621,7 +621,7 @@ def test_a_file_of_boxes_that_is_not_there_is_refused(tmp_path):
 
 
 def test_who_finds_nobody_cannot_be_asked_to(cache):
-    with refused("find is 'alphapose-fastpose-r50', want what finds people"):
+    with refused("find is 'alphapose-fastpose-r50', want a person detector"):
         load("alphapose-fastpose-dcn-r50", find="alphapose-fastpose-r50")
 
 
@@ -674,7 +674,7 @@ def test_weights_come_from_google_drive_after_the_licence_was_shown(cache, monke
     assert drive.asked == ["1kQhnMRURFiy7NsdS8EFL-8vtqEXOgECn"]
     first, second, *_ = capsys.readouterr().err.splitlines()
     assert "non-commercial" in first
-    assert "not to be passed on" in first
+    assert "not to be redistributed" in first
     assert second.startswith("fetching https://drive.google.com/file/d/1kQhn")
 
 

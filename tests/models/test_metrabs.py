@@ -668,8 +668,8 @@ def test_crops_are_as_bright_as_their_look_says_and_black_outside():
         ({"mix": 2}, "mix is 2, want a number from 0 to 1"),
         ({"conf": "high"}, "conf is 'high'"),
         ({"average": 1}, "average is 1, want True or False"),
-        ({"skeleton": 3}, "skeleton is 3, want one of the file's by name"),
-        ({"skeleton": SMPL24}, "want one of the file's by name"),
+        ({"skeleton": 3}, "skeleton is 3, want a skeleton name of the file"),
+        ({"skeleton": SMPL24}, "want a skeleton name of the file"),
         ({"runtime": "torch"}, "no runtime named 'torch'"),
         ({"runtime": "onnxruntime", "precision": "bf16"}, "use f32, or runtime openvino"),
     ],
@@ -834,7 +834,7 @@ def test_the_licence_is_shown_when_they_are_fetched_and_they_are_converted_once(
     opened = load(name, find=str(written(ROWS)), skeleton="toy_3")
     assert (opened.name, opened.skeleton.name) == (name, "toy_3")
     first, second, third = capsys.readouterr().err.splitlines()
-    assert f"the weights of {name} are under non-commercial use only" in first
+    assert f"the weights of {name} have the licence non-commercial use only" in first
     assert second.startswith("fetching https://bit.ly/metrabs_")
     assert third.startswith("converting metrabs_eff2")
     load(name, find=str(written(ROWS)))

@@ -469,12 +469,12 @@ def test_a_file_that_is_no_yolo_is_refused(tmp_path: Path, torch: Any) -> None:
         with pytest.raises(VitruvianError, match="axes, want 4"):
             yolopose.load(written([1, 3]), options)
         for about in ({"stride": "0"}, {"imgsz": "no"}, {"kpt_shape": "[]"}, {"skeleton": "{}"}):
-            with pytest.raises(VitruvianError, match="describes itself"):
+            with pytest.raises(VitruvianError, match="has metadata that is not YOLOv8's"):
                 yolopose.load(written(picture, **about), options)
         with pytest.raises(VitruvianError, match=r"task 'detect', which gives no keypoints"):
             yolopose.load(written(picture, task="detect"), options)
         for about in ({"end2end": "True"}, {"args": "{'batch': 1, 'nms': True}"}):
-            with pytest.raises(VitruvianError, match=r"its own suppression; .*nms=False"):
+            with pytest.raises(VitruvianError, match=r"built-in NMS; .*nms=False"):
                 yolopose.load(written(picture, task="pose", **about), options)
         with pytest.raises(VitruvianError, match="21 keypoints"):
             yolopose.load(written(picture, kpt_shape="[21, 3]"), options)

@@ -230,9 +230,9 @@ def test_pictures_can_be_thinned_and_limited(picture):
     [
         ("none.mp4", "no such file"),
         ("*.nothing", "nothing matches"),
-        ("camera:front", "write camera:0"),
-        ("camera:-1", "write camera:0"),
-        ("camera:", "write camera:0"),
+        ("camera:front", "the first is camera:0"),
+        ("camera:-1", "the first is camera:0"),
+        ("camera:", "the first is camera:0"),
         ("empty", "no images or videos in"),
     ],
 )
@@ -449,7 +449,7 @@ def test_a_playlist_in_a_file_opens_nothing_else(video, tmp_path: Path):
 def test_a_video_whose_index_is_lost_is_one_clear_line(video):
     path = video()
     path.write_bytes(path.read_bytes()[:-300])
-    only_error(path, "cannot read", "cut short")
+    only_error(path, "cannot read", "truncated")
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
@@ -508,7 +508,7 @@ def camera(monkeypatch) -> type[Camera]:
 
 def test_a_camera_gives_frames_until_it_stops_and_says_so(camera):
     *frames, error = everything("camera:1")
-    is_one_line(error, "camera:1 gave no more frames")
+    is_one_line(error, "camera:1 returned no more frames")
     assert [frame.index for frame in frames] == [0, 1, 2]
     assert all((frame.rgb == (0, 0, 255)).all() for frame in frames)
     assert 0 <= frames[0].seconds < frames[1].seconds < frames[2].seconds

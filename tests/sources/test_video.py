@@ -175,7 +175,7 @@ def test_frames_with_the_time_stamp_of_the_one_before_are_kept_between_it_and_th
     real = [frame.seconds for frame in frames if frame.index % 10 != 7]
     np.testing.assert_allclose(real, [s / 1000 for i, s in enumerate(stamps) if i % 10 != 7])
     said = capsys.readouterr().err
-    assert "no later than those before: 4" in said
+    assert "4 frames whose timestamps do not increase" in said
     part, _ = read(path, start=0.5)
     assert places(part) == [p for p in places(frames) if p[1] >= 0.5]
 
@@ -238,7 +238,7 @@ def test_a_raw_stream_that_says_no_frame_rate_is_taken_for_25_and_it_is_said(
 ):
     path = film(tmp_path / "a.mjpeg", "mjpeg", "mjpeg", rate=50, pixels="yuvj420p")
     all_there(path, 100, 25, 1e-9)
-    assert "25 frames a second are assumed" in capsys.readouterr().err
+    assert "25 frames per second are assumed" in capsys.readouterr().err
 
 
 def test_empty_packets_do_not_end_a_video(tmp_path: Path):
@@ -355,8 +355,8 @@ def test_television_changes_the_shape_of_its_pixels_in_mid_film(tmp_path: Path):
 @pytest.mark.parametrize(
     ("across", "high", "said"),
     [
-        (1000, 1, "1000 times as wide as high"),
-        (1, 1000, "0.001 times as wide as high"),
+        (1000, 1, "pixel aspect ratio of 1000"),
+        (1, 1000, "pixel aspect ratio of 0.001"),
         (0, 1, ""),
         (1, 0, ""),
         (1281, 1280, ""),
@@ -449,7 +449,7 @@ def test_of_several_videos_in_a_file_the_largest_is_read_and_it_is_said(tmp_path
     frames, errors = read(together(tmp_path / "a.mkv", small, large))
     assert not errors
     assert [frame.size for frame in frames] == [(320, 240)] * 5
-    assert "holds 2 videos; number 2 (320 x 240) is read" in capsys.readouterr().err
+    assert "has 2 video streams; stream 2 (320 x 240) is used" in capsys.readouterr().err
 
 
 # Other sizes in mid-film

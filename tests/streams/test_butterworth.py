@@ -107,7 +107,7 @@ def test_nothing_but_gaps_stays_nothing():
 
 
 def test_a_cutoff_above_what_the_frames_can_show_is_refused():
-    with refused("6 Hz", "12 frames a second", "10", "lower"):
+    with refused("6 Hz", "12 frames per second", "10", "lower"):
         filtered(np.arange(30) / 10.0, np.zeros(30))
     for options, word in (
         ({"cutoff_hz": 0}, "cutoff_hz"),
@@ -140,9 +140,7 @@ def test_a_recording_of_12_frames_a_second_is_smoothed_and_it_is_said(people, fr
     pairs = [(f, p) for f, p in walk(people, frame, COCO17, rate=12.0)[0]]
     got = list(over_time(pairs, smooth="butterworth"))
     told = capsys.readouterr().err
-    assert told == (
-        "vitruvian: too few frames a second for Butterworth's 6 Hz; smoothed with 4.8 Hz\n"
-    )
+    assert told == ("vitruvian: frame rate too low for a cutoff of 6 Hz; used 4.8 Hz\n")
     assert len(got) == len(pairs)
     assert any((poses.xy != was.xy).any() for (_, poses), (_, was) in zip(got, pairs, strict=True))
     with refused("cutoff of 6 Hz", "give a lower cutoff"):

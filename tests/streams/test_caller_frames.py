@@ -199,10 +199,10 @@ def test_one_frame_is_a_picture(one):
     [
         ([vit.Frame(BLUE)] * 2, {}, ("2 frames", "fps=30", "model(frames)")),
         ([vit.Frame(BLUE), "a.jpg"], {}, ("mixed",)),
-        (-1, {}, ("-1 is no camera",)),
-        (1.5, {}, ("float is no source",)),
-        (cv2.VideoCapture(), {}, ("VideoCapture is no source", "vit.stream")),
-        (iter(()), {}, ("nothing to look at",)),
+        (-1, {}, ("-1 is not a camera",)),
+        (1.5, {}, ("float is not a source",)),
+        (cv2.VideoCapture(), {}, ("VideoCapture is not a source", "vit.stream")),
+        (iter(()), {}, ("no sources",)),
         ("sample", {"fps": 30}, ("fps is for frames",)),
         ("sample", {"order": "bgr"}, ("order is for frames",)),
     ],
@@ -214,7 +214,7 @@ def test_what_run_cannot_take_is_one_line(source, options, words):
 
 
 def test_what_comes_one_by_one_cannot_be_read_twice():
-    with refused("repair", "there once", "a list of them"):
+    with refused("repair", "read only once", "give a list"):
         vit.run(one_by_one(3), Seer(), fps=10, repair=True)
     assert len(list(vit.run([vit.Frame(BLUE)] * 9, Seer(), fps=10, repair=True))) == 9
 

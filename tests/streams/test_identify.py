@@ -326,7 +326,7 @@ def test_appearance_may_be_unknown_of_some():
 
 @pytest.mark.parametrize("rows", [np.zeros(2), np.zeros((1, 8))])
 def test_appearance_must_say_something_of_everyone(rows):
-    with refused("appearance gave", "for 2 people", "a row for each"):
+    with refused("appearance gave", "for 2 people", "one row per person"):
         Identify(appearance=lambda frame, poses: rows)(at(0.0), bodies((1, 1), (300, 300)))
 
 

@@ -267,7 +267,7 @@ def test_a_loaded_model_takes_no_options(picture):
 
 
 def test_what_is_no_model_is_one_line():
-    with pytest.raises(VitruvianError, match="int is no model; give a name"):
+    with pytest.raises(VitruvianError, match="int is not a model; give a name"):
         vit.stream(3)  # type: ignore[arg-type]
 
 

@@ -207,7 +207,7 @@ def test_without_pixels_another_rule_stands_in_and_that_is_said(tmp_path):
 def test_a_source_that_no_file_can_be_called_is_not_here(tmp_path, suffix):
     path = recorded(tmp_path / "a.jsonl", acting([{}, {}]), f"{'x' * 300}.{suffix}")
     assert len(list(vit.analyze_frames(path))) == 2
-    with refused("which is not there"):
+    with refused("which does not exist"):
         open_record(recorded(tmp_path / "b.jsonl", acting([{}]), "x" * 300)).video()
 
 
@@ -253,8 +253,8 @@ BROKEN = "import numpy as np\ndef bad(body):\n    return body.nothing\nmany = 3\
         (("p.jsonl", "--angles", "--space", "4d"), ("'4d' is no space; want 2d or 3d",)),
         (("p.jsonl", "--minimum", "-1"), ("minimum is -1.0",)),
         (("p.jsonl", "--out", "a.csv"), ("'a.csv' is one file", "give a folder")),
-        (("p.jsonl", "sample"), ("'p.jsonl' is a record; analyze it alone",)),
-        (("p.jsonl", "--start", "3"), ("'p.jsonl' is a record", "all of it")),
+        (("p.jsonl", "sample"), ("'p.jsonl' is a record; give it as the only source",)),
+        (("p.jsonl", "--start", "3"), ("'p.jsonl' is a record", "completely")),
         (("gone.jsonl",), ("cannot read 'gone.jsonl'",)),
         (("missing.mp4",), ("cannot read 'missing.mp4'",)),
         (("sample", "--model", "blazepose-ful"), ("did you mean 'blazepose-full'",)),

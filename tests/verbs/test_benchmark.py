@@ -323,7 +323,7 @@ def test_memory_is_that_of_the_process():
     ("given", "parts"),
     [
         ({"model": []}, ("--model",)),
-        ({"model": ["vitruvian-2d"] * 2}, ("two models are called 'vitruvian-2d'",)),
+        ({"model": ["vitruvian-2d"] * 2}, ("two models are named 'vitruvian-2d'",)),
         ({"model": ["vitruvian-2e"]}, ("did you mean 'vitruvian-2d'",)),
         ({"model": ["vitruvian-2d"], "size": [320]}, ("vitruvian-2d", "one size only")),
         ({"model": ["vitruvian-2d"], "threads": [0]}, ("threads is 0",)),

@@ -362,8 +362,8 @@ def test_a_folder_of_different_sizes_is_compared(loaded, picture, tmp_path):
     out = tmp_path / "out of it"
     numbers = compare(pictures(picture), ["one", "three"], out)
     assert {path.name for path in out.iterdir()} == {
-        "a.jpg", "b.jpg", "c.jpg", "comparison.json", "pictures - disagreement.jsonl", "records",
-        "report.html",
+        ".vitruvian", "a.jpg", "b.jpg", "c.jpg", "comparison.json", "pictures - disagreement.jsonl",
+        "records", "report.html",
     }  # fmt: skip
     assert json.loads((out / "comparison.json").read_text()) == asdict(numbers)
     assert numbers.sources[0].pairs[0].both == 3
@@ -401,7 +401,7 @@ def test_what_is_there_is_not_made_again_and_a_model_can_be_added(loaded, pictur
     folder, out = pictures(picture), tmp_path / "out"
     first = compare(folder, ["one", "three"], out)
     assert [model.name for model in loaded] == ["one", "three"]
-    with refused("holds this comparison", "--resume"):
+    with refused("exists; pass --resume", "--overwrite", "another --out"):
         compare(folder, ["one", "three"], out)
     second = compare(folder, ["one", "three"], out, resume=True)
     assert len(loaded) == 2
@@ -409,11 +409,24 @@ def test_what_is_there_is_not_made_again_and_a_model_can_be_added(loaded, pictur
     third = compare(folder, ["one", "three", "another"], out, resume=True)
     assert [model.name for model in loaded] == ["one", "three", "another"]
     assert len(third.sources[0].pairs) == 3
-    picture("my pictures/a.png", np.full((60, 80, 3), 9, np.uint8))  # changed
-    with refused("holds a comparison of something else", "--overwrite"):
+    assert compare(folder, ["one", "three", "another"], out, resume=True) == third  # finished
+    record = out / "records/pictures - one.jsonl"
+    whole = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(whole[:-1]) + whole[-1][:20])  # cut off
+    picture("my images/a.png", np.full((60, 80, 3), 9, np.uint8))  # changed
+    compare(folder, ["one", "three"], out, resume=True)
+    assert [model.seen for model in loaded[3:]] == [  # the first once more to warm up
+        ["a.png 0", "a.png 0", "c.png 2"],
+        ["a.png 0", "a.png 0"],
+    ]
+    lines = record.read_text().splitlines(keepends=True)
+    assert lines[1] == whole[2]  # b.png is as it was
+    assert opened(out / "a.jpg").shape[1] > 600
+    picture("my images/d.png", np.full((60, 80, 3), 9, np.uint8))
+    with refused("was made with other sources, without", "d.png", "--overwrite"):
         compare(folder, ["one", "three"], out, resume=True)
     compare(folder, ["one", "three"], out, overwrite=True)
-    assert len(loaded) == 5
+    assert len(loaded) == 7
 
 
 def test_an_interrupted_run_goes_on_where_it_was(loaded, picture, tmp_path, monkeypatch):
@@ -558,7 +571,7 @@ def test_what_cannot_be_compared_is_refused(loaded, picture, tmp_path):
     folder = pictures(picture)
     with refused("one alone is no comparison"):
         compare(folder, ["one"], tmp_path / "out")
-    with refused("two models are called 'one'"):
+    with refused("two models are named 'one'"):
         compare(folder, ["one", "one"], tmp_path / "out")
     with refused("is in", "would be replaced"):
         compare(folder, ["one", "two"], folder, overwrite=True)

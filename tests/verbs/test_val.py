@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -391,7 +392,7 @@ def test_frames_come_with_the_camera_of_the_data(metres):
 
 def test_metres_are_refused_to_models_of_pixels(metres):
     file, _, _ = metres
-    with refused("vitruvian-2d finds joints in pixels only", "leave it out", "vitruvian-3d"):
+    with refused("vitruvian-2d gives 2D keypoints only", "leave it out", "vitruvian-3d"):
         val(file, ["vitruvian-2d"])
 
 
@@ -535,6 +536,12 @@ def test_other_settings_are_refused_in_the_same_folder(tmp_path, data):
         val(file, [found_by(people, conf=0.5)], out=out)
     with refused("was made with conf 0.5, and not 0.25", "--overwrite"):
         val(file, [found_by(people, conf=0.25)], out=out, resume=True)
+    os.utime(tmp_path / "images/b.png", (1, 1))  # changed
+    some = found_by(people, conf=0.5)
+    val(file, [some], out=out, resume=True)
+    assert some.seen == ["b.png"]
+    val(file, [some], out=out, resume=True)
+    assert some.seen == ["b.png"]
     anew = found_by(people, conf=0.25)
     val(file, [anew], out=out, overwrite=True)
     assert len(anew.seen) == 3

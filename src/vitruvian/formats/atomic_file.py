@@ -39,17 +39,9 @@ class AtomicFile:
         """From now on, no other process may write `path`."""
         self.path = path
         self._place = Path(os.path.realpath(path)) if path.is_symlink() else path
-        self.unfinished = self._beside(".part")
+        self.unfinished = name_with_end(self._place, ".part")
         self._before = _stamp(self._place)
         self._release: weakref.finalize | None = None
-
-    def _beside(self, end: str) -> Path:
-        """The same name with a suffix; a name that is too long is truncated, but stays unique."""
-        name = self._place.name
-        if len(os.fsencode(name + end)) > LONGEST:
-            end = f"~{zlib.crc32(os.fsencode(name)):08x}{end}"
-            name = os.fsencode(name)[: LONGEST - len(end)].decode(errors="ignore")
-        return self._place.with_name(name + end)
 
     def begin(self, *, keep: bool = False) -> Path:
         """Path of the temporary file, created if needed.
@@ -161,8 +153,17 @@ class AtomicFile:
             if _is(file, self.unfinished):
                 return file
             os.close(file)  # renamed by its writer since it was opened: no longer the same file
-        self.unfinished = self._beside(f".{os.getpid()}.part")
+        self.unfinished = name_with_end(self._place, f".{os.getpid()}.part")
         return os.open(self.unfinished, os.O_RDWR | os.O_CREAT, 0o666)
+
+
+def name_with_end(path: Path, end: str) -> Path:
+    """The same name with a suffix; a name that is too long is truncated, but stays unique."""
+    name = path.name
+    if len(os.fsencode(name + end)) > LONGEST:
+        end = f"~{zlib.crc32(os.fsencode(name)):08x}{end}"
+        name = os.fsencode(name)[: LONGEST - len(end)].decode(errors="ignore")
+    return path.with_name(name + end)
 
 
 def write_whole(path: Path, data: str | bytes) -> None:

@@ -95,14 +95,15 @@ class OpenPose:
 
     def write(self, frame: Frame, poses: Poses) -> None:
         """Write the file of a frame."""
-        part = AtomicFile(
-            self.folder / f"{self._stem(frame.source)}_{frame.index:012}_keypoints.json"
-        )
+        part = AtomicFile(self._path(frame))
         part.begin().write_text(
             json.dumps(frame_to_openpose(frame, poses, self.derived)), encoding="utf-8"
         )
         part.finish()
         self.paths.append(part.path)
+
+    def _path(self, frame: Frame) -> Path:
+        return self.folder / f"{self._stem(frame.source)}_{frame.index:012}_keypoints.json"
 
     def _stem(self, source: str) -> str:
         """File name prefix of a source; a second source with the same name gets NAME-2."""
@@ -117,10 +118,14 @@ class OpenPose:
         """The number of files written."""
         return len(self.paths)
 
+    def can_go_on(self, mark: int) -> bool:
+        """Whether the folder of the files is still there."""
+        return not mark or self.folder.is_dir()
+
     def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
         """Resume: sources keep the names they had in `frames`, already written."""
         for frame in frames:
-            self._stem(frame.source)
+            self.paths.append(self._path(frame))
 
     def __exit__(self, *_: object) -> None:
         pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +18,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.documents import LONGEST_LINE, WHOLE, parse_json, read_lines, unreadable
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.formats.growing import Text
 from vitruvian.formats.wire import (
     SCHEMA,
@@ -184,7 +185,27 @@ def read(path: str | Path) -> Record:
     return Record(path)
 
 
-class _JsonLines(Text):
+def drop_frames(path: Path, sources: Collection[str], **header: Any) -> None:
+    """Rewrite a record without the frames of some sources, and without a partial last line.
+
+    Args:
+        path: path of the record.
+        sources: their names.
+        header: keys of the header to be replaced.
+    """
+    part = AtomicFile(path)
+    with path.open("rb") as old, part.begin().open("wb") as new:
+        for number, line in enumerate(line for line in old if line.endswith(b"\n")):
+            if not number:
+                new.write(dump({**json.loads(line), **header}).encode())
+            elif json.loads(line)["source"] not in sources:
+                new.write(line)
+    part.finish()
+
+
+class JsonLines(Text):
+    """A sink for a `.jsonl` file: a header, and a line for each frame."""
+
     def __init__(self, path: Path, model: Provenance | None) -> None:
         super().__init__(path, "", self._line)
         self.model = model
@@ -212,4 +233,4 @@ class _JsonLines(Text):
 
 def json_lines(path: Path, model: Provenance | None) -> Text:
     """A sink that writes a `.jsonl` file."""
-    return _JsonLines(path, model)
+    return JsonLines(path, model)

@@ -12,7 +12,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.formats.growing import Text
 from vitruvian.frame import Frame
 
-LEFT = "not changed"  # kind of a fault found but not repaired
+LEFT = "left as it is"  # kind of a fault found but not repaired
 COLUMNS = ("source", "index", "time", "person", "kind", "keypoints", "distance")
 
 

@@ -53,7 +53,7 @@ MARGIN = 48  # pixels around a crop that sampling may read, where a frame is hal
 STEP = 16  # pixels: parts of a frame begin at a multiple, so that halving meets the same pixels
 
 
-Name = Annotated[str, Wants(lambda v: isinstance(v, str), "one of the file's by name")]
+Name = Annotated[str, Wants(lambda v: isinstance(v, str), "a skeleton name of the file")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ class HeadSpec:
         table = Skeleton.from_json(tables[name]["table"])
         joints = transform[:, tables[name]["indices"]]
         if joints.shape[1] != len(table):
-            raise ValueError("as many indices as keypoints")
+            raise ValueError("one index per keypoint")
         return cls(
             Volume(**json.loads(about["volume"])),
             mirror,
@@ -191,7 +191,7 @@ def load(
     if network.input_shape != (None, side, side, 3):
         raise VitruvianError(
             f"'{file}' has an input of {network.input_shape}, want (N, {side}, {side}, 3); export "
-            "it anew"
+            "it again"
         )
     head = Bodies(network, options, spec)
     return TopDown(

@@ -107,7 +107,7 @@ class Arms:
 def _keypoint(poses: Poses, name: str) -> int:
     if name not in poses.skeleton.keypoints:
         raise VitruvianError(
-            f"hands in pockets need the keypoint {name}, which {poses.skeleton.name} does not "
+            f"hands_in_pockets needs the keypoint {name}, which {poses.skeleton.name} does not "
             "have; use a model with whole-body keypoints"
         )
     return poses.skeleton[name]

@@ -81,7 +81,7 @@ def converted(
     if out.exists():
         return out
     export = exporter(checkpoint.name)
-    print(f"converting {checkpoint.name}, once", file=sys.stderr, flush=True)
+    print(f"converting {checkpoint.name} (once)", file=sys.stderr, flush=True)
     export(checkpoint, out, skeleton=skeleton, decode=decode)
     return out
 
@@ -96,8 +96,8 @@ def exporter(name: str) -> Callable[..., Exported]:
         from vitruvian.exports.export import export_checkpoint
     except ImportError as error:
         raise VitruvianError(
-            f"{name} has to be converted once, which needs {error.name}; "
-            "install it with: pip install 'vitruvian[train]'"
+            f"{name} must be converted once, which needs {error.name}; install it with: pip "
+            "install 'vitruvian[train]'"
         ) from None
     return export_checkpoint
 

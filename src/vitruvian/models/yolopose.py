@@ -100,7 +100,7 @@ def load(
     """
     if file.suffix == ".pt":
         raise VitruvianError(
-            f"'{file}' is a checkpoint; make a network of it first: vitruvian export '{file}'"
+            f"'{file}' is a checkpoint; export it first: vitruvian export '{file}'"
         )
     network = open_network(
         file,
@@ -111,18 +111,20 @@ def load(
         streams=options.streams,
     )
     if len(network.input_shape) != 4:
-        raise VitruvianError(f"'{file}' has an input of {len(network.input_shape)} axes, want 4")
+        raise VitruvianError(f"'{file}' has an input with {len(network.input_shape)} axes, want 4")
     about = network.metadata
     if "family" in about:
-        raise VitruvianError(f"'{file}' is no YOLOv8-pose network: it says {about['family']}")
+        raise VitruvianError(
+            f"'{file}' is not a YOLOv8-pose network: its metadata say {about['family']}"
+        )
     if about.get("task", "pose") != "pose":
         raise VitruvianError(
-            f"'{file}' is a network of the task '{shown(about['task'])}', which gives no "
-            "keypoints; want one of the task 'pose', such as yolov8n-pose"
+            f"'{file}' is a network for the task '{shown(about['task'])}', which gives no "
+            "keypoints; want the task 'pose', such as yolov8n-pose"
         )
     if about.get("end2end") == "True" or "'nms': True" in about.get("args", ""):
         raise VitruvianError(
-            f"'{file}' holds its own suppression; export it without: "
+            f"'{file}' has built-in NMS; export it without: "
             'YOLO(...).export(format="onnx", dynamic=True, nms=False, end2end=False)'
         )
     try:
@@ -134,7 +136,7 @@ def load(
         if stride < 1 or side < 1:
             raise ValueError
     except (ValueError, TypeError, LookupError):
-        raise VitruvianError(f"'{file}' describes itself in a way that is not YOLOv8's") from None
+        raise VitruvianError(f"'{file}' has metadata that is not YOLOv8's") from None
     if keypoints != len(skeleton) or numbers not in (2, 3):
         raise VitruvianError(
             f"'{file}' has {keypoints} keypoints of {numbers} numbers, want {len(skeleton)} of 2 "
@@ -204,11 +206,11 @@ def check_checkpoint(read: Checkpoint, file: Path) -> None:
     if heads and ("cv4" not in inside or "proto" in inside):
         raise VitruvianError(
             f"'{file}' is {version} for {'masks' if 'proto' in inside else 'boxes'}, which gives "
-            "no keypoints; want one of the task 'pose', such as yolov8n-pose"
+            "no keypoints; want the task 'pose', such as yolov8n-pose"
         )
     if later or version not in ("YOLO", "YOLOv8"):
         raise VitruvianError(
-            f"'{file}' is a checkpoint of {version}; of these the .onnx export is read: "
+            f"'{file}' is a checkpoint of {version}; use its .onnx export: "
             f'YOLO("{file.name}").export(format="onnx", dynamic=True), then --model '
             f"{file.stem}.onnx"
         )
@@ -313,7 +315,7 @@ class YoloPose:
         classes = len(rows) - 4 - k * self.numbers
         if rows.ndim != 2 or classes < 1:
             raise VitruvianError(
-                f"the network gives {rows.shape} for a frame, want more than "
+                f"the network returns {rows.shape} for a frame, want more than "
                 f"{4 + k * self.numbers} rows for {self.skeleton.name}; export it again"
             )
         scores = rows[4 : 4 + classes]

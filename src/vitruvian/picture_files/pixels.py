@@ -95,7 +95,7 @@ def _read_known(
     if _DNG_VERSION in tags:
         raise unreadable(path, CAMERA_RAW)
     if picture.format == "TIFF" and "A" in picture.getbands():
-        raise unreadable(path, "OpenCV makes TIFF with transparency black; save it as PNG")
+        raise unreadable(path, "OpenCV reads TIFF with transparency as black; save it as PNG")
     if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data:
         # OpenCV before 5 silently fills the missing part with grey.
         raise unreadable(path, "it is cut short")
@@ -104,7 +104,7 @@ def _read_known(
         seek_picture(picture, page, path)
     elif len(numbers) > 1:
         what = "pages" if picture.format == "TIFF" else "images"
-        note = f"it has {len(numbers)} {what}, of which this is the first"
+        note = f"it has {len(numbers)} {what}, the first is used"
     number = page if page is not None else numbers[0]
     mode, way = picture.mode, orientation(picture)
     if picture.format == "TIFF":
@@ -212,16 +212,16 @@ def _eight_bits(values: np.ndarray, *, linear: bool = False) -> tuple[np.ndarray
     if whole and low >= 0 and high < 1 << 16:
         bits = next((bits for bits in DEPTHS if high < 1 << bits), 16)
         if bits < 16 and high > 0:
-            note = f"its 16-bit values reach {high:.0f} at most and are taken as {bits} bits"
+            note = f"its 16-bit values reach {high:.0f} at most and are read as {bits} bits"
         scaled = finite >> (bits - 8)
     elif linear:
         white = float(np.percentile(finite, WHITE)) or 1.0
         scaled = np.clip(finite / white, 0, 1) ** (1 / 2.2) * 255
-        note = f"its values are light: {white:.3g} is taken as white"
+        note = f"its values are linear light: {white:.3g} is mapped to white"
     elif not whole and low >= 0 and 0 < high <= 1:
         scaled = finite * 255
     else:
         scaled = (finite.astype(np.float64) - low) * (255 / max(high - low, 1e-30))
-        note = f"its values from {low:.4g} to {high:.4g} are taken as black to white"
+        note = f"its values from {low:.4g} to {high:.4g} are mapped to black to white"
     rgb = (scaled if whole and scaled.dtype != np.float64 else np.round(scaled)).astype(np.uint8)
     return rgb if rgb.ndim == 3 else np.stack([rgb] * 3, axis=-1), note

@@ -22,7 +22,7 @@ STANDING = (("from behind the camera", 18, -62, 0.7), ("from above", 90, -90, np
 HIPS = (("from the camera", 8, -90, 0.7), ("from the side", 8, -20, 0.7))
 WHERE = {
     "camera": "metres from the camera",
-    "hips": "metres from the middle of each one's hips, side by side",
+    "hips": "metres from the hip centre of each person, side by side",
     "world": "metres in the world",
 }
 MANY = 300  # frames from which a notice is printed: drawing is slow

@@ -43,10 +43,10 @@ class Options:
             raise VitruvianError(f"cutoff_hz is {self.cutoff_hz:g}, want {LEAST_HZ:g} Hz or more")
         if self.order not in (2, 4, 6, 8):
             raise VitruvianError(
-                f"order is {self.order!r}, want 2, 4, 6 or 8: both passes together"
+                f"order is {self.order!r}, want 2, 4, 6 or 8 (both passes together)"
             )
         if not 0 <= self.gap < np.inf:
-            raise VitruvianError(f"gap is {self.gap:g}, want seconds, not less than 0")
+            raise VitruvianError(f"gap is {self.gap:g}, want seconds >= 0")
 
 
 def smooth(track: Track, options: Options = Options(), *, few: bool = False) -> Track:
@@ -124,7 +124,7 @@ def _filtered(
     if options.cutoff_hz >= nyquist:
         raise VitruvianError(
             f"a cutoff of {options.cutoff_hz:g} Hz needs more than {2 * options.cutoff_hz:g} "
-            f"frames a second, these are {2 * nyquist:g}; give a lower cutoff"
+            f"frames per second, got {2 * nyquist:g}; give a lower cutoff"
         )
     half = options.order // 2
     # Two passes have a power gain of (1 / (1 + w^2n))^2; it must be 1/2 at the cutoff.
@@ -176,8 +176,8 @@ class Butterworth:
                 fits = lowered(np.array([frame.seconds for frame, _ in window]), options)
                 if fits is not options:
                     note(
-                        "too few frames a second for Butterworth's "
-                        f"{self.options.cutoff_hz:g} Hz; smoothed with {fits.cutoff_hz:.3g} Hz"
+                        f"frame rate too low for a cutoff of {self.options.cutoff_hz:g} Hz; used "
+                        f"{fits.cutoff_hz:.3g} Hz"
                     )
                     options = fits
             people = changed(window, partial(smooth, options=options, few=few))

@@ -82,7 +82,7 @@ class Follow:
         if self.seconds is not None and not frame.seconds > self.seconds:
             raise VitruvianError(
                 f"frame {frame.index} of '{frame.source}' is at {frame.seconds:g} s, which is not "
-                f"after {self.seconds:g} s; frames of a stream must come in order, each once"
+                f"after {self.seconds:g} s; timestamps of a stream must increase"
             )
         self.seconds = frame.seconds
         if frame.size != self.size:

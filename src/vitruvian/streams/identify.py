@@ -191,8 +191,8 @@ class Identify:
             width = None if self.people is None else self.people.look.shape[1]
             if look.ndim != 2 or len(look) != len(poses) or width not in (None, look.shape[1]):
                 raise VitruvianError(
-                    f"appearance gave {look.shape} for {len(poses)} people; it must give a row for "
-                    f"each, of {'one length' if width is None else width} in every frame"
+                    f"appearance gave {look.shape} for {len(poses)} people; want one row per "
+                    f"person, of {'one length' if width is None else width} in every frame"
                 )
         box, n = poses.box[rows], len(rows)
         return _People(

@@ -108,7 +108,7 @@ class Live:
                 raise VitruvianError("this live stream is closed; open a new one")
             if not self._seconds < seconds < math.inf:
                 raise VitruvianError(
-                    f"an image at {seconds:g} s came after one at {self._seconds:g} s; "
+                    f"the frame at {seconds:g} s came after one at {self._seconds:g} s; "
                     "timestamps must increase"
                 )
             frame = picture_as_frame(picture, self._order)

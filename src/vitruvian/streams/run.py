@@ -146,7 +146,7 @@ def run(
             one = Stream(opened, wanted, moving=each.moving, camera=given, on_repair=on_repair)
             yield from one.run(each, told)
         if faults:
-            more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
+            more = f" (and {len(faults) - 1} more similar)" if len(faults) > 1 else ""
             raise VitruvianError(f"{faults[0]}{more}")
 
     return everything()

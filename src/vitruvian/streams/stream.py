@@ -123,8 +123,8 @@ class Stream:
             frame = seen_by(self.camera, frame)
         if self._later:
             raise VitruvianError(
-                f"{self.wanted.asked} wants what comes later; take smooth one-euro, without "
-                "repair, or let vit.run read the whole recording"
+                f"{self.wanted.asked} needs future frames; use smooth one-euro without repair, or "
+                "vit.run for a recording"
             )
         return self._frame(frame, self.find(frame))
 
@@ -255,7 +255,7 @@ def _in_order(pairs: Iterable[Pair]) -> Iterator[Pair]:
             told = True
             note(
                 f"frame {frame.index} of '{frame.source}' is at {frame.seconds:g} s, not after "
-                f"{last.seconds:g} s; what is before and after such frames is done by itself"
+                f"{last.seconds:g} s; the parts before and after are processed separately"
             )
         last = frame
         yield frame, poses
@@ -266,8 +266,8 @@ def _no_metres(model: Model) -> VitruvianError:
 
     able = ", ".join(row.name for row in CATALOGUE.values() if "3D" in row.gives)
     return VitruvianError(
-        f"{model.name} gives no 3D, so nobody can be put in front of the camera; "
-        f"leave absolute out, or take one of {able}"
+        f"{model.name} gives no 3D coordinates, which absolute needs; leave absolute out, or use "
+        f"one of {able}"
     )
 
 

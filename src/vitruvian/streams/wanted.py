@@ -46,7 +46,7 @@ class Wanted:
 
             if self.smooth != "butterworth":
                 raise VitruvianError(
-                    f"cutoff_hz ({self.cutoff_hz:g}) is Butterworth's; take smooth butterworth"
+                    f"cutoff_hz ({self.cutoff_hz:g}) is for smooth butterworth; add it"
                 )
             butterworth.Options(self.cutoff_hz)
 
@@ -109,19 +109,17 @@ def check_wanted(wanted: Wanted, model: Model, sources: Sequence[Source] | None 
     """
     full = wanted.or_else(defaults(model))
     if wanted.asked and not full.track:
-        raise VitruvianError(
-            f"{wanted.asked} is for people who are numbered; let them be tracked, or leave it out"
-        )
+        raise VitruvianError(f"{wanted.asked} needs track ids; use track=True, or leave it out")
     sought = wanted.detect_every is not None or wanted.same_from is not None
     if sought and "detect_every" not in model.options:
         name = "detect_every" if wanted.detect_every else "same_from"
         raise VitruvianError(
-            f"{name} is for models that look where somebody was in the frame before, and "
-            f"{model.name} does not; leave it out"
+            f"{name} is for models that track regions between frames, which {model.name} does "
+            "not; leave it out"
         )
     if full.track and model.options.get("average") is False:
         raise VitruvianError(
-            "average=False gives everybody several times, which cannot be told apart; leave "
+            "average=False returns every person several times, which cannot be tracked; leave "
             "track=True out"
         )
     if not wanted.offline:
@@ -129,23 +127,23 @@ def check_wanted(wanted: Wanted, model: Model, sources: Sequence[Source] | None 
     for source in sources or ():
         if source.live:
             raise VitruvianError(
-                f"{wanted.asked} wants what comes later, and {source.name} is live; "
-                "take smooth one-euro, without repair"
+                f"{wanted.asked} needs future frames, and {source.name} is live; use smooth "
+                "one-euro without repair"
             )
     if any(getattr(source, "once", False) for source in sources or ()):
         raise VitruvianError(
-            f"{wanted.asked} wants what comes later, and frames that come one by one are there "
-            "once; give a list of them, or take smooth one-euro, without repair"
+            f"{wanted.asked} needs all frames, and a generator can be read only once; give a "
+            "list, or use smooth one-euro without repair"
         )
     if sources is None:
         raise VitruvianError(
-            f"{wanted.asked} wants what comes later, and this is live; take smooth one-euro"
+            f"{wanted.asked} needs future frames, and this source is live; use smooth one-euro"
         )
     if not any(source.moving for source in sources):
         raise VitruvianError(f"{wanted.asked} is for videos, but there are only images")
     for option in ("masks", "heatmaps"):
         if model.options.get(option):
             raise VitruvianError(
-                f"{wanted.asked} would keep {option} for many frames; leave one of both out, or "
-                "take smooth one-euro"
+                f"{wanted.asked} would keep {option} of many frames in memory; leave one out, or "
+                "use smooth one-euro"
             )

@@ -281,7 +281,7 @@ def analyze(
     faults, files = FaultList(on_error), list[Path]()
     how = {"resume": output.resumes, "of": of, "say": say, "written": files}
     work.write_analyses(jobs, plans, report, **how, on_error=faults.tell)
-    return faults.outcome([*report.paths, *files])
+    return faults.outcome(files)
 
 
 def _refuse(said: Sequence[str], names: Sequence[str], why: str) -> None:

@@ -212,13 +212,16 @@ def find_into_files(
             stack.enter_context(unit.opened(resume=outputs.resume, there=[outputs.out]))
             if unit.ledger.finished:
                 tell(f"'{outputs.out}' is finished already")
+                outputs.written.extend(unit.ledger.files())
                 return
             with Several([open_file() for open_file in whole]) as sink:
                 unit.begin(sink)
                 for place, each in enumerate(plans):
                     _find_one(unit, place, each, finder, outputs, sink, pixels(each), tell, fault)
-            unit.finish(sink.paths)
-            outputs.written.extend(sink.paths)
+                repairs = [each.repairs for each in plans if each.repairs is not None]
+            made = [path for path in (*sink.paths, *repairs) if path.is_file()]
+            unit.finish(made)
+            outputs.written.extend(made)
             return
         name = Names()
         for each in plans:
@@ -230,12 +233,14 @@ def find_into_files(
                 with unit.opened(resume=outputs.resume, there=there):
                     if unit.ledger.finished:
                         tell(f"{each.source.name}: finished already")
+                        outputs.written.extend(unit.ledger.files())
                         continue
                     closed = _find_one(
                         unit, 0, each, finder, outputs, None, pixels(each), tell, fault
                     )
-                    unit.finish(closed.paths)
-                    outputs.written.extend(closed.paths)
+                    made = list(dict.fromkeys(closed.paths))
+                    unit.finish(made)
+                    outputs.written.extend(made)
             except Taken as error:
                 if fault is None or len(plans) == 1 or not outputs.resume:
                     raise
@@ -270,7 +275,8 @@ def _find_one(
         unit.begin(marked)
     if place in unit.finished:
         tell(f"{each.source.name}: finished already")
-        return closed
+        with closed:  # it may have been killed before it closed them
+            return closed
     source, before = unit.rest(place), 0 if fault is None else fault.count
 
     def on_end(ok: bool) -> None:

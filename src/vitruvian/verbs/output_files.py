@@ -125,7 +125,7 @@ def plan_outputs(
     for path in paths:
         if path.resolve() in inputs:
             raise VitruvianError(f"'{path}' is an input; give another --out")
-    refuse_existing(paths, overwrite)
+    refuse_existing(paths, overwrite, resume=True)
     return plans
 
 

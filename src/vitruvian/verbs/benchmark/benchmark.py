@@ -205,9 +205,9 @@ def benchmark(
     of = {"plan": asdict(plan), "cases": list(map(str, cases)), "sources": files, "machine": here}
     ledger = Ledger(ledger_of(out), out, as_json(of))
     ledger.open(resume=resume, overwrite=overwrite, there=[out])
-    done, remove = ledger.finished, not ledger.marks
+    remove = not ledger.marks
     try:
-        if done:
+        if ledger.finished:
             say(f"'{out}' is finished already")
             return Benchmark.read(out)
         kept = {(m["round"], m["case"]): m["answer"] for m in ledger.marks if "answer" in m}
@@ -223,7 +223,6 @@ def benchmark(
         write_whole(out, json.dumps(asdict(result), indent=1) + "\n")
         if not result.failed:  # else the failed ones are retried
             ledger.finish([out])
-            remove = not resume
         return result
     finally:
         ledger.close(remove=remove)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vitruvian.analysis.angles import Space
+from vitruvian.documents import read_json, unreadable
 from vitruvian.verbs.benchmark.machine import MachineFacts
 
 
@@ -80,7 +82,41 @@ class SourceSummary:
 class Comparison:
     """Models side by side on the same sources."""
 
-    about: dict[str, Any]  # inputs: files, span, camera
+    about: dict[str, Any]  # inputs: sources, span, camera
     machine: MachineFacts
     faults: list[str]  # errors; everything else was compared
     sources: list[SourceSummary]
+
+    @staticmethod
+    def read(path: Path) -> Comparison:
+        """Read a `comparison.json`.
+
+        Raises:
+            VitruvianError: it is no such file.
+        """
+        said = read_json(path)
+        try:
+            sources = [_source(**each) for each in said["sources"]]
+            return Comparison(
+                said["about"], MachineFacts(**said["machine"]), said["faults"], sources
+            )
+        except (TypeError, KeyError, AttributeError) as error:
+            raise unreadable(path, f"it is no comparison ({error})") from None
+
+
+def _source(models: Any, pairs: Any, moments: Any, **more: Any) -> SourceSummary:
+    return SourceSummary(
+        models=[ModelSummary(**each) for each in models],
+        pairs=[_pair(**each) for each in pairs],
+        moments=[MomentSummary(**each) for each in moments],
+        **more,
+    )
+
+
+def _pair(joints_percent: Any, angles_deg: Any, **more: Any) -> PairSummary:
+    angles = {
+        space: {name: AngleAgreement(**each) for name, each in by_angle.items()}
+        for space, by_angle in angles_deg.items()
+    }
+    joints = {name: JointDistances(**each) for name, each in joints_percent.items()}
+    return PairSummary(joints_percent=joints, angles_deg=angles, **more)

@@ -28,7 +28,7 @@ from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
 from vitruvian.evaluate.recorded import people_of_record, poses_on_truth, shared_keypoints
 from vitruvian.evaluate.scores import PredictedPeople, Scores, score_people
 from vitruvian.formats.atomic_file import alone_in
-from vitruvian.formats.records import Record
+from vitruvian.formats.records import Record, drop_frames
 from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
 from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
@@ -40,7 +40,7 @@ from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.find import each_frame
-from vitruvian.verbs.folder import Ledger, ledger_of, made_by
+from vitruvian.verbs.folder import Ledger, ledger_of, made_by, stamped
 from vitruvian.verbs.groups import MachineWords, ModelWords, verb
 from vitruvian.verbs.outputs import Names
 
@@ -159,10 +159,15 @@ def val(
             has[name], used[name] = shared_keypoints(opened.name, table, known), opened.options
             file = folder / f"{name}.jsonl"
             ledger = ledger_of_model(file, known, opened)
-            ledger.open(resume=resume, overwrite=overwrite, there=[file])
+            ledger.open(resume=resume, overwrite=overwrite, there=[file], again=True)
             with closing(ledger):
                 if overwrite:
                     file.unlink(missing_ok=True)
+                if ledger.changed:
+                    ledger.say_again(ledger.changed)
+                    if file.exists():
+                        drop_frames(file, ledger.changed)
+                    ledger.restart()
                 _find(name, opened, known, file, say, tell)
             found[name] = _kept(file, known)
     for file in map(Path, results):
@@ -235,7 +240,9 @@ def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
 def ledger_of_model(file: Path, truth: GroundTruth, model: Model) -> Ledger:
     """The ledger of a model's predictions on a dataset, which are kept in `file`."""
     data = {"labels": truth.sha256, "pictures": [*truth.names.values()]}
-    return Ledger(ledger_of(file.parent, file.stem), file, {"data": data, **made_by(model)})
+    of = {"data": data, **made_by(model)}
+    of["sources"] = [stamped(picture.path) for picture in truth.pictures]
+    return Ledger(ledger_of(file.parent, file.stem), file, of)
 
 
 def _done(file: Path) -> set[int]:
