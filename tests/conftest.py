@@ -30,6 +30,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.options import StreamDefaults
 from vitruvian.models.zoo import entry
+from vitruvian.network import OnnxRuntime, OpenVino
 from vitruvian.streams.stream import Stream
 from vitruvian.weights import download
 
@@ -56,6 +57,15 @@ def need(library: str) -> None:
         __import__(library)
     except ImportError:
         absent(f"{library} is not installed")
+
+
+def runtimes(file: Path) -> list[OpenVino | OnnxRuntime]:
+    """A network file in each runtime that opens it."""
+    opened: list[OpenVino | OnnxRuntime] = [OpenVino(file)]
+    if file.suffix == ".onnx":
+        need("onnxruntime")
+        opened.append(OnnxRuntime(file))
+    return opened
 
 
 @contextmanager

@@ -226,7 +226,7 @@ def test_the_site_shows_the_path_of_a_source_file(hooks):
     assert hooks.on_page_markdown(text) == shown
 
 
-def test_the_page_of_models_is_that_of_the_catalogue():
+def test_generated_pages_and_the_stub_are_up_to_date():
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], check=False
     )

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import TOY, is_one_line, refused
+from conftest import TOY, is_one_line, refused, runtimes
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.errors import VitruvianError
-from vitruvian.network import OnnxRuntime, OpenVino
+from vitruvian.network import OpenVino
 from vitruvian.weights.download import sha256
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
@@ -287,10 +287,7 @@ def test_runtimes_agree_with_torch(
     graph.fold(network)
     if precision == "f16":
         network.half().float()
-    opened: list[OpenVino | OnnxRuntime] = [OpenVino(done.file)]
-    if done.file.suffix == ".onnx":
-        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (the onnx extra)")
-        opened.append(OnnxRuntime(done.file))
+    opened = runtimes(done.file)
     for count in (0, 1, 4):
         crops = rng.integers(0, 256, (count, 256, 192, 3), np.uint8)
         want = np.empty((0, 17, 64, 48))  # torch cannot shuffle the pixels of nobody

@@ -35,11 +35,6 @@ KINDS = {
 EVENT = ("source", "person", "rule", "side", "state", "start", "end", "frames", "confidence")
 
 
-# Formats of `--save` that an analysis can write besides its tables, and the default:
-# the annotated copy, and for videos a plot of angles over time.
-SAVED_HERE, SAVED_FIRST = ("video", "plot", "parquet"), "video,plot"
-
-
 @dataclass
 class RuleTally:
     """Counts of one rule."""
