@@ -72,7 +72,7 @@ class TitledHelp(TyperCommand):
         for word in itertools.takewhile(lambda word: word != "--", args):
             name = word.partition("=")[0]
             if name.startswith("--") and name not in known and (way := _instead(name[2:], known)):
-                raise VitruvianError(f"no option {name}; write {way}")
+                raise VitruvianError(f"no option {name}; use {way}")
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -102,11 +102,11 @@ def _instead(name: str, known: set[str]) -> str:
 
     kind, _, saved = name.partition("-")
     if kind == "save" and saved in SAVED and "--save" in known:
-        return f"--save {saved}, or several: --save json,{saved}"
+        return f"--save {saved}, or with others --save json,{saved}"
     own = name.removeprefix("no-").replace("-", "_")
     if "--model" in known and (own == "option" or any(f.takes(own) for f in FAMILIES.values())):
         option = "option=VALUE" if own == "option" else f"{own}=VALUE"
-        return f"it behind the model's name: --model NAME,{option}"
+        return f"--model NAME,{option}"
     return ""
 
 

@@ -32,7 +32,7 @@ def compare(
     """
     from vitruvian.verbs.compare.compare import compare as do
 
-    numbers = do(
+    result = do(
         source,
         model,
         out,
@@ -44,6 +44,6 @@ def compare(
         overwrite=overwrite,
         on_error=complain,
     )
-    frames = sum(each["frames"] for each in numbers["sources"])
+    frames = sum(each.frames for each in result.sources)
     print(f"{frames} frames compared -> {out / 'report.html'}")
-    failed(bool(numbers["faults"]))
+    failed(len(result.faults))

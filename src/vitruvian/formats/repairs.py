@@ -17,7 +17,7 @@ COLUMNS = ("source", "index", "time", "person", "kind", "keypoints", "distance")
 
 
 class RepairRow(Protocol):
-    """A repair in one frame, as from `vitruvian.stream.repair`."""
+    """A repair in one frame, as from `vitruvian.streams.repair`."""
 
     @property
     def index(self) -> int:
@@ -100,5 +100,5 @@ class Changes:
         left = counts.pop(LEFT, 0)
         many = [f"{n} {kind}{'s' * (n != 1)}" for kind, n in sorted(counts.items())[::-1]]
         some = f"{left} change{'s' * (left != 1)} of left and right {LEFT}"
-        mended = f"mended {', '.join(many) or 'nothing'}"
+        mended = f"repaired {', '.join(many) or 'nothing'}"
         return f"{mended}{f', {some}' if left else ''} -> {self.text.part.path}"

@@ -87,8 +87,7 @@ def need_metres(name: str) -> None:
     """Raise `VitruvianError` if a model, or file, has no 3D poses in metres."""
     if not family_of(name).metres:
         raise VitruvianError(
-            f"{name} finds joints in pixels only, not in metres; choose another model, "
-            f"such as {DEFAULT}"
+            f"{name} gives 2D keypoints only; choose a 3D model, such as {DEFAULT}"
         )
 
 
@@ -129,7 +128,7 @@ def load(
     if "skeleton" in family.options.names() and skeleton is not None:
         given["skeleton"] = skeleton
     if find is not None and family.wants == "nothing":
-        raise VitruvianError(f"{name} finds people by itself; leave find out")
+        raise VitruvianError(f"{name} has no separate person detector; leave find out")
     chosen, wanted = family.read(given)  # wrong options are refused before anything is downloaded
     find = find or family.found_by
     finder = None if find is None else open_finder(find, family.wants, chosen)
@@ -160,8 +159,8 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
     if not isinstance(model, str | ModelSpec):
         if not hasattr(model, "wanted"):
             raise VitruvianError(
-                f"{type(model).__name__} is no model; give a name of `vitruvian models list`, a "
-                "file, or what vit.load gave"
+                f"{type(model).__name__} is not a model; give a name of `vitruvian models list`, "
+                "a file, or the result of vit.load"
             )
         if options:
             raise VitruvianError(
@@ -200,7 +199,7 @@ def open_finder(which: str, wants: str, options: Any) -> Finder:
     family = family_of(which)
     if family.finder is None:
         raise VitruvianError(
-            f"find is '{which}', want what finds people: YOLOv8-pose, BlazePose, or a .json file"
+            f"find is '{which}', want a person detector: YOLOv8-pose, BlazePose, or a .json file"
         )
     # ONNX Runtime's devices have other names than those of OpenVINO, which runs the finders.
     device = options.device if getattr(options, "runtime", "openvino") == "openvino" else "CPU"

@@ -20,7 +20,7 @@ from vitruvian.verbs.val.val import Validation
 def validation_lines(result: Validation) -> list[str]:
     """The printed lines: the images, a table of the models, and notes."""
     people = max((each.groups[0].people for each in result.scores), default=0)
-    first = f"{result.truth.source}: {len(result.truth.pictures)} pictures, {people} people"
+    first = f"{result.truth.source}: {len(result.truth.pictures)} images, {people} people"
     head, rows = page.validation_table(result, brief=True)
     cells = [head, *rows]
     wide = [max(len(row[i]) for row in cells) for i in range(len(head))]
