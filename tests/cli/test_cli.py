@@ -87,6 +87,37 @@ def test_what_the_user_got_wrong_is_one_line(words, parts):
     assert not any(Path().iterdir())
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("predcit", "sample"), "no command 'predcit'; did you mean predict? see vitruvian --help"),
+        (("models", "get"), "models: no command 'get'; see vitruvian models --help"),
+        (("--verion",), "no option --verion; did you mean --version? see vitruvian --help"),
+        (
+            ("predict", "a.jpg", "--strid", "2"),
+            "predict: no option --strid; did you mean --stride? see vitruvian predict --help",
+        ),
+        (("predict",), "predict: missing argument 'SOURCE'; see vitruvian predict --help"),
+        (("predict", "a.jpg", "-m"), "predict: option '-m' requires an argument; see "),
+        (("predict", "a.jpg", "--resume=1"), "predict: option '--resume' does not take a value; "),
+        (("predict", "a.jpg", "--stride", "2.5"), "--stride is '2.5', want a whole number"),
+        (("predict", "a.jpg", "--end", "nan"), "--end is 'nan', want a number"),
+        (("trace", "a.jpg", "--frame", "9" * 5000), "--frame is '999"),
+    ],
+)
+def test_words_that_no_command_has_are_one_line(words, said):
+    done = command(*words)
+    one_line(done)
+    assert done.stderr.startswith(f"vitruvian: {said}")
+
+
+@pytest.mark.parametrize("group", [(), ("models",)])
+def test_a_group_alone_shows_its_help(group):
+    done = command(*group)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Commands:" in done.stdout
+
+
 def test_offline_without_weights_says_where_to_put_them(cache):
     done = command(*PREDICT, "sample")
     one_line(done, "pose_landmark_full.tflite", "VITRUVIAN_OFFLINE", str(cache))
