@@ -118,6 +118,40 @@ def test_a_group_alone_shows_its_help(group):
     assert "Commands:" in done.stdout
 
 
+OF_MODELS = (("compare", "a.jpg"), ("val", "--data", "a.json"), ("benchmark", "a.jpg"))
+
+
+@pytest.mark.parametrize("words", OF_MODELS)
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("wrong=1", "no BlazePose option named 'wrong'"),
+        ("conf=2", "conf is 2, want a number from 0 to 1"),
+        ("skeleton=coco17", "blazepose-full has the skeleton blazepose33"),
+        (f"find={'x' * 300}.json", "File name too long"),
+        ("find=vitruvian-2d", "find is 'vitruvian-2d', want what finds people"),
+    ],
+)
+def test_options_of_every_model_are_checked_before_any_work(words, option, said):
+    """Before the source, which is not there, is looked for."""
+    models = ("-m", "blazepose-lite", "-m", f"blazepose-full,{option}")
+    one_line(command(*words, *models), said)
+    assert not any(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--fov-deg", "200"), "a field of view of 200 degrees"),
+        (("--threads", "0"), "threads is 0"),
+        (("--find", "gone.json"), "cannot read 'gone.json'"),
+        (("--out", "a.json", "--conf", "2"), "conf is 2.0"),
+    ],
+)
+def test_a_wrong_value_is_said_before_the_weights_are_looked_for(words, said, cache):
+    one_line(command(*PREDICT, "sample", *words), said)
+
+
 def test_offline_without_weights_says_where_to_put_them(cache):
     done = command(*PREDICT, "sample")
     one_line(done, "pose_landmark_full.tflite", "VITRUVIAN_OFFLINE", str(cache))
@@ -283,6 +317,21 @@ def test_a_recording_for_rerun_beside_nothing_else(weights_here):
     assert done.stdout.endswith("-> a.rrd\n")
     assert [path.name for path in Path().iterdir()] == ["a.rrd"]
     one_line(command(*PREDICT, "sample", "--out", "a.rrd"), "'a.rrd' exists")
+
+
+@pytest.mark.weights
+def test_heat_maps_are_of_models_that_have_them(blazepose, video):
+    blazepose("lite")
+    (frame,) = vit.open_source("sample")[0]
+    photo = cv2.resize(frame.rgb, (256, 300))  # type: ignore[union-attr]
+    clip = video("clip.mp4", [0, 0.1, 0.2], size=(256, 300), pictures=[photo] * 3)
+    words = ("track", clip, "--offline", "--save", "heatmaps", "--out", "out", "-m")
+    one_line(command(*words, "blazepose-lite"), "blazepose-lite has no heat maps")
+    assert not Path("out").exists()
+    done = command(*words, "vitruvian-2d,find=blazepose-lite")
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in Path("out/clip_heatmaps").iterdir())
+    assert names == [f"clip_00000{i}_1.png" for i in range(3)]
 
 
 @pytest.mark.weights

@@ -262,7 +262,7 @@ def test_a_benchmark_that_was_stopped_keeps_what_is_measured(monkeypatch, tmp_pa
         measured(resume=True, plan=benchmark.Plan(rounds=3))
     measured(resume=True)
     assert len(asked) == 2 + 4
-    assert f"'{out}' goes on: 4 measurements are done" in said
+    assert f"'{out}' goes on after 4 measurements" in said
     numbers = out.read_text()
     assert measured(resume=True) == json.loads(numbers)
     assert said[-1] == f"'{out}' is finished already"

@@ -41,6 +41,8 @@ def synth(
         ) from None
     behind = studio.background_pictures(backgrounds) if backgrounds else []
     real = studio.read_postures(postures) if postures else None
+    if people < 1:
+        raise VitruvianError(f"--people is {people}, want a whole number from 1")
     print("loading the body model; the first time takes a minute", file=sys.stderr, flush=True)
 
     def tell(number: int) -> None:

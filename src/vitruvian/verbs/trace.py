@@ -16,7 +16,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.decode import heatmap
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, amount
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration
 from vitruvian.geometry.crop import Crop
@@ -24,9 +24,11 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.models.load import open_model
 from vitruvian.models.model import Model
 from vitruvian.models.top_down import TopDown
-from vitruvian.sources.open import open_source
+from vitruvian.sources.open import Source, open_source
+from vitruvian.sources.threads import count_of, readable
 from vitruvian.stream.stream import Stream
 from vitruvian.stream.wanted import Wanted, check_wanted
+from vitruvian.verbs.outputs import need_folder
 from vitruvian.verbs.trace_files import refuse_existing_trace, write_trace
 
 NOWHERE = np.full(2, np.nan, np.float32)
@@ -113,13 +115,18 @@ def trace(
     Raises:
         VitruvianError: unknown keypoint, frame or person, or as `run`.
     """
+    for name, value, least in (("frame", frame, 0), ("person", person, 1)):
+        if value is not None and value < least:
+            raise VitruvianError(f"{name} is {value}, want a whole number from {least}")
     given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
     (one, *others) = open_source(source)
     if others:
         raise VitruvianError(f"trace is of one source, and these are {len(others) + 1}; give one")
     if out is not None:
+        need_folder(Path(out), "a trace")
         refuse_existing_trace(Path(out), overwrite)
     wanted, options = Wanted.split(options)
+    _need_frame(one, frame)
     opened = open_model(model, [one], **options)
     check_wanted(wanted, opened, [one])
     k = opened.skeleton[keypoint]  # type: ignore[attr-defined]
@@ -139,9 +146,7 @@ def trace(
                 there = at
                 break
     if there is None:
-        raise VitruvianError(
-            f"'{one.name}' has no frame {frame}; its last one is {last}, counted from 0"
-        )
+        raise _no_frame(one, frame, last)
     rows = _rows(said, person, there, keypoint)
     number = int(said[-1][1].person[rows[-1]])
     stages, more = _inside(opened, there, looks, said[0][1], rows[0], k)
@@ -149,13 +154,35 @@ def trace(
     for (name, poses), row in zip(said, rows, strict=True):
         xy, score = poses.xy[row, k], float(poses.score[row, k])
         moved = "" if before is None else f"moved by {np.linalg.norm(xy - before):.2f} pixels"
-        about = f"{len(poses)} people" if before is None else moved
+        about = amount(len(poses), "person", "people") if before is None else moved
         stages.append(TraceRow(name, about, frame=xy, score=score))
         before = xy
     result = Trace(there, keypoint, number if number > 0 else rows[-1] + 1, stages, **more)
     if out is not None:
         write_trace(result, Path(out))
     return result
+
+
+def _need_frame(source: Source, frame: int) -> None:
+    """Raise `VitruvianError` if a source has no frame of this index, before a model runs.
+
+    A frame that is not there by the header of a video is looked for: headers may be wrong.
+    """
+    total = count_of(source)
+    if total is None or frame < total:
+        return
+    last = -1
+    for each in readable(source):
+        last = last if isinstance(each, VitruvianError) else each.index
+        if last >= frame:
+            return
+    raise _no_frame(source, frame, last)
+
+
+def _no_frame(source: Source, frame: int, last: int) -> VitruvianError:
+    return VitruvianError(
+        f"'{source.name}' has no frame {frame}; its last one is {last}, counted from 0"
+    )
 
 
 def _refuse(error: VitruvianError) -> None:
@@ -288,7 +315,7 @@ def _top_down(
     score = float(alone.score[0, k])
     stages.append(TraceRow("decoded", "back in the frame", crop.from_frame(place), place, score))
     regions, people = len(look.look), len(look.poses)
-    about = f"{regions} regions, {people} people are left"
+    about = f"{amount(regions, 'region')}, {amount(people, 'person', 'people')} left"
     stages.append(TraceRow("suppression", about, frame=place, score=score))
     view = head.prepare(frame, crops)[0]
     return stages, {"crop": crop, "view": _picture(view), "map": plane}
@@ -387,7 +414,11 @@ def _whole_frame(
         ),
         TraceRow("network", f"row {anchor} of {rows.shape[1]}", raw, back.to_frame(raw), point),
         TraceRow("decoded", "clipped to the frame", back.from_frame(place), place, point),
-        TraceRow("suppression", f"{likely} boxes, {len(poses)} people are left", frame=place),
+        TraceRow(
+            "suppression",
+            f"{amount(likely, 'box', 'boxes')}, {amount(len(poses), 'person', 'people')} left",
+            frame=place,
+        ),
     ]
     view = model.prepare([frame], [model.letterbox(frame)])[0]
     return stages, {"crop": back, "view": _picture(view)}
