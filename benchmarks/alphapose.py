@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vitruvian.export.export import export_checkpoint
-from vitruvian.export.networks import fastpose
+from vitruvian.exports.export import export_checkpoint
+from vitruvian.exports.networks import fastpose
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.load import load

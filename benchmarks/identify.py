@@ -25,7 +25,7 @@ from scipy.optimize import linear_sum_assignment
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
-from vitruvian.stream.identify import Identify, Options
+from vitruvian.streams.identify import Identify, Options
 
 SIZE = (1280, 720)  # pixels of the made-up frames
 HIDDEN = 0.6  # of a box covered by somebody in front from which a person is not detected

@@ -24,8 +24,8 @@ import numpy as np
 
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.decode.volume import Volume
-from vitruvian.export.export import export_checkpoint
-from vitruvian.export.networks import metrabs
+from vitruvian.exports.export import export_checkpoint
+from vitruvian.exports.networks import metrabs
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.load import load

@@ -22,8 +22,8 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.body.track import Track, tracks
 from vitruvian.frame import Frame
-from vitruvian.stream import butterworth
-from vitruvian.stream.one_euro import OneEuro
+from vitruvian.streams import butterworth
+from vitruvian.streams.one_euro import OneEuro
 
 RATE, NOISE, SIZE = 30.0, 2.0, 300.0
 Pairs = list[tuple[Frame, Poses]]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vitruvian.evaluate import truth
+from vitruvian.models.top_down import TopDown
 from vitruvian.verbs.val import show
 from vitruvian.verbs.val.val import ledger_of_model, ready, val
 
@@ -48,25 +49,25 @@ class Clock:
         return getattr(self.network, name)
 
 
-def repeated(said: dict[str, Any], pictures: Path, most: int) -> dict[str, Any]:
+def repeated(said: dict[str, Any], most: int) -> dict[str, Any]:
     """COCO's annotations of the same pictures again and again, under other numbers."""
     images, people = [], []
     for number in range(1, most + 1):
         image = said["images"][(number - 1) % len(said["images"])]
-        file = str((pictures / image["file_name"]).absolute())
-        images.append({**image, "id": number, "file_name": file})
+        images.append({**image, "id": number})
         for row in said["annotations"]:
             if row["image_id"] == image["id"]:
                 people.append({**row, "image_id": number, "id": len(people) + 1})
     return {**said, "images": images, "annotations": people}
 
 
-def looked(name: str, data: Path, out: Path) -> Path:
+def looked(name: str, data: Path, pictures: Path, out: Path) -> Path:
     """Run the model, and print how much of the time its network has; returns its record."""
     model: Any = ready(name)
-    model.network = clock = Clock(model.network)
+    runs = model.head if isinstance(model, TopDown) else model
+    runs.network = clock = Clock(runs.network)
     began, processor = time.perf_counter(), time.process_time()
-    result = val(data, [model], out=out, resamples=0)
+    result = val(data, [model], images=pictures, out=out, resamples=0)
     seconds, processor = time.perf_counter() - began, time.process_time() - processor
     streams = model.options.get("streams", 1)
     print(
@@ -77,10 +78,10 @@ def looked(name: str, data: Path, out: Path) -> Path:
     return out / f"{model.name}.jsonl"
 
 
-def evaluated(name: str, data: Path, records: Path, out: Path) -> None:
+def evaluated(name: str, data: Path, pictures: Path, records: Path, out: Path) -> None:
     """Time everything that comes after the model."""
     began = time.process_time()
-    known = truth.read(data)
+    known = truth.read(data, images=pictures)
     read = time.process_time()
     lines = records.read_text().splitlines()
     n = len(lines) - 1
@@ -95,7 +96,8 @@ def evaluated(name: str, data: Path, records: Path, out: Path) -> None:
             line = json.loads(lines[1 + index % n])
             print(json.dumps({**line, "index": index}), file=file)
     start, clock = time.process_time(), time.perf_counter()
-    result = val(data, [model], out=out, resume=True)  # it reads and compares
+    # It reads and compares.
+    result = val(data, [model], images=pictures, out=out, resume=True)
     scored = time.process_time()
     show.write_validation(result, out)
     end, clock = time.process_time(), time.perf_counter() - clock
@@ -116,12 +118,13 @@ def main() -> None:
     parser.add_argument("--seen", type=int, default=150, help="by the model")
     asked = parser.parse_args()
     said = json.loads((asked.data / "person_keypoints.json").read_text())
+    pictures = asked.data / "images"
     with tempfile.TemporaryDirectory() as folder:
         some, all_of_them = Path(folder, "some.json"), Path(folder, "all.json")
         for file, most in ((some, asked.seen), (all_of_them, asked.pictures)):
-            file.write_text(json.dumps(repeated(said, asked.data / "images", most)))
-        records = looked(asked.model, some, Path(folder, "some"))
-        evaluated(asked.model, all_of_them, records, Path(folder, "all"))
+            file.write_text(json.dumps(repeated(said, most)))
+        records = looked(asked.model, some, pictures, Path(folder, "some"))
+        evaluated(asked.model, all_of_them, pictures, records, Path(folder, "all"))
 
 
 if __name__ == "__main__":

@@ -184,7 +184,7 @@ def main() -> None:
     ours = Side(sys.executable, str(here / "yolo.py"), "--answer")
 
     with tempfile.TemporaryDirectory() as folder:
-        from vitruvian.export.export import export_checkpoint
+        from vitruvian.exports.export import export_checkpoint
         from vitruvian.models import yolopose
 
         weights = Path(folder, chosen.weights.name)  # Ultralytics exports beside the weights

@@ -1,4 +1,4 @@
-"""Generate docs/models.md, docs/angles.md, docs/decoding.md, the tables of docs/files.md, and figures.
+"""Generate docs/models.md, docs/angles.md, docs/decoding.md, the tables of docs/files.md, figures, and the stub.
 
 python docs/generate.py          writes them
 python docs/generate.py --check  fails if a page is out of date
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import decoding
 import view3d
+from stub import stub
 
 from vitruvian.analysis.angles import TABLE, available_angles
 from vitruvian.analysis.points import POINTS
@@ -45,7 +46,7 @@ is 0 to where it is), and:
 - `motion.csv`: a row for each person and angle (`deg`): frames, minimum, maximum, range, mean, mean and
   peak speed (degrees a second), standard deviation `sd`, and `space`; and for each keypoint (`px`
   or `m`) its speeds, a second. Metres are relative to the origin of the poses: mostly the hips. Not for
-  pictures.
+  images.
 - `angles.png`: of a video, the angles of `--angle` over time, of the six people who were there
   longest, and below them the posture events.
 
@@ -53,20 +54,20 @@ is 0 to where it is), and:
 
 | people | angles are in |
 |---|---|
-| without metres (YOLOv8, AlphaPose, COCO files, ...) | 2D, the picture |
+| without metres (YOLOv8, AlphaPose, COCO files, ...) | 2D, the image |
 | with metres from the camera or in the world: markers (.trc, .c3d), several cameras, MeTRAbs | 3D |
-| with metres from the hips, estimated from one picture (BlazePose), seen from the side | 2D |
+| with metres from the hips, estimated from one image (BlazePose), seen from the side | 2D |
 | the same, seen from the front or from behind | 3D |
 
 A model's depth is least certain along the line of sight. For a walk seen from the side, that is
 where the legs are apart from each other and not where they swing: in BlazePose's metres a walker's
-knee went from 24 to 82 degrees (5 % to 95 % of the frames), and was never straight, in the picture
+knee went from 24 to 82 degrees (5 % to 95 % of the frames), and was never straight, in the image
 from 9 to 74. Seen from the front the legs swing along the line of sight, and only 3D has it.
 
 A person is seen from the side in a frame where the shoulders are less than half as far apart,
 across the trunk, as the trunk is long (from the front they are 0.7). It is decided for each person of a
 video once, by half of the frames of the first {DECIDED:g} seconds in which that person is seen, and
-for each in a picture. Somebody who faces the camera first and walks by later is mixed: split the video with
+for each in an image. Somebody who faces the camera first and walks by later is mixed: split the video with
 `--start` and `--end`. What was chosen, and for how many frames it holds, is printed at the
 end, and is in the column `space`. `--space 2d` and `--space 3d` choose one for all; so does
 `--angle` with an angle that 2D does not have, such as `left_hip_abduction`. Posture rules use metres where
@@ -93,8 +94,8 @@ Forward is where the person faces, so that left, right and both walking directio
 In 3D it follows from hips, shoulders and trunk. In 2D, angles marked *side* need the person to be
 seen from the side: the shoulders are less than half as far apart, across the trunk, as the trunk is
 long. The feet tell which side, from heel to toe, or, where there are none, the head, from ears to
-nose. Those marked *front* need the opposite. Others are as the picture shows them. Up is up in
-the picture, in 3D against the camera's y axis, or as given. In mirrored pictures left and right
+nose. Those marked *front* need the opposite. Others are as the image shows them. Up is up in
+the image, in 3D against the camera's y axis, or as given. In mirrored images left and right
 change places and the values stay, except for those marked ±, which change sign.
 
 Flexion of knees, elbows and wrists has no sign: 5 degrees of hyperextension are 5. An angle that is
@@ -215,7 +216,7 @@ def study() -> bool:
 
 
 def figure(path: Path) -> None:
-    """Axes of the picture on the left, of the metres on the right."""
+    """Axes of the image on the left, of the metres on the right."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -254,15 +255,18 @@ def _arrow() -> dict[str, object]:
 
 
 PAGES = {"models.md": models, "angles.md": angles, "decoding.md": decoding.page}
-PAGES |= {"files.md": files}
+PAGES |= {"files.md": files, "../src/vitruvian/__init__.pyi": stub}
 FIGURES = {"conventions.png": figure, "decoding.png": decoding.figure}
 FIGURES |= {"view3d.png": view3d.picture, "view3d.gif": view3d.moving}
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         for name, page in PAGES.items():
-            if (HERE / name).read_text() != page():
-                sys.exit(f"docs/{name} is out of date; run: python docs/generate.py")
+            file = (HERE / name).resolve()
+            if not file.is_file() or file.read_text() != page():
+                sys.exit(
+                    f"{file.relative_to(HERE.parent)} is out of date; run: python docs/generate.py"
+                )
         if not study():
             sys.exit(
                 "docs/study.md differs from docs/study_template.txt; change both, or docs/study.py"

@@ -5,7 +5,7 @@
     python docs/people.py yolov8n-pose.pt    # with a checkpoint of your own as the detector
 
 The people are synthetic: the `anny` body model of `vitruvian synth` (Apache-2.0; MakeHuman's CC0
-assets). Writes docs/people.jpg (the picture) and docs/people_poses.jpg (the figure).
+assets). Writes docs/people.jpg (the image) and docs/people_poses.jpg (the figure).
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def shade(image: np.ndarray, vertices: np.ndarray, camera: Camera) -> None:
 
 
 def figure(picture: Path, find: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: poses over the picture, and beside it in 3D."""
+    """(H, W, 3) uint8 RGB: poses over the image, and beside it in 3D."""
     model = vit.load("vitruvian-3d", find=find)
     frame = replace(Frame.read(picture), camera=Camera.view(SIZE, FOV_DEG))
     [poses] = model([frame])

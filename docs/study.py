@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ DOCS = Path(__file__).parent
 PEERS = DOCS.parent / "benchmarks" / "peers" / "run.py"
 YOLO = "yolov8n-pose"
 BLAZEPOSE = ("blazepose-lite", "blazepose-full", "blazepose-heavy")
-PEOPLE = (1, 5, 20)  # in the pictures that are timed
+PEOPLE = (1, 5, 20)  # in the images that are timed
 MOST = 20  # people BlazePose looks for where there are several
 SCALES = "smlx"  # of YOLOv8 without weights here
 # Label -> the model and its options, as `--model` takes them.
@@ -69,8 +70,8 @@ def untrained(folder: Path) -> dict[str, Path]:
 
     from vitruvian.body.skeletons import COCO17
     from vitruvian.decode.volume import Volume
-    from vitruvian.export.export import export_checkpoint
-    from vitruvian.export.networks import fastpose, metrabs, yolo
+    from vitruvian.exports.export import export_checkpoint
+    from vitruvian.exports.networks import fastpose, metrabs, yolo
 
     folder.mkdir(parents=True, exist_ok=True)
     made = {f"yolov8{scale}-pose": folder / f"yolov8{scale}-pose.onnx" for scale in SCALES}
@@ -94,7 +95,7 @@ def untrained(folder: Path) -> dict[str, Path]:
 
 
 def accuracy(data: Path, work: Path, results: Sequence[Path]) -> dict[str, Any]:
-    """Average precision and the like on COCO's pictures."""
+    """Average precision and the like on COCO's images."""
     found = val(data, [*FLAT.values()], results=results, out=work / "coco", say=tell)
     said = show.validation_to_dict(found)
     names = [*FLAT, *(file.stem for file in results)]
@@ -125,18 +126,18 @@ def times(networks: dict[str, Path], plan: Plan) -> dict[str, Any]:
     some = [ModelSpec(*each) for each in timed()]
     for name in ("fastpose-r50", "metrabs-s"):
         some.append(ModelSpec(f"{name}, {YOLO} finds", str(networks[name]), {"find": YOLO}))
-    return benchmark(some, people=PEOPLE, plan=plan, say=tell)
+    return asdict(benchmark(some, people=PEOPLE, plan=plan, say=tell))
 
 
 def sizes(networks: dict[str, Path], plan: Plan) -> dict[str, Any]:
     """Milliseconds of YOLOv8's sizes."""
     some = [ModelSpec(YOLO, YOLO, {})]
     some += [ModelSpec(name, str(networks[name]), {}) for name in networks if "yolo" in name]
-    return benchmark(some, people=[1], plan=plan, say=tell)
+    return asdict(benchmark(some, people=[1], plan=plan, say=tell))
 
 
 def peers(pictures: Path, yolo: Path, work: Path) -> list[Path]:
-    """Records of the peers, of the same pictures."""
+    """Records of the peers, of the same images."""
     asked: dict[str, list[str]] = {
         "mediapipe-solutions": [],
         "mediapipe-tasks": ["--most", str(MOST)],
@@ -283,7 +284,7 @@ def size_table(said: dict[str, Any]) -> str:
 
 
 def crowd_plot(said: dict[str, Any], out: Path) -> None:
-    """Milliseconds of a picture by the people in it, where all of them are found."""
+    """Milliseconds of an image by the people in it, where all of them are found."""
     figure = plot(7, 4)
     axes = figure.subplots()
     lines: dict[str, list[tuple[float, float]]] = {}
@@ -296,7 +297,7 @@ def crowd_plot(said: dict[str, Any], out: Path) -> None:
         style = ("-", "--", ":")[number // 4]
         axes.plot(*zip(*points, strict=True), style, marker="o", markersize=4, label=label)
     axes.set(
-        xlabel="people in the picture", ylabel="ms a picture, median", yscale="log", xticks=PEOPLE
+        xlabel="people in the picture", ylabel="ms an image, median", yscale="log", xticks=PEOPLE
     )
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
@@ -341,7 +342,7 @@ def main() -> None:
             rounds=clock["plan"]["rounds"],
             time=time_table(clock),
             size=size_table(sized),
-            machine="\n".join(machine.machine_lines(clock["machine"])),
+            machine="\n".join(machine.machine_lines(machine.LoadedMachine(**clock["machine"]))),
         )
     )
     (DOCS / "study.md").write_text(page, encoding="utf-8")

@@ -73,7 +73,7 @@ def walk(frames: int, rate: float) -> Iterator[tuple[Frame, Poses]]:
 
 
 def picture(path: Path) -> None:
-    """As `--save plot` draws a picture."""
+    """As `--save plot` draws an image."""
     _fill(View3D(path, moving=False), 1)
 
 

@@ -1,4 +1,4 @@
-"""What the tests share: a seeded generator, tiny pictures and videos, toy people, real weights.
+"""What the tests share: a seeded generator, tiny images and videos, toy people, real weights.
 
 Nothing here needs the network, but for `blazepose`: it fetches weights that are not in the cache.
 """
@@ -30,7 +30,8 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.options import StreamDefaults
 from vitruvian.models.zoo import entry
-from vitruvian.stream.stream import Stream
+from vitruvian.network import OnnxRuntime, OpenVino
+from vitruvian.streams.stream import Stream
 from vitruvian.weights import download
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -56,6 +57,15 @@ def need(library: str) -> None:
         __import__(library)
     except ImportError:
         absent(f"{library} is not installed")
+
+
+def runtimes(file: Path) -> list[OpenVino | OnnxRuntime]:
+    """A network file in each runtime that opens it."""
+    opened: list[OpenVino | OnnxRuntime] = [OpenVino(file)]
+    if file.suffix == ".onnx":
+        need("onnxruntime")
+        opened.append(OnnxRuntime(file))
+    return opened
 
 
 @contextmanager
@@ -142,9 +152,9 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of pictures, videos and goldens beside the repository; mark the test `shared`."""
+    """The folder of images, videos and goldens beside the repository; mark the test `shared`."""
     if not SHARED.is_dir():
-        absent("the shared pictures and goldens are not here")
+        absent("the shared images and goldens are not here")
     return SHARED
 
 
@@ -182,14 +192,14 @@ def torch() -> Any:
 
 @pytest.fixture(scope="session")
 def metrabs(torch: Any) -> Any:
-    from vitruvian.export.networks import metrabs
+    from vitruvian.exports.networks import metrabs
 
     return metrabs
 
 
 @pytest.fixture(scope="session")
 def metrabs_golden() -> dict[str, np.ndarray]:
-    """What MeTRAbs' authors' code gives for two pictures of noise and the weights of `seeded`."""
+    """What MeTRAbs' authors' code gives for two images of noise and the weights of `seeded`."""
     file = SHARED / "golden/metrabs_centered.npz"
     if not file.exists():
         absent("../shared/golden/metrabs_centered.npz is not here")
@@ -306,7 +316,7 @@ def frame() -> Callable[..., Frame]:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Callable[..., Path]:
-    """`picture("a.png", values)` writes values as a picture of a Pillow mode; returns the path."""
+    """`picture("a.png", values)` writes values as an image of a Pillow mode; returns the path."""
     from PIL import Image
 
     def make(

@@ -13,7 +13,7 @@ K = len(COCO17)
 
 
 class Known:
-    """A model that says what it is told to, for each picture by its name."""
+    """A model that says what it is told to, for each image by its name."""
 
     name = "known"
     weights: dict[str, str] = {}  # noqa: RUF012
@@ -34,7 +34,7 @@ class Known:
 
 
 def body(rng: np.random.Generator, n: int, k: int = K) -> np.ndarray:
-    """(n, k, 2) pixels of people in a picture of 640 x 480."""
+    """(n, k, 2) pixels of people in an image of 640 x 480."""
     middle = rng.uniform((120, 120), (500, 360), (n, 1, 2))
     return middle + rng.normal(0, 40, (n, k, 2))
 

@@ -35,8 +35,8 @@ paths:
 
 def small(metrabs: Any, kind: str, points: int = 3, centered: bool = True) -> Any:
     """A narrow network; its shape."""
-    from vitruvian.export.networks.backbones import ResNet, Vit
-    from vitruvian.export.networks.efficientnet import EfficientNetV2
+    from vitruvian.exports.networks.backbones import ResNet, Vit
+    from vitruvian.exports.networks.efficientnet import EfficientNetV2
 
     backbone = {
         "efficientnetv2": EfficientNetV2((8, 8, 8, 16, 16, 16, 24), (1, 2, 1, 2, 1, 2), 32),

@@ -16,6 +16,18 @@ from vitruvian.sources.open import (
     open_source,
 )
 
+# The table of EXIF 2.3: where the first row and the first column of the data belong.
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+
 
 def only_source(words: object) -> Any:
     """What words name, if it is one thing."""
@@ -131,7 +143,7 @@ def box(kind: bytes, *parts: bytes, version: int | None = None) -> bytes:
 
 
 def opened(path: object) -> np.ndarray:
-    """(H, W, 3) uint8 BGR of a picture file."""
+    """(H, W, 3) uint8 BGR of an image file."""
     image = cv2.imread(str(path))
     assert image is not None
     return image

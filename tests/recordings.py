@@ -15,7 +15,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, HALPE26
 from vitruvian.body.track import Track, tracks
 from vitruvian.frame import Frame
-from vitruvian.stream.repair import Repaired
+from vitruvian.streams.repaired import Repaired
 
 RATE = 30.0
 
@@ -121,7 +121,7 @@ def acting(*people: Sequence[dict[str, float] | None], skeleton=COCO17) -> list[
 
 
 def recorded(path: Path, poses: Sequence[Poses], source: str = "gone.mp4") -> Path:
-    """A record of it; `source` may be a picture for each frame, as `{}.jpg`."""
+    """A record of it; `source` may be an image for each frame, as `{}.jpg`."""
     with vit.open_sink(path, Actor([])) as sink:
         for i, one in enumerate(poses):
             moving = "{}" not in source

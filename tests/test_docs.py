@@ -85,7 +85,7 @@ def annotated(folder: Path, model) -> None:
 
 
 def board_matrix(size: tuple[int, int]) -> np.ndarray:
-    """(3, 3) of the camera that takes the pictures of the chessboard, as OpenCV counts."""
+    """(3, 3) of the camera that takes the images of the chessboard, as OpenCV counts."""
     return np.array([[700.0, 0, size[0] / 2 - 8], [0, 700, size[1] / 2 + 5], [0, 0, 1]])
 
 
@@ -226,7 +226,7 @@ def test_the_site_shows_the_path_of_a_source_file(hooks):
     assert hooks.on_page_markdown(text) == shown
 
 
-def test_the_page_of_models_is_that_of_the_catalogue():
+def test_generated_pages_and_the_stub_are_up_to_date():
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], check=False
     )

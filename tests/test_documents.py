@@ -128,7 +128,7 @@ def test_xml_of_opencv_is_read(file):
     [
         ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "document type"),
         ("<a>1 nan</a>", "not finite"),
-        ("<a>", "no valid XML"),
+        ("<a>", "not valid XML"),
         ("<a>" * 5000 + "</a>" * 5000, "nested too deeply"),
     ],
 )

@@ -1,4 +1,4 @@
-"""BlazePose against MediaPipe 0.10.21 itself, on real pictures."""
+"""BlazePose against MediaPipe 0.10.21 itself, on real images."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def test_landmarks_are_those_of_mediapipe(compared):
 
     Fed with MediaPipe's own region the landmark stage agrees to 6e-7. What is left is noise of 1e-7
     in the region, which moves the sampling grid of 1/32 pixel: it alone moves MediaPipe's own
-    outputs by up to 4e-3 (specs/blazepose.md, 8). Depth is in widths of the picture, so its noise
+    outputs by up to 4e-3 (specs/blazepose.md, 8). Depth is in widths of the image, so its noise
     grows with the crop. Refinement has a step where a landmark lies at the edge of a cell: the
     window looked at jumps by one, and the landmark by up to a cell, 1/64 of the crop.
     """
@@ -74,7 +74,7 @@ def test_landmarks_are_those_of_mediapipe(compared):
 
 
 def crop_side(poses: vit.Poses) -> float:
-    """Of the next frame's region, pixels: in a still picture about that of this one."""
+    """Of the next frame's region, pixels: in a still image about that of this one."""
     assert poses.look is not None
     return float(poses.look.size[0, 0])
 

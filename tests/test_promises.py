@@ -97,9 +97,9 @@ def test_a_file_that_somebody_else_has_finished_meanwhile_is_not_replaced(tmp_pa
     late = AtomicFile(path)
     ours.begin().write_text("ours")
     path.write_text("theirs")
-    with refused("another process has written it meanwhile"):
+    with refused("another process wrote it in the meantime"):
         ours.finish()
-    with refused("another process has written it meanwhile"):
+    with refused("another process wrote it in the meantime"):
         late.begin()
     assert path.read_text() == "theirs"
     write_whole(path, "asked for later")  # who comes after it may replace it
@@ -108,7 +108,7 @@ def test_a_file_that_somebody_else_has_finished_meanwhile_is_not_replaced(tmp_pa
 
 def test_a_folder_that_is_being_worked_in_is_refused_to_others(tmp_path: Path):
     folder = tmp_path / "new"
-    with alone_in(folder), refused("another process is at work there"), alone_in(folder):
+    with alone_in(folder), refused("another process is writing there"), alone_in(folder):
         pass
     with alone_in(folder):
         pass
@@ -159,7 +159,7 @@ def test_names_may_be_as_long_as_the_file_system_lets_them(length, tmp_path: Pat
 
 def test_a_folder_that_is_removed_meanwhile_is_told(tmp_path: Path, people, frame):
     path = tmp_path / "out" / "a.jsonl"
-    with refused("a.jsonl", "removed meanwhile"), open_sink(path) as sink:
+    with refused("a.jsonl", "removed while writing"), open_sink(path) as sink:
         sink.write(frame(), people())
         shutil.rmtree(path.parent)
 
@@ -485,7 +485,7 @@ from vitruvian.network import OnnxRuntime, OpenVino
 here = Path(sys.argv[1])
 OpenVino(here), OnnxRuntime(here)
 import vitruvian.formats.libraries
-from vitruvian.export.export import import_nncf
+from vitruvian.exports.export import import_nncf
 import_nncf()
 for name in ("pandas", "xarray", "supervision", "rerun", "matplotlib.pyplot", "ezc3d"):
     __import__(name)

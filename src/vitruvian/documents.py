@@ -104,7 +104,7 @@ def parse_json(text: str, path: str | Path, where: str = "it", *, quick: bool = 
         return (_QUICK if quick else _DECODER).decode(text)
     except json.JSONDecodeError as error:
         at = f"line {error.lineno}, column {error.colno}" if where == "it" else where
-        raise unreadable(path, f"{at} is no JSON ({error.msg})") from None
+        raise unreadable(path, f"{at} is not valid JSON ({error.msg})") from None
     except RecursionError:
         raise unreadable(path, f"{where} is nested too deeply") from None
     except ValueError as error:
@@ -126,7 +126,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except RecursionError:
         raise unreadable(path, "it is nested too deeply") from None
     except ValueError as error:
-        raise unreadable(path, f"it is no valid TOML: {error}") from None
+        raise unreadable(path, f"it is not valid TOML: {error}") from None
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -151,9 +151,11 @@ def read_yaml(path: str | Path) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""
-        raise unreadable(path, f"it is no YAML: {line}{error.problem or error.context}") from None
+        raise unreadable(
+            path, f"it is not valid YAML: {line}{error.problem or error.context}"
+        ) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise unreadable(path, f"it is no valid YAML: {error}") from None
+        raise unreadable(path, f"it is not valid YAML: {error}") from None
 
 
 def read_xml(path: str | Path) -> Any:
@@ -169,14 +171,14 @@ def read_xml(path: str | Path) -> Any:
 
     text = read_text(path, LARGEST_YAML)
     if "<!" in re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL):
-        raise unreadable(path, "it is XML with a document type; want OpenCV's plain elements")
+        raise unreadable(path, "it is XML with a document type declaration; want plain OpenCV XML")
     try:
         root = ElementTree.fromstring(text)
         return {root.tag: _element(root)}
     except RecursionError:
         raise unreadable(path, "it is nested too deeply") from None
     except (ElementTree.ParseError, ValueError) as error:
-        raise unreadable(path, f"it is no valid XML: {error}") from None
+        raise unreadable(path, f"it is not valid XML: {error}") from None
 
 
 def _element(element: Any) -> Any:
@@ -242,7 +244,7 @@ def _loader() -> type:
         def compose_node(self, parent: Any, index: Any) -> Any:
             # A few nested aliases expand to billions of values.
             if self.check_event(yaml.AliasEvent):
-                raise ValueError("it has an alias (*name); write the value out instead")
+                raise ValueError("it has an alias (*name); write out the value instead")
             return super().compose_node(parent, index)
 
     def whole(loader: Any, node: Any) -> int:

@@ -43,7 +43,7 @@ def checked(frames: Any) -> Sequence[Frame]:
     if several and all(isinstance(frame, Frame) for frame in frames):
         return frames
     one = next(frame for frame in frames if not isinstance(frame, Frame)) if several else frames
-    way_out = "write model([vit.Frame.bgr(array)]) for OpenCV's order, vit.Frame(array) for RGB"
+    way_out = "write model([vit.Frame.bgr(array)]) for BGR (OpenCV), vit.Frame(array) for RGB"
     if isinstance(one, (str, Path)):
         way_out = f"write model([vit.Frame.read({shown(str(one), 60)!r})]), or vit.run"
     elif isinstance(one, Frame):
@@ -64,13 +64,13 @@ def _eight_bits(pixels: Any, who: str, order: str) -> np.ndarray:
     if not isinstance(pixels, np.ndarray):
         way_out = "use Frame.read for files, or np.asarray"
     elif 0 in pixels.shape:
-        way_out = "it is empty: was there a picture at all?"
+        way_out = "it is empty; check that the image was read"
     elif pixels.dtype != np.uint8 and pixels.dtype.kind == "f":
-        way_out = "of values from 0 to 1 make (255 * array).astype(np.uint8)"
+        way_out = "for values from 0 to 1 use (255 * array).astype(np.uint8)"
     elif pixels.dtype != np.uint8:
-        way_out = "bring it to 8 bits, or use Frame.read for files"
+        way_out = "convert it to 8 bits, or use Frame.read for files"
     elif grey:
-        way_out = "of a grey picture make np.stack([grey] * 3, axis=-1), or use Frame.read"
+        way_out = "for a grey image use np.stack([grey] * 3, axis=-1), or use Frame.read"
     elif pixels.ndim == 3 and pixels.shape[2] == 4:
         way_out = "drop alpha with [..., :3]"
     elif pixels.ndim == 3 and pixels.shape[2] == 3:
@@ -78,9 +78,9 @@ def _eight_bits(pixels: Any, who: str, order: str) -> np.ndarray:
     elif pixels.ndim == 3 and pixels.shape[0] == 3:
         way_out = "put the channels last: np.moveaxis(array, 0, -1)"
     elif pixels.ndim == 4:
-        way_out = "it holds several pictures: make one Frame of each"
+        way_out = "it holds several images; make one Frame per image"
     else:
-        way_out = "for other pictures use Frame.read"
+        way_out = "for other formats use Frame.read"
     raise VitruvianError(f"a {who} wants (H, W, 3) uint8 {order}, got {got}; {way_out}")
 
 
@@ -94,7 +94,7 @@ class Frame:
     # (H, W, 3) uint8 RGB, or encoded pixels of a video; None for a frame read from a record
     pixels: np.ndarray | Coded | None
     index: int = 0  # frame number in its source, from 0
-    seconds: float = 0.0  # since the start of the source: presentation time stamp (PTS)
+    seconds: float = 0.0  # since the start of the source: presentation timestamp (PTS)
     source: str = ""  # file, camera or URL
     camera: Camera | None = None  # None: unknown; `Camera.view(size)` is assumed
     size: tuple[int, int] = (0, 0)  # width and height; from the pixels, if given
@@ -127,7 +127,7 @@ class Frame:
         if self.pixels is None:
             where = f"frame {self.index} of '{self.source}'"
             raise VitruvianError(
-                f"{where} was read from a record and has no pixels; open the source"
+                f"{where} was read from a record and has no pixels; open its source instead"
             )
         if isinstance(self.pixels, np.ndarray):
             return self.pixels

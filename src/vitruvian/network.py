@@ -110,7 +110,7 @@ class OpenVino:
         try:
             model = self._core.read_model(file)
         except RuntimeError:
-            fault = "it is missing, damaged, or no network that OpenVINO reads"
+            fault = "it is missing, damaged, or not supported by OpenVINO"
             raise VitruvianError(f"cannot open '{file}': {fault}") from None
         about = model.get_rt_info("framework").value if model.has_rt_info("framework") else {}
         # What an ONNX file says of itself is kept by OpenVINO under "framework", also in an IR.
@@ -260,7 +260,7 @@ class OnnxRuntime:
         self.runs_on = self._session.get_providers()[0]
         if self.runs_on != here[device]:
             raise VitruvianError(
-                f"ONNX Runtime fell back from {device} to {self.runs_on}; ask for device CPU, or "
+                f"ONNX Runtime fell back from {device} to {self.runs_on}; use device CPU, or "
                 "check the driver"
             )
         inputs = self._session.get_inputs()

@@ -32,7 +32,7 @@ WALKING = {
 
 
 def from_the_side(skeleton, **angles: float) -> Poses:
-    """A body that faces the right of the picture."""
+    """A body that faces the right of the image."""
     return seen_as(skeleton, turned(body(skeleton, **angles), "up", 90))
 
 

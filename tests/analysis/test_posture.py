@@ -203,7 +203,7 @@ def test_an_unknown_rule_is_refused():
     assert set(own.parse_rules(["all"])) == RULES.keys() - {"hands_at_pockets", "hands_near_body"}
     with refused("no rule named 'seatted'", "did you mean 'seated'"):
         own.parse_rules("lying,seatted")
-    with refused("no rule is named", "seated", "all"):
+    with refused("no rules given", "seated", "all"):
         own.parse_rules(" , ")
 
 
@@ -409,11 +409,14 @@ def test_a_users_rules_are_read_from_a_file(tmp_path):
         ("[rules.a]\nall = [1]\nany = [1]", ("rules.a has both all and any",)),
         ("[rules.a]\nall = [{angle = [1], above = 1}]", ("all[0].angle is [1]",)),
         ("[rules.a]\nall = [{distance = [[1], [2]], above = 1}]", ("all[0].distance has [1]",)),
-        ("[rules.a]\nall = [{angle = 'trunk_tilt', above = nan}]", ("no valid TOML", "not finite")),
+        (
+            "[rules.a]\nall = [{angle = 'trunk_tilt', above = nan}]",
+            ("not valid TOML", "not finite"),
+        ),
         ("[rules.a]\nall = [{angle = 'trunk_tilt', above = 1e308}]", ("above is 1e+308", "1000")),
         ("[rules.a]\nall = " + "[" * 5000 + "]" * 5000, ("nested too deeply",)),
-        ("[rules.'']\nall = [1]", ("a rule is called ''",)),
-        (f"[rules.{'a' * 999}]\nall = [1]", ("a rule is called 'aaa", "60 characters")),
+        ("[rules.'']\nall = [1]", ("invalid rule name ''",)),
+        (f"[rules.{'a' * 999}]\nall = [1]", ("invalid rule name 'aaa", "60 characters")),
         ("[rules.a]\nall = '" + "x" * 9999 + "'", ("rules.a.all is 'xxx",)),
         ("[rules", ("cannot read",)),
     ],
@@ -457,7 +460,7 @@ def test_a_missing_file_of_rules_is_refused(tmp_path):
         own.read(tmp_path / "nothing.toml")
 
 
-# Real pictures
+# Real images
 
 
 @pytest.mark.weights

@@ -142,7 +142,7 @@ def test_masks_are_not_kept_so_states_are_told_at_once():
 
 
 def test_film_events_and_table_agree_frame_by_frame(video, monkeypatch):
-    """Arms go up and down; each picture of the film is of its own frame and says what it does."""
+    """Arms go up and down; each image of the film is of its own frame and says what it does."""
     clip = video("clip.mp4", [i / 10 for i in range(40)], size=SIZE)
     poses = acting([*[{}] * 10, *[UP] * 4, *[{}] * 10, *[UP] * 10, *[{}] * 6])
     said: list[tuple[int, bool, float]] = []
@@ -465,7 +465,7 @@ def test_what_would_have_no_effect_is_refused(tmp_path, words, parts):
             "for --save csv beside it give a folder",
         ),
         ("predict", ("--out", "a.csv", "--save", "json,plot"), "for --save json,plot beside it"),
-        ("predict", ("--out", "a", "--save", "mot"), "only pictures"),
+        ("predict", ("--out", "a", "--save", "mot"), "only images"),
         ("analyze", ("--save", "plot", "--angles"), "--save plot is of videos"),
         ("analyze", ("--minimum", "1"), "--minimum is of videos"),
     ],

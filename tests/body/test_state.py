@@ -82,7 +82,7 @@ def test_nobody_has_no_states():
 @pytest.mark.weights
 @pytest.mark.shared
 def test_the_legs_of_who_is_cut_off_at_the_waist_are_out_of_frame(blazepose, shared):
-    """Zidane's picture ends at the waist of both men."""
+    """Zidane's image ends at the waist of both men."""
     path = shared / "data" / "images" / "ultralytics_zidane.jpg"
     frame = Frame.read(path)
     (poses,) = blazepose("full", num_poses=2)([frame])

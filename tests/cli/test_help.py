@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from vitruvian.cli.app import app
 from vitruvian.cli.words import TITLES
+from vitruvian.verbs import api
+from vitruvian.verbs.outputs import SAVED
 
 ROOT = typer.main.get_command(app)
 COMMANDS = [
@@ -53,3 +55,13 @@ def test_defaults_are_told():
     assert "[default: BlazePose 1, YOLOv8 300, others 100]" in told
     assert "[default: video,json; plus plot for images in 3D]" in told
     assert "[default: BlazePose 5" in " ".join(help_of("track").split())
+
+
+@pytest.mark.parametrize(
+    ("name", "formats"), [("predict", [*SAVED]), ("analyze", [api.TABLES, *api.BESIDE_TABLES])]
+)
+def test_help_of_save_lists_every_format_in_order(name, formats):
+    words = ROOT.commands[name].params  # type: ignore[attr-defined]
+    told = next(each.help for each in words if each.name == "save")
+    told = re.sub(r" \([^)]*\)", "", told.partition(": ")[2].partition(".  [")[0])
+    assert told.split(", ") == formats

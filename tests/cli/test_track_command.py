@@ -30,9 +30,10 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.sources.open import open_source
 from vitruvian.sources.threads import reread
-from vitruvian.stream import repair
-from vitruvian.stream.stream import steps_over_time, through
-from vitruvian.stream.wanted import SMOOTH, Wanted
+from vitruvian.streams import repair
+from vitruvian.streams.repaired import Repaired
+from vitruvian.streams.stream import steps_over_time, through
+from vitruvian.streams.wanted import SMOOTH, Wanted
 from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save
 from vitruvian.verbs.predict import write_poses
@@ -127,7 +128,7 @@ def test_what_is_live_cannot_wait_for_what_comes_later(asked, monkeypatch):
 
 
 def test_pictures_masks_and_people_without_numbers_are_refused(picture):
-    with refused("only pictures"):
+    with refused("only images"):
         vit.run(picture("a.png"), Walker(), repair=True)
     model = Walker()
     model.wanted = stream_defaults({"track": False})
@@ -230,7 +231,7 @@ def test_what_is_held_does_not_grow_with_the_recording():
 
 def test_a_source_that_gives_other_frames_when_read_again_is_one_line():
     pairs = [(Frame(None, i, i / 30, "a.ts", size=(640, 480)), Walker().people(i)) for i in (0, 9)]
-    with refused("a.ts", "frame 9", "make a file of it"):
+    with refused("a.ts", "frame 9", "save it to a file"):
         list(reread(Clip(5), pairs))
     with refused("a.ts", "frame 0 of 320 x 240"):
         list(reread(Clip(5), [(Frame(None, 0, 0, "a.ts", size=(320, 240)), pairs[0][1])]))
@@ -239,7 +240,7 @@ def test_a_source_that_gives_other_frames_when_read_again_is_one_line():
 def test_swaps_are_mended_before_they_are_smoothed_and_each_is_told():
     clean = walk()
     bad, want = swapped(clean, range(40, 45), "leg")
-    changes: list[repair.Repaired] = []
+    changes: list[Repaired] = []
     how = {"wanted": over("one-euro", repair=True), "on_repair": changes.append}
     got = [poses for _, poses in streamed(Clip(), Walker(bad), wrong, **how)]
     assert told(changes, "swap") == want
@@ -270,7 +271,7 @@ def test_a_stream_is_mended_as_the_whole_would_be(rng, frame):
         start += 15
     mended, want = repair.repair(track)
     assert len(want) > 20
-    changes: list[repair.Repaired] = []
+    changes: list[Repaired] = []
     pairs = [(frame(i, track.seconds[i]), track.poses(i)) for i in range(len(track))]
     got = list(repair.Repair(changes.append).through(iter(pairs)))
     assert {(c.index, c.kind, c.keypoints) for c in changes} == {
@@ -304,7 +305,7 @@ def test_where_frames_become_few_nothing_breaks_off(frame):
     assert all(np.isfinite(poses.xy).all() for _, poses in got)
     slow = [np.abs(p.xy - p.raw.xy).max() for _, p in got[320:340] if p.raw is not None]
     assert max(slow) < 20
-    with refused("12 frames a second", "these are 2"):
+    with refused("12 frames per second", "got 2"):
         list(through(steps_over_time(over("butterworth", cutoff_hz=6.0)), pairs[310:330]))
 
 
@@ -593,14 +594,14 @@ def test_numbers_stay_unless_people_are_told_apart_anew(recorded, command):
         (("poses.jsonl", "--out", "poses.jsonl", "--overwrite"), ("is an input",)),
         (("poses.jsonl", "--smooth", "buterworth"), ("did you mean 'butterworth'",)),
         (("missing.jsonl",), ("cannot read 'missing.jsonl'",)),
-        (("two.jsonl",), ("tells of 'a.mp4' and of others", "one video")),
+        (("two.jsonl",), ("refers to several sources, 'a.mp4'", "one video")),
         (("empty.jsonl",), ("holds no frames",)),
         (
             ("alone.jsonl", "--save", "video"),
-            ("'gone.mp4', which is not there", "leave video out of --save"),
+            ("'gone.mp4', which does not exist", "leave video out of --save"),
         ),
         (("poses.jsonl", "--save", "heatmaps"), ("a record has no heat maps",)),
-        (("sample",), ("only pictures",)),
+        (("sample",), ("only images",)),
     ],
 )
 def test_what_track_cannot_do_is_one_line(words, parts, recorded, command):

@@ -282,7 +282,7 @@ def test_nobody_is_mirrored_and_encoded_too():
     assert (maps.shape, weight.shape) == (nobody.shape, (0, 17))
 
 
-# Pictures of maps
+# Images of maps
 
 CROP = np.full((256, 192, 3), 40, np.uint8)
 NAMES = ("left_wrist",)

@@ -28,7 +28,7 @@ RESULT = {"image_id": 1, "category_id": 1, "keypoints": POINTS, "score": 0.9}
 
 
 def labels(*rows: dict[str, Any], **change: Any) -> dict[str, Any]:
-    """COCO's annotations of one picture, of these rows with their `id`s."""
+    """COCO's annotations of one image, of these rows with their `id`s."""
     people = [{**row, "id": i} for i, row in enumerate(rows or (ROW,), 1)]
     image = {"id": 1, "file_name": "a.jpg", "width": SIZE[0], "height": SIZE[1]}
     person = {"id": 1, "name": "person", "keypoints": list(COCO17.keypoints)}
@@ -90,7 +90,7 @@ def test_people_without_an_area_have_that_of_their_boxes(scored, area):
         ({**without(ROW, "keypoints"), "bbox": None}, "without box and keypoints"),
         ({**ROW, "image_id": 7}, "not listed"),
         ({**ROW, "category_id": 2}, "category 2 are left out"),
-        (None, "no objects"),
+        (None, "not JSON objects"),
     ],
 )
 def test_an_odd_row_is_left_out_and_said_and_not_the_file(scored, row, words):
@@ -108,7 +108,7 @@ def test_a_box_that_is_missing_is_drawn_around_the_keypoints(scored, box):
     xy = np.reshape(POINTS, (K, 3))[:, :2]
     (got,) = result.truth.pictures[0].box
     np.testing.assert_allclose(got, [*xy.min(axis=0), *np.ptp(xy, axis=0)])
-    said(result, "without a box")
+    said(result, "without a bounding box")
 
 
 def test_keypoints_in_pairs_and_null_are_read(scored):
@@ -142,7 +142,7 @@ def test_the_number_of_the_category_of_people_matters_not(scored, theirs, ours):
     result = scored(rows, [{**RESULT, "category_id": theirs}])
     assert ap(result) == 1
     if theirs in (0, 7) or (theirs, ours) == (1, 0):
-        said(result, f"category {theirs} in it and {ours} in the truth")
+        said(result, f"category {theirs} in the results and {ours} in the ground truth")
 
 
 def test_cars_beside_people_are_left_out(scored):
@@ -152,14 +152,14 @@ def test_cars_beside_people_are_left_out(scored):
     for each in (car, without(car, "keypoints")):
         result = scored(labels(*rows, categories=[each, person]))
         assert ap(result) == 1
-        said(result, "car are left out")
+        said(result, "car are ignored")
     with refused("2 categories", "cat, dog", "person"):
         pets = [{**person, "name": "cat"}, {**car, "name": "dog"}]
         scored(labels(*rows, categories=pets))
     players = [{**person, "id": i, "name": f"team {i}"} for i in (1, 2)]
     result = scored(labels(rows[0], ROW, categories=players))
     assert result.scores[0].groups[0].people == 2
-    said(result, "team 1, team 2", "taken as people")
+    said(result, "team 1, team 2", "treated as people")
 
 
 def test_results_of_several_categories_none_of_people_are_refused(scored):
@@ -167,7 +167,7 @@ def test_results_of_several_categories_none_of_people_are_refused(scored):
         scored(labels(), [{**RESULT, "category_id": i} for i in (5, 6)])
 
 
-# Which picture
+# Which image
 
 
 def test_path_parts_never_lead_out():
@@ -190,7 +190,7 @@ def test_a_path_of_elsewhere_is_found_inside_the_folder_alone(tmp_path):
         assert find_below(folder, name) == folder / "s1/a.jpg"
     assert find_below(folder, "../secret.jpg") == folder / "secret.jpg"
     assert find_below(folder, "x" * 5000) == folder / ("x" * 5000)
-    with refused("is no name of a file"):
+    with refused("is not a file name"):
         find_below(folder, "..")
 
 
@@ -200,13 +200,13 @@ def test_the_longest_end_of_a_path_that_is_unique_says_which_it_is():
     assert index.find("2.jpg") == index.find("flat/2.jpg") == 2
     assert index.find("s0/2.jpg") is None  # s0 is one of the folders, and has no 2.jpg
     assert index.find("3.jpg") is index.find("") is None
-    with refused("'1.jpg' is not told apart", "s0/1.jpg", "s1/1.jpg"):
+    with refused("'1.jpg' is ambiguous", "s0/1.jpg", "s1/1.jpg"):
         index.find("1.jpg")
     assert index.short() == ["s0/1.jpg", "s1/1.jpg", "2.jpg"]
     assert index.assign(["x/s1/2.jpg", "y/2.jpg"]) == [2, None]
     with refused("'x/2.jpg' and 'y/2.jpg' would both be"):
         index.assign(["x/2.jpg", "y/2.jpg"])
-    with refused("there are two 'a.jpg'"):
+    with refused("'a.jpg' occurs twice"):
         PathIndex(["a.jpg", "a.jpg"]).find("a.jpg")
 
 
@@ -225,14 +225,14 @@ def test_ids_of_pictures_may_be_text(scored):
 
 
 def test_the_name_of_a_picture_counts_more_than_its_number(scored):
-    """Our own results count pictures from 0, COCO's annotations mostly from 1."""
+    """Our own results count images from 0, COCO's annotations mostly from 1."""
     rows = labels(ROW, {**ROW, "image_id": 2, "keypoints": POINTS[::-1]})
     rows["images"].append({"id": 2, "file_name": "b.jpg"})
     results = [{**RESULT, "image_id": 0, "file_name": "a.jpg"}]
     results += [{**RESULT, "image_id": 1, "file_name": "b.jpg", "keypoints": POINTS[::-1]}]
     result = scored(rows, results)
     assert result.scores[0].overall["found"].value == 1
-    said(result, "1 rows mean different pictures", "file_name is taken")
+    said(result, "1 rows refer to different images", "file_name is used")
 
 
 def test_two_pictures_of_one_id_or_one_file_are_refused(tmp_path, scored, picture):
@@ -243,7 +243,7 @@ def test_two_pictures_of_one_id_or_one_file_are_refused(tmp_path, scored, pictur
     rows["images"][1] = {"id": 2, "file_name": "x/a.jpg"}
     picture("images/a.jpg")
     (tmp_path / "truth.json").write_text(json.dumps(rows))
-    with refused("two pictures", "1 and 2, would both be"):
+    with refused("two images", "1 and 2, would both be"):
         val(tmp_path / "truth.json", [Known({})], images=tmp_path / "images", resamples=0)
     assert ap(scored(rows)) == 1  # by numbers, as COCO's evaluator has it
 
@@ -265,16 +265,16 @@ def test_records_of_pictures_of_one_name_are_told_apart(tmp_path, rng):
     assert [row["file"] for row in result.scores[0].pictures] == list(people)
     with open_sink(tmp_path / "r.jsonl", overwrite=True) as sink:
         sink.write(Frame(None, 0, 0.0, "000001.png", size=SIZE), poses(body(rng, 1)))
-    with refused("'000001.png' is not told apart"):
+    with refused("'000001.png' is ambiguous"):
         val(tmp_path / "truth.json", results=[tmp_path / "r.jsonl"], resamples=0)
 
 
-# Pictures that are not as they were labelled
+# Images that are not as they were labelled
 
 
 @pytest.fixture
 def changed(tmp_path, rng):
-    """A picture of 64 x 48 on disk whose file says another size; labels by a map from there."""
+    """A image of 64 x 48 on disk whose file says another size; labels by a map from there."""
 
     def make(declared, move, orientation=1, size=(64, 48)):
         folder = tmp_path / "images"
@@ -282,7 +282,7 @@ def changed(tmp_path, rng):
         exif = Image.Exif()
         exif[0x0112] = orientation
         Image.new("RGB", size).save(folder / "a.jpg", exif=exif.tobytes())
-        seen = rng.uniform((20, 10), (40, 40), (1, K, 2))  # in the picture as it is read
+        seen = rng.uniform((20, 10), (40, 40), (1, K, 2))  # in the image as it is read
         rows = annotations({"a.jpg": move(seen)})
         rows["images"][0] |= {"width": declared[0], "height": declared[1]}
         (tmp_path / "truth.json").write_text(json.dumps(rows))
@@ -298,7 +298,7 @@ def test_labels_of_a_picture_that_was_resized_are_scaled(changed):
     said(result, "64 x 48, said 128 x 96", "scaled")
 
 
-# How stored pixels are to be moved, inverse of what EXIF says, for a stored picture of 48 x 64.
+# How stored pixels are to be moved, inverse of what EXIF says, for a stored image of 48 x 64.
 @pytest.mark.parametrize(
     ("orientation", "stored"),
     [
@@ -311,19 +311,19 @@ def test_labels_of_a_picture_that_was_resized_are_scaled(changed):
 def test_labels_made_before_turning_are_turned(changed, orientation, stored):
     result = changed((48, 64), stored, orientation, size=(48, 64))
     assert ap(result) == pytest.approx(1)
-    said(result, "64 x 48, said 48 x 64", "turned as EXIF says")
+    said(result, "64 x 48, labelled 48 x 64", "rotated by EXIF orientation")
 
 
 def test_a_size_that_labels_contradict_is_not_believed(changed):
     result = changed((32, 24), lambda xy: xy)
     assert ap(result) == pytest.approx(1)
-    said(result, "taken as they are")
+    said(result, "used unchanged")
 
 
 def test_pictures_of_another_shape_are_refused(changed):
-    with refused("is 64 x 48, it was labelled as 640 x 100"):
+    with refused("is 64 x 48, labelled as 640 x 100"):
         changed((640, 100), lambda xy: xy)
-    with refused("is 64 x 48, it was labelled as 48 x 64"):
+    with refused("is 64 x 48, labelled as 48 x 64"):
         changed((48, 64), lambda xy: xy)
 
 
@@ -350,10 +350,10 @@ def exchanged(order):
 
 SIDES = [COCO17.mirror.tolist().index(i) for i in range(K)]
 MISTAKES = {
-    "x and y were exchanged": lambda xy: xy[..., ::-1],
-    "pixels: it is in normalized": lambda xy: xy / SIZE,
-    "turned by 180": lambda xy: np.array(SIZE) - xy,
-    "turned by 90 degrees": lambda xy: np.stack([xy[..., 1], 640 - xy[..., 0]], axis=-1),
+    "x and y were swapped": lambda xy: xy[..., ::-1],
+    "pixels; they are in normalized": lambda xy: xy / SIZE,
+    "rotated by 180": lambda xy: np.array(SIZE) - xy,
+    "rotated by 90 degrees": lambda xy: np.stack([xy[..., 1], 640 - xy[..., 0]], axis=-1),
     "mirrored": lambda xy: np.stack([640 - xy[..., 0], xy[..., 1]], axis=-1),
     "2 times as large": lambda xy: xy / 2,
     "0.33 times as large": lambda xy: xy * 3,
@@ -391,9 +391,9 @@ def test_pictures_that_are_numbered_from_0_are_said(rng, scored):
 
 
 def test_no_match_without_a_reason_is_said(scored):
-    said(scored(labels(), []), "nobody is found in any of 1 pictures")
+    said(scored(labels(), []), "no person was detected in any of 1 images")
     far = [{**RESULT, "keypoints": [1.0, 900.0, 1] * K}]
-    said(scored(labels(), far), "of 1 people, 0%", "look at the worst pictures")
+    said(scored(labels(), far), "of 1 people, 0%", "see the worst images")
 
 
 def test_labels_in_shares_are_refused(scored):
@@ -413,16 +413,16 @@ def test_shares_of_pictures_that_were_turned_since_are_said(rng, yolo, tmp_path)
     Image.new("RGB", (64, 48)).save(tmp_path / "images/val/a.jpg", exif=exif.tobytes())
     seen = np.stack([48 - stored[:, 1], stored[:, 0]], axis=-1)[None]
     result = val(tmp_path / "data.yaml", [Known({"a.jpg": poses(seen)})], resamples=0)
-    said(result, "would be about", "turned by 90 degrees", "as EXIF says")
+    said(result, "would be about", "rotated by 90 degrees", "as EXIF says")
 
 
 def test_odd_boxes_areas_and_places_are_said(scored):
     said(scored(labels({**ROW, "bbox": [0.1, 0.2, 0.1, 0.2]})), "do not lie around the keypoints")
     said(scored(labels({**ROW, "bbox": [100, 100, 220, 300]})), "look like x0 y0 x1 y1")
-    said(scored(labels({**ROW, "area": 1})), "the areas are 4.2e-05 of the boxes")
+    said(scored(labels({**ROW, "area": 1})), "the areas are 4.2e-05 of the box areas")
     out = [v + 600 if i % 3 == 0 else v for i, v in enumerate(POINTS)]
     result = scored(labels({**ROW, "keypoints": out, "bbox": [700, 100, 120, 200]}))
-    said(result, "17 of 17 labelled keypoints lie outside")
+    said(result, "17 of 17 labelled keypoints are outside")
 
 
 # YOLO
@@ -481,7 +481,7 @@ def test_a_list_of_pictures_is_read(yolo, tmp_path):
         assert yolo("val: val.txt\n" + SHAPE).pictures[0].path.is_file()
     for line in ("/", "images/val"):
         (tmp_path / "val.txt").write_text(line)
-        with refused("val.txt", f"'{line}' is a folder, no picture"):
+        with refused("val.txt", f"'{line}' is a folder, not an image"):
             yolo("val: val.txt\n" + SHAPE)
     (tmp_path / "val.txt").write_text("x" * 300 + ".png\n./images/val/a.png")
     read = yolo("val: val.txt\n" + SHAPE)
@@ -498,13 +498,13 @@ def test_names_of_keypoints_in_one_line_are_read(yolo):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("0 .1 .1 .2 .1 .2 .2 .1 .2", "not of 56 numbers"),  # a polygon
+        ("0 .1 .1 .2 .1 .2 .2 .1 .2", "want 56 numbers"),  # a polygon
         ("0 .5 .5", "fewer than a class"),
-        ("0 x .5 .5 .5", "no class and numbers"),
-        ("0 nan .5 .5 .5", "no class and numbers"),
-        ("0 .5 .5 .5 .5", "a box alone"),
-        ("1 .5 .5 .5 .5", "1 lines of labels of other classes (car) are left out"),
-        ("0 300 200 50 80", "no share of the picture"),
+        ("0 x .5 .5 .5", "want a class and numbers"),
+        ("0 nan .5 .5 .5", "want a class and numbers"),
+        ("0 .5 .5 .5 .5", "a bounding box without keypoints"),
+        ("1 .5 .5 .5 .5", "1 labels of other classes (car) are ignored"),
+        ("0 300 200 50 80", "bounding box outside 0..1"),
     ],
 )
 def test_an_odd_line_is_left_out_and_said(yolo, line, words):
@@ -535,7 +535,7 @@ def test_pictures_without_a_file_of_labels_are_said(yolo, tmp_path):
     yolo("val: images/val\n" + SHAPE)
     cv2.imwrite(str(tmp_path / "images/val/b.png"), np.zeros((48, 64, 3), np.uint8))
     read = truth.read(tmp_path)
-    assert any("1 pictures (first: b.png)" in note for note in read.notes)
+    assert any("1 images (first: b.png)" in note for note in read.notes)
 
 
 @pytest.mark.parametrize(
@@ -545,7 +545,7 @@ def test_pictures_without_a_file_of_labels_are_said(yolo, tmp_path):
         ("val: images/val\nkpt_shape: [100000, 3]", LINE, "at most 1000"),
         ("val: images/val\nkpt_shape: [-1, 3]", LINE, "kpt_shape is"),
         ("val: images/val\nkpt_shape: [x, 3]", LINE, "kpt_shape is"),
-        ("val: images/val\nkpt_shape: [4, 3]", LINE, "is kpt_shape right?"),
+        ("val: images/val\nkpt_shape: [4, 3]", LINE, "check kpt_shape"),
         ("val: 3\n- 4", LINE, "no YAML"),
         ("val: {a: b}", LINE, "want folders"),
         ("val: nowhere\n" + SHAPE, LINE, "there is no 'nowhere'"),
@@ -556,7 +556,7 @@ def test_pictures_without_a_file_of_labels_are_said(yolo, tmp_path):
             "0 .1 .1 .1 .1 .1 .1 2 .1 .1 2",
             "two",
         ),
-        ("val: images/val\n" + SHAPE, "0 .5 .5 .5 .5", "nobody to be found"),
+        ("val: images/val\n" + SHAPE, "0 .5 .5 .5 .5", "no people to evaluate"),
         ("val: images/val\n" + SHAPE, "0 300 200 50 80 " + "30 40 2 " * K, "pixels"),
         ("[" * 5000, LINE, "cannot read"),
     ],

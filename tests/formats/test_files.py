@@ -154,7 +154,7 @@ def test_bvh_holds_the_last_pose_where_somebody_is_missing(tmp_path):
 
 @pytest.mark.parametrize("name", ["coco17", "blazepose33", "halpe26"])
 def test_bvh_of_what_is_no_tree_is_refused(tmp_path, name):
-    with refused("BVH needs a hierarchy", name):
+    with refused("BVH needs a tree of bones", name):
         bvh.write_bvh(moving(SKELETONS[name]), tmp_path / "a.bvh")
 
 
@@ -247,10 +247,10 @@ def test_points_that_openpose_has_and_we_do_not_are_derived_and_named(tmp_path, 
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with refused("no files called"):
+    with refused("no files named"):
         list(openpose.read_openpose(tmp_path))
     (tmp_path / "a_keypoints.json").write_text('{"people": [{"pose_keypoints_2d": [1, 2]}]}')
-    with refused("a_keypoints.json", "no BODY_25"):
+    with refused("a_keypoints.json", "match no known skeleton"):
         list(openpose.read_openpose(tmp_path))
 
 

@@ -28,7 +28,7 @@ from vitruvian.frame import Frame
 from vitruvian.sources.open import open_source
 from vitruvian.sources.record import open_record
 from vitruvian.sources.threads import reread
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.compare.lines import FrameRecord, same_files
 from vitruvian.verbs.convert import convert
 from vitruvian.verbs.output_files import plan_outputs
@@ -162,7 +162,7 @@ HEAD = "source,index,time,person,keypoint,x,y,score\n"
         (["v,1,0.1,1,nose,1,1,1", "v,2,0.1,1,nose,1,1,1"], ["frames 1 and 2 are both at 0.1 s"]),
         (
             [f"v,0,0,-1,{name},1,1,1" for name in ("nose", "left_eye") for _ in range(2)],
-            ["without numbers", "who is who"],
+            ["without ids", "cannot tell people apart"],
         ),
     ],
 )
@@ -357,7 +357,7 @@ def test_rows_of_mot_text_that_do_not_count_are_said(tmp_path):
     reading = vit.read(tmp_path / "a.txt", fps=30)
     assert sum(len(poses) for _, poses in reading) == 1
     left, counted = reading.notes  # type: ignore[union-attr]
-    assert "left out: 2" in left
+    assert "2 rows are ignored" in left
     assert "from 0" in counted
 
 
@@ -368,10 +368,10 @@ def test_rows_of_mot_text_that_do_not_count_are_said(tmp_path):
         ("nan,1,1,1,1,1,1\n", "line 1 has a number that is not finite"),
         ("1,1,1,1,1e300,1,1\n", "too large"),
         ("1.5,1,1,1,1,1,1\n", "want whole numbers"),
-        ("1,1,1,1,-1,1,1\n", "a box of -1 x 1 pixels"),
+        ("1,1,1,1,-1,1,1\n", "a bounding box of -1 x 1 pixels"),
         ("1,1,1,1,1,1,1\n1,1,2,2,2,2,1\n", "id 1 is twice in frame 1"),
-        ("1,1,1,1,1,1,x\n", "line 1 is no list of numbers"),
-        ("1,1,1,1,1,1,1,3,1\n", "none of its rows counts"),
+        ("1,1,1,1,1,1,x\n", "line 1 is not a list of numbers"),
+        ("1,1,1,1,1,1,1,3,1\n", "all rows are ignored"),
     ],
 )
 def test_odd_mot_text_is_refused(text, words, tmp_path):
@@ -383,7 +383,7 @@ def test_odd_mot_text_is_refused(text, words, tmp_path):
 @pytest.mark.parametrize("fps", [math.nan, math.inf, 0, -1])
 def test_a_rate_that_is_none_is_refused(fps, tmp_path):
     (tmp_path / "a.txt").write_text("1,1,1,1,1,1,1\n")
-    with refused("frames a second"):
+    with refused("frame rate"):
         read(tmp_path / "a.txt", fps=fps)
 
 
@@ -435,7 +435,7 @@ def test_convert_says_what_it_leaves_out(tmp_path):
     words = ["convert", str(tmp_path / "a.json"), str(tmp_path / "b.jsonl")]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0
-    assert "1 rows are of other things; left out" in done.stdout
+    assert "1 rows are other categories; ignored" in done.stdout
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -480,7 +480,7 @@ def test_a_picture_of_a_coco_file_is_in_its_folder(name, want, tmp_path):
 )  # fmt: skip
 def test_what_is_no_coco_file_of_keypoints_is_one_line(value, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(value))
-    with refused("a.json", "no COCO results or annotations"):
+    with refused("a.json", "not COCO keypoint results or annotations"):
         read(tmp_path / "a.json")
 
 

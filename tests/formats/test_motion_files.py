@@ -69,11 +69,17 @@ def rows(frames, times, at=(1.0, 2.0, 3.0)):
     [
         ((100, 101, 102), (0.99, 1.0, 1.01), [99, 100, 101], [0.99, 1, 1.01], ""),
         ((0, 1, 2), (0, 0.01, 0.02), [0, 1, 2], [0, 0.01, 0.02], ""),  # as Pose2Sim counts
-        ((1, 2, 3), (1, 2, 3), [0, 1, 2], [0.01, 0.02, 0.03], "counts frames"),
+        ((1, 2, 3), (1, 2, 3), [0, 1, 2], [0.01, 0.02, 0.03], "holds frame numbers"),
         ((1, 2, 3), (0, 10, 20), [0, 1, 2], [0, 0.01, 0.02], "milliseconds"),
-        ((1, 2, 3), (0, 0.0, 0.0), [0, 1, 2], [0, 0.01, 0.02], "do not rise"),
-        ((1, 2, 3), (0, 0.02, 0.04), [0, 1, 2], [0, 0.02, 0.04], "50 frames a second, not of 100"),
-        ((7, 7, 7), (0, 0.01, 0.02), [0, 1, 2], [0, 0.01, 0.02], "counted from 1"),
+        ((1, 2, 3), (0, 0.0, 0.0), [0, 1, 2], [0, 0.01, 0.02], "do not increase"),
+        (
+            (1, 2, 3),
+            (0, 0.02, 0.04),
+            [0, 1, 2],
+            [0, 0.02, 0.04],
+            "50 frames per second, its header 100",
+        ),
+        ((7, 7, 7), (0, 0.01, 0.02), [0, 1, 2], [0, 0.01, 0.02], "renumbered from 1"),
     ],
 )
 def test_frames_and_times_of_a_trc(frames, times, index, seconds, said, tmp_path):
@@ -109,11 +115,11 @@ def test_zeros_of_a_marker_that_is_elsewhere_are_a_gap(tmp_path):
     [
         (trc_text([[1, 0, "inf", 2, 3, 4, 5, 6]]), "line 7 has inf"),
         (trc_text([[1, 0, 1, 2, 3, 4, 5, 6, 7]]), "line 7 has 9 values, want 8"),
-        (trc_text([[1, 0, 1, 2, 3, 4, 5, 6], [2, 0.1, 1, 2, 3, 4]]), "line 8 is cut short"),
+        (trc_text([[1, 0, 1, 2, 3, 4, 5, 6], [2, 0.1, 1, 2, 3, 4]]), "line 8 is truncated"),
         (trc_text([[1, 0, "x", 2, 3, 4, 5, 6]]), "line 7"),
         (trc_text([[1, 0, 1e300, 2, 3, 4, 5, 6]]), "1e+300 m away"),
-        (trc_text(names=()), "none is named"),
-        (SPACES.replace("nan nan nan", ""), "between spaces none may be empty"),
+        (trc_text(names=()), "no marker names"),
+        (SPACES.replace("nan nan nan", ""), "space-separated values cannot be empty"),
         ("\n".join(trc_text().splitlines()[3:]), "Units"),
     ],
 )
@@ -162,8 +168,8 @@ def test_names_with_spaces_are_written_for_readers_that_end_them_there(tmp_path)
         ("Frames: 1", "Frames: -1", "-1 frames"),
         ("Frames: 1", "Frames: x", "x frames"),
         ("Frame Time: 0.04", "Frame Time: nan", "last nan s"),
-        ("0 0 0 0", "0 0 0 inf", "no angles"),
-        ("0 0 0 0", "0 0 0", "cut short"),
+        ("0 0 0 0", "0 0 0 inf", "out of range for angles"),
+        ("0 0 0 0", "0 0 0", "not a multiple"),
         ("OFFSET 0.4 0.4 0", "OFFSET 0.4 0.4", "three numbers"),
         ("OFFSET 0.4 0.4 0", "OFFSET nan 0.4 0", "three numbers"),
         ("CHANNELS 3 z", "CHANNELS 4 z", "a count"),
@@ -182,12 +188,12 @@ def test_a_bvh_whose_count_of_frames_is_wrong_has_those_that_are_there(tmp_path)
     (tmp_path / "a.bvh").write_text(ARMS.replace("Frames: 1", f"Frames: {10**9}"))
     notes: list[str] = []
     assert len(read_bvh(tmp_path / "a.bvh", note=notes.append)) == 1
-    assert "it says 1000000000 frames and has 1" in notes
+    assert "its header says 1000000000 frames, it has 1" in notes
 
 
 def test_a_skeleton_whose_bones_run_in_a_circle_is_no_bvh(tmp_path):
     table = Skeleton("ring", "", ("a", "b", "c"), ((1, 2), (2, 1)), np.full(3, np.nan, np.float32))
-    with refused("BVH needs a hierarchy", "circle"):
+    with refused("BVH needs a tree of bones", "circle"):
         write_bvh(track(table), tmp_path / "a.bvh")
 
 
@@ -241,7 +247,7 @@ def test_angles_and_forces_of_a_c3d_are_no_places(tmp_path):
              POINT__ANGLES=["LKneeAngles", "Twist"])  # fmt: skip
     back = read_c3d(tmp_path / "a.c3d", note=notes.append)
     assert back.skeleton.keypoints == ("RASI", "LASI")
-    assert any("3 points that are no places" in note for note in notes)
+    assert any("3 points that are not positions" in note for note in notes)
     assert back.xyz is not None
     np.testing.assert_allclose(back.xyz[0, 1, 0], 1.009, rtol=1e-6)
 
@@ -262,7 +268,7 @@ def test_a_c3d_that_says_no_axis_is_taken_to_have_y_up_and_that_is_said(tmp_path
     notes: list[str] = []
     c3d_file(tmp_path / "a.c3d", ["a"])
     read_c3d(tmp_path / "a.c3d", note=notes.append)
-    assert any("y is taken" in note and "--from-up z" in note for note in notes)
+    assert any("up axis assumed to be y" in note and "--from-up z" in note for note in notes)
     c3d_file(tmp_path / "b.c3d", ["a"], POINT__Y_SCREEN=["-X"])
     with refused("b.c3d", "Y_SCREEN", "-X", "--from-up"):
         read_c3d(tmp_path / "b.c3d")
@@ -299,16 +305,16 @@ def test_headers_of_c3d_are_held_against_the_size_of_the_file(tmp_path):
     data = write.read_bytes()
     damaged = {
         "no C3D": b"\x02\x51" + data[2:],
-        "cut short": data[:-600],
+        "truncated": data[:-600],
         "name no processor": data[:515] + b"\x07" + data[516:],
-        "counts frames": data[:6] + b"\x09\x00\x01\x00" + data[10:],
+        "has frames": data[:6] + b"\x09\x00\x01\x00" + data[10:],
         "claims markers": data[:2] + b"\xff\xff" + data[4:],
-        "among its parameters": data[:16] + b"\x01\x00" + data[18:],
-        "by its first bytes": b"\x02\x50",
+        "overlap its parameters": data[:16] + b"\x01\x00" + data[18:],
+        "magic bytes": b"\x02\x50",
     }
     for name, each in damaged.items():
         write.write_bytes(each)
-        with refused("a.c3d", "cut short" if name == "claims markers" else name):
+        with refused("a.c3d", "truncated" if name == "claims markers" else name):
             read_c3d(write)
 
 
@@ -326,7 +332,7 @@ def test_a_crash_of_ezc3d_is_not_ours(tmp_path, monkeypatch):
         read_c3d(tmp_path / "a.c3d")
     python.write_text("#!/bin/sh\nexec sleep 60\n")
     monkeypatch.setattr(c3d, "PATIENCE", 0.2)
-    with refused("a.c3d", "not done in"):
+    with refused("a.c3d", "not finish within"):
         read_c3d(tmp_path / "a.c3d")
 
 
@@ -490,7 +496,7 @@ def test_who_lies_because_another_axis_is_up_is_noticed(tmp_path):
     for up, said in (("y", True), ("z", False)):
         notes: list[str] = []
         read_trc(tmp_path / "a.trc", up, notes.append)
-        assert any("another axis" in note for note in notes) is said
+        assert any("check the up axis" in note for note in notes) is said
 
 
 # OpenPose
@@ -530,10 +536,10 @@ def test_frames_of_a_folder_have_the_numbers_of_their_files(names, index, tmp_pa
 
 def test_two_cameras_in_a_folder_are_not_one_film(tmp_path):
     files = {f"cam{c}_{i:012}_keypoints.json": [someone(25)] for c in (1, 2) for i in (0, 1)}
-    with refused("several recordings", "cam1, cam2", "folder of its own"):
+    with refused("several recordings", "cam1, cam2", "own folder"):
         list(vit.read(folder(tmp_path / "o", files), fps=30))
     files = {"v_1_keypoints.json": [], "v_01_keypoints.json": []}
-    with refused("two files of frame 1"):
+    with refused("two files for frame 1"):
         list(vit.read(folder(tmp_path / "p", files), fps=30))
     files = {"beach_keypoints.json": [someone(25)], "IMG_7_keypoints.json": []}
     pairs = list(vit.read(folder(tmp_path / "q", files), fps=30))
@@ -610,7 +616,7 @@ def test_who_has_a_face_and_no_body_is_left_out_and_that_is_said(tmp_path):
     reading = vit.read(folder(tmp_path / "o", files), fps=30)
     assert [len(poses) for _, poses in reading] == [0, 1]
     assert isinstance(reading, Reading)
-    assert "2 with a face or hands and no body are left out" in reading.notes
+    assert "2 with a face or hands but no body are ignored" in reading.notes
 
 
 @pytest.mark.parametrize(
@@ -654,7 +660,7 @@ def test_the_command_says_what_it_assumed_and_left_out(tmp_path):
     run = CliRunner()
     words = ["convert", str(path), str(tmp_path / "a.json"), "--skeleton", "coco17", "--fps", "30"]
     said = run.invoke(app, words, catch_exceptions=False).output
-    assert "note: 26 keypoints are taken as halpe26" in said
+    assert "note: 26 keypoints are read as halpe26" in said
     assert "left out: head_top, neck, mid_hip" in said
     words = ["convert", str(path), str(tmp_path / "b.csv"), "--from-skeleton", "halpe26"]
     said = run.invoke(app, [*words, "--fps", "30"], catch_exceptions=False).output

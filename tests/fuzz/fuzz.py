@@ -4,7 +4,7 @@ r"""Damage files of every kind at random and read them: run by hand, not by pyte
     python tests/fuzz/fuzz.py --number 5000 --only trc,bvh --keep /tmp/kept
 
 Each reader gets valid files that are made here (a seed), of which a few bytes, words or values are
-changed. Whatever comes out, a reader may answer in two ways: with poses (a camera, a picture), or a
+changed. Whatever comes out, a reader may answer in two ways: with poses (a camera, an image), or a
 VitruvianError of one line. Everything else is counted and makes the exit code 1:
 
 - traceback: another exception, or a message of more than one line or of more than 300 characters;

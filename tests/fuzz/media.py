@@ -31,11 +31,11 @@ Make = Callable[[Path], Made]
 RGB = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
 
 
-# Pictures
+# Images
 
 
 def picture(name: str, mode: str = "RGB", **options: Any) -> Make:
-    """A small picture, as Pillow writes it, with an EXIF orientation and focal length."""
+    """A small image, as Pillow writes it, with an EXIF orientation and focal length."""
 
     def make(folder: Path) -> Made:
         image = Image.fromarray(RGB)
@@ -58,7 +58,7 @@ def picture(name: str, mode: str = "RGB", **options: Any) -> Make:
 
 
 def several(name: str, mode: str = "RGB", **options: Any) -> Make:
-    """Four pictures in one file: a film, or pages."""
+    """Four images in one file: a film, or pages."""
 
     def make(folder: Path) -> Made:
         first, *rest = (Image.fromarray(np.roll(RGB, 9 * i, 1)).convert(mode) for i in range(4))
@@ -70,7 +70,7 @@ def several(name: str, mode: str = "RGB", **options: Any) -> Make:
 
 
 def opencv_picture(name: str, depth: type = np.uint8) -> Make:
-    """A picture as OpenCV writes it."""
+    """A image as OpenCV writes it."""
 
     def make(folder: Path) -> Made:
         values = RGB.astype(np.float64) / 255 * (1 if depth is np.float32 else np.iinfo(depth).max)
@@ -82,7 +82,7 @@ def opencv_picture(name: str, depth: type = np.uint8) -> Make:
 
 
 def heic(folder: Path) -> Made:
-    """A photograph as phones have it, with a second picture and a thumbnail."""
+    """A photograph as phones have it, with a second image and a thumbnail."""
     import pillow_heif
 
     path = folder / "a.heic"
@@ -191,7 +191,7 @@ def archive(folder: Path) -> Made:
     import torch
 
     from metrabs_files import arrays, files, pack, small, tensors_file
-    from vitruvian.export.networks import metrabs
+    from vitruvian.exports.networks import metrabs
 
     tensors = arrays(metrabs.Metrabs(replace(small(metrabs, "efficientnetv2"), depth=8)))
     path = pack(folder / "a.tar.gz", files(tensors_file(torch, tensors)))

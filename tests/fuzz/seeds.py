@@ -46,7 +46,7 @@ from vitruvian.geometry.camera import Camera
 from vitruvian.models import load
 from vitruvian.models.finders import Detections
 from vitruvian.sources.record import open_record
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.compare.compare import compare
 from vitruvian.verbs.convert import convert
 from vitruvian.verbs.track import over_again
@@ -165,7 +165,7 @@ def analyzed(path: Path) -> object:
 
 
 def compared(path: Path) -> object:
-    """Records beside each other, on a picture."""
+    """Records beside each other, on an image."""
     with TemporaryDirectory() as out:
         found = [path / name for name in ("found.jsonl", "others.jsonl")]
         return compare(path / "a.jpg", [], out, results=found)
@@ -238,7 +238,7 @@ def opencv(suffix: str) -> Make:
 
 
 def labels(results: bool) -> dict[str, Any] | list[dict[str, Any]]:
-    """COCO's, with a picture, a person and a crowd."""
+    """COCO's, with an image, a person and a crowd."""
     keypoints = [float(v) for k in range(17) for v in (k + 5, k + 6, 2)]
     one = {"image_id": 1, "category_id": 1, "keypoints": keypoints, "bbox": [4, 3, 36, 42]}
     if results:
@@ -256,7 +256,7 @@ def labels(results: bool) -> dict[str, Any] | list[dict[str, Any]]:
 
 
 def coco(results: bool) -> Make:
-    """A COCO file with its picture beside it."""
+    """A COCO file with its image beside it."""
 
     def make(folder: Path) -> Made:
         Image.fromarray(RGB).save(folder / "a.jpg")
@@ -268,7 +268,7 @@ def coco(results: bool) -> Make:
 
 
 def beside(damaged: str) -> Make:
-    """A picture, its annotations, results and records; what is damaged of it."""
+    """A image, its annotations, results and records; what is damaged of it."""
 
     def make(folder: Path) -> Made:
         coco(False)(folder)
@@ -295,7 +295,7 @@ def solid(folder: Path) -> Made:
 
 
 def yolo(folder: Path) -> Made:
-    """A YOLO-pose data set of one picture."""
+    """A YOLO-pose data set of one image."""
     for part in ("images/val", "labels/val"):
         (folder / part).mkdir(parents=True)
     Image.fromarray(RGB).save(folder / "images/val/a.jpg")
@@ -305,7 +305,7 @@ def yolo(folder: Path) -> Made:
 
 
 def yolo_list(folder: Path) -> Made:
-    """The same, with a list of its pictures and names of keypoints."""
+    """The same, with a list of its images and names of keypoints."""
     table, files = yolo(folder)
     assert table is not None
     pictures = folder / "list.txt"
@@ -354,7 +354,7 @@ def easymocap(folder: Path) -> Made:
 
 
 def find(path: Path) -> object:
-    """Boxes of a file, for one picture."""
+    """Boxes of a file, for one image."""
     return Detections(path).find([Frame(None, 0, 0.0, "a.jpg", size=SIZE)])
 
 

@@ -29,7 +29,7 @@ def cameras() -> list[Camera]:
 
 
 def corners_and(rng: np.random.Generator, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """(1004, 2) pixels everywhere in a picture, its corners among them."""
+    """(1004, 2) pixels everywhere in an image, its corners among them."""
     ends = [(0, 0), (size[0], 0), (0, size[1]), size]
     return np.concatenate([rng.uniform(0, 1, (1000, 2)) * size, np.array(ends, float)])
 
@@ -86,7 +86,7 @@ def test_a_lens_that_folds_back_has_no_way_back_beyond_the_fold():
     xy = 1000 + np.array([(690.0, 0), (0, -700), (710, 0), (600, 600)])
     lost = np.isnan(camera.rays(xy)).any(axis=1)
     np.testing.assert_array_equal(lost, [False, False, True, True])
-    # What is far to the side would be drawn into the picture by the formula alone.
+    # What is far to the side would be drawn into the image by the formula alone.
     far = camera.project(np.array([[0.9, 0, 1], [1.2, 0, 1], [3, 0, 1]]))
     np.testing.assert_array_equal(np.isnan(far[:, 0]), [False, True, True])
     np.testing.assert_allclose(far[0], [1000 + 900 * (1 - 0.3 * 0.81), 1000])
@@ -219,7 +219,7 @@ def test_a_photograph_taken_upright_is_turned_as_it_is_read(tmp_path):
     ("unit", "density"), [(2, (127, 1)), (3, (50, 1)), (4, (5, 1)), (None, (127, 1))]
 )
 def test_a_photograph_says_how_dense_its_sensor_is(tmp_path, unit, density):
-    """5 pixels a millimetre: 20 mm are 100 px; the picture was made half as wide since."""
+    """5 pixels a millimetre: 20 mm are 100 px; the image was made half as wide since."""
     photo = {"FocalLength": (20, 1), "FocalPlaneXResolution": density, "PixelXDimension": 800}
     if unit:
         photo["FocalPlaneResolutionUnit"] = unit
@@ -299,7 +299,7 @@ def test_a_png_is_not_unpacked_twice_to_look_for_exif_data(picture, monkeypatch)
 
 def test_what_is_no_picture_is_refused(tmp_path):
     (tmp_path / "words.jpg").write_text("words")
-    with refused("words.jpg", "no picture"):
+    with refused("words.jpg", "not an image"):
         Camera.from_exif(tmp_path / "words.jpg")
     with refused("absent.jpg", "No such file"):
         Camera.from_exif(tmp_path / "absent.jpg")
@@ -425,7 +425,7 @@ def test_a_file_of_several_cameras_wants_to_know_which(tmp_path):
         ("a.xml", "<a/>", ["no camera in it"]),
         ("a.txt", "", [".toml", ".yaml", ".xml"]),
         ("a.toml", TWO, ["right", "fisheye"]),
-        ("a.toml", "[cam", ["a.toml", "no valid TOML"]),
+        ("a.toml", "[cam", ["a.toml", "not valid TOML"]),
         ("a.toml", "[metadata]\nerror = 0.0", ["no camera in it"]),
         ("a.json", "{", ["a.json"]),
         ("a.json", "[1, 2]", ["no camera in it"]),
@@ -443,7 +443,7 @@ def test_a_file_of_several_cameras_wants_to_know_which(tmp_path):
         ("a.yaml", "", ["no camera in it"]),
         *((f"a{n}.yaml", f"K: {K}\n{line}", ["fisheye"]) for n, line in enumerate(FISHEYES)),
         ("a.yaml", f"K: {K}\ndistortion_model: of_next_year", ["distortion model 'of_next_year'"]),
-        ("a.json", f'{{"K": {K}, "size": [1e18, 480]}}', ["pictures are 1e+18 x 480"]),
+        ("a.json", f'{{"K": {K}, "size": [1e18, 480]}}', ["images are 1e+18 x 480"]),
         ("a.json", f'{{"K": {K}, "size": [NaN, 480]}}', ["a number that is not finite"]),
         ("a.json", f'{{"K": {K}, "size": [null, 480]}}', ["image size", "2 numbers"]),
         ("a.toml", UNSAID.replace("-0.3", "0.3") + 'units = "ell"', ["unit 'ell'", "m, cm, mm"]),
@@ -488,18 +488,18 @@ def test_translations_without_a_unit_are_metres_and_that_is_said(tmp_path):
 def test_translations_that_cannot_be_metres_give_no_place(tmp_path):
     path = tmp_path / "rig.toml"
     path.write_text(UNSAID.replace("2]", "2000.0]").replace("-0.3", "-300.0"))
-    with noted("cannot be metres; the place .* is left out"):
+    with noted("cannot be metres; camera positions are ignored"):
         assert Camera.read(path).extrinsics is None
 
 
 def test_a_calibration_without_a_size_is_of_the_first_picture_and_that_is_said(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"mtx": MATRIX.tolist(), "dist": [[0.1, 0.2, 0, 0, 0]]}))
-    with refused("does not say how large", "image_width"):
+    with refused("has no image size", "image_width"):
         Camera.read(path)
     camera = calibration.given(path)
     assert camera is not None
-    with noted("640 x 480 is assumed"):
+    with noted("640 x 480 of the first image is assumed"):
         assert camera((640, 480)).matrix[0, 0] == MATRIX[0, 0]
     assert camera((320, 240)).matrix[0, 0] == pytest.approx(MATRIX[0, 0] / 2)
     with refused("another shape"):
@@ -553,7 +553,7 @@ def opencv_file(path, **values):
 
 @pytest.mark.parametrize("suffix", [".yml", ".json", ".xml"])
 def test_the_motion_of_a_stereo_pair_is_the_second_camera_s(tmp_path, suffix, rng):
-    """cv2.stereoCalibrate's R and T: x2 = R x1 + T. R1, R2 are of pictures made level."""
+    """cv2.stereoCalibrate's R and T: x2 = R x1 + T. R1, R2 are of images made level."""
     path, turn, shift = tmp_path / f"stereo{suffix}", rotation_matrix(rng.normal(0, 1, 3)), 0.4
     lens = np.array([[0.1, 0.01, 0, 0, 0]])
     opencv_file(path, M1=MATRIX, D1=lens, M2=MATRIX + np.diag([5.0, 0, 0]), D2=2 * lens, R=turn,

@@ -325,7 +325,7 @@ def test_a_cut_is_opencv_4_s_fixed_point_warp(crop: Crop, rng: Rng):
 
 @pytest.mark.parametrize("replicate", [False, True])
 def test_a_crop_far_away_sees_nothing_or_the_edge(replicate):
-    """OpenCV's 16-bit positions must not wrap around to the picture."""
+    """OpenCV's 16-bit positions must not wrap around to the image."""
     image = np.full((10, 10, 3), 70, np.uint8)
     for middle in ((1e6, 5), (-1e6, 5), (5, 1e6), (65541, 5), (5, -65531)):
         crop = Crop.turned(np.array(middle), np.array([8, 8]), 0.0, (8, 8), centre=0.5)

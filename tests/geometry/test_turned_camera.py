@@ -130,7 +130,7 @@ def test_a_crop_of_a_part_is_that_of_the_whole(lens, rng):
 
 
 def test_what_lies_behind_the_camera_is_not_seen():
-    """A picture 150 degrees wide: a camera turned to its edge also looks behind the first one."""
+    """A image 150 degrees wide: a camera turned to its edge also looks behind the first one."""
     there = Camera.view((600, 600), 150)
     crop = crop_of(there, np.array([0.0, 200, 500, 400]), 64, scale=0.2)
     image = np.full((600, 600, 3), 200, np.uint8)
@@ -155,7 +155,7 @@ def test_a_box_where_the_lens_cannot_be_undone_says_so():
     from conftest import refused
 
     folding = Camera(camera().matrix, SIZE, np.array([-3.0]))
-    with refused("distortion cannot be undone", "600"):
+    with refused("distortion cannot be inverted", "600"):
         folding.look_at(np.array([600.0, 20, 640, 60]), 64)
 
 
@@ -262,7 +262,7 @@ def test_gamma_brightens_and_1_is_as_it_was(gamma):
 @pytest.mark.parametrize("lens", [None, BENT], ids=["straight", "bent"])
 @pytest.mark.parametrize("antialias", [1, 2, 3])
 def test_light_is_sampled_exactly(lens, antialias, rng):
-    """Against the formula, one point after the other, in a picture enlarged (nothing is halved)."""
+    """Against the formula, one point after the other, in an image enlarged (nothing is halved)."""
     image = rng.integers(0, 256, (480, 640, 3), np.uint8)
     crop = crop_of(camera(lens), np.array([600.0, 200, 645, 240]), 48 * antialias)
     part = Crop(crop.from_input, crop.size, 0.5, lens=crop.lens)

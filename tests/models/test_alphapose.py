@@ -24,8 +24,8 @@ from vitruvian.models.finders import Detections
 from vitruvian.models.load import load
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import CATALOGUE, entry
-from vitruvian.stream.stream import Stream
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.stream import Stream
+from vitruvian.streams.wanted import Wanted
 from vitruvian.weights.metadata import about
 
 SIZE = (192, 256)  # of the crop, pixels
@@ -179,7 +179,7 @@ def test_looking_in_a_mirror_as_well_finds_the_same():
 
 
 def test_a_mirror_symmetric_network_gives_identical_maps_of_both_views():
-    """Maps that do not depend on the picture: views only differ by what `mirrored` undoes."""
+    """Maps that do not depend on the image: views only differ by what `mirrored` undoes."""
     rng = np.random.default_rng(1)
     half = rng.random((3, 64, 25), np.float32)
     maps = np.concatenate([half, half[..., -2:0:-1]], axis=-1)  # of cell i and of cell 48 - i
@@ -425,7 +425,7 @@ def test_following_finds_who_moves_as_finding_in_each_frame_does():
         ({"min_tracking_confidence": None}, "min_tracking_confidence is None"),
         ({"flip": "yes"}, "flip is 'yes', want True or False"),
         ({"scales": "0.75,much"}, "scales is ('0.75,much',), want different numbers"),
-        ({"scales": (0.75, 1.25)}, "1 among them"),
+        ({"scales": (0.75, 1.25)}, "including 1"),
         ({"scales": (1, 1.0)}, "want different numbers"),
         ({"scales": ()}, "want different numbers"),
         ({"scales": 9}, "from 0.25 to 4"),
@@ -505,7 +505,7 @@ def test_annotations_and_paths_are_found_by_the_name_of_the_picture(written):
     }
     read = Detections(written(annotations))
     assert [len(regions) for regions in read.find([at("z/b.jpg"), at("empty.jpg")])] == [1, 0]
-    with refused("has no entry for picture 'c.jpg'"):
+    with refused("has no entry for image 'c.jpg'"):
         read.find([at("c.jpg")])
     listed = [{"image_id": "x/b.jpg", "bbox": [1, 2, 3, 4], "score": 0.5, "idx": 0}]
     (found,) = Detections(written(listed)).find([at("y/b.jpg")])
@@ -527,9 +527,9 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(written):
         read = Detections(written({"images": images, "annotations": rows}))
         found = read.find([at(f"data/s{i}/1.jpg") for i in range(3)])
         assert [len(regions) for regions in found] == [0, 1, 2]
-        with refused("not told apart", "with their folders"):
+        with refused("ambiguous", "include folders"):
             read.find([at("1.jpg")])
-        with refused("has no entry for picture '2.jpg'"):
+        with refused("has no entry for image '2.jpg'"):
             read.find([at("s1/2.jpg")])
 
 
@@ -541,7 +541,7 @@ def test_one_picture_of_a_file_is_not_taken_for_two(written, tmp_path):
     with refused("'s1/000001.jpg' and 's2/000001.jpg' would both be '1'"):
         read.find([at("s2/000001.jpg")])
     twice = {"images": [{"id": i, "file_name": "a.jpg"} for i in (1, 2)], "annotations": []}
-    with refused("two pictures 'a.jpg', 1 and 2"):
+    with refused("two images 'a.jpg', 1 and 2"):
         Detections(written(twice))
 
 
@@ -553,7 +553,7 @@ def test_odd_rows_of_boxes_are_left_out_and_said(written):
     ]
     read = Detections(written(rows))
     assert len(read.find([at("1.jpg")])[0]) == 1
-    assert "4 rows are left out" in read.notes[0]
+    assert "4 rows are ignored" in read.notes[0]
 
 
 def test_people_of_another_category_are_said(written):
@@ -566,7 +566,7 @@ def test_people_of_another_category_are_said(written):
     np.testing.assert_array_equal(found.bounds(), [[1, 2, 4, 10]])
     zero = [{"image_id": 1, "category_id": 0, "bbox": [1, 2, 3, 4], "score": 1}]
     read = Detections(written(zero))
-    assert "category 0, the only one, is taken for people" in read.notes[0]
+    assert "category 0, the only one, is treated as people" in read.notes[0]
     with refused("category 2, 3, none of people"):
         Detections(written([{**zero[0], "category_id": i} for i in (2, 3)]))
 
@@ -586,7 +586,7 @@ def test_boxes_of_a_picture_that_was_resized_or_turned_since_are_moved(written, 
         np.testing.assert_allclose(found.bounds(), [want])
     image = {"id": 1, "file_name": "a.jpg", "width": 20, "height": 6}
     read = Detections(written({"images": [image], "annotations": [row]}))
-    with refused("is 6 x 8", "are of 20 x 6"):
+    with refused("is 6 x 8", "are for 20 x 6"):
         read.find([Frame(np.zeros((8, 6, 3), np.uint8), source=str(path))])
 
 
@@ -621,7 +621,7 @@ def test_a_file_of_boxes_that_is_not_there_is_refused(tmp_path):
 
 
 def test_who_finds_nobody_cannot_be_asked_to(cache):
-    with refused("find is 'alphapose-fastpose-r50', want what finds people"):
+    with refused("find is 'alphapose-fastpose-r50', want a person detector"):
         load("alphapose-fastpose-dcn-r50", find="alphapose-fastpose-r50")
 
 
@@ -674,7 +674,7 @@ def test_weights_come_from_google_drive_after_the_licence_was_shown(cache, monke
     assert drive.asked == ["1kQhnMRURFiy7NsdS8EFL-8vtqEXOgECn"]
     first, second, *_ = capsys.readouterr().err.splitlines()
     assert "non-commercial" in first
-    assert "not to be passed on" in first
+    assert "not to be redistributed" in first
     assert second.startswith("fetching https://drive.google.com/file/d/1kQhn")
 
 
@@ -702,7 +702,7 @@ def network_of(folder: Path, keypoints: int = 17, width: int = 8) -> Path:
     """A FastPose-R50 of seeded numbers as AlphaPose saves one; narrow, to be quick."""
     torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
     pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
-    from vitruvian.export.networks import fastpose
+    from vitruvian.exports.networks import fastpose
 
     torch.manual_seed(0)
     network = fastpose.build(fastpose.FastShape(keypoints=keypoints, width=width))
@@ -819,7 +819,7 @@ def test_options_of_this_family_are_refused_by_others(name, option, words, tmp_p
 
 
 def test_a_command_from_the_checkpoint_to_heat_maps(checkpoint, written, picture, tmp_path):
-    """Converted once, run on a folder with one picture of one pixel, drawn, and read back."""
+    """Converted once, run on a folder with one image of one pixel, drawn, and read back."""
     folder = tmp_path / "in"
     rng = np.random.default_rng(0)
     for name, size in (("in/1.png", (90, 120)), ("in/2.png", (1, 1)), ("in/3.png", (50, 50))):
@@ -834,7 +834,7 @@ def test_a_command_from_the_checkpoint_to_heat_maps(checkpoint, written, picture
     words += ["--model", f"{checkpoint},flip=true,scales=0.75,1,pose_nms=false"]
     done = command(*words, "--save", "json,heatmaps")
     assert done.returncode == 0, done.stderr
-    assert "3 pictures, 3 people" in done.stdout
+    assert "3 images, 3 people" in done.stdout
     found = [poses for _, poses in vit.read(out / "poses.jsonl")]
     assert [len(poses) for poses in found] == [2, 1, 0]
     assert sorted(path.name for path in maps.iterdir()) == ["1_1.png", "1_2.png", "2_1.png"]

@@ -15,7 +15,7 @@ from vitruvian.models.spec import ModelSpec
 SHARED = ("num_poses", "conf", "precision", "threads", "device", "track", "smooth")
 # What may tell one family from another: their own folder, networks that are converted, and what
 # trains ours.
-KNOW = ("models/", "export/", "train/", "weights/metrabs_archive.py")
+KNOW = ("models/", "exports/", "train/", "weights/metrabs_archive.py")
 
 
 @pytest.mark.parametrize("option", SHARED)
@@ -58,7 +58,7 @@ def test_conf_is_the_threshold_of_both_networks_of_blazepose():
 
 
 def test_the_same_thing_is_not_said_twice():
-    with pytest.raises(VitruvianError, match="num_aug is augment, which is given as well"):
+    with pytest.raises(VitruvianError, match="num_aug is augment, which is also given"):
         FAMILIES["metrabs"].read({"augment": 5, "num_aug": 1})
 
 

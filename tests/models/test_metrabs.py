@@ -26,7 +26,7 @@ from vitruvian.models.ready import converted
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import CATALOGUE, entry
 from vitruvian.verbs.export import export as export_file
-from vitruvian.weights import download
+from vitruvian.weights import packages
 
 SIZE = (1280, 960)
 # A person of 1.7 metres who stands, arms a little apart: SMPL24, metres from the pelvis, seen from
@@ -105,7 +105,7 @@ def seen(
     pixels, metres = [], []
     for i, view in enumerate(views):
         xyz = truth[i // count] @ view.rotation.T
-        if head.looks[i % count].mirror:  # what is called left is on the left of the picture
+        if head.looks[i % count].mirror:  # what is called left is on the left of the image
             xyz = xyz[head.spec.mirror]
         pixels.append(view.camera.project(xyz))
         metres.append(xyz - (xyz.min(axis=0) + xyz.max(axis=0)) / 2 + 1.1)
@@ -440,7 +440,7 @@ def test_with_batch_rms_a_person_depends_on_the_others_and_alone_is_the_same():
 
 def about(**other: object) -> dict[str, str]:
     """Metadata of a network of SMPL's points, with two skeletons of which one is made of pairs."""
-    from vitruvian.weights.metrabs_archive import pack as packed
+    from vitruvian.weights.metadata import pack_matrix
 
     transform = np.concatenate([np.eye(24), np.zeros((24, 1))], axis=1).astype(np.float32)
     transform[[1, 2], 24] = 0.5  # the middle of the hips
@@ -448,7 +448,7 @@ def about(**other: object) -> dict[str, str]:
     said: dict[str, Any] = {
         "points": json.dumps(SMPL24.keypoints),
         "mirror": json.dumps(MIRROR.tolist()),
-        "transform": packed(transform),
+        "transform": pack_matrix(transform),
         "skeletons": json.dumps({
             "toy": {"indices": [24, 1, 2], "table": table.to_json()},
             "smpl_24": {"indices": list(range(24)), "table": SMPL24.to_json()},
@@ -668,8 +668,8 @@ def test_crops_are_as_bright_as_their_look_says_and_black_outside():
         ({"mix": 2}, "mix is 2, want a number from 0 to 1"),
         ({"conf": "high"}, "conf is 'high'"),
         ({"average": 1}, "average is 1, want True or False"),
-        ({"skeleton": 3}, "skeleton is 3, want one of the file's by name"),
-        ({"skeleton": SMPL24}, "want one of the file's by name"),
+        ({"skeleton": 3}, "skeleton is 3, want a skeleton name of the file"),
+        ({"skeleton": SMPL24}, "want a skeleton name of the file"),
         ({"runtime": "torch"}, "no runtime named 'torch'"),
         ({"runtime": "onnxruntime", "precision": "bf16"}, "use f32, or runtime openvino"),
     ],
@@ -777,7 +777,7 @@ def test_a_command_from_a_checkpoint_to_records(own, written, picture, tmp_path,
     words += ["--model", f"{own},num_aug=5"]
     done = command(*words, "--skeleton", "toy", "--out", tmp_path / "out.jsonl")
     assert done.returncode == 0, done.stderr
-    assert "3 pictures, 3 people" in done.stdout
+    assert "3 images, 3 people" in done.stdout
     header, *lines = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
     assert [len(line["people"]) for line in lines] == [2, 1, 0]
     assert {(line["skeleton"], line["origin"]) for line in lines} == {("toy", "camera")}
@@ -825,16 +825,16 @@ def test_the_licence_is_shown_when_they_are_fetched_and_they_are_converted_once(
 ):
     asked = []
 
-    def url(package: download.Package, folder: Path) -> Path:
+    def url(package: packages.Package, folder: Path) -> Path:
         asked.append(package.name)
         (folder / "archive").write_bytes(archive.read_bytes())
         return folder / "archive"
 
-    monkeypatch.setitem(download._FETCH, "url", url)
+    monkeypatch.setitem(packages._CLIENTS, "url", url)
     opened = load(name, find=str(written(ROWS)), skeleton="toy_3")
     assert (opened.name, opened.skeleton.name) == (name, "toy_3")
     first, second, third = capsys.readouterr().err.splitlines()
-    assert f"the weights of {name} are under non-commercial use only" in first
+    assert f"the weights of {name} have the licence non-commercial use only" in first
     assert second.startswith("fetching https://bit.ly/metrabs_")
     assert third.startswith("converting metrabs_eff2")
     load(name, find=str(written(ROWS)))
@@ -872,5 +872,5 @@ def test_an_antialias_that_is_no_number_is_refused(own, tmp_path, torch, metrabs
     with refused("antialias is 'much', want a whole number from 1"):
         export_file(str(tmp_path / "a.pt"), tmp_path / "a.onnx")
     torch.save(read | {"fill": 0.0}, tmp_path / "b.pt")
-    with refused("fill is 0.0, want 0.1 to 2 of the crop's side"):
+    with refused("fill is 0.0, want 0.1 to 2 of the crop side"):
         export_file(str(tmp_path / "b.pt"), tmp_path / "b.onnx")

@@ -1,4 +1,4 @@
-"""Models on fake networks and on real ones: two people, one, nobody; any shape of picture."""
+"""Models on fake networks and on real ones: two people, one, nobody; any shape of image."""
 
 import numpy as np
 import pytest

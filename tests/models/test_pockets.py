@@ -16,7 +16,7 @@ from vitruvian.frame import Frame
 from vitruvian.models import pockets
 from vitruvian.models.pockets import Arms, Hands, PocketDetector
 
-SIZE = (320, 480)  # width and height of the pictures here
+SIZE = (320, 480)  # width and height of the images here
 STORED = [[0.8727, 0.8562]]  # what the detector said of `standing` in noise when it was made
 
 

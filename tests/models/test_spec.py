@@ -35,7 +35,7 @@ def test_the_label_is_the_file_and_its_options():
 
 
 def test_what_is_no_option_is_told():
-    with pytest.raises(VitruvianError, match=r"'flip' is no option; write it as name=value"):
+    with pytest.raises(VitruvianError, match=r"'flip' is not an option; write name=value"):
         ModelSpec.parse("vitruvian-2d,flip,conf=0.4")
 
 
@@ -53,5 +53,5 @@ def test_what_a_spec_says_itself_comes_first():
 
 
 def test_two_of_one_label_are_refused():
-    with pytest.raises(VitruvianError, match="two models are called 'yolov8n-pose'"):
+    with pytest.raises(VitruvianError, match="two models are named 'yolov8n-pose'"):
         model_specs(["yolov8n-pose", ModelSpec.parse("yolov8n-pose")])

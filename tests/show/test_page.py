@@ -65,7 +65,7 @@ def run(path: Path, expression: str) -> Any:
 
 
 def seen_by(camera: Camera, rng: np.random.Generator, n: int, k: int = 3) -> dict[str, Any]:
-    """Joints all over the picture, and where they are."""
+    """Joints all over the image, and where they are."""
     xy = (rng.uniform(0.1, 0.9, (n, k, 2)) * camera.size).astype(np.float32)
     depth = rng.uniform(2, 6, (n, 1)) + rng.uniform(-0.3, 0.3, (n, k))
     return {"xy": xy, "xyz": camera.back_project(xy, depth.astype(np.float32)), "origin": "camera"}
@@ -125,7 +125,7 @@ def test_a_minute_of_a_person_is_below_a_megabyte(tmp_path: Path, people, frame)
 
 def test_a_page_holds_one_picture_or_video(tmp_path: Path, people, frame):
     poses = people(everything=True)
-    with refused("'", "holds one picture or video"), open_sink(tmp_path / "a.html") as sink:
+    with refused("'", "holds one image or video"), open_sink(tmp_path / "a.html") as sink:
         sink.write(frame(source="a.jpg"), poses)
         sink.write(frame(source="b.jpg"), poses)
 
@@ -158,7 +158,7 @@ def test_the_page_has_everybody_where_they_are(tmp_path: Path, people, frame, rn
 
 
 def test_through_its_camera_people_are_seen_as_in_the_picture(tmp_path: Path, people, frame, rng):
-    """800 pixels of the canvas for 64 of the picture; a millimetre at 2 m is 0.4 of them."""
+    """800 pixels of the canvas for 64 of the image; a millimetre at 2 m is 0.4 of them."""
     poses = people(2, **seen_by(Camera.view(SIZE), rng, 2))
     path = written(tmp_path / "a.html", (frame(size=SIZE), poses))
     look = 'get("camera").onclick(); later(1); seen.map(({x, y, body, k}) => [body, k, x, y])'

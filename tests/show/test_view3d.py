@@ -1,4 +1,4 @@
-"""Views in 3D: the floor is under the feet, the camera sees its picture, a metre is a metre."""
+"""Views in 3D: the floor is under the feet, the camera sees its image, a metre is a metre."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -155,7 +155,7 @@ def test_bodies_without_a_place_stand_side_by_side(frame, people):
     poses = people(3, everything=True, box=box, world=None)
     shown = scene((frame(), poses))
     (moment,) = shown.moments
-    assert moment.place.tolist() == [2, 0, 1]  # from the left, as in the picture
+    assert moment.place.tolist() == [2, 0, 1]  # from the left, as in the image
     right = shown.stand(moment)[np.argsort(moment.place), :, 0]
     assert (right[:-1].max(axis=1) < right[1:].min(axis=1)).all()
     np.testing.assert_allclose(
@@ -183,7 +183,7 @@ def test_frames_of_nobody_say_nothing_of_where_metres_begin(frame, standing):
 
 
 def pixels(stage: Stage, panel: int, xyz: np.ndarray) -> np.ndarray:
-    """(..., 2) column and row of the picture where (..., 3) right, away, up are drawn."""
+    """(..., 2) column and row of the image where (..., 3) right, away, up are drawn."""
     axes = stage.panels[panel].axes
     right, away, up = xyz.reshape(-1, 3).T
     x, y, _ = proj_transform(right, away, up, axes.get_proj())
@@ -323,7 +323,7 @@ def test_what_was_seen_before_the_user_stopped_it_is_a_whole_file(name, tmp_path
 
 
 def test_a_picture_in_3d_holds_one_picture(tmp_path: Path, frame, people):
-    with refused("holds one picture"), open_sink(tmp_path / "a_3d.png") as sink:
+    with refused("holds one image"), open_sink(tmp_path / "a_3d.png") as sink:
         for i in range(2):
             sink.write(frame(i), people(everything=True))
 
@@ -335,7 +335,7 @@ def test_a_gif_must_be_named_as_a_view(tmp_path: Path):
 
 @pytest.mark.parametrize("n", [1, 4, 8])
 def test_people_fill_the_picture_however_many_there_are(n):
-    """Ink of bones from the left to the right of a view: not a stripe in an empty picture."""
+    """Ink of bones from the left to the right of a view: not a stripe in an empty image."""
     rng = np.random.default_rng(3)
     body = rng.uniform((-0.4, -0.9, -0.2), (0.4, 0.9, 0.2), (1, 33, 3)).astype(np.float32)
     xyz = np.repeat(body, n, axis=0)

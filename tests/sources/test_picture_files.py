@@ -13,24 +13,12 @@ import pytest
 from PIL import Image
 
 from conftest import refused
-from pictures import COLOURS, close, everything, only_error, only_source, tiles
+from pictures import COLOURS, UPRIGHT, close, everything, only_error, only_source, tiles
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame, picture_size
 from vitruvian.geometry.camera import Camera
 from vitruvian.picture_files import content, opened, pixels
 from vitruvian.sources.open import MovingPicture, Pictures, Span, VideoFile, is_picture, open_source
-
-# The table of EXIF 2.3: where the first row and the first column of the data belong.
-UPRIGHT = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a),
-}
 
 
 def exif(orientation: int = 1, film_mm: int = 0) -> bytes:
@@ -154,7 +142,7 @@ def test_values_of_few_bits_in_sixteen_are_not_black(bits, suffix, tmp_path: Pat
     (frame,) = everything(path)
     close(frame, np.stack([values >> (bits - 8)] * 3, axis=-1), 0)
     said = capsys.readouterr().err
-    assert (f"taken as {bits} bits" in said) == (bits < 16)
+    assert (f"read as {bits} bits" in said) == (bits < 16)
     assert said.count("\n") == (bits < 16)
 
 
@@ -163,7 +151,7 @@ def test_a_camera_of_twelve_bits_is_told_of_once(tmp_path: Path, capsys):
         values = np.full((8, 8), 3000 + number, np.uint16)
         Image.fromarray(values).save(tmp_path / f"{number}.png")
     assert len(everything(tmp_path)) == 5
-    assert capsys.readouterr().err.count("taken as 12 bits") == 1
+    assert capsys.readouterr().err.count("read as 12 bits") == 1
 
 
 def test_colours_of_twelve_bits_are_not_black(tmp_path: Path):
@@ -195,7 +183,7 @@ def test_light_is_made_visible(tmp_path: Path, capsys):
     path.write_bytes(cv2.imencode(".hdr", np.stack([light] * 3, axis=-1))[1].tobytes())
     want = np.clip(light / np.percentile(light, 99.5), 0, 1) ** (1 / 2.2) * 255
     close(Frame.read(path), np.stack([want] * 3, axis=-1), 4)
-    assert "taken as white" in capsys.readouterr().err
+    assert "mapped to white" in capsys.readouterr().err
 
 
 def test_white_is_zero_where_a_tiff_says_so(tmp_path: Path):
@@ -226,7 +214,7 @@ TIMES = [0.0, 0.04, 0.54, 0.74]
 
 
 def film(path: Path, durations_ms: Sequence[int], form: str = "", **options) -> list[np.ndarray]:
-    """Write pictures that stay for so long; returns them."""
+    """Write images that stay for so long; returns them."""
     rgbs = [np.roll(COLOURS, 7 * i, axis=1) for i in range(len(durations_ms))]
     first, *more = map(Image.fromarray, rgbs)
     first.save(
@@ -327,7 +315,7 @@ def test_a_film_cut_short_gives_what_is_there_and_then_an_error(tmp_path: Path, 
 def test_the_first_picture_of_a_film_is_said_to_be_that(tmp_path: Path, capsys):
     rgbs = film(tmp_path / "a.gif", [100, 100])
     close(Frame.read(tmp_path / "a.gif"), rgbs[0], 0)
-    assert "it has 2 pictures, of which this is the first" in capsys.readouterr().err
+    assert "it has 2 images, the first is used" in capsys.readouterr().err
 
 
 # Pages
@@ -354,8 +342,8 @@ def test_pages_are_pictures(tmp_path: Path, capsys):
     assert [Path(f.source).name for f in everything(f"{tmp_path}/scan.tif[1]")] == ["scan.tif[1]"]
     assert not capsys.readouterr().err
     close(Frame.read(tmp_path / "scan.tif"), rgbs[0], 0)
-    assert "it has 3 pages, of which this is the first" in capsys.readouterr().err
-    only_error(f"{tmp_path}/scan.tif[7]", "no picture 7")
+    assert "it has 3 pages, the first is used" in capsys.readouterr().err
+    only_error(f"{tmp_path}/scan.tif[7]", "no image 7")
 
 
 def test_a_thumbnail_is_no_page(tmp_path: Path):
@@ -405,16 +393,16 @@ def test_what_has_the_name_of_a_picture_is_said_to_be_what_it_is(data, said, tmp
 
 def test_the_preview_in_a_raw_file_is_not_the_picture(tmp_path: Path):
     Image.fromarray(COLOURS).save(tmp_path / "a.tif", tiffinfo={50706: bytes([1, 4, 0, 0])})
-    only_error(tmp_path / "a.tif", "raw file of a camera")
+    only_error(tmp_path / "a.tif", "camera raw file")
     Image.fromarray(COLOURS).save(tmp_path / "b.nef", "TIFF")
-    only_error(tmp_path / "b.nef", "raw file of a camera")
+    only_error(tmp_path / "b.nef", "camera raw file")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="devices are files on POSIX")
 def test_a_device_is_no_picture(tmp_path: Path):
     (tmp_path / "z.png").symlink_to("/dev/zero")
     only_error(tmp_path / "z.png", "it is a device")
-    with refused("no pictures or videos", "pipes"):
+    with refused("no images or videos", "pipes"):
         open_source(tmp_path)
 
 
@@ -479,15 +467,15 @@ def test_a_folder_says_what_it_leaves_out(picture, tmp_path: Path, capsys):
     assert [path.name for path in only_source(tmp_path / "in").paths] == ["a.jpg"]
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    for what in ("2 of macOS", "3 hidden or of the system", "2 .txt", "1 .xmp", "1 folders"):
+    for what in ("2 macOS", "3 hidden or system files", "2 .txt", "1 .xmp", "1 folders"):
         assert what in said
 
 
 def test_a_folder_without_pictures_says_what_is_in_it(tmp_path: Path):
-    with refused("no pictures or videos in", "pattern"):
+    with refused("no images or videos in", "pattern"):
         open_source(tmp_path)
     (tmp_path / "a.jxl").write_bytes(b"\xff\x0a")
-    with refused("no pictures or videos in", "1 .jxl"):
+    with refused("no images or videos in", "1 .jxl"):
         open_source(tmp_path)
 
 
@@ -512,7 +500,7 @@ def test_a_camera_s_word_may_be_a_file_of_that_name(picture, tmp_path: Path, mon
 
 @pytest.mark.parametrize("name", ["s.jpg", "s.PNG?width=3", "a/b.heic"])
 def test_a_picture_of_an_address_is_refused_with_the_way_out(name):
-    with refused("is a picture", "fetch it first"):
+    with refused("is an image", "download it first"):
         open_source(f"http://127.0.0.1:9/{name}")
     assert isinstance(only_source("http://127.0.0.1:9/s.mjpg"), VideoFile)
 

@@ -1,4 +1,4 @@
-"""Pictures of every kind, videos with real time stamps, cameras, streams; and bad ones of each."""
+"""Pictures of every kind, videos with real timestamps, cameras, streams; and bad ones of each."""
 
 import io
 import struct
@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from conftest import grey, is_one_line, refused
-from pictures import COLOURS, close, everything, only_error, only_source
+from pictures import COLOURS, UPRIGHT, close, everything, only_error, only_source
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.sources.open import PICTURES, VIDEOS, Pictures, Span, VideoFile, open_source
 
-# Pictures
+# Images
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "jp2", "ppm", "gif", "webp", "jpg"])
@@ -62,20 +62,9 @@ def test_printers_colours_become_red_green_blue(suffix, picture):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_is_turned_as_its_exif_orientation_says(orientation, picture):
-    """The table of EXIF 2.3: where the first row and the first column of the data belong."""
-    upright = {
-        1: lambda a: a,
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.swapaxes(0, 1),
-        6: lambda a: np.rot90(a, -1),
-        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-        8: lambda a: np.rot90(a),
-    }
     path = picture("exif.jpg", COLOURS, orientation=orientation, quality=100, subsampling=0)
     (frame,) = everything(path)
-    close(frame, upright[orientation](COLOURS))
+    close(frame, UPRIGHT[orientation](COLOURS))
 
 
 @pytest.mark.parametrize(
@@ -109,8 +98,8 @@ def png(width: int, height: int) -> bytes:
     ("data", "said"),
     [
         (b"", "it is empty"),
-        (b"this is a text about pictures\n", "no picture"),
-        (bytes(3000), "no picture"),
+        (b"this is a text about images\n", "not an image"),
+        (bytes(3000), "not an image"),
         (b"\xff\xd8", "cannot read"),
         (b"\x89PNG\r\n\x1a\n", "cannot read"),
         (png(60_000, 60_000), "179 million pixels"),
@@ -129,7 +118,7 @@ def test_what_is_no_picture_is_one_clear_line(data, said, suffix, tmp_path: Path
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_picture_cut_short_is_one_clear_line(suffix, share, picture, rng, capfd):
-    """Noise, so that what is missing is the picture and not some header."""
+    """Noise, so that what is missing is the image and not some header."""
     path = picture(f"short.{suffix}", rng.integers(0, 256, (64, 64, 3), np.uint8))
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
@@ -241,16 +230,16 @@ def test_pictures_can_be_thinned_and_limited(picture):
     [
         ("none.mp4", "no such file"),
         ("*.nothing", "nothing matches"),
-        ("camera:front", "write camera:0"),
-        ("camera:-1", "write camera:0"),
-        ("camera:", "write camera:0"),
-        ("empty", "no pictures or videos in"),
+        ("camera:front", "the first is camera:0"),
+        ("camera:-1", "the first is camera:0"),
+        ("camera:", "the first is camera:0"),
+        ("empty", "no images or videos in"),
     ],
 )
 def test_words_that_name_nothing_are_one_clear_line(word, said, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes").write_text("no picture")
+    (tmp_path / "notes").write_text("not an image")
     with refused(said, word):
         open_source(word)
 
@@ -285,7 +274,7 @@ def test_a_span_that_is_none_is_one_clear_line(span):
 def test_pictures_have_no_start_or_end(picture):
     path = picture("a.png")
     for span in (Span(start=1), Span(end=1)):
-        with refused("only pictures"):
+        with refused("only images"):
             open_source(path, span)
 
 
@@ -460,7 +449,7 @@ def test_a_playlist_in_a_file_opens_nothing_else(video, tmp_path: Path):
 def test_a_video_whose_index_is_lost_is_one_clear_line(video):
     path = video()
     path.write_bytes(path.read_bytes()[:-300])
-    only_error(path, "cannot read", "cut short")
+    only_error(path, "cannot read", "truncated")
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
@@ -519,7 +508,7 @@ def camera(monkeypatch) -> type[Camera]:
 
 def test_a_camera_gives_frames_until_it_stops_and_says_so(camera):
     *frames, error = everything("camera:1")
-    is_one_line(error, "camera:1 gave no more frames")
+    is_one_line(error, "camera:1 returned no more frames")
     assert [frame.index for frame in frames] == [0, 1, 2]
     assert all((frame.rgb == (0, 0, 255)).all() for frame in frames)
     assert 0 <= frames[0].seconds < frames[1].seconds < frames[2].seconds

@@ -1,4 +1,4 @@
-"""Videos as people have them: every container, odd time stamps, turned, wide, joined, damaged."""
+"""Videos as people have them: every container, odd timestamps, turned, wide, joined, damaged."""
 
 import pickle
 import struct
@@ -85,7 +85,7 @@ def is_grey_as(frame: Frame, index: int, most: float = 5) -> None:
 
 
 def all_there(path: Path, count: int, rate: float, most: float = 2e-3) -> None:
-    """Assert that every frame is there, at its time, with its picture."""
+    """Assert that every frame is there, at its time, with its image."""
     frames, errors = read(path)
     assert not errors
     assert [frame.index for frame in frames] == list(range(count))
@@ -108,7 +108,7 @@ KINDS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "a.m2ts": ("libx264", "mpegts", {"mpegts_m2ts_mode": "1"}),
     "b.ts": ("mpeg2video", "mpegts", {"g": "12", "bf": "2"}),
     "a.mpg": ("mpeg2video", "mpeg", {"g": "12"}),
-    # Not flat: of several tiny pictures in a packet, FFmpeg guesses the times, also twice the same.
+    # Not flat: of several tiny images in a packet, FFmpeg guesses the times, also twice the same.
     "b.mpg": ("mpeg2video", "mpeg", {"g": "12", "bf": "2", "noise": 40, "qmax": "4"}),
     "b.vob": ("mpeg2video", "vob", {"g": "12", "bf": "2", "noise": 40, "qmax": "4"}),
     "a.mkv": ("libx264", None, {"g": "12"}),
@@ -175,7 +175,7 @@ def test_frames_with_the_time_stamp_of_the_one_before_are_kept_between_it_and_th
     real = [frame.seconds for frame in frames if frame.index % 10 != 7]
     np.testing.assert_allclose(real, [s / 1000 for i, s in enumerate(stamps) if i % 10 != 7])
     said = capsys.readouterr().err
-    assert "no later than those before: 4" in said
+    assert "4 frames whose timestamps do not increase" in said
     part, _ = read(path, start=0.5)
     assert places(part) == [p for p in places(frames) if p[1] >= 0.5]
 
@@ -238,7 +238,7 @@ def test_a_raw_stream_that_says_no_frame_rate_is_taken_for_25_and_it_is_said(
 ):
     path = film(tmp_path / "a.mjpeg", "mjpeg", "mjpeg", rate=50, pixels="yuvj420p")
     all_there(path, 100, 25, 1e-9)
-    assert "25 frames a second are assumed" in capsys.readouterr().err
+    assert "25 frames per second are assumed" in capsys.readouterr().err
 
 
 def test_empty_packets_do_not_end_a_video(tmp_path: Path):
@@ -322,7 +322,7 @@ def widened(rgb: np.ndarray, width: int) -> np.ndarray:
 )
 @pytest.mark.parametrize("aspect", [Fraction(2), Fraction(3, 2), Fraction(3, 4)], ids=str)
 def test_pixels_that_are_not_square_become_square(aspect, name, held, tmp_path: Path):
-    """The file says it in .mp4 and .mkv, the coded pictures in .ts."""
+    """The file says it in .mp4 and .mkv, the coded images in .ts."""
     path, kind = tmp_path / name, "mpegts" if name == "a.ts" else None
     film(path, fmt=kind, frames=30, picture=corners(), aspect=aspect, bf="0")
     matrix, shown = HELD[held]
@@ -339,7 +339,7 @@ def test_pixels_that_are_not_square_become_square(aspect, name, held, tmp_path: 
 
 
 def test_television_changes_the_shape_of_its_pixels_in_mid_film(tmp_path: Path):
-    """4:3, then 16:9, of as many pixels; pictures come out of the decoder some packets later."""
+    """4:3, then 16:9, of as many pixels; images come out of the decoder some packets later."""
     data = b""
     for shape in (Fraction(4, 3), Fraction(16, 9)):
         path = tmp_path / f"{shape.numerator}.m2v"
@@ -355,8 +355,8 @@ def test_television_changes_the_shape_of_its_pixels_in_mid_film(tmp_path: Path):
 @pytest.mark.parametrize(
     ("across", "high", "said"),
     [
-        (1000, 1, "1000 times as wide as high"),
-        (1, 1000, "0.001 times as wide as high"),
+        (1000, 1, "pixel aspect ratio of 1000"),
+        (1, 1000, "pixel aspect ratio of 0.001"),
         (0, 1, ""),
         (1, 0, ""),
         (1281, 1280, ""),
@@ -372,7 +372,7 @@ def test_pixels_of_a_shape_that_cannot_be_are_square_and_it_is_said(
     frames, errors = read(path)
     assert not errors
     err = capsys.readouterr().err
-    # Where the file says nothing that can be, the coded pictures do.
+    # Where the file says nothing that can be, the coded images do.
     assert {frame.size for frame in frames} == {(128, 48) if 0 in (across, high) else SIZE}
     assert err.count("\n") == bool(said)
     assert said in err
@@ -381,7 +381,7 @@ def test_pixels_of_a_shape_that_cannot_be_are_square_and_it_is_said(
 def test_a_calibration_of_the_stored_pixels_fits_the_square_ones(tmp_path: Path):
     """OpenCV, and what calibrates with it, reads a 1440 x 1080 video as it is stored."""
     from vitruvian.geometry import calibration
-    from vitruvian.stream.stream import seen_by
+    from vitruvian.streams.stream import seen_by
 
     frame = read(film(tmp_path / "a.mp4", frames=1, aspect=Fraction(4, 3)))[0][0]
     matrix = np.array([[60, 0, 32], [0, 80, 24], [0, 0, 1.0]])
@@ -434,7 +434,7 @@ def together(path: Path, *films: Path, cover: bool = False) -> Path:
 
 
 def test_a_cover_is_no_video(tmp_path: Path, capsys):
-    """Phones and shops put a picture into films, and music has one and no film."""
+    """Phones and shops put an image into films, and music has one and no film."""
     plain = film(tmp_path / "plain.mp4", frames=5)
     cover = film(tmp_path / "c.mp4", "mjpeg", frames=1, size=(640, 480), pixels="yuvj420p")
     frames, errors = read(together(tmp_path / "a.mp4", cover, plain, cover=True))
@@ -449,7 +449,7 @@ def test_of_several_videos_in_a_file_the_largest_is_read_and_it_is_said(tmp_path
     frames, errors = read(together(tmp_path / "a.mkv", small, large))
     assert not errors
     assert [frame.size for frame in frames] == [(320, 240)] * 5
-    assert "holds 2 videos; number 2 (320 x 240) is read" in capsys.readouterr().err
+    assert "has 2 video streams; stream 2 (320 x 240) is used" in capsys.readouterr().err
 
 
 # Other sizes in mid-film
@@ -649,7 +649,7 @@ def test_an_interlaced_video_is_read_and_it_is_said(tmp_path: Path, capsys):
 
 @pytest.mark.parametrize("quarters", range(4))
 def test_a_picture_with_data_that_pyav_has_no_name_for_is_turned_all_the_same(quarters):
-    """PyAV gives none of the data beside a picture then: 3D views of phones, EXIF of MJPEG."""
+    """PyAV gives none of the data beside an image then: 3D views of phones, EXIF of MJPEG."""
     from vitruvian.sources.coded import display_rotation
 
     class Odd:

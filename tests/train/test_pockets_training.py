@@ -138,8 +138,8 @@ def test_labels_that_say_something_else_are_refused(tmp_path):
 def test_the_network_is_the_same_in_its_file(tmp_path):
     """One step on noise, written as float16, run by OpenVINO: `export_sight` compares them."""
     torch = pytest.importorskip("torch")
-    from vitruvian.export.networks.blazepose import LandmarkNetwork
-    from vitruvian.export.networks.sight import Sight
+    from vitruvian.exports.networks.blazepose import LandmarkNetwork
+    from vitruvian.exports.networks.sight import Sight
 
     torch.manual_seed(0)
     network = Sight(LandmarkNetwork("full")).eval()

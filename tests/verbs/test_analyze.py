@@ -85,7 +85,7 @@ def test_pictures_have_the_states_of_everybody_in_them(tmp_path):
     record = recorded(tmp_path / "poses.jsonl", poses, "{}.jpg")
     done = command(*ANALYZE, record, "--rules", "seated,arms_raised", "--angles", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert "2 pictures, 3 people" in done.stdout
+    assert "2 images, 3 people" in done.stdout
     assert "seated: 1 of 3 people, 0% unknown" in done.stdout
     assert "arms_raised: 1 of 3 people, 0% unknown" in done.stdout
     states = {
@@ -101,7 +101,7 @@ def test_pictures_have_the_states_of_everybody_in_them(tmp_path):
     rows = table("out/angles.csv")
     assert [(row["source"], row["person"]) for row in rows] == [
         ("0.jpg", "1"), ("0.jpg", "2"), ("1.jpg", "1")]  # fmt: skip
-    assert not Path("out/angles.png").exists()  # there is no time in pictures
+    assert not Path("out/angles.png").exists()  # there is no time in images
 
 
 def test_nobody_is_an_answer(tmp_path):
@@ -160,7 +160,7 @@ def test_a_record_made_of_another_programs_file_needs_no_video(tmp_path):
     record = recorded(tmp_path / "poses.jsonl", acting(SITS), source="walk.trc")
     done = command(*ANALYZE, record, "--angles", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert "walk.trc has no pictures: no annotated copy" in done.stderr
+    assert "walk.trc has no images: no annotated copy" in done.stderr
     assert len(table("out/angles.csv")) == 40
 
 
@@ -207,7 +207,7 @@ def test_without_pixels_another_rule_stands_in_and_that_is_said(tmp_path):
 def test_a_source_that_no_file_can_be_called_is_not_here(tmp_path, suffix):
     path = recorded(tmp_path / "a.jsonl", acting([{}, {}]), f"{'x' * 300}.{suffix}")
     assert len(list(vit.analyze_frames(path))) == 2
-    with refused("which is not there"):
+    with refused("which does not exist"):
         open_record(recorded(tmp_path / "b.jsonl", acting([{}]), "x" * 300)).video()
 
 
@@ -243,7 +243,7 @@ BROKEN = "import numpy as np\ndef bad(body):\n    return body.nothing\nmany = 3\
     ("words", "parts"),
     [
         (("p.jsonl", "--rules", "seatd"), ("no rule named 'seatd'; did you mean 'seated'?",)),
-        (("p.jsonl", "--rules", "mine.py"), ("say which function", "'mine.py:NAME'")),
+        (("p.jsonl", "--rules", "mine.py"), ("name its function", "'mine.py:NAME'")),
         (("p.jsonl", "--rules", "mine.py:gone"), ("'mine.py' has no function 'gone'",)),
         (("p.jsonl", "--rules", "mine.py:many"), ("'mine.py' has no function 'many'",)),
         (("p.jsonl", "--rules", "no.py:f"), ("cannot read 'no.py': No such file",)),
@@ -253,8 +253,8 @@ BROKEN = "import numpy as np\ndef bad(body):\n    return body.nothing\nmany = 3\
         (("p.jsonl", "--angles", "--space", "4d"), ("'4d' is no space; want 2d or 3d",)),
         (("p.jsonl", "--minimum", "-1"), ("minimum is -1.0",)),
         (("p.jsonl", "--out", "a.csv"), ("'a.csv' is one file", "give a folder")),
-        (("p.jsonl", "sample"), ("'p.jsonl' is a record; analyze it alone",)),
-        (("p.jsonl", "--start", "3"), ("'p.jsonl' is a record", "all of it")),
+        (("p.jsonl", "sample"), ("'p.jsonl' is a record; give it as the only source",)),
+        (("p.jsonl", "--start", "3"), ("'p.jsonl' is a record", "completely")),
         (("gone.jsonl",), ("cannot read 'gone.jsonl'",)),
         (("missing.mp4",), ("cannot read 'missing.mp4'",)),
         (("sample", "--model", "blazepose-ful"), ("did you mean 'blazepose-full'",)),
@@ -403,7 +403,7 @@ def test_a_source_and_a_model_are_analyzed_as_a_record_is(video):
     found = [found for *_, found in vit.analyze_frames(clip, Actor(acting(SITS)), rules="seated")]
     (event,) = [event for one in found for event in one.events]
     assert (event.start, event.end) == (1.0, pytest.approx(2.9))
-    with refused("no angles were asked for"):
+    with refused("angles were not computed"):
         found[0].angle_deg("left_knee")
 
 
@@ -432,7 +432,7 @@ def test_words_for_angles_are_names_or_how_they_begin():
         *("left_knee_flexion", "right_knee_flexion", "trunk_tilt"),
     )
     assert angles.match_angles(["left_hip_abduction"], "3d") == ("left_hip_abduction",)
-    with refused("left_hip_abduction needs metres"):
+    with refused("left_hip_abduction needs 3D coordinates"):
         angles.match_angles("left_hip_abduction", "2d")
 
 
@@ -528,7 +528,7 @@ def test_nobody_and_somebody_without_a_place_are_annotated_as_nothing():
     assert (image == 128).all()
 
 
-# Real pictures and videos
+# Real images and videos
 
 
 def test_the_sample_through_the_command_line():
@@ -536,7 +536,7 @@ def test_the_sample_through_the_command_line():
     words = ("sample", "--model", "vitruvian-2d", "--rules", "seated,hands_in_pockets")
     done = command(*ANALYZE, *words, "--angles", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("grace_hopper.jpg: 1 picture, 1 person, ")
+    assert done.stdout.startswith("grace_hopper.jpg: 1 image, 1 person, ")
     states = [(row["rule"], row["side"], row["state"]) for row in table("out/events.csv")]
     assert states == [  # a portrait: neither hips nor hands are in it
         ("seated", "", "unknown"),
@@ -561,7 +561,7 @@ def test_hands_in_a_real_picture_are_in_pockets_and_a_broken_one_is_told(blazepo
     rules = "hands_in_pockets,seated"
     done = command(*ANALYZE, "pictures", "--rules", rules, "--angles", "--out", "out")
     one_line(done, "broken.jpg", "cut short")
-    assert "pictures: 2 pictures, 2 people" in done.stdout
+    assert "pictures: 2 images, 2 people" in done.stdout
     assert "hands_in_pockets: 2 of 2 people, 0% unknown" in done.stdout
     assert "seated: 0 of 2 people" in done.stdout
     assert len(table("out/angles.csv")) == 2

@@ -1,7 +1,8 @@
-"""Benchmark: stages that add up, cases in turns, a picture of a crowd, and a story with weights."""
+"""Benchmark: stages that add up, cases in turns, an image of a crowd, and a story with weights."""
 
 import json
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -230,20 +231,20 @@ def test_models_take_turns_and_each_is_started_once_before(monkeypatch):
     once = [("vitruvian-2d", None), ("yolov8n-pose", 320), ("yolov8n-pose", 640)]
     assert told == once + once[::-1]
     assert {job.frames for job in asked} == {7}
-    assert [case["rounds"] for case in result["cases"]] == [[3, 8], [4, 7], [5, 6]]
-    first = result["cases"][0]
-    assert first["frames_per_second"] == 5.5
-    assert first["peak_mb"] == 8
-    assert first["stages_ms"]["network"] == {"median": 50.5, "p95": pytest.approx(95.05)}
-    assert first["stages_ms"]["whole"]["median"] == pytest.approx(6 * 50.5)
-    json.dumps(result, allow_nan=False)
+    assert [case.rounds for case in result.cases] == [[3, 8], [4, 7], [5, 6]]
+    first = result.cases[0]
+    assert first.frames_per_second == 5.5
+    assert first.peak_mb == 8
+    assert asdict(first.stages_ms["network"]) == {"median": 50.5, "p95": pytest.approx(95.05)}
+    assert first.stages_ms["whole"].median == pytest.approx(6 * 50.5)
+    json.dumps(asdict(result), allow_nan=False)
 
 
 def test_a_benchmark_that_was_stopped_keeps_what_is_measured(monkeypatch, tmp_path):
     plan, models = benchmark.Plan(rounds=2), ["vitruvian-2d", "yolov8n-pose"]
     out, said = tmp_path / "out.json", list[str]()
 
-    def measured(**how: Any) -> dict[str, Any]:
+    def measured(**how: Any) -> benchmark.Benchmark:
         return benchmark.benchmark(
             models, people=[3], out=out, say=said.append, **{"plan": plan, **how}
         )
@@ -251,20 +252,20 @@ def test_a_benchmark_that_was_stopped_keeps_what_is_measured(monkeypatch, tmp_pa
     def stop(case: benchmark.Case, rounds: object) -> None:
         raise KeyboardInterrupt
 
-    asked, row = fake(monkeypatch), benchmark.row
-    monkeypatch.setattr(benchmark, "row", stop)  # after everything was measured
+    asked, case_result = fake(monkeypatch), benchmark.case_result
+    monkeypatch.setattr(benchmark, "case_result", stop)  # after everything was measured
     with pytest.raises(KeyboardInterrupt):
         measured()
     assert len(asked) == 2 + 4
     assert not out.exists()
-    monkeypatch.setattr(benchmark, "row", row)
+    monkeypatch.setattr(benchmark, "case_result", case_result)
     with refused("was made with", "plan", "--overwrite"):
         measured(resume=True, plan=benchmark.Plan(rounds=3))
     measured(resume=True)
     assert len(asked) == 2 + 4
     assert f"'{out}' goes on after 4 measurements" in said
     numbers = out.read_text()
-    assert measured(resume=True) == json.loads(numbers)
+    assert asdict(measured(resume=True)) == json.loads(numbers)
     assert said[-1] == f"'{out}' is finished already"
     with refused("exists", "--resume", "--overwrite"):
         measured()
@@ -283,8 +284,8 @@ def test_blazepose_is_told_how_many_there_are(monkeypatch):
 def test_a_model_that_fails_does_not_stop_the_others(monkeypatch):
     asked = fake(monkeypatch, "vitruvian-3d")
     result = benchmark.benchmark(["vitruvian-3d", "vitruvian-2d"], people=[1, 5])
-    assert [case["contender"]["label"] for case in result["cases"]] == ["vitruvian-2d"] * 2
-    assert result["failed"] == {
+    assert [case.contender.label for case in result.cases] == ["vitruvian-2d"] * 2
+    assert result.failed == {
         "vitruvian-3d, people 1": "it is broken",
         "vitruvian-3d, people 5": "it is broken",
     }
@@ -299,12 +300,12 @@ def test_the_table_has_a_row_a_case_and_the_columns_asked_for(monkeypatch):
     assert "size" not in head
     assert [row.split()[4] for row in rows] == ["1", "2"]
     assert "50.5 (95.0)" in rows[0] or "50.5 (95.1)" in rows[0]
-    assert machine.describe()["cpu"] in benchmark.benchmark_table(result)
+    assert machine.describe().cpu in benchmark.benchmark_table(result)
 
 
 @pytest.mark.parametrize(("load", "noisy"), [(8.0, True), (0.1, False)])
 def test_a_busy_machine_is_said(load, noisy):
-    said = machine.machine_lines(machine.describe() | {"load": load, "cores": 2})
+    said = machine.machine_lines(replace(machine.describe(), load=load, cores=2))
     assert f"load average {load:g}" in said[-1]
     assert ("noisy" in said[-1]) is noisy
 
@@ -322,7 +323,7 @@ def test_memory_is_that_of_the_process():
     ("given", "parts"),
     [
         ({"model": []}, ("--model",)),
-        ({"model": ["vitruvian-2d"] * 2}, ("two models are called 'vitruvian-2d'",)),
+        ({"model": ["vitruvian-2d"] * 2}, ("two models are named 'vitruvian-2d'",)),
         ({"model": ["vitruvian-2e"]}, ("did you mean 'vitruvian-2d'",)),
         ({"model": ["vitruvian-2d"], "size": [320]}, ("vitruvian-2d", "one size only")),
         ({"model": ["vitruvian-2d"], "threads": [0]}, ("threads is 0",)),

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from vitruvian.verbs.compare.agreement import (
 from vitruvian.verbs.compare.compare import compare
 from vitruvian.verbs.compare.lines import FrameRecord, FrameResult
 from vitruvian.verbs.compare.panels import GAP, ROOM, STRIP, Layout, panels, result_caption, view
+from vitruvian.verbs.compare.result import Comparison
 from vitruvian.verbs.compare.summary import Chapter, write_comparison
 from vitruvian.verbs.compare.tally import MOMENTS, Moments, SourceTally
 
@@ -244,18 +246,21 @@ def test_a_tally_counts_people_milliseconds_and_who_is_alone(frame):
         b = FrameResult(bodies((3, 4)), 5.0) if i < 3 else FrameResult(None, failed="it broke")
         line = tally.add(frame(i, i / 10), [a, b], lambda: small)
         assert len(line["pairs"]) == (i < 3)
-    numbers = tally.to_dict()
-    assert numbers["models"][0] == {
+    said = tally.summary("clip.mp4")
+    assert asdict(said.models[0]) == {
         "model": "a", "frames": 4, "failed": 0, "people_a_frame": 2, "ms_median": 11.5,
         "ms_p95": pytest.approx(12.85),
     }  # fmt: skip
-    assert numbers["models"][1]["failed"] == 1
-    assert numbers["models"][1]["people_a_frame"] == 1
-    (one,) = numbers["pairs"]
-    assert (one["frames"], one["both"], one["only_first"], one["only_second"]) == (3, 3, 3, 0)
-    assert one["joints_percent"]["nose"]["median"] == pytest.approx(5, abs=0.2)
-    assert 0.5 < one["disagreement"] < 0.7
-    json.dumps(numbers, allow_nan=False)
+    assert said.models[1].failed == 1
+    assert said.models[1].people_a_frame == 1
+    (one,) = said.pairs
+    assert (one.frames, one.both, one.only_first, one.only_second) == (3, 3, 3, 0)
+    nose = one.joints_percent["nose"].median
+    assert nose == pytest.approx(5, abs=0.2)
+    assert 0.5 < one.disagreement < 0.7
+    assert json.loads(json.dumps(asdict(said)))["pairs"][0]["joints_percent"]["nose"] == {
+        "median": nose, "p95": one.joints_percent["nose"].p95
+    }  # fmt: skip
 
 
 def test_quantiles_from_steps_are_those_of_the_distances(frame, rng):
@@ -341,10 +346,10 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
 
 
 def pictures(picture: Callable[..., Path]) -> Path:
-    """A folder with a space in its name, of pictures of different sizes."""
+    """A folder with a space in its name, of images of different sizes."""
     path = Path()
     for i, (name, size) in enumerate({"a": (60, 80), "b": (90, 40), "c": (50, 50)}.items()):
-        path = picture(f"my pictures/{name}.png", np.full((*size, 3), 40 * i + 40, np.uint8))
+        path = picture(f"my images/{name}.png", np.full((*size, 3), 40 * i + 40, np.uint8))
     return path.parent
 
 
@@ -358,11 +363,11 @@ def test_a_folder_of_different_sizes_is_compared(loaded, picture, tmp_path):
     out = tmp_path / "out of it"
     numbers = compare(pictures(picture), ["one", "three"], out)
     assert {path.name for path in out.iterdir()} == {
-        "a.jpg", "b.jpg", "c.jpg", "comparison.json", "pictures - disagreement.jsonl", "records",
-        "report.html",
+        ".vitruvian", "a.jpg", "b.jpg", "c.jpg", "comparison.json", "pictures - disagreement.jsonl",
+        "records", "report.html",
     }  # fmt: skip
-    assert json.loads((out / "comparison.json").read_text()) == numbers
-    assert numbers["sources"][0]["pairs"][0]["both"] == 3
+    assert json.loads((out / "comparison.json").read_text()) == asdict(numbers)
+    assert numbers.sources[0].pairs[0].both == 3
     wide, tall = Layout.of(2, (80, 60)).size
     image = opened(out / "a.jpg")
     assert image.shape == (tall + 2 * STRIP + GAP, 2 * (wide + GAP), 3)
@@ -389,7 +394,7 @@ def test_the_report_needs_nothing_from_elsewhere(loaded, picture, tmp_path):
     assert "<three>" not in page
     outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', outside)
-    assert page.count("data:image/jpeg") == 4  # the first picture, and three moments
+    assert page.count("data:image/jpeg") == 4  # the first image, and three moments
     assert page.count("<svg") == 3  # over time, joints, angles
 
 
@@ -397,19 +402,32 @@ def test_what_is_there_is_not_made_again_and_a_model_can_be_added(loaded, pictur
     folder, out = pictures(picture), tmp_path / "out"
     first = compare(folder, ["one", "three"], out)
     assert [model.name for model in loaded] == ["one", "three"]
-    with refused("holds this comparison", "--resume"):
+    with refused("exists; pass --resume", "--overwrite", "another --out"):
         compare(folder, ["one", "three"], out)
     second = compare(folder, ["one", "three"], out, resume=True)
     assert len(loaded) == 2
-    assert first["sources"] == second["sources"]
+    assert first.sources == second.sources
     third = compare(folder, ["one", "three", "another"], out, resume=True)
     assert [model.name for model in loaded] == ["one", "three", "another"]
-    assert len(third["sources"][0]["pairs"]) == 3
-    picture("my pictures/a.png", np.full((60, 80, 3), 9, np.uint8))  # changed
-    with refused("holds a comparison of something else", "--overwrite"):
+    assert len(third.sources[0].pairs) == 3
+    assert compare(folder, ["one", "three", "another"], out, resume=True) == third  # finished
+    record = out / "records/pictures - one.jsonl"
+    whole = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(whole[:-1]) + whole[-1][:20])  # cut off
+    picture("my images/a.png", np.full((60, 80, 3), 9, np.uint8))  # changed
+    compare(folder, ["one", "three"], out, resume=True)
+    assert [model.seen for model in loaded[3:]] == [  # the first once more to warm up
+        ["a.png 0", "a.png 0", "c.png 2"],
+        ["a.png 0", "a.png 0"],
+    ]
+    lines = record.read_text().splitlines(keepends=True)
+    assert lines[1] == whole[2]  # b.png is as it was
+    assert opened(out / "a.jpg").shape[1] > 600
+    picture("my images/d.png", np.full((60, 80, 3), 9, np.uint8))
+    with refused("was made with other sources, without", "d.png", "--overwrite"):
         compare(folder, ["one", "three"], out, resume=True)
     compare(folder, ["one", "three"], out, overwrite=True)
-    assert len(loaded) == 5
+    assert len(loaded) == 7
 
 
 def test_an_interrupted_run_goes_on_where_it_was(loaded, picture, tmp_path, monkeypatch):
@@ -444,8 +462,8 @@ def test_a_model_that_fails_on_a_picture_is_said_and_the_rest_is_done(loaded, pi
     (error,) = told
     assert "broken has nothing of 1 of 3 frames" in str(error)
     assert "b.png: RuntimeError: too hard" in str(error)
-    assert numbers["sources"][0]["models"][1]["failed"] == 1
-    assert numbers["sources"][0]["pairs"][0]["frames"] == 2
+    assert numbers.sources[0].models[1].failed == 1
+    assert numbers.sources[0].pairs[0].frames == 2
     assert opened(out / "b.jpg").shape[1] > 600
     assert "RuntimeError: too hard" in (out / "report.html").read_text()
     again: list[VitruvianError] = []
@@ -460,8 +478,8 @@ def test_a_model_that_cannot_be_had_does_not_stop_the_others(loaded, picture, tm
     numbers = compare(
         pictures(picture), ["one", "missing", "two"], tmp_path / "out", on_error=told.append
     )
-    assert [str(error) for error in told] == ["missing, my pictures: its weights cannot be had"]
-    assert [each["model"] for each in numbers["sources"][0]["models"]] == ["one", "two"]
+    assert [str(error) for error in told] == ["missing, my images: its weights cannot be had"]
+    assert [each.model for each in numbers.sources[0].models] == ["one", "two"]
 
 
 def test_a_picture_that_cannot_be_read_is_said_once(loaded, picture, tmp_path):
@@ -471,7 +489,7 @@ def test_a_picture_that_cannot_be_read_is_said_once(loaded, picture, tmp_path):
     numbers = compare(folder, ["one", "two"], tmp_path / "out", on_error=told.append)
     assert len(told) == 1
     assert "aa.jpg" in str(told[0])
-    assert numbers["sources"][0]["frames"] == 3
+    assert numbers.sources[0].frames == 3
 
 
 @pytest.mark.parametrize(("frames", "turn"), [(5, 0), (1, 0), (3, 90)])
@@ -491,7 +509,7 @@ def test_a_video_becomes_a_video_with_the_same_times(loaded, video, tmp_path, fr
     assert abs(shown[0].height - (tall + 2 * STRIP + GAP)) <= 1
     lowest = shown[-1].to_ndarray(format="rgb24")[STRIP + tall - 8, wide // 2 - 20 : wide // 2]
     assert abs(int(np.median(lowest)) - grey(frames - 1)) < 8
-    assert numbers["sources"][0]["frames"] == frames
+    assert numbers.sources[0].frames == frames
     page = (out / "report.html").read_text()
     assert (">seconds<" in page) == (frames > 1)
 
@@ -506,11 +524,11 @@ def test_records_of_others_stand_beside_ours(loaded, video, tmp_path):
     told: list[VitruvianError] = []
     numbers = compare(clip, ["one"], tmp_path / "out", results=[theirs], on_error=told.append)
     assert ["peer has nothing of 1 of 5 frames" in str(error) for error in told] == [True]
-    ours, peer = numbers["sources"][0]["models"]
-    assert (peer["model"], peer["failed"], peer["ms_median"]) == ("peer", 1, None)
-    (both,) = numbers["sources"][0]["pairs"]
-    assert (both["frames"], both["both"], both["disagreement"]) == (4, 4, 0)
-    assert ours["ms_median"] is not None
+    ours, peer = numbers.sources[0].models
+    assert (peer.model, peer.failed, peer.ms_median) == ("peer", 1, None)
+    (both,) = numbers.sources[0].pairs
+    assert (both.frames, both.both, both.disagreement) == (4, 4, 0)
+    assert ours.ms_median is not None
 
 
 def test_a_record_that_goes_on_longer_is_compared_as_far_as_the_source_goes(
@@ -522,7 +540,7 @@ def test_a_record_that_goes_on_longer_is_compared_as_far_as_the_source_goes(
             sink.write(Frame(None, i, i / 10, "clip.mp4", size=(64, 48)), bodies((3, 0), size=24))
     out = tmp_path / "out"
     numbers = compare(video("clip.mp4"), ["one"], out, results=[theirs], span=Span(max_frames=3))
-    assert numbers["sources"][0]["frames"] == 3
+    assert numbers.sources[0].frames == 3
     assert (out / "report.html").read_text().count("<svg") == 3
 
 
@@ -534,9 +552,8 @@ def test_a_video_that_ends_early_is_compared_as_far_as_it_goes(frame, tmp_path):
         both = [FrameResult(bodies((0, 0)), 1.0), FrameResult(bodies((i, 0)), 2.0)]
         tally.add(frame(i, i / 10), both, lambda: small)
         chapter.add(frame(i, i / 10), both, small)
-    write_comparison(
-        [chapter], {"machine": machine.describe(), "faults": []}, tmp_path / "report.html"
-    )
+    said = Comparison({}, machine.describe(), [], [])
+    write_comparison([chapter], said, tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text().count("<svg") == 3
     assert chapter.shown is not None
 
@@ -548,14 +565,14 @@ def test_a_record_of_pictures_of_another_size_is_not_compared(loaded, video, tmp
     told: list[VitruvianError] = []
     compare(video("clip.mp4", [0.0]), ["one"], tmp_path / "out", results=[theirs],
             on_error=told.append)  # fmt: skip
-    assert "of a picture of 32 x 24 pixels" in str(told[0])
+    assert "of an image of 32 x 24 pixels" in str(told[0])
 
 
 def test_what_cannot_be_compared_is_refused(loaded, picture, tmp_path):
     folder = pictures(picture)
     with refused("one alone is no comparison"):
         compare(folder, ["one"], tmp_path / "out")
-    with refused("two models are called 'one'"):
+    with refused("two models are named 'one'"):
         compare(folder, ["one", "one"], tmp_path / "out")
     with refused("is in", "would be replaced"):
         compare(folder, ["one", "two"], folder, overwrite=True)
@@ -580,7 +597,7 @@ def test_a_record_that_is_none_says_which_line(tmp_path, frame, people):
     with json_lines(path, None) as sink:
         sink.write(frame(), people())
     path.write_text(path.read_text() + '{"source": "a"}\n')
-    with refused("a.jsonl", "line 3 is no frame"):
+    with refused("a.jsonl", "line 3 is not a frame"):
         FrameRecord(path, True)
 
 
@@ -597,7 +614,7 @@ def test_one_command_compares_two_networks(tmp_path):
     """With weights that come with vitruvian: 2D, with a mirror, and 3D; a portrait and nobody."""
     import vitruvian as vit
 
-    folder = tmp_path / "two pictures"
+    folder = tmp_path / "two images"
     folder.mkdir()
     portrait = vit.open_source("sample")[0].paths[0]  # type: ignore[attr-defined]
     (folder / "a.jpg").write_bytes(portrait.read_bytes())

@@ -221,13 +221,13 @@ def test_a_record_can_be_read_twice(tmp_path: Path, people: People, frame: Frame
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (lambda line: line[: len(line) // 2], "line 3 is no JSON"),
-        (lambda line: "[1, 2]", "line 3 is no JSON"),
-        (lambda line: "{}", "line 3 is no frame"),
-        (lambda line: "", "line 3 is no JSON"),
+        (lambda line: line[: len(line) // 2], "line 3 is not valid JSON"),
+        (lambda line: "[1, 2]", "line 3 is not a JSON"),
+        (lambda line: "{}", "line 3 is not a frame"),
+        (lambda line: "", "line 3 is not valid JSON"),
         (lambda line: line.replace("coco17", "coco71"), "coco71"),
-        (lambda line: line.replace('"score"', '"scores"'), "line 3 is no frame"),
-        (lambda line: line.replace('"xy":[[', '"xy":[[1,2],['), "line 3 is no frame"),
+        (lambda line: line.replace('"score"', '"scores"'), "line 3 is not a frame"),
+        (lambda line: line.replace('"xy":[[', '"xy":[[1,2],['), "line 3 is not a frame"),
     ],
     ids=["cut short", "a list", "empty object", "blank", "skeleton", "a key", "points"],
 )
@@ -247,13 +247,13 @@ def test_a_damaged_line_is_one_clear_error_after_the_good_ones(
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "line 1 is no JSON"),
-        (b'{"schema": 99}\n', "no header of schema 1"),
-        (b'{"people": []}\n', "no header of schema 1"),
-        (b"hello\n", "line 1 is no JSON"),
+        (b"", "line 1 is not valid JSON"),
+        (b'{"schema": 99}\n', "not a header of schema 1"),
+        (b'{"people": []}\n', "not a header of schema 1"),
+        (b"hello\n", "line 1 is not valid JSON"),
         (b"\xff\xd8\xff\xe0", "is not UTF-8 text"),
     ],
-    ids=["empty", "newer schema", "no schema", "text", "a picture"],
+    ids=["empty", "newer schema", "no schema", "text", "an image"],
 )
 def test_what_is_no_record_is_one_clear_line(data, said, tmp_path: Path):
     path = tmp_path / "a.jsonl"
@@ -641,7 +641,7 @@ def test_a_picture_is_written_as_it_was_drawn(
 
 
 def test_a_picture_file_holds_one_picture(tmp_path: Path, frame: Frames):
-    with refused("holds one picture"), open_sink(tmp_path / "a.png") as sink:
+    with refused("holds one image"), open_sink(tmp_path / "a.png") as sink:
         for i in range(2):
             sink.write(frame(i), Poses.nobody(TOY))
 

@@ -19,6 +19,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.models.options import StreamDefaults
 from vitruvian.sources.open import open_source
+from vitruvian.sources.record import record_of, sources_of
 from vitruvian.verbs import analyze
 from vitruvian.verbs import resume as resuming
 from vitruvian.verbs.analyze_report import AnalysisReport
@@ -69,6 +70,15 @@ def run(sources: list[Any], out: Path, save: str | None, resume: bool, model: To
     return said + faults
 
 
+def run_files(sources: list[Any], out: Path, save: str | None, resume: bool, model: Toy):
+    """The files that it says were written."""
+    opened, words = open_source(sources), Save.parse(save, "json,csv,coco")
+    made = list[Path]()
+    plans = plan_outputs(opened, out, words, overwrite=resume)
+    write_poses(plans, model, out, words, resume=resume, say=print, on_error=print, written=made)
+    return sorted(made)
+
+
 def files(folder: Path) -> dict[str, bytes]:
     """What is in a folder, but for ledgers."""
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and p.name[0] != "."}
@@ -89,7 +99,7 @@ def killed(sources: list[Any], out: Path, save: str | None, at: str, resume: boo
 
 @pytest.fixture
 def folder(picture, tmp_path) -> Path:
-    """Six pictures."""
+    """Six images."""
     for i, name in enumerate("abcdef"):
         picture(f"in/{name}.png", np.full((48, 64, 3), 20 * i, np.uint8))
     return tmp_path / "in"
@@ -170,7 +180,7 @@ def test_one_file_after_control_c_goes_on_behind_what_was_finished(video, tmp_pa
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_other_options_another_model_and_a_changed_source_are_refused(folder, picture, tmp_path):
+def test_other_options_another_model_and_other_sources_are_refused(folder, picture, tmp_path):
     out = tmp_path / "out"
     run([folder], out, None, False, Toy(conf=0.5))
     with refused("was made with conf 0.5, and not 0.25", "--overwrite"):
@@ -181,20 +191,106 @@ def test_other_options_another_model_and_a_changed_source_are_refused(folder, pi
     other.weights = {"toy.onnx": "1" * 64}
     with refused("was made with other weights"):
         run([folder], out, None, True, other)
-    picture("in/b.png", np.full((48, 60, 3), 7, np.uint8))
-    with refused("was made with another '", "b.png', which has changed since"):
-        run([folder], out, None, True, Toy(conf=0.5))
     picture("in/g.png", np.full((48, 60, 3), 7, np.uint8))
     with refused("was made with other sources, without '", "g.png'"):
         run([folder], out, None, True, Toy(conf=0.5))
+    (folder / "g.png").unlink()
+    (folder / "b.png").unlink()
+    with refused("was made with more sources, among them '", "b.png'"):
+        run([folder], out, None, True, Toy(conf=0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "seen"),
+    [("a.jsonl", "", 6), ("a.csv", "", 6), ("a", "poses.jsonl", 6), ("a", "a.jpg", 1)],
+)
+def test_what_is_finished_is_not_done_again_and_its_files_are_said(
+    name, one, seen, folder, tmp_path
+):
+    out, model, saved = tmp_path / name, Toy(conf=0.5), "json,video" if one else None
+    first = run_files([folder], out, saved, False, model)
+    assert first == ([out] if not one else [out / each for each in sorted(files(out))])
+    assert run_files([folder], out, saved, True, model) == first
+    assert len(model.seen) == 6
+    with refused("was made with conf 0.5, and not 0.25"):
+        run([folder], out, saved, True, Toy(conf=0.25))
+    file = out / one
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-7])  # half a file is not taken for a whole one
+    with refused("has changed since it was written", "--overwrite", "another --out"):
+        run([folder], out, saved, True, Toy(conf=0.5))
+    file.unlink()  # and what is gone is made again
+    model = Toy(conf=0.5)
+    assert run_files([folder], out, saved, True, model) == first
+    assert len(model.seen) == seen
+    assert file.read_bytes() == whole
 
 
 def test_what_was_made_without_a_ledger_is_not_resumed(folder, tmp_path):
     out = tmp_path / "out.csv"
     run([folder], out, None, False, Toy())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out.csv"]  # nothing is left beside
-    with refused("exists, and it is not known what it was made with", "--overwrite"):
+    for damage in ("", '{"save"', '{"conf": 1}\n\xff{\n', "[]\n"):
+        ledger_of(out).write_bytes(damage.encode("latin-1"))
+        with refused("exists, and it is not known what it was made with", "--overwrite"):
+            run([folder], out, None, True, Toy())
+    out.unlink()
+    run([folder], out, None, True, Toy())
+    with ledger_of(out).open("a") as file:
+        file.write('{"source": 7, "state": "done", "frames": [], "sinks": []}\n')
+    with refused("out.csv.jsonl' is damaged", "--overwrite"):
         run([folder], out, None, True, Toy())
+
+
+@pytest.mark.parametrize(
+    ("save", "seen"),
+    [
+        ("json,csv,coco,openpose,video", "b"),
+        ("csv,coco,video", "bcdef"),
+        ("json,parquet", "abcdef"),
+    ],
+)
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_picture_that_changed_is_done_again(
+    save, seen, stopped, folder, picture, tmp_path, capsys, monkeypatch
+):
+    if "parquet" in save:
+        pytest.importorskip("pyarrow")
+    monkeypatch.setattr(resuming, "EVERY", 0.0)
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    if stopped:
+        with pytest.raises(KeyboardInterrupt):
+            run([folder], out, save, False, Toy("e.png 4"))
+    else:
+        run([folder], out, save, False, Toy())
+    picture("in/b.png", np.full((48, 60, 3), 250, np.uint8))
+    model = Toy()
+    run([folder], out, save, True, model)
+    assert {name[0] for name in model.seen} == {*seen, *("ef" if stopped else "")}
+    assert "b.png' has changed, and is done again" in capsys.readouterr().err
+    run([folder], whole, save, False, Toy())
+    made, wanted = files(out), files(whole)
+    assert made.keys() == wanted.keys()
+    for name in made.keys() - {"poses.parquet"}:  # the picture comes last
+        assert sorted(made[name].split(b"\n")) == sorted(wanted[name].split(b"\n")) or (
+            name == "poses.json"
+            and sorted(map(str, json.loads(made[name])))
+            == sorted(map(str, json.loads(wanted[name])))
+        )
+    assert run([folder], out, save, True, Toy("a.png 0")) == ["in: finished already"]
+
+
+def test_a_video_that_changed_is_done_again(video, tmp_path, capsys):
+    clips, out = [video(f"{each}.mp4", [0.0, 0.1, 0.2]) for each in "abc"], tmp_path / "out"
+    for name in ("out", "out.jsonl"):
+        run(clips, tmp_path / name, None, False, Toy())
+        video("b.mp4", [0.0, 0.2, 0.3, 0.4])
+        model = Toy()
+        said = run(clips, tmp_path / name, None, True, model)
+        assert said[0] == "a.mp4: finished already"
+        assert {name[0] for name in model.seen} == ({"b"} if name == "out" else {"b", "c"})
+        assert "b.mp4' has changed, and is done again" in capsys.readouterr().err
+        video("b.mp4", [0.0, 0.1, 0.2])
+    assert (out / "b.jsonl").read_text().count("\n") == 5
 
 
 def test_what_could_not_be_read_is_tried_again(folder, tmp_path):
@@ -284,3 +380,63 @@ def test_an_analysis_that_was_stopped_ends_as_one_that_was_not(how, video, tmp_p
     assert again[-1] == said[-1]  # of the rule, of all sources
     assert files(out) == files(whole)
     assert analyzed(out, model, resume=True) == [f"'{out}' is finished already"]
+
+
+def test_an_analysis_of_pictures_goes_on_where_it_was_stopped(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(resuming, "EVERY", 0.0)
+
+    def analyzed(out: Path, model: Toy, source: Path = folder, resume: bool = False):
+        settled = analyze.asked("seated", True, None, None, minimum=0.5, gap=0.5)
+        report, made = AnalysisReport(out, settled, Save.parse("video")), list[Path]()
+        record = record_of(str(source))
+        sources = sources_of(record) if record else open_source(source)
+        plans = analyze.plans(sources, report, record, overwrite=resume)
+        jobs = analyze.jobs(sources, model, settled)
+        if record:
+            jobs = analyze.jobs_of(record, sources, settled, report.save)
+        said, how = list[str](), {"resume": resume, "written": made, "on_error": print}
+        analyze.write_analyses(jobs, plans, report, say=said.append, **how)
+        return said, sorted(path.name for path in made)
+
+    whole, out, model = tmp_path / "whole", tmp_path / "out", Toy()
+    said, made = analyzed(whole, Toy())
+    assert made == sorted(files(whole))
+    with pytest.raises(KeyboardInterrupt):
+        analyzed(out, Toy("d.png 3"))
+    again = analyzed(out, model, resume=True)
+    assert model.seen == ["d.png 3", "e.png 4", "f.png 5"]
+    assert (again[0][-1], again[1]) == (said[-1], made)
+    assert files(out) == files(whole)
+    assert analyzed(out, Toy("a.png 0"), resume=True)[1] == made
+    # A record, in which pictures may be counted otherwise.
+    poses = tmp_path / "poses.jsonl"
+    run([folder], poses, None, False, Toy())
+    poses.write_text(poses.read_text().replace('"index":', '"index":1'))
+    whole, out = tmp_path / "whole2", tmp_path / "out2"
+    analyzed(whole, Toy(), poses)
+    monkeypatch.setattr(AnalysisReport, "seen", stopped_after(3, AnalysisReport.seen))
+    with pytest.raises(KeyboardInterrupt):
+        analyzed(out, Toy(), poses)
+    monkeypatch.undo()
+    counted = list[str]()
+    seen = AnalysisReport.seen
+    monkeypatch.setattr(
+        AnalysisReport,
+        "seen",
+        lambda self, frame, *a, **k: (counted.append(frame.source), seen(self, frame, *a, **k)),
+    )
+    analyzed(out, Toy(), poses, resume=True)
+    assert len(counted) in (3, 4)
+    assert files(out) == files(whole)
+
+
+def stopped_after(times: int, function: Any) -> Any:
+    """The same function, which is stopped when it is called once more."""
+    left = iter(range(times))
+
+    def stopping(*words: Any, **named: Any) -> Any:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return function(*words, **named)
+
+    return stopping

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from vitruvian.verbs.val.val import val
 
 @pytest.fixture
 def data(tmp_path, rng, picture) -> tuple[Path, dict[str, np.ndarray]]:
-    """Three pictures of 2, 1 and 3 people: the annotation file, and where everybody is."""
+    """Three images of 2, 1 and 3 people: the annotation file, and where everybody is."""
     people = {f"{name}.png": body(rng, n) for name, n in (("a", 2), ("b", 1), ("c", 3))}
     for name in people:
         picture(f"images/{name}", np.full((480, 640, 3), 90, np.uint8))
@@ -83,7 +84,7 @@ def test_the_golden_has_the_numbers_of_cocos_evaluator(shared):
 
 
 def test_chance_has_the_numbers_of_cocos_evaluator(rng):
-    """Crowds, people without labels, of every size, ties, too many found, pictures with nobody."""
+    """Crowds, people without labels, of every size, ties, too many found, images with nobody."""
     for trial in range(6):
         people = {f"{i}.jpg": body(rng, int(rng.integers(0, 6))) for i in range(12)}
         if trial == 5:
@@ -105,7 +106,7 @@ def test_chance_has_the_numbers_of_cocos_evaluator(rng):
                 line = {"image_id": row["image_id"], "category_id": 1}
                 line |= {"keypoints": guess.ravel().tolist()}
                 results.append({**line, "score": float(rng.integers(1, 5)) / 4})
-        for _ in range(30):  # more than 20 in the first picture
+        for _ in range(30):  # more than 20 in the first image
             guess = np.column_stack([body(rng, 1)[0], np.ones(K)]).ravel().tolist()
             line = {"image_id": 1, "category_id": 1, "keypoints": guess}
             results.append({**line, "score": float(rng.random())})
@@ -114,7 +115,7 @@ def test_chance_has_the_numbers_of_cocos_evaluator(rng):
 
 
 def test_drawing_pictures_anew_is_the_same_as_writing_them_down_as_often(rng):
-    """Weights of 0, 1, 2 and 3 against annotations in which pictures stand that often."""
+    """Weights of 0, 1, 2 and 3 against annotations in which images stand that often."""
     people = {f"{i}.jpg": body(rng, 2) for i in range(8)}
     said = annotations(people)
     known = truth.parse_coco(said, Path("said.json"))
@@ -217,7 +218,7 @@ def test_groups_are_by_size_and_by_people_in_the_picture(rng):
     counts = {(g.of, g.name): (g.people, g.pictures) for g in got.groups}
     assert counts["all", "all"] == (14, 4)
     assert [counts["size", name][0] for name in ("small", "medium", "large")] == [5, 5, 4]
-    where = {name: counts["people in the picture", name] for name in scores.PEOPLE}
+    where = {name: counts["people in the image", name] for name in scores.PEOPLE}
     assert where == {"1": (1, 1), "2": (2, 1), "3 to 5": (4, 1), "6 or more": (7, 1)}
     assert all(group.numbers["AP"].value == pytest.approx(1) for group in got.groups)
 
@@ -338,7 +339,7 @@ def in_metres(rng: np.random.Generator, n: int) -> tuple[np.ndarray, Camera]:
 
 @pytest.fixture
 def metres(tmp_path, rng, picture) -> tuple[Path, dict[str, np.ndarray], Camera]:
-    """Two pictures of 1 and 2 people in metres: the file, everybody's joints, and the camera."""
+    """Two images of 1 and 2 people in metres: the file, everybody's joints, and the camera."""
     people, camera = {}, Camera.with_focal(SIZE, 500)
     rows = []
     for name, n in (("a.png", 1), ("b.png", 2)):
@@ -391,7 +392,7 @@ def test_frames_come_with_the_camera_of_the_data(metres):
 
 def test_metres_are_refused_to_models_of_pixels(metres):
     file, _, _ = metres
-    with refused("vitruvian-2d finds joints in pixels only", "leave it out", "vitruvian-3d"):
+    with refused("vitruvian-2d gives 2D keypoints only", "leave it out", "vitruvian-3d"):
         val(file, ["vitruvian-2d"])
 
 
@@ -433,7 +434,7 @@ def test_what_is_wrong_with_data_is_one_line(tmp_path, data):
         val(write(annotations=[]), [model])
     with refused("nobody", "image_id 1", "not listed"):
         val(write(images=[]), [model])
-    with refused("a.png", "3 of the 3 pictures", "--images"):
+    with refused("a.png", "3 of the 3 images", "--images"):
         val(file, [model], images=tmp_path / "elsewhere")
     with refused("is no JSON"):
         (tmp_path / "changed.json").write_text("{")
@@ -471,7 +472,7 @@ def test_results_of_others_stand_beside_models(tmp_path, data, rng):
     assert want["AP"] == pytest.approx(oracle(json.loads(file.read_text()), rows)[0], abs=1e-9)
     known = truth.read(file)
     theirs.write_text(json.dumps([{**row, "image_id": 99} for row in rows]))
-    with refused("refers to other pictures"):
+    with refused("refers to other images"):
         read_results(theirs, known)
     theirs.write_text(json.dumps([{**row, "keypoints": [1, 2, 3]} for row in rows]))
     with refused("has 1 keypoints a person", "has 17"):
@@ -493,14 +494,14 @@ def test_records_of_others_are_scored_as_the_model_that_made_them(tmp_path, data
     second = val(file, results=[record])
     for name, number in first.scores[0].overall.items():
         assert second.scores[0].overall[name] == pytest.approx(number, nan_ok=True), name
-    assert any("1 other pictures" in note for note in second.notes)
+    assert any("1 other images" in note for note in second.notes)
     lines = record.read_text().splitlines()
     record.write_text("\n".join([lines[0], lines[-1]]) + "\n")
-    with refused("refers to other pictures"):
+    with refused("refers to other images"):
         val(file, results=[record])
 
 
-# Stopping, going on, and pictures that are broken
+# Stopping, going on, and images that are broken
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, data):
@@ -515,13 +516,13 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, data):
     again = found_by(people)
     result = val(file, [again], out=out, resume=True, say=said.append)
     assert again.seen == ["c.png"]
-    assert any("2 of 3 pictures are done" in line for line in said)
+    assert any("2 of 3 images are done" in line for line in said)
     whole = val(file, [found_by(people)], out=tmp_path / "other")
     assert show.validation_to_dict(result)["models"] == show.validation_to_dict(whole)["models"]
     done = found_by(people)
     val(file, [done], out=out, resume=True)
     assert done.seen == []
-    kept.write_text(kept.read_text().split("\n")[0] + "\n")  # stopped before the first picture
+    kept.write_text(kept.read_text().split("\n")[0] + "\n")  # stopped before the first image
     val(file, [done], out=out, resume=True)
     assert len(done.seen) == 3
 
@@ -535,6 +536,12 @@ def test_other_settings_are_refused_in_the_same_folder(tmp_path, data):
         val(file, [found_by(people, conf=0.5)], out=out)
     with refused("was made with conf 0.5, and not 0.25", "--overwrite"):
         val(file, [found_by(people, conf=0.25)], out=out, resume=True)
+    os.utime(tmp_path / "images/b.png", (1, 1))  # changed
+    some = found_by(people, conf=0.5)
+    val(file, [some], out=out, resume=True)
+    assert some.seen == ["b.png"]
+    val(file, [some], out=out, resume=True)
+    assert some.seen == ["b.png"]
     anew = found_by(people, conf=0.25)
     val(file, [anew], out=out, overwrite=True)
     assert len(anew.seen) == 3
@@ -550,12 +557,12 @@ def test_a_broken_picture_is_reported_and_left_out(tmp_path, data):
     (tmp_path / "images/b.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     complaints: list[VitruvianError] = []
     result = val(file, [found_by(people)], out=tmp_path / "out", on_error=complaints.append)
-    assert result.faults == 1
+    assert len(result.faults) == 1
     assert len(complaints) == 1
     assert "b.png" in str(complaints[0])
     assert len(result.scores[0].pictures) == 2
     assert result.scores[0].overall["AP"].value == pytest.approx(1)
-    assert any("without 1 picture that could not be read" in n for n in result.notes)
+    assert any("without 1 image that could not be read" in n for n in result.notes)
 
 
 # What comes out
@@ -619,7 +626,7 @@ def test_the_command_scores_vitruvian_2d_and_goes_on(tmp_path, shared):
     assert done.returncode == 0, done.stderr
     assert "vitruvian-2d" in done.stdout
     again = command("val", *words, *finder, "--resume")
-    assert "3 of 3 pictures are done" in again.stderr
+    assert "3 of 3 images are done" in again.stderr
     assert again.stdout == done.stdout
     broken = tmp_path / "images" / chosen[0]["file_name"]
     broken.write_bytes(b"no picture")

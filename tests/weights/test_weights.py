@@ -26,8 +26,9 @@ from conftest import is_one_line, refused
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.errors import VitruvianError
 from vitruvian.models.zoo import CATALOGUE, DEFAULT, Entry
-from vitruvian.weights import download
-from vitruvian.weights.download import File, Package, WeightSource, fetch
+from vitruvian.weights import download, packages
+from vitruvian.weights.download import File, WeightSource, fetch
+from vitruvian.weights.packages import Package
 
 CONTENT = bytes(range(256)) * 40
 PYPI = Package("pypi", "mediapipe", "0.10.21", 1000)
@@ -92,8 +93,8 @@ def clients(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Clients:
             raise socket.gaierror(f"nobody knows {host} here")
         return look_up(host, *rest, **named)
 
-    monkeypatch.setattr(download.subprocess, "run", clients)
-    monkeypatch.setattr(download.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(packages.subprocess, "run", clients)
+    monkeypatch.setattr(packages.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(socket, "getaddrinfo", only_here)
     monkeypatch.setenv("no_proxy", "*")
     return clients
@@ -231,7 +232,7 @@ def test_when_all_places_fail_the_error_lists_them_and_says_what_to_do_by_hand(
 
 
 def test_without_npm_the_error_says_so(cache: Path, monkeypatch):
-    monkeypatch.setattr(download.shutil, "which", lambda name: None)
+    monkeypatch.setattr(packages.shutil, "which", lambda name: None)
     with refused("npm is not installed"):
         fetch([wanted(NPM)])
 
@@ -408,7 +409,7 @@ def test_every_file_of_the_catalogue_can_be_checked_and_had(entry: Entry):
         assert file.sources
         assert file.sources[0].checked
         for source in file.sources:
-            assert source.package.kind in download._FETCH
+            assert source.package.kind in packages._CLIENTS
             assert source.package.kind != "url" or source.package.name.startswith("https://")
             assert source.package.bytes is None or source.package.bytes >= 1
     assert entry.licence
@@ -442,7 +443,7 @@ def test_importing_vitruvian_touches_no_network(monkeypatch):
         "def refuse(*_, **__): raise AssertionError\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         "import vitruvian, vitruvian.models.load, vitruvian.weights.download\n"
-        "import vitruvian.models.blazepose, vitruvian.stream.stream, vitruvian.cli.app\n"
+        "import vitruvian.models.blazepose, vitruvian.streams.stream, vitruvian.cli.app\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -81,23 +81,24 @@ def _rows() -> list[Angle]:
         isb, sports = "ISB, Sports2D", "Sports2D, from the vertical"
         rows += [
             Angle(f"{knee}_flexion", "bend", (hip, knee, ankle), "", False,
-                  "straight", "bent; which way is not told", (0, 180), _BOTH, isb),
+                  "straight", "flexion, direction unknown", (0, 180), _BOTH, isb),
             Angle(f"{elbow}_flexion", "bend", (shoulder, elbow, wrist), "", False,
-                  "straight", "bent; which way is not told", (0, 180), _BOTH, isb),
+                  "straight", "flexion, direction unknown", (0, 180), _BOTH, isb),
             Angle(f"{wrist}_flexion", "bend", (elbow, wrist, finger), "", False,
-                  "straight", "bent; which way is not told", (0, 180), _BOTH, "ISB"),
+                  "straight", "flexion, direction unknown", (0, 180), _BOTH, "ISB"),
             Angle(f"{ankle}_dorsiflexion", "foot", (heel, toe, ankle, knee), "", False,
-                  "foot square to the shank", "toes towards the shin", (-90, 90), _BOTH, isb),
+                  "foot perpendicular to the shank", "toes towards the shin", (-90, 90), _BOTH,
+                  isb),
             Angle(f"{hip}_flexion", "swing", (hip, knee), "trunk", True,
                   "thigh in line with the trunk", "thigh forward", (-180, 180), _BOTH, isb),
             Angle(f"{hip}_abduction", "out", (hip, knee), "trunk", True,
-                  "thigh in the plane that parts left and right", "outward", (-90, 90), _3D, "ISB"),
+                  "thigh in the sagittal plane", "outward", (-90, 90), _3D, "ISB"),
             Angle(f"{shoulder}_flexion", "swing", (shoulder, elbow), "trunk", True,
                   "arm along the trunk", "arm forward", (-180, 180), _BOTH, isb),
             Angle(f"{shoulder}_abduction", "out", (shoulder, elbow), "trunk", True,
-                  "arm in the plane that parts left and right", "outward", (-90, 90), _3D, "ISB"),
+                  "arm in the sagittal plane", "outward", (-90, 90), _3D, "ISB"),
             Angle(f"{shoulder}_elevation", "between", (shoulder, elbow), "trunk", True,
-                  "arm along the trunk", "away from it, any way", (0, 180), _BOTH, "ISB"),
+                  "arm along the trunk", "away from it, any direction", (0, 180), _BOTH, "ISB"),
             Angle(f"{side}_thigh", "swing", (hip, knee), "vertical", True,
                   "hanging down", "knee forward", (-180, 180), _BOTH, sports),
             Angle(f"{side}_shank", "swing", (knee, ankle), "vertical", True,
@@ -122,14 +123,14 @@ def _rows() -> list[Angle]:
         Angle("trunk_side_lean", "side", trunk, "vertical", False,
               "upright", "to the subject's left", (-180, 180), _BOTH, "Sports2D", odd=True),
         Angle("trunk_tilt", "between", trunk, "vertical", False,
-              "upright", "any way", (0, 180), _BOTH, "inclination, as of an inclinometer"),
+              "upright", "any direction", (0, 180), _BOTH, "inclination, as from an inclinometer"),
         Angle("neck_flexion", "swing", neck, "trunk", False,
               "ears above the shoulders, along the trunk", "forward", (-180, 180), _BOTH, "ISB"),
         Angle("neck_side_bend", "side", neck, "trunk", False,
               "ears above the shoulders", "to the subject's left", (-180, 180), _BOTH, "ISB",
               odd=True),
         Angle("head_pitch", "tilt", head, "trunk", False,
-              "ears to nose square to the trunk", "nose up", (-90, 90), _BOTH, "ISB"),
+              "ears to nose perpendicular to the trunk", "nose up", (-90, 90), _BOTH, "ISB"),
         Angle("head_turn", "turn", head, "trunk", False,
               "nose straight ahead of the shoulders", "to the subject's left", (-180, 180), _3D,
               "ISB", odd=True),
@@ -168,7 +169,7 @@ def match_angles(words: str | Sequence[str], space: Space = "2d") -> tuple[str, 
     known, found = angle_names(space), list[str]()
     for word in filter(None, (word.strip() for word in words)):
         if word not in known and any(angle.name == word for angle in TABLE):
-            raise VitruvianError(f"{word} needs metres; use a model that gives them")
+            raise VitruvianError(f"{word} needs 3D coordinates in metres; use a 3D model")
         begins = [next((n for n in known if n == w or n.startswith(f"{w}_")), "")
                   for w in (word, f"left_{word}", f"right_{word}")]  # fmt: skip
         meant = [word] if word in known else begins[:1] if begins[0] else [*filter(None, begins)]
@@ -223,8 +224,8 @@ def body_coordinates(poses: Poses, space: Space) -> np.ndarray:
         return poses.xy
     if poses.xyz is None:
         raise VitruvianError(
-            f"3D angles need xyz, which these poses of {poses.skeleton.name} do not have; "
-            "use a model that gives metres, or 2d"
+            f"3D angles need xyz, which these poses of {poses.skeleton.name} do not have; use a "
+            "3D model, or 2d"
         )
     return poses.xyz
 

@@ -36,8 +36,8 @@ class Options:
                 raise VitruvianError(f"{field.name} is {value!r}, want a number from 0 to {most:g}")
         if self.off > self.on:
             raise VitruvianError(
-                f"off is {self.off:g} and on is {self.on:g}; what has begun to hold must not be "
-                "over at once: want off no higher than on"
+                f"off is {self.off:g} and on is {self.on:g}; off must not be greater than on "
+                "(hysteresis)"
             )
 
     def state(self, degree: float) -> State:
@@ -210,8 +210,8 @@ def _checked(name: str, rule: Rule, body: Body) -> np.ndarray:
     if not good:
         told = given.tolist() if isinstance(given, np.ndarray) else given
         raise VitruvianError(
-            f"the rule '{name}' gave {shown(repr(told))} for {n} people; want for each a number "
-            "from 0 to 1, or NaN, or two of them, of left and right"
+            f"the rule '{name}' returned {shown(repr(told))} for {n} people; want one number from "
+            "0 to 1 (or NaN) per person, or two, left and right"
         )
     return values
 

@@ -84,7 +84,7 @@ class FrameAnalysis:
     def angle_deg(self, word: str) -> np.ndarray:
         """(N,) an angle of docs/angles.md, by its name or a prefix of it; NaN if unknown."""
         if self.angles is None:
-            raise VitruvianError(f"{word}: no angles were asked for; pass angles=True")
+            raise VitruvianError(f"{word}: angles were not computed; pass angles=True")
         (name, *_) = match_angles(word, self.space)
         return self.angles[:, angle_names(self.space).index(name)]
 

@@ -30,8 +30,7 @@ def track_positions(track: Track, space: Space) -> np.ndarray:
         return track.xy
     if track.xyz is None:
         raise VitruvianError(
-            f"person {track.person} of '{track.source}' has no xyz; use a model that gives metres, "
-            "or 2d"
+            f"person {track.person} of '{track.source}' has no xyz; use a 3D model, or 2d"
         )
     return track.xyz
 

@@ -7,7 +7,7 @@ built-in ones; `analysis/rules.py` reads more from a file; `analysis/events.py` 
 time.
 
 Every threshold is a pair: the value from which a rule begins to hold, and that from which it fully
-holds. They were tuned on pictures; docs/postures.md gives the data and the accuracy.
+holds. They were tuned on images; docs/postures.md gives the data and the accuracy.
 
 Rules of arms and hands have a degree per side: (N, 2), the subject's left, right.
 """

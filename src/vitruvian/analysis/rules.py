@@ -64,16 +64,16 @@ def parse_rules(words: str | Iterable[str]) -> dict[str, Rule]:
         elif colon and file.lower().endswith(".py"):
             new = {function: _function(file, function)}
         elif word.lower().endswith(".py"):
-            raise VitruvianError(f"'{word}' is a file; say which function of it: '{word}:NAME'")
+            raise VitruvianError(f"'{word}' is a file; name its function: '{word}:NAME'")
         elif word in RULES:
             new = {word: RULES[word]}
         else:
             raise unknown("rule", word, [*RULES, "all"])
         for name, rule in new.items():
             if found.setdefault(name, rule) is not rule:
-                raise VitruvianError(f"two rules are called '{name}'; call one something else")
+                raise VitruvianError(f"two rules are named '{name}'; rename one")
     if not found:
-        raise VitruvianError(f"no rule is named; known: {', '.join(RULES)}, or all")
+        raise VitruvianError(f"no rules given; known: {', '.join(RULES)}, or all")
     return found
 
 
@@ -88,10 +88,10 @@ def _function(file: str, name: str) -> Rule:
         raise VitruvianError(f"cannot run '{shown(file, 100)}': {_fault(error)}") from error
     if not callable(wanted):
         raise VitruvianError(
-            f"'{file}' has no function '{name}'; want one that takes a Body: see docs/postures.md"
+            f"'{file}' has no function '{name}'; want a function of one Body, see docs/postures.md"
         )
     if name in RULES:
-        raise VitruvianError(f"{where}: there is a rule of that name already; take another")
+        raise VitruvianError(f"{where}: a rule with this name exists already; choose another name")
 
     def rule(body: Body) -> Any:
         try:
@@ -108,7 +108,7 @@ def _function(file: str, name: str) -> Rule:
 def _fault(error: BaseException) -> str:
     """What went wrong, in one line."""
     if isinstance(error, SystemExit):
-        return f"it ends the program (SystemExit {shown(error.code)})"
+        return f"it exits the program (SystemExit {shown(error.code)})"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -129,7 +129,7 @@ def read(path: str | Path) -> dict[str, Rule]:
 
 def _table(where: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
-        raise VitruvianError(f"{where} is {shown(repr(value))}, want a table that is not empty")
+        raise VitruvianError(f"{where} is {shown(repr(value))}, want a non-empty table")
     return value
 
 
@@ -144,15 +144,15 @@ def _known(where: str, entry: dict[str, Any], keys: set[str]) -> None:
 def _rule(where: str, name: str, entry: Any) -> Rule:
     if not name.strip() or not name.isprintable() or len(name) > LONGEST or "," in name:
         raise VitruvianError(
-            f"a rule is called '{shown(name)}'; want 1 to {LONGEST} characters, and no comma"
+            f"invalid rule name '{shown(name)}'; want 1 to {LONGEST} characters, and no comma"
         )
     where = shown(where)
     if name in RULES:
-        raise VitruvianError(f"{where}: there is a rule of that name already; take another")
+        raise VitruvianError(f"{where}: a rule with this name exists already; choose another name")
     entry = _table(where, entry)
     _known(where, entry, {"all", "any"})
     if len(entry) != 1:
-        raise VitruvianError(f"{where} has both all and any, want one of them")
+        raise VitruvianError(f"{where} has both all and any; want one of them")
     ((how, listed),) = entry.items()
     if not isinstance(listed, list) or not listed:
         raise VitruvianError(f"{where}.{how} is {shown(repr(listed))}, want a list of conditions")
@@ -178,7 +178,7 @@ def _condition(where: str, entry: Any) -> Rule:
     limits = {key: _number(f"{where}.{key}", entry[key]) for key in given}
     soft = limits.pop("soft", SOFT[kind])
     if not limits:
-        raise VitruvianError(f"{where} has neither above nor below: {kind} against what?")
+        raise VitruvianError(f"{where} has neither above nor below; add a threshold for the {kind}")
     if soft < 1e-6:
         raise VitruvianError(f"{where}.soft is {soft:g}, want more than 0")
 
@@ -203,7 +203,7 @@ def _number(where: str, value: Any) -> float:
 
 def _angle(where: str, name: Any) -> Rule:
     if not isinstance(name, str):
-        raise VitruvianError(f"{where}.angle is {shown(repr(name))}, want the name of an angle")
+        raise VitruvianError(f"{where}.angle is {shown(repr(name))}, want an angle name")
     if name not in _ANGLES:
         raise VitruvianError(f"{where}: {unknown('angle', name, _ANGLES)}")
     return lambda body: body.angle_deg(name)
@@ -211,10 +211,10 @@ def _angle(where: str, name: Any) -> Rule:
 
 def _distance(where: str, pair: Any) -> Rule:
     if not isinstance(pair, list) or len(pair) != 2:
-        raise VitruvianError(f"{where}.distance is {shown(repr(pair))}, want two points")
+        raise VitruvianError(f"{where}.distance is {shown(repr(pair))}, want two point names")
     for name in pair:
         if not isinstance(name, str):
-            raise VitruvianError(f"{where}.distance has {shown(repr(name))}, want names of points")
+            raise VitruvianError(f"{where}.distance has {shown(repr(name))}, want point names")
         if name not in _PLACES:
             raise VitruvianError(f"{where}: {unknown('point', name, _PLACES)}")
     a, b = pair

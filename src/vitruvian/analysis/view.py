@@ -1,6 +1,6 @@
 """View of a person (side, front or back), which decides between angles in 2D and in 3D.
 
-Depth that a model estimates from one picture is least certain along the line of sight. In a side
+Depth that a model estimates from one image is least certain along the line of sight. In a side
 view the limbs move in the image plane, and 2D angles are right; in a front or back view they move
 along the line of sight, and only 3D angles show that.
 """
@@ -35,7 +35,7 @@ def is_side_view(poses: Poses) -> np.ndarray:
     """(N,) 1 for a side view, 0 for others, NaN unknown.
 
     From the side the shoulders are less than `FROM_THE_SIDE` of the trunk's length apart, across
-    the trunk, in the picture.
+    the trunk, in the image.
     """
     width = apparent_shoulder_width(poses)
     return np.where(np.isfinite(width), (width < FROM_THE_SIDE).astype(float), np.nan)

@@ -56,8 +56,8 @@ class Mapping:
                 parts.append(())
         if not any(parts):
             raise VitruvianError(
-                f"{source.name} has no keypoint that {target.name} has; "
-                f"its keypoints: {', '.join(source.keypoints[:8]) or 'none'}"
+                f"{source.name} and {target.name} have no keypoint in common; the first has "
+                f"{', '.join(source.keypoints[:8]) or 'none'}"
             )
         return cls(source, target, tuple(parts))
 

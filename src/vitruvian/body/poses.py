@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 import numpy as np
 
@@ -27,6 +27,25 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "world": ("N", "K", 3),
     "error": ("N",),
     "plausible": ("N",),
+}
+# What other programs call a part of their result -> how it is written here.
+_ELSEWHERE = {
+    "keypoints": "poses.xy, poses.score, or poses['left_wrist'].xy",
+    "landmarks": "poses.xy (pixels), poses['left_wrist'].xy",
+    "pose_landmarks": "poses.xy (pixels), poses['left_wrist'].xy",
+    "world_landmarks": "poses.xyz (metres)",
+    "pose_world_landmarks": "poses.xyz (metres)",
+    "visibility": "poses.score",
+    "segmentation_masks": "poses.mask, with masks=True",
+    "segmentation_mask": "poses.mask, with masks=True",
+    "masks": "poses.mask, with masks=True",
+    "boxes": "poses.box (x0 y0 x1 y1), poses.box_score",
+    "xyxy": "poses.box (x0 y0 x1 y1)",
+    "conf": "poses.score of keypoints, poses.box_score of people",
+    "scores": "poses.score of keypoints, poses.box_score of people",
+    "id": "poses.person",
+    "ids": "poses.person",
+    "plot": "vit.draw(frame, poses)",
 }
 
 
@@ -117,17 +136,23 @@ class Poses:
         people = [part for part in parts if len(part)] or [parts[0]]
         if len(people) == 1:
             return people[0]
-        joined: dict[str, object] = {}
+        joined: dict[str, Any] = {}
         for field in fields(cls):
             values = [getattr(part, field.name) for part in people]
             if isinstance(values[0], np.ndarray):
                 joined[field.name] = np.concatenate(values)
             elif isinstance(values[0], (Regions, Poses)):
                 joined[field.name] = type(values[0]).join(*values)
-        return replace(people[0], **joined)  # type: ignore[arg-type]
+        return replace(people[0], **joined)
 
     def __len__(self) -> int:
         return len(self.box_score)
+
+    if not TYPE_CHECKING:  # a type checker would take any name
+
+        def __getattr__(self, name: str) -> NoReturn:
+            way_out = f"; write {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"Poses has no {name!r}{way_out}", name=name, obj=self)
 
     @overload
     def __getitem__(self, which: str) -> Joint: ...
@@ -142,7 +167,7 @@ class Poses:
         if not isinstance(which, str):
             if isinstance(which, (int, np.integer)):
                 if not -len(self) <= which < len(self):
-                    raise IndexError(f"there is no person {which}; there are {len(self)}")
+                    raise IndexError(f"no person {which}; there are {len(self)} people")
                 which = [int(which)]
             return self.take(which)
         k = self.skeleton[which]
@@ -154,11 +179,11 @@ class Poses:
 
     def take(self, people: np.ndarray | list[int] | slice) -> Poses:
         """A subset of the people, by indices, a slice or a boolean mask."""
-        parts: dict[str, object] = {}
+        parts: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 parts[field.name] = value[people]
             elif isinstance(value, (Regions, Poses)):
                 parts[field.name] = value.take(people)
-        return replace(self, **parts)  # type: ignore[arg-type]
+        return replace(self, **parts)

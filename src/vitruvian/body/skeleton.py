@@ -57,7 +57,7 @@ class Skeleton:
             VitruvianError: the file is missing or has another format.
         """
         read, rows = read_toml(path), list[tuple[str, str, float]]()
-        form = 'name = "...", keypoints = [["name", "joined to", sigma], ...]'
+        form = 'name = "...", keypoints = [["name", "connected to", sigma], ...]'
         given = read.get("keypoints")
         for row in given if isinstance(given, list) else [None]:
             match row:
@@ -70,11 +70,13 @@ class Skeleton:
         if not isinstance(read.get("name"), str) or not read["name"]:
             raise unreadable(path, f"its name is {shown(read.get('name'))}; want {form}")
         if not rows or len({row[0] for row in rows}) != len(rows):
-            raise unreadable(path, "want keypoints, each with a name of its own")
+            raise unreadable(path, "want keypoints with unique names")
         try:
             return cls.table(read["name"], str(path), *rows)
         except KeyError as error:
-            raise unreadable(path, f"a keypoint is joined to {error}, which is none") from None
+            raise unreadable(
+                path, f"a keypoint is connected to {error}, which does not exist"
+            ) from None
 
     @classmethod
     def from_json(cls, text: str) -> Skeleton:
@@ -92,9 +94,9 @@ class Skeleton:
         if len(set(keypoints)) != len(keypoints):
             raise ValueError("two keypoints have the same name")
         if not keypoints or sigmas.shape != (len(keypoints),) or sigmas.dtype.kind not in "fiu":
-            raise ValueError("want one sigma per keypoint")
+            raise ValueError("the number of sigmas is not that of the keypoints")
         if np.any(sigmas < 0) or np.any(sigmas > 1e6):
-            raise ValueError("a sigma is not a positive number")
+            raise ValueError("a sigma is not positive")
         ends = [end for bone in bones for end in bone]
         if not all(type(end) is int and 0 <= end < len(keypoints) for end in ends):
             raise ValueError("a bone refers to a keypoint that does not exist")

@@ -35,7 +35,7 @@ _COCO: tuple[Row, ...] = (
 
 COCO17 = Skeleton.table(
     "coco17",
-    "COCO keypoint task: order and bones of the annotation's category, the evaluator's sigmas",
+    "COCO keypoint task: order and bones of the annotation category, the evaluator's sigmas",
     *_COCO,
 )
 
@@ -183,7 +183,7 @@ _WHOLEBODY = "COCO-WholeBody: order of data_format.md, sigmas of evaluation/myev
 
 WHOLEBODY133 = Skeleton.table(
     "wholebody133",
-    f"{_WHOLEBODY}; bones of the body are COCO's",
+    f"{_WHOLEBODY}; bones of the body as in COCO",
     *_COCO,
     ("left_big_toe", "", 0.068),
     ("left_small_toe", "", 0.066),
@@ -250,7 +250,7 @@ H36M17 = Skeleton.table(
 )
 COCO19 = Skeleton.table(
     "coco_19",
-    f"{_METRABS}; it is CMU Panoptic's order, not COCO's",
+    f"{_METRABS}; order of CMU Panoptic, not COCO",
     ("neck", "", nan),
     ("nose", "neck", nan),
     ("pelvis", "neck", nan),
@@ -336,7 +336,7 @@ _BODY25B: tuple[Row, ...] = (
     ("right_heel", "right_ankle", nan),
 )
 BODY25B = Skeleton.table(
-    "body_25b", f"{_OPENPOSE}, BODY_25B; its neck is the upper one; body as COCO's", *_BODY25B
+    "body_25b", f"{_OPENPOSE}, BODY_25B; upper neck; body as in COCO", *_BODY25B
 )
 COCO18 = Skeleton.table(
     "coco_18",
@@ -371,7 +371,7 @@ BODY135 = Skeleton.table(
     ("left_pupil", "", nan),
 )
 # For files of bounding boxes only.
-BOXES = Skeleton.table("boxes", "boxes without keypoints, as MOT text has them")
+BOXES = Skeleton.table("boxes", "bounding boxes without keypoints, as in MOT text")
 
 # MeTRAbs' abbreviations of central keypoints, and of sided ones: "lsho", "rsho".
 _MIDDLE = {
@@ -410,7 +410,8 @@ def conversion(source: Skeleton, target: Skeleton) -> list[int]:
     if missing := [name for name in target.keypoints if name not in source.keypoints]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise VitruvianError(
-            f"no conversion from {source.name} to {target.name}: it has no {missing[0]}{more}"
+            f"no conversion from {source.name} to {target.name}: {source.name} has no "
+            f"{missing[0]}{more}"
         )
     return [source[name] for name in target.keypoints]
 

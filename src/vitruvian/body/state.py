@@ -5,13 +5,13 @@ One definition for all families, derived from their scores:
 - visible: the model is sure of it. YOLOv8, AlphaPose and MeTRAbs say how sure they are of a place,
   and are mostly sure of what annotators could place although it is hidden, so some of that is
   "visible" too; BlazePose says whether it is hidden.
-- occluded: inside the picture, with a place that is a guess.
-- out of frame: its place is outside the picture; BlazePose's presence says so; or there is a faint
+- occluded: inside the image, with a place that is a guess.
+- out of frame: its place is outside the image; BlazePose's presence says so; or there is a faint
   place on the very edge, where what lies outside is put by models that do not look beyond it.
 - not found: without a place, or with a score too low to mean that there is one. BlazePose, whose
   presence says that it is there, has no such thing.
 
-The thresholds were measured on 150 pictures of COCO val2017 (`benchmarks/states.py`). Below SEEN
+The thresholds were measured on 150 images of COCO val2017 (`benchmarks/states.py`). Below SEEN
 are 1 % of the keypoints annotated as visible, 7 % of the hidden and 60 % of those not annotated,
 with YOLOv8n; places with such a score are off by twice as much as those with one above VISIBLE
 (with BlazePose by almost four times). VISIBLE is what is drawn as sure everywhere here: 3 % of the
@@ -30,8 +30,8 @@ from vitruvian.body.poses import Poses
 
 SEEN = 0.3  # 0..1, score from which there is something, if the model gives no presence
 VISIBLE = 0.5  # 0..1, score from which it is visible
-PRESENT = 0.5  # 0..1, presence from which it is inside the picture
-EDGE = 0.01  # of the longer side of the picture: how near its border a faint place is on the edge
+PRESENT = 0.5  # 0..1, presence from which it is inside the image
+EDGE = 0.01  # of the longer side of the image: how near its border a faint place is on the edge
 
 
 class State(IntEnum):

@@ -141,8 +141,8 @@ class _Growing:
     def add(self, moment: tuple[int, float], poses: Poses, row: int | None) -> None:
         self.moments.append(moment)
         self.rows.append(None if row is None else _row(poses, row))
-        kept = row is not None and poses.raw is not None
-        self.raw.append(_row(poses.raw, row) if kept else None)  # type: ignore[arg-type]
+        raw = poses.raw
+        self.raw.append(None if row is None or raw is None else _row(raw, row))
         if row is not None:
             self.seen = len(self.rows)
 

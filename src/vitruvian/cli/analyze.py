@@ -7,7 +7,7 @@ from pathlib import Path
 from vitruvian.cli.command import command, complain, failed
 from vitruvian.cli.words import OUT, OUTPUT, Word
 from vitruvian.sources.video import Span
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.groups import (
     AnalysisWords,
     CameraWords,

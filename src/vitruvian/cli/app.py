@@ -68,19 +68,19 @@ def _run() -> int:
     """Run the command and return its exit code."""
     try:
         if any(word == "" or re.fullmatch("--[a-z-]+=", word) for word in sys.argv[1:]):
-            raise VitruvianError("one of the words is empty; is a variable of the shell not set?")
+            raise VitruvianError("an argument is empty; is a shell variable not set?")
         app(prog_name="vitruvian")
     except VitruvianError as error:
         complain(error)
         return 1
     except MemoryError:
-        complain(VitruvianError("there is not enough memory; give smaller images, or fewer"))
+        complain(VitruvianError("out of memory; use smaller or fewer images"))
         return 1
     except OSError as error:
         if error.errno not in NOT_OURS and _here():
             raise
         where = f"'{shown(error.filename, 100)}': " if error.filename else ""
-        gone = "" if _here() else "; the current folder is gone, change to another one"
+        gone = "" if _here() else "; the current folder was deleted, change to another one"
         complain(VitruvianError(f"{where}{error.strerror}{gone}"))
         return 1
     except stopping.Interrupted:

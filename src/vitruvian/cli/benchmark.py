@@ -14,11 +14,11 @@ from vitruvian.errors import VitruvianError
     source=Word(
         str | None,
         INPUT,
-        "Image, folder or video; by default, images made from the built-in portrait.",
+        "Image, folder or video; by default, images composed from the built-in portrait.",
         argument="SOURCE",
     ),
     model=MODELS,
-    people=Word(str, INPUT, "Number of people in the made images, comma-separated."),
+    people=Word(str, INPUT, "Number of people in the composed images, comma-separated."),
     size=Word(str | None, MODEL, "YOLOv8: input sizes, pixels, such as 320,640."),
     threads=Word(str | None, MACHINE, "Numbers of inference threads, such as 1,2."),
     precision=Word(str | None, MACHINE, "Inference precisions, such as f32,bf16."),
@@ -63,6 +63,6 @@ def benchmark(
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
     print(bench.benchmark_table(result))
-    for case, why in result["failed"].items():
+    for case, why in result.failed.items():
         complain(VitruvianError(f"{case}: {why}"))
-    failed(bool(result["failed"]))
+    failed(len(result.failed))

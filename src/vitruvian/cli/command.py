@@ -130,7 +130,7 @@ def _one_line(ctx: Any, known: Collection[str]) -> Iterator[None]:
             text = error.format_message().rstrip(".")
             raise _usage_error(ctx, text[:1].lower() + text[1:]) from None
         way_out = _instead(name.removeprefix("--"), known) if name.startswith("--") else ""
-        way_out = f"write {way_out}" if way_out else _nearest(name, known)
+        way_out = f"use {way_out}" if way_out else _nearest(name, known)
         raise _usage_error(ctx, f"no option {shown(name)}", way_out) from None
 
 
@@ -154,11 +154,11 @@ def _instead(name: str, known: Collection[str]) -> str:
 
     kind, _, saved = name.partition("-")
     if kind == "save" and saved in SAVED and "--save" in known:
-        return f"--save {saved}, or several: --save json,{saved}"
+        return f"--save {saved}, or with others --save json,{saved}"
     own = name.removeprefix("no-").replace("-", "_")
     if "--model" in known and (own == "option" or any(f.takes(own) for f in FAMILIES.values())):
         option = "option=VALUE" if own == "option" else f"{own}=VALUE"
-        return f"it behind the model's name: --model NAME,{option}"
+        return f"--model NAME,{option}"
     return ""
 
 

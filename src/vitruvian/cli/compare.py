@@ -33,7 +33,7 @@ def compare(
     """
     from vitruvian.verbs.compare.compare import compare as do
 
-    numbers = do(
+    result = do(
         source,
         model,
         out,
@@ -45,6 +45,6 @@ def compare(
         overwrite=overwrite,
         on_error=complain,
     )
-    frames = amount(sum(each["frames"] for each in numbers["sources"]), "frame")
+    frames = amount(sum(each.frames for each in result.sources), "frame")
     print(f"{frames} compared -> {out / 'report.html'}")
-    failed(bool(numbers["faults"]))
+    failed(len(result.faults))

@@ -22,8 +22,8 @@ from vitruvian.errors import MOST
         Path,
         OUTPUT,
         "One of the same formats, by extension (none: a folder of OpenPose JSON); .html "
-        "(interactive 3D viewer), _3d.png, _3d.mp4, _3d.gif (3D view), .rrd (Rerun); or .mp4, .jpg "
-        "(annotated), if the source of IN is still in its place, or next to IN.",
+        "(interactive 3D viewer), _3d.png, _3d.mp4, _3d.gif (3D view), .rrd (Rerun); or .mp4, "
+        ".jpg (annotated; needs the source of IN, at its old path or next to IN).",
         argument="OUT",
     ),
     form=Word(
@@ -40,7 +40,7 @@ from vitruvian.errors import MOST
         "that of IN",
     ),
     person=Word(int | None, INPUT, "Convert only the person with this track ID."),
-    fps=Word(float | None, INPUT, "Frame rate, for an IN without time stamps."),
+    fps=Word(float | None, INPUT, "Frame rate, for an IN without timestamps."),
     from_up=Word(
         str | None,
         INPUT,

@@ -8,9 +8,9 @@ from vitruvian.cli.command import command, failed
 @command(offline=False)
 def doctor() -> None:
     """Check the installation and suggest fixes."""
-    from vitruvian.verbs.doctor import examine
+    from vitruvian.verbs.doctor import doctor as examine
 
-    findings = list(examine())
+    findings = examine()
     for finding in findings:
         print(f"{'ok ' if finding.good else 'BAD'} {finding.what}: {finding.found}")
         if not finding.good:

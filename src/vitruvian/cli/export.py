@@ -58,4 +58,4 @@ def export(
         overwrite=overwrite,
     )
     apart = ", ".join(f"{name} {far:.2g} {done.unit}" for name, far in done.apart.items())
-    print(f"{out}: {precision}, apart from torch: {apart}")
+    print(f"{out}: {precision}, maximum difference from PyTorch: {apart}")

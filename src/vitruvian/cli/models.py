@@ -1,4 +1,8 @@
-"""The commands `models ...`: list, download and verify models."""
+"""The commands `models ...`: list, download and verify models.
+
+They are no functions of `vitruvian`: there `vit.load` downloads what is missing, and the table is
+`vitruvian.models.zoo.CATALOGUE`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,9 @@ def models_list() -> None:
         if row not in here:
             rest.setdefault((row.gives, row.licence), []).append(row.name)
     for (gives, licence), names in rest.items():
-        print(f"not fetched, the first run does it: {', '.join(names)}: {gives}; {licence}")
+        print(
+            f"not downloaded; the first run downloads them: {', '.join(names)}: {gives}; {licence}"
+        )
 
 
 @models_app.command("info", cls=TitledHelp)
@@ -47,7 +53,7 @@ def models_info(name: str) -> None:
     print(f"{row.name}: {row.about}\nfamily: {row.family}\nskeleton: {row.skeleton}")
     print(f"gives: {row.gives}\nlicence of the weights: {row.licence}")
     if row.decode is not None:
-        print(f"maps are read by: {row.decode}")
+        print(f"heat map decoding: {row.decode}")
     if row.notice:
         print(row.notice)
     for file in row.files:
@@ -92,10 +98,10 @@ def models_verify(names: list[str] | None = None) -> None:
             bad += 1
             continue
         if path is None:
-            print(f"{file.name}: not fetched")
+            print(f"{file.name}: not downloaded")
             bad += names is not None
         elif path.name == file.name and file.sha256:
-            print(f"{file.name}: as published")
+            print(f"{file.name}: verified")
         else:
             print(f"{path.name}: no published hash; sha256 {download.sha256(path)}")
     failed(bad)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vitruvian.cli.command import command, complain, failed
 from vitruvian.sources.video import Span
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.groups import CameraWords, MachineWords, ModelWords, OutputWords
 
 

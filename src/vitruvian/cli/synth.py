@@ -7,7 +7,6 @@ from pathlib import Path
 
 from vitruvian.cli.command import command
 from vitruvian.cli.words import INPUT, OUT, OUTPUT, Word
-from vitruvian.errors import VitruvianError
 
 
 @command(
@@ -33,21 +32,8 @@ def synth(
 
     Writes images, and people.jsonl with joints in pixels and metres.
     """
-    try:
-        from vitruvian.train.synth import synth as studio
-    except ImportError as error:
-        raise VitruvianError(
-            f"synthetic people need {error.name}; install it with: pip install 'vitruvian[synth]'"
-        ) from None
-    behind = studio.background_pictures(backgrounds) if backgrounds else []
-    real = studio.read_postures(postures) if postures else None
-    if people < 1:
-        raise VitruvianError(f"--people is {people}, want a whole number from 1")
-    print("loading the body model; the first time takes a minute", file=sys.stderr, flush=True)
+    from vitruvian.verbs.synth import synth as render
 
-    def tell(number: int) -> None:
-        if number % 100 == 0:
-            print(f"{number} of {people} people", file=sys.stderr, flush=True)
-
-    table = studio.make_people(people, out, seed=seed, backgrounds=behind, postures=real, tell=tell)
-    print(table)
+    how = {"seed": seed, "backgrounds": backgrounds, "postures": postures}
+    done = render(people, out, **how, say=lambda line: print(line, file=sys.stderr, flush=True))
+    print(*done.files)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from vitruvian.cli.command import command
 from vitruvian.cli.words import INPUT, OUT, OUTPUT, Word
+from vitruvian.streams.wanted import Wanted
+from vitruvian.verbs.groups import CameraWords, MachineWords, ModelWords
 
 
 @command(
@@ -23,23 +25,18 @@ def trace(
     model: str = "blazepose-full",
     frame: int = 0,
     person: int | None = None,
-    find: str | None = None,
-    num_poses: int | None = None,
-    conf: float | None = None,
-    smooth: str | None = None,
-    cutoff_hz: float | None = None,
-    repair: bool = False,
-    absolute: bool = False,
+    words: ModelWords = ModelWords(),
     out: Path | None = None,
     overwrite: bool = False,
+    wanted: Wanted = Wanted(),
+    camera: CameraWords = CameraWords(),
+    machine: MachineWords = MachineWords(),
 ) -> None:
     """Trace one keypoint through every stage of the pipeline."""
     from vitruvian.verbs.trace import trace as do
 
-    said = {"find": find, "num_poses": num_poses, "conf": conf, "smooth": smooth}
-    said |= {"cutoff_hz": cutoff_hz, "repair": repair, "absolute": absolute}
-    options = {name: value for name, value in said.items() if value is not None}
-    how = {"frame": frame, "person": person, "out": out, "overwrite": overwrite}
-    result = do(source, keypoint, model, **how, **options)
+    how = {"frame": frame, "person": person, "words": words, "out": out, "overwrite": overwrite}
+    how |= {"wanted": wanted, "camera": camera, "machine": machine}
+    result = do(source, keypoint, model, **how)
     print(f"{result.keypoint} of person {result.person} in frame {frame} of {source}, {model}")
     print(result.table())

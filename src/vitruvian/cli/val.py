@@ -62,4 +62,4 @@ def val(
     )
     print(*show.validation_lines(result), sep="\n")
     print(*show.write_validation(result, out), sep="\n")
-    failed(result.faults)
+    failed(len(result.faults))

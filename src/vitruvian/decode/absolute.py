@@ -3,7 +3,7 @@
 A network gives K joints in pixels (2D) and, relative to an unknown origin, in metres (3D). The
 translation t puts each joint X + t on the viewing ray n of its 2D position:
 (X + t)_xy = n (X + t)_z. Two equations per joint, three unknowns, solved by least squares. No root
-joint needs to be visible, and half of the body may be outside the picture.
+joint needs to be visible, and half of the body may be outside the image.
 
 Rays are (N, K, 2), X / Z and Y / Z of the camera's axes, as `Camera.rays` gives them.
 

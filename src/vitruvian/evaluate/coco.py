@@ -43,7 +43,7 @@ def coco_average_precision(
 def read_results(
     file: Path, truth: GroundTruth, notes: list[str] | None = None
 ) -> dict[int | str, PredictedPeople]:
-    """Read the predicted people from a COCO results file; none in pictures that it does not list.
+    """Read the predicted people from a COCO results file; none in images that it does not list.
 
     Args:
         file: .json, a list of image_id, category_id, keypoints (K times x y score) and score.
@@ -51,7 +51,7 @@ def read_results(
         notes: gets a line about what was assumed, and what is left out.
 
     Raises:
-        VitruvianError: it cannot be read, or refers to other pictures or keypoints.
+        VitruvianError: it cannot be read, or refers to other images or keypoints.
     """
     return results_to_people(read_json(file), truth, str(file), notes)
 
@@ -71,7 +71,7 @@ def results_to_people(
         if values is not None:
             good.append((row, values))
             continue
-        odd("left out, want image_id, keypoints and score", f"row {i}")
+        odd("ignored, want image_id, keypoints and score", f"row {i}")
         points = row.get("keypoints") if isinstance(row, dict) else None
         lengths[len(points) if isinstance(points, list) else 0] += 1
     if odd.count and not good:
@@ -90,19 +90,19 @@ def results_to_people(
     strange = sum(number is None for number in places)
     if strange and strange == len(places):
         raise VitruvianError(
-            f"'{file}' refers to other pictures than '{shown(truth.source, 60)}': its image_id are "
-            f"such as {shown(ours[0][0].get('image_id'), 30)}, want such as "
+            f"'{file}' refers to other images than '{shown(truth.source, 60)}': its image_id "
+            f"values look like {shown(ours[0][0].get('image_id'), 30)}, want for example "
             f"{shown(truth.pictures[0].number, 30)}"
         )
     if strange:
-        notes.append(f"'{file}': left out: {amount(strange, 'person', 'people')} in other pictures")
+        notes.append(f"'{file}': ignored: {amount(strange, 'person', 'people')} in other images")
     notes += [f"'{file}': {line}" for line in odd.lines("rows")]
     full = [p for p in truth.pictures if p.counts.any()]
     silent = sum(not people[p.number] for p in full)
     if places and 2 * silent > len(full):
         notes.append(
-            f"'{file}' says nothing of {silent} of {len(full)} pictures with people: they are "
-            "missed there"
+            f"'{file}' has no results for {silent} of {len(full)} images with people; they count "
+            "as missed"
         )
     found = {}
     for picture in truth.pictures:
@@ -140,36 +140,35 @@ def _of_people(rows: Rows, truth: GroundTruth, file: str, notes: list[str]) -> R
     others = shown(", ".join(sorted(counts.keys() - wanted)), 40)
     if len(counts) > 1 and not wanted & counts.keys():
         raise VitruvianError(
-            f"'{file}' has results of the categories {others}, and people of "
+            f"'{file}' has results for categories {others}, but people in "
             f"'{shown(truth.source, 60)}' are {people}"
         )
     if counts and not wanted & counts.keys():
         notes.append(
-            f"'{file}': people are category {others} in it and {people} in the truth; taken as the "
-            "same"
+            f"'{file}': person is category {others} in the results and {people} in the ground "
+            "truth; treated as the same"
         )
         return rows
     left = [
         row for row, kind in zip(rows, kinds, strict=True) if kind is None or str(kind) in wanted
     ]
     if len(left) < len(rows):
-        notes.append(
-            f"'{file}': left out: {amount(len(rows) - len(left), 'row')} of category {others}"
-        )
+        gone = amount(len(rows) - len(left), "row")
+        notes.append(f"'{file}': ignored: {gone} of category {others}")
     return left
 
 
 def _places(
     rows: list[dict[str, Any]], truth: GroundTruth, file: str, notes: list[str]
 ) -> list[int | str | None]:
-    """Which picture of the truth each row is about: by its file_name, or else its image_id."""
+    """Which image of the truth each row is about: by its file_name, or else its image_id."""
     by_id = {str(picture.number): picture for picture in truth.pictures}
     ids = [by_id.get(_key(row.get("image_id"))) for row in rows]
     names = [_file_name(row) for row in rows]
     known = list(dict.fromkeys(name for name in names if name))
     try:
         by_name = dict(zip(known, truth.index.assign(known), strict=True))
-    except VitruvianError:  # several pictures of one name: their ids must tell
+    except VitruvianError:  # several images of one name: their ids must tell
         for name, picture in zip(names, ids, strict=True):
             if name and (picture is None or path_parts(name)[-1:] != (picture.path.name,)):
                 raise
@@ -190,8 +189,8 @@ def _places(
         places.append(None if picture is None else picture.number)
     if differ:
         notes.append(
-            f"'{file}': image_id and file_name of {differ} rows mean different pictures; file_name "
-            "is taken"
+            f"'{file}': image_id and file_name of {differ} rows refer to different images; "
+            "file_name is used"
         )
     return places
 
@@ -201,7 +200,7 @@ def _key(value: Any) -> str:
 
 
 def _file_name(row: dict[str, Any]) -> str | None:
-    """Of a picture; frames of a video share one, and have numbers."""
+    """Of an image; frames of a video share one, and have numbers."""
     name = row.get("file_name")
     if not isinstance(name, str) or not path_parts(name) or Path(name).suffix.lower() in VIDEOS:
         return None
@@ -209,7 +208,7 @@ def _file_name(row: dict[str, Any]) -> str | None:
 
 
 def _by_word(words: list[str], truth: GroundTruth) -> dict[str, int | None]:
-    """The pictures that texts in place of image_id mean: names with or without extension."""
+    """The images that texts in place of image_id mean: names with or without extension."""
     by_word = dict(zip(words, truth.index.assign(words), strict=True))
     bare = [word for word in words if by_word[word] is None]
     stems = PathIndex([str(picture.path.with_suffix("")) for picture in truth.pictures])

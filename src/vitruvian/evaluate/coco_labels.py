@@ -67,16 +67,16 @@ def parse_coco(
         if str(category) not in ids and not (category is None and len(categories) == 1):
             others.add(str(category))
         elif str(row.get("image_id")) not in names:
-            odd("left out, of a picture that is not listed", f"image_id {row.get('image_id')}")
+            odd("ignored, their image is not listed", f"image_id {row.get('image_id')}")
         elif (person := _person(row, len(table), odd)) is not None:
             rows[str(row.get("image_id"))].append(person)
     if not rows:
         why = next(iter(odd.lines("rows")), f"no annotations of {kinds[0].get('name')}")
-        raise VitruvianError(f"there is nobody in '{data}': {why}")
+        raise VitruvianError(f"no labelled people in '{data}': {why}")
     if others:
         called = {str(row.get("id")): str(row.get("name")) for row in categories}
         what = ", ".join(sorted({called.get(each, f"category {each}") for each in others})[:5])
-        notes.append(f"annotations of {shown(what, 100)} are left out")
+        notes.append(f"annotations of {shown(what, 100)} are ignored")
     folder = _beside(data, [name for _, name, _ in names.values()]) if images is None else images
     found = []
     for key in sorted(names, key=lambda key: _order(names[key][0])):
@@ -93,10 +93,10 @@ def _rows(
 ) -> list[dict[str, Any]]:
     rows = said.get(key, [])
     if not isinstance(rows, list):
-        raise VitruvianError(f"cannot read '{data}': {key} is no list, as COCO's is")
+        raise VitruvianError(f"cannot read '{data}': {key} is not a list; want COCO annotations")
     for row in rows:
         if not isinstance(row, dict):
-            odd(f"left out of {key}, no objects", row)
+            odd(f"entries of {key} ignored, not JSON objects", row)
     return [row for row in rows if isinstance(row, dict)]
 
 
@@ -117,8 +117,8 @@ def _people(
         kinds = [row for row in categories if str(row.get("id")) in used]
     if not kinds:
         raise VitruvianError(
-            f"no category of '{data}' has keypoints; COCO's are in person_keypoints_*.json, and "
-            "--skeleton names those of a file that does not"
+            f"no category of '{data}' has keypoints; COCO's are in person_keypoints_*.json; for a "
+            "file without keypoint names give --skeleton"
         )
     if len(kinds) > 1:
         named = [row for row in kinds if str(row.get("name")).lower() in PERSON]
@@ -128,12 +128,12 @@ def _people(
         if any(_skeleton(row, data).keypoints != first for row in kinds):
             some = shown(", ".join(str(row.get("name")) for row in kinds), 80)
             raise VitruvianError(
-                f"{len(kinds)} categories of '{data}' have keypoints ({some}) and none is called "
-                "person; leave the others out of the file"
+                f"{len(kinds)} categories of '{data}' have keypoints ({some}) and none is named "
+                "person; remove the others from the file"
             )
     if len(kinds) > 1:
         some = ", ".join(str(row.get("name")) for row in kinds)
-        notes.append(f"{shown(some, 100)} have the same keypoints: all are taken as people")
+        notes.append(f"{shown(some, 100)} have the same keypoints; all are treated as people")
     return kinds
 
 
@@ -166,16 +166,16 @@ def _names(
             number = int(number)
         if not isinstance(number, (int, str)) or isinstance(number, bool):
             raise VitruvianError(
-                f"cannot read '{data}': a picture has the id {shown(number, 40)}, want a number or "
-                "a text"
+                f"cannot read '{data}': image id {shown(number, 40)} is invalid, want a number or "
+                "string"
             )
         name = row.get("file_name") or row.get("coco_url")
         name = name if isinstance(name, str) and path_parts(name) else str(number)
         first = names.setdefault(str(number), (number, name, _size(row)))
         if path_parts(first[1]) != path_parts(name):
             raise VitruvianError(
-                f"two pictures of '{data}' have the id {shown(number, 20)}, "
-                f"'{shown(first[1], 60)}' and '{shown(name, 60)}'; give each one of its own"
+                f"two images in '{data}' have the id {shown(number, 20)}, '{shown(first[1], 60)}' "
+                f"and '{shown(name, 60)}'; make ids unique"
             )
     return names
 
@@ -229,15 +229,15 @@ def _person(row: dict[str, Any], k: int, odd: OddityCounter) -> _Person | None:
     if box is not None and (box[2:] < 0).any():
         box = None
     if labelled.any() and (box is None or not box[2:].any()):
-        odd("people without a box, that around the keypoints is taken", where)
+        odd("people without a bounding box; the box around the keypoints is used", where)
         box = box_around_keypoints(points[:, :2], labelled)
     if box is None:
-        odd("left out, without box and keypoints", where)
+        odd("ignored, no bounding box and no keypoints", where)
         return None
     area = parse_number(row.get("area"))
     if area is None or area <= 0:
         if labelled.any():
-            odd(f"people without an area, {FILLED} of the box is taken", where)
+            odd(f"people without an area, {FILLED} of the box area is used", where)
         area = FILLED * float(box[2] * box[3])
     crowd = parse_number(row.get("iscrowd", 0)) or 0
     # Source: MPII's evaluation, 0.6 times the diagonal of the head's box; PoseTrack's name.
@@ -250,19 +250,19 @@ def _points(row: dict[str, Any], k: int, odd: OddityCounter, where: str) -> np.n
     """(K, 3) x y v; nothing is labelled if the annotation has no keypoints."""
     said = row.get("keypoints")
     if not isinstance(said, list) or not said:
-        odd("people without keypoints, nobody has to find them", where)
+        odd("people without keypoints, not evaluated", where)
         return np.zeros((k, 3))
     if any(isinstance(value, list) for value in said):
         said = [value for part in said for value in (part if isinstance(part, list) else [part])]
     said = [0 if value is None else value for value in said]
     points = parse_numbers(said, 3 * k)
     if points is None:
-        what = f"{len(said)} values" if len(said) != 3 * k else "values that are no numbers"
-        odd(f"keypoints are {what}, want {3 * k} numbers; nobody has to find them", where)
+        what = f"{len(said)} values" if len(said) != 3 * k else "values that are not numbers"
+        odd(f"keypoints are {what}, want {3 * k} numbers; not evaluated", where)
         return np.zeros((k, 3))
     points = points.reshape(k, 3)
     if not (points[:, 2] > 0).any() and points[:, :2].any():
-        odd("v is 0 for all keypoints, which is not labelled; nobody has to find them", where)
+        odd("all keypoints have v = 0 (not labelled); not evaluated", where)
     return points
 
 

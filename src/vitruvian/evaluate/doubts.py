@@ -42,23 +42,25 @@ def suspicious_labels(truth: GroundTruth) -> list[str]:
     broad = max(max(picture.size) for picture in truth.pictures)
     if len(points) > 2 and (points >= 0).all() and 0 < points.max() <= SHARE and broad != 1:
         raise VitruvianError(
-            f"the keypoints of '{truth.source}' are all from 0 to {points.max():.3g}: normalized "
-            "coordinates, want pixels; multiply x by its width and y by its height"
+            f"the keypoints of '{truth.source}' are all between 0 and {points.max():.3g}: "
+            "normalized coordinates, want pixels; multiply x by its width and y by its height"
         )
     notes = []
     far, total = count_outside(truth.pictures)
     if far > 0.02 * total:
         notes.append(
-            f"{far} of {total} labelled keypoints lie outside of their pictures: bodies that are "
-            "cut off, or labels of pictures of another size"
+            f"{far} of {total} labelled keypoints are outside their images: truncated people, or "
+            "labels for another image size"
         )
     boxes, near, areas = _boxes(truth)
     if boxes > 0.9:
-        notes.append("the boxes look like x0 y0 x1 y1, want x, y, width, height: sizes are wrong")
+        notes.append(
+            "bounding boxes look like x0 y0 x1 y1, want x, y, width, height; person sizes are wrong"
+        )
     elif near < 0.05:
-        notes.append("the boxes do not lie around the keypoints, as a rule: sizes are wrong")
+        notes.append("most bounding boxes do not contain their keypoints; person sizes are wrong")
     elif not 0.02 < areas < 2:
-        notes.append(f"the areas are {areas:.2g} of the boxes, as a rule: AP goes by them")
+        notes.append(f"the areas are {areas:.2g} of the box areas, typically; AP depends on them")
     return notes
 
 
@@ -101,7 +103,9 @@ def explain_low_scores(truth: GroundTruth, each: Scores) -> list[str]:
     has = np.isin(truth.skeleton.keypoints, each.keypoints)
     found = sum(len(some.score) for some in each.found.values())
     if not found:
-        return [f"{each.name}: nobody is found in any of {len(each.found)} pictures, so AP is 0"]
+        return [
+            f"{each.name}: no person was detected in any of {len(each.found)} images, so AP is 0"
+        ]
     wanted = [p for p in truth.pictures if p.number in each.found and p.counts.any()]
     some = wanted[:: max(1, len(wanted) // TRIED)][:TRIED]
     base = average_precision(replace(truth, pictures=some), each.found, has)
@@ -111,13 +115,13 @@ def explain_low_scores(truth: GroundTruth, each: Scores) -> list[str]:
         if got > best + 0.02:
             best, why = got, what
     if why:
-        return [f"{each.name}: AP is {ap:.3f}, and would be about {best:.2f} if {why}"]
+        return [f"{each.name}: AP is {ap:.3f}, but would be about {best:.2f} if {why}"]
     if ap >= NOTHING and each.overall["found"].value:
         return []
     people = each.groups[0].people
     return [
         f"{each.name}: AP is {ap:.3f}: of {people} people, {each.overall['found'].value:.0%} are "
-        f"near one of the {found} found; no usual mistake explains it, look at the worst pictures"
+        f"near one of the {found} detections; no usual mistake explains it, see the worst images"
     ]
 
 
@@ -137,14 +141,14 @@ def _tries(
 
     # Simplest first: of equals, the first is reported.
     areas = [replace(picture, area=_areas(picture)) for picture in pictures]
-    why = "people's areas were half of the box around their keypoints"
+    why = "person areas were half of the box around the keypoints"
     yield why, replace(truth, pictures=areas), found
     sides = _sides(truth.skeleton.keypoints)
-    yield "left and right were exchanged", some, each(lambda _, xy: xy[:, sides])
-    yield "x and y were exchanged in what is found", some, each(lambda _, xy: xy[..., ::-1])
+    yield "left and right were swapped", some, each(lambda _, xy: xy[:, sides])
+    yield "x and y were swapped in the results", some, each(lambda _, xy: xy[..., ::-1])
     sized = all(all(picture.size) for picture in pictures)
     if sized and max(float(np.nanmax(f.xy, initial=0)) for f in found.values()) <= SHARE:
-        why = "what is found were pixels: it is in normalized coordinates, 0 to 1"
+        why = "the results were in pixels; they are in normalized coordinates, 0 to 1"
         yield why, some, each(lambda p, xy: xy * p.size)
     for step in (1, -1):
         numbers = [picture.number for picture in truth.pictures]
@@ -158,19 +162,19 @@ def _tries(
         shifted = [picture for picture in pictures if picture.number in moved]
         if shifted:
             way = "next" if step > 0 else "previous"
-            why = f"what is found in the {way} picture were this one's: image_id is off by one"
+            why = f"what is found in the {way} image were this one's: image_id is off by one"
             yield why, replace(truth, pictures=shifted), moved
     if sized:
         for why, orientation in (
-            ("were turned by 180 degrees", 3),
-            ("were turned by 90 degrees", 6),
-            ("were turned by 90 degrees the other way", 8),
+            ("were rotated by 180 degrees", 3),
+            ("were rotated by 90 degrees", 6),
+            ("were rotated by 90 degrees counterclockwise", 8),
             ("were mirrored", 2),
         ):
             about = refit((1, 1), (1, 1), orientation)
             assert about is not None
-            what = f"what is found {why}"
-            what += ": were the labels made before pictures were turned as EXIF says?"
+            what = f"the results {why}"
+            what += ": were the labels made before applying the EXIF orientation?"
             # Labels in pixels refer to the image before rotation; normalized ones were converted to
             # pixels of the rotated image.
             for turned in (True, False) if orientation in (6, 8) else (False,):
@@ -189,20 +193,23 @@ def _tries(
             scale = max(p.size) / LETTERBOX
             return (xy - bars * (LETTERBOX - np.array(p.size) / scale)) * scale
 
-        why = f"what is found were of the pictures: it is of an input of {LETTERBOX} x {LETTERBOX}"
+        why = (
+            "the results were in image coordinates; they are in those of a network input of "
+            f"{LETTERBOX} x {LETTERBOX}"
+        )
         yield why, some, each(boxed)
         yield why, some, each(lambda p, xy: boxed(p, xy, 0))
     larger = _larger(pictures, found)
     if not 0.8 < larger < 1.25:
-        why = f"what is found were {1 / larger:.2g} times as large: was it found in other pictures?"
+        why = f"the results were {1 / larger:.2g} times as large; were they made on other images?"
         yield why, some, each(lambda _, xy: xy / larger)
     order = _order(pictures, found)
     if order is not None:
         names = truth.skeleton.keypoints
         first = next(i for i, j in enumerate(order) if i != j)
         why = (
-            f"keypoints were in another order: {names[first]} is found where {names[order[first]]} "
-            "should be"
+            f"keypoints were in another order: {names[first]} is predicted where "
+            f"{names[order[first]]} should be"
         )
         yield why, some, each(lambda _, xy: xy[:, order])
 

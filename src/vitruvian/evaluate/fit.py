@@ -44,11 +44,11 @@ def fit_labels_to_pictures(truth: GroundTruth) -> GroundTruth:
         is_of = _of_the_picture([(picture, size) for picture, size, _ in some])
         first, size, by = some[0]
         what = (
-            f"{len(some)} pictures differ in size from what the labels say (first: "
-            f"'{shown(first.path.name, 40)}', {_by(size)}, said {_by(first.size)})"
+            f"{len(some)} images differ in size from the labels (first: "
+            f"'{shown(first.path.name, 40)}', {_by(size)}, labelled {_by(first.size)})"
         )
         if is_of and not truth.solid:
-            notes.append(f"{what}: the labels fit the pictures, and are taken as they are")
+            notes.append(f"{what}: the labels fit the images and are used unchanged")
             kept |= {p.number: replace(p, size=size) for p, size, _ in some}
         elif by is not None and not truth.solid:
             notes.append(f"{what}: the labels are {kind}")
@@ -56,8 +56,8 @@ def fit_labels_to_pictures(truth: GroundTruth) -> GroundTruth:
         else:
             faults += [
                 VitruvianError(
-                    f"'{shown(p.path, 100)}' is {_by(size)}, it was labelled as {_by(p.size)}: "
-                    "its crop or rotation is unknown; give the pictures that were labelled"
+                    f"'{shown(p.path, 100)}' is {_by(size)}, labelled as {_by(p.size)}: its crop "
+                    "or rotation is unknown; use the labelled images"
                 )
                 for p, size, _ in some
             ]
@@ -77,7 +77,7 @@ def _kind(picture: LabelledPicture, size: Size) -> tuple[str, np.ndarray | None]
         return "scaled", by
     orientation = exif_orientation(picture.path)
     if orientation > 4 and (by := refit(picture.size, size, orientation)) is not None:
-        return "turned as EXIF says", by
+        return "rotated by EXIF orientation", by
     return "of something else", None
 
 

@@ -1,4 +1,4 @@
-"""Ground truth labels: the people of pictures, and notes for the reader of scores."""
+"""Ground truth labels: the people of images, and notes for the reader of scores."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from vitruvian.sources.path_index import PathIndex
 FILLED = 0.53
 PERSON = ("person", "people", "human", "pedestrian")  # names of the person class
 MOST_KEYPOINTS = 1000  # of a person; no skeleton in use has more (MediaPipe's whole body: 543)
-MOST_PIXELS = 1e8  # along a side; what is farther is no place in a picture
+MOST_PIXELS = 1e8  # along a side; what is farther is no place in an image
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledPicture:
-    """The G labelled people of one picture."""
+    """The G labelled people of one image."""
 
     number: int | str  # image_id in COCO results
     path: Path
@@ -56,7 +56,7 @@ class LabelledPicture:
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """All pictures of a data set."""
+    """All images of a data set."""
 
     source: str
     skeleton: Skeleton
@@ -64,9 +64,7 @@ class GroundTruth:
     sha256: str  # of the labels
     categories: tuple[object, ...] = (1,)  # of people, in COCO results
     notes: list[str] = field(default_factory=list)  # notes for the reader of scores
-    faults: list[VitruvianError] = field(
-        default_factory=list
-    )  # pictures that are left out, and why
+    faults: list[VitruvianError] = field(default_factory=list)  # images that are left out, and why
 
     @property
     def solid(self) -> bool:
@@ -80,12 +78,12 @@ class GroundTruth:
 
     @cached_property
     def index(self) -> PathIndex:
-        """Finds the picture, by its place in the list, that a path of elsewhere means."""
+        """Finds the image, by its place in the list, that a path of elsewhere means."""
         return PathIndex([str(picture.path) for picture in self.pictures])
 
     @cached_property
     def names(self) -> dict[int | str, str]:
-        """Number of a picture -> its name, with folders where names are the same."""
+        """Number of an image -> its name, with folders where names are the same."""
         names = [shown(name, 200) for name in self.index.short()]  # of any bytes, as disks have it
         return {each.number: name for each, name in zip(self.pictures, names, strict=True)}
 
@@ -149,7 +147,7 @@ def labelled_skeleton(names: Any, source: str, bones: Any = (), name: str = "tru
         if table.keypoints == words:
             return table
     if twice := [word for word, count in Counter(words).items() if count > 1]:
-        raise ValueError(f"two keypoints are called '{shown(twice[0], 40)}'")
+        raise ValueError(f"two keypoints are named '{shown(twice[0], 40)}'")
     k = len(words)
     return Skeleton(name, source, words, _bones(bones, k), np.full(k, np.nan, np.float32))
 
@@ -178,7 +176,7 @@ def box_around_keypoints(xy: np.ndarray, labelled: np.ndarray) -> np.ndarray:
 
 
 def count_outside(pictures: Sequence[LabelledPicture]) -> tuple[int, int]:
-    """How many labelled keypoints lie outside of their pictures, by a pixel or more; and of all."""
+    """How many labelled keypoints lie outside of their images, by a pixel or more; and of all."""
     far = total = 0
     for picture in pictures:
         if all(picture.size):

@@ -1,8 +1,8 @@
-"""COCO's keypoint average precision, with cheap bootstrap resampling of the pictures.
+"""COCO's keypoint average precision, with cheap bootstrap resampling of the images.
 
-OKS of every prediction with every person of the picture (`object_keypoint_similarity`), greedy
-matching by descending score (`match_people`), and accumulation over all pictures
-(`PrecisionRecall`). Matches of a picture do not depend on other pictures, so that resampling needs
+OKS of every prediction with every person of the image (`object_keypoint_similarity`), greedy
+matching by descending score (`match_people`), and accumulation over all images
+(`PrecisionRecall`). Matches of an image do not depend on other images, so that resampling needs
 no new matching, which is why this is implemented here: faster-coco-eval does not expose its
 matches to Python, and pycocotools takes seconds to compute them; its numbers are the same to 1e-9
 (tests/verbs/test_val.py).
@@ -21,7 +21,7 @@ import numpy as np
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, HALPE26, SKELETONS
 
-MOST = 20  # maximum number of predictions per picture, by score
+MOST = 20  # maximum number of predictions per image, by score
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of OKS
 RECALLS = np.linspace(0, 1, 101)
 # Area ranges of COCO, pixels squared. People outside of a range are ignored.
@@ -140,17 +140,17 @@ def match_people(
 
 
 class PrecisionRecall:
-    """Matches of all pictures, sorted by descending score."""
+    """Matches of all images, sorted by descending score."""
 
     def __init__(
         self, pairs: Sequence[Matches], scores: Sequence[np.ndarray], wanted: Sequence[np.ndarray]
     ) -> None:
-        """Collect the matches of P pictures.
+        """Collect the matches of P images.
 
         Args:
-            pairs: matches of each picture.
-            scores: (D,) scores of the predictions of each picture.
-            wanted: (A,) number of people to find in each picture.
+            pairs: matches of each image.
+            scores: (D,) scores of the predictions of each image.
+            wanted: (A,) number of people to find in each image.
         """
         self.wanted = np.array(wanted, np.float64)  # (P, A)
         score = np.concatenate(scores)
@@ -172,7 +172,7 @@ class PrecisionRecall:
         """Precision-recall curves, and maximum recall.
 
         Args:
-            weights: (P,) weight of each picture, from resampling; default 1.
+            weights: (P,) weight of each image, from resampling; default 1.
             sizes: indices of area ranges; default all.
 
         Returns:

@@ -42,8 +42,8 @@ def people_of_record(
             continue
         if truth.solid and poses.origin != "camera":
             raise VitruvianError(
-                f"'{file}' has no metres from the camera; make it with --absolute, or of a model "
-                "that gives them"
+                f"'{file}' has no camera-space coordinates; create it with --absolute, or with a "
+                "model that gives them"
             )
         has = shared_keypoints(f"'{file}'", poses.skeleton, truth)
         picture = truth.pictures[place]
@@ -53,11 +53,11 @@ def people_of_record(
         some = poses_on_truth(poses, truth)
         found[picture.number] = some if by is None else replace(some, xy=apply(by, some.xy))
     if not found:
-        raise VitruvianError(f"'{file}' refers to other pictures than '{truth.source}'")
+        raise VitruvianError(f"'{file}' refers to other images than those of '{truth.source}'")
     for count, what in (
-        (strange, "other pictures are left out"),
-        (again, "pictures are in it again; the last of each is taken"),
-        (unlike, "pictures had another shape when people were found in them"),
+        (strange, "other images are left out"),
+        (again, "images occur twice; the last result of each is used"),
+        (unlike, "images had another aspect ratio in that run"),
     ):
         if count:
             notes.append(f"'{shown(file, 100)}': {count} {what}")

@@ -1,7 +1,7 @@
 """Metrics of one model against the ground truth, with confidence intervals.
 
-Metrics are 0..1, or metres. Intervals are 95 % bootstrap intervals: pictures are resampled with
-replacement, which tells how much the choice of pictures matters.
+Metrics are 0..1, or metres. Intervals are 95 % bootstrap intervals: images are resampled with
+replacement, which tells how much the choice of images matters.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PCK_WITHIN = 0.1  # of the longer side of a person's box. Source: Yang & Ramanan
 PCKH_WITHIN = 0.5  # of the head. Source: Andriluka et al. 2014, MPII
 ROOT = ("left_hip", "right_hip")  # their midpoint is the root for MPJPE
 ROOTS = (ROOT, ("mid_hip",), ("pelvis",))  # the first that both have
-PEOPLE = {"1": (1, 1), "2": (2, 2), "3 to 5": (3, 5), "6 or more": (6, 1 << 30)}  # in a picture
+PEOPLE = {"1": (1, 1), "2": (2, 2), "3 to 5": (3, 5), "6 or more": (6, 1 << 30)}  # in an image
 COUNTS = ("people", "pictures")
 AVERAGE = ("AP", "AP50", "AP75", "AR", "AR50", "AR75")
 FLAT = (*AVERAGE, "PCK", "PCKh", "found")
@@ -45,7 +45,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PredictedPeople:
-    """The D predicted people of a picture, with the keypoints of the ground truth."""
+    """The D predicted people of an image, with the keypoints of the ground truth."""
 
     xy: np.ndarray  # (D, K, 2) pixels, NaN where not found
     score: np.ndarray  # (D,) any unit
@@ -56,7 +56,7 @@ class PredictedPeople:
 class ScoreGroup:
     """Metrics of a subset of the people."""
 
-    of: str  # "all", "size", "people in the picture"
+    of: str  # "all", "size", "people in the image"
     name: str
     people: int  # with keypoints
     pictures: int  # they are in
@@ -74,7 +74,7 @@ class Scores:
     joints: dict[str, dict[str, float]]  # keypoint -> its metrics
     pictures: list[dict[str, object]]  # one row each
     curves: dict[str, tuple[np.ndarray, np.ndarray]]  # name -> x and y of a plot
-    found: dict[int | str, PredictedPeople] = field(repr=False)  # picture id -> predicted people
+    found: dict[int | str, PredictedPeople] = field(repr=False)  # image id -> predicted people
 
     @property
     def overall(self) -> dict[str, Interval]:
@@ -94,19 +94,19 @@ def score_people(
     Args:
         name: of the model.
         truth: the data set.
-        found: picture id -> predicted people; other pictures are left out.
+        found: image id -> predicted people; other images are left out.
         has: (K,) which ground truth keypoints the model has; the others are not evaluated.
         resamples: number of bootstrap resamples for the intervals; 0: no intervals.
 
     Raises:
-        VitruvianError: no keypoint or no picture is left.
+        VitruvianError: no keypoint or no image is left.
     """
     known = np.asarray(has, bool)
     if not known.any():
         raise VitruvianError(f"{name} and '{truth.source}' have no keypoint in common")
     pictures = [picture for picture in truth.pictures if picture.number in found]
     if not pictures:
-        raise VitruvianError(f"{name} has no results for the pictures of '{truth.source}'")
+        raise VitruvianError(f"{name} has no results for the images of '{truth.source}'")
     people = _People(truth, pictures, [found[picture.number] for picture in pictures], known)
     draws = np.random.default_rng(SEED).multinomial(
         len(pictures), np.full(len(pictures), 1 / len(pictures)), resamples
@@ -127,7 +127,7 @@ def score_people(
 def average_precision(
     truth: GroundTruth, found: Mapping[int | str, PredictedPeople], has: np.ndarray
 ) -> float:
-    """Average precision alone, over the pictures with predictions; see `score_people`."""
+    """Average precision alone, over the images with predictions; see `score_people`."""
     both = [(p, found[p.number]) for p in truth.pictures if p.number in found]
     people = _People(truth, [p for p, _ in both], [f for _, f in both], has)
     precision, recall = people.pool.curves(sizes=[0])
@@ -135,7 +135,7 @@ def average_precision(
 
 
 class _People:
-    """The N evaluated people of all P pictures, each with its matched prediction."""
+    """The N evaluated people of all P images, each with its matched prediction."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class _People:
         found: list[PredictedPeople],
         has: np.ndarray,
     ) -> None:
-        """Match predictions to people in every picture."""
+        """Match predictions to people in every image."""
         self.pictures, self.skeleton = pictures, _only(truth.skeleton, has)
         sigmas = truth.sigmas[has]
         matched = [_match(*pair, has, sigmas) for pair in zip(pictures, found, strict=True)]
@@ -188,7 +188,7 @@ class _People:
             self.values["AUC"] = metrics.auc(relative, truth)
 
     def groups(self, draws: np.ndarray) -> list[ScoreGroup]:
-        """Everybody, then by size, then by the number of people in the picture."""
+        """Everybody, then by size, then by the number of people in the image."""
         each = np.bincount(self.picture, minlength=len(self.pictures))
         everywhere = np.ones(len(self.pictures), bool)
         everybody = np.ones(len(self.picture), bool)
@@ -200,7 +200,7 @@ class _People:
         for name, (low, high) in PEOPLE.items():
             where = (each >= low) & (each <= high)
             some = where[self.picture]
-            found.append(self._group("people in the picture", name, draws, 0, where, some))
+            found.append(self._group("people in the image", name, draws, 0, where, some))
         return found
 
     def _group(
@@ -248,7 +248,7 @@ class _People:
         }
 
     def rows(self, called: Mapping[int | str, str]) -> list[dict[str, object]]:
-        """Metrics and name of each picture."""
+        """Metrics and name of each image."""
         parts = {name: self.values[name] for name in ("PCK", *SOLID) if name in self.values}
         rows: list[dict[str, object]] = []
         for i, picture in enumerate(self.pictures):
@@ -275,7 +275,7 @@ class _People:
 
 @dataclass(frozen=True, eq=False)
 class _Matched:
-    """One picture: input of average precision, and the G evaluated people with their matches."""
+    """One image: input of average precision, and the G evaluated people with their matches."""
 
     pool: tuple[oks.Matches, np.ndarray, np.ndarray]
     same: np.ndarray  # (G,) OKS of the matched prediction; 0 if none

@@ -1,4 +1,4 @@
-"""Ground truth: pictures with annotated people, from data sets.
+"""Ground truth: images with annotated people, from data sets.
 
 Four formats, recognised by their content and shown in docs/val.md: COCO's keypoint annotations, a
 YOLO-pose data set, a .json of joints in metres, and the people.jsonl of `vitruvian synth`.
@@ -40,7 +40,7 @@ def read(
 
     Args:
         data: a .json, .jsonl or .yaml file, or the folder of a YOLO-pose data set.
-        images: the folder of its pictures; default: next to the file.
+        images: the folder of its images; default: next to the file.
         split: which split (train, val, test), if it has splits.
         skeleton: of the labels' keypoints, a name or a .toml file; default: as in the labels, or
             else COCO's.
@@ -58,8 +58,8 @@ def read(
     else:
         truth = _json(data, images, table)
     if not any(picture.counts.any() for picture in truth.pictures):
-        why = next(iter(truth.notes), "no keypoint of anybody is labelled, or all are crowds")
-        raise VitruvianError(f"there is nobody to be found in '{data}': {why}")
+        why = next(iter(truth.notes), "no keypoints are labelled, or all are crowds")
+        raise VitruvianError(f"no people to evaluate in '{data}': {why}")
     if (truth.sigmas <= 0).any():
         raise VitruvianError(f"the OKS sigmas of {truth.skeleton.name} must be above 0")
     truth.notes.extend(doubts.suspicious_labels(truth))
@@ -70,22 +70,22 @@ def read(
 
 
 def check_pictures_exist(truth: GroundTruth) -> None:
-    """Raise `VitruvianError` if pictures are missing, or two are the same file."""
+    """Raise `VitruvianError` if images are missing, or two are the same file."""
     missing = [p.path for p in truth.pictures if not os.path.isfile(p.path)]  # noqa: PTH113
     if missing:
         raise VitruvianError(
             f"cannot read '{shown(missing[0], 100)}': no such file ({len(missing)} of the "
-            f"{len(truth.pictures)} pictures of '{shown(truth.source, 60)}' are missing); say "
-            "where they are with --images"
+            f"{len(truth.pictures)} images of '{shown(truth.source, 60)}' are missing); give "
+            "their folder with --images"
         )
     taken: dict[Path, int | str] = {}
     for picture in truth.pictures:
         first = taken.setdefault(picture.path, picture.number)
         if first != picture.number:
             raise VitruvianError(
-                f"two pictures of '{shown(truth.source, 60)}', {shown(first, 20)} and "
-                f"{shown(picture.number, 20)}, would both be '{shown(picture.path, 80)}'; name "
-                "them apart"
+                f"two images of '{shown(truth.source, 60)}', {shown(first, 20)} and "
+                f"{shown(picture.number, 20)}, would both be '{shown(picture.path, 80)}'; rename "
+                "one"
             )
 
 
@@ -102,7 +102,7 @@ def _json(data: Path, images: Path | None, skeleton: Skeleton | None) -> GroundT
     else:
         raise VitruvianError(
             f"cannot read '{data}': want COCO's annotations (images, annotations, categories) or "
-            "joints in metres (pictures); see docs/val.md"
+            "joints in metres (images); see docs/val.md"
         )
     return replace(truth, sha256=_digest(data))
 
@@ -121,8 +121,7 @@ def _yolo(data: Path, images: Path | None, split: str, skeleton: Skeleton | None
     table = table or COCO17
     if len(table) != k:
         raise VitruvianError(
-            f"'{data}' has {k} keypoints, {table.name} has {len(table)}; "
-            "say which they are with --skeleton"
+            f"'{data}' has {k} keypoints, {table.name} has {len(table)}; name them with --skeleton"
         )
     pictures = []
     for number, (path, size, people) in enumerate(labels.pictures, 1):
@@ -134,7 +133,7 @@ def _yolo(data: Path, images: Path | None, split: str, skeleton: Skeleton | None
         seen = people.points[..., 2] > 0
         pictures.append(LabelledPicture(number, path, xy, seen, box, area, nobody, n, size=size))
     truth = GroundTruth(str(data), table, pictures, labels.sha256, faults=labels.faults)
-    truth.notes.append(f"the labels have no areas: {FILLED} of each box is taken")
+    truth.notes.append(f"the labels have no areas; {FILLED} of the box area is used")
     truth.notes.extend(labels.notes)
     return truth
 
@@ -145,8 +144,8 @@ def _yolo(data: Path, images: Path | None, split: str, skeleton: Skeleton | None
 def _metres(
     said: dict[str, Any], data: Path, images: Path | None, skeleton: Skeleton | None
 ) -> GroundTruth:
-    """Our own: pictures, cameras, and joints in metres."""
-    form = "docs/val.md shows how joints in metres are written"
+    """Our own: images, cameras, and joints in metres."""
+    form = "docs/val.md describes the format"
     table, which = skeleton, said.get("skeleton")
     if table is None and isinstance(which, str):
         table = skeleton_named(which)
@@ -159,20 +158,20 @@ def _metres(
     folder = data.absolute().parent if images is None else images
     rows = said["pictures"]
     if not isinstance(rows, list) or not rows:
-        raise VitruvianError(f"there are no pictures in '{data}'; {form}")
+        raise VitruvianError(f"no images in '{data}'; {form}")
     pictures = []
     for i, row in enumerate(rows, 1):
         people = row.get("people") if isinstance(row, dict) else None
         pictures.append(_solid(i, folder, row, people, len(table), f"cannot read '{data}'", form))
     truth = GroundTruth(str(data), table, _with_heads(pictures, table), "")
-    truth.notes.append(f"sizes of people are {FILLED} of the box around their joints")
+    truth.notes.append(f"person size is {FILLED} of the box around the joints")
     return truth
 
 
 def _synthetic(
     data: Path, images: Path | None, split: str, skeleton: Skeleton | None
 ) -> GroundTruth:
-    """The people of `vitruvian synth`, one a picture."""
+    """The people of `vitruvian synth`, one an image."""
     form = "want the people.jsonl of `vitruvian synth`"
     rows = []
     for number, line in enumerate(read_text(data).splitlines(), 1):
@@ -191,48 +190,48 @@ def _synthetic(
         for i, row in enumerate(some, 1)
     ]
     truth = GroundTruth(f"{data}, {split}", table, _with_heads(pictures, table), _digest(data))
-    truth.notes.append(f"sizes of people are {FILLED} of their boxes")
+    truth.notes.append(f"person size is {FILLED} of the bounding box")
     return truth
 
 
 def _solid(
     number: int, folder: Path, row: Any, people: Any, k: int, failed: str, form: str
 ) -> LabelledPicture:
-    """One picture of people in metres; their pixels are where its camera sees them."""
+    """One image of people in metres; their pixels are where its camera sees them."""
 
     def want(there: bool, what: str) -> None:
         if not there:
-            raise VitruvianError(f"{failed}: picture {number} has no {what}; {form}")
+            raise VitruvianError(f"{failed}: image {number} lacks {what}; {form}")
 
     want(isinstance(row, dict) and isinstance(row.get("file"), str), "file")
     want(isinstance(people, list) and all(isinstance(p, dict) for p in people), "people")
     size, n = parse_numbers(row.get("size"), 2), len(people)
-    want(size is not None and bool((size >= 1).all()), "size of two numbers")
+    want(size is not None and bool((size >= 1).all()), "size (two numbers)")
     assert size is not None
     width, height = int(size[0]), int(size[1])
     solid, boxes = np.full((n, k, 3), np.nan), np.full((n, 4), np.nan)
     for i, person in enumerate(people):
         joints = person.get("xyz")
-        want(isinstance(joints, list) and len(joints) == k, f"xyz of {k} joints")
+        want(isinstance(joints, list) and len(joints) == k, f"xyz ({k} joints)")
         for j, joint in enumerate(joints):
             at = None if joint is None else parse_numbers(joint, 3)
             want(joint is None or at is not None, f"three numbers for joint {j}")
             solid[i, j] = np.nan if at is None else at
         box = parse_numbers(person["box"], 4) if "box" in person else np.full(4, np.nan)
-        want(box is not None, "box of four numbers")
+        want(box is not None, "box (four numbers)")
         boxes[i] = box
     matrix = row.get("camera")
     matrix = [parse_numbers(part, 3) for part in matrix] if isinstance(matrix, list) else []
-    want(len(matrix) == 3 and all(part is not None for part in matrix), "camera of 3 x 3 numbers")
+    want(len(matrix) == 3 and all(part is not None for part in matrix), "camera (3 x 3 numbers)")
     given = {}
     if row.get("distortion") is not None:
         lens = row["distortion"]
         given["distortion"] = parse_numbers(lens, len(lens) if isinstance(lens, list) else 0)
-        want(given["distortion"] is not None, "distortion of numbers")
+        want(given["distortion"] is not None, "distortion (numbers)")
     try:
         camera = Camera(np.array(matrix, np.float64), (width, height), **given)
     except (ValueError, TypeError) as error:
-        raise VitruvianError(f"{failed}: picture {number}: {error}") from None
+        raise VitruvianError(f"{failed}: image {number}: {error}") from None
     with np.errstate(all="ignore"):  # of a joint in the camera's plane
         xy = camera.project(solid).astype(np.float64)
     xy[~np.isfinite(xy)] = np.nan

@@ -68,7 +68,7 @@ def read(data: Path, images: Path | None, split: str) -> YoloLabels:
         root, table = data.absolute().parent, data
     said = {} if table is None else read_yaml(table)
     if not isinstance(said, dict):
-        raise VitruvianError(f"cannot read '{table}': want the data.yaml of a YOLO-pose data set")
+        raise VitruvianError(f"cannot read '{table}': want the data.yaml of a YOLO-pose dataset")
     shape, notes, odd, lines = (
         _shape(said.get("kpt_shape")),
         list[str](),
@@ -83,13 +83,13 @@ def read(data: Path, images: Path | None, split: str) -> YoloLabels:
         paths = _pictures(_folder(root, split), [root])
     if not paths:
         where = images or data
-        raise VitruvianError(f"no pictures in '{where}'; give a data.yaml, or images/ and labels/")
+        raise VitruvianError(f"no images in '{where}'; give a data.yaml, or images/ and labels/")
     digest, faults = hashlib.sha256(), list[VitruvianError]()
     rows: dict[Path, list[_Row]] = {}
     for path in paths:
         file, text = _label_file(path), ""
         if not os.path.isfile(file):  # noqa: PTH113  # no error for odd names
-            odd("there is no file of labels, so nobody is in them", path.name)
+            odd("without a label file, treated as images without people", path.name)
         else:
             try:
                 text = read_text(file, LARGEST_YAML)
@@ -112,7 +112,7 @@ def read(data: Path, images: Path | None, split: str) -> YoloLabels:
         pictures.append((path, size, _people(each, shape, lines)))
     if not pictures:
         raise faults[0]
-    notes += [*odd.lines("pictures"), *lines.lines("lines of labels")]
+    notes += [*odd.lines("pictures"), *lines.lines("label lines")]
     names = _names(said, person)
     return YoloLabels(shape, names, pictures, digest.hexdigest(), faults, notes)
 
@@ -127,7 +127,7 @@ def _listed(
     names = SAME.get(split, (split,))
     entries = next((said[name] for name in names if said.get(name)), None)
     if entries is None:
-        raise VitruvianError(f"'{table}' has no '{split}'; choose another --split")
+        raise VitruvianError(f"'{table}' has no split '{split}'; choose another --split")
     entries = entries if isinstance(entries, list) else [entries]
     if not all(isinstance(entry, str) for entry in entries):
         raise VitruvianError(f"cannot read '{table}': '{split}' is {shown(entries)}, want folders")
@@ -144,7 +144,7 @@ def _listed(
             )
         written = [_slashes(base / _slashed(entry)) for base in roots]
         if _slashes(where) not in written:
-            notes.append(f"{split} is '{shown(entry)}' in the data.yaml: '{shown(where)}' is taken")
+            notes.append(f"{split} is '{shown(entry)}' in data.yaml; '{shown(where)}' is used")
         paths |= dict.fromkeys(_pictures(where, roots))
     return list(paths)
 
@@ -188,12 +188,12 @@ def _pictures(where: Path, roots: list[Path]) -> list[Path]:
         listed = [(line, path or roots[0] / _slashed(line)) for line, path in found]
         odd = next((line for line, path in listed if os.path.isdir(path)), None)  # noqa: PTH112
         if odd is not None:
-            raise VitruvianError(f"cannot read '{where}': '{shown(odd)}' is a folder, no picture")
+            raise VitruvianError(f"cannot read '{where}': '{shown(odd)}' is a folder, not an image")
         return [path for _, path in listed]
     if where.is_file() and where.suffix.lower() in PICTURES:
         return [where]
     if not where.is_dir():
-        raise VitruvianError(f"cannot read '{where}': no such folder of pictures")
+        raise VitruvianError(f"cannot read '{where}': no such image folder")
     found = (p for p in where.rglob("*") if p.suffix.lower() in PICTURES)
     return sorted(p for p in found if not is_clutter(p))
 
@@ -231,9 +231,9 @@ def _rows(file: Path, text: str, odd: OddityCounter) -> list[_Row]:
         except ValueError:
             values = np.full(1, np.nan)
         if not (np.abs(values) < 1e6).all() or values[0] != np.round(values[0]):
-            odd("left out, no class and numbers", where)
+            odd("ignored, want a class and numbers", where)
         elif len(values) < 5:
-            odd("left out, fewer than a class and four numbers", where)
+            odd("ignored, fewer than a class and four numbers", where)
         else:
             rows.append(_Row(where, int(values[0]), values[1:]))
     return rows
@@ -250,8 +250,8 @@ def _person(said: dict[str, Any], rows: list[_Row], notes: list[str]) -> int:
     if there and person not in there:
         if len(there) > 1:
             raise VitruvianError(
-                f"no label is of class {person} ({shown(called.get(person, 'people'), 40)}); "
-                f"there are {shown(sorted(there)[:8])}"
+                f"no labels of class {person} ({shown(called.get(person, 'people'), 40)}); there "
+                f"are {shown(sorted(there)[:8])}"
             )
         person = next(iter(there))
     if person != 0:
@@ -260,7 +260,7 @@ def _person(said: dict[str, Any], rows: list[_Row], notes: list[str]) -> int:
         )
     if others := there.total() - there[person]:
         some = ", ".join(called.get(i, str(i)) for i in sorted(there) if i != person)
-        notes.append(f"{others} lines of labels of other classes ({shown(some, 60)}) are left out")
+        notes.append(f"{others} labels of other classes ({shown(some, 60)}) are ignored")
     return person
 
 
@@ -297,7 +297,9 @@ def _shape_of(rows: dict[Path, list[_Row]], data: Path) -> tuple[int, int]:
     """Infer the shape from the lines, if data.yaml has none."""
     lengths = Counter(len(row.values) for each in rows.values() for row in each)
     if not lengths:
-        raise VitruvianError(f"no labels for the pictures of '{data}': nothing to compare with")
+        raise VitruvianError(
+            f"no labels for the images of '{data}'; want label files in labels/ beside images/"
+        )
     wide = max(lengths, key=lambda n: (n > 4, lengths[n])) - 4
     if wide % 3 or not wide or wide > 3 * MOST_KEYPOINTS:
         raise VitruvianError(
@@ -315,17 +317,17 @@ def _check(rows: dict[Path, list[_Row]], shape: tuple[int, int], odd: OddityCoun
     if 2 * len(wrong) > len(every):
         raise VitruvianError(
             f"{wrong[0].where} has {len(wrong[0].values) + 1} numbers, want {want + 1} for {k} "
-            f"keypoints; {len(wrong)} of {len(every)} lines are so: is kpt_shape right?"
+            f"keypoints; {len(wrong)} of {len(every)} lines are like this; check kpt_shape"
         )
     pixels = [row for row in every if (np.abs(row.values[:4]) > PIXELS).any()]
     if 2 * len(pixels) > len(every):
         raise VitruvianError(
-            f"{pixels[0].where} has a box of {shown(pixels[0].values[:4].tolist())}: pixels, want "
-            "fractions of the picture's width and height, 0 to 1"
+            f"{pixels[0].where} has the bounding box {shown(pixels[0].values[:4].tolist())}: in "
+            "pixels, want fractions of image width and height, 0 to 1"
         )
     for what, some in (
-        (f"left out, not of {want + 1} numbers as {k} keypoints want", wrong),
-        ("left out, a box that is no share of the picture", pixels),
+        (f"ignored, want {want + 1} numbers for {k} keypoints", wrong),
+        ("ignored, bounding box outside 0..1", pixels),
     ):
         for row in some:
             odd(what, row.where)
@@ -342,7 +344,7 @@ def _people(rows: list[_Row], shape: tuple[int, int], odd: OddityCounter) -> Yol
         if len(row.values) > 4:
             points[i, :, :numbers] = row.values[4:].reshape(k, numbers)
         else:
-            odd("a box alone, nobody has to find who is in it", row.where)
+            odd("a bounding box without keypoints, not evaluated", row.where)
     if numbers == 2:
         points[..., 2] = points[..., :2].any(axis=-1)
     box = np.array([row.values[:4] for row in rows]).reshape(len(rows), 4)

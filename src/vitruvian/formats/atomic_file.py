@@ -39,17 +39,9 @@ class AtomicFile:
         """From now on, no other process may write `path`."""
         self.path = path
         self._place = Path(os.path.realpath(path)) if path.is_symlink() else path
-        self.unfinished = self._beside(".part")
+        self.unfinished = name_with_end(self._place, ".part")
         self._before = _stamp(self._place)
         self._release: weakref.finalize | None = None
-
-    def _beside(self, end: str) -> Path:
-        """The same name with a suffix; a name that is too long is truncated, but stays unique."""
-        name = self._place.name
-        if len(os.fsencode(name + end)) > LONGEST:
-            end = f"~{zlib.crc32(os.fsencode(name)):08x}{end}"
-            name = os.fsencode(name)[: LONGEST - len(end)].decode(errors="ignore")
-        return self._place.with_name(name + end)
 
     def begin(self, *, keep: bool = False) -> Path:
         """Path of the temporary file, created if needed.
@@ -104,8 +96,8 @@ class AtomicFile:
             file = os.open(self.unfinished, os.O_RDWR)
         except FileNotFoundError:
             raise WriteError(
-                f"cannot write '{shown(self.path, 100)}': its folder, or its unfinished file, was "
-                "removed meanwhile"
+                f"cannot write '{shown(self.path, 100)}': its folder or its .part file was "
+                "removed while writing"
             ) from None
         try:
             if fcntl is not None:
@@ -117,8 +109,8 @@ class AtomicFile:
 
     def _taken(self) -> WriteError:
         return WriteError(
-            f"cannot write '{shown(self.path, 100)}': another process is writing it; wait for it, "
-            "or give another --out"
+            f"cannot write '{shown(self.path, 100)}': another process is writing it; wait, or "
+            "give another --out"
         )
 
     def drop(self) -> None:
@@ -142,7 +134,7 @@ class AtomicFile:
             raise WriteError(f"cannot write '{name}': it is {kind}; give another name")
         if now is not None and now != self._before:
             raise WriteError(
-                f"cannot write '{name}': another process has written it meanwhile; give another "
+                f"cannot write '{name}': another process wrote it in the meantime; give another "
                 "--out"
             )
 
@@ -161,8 +153,17 @@ class AtomicFile:
             if _is(file, self.unfinished):
                 return file
             os.close(file)  # renamed by its writer since it was opened: no longer the same file
-        self.unfinished = self._beside(f".{os.getpid()}.part")
+        self.unfinished = name_with_end(self._place, f".{os.getpid()}.part")
         return os.open(self.unfinished, os.O_RDWR | os.O_CREAT, 0o666)
+
+
+def name_with_end(path: Path, end: str) -> Path:
+    """The same name with a suffix; a name that is too long is truncated, but stays unique."""
+    name = path.name
+    if len(os.fsencode(name + end)) > LONGEST:
+        end = f"~{zlib.crc32(os.fsencode(name)):08x}{end}"
+        name = os.fsencode(name)[: LONGEST - len(end)].decode(errors="ignore")
+    return path.with_name(name + end)
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
@@ -194,8 +195,8 @@ def writing(out: Path, *, hold: bool = True) -> Iterator[None]:
             yield
     except OSError as error:
         raise WriteError(
-            f"cannot write to '{shown(out, 100)}': {why(error)}; what was written of an unfinished "
-            "file is beside it, in .part"
+            f"cannot write to '{shown(out, 100)}': {why(error)}; the incomplete output is kept as "
+            ".part"
         ) from None
 
 
@@ -222,8 +223,8 @@ def alone_in(folder: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise WriteError(
-                    f"cannot write to '{shown(folder, 100)}': another process is at work there; "
-                    "wait for it, or give another --out"
+                    f"cannot write to '{shown(folder, 100)}': another process is writing there; "
+                    "wait, or give another --out"
                 ) from None
         yield
     finally:

@@ -50,19 +50,19 @@ def parents(skeleton: Skeleton) -> list[int]:
     up = [-1] * len(skeleton)
     for a, b in skeleton.bones:
         if up[b] != -1:
-            raise _no_tree(skeleton, f"{skeleton.keypoints[b]} has two bones that lead to it")
+            raise _no_tree(skeleton, f"{skeleton.keypoints[b]} has two parent bones")
         up[b] = a
     if up.count(-1) != 1:
-        raise _no_tree(skeleton, f"{up.count(-1)} keypoints have no bone that leads to them")
+        raise _no_tree(skeleton, f"{up.count(-1)} keypoints have no parent bone")
     if len(list(_depth_first(up, up.index(-1)))) < len(up):
-        raise _no_tree(skeleton, "some of its bones run in a circle")
+        raise _no_tree(skeleton, "its bones form a cycle")
     return up
 
 
 def _no_tree(skeleton: Skeleton, why: str) -> VitruvianError:
     return VitruvianError(
-        f"BVH needs a hierarchy, which {skeleton.name} is not: {why}; take smpl_24 or h36m_17, "
-        "or write .trc"
+        f"BVH needs a tree of bones, and {skeleton.name} is not one: {why}; use smpl_24 or "
+        "h36m_17, or write .trc"
     )
 
 
@@ -123,8 +123,8 @@ def _even(track: Track, xyz: np.ndarray) -> tuple[np.ndarray, float]:
     whole = np.isfinite(xyz).all(axis=(1, 2))
     if not whole.any():
         raise VitruvianError(
-            f"person {track.person} of '{track.source}' is in no frame whole, and BVH has no word "
-            "for what is missing; write .trc"
+            f"person {track.person} of '{track.source}' has no frame with all keypoints, and BVH "
+            "cannot store missing ones; write .trc"
         )
     grid, rate = even_grid(track.seconds, xyz[0].size)
     last = np.maximum.accumulate(np.where(whole, np.arange(len(xyz)), -1))
@@ -225,16 +225,15 @@ def read_bvh(path: str | Path, up: str = "y", note: Note = lambda _: None) -> Tr
         joints, parent, offsets, channels = _hierarchy(tree)
         values, step = _motion(motion, sum(map(len, channels)), note)
     except ValueError as error:
-        raise unreadable(path, f"it is no BVH file: {error}") from None
+        raise unreadable(path, f"it is not a BVH file: {error}") from None
     longest = max((float(np.linalg.norm(offset)) for offset in offsets), default=0.0)
     if longest > LONG:
         raise unreadable(
             path,
-            f"its longest bone is {longest:.3g}, and lengths must be metres; "
-            "scale it where it comes from",
+            f"its longest bone is {longest:.3g}; want metres, export it again in metres",
         )
     if len(joints) > 1 and not USUAL[0] <= longest <= USUAL[1]:
-        note(f"lengths are taken as metres, and the longest bone is {longest:.3g}")
+        note(f"lengths are assumed to be metres; the longest bone is {longest:.3g}")
     frames = len(values)
     xyz, turns, column = np.zeros((frames, len(joints), 3)), list[np.ndarray](), 0
     for k, names in enumerate(channels):
@@ -272,18 +271,20 @@ def _motion(text: str, width: int, note: Note) -> tuple[np.ndarray, float]:
     if not head[1].isdecimal():
         raise ValueError(f"it has {shown(head[1], 30)} frames")
     if not width:
-        raise ValueError("its joints have no channels, nothing moves")
+        raise ValueError("its joints have no channels")
     step, words = float(head[2]), text[head.end() :].split()
     values = np.array(words, np.float64)
     if len(values) % width:
-        raise ValueError(f"it has {len(values)} numbers, and a frame has {width}; it is cut short")
+        raise ValueError(
+            f"it has {len(values)} numbers, not a multiple of {width} per frame; it is truncated"
+        )
     values = values.reshape(-1, width)
     if not (np.abs(values) < LARGEST).all():
-        raise ValueError("it has numbers that are no angles and no places")
+        raise ValueError("it has values out of range for angles and positions")
     if not 0 < step <= LONGEST_FRAME and (len(values) > 1 or not np.isfinite(step)):
         raise ValueError(f"its frames last {shown(head[2], 30)} s")
     if int(head[1][:18]) != len(values):
-        note(f"it says {shown(head[1], 20)} frames and has {len(values)}")
+        note(f"its header says {shown(head[1], 20)} frames, it has {len(values)}")
     return values, step
 
 
@@ -308,10 +309,10 @@ def _hierarchy(
         elif word == "{":
             open_.append(last)
             if len(open_) > DEEPEST:
-                raise ValueError(f"more than {DEEPEST} joints hang on each other")
+                raise ValueError(f"more than {DEEPEST} levels of joints")
         elif word == "}":
             if not open_:
-                raise ValueError("it closes more than it opens")
+                raise ValueError("it has an unmatched closing brace")
             open_.pop()
         elif word == "OFFSET" and open_ and open_[-1] >= 0:
             offsets[open_[-1]] = _offset(values)
@@ -340,5 +341,7 @@ def _channels(values: list[str]) -> list[str]:
     odd = [name for name in names if not re.fullmatch(r"[XYZ](position|rotation)", name)]
     if odd or not values or values[0] != str(len(names)):
         said = shown(odd[0] if odd else " ".join(values), 40)
-        raise ValueError(f"CHANNELS has '{said}', want a count and as many like Xrotation")
+        raise ValueError(
+            f"CHANNELS has '{said}', want a count and as many channels such as Xrotation"
+        )
     return names

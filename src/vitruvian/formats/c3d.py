@@ -81,8 +81,8 @@ def write_c3d(track: Track, path: str | Path, up: str = "y") -> None:
     first = round(seconds[0] * rate) if len(xyz) else 0
     if first + len(xyz) >= MOST:
         raise VitruvianError(
-            f"C3D counts frames to {MOST}, and person {track.person} of "
-            f"'{shown(track.source, 100)}' is seen until frame {first + len(xyz)}; write .trc"
+            f"C3D stores at most {MOST} frames; person {track.person} of "
+            f"'{shown(track.source, 100)}' goes on to frame {first + len(xyz)}; write .trc"
         )
     file = library.c3d()
     point = file["parameters"]["POINT"]
@@ -115,7 +115,7 @@ def write_c3d(track: Track, path: str | Path, up: str = "y") -> None:
     except (OSError, RuntimeError, ValueError, VitruvianError) as error:
         unfinished.unlink(missing_ok=True)
         named.unlink(missing_ok=True)
-        why = getattr(error, "strerror", None) or "not all of it was stored; is the disk full?"
+        why = getattr(error, "strerror", None) or "it was not written completely; is the disk full?"
         raise VitruvianError(f"cannot write '{shown(path, 100)}': {why}") from None
     part.finish()
 
@@ -142,7 +142,7 @@ def read_c3d(path: str | Path, up: str | None = None, note: Note = lambda _: Non
     frames, first = len(xyz), int(about["HEADER", "FIRST"][0])
     start, end = (_long(trial.get(f"ACTUAL_{name}_FIELD")) for name in ("START", "END"))
     if frames >= MOST or (start and end and end - start + 1 > frames):
-        raise unreadable(path, f"it has {MOST} frames or more; want a .trc")
+        raise unreadable(path, f"it has {MOST} frames or more; use a .trc")
     if start:
         first = start - 1
     scale = METRES[_unit(path, point, note)]
@@ -155,13 +155,13 @@ def read_c3d(path: str | Path, up: str | None = None, note: Note = lambda _: Non
     if not places:
         raise unreadable(path, "it has no markers")
     if about["HEADER", "ANALOG"][0]:
-        note(f"its {about['HEADER', 'ANALOG'][0]} analog channels are left out")
+        note(f"its {about['HEADER', 'ANALOG'][0]} analog channels are ignored")
     rate = float((point.get("RATE") or [0.0])[0])
     if not (np.isfinite(rate) and rate > 0):
         raise unreadable(path, f"it has {rate:g} frames a second")
     points = np.where(gone[..., None], np.nan, xyz.astype(np.float64))[:, places] * scale
     if np.isinf(points).any():
-        raise unreadable(path, "it has places that are not finite")
+        raise unreadable(path, "it has positions that are not finite")
     names = [labels[k] for k in places]
     points = without_zeros(points, names, note) @ upward(up or _up(path, point, note))
     index = first + np.arange(frames)
@@ -171,7 +171,7 @@ def read_c3d(path: str | Path, up: str | None = None, note: Note = lambda _: Non
 def _unit(path: Path, point: dict[str, list[Any]], note: Note) -> str:
     said = str((point.get("UNITS") or [""])[0]).strip()
     if not said:
-        note("it says no unit; millimetres are taken")
+        note("it has no unit; millimetres are assumed")
     unit = UNITS.get(said.lower() or "mm")
     if unit is None:
         raise unreadable(path, f"its unit is '{shown(said, 40)}', want m, cm or mm")
@@ -194,7 +194,7 @@ def _places(point: dict[str, list[Any]], labels: list[str], note: Note) -> list[
     out = [label in no_places or bool(OUTPUT.search(label)) for label in labels]
     if any(out):
         first = labels[out.index(True)]
-        note(f"{sum(out)} points that are no places are left out: {shown(first, 40)} ...")
+        note(f"{sum(out)} points that are not positions are ignored: {shown(first, 40)} ...")
     return [k for k, left in enumerate(out) if not left]
 
 
@@ -204,9 +204,7 @@ def _up(path: Path, point: dict[str, list[Any]], note: Note) -> str:
         note(assumed_up("y"))
     axis = (said or "Y").removeprefix("+").lower()
     if axis not in ("y", "z"):
-        raise unreadable(
-            path, f"its Y_SCREEN, which points up, is {shown(said, 20)}; say --from-up"
-        )
+        raise unreadable(path, f"its Y_SCREEN(up axis) is {shown(said, 20)}; give --from-up")
     return axis
 
 
@@ -225,14 +223,14 @@ def _check(path: Path) -> int:
             head = file.read(BLOCK)
             size = file.seek(0, os.SEEK_END)
             if len(head) < BLOCK or head[1] != 0x50 or not head[0]:
-                raise unreadable(path, "it is no C3D file by its first bytes")
+                raise unreadable(path, "it is not a C3D file (magic bytes)")
             at = (head[0] - 1) * BLOCK
             file.seek(at)
             section = file.read(4)
     except OSError as error:
         raise VitruvianError(f"cannot read '{shown(path, 100)}': {error.strerror}") from None
     if len(section) < 4 or section[3] not in FLOATS:
-        raise unreadable(path, "it is no C3D file: its parameters name no processor")
+        raise unreadable(path, "it is not a C3D file: its parameters name no processor")
     processor = section[3]
     order = FLOATS[processor]
     points, analog, first, last = struct.unpack(f"{order}4H", head[2:10])
@@ -240,13 +238,13 @@ def _check(path: Path) -> int:
     each = 4 if head[SIGN[processor]] & 0x80 else 2  # negative scale: stored as floats
     frames = last - first + 1
     if frames < 1:
-        raise unreadable(path, f"it is no C3D file: it counts frames from {first} to {last}")
+        raise unreadable(path, f"it is not a C3D file: it has frames {first} to {last}")
     if data < head[0] + section[2]:
-        raise unreadable(path, "it is damaged: its data begin among its parameters")
+        raise unreadable(path, "it is damaged: its data overlap its parameters")
     begin = (data - 1) * BLOCK
     want = max(at + section[2] * BLOCK, begin + frames * (4 * points + analog) * each)
     if size < want:
-        raise unreadable(path, f"it is cut short: its header is of {want} bytes, it has {size}")
+        raise unreadable(path, f"it is truncated: its header says {want} bytes, it has {size}")
     return begin
 
 
@@ -270,14 +268,14 @@ def _read(path: Path) -> tuple[dict[tuple[str, str], list[Any]], np.ndarray, np.
                 words, env=env, capture_output=True, timeout=patience, stdin=subprocess.DEVNULL
             )
         except subprocess.TimeoutExpired:
-            raise unreadable(path, f"ezc3d was not done in {patience:.0f} s") from None
+            raise unreadable(path, f"ezc3d did not finish within {patience:.0f} s") from None
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [""]
         if done.returncode == -getattr(signal, "SIGXCPU", 0):
-            raise unreadable(path, "it is damaged: ezc3d finds no end")
+            raise unreadable(path, "it is damaged: ezc3d reads beyond its end")
         if done.returncode < 0:
             raise unreadable(path, "it is damaged: ezc3d crashed on it")
         if done.returncode or not out.is_file():
-            raise unreadable(path, f"it is no C3D file, or damaged: {said[-1]}")
+            raise unreadable(path, f"it is not a C3D file, or damaged: {said[-1]}")
         with np.load(out, allow_pickle=False) as read:
             about = json.loads(str(read["about"]))
             return {(group, name): value for group, name, value in about}, read["xyz"], read["gone"]

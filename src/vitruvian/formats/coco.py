@@ -36,8 +36,8 @@ PICTURES = {  # image suffixes, whose names may be numbers; others are videos
     *(".heic", ".heif", ".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr"),
 }
 ONE_VIDEO = (
-    "COCO results are of pictures, or of one video, whose frames are the image_id; give a folder "
-    "and --save coco"
+    "COCO results hold images, or one video with the frame index as image_id; give a folder and "
+    "--save coco"
 )
 
 
@@ -46,8 +46,8 @@ def need_coco17(skeleton: Skeleton) -> None:
     missing = [name for name in COCO17.keypoints if name not in skeleton.keypoints]
     if missing:
         raise VitruvianError(
-            f"COCO results need {missing[0]}, which {skeleton.name} does not have; "
-            "write .jsonl, or with `vitruvian convert --skeleton coco17` zeros in its place"
+            f"COCO results need {missing[0]}, which {skeleton.name} does not have; write .jsonl, "
+            "or run `vitruvian convert --skeleton coco17`, which writes zeros for it"
         )
 
 
@@ -118,7 +118,7 @@ class _Images:
             self.sources[frame.source] = self.sources.get(frame.source, 0) + 1
             if len(self.sources) > 1 and max(self.sources.values()) > 1:
                 raise VitruvianError(
-                    f"'{self.path}' cannot hold '{shown(frame.source)}' too: {ONE_VIDEO}"
+                    f"'{self.path}' cannot hold '{shown(frame.source)}' as well: {ONE_VIDEO}"
                 )
             number = _number_of(frame.source)
             wanted = frame.index if number is None else number
@@ -185,10 +185,9 @@ def read_coco(
     except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise unreadable(path, f"{NONE} ({error})") from None
     names = {picture.name for picture in pictures}
-    moving = fps is not None or (len(pictures) > 1 and len(names) == 1 and names != {""})
-    if moving and fps is None:
-        raise VitruvianError(f"'{path}' has no times; pass --fps, its frames a second")
-    if not moving:
+    if fps is None and len(pictures) > 1 and len(names) == 1 and names != {""}:
+        raise VitruvianError(f"'{path}' has no timestamps; give its frame rate with --fps")
+    if fps is None:
         for picture in pictures:
             source = picture.name or f"{picture.number:012}"
             yield Frame(None, picture.number, 0.0, source, size=picture.size), picture.poses(table)
@@ -198,15 +197,15 @@ def read_coco(
     for picture in pictures:
         number = picture.frame
         if number is None or number < 0 or number in frames:
-            why = "is no frame of a video" if number is None or number < 0 else "is there twice"
+            why = "is not a frame index" if number is None or number < 0 else "occurs twice"
             raise unreadable(path, f"image_id {shown(picture.id)} {why}; leave out --fps")
         frames[number] = picture
     for number, picture in sorted(frames.items()):
-        frame = Frame(None, number, number / fps, source or str(path), size=picture.size)  # type: ignore[operator]
+        frame = Frame(None, number, number / fps, source or str(path), size=picture.size)
         yield frame, picture.poses(table)
 
 
-NONE = "no COCO results or annotations of keypoints"
+NONE = "not COCO keypoint results or annotations"
 Person = tuple[np.ndarray, list[float], float, int]  # (K, 3) x, y, score; box; score; number
 
 
@@ -259,17 +258,17 @@ def _pictures(path: Path, read: Any, note: Note) -> tuple[Skeleton, list[_Pictur
     for row in read["images"] if labels else ():
         number = _id(row["id"])
         if number in pictures:
-            raise ValueError(f"two pictures have the id {shown(number)}")
+            raise ValueError(f"two images have the id {shown(number)}")
         size = (_side(row, "width"), _side(row, "height"))
         pictures[number] = _Picture(number, len(pictures), _name(row.get("file_name")), size)
-    left = dict.fromkeys(("are of other things", "have no keypoints", "are crowds"), 0)
+    left = dict.fromkeys(("are other categories", "have no keypoints", "are crowds"), 0)
     for at, row in enumerate(read["annotations"] if labels else read):
         number = _id(row["image_id"])
         if number not in pictures:
             name = row.get("file_name") or (number if isinstance(number, str) else None)
             pictures[number] = _Picture(number, len(pictures), _name(name))
         if people is not None and row.get("category_id") not in (*people, None):
-            left["are of other things"] += 1
+            left["are other categories"] += 1
         elif row.get("iscrowd"):
             left["are crowds"] += 1
         elif not row.get("keypoints"):
@@ -283,7 +282,7 @@ def _pictures(path: Path, read: Any, note: Note) -> tuple[Skeleton, list[_Pictur
         raise ValueError("none of its rows has keypoints")
     for why, count in left.items():
         if count:
-            note(f"'{path}': {count} rows {why}; left out")
+            note(f"'{path}': {count} rows {why}; ignored")
     return table, list(pictures.values())
 
 
@@ -300,19 +299,19 @@ def _skeleton(
         raise ValueError("no category has keypoints")
     keypoints = people[0]["keypoints"]
     if any(each["keypoints"] != keypoints for each in people):
-        raise ValueError("categories with different keypoints; keep one of them")
+        raise ValueError("categories have different keypoints; keep one")
     if not isinstance(keypoints, list) or not all(isinstance(name, str) for name in keypoints):
-        raise TypeError("names of keypoints are no list of text")
+        raise TypeError("keypoint names are not a list of strings")
     twice = next((name for name in keypoints if keypoints.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"two keypoints are called '{shown(twice)}'")
+        raise ValueError(f"two keypoints are named '{shown(twice)}'")
     bones = [tuple(bone) for bone in people[0].get("skeleton") or ()]
     ends = [end for bone in bones for end in bone]
     first = 0 if 0 in ends else 1
     if not all(len(bone) == 2 for bone in bones) or not all(
         type(end) is int and first <= end < first + len(keypoints) for end in ends
     ):
-        note(f"'{path}': its skeleton has bones between keypoints that are none; left out")
+        note(f"'{path}': its skeleton has bones between unknown keypoints; ignored")
         bones = []
     ours = named(path.stem, keypoints)
     if not ours.bones:
@@ -324,9 +323,9 @@ def _id(value: Any) -> int | str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # pandas turns integers into floats
     if type(value) is not int and not isinstance(value, str):
-        raise TypeError(f"{shown(value)} is no id of a picture")
+        raise TypeError(f"{shown(value)} is not an image id")
     if isinstance(value, int) and abs(value) >= WHOLE:
-        raise ValueError(f"{shown(value)} is no id of a picture")
+        raise ValueError(f"{shown(value)} is not an image id")
     return value
 
 
@@ -335,7 +334,7 @@ def _name(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise TypeError(f"{shown(value)} is no file name")
+        raise TypeError(f"{shown(value)} is not a file name")
     path = PurePosixPath(value.replace("\\", "/"))
     return str(PurePosixPath(*(part for part in path.parts if part != ".."))) if value else ""
 
@@ -352,7 +351,7 @@ def _side(row: dict[str, Any], name: str) -> int:
 def _person(row: dict[str, Any], table: Skeleton, labels: bool) -> Person:
     points = _numbers(row["keypoints"], "keypoints")
     if points.size != 3 * len(table):
-        raise ValueError(f"{points.size} numbers in keypoints, want 3 x {len(table)}")
+        raise ValueError(f"{points.size} numbers in keypoints, want 3 * {len(table)}")
     points = points.astype(float).reshape(-1, 3)
     points[(points[:, 2] == 0) if labels else ~points.any(axis=1)] = (np.nan, np.nan, 0)
     points[:, 2] = (points[:, 2] / (2 if labels else 1)).clip(0, 1)
@@ -372,5 +371,5 @@ def _person(row: dict[str, Any], table: Skeleton, labels: bool) -> Person:
 def _numbers(values: Any, name: str) -> np.ndarray:
     array = np.array(values)
     if array.dtype.kind not in "fiu" or (np.abs(array) > LARGEST).any():
-        raise TypeError(f"{name} has something that is no number, or too large")
+        raise TypeError(f"{name} has a value that is not a number, or too large")
     return array

@@ -51,23 +51,30 @@ class GrowingText:
         self.file.flush()
         return self.file.buffer.tell()  # type: ignore[attr-defined]
 
+    def kept(self, mark: int) -> Path | None:
+        """The file that has what was written up to `mark`: unfinished, or under its final name."""
+        for path in (self.part.unfinished, self.part.path):
+            if path.is_file() and path.stat().st_size >= mark:
+                return path
+        return None
+
+    def can_go_on(self, mark: int) -> bool:
+        """Whether what was written up to `mark` is still there."""
+        return not mark or self.kept(mark) is not None
+
     def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
         """Resume: keep what a killed or stopped run wrote up to `mark`, and append.
 
         Args:
             mark: its size in bytes.
             frames: frames already written, no pixels.
-
-        Raises:
-            VitruvianError: the file is shorter.
         """
         if not mark:
             return
+        before = self.kept(mark)
         path = self.part.begin(keep=True)
-        if path.stat().st_size < mark and self.part.path.is_file():  # stopped: it was renamed
-            shutil.copyfile(self.part.path, path)
-        if path.stat().st_size < mark:
-            raise VitruvianError(f"'{self.part.path}' is shorter than it was when it was stopped")
+        if before is not None and before != path:  # stopped: it was renamed
+            shutil.copyfile(before, path)
         os.truncate(path, mark)
         self.file = path.open("a", encoding="utf-8", errors=NO_TEXT, newline="")
 

@@ -55,12 +55,12 @@ def to_xarray(pairs: Iterable[tuple[Frame, Poses]], space: str = "2d") -> Any:
     listed = list(pairs)
     people = sorted({who for _, poses in listed for who in poses.person.tolist() if who >= 0})
     if not people:
-        raise VitruvianError("nobody has a number; want frames of a video with numbered people")
+        raise VitruvianError("no track ids; want frames of a video with track=True")
     if len({frame.source for frame, _ in listed}) != 1:
-        raise VitruvianError("want frames of one source, these are of several")
+        raise VitruvianError("want frames of one source, got several")
     skeleton = listed[0][1].skeleton
     if any(poses.skeleton != skeleton for _, poses in listed):
-        raise VitruvianError("want poses of one skeleton, these are of several")
+        raise VitruvianError("want poses of one skeleton, got several")
     axes = ["x", "y", "z"][: 2 + (space == "3d")]
     shape = (len(listed), len(axes), len(skeleton), len(people))
     position = np.full(shape, np.nan, np.float32)
@@ -68,7 +68,7 @@ def to_xarray(pairs: Iterable[tuple[Frame, Poses]], space: str = "2d") -> Any:
     for at, (_, poses) in enumerate(listed):
         values = poses.xy if space == "2d" else poses.xyz
         if values is None:
-            raise VitruvianError("these poses have no metres; take space '2d'")
+            raise VitruvianError("these poses have no 3D coordinates; use space '2d'")
         for row, who in enumerate(poses.person.tolist()):
             if who >= 0:
                 position[at, :, :, people.index(who)] = values[row].T

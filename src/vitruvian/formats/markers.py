@@ -17,7 +17,7 @@ LISTED = 5  # names in a note
 def assumed_up(axis: str) -> str:
     """Note on the up axis."""
     other = "z" if axis == "y" else "y"
-    return f"{axis} is taken as the axis that points up; otherwise say --from-up {other}"
+    return f"up axis assumed to be {axis}; if not, give --from-up {other}"
 
 
 def numbered(names: Sequence[str], note: Note = lambda _: None) -> list[str]:
@@ -30,7 +30,7 @@ def numbered(names: Sequence[str], note: Note = lambda _: None) -> list[str]:
             own = f"{name}_{count}"
         given.append(own)
         if own != name:
-            note(f"several are called {shown(name)}; one of them is now {shown(own)}")
+            note(f"several markers are named {shown(name)}; one is renamed to {shown(own)}")
     return given
 
 
@@ -43,7 +43,7 @@ def without_zeros(xyz: np.ndarray, names: Sequence[str], note: Note) -> np.ndarr
         if zero.any() and len(elsewhere) and np.linalg.norm(elsewhere, axis=-1).min() > NEAR:
             xyz[zero, k] = np.nan
             frames = amount(int(zero.sum()), "frame")
-            note(f"0 0 0 of {shown(name)} in {frames} is taken as not found")
+            note(f"0 0 0 of {shown(name)} in {frames} is treated as missing")
     return xyz
 
 
@@ -69,7 +69,7 @@ def with_hips(keypoints: list[str], xyz: np.ndarray, note: Note) -> tuple[list[s
     ahead = np.cross(above, across)
     middle = front - (0.24 * d + 0.0099)[:, None] * ahead - (0.30 * w + 0.0109)[:, None] * above
     aside = (0.33 * w + 0.0073)[:, None] * across
-    note("left_hip and right_hip are worked out from the pelvis' markers (Harrington et al. 2007)")
+    note("left_hip and right_hip are computed from the pelvis markers (Harrington et al. 2007)")
     hips = np.stack([middle - aside, middle + aside], axis=1)
     return [*keypoints, "left_hip", "right_hip"], np.concatenate([xyz, hips], axis=1)
 
@@ -80,7 +80,7 @@ def not_known(names: Sequence[str], note: Note) -> None:
     if odd := [name for name in names if not known_as(name, bones)]:
         listed = ", ".join(shown(name, 25) for name in odd[:LISTED])
         more = ", ..." if odd[LISTED:] else ""
-        note(f"of {len(names)} names the meaning of {len(odd)} is not known: {listed}{more}")
+        note(f"{len(odd)} of {len(names)} marker names are unknown: {listed}{more}")
 
 
 def note_lying(names: Sequence[str], xyz: np.ndarray, note: Note) -> None:
@@ -97,4 +97,4 @@ def note_lying(names: Sequence[str], xyz: np.ndarray, note: Note) -> None:
     if len(down):
         x, y, z = np.median(down, axis=0)
         if y < max(abs(x), abs(z)):
-            note("who is in it lies or stands on the head; is another axis up? (--from-up)")
+            note("the person lies or is upside down; check the up axis (--from-up)")

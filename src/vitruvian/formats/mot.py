@@ -32,7 +32,7 @@ COLUMNS = 7  # frame, id, left, top, width, height, confidence
 ANNOTATED = 9  # columns of ground truth: the seventh is a flag, the eighth a class
 PEOPLE = (1, 2, 7)  # classes: pedestrian, person on vehicle, static person
 MOST = 1 << 31  # frames and ids
-ONE_VIDEO = "MOT text is of one video, whose frames it counts; give a folder and --save mot"
+ONE_VIDEO = "MOT text holds one video; give a folder and --save mot"
 
 
 def mot_lines(frame: Frame, poses: Poses) -> str:
@@ -53,7 +53,9 @@ def mot(path: Path, model: Provenance | None = None) -> Text:
     def of_one(frame: Frame, poses: Poses) -> str:
         sources.add(frame.source)
         if len(sources) > 1:
-            raise VitruvianError(f"'{path}' cannot hold '{shown(frame.source)}' too: {ONE_VIDEO}")
+            raise VitruvianError(
+                f"'{path}' cannot hold '{shown(frame.source)}' as well: {ONE_VIDEO}"
+            )
         return mot_lines(frame, poses)
 
     return Text(path, "", of_one)
@@ -80,21 +82,19 @@ def read_mot(
                 values.extend(row or ())
                 left += row is None
             except (ValueError, OverflowError) as error:
-                raise unreadable(path, f"it is no MOT text ({error})") from None
+                raise unreadable(path, f"it is not MOT text ({error})") from None
     rows = np.array(values).reshape(-1, COLUMNS)
     if not len(rows) and left:
         raise unreadable(
             path,
-            "none of its rows counts: their flag is 0, or their class none of people (1, 2, 7)",
+            "all rows are ignored: flag 0, or class not a person (1, 2, 7)",
         )
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     first = 0 if len(rows) and rows[0, 0] == 0 else 1  # some count frames from 0
     if left:
-        note(
-            f"rows that do not count are left out: {left} (flag 0, or no class of people: 1, 2, 7)"
-        )
+        note(f"{left} rows are ignored (flag 0, or class not a person: 1, 2, 7)")
     if first == 0:
-        note("its frames count from 0")
+        note("its frames start at 0")
     starts = np.flatnonzero(np.diff(rows[:, 0], prepend=-1))
     for part in np.split(rows, starts[1:]) if len(rows) else ():
         numbers, corner = part[:, 1].astype(np.int64), part[:, 2:4] - 1
@@ -117,7 +117,7 @@ def _row(line: str, number: int) -> list[float] | None:
     try:  # decimal commas are allowed unless the separator is a comma
         row = [float(word if parting == "," else word.replace(",", ".")) for word in words]
     except ValueError:
-        raise ValueError(f"line {number} is no list of numbers") from None
+        raise ValueError(f"line {number} is not a list of numbers") from None
     if len(row) < COLUMNS - 1:
         raise ValueError(f"line {number} has {len(row)} numbers, want 7 or more")
     if not all(abs(value) <= LARGEST for value in row):
@@ -129,9 +129,9 @@ def _row(line: str, number: int) -> list[float] | None:
         row[6] = 1.0
     at, who, wide, tall = row[0], row[1], row[4], row[5]
     if not (at.is_integer() and who.is_integer() and 0 <= at < MOST and -1 <= who < MOST):
-        raise ValueError(f"line {number} is of frame {at:g} and id {who:g}, want whole numbers")
+        raise ValueError(f"line {number} has frame {at:g} and id {who:g}, want whole numbers")
     if wide < 0 or tall < 0:
-        raise ValueError(f"line {number} has a box of {wide:g} x {tall:g} pixels")
+        raise ValueError(f"line {number} has a bounding box of {wide:g} x {tall:g} pixels")
     return row
 
 
@@ -145,7 +145,7 @@ def mot_poses(
     """
     for index, person, box, score in read_mot(path, note):
         if fps is None:
-            raise VitruvianError(f"'{path}' has no times; pass --fps, its frames a second")
+            raise VitruvianError(f"'{path}' has no timestamps; give its frame rate with --fps")
         nothing = np.zeros((len(person), 0), np.float32)
         xy = np.zeros((len(person), 0, 2), np.float32)
         yield (

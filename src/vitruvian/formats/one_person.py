@@ -73,19 +73,17 @@ class OnePersonFiles:
             self.skeleton = poses.skeleton
             self.check(poses.skeleton)
         elif poses.skeleton != self.skeleton:
-            raise VitruvianError(f"'{self.path}' holds one skeleton, and this is of another")
+            raise VitruvianError(f"'{self.path}' holds one skeleton, got another")
         if len(poses) and poses.xyz is None:
             raise VitruvianError(
-                f"'{self.path}' needs metres, and these are pixels alone; {IN_METRES}"
+                f"'{self.path}' needs 3D coordinates in metres, got pixels only; {IN_METRES}"
             )
         last = self.frames[-1] if self.frames else frame
         if frame.source != last.source:
-            raise VitruvianError(
-                f"'{self.path}' holds one recording, and '{frame.source}' is another"
-            )
+            raise VitruvianError(f"'{self.path}' holds one recording, got '{frame.source}' as well")
         if self.frames and not frame.seconds > last.seconds:
             raise VitruvianError(
-                f"'{self.path}' needs times that rise, and frame {frame.index} of "
+                f"'{self.path}' needs increasing timestamps, but frame {frame.index} of "
                 f"'{frame.source}' is at {frame.seconds:g} s, after {last.seconds:g} s"
             )
 

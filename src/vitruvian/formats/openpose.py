@@ -95,14 +95,15 @@ class OpenPose:
 
     def write(self, frame: Frame, poses: Poses) -> None:
         """Write the file of a frame."""
-        part = AtomicFile(
-            self.folder / f"{self._stem(frame.source)}_{frame.index:012}_keypoints.json"
-        )
+        part = AtomicFile(self._path(frame))
         part.begin().write_text(
             json.dumps(frame_to_openpose(frame, poses, self.derived)), encoding="utf-8"
         )
         part.finish()
         self.paths.append(part.path)
+
+    def _path(self, frame: Frame) -> Path:
+        return self.folder / f"{self._stem(frame.source)}_{frame.index:012}_keypoints.json"
 
     def _stem(self, source: str) -> str:
         """File name prefix of a source; a second source with the same name gets NAME-2."""
@@ -117,10 +118,14 @@ class OpenPose:
         """The number of files written."""
         return len(self.paths)
 
+    def can_go_on(self, mark: int) -> bool:
+        """Whether the folder of the files is still there."""
+        return not mark or self.folder.is_dir()
+
     def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
         """Resume: sources keep the names they had in `frames`, already written."""
         for frame in frames:
-            self._stem(frame.source)
+            self.paths.append(self._path(frame))
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -149,7 +154,7 @@ def derived_in(folder: str | Path) -> list[str]:
     path = _files(folder)[0].path
     derived = _read(path).ours.get("derived", [])
     if not isinstance(derived, list) or not all(isinstance(name, str) for name in derived):
-        raise unreadable(path, "its vitruvian.derived is no list of names")
+        raise unreadable(path, "its vitruvian.derived is not a list of names")
     return derived
 
 
@@ -168,10 +173,10 @@ def _files(folder: str | Path, note: Note = lambda _: None) -> list[_File]:
             raise unreadable(path, f"frame {shown(digits, 40)} is beyond 64 bits")
         files.append(_File(path, stem, int(digits) if digits else None))
     if not files:
-        raise VitruvianError(f"'{shown(folder, 100)}' has no files called *_keypoints.json")
+        raise VitruvianError(f"'{shown(folder, 100)}' has no files named *_keypoints.json")
     if len(named) < len(every):
         others = amount(len(every) - len(named), "file")
-        note(f"left out: {others} not called *_keypoints.json")
+        note(f"ignored: {others} not named *_keypoints.json")
     return sorted(files, key=lambda each: (each.stem, each.number or 0, each.path.name))
 
 
@@ -179,7 +184,7 @@ def _read(path: Path) -> _Read:
     read = read_json(path)
     people = read.get("people") if isinstance(read, dict) else None
     if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
-        raise unreadable(path, "no BODY_25 keypoints or others: it has no list of people")
+        raise unreadable(path, "not OpenPose JSON: it has no list of people")
     points, person, faces, parts = list[np.ndarray](), list[int](), 0, False
     for each in people:
         body = each.get("pose_keypoints_2d", each.get("pose_keypoints"))
@@ -190,7 +195,7 @@ def _read(path: Path) -> _Read:
         numbers = body if isinstance(body, list) else [None]
         if len(numbers) % 3 or not all(_is(each, int, float) for each in numbers):
             raise unreadable(
-                path, "no BODY_25 keypoints or others: pose_keypoints_2d is no x, y, score of each"
+                path, "not OpenPose JSON: pose_keypoints_2d is not x, y, score per keypoint"
             )
         array = np.array(numbers, np.float64).reshape(-1, 3)
         if np.abs(array).max() > FARTHEST:
@@ -198,7 +203,11 @@ def _read(path: Path) -> _Read:
         found = array[array[:, 2] > 0, :2]
         if len(found) and np.abs(found).max() <= 1 and np.any(found % 1):
             raise unreadable(
-                path, "its keypoints are between 0 and 1, no pixels; want --keypoint_scale 0"
+                path,
+                (
+                    "its keypoints are between 0 and 1, want pixels; run OpenPose with "
+                    "--keypoint_scale 0"
+                ),
             )
         points.append(array.astype(np.float32))
         who = each.get("person_id", -1)
@@ -208,7 +217,7 @@ def _read(path: Path) -> _Read:
         person.append(int(who))
     ours = read.get("vitruvian", {})
     if not isinstance(ours, dict):
-        raise unreadable(path, "its key vitruvian is none of ours")
+        raise unreadable(path, "its key vitruvian has an unknown form")
     return _Read(ours, points, person, faces, parts)
 
 
@@ -226,11 +235,11 @@ def _whose(files: list[_File], note: Note) -> Skeleton:
     if k not in BY_NUMBER:
         raise unreadable(
             files[0].path,
-            f"no BODY_25 keypoints: {k} are of nobody knows which skeleton; say --from-skeleton",
+            f"{k} keypoints match no known skeleton; give --from-skeleton",
         )
     table = BY_NUMBER[k]
     if table is not BODY25:
-        note(f"{k} keypoints are taken as {table.name}; otherwise say --from-skeleton")
+        note(f"{k} keypoints are read as {table.name}; if not, give --from-skeleton")
         return table
     people = [*one.points]
     for more in first:
@@ -240,9 +249,9 @@ def _whose(files: list[_File], note: Note) -> Skeleton:
     far = {each: _head(each, people[:ENOUGH]) for each in (BODY25, BODY25B)}
     for table, other in ((BODY25, BODY25B), (BODY25B, BODY25)):
         if 2 * far[table] < far[other]:
-            note(f"25 keypoints are those of {table.name}, by where eyes and ears are")
+            note(f"25 keypoints are read as {table.name}, by the positions of eyes and ears")
             return table
-    note("25 keypoints are taken as body_25, not as body_25b; otherwise say --from-skeleton")
+    note("25 keypoints are read as body_25, not body_25b; if not, give --from-skeleton")
     return BODY25
 
 
@@ -289,15 +298,15 @@ def read_openpose(
     if len(stems) > 1 and not ours and not pictures:
         names = ", ".join(shown(stem, 30) for stem in sorted(stems)[:4])
         raise VitruvianError(
-            f"'{shown(folder, 100)}' holds frames of several recordings ({names}); give each a "
-            "folder of its own"
+            f"'{shown(folder, 100)}' holds frames of several recordings ({names}); give each its "
+            "own folder"
         )
     numbers = [file.number for file in files]
     if None in numbers and len(files) > 1 and not pictures and not ours:
-        raise unreadable(files[numbers.index(None)].path, "its name has no number of a frame")
+        raise unreadable(files[numbers.index(None)].path, "its name has no frame number")
     if len(set(numbers)) < len(files) and not pictures and not ours:
         twice = next(number for number in numbers if numbers.count(number) > 1)
-        raise VitruvianError(f"'{shown(folder, 100)}' has two files of frame {twice}")
+        raise VitruvianError(f"'{shown(folder, 100)}' has two files for frame {twice}")
     faces, parts = 0, False
     for file in files:
         read = _read(file.path)
@@ -306,7 +315,7 @@ def read_openpose(
         for points in read.points:
             if len(points) != len(table):
                 raise unreadable(
-                    file.path, f"somebody has {len(points)} keypoints, {table.name} {len(table)}"
+                    file.path, f"a person has {len(points)} keypoints, {table.name} {len(table)}"
                 )
         points = np.array(read.points, np.float32).reshape(-1, len(table), 3)
         score = points[..., 2].clip(0, 1)
@@ -316,9 +325,9 @@ def read_openpose(
         box, person = box_around(xy), np.array(read.person, np.int64)
         yield frame, Poses(table, xy, score, box, score.mean(axis=1), person)
     if faces:
-        note(f"{faces} with a face or hands and no body are left out")
+        note(f"{faces} with a face or hands but no body are ignored")
     if parts:
-        note("faces and hands are left out, bodies are read")
+        note("faces and hands are ignored, bodies are read")
 
 
 def _when(file: _File, ours: dict[str, Any], fps: float | None, picture: bool) -> tuple[int, float]:
@@ -329,10 +338,10 @@ def _when(file: _File, ours: dict[str, Any], fps: float | None, picture: bool) -
     seconds = ours.get("time", None if fps is None else index / fps if _is(index, int) else 0.0)
     if seconds is None:
         raise VitruvianError(
-            f"'{shown(file.path, 100)}' has no time; pass --fps, its frames a second"
+            f"'{shown(file.path, 100)}' has no timestamp; give the frame rate with --fps"
         )
     if not _is(index, int) or not _is(seconds, int, float) or index < 0 or not abs(seconds) < 1e12:
-        raise unreadable(file.path, "its vitruvian.index or .time is no number of a frame")
+        raise unreadable(file.path, "its vitruvian.index or .time is invalid")
     return index, float(seconds)
 
 
@@ -345,5 +354,5 @@ def _about(file: _File, ours: dict[str, Any], folder: str) -> tuple[tuple[int, i
         or not all(_is(side, int) and 0 <= side < 1 << 20 for side in size)
         or not isinstance(source, str)
     ):
-        raise unreadable(file.path, "its vitruvian.size or .source is none")
+        raise unreadable(file.path, "its vitruvian.size or .source is invalid")
     return (size[0], size[1]), source

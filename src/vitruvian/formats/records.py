@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +18,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.documents import LONGEST_LINE, WHOLE, parse_json, read_lines, unreadable
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.formats.growing import Text
 from vitruvian.formats.wire import (
     SCHEMA,
@@ -48,7 +49,7 @@ class Record:
             self.header = self._parse(next(lines, ""), 1)
         if self.header.get("schema") != SCHEMA:
             raise VitruvianError(
-                f"cannot read '{shown(path, 100)}': its first line is no header of schema "
+                f"cannot read '{shown(path, 100)}': its first line is not a header of schema "
                 f"{SCHEMA}; records are written by `vitruvian predict --out poses.jsonl`"
             )
         for name, kind in {"options": dict, "weights": dict, "model": str, "runs_on": str}.items():
@@ -57,7 +58,7 @@ class Record:
         try:
             self.skeleton = described(self.header.get("skeleton"))
         except (ValueError, TypeError, KeyError) as error:
-            raise unreadable(path, f"its header describes no skeleton ({error!r})") from None
+            raise unreadable(path, f"its header has no valid skeleton ({error!r})") from None
 
     def __iter__(self) -> Iterator[tuple[Frame, Poses]]:
         for number, line in self._lines():
@@ -77,7 +78,7 @@ class Record:
         """
         value = parse_json(line, self.path, f"line {number}", quick=number > 1)
         if not isinstance(value, dict):
-            raise unreadable(self.path, f"line {number} is no JSON object")
+            raise unreadable(self.path, f"line {number} is not a JSON object")
         return value
 
     def frame(self, line: dict[str, Any], number: int) -> tuple[Frame, Poses]:
@@ -89,7 +90,7 @@ class Record:
         try:
             return from_dict(line, self.skeleton)
         except VitruvianError as error:
-            raise unreadable(self.path, f"line {number} is no frame ({error})") from None
+            raise unreadable(self.path, f"line {number} is not a frame ({error})") from None
 
     def index(self) -> Iterator[tuple[dict[str, Any], int, int]]:
         """Each line as JSON, without decoding poses: the line, its number, its byte offset.
@@ -106,7 +107,7 @@ class Record:
                 source, index, seconds = (line.get(name) for name in ("source", "index", "time"))
                 whole = type(index) is int and abs(index) < WHOLE
                 if not (isinstance(source, str) and whole and type(seconds) in (int, float)):
-                    raise unreadable(self.path, f"line {number} is no frame")
+                    raise unreadable(self.path, f"line {number} is not a frame")
                 yield line, number, offset
                 offset += len(text) if text.isascii() else len(text.encode())
 
@@ -157,7 +158,7 @@ class Record:
         except VitruvianError:
             line = {}
         if not isinstance(line.get("source"), str):
-            raise unreadable(self.path, "its last line is no frame; it is cut short")
+            raise unreadable(self.path, "its last line is incomplete; the file is truncated")
         return line
 
     @property
@@ -184,7 +185,27 @@ def read(path: str | Path) -> Record:
     return Record(path)
 
 
-class _JsonLines(Text):
+def drop_frames(path: Path, sources: Collection[str], **header: Any) -> None:
+    """Rewrite a record without the frames of some sources, and without a partial last line.
+
+    Args:
+        path: path of the record.
+        sources: their names.
+        header: keys of the header to be replaced.
+    """
+    part = AtomicFile(path)
+    with path.open("rb") as old, part.begin().open("wb") as new:
+        for number, line in enumerate(line for line in old if line.endswith(b"\n")):
+            if not number:
+                new.write(dump({**json.loads(line), **header}).encode())
+            elif json.loads(line)["source"] not in sources:
+                new.write(line)
+    part.finish()
+
+
+class JsonLines(Text):
+    """A sink for a `.jsonl` file: a header, and a line for each frame."""
+
     def __init__(self, path: Path, model: Provenance | None) -> None:
         super().__init__(path, "", self._line)
         self.model = model
@@ -198,8 +219,8 @@ class _JsonLines(Text):
             return dump(header(self.model, table)) + line
         if table != self.skeleton and SKELETONS.get(table.name) != table:
             raise VitruvianError(
-                f"'{self.part.path}' is of the skeleton {self.skeleton.name}, and frame "
-                f"{frame.index} of '{frame.source}' of {table.name}; write it into another file"
+                f"'{self.part.path}' has the skeleton {self.skeleton.name}, but frame "
+                f"{frame.index} of '{frame.source}' has {table.name}; write it to another file"
             )
         return line
 
@@ -212,4 +233,4 @@ class _JsonLines(Text):
 
 def json_lines(path: Path, model: Provenance | None) -> Text:
     """A sink that writes a `.jsonl` file."""
-    return _JsonLines(path, model)
+    return JsonLines(path, model)

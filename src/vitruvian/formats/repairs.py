@@ -18,7 +18,7 @@ COLUMNS = ("source", "index", "time", "person", "kind", "keypoints", "distance")
 
 
 class RepairRow(Protocol):
-    """A repair in one frame, as from `vitruvian.stream.repair`."""
+    """A repair in one frame, as from `vitruvian.streams.repair`."""
 
     @property
     def index(self) -> int:
@@ -101,5 +101,5 @@ class Changes:
         left = counts.pop(LEFT, 0)
         many = [amount(n, kind) for kind, n in sorted(counts.items())[::-1]]
         some = f"{left} change{'s' * (left != 1)} of left and right {LEFT}"
-        mended = f"mended {', '.join(many) or 'nothing'}"
+        mended = f"repaired {', '.join(many) or 'nothing'}"
         return f"{mended}{f', {some}' if left else ''} -> {self.text.part.path}"

@@ -30,10 +30,10 @@ HOLDS = {
     "boxes": "boxes",
     "scores": "scores",
     "numbers": "track ids",
-    "people": "everyone in one file",
+    "people": "all people in one file",
     "nobody": "frames without people",
     "times": "times",
-    "uneven": "uneven times",
+    "uneven": "variable frame rate",
     "gaps": "missing keypoints",
     "skeleton": "custom keypoint names",
     "bones": "bones of a custom skeleton",
@@ -46,7 +46,7 @@ WAYS_OUT = {
     "pixels": "start from the records (.jsonl) of `vitruvian predict`",
     "metres": trc.IN_METRES,
     "boxes": "start from the records (.jsonl) of `vitruvian predict`",
-    "maps": "write them while people are found: `vitruvian predict --save heatmaps`",
+    "maps": "write them at prediction: `vitruvian predict --save heatmaps`",
     "numbers": "start from the records (.jsonl) of a video",
 }
 
@@ -58,9 +58,10 @@ _TABLE = (
 _POINTS = (("pixels", "metres"),)
 _IN_METRES = (("metres",),)
 _OURS = (
-    "pixels from the top left corner, y down; metres from camera or hips, x right, y down, z away"
+    "pixels from the top left corner, y down; metres from camera or hips, x right, y down, z "
+    "forward"
 )
-_UPRIGHT = "x right, y up, z towards the camera; with `--up z` x right, y away, z up"
+_UPRIGHT = "x right, y up, z towards the camera; with `--up z` x right, y forward, z up"
 
 
 def _poses_of(track: Track) -> Pairs:
@@ -92,7 +93,7 @@ FORMATS = {
         Format(
             name="json",
             ends=(".jsonl",),
-            about="records, one JSON line a frame",
+            about="records, one JSON line per frame",
             units=_OURS,
             holds=tuple(HOLDS),
             needs=(),
@@ -102,7 +103,7 @@ FORMATS = {
         Format(
             name="csv",
             ends=(".csv",),
-            about="a row for each keypoint of each person",
+            about="one row per keypoint and person",
             units=_OURS,
             holds=_TABLE,
             needs=_POINTS,
@@ -122,7 +123,7 @@ FORMATS = {
         Format(
             name="coco",
             ends=(".json",),
-            about="COCO results, 17 keypoints; annotations are read as well",
+            about="COCO results, 17 keypoints; also reads annotations",
             units="pixels from the top left corner, y down",
             holds=("pixels", "boxes", "scores", "people", "gaps"),
             needs=(("pixels",),),
@@ -135,7 +136,7 @@ FORMATS = {
         Format(
             name="openpose",
             ends=("_openpose",),
-            about="a folder of OpenPose JSON, one file a frame; writes BODY_25, reads others",
+            about="a folder of OpenPose JSON, one file per frame; writes BODY_25, reads others too",
             units="pixels from the top left corner, y down",
             holds=("pixels", "scores", "numbers", "people", "nobody", "times", "uneven", "gaps"),
             needs=(("pixels",),),
@@ -151,8 +152,8 @@ FORMATS = {
         Format(
             name="mot",
             ends=(".txt",),
-            about="MOT Challenge text, boxes alone",
-            units="pixels, of which the first is (1, 1); frames from 1",
+            about="MOT Challenge text, bounding boxes only",
+            units="pixels, the first is (1, 1); frames from 1",
             holds=("boxes", "numbers", "people"),
             needs=(("boxes", "pixels"), ("numbers",)),
             write=lambda path, how: mot.mot(path, how.model),
@@ -163,7 +164,7 @@ FORMATS = {
         Format(
             name="trc",
             ends=(".trc",),
-            about="markers for OpenSim, one person a file",
+            about="markers for OpenSim, one person per file",
             units=f"writes m, reads m, cm and mm; {_UPRIGHT}",
             holds=("metres", "numbers", "times", "uneven", "gaps", "skeleton"),
             needs=_IN_METRES,
@@ -176,8 +177,8 @@ FORMATS = {
         Format(
             name="c3d",
             ends=(".c3d",),
-            about="markers for motion capture, one person a file; `c3d` extra",
-            units=f"writes mm, reads m, cm and mm; {_UPRIGHT}; says which axis points up",
+            about="markers for motion capture, one person per file; `c3d` extra",
+            units=f"writes mm, reads m, cm and mm; {_UPRIGHT}; stores the up axis",
             holds=("metres", "numbers", "times", "gaps", "skeleton"),
             needs=_IN_METRES,
             write=lambda path, how: OnePersonFiles(path, c3d.writer(), how.up),
@@ -189,7 +190,7 @@ FORMATS = {
         Format(
             name="bvh",
             ends=(".bvh",),
-            about="a tree of bones for animation, one person a file",
+            about="skeletal animation, one person per file",
             units=f"m and degrees; {_UPRIGHT}",
             holds=("metres", "numbers", "times", "skeleton", "bones"),
             needs=_IN_METRES,
@@ -216,15 +217,15 @@ def of_name(path: Path) -> Format:
         return FORMATS["openpose"]
     if kind in (".mot", ".sto"):
         raise VitruvianError(
-            f"'{path}' would be OpenSim's motion: angles, which OpenSim itself finds in a .trc; "
-            "boxes of MOT Challenge are .txt, or --from mot"
+            f"'{path}' is an OpenSim motion (joint angles); write .trc and run OpenSim inverse "
+            "kinematics; for MOT Challenge boxes use .txt, or --from mot"
         )
     for form in FORMATS.values():
         if kind in form.ends:
             return form
     known = " ".join(form.suffix for form in FORMATS.values() if form.suffix)
     raise VitruvianError(
-        f"'{path}' is no file of poses by its name: {known}, or a folder of OpenPose JSON"
+        f"'{path}' has an unknown extension for poses; known: {known}, or a folder of OpenPose JSON"
     )
 
 
@@ -245,10 +246,10 @@ def recognised(path: Path, name: str | None = None) -> Format:
     form = of_name(path)
     if form.name == "coco" and _has_people(path):
         raise VitruvianError(
-            f"'{path}' is one frame of OpenPose; give its folder, '{path.parent}', or --from coco"
+            f"'{path}' is one OpenPose frame; give its folder, '{path.parent}', or --from coco"
         )
     if form.folder:
-        raise VitruvianError(f"'{path}' has no extension; say what it is: --from mot, for example")
+        raise VitruvianError(f"'{path}' has no extension; give its format, such as --from mot")
     return form
 
 
@@ -274,7 +275,7 @@ def refusal(source: Format, target: Format) -> str:
     for ways in target.needs:
         if ways != ("frames",) and not any(way in source.holds for way in ways):
             what = " or ".join((HOLDS | NOT_HELD)[way] for way in ways)
-            why = f"{target.called} needs {what}, which {source.called} does not have"
+            why = f"{target.called} needs {what}, which {source.called} lacks"
             return f"{why}; {WAYS_OUT[ways[0]]}"
     return ""
 
@@ -301,7 +302,7 @@ def check_given(
         raise VitruvianError(f"{words[0]} is {fps:g}, want more than 0, at most {MOST_FPS:g}")
     if up not in (None, *trc.UP):
         raise VitruvianError(f"{words[1]} is '{shown(up)}', want y or z")
-    why = ("has times of its own", "has y down, as pictures have", "names its keypoints")
+    why = ("has its own timestamps", "is in image coordinates (y down)", "names its keypoints")
     given = {"fps": fps, "up": up, "skeleton": skeleton}
     for (name, value), reason, word in zip(given.items(), why, words, strict=True):
         if value is not None and name not in row.asks:

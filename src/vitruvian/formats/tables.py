@@ -178,7 +178,7 @@ def read_parquet(path: str | Path) -> Iterator[tuple[Frame, Poses]]:
                         yield (*row, number)
                         number += 1
         except (pyarrow.ArrowException, OSError) as error:
-            why = getattr(error, "strerror", None) or f"it is no Parquet file ({error})"
+            why = getattr(error, "strerror", None) or f"it is not a Parquet file ({error})"
             raise unreadable(path, why) from None
 
     return _read(path, rows)
@@ -212,7 +212,7 @@ def _read(path: Path, rows: Callable[[], Iterator[Row]]) -> Iterator[tuple[Frame
     except OSError as error:
         raise unreadable(path, error.strerror or error) from None
     except (ValueError, TypeError) as error:
-        raise unreadable(path, f"it is no table of poses ({error})") from None
+        raise unreadable(path, f"it is not a table of poses ({error})") from None
 
 
 def _look(rows: Iterator[Row]) -> tuple[list[str], bool]:
@@ -247,8 +247,8 @@ def _sorted(rows: Iterator[Row]) -> Iterator[tuple[tuple[str, int, float], list[
     for number, row in enumerate(rows):
         if number == MOST:
             raise ValueError(
-                f"rows of a frame do not stand together, and there are more than {MOST}; sort "
-                "them by source, index and person"
+                f"rows of a frame are not contiguous, and there are more than {MOST}; sort them "
+                "by source, index and person"
             )
         key = _frame(row)
         sources.setdefault(key[0], len(sources))
@@ -281,16 +281,15 @@ def _people(rows: list[Row], skeleton: Skeleton) -> list[dict[str, Row]]:
             own.append({})
         if name in own[-1]:
             raise ValueError(
-                f"row {row[-1]} is of the {name} of person {number} in frame "
-                f"{shown(row[INDEX])}, as another row is"
+                f"row {row[-1]} repeats {name} of person {number} in frame {shown(row[INDEX])}"
             )
         own[-1][name] = row
     for own in people.values():
         most = max(sum(name in one for one in own) for name in order)
         if len(own) > most:
             raise ValueError(
-                f"people without numbers, and rows that are not in the order of keypoints: who is "
-                f"who in frame {shown(rows[0][INDEX])} (row {rows[0][-1]})?"
+                "people without ids, and rows not in keypoint order: cannot tell people apart in "
+                f"frame {shown(rows[0][INDEX])} (row {rows[0][-1]})"
             )
     return [one for own in people.values() for one in own]
 
@@ -310,7 +309,9 @@ def _poses(skeleton: Skeleton, people: list[dict[str, Row]]) -> Poses:
     origins = {row[ORIGIN] or None for row in firsts}
     origin = origins.pop()
     if origins or origin not in (None, "camera", "hips"):
-        raise _wrong(firsts[0], ORIGIN, "camera, hips or nothing, of all in a frame the same")
+        raise _wrong(
+            firsts[0], ORIGIN, "camera, hips or nothing, the same for all people of a frame"
+        )
     plausible = [_truth(row) for row in firsts]
     return Poses(
         skeleton,

@@ -39,7 +39,7 @@ UP = {
     "y": np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]),
     "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
 }
-IN_METRES = "find people with a model in 3D, such as blazepose-full, vitruvian-3d or metrabs-s"
+IN_METRES = "use a 3D model, such as blazepose-full, vitruvian-3d or metrabs-s"
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 UNITS = {
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), "m"),
@@ -97,16 +97,16 @@ def read_trc(path: str | Path, up: str = "y", note: Note = lambda _: None) -> Tr
     lines = re.split(r"\r\n|\n|\r", decoded(read_bytes(path, MOST_TEXT)))
     at = next((i for i, line in enumerate(lines[:20]) if _frames_follow(line)), None)
     if at is None:
-        raise unreadable(path, "it is no TRC file: none of its first lines begins with Frame#")
+        raise unreadable(path, "it is not a TRC file: no header line starts with Frame#")
     part = next((each for each in "\t,;" if each in lines[at]), None)
     head = _header(lines[:at], part)
     scale = METRES.get(UNITS.get(head.get("units", "").lower(), ""))
     if scale is None:
         said = shown(head["units"], 40) if head.get("units") else "not there"
-        raise unreadable(path, f"it is no TRC file whose Units are m, cm or mm: they are {said}")
+        raise unreadable(path, f"its Units are {said}, want m, cm or mm")
     names = _labels(lines[at].split(part)[2:])
     if not names:
-        raise unreadable(path, "it is no TRC file of markers: none is named beside Frame# and Time")
+        raise unreadable(path, "it is not a TRC file: no marker names after Frame# and Time")
     rows = [(i, line) for i, line in enumerate(lines[at + 1 :], at + 2) if line.strip(" \t,;")]
     if rows and re.search(r"\b[xX]\d", rows[0][1]):
         rows = rows[1:]  # X1 Y1 Z1 ..., optional
@@ -115,7 +115,7 @@ def read_trc(path: str | Path, up: str = "y", note: Note = lambda _: None) -> Tr
         try:
             numbers = _numbers(line, part, values.shape[1], last=row == len(rows) - 1)
         except ValueError as error:
-            raise unreadable(path, f"it is no TRC file: line {number} {error}") from None
+            raise unreadable(path, f"it is not a TRC file: line {number} {error}") from None
         values[row, : len(numbers)] = numbers
     for key, count, what in (("nummarkers", len(names), "markers"), ("numframes", len(rows), "")):
         if head.get(key, "").isdecimal() and int(head[key][:18]) != count:
@@ -168,16 +168,18 @@ def _numbers(line: str, part: str | None, want: int, last: bool) -> list[float]:
     while len(cells) > want and not cells[-1]:
         cells.pop()
     if len(cells) > want:
-        raise ValueError(f"has {len(cells)} values, want {want}: 2, and 3 of each marker")
+        raise ValueError(f"has {len(cells)} values, want {want}: 2, and 3 per marker")
     if last and len(cells) < want and (len(cells) - 2) % 3 and cells[-1]:
-        raise ValueError("is cut short")
+        raise ValueError("is truncated")
     if part is None and len(cells) < want:
-        raise ValueError(f"has {len(cells)} values, want {want}; between spaces none may be empty")
+        raise ValueError(
+            f"has {len(cells)} values, want {want}; space-separated values cannot be empty"
+        )
     numbers = []
     for cell in cells:
         value = float(cell if part == "," else cell.replace(",", ".")) if cell else np.nan
         if np.isinf(value):
-            raise ValueError(f"has {shown(cell, 20)}, which is no place")
+            raise ValueError(f"has {shown(cell, 20)}, which is not a position")
         numbers.append(value)
     return numbers
 
@@ -197,13 +199,16 @@ def _times(
     counted = np.isfinite(frames).all() and (np.diff(frames) > 0).all()
     if not counted or np.abs(frames).max() >= 1e15:
         frames = np.arange(1.0, len(frames) + 1)
-        note("its numbers of frames do not rise; frames are counted from 1")
+        note("its frame numbers do not increase; frames are renumbered from 1")
     steps = np.diff(frames)
     if known and len(frames) > 1 and np.isfinite(seconds).all():
         ratio = (seconds[-1] - seconds[0]) * hertz / (frames[-1] - frames[0])
         if (np.diff(seconds) == steps).all() and hertz > 1.5:
             seconds = seconds / hertz
-            note(f"its column Time counts frames; they are taken at its rate, {hertz:g} a second")
+            note(
+                f"its column Time holds frame numbers; its rate of {hertz:g} frames per second is "
+                "used"
+            )
         elif 990 < ratio < 1010:
             seconds = seconds / 1000
             note("its column Time is in milliseconds")
@@ -213,9 +218,9 @@ def _times(
             )
     if not np.isfinite(seconds).all() or not (np.diff(seconds) > 0).all():
         if not known:
-            raise unreadable(path, "its times do not rise, and it says no rate")
+            raise unreadable(path, "its timestamps do not increase, and it has no frame rate")
         seconds = (frames - 1 if frames[0] >= 1 else frames) / hertz
-        note(f"its times do not rise; frames are taken at its rate, {hertz:g} a second")
+        note(f"its timestamps do not increase; its rate of {hertz:g} frames per second is used")
     return seconds, (frames - 1 if frames[0] >= 1 else frames).astype(np.int64)
 
 
@@ -245,8 +250,8 @@ def metres(track: Track, what: str) -> np.ndarray:
     """(T, K, 3) float64, x right, y down, z away; `VitruvianError` if missing."""
     if track.xyz is None:
         raise VitruvianError(
-            f"{what} needs metres, which person {track.person} of '{track.source}' does not have; "
-            f"{IN_METRES}"
+            f"{what} needs 3D coordinates, which person {track.person} of '{track.source}' does "
+            f"not have; {IN_METRES}"
         )
     return track.xyz.astype(np.float64)
 
@@ -347,7 +352,7 @@ def from_metres(
     """
     keypoints = numbered(keypoints, note)
     if np.any(np.abs(xyz) > FARTHEST):
-        raise unreadable(path, f"it has a place {np.nanmax(np.abs(xyz)):.3g} m away")
+        raise unreadable(path, f"it has a position {np.nanmax(np.abs(xyz)):.3g} m away")
     keypoints, xyz = with_hips(keypoints, xyz, note)
     skeleton = named(path.stem, keypoints, bones)
     if skeleton.name not in SKELETONS:

@@ -169,13 +169,13 @@ def from_dict(line: dict[str, Any], own: Skeleton | None = None) -> tuple[Frame,
         if origin not in (None, "camera", "hips"):
             raise ValueError(f"its origin is {shown(origin)}, want camera, hips or null")
         if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
-            raise TypeError("its people are no list of objects")
+            raise TypeError("its people are not a list of objects")
         if not people:
             return frame, Poses.nobody(table, origin)
         parts = {**dict.fromkeys(NEEDED), **_arrays(people, len(table))}
         person = [each["person"] for each in people]
         if not all(type(number) is int and abs(number) < WHOLE for number in person):
-            raise TypeError(f"the number of a person is no whole number: {shown(person)}")
+            raise TypeError(f"a track id is not a whole number: {shown(person)}")
         lacking = [key for key in NEEDED if parts[key] is None]
         if lacking:
             raise ValueError(f"its people have no '{lacking[0]}'")
@@ -183,7 +183,7 @@ def from_dict(line: dict[str, Any], own: Skeleton | None = None) -> tuple[Frame,
         if "raw" in people[0]:
             raw = _arrays([each["raw"] for each in people], len(table))
             if any(raw.get(key, ()) is None for key in NEEDED):
-                raise ValueError("what is raw of its people lacks a part")
+                raise ValueError("the raw part of its people is incomplete")
             poses = replace(poses, raw=replace(poses, **raw))
     except KeyError as error:
         raise VitruvianError(f"it has no {error}") from None
@@ -196,7 +196,7 @@ def _frame(line: dict[str, Any]) -> Frame:
     """The frame of a line, without pixels."""
     source, index, time, size = (line[key] for key in ("source", "index", "time", "size"))
     if not isinstance(source, str):
-        raise TypeError(f"its source is {shown(source)}, want text")
+        raise TypeError(f"its source is {shown(source)}, want a string")
     if type(index) is not int or abs(index) >= WHOLE:
         raise TypeError(f"its index is {shown(index)}, want a whole number")
     if type(time) not in (int, float) or not abs(time) <= LATEST:
@@ -209,7 +209,7 @@ def _frame(line: dict[str, Any]) -> Frame:
     if camera is not None and not isinstance(camera, dict):
         raise TypeError(f"its camera is {shown(camera)}, want an object or null")
     if camera is not None and not isinstance(camera.get("known_by", ""), str):
-        raise TypeError("how its camera is known is no text")
+        raise TypeError("its camera source is not a string")
     camera = None if camera is None else Camera(size=wide_tall, **camera)
     return Frame(None, index, float(time), source, camera, wide_tall)
 
@@ -236,7 +236,7 @@ def _arrays(people: list[dict[str, Any]], k: int) -> dict[str, Any]:
         return parts
     together = np.concatenate([parts[key].ravel() for key in numbers])
     if (np.abs(together) > LARGEST).any():
-        raise ValueError(f"a number is not finite, or beyond {LARGEST:g}")
+        raise ValueError(f"a number is not finite, or larger than {LARGEST:g}")
     together, at = together.astype(np.float32), 0
     for key in numbers:
         size, shape = parts[key].size, parts[key].shape
@@ -263,7 +263,7 @@ def _array(key: str, values: list[Any], shape: tuple[int, ...]) -> np.ndarray:
     if array.shape != (len(values), *shape):
         raise ValueError(f"{key} is {array.shape}, want {(len(values), *shape)}")
     if array.dtype.kind not in ("b" if key == "plausible" else "fiu"):
-        raise TypeError(f"{key} has something that it cannot be, or a number beyond 64 bits")
+        raise TypeError(f"{key} has a value of the wrong type, or beyond 64 bits")
     return array
 
 

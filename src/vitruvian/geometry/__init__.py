@@ -1,1 +1,1 @@
-"""Where things are in pictures and in front of cameras. Arrays in, arrays out."""
+"""Where things are in images and in front of cameras. Arrays in, arrays out."""

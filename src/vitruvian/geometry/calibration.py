@@ -1,4 +1,4 @@
-"""The camera of a picture: from a calibration file, the user's options, or EXIF data.
+"""The camera of an image: from a calibration file, the user's options, or EXIF data.
 
 Calibration files themselves are read by `geometry/calibration_files.py`.
 """
@@ -21,7 +21,7 @@ from vitruvian.picture_files import opened
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PHOTO_FOCALS = (0.05, 100.0)  # widths of the picture: 169 to 0.6 degrees; others are mistakes
+PHOTO_FOCALS = (0.05, 100.0)  # widths of the image: 169 to 0.6 degrees; others are mistakes
 
 
 def split(words: str) -> tuple[str, str | None]:
@@ -40,7 +40,7 @@ def choose(cameras: Cameras, name: str | None, source: str) -> Camera:
         known = ", ".join(cameras)
         first = f"{source}:{next(iter(cameras))}"
         raise VitruvianError(
-            f"'{source}' has {len(cameras)} cameras; say which, such as '{first}': {known}"
+            f"'{source}' has {len(cameras)} cameras; choose one, such as '{first}': {known}"
         )
     try:
         return cameras[name]
@@ -55,24 +55,22 @@ def given(
     focal: float | None = None,
     focal_mm: float | None = None,
 ) -> Callable[[tuple[int, int]], Camera] | None:
-    """A function from picture size to camera, from the user's options; None without any.
+    """A function from image size to camera, from the user's options; None without any.
 
     Args:
-        camera: for pictures of one aspect ratio; or its calibration file, see `Camera.read`.
+        camera: for images of one aspect ratio; or its calibration file, see `Camera.read`.
         fov_deg: degrees, across the longer side.
         focal: focal length, pixels.
         focal_mm: the same on 35 mm film.
 
     Raises:
         VitruvianError: more than one is given, a number is out of range, or the file is not a
-            calibration. The function raises it too, for pictures of another aspect ratio.
+            calibration. The function raises it too, for images of another aspect ratio.
     """
     words = {"camera": camera, "fov_deg": fov_deg, "focal": focal, "focal_mm": focal_mm}
     words = {name: value for name, value in words.items() if value is not None}
     if len(words) > 1:
-        raise VitruvianError(
-            f"{' and '.join(words)} say twice what the camera is; give one of them"
-        )
+        raise VitruvianError(f"{' and '.join(words)} both define the camera; give one of them")
     for name in ("focal", "focal_mm"):
         if name in words and not 0 < words[name] < np.inf:
             raise VitruvianError(f"{name} is {words[name]:g}, want a number above 0")
@@ -93,15 +91,15 @@ def given(
 
 
 def _of_first_size(words: str) -> Callable[[tuple[int, int]], Camera]:
-    """A calibration that does not say the size of its pictures: that of the first, as is said."""
+    """A calibration that does not say the size of its images: that of the first, as is said."""
     known: list[Camera] = []
 
     def scaled(size: tuple[int, int]) -> Camera:
         if not known:
             known.append(Camera.read(words, size=size))
             note(
-                f"'{shown(words, 100)}' does not say how large its pictures are: {size[0]} x "
-                f"{size[1]} is assumed, as of the first; add image_width and image_height to it"
+                f"'{shown(words, 100)}' has no image size; {size[0]} x {size[1]} of the first "
+                "image is assumed; add image_width and image_height"
             )
         return known[0].scaled(size)
 
@@ -109,13 +107,13 @@ def _of_first_size(words: str) -> Callable[[tuple[int, int]], Camera]:
 
 
 def exif(path: Path) -> Camera | None:
-    """The camera of a picture from its EXIF data; None if they are missing.
+    """The camera of an image from its EXIF data; None if they are missing.
 
-    For the upright picture, as read by `Frame.read`. EXIF data have neither distortion nor
+    For the upright image, as read by `Frame.read`. EXIF data have neither distortion nor
     principal point.
 
     Raises:
-        VitruvianError: the file is missing or no picture.
+        VitruvianError: the file is missing or no image.
     """
     with opened.opened(path) as picture:
         focal = photo_focal(picture)
@@ -128,7 +126,7 @@ def photo_focal(picture: Image) -> float | None:
 
     From the 35 mm equivalent focal length, which includes digital zoom, or else from the focal
     length and the sensor's pixel density. Also None if the aspect ratio differs from the EXIF data:
-    then the picture was cropped in an unknown way.
+    then the image was cropped in an unknown way.
     """
     # Pillow decodes a whole PNG to look for EXIF data at its end, where no software writes them.
     if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
@@ -138,7 +136,7 @@ def photo_focal(picture: Image) -> float | None:
             warnings.simplefilter("ignore")  # about tags that are damaged
             photo = picture.getexif().get_ifd(0x8769)
     except opened.DAMAGED:
-        return None  # damaged; the picture may be whole
+        return None  # damaged; the image may be whole
 
     def number(tag: int) -> float:
         """A tag's value; 0, which EXIF writes for unknown, where there is none."""
@@ -163,7 +161,7 @@ def photo_focal(picture: Image) -> float | None:
     if not film_mm:
         focal_mm, density = number(0x920A), number(0xA20E)  # FocalLength, FocalPlaneXResolution
         unit_mm = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}.get(int(number(0xA210)) or 2, 25.4)
-        # Pixels of the sensor become pixels of the picture where it was made smaller since.
+        # Pixels of the sensor become pixels of the image where it was made smaller since.
         focal = focal_mm * density / unit_mm * (width / (whole[0] or width))
     low, high = PHOTO_FOCALS
     return focal if low < focal / max(width, height) < high else None

@@ -119,8 +119,8 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
         unsaid += [] if far is None else [far]
     if not cameras:
         raise VitruvianError(
-            f"cannot read '{shown(path, 100)}': there is no camera in it; "
-            f"want a 3 x 3 matrix called {' or '.join(NAMES['matrix'][:2])} or K"
+            f"cannot read '{shown(path, 100)}': no camera in it; want a 3 x 3 matrix named "
+            f"{' or '.join(NAMES['matrix'][:2])} or K"
         )
     if unsaid:
         _unit_unsaid(path, max(unsaid))
@@ -129,13 +129,13 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
 
 def _unit_unsaid(path: Path, far: float) -> None:
     """Report how translations without a unit, the longest `far`, were interpreted."""
-    told = f"'{shown(path, 100)}' does not say the unit of its translations (up to {far:.4g})"
+    told = f"'{shown(path, 100)}' has no unit for its translations (up to {far:.4g})"
     lines = {".toml": 'units = "mm"', ".json": '"units": "mm"', ".xml": "<units>mm</units>"}
-    way = f"add a line to it: {lines.get(path.suffix.lower(), 'units: mm')} (or m, cm)"
+    way = f"add the line {lines.get(path.suffix.lower(), 'units: mm')} (or m, cm)"
     if far > FARTHEST:
-        note(f"{told}, which cannot be metres; the place of its cameras is left out; {way}")
+        note(f"{told}, which cannot be metres; camera positions are ignored; {way}")
     else:
-        note(f"{told}: metres are assumed; if they are not, {way}")
+        note(f"{told}: metres are assumed; if not, {way}")
 
 
 # From a file to a table per camera
@@ -252,10 +252,7 @@ def _camera(
     lens = np.zeros(COEFFICIENTS) if given is None else _array(given, where, "distortion")
     size = _size(table, where) or size
     if size is None:
-        raise SizeUnsaid(
-            f"{where} does not say how large its pictures are; "
-            "add image_width and image_height, in pixels"
-        )
+        raise SizeUnsaid(f"{where} has no image size; add image_width and image_height, in pixels")
     extrinsics, unsaid, up = _extrinsics(table, where), None, _up(table, where)
     own = set(table) - {"units", "unit", "up"} <= POSE2SIM and "fisheye" in table
     if extrinsics is not None:
@@ -286,8 +283,8 @@ def _check_lens(table: dict[str, Any], where: str) -> None:
     fisheye = any(table.get(key) in (True, 1) for key in ("fisheye", "fisheye_model"))
     if fisheye or "xi" in table or any(FISHEYES.search(word) for word in words.values()):
         raise VitruvianError(
-            f"{where} is of a fisheye lens, which is not supported; "
-            "undistort the pictures first (cv2.fisheye.undistortImage)"
+            f"{where} has a fisheye lens, which is not supported; undistort the images first "
+            "(cv2.fisheye.undistortImage)"
         )
     lens = words.get("distortion_model", "")
     if lens not in LENSES:
@@ -317,7 +314,7 @@ def _size(table: dict[str, Any], where: str) -> tuple[int, int] | None:
     width, height = _array(sides, where, "image size", 2)
     if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
         raise VitruvianError(
-            f"cannot use {where}: its pictures are {width:g} x {height:g} pixels, "
+            f"cannot use {where}: its images are {width:g} x {height:g} pixels, "
             f"want 1 to {LARGEST_SIDE}"
         )
     return int(width), int(height)

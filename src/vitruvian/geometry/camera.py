@@ -25,7 +25,7 @@ UP = (0.0, -1.0, 0.0)  # of a camera held upright, and MeTRAbs' default for the 
 COEFFICIENTS = 12  # of the lens: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4
 _NEWTON = 60  # maximum iterations; a real lens needs four
 _SETTLED = 1e-13  # normalised: 1e-9 px at a focal length of 10 000
-SHAPES_DIFFER = 0.01  # of one picture and another: of the ratio of their sides
+SHAPES_DIFFER = 0.01  # of one image and another: of the ratio of their sides
 ASSUMED_DEG = 55.0  # field of view of an unknown camera; MeTRAbs' default
 # How a camera is known: by its parameters, a calibration file, its field of view, its focal
 # length, EXIF data; or assumed.
@@ -37,7 +37,7 @@ class Camera:
     """Intrinsics, lens distortion and extrinsics of a camera."""
 
     matrix: np.ndarray  # (3, 3) float64 pixels: fx skew cx, 0 fy cy, 0 0 1
-    size: tuple[int, int]  # width and height of its pictures, pixels
+    size: tuple[int, int]  # width and height of its images, pixels
     # (12,) float64: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4; fewer may be given, the others are 0
     distortion: np.ndarray = field(default_factory=lambda: np.zeros(COEFFICIENTS))
     extrinsics: np.ndarray | None = None  # (4, 4) float64, world -> camera, metres
@@ -70,7 +70,7 @@ class Camera:
         if not (self.matrix[0, 0] > 0 and self.matrix[1, 1] > 0 and min(self.size) > 0):
             raise VitruvianError(
                 f"a camera has focal lengths {self.matrix[0, 0]:g} and {self.matrix[1, 1]:g} and "
-                f"pictures of {self.size[0]} x {self.size[1]} pixels; all must be above 0"
+                f"images of {self.size[0]} x {self.size[1]} pixels; all must be above 0"
             )
         if self.matrix[1, 0] or self.matrix[2].tolist() != [0, 0, 1]:
             raise VitruvianError(
@@ -81,14 +81,14 @@ class Camera:
             if np.abs(turned @ turned.T - np.eye(3)).max() > 1e-3:
                 raise VitruvianError(
                     f"a camera's extrinsics are {self.extrinsics.tolist()}, want a rotation and a "
-                    "shift in metres, world -> camera"
+                    "translation in metres, world -> camera"
                 )
 
     # Constructors
 
     @classmethod
     def view(cls, size: tuple[int, int], view_deg: float | None = None) -> Camera:
-        """A camera from its field of view along the longer side of the picture.
+        """A camera from its field of view along the longer side of the image.
 
         None: 55 degrees, the default for unknown cameras.
 
@@ -136,7 +136,7 @@ class Camera:
             path: of OpenCV, ROS, Kalibr, EasyMocap, Pose2Sim or anipose; "rig.toml:left" is the
                 camera of that name in the file.
             name: which, if there are several in the file.
-            size: width and height of the pictures, pixels, for files without them.
+            size: width and height of the images, pixels, for files without them.
         """
         from vitruvian.geometry import calibration, calibration_files
 
@@ -155,7 +155,7 @@ class Camera:
         return replace(self, extrinsics=extrinsics, up=up)
 
     def scaled(self, size: tuple[int, int]) -> Camera:
-        """The same camera for pictures resized to another resolution.
+        """The same camera for images resized to another resolution.
 
         Raises:
             VitruvianError: that size has another aspect ratio.
@@ -165,13 +165,13 @@ class Camera:
         x, y = size[0] / self.size[0], size[1] / self.size[1]
         if abs(np.log(x / y)) > SHAPES_DIFFER:
             raise VitruvianError(
-                f"the camera is calibrated for {self.size[0]} x {self.size[1]} pixels, the picture "
-                f"has {size[0]} x {size[1]}, which is another shape; calibrate for this one"
+                f"the camera is calibrated for {self.size[0]} x {self.size[1]} pixels, the image "
+                f"has {size[0]} x {size[1]}, another aspect ratio; calibrate for this size"
             )
         return self.stretched(size)
 
     def stretched(self, size: tuple[int, int]) -> Camera:
-        """The same camera for pictures resized independently in width and height."""
+        """The same camera for images resized independently in width and height."""
         x, y = size[0] / self.size[0], size[1] / self.size[1]
         return replace(self, matrix=np.diag([x, y, 1]) @ self.matrix, size=size)
 
@@ -186,7 +186,7 @@ class Camera:
         """(..., 2) pixels of (..., 3) metres, of the same type.
 
         NaN behind the camera, and beyond the validity of the distortion model, which would fold
-        such points back into the picture (see `reach`).
+        such points back into the image (see `reach`).
         """
         depth = np.where(xyz[..., 2:] > 0, xyz[..., 2:], np.nan).astype(np.float64)
         return self._pixels(self._bend(xyz[..., :2] / depth)).astype(xyz.dtype)
@@ -194,7 +194,7 @@ class Camera:
     def rays(self, xy: np.ndarray) -> np.ndarray:
         """(..., 2) pixels -> (..., 2) viewing rays X / Z and Y / Z, of the same type.
 
-        NaN where the distortion model has no inverse: at the edges of strongly distorted pictures.
+        NaN where the distortion model has no inverse: at the edges of strongly distorted images.
         """
         return self._unbend(self._plane(xy)).astype(xy.dtype)
 
@@ -238,7 +238,7 @@ class Camera:
         Args:
             rotation: (3, 3) from this camera's axes to the new one's; it may mirror.
             matrix: (3, 3) the new intrinsics.
-            size: width and height of its pictures, pixels.
+            size: width and height of its images, pixels.
         """
         extrinsics = self.extrinsics
         if extrinsics is not None:
@@ -272,7 +272,7 @@ class Camera:
         mirror: bool = False,
         axis: float | None = None,
     ) -> tuple[np.ndarray, Camera]:
-        """An upright camera rotated to a bounding box, whose square picture the box just fills.
+        """An upright camera rotated to a bounding box, whose square image the box just fills.
 
         Args:
             box: (4,) x0 y0 x1 y1, pixels.
@@ -297,8 +297,8 @@ class Camera:
         rays = self.rays(np.array([(x, y), (x, y0), (x, y1), (x0, y), (x1, y)]))
         if np.isnan(rays).any():
             raise VitruvianError(
-                f"the camera's distortion cannot be undone at the box {np.round(box, 1).tolist()}; "
-                "calibrate with points out to the picture's edges"
+                "the camera's distortion cannot be inverted at the bounding box "
+                f"{np.round(box, 1).tolist()}; calibrate with points near the image edges"
             )
         rotation = self.upright(rays[0])
         seen = rays @ rotation[:, :2].T + rotation[:, 2]

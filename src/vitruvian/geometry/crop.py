@@ -85,7 +85,7 @@ class Crop:
         Args:
             camera: the frame's.
             rotation: (3, 3) from its axes to the turned one's, see `Camera.look_at`.
-            turned: the turned one, see `Camera.look_at`; its picture is the network's input.
+            turned: the turned one, see `Camera.look_at`; its image is the network's input.
         """
         matrix = camera.matrix @ np.linalg.inv(rotation) @ np.linalg.inv(turned.matrix)
         return cls(matrix, turned.size, 0.5, lens=camera if camera.distorted else None)
@@ -131,7 +131,7 @@ class Crop:
 
         Sampled at the nearest 1/32 of a pixel, which is what `cv2.warpPerspective` did before
         OpenCV 5 and what the networks' references do: 5 is more exact, and moves BlazePose's
-        landmarks by up to a hundredth of the picture. `cv2.remap` gives the same in all versions.
+        landmarks by up to a hundredth of the image. `cv2.remap` gives the same in all versions.
 
         Args:
             image: any type that OpenCV samples.
@@ -295,29 +295,3 @@ def _sample(image: np.ndarray, at: np.ndarray) -> np.ndarray:
     above = pixel(0, 0) * (1 - dx) + pixel(1, 0) * dx
     below = pixel(0, 1) * (1 - dx) + pixel(1, 1) * dx
     return above * (1 - dy) + below * dy
-
-
-def letterboxed(
-    image: np.ndarray,
-    inner: tuple[int, int],
-    corner: tuple[int, int],
-    size: tuple[int, int],
-    fill: int,
-) -> np.ndarray:
-    """(H, W, C) resized to whole pixels and put on a plain canvas (height, width, C).
-
-    Unlike `Crop.cut` there are no fractions of pixels, and the picture's edge does not fade.
-
-    Args:
-        image: any type that OpenCV resizes.
-        inner: width and height of the picture on the canvas, pixels; bilinear.
-        corner: left and top of the picture on the canvas, pixels.
-        size: width and height of the canvas, pixels.
-        fill: of the canvas.
-    """
-    canvas = np.full((size[1], size[0], image.shape[2]), fill, image.dtype)
-    if (image.shape[1], image.shape[0]) != inner:
-        image = cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR)
-    (left, top), (width, height) = corner, inner
-    canvas[top : top + height, left : left + width] = image
-    return canvas

@@ -1,4 +1,4 @@
-"""Map labels from the labelled picture to the picture as it is now."""
+"""Map labels from the labelled image to the image as it is now."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ OFF = 1.0  # pixels: by so much sizes may differ that were rounded after resizin
 def refit(
     labelled: tuple[int, int], picture: tuple[int, int], orientation: int = 1
 ) -> np.ndarray | None:
-    """(2, 3) the map from pixels as they were labelled to those of the picture now.
+    """(2, 3) the map from pixels as they were labelled to those of the image now.
 
     Args:
-        labelled: width and height of the picture that was labelled, pixels.
+        labelled: width and height of the image that was labelled, pixels.
         picture: the same of the picture as it is read now, turned as EXIF says.
         orientation: of EXIF, 1 to 8, by which what was labelled is to be turned.
 

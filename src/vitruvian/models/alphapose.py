@@ -4,7 +4,7 @@ A separate person detector gives the bounding boxes. Each box is extended to the
 network's input, enlarged by a quarter and cropped. The network gives one heat map per keypoint; the
 maximum of each is decoded, and duplicate poses are merged (pose NMS).
 
-Pixel coordinates of the crop, and of the frame, start at the top left corner of the picture but are
+Pixel coordinates of the crop, and of the frame, start at the top left corner of the image but are
 sampled half a pixel off (`Crop.centre` is 0), and cell i of a heat map is pixel 4 i of the crop:
 the reference does so, and its networks are trained that way.
 
@@ -64,7 +64,7 @@ def _scales(scales: Any) -> bool:
 
 
 Scales = Annotated[
-    tuple[float, ...], Wants(_scales, "different numbers from 0.25 to 4, 1 among them")
+    tuple[float, ...], Wants(_scales, "distinct numbers from 0.25 to 4, including 1")
 ]
 
 
@@ -97,7 +97,7 @@ class Options(EitherRuntime):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.min_box_area and not self.pose_nms:
-            raise VitruvianError("min_box_area is a part of pose_nms; leave pose_nms on")
+            raise VitruvianError("min_box_area needs pose_nms; leave pose_nms on")
 
 
 def _numbers(given: object) -> object:
@@ -429,7 +429,7 @@ class Joints:
             (N, K, 2) cells of the map of scale 1.
         """
         if self.refiner is None or len(outputs) < 2:
-            raise VitruvianError("refine needs features, which this network does not give")
+            raise VitruvianError("refine needs features, which this network does not output")
         n, k, _ = cells.shape
         h, w = outputs[0].shape[2:]
         scales = np.array(self.options.scales, np.float32)[:, None, None]

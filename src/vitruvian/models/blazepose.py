@@ -4,7 +4,7 @@ A detector finds heads and predicts, for each, the mid-hip point and a point on 
 whole body. The square around that circle, rotated upright, is the input of the landmark network.
 Two auxiliary landmarks of its output give the square of the next frame.
 
-Pixel coordinates of both networks start at the top left corner of the picture, but are sampled half
+Pixel coordinates of both networks start at the top left corner of the image, but are sampled half
 a pixel off (`Crop.centre` is 0): MediaPipe's crops have no half-pixel shift, and neither do these.
 
 Source: MediaPipe 0.10.21, mediapipe/modules/pose_detection and pose_landmark (graphs, .pbtxt), and

@@ -59,7 +59,7 @@ class Detections:
         if self._odd and not boxes:
             raise self._unreadable()
         if self._odd:
-            self.notes.append(f"'{file}': {self._odd} rows are left out, want numbers in bbox")
+            self.notes.append(f"'{file}': {self._odd} rows are ignored, want numbers in bbox")
         self._said = isinstance(read, dict)  # annotations list their images; results do not
         self._index = PathIndex([name for name in self._rows if name is not None])
         self._used: dict[str | int, str] = {}  # name or number in the file -> source matched to it
@@ -84,8 +84,8 @@ class Detections:
             first = ids.setdefault((name, number), image["id"])
             if first != image["id"]:
                 raise VitruvianError(
-                    f"'{shown(self.file, 80)}' has two pictures '{shown(name, 60)}', "
-                    f"{shown(first, 20)} and {shown(image['id'], 20)}; name them apart"
+                    f"'{shown(self.file, 80)}' has two images '{shown(name, 60)}', "
+                    f"{shown(first, 20)} and {shown(image['id'], 20)}; rename one"
                 )
             names[_key(image["id"])] = name, number
             self._rows.setdefault(name, {}).setdefault(number, [])
@@ -127,10 +127,10 @@ class Detections:
             some, file = shown(", ".join(sorted(kinds)), 40), shown(self.file, 80)
             if len(kinds) > 1 or len(known) > 1:
                 raise VitruvianError(
-                    f"'{file}' has boxes of category {some}, none of people "
-                    f"({shown(', '.join(sorted(ids)), 20)}); call one person in its categories"
+                    f"'{file}' has boxes of category {some}, but none of people "
+                    f"({shown(', '.join(sorted(ids)), 20)}); name one of its categories person"
                 )
-            self.notes.append(f"'{file}': category {some}, the only one, is taken for people")
+            self.notes.append(f"'{file}': category {some}, the only one, is treated as people")
             return good
         return [r for r in good if r.get("category_id") is None or _key(r["category_id"]) in ids]
 
@@ -155,8 +155,8 @@ class Detections:
         name = None if place is None else self._index.paths[place]
         if name is None and self._said:
             raise VitruvianError(
-                f"'{shown(self.file, 80)}' has no entry for picture '{shown(path.name, 60)}'; "
-                "give a file that has"
+                f"'{shown(self.file, 80)}' has no entry for image '{shown(path.name, 60)}'; give "
+                "a complete file"
             )
         rows = list(self._rows.get(None, {}).get(number, ()))
         if rows:
@@ -176,7 +176,8 @@ class Detections:
         if path_parts(first) != path_parts(source) and not _same_file(first, source):
             raise VitruvianError(
                 f"'{shown(first, 60)}' and '{shown(source, 60)}' would both be "
-                f"'{shown(what, 60)}' of '{shown(self.file, 60)}'; name them with their folders"
+                f"'{shown(what, 60)}' of '{shown(self.file, 60)}'; include their folders in the "
+                "names"
             )
 
     def _refitted(self, box: np.ndarray, name: str | None, frame: Frame) -> np.ndarray:
@@ -189,9 +190,9 @@ class Detections:
             by = refit(size, frame.size, exif_orientation(Path(frame.source)))
         if by is None:
             raise VitruvianError(
-                f"'{shown(frame.source, 80)}' is {frame.size[0]} x {frame.size[1]}, its boxes in "
-                f"'{shown(self.file, 60)}' are of {size[0]} x {size[1]}; give the pictures that "
-                "were labelled"
+                f"'{shown(frame.source, 80)}' is {frame.size[0]} x {frame.size[1]}, its bounding "
+                f"boxes in '{shown(self.file, 60)}' are for {size[0]} x {size[1]}; use the "
+                "labelled images"
             )
         return apply_to_boxes(by, box)
 

@@ -88,8 +88,7 @@ def need_metres(name: str) -> None:
     """Raise `VitruvianError` if a model, or file, has no 3D poses in metres."""
     if not family_of(name).metres:
         raise VitruvianError(
-            f"{name} finds joints in pixels only, not in metres; choose another model, "
-            f"such as {DEFAULT}"
+            f"{name} gives 2D keypoints only; choose a 3D model, such as {DEFAULT}"
         )
 
 
@@ -155,7 +154,7 @@ def check_options(
         raise VitruvianError(f"{name} has the skeleton {entry(name).skeleton}; leave skeleton out")
     chosen, wanted = family.read(options)
     if find is not None and family.wants == "nothing":
-        raise VitruvianError(f"{name} finds people by itself; leave find out")
+        raise VitruvianError(f"{name} has no separate person detector; leave find out")
     if find is not None:
         _check_finder(find)
     return family, chosen, wanted
@@ -174,7 +173,7 @@ def _check_finder(which: str) -> Family | None:
     family = family_of(which)
     if family.finder is None:
         raise VitruvianError(
-            f"find is '{which}', want what finds people: YOLOv8-pose, BlazePose, or a .json file"
+            f"find is '{which}', want a person detector: YOLOv8-pose, BlazePose, or a .json file"
         )
     return family
 
@@ -198,8 +197,8 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
     if not isinstance(model, str | ModelSpec):
         if not hasattr(model, "wanted"):
             raise VitruvianError(
-                f"{type(model).__name__} is no model; give a name of `vitruvian models list`, a "
-                "file, or what vit.load gave"
+                f"{type(model).__name__} is not a model; give a name of `vitruvian models list`, "
+                "a file, or the result of vit.load"
             )
         if options:
             raise VitruvianError(

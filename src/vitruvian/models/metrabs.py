@@ -5,7 +5,7 @@ augmentation, a virtual camera is rotated to the centre of the box; its image is
 heat maps give the joints in pixels of the crop, the 3D heat maps give them in metres in a cube of
 2.2 metres, relative to each other; together they determine the distance of the person
 (`decode/absolute.py`). Rotated back and projected with the frame's own camera, this gives pixels,
-also of joints outside the picture.
+also of joints outside the image.
 
 Source: our own, from the behaviour of MeTRAbs at 8b2b116 (specs/metrabs.md, 1, 2 and 5). Sarandi et
 al. 2021, "MeTRAbs: Metric-Scale Truncation-Robust Heatmaps for Absolute 3D Human Pose Estimation".
@@ -44,7 +44,7 @@ from vitruvian.models.ready import (
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import DEFAULT, entry
 from vitruvian.network import Network, open_network
-from vitruvian.weights.metrabs_archive import unpack
+from vitruvian.weights.metadata import unpack_matrix
 
 USUAL = "smpl_24"  # the default skeleton, if the file has it
 OUT = 0.4  # factor on the score of a joint outside the crop or the frame
@@ -53,7 +53,7 @@ MARGIN = 48  # pixels around a crop that sampling may read, where a frame is hal
 STEP = 16  # pixels: parts of a frame begin at a multiple, so that halving meets the same pixels
 
 
-Name = Annotated[str, Wants(lambda v: isinstance(v, str), "one of the file's by name")]
+Name = Annotated[str, Wants(lambda v: isinstance(v, str), "a skeleton name of the file")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ class HeadSpec:
 
     @classmethod
     def read(cls, about: Mapping[str, str], skeleton: str | None = None) -> HeadSpec:
-        """Read the metadata written by `export/metrabs.py`.
+        """Read the metadata written by `exports/metrabs.py`.
 
         Args:
             about: metadata of the file.
@@ -135,14 +135,14 @@ class HeadSpec:
             raise unknown("skeleton in the file", name, tables)
         transform = np.eye(points, dtype=np.float32)
         if "transform" in about:
-            transform = unpack(about["transform"])
+            transform = unpack_matrix(about["transform"])
         mirror = np.array(json.loads(about["mirror"]), np.int64)
         if not len(transform) == len(mirror) == points or not set(mirror) <= set(range(points)):
             raise ValueError("points")
         table = Skeleton.from_json(tables[name]["table"])
         joints = transform[:, tables[name]["indices"]]
         if joints.shape[1] != len(table):
-            raise ValueError("as many indices as keypoints")
+            raise ValueError("one index per keypoint")
         return cls(
             Volume(**json.loads(about["volume"])),
             mirror,
@@ -191,7 +191,7 @@ def load(
     if network.input_shape != (None, side, side, 3):
         raise VitruvianError(
             f"'{file}' has an input of {network.input_shape}, want (N, {side}, {side}, 3); export "
-            "it anew"
+            "it again"
         )
     head = Bodies(network, options, spec)
     return TopDown(
@@ -317,7 +317,7 @@ class Bodies:
         """Decode the network's M rows of one frame into poses.
 
         `Poses.xyz` is the mean over all views; `Poses.xy` is the mean of their projections: NaN
-        behind the camera, and outside the picture where the joint is.
+        behind the camera, and outside the image where the joint is.
 
         `Poses.score` is the concentration of the 2D heat maps (`heatmap.concentration`), averaged
         over the views, times 0.4 if the joint is outside the crop, and again if outside the frame:

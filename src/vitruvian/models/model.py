@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import unknown
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.options import Machine, StreamDefaults
@@ -34,6 +35,18 @@ class Model(Protocol):
     ) -> list[Poses]:
         """Poses of each frame; `look`: regions of the people, if known."""
         ...
+
+
+def skeleton_of(model: Model) -> Skeleton:
+    """The skeleton of a model's poses.
+
+    Raises:
+        VitruvianError: it is a custom model without one.
+    """
+    table = getattr(model, "skeleton", None)
+    if not isinstance(table, Skeleton):
+        raise VitruvianError(f"{model.name} does not say which skeleton it has")
+    return table
 
 
 @runtime_checkable
@@ -83,7 +96,7 @@ class Family:
     finds_near: bool = False  # whether its finder looks for people near the camera only
     wanted: StreamDefaults = field(default_factory=StreamDefaults)  # of its streams
     # Options where average precision is measured, which asks for people of low confidence as well,
-    # and for everybody who can count: 20 a picture.
+    # and for everybody who can count: 20 an image.
     for_ap: Mapping[str, Any] = field(default_factory=dict)
     tensors: tuple[str, ...] = ()  # how names of its checkpoints' tensors begin
     # Refuses the checkpoints of its relatives: takes a `Checkpoint` and its file.

@@ -45,7 +45,7 @@ def is_number(value: object) -> bool:
 def whole(least: int) -> Wants:
     """Integers >= `least`."""
     good = lambda value: type(value) is int and value >= least  # noqa: E731
-    return Wants(good, f"a whole number from {least}")
+    return Wants(good, f"a whole number >= {least}")
 
 
 Share = Annotated[float, Wants(lambda v: is_number(v) and 0 <= v <= 1, "a number from 0 to 1")]
@@ -117,7 +117,7 @@ class Checked:
             if own not in cls.names():
                 raise unknown(cls.KIND, name, [*cls.names(), *cls.SYNONYMS])
             if own in values:
-                raise VitruvianError(f"{name} is {own}, which is given as well; leave one out")
+                raise VitruvianError(f"{name} is {own}, which is also given; leave one out")
             cls.check(name, value)
             values[own] = value
         return cls(**values)
@@ -155,7 +155,7 @@ class EitherRuntime(Machine):
 class StreamDefaults(Checked):
     """Default options of a stream of a model's poses.
 
-    From the family, or from loading the model; see `vitruvian.stream.wanted`.
+    From the family, or from loading the model; see `vitruvian.streams.wanted`.
     """
 
     track: bool = True  # assign track ids to people in videos and live streams

@@ -5,7 +5,7 @@ wrist alone cannot decide. Two kinds of evidence go into one logistic regression
 
 - where the arm is (`geometry`), in body scales, the right side mirrored;
 - whether a hand can be seen at the end of the forearm: a small network classifies a patch of the
-  picture there (`patches`), rotated so that the forearm points down.
+  image there (`patches`), rotated so that the forearm points down.
 
 The poses are those of any model whose skeleton has shoulders, elbows, wrists and hips; vitruvian-2d
 reads the same people once more, and the two readings are averaged. All files come with vitruvian;
@@ -107,7 +107,7 @@ class Arms:
 def _keypoint(poses: Poses, name: str) -> int:
     if name not in poses.skeleton.keypoints:
         raise VitruvianError(
-            f"hands in pockets need the keypoint {name}, which {poses.skeleton.name} does not "
+            f"hands_in_pockets needs the keypoint {name}, which {poses.skeleton.name} does not "
             "have; use a model with whole-body keypoints"
         )
     return poses.skeleton[name]
@@ -129,7 +129,7 @@ FEATURES = (*GEOMETRY, *SIGHT)
 
 
 def geometry(arms: Arms) -> np.ndarray:
-    """(N, 2, G) the features in `GEOMETRY`, the same for any size and for a mirrored picture."""
+    """(N, 2, G) the features in `GEOMETRY`, the same for any size and for a mirrored image."""
     xy = arms.xy
     wrist = arms.local(xy[:, :, WRIST] - xy[:, :, HIP])
     upper = arms.local(xy[:, :, ELBOW] - xy[:, :, SHOULDER])
@@ -241,7 +241,7 @@ def read_again(frame: Frame, poses: Poses, reader: Network) -> Poses:
     """Estimate the keypoints of the same N people with vitruvian-2d.
 
     Args:
-        frame: the picture.
+        frame: the image.
         poses: of any model; only the regions of the people are used.
         reader: see `PocketDetector`.
     """
@@ -262,11 +262,11 @@ def read_again(frame: Frame, poses: Poses, reader: Network) -> Poses:
 
 
 def hands(frame: Frame, poses: Poses, by: PocketDetector | None = None) -> Hands:
-    """Which hands of the N people in a picture are in pockets.
+    """Which hands of the N people in an image are in pockets.
 
     Args:
-        frame: the picture, with its pixels.
-        poses: of a model for whole bodies, in this picture.
+        frame: the image, with its pixels.
+        poses: of a model for whole bodies, in this image.
         by: the detector; None: the built-in one.
     """
     by = by or detector()

@@ -17,7 +17,7 @@ from vitruvian.weights import download, metrabs_archive
 from vitruvian.weights.download import File
 
 if TYPE_CHECKING:
-    from vitruvian.export.export import Exported
+    from vitruvian.exports.export import Exported
 
 CHECKPOINTS = (".pt", ".pth")  # PyTorch
 
@@ -67,7 +67,7 @@ def converted(
     """The exported network of a checkpoint, in the cache; made once, with torch.
 
     Args:
-        checkpoint: see `vitruvian.export.export.export_checkpoint`.
+        checkpoint: see `vitruvian.exports.export.export_checkpoint`.
         skeleton: see there.
         decode: see there.
 
@@ -81,23 +81,23 @@ def converted(
     if out.exists():
         return out
     export = exporter(checkpoint.name)
-    print(f"converting {checkpoint.name}, once", file=sys.stderr, flush=True)
+    print(f"converting {checkpoint.name} (once)", file=sys.stderr, flush=True)
     export(checkpoint, out, skeleton=skeleton, decode=decode)
     return out
 
 
 def exporter(name: str) -> Callable[..., Exported]:
-    """`vitruvian.export.export.export_checkpoint`, for a checkpoint of this name.
+    """`vitruvian.exports.export.export_checkpoint`, for a checkpoint of this name.
 
     Raises:
         VitruvianError: torch, or another required library, is not installed.
     """
     try:
-        from vitruvian.export.export import export_checkpoint
+        from vitruvian.exports.export import export_checkpoint
     except ImportError as error:
         raise VitruvianError(
-            f"{name} has to be converted once, which needs {error.name}; "
-            "install it with: pip install 'vitruvian[train]'"
+            f"{name} must be converted once, which needs {error.name}; install it with: pip "
+            "install 'vitruvian[train]'"
         ) from None
     return export_checkpoint
 

@@ -39,7 +39,7 @@ class ModelSpec:
         name, *options = (part.strip() for part in _NEXT.split(text))
         if "," in name and not os.path.isfile(name):  # noqa: PTH113
             name, _, part = name.partition(",")
-            raise VitruvianError(f"'{part}' is no option; write it as name=value")
+            raise VitruvianError(f"'{part}' is not an option; write name=value")
         label = f"{Path(name).name} ({' '.join(options)})" if options else Path(name).name
         return cls(label, name, parse_options(options))
 
@@ -64,7 +64,7 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         name, sign, value = (part.strip() for part in pair.partition("="))
         if not sign:
-            raise VitruvianError(f"'{pair}' is no option; write it as name=value")
+            raise VitruvianError(f"'{pair}' is not an option; write name=value")
         try:
             options[name] = literal_eval(_WORDS.get(value.lower(), value))
         except (ValueError, SyntaxError):
@@ -79,12 +79,12 @@ def model_specs(models: Sequence[str | Path | ModelSpec]) -> list[ModelSpec]:
         VitruvianError: two have the same label, or the list is empty.
     """
     if not models:
-        raise VitruvianError("there is no model; give --model at least once")
+        raise VitruvianError("no model; give --model at least once")
     specs: list[ModelSpec] = []
     for spec in map(ModelSpec.of, models):
         if spec.label in (other.label for other in specs):
             raise VitruvianError(
-                f"two models are called '{spec.label}'; leave one out, or give it another option"
+                f"two models are named '{spec.label}'; remove one, or change an option"
             )
         specs.append(spec)
     return specs

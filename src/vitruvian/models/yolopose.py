@@ -4,7 +4,7 @@ The network's output is (F, 4 + C + K * D, A) for F frames and A anchors, the ce
 and 32 (and 64), already in pixels of the input. Rows: cx cy w h, a score for each of C classes,
 then x, y and (D = 3) a score of each of K keypoints.
 
-Pixel coordinates start at the corner of the picture, and are mapped to the frame by the scale and
+Pixel coordinates start at the corner of the image, and are mapped to the frame by the scale and
 the padding of the letterbox alone, as in the reference.
 
 Source: the behaviour of Ultralytics 8.4.190 (specs/yolov8pose.md): letterbox, suppression, and the
@@ -28,7 +28,8 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame, checked
 from vitruvian.geometry.boxes import nms
-from vitruvian.geometry.crop import Crop, letterboxed
+from vitruvian.geometry.crop import Crop
+from vitruvian.geometry.letterbox import Letterbox, letterboxed
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Finder
 from vitruvian.models.options import Count, EitherRuntime, Share, Side, StreamDefaults
@@ -99,7 +100,7 @@ def load(
     """
     if file.suffix == ".pt":
         raise VitruvianError(
-            f"'{file}' is a checkpoint; make a network of it first: vitruvian export '{file}'"
+            f"'{file}' is a checkpoint; export it first: vitruvian export '{file}'"
         )
     network = open_network(
         file,
@@ -110,18 +111,20 @@ def load(
         streams=options.streams,
     )
     if len(network.input_shape) != 4:
-        raise VitruvianError(f"'{file}' has an input of {len(network.input_shape)} axes, want 4")
+        raise VitruvianError(f"'{file}' has an input with {len(network.input_shape)} axes, want 4")
     about = network.metadata
     if "family" in about:
-        raise VitruvianError(f"'{file}' is no YOLOv8-pose network: it says {about['family']}")
+        raise VitruvianError(
+            f"'{file}' is not a YOLOv8-pose network: its metadata say {about['family']}"
+        )
     if about.get("task", "pose") != "pose":
         raise VitruvianError(
-            f"'{file}' is a network of the task '{shown(about['task'])}', which gives no "
-            "keypoints; want one of the task 'pose', such as yolov8n-pose"
+            f"'{file}' is a network for the task '{shown(about['task'])}', which gives no "
+            "keypoints; want the task 'pose', such as yolov8n-pose"
         )
     if about.get("end2end") == "True" or "'nms': True" in about.get("args", ""):
         raise VitruvianError(
-            f"'{file}' holds its own suppression; export it without: "
+            f"'{file}' has built-in NMS; export it without: "
             'YOLO(...).export(format="onnx", dynamic=True, nms=False, end2end=False)'
         )
     try:
@@ -133,7 +136,7 @@ def load(
         if stride < 1 or side < 1:
             raise ValueError
     except (ValueError, TypeError, LookupError):
-        raise VitruvianError(f"'{file}' describes itself in a way that is not YOLOv8's") from None
+        raise VitruvianError(f"'{file}' has metadata that is not YOLOv8's") from None
     if keypoints != len(skeleton) or numbers not in (2, 3):
         raise VitruvianError(
             f"'{file}' has {keypoints} keypoints of {numbers} numbers, want {len(skeleton)} of 2 "
@@ -175,7 +178,7 @@ def _finder(name: str, wants: str, options: Options) -> Finder:
 def calibration_inputs(
     checkpoint: Path, skeleton: Skeleton | None, frames: Iterable[Frame]
 ) -> list[np.ndarray]:
-    """(1, 3, H, W) inputs of the network, of pictures, for int8 weights."""
+    """(1, 3, H, W) inputs of the network, of images, for int8 weights."""
     model = _by_name(str(checkpoint), skeleton=skeleton)
     return [model.prepare([frame], [model.letterbox(frame)]) for frame in frames]
 
@@ -203,59 +206,14 @@ def check_checkpoint(read: Checkpoint, file: Path) -> None:
     if heads and ("cv4" not in inside or "proto" in inside):
         raise VitruvianError(
             f"'{file}' is {version} for {'masks' if 'proto' in inside else 'boxes'}, which gives "
-            "no keypoints; want one of the task 'pose', such as yolov8n-pose"
+            "no keypoints; want the task 'pose', such as yolov8n-pose"
         )
     if later or version not in ("YOLO", "YOLOv8"):
         raise VitruvianError(
-            f"'{file}' is a checkpoint of {version}; of these the .onnx export is read: "
+            f"'{file}' is a checkpoint of {version}; use its .onnx export: "
             f'YOLO("{file.name}").export(format="onnx", dynamic=True), then --model '
             f"{file.stem}.onnx"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Letterbox:
-    """Letterbox of a frame in the input: scaled to fit, with padding."""
-
-    inner: tuple[int, int]  # width and height of the frame in the input, pixels
-    corner: tuple[int, int]  # its left and top there, pixels
-    back: Crop  # the way back to the frame
-
-    @classmethod
-    def fit(
-        cls, frame: tuple[int, int], size: tuple[int, int], stride: int, rect: bool
-    ) -> Letterbox:
-        """Fit a frame into the input.
-
-        The way in and the way back round apart, as the reference does: what the network gives is
-        mapped by a scale for each axis that is worked out anew from the size of the input.
-
-        Args:
-            frame: width and height, pixels.
-            size: width and height that the input has at most, pixels.
-            stride: pixels.
-            rect: bars only up to the next multiple of the stride, so that the input is smaller.
-        """
-        inner = _scaled(frame, size)
-        bars = [whole - part for whole, part in zip(size, inner, strict=True)]
-        if rect:
-            bars = [bar % stride for bar in bars]
-        corner = (round(bars[0] / 2 - 0.1), round(bars[1] / 2 - 0.1))
-        canvas = (inner[0] + bars[0], inner[1] + bars[1])
-        again = _scaled(frame, canvas)
-        from_input = np.eye(3)
-        for axis in (0, 1):
-            bar = round((canvas[axis] - again[axis]) / 2 - 0.1)
-            from_input[axis, axis] = frame[axis] / again[axis]
-            from_input[axis, 2] = -bar * from_input[axis, axis]
-        return cls(inner, corner, Crop(from_input, canvas, 0.5))
-
-
-def _scaled(frame: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of a frame made to fit into a size, whole pixels, at least one."""
-    (w, h), (width, height) = frame, size
-    scale = min(height / h, width / w)
-    return max(round(w * scale), 1), max(round(h * scale), 1)
 
 
 class YoloPose:
@@ -357,7 +315,7 @@ class YoloPose:
         classes = len(rows) - 4 - k * self.numbers
         if rows.ndim != 2 or classes < 1:
             raise VitruvianError(
-                f"the network gives {rows.shape} for a frame, want more than "
+                f"the network returns {rows.shape} for a frame, want more than "
                 f"{4 + k * self.numbers} rows for {self.skeleton.name}; export it again"
             )
         scores = rows[4 : 4 + classes]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vitruvian.errors import unknown
-from vitruvian.weights.download import File, Package, WeightSource
+from vitruvian.weights.download import File, WeightSource
+from vitruvian.weights.packages import Package
 
 _WHEEL = Package("pypi", "mediapipe", "0.10.21", 35_622_638)
 _NPM = Package("npm", "@mediapipe/pose", "0.5.1675469404", 40_985_403)
@@ -43,10 +44,15 @@ _RESEARCH = "AlphaPose non-commercial research licence"
 _NON_COMMERCIAL = "non-commercial use only"
 # Licence terms to be shown before the weights are used.
 TERMS = {
-    _RESEARCH: "for academic, non-profit, non-commercial internal research only; not to be passed "
-    "on, sublicensed or sold; the whole text is in https://github.com/MVIG-SJTU/AlphaPose, LICENSE",
-    _NON_COMMERCIAL: "so its authors say of all their weights, since the data that they were "
-    "trained with may not be used otherwise: https://github.com/isarandi/metrabs",
+    _RESEARCH: (
+        "for academic, non-profit, non-commercial internal research only; not to be "
+        "redistributed, sublicensed or sold; full text: https://github.com/MVIG-SJTU/AlphaPose, "
+        "LICENSE"
+    ),
+    _NON_COMMERCIAL: (
+        "stated by the authors for all their weights, because of the training data: "
+        "https://github.com/isarandi/metrabs"
+    ),
 }
 
 
@@ -70,8 +76,8 @@ class Entry:
         """Licence notice to show on download; empty for Apache-2.0."""
         if self.licence == "Apache-2.0":
             return ""
-        terms = TERMS.get(self.licence, "see their authors' terms")
-        return f"the weights of {self.name} are under {self.licence}: {terms}"
+        terms = TERMS.get(self.licence, "see the terms of their authors")
+        return f"the weights of {self.name} have the licence {self.licence}: {terms}"
 
 
 def _blazepose(size: str, landmarks: File, about: str) -> Entry:
@@ -87,7 +93,7 @@ def _yolo(size: str, about: str) -> Entry:
     release = "https://github.com/ultralytics/assets/releases/download/v8.3.0"
     package = Package("url", f"{release}/{name}.pt", "", None)
     file = File(f"{name}.pt", None, None, (WeightSource(package, ""),))
-    gives = "2D pixels and boxes of everyone"
+    gives = "2D pixels and bounding boxes"
     return Entry(name, "yolopose", "coco17", gives, (file,), "AGPL-3.0", about)
 
 
@@ -120,7 +126,7 @@ fastpose-r152-wholebody133             wholebody133 integral 1ktBwkG1KL3_iFbPXAh
 
 def _alphapose(net: str, skeleton: str, decode: str, drive: str, ap: str) -> Entry:
     """A checkpoint of AlphaPose's model zoo; no published hashes."""
-    about = "no AP published" if ap == "-" else f"AP {ap} by its authors"
+    about = "no AP published" if ap == "-" else f"AP {ap} (authors)"
     name = f"alphapose-{net}"
     file = File(f"{name}.pth", None, None, (WeightSource(Package("gdrive", drive, "", None), ""),))
     files, gives = (DETECTOR, file), "2D pixels"
@@ -130,7 +136,7 @@ def _alphapose(net: str, skeleton: str, decode: str, drive: str, ap: str) -> Ent
 # MeTRAbs' PyTorch archives (specs/metrabs.md 6): name, short URL, authors' name, description.
 _BODIES = """
 metrabs-s     metrabs_s_pt     eff2s_384px_800k_28ds  small, 384 pixels
-metrabs-s-256 metrabs_s_256_pt eff2s_256px_1600k_28ds small, 256 pixels: the fastest of them
+metrabs-s-256 metrabs_s_256_pt eff2s_256px_1600k_28ds small, 256 pixels: the fastest
 metrabs-l     metrabs_l_pt     eff2l_384px_800k_28ds  large, 384 pixels
 """
 
@@ -208,7 +214,7 @@ CATALOGUE = {
             "2D pixels",
             (DETECTOR, *_OURS),
             "Apache-2.0",
-            "our own, comes with vitruvian: docs/vitruvian-2d.md",
+            "our own, included:  docs/vitruvian-2d.md",
         ),
         Entry(
             "vitruvian-3d",
@@ -217,7 +223,7 @@ CATALOGUE = {
             "2D pixels, 3D metres from the camera",
             (DETECTOR, _OURS_3D),
             "Apache-2.0",
-            "our own, comes with vitruvian: docs/vitruvian-3d.md",
+            "our own, included:  docs/vitruvian-3d.md",
         ),
         *(_alphapose(*row.split()) for row in _ZOO.strip().splitlines()),
         *(_metrabs(*row.split(maxsplit=3)) for row in _BODIES.strip().splitlines()),

@@ -1,4 +1,4 @@
-"""What a picture file is by its first bytes, and why some are refused before they are decoded."""
+"""What an image file is by its first bytes, and why some are refused before they are decoded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vitruvian.documents import LARGEST, read_bytes, unreadable
 
 PAGE = re.compile(r"(?P<file>.+)\[(?P<page>\d{1,6})\]", re.DOTALL)
 HEAD = 4096  # bytes at the start of a file that identify its format
-BOMB = "it claims more than 179 million pixels; make it smaller first"
+BOMB = "its header says more than 179 million pixels; make it smaller first"
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 LARGEST_STILL = 178_956_970  # pixels; Pillow's limit
 # PNG: DEFLATE expands one byte to at most 1032; colour type -> channels.
@@ -21,18 +21,18 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _HEIF |= {b"mif1", b"mif2", b"msf1"}
 AVIF_BRANDS = {b"avif", b"avis"}
-# Magic bytes of files that have the names of pictures but cannot be read, and what to do.
+# Magic bytes of files that have the names of images but cannot be read, and what to do.
 OTHER_KINDS = (
-    (b"\x00\x05\x16\x07", "it is macOS metadata of another file (._NAME), not a picture"),
-    (b"\xff\x0a", "JPEG XL is not read; save it as JPEG or PNG"),
-    (b"\x00\x00\x00\x0cJXL ", "JPEG XL is not read; save it as JPEG or PNG"),
-    (b"8BPS", "it is Photoshop's; save it as JPEG or PNG"),
-    (b"%PDF", "it is a PDF; save its pages as pictures"),
+    (b"\x00\x05\x16\x07", "it is macOS metadata of another file (._NAME), not an image"),
+    (b"\xff\x0a", "JPEG XL is not supported; save it as JPEG or PNG"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL is not supported; save it as JPEG or PNG"),
+    (b"8BPS", "it is a Photoshop file; save it as JPEG or PNG"),
+    (b"%PDF", "it is a PDF; save its pages as images"),
     (b"%!PS", "it is PostScript; save it as PNG"),
     (b"version https://git-lfs", "Git LFS has not fetched it yet: git lfs pull"),
 )
 # Raw files of cameras: TIFF readers only find a small preview in them.
-CAMERA_RAW = "it is the raw file of a camera; save it as JPEG or TIFF"
+CAMERA_RAW = "it is a camera raw file; save it as JPEG or TIFF"
 _RAW_NAMES = re.compile(
     r"\.(3fr|arw|cr[23]|dcr|dng|erf|iiq|kdc|mef|mos|n[er][fw]|orf|pef|ra[fw]|rw[2l]|sr[2fw]|x3f)",
     re.I,
@@ -61,7 +61,7 @@ def is_heif(brands: set[bytes]) -> bool:
 
 
 def picture_bytes(file: Path) -> bytes:
-    """Read a whole picture file; devices are refused."""
+    """Read a whole image file; devices are refused."""
     try:
         about = file.stat()
         if stat.S_ISREG(about.st_mode) and about.st_size <= LARGEST:
@@ -69,7 +69,7 @@ def picture_bytes(file: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise unreadable(file, getattr(error, "strerror", None) or error) from None
     if stat.S_ISCHR(about.st_mode) or stat.S_ISBLK(about.st_mode):
-        raise unreadable(file, "it is a device, no file")
+        raise unreadable(file, "it is a device, not a file")
     return read_bytes(file)  # bounded, since a pipe may never end
 
 

@@ -1,4 +1,4 @@
-"""Open picture files with Pillow and pi-heif: format, pages, size and EXIF orientation.
+"""Open image files with Pillow and pi-heif: format, pages, size and EXIF orientation.
 
 Nothing is decoded here; see `vitruvian.picture_files.pixels`.
 """
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF")
 MOVING = ("GIF", "PNG", "WEBP", "AVIF")  # formats that can be animated
 QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-CUT_SHORT = "it is cut short, damaged, or no picture"
+CUT_SHORT = "it is cut short, damaged, or not an image"
 # Exceptions of Pillow and pi-heif for damaged files: none are documented, all were observed.
 DAMAGED = (OSError, ValueError, SyntaxError, LookupError, TypeError, struct.error)
 DAMAGED += (EOFError, ArithmeticError, RuntimeError, AssertionError)
@@ -46,7 +46,7 @@ DAMAGED += (EOFError, ArithmeticError, RuntimeError, AssertionError)
 def kind(path: Path) -> str:
     """Kind of a file by its content: "picture", "moving", "pages", "video", "macos" or "".
 
-    "moving" is an animated picture, "pages" a multi-page TIFF, "macos" a metadata file of macOS
+    "moving" is an animated image, "pages" a multi-page TIFF, "macos" a metadata file of macOS
     (._NAME). "" is unknown or unreadable.
     """
     try:
@@ -89,10 +89,10 @@ def pages(path: Path) -> list[Path]:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture file as read by `read_picture`, without decoding it.
+    """Width and height of an image file as read by `read_picture`, without decoding it.
 
     Raises:
-        VitruvianError: the file is missing or not a picture.
+        VitruvianError: the file is missing or not an image.
     """
     file, page = page_of(path)
     with open_as(file, path) as picture:
@@ -103,17 +103,17 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image]:
-    """Open a picture file with Pillow, without decoding it.
+    """Open an image file with Pillow, without decoding it.
 
     Raises:
-        VitruvianError: the file is missing or not a picture.
+        VitruvianError: the file is missing or not an image.
     """
     with open_as(page_of(path)[0], path) as picture:
         yield picture
 
 
 def upright(picture: Image) -> tuple[int, int]:
-    """Width and height of an open picture, with its EXIF orientation applied."""
+    """Width and height of an open image, with its EXIF orientation applied."""
     width, height = picture.size
     if picture.format == "TIFF":  # versions of Pillow differ in whether they swap its size
         tags: Any = picture
@@ -135,7 +135,7 @@ def orientation(picture: Image) -> int:
             warnings.simplefilter("ignore")  # about tags that are damaged
             found = picture.getexif().get(0x0112, 1)
     except DAMAGED:
-        return 1  # damaged; the picture may be whole
+        return 1  # damaged; the image may be whole
     return found if found in range(2, 9) else 1
 
 
@@ -170,7 +170,7 @@ def open_as(file: Path | io.BytesIO, path: Path) -> Iterator[Any]:
         why = getattr(error, "strerror", None) or CUT_SHORT
         raise UnknownPicture(str(unreadable(path, why))) from None
     with picture, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about tags that are damaged, and large pictures
+        warnings.simplefilter("ignore")  # about tags that are damaged, and large images
         yield picture
 
 
@@ -238,4 +238,4 @@ def seek_picture(picture: Any, number: int, path: Path) -> None:
     except PIL.Image.DecompressionBombError:
         raise unreadable(path, BOMB) from None
     except DAMAGED:
-        raise unreadable(path, f"it has no picture {number}, or is cut short there") from None
+        raise unreadable(path, f"it has no image {number}, or is cut short there") from None

@@ -1,4 +1,4 @@
-"""Decode picture files to 8-bit RGB, with their EXIF orientation applied.
+"""Decode image files to 8-bit RGB, with their EXIF orientation applied.
 
 OpenCV, the fastest, decodes the formats that it reads correctly; Pillow, with pi-heif for HEIC
 photos, decodes the rest.
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 # browsers and FFmpeg (libavformat/gifdec.c: min_delay 2, default_delay 10) do.
 SHORTEST_MS, INSTEAD_MS = 20, 100
 DEPTHS = (8, 10, 12, 14)  # bit depths of cameras, stored in 16 bits
-WHITE = 99.5  # percentile of a picture in linear light that becomes white
-LARGEST_MOVING = 36_000_000  # pixels of an animated picture, 8K; decoding takes 30 bytes a pixel
+WHITE = 99.5  # percentile of an image in linear light that becomes white
+LARGEST_MOVING = 36_000_000  # pixels of an animated image, 8K; decoding takes 30 bytes a pixel
 # EXIF 2.3 orientation -> (H, W, 3) upright.
 _TURNS = {
     2: lambda a: a[:, ::-1],
@@ -61,7 +61,7 @@ _DNG_VERSION = 50706  # TIFF tag
 
 
 def read_picture(path: Path) -> tuple[np.ndarray, Image | None, str]:
-    """Decode a picture file.
+    """Decode an image file.
 
     Returns:
         (H, W, 3) uint8 RGB, with the EXIF orientation applied. Transparent GIFs are composited on
@@ -70,7 +70,7 @@ def read_picture(path: Path) -> tuple[np.ndarray, Image | None, str]:
         Assumptions, for the user; "" if none.
 
     Raises:
-        VitruvianError: the file is missing, empty, not a picture, truncated, or too large.
+        VitruvianError: the file is missing, empty, not an image, truncated, or too large.
     """
     file, page = page_of(path)
     data = picture_bytes(file)
@@ -95,7 +95,7 @@ def _read_known(
     if _DNG_VERSION in tags:
         raise unreadable(path, CAMERA_RAW)
     if picture.format == "TIFF" and "A" in picture.getbands():
-        raise unreadable(path, "OpenCV makes TIFF with transparency black; save it as PNG")
+        raise unreadable(path, "OpenCV reads TIFF with transparency as black; save it as PNG")
     if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data:
         # OpenCV before 5 silently fills the missing part with grey.
         raise unreadable(path, "it is cut short")
@@ -103,8 +103,8 @@ def _read_known(
     if page is not None:
         seek_picture(picture, page, path)
     elif len(numbers) > 1:
-        what = "pages" if picture.format == "TIFF" else "pictures"
-        note = f"it has {len(numbers)} {what}, of which this is the first"
+        what = "pages" if picture.format == "TIFF" else "images"
+        note = f"it has {len(numbers)} {what}, the first is used"
     number = page if page is not None else numbers[0]
     mode, way = picture.mode, orientation(picture)
     if picture.format == "TIFF":
@@ -212,16 +212,16 @@ def _eight_bits(values: np.ndarray, *, linear: bool = False) -> tuple[np.ndarray
     if whole and low >= 0 and high < 1 << 16:
         bits = next((bits for bits in DEPTHS if high < 1 << bits), 16)
         if bits < 16 and high > 0:
-            note = f"its 16-bit values reach {high:.0f} at most and are taken as {bits} bits"
+            note = f"its 16-bit values reach {high:.0f} at most and are read as {bits} bits"
         scaled = finite >> (bits - 8)
     elif linear:
         white = float(np.percentile(finite, WHITE)) or 1.0
         scaled = np.clip(finite / white, 0, 1) ** (1 / 2.2) * 255
-        note = f"its values are light: {white:.3g} is taken as white"
+        note = f"its values are linear light: {white:.3g} is mapped to white"
     elif not whole and low >= 0 and 0 < high <= 1:
         scaled = finite * 255
     else:
         scaled = (finite.astype(np.float64) - low) * (255 / max(high - low, 1e-30))
-        note = f"its values from {low:.4g} to {high:.4g} are taken as black to white"
+        note = f"its values from {low:.4g} to {high:.4g} are mapped to black to white"
     rgb = (scaled if whole and scaled.dtype != np.float64 else np.round(scaled)).astype(np.uint8)
     return rgb if rgb.ndim == 3 else np.stack([rgb] * 3, axis=-1), note

@@ -27,7 +27,7 @@ def write_picture(path: Path, rgb: np.ndarray) -> None:
 
     ok, data = cv2.imencode(path.suffix, np.ascontiguousarray(rgb[..., ::-1]))
     if not ok:
-        raise VitruvianError(f"cannot write '{path}': OpenCV cannot make {path.suffix} pictures")
+        raise VitruvianError(f"cannot write '{path}': OpenCV cannot make {path.suffix} images")
     write_whole(path, data.tobytes())
 
 
@@ -43,7 +43,7 @@ class AnnotatedPicture:
     def write(self, frame: Frame, poses: Poses) -> None:
         """Draw and write a frame."""
         if self.paths:
-            raise VitruvianError(f"'{self.path}' holds one picture; for more give a folder")
+            raise VitruvianError(f"'{self.path}' holds one image; for more give a folder")
         write_picture(self.path, draw(frame, poses, self.visible))
         self.paths.append(self.path)
 

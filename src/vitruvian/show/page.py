@@ -42,7 +42,7 @@ class Page:
         """Add a frame."""
         if self.scene.moments and frame.source != self.scene.source:
             raise VitruvianError(
-                f"'{self.path}' holds one picture or video; for more give a folder and --save html"
+                f"'{self.path}' holds one image or video; for more give a folder and --save html"
             )
         self.scene.add(frame, poses)
 

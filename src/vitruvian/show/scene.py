@@ -58,8 +58,8 @@ class Scene:
         xyz = poses.world if self.space == "world" and len(poses) else poses.xyz
         if xyz is None:
             raise VitruvianError(
-                f"there is nothing to show in 3D: frame {frame.index} of '{frame.source}' has "
-                "joints in pixels only; choose another model, such as blazepose-full"
+                f"nothing to show in 3D: frame {frame.index} of '{frame.source}' has 2D keypoints "
+                "only; choose a 3D model, such as blazepose-full"
             )
         n = len(poses)
         counts = np.ones(n, bool) if poses.plausible is None else poses.plausible

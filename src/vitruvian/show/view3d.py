@@ -22,7 +22,7 @@ STANDING = (("from behind the camera", 18, -62, 0.7), ("from above", 90, -90, np
 HIPS = (("from the camera", 8, -90, 0.7), ("from the side", 8, -20, 0.7))
 WHERE = {
     "camera": "metres from the camera",
-    "hips": "metres from the middle of each one's hips, side by side",
+    "hips": "metres from the hip centre of each person, side by side",
     "world": "metres in the world",
 }
 MANY = 300  # frames from which a notice is printed: drawing is slow
@@ -54,7 +54,7 @@ class View3D:
     def write(self, frame: Frame, poses: Poses) -> None:
         """Add a frame."""
         if self.scene.moments and not self.moving:
-            raise VitruvianError(f"'{self.path}' holds one picture; for more give a folder")
+            raise VitruvianError(f"'{self.path}' holds one image; for more give a folder")
         self.scene.add(frame, poses)
 
     def __exit__(self, *_: object) -> None:

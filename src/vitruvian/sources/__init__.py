@@ -1,1 +1,1 @@
-"""Words to frames: pictures, videos, cameras, records."""
+"""Words to frames: images, videos, cameras, records."""

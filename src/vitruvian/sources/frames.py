@@ -38,11 +38,10 @@ class FrameMaker:
         """
         if fps is not None and not (isinstance(fps, (int, float)) and 0 < fps < 1e6):
             raise VitruvianError(
-                f"fps is {fps!r}, want frames a second; OpenCV says 0 where it does not know: "
-                "leave fps out, and the clock says when frames are taken"
+                f"fps is {fps!r}, want frames per second; OpenCV gives 0 if unknown: then leave "
+                "fps out, and the wall clock is used"
             )
-        if order not in (None, *ORDERS):
-            raise VitruvianError(f"order is {order!r}, want 'rgb', or 'bgr' as OpenCV has it")
+        check_order(order)
         self.fps, self.order = fps, order
         self.count = 0
         self.last: float | None = None  # seconds of the frame before
@@ -67,8 +66,7 @@ class FrameMaker:
         if not (self.last is None or seconds > self.last):
             raise VitruvianError(
                 f"frame {self.count} is at {seconds:g} s, which is not after {self.last:g} s; "
-                "frames of a stream must come in order, each once: open a new stream for another "
-                "video"
+                "timestamps of a stream must increase; open a new stream for another video"
             )
         index = frame.index or self.count
         self.last, self.count = float(seconds), self.count + 1
@@ -89,6 +87,12 @@ class FrameMaker:
         return max(now - self.began, self.last + 1e-6)
 
 
+def check_order(order: str | None) -> None:
+    """Raise `VitruvianError` for an invalid channel order."""
+    if order not in (None, *ORDERS):
+        raise VitruvianError(f"order is {order!r}, want 'rgb', or 'bgr' (OpenCV)")
+
+
 def picture_as_frame(picture: Any, order: str | None) -> Frame:
     """A frame from a frame, or from an array of known channel order.
 
@@ -100,19 +104,21 @@ def picture_as_frame(picture: Any, order: str | None) -> Frame:
     if isinstance(picture, np.ndarray):
         if order is None:
             raise VitruvianError(
-                "an array does not say the order of its channels: write Frame.bgr(array) for "
-                "OpenCV's, Frame(array) for RGB, or give order='bgr' or order='rgb'"
+                "the channel order of an array is unknown: use Frame.bgr(array) for OpenCV, "
+                "Frame(array) for RGB, or order='bgr' or order='rgb'"
             )
         return Frame.bgr(picture) if order == "bgr" else Frame(picture)
     got = type(picture).__name__
     if picture is None:
-        way_out = "cv2.VideoCapture.read() gives None where a video ends, or cannot be read"
+        way_out = (
+            "cv2.VideoCapture.read() returns None at the end of a video, or if it cannot be read"
+        )
     elif isinstance(picture, (str, Path)):
         way_out = f"write vit.Frame.read({shown(str(picture), 60)!r})"
     elif hasattr(picture, "convert"):  # of PIL
         way_out = "write vit.Frame(np.array(image.convert('RGB')))"
     else:
-        way_out = "write vit.Frame.bgr(array) for OpenCV's order of channels, vit.Frame(array) RGB"
+        way_out = "use vit.Frame.bgr(array) for BGR (OpenCV), vit.Frame(array) for RGB"
     raise VitruvianError(f"a stream wants a vit.Frame, got {got}; {way_out}")
 
 
@@ -149,9 +155,8 @@ class CallerFrames:
         timed = several and any(isinstance(p, Frame) and p.seconds for p in pictures)
         if several and self.moving and fps is None and not timed:
             raise VitruvianError(
-                f"{len(pictures)} frames are one video, and nobody says when they were taken; give "
-                "fps=30 (frames a second), or model(frames) for pictures that have nothing to do "
-                "with each other"
+                f"{len(pictures)} frames form one video without timestamps; give fps=30 (frames "
+                "per second), or call model(frames) for independent images"
             )
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:

@@ -1,4 +1,4 @@
-"""Sources: images, videos, webcams and network streams, as frames with time stamps in seconds.
+"""Sources: images, videos, webcams and network streams, as frames with timestamps in seconds.
 
 A path or address given by the user becomes one or more sources. Iterating over a source opens it,
 yields its frames in order and closes it; it can be iterated again.
@@ -84,14 +84,15 @@ class Pictures:
         if len(files) == 1:
             return files.pop().name
         folders = {path.parent for path in self.paths}
-        return folders.pop().resolve().name if len(folders) == 1 else f"{len(self.paths)} pictures"
+        return folders.pop().resolve().name if len(folders) == 1 else f"{len(self.paths)} images"
 
-    def _wanted(self) -> Sequence[tuple[int, Path]]:
+    def wanted(self) -> Sequence[tuple[int, Path]]:
+        """Number and file of each image."""
         return list(enumerate(self.paths))[:: self.span.stride][: self.span.max_frames]
 
     def __iter__(self) -> Iterator[Frame | VitruvianError]:
         told: set[str] = set()
-        for index, path in self._wanted():
+        for index, path in self.wanted():
             try:
                 frame, assumed = Frame.read_and_say(path, index)
             except VitruvianError as error:
@@ -101,13 +102,13 @@ class Pictures:
             what = re.sub(r"[-+.\de]+", "", assumed)
             if assumed and what not in told:
                 told.add(what)
-                others = "" if len(self.paths) == 1 else ", and so on for others like it"
+                others = "" if len(self.paths) == 1 else ", likewise for similar images"
                 note(f"'{shown(path, 100)}': {assumed}{others}")
             yield frame
 
     def count(self) -> int:
         """Number of images."""
-        return len(self._wanted())
+        return len(self.wanted())
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def open_source(
             `sample` for the portrait that comes with matplotlib; or a list of these. Or a webcam
             index; a `Frame` or an array; or a list or generator of them, which is one video.
         span: frames to read of each source; by default all.
-        fps: frame rate of such a list or generator; by default from the time stamps of the frames,
+        fps: frame rate of such a list or generator; by default from the timestamps of the frames,
             or, for a generator, from the wall clock.
         order: channel order of arrays: "bgr" (OpenCV) or "rgb".
 
@@ -188,12 +189,12 @@ def open_source(
         return [CallerFrames(words, span, fps=fps, order=order)]
     if fps is not None or order is not None:
         name = "order" if fps is None else "fps"
-        raise VitruvianError(f"{name} is for frames and arrays; files say that themselves")
+        raise VitruvianError(f"{name} is for frames and arrays; files have their own")
     items: list[Path | Source] = []
     for word in words:
         items.extend(_items(str(word), span))
     if not items:
-        raise VitruvianError("there is nothing to look at: the list of sources is empty")
+        raise VitruvianError("no sources: the list is empty")
     sources: list[Source] = []
     pictures: list[Path] = []
     for item in [*items, None]:
@@ -206,7 +207,7 @@ def open_source(
         if item is not None:
             sources.append(item)
     if (span.start or span.end is not None) and not any(source.moving for source in sources):
-        raise VitruvianError("start and end choose a part of a video, but there are only pictures")
+        raise VitruvianError("start and end select a part of a video, but there are only images")
     return sources
 
 
@@ -220,16 +221,19 @@ def _given(words: Any) -> tuple[Any, bool]:
         return [words], False
     if isinstance(words, int) and not isinstance(words, bool):
         if words < 0:
-            raise VitruvianError(f"{words} is no camera; write 0 for the first one")
+            raise VitruvianError(f"{words} is not a camera index; the first is 0")
         return [f"camera:{words}"], False
     if isinstance(words, np.ndarray) and words.ndim == 4:
         words = list(words)
     if isinstance(words, (Frame, np.ndarray)):
         return [words], True
     if not isinstance(words, Iterable):
-        raise VitruvianError(
-            f"{shown(type(words).__name__)} is no source; give a file, camera:0, or frames"
-        )
+        way_out = "give a file, camera:0, or frames"
+        if hasattr(words, "read") and hasattr(words, "grab"):  # of OpenCV
+            way_out = (
+                "read its frames yourself and pass each to vit.stream, or give vit.run its file"
+            )
+        raise VitruvianError(f"{shown(type(words).__name__)} is not a source; {way_out}")
     if not isinstance(words, Sequence):  # one after the other
         rest = iter(words)
         first = next(rest, None)
@@ -239,7 +243,7 @@ def _given(words: Any) -> tuple[Any, bool]:
         return (words, True) if not isinstance(first, (str, Path)) else (list(words), False)
     pictures = [isinstance(word, (Frame, np.ndarray)) for word in words]
     if any(pictures) and not all(pictures):
-        raise VitruvianError("names of files and frames are mixed; give one kind of them")
+        raise VitruvianError("file names and frames are mixed; give one kind")
     return words, any(pictures)
 
 
@@ -262,15 +266,15 @@ def _items(word: str, span: Span) -> list[Path | Source]:
         if number.isdecimal():
             return [Webcam(int(number), span)]  # a file of that name is ./camera:0
         if not path.exists():
-            raise VitruvianError(f"'{word}' is no camera; write camera:0 for the first one")
+            raise VitruvianError(f"'{word}' is not a camera; the first is camera:0")
     if word == "sample" and not path.exists():
         return [sample()]
     if path.is_dir():
         found = _sorted_out(path.iterdir(), word)
         if not found:
             raise VitruvianError(
-                f"no pictures or videos in '{shown(word, 100)}'; folders inside it are not "
-                f"searched, a pattern does that: '{shown(path / '**' / '*.jpg', 100)}'"
+                f"no images or videos in '{shown(word, 100)}'; subfolders are not searched; use a "
+                f"pattern: '{shown(path / '**' / '*.jpg', 100)}'"
             )
     elif path.exists():
         found = [path]
@@ -295,8 +299,8 @@ def _stream(word: str, span: Span) -> VideoFile:
     kind = Path(word.split("?")[0].split("#")[0]).suffix.lower()
     if word.startswith(("http://", "https://")) and kind in PICTURES:
         raise VitruvianError(
-            f"'{shown(word, 150)}' is a picture, and only videos are read from addresses; "
-            "fetch it first (curl -O), and give the file"
+            f"'{shown(word, 150)}' is an image, but URLs must be videos; download it first (curl "
+            "-O), and give the file"
         )
     return VideoFile(word, span)
 
@@ -332,30 +336,30 @@ def _sorted_out(paths: Iterable[Path], word: str) -> list[Path]:
     for path in sorted(paths, key=natural):
         kind = path.suffix.lower()
         if path.name.startswith("._"):
-            left["of macOS (._*)"] += 1
+            left["macOS metadata (._*)"] += 1
         elif is_clutter(path):
-            left["hidden or of the system"] += 1
+            left["hidden or system files"] += 1
         elif path.is_dir():
             left["folders"] += 1
         elif kind and kind not in PICTURES | VIDEOS:
             left[kind] += 1
         elif not path.is_file():
-            left["no files (broken links, pipes)"] += 1
+            left["not files (broken links, pipes)"] += 1
         elif not kind and not opened.kind(path):
             left["without an extension"] += 1
         elif opened.kind(path) == "macos":
-            left["of macOS (._*)"] += 1
+            left["macOS metadata (._*)"] += 1
         else:
             found.append(path)
     if left and found:
         most = left.most_common()
         kinds = ", ".join(f"{number} {what}" for what, number in most[:6])
         more = f", {sum(number for _, number in most[6:])} more" if most[6:] else ""
-        taken = amount(len(found), "picture or video", "pictures and videos")
-        note(f"'{shown(word, 100)}': {taken}; left out: {kinds}{more}")
+        taken = amount(len(found), "image or video", "images and videos")
+        note(f"'{shown(word, 100)}': {taken}; ignored: {kinds}{more}")
     elif left:
         kinds = ", ".join(f"{number} {what}" for what, number in left.most_common(6))
-        raise VitruvianError(f"no pictures or videos in '{shown(word, 100)}', only {kinds}")
+        raise VitruvianError(f"no images or videos in '{shown(word, 100)}', only {kinds}")
     return found
 
 
@@ -365,5 +369,5 @@ def sample() -> Path:
 
     spec = find_spec("matplotlib")
     if spec is None or spec.origin is None:
-        raise VitruvianError("the sample comes with matplotlib, which is not installed")
+        raise VitruvianError("the sample image is part of matplotlib, which is not installed")
     return Path(spec.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"

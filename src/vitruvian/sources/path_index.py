@@ -51,7 +51,7 @@ def find_below(folder: Path, name: str) -> Path:
     """
     parts = path_parts(name)
     if not parts:
-        raise VitruvianError(f"'{shown(name)}' is no name of a file")
+        raise VitruvianError(f"'{shown(name)}' is not a file name")
     for i in range(len(parts)):
         end = "/".join(parts[i:])
         for form in dict.fromkeys((end, unicodedata.normalize("NFD", end))):
@@ -103,9 +103,9 @@ class PathIndex:
             return None  # the folder is one of the list's, and this file is in another
         if len(best) > 1:
             a, b = (shown(self.paths[i], 70) for i in best[:2])
-            what = f"there are two '{a}'" if a == b else f"it could be '{a}' or '{b}'"
+            what = f"'{a}' occurs twice" if a == b else f"it could be '{a}' or '{b}'"
             raise VitruvianError(
-                f"'{shown(path, 70)}' is not told apart: {what}; write names with their folders"
+                f"'{shown(path, 70)}' is ambiguous: {what}; include folders in the names"
             )
         return best[0], most
 
@@ -130,7 +130,7 @@ class PathIndex:
             if path_parts(first) != path_parts(path):
                 raise VitruvianError(
                     f"'{shown(first, 70)}' and '{shown(path, 70)}' would both be "
-                    f"'{shown(self.paths[each[0]], 70)}'; write names with their folders"
+                    f"'{shown(self.paths[each[0]], 70)}'; include folders in the names"
                 )
             places.append(each[0])
         return places

@@ -56,8 +56,8 @@ class FrameDecoder:
                 if self.clock.joined is not None:
                     index, before, after = self.clock.joined
                     self.note(
-                        f"seems to be several recordings joined: at frame {index} its time runs "
-                        f"back from {before:g} to {after:g} s; it is counted on from there"
+                        f"seems to be several joined recordings: at frame {index} time jumps back "
+                        f"from {before:g} to {after:g} s; time is continued from there"
                     )
                 aspect = self._aspect(picture)
                 self._look(picture, aspect)
@@ -128,14 +128,14 @@ class FrameDecoder:
             own = float(self.stream.codec_context.framerate or 0)
             if index == 1 and not own:
                 self.note(
-                    f"has no time stamps and does not say its frame rate: {ASSUMED_RATE:g} frames "
-                    "a second are assumed; put it into a file that says, .mp4 or .mkv"
+                    f"has no timestamps and no frame rate: {ASSUMED_RATE:g} frames per second are "
+                    "assumed; remux it to .mp4 or .mkv"
                 )
             return index / (own or ASSUMED_RATE)
         if self.sent is not None:
             return self.sent.popleft() if self.sent else None
         if index == 1 and picture.pts is None:
-            self.note(f"has no time stamps: {1 / self.clock.step:g} frames a second are assumed")
+            self.note(f"has no timestamps: {1 / self.clock.step:g} frames per second are assumed")
         return picture.time
 
     def _begin_aspects(self) -> None:
@@ -169,7 +169,7 @@ class FrameDecoder:
         before, self.kind = self.kind, kind
         if max(size) > LONGEST_SIDE or size[0] * size[1] > LARGEST:
             raise VitruvianError(
-                f"its pictures are {size[0]} x {size[1]} pixels, want at most {LONGEST_SIDE} along "
+                f"its images are {size[0]} x {size[1]} pixels, want at most {LONGEST_SIDE} along "
                 f"a side and {LARGEST} in all; make it smaller first"
             )
         if before is None or before[2] != kind[2]:
@@ -177,16 +177,16 @@ class FrameDecoder:
         if before is not None and before[:2] != kind[:2]:
             self.note(
                 f"changes from {before[0]} x {before[1]} to {size[0]} x {size[1]} pixels at frame "
-                f"{self.clock.index} ({self.clock.seconds:g} s); people may get new numbers there"
+                f"{self.clock.index} ({self.clock.seconds:g} s); people may get new track ids "
+                "there"
             )
         if aspect and not plausible_aspect(aspect):
             self.note(
-                f"says that its pixels are {float(aspect):g} times as wide as high, which cannot "
-                "be; they are taken for square"
+                f"has an invalid pixel aspect ratio of {float(aspect):g}; square pixels are assumed"
             )
         if before is None and picture.interlaced_frame:
             self.note(
-                "is interlaced: what moves is combed, and found less well; deinterlace it first"
+                "is interlaced, which lowers accuracy for moving people; deinterlace it first"
             )
 
 
@@ -197,7 +197,7 @@ def _can_be_rgb(pixels: str) -> None:
         VideoFrame(16, 16, pixels).reformat(format="rgb24")
     except Exception:
         raise VitruvianError(
-            f"its pixels are '{pixels}', which FFmpeg does not make RGB; convert it to H.264"
+            f"its pixels are '{pixels}', which FFmpeg cannot convert to RGB; convert it to H.264"
         ) from None
 
 

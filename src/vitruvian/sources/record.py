@@ -55,8 +55,8 @@ class Recorded:
             if os.path.isfile(path):  # noqa: PTH113  # no error for odd names
                 return path
         raise VitruvianError(
-            f"'{self.name}' tells of '{self.source}', which is not there; put it beside "
-            "the record, or leave video out of --save"
+            f"'{self.name}' refers to '{self.source}', which does not exist; put it next to the "
+            "record, or leave video out of --save"
         )
 
 
@@ -73,8 +73,8 @@ def open_record(path: str | Path) -> Recorded:
     last = record.last()["source"]
     if last != first[0].source:
         raise VitruvianError(
-            f"'{path}' tells of '{first[0].source}' and of others, to '{last}'; "
-            "give a record of one video"
+            f"'{path}' refers to several sources, '{first[0].source}' to '{last}'; give a record "
+            "of one video"
         )
     return Recorded(record, first[0].source)
 
@@ -88,9 +88,12 @@ def record_of(source: str | Path | Sequence[str | Path], span: Span | None = Non
     words = [str(word) for word in ([source] if isinstance(source, (str, Path)) else source)]
     saved = [word for word in words if word.lower().endswith(".jsonl")]
     if saved and len(words) > 1:
-        raise VitruvianError(f"'{saved[0]}' is a record; analyze it alone")
+        raise VitruvianError(f"'{saved[0]}' is a record; give it as the only source")
     if saved and span not in (None, Span()):
-        raise VitruvianError(f"'{saved[0]}' is a record; all of it is analyzed, or none")
+        raise VitruvianError(
+            f"'{saved[0]}' is a record and is analyzed completely; leave start, end, stride and "
+            "max_frames out"
+        )
     return Record(saved[0]) if saved else None
 
 
@@ -155,7 +158,7 @@ def with_pixels(
         if read.size != frame.size:
             raise VitruvianError(
                 f"'{frame.source}' is {read.size[0]} x {read.size[1]} pixels, and was "
-                f"{frame.size[0]} x {frame.size[1]} when people were found in it; give the same "
-                "file, or write no pictures"
+                f"{frame.size[0]} x {frame.size[1]} in the record; give the same file, or write "
+                "no images"
             )
         yield replace(frame, pixels=read.pixels), value

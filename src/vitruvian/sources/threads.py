@@ -133,7 +133,7 @@ def readable(
     except Exception as error:
         fault = f"{type(error).__name__}: {shown(error, 150)}"
         name = shown(getattr(source, "name", "the source"), 80)
-        yield VitruvianError(f"cannot read '{name}' (any further): {fault}")
+        yield VitruvianError(f"cannot read '{name}': {fault}")
 
 
 def count_of(source: Source) -> int | None:
@@ -180,9 +180,9 @@ def reread(
                 same = abs(late - behind) < DRIFT
             if frame is None or not same:
                 raise VitruvianError(
-                    f"'{bare.source}' has no frame {bare.index} of {bare.size[0]} x {bare.size[1]} "
-                    f"at {bare.seconds:g} s when it is read again; make a file of it first, or "
-                    "write no pictures"
+                    f"'{bare.source}' has no frame {bare.index} of {bare.size[0]} x "
+                    f"{bare.size[1]} at {bare.seconds:g} s when it is read again; save it to a "
+                    "file first, or write no images"
                 )
             yield replace(bare, pixels=frame.pixels, size=frame.size), poses
         if other is not None:

@@ -124,9 +124,9 @@ class VideoFile:
         except Exception as error:  # PyAV raises many types, and Python's own
             why = ffmpeg_reason(error)
             if isinstance(error, (InvalidDataError, EndOfFile)):
-                why = "it is no video, or it is cut short or damaged"
+                why = "it is not a video, or it is truncated or damaged"
             elif isinstance(error, ArgumentError):
-                why = "it is of no kind that is read here; playlists are not, they open other files"
+                why = "its format is not supported; neither are playlists, which open other files"
             raise VitruvianError(f"cannot read '{self.address}': {why}") from None
 
     def _may_be_asked(self) -> None:
@@ -134,8 +134,8 @@ class VideoFile:
 
         if offline():
             raise VitruvianError(
-                f"cannot read '{self.address}': --offline, or VITRUVIAN_OFFLINE, forbids to touch "
-                "the network; leave it out, or give a file"
+                f"cannot read '{self.address}': network access is disabled by --offline or "
+                "VITRUVIAN_OFFLINE; remove it, or give a file"
             )
 
     def _choose(self, container: Any) -> Any:
@@ -153,7 +153,7 @@ class VideoFile:
             if moving:
                 why = "FFmpeg has no decoder for its codec; convert it to H.264"
             elif container.streams.video:
-                why += ", only a cover picture"
+                why += ", only a cover image"
             raise VitruvianError(f"cannot read '{self.address}': {why}")
 
         def rank(stream: Any) -> tuple[int, int]:
@@ -162,7 +162,7 @@ class VideoFile:
         chosen = max(streams, key=rank)
         if len(streams) > 1:
             which = f"{streams.index(chosen) + 1} ({chosen.width} x {chosen.height})"
-            self._remark(f"holds {len(streams)} videos; number {which} is read")
+            self._remark(f"has {len(streams)} video streams; stream {which} is used")
         # A second decoding thread makes HD video slower here and takes CPU time from the
         # networks (benchmarks/blazepose.py); larger frames need it.
         chosen.thread_type = "AUTO" if chosen.width * chosen.height > 1920 * 1088 else "NONE"
@@ -228,8 +228,8 @@ class VideoFile:
             finally:
                 if clock.early:
                     self._remark(
-                        f"has frames whose time stamps are no later than those before: "
-                        f"{clock.early}; they are put between the one before and the next"
+                        f"has {clock.early} frames whose timestamps do not increase; they are "
+                        "interpolated"
                     )
             self._check(reading, whole=_whole(stream), given=given)
 
@@ -238,7 +238,7 @@ class VideoFile:
         index, seconds, faults = reading.clock.index, reading.clock.seconds, reading.faults
         if reading.broke and index >= 0:
             raise VitruvianError(
-                f"'{self.address}' broke off after {max(seconds, 0):g} s: {reading.broke}"
+                f"'{self.address}' ended early after {max(seconds, 0):g} s: {reading.broke}"
             )
         if seconds < 0:
             why = reading.broke or reading.why
@@ -249,7 +249,7 @@ class VideoFile:
             packets = amount(faults, "packet")
             raise VitruvianError(
                 f"'{self.address}' is cut short or damaged: {packets} could not be decoded; "
-                f"{amount(index + 1 - faults, 'frame')} could"
+                f"{amount(index + 1 - faults, 'frame')} decoded"
             )
         if reading.reached < whole - 0.5:
             raise VitruvianError(

@@ -32,7 +32,7 @@ class Webcam:
         try:
             if not device.isOpened():
                 yield VitruvianError(
-                    f"cannot open {self.name}: there is no such camera, or a program is using it"
+                    f"cannot open {self.name}: no such camera, or another program is using it"
                 )
                 return
             began, given, index = time.monotonic(), 0, -1
@@ -40,7 +40,9 @@ class Webcam:
                 ok, bgr = device.read()
                 seconds = time.monotonic() - began
                 if not ok:
-                    yield VitruvianError(f"{self.name} gave no more frames after {seconds:.1f} s")
+                    yield VitruvianError(
+                        f"{self.name} returned no more frames after {seconds:.1f} s"
+                    )
                     return
                 index += 1
                 if self.span.end is not None and seconds >= self.span.end:

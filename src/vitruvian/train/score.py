@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vitruvian.body.skeletons import COCO17
 from vitruvian.decode import heatmap
 from vitruvian.evaluate import coco
-from vitruvian.export.networks.vitruvian2d import SIZE, STRIDE, Vitruvian2D
+from vitruvian.exports.networks.vitruvian2d import SIZE, STRIDE, Vitruvian2D
 from vitruvian.train.data import people
 from vitruvian.train.data.augment import person_crop
 

@@ -6,6 +6,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,11 @@ from vitruvian.analysis.rules import parse_rules
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import writing
 from vitruvian.formats.records import Record
-from vitruvian.sources.open import Source
+from vitruvian.sources.open import Pictures, Source
 from vitruvian.sources.record import is_here, of_poses, record_of, runs, sources_of, with_pixels
-from vitruvian.stream.run import run
-from vitruvian.stream.stream import Stream
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.run import run
+from vitruvian.streams.stream import Stream
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs import outputs
 from vitruvian.verbs.analyze_files import Analysis, is_live
 from vitruvian.verbs.analyze_report import SHOWN, AnalysisReport
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.frame import Frame
     from vitruvian.models.model import Model
-    from vitruvian.stream.stream import Given
+    from vitruvian.streams.stream import Given
 
 # Rule that needs pixels -> its replacement without pixels.
 WITHOUT_PIXELS = {"hands_in_pockets": "hands_at_pockets"}
@@ -193,9 +194,9 @@ def asked(
 
 
 def _space(word: str | None) -> Space | None:
-    if word not in (None, "2d", "3d"):
-        raise VitruvianError(f"space is '{shown(word)}', want 2d or 3d")
-    return word  # type: ignore[return-value]
+    if word is None or word == "2d" or word == "3d":
+        return word
+    raise VitruvianError(f"space is '{shown(word)}', want 2d or 3d")
 
 
 def match_shown_angles(angle: str | None, asked: AnalysisSettings) -> tuple[str, ...]:
@@ -210,7 +211,8 @@ class AnalysisJob:
     """One source and its poses."""
 
     source: Source
-    pairs: Callable[[Callable[[VitruvianError], None]], Pairs]
+    # Its poses, of those frames of the source that are given.
+    pairs: Callable[[Source, Callable[[VitruvianError], None]], Pairs]
     asked: AnalysisSettings
     drawn: bool = True  # whether there are pixels to draw on
     note: str = ""  # message for the user
@@ -225,11 +227,11 @@ def jobs(
     camera: Given | None = None,
     wanted: Wanted = Wanted(),
 ) -> list[AnalysisJob]:
-    """Jobs for sources whose poses a model estimates; see `vitruvian.stream.stream.Stream`."""
+    """Jobs for sources whose poses a model estimates; see `vitruvian.streams.stream.Stream`."""
 
     def job(source: Source) -> AnalysisJob:
-        def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
-            return Stream(model, wanted, moving=source.moving, camera=camera).run(source, fault)
+        def pairs(rest: Source, fault: Callable[[VitruvianError], None]) -> Pairs:
+            return Stream(model, wanted, moving=rest.moving, camera=camera).run(rest, fault)
 
         return AnalysisJob(source, pairs, asked)
 
@@ -246,9 +248,12 @@ def jobs_of(
         here, wants = is_here(source), needs_pixels(asked.rules)
         drawn = here and "video" in save
 
-        def pairs(fault: Callable[[VitruvianError], None]) -> Pairs:
+        def pairs(rest: Source, fault: Callable[[VitruvianError], None]) -> Pairs:
             try:
                 _, run = next(groups, (False, iter(())))
+                if isinstance(rest, Pictures):
+                    left = {path for _, path in rest.wanted()}
+                    run = (pair for pair in run if Path(pair[0].source) in left)
                 looked = here and (wants or (drawn and not source.moving))
                 yield from with_pixels(source, run) if looked else run
             except VitruvianError as error:
@@ -259,7 +264,7 @@ def jobs_of(
         missing += [
             f"{WITHOUT_PIXELS[name]}, by keypoints alone, stands in for {name}" for name in swapped
         ]
-        why = "has no pictures" if of_poses(source) else "is not here"
+        why = "has no images" if of_poses(source) else "is not here"
         note = f"{source.name} {why}: {', and '.join(missing)}"
         if here or not missing:
             note = ""
@@ -289,7 +294,7 @@ def plans(
     paths = [*report.tables(), *filter(None, plots)]
     if record is not None and record.path.resolve() in [path.resolve() for path in paths]:
         raise VitruvianError(f"'{record.path}' is an input; give another --out")
-    outputs.refuse_existing(paths, overwrite)
+    outputs.refuse_existing(paths, overwrite, resume=True)
     wanted = replace(save, names=("video",))
     made = (
         plan_outputs(sources, out, wanted, overwrite=overwrite)
@@ -316,14 +321,14 @@ def write_analyses(
         jobs: from `jobs` or `jobs_of`.
         plans: from `plans`, for the same sources.
         report: the tables to write.
-        resume: continue an interrupted analysis: finished sources are skipped, but none if there
-            are Parquet tables.
+        resume: continue an interrupted analysis: finished sources and images are skipped, but none
+            if there are Parquet tables.
         of: other inputs, such as the model; if they differ, the run is not resumed.
         say: called with one line about each finished source, and one about each rule at the end.
         on_error: called with each read error; the rest is still done.
-        written: list that receives the files beside the tables.
+        written: list that receives the files.
     """
-    fault, remarks = Faults(on_error), list[str]()
+    fault, remarks, own = Faults(on_error), list[str](), list[Path]()
     sources = [job.source for job in jobs]
     check_resumable(sources, resume)
     ledger = Ledger(
@@ -338,6 +343,8 @@ def write_analyses(
         ):
             if ledger.finished:
                 tell(f"'{report.out}' is finished already")
+                if written is not None:
+                    written += ledger.files()
                 return 0
             with report:
                 unit.begin(report)
@@ -351,15 +358,21 @@ def write_analyses(
                         print(job.note, file=sys.stderr, flush=True)
                     planned = each if job.drawn else OutputFiles(each.source)
                     sink, before = Analysis(report, job.asked, planned, plot), fault.count
-                    pairs = until_error(job.source, job.pairs(fault), fault)
-                    if told := write_source(job.source, pairs, sink, sink):
+                    rest = unit.rest(place)
+                    pairs = until_error(job.source, job.pairs(rest, fault), fault)
+                    on_write = partial(unit.written, place, sink=report)
+                    if told := write_source(job.source, pairs, sink, sink, on_write):
                         tell(f"{told} -> {where(sink.paths)}")
                         remarks += sink.remarks()
-                        if written is not None:
-                            written += sink.paths
-                    failed = fault.count > before
-                    unit.mark_source(place, failed=failed, written=bool(told), sink=report)
-            unit.finish(report.paths)
+                    state = "failed" if fault.count > before else "done"
+                    copies = [path for path in planned.paths() if path.is_file()]
+                    made = sink.own if job.source.moving else copies
+                    unit.mark(place, state, report, made)
+                    own += made
+            own += unit.files
+            unit.finish([*report.paths, *own])
+            if written is not None:
+                written += [*report.paths, *own]
     except KeyboardInterrupt:
         for line in report.said():
             say(line)

@@ -109,6 +109,8 @@ class Analysis:
         elif frame.pixels is not None and (path := self.plan.video(frame.source)) is not None:
             write_picture(path, self.paint(frame, found.poses, self.report.save.visible))
             self.made.append(path)
+        if not moving:
+            self.report.end()
 
     def happened(self, events: Sequence[Event]) -> None:
         """Write events to the tables and the plot."""
@@ -231,10 +233,14 @@ class Analysis:
             self.made.append(self.plot.path)
 
     @property
+    def own(self) -> list[Path]:
+        """The files of this source written so far."""
+        return [*(self.film.paths if self.film is not None else []), *self.made]
+
+    @property
     def paths(self) -> list[Path]:
-        """Files written so far, including the tables shared by all sources."""
-        film = self.film.paths if self.film is not None else []
-        return [*self.report.paths, *film, *self.made]
+        """The same, and the tables shared by all sources."""
+        return [*self.report.paths, *self.own]
 
 
 def is_live(source: Source, *, drawn: bool) -> bool:

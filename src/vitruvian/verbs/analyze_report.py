@@ -35,16 +35,12 @@ KINDS = {
 EVENT = ("source", "person", "rule", "side", "state", "start", "end", "frames", "confidence")
 
 
-# Formats of `--save` that an analysis can write besides its tables, and the default:
-# the annotated copy, and for videos a plot of angles over time.
-SAVED_HERE, SAVED_FIRST = ("video", "plot", "parquet"), "video,plot"
-
-
 @dataclass
 class RuleTally:
     """Counts of one rule."""
 
-    people: set[tuple[str, int]] = field(default_factory=set)  # source and track id where it held
+    people: set[int] = field(default_factory=set)  # of the current source, where it held
+    before: int = 0  # people of earlier sources
     seconds: dict[str, float] = field(default_factory=dict)  # side -> duration
     told: int = 0  # states: one per person and side in a frame
     unknown: int = 0
@@ -62,7 +58,8 @@ class AnalysisReport:
         """Nothing is written yet. `shown`: angles that are drawn and plotted."""
         self.out, self.asked, self.save, self.shown = out, asked, save, shown
         self.tallies: dict[str, RuleTally] = {name: RuleTally() for name in asked.rules}
-        self.people: set[tuple[str, int]] = set()
+        self.people: set[int] = set()  # of the current source, or picture
+        self.before = 0  # people of earlier ones
         self.moving = self.nameless = False
         self.pictures: dict[Space, int] = {"2d": 0, "3d": 0}  # people, by space of their angles
         self.skeletons: dict[str, tuple[Skeleton, Space]] = {}  # of people, and of their angles
@@ -121,8 +118,8 @@ class AnalysisReport:
 
         return add
 
-    def __exit__(self, *error: object) -> None:
-        self.stack.__exit__(*error)  # type: ignore[arg-type]
+    def __exit__(self, *error: Any) -> None:
+        self.stack.__exit__(*error)
 
     def start(self) -> None:
         """Start the tables, which exist even if they stay empty."""
@@ -137,12 +134,16 @@ class AnalysisReport:
         return wanted | {"visible": self.save.visible}
 
     def mark(self) -> dict[str, Any] | None:
-        """The state to resume from, ready for JSON; None if it cannot, with Parquet tables."""
+        """The state to resume from, ready for JSON; None if it cannot, with Parquet tables.
+
+        The current source, or picture, ends.
+        """
+        self.end()
         sizes = [table.mark() for table in self.begun if isinstance(table, GrowingText)]
         if len(sizes) < len(self.begun):
             return None
         tallies = {
-            name: {**vars(tally), "people": sorted(tally.people), "lacks": sorted(tally.lacks)}
+            name: {**vars(tally), "people": [], "lacks": sorted(tally.lacks)}
             for name, tally in self.tallies.items()
         }
         skeletons = [(table.to_json(), space) for table, space in self.skeletons.values()]
@@ -150,9 +151,13 @@ class AnalysisReport:
             "sizes": sizes,
             "tallies": tallies,
             "skeletons": skeletons,
-            "people": sorted(self.people),
-            **{name: getattr(self, name) for name in ("moving", "nameless", "pictures")},
+            **{name: getattr(self, name) for name in ("before", "moving", "nameless", "pictures")},
         }
+
+    def can_go_on(self, mark: dict[str, Any]) -> bool:
+        """Whether what the tables held at a `mark` is still there."""
+        tables = [table for table in self.begun if isinstance(table, GrowingText)]
+        return all(map(GrowingText.can_go_on, tables, mark["sizes"]))
 
     def go_on(self, mark: dict[str, Any], frames: Sequence[Frame] = ()) -> None:
         """Resume from a `mark`."""
@@ -160,13 +165,11 @@ class AnalysisReport:
             assert isinstance(table, GrowingText)
             table.go_on(size)
         for name, tally in mark["tallies"].items():
-            people, lacks = set(map(tuple, tally["people"])), set(tally["lacks"])
-            self.tallies[name] = RuleTally(**{**tally, "people": people, "lacks": lacks})
+            self.tallies[name] = RuleTally(**{**tally, "people": set(), "lacks": {*tally["lacks"]}})
         for text, space in mark["skeletons"]:
             table = Skeleton.from_json(text)
             self.skeletons[table.name] = (table, space)
-        self.people = set(map(tuple, mark["people"]))
-        self.moving, self.nameless = mark["moving"], mark["nameless"]
+        self.before, self.moving, self.nameless = mark["before"], mark["moving"], mark["nameless"]
         self.pictures = mark["pictures"]
 
     def went(self, source: str, person: int, extent: motion.MotionExtent) -> None:
@@ -185,16 +188,21 @@ class AnalysisReport:
             self.events([row])
             if event.state == "yes":
                 tally = self.tallies.setdefault(event.rule, RuleTally())
-                tally.people.add((event.source, event.person))
+                tally.people.add(event.person)
                 seconds = tally.seconds.get(event.side, 0.0) + event.end - event.start
                 tally.seconds[event.side] = seconds
+
+    def end(self) -> None:
+        """End a source, or picture: the same number in the next one is somebody else."""
+        for tally in (self, *self.tallies.values()):
+            tally.before, tally.people = tally.before + len(tally.people), set()
 
     def seen(self, frame: Frame, found: FrameAnalysis, *, moving: bool) -> None:
         """Count people in a frame, and their unknown states."""
         self.moving |= moving
         numbers = [person for person in found.poses.person.tolist() if person >= 0]
         self.nameless |= len(numbers) < len(found.poses)
-        self.people.update((frame.source, person) for person in numbers)
+        self.people.update(numbers)
         for name, values in found.degrees.items():
             tally = self.tallies.setdefault(name, RuleTally())
             states = [self.asked.options.state(degree) for degree in values.ravel().tolist()]
@@ -211,12 +219,13 @@ class AnalysisReport:
 
     def said(self) -> Iterator[str]:
         """One line about each rule."""
-        if self.nameless and not self.people:
+        self.end()
+        if self.nameless and not self.before:
             yield "people have no numbers, so nothing lasts: find them again without --no-track"
         for name, tally in self.tallies.items():
-            if not tally.told and self.people:
+            if not tally.told and self.before:
                 continue  # another rule replaced it
-            line = f"{name}: {len(tally.people)} of {len(self.people)} people"
+            line = f"{name}: {tally.before} of {self.before} people"
             if self.moving:
                 parts = [f"{side} {s:.1f} s".strip() for side, s in sorted(tally.seconds.items())]
                 line += ", " + (" and ".join(parts) or "0.0 s")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.sources.video import Span
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.groups import (
     AnalysisWords,
@@ -79,7 +79,7 @@ def predict(
     """
     from vitruvian.models.load import need_metres, open_model
     from vitruvian.sources.open import open_source
-    from vitruvian.stream.wanted import check_wanted
+    from vitruvian.streams.wanted import check_wanted
     from vitruvian.verbs.output_files import plan_outputs
     from vitruvian.verbs.outputs import Save, needs_metres
     from vitruvian.verbs.predict import write_poses
@@ -141,7 +141,7 @@ def track(
     from vitruvian.models.spec import ModelSpec
     from vitruvian.sources.open import open_source
     from vitruvian.sources.record import open_record
-    from vitruvian.stream.wanted import check_wanted
+    from vitruvian.streams.wanted import check_wanted
     from vitruvian.verbs.output_files import plan_outputs
     from vitruvian.verbs.outputs import Save
     from vitruvian.verbs.predict import track_record, write_poses
@@ -170,7 +170,7 @@ def track(
         asked = asked.with_defaults(num_poses=SEVERAL)
     given, sources = camera.given(), open_source(source, span)
     if not any(each.moving for each in sources):
-        raise VitruvianError("there are only pictures, and nobody to follow through them")
+        raise VitruvianError("there are only images, and nobody to follow through them")
     plans = plan_outputs(sources, output.out, save, **how)
     opened = open_model(asked, sources)
     check_wanted(wanted, opened, sources)
@@ -237,7 +237,7 @@ def analyze(
     from vitruvian.models.load import open_model
     from vitruvian.sources.open import open_source
     from vitruvian.sources.record import record_of, sources_of
-    from vitruvian.stream.wanted import check_wanted
+    from vitruvian.streams.wanted import check_wanted
     from vitruvian.verbs import analyze as work
     from vitruvian.verbs.analyze_report import AnalysisReport
     from vitruvian.verbs.folder import made_by, stamped
@@ -268,7 +268,7 @@ def analyze(
     told = model if record else asked_model(model, words, machine)
     sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
-        _refuse(said, ("save", "minimum", "gap"), "is of videos, and these are pictures")
+        _refuse(said, ("save", "minimum", "gap"), "is of videos, and these are images")
     plans = work.plans(sources, report, record, overwrite=output.replaces)
     given = camera.given()
     of: dict[str, Any] = {"camera": camera.of(), "span": span}
@@ -283,7 +283,7 @@ def analyze(
     faults, files = FaultList(on_error), list[Path]()
     how = {"resume": output.resumes, "of": of, "say": say, "written": files}
     work.write_analyses(jobs, plans, report, **how, on_error=faults.tell)
-    return faults.outcome([*report.paths, *files])
+    return faults.outcome(files)
 
 
 def _refuse(said: Sequence[str], names: Sequence[str], why: str) -> None:

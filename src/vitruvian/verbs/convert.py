@@ -246,7 +246,7 @@ def _seen(
         still = is_picture(source)
         if row.of_picture and still != out.name.lower().endswith(row.of_picture):
             other = (row.of_picture if still else row.ends)[0]
-            kind = "a picture" if still else "a video"
+            kind = "an image" if still else "a video"
             name = out.stem.removesuffix(outputs.IN_3D) + other
             raise VitruvianError(f"'{shown(source)}' is {kind}; name the file '{shown(name)}'")
         places = (Path(source), file.with_name(Path(source).name))
@@ -259,11 +259,11 @@ def _seen(
             yield from _with_pixels(done, here, group, still=still)
         elif ("frames",) in row.needs:
             raise VitruvianError(
-                f"'{shown(out.name)}' shows the pictures themselves, and '{shown(source, 100)}' is "
+                f"'{shown(out.name)}' shows the images themselves, and '{shown(source, 100)}' is "
                 f"not there; put it beside '{shown(file.name)}', or write .html or _3d.mp4"
             )
         else:
-            done.notes.append(f"'{shown(source, 100)}' is not there; its pictures are left out")
+            done.notes.append(f"'{shown(source, 100)}' is not there; its images are left out")
             yield from group
 
 
@@ -301,7 +301,7 @@ def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite
         raise VitruvianError(f"'{out}' is the input; give another name")
     one = done.target.one_person
     if up is not None and not one:
-        raise VitruvianError(f"'{out}' has y down, as pictures have; leave --up out")
+        raise VitruvianError(f"'{out}' has y down, as images have; leave --up out")
     there = one_person.in_the_way(out) if one else [out] if out.exists() else []
     if done.target.name == "openpose" and out.is_dir():
         there = [out] if any(out.iterdir()) else []

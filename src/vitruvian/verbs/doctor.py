@@ -30,8 +30,12 @@ class Finding:
         return not self.way_out
 
 
-def examine() -> Iterator[Finding]:
-    """Check everything a run needs, one by one."""
+def doctor() -> list[Finding]:
+    """Check everything a run needs; nothing is wrong if all findings are `good`."""
+    return list(_findings())
+
+
+def _findings() -> Iterator[Finding]:
     from vitruvian import __version__
 
     where = f"Python {platform.python_version()}, {platform.platform()}"
@@ -106,7 +110,7 @@ def _pictures() -> Finding:
     way_out = f"pip install --upgrade {' '.join(name.split()[0] for name in missing)}"
     have = "JPEG, PNG, WebP, GIF, TIFF, HEIC, AVIF and others"
     return Finding(
-        "pictures",
+        "image formats",
         have if not missing else f"without {', '.join(missing)}",
         way_out if missing else "",
     )

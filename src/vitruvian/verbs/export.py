@@ -17,7 +17,7 @@ from vitruvian.verbs.outputs import refuse_existing
 from vitruvian.weights import download
 
 if TYPE_CHECKING:
-    from vitruvian.export.export import Exported
+    from vitruvian.exports.export import Exported
 
 MOST_PICTURES = 300  # for calibration
 
@@ -34,7 +34,7 @@ def export(
     calibrate: str | Path | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Write a model or a checkpoint as .onnx or .xml, see `vitruvian.export.export`.
+    """Write a model or a checkpoint as .onnx or .xml, see `vitruvian.exports.export`.
 
     Args:
         model: a catalogue model whose weights are a checkpoint, or a .pt, .pth or .tar.gz file of
@@ -60,7 +60,7 @@ def export(
     # Refuses a file of no known family.
     family = family_of(name) if row is None else FAMILIES[row.family]
     write, table = exporter(name), as_skeleton(skeleton)
-    from vitruvian.export.export import check_export  # needs torch, which exporter looks for
+    from vitruvian.exports.export import check_export  # needs torch, which exporter looks for
 
     check_export(out, imgsz, precision, decode, calibrated=calibrate is not None)
     if row is None:

@@ -31,7 +31,7 @@ from vitruvian.verbs.resume import Resumable, check_resumable
 from vitruvian.verbs.who import People
 
 if TYPE_CHECKING:
-    from vitruvian.stream.repair import Repaired
+    from vitruvian.streams.repaired import Repaired
 
 T = TypeVar("T")
 Pairs = Iterator[tuple[Frame, Poses]]
@@ -90,7 +90,7 @@ class Counted:
         self.people = max(self.people, most if most > 0 else len(numbers))
 
     def __str__(self) -> str:
-        what, rate = "frame" if self.source.moving else "picture", self.frames / self._seconds()
+        what, rate = "frame" if self.source.moving else "image", self.frames / self._seconds()
         return (
             f"{self.source.name}: {amount(self.frames, what)}, "
             f"{amount(self.people, 'person', 'people')}, {rate:.3g} {what}s/s"
@@ -215,13 +215,16 @@ def find_into_files(
             stack.enter_context(unit.opened(resume=outputs.resume, there=[outputs.out]))
             if unit.ledger.finished:
                 tell(f"'{outputs.out}' is finished already")
+                outputs.written.extend(unit.ledger.files())
                 return
             with Several([open_file() for open_file in whole]) as sink:
                 unit.begin(sink)
                 for place, each in enumerate(plans):
                     _find_one(unit, place, each, finder, outputs, sink, pixels(each), tell, fault)
-            unit.finish(sink.paths)
-            outputs.written.extend(sink.paths)
+                repairs = [each.repairs for each in plans if each.repairs is not None]
+            made = [path for path in (*sink.paths, *repairs) if path.is_file()]
+            unit.finish(made)
+            outputs.written.extend(made)
             return
         name = Names()
         for each in plans:
@@ -233,12 +236,14 @@ def find_into_files(
                 with unit.opened(resume=outputs.resume, there=there):
                     if unit.ledger.finished:
                         tell(f"{each.source.name}: finished already")
+                        outputs.written.extend(unit.ledger.files())
                         continue
                     closed = _find_one(
                         unit, 0, each, finder, outputs, None, pixels(each), tell, fault
                     )
-                    unit.finish(closed.paths)
-                    outputs.written.extend(closed.paths)
+                    made = list(dict.fromkeys(closed.paths))
+                    unit.finish(made)
+                    outputs.written.extend(made)
             except Taken as error:
                 if fault is None or len(plans) == 1 or not outputs.resume:
                     raise
@@ -273,7 +278,8 @@ def _find_one(
         unit.begin(marked)
     if place in unit.finished:
         tell(f"{each.source.name}: finished already")
-        return closed
+        with closed:  # it may have been killed before it closed them
+            return closed
     source, before = unit.rest(place), 0 if fault is None else fault.count
 
     def on_end(ok: bool) -> None:

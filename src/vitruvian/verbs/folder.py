@@ -3,8 +3,8 @@
 Beside its output files a run keeps a ledger, a small JSON Lines file. Its first line holds the
 inputs: sources with size and time, the model with the hashes of its weights, options, version.
 Every other line is a mark: what is finished so far. A killed process leaves at most one partial
-line, which is ignored. The ledgers of a folder lie in `.vitruvian/` inside it; that of a single
-output file is hidden beside it, and removed when the run is finished, except with `resume`.
+line, which is ignored. Ledgers lie in `.vitruvian/` inside an output folder, or beside an output
+file.
 
 A file is complete only if its ledger says so: after Ctrl-C there are valid files of part of a
 source under their final names, and the ledger tells them from complete ones.
@@ -12,6 +12,7 @@ source under their final names, and the ledger tells them from complete ones.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -20,13 +21,13 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from vitruvian.errors import VitruvianError, shown
-from vitruvian.formats.atomic_file import WriteError, lock_file, why
+from vitruvian.errors import VitruvianError, note, shown
+from vitruvian.formats.atomic_file import WriteError, lock_file, name_with_end, why
 from vitruvian.picture_files.content import page_of
 from vitruvian.sources.open import Pictures, Source, VideoFile
 from vitruvian.sources.record import Recorded
 
-LEDGERS = ".vitruvian"  # folder of ledgers inside an output folder
+LEDGERS = ".vitruvian"  # folder of ledgers, inside an output folder or beside an output file
 NO_MATTER = ("threads", "streams")  # options that change the speed, not the result
 OTHER_OUT = "pass --overwrite, or another --out"
 
@@ -49,11 +50,17 @@ class Ledger:
         self.path, self.about = path, about
         self.of: dict[str, Any] = json.loads(json.dumps(of, default=str))
         self.marks: list[dict[str, Any]] = []  # of the interrupted run
+        self.changed: frozenset[str] = frozenset()  # names of sources that changed since that run
         self._file: int | None = None
         self._made: list[Path] = []  # created folders
 
     def open(
-        self, *, resume: bool = False, overwrite: bool = False, there: Iterable[Path] = ()
+        self,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        there: Iterable[Path] = (),
+        again: bool = False,
     ) -> None:
         """Lock the ledger; continue from its marks if `resume`, else start over.
 
@@ -61,6 +68,8 @@ class Ledger:
             resume: continue existing files.
             overwrite: replace existing files.
             there: output files that must not be lost.
+            again: sources that have changed become `changed`, to be done again, see `restart`;
+                otherwise they are refused.
 
         Raises:
             WriteError: the ledger cannot be written, or another process is writing these files.
@@ -81,8 +90,12 @@ class Ledger:
         try:
             before = self._read() if resume and not overwrite else []
             if before:
-                difference = differs(before[0], self.of)
-                if difference:
+                old = before[0]
+                if again:
+                    self.changed = _same_names(old.get("sources"), self.of.get("sources"))
+                if self.changed:
+                    old = {**old, "sources": self.of["sources"]}
+                if difference := differs(old, self.of):
                     raise VitruvianError(
                         f"'{shown(self.about, 100)}' was made with {difference}; give the same "
                         f"again to resume it, {OTHER_OUT}"
@@ -97,8 +110,7 @@ class Ledger:
                     else f"'{exists}' exists; pass --resume to go on with it, --overwrite, or "
                     "another --out"
                 )
-            os.ftruncate(self._file, 0)
-            self._write(self.of)
+            self.restart()
         except BaseException:
             self.close()
             raise
@@ -120,9 +132,10 @@ class Ledger:
     def _write(self, line: Mapping[str, Any]) -> None:
         assert self._file is not None
         os.lseek(self._file, 0, os.SEEK_END)
-        data = json.dumps(line, separators=(",", ":"), default=str) + "\n"
+        data = (json.dumps(line, separators=(",", ":"), default=str) + "\n").encode()
         try:
-            os.write(self._file, data.encode())
+            if os.write(self._file, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise WriteError(f"cannot write '{shown(self.path, 100)}': {why(error)}") from None
 
@@ -130,21 +143,52 @@ class Ledger:
         """Append a line: everything that these values name is written."""
         self._write(what)
 
+    def restart(self, marks: Iterable[dict[str, Any]] = ()) -> None:
+        """Start over with these marks; the inputs are those of now."""
+        assert self._file is not None
+        self.marks = list(marks)
+        os.ftruncate(self._file, 0)
+        for line in (self.of, *self.marks):
+            self._write(line)
+
+    def say_again(self, names: Iterable[str], more: str = "") -> None:
+        """Say which sources are done again, and why; `more` goes on after that."""
+        first, *others = sorted(names)
+        why = "changed" if first in self.changed else "lost its files"
+        few = f" (and {len(others)} more)" if others else ""
+        note(f"'{shown(first, 80)}'{few} has {why}, and is done again{more}")
+
+    def finish(self, paths: Iterable[Path], **what: Any) -> None:
+        """Record that the run finished, with its files, and what else is to be known of it."""
+        files = [
+            [os.path.relpath(path, self.path.parent), path.stat().st_size]
+            for path in dict.fromkeys(paths)
+            if path.is_file()
+        ]
+        self.mark(finished=files, **what)
+
+    def files(self) -> dict[Path, bool]:
+        """The files of a finished run, and whether they exist; empty if it did not finish.
+
+        Raises:
+            VitruvianError: a file is not as it was written.
+        """
+        last = self.marks[-1] if self.marks else {}
+        there: dict[Path, bool] = {}
+        for name, size in last.get("finished", ()):
+            path = Path(os.path.normpath(self.path.parent / name))
+            there[path] = path.is_file()
+            if there[path] and path.stat().st_size != size:
+                raise VitruvianError(
+                    f"'{shown(path, 100)}' has changed since it was written; {OTHER_OUT}"
+                )
+        return there
+
     @property
     def finished(self) -> bool:
-        """Whether the run finished, and its files still exist."""
+        """Whether the run finished, its files still exist, and no source has changed."""
         last = self.marks[-1] if self.marks else {}
-        files = [self.path.parent / path for path in last.get("finished", ())]
-        return "finished" in last and all(map(os.path.lexists, files))
-
-    def finish(self, paths: Iterable[Path]) -> None:
-        """Record that the run finished, with its files."""
-        self.mark(finished=[os.path.relpath(path, self.path.parent) for path in paths])
-
-    @property
-    def inside(self) -> bool:
-        """Whether the ledger is inside an output folder, where it stays."""
-        return self.path.parent.name == LEDGERS
+        return "finished" in last and not self.changed and all(self.files().values())
 
     def close(self, *, remove: bool = False) -> None:
         """Unlock the ledger; `remove`: delete it, with the folders made for it."""
@@ -162,8 +206,8 @@ class Ledger:
 def ledger_of(out: Path, stem: str = "") -> Path:
     """The path of the ledger of one output file; with a `stem`, of files in a folder."""
     if stem:
-        return out / LEDGERS / f"{stem}.jsonl"
-    return out.with_name(f".{out.name}.vitruvian.jsonl")
+        return name_with_end(out / LEDGERS / stem, ".jsonl")
+    return name_with_end(out.parent / LEDGERS / out.name, ".jsonl")
 
 
 def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -191,12 +235,25 @@ def _words(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def _same_names(before: Any, now: Any) -> frozenset[str]:
+    """The sources that have changed, if they have the same names in the same order."""
+    if not (isinstance(before, list) and isinstance(now, list)):
+        return frozenset()
+    if [each[:1] for each in before] != [each[:1] for each in now]:
+        return frozenset()
+    return frozenset(new[0] for old, new in zip(before, now, strict=True) if old != new)
+
+
 def _changed(before: list[Any], now: list[Any]) -> str:
     """How the sources differ."""
     old = {each[0]: each for each in before if each}
     for name, *_ in (each for each in now if each):
         if name not in old:
             return f"other sources, without '{shown(name, 80)}'"
+    names = {each[0] for each in now if each}
+    for name in old:
+        if name not in names:
+            return f"more sources, among them '{shown(name, 80)}'"
     changed = [each[0] for each in now if old.get(each[0]) != each]
     if changed:
         return f"another '{shown(changed[0], 80)}', which has changed since"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vitruvian.geometry.camera import Camera
 
 R = TypeVar("R")
+TAKES = "takes"  # in the metadata of a field: the type that a keyword may have, if wider
 VISIBLE = 0.5  # minimum score of the keypoints that are drawn
 
 
@@ -73,8 +74,10 @@ class CameraWords:
 class OutputWords:
     """Output location and formats."""
 
-    out: Path = Path("out")  # a folder, or one file
-    save: str | None = None  # comma-separated formats; None: default of the verb
+    # A folder, or one file.
+    out: Path = field(default=Path("out"), metadata={TAKES: "str | Path"})
+    # Comma-separated formats; None: default of the verb.
+    save: str | None = field(default=None, metadata={TAKES: "str | Sequence[str] | None"})
     visible: float = VISIBLE  # 0..1, minimum score of the keypoints that are drawn
     resume: bool = False  # resume an interrupted run
     overwrite: bool = False  # replace existing files
@@ -170,11 +173,9 @@ def flat_parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter
         if not is_group(each):
             flat[name] = each
             continue
-        for field in fields(each.default):
-            value = getattr(each.default, field.name)
-            flat[field.name] = inspect.Parameter(
-                field.name, only, default=value, annotation=field.type
-            )
+        for own in fields(each.default):
+            value, kind = getattr(each.default, own.name), own.metadata.get(TAKES, own.type)
+            flat[own.name] = inspect.Parameter(own.name, only, default=value, annotation=kind)
     # Positional parameters must come first.
     return dict(sorted(flat.items(), key=lambda pair: pair[1].kind))
 

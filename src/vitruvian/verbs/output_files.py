@@ -33,10 +33,10 @@ BESIDE = (VIDEO, PLOT, HTML)  # one file per image; so do `one_person` files
 # What a file can hold, as named in error messages.
 ROOMS = {
     "source": "one source",
-    "picture": "one picture",
-    "picture or video": "one picture or video",
+    "picture": "one image",
+    "picture or video": "one image or video",
     "video": "one video",
-    "pictures or a video": "pictures, or one video, whose frames it numbers",
+    "pictures or a video": "images, or one video, whose frames it numbers",
 }
 
 
@@ -125,7 +125,7 @@ def plan_outputs(
     for path in paths:
         if path.resolve() in inputs:
             raise VitruvianError(f"'{path}' is an input; give another --out")
-    refuse_existing(paths, overwrite)
+    refuse_existing(paths, overwrite, resume=True)
     return plans
 
 
@@ -156,7 +156,7 @@ def check_room(out: Path, sources: Sequence[Source]) -> None:
 def _in_folder(sources: Sequence[Source], out: Path, save: Save, repair: bool) -> list[OutputFiles]:
     rows, moving = save.formats(), [source.moving for source in sources]
     if "mot" in save and not any(moving):
-        raise VitruvianError("mot is for videos, but there are only pictures; leave it out")
+        raise VitruvianError("mot is for videos, but there are only images; leave it out")
     plans: list[OutputFiles] = []
     name = Names()
     for source in sources:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ VIDEO = Format(
     name="video",
     ends=VIDEOS,
     of_picture=PICTURES,
-    about="annotated video, or picture",
+    about="annotated video or image",
     units="pixels",
     holds=(),
     needs=(("frames",), ("pixels",)),
@@ -51,7 +52,7 @@ PLOT = Format(
     name="plot",
     ends=tuple(IN_3D + kind for kind in (*VIDEOS, ".gif")),
     of_picture=tuple(IN_3D + kind for kind in (".png", *(k for k in PICTURES if k != ".png"))),
-    about="3D view, a video or a picture",
+    about="3D view, a video or an image",
     units="metres",
     holds=(),
     needs=_METRES,
@@ -82,7 +83,7 @@ RERUN = Format(
 HEATMAPS = Format(
     name="heatmaps",
     ends=("_heatmaps",),
-    about="a folder of each person's heat maps, one picture a person",
+    about="a folder of each person's heat maps, one image a person",
     units="cells",
     holds=(),
     needs=(("maps",), ("frames",)),
@@ -251,12 +252,18 @@ def _there(path: Path) -> list[Path]:
     return [path] if path.exists() else []
 
 
-def refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
-    """Raise `VitruvianError` if one of the files exists and may not be overwritten."""
+def refuse_existing(paths: Sequence[Path], overwrite: bool, resume: bool = False) -> None:
+    """Raise `VitruvianError` if one of the files exists and may not be overwritten.
+
+    `resume`: whether the command has `--resume`, a way out.
+    """
     there = [each for path in paths for each in _there(path)]
     if there and not overwrite:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-        raise VitruvianError(f"'{there[0]}' exists{more}; pass --overwrite, or another --out")
+        go_on = "--resume to go on with it, " if resume else ""
+        raise VitruvianError(
+            f"'{there[0]}' exists{more}; pass {go_on}--overwrite, or another --out"
+        )
 
 
 class EachPicture:
@@ -281,7 +288,11 @@ class EachPicture:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Write the files of an image; if it has no people, only its annotated copy."""
+        """Write the files of an image; if it has no people, only its annotated copy.
+
+        What an earlier run made of it, and this one does not, is deleted.
+        """
+        before, made = self.there(frame.source), len(self.paths)
         for row, path in self.files[frame.source]:
             if row is not VIDEO and not len(poses):
                 continue
@@ -290,12 +301,24 @@ class EachPicture:
             with row.write(path, self.options) as sink:
                 sink.write(frame, poses)
             self.paths += sink.paths
+        for path in before:
+            if path not in self.paths[made:]:
+                path.unlink()
 
     def mark(self) -> None:
         """Do nothing: each file is complete by itself."""
 
+    def can_go_on(self, mark: None) -> bool:
+        """Always."""
+        return True
+
     def go_on(self, mark: None, frames: Sequence[Frame] = ()) -> None:
-        """Do nothing: the files of `frames` are written already."""
+        """The files of `frames` are written already."""
+        self.paths += [path for frame in frames for path in self.there(frame.source)]
+
+    def there(self, source: str) -> list[Path]:
+        """The files of an image that exist."""
+        return [path for _, path in self.files[source] if path.is_file()]
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -354,8 +377,8 @@ class Several:
         for sink in self.sinks:
             sink.write(frame, poses)
 
-    def __exit__(self, *error: object) -> None:
-        self.stack.__exit__(*error)  # type: ignore[arg-type]
+    def __exit__(self, *error: Any) -> None:
+        self.stack.__exit__(*error)
 
     @property
     def paths(self) -> list[Path]:

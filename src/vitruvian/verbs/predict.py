@@ -12,8 +12,8 @@ from vitruvian.formats.wire import with_options
 from vitruvian.models.load import finds_near
 from vitruvian.sources.open import Source
 from vitruvian.sources.record import Recorded
-from vitruvian.stream.stream import Stream
-from vitruvian.stream.wanted import Wanted, defaults
+from vitruvian.streams.stream import Stream
+from vitruvian.streams.wanted import Wanted, defaults
 from vitruvian.verbs.find import (
     Faults,
     Finder,
@@ -29,8 +29,8 @@ from vitruvian.verbs.track import made, over_again
 if TYPE_CHECKING:
     from vitruvian.body.skeleton import Skeleton
     from vitruvian.models.model import Model
-    from vitruvian.stream.repair import Repaired
-    from vitruvian.stream.stream import Given
+    from vitruvian.streams.repaired import Repaired
+    from vitruvian.streams.stream import Given
 
 
 def write_poses(
@@ -56,7 +56,7 @@ def write_poses(
         model: the pose model.
         out: a file or a folder.
         save: formats written into a folder.
-        camera: camera of the images, see `vitruvian.stream.stream.Stream`.
+        camera: camera of the images, see `vitruvian.streams.stream.Stream`.
         wanted: tracking, smoothing, repair, and absolute 3D.
         who: whether to print a line about each person of a video.
         most_said: whether the user set the maximum number of people.

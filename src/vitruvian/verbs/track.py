@@ -13,8 +13,8 @@ from vitruvian.sources.open import Span, of_file
 from vitruvian.sources.record import Recorded, with_pixels
 
 if TYPE_CHECKING:
-    from vitruvian.stream.repair import Repaired
-    from vitruvian.stream.wanted import Wanted
+    from vitruvian.streams.repaired import Repaired
+    from vitruvian.streams.wanted import Wanted
 
 
 def _of_one(recorded: Recorded, rising: bool) -> Iterator[tuple[Frame, Poses]]:
@@ -72,8 +72,8 @@ def over_again(
         pixels: whether frames need pixels: the video is read.
         on_repair: called with each repair.
     """
-    from vitruvian.stream.identify import Identify
-    from vitruvian.stream.stream import Step, WantsFuture, steps_over_time, through
+    from vitruvian.streams.identify import Identify
+    from vitruvian.streams.stream import Step, WantsFuture, steps_over_time, through
 
     changed = renumber or wanted.repair or wanted.smooth is not None
     pairs: Iterable[tuple[Frame, Poses]] = _of_one(recorded, rising=changed)

@@ -1,17 +1,23 @@
-"""Metadata of exported network files, read without loading the network."""
+"""Metadata of exported network files: read without loading the network; matrices as text."""
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree
+
+import numpy as np
 
 from vitruvian.errors import VitruvianError
 
 # Field numbers of ModelProto.metadata_props, and of key and value in its entries: onnx.proto.
 METADATA, KEY, VALUE = 14, 1, 2
 MOST_BYTES = 1 << 20  # per entry
+MOST_ROWS = 10_000  # and columns, of a matrix
 
 
 def about(file: Path) -> dict[str, str]:
@@ -78,3 +84,28 @@ def _varint(file: IO[bytes]) -> int:
         if byte < 128:
             return number
     raise ValueError("a number of more than 64 bits")
+
+
+def pack_matrix(matrix: np.ndarray) -> str:
+    """A matrix as one line of compressed JSON; published ones are mostly zeros."""
+    data = zlib.compress(np.ascontiguousarray(matrix, "<f4").tobytes(), 9)
+    return json.dumps({"shape": matrix.shape, "zlib_f4": base64.b64encode(data).decode()})
+
+
+def unpack_matrix(text: str) -> np.ndarray:
+    """The matrix that `pack_matrix` wrote, float32.
+
+    Raises:
+        ValueError, TypeError, KeyError: `pack_matrix` did not write it.
+    """
+    read = json.loads(text)
+    rows, columns = (int(n) for n in read["shape"])
+    if not (0 <= rows <= MOST_ROWS and 0 <= columns <= MOST_ROWS):
+        raise ValueError(f"a matrix of {rows} x {columns}")
+    try:
+        data = zlib.decompressobj().decompress(
+            base64.b64decode(read["zlib_f4"], validate=True), 4 * rows * columns + 1
+        )
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    return np.frombuffer(data, "<f4").reshape(rows, columns).astype(np.float32)

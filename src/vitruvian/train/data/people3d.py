@@ -52,7 +52,7 @@ class Person3D:
         decoded = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
         if decoded is None:
             raise VitruvianError(
-                "a picture of the people of the training data is damaged; generate it again"
+                "an image of the people of the training data is damaged; generate it again"
             )
         return decoded
 

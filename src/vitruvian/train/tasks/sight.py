@@ -84,8 +84,8 @@ def train_sight(
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
-    from vitruvian.export.networks import blazepose
-    from vitruvian.export.networks.sight import Sight
+    from vitruvian.exports.networks import blazepose
+    from vitruvian.exports.networks.sight import Sight
     from vitruvian.train.schedule import learning_rate, rescale_weights, restore_weights
 
     torch.manual_seed(seed)
@@ -132,8 +132,8 @@ def export_sight(network: Any, out: Path) -> None:
     """
     import torch
 
-    from vitruvian.export.export import to_onnx
-    from vitruvian.export.graph import Graph
+    from vitruvian.exports.export import to_onnx
+    from vitruvian.exports.graph import Graph
 
     network.half().float()  # round the weights to float16 as the file does
     shape = (2, pockets.PATCH[1], pockets.PATCH[0], 3)

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.optim import swa_utils
 
 from vitruvian.body.skeletons import COCO17
-from vitruvian.export.networks import blazepose
-from vitruvian.export.networks.refine import Refine
-from vitruvian.export.networks.vitruvian2d import KEYPOINTS, SIZE, STRIDE, Vitruvian2D
+from vitruvian.exports.networks import blazepose
+from vitruvian.exports.networks.refine import Refine
+from vitruvian.exports.networks.vitruvian2d import KEYPOINTS, SIZE, STRIDE, Vitruvian2D
 from vitruvian.models import ready
 from vitruvian.train import losses
 from vitruvian.train.data import people

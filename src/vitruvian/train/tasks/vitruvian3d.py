@@ -23,7 +23,7 @@ from torch.optim import swa_utils
 from vitruvian.body.skeletons import HALPE26
 from vitruvian.decode.absolute import view_limits
 from vitruvian.decode.volume import Volume
-from vitruvian.export.networks import blazepose, metrabs
+from vitruvian.exports.networks import blazepose, metrabs
 from vitruvian.models import ready
 from vitruvian.sources.threads import Prefetch
 from vitruvian.train import losses3d, reconstruction

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian.documents import read_json
+from vitruvian.documents import read_json, unreadable
 from vitruvian.errors import VitruvianError, amount
 from vitruvian.formats.atomic_file import write_whole
 from vitruvian.frame import Frame
@@ -83,6 +83,64 @@ class Plan:
             raise VitruvianError(f"seconds is {self.seconds:g}, want more than 0")
 
 
+@dataclass(frozen=True)
+class StageTime:
+    """Milliseconds of a frame, over all frames of all rounds."""
+
+    median: float
+    p95: float
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One case: times over all frames of all rounds; else the median of the rounds."""
+
+    contender: ModelSpec
+    people: int | None  # as in `Case`, and so are the next three
+    size: int | None  # pixels
+    threads: int | None
+    precision: str | None
+    runs_on: str  # device
+    options: dict[str, Any]  # all options of the model
+    found: float  # mean number of people per frame
+    frames: int
+    stages_ms: dict[str, StageTime]  # of each of `STAGES`, and of their sum, `whole`
+    frames_per_second: float
+    cpu_seconds_per_frame: float  # of all cores
+    start_seconds: float  # from the start of a process to its first result
+    rounds: list[float]  # frames per second of each round
+    peak_mb: float | None  # 1e6 bytes, highest of all rounds; None: unknown
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Models side by side on this machine; the `.json` file is the same, field by field."""
+
+    machine: machine.LoadedMachine
+    plan: Plan
+    source: str | None  # None: made images
+    cases: list[CaseResult]
+    failed: dict[str, str]  # case -> why it could not be measured
+
+    @classmethod
+    def read(cls, path: Path) -> Benchmark:
+        """Read the `.json` file of a benchmark.
+
+        Raises:
+            VitruvianError: it cannot be read, or is something else.
+        """
+        said = read_json(path)
+        try:
+            for case in said["cases"]:
+                case["contender"] = ModelSpec(**case["contender"])
+                case["stages_ms"] = {k: StageTime(**v) for k, v in case["stages_ms"].items()}
+            said["cases"] = [CaseResult(**case) for case in said["cases"]]
+            said["machine"] = machine.LoadedMachine(**said["machine"])
+            return cls(**{**said, "plan": Plan(**said["plan"])})
+        except (AttributeError, KeyError, TypeError):
+            raise unreadable(path, "it is no benchmark") from None
+
+
 def numbers(words: str | Sequence[int] | None, option: str) -> Sequence[int]:
     """Parse `320,640` into numbers; None gives an empty sequence."""
     try:
@@ -107,7 +165,7 @@ def benchmark(
     overwrite: bool = False,
     resume: bool = False,
     say: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
+) -> Benchmark:
     """Benchmark models side by side.
 
     Args:
@@ -122,10 +180,6 @@ def benchmark(
         overwrite: replace an existing `out`.
         resume: keep the measurements of an interrupted run into `out`.
         say: called with one line about each finished measurement.
-
-    Returns:
-        `machine`; `plan`; `cases`, one row each, see `row`; `failed`, cases that could not be
-        measured, and why.
 
     Raises:
         VitruvianError: unknown model, or a number out of range; `out` exists, or holds other
@@ -147,20 +201,16 @@ def benchmark(
     out = Path(out)
     if out.suffix.lower() != ".json":
         raise VitruvianError(f"'{out}' is no name for numbers; end it with .json")
-    here = {name: value for name, value in machine.describe().items() if name != "load"}
-    of = {
-        "plan": asdict(plan),
-        "cases": list(map(str, cases)),
-        "sources": identity(sources),
-        "machine": here,
-    }
+    here = {name: v for name, v in asdict(machine.describe()).items() if name != "load"}
+    of = {"plan": asdict(plan), "cases": list(map(str, cases)), "machine": here}
+    of["sources"] = identity(sources)
     ledger = Ledger(ledger_of(out), out, as_json(of))
     ledger.open(resume=resume, overwrite=overwrite, there=[out])
-    done, remove = ledger.finished, not ledger.marks
+    remove = not ledger.marks
     try:
-        if done:
+        if ledger.finished:
             say(f"'{out}' is finished already")
-            return read_json(out)
+            return Benchmark.read(out)
         kept = {(m["round"], m["case"]): m["answer"] for m in ledger.marks if "answer" in m}
         if kept:
             say(f"'{out}' goes on after {amount(len(kept), 'measurement')}")
@@ -171,10 +221,9 @@ def benchmark(
             ledger.mark(round=number, case=case, answer=answer)
 
         result = _measure(cases, source, plan, say, kept, keep)
-        write_whole(out, json.dumps(result, indent=1) + "\n")
-        if not result["failed"]:  # else the failed ones are retried
+        write_whole(out, json.dumps(asdict(result), indent=1) + "\n")
+        if not result.failed:  # else the failed ones are retried
             ledger.finish([out])
-            remove = not resume
         return result
     finally:
         ledger.close(remove=remove)
@@ -187,7 +236,7 @@ def _measure(
     say: Callable[[str], None],
     kept: Mapping[tuple[int, str], dict[str, Any]],
     keep: Callable[[int, str, dict[str, Any]], None],
-) -> dict[str, Any]:
+) -> Benchmark:
     """Run the measurements; `kept` are finished ones, by round and case, `keep` gets new ones."""
     about, failed = machine.describe(), dict[Case, str]()
     with tempfile.TemporaryDirectory() as folder:
@@ -227,14 +276,13 @@ def _measure(
                 keep(number, str(case), answer)
                 told = f"round {number + 1} of {plan.rounds}: {case}"
                 say(f"{told}, {answer['frames_per_second']:.3g} frames/s")
-    about["load_at_end"] = machine.load()
-    return {
-        "machine": about,
-        "plan": asdict(plan),
-        "source": None if source is None else str(source),
-        "cases": [row(case, rounds[case]) for case in cases if case not in failed],
-        "failed": {str(case): why for case, why in failed.items()},
-    }
+    return Benchmark(
+        machine.LoadedMachine(**vars(about), load_at_end=machine.load()),
+        plan,
+        None if source is None else str(source),
+        [case_result(case, rounds[case]) for case in cases if case not in failed],
+        {str(case): why for case, why in failed.items()},
+    )
 
 
 def _cases(
@@ -307,12 +355,8 @@ def _ask(job: Measurement) -> dict[str, Any]:
     return {**json.loads(last), "start_seconds": start}
 
 
-def row(case: Case, rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The row of a case: times over all frames of all rounds; else the median of the rounds.
-
-    `stages_ms` has median and p95 of each stage and of their sum, `whole`; `rounds` the frames
-    per second of each round.
-    """
+def case_result(case: Case, rounds: Sequence[dict[str, Any]]) -> CaseResult:
+    """Sum up the rounds of a case."""
     frames = [frame for each in rounds for frame in each["stages"]]
     times = {stage: np.array([frame[stage] for frame in frames]) * 1e3 for stage in STAGES}
     times["whole"] = np.sum(list(times.values()), axis=0)
@@ -321,23 +365,23 @@ def row(case: Case, rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for name in ("frames_per_second", "cpu_seconds_per_frame", "start_seconds")
     }
     peaks = [each["peak_mb"] for each in rounds if each["peak_mb"] is not None]
-    return {
-        **asdict(case),
-        "runs_on": rounds[0]["runs_on"],
-        "options": rounds[0]["options"],
-        "found": round(statistics.mean(each["found"] for each in rounds), 2),
-        "frames": len(frames),
-        "stages_ms": {
-            stage: {
-                "median": round(float(np.median(values)), 3),
-                "p95": round(float(np.quantile(values, 0.95)), 3),
-            }
-            for stage, values in times.items()
-        },
-        **{name: round(value, 5) for name, value in middle.items()},
-        "rounds": [round(each["frames_per_second"], 3) for each in rounds],
-        "peak_mb": max(peaks) if peaks else None,
+    stages = {
+        stage: StageTime(
+            round(float(np.median(values)), 3), round(float(np.quantile(values, 0.95)), 3)
+        )
+        for stage, values in times.items()
     }
+    return CaseResult(
+        **vars(case),
+        runs_on=rounds[0]["runs_on"],
+        options=rounds[0]["options"],
+        found=round(statistics.mean(each["found"] for each in rounds), 2),
+        frames=len(frames),
+        stages_ms=stages,
+        **{name: round(value, 5) for name, value in middle.items()},
+        rounds=[round(each["frames_per_second"], 3) for each in rounds],
+        peak_mb=max(peaks) if peaks else None,
+    )
 
 
 NOTE = """\
@@ -348,27 +392,27 @@ as predict does it. MB: the most memory it had. start s: from the start of a pro
 result. -: the model's own."""
 
 
-def benchmark_table(result: dict[str, Any]) -> str:
+def benchmark_table(result: Benchmark) -> str:
     """The result as text: one row per case, then the meaning of the columns, and the machine."""
-    cases = result["cases"]
-    asked = [name for name in ASKED if any(case[name] is not None for case in cases)]
+    cases = result.cases
+    asked = [name for name in ASKED if any(getattr(case, name) is not None for case in cases)]
     end = ("frames/s", "CPU ms", "MB", "start s")
     cells = [["model", "found", *asked, *STAGES, "whole", *end]]
     for case in cases:
-        crowd = "" if case["people"] is None else f" of {case['people']}"
+        crowd = "" if case.people is None else f" of {case.people}"
         cells.append(
             [
-                case["contender"]["label"],
-                f"{case['found']:g}{crowd}",
-                *("-" if case[name] is None else str(case[name]) for name in asked),
-                *(f"{t['median']:.1f} ({t['p95']:.1f})" for t in case["stages_ms"].values()),
-                f"{case['frames_per_second']:.3g}",
-                f"{case['cpu_seconds_per_frame'] * 1e3:.3g}",
-                "-" if case["peak_mb"] is None else f"{case['peak_mb']:.0f}",
-                f"{case['start_seconds']:.2f}",
+                case.contender.label,
+                f"{case.found:g}{crowd}",
+                *("-" if (value := getattr(case, name)) is None else str(value) for name in asked),
+                *(f"{t.median:.1f} ({t.p95:.1f})" for t in case.stages_ms.values()),
+                f"{case.frames_per_second:.3g}",
+                f"{case.cpu_seconds_per_frame * 1e3:.3g}",
+                "-" if case.peak_mb is None else f"{case.peak_mb:.0f}",
+                f"{case.start_seconds:.2f}",
             ]
         )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
-    about = machine.machine_lines(result["machine"])
+    about = machine.machine_lines(result.machine)
     return "\n".join([*(line.rstrip() for line in lines), "", NOTE, "", *about])

@@ -6,9 +6,9 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from vitruvian.models.model import cores
 
@@ -16,43 +16,61 @@ LIBRARIES = ("numpy", "opencv-python-headless", "av", "openvino", "onnxruntime",
 BUSY = 0.5  # share of cores already busy from which timings are noisy
 
 
-def describe() -> dict[str, Any]:
-    """Describe the machine, ready for JSON.
+@dataclass(frozen=True)
+class MachineFacts:
+    """The machine; None where the system does not report a value."""
 
-    `load` is the load average of the last minute: processes that want a core; None where the
-    system does not report it.
-    """
+    cpu: str
+    cores: int | None
+    cores_for_us: int  # that this process may use
+    memory_gb: float | None  # 1e9 bytes
+    os: str
+    python: str
+    vitruvian: str
+    libraries: dict[str, str]  # name -> version
+    load: float | None  # load average of the last minute: processes that want a core
+
+
+@dataclass(frozen=True)
+class LoadedMachine(MachineFacts):
+    """The same, with the load average after the measurements."""
+
+    load_at_end: float | None
+
+
+def describe() -> MachineFacts:
+    """Describe this machine, now."""
     from vitruvian import __version__
 
-    return {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "cores_for_us": cores(),
-        "memory_gb": _memory_gb(),
-        "os": platform.platform(),
-        "python": platform.python_version(),
-        "vitruvian": __version__,
-        "libraries": dict(filter(None, map(_library, LIBRARIES))),
-        "load": load(),
-    }
+    return MachineFacts(
+        cpu=_cpu(),
+        cores=os.cpu_count(),
+        cores_for_us=cores(),
+        memory_gb=_memory_gb(),
+        os=platform.platform(),
+        python=platform.python_version(),
+        vitruvian=__version__,
+        libraries=dict(filter(None, map(_library, LIBRARIES))),
+        load=load(),
+    )
 
 
 def load() -> float | None:
-    """Load average of the last minute: processes that want a core."""
+    """Load average of the last minute; None where the system does not report it."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def machine_lines(machine: dict[str, Any]) -> list[str]:
-    """The result of `describe` as text, with a warning if timings are noisy."""
-    memory = f", {machine['memory_gb']:g} GB" if machine["memory_gb"] else ""
-    libraries = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
+def machine_lines(machine: MachineFacts) -> list[str]:
+    """The machine as text, with a warning if timings are noisy."""
+    memory = f", {machine.memory_gb:g} GB" if machine.memory_gb else ""
+    libraries = ", ".join(f"{name} {number}" for name, number in machine.libraries.items())
     said = [
-        f"{machine['cpu']}, {machine['cores_for_us']} of {machine['cores']} cores{memory}",
-        f"{machine['os']}, Python {machine['python']}, vitruvian {machine['vitruvian']}",
+        f"{machine.cpu}, {machine.cores_for_us} of {machine.cores} cores{memory}",
+        f"{machine.os}, Python {machine.python}, vitruvian {machine.vitruvian}",
         libraries,
     ]
-    busy = machine["load"]
-    if busy is not None and busy > BUSY * (machine["cores"] or 1):
+    busy = machine.load
+    if busy is not None and busy > BUSY * (machine.cores or 1):
         said.append(
             f"load average {busy:g}: the machine is busy with other things, so times are noisy; "
             "compare models of one run with each other, not with other runs"

@@ -22,7 +22,7 @@ from vitruvian.models.model import Model
 from vitruvian.show.draw import draw
 from vitruvian.sources.open import Pictures, Source, Span, open_source
 from vitruvian.sources.threads import BackgroundWriter
-from vitruvian.stream.stream import Stream
+from vitruvian.streams.stream import Stream
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.benchmark.stages import Stopwatch, watched
 

@@ -23,7 +23,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
 from vitruvian.body.state import SEEN
-from vitruvian.stream.identify import oks
+from vitruvian.streams.identify import oks
 
 ALIKE = 0.1  # OKS from which two may match; of different people it is hardly above 0
 POINTS = 400  # maximum in a Bland-Altman plot

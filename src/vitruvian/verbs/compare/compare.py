@@ -7,7 +7,8 @@ in memory at a time, and only a few frames of a video.
 The folder receives: `records/`, a record of each source and model; panels of each video as
 `.mp4` and of each image as `.jpg`; `disagreement.jsonl`, one line per frame; `comparison.json`,
 all numbers; `report.html`, the report. Existing records are kept, so that an interrupted
-comparison can be resumed, and a model added to it.
+comparison can be resumed, and a model added to it; what it is of, and which records are complete,
+is in its ledger, see `verbs.folder`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vitruvian.documents import read_json
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, note
 from vitruvian.formats.atomic_file import AtomicFile, WriteError, alone_in, write_whole, writing
 from vitruvian.formats.records import Record
 from vitruvian.frame import Frame
@@ -34,13 +34,14 @@ from vitruvian.show.lettering import Steady
 from vitruvian.sources.open import Pictures, Source, Span, VideoFile, open_source
 from vitruvian.sources.threads import Prefetch, count_of, readable
 from vitruvian.stopping import hold_signals, interruptible
-from vitruvian.stream.stream import Given, seen_by
+from vitruvian.streams.stream import Given, seen_by
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.compare.lines import FrameRecord, FrameResult, finished, write_lines
 from vitruvian.verbs.compare.panels import StageView, panels, view
+from vitruvian.verbs.compare.result import Comparison
 from vitruvian.verbs.compare.summary import Chapter, write_comparison
 from vitruvian.verbs.compare.tally import SourceTally
-from vitruvian.verbs.folder import identity, stamped
+from vitruvian.verbs.folder import Ledger, identity, ledger_of, stamped
 from vitruvian.verbs.groups import CameraWords, verb
 from vitruvian.verbs.outputs import Names, check_visible, need_folder
 from vitruvian.verbs.progress import progress
@@ -56,6 +57,14 @@ class Contestant:
     contender: ModelSpec | None = None
     saved: Path | None = None
 
+    def of(self) -> dict[str, Any]:
+        """What its poses depend on, besides the source."""
+        one = self.contender
+        if one is None:
+            return {"model": stamped(self.saved or "")}
+        weights = stamped(one.name) if is_network_file(one.name) else one.name
+        return {"model": weights, "options": dict(one.options)}
+
 
 @verb
 def compare(
@@ -70,7 +79,7 @@ def compare(
     overwrite: bool = False,
     resume: bool = False,
     on_error: Callable[[VitruvianError], None] | None = None,
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare models on the same source.
 
     Args:
@@ -87,9 +96,6 @@ def compare(
         on_error: called with each error. Without it, the rest is done first, and then the first
             error is raised.
 
-    Returns:
-        All numbers, as in `comparison.json`.
-
     Raises:
         VitruvianError: unknown source, model, option or record, fewer than two sides, or a folder
             with other content.
@@ -105,9 +111,15 @@ def compare(
     about = _about(sources, span, seen)
     everything = (sources, about, everyone, seen, given, visible)
     with alone_in(out), writing(out, hold=False):
-        return _compare(
-            out, *everything, span, overwrite=overwrite, resume=resume, on_error=on_error
-        )
+        ledger = _open_ledger(out, sources, about, overwrite=overwrite, resume=resume)
+        try:
+            made = [[side.label, side.of()] for side in everyone] + [visible]
+            if ledger.finished and ledger.marks[-1]["made"] == json.loads(json.dumps(made)):
+                note(f"'{out}' is finished already")
+                return Comparison.read(out / NUMBERS)
+            return _compare(out, *everything, span, ledger, made, on_error)
+        finally:
+            ledger.close(remove=not any((out / "records").glob("*")))
 
 
 def _compare(
@@ -119,13 +131,11 @@ def _compare(
     given: Given | None,
     visible: float,
     span: Span,
-    *,
-    overwrite: bool,
-    resume: bool,
+    ledger: Ledger,
+    made: list[Any],
     on_error: Callable[[VitruvianError], None] | None,
-) -> dict[str, Any]:
-    """Compare, with the folder locked; `seen`: the camera settings."""
-    _take_over(out, sources, about, overwrite=overwrite, resume=resume)
+) -> Comparison:
+    """Compare, with the ledger open; `seen`: the camera settings, `made`: what is drawn."""
     faults: list[VitruvianError] = []
 
     def fault(error: VitruvianError) -> None:
@@ -134,33 +144,35 @@ def _compare(
             if on_error is not None:
                 on_error(error)
 
-    name, chapters = Names(), list[Chapter]()
+    name, chapters, files = Names(), list[Chapter](), list[Path]()
     for each in sources:
         several = isinstance(each, Pictures) and len(each.paths) > 1
         stem = name("pictures" if several else each.name)
         own, whole = _about([each], span, seen), span == Span()
-        job = _Job(each, stem, out, own, given, visible, whole, fault)
-        files = Names()
+        job = _Job(each, stem, out, own, given, visible, whole, fault, ledger, files)
+        free = Names()
         labels = [side.label.replace("/", "_") for side in everyone]  # options may be paths
-        stems = [files(f"{stem} - {label}.x") for label in labels]
-        made = [job.record(side, own_stem) for side, own_stem in zip(everyone, stems, strict=True)]
-        sides = [(s.label, path) for s, path in zip(everyone, made, strict=True) if path]
+        stems = [free(f"{stem} - {label}.x") for label in labels]
+        found = [job.record(side, own_stem) for side, own_stem in zip(everyone, stems, strict=True)]
+        sides = [(s.label, path) for s, path in zip(everyone, found, strict=True) if path]
         if sides:
             chapters.append(job.draw(sides, name))
     if not chapters:
         raise faults[0]
-    numbers = {
-        "about": about,
-        "machine": machine.describe(),
-        "faults": [str(error) for error in faults],
-        "sources": [{"source": one.name, **one.tally.to_dict()} for one in chapters],
-    }
-    _write_json(out / NUMBERS, numbers)
-    write_comparison(chapters, numbers, out / "report.html")
+    result = Comparison(
+        about,
+        machine.describe(),
+        [str(error) for error in faults],
+        [one.tally.summary(one.name) for one in chapters],
+    )
+    write_whole(out / NUMBERS, json.dumps(asdict(result), indent=1, allow_nan=False) + "\n")
+    write_comparison(chapters, result, out / "report.html")
+    if not faults:  # else the failed ones are retried
+        ledger.finish([out / NUMBERS, out / "report.html", *files], made=made)
     if faults and on_error is None:
         more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
         raise VitruvianError(f"{faults[0]}{more}")
-    return numbers
+    return result
 
 
 def _sides(models: Sequence[str | ModelSpec], results: Sequence[str | Path]) -> list[Contestant]:
@@ -186,14 +198,14 @@ def _about(sources: Sequence[Source], span: Span, camera: Any) -> dict[str, Any]
     for source in sources:
         if source.live:
             raise VitruvianError(f"{source.name} cannot be compared: it is gone when it was seen")
-    about = {"files": identity(sources), "span": asdict(span), "camera": camera}
+    about = {"sources": identity(sources), "span": asdict(span), "camera": camera}
     return json.loads(json.dumps(about))
 
 
-def _take_over(
+def _open_ledger(
     out: Path, sources: Sequence[Source], about: dict[str, Any], *, overwrite: bool, resume: bool
-) -> None:
-    """Start in a folder, or continue with its content.
+) -> Ledger:
+    """Start in a folder, or continue with its content; returns its ledger, open.
 
     Raises:
         VitruvianError: it has other content, or contains the source.
@@ -205,36 +217,21 @@ def _take_over(
             raise VitruvianError(
                 f"'{path}' is in '{out}' and would be replaced; give another --out"
             )
-    numbers = out / NUMBERS
-    if out.exists() and not out.is_dir():
-        raise VitruvianError(f"'{out}' is a file; give a folder to --out")
-    if numbers.is_file():
-        try:
-            before = read_json(numbers)["about"]
-        except (VitruvianError, TypeError, KeyError):
-            before = None
-        if before == about and resume:
-            return
-        if before == about and not overwrite:
-            raise VitruvianError(
-                f"'{out}' holds this comparison; pass --resume to go on with it, --overwrite, or "
-                "another --out"
-            )
-        if not overwrite:
-            raise VitruvianError(
-                f"'{out}' holds a comparison of something else; pass --overwrite, or another --out"
-            )
-        for record in (out / "records").glob("*.jsonl*"):
-            record.unlink()
-    elif out.is_dir() and any(out.iterdir()) and not overwrite:
+    ledger = Ledger(ledger_of(out, "comparison"), out, about)
+    there = [out / NUMBERS, *(out / "records").glob("*.jsonl*")]
+    ours = ledger.path.exists() or any(path.exists() for path in there)
+    if any(out.iterdir()) and not ours and not overwrite:
         raise VitruvianError(
             f"'{out}' is not empty, and no comparison; pass --overwrite, or another --out"
         )
-    _write_json(numbers, {"about": about})
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    write_whole(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
+    ledger.open(resume=resume, overwrite=overwrite, there=there, again=True)
+    if ledger.changed:
+        ledger.say_again(ledger.changed)
+        ledger.restart(mark for mark in ledger.marks if "record" in mark)
+    if overwrite:
+        for record in (out / "records").glob("*.jsonl*"):
+            record.unlink()
+    return ledger
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,6 +246,8 @@ class _Job:
     visible: float
     whole: bool  # whether all frames are requested
     fault: Callable[[VitruvianError], None]  # called with each error
+    ledger: Ledger
+    files: list[Path]  # receives the written files
 
     @property
     def several(self) -> bool:
@@ -273,11 +272,12 @@ class _Job:
         if one is None:
             return side.saved
         path = self.out / "records" / f"{name}.jsonl"
-        weights = stamped(one.name) if is_network_file(one.name) else one.name
-        model = json.loads(json.dumps({"model": weights, "options": dict(one.options)}))
-        about = {"vitruvian": __version__, **model, **self.about}
+        about = {"vitruvian": __version__, **side.of(), **self.about}
+        about = json.loads(json.dumps(about))
         told = f"{side.label}, {self.source.name}"
-        if finished(path, about):
+        complete = {mark["record"]: mark["size"] for mark in self.ledger.marks if "record" in mark}
+        if finished(path, about) and complete.get(path.name) == path.stat().st_size:
+            self.files.append(path)
             return path
         moving, opened = self.source.moving, lambda: load(one.name, **one.options)
         try:
@@ -287,6 +287,8 @@ class _Job:
         except VitruvianError as error:
             self.fault(VitruvianError(f"{told}: {error}"))
             return None
+        self.ledger.mark(record=path.name, size=path.stat().st_size)
+        self.files.append(path)
         return path
 
     def draw(self, sides: Sequence[tuple[str, Path]], name: Names) -> Chapter:
@@ -328,6 +330,7 @@ class _Job:
                 else:
                     own = name(Path(frame.source).name) if self.several else self.stem
                     write_picture(self.out / f"{own}.jpg", picture)
+                    self.files.append(self.out / f"{own}.jpg")
                 said = tally.add(frame, results, lambda picture=picture: picture)
                 table.write(json.dumps(said, allow_nan=False) + "\n")
                 chapter.add(frame, results, picture)
@@ -335,6 +338,7 @@ class _Job:
             if moving and self.whole and last is not None:
                 self._told_longer(labels, lines, last)
         part.finish()
+        self.files.extend([part.path, *([self.out / f"{self.stem}.mp4"] if moving else [])])
         for label, (count, why) in chapter.missing.items():
             told = f"{label} has nothing of {count} of {tally.done} frames of {self.source.name}"
             self.fault(VitruvianError(f"{told}; of the first, {why}"))

@@ -10,7 +10,7 @@ rate, or count from 1. Images are paired by path, or by a path ending that is un
 
 from __future__ import annotations
 
-import json
+import shutil
 import time
 from array import array
 from bisect import bisect_left
@@ -27,10 +27,10 @@ from vitruvian.body.poses import Poses
 from vitruvian.documents import unreadable
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import AtomicFile
-from vitruvian.formats.records import Record
+from vitruvian.formats.records import Record, drop_frames
 from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
-from vitruvian.stream.stream import Stream
+from vitruvian.streams.stream import Stream
 from vitruvian.verbs.find import each_frame
 
 SAME = 0.02  # maximum seconds between times of one frame; also below 1/4 step
@@ -73,10 +73,10 @@ def write_lines(
     model = load()
     part, done, failed = AtomicFile(path), set[str](), 0
     unfinished = part.begin(keep=True)
-    if not moving and finished(unfinished, about):
-        record = Record(unfinished)
-        record.append().close()  # cuts off a partial last line
-        done, failed = _there(record)
+    if not moving:
+        if path.is_file() and _about(unfinished) != about:
+            shutil.copyfile(path, unfinished)  # it lacks pictures, or some have changed
+        done, failed = _there(unfinished, about)
     step = Stream(model, moving=moving)
     with unfinished.open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
@@ -122,18 +122,31 @@ def _look(step: Callable[[Frame], Poses], frame: Frame) -> tuple[Poses | None, s
         return None, f"{kind}{error}".splitlines()[0]
 
 
-def finished(path: Path, about: dict[str, Any]) -> bool:
-    """Whether a complete record exists, of the same input, model and options."""
+def _about(path: Path) -> dict[str, Any]:
+    """The inputs of a record, as in its header; empty if it is none."""
     try:
-        return Record(path).header.get("compare") == json.loads(json.dumps(about))
+        about = Record(path).header.get("compare")
     except VitruvianError:
-        return False
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
-def _there(record: Record) -> tuple[set[str], int]:
-    """The keys of the frames in a record of images, and the number of failures among them."""
-    done, failed = set[str](), 0
-    for line, *_ in record.index():
+def finished(path: Path, about: dict[str, Any]) -> bool:
+    """Whether a record exists, of the same input, model and options."""
+    return _about(path) == about
+
+
+def _there(path: Path, about: dict[str, Any]) -> tuple[set[str], int]:
+    """The keys of the frames in a record of images, and the number of failures among them.
+
+    Images that have changed since are removed from it; so is a partial last line.
+    """
+    done, failed, before = set[str](), 0, _about(path)
+    if {**before, "sources": None} != {**about, "sources": None}:
+        return done, failed
+    changed = {old[0] for old in before["sources"] if old not in about["sources"]}
+    drop_frames(path, changed, compare=about)
+    for line, *_ in Record(path).index():
         done.add(line["source"])
         failed += "failed" in line
     return done, failed
@@ -272,7 +285,7 @@ class FrameRecord:
         said, theirs, poses = self._read(at)
         if theirs.size != frame.size:
             wide, tall = theirs.size
-            return FrameResult(None, failed=f"it is of a picture of {wide} x {tall} pixels")
+            return FrameResult(None, failed=f"it is of an image of {wide} x {tall} pixels")
         if "failed" in said:
             return FrameResult(None, failed=shown(said["failed"], 200))
         ms = said.get("ms")

@@ -1,9 +1,9 @@
-"""The report of a comparison: one page with tables, plots and images, see `sink.report`."""
+"""The report of a comparison: one page with tables, plots and images, see `show.report`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from vitruvian.frame import Frame
 from vitruvian.show.report import COLOURS, HtmlReport, plot
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.compare.lines import FrameResult
+from vitruvian.verbs.compare.result import Comparison
 from vitruvian.verbs.compare.tally import Pair, SourceTally
 
 WIDE = 1280  # pixels, maximum width of an image in the page
@@ -54,21 +55,21 @@ def _when(frame: Frame, moving: bool) -> str:
     return f"{frame.seconds:.2f} s, frame {frame.index}" if moving else Path(frame.source).name
 
 
-def write_comparison(chapters: Sequence[Chapter], numbers: dict[str, Any], path: Path) -> None:
+def write_comparison(chapters: Sequence[Chapter], result: Comparison, path: Path) -> None:
     """Write the page.
 
     Args:
         chapters: results of each source.
-        numbers: result of `compare`.
+        result: of `compare`.
         path: path of the page.
     """
     labels = [side.label for side in chapters[0].tally.sides] if chapters else []
     page = HtmlReport(f"Comparison of {', '.join(labels)}")
-    for line in machine.machine_lines(numbers["machine"]):
+    for line in machine.machine_lines(result.machine):
         page.paragraph(line)
-    if numbers["faults"]:
+    if result.faults:
         page.heading("What could not be done")
-        for fault in numbers["faults"]:
+        for fault in result.faults:
             page.paragraph(fault)
     for chapter in chapters:
         _chapter(page, chapter)
@@ -97,10 +98,10 @@ def _chapter(page: HtmlReport, chapter: Chapter) -> None:
     tally = chapter.tally
     page.heading(chapter.name)
     columns = ("model", "frames", "without a result", "people a frame", "ms, median", "ms, p95")
-    page.table(columns, [list(side.to_dict().values()) for side in tally.sides])
+    page.table(columns, [list(astuple(side.summary())) for side in tally.sides])
     if chapter.shown is not None:
         page.picture(chapter.shown[1], chapter.shown[0])
-    kind = "All of it, as a video," if tally.moving else "Each picture"
+    kind = "All of it, as a video," if tally.moving else "Each image"
     if tally.done > 1:
         page.paragraph(f"{kind} is in a file beside this page.")
     if tally.filled.sum() > 1:
@@ -116,7 +117,7 @@ def _chapter(page: HtmlReport, chapter: Chapter) -> None:
 
 
 def _time(tally: SourceTally) -> str:
-    return "seconds" if tally.moving else "picture"
+    return "seconds" if tally.moving else "image"
 
 
 def _over_time(page: HtmlReport, tally: SourceTally) -> None:
@@ -134,7 +135,7 @@ def _over_time(page: HtmlReport, tally: SourceTally) -> None:
         look = _look(tally, number, " and ".join(pair.labels))
         apart.plot(at, pair.disagreement.values[shown], **look)
     people.set(ylabel="people", ylim=(-0.2, None))
-    usual = [side.to_dict()["ms_p95"] for side in tally.sides if side.ms]
+    usual = [p95 for side in tally.sides if (p95 := side.summary().ms_p95) is not None]
     took.set(ylabel="milliseconds", ylim=(0, 1.5 * max(usual) if usual else None))
     apart.set(ylabel="disagreement", ylim=(-0.03, 1.03), xlabel=_time(tally))
     if not tally.moving:
@@ -161,7 +162,7 @@ def _pair(page: HtmlReport, tally: SourceTally, pair: Pair) -> None:
     first, second = pair.labels
     page.table(
         ("frames", "people of both", f"only {first}", f"only {second}", "disagreement"),
-        [[pair.frames, pair.both, *pair.only, pair.to_dict()["disagreement"]]],
+        [[pair.frames, pair.both, *pair.only, pair.summary().disagreement]],
     )
     if not pair.joints:
         page.paragraph("Their skeletons have no joint of the same name.")

@@ -22,6 +22,14 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.verbs.compare.agreement import BlandAltman, Common, Pairing, angles_apart, pair
 from vitruvian.verbs.compare.lines import FrameResult
+from vitruvian.verbs.compare.result import (
+    AngleAgreement,
+    JointDistances,
+    ModelSummary,
+    MomentSummary,
+    PairSummary,
+    SourceSummary,
+)
 
 BINS = 300  # maximum number of time bins, for plots
 STEPS, STEP = 400, 0.25  # distance histogram, percent of a person's size; last bin: overflow
@@ -66,19 +74,13 @@ class ModelTally:
             self.ms.append(result.ms)
             self.took.add(where, result.ms)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The statistics, ready for JSON."""
+    def summary(self) -> ModelSummary:
+        """The statistics."""
         ms = np.array(self.ms)
         median, p95 = np.quantile(ms, [0.5, 0.95]).round(3).tolist() if len(ms) else (None, None)
         seen = self.frames - self.failed
-        return {
-            "model": self.label,
-            "frames": self.frames,
-            "failed": self.failed,
-            "people_a_frame": round(self.people / seen, 3) if seen else None,
-            "ms_median": median,
-            "ms_p95": p95,
-        }
+        people = round(self.people / seen, 3) if seen else None
+        return ModelSummary(self.label, self.frames, self.failed, people, median, p95)
 
 
 class Pair:
@@ -128,34 +130,29 @@ class Pair:
         first = np.argmax(self.steps.cumsum(axis=1) >= share * total[:, None], axis=1)
         return np.where(total > 0, (first + 0.5) * STEP, np.nan)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The statistics, ready for JSON."""
+    def summary(self) -> PairSummary:
+        """The statistics."""
         median, p95 = self.quantile(0.5), self.quantile(0.95)
-        angles: dict[str, dict[str, Any]] = {}
+        angles: dict[Space, dict[str, AngleAgreement]] = {}
         for space, sums in self.angles.items():
             parts = (sums.count, sums.bias, sums.deviation, *sums.limits)
             angles[space] = {
-                name: dict(zip(("count", "bias", "deviation", "low", "high"), row, strict=True))
+                name: AngleAgreement(*row)
                 for name, *row in zip(
                     angle_names(space), *(_plain(part) for part in parts), strict=True
                 )
                 if row[0]
             }
         mean = self.disagreement.sum.sum() / max(self.frames, 1)
-        return {
-            "first": self.labels[0],
-            "second": self.labels[1],
-            "frames": self.frames,
-            "both": self.both,
-            "only_first": self.only[0],
-            "only_second": self.only[1],
-            "disagreement": round(float(mean), 4),
-            "joints_percent": {
-                name: {"median": low, "p95": high}
-                for name, low, high in zip(self.joints, _plain(median), _plain(p95), strict=True)
-            },
-            "angles_deg": angles,
-        }
+        rows = zip(_plain(median), _plain(p95), strict=True)
+        joints = {name: JointDistances(*row) for name, row in zip(self.joints, rows, strict=True)}
+        return PairSummary(
+            *self.labels,
+            *(self.frames, self.both, self.only[0], self.only[1]),
+            round(float(mean), 4),
+            joints,
+            angles,
+        )
 
 
 def _plain(values: np.ndarray) -> list[Any]:
@@ -261,19 +258,16 @@ class SourceTally:
         """(B,) bool, bins with frames: a video may be shorter than expected."""
         return self.at.count > 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """All statistics, ready for JSON."""
+    def summary(self, source: str) -> SourceSummary:
+        """All statistics of the source of that name."""
+        models = [side.summary() for side in self.sides]
+        pairs = [pair.summary() for pair in self.pairs.values()]
         moments = [
-            {"source": m.frame.source, "index": m.frame.index, "time": round(m.frame.seconds, 6)}
-            | {"disagreement": round(m.disagreement, 4)}
-            for m in self.moments.kept
+            MomentSummary(at.source, at.index, round(at.seconds, 6), round(moment.disagreement, 4))
+            for moment in self.moments.kept
+            for at in (moment.frame,)
         ]
-        return {
-            "frames": self.done,
-            "models": [side.to_dict() for side in self.sides],
-            "pairs": [pair.to_dict() for pair in self.pairs.values()],
-            "moments": moments,
-        }
+        return SourceSummary(source, self.done, models, pairs, moments)
 
 
 def _line(pair: Pair, found: Pairing) -> dict[str, Any]:

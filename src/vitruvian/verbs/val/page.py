@@ -86,9 +86,9 @@ def validation_report(result: Validation, sheets: Mapping[str, np.ndarray | None
     page = HtmlReport(f"Validation on {Path(truth.source).name}")
     kind = "joints in metres" if truth.solid else "keypoints in pixels"
     page.paragraph(
-        f"{amount(len(truth.pictures), 'picture')} of {truth.source}, {kind}, "
+        f"{amount(len(truth.pictures), 'image')} of {truth.source}, {kind}, "
         f"{len(truth.skeleton)} of {truth.skeleton.name}. In brackets: where 95 % of the numbers "
-        "lie when as many pictures are drawn anew from these."
+        "lie when as many images are drawn anew from these."
     )
     page.table(*validation_table(result))
     for note in result.notes:
@@ -98,7 +98,7 @@ def validation_report(result: Validation, sheets: Mapping[str, np.ndarray | None
         if name in columns(result):
             page.figure(
                 _bars(result, name),
-                f"{caption}: by size, and by how many people are in the picture",
+                f"{caption}: by size, and by how many people are in the image",
             )
     page.figure(_curves(result), "Precision over recall, and joints hit over how far off they are")
     page.heading("Keypoints")
@@ -110,7 +110,7 @@ def validation_report(result: Validation, sheets: Mapping[str, np.ndarray | None
         _tables(page, each, columns(result))
         picture = sheets[each.name]
         if picture is not None:
-            page.picture(picture, f"The worst pictures: the truth, and what {each.name} found")
+            page.picture(picture, f"The worst images: the truth, and what {each.name} found")
     page.heading("What the words mean")
     for words in MEANING:
         page.paragraph(words)
@@ -159,7 +159,7 @@ def _bars(result: Validation, name: str) -> Figure:
         ends = np.nan_to_num(np.maximum([value - low, high - value], 0))
         colour = COLOURS[i % len(COLOURS)]
         axes.bar(at, value, share * 0.95, yerr=ends, color=colour, ecolor="0.4", label=each.name)
-    words = {"people in the picture": "\nin the picture"}
+    words = {"people in the image": "\nin the image"}
     axes.set_xticks(range(len(groups)), [g.name + words.get(g.of, "") for g in groups])
     axes.set_ylabel(title(name))
     axes.spines[["top", "right"]].set_visible(False)

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
 from vitruvian.documents import LONGEST_LINE
 from vitruvian.errors import VitruvianError, amount, shown
@@ -29,19 +28,19 @@ from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
 from vitruvian.evaluate.recorded import people_of_record, poses_on_truth, shared_keypoints
 from vitruvian.evaluate.scores import PredictedPeople, Scores, score_people
 from vitruvian.formats.atomic_file import alone_in
-from vitruvian.formats.records import Record
+from vitruvian.formats.records import Record, drop_frames
 from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
 from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
-from vitruvian.models.model import Model, cores
+from vitruvian.models.model import Model, cores, skeleton_of
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE
 from vitruvian.stopping import hold_signals
-from vitruvian.stream.stream import Stream
-from vitruvian.stream.wanted import Wanted
+from vitruvian.streams.stream import Stream
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.find import each_frame
-from vitruvian.verbs.folder import Ledger, ledger_of, made_by
+from vitruvian.verbs.folder import Ledger, ledger_of, made_by, stamped
 from vitruvian.verbs.groups import MachineWords, ModelWords, verb
 from vitruvian.verbs.outputs import Names, need_folder
 
@@ -56,7 +55,7 @@ class Validation:
     scores: list[Scores]  # of each model, then of each results file
     options: Mapping[str, Mapping[str, Any]]  # model name -> its options
     notes: list[str]  # remarks for the reader
-    faults: int  # number of unreadable images
+    faults: tuple[VitruvianError, ...]  # unreadable images, each once
 
 
 def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
@@ -140,13 +139,14 @@ def val(
         known = fit_labels_to_pictures(known)
     for fault in known.faults:
         on_error(fault)
-    free, notes, broken = Names(), list(known.notes), {str(fault) for fault in known.faults}
+    free, notes = Names(), list(known.notes)
+    broken = {str(fault): fault for fault in known.faults}
     found: dict[str, dict[int | str, PredictedPeople]] = {}
     has: dict[str, list[bool]] = {}
     used: dict[str, Mapping[str, Any]] = {}
 
     def tell(fault: VitruvianError) -> None:
-        broken.add(str(fault))
+        broken[str(fault)] = fault
         on_error(fault)
 
     with TemporaryDirectory() as nowhere, alone_in(folder := Path(out or nowhere)):
@@ -156,15 +156,20 @@ def val(
                 opened = ready(each.name, solid=known.solid, **given)
             else:
                 opened = each
-            table = _table_of(opened)
+            table = skeleton_of(opened)
             name = free(f"{opened.name}.jsonl")
             has[name], used[name] = shared_keypoints(opened.name, table, known), opened.options
             file = folder / f"{name}.jsonl"
             ledger = ledger_of_model(file, known, opened)
-            ledger.open(resume=resume, overwrite=overwrite, there=[file])
+            ledger.open(resume=resume, overwrite=overwrite, there=[file], again=True)
             with closing(ledger):
                 if overwrite:
                     file.unlink(missing_ok=True)
+                if ledger.changed:
+                    ledger.say_again(ledger.changed)
+                    if file.exists():
+                        drop_frames(file, ledger.changed)
+                    ledger.restart()
                 _find(name, opened, known, file, say, tell)
             found[name] = _kept(file, known)
     for file in map(Path, results):
@@ -178,7 +183,7 @@ def val(
         all_have = [all(each) for each in zip(*has.values(), strict=True)]
         has = dict.fromkeys(has, all_have)
     scores = [score_people(name, known, found[name], has[name], resamples) for name in found]
-    return Validation(known, scores, used, notes + _notes(known, scores), len(broken))
+    return Validation(known, scores, used, notes + _notes(known, scores), (*broken.values(),))
 
 
 def _asked(model: str | ModelSpec, words: ModelWords, machine: MachineWords) -> ModelSpec | Model:
@@ -221,13 +226,6 @@ def _keypoints_for(
     return {**options, "skeleton": truth.skeleton}
 
 
-def _table_of(model: Model) -> Skeleton:
-    table = getattr(model, "skeleton", None)
-    if not isinstance(table, Skeleton):
-        raise VitruvianError(f"{model.name} does not say which skeleton it has")
-    return table
-
-
 def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
     """Remarks that the metrics do not show."""
     notes = []
@@ -240,8 +238,8 @@ def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
             )
         if gone := len(truth.pictures) - len(each.pictures):
             notes.append(
-                f"{each.name}: without {amount(gone, 'picture')} that could not be read, or of "
-                "which nothing is known"
+                f"{each.name}: without {amount(gone, 'image')} that could not be read, or of which "
+                "nothing is known"
             )
         notes += doubts.explain_low_scores(truth, each)
     if len({each.keypoints for each in scores}) > 1:
@@ -258,7 +256,9 @@ def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
 def ledger_of_model(file: Path, truth: GroundTruth, model: Model) -> Ledger:
     """The ledger of a model's predictions on a dataset, which are kept in `file`."""
     data = {"labels": truth.sha256, "pictures": [*truth.names.values()]}
-    return Ledger(ledger_of(file.parent, file.stem), file, {"data": data, **made_by(model)})
+    of = {"data": data, **made_by(model)}
+    of["sources"] = [stamped(picture.path) for picture in truth.pictures]
+    return Ledger(ledger_of(file.parent, file.stem), file, of)
 
 
 def _done(file: Path) -> set[int]:
@@ -320,14 +320,14 @@ def _find(
     source = _Source(name, [(i, each) for i, each in enumerate(truth.pictures) if i not in done])
     total = len(truth.pictures)
     if done:
-        say(f"{name}: goes on in '{file}', {len(done)} of {total} pictures are done")
+        say(f"{name}: goes on in '{file}', {len(done)} of {total} images are done")
     if not source.todo:
         return
     began, frames = time.perf_counter(), 0
     try:
         with hold_signals(), file.open("a" if done else "w", encoding="utf-8", newline="") as lines:
             if not done:
-                lines.write(dump(header(model, _table_of(model))))
+                lines.write(dump(header(model, skeleton_of(model))))
 
             def write(frame: Frame, poses: Poses) -> None:
                 nonlocal frames
@@ -339,7 +339,7 @@ def _find(
             each_frame(name, len(source.todo), stream.run(source, on_error), write)
     except KeyboardInterrupt:
         at = len(done) + frames
-        say(f"{name}: stopped at {at} of {total} pictures; --resume goes on there")
+        say(f"{name}: stopped at {at} of {total} images; --resume goes on there")
         raise
     except OSError as error:
         _done(file)  # cuts off a partial last line
@@ -347,7 +347,7 @@ def _find(
             f"cannot write '{file}': {error.strerror}; --resume goes on there"
         ) from None
     seconds = time.perf_counter() - began
-    say(f"{name}: {amount(frames, 'picture')}, {frames / seconds:.3g} pictures/s")
+    say(f"{name}: {amount(frames, 'image')}, {frames / seconds:.3g} images/s")
 
 
 def _likeliest(poses: Poses) -> Poses:

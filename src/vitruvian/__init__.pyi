@@ -1,0 +1,410 @@
+"""The public names of vitruvian, for editors and type checkers.
+
+Made by `python docs/generate.py` from the functions themselves.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from vitruvian.analysis.events import Event as Event
+from vitruvian.body.poses import Poses as Poses
+from vitruvian.body.skeleton import Skeleton as Skeleton
+from vitruvian.errors import VitruvianError as VitruvianError
+from vitruvian.formats.libraries import to_pandas as to_pandas, to_supervision as to_supervision, to_xarray as to_xarray
+from vitruvian.formats.table import read as read
+from vitruvian.frame import Frame as Frame
+from vitruvian.geometry.camera import Camera
+from vitruvian.models.load import load as load
+from vitruvian.models.model import Model
+from vitruvian.models.spec import ModelSpec
+from vitruvian.show.draw import draw as draw
+from vitruvian.sources.open import open_source as open_source
+from vitruvian.sources.video import Span
+from vitruvian.streams.live import live as live
+from vitruvian.streams.run import run as run, stream as stream
+from vitruvian.streams.wanted import Wanted
+from vitruvian.verbs.analyze import analyze_frames as analyze_frames
+from vitruvian.verbs.api import OnError, OneModel, Words
+from vitruvian.verbs.benchmark.benchmark import Benchmark, Plan
+from vitruvian.verbs.compare.result import Comparison
+from vitruvian.verbs.convert import convert as convert
+from vitruvian.verbs.doctor import doctor as doctor
+from vitruvian.verbs.export import export as export
+from vitruvian.verbs.groups import AnalysisWords, CameraWords, MachineWords, ModelWords, Outcome, OutputWords
+from vitruvian.verbs.outputs import open_sink as open_sink
+from vitruvian.verbs.synth import synth as synth
+from vitruvian.verbs.trace import Trace
+from vitruvian.verbs.val.val import Validation
+
+__version__: str
+__all__: list[str]
+_PUBLIC: dict[str, str]
+
+def analyze(
+    source: Words,
+    model: OneModel = 'blazepose-full',
+    *,
+    find: str | None = None,
+    num_poses: int | None = None,
+    conf: float | None = None,
+    skeleton: str | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    stride: int = 1,
+    max_frames: int | None = None,
+    out: str | Path = Path('out'),
+    save: str | Sequence[str] | None = None,
+    visible: float = 0.5,
+    resume: bool = False,
+    overwrite: bool = False,
+    rules: str | None = None,
+    angles: bool = False,
+    angle: str | None = None,
+    space: str | None = None,
+    minimum: float = 0.5,
+    gap: float = 0.5,
+    track: bool | None = None,
+    smooth: str | bool | None = None,
+    cutoff_hz: float | None = None,
+    repair: bool = False,
+    absolute: bool = False,
+    detect_every: int | None = None,
+    same_from: float | None = None,
+    camera: Camera | str | Path | None | CameraWords = None,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    say: Callable[[str], None] = ...,
+    on_error: OnError = None,
+    words: ModelWords = ...,
+    span: Span = ...,
+    output: OutputWords = ...,
+    analysis: AnalysisWords = ...,
+    wanted: Wanted = ...,
+    machine: MachineWords = ...,
+) -> Outcome:
+    """Detect events with rules, and measure joint angles.
+
+    SOURCE may also be a .jsonl file of `vitruvian predict`; then no model runs.
+
+    Args:
+        source: as for `predict`, or one `.jsonl` file.
+        model: as for `predict`, and so are the other groups.
+        words: the same.
+        span: the same.
+        output: the same; `save` takes tables, video, plot and parquet.
+        analysis: `rules`, `angles`, `angle`, `space`, `minimum`, `gap`.
+        wanted: as for `predict`.
+        camera: the same.
+        machine: the same.
+        say: called with one line about each source and each rule.
+        on_error: as for `predict`.
+
+    Raises:
+        VitruvianError: as `predict`; unknown rule or angle; or an option has no effect.
+    """
+
+def benchmark(
+    model: Sequence[str | ModelSpec] | None = None,
+    source: str | Path | None = None,
+    *,
+    people: str | Sequence[int] = '1,5,20',
+    size: str | Sequence[int] | None = None,
+    threads: str | Sequence[int] | None = None,
+    precision: str | Sequence[str] | None = None,
+    rounds: int = 3,
+    frames: int = 30,
+    seconds: float = 10.0,
+    warm_up: int = 25,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] = ...,
+    plan: Plan = ...,
+) -> Benchmark:
+    """Benchmark models side by side.
+
+    Args:
+        model: catalogue names, files, or specs.
+        source: images or a video; without it, images are composed from the built-in portrait.
+        people: people in those images; numbers, or comma-separated text, as for the next three.
+        size: input size `imgsz` of YOLOv8 models, pixels; the others have a fixed size.
+        threads: threads of the networks.
+        precision: network precision: f32, bf16, f16.
+        plan: how much to measure.
+        out: a `.json` file for the result.
+        overwrite: replace an existing `out`.
+        resume: keep the measurements of an interrupted run into `out`.
+        say: called with one line about each finished measurement.
+
+    Raises:
+        VitruvianError: unknown model, or a number out of range; `out` exists, or holds other
+            measurements.
+    """
+
+def compare(
+    source: str | Path | Sequence[str | Path],
+    model: Sequence[str | ModelSpec] | None = None,
+    out: str | Path = Path('comparison'),
+    *,
+    results: Sequence[str | Path] | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    stride: int = 1,
+    max_frames: int | None = None,
+    camera: Camera | str | Path | None | CameraWords = None,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+    visible: float = 0.5,
+    overwrite: bool = False,
+    resume: bool = False,
+    on_error: Callable[[VitruvianError], None] | None = None,
+    span: Span = ...,
+) -> Comparison:
+    """Compare models on the same source.
+
+    Args:
+        source: image, folder, glob pattern or video, or several.
+        model: catalogue names, files, or specs.
+        out: output folder.
+        results: records (.jsonl) of the same source, from other programs.
+        span: which frames; by default all.
+        camera: `camera`, `fov_deg`, `focal` or `focal_mm`; by default from the images.
+        visible: 0..1; keypoints with this score or more are drawn.
+        overwrite: replace a comparison in the folder.
+        resume: continue a comparison of the same source: finished records are kept, and models may
+            be added.
+        on_error: called with each error. Without it, the rest is done first, and then the first
+            error is raised.
+
+    Raises:
+        VitruvianError: unknown source, model or record, fewer than two sides, or a folder with
+            other content.
+    """
+
+def predict(
+    source: Words,
+    model: OneModel = 'blazepose-full',
+    *,
+    find: str | None = None,
+    num_poses: int | None = None,
+    conf: float | None = None,
+    skeleton: str | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    stride: int = 1,
+    max_frames: int | None = None,
+    out: str | Path = Path('out'),
+    save: str | Sequence[str] | None = None,
+    visible: float = 0.5,
+    resume: bool = False,
+    overwrite: bool = False,
+    track: bool | None = None,
+    smooth: str | bool | None = None,
+    cutoff_hz: float | None = None,
+    repair: bool = False,
+    absolute: bool = False,
+    detect_every: int | None = None,
+    same_from: float | None = None,
+    camera: Camera | str | Path | None | CameraWords = None,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    say: Callable[[str], None] = ...,
+    on_error: OnError = None,
+    words: ModelWords = ...,
+    span: Span = ...,
+    output: OutputWords = ...,
+    wanted: Wanted = ...,
+    machine: MachineWords = ...,
+) -> Outcome:
+    """Detect people, estimate their 2D and 3D keypoints, and write them.
+
+    Words of a group are keywords of their own: `stride=2` is `span=Span(stride=2)`.
+
+    Args:
+        source: image, folder, glob pattern, video, webcam (`camera:0`), stream address, `sample`,
+            or a list of these.
+        model: model name or file, with options after commas, or a model from `load`.
+        words: options of the model: `find`, `num_poses`, `conf`, `skeleton`.
+        span: which frames: `start`, `end` (seconds), `stride`, `max_frames`.
+        output: `out`, `save`, `visible`, `resume`, `overwrite`.
+        wanted: tracking and smoothing: `track`, `smooth`, `cutoff_hz`, `repair`, `detect_every`,
+            `same_from`; and `absolute`.
+        camera: `camera`, `fov_deg`, `focal` (pixels) or `focal_mm`.
+        machine: `device`, `threads`, `precision`.
+        say: called with one line about each source.
+        on_error: called with each read error. Without it, errors are raised at the end.
+
+    Raises:
+        VitruvianError: unknown source, model or option, a file exists, or cannot be read.
+    """
+
+def trace(
+    source: Any,
+    keypoint: str,
+    model: str | ModelSpec | Model = 'blazepose-full',
+    *,
+    frame: int = 0,
+    person: int | None = None,
+    find: str | None = None,
+    num_poses: int | None = None,
+    conf: float | None = None,
+    skeleton: str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    track: bool | None = None,
+    smooth: str | bool | None = None,
+    cutoff_hz: float | None = None,
+    repair: bool = False,
+    absolute: bool = False,
+    detect_every: int | None = None,
+    same_from: float | None = None,
+    camera: Camera | str | Path | None | CameraWords = None,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    words: ModelWords = ...,
+    wanted: Wanted = ...,
+    machine: MachineWords = ...,
+) -> Trace:
+    """Trace one keypoint through every stage of a model and every step of a stream.
+
+    Args:
+        source: image or video, as for `run`.
+        keypoint: name of the keypoint.
+        model: model name or file, with options after commas, or a model from `load`.
+        frame: frame index, from 0. A video is processed from its first frame up to this one.
+        person: track ID in a video; in images, a number from 1. Default: the highest score.
+        words: options of the model: `find`, `num_poses`, `conf`, `skeleton`.
+        out: output folder for `trace.csv`, `frame.png`, `crop.png` and `heatmap.png`.
+        overwrite: replace existing files in `out`.
+        wanted: tracking and smoothing, as for `predict`.
+        camera: as for `predict`.
+        machine: as for `predict`.
+
+    Raises:
+        VitruvianError: unknown keypoint, frame or person, or as `run`.
+    """
+
+def track(
+    source: Words,
+    model: OneModel = 'blazepose-full',
+    again: bool = False,
+    *,
+    find: str | None = None,
+    num_poses: int | None = None,
+    conf: float | None = None,
+    skeleton: str | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    stride: int = 1,
+    max_frames: int | None = None,
+    out: str | Path = Path('tracks'),
+    save: str | Sequence[str] | None = None,
+    visible: float = 0.5,
+    resume: bool = False,
+    overwrite: bool = False,
+    track: bool | None = None,
+    smooth: str | bool | None = None,
+    cutoff_hz: float | None = None,
+    repair: bool = False,
+    absolute: bool = False,
+    detect_every: int | None = None,
+    same_from: float | None = None,
+    camera: Camera | str | Path | None | CameraWords = None,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    say: Callable[[str], None] = ...,
+    on_error: OnError = None,
+    words: ModelWords = ...,
+    span: Span = ...,
+    output: OutputWords = ...,
+    wanted: Wanted = ...,
+    machine: MachineWords = ...,
+) -> Outcome:
+    """Track people: each person keeps one track ID through the video.
+
+    Reports when each person is visible. SOURCE may be a .jsonl file of `predict`; then no model
+    runs.
+
+    Args:
+        source: video, folder, webcam (`camera:0`) or stream address; or one `.jsonl` file.
+        model: as for `predict`, and so are the other groups.
+        words: the same.
+        span: the same.
+        output: the same.
+        wanted: the same; for `.jsonl` only `smooth`, `cutoff_hz` and `repair`.
+        again: for `.jsonl`: reassign track IDs, by motion and pose.
+        camera: as for `predict`.
+        machine: the same.
+        say: called with one line about each source and each person.
+        on_error: as for `predict`.
+
+    Raises:
+        VitruvianError: as `predict`; or an option has no effect on a record.
+    """
+
+def val(
+    data: str | Path,
+    model: Sequence[str | ModelSpec | Model] | None = None,
+    *,
+    results: Sequence[str | Path] | None = None,
+    images: str | Path | None = None,
+    split: str = 'val',
+    find: str | None = None,
+    num_poses: int | None = None,
+    conf: float | None = None,
+    skeleton: str | None = None,
+    common: bool = False,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    resamples: int = 200,
+    say: Callable[[str], None] = ...,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    on_error: Callable[[VitruvianError], None] = ...,
+    words: ModelWords = ...,
+    machine: MachineWords = ...,
+) -> Validation:
+    """Evaluate models on annotated data.
+
+    Args:
+        data: COCO keypoint annotations, a YOLO-pose dataset, joints in metres, or people.jsonl;
+            see docs/val.md.
+        model: names, with options after commas, specs, or loaded models.
+        results: COCO result files or records, from any program, to be scored as well.
+        images: folder of the images; by default beside the data.
+        split: split of the dataset, if it has several.
+        words: `find`, `num_poses`, `conf` of the models; and `skeleton`, a name or .toml file, of
+            the annotated keypoints, and of model files that do not name theirs; by default that of
+            the annotations, or else COCO's.
+        common: score all models on their common keypoints, not each on its own.
+        out: folder for the predictions.
+        overwrite: start over, whatever is in `out`.
+        resume: continue what is in `out`; finished images are skipped.
+        resamples: number of bootstrap resamples for the intervals; 0: no intervals.
+        machine: `device`, `threads`, `precision`.
+        say: called with one line about each model.
+        on_error: called with each read error; those images are left out.
+
+    Raises:
+        VitruvianError: the data cannot be read, a model shares no keypoints with it, or `out` has
+            other settings.
+    """
