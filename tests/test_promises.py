@@ -355,7 +355,7 @@ def test_a_variable_of_the_shell_that_is_not_set_is_told(words, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["vitruvian", *words])
     assert app._run() == 1
-    assert "one of the words is empty" in capsys.readouterr().err
+    assert "an argument is empty" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
