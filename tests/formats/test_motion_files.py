@@ -665,5 +665,5 @@ def test_the_command_says_what_it_assumed_and_left_out(tmp_path):
     words = ["convert", str(path), str(tmp_path / "b.csv"), "--from-skeleton", "halpe26"]
     said = run.invoke(app, [*words, "--fps", "30"], catch_exceptions=False).output
     assert "note" not in said
-    with refused("leave the skeleton out"):
+    with refused("leave skeleton out"):
         vit.read(tmp_path / "b.csv", skeleton=HALPE26)
