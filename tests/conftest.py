@@ -18,6 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+# Read by NumPy and torch as they are imported, here and in processes that tests start: where
+# pytest-xdist has a worker a core, more threads would wait for each other, and burn it.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import numpy as np
 import pytest
 
@@ -30,6 +34,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.options import StreamDefaults
 from vitruvian.models.zoo import entry
+from vitruvian.network import OnnxRuntime, OpenVino
 from vitruvian.streams.stream import Stream
 from vitruvian.weights import download
 
@@ -56,6 +61,15 @@ def need(library: str) -> None:
         __import__(library)
     except ImportError:
         absent(f"{library} is not installed")
+
+
+def runtimes(file: Path) -> list[OpenVino | OnnxRuntime]:
+    """A network file in each runtime that opens it."""
+    opened: list[OpenVino | OnnxRuntime] = [OpenVino(file)]
+    if file.suffix == ".onnx":
+        need("onnxruntime")
+        opened.append(OnnxRuntime(file))
+    return opened
 
 
 @contextmanager
@@ -176,7 +190,6 @@ def blazepose() -> Callable[..., Any]:
 def torch() -> Any:
     torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
     pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
-    torch.set_num_threads(1)
     return torch
 
 

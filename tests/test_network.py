@@ -235,3 +235,17 @@ def test_results_of_networks_started_early_are_their_own(toy):
     waits = [network.start(np.full((n, 4), n, np.float32)) for n in (1, 2, 1, 2, 3)]
     for n, wait in zip((1, 2, 1, 2, 3), waits, strict=True):
         np.testing.assert_array_equal(wait()[0], np.full((n, 4), 2 * n))
+
+
+def test_a_signal_is_heard_after_networks_are_gone(toy: Path):
+    """A process of its own: it was a segmentation fault."""
+    code = (
+        "import signal, sys\nfrom pathlib import Path\nfrom vitruvian.network import OpenVino\n"
+        "first, second = (OpenVino(Path(sys.argv[1])) for _ in range(2))\n"
+        "del first\ndel second\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('heard'))\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    line = [sys.executable, "-c", code, str(toy)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n")

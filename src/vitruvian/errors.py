@@ -30,6 +30,11 @@ def shown(value: object, most: int = 60) -> str:
     )[:most]
 
 
+def amount(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: `3 people`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def note(text: object) -> None:
     """Print a note on assumptions or omissions: one line to standard error."""
     print(f"vitruvian: {shown(text, LONGEST)}", file=sys.stderr, flush=True)

@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
-from commands import PREDICT, Done, command, line, one_line, process
+from commands import PREDICT, Done, command, one_line, process, started
 from conftest import absent
 from pictures import opened
 from vitruvian.models.zoo import CATALOGUE
@@ -85,6 +84,71 @@ def weights_here(blazepose) -> None:
 def test_what_the_user_got_wrong_is_one_line(words, parts):
     one_line(command(*PREDICT, *words), *parts)
     assert not any(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("predcit", "sample"), "no command 'predcit'; did you mean predict? see vitruvian --help"),
+        (("models", "get"), "models: no command 'get'; see vitruvian models --help"),
+        (("--verion",), "no option --verion; did you mean --version? see vitruvian --help"),
+        (
+            ("predict", "a.jpg", "--strid", "2"),
+            "predict: no option --strid; did you mean --stride? see vitruvian predict --help",
+        ),
+        (("predict",), "predict: missing argument 'SOURCE'; see vitruvian predict --help"),
+        (("predict", "a.jpg", "-m"), "predict: option '-m' requires an argument; see "),
+        (("predict", "a.jpg", "--resume=1"), "predict: option '--resume' does not take a value; "),
+        (("predict", "a.jpg", "--stride", "2.5"), "--stride is '2.5', want a whole number"),
+        (("predict", "a.jpg", "--end", "nan"), "--end is 'nan', want a number"),
+        (("trace", "a.jpg", "--frame", "9" * 5000), "--frame is '999"),
+    ],
+)
+def test_words_that_no_command_has_are_one_line(words, said):
+    done = command(*words)
+    one_line(done)
+    assert done.stderr.startswith(f"vitruvian: {said}")
+
+
+@pytest.mark.parametrize("group", [(), ("models",)])
+def test_a_group_alone_shows_its_help(group):
+    done = command(*group)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Commands:" in done.stdout
+
+
+OF_MODELS = (("compare", "a.jpg"), ("val", "--data", "a.json"), ("benchmark", "a.jpg"))
+
+
+@pytest.mark.parametrize("words", OF_MODELS)
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("wrong=1", "no BlazePose option named 'wrong'"),
+        ("conf=2", "conf is 2, want a number from 0 to 1"),
+        ("skeleton=coco17", "blazepose-full has the skeleton blazepose33"),
+        (f"find={'x' * 300}.json", "File name too long"),
+        ("find=vitruvian-2d", "find is 'vitruvian-2d', want a person detector"),
+    ],
+)
+def test_options_of_every_model_are_checked_before_any_work(words, option, said):
+    """Before the source, which is not there, is looked for."""
+    models = ("-m", "blazepose-lite", "-m", f"blazepose-full,{option}")
+    one_line(command(*words, *models), said)
+    assert not any(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--fov-deg", "200"), "a field of view of 200 degrees"),
+        (("--threads", "0"), "threads is 0"),
+        (("--find", "gone.json"), "cannot read 'gone.json'"),
+        (("--out", "a.json", "--conf", "2"), "conf is 2.0"),
+    ],
+)
+def test_a_wrong_value_is_said_before_the_weights_are_looked_for(words, said, cache):
+    one_line(command(*PREDICT, "sample", *words), said)
 
 
 def test_offline_without_weights_says_where_to_put_them(cache):
@@ -255,6 +319,21 @@ def test_a_recording_for_rerun_beside_nothing_else(weights_here):
 
 
 @pytest.mark.weights
+def test_heat_maps_are_of_models_that_have_them(blazepose, video):
+    blazepose("lite")
+    (frame,) = vit.open_source("sample")[0]
+    photo = cv2.resize(frame.rgb, (256, 300))  # type: ignore[union-attr]
+    clip = video("clip.mp4", [0, 0.1, 0.2], size=(256, 300), pictures=[photo] * 3)
+    words = ("track", clip, "--offline", "--save", "heatmaps", "--out", "out", "-m")
+    one_line(command(*words, "blazepose-lite"), "blazepose-lite has no heat maps")
+    assert not Path("out").exists()
+    done = command(*words, "vitruvian-2d,find=blazepose-lite")
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in Path("out/clip_heatmaps").iterdir())
+    assert names == [f"clip_00000{i}_1.png" for i in range(3)]
+
+
+@pytest.mark.weights
 def test_views_have_names_of_their_own(weights_here, video):
     """The view of one video must not take the place of another one's annotated copy."""
     clips = [video(name, [0.0, 0.1]) for name in ("a.mp4", "a_3d.mp4")]
@@ -268,8 +347,7 @@ def test_views_have_names_of_their_own(weights_here, video):
 @pytest.mark.shared
 def test_control_c_leaves_valid_files_of_what_was_done(weights_here, shared):
     source = shared / "data" / "videos" / "intel_one_by_one_person.mp4"
-    words = line(*PREDICT, source, "--out", "out")
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+    with started(*PREDICT, source, "--out", "out") as process:
         unfinished = Path("out/intel_one_by_one_person.mp4.part")
         while not unfinished.exists() or unfinished.stat().st_size < 20_000:
             assert process.poll() is None

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import refused
-from vitruvian.network import OnnxRuntime, OpenVino
+from conftest import refused, runtimes
+from vitruvian.network import OpenVino
 from vitruvian.weights.download import sha256
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
@@ -132,10 +132,7 @@ def test_runtimes_agree_with_torch(
     graph.fold(network)
     if precision == "f16":
         network.half().float()
-    opened: list[OpenVino | OnnxRuntime] = [OpenVino(done.file)]
-    if done.file.suffix == ".onnx":
-        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (the onnx extra)")
-        opened.append(OnnxRuntime(done.file))
+    opened = runtimes(done.file)
     for count in (0, 1, 3):
         crops = rng.integers(0, 256, (count, 256, 128, 3), np.uint8)
         with torch.no_grad():

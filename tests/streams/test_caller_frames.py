@@ -233,7 +233,7 @@ def test_a_pushed_frame_may_be_of_opencv(order, picture):
     assert seconds_of(model) == [0.5]
     with refused("order is 'gbr'"):
         vit.live(model, lambda *_: None, order="gbr")
-    with vit.live(model, lambda *_: None) as live, refused("does not say the order"):
+    with vit.live(model, lambda *_: None) as live, refused("channel order"):
         live.push(BLUE, 0.5)
 
 

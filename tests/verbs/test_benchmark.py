@@ -263,7 +263,7 @@ def test_a_benchmark_that_was_stopped_keeps_what_is_measured(monkeypatch, tmp_pa
         measured(resume=True, plan=benchmark.Plan(rounds=3))
     measured(resume=True)
     assert len(asked) == 2 + 4
-    assert f"'{out}' goes on: 4 measurements are done" in said
+    assert f"'{out}' goes on after 4 measurements" in said
     numbers = out.read_text()
     assert asdict(measured(resume=True)) == json.loads(numbers)
     assert said[-1] == f"'{out}' is finished already"
@@ -358,11 +358,11 @@ def test_a_model_may_bring_options_of_its_own():
 def test_one_command_measures_a_model(tmp_path):
     out = tmp_path / "speed.json"
     words = ["benchmark", "--model", "vitruvian-2d"]
-    words += ["--model", "vitruvian-2d,runtime=nothing", "--people", "1", "--rounds", "1"]
+    words += ["--model", "vitruvian-2d,device=nothing", "--people", "1", "--rounds", "1"]
     words += ["--frames", "2", "--warm-up", "0", "--threads", "1", "--out", str(out)]
     done = command(*words, env={"VITRUVIAN_OFFLINE": "1"})
     assert done.returncode == 1  # the second one fails
-    assert "runtime named 'nothing'" in done.stderr.splitlines()[-1]
+    assert "device named 'nothing'" in done.stderr.splitlines()[-1]
     (case,) = json.loads(out.read_text())["cases"]
     assert case["found"] == 1
     assert case["frames"] == 2

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import vitruvian as vit
 from bodies import body, turned
-from commands import command
+from commands import command, one_line
 from conftest import TOY, need, refused
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.poses import Poses
@@ -775,6 +776,51 @@ def test_what_a_record_says_itself_cannot_be_said_otherwise(how, words, tmp_path
 
 
 # What is to be looked at
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("a.csv", "--fps", "0"), "--fps is 0, want more than 0"),
+        (("a.csv", "--fps", "25"), "has its own timestamps; leave --fps out"),
+        (("a.csv", "--up", "q"), "--up is 'q', want y or z"),
+        (("a.csv", "--from-up", "q"), "--from-up is 'q', want y or z"),
+        (("a.csv", "--from-up", "z"), "leave --from-up out"),
+        (("a.csv", "--person", "-1"), "--person is -1, want a track ID"),
+        (("a_heatmaps",), "heatmaps"),
+    ],
+)
+def test_a_wrong_value_is_said_before_the_file_is_read(words, said, tmp_path):
+    (tmp_path / "a.jsonl").write_text("no record")
+    done = command("convert", "a.jsonl", *words, cwd=tmp_path)
+    one_line(done, said)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("b", "so it is a folder of OpenPose"), ("b_openpose", "")]
+)
+def test_a_name_without_an_extension_is_openpose_and_said(name, said, tmp_path):
+    recorded(tmp_path / "a.jsonl", story("alone"))
+    done = command("convert", "a.jsonl", name, cwd=tmp_path)
+    assert f"-> {name} (5 files)" in done.stdout
+    assert ("has no extension" in done.stdout) == bool(said)
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_film_of_a_table_has_the_frames_without_people_as_well(form, tmp_path, people, video):
+    """Before, between and after those that have rows."""
+    need_for(form)
+    clip = video("clip.mp4", np.arange(8) / 30, size=(64, 48))
+    pairs = [
+        (Frame(None, i, i / 30, str(clip), size=(64, 48)), people(1, COCO17)) for i in (1, 2, 5)
+    ]
+    done = convert(recorded(tmp_path / f"a.{form}", pairs), tmp_path / "b.mp4")
+    assert any("5 frames of 'clip.mp4' without rows" in line for line in done.notes)
+    with av.open(str(tmp_path / "b.mp4")) as film:
+        times = [float(frame.time or 0) for frame in film.decode(video=0)]
+    np.testing.assert_allclose(times, np.arange(8) / 30, atol=1e-3)
 
 
 def of_video(path: Path, clip: Path | str, people, everything=True) -> Path:

@@ -129,6 +129,23 @@ def test_what_cannot_be_traced_is_one_line(keypoint, options, words, blazepose):
         vit.trace("sample", keypoint, model, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"frame": -1}, "frame is -1, want a whole number from 0"),
+        ({"person": 0}, "person is 0, want a whole number from 1"),
+        ({"frame": 3}, "'clip.mp4' has no frame 3; its last one is 2"),
+        ({"out": "a.csv"}, "'a.csv' is one file, a trace is several"),
+        ({}, "no model named 'none'"),
+    ],
+    ids=str,
+)
+def test_what_is_not_there_is_refused_before_a_model_is_opened(options, said, video):
+    clip = video("clip.mp4", [0, 0.1, 0.2])
+    with refused(said):
+        vit.trace(clip, "nose", "none", **options)
+
+
 @pytest.mark.shared
 def test_yolo_is_traced_through_its_letterbox(shared):
     model = vit.load(str(shared / "weights/yolov8n-pose.pt"))

@@ -436,7 +436,7 @@ def test_what_is_wrong_with_data_is_one_line(tmp_path, data):
         val(write(images=[]), [model])
     with refused("a.png", "3 of the 3 images", "--images"):
         val(file, [model], images=tmp_path / "elsewhere")
-    with refused("is no JSON"):
+    with refused("is not valid JSON"):
         (tmp_path / "changed.json").write_text("{")
         val(tmp_path / "changed.json", [model])
     with refused("want COCO's annotations"):
@@ -562,7 +562,7 @@ def test_a_broken_picture_is_reported_and_left_out(tmp_path, data):
     assert "b.png" in str(complaints[0])
     assert len(result.scores[0].pictures) == 2
     assert result.scores[0].overall["AP"].value == pytest.approx(1)
-    assert any("1 images are left out: they could not be read" in n for n in result.notes)
+    assert any("without 1 image that could not be read" in n for n in result.notes)
 
 
 # What comes out

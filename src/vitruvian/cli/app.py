@@ -14,7 +14,7 @@ from vitruvian import stopping
 from vitruvian.cli import terminal
 from vitruvian.cli.analyze import analyze
 from vitruvian.cli.benchmark import benchmark
-from vitruvian.cli.command import TitledHelp, complain
+from vitruvian.cli.command import Commands, TitledHelp, complain
 from vitruvian.cli.compare import compare
 from vitruvian.cli.convert import convert
 from vitruvian.cli.doctor import doctor
@@ -37,8 +37,8 @@ NOT_OURS = {
 
 app = typer.Typer(
     name="vitruvian",
+    cls=Commands,
     help="2D and 3D human pose estimation in images, videos and live streams.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich drops "[default: 1]" as if it were a tag
@@ -69,7 +69,7 @@ def _run() -> int:
     try:
         if any(word == "" or re.fullmatch("--[a-z-]+=", word) for word in sys.argv[1:]):
             raise VitruvianError("an argument is empty; is a shell variable not set?")
-        app()
+        app(prog_name="vitruvian")
     except VitruvianError as error:
         complain(error)
         return 1

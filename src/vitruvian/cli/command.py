@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
-import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from vitruvian.cli.words import MACHINE, TITLES, WORDS, Word
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.verbs.groups import flat_parameters, gather
 
 OFFLINE = Word(bool, MACHINE, "Never download anything; same as VITRUVIAN_OFFLINE=1.")
 Command = Callable[..., None]
+# Click's, of which some releases of Typer have a copy of their own.
+USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
 def command(*, offline: bool = True, **own: Word | str) -> Callable[[Command], Command]:
@@ -61,19 +64,16 @@ class TitledHelp(TyperCommand):
     """A command whose help is divided into sections: Input, Model, Output, ..."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words; where an unknown option is one of a model or of --save, say so.
+        """Read the words.
 
         Raises:
-            VitruvianError: it is.
+            VitruvianError: one is unknown or missing; one line, with the right word if it is near.
         """
         known = {
             name for each in self.get_params(ctx) for name in (*each.opts, *each.secondary_opts)
         }
-        for word in itertools.takewhile(lambda word: word != "--", args):
-            name = word.partition("=")[0]
-            if name.startswith("--") and name not in known and (way := _instead(name[2:], known)):
-                raise VitruvianError(f"no option {name}; use {way}")
-        return super().parse_args(ctx, args)
+        with _one_line(ctx, known):
+            return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options by section."""
@@ -95,7 +95,59 @@ class TitledHelp(TyperCommand):
                     formatter.write_dl(records, col_max=26)
 
 
-def _instead(name: str, known: set[str]) -> str:
+class Commands(TyperGroup):
+    """A group of commands; its name alone shows the help."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words before the name of a command.
+
+        Raises:
+            VitruvianError: as `TitledHelp.parse_args`.
+        """
+        with _one_line(ctx, {name for each in self.get_params(ctx) for name in each.opts}):
+            return super().parse_args(ctx, args or ["--help"])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of this name.
+
+        Raises:
+            VitruvianError: there is none.
+        """
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known:
+            raise _usage_error(ctx, f"no command '{shown(name)}'", _nearest(name, known))
+        return super().resolve_command(ctx, args)
+
+
+@contextmanager
+def _one_line(ctx: Any, known: Collection[str]) -> Iterator[None]:
+    """Inside, Click's four lines about wrong words become one line; `known`: all options."""
+    try:
+        yield
+    except USAGE_ERROR as error:
+        name = getattr(error, "option_name", "")
+        if not name or name in known:
+            text = error.format_message().rstrip(".")
+            raise _usage_error(ctx, text[:1].lower() + text[1:]) from None
+        way_out = _instead(name.removeprefix("--"), known) if name.startswith("--") else ""
+        way_out = f"use {way_out}" if way_out else _nearest(name, known)
+        raise _usage_error(ctx, f"no option {shown(name)}", way_out) from None
+
+
+def _usage_error(ctx: Any, what: str, way_out: str = "") -> VitruvianError:
+    """An error of the words themselves: the command, what is wrong, and the way out."""
+    command = ctx.command_path.partition(" ")[2]
+    what = f"{command}: {what}" if command else what
+    way_out = f"{way_out}{'' if way_out[-1] == '?' else ';'} " if way_out else ""
+    return VitruvianError(f"{what}; {way_out}see {ctx.command_path} --help")
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _instead(name: str, known: Collection[str]) -> str:
     """How an option that a command has not is written, if it is a format or a model's option."""
     from vitruvian.models.load import FAMILIES
     from vitruvian.verbs.outputs import SAVED

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vitruvian.cli.command import command, complain, failed
 from vitruvian.cli.words import MODELS, OUT, OUTPUT, Word
+from vitruvian.errors import amount
 from vitruvian.sources.video import Span
 from vitruvian.verbs.groups import CameraWords
 
@@ -44,6 +45,6 @@ def compare(
         overwrite=overwrite,
         on_error=complain,
     )
-    frames = sum(each.frames for each in result.sources)
-    print(f"{frames} frames compared -> {out / 'report.html'}")
+    frames = amount(sum(each.frames for each in result.sources), "frame")
+    print(f"{frames} compared -> {out / 'report.html'}")
     failed(len(result.faults))

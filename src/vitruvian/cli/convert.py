@@ -70,16 +70,16 @@ def convert(
     """Convert pose files between formats, and report what is lost."""
     from vitruvian.body.skeletons import find_skeleton
     from vitruvian.verbs.convert import convert as do
+    from vitruvian.verbs.find import where
 
     tables = [
         None if which is None else find_skeleton(which) for which in (skeleton, from_skeleton)
     ]
     how = {"from_up": from_up, "up": up, "skeleton": tables[0], "from_skeleton": tables[1]}
     done = do(source, out, form=form, person=person, fps=fps, overwrite=overwrite, **how)
-    where = ", ".join(map(str, done.paths[:4])) if len(done.paths) <= 4 else str(out.parent)
     numbers = [person for person in done.people if person >= 0]
     who = f", people {', '.join(map(str, sorted(numbers)))}" if numbers else ""
-    print(f"{source}: frames {done.frames}{who} -> {where}")
+    print(f"{source}: frames {done.frames}{who} -> {where(done.paths)}")
     for what in ("lost", "derived", "missing", "left_out"):
         if names := getattr(done, what):
             more = f" and {len(names) - MOST} more" if names[MOST:] else ""

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import typer
 
-from vitruvian.cli.command import TitledHelp, command, complain, failed
+from vitruvian.cli.command import Commands, TitledHelp, command, complain, failed
 from vitruvian.cli.words import INPUT, Word
 from vitruvian.errors import VitruvianError
 
-models_app = typer.Typer(help="List, download and verify models.", no_args_is_help=True)
+models_app = typer.Typer(cls=Commands, help="List, download and verify models.")
 NAME = Word(str, INPUT, "Model name, see `vitruvian models list`.", argument="NAME")
 NAMES = Word(
     list[str], INPUT, "Model names, see `vitruvian models list`; or all.", argument="NAMES"

@@ -6,14 +6,23 @@ their fields into an option and takes its help from the table here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from vitruvian.errors import VitruvianError, shown
+
 OUT = ("--out", "-o")
-METAVARS: dict[Any, str] = {list[str] | None: "<str>", list[Path] | None: "<path>"}
+NUMBERS: dict[Any, type] = {int: int, int | None: int, float: float, float | None: float}
+METAVARS: dict[Any, str] = {
+    **{kind: f"<{number.__name__}>" for kind, number in NUMBERS.items()},
+    **{list[str] | None: "<str>", list[Path] | None: "<path>"},
+}
+LARGEST = 1e12  # of all numbers: more than any count, size or time
 # Sections of the help, in this order.
 INPUT, MODEL, OUTPUT, OVER_TIME = "Input", "Model", "Output", "Over time (videos)"
 ANALYSIS, CAMERA, MACHINE, ROUNDS = "Analysis", "Camera", "Machine", "Rounds"
@@ -54,8 +63,31 @@ class Word:
             rich_help_panel=self.title,
             show_default=shown,
             metavar=METAVARS.get(self.type),
+            parser=self._parser(name),
         )
         return Annotated[self.type, option]
+
+    def _parser(self, name: str) -> Callable[[str], float] | None:
+        """What reads a number; None: it is none.
+
+        Its error names the option and the value, which those of Typer do not.
+        """
+        number = NUMBERS.get(self.type)
+        if number is None:
+            return None
+        option = self.names[0] if self.names else f"--{name.replace('_', '-')}"
+        kind = "a whole number" if number is int else "a number"
+
+        def read(text: str) -> float:
+            want = kind
+            with suppress(ValueError):
+                value = number(text)
+                if abs(value) <= LARGEST:
+                    return value
+                want = kind if value != value else f"at most {LARGEST:g}"
+            raise VitruvianError(f"{option} is '{shown(text)}', want {want}")
+
+        return read
 
 
 WORDS = {

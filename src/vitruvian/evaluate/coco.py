@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.documents import read_json
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.evaluate.coco_labels import parse_coco
 from vitruvian.evaluate.labels import GroundTruth, OddityCounter, parse_number, parse_numbers
 from vitruvian.evaluate.scores import PredictedPeople, score_people
@@ -95,7 +95,7 @@ def results_to_people(
             f"{shown(truth.pictures[0].number, 30)}"
         )
     if strange:
-        notes.append(f"'{file}': {strange} people in other images are ignored")
+        notes.append(f"'{file}': ignored: {amount(strange, 'person', 'people')} in other images")
     notes += [f"'{file}': {line}" for line in odd.lines("rows")]
     full = [p for p in truth.pictures if p.counts.any()]
     silent = sum(not people[p.number] for p in full)
@@ -153,7 +153,8 @@ def _of_people(rows: Rows, truth: GroundTruth, file: str, notes: list[str]) -> R
         row for row, kind in zip(rows, kinds, strict=True) if kind is None or str(kind) in wanted
     ]
     if len(left) < len(rows):
-        notes.append(f"'{file}': {len(rows) - len(left)} rows of category {others} are ignored")
+        gone = amount(len(rows) - len(left), "row")
+        notes.append(f"'{file}': ignored: {gone} of category {others}")
     return left
 
 

@@ -23,9 +23,9 @@ import torch
 
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, unknown
-from vitruvian.exports.families import graph
+from vitruvian.exports.families import DECODE, graph
 from vitruvian.exports.graph import Graph
-from vitruvian.network import OnnxRuntime, OpenVino, import_openvino
+from vitruvian.network import OnnxRuntime, OpenVino, import_openvino, openvino_core
 from vitruvian.weights import checkpoint as checkpoints
 from vitruvian.weights import metrabs_archive
 from vitruvian.weights.download import sha256
@@ -43,6 +43,23 @@ class Exported:
     file: Path
     apart: dict[str, float]  # by runtime: maximum, or for int8 the mean over detections
     unit: str  # unit of the differences: "px", or "of the largest number"
+
+
+def check_export(
+    out: Path, imgsz: int | None, precision: str, decode: str | None, *, calibrated: bool
+) -> None:
+    """Raise `VitruvianError` for options that no checkpoint can be exported with."""
+    if precision not in PRECISIONS:
+        raise unknown("precision of weights", precision, PRECISIONS)
+    if out.suffix not in ((".xml",) if precision == "int8" else (".onnx", ".xml")):
+        want = ".xml" if precision == "int8" else ".onnx or .xml"
+        raise VitruvianError(f"cannot export to '{out}': want a name ending in {want}")
+    if (precision == "int8") != calibrated:
+        raise VitruvianError("calibration images are needed for int8, and only for int8")
+    if imgsz is not None and not 32 <= imgsz <= 8192:
+        raise VitruvianError(f"imgsz is {imgsz}, want a whole number from 32 to 8192")
+    if decode is not None and decode not in DECODE:
+        raise unknown("way to decode maps", decode, DECODE)
 
 
 def export_checkpoint(
@@ -74,13 +91,7 @@ def export_checkpoint(
         VitruvianError: the checkpoint is not supported, its keypoints do not match the skeleton, or
             the decoder of its maps is unknown.
     """
-    if precision not in PRECISIONS:
-        raise unknown("precision of weights", precision, PRECISIONS)
-    if out.suffix not in ((".xml",) if precision == "int8" else (".onnx", ".xml")):
-        want = ".xml" if precision == "int8" else ".onnx or .xml"
-        raise VitruvianError(f"cannot export to '{out}': want a name ending in {want}")
-    if (precision == "int8") != bool(len(calibration)):
-        raise VitruvianError("calibration images are needed for int8, and only for int8")
+    check_export(out, imgsz, precision, decode, calibrated=bool(len(calibration)))
     try:
         archive = metrabs_archive.is_archive(checkpoint)
         read = (metrabs_archive if archive else checkpoints).read(checkpoint)
@@ -109,7 +120,7 @@ def export_checkpoint(
             apart["onnxruntime"] = made.check(OnnxRuntime(fresh), "onnxruntime")
         if out.suffix == ".xml":
             openvino = import_openvino()
-            model = openvino.Core().read_model(fresh)
+            model = openvino_core().read_model(fresh)
             fresh = fresh.with_suffix(".xml")
             openvino.save_model(model, fresh, compress_to_fp16=precision == "f16")
         apart["openvino"] = made.check(OpenVino(fresh), "openvino")
@@ -189,7 +200,7 @@ def quantise(file: Path, out: Path, calibration: Sequence[np.ndarray]) -> None:
     nncf.set_log_level(logging.ERROR)
     head = r"/model\.\d+/(dfl/.*|Add|Sub|Mul|Div|Sigmoid|Concat|Slice|Split|Reshape|CumSum).*"
     model = nncf.quantize(
-        openvino.Core().read_model(file),
+        openvino_core().read_model(file),
         nncf.Dataset(calibration),
         subset_size=len(calibration),
         preset=nncf.QuantizationPreset.MIXED,

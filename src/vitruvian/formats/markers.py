@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vitruvian.body.names import are_bones, known_as, places
-from vitruvian.errors import shown
+from vitruvian.errors import amount, shown
 
 Note = Callable[[str], object]  # called with one line per assumption
 NEAR = 0.1  # metres; a marker this near the origin may really be at 0 0 0
@@ -42,7 +42,8 @@ def without_zeros(xyz: np.ndarray, names: Sequence[str], note: Note) -> np.ndarr
         elsewhere = xyz[~zero & np.isfinite(xyz[:, k]).all(axis=-1), k]
         if zero.any() and len(elsewhere) and np.linalg.norm(elsewhere, axis=-1).min() > NEAR:
             xyz[zero, k] = np.nan
-            note(f"0 0 0 of {shown(name)} in {int(zero.sum())} frames is treated as missing")
+            frames = amount(int(zero.sum()), "frame")
+            note(f"0 0 0 of {shown(name)} in {frames} is treated as missing")
     return xyz
 
 

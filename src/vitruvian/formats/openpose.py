@@ -40,7 +40,7 @@ from vitruvian.body.skeletons import (
     WHOLEBODY133,
 )
 from vitruvian.documents import WHOLE, read_json, unreadable
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.formats.markers import Note
 from vitruvian.formats.wire import Provenance
@@ -175,7 +175,8 @@ def _files(folder: str | Path, note: Note = lambda _: None) -> list[_File]:
     if not files:
         raise VitruvianError(f"'{shown(folder, 100)}' has no files named *_keypoints.json")
     if len(named) < len(every):
-        note(f"{len(every) - len(named)} files not named *_keypoints.json are ignored")
+        others = amount(len(every) - len(named), "file")
+        note(f"ignored: {others} not named *_keypoints.json")
     return sorted(files, key=lambda each: (each.stem, each.number or 0, each.path.name))
 
 

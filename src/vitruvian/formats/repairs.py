@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vitruvian.body.poses import Poses
+from vitruvian.errors import amount
 from vitruvian.formats.growing import Text
 from vitruvian.frame import Frame
 
@@ -98,7 +99,7 @@ class Changes:
         """Summary of the repairs, and the path."""
         counts = dict(self.counts)
         left = counts.pop(LEFT, 0)
-        many = [f"{n} {kind}{'s' * (n != 1)}" for kind, n in sorted(counts.items())[::-1]]
+        many = [amount(n, kind) for kind, n in sorted(counts.items())[::-1]]
         some = f"{left} change{'s' * (left != 1)} of left and right {LEFT}"
         mended = f"repaired {', '.join(many) or 'nothing'}"
         return f"{mended}{f', {some}' if left else ''} -> {self.text.part.path}"

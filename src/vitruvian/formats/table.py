@@ -6,7 +6,7 @@ Images, videos and 3D viewers have their rows in `verbs/outputs.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vitruvian.body.mapping import Mapping
@@ -14,7 +14,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BODY25
 from vitruvian.body.track import Track
 from vitruvian.documents import read_json
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.errors import VitruvianError, shown, unknown
 from vitruvian.formats import bvh, c3d, coco, mot, openpose, records, tables, trc
 from vitruvian.formats.format import Format, Pairs, Reading, ReadOptions
 from vitruvian.formats.markers import Note, assumed_up
@@ -280,6 +280,35 @@ def refusal(source: Format, target: Format) -> str:
     return ""
 
 
+def check_given(
+    row: Format,
+    path: Path,
+    fps: float | None,
+    up: str | None,
+    skeleton: Skeleton | None,
+    words: Sequence[str] = ("fps", "up", "skeleton"),
+) -> None:
+    """Raise `VitruvianError` for a wrong value, or one that a file of this format says itself.
+
+    Args:
+        row: format of the file.
+        path: the file.
+        fps: see `read`, as the next two.
+        up: axis.
+        skeleton: of its keypoints.
+        words: what the three are called in messages.
+    """
+    if fps is not None and not 0 < fps <= MOST_FPS:
+        raise VitruvianError(f"{words[0]} is {fps:g}, want more than 0, at most {MOST_FPS:g}")
+    if up not in (None, *trc.UP):
+        raise VitruvianError(f"{words[1]} is '{shown(up)}', want y or z")
+    why = ("has its own timestamps", "is in image coordinates (y down)", "names its keypoints")
+    given = {"fps": fps, "up": up, "skeleton": skeleton}
+    for (name, value), reason, word in zip(given.items(), why, words, strict=True):
+        if value is not None and name not in row.asks:
+            raise VitruvianError(f"'{path}' {reason}; leave {word} out")
+
+
 def read(
     path: str | Path,
     form: str | None = None,
@@ -306,13 +335,6 @@ def read(
     # A record may be a pipe, which can be read only once.
     record = form is None and path.suffix.lower() == ".jsonl"
     row = FORMATS["json"] if record else recognised(path, form)
-    if up is not None and "up" not in row.asks:
-        raise VitruvianError(f"'{path}' is in image coordinates (y down); leave the up axis out")
-    if skeleton is not None and "skeleton" not in row.asks:
-        raise VitruvianError(f"'{path}' names its keypoints; leave the skeleton out")
-    if fps is not None and "fps" not in row.asks:
-        raise VitruvianError(f"'{path}' has its own timestamps; leave fps out")
-    if fps is not None and not 0 < fps <= MOST_FPS:
-        raise VitruvianError(f"fps is {fps:g}, want more than 0, at most {MOST_FPS:g}")
+    check_given(row, path, fps, up, skeleton)
     assert row.read is not None
     return row.read(path, ReadOptions(fps, up, skeleton))

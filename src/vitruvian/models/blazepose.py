@@ -24,7 +24,6 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.decode import anchors, heatmap
-from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import weighted_nms
 from vitruvian.geometry.crop import Crop
@@ -119,8 +118,6 @@ def _by_name(
 ) -> TopDown:
     """Load a catalogue model; the public function is `vitruvian.models.load.load`."""
     row = entry(name)
-    if skeleton is not None:
-        raise VitruvianError(f"{name} has the skeleton {row.skeleton}; leave skeleton out")
     if finder is None:
         detector, landmarks = pull(name)
         finder = Finder(open_detector(detector, options), {detector.name: sha256(detector)})

@@ -13,7 +13,8 @@ from vitruvian.errors import VitruvianError
 from vitruvian.models import alphapose, blazepose, metrabs, yolopose
 from vitruvian.models.finders import Detections
 from vitruvian.models.model import Family, Finder, Model, cores
-from vitruvian.models.ready import is_checkpoint, is_network_file
+from vitruvian.models.options import StreamDefaults
+from vitruvian.models.ready import as_skeleton, is_checkpoint, is_network_file
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE, DEFAULT, entry
 from vitruvian.weights import checkpoint, metrabs_archive
@@ -122,22 +123,59 @@ def load(
         VitruvianError: unknown model or option, a value out of range, or weights not available.
     """
     spec = ModelSpec.of(name)
-    given = {"find": find, "skeleton": skeleton, **options, **spec.options}
-    name, find, skeleton = spec.name, given.pop("find"), given.pop("skeleton")
-    family = family_of(name)
-    if "skeleton" in family.options.names() and skeleton is not None:
-        given["skeleton"] = skeleton
-    if find is not None and family.wants == "nothing":
-        raise VitruvianError(f"{name} has no separate person detector; leave find out")
-    chosen, wanted = family.read(given)  # wrong options are refused before anything is downloaded
-    find = find or family.found_by
+    name, given = spec.name, {"find": find, "skeleton": skeleton, **options, **spec.options}
+    family, chosen, wanted = check_options(name, **given)
+    find = given["find"] or family.found_by
     finder = None if find is None else open_finder(find, family.wants, chosen)
-    model = family.load(name, chosen, skeleton, finder)
+    model = family.load(name, chosen, given["skeleton"], finder)
     model.wanted = wanted
     model.options |= family.recorded(wanted)
     if find is not None:
         model.options["find"] = find
     return model
+
+
+def check_options(
+    name: str,
+    *,
+    find: str | None = None,
+    skeleton: str | Path | Skeleton | None = None,
+    **options: Any,
+) -> tuple[Family, Any, StreamDefaults]:
+    """The family of a model, its options, and those of its streams, before anything is opened.
+
+    Raises:
+        VitruvianError: as `load`, but for what only opening the files shows.
+    """
+    family = family_of(name)
+    if "skeleton" in family.options.names():
+        options |= {} if skeleton is None else {"skeleton": skeleton}
+    elif as_skeleton(skeleton) is not None and family is blazepose.FAMILY:
+        raise VitruvianError(f"{name} has the skeleton {entry(name).skeleton}; leave skeleton out")
+    chosen, wanted = family.read(options)
+    if find is not None and family.wants == "nothing":
+        raise VitruvianError(f"{name} has no separate person detector; leave find out")
+    if find is not None:
+        _check_finder(find)
+    return family, chosen, wanted
+
+
+def _check_finder(which: str) -> Family | None:
+    """The family of a person detector; None: a file of bounding boxes.
+
+    Raises:
+        VitruvianError: no such model or file, or it finds nobody.
+    """
+    if Path(which).suffix.lower() == ".json":
+        if not Path(which).exists():
+            raise VitruvianError(f"cannot read '{which}': no such file")
+        return None
+    family = family_of(which)
+    if family.finder is None:
+        raise VitruvianError(
+            f"find is '{which}', want a person detector: YOLOv8-pose, BlazePose, or a .json file"
+        )
+    return family
 
 
 def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **options: Any) -> Model:
@@ -190,17 +228,14 @@ def open_finder(which: str, wants: str, options: Any) -> Finder:
     Raises:
         VitruvianError: it finds nobody, or as `load`.
     """
-    if Path(which).suffix.lower() == ".json":
+    family = _check_finder(which)
+    if family is None:
         detections = Detections(Path(which), options.conf or 0.0)
         for note in detections.notes:
             print(f"vitruvian: {note}", file=sys.stderr, flush=True)
         find = detections.find if wants == "boxes" else detections.bodies
         return Finder(find, detections.weights)
-    family = family_of(which)
-    if family.finder is None:
-        raise VitruvianError(
-            f"find is '{which}', want a person detector: YOLOv8-pose, BlazePose, or a .json file"
-        )
+    assert family.finder is not None
     # ONNX Runtime's devices have other names than those of OpenVINO, which runs the finders.
     device = options.device if getattr(options, "runtime", "openvino") == "openvino" else "CPU"
     same = {"device": device, "precision": options.precision, "threads": options.threads}

@@ -51,6 +51,9 @@ def whole(least: int) -> Wants:
 Share = Annotated[float, Wants(lambda v: is_number(v) and 0 <= v <= 1, "a number from 0 to 1")]
 Count = Annotated[int, whole(1)]
 OddOrZero = Annotated[int, whole(0), Wants(lambda v: v % 2 == 1 or v == 0, "an odd number or 0")]
+Side = Annotated[
+    int, Wants(lambda v: type(v) is int and 1 <= v <= 8192, "a whole number from 1 to 8192")
+]
 Area = Annotated[float, Wants(lambda v: is_number(v) and v >= 0, "pixels squared from 0")]
 Precision = Annotated[str, OneOf(tuple(PRECISIONS))]
 Runtime = Annotated[str, OneOf(RUNTIMES)]

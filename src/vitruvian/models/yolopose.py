@@ -32,7 +32,7 @@ from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.letterbox import Letterbox, letterboxed
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Finder
-from vitruvian.models.options import Count, EitherRuntime, Share, StreamDefaults
+from vitruvian.models.options import Count, EitherRuntime, Share, Side, StreamDefaults
 from vitruvian.models.ready import (
     as_skeleton,
     converted,
@@ -58,7 +58,7 @@ class Options(EitherRuntime):
     conf: Share = 0.25  # 0..1, confidence threshold of a detection
     iou: Share = 0.7  # 0..1, IoU threshold of non-maximum suppression
     num_poses: Count = 300  # maximum number of people per frame
-    imgsz: Count | None = None  # pixels, longer side of the input; None: from the file
+    imgsz: Side | None = None  # pixels, longer side of the input; None: from the file
     rect: bool = True  # pad to the next multiple of the stride, not to a square
     streams: Count = 1  # number of frames computed in parallel by `YoloPose.stream`
 

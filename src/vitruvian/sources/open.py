@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vitruvian.errors import VitruvianError, note, shown
+from vitruvian.errors import VitruvianError, amount, note, shown
 from vitruvian.frame import Frame
 from vitruvian.picture_files import opened, pixels
 from vitruvian.picture_files.content import page_of
@@ -355,7 +355,8 @@ def _sorted_out(paths: Iterable[Path], word: str) -> list[Path]:
         most = left.most_common()
         kinds = ", ".join(f"{number} {what}" for what, number in most[:6])
         more = f", {sum(number for _, number in most[6:])} more" if most[6:] else ""
-        note(f"'{shown(word, 100)}': {len(found)} images and videos; ignored: {kinds}{more}")
+        taken = amount(len(found), "image or video", "images and videos")
+        note(f"'{shown(word, 100)}': {taken}; ignored: {kinds}{more}")
     elif left:
         kinds = ", ".join(f"{number} {what}" for what, number in left.most_common(6))
         raise VitruvianError(f"no images or videos in '{shown(word, 100)}', only {kinds}")

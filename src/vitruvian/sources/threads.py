@@ -145,18 +145,32 @@ def count_of(source: Source) -> int | None:
 
 
 def reread(
-    source: Iterable[Frame | VitruvianError], pairs: Iterable[tuple[Frame, T]]
+    source: Iterable[Frame | VitruvianError],
+    pairs: Iterable[tuple[Frame, T]],
+    other: T | None = None,
 ) -> Generator[tuple[Frame, T], None, None]:
     """The same pairs with pixels: the source is read again in parallel.
+
+    Args:
+        source: of the frames.
+        pairs: frames without pixels, in their order.
+        other: what belongs to frames that are not among them; None: those are left out.
 
     Raises:
         VitruvianError: it does not give the same frames again.
     """
-    ahead, behind = Prefetch(readable(source)), None
+    ahead, behind, name = Prefetch(readable(source)), None, ""
     good = (frame for frame in ahead if not isinstance(frame, VitruvianError))
     try:
         for bare, poses in pairs:
-            frame = next((frame for frame in good if frame.index >= bare.index), None)
+            name = bare.source
+            for frame in good:
+                if frame.index >= bare.index:
+                    break
+                if other is not None:
+                    yield replace(frame, source=name), other
+            else:
+                frame = None
             same = frame is not None and frame.index == bare.index
             if frame is not None and same:
                 same = frame.size == bare.size or not all(bare.size)  # tables have no frame size
@@ -171,5 +185,8 @@ def reread(
                     "file first, or write no images"
                 )
             yield replace(bare, pixels=frame.pixels, size=frame.size), poses
+        if other is not None:
+            for frame in good:
+                yield replace(frame, source=name), other
     finally:
         ahead.close()

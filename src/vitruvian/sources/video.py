@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vitruvian.errors import VitruvianError, note
+from vitruvian.errors import VitruvianError, amount, note
 from vitruvian.frame import Frame
 from vitruvian.sources.clock import FrameClock, SeekPoint, find_seek_point
 from vitruvian.sources.coded import DecodedFrame, RgbConverter
@@ -246,10 +246,10 @@ class VideoFile:
                 f"cannot read '{self.address}': it has no frames" + (f" ({why})" if why else "")
             )
         if faults:
-            packets = "1 packet" if faults == 1 else f"{faults} packets"
+            packets = amount(faults, "packet")
             raise VitruvianError(
                 f"'{self.address}' is cut short or damaged: {packets} could not be decoded; "
-                f"{index + 1 - faults} frames were decoded"
+                f"{amount(index + 1 - faults, 'frame')} decoded"
             )
         if reading.reached < whole - 0.5:
             raise VitruvianError(

@@ -16,7 +16,7 @@ from vitruvian.analysis.events import Options
 from vitruvian.analysis.found import AnalysisSettings, Analyst, FrameAnalysis
 from vitruvian.analysis.posture import RULES
 from vitruvian.analysis.rules import parse_rules
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import writing
 from vitruvian.formats.records import Record
 from vitruvian.sources.open import Pictures, Source
@@ -196,7 +196,7 @@ def asked(
 def _space(word: str | None) -> Space | None:
     if word is None or word == "2d" or word == "3d":
         return word
-    raise VitruvianError(f"'{word}' is no space; want 2d or 3d")
+    raise VitruvianError(f"space is '{shown(word)}', want 2d or 3d")
 
 
 def match_shown_angles(angle: str | None, asked: AnalysisSettings) -> tuple[str, ...]:
@@ -283,8 +283,7 @@ def plans(
         VitruvianError: a file exists, would replace an input, or the output is not a folder.
     """
     out, save, name = report.out, report.save, outputs.Names()
-    if outputs.is_file(out):
-        raise VitruvianError(f"'{out}' is one file, an analysis is several; give a folder")
+    outputs.need_folder(out, "an analysis")
     several = sum(source.moving for source in sources) > 1
     plots: list[Path | None] = [
         out / (f"{name(source.name)}_angles.png" if several else "angles.png")

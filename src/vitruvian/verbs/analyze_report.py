@@ -17,7 +17,7 @@ from vitruvian.analysis.events import Event
 from vitruvian.analysis.found import AnalysisSettings, FrameAnalysis
 from vitruvian.analysis.view import depth_is_estimated
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.formats.growing import GrowingText, Rows, csv_lines
 from vitruvian.verbs.outputs import Save
 
@@ -33,11 +33,6 @@ KINDS = {
     **dict.fromkeys(("time", "start", "end"), "float64"),
 }
 EVENT = ("source", "person", "rule", "side", "state", "start", "end", "frames", "confidence")
-
-
-# Formats of `--save` that an analysis can write besides its tables, and the default:
-# the annotated copy, and for videos a plot of angles over time.
-SAVED_HERE, SAVED_FIRST = ("video", "plot", "parquet"), "video,plot"
 
 
 @dataclass
@@ -244,8 +239,8 @@ class AnalysisReport:
         """One line about each choice, and each thing that could not be computed."""
         if self.pictures["2d"] and self.asked.space is None:
             yield (
-                f"angles of {self.pictures['2d']} people in 2D, who are seen from the side, of "
-                f"{self.pictures['3d']} in 3D; --space takes one for all"
+                f"angles in 2D of {amount(self.pictures['2d'], 'person', 'people')} seen from the "
+                f"side, in 3D of {self.pictures['3d']}; --space takes one for all"
             )
         for skeleton, space in self.skeletons.values() if self.asked.angles else ():
             known = available_angles(skeleton, space)

@@ -86,6 +86,7 @@ def predict(
 
     save = Save.parse(output.save, visible=output.visible)
     asked = asked_model(model, words, machine, heatmaps=True if "heatmaps" in save else None)
+    how: dict[str, Any] = {"camera": camera.given(), "wanted": wanted, "say": say}
     sources = open_source(source, span)
     if needs_metres(output.out, save):
         need_metres(asked.name)
@@ -94,7 +95,6 @@ def predict(
     opened = open_model(asked, sources)
     check_wanted(wanted, opened, sources)
     faults, files = FaultList(on_error), list[Path]()
-    how: dict[str, Any] = {"camera": camera.given(), "wanted": wanted, "say": say}
     how |= {"most_said": words.num_poses is not None, "written": files}
     how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
     write_poses(plans, opened, output.out, save, **how, on_error=faults.tell)
@@ -168,13 +168,13 @@ def track(
     asked = asked_model(model, words, machine, heatmaps=True if "heatmaps" in save else None)
     if isinstance(asked, ModelSpec) and family_of(asked.name).one_person:
         asked = asked.with_defaults(num_poses=SEVERAL)
-    sources = open_source(source, span)
+    given, sources = camera.given(), open_source(source, span)
     if not any(each.moving for each in sources):
         raise VitruvianError("there are only images, and nobody to follow through them")
     plans = plan_outputs(sources, output.out, save, **how)
     opened = open_model(asked, sources)
     check_wanted(wanted, opened, sources)
-    how = {"camera": camera.given(), "wanted": wanted, "who": True, "say": say}
+    how = {"camera": given, "wanted": wanted, "who": True, "say": say}
     how |= {"most_said": words.num_poses is not None, "written": files}
     how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
     write_poses(plans, opened, output.out, save, **how, on_error=faults.tell)
@@ -265,19 +265,21 @@ def analyze(
         others = given_words(words, wanted, camera, machine) + ["model"] * (model != MODEL)
         why = "is of finding people, and a record has them already; leave it out"
         _refuse(others, others, why)
+    told = model if record else asked_model(model, words, machine)
     sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
         _refuse(said, ("save", "minimum", "gap"), "is of videos, and these are images")
     plans = work.plans(sources, report, record, overwrite=output.replaces)
+    given = camera.given()
     of: dict[str, Any] = {"camera": camera.of(), "span": span}
     if record is not None:
         of["record"] = stamped(record.path)
         jobs = work.jobs_of(record, sources, asked, save)
     else:
-        opened = open_model(asked_model(model, words, machine), sources)
+        opened = open_model(told, sources)
         check_wanted(wanted, opened, sources)
         of |= {**made_by(opened), "wanted": wanted}
-        jobs = work.jobs(sources, opened, asked, camera=camera.given(), wanted=wanted)
+        jobs = work.jobs(sources, opened, asked, camera=given, wanted=wanted)
     faults, files = FaultList(on_error), list[Path]()
     how = {"resume": output.resumes, "of": of, "say": say, "written": files}
     work.write_analyses(jobs, plans, report, **how, on_error=faults.tell)

@@ -18,9 +18,9 @@ def asked_model(
     """A model with these options; those after its name come first.
 
     Raises:
-        VitruvianError: the model has no such option.
+        VitruvianError: the model has no such option, or a value is wrong.
     """
-    from vitruvian.models.load import family_of
+    from vitruvian.models.load import check_options, family_of
     from vitruvian.models.spec import ModelSpec
 
     given = {**shallow(words), **shallow(machine), **more}
@@ -35,4 +35,6 @@ def asked_model(
             raise VitruvianError(f"{spec.name} has no heat maps; leave heatmaps out of --save")
         if value is not None and name not in ("find", "skeleton") and not family.takes(name):
             raise VitruvianError(f"{spec.name} has no --{name.replace('_', '-')}; leave it out")
-    return spec.with_defaults(**given)
+    spec = spec.with_defaults(**given)
+    check_options(spec.name, **spec.options)
+    return spec

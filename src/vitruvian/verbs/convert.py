@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitruvian.body.mapping import Mapping
+from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BODY25, COCO17, SKELETONS
-from vitruvian.errors import VitruvianError, shown
-from vitruvian.formats import one_person, table
+from vitruvian.errors import VitruvianError, amount, shown
+from vitruvian.formats import one_person, table, trc
 from vitruvian.formats.format import Sink, WriteOptions
 from vitruvian.formats.wire import Provenance, from_header
 from vitruvian.frame import Frame
@@ -26,7 +27,6 @@ from vitruvian.sources.video import Span
 from vitruvian.verbs import outputs
 
 if TYPE_CHECKING:
-    from vitruvian.body.poses import Poses
     from vitruvian.body.skeleton import Skeleton
     from vitruvian.formats.format import Format
 
@@ -113,7 +113,13 @@ def convert(
         VitruvianError: the source cannot be read, lacks what `out` needs, or `out` exists.
     """
     source, out = Path(source), Path(out)
+    if up not in (None, *trc.UP):
+        raise VitruvianError(f"--up is '{shown(up)}', want y or z")
+    if person is not None and person < 0:
+        raise VitruvianError(f"--person is {person}, want a track ID, a whole number from 0")
     done = Conversion(table.recognised(source, form), _target(out))
+    words = ("--fps", "--from-up", "--from-skeleton")
+    table.check_given(done.source, source, fps, from_up, from_skeleton, words)
     _refuse(done, source, out, up, overwrite)
     reading = table.read(source, form, fps=fps, up=from_up, skeleton=from_skeleton)
     pairs = iter(reading)
@@ -146,6 +152,8 @@ def convert(
                 path.replace(place)
                 done.paths.append(place)
             done.notes += getattr(reading, "notes", [])
+            if done.target.folder and not out.name.lower().endswith(done.target.ends):
+                done.notes.append(f"'{out.name}' has no extension, so it is {done.target.called}")
     except OSError as error:
         raise VitruvianError(f"cannot write '{out}': {error.strerror}") from None
     except VitruvianError as error:  # report the final file name
@@ -155,10 +163,14 @@ def convert(
 
 
 def _target(out: Path) -> Format:
-    """The output format, by file name."""
+    """The output format, by file name; without an extension, a folder."""
+    if not out.suffix:
+        folders = [row for row in outputs.SAVED.values() if row.folder]
+        named = [row for row in folders if out.name.lower().endswith(row.ends)]
+        return named[0] if named else table.FORMATS["openpose"]
     views = [row for row in outputs.SAVED.values() if row.name not in table.FORMATS]
     ends = [".gif", *(end for row in views for end in (*row.ends, *row.of_picture))]
-    seen = out.suffix and out.name.lower().endswith(tuple(ends))
+    seen = out.name.lower().endswith(tuple(ends))
     return outputs.format_of(out) if seen else table.of_name(out)
 
 
@@ -244,7 +256,7 @@ def _seen(
         if not row.frames:
             yield from group
         elif here is not None:
-            yield from _with_pixels(here, group, still=still)
+            yield from _with_pixels(done, here, group, still=still)
         elif ("frames",) in row.needs:
             raise VitruvianError(
                 f"'{shown(out.name)}' shows the images themselves, and '{shown(source, 100)}' is "
@@ -256,10 +268,19 @@ def _seen(
 
 
 def _with_pixels(
-    path: Path, pairs: Iterator[tuple[Frame, Poses]], *, still: bool
+    done: Conversion, path: Path, pairs: Iterator[tuple[Frame, Poses]], *, still: bool
 ) -> Iterator[tuple[Frame, Poses]]:
+    """The same pairs with pixels; of a video also frames that a table has no rows for."""
     if not still:
-        yield from reread(of_file(str(path), Span()), pairs)
+        first = next(pairs)
+        nobody = None if "nobody" in done.source.holds else Poses.nobody(first[1].skeleton)
+        shown_alone = 0
+        for frame, poses in reread(of_file(str(path), Span()), chain([first], pairs), nobody):
+            shown_alone += poses is nobody
+            yield frame, poses
+        if shown_alone:
+            what = amount(shown_alone, "frame")
+            done.notes.append(f"{what} of '{shown(path.name, 100)}' without rows: nobody in them")
         return
     for frame, poses in pairs:
         read = Frame.read(path, frame.index)

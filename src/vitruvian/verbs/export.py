@@ -60,6 +60,9 @@ def export(
     # Refuses a file of no known family.
     family = family_of(name) if row is None else FAMILIES[row.family]
     write, table = exporter(name), as_skeleton(skeleton)
+    from vitruvian.exports.export import check_export  # needs torch, which exporter looks for
+
+    check_export(out, imgsz, precision, decode, calibrated=calibrate is not None)
     if row is None:
         checkpoint = Path(name)
     else:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.formats.atomic_file import WriteError, writing
 from vitruvian.formats.format import Sink
 from vitruvian.formats.repairs import Changes
@@ -140,7 +140,10 @@ def write_source(
     except KeyboardInterrupt:
         if found.frames:
             done = where(sink.paths)
-            print(f"stopped; {source.name}: {found.frames} frames -> {done}", file=sys.stderr)
+            print(
+                f"stopped; {source.name}: {amount(found.frames, 'frame')} -> {done}",
+                file=sys.stderr,
+            )
         raise
     return str(found) if found.frames else ""
 
@@ -353,13 +356,8 @@ def until_error(source: Source, pairs: Pairs, fault: Callable[[VitruvianError], 
         fault(VitruvianError(f"cannot read '{shown(source.name, 80)}': {shown(why, 150)}"))
 
 
-def amount(number: int, one: str, many: str = "") -> str:
-    """A number with its noun: `3 people`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
 def where(paths: Sequence[Path]) -> str:
     """A few file names, or their folder and count."""
     if len(paths) <= 4:
         return ", ".join(str(path) for path in paths) or "nothing"
-    return f"{paths[0].parent} ({len(paths)} files)"
+    return f"{paths[0].parent} ({amount(len(paths), 'file')})"

@@ -130,6 +130,12 @@ def is_file(out: Path) -> bool:
     return True
 
 
+def need_folder(out: Path, what: str) -> None:
+    """Raise `VitruvianError` for the name of one file, where several are written."""
+    if is_file(out):
+        raise VitruvianError(f"'{out}' is one file, {what} is several; give a folder")
+
+
 @dataclass(frozen=True)
 class Save:
     """The formats written into an output folder, and the minimum score of keypoints drawn.
@@ -143,7 +149,7 @@ class Save:
     chosen: bool = True  # whether the user named the formats
 
     def __post_init__(self) -> None:
-        _check_visible(self.visible)
+        check_visible(self.visible)
         for name in self.names:
             if name not in SAVED:
                 raise unknown("format to save", name, SAVED)
@@ -228,12 +234,13 @@ def open_sink(
         VitruvianError: the file exists, or its extension is unknown.
     """
     path = Path(path)
-    _check_visible(visible)
+    check_visible(visible)
     refuse_existing([path], overwrite)
     return format_of(path).write(path, WriteOptions(model, visible, up, tuple(pictures)))
 
 
-def _check_visible(visible: float) -> None:
+def check_visible(visible: float) -> None:
+    """Raise `VitruvianError` for a minimum score that is none."""
     if not 0 <= visible <= 1:
         raise VitruvianError(f"visible is {visible:g}, want a number from 0 to 1")
 

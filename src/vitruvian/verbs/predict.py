@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitruvian.errors import VitruvianError, note, shown
+from vitruvian.errors import VitruvianError, amount, note, shown
 from vitruvian.formats.wire import with_options
 from vitruvian.models.load import finds_near
 from vitruvian.sources.open import Source
@@ -19,7 +19,6 @@ from vitruvian.verbs.find import (
     Finder,
     FindOutputs,
     Pairs,
-    amount,
     find_into_files,
     until_error,
 )

@@ -36,6 +36,8 @@ def synth(
         VitruvianError: the extra is missing, `people` is below 1, a file cannot be read or
             written, or `out` has another seed.
     """
+    if people < 1:
+        raise VitruvianError(f"people is {people}, want a whole number from 1")
     try:
         from vitruvian.train.synth import synth as studio
     except ImportError as error:

@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, amount
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
 from vitruvian.models.load import open_model
 from vitruvian.models.model import Model, skeleton_of
 from vitruvian.models.spec import ModelSpec
-from vitruvian.sources.open import open_source
+from vitruvian.sources.open import Source, open_source
+from vitruvian.sources.threads import count_of, readable
 from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted, check_wanted
 from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.groups import CameraWords, MachineWords, ModelWords, verb
+from vitruvian.verbs.outputs import need_folder
 from vitruvian.verbs.trace_files import refuse_existing_trace, write_trace
 from vitruvian.verbs.trace_stages import DecodeCall, TraceRow, decode_calls, stages_inside
 
@@ -86,12 +88,17 @@ def trace(
     Raises:
         VitruvianError: unknown keypoint, frame or person, or as `run`.
     """
+    for name, value, least in (("frame", frame, 0), ("person", person, 1)):
+        if value is not None and value < least:
+            raise VitruvianError(f"{name} is {value}, want a whole number from {least}")
     given = camera.given()
     (one, *others) = open_source(source)
     if others:
         raise VitruvianError(f"trace is of one source, and these are {len(others) + 1}; give one")
     if out is not None:
+        need_folder(Path(out), "a trace")
         refuse_existing_trace(Path(out), overwrite)
+    _need_frame(one, frame)
     opened = open_model(asked_model(model, words, machine), [one])
     check_wanted(wanted, opened, [one])
     k = skeleton_of(opened)[keypoint]
@@ -111,9 +118,7 @@ def trace(
                 there = at
                 break
     if there is None:
-        raise VitruvianError(
-            f"'{one.name}' has no frame {frame}; its last one is {last}, counted from 0"
-        )
+        raise _no_frame(one, frame, last)
     rows = _rows(said, person, there, keypoint)
     number = int(said[-1][1].person[rows[-1]])
     stages, more = stages_inside(opened, there, looks, said[0][1], rows[0], k)
@@ -121,13 +126,35 @@ def trace(
     for (name, poses), row in zip(said, rows, strict=True):
         xy, score = poses.xy[row, k], float(poses.score[row, k])
         moved = "" if before is None else f"moved by {np.linalg.norm(xy - before):.2f} pixels"
-        about = f"{len(poses)} people" if before is None else moved
+        about = amount(len(poses), "person", "people") if before is None else moved
         stages.append(TraceRow(name, about, frame=xy, score=score))
         before = xy
     result = Trace(there, keypoint, number if number > 0 else rows[-1] + 1, stages, **more)
     if out is not None:
         write_trace(result, Path(out))
     return result
+
+
+def _need_frame(source: Source, frame: int) -> None:
+    """Raise `VitruvianError` if a source has no frame of this index, before a model runs.
+
+    A frame that is not there by the header of a video is looked for: headers may be wrong.
+    """
+    total = count_of(source)
+    if total is None or frame < total:
+        return
+    last = -1
+    for each in readable(source):
+        last = last if isinstance(each, VitruvianError) else each.index
+        if last >= frame:
+            return
+    raise _no_frame(source, frame, last)
+
+
+def _no_frame(source: Source, frame: int, last: int) -> VitruvianError:
+    return VitruvianError(
+        f"'{source.name}' has no frame {frame}; its last one is {last}, counted from 0"
+    )
 
 
 def _refuse(error: VitruvianError) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.decode import heatmap
+from vitruvian.errors import amount
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
@@ -130,7 +131,7 @@ def _top_down(
     score = float(alone.score[0, k])
     stages.append(TraceRow("decoded", "back in the frame", crop.from_frame(place), place, score))
     regions, people = len(look.look), len(look.poses)
-    about = f"{regions} regions, {people} people are left"
+    about = f"{amount(regions, 'region')}, {amount(people, 'person', 'people')} left"
     stages.append(TraceRow("suppression", about, frame=place, score=score))
     view = head.prepare(frame, crops)[0]
     return stages, {"crop": crop, "view": _picture(view), "map": plane}
@@ -229,7 +230,11 @@ def _whole_frame(
         ),
         TraceRow("network", f"row {anchor} of {rows.shape[1]}", raw, back.to_frame(raw), point),
         TraceRow("decoded", "clipped to the frame", back.from_frame(place), place, point),
-        TraceRow("suppression", f"{likely} boxes, {len(poses)} people are left", frame=place),
+        TraceRow(
+            "suppression",
+            f"{amount(likely, 'box', 'boxes')}, {amount(len(poses), 'person', 'people')} left",
+            frame=place,
+        ),
     ]
     view = model.prepare([frame], [model.letterbox(frame)])[0]
     return stages, {"crop": back, "view": _picture(view)}

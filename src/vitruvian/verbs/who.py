@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitruvian.body.poses import Poses
+from vitruvian.errors import amount
 from vitruvian.frame import Frame
 
 
@@ -50,6 +51,6 @@ class People:
         for person, stay in sorted(self.stays.items()):
             share = 100 * stay.found // (stay.last - stay.first + 1)
             times = f"{stay.first_seconds:.2f} to {stay.last_seconds:.2f} s"
-            many = f"{stay.found} frame{'s' * (stay.found != 1)}"
+            many = amount(stay.found, "frame")
             lines.append(f"person {person}: {times}, {many}, found in {share} % of those between")
         return lines

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from vitruvian.documents import read_json, unreadable
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, amount
 from vitruvian.formats.atomic_file import write_whole
 from vitruvian.frame import Frame
-from vitruvian.models.load import family_of
+from vitruvian.models.load import check_options, family_of
 from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.show.film import write_picture
 from vitruvian.sources.open import open_source, sample
@@ -193,6 +193,7 @@ def benchmark(
             *(numbers(size, "size"), numbers(threads, "threads"), inside),
         )
     )
+    sources = [] if source is None else open_source(source)
     if out is None:
         if resume:
             raise VitruvianError("resume goes on with a file; give out")
@@ -201,8 +202,8 @@ def benchmark(
     if out.suffix.lower() != ".json":
         raise VitruvianError(f"'{out}' is no name for numbers; end it with .json")
     here = {name: v for name, v in asdict(machine.describe()).items() if name != "load"}
-    files = [] if source is None else identity(open_source(source))
-    of = {"plan": asdict(plan), "cases": list(map(str, cases)), "sources": files, "machine": here}
+    of = {"plan": asdict(plan), "cases": list(map(str, cases)), "machine": here}
+    of["sources"] = identity(sources)
     ledger = Ledger(ledger_of(out), out, as_json(of))
     ledger.open(resume=resume, overwrite=overwrite, there=[out])
     remove = not ledger.marks
@@ -212,7 +213,7 @@ def benchmark(
             return Benchmark.read(out)
         kept = {(m["round"], m["case"]): m["answer"] for m in ledger.marks if "answer" in m}
         if kept:
-            say(f"'{out}' goes on: {len(kept)} measurements are done")
+            say(f"'{out}' goes on after {amount(len(kept), 'measurement')}")
 
         def keep(number: int, case: str, answer: dict[str, Any]) -> None:
             nonlocal remove
@@ -305,7 +306,9 @@ def _cases(
     for crowd, one in product(crowds, everyone):
         own = sizes if sized[one] else []
         for rest in product(own or [None], threads or [None], precisions or [None]):
-            yield Case(one, crowd, *rest)
+            case = Case(one, crowd, *rest)
+            check_options(one.name, **case.options())
+            yield case
 
 
 def crowd(people: int, path: Path) -> Path:

@@ -25,7 +25,7 @@ from vitruvian.formats.atomic_file import AtomicFile, WriteError, alone_in, writ
 from vitruvian.formats.records import Record
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.models.load import load
+from vitruvian.models.load import check_options, load
 from vitruvian.models.ready import is_network_file
 from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.show.draw import VISIBLE
@@ -43,7 +43,7 @@ from vitruvian.verbs.compare.summary import Chapter, write_comparison
 from vitruvian.verbs.compare.tally import SourceTally
 from vitruvian.verbs.folder import Ledger, identity, ledger_of, stamped
 from vitruvian.verbs.groups import CameraWords, verb
-from vitruvian.verbs.outputs import Names
+from vitruvian.verbs.outputs import Names, check_visible, need_folder
 from vitruvian.verbs.progress import progress
 
 NUMBERS = "comparison.json"
@@ -97,10 +97,12 @@ def compare(
             error is raised.
 
     Raises:
-        VitruvianError: unknown source, model or record, fewer than two sides, or a folder with
-            other content.
+        VitruvianError: unknown source, model, option or record, fewer than two sides, or a folder
+            with other content.
     """
-    out, everyone, span = Path(out), _sides(model or (), results or ()), span
+    check_visible(visible)
+    need_folder(out := Path(out), "a comparison")
+    everyone = _sides(model or (), results or ())
     sources = open_source(source, span)
     given = camera.given()
     file = camera.camera
@@ -176,6 +178,8 @@ def _compare(
 def _sides(models: Sequence[str | ModelSpec], results: Sequence[str | Path]) -> list[Contestant]:
     """The sides of the comparison; at least two."""
     everyone = [Contestant(one.label, one) for one in model_specs(models)] if models else []
+    for spec in filter(None, [side.contender for side in everyone]):
+        check_options(spec.name, **spec.options)
     for path in map(Path, results):
         Record(path)  # fail now, rather than after hours
         label = path.stem

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.errors import amount
 from vitruvian.frame import Frame
 from vitruvian.show.draw import VISIBLE, draw
 from vitruvian.show.lettering import Steady
@@ -153,7 +154,7 @@ def result_caption(result: FrameResult) -> str:
     if result.poses is None:
         return result.failed
     n = len(result.poses)
-    people = "1 person" if n == 1 else f"{n or 'no'} people"
+    people = amount(n, "person", "people") if n else "no people"
     return people if result.ms is None else f"{people}, {result.ms:.0f} ms"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vitruvian.errors import amount
 from vitruvian.evaluate import scores
 from vitruvian.evaluate.scores import Interval, Scores
 from vitruvian.show.report import COLOURS, HtmlReport, plot
@@ -85,9 +86,9 @@ def validation_report(result: Validation, sheets: Mapping[str, np.ndarray | None
     page = HtmlReport(f"Validation on {Path(truth.source).name}")
     kind = "joints in metres" if truth.solid else "keypoints in pixels"
     page.paragraph(
-        f"{len(truth.pictures)} images of {truth.source}, {kind}, {len(truth.skeleton)} of "
-        f"{truth.skeleton.name}. In brackets: where 95 % of the numbers lie when as many images "
-        "are drawn anew from these."
+        f"{amount(len(truth.pictures), 'image')} of {truth.source}, {kind}, "
+        f"{len(truth.skeleton)} of {truth.skeleton.name}. In brackets: where 95 % of the numbers "
+        "lie when as many images are drawn anew from these."
     )
     page.table(*validation_table(result))
     for note in result.notes:

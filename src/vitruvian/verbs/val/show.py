@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vitruvian.errors import amount
 from vitruvian.formats.atomic_file import write_whole
 from vitruvian.verbs.val import page
 from vitruvian.verbs.val.sheet import jpeg, sheet
@@ -20,7 +21,8 @@ from vitruvian.verbs.val.val import Validation
 def validation_lines(result: Validation) -> list[str]:
     """The printed lines: the images, a table of the models, and notes."""
     people = max((each.groups[0].people for each in result.scores), default=0)
-    first = f"{result.truth.source}: {len(result.truth.pictures)} images, {people} people"
+    images = amount(len(result.truth.pictures), "image")
+    first = f"{result.truth.source}: {images}, {amount(people, 'person', 'people')}"
     head, rows = page.validation_table(result, brief=True)
     cells = [head, *rows]
     wide = [max(len(row[i]) for row in cells) for i in range(len(head))]

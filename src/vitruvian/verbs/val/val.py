@@ -19,7 +19,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.documents import LONGEST_LINE
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.evaluate import doubts, oks
 from vitruvian.evaluate import truth as truths
 from vitruvian.evaluate.coco import read_results
@@ -42,7 +42,7 @@ from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.find import each_frame
 from vitruvian.verbs.folder import Ledger, ledger_of, made_by, stamped
 from vitruvian.verbs.groups import MachineWords, ModelWords, verb
-from vitruvian.verbs.outputs import Names
+from vitruvian.verbs.outputs import Names, need_folder
 
 MOST_RESAMPLES = 10000
 
@@ -121,10 +121,16 @@ def val(
             other settings.
     """
     models, results, skeleton = model or (), results or (), words.skeleton
+    if out is not None:
+        need_folder(Path(out), "a validation")
     if not models and not results:
         raise VitruvianError("there is nothing to compare; give a model, or a file of results")
     if not 0 <= resamples <= MOST_RESAMPLES:
         raise VitruvianError(f"resamples is {resamples}, want 0 to {MOST_RESAMPLES}")
+    models = [
+        _asked(each, words, machine) if isinstance(each, str | ModelSpec) else each
+        for each in models
+    ]
     known = truths.read(
         Path(data), images=None if images is None else Path(images), split=split, skeleton=skeleton
     )
@@ -145,13 +151,9 @@ def val(
 
     with TemporaryDirectory() as nowhere, alone_in(folder := Path(out or nowhere)):
         for each in models:
-            if isinstance(each, str | ModelSpec):
-                spec = ModelSpec.of(each)
-                # Models with their own person detection take no `find`.
-                own = words if family_of(spec.name).takes("find") else replace(words, find=None)
-                spec = asked_model(spec, own, machine)
-                given = _keypoints_for(spec.name, spec.options, known, skeleton, notes)
-                opened = ready(spec.name, solid=known.solid, **given)
+            if isinstance(each, ModelSpec):
+                given = _keypoints_for(each.name, each.options, known, skeleton, notes)
+                opened = ready(each.name, solid=known.solid, **given)
             else:
                 opened = each
             table = skeleton_of(opened)
@@ -182,6 +184,20 @@ def val(
         has = dict.fromkeys(has, all_have)
     scores = [score_people(name, known, found[name], has[name], resamples) for name in found]
     return Validation(known, scores, used, notes + _notes(known, scores), (*broken.values(),))
+
+
+def _asked(model: str | ModelSpec, words: ModelWords, machine: MachineWords) -> ModelSpec | Model:
+    """A model with those options for all models that it can have.
+
+    One that finds people by itself takes no `find`, one that names its keypoints no `skeleton`.
+    """
+    spec = ModelSpec.of(model)
+    family, own = family_of(spec.name), words
+    if not family.takes("find"):
+        own = replace(own, find=None)
+    if not family.takes("skeleton") and not unnamed_keypoints(spec.name):
+        own = replace(own, skeleton=None)
+    return asked_model(spec, own, machine)
 
 
 def _keypoints_for(
@@ -222,8 +238,8 @@ def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
             )
         if gone := len(truth.pictures) - len(each.pictures):
             notes.append(
-                f"{each.name}: {gone} images are left out: they could not be read, or nothing is "
-                "known of them"
+                f"{each.name}: without {amount(gone, 'image')} that could not be read, or of which "
+                "nothing is known"
             )
         notes += doubts.explain_low_scores(truth, each)
     if len({each.keypoints for each in scores}) > 1:
@@ -331,7 +347,7 @@ def _find(
             f"cannot write '{file}': {error.strerror}; --resume goes on there"
         ) from None
     seconds = time.perf_counter() - began
-    say(f"{name}: {frames} images, {frames / seconds:.3g} images/s")
+    say(f"{name}: {amount(frames, 'image')}, {frames / seconds:.3g} images/s")
 
 
 def _likeliest(poses: Poses) -> Poses:
