@@ -304,7 +304,7 @@ def test_a_view_is_made_when_there_is_something_to_see(name, tmp_path: Path, fra
     with open_sink(tmp_path / "in" / name) as sink:
         pass
     assert sink.paths == list(tmp_path.iterdir()) == []
-    with refused("in pixels only", "blazepose-full"), open_sink(tmp_path / name) as sink:
+    with refused("2D keypoints only", "blazepose-full"), open_sink(tmp_path / name) as sink:
         sink.write(frame(), people())
     assert list(tmp_path.iterdir()) == []
 
