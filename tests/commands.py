@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -31,6 +31,31 @@ def line(*words: object) -> list[str]:
 def process(*words: object, **more) -> Done:
     """Run `vitruvian` as a process: dear, for what only processes have, such as signals."""
     return subprocess.run(line(*words), capture_output=True, text=True, check=False, **more)
+
+
+@contextmanager
+def attended() -> Iterator[None]:
+    """Processes that are started inside hear every signal, also where this one ignores some.
+
+    Shells have what runs in the background ignore SIGINT, and nohup SIGHUP; who ignores a signal
+    has its processes ignore it, too.
+    """
+    numbers = [getattr(signal, name) for name in stopping.SIGNALS if hasattr(signal, name)]
+    ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def started(*words: object, **more: Any) -> subprocess.Popen[str]:
+    """`vitruvian` as a process that signals can be sent to."""
+    pipe = subprocess.PIPE
+    with attended():
+        return subprocess.Popen(line(*words), stdout=pipe, stderr=pipe, text=True, **more)
 
 
 def command(

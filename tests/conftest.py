@@ -18,6 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+# Read by NumPy and torch as they are imported, here and in processes that tests start: where
+# pytest-xdist has a worker a core, more threads would wait for each other, and burn it.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import numpy as np
 import pytest
 
@@ -186,7 +190,6 @@ def blazepose() -> Callable[..., Any]:
 def torch() -> Any:
     torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
     pytest.importorskip("onnx", reason="onnx is not installed (the train extra)")
-    torch.set_num_threads(1)
     return torch
 
 

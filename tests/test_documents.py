@@ -79,7 +79,7 @@ def test_depth_is_bounded(file, read, text):
     [(read_json, "{"), (read_toml, "= 1"), (read_yaml, "a: [1"), (read_yaml, "\0")],
 )
 def test_what_is_something_else_is_refused_in_one_line(file, read, text):
-    with refused("cannot read", "it is no" if read is not read_json else "is no JSON"):
+    with refused("cannot read", "it is not" if read is not read_json else "is not valid JSON"):
         read(file(text))
 
 

@@ -182,3 +182,17 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_signal_is_heard_after_networks_are_gone(toy: Path):
+    """A process of its own: it was a segmentation fault."""
+    code = (
+        "import signal, sys\nfrom pathlib import Path\nfrom vitruvian.network import OpenVino\n"
+        "first, second = (OpenVino(Path(sys.argv[1])) for _ in range(2))\n"
+        "del first\ndel second\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('heard'))\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    line = [sys.executable, "-c", code, str(toy)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n")

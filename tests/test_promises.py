@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
-from commands import line
+from commands import started
 from conftest import TOY, absent, refused
 from vitruvian import stopping
 from vitruvian.body.poses import Poses
@@ -43,12 +43,6 @@ from vitruvian.weights import download
 fcntl = pytest.importorskip("fcntl", reason="files are locked this way on Unix only")
 OFFLINE = {**os.environ, "VITRUVIAN_OFFLINE": "1"}
 GROWING = (".jsonl", ".csv", ".json", ".parquet", ".mp4", ".mkv", ".rrd")
-
-
-def started(*words: object, **more: Any) -> subprocess.Popen[str]:
-    """`vitruvian` as a process of its own."""
-    pipe = subprocess.PIPE
-    return subprocess.Popen(line(*words), stdout=pipe, stderr=pipe, text=True, env=OFFLINE, **more)
 
 
 def sink_of(path: Path) -> Any:
@@ -242,12 +236,14 @@ def test_disk_errors_are_one_line_and_say_where_the_rest_is(tmp_path):
 
 @pytest.fixture
 def signals(monkeypatch) -> Iterator[None]:
-    """Ours, and the old ones afterwards."""
+    """Ours, and the old ones afterwards; a second one, however late, does not end pytest."""
     names = [getattr(signal, name) for name in stopping.SIGNALS if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in names}
+    monkeypatch.setattr(stopping, "TWICE", float("inf"))
     for name, value in {"hold": False, "kept": None, "received": None, "since": 0.0}.items():
         monkeypatch.setattr(stopping._State, name, value)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in names:
+        signal.signal(number, signal.SIG_DFL)  # in the background some are ignored
     stopping.handle_signals()
     yield
     for number, handler in before.items():
@@ -306,7 +302,8 @@ def test_a_signal_leaves_valid_files_of_what_was_done(name, blazepose, video, tm
     blazepose("lite")
     clip, out = video("clip.mp4", [i / 30 for i in range(3000)]), tmp_path / "out"
     number = getattr(signal, name)
-    with started("predict", clip, "--model", "blazepose-lite", "--out", out) as process:
+    words = ("predict", clip, "--model", "blazepose-lite", "--out", out)
+    with started(*words, env=OFFLINE) as process:
         while not list(out.glob("*.jsonl.part")) or not list(out.glob("*.mp4.part")):
             assert process.poll() is None
             time.sleep(0.05)
@@ -355,7 +352,7 @@ def test_a_variable_of_the_shell_that_is_not_set_is_told(words, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["vitruvian", *words])
     assert app._run() == 1
-    assert "one of the words is empty" in capsys.readouterr().err
+    assert "an argument is empty" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -182,8 +182,8 @@ def compare(
             error is raised.
 
     Raises:
-        VitruvianError: unknown source, model or record, fewer than two sides, or a folder with
-            other content.
+        VitruvianError: unknown source, model, option or record, fewer than two sides, or a folder
+            with other content.
     """
 
 def predict(

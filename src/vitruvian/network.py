@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -41,6 +42,20 @@ def import_openvino() -> Any:
     finally:
         del sys.modules[converter]
     return openvino
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """OpenVINO's `Core`, one for the whole process.
+
+    Each has the main thread take signals on a stack of its own, and the last of several to go
+    gives back that of the first, which is gone (2026.4.1): the next Ctrl-C would be a segmentation
+    fault. So this one stays.
+
+    Raises:
+        RuntimeError: no memory, or no threads, are left.
+    """
+    return import_openvino().Core()
 
 
 def silence() -> None:
@@ -101,7 +116,7 @@ class OpenVino:
         # ever (2026.4.1, seen in `vitruvian val` and on a stack dump). So it is asked here, by one.
         openvino.Type.f32.to_dtype()
         try:
-            self._core = openvino.Core()
+            self._core = openvino_core()
             known = [*self._core.available_devices, "AUTO"]
         except RuntimeError as error:  # no memory, or no threads, are left
             raise VitruvianError(f"OpenVINO cannot start: {_last_line(error)}") from None
@@ -337,7 +352,7 @@ def convolutions(file: Path) -> list[tuple[np.ndarray, np.ndarray]]:
         For each, (C', C / groups, h, w) float32 and (C',) float32.
     """
     openvino = import_openvino()
-    core = openvino.Core()
+    core = openvino_core()
     parts = []
     for node in core.read_model(file).get_ordered_ops():
         if node.get_type_name() in ("Convolution", "GroupConvolution"):

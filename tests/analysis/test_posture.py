@@ -404,7 +404,10 @@ def test_a_users_rules_are_read_from_a_file(tmp_path):
         ("[rules.a]\nall = [{angle = 'trunk_tilt', above = 'x'}]", ("all[0].above is 'x'",)),
         ("[rules.a]\nall = [{angle = 'trunk_tilt', above = 1, soft = 0}]", ("all[0].soft is 0",)),
         ("[rules.a]\nall = [{above = 1}]", ("all[0] wants either angle or distance",)),
-        ("[rules.a]\nall = [{distance = ['nose'], above = 1}]", ("all[0].distance", "two points")),
+        (
+            "[rules.a]\nall = [{distance = ['nose'], above = 1}]",
+            ("all[0].distance", "two point names"),
+        ),
         ("[rules.a]\nall = [{distance = ['nose', 'knee'], above = 1}]", ("no point named 'knee'",)),
         ("[rules.a]\nall = [1]\nany = [1]", ("rules.a has both all and any",)),
         ("[rules.a]\nall = [{angle = [1], above = 1}]", ("all[0].angle is [1]",)),

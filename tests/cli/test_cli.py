@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
-from commands import PREDICT, Done, command, line, one_line, process
+from commands import PREDICT, Done, command, one_line, process, started
 from conftest import absent
 from pictures import opened
 from vitruvian.models.zoo import CATALOGUE
@@ -348,8 +347,7 @@ def test_views_have_names_of_their_own(weights_here, video):
 @pytest.mark.shared
 def test_control_c_leaves_valid_files_of_what_was_done(weights_here, shared):
     source = shared / "data" / "videos" / "intel_one_by_one_person.mp4"
-    words = line(*PREDICT, source, "--out", "out")
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+    with started(*PREDICT, source, "--out", "out") as process:
         unfinished = Path("out/intel_one_by_one_person.mp4.part")
         while not unfinished.exists() or unfinished.stat().st_size < 20_000:
             assert process.poll() is None

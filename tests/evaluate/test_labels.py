@@ -86,8 +86,11 @@ def test_people_without_an_area_have_that_of_their_boxes(scored, area):
         ({**ROW, "keypoints": None}, "without keypoints"),
         ({**ROW, "keypoints": POINTS[:-3]}, "48 values, want 51"),
         ({**ROW, "keypoints": ["x"] * 51}, "no numbers, want 51"),
-        ({**ROW, "keypoints": [0 if i % 3 == 2 else v for i, v in enumerate(POINTS)]}, "v is 0"),
-        ({**without(ROW, "keypoints"), "bbox": None}, "without box and keypoints"),
+        (
+            {**ROW, "keypoints": [0 if i % 3 == 2 else v for i, v in enumerate(POINTS)]},
+            "have v = 0",
+        ),
+        ({**without(ROW, "keypoints"), "bbox": None}, "no bounding box and no keypoints"),
         ({**ROW, "image_id": 7}, "not listed"),
         ({**ROW, "category_id": 2}, "category 2 are left out"),
         (None, "not JSON objects"),
@@ -126,9 +129,9 @@ def test_a_byte_order_mark_is_no_fault(tmp_path):
 
 def test_labels_of_nobody_are_refused_with_the_reason(scored):
     hidden = [0 if i % 3 == 2 else v for i, v in enumerate(POINTS)]
-    with refused("nobody", "v is 0 for all keypoints"):
+    with refused("no labelled people", "all keypoints have v = 0"):
         scored(labels({**ROW, "keypoints": hidden}))
-    with refused("nobody", "crowds"):
+    with refused("no labelled people", "crowds"):
         scored(labels({**ROW, "iscrowd": 1}))
 
 
@@ -413,11 +416,11 @@ def test_shares_of_pictures_that_were_turned_since_are_said(rng, yolo, tmp_path)
     Image.new("RGB", (64, 48)).save(tmp_path / "images/val/a.jpg", exif=exif.tobytes())
     seen = np.stack([48 - stored[:, 1], stored[:, 0]], axis=-1)[None]
     result = val(tmp_path / "data.yaml", [Known({"a.jpg": poses(seen)})], resamples=0)
-    said(result, "would be about", "rotated by 90 degrees", "as EXIF says")
+    said(result, "would be about", "rotated by 90 degrees", "EXIF orientation")
 
 
 def test_odd_boxes_areas_and_places_are_said(scored):
-    said(scored(labels({**ROW, "bbox": [0.1, 0.2, 0.1, 0.2]})), "do not lie around the keypoints")
+    said(scored(labels({**ROW, "bbox": [0.1, 0.2, 0.1, 0.2]})), "do not contain their keypoints")
     said(scored(labels({**ROW, "bbox": [100, 100, 220, 300]})), "look like x0 y0 x1 y1")
     said(scored(labels({**ROW, "area": 1})), "the areas are 4.2e-05 of the box areas")
     out = [v + 600 if i % 3 == 0 else v for i, v in enumerate(POINTS)]
@@ -546,7 +549,7 @@ def test_pictures_without_a_file_of_labels_are_said(yolo, tmp_path):
         ("val: images/val\nkpt_shape: [-1, 3]", LINE, "kpt_shape is"),
         ("val: images/val\nkpt_shape: [x, 3]", LINE, "kpt_shape is"),
         ("val: images/val\nkpt_shape: [4, 3]", LINE, "check kpt_shape"),
-        ("val: 3\n- 4", LINE, "no YAML"),
+        ("val: 3\n- 4", LINE, "not valid YAML"),
         ("val: {a: b}", LINE, "want folders"),
         ("val: nowhere\n" + SHAPE, LINE, "there is no 'nowhere'"),
         (f"val: {'a' * 5000}\n" + SHAPE, LINE, "there is no"),

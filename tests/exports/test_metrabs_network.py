@@ -814,5 +814,5 @@ def test_what_cannot_be_exported_is_said(
         if wrong == "{}":
             assert metrabs.volume_and_skeleton(good | {"volume": wrong})[0] == Volume()
             continue
-        with refused("what it says of its crops and joints is damaged"):
+        with refused("its metadata of crops and joints is invalid"):
             metrabs.volume_and_skeleton(good | {"volume": wrong})

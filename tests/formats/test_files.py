@@ -84,14 +84,14 @@ def test_a_trc_of_pose2sim_is_read(shared):
 @pytest.mark.parametrize("text", ["", "a\nb\nc\n", "PathFileType\n\n\n\n\n1\t2\n"])
 def test_what_is_no_trc_is_refused(tmp_path, text):
     (tmp_path / "a.trc").write_text(text)
-    with refused("a.trc", "no TRC"):
+    with refused("a.trc", "not a TRC"):
         trc.read_trc(tmp_path / "a.trc")
 
 
 def test_metres_are_needed(tmp_path, people, frame):
     (track,) = tracks([(frame(), people(1, SMPL24))])
     for write in (trc.write_trc, bvh.write_bvh):
-        with refused("metres", "person 1"):
+        with refused("3D coordinates", "person 1"):
             write(track, tmp_path / "a")
     with refused("nothing.trc", "No such file"):
         trc.read_trc(tmp_path / "nothing.trc")
@@ -174,7 +174,7 @@ def test_euler_angles_come_back(rng):
 
 def test_what_is_no_bvh_is_refused(tmp_path):
     (tmp_path / "a.bvh").write_text("HIERARCHY\nROOT a {")
-    with refused("a.bvh", "no BVH"):
+    with refused("a.bvh", "not a BVH"):
         bvh.read_bvh(tmp_path / "a.bvh")
 
 
@@ -250,7 +250,7 @@ def test_an_empty_folder_is_refused(tmp_path):
     with refused("no files named"):
         list(openpose.read_openpose(tmp_path))
     (tmp_path / "a_keypoints.json").write_text('{"people": [{"pose_keypoints_2d": [1, 2]}]}')
-    with refused("a_keypoints.json", "match no known skeleton"):
+    with refused("a_keypoints.json", "not OpenPose JSON"):
         list(openpose.read_openpose(tmp_path))
 
 
@@ -278,7 +278,7 @@ def test_a_data_set_is_laid_out_as_movement_has_it(people, frame, space):
     one = data["position"].sel(individuals="id_2", keypoints="left_hand").isel(time=2)
     np.testing.assert_array_equal(one.values, values[1, 1])
     assert data["position"].sel(individuals="id_2").isel(time=1).isnull().all()
-    with refused("nobody has a number"):
+    with refused("no track ids"):
         libraries.to_xarray([])
     with refused("no metres"):
         libraries.to_xarray([(frame(), people(1))], "3d")

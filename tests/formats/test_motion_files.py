@@ -180,7 +180,7 @@ def test_names_with_spaces_are_written_for_readers_that_end_them_there(tmp_path)
 )
 def test_what_cannot_be_a_bvh_is_refused(was, now, said, tmp_path):
     (tmp_path / "a.bvh").write_text(ARMS.replace(was, now, 1))
-    with refused("a.bvh", "no BVH", said):
+    with refused("a.bvh", "not a BVH", said):
         read_bvh(tmp_path / "a.bvh")
 
 
@@ -193,7 +193,7 @@ def test_a_bvh_whose_count_of_frames_is_wrong_has_those_that_are_there(tmp_path)
 
 def test_a_skeleton_whose_bones_run_in_a_circle_is_no_bvh(tmp_path):
     table = Skeleton("ring", "", ("a", "b", "c"), ((1, 2), (2, 1)), np.full(3, np.nan, np.float32))
-    with refused("BVH needs a tree of bones", "circle"):
+    with refused("BVH needs a tree of bones", "cycle"):
         write_bvh(track(table), tmp_path / "a.bvh")
 
 
@@ -261,7 +261,7 @@ def test_a_c3d_says_which_axis_points_up(said, up, tmp_path):
     assert got is not None
     assert want is not None
     np.testing.assert_array_equal(got, want)
-    assert notes == ["of 1 names the meaning of 1 is not known: a"]
+    assert notes == ["1 of 1 marker names are unknown: a"]
 
 
 def test_a_c3d_that_says_no_axis_is_taken_to_have_y_up_and_that_is_said(tmp_path):
@@ -304,7 +304,7 @@ def test_headers_of_c3d_are_held_against_the_size_of_the_file(tmp_path):
     c3d_file(write, ["a"])
     data = write.read_bytes()
     damaged = {
-        "no C3D": b"\x02\x51" + data[2:],
+        "not a C3D": b"\x02\x51" + data[2:],
         "truncated": data[:-600],
         "name no processor": data[:515] + b"\x07" + data[516:],
         "has frames": data[:6] + b"\x09\x00\x01\x00" + data[10:],
@@ -602,7 +602,7 @@ def test_body_25b_is_not_read_as_body_25(tmp_path):
         ((_, poses),) = reading
         assert poses.skeleton is table
         assert isinstance(reading, Reading)
-        assert any(f"those of {table.name}," in note for note in reading.notes)
+        assert any(f"read as {table.name}," in note for note in reading.notes)
     reading = vit.read(tmp_path / "body_25b", fps=30, skeleton=BODY25B)
     ((_, poses),) = reading
     assert poses.skeleton is BODY25B

@@ -129,7 +129,7 @@ def test_a_scaled_camera_sees_the_same(rng):
     half = camera.scaled((640, 360))
     np.testing.assert_allclose(half.project(xyz), camera.project(xyz) / 2, atol=1e-9)
     assert camera.scaled(SIZE) is camera
-    with refused("1280 x 720", "640 x 480", "another shape"):
+    with refused("1280 x 720", "640 x 480", "another aspect ratio"):
         camera.scaled((640, 480))
 
 
@@ -340,7 +340,7 @@ def test_a_file_of_opencv_s_with_a_place_is_read_back(tmp_path, rng):
     for name, value in {"K": MATRIX, "rvec": vector, "tvec": away}.items():
         file.write(name, value)
     file.release()
-    with refused("camera.yml", "how large", "image_width"):
+    with refused("camera.yml", "has no image size", "image_width"):
         Camera.read(path)
     with noted("metres are assumed"):
         camera = Camera.read(path, size=SIZE)
@@ -502,7 +502,7 @@ def test_a_calibration_without_a_size_is_of_the_first_picture_and_that_is_said(t
     with noted("640 x 480 of the first image is assumed"):
         assert camera((640, 480)).matrix[0, 0] == MATRIX[0, 0]
     assert camera((320, 240)).matrix[0, 0] == pytest.approx(MATRIX[0, 0] / 2)
-    with refused("another shape"):
+    with refused("another aspect ratio"):
         camera((480, 640))
 
 
@@ -695,7 +695,7 @@ def test_a_camera_that_cannot_be_is_refused_before_anything_is_done(
 def test_pictures_of_another_shape_are_refused():
     camera = calibration.given(Camera(MATRIX, SIZE))
     assert camera is not None
-    with refused("1280 x 720", "640 x 480", "another shape"):
+    with refused("1280 x 720", "640 x 480", "another aspect ratio"):
         camera((640, 480))
 
 

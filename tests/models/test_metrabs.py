@@ -736,7 +736,7 @@ def test_a_checkpoint_and_an_archive_run_by_their_names(own, archive, written, c
     with refused("no skeleton in the file named 'coco_19'"):
         load(str(archive), find=boxes, skeleton="coco_19")
     said = capsys.readouterr().err.splitlines()
-    assert said == [f"converting {path.name}, once" for path in (own, archive)]
+    assert said == [f"converting {path.name} (once)" for path in (own, archive)]
     names = sorted(path.name for path in cache.iterdir())
     assert len(names) == 2
     assert names[0].startswith("metrabs_toy_pytorch-")

@@ -475,7 +475,7 @@ def test_numbers_are_also_those_of_the_next_regions(frame: Frames):
 def test_time_must_go_on(seconds, frame: Frames):
     follow: Any = following(Street(*[[A]] * 3))
     follow(frame(0, 0.5))
-    with refused("frame 1 of 'clip.mp4'", "0.5 s", "in order"):
+    with refused("frame 1 of 'clip.mp4'", "0.5 s", "must increase"):
         follow(frame(1, seconds))
 
 

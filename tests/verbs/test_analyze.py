@@ -4,7 +4,6 @@ import gc
 import json
 import shutil
 import signal
-import subprocess
 import time
 import weakref
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ import pytest
 
 import vitruvian as vit
 from bodies import body, seen_as
-from commands import command, line, one_line
+from commands import command, one_line, started
 from conftest import grey, refused
 from pictures import opened
 from recordings import CHAIR, SITS, SIZE, Actor, acting, recorded, table
@@ -311,9 +310,7 @@ def test_control_c_keeps_what_was_done(tmp_path):
     )
     recorded(Path("p.jsonl"), acting([{}] * 2000))
     words = ("p.jsonl", "--rules", "slow.py:slow", "--angles", "--out", "out")
-    words = line(*ANALYZE, *words)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, **pipes) as process:
+    with started(*ANALYZE, *words) as process:
         while not Path("enough").exists():
             assert process.poll() is None
             time.sleep(0.05)

@@ -436,7 +436,7 @@ def test_what_is_wrong_with_data_is_one_line(tmp_path, data):
         val(write(images=[]), [model])
     with refused("a.png", "3 of the 3 images", "--images"):
         val(file, [model], images=tmp_path / "elsewhere")
-    with refused("is no JSON"):
+    with refused("is not valid JSON"):
         (tmp_path / "changed.json").write_text("{")
         val(tmp_path / "changed.json", [model])
     with refused("want COCO's annotations"):

@@ -25,7 +25,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.exports.families import DECODE, graph
 from vitruvian.exports.graph import Graph
-from vitruvian.network import OnnxRuntime, OpenVino, import_openvino
+from vitruvian.network import OnnxRuntime, OpenVino, import_openvino, openvino_core
 from vitruvian.weights import checkpoint as checkpoints
 from vitruvian.weights import metrabs_archive
 from vitruvian.weights.download import sha256
@@ -120,7 +120,7 @@ def export_checkpoint(
             apart["onnxruntime"] = made.check(OnnxRuntime(fresh), "onnxruntime")
         if out.suffix == ".xml":
             openvino = import_openvino()
-            model = openvino.Core().read_model(fresh)
+            model = openvino_core().read_model(fresh)
             fresh = fresh.with_suffix(".xml")
             openvino.save_model(model, fresh, compress_to_fp16=precision == "f16")
         apart["openvino"] = made.check(OpenVino(fresh), "openvino")
@@ -200,7 +200,7 @@ def quantise(file: Path, out: Path, calibration: Sequence[np.ndarray]) -> None:
     nncf.set_log_level(logging.ERROR)
     head = r"/model\.\d+/(dfl/.*|Add|Sub|Mul|Div|Sigmoid|Concat|Slice|Split|Reshape|CumSum).*"
     model = nncf.quantize(
-        openvino.Core().read_model(file),
+        openvino_core().read_model(file),
         nncf.Dataset(calibration),
         subset_size=len(calibration),
         preset=nncf.QuantizationPreset.MIXED,

@@ -213,9 +213,7 @@ def _times(
             seconds = seconds / 1000
             note("its column Time is in milliseconds")
         elif ratio > 0 and abs(ratio - 1) > 0.02:
-            note(
-                f"its times are of {hertz / ratio:.4g} frames a second, not of {hertz:g} as it says"
-            )
+            note(f"its timestamps give {hertz / ratio:.4g} frames per second, its header {hertz:g}")
     if not np.isfinite(seconds).all() or not (np.diff(seconds) > 0).all():
         if not known:
             raise unreadable(path, "its timestamps do not increase, and it has no frame rate")

@@ -158,11 +158,11 @@ def _runtime() -> Finding:
     from vitruvian.frame import Frame
     from vitruvian.models.load import load
     from vitruvian.models.zoo import DEFAULT, entry
-    from vitruvian.network import import_openvino
+    from vitruvian.network import import_openvino, openvino_core
     from vitruvian.weights import download
 
     openvino = import_openvino()
-    devices = ", ".join(openvino.Core().available_devices)
+    devices = ", ".join(openvino_core().available_devices)
     found = f"OpenVINO {openvino.__version__.split('-')[0]}, devices {devices}"
     try:
         if any(download.find(file) is None for file in entry(DEFAULT).files):
