@@ -100,6 +100,7 @@ def test_a_legend_of_long_names_is_above_the_plot_and_as_wide():
         axes.plot([1, 2], [3, 4], label=name)
     legend_above(axes)
     drawing.draw_without_rendering()
+    assert axes.legend_ is not None
     inside, whole, legend = (part.get_window_extent() for part in (axes, drawing, axes.legend_))
     assert inside.width > 0.85 * whole.width
     assert legend.y0 >= inside.y1 - 1

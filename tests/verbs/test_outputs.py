@@ -761,7 +761,7 @@ def test_without_metres_a_folder_gets_no_view_unless_it_was_asked_for(
         save, out = Save.parse(words), tmp_path / str(words)
         (plan,) = plan_outputs([pictures], out, save, overwrite=False)
         with (
-            pytest.raises(VitruvianError, match="in pixels only") if words else nullcontext(),
+            pytest.raises(VitruvianError, match="2D keypoints only") if words else nullcontext(),
             plan.open(Model(), save) as sink,
         ):
             sink.write(frame(source=str(pictures.paths[0])), people())
