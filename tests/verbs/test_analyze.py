@@ -250,7 +250,7 @@ BROKEN = "import numpy as np\ndef bad(body):\n    return body.nothing\nmany = 3\
         (("p.jsonl", "--rules", "no.toml"), ("cannot read 'no.toml'",)),
         (("p.jsonl", "--rules", "mine.py:bad"), ("the rule 'bad' of 'mine.py' failed", "nothing")),
         (("p.jsonl", "--angle", "kneee"), ("no angle named 'kneee'; did you mean 'knee'?",)),
-        (("p.jsonl", "--angles", "--space", "4d"), ("'4d' is no space; want 2d or 3d",)),
+        (("p.jsonl", "--angles", "--space", "4d"), ("space is '4d', want 2d or 3d",)),
         (("p.jsonl", "--minimum", "-1"), ("minimum is -1.0",)),
         (("p.jsonl", "--out", "a.csv"), ("'a.csv' is one file", "give a folder")),
         (("p.jsonl", "sample"), ("'p.jsonl' is a record; give it as the only source",)),
