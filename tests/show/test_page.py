@@ -131,7 +131,7 @@ def test_a_page_holds_one_picture_or_video(tmp_path: Path, people, frame):
 
 
 def test_pixels_alone_are_refused_at_the_first_frame(tmp_path: Path, people, frame):
-    with refused("in pixels only", "blazepose-full"), open_sink(tmp_path / "a.html") as sink:
+    with refused("2D keypoints only", "blazepose-full"), open_sink(tmp_path / "a.html") as sink:
         sink.write(frame(), people())
     assert list(tmp_path.iterdir()) == []
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 
-from vitruvian.show.report import HtmlReport, format_cell, plot
+from vitruvian.show.report import HtmlReport, format_cell, legend_above, plot
 
 CLOSED = {"meta", "img", "path", "use", "rect", "br"}
 
@@ -89,3 +89,19 @@ def test_numbers_stand_right_and_words_left():
     assert "<th class=number>AP</th>" in text
     assert "<th>model</th>" in text
     assert "<td class=number>0.500</td>" in text
+
+
+def test_a_legend_of_long_names_is_above_the_plot_and_as_wide():
+    """Not beside it, where it leaves a stripe of the plot."""
+    drawing = plot(9, 3)
+    axes = drawing.subplots()
+    names = [f"blazepose-full (find={'folder/' * n}yolov8n.pt)" for n in (1, 4, 30)]
+    for name in names:
+        axes.plot([1, 2], [3, 4], label=name)
+    legend_above(axes)
+    drawing.draw_without_rendering()
+    assert axes.legend_ is not None
+    inside, whole, legend = (part.get_window_extent() for part in (axes, drawing, axes.legend_))
+    assert inside.width > 0.85 * whole.width
+    assert legend.y0 >= inside.y1 - 1
+    assert legend.x1 <= whole.x1

@@ -235,6 +235,28 @@ def test_everything_that_is_drawn_is_in_the_picture(frame, standing):
         assert (at < ((panel + 1) * SIZE[0] / 2, SIZE[1])).all()
 
 
+@pytest.mark.parametrize("n", [0, 1, 9])
+def test_words_and_numbers_of_the_axes_do_not_overlap(n, frame, standing, people):
+    """Of people far away from the camera, and in a row, from their hips."""
+    many = people(max(n, 2), BLAZEPOSE33)
+    xyz = np.random.default_rng(2).uniform(-0.4, 0.9, (len(many), 33, 3)).astype(np.float32)
+    row = replace(many, xyz=xyz, origin="hips").take(slice(n))
+    shown = scene((frame(), row if n else standing([(-4, 3), (2, 15)])))
+    for panel in Stage(shown, timed=False).panels:
+        numbers, names = list[Any](), list[Any]()
+        for axis in (panel.axes.xaxis, panel.axes.yaxis, panel.axes.zaxis):
+            low, high = axis.get_view_interval()
+            ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            written = [tick.label1 for tick in ticks if tick.label1.get_text()]
+            numbers += [text.get_window_extent().shrunk(0.9, 0.9) for text in written]
+            names += [axis.label.get_window_extent()] if axis.label.get_text() else []
+        assert len(numbers) > 2
+        assert not any(a.overlaps(b) for k, a in enumerate(numbers) for b in numbers[:k])
+        between = [np.subtract((a.x0 + a.x1, a.y0 + a.y1), (b.x0 + b.x1, b.y0 + b.y1)) / 2
+                   for a in names for b in numbers]  # fmt: skip
+        assert np.hypot(*np.array(between).T).min() > 15
+
+
 def test_lines_of_the_floor_lie_on_it_within_what_is_shown():
     low, high = np.array([-1.2, 0.3, -5]), np.array([2.2, 4.1, 3])
     lines = np.array(list(floor_lines(low, high, -1.4, 1.0)))
@@ -304,7 +326,7 @@ def test_a_view_is_made_when_there_is_something_to_see(name, tmp_path: Path, fra
     with open_sink(tmp_path / "in" / name) as sink:
         pass
     assert sink.paths == list(tmp_path.iterdir()) == []
-    with refused("in pixels only", "blazepose-full"), open_sink(tmp_path / name) as sink:
+    with refused("2D keypoints only", "blazepose-full"), open_sink(tmp_path / name) as sink:
         sink.write(frame(), people())
     assert list(tmp_path.iterdir()) == []
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -249,7 +250,7 @@ BROKEN = "import numpy as np\ndef bad(body):\n    return body.nothing\nmany = 3\
         (("p.jsonl", "--rules", "no.toml"), ("cannot read 'no.toml'",)),
         (("p.jsonl", "--rules", "mine.py:bad"), ("the rule 'bad' of 'mine.py' failed", "nothing")),
         (("p.jsonl", "--angle", "kneee"), ("no angle named 'kneee'; did you mean 'knee'?",)),
-        (("p.jsonl", "--angles", "--space", "4d"), ("'4d' is no space; want 2d or 3d",)),
+        (("p.jsonl", "--angles", "--space", "4d"), ("space is '4d', want 2d or 3d",)),
         (("p.jsonl", "--minimum", "-1"), ("minimum is -1.0",)),
         (("p.jsonl", "--out", "a.csv"), ("'a.csv' is one file", "give a folder")),
         (("p.jsonl", "sample"), ("'p.jsonl' is a record; give it as the only source",)),
@@ -367,6 +368,19 @@ def test_of_many_people_those_who_were_there_longest_are_plotted(tmp_path):
     assert len(plot.people) <= KEPT
     assert 7 in plot.people
     assert plot.write()
+
+
+@pytest.mark.parametrize("banded", [(), (1,), (2,), (1, 2)])
+def test_the_axis_of_time_is_right_below_what_is_plotted(banded, tmp_path):
+    """Of people with events and people without."""
+    plot = Plot(tmp_path / "a.png", ("left_knee_flexion",))
+    for person in (1, 2):
+        plot.add(person, np.arange(9), np.arange(9.0)[:, None])
+    for person in banded:
+        plot.band(person, "seated", "", 2, 5)
+    assert plot.write()
+    tall = cv2.imread(str(plot.path)).shape[0]
+    assert tall == pytest.approx(100 * (2 * 2.65 + 1.3 + 0.32 * len(banded)), abs=2)
 
 
 # In Python

@@ -24,7 +24,7 @@ from vitruvian.formats.tables import COLUMNS, Parquet
 from vitruvian.formats.wire import frame_to_dict, from_dict, header
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.show.draw import COLOURS, draw
+from vitruvian.show.draw import COLOURS, draw, with_numbers
 from vitruvian.sources.open import Pictures, Source, Span, open_source
 from vitruvian.verbs import outputs
 from vitruvian.verbs.output_files import plan_outputs
@@ -761,7 +761,7 @@ def test_without_metres_a_folder_gets_no_view_unless_it_was_asked_for(
         save, out = Save.parse(words), tmp_path / str(words)
         (plan,) = plan_outputs([pictures], out, save, overwrite=False)
         with (
-            pytest.raises(VitruvianError, match="in pixels only") if words else nullcontext(),
+            pytest.raises(VitruvianError, match="2D keypoints only") if words else nullcontext(),
             plan.open(Model(), save) as sink,
         ):
             sink.write(frame(source=str(pictures.paths[0])), people())
@@ -786,6 +786,15 @@ def test_a_number_can_be_read_on_dark_and_light(grey, thick):
     assert (np.abs(image.astype(int) - grey) > 90).any(axis=-1).sum() > 8 * thick
     assert image.max() > 235
     assert image.min() < 40 or grey < 40
+
+
+@pytest.mark.parametrize(
+    ("ids", "drawn"), [((), ()), ((-1,), (-1,)), ((-1, -1, -1), (1, 2, 3)), ((4, -1), (4, -1))]
+)
+def test_several_people_of_an_image_have_numbers(ids, drawn, people):
+    """Those of its 3D view, and of `vitruvian trace --person`."""
+    poses = replace(people(len(ids)), person=np.array(ids, int))
+    assert with_numbers(poses).person.tolist() == list(drawn)
 
 
 def test_a_number_is_whole_where_there_is_no_room_above():

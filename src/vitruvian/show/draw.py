@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -74,6 +76,16 @@ def draw(
         if numbers and poses.person[row] >= 0 and np.isfinite(poses.box[row]).all():
             _label(image, str(poses.person[row]), poses.box[row], thick)
     return image
+
+
+def with_numbers(poses: Poses) -> Poses:
+    """Several people of an image have numbers from 1, as in its 3D view and for `vitruvian trace`.
+
+    Ids stay as they are, and so does one person alone.
+    """
+    if len(poses) < 2 or (poses.person >= 0).any():
+        return poses
+    return replace(poses, person=np.arange(1, len(poses) + 1))
 
 
 def _thicknesses(size: tuple[int, int], poses: Poses, widths: Steady | None) -> list[int]:

@@ -15,7 +15,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import AtomicFile, write_whole
 from vitruvian.frame import Frame
-from vitruvian.show.draw import COLOURS, VISIBLE, draw
+from vitruvian.show.draw import COLOURS, VISIBLE, draw, with_numbers
 from vitruvian.show.lettering import Steady
 
 CLOCK = 90_000  # ticks per second, MPEG's time base: exact enough for every frame rate
@@ -44,7 +44,7 @@ class AnnotatedPicture:
         """Draw and write a frame."""
         if self.paths:
             raise VitruvianError(f"'{self.path}' holds one image; for more give a folder")
-        write_picture(self.path, draw(frame, poses, self.visible))
+        write_picture(self.path, draw(frame, with_numbers(poses), self.visible))
         self.paths.append(self.path)
 
     def __exit__(self, *_: object) -> None:

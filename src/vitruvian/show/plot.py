@@ -116,18 +116,22 @@ class Plot:
             return False
         rows: list[float] = []
         for person in chosen:
-            rows += [2.4, 0.1 + 0.22 * len({what for what, *_ in self.people[person].bands})]
+            names = {what for what, *_ in self.people[person].bands}
+            rows += [2.4, 0.1 + 0.22 * len(names)] if names else [2.4]
         figure = Figure(figsize=(WIDE, sum(rows) + 1.3 + 0.25 * len(chosen)), dpi=DPI)
         canvas = FigureCanvasAgg(figure)
         figure.set_layout_engine("constrained")
         axes: Any = figure.subplots(
             len(rows), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": rows}
         )[:, 0]
-        for i, person in enumerate(chosen):
-            self._lines(axes[2 * i], self.people[person].series)
-            title = ", ".join(filter(None, (f"person {person}", self.people[person].about)))
-            axes[2 * i].set_title(title, loc="left", fontsize=10, pad=3)
-            _bands(axes[2 * i + 1], self.people[person].bands)
+        panels = iter(axes)
+        for person in chosen:
+            shown, panel = self.people[person], next(panels)
+            self._lines(panel, shown.series)
+            title = ", ".join(filter(None, (f"person {person}", shown.about)))
+            panel.set_title(title, loc="left", fontsize=10, pad=3)
+            if shown.bands:
+                _bands(next(panels), shown.bands)
         axes[-1].set_xlabel("seconds")
         axes[-1].tick_params(labelbottom=True, bottom=True)
         handles, labels = axes[0].get_legend_handles_labels()
@@ -182,7 +186,7 @@ def _bands(axes: Any, bands: Sequence[Band]) -> None:
         axes.broken_barh(times, (row + 0.1, 0.8), color=colour, alpha=0.8)
     axes.set_yticks([row + 0.5 for row in range(len(names))])
     axes.set_yticklabels([name for name, _ in names], fontsize=8)
-    axes.set_ylim(len(names), 0) if names else axes.set_yticks([])
+    axes.set_ylim(len(names), 0)
     axes.tick_params(left=False, bottom=False, labelbottom=False)
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)

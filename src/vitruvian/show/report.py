@@ -14,6 +14,7 @@ import base64
 import html
 import io
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,11 +30,14 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 68rem; margin: 2rem auto;
   padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
-div.wide { overflow-x: auto }
+div.wide { overflow-x: auto; width: max-content; margin: 1rem 0;
+  max-width: calc(50vw + min(50vw, 34rem) - 2.5rem) }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left;
   white-space: nowrap }
-th { border-bottom: 2px solid #888 } td.number, th.number { text-align: right }
+th { border-bottom: 2px solid #888; vertical-align: bottom }
+th, td:first-child { white-space: normal; overflow-wrap: break-word }
+ td.number, th.number { text-align: right }
 figure { margin: 1rem 0 } figcaption { color: #555 }
 figure svg, figure img { max-width: 100%; height: auto }
 """
@@ -51,6 +55,22 @@ def plot(width: float = 9, height: float = 4) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def legend_above(axes: Any, whole: Figure | None = None) -> None:
+    """Put the legend above the plot, or above the `whole` figure, where it hides nothing."""
+    lines, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    letters = int(axes.figure.get_figwidth() * 10)  # in one line, about
+    labels = [textwrap.fill(label, letters) for label in labels]
+    longest = max(len(part) for label in labels for part in label.splitlines())
+    how: Any = {"frameon": False, "ncols": max(1, min(len(labels), letters // (longest + 6)))}
+    if whole is None:
+        how |= {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0}
+        axes.legend(lines, labels, **how)
+    else:
+        whole.legend(lines, labels, loc="outside upper left", **how)
 
 
 class HtmlReport:

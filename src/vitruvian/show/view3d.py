@@ -32,6 +32,10 @@ GRID = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100)  # metres between floor grid l
 BESIDE = (((0.0, 0.04, 0.5, 0.84), (0.5, 0.04, 0.5, 0.84)), (480, 425))
 ABOVE = (((0.0, 0.49, 1.0, 0.41), (0.0, 0.03, 1.0, 0.41)), (1120, 190))
 NARROW, MARGIN = 1.0, 0.3  # metres: minimum side of the box, and maximum margin around people
+LABEL = (42, 15)  # pixels that tick labels must be apart: across, or down
+NAME_AWAY = 38  # minimum distance of the name of an axis from it, pixels
+UP_AWAY = (24, 56)  # distance of the tick labels of the upright axis from it, and of its name
+AT_EDGE = (8, 21)  # minus the pads at which matplotlib writes the two onto an axis
 LINES = 10  # maximum floor grid lines per direction, about
 
 
@@ -103,6 +107,7 @@ class Stage:
             self.panels.append(self._panel(place, view, room))
             x, y = place[0] + place[2] / 2, place[1] + place[3]
             self.figure.text(x, y, view[0], ha="center", va="bottom", fontsize="large")
+        _clear([panel.axes for panel in self.panels])
         self.clock = self.figure.text(0.01, 0.01, "", animated=True)
         self.canvas.draw()
         self.empty = self.canvas.copy_from_bbox(self.figure.bbox)
@@ -135,6 +140,8 @@ class Stage:
             axis.set_major_locator(MultipleLocator(marks))
         axes.view_init(elev=elevation_deg, azim=azimuth_deg)
         _fit(axes, low, high, room)
+        for number, marks in enumerate((step, step, height)):
+            _thin(axes, number, marks)
         if elevation_deg == 90:  # seen end on, tick labels overlap
             axes.set(zticks=[], zlabel="")
         if azimuth_deg == -90 and elevation_deg < 45:
@@ -235,6 +242,53 @@ def _fit(axes: Any, low: np.ndarray, high: np.ndarray, room: tuple[int, int]) ->
     box = _seen(axes)
     off = (box.min(axis=0) + box.max(axis=0)) / 2 / SIZE - (x0 + wide / 2, y0 + tall / 2)
     axes.set_position((x0 - off[0], y0 - off[1], wide, tall))
+
+
+def _thin(axes: Any, number: int, step: float) -> None:
+    """Write only every n-th tick label of an axis where more would overlap.
+
+    Args:
+        axes: the view, fitted.
+        number: of the axis: 0 right, 1 away, 2 up.
+        step: metres between ticks.
+    """
+    from matplotlib.ticker import FuncFormatter
+    from mpl_toolkits.mplot3d.proj3d import proj_transform
+
+    ends = np.array([axes.get_xlim(), axes.get_ylim(), axes.get_zlim()]).mean(axis=1)[:, None]
+    ends = ends + np.array([0, step]) * np.eye(3)[number][:, None]
+    x_m, y_m, z_m = ends
+    x, y, _ = proj_transform(x_m, y_m, z_m, axes.get_proj())
+    apart = np.abs(np.diff(axes.transData.transform(np.stack([x, y], axis=-1)), axis=0)[0])
+    every = next((n for n in (1, 2, 5, 10) if (n * apart >= LABEL).any()), 20)
+    digits = next((n for n in (0, 1) if round(step * every * 10**n, 6) % 1 == 0), 2)
+
+    def written(value: float, _: object) -> str:
+        number = round(value / step)
+        text = f"{number * step:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+        return "" if number % every else text
+
+    (axes.xaxis, axes.yaxis, axes.zaxis)[number].set_major_formatter(FuncFormatter(written))
+
+
+def _clear(views: list[Any]) -> None:
+    """Move the names of axes away from the tick labels, where a flat view has them on top."""
+    axes = [axis for view in views for axis in (view.xaxis, view.yaxis, view.zaxis)]
+    at: list[np.ndarray] = []
+    for pad in (-AT_EDGE[1], 0):  # on the axis, and as far as a pad of 0 puts it
+        for axis in axes:
+            axis.labelpad = pad
+        views[0].figure.draw_without_rendering()
+        at.append(
+            np.array([axis.axes.transData.transform(axis.label.get_position()) for axis in axes])
+        )
+    for axis, away in zip(axes, np.hypot(*(at[1] - at[0]).T), strict=True):
+        pixels = max(float(away) / AT_EDGE[1], 0.1)  # per unit of pad
+        if axis.axis_name == "z":
+            axis.set_tick_params(pad=UP_AWAY[0] / pixels - AT_EDGE[0])
+            axis.labelpad = UP_AWAY[1] / pixels - AT_EDGE[1]
+        else:
+            axis.labelpad = max(NAME_AWAY / pixels - AT_EDGE[1], 4)  # 4: matplotlib's
 
 
 def grid_step(low: np.ndarray, high: np.ndarray) -> float:

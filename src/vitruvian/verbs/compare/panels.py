@@ -11,7 +11,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.errors import amount
 from vitruvian.frame import Frame
-from vitruvian.show.draw import VISIBLE, draw
+from vitruvian.show.draw import VISIBLE, draw, with_numbers
 from vitruvian.show.lettering import Steady
 from vitruvian.show.scene import Scene
 from vitruvian.show.view3d import Stage
@@ -133,7 +133,10 @@ def _panel(
         deep: whether to add a 3D view, empty for 2D models.
     """
     poses = result.poses
-    picture = frame.rgb if poses is None else draw(frame, poses, visible, widths=widths)
+    picture = frame.rgb
+    if poses is not None:
+        drawn = with_numbers(poses) if widths is None else poses
+        picture = draw(frame, drawn, visible, widths=widths)
     how = cv2.INTER_AREA if size[0] < frame.size[0] else cv2.INTER_CUBIC
     parts = [_words(label, size[0]), cv2.resize(picture, size, interpolation=how)]
     parts.append(_words(result_caption(result), size[0]))

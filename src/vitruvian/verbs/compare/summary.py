@@ -12,7 +12,7 @@ import numpy as np
 
 from vitruvian.analysis.angles import Space, angle_names
 from vitruvian.frame import Frame
-from vitruvian.show.report import COLOURS, HtmlReport, plot
+from vitruvian.show.report import COLOURS, HtmlReport, legend_above, plot
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.compare.lines import FrameResult
 from vitruvian.verbs.compare.result import Comparison
@@ -141,8 +141,7 @@ def _over_time(page: HtmlReport, tally: SourceTally) -> None:
     if not tally.moving:
         apart.locator_params(axis="x", integer=True)
     for axes in (people, apart):
-        if axes.lines:
-            axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
+        legend_above(axes)
     page.figure(drawing, "People found, milliseconds a frame, and how much two models disagree.")
 
 

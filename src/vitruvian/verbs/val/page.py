@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vitruvian.errors import amount
 from vitruvian.evaluate import scores
 from vitruvian.evaluate.scores import Interval, Scores
-from vitruvian.show.report import COLOURS, HtmlReport, plot
+from vitruvian.show.report import COLOURS, HtmlReport, legend_above, plot
 from vitruvian.verbs.val.val import Validation
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _bars(result: Validation, name: str) -> Figure:
     axes.set_xticks(range(len(groups)), [g.name + words.get(g.of, "") for g in groups])
     axes.set_ylabel(title(name))
     axes.spines[["top", "right"]].set_visible(False)
-    _legend(axes, len(result.scores))
+    legend_above(axes)
     return drawing
 
 
@@ -179,8 +179,7 @@ def _curves(result: Validation) -> Figure:
         axes.set(title=name, xlabel=below.get(name, "recall"), ylim=(0, 1.02))
         axes.grid(color="0.92")
         axes.spines[["top", "right"]].set_visible(False)
-    at = {"loc": "outside upper left", "ncols": min(len(result.scores), 4)}
-    drawing.legend(*panels[0].get_legend_handles_labels(), frameon=False, **at)
+    legend_above(panels[0], drawing)
     return drawing
 
 
@@ -199,11 +198,5 @@ def _joints(result: Validation, name: str) -> Figure:
     axes.set_ylabel(title(name))
     axes.grid(axis="y", color="0.92")
     axes.spines[["top", "right"]].set_visible(False)
-    _legend(axes, len(result.scores))
+    legend_above(axes)
     return drawing
-
-
-def _legend(axes: Any, models: int) -> None:
-    """Put the legend above the plot, where it hides nothing."""
-    at = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
-    axes.legend(frameon=False, ncols=min(models, 4), borderaxespad=0, **at)
