@@ -3,8 +3,8 @@ r"""Every speed that docs/performance.md claims, beside its peer, on this machin
     python benchmarks/all.py [--rounds 5] [--only video,start] [--base REVISION]
 
 Each measurement is a process of its own. Ours and the peer take turns, and what is printed are
-medians over the rounds and medians of the ratios of pairs: the peer's time by ours (above 1: ours is
-faster), and our CPU time by the peer's. --base measures an earlier commit of this repository in
+medians over the rounds and medians of the ratios of pairs: the peer's time by ours (above 1: ours
+is faster), and our CPU time by the peer's. --base measures an earlier commit of this repository in
 place of the peers: the guard against getting slower, by hand and before a release. Peers are
 installed in the cache folder the first time; MediaPipe's newer package runs without network (it
 reports to its maker). Pictures, videos and weights lie in ../shared.
@@ -306,7 +306,8 @@ def main() -> None:
                 f"{os.cpu_count()} cores, load {load:.2f} before, {words.rounds} rounds; ms a frame"
             )
             print(
-                "| work | peer | ours | peer | times as fast | CPU ours | CPU peer | CPU ratio | MB ours | MB peer |"
+                "| work | peer | ours | peer | times as fast | CPU ours | CPU peer | ratio "
+                "| MB ours | MB peer |"
             )
             print("|---|---|---|---|---|---|---|---|---|---|")
             for row in chosen:

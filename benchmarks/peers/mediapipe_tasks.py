@@ -6,7 +6,7 @@
 Knows nothing of vitruvian. The bundle that Google offers for download is a zip of the two networks
 with a description of their input; `bundle` makes one of the networks in MediaPipe's own wheel,
 which needs version 0.10.21. A JOB is JSON: what, sources, bundle, most. One line of JSON for each
-frame; with `out` they go into that file, and what is printed is the time that it took, for `all.py`.
+frame; with `out` they go into that file, and the time that it took is printed, for `all.py`.
 """
 
 import json
