@@ -581,7 +581,7 @@ def test_numbers_stay_unless_people_are_told_apart_anew(recorded, command):
     assert kept[1].startswith("person 7: 0.00 to 3.97 s")
     anew = command("track", path.name, "--again", "--out", "anew", cwd=recorded)
     assert anew[1].startswith("person 1: 0.00 to 3.97 s")
-    assert vit.read(recorded / "anew" / path.name).header["options"]["track ids"] == "again"
+    assert vit.read(recorded / "anew" / path.name).header["options"]["numbered"] == "again"
 
 
 @pytest.mark.parametrize(

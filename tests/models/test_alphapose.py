@@ -847,4 +847,4 @@ def test_a_command_from_the_checkpoint_to_heat_maps(checkpoint, written, picture
     full = command(*words, "--save", "heatmaps")
     assert full.returncode == 1
     assert "exists" in full.stderr
-    assert "pass --overwrite" in full.stderr
+    assert "--overwrite" in full.stderr
