@@ -359,7 +359,7 @@ def test_wrong_options_are_refused(options, words):
 )
 def test_a_rule_that_gives_something_else_is_refused(gives):
     watch = EventDetector({"mine": lambda body: gives})
-    with refused("the rule 'mine' gave", "1 people"):
+    with refused("the rule 'mine' returned", "1 people"):
         watch(Frame(None), seen_as(COCO17, body(COCO17)))
 
 

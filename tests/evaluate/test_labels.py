@@ -85,14 +85,14 @@ def test_people_without_an_area_have_that_of_their_boxes(scored, area):
         ({**ROW, "keypoints": []}, "without keypoints"),
         ({**ROW, "keypoints": None}, "without keypoints"),
         ({**ROW, "keypoints": POINTS[:-3]}, "48 values, want 51"),
-        ({**ROW, "keypoints": ["x"] * 51}, "no numbers, want 51"),
+        ({**ROW, "keypoints": ["x"] * 51}, "not numbers, want 51"),
         (
             {**ROW, "keypoints": [0 if i % 3 == 2 else v for i, v in enumerate(POINTS)]},
             "have v = 0",
         ),
         ({**without(ROW, "keypoints"), "bbox": None}, "no bounding box and no keypoints"),
         ({**ROW, "image_id": 7}, "not listed"),
-        ({**ROW, "category_id": 2}, "category 2 are left out"),
+        ({**ROW, "category_id": 2}, "category 2 are ignored"),
         (None, "not JSON objects"),
     ],
 )
@@ -129,9 +129,9 @@ def test_a_byte_order_mark_is_no_fault(tmp_path):
 
 def test_labels_of_nobody_are_refused_with_the_reason(scored):
     hidden = [0 if i % 3 == 2 else v for i, v in enumerate(POINTS)]
-    with refused("no labelled people", "all keypoints have v = 0"):
+    with refused("no people to evaluate", "all keypoints have v = 0"):
         scored(labels({**ROW, "keypoints": hidden}))
-    with refused("no labelled people", "crowds"):
+    with refused("no people to evaluate", "crowds"):
         scored(labels({**ROW, "iscrowd": 1}))
 
 
@@ -298,7 +298,7 @@ def changed(tmp_path, rng):
 def test_labels_of_a_picture_that_was_resized_are_scaled(changed):
     result = changed((128, 96), lambda xy: xy * 2)
     assert ap(result) == pytest.approx(1)
-    said(result, "64 x 48, said 128 x 96", "scaled")
+    said(result, "64 x 48, labelled 128 x 96", "scaled")
 
 
 # How stored pixels are to be moved, inverse of what EXIF says, for a stored image of 48 x 64.
@@ -726,4 +726,4 @@ def test_odd_rows_of_results_are_left_out_and_said():
     known, notes = truth.parse_coco(labels(), Path("a.json")), list[str]()
     found = results_to_people([RESULT, {**RESULT, "score": None}, None], known, "x", notes)
     assert len(found[1].score) == 1
-    assert "2 rows (first: row 2): left out, want image_id" in notes[0]
+    assert "2 rows (first: row 2): ignored, want image_id" in notes[0]

@@ -168,7 +168,7 @@ def test_what_is_another_of_alphaposes_networks_is_named() -> None:
             fastpose.load(tensors)
     tensors = unbuilt(NARROW["deformable"])
     offset = "preact.layer2.0.conv2_offset.weight"
-    with refused("20 offsets"):
+    with refused("20 convolution offsets"):
         FastShape.infer({**tensors, offset: np.zeros((20, 16, 3, 3))})
     with refused("2000 channels"):
         FastShape.infer({**tensors, "preact.conv1.weight": np.zeros((2000, 3, 7, 7))})

@@ -126,7 +126,7 @@ def test_a_network_comes_back_from_its_tensors(kind: str, torch: Any, metrabs: A
 def test_tensors_that_are_not_all_there_are_refused_in_one_line(torch: Any, metrabs: Any) -> None:
     good = arrays(made(torch, metrabs, "efficientnetv2"))
     name = "backbone.1.4.1.block.2.fc1.bias"
-    with refused("not a network of MeTRAbs: it misses", name):
+    with refused("not a MeTRAbs network: it misses", name):
         metrabs.load({key: value for key, value in good.items() if key != name}, 4)
     with refused("it has, but should not,", "extra"):
         metrabs.load(good | {"extra": np.zeros(1, np.float32)}, 4)
@@ -147,7 +147,7 @@ def test_tensors_that_are_not_all_there_are_refused_in_one_line(torch: Any, metr
             {key: v for key, v in vit.items() if not key.startswith("backbone.1.stem.4")}, 4
         )
     huge = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (10**9, 8, 3, 3), (0,) * 4)
-    with refused("is 1000000000 long"):
+    with refused("has length 1000000000"):
         metrabs.load(good | {"backbone.1.0.0.weight": huge}, 4)
 
 
@@ -406,7 +406,7 @@ def test_panoptics_order_is_not_that_of_coco() -> None:
     numbers = conversion(COCO19, COCO17)
     assert [COCO19.keypoints[i] for i in numbers] == list(COCO17.keypoints)
     assert numbers[:3] == [1, 15, 17]
-    with refused("no conversion from smpl_24 to coco17: it has no nose and 4 more"):
+    with refused("no conversion from smpl_24 to coco17: smpl_24 has no nose and 4 more"):
         conversion(SMPL24, COCO17)
 
 
@@ -807,7 +807,7 @@ def test_what_cannot_be_exported_is_said(
         export_checkpoint(archive, tmp_path / "a.onnx", imgsz=384)
     network = made(torch, metrabs, "vit of 16")
     metrabs.save(network, tmp_path / "a.pt", Volume(depth=4), TOY)
-    with refused("3 points, stride 16", "3, 32"):
+    with refused("3 points and stride 16", "metadata 3 and 32"):
         export_checkpoint(tmp_path / "a.pt", tmp_path / "a.onnx")
     good = checkpoint.read(tmp_path / "a.pt").entries
     for wrong in ("{}", '{"side": "x"}', '{"side": 100}', '{"sides": 1}', "["):

@@ -280,7 +280,7 @@ def test_a_data_set_is_laid_out_as_movement_has_it(people, frame, space):
     assert data["position"].sel(individuals="id_2").isel(time=1).isnull().all()
     with refused("no track ids"):
         libraries.to_xarray([])
-    with refused("no metres"):
+    with refused("no 3D coordinates"):
         libraries.to_xarray([(frame(), people(1))], "3d")
 
 

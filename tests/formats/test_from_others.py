@@ -156,7 +156,7 @@ HEAD = "source,index,time,person,keypoint,x,y,score\n"
         (["v,0,0,1,nose,1_000,1,1"], ["row 2, x: '1_000'"]),
         (['v,0,0,1,nose,"1,000",1,1'], ["row 2, x: '1,000'"]),
         (["v,0,0,1,,1,1,1"], ["row 2, keypoint: ''"]),
-        (["v,0,0,1,nose,1,1,1"] * 2, ["row 3 is of the nose of person 1"]),
+        (["v,0,0,1,nose,1,1,1"] * 2, ["row 3 repeats nose of person 1"]),
         (["v,0,0,1,nose,1,1,1,9"], ["row 2 has 9 fields, want 8"]),
         (["v" * 200_000 + ",0,0,1,nose,1,1,1"], ["field larger than field limit"]),
         (["v,1,0.1,1,nose,1,1,1", "v,2,0.1,1,nose,1,1,1"], ["frames 1 and 2 are both at 0.1 s"]),
@@ -358,7 +358,7 @@ def test_rows_of_mot_text_that_do_not_count_are_said(tmp_path):
     assert sum(len(poses) for _, poses in reading) == 1
     left, counted = reading.notes  # type: ignore[union-attr]
     assert "2 rows are ignored" in left
-    assert "from 0" in counted
+    assert "at 0" in counted
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_odd_mot_text_is_refused(text, words, tmp_path):
 @pytest.mark.parametrize("fps", [math.nan, math.inf, 0, -1])
 def test_a_rate_that_is_none_is_refused(fps, tmp_path):
     (tmp_path / "a.txt").write_text("1,1,1,1,1,1,1\n")
-    with refused("frame rate"):
+    with refused("fps is"):
         read(tmp_path / "a.txt", fps=fps)
 
 
@@ -520,7 +520,7 @@ def test_frames_of_a_video_called_by_a_number_have_numbers_of_their_own(tmp_path
 @pytest.mark.parametrize("kind", [".json", ".txt"])
 def test_two_videos_are_not_mixed_in_one_file(kind, tmp_path, people):
     poses = people(1, COCO17, person=np.array([1]))
-    with refused("cannot hold 'b.mp4' too"), vit.open_sink(tmp_path / f"a{kind}") as sink:
+    with refused("cannot hold 'b.mp4' as well"), vit.open_sink(tmp_path / f"a{kind}") as sink:
         for name in ("a.mp4", "b.mp4"):
             for i in range(2):
                 sink.write(Frame(None, i, i / 10, name, size=(64, 48)), poses)

@@ -753,7 +753,7 @@ def test_predict_writes_files_of_other_programs(
         assert str(tmp_path / "a.trc") in said
         ((_, poses),) = vit.read(tmp_path / "a.trc")
         assert poses.skeleton is BLAZEPOSE33
-        with refused("yolov8n-pose", "pixels only"):
+        with refused("yolov8n-pose", "2D keypoints only"):
             run("predict", "sample", "--model", "yolov8n-pose", "--out", tmp_path / "b.trc")
         with refused("for other sources give a folder"):
             run("predict", "sample", "sample", "--out", tmp_path / "b.trc")

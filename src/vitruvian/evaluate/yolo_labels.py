@@ -112,7 +112,7 @@ def read(data: Path, images: Path | None, split: str) -> YoloLabels:
         pictures.append((path, size, _people(each, shape, lines)))
     if not pictures:
         raise faults[0]
-    notes += [*odd.lines("pictures"), *lines.lines("label lines")]
+    notes += [*odd.lines("images"), *lines.lines("label lines")]
     names = _names(said, person)
     return YoloLabels(shape, names, pictures, digest.hexdigest(), faults, notes)
 

@@ -82,9 +82,9 @@ def size(tensors: Mapping[str, np.ndarray], name: str, axis: int = 0) -> int:
     It limits the size of network that a damaged file can request.
     """
     if name not in tensors or not axis < tensors[name].ndim:
-        raise VitruvianError(f"not a network of MeTRAbs: it has no tensor '{name}'")
+        raise VitruvianError(f"not a MeTRAbs network: it has no tensor '{name}'")
     if not 0 < (length := tensors[name].shape[axis]) < 100_000:
-        raise VitruvianError(f"not a network of MeTRAbs: its '{name}' has length {length}")
+        raise VitruvianError(f"not a MeTRAbs network: its '{name}' has length {length}")
     return length
 
 

@@ -59,7 +59,7 @@ class FastShape:
 
         def size(name: str, axis: int = 0) -> int:
             if name not in tensors or tensors[name].ndim <= axis or not tensors[name].size:
-                raise VitruvianError(f"not a network of AlphaPose: it has no tensor '{name}'")
+                raise VitruvianError(f"not an AlphaPose network: it has no tensor '{name}'")
             return tensors[name].shape[axis]
 
         def count(prefix: str) -> int:
@@ -72,14 +72,14 @@ class FastShape:
         width = size("preact.conv1.weight")
         if width > WIDEST:
             raise VitruvianError(
-                f"not a network of AlphaPose: {width} channels in the first convolution"
+                f"not an AlphaPose network: {width} channels in the first convolution"
             )
         stages = tuple(count(f"preact.layer{i}.") for i in (1, 2, 3, 4))
         depth = next((depth for depth, blocks in DEPTHS.items() if blocks == stages), None)
         if depth is None or "preact.layer1.0.conv3.weight" not in tensors:
             known = ", ".join(map(str, DEPTHS))
             raise VitruvianError(
-                f"not a network of AlphaPose: stages of {stages} blocks are not a known "
+                f"not an AlphaPose network: stages of {stages} blocks are not a known "
                 f"ResNet ({known})"
             )
         offsets = "preact.layer2.0.conv2_offset.weight"
@@ -88,7 +88,7 @@ class FastShape:
         )
         if not deform:
             raise VitruvianError(
-                f"not a network of AlphaPose: {size(offsets)} convolution offsets, want 18 or 27"
+                f"not an AlphaPose network: {size(offsets)} convolution offsets, want 18 or 27"
             )
         simple = "deconv_layers.0.weight" in tensors
         family = "simplepose" if simple else "duc" if "duc3.1.weight" in tensors else "fastpose"

@@ -91,13 +91,12 @@ class MetrabsShape:
         points, rest = divmod(maps, 1 + depth)
         if rest:
             raise VitruvianError(
-                f"not a network of MeTRAbs: {maps} maps are not 1 + {depth} per point; check the "
-                "depth"
+                f"not a MeTRAbs network: {maps} maps are not 1 + {depth} per point; check the depth"
             )
         for kind in (EfficientNetV2, ResNet, MobileNetV3, Vit, BlazePoseEncoder):
             if (backbone := kind.infer(tensors, "backbone.1.")) is not None:
                 return cls(backbone, points, depth, centered)
-        raise VitruvianError("not a network of MeTRAbs: unknown backbone")
+        raise VitruvianError("not a MeTRAbs network: unknown backbone")
 
 
 class Scale(nn.Module):

@@ -234,7 +234,7 @@ def load(tensors: Mapping[str, np.ndarray]) -> Osnet:
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
     if "classifier.weight" in tensors and tensors["classifier.weight"].ndim != 2:
-        raise VitruvianError("not a network of OSNet-AIN: its classifier is not a matrix")
+        raise VitruvianError("not an OSNet-AIN network: its classifier is not a matrix")
     people = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
     with torch.device("meta"):  # a damaged file allocates no memory
         network = Osnet(people)

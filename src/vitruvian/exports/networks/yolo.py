@@ -74,7 +74,7 @@ class YoloShape:
 
         def size(name: str, axis: int = 0) -> int:
             if name not in tensors or tensors[name].ndim <= axis:
-                raise VitruvianError(f"not a network of YOLOv8-pose: it has no tensor '{name}'")
+                raise VitruvianError(f"not a YOLOv8-pose network: it has no tensor '{name}'")
             return tensors[name].shape[axis]
 
         def count(prefix: str) -> int:
@@ -84,7 +84,7 @@ class YoloShape:
         head = f"model.{30 if 'model.30.dfl.conv.weight' in tensors else 22}"
         if f"{head}.cv3.0.0.0.conv.weight" in tensors:
             raise VitruvianError(
-                "not a network of YOLOv8: it has the head of YOLO11, which is not supported"
+                "not a YOLOv8 network: it has the head of YOLO11, which is not supported"
             )
         rows = size(f"{head}.cv4.0.2.weight")
         if keypoints is None:
