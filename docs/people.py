@@ -21,6 +21,7 @@ import numpy as np
 import vitruvian as vit
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
+from vitruvian.show.draw import with_numbers
 from vitruvian.train.synth import render
 from vitruvian.train.synth.bodies import BodyModel
 from vitruvian.train.synth.postures import (
@@ -138,7 +139,7 @@ def figure(picture: Path, find: str) -> np.ndarray:
     model = vit.load("vitruvian-3d", find=find)
     frame = replace(Frame.read(picture), camera=Camera.view(SIZE, FOV_DEG))
     [poses] = model([frame])
-    left = vit.draw(frame, poses)
+    left = vit.draw(frame, with_numbers(poses))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "people_3d.png"
         with vit.open_sink(path) as sink:

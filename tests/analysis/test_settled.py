@@ -428,11 +428,11 @@ def test_events_are_a_parquet_table_as_well(tmp_path):
 def test_what_was_too_short_is_counted(tmp_path):
     record = recorded(tmp_path / "p.jsonl", acting([*[{}] * 9, *[CHAIR] * 3, *[{}] * 9]))
     _, out, _ = done(record, "--rules", "seated", "--save", "tables")
-    assert "0 of 1 people, 0.0 s, 0% unknown; 1 shorter than 0.5 s not counted" in out
+    assert "0 of 1 person, 0.0 s, 0% unknown; 1 shorter than 0.5 s not counted" in out
     _, out, _ = done(
         record, "--rules", "seated", "--save", "tables", "--overwrite", "--minimum", "0.1"
     )
-    assert "1 of 1 people, 0.2 s" in out
+    assert "1 of 1 person, 0.2 s" in out
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_pictures_masks_and_people_without_numbers_are_refused(picture):
         vit.run(picture("a.png"), Walker(), repair=True)
     model = Walker()
     model.wanted = stream_defaults({"track": False})
-    with refused("numbered"):
+    with refused("track ids"):
         vit.run(picture("a.png"), model, smooth="one-euro")
 
 
@@ -448,7 +448,7 @@ def test_what_was_mended_is_listed_and_counted(video, tmp_path):
     clip = video("clip.mp4", np.arange(120) / 30, size=(640, 480))
     lines = written(clip, Walker(track), tmp_path / "out", over("no", repair=True), "json,mot")
     file = tmp_path / "out" / "clip_repairs.csv"
-    assert lines[-1] == f"mended 3 swaps -> {file}"
+    assert lines[-1] == f"repaired 3 swaps -> {file}"
     rows = list(csv.DictReader(file.read_text().splitlines()))
     assert [int(row["index"]) for row in rows] == [20, 21, 22, 23, 60, 61, 62, 80]
     assert rows[0]["kind"] == "swap"
@@ -465,7 +465,7 @@ def test_nothing_mended_is_said_too(video, tmp_path):
     write_poses(
         plans, Walker(), out, Save.parse(None), wanted=asked, say=lines.append, on_error=wrong
     )
-    assert lines[-1] == f"mended nothing -> {tmp_path / 'poses_repairs.csv'}"
+    assert lines[-1] == f"repaired nothing -> {tmp_path / 'poses_repairs.csv'}"
     assert len((tmp_path / "poses_repairs.csv").read_text().splitlines()) == 1
 
 
@@ -538,7 +538,7 @@ def test_a_record_is_mended_smoothed_and_drawn(recorded, command):
     summary, who, mended = command(*words, "--save", "video,json,mot", cwd=recorded)
     assert summary.startswith("poses.jsonl: 120 frames, 1 person, ")
     assert who == "person 1: 0.00 to 3.97 s, 120 frames, found in 100 % of those between"
-    assert mended == f"mended 1 swap -> {Path('tracks') / 'poses_repairs.csv'}"
+    assert mended == f"repaired 1 swap -> {Path('tracks') / 'poses_repairs.csv'}"
     got = vit.read(recorded / "tracks" / "poses.jsonl")
     wanted = {"smooth": "butterworth", "cutoff_hz": 5.0, "repair": True}
     assert wanted.items() <= got.header["options"].items()
@@ -625,7 +625,7 @@ def test_a_record_of_nobody_is_done(recorded, frame, command):
     words = ("--smooth", "butterworth", "--repair")
     (said, mended) = command("track", "nobody.jsonl", *words, cwd=recorded)
     assert said.startswith("nobody.jsonl: 5 frames, 0 people")
-    assert mended.startswith("mended nothing")
+    assert mended.startswith("repaired nothing")
     assert (recorded / "tracks" / "nobody.txt").read_text() == ""
 
 

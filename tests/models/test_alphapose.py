@@ -424,10 +424,10 @@ def test_following_finds_who_moves_as_finding_in_each_frame_does():
         ({"conf": 2}, "conf is 2, want a number from 0 to 1"),
         ({"min_tracking_confidence": None}, "min_tracking_confidence is None"),
         ({"flip": "yes"}, "flip is 'yes', want True or False"),
-        ({"scales": "0.75,much"}, "scales is ('0.75,much',), want different numbers"),
+        ({"scales": "0.75,much"}, "scales is ('0.75,much',), want distinct numbers"),
         ({"scales": (0.75, 1.25)}, "including 1"),
-        ({"scales": (1, 1.0)}, "want different numbers"),
-        ({"scales": ()}, "want different numbers"),
+        ({"scales": (1, 1.0)}, "want distinct numbers"),
+        ({"scales": ()}, "want distinct numbers"),
         ({"scales": 9}, "from 0.25 to 4"),
         ({"refine": "pgaa"}, "no refine named 'pgaa'; did you mean 'pga'?"),
         ({"decode": "softmax"}, "no decode named 'softmax'"),
@@ -567,7 +567,7 @@ def test_people_of_another_category_are_said(written):
     zero = [{"image_id": 1, "category_id": 0, "bbox": [1, 2, 3, 4], "score": 1}]
     read = Detections(written(zero))
     assert "category 0, the only one, is treated as people" in read.notes[0]
-    with refused("category 2, 3, none of people"):
+    with refused("category 2, 3, but none of people"):
         Detections(written([{**zero[0], "category_id": i} for i in (2, 3)]))
 
 
@@ -847,4 +847,4 @@ def test_a_command_from_the_checkpoint_to_heat_maps(checkpoint, written, picture
     full = command(*words, "--save", "heatmaps")
     assert full.returncode == 1
     assert "exists" in full.stderr
-    assert "pass --overwrite" in full.stderr
+    assert "--overwrite" in full.stderr

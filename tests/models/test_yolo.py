@@ -445,7 +445,7 @@ def test_keypoints_without_a_score_have_their_person_s() -> None:
 
 
 def test_a_network_for_other_keypoints_is_refused() -> None:
-    with pytest.raises(VitruvianError, match=r"gives \(9, 1\)"):
+    with pytest.raises(VitruvianError, match=r"returns \(9, 1\)"):
         YoloPose(Fake([0.0] * 9))([grey(64, 64)])
 
 
@@ -478,7 +478,7 @@ def test_a_file_that_is_no_yolo_is_refused(tmp_path: Path, torch: Any) -> None:
                 yolopose.load(written(picture, task="pose", **about), options)
         with pytest.raises(VitruvianError, match="21 keypoints"):
             yolopose.load(written(picture, kpt_shape="[21, 3]"), options)
-        with pytest.raises(VitruvianError, match=r"gives \(3, 64, 64\)"):
+        with pytest.raises(VitruvianError, match=r"returns \(3, 64, 64\)"):
             yolopose.load(written(picture), options)([grey(64, 64)])
         broken = tmp_path / "broken.onnx"
         broken.write_bytes(b"no network")

@@ -52,8 +52,8 @@ def test_a_record_of_who_sits_for_two_seconds_says_so(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "gone.mp4: 40 frames, 1 person" in done.stdout
     assert done.stdout.splitlines()[1:] == [
-        "seated: 1 of 1 people, 1.9 s, 0% unknown",
-        "lying: 0 of 1 people, 0.0 s, 0% unknown",
+        "seated: 1 of 1 person, 1.9 s, 0% unknown",
+        "lying: 0 of 1 person, 0.0 s, 0% unknown",
     ]
     assert "gone.mp4 is not here: no annotated copy" in done.stderr
     names = {"events.jsonl", "events.csv", "angles.csv", "motion.csv", "angles.png"}
@@ -184,7 +184,7 @@ def test_a_record_is_opened_again_where_its_source_is_there(tmp_path, video):
     assert done.returncode == 0, done.stderr
     seen = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("seen")]
     assert seen == pytest.approx([grey(i) for i in range(0, 12, 3)], abs=3)
-    assert "bright: 1 of 1 people, 0.9 s" in done.stdout
+    assert "bright: 1 of 1 person, 0.9 s" in done.stdout
     with av.open("out/clip.mp4") as container:
         drawn = [picture.to_ndarray(format="rgb24") for picture in container.decode(video=0)]
     assert len(drawn) == 4
@@ -198,7 +198,7 @@ def test_without_pixels_another_rule_stands_in_and_that_is_said(tmp_path):
     said = "hands_at_pockets, by keypoints alone, stands in for hands_in_pockets"
     (line,) = done.stderr.splitlines()
     assert said in line
-    assert "hands_at_pockets: 1 of 1 people" in done.stdout  # arms hang: to keypoints that is all
+    assert "hands_at_pockets: 1 of 1 person" in done.stdout  # arms hang: to keypoints that is all
     assert "hands_in_pockets" not in done.stdout
     assert {row["rule"] for row in table("out/events.csv")} == {"hands_at_pockets"}
 
@@ -230,8 +230,8 @@ def test_a_users_own_rules_come_from_toml_and_python(tmp_path):
     record = recorded(tmp_path / "poses.jsonl", acting(SITS))
     done = command(*ANALYZE, record, "--rules", "own.toml,mine.py:hand,seated", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert "deep: 1 of 1 people, 1.9 s" in done.stdout
-    assert "hand: 1 of 1 people, left 3.9 s, 0% unknown" in done.stdout
+    assert "deep: 1 of 1 person, 1.9 s" in done.stdout
+    assert "hand: 1 of 1 person, left 3.9 s, 0% unknown" in done.stdout
 
 
 # What is refused
@@ -318,7 +318,7 @@ def test_control_c_keeps_what_was_done(tmp_path):
         told, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped" in said
-    assert "slow: 1 of 1 people" in told
+    assert "slow: 1 of 1 person" in told
     (event,) = table("out/events.csv")
     rows = table("out/angles.csv")
     assert 30 < len(rows) < 2000

@@ -45,7 +45,7 @@ def is_number(value: object) -> bool:
 def whole(least: int) -> Wants:
     """Integers >= `least`."""
     good = lambda value: type(value) is int and value >= least  # noqa: E731
-    return Wants(good, f"a whole number >= {least}")
+    return Wants(good, f"a whole number from {least}")
 
 
 Share = Annotated[float, Wants(lambda v: is_number(v) and 0 <= v <= 1, "a number from 0 to 1")]

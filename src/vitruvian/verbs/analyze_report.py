@@ -225,7 +225,7 @@ class AnalysisReport:
         for name, tally in self.tallies.items():
             if not tally.told and self.before:
                 continue  # another rule replaced it
-            line = f"{name}: {tally.before} of {self.before} people"
+            line = f"{name}: {tally.before} of {amount(self.before, 'person', 'people')}"
             if self.moving:
                 parts = [f"{side} {s:.1f} s".strip() for side, s in sorted(tally.seconds.items())]
                 line += ", " + (" and ".join(parts) or "0.0 s")
