@@ -443,8 +443,8 @@ def test_what_was_too_short_is_counted(tmp_path):
         (("--angles", "--minimum", "0.1"), ("--minimum", "--rules")),
         (("--model", "yolov8n-pose"), ("--model", "a record has them already")),
         (("--num-poses", "3"), ("--num-poses", "record")),
-        (("--minimum", "inf"), ("minimum is inf", "3600")),
-        (("--gap", "nan"), ("gap is nan",)),
+        (("--minimum", "inf"), ("--minimum is 'inf'", "1e+12")),
+        (("--gap", "nan"), ("--gap is 'nan'",)),
     ],
 )
 def test_what_would_have_no_effect_is_refused(tmp_path, words, parts):

@@ -143,8 +143,8 @@ def _hearing(head: Any, heard: dict[str, Any]) -> Iterator[None]:
     points = heard.setdefault("points", [])
     inner: dict[tuple[Any, str], Callable[..., Any]] = {}
 
-    def blazepose(xy: np.ndarray, logits: np.ndarray, window: int) -> np.ndarray:
-        refined = inner[heatmap, "refine"](xy, logits, window)
+    def blazepose(xy: np.ndarray, logits: np.ndarray, window: int, which: Any) -> np.ndarray:
+        refined = inner[heatmap, "refine"](xy, logits, window, which)
         heard["maps"] = heatmap.sigmoid(logits[0]).transpose(2, 0, 1)
         points.append(("regressed", lambda k, crop: xy[0, k] * crop.size))
         points.append(("refined", lambda k, crop: refined[0, k] * crop.size))
