@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
-from run import bundle, environment
+from run import bundle, environment  # pyright: ignore[reportMissingImports]
 
 from vitruvian.weights.download import cache_folder
 

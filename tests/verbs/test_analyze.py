@@ -379,7 +379,9 @@ def test_the_axis_of_time_is_right_below_what_is_plotted(banded, tmp_path):
     for person in banded:
         plot.band(person, "seated", "", 2, 5)
     assert plot.write()
-    tall = cv2.imread(str(plot.path)).shape[0]
+    shown = cv2.imread(str(plot.path))
+    assert shown is not None
+    tall = shown.shape[0]
     assert tall == pytest.approx(100 * (2 * 2.65 + 1.3 + 0.32 * len(banded)), abs=2)
 
 
