@@ -855,7 +855,7 @@ def test_a_record_is_drawn_on_its_video_where_that_is_beside_it(tmp_path, people
 def test_markers_are_shown_in_3d_without_a_camera(tmp_path, people):
     markers = convert(of_video(tmp_path / "a.jsonl", "a.mp4", people), tmp_path / "a.trc").paths[0]
     assert convert(markers, tmp_path / "b.html").frames == 6
-    with refused("b.mp4", ".mp4 needs pixels, which .trc does not have"):
+    with refused("b.mp4", ".mp4 needs pixels, which .trc lacks"):
         convert(markers, tmp_path / "b.mp4")
 
 

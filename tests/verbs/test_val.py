@@ -304,7 +304,7 @@ def test_yolo_labels_are_the_same_as_cocos(tmp_path, data, picture):
     assert result.scores[0].overall["AP"].value == pytest.approx(1)
     with refused("17 keypoints", "halpe26 has 26", "--skeleton"):
         truth.read(tmp_path, skeleton="halpe26")
-    with refused("has no 'test'", "--split"):
+    with refused("has no split 'test'", "--split"):
         truth.read(tmp_path / "data.yaml", split="test")
     some = [(labels / name).with_suffix(".txt") for name in people]
     for file in some:
@@ -432,7 +432,7 @@ def test_what_is_wrong_with_data_is_one_line(tmp_path, data):
         val(write(categories=[{"id": 1, "name": "person"}]), [model])
     with refused("no annotations of person"):
         val(write(annotations=[]), [model])
-    with refused("nobody", "image_id 1", "not listed"):
+    with refused("no labelled people", "image_id 1", "not listed"):
         val(write(images=[]), [model])
     with refused("a.png", "3 of the 3 images", "--images"):
         val(file, [model], images=tmp_path / "elsewhere")
@@ -510,7 +510,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, data):
     model.stop_at = "c.png"
     with pytest.raises(KeyboardInterrupt):
         val(file, [model], out=out, say=said.append)
-    assert any("stopped at 2 of 3 pictures" in line for line in said)
+    assert any("stopped at 2 of 3 images" in line for line in said)
     kept = out / "known.jsonl"
     kept.write_text(kept.read_text() + '{"source": "c.png", "ind')  # it was being written
     again = found_by(people)
