@@ -68,8 +68,7 @@ def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
     if solid and not family.metres:
         able = ", ".join(row.name for row in CATALOGUE.values() if FAMILIES[row.family].metres)
         raise VitruvianError(
-            f"{name} gives 2D keypoints only, the data has 3D in metres; leave it out, or "
-            f"choose one of {able}"
+            f"{name} gives 2D keypoints only, the data are 3D; leave it out, or use one of {able}"
         )
     options = {**family.for_ap, **options}
     if family.takes("streams") and options.get("threads") is None:
