@@ -108,7 +108,7 @@ class OpenVino:
             device: CPU, GPU, NPU, AUTO, as OpenVINO names them.
             precision: a key of `PRECISIONS`.
             threads: number of threads; None: one per core.
-            streams: number of parallel calls, from as many threads; they share the cores.
+            streams: number of parallel calls; they share the cores. Rows of one call count as calls.
             batch: whether the batch size may exceed 1. A network that folds the batch into another
                 axis (BlazePose's detector) must be run row by row.
         """
@@ -127,6 +127,7 @@ class OpenVino:
         if device.split(".")[0].split(":")[0] not in {name.split(".")[0] for name in known}:
             raise unknown("device", device, known)
         self._batch, self._device, self._file, self._outputs = batch, device, file, outputs
+        self.streams = streams
         # OpenVINO takes bf16 by itself where the processor has it: f32 must be asked for.
         self._settings: dict[str, object] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -236,10 +237,13 @@ class OpenVino:
             shapes = [output.partial_shape for output in self._one.outputs]
             sizes = [[0 if n.is_dynamic else n.get_length() for n in shape] for shape in shapes]
             return lambda: tuple(np.zeros([0, *size[1:]], np.float32) for size in sizes)
-        if n > 1 and not self._batch:
+        if n > 1 and not (self._batch and self.streams == 1):
+            # Each row is a call of its own, next to each other.
             each = [[rows[i : i + 1] for rows in inputs] for i in range(n)]
-            single = [self._started("one", self._one, row)() for row in each]
-            return lambda: tuple(np.concatenate(parts) for parts in zip(*single, strict=True))
+            waits = [self._started("one", self._one, row) for row in each]
+            return lambda: tuple(
+                np.concatenate(parts) for parts in zip(*(wait() for wait in waits), strict=True)
+            )
         return self._started(*self._compiled_for(*(rows.shape for rows in inputs)), inputs)
 
     def _compiled_for(self, *shapes: tuple[int, ...]) -> tuple[str, Any]:

@@ -60,6 +60,7 @@ class Options(Machine):
     masks: bool = False  # output segmentation masks
     refine_window: OddOrZero = 7  # side of the heat map window, cells; 0: no refinement
     nms_iou: Share = 0.5  # IoU threshold of non-maximum suppression
+    streams: Count = 1  # number of people, or of unrelated frames, computed in parallel
     compat: Annotated[str, OneOf(tuple(COMPAT))] = "tasks"  # "solutions": see `COMPAT`
 
     KIND: ClassVar[str] = "BlazePose option"
@@ -102,6 +103,7 @@ def load(
         device=options.device,
         precision=options.precision,
         threads=options.threads,
+        streams=options.streams,
     )
     return TopDown(
         find,
@@ -142,6 +144,7 @@ def open_detector(file: Path, options: Options) -> BodyDetector:
         device=options.device,
         precision=options.precision,
         threads=options.threads,
+        streams=options.streams,
     )
     return BodyDetector(network, options)
 

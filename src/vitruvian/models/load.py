@@ -17,6 +17,7 @@ from vitruvian.models.options import StreamDefaults
 from vitruvian.models.ready import as_skeleton, is_checkpoint, is_network_file
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE, DEFAULT, entry
+from vitruvian.sources.threads import count_of
 from vitruvian.weights import checkpoint, metrabs_archive
 from vitruvian.weights.metadata import about
 
@@ -181,10 +182,11 @@ def _check_finder(which: str) -> Family | None:
 def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **options: Any) -> Model:
     """Open a model for these sources, by name or spec, or use one that is already loaded.
 
-    For videos, a model that follows people from frame to frame (BlazePose) gets half of the cores
-    unless `threads` says otherwise: each frame needs the one before, and decoding and writing want
-    the other half. One that needs no other frame (YOLOv8-pose) computes as many frames in parallel
-    as there are cores. The networks of the others are so much larger that they get all cores.
+    In videos, a model that follows people from frame to frame (BlazePose) computes two people in
+    parallel, each on half of the cores, unless `threads` says otherwise: each frame needs the one
+    before, and decoding and writing want the other half where there is one person. Where frames
+    are unrelated (YOLOv8-pose; a folder of images), as many are computed in parallel as there are
+    cores. The networks of the others are so much larger that they get all cores.
 
     Args:
         model: `ModelSpec`, or words for `ModelSpec.parse`, or what `load` gave.
@@ -207,12 +209,12 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
         return model
     spec = ModelSpec.of(model)
     options = {**options, **spec.options}
-    if options.get("threads") is None and any(source.moving for source in sources):
-        family = family_of(spec.name)
-        if family.takes("streams"):
-            options.setdefault("streams", cores())
-        elif family.wanted.detect_every:
-            options["threads"] = max(1, cores() // 2)
+    moving = any(source.moving for source in sources)
+    several = moving or sum(count_of(source) or 2 for source in sources) > 1
+    family = family_of(spec.name)
+    if options.get("threads") is None and several and family.takes("streams"):
+        followed = moving and family.wanted.detect_every
+        options.setdefault("streams", min(2, cores()) if followed else cores())
     return load(spec.name, **options)
 
 

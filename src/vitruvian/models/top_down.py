@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Find
 from vitruvian.models.options import StreamDefaults
-from vitruvian.network import Network
+from vitruvian.network import Network, imap
 
 MOVES = 0.04  # of its side, how far a crop moves from one frame to the next, at most times
 
@@ -125,14 +125,32 @@ class TopDown:
         rows = zip(*(np.split(output, ends) for output in outputs), strict=True)
         return [self.head.decode(*parts) for parts in zip(frames, rows, crops, look, strict=True)]
 
+    def stream(self, frames: Iterable[Frame]) -> Iterator[Poses]:
+        """Everyone in each of unrelated frames, in order; `streams` of them in parallel."""
+        streams = int(self.options.get("streams") or 1)
+        one = lambda frame: self([frame])[0]  # noqa: E731
+        return map(one, frames) if streams == 1 else imap(one, frames, streams)
+
     def start(self, frame: Frame, look: Regions) -> Started:
         """Begin to look at those regions; the network runs in the background."""
         head = self.head
         crops = head.crops(frame, look)
-        rows = head.prepare(frame, crops)
         early: Any = getattr(head.network, "start", None)
-        wait = early(rows) if early and len(rows) <= self.batch else lambda: self.run(rows)
-        outputs = functools.cache(wait)
+        # Side by side, the network runs for one person while the crop of the next is made.
+        parts = [[crop] for crop in crops] if getattr(head.network, "streams", 1) > 1 else [crops]
+        waits: list[Callable[[], Sequence[np.ndarray]]] = []
+        for part in parts or [crops]:
+            rows = head.prepare(frame, part)
+            run = functools.partial(self.run, rows)
+            waits.append(early(rows) if early and len(rows) <= self.batch else run)
+
+        @functools.cache
+        def outputs() -> Sequence[np.ndarray]:
+            done = [wait() for wait in waits]
+            return (
+                done[0] if len(done) == 1 else [np.concatenate(o) for o in zip(*done, strict=True)]
+            )
+
         quick: Any = getattr(head, "next_look", None)
 
         def prepare(later: Frame) -> None:

@@ -181,12 +181,11 @@ class Stream:
                 waiting.append(frame)
                 yield frame
 
-        # A model without state between frames processes several frames in parallel.
-        model = None if source.live else self.model
-        if isinstance(model, Streamed):
-            found = model.stream(frames())
-        elif isinstance(self.find, Follow) and not source.live and self.on_step is None:
+        one_by_one = source.live or self.on_step is not None
+        if isinstance(self.find, Follow) and not one_by_one:
             found = self._followed(self.find, frames())
+        elif isinstance(self.model, Streamed) and not (isinstance(self.find, Follow) or one_by_one):
+            found = self.model.stream(frames())  # several frames in parallel
         else:
             found = map(self.find, frames())
         for poses in found:
