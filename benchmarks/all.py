@@ -118,16 +118,19 @@ def beside(video: Path, out: Path, frames: int = 180) -> Path:
 
     import vitruvian as vit
 
-    pairs = list(vit.run(video, "blazepose-full", max_frames=frames + 45))
-    boxes = [poses.box[0] for _, poses in pairs if len(poses)]
-    low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
-    height = (high - low)[1] * 1.1
-    left = np.clip((low + high)[0] / 2 - height * 270 / 960, 0, None)
-    top = np.clip((low + high)[1] / 2 - height / 2, 0, None)
+    pairs = [(f, p) for f, p in vit.run(video, "blazepose-full", max_frames=frames) if len(p)]
+    boxes = np.array([poses.box[0] for _, poses in pairs])
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    kernel = np.ones(31) / 31  # the camera follows slowly
+    middle = np.stack(
+        [np.convolve(np.pad(m, 15, "edge"), kernel, "valid") for m in middle.T], axis=1
+    )
+    height = 1.2 * (boxes[:, 3] - boxes[:, 1]).max()
     cut = []
-    for frame, _ in pairs:
-        part = frame.rgb[int(top) : int(top + height), int(left) : int(left + height * 270 / 480)]
-        cut.append(cv2.resize(part, (270, 480), interpolation=cv2.INTER_AREA))
+    for (frame, _), (x, y) in zip(pairs, middle, strict=True):
+        scale = 480 / height
+        shift = np.array([[scale, 0, 135 - scale * x], [0, scale, 240 - scale * y]])
+        cut.append(cv2.warpAffine(frame.rgb, shift, (270, 480), borderMode=cv2.BORDER_REPLICATE))
     with av.open(str(out), "w") as container:
         stream = container.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = 1080, 480, "yuv420p"

@@ -1,7 +1,9 @@
 """Videos as people have them: every container, odd timestamps, turned, wide, joined, damaged."""
 
+import gc
 import pickle
 import struct
+import weakref
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -683,3 +685,20 @@ def test_frames_of_a_video_go_to_other_processes(video):
     sent = pickle.loads(pickle.dumps(frame))
     assert (sent.index, sent.seconds, sent.source, sent.size) == (0, 0.0, frame.source, frame.size)
     np.testing.assert_array_equal(sent.rgb, frame.rgb)
+
+
+def test_pixels_are_freed_with_their_frame(video):
+    """Not by the garbage collector, hundreds of frames later; see findings/pyav_side_data.sh."""
+    frames, alive = iter(VideoFile(str(video(times=[i / 10 for i in range(30)])), Span())), []
+    gc.collect()
+    gc.disable()
+    try:
+        for frame in frames:
+            assert isinstance(frame, Frame)
+            alive.append(weakref.ref(frame.pixels))
+            pictures = sum(type(each).__name__ == "VideoFrame" for each in gc.get_objects())
+        del frame
+    finally:
+        gc.enable()
+    assert sum(ref() is not None for ref in alive) == 0
+    assert pictures < 5

@@ -183,10 +183,10 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
     """Open a model for these sources, by name or spec, or use one that is already loaded.
 
     In videos, a model that follows people from frame to frame (BlazePose) computes two people in
-    parallel, each on half of the cores, unless `threads` says otherwise: each frame needs the one
-    before, and decoding and writing want the other half where there is one person. Where frames
-    are unrelated (YOLOv8-pose; a folder of images), as many are computed in parallel as there are
-    cores. The networks of the others are so much larger that they get all cores.
+    parallel, or gets half of the cores for one person, unless `threads` says otherwise: each frame
+    needs the one before, and decoding and writing want the rest. Where frames are unrelated
+    (YOLOv8-pose; a folder of images), as many are computed in parallel as there are cores. The
+    networks of the others are so much larger that they get all cores.
 
     Args:
         model: `ModelSpec`, or words for `ModelSpec.parse`, or what `load` gave.
@@ -213,8 +213,12 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
     several = moving or sum(count_of(source) or 2 for source in sources) > 1
     family = family_of(spec.name)
     if options.get("threads") is None and several and family.takes("streams"):
-        followed = moving and family.wanted.detect_every
-        options.setdefault("streams", min(2, cores()) if followed else cores())
+        if not (moving and family.wanted.detect_every):
+            options.setdefault("streams", cores())
+        elif (options.get("num_poses") or 1) > 1:
+            options.setdefault("streams", min(2, cores()))
+        else:
+            options["threads"] = max(1, cores() // 2)
     return load(spec.name, **options)
 
 

@@ -36,6 +36,18 @@ class RgbConverter:
         self.reformatters = {name: VideoReformatter() for name in self.locks}
         self.graph: Any = None
         self.made_for: tuple[int, int, str] | None = None  # frames that the graph crops
+        self.turns: dict[tuple[int, int, int], tuple[bool, bool, bool]] = {}
+
+    def turn(self, picture: Any) -> tuple[bool, bool, bool]:
+        """See `display_rotation`; read once for each size and angle.
+
+        In PyAV 18.1 a frame whose side data was read is part of a reference cycle: its pixels stay
+        in memory until Python's garbage collector happens to run (findings/pyav_side_data.sh).
+        """
+        kind = picture.width, picture.height, picture.rotation
+        if kind not in self.turns:
+            self.turns[kind] = display_rotation(picture)
+        return self.turns[kind]
 
     def _begin(self, width: int, height: int, pixels: str) -> None:
         from av.filter import Graph
@@ -118,7 +130,7 @@ class DecodedFrame:
     ) -> None:
         self.picture, self.converter = picture, converter
         self.parts = deque[tuple[np.ndarray, tuple[int, int]]](maxlen=MOST_PARTS)  # converted
-        self.turn = display_rotation(picture)
+        self.turn = converter.turn(picture)
         self.wide = display_width(picture.width, aspect)
         across = self.turn[0]
         width, height = picture.width, picture.height
