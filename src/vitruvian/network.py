@@ -108,7 +108,7 @@ class OpenVino:
             device: CPU, GPU, NPU, AUTO, as OpenVINO names them.
             precision: a key of `PRECISIONS`.
             threads: number of threads; None: one per core.
-            streams: number of parallel calls; they share the cores. Rows of one call count as calls.
+            streams: number of parallel calls, which share the cores; rows of a call count as calls.
             batch: whether the batch size may exceed 1. A network that folds the batch into another
                 axis (BlazePose's detector) must be run row by row.
         """
