@@ -35,7 +35,7 @@ class Trace:
 
     image: Frame
     keypoint: str
-    person: int  # track ID; in images, the row from 1
+    person: int  # track id; in images, the row from 1
     stages: list[TraceRow]
     crop: Crop | None = None
     view: np.ndarray | None = None  # (h, w, 3) uint8, the network's input
@@ -77,7 +77,7 @@ def trace(
         keypoint: name of the keypoint.
         model: model name or file, with options after commas, or a model from `load`.
         frame: frame index, from 0. A video is processed from its first frame up to this one.
-        person: track ID in a video; in images, a number from 1. Default: the highest score.
+        person: track id in a video; in images, a number from 1. Default: the highest score.
         words: options of the model: `find`, `num_poses`, `conf`, `skeleton`.
         out: output folder for `trace.csv`, `frame.png`, `crop.png` and `heatmap.png`.
         overwrite: replace existing files in `out`.
@@ -94,7 +94,7 @@ def trace(
     given = camera.given()
     (one, *others) = open_source(source)
     if others:
-        raise VitruvianError(f"trace is of one source, and these are {len(others) + 1}; give one")
+        raise VitruvianError(f"trace takes one source, not {len(others) + 1}")
     if out is not None:
         need_folder(Path(out), "a trace")
         refuse_existing_trace(Path(out), overwrite)
@@ -153,7 +153,7 @@ def _need_frame(source: Source, frame: int) -> None:
 
 def _no_frame(source: Source, frame: int, last: int) -> VitruvianError:
     return VitruvianError(
-        f"'{source.name}' has no frame {frame}; its last one is {last}, counted from 0"
+        f"'{source.name}' has no frame {frame}; the last is {last}, counted from 0"
     )
 
 
@@ -173,7 +173,7 @@ def _rows(
     where = f"frame {frame.index} of '{frame.source}'"
     if not len(last):
         raise VitruvianError(
-            f"nobody is found in {where}, so there is no {keypoint}; try a lower conf, or another "
+            f"nobody was found in {where}; try a lower confidence threshold (conf), or another "
             "model"
         )
     numbered = bool((last.person > 0).any())
@@ -183,7 +183,7 @@ def _rows(
         known = last.person.tolist() if numbered else list(range(1, len(last) + 1))
         if person not in known:
             some = ", ".join(map(str, known[:20]))
-            raise VitruvianError(f"there is no person {person} in {where}; there is {some}")
+            raise VitruvianError(f"there is no person {person} in {where}; known: {some}")
         row = known.index(person)
     rows = [row]
     for (_, poses), (_, after) in zip(reversed(said[:-1]), reversed(said[1:]), strict=True):

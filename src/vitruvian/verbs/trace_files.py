@@ -22,7 +22,7 @@ def refuse_existing_trace(folder: Path, overwrite: bool) -> None:
         raise VitruvianError(f"'{folder}' is a file; trace writes a folder")
     there = [name for name in FILES if (folder / name).exists()]
     if there and not overwrite:
-        raise VitruvianError(f"'{folder / there[0]}' exists; take another folder, or overwrite")
+        raise VitruvianError(f"'{folder / there[0]}' exists; pass --overwrite, or another --out")
 
 
 def write_trace(result: Trace, folder: Path) -> None:
