@@ -47,6 +47,7 @@ def test_a_picture_is_traced_to_what_run_finds(model, tmp_path):
     assert np.linalg.norm(by["heat map"].frame - xy) < 120
     files = sorted(path.name for path in tmp_path.iterdir())
     assert files == ["crop.png", "frame.png", "heatmap.png", "trace.csv"]
+    assert sorted(path.name for path in traced.paths) == files
     rows = list(csv.DictReader((tmp_path / "trace.csv").read_text().splitlines()))
     assert [row["stage"] for row in rows] == names
     assert float(rows[-1]["frame_x"]) == pytest.approx(float(xy[0]))
@@ -108,9 +109,11 @@ def test_the_table_ends_with_what_predict_writes(blazepose, tmp_path):
     traced = vit.trace("sample", "left_shoulder", model)
     k = model.skeleton["left_shoulder"]
     np.testing.assert_allclose(traced.stages[-1].frame, line["people"][0]["xy"][k], atol=0.01)
-    told = command("trace", "sample", "-m", "blazepose-lite", "-k", "left_shoulder")
+    folder = str(tmp_path / "traced")
+    told = command("trace", "sample", "-m", "blazepose-lite", "-k", "left_shoulder", "-o", folder)
     assert told.returncode == 0, told.stderr
     assert traced.table() in told.stdout
+    assert told.stdout.splitlines()[-1].startswith(f"-> {folder}/trace.csv, ")
 
 
 @pytest.mark.parametrize(

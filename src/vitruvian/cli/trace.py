@@ -33,6 +33,7 @@ def trace(
     machine: MachineWords = MachineWords(),
 ) -> None:
     """Trace one keypoint through every stage of the pipeline."""
+    from vitruvian.verbs.find import where
     from vitruvian.verbs.trace import trace as do
 
     how = {"frame": frame, "person": person, "words": words, "out": out, "overwrite": overwrite}
@@ -40,3 +41,5 @@ def trace(
     result = do(source, keypoint, model, **how)
     print(f"{result.keypoint} of person {result.person} in frame {frame} of {source}, {model}")
     print(result.table())
+    if result.paths:
+        print(f"-> {where(result.paths)}")

@@ -288,13 +288,13 @@ class EachPicture:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Write the files of an image; if it has no people, only its annotated copy.
+        """Write the files of an image; if it has no people, only its annotated copy and 3D page.
 
         What an earlier run made of it, and this one does not, is deleted.
         """
         before, made = self.there(frame.source), len(self.paths)
         for row, path in self.files[frame.source]:
-            if row is not VIDEO and not len(poses):
+            if row not in (VIDEO, HTML) and not len(poses):
                 continue
             if row in self.may and poses.xyz is None:
                 continue

@@ -5,7 +5,7 @@ It runs the same model and stream as `predict`, with hooks inside the model, see
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Trace:
     crop: Crop | None = None
     view: np.ndarray | None = None  # (h, w, 3) uint8, the network's input
     map: np.ndarray | None = None  # (h, w) heat map, 0..1
+    paths: list[Path] = field(default_factory=list)  # files written
 
     def table(self) -> str:
         """The stages as text, one line each."""
@@ -131,7 +132,7 @@ def trace(
         before = xy
     result = Trace(there, keypoint, number if number > 0 else rows[-1] + 1, stages, **more)
     if out is not None:
-        write_trace(result, Path(out))
+        result.paths.extend(write_trace(result, Path(out)))
     return result
 
 
