@@ -225,8 +225,8 @@ def test_when_all_places_fail_the_error_lists_them_and_says_what_to_do_by_hand(
         "mediapipe 0.10.21 from the Python package index: in/net.tflite has sha256",
         "@mediapipe/pose 0.5 from the npm registry: ERROR: there is no @mediapipe/pose@0.5",
         "http://127.0.0.1:9/bundle.task: ",
-        f"take in/net.tflite out of mediapipe 0.10.21 from the Python package index and put it at "
-        f"'{cache / 'net.tflite'}'",
+        "extract in/net.tflite from mediapipe 0.10.21 from the Python package index and save it "
+        f"as '{cache / 'net.tflite'}'",
     ):
         fetch([wanted(PYPI, NPM, nowhere)])
     only(cache)

@@ -28,7 +28,7 @@ MEANING = (
     f"PCK: the share of the labelled keypoints found within {scores.PCK_WITHIN} of the longer "
     f"side of the person's bounding box; PCKh: within {scores.PCKH_WITHIN} of the head size. "
     "Keypoints of people who were not found are misses.",
-    "MPJPE: the mean joint distance after alignment of the hip centers; PA-MPJPE: after alignment "
+    "MPJPE: the mean joint distance after alignment of the hip centres; PA-MPJPE: after alignment "
     "of position, rotation and scale; N-MPJPE: of position and scale; absolute MPJPE: without "
     "alignment. All over the people who were found. PCK3D: the share of the joints within 150 mm, "
     "AUC: its mean from 0 to 150 mm; joints of people who were not found are misses.",
