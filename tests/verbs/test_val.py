@@ -548,7 +548,7 @@ def test_other_settings_are_refused_in_the_same_folder(tmp_path, data):
     said = json.loads(file.read_text())
     said["annotations"][0]["keypoints"][0] += 1
     file.write_text(json.dumps(said))
-    with refused("was made with other data", "--overwrite"):
+    with refused("was made with different data", "--overwrite"):
         val(file, [found_by(people, conf=0.25)], out=out, resume=True)
 
 
