@@ -3,7 +3,7 @@ r"""Hands in pockets: precision, recall and F1 of each rule, by hand and by pers
     python -m vitruvian.train.tasks.pockets --data ../shared/data --out runs/pockets
     python benchmarks/pockets.py ../shared/data runs/pockets
 
-For the poses of each model: the original rule and a hand-set one, their thresholds fitted, and the
+For the poses of each model: the original rule and a hand-tuned one, with fitted thresholds, and the
 detector. "cv" is cross-validation in which no picture is on both sides; "transfer" learns from
 data/coco_people only and is tested on data/pockets; "coco" are the former's hands in
 cross-validation, of which 3 in 100 are in pockets. A hand without a decision counts for nothing but
@@ -133,7 +133,7 @@ def rules(
 ) -> tuple[
     list[Callable[[LabelledPerson], np.ndarray]], list[Callable[[LabelledPerson], np.ndarray]]
 ]:
-    """The original rule and the hand-set one on a model's poses, with all thresholds tried."""
+    """The original rule and the hand-tuned one on a model's poses, with all thresholds tried."""
     skeleton = training.model_skeleton(name)
     poses = {key: training.unpack_pose(row, skeleton) for key, row in rows.items()}
     nobody = np.zeros(0, bool)
@@ -188,10 +188,10 @@ def main() -> None:
         original, hand_set = rules(rows[name], name)
         print(name)
         show("  original rule, fitted, cv", held, fitted(held, original, fold))
-        show("  hand-set rule, fitted, cv", held, fitted(held, hand_set, fold))
+        show("  hand-tuned rule, fitted, cv", held, fitted(held, hand_set, fold))
         show("  detector, cv", held, states(tables[name], chances[name]))
         show("  detector, transfer", held, states(tables[name], transferred[name]))
-        show("  hand-set rule, fitted, coco", rest, fitted(held, hand_set, fold, rest))
+        show("  hand-tuned rule, fitted, coco", rest, fitted(held, hand_set, fold, rest))
         show("  detector, coco, cv", rest, states(tables[name], chances[name]))
     print("wrong, by subtype, in cross-validation (of all models):")
     wrong: dict[str, list[int]] = {}

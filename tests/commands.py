@@ -20,7 +20,9 @@ from vitruvian.cli import app
 Done = subprocess.CompletedProcess[str]
 PREDICT = ("predict", "--offline")
 # What is said beside an error: hints, what libpng says, and how far it is (on a slow machine).
-HINT = re.compile("libpng|vitruvian: (nobody was found in|1 person at a time)|.*: .* [0-9.]+/s$")
+HINT = re.compile(
+    "libpng|vitruvian: (nobody was found in|found 1 person, the maximum)|.*: .* [0-9.]+/s$"
+)
 
 
 def line(*words: object) -> list[str]:

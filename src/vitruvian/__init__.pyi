@@ -285,7 +285,7 @@ def trace(
         keypoint: name of the keypoint.
         model: model name or file, with options after commas, or a model from `load`.
         frame: frame index, from 0. A video is processed from its first frame up to this one.
-        person: track ID in a video; in images, a number from 1. Default: the highest score.
+        person: track id in a video; in images, a number from 1. Default: the highest score.
         words: options of the model: `find`, `num_poses`, `conf`, `skeleton`.
         out: output folder for `trace.csv`, `frame.png`, `crop.png` and `heatmap.png`.
         overwrite: replace existing files in `out`.
@@ -337,7 +337,7 @@ def track(
     wanted: Wanted = ...,
     machine: MachineWords = ...,
 ) -> Outcome:
-    """Track people: each person keeps one track ID through the video.
+    """Track people: each person keeps one track id through the video.
 
     Reports when each person is visible. SOURCE may be a .jsonl file of `predict`; then no model
     runs.
@@ -349,7 +349,7 @@ def track(
         span: the same.
         output: the same.
         wanted: the same; for `.jsonl` only `smooth`, `cutoff_hz` and `repair`.
-        again: for `.jsonl`: reassign track IDs, by motion and pose.
+        again: for `.jsonl`: reassign track ids, by motion and pose.
         camera: as for `predict`.
         machine: the same.
         say: called with one line about each source and each person.

@@ -200,7 +200,7 @@ def test_what_cannot_be_read_again_is_drawn_as_it_comes_and_that_is_said(monkeyp
             sink.write(frame, poses)
             assert sink.found is not None
             assert not sink.analyst.waiting
-    assert "lags behind" in " ".join(sink.remarks())
+    assert "the drawing lags" in " ".join(sink.remarks())
     assert Path("out/clip.mp4").exists()
 
 
@@ -382,8 +382,8 @@ def test_where_nothing_can_be_worked_out_it_says_so_and_fails(tmp_path, words):
     record = recorded(tmp_path / "p.jsonl", standing(MARKERS))
     code, _, said = done(record, *words, "--save", "tables")
     assert code == 1
-    (line,) = [line for line in said if "stands in for" not in line]
-    assert "nothing can be worked out" in line
+    (line,) = [line for line in said if "(from keypoints only)" not in line]
+    assert "nothing can be computed" in line
     assert "'A, B'" in line or "A, B" in line
     assert len(line) <= 320
 
@@ -393,15 +393,15 @@ def test_what_cannot_be_worked_out_is_listed(tmp_path):
     words = ("--rules", "seated,arms_raised", "--angles", "--space", "3d", "--save", "tables")
     code, _, said = done(record, *words)
     assert code == 0  # thighs that hang are not seated
-    assert "angles cannot be worked out of legs: left_knee_flexion" in said[0]
-    assert "arms_raised cannot be told: there is no left_elbow" in said[1]
+    assert "angles cannot be computed from legs: left_knee_flexion" in said[0]
+    assert "arms_raised cannot be evaluated: there is no left_elbow" in said[1]
     Path("out/events.csv").unlink()
     record = recorded(tmp_path / "q.jsonl", standing(COCO17))
     words = ("--rules", "seated", "--angles", "--space", "2d", "--save", "tables", "--overwrite")
     code, _, said = done(record, *words)
     assert code == 0
     (line,) = said
-    assert "6 of 32 angles cannot be worked out of coco17: left_wrist_flexion" in line
+    assert "6 of 32 angles cannot be computed from coco17: left_wrist_flexion" in line
 
 
 def test_a_portrait_is_no_missing_keypoint(tmp_path):
@@ -441,7 +441,7 @@ def test_what_was_too_short_is_counted(tmp_path):
         (("--save", "plot"), ("--save plot", "--angles")),
         (("--space", "2d"), ("--space", "--angles")),
         (("--angles", "--minimum", "0.1"), ("--minimum", "--rules")),
-        (("--model", "yolov8n-pose"), ("--model", "a record has them already")),
+        (("--model", "yolov8n-pose"), ("--model", "no model runs on a record")),
         (("--num-poses", "3"), ("--num-poses", "record")),
         (("--minimum", "inf"), ("--minimum is 'inf'", "1e+12")),
         (("--gap", "nan"), ("--gap is 'nan'",)),
@@ -462,12 +462,16 @@ def test_what_would_have_no_effect_is_refused(tmp_path, words, parts):
         (
             "predict",
             ("--out", "a.jsonl", "--save", "csv"),
-            "for --save csv beside it give a folder",
+            "for --save csv give a folder",
         ),
-        ("predict", ("--out", "a.csv", "--save", "json,plot"), "for --save json,plot beside it"),
+        (
+            "predict",
+            ("--out", "a.csv", "--save", "json,plot"),
+            "for --save json,plot give a folder",
+        ),
         ("predict", ("--out", "a", "--save", "mot"), "only images"),
-        ("analyze", ("--save", "plot", "--angles"), "--save plot is of videos"),
-        ("analyze", ("--minimum", "1"), "--minimum is of videos"),
+        ("analyze", ("--save", "plot", "--angles"), "--save plot is for videos"),
+        ("analyze", ("--minimum", "1"), "--minimum is for videos"),
     ],
 )
 def test_a_save_switch_without_effect_is_refused(command, words, part):

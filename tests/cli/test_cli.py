@@ -543,7 +543,9 @@ def test_a_checkpoint_of_ones_own_is_exported_and_run(yolo_here, shared):
     assert done.returncode == 0, done.stderr
     assert "maximum difference from PyTorch" in done.stdout
     one_line(command("export", checkpoint, "--out", "mine.onnx", env=yolo_here), "exists")
-    one_line(command("export", "blazepose-full", "--out", "b.onnx", env=yolo_here), "no checkpoint")
+    one_line(
+        command("export", "blazepose-full", "--out", "b.onnx", env=yolo_here), "not a checkpoint"
+    )
     video = shared / "data" / "videos" / "mmpose_demo.mp4"
     done = command(*PREDICT, video, "--model", "mine.onnx", "--out", "a.csv", env=yolo_here)
     assert done.returncode == 0, done.stderr

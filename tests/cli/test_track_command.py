@@ -434,8 +434,8 @@ def test_who_comes_and_goes_is_told_and_no_number_is_used_twice(video, tmp_path)
     lines = written(clip, walker, tmp_path / "out", over("butterworth", repair=True))
     assert lines[0].startswith("clip.mp4: 480 frames, 2 people")
     assert lines[1:3] == [
-        "person 1: 0.00 to 1.97 s, 60 frames, found in 100 % of those between",
-        "person 2: 13.33 to 15.97 s, 80 frames, found in 100 % of those between",
+        "person 1: 0.00 to 1.97 s, 60 frames, found in 100 % of the frames between",
+        "person 2: 13.33 to 15.97 s, 80 frames, found in 100 % of the frames between",
     ]
     found = [(i, *ids.tolist()) for i, ids, _, _ in read_mot(tmp_path / "out" / "clip.txt")]
     assert found == [*((i, 1) for i in range(60)), *((i, 2) for i in range(400, 480))]
@@ -537,7 +537,7 @@ def test_a_record_is_mended_smoothed_and_drawn(recorded, command):
     words = ("track", "poses.jsonl", "--smooth", "butterworth", "--cutoff-hz", "5", "--repair")
     summary, who, mended = command(*words, "--save", "video,json,mot", cwd=recorded)
     assert summary.startswith("poses.jsonl: 120 frames, 1 person, ")
-    assert who == "person 1: 0.00 to 3.97 s, 120 frames, found in 100 % of those between"
+    assert who == "person 1: 0.00 to 3.97 s, 120 frames, found in 100 % of the frames between"
     assert mended == f"repaired 1 swap -> {Path('tracks') / 'poses_repairs.csv'}"
     got = vit.read(recorded / "tracks" / "poses.jsonl")
     wanted = {"smooth": "butterworth", "cutoff_hz": 5.0, "repair": True}
@@ -567,7 +567,7 @@ def test_smoothing_again_begins_with_what_was_found(recorded, command):
     for (_, poses), (_, found) in zip(vit.read(recorded / "d/poses.jsonl"), before, strict=True):
         assert poses.raw is None
         np.testing.assert_array_equal(poses.xy, found.xy)
-    with refused("say how they shall be smoothed"):
+    with refused("choose the smoothing of the result"):
         command("track", "a/poses.jsonl", "--repair", "--out", "e", cwd=recorded)
     assert not (recorded / "e").exists()
 
@@ -587,9 +587,9 @@ def test_numbers_stay_unless_people_are_told_apart_anew(recorded, command):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("poses.jsonl", "--model", "yolov8n-pose"), ("found already", "leave --model out")),
+        (("poses.jsonl", "--model", "yolov8n-pose"), ("no model runs", "leave --model out")),
         (("poses.jsonl", "--start", "2"), ("leave --start out",)),
-        (("poses.jsonl", "walk.mp4"), ("is a record; give one",)),
+        (("poses.jsonl", "walk.mp4"), ("is a record; give one record",)),
         (("walk.mp4", "--again"), ("--again is for records",)),
         (("poses.jsonl", "--out", "poses.jsonl", "--overwrite"), ("is an input",)),
         (("poses.jsonl", "--smooth", "buterworth"), ("did you mean 'butterworth'",)),

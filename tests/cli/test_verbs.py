@@ -37,7 +37,7 @@ def test_a_command_and_its_verb_have_the_same_words_and_defaults(command):
 def test_a_word_that_does_not_exist_is_told_with_the_nearest():
     with refused("word of predict", "'strid'", "did you mean 'stride'"):
         vit.predict("sample", strid=2)  # pyright: ignore[reportCallIssue]
-    with refused("span holds stride; give one of both"):
+    with refused("span already has stride; give one of the two"):
         vit.predict("sample", stride=2, span=Span(stride=3))
 
 
@@ -49,7 +49,7 @@ def test_a_record_is_tracked_and_analyzed_from_python(people, frame):
     assert done == Outcome((Path("tracks/poses.csv"),))
     with refused("leave --num-poses out"):
         vit.track("poses.jsonl", num_poses=3)
-    with refused("--model is of finding people"):
+    with refused("--model is for a model"):
         vit.analyze("poses.jsonl", "yolov8n-pose")
 
 

@@ -394,9 +394,9 @@ def test_pictures_that_are_numbered_from_0_are_said(rng, scored):
 
 
 def test_no_match_without_a_reason_is_said(scored):
-    said(scored(labels(), []), "no person was detected in any of 1 images")
+    said(scored(labels(), []), "no person was detected in any of 1 image")
     far = [{**RESULT, "keypoints": [1.0, 900.0, 1] * K}]
-    said(scored(labels(), far), "of 1 people, 0%", "see the worst images")
+    said(scored(labels(), far), "of 1 person, 0%", "see the worst images")
 
 
 def test_labels_in_shares_are_refused(scored):
@@ -425,7 +425,7 @@ def test_odd_boxes_areas_and_places_are_said(scored):
     said(scored(labels({**ROW, "area": 1})), "the areas are 4.2e-05 of the box areas")
     out = [v + 600 if i % 3 == 0 else v for i, v in enumerate(POINTS)]
     result = scored(labels({**ROW, "keypoints": out, "bbox": [700, 100, 120, 200]}))
-    said(result, "17 of 17 labelled keypoints are outside")
+    said(result, "17 of 17 labelled keypoints outside")
 
 
 # YOLO
@@ -642,7 +642,7 @@ def test_a_network_without_names_has_those_of_the_data(paws):
     )
     result = val(data, [str(paws / "my.onnx")], resamples=0)
     assert ap(result) == pytest.approx(1)
-    said(result, "does not name its 4 keypoints: those of the data are taken")
+    said(result, "does not name its 4 keypoints: assumed to be those of the data")
 
 
 def test_the_command_takes_a_skeleton(paws):
@@ -702,7 +702,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path, rng, picture
         return dump(line)
 
     monkeypatch.setattr(running, "dump", full)
-    with refused("known.jsonl", "No space left", "goes on there"):
+    with refused("known.jsonl", "No space left", "--resume continues there"):
         val(tmp_path / "truth.json", [found_by(people)], out=out, resamples=0)
     assert (out / "known.jsonl").read_text().count("\n") == 3
     assert (out / "known.jsonl").read_text().endswith("\n")

@@ -547,13 +547,13 @@ def test_members_that_lead_out_or_are_no_files_are_refused(tmp_path: Path, weigh
         "backslashes": ({**good, "..\\out": b"x"}, ()),
     }
     for kind, (members, more) in ways.items():
-        with refused("leads out of it: refused"):
+        with refused("is outside the archive: refused"):
             metrabs_archive.read(pack(tmp_path / "a.tar.gz", members, *more))
         assert list(tmp_path.iterdir()) == [tmp_path / "a.tar.gz"], kind
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
         link = special(f"{ROOT}ckpt.pt", kind, "/etc/passwd")
         members = {name: data for name, data in good.items() if not name.endswith("ckpt.pt")}
-        with refused("is no file and no folder: refused"):
+        with refused("is neither a file nor a folder: refused"):
             metrabs_archive.read(pack(tmp_path / "a.tar.gz", members, link))
 
 
@@ -622,15 +622,15 @@ def test_a_file_that_is_no_archive_is_refused_however_it_is_cut(
 
 WRONG_INFOS: dict[str, Any] = {
     "has no skeletons": {},
-    "something that is no skeleton": {"a": [1]},
+    "has an invalid skeleton": {"a": [1]},
     "has no edges for 'a'": {"a": {"names": ["x"], "indices": [0]}},
     "4 names for 3 joints": {"a": INFOS[""] | {"indices": [0, 1, 2]}},
-    "counts a joint as '4', of 4": {"a": INFOS[""] | {"indices": [0, 1, 2, 4]}},
-    "counts a joint as '-1', of 4": {"a": INFOS[""] | {"indices": [0, 1, 2, -1]}},
-    "counts a joint as '1.0', of 4": {"a": INFOS[""] | {"indices": np.ones(4)}},
-    "an edge of 3 ends": {"a": INFOS[""] | {"edges": [(0, 1, 2)]}},
-    "names of joints that are no words": {"a": INFOS[""] | {"names": [0, 1, 2, 3]}},
-    "something else where joints are listed": {"a": INFOS[""] | {"indices": {"x": 1}}},
+    "has joint '4', want an index below 4": {"a": INFOS[""] | {"indices": [0, 1, 2, 4]}},
+    "has joint '-1', want an index below 4": {"a": INFOS[""] | {"indices": [0, 1, 2, -1]}},
+    "has joint '1.0', want an index below 4": {"a": INFOS[""] | {"indices": np.ones(4)}},
+    "an edge of 3 joints": {"a": INFOS[""] | {"edges": [(0, 1, 2)]}},
+    "a joint name that is not text": {"a": INFOS[""] | {"names": [0, 1, 2, 3]}},
+    "an invalid list of joints": {"a": INFOS[""] | {"indices": {"x": 1}}},
 }
 
 
@@ -668,11 +668,11 @@ def test_the_published_settings_are_both_understood() -> None:
     ("old", "new", "why"),
     [
         ("proc_side: 256\n", "", "proc_side is None, want a number"),
-        ("proc_side: 256", "proc_side: 250", "only 32 is read"),
+        ("proc_side: 256", "proc_side: 250", "only stride 32 is supported"),
         ("proc_side: 256", "proc_side: 1e9", "want 64 to 2048"),
         ("proc_side: 256", "proc_side: .nan", "want a number"),
-        ("stride_test: 32", "stride_test: 4", "only 32 is read"),
-        ("depth: 8", "depth: 7.5", "no whole number"),
+        ("stride_test: 32", "stride_test: 4", "only stride 32 is supported"),
+        ("depth: 8", "depth: 7.5", "not a whole number"),
         ("centered_stride: true", "centered_stride: 1", "want true or false"),
         ("affine_weights: null", "affine_weights: a.npz", "latent"),
         ("transform_coords: false", "transform_coords: true", "latent"),

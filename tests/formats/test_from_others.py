@@ -306,14 +306,14 @@ def test_a_video_of_another_rate_is_not_the_one_a_record_is_of(rate, fits, frame
 def test_people_of_a_record_whose_times_do_not_rise_are_not_smoothed(times, tmp_path):
     lines = [{**LINE, "index": i, "time": t} for i, t in enumerate(times)]
     record = open_record(recorded(tmp_path / "a.jsonl", *lines))
-    with refused("times rise"):
+    with refused("increasing timestamps"):
         list(over_again(record, Wanted(smooth="butterworth")))
     assert len(list(over_again(record, Wanted()))) == 3
 
 
 def test_a_record_with_another_video_in_its_middle_is_not_of_one(tmp_path):
     lines = [{**LINE, "index": i, "time": i, "source": s} for i, s in enumerate("aba")]
-    with refused("frame 1 of 'b' is among those of 'a'"):
+    with refused("frame 1 of 'b' is in a record of 'a'"):
         list(over_again(open_record(recorded(tmp_path / "a.jsonl", *lines)), Wanted()))
 
 
@@ -357,7 +357,7 @@ def test_rows_of_mot_text_that_do_not_count_are_said(tmp_path):
     reading = vit.read(tmp_path / "a.txt", fps=30)
     assert sum(len(poses) for _, poses in reading) == 1
     left, counted = reading.notes  # type: ignore[union-attr]
-    assert "2 rows are ignored" in left
+    assert "ignored 2 rows" in left
     assert "at 0" in counted
 
 
@@ -435,7 +435,7 @@ def test_convert_says_what_it_leaves_out(tmp_path):
     words = ["convert", str(tmp_path / "a.json"), str(tmp_path / "b.jsonl")]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0
-    assert "1 rows are other categories; ignored" in done.stdout
+    assert "ignored 1 row: other categories" in done.stdout
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -534,7 +534,7 @@ def test_two_videos_for_one_file_are_refused_before_anything_runs(kind, tmp_path
 
 
 def test_numbered_boxes_of_a_picture_are_refused_before_anything_runs(tmp_path, picture):
-    with refused("a.txt", "numbered people of one video"):
+    with refused("a.txt", "people with track ids of one video"):
         plan_outputs(
             open_source(str(picture("a.png"))),
             tmp_path / "a.txt",

@@ -165,8 +165,8 @@ def test_names_with_spaces_are_written_for_readers_that_end_them_there(tmp_path)
 @pytest.mark.parametrize(
     ("was", "now", "said"),
     [
-        ("Frames: 1", "Frames: -1", "-1 frames"),
-        ("Frames: 1", "Frames: x", "x frames"),
+        ("Frames: 1", "Frames: -1", "number of frames is -1"),
+        ("Frames: 1", "Frames: x", "number of frames is x"),
         ("Frame Time: 0.04", "Frame Time: nan", "last nan s"),
         ("0 0 0 0", "0 0 0 inf", "out of range for angles"),
         ("0 0 0 0", "0 0 0", "not a multiple"),

@@ -553,7 +553,7 @@ def test_odd_rows_of_boxes_are_left_out_and_said(written):
     ]
     read = Detections(written(rows))
     assert len(read.find([at("1.jpg")])[0]) == 1
-    assert "4 rows are ignored" in read.notes[0]
+    assert "ignored 4 rows" in read.notes[0]
 
 
 def test_people_of_another_category_are_said(written):
@@ -684,7 +684,7 @@ def test_weights_come_from_google_drive_after_the_licence_was_shown(cache, monke
 )
 def test_what_google_drive_does_not_give_is_one_line(cache, monkeypatch, gives, why):
     _, fetch = fetched(monkeypatch, gives)
-    with refused("cannot fetch alphapose-fastpose-r50.pth", why, "by hand", str(cache)):
+    with refused("cannot download alphapose-fastpose-r50.pth", why, "manually", str(cache)):
         fetch()
 
 

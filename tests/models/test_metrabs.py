@@ -848,7 +848,7 @@ def test_an_archive_is_exported_by_its_model_s_name(archive, cache, tmp_path):
     (cache / row.files[1].name).write_bytes(archive.read_bytes())
     done = export_file("metrabs-l", tmp_path / "a.onnx")
     assert done.file.is_file()
-    with refused("vitruvian-2d is no checkpoint"):
+    with refused("vitruvian-2d is not a checkpoint"):
         export_file("vitruvian-2d", tmp_path / "b.onnx")
     with refused("has no --skeleton; leave it out"):
         export_file("metrabs-l", tmp_path / "b.onnx", skeleton="coco17")

@@ -220,7 +220,7 @@ def test_only_postures_that_the_teacher_was_right_about_are_taken(tmp_path):
         teacher.TeacherPoses(xyz, np.ones((3, 33), np.float32), agrees), tmp_path / "a.npz"
     )
     np.testing.assert_array_equal(synth.read_postures(tmp_path / "a.npz"), xyz[agrees])
-    with pytest.raises(VitruvianError, match="is about 3 people, want 4"):
+    with pytest.raises(VitruvianError, match="has 3 people, want 4"):
         teacher.read(tmp_path / "a.npz", 4)
     (tmp_path / "b.npz").write_bytes(b"PK nothing")
     with pytest.raises(VitruvianError, match="cannot read"):
@@ -228,7 +228,7 @@ def test_only_postures_that_the_teacher_was_right_about_are_taken(tmp_path):
 
 
 def test_nobody_cannot_be_made(tmp_path):
-    with pytest.raises(VitruvianError, match="renders no person"):
+    with pytest.raises(VitruvianError, match="--people is 0, want 1 or more"):
         synth.make_people(0, tmp_path)
 
 

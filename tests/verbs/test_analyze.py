@@ -55,7 +55,7 @@ def test_a_record_of_who_sits_for_two_seconds_says_so(tmp_path):
         "seated: 1 of 1 person, 1.9 s, 0% unknown",
         "lying: 0 of 1 person, 0.0 s, 0% unknown",
     ]
-    assert "gone.mp4 is not here: no annotated copy" in done.stderr
+    assert "gone.mp4 was not found: no annotated copy" in done.stderr
     names = {"events.jsonl", "events.csv", "angles.csv", "motion.csv", "angles.png"}
     assert {path.name for path in Path("out").glob("[!.]*")} == names
     (event,) = table("out/events.csv")
@@ -140,7 +140,7 @@ def test_people_without_numbers_are_said_to_have_none(tmp_path):
     for one in poses:
         one.person[:] = -1
     done = command(*ANALYZE, recorded(tmp_path / "p.jsonl", poses), "--rules", "seated")
-    assert "people have no numbers" in done.stdout
+    assert "no track ids, so there are no events" in done.stdout
 
 
 def test_a_record_of_several_sources_is_taken_apart(tmp_path):
@@ -195,7 +195,7 @@ def test_without_pixels_another_rule_stands_in_and_that_is_said(tmp_path):
     record = recorded(tmp_path / "poses.jsonl", acting([{}] * 12))
     done = command(*ANALYZE, record, "--rules", "hands_in_pockets", "--out", "out")
     assert done.returncode == 0, done.stderr
-    said = "hands_at_pockets, by keypoints alone, stands in for hands_in_pockets"
+    said = "hands_at_pockets (from keypoints only) replaces hands_in_pockets"
     (line,) = done.stderr.splitlines()
     assert said in line
     assert "hands_at_pockets: 1 of 1 person" in done.stdout  # arms hang: to keypoints that is all
@@ -264,7 +264,7 @@ def test_what_the_user_got_wrong_is_one_line(words, parts):
     recorded(Path("p.jsonl"), acting([{}] * 2))
     Path("mine.py").write_text(BROKEN)
     done = command(*ANALYZE, *words, *(() if "--out" in words else ("--out", "out")))
-    lines = [line for line in done.stderr.splitlines() if "is not here" not in line]
+    lines = [line for line in done.stderr.splitlines() if "was not found" not in line]
     assert done.returncode == 1, done.stderr
     assert len(lines) == 1, done.stderr
     for part in parts:
@@ -435,7 +435,7 @@ def test_people_in_a_picture_have_numbers_and_nobody_has_none(picture):
 
 def test_a_record_takes_no_options_of_models(tmp_path):
     record = recorded(tmp_path / "poses.jsonl", acting(SITS))
-    with refused("a record is what it is", "num_poses"):
+    with refused("has no effect on a record", "num_poses"):
         vit.analyze_frames(record, num_poses=2)
 
 

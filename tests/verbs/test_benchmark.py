@@ -186,7 +186,7 @@ def test_a_picture_that_cannot_be_read_is_said(tmp_path):
 
 
 def test_a_camera_cannot_be_measured():
-    with refused("camera:0", "goes on by itself"):
+    with refused("camera:0", "is live, so it cannot be measured"):
         worker.workload(["camera:0"], 3)
 
 
@@ -263,10 +263,10 @@ def test_a_benchmark_that_was_stopped_keeps_what_is_measured(monkeypatch, tmp_pa
         measured(resume=True, plan=benchmark.Plan(rounds=3))
     measured(resume=True)
     assert len(asked) == 2 + 4
-    assert f"'{out}' goes on after 4 measurements" in said
+    assert f"'{out}' resumes after 4 measurements" in said
     numbers = out.read_text()
     assert asdict(measured(resume=True)) == json.loads(numbers)
-    assert said[-1] == f"'{out}' is finished already"
+    assert said[-1] == f"'{out}' is already complete"
     with refused("exists", "--resume", "--overwrite"):
         measured()
     assert len(asked) == 2 + 4
@@ -325,7 +325,7 @@ def test_memory_is_that_of_the_process():
         ({"model": []}, ("--model",)),
         ({"model": ["vitruvian-2d"] * 2}, ("two models are named 'vitruvian-2d'",)),
         ({"model": ["vitruvian-2e"]}, ("did you mean 'vitruvian-2d'",)),
-        ({"model": ["vitruvian-2d"], "size": [320]}, ("vitruvian-2d", "one size only")),
+        ({"model": ["vitruvian-2d"], "size": [320]}, ("vitruvian-2d", "the input size is fixed")),
         ({"model": ["vitruvian-2d"], "threads": [0]}, ("threads is 0",)),
         ({"model": ["vitruvian-2d"], "people": [-1]}, ("people is -1",)),
     ],
@@ -375,4 +375,4 @@ def test_one_command_measures_a_model(tmp_path):
     assert Path(out).with_suffix(".json.part").exists() is False
     again = command(*words, env={"VITRUVIAN_OFFLINE": "1"})
     assert again.returncode == 1
-    assert "exists; pass --resume to go on with it, --overwrite" in again.stderr
+    assert "exists; pass --resume to continue it, --overwrite" in again.stderr

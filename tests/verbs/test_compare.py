@@ -424,7 +424,7 @@ def test_what_is_there_is_not_made_again_and_a_model_can_be_added(loaded, pictur
     assert lines[1] == whole[2]  # b.png is as it was
     assert opened(out / "a.jpg").shape[1] > 600
     picture("my images/d.png", np.full((60, 80, 3), 9, np.uint8))
-    with refused("was made with other sources, without", "d.png", "--overwrite"):
+    with refused("was made with different sources, without", "d.png", "--overwrite"):
         compare(folder, ["one", "three"], out, resume=True)
     compare(folder, ["one", "three"], out, overwrite=True)
     assert len(loaded) == 7
@@ -460,7 +460,7 @@ def test_a_model_that_fails_on_a_picture_is_said_and_the_rest_is_done(loaded, pi
     out = tmp_path / "out"
     numbers = compare(pictures(picture), ["one", "broken"], out, on_error=told.append)
     (error,) = told
-    assert "broken has nothing of 1 of 3 frames" in str(error)
+    assert "broken has no result for 1 of 3 frames" in str(error)
     assert "b.png: RuntimeError: too hard" in str(error)
     assert numbers.sources[0].models[1].failed == 1
     assert numbers.sources[0].pairs[0].frames == 2
@@ -523,7 +523,7 @@ def test_records_of_others_stand_beside_ours(loaded, video, tmp_path):
             sink.write(Frame(pixels, i, i / 10, "/elsewhere/clip.mp4"), bodies((3, 0), size=24))
     told: list[VitruvianError] = []
     numbers = compare(clip, ["one"], tmp_path / "out", results=[theirs], on_error=told.append)
-    assert ["peer has nothing of 1 of 5 frames" in str(error) for error in told] == [True]
+    assert ["peer has no result for 1 of 5 frames" in str(error) for error in told] == [True]
     ours, peer = numbers.sources[0].models
     assert (peer.model, peer.failed, peer.ms_median) == ("peer", 1, None)
     (both,) = numbers.sources[0].pairs
@@ -565,12 +565,12 @@ def test_a_record_of_pictures_of_another_size_is_not_compared(loaded, video, tmp
     told: list[VitruvianError] = []
     compare(video("clip.mp4", [0.0]), ["one"], tmp_path / "out", results=[theirs],
             on_error=told.append)  # fmt: skip
-    assert "of an image of 32 x 24 pixels" in str(told[0])
+    assert "from an image of 32 x 24 pixels" in str(told[0])
 
 
 def test_what_cannot_be_compared_is_refused(loaded, picture, tmp_path):
     folder = pictures(picture)
-    with refused("one alone is no comparison"):
+    with refused("a comparison needs two sides"):
         compare(folder, ["one"], tmp_path / "out")
     with refused("two models are named 'one'"):
         compare(folder, ["one", "one"], tmp_path / "out")
@@ -582,9 +582,9 @@ def test_what_cannot_be_compared_is_refused(loaded, picture, tmp_path):
         compare(folder, ["one"], tmp_path / "out", results=[tmp_path / "none.jsonl"])
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").write_text("mine")
-    with refused("is not empty, and no comparison"):
+    with refused("is not empty and not a comparison"):
         compare(folder, ["one", "two"], tmp_path / "full")
-    with refused("is one file, a comparison is several"):
+    with refused("is one file, a comparison writes several"):
         compare(folder, ["one", "two"], tmp_path / "full/mine.txt")
     assert not loaded
     assert not (tmp_path / "out").exists()
@@ -606,7 +606,7 @@ def test_a_record_whose_frames_are_out_of_order_is_refused(tmp_path, frame, peop
     with json_lines(path, None) as sink:
         for i in (0, 2, 1):
             sink.write(frame(i), people())
-    with refused("line 4 is of frame 1 of 'clip.mp4', and comes after frame 2"):
+    with refused("line 4, frame 1 of 'clip.mp4', comes after frame 2"):
         FrameRecord(path, True)
 
 

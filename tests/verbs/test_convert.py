@@ -786,7 +786,7 @@ def test_what_a_record_says_itself_cannot_be_said_otherwise(how, words, tmp_path
         (("a.csv", "--up", "q"), "--up is 'q', want y or z"),
         (("a.csv", "--from-up", "q"), "--from-up is 'q', want y or z"),
         (("a.csv", "--from-up", "z"), "leave --from-up out"),
-        (("a.csv", "--person", "-1"), "--person is -1, want a track ID"),
+        (("a.csv", "--person", "-1"), "--person is -1, want a track id"),
         (("a_heatmaps",), "heatmaps"),
     ],
 )
@@ -817,7 +817,7 @@ def test_a_film_of_a_table_has_the_frames_without_people_as_well(form, tmp_path,
         (Frame(None, i, i / 30, str(clip), size=(64, 48)), people(1, COCO17)) for i in (1, 2, 5)
     ]
     done = convert(recorded(tmp_path / f"a.{form}", pairs), tmp_path / "b.mp4")
-    assert any("5 frames of 'clip.mp4' without rows" in line for line in done.notes)
+    assert any("5 frames of 'clip.mp4' have no rows" in line for line in done.notes)
     with av.open(str(tmp_path / "b.mp4")) as film:
         times = [float(frame.time or 0) for frame in film.decode(video=0)]
     np.testing.assert_allclose(times, np.arange(8) / 30, atol=1e-3)
@@ -842,7 +842,7 @@ def test_a_record_becomes_whatever_needs_no_pictures(name, tmp_path, people):
 def test_a_record_is_drawn_on_its_video_where_that_is_beside_it(tmp_path, people, video):
     clip = video("other.mp4", np.arange(6) / 30, size=(64, 48))
     record = of_video(tmp_path / "a.jsonl", "elsewhere/clip.mp4", people)
-    with refused("elsewhere/clip.mp4", "is not there", "put it beside 'a.jsonl'"):
+    with refused("elsewhere/clip.mp4", "does not exist", "put it next to 'a.jsonl'"):
         convert(record, tmp_path / "b.mp4")
     clip.rename(tmp_path / "clip.mp4")
     assert convert(record, tmp_path / "b.mp4").frames == 6

@@ -743,12 +743,12 @@ def test_a_folder_gets_what_is_named_of_each_picture(words, pictures, tmp_path, 
     with plan.open(Model(), save) as sink:
         a, b = (str(path) for path in pictures.paths)
         sink.write(frame(source=a), people(1, everything=True))
-        sink.write(frame(source=b), Poses.nobody(TOY, "hips"))  # nobody: no 3D view
+        sink.write(frame(source=b), Poses.nobody(TOY, "hips"))  # nobody: an empty page, no 3D view
     names, want = save.names if words else ("video", "json", "plot"), set[str]()
     want |= {"a.jpg", "b.jpg"} if "video" in names else set()
     want |= {"poses.jsonl"} if "json" in names else set()
     want |= {"a_3d.png"} if "plot" in names else set()
-    want |= {"a_3d.html"} if "html" in names else set()
+    want |= {"a_3d.html", "b_3d.html"} if "html" in names else set()
     want |= {"a.trc", "poses.csv"} if "trc" in names else set()
     assert {path.name for path in out.iterdir()} == {path.name for path in sink.paths} == want
     assert want <= {path.name for path in plan.paths()}

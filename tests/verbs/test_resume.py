@@ -123,7 +123,7 @@ def test_a_killed_run_through_pictures_ends_as_one_that_was_not(save, folder, tm
     }
     assert set(files(out)) == set(files(whole))
     again = Toy()
-    assert run([folder], out, save, True, again) == ["in: finished already"]
+    assert run([folder], out, save, True, again) == ["in: already complete"]
     assert not again.seen
 
 
@@ -136,9 +136,9 @@ def test_a_killed_run_into_one_file_keeps_the_videos_that_were_finished(name, vi
     model = Toy()
     said = run(clips, out, None, True, model)
     assert model.seen[0] == "b.mp4 0"
-    assert "a.mp4: finished already" in said
+    assert "a.mp4: already complete" in said
     assert out.read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert run(clips, out, None, True, model) == [f"'{out}' is finished already"]
+    assert run(clips, out, None, True, model) == [f"'{out}' is already complete"]
 
 
 def test_a_video_that_was_killed_is_begun_anew_and_finished_ones_are_skipped(video, tmp_path):
@@ -147,7 +147,7 @@ def test_a_video_that_was_killed_is_begun_anew_and_finished_ones_are_skipped(vid
     killed(clips, out, None, "b.mp4 1")
     killed(clips, out, None, "b.mp4 2", resume=True)  # once more
     model = Toy()
-    assert run(clips, out, None, True, model)[0] == "a.mp4: finished already"
+    assert run(clips, out, None, True, model)[0] == "a.mp4: already complete"
     assert model.seen == ["b.mp4 0", "b.mp4 1", "b.mp4 2"]
     assert files(out) == files(tmp_path / "whole")
 
@@ -189,10 +189,10 @@ def test_other_options_another_model_and_other_sources_are_refused(folder, pictu
         run([folder], out, "json", True, Toy(conf=0.5))
     other = Toy(conf=0.5)
     other.weights = {"toy.onnx": "1" * 64}
-    with refused("was made with other weights"):
+    with refused("was made with different weights"):
         run([folder], out, None, True, other)
     picture("in/g.png", np.full((48, 60, 3), 7, np.uint8))
-    with refused("was made with other sources, without '", "g.png'"):
+    with refused("was made with different sources, without '", "g.png'"):
         run([folder], out, None, True, Toy(conf=0.5))
     (folder / "g.png").unlink()
     (folder / "b.png").unlink()
@@ -231,7 +231,7 @@ def test_what_was_made_without_a_ledger_is_not_resumed(folder, tmp_path):
     run([folder], out, None, False, Toy())
     for damage in ("", '{"save"', '{"conf": 1}\n\xff{\n', "[]\n"):
         ledger_of(out).write_bytes(damage.encode("latin-1"))
-        with refused("exists, and it is not known what it was made with", "--overwrite"):
+        with refused("exists, and its options are unknown", "--overwrite"):
             run([folder], out, None, True, Toy())
     out.unlink()
     run([folder], out, None, True, Toy())
@@ -266,7 +266,7 @@ def test_a_picture_that_changed_is_done_again(
     model = Toy()
     run([folder], out, save, True, model)
     assert {name[0] for name in model.seen} == {*seen, *("ef" if stopped else "")}
-    assert "b.png' has changed, and is done again" in capsys.readouterr().err
+    assert "b.png' changed; it is done again" in capsys.readouterr().err
     run([folder], whole, save, False, Toy())
     made, wanted = files(out), files(whole)
     assert made.keys() == wanted.keys()
@@ -276,7 +276,7 @@ def test_a_picture_that_changed_is_done_again(
             and sorted(map(str, json.loads(made[name])))
             == sorted(map(str, json.loads(wanted[name])))
         )
-    assert run([folder], out, save, True, Toy("a.png 0")) == ["in: finished already"]
+    assert run([folder], out, save, True, Toy("a.png 0")) == ["in: already complete"]
 
 
 def test_a_video_that_changed_is_done_again(video, tmp_path, capsys):
@@ -286,9 +286,9 @@ def test_a_video_that_changed_is_done_again(video, tmp_path, capsys):
         video("b.mp4", [0.0, 0.2, 0.3, 0.4])
         model = Toy()
         said = run(clips, tmp_path / name, None, True, model)
-        assert said[0] == "a.mp4: finished already"
+        assert said[0] == "a.mp4: already complete"
         assert {name[0] for name in model.seen} == ({"b"} if name == "out" else {"b", "c"})
-        assert "b.mp4' has changed, and is done again" in capsys.readouterr().err
+        assert "b.mp4' changed; it is done again" in capsys.readouterr().err
         video("b.mp4", [0.0, 0.1, 0.2])
     assert (out / "b.jsonl").read_text().count("\n") == 5
 
@@ -376,10 +376,10 @@ def test_an_analysis_that_was_stopped_ends_as_one_that_was_not(how, video, tmp_p
     model = Toy()
     again = analyzed(out, model, resume=True)
     assert model.seen[0] == "b.mp4 0"
-    assert "a.mp4: finished already" in again
+    assert "a.mp4: already complete" in again
     assert again[-1] == said[-1]  # of the rule, of all sources
     assert files(out) == files(whole)
-    assert analyzed(out, model, resume=True) == [f"'{out}' is finished already"]
+    assert analyzed(out, model, resume=True) == [f"'{out}' is already complete"]
 
 
 def test_an_analysis_of_pictures_goes_on_where_it_was_stopped(folder, tmp_path, monkeypatch):

@@ -47,6 +47,7 @@ def test_a_picture_is_traced_to_what_run_finds(model, tmp_path):
     assert np.linalg.norm(by["heat map"].frame - xy) < 120
     files = sorted(path.name for path in tmp_path.iterdir())
     assert files == ["crop.png", "frame.png", "heatmap.png", "trace.csv"]
+    assert sorted(path.name for path in traced.paths) == files
     rows = list(csv.DictReader((tmp_path / "trace.csv").read_text().splitlines()))
     assert [row["stage"] for row in rows] == names
     assert float(rows[-1]["frame_x"]) == pytest.approx(float(xy[0]))
@@ -95,7 +96,7 @@ def test_a_filter_is_seen_to_move_the_keypoint(blazepose, tmp_path):
     np.testing.assert_array_equal(by["model"], by["Identify"])
     assert (by["Identify"] != by["OneEuro"]).any()
     region = next(stage for stage in traced.stages if stage.name == "region")
-    assert region.about.startswith("where person 1 was")
+    assert region.about.startswith("last region of person 1")
 
 
 def test_the_table_ends_with_what_predict_writes(blazepose, tmp_path):
@@ -108,18 +109,20 @@ def test_the_table_ends_with_what_predict_writes(blazepose, tmp_path):
     traced = vit.trace("sample", "left_shoulder", model)
     k = model.skeleton["left_shoulder"]
     np.testing.assert_allclose(traced.stages[-1].frame, line["people"][0]["xy"][k], atol=0.01)
-    told = command("trace", "sample", "-m", "blazepose-lite", "-k", "left_shoulder")
+    folder = str(tmp_path / "traced")
+    told = command("trace", "sample", "-m", "blazepose-lite", "-k", "left_shoulder", "-o", folder)
     assert told.returncode == 0, told.stderr
     assert traced.table() in told.stdout
+    assert told.stdout.splitlines()[-1].startswith(f"-> {folder}/trace.csv, ")
 
 
 @pytest.mark.parametrize(
     ("keypoint", "options", "words"),
     [
         ("left_nee", {}, ("did you mean 'left_knee'",)),
-        ("nose", {"frame": 7}, ("has no frame 7", "last one is 0")),
-        ("nose", {"person": 4}, ("no person 4", "there is 1")),
-        ("nose", {"model": "blazepose-lite", "conf": 1.0}, ("nobody is found in frame 0", "conf")),
+        ("nose", {"frame": 7}, ("has no frame 7", "the last is 0")),
+        ("nose", {"person": 4}, ("no person 4", "known: 1")),
+        ("nose", {"model": "blazepose-lite", "conf": 1.0}, ("nobody was found in frame 0", "conf")),
     ],
     ids=str,
 )
@@ -134,8 +137,8 @@ def test_what_cannot_be_traced_is_one_line(keypoint, options, words, blazepose):
     [
         ({"frame": -1}, "frame is -1, want a whole number from 0"),
         ({"person": 0}, "person is 0, want a whole number from 1"),
-        ({"frame": 3}, "'clip.mp4' has no frame 3; its last one is 2"),
-        ({"out": "a.csv"}, "'a.csv' is one file, a trace is several"),
+        ({"frame": 3}, "'clip.mp4' has no frame 3; the last is 2"),
+        ({"out": "a.csv"}, "'a.csv' is one file, a trace writes several"),
         ({}, "no model named 'none'"),
     ],
     ids=str,

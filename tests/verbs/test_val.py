@@ -442,7 +442,7 @@ def test_what_is_wrong_with_data_is_one_line(tmp_path, data):
     with refused("want COCO's annotations"):
         (tmp_path / "changed.json").write_text("[]")
         val(tmp_path / "changed.json", [model])
-    with refused("nothing to compare"):
+    with refused("nothing to evaluate"):
         val(file)
 
 
@@ -516,7 +516,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, data):
     again = found_by(people)
     result = val(file, [again], out=out, resume=True, say=said.append)
     assert again.seen == ["c.png"]
-    assert any("2 of 3 images are done" in line for line in said)
+    assert any("2 of 3 images done" in line for line in said)
     whole = val(file, [found_by(people)], out=tmp_path / "other")
     assert show.validation_to_dict(result)["models"] == show.validation_to_dict(whole)["models"]
     done = found_by(people)
@@ -548,7 +548,7 @@ def test_other_settings_are_refused_in_the_same_folder(tmp_path, data):
     said = json.loads(file.read_text())
     said["annotations"][0]["keypoints"][0] += 1
     file.write_text(json.dumps(said))
-    with refused("was made with other data", "--overwrite"):
+    with refused("was made with different data", "--overwrite"):
         val(file, [found_by(people, conf=0.25)], out=out, resume=True)
 
 
@@ -626,7 +626,7 @@ def test_the_command_scores_vitruvian_2d_and_goes_on(tmp_path, shared):
     assert done.returncode == 0, done.stderr
     assert "vitruvian-2d" in done.stdout
     again = command("val", *words, *finder, "--resume")
-    assert "3 of 3 images are done" in again.stderr
+    assert "3 of 3 images done" in again.stderr
     assert again.stdout == done.stdout
     broken = tmp_path / "images" / chosen[0]["file_name"]
     broken.write_bytes(b"no picture")
@@ -638,9 +638,7 @@ def test_the_command_scores_vitruvian_2d_and_goes_on(tmp_path, shared):
 def test_the_command_without_a_model_is_one_line(tmp_path, data):
     done = command("val", "--data", data[0], "--out", tmp_path / "out")
     assert done.returncode == 1
-    assert done.stderr == (
-        "vitruvian: there is nothing to compare; give a model, or a file of results\n"
-    )
+    assert done.stderr == ("vitruvian: nothing to evaluate; give --model, or --results\n")
 
 
 @pytest.mark.shared

@@ -221,12 +221,12 @@ def test_when_all_places_fail_the_error_lists_them_and_says_what_to_do_by_hand(
     nowhere = Package("url", "http://127.0.0.1:9/bundle.task", "", 1)
     clients.has[PYPI.name] = zipped(net=b"tampered with")
     with refused(
-        "cannot fetch net.tflite; tried",
+        "cannot download net.tflite; tried",
         "mediapipe 0.10.21 from the Python package index: in/net.tflite has sha256",
         "@mediapipe/pose 0.5 from the npm registry: ERROR: there is no @mediapipe/pose@0.5",
         "http://127.0.0.1:9/bundle.task: ",
-        f"take in/net.tflite out of mediapipe 0.10.21 from the Python package index and put it at "
-        f"'{cache / 'net.tflite'}'",
+        "extract in/net.tflite from mediapipe 0.10.21 from the Python package index and save it "
+        f"as '{cache / 'net.tflite'}'",
     ):
         fetch([wanted(PYPI, NPM, nowhere)])
     only(cache)
@@ -256,7 +256,7 @@ def test_a_wrong_file_put_there_by_hand_is_refused(cache: Path, clients: Clients
 
 def test_offline_nothing_is_fetched(cache: Path, clients: Clients, monkeypatch):
     monkeypatch.setenv("VITRUVIAN_OFFLINE", "1")
-    with refused("VITRUVIAN_OFFLINE", "by hand", str(cache / "net.tflite")):
+    with refused("VITRUVIAN_OFFLINE", "manually", str(cache / "net.tflite")):
         fetch([wanted(PYPI)])
     assert clients.asked == []
 
@@ -296,7 +296,7 @@ bad_archives = {
 @pytest.mark.parametrize("archive", bad_archives.values(), ids=bad_archives)
 def test_an_archive_that_cannot_be_used_is_one_clear_line(archive, cache: Path, serve):
     address = serve({"/a": archive}) + "/a"
-    with refused("cannot fetch net.tflite", address, "by hand"):
+    with refused("cannot download net.tflite", address, "manually"):
         fetch([wanted(Package("url", address, "", 1), content=NOISE)])
     only(cache)
 
@@ -350,7 +350,7 @@ def test_a_redirection_to_http_is_not_trusted_either(cache: Path, serve):
 
 
 def test_a_missing_page_is_one_clear_line(cache: Path, serve):
-    with refused("cannot fetch net.tflite", "Not Found"):
+    with refused("cannot download net.tflite", "Not Found"):
         fetch([wanted(Package("url", serve({}) + "/a", "", 1))])
 
 

@@ -39,7 +39,7 @@ from vitruvian.errors import MOST
         "Skeleton of OUT, matched by keypoint names: coco17, body_25, ..., or a .toml file.",
         "that of IN",
     ),
-    person=Word(int | None, INPUT, "Convert only the person with this track ID."),
+    person=Word(int | None, INPUT, "Convert only the person with this track id."),
     fps=Word(float | None, INPUT, "Frame rate, for an IN without timestamps."),
     from_up=Word(
         str | None,

@@ -14,7 +14,7 @@ from vitruvian.verbs.groups import CameraWords, MachineWords, ModelWords
     source=Word(str, INPUT, "Image, video, or sample (a built-in portrait).", argument="SOURCE"),
     keypoint=Word(str, INPUT, "Keypoint name, such as left_shoulder.", names=("--keypoint", "-k")),
     frame=Word(int, INPUT, "Frame index, from 0."),
-    person=Word(int | None, INPUT, "Track ID; in images, a number from 1.", "highest score"),
+    person=Word(int | None, INPUT, "Track id; in images, a number from 1.", "highest score"),
     out=Word(
         Path | None, OUTPUT, "Folder for the table and images of the crop and heat map.", names=OUT
     ),
@@ -33,6 +33,7 @@ def trace(
     machine: MachineWords = MachineWords(),
 ) -> None:
     """Trace one keypoint through every stage of the pipeline."""
+    from vitruvian.verbs.find import where
     from vitruvian.verbs.trace import trace as do
 
     how = {"frame": frame, "person": person, "words": words, "out": out, "overwrite": overwrite}
@@ -40,3 +41,5 @@ def trace(
     result = do(source, keypoint, model, **how)
     print(f"{result.keypoint} of person {result.person} in frame {frame} of {source}, {model}")
     print(result.table())
+    if result.paths:
+        print(f"-> {where(result.paths)}")

@@ -23,7 +23,7 @@ from vitruvian.verbs.groups import (
         "Video, folder, webcam (camera:0), rtsp:// or http:// stream; or .jsonl results.",
         argument="SOURCE",
     ),
-    again=Word(bool, OVER_TIME, ".jsonl results: reassign track IDs, by motion and pose."),
+    again=Word(bool, OVER_TIME, ".jsonl results: reassign track ids, by motion and pose."),
     num_poses="BlazePose 5, YOLOv8 300, others 100",
     save="video,json,mot; for .jsonl results json,mot",
 )
@@ -38,7 +38,7 @@ def track(
     camera: CameraWords = CameraWords(),
     machine: MachineWords = MachineWords(),
 ) -> None:
-    """Track people: each person keeps one track ID through the video.
+    """Track people: each person keeps one track id through the video.
 
     Prints when each person is visible. SOURCE may be a .jsonl file of `vitruvian predict`; then
     no model runs.

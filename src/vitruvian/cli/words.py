@@ -162,8 +162,8 @@ WORDS = {
     ),
     "visible": Word(float, OUTPUT, "Minimum score of the keypoints that are drawn, 0..1."),
     "overwrite": Word(bool, OUTPUT, "Replace existing files."),
-    "resume": Word(bool, OUTPUT, "Resume an interrupted run; finished sources are skipped."),
-    "track": Word(bool | None, OVER_TIME, "Assign track IDs to people.", "on"),
+    "resume": Word(bool, OUTPUT, "Resume an interrupted run; finished work is skipped."),
+    "track": Word(bool | None, OVER_TIME, "Assign track ids to people.", "on"),
     "smooth": Word(
         str | None,
         OVER_TIME,
@@ -233,6 +233,6 @@ MODELS = Word(
     list[str] | None,
     MODEL,
     "Model name (see `vitruvian models list`) or file, with options after commas: "
-    "blazepose-full,find=yolov8n-pose,num_poses=5. Repeatable.",
+    "vitruvian-2d,flip=true,num_poses=5. Repeatable.",
     names=("--model", "-m"),
 )

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, amount
 from vitruvian.evaluate.labels import (
     FILLED,
     GroundTruth,
@@ -49,8 +49,8 @@ def suspicious_labels(truth: GroundTruth) -> list[str]:
     far, total = count_outside(truth.pictures)
     if far > 0.02 * total:
         notes.append(
-            f"{far} of {total} labelled keypoints are outside their images: truncated people, or "
-            "labels for another image size"
+            f"{far} of {amount(total, 'labelled keypoint')} outside the image: truncated people, "
+            "or labels for another image size"
         )
     boxes, near, areas = _boxes(truth)
     if boxes > 0.9:
@@ -104,7 +104,8 @@ def explain_low_scores(truth: GroundTruth, each: Scores) -> list[str]:
     found = sum(len(some.score) for some in each.found.values())
     if not found:
         return [
-            f"{each.name}: no person was detected in any of {len(each.found)} images, so AP is 0"
+            f"{each.name}: no person was detected in any of {amount(len(each.found), 'image')}, "
+            "so AP is 0"
         ]
     wanted = [p for p in truth.pictures if p.number in each.found and p.counts.any()]
     some = wanted[:: max(1, len(wanted) // TRIED)][:TRIED]
@@ -120,8 +121,9 @@ def explain_low_scores(truth: GroundTruth, each: Scores) -> list[str]:
         return []
     people = each.groups[0].people
     return [
-        f"{each.name}: AP is {ap:.3f}: of {people} people, {each.overall['found'].value:.0%} are "
-        f"near one of the {found} detections; no usual mistake explains it, see the worst images"
+        f"{each.name}: AP is {ap:.3f}: of {amount(people, 'person', 'people')}, "
+        f"{each.overall['found'].value:.0%} are near one of the {amount(found, 'detection')}; no "
+        "usual mistake explains it, see the worst images"
     ]
 
 

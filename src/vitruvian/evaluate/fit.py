@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
 from vitruvian.frame import exif_orientation, picture_size
 from vitruvian.geometry.labelled import apply, apply_to_boxes, refit
@@ -44,7 +44,7 @@ def fit_labels_to_pictures(truth: GroundTruth) -> GroundTruth:
         is_of = _of_the_picture([(picture, size) for picture, size, _ in some])
         first, size, by = some[0]
         what = (
-            f"{len(some)} images differ in size from the labels (first: "
+            f"the size of {amount(len(some), 'image')} differs from the labels (first: "
             f"'{shown(first.path.name, 40)}', {_by(size)}, labelled {_by(first.size)})"
         )
         if is_of and not truth.solid:

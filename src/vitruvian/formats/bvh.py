@@ -21,7 +21,7 @@ import numpy as np
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.track import Track
 from vitruvian.documents import read_bytes, unreadable
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.formats.markers import Note, numbered
 from vitruvian.formats.trc import (
     MOST_TEXT,
@@ -53,7 +53,7 @@ def parents(skeleton: Skeleton) -> list[int]:
             raise _no_tree(skeleton, f"{skeleton.keypoints[b]} has two parent bones")
         up[b] = a
     if up.count(-1) != 1:
-        raise _no_tree(skeleton, f"{up.count(-1)} keypoints have no parent bone")
+        raise _no_tree(skeleton, f"no parent bone for {amount(up.count(-1), 'keypoint')}")
     if len(list(_depth_first(up, up.index(-1)))) < len(up):
         raise _no_tree(skeleton, "its bones form a cycle")
     return up
@@ -269,14 +269,15 @@ def _motion(text: str, width: int, note: Note) -> tuple[np.ndarray, float]:
     if head is None:
         raise ValueError("want Frames: and Frame Time: after MOTION")
     if not head[1].isdecimal():
-        raise ValueError(f"it has {shown(head[1], 30)} frames")
+        raise ValueError(f"its number of frames is {shown(head[1], 30)}, want a whole number")
     if not width:
         raise ValueError("its joints have no channels")
     step, words = float(head[2]), text[head.end() :].split()
     values = np.array(words, np.float64)
     if len(values) % width:
         raise ValueError(
-            f"it has {len(values)} numbers, not a multiple of {width} per frame; it is truncated"
+            f"it has {amount(len(values), 'number')}, not a multiple of {width} per frame; it is "
+            "truncated"
         )
     values = values.reshape(-1, width)
     if not (np.abs(values) < LARGEST).all():

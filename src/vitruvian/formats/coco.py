@@ -22,7 +22,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
 from vitruvian.documents import WHOLE, read_json, unreadable
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.formats.growing import Text
 from vitruvian.formats.markers import Note
 from vitruvian.formats.tables import utf8
@@ -261,28 +261,28 @@ def _pictures(path: Path, read: Any, note: Note) -> tuple[Skeleton, list[_Pictur
             raise ValueError(f"two images have the id {shown(number)}")
         size = (_side(row, "width"), _side(row, "height"))
         pictures[number] = _Picture(number, len(pictures), _name(row.get("file_name")), size)
-    left = dict.fromkeys(("are other categories", "have no keypoints", "are crowds"), 0)
+    left = dict.fromkeys(("other categories", "no keypoints", "crowds"), 0)
     for at, row in enumerate(read["annotations"] if labels else read):
         number = _id(row["image_id"])
         if number not in pictures:
             name = row.get("file_name") or (number if isinstance(number, str) else None)
             pictures[number] = _Picture(number, len(pictures), _name(name))
         if people is not None and row.get("category_id") not in (*people, None):
-            left["are other categories"] += 1
+            left["other categories"] += 1
         elif row.get("iscrowd"):
-            left["are crowds"] += 1
+            left["crowds"] += 1
         elif not row.get("keypoints"):
-            left["have no keypoints"] += 1
+            left["no keypoints"] += 1
         else:
             try:
                 pictures[number].people.append(_person(row, table, labels))
             except (ValueError, TypeError) as error:
                 raise ValueError(f"row {at + 1}, of image_id {shown(number)}: {error}") from None
-    if left["have no keypoints"] and not any(picture.people for picture in pictures.values()):
+    if left["no keypoints"] and not any(picture.people for picture in pictures.values()):
         raise ValueError("none of its rows has keypoints")
     for why, count in left.items():
         if count:
-            note(f"'{path}': {count} rows {why}; ignored")
+            note(f"'{path}': ignored {amount(count, 'row')}: {why}")
     return table, list(pictures.values())
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BOXES
 from vitruvian.documents import read_lines, unreadable
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.formats.growing import Text
 from vitruvian.formats.markers import Note
 from vitruvian.formats.wire import LARGEST, Provenance
@@ -92,7 +92,7 @@ def read_mot(
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     first = 0 if len(rows) and rows[0, 0] == 0 else 1  # some count frames from 0
     if left:
-        note(f"{left} rows are ignored (flag 0, or class not a person: 1, 2, 7)")
+        note(f"ignored {amount(left, 'row')} (flag 0, or class not a person: 1, 2, 7)")
     if first == 0:
         note("its frames start at 0")
     starts = np.flatnonzero(np.diff(rows[:, 0], prepend=-1))

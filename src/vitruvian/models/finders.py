@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.documents import read_json
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.frame import Frame, exif_orientation
 from vitruvian.geometry.labelled import apply_to_boxes, refit
 from vitruvian.geometry.regions import Regions
@@ -59,7 +59,7 @@ class Detections:
         if self._odd and not boxes:
             raise self._unreadable()
         if self._odd:
-            self.notes.append(f"'{file}': {self._odd} rows are ignored, want numbers in bbox")
+            self.notes.append(f"'{file}': ignored {amount(self._odd, 'row')}, want numbers in bbox")
         self._said = isinstance(read, dict)  # annotations list their images; results do not
         self._index = PathIndex([name for name in self._rows if name is not None])
         self._used: dict[str | int, str] = {}  # name or number in the file -> source matched to it

@@ -281,7 +281,7 @@ def _chance(log_odds: np.ndarray) -> np.ndarray:
 
 
 def at_pocket_line(poses: Poses) -> np.ndarray:
-    """(N, 2) 0..1, NaN where not found: how far a hand-set rule on the keypoints is fulfilled.
+    """(N, 2) 0..1, NaN where not found: how far a hand-tuned rule on the keypoints is fulfilled.
 
     The wrist is at the hip and the forearm points down; what `hands` is measured against.
     """

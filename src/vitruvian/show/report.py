@@ -33,11 +33,13 @@ h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 div.wide { overflow-x: auto; width: max-content; margin: 1rem 0;
   max-width: calc(50vw + min(50vw, 34rem) - 2.5rem) }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left;
+th, td { padding: .25rem .45rem; border-bottom: 1px solid #ddd; text-align: left;
   white-space: nowrap }
 th { border-bottom: 2px solid #888; vertical-align: bottom }
 th, td:first-child { white-space: normal; overflow-wrap: break-word }
- td.number, th.number { text-align: right }
+td:first-child { min-width: 8rem }
+td small { font-size: .75rem }
+td.number, th.number { text-align: right }
 figure { margin: 1rem 0 } figcaption { color: #555 }
 figure svg, figure img { max-width: 100%; height: auto }
 """
@@ -90,7 +92,7 @@ class HtmlReport:
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Add a table; cells may be multiline, number columns are right-aligned."""
+        """Add a table; number columns are right-aligned, later lines of a cell are small."""
         number = [
             any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))
         ]
@@ -157,5 +159,6 @@ def format_cell(value: object) -> str:
 
 
 def _cell(tag: str, value: object, number: bool) -> str:
-    words = html.escape(format_cell(value)).replace("\n", "<br>")
+    words, *more = html.escape(format_cell(value)).split("\n")
+    words += "".join(f"<br><small>{line}</small>" for line in more)
     return f"<{tag}{' class=number' if number else ''}>{words}</{tag}>"

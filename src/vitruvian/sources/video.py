@@ -228,8 +228,8 @@ class VideoFile:
             finally:
                 if clock.early:
                     self._remark(
-                        f"has {clock.early} frames whose timestamps do not increase; they are "
-                        "interpolated"
+                        f"has {amount(clock.early, 'frame')} whose timestamps do not increase; "
+                        "they are interpolated"
                     )
             self._check(reading, whole=_whole(stream), given=given)
 

@@ -38,7 +38,7 @@ def stream(
         while (read := capture.read())[0]:  # cv2.VideoCapture
             poses = stream(vit.Frame.bgr(read[1]))
 
-    The stream keeps state between frames: track IDs, regions and filters, as in `run`; a model from
+    The stream keeps state between frames: track ids, regions and filters, as in `run`; a model from
     `load` keeps none. Open one stream per video.
 
     Args:
@@ -123,7 +123,7 @@ def run(
 
     Returns:
         Pairs of frame and poses. In videos and live streams people are tracked: `poses.person` is
-        the track ID, unless `track=False`. Images are independent of each other.
+        the track id, unless `track=False`. Images are independent of each other.
 
     Raises:
         VitruvianError: unknown source, model or option, or something cannot be read.

@@ -19,7 +19,7 @@ SMOOTH = ("one-euro", "butterworth", "no")
 class Wanted:
     """Options of a stream; None: default of the model family, see `defaults`."""
 
-    track: bool | None = None  # assign track IDs
+    track: bool | None = None  # assign track ids
     smooth: str | bool | None = None  # one of SMOOTH; True: one-euro, False: no
     cutoff_hz: float | None = None  # of butterworth; None: 6 Hz, or less at low frame rates
     repair: bool = False  # correct short left-right swaps and short jumps
@@ -74,7 +74,7 @@ class Wanted:
 
     @property
     def asked(self) -> str:
-        """The steps asked for that need track IDs, in their order, for messages; "" for none."""
+        """The steps asked for that need track ids, in their order, for messages; "" for none."""
         smooth = "" if self.smooth in (None, "no") else f"smooth {self.smooth}"
         return " and ".join(word for word in ("repair" * self.repair, smooth) if word)
 

@@ -150,7 +150,7 @@ def joint_groups(labelled: Sequence[str], keypoints: Sequence[str]) -> Tensor:
     weight = torch.tensor(rows).reshape(len(labelled), len(keypoints))
     missing = [name for name, row in zip(labelled, weight, strict=True) if not row.any()]
     if missing:
-        raise ValueError(f"no keypoint's name begins with {', '.join(missing)}")
+        raise ValueError(f"no keypoint name begins with {', '.join(missing)}")
     return weight / weight.sum(-1, keepdim=True)
 
 

@@ -89,7 +89,7 @@ def analyze_frames(
     asked = AnalysisSettings(parse_rules(rules) if rules else {}, happens, angles, _space(space))
     if (record := record_of(source)) is not None:
         if options:
-            raise VitruvianError(f"a record is what it is; {', '.join(options)} has no effect")
+            raise VitruvianError(f"{', '.join(options)} has no effect on a record; leave it out")
         return _found(_read(record, asked))
     told: list[Source] = []
     pairs = run(source, model, on_source=told.append, **options)
@@ -262,10 +262,10 @@ def jobs_of(
         missing = ["no annotated copy"] if "video" in save else []
         swapped = [name for name in WITHOUT_PIXELS if name in asked.rules]
         missing += [
-            f"{WITHOUT_PIXELS[name]}, by keypoints alone, stands in for {name}" for name in swapped
+            f"{WITHOUT_PIXELS[name]} (from keypoints only) replaces {name}" for name in swapped
         ]
-        why = "has no images" if of_poses(source) else "is not here"
-        note = f"{source.name} {why}: {', and '.join(missing)}"
+        why = "has no images" if of_poses(source) else "was not found"
+        note = f"{source.name} {why}: {', '.join(missing)}"
         if here or not missing:
             note = ""
         own = asked if here else without_pixels(asked)
@@ -342,7 +342,7 @@ def write_analyses(
             unit.opened(resume=resume, there=report.tables()),
         ):
             if ledger.finished:
-                tell(f"'{report.out}' is finished already")
+                tell(f"'{report.out}' is already complete")
                 if written is not None:
                     written += ledger.files()
                 return 0
@@ -352,7 +352,7 @@ def write_analyses(
                 for place, (job, (each, plot)) in enumerate(zip(jobs, plans, strict=True)):
                     if place in unit.finished:
                         job.skip()
-                        tell(f"{job.source.name}: finished already")
+                        tell(f"{job.source.name}: already complete")
                         continue
                     if job.note:
                         print(job.note, file=sys.stderr, flush=True)

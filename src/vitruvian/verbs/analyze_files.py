@@ -152,17 +152,15 @@ class Analysis:
         name = self.plan.source.name
         if self.live and self.asked.rules:
             yield (
-                f"{name} cannot be read again, so what is drawn lags behind what was found, by up "
-                f"to {self.asked.options.gap:g} s"
+                f"{name} cannot be read twice; the drawing lags up to {self.asked.options.gap:g} "
+                "s behind the detection"
             )
         if not self.extents or self.found is None or self.asked.space is not None:
             return
         people = self.analyst.views.people
         if not people:
             why = (
-                "metres are not from the hips"
-                if self.found.space == "3d"
-                else "there are no metres"
+                "xyz is not relative to the hips" if self.found.space == "3d" else "there is no xyz"
             )
             yield f"{name}: angles in {self.found.space.upper()}: {why}"
         for space in ("2d", "3d"):
@@ -174,7 +172,7 @@ class Analysis:
                 listed = ", ".join(map(str, here[:6])) + (", ..." if here[6:] else "")
                 yield (
                     f"{name}: angles of person {listed} in {space.upper()}, seen from the side in "
-                    f"{side / max(known, 1):.0%} of the frames; --space takes one for all"
+                    f"{side / max(known, 1):.0%} of the frames; --space sets one for all"
                 )
 
     def shown(self, space: Space) -> tuple[str, ...]:

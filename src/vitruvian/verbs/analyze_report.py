@@ -221,7 +221,7 @@ class AnalysisReport:
         """One line about each rule."""
         self.end()
         if self.nameless and not self.before:
-            yield "people have no numbers, so nothing lasts: find them again without --no-track"
+            yield "no track ids, so there are no events; run the model without --no-track"
         for name, tally in self.tallies.items():
             if not tally.told and self.before:
                 continue  # another rule replaced it
@@ -239,8 +239,8 @@ class AnalysisReport:
         """One line about each choice, and each thing that could not be computed."""
         if self.pictures["2d"] and self.asked.space is None:
             yield (
-                f"angles in 2D of {amount(self.pictures['2d'], 'person', 'people')} seen from the "
-                f"side, in 3D of {self.pictures['3d']}; --space takes one for all"
+                f"angles in 2D for {amount(self.pictures['2d'], 'person', 'people')} seen from "
+                f"the side, in 3D for {self.pictures['3d']}; --space sets one for all"
             )
         for skeleton, space in self.skeletons.values() if self.asked.angles else ():
             known = available_angles(skeleton, space)
@@ -248,13 +248,13 @@ class AnalysisReport:
             if missing:
                 some = f"{len(missing)} of {len(angle_names(space))} angles" if known else "angles"
                 yield (
-                    f"{some} cannot be worked out of {shown(skeleton.name, 30)}: "
+                    f"{some} cannot be computed from {shown(skeleton.name, 30)}: "
                     f"{shown(', '.join(missing), 180)}"
                 )
         for name, tally in self.tallies.items():
             if tally.lacks and not tally.known:
                 lacks = shown(", ".join(sorted(tally.lacks)), 100)
-                yield f"{name} cannot be told: there is no {lacks}"
+                yield f"{name} cannot be evaluated: there is no {lacks}"
 
     def nothing(self) -> VitruvianError | None:
         """Why nothing could be computed for any person; None if something was."""
@@ -270,9 +270,10 @@ class AnalysisReport:
         }
         skeleton, _ = next(iter(self.skeletons.values()))
         return VitruvianError(
-            f"nothing can be worked out: {shown(skeleton.name, 30)} has keypoints called "
-            f"{shown(', '.join(skeleton.keypoints), 80)}, and none of those that are wanted, such "
-            f"as {shown(', '.join(sorted(wanted)), 60)}; `vitruvian convert` with --skeleton"
+            f"nothing can be computed: {shown(skeleton.name, 30)} has keypoints "
+            f"{shown(', '.join(skeleton.keypoints), 80)}, but none of those needed, such as "
+            f"{shown(', '.join(sorted(wanted)), 60)}; change the skeleton with `vitruvian convert "
+            "--skeleton`"
         )
 
     @property

@@ -116,7 +116,7 @@ def track(
     say: Callable[[str], None] = quiet,
     on_error: OnError = None,
 ) -> Outcome:
-    """Track people: each person keeps one track ID through the video.
+    """Track people: each person keeps one track id through the video.
 
     Reports when each person is visible. SOURCE may be a .jsonl file of `predict`; then no model
     runs.
@@ -128,7 +128,7 @@ def track(
         span: the same.
         output: the same.
         wanted: the same; for `.jsonl` only `smooth`, `cutoff_hz` and `repair`.
-        again: for `.jsonl`: reassign track IDs, by motion and pose.
+        again: for `.jsonl`: reassign track ids, by motion and pose.
         camera: as for `predict`.
         machine: the same.
         say: called with one line about each source and each person.
@@ -148,7 +148,7 @@ def track(
     from vitruvian.verbs.track import can_be
 
     if wanted.track is False:
-        raise VitruvianError("track numbers people; leave --no-track out, or take `predict`")
+        raise VitruvianError("track assigns track ids; leave --no-track out, or use `predict`")
     said = given_words(words, span, camera, machine) + ["model"] * (model != MODEL)
     said += [name for name in given_words(wanted) if name not in OF_RECORDS]
     record = _one_record(source, said, again)
@@ -170,7 +170,7 @@ def track(
         asked = asked.with_defaults(num_poses=SEVERAL)
     given, sources = camera.given(), open_source(source, span)
     if not any(each.moving for each in sources):
-        raise VitruvianError("there are only images, and nobody to follow through them")
+        raise VitruvianError("there are only images; track needs a video")
     plans = plan_outputs(sources, output.out, save, **how)
     opened = open_model(asked, sources)
     check_wanted(wanted, opened, sources)
@@ -186,15 +186,14 @@ def _one_record(source: Words, said: Sequence[str], again: bool) -> str | None:
     all_of = [source] if isinstance(source, (str, Path)) else source
     records = [str(word) for word in all_of if Path(word).suffix.lower() == ".jsonl"]
     if not records and again:
-        raise VitruvianError("--again is for records; the people of a video have no numbers yet")
+        raise VitruvianError("--again is for records; a video has no track ids yet")
     if not records:
         return None
     if len(all_of) > 1:
-        raise VitruvianError(f"'{records[0]}' is a record; give one, and nothing beside it")
+        raise VitruvianError(f"'{records[0]}' is a record; give one record and no other source")
     for name in said:
         raise VitruvianError(
-            f"'{records[0]}' holds people who were found already; "
-            f"leave --{name.replace('_', '-')} out"
+            f"'{records[0]}' is a record, so no model runs; leave --{name.replace('_', '-')} out"
         )
     return records[0]
 
@@ -258,17 +257,17 @@ def analyze(
     record = record_of(source, span)
     said = given_words(analysis) + ["save"] * ("plot" in saved and output.save is not None)
     if not asked.angles:
-        _refuse(said, ("space", "save"), "is of angles; add --angles, or leave it out")
+        _refuse(said, ("space", "save"), "is for angles; add --angles, or leave it out")
     if not asked.rules:
-        _refuse(said, ("minimum", "gap"), "is of rules; name some with --rules, or leave it out")
+        _refuse(said, ("minimum", "gap"), "is for rules; add --rules, or leave it out")
     if record:
         others = given_words(words, wanted, camera, machine) + ["model"] * (model != MODEL)
-        why = "is of finding people, and a record has them already; leave it out"
+        why = "is for a model, and no model runs on a record; leave it out"
         _refuse(others, others, why)
     told = model if record else asked_model(model, words, machine)
     sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
-        _refuse(said, ("save", "minimum", "gap"), "is of videos, and these are images")
+        _refuse(said, ("save", "minimum", "gap"), "is for videos, and these are images")
     plans = work.plans(sources, report, record, overwrite=output.replaces)
     given = camera.given()
     of: dict[str, Any] = {"camera": camera.of(), "span": span}

@@ -26,7 +26,7 @@ def asked_model(
     given = {**shallow(words), **shallow(machine), **more}
     if not isinstance(model, str | ModelSpec):
         if said := [name for name, value in given.items() if value is not None]:
-            raise VitruvianError(f"the model is loaded already; give {', '.join(said)} to load()")
+            raise VitruvianError(f"the model is already loaded; pass {', '.join(said)} to load()")
         return model
     spec = ModelSpec.of(model)
     family = family_of(spec.name)

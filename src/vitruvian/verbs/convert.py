@@ -116,7 +116,7 @@ def convert(
     if up not in (None, *trc.UP):
         raise VitruvianError(f"--up is '{shown(up)}', want y or z")
     if person is not None and person < 0:
-        raise VitruvianError(f"--person is {person}, want a track ID, a whole number from 0")
+        raise VitruvianError(f"--person is {person}, want a track id, a whole number from 0")
     done = Conversion(table.recognised(source, form), _target(out))
     words = ("--fps", "--from-up", "--from-skeleton")
     table.check_given(done.source, source, fps, from_up, from_skeleton, words)
@@ -153,7 +153,9 @@ def convert(
                 done.paths.append(place)
             done.notes += getattr(reading, "notes", [])
             if done.target.folder and not out.name.lower().endswith(done.target.ends):
-                done.notes.append(f"'{out.name}' has no extension, so it is {done.target.called}")
+                done.notes.append(
+                    f"'{out.name}' has no extension, so it is written as {done.target.called}"
+                )
     except OSError as error:
         raise VitruvianError(f"cannot write '{out}': {error.strerror}") from None
     except VitruvianError as error:  # report the final file name
@@ -259,11 +261,11 @@ def _seen(
             yield from _with_pixels(done, here, group, still=still)
         elif ("frames",) in row.needs:
             raise VitruvianError(
-                f"'{shown(out.name)}' shows the images themselves, and '{shown(source, 100)}' is "
-                f"not there; put it beside '{shown(file.name)}', or write .html or _3d.mp4"
+                f"'{shown(out.name)}' needs the images, and '{shown(source, 100)}' does not "
+                f"exist; put it next to '{shown(file.name)}', or write .html or _3d.mp4"
             )
         else:
-            done.notes.append(f"'{shown(source, 100)}' is not there; its images are left out")
+            done.notes.append(f"'{shown(source, 100)}' does not exist; written without images")
             yield from group
 
 
@@ -280,14 +282,16 @@ def _with_pixels(
             yield frame, poses
         if shown_alone:
             what = amount(shown_alone, "frame")
-            done.notes.append(f"{what} of '{shown(path.name, 100)}' without rows: nobody in them")
+            done.notes.append(
+                f"{what} of '{shown(path.name, 100)}' have no rows: nobody is drawn there"
+            )
         return
     for frame, poses in pairs:
         read = Frame.read(path, frame.index)
         if all(frame.size) and read.size != frame.size:
             raise VitruvianError(
-                f"'{path}' is {read.size[0]} x {read.size[1]} pixels, and was {frame.size[0]} x "
-                f"{frame.size[1]} when people were found in it"
+                f"'{path}' is {read.size[0]} x {read.size[1]} pixels, but the poses are from "
+                f"{frame.size[0]} x {frame.size[1]} pixels"
             )
         yield replace(frame, pixels=read.pixels, size=read.size), poses
 
@@ -301,7 +305,7 @@ def _refuse(done: Conversion, source: Path, out: Path, up: str | None, overwrite
         raise VitruvianError(f"'{out}' is the input; give another name")
     one = done.target.one_person
     if up is not None and not one:
-        raise VitruvianError(f"'{out}' has y down, as images have; leave --up out")
+        raise VitruvianError(f"'{out}' has y down, as in images; leave --up out")
     there = one_person.in_the_way(out) if one else [out] if out.exists() else []
     if done.target.name == "openpose" and out.is_dir():
         there = [out] if any(out.iterdir()) else []

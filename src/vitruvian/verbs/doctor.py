@@ -46,9 +46,7 @@ def _findings() -> Iterator[Finding]:
     yield _opencv()
     yield _codecs()
     yield _pictures()
-    yield Finding(
-        "telemetry", "none; openvino's own is not loaded by vitruvian (docs/conventions.md)"
-    )
+    yield Finding("telemetry", "none; openvino's telemetry is not loaded (docs/conventions.md)")
 
 
 def _versions() -> Finding:
@@ -141,10 +139,10 @@ def _weights() -> Iterator[Finding]:
             yield Finding(f"weights of {row.name}", "damaged", str(error))
             continue
         (here if whole else rest).append(row.name)
-    yield Finding("weights that are here", ", ".join(here) or "none yet")
+    yield Finding("downloaded weights", ", ".join(here) or "none yet")
     if rest:
         few = ", ".join(rest[:4]) + (f" and {len(rest) - 4} more" if rest[4:] else "")
-        yield Finding("weights not fetched yet", f"{few}; the first run of one does it")
+        yield Finding("weights not downloaded yet", f"{few}; the first run downloads them")
 
 
 def _has_pip() -> bool:
@@ -166,7 +164,9 @@ def _runtime() -> Finding:
     found = f"OpenVINO {openvino.__version__.split('-')[0]}, devices {devices}"
     try:
         if any(download.find(file) is None for file in entry(DEFAULT).files):
-            return Finding("runtime", f"{found}; {DEFAULT} not tried, its weights are not here")
+            return Finding(
+                "runtime", f"{found}; {DEFAULT} not tested, its weights are not downloaded"
+            )
         model = load(DEFAULT)
         model([Frame(np.zeros((64, 64, 3), np.uint8))])
     except VitruvianError as error:

@@ -56,7 +56,7 @@ def export(
     row = None if is_network_file(name) else entry(name)
     files = [file for file in row.files if is_checkpoint(Path(file.name))] if row else []
     if row and not files:
-        raise VitruvianError(f"{name} is no checkpoint: its file runs as it is")
+        raise VitruvianError(f"{name} is not a checkpoint; its file runs without export")
     # Refuses a file of no known family.
     family = family_of(name) if row is None else FAMILIES[row.family]
     write, table = exporter(name), as_skeleton(skeleton)

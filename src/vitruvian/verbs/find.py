@@ -214,7 +214,7 @@ def find_into_files(
             unit = Resumable(Ledger(ledger_of(outputs.out), outputs.out, of), sources)
             stack.enter_context(unit.opened(resume=outputs.resume, there=[outputs.out]))
             if unit.ledger.finished:
-                tell(f"'{outputs.out}' is finished already")
+                tell(f"'{outputs.out}' is already complete")
                 outputs.written.extend(unit.ledger.files())
                 return
             with Several([open_file() for open_file in whole]) as sink:
@@ -235,7 +235,7 @@ def find_into_files(
                 there = each.paths() if outputs.resume else []
                 with unit.opened(resume=outputs.resume, there=there):
                     if unit.ledger.finished:
-                        tell(f"{each.source.name}: finished already")
+                        tell(f"{each.source.name}: already complete")
                         outputs.written.extend(unit.ledger.files())
                         continue
                     closed = _find_one(
@@ -277,7 +277,7 @@ def _find_one(
     if whole is None:
         unit.begin(marked)
     if place in unit.finished:
-        tell(f"{each.source.name}: finished already")
+        tell(f"{each.source.name}: already complete")
         with closed:  # it may have been killed before it closed them
             return closed
     source, before = unit.rest(place), 0 if fault is None else fault.count
@@ -337,12 +337,8 @@ class Faults:
     def sum_up(self, sources: int) -> None:
         """After several sources, print the number of errors, which may have scrolled away."""
         if self.count and sources > 1:
-            what = "thing" if self.count == 1 else "things"
-            self.on_error(
-                VitruvianError(
-                    f"{self.count} {what} could not be read, see above; the rest is done"
-                )
-            )
+            what = amount(self.count, "input")
+            self.on_error(VitruvianError(f"{what} could not be read, see above; the rest is done"))
 
 
 def until_error(source: Source, pairs: Pairs, fault: Callable[[VitruvianError], None]) -> Pairs:
@@ -352,7 +348,7 @@ def until_error(source: Source, pairs: Pairs, fault: Callable[[VitruvianError], 
     except VitruvianError as error:
         fault(error)
     except (OSError, MemoryError) as error:
-        why = str(error) or "there is not enough memory"
+        why = str(error) or "out of memory"
         fault(VitruvianError(f"cannot read '{shown(source.name, 80)}': {shown(why, 150)}"))
 
 

@@ -105,9 +105,9 @@ class Ledger:
             exists = next((shown(path, 100) for path in there if os.path.lexists(path)), None)
             if exists is not None and not overwrite:
                 raise VitruvianError(
-                    f"'{exists}' exists, and it is not known what it was made with; {OTHER_OUT}"
+                    f"'{exists}' exists, and its options are unknown; {OTHER_OUT}"
                     if resume
-                    else f"'{exists}' exists; pass --resume to go on with it, --overwrite, or "
+                    else f"'{exists}' exists; pass --resume to continue it, --overwrite, or "
                     "another --out"
                 )
             self.restart()
@@ -156,7 +156,7 @@ class Ledger:
         first, *others = sorted(names)
         why = "changed" if first in self.changed else "lost its files"
         few = f" (and {len(others)} more)" if others else ""
-        note(f"'{shown(first, 80)}'{few} has {why}, and is done again{more}")
+        note(f"'{shown(first, 80)}'{few} {why}; it is done again{more}")
 
     def finish(self, paths: Iterable[Path], **what: Any) -> None:
         """Record that the run finished, with its files, and what else is to be known of it."""
@@ -219,7 +219,7 @@ def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         if key == "sources" and isinstance(before, list) and isinstance(now, list):
             return _changed(before, now)
         if key in ("weights", "data"):
-            return f"other {key}"
+            return f"different {key}"
         if key == "options" and isinstance(before, dict) and isinstance(now, dict):
             return differs(before, now)
         return f"{key} {shown(_words(before), 80)}, and not {shown(_words(now), 80)}"
@@ -249,15 +249,15 @@ def _changed(before: list[Any], now: list[Any]) -> str:
     old = {each[0]: each for each in before if each}
     for name, *_ in (each for each in now if each):
         if name not in old:
-            return f"other sources, without '{shown(name, 80)}'"
+            return f"different sources, without '{shown(name, 80)}'"
     names = {each[0] for each in now if each}
     for name in old:
         if name not in names:
             return f"more sources, among them '{shown(name, 80)}'"
     changed = [each[0] for each in now if old.get(each[0]) != each]
     if changed:
-        return f"another '{shown(changed[0], 80)}', which has changed since"
-    return "other sources, or in another order"
+        return f"an older '{shown(changed[0], 80)}', which has changed since"
+    return "different sources, or in a different order"
 
 
 def identity(sources: Iterable[Source]) -> list[list[Any]]:

@@ -200,7 +200,7 @@ def gather(function: Callable[..., Any], words: Mapping[str, Any]) -> dict[str, 
             gathered[name] = left.pop(name)
         own = {f.name: left.pop(f.name) for f in fields(each.default) if f.name in left}
         if name in gathered and own:
-            raise VitruvianError(f"{name} holds {', '.join(own)}; give one of both")
+            raise VitruvianError(f"{name} already has {', '.join(own)}; give one of the two")
         if own:
             gathered[name] = type(each.default)(**{**shallow(each.default), **own})
     for name, value in left.items():

@@ -96,21 +96,21 @@ def plan_outputs(
     if is_file(out):
         check_room(out, sources)
         if save.chosen:
-            more = f"for --save {','.join(save.names)} beside it give a folder"
+            more = f"for --save {','.join(save.names)} give a folder"
             more = more if save.names else "leave --save out, or give a folder"
             raise VitruvianError(f"'{out}' is one file; {more}")
         plans = [OutputFiles(source) for source in sources]
         if repair and len(sources) > 1:
             raise VitruvianError(
-                f"'{out}' is one file, and there is a list of what was mended of each of "
-                f"{len(sources)} sources; give a folder"
+                f"'{out}' is one file, but --repair writes one table for each of {len(sources)} "
+                "sources; give a folder"
             )
         if repair:
             plans[0].repairs = out.with_name(f"{out.stem}{REPAIRS}")
         paths = [out]
     else:
         if out.exists() and not out.is_dir():
-            raise VitruvianError(f"'{out}' is a file, and of no kind that can be written")
+            raise VitruvianError(f"'{out}' is an existing file, not a folder; give another --out")
         plans = _in_folder(sources, out, save, repair)
         paths = [path for each in plans for path in each.paths()]
         if not paths:
@@ -146,7 +146,7 @@ def check_room(out: Path, sources: Sequence[Source]) -> None:
     }
     if not fits[room]:
         person = "one person of " if row.one_person else ""
-        person = "numbered people of " if row.name == "mot" else person
+        person = "people with track ids of " if row.name == "mot" else person
         raise VitruvianError(
             f"'{out}' holds {person}{ROOMS[room]}; for other sources give a folder and "
             f"--save {row.name}"

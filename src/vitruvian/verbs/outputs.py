@@ -83,7 +83,7 @@ RERUN = Format(
 HEATMAPS = Format(
     name="heatmaps",
     ends=("_heatmaps",),
-    about="a folder of each person's heat maps, one image a person",
+    about="a folder of heat maps, one image per person",
     units="cells",
     holds=(),
     needs=(("maps",), ("frames",)),
@@ -113,7 +113,7 @@ def format_of(path: Path) -> Format:
         return ends[max(fits, key=len)]
     if name.endswith(".gif"):
         raise VitruvianError(
-            f"'{path}' would be a 3D view; name it '{path.stem}{IN_3D}.gif', or give an .mp4"
+            f"'{path}' would be a 3D view, so name it '{path.stem}{IN_3D}.gif', or give an .mp4"
         )
     known = " ".join(dict.fromkeys(end for end in ends if end.startswith(".")))
     raise VitruvianError(f"cannot write '{path}': its extension is none of {known}")
@@ -133,7 +133,7 @@ def is_file(out: Path) -> bool:
 def need_folder(out: Path, what: str) -> None:
     """Raise `VitruvianError` for the name of one file, where several are written."""
     if is_file(out):
-        raise VitruvianError(f"'{out}' is one file, {what} is several; give a folder")
+        raise VitruvianError(f"'{out}' is one file, {what} writes several; give a folder")
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ def refuse_existing(paths: Sequence[Path], overwrite: bool, resume: bool = False
     there = [each for path in paths for each in _there(path)]
     if there and not overwrite:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-        go_on = "--resume to go on with it, " if resume else ""
+        go_on = "--resume to continue it, " if resume else ""
         raise VitruvianError(
             f"'{there[0]}' exists{more}; pass {go_on}--overwrite, or another --out"
         )
@@ -288,13 +288,13 @@ class EachPicture:
         return self
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Write the files of an image; if it has no people, only its annotated copy.
+        """Write the files of an image; if it has no people, only its annotated copy and 3D page.
 
         What an earlier run made of it, and this one does not, is deleted.
         """
         before, made = self.there(frame.source), len(self.paths)
         for row, path in self.files[frame.source]:
-            if row is not VIDEO and not len(poses):
+            if row not in (VIDEO, HTML) and not len(poses):
                 continue
             if row in self.may and poses.xyz is None:
                 continue

@@ -122,8 +122,8 @@ class _Few:
         if self.near and self.full:
             people = amount(self.most or 0, "person", "people")
             yield (
-                f"{people} at a time at most, and that many were found; if there are more, try "
-                f"--num-poses {max(5, 2 * (self.most or 0))}, or --find yolov8n-pose with it"
+                f"found {people}, the maximum; if there are more, try --num-poses "
+                f"{max(5, 2 * (self.most or 0))}, also with --find yolov8n-pose"
             )
 
 

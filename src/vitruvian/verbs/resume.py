@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError, note, shown
+from vitruvian.errors import VitruvianError, amount, note, shown
 from vitruvian.formats.growing import GrowingText
 from vitruvian.formats.openpose import OpenPose
 from vitruvian.formats.records import JsonLines, Record
@@ -111,7 +111,7 @@ class Resumable:
                 part.go_on(mark, frames)
             return
         if self.finished or any(self._done.values()):
-            note(f"'{shown(self.ledger.about, 100)}' cannot be continued, and is begun anew")
+            note(f"'{shown(self.ledger.about, 100)}' cannot be continued; starting over")
         self._forget()
         if self.ledger.marks:
             self.ledger.restart()
@@ -132,7 +132,7 @@ class Resumable:
                 kept.append(mark)
         except (KeyError, IndexError, TypeError, ValueError):
             raise VitruvianError(
-                f"'{shown(self.ledger.path, 100)}' is damaged, so it is not known how far it was; "
+                f"'{shown(self.ledger.path, 100)}' is damaged, so the progress is unknown; "
                 f"{OTHER_OUT}"
             ) from None
         return kept
@@ -226,7 +226,7 @@ class Resumable:
                 break
             kept.append(mark)
         alone = len(self.sources) == 1 and not isinstance(self.sources[0], Pictures)
-        self.ledger.say_again(again, "" if alone else ", as is all after it")
+        self.ledger.say_again(again, "" if alone else ", and so is everything after it")
         self.ledger.restart(kept)
         self._restore(kept)
 
@@ -245,7 +245,7 @@ class Resumable:
         if not done or not isinstance(source, Pictures):
             return source
         if len(done) < source.count():
-            note(f"{source.name} goes on: {len(done)} of {source.count()} images are done")
+            note(f"{source.name} resumes: {len(done)} of {amount(source.count(), 'image')} done")
         return _Rest(source.paths, source.span, frozenset(done))
 
     def written(self, place: int, frame: Frame, sink: Any) -> None:

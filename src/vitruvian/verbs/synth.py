@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, amount
 from vitruvian.verbs.groups import Outcome, quiet
 
 TOLD = 100  # people between two lines of progress
@@ -50,7 +50,7 @@ def synth(
 
     def tell(number: int) -> None:
         if number % TOLD == 0:
-            say(f"{number} of {people} people")
+            say(f"{number} of {amount(people, 'person', 'people')}")
 
     how = {"seed": seed, "backgrounds": behind, "postures": real, "tell": tell}
     return Outcome((studio.make_people(people, Path(out), **how),))

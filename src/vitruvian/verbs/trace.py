@@ -5,7 +5,7 @@ It runs the same model and stream as `predict`, with hooks inside the model, see
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,12 @@ class Trace:
 
     image: Frame
     keypoint: str
-    person: int  # track ID; in images, the row from 1
+    person: int  # track id; in images, the row from 1
     stages: list[TraceRow]
     crop: Crop | None = None
     view: np.ndarray | None = None  # (h, w, 3) uint8, the network's input
     map: np.ndarray | None = None  # (h, w) heat map, 0..1
+    paths: list[Path] = field(default_factory=list)  # files written
 
     def table(self) -> str:
         """The stages as text, one line each."""
@@ -77,7 +78,7 @@ def trace(
         keypoint: name of the keypoint.
         model: model name or file, with options after commas, or a model from `load`.
         frame: frame index, from 0. A video is processed from its first frame up to this one.
-        person: track ID in a video; in images, a number from 1. Default: the highest score.
+        person: track id in a video; in images, a number from 1. Default: the highest score.
         words: options of the model: `find`, `num_poses`, `conf`, `skeleton`.
         out: output folder for `trace.csv`, `frame.png`, `crop.png` and `heatmap.png`.
         overwrite: replace existing files in `out`.
@@ -94,7 +95,7 @@ def trace(
     given = camera.given()
     (one, *others) = open_source(source)
     if others:
-        raise VitruvianError(f"trace is of one source, and these are {len(others) + 1}; give one")
+        raise VitruvianError(f"trace takes one source, not {len(others) + 1}")
     if out is not None:
         need_folder(Path(out), "a trace")
         refuse_existing_trace(Path(out), overwrite)
@@ -131,7 +132,7 @@ def trace(
         before = xy
     result = Trace(there, keypoint, number if number > 0 else rows[-1] + 1, stages, **more)
     if out is not None:
-        write_trace(result, Path(out))
+        result.paths.extend(write_trace(result, Path(out)))
     return result
 
 
@@ -153,7 +154,7 @@ def _need_frame(source: Source, frame: int) -> None:
 
 def _no_frame(source: Source, frame: int, last: int) -> VitruvianError:
     return VitruvianError(
-        f"'{source.name}' has no frame {frame}; its last one is {last}, counted from 0"
+        f"'{source.name}' has no frame {frame}; the last is {last}, counted from 0"
     )
 
 
@@ -173,7 +174,7 @@ def _rows(
     where = f"frame {frame.index} of '{frame.source}'"
     if not len(last):
         raise VitruvianError(
-            f"nobody is found in {where}, so there is no {keypoint}; try a lower conf, or another "
+            f"nobody was found in {where}; try a lower confidence threshold (conf), or another "
             "model"
         )
     numbered = bool((last.person > 0).any())
@@ -183,7 +184,7 @@ def _rows(
         known = last.person.tolist() if numbered else list(range(1, len(last) + 1))
         if person not in known:
             some = ", ".join(map(str, known[:20]))
-            raise VitruvianError(f"there is no person {person} in {where}; there is {some}")
+            raise VitruvianError(f"there is no person {person} in {where}; known: {some}")
         row = known.index(person)
     rows = [row]
     for (_, poses), (_, after) in zip(reversed(said[:-1]), reversed(said[1:]), strict=True):

@@ -22,11 +22,11 @@ def refuse_existing_trace(folder: Path, overwrite: bool) -> None:
         raise VitruvianError(f"'{folder}' is a file; trace writes a folder")
     there = [name for name in FILES if (folder / name).exists()]
     if there and not overwrite:
-        raise VitruvianError(f"'{folder / there[0]}' exists; take another folder, or overwrite")
+        raise VitruvianError(f"'{folder / there[0]}' exists; pass --overwrite, or another --out")
 
 
-def write_trace(result: Trace, folder: Path) -> None:
-    """Write the table and the images."""
+def write_trace(result: Trace, folder: Path) -> list[Path]:
+    """Write the table and the images; returns their paths."""
     from vitruvian.show.points import marked
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,3 +61,4 @@ def write_trace(result: Trace, folder: Path) -> None:
 
     for name, picture in pictures:
         cv2.imwrite(str(folder / name), picture[..., ::-1])
+    return [folder / name for name in (FILES[0], *(name for name, _ in pictures))]

@@ -105,7 +105,7 @@ def _top_down(
     look, outputs, crops, region, heard, alone = best[1]
     crop, size = crops[0], region.size[0]
     followed = int(region.person[0])
-    who = f"where person {followed} was" if followed >= 0 else "of the finder"
+    who = f"last region of person {followed}" if followed >= 0 else "from the detector"
     turn = f", turned {np.degrees(region.angle[0]):.1f} degrees" if region.angle[0] else ""
     about = f"{who}: {size[0]:.0f} x {size[1]:.0f} pixels{turn}"
     stages = [TraceRow("region", about, frame=region.centre[0], score=float(region.score[0]))]
@@ -121,7 +121,7 @@ def _top_down(
         tall, wide = plane.shape
         y, x = np.unravel_index(int(np.argmax(plane)), plane.shape)
         at = (np.array([x, y]) + crop.centre) * np.divide(crop.size, (wide, tall))
-        about = f"cell {x}, {y} of {wide} x {tall}: the highest"
+        about = f"cell {x}, {y} of {wide} x {tall}: maximum"
         stages.append(TraceRow("heat map", about, at, crop.to_frame(at), float(plane[y, x])))
     for name, point in heard.get("points", []):
         at = point(k, crop)
@@ -129,9 +129,9 @@ def _top_down(
             stages.append(TraceRow(name, "", at, crop.to_frame(at)))
     place = alone.xy[0, k]
     score = float(alone.score[0, k])
-    stages.append(TraceRow("decoded", "back in the frame", crop.from_frame(place), place, score))
+    stages.append(TraceRow("decoded", "mapped to the frame", crop.from_frame(place), place, score))
     regions, people = len(look.look), len(look.poses)
-    about = f"{amount(regions, 'region')}, {amount(people, 'person', 'people')} left"
+    about = f"{amount(regions, 'region')}, {amount(people, 'person', 'people')} kept"
     stages.append(TraceRow("suppression", about, frame=place, score=score))
     view = head.prepare(frame, crops)[0]
     return stages, {"crop": crop, "view": _picture(view), "map": plane}
@@ -232,7 +232,7 @@ def _whole_frame(
         TraceRow("decoded", "clipped to the frame", back.from_frame(place), place, point),
         TraceRow(
             "suppression",
-            f"{amount(likely, 'box', 'boxes')}, {amount(len(poses), 'person', 'people')} left",
+            f"{amount(likely, 'box', 'boxes')}, {amount(len(poses), 'person', 'people')} kept",
             frame=place,
         ),
     ]

@@ -28,12 +28,12 @@ def _of_one(recorded: Recorded, rising: bool) -> Iterator[tuple[Frame, Poses]]:
         about = f"'{shown(recorded.name)}': frame {frame.index} of '{shown(frame.source)}'"
         if frame.source != recorded.source:
             raise VitruvianError(
-                f"{about} is among those of '{shown(recorded.source)}'; give a record of one video"
+                f"{about} is in a record of '{shown(recorded.source)}'; give a record of one video"
             )
         if rising and last is not None and not frame.seconds > last.seconds:
             raise VitruvianError(
-                f"{about} is at {frame.seconds:g} s, after {last.seconds:g} s; people can be "
-                "numbered, smoothed and mended only where times rise"
+                f"{about} is at {frame.seconds:g} s, after {last.seconds:g} s; tracking, "
+                "smoothing and repair need increasing timestamps"
             )
         last = frame
         yield frame, poses
@@ -50,8 +50,8 @@ def can_be(recorded: Recorded, wanted: Wanted, *, renumber: bool) -> None:
         return
     if first.raw is not None or options.get("smooth", "no") not in ("no", False):
         raise VitruvianError(
-            f"'{recorded.name}' holds people who were smoothed; say how they shall be smoothed "
-            "afterwards: --smooth one-euro, butterworth or no"
+            f"'{recorded.name}' is smoothed; choose the smoothing of the result: --smooth "
+            "one-euro, butterworth or no"
         )
 
 

@@ -52,5 +52,7 @@ class People:
             share = 100 * stay.found // (stay.last - stay.first + 1)
             times = f"{stay.first_seconds:.2f} to {stay.last_seconds:.2f} s"
             many = amount(stay.found, "frame")
-            lines.append(f"person {person}: {times}, {many}, found in {share} % of those between")
+            lines.append(
+                f"person {person}: {times}, {many}, found in {share} % of the frames between"
+            )
         return lines

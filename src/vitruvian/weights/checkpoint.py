@@ -32,7 +32,7 @@ MOST_ENTRIES = 100_000  # parameters, buffers and modules
 MOST_AXES = 8  # of a tensor
 LONGEST_NAME = 500  # characters of a tensor's dotted name
 PICKLE = b"\x80"  # first byte of a stream: a pickle of protocol 2 or later
-BIG_ENDIAN = "its numbers are big-endian; save it again on an ordinary machine"
+BIG_ENDIAN = "its tensors are big-endian; save it again on a little-endian machine"
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # of a stream
 
 
@@ -67,7 +67,7 @@ def read(path: Path) -> Checkpoint:
         raise VitruvianError(f"cannot read '{path}': {fault}") from None
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError):
         # zipfile raises the last three for encrypted and unsupported archives.
-        fault = "it is no PyTorch checkpoint, or damaged"
+        fault = "it is not a PyTorch checkpoint, or it is damaged"
         raise VitruvianError(f"cannot read '{path}': {fault}") from None
 
 
@@ -89,7 +89,7 @@ class _Zip:
         self.left = size  # bytes: guards against overlapping members
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise Fault(f"it holds {len(pickles)} files named data.pkl, want 1")
+            raise Fault(f"it has {len(pickles)} files named data.pkl, want 1")
         self.root = pickles[0].removesuffix("data.pkl")
         if f"{self.root}byteorder" in archive.namelist():
             order = self.member("byteorder")
@@ -120,7 +120,7 @@ class _Stream:
         self.data = data
         for want in (MAGIC, VERSION):
             if _interpret(data)[0] != want:
-                raise Fault("it is a pickle, but no PyTorch checkpoint")
+                raise Fault("it is a pickle, but not a PyTorch checkpoint")
         machine, _ = _interpret(data)
         if not isinstance(machine, dict) or machine.get("little_endian") is not True:
             raise Fault(BIG_ENDIAN)
@@ -176,7 +176,7 @@ class _Reader:
             described = self.module(top)
             attributes = {key: value for key, value in top.state.items() if isinstance(key, str)}
             return Checkpoint(self.tensors(described), attributes, entries)
-        raise Fault("it holds no module and no state dict, as itself or as 'ema' or 'model'")
+        raise Fault("it has no module or state dict, at the top level or as 'ema' or 'model'")
 
     def module(self, top: Inert) -> dict[str, object]:
         """Parameters and persistent buffers of a module and its children, by dotted name."""
@@ -227,7 +227,7 @@ class _Reader:
             or max(*value.shape, 0, 0) > len(numbers)
             or (math.prod(value.shape) and last >= len(numbers))
         ):
-            raise Fault(f"{name[:80]!r} reaches beyond its numbers")
+            raise Fault(f"{name[:80]!r} reaches beyond its storage")
         steps = [stride * numbers.itemsize if extent > 1 else 0 for extent, stride in pairs]
         start = numbers[value.offset :]
         return np.lib.stride_tricks.as_strided(start, value.shape, steps, writeable=False)

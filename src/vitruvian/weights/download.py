@@ -131,7 +131,7 @@ def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") ->
         tried: list[str] = []
         if offline():
             raise VitruvianError(
-                f"{file.name} is not in the cache and VITRUVIAN_OFFLINE forbids downloading it; "
+                f"{file.name} is not in the cache, and VITRUVIAN_OFFLINE forbids the download; "
                 + _by_hand(file),
                 LISTED,
             )
@@ -145,7 +145,7 @@ def fetch(files: Sequence[File], keep: Sequence[File] = (), notice: str = "") ->
                 break
         else:
             raise VitruvianError(
-                f"cannot fetch {file.name}; tried {'; '.join(tried)}; {_by_hand(file)}", LISTED
+                f"cannot download {file.name}; tried {'; '.join(tried)}; {_by_hand(file)}", LISTED
             )
     return [path for file in files if (path := find(file)) is not None]
 
@@ -160,11 +160,11 @@ def _missing(file: File) -> bool:
 def _by_hand(file: File) -> str:
     source = file.sources[0]
     what = (
-        f"take {source.member} out of {source.package}"
+        f"extract {source.member} from {source.package}"
         if source.member
-        else f"fetch {source.package}"
+        else f"download {source.package}"
     )
-    return f"to do it by hand: {what} and put it at '{cache_folder() / file.name}'"
+    return f"to install it manually: {what} and save it as '{cache_folder() / file.name}'"
 
 
 def _fetch_package(package: Package, wanted: Sequence[File]) -> None:
@@ -176,8 +176,8 @@ def _fetch_package(package: Package, wanted: Sequence[File]) -> None:
         folder = tempfile.mkdtemp(dir=cache, prefix=FETCH)
     except OSError as error:
         raise VitruvianError(
-            f"cannot write to the cache folder '{cache}': {error.strerror}; "
-            "set VITRUVIAN_CACHE to a folder that can be written"
+            f"cannot write to the cache folder '{cache}': {error.strerror}; set VITRUVIAN_CACHE "
+            "to a writable folder"
         ) from None
     try:
         with _in_use(Path(folder)):

@@ -34,7 +34,7 @@ def about(file: Path) -> dict[str, str]:
     except OSError as error:
         raise VitruvianError(f"cannot read '{file}': {error.strerror}") from None
     except (ValueError, LookupError, ElementTree.ParseError):  # LookupError: unknown encoding
-        fault = "it is damaged, or no network"
+        fault = "it is damaged, or not a network"
         raise VitruvianError(f"cannot open '{file}': {fault}") from None
 
 

@@ -78,10 +78,10 @@ def read(path: Path) -> Archive:
             try:
                 found = _unpack(path, weights)
             except (gzip.BadGzipFile, zlib.error, EOFError, tarfile.HeaderError):
-                raise Fault("it is no .tar.gz, or damaged") from None
+                raise Fault("it is not a .tar.gz file, or it is damaged") from None
             for name in (*MEMBERS, WEIGHTS):
                 if name not in found:
-                    raise Fault(f"it has no {name}, which MeTRAbs' archives for PyTorch have")
+                    raise Fault(f"it has no {name}; want a MeTRAbs archive for PyTorch")
             settings = config(_text(found["config.yaml"]))
             try:
                 tensors = checkpoint.read(weights).tensors
@@ -147,13 +147,13 @@ def _headers(stream: gzip.GzipFile) -> Iterator[tuple[str, int]]:
             raise Fault("a length in it is negative")
         where = PurePosixPath(header.name.replace("\\", "/"))
         if where.is_absolute() or ".." in where.parts or ":" in header.name:
-            raise Fault(f"its member {header.name[:80]!r} leads out of it: refused")
+            raise Fault(f"its member {header.name[:80]!r} is outside the archive: refused")
         if header.type in (tarfile.REGTYPE, tarfile.AREGTYPE):
             yield where.name, header.size
         elif header.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME):
             yield "", header.size
         elif header.type != tarfile.DIRTYPE:
-            raise Fault(f"its member {header.name[:80]!r} is no file and no folder: refused")
+            raise Fault(f"its member {header.name[:80]!r} is neither a file nor a folder: refused")
 
 
 def _exactly(stream: gzip.GzipFile, length: int) -> bytes:
@@ -176,4 +176,4 @@ def _text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise Fault("its config.yaml is no text") from None
+        raise Fault("its config.yaml is not text") from None

@@ -80,16 +80,22 @@ def config(text: str) -> Config:
         return value
 
     if says.get("affine_weights") is not None:
-        raise Fault("its config.yaml has affine_weights; networks of latent points are not read")
+        raise Fault(
+            "its config.yaml has affine_weights; networks with latent points are not supported"
+        )
     for name in ("transform_coords", "predict_all_and_latents"):
         if flag(name, default=False):
-            raise Fault(f"its config.yaml has {name}; networks of latent points are not read")
+            raise Fault(
+                f"its config.yaml has {name}; networks with latent points are not supported"
+            )
     side, stride = take("proc_side", 64, 2048), take("stride_test", 1, 64, 32)
     if stride != 32 or side % 32:
-        raise Fault(f"its maps are of stride {stride:g} at {side:g} pixels; only 32 is read")
+        raise Fault(
+            f"its heat maps have stride {stride:g} at {side:g} pixels; only stride 32 is supported"
+        )
     depth = take("depth", 1, 64)
     if int(side) != side or int(depth) != depth:
-        raise Fault("its config.yaml has a depth or proc_side that is no whole number")
+        raise Fault("in its config.yaml, depth or proc_side is not a whole number")
     mix = says.get("mix_3d_inside_fov", 0.5)
     return Config(
         int(side),

@@ -57,7 +57,7 @@ def read_npy(data: bytes, name: str) -> np.ndarray:
             raise ValueError("another length than its header says")
         return np.frombuffer(raw, kind).reshape(shape, order="F" if header[2] == b"True" else "C")
     except (ValueError, TypeError, OverflowError):
-        raise Fault(f"its {name} is damaged, or holds something else than numbers") from None
+        raise Fault(f"its {name} is damaged, or does not contain numbers") from None
 
 
 def read_points(data: bytes) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
@@ -74,7 +74,7 @@ def read_points(data: bytes) -> tuple[tuple[str, ...], tuple[tuple[int, int], ..
                 with archive.open(info) as stream:
                     raw = stream.read(MOST_INFO + 1)
                 if len(raw) > MOST_INFO:
-                    raise Fault(f"its {name} are longer than any")
+                    raise Fault(f"its {name} are too long")
                 arrays[name] = read_npy(raw, f"joint_info.npz {name}")
     except damaged:
         raise Fault("its joint_info.npz is damaged, or has no joint_names or joint_edges") from None
@@ -93,13 +93,13 @@ def _list(value: object, where: str) -> list[Any]:
             raise TypeError
         return [array(item).tolist() if isinstance(item, Inert) else item for item in value]
     except (ValueError, TypeError):
-        raise Fault(f"its {where} has something else where joints are listed") from None
+        raise Fault(f"its {where} has an invalid list of joints") from None
 
 
 def _names(value: object, where: str) -> tuple[str, ...]:
     names = _list(value, where)
     if not names or not all(isinstance(name, str) and len(name) <= LONGEST_NAME for name in names):
-        raise Fault(f"its {where} has names of joints that are no words")
+        raise Fault(f"its {where} has a joint name that is not text")
     return tuple(names)
 
 
@@ -108,14 +108,14 @@ def _edges(value: object, joints: int, where: str) -> tuple[tuple[int, int], ...
     for edge in _list(value, where):
         ends = _list(edge, where)
         if len(ends) != 2:
-            raise Fault(f"its {where} has an edge of {len(ends)} ends")
+            raise Fault(f"its {where} has an edge of {len(ends)} joints, want 2")
         found.append((_number(ends[0], joints, where), _number(ends[1], joints, where)))
     return tuple(found)
 
 
 def _number(value: object, joints: int, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < joints:
-        raise Fault(f"its {where} counts a joint as {str(value)[:20]!r}, of {joints}")
+        raise Fault(f"its {where} has joint {str(value)[:20]!r}, want an index below {joints}")
     return value
 
 
@@ -138,7 +138,7 @@ def read_skeletons(data: bytes, joints: int) -> dict[str, JointTable]:
     found = {}
     for name, info in top.items():
         if not isinstance(name, str) or len(name) > LONGEST_NAME or not isinstance(info, dict):
-            raise Fault(f"its {where} has something that is no skeleton")
+            raise Fault(f"its {where} has an invalid skeleton")
         if missing := {"indices", "names", "edges"} - info.keys():
             raise Fault(f"its {where} has no {min(missing)} for {name!r}")
         names = _names(info["names"], where)

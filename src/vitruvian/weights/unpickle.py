@@ -199,7 +199,7 @@ def interpret(data: bytes | mmap.mmap) -> tuple[object, dict[str, Storage]]:
             case "STACK_GLOBAL":
                 name, module = stack.pop(), stack.pop()
                 if not isinstance(name, str) or not isinstance(module, str):
-                    raise Fault("its pickle computes a name, which no checkpoint does")
+                    raise Fault("its pickle computes a name: refused")
                 stack.append(_name(f"{module}.{name}"))
             case "BINPERSID":
                 made = _persistent(*stack.pop())
@@ -246,7 +246,7 @@ def _name(path: str) -> Name:
 def _make(called: object, arguments: object) -> object:
     """The result of a call, as data or a record."""
     if not isinstance(called, Name) or not isinstance(arguments, tuple):
-        raise Fault("its pickle calls something that it made itself: refused")
+        raise Fault("its pickle calls an object that it created: refused")
     if called.path in _MAKE:
         return _MAKE[called.path](*arguments)
     # A set becomes a list: nothing used from a checkpoint is looked up in one.
@@ -264,9 +264,7 @@ def _persistent(what: str, kind: object, key: object, *rest: object) -> Storage 
     if not isinstance(numel, int) or numel < 0 or view not in ([], [None]):
         raise TypeError("not a storage")
     if kind.path not in STORAGES:
-        raise Fault(
-            f"its numbers are of kind {kind.path[:80]!r}, which is none of torch's storages"
-        )
+        raise Fault(f"its tensors are in {kind.path[:80]!r}, which is not a known torch storage")
     return Storage(kind.path, key, numel)
 
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, amount
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import load
@@ -81,7 +81,9 @@ def read(file: Path, people: int | None = None) -> TeacherPoses:
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise VitruvianError(f"cannot read '{file}': {error}") from None
     if people is not None and len(taught.xyz) != people:
-        raise VitruvianError(f"'{file}' is about {len(taught.xyz)} people, want {people}")
+        raise VitruvianError(
+            f"'{file}' has {amount(len(taught.xyz), 'person', 'people')}, want {people}"
+        )
     return taught
 
 
@@ -129,7 +131,7 @@ def main() -> None:
         "--coco", type=Path, required=True, help="see `vitruvian.train.data.people`"
     )
     parser.add_argument("--out", type=Path, required=True, help=".npz")
-    parser.add_argument("--backgrounds", type=Path, help="a folder for what is beside the people")
+    parser.add_argument("--backgrounds", type=Path, help="a folder for files other than people")
     asked = parser.parse_args()
     taught = run_teacher(folders.read(asked.coco, "train"))
     write(taught, asked.out)

@@ -232,7 +232,7 @@ def make_people(
         VitruvianError: `people` is below 1, it cannot be written, or `out` has another seed.
     """
     if people < 1:
-        raise VitruvianError(f"--people {people} renders no person; want 1 or more")
+        raise VitruvianError(f"--people is {people}, want 1 or more")
     table, before = out / "people.jsonl", ""
     try:
         before = table.read_text(encoding="utf-8") if table.exists() else ""
@@ -242,7 +242,9 @@ def make_people(
     whole = before[: before.rfind("\n") + 1]  # an incomplete last line is written again
     done = whole.splitlines()
     if done and not Path(json.loads(done[0])["file"]).stem.startswith(f"{seed}-"):
-        raise VitruvianError(f"'{table}' is of another --seed; give that one, or another --out")
+        raise VitruvianError(
+            f"'{table}' was made with another --seed; give the same --seed, or another --out"
+        )
     studio = Studio(backgrounds, postures)
     table.write_text(whole, encoding="utf-8")
     with table.open("a", encoding="utf-8") as lines:

@@ -138,7 +138,7 @@ class Benchmark:
             said["machine"] = machine.LoadedMachine(**said["machine"])
             return cls(**{**said, "plan": Plan(**said["plan"])})
         except (AttributeError, KeyError, TypeError):
-            raise unreadable(path, "it is no benchmark") from None
+            raise unreadable(path, "it is not a benchmark result") from None
 
 
 def numbers(words: str | Sequence[int] | None, option: str) -> Sequence[int]:
@@ -196,11 +196,11 @@ def benchmark(
     sources = [] if source is None else open_source(source)
     if out is None:
         if resume:
-            raise VitruvianError("resume goes on with a file; give out")
+            raise VitruvianError("resume continues a file; give out")
         return _measure(cases, source, plan, say, {}, lambda *_: None)
     out = Path(out)
     if out.suffix.lower() != ".json":
-        raise VitruvianError(f"'{out}' is no name for numbers; end it with .json")
+        raise VitruvianError(f"'{out}' is not a .json file; end the name with .json")
     here = {name: v for name, v in asdict(machine.describe()).items() if name != "load"}
     of = {"plan": asdict(plan), "cases": list(map(str, cases)), "machine": here}
     of["sources"] = identity(sources)
@@ -209,11 +209,11 @@ def benchmark(
     remove = not ledger.marks
     try:
         if ledger.finished:
-            say(f"'{out}' is finished already")
+            say(f"'{out}' is already complete")
             return Benchmark.read(out)
         kept = {(m["round"], m["case"]): m["answer"] for m in ledger.marks if "answer" in m}
         if kept:
-            say(f"'{out}' goes on after {amount(len(kept), 'measurement')}")
+            say(f"'{out}' resumes after {amount(len(kept), 'measurement')}")
 
         def keep(number: int, case: str, answer: dict[str, Any]) -> None:
             nonlocal remove
@@ -301,7 +301,9 @@ def _cases(
     sized = {one: family_of(one.name).takes("imgsz") for one in everyone}
     if sizes and not any(sized.values()):
         names = ", ".join(one.label for one in everyone)
-        raise VitruvianError(f"{names}: of one size only; leave --size out, or add a YOLOv8")
+        raise VitruvianError(
+            f"{names}: the input size is fixed; leave --size out, or add a YOLOv8 model"
+        )
     crowds: Sequence[int | None] = people if source is None else [None]
     for crowd, one in product(crowds, everyone):
         own = sizes if sized[one] else []

@@ -26,7 +26,7 @@ from vitruvian.streams.stream import Stream
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.benchmark.stages import Stopwatch, watched
 
-FIRST = "the first result is there"
+FIRST = "first result"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def measure(job: Measurement, first: Callable[[], None]) -> dict[str, Any]:
     begun = chain.from_iterable(frames(source) for source in sources)
     frame = next(begun, None)
     if frame is None:
-        raise VitruvianError(f"there is no frame in {', '.join(job.sources)}")
+        raise VitruvianError(f"there are no frames in {', '.join(job.sources)}")
     step = Stream(model, moving=any(source.moving for source in sources))
     draw(frame, step(frame))
     first()
@@ -86,7 +86,7 @@ def workload(words: Sequence[str], most: int) -> list[Source]:
     made: list[Source] = []
     for source in open_source(words, Span(max_frames=most)):
         if source.live:
-            raise VitruvianError(f"{source.name} cannot be measured: it goes on by itself")
+            raise VitruvianError(f"{source.name} is live, so it cannot be measured; give a file")
         if isinstance(source, Pictures):
             source = Pictures(tuple(islice(cycle(source.paths), most)), Span())
         made.append(source)

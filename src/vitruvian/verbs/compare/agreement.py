@@ -44,7 +44,7 @@ class Common:
         both = tuple(name for name in a.keypoints if name in b.keypoints)
         coco = dict(zip(COCO17.keypoints, COCO17.sigmas.tolist(), strict=True))
         sigmas = np.array([coco.get(name, nan) for name in both], np.float32)
-        source = f"joints that {a.name} and {b.name} both have; sigmas of COCO"
+        source = f"joints of both {a.name} and {b.name}; COCO sigmas"
         numbers = (np.array([one[name] for name in both], int) for one in (a, b))
         return cls(Skeleton(f"{a.name} & {b.name}", source, both, (), sigmas), *numbers)
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vitruvian.errors import VitruvianError, note
+from vitruvian.errors import VitruvianError, amount, note
 from vitruvian.formats.atomic_file import AtomicFile, WriteError, alone_in, write_whole, writing
 from vitruvian.formats.records import Record
 from vitruvian.frame import Frame
@@ -115,7 +115,7 @@ def compare(
         try:
             made = [[side.label, side.of()] for side in everyone] + [visible]
             if ledger.finished and ledger.marks[-1]["made"] == json.loads(json.dumps(made)):
-                note(f"'{out}' is finished already")
+                note(f"'{out}' is already complete")
                 return Comparison.read(out / NUMBERS)
             return _compare(out, *everything, span, ledger, made, on_error)
         finally:
@@ -184,11 +184,11 @@ def _sides(models: Sequence[str | ModelSpec], results: Sequence[str | Path]) -> 
         Record(path)  # fail now, rather than after hours
         label = path.stem
         if label in (side.label for side in everyone):
-            raise VitruvianError(f"two are called '{label}'; give '{path}' another name")
+            raise VitruvianError(f"two sides are named '{label}'; rename '{path}'")
         everyone.append(Contestant(label, saved=path))
     if len(everyone) < 2:
         raise VitruvianError(
-            "one alone is no comparison; give --model twice, or --results beside it"
+            "a comparison needs two sides; give --model twice, or --model and --results"
         )
     return everyone
 
@@ -197,7 +197,7 @@ def _about(sources: Sequence[Source], span: Span, camera: Any) -> dict[str, Any]
     """The inputs of the comparison, as JSON returns them, for equality checks."""
     for source in sources:
         if source.live:
-            raise VitruvianError(f"{source.name} cannot be compared: it is gone when it was seen")
+            raise VitruvianError(f"{source.name} is live, so it cannot be compared; give a file")
     about = {"sources": identity(sources), "span": asdict(span), "camera": camera}
     return json.loads(json.dumps(about))
 
@@ -222,7 +222,7 @@ def _open_ledger(
     ours = ledger.path.exists() or any(path.exists() for path in there)
     if any(out.iterdir()) and not ours and not overwrite:
         raise VitruvianError(
-            f"'{out}' is not empty, and no comparison; pass --overwrite, or another --out"
+            f"'{out}' is not empty and not a comparison; pass --overwrite, or another --out"
         )
     ledger.open(resume=resume, overwrite=overwrite, there=there, again=True)
     if ledger.changed:
@@ -340,8 +340,9 @@ class _Job:
         part.finish()
         self.files.extend([part.path, *([self.out / f"{self.stem}.mp4"] if moving else [])])
         for label, (count, why) in chapter.missing.items():
-            told = f"{label} has nothing of {count} of {tally.done} frames of {self.source.name}"
-            self.fault(VitruvianError(f"{told}; of the first, {why}"))
+            of = f"{count} of {amount(tally.done, 'frame')} of {self.source.name}"
+            told = f"{label} has no result for {of}"
+            self.fault(VitruvianError(f"{told}; the first: {why}"))
         return chapter
 
     def _told_longer(
@@ -353,8 +354,8 @@ class _Job:
             if end is not None:
                 self.fault(
                     VitruvianError(
-                        f"{label} goes on to {end:.2f} s, and {self.source.name} ends at "
-                        f"{last.seconds:.2f} s: it may be of another recording"
+                        f"{label} ends at {end:.2f} s, {self.source.name} at {last.seconds:.2f} "
+                        "s; it may be from another recording"
                     )
                 )
 

@@ -233,8 +233,8 @@ class FrameRecord:
             if moving and own.index and index <= own.index[-1]:
                 raise unreadable(
                     path,
-                    f"line {number} is of frame {index} of '{shown(source)}', and comes "
-                    f"after frame {own.index[-1]}",
+                    f"line {number}, frame {index} of '{shown(source)}', comes after frame "
+                    f"{own.index[-1]}",
                 )
             own.index.append(index)
             own.seconds.append(line["time"])
@@ -281,11 +281,11 @@ class FrameRecord:
         at = self._find(frame)
         if at is None:
             when = f" at {frame.seconds:g} s" if self.moving and self._of(frame.source) else ""
-            return FrameResult(None, failed=f"it has no such frame{when}")
+            return FrameResult(None, failed=f"it does not have this frame{when}")
         said, theirs, poses = self._read(at)
         if theirs.size != frame.size:
             wide, tall = theirs.size
-            return FrameResult(None, failed=f"it is of an image of {wide} x {tall} pixels")
+            return FrameResult(None, failed=f"it is from an image of {wide} x {tall} pixels")
         if "failed" in said:
             return FrameResult(None, failed=shown(said["failed"], 200))
         ms = said.get("ms")

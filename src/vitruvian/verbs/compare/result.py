@@ -101,7 +101,7 @@ class Comparison:
                 said["about"], MachineFacts(**said["machine"]), said["faults"], sources
             )
         except (TypeError, KeyError, AttributeError) as error:
-            raise unreadable(path, f"it is no comparison ({error})") from None
+            raise unreadable(path, f"it is not a comparison ({error})") from None
 
 
 def _source(models: Any, pairs: Any, moments: Any, **more: Any) -> SourceSummary:

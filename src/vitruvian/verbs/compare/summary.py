@@ -68,40 +68,40 @@ def write_comparison(chapters: Sequence[Chapter], result: Comparison, path: Path
     for line in machine.machine_lines(result.machine):
         page.paragraph(line)
     if result.faults:
-        page.heading("What could not be done")
+        page.heading("Errors")
         for fault in result.faults:
             page.paragraph(fault)
     for chapter in chapters:
         _chapter(page, chapter)
-    page.heading("How it is measured")
+    page.heading("Method")
     for words in HOW:
         page.paragraph(words)
     page.write(path)
 
 
 HOW = (
-    "Milliseconds are those of a model with its tracking, one frame after the other, without "
-    "reading and drawing; a look at the first frame before is not counted. `vitruvian benchmark` "
-    "measures speed more carefully.",
-    "People are matched so that OKS of the joints that both skeletons have, by name, is largest. "
-    "Disagreement is one minus OKS, and 1 for a person whom only one of two models finds, on "
-    "average over people. Distances of joints are in percent of the person's size, the side of a "
-    "square as large as the mean of both boxes; they count where both models have seen the joint. "
-    "None of this says who is right.",
+    "Milliseconds are the time of a model with its tracking, one frame at a time, without reading "
+    "and drawing; a warm-up run on the first frame is not counted. `vitruvian benchmark` measures "
+    "speed more carefully.",
+    "People are matched by the highest OKS over the joints that both skeletons have, by name. "
+    "Disagreement is 1 - OKS, and 1 for a person that only one of the two models finds, averaged "
+    "over people. Joint distances are in percent of the person's size (the square root of the "
+    "mean area of both bounding boxes), over joints that both models found. None of this says "
+    "which model is right.",
     "Limits of agreement are the mean difference and 1.96 standard deviations on either side "
-    "(Bland and Altman 1986). Frames of one video are not independent of each other, so for other "
-    "videos the limits are wider than these.",
+    "(Bland and Altman 1986). Frames of one video are not independent, so the limits for other "
+    "videos are wider.",
 )
 
 
 def _chapter(page: HtmlReport, chapter: Chapter) -> None:
     tally = chapter.tally
     page.heading(chapter.name)
-    columns = ("model", "frames", "without a result", "people a frame", "ms, median", "ms, p95")
+    columns = ("model", "frames", "without a result", "people per frame", "ms, median", "ms, p95")
     page.table(columns, [list(astuple(side.summary())) for side in tally.sides])
     if chapter.shown is not None:
         page.picture(chapter.shown[1], chapter.shown[0])
-    kind = "All of it, as a video," if tally.moving else "Each image"
+    kind = "The whole video" if tally.moving else "Each image"
     if tally.done > 1:
         page.paragraph(f"{kind} is in a file beside this page.")
     if tally.filled.sum() > 1:
@@ -142,7 +142,9 @@ def _over_time(page: HtmlReport, tally: SourceTally) -> None:
         apart.locator_params(axis="x", integer=True)
     for axes in (people, apart):
         legend_above(axes)
-    page.figure(drawing, "People found, milliseconds a frame, and how much two models disagree.")
+    page.figure(
+        drawing, "People found, milliseconds per frame, and disagreement of each pair of models."
+    )
 
 
 def _look(tally: SourceTally, number: int, label: str) -> dict[str, Any]:
@@ -160,15 +162,15 @@ def _pair(page: HtmlReport, tally: SourceTally, pair: Pair) -> None:
     """Agreement of two models."""
     first, second = pair.labels
     page.table(
-        ("frames", "people of both", f"only {first}", f"only {second}", "disagreement"),
+        ("frames", "found by both", f"only {first}", f"only {second}", "disagreement"),
         [[pair.frames, pair.both, *pair.only, pair.summary().disagreement]],
     )
     if not pair.joints:
-        page.paragraph("Their skeletons have no joint of the same name.")
+        page.paragraph("The skeletons have no joint name in common.")
         return
     known = np.flatnonzero(pair.steps.sum(axis=1))
     if not len(known):
-        page.paragraph("There is nobody of whom both have seen the same joint.")
+        page.paragraph("No joint was found by both models.")
         return
     drawing = plot(9, 1.2 + 0.2 * len(known))
     bars, *over = drawing.subplots(1, 2 if tally.filled.sum() > 1 else 1, squeeze=False).ravel()
@@ -180,8 +182,8 @@ def _pair(page: HtmlReport, tally: SourceTally, pair: Pair) -> None:
     bars.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="x-small")
     for axes in over:
         _joints_over_time(axes, tally, pair.percent.values[:, known])
-    white = "; white: not seen" if over else ""
-    page.figure(drawing, f"How far joints of {first} and {second} are apart{white}.")
+    white = "; white: not found" if over else ""
+    page.figure(drawing, f"Distance between the joints of {first} and {second}{white}.")
     for space, sums in pair.angles.items():
         if sums.count.max() >= FEWEST:
             _angles(page, pair, space)
@@ -216,8 +218,8 @@ def _angles(page: HtmlReport, pair: Pair, space: Space) -> None:
         ],
     )  # fmt: skip
     page.paragraph(
-        f"Degrees: {second} minus {first}, on average, and between which limits 95 % of the "
-        "differences are."
+        f"In degrees, {second} minus {first}: mean (bias), standard deviation, and the limits "
+        "that contain 95 % of the differences."
     )
     most = sorted(known[np.argsort(-sums.count[known], kind="stable")][:PLOTTED])
     across = min(3, len(most))

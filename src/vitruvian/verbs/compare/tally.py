@@ -106,8 +106,8 @@ class Pair:
         for label, poses, known in zip(self.labels, (a, b), self.skeletons, strict=True):
             if poses.skeleton != known:
                 raise VitruvianError(
-                    f"'{label}' changes from {known.name} to {poses.skeleton.name}; "
-                    "one record has one skeleton"
+                    f"'{label}' changes from {known.name} to {poses.skeleton.name}; a record has "
+                    "one skeleton only"
                 )
         found = pair(a, b, self.common)
         self.frames += 1

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 IN_MM = frozenset(scores.METRES)
 MEANING = (
     "AP, AR: COCO's average precision and recall of keypoints, by object keypoint similarity "
-    "(OKS) from 0.5 to 0.95; AP50 and AP75 at one similarity. Small is below 32 x 32 pixels of "
-    "person, medium below 96 x 96, large above.",
-    f"found: the share of the people for whom somebody of OKS {scores.SAME} or more was found; all "
-    "that follows compares them.",
-    f"PCK: the share of the labelled keypoints that are at most {scores.PCK_WITHIN} of the longer "
-    f"side of the person's box away; PCKh: at most {scores.PCKH_WITHIN} of the head. Keypoints of "
-    "people who were not found are misses.",
-    "MPJPE: the mean distance of joints once the middles of the hips are in one place; PA-MPJPE: "
-    "once place, turn and size are; N-MPJPE: once place and size are; absolute MPJPE: as they "
-    "stand. Of people who were found. PCK3D: the share of the joints at most 150 mm away, AUC: its "
-    "mean from 0 to 150 mm; those of people who were not found are misses.",
+    "(OKS) from 0.5 to 0.95; AP50 and AP75 at an OKS of 0.5 and 0.75. Small: an area of the "
+    "person below 32 x 32 pixels, medium: below 96 x 96, large: above.",
+    f"found: the share of the people with a detection of OKS {scores.SAME} or more; the metrics "
+    "below compare these pairs.",
+    f"PCK: the share of the labelled keypoints found within {scores.PCK_WITHIN} of the longer "
+    f"side of the person's bounding box; PCKh: within {scores.PCKH_WITHIN} of the head size. "
+    "Keypoints of people who were not found are misses.",
+    "MPJPE: the mean joint distance after alignment of the hip centres; PA-MPJPE: after alignment "
+    "of position, rotation and scale; N-MPJPE: of position and scale; absolute MPJPE: without "
+    "alignment. All over the people who were found. PCK3D: the share of the joints within 150 mm, "
+    "AUC: its mean from 0 to 150 mm; joints of people who were not found are misses.",
 )
 
 
@@ -86,32 +86,31 @@ def validation_report(result: Validation, sheets: Mapping[str, np.ndarray | None
     page = HtmlReport(f"Validation on {Path(truth.source).name}")
     kind = "joints in metres" if truth.solid else "keypoints in pixels"
     page.paragraph(
-        f"{amount(len(truth.pictures), 'image')} of {truth.source}, {kind}, "
-        f"{len(truth.skeleton)} of {truth.skeleton.name}. In brackets: where 95 % of the numbers "
-        "lie when as many images are drawn anew from these."
+        f"{amount(len(truth.pictures), 'image')} of {truth.source}, {kind}, {len(truth.skeleton)} "
+        f"of {truth.skeleton.name}. In brackets: 95 % intervals (bootstrap over images)."
     )
     page.table(*validation_table(result))
     for note in result.notes:
         page.paragraph(f"Note: {note}.")
-    page.heading("How models compare")
+    page.heading("Comparison of models")
     for name, caption in (("AP", "OKS-AP"), ("MPJPE", "MPJPE, mm")):
         if name in columns(result):
             page.figure(
                 _bars(result, name),
-                f"{caption}: by size, and by how many people are in the image",
+                f"{caption}: by size, and by number of people in the image",
             )
-    page.figure(_curves(result), "Precision over recall, and joints hit over how far off they are")
+    page.figure(_curves(result), "Precision over recall, and share of joints within a distance")
     page.heading("Keypoints")
     for name in ("PCK", "MPJPE"):
         if any(name in joint for each in result.scores for joint in each.joints.values()):
-            page.figure(_joints(result, name), f"{name} of each keypoint")
+            page.figure(_joints(result, name), f"{name} per keypoint")
     for each in result.scores:
         page.heading(each.name)
         _tables(page, each, columns(result))
         picture = sheets[each.name]
         if picture is not None:
-            page.picture(picture, f"The worst images: the truth, and what {each.name} found")
-    page.heading("What the words mean")
+            page.picture(picture, f"The worst images: ground truth, and keypoints of {each.name}")
+    page.heading("Metrics")
     for words in MEANING:
         page.paragraph(words)
     return page
@@ -171,7 +170,7 @@ def _curves(result: Validation) -> Figure:
     names = [*result.scores[0].curves]
     drawing = plot(10.5, 3.2)
     panels = drawing.subplots(1, len(names))
-    below = {"PCK": "of the longer side of the box", "PCK3D": "metres"}
+    below = {"PCK": "of the longer side of the bounding box", "PCK3D": "metres"}
     for axes, name in zip(panels, names, strict=True):
         for i, each in enumerate(result.scores):
             if name in each.curves:

@@ -68,7 +68,8 @@ def ready(name: str, *, solid: bool = False, **options: Any) -> Model:
     if solid and not family.metres:
         able = ", ".join(row.name for row in CATALOGUE.values() if FAMILIES[row.family].metres)
         raise VitruvianError(
-            f"{name} gives 2D keypoints only, the data are 3D; leave it out, or use one of {able}"
+            f"{name} gives 2D keypoints only, but the data are 3D; leave it out, or use one of "
+            f"{able}"
         )
     options = {**family.for_ap, **options}
     if family.takes("streams") and options.get("threads") is None:
@@ -123,7 +124,7 @@ def val(
     if out is not None:
         need_folder(Path(out), "a validation")
     if not models and not results:
-        raise VitruvianError("there is nothing to compare; give a model, or a file of results")
+        raise VitruvianError("nothing to evaluate; give --model, or --results")
     if not 0 <= resamples <= MOST_RESAMPLES:
         raise VitruvianError(f"resamples is {resamples}, want 0 to {MOST_RESAMPLES}")
     models = [
@@ -219,8 +220,8 @@ def _keypoints_for(
         return options
     if skeleton is None:
         notes.append(
-            f"'{shown(name, 60)}' does not name its {len(names)} keypoints: those of the data are "
-            "taken, in their order"
+            f"'{shown(name, 60)}' does not name its {len(names)} keypoints: assumed to be those "
+            "of the data, in the same order"
         )
     return {**options, "skeleton": truth.skeleton}
 
@@ -237,14 +238,14 @@ def _notes(truth: GroundTruth, scores: Sequence[Scores]) -> list[str]:
             )
         if gone := len(truth.pictures) - len(each.pictures):
             notes.append(
-                f"{each.name}: without {amount(gone, 'image')} that could not be read, or of which "
-                "nothing is known"
+                f"{each.name}: without {amount(gone, 'image')} that could not be read, or that "
+                "have no result"
             )
         notes += doubts.explain_low_scores(truth, each)
     if len({each.keypoints for each in scores}) > 1:
         notes.append(
-            "models that are scored on different keypoints cannot be compared; --common scores all "
-            "on those that all have"
+            "models scored on different keypoints cannot be compared; --common scores all on the "
+            "keypoints they share"
         )
     return notes
 
@@ -319,7 +320,7 @@ def _find(
     source = _Source(name, [(i, each) for i, each in enumerate(truth.pictures) if i not in done])
     total = len(truth.pictures)
     if done:
-        say(f"{name}: goes on in '{file}', {len(done)} of {total} images are done")
+        say(f"{name}: resumes '{file}', {len(done)} of {amount(total, 'image')} done")
     if not source.todo:
         return
     began, frames = time.perf_counter(), 0
@@ -338,12 +339,12 @@ def _find(
             each_frame(name, len(source.todo), stream.run(source, on_error), write)
     except KeyboardInterrupt:
         at = len(done) + frames
-        say(f"{name}: stopped at {at} of {total} images; --resume goes on there")
+        say(f"{name}: stopped at {at} of {amount(total, 'image')}; --resume continues there")
         raise
     except OSError as error:
         _done(file)  # cuts off a partial last line
         raise VitruvianError(
-            f"cannot write '{file}': {error.strerror}; --resume goes on there"
+            f"cannot write '{file}': {error.strerror}; --resume continues there"
         ) from None
     seconds = time.perf_counter() - began
     say(f"{name}: {amount(frames, 'image')}, {frames / seconds:.3g} images/s")
