@@ -797,7 +797,7 @@ def test_what_cannot_be_exported_is_said(
         transform=npy(np.eye(2)),
         skeletons=pickle.dumps({"": {"names": ["a"], "indices": [0], "edges": []}}),
     )
-    with refused("cannot export", "edge of 0 ends"):
+    with refused("cannot export", "edge of 0 joints"):
         export_checkpoint(pack(tmp_path / "a.tar.gz", other), tmp_path / "a.onnx")
     other[f"{ROOT}joint_info.npz"] = npz(joint_names=np.array(["a", "b"]), joint_edges=EDGES[:0])
     archive = pack(tmp_path / "a.tar.gz", other)
