@@ -58,25 +58,6 @@ def ask(python: str, script: Path, job: dict[str, Any]) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-class Networks:
-    """Counts the seconds inside the networks: everything else is ours."""
-
-    def __init__(self) -> None:
-        from vitruvian.network import OpenVino
-
-        self.seconds = 0.0
-        inner = OpenVino.__call__
-
-        def timed(network: OpenVino, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-            began = time.perf_counter()
-            try:
-                return inner(network, rows)
-            finally:
-                self.seconds += time.perf_counter() - began
-
-        OpenVino.__call__ = timed  # type: ignore[method-assign]
-
-
 def our_video(job: dict[str, Any]) -> dict[str, Any]:
     """What `vitruvian predict VIDEO --out X.jsonl` does once the model is loaded."""
     from vitruvian import open_source
@@ -85,7 +66,6 @@ def our_video(job: dict[str, Any]) -> dict[str, Any]:
     from vitruvian.verbs.outputs import Save
     from vitruvian.verbs.predict import write_poses
 
-    networks = Networks()
     sources = open_source(job["video"])
     model = open_model(f"blazepose-{job['size']}", sources, **job["options"])
     out, save = Path(job["out"]), Save.parse(None)
@@ -95,17 +75,16 @@ def our_video(job: dict[str, Any]) -> dict[str, Any]:
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
     lines = [json.loads(line) for line in out.read_text().splitlines()[1:]]
     found = sum(bool(line["people"]) for line in lines)
-    return {**report(took, cpu, len(lines), found), "networks": networks.seconds}
+    return report(took, cpu, len(lines), found)
 
 
 def our_pictures(job: dict[str, Any]) -> dict[str, Any]:
     """Each picture on its own, from file to poses; the first one warms up."""
     import vitruvian as vit
 
-    networks = Networks()
     model = vit.load(f"blazepose-{job['size']}", **job["options"])
     model([vit.Frame.read(job["pictures"][0])])
-    networks.seconds, times, found = 0.0, [], 0
+    times, found = [], 0
     began, cpu = time.perf_counter(), time.process_time()
     for path in job["pictures"]:
         start = time.perf_counter()
@@ -113,8 +92,7 @@ def our_pictures(job: dict[str, Any]) -> dict[str, Any]:
         times.append(time.perf_counter() - start)
         found += len(poses)
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
-    rest = {"networks": networks.seconds, "times": times}
-    return {**report(took, cpu, len(times), found), **rest}
+    return {**report(took, cpu, len(times), found), "times": times}
 
 
 def report(took: float, cpu: float, frames: int, found: int) -> dict[str, Any]:
@@ -164,10 +142,7 @@ def table(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
     speed = statistics.median(
         b["seconds"] / a["seconds"] for a, b in zip(ours, theirs, strict=True)
     )
-    outside = median(ours, lambda run: 1 - run["networks"] / run["seconds"])
-    print(
-        f"{speed:.2f} times MediaPipe's frames a second; {outside:.1%} of the time is not networks"
-    )
+    print(f"{speed:.2f} times MediaPipe's frames a second")
 
 
 def agreement(folder: Path) -> None:

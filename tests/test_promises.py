@@ -405,7 +405,7 @@ def test_one_bad_source_stops_no_long_run(error, video, tmp_path, capsys):
     plans = plan_outputs(sources, out, Save.parse(None), overwrite=False)
     assert write_poses(plans, model, out, Save.parse(None), on_error=told.append) == 2
     assert len(told) == 3
-    assert "2 things could not be read" in str(told[-1])
+    assert "2 inputs could not be read" in str(told[-1])
     assert all("cannot write" not in str(each) for each in told)
     frames = {path.name: len(list(vit.read(path))) for path in out.glob("*.jsonl")}
     assert frames == {"bad.jsonl": 1, "good.jsonl": 5, "bad_2.jsonl": 1}
