@@ -798,7 +798,7 @@ def test_a_wrong_value_is_said_before_the_file_is_read(words, said, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("b", "so it is a folder of OpenPose"), ("b_openpose", "")]
+    ("name", "said"), [("b", "so it is written as a folder of OpenPose"), ("b_openpose", "")]
 )
 def test_a_name_without_an_extension_is_openpose_and_said(name, said, tmp_path):
     recorded(tmp_path / "a.jsonl", story("alone"))
