@@ -211,8 +211,8 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
     options = {**options, **spec.options}
     moving = any(source.moving for source in sources)
     several = moving or sum(count_of(source) or 2 for source in sources) > 1
-    family = family_of(spec.name)
-    if options.get("threads") is None and several and family.takes("streams"):
+    unset = options.get("threads") is None
+    if unset and several and (family := family_of(spec.name)).takes("streams"):
         if not (moving and family.wanted.detect_every):
             options.setdefault("streams", cores())
         elif (options.get("num_poses") or 1) > 1:

@@ -22,7 +22,12 @@ MOVES = 0.04  # of its side, how far a crop moves from one frame to the next, at
 
 
 class Head(Protocol):
-    """What a family does with a region; see `models/blazepose.py`."""
+    """What a family does with a region; see `models/blazepose.py`.
+
+    One that knows where to look next before it decodes everything also has `next_look(outputs,
+    crops, look)`: bit for bit the `look` of the poses that `decode` will give, or None if somebody
+    is lost.
+    """
 
     skeleton: Skeleton
     network: Network
@@ -39,16 +44,6 @@ class Head(Protocol):
         self, frame: Frame, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions
     ) -> Poses:
         """The network's M rows about one frame -> those of the N people who are really there."""
-        ...
-
-
-class Looking(Head, Protocol):
-    """A head that can say quickly where to look next, for `TopDown.start`."""
-
-    def next_look(
-        self, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions, /
-    ) -> Regions | None:
-        """`look` of the poses that `decode` will give, bit for bit; None: somebody is lost."""
         ...
 
 
