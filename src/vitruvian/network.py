@@ -99,6 +99,7 @@ class OpenVino:
         threads: int | None = None,
         streams: int = 1,
         batch: bool = True,
+        side: int | None = None,
     ) -> None:
         """Open a file.
 
@@ -111,6 +112,8 @@ class OpenVino:
             streams: number of parallel calls, which share the cores; rows of a call count as calls.
             batch: whether the batch size may exceed 1. A network that folds the batch into another
                 axis (BlazePose's detector) must be run row by row.
+            side: pixels, of the square images of a network that takes any size; None: as in the
+                file.
         """
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
@@ -127,6 +130,7 @@ class OpenVino:
         if device.split(".")[0].split(":")[0] not in {name.split(".")[0] for name in known}:
             raise unknown("device", device, known)
         self._batch, self._device, self._file, self._outputs = batch, device, file, outputs
+        self._side = side
         self.streams = streams
         # OpenVINO takes bf16 by itself where the processor has it: f32 must be asked for.
         self._settings: dict[str, object] = {
@@ -142,7 +146,8 @@ class OpenVino:
         self._made_of: tuple[object, ...] | None = None
         if device == "CPU" and (content := _content(file)) is not None:
             processor = self._core.get_property(device, "FULL_DEVICE_NAME")
-            self._made_of = openvino.__version__, processor, content, outputs, self._settings
+            about_it = content, outputs, self._settings, *([side] if side else [])
+            self._made_of = openvino.__version__, processor, *about_it
         about, self._one = self._first()
         self.metadata: dict[str, str] = about["metadata"]
         self._shapes: list[tuple[int | None, ...]] = [tuple(shape) for shape in about["shapes"]]
@@ -189,6 +194,8 @@ class OpenVino:
             [None if size.is_dynamic else size.get_length() for size in port.partial_shape]
             for port in self._whole.inputs
         ]
+        if self._side is not None:
+            shapes = [[shape[0], self._side, self._side, *shape[3:]] for shape in shapes]
         said = {"metadata": metadata, "shapes": shapes}
         one = self._made([[1, *shape[1:]] for shape in shapes])
         if key:

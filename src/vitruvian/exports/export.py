@@ -6,6 +6,7 @@ SHA-256 of the checkpoint.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import io
 import logging
@@ -24,7 +25,8 @@ import torch
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.exports.families import DECODE, graph
-from vitruvian.exports.graph import Graph
+from vitruvian.exports.graph import PART, Graph, off
+from vitruvian.exports.networks.ssd import PersonSsd, SameConv
 from vitruvian.network import OnnxRuntime, OpenVino, import_openvino, openvino_core
 from vitruvian.weights import checkpoint as checkpoints
 from vitruvian.weights import metrabs_archive
@@ -167,6 +169,42 @@ def to_onnx(made: Graph, half: bool) -> onnx.ModelProto:
             model.graph.node.insert(0, cast)
     onnx.checker.check_model(model)
     return model
+
+
+def write_person_ssd(network: PersonSsd, out: Path) -> float:
+    """Write the person detector to ONNX with float16 weights, for square inputs of any size.
+
+    Returns:
+        The largest difference between OpenVINO and torch, relative to the largest value.
+
+    Raises:
+        ValueError: the difference is too large.
+    """
+    network.half().float()  # round as the file does
+    side = 300
+    plain = copy.deepcopy(network)
+    for part in plain.modules():
+        if isinstance(part, SameConv):  # its padding depends on the size: SAME_UPPER, below
+            part.__class__ = torch.nn.Conv2d
+            part.padding = (part.kernel_size[0] // 2,) * 2
+    axes = {"frames": {0: "frames", 1: "height", 2: "width"}, "rows": {0: "frames", 1: "anchors"}}
+    axes["logits"] = axes["rows"]
+    about, example = {"family": "objectron"}, (torch.zeros(1, side, side, 3),)
+    made = Graph(
+        *("objectron", plain, about, example, ("frames",), ("rows", "logits"), axes, ""),
+        lambda run, _: off(network, run, np.full((1, side, side, 3), 0.5, np.float32)),
+    )
+    model = to_onnx(made, half=True)
+    for node in model.graph.node:
+        sides = {each.name: each for each in node.attribute}
+        if node.op_type == "Conv" and sides["kernel_shape"].ints[0] > 1:
+            node.attribute.remove(sides["pads"])
+            node.attribute.append(onnx.helper.make_attribute("auto_pad", "SAME_UPPER"))
+    onnx.save(model, out)
+    apart = made.check(OpenVino(out, side=side), "openvino")
+    if not apart < PART:
+        raise ValueError(f"OpenVINO is {apart} of the largest value different from PyTorch")
+    return apart
 
 
 def import_nncf() -> Any:

@@ -48,7 +48,7 @@ from vitruvian.models.ready import (
     short_name,
 )
 from vitruvian.models.top_down import TopDown
-from vitruvian.models.zoo import DEFAULT, entry
+from vitruvian.models.zoo import EVERYBODY, entry
 from vitruvian.network import Network, OnnxRuntime, OpenVino, open_network
 
 MARGIN = np.float32(1.25)  # size of the crop relative to the bounding box
@@ -465,6 +465,6 @@ FAMILY = Family(
     Options,
     wants="boxes",
     metres=False,
-    found_by=DEFAULT,
+    found_by=EVERYBODY,
     tensors=("preact.", "duc1.", "stage2."),
 )

@@ -14,7 +14,7 @@ Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -25,20 +25,25 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.decode import anchors, heatmap
 from vitruvian.frame import Frame
-from vitruvian.geometry.boxes import weighted_nms
+from vitruvian.geometry.boxes import nms, weighted_nms
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Find, Finder
 from vitruvian.models.options import Count, Machine, OddOrZero, OneOf, Share, StreamDefaults
 from vitruvian.models.ready import pull, pull_files
 from vitruvian.models.top_down import TopDown
-from vitruvian.models.zoo import DETECTOR, entry
+from vitruvian.models.zoo import DETECTOR, EVERYBODY, entry
 from vitruvian.network import Network, OpenVino, open_network
 from vitruvian.weights.download import sha256
 
 DETECTOR_SIDE = 224  # pixels; pose_detection_cpu.pbtxt
 LANDMARK_SIDE = 256  # pixels; pose_landmark_by_roi_cpu.pbtxt
 GRIDS = ((28, 2), (14, 2), (7, 6))  # strides 8, 16 and three layers of stride 32: SsdAnchors
+CONF = 0.5  # detection threshold of MediaPipe's graphs
+# Of upright squares around boxes, before they are aligned: a body that is bent, or cut off by the
+# edge of the frame, has its hips elsewhere. On 165 pictures of COCO's training people.
+ROUGH = np.float32(1.1)
+APART = 0.5  # two aligned regions with a larger IoU are one person
 MARGIN = np.float32(1.25)  # of the crop around the body: scale_x, scale_y of RectTransformation
 POINTS = 39  # landmarks of the network: 33 public ones, two for the next region, four of the hands
 PUBLIC, HIPS, TOP = 33, 33, 34
@@ -55,7 +60,7 @@ class Options(Machine):
     """Options of BlazePose; defaults are MediaPipe's."""
 
     num_poses: Count = 1  # maximum number of people per frame
-    conf: Share = 0.5  # 0..1, confidence threshold of a detection
+    conf: Share | None = None  # 0..1, detection threshold; None: the detector's default, here 0.5
     presence: Share = 0.5  # 0..1, threshold of pose presence; follows `conf` if only that is given
     masks: bool = False  # output segmentation masks
     refine_window: OddOrZero = 7  # side of the heat map window, cells; 0: no refinement
@@ -74,7 +79,7 @@ class Options(Machine):
     def of(cls, **given: Any) -> Self:
         """Options from keywords; `compat` sets the defaults of the others."""
         cls.check("compat", given.get("compat", cls.compat))
-        if "conf" in given and not {"presence", "min_pose_presence_confidence"} & set(given):
+        if given.get("conf") is not None and not {"presence", "min_pose_presence_confidence"} & set(given):
             cls.check("conf", given["conf"])
             given["presence"] = given["conf"]
         return super().of(**{**COMPAT[given.get("compat", cls.compat)], **given})
@@ -123,6 +128,13 @@ def _by_name(
     if finder is None:
         detector, landmarks = pull(name)
         finder = Finder(open_detector(detector, options), {detector.name: sha256(detector)})
+    elif finder.upright:
+        detector, landmarks = pull(name)
+        near = open_detector(detector, options)
+        model = load(landmarks, near, options, name=name)
+        model.find = Everyone(near, finder.find, model.head)
+        model.weights |= {detector.name: sha256(detector), **finder.weights}
+        return model
     else:
         (landmarks,) = pull_files(row, row.files[1:])
     return load(landmarks, finder.find, options, name=name, weights=finder.weights)
@@ -179,12 +191,37 @@ class BodyDetector:
         A row: x y w h of the head, then x y of hips, body circle, shoulders, upper body circle.
         """
         score = heatmap.sigmoid(np.clip(logits[:, 0], -100, 100))
-        keep = score >= self.options.conf
+        keep = score >= (CONF if self.options.conf is None else self.options.conf)
         keep &= (rows[:, 2] >= 0) & (rows[:, 3] >= 0)
         boxes = anchors.decode(rows[keep], self.anchors[keep], DETECTOR_SIDE)
         boxes, score = weighted_nms(boxes, score[keep], self.options.nms_iou)
         points = crop.to_frame(boxes[:, 4:8].reshape(len(boxes), 2, 2) * DETECTOR_SIDE)
         return Regions.upright(points[:, 0], points[:, 1], score, np.full(len(boxes), -1, np.int64))
+
+
+class Everyone:
+    """Detects people near the camera as BlazePose does, and all others by another detector.
+
+    That one gives upright squares. The landmark network looks at them once, and its two auxiliary
+    landmarks give the regions: where the hips are, and which way is up.
+    """
+
+    def __init__(self, near: Find, squares: Find, head: Landmarks) -> None:
+        self.near, self.squares = near, squares
+        self.align = TopDown(near, head, 0)
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Regions]:
+        """Regions of each frame: those of BlazePose's detector first, each by descending score."""
+        rough = [replace(each, size=each.size * ROUGH) for each in self.squares(frames)]
+        rows = zip(self.near(frames), self.align(frames, rough), strict=True)
+        return [self._apart(near, poses.look) for near, poses in rows]
+
+    @staticmethod
+    def _apart(near: Regions, others: Regions | None) -> Regions:
+        """Each person once."""
+        every = near if others is None else Regions.join(near, others)
+        ranks = np.arange(len(every), 0, -1, dtype=np.float32)
+        return every.take(nms(every.bounds(), ranks, APART, len(every)))
 
 
 class Landmarks:
@@ -308,5 +345,6 @@ FAMILY = Family(
     finder=_finder,
     finds_near=True,
     wanted=StreamDefaults(smooth=True, detect_every=5, same_from=0.5),
-    for_ap={"num_poses": 20},
+    for_ap={"num_poses": 20, "find": EVERYBODY},
+    for_pictures={"num_poses": 100, "find": EVERYBODY},
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
-from vitruvian.models import alphapose, blazepose, metrabs, yolopose
+from vitruvian.models import alphapose, blazepose, metrabs, objectron, yolopose
 from vitruvian.models.finders import Detections
 from vitruvian.models.model import Family, Finder, Model, cores
 from vitruvian.models.options import StreamDefaults
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 FAMILIES = {
     family.name: family
-    for family in (blazepose.FAMILY, yolopose.FAMILY, alphapose.FAMILY, metrabs.FAMILY)
+    for family in (
+        *(blazepose.FAMILY, yolopose.FAMILY, alphapose.FAMILY, metrabs.FAMILY),
+        objectron.FAMILY,
+    )
 }
 UNNAMED = yolopose.FAMILY  # of files that do not say: all but ours, and Ultralytics' own exports
 
@@ -210,6 +213,8 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
     spec = ModelSpec.of(model)
     options = {**options, **spec.options}
     moving = any(source.moving for source in sources)
+    if sources and not moving:
+        options = for_pictures(spec.name, options)
     several = moving or sum(count_of(source) or 2 for source in sources) > 1
     unset = options.get("threads") is None
     if unset and several and (family := family_of(spec.name)).takes("streams"):
@@ -220,6 +225,14 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
         else:
             options["threads"] = max(1, cores() // 2)
     return load(spec.name, **options)
+
+
+def for_pictures(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a model for unrelated pictures: everyone, unless one person is asked for."""
+    given = {each: value for each, value in options.items() if value is not None}
+    if given.get("num_poses") == 1:
+        return given
+    return {**family_of(name).for_pictures, **given}
 
 
 def open_finder(which: str, wants: str, options: Any) -> Finder:

@@ -42,7 +42,7 @@ from vitruvian.models.ready import (
     short_name,
 )
 from vitruvian.models.top_down import TopDown
-from vitruvian.models.zoo import DEFAULT, entry
+from vitruvian.models.zoo import EVERYBODY, entry
 from vitruvian.network import Network, open_network
 from vitruvian.weights.metadata import unpack_matrix
 
@@ -406,6 +406,6 @@ FAMILY = Family(
     Options,
     wants="boxes",
     metres=True,
-    found_by=DEFAULT,
+    found_by=EVERYBODY,
     tensors=("heatmap_heads.conv_final.",),
 )

@@ -72,6 +72,7 @@ class Finder:
 
     find: Find
     weights: Mapping[str, str]  # file -> SHA-256
+    upright: bool = False  # whether its squares around bodies are upright, however people stand
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ class Family:
     # Options where average precision is measured, which asks for people of low confidence as well,
     # and for everybody who can count: 20 an image.
     for_ap: Mapping[str, Any] = field(default_factory=dict)
+    # Options where frames are unrelated pictures, unless one person is asked for.
+    for_pictures: Mapping[str, Any] = field(default_factory=dict)
     tensors: tuple[str, ...] = ()  # how names of its checkpoints' tensors begin
     # Refuses the checkpoints of its relatives: takes a `Checkpoint` and its file.
     check: Callable[..., None] = lambda checkpoint, file: None

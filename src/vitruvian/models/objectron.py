@@ -1,0 +1,114 @@
+"""Person detectors for `find`: an SSD on MobileNetV2, which gives bounding boxes and no poses.
+
+The whole frame is stretched to a square. One file of this family is MediaPipe Objectron's object
+detector, trained on Open Images V4, with 24 classes of which one is people.
+
+Source: specs/person_finder.md; Liu et al. 2016, "SSD: Single Shot MultiBox Detector"; Sandler et
+al. 2018, "MobileNetV2".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vitruvian.decode import anchors, heatmap
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.geometry.boxes import nms
+from vitruvian.geometry.letterbox import letterboxed
+from vitruvian.geometry.regions import Regions
+from vitruvian.models.model import Family, Finder
+from vitruvian.models.options import Count, Machine, Share
+from vitruvian.models.ready import pull
+from vitruvian.network import Network, OpenVino
+from vitruvian.weights.download import sha256
+
+SIDE = 300  # pixels of its input
+SCALES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # of its layers' anchors
+PERSON = 4  # row of the label map
+LEAST = 2.0  # pixels, minimum side of a bounding box inside the frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Machine):
+    """Options of these person detectors."""
+
+    num_poses: Count = 100  # maximum number of people per frame, by score
+    conf: Share = 0.1  # 0..1, confidence threshold of a detection; the head drops who is not there
+    nms_iou: Share = 0.5  # IoU threshold of non-maximum suppression
+
+    KIND: ClassVar[str] = "option of a person detector"
+
+
+class PersonDetector:
+    """Detects people in the whole frame."""
+
+    anchors = anchors.ssd(SIDE, SIDE, SCALES)
+
+    def __init__(self, network: Network, options: Options = Options()) -> None:
+        self.network, self.options = network, options
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Regions]:
+        """Bounding boxes of each frame, by descending score."""
+        rows, logits = self.network(self.prepare(frames))
+        sizes = [frame.size for frame in frames]
+        return [self.decode(*parts) for parts in zip(rows, logits, sizes, strict=True)]
+
+    def squares(self, frames: Sequence[Frame]) -> list[Regions]:
+        """Upright squares around the boxes."""
+        return [found.squares() for found in self(frames)]
+
+    def prepare(self, frames: Sequence[Frame]) -> np.ndarray:
+        """(F, 300, 300, 3) float32, RGB, -1..1; the aspect ratio is not kept."""
+        size = (SIDE, SIDE)
+        cut = [letterboxed(frame.rgb, size, (0, 0), size, 0) for frame in frames]
+        return np.stack(cut) * np.float32(2 / 255) - np.float32(1)
+
+    def decode(self, rows: np.ndarray, logits: np.ndarray, size: tuple[int, int]) -> Regions:
+        """Decode one frame's output, (1917, 4) and (1917, C), into boxes by descending score.
+
+        Args:
+            rows: y x h w, relative to the anchors.
+            logits: of the classes, before the sigmoid; only one: people.
+            size: width and height of the frame, pixels.
+        """
+        score = heatmap.sigmoid(logits[:, PERSON if logits.shape[1] > 1 else 0])
+        keep = score >= self.options.conf
+        edge = np.array(size * 2, np.float32)
+        box = anchors.decode_ssd(rows[keep], self.anchors[keep]) * edge
+        box, score = np.clip(box, 0, edge), score[keep]
+        inside = (box[:, 2:] - box[:, :2]).min(axis=1) >= LEAST
+        box, score = box[inside], score[inside]
+        best = nms(box, score, self.options.nms_iou, self.options.num_poses)
+        return Regions.boxes(box[best], score[best])
+
+
+def _no_poses(name: str, *_: Any) -> Any:
+    raise VitruvianError(
+        f"{name} finds people, but does not estimate poses; use it as a person detector: find "
+        f"'{name}'"
+    )
+
+
+def _finder(name: str, wants: str, options: Options) -> Finder:
+    """A person detector, for `vitruvian.models.load.open_finder`."""
+    (file,) = pull(name)
+    # Its batch size is fixed at 1.
+    network = OpenVino(
+        file,
+        batch=False,
+        side=SIDE if file.suffix == ".onnx" else None,
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+    )
+    detector = PersonDetector(network, options)
+    find = detector if wants == "boxes" else detector.squares
+    return Finder(find, {file.name: sha256(file)}, upright=True)
+
+
+FAMILY = Family("objectron", _no_poses, Options, wants="nothing", metres=False, finder=_finder)

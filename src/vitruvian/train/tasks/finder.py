@@ -1,0 +1,245 @@
+"""Train the person detector: `python -m vitruvian.train.tasks.finder --data FOLDER --out FILE`.
+
+MediaPipe Objectron's object detector is tuned on whole pictures with bounding boxes of everybody.
+A score becomes an estimate of the IoU of its box, so that of several boxes of a person the best
+one survives non-maximum suppression. The first layers stay frozen; the weights that are written
+are an exponential moving average.
+
+Sources: Feng et al. 2021, "TOOD: Task-aligned One-stage Object Detection" (which anchors are
+whose, and what their scores should be); Rezatofighi et al. 2019, "Generalized Intersection over
+Union".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import swa_utils
+
+from vitruvian.documents import read_json
+from vitruvian.exports.export import write_person_ssd
+from vitruvian.exports.networks.ssd import PersonSsd, read_person_ssd
+from vitruvian.frame import Frame
+from vitruvian.models import ready
+from vitruvian.models.objectron import SIDE, PersonDetector
+from vitruvian.train.data.augment import jitter_colours
+from vitruvian.train.recipe import TomlRecipe
+from vitruvian.train.schedule import channels_last, ema, learning_rate
+
+SEEN, LEAST = 0.3, 4.0  # minimum part, and side in pixels, of a person inside the augmented picture
+REACH = 0.2  # minimum IoU of an anchor with a person
+OF_EACH = 8  # maximum number of anchors of a person
+
+
+@dataclass(frozen=True)
+class FinderRecipe(TomlRecipe):
+    """Training parameters; a TOML file with the same names overrides them."""
+
+    seed: int = 0
+    batch: int = 16
+    epochs: int = 36
+    rate: float = 3e-4
+    decay: float = 1e-3  # weight decay
+    average: float = 0.998  # decay of the moving average, per step
+    whole: float = 0.25  # share of pictures that keep their scale and aspect ratio
+    out: float = 0.65  # smallest scale, relative to the whole picture
+    close: float = 1.6  # largest scale
+    aspect: float = 0.2  # largest change of the aspect ratio's logarithm
+    box_weight: float = 2.0  # loss weight of the boxes; the scores have 1
+
+
+class LabelledBoxes(NamedTuple):
+    """A picture with boxes, x0 y0 x1 y1 pixels."""
+
+    rgb: np.ndarray  # (H, W, 3) uint8
+    people: np.ndarray  # (N, 4) float32
+    ignored: np.ndarray  # (M, 4) float32: crowds, and people of whom little is seen
+
+
+def read_boxes(data: Path) -> list[LabelledBoxes]:
+    """Read the pictures of a folder with images/ and person_keypoints.json, as COCO has them.
+
+    Raises:
+        VitruvianError: a file cannot be read.
+    """
+    said = read_json(data / "person_keypoints.json")
+    rows: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in said["images"]}
+    for row in said["annotations"]:
+        rows[row["image_id"]].append(row)
+
+    def boxes(some: list[dict[str, Any]]) -> np.ndarray:
+        box = np.array([row["bbox"] for row in some], np.float32).reshape(-1, 4)
+        return np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)
+
+    return [
+        LabelledBoxes(
+            Frame.read(data / "images" / image["file_name"]).rgb,
+            boxes([row for row in rows[image["id"]] if not row.get("iscrowd")]),
+            boxes([row for row in rows[image["id"]] if row.get("iscrowd")]),
+        )
+        for image in said["images"]
+    ]
+
+
+def random_view(
+    picture: LabelledBoxes, recipe: FinderRecipe, rng: np.random.Generator
+) -> LabelledBoxes:
+    """The picture in the size of the network's input: scaled, moved, mirrored, other colours."""
+    height, width = picture.rgb.shape[:2]
+    zoom = np.exp(rng.uniform(np.log(recipe.out), np.log(recipe.close)))
+    aspect = np.exp(rng.uniform(-recipe.aspect, recipe.aspect) / 2)
+    if rng.random() < recipe.whole:
+        zoom = aspect = 1.0
+    scale = SIDE / np.array([width, height]) * zoom * (aspect, 1 / aspect)
+    free = SIDE - scale * (width, height)
+    shift = rng.uniform(np.minimum(free, 0), np.maximum(free, 0))
+    if rng.random() < 0.5:
+        scale[0], shift[0] = -scale[0], SIDE - shift[0]
+    matrix = np.column_stack([np.diag(scale), shift])
+    rgb = cv2.warpAffine(picture.rgb, matrix, (SIDE, SIDE), borderValue=(114, 114, 114))
+    kinds: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    for boxes, person in ((picture.people, True), (picture.ignored, False)):
+        for corners in boxes.reshape(-1, 2, 2) * scale + shift:
+            box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+            inside = np.clip(box, 0, SIDE)
+            sides = inside[2:] - inside[:2]
+            if not (sides > 0).all():
+                continue
+            seen = np.prod(sides) / np.prod(box[2:] - box[:2]) >= SEEN and sides.min() >= LEAST
+            kinds[person and bool(seen)].append(inside)
+    people, ignored = (np.reshape(kinds[kind], (-1, 4)).astype(np.float32) for kind in (True, False))
+    return LabelledBoxes(jitter_colours(rgb, rng), people, ignored)
+
+
+def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, M) IoU, and shared area relative to that of the first, of (N, 4) and (M, 4) boxes."""
+    low, high = torch.max(a[:, None, :2], b[None, :, :2]), torch.min(a[:, None, 2:], b[None, :, 2:])
+    shared = (high - low).clamp(0).prod(-1)
+    area_a, area_b = ((box[:, 2:] - box[:, :2]).prod(-1) for box in (a, b))
+    union = area_a[:, None] + area_b[None] - shared
+    return shared / union.clamp_min(1e-6), shared / area_a[:, None].clamp_min(1e-6)
+
+
+def giou(a: Tensor, b: Tensor) -> Tensor:
+    """(N,) generalised IoU of pairs of boxes."""
+    shared = (torch.min(a[:, 2:], b[:, 2:]) - torch.max(a[:, :2], b[:, :2])).clamp(0).prod(-1)
+    union = (a[:, 2:] - a[:, :2]).prod(-1) + (b[:, 2:] - b[:, :2]).prod(-1) - shared
+    around = (torch.max(a[:, 2:], b[:, 2:]) - torch.min(a[:, :2], b[:, :2])).prod(-1)
+    return shared / union.clamp_min(1e-6) - (around - union) / around.clamp_min(1e-6)
+
+
+class DetectionLoss:
+    """Loss of one picture: of its scores, of its boxes, and the weight that both are divided by."""
+
+    def __init__(self) -> None:
+        self.anchors = torch.from_numpy(PersonDetector.anchors * np.float32(SIDE))
+        middle, half = self.anchors[:, :2], self.anchors[:, 2:] / 2
+        self.shapes = torch.cat([middle - half, middle + half], 1)
+
+    def boxes(self, rows: Tensor) -> Tensor:
+        """(A, 4) rows y x h w -> x0 y0 x1 y1, pixels; `decode.anchors.decode_ssd` with gradients."""
+        centre = rows[:, [1, 0]] / 10 * self.anchors[:, 2:] + self.anchors[:, :2]
+        half = torch.exp((rows[:, [3, 2]] / 5).clamp(-4, 4)) * self.anchors[:, 2:] / 2
+        return torch.cat([centre - half, centre + half], 1)
+
+    def aims(self, box: Tensor, score: Tensor, people: Tensor) -> tuple[Tensor, Tensor]:
+        """What each anchor's score should be (A,), and whose it is (A,): the person's index.
+
+        Of the anchors that reach a person, those with the best scores and boxes are theirs: the
+        best one should score as much as its box is right, the others in proportion.
+        """
+        iou, _ = overlap(box, people)
+        reach, _ = overlap(self.shapes, people)
+        each = torch.arange(len(people))
+        fit = score[:, None].sqrt() * iou.pow(4)
+        fit = torch.where(reach > REACH, fit, torch.zeros_like(fit))
+        nearest = reach.argmax(0)  # everybody has one anchor at least
+        fit[nearest, each] += 1e-6 + 0.05 * iou[nearest, each].pow(4)
+        best, index = fit.topk(OF_EACH, 0)
+        mine = torch.zeros_like(fit, dtype=torch.bool).scatter_(0, index, best > 1e-7)
+        fit, iou = fit * mine, iou * mine
+        aim = fit / fit.amax(0).clamp_min(1e-9) * iou.amax(0)
+        sure, whose = torch.where(mine, iou + 1e-4, torch.zeros_like(iou)).max(1)
+        aim = aim[torch.arange(len(aim)), whose].clamp(0, 1)
+        return torch.where(sure > 0, aim, torch.zeros_like(aim)), torch.where(sure > 0, whose, -1)
+
+    def __call__(
+        self, rows: Tensor, logits: Tensor, people: Tensor, ignored: Tensor
+    ) -> tuple[Tensor, Tensor, float]:
+        """Of (A, 4) rows and (A,) logits."""
+        box, score = self.boxes(rows), logits.sigmoid()
+        aim, weight = torch.zeros_like(logits), 0.75 * score.detach().square()
+        of_boxes, whose = rows.sum() * 0, torch.full((len(rows),), -1)
+        if len(people):
+            aim, whose = self.aims(box.detach(), score.detach(), people)
+            own = whose >= 0
+            off = 1 - giou(box[own], people[whose[own]])
+            of_boxes = (off * (aim[own] + 0.05)).sum()
+        if len(ignored):
+            inside = overlap(box.detach(), ignored)[1].amax(1) > 0.5
+            weight = torch.where(inside, torch.zeros_like(weight), weight)
+        weight = torch.where(aim > 0, torch.ones_like(weight), weight)
+        loss = functional.binary_cross_entropy_with_logits(logits, aim, weight, reduction="sum")
+        return loss, of_boxes, float(aim.sum())
+
+
+def train_finder(recipe: FinderRecipe, data: Path) -> PersonSsd:
+    """Train the person detector on the pictures of a folder; see `read_boxes`."""
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
+    pictures, measure = read_boxes(data), DetectionLoss()
+    (file,) = ready.pull("objectron")
+    network = channels_last(read_person_ssd(file)).train()
+    for part in network.early():
+        part.requires_grad_(False)
+    average = swa_utils.AveragedModel(network, multi_avg_fn=ema(recipe.average))
+    learned = [each for each in network.parameters() if each.requires_grad]
+    optimiser = torch.optim.AdamW(learned, recipe.rate, weight_decay=recipe.decay)
+    steps = len(pictures) // recipe.batch
+    for epoch in range(recipe.epochs):
+        order, total = rng.permutation(len(pictures)), 0.0
+        for step in range(steps):
+            which = order[step * recipe.batch : (step + 1) * recipe.batch]
+            some = [random_view(pictures[i], recipe, rng) for i in which]
+            rate = learning_rate(epoch * steps + step, 0, recipe.epochs * steps)
+            optimiser.param_groups[0]["lr"] = recipe.rate * rate
+            frames = torch.from_numpy(np.stack([each.rgb for each in some])).float() * (2 / 255) - 1
+            rows, logits = network(frames)
+            parts = [
+                measure(rows[i], logits[i, :, 0], *map(torch.from_numpy, each[1:]))
+                for i, each in enumerate(some)
+            ]
+            scores, boxes, weight = (sum(part) for part in zip(*parts, strict=True))
+            loss = (scores + recipe.box_weight * boxes) / max(weight, 1.0)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(learned, 5.0)
+            optimiser.step()
+            average.update_parameters(network)
+            total += float(loss.detach())
+        print(json.dumps({"epoch": epoch + 1, "loss": total / steps}), flush=True)
+    return average.module.eval()
+
+
+def main() -> None:
+    """Command-line entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help=".onnx")
+    parser.add_argument("--recipe", type=Path)
+    asked = parser.parse_args()
+    recipe = FinderRecipe() if asked.recipe is None else FinderRecipe.read(asked.recipe)
+    write_person_ssd(train_finder(recipe, asked.data), asked.out)
+
+
+if __name__ == "__main__":
+    main()
