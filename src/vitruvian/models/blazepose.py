@@ -40,9 +40,10 @@ DETECTOR_SIDE = 224  # pixels; pose_detection_cpu.pbtxt
 LANDMARK_SIDE = 256  # pixels; pose_landmark_by_roi_cpu.pbtxt
 GRIDS = ((28, 2), (14, 2), (7, 6))  # strides 8, 16 and three layers of stride 32: SsdAnchors
 CONF = 0.5  # detection threshold of MediaPipe's graphs
-# Of upright squares around boxes, before they are aligned: a body that is bent, or cut off by the
-# edge of the frame, has its hips elsewhere. On 165 pictures of COCO's training people.
+# Size of squares around boxes, before they are aligned: of somebody who is bent, or cut off by the
+# edge of the frame, the hips are elsewhere.
 ROUGH = np.float32(1.1)
+NEAR = 0.5  # of the frame's shorter side: size of a person who may be alone, see `Everyone`
 APART = 0.5  # two aligned regions with a larger IoU are one person
 MARGIN = np.float32(1.25)  # of the crop around the body: scale_x, scale_y of RectTransformation
 POINTS = 39  # landmarks of the network: 33 public ones, two for the next region, four of the hands
@@ -132,7 +133,7 @@ def _by_name(
         detector, landmarks = pull(name)
         near = open_detector(detector, options)
         model = load(landmarks, near, options, name=name)
-        model.find = Everyone(near, finder.find, model.head)
+        model.find = Everyone(near, finder, model.head)
         model.weights |= {detector.name: sha256(detector), **finder.weights}
         return model
     else:
@@ -202,26 +203,33 @@ class BodyDetector:
 class Everyone:
     """Detects people near the camera as BlazePose does, and all others by another detector.
 
-    That one gives upright squares. The landmark network looks at them once, and its two auxiliary
-    landmarks give the regions: where the hips are, and which way is up.
+    That one gives upright boxes. The landmark network looks at squares around them once, and its
+    two auxiliary landmarks give the regions: where the hips are, and which way is up. One person
+    who is near and, at a glance, alone is found by BlazePose's detector only.
     """
 
-    def __init__(self, near: Find, squares: Find, head: Landmarks) -> None:
-        self.near, self.squares = near, squares
+    def __init__(self, near: Find, others: Finder, head: Landmarks) -> None:
+        self.near, self.others = near, others
         self.align = TopDown(near, head, 0)
 
     def __call__(self, frames: Sequence[Frame]) -> list[Regions]:
         """Regions of each frame: those of BlazePose's detector first, each by descending score."""
-        rough = [replace(each, size=each.size * ROUGH) for each in self.squares(frames)]
-        rows = zip(self.near(frames), self.align(frames, rough), strict=True)
-        return [self._apart(near, poses.look) for near, poses in rows]
+        return [self._of(*pair) for pair in zip(frames, self.near(frames), strict=True)]
 
-    @staticmethod
-    def _apart(near: Regions, others: Regions | None) -> Regions:
-        """Each person once."""
-        every = near if others is None else Regions.join(near, others)
+    def _of(self, frame: Frame, near: Regions) -> Regions:
+        if self._alone(frame, near):
+            return near
+        (boxes,) = self.others.find([frame])
+        rough = boxes.squares()
+        (poses,) = self.align([frame], [replace(rough, size=rough.size * ROUGH)])
+        every = near if poses.look is None else Regions.join(near, poses.look)
         ranks = np.arange(len(every), 0, -1, dtype=np.float32)
         return every.take(nms(every.bounds(), ranks, APART, len(every)))
+
+    def _alone(self, frame: Frame, near: Regions) -> bool:
+        if self.others.glance is None or len(near) != 1 or near.size.max() < NEAR * min(frame.size):
+            return False
+        return len(self.others.glance([frame])[0]) <= 1
 
 
 class Landmarks:

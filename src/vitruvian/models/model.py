@@ -72,7 +72,9 @@ class Finder:
 
     find: Find
     weights: Mapping[str, str]  # file -> SHA-256
-    upright: bool = False  # whether its squares around bodies are upright, however people stand
+    # Whether it has boxes only, also for who wants squares around bodies.
+    upright: bool = False
+    glance: Find | None = None  # the same, quicker and less exact: for whether there are several
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ al. 2018, "MobileNetV2".
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +32,8 @@ from vitruvian.weights.download import sha256
 SIDE = 300  # pixels of its input
 SCALES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # of its layers' anchors
 PERSON = 4  # row of the label map
+GLANCE = 160  # pixels of its input, to see whether there are several people: a quarter of the time
+SURE = 0.4  # score in such a glance from which somebody is another person
 LEAST = 2.0  # pixels, minimum side of a bounding box inside the frame
 
 
@@ -47,10 +51,10 @@ class Options(Machine):
 class PersonDetector:
     """Detects people in the whole frame."""
 
-    anchors = anchors.ssd(SIDE, SIDE, SCALES)
-
-    def __init__(self, network: Network, options: Options = Options()) -> None:
-        self.network, self.options = network, options
+    def __init__(self, network: Network, options: Options = Options(), side: int = SIDE) -> None:
+        """Read a network: (1, side, side, 3) float32 -> what `decode` takes."""
+        self.network, self.options, self.side = network, options, side
+        self.anchors = anchors.ssd(side, SIDE, SCALES)
 
     def __call__(self, frames: Sequence[Frame]) -> list[Regions]:
         """Bounding boxes of each frame, by descending score."""
@@ -58,21 +62,17 @@ class PersonDetector:
         sizes = [frame.size for frame in frames]
         return [self.decode(*parts) for parts in zip(rows, logits, sizes, strict=True)]
 
-    def squares(self, frames: Sequence[Frame]) -> list[Regions]:
-        """Upright squares around the boxes."""
-        return [found.squares() for found in self(frames)]
-
     def prepare(self, frames: Sequence[Frame]) -> np.ndarray:
-        """(F, 300, 300, 3) float32, RGB, -1..1; the aspect ratio is not kept."""
-        size = (SIDE, SIDE)
+        """(F, side, side, 3) float32, RGB, -1..1; the aspect ratio is not kept."""
+        size = (self.side, self.side)
         cut = [letterboxed(frame.rgb, size, (0, 0), size, 0) for frame in frames]
         return np.stack(cut) * np.float32(2 / 255) - np.float32(1)
 
     def decode(self, rows: np.ndarray, logits: np.ndarray, size: tuple[int, int]) -> Regions:
-        """Decode one frame's output, (1917, 4) and (1917, C), into boxes by descending score.
+        """Decode one frame's output, (A, 4) and (A, C), into boxes by descending score.
 
         Args:
-            rows: y x h w, relative to the anchors.
+            rows: y x h w, relative to the anchors, of which a side of 300 has 1917.
             logits: of the classes, before the sigmoid; only one: people.
             size: width and height of the frame, pixels.
         """
@@ -94,21 +94,37 @@ def _no_poses(name: str, *_: Any) -> Any:
     )
 
 
+class _Opened:
+    """A person detector that is opened when it is first needed: with one person near, seldom."""
+
+    def __init__(self, file: Path, options: Options, side: int) -> None:
+        self.file, self.options, self.side = file, options, side
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Regions]:
+        return self.detector(frames)
+
+    @functools.cached_property
+    def detector(self) -> PersonDetector:
+        options = self.options
+        network = OpenVino(
+            self.file,
+            batch=False,  # which Objectron's file has fixed at 1, like its size
+            side=self.side if self.file.suffix == ".onnx" else None,
+            device=options.device,
+            precision=options.precision,
+            threads=options.threads,
+        )
+        return PersonDetector(network, options, self.side)
+
+
 def _finder(name: str, wants: str, options: Options) -> Finder:
     """A person detector, for `vitruvian.models.load.open_finder`."""
     (file,) = pull(name)
-    # Its batch size is fixed at 1.
-    network = OpenVino(
-        file,
-        batch=False,
-        side=SIDE if file.suffix == ".onnx" else None,
-        device=options.device,
-        precision=options.precision,
-        threads=options.threads,
-    )
-    detector = PersonDetector(network, options)
-    find = detector if wants == "boxes" else detector.squares
-    return Finder(find, {file.name: sha256(file)}, upright=True)
+    quick = None
+    if file.suffix == ".onnx":  # of any size
+        quick = _Opened(file, replace(options, conf=SURE), GLANCE)
+    find = _Opened(file, options, SIDE)
+    return Finder(find, {file.name: sha256(file)}, upright=True, glance=quick)
 
 
 FAMILY = Family("objectron", _no_poses, Options, wants="nothing", metres=False, finder=_finder)

@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import swa_utils
 
+from vitruvian.decode import anchors
 from vitruvian.documents import read_json
 from vitruvian.exports.export import write_person_ssd
 from vitruvian.exports.networks.ssd import PersonSsd, read_person_ssd
 from vitruvian.frame import Frame
 from vitruvian.models import ready
-from vitruvian.models.objectron import SIDE, PersonDetector
+from vitruvian.models.objectron import SCALES, SIDE
 from vitruvian.train.data.augment import jitter_colours
 from vitruvian.train.recipe import TomlRecipe
 from vitruvian.train.schedule import channels_last, ema, learning_rate
@@ -141,7 +142,7 @@ class DetectionLoss:
     """Loss of one picture: of its scores, of its boxes, and the weight that both are divided by."""
 
     def __init__(self) -> None:
-        self.anchors = torch.from_numpy(PersonDetector.anchors * np.float32(SIDE))
+        self.anchors = torch.from_numpy(anchors.ssd(SIDE, SIDE, SCALES) * np.float32(SIDE))
         middle, half = self.anchors[:, :2], self.anchors[:, 2:] / 2
         self.shapes = torch.cat([middle - half, middle + half], 1)
 
