@@ -20,7 +20,7 @@ from vitruvian.analysis.view import DECIDED
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.body.state import SEEN
 from vitruvian.formats.table import FORMATS, HOLDS, lost, refusal
-from vitruvian.models.zoo import CATALOGUE, DEFAULT
+from vitruvian.models.zoo import CATALOGUE, DEFAULT, FINDERS
 from vitruvian.verbs.outputs import SAVED
 from vitruvian.weights.download import SHIPPED
 
@@ -125,9 +125,15 @@ def models() -> str:
         lines.append(
             f"| `{row.name}` | {row.about} | {row.skeleton} | {row.gives} | {row.licence} |"
         )
-    lines += ["", f"`{DEFAULT}` is the default.", "", "## Files", ""]
+    lines += ["", f"`{DEFAULT}` is the default.", "", "## Person detectors", ""]
+    lines += ["For `find`; they give no poses.", "", "| name | | licence of the weights |"]
+    lines += ["|---|---|---|"]
+    for row in FINDERS.values():
+        lines.append(f"| `{row.name}` | {row.about} | {row.licence} |")
+    lines += ["", "## Files", ""]
     lines += ["| file | bytes | SHA-256 | from, in this order |", "|---|---|---|---|"]
-    files = {file.name: file for row in CATALOGUE.values() for file in row.files}
+    rows = [*CATALOGUE.values(), *FINDERS.values()]
+    files = {file.name: file for row in rows for file in row.files}
     for file in files.values():
         places = [
             f"{source.package}" + ("" if source.checked else " (no published hash: not checked)")
@@ -139,7 +145,7 @@ def models() -> str:
         lines.append(f"| {file.name} | {known} | {'; '.join(places)} |")
     lines += [
         "",
-        "The wheel and the npm package are used as containers only: none of MediaPipe's code is",
+        "The wheel and the npm packages are used as containers only: none of MediaPipe's code is",
         "installed or run. Checkpoints (.pt, .pth) are read without executing anything in them, and",
         "converted once, which needs the `train` extra; those of AlphaPose are downloaded from Google",
         "Drive, which needs the `alphapose` extra: see [AlphaPose](alphapose.md). Archives of",

@@ -25,10 +25,10 @@ NAMES = Word(
 @command(offline=False)
 def models_list() -> None:
     """List all models, those already downloaded first."""
-    from vitruvian.models.zoo import CATALOGUE
+    from vitruvian.models.zoo import CATALOGUE, FINDERS
     from vitruvian.weights import download
 
-    rows = CATALOGUE.values()
+    rows = [*CATALOGUE.values(), *FINDERS.values()]
     here = [row for row in rows if all(map(download.here, row.files))]
     widest = max((len(row.name) for row in here), default=0)
     for row in here:
@@ -50,7 +50,9 @@ def models_info(name: str) -> None:
     from vitruvian.models.zoo import entry
 
     row = entry(name)
-    print(f"{row.name}: {row.about}\nfamily: {row.family}\nskeleton: {row.skeleton}")
+    print(f"{row.name}: {row.about}\nfamily: {row.family}")
+    if row.skeleton:
+        print(f"skeleton: {row.skeleton}")
     print(f"gives: {row.gives}\nlicence of the weights: {row.licence}")
     if row.decode is not None:
         print(f"heat map decoding: {row.decode}")
@@ -69,10 +71,10 @@ def models_info(name: str) -> None:
 def models_pull(names: list[str]) -> None:
     """Download the weights of models, to run them offline later."""
     from vitruvian.models.ready import pull
-    from vitruvian.models.zoo import CATALOGUE, entry
+    from vitruvian.models.zoo import CATALOGUE, FINDERS, entry
 
-    bad = 0
-    for row in list(CATALOGUE.values()) if names == ["all"] else [entry(name) for name in names]:
+    bad, every = 0, [*CATALOGUE.values(), *FINDERS.values()]
+    for row in every if names == ["all"] else [entry(name) for name in names]:
         try:
             for path in pull(row.name):
                 print(f"{row.name}: {path}")

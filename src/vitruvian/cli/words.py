@@ -126,20 +126,21 @@ WORDS = {
     "find": Word(
         str | None,
         MODEL,
-        "Person detector: another model (yolov8n-pose), or a .json file of bounding boxes.",
-        "the model's own, or BlazePose's",
+        "Person detector: vitruvian-find, objectron, blazepose-full, yolov8n-pose, or a .json file "
+        "of bounding boxes.",
+        "vitruvian-find; BlazePose on videos: its own",
     ),
     "num_poses": Word(
         int | None,
         MODEL,
         "Maximum number of people per frame.",
-        "BlazePose 1, YOLOv8 300, others 100",
+        "BlazePose 100 on images and 1 on videos, YOLOv8 300, others 100",
     ),
     "conf": Word(
         float | None,
         MODEL,
         "Confidence threshold for a person detection, 0..1.",
-        "BlazePose 0.5, YOLOv8 0.25, others: the detector's",
+        "the detector's: vitruvian-find 0.1, BlazePose 0.5, YOLOv8 0.25",
     ),
     "skeleton": Word(
         str | None,

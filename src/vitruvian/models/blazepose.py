@@ -80,7 +80,9 @@ class Options(Machine):
     def of(cls, **given: Any) -> Self:
         """Options from keywords; `compat` sets the defaults of the others."""
         cls.check("compat", given.get("compat", cls.compat))
-        if given.get("conf") is not None and not {"presence", "min_pose_presence_confidence"} & set(given):
+        if given.get("conf") is not None and not {"presence", "min_pose_presence_confidence"} & set(
+            given
+        ):
             cls.check("conf", given["conf"])
             given["presence"] = given["conf"]
         return super().of(**{**COMPAT[given.get("compat", cls.compat)], **given})

@@ -115,8 +115,9 @@ def load(
         name: a row of the catalogue, see `vitruvian models list`, or a .pt, .pth, .onnx or .xml
             file of YOLOv8-pose, AlphaPose or MeTRAbs, or a .tar.gz of MeTRAbs' authors; with
             options after commas, see `ModelSpec.parse`, which take precedence.
-        find: person detector for BlazePose, AlphaPose and MeTRAbs: YOLOv8-pose, by name or file, or
-            a .json file of bounding boxes; default: BlazePose's detector.
+        find: person detector for BlazePose, AlphaPose and MeTRAbs: vitruvian-find, objectron,
+            BlazePose, YOLOv8-pose, by name or file, or a .json file of bounding boxes; default:
+            BlazePose's own for BlazePose, vitruvian-find for the others.
         skeleton: of a file's keypoints: a name, a .toml file or a `Skeleton`; default: as in the
             file, or else COCO's. For MeTRAbs, the name of one of the file's skeletons.
         options: those of its family: `Options` of `vitruvian.models.blazepose`, `yolopose`,
@@ -177,7 +178,8 @@ def _check_finder(which: str) -> Family | None:
     family = family_of(which)
     if family.finder is None:
         raise VitruvianError(
-            f"find is '{which}', want a person detector: YOLOv8-pose, BlazePose, or a .json file"
+            f"find is '{which}', want a person detector: vitruvian-find, objectron, YOLOv8-pose, "
+            "BlazePose, or a .json file"
         )
     return family
 

@@ -117,13 +117,13 @@ class _Few:
                 names += f" and {len(self.empty) - 1} more of {self.pictures}"
             yield (
                 f"nobody was found in {names}: BlazePose's detector looks for people near the "
-                "camera; try --find yolov8n-pose, or --conf 0.3"
+                "camera; try --find vitruvian-find, or --conf 0.3"
             )
         if self.near and self.full:
             people = amount(self.most or 0, "person", "people")
             yield (
                 f"found {people}, the maximum; if there are more, try --num-poses "
-                f"{max(5, 2 * (self.most or 0))}, also with --find yolov8n-pose"
+                f"{max(5, 2 * (self.most or 0))}, also with --find vitruvian-find"
             )
 
 

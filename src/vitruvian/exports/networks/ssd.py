@@ -32,7 +32,9 @@ CLASSES, PERSON = 24, 4  # of the file
 class SameConv(nn.Conv2d):
     """A convolution with TensorFlow's SAME padding: what is odd of it comes below and right."""
 
-    def __init__(self, inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1):
+    def __init__(
+        self, inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1
+    ):
         super().__init__(inside, outside, kernel, stride, groups=groups)
 
     def forward(self, input: Tensor) -> Tensor:

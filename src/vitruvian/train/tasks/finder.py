@@ -55,6 +55,7 @@ class FinderRecipe(TomlRecipe):
     out: float = 0.65  # smallest scale, relative to the whole picture
     close: float = 1.6  # largest scale
     aspect: float = 0.2  # largest change of the aspect ratio's logarithm
+    nobody: float = 0.15  # share of parts of pictures where nobody is, and of plain ones
     box_weight: float = 2.0  # loss weight of the boxes; the scores have 1
 
 
@@ -117,8 +118,32 @@ def random_view(
                 continue
             seen = np.prod(sides) / np.prod(box[2:] - box[:2]) >= SEEN and sides.min() >= LEAST
             kinds[person and bool(seen)].append(inside)
-    people, ignored = (np.reshape(kinds[kind], (-1, 4)).astype(np.float32) for kind in (True, False))
+    people, ignored = (
+        np.reshape(kinds[kind], (-1, 4)).astype(np.float32) for kind in (True, False)
+    )
     return LabelledBoxes(jitter_colours(rgb, rng), people, ignored)
+
+
+def nobody_view(picture: LabelledBoxes, rng: np.random.Generator) -> LabelledBoxes:
+    """A part of the picture where nobody is; if there is none, and at times, plain colour."""
+    taken = np.concatenate([picture.people, picture.ignored])
+    none, sides = np.zeros((0, 4), np.float32), np.array(picture.rgb.shape[1::-1])
+    for _ in range(20):
+        share = rng.uniform(0.25, 0.7, 2)
+        low = rng.uniform(0, 1 - share) * sides
+        high = low + share * sides
+        if not ((taken[:, :2] < high) & (taken[:, 2:] > low)).all(axis=1).any():
+            (left, top), (right, bottom) = low.astype(int), high.astype(int)
+            part = cv2.resize(picture.rgb[top:bottom, left:right], (SIDE, SIDE))
+            if rng.random() < 0.75:
+                return LabelledBoxes(part, none, none)
+            break
+    rgb = np.full((SIDE, SIDE, 3), rng.uniform(0, 255, 3))
+    rgb += np.linspace(-1, 1, SIDE)[:, None, None] * rng.uniform(-60, 60, 3)
+    rgb += rng.normal(0, rng.uniform(0, 20), rgb.shape)
+    if rng.random() < 0.4:
+        rgb[:] = rng.integers(0, 256)
+    return LabelledBoxes(np.clip(rgb, 0, 255).astype(np.uint8), none, none)
 
 
 def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,7 +172,7 @@ class DetectionLoss:
         self.shapes = torch.cat([middle - half, middle + half], 1)
 
     def boxes(self, rows: Tensor) -> Tensor:
-        """(A, 4) rows y x h w -> x0 y0 x1 y1, pixels; `decode.anchors.decode_ssd` with gradients."""
+        """(A, 4) rows y x h w -> x0 y0 x1 y1, pixels; `anchors.decode_ssd` with gradients."""
         centre = rows[:, [1, 0]] / 10 * self.anchors[:, 2:] + self.anchors[:, :2]
         half = torch.exp((rows[:, [3, 2]] / 5).clamp(-4, 4)) * self.anchors[:, 2:] / 2
         return torch.cat([centre - half, centre + half], 1)
@@ -210,7 +235,12 @@ def train_finder(recipe: FinderRecipe, data: Path) -> PersonSsd:
         order, total = rng.permutation(len(pictures)), 0.0
         for step in range(steps):
             which = order[step * recipe.batch : (step + 1) * recipe.batch]
-            some = [random_view(pictures[i], recipe, rng) for i in which]
+            some = [
+                nobody_view(pictures[i], rng)
+                if rng.random() < recipe.nobody
+                else random_view(pictures[i], recipe, rng)
+                for i in which
+            ]
             rate = learning_rate(epoch * steps + step, 0, recipe.epochs * steps)
             optimiser.param_groups[0]["lr"] = recipe.rate * rate
             frames = torch.from_numpy(np.stack([each.rgb for each in some])).float() * (2 / 255) - 1

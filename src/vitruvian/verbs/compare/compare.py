@@ -25,7 +25,7 @@ from vitruvian.formats.atomic_file import AtomicFile, WriteError, alone_in, writ
 from vitruvian.formats.records import Record
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.models.load import check_options, load
+from vitruvian.models.load import check_options, for_pictures, load
 from vitruvian.models.ready import is_network_file
 from vitruvian.models.spec import ModelSpec, model_specs
 from vitruvian.show.draw import VISIBLE
@@ -279,7 +279,9 @@ class _Job:
         if finished(path, about) and complete.get(path.name) == path.stat().st_size:
             self.files.append(path)
             return path
-        moving, opened = self.source.moving, lambda: load(one.name, **one.options)
+        moving = self.source.moving
+        options = one.options if moving else for_pictures(one.name, one.options)
+        opened = lambda: load(one.name, **options)  # noqa: E731
         try:
             write_lines(path, self.frames(), moving, opened, about, (told, count_of(self.source)))
         except WriteError:
@@ -310,7 +312,8 @@ class _Job:
             longest = max(whole or lines, key=len)
             ends = [frame.seconds for frame, _ in longest.sample(2)]
             tally = SourceTally(labels, len(longest), moving, max(ends, default=0.0))
-            chapter = Chapter(self.source.name, tally)
+            finders = [each.finder for each in lines]
+            chapter = Chapter(self.source.name, tally, finders)
             views = [view(each, self.visible) if moving else None for each in lines]
             widths = [Steady() if moving else None for _ in lines]
             film = (
@@ -324,7 +327,8 @@ class _Job:
                 results = [each[frame] for each in lines]
                 if not moving:
                     views = [self._still(frame, result) for result in results]
-                picture = panels(frame, labels, results, views, self.visible, widths)
+                how = views, self.visible, widths, finders
+                picture = panels(frame, labels, results, *how)
                 if film is not None:
                     film.add(picture, frame.seconds)
                 else:

@@ -224,6 +224,8 @@ class FrameRecord:
             sources: sources of all frames that will be looked up.
         """
         self.record, self.moving = Record(path), moving
+        find = self.record.header.get("options", {}).get("find")
+        self.finder = Path(str(find)).name if find else "its own detector"  # who found the people
         self._at: dict[str, _Frames] = {}
         self._begin = array("q")
         for line, number, offset in self.record.index():

@@ -85,6 +85,7 @@ def panels(
     views: Sequence[StageView | None],
     visible: float = VISIBLE,
     widths: Sequence[Steady | None] = (),
+    finders: Sequence[str] = (),
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB: one panel per model, with a 3D view below for models with metres.
 
@@ -95,13 +96,13 @@ def panels(
         views: their 3D views; None for 2D models.
         visible: 0..1; keypoints with this score or more are drawn.
         widths: line widths of each model, kept from frame to frame of a video.
+        finders: who found the people of each model; by default that is left out.
     """
     layout = Layout.of(len(labels), frame.size)
     deep = any(view is not None for view in views)
-    drawn = [
-        _panel(frame, *each, layout.size, visible, deep)
-        for each in zip(labels, results, views, widths or [None] * len(labels), strict=True)
-    ]
+    every = [None] * len(labels)
+    rows = zip(labels, results, views, widths or every, finders or every, strict=True)
+    drawn = [_panel(frame, *each, layout.size, visible, deep) for each in rows]
     while len(drawn) % layout.columns:
         drawn.append(np.full_like(drawn[0], 255))
     edge = [(GAP // 2, GAP // 2)] * 2 + [(0, 0)]
@@ -116,6 +117,7 @@ def _panel(
     result: FrameResult,
     view: StageView | None,
     widths: Steady | None,
+    finder: str | None,
     size: tuple[int, int],
     visible: float,
     deep: bool,
@@ -128,6 +130,7 @@ def _panel(
         result: its result.
         view: its 3D view.
         widths: its line widths.
+        finder: who found the people.
         size: width and height of the image in the panel, pixels.
         visible: minimum score of keypoints drawn.
         deep: whether to add a 3D view, empty for 2D models.
@@ -139,7 +142,8 @@ def _panel(
         picture = draw(frame, drawn, visible, widths=widths)
     how = cv2.INTER_AREA if size[0] < frame.size[0] else cv2.INTER_CUBIC
     parts = [_words(label, size[0]), cv2.resize(picture, size, interpolation=how)]
-    parts.append(_words(result_caption(result), size[0]))
+    found_by = f", found by {finder}" if finder and poses is not None else ""
+    parts.append(_words(result_caption(result) + found_by, size[0]))
     if deep:
         flat = (size[0], size[0] // 2)
         if view is None or poses is None or poses.xyz is None:
