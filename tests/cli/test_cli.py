@@ -18,7 +18,7 @@ import vitruvian as vit
 from commands import PREDICT, Done, command, one_line, process, started
 from conftest import absent
 from pictures import opened
-from vitruvian.models.zoo import CATALOGUE
+from vitruvian.models.zoo import CATALOGUE, FINDERS, entry
 from vitruvian.weights import download
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -167,21 +167,21 @@ def test_the_version_is_said():
     assert command("--version").stdout == f"vitruvian {vit.__version__}\n"
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", [*CATALOGUE, *FINDERS])
 def test_models_are_listed_with_licence_and_hashes(name):
     assert name in command("models", "list").stdout
     told = command("models", "info", name).stdout
-    for file in CATALOGUE[name].files:
+    for file in entry(name).files:
         assert (file.sha256 or "not published") in told
-    assert CATALOGUE[name].licence in told
+    assert entry(name).licence in told
 
 
 def test_pulling_everything_goes_on_after_what_cannot_be_had(cache):
     done = command("models", "pull", "all", "--offline")
     assert done.returncode == 1
     complaints = [line for line in done.stderr.splitlines() if line.startswith("vitruvian: ")]
-    shipped = {"vitruvian-2d", "vitruvian-3d"}
-    assert len(complaints) == len(CATALOGUE) - len(shipped)
+    shipped = {"vitruvian-2d", "vitruvian-3d", "vitruvian-find"}
+    assert len(complaints) == len({**CATALOGUE, **FINDERS}) - len(shipped)
 
 
 def test_verify_tells_a_damaged_file_from_one_that_is_not_there(cache):

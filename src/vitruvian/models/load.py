@@ -234,7 +234,8 @@ def for_pictures(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     given = {each: value for each, value in options.items() if value is not None}
     if given.get("num_poses") == 1:
         return given
-    return {**family_of(name).for_pictures, **given}
+    usual = FAMILIES[CATALOGUE[name].family].for_pictures if name in CATALOGUE else {}
+    return {**usual, **given}
 
 
 def open_finder(which: str, wants: str, options: Any) -> Finder:

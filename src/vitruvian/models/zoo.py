@@ -180,7 +180,7 @@ _OURS = (
 # Shipped as well.
 _OURS_FIND = File(
     "vitruvian-find.onnx",
-    "ed356b2d3eab5d7ec6f142fb3bcee29056ef375506d6bde4e42f55da4a3f6765",
+    "252394d8c618907dbbeb2a789a278b5a9be31d57f56baa5cc24c337d4a3d44d2",
     9_209_709,
     (),
 )
