@@ -144,7 +144,9 @@ class Body:
 
     def decode(self, frame, outputs, crops, look):
         n = len(look)
-        moved = Regions(look.centre + np.float32([10, 0]), look.size, look.angle, look.score, look.person)
+        moved = Regions(
+            look.centre + np.float32([10, 0]), look.size, look.angle, look.score, look.person
+        )
         xy = np.zeros((n, 33, 2), np.float32)
         box, ids = np.zeros((n, 4), np.float32), np.full(n, -1)
         return Poses(BLAZEPOSE33, xy, xy[..., 0], box, look.score, ids, look=moved)

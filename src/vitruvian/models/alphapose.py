@@ -466,5 +466,6 @@ FAMILY = Family(
     wants="boxes",
     metres=False,
     found_by=EVERYBODY,
+    for_ap={"conf": 0.1},
     tensors=("preact.", "duc1.", "stage2."),
 )

@@ -407,5 +407,6 @@ FAMILY = Family(
     wants="boxes",
     metres=True,
     found_by=EVERYBODY,
+    for_ap={"conf": 0.1},
     tensors=("heatmap_heads.conv_final.",),
 )

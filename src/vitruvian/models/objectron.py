@@ -42,7 +42,7 @@ class Options(Machine):
     """Options of these person detectors."""
 
     num_poses: Count = 100  # maximum number of people per frame, by score
-    conf: Share = 0.1  # 0..1, confidence threshold of a detection; the head drops who is not there
+    conf: Share = 0.35  # 0..1, confidence threshold of a detection
     nms_iou: Share = 0.5  # IoU threshold of non-maximum suppression
 
     KIND: ClassVar[str] = "option of a person detector"

@@ -313,7 +313,7 @@ class _Job:
             ends = [frame.seconds for frame, _ in longest.sample(2)]
             tally = SourceTally(labels, len(longest), moving, max(ends, default=0.0))
             finders = [each.finder for each in lines]
-            chapter = Chapter(self.source.name, tally, finders)
+            chapter = Chapter(self.source.name, tally, finders=finders)
             views = [view(each, self.visible) if moving else None for each in lines]
             widths = [Steady() if moving else None for _ in lines]
             film = (

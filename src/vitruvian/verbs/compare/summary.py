@@ -29,9 +29,9 @@ class Chapter:
 
     name: str
     tally: SourceTally
-    finders: Sequence[str]  # who found the people of each side
     shown: tuple[str, np.ndarray] | None = None  # the middle frame of a video, or the first image
     missing: dict[str, tuple[int, str]] = field(default_factory=dict)  # label -> failures, why
+    finders: Sequence[str] = ()  # who found the people of each side
 
     def add(self, frame: Frame, results: Sequence[FrameResult], picture: np.ndarray) -> None:
         """Add a frame that the tally has counted."""
@@ -100,9 +100,11 @@ def _chapter(page: HtmlReport, chapter: Chapter) -> None:
     page.heading(chapter.name)
     columns = ("model", "frames", "without a result", "people per frame", "ms, median", "ms, p95")
     page.table(columns, [list(astuple(side.summary())) for side in tally.sides])
-    labels = [side.label for side in tally.sides]
-    pairs = zip(labels, chapter.finders, strict=True)
-    page.paragraph(f"People found by: {'; '.join(f'{label}: {name}' for label, name in pairs)}.")
+    pairs = [(side.label, name) for side, name in zip(tally.sides, chapter.finders, strict=False)]
+    if pairs:
+        page.paragraph(
+            f"People found by: {'; '.join(f'{label}: {name}' for label, name in pairs)}."
+        )
     if chapter.shown is not None:
         page.picture(chapter.shown[1], chapter.shown[0])
     kind = "The whole video" if tally.moving else "Each image"
