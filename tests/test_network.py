@@ -163,23 +163,25 @@ def test_the_real_landmark_network_takes_a_batch_and_the_real_detector_does_not(
 
 
 def test_threads_whose_first_calls_meet_do_not_wait_for_each_other(toy: Path):
-    """In a new Python: OpenVINO's table of number types must be there before there are threads.
+    """In a new Python, where each opens a network of its own.
 
-    Without that, 7 of 12 runs of eight threads that asked for it at once never ended (2026.4.1).
+    OpenVINO's table of number types must be there before: without that, 7 of 12 runs of eight
+    threads that asked for it at once never ended (2026.4.1).
     """
     code = f"""
 import sys, threading
 import numpy as np
 from pathlib import Path
 from vitruvian.network import OpenVino
-network, together = OpenVino(Path({str(toy)!r}), streams=2), threading.Barrier(8)
+together, done = threading.Barrier(8), []
 def first():
     together.wait()
-    network(np.ones((1, 4), np.float32))
+    done.append(OpenVino(Path({str(toy)!r}), streams=2)(np.ones((1, 4), np.float32)))
 sys.setswitchinterval(1e-7)
 threads = [threading.Thread(target=first) for _ in range(8)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
+assert len(done) == 8
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -27,6 +27,7 @@ Result = TypeVar("Result")
 # Names of `precision` -> OpenVINO's. f32 is exact; the others round inside the network.
 PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
 OFTEN, MOST_FIXED = 20, 2  # see `OpenVino._compiled_for`
+_IMPORT = threading.Lock()
 
 
 def import_openvino() -> Any:
@@ -37,18 +38,21 @@ def import_openvino() -> Any:
     fail, which openvino expects; it is removed afterwards, so that the converter can be imported.
     """
     silence()
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
     converter = "openvino.tools.ovc"
-    sys.modules[converter] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        del sys.modules[converter]
-    return openvino
+    with _IMPORT:  # two threads may load a model each
+        if "openvino" not in sys.modules:
+            sys.modules[converter] = None  # type: ignore[assignment]
+            try:
+                import openvino
+            finally:
+                del sys.modules[converter]
+            # OpenVINO makes its table of number types when it is first asked, and lets other
+            # threads run meanwhile: where the first calls of two threads met, they waited for each
+            # other for ever (2026.4.1, seen in `vitruvian val` and on a stack dump).
+            openvino.Type.f32.to_dtype()
+        return sys.modules["openvino"]
 
 
-@functools.cache
 def openvino_core() -> Any:
     """OpenVINO's `Core`, one for the whole process.
 
@@ -59,7 +63,14 @@ def openvino_core() -> Any:
     Raises:
         RuntimeError: no memory, or no threads, are left.
     """
-    return import_openvino().Core()
+    openvino = import_openvino()
+    with _IMPORT:
+        return _core(openvino)
+
+
+@functools.cache
+def _core(openvino: Any) -> Any:
+    return openvino.Core()
 
 
 def silence() -> None:
@@ -115,10 +126,6 @@ class OpenVino:
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
         openvino = import_openvino()
-        # OpenVINO makes its table of number types when it is first asked, and lets other threads
-        # run meanwhile: where the first calls of two threads met, they waited for each other for
-        # ever (2026.4.1, seen in `vitruvian val` and on a stack dump). So it is asked here, by one.
-        openvino.Type.f32.to_dtype()
         try:
             self._core = openvino_core()
             known = [*self._core.available_devices, "AUTO"]
