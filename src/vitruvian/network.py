@@ -447,13 +447,16 @@ def open_network(
 def imap(
     function: Callable[[Item], Result], items: Iterable[Item], streams: int
 ) -> Iterator[Result]:
-    """Map a function over items in order, `streams` of them in parallel."""
+    """Map a function over items in order, with networks of so many streams.
+
+    One thread more than that computes, so that each stream has work while Python has some.
+    """
     flying: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(streams) as pool:
+    with ThreadPoolExecutor(streams + 1) as pool:
         try:
             for item in items:
                 flying.append(pool.submit(function, item))
-                if len(flying) > streams:  # one more than can run, so that no thread is idle
+                if len(flying) > streams + 1:  # one more than can run, so that no thread is idle
                     yield flying.popleft().result()
             while flying:
                 yield flying.popleft().result()
