@@ -1,13 +1,11 @@
 """BlazePose here and in MediaPipe 0.10.21, side by side on this machine, in one run.
 
-    python benchmarks/blazepose.py [--rounds 5] [--size full] [--precision] [--peer PYTHON]
+    python benchmarks/blazepose.py [--rounds 5] [--size full] [--peer PYTHON]
 
 Each measurement is a process of its own; ours and theirs take turns, and what is printed are
 medians over the rounds and the median of the ratios of the pairs. MediaPipe runs in a virtual
 environment of its own, which is made in the cache folder the first time, unless --peer names a
 Python that has it. The pictures and the video lie in ../shared.
-
---precision compares what OpenVINO offers instead: time, and how far landmarks move from f32.
 """
 
 from __future__ import annotations
@@ -163,54 +161,17 @@ def agreement(folder: Path) -> None:
     )
 
 
-def precisions(size: str) -> None:
-    """Time, and distance of landmarks from f32, of what OpenVINO offers."""
-    import vitruvian as vit
-
-    pictures = sorted((DATA / "coco" / "images").glob("*.jpg"))
-    frames = [vit.Frame.read(path) for path in pictures]
-    exact: list[vit.Poses] = []
-    print(f"blazepose-{size} on {len(frames)} pictures: landmarks against f32")
-    print(f"{'':16}{'ms':>8}{'CPU ms':>8}{'found':>7}{'px, % of region':>22}{'mm':>14}")
-    for precision in ("f32", "f16", "bf16"):
-        for threads in (1, 2):
-            model = vit.load(f"blazepose-{size}", precision=precision, threads=threads)
-            look = model.find(frames)
-            [model([f], [r.take([0])]) for f, r in zip(frames[:10], look, strict=False) if len(r)]
-            began, cpu = time.perf_counter(), time.process_time()
-            got = [model([frame])[0] for frame in frames]
-            took, cpu = time.perf_counter() - began, time.process_time() - cpu
-            exact = exact or got
-            pairs = [(a, b) for a, b in zip(exact, got, strict=True) if len(a) and len(b)]
-            share, metres = [], []
-            for a, b in pairs:
-                assert a.look is not None
-                share += (np.linalg.norm(a.xy - b.xy, axis=-1) / a.look.size[0, 0]).ravel().tolist()
-                assert a.xyz is not None
-                assert b.xyz is not None
-                metres += np.linalg.norm(a.xyz - b.xyz, axis=-1).ravel().tolist()
-            quantiles = [f"{np.median(share):.3%} (95 %: {np.quantile(share, 0.95):.3%})"]
-            quantiles += [f"{np.median(metres) * 1e3:.1f} ({np.quantile(metres, 0.95) * 1e3:.1f})"]
-            name = f"{precision}, {threads} threads"
-            each, found = 1e3 / len(frames), sum(map(len, got))
-            print(f"{name:16}{took * each:8.1f}{cpu * each:8.1f}{found:7}", end="")
-            print(f"{quantiles[0]:>22}{quantiles[1]:>14}")
-
-
 def main() -> None:
     """Read the words."""
     parser = argparse.ArgumentParser(description="BlazePose beside MediaPipe")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", choices=COMPLEXITY, default="full")
-    parser.add_argument("--precision", action="store_true")
     parser.add_argument("--peer", help="a Python that has mediapipe 0.10.21")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.job:
         job = json.loads(words.job)
         print(json.dumps((our_video if job["what"] == "video" else our_pictures)(job)))
-    elif words.precision:
-        precisions(words.size)
     else:
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.2f}")
         compare(words.rounds, words.size, words.peer or peer_python())

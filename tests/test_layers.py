@@ -232,7 +232,8 @@ def test_inference_never_imports_torch():
     code += ", vitruvian.models.load"
     code += ", vitruvian.models.yolopose, vitruvian.models.alphapose, vitruvian.weights.checkpoint"
     code += ", vitruvian.weights.metrabs_archive, vitruvian.models.metrabs"
-    assert not loaded(f"{code}, vitruvian.models.blazepose") & {"torch", "openvino", "matplotlib"}
+    heavy = {"torch", "openvino", "matplotlib", "scipy"}  # half a second of each run, and 50 MB
+    assert not loaded(f"{code}, vitruvian.models.blazepose") & heavy
 
 
 def test_every_public_name_is_there():

@@ -90,14 +90,23 @@ def test_only_the_outputs_asked_for_come_back_in_that_order(outputs, n, toy: Pat
 
 
 def test_a_network_that_folds_its_batch_is_caught(folding: Path):
+    """Where rows are a batch; a processor computes them side by side."""
     with pytest.raises(ValueError, match=r"folding.xml: 3 rows in, \[\(1, 3, 4\)\] out"):
-        OpenVino(folding)(np.ones((3, 4), np.float32))
+        OpenVino(folding, device="AUTO")(np.ones((3, 4), np.float32))
 
 
 def test_a_network_that_folds_its_batch_can_be_run_row_by_row(folding: Path, rng):
     rows = rng.normal(size=(3, 4)).astype(np.float32)
-    (got,) = OpenVino(folding, batch=False)(rows)
-    np.testing.assert_array_equal(got, rows[:, None])
+    for network in (OpenVino(folding), OpenVino(folding, device="AUTO", batch=False)):
+        np.testing.assert_array_equal(network(rows)[0], rows[:, None])
+
+
+def test_a_device_with_batches_gives_the_same(toy: Path, rng):
+    """Also for frequent batch sizes, which are compiled on their own, and more of them than are."""
+    network = OpenVino(toy, device="AUTO")
+    for n in (*[3] * 25, *[2] * 25, *[5] * 25, 1, 3):
+        rows = rng.normal(size=(n, 4)).astype(np.float32)
+        np.testing.assert_array_equal(network(rows)[0], rows * 2)
 
 
 @pytest.mark.parametrize("batch", [True, False])
@@ -156,30 +165,31 @@ def test_the_real_landmark_network_takes_a_batch_and_the_real_detector_does_not(
     rows = rng.uniform(0, 1, (3, 256, 256, 3)).astype(np.float32)
     single = [network(rows[i : i + 1]) for i in range(3)]
     for together, apart in zip(network(rows), zip(*single, strict=True), strict=True):
-        # 1e-4 of values up to 256: a batch is added up in another order than a single row.
-        np.testing.assert_allclose(together, np.concatenate(apart), rtol=1e-4, atol=1e-3)
+        np.testing.assert_array_equal(together, np.concatenate(apart))
     with pytest.raises(ValueError, match=r"3 rows in, .*\(1, 6762, 12\)"):
-        OpenVino(detector)(np.zeros((3, 224, 224, 3), np.float32))
+        OpenVino(detector, device="AUTO")(np.zeros((3, 224, 224, 3), np.float32))
 
 
 def test_threads_whose_first_calls_meet_do_not_wait_for_each_other(toy: Path):
-    """In a new Python: OpenVINO's table of number types must be there before there are threads.
+    """In a new Python, where each opens a network of its own.
 
-    Without that, 7 of 12 runs of eight threads that asked for it at once never ended (2026.4.1).
+    OpenVINO's table of number types must be there before: without that, 7 of 12 runs of eight
+    threads that asked for it at once never ended (2026.4.1).
     """
     code = f"""
 import sys, threading
 import numpy as np
 from pathlib import Path
 from vitruvian.network import OpenVino
-network, together = OpenVino(Path({str(toy)!r}), streams=2), threading.Barrier(8)
+together, done = threading.Barrier(8), []
 def first():
     together.wait()
-    network(np.ones((1, 4), np.float32))
+    done.append(OpenVino(Path({str(toy)!r}), streams=2)(np.ones((1, 4), np.float32)))
 sys.setswitchinterval(1e-7)
 threads = [threading.Thread(target=first) for _ in range(8)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
+assert len(done) == 8
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -26,7 +26,10 @@ Result = TypeVar("Result")
 
 # Names of `precision` -> OpenVINO's. f32 is exact; the others round inside the network.
 PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
-OFTEN, MOST_FIXED = 20, 2  # see `OpenVino._compiled_for`
+OFTEN, MOST_FIXED = 20, 2  # see `OpenVino._for`
+MOST_IDLE = 16  # infer requests kept for later calls: each has buffers for its results
+Shape = tuple[int | None, ...]
+_IMPORT = threading.Lock()
 
 
 def import_openvino() -> Any:
@@ -37,18 +40,21 @@ def import_openvino() -> Any:
     fail, which openvino expects; it is removed afterwards, so that the converter can be imported.
     """
     silence()
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
     converter = "openvino.tools.ovc"
-    sys.modules[converter] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        del sys.modules[converter]
-    return openvino
+    with _IMPORT:  # two threads may load a model each
+        if "openvino" not in sys.modules:
+            sys.modules[converter] = None  # type: ignore[assignment]
+            try:
+                import openvino
+            finally:
+                del sys.modules[converter]
+            # OpenVINO makes its table of number types when it is first asked, and lets other
+            # threads run meanwhile: where the first calls of two threads met, they waited for each
+            # other for ever (2026.4.1, seen in `vitruvian val` and on a stack dump).
+            openvino.Type.f32.to_dtype()
+        return sys.modules["openvino"]
 
 
-@functools.cache
 def openvino_core() -> Any:
     """OpenVINO's `Core`, one for the whole process.
 
@@ -59,7 +65,21 @@ def openvino_core() -> Any:
     Raises:
         RuntimeError: no memory, or no threads, are left.
     """
-    return import_openvino().Core()
+    openvino = import_openvino()
+    with _IMPORT:
+        return _core(openvino)
+
+
+@functools.cache
+def _core(openvino: Any) -> Any:
+    return openvino.Core()
+
+
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def silence() -> None:
@@ -85,8 +105,10 @@ def import_onnxruntime() -> Any:
 class OpenVino:
     """Run a .tflite, .onnx or .xml file with OpenVINO.
 
-    A call takes one array of N rows per input and returns a tuple of arrays of N rows (batch size
-    N). Thread-safe: calls that run at the same time have an infer request each.
+    A call takes one array of N rows per input and returns a tuple of arrays of N rows. A processor
+    computes several rows side by side, one on each core: faster than a batch, and a row's result
+    does not depend on the others. Other devices compute them as a batch. Thread-safe: calls that
+    run at the same time have an infer request each.
     """
 
     def __init__(
@@ -109,19 +131,15 @@ class OpenVino:
             device: CPU, GPU, NPU, AUTO, as OpenVINO names them.
             precision: a key of `PRECISIONS`.
             threads: number of threads; None: one per core.
-            streams: number of parallel calls, which share the cores; rows of a call count as calls.
+            streams: number of parallel calls, which share the cores.
             batch: whether the batch size may exceed 1. A network that folds the batch into another
-                axis (BlazePose's detector) must be run row by row.
+                axis (BlazePose's detector) must be run row by row on any device.
             side: pixels, of the square images of a network that takes any size; None: as in the
                 file.
         """
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
         openvino = import_openvino()
-        # OpenVINO makes its table of number types when it is first asked, and lets other threads
-        # run meanwhile: where the first calls of two threads met, they waited for each other for
-        # ever (2026.4.1, seen in `vitruvian val` and on a stack dump). So it is asked here, by one.
-        openvino.Type.f32.to_dtype()
         try:
             self._core = openvino_core()
             known = [*self._core.available_devices, "AUTO"]
@@ -129,34 +147,41 @@ class OpenVino:
             raise VitruvianError(f"OpenVINO cannot start: {_last_line(error)}") from None
         if device.split(".")[0].split(":")[0] not in {name.split(".")[0] for name in known}:
             raise unknown("device", device, known)
-        self._batch, self._device, self._file, self._outputs = batch, device, file, outputs
+        self._device, self._file, self._outputs = device, file, outputs
         self._side = side
-        self.streams = streams
+        # Whether rows are calls of their own.
+        self.side_by_side = device == "CPU" or streams > 1 or not batch
         # OpenVINO takes bf16 by itself where the processor has it: f32 must be asked for.
-        self._settings: dict[str, object] = {
+        settings: dict[str, object] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         }
-        if streams > 1:
-            self._settings["NUM_STREAMS"] = streams
         if threads is not None and device == "CPU":
-            self._settings["INFERENCE_NUM_THREADS"] = threads
-            self._settings["ENABLE_CPU_PINNING"] = False
+            settings["INFERENCE_NUM_THREADS"] = threads
+            settings["ENABLE_CPU_PINNING"] = False
+        if streams > 1:
+            settings["NUM_STREAMS"] = streams
+        # Of a call of one row, and of rows side by side.
+        self._settings = [settings, settings]
+        if device == "CPU" and streams == 1 and (most := threads or cores()) > 1:
+            self._settings[True] = {**settings, "NUM_STREAMS": most}
         # What compiled networks depend on, for those of earlier processes; None: they are not kept.
         self._made_of: tuple[object, ...] | None = None
         if device == "CPU" and (content := _content(file)) is not None:
             processor = self._core.get_property(device, "FULL_DEVICE_NAME")
-            about_it = content, outputs, self._settings, *([side] if side else [])
+            about_it = content, outputs, *([side] if side else [])
             self._made_of = openvino.__version__, processor, *about_it
-        about, self._one = self._first()
+        about, one = self._first()
         self.metadata: dict[str, str] = about["metadata"]
-        self._shapes: list[tuple[int | None, ...]] = [tuple(shape) for shape in about["shapes"]]
+        self._shapes: list[Shape] = [tuple(shape) for shape in about["shapes"]]
         self.input_shape = self._shapes[0]
-        self._many: Any = None
-        self._seen: Counter[tuple[tuple[int, ...], ...]] = Counter()
-        self._shaped: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self._one = one
+        self._compiled: dict[tuple[bool, tuple[Shape, ...]], Any] = {}
+        self._compiled[False, tuple((1, *shape[1:]) for shape in self._shapes)] = one
+        self._seen: Counter[tuple[bool, tuple[Shape, ...]]] = Counter()
+        self._frequent: set[tuple[bool, tuple[Shape, ...]]] = set()
         self._lock = threading.Lock()
-        self._idle: defaultdict[str, deque[Any]] = defaultdict(deque)  # infer requests
+        self._idle: defaultdict[int, deque[Any]] = defaultdict(deque)  # infer requests
 
     @functools.cached_property
     def _whole(self) -> Any:
@@ -180,10 +205,10 @@ class OpenVino:
 
         Batch size 1 is compiled separately: a fifth faster than a dynamic batch size.
         """
-        key = compiled.key(*self._made_of, 1) if self._made_of else ""
+        key = compiled.key(*self._made_of, self._settings[False], 1) if self._made_of else ""
         if key and (found := compiled.read(key)) is not None:
             about, _, content = found.partition(b"\n")
-            if (one := self._imported(content)) is not None:
+            if (one := self._imported(content, False)) is not None:
                 return json.loads(about), one
         known: Any = {}
         if self._whole.has_rt_info("framework"):
@@ -197,88 +222,93 @@ class OpenVino:
         if self._side is not None:
             shapes = [[shape[0], self._side, self._side, *shape[3:]] for shape in shapes]
         said = {"metadata": metadata, "shapes": shapes}
-        one = self._made([[1, *shape[1:]] for shape in shapes])
+        one = self._made([[1, *shape[1:]] for shape in shapes], False)
         if key:
             line = json.dumps(said).encode() + b"\n"
             compiled.write(key, line + one.export_model().getvalue())
         return said, one
 
-    def _compile(self, *shapes: Sequence[int | None]) -> Any:
+    def _compile(self, beside: bool, shapes: Sequence[Shape]) -> Any:
         """The network for these shapes; None: any size."""
-        sizes = [tuple(shape) for shape in shapes]
-        key = compiled.key(*self._made_of, sizes) if self._made_of else ""
+        settings = self._settings[beside]
+        key = compiled.key(*self._made_of, settings, shapes) if self._made_of else ""
         content = compiled.read(key) if key else None
-        made = None if content is None else self._imported(content)
+        made = None if content is None else self._imported(content, beside)
         if made is not None:
             return made
-        made = self._made(sizes)
+        made = self._made(shapes, beside)
         if key:
             compiled.write(key, made.export_model().getvalue())
         return made
 
-    def _made(self, shapes: Sequence[Sequence[int | None]]) -> Any:
+    def _made(self, shapes: Sequence[Sequence[int | None]], beside: bool) -> Any:
         sizes = [[-1 if size is None else size for size in shape] for shape in shapes]
         try:
             self._model.reshape(dict(zip(self._model.inputs, sizes, strict=True)))
-            return self._core.compile_model(self._model, self._device, self._settings)
+            return self._core.compile_model(self._model, self._device, self._settings[beside])
         except RuntimeError as error:
             fault = f"OpenVINO cannot compile it for {self._device}: {_last_line(error)}"
             raise VitruvianError(f"cannot open '{self._file}': {fault}") from None
 
-    def _imported(self, content: bytes) -> Any:
+    def _imported(self, content: bytes, beside: bool) -> Any:
         """A network compiled before; None: this OpenVINO does not take it."""
         with suppress(RuntimeError):
-            return self._core.import_model(content, self._device, self._settings)
+            return self._core.import_model(content, self._device, self._settings[beside])
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Infer N rows: arrays of N rows in and out; N may be 0."""
         return self.start(*inputs)()
 
-    def start(self, *inputs: np.ndarray) -> Callable[[], tuple[np.ndarray, ...]]:
+    def start(
+        self, *inputs: np.ndarray, beside: bool = False
+    ) -> Callable[[], tuple[np.ndarray, ...]]:
         """Start to infer N rows in the background; call what it returns once, for the results.
 
-        The inputs must not change until then.
+        Args:
+            inputs: they must not change until then.
+            beside: whether a single row also runs side by side with others, of other calls; by
+                default it has all threads.
         """
         n = len(inputs[0])
         if n == 0:
             shapes = [output.partial_shape for output in self._one.outputs]
             sizes = [[0 if n.is_dynamic else n.get_length() for n in shape] for shape in shapes]
             return lambda: tuple(np.zeros([0, *size[1:]], np.float32) for size in sizes)
-        if n > 1 and not (self._batch and self.streams == 1):
-            # Each row is a call of its own, next to each other.
-            each = [[rows[i : i + 1] for rows in inputs] for i in range(n)]
-            waits = [self._started("one", self._one, row) for row in each]
+        if n > 1 and self.side_by_side:
+            waits = [
+                self._started([rows[i : i + 1] for rows in inputs], beside=True) for i in range(n)
+            ]
             return lambda: tuple(
                 np.concatenate(parts) for parts in zip(*(wait() for wait in waits), strict=True)
             )
-        return self._started(*self._compiled_for(*(rows.shape for rows in inputs)), inputs)
+        return self._started(inputs, beside=beside and self.side_by_side)
 
-    def _compiled_for(self, *shapes: tuple[int, ...]) -> tuple[str, Any]:
-        """The compiled model for inputs of these shapes, and its name.
+    def _for(self, shapes: tuple[Shape, ...], beside: bool) -> Any:
+        """The network compiled for inputs of these shapes.
 
-        Frequent shapes (of as many people in each frame of a video, or of its size) are compiled
-        separately: a fifth faster than a dynamic batch size, a tenth than a dynamic input size,
-        which pays off after a hundred calls.
+        Frequent shapes (of images of one size; on a GPU, of as many people in each frame) are
+        compiled on their own: a tenth faster than one for any size, a fifth than one for any batch
+        size, which pays off after a hundred calls.
         """
-        one = all(shape[0] == 1 for shape in shapes)
-        if one and all(None not in known[1:] for known in self._shapes):
-            return "one", self._one
+        single = all(shape[0] == 1 for shape in shapes)
+        general = tuple((1 if single else None, *known[1:]) for known in self._shapes)
+        beside = beside and self._settings[True] is not self._settings[False]
         with self._lock:
-            self._seen[shapes] += 1
-            if self._seen[shapes] == OFTEN and len(self._shaped) < MOST_FIXED:
-                self._shaped[shapes] = self._compile(*shapes)
-            if shapes in self._shaped:
-                return str(shapes), self._shaped[shapes]
-            if one:
-                return "one", self._one
-            if self._many is None:
-                self._many = self._compile(*([None, *shape[1:]] for shape in self._shapes))
-            return "many", self._many
+            if general != shapes:
+                self._seen[beside, shapes] += 1
+                if self._seen[beside, shapes] == OFTEN and len(self._frequent) < MOST_FIXED:
+                    self._frequent.add((beside, shapes))
+                if (beside, shapes) in self._frequent:
+                    general = shapes
+            if (beside, general) not in self._compiled:
+                self._compiled[beside, general] = self._compile(beside, general)
+            return self._compiled[beside, general]
 
     def _started(
-        self, name: str, network: Any, inputs: Sequence[np.ndarray]
+        self, inputs: Sequence[np.ndarray], *, beside: bool
     ) -> Callable[[], tuple[np.ndarray, ...]]:
-        idle = self._idle[name]
+        network = self._for(tuple(rows.shape for rows in inputs), beside)
+        idle = self._idle[id(network)]
         try:
             request = idle.pop()
         except IndexError:
@@ -289,7 +319,8 @@ class OpenVino:
             request.wait()
             # Its buffers are reused.
             results = tuple(np.array(part.data) for part in request.output_tensors)
-            idle.append(request)
+            if len(idle) < MOST_IDLE:
+                idle.append(request)
             n = len(inputs[0])
             if any(len(result) != n for result in results):
                 shapes = [result.shape for result in results]
@@ -360,7 +391,7 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: the rest is raised, or not useful
         if threads is None and streams > 1:
-            threads = max((os.cpu_count() or 1) // streams, 1)
+            threads = max(cores() // streams, 1)
         options.intra_op_num_threads = threads or 0
         providers = list(dict.fromkeys([here[device], PROVIDERS["CPU"]]))
         try:
@@ -423,13 +454,16 @@ def open_network(
 def imap(
     function: Callable[[Item], Result], items: Iterable[Item], streams: int
 ) -> Iterator[Result]:
-    """Map a function over items in order, `streams` of them in parallel."""
+    """Map a function over items in order, with networks of so many streams.
+
+    One thread more than that computes, so that each stream has work while Python has some.
+    """
     flying: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(streams) as pool:
+    with ThreadPoolExecutor(streams + 1) as pool:
         try:
             for item in items:
                 flying.append(pool.submit(function, item))
-                if len(flying) > streams:  # one more than can run, so that no thread is idle
+                if len(flying) > streams + 1:  # one more than can run, so that no thread is idle
                     yield flying.popleft().result()
             while flying:
                 yield flying.popleft().result()

@@ -13,7 +13,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.streams.identify import Identify, Options, oks
+from vitruvian.streams.identify import Identify, Options, _assign, oks
 from vitruvian.streams.kalman import (
     ASPECT,
     ASPECT_SEEN,
@@ -479,3 +479,21 @@ def test_regions_of_the_next_frame_get_the_numbers_too():
 def test_wrong_options_are_refused(wrong, words):
     with refused(words):
         Options(**wrong)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 3), (5, 2), (4, 6)])
+def test_assignments_cost_the_least(shape: tuple[int, int], rng):
+    from scipy.optimize import linear_sum_assignment
+
+    for decimals in (1, 8):  # with equal costs, and without
+        for _ in range(100):
+            cost = np.round(rng.uniform(0, 2, shape), decimals)
+            cost[rng.random(shape) < 0.3] = np.nan
+            chosen = _assign(cost, 10 + np.arange(shape[1]), most=1)
+            rows = np.flatnonzero(chosen >= 0)
+            assert len(set(chosen[rows])) == len(rows)
+            known = np.where(cost < 1, cost, 1)
+            least = known[linear_sum_assignment(known)].sum()
+            paid = cost[rows, chosen[rows] - 10]
+            assert (paid < 1).all()
+            assert paid.sum() + min(shape) - len(rows) == pytest.approx(least)

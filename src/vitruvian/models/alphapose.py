@@ -226,6 +226,7 @@ def _open(
         device=options.device,
         precision=options.precision,
         threads=options.threads,
+        streams=options.streams,
     )
 
 

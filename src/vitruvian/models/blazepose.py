@@ -66,7 +66,6 @@ class Options(Machine):
     masks: bool = False  # output segmentation masks
     refine_window: OddOrZero = 7  # side of the heat map window, cells; 0: no refinement
     nms_iou: Share = 0.5  # IoU threshold of non-maximum suppression
-    streams: Count = 1  # number of people, or of unrelated frames, computed in parallel
     compat: Annotated[str, OneOf(tuple(COMPAT))] = "tasks"  # "solutions": see `COMPAT`
 
     KIND: ClassVar[str] = "BlazePose option"

@@ -12,11 +12,12 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.models import alphapose, blazepose, metrabs, objectron, yolopose
 from vitruvian.models.finders import Detections
-from vitruvian.models.model import Family, Finder, Model, cores
+from vitruvian.models.model import Family, Finder, Model
 from vitruvian.models.options import StreamDefaults
 from vitruvian.models.ready import as_skeleton, is_checkpoint, is_network_file
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE, DEFAULT, entry
+from vitruvian.network import cores
 from vitruvian.sources.threads import count_of
 from vitruvian.weights import checkpoint, metrabs_archive
 from vitruvian.weights.metadata import about
@@ -187,11 +188,11 @@ def _check_finder(which: str) -> Family | None:
 def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **options: Any) -> Model:
     """Open a model for these sources, by name or spec, or use one that is already loaded.
 
-    In videos, a model that follows people from frame to frame (BlazePose) computes two people in
-    parallel, or gets half of the cores for one person, unless `threads` says otherwise: each frame
-    needs the one before, and decoding and writing want the rest. Where frames are unrelated
-    (YOLOv8-pose; a folder of images), as many are computed in parallel as there are cores. The
-    networks of the others are so much larger that they get all cores.
+    In videos, a model that follows one person from frame to frame (BlazePose) gets half of the
+    cores, unless `threads` says otherwise: each frame needs the one before, and decoding and
+    writing want the rest. Where frames are unrelated (the other families; a folder of images), as
+    many are computed in parallel as there are cores, but not of live sources, where the next
+    poses shall be there soonest.
 
     Args:
         model: `ModelSpec`, or words for `ModelSpec.parse`, or what `load` gave.
@@ -218,13 +219,11 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
     if sources and not moving:
         options = for_pictures(spec.name, options)
     several = moving or sum(count_of(source) or 2 for source in sources) > 1
-    unset = options.get("threads") is None
-    if unset and several and (family := family_of(spec.name)).takes("streams"):
-        if not (moving and family.wanted.detect_every):
-            options.setdefault("streams", cores())
-        elif (options.get("num_poses") or 1) > 1:
-            options.setdefault("streams", min(2, cores()))
-        else:
+    if options.get("threads") is None and several:
+        if not (moving and family_of(spec.name).wanted.detect_every):
+            if not any(source.live for source in sources):
+                options.setdefault("streams", cores())
+        elif (options.get("num_poses") or 1) == 1:
             options["threads"] = max(1, cores() // 2)
     return load(spec.name, **options)
 
@@ -260,6 +259,7 @@ def open_finder(which: str, wants: str, options: Any) -> Finder:
     assert family.finder is not None
     # ONNX Runtime's devices have other names than those of OpenVINO, which runs the finders.
     device = options.device if getattr(options, "runtime", "openvino") == "openvino" else "CPU"
-    same = {"device": device, "precision": options.precision, "threads": options.threads}
+    same = {name: getattr(options, name) for name in ("precision", "threads", "streams")}
+    same["device"] = device
     least = {} if options.conf is None else {"conf": options.conf}
     return family.finder(which, wants, family.options.of(**least, **same))

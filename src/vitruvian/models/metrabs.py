@@ -182,6 +182,7 @@ def load(
         device=options.device,
         precision=options.precision,
         threads=options.threads,
+        streams=options.streams,
     )
     try:
         spec = HeadSpec.read(network.metadata, options.skeleton)

@@ -129,6 +129,7 @@ class Machine(Checked):
 
     precision: Precision = "f32"  # of inference: f32 (exact), bf16, f16
     threads: Count | None = None  # of inference; None: one per core
+    streams: Count = 1  # number of unrelated frames computed in parallel
     device: str = "CPU"  # the runtime's device name
 
     @property

@@ -113,6 +113,11 @@ class TopDown:
             return []
         if look is None:
             look = [found.take(slice(self.most)) for found in self.find(frames)]
+        several = sum(map(len, look)) > 1
+        if several and getattr(self.head.network, "side_by_side", False):
+            pairs = zip(frames, look, strict=True)
+            runs = [self.start(*pair, beside=True) for pair in pairs]
+            return [run.poses() for run in runs]
         crops = [self.head.crops(*pair) for pair in zip(frames, look, strict=True)]
         inputs = [self.head.prepare(*pair) for pair in zip(frames, crops, strict=True)]
         outputs = self.run(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
@@ -126,18 +131,29 @@ class TopDown:
         one = lambda frame: self([frame])[0]  # noqa: E731
         return map(one, frames) if streams == 1 else imap(one, frames, streams)
 
-    def start(self, frame: Frame, look: Regions) -> Started:
-        """Begin to look at those regions; the network runs in the background."""
+    def start(self, frame: Frame, look: Regions, *, beside: bool = False) -> Started:
+        """Begin to look at those regions; the network runs in the background.
+
+        Args:
+            frame: where to look.
+            look: the regions.
+            beside: whether other frames are looked at meanwhile.
+        """
         head = self.head
         crops = head.crops(frame, look)
         early: Any = getattr(head.network, "start", None)
-        # Side by side, the network runs for one person while the crop of the next is made.
-        parts = [[crop] for crop in crops] if getattr(head.network, "streams", 1) > 1 else [crops]
+        beside = (beside or len(look) > 1) and getattr(head.network, "side_by_side", False)
+        parts = [crops]
+        if beside and crops:  # the network runs for one person while the crop of the next is made
+            views = len(crops) // len(look)
+            parts = [crops[i : i + views] for i in range(0, len(crops), views)]
         waits: list[Callable[[], Sequence[np.ndarray]]] = []
-        for part in parts or [crops]:
+        for part in parts:
             rows = head.prepare(frame, part)
-            run = functools.partial(self.run, rows)
-            waits.append(early(rows) if early and len(rows) <= self.batch else run)
+            if early and (beside or len(rows) <= self.batch):
+                waits.append(early(rows, beside=beside))
+            else:
+                waits.append(functools.partial(self.run, rows))
 
         @functools.cache
         def outputs() -> Sequence[np.ndarray]:

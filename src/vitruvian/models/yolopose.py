@@ -60,7 +60,6 @@ class Options(EitherRuntime):
     num_poses: Count = 300  # maximum number of people per frame
     imgsz: Side | None = None  # pixels, longer side of the input; None: from the file
     rect: bool = True  # pad to the next multiple of the stride, not to a square
-    streams: Count = 1  # number of frames computed in parallel by `YoloPose.stream`
 
     KIND: ClassVar[str] = "YOLOv8-pose option"
 

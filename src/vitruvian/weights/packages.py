@@ -16,12 +16,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
-from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 
 @dataclass(frozen=True)
@@ -107,22 +104,26 @@ def _trust(address: str) -> None:
         raise Failed("only https is trusted")
 
 
-class _Trusted(HTTPRedirectHandler):
-    """Applies `_trust` to redirects."""
-
-    def redirect_request(
-        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> Request | None:
-        _trust(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def _url(package: Package, folder: Path) -> Path:
+    # Imported here: they take longer than a network that was compiled before.
+    from http.client import HTTPException
+    from urllib.error import URLError
+    from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+    class Trusted(HTTPRedirectHandler):
+        """Applies `_trust` to redirects."""
+
+        def redirect_request(
+            self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+        ) -> Request | None:
+            _trust(newurl)
+            return super().redirect_request(req, fp, code, msg, headers, newurl)
+
     _trust(package.name)
     archive = folder / "archive"
     try:
         with (
-            build_opener(_Trusted).open(package.name, timeout=30) as answer,
+            build_opener(Trusted).open(package.name, timeout=30) as answer,
             archive.open("wb") as out,
         ):
             shutil.copyfileobj(answer, out)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from math import nan
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from vitruvian.analysis.angles import Space, angle_names, angles_deg
 from vitruvian.body.poses import Poses
@@ -80,6 +79,8 @@ def pair(a: Poses, b: Poses, common: Common) -> Pairing:
     xy, score = (a.xy[:, common.a], b.xy[:, common.b]), (a.score[:, common.a], b.score[:, common.b])
     both, rows = np.zeros((len(a), len(b))), np.zeros((0, 2), int)
     if both.size and len(common.a):
+        from scipy.optimize import linear_sum_assignment
+
         there = oks(xy[0], score[0], a.box, xy[1], score[1], common.skeleton)
         back = oks(xy[1], score[1], b.box, xy[0], score[0], common.skeleton)
         both = np.nan_to_num((there + back.T) / 2)  # OKS depends on whose boxes: mean of both

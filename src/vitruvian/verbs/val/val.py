@@ -32,9 +32,10 @@ from vitruvian.formats.records import Record, drop_frames
 from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
 from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
-from vitruvian.models.model import Model, cores, skeleton_of
+from vitruvian.models.model import Model, skeleton_of
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE
+from vitruvian.network import cores
 from vitruvian.stopping import hold_signals
 from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted
