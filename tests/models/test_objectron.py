@@ -12,7 +12,8 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import objectron
-from vitruvian.models.blazepose import Everyone
+from vitruvian.models.blazepose import Everyone, Landmarks
+from vitruvian.models.blazepose import Options as Of
 from vitruvian.models.load import for_pictures, load, open_finder
 from vitruvian.models.model import Finder
 from vitruvian.models.objectron import SCALES, SIDE, Options, PersonDetector
@@ -145,7 +146,11 @@ class Body:
     def decode(self, frame, outputs, crops, look):
         n = len(look)
         moved = Regions(
-            look.centre + np.float32([10, 0]), look.size, look.angle, look.score, look.person
+            look.centre + np.array([10, 0], np.float32),
+            look.size,
+            look.angle,
+            look.score,
+            look.person,
         )
         xy = np.zeros((n, 33, 2), np.float32)
         box, ids = np.zeros((n, 4), np.float32), np.full(n, -1)
@@ -158,7 +163,8 @@ def test_everyone_is_who_is_near_and_then_the_others_once_each(glanced):
     boxes = squares((4, 13, 54, 0.8), (200, 20, 20, 0.6))
     seen = squares(*[(0, 0, 9, 0.5)] * glanced)
     others = Finder(lambda frames: [boxes], {}, upright=True, glance=lambda frames: [seen])
-    find = Everyone(lambda frames: [near] * len(frames), others, Body())  # type: ignore[arg-type]
+    find = Everyone(lambda frames: [near] * len(frames), others, Landmarks(lambda *_: (), Of()))
+    find.align.head = Body()  # type: ignore[assignment]
     frame = Frame(np.zeros((100, 300, 3), np.uint8))
     (found,) = find([frame])
     want = [[40, 40]] if glanced == 1 else [[40, 40], [220, 30]]

@@ -140,7 +140,7 @@ WORDS = {
         float | None,
         MODEL,
         "Confidence threshold for a person detection, 0..1.",
-        "the detector's: vitruvian-find 0.35, BlazePose 0.5, YOLOv8 0.25",
+        "the detector's: vitruvian-find 0.35 (for BlazePose 0.2), BlazePose 0.5, YOLOv8 0.25",
     ),
     "skeleton": Word(
         str | None,

@@ -185,7 +185,7 @@ def write_person_ssd(network: PersonSsd, out: Path) -> float:
     plain = copy.deepcopy(network)
     for part in plain.modules():
         if isinstance(part, SameConv):  # its padding depends on the size: SAME_UPPER, below
-            part.__class__ = torch.nn.Conv2d
+            part.__class__ = torch.nn.Conv2d  # type: ignore[assignment]
             part.padding = (part.kernel_size[0] // 2,) * 2
     axes = {"frames": {0: "frames", 1: "height", 2: "width"}, "rows": {0: "frames", 1: "anchors"}}
     axes["logits"] = axes["rows"]

@@ -43,8 +43,9 @@ CONF = 0.5  # detection threshold of MediaPipe's graphs
 # Size of squares around boxes, before they are aligned: of somebody who is bent, or cut off by the
 # edge of the frame, the hips are elsewhere.
 ROUGH = np.float32(1.1)
+FIRST = 0.1  # threshold of pose presence at the first look, from an upright square
 NEAR = 0.5  # of the frame's shorter side: size of a person who may be alone, see `Everyone`
-APART = 0.5  # two aligned regions with a larger IoU are one person
+APART = 0.6  # two aligned regions with a larger IoU are one person
 MARGIN = np.float32(1.25)  # of the crop around the body: scale_x, scale_y of RectTransformation
 POINTS = 39  # landmarks of the network: 33 public ones, two for the next region, four of the hands
 PUBLIC, HIPS, TOP = 33, 33, 34
@@ -211,7 +212,9 @@ class Everyone:
 
     def __init__(self, near: Find, others: Finder, head: Landmarks) -> None:
         self.near, self.others = near, others
-        self.align = TopDown(near, head, 0)
+        # The second look, from the right place, says whether somebody is there.
+        options = replace(head.options, presence=min(head.options.presence, FIRST))
+        self.align = TopDown(near, Landmarks(head.network, options), 0)
 
     def __call__(self, frames: Sequence[Frame]) -> list[Regions]:
         """Regions of each frame: those of BlazePose's detector first, each by descending score."""

@@ -33,6 +33,8 @@ SIDE = 300  # pixels of its input
 SCALES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # of its layers' anchors
 PERSON = 4  # row of the label map
 GLANCE = 160  # pixels of its input, to see whether there are several people: a quarter of the time
+CONF = 0.35  # detection threshold: a portrait is one person
+CONF_BODIES = 0.2  # for a network that says itself whether somebody is there
 SURE = 0.4  # score in such a glance from which somebody is another person
 LEAST = 2.0  # pixels, minimum side of a bounding box inside the frame
 
@@ -42,7 +44,7 @@ class Options(Machine):
     """Options of these person detectors."""
 
     num_poses: Count = 100  # maximum number of people per frame, by score
-    conf: Share = 0.35  # 0..1, confidence threshold of a detection
+    conf: Share | None = None  # 0..1, detection threshold; None: 0.35, for BlazePose 0.2
     nms_iou: Share = 0.5  # IoU threshold of non-maximum suppression
 
     KIND: ClassVar[str] = "option of a person detector"
@@ -77,7 +79,7 @@ class PersonDetector:
             size: width and height of the frame, pixels.
         """
         score = heatmap.sigmoid(logits[:, PERSON if logits.shape[1] > 1 else 0])
-        keep = score >= self.options.conf
+        keep = score >= (CONF if self.options.conf is None else self.options.conf)
         edge = np.array(size * 2, np.float32)
         box = anchors.decode_ssd(rows[keep], self.anchors[keep]) * edge
         box, score = np.clip(box, 0, edge), score[keep]
@@ -120,6 +122,8 @@ class _Opened:
 def _finder(name: str, wants: str, options: Options) -> Finder:
     """A person detector, for `vitruvian.models.load.open_finder`."""
     (file,) = pull(name)
+    if options.conf is None and wants == "bodies":
+        options = replace(options, conf=CONF_BODIES)
     quick = None
     if file.suffix == ".onnx":  # of any size
         quick = _Opened(file, replace(options, conf=SURE), GLANCE)

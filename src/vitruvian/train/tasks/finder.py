@@ -249,8 +249,10 @@ def train_finder(recipe: FinderRecipe, data: Path) -> PersonSsd:
                 measure(rows[i], logits[i, :, 0], *map(torch.from_numpy, each[1:]))
                 for i, each in enumerate(some)
             ]
-            scores, boxes, weight = (sum(part) for part in zip(*parts, strict=True))
-            loss = (scores + recipe.box_weight * boxes) / max(weight, 1.0)
+            total_loss = torch.stack(
+                [part[0] + recipe.box_weight * part[1] for part in parts]
+            ).sum()
+            loss = total_loss / max(sum(part[2] for part in parts), 1.0)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(learned, 5.0)
@@ -258,7 +260,8 @@ def train_finder(recipe: FinderRecipe, data: Path) -> PersonSsd:
             average.update_parameters(network)
             total += float(loss.detach())
         print(json.dumps({"epoch": epoch + 1, "loss": total / steps}), flush=True)
-    return average.module.eval()
+    network.load_state_dict(average.module.state_dict())
+    return network.eval()
 
 
 def main() -> None:
