@@ -31,7 +31,7 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Find, Finder
 from vitruvian.models.options import Count, Machine, OddOrZero, OneOf, Share, StreamDefaults
 from vitruvian.models.ready import pull, pull_files
-from vitruvian.models.top_down import Head, TopDown
+from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import DETECTOR, EVERYBODY, entry
 from vitruvian.network import Network, OpenVino, open_network
 from vitruvian.weights.download import sha256
@@ -135,6 +135,7 @@ def _by_name(
         detector, landmarks = pull(name)
         near = open_detector(detector, options)
         model = load(landmarks, near, options, name=name)
+        assert isinstance(model.head, Landmarks)
         model.find = Everyone(near, finder, model.head)
         model.weights |= {detector.name: sha256(detector), **finder.weights}
         return model
@@ -210,7 +211,7 @@ class Everyone:
     who is near and, at a glance, alone is found by BlazePose's detector only.
     """
 
-    def __init__(self, near: Find, others: Finder, head: Head) -> None:
+    def __init__(self, near: Find, others: Finder, head: Landmarks) -> None:
         self.near, self.others = near, others
         # The second look, from the right place, says whether somebody is there.
         options = replace(head.options, presence=min(head.options.presence, FIRST))
