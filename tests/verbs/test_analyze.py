@@ -572,7 +572,8 @@ def test_hands_in_a_real_picture_are_in_pockets_and_a_broken_one_is_told(blazepo
         shutil.copy(images / name, Path("pictures") / name)
     Path("pictures/broken.jpg").write_bytes((images / "000000354547.jpg").read_bytes()[:3000])
     rules = "hands_in_pockets,seated"
-    done = command(*ANALYZE, "pictures", "--rules", rules, "--angles", "--out", "out")
+    one = ("--num-poses", "1")  # there are others behind them
+    done = command(*ANALYZE, "pictures", *one, "--rules", rules, "--angles", "--out", "out")
     one_line(done, "broken.jpg", "cut short")
     assert "pictures: 2 images, 2 people" in done.stdout
     assert "hands_in_pockets: 2 of 2 people, 0% unknown" in done.stdout

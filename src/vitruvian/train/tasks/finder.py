@@ -5,7 +5,7 @@ A score becomes an estimate of the IoU of its box, so that of several boxes of a
 one survives non-maximum suppression. The first layers stay frozen; the weights that are written
 are an exponential moving average.
 
-Sources: Feng et al. 2021, "TOOD: Task-aligned One-stage Object Detection" (which anchors are
+Sources: Feng et al. 2021, "Task-aligned One-stage Object Detection" (which anchors are
 whose, and what their scores should be); Rezatofighi et al. 2019, "Generalized Intersection over
 Union".
 """
