@@ -169,8 +169,7 @@ class OpenVino:
         self._made_of: tuple[object, ...] | None = None
         if device == "CPU" and (content := _content(file)) is not None:
             processor = self._core.get_property(device, "FULL_DEVICE_NAME")
-            about_it = content, outputs, *([side] if side else [])
-            self._made_of = openvino.__version__, processor, *about_it
+            self._made_of = openvino.__version__, processor, content, outputs, side
         about, one = self._first()
         self.metadata: dict[str, str] = about["metadata"]
         self._shapes: list[Shape] = [tuple(shape) for shape in about["shapes"]]

@@ -118,6 +118,7 @@ def test_a_finder_is_no_model():
         ({"num_poses": 5}, 5, "vitruvian-find"),
         ({"find": "blazepose-full", "num_poses": None}, 100, "blazepose-full"),
         ({"num_poses": 1}, 1, None),  # as MediaPipe
+        ({"compat": "solutions", "num_poses": 2}, 2, None),
     ],
 )
 def test_pictures_are_of_everyone_unless_one_person_is_asked_for(given, num_poses, find):

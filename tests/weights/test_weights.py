@@ -192,6 +192,19 @@ def test_a_place_without_a_published_hash_gives_a_file_of_another_name(cache: Pa
     only(cache, "unchecked-net.tflite")
 
 
+def test_a_file_may_be_a_part_of_a_packed_one(cache: Path, clients: Clients):
+    """As the files of MediaPipe's npm packages are."""
+    clients.has[NPM.name] = tarred(net=b"before" + CONTENT + b"after")
+    file = wanted(PYPI)
+    part = WeightSource(NPM, "in/net.tflite", start=6)
+    (path,) = fetch([replace(file, sources=(part,))])
+    assert path.read_bytes() == CONTENT
+    wrong = replace(file, name="other.tflite", sources=(replace(part, start=7),))
+    with pytest.raises(VitruvianError, match=r"bytes 7 to 10247 of in/net\.tflite"):
+        fetch([wrong])
+    only(cache, "net.tflite")
+
+
 def test_a_line_on_stderr_says_what_is_fetched_and_how_large_it_is(
     cache: Path, clients: Clients, capsys
 ):

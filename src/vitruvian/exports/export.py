@@ -184,8 +184,7 @@ def write_person_ssd(network: PersonSsd, out: Path) -> float:
     side = 300
     plain = copy.deepcopy(network)
     for part in plain.modules():
-        if isinstance(part, SameConv):  # its padding depends on the size: SAME_UPPER, below
-            part.__class__ = torch.nn.Conv2d  # type: ignore[assignment]
+        if isinstance(part, SameConv):  # the file says SAME_UPPER, below
             part.padding = (part.kernel_size[0] // 2,) * 2
     axes = {"frames": {0: "frames", 1: "height", 2: "width"}, "rows": {0: "frames", 1: "anchors"}}
     axes["logits"] = axes["rows"]

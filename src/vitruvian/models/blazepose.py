@@ -319,7 +319,10 @@ class Landmarks:
         if not len(look) or not self._there(outputs).all():
             return None
         xy = self._places(outputs, crops, (HIPS, TOP))
-        return Regions.upright(xy[:, 0], xy[:, 1], outputs[1][:, 0], look.person)
+        then = Regions.upright(xy[:, 0], xy[:, 1], outputs[1][:, 0], look.person)
+        if self.apart is not None and len(first_of_each(then, self.apart)) < len(then):
+            return None
+        return then
 
     def _there(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
         """(N,) bool, whether somebody is in the crop."""

@@ -229,9 +229,12 @@ def open_model(model: str | ModelSpec | Model, sources: Sequence[Source], **opti
 
 
 def for_pictures(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a model for unrelated pictures: everyone, unless one person is asked for."""
+    """Options of a model for unrelated pictures: everyone.
+
+    Unless one person is asked for, or another program's results.
+    """
     given = {each: value for each, value in options.items() if value is not None}
-    if given.get("num_poses") == 1:
+    if given.get("num_poses") == 1 or "compat" in given:
         return given
     usual = FAMILIES[CATALOGUE[name].family].for_pictures if name in CATALOGUE else {}
     return {**usual, **given}

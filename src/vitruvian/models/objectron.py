@@ -9,7 +9,7 @@ al. 2018, "MobileNetV2".
 
 from __future__ import annotations
 
-import functools
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,12 +101,15 @@ class _Opened:
 
     def __init__(self, file: Path, options: Options, side: int) -> None:
         self.file, self.options, self.side = file, options, side
+        self.opening = threading.Lock()
+        self.detector: PersonDetector | None = None
 
     def __call__(self, frames: Sequence[Frame]) -> list[Regions]:
-        return self.detector(frames)
+        with self.opening:  # frames are looked at side by side
+            detector = self.detector = self.detector or self._open()
+        return detector(frames)
 
-    @functools.cached_property
-    def detector(self) -> PersonDetector:
+    def _open(self) -> PersonDetector:
         options = self.options
         network = OpenVino(
             self.file,
@@ -115,6 +118,7 @@ class _Opened:
             device=options.device,
             precision=options.precision,
             threads=options.threads,
+            streams=options.streams,
         )
         return PersonDetector(network, options, self.side)
 

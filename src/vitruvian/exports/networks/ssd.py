@@ -30,7 +30,10 @@ CLASSES, PERSON = 24, 4  # of the file
 
 
 class SameConv(nn.Conv2d):
-    """A convolution with TensorFlow's SAME padding: what is odd of it comes below and right."""
+    """A convolution with TensorFlow's SAME padding: what is odd of it comes below and right.
+
+    That depends on the size of its input; with a `padding` of its own it is `nn.Conv2d`.
+    """
 
     def __init__(
         self, inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1
@@ -40,7 +43,7 @@ class SameConv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H / stride, W / stride), rounded up."""
         kernel, stride = self.kernel_size[0], self.stride[0]
-        if kernel == 1:
+        if kernel == 1 or self.padding != (0, 0):
             return super().forward(input)
         sides = [int(side) for side in input.shape[:1:-1]]
         more = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in sides]
@@ -105,7 +108,8 @@ class PersonSsd(nn.Module):
         x = functional.relu6(self.top(x))
         yield x
         for extra in self.extras:
-            for conv in extra:  # type: ignore[attr-defined]
+            assert isinstance(extra, nn.ModuleList)
+            for conv in extra:
                 x = functional.relu6(conv(x))
             yield x
 
@@ -124,13 +128,15 @@ def _in_order(network: PersonSsd) -> Iterator[nn.Module]:
     yield from (network.stem, network.depthwise, network.project)
     classes = iter(network.person)
     for i, block in enumerate(network.blocks):
-        yield block.expand  # type: ignore[misc]
+        assert isinstance(block, Block)
+        yield block.expand
         if i == TAPPED - 1:
             yield next(classes)
-        yield from (block.depthwise, block.project)  # type: ignore[misc]
+        yield from (block.depthwise, block.project)
     yield from (network.top, next(classes))
     for extra in network.extras:
-        yield from extra  # type: ignore[misc]
+        assert isinstance(extra, nn.ModuleList)
+        yield from extra
         yield next(classes)
     yield from network.boxes
 

@@ -16,7 +16,7 @@ import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,7 +26,8 @@ from torch.nn import functional
 from torch.optim import swa_utils
 
 from vitruvian.decode import anchors
-from vitruvian.documents import read_json
+from vitruvian.errors import VitruvianError
+from vitruvian.evaluate import truth
 from vitruvian.exports.export import write_person_ssd
 from vitruvian.exports.networks.ssd import PersonSsd, read_person_ssd
 from vitruvian.frame import Frame
@@ -73,22 +74,15 @@ def read_boxes(data: Path) -> list[LabelledBoxes]:
     Raises:
         VitruvianError: a file cannot be read.
     """
-    said = read_json(data / "person_keypoints.json")
-    rows: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in said["images"]}
-    for row in said["annotations"]:
-        rows[row["image_id"]].append(row)
-
-    def boxes(some: list[dict[str, Any]]) -> np.ndarray:
-        box = np.array([row["bbox"] for row in some], np.float32).reshape(-1, 4)
-        return np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)
-
+    pictures = truth.read(data / "person_keypoints.json").pictures
+    box = [np.concatenate([p.box[:, :2], p.box[:, :2] + p.box[:, 2:]], axis=1) for p in pictures]
     return [
         LabelledBoxes(
-            Frame.read(data / "images" / image["file_name"]).rgb,
-            boxes([row for row in rows[image["id"]] if not row.get("iscrowd")]),
-            boxes([row for row in rows[image["id"]] if row.get("iscrowd")]),
+            Frame.read(picture.path).rgb,
+            every[~picture.crowd].astype(np.float32),
+            every[picture.crowd].astype(np.float32),
         )
-        for image in said["images"]
+        for picture, every in zip(pictures, box, strict=True)
     ]
 
 
@@ -231,6 +225,11 @@ def train_finder(recipe: FinderRecipe, data: Path) -> PersonSsd:
     learned = [each for each in network.parameters() if each.requires_grad]
     optimiser = torch.optim.AdamW(learned, recipe.rate, weight_decay=recipe.decay)
     steps = len(pictures) // recipe.batch
+    if not steps:
+        raise VitruvianError(
+            f"'{data}' has {len(pictures)} images, want at least a batch of {recipe.batch}; set "
+            "batch in the recipe"
+        )
     for epoch in range(recipe.epochs):
         order, total = rng.permutation(len(pictures)), 0.0
         for step in range(steps):
