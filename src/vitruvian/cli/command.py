@@ -45,7 +45,7 @@ def command(*, offline: bool = True, **own: Word | str) -> Callable[[Command], C
             function(**gather(function, words))
 
         flat.__name__, flat.__doc__ = function.__name__, function.__doc__
-        flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        flat.__signature__ = inspect.Signature(parameters)
         flat.__annotations__ = {each.name: each.annotation for each in parameters}
         return flat
 
