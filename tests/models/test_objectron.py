@@ -1,6 +1,7 @@
 """Person detectors that give boxes: `find="vitruvian-find"` and `"objectron"`."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,3 +174,13 @@ def test_everyone_is_who_is_near_and_then_the_others_once_each(glanced):
     if glanced == 2:
         np.testing.assert_allclose(found.size[1], 22)  # enlarged
     assert objectron.GLANCE < SIDE
+
+
+@pytest.mark.weights
+def test_who_sits_is_one_person(blazepose):
+    """Two regions, hardly overlapping, lead to the person on the right: one pose is kept."""
+    blazepose("full")
+    picture = Path(__file__).parents[2] / "docs" / "people.jpg"
+    (poses,) = load("blazepose-full", **for_pictures("blazepose-full", {}))([Frame.read(picture)])
+    middle = np.sort((poses.box[:, 0] + poses.box[:, 2]) / 2)
+    np.testing.assert_allclose(middle, [130, 386, 644, 844], atol=20)

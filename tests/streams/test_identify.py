@@ -10,10 +10,11 @@ import pytest
 
 from conftest import TOY, refused
 from vitruvian.body.poses import Poses
+from vitruvian.body.similar import oks
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
-from vitruvian.streams.identify import Identify, Options, _assign, oks
+from vitruvian.streams.identify import Identify, Options, _assign
 from vitruvian.streams.kalman import (
     ASPECT,
     ASPECT_SEEN,

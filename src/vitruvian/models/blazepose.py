@@ -137,7 +137,7 @@ def _by_name(
         model = load(landmarks, near, options, name=name)
         assert isinstance(model.head, Landmarks)
         model.find = Everyone(near, finder, model.head)
-        model.head.apart = APART
+        model.apart = APART
         model.weights |= {detector.name: sha256(detector), **finder.weights}
         return model
     else:
@@ -229,7 +229,8 @@ class Everyone:
         rough = boxes.squares()
         (poses,) = self.align([frame], [replace(rough, size=rough.size * ROUGH)])
         every = near if poses.look is None else Regions.join(near, poses.look)
-        return every.take(first_of_each(every, APART))
+        ranks = np.arange(len(every), 0, -1, dtype=np.float32)
+        return every.take(np.sort(nms(every.bounds(), ranks, APART, len(every))))
 
     def _alone(self, frame: Frame, near: Regions) -> bool:
         if self.others.glance is None or len(near) != 1 or near.size.max() < NEAR * min(frame.size):
@@ -241,7 +242,6 @@ class Landmarks:
     """Runs the landmark network on a rotated square around each person."""
 
     skeleton = BLAZEPOSE33
-    apart: float | None = None  # IoU of the next regions from which two poses are one person
 
     def __init__(self, network: Network, options: Options) -> None:
         self.network, self.options = network, options
@@ -294,7 +294,7 @@ class Landmarks:
         box = np.concatenate([body.min(axis=1), body.max(axis=1)], axis=-1)
         score = outputs[1][:, 0]
         side = look.size.max(axis=1) * MARGIN
-        poses = Poses(
+        return Poses(
             BLAZEPOSE33,
             xy=body,
             score=visible,
@@ -308,9 +308,6 @@ class Landmarks:
             depth=public[..., 2] * (side / np.float32(LANDMARK_SIDE))[:, None],
             look=Regions.upright(xy[:, HIPS], xy[:, TOP], score, look.person),
         )
-        if self.apart is None or poses.look is None:
-            return poses
-        return poses.take(first_of_each(poses.look, self.apart))
 
     def next_look(
         self, outputs: Sequence[np.ndarray], crops: Sequence[Crop], look: Regions
@@ -319,10 +316,7 @@ class Landmarks:
         if not len(look) or not self._there(outputs).all():
             return None
         xy = self._places(outputs, crops, (HIPS, TOP))
-        then = Regions.upright(xy[:, 0], xy[:, 1], outputs[1][:, 0], look.person)
-        if self.apart is not None and len(first_of_each(then, self.apart)) < len(then):
-            return None
-        return then
+        return Regions.upright(xy[:, 0], xy[:, 1], outputs[1][:, 0], look.person)
 
     def _there(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
         """(N,) bool, whether somebody is in the crop."""
@@ -344,12 +338,6 @@ class Landmarks:
         """(N, 256, 256, 1) -> (N, H, W) 0..1 over the whole frame."""
         rows = zip(heatmap.sigmoid(logits[..., 0]), crops, strict=True)
         return np.stack([crop.paste(row, size) for row, crop in rows])
-
-
-def first_of_each(regions: Regions, threshold: float) -> np.ndarray:
-    """(M,) indices of regions without those that overlap an earlier one: IoU above a threshold."""
-    n = len(regions)
-    return np.sort(nms(regions.bounds(), np.arange(n, 0, -1, dtype=np.float32), threshold, n))
 
 
 def turn_in_plane(xyz: np.ndarray, angle: np.ndarray) -> np.ndarray:

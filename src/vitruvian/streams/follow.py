@@ -18,12 +18,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.similar import each_once
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import iou
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.top_down import Started
-from vitruvian.streams.identify import alike
 
 
 @runtime_checkable
@@ -169,13 +169,7 @@ class Follow:
             before = np.flatnonzero(self.look.person == who)
             if who >= 0 and len(before):
                 moved[i] = np.linalg.norm(poses.look.centre[i] - self.look.centre[before[0]])
-        bounds = poses.look.bounds()
-        same = (iou(bounds, bounds) > self.overlap) | alike(poses)
-        keep: list[int] = []
-        for i in np.argsort(moved, kind="stable").tolist():
-            if not same[keep, i].any():
-                keep.append(i)
-        return poses.take(sorted(keep))
+        return each_once(poses, self.overlap, np.argsort(moved, kind="stable"))
 
 
 def _same(a: Regions, b: Regions) -> bool:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.similar import DOUBLE, alike, oks
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
@@ -36,13 +37,9 @@ MOTION_SHARE = 0.02  # of the squared Mahalanobis distance in stage 1; the rest 
 APPEARANCE_KEPT = 0.9  # weight of the old appearance in its running average
 UNSEEN = 0.1  # extra cost in stages 2 and 3 for tracks not in the last frame
 ONCE = 0.3  # minimum IoU of stage 4
-# Minimum OKS (IoU without keypoints) of duplicate detections: if the person is not tracked yet, and
-# in any case. In 150 + 384 COCO images, no two people with ten or more labelled keypoints reach
-# 0.5, except those labelled twice; YOLOv8n's duplicates have 0.5 to 0.96.
-DOUBLE, TWICE = 0.5, 0.8
+TWICE = 0.8  # minimum OKS of a duplicate of somebody who is tracked already, see `DOUBLE`
 COVERED = 0.85  # IoU with a newer track from which a lost track is dropped as the same person
 MOST_LOST = 1000  # lost tracks kept, the latest; none expire while timestamps stand still
-SIGMA = 0.07  # OKS sigma for skeletons without published sigmas: COCO's average
 
 
 @dataclass(frozen=True)
@@ -321,52 +318,6 @@ def _alike(people: _People, found: _People, skeleton: Skeleton, share: float) ->
     xy = (people.xy - was[:, None, :2]) * grown[:, None, None] + people.motion.place[:, None, :2]
     similar = oks(xy, people.score, box, found.xy, found.score, skeleton)
     return np.where(np.isnan(similar), overlap, share * similar + (1 - share) * overlap)
-
-
-def oks(
-    xy: np.ndarray,
-    score: np.ndarray,
-    box: np.ndarray,
-    other: np.ndarray,
-    other_score: np.ndarray,
-    skeleton: Skeleton,
-) -> np.ndarray:
-    """(T, M) object keypoint similarity (OKS), 0..1; NaN without shared keypoints.
-
-    Keypoints are weighted by the lower of their two scores.
-
-    Args:
-        xy: (T, K, 2) pixels, NaN where not found.
-        score: (T, K) 0..1.
-        box: (T, 4) x0 y0 x1 y1 of the same; distances are normalized by their areas.
-        other: (M, K, 2) pixels.
-        other_score: (M, K).
-        skeleton: of both; keypoints without a sigma get the mean of those that have one.
-
-    Source: COCO keypoint evaluation, with the area of the box for that of the mask.
-    """
-    known = skeleton.sigmas[~np.isnan(skeleton.sigmas)]
-    sigma = np.where(
-        np.isnan(skeleton.sigmas), known.mean() if len(known) else SIGMA, skeleton.sigmas
-    )
-    area = np.maximum(np.prod(box[:, 2:] - box[:, :2], axis=1), 1)
-    square = ((xy[:, None] - other[None]) ** 2).sum(axis=-1)
-    close = np.exp(-square / (2 * area[:, None, None] * (2 * sigma) ** 2))
-    weight = np.minimum(score[:, None], other_score[None])
-    weight = np.where(np.isnan(close) | np.isnan(weight), 0, weight)
-    total = weight.sum(axis=-1)
-    shared = (weight * np.nan_to_num(close)).sum(axis=-1)
-    return np.divide(shared, total, out=np.full(total.shape, np.nan), where=total > 0)
-
-
-def alike(poses: Poses, least: float = DOUBLE) -> np.ndarray:
-    """(N, N) bool, whether rows, of higher score than columns, show the same person.
-
-    By OKS, with the box of the row; by IoU without shared keypoints.
-    """
-    box = poses.box
-    same = oks(poses.xy, poses.score, box, poses.xy, poses.score, poses.skeleton)
-    return np.where(np.isnan(same), iou(box, box), same) >= least
 
 
 def _others(

@@ -19,10 +19,10 @@ import numpy as np
 
 from vitruvian.analysis.angles import Space, angle_names, angles_deg
 from vitruvian.body.poses import Poses
+from vitruvian.body.similar import oks
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
 from vitruvian.body.state import SEEN
-from vitruvian.streams.identify import oks
 
 ALIKE = 0.1  # OKS from which two may match; of different people it is hardly above 0
 POINTS = 400  # maximum in a Bland-Altman plot
