@@ -48,7 +48,7 @@ def alone(file: Path, network: fastpose.Network, threads: int, rounds: int, crop
     """Print crops a second of the network alone."""
     import torch
 
-    from vitruvian.network import OpenVino
+    from vitruvian.network.openvino import OpenVino
 
     torch.set_num_threads(threads)
     network.eval()

@@ -20,7 +20,7 @@ import numpy as np
 
 from vitruvian.models.blazepose import LANDMARK_SIDE, Landmarks, Options
 from vitruvian.models.ready import pull
-from vitruvian.network import import_openvino, openvino_core
+from vitruvian.network.openvino import import_openvino, openvino_core
 
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 ONE = {

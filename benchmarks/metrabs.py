@@ -57,7 +57,7 @@ def alone(file: Path, network: metrabs.Metrabs, threads: int, rounds: int) -> No
     """Print crops a second of the network alone."""
     import torch
 
-    from vitruvian.network import OpenVino
+    from vitruvian.network.openvino import OpenVino
 
     torch.set_num_threads(threads)
     for batch in (1, 5):

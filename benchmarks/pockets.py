@@ -24,7 +24,7 @@ import numpy as np
 from vitruvian.analysis.posture import Body, shoulder_to_hand
 from vitruvian.body.poses import Poses
 from vitruvian.models import pockets
-from vitruvian.network import OpenVino
+from vitruvian.network.openvino import OpenVino
 from vitruvian.train.data.hands import LabelledPerson, regression_people
 from vitruvian.train.tasks import pockets as training
 from vitruvian.train.tasks.pockets import HandTable

@@ -34,7 +34,7 @@ from vitruvian.formats.coco import results
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.blazepose import Landmarks, Options, open_detector
 from vitruvian.models.ready import pull
-from vitruvian.network import import_openvino, openvino_core
+from vitruvian.network.openvino import import_openvino, openvino_core
 
 CUTS = (0, 10, 20, 30, 40, 60, 100)
 DETECTOR = "blazepose-detector"

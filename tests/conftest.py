@@ -34,7 +34,8 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.options import StreamDefaults
 from vitruvian.models.zoo import entry
-from vitruvian.network import OnnxRuntime, OpenVino
+from vitruvian.network.onnxruntime import OnnxRuntime
+from vitruvian.network.openvino import OpenVino
 from vitruvian.streams.stream import Stream
 from vitruvian.weights import download
 

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import refused
 from vitruvian.models import zoo
-from vitruvian.network import PRECISIONS, OpenVino, import_openvino
+from vitruvian.network.openvino import PRECISIONS, OpenVino, import_openvino
 from vitruvian.weights import compiled, download
 
 
@@ -143,7 +143,7 @@ def test_openvino_is_imported_without_its_telemetry(tmp_path: Path):
     """`import openvino` alone sends an event to Google and writes an id into the home folder."""
     code = (
         "import sys\n"
-        "from vitruvian.network import import_openvino\n"
+        "from vitruvian.network.openvino import import_openvino\n"
         "openvino = import_openvino()\n"
         "openvino.Core()\n"
         "assert import_openvino() is openvino\n"
@@ -180,7 +180,7 @@ def test_threads_whose_first_calls_meet_do_not_wait_for_each_other(toy: Path):
 import sys, threading
 import numpy as np
 from pathlib import Path
-from vitruvian.network import OpenVino
+from vitruvian.network.openvino import OpenVino
 together, done = threading.Barrier(8), []
 def first():
     together.wait()
@@ -250,7 +250,8 @@ def test_results_of_networks_started_early_are_their_own(toy):
 def test_a_signal_is_heard_after_networks_are_gone(toy: Path):
     """A process of its own: it was a segmentation fault."""
     code = (
-        "import signal, sys\nfrom pathlib import Path\nfrom vitruvian.network import OpenVino\n"
+        "import signal, sys\nfrom pathlib import Path\n"
+        "from vitruvian.network.openvino import OpenVino\n"
         "first, second = (OpenVino(Path(sys.argv[1])) for _ in range(2))\n"
         "del first\ndel second\n"
         "signal.signal(signal.SIGINT, lambda *_: print('heard'))\n"

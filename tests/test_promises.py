@@ -478,7 +478,8 @@ sys.addaudithook(watch)
 """
 IN_PYTHON = """
 from pathlib import Path
-from vitruvian.network import OnnxRuntime, OpenVino
+from vitruvian.network.onnxruntime import OnnxRuntime
+from vitruvian.network.openvino import OpenVino
 here = Path(sys.argv[1])
 OpenVino(here), OnnxRuntime(here)
 import vitruvian.formats.libraries

@@ -6,7 +6,7 @@ import pytest
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.models import ready
-from vitruvian.network import OpenVino
+from vitruvian.network.openvino import OpenVino
 from vitruvian.sources.open import sample
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")

@@ -12,7 +12,7 @@ from conftest import TOY, is_one_line, refused, runtimes
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.errors import VitruvianError
-from vitruvian.network import OpenVino
+from vitruvian.network.openvino import OpenVino
 from vitruvian.weights.download import sha256
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")

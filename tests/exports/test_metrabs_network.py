@@ -36,7 +36,8 @@ from vitruvian.body.skeletons import COCO17, COCO19, SMPL24, conversion, spelled
 from vitruvian.decode import heatmap
 from vitruvian.decode.absolute import view_limits, within_view
 from vitruvian.decode.volume import Volume
-from vitruvian.network import OnnxRuntime, OpenVino
+from vitruvian.network.onnxruntime import OnnxRuntime
+from vitruvian.network.openvino import OpenVino
 from vitruvian.weights import checkpoint, metrabs_archive, metrabs_config, metrabs_joints
 from vitruvian.weights.metadata import pack_matrix, unpack_matrix
 

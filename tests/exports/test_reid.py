@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conftest import refused, runtimes
-from vitruvian.network import OpenVino
+from vitruvian.network.openvino import OpenVino
 from vitruvian.weights.download import sha256
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")

@@ -19,7 +19,8 @@ from vitruvian.geometry.letterbox import Letterbox
 from vitruvian.models import yolopose
 from vitruvian.models.ready import converted
 from vitruvian.models.yolopose import Options, YoloPose
-from vitruvian.network import OpenVino, imap
+from vitruvian.network.openvino import OpenVino
+from vitruvian.network.threads import imap
 from vitruvian.weights import checkpoint
 from vitruvian.weights.checkpoint import Checkpoint
 

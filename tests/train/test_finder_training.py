@@ -10,7 +10,7 @@ from vitruvian.models.objectron import SCALES, SIDE
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
 from vitruvian.exports.export import write_person_ssd  # noqa: E402
 from vitruvian.exports.networks.ssd import PersonSsd  # noqa: E402
-from vitruvian.network import OpenVino  # noqa: E402
+from vitruvian.network.openvino import OpenVino  # noqa: E402
 from vitruvian.train.tasks import finder  # noqa: E402
 
 BOX = np.array([[60, 20, 140, 180]], np.float32)

@@ -10,7 +10,7 @@ from conftest import refused
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.models import pockets
-from vitruvian.network import OpenVino
+from vitruvian.network.openvino import OpenVino
 from vitruvian.train.data import cover, hands
 from vitruvian.train.data.hands import LabelledPerson
 from vitruvian.train.tasks import pockets as training

@@ -27,7 +27,8 @@ from vitruvian.errors import VitruvianError, unknown
 from vitruvian.exports.families import DECODE, graph
 from vitruvian.exports.graph import PART, Graph, off
 from vitruvian.exports.networks.ssd import PersonSsd, SameConv
-from vitruvian.network import OnnxRuntime, OpenVino, import_openvino, openvino_core
+from vitruvian.network.onnxruntime import OnnxRuntime
+from vitruvian.network.openvino import OpenVino, import_openvino, openvino_core
 from vitruvian.weights import checkpoint as checkpoints
 from vitruvian.weights import metrabs_archive
 from vitruvian.weights.download import sha256

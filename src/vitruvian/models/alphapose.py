@@ -49,7 +49,9 @@ from vitruvian.models.ready import (
 )
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import EVERYBODY, entry
-from vitruvian.network import Network, OnnxRuntime, OpenVino, open_network
+from vitruvian.network.onnxruntime import OnnxRuntime
+from vitruvian.network.open import Network, open_network
+from vitruvian.network.openvino import OpenVino
 
 MARGIN = np.float32(1.25)  # size of the crop relative to the bounding box
 BEST = 1 + 1 + 1.25  # the largest score of a person in the reference: all scores 1

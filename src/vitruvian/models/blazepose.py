@@ -33,7 +33,8 @@ from vitruvian.models.options import Count, Machine, OddOrZero, OneOf, Share, St
 from vitruvian.models.ready import pull, pull_files
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import DETECTOR, EVERYBODY, entry
-from vitruvian.network import Network, OpenVino, open_network
+from vitruvian.network.open import Network, open_network
+from vitruvian.network.openvino import OpenVino
 from vitruvian.weights.download import sha256
 
 DETECTOR_SIDE = 224  # pixels; pose_detection_cpu.pbtxt

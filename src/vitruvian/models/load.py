@@ -17,7 +17,7 @@ from vitruvian.models.options import StreamDefaults
 from vitruvian.models.ready import as_skeleton, is_checkpoint, is_network_file
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE, DEFAULT, entry
-from vitruvian.network import cores
+from vitruvian.network.threads import cores
 from vitruvian.sources.threads import count_of
 from vitruvian.weights import checkpoint, metrabs_archive
 from vitruvian.weights.metadata import about

@@ -43,7 +43,7 @@ from vitruvian.models.ready import (
 )
 from vitruvian.models.top_down import TopDown
 from vitruvian.models.zoo import EVERYBODY, entry
-from vitruvian.network import Network, open_network
+from vitruvian.network.open import Network, open_network
 from vitruvian.weights.metadata import unpack_matrix
 
 USUAL = "smpl_24"  # the default skeleton, if the file has it

@@ -26,7 +26,8 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Finder
 from vitruvian.models.options import Count, Machine, Share
 from vitruvian.models.ready import pull
-from vitruvian.network import Network, OpenVino
+from vitruvian.network.open import Network
+from vitruvian.network.openvino import OpenVino
 from vitruvian.weights.download import sha256
 
 SIDE = 300  # pixels of its input

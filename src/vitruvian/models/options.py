@@ -17,7 +17,7 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
 from vitruvian.errors import VitruvianError, unknown
-from vitruvian.network import PRECISIONS
+from vitruvian.network.openvino import PRECISIONS
 
 RUNTIMES = ("openvino", "onnxruntime")
 

@@ -30,7 +30,8 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.alphapose import Joints, Options
-from vitruvian.network import Network, OpenVino
+from vitruvian.network.open import Network
+from vitruvian.network.openvino import OpenVino
 
 FILES = Path(__file__).parents[1] / "weights" / "shipped"
 SIDES = ("left", "right")

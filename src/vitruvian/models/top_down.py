@@ -17,7 +17,8 @@ from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Find
 from vitruvian.models.options import StreamDefaults
-from vitruvian.network import Network, imap
+from vitruvian.network.open import Network
+from vitruvian.network.threads import imap
 
 MOVES = 0.04  # of its side, how far a crop moves from one frame to the next, at most times
 

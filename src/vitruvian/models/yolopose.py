@@ -41,7 +41,8 @@ from vitruvian.models.ready import (
     pull,
     short_name,
 )
-from vitruvian.network import imap, open_network
+from vitruvian.network.open import open_network
+from vitruvian.network.threads import imap
 from vitruvian.weights.checkpoint import Checkpoint
 from vitruvian.weights.download import sha256
 

@@ -156,7 +156,7 @@ def _runtime() -> Finding:
     from vitruvian.frame import Frame
     from vitruvian.models.load import load
     from vitruvian.models.zoo import DEFAULT, entry
-    from vitruvian.network import import_openvino, openvino_core
+    from vitruvian.network.openvino import import_openvino, openvino_core
     from vitruvian.weights import download
 
     openvino = import_openvino()

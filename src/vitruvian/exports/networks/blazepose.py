@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vitruvian.errors import VitruvianError, unknown
-from vitruvian.network import convolutions
+from vitruvian.network.openvino import convolutions
 
 
 class InvertedResidual(NamedTuple):

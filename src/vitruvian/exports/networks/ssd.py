@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vitruvian.errors import VitruvianError
-from vitruvian.network import convolutions
+from vitruvian.network.openvino import convolutions
 
 # Of the stages of inverted residual blocks: channels, number, stride of the first.
 STAGES = ((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))

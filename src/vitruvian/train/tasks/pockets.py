@@ -29,7 +29,8 @@ from vitruvian.models.load import family_of, load
 from vitruvian.models.pockets import Arms
 from vitruvian.models.ready import pull
 from vitruvian.models.zoo import entry
-from vitruvian.network import Network, OpenVino
+from vitruvian.network.open import Network
+from vitruvian.network.openvino import OpenVino
 from vitruvian.train.data.hands import (
     TRUNK,
     LabelledPerson,

@@ -15,7 +15,8 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
 from vitruvian.models import pockets
 from vitruvian.models.pockets import SIDES, Arms
-from vitruvian.network import Network, OpenVino
+from vitruvian.network.open import Network
+from vitruvian.network.openvino import OpenVino
 from vitruvian.train.data.cover import AROUND, WIDE, covered_patch
 from vitruvian.train.data.hands import LabelledPerson, labelled_pose, wrist_to_hip
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from vitruvian.network import cores
+from vitruvian.network.threads import cores
 
 LIBRARIES = ("numpy", "opencv-python-headless", "av", "openvino", "onnxruntime", "scipy")
 BUSY = 0.5  # share of cores already busy from which timings are noisy

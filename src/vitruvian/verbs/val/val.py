@@ -35,7 +35,7 @@ from vitruvian.models.load import FAMILIES, family_of, load, unnamed_keypoints
 from vitruvian.models.model import Model, skeleton_of
 from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE
-from vitruvian.network import cores
+from vitruvian.network.threads import cores
 from vitruvian.stopping import hold_signals
 from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted

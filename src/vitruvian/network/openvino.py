@@ -1,28 +1,24 @@
-"""Inference with OpenVINO and ONNX Runtime: a network is a function from arrays to arrays."""
+"""Inference with OpenVINO."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-import os
 import sys
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from vitruvian.errors import VitruvianError, unknown
+from vitruvian.network.silence import silence
+from vitruvian.network.threads import cores
 from vitruvian.weights import compiled
-
-Network = Callable[..., tuple[np.ndarray, ...]]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 # Names of `precision` -> OpenVINO's. f32 is exact; the others round inside the network.
 PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
@@ -73,33 +69,6 @@ def openvino_core() -> Any:
 @functools.cache
 def _core(openvino: Any) -> Any:
     return openvino.Core()
-
-
-def cores() -> int:
-    """How many CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def silence() -> None:
-    """Disable telemetry of libraries by environment variables that they read at import."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    os.environ["NNCF_CI"] = "1"
-
-
-def import_onnxruntime() -> Any:
-    """The onnxruntime module, without its telemetry.
-
-    Its builds since 1.32 write a device id and a database below the user's cache folder as they are
-    imported, and some seconds later send events to Microsoft; `disable_telemetry_events()` stops
-    neither. This variable does, if set before the import (Privacy.md of ONNX Runtime).
-    """
-    silence()
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()  # of older builds for Windows
-    return onnxruntime
 
 
 class OpenVino:
@@ -349,126 +318,6 @@ def _content(file: Path) -> str | None:
 def _last_line(error: RuntimeError) -> str:
     """The cause in an error of OpenVINO: the lines before give the place in its source code."""
     return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
-
-
-# Names of `device` -> execution providers of ONNX Runtime. Those other than the CPU's come with
-# other builds of it (onnxruntime-gpu, onnxruntime-directml; CoreML with that for macOS).
-PROVIDERS = {
-    "CPU": "CPUExecutionProvider",
-    "CUDA": "CUDAExecutionProvider",
-    "COREML": "CoreMLExecutionProvider",
-    "DIRECTML": "DmlExecutionProvider",
-}
-
-
-class OnnxRuntime:
-    """Run an .onnx file with ONNX Runtime; see `OpenVino`."""
-
-    def __init__(
-        self, file: Path, *, device: str = "CPU", threads: int | None = None, streams: int = 1
-    ) -> None:
-        """Open a file.
-
-        Args:
-            file: the network.
-            device: a key of `PROVIDERS`.
-            threads: number of threads per call; None: one per core.
-            streams: number of parallel calls, from as many threads; they share the cores.
-
-        Raises:
-            VitruvianError: ONNX Runtime is missing, can't use that device, or can't read the file.
-        """
-        try:
-            onnxruntime = import_onnxruntime()
-        except ImportError:
-            raise VitruvianError(
-                "ONNX Runtime is not installed; pip install 'vitruvian[onnx]'"
-            ) from None
-        here = {k: v for k, v in PROVIDERS.items() if v in onnxruntime.get_available_providers()}
-        if device not in here:
-            raise unknown("device of this ONNX Runtime", device, here)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only: the rest is raised, or not useful
-        if threads is None and streams > 1:
-            threads = max(cores() // streams, 1)
-        options.intra_op_num_threads = threads or 0
-        providers = list(dict.fromkeys([here[device], PROVIDERS["CPU"]]))
-        try:
-            self._session = onnxruntime.InferenceSession(file, options, providers=providers)
-        except Exception as error:  # its exceptions have no common class of their own
-            fault = str(error).splitlines()[0]
-            raise VitruvianError(f"cannot open '{file}': {fault}") from None
-        self.runs_on = self._session.get_providers()[0]
-        if self.runs_on != here[device]:
-            raise VitruvianError(
-                f"ONNX Runtime fell back from {device} to {self.runs_on}; use device CPU, or "
-                "check the driver"
-            )
-        inputs = self._session.get_inputs()
-        if any(port.type not in ("tensor(float)", "tensor(uint8)") for port in inputs):
-            raise VitruvianError(f"cannot open '{file}': want inputs of float32 or uint8")
-        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        self.input_shape = tuple(n if isinstance(n, int) else None for n in inputs[0].shape)
-        self._inputs = [port.name for port in inputs]
-
-    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Infer N rows: arrays of N rows in and out; N may be 0."""
-        if len(inputs[0]) == 0:  # some operations of ONNX Runtime refuse it
-            shapes = [output.shape for output in self._session.get_outputs()]
-            sizes = [[n if isinstance(n, int) else 0 for n in shape] for shape in shapes]
-            return tuple(np.zeros([0, *size[1:]], np.float32) for size in sizes)
-        given = dict(zip(self._inputs, inputs, strict=True))
-        results = tuple(np.asarray(part) for part in self._session.run(None, given))
-        if any(len(result) != len(inputs[0]) for result in results):
-            raise ValueError(f"{len(inputs[0])} rows in, {[r.shape for r in results]} out")
-        return results
-
-
-def open_network(
-    file: Path,
-    runtime: str = "openvino",
-    *,
-    outputs: Sequence[int] | None = None,
-    device: str = "CPU",
-    precision: str = "f32",
-    threads: int | None = None,
-    streams: int = 1,
-) -> OpenVino | OnnxRuntime:
-    """Open a network with "openvino" or "onnxruntime"; see `OpenVino` and `OnnxRuntime`.
-
-    ONNX Runtime has f32 only, and computes all outputs.
-    """
-    if runtime == "onnxruntime":
-        return OnnxRuntime(file, device=device, threads=threads, streams=streams)
-    return OpenVino(
-        file,
-        outputs=outputs,
-        device=device,
-        precision=precision,
-        threads=threads,
-        streams=streams,
-    )
-
-
-def imap(
-    function: Callable[[Item], Result], items: Iterable[Item], streams: int
-) -> Iterator[Result]:
-    """Map a function over items in order, with networks of so many streams.
-
-    One thread more than that computes, so that each stream has work while Python has some.
-    """
-    flying: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(streams + 1) as pool:
-        try:
-            for item in items:
-                flying.append(pool.submit(function, item))
-                if len(flying) > streams + 1:  # one more than can run, so that no thread is idle
-                    yield flying.popleft().result()
-            while flying:
-                yield flying.popleft().result()
-        finally:
-            for future in flying:
-                future.cancel()
 
 
 def convolutions(file: Path) -> list[tuple[np.ndarray, np.ndarray]]:
