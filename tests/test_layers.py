@@ -39,8 +39,8 @@ BELOW = {
         *("body", "documents", "formats", "frame", "geometry", "models", "sources", "errors"),
     },
     "train": {
-        *("body", "decode", "documents", "evaluate", "exports", "frame", "geometry", "models"),
-        *("network", "sources", "errors"),
+        *("body", "decode", "documents", "evaluate", "exports", "formats", "frame", "geometry"),
+        *("models", "network", "show", "sources", "stopping", "errors"),
     },
     "verbs": {
         *("analysis", "body", "documents", "evaluate", "formats", "frame", "geometry", "models"),

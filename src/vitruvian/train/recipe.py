@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from vitruvian.documents import read_toml, unreadable
-from vitruvian.errors import shown, unknown
+from vitruvian.documents import read_toml
+from vitruvian.errors import VitruvianError, shown, unknown
+from vitruvian.models.spec import parse_options
+
+DEVICES = ("cpu", "cuda", "mps")
+PRECISIONS = ("f32", "bf16")
+OPTIMISERS = ("adamw", "sgd")
+KEEPS = ("best", "last")
 
 
 @dataclass(frozen=True)
@@ -20,20 +27,89 @@ class TomlRecipe:
         """Read a recipe from a TOML file; missing fields keep their defaults.
 
         Raises:
-            VitruvianError: the file cannot be read or has unknown fields.
+            VitruvianError: the file cannot be read, has unknown fields, or values of other types.
         """
-        given = read_toml(path)
-        known = {field.name: type(field.default) for field in fields(cls)}
+        return cls().changed(read_toml(path), f"'{path}': ")
+
+    def changed(self, given: dict[str, Any], where: str = "") -> Self:
+        """The same recipe with other values of some fields.
+
+        Args:
+            given: field -> value.
+            where: they are written, for messages.
+
+        Raises:
+            VitruvianError: an unknown field, or a value of another type.
+        """
+        known = {field.name: type(field.default) for field in fields(self)}
+        values = dict(given)
         for name, value in given.items():
             if name not in known:
                 raise unknown("entry of a recipe", name, known)
-            if not isinstance(value, known[name]):
-                raise unreadable(
-                    path, f"{name} is {shown(repr(value))}, want {known[name].__name__}"
-                )
-        return cls(**given)
+            want = known[name]
+            if want is float and type(value) is int:
+                values[name] = float(value)
+            elif type(value) is not want:
+                raise VitruvianError(f"{where}{name} is {shown(repr(value))}, want {want.__name__}")
+        return replace(self, **values)
+
+    def with_settings(self, settings: Iterable[str]) -> Self:
+        """With `name=value` pairs as of the option `--set`.
+
+        Raises:
+            VitruvianError: a pair has no `=`, or as `changed`.
+        """
+        return self.changed(parse_options(settings), "--set: ")
 
     def write(self, path: Path) -> None:
         """Write all fields to a TOML file, to be kept beside the weights."""
         lines = [f"{name} = {json.dumps(value)}\n" for name, value in asdict(self).items()]
         path.write_text("".join(lines), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Recipe(TomlRecipe):
+    """What every training run has; recipes of tasks add their own fields.
+
+    An epoch is a pass over the data, a step an update of the weights. A step uses `batch` samples
+    of each process, `accumulate` times.
+    """
+
+    seed: int = 0
+    batch: int = 32  # samples per process and forward pass
+    accumulate: int = 1  # forward passes per step
+    epochs: int = 30
+    optimiser: str = "adamw"  # or sgd, with Nesterov momentum 0.9
+    rate: float = 1e-3  # learning rate after the warm-up
+    decay: float = 0.02  # weight decay
+    clip: float = 20.0  # maximum norm of the gradient; 0: not clipped
+    ema: float = 0.998  # decay per step of the moving average of the weights; 0: none
+    warmup: int = 100  # steps of a linear warm-up
+    final: float = 0.02  # learning rate at the end of the cosine, relative to `rate`
+    patience: int = 0  # epochs without a better figure before training stops; 0: never
+    keep: str = "best"  # weights that are exported: best of the validations, or last
+    device: str = "cpu"  # or cuda, mps
+    precision: str = "f32"  # of the network in training: f32 or bf16
+    threads: int = 0  # of the CPU; 0: one per core
+    workers: int = 0  # processes that prepare samples; 0: a thread
+    validate_every: int = 1  # epochs
+    checkpoint_every: float = 300.0  # seconds
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("device", DEVICES),
+            ("precision", PRECISIONS),
+            ("optimiser", OPTIMISERS),
+            ("keep", KEEPS),
+        ):
+            if getattr(self, name) not in known:
+                raise VitruvianError(
+                    f"{name} is '{shown(getattr(self, name))}', want {' or '.join(known)}"
+                )
+        for name in ("batch", "accumulate", "epochs", "validate_every"):
+            if getattr(self, name) < 1:
+                raise VitruvianError(f"{name} is {getattr(self, name)}, want a number from 1")
+        if not self.rate > 0:
+            raise VitruvianError(f"rate is {self.rate}, want a number above 0")
+        if not 0 <= self.ema < 1:
+            raise VitruvianError(f"ema is {self.ema}, want 0 to below 1")

@@ -111,9 +111,19 @@ def ema(average: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
-def learning_rate(step: int, since: int, steps: int) -> float:
-    """Learning rate factor 0..1: 100 steps of warm-up from `since`, half a cosine over all."""
+def learning_rate(
+    step: int, since: int, steps: int, warmup: int = 100, final: float = 0.02
+) -> float:
+    """Learning rate factor 0..1: a linear warm-up from `since`, half a cosine over all.
+
+    Args:
+        step: now.
+        since: first step; before, the factor is 0.
+        steps: of the run.
+        warmup: steps of the warm-up.
+        final: factor at the end.
+    """
     if step < since:
         return 0.0
-    warm = min((step - since + 1) / 100, 1.0)
-    return warm * (0.02 + 0.98 * (1 + math.cos(math.pi * step / steps)) / 2)
+    warm = min((step - since + 1) / warmup, 1.0) if warmup else 1.0
+    return warm * (final + (1 - final) * (1 + math.cos(math.pi * step / steps)) / 2)
