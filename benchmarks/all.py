@@ -172,13 +172,12 @@ def rows(folder: Path) -> list[Row]:
     many.mkdir()
     for i in range(1000):
         (many / f"{i:04}.jpg").symlink_to(coco[i % len(coco)])
-    clip = str(DATA / "videos" / "intel_one_by_one_person.mp4")
     four, uhd = folder / "four.mp4", folder / "uhd.mp4"
     film = {"what": "video", "model": "blazepose-full", "source": str(SPORTS), "first": bus}
     their = {"what": "video", "video": str(SPORTS), "complexity": 1, "out": str(folder / "a.jsonl")}
     still = {"what": "pictures", "model": "blazepose-full", "sources": coco}
     yolo = {"what": "pictures", "model": str(YOLO), "sources": coco[:40]}
-    same = {"what": "video", "model": str(YOLO), "source": clip, "first": bus}
+    same = {"what": "video", "model": str(YOLO), "source": str(SPORTS), "first": bus}
     return [
         Row("video", film, "MediaPipe 0.10.21 Solutions", lambda: solutions(their)()),
         Row("video-tasks", film, "MediaPipe 1.2.2 Tasks", lambda: tasks(SPORTS, 1, folder)()),
@@ -216,13 +215,13 @@ def rows(folder: Path) -> list[Row]:
             "yolo-video",
             same,
             "Ultralytics stream, PyTorch",
-            lambda: ultralytics("pytorch", [clip])(),
+            lambda: ultralytics("pytorch", [str(SPORTS)])(),
         ),
         Row(
             "yolo-video-export",
             same,
             "Ultralytics stream, its OpenVINO export",
-            lambda: ultralytics("openvino", [clip])(),
+            lambda: ultralytics("openvino", [str(SPORTS)])(),
         ),
         Row(
             "start",

@@ -12,7 +12,13 @@ import pytest
 
 from conftest import refused
 from vitruvian.models import zoo
-from vitruvian.network.openvino import PRECISIONS, OpenVino, import_openvino
+from vitruvian.network.openvino import (
+    PRECISIONS,
+    OpenVino,
+    _note_precision,
+    import_openvino,
+    openvino_core,
+)
 from vitruvian.weights import compiled, download
 
 
@@ -120,10 +126,24 @@ def test_threads_may_call_it_at_once(batch: bool, toy: Path, rng):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_every_precision_opens(precision: str, toy: Path):
-    """Ones and twos are exact in all of them; whether it rounds depends on the processor."""
-    np.testing.assert_array_equal(
-        OpenVino(toy, precision=precision)(np.ones((2, 4), np.float32))[0], 2
+def test_every_precision_opens_and_one_that_the_processor_lacks_is_said(
+    precision: str, toy: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Ones and twos are exact in all of them; whether it rounds depends on the processor.
+
+    OpenVINO computes in f32 without a word where the processor lacks what is asked for (2026.4.1).
+    """
+    _note_precision.cache_clear()
+    has = {"f32", *openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
+    for _ in range(2):
+        network = OpenVino(toy, precision=precision)
+    np.testing.assert_array_equal(network(np.ones((2, 4), np.float32))[0], 2)
+    there = precision == "f32" or {"bf16": "BF16", "f16": "FP16"}[precision] in has
+    assert network.precision == (precision if there else "f32")
+    assert ("" if network.precision == "f32" else f"in {precision}") in network.runs_on
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == (
+        [] if there else [f"vitruvian: CPU has no {precision} here: networks run in f32"]
     )
 
 

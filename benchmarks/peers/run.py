@@ -41,7 +41,7 @@ NEEDS = {
     "mediapipe-tasks": [["mediapipe==1.2.2"]],
     "ultralytics": [
         ["torch==2.13.0", "numpy", "opencv-python-headless", "pillow", "pyyaml", "psutil"],
-        ["requests", "matplotlib", "polars"],
+        ["requests", "matplotlib", "polars", "openvino"],
         ["--no-deps", "ultralytics"],
     ],
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.errors import VitruvianError, note, unknown
 from vitruvian.network.silence import silence
 from vitruvian.network.threads import cores
 from vitruvian.weights import compiled
@@ -144,6 +144,11 @@ class OpenVino:
         self._shapes: list[Shape] = [tuple(shape) for shape in about["shapes"]]
         self.input_shape = self._shapes[0]
         self._one = one
+        self.precision = PRECISIONS[precision]  # that it runs in
+        with suppress(RuntimeError):  # AUTO does not tell
+            self.precision = one.get_property("INFERENCE_PRECISION_HINT").to_string()
+        if self.precision != PRECISIONS[precision]:
+            _note_precision(device, precision, self.precision)
         self._compiled: dict[tuple[bool, tuple[Shape, ...]], Any] = {}
         self._compiled[False, tuple((1, *shape[1:]) for shape in self._shapes)] = one
         self._seen: Counter[tuple[bool, tuple[Shape, ...]]] = Counter()
@@ -299,8 +304,15 @@ class OpenVino:
 
     @property
     def runs_on(self) -> str:
-        """The device that actually runs it, as reported by OpenVINO."""
-        return ", ".join(self._one.get_property("EXECUTION_DEVICES"))
+        """The device that runs it, as reported by OpenVINO, and its precision, if not f32."""
+        device = ", ".join(self._one.get_property("EXECUTION_DEVICES"))
+        return device if self.precision == "f32" else f"{device} in {self.precision}"
+
+
+@functools.cache
+def _note_precision(device: str, asked: str, used: str) -> None:
+    """Once a process, though a model may have several networks."""
+    note(f"{device} has no {asked} here: networks run in {used}")
 
 
 def _content(file: Path) -> str | None:
