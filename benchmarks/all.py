@@ -202,13 +202,13 @@ def rows(folder: Path) -> list[Row]:
         Row(
             "yolo-pictures-export",
             yolo,
-            "Ultralytics, its OpenVINO export (bf16 here)",
+            "Ultralytics, its OpenVINO export (bf16 where the processor has it)",
             lambda: ultralytics("openvino", coco[:40])(),
         ),
         Row(
             "yolo-pictures-bf16",
             {**yolo, "options": {"precision": "bf16"}},
-            "Ultralytics, its OpenVINO export (bf16 here)",
+            "Ultralytics, its OpenVINO export (bf16)",
             lambda: ultralytics("openvino", coco[:40])(),
         ),
         Row(
@@ -240,7 +240,7 @@ def rows(folder: Path) -> list[Row]:
                 "frames": 5,
             },
         ),
-        Row("folder-blazepose", {**film, "source": str(many)}),
+        Row("folder-blazepose", {**film, "source": str(many), "options": {"num_poses": 1}}),
         Row("folder-yolo", {**same, "source": str(many)}),
         Row("uhd", {**film, "source": str(uhd)}),
     ]
