@@ -1,0 +1,1 @@
+"""YOLOv8-pose: loss, augmentation and training task."""
