@@ -41,6 +41,7 @@ class YoloShape:
     keypoints: int = 17  # K
     numbers: int = 3  # per keypoint: x, y and a score; 2: no score
     classes: int = 1
+    keypoint_channels: int = 0  # inside the keypoint branch; 0: as published for these keypoints
 
     @classmethod
     def of(
@@ -96,12 +97,15 @@ class YoloShape:
                 f"{keypoints}; give the skeleton it was trained with"
             )
         strides = (0, 1, 3, 5, 7, 9) if head == "model.30" else (0, 1, 3, 5, 7)
+        channels = tuple(size(f"model.{layer}.conv.weight") for layer in strides)
+        inside = size(f"{head}.cv4.0.0.conv.weight")
         return cls(
-            tuple(size(f"model.{layer}.conv.weight") for layer in strides),
+            channels,
             (count("model.2.m."), count("model.4.m.")),
             keypoints,
             numbers,
             size(f"{head}.cv3.0.2.weight"),
+            0 if inside == max(channels[2] // 4, rows) else inside,
         )
 
 
@@ -225,7 +229,7 @@ class Pose(nn.Module):
         rows = shape.keypoints * shape.numbers
         c2 = max(16, channels[0] // 4, 4 * BINS)
         c3 = max(channels[0], min(shape.classes, 100))
-        c4 = max(channels[0] // 4, rows)
+        c4 = shape.keypoint_channels or max(channels[0] // 4, rows)
 
         def branch(middle: int, outside: int) -> nn.ModuleList:
             return nn.ModuleList(

@@ -102,7 +102,8 @@ def assign_cells(scores: Tensor, boxes: Tensor, cells: Tensor, people: People) -
     counts = torch.bincount(person, minlength=n)
     first = counts.cumsum(0) - counts
     rank = torch.arange(len(person), device=person.device) - first[person]
-    rows = metric.new_zeros(n, max(len(cells[0]) if n == 0 else int(counts.max()), CELLS_EACH))
+    most = max([CELLS_EACH, *counts.tolist()])
+    rows = metric.new_zeros(n, most)
     rows[person, rank] = metric
     best, index = rows.topk(CELLS_EACH, 1)
     pairs = (first[:, None] + index)[best > 0]
@@ -114,9 +115,9 @@ def assign_cells(scores: Tensor, boxes: Tensor, cells: Tensor, people: People) -
     pairs = pairs[order[fresh]]
 
     person, iou, metric = person[pairs], iou[pairs], metric[pairs]
-    most_iou = iou.new_zeros(n).scatter_reduce(0, person, iou, "amax")
-    most = metric.new_zeros(n).scatter_reduce(0, person, metric, "amax")
-    score = metric * (most_iou / (most + 1e-9))[person]
+    best_iou = iou.new_zeros(n).scatter_reduce(0, person, iou, "amax")
+    best = metric.new_zeros(n).scatter_reduce(0, person, metric, "amax")
+    score = metric * (best_iou / (best + 1e-9))[person]
     return Assigned(picture[pairs], cell[pairs], person, score)
 
 
@@ -128,8 +129,8 @@ def sides(logits: Tensor) -> Tensor:
 
 def pose_losses(
     raw: tuple[Tensor, Tensor, Tensor, Tensor], people: People, sigmas: Tensor, gains: Gains
-) -> dict[str, Tensor]:
-    """The weighted terms, means over the batch: box, pose, kobj, cls and dfl.
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """The weighted terms box, pose, kobj, cls and dfl: sums, and what they are divided by.
 
     Args:
         raw: outputs of `vitruvian.exports.networks.yolo.Yolo.raw`.
@@ -143,40 +144,43 @@ def pose_losses(
         left_top, right_bottom = sides(distributions).split(2, 1)
         boxes = torch.cat((centre - left_top, centre + right_bottom), 1) * stride
     own = assign_cells(scores, boxes, cells, people)
-    total = own.score.sum().clamp_min(1)
     target = torch.zeros_like(scores)
     target[own.picture, people.kind[own.person], own.cell] = own.score
-    cls = functional.binary_cross_entropy_with_logits(scores, target, reduction="sum") / total
-    zero = (distributions.sum() + rows.sum()) * 0
-    if not len(own.cell):
-        terms = {"box": zero, "pose": zero, "kobj": zero, "cls": cls, "dfl": zero}
-        return {name: getattr(gains, name) * term for name, term in terms.items()}
+    cls = functional.binary_cross_entropy_with_logits(scores, target, reduction="sum")
 
-    # All in cells from here on.
+    # Of the assigned cells, in cells.
     stride, at = stride[own.cell, None], cells[:2, own.cell].T
     truth = people.box[own.person] / stride
-    logits = distributions[own.picture, :, own.cell].unflatten(1, (4, BINS))
-    left_top, right_bottom = sides(logits.flatten(1)[..., None])[..., 0].split(2, 1)
-    box = torch.cat((at + 0.5 - left_top, at + 0.5 + right_bottom), 1)
-    box_loss = ((1 - ciou(box, truth)) * own.score).sum() / total
+    logits = distributions[own.picture, :, own.cell]
+    left_top, right_bottom = sides(logits[..., None])[..., 0].split(2, 1)
+    found = torch.cat((at + 0.5 - left_top, at + 0.5 + right_bottom), 1)
+    box = ((1 - ciou(found, truth)) * own.score).sum()
 
     aim = torch.cat((at + 0.5 - truth[:, :2], truth[:, 2:] - at - 0.5), 1).clamp(0, LAST_BIN)
     low = aim.floor()
-    logs = logits.log_softmax(-1)
-    near = logs.gather(-1, low.long()[..., None])[..., 0] * (low + 1 - aim)
-    near = near + logs.gather(-1, low.long()[..., None] + 1)[..., 0] * (aim - low)
-    dfl = (-near.mean(-1) * own.score).sum() / total
+    bins = torch.stack((low, low + 1), -1).long()
+    near = logits.unflatten(1, (4, BINS)).log_softmax(-1).gather(-1, bins)
+    near = near[..., 0] * (low + 1 - aim) + near[..., 1] * (aim - low)
+    dfl = -(near.mean(-1) * own.score).sum()
 
     points = people.points[own.person]
-    found = rows[own.picture, :, own.cell].unflatten(1, (points.shape[1], -1))
+    answer = rows[own.picture, :, own.cell].unflatten(1, (points.shape[1], -1))
     seen = (points[..., 2] != 0).float()
-    off = (found[..., :2] * 2 + at[:, None] - points[..., :2] / stride[..., None]).square().sum(-1)
+    off = answer[..., :2] * 2 + at[:, None] - points[..., :2] / stride[..., None]
     area = (truth[:, 2:] - truth[:, :2]).prod(-1)[:, None]
-    similar = torch.exp(-off / ((2 * sigmas).square() * (area + 1e-9) * 2))
-    each = points.shape[1] / (seen.sum(-1, keepdim=True) + 1e-9)
-    pose = (each * (1 - similar) * seen).mean()
-    kobj = zero
-    if found.shape[-1] == 3:
-        kobj = functional.binary_cross_entropy_with_logits(found[..., 2], seen)
-    terms = {"box": box_loss, "pose": pose, "kobj": kobj, "cls": cls, "dfl": dfl}
-    return {name: getattr(gains, name) * term for name, term in terms.items()}
+    spread = (2 * sigmas).square() * (area + 1e-9) * 2
+    similar = torch.exp(-off.square().sum(-1) / spread)
+    each = seen.shape[1] / (seen.sum(-1, keepdim=True) + 1e-9)
+    pose = (each * (1 - similar) * seen).sum()
+    kobj = pose.new_zeros(())
+    if answer.shape[-1] == 3:
+        kobj = functional.binary_cross_entropy_with_logits(answer[..., 2], seen, reduction="sum")
+
+    total, count = own.score.sum(), pose.new_tensor(float(seen.numel()))
+    return {
+        "box": (gains.box * box, total),
+        "pose": (gains.pose * pose, count),
+        "kobj": (gains.kobj * kobj, count),
+        "cls": (gains.cls * cls, total),
+        "dfl": (gains.dfl * dfl, total),
+    }
