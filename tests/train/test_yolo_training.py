@@ -49,11 +49,11 @@ def tiny(seed: int = 0) -> yolo.Yolo:
 # The loss
 
 
-def golden_people(golden) -> loss.People:
+def golden_people(golden) -> loss.TargetPeople:
     size = golden["images"].shape[1]
     xywh, points = golden["boxes_xywh"] * size, golden["keypoints"] * (size, size, 1)
     box = np.concatenate([xywh[:, :2] - xywh[:, 2:] / 2, xywh[:, :2] + xywh[:, 2:] / 2], axis=1)
-    return loss.People(
+    return loss.TargetPeople(
         torch.from_numpy(golden["batch_idx"]),
         torch.zeros(len(box), dtype=torch.int64),
         torch.from_numpy(box).float(),
@@ -85,7 +85,7 @@ def test_losses_and_gradients_are_the_references():
 
 def test_nobody_in_a_batch_leaves_the_scores_to_learn():
     own = tiny()
-    nobody = loss.People(
+    nobody = loss.TargetPeople(
         torch.zeros(0, dtype=torch.int64),
         torch.zeros(0, dtype=torch.int64),
         torch.zeros(0, 4),
@@ -102,7 +102,7 @@ def test_nobody_in_a_batch_leaves_the_scores_to_learn():
 
 def test_cells_go_to_the_person_whom_they_detect_best():
     """Two people, one inside the other; boxes that are exactly right everywhere."""
-    people = loss.People(
+    people = loss.TargetPeople(
         torch.zeros(2, dtype=torch.int64),
         torch.zeros(2, dtype=torch.int64),
         torch.tensor([[0.0, 0, 64, 64], [20, 20, 44, 44]]),
@@ -121,7 +121,7 @@ def test_cells_go_to_the_person_whom_they_detect_best():
 
 def test_small_people_get_cells():
     """Of 4 pixels, between the centres of cells."""
-    people = loss.People(
+    people = loss.TargetPeople(
         torch.zeros(1, dtype=torch.int64),
         torch.zeros(1, dtype=torch.int64),
         torch.tensor([[30.0, 30, 34, 34]]),
@@ -219,11 +219,11 @@ def ramps(tmp_path) -> list[LabelledPicture]:
 @pytest.mark.parametrize("mosaic", [0.0, 1.0])
 def test_labels_lie_where_the_pixels_say(ramps, mosaic, turn):
     """The colour of a view at a keypoint is its place in its own picture, to 1.5 pixels."""
-    pictures = views.Pictures(ramps, 120, 1.0)
+    pictures = views.CachedPictures(ramps, 120, 1.0)
     augment = views.ViewAugment(mosaic, turn_deg=turn, scale=0.3, **NO_COLOURS)
     rng, points, wide = np.random.default_rng(0), 0, 0
     for i in range(80):
-        view = views.random_view(pictures, i % 4, augment, TOY.mirror, rng)
+        view = views.augmented_view(pictures, i % 4, augment, TOY.mirror, rng)
         assert view.rgb.shape == (120, 120, 3)
         for box, person in zip(view.box, view.points, strict=True):
             assert (box[2:] - box[:2] > views.LEAST_SIDE).all()
@@ -246,11 +246,11 @@ def test_labels_lie_where_the_pixels_say(ramps, mosaic, turn):
 
 
 def test_a_mirrored_view_swaps_left_and_right(ramps):
-    pictures = views.Pictures(ramps, 120, 1.0)
+    pictures = views.CachedPictures(ramps, 120, 1.0)
     plain = views.ViewAugment(0, 0, 0, 0, 0, **NO_COLOURS)
     rng = np.random.default_rng(0)
-    one = views.random_view(pictures, 0, plain, TOY.mirror, rng)
-    other = views.random_view(pictures, 0, replace(plain, mirror=1), TOY.mirror, rng)
+    one = views.augmented_view(pictures, 0, plain, TOY.mirror, rng)
+    other = views.augmented_view(pictures, 0, replace(plain, mirror=1), TOY.mirror, rng)
     np.testing.assert_array_equal(other.rgb, one.rgb[:, ::-1])
     np.testing.assert_allclose(
         other.box[:, [2, 1, 0, 3]], one.box * (-1, 1, -1, 1) + (120, 0, 120, 0)
@@ -266,7 +266,7 @@ def test_a_mirrored_view_swaps_left_and_right(ramps):
 def test_a_plain_view_is_what_inference_sees(ramps):
     """The letterbox of `YoloPose`, also of a picture that is made smaller."""
     for side in (120, 96):
-        pictures = views.Pictures(ramps, side, 1.0)
+        pictures = views.CachedPictures(ramps, side, 1.0)
         for i, picture in enumerate(ramps):
             frame = Frame.read(picture.path)
             box = Letterbox.fit(frame.size, (side, side), 32, rect=False)
@@ -281,7 +281,7 @@ def test_a_plain_view_is_what_inference_sees(ramps):
 
 
 def test_colours_change_and_the_rest_of_memory_is_decoded_again(ramps, monkeypatch):
-    pictures = views.Pictures(ramps, 120, 120 * 80 * 3 / 1e9)  # the first picture alone
+    pictures = views.CachedPictures(ramps, 120, 120 * 80 * 3 / 1e9)  # the first picture alone
     read = list[str]()
     before = Frame.read
     monkeypatch.setattr(Frame, "read", lambda path: read.append(Path(path).name) or before(path))

@@ -26,7 +26,7 @@ SMALLEST = 16.0  # pixels; smaller sides of a person are taken as this when cell
 LAST_BIN = BINS - 1.01  # largest target of a side, cells: the bin after it exists
 
 
-class People(NamedTuple):
+class TargetPeople(NamedTuple):
     """The N people of a batch, in pixels of the network's input."""
 
     picture: Tensor  # (N,) int64, index in the batch
@@ -40,7 +40,7 @@ class Assigned(NamedTuple):
 
     picture: Tensor  # (F,) int64, index in the batch
     cell: Tensor  # (F,) int64
-    person: Tensor  # (F,) int64, row of `People`
+    person: Tensor  # (F,) int64, row of `TargetPeople`
     score: Tensor  # (F,) target score, 0..1
 
 
@@ -73,7 +73,7 @@ def ciou(a: Tensor, b: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def assign_cells(scores: Tensor, boxes: Tensor, cells: Tensor, people: People) -> Assigned:
+def assign_cells(scores: Tensor, boxes: Tensor, cells: Tensor, people: TargetPeople) -> Assigned:
     """Task-aligned assignment: each person gets the cells that detect them best.
 
     The metric of a cell whose centre is inside the bounding box of a person is score^0.5 CIoU^6;
@@ -121,14 +121,14 @@ def assign_cells(scores: Tensor, boxes: Tensor, cells: Tensor, people: People) -
     return Assigned(picture[pairs], cell[pairs], person, score)
 
 
-def sides(logits: Tensor) -> Tensor:
+def side_distances(logits: Tensor) -> Tensor:
     """(..., 4, A) mean distance of each side from its cell's centre, cells, of (..., 64, A)."""
     bins = torch.arange(BINS, dtype=logits.dtype, device=logits.device)
     return torch.einsum("...sba,b->...sa", logits.unflatten(-2, (4, BINS)).softmax(-2), bins)
 
 
 def pose_losses(
-    raw: tuple[Tensor, Tensor, Tensor, Tensor], people: People, sigmas: Tensor, gains: Gains
+    raw: tuple[Tensor, Tensor, Tensor, Tensor], people: TargetPeople, sigmas: Tensor, gains: Gains
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """The weighted terms box, pose, kobj, cls and dfl: sums, and what they are divided by.
 
@@ -141,7 +141,7 @@ def pose_losses(
     distributions, scores, rows, cells = (each.float() for each in raw)
     centre, stride = cells[:2] + 0.5, cells[2]
     with torch.no_grad():
-        left_top, right_bottom = sides(distributions).split(2, 1)
+        left_top, right_bottom = side_distances(distributions).split(2, 1)
         boxes = torch.cat((centre - left_top, centre + right_bottom), 1) * stride
     own = assign_cells(scores, boxes, cells, people)
     target = torch.zeros_like(scores)
@@ -152,7 +152,7 @@ def pose_losses(
     stride, at = stride[own.cell, None], cells[:2, own.cell].T
     truth = people.box[own.person] / stride
     logits = distributions[own.picture, :, own.cell]
-    left_top, right_bottom = sides(logits[..., None])[..., 0].split(2, 1)
+    left_top, right_bottom = side_distances(logits[..., None])[..., 0].split(2, 1)
     found = torch.cat((at + 0.5 - left_top, at + 0.5 + right_bottom), 1)
     box = ((1 - ciou(found, truth)) * own.score).sum()
 

@@ -49,7 +49,7 @@ class View(NamedTuple):
     points: np.ndarray  # (N, K, 3) float32 x y v; v is 1 where labelled, else 0
 
 
-class Pictures:
+class CachedPictures:
     """Labelled pictures, resized so that the longer side is that of the view, decoded once."""
 
     def __init__(self, labelled: Sequence[LabelledPicture], side: int, cache_gb: float) -> None:
@@ -83,8 +83,8 @@ class Pictures:
         return found
 
 
-def random_view(
-    pictures: Pictures,
+def augmented_view(
+    pictures: CachedPictures,
     index: int,
     augment: ViewAugment,
     mirror: np.ndarray | None,
@@ -122,20 +122,22 @@ def random_view(
     )
 
 
-def letterboxed_view(pictures: Pictures, index: int) -> View:
+def letterboxed_view(pictures: CachedPictures, index: int) -> View:
     """The whole picture, as inference sees it."""
     none = ViewAugment(*[0.0] * 8)
-    return random_view(pictures, index, none, None, np.random.default_rng(0))
+    return augmented_view(pictures, index, none, None, np.random.default_rng(0))
 
 
-def _mosaic(pictures: Pictures, chosen: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+def _mosaic(
+    pictures: CachedPictures, chosen: Sequence[int], rng: np.random.Generator
+) -> np.ndarray:
     """(4, 2) left and top of pictures around a random centre, on a plane of twice the side."""
     centre = np.round(rng.uniform(pictures.side / 2, pictures.side * 3 / 2, 2))
     sizes = np.array([pictures[i][0].shape[1::-1] for i in chosen])
     return centre - sizes * [[1, 1], [0, 1], [1, 0], [0, 0]]
 
 
-def _centred(pictures: Pictures, index: int) -> np.ndarray:
+def _centred(pictures: CachedPictures, index: int) -> np.ndarray:
     """(1, 2) left and top of one picture in the middle of a view; whole pixels."""
     size = np.array(pictures[index][0].shape[1::-1])
     return np.round((pictures.side - size) / 2 - 0.1)[None]
