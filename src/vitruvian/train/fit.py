@@ -31,7 +31,7 @@ from vitruvian.stopping import Interrupted, hold_signals
 from vitruvian.train.batches import batches_of_epoch
 from vitruvian.train.folder import RunFolder
 from vitruvian.train.parallel import Processes, joined_processes
-from vitruvian.train.schedule import channels_last, ema, learning_rate, restore_weights
+from vitruvian.train.schedule import channels_last, ema, learning_rate, restore_weights, warmth
 from vitruvian.train.task import Batch, Figure, Mean, Task
 
 # What a resumed run may change: none of it changes the weights on a CPU, but for the rounding of
@@ -126,7 +126,7 @@ class _Run:
         self.network = channels_last(task.network().to(self.device))
         self.groups = list(task.groups(self.network))
         self.average = swa_utils.AveragedModel(
-            self.network, multi_avg_fn=ema(self.recipe.ema), use_buffers=True
+            self.network, multi_avg_fn=ema(self.recipe.ema, self.recipe.ema_ramp), use_buffers=True
         )
         self.optimiser = self._optimiser()
         size = self.recipe.batch * self.recipe.accumulate * processes.count
@@ -146,7 +146,7 @@ class _Run:
             for group in self.groups
         ]
         if self.recipe.optimiser == "sgd":
-            return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+            return torch.optim.SGD(groups, momentum=self.recipe.momentum, nesterov=True)
         return torch.optim.AdamW(groups)
 
     # Files
@@ -272,8 +272,16 @@ class _Run:
         for group, options in zip(self.groups, self.optimiser.param_groups, strict=True):
             since = group.since * self.steps
             options["lr"] = group.rate * learning_rate(
-                step, since, self.total, recipe.warmup, recipe.final
+                step, since, self.total, recipe.warmup, recipe.final, recipe.schedule
             )
+            warm = warmth(step, since, recipe.warmup)
+            if step >= since:
+                options["lr"] += group.first_rate * (1 - warm)
+            momentum = recipe.momentum + (recipe.warmup_momentum - recipe.momentum) * (1 - warm)
+            if recipe.optimiser == "sgd":
+                options["momentum"] = momentum
+            else:
+                options["betas"] = (momentum, options["betas"][1])
 
         def forward(*inputs: Any) -> Any:
             bf16 = recipe.precision == "bf16"

@@ -15,6 +15,7 @@ from vitruvian.models.spec import parse_options
 DEVICES = ("cpu", "cuda", "mps")
 PRECISIONS = ("f32", "bf16")
 OPTIMISERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "linear")
 KEEPS = ("best", "last")
 
 
@@ -79,13 +80,17 @@ class Recipe(TomlRecipe):
     batch: int = 32  # samples per process and forward pass
     accumulate: int = 1  # forward passes per step
     epochs: int = 30
-    optimiser: str = "adamw"  # or sgd, with Nesterov momentum 0.9
+    optimiser: str = "adamw"  # or sgd, with Nesterov momentum
     rate: float = 1e-3  # learning rate after the warm-up
+    schedule: str = "cosine"  # or linear: decay of the learning rate after the warm-up
+    final: float = 0.02  # learning rate at the end, relative to `rate`
+    warmup: int = 100  # steps of a linear warm-up
+    momentum: float = 0.9  # of SGD; the first beta of AdamW
+    warmup_momentum: float = 0.9  # momentum at the start of the warm-up
     decay: float = 0.02  # weight decay
     clip: float = 20.0  # maximum norm of the gradient; 0: not clipped
     ema: float = 0.998  # decay per step of the moving average of the weights; 0: none
-    warmup: int = 100  # steps of a linear warm-up
-    final: float = 0.02  # learning rate at the end of the cosine, relative to `rate`
+    ema_ramp: float = 0.0  # steps in which that decay is reached to 1 - 1/e; 0: (1 + n) / (10 + n)
     patience: int = 0  # epochs without a better figure before training stops; 0: never
     keep: str = "best"  # weights that are exported: best of the validations, or last
     device: str = "cpu"  # or cuda, mps
@@ -100,6 +105,7 @@ class Recipe(TomlRecipe):
             ("device", DEVICES),
             ("precision", PRECISIONS),
             ("optimiser", OPTIMISERS),
+            ("schedule", SCHEDULES),
             ("keep", KEEPS),
         ):
             if getattr(self, name) not in known:

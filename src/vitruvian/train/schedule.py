@@ -92,16 +92,20 @@ def depthwise_in_float32(network: nn.Module) -> None:
             module.forward = partial(forward, module.forward)  # type: ignore[method-assign]
 
 
-def ema(average: float) -> Callable[[Any, Any, Any], None]:
+def ema(average: float, ramp: float = 0.0) -> Callable[[Any, Any, Any], None]:
     """Update function of an exponential moving average; faster in the first steps.
 
     Args:
         average: decay per step, later on.
+        ramp: after so many steps n the decay is 1 - 1/e of that; 0: at most (1 + n) / (10 + n).
     """
 
     @torch.no_grad()
     def update(averages: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
-        keep = min(average, (1 + float(steps)) / (10 + float(steps)))
+        n = float(steps)
+        keep = min(average, (1 + n) / (10 + n))
+        if ramp:
+            keep = average * (1 - math.exp(-(n + 1) / ramp))
         for kept, fresh in zip(averages, current, strict=True):
             if kept.is_floating_point():
                 kept.lerp_(fresh, 1 - keep)
@@ -111,10 +115,20 @@ def ema(average: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
+def warmth(step: int, since: int, warmup: int) -> float:
+    """0..1: how much of the warm-up, which begins at step `since`, is done after this step."""
+    return min(max(step - since + 1, 0) / warmup, 1.0) if warmup else 1.0
+
+
 def learning_rate(
-    step: int, since: int, steps: int, warmup: int = 100, final: float = 0.02
+    step: int,
+    since: int,
+    steps: int,
+    warmup: int = 100,
+    final: float = 0.02,
+    schedule: str = "cosine",
 ) -> float:
-    """Learning rate factor 0..1: a linear warm-up from `since`, half a cosine over all.
+    """Learning rate factor 0..1: a linear warm-up from `since`, a decay over all steps.
 
     Args:
         step: now.
@@ -122,8 +136,11 @@ def learning_rate(
         steps: of the run.
         warmup: steps of the warm-up.
         final: factor at the end.
+        schedule: of the decay: cosine (half a period) or linear.
     """
     if step < since:
         return 0.0
-    warm = min((step - since + 1) / warmup, 1.0) if warmup else 1.0
-    return warm * (final + (1 - final) * (1 + math.cos(math.pi * step / steps)) / 2)
+    left = 1 - step / steps
+    if schedule == "cosine":
+        left = (1 + math.cos(math.pi * step / steps)) / 2
+    return warmth(step, since, warmup) * (final + (1 - final) * left)

@@ -55,6 +55,7 @@ class Group:
     rate: float  # after the warm-up
     decay: float = 0.0  # weight decay
     since: int = 0  # first epoch in which they learn
+    first_rate: float = 0.0  # learning rate at the start of the warm-up
 
 
 @dataclass(frozen=True)

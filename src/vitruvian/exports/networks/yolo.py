@@ -339,8 +339,10 @@ class Yolo(nn.Module):
             results.append(x)
         return self.model[-1]([results[i] for i in self.gives])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 4 + C + K * D, A) pixels of the input, see `Pose.decode`."""
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(B, 4 + C + K * D, A) pixels of the input, see `Pose.decode`; in training `raw`."""
+        if self.training:
+            return self.raw(images)
         head = self.model[-1]
         assert isinstance(head, Pose)
         return head.decode(*self.raw(images))
