@@ -26,7 +26,7 @@ from vitruvian.train.task import (
     Figure,
     Forward,
     Group,
-    Mean,
+    LossTerm,
     sample_rng,
     shuffled,
 )
@@ -86,14 +86,14 @@ class Toy:
         head = Group([*network[4].parameters()], self.recipe.rate, self.recipe.decay)
         return [head, Group([*network[0].parameters()], self.recipe.rate, since=1)]
 
-    def loss(self, network: Forward, batch: Batch) -> Mapping[str, Mean]:
+    def loss(self, network: Forward, batch: Batch) -> Mapping[str, LossTerm]:
         if wait := os.environ.get("WAIT"):
             time.sleep(float(wait))
         off = network(batch["images"]).float() - batch["targets"]
         bright = batch["targets"] > 0.5
         return {
-            "square": Mean(off.square().sum(), len(off)),
-            "bright": Mean((off.abs() * bright).sum(), bright.sum()),
+            "square": LossTerm(off.square().sum(), len(off)),
+            "bright": LossTerm((off.abs() * bright).sum(), bright.sum()),
         }
 
     def validate(self, network: nn.Module) -> Mapping[str, Figure]:

@@ -32,7 +32,7 @@ from vitruvian.train.batches import batches_of_epoch
 from vitruvian.train.folder import RunFolder
 from vitruvian.train.parallel import Processes, joined_processes
 from vitruvian.train.schedule import channels_last, ema, learning_rate, restore_weights, warmth
-from vitruvian.train.task import Batch, Figure, Mean, Task
+from vitruvian.train.task import Batch, Figure, LossTerm, Task
 
 # What a resumed run may change: none of it changes the weights on a CPU, but for the rounding of
 # another number of threads.
@@ -307,7 +307,7 @@ class _Run:
         values = torch.stack(list(losses.values())) / self.processes.count
         return dict(zip(losses, self.processes.added(values).tolist(), strict=True))
 
-    def _shares(self, terms: Mapping[str, Mean]) -> dict[str, Tensor]:
+    def _shares(self, terms: Mapping[str, LossTerm]) -> dict[str, Tensor]:
         """The share of each loss term that this process has.
 
         DistributedDataParallel takes the mean of gradients, so that of sums is multiplied by the

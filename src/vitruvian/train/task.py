@@ -8,8 +8,8 @@ learning rates, moving average, checkpoints, logs, early stop. Rules:
 
 - A sample depends on its index, the epoch and `recipe.seed` only (`sample_rng`), so that a run that
   is resumed, or distributed to several processes, sees the same samples.
-- A loss term is a sum and what it is divided by (`Mean`), so that a batch distributed to several
-  processes has the same loss.
+- A loss term is a sum and what it is divided by (`LossTerm`), so that a batch distributed to
+  several processes has the same loss.
 - `loss` gets the network as a function; it computes in the recipe's precision. Convert its outputs
   with `.float()` before sensitive arithmetic. Random numbers of PyTorch are seeded at every step.
 - `validate` and `export` get the moving average of the weights, in evaluation mode.
@@ -32,7 +32,7 @@ Batch = dict[str, Tensor]
 Forward = Callable[..., Any]  # the network, in training
 
 
-class Mean(NamedTuple):
+class LossTerm(NamedTuple):
     """A loss term: a sum over the samples of a batch, and what it is divided by."""
 
     total: Tensor  # () times the term's weight in the loss
@@ -108,7 +108,7 @@ class Task(Protocol):
         """The parameters that learn."""
         ...
 
-    def loss(self, network: Forward, batch: Batch) -> Mapping[str, Mean]:
+    def loss(self, network: Forward, batch: Batch) -> Mapping[str, LossTerm]:
         """Loss terms of a batch, which are added up."""
         ...
 
