@@ -21,6 +21,8 @@ import numpy as np
 from vitruvian.body.skeletons import COCO17, HALPE26
 from vitruvian.decode.absolute import place_body
 from vitruvian.evaluate import metrics
+from vitruvian.evaluate import truth as truths
+from vitruvian.evaluate.scores import PredictedPeople, average_precision
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.regions import Regions
@@ -28,7 +30,6 @@ from vitruvian.models import metrabs
 from vitruvian.models.load import load
 from vitruvian.sources.open import open_source
 from vitruvian.train.data import people, people3d
-from vitruvian.train.score import coco_annotation, keypoint_ap
 
 NAMES = COCO17.keypoints
 HALPE = [HALPE26[name] for name in NAMES]
@@ -144,17 +145,15 @@ def looks_alone(name: str, folder: Path) -> None:
 
 def real(folder: Path, models: Sequence[tuple[str, Estimate]]) -> None:
     """COCO's AP with the true boxes."""
+    known = truths.read(folder, split="val")
     some = people.read(folder, "val")
     for name, estimate in models:
-        truth, results = [], []
-        for number, person in enumerate(some, 1):
+        found = {}
+        for picture, person in zip(known.pictures, some, strict=True):
             look = Regions.boxes(person.box[None], np.ones(1, np.float32))
             xy, _ = estimate(Frame(person.rgb), look)
-            truth.append(coco_annotation(person, number))
-            points = np.concatenate([np.nan_to_num(xy[0]), np.ones((len(NAMES), 1))], axis=1)
-            common = {"image_id": number, "category_id": 1, "score": 1.0}
-            results.append({**common, "keypoints": points.ravel().tolist()})
-        ap = keypoint_ap(truth, results)
+            found[picture.number] = PredictedPeople(xy[:1], np.ones(1))
+        ap = average_precision(known, found, np.ones(len(NAMES), bool))
         print(f"{name:28} AP {ap:.3f} on {len(some)} people of COCO, true boxes")
 
 

@@ -16,6 +16,7 @@ import pytest
 import vitruvian as vit
 from commands import command
 from conftest import absent
+from mine import make_mine
 from vitruvian.body.skeletons import COCO17
 from vitruvian.cli.app import app
 from vitruvian.geometry.camera import Camera
@@ -63,6 +64,7 @@ def folder(tmp_path_factory, blazepose) -> Path:
         for frame, poses in vit.run(folder / "match.mp4", blazepose("full"), absolute=True):
             sink.write(frame, poses)
     annotated(folder, blazepose("full"))
+    make_mine(folder)
     size = rgb.shape[1::-1]
     values = {"camera_matrix": board_matrix(size).tolist(), "image_size": size}
     (folder / "camera.json").write_text(json.dumps(values))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.decode import heatmap
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
@@ -101,6 +102,7 @@ def test_a_student_learns_from_its_teacher_and_the_teacher_from_nobody():
     assert teacher.grad is None
 
 
+UPPER = augment.upper_body(COCO17)
 BOX = np.array([10.0, 20.0, 60.0, 120.0], np.float32)
 
 
@@ -121,11 +123,16 @@ def test_a_proposal_is_a_box_near_the_true_one():
     np.testing.assert_allclose((inner[1] - inner[0]) / 1.35, [0.13, 0.09, 0.15, 0.09], atol=0.06)
 
 
+def test_the_upper_body_ends_above_the_hips():
+    assert UPPER.tolist() == [True] * 11 + [False] * 6
+    assert augment.upper_body(BLAZEPOSE33).sum() == 23
+
+
 def test_half_a_body_is_the_upper_or_the_lower_one():
     xy = np.stack([np.full(17, 50.0), np.arange(17) * 10.0], axis=1)
     seen = np.ones(17, bool)
     rng = np.random.default_rng(0)
-    boxes = np.array([augment.half_body_box(xy, seen, rng) for _ in range(300)])
+    boxes = np.array([augment.half_body_box(xy, seen, rng, UPPER) for _ in range(300)])
     upper = boxes[:, 1] < 50
     assert 0.6 < upper.mean() < 0.78  # of normal numbers 69 in 100 are below 0.5
     assert np.allclose(boxes[upper], boxes[upper][0])
@@ -135,13 +142,14 @@ def test_half_a_body_is_the_upper_or_the_lower_one():
 def test_half_of_too_little_is_nothing():
     seen = np.zeros(17, bool)
     seen[[0, 12]] = True
-    assert augment.half_body_box(np.zeros((17, 2)), seen, np.random.default_rng(0)) is None
+    assert augment.half_body_box(np.zeros((17, 2)), seen, np.random.default_rng(0), UPPER) is None
 
 
 def test_no_augmentation_is_the_box_as_it_is():
     nothing = augment.Augment(scale=0, turn_deg=0, turn=0, half_body=0, proposal=0, mirror=0)
     xy, seen = np.zeros((17, 2)), np.ones(17, bool)
-    crop, mirror = augment.random_crop(BOX, xy, seen, (192, 256), nothing, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    crop, mirror = augment.random_crop(BOX, xy, seen, (192, 256), nothing, rng, UPPER)
     assert not mirror
     np.testing.assert_array_equal(crop.from_input, augment.person_crop(BOX, (192, 256)).from_input)
 

@@ -24,6 +24,7 @@ from vitruvian.cli.predict import predict
 from vitruvian.cli.synth import synth
 from vitruvian.cli.trace import trace
 from vitruvian.cli.track import track
+from vitruvian.cli.train import train
 from vitruvian.cli.val import val
 from vitruvian.errors import VitruvianError, shown
 
@@ -116,6 +117,9 @@ def _root(
     pass
 
 
-COMMANDS = (predict, track, analyze, compare, val, benchmark, convert, export, trace, synth, doctor)
+COMMANDS = (
+    *(predict, track, analyze, compare, val, train, benchmark, convert, export, trace, synth),
+    doctor,
+)
 for command in COMMANDS:
     app.command(cls=TitledHelp)(command)

@@ -26,6 +26,7 @@ from vitruvian.evaluate.labels import (
     GroundTruth,
     LabelledPicture,
     labelled_skeleton,
+    parse_number,
     parse_numbers,
 )
 from vitruvian.evaluate.oks import OTHER_SIGMA, keypoints_without_sigma
@@ -54,7 +55,7 @@ def read(
     if data.is_dir() or kind in (".yaml", ".yml"):
         truth = _yolo(data, images, split, table)
     elif kind == ".jsonl":
-        truth = _synthetic(data, images, split, table)
+        truth = _people(data, images, split, table)
     else:
         truth = _json(data, images, table)
     if not any(picture.counts.any() for picture in truth.pictures):
@@ -168,11 +169,9 @@ def _metres(
     return truth
 
 
-def _synthetic(
-    data: Path, images: Path | None, split: str, skeleton: Skeleton | None
-) -> GroundTruth:
-    """The people of `vitruvian synth`, one an image."""
-    form = "want the people.jsonl of `vitruvian synth`"
+def _people(data: Path, images: Path | None, split: str, skeleton: Skeleton | None) -> GroundTruth:
+    """A people.jsonl, one person an image: those of `vitruvian synth`, or with 2D keypoints."""
+    form = "want people.jsonl, see docs/val.md"
     rows = []
     for number, line in enumerate(read_text(data).splitlines(), 1):
         row = parse_json(line, data, f"line {number}")
@@ -183,15 +182,61 @@ def _synthetic(
     if not some:
         known = ", ".join(sorted({shown(row["split"], 20) for row in rows})[:8]) or "none"
         raise VitruvianError(f"'{data}' has no split '{split}'; it has: {known}")
-    table = skeleton or skeleton_named(shown(some[0].get("skeleton")))
+    table = skeleton or skeleton_named(shown(some[0].get("skeleton", COCO17.name)))
     folder = data.absolute().parent / "crops" if images is None else images
+    one = _solid_person if "xyz" in some[0] else _flat_person
     pictures = [
-        _solid(i, folder, row, [row], len(table), f"cannot read '{data}'", form)
+        one(i, folder, row, len(table), f"cannot read '{data}'", form)
         for i, row in enumerate(some, 1)
     ]
     truth = GroundTruth(f"{data}, {split}", table, _with_heads(pictures, table), _digest(data))
-    truth.notes.append(f"person size is {FILLED} of the bounding box")
+    if truth.solid:
+        truth.notes.append(f"person size is {FILLED} of the bounding box")
     return truth
+
+
+def _solid_person(
+    number: int, folder: Path, row: dict[str, Any], k: int, failed: str, form: str
+) -> LabelledPicture:
+    return _solid(number, folder, row, [row], k, failed, form)
+
+
+def _flat_person(
+    number: int, folder: Path, row: dict[str, Any], k: int, failed: str, form: str
+) -> LabelledPicture:
+    """One person with keypoints x y v, pixels."""
+    box, area, size = (
+        *(parse_numbers(row.get("box"), 4), parse_number(row.get("area"))),
+        parse_numbers(row.get("size", [0, 0]), 2),
+    )
+    flat = [value for point in row.get("keypoints") or [] for value in np.ravel(point).tolist()]
+    points = parse_numbers(flat, 3 * k)
+    wrong = [
+        name
+        for name, there in (
+            ("file", isinstance(row.get("file"), str)),
+            ("box (four numbers)", box is not None),
+            (f"keypoints ({k} times x y v)", points is not None),
+            ("size (two numbers)", size is not None),
+        )
+        if not there
+    ]
+    if wrong or box is None or points is None or size is None:
+        raise VitruvianError(f"{failed}: person {number} lacks {wrong[0]}; {form}")
+    points = points.reshape(1, k, 3)
+    area = FILLED * box[2] * box[3] if area is None else area
+    width, height = size.astype(int).tolist()
+    return LabelledPicture(
+        number,
+        find_below(folder, row["file"]),
+        points[..., :2],
+        points[..., 2] > 0,
+        box[None],
+        np.array([area]),
+        np.zeros(1, bool),
+        np.full(1, np.nan),
+        size=(width, height),
+    )
 
 
 def _solid(

@@ -172,6 +172,14 @@ def to_onnx(made: Graph, half: bool) -> onnx.ModelProto:
     return model
 
 
+def read_onnx_tensors(file: Path) -> dict[str, np.ndarray]:
+    """The weights in a file of `export_checkpoint` by name, as float32."""
+    return {
+        weights.name.removesuffix(".f16"): onnx.numpy_helper.to_array(weights).astype(np.float32)
+        for weights in onnx.load(file).graph.initializer
+    }
+
+
 def write_person_ssd(network: PersonSsd, out: Path) -> float:
     """Write the person detector to ONNX with float16 weights, for square inputs of any size.
 

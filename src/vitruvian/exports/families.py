@@ -69,7 +69,8 @@ def graph(
         )
     given = {"skeleton": skeleton, "decode": decode, "imgsz": imgsz}
     given = {name: value for name, value in given.items() if value is not None}
-    takes = {pictures: {"skeleton", "imgsz"}, crops: {"skeleton", "decode"}}
+    takes = {pictures: {"skeleton", "imgsz"}, crops: {"skeleton", "decode"}, own: {"skeleton"}}
+    takes[refinement] = {"skeleton"}
     for name in given.keys() - takes.get(family, set()):
         raise VitruvianError(f"this network has no --{name}; leave it out")
     return family(read, **given)
@@ -119,11 +120,7 @@ def crops(read: Checkpoint, skeleton: Skeleton | None = None, decode: str | None
             f"it has {keypoints} keypoints, which is no known skeleton; give --skeleton"
         )
     skeleton = skeleton or SKELETONS[keypoints]
-    if keypoints != len(skeleton):
-        raise VitruvianError(
-            f"it has {keypoints} keypoints, and {skeleton.name} has {len(skeleton)}; give the "
-            "skeleton it was trained with"
-        )
+    need_keypoints(keypoints, skeleton)
     if decode is None and keypoints not in (len(COCO17), len(HALPE26)):
         raise VitruvianError(
             f"the checkpoint does not specify how its {keypoints} heat maps are decoded; give "
@@ -146,6 +143,15 @@ def crops(read: Checkpoint, skeleton: Skeleton | None = None, decode: str | None
     return of_crops(Normalised(network, fastpose.fastpose_input), about, (HEIGHT, WIDTH), ("maps",))
 
 
+def need_keypoints(keypoints: int, skeleton: Skeleton) -> None:
+    """Raise `VitruvianError` if a network has not as many keypoints as a skeleton."""
+    if keypoints != len(skeleton):
+        raise VitruvianError(
+            f"it has {keypoints} keypoints, and {skeleton.name} has {len(skeleton)}; give the "
+            "skeleton it was trained with"
+        )
+
+
 def people(read: Checkpoint) -> Graph:
     """OSNet-AIN, for re-identification."""
     about = {"family": "reid", "task": "reid", "imgsz": str(list(reid.SIZE))}
@@ -153,15 +159,18 @@ def people(read: Checkpoint) -> Graph:
     return of_crops(network, about, reid.SIZE, ("embedding",))
 
 
-def own(read: Checkpoint) -> Graph:
+def own(read: Checkpoint, skeleton: Skeleton = COCO17) -> Graph:
     """vitruvian-2d: heat maps, and features for its refinement."""
-    network = vitruvian2d.Vitruvian2D()
-    network.load_state_dict(tensors(read))
+    state = tensors(read)
+    keypoints = len(state["conv_out.bias"])
+    need_keypoints(keypoints, skeleton)
+    network = vitruvian2d.Vitruvian2D(keypoints)
+    network.load_state_dict(state)
     about = {
         "family": "alphapose",
         "task": "pose",
         "imgsz": str([HEIGHT, WIDTH]),
-        "skeleton": COCO17.to_json(),
+        "skeleton": skeleton.to_json(),
         "decode": "local",
         "antialias": "1",  # trained on antialiased (downscaled) images
     }
@@ -173,11 +182,12 @@ def own(read: Checkpoint) -> Graph:
     )
 
 
-def refinement(read: Checkpoint) -> Graph:
+def refinement(read: Checkpoint, skeleton: Skeleton = COCO17) -> Graph:
     """The keypoint refinement of vitruvian-2d."""
     state = tensors(read)
-    channels = state["read.0.weight"].shape[1]
-    network = refine.Refine(channels, len(COCO17))
+    channels, keypoints = state["read.0.weight"].shape[1], len(state["first"])
+    need_keypoints(keypoints, skeleton)
+    network = refine.Refine(channels, keypoints)
     network.load_state_dict(state)
     network.eval().requires_grad_(False)
     names = ("features", "keypoints", "offset")
@@ -185,13 +195,13 @@ def refinement(read: Checkpoint) -> Graph:
     return Graph(
         "refine",
         network,
-        {"family": "refine", "task": "pose", "skeleton": COCO17.to_json()},
-        (features, torch.zeros(2, len(COCO17), 2)),
+        {"family": "refine", "task": "pose", "skeleton": skeleton.to_json()},
+        (features, torch.zeros(2, keypoints, 2)),
         names[:2],
         names[2:],
         {name: {0: "people"} for name in names},
         "of the largest value",
-        lambda run, name: check_refinement(network, run, name, features.shape[1:]),
+        lambda run, name: check_refinement(network, run, name, features.shape[1:], keypoints),
     )
 
 
@@ -200,15 +210,17 @@ def tensors(read: Checkpoint) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.array(array)) for name, array in read.tensors.items()}
 
 
-def check_refinement(network: refine.Refine, run: Run, name: str, shape: Sequence[int]) -> float:
-    """Check a refinement as `check_crops` does, with features of this shape.
+def check_refinement(
+    network: refine.Refine, run: Run, name: str, shape: Sequence[int], count: int
+) -> float:
+    """Check a refinement as `check_crops` does, with features of this shape, `count` keypoints.
 
     Raises:
         ValueError: the difference is too large.
     """
     rng = np.random.default_rng(0)
     features = rng.normal(size=(3, *shape)).astype(np.float32)
-    keypoints = (rng.random((3, len(COCO17), 2)) * (shape[2], shape[1])).astype(np.float32)
+    keypoints = (rng.random((3, count, 2)) * (shape[2], shape[1])).astype(np.float32)
     apart = off(network, run, features, keypoints)
     if not apart < PART:
         raise ValueError(f"{name} is {apart} of the largest value different from PyTorch")

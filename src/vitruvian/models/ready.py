@@ -12,6 +12,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import find_skeleton
 from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.errors import VitruvianError
+from vitruvian.models.spec import RUN_NETWORK
 from vitruvian.models.zoo import Entry, entry, shelf
 from vitruvian.weights import download, metrabs_archive
 from vitruvian.weights.download import File
@@ -34,8 +35,14 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def short_name(name: str) -> str:
-    """The name of a catalogue model, or a file name without folder and extension."""
-    return stem(Path(name)) if is_network_file(name) else name
+    """The name of a catalogue model, or a file name without folder and extension.
+
+    The network of a training run has the name of its folder.
+    """
+    path = Path(name)
+    if path.name == RUN_NETWORK and path.with_name("recipe.toml").is_file():
+        return path.absolute().parent.name
+    return stem(path) if is_network_file(name) else name
 
 
 def stem(path: Path) -> str:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
 
 _NEXT = re.compile(r",(?=\s*\w+\s*=)")  # a comma before the next `name=`
+RUN_NETWORK = "model.onnx"  # in the folder of a training run, see `vitruvian.train.folder`
 _WORDS = {"true": "True", "false": "False", "none": "None"}
 
 
@@ -36,11 +37,15 @@ class ModelSpec:
         """
         if os.path.isfile(text):  # noqa: PTH113  # no error for names that are too long
             return cls(Path(text).name, text)
+        if os.path.isdir(text):  # noqa: PTH112
+            return cls(Path(text).name, network_of_run(text))
         name, *options = (part.strip() for part in _NEXT.split(text))
         if "," in name and not os.path.isfile(name):  # noqa: PTH113
             name, _, part = name.partition(",")
             raise VitruvianError(f"'{part}' is not an option; write name=value")
         label = f"{Path(name).name} ({' '.join(options)})" if options else Path(name).name
+        if os.path.isdir(name):  # noqa: PTH112
+            name = network_of_run(name)
         return cls(label, name, parse_options(options))
 
     @classmethod
@@ -52,6 +57,21 @@ class ModelSpec:
         """With default options added; None and options already set are skipped."""
         given = {name: value for name, value in options.items() if value is not None}
         return ModelSpec(self.label, self.name, {**given, **self.options})
+
+
+def network_of_run(folder: str) -> str:
+    """The network in the folder of a training run; a folder without one as is.
+
+    Raises:
+        VitruvianError: the run is not finished.
+    """
+    file = Path(folder, RUN_NETWORK)
+    if not file.is_file() and Path(folder, "state.pt").is_file():
+        raise VitruvianError(
+            f"the run in '{shown(folder, 100)}' is not finished; continue it with `vitruvian "
+            "train --resume`"
+        )
+    return str(file) if file.is_file() else folder
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, Any]:

@@ -47,5 +47,6 @@ def write_curves(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     above[-1].set_xlabel("epoch")
+    above[-1].xaxis.get_major_locator().set_params(integer=True)
     canvas.draw()
     write_picture(path, np.asarray(canvas.buffer_rgba())[..., :3])

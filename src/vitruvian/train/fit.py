@@ -53,6 +53,12 @@ class Progress:
     best_epoch: int = 0
     hours: float = 0.0
 
+    def kept_line(self, keep: str) -> dict[str, Any]:
+        """The line of the log for the weights that are exported; `keep` as in `Recipe`."""
+        lines = [line for line in self.lines if line["figures"]] or self.lines
+        best = [line for line in lines if line["epoch"] == self.best_epoch]
+        return best[0] if keep == "best" and best else lines[-1]
+
 
 def fit(
     task: Task, out: Path, *, resume: bool = False, say: Callable[[str], None] = print

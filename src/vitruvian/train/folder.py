@@ -8,7 +8,8 @@
 | pictures/ | predictions on fixed validation pictures |
 | state.pt | what `--resume` continues |
 | best.pt, last.pt | weights (moving average) |
-| model.onnx | the trained network, for `--model RUN` |
+| weights.pt, model.onnx | the trained network: for `vitruvian export`, and for `--model RUN` |
+| val/ | the report of `vitruvian val`, before and after |
 | README.md | model card |
 """
 
@@ -77,6 +78,10 @@ class RunFolder:
         if len(lines) > 1 and (finished or time.monotonic() - self._drawn > CURVES):
             self._drawn = time.monotonic()
             write_curves(self.path / "curves.png", lines)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        write_whole(self.path / name, text)
 
     def write_sheet(self, name: str, pictures: Sequence[np.ndarray]) -> None:
         """Write pictures of (H, W, 3) uint8 RGB as one, `COLUMNS` in a row."""

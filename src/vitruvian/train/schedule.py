@@ -51,10 +51,21 @@ def rescale_weights(backbone: nn.Module) -> None:
 
 
 def restore_weights(network: nn.Module) -> None:
-    """Undo `rescale_weights`: plain parameters again."""
+    """Undo `rescale_weights`: plain parameters again.
+
+    PyTorch's `remove_parametrizations` also takes them from all copies of the network, whose
+    modules have the same class; here each module gets its own class back.
+    """
     for module in list(network.modules()):
-        for name in ("weight", "bias") if parametrize.is_parametrized(module) else ():
-            parametrize.remove_parametrizations(module, name)
+        if not parametrize.is_parametrized(module):
+            continue
+        parts = module.parametrizations
+        assert isinstance(parts, nn.ModuleDict)
+        values = {name: getattr(module, name).detach().clone() for name in parts}
+        module.__class__ = type(module).__bases__[0]
+        del module.parametrizations
+        for name, value in values.items():
+            setattr(module, name, nn.Parameter(value))
 
 
 def channels_last(network: Net) -> Net:

@@ -1,8 +1,8 @@
 """What a family of models gives to the training loop, `vitruvian.train.fit`.
 
 To make a family trainable, write a class with the members of `Task` (nothing has to be inherited),
-made from `(recipe, model, training, validation)`: the name or file to start from, and two
-`vitruvian.evaluate.labels.GroundTruth`; and a `Recipe` with the fields of its own. Add both to
+made from `(recipe, model, data)`: `model` is the name or file to start from, `data` a
+`vitruvian.train.data.labelled.Data`; and a `Recipe` with the fields of its own. Add both to
 `vitruvian.train.trainable`. The loop does the rest: batches, devices, processes, precision,
 learning rates, moving average, checkpoints, logs, early stop. Rules:
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.geometry.crop import Crop
 
 MARGIN = 1.25  # of the crop around the bounding box
-UPPER = 11  # COCO's first eleven keypoints: head and arms
+LOWER = ("hip", "knee", "ankle", "heel", "toe", "foot", "pelvis")  # in names of keypoints
 # Mean and deviation of the error of a detector's left, top, right and bottom edges, in widths and
 # heights of the box: the released code's stand-in for the paper's proposal generator, which is
 # learned per body part and whose parameters are not published.
@@ -56,8 +57,14 @@ def jitter_box(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([middle - half, middle + half])
 
 
+def upper_body(skeleton: Skeleton) -> np.ndarray:
+    """(K,) bool: keypoints of the upper body, head and arms; for COCO the first eleven."""
+    names = [name.lower() for name in skeleton.keypoints]
+    return np.array([not any(part in name for part in LOWER) for name in names])
+
+
 def half_body_box(
-    xy: np.ndarray, seen: np.ndarray, rng: np.random.Generator, upper: int = UPPER
+    xy: np.ndarray, seen: np.ndarray, rng: np.random.Generator, upper: np.ndarray
 ) -> np.ndarray | None:
     """Bounding box around the upper or the lower half of a person.
 
@@ -65,14 +72,13 @@ def half_body_box(
         xy: (K, 2) pixels.
         seen: (K,) bool.
         rng: random number generator.
-        upper: number of keypoints, from the first, in the upper half.
+        upper: (K,) bool, keypoints of the upper half.
 
     Returns:
         (4,) x0 y0 x1 y1, 1.5 times the size of the keypoints' bounding box; None if both
         halves have fewer than three labelled keypoints.
     """
-    high = np.arange(len(xy)) < upper
-    halves = [seen & high, seen & ~high]
+    halves = [seen & upper, seen & ~upper]
     # The reference compares a normal random number with 0.5: the upper half in 69 of 100.
     first = 0 if rng.normal() < 0.5 else 1
     for half in (halves[first], halves[1 - first]):
@@ -108,6 +114,7 @@ def random_crop(
     size: tuple[int, int],
     augment: Augment,
     rng: np.random.Generator,
+    upper: np.ndarray,
 ) -> tuple[Crop, bool]:
     """Random crop of a person.
 
@@ -118,6 +125,7 @@ def random_crop(
         size: width and height of the input, pixels.
         augment: augmentation parameters.
         rng: random number generator.
+        upper: (K,) bool, see `half_body_box`.
 
     Returns:
         The crop, and whether to mirror it.
@@ -125,7 +133,7 @@ def random_crop(
     if rng.random() < augment.proposal:
         box = jitter_box(box, rng)
     if seen.sum() > augment.half_body_least and rng.random() < augment.half_body:
-        half = half_body_box(xy, seen, rng)
+        half = half_body_box(xy, seen, rng, upper)
         box = box if half is None else half
     scale = np.clip(rng.normal(1, augment.scale), 1 - augment.scale, 1 + augment.scale)
     angle = 0.0

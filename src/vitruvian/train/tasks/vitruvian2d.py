@@ -1,70 +1,83 @@
-"""Train vitruvian-2d: `python -m vitruvian.train.tasks.vitruvian2d --data FOLDER --out FOLDER`.
+"""vitruvian-2d as a task of the training loop: heat maps of single people, any skeleton.
 
 First the head on a frozen backbone, then both; the first layers of the backbone, most of the work
-on a CPU, stay frozen. The final weights are an exponential moving average. Interrupted runs resume
-from `state.pt` in the output folder.
+on a CPU, stay frozen. `vitruvian train --model vitruvian-2d` starts from the released weights,
+whose keypoints are kept where they have the same names; with `start = "backbone"`, as the released
+ones did, from the backbone of BlazePose's official network.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import math
-import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import swa_utils
 
-from vitruvian.body.skeletons import COCO17
-from vitruvian.exports.networks import blazepose
-from vitruvian.exports.networks.refine import Refine
-from vitruvian.exports.networks.vitruvian2d import KEYPOINTS, SIZE, STRIDE, Vitruvian2D
-from vitruvian.models import ready
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.evaluate.scores import score_people
+from vitruvian.exports.export import export_checkpoint
+from vitruvian.exports.networks.vitruvian2d import SIZE, STRIDE, Vitruvian2D
 from vitruvian.train import losses
-from vitruvian.train.data import people
 from vitruvian.train.data.augment import Augment
-from vitruvian.train.recipe import TomlRecipe
-from vitruvian.train.schedule import (
-    channels_last,
-    ema,
-    learning_rate,
-    rescale_weights,
-    restore_weights,
+from vitruvian.train.data.draw import draw_person
+from vitruvian.train.data.labelled import Data, data_report
+from vitruvian.train.data.people import (
+    CropSample,
+    PeopleOfPictures,
+    collate_crops,
+    person_crop_of,
+    training_sample,
 )
-from vitruvian.train.score import as_tensor, validation_ap
+from vitruvian.train.recipe import Recipe
+from vitruvian.train.schedule import rescale_weights
+from vitruvian.train.task import (
+    Batch,
+    DataReport,
+    Figure,
+    Forward,
+    Group,
+    LossTerm,
+    sample_rng,
+    shuffled,
+)
+from vitruvian.train.tasks.starts2d import (
+    frozen_first_layers,
+    images,
+    load_trained,
+    predict_keypoints,
+    predict_people,
+    with_official_backbone,
+    with_released_weights,
+)
 
-FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward pass
+CELLS = (SIZE[0] // STRIDE, SIZE[1] // STRIDE)  # of a heat map, across and down
+SHOWN = 12  # validation people whose predictions are drawn
+STARTS = ("released", "backbone")
 
 
 @dataclass(frozen=True)
-class Recipe2D(TomlRecipe):
-    """Training parameters; a TOML file with the same names overrides them."""
+class Recipe2D(Recipe):
+    """Training parameters of vitruvian-2d."""
 
-    seed: int = 0
-    batch: int = 32
-    start: str = ""  # a weights.pt of this network to start from instead of the official backbone
-    stop: int = 0  # stop after this many epochs, resumable; 0: run to the end
+    start: str = "released"  # or backbone; or a weights.pt of an earlier run
     head_epochs: int = 4  # first epochs, with a frozen backbone
-    epochs: int = 30  # total number of epochs
-    head_rate: float = 1e-3
+    only_head: bool = False  # keep the backbone frozen throughout
     backbone_rate: float = 2e-3  # relative to the weights of a channel: `rescale_weights`
-    decay: float = 0.02  # weight decay
-    average: float = 0.998  # decay of the moving average, per step
     sigma: float = 2.0  # of the target heat maps, cells
     point_weight: float = 1.0  # loss weight of the coordinates; the heat maps have 1
     symmetric: bool = True  # symmetric gradient of the coordinates
     teacher: str = ""  # a weights.pt of this network to distil from
     teacher_weight: float = 0.5  # loss weight of distillation; the ground truth has 1
-    only_head: bool = False  # keep the backbone frozen throughout
     scale: float = 0.3
     turn_deg: float = 40.0
     half_body: float = 0.3
     proposal: float = 0.5
-    refine_epochs: int = 3  # epochs of the refinement, after all others
+    cache_gb: float = 2.0  # memory for pictures, GB
+    resamples: int = 100  # bootstrap resamples of the validation's intervals
 
     @property
     def augment(self) -> Augment:
@@ -77,224 +90,135 @@ class Recipe2D(TomlRecipe):
         )
 
 
-def teacher_heatmaps(teacher: nn.Module, x: Tensor) -> Tensor:
+class Vitruvian2DTask:
+    """Heat maps of single people."""
+
+    lower_is_better = False
+
+    def __init__(self, recipe: Recipe2D, model: str, data: Data) -> None:
+        """Read the people.
+
+        Args:
+            recipe: training parameters.
+            model: "vitruvian-2d".
+            data: labelled people.
+        """
+        self.recipe, self.model, self.data = recipe, model, data
+        self.skeleton = data.training.skeleton
+        self.people = PeopleOfPictures(data.training, recipe.cache_gb)
+        self.kept = PeopleOfPictures(data.validation, recipe.cache_gb / 2)
+        self.teacher = load_trained(Path(recipe.teacher)) if recipe.teacher else None
+
+    def report(self) -> DataReport:
+        """See `Task`."""
+        return data_report(self.data)
+
+    def order(self, epoch: int) -> Sequence[int]:
+        """See `Task`."""
+        return shuffled(len(self.people), self.recipe.seed, epoch).tolist()
+
+    def sample(self, index: int, epoch: int) -> CropSample:
+        """See `Task`."""
+        rng = sample_rng(self.recipe.seed, epoch, index)
+        person = self.people[index]
+        return training_sample(person, SIZE, STRIDE, self.recipe.augment, rng, self.skeleton)
+
+    def collate(self, samples: Sequence[CropSample]) -> Batch:
+        """Crops, targets, and which of them are known."""
+        return collate_crops(samples, CELLS, self.recipe.sigma)
+
+    def draw(self, sample: CropSample) -> np.ndarray:
+        """See `Task`."""
+        xy = sample.xy * STRIDE + 0.5
+        return draw_person(sample.rgb, xy, sample.seen.astype(np.float32), self.skeleton)
+
+    def network(self) -> nn.Module:
+        """See `Task`."""
+        start = self.recipe.start
+        if start == "backbone":
+            network = with_official_backbone(len(self.skeleton))
+        elif start == "released":
+            some = range(0, len(self.people), max(1, len(self.people) // 64))
+            crops = np.stack([person_crop_of(self.people[i], SIZE) for i in some])
+            network = with_released_weights(self.skeleton, images(crops))
+        elif Path(start).is_file():
+            network = load_trained(Path(start)).requires_grad_(True)
+            if network.conv_out.out_channels != len(self.skeleton):
+                raise VitruvianError(
+                    f"'{shown(start, 80)}' has {network.conv_out.out_channels} keypoints, the "
+                    f"data {len(self.skeleton)}; leave start out"
+                )
+        else:
+            raise VitruvianError(
+                f"start is '{shown(start, 80)}', want {' or '.join(STARTS)} or a weights.pt"
+            )
+        rescale_weights(frozen_first_layers(network).backbone)
+        return network
+
+    def groups(self, network: nn.Module) -> Sequence[Group]:
+        """Head and backbone."""
+        assert isinstance(network, Vitruvian2D)
+        recipe = self.recipe
+        backbone = [p for p in network.backbone.parameters() if p.requires_grad]
+        groups = [Group(network.head(), recipe.rate, recipe.decay)]
+        if not recipe.only_head:
+            groups.append(Group(backbone, recipe.backbone_rate, since=recipe.head_epochs))
+        return groups
+
+    def loss(self, network: Forward, batch: Batch) -> Mapping[str, LossTerm]:
+        """Heat maps and coordinates against the labels and, if given, the teacher's."""
+        recipe = self.recipe
+        x = batch["crops"].float() * (1 / 255)
+        maps = network(x).maps.float()
+        weight, known = batch["weight"], batch["known"]
+        xy = losses.expected_position(maps, losses.AMPLITUDE if recipe.symmetric else None)
+        count = len(maps)
+        heat = losses.heatmap_bce_loss(maps, batch["maps"], known)
+        points = losses.coordinate_l1_loss(xy, batch["xy"], weight, CELLS)
+        terms = {
+            "heat": LossTerm(heat * known.sum().clamp_min(1), known.sum()),
+            "points": LossTerm(recipe.point_weight * points * count, count),
+        }
+        if self.teacher is not None:
+            # Where the teacher is confident: all keypoints, also unlabelled ones.
+            taught = teacher_heatmaps(self.teacher.to(x.device), x, self.skeleton)
+            sure = torch.sigmoid(taught).amax((-2, -1))
+            at = losses.expected_position(taught)
+            loss = losses.distillation_loss(maps, xy, taught, at, sure)
+            terms["taught"] = LossTerm(recipe.teacher_weight * loss * count, count)
+        return terms
+
+    def validate(self, network: nn.Module) -> Mapping[str, Figure]:
+        """OKS-AP with ground-truth boxes, and PCK."""
+        assert isinstance(network, Vitruvian2D)
+        found = predict_people(network, self.kept)
+        has, resamples = [True] * len(self.skeleton), self.recipe.resamples
+        scores = score_people(self.model, self.data.validation, found, has, resamples)
+        return {name: Figure(*scores.overall[name]) for name in ("AP", "AP50", "PCK")}
+
+    def pictures(self, network: nn.Module) -> Sequence[np.ndarray]:
+        """See `Task`."""
+        assert isinstance(network, Vitruvian2D)
+        every = max(1, len(self.kept) // SHOWN)
+        drawn = []
+        for i in range(0, len(self.kept), every)[:SHOWN]:
+            rgb = person_crop_of(self.kept[i], SIZE)
+            xy, score = predict_keypoints(network, rgb[None])
+            drawn.append(draw_person(rgb, xy[0] * STRIDE + 0.5, score[0], self.skeleton))
+        return drawn
+
+    def export(self, network: nn.Module, file: Path) -> None:
+        """Write the network, and the weights.pt that it is made of."""
+        weights = file.with_name("weights.pt")
+        torch.save(network.state_dict(), weights)
+        export_checkpoint(weights, file, skeleton=self.skeleton)
+
+
+def teacher_heatmaps(teacher: nn.Module, x: Tensor, skeleton: Skeleton) -> Tensor:
     """(N, 3, H, W) -> (N, K, h, w) before the sigmoid: the mean over x and x mirrored.
 
     In bfloat16: precise enough for distillation.
     """
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
         maps, other = teacher(x).maps.float(), teacher(x.flip(-1)).maps.float()
-    return (maps + other[:, COCO17.mirror].flip(-1)) / 2
-
-
-def training_loss_2d(
-    recipe: Recipe2D, maps: Tensor, made: people.Batch2D, taught: Tensor | None = None
-) -> Tensor:
-    """Loss of heat maps and coordinates against ground truth and, if given, the teacher's maps."""
-    amplitude = losses.AMPLITUDE if recipe.symmetric else None
-    heat = losses.heatmap_bce_loss(maps, as_tensor(made.maps), as_tensor(made.known))
-    xy = losses.expected_position(maps, amplitude)
-    cells = (SIZE[0] // STRIDE, SIZE[1] // STRIDE)
-    weight = as_tensor(made.weight)
-    points = losses.coordinate_l1_loss(xy, as_tensor(made.xy), weight, cells)
-    loss = heat + recipe.point_weight * points
-    if taught is not None:
-        # Where the teacher is confident: all keypoints, also unlabelled ones.
-        sure = torch.sigmoid(taught).amax((-2, -1))
-        at = losses.expected_position(taught)
-        loss = loss + recipe.teacher_weight * losses.distillation_loss(maps, xy, taught, at, sure)
-    return loss
-
-
-def train_2d(recipe: Recipe2D, data: Path, out: Path, minutes: float = math.inf) -> float:
-    """Train, or resume an interrupted run.
-
-    Args:
-        recipe: training parameters.
-        data: see `people.read`.
-        out: folder for recipe.toml, log.jsonl, state.pt, weights.pt.
-        minutes: stop after this time; the run can be resumed.
-
-    Returns:
-        OKS-AP on the validation people.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    recipe.write(out / "recipe.toml")
-    torch.manual_seed(recipe.seed)
-    network = channels_last(initial_network_2d())
-    if recipe.start:
-        network.load_state_dict(torch.load(recipe.start, weights_only=True))
-    frozen = [network.backbone.stem, network.backbone.depthwise, network.backbone.project]
-    frozen += list(network.backbone.blocks)[:FROZEN_BLOCKS]
-    for module in frozen:
-        module.requires_grad_(False)
-    rescale_weights(network.backbone)
-    average = swa_utils.AveragedModel(network, multi_avg_fn=ema(recipe.average), use_buffers=True)
-    head = network.head()
-    backbone = [p for p in network.backbone.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": head, "most": recipe.head_rate},
-            {"params": backbone, "most": recipe.backbone_rate, "weight_decay": 0.0},
-        ],
-        lr=recipe.head_rate,
-        weight_decay=recipe.decay,
-    )
-    training, validation = people.read(data, "train"), people.read(data, "val")
-    steps = len(training) // recipe.batch
-    teacher = None
-    if recipe.teacher:
-        teacher = load_trained(Path(recipe.teacher))
-    first = 0
-    state_file = out / "state.pt"
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["epoch"]
-    began = time.monotonic()
-    ap = math.nan
-    for epoch in range(first, recipe.stop or recipe.epochs):
-        rng = np.random.default_rng([recipe.seed, epoch])
-        only_head = recipe.only_head or epoch < recipe.head_epochs
-        for p in backbone:
-            p.requires_grad_(not only_head)
-        network.train()
-        total, start = 0.0, time.monotonic()
-        made = people.shuffled_batches(
-            training, recipe.batch, SIZE, STRIDE, recipe.augment, rng, recipe.sigma
-        )
-        for step, some in enumerate(made):
-            at = epoch * steps + step
-            for group, since in zip(optimiser.param_groups, (0, recipe.head_epochs), strict=True):
-                group["lr"] = group["most"] * learning_rate(
-                    at, since * steps, recipe.epochs * steps
-                )
-            x = as_tensor(some.crops).contiguous(memory_format=torch.channels_last)
-            taught = None if teacher is None else teacher_heatmaps(teacher, x)
-            loss = training_loss_2d(recipe, network(x).maps, some, taught)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 20.0)
-            optimiser.step()
-            average.update_parameters(network)
-            total += float(loss.detach())
-        average.eval()
-        ap = validation_ap(average.module, validation)
-        mean = validation_ap(average.module, validation, "integral")
-        line = {
-            "epoch": epoch + 1,
-            "loss": total / steps,
-            "ap": ap,
-            "ap_integral": mean,
-            "seconds": time.monotonic() - start,
-        }
-        print(json.dumps(line), flush=True)
-        with (out / "log.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        state = {
-            "network": network.state_dict(),
-            "average": average.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "epoch": epoch + 1,
-        }
-        torch.save(state, out / "fresh.pt")
-        (out / "fresh.pt").replace(state_file)
-        if time.monotonic() - began > 60 * minutes:
-            break
-    final = average.module
-    restore_weights(final)
-    torch.save(final.state_dict(), out / "weights.pt")
-    return ap
-
-
-def train_refinement(recipe: Recipe2D, data: Path, out: Path) -> tuple[float, float]:
-    """Train a refinement for the network that `train_2d` wrote to the same folder.
-
-    Args:
-        recipe: training parameters; `refine_epochs` passes over augmented people.
-        data: see `people.read`.
-        out: folder with weights.pt; refine.pt is written there.
-
-    Returns:
-        Mean L1 error of the validation keypoints, cells, before and after.
-    """
-    torch.manual_seed(recipe.seed)
-    network = load_trained(out / "weights.pt")
-    refiner = Refine(network.features, KEYPOINTS)
-    optimiser = torch.optim.AdamW(refiner.parameters(), 1e-3, weight_decay=recipe.decay)
-    training, validation = people.read(data, "train"), people.read(data, "val")
-    steps = len(training) // recipe.batch
-    for epoch in range(recipe.refine_epochs):
-        rng = np.random.default_rng([recipe.seed, 1, epoch])
-        made = people.shuffled_batches(training, recipe.batch, SIZE, STRIDE, recipe.augment, rng)
-        for step, some in enumerate(made):
-            optimiser.param_groups[0]["lr"] = 1e-3 * learning_rate(
-                epoch * steps + step, 0, recipe.refine_epochs * steps
-            )
-            _, after = refinement_errors(network, refiner, some)
-            optimiser.zero_grad(set_to_none=True)
-            after.backward()
-            optimiser.step()
-    refiner.eval()
-    with torch.no_grad():
-        whole = people.collate_2d(validation, SIZE, STRIDE, None, np.random.default_rng(0))
-        before, after = refinement_errors(network, refiner, whole)
-    torch.save(refiner.state_dict(), out / "refine.pt")
-    return float(before), float(after)
-
-
-def refinement_errors(
-    network: Vitruvian2D, refiner: Refine, some: people.Batch2D
-) -> tuple[Tensor, Tensor]:
-    """Mean L1 error of keypoints, cells, before and after the refinement."""
-    with torch.no_grad():
-        maps, features = network(
-            as_tensor(some.crops).contiguous(memory_format=torch.channels_last)
-        )
-        xy = losses.expected_position(maps)
-    weight, truth = as_tensor(some.weight), as_tensor(some.xy)
-
-    def mean(points: Tensor) -> Tensor:
-        return ((points - truth).abs().sum(-1) * weight).sum() / weight.sum().clamp_min(1)
-
-    return mean(xy), mean(xy + refiner(features, xy))
-
-
-def load_trained(weights: Path) -> Vitruvian2D:
-    """Load the network with weights written by `train_2d`."""
-    network = Vitruvian2D()
-    network.load_state_dict(torch.load(weights, weights_only=True))
-    return channels_last(network.eval().requires_grad_(False))
-
-
-def initial_network_2d() -> Vitruvian2D:
-    """The network before training: official backbone weights, untrained head."""
-    network = Vitruvian2D()
-    landmarks = ready.pull("blazepose-full")[1]
-    network.backbone.load_state_dict(blazepose.read(landmarks).backbone.state_dict())
-    return network
-
-
-def main() -> None:
-    """Command-line entry point."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path)
-    parser.add_argument("--minutes", type=float, default=math.inf)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--refine", action="store_true", help="then train the refinement")
-    asked = parser.parse_args()
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
-    recipe = Recipe2D() if asked.recipe is None else Recipe2D.read(asked.recipe)
-    print(asdict(recipe))
-    print({"ap": train_2d(recipe, asked.data, asked.out, asked.minutes)})
-    if asked.refine:
-        print({"cells": train_refinement(recipe, asked.data, asked.out)})
-
-
-if __name__ == "__main__":
-    main()
+    return (maps + other[:, skeleton.mirror.tolist()].flip(-1)) / 2

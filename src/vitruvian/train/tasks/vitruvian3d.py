@@ -38,7 +38,6 @@ from vitruvian.train.schedule import (
     rescale_weights,
     restore_weights,
 )
-from vitruvian.train.score import as_tensor
 
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: most of its backward pass
 # 192 pixels: a CPU trains on twice as many people as at 256. 2.5 m: arms above the head.
@@ -83,6 +82,11 @@ def blazepose_encoder(network: metrabs.Metrabs) -> blazepose.BlazePoseBackbone:
     encoder = network.backbone[1].encoder
     assert isinstance(encoder, blazepose.BlazePoseBackbone)
     return encoder
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """Convert an array to a tensor."""
+    return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def image_tensor(crops: np.ndarray) -> Tensor:

@@ -1,0 +1,68 @@
+"""The command `train`: learn a model on labelled data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from vitruvian.cli.command import command
+from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
+
+
+@command(
+    model=Word(
+        str,
+        MODEL,
+        "What to start from: vitruvian-2d, or a checkpoint.",
+        names=("--model", "-m"),
+    ),
+    val=Word(
+        Path | None,
+        INPUT,
+        "Validation data, in any format of --data.",
+        "the split val of --data, or one image of ten",
+    ),
+    skeleton=Word(
+        str | None, INPUT, "Skeleton of the labels: a name, or a .toml file.", "from the labels"
+    ),
+    recipe=Word(
+        str | None,
+        MODEL,
+        "Training parameters: a .toml file, or a recipe of this package: vitruvian-2d.",
+        "that of the model",
+    ),
+    set=Word(
+        list[str] | None,
+        MODEL,
+        "A training parameter, such as --set epochs=50 or --set device=cuda; repeatable.",
+        names=("--set",),
+    ),
+    out=Word(Path, OUTPUT, "Folder of the run, which is then a model: --model RUN.", names=OUT),
+)
+def train(
+    model: str,
+    data: Path,
+    out: Path,
+    val: Path | None = None,
+    images: Path | None = None,
+    skeleton: str | None = None,
+    recipe: str | None = None,
+    set: list[str] | None = None,
+    resume: bool = False,
+) -> None:
+    """Train or fine-tune a model on labelled images."""
+    from vitruvian.verbs.train import train as learn
+
+    done = learn(
+        model,
+        data,
+        out,
+        val=val,
+        images=images,
+        skeleton=skeleton,
+        recipe=recipe,
+        settings=set or (),
+        resume=resume,
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    print(done.model)

@@ -1,0 +1,34 @@
+"""Pictures of samples and predictions: crops with keypoints."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.frame import Frame
+from vitruvian.show.draw import draw
+
+
+def draw_person(
+    rgb: np.ndarray, xy: np.ndarray, score: np.ndarray, skeleton: Skeleton, visible: float = 0.2
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB with the keypoints of one person.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        xy: (K, 2) pixels.
+        score: (K,) 0..1.
+        skeleton: of the keypoints.
+        visible: minimum score of those that are drawn.
+    """
+    height, width = rgb.shape[:2]
+    poses = Poses(
+        skeleton,
+        xy=np.where((score > 0)[:, None], xy, np.nan)[None].astype(np.float32),
+        score=score[None].astype(np.float32),
+        box=np.array([[0, 0, width, height]], np.float32),
+        box_score=np.ones(1, np.float32),
+        person=np.full(1, -1, np.int64),
+    )
+    return draw(Frame(np.ascontiguousarray(rgb)), poses, visible)

@@ -1,0 +1,132 @@
+"""Train: learn a model, or fine-tune one, on labelled data of one's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitruvian.errors import VitruvianError, shown, unknown
+from vitruvian.verbs.groups import quiet
+from vitruvian.verbs.val import show
+from vitruvian.verbs.val.val import val
+
+if TYPE_CHECKING:
+    from vitruvian.train.recipe import Recipe
+    from vitruvian.verbs.val.val import Validation
+
+RECIPES = Path(__file__).parents[1] / "train" / "recipes"
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished run."""
+
+    folder: Path  # see `vitruvian.train.folder`
+    model: Path  # the trained network, for `load`
+    figures: Mapping[str, Sequence[float]]  # name -> value, low and high of the exported weights
+
+
+def train(
+    model: str,
+    data: str | Path,
+    out: str | Path,
+    *,
+    val: str | Path | None = None,
+    images: str | Path | None = None,
+    skeleton: str | None = None,
+    recipe: str | Path | Recipe | None = None,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    say: Callable[[str], None] = quiet,
+) -> Training:
+    """Train or fine-tune a model on labelled data; needs the extra `train`.
+
+    The result is a folder that is a model: `load(out)`, `predict --model OUT`.
+
+    Args:
+        model: what to start from: a name of `vitruvian.train.trainable`, or a checkpoint.
+        data: COCO keypoint annotations, a YOLO-pose dataset, joints in metres, or people.jsonl; see
+            docs/val.md.
+        out: folder of the run, see `vitruvian.train.folder`.
+        val: the same for validation; default: the split `val` of `data`, or else one picture of
+            ten.
+        images: folder of the images; by default beside the labels.
+        skeleton: of the labels' keypoints, a name or a .toml file; default: as in the labels.
+        recipe: training parameters: a .toml file, the name of a recipe of this package, or a
+            `Recipe`; default: those of the model.
+        settings: `name=value` of the recipe, which come first.
+        resume: continue an interrupted run.
+        say: called with lines about progress.
+
+    Raises:
+        VitruvianError: the extra is missing, the model cannot be trained, the data or the recipe
+            cannot be read, or as `vitruvian.train.fit.fit`.
+    """
+    try:
+        from vitruvian.train.card import model_card
+        from vitruvian.train.data.labelled import read_data, write_coco
+        from vitruvian.train.fit import fit
+        from vitruvian.train.folder import RunFolder
+        from vitruvian.train.trainable import trainable
+    except ImportError as error:
+        raise VitruvianError(
+            f"training needs {error.name}; install it with: pip install 'vitruvian[train]'"
+        ) from None
+    out = Path(out)
+    kind = trainable(model)
+    chosen = _recipe(recipe, kind.recipe, out, resume).with_settings(settings)
+    read = read_data(
+        Path(data),
+        None if val is None else Path(val),
+        images=None if images is None else Path(images),
+        skeleton=skeleton,
+    )
+    task = kind.task(chosen, model, read)
+    progress = fit(task, out, resume=resume, say=say)
+    line = progress.kept_line(chosen.keep)
+    done = Training(out, out / "model.onnx", line["figures"])
+    if os.environ.get("RANK", "0") != "0":  # of several processes, the first writes
+        return done
+    report = None
+    if not read.validation.solid:
+        folder = write_coco(read.validation, out / "validation.json")
+        report = _report(out, folder, model if kind.starts(chosen) else None, say)
+    lines = [] if report is None else show.validation_lines(report)
+    RunFolder(out).write_text("README.md", model_card(task, model, progress, lines))
+    say(f"wrote '{shown(done.model, 100)}'; use it with --model {out}")
+    return done
+
+
+def _recipe(given: str | Path | Recipe | None, usual: Recipe, out: Path, resume: bool) -> Recipe:
+    """The recipe of a run: a resumed one has its own, unless one is given."""
+    if given is None:
+        own = out / "recipe.toml"
+        return type(usual).read(own) if resume and own.is_file() else usual
+    if not isinstance(given, str | Path):
+        return given
+    file = Path(given)
+    if not file.suffix:
+        file = RECIPES / f"{given}.toml"
+        if not file.is_file():
+            raise unknown("recipe", str(given), (path.stem for path in RECIPES.glob("*.toml")))
+    return type(usual).read(file)
+
+
+def _report(out: Path, images: Path, before: str | None, say: Callable[[str], None]) -> Validation:
+    """The report of `vitruvian val`, of the model before and after."""
+    how: dict[str, Any] = {"images": images, "out": out / "val", "overwrite": True}
+    models = [str(out)]
+    labels = out / "validation.json"
+    if before is not None:
+        try:
+            result = val(labels, [before, *models], **how)
+        except VitruvianError as error:
+            say(f"{before} is not evaluated: {error}")
+            result = val(labels, models, **how)
+    else:
+        result = val(labels, models, **how)
+    show.write_validation(result, out / "val")
+    return result
