@@ -40,7 +40,7 @@ BELOW = {
     },
     "train": {
         *("body", "decode", "documents", "evaluate", "exports", "formats", "frame", "geometry"),
-        *("models", "network", "show", "sources", "stopping", "errors"),
+        *("models", "network", "show", "sources", "stopping", "weights", "errors"),
     },
     "verbs": {
         *("analysis", "body", "documents", "evaluate", "formats", "frame", "geometry", "models"),

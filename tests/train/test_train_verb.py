@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from commands import command, one_line
@@ -57,11 +58,10 @@ def test_a_run_learns_keypoints_of_ones_own(tmp_path):
     done = train("vitruvian-2d", mine / "labels.json", run, settings=settings)
     assert done.figures["PCK"][0] > 0.9
     model = load(str(run), find=str(mine / "labels.json"))
-    assert model.skeleton.keypoints == NAMES
-    (poses,) = load(done.model)(
-        [Frame.read(mine / "images" / "0.png")],
-        [Regions.boxes(torch.tensor([[27, 23, 83, 147]]).numpy(), torch.ones(1).numpy())],
-    )
+    frame = Frame.read(mine / "images" / "0.png")
+    box = Regions.boxes(np.array([[27, 23, 83, 147]], np.float32), np.ones(1, np.float32))
+    (poses,) = model([frame], [box])
+    assert poses.skeleton.keypoints == NAMES
     assert len(poses) == 1
 
 
