@@ -28,7 +28,7 @@ def test_boxes_move_with_the_picture(monkeypatch):
     monkeypatch.setattr(finder, "jitter_colours", lambda rgb, rng: rgb)
     rng, seen = np.random.default_rng(0), 0
     for _ in range(30):
-        view = finder.random_view(painted(), finder.FinderRecipe(), rng)
+        view = boxes.random_view(painted(), boxes.Views(), rng)
         for box in view.people:
             rows, columns = np.nonzero(view.rgb[..., 0] > 200)
             ends = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]

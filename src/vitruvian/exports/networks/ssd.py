@@ -24,6 +24,7 @@ from vitruvian.network.openvino import convolutions
 STAGES = ((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
 STEM, FIRST, TOP = 32, 16, 1280  # channels
 EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))  # channels inside and of the output
+EARLY = 3  # blocks up to stride 8
 TAPPED = 13  # the block whose expansion, of stride 16, is the first layer with anchors
 ANCHORS = (3, 6, 6, 6, 6, 6)  # of a cell in each layer
 CLASSES, PERSON = 24, 4  # of the file
@@ -96,12 +97,19 @@ class PersonSsd(nn.Module):
 
     def early(self) -> list[nn.Module]:
         """The layers up to stride 8, which have learned what all pictures have in common."""
-        return [self.stem, self.depthwise, self.project, *list(self.blocks)[:3]]
+        return [self.stem, self.depthwise, self.project, *list(self.blocks)[:EARLY]]
+
+    def begin(self, frames: Tensor) -> Tensor:
+        """(N, H, W, 3) RGB -1..1 -> (N, C, H / 8, W / 8), what `early` computes."""
+        x = frames.permute(0, 3, 1, 2)
+        x = self.project(functional.relu6(self.depthwise(functional.relu6(self.stem(x)))))
+        for block in list(self.blocks)[:EARLY]:
+            _, x = block(x)
+        return x
 
     def layers(self, x: Tensor) -> Iterator[Tensor]:
-        """(N, 3, H, W) RGB -1..1 -> features of strides 16 to 512."""
-        x = self.project(functional.relu6(self.depthwise(functional.relu6(self.stem(x)))))
-        for i, block in enumerate(self.blocks):
+        """(N, C, H / 8, W / 8) of `begin` -> features of strides 16 to 512."""
+        for i, block in enumerate(list(self.blocks)[EARLY:], EARLY):
             wide, x = block(x)
             if i == TAPPED - 1:
                 yield wide
@@ -113,14 +121,17 @@ class PersonSsd(nn.Module):
                 x = functional.relu6(conv(x))
             yield x
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, H, W, 3) RGB -1..1 -> (N, A, 4) y x h w, (N, A, 1) before the sigmoid."""
+    def finish(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H / 8, W / 8) of `begin` -> as `forward`."""
         rows, logits = [], []
-        layers = self.layers(frames.permute(0, 3, 1, 2))
-        for layer, box, person in zip(layers, self.boxes, self.person, strict=True):
+        for layer, box, person in zip(self.layers(x), self.boxes, self.person, strict=True):
             rows.append(box(layer).permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4)))
             logits.append(person(layer).permute(0, 2, 3, 1).flatten(1).unsqueeze(2))
         return torch.cat(rows, 1), torch.cat(logits, 1)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, H, W, 3) RGB -1..1 -> (N, A, 4) y x h w, (N, A, 1) before the sigmoid."""
+        return self.finish(self.begin(frames))
 
 
 def _in_order(network: PersonSsd) -> Iterator[nn.Module]:

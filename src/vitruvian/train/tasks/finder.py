@@ -1,9 +1,10 @@
-"""Train the person detector: `python -m vitruvian.train.tasks.finder --data FOLDER --out FILE`.
+"""Train the person detector: `python -m vitruvian.train.tasks.finder --data FOLDER --out FOLDER`.
 
-MediaPipe Objectron's object detector is tuned on whole pictures with bounding boxes of everybody.
-A score becomes an estimate of the IoU of its box, so that of several boxes of a person the best
-one survives non-maximum suppression. The first layers stay frozen; the weights that are written
-are an exponential moving average.
+MediaPipe Objectron's object detector is tuned on whole images with bounding boxes of everybody,
+and on mosaics of crops around single people. A score becomes an estimate of the IoU of its box, so
+that of several boxes of a person the best one survives non-maximum suppression. The first layers
+stay frozen, and compute their features in a thread of their own. The weights that are written are
+an exponential moving average. Interrupted runs resume from `state.pt` in the output folder.
 
 Sources: Feng et al. 2021, "Task-aligned One-stage Object Detection" (which anchors are
 whose, and what their scores should be); Rezatofighi et al. 2019, "Generalized Intersection over
@@ -14,11 +15,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -27,19 +29,27 @@ from torch.optim import swa_utils
 
 from vitruvian.decode import anchors
 from vitruvian.errors import VitruvianError
-from vitruvian.evaluate import truth
 from vitruvian.exports.export import write_person_ssd
 from vitruvian.exports.networks.ssd import PersonSsd, read_person_ssd
 from vitruvian.frame import Frame
+from vitruvian.geometry.boxes import iou
 from vitruvian.models import ready
-from vitruvian.models.objectron import SCALES, SIDE
-from vitruvian.train.data.augment import jitter_colours
+from vitruvian.models.objectron import SCALES, SIDE, Options, PersonDetector
+from vitruvian.sources.threads import Prefetch
+from vitruvian.train.data.boxes import (
+    LabelledBoxes,
+    PersonCrop,
+    Views,
+    read_boxes,
+    read_crops,
+    training_view,
+)
 from vitruvian.train.recipe import TomlRecipe
-from vitruvian.train.schedule import channels_last, ema, learning_rate
+from vitruvian.train.schedule import channels_last, ema, keep_freed_memory, learning_rate
 
-SEEN, LEAST = 0.3, 4.0  # minimum part, and side in pixels, of a person inside the augmented picture
 REACH = 0.2  # minimum IoU of an anchor with a person
 OF_EACH = 8  # maximum number of anchors of a person
+PART = 0.6  # share of a box inside a person from which it is judged, whatever else is there
 
 
 @dataclass(frozen=True)
@@ -48,96 +58,23 @@ class FinderRecipe(TomlRecipe):
 
     seed: int = 0
     batch: int = 16
-    epochs: int = 36
-    rate: float = 3e-4
+    epochs: int = 24
+    rate: float = 4e-4
     decay: float = 1e-3  # weight decay
     average: float = 0.998  # decay of the moving average, per step
-    whole: float = 0.25  # share of pictures that keep their scale and aspect ratio
-    out: float = 0.65  # smallest scale, relative to the whole picture
-    close: float = 1.6  # largest scale
-    aspect: float = 0.2  # largest change of the aspect ratio's logarithm
-    nobody: float = 0.15  # share of parts of pictures where nobody is, and of plain ones
+    apart: int = 8  # every so-manieth image is kept apart for validation; 0: none
+    whole: float = Views.whole
+    out: float = Views.out
+    close: float = Views.close
+    aspect: float = Views.aspect
+    nobody: float = Views.nobody
+    mosaic: float = Views.mosaic
     box_weight: float = 2.0  # loss weight of the boxes; the scores have 1
 
-
-class LabelledBoxes(NamedTuple):
-    """A picture with boxes, x0 y0 x1 y1 pixels."""
-
-    rgb: np.ndarray  # (H, W, 3) uint8
-    people: np.ndarray  # (N, 4) float32
-    ignored: np.ndarray  # (M, 4) float32: crowds, and people of whom little is seen
-
-
-def read_boxes(data: Path) -> list[LabelledBoxes]:
-    """Read the pictures of a folder with images/ and person_keypoints.json, as COCO has them.
-
-    Raises:
-        VitruvianError: a file cannot be read.
-    """
-    pictures = truth.read(data / "person_keypoints.json").pictures
-    box = [np.concatenate([p.box[:, :2], p.box[:, :2] + p.box[:, 2:]], axis=1) for p in pictures]
-    return [
-        LabelledBoxes(
-            Frame.read(picture.path).rgb,
-            every[~picture.crowd].astype(np.float32),
-            every[picture.crowd].astype(np.float32),
-        )
-        for picture, every in zip(pictures, box, strict=True)
-    ]
-
-
-def random_view(
-    picture: LabelledBoxes, recipe: FinderRecipe, rng: np.random.Generator
-) -> LabelledBoxes:
-    """The picture in the size of the network's input: scaled, moved, mirrored, other colours."""
-    height, width = picture.rgb.shape[:2]
-    zoom = np.exp(rng.uniform(np.log(recipe.out), np.log(recipe.close)))
-    aspect = np.exp(rng.uniform(-recipe.aspect, recipe.aspect) / 2)
-    if rng.random() < recipe.whole:
-        zoom = aspect = 1.0
-    scale = SIDE / np.array([width, height]) * zoom * (aspect, 1 / aspect)
-    free = SIDE - scale * (width, height)
-    shift = rng.uniform(np.minimum(free, 0), np.maximum(free, 0))
-    if rng.random() < 0.5:
-        scale[0], shift[0] = -scale[0], SIDE - shift[0]
-    matrix = np.column_stack([np.diag(scale), shift])
-    rgb = cv2.warpAffine(picture.rgb, matrix, (SIDE, SIDE), borderValue=(114, 114, 114))
-    kinds: dict[bool, list[np.ndarray]] = {True: [], False: []}
-    for boxes, person in ((picture.people, True), (picture.ignored, False)):
-        for corners in boxes.reshape(-1, 2, 2) * scale + shift:
-            box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
-            inside = np.clip(box, 0, SIDE)
-            sides = inside[2:] - inside[:2]
-            if not (sides > 0).all():
-                continue
-            seen = np.prod(sides) / np.prod(box[2:] - box[:2]) >= SEEN and sides.min() >= LEAST
-            kinds[person and bool(seen)].append(inside)
-    people, ignored = (
-        np.reshape(kinds[kind], (-1, 4)).astype(np.float32) for kind in (True, False)
-    )
-    return LabelledBoxes(jitter_colours(rgb, rng), people, ignored)
-
-
-def nobody_view(picture: LabelledBoxes, rng: np.random.Generator) -> LabelledBoxes:
-    """A part of the picture where nobody is; if there is none, and at times, plain colour."""
-    taken = np.concatenate([picture.people, picture.ignored])
-    none, sides = np.zeros((0, 4), np.float32), np.array(picture.rgb.shape[1::-1])
-    for _ in range(20):
-        share = rng.uniform(0.25, 0.7, 2)
-        low = rng.uniform(0, 1 - share) * sides
-        high = low + share * sides
-        if not ((taken[:, :2] < high) & (taken[:, 2:] > low)).all(axis=1).any():
-            (left, top), (right, bottom) = low.astype(int), high.astype(int)
-            part = cv2.resize(picture.rgb[top:bottom, left:right], (SIDE, SIDE))
-            if rng.random() < 0.75:
-                return LabelledBoxes(part, none, none)
-            break
-    rgb = np.full((SIDE, SIDE, 3), rng.uniform(0, 255, 3))
-    rgb += np.linspace(-1, 1, SIDE)[:, None, None] * rng.uniform(-60, 60, 3)
-    rgb += rng.normal(0, rng.uniform(0, 20), rgb.shape)
-    if rng.random() < 0.4:
-        rgb[:] = rng.integers(0, 256)
-    return LabelledBoxes(np.clip(rgb, 0, 255).astype(np.uint8), none, none)
+    @property
+    def views(self) -> Views:
+        """How the images are varied."""
+        return Views(**{field.name: getattr(self, field.name) for field in fields(Views)})
 
 
 def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -206,17 +143,137 @@ class DetectionLoss:
             of_boxes = (off * (aim[own] + 0.05)).sum()
         if len(ignored):
             inside = overlap(box.detach(), ignored)[1].amax(1) > 0.5
+            if len(people):  # parts of a person are wrong there too
+                inside &= overlap(box.detach(), people)[1].amax(1) < PART
             weight = torch.where(inside, torch.zeros_like(weight), weight)
         weight = torch.where(aim > 0, torch.ones_like(weight), weight)
         loss = functional.binary_cross_entropy_with_logits(logits, aim, weight, reduction="sum")
         return loss, of_boxes, float(aim.sum())
 
 
-def train_finder(recipe: FinderRecipe, data: Path) -> PersonSsd:
-    """Train the person detector on the pictures of a folder; see `read_boxes`."""
+class Batch(NamedTuple):
+    """Views as the learned layers see them."""
+
+    features: Tensor  # (B, C, H / 8, W / 8), of `PersonSsd.begin`
+    people: list[Tensor]  # B times (N, 4), as in `LabelledBoxes`
+    ignored: list[Tensor]  # B times (M, 4)
+
+
+def as_frames(rgb: Sequence[np.ndarray]) -> Tensor:
+    """(B, H, W, 3) -1..1 of B images."""
+    return torch.from_numpy(np.stack(rgb)).float() * (2 / 255) - 1
+
+
+def batches(
+    recipe: FinderRecipe,
+    pictures: Sequence[LabelledBoxes],
+    crops: Sequence[PersonCrop],
+    network: PersonSsd,
+    epoch: int,
+) -> Iterator[Batch]:
+    """Random views of all images; which ones depends on the seed and the epoch alone."""
+    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(pictures))
+    for step in range(len(pictures) // recipe.batch):
+        rng = np.random.default_rng([recipe.seed, epoch, step])
+        which = order[step * recipe.batch : (step + 1) * recipe.batch]
+        some = [training_view(pictures[i], crops, recipe.views, rng) for i in which]
+        with torch.no_grad():
+            features = network.begin(as_frames([view.rgb for view in some]))
+        boxes = [[torch.from_numpy(each) for each in (v.people, v.ignored)] for v in some]
+        people, ignored = (list(each) for each in zip(*boxes, strict=True))
+        yield Batch(features, people, ignored)
+
+
+def batch_loss(measure: DetectionLoss, network: PersonSsd, some: Batch, weight: float) -> Tensor:
+    """Mean loss of a batch; `weight` is that of the boxes."""
+    rows, logits = network.finish(some.features)
+    each = zip(rows, logits[..., 0], some.people, some.ignored, strict=True)
+    parts = [measure(*parts) for parts in each]
+    total = torch.stack([scores + weight * boxes for scores, boxes, _ in parts]).sum()
+    return total / max(sum(part[2] for part in parts), 1.0)
+
+
+def validate(network: PersonSsd, pictures: Sequence[LabelledBoxes]) -> tuple[float, float]:
+    """AP of the boxes at an IoU of 0.5, and the share of people found at a wrong box per image."""
+
+    def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        with torch.no_grad():
+            return tuple(each.numpy() for each in network(torch.from_numpy(inputs[0])))
+
+    find = PersonDetector(run, Options(conf=0.02))
+    found = [find([Frame(picture.rgb)])[0] for picture in pictures]
+    return box_precision(
+        [(each.bounds(), each.score) for each in found],
+        [(picture.people, picture.ignored) for picture in pictures],
+    )
+
+
+def box_precision(
+    found: Sequence[tuple[np.ndarray, np.ndarray]], known: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> tuple[float, float]:
+    """Average precision at an IoU of 0.5, and the share found at one wrong box per image.
+
+    Args:
+        found: (D, 4) boxes and (D,) scores of each image.
+        known: (N, 4) people and (M, 4) ignored regions of each image. A box that is no person's,
+            and half or more inside such a region, does not count.
+    """
+    scores, rights = [np.zeros(0)], [np.zeros(0, bool)]
+    for (box, score), (people, ignored) in zip(found, known, strict=True):
+        order = np.argsort(-score, kind="stable")
+        box, score = box[order], score[order]
+        alike, right = iou(box, people), np.zeros(len(box), bool)
+        inside = overlap(torch.from_numpy(box), torch.from_numpy(ignored))[1].numpy()
+        counts = ~(inside >= 0.5).any(axis=1)
+        for i in range(len(box)):
+            best = alike[i].argmax() if len(people) else 0
+            if len(people) and alike[i, best] >= 0.5:
+                right[i] = counts[i] = True
+                alike[:, best] = 0  # everybody is found once
+        scores.append(score[counts])
+        rights.append(right[counts])
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    right = np.concatenate(rights)[order]
+    total = max(sum(len(people) for people, _ in known), 1)
+    recall = np.cumsum(right) / total
+    precision = np.cumsum(right) / np.arange(1, len(right) + 1)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    at_one = recall[np.cumsum(~right) <= len(known)]
+    return float((best * right).sum() / total), float(at_one[-1]) if len(at_one) else 0.0
+
+
+def train_finder(
+    recipe: FinderRecipe,
+    data: Path,
+    out: Path,
+    *,
+    people: Path | None = None,
+    resume: bool = False,
+) -> PersonSsd:
+    """Train the person detector, or resume an interrupted run.
+
+    Args:
+        recipe: training parameters.
+        data: folder of images with everybody in them; see `read_boxes`.
+        out: folder for recipe.toml, log.jsonl and state.pt, which is written after each epoch.
+        people: folder of crops around single people; see `read_crops`.
+        resume: continue what is in `out`.
+
+    Raises:
+        VitruvianError: too few images; or `out` has a run, and `resume` is not set.
+    """
     torch.manual_seed(recipe.seed)
-    rng = np.random.default_rng(recipe.seed)
-    pictures, measure = read_boxes(data), DetectionLoss()
+    everything, measure = read_boxes(data), DetectionLoss()
+    apart = everything[:: recipe.apart] if recipe.apart else []
+    taken = {picture.number for picture in apart}
+    pictures = [picture for picture in everything if picture.number not in taken]
+    crops = [] if people is None else read_crops(people, taken)
+    steps = len(pictures) // recipe.batch
+    if not steps:
+        raise VitruvianError(
+            f"'{data}' has {len(pictures)} images, want at least a batch of {recipe.batch}; set "
+            "batch in the recipe"
+        )
     (file,) = ready.pull("objectron")
     network = channels_last(read_person_ssd(file)).train()
     for part in network.early():
@@ -224,41 +281,49 @@ def train_finder(recipe: FinderRecipe, data: Path) -> PersonSsd:
     average = swa_utils.AveragedModel(network, multi_avg_fn=ema(recipe.average))
     learned = [each for each in network.parameters() if each.requires_grad]
     optimiser = torch.optim.AdamW(learned, recipe.rate, weight_decay=recipe.decay)
-    steps = len(pictures) // recipe.batch
-    if not steps:
-        raise VitruvianError(
-            f"'{data}' has {len(pictures)} images, want at least a batch of {recipe.batch}; set "
-            "batch in the recipe"
-        )
-    for epoch in range(recipe.epochs):
-        order, total = rng.permutation(len(pictures)), 0.0
-        for step in range(steps):
-            which = order[step * recipe.batch : (step + 1) * recipe.batch]
-            some = [
-                nobody_view(pictures[i], rng)
-                if rng.random() < recipe.nobody
-                else random_view(pictures[i], recipe, rng)
-                for i in which
-            ]
+    out.mkdir(parents=True, exist_ok=True)
+    first, state_file = 0, out / "state.pt"
+    if state_file.exists() and not resume:
+        raise VitruvianError(f"'{out}' has a run already; give another --out, or --resume")
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        if state["recipe"] != asdict(recipe):
+            raise VitruvianError(f"'{out}' is a run of another recipe; give another --out")
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        first = state["epoch"]
+    recipe.write(out / "recipe.toml")
+    for epoch in range(first, recipe.epochs):
+        total, began = 0.0, time.monotonic()
+        made = Prefetch(batches(recipe, pictures, crops, network, epoch))
+        for step, some in enumerate(made):
             rate = learning_rate(epoch * steps + step, 0, recipe.epochs * steps)
             optimiser.param_groups[0]["lr"] = recipe.rate * rate
-            frames = torch.from_numpy(np.stack([each.rgb for each in some])).float() * (2 / 255) - 1
-            rows, logits = network(frames)
-            parts = [
-                measure(rows[i], logits[i, :, 0], *map(torch.from_numpy, each[1:]))
-                for i, each in enumerate(some)
-            ]
-            total_loss = torch.stack(
-                [part[0] + recipe.box_weight * part[1] for part in parts]
-            ).sum()
-            loss = total_loss / max(sum(part[2] for part in parts), 1.0)
+            loss = batch_loss(measure, network, some, recipe.box_weight)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(learned, 5.0)
             optimiser.step()
             average.update_parameters(network)
             total += float(loss.detach())
-        print(json.dumps({"epoch": epoch + 1, "loss": total / steps}), flush=True)
+        line = {"epoch": epoch + 1, "loss": round(total / steps, 4)}
+        if apart:
+            ap, share = validate(average.module, apart)
+            line |= {"ap50": round(ap, 4), "found": round(share, 4)}
+        line["seconds"] = round(time.monotonic() - began)
+        print(json.dumps(line), flush=True)
+        with (out / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+        state = {
+            "network": network.state_dict(),
+            "average": average.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "epoch": epoch + 1,
+            "recipe": asdict(recipe),
+        }
+        torch.save(state, out / "fresh.pt")
+        (out / "fresh.pt").replace(state_file)
     network.load_state_dict(average.module.state_dict())
     return network.eval()
 
@@ -266,12 +331,20 @@ def train_finder(recipe: FinderRecipe, data: Path) -> PersonSsd:
 def main() -> None:
     """Command-line entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help=".onnx")
+    parser.add_argument("--data", type=Path, required=True, help="images with everybody in them")
+    parser.add_argument("--people", type=Path, help="crops around single people")
+    parser.add_argument("--out", type=Path, required=True, help="a folder")
     parser.add_argument("--recipe", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--threads", type=int, default=1, help="beside one that makes the views")
     asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    keep_freed_memory()
     recipe = FinderRecipe() if asked.recipe is None else FinderRecipe.read(asked.recipe)
-    write_person_ssd(train_finder(recipe, asked.data), asked.out)
+    network = train_finder(
+        recipe, asked.data, asked.out, people=asked.people, resume=asked.resume
+    )
+    write_person_ssd(network, asked.out / "vitruvian-find.onnx")
 
 
 if __name__ == "__main__":
