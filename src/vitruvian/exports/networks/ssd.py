@@ -48,9 +48,19 @@ class SameConv(nn.Conv2d):
             return super().forward(input)
         sides = [int(side) for side in input.shape[:1:-1]]
         more = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in sides]
+        if not any(n % 2 for n in more):  # as many on both sides, which needs no copy
+            padding = [n // 2 for n in more[::-1]]
+            return functional.conv2d(
+                input, self.weight, self.bias, self.stride, padding, groups=self.groups
+            )
         return super().forward(
             functional.pad(input, [part for n in more for part in (n // 2, n - n // 2)])
         )
+
+
+def _relu6(x: Tensor) -> Tensor:
+    """ReLU6 in place, of what a convolution gives: less memory, faster."""
+    return functional.relu6(x, inplace=True)
 
 
 class Block(nn.Module):
@@ -65,8 +75,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> its expansion, and (N, C', H / stride, W / stride)."""
-        wide = functional.relu6(self.expand(x))
-        y = self.project(functional.relu6(self.depthwise(wide)))
+        wide = _relu6(self.expand(x))
+        y = self.project(_relu6(self.depthwise(wide)))
         return wide, x + y if self.residual else y
 
 
@@ -102,7 +112,7 @@ class PersonSsd(nn.Module):
     def begin(self, frames: Tensor) -> Tensor:
         """(N, H, W, 3) RGB -1..1 -> (N, C, H / 8, W / 8), what `early` computes."""
         x = frames.permute(0, 3, 1, 2)
-        x = self.project(functional.relu6(self.depthwise(functional.relu6(self.stem(x)))))
+        x = self.project(_relu6(self.depthwise(_relu6(self.stem(x)))))
         for block in list(self.blocks)[:EARLY]:
             _, x = block(x)
         return x
@@ -113,12 +123,12 @@ class PersonSsd(nn.Module):
             wide, x = block(x)
             if i == TAPPED - 1:
                 yield wide
-        x = functional.relu6(self.top(x))
+        x = _relu6(self.top(x))
         yield x
         for extra in self.extras:
             assert isinstance(extra, nn.ModuleList)
             for conv in extra:
-                x = functional.relu6(conv(x))
+                x = _relu6(conv(x))
             yield x
 
     def finish(self, x: Tensor) -> tuple[Tensor, Tensor]:

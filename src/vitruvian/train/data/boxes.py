@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,8 +138,8 @@ def mosaic_view(crops: Sequence[PersonCrop], rng: np.random.Generator) -> Labell
     rgb = np.empty((SIDE, SIDE, 3), np.uint8)
     people: list[np.ndarray] = []
     ignored: list[np.ndarray] = []
-    for top, bottom in zip(down, down[1:], strict=False):
-        for left, right in zip(across, across[1:], strict=False):
+    for top, bottom in pairwise(down):
+        for left, right in pairwise(across):
             crop = crops[int(rng.integers(len(crops)))].read()
             size = right - left, bottom - top
             plain = np.array(crop.rgb.shape[1::-1]) * (aspect, 1 / aspect)

@@ -58,7 +58,7 @@ class FinderRecipe(TomlRecipe):
 
     seed: int = 0
     batch: int = 16
-    epochs: int = 24
+    epochs: int = 20
     rate: float = 4e-4
     decay: float = 1e-3  # weight decay
     average: float = 0.998  # decay of the moving average, per step
@@ -312,9 +312,6 @@ def train_finder(
             ap, share = validate(average.module, apart)
             line |= {"ap50": round(ap, 4), "found": round(share, 4)}
         line["seconds"] = round(time.monotonic() - began)
-        print(json.dumps(line), flush=True)
-        with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
         state = {
             "network": network.state_dict(),
             "average": average.state_dict(),
@@ -324,6 +321,9 @@ def train_finder(
         }
         torch.save(state, out / "fresh.pt")
         (out / "fresh.pt").replace(state_file)
+        print(json.dumps(line), flush=True)
+        with (out / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
     network.load_state_dict(average.module.state_dict())
     return network.eval()
 
@@ -341,9 +341,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     keep_freed_memory()
     recipe = FinderRecipe() if asked.recipe is None else FinderRecipe.read(asked.recipe)
-    network = train_finder(
-        recipe, asked.data, asked.out, people=asked.people, resume=asked.resume
-    )
+    network = train_finder(recipe, asked.data, asked.out, people=asked.people, resume=asked.resume)
     write_person_ssd(network, asked.out / "vitruvian-find.onnx")
 
 
