@@ -58,8 +58,9 @@ class FinderRecipe(TomlRecipe):
 
     seed: int = 0
     batch: int = 16
-    epochs: int = 20
-    rate: float = 4e-4
+    start: str = "vitruvian-find"  # the person detector whose weights are tuned; or objectron
+    epochs: int = 10
+    rate: float = 2.5e-4
     decay: float = 1e-3  # weight decay
     average: float = 0.998  # decay of the moving average, per step
     apart: int = 8  # every so-manieth image is kept apart for validation; 0: none
@@ -274,7 +275,7 @@ def train_finder(
             f"'{data}' has {len(pictures)} images, want at least a batch of {recipe.batch}; set "
             "batch in the recipe"
         )
-    (file,) = ready.pull("objectron")
+    (file,) = ready.pull(recipe.start)
     network = channels_last(read_person_ssd(file)).train()
     for part in network.early():
         part.requires_grad_(False)
