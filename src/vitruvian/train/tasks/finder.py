@@ -1,10 +1,10 @@
 """Train the person detector: `python -m vitruvian.train.tasks.finder --data FOLDER --out FOLDER`.
 
-MediaPipe Objectron's object detector is tuned on whole images with bounding boxes of everybody,
-and on mosaics of crops around single people. A score becomes an estimate of the IoU of its box, so
-that of several boxes of a person the best one survives non-maximum suppression. The first layers
-stay frozen, and compute their features in a thread of their own. The weights that are written are
-an exponential moving average. Interrupted runs resume from `state.pt` in the output folder.
+A person detector, MediaPipe Objectron's or ours, is tuned on whole images with bounding boxes of
+everybody. A score becomes an estimate of the IoU of its box, so that of several boxes of a person
+the best one survives non-maximum suppression. The first layers stay frozen, and compute their
+features in a thread of their own. The weights that are written are an exponential moving average.
+Interrupted runs resume from `state.pt` in the output folder.
 
 Sources: Feng et al. 2021, "Task-aligned One-stage Object Detection" (which anchors are
 whose, and what their scores should be); Rezatofighi et al. 2019, "Generalized Intersection over
@@ -29,19 +29,18 @@ from torch.optim import swa_utils
 
 from vitruvian.decode import anchors
 from vitruvian.errors import VitruvianError
+from vitruvian.evaluate.boxes import box_precision
 from vitruvian.exports.export import write_person_ssd
 from vitruvian.exports.networks.ssd import PersonSsd, read_person_ssd
+from vitruvian.formats.atomic_file import write_whole
 from vitruvian.frame import Frame
-from vitruvian.geometry.boxes import iou
 from vitruvian.models import ready
 from vitruvian.models.objectron import SCALES, SIDE, Options, PersonDetector
 from vitruvian.sources.threads import Prefetch
 from vitruvian.train.data.boxes import (
     LabelledBoxes,
-    PersonCrop,
     Views,
     read_boxes,
-    read_crops,
     training_view,
 )
 from vitruvian.train.recipe import TomlRecipe
@@ -49,7 +48,6 @@ from vitruvian.train.schedule import channels_last, ema, keep_freed_memory, lear
 
 REACH = 0.2  # minimum IoU of an anchor with a person
 OF_EACH = 8  # maximum number of anchors of a person
-PART = 0.6  # share of a box inside a person from which it is judged, whatever else is there
 
 
 @dataclass(frozen=True)
@@ -58,18 +56,17 @@ class FinderRecipe(TomlRecipe):
 
     seed: int = 0
     batch: int = 16
-    start: str = "vitruvian-find"  # the person detector whose weights are tuned; or objectron
-    epochs: int = 10
-    rate: float = 2.5e-4
+    start: str = "objectron"  # the person detector whose weights are tuned; or vitruvian-find
+    epochs: int = 36
+    rate: float = 3e-4
     decay: float = 1e-3  # weight decay
     average: float = 0.998  # decay of the moving average, per step
-    apart: int = 8  # every so-manieth image is kept apart for validation; 0: none
+    apart: int = 8  # one of so many images is kept apart for validation; 0: none
     whole: float = Views.whole
     out: float = Views.out
     close: float = Views.close
     aspect: float = Views.aspect
     nobody: float = Views.nobody
-    mosaic: float = Views.mosaic
     box_weight: float = 2.0  # loss weight of the boxes; the scores have 1
 
     @property
@@ -144,8 +141,6 @@ class DetectionLoss:
             of_boxes = (off * (aim[own] + 0.05)).sum()
         if len(ignored):
             inside = overlap(box.detach(), ignored)[1].amax(1) > 0.5
-            if len(people):  # parts of a person are wrong there too
-                inside &= overlap(box.detach(), people)[1].amax(1) < PART
             weight = torch.where(inside, torch.zeros_like(weight), weight)
         weight = torch.where(aim > 0, torch.ones_like(weight), weight)
         loss = functional.binary_cross_entropy_with_logits(logits, aim, weight, reduction="sum")
@@ -168,7 +163,6 @@ def as_frames(rgb: Sequence[np.ndarray]) -> Tensor:
 def batches(
     recipe: FinderRecipe,
     pictures: Sequence[LabelledBoxes],
-    crops: Sequence[PersonCrop],
     network: PersonSsd,
     epoch: int,
 ) -> Iterator[Batch]:
@@ -177,7 +171,7 @@ def batches(
     for step in range(len(pictures) // recipe.batch):
         rng = np.random.default_rng([recipe.seed, epoch, step])
         which = order[step * recipe.batch : (step + 1) * recipe.batch]
-        some = [training_view(pictures[i], crops, recipe.views, rng) for i in which]
+        some = [training_view(pictures[i], recipe.views, rng) for i in which]
         with torch.no_grad():
             features = network.begin(as_frames([view.rgb for view in some]))
         boxes = [[torch.from_numpy(each) for each in (v.people, v.ignored)] for v in some]
@@ -209,46 +203,11 @@ def validate(network: PersonSsd, pictures: Sequence[LabelledBoxes]) -> tuple[flo
     )
 
 
-def box_precision(
-    found: Sequence[tuple[np.ndarray, np.ndarray]], known: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> tuple[float, float]:
-    """Average precision at an IoU of 0.5, and the share found at one wrong box per image.
-
-    Args:
-        found: (D, 4) boxes and (D,) scores of each image.
-        known: (N, 4) people and (M, 4) ignored regions of each image. A box that is no person's,
-            and half or more inside such a region, does not count.
-    """
-    scores, rights = [np.zeros(0)], [np.zeros(0, bool)]
-    for (box, score), (people, ignored) in zip(found, known, strict=True):
-        order = np.argsort(-score, kind="stable")
-        box, score = box[order], score[order]
-        alike, right = iou(box, people), np.zeros(len(box), bool)
-        inside = overlap(torch.from_numpy(box), torch.from_numpy(ignored))[1].numpy()
-        counts = ~(inside >= 0.5).any(axis=1)
-        for i in range(len(box)):
-            best = alike[i].argmax() if len(people) else 0
-            if len(people) and alike[i, best] >= 0.5:
-                right[i] = counts[i] = True
-                alike[:, best] = 0  # everybody is found once
-        scores.append(score[counts])
-        rights.append(right[counts])
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    right = np.concatenate(rights)[order]
-    total = max(sum(len(people) for people, _ in known), 1)
-    recall = np.cumsum(right) / total
-    precision = np.cumsum(right) / np.arange(1, len(right) + 1)
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    at_one = recall[np.cumsum(~right) <= len(known)]
-    return float((best * right).sum() / total), float(at_one[-1]) if len(at_one) else 0.0
-
-
 def train_finder(
     recipe: FinderRecipe,
     data: Path,
     out: Path,
     *,
-    people: Path | None = None,
     resume: bool = False,
 ) -> PersonSsd:
     """Train the person detector, or resume an interrupted run.
@@ -257,7 +216,6 @@ def train_finder(
         recipe: training parameters.
         data: folder of images with everybody in them; see `read_boxes`.
         out: folder for recipe.toml, log.jsonl and state.pt, which is written after each epoch.
-        people: folder of crops around single people; see `read_crops`.
         resume: continue what is in `out`.
 
     Raises:
@@ -268,7 +226,6 @@ def train_finder(
     apart = everything[:: recipe.apart] if recipe.apart else []
     taken = {picture.number for picture in apart}
     pictures = [picture for picture in everything if picture.number not in taken]
-    crops = [] if people is None else read_crops(people, taken)
     steps = len(pictures) // recipe.batch
     if not steps:
         raise VitruvianError(
@@ -283,7 +240,8 @@ def train_finder(
     learned = [each for each in network.parameters() if each.requires_grad]
     optimiser = torch.optim.AdamW(learned, recipe.rate, weight_decay=recipe.decay)
     out.mkdir(parents=True, exist_ok=True)
-    first, state_file = 0, out / "state.pt"
+    lines: list[str] = []  # of the log, one an epoch
+    state_file = out / "state.pt"
     if state_file.exists() and not resume:
         raise VitruvianError(f"'{out}' has a run already; give another --out, or --resume")
     if state_file.exists():
@@ -293,11 +251,11 @@ def train_finder(
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
-        first = state["epoch"]
+        lines = state["lines"]
     recipe.write(out / "recipe.toml")
-    for epoch in range(first, recipe.epochs):
+    for epoch in range(len(lines), recipe.epochs):
         total, began = 0.0, time.monotonic()
-        made = Prefetch(batches(recipe, pictures, crops, network, epoch))
+        made = Prefetch(batches(recipe, pictures, network, epoch))
         for step, some in enumerate(made):
             rate = learning_rate(epoch * steps + step, 0, recipe.epochs * steps)
             optimiser.param_groups[0]["lr"] = recipe.rate * rate
@@ -310,21 +268,22 @@ def train_finder(
             total += float(loss.detach())
         line = {"epoch": epoch + 1, "loss": round(total / steps, 4)}
         if apart:
+            assert isinstance(average.module, PersonSsd)
             ap, share = validate(average.module, apart)
             line |= {"ap50": round(ap, 4), "found": round(share, 4)}
         line["seconds"] = round(time.monotonic() - began)
+        print(json.dumps(line), flush=True)
+        lines.append(json.dumps(line) + "\n")
         state = {
             "network": network.state_dict(),
             "average": average.state_dict(),
             "optimiser": optimiser.state_dict(),
-            "epoch": epoch + 1,
+            "lines": lines,
             "recipe": asdict(recipe),
         }
         torch.save(state, out / "fresh.pt")
         (out / "fresh.pt").replace(state_file)
-        print(json.dumps(line), flush=True)
-        with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+        write_whole(out / "log.jsonl", "".join(lines))
     network.load_state_dict(average.module.state_dict())
     return network.eval()
 
@@ -333,7 +292,6 @@ def main() -> None:
     """Command-line entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="images with everybody in them")
-    parser.add_argument("--people", type=Path, help="crops around single people")
     parser.add_argument("--out", type=Path, required=True, help="a folder")
     parser.add_argument("--recipe", type=Path)
     parser.add_argument("--resume", action="store_true")
@@ -342,7 +300,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     keep_freed_memory()
     recipe = FinderRecipe() if asked.recipe is None else FinderRecipe.read(asked.recipe)
-    network = train_finder(recipe, asked.data, asked.out, people=asked.people, resume=asked.resume)
+    network = train_finder(recipe, asked.data, asked.out, resume=asked.resume)
     write_person_ssd(network, asked.out / "vitruvian-find.onnx")
 
 
