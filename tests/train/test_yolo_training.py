@@ -1,4 +1,4 @@
-"""Training of YOLOv8-pose: the reference's losses, who gets which cell, views and their labels."""
+"""Training of YOLOv8-pose: the reference's losses, cells, views and their labels, a whole run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from conftest import SHARED, TOY, absent
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
-from vitruvian.evaluate.labels import LabelledPicture
+from vitruvian.errors import VitruvianError
+from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
 from vitruvian.evaluate.oks import oks_sigmas
 from vitruvian.frame import Frame
 from vitruvian.geometry.letterbox import Letterbox, letterboxed
@@ -21,6 +22,10 @@ from vitruvian.weights import checkpoint
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
 from vitruvian.exports.networks import yolo  # noqa: E402
+from vitruvian.models import yolopose  # noqa: E402
+from vitruvian.train.data.labelled import Data  # noqa: E402
+from vitruvian.train.fit import fit  # noqa: E402
+from vitruvian.train.tasks.yolopose import YoloRecipe, YoloTask  # noqa: E402
 from vitruvian.train.yolo import loss, network, views  # noqa: E402
 
 WEIGHTS = SHARED / "weights" / "yolov8n-pose.pt"
@@ -298,3 +303,92 @@ def test_colours_change_and_the_rest_of_memory_is_decoded_again(ramps, monkeypat
     )
     assert (bright == bright[0, 0, 0]).all()
     assert bright[0, 0, 0] != 100
+
+
+# Runs
+
+
+def toy_data(labelled: list[LabelledPicture]) -> Data:
+    truth = GroundTruth("ramps", TOY, labelled, "0" * 64)
+    return Data(truth, truth)
+
+
+def test_a_run_from_scratch_learns_and_is_a_model(ramps, tmp_path):
+    """Three keypoints; what it writes opens in the family of YOLOv8-pose."""
+    settings = ["start=scratch", "imgsz=64", "epochs=8", "close_mosaic=2", "resamples=0"]
+    task = YoloTask(YoloRecipe().with_settings(settings), "yolov8n-pose", toy_data(ramps))
+    assert (task.recipe.batch, task.recipe.accumulate) == (4, 1)
+    progress = fit(task, tmp_path / "run", say=lambda _: None)
+    losses = [line["losses"] for line in progress.lines]
+    assert losses[0].keys() == {"loss", "box", "pose", "kobj", "cls", "dfl"}
+    assert losses[-1]["cls"] < losses[0]["cls"]
+    assert progress.lines[0]["figures"].keys() == {"AP", "AP50", "AR"}
+    model = yolopose.load(tmp_path / "run" / "model.onnx", yolopose.Options(conf=0.0))
+    assert model.skeleton == TOY
+    assert model.size == (64, 64)
+    (poses,) = model([Frame.read(ramps[0].path)])
+    assert poses.xy.shape[1:] == (3, 2)
+
+
+def test_a_checkpoint_starts_with_other_keypoints(ramps):
+    """The batch norms of the shared checkpoint are folded, and get the statistics of the data."""
+    official()
+    recipe = YoloRecipe(imgsz=64)
+    own = YoloTask(recipe, str(WEIGHTS), toy_data(ramps)).network()
+    assert isinstance(own, yolo.Yolo)
+    assert own.shape.keypoints == 3
+    assert not network.are_folded(own)
+    groups = YoloTask(recipe, str(WEIGHTS), toy_data(ramps)).groups(own)
+    counted = sum(p.numel() for group in groups for p in group.parameters)
+    assert counted == sum(p.numel() for p in own.parameters()) - yolo.BINS
+    assert groups[0].decay == pytest.approx(5e-4 * 4 / 64)
+
+
+def test_the_gradient_is_of_the_sum_over_a_step(ramps):
+    task = YoloTask(YoloRecipe(start="scratch", imgsz=64), "yolov8n-pose", toy_data(ramps))
+    batch = task.collate([task.sample(i, 0) for i in range(4)])
+    assert batch["images"].is_contiguous(memory_format=torch.channels_last)
+    own = task.network().train()
+    terms = task.loss(own, batch)
+    mine = terms["cls"].total / terms["cls"].number
+    bias = own.get_parameter("model.22.cv3.0.2.bias")
+    (steep,) = torch.autograd.grad(mine, [bias], retain_graph=True)
+    raw = own(batch["images"].float() / 255)
+    picture = batch["picture"]
+    people = loss.TargetPeople(picture, picture * 0, batch["box"], batch["points"])
+    total, number = loss.pose_losses(raw, people, task.sigmas, task.gains)["cls"]
+    assert mine.item() == pytest.approx((total / number).item(), rel=1e-5)
+    (plain,) = torch.autograd.grad(total / number, [bias])
+    torch.testing.assert_close(steep, 4 * plain, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "want"),
+    [
+        (384, ("adamw", 0.002, 16, 4, 18)),
+        (118_287, ("sgd", 0.01, 16, 4, 3 * 1848)),
+        (20, ("adamw", 0.002, 16, 1, 3)),
+        (100, ("adamw", 0.002, 16, 3, 6)),
+        (5, ("adamw", 0.002, 5, 1, 3)),
+    ],
+)
+def test_the_optimiser_is_that_of_the_number_of_pictures(pictures, want):
+    recipe = YoloRecipe().for_pictures(pictures)
+    assert (
+        recipe.optimiser, recipe.rate, recipe.batch, recipe.accumulate, recipe.warmup
+    ) == want  # fmt: skip
+    assert recipe.for_pictures(pictures) == recipe
+    assert YoloRecipe(auto=False).for_pictures(pictures) == YoloRecipe(auto=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["imgsz=100"], "a multiple of 32"),
+        (["start=other"], "model or scratch"),
+        (["start=scratch"], "yolov8n-pose, yolov8s-pose"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(ramps, settings, words):
+    with pytest.raises(VitruvianError, match=words):
+        YoloTask(YoloRecipe().with_settings(settings), "model.onnx", toy_data(ramps)).network()
