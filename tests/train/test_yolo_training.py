@@ -144,7 +144,7 @@ def test_known_keypoints_keep_their_weights():
     """Eight keypoints, seven of them COCO's; the other begins in the middle of all."""
     read = official()
     before, image = yolo.load(read.tensors), torch.rand(1, 3, 64, 64)
-    own = network.pretrained_network(read, COCO17, EIGHT).eval()
+    own = network.pretrained_network(read.tensors, COCO17, EIGHT).eval()
     with torch.no_grad():
         want, rows = before(image), own(image)
     assert rows.shape[1] == 4 + 1 + 3 * 8
@@ -328,6 +328,15 @@ def test_a_run_from_scratch_learns_and_is_a_model(ramps, tmp_path):
     assert model.size == (64, 64)
     (poses,) = model([Frame.read(ramps[0].path)])
     assert poses.xy.shape[1:] == (3, 2)
+    # It can be trained further: from the exported network, and from its weights.
+    for name in ("model.onnx", "weights.pt"):
+        weights, known = network.pretrained_weights(str(tmp_path / "run" / name), TOY)
+        assert known == TOY
+        again = network.pretrained_network(weights, known, TOY).eval()
+        with torch.no_grad():
+            rows = again(torch.full((1, 3, 64, 64), 0.5)).numpy()
+        (want,) = model.network(np.full((1, 3, 64, 64), 0.5, np.float32))
+        np.testing.assert_allclose(rows, want, atol=2e-2)
 
 
 def test_a_checkpoint_starts_with_other_keypoints(ramps):

@@ -1,7 +1,7 @@
 """YOLOv8-pose as a task of the training loop: whole pictures, any skeleton, all scales.
 
-`vitruvian train --model yolov8n-pose.pt` starts from a checkpoint, whose keypoints are kept where
-they have the same names; with `start = "scratch"` from random weights.
+`vitruvian train --model yolov8n-pose` starts from published weights, whose keypoints are kept where
+they have the same names; with `start = "scratch"` from random ones.
 
 Source: specs/yolov8pose.md, 4.3 (the behaviour of Ultralytics 8.4.190): optimiser, warm-up, moving
 average and augmentation. Deviations: for long runs SGD, as in 8.3, not MuSGD; as many batches are
@@ -21,8 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate.oks import oks_sigmas
 from vitruvian.evaluate.recorded import poses_on_truth
@@ -49,6 +47,7 @@ from vitruvian.train.yolo.network import (
     NAMES,
     are_folded,
     pretrained_network,
+    pretrained_weights,
     restore_norms,
     save_memory,
     scratch_network,
@@ -59,7 +58,6 @@ from vitruvian.train.yolo.views import (
     ViewAugment,
     augmented_view,
 )
-from vitruvian.weights import checkpoint
 
 NOMINAL = 64  # pictures per step: of which decay and the clipped norm of the gradient are
 LONG = 10_000  # iterations of `NOMINAL` pictures from which SGD is used
@@ -150,7 +148,7 @@ class YoloTask:
 
         Args:
             recipe: training parameters.
-            model: a checkpoint, .pt; or the name of a scale, to start from scratch.
+            model: see `pretrained_weights`; or the name of a scale, to start from scratch.
             data: labelled people.
         """
         if recipe.imgsz % 32 or recipe.imgsz < 32:
@@ -222,9 +220,8 @@ class YoloTask:
                 f"start is '{shown(self.recipe.start, 80)}', want model or scratch"
             )
         else:
-            read = checkpoint.read(Path(self.model))
-            yolopose.check_checkpoint(read, Path(self.model))
-            network = pretrained_network(read, self._known(read), self.skeleton)
+            weights, known = pretrained_weights(self.model, self.skeleton)
+            network = pretrained_network(weights, known, self.skeleton)
             if are_folded(network):
                 every = max(1, len(self.training) // STATISTICS)
                 some = range(0, len(self.training), every)[:STATISTICS]
@@ -232,20 +229,6 @@ class YoloTask:
                 restore_norms(network, images.float() / 255)
         save_memory(network)
         return network
-
-    def _known(self, read: checkpoint.Checkpoint) -> Skeleton:
-        """The skeleton of a checkpoint, which does not name keypoints: the data's or COCO's."""
-        rows = max(
-            (len(value) for name, value in read.tensors.items() if name.endswith(".cv4.0.2.bias")),
-            default=0,
-        )
-        for skeleton in (self.skeleton, COCO17):
-            if rows == 3 * len(skeleton):
-                return skeleton
-        raise VitruvianError(
-            f"'{shown(self.model, 80)}' has {rows // 3} keypoints, the data {len(self.skeleton)}; "
-            f"start from a checkpoint with these, or with COCO's {len(COCO17)}"
-        )
 
     def groups(self, network: nn.Module) -> Sequence[Group]:
         """Convolutions, with weight decay; norms; biases."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.errors import VitruvianError
+from vitruvian.body.skeletons import COCO17
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.exports.export import read_onnx_tensors
 from vitruvian.exports.networks import yolo
-from vitruvian.exports.networks.yolo import SCALES, Yolo, YoloConv, YoloShape
-from vitruvian.weights.checkpoint import Checkpoint
+from vitruvian.exports.networks.yolo import BINS, SCALES, Yolo, YoloConv, YoloShape
+from vitruvian.models import yolopose
+from vitruvian.models.ready import is_network_file, pull
+from vitruvian.weights import checkpoint
+from vitruvian.weights.metadata import about
 
 NAMES = {
     **{f"yolov8{scale}-pose": (scale, False) for scale in SCALES},
@@ -29,21 +36,57 @@ def scratch_network(name: str, skeleton: Skeleton) -> Yolo:
     return Yolo(YoloShape.of(scale, p6=p6, keypoints=len(skeleton)))
 
 
-def pretrained_network(read: Checkpoint, known: Skeleton, skeleton: Skeleton) -> Yolo:
-    """The network of a checkpoint, to be trained for the keypoints of a skeleton.
+def pretrained_weights(model: str, skeleton: Skeleton) -> tuple[dict[str, np.ndarray], Skeleton]:
+    """Tensors by name, and the skeleton of a model.
+
+    Args:
+        model: a name of the catalogue; a checkpoint, .pt; or an exported network, .onnx.
+        skeleton: of the data: that of a checkpoint with as many keypoints. Checkpoints do not name
+            keypoints; others have COCO's.
+
+    Raises:
+        VitruvianError: it cannot be read, or has neither as many keypoints.
+    """
+    file = Path(model) if is_network_file(model) else pull(model)[0]
+    if file.suffix.lower() == ".onnx":
+        names = read_onnx_tensors(file)
+        tensors = {name: value for name, value in names.items() if name.startswith("model.")}
+        head = max((int(name.split(".")[1]) for name in tensors), default=0)
+        bins = np.arange(BINS, dtype=np.float32).reshape(1, BINS, 1, 1)
+        tensors[f"model.{head}.dfl.conv.weight"] = bins  # a constant in the file
+        if "skeleton" in (metadata := about(file)):
+            return tensors, Skeleton.from_json(metadata["skeleton"])
+    else:
+        read = checkpoint.read(file)
+        yolopose.check_checkpoint(read, file)
+        tensors = read.tensors
+    rows = [len(value) for name, value in tensors.items() if name.endswith(".cv4.0.2.bias")]
+    for known in (skeleton, COCO17):
+        if rows == [3 * len(known)]:
+            return tensors, known
+    raise VitruvianError(
+        f"'{shown(model, 80)}' has {sum(rows) // 3} keypoints, the data {len(skeleton)}; start "
+        f"from a checkpoint with these, or with COCO's {len(COCO17)}"
+    )
+
+
+def pretrained_network(
+    tensors: Mapping[str, np.ndarray], known: Skeleton, skeleton: Skeleton
+) -> Yolo:
+    """A pretrained network, to be trained for the keypoints of a skeleton.
 
     Keypoints that the checkpoint has, by name, keep their weights; others begin as the midpoint of
     all. Folded batch norms come back, see `restore_norms`.
 
     Args:
-        read: the checkpoint.
+        tensors: by name.
         known: its skeleton.
         skeleton: of the new network.
 
     Raises:
         VitruvianError: it is no YOLOv8-pose network with scores of keypoints and a single class.
     """
-    before = yolo.load(read.tensors, len(known))
+    before = yolo.load(tensors, len(known))
     shape = before.shape
     if shape.classes != 1 or shape.numbers != 3:
         raise VitruvianError(
