@@ -11,8 +11,8 @@ from vitruvian.errors import VitruvianError
 from vitruvian.models.objectron import SCALES, SIDE
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-from vitruvian.exports.export import write_person_ssd  # noqa: E402
-from vitruvian.exports.networks.ssd import PersonSsd, read_person_ssd  # noqa: E402
+from vitruvian.exports.export import reread_person_ssd, write_person_ssd  # noqa: E402
+from vitruvian.exports.networks.ssd import PersonSsd  # noqa: E402
 from vitruvian.network.openvino import OpenVino  # noqa: E402
 from vitruvian.train.data import boxes  # noqa: E402
 from vitruvian.train.tasks import finder  # noqa: E402
@@ -82,7 +82,7 @@ def test_the_network_is_written_for_any_size(tmp_path):
     out = tmp_path / "find.onnx"
     network = PersonSsd().eval()
     assert write_person_ssd(network, out) < 1e-2  # which rounds its weights
-    again = read_person_ssd(out).state_dict()
+    again = reread_person_ssd(out).state_dict()
     assert all(torch.equal(again[name], value) for name, value in network.state_dict().items())
     for side, count in ((SIDE, 1917), (160, 540)):
         rows, logits = OpenVino(out, side=side)(np.zeros((1, side, side, 3), np.float32))

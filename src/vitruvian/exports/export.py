@@ -215,6 +215,23 @@ def write_person_ssd(network: PersonSsd, out: Path) -> float:
     return apart
 
 
+def reread_person_ssd(file: Path) -> PersonSsd:
+    """Load what `write_person_ssd` wrote.
+
+    Raises:
+        VitruvianError: the file is of another network.
+    """
+    network, state = PersonSsd(), {}
+    for weights in onnx.load(file).graph.initializer:
+        numbers = onnx.numpy_helper.to_array(weights).astype(np.float32)
+        state[weights.name.removesuffix(".f16")] = torch.from_numpy(numbers)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError:
+        raise VitruvianError(f"cannot read '{file}' as our person detector") from None
+    return network.eval()
+
+
 def import_nncf() -> Any:
     """Import nncf without its telemetry.
 

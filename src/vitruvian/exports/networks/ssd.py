@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -164,14 +163,12 @@ def _in_order(network: PersonSsd) -> Iterator[nn.Module]:
 
 
 def read_person_ssd(file: Path) -> PersonSsd:
-    """Load Objectron's object detector, with people as its only class; or what we wrote to .onnx.
+    """Load Objectron's object detector, with people as its only class.
 
     Raises:
         VitruvianError: the file is of another network.
     """
     network = PersonSsd()
-    if file.suffix == ".onnx":
-        return _read_written(network, file)
     modules, stored = list(_in_order(network)), convolutions(file)
     people = {id(module) for module in network.person}
     for module, (weight, bias) in zip(modules, stored, strict=False):
@@ -182,17 +179,4 @@ def read_person_ssd(file: Path) -> PersonSsd:
             if part.shape != values[name].shape or len(stored) != len(modules):
                 raise VitruvianError(f"cannot read '{file}' as an SSD on MobileNetV2")
             part.data = torch.from_numpy(np.ascontiguousarray(values[name]))
-    return network.eval()
-
-
-def _read_written(network: PersonSsd, file: Path) -> PersonSsd:
-    """Load a file of `vitruvian.exports.export.write_person_ssd`, which has the names of ours."""
-    state = {}
-    for weights in onnx.load(file).graph.initializer:
-        numbers = onnx.numpy_helper.to_array(weights).astype(np.float32)
-        state[weights.name.removesuffix(".f16")] = torch.from_numpy(numbers)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError:
-        raise VitruvianError(f"cannot read '{file}' as an SSD on MobileNetV2") from None
     return network.eval()

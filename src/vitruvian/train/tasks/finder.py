@@ -30,7 +30,7 @@ from torch.optim import swa_utils
 from vitruvian.decode import anchors
 from vitruvian.errors import VitruvianError
 from vitruvian.evaluate.boxes import box_precision
-from vitruvian.exports.export import write_person_ssd
+from vitruvian.exports.export import reread_person_ssd, write_person_ssd
 from vitruvian.exports.networks.ssd import PersonSsd, read_person_ssd
 from vitruvian.formats.atomic_file import write_whole
 from vitruvian.frame import Frame
@@ -233,7 +233,8 @@ def train_finder(
             "batch in the recipe"
         )
     (file,) = ready.pull(recipe.start)
-    network = channels_last(read_person_ssd(file)).train()
+    read = reread_person_ssd if file.suffix == ".onnx" else read_person_ssd
+    network = channels_last(read(file)).train()
     for part in network.early():
         part.requires_grad_(False)
     average = swa_utils.AveragedModel(network, multi_avg_fn=ema(recipe.average))
