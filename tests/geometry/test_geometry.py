@@ -5,7 +5,7 @@ from math import atan2, floor, pi
 import numpy as np
 import pytest
 
-from vitruvian.geometry.boxes import iou, weighted_nms
+from vitruvian.geometry.boxes import iou, nms, over_smaller, weighted_nms
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
@@ -127,6 +127,15 @@ def test_overlap_of_nothing_is_nothing():
     assert iou(none, two).shape == (0, 2)
     assert iou(two, none).shape == (2, 0)
     np.testing.assert_array_equal(iou(two, two), 0)  # without an area: no division by zero
+    np.testing.assert_array_equal(over_smaller(two, two), 0)
+
+
+def test_a_box_inside_another_is_hidden_by_the_area_of_the_smaller():
+    box = np.array([[0, 0, 10, 10], [5, 5, 8, 8], [8, 0, 12, 10], [20, 0, 30, 10]], np.float32)
+    np.testing.assert_allclose(over_smaller(box[:1], box), [[1, 1, 0.5, 0]])
+    score = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
+    assert nms(box, score, 0.6, 9, over_smaller).tolist() == [0, 2, 3]
+    assert nms(box, score, 0.6, 9).tolist() == [0, 1, 2, 3]
 
 
 def test_overlapping_detections_become_their_average_weighted_by_score():

@@ -510,8 +510,6 @@ def test_annotations_and_paths_are_found_by_the_name_of_the_picture(written):
     listed = [{"image_id": "x/b.jpg", "bbox": [1, 2, 3, 4], "score": 0.5, "idx": 0}]
     (found,) = Detections(written(listed)).find([at("y/b.jpg")])
     np.testing.assert_array_equal(found.bounds(), [[1, 2, 4, 6]])
-    (body,) = Detections(written(listed)).bodies([at("y/b.jpg")])
-    np.testing.assert_array_equal(body.size, [[4, 4]])
 
 
 def test_pictures_of_one_name_are_told_apart_by_their_folders(written):

@@ -3,17 +3,35 @@
 A box is x0 y0 x1 y1, in any one unit.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(N, M) intersection over union of (N, 4) and (M, 4) boxes; 0 where they do not meet."""
+    shared, area_a, area_b = _areas(a, b)
+    union = area_a + area_b - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def over_smaller(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N, M) intersection of (N, 4) and (M, 4) boxes over the smaller area: 1 where one is inside.
+
+    0 where they do not meet.
+    """
+    shared, *areas = _areas(a, b)
+    smaller = np.minimum(*areas)
+    return np.divide(shared, smaller, out=np.zeros_like(shared), where=smaller > 0)
+
+
+def _areas(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N, M) areas of intersections, (N, 1) and (1, M) areas of boxes."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=-1)
     area_a, area_b = (np.prod(box[:, 2:] - box[:, :2], axis=-1) for box in (a, b))
-    union = area_a[:, None] + area_b[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return shared, area_a[:, None], area_b[None, :]
 
 
 def weighted_nms(
@@ -53,7 +71,13 @@ def weighted_nms(
     )
 
 
-def nms(box: np.ndarray, score: np.ndarray, threshold: float, most: int) -> np.ndarray:
+def nms(
+    box: np.ndarray,
+    score: np.ndarray,
+    threshold: float,
+    most: int,
+    overlap: Callable[[np.ndarray, np.ndarray], np.ndarray] = iou,
+) -> np.ndarray:
     """Non-maximum suppression: (M,) indices of the kept boxes by descending score.
 
     Args:
@@ -61,13 +85,14 @@ def nms(box: np.ndarray, score: np.ndarray, threshold: float, most: int) -> np.n
         score: (N,); of two that are equal, the earlier counts as the better.
         threshold: a box is hidden by a better one that is kept if their IoU is greater than this.
         most: maximum number of boxes kept.
+        overlap: instead of the IoU.
     """
     order = np.argsort(-score, kind="stable")
     kept: list[int] = []
     while len(order) and len(kept) < most:
         kept.append(int(order[0]))
         order = order[1:]
-        order = order[iou(box[kept[-1:]], box[order])[0] <= threshold]
+        order = order[overlap(box[kept[-1:]], box[order])[0] <= threshold]
     return np.array(kept, np.int64)
 
 

@@ -25,9 +25,10 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.decode import anchors, heatmap
 from vitruvian.frame import Frame
-from vitruvian.geometry.boxes import nms, weighted_nms
+from vitruvian.geometry.boxes import weighted_nms
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
+from vitruvian.models.everyone import FIRST, Everyone
 from vitruvian.models.model import Family, Find, Finder
 from vitruvian.models.options import Count, Machine, OddOrZero, OneOf, Share, StreamDefaults
 from vitruvian.models.ready import pull, pull_files
@@ -40,13 +41,7 @@ from vitruvian.weights.download import sha256
 DETECTOR_SIDE = 224  # pixels; pose_detection_cpu.pbtxt
 LANDMARK_SIDE = 256  # pixels; pose_landmark_by_roi_cpu.pbtxt
 GRIDS = ((28, 2), (14, 2), (7, 6))  # strides 8, 16 and three layers of stride 32: SsdAnchors
-CONF = 0.5  # detection threshold of MediaPipe's graphs
-# Size of squares around boxes, before they are aligned: of somebody who is bent, or cut off by the
-# edge of the frame, the hips are elsewhere.
-ROUGH = np.float32(1.1)
-FIRST = 0.1  # threshold of pose presence at the first look, from an upright square
-NEAR = 0.5  # of the frame's shorter side: size of a person who may be alone, see `Everyone`
-APART = 0.6  # two aligned regions with a larger IoU are one person
+CONF = 0.5  # detection and presence threshold of MediaPipe's graphs
 MARGIN = np.float32(1.25)  # of the crop around the body: scale_x, scale_y of RectTransformation
 POINTS = 39  # landmarks of the network: 33 public ones, two for the next region, four of the hands
 PUBLIC, HIPS, TOP = 33, 33, 34
@@ -64,7 +59,9 @@ class Options(Machine):
 
     num_poses: Count = 1  # maximum number of people per frame
     conf: Share | None = None  # 0..1, detection threshold; None: the detector's default, here 0.5
-    presence: Share = 0.5  # 0..1, threshold of pose presence; follows `conf` if only that is given
+    # 0..1, threshold of pose presence; None: `conf` if that is given, or else 0.5; who is found by
+    # bounding boxes: see `vitruvian.models.everyone`.
+    presence: Share | None = None
     masks: bool = False  # output segmentation masks
     refine_window: OddOrZero = 7  # side of the heat map window, cells; 0: no refinement
     nms_iou: Share = 0.5  # IoU threshold of non-maximum suppression
@@ -106,6 +103,8 @@ def load(
         name: of the model in the catalogue, for records.
         weights: name and SHA-256 of the finder's files, for records.
     """
+    if options.presence is None:
+        options = replace(options, presence=CONF)
     network = open_network(
         landmarks,
         outputs=Landmarks.outputs(options),
@@ -134,13 +133,12 @@ def _by_name(
         finder = Finder(open_detector(detector, options), {detector.name: sha256(detector)})
     elif finder.upright:
         detector, landmarks = pull(name)
-        near = open_detector(detector, options)
-        model = load(landmarks, near, options, name=name)
-        assert isinstance(model.head, Landmarks)
-        model.find = Everyone(near, finder, model.head)
-        model.apart = APART
-        model.weights |= {detector.name: sha256(detector), **finder.weights}
-        return model
+        own = finder.find if finder.complete else open_detector(detector, options)
+        weights = {} if finder.complete else {detector.name: sha256(detector)}
+        near = load(landmarks, own, options, name=name, weights=weights)
+        least = min(FIRST, FIRST if options.presence is None else options.presence)
+        lenient = Landmarks(near.head.network, replace(options, presence=least))
+        return Everyone(near, finder, lenient, options.presence)
     else:
         (landmarks,) = pull_files(row, row.files[1:])
     return load(landmarks, finder.find, options, name=name, weights=finder.weights)
@@ -205,40 +203,6 @@ class BodyDetector:
         return Regions.upright(points[:, 0], points[:, 1], score, np.full(len(boxes), -1, np.int64))
 
 
-class Everyone:
-    """Detects people near the camera as BlazePose does, and all others by another detector.
-
-    That one gives upright boxes. The landmark network looks at squares around them once, and its
-    two auxiliary landmarks give the regions: where the hips are, and which way is up. One person
-    who is near and, at a glance, alone is found by BlazePose's detector only.
-    """
-
-    def __init__(self, near: Find, others: Finder, head: Landmarks) -> None:
-        self.near, self.others = near, others
-        # The second look, from the right place, says whether somebody is there.
-        options = replace(head.options, presence=min(head.options.presence, FIRST))
-        self.align = TopDown(near, Landmarks(head.network, options), 0)
-
-    def __call__(self, frames: Sequence[Frame]) -> list[Regions]:
-        """Regions of each frame: those of BlazePose's detector first, each by descending score."""
-        return [self._of(*pair) for pair in zip(frames, self.near(frames), strict=True)]
-
-    def _of(self, frame: Frame, near: Regions) -> Regions:
-        if self._alone(frame, near):
-            return near
-        (boxes,) = self.others.find([frame])
-        rough = boxes.squares()
-        (poses,) = self.align([frame], [replace(rough, size=rough.size * ROUGH)])
-        every = near if poses.look is None else Regions.join(near, poses.look)
-        ranks = np.arange(len(every), 0, -1, dtype=np.float32)
-        return every.take(np.sort(nms(every.bounds(), ranks, APART, len(every))))
-
-    def _alone(self, frame: Frame, near: Regions) -> bool:
-        if self.others.glance is None or len(near) != 1 or near.size.max() < NEAR * min(frame.size):
-            return False
-        return len(self.others.glance([frame])[0]) <= 1
-
-
 class Landmarks:
     """Runs the landmark network on a rotated square around each person."""
 
@@ -246,6 +210,7 @@ class Landmarks:
 
     def __init__(self, network: Network, options: Options) -> None:
         self.network, self.options = network, options
+        self.presence = CONF if options.presence is None else options.presence
 
     @staticmethod
     def outputs(options: Options) -> list[int]:
@@ -321,7 +286,7 @@ class Landmarks:
 
     def _there(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
         """(N,) bool, whether somebody is in the crop."""
-        return outputs[1][:, 0] > self.options.presence
+        return outputs[1][:, 0] > self.presence
 
     def _places(
         self, outputs: Sequence[np.ndarray], crops: Sequence[Crop], which: Sequence[int]

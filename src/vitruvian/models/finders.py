@@ -142,10 +142,6 @@ class Detections:
         """
         return [self._of(frame) for frame in frames]
 
-    def bodies(self, frames: Sequence[Frame]) -> list[Regions]:
-        """Upright squares around the boxes, highest score first, for BlazePose."""
-        return [found.squares() for found in self.find(frames)]
-
     def _of(self, frame: Frame) -> Regions:
         path = Path(frame.source)
         # As in COCO results: an image's number is its name, or else its index in the source.

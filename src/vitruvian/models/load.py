@@ -257,8 +257,7 @@ def open_finder(which: str, wants: str, options: Any) -> Finder:
         detections = Detections(Path(which), options.conf or 0.0)
         for note in detections.notes:
             print(f"vitruvian: {note}", file=sys.stderr, flush=True)
-        find = detections.find if wants == "boxes" else detections.bodies
-        return Finder(find, detections.weights)
+        return Finder(detections.find, detections.weights, upright=True, complete=True)
     assert family.finder is not None
     # ONNX Runtime's devices have other names than those of OpenVINO, which runs the finders.
     device = options.device if getattr(options, "runtime", "openvino") == "openvino" else "CPU"

@@ -65,6 +65,14 @@ class Find(Protocol):
         ...
 
 
+class Glance(Protocol):
+    """A quick look at a frame, in the background; call what it returns for what it saw."""
+
+    def __call__(self, frame: Frame, /) -> Callable[[], Regions]:
+        """Begin."""
+        ...
+
+
 @dataclass(frozen=True)
 class Finder:
     """A person detector with its weights."""
@@ -73,7 +81,9 @@ class Finder:
     weights: Mapping[str, str]  # file -> SHA-256
     # Whether it has boxes only, also for who wants squares around bodies.
     upright: bool = False
-    glance: Find | None = None  # the same, quicker and less exact: for whether there are several
+    complete: bool = False  # whether it knows all people
+    # The same, quicker and less exact, for whether there are several; see `Glance`.
+    glance: Glance | None = None
 
 
 @dataclass(frozen=True)

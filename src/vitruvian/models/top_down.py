@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.similar import each_once
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.frame import Frame, checked
 from vitruvian.geometry.crop import Crop
@@ -90,8 +89,6 @@ class TopDown:
         self.find, self.head, self.most, self.batch = find, head, most, batch
         self.name, self.weights, self.options = name, dict(weights or {}), dict(options or {})
         self.wanted = StreamDefaults()
-        # The finder may give somebody twice: `overlap` of `each_once`; None: it does not.
-        self.apart: float | None = None
 
     @property
     def runs_on(self) -> str:
@@ -117,8 +114,6 @@ class TopDown:
             return []
         if look is None:
             look = [found.take(slice(self.most)) for found in self.find(frames)]
-            if self.apart is not None:
-                return [each_once(poses, self.apart) for poses in self(frames, look)]
         several = sum(map(len, look)) > 1
         if several and getattr(self.head.network, "side_by_side", False):
             pairs = zip(frames, look, strict=True)
