@@ -26,12 +26,7 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Finder
 from vitruvian.models.options import Count, Machine, Share
 from vitruvian.models.ready import pull
-<<<<<<< HEAD
-from vitruvian.network.open import Network
 from vitruvian.network.openvino import OpenVino
-=======
-from vitruvian.network import OpenVino
->>>>>>> 8bd5961 (BlazePose finds 75 % of everyone: people cut off by their boxes, both networks together, boxes of a file; a quicker glance)
 from vitruvian.weights.download import sha256
 
 SIDE = 300  # pixels of its input
@@ -42,7 +37,7 @@ CONF = 0.35  # detection threshold: a portrait is one person
 CONF_BODIES = 0.2  # for a network that says itself whether somebody is there
 # Score in such a glance from which somebody is another person. In 128 pictures of
 # `../shared/data/coco_pictures` the glance shows one of 40 who are alone as several five times, and
-# several as one never; with 160 pixels and 0.4, without `blazepose.PART`, eight times and once.
+# several as one never; with 160 pixels and 0.4, without `everyone.PART`, eight times and once.
 SURE = 0.35
 LEAST = 2.0  # pixels, minimum side of a bounding box inside the frame
 
