@@ -11,7 +11,8 @@ they were folded when it was made. An epoch is counted without validation; secon
 busy machine, where the time of the processor is the better measure.
 
 Ours keeps what the checkpoint knows of keypoints with the same names, and theirs begins with a new
-head for another number of keypoints: that is part of the comparison.
+head for another number of keypoints: that is part of the comparison. Runs of a few epochs say
+nothing about AP, as theirs has not learned its head by then.
 """
 
 from __future__ import annotations
