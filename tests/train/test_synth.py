@@ -10,11 +10,16 @@ from vitruvian.body.skeletons import BLAZEPOSE33, HALPE26
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
+from vitruvian.geometry.regions import Regions
+from vitruvian.models.load import load
+from vitruvian.models.ready import pull
+from vitruvian.network.openvino import OpenVino
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("anny")
 
-from vitruvian.train.data import people3d, teacher  # noqa: E402
+from vitruvian.train.data import labelled, people3d, teacher  # noqa: E402
+from vitruvian.train.fit import fit  # noqa: E402
 from vitruvian.train.synth import postures, render, synth  # noqa: E402
 from vitruvian.train.synth.bodies import PARTS, BodyModel  # noqa: E402
 from vitruvian.train.tasks import vitruvian3d  # noqa: E402
@@ -233,17 +238,23 @@ def test_nobody_cannot_be_made(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def person(studio, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("people")
-    rows, split = [], "train"
+def made(studio, tmp_path_factory):
+    """A folder of three synthetic people."""
+    folder, rows = tmp_path_factory.mktemp("people"), []
     (folder / "crops").mkdir()
     import cv2
 
-    made = studio.make(RNG([11, 0]))
-    rows.append(json.dumps(synth.people_row(made, "0.jpg", split)))
-    cv2.imwrite(str(folder / "crops" / "0.jpg"), made.rgb[..., ::-1])
+    for i, split in enumerate(("train", "train", "val")):
+        one = studio.make(RNG([11, i]))
+        rows.append(json.dumps(synth.people_row(one, f"{i}.jpg", split)))
+        cv2.imwrite(str(folder / "crops" / f"{i}.jpg"), one.rgb[..., ::-1])
     (folder / "people.jsonl").write_text("\n".join(rows))
-    return people3d.read_synthetic(folder, split)[0]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def person(made):
+    return people3d.read_synthetic(made, "train")[0]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -283,9 +294,15 @@ def test_someone_of_whom_only_2d_is_known_is_rolled_and_mirrored(person):
 
 
 def test_a_step_of_training_makes_the_loss_smaller(person):
-    recipe = vitruvian3d.Recipe3D(synthetic=2, real=1, head_steps=0, absolute_from=0)
+    recipe = vitruvian3d.Recipe3D()
     real = people3d.Person3D(person.jpeg, person.box, person.xy, person.xyz * 0 + 0.1, None)
-    made = people3d.collate_3d([person, person, real], 64, None, RNG(0))
+    samples = [
+        vitruvian3d.Sample3D(
+            *people3d.training_sample_3d(each, 64, None, RNG(0))[:4], each is person, True
+        )
+        for each in (person, person, real)
+    ]
+    batch = vitruvian3d.collate_3d(samples)
     shape = vitruvian3d.metrabs.MetrabsShape.of("blazepose-full", 26)
     torch.manual_seed(0)
     network = vitruvian3d.metrabs.Metrabs(shape)
@@ -294,12 +311,55 @@ def test_a_step_of_training_makes_the_loss_smaller(person):
     found = []
     for _ in range(8):
         torch.manual_seed(1)
-        flat, deep = network(vitruvian3d.image_tensor(made.crops))
-        loss, parts = vitruvian3d.training_loss_3d(recipe, flat, deep, made, volume, 1)
-        assert set(parts) == {"shape", "seen", "place", "direct", "heat", "flat", "taught"}
-        assert all(np.isfinite(part) for part in parts.values())
+        flat, deep = network(batch["crops"].float() / 255)
+        terms = vitruvian3d.training_loss_3d(recipe, flat, deep, batch, volume)
+        assert set(terms) == {"shape", "seen", "place", "direct", "heat", "flat", "taught"}
+        loss = torch.stack([term.total / term.number for term in terms.values()]).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         found.append(float(loss.detach()))
+    assert np.isfinite(found).all()
     assert found[-1] < found[0]
+
+
+@pytest.mark.weights
+def test_a_run_on_synthetic_people_is_a_model(made, tmp_path, blazepose):
+    """Predictions of the loop are about those of the exported model with the same boxes."""
+    blazepose("full")
+    data = labelled.read_data(made)
+    recipe = vitruvian3d.Recipe3D().with_settings(
+        [
+            *("batch=2", "epochs=2", "steps=2", "head_epochs=1", "absolute_from=1", "real=0"),
+            *("precision=f32", "resamples=10", "validate_every=1"),
+        ]
+    )
+    task = vitruvian3d.Vitruvian3DTask(recipe, "vitruvian-3d", data)
+    assert len(task.order(0)) == 4
+    progress = fit(task, tmp_path / "run", say=lambda _: None)
+    assert progress.lines[0]["losses"]["place"] == 0 < progress.lines[1]["losses"]["place"]
+    assert 0 < progress.lines[-1]["figures"]["MPJPE"][0] < 3
+    assert load(str(tmp_path / "run")).name == "run"
+
+
+@pytest.mark.weights
+def test_validation_looks_at_people_as_inference_does(made):
+    """With the released network: the same metres, but for what sampling the crop differs in."""
+    (file,) = (file for file in pull("vitruvian-3d") if file.name == "vitruvian-3d.onnx")
+
+    class Released(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.any, self.run = torch.nn.Parameter(torch.zeros(1)), OpenVino(file)
+
+        def forward(self, x):
+            return tuple(map(torch.from_numpy, self.run(x.permute(0, 2, 3, 1).numpy())))
+
+    (person,) = people3d.people_of(labelled.read_data(made).validation)
+    (found,) = vitruvian3d.predict_people_3d(Released(), [person])
+    frame = Frame(person.rgb, camera=person.camera)
+    box = Regions.boxes(person.box[None], np.ones(1, np.float32))
+    (poses,) = load("vitruvian-3d")([frame], [box])
+    assert found.xyz is not None
+    off = np.linalg.norm(poses.xyz - found.xyz, axis=-1)
+    assert np.median(off) < 0.03

@@ -13,7 +13,7 @@ from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
     model=Word(
         str,
         MODEL,
-        "What to start from: vitruvian-2d, or a checkpoint.",
+        "What to train: vitruvian-2d, vitruvian-2d-pga, vitruvian-3d.",
         names=("--model", "-m"),
     ),
     val=Word(

@@ -16,6 +16,7 @@ from vitruvian.train.recipe import Recipe
 from vitruvian.train.task import Task
 from vitruvian.train.tasks.refinement import RefinementRecipe, RefinementTask
 from vitruvian.train.tasks.vitruvian2d import Recipe2D, Vitruvian2DTask
+from vitruvian.train.tasks.vitruvian3d import Recipe3D, Vitruvian3DTask
 from vitruvian.train.tasks.yolopose import YoloRecipe, YoloTask
 
 
@@ -33,6 +34,7 @@ TRAINABLE = {
         Recipe2D(), Vitruvian2DTask, lambda recipe: recipe.start == "released"
     ),
     "vitruvian-2d-pga": Trainable(RefinementRecipe(), RefinementTask, lambda _: False),
+    "vitruvian-3d": Trainable(Recipe3D(), Vitruvian3DTask, lambda _: False),
     "yolopose": Trainable(YoloRecipe(), YoloTask, lambda recipe: recipe.start == "model"),
 }
 

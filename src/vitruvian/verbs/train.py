@@ -47,7 +47,7 @@ def train(
     The result is a folder that is a model: `load(out)`, `predict --model OUT`.
 
     Args:
-        model: what to start from: a name of `vitruvian.train.trainable`, or a checkpoint.
+        model: what to train, and start from: see `vitruvian.train.trainable`.
         data: COCO keypoint annotations, a YOLO-pose dataset, joints in metres, or people.jsonl; see
             docs/val.md.
         out: folder of the run, see `vitruvian.train.folder`.

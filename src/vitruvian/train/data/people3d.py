@@ -6,7 +6,6 @@ Both are cropped as in inference: by a virtual camera turned to the person.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,9 @@ import cv2
 import numpy as np
 
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
+from vitruvian.documents import read_bytes
 from vitruvian.errors import VitruvianError
+from vitruvian.evaluate.labels import GroundTruth
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.crop import Crop
 from vitruvian.train.data import people, teacher
@@ -69,19 +70,6 @@ class Augment3D:
     part: float = 0.12  # probability of cropping to the upper or lower part of the person
 
 
-@dataclass(frozen=True, eq=False)
-class Batch3D:
-    """A batch of N network inputs and targets; 0 where unknown."""
-
-    crops: np.ndarray  # (N, S, S, 3) uint8
-    matrix: np.ndarray  # (N, 3, 3) float32, intrinsics of the crops
-    xy: np.ndarray  # (N, 26, 2) float32 pixels of the crop
-    flat: np.ndarray  # (N, 26) bool, whether xy is known
-    xyz: np.ndarray  # (N, 26, 3) float32 metres in the axes of the crop's camera
-    solid: np.ndarray  # (N, 26) bool, whether xyz is known
-    exact: np.ndarray  # (N,) bool, whether xyz is camera ground truth, not the teacher's
-
-
 def read_synthetic(folder: Path, split: str) -> list[Person3D]:
     """Read the synthetic people of a folder, see `vitruvian.train.synth.synth`.
 
@@ -110,6 +98,24 @@ def read_synthetic(folder: Path, split: str) -> list[Person3D]:
     if not found:
         raise VitruvianError(f"no person of the split '{split}' in '{folder}'")
     return found
+
+
+def people_of(truth: GroundTruth) -> list[Person3D]:
+    """The people of synthetic data, one an image; see `vitruvian.evaluate.truth`."""
+    found = []
+    for picture in truth.pictures:
+        x, y, w, h = picture.box[0]
+        assert picture.xyz is not None
+        xy = np.where(np.isfinite(picture.xy[0]), picture.xy[0], np.nan).astype(np.float32)
+        box, xyz = np.array([x, y, x + w, y + h], np.float32), picture.xyz[0].astype(np.float32)
+        found.append(Person3D(read_bytes(picture.path), box, xy, xyz, picture.camera))
+    return found
+
+
+def rotation_of(person: Person3D, side: int) -> np.ndarray:
+    """(3, 3) from the axes of the image's camera to those of the crop, without augmentation."""
+    assert person.camera is not None
+    return person.camera.look_at(person.box, side, roll=0.0, scale=FILL, mirror=False)[0]
 
 
 def read_with_teacher(folder: Path, split: str, taught: Path | None) -> list[Person3D]:
@@ -191,18 +197,3 @@ def training_sample_3d(
         if rng.random() < augment.erase:
             image = random_erase(image, rng)
     return image, turned.matrix.astype(np.float32), xy, xyz, crop
-
-
-def collate_3d(
-    some: Sequence[Person3D], side: int, augment: Augment3D | None, rng: np.random.Generator
-) -> Batch3D:
-    """Collate people into a batch; see `training_sample_3d`."""
-    images, matrices, flat, solid, _ = zip(
-        *(training_sample_3d(person, side, augment, rng) for person in some), strict=True
-    )
-    xy, xyz = np.stack(flat), np.stack(solid)
-    known, deep = (np.all(np.isfinite(part), axis=-1) for part in (xy, xyz))
-    exact = np.array([person.camera is not None for person in some])
-    xy, xyz = np.nan_to_num(xy).astype(np.float32), np.nan_to_num(xyz)
-    crops, matrix = np.stack(images), np.stack(matrices)
-    return Batch3D(crops, matrix, xy, np.asarray(known), xyz, np.asarray(deep), exact)

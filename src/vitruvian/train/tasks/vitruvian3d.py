@@ -1,69 +1,246 @@
-"""Train vitruvian-3d: `python -m vitruvian.train.tasks.vitruvian3d --synth A --coco B --out C`.
+"""vitruvian-3d as a task of the training loop: MeTRAbs heads on the BlazePose backbone.
 
-MeTRAbs heads on the BlazePose backbone. Each batch mixes synthetic people with exact 3D ground
-truth and real people with 2D labels and 3D pseudo-labels of a teacher. The final weights are an
-exponential moving average. Interrupted runs resume from `state.pt` in the output folder.
+Each batch mixes synthetic people with exact 3D ground truth, and real people with 2D labels and 3D
+pseudo-labels of a teacher. First the heads on a frozen backbone, then both; the first layers of the
+backbone, most of the work on a CPU, stay frozen.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import math
-import time
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import swa_utils
 
 from vitruvian.body.skeletons import HALPE26
-from vitruvian.decode.absolute import view_limits
+from vitruvian.decode.absolute import MIX, view_limits
 from vitruvian.decode.volume import Volume
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.evaluate import metrics
+from vitruvian.evaluate.scores import ROOT, PredictedPeople
+from vitruvian.exports.export import export_checkpoint
 from vitruvian.exports.networks import blazepose, metrabs
 from vitruvian.models import ready
-from vitruvian.sources.threads import Prefetch
 from vitruvian.train import losses3d, reconstruction
 from vitruvian.train.data import people3d
-from vitruvian.train.recipe import TomlRecipe
-from vitruvian.train.schedule import (
-    channels_last,
-    depthwise_in_float32,
-    ema,
-    keep_freed_memory,
-    learning_rate,
-    rescale_weights,
-    restore_weights,
+from vitruvian.train.data.draw import draw_person
+from vitruvian.train.data.labelled import Data, data_report
+from vitruvian.train.recipe import Recipe
+from vitruvian.train.schedule import depthwise_in_float32, keep_freed_memory, rescale_weights
+from vitruvian.train.task import (
+    Batch,
+    DataReport,
+    Figure,
+    Forward,
+    Group,
+    LossTerm,
+    sample_rng,
 )
 
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: most of its backward pass
 # 192 pixels: a CPU trains on twice as many people as at 256. 2.5 m: arms above the head.
 VOLUME = Volume(side=192, stride=16, depth=8, box=2.5)
+SHOWN = 12  # validation people whose predictions are drawn
 
 
 @dataclass(frozen=True)
-class Recipe3D(TomlRecipe):
-    """Training parameters; a TOML file with the same names overrides them."""
+class Recipe3D(Recipe):
+    """Training parameters of vitruvian-3d; an epoch is `steps` batches of random people."""
 
-    seed: int = 0
-    steps: int = 15600
-    head_steps: int = 300  # first steps, with a frozen backbone
-    synthetic: int = 24  # synthetic people per batch
-    real: int = 8
-    head_rate: float = 1e-3
+    epochs: int = 156
+    steps: int = 100  # batches of an epoch
+    batch: int = 32
+    real: int = 8  # real people in a batch of each process
+    coco: str = ""  # people.jsonl of real people with 2D labels, or its folder; with `taught`
+    taught: str = ""  # 3D pseudo-labels of the teacher for them: `vitruvian.train.data.teacher`
+    head_epochs: int = 3  # first epochs, with a frozen backbone
     backbone_rate: float = 2e-3  # relative to the weights of a channel: `rescale_weights`
-    decay: float = 0.02  # weight decay
-    average: float = 0.998  # decay of the moving average, per step
+    clip: float = 5.0
+    precision: str = "bf16"
+    validate_every: int = 10
     shape: float = 3.0  # loss weight of root-relative poses
     direct: float = 1.0  # loss weight of the coordinates of the 2D heat maps
     heat: float = 0.02  # loss weight of the 2D heat maps
     absolute: float = 0.2  # loss weight of absolute positions
-    absolute_from: int = 300  # first step with the absolute loss
+    absolute_from: int = 3  # first epoch with the absolute loss
     flat: float = 0.5  # loss weight of 2D labels of real people
     teacher: float = 1.5  # loss weight of the teacher's pseudo-labels
+    resamples: int = 100  # bootstrap resamples of the validation's intervals
+
+
+class Sample3D(NamedTuple):
+    """A crop of one person, as `people3d.training_sample_3d` has it."""
+
+    rgb: np.ndarray  # (S, S, 3) uint8
+    matrix: np.ndarray  # (3, 3) intrinsics of the crop
+    xy: np.ndarray  # (26, 2) pixels of the crop, NaN where unknown
+    xyz: np.ndarray  # (26, 3) metres, NaN where unknown
+    exact: bool  # whether xyz is camera ground truth, not the teacher's
+    placed: bool  # whether absolute positions count
+
+
+class Vitruvian3DTask:
+    """Metres of single people."""
+
+    lower_is_better = True
+
+    def __init__(self, recipe: Recipe3D, model: str, data: Data) -> None:
+        """Read the people.
+
+        Args:
+            recipe: training parameters.
+            model: "vitruvian-3d".
+            data: synthetic people, see `vitruvian synth`.
+
+        Raises:
+            VitruvianError: the data has no metres, or not Halpe's 26 keypoints.
+        """
+        self.recipe, self.model, self.data = recipe, model, data
+        for truth in data:
+            if not truth.solid or truth.skeleton.keypoints != HALPE26.keypoints:
+                raise VitruvianError(
+                    f"'{shown(truth.source, 80)}' has no people of `vitruvian synth`, with metres "
+                    f"of {HALPE26.name}; give those to --data"
+                )
+        self.made = people3d.people_of(data.training)
+        self.kept = people3d.people_of(data.validation)
+        self.real = []
+        if recipe.coco:
+            folder = Path(recipe.coco)
+            taught = Path(recipe.taught) if recipe.taught else None
+            self.real = people3d.read_with_teacher(folder, "train", taught)
+        if not 0 <= recipe.real < recipe.batch:
+            raise VitruvianError(f"real is {recipe.real}, want 0 to below batch")
+
+    def report(self) -> DataReport:
+        """See `Task`."""
+        report = data_report(self.data)
+        report.lines.append(f"real people: {len(self.real)} from '{self.recipe.coco}'")
+        return report
+
+    def order(self, epoch: int) -> Sequence[int]:
+        """Random people, as many real ones in each batch; those come after the synthetic ones."""
+        recipe, made = self.recipe, len(self.made)
+        rng = np.random.default_rng([recipe.seed, epoch])
+        real = recipe.real if self.real else 0
+        found: list[int] = []
+        for _ in range(recipe.steps):
+            some = rng.choice(made, recipe.batch - real, replace=made < recipe.batch)
+            others = made + rng.choice(len(self.real), real) if real else np.zeros(0, int)
+            found += rng.permutation(np.concatenate([some, others])).tolist()
+        return found
+
+    def sample(self, index: int, epoch: int) -> Sample3D:
+        """See `Task`."""
+        rng = sample_rng(self.recipe.seed, epoch, index)
+        person = self.made[index] if index < len(self.made) else self.real[index - len(self.made)]
+        augment = people3d.Augment3D()
+        rgb, matrix, xy, xyz, _ = people3d.training_sample_3d(person, VOLUME.side, augment, rng)
+        placed = epoch >= self.recipe.absolute_from
+        return Sample3D(rgb, matrix, xy, xyz, person.camera is not None, placed)
+
+    def collate(self, samples: Sequence[Sample3D]) -> Batch:
+        """Crops and labels of N people; 0 where unknown."""
+        return collate_3d(samples)
+
+    def draw(self, sample: Sample3D) -> np.ndarray:
+        """See `Task`."""
+        known = np.where(np.isfinite(sample.xy).all(axis=-1), np.float32(1), np.float32(0))
+        return draw_person(sample.rgb, sample.xy, known, HALPE26)
+
+    def network(self) -> nn.Module:
+        """See `Task`."""
+        network = initial_network_3d()
+        encoder = blazepose_encoder(network)
+        first = encoder.stem, encoder.depthwise, encoder.project, *encoder.blocks[:FROZEN_BLOCKS]
+        for module in first:
+            module.requires_grad_(False)
+        rescale_weights(encoder)
+        depthwise_in_float32(network)
+        keep_freed_memory()
+        return network
+
+    def groups(self, network: nn.Module) -> Sequence[Group]:
+        """Heads and backbone."""
+        assert isinstance(network, metrabs.Metrabs)
+        recipe, encoder = self.recipe, blazepose_encoder(network)
+        backbone = [p for p in encoder.parameters() if p.requires_grad]
+        others = {id(p) for p in encoder.parameters()}
+        head = [p for p in network.parameters() if id(p) not in others]
+        return [
+            Group(head, recipe.rate, recipe.decay),
+            Group(backbone, recipe.backbone_rate, since=recipe.head_epochs),
+        ]
+
+    def loss(self, network: Forward, batch: Batch) -> Mapping[str, LossTerm]:
+        """See `training_loss_3d`."""
+        flat, deep = network(batch["crops"].float() / 255)
+        return training_loss_3d(self.recipe, flat, deep, batch, VOLUME)
+
+    def validate(self, network: nn.Module) -> Mapping[str, Figure]:
+        """Errors in metres, with ground-truth boxes."""
+        found = predict_people_3d(network, self.kept)
+        xyz = np.concatenate([each.xyz for each in found if each.xyz is not None])
+        truth = np.stack([person.xyz for person in self.kept])
+        errors = {
+            "MPJPE": metrics.mpjpe(xyz, truth, HALPE26, ROOT),
+            "PA-MPJPE": metrics.pa_mpjpe(xyz, truth),
+            "absolute MPJPE": metrics.mpjpe_absolute(xyz, truth),
+        }
+        draws = np.random.default_rng(0).integers(
+            len(truth), size=(self.recipe.resamples, len(truth))
+        )
+        return {name: mean_error(values, draws) for name, values in errors.items()}
+
+    def pictures(self, network: nn.Module) -> Sequence[np.ndarray]:
+        """See `Task`."""
+        some = self.kept[:: max(1, len(self.kept) // SHOWN)][:SHOWN]
+        found = predict_people_3d(network, some)
+        return [
+            draw_person(person.rgb, each.xy[0], np.ones(len(HALPE26), np.float32), HALPE26)
+            for person, each in zip(some, found, strict=True)
+        ]
+
+    def export(self, network: nn.Module, file: Path) -> None:
+        """Write the network, and the weights.pt that it is made of."""
+        assert isinstance(network, metrabs.Metrabs)
+        weights = file.with_name("weights.pt")
+        metrabs.save(network, weights, VOLUME, HALPE26, fill=people3d.FILL)
+        export_checkpoint(weights, file)
+
+
+def mean_error(errors: np.ndarray, draws: np.ndarray) -> Figure:
+    """The mean of (N, K) errors, NaN skipped, with the interval of (R, N) resampled people."""
+    each = np.nanmean(errors, axis=1)
+    if not len(draws):
+        return Figure(float(np.nanmean(each)))
+    low, high = np.percentile(np.nanmean(each[draws], axis=1), [2.5, 97.5])
+    return Figure(float(np.nanmean(each)), float(low), float(high))
+
+
+def collate_3d(samples: Sequence[Sample3D]) -> Batch:
+    """A batch of N crops; 0 where unknown.
+
+    Returns:
+        crops: (N, 3, S, S) uint8. matrix: (N, 3, 3). xy: (N, 26, 2) pixels. flat: (N, 26) bool,
+        known xy. xyz: (N, 26, 3) metres. solid: (N, 26) bool, known xyz. exact, placed: (N,) bool.
+    """
+    rgb, matrix, xy, xyz, exact, placed = (np.stack(part) for part in zip(*samples, strict=True))
+    rows = {
+        "crops": rgb.transpose(0, 3, 1, 2),
+        "matrix": matrix.astype(np.float32),
+        "xy": np.nan_to_num(xy).astype(np.float32),
+        "flat": np.isfinite(xy).all(axis=-1),
+        "xyz": np.nan_to_num(xyz).astype(np.float32),
+        "solid": np.isfinite(xyz).all(axis=-1),
+        "exact": exact,
+        "placed": placed,
+    }
+    return {name: torch.from_numpy(np.ascontiguousarray(row)) for name, row in rows.items()}
 
 
 def initial_network_3d() -> metrabs.Metrabs:
@@ -84,16 +261,6 @@ def blazepose_encoder(network: metrabs.Metrabs) -> blazepose.BlazePoseBackbone:
     return encoder
 
 
-def as_tensor(array: np.ndarray) -> Tensor:
-    """Convert an array to a tensor."""
-    return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def image_tensor(crops: np.ndarray) -> Tensor:
-    """(N, S, S, 3) uint8 -> (N, 3, S, S) 0..1."""
-    return as_tensor(crops).permute(0, 3, 1, 2).float() / 255
-
-
 def predicted_joints(
     flat: Tensor, deep: Tensor, matrix: Tensor, volume: Volume, mix: Tensor | float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,13 +275,14 @@ def predicted_joints(
 
 
 def training_loss_3d(
-    recipe: Recipe3D, flat: Tensor, deep: Tensor, made: people3d.Batch3D, volume: Volume, step: int
-) -> tuple[Tensor, dict[str, float]]:
-    """Loss of one batch, and its terms."""
-    matrix, target, truth = as_tensor(made.matrix), as_tensor(made.xy), as_tensor(made.xyz)
-    known, solid, exact = as_tensor(made.flat), as_tensor(made.solid), as_tensor(made.exact)
+    recipe: Recipe3D, flat: Tensor, deep: Tensor, batch: Batch, volume: Volume
+) -> dict[str, LossTerm]:
+    """Loss terms of one batch, see `collate_3d`."""
+    matrix, target, truth = batch["matrix"], batch["xy"], batch["xyz"]
+    known, solid, exact = batch["flat"], batch["solid"], batch["exact"]
     side, stride = volume.side, volume.stride
-    xy, xyz, found = predicted_joints(flat, deep, matrix, volume, torch.rand(len(matrix)))
+    mix = torch.rand(len(matrix), device=matrix.device)
+    xy, xyz, found = predicted_joints(flat, deep, matrix, volume, mix)
     low, high = view_limits(side, stride, border=0.25)
     inside = known & ((target >= low) & (target <= high)).all(-1)
     off = (xy - target).abs().mean(-1)
@@ -128,160 +296,42 @@ def training_loss_3d(
     place = losses3d.absolute_loss(found[e], truth[e], solid[e])
     level = losses3d.projection_loss_2d(found[r], target[r], known[r], matrix[r], side, **at)
     taught = losses3d.teacher_loss(xyz[r], truth[r], solid[r])
-    parts = {
-        "shape": recipe.shape * shape,
-        "seen": seen,
-        "place": place * (recipe.absolute if step >= recipe.absolute_from else 0.0),
-        "direct": recipe.direct * direct,
-        "heat": recipe.heat * heat,
-        "flat": recipe.flat * level,
-        "taught": recipe.teacher * taught,
+    absolute = recipe.absolute if bool(batch["placed"].all()) else 0.0
+    joints, people = inside.sum(), solid[e].sum()
+    terms = {
+        "shape": (recipe.shape * shape, people),
+        "seen": (seen, people),
+        "place": (absolute * place, people),
+        "direct": (recipe.direct * direct, joints),
+        "heat": (recipe.heat * heat, joints),
+        "flat": (recipe.flat * level, known[r].sum()),
+        "taught": (recipe.teacher * taught, solid[r].sum()),
     }
-    total = torch.stack(list(parts.values())).sum()
-    return total, {name: float(part.detach()) for name, part in parts.items()}
+    return {
+        name: LossTerm(mean * number.clamp_min(1), number) for name, (mean, number) in terms.items()
+    }
 
 
-def batches_3d(
-    recipe: Recipe3D, made: list[people3d.Person3D], real: list[people3d.Person3D], first: int
-) -> Iterator[people3d.Batch3D]:
-    """Training batches from step `first` on: each depends on the seed and the step only."""
-    augment = people3d.Augment3D()
-    for step in range(first, recipe.steps):
-        rng = np.random.default_rng([recipe.seed, step])
-        some = [made[i] for i in rng.choice(len(made), recipe.synthetic, replace=False)]
-        some += [real[i] for i in rng.choice(len(real), recipe.real, replace=False)]
-        yield people3d.collate_3d(some, VOLUME.side, augment, rng)
-
-
-def train_3d(
-    recipe: Recipe3D,
-    synth: list[Path],
-    coco: Path,
-    taught: Path,
-    out: Path,
-    minutes: float = math.inf,
-) -> Path | None:
-    """Train, or resume an interrupted run.
-
-    Args:
-        recipe: training parameters.
-        synth: folders of synthetic people, see `vitruvian.train.synth.synth`.
-        coco: folder of real people, see `vitruvian.train.data.people`.
-        taught: pseudo-labels of the teacher, see `vitruvian.train.data.teacher`.
-        out: folder for recipe.toml, log.jsonl, state.pt, weights.pt.
-        minutes: stop after this time; the run can be resumed.
-
-    Returns:
-        Path of weights.pt, or None if stopped before the end.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    recipe.write(out / "recipe.toml")
-    torch.manual_seed(recipe.seed)
-    network = channels_last(initial_network_3d())
-    encoder = blazepose_encoder(network)
-    for module in (
-        encoder.stem,
-        encoder.depthwise,
-        encoder.project,
-        *encoder.blocks[:FROZEN_BLOCKS],
-    ):
-        module.requires_grad_(False)
-    rescale_weights(encoder)
-    keep = ema(recipe.average)
-    average = swa_utils.AveragedModel(network, multi_avg_fn=keep, use_buffers=True)
-    depthwise_in_float32(network)
-    keep_freed_memory()
-    backbone = [p for p in encoder.parameters() if p.requires_grad]
-    others = {id(p) for p in encoder.parameters()}
-    head = [p for p in network.parameters() if id(p) not in others]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": head, "most": recipe.head_rate},
-            {"params": backbone, "most": recipe.backbone_rate, "weight_decay": 0.0},
-        ],
-        lr=recipe.head_rate,
-        weight_decay=recipe.decay,
-    )
-    made = [person for folder in synth for person in people3d.read_synthetic(folder, "train")]
-    real = people3d.read_with_teacher(coco, "train", taught)
-    first, state_file = 0, out / "state.pt"
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
-    began = time.monotonic()
-    totals: dict[str, float] = {}
-    network.train()
-    step = first
-    for step, some in enumerate(Prefetch(batches_3d(recipe, made, real, first)), first):
-        only_head = step < recipe.head_steps
-        for p in backbone:
-            p.requires_grad_(not only_head)
-        for group, since in zip(optimiser.param_groups, (0, recipe.head_steps), strict=True):
-            group["lr"] = group["most"] * learning_rate(step, since, recipe.steps)
-        x = image_tensor(some.crops).contiguous(memory_format=torch.channels_last)
-        torch.manual_seed(recipe.seed * 1_000_003 + step)
-        with torch.autocast(x.device.type, torch.bfloat16):
-            flat, deep = network(x)
-        loss, parts = training_loss_3d(recipe, flat, deep, some, VOLUME, step)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        average.update_parameters(network)
-        totals = {name: totals.get(name, 0.0) + part for name, part in parts.items()}
-        stop = time.monotonic() - began > 60 * minutes
-        if (step + 1) % 100 == 0:
-            line = {"step": step + 1, "seconds": round(time.monotonic() - began)}
-            line |= {name: round(total / 100, 4) for name, total in totals.items()}  # type: ignore[misc]
-            totals = {}
-            print(json.dumps(line), flush=True)
-            with (out / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
-        if (step + 1) % 200 == 0 or stop or step + 1 == recipe.steps:
-            state = {
-                "network": network.state_dict(),
-                "average": average.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "step": step + 1,
-            }
-            torch.save(state, out / "fresh.pt")
-            (out / "fresh.pt").replace(state_file)
-        if stop:
-            break
-    if step + 1 < recipe.steps:
-        return None
-    return write_checkpoint(average.module, out / "weights.pt")
-
-
-def write_checkpoint(network: nn.Module, file: Path) -> Path:
-    """Write a trained network as a checkpoint that `vitruvian export` takes."""
-    assert isinstance(network, metrabs.Metrabs)
-    restore_weights(network)
-    network.requires_grad_(False).eval()
-    metrabs.save(network, file, VOLUME, HALPE26, fill=people3d.FILL)
-    return file
-
-
-def main() -> None:
-    """Command-line entry point."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--synth", type=Path, nargs="+", required=True)
-    parser.add_argument("--coco", type=Path, required=True)
-    parser.add_argument("--taught", type=Path, required=True, help="from train.data.teacher")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path)
-    parser.add_argument("--minutes", type=float, default=math.inf)
-    parser.add_argument("--threads", type=int, default=0)
-    asked = parser.parse_args()
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
-    recipe = Recipe3D() if asked.recipe is None else Recipe3D.read(asked.recipe)
-    done = train_3d(recipe, asked.synth, asked.coco, asked.taught, asked.out, asked.minutes)
-    print(done or "stopped; run the same command again to resume")
-
-
-if __name__ == "__main__":
-    main()
+def predict_people_3d(
+    network: nn.Module, people: Sequence[people3d.Person3D], batch: int = 32
+) -> list[PredictedPeople]:
+    """The pose of each person in their own image, from the ground-truth boxes."""
+    device, still = next(network.parameters()).device, np.random.default_rng(0)
+    found = []
+    for start in range(0, len(people), batch):
+        some = people[start : start + batch]
+        cut = [people3d.training_sample_3d(p, VOLUME.side, None, still) for p in some]
+        crops = np.stack([each[0] for each in cut]).transpose(0, 3, 1, 2)
+        matrix = torch.from_numpy(np.stack([each[1] for each in cut])).to(device)
+        with torch.no_grad():
+            flat, deep = network(torch.from_numpy(crops).to(device).float() / 255)
+            xy, _, xyz = predicted_joints(flat, deep, matrix, VOLUME, MIX)
+        points, metres = xy.float().cpu().numpy(), xyz.float().cpu().numpy()
+        for person, each, crop_xy, crop_xyz in zip(some, cut, points, metres, strict=True):
+            turn = people3d.rotation_of(person, VOLUME.side)
+            found.append(
+                PredictedPeople(
+                    each[4].to_frame(crop_xy)[None], np.ones(1), (crop_xyz @ turn)[None]
+                )
+            )
+    return found
