@@ -13,7 +13,8 @@ from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
     model=Word(
         str,
         MODEL,
-        "What to train: vitruvian-2d, vitruvian-2d-pga, vitruvian-3d.",
+        "What to train: vitruvian-2d, vitruvian-2d-pga, vitruvian-3d, or a YOLOv8-pose model or "
+        "checkpoint.",
         names=("--model", "-m"),
     ),
     val=Word(

@@ -100,7 +100,7 @@ def read_synthetic(folder: Path, split: str) -> list[Person3D]:
     return found
 
 
-def people_of(truth: GroundTruth) -> list[Person3D]:
+def synthetic_people(truth: GroundTruth) -> list[Person3D]:
     """The people of synthetic data, one an image; see `vitruvian.evaluate.truth`."""
     found = []
     for picture in truth.pictures:

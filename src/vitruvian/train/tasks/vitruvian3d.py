@@ -106,8 +106,8 @@ class Vitruvian3DTask:
                     f"'{shown(truth.source, 80)}' has no people of `vitruvian synth`, with metres "
                     f"of {HALPE26.name}; give those to --data"
                 )
-        self.made = people3d.people_of(data.training)
-        self.kept = people3d.people_of(data.validation)
+        self.made = people3d.synthetic_people(data.training)
+        self.kept = people3d.synthetic_people(data.validation)
         self.real = []
         if recipe.coco:
             folder = Path(recipe.coco)
