@@ -8,7 +8,7 @@ from, `data/coco` to judge with. Both sides get the same pictures, epochs, size,
 optimiser rule, take turns, and are judged by the same code (`vitruvian val`'s, on exported
 weights). The start has batch norms with the statistics of data: the shared checkpoint has none, as
 they were folded when it was made. An epoch is counted without validation; seconds mean little on a
-busy machine, where the time of the processor is the better measure.
+busy machine: there use --together, and compare the time of the processor.
 
 Ours keeps what the checkpoint knows of keypoints with the same names, and theirs begins with a new
 head for another number of keypoints: that is part of the comparison. Runs of a few epochs say
@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -176,9 +177,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pictures", type=int, default=10**6, help="to learn from, at most")
     parser.add_argument("--judged", type=int, default=10**6, help="pictures to judge with, at most")
+    parser.add_argument(
+        "--together", action="store_true", help="both sides at the same time: for busy machines"
+    )
     parser.add_argument("--python", help="a Python that has Ultralytics")
     asked = parser.parse_args()
     python = asked.python or environment("ultralytics")
+    commands = {
+        "ours": [sys.executable, __file__, "--ours"],
+        "theirs": [python, str(Path(__file__).parent / "peers/ultralytics_train.py")],
+    }
     data = asked.shared / "data"
     learn = reduced(data / "coco_pictures", asked.pictures)
     judge = reduced(data / "coco", asked.judged)
@@ -194,13 +202,17 @@ def main() -> None:
             job = {"settings": settings, "threads": asked.threads, "pictures": asked.pictures}
             job |= {"start": start, "weights": start, "data": str(table)}
             job |= {"learn": str(data / "coco_pictures")}
-            for side, command in (
-                ("ours", [sys.executable, __file__, "--ours"]),
-                ("theirs", [python, str(Path(__file__).parent / "peers/ultralytics_train.py")]),
-            ):
-                own = folder / f"{side}-{seed}"
-                own.mkdir()
-                *epochs, last = ask(command, job | {"folder": str(own)})
+            for side in commands:
+                (folder / f"{side}-{seed}").mkdir()
+            with ThreadPoolExecutor(2 if asked.together else 1) as pool:
+                said = pool.map(
+                    lambda side, job=job, seed=seed: ask(
+                        commands[side], job | {"folder": str(folder / f"{side}-{seed}")}
+                    ),
+                    commands,
+                )
+                rounds = dict(zip(commands, said, strict=True))
+            for side, (*epochs, last) in rounds.items():
                 row = {k: statistics.median(e[k] for e in epochs) for k in ("seconds", "cpu")}
                 row["peak_mb"] = max(e["peak_mb"] for e in epochs)
                 row |= judged(Path(last["weights"]), judge, asked.imgsz, folder)
