@@ -135,8 +135,7 @@ def test_every_precision_opens_and_one_that_the_processor_lacks_is_said(
     """
     _note_precision.cache_clear()
     has = {"f32", *openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
-    for _ in range(2):
-        network = OpenVino(toy, precision=precision)
+    network, _ = (OpenVino(toy, precision=precision) for _ in range(2))
     np.testing.assert_array_equal(network(np.ones((2, 4), np.float32))[0], 2)
     there = precision == "f32" or {"bf16": "BF16", "f16": "FP16"}[precision] in has
     assert network.precision == (precision if there else "f32")

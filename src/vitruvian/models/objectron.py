@@ -26,6 +26,7 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Finder
 from vitruvian.models.options import Count, Machine, Share
 from vitruvian.models.ready import pull
+from vitruvian.network.open import Network
 from vitruvian.network.openvino import OpenVino
 from vitruvian.weights.download import sha256
 
@@ -56,7 +57,7 @@ class Options(Machine):
 class PersonDetector:
     """Detects people in the whole frame."""
 
-    def __init__(self, network: OpenVino, options: Options = Options(), side: int = SIDE) -> None:
+    def __init__(self, network: Network, options: Options = Options(), side: int = SIDE) -> None:
         """Read a network: (1, side, side, 3) float32 -> what `decode` takes."""
         self.network, self.options, self.side = network, options, side
         self.anchors = anchors.ssd(side, SIDE, SCALES)
@@ -69,6 +70,7 @@ class PersonDetector:
 
     def start(self, frame: Frame) -> Callable[[], Regions]:
         """Begin to look at a frame, in the background; call what it returns for its boxes."""
+        assert isinstance(self.network, OpenVino)
         wait = self.network.start(self.prepare([frame]), beside=True)  # with another network
 
         def boxes() -> Regions:
