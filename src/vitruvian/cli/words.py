@@ -165,6 +165,12 @@ WORDS = {
     "overwrite": Word(bool, OUTPUT, "Replace existing files."),
     "resume": Word(bool, OUTPUT, "Resume an interrupted run; finished work is skipped."),
     "track": Word(bool | None, OVER_TIME, "Assign track ids to people.", "on"),
+    "confirm": Word(
+        bool,
+        OVER_TIME,
+        "Track ids only for confirmed people: a body that keeps its proportions over some frames. "
+        "Others, such as furniture taken for a person, are left out of recordings.",
+    ),
     "smooth": Word(
         str | None,
         OVER_TIME,

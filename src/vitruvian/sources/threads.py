@@ -149,21 +149,27 @@ def reread(
     pairs: Iterable[tuple[Frame, T]],
     other: T | None = None,
 ) -> Generator[tuple[Frame, T], None, None]:
-    """The same pairs with pixels: the source is read again in parallel.
+    """The same pairs with pixels: the source is read again in parallel, from the first without.
 
     Args:
         source: of the frames.
-        pairs: frames without pixels, in their order.
+        pairs: frames in their order, some or all of them without pixels.
         other: what belongs to frames that are not among them; None: those are left out.
 
     Raises:
         VitruvianError: it does not give the same frames again.
     """
-    ahead, behind, name = Prefetch(readable(source)), None, ""
-    good = (frame for frame in ahead if not isinstance(frame, VitruvianError))
+    ahead: Prefetch[Frame | VitruvianError] | None = None
+    good, behind, name = iter(list[Frame]()), None, ""
     try:
         for bare, poses in pairs:
             name = bare.source
+            if bare.pixels is not None:
+                yield bare, poses
+                continue
+            if ahead is None:
+                ahead = Prefetch(readable(source))
+                good = (frame for frame in ahead if not isinstance(frame, VitruvianError))
             for frame in good:
                 if frame.index >= bare.index:
                     break
@@ -189,4 +195,5 @@ def reread(
             for frame in good:
                 yield replace(frame, source=name), other
     finally:
-        ahead.close()
+        if ahead is not None:
+            ahead.close()

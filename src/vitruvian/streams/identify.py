@@ -24,7 +24,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.similar import DOUBLE, alike, oks
+from vitruvian.body.similar import DOUBLE, alike, oks, parts
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
@@ -123,7 +123,8 @@ class Identify:
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
         """The poses with track ids in `person`; call once per frame, in order.
 
-        Of duplicate detections the one with the higher score stays. `person` is -1 without an id:
+        Of duplicate detections the one with the higher score stays, and of somebody and a part of
+        the same person the whole. `person` is -1 without an id:
         a low score and seen for the first time, or no box. A frame not later than the previous one
         is taken to be at the same time.
         """
@@ -133,6 +134,7 @@ class Identify:
         self.last = frame.seconds
         self._resized(frame.size)
         rows = _likeliest_first(poses)
+        rows = rows[~parts(poses.take(rows))]
         nobody = np.zeros(0, np.int64)
         rows = rows[_others(poses, rows, TWICE, nobody, np.arange(len(rows)))]
         found = self._found(frame, poses, rows)

@@ -25,6 +25,7 @@ from vitruvian.sources.frames import FrameMaker
 from vitruvian.sources.threads import Prefetch, readable, reread
 from vitruvian.streams import butterworth, identify
 from vitruvian.streams.butterworth import Butterworth
+from vitruvian.streams.confirm import Confirm
 from vitruvian.streams.follow import Follow, Followed
 from vitruvian.streams.identify import Identify
 from vitruvian.streams.one_euro import OneEuro
@@ -90,8 +91,11 @@ class Stream:
         steady = not (tracked and wanted.offline) or wanted.smooth == "one-euro"
         place = Place(place=wanted.absolute, steady=steady)
         # The model is run on the regions of tracked people, so its output already has their IDs.
-        who = Identify(identify.Options(sure=0), by_number=True) if followed else Identify()
+        sure = 0 if followed or wanted.confirm else identify.Options().sure
+        who = Identify(identify.Options(sure=sure), by_number=followed)
         self.steps: list[Step | WantsFuture] = [*([who] * tracked), *over_time, place]
+        # After those steps that need no later frames: the others are for confirmed people.
+        self.confirm = Confirm(by_number=followed) if tracked and wanted.confirm else None
         self.on_step = on_step
         if on_step is not None:
             self.steps = [_told(step, on_step) for step in self.steps]
@@ -126,14 +130,21 @@ class Stream:
                 f"{self.wanted.asked} needs future frames; use smooth one-euro without repair, or "
                 "vit.run for a recording"
             )
-        return self._frame(frame, self.find(frame))
+        poses = self._frame(frame, self.find(frame))
+        if self.confirm is None:
+            return poses
+        return self._told("Confirm", frame, self.confirm(frame, poses))
+
+    def _told(self, name: str, frame: Frame, poses: Poses) -> Poses:
+        if self.on_step is not None:
+            self.on_step(name, frame, poses)
+        return poses
 
     def _frame(self, frame: Frame, poses: Poses) -> Poses:
         """The poses of the next frame after all online steps."""
         if self.wanted.absolute and poses.xyz is None:
             raise _no_metres(self.model)
-        if self.on_step is not None:
-            self.on_step("model", frame, poses)
+        self._told("model", frame, poses)
         for step in self._now:
             poses = step(frame, poses)
         if isinstance(self.find, Follow):
@@ -145,8 +156,9 @@ class Stream:
     ) -> Iterator[Pair]:
         """Every frame of a source with its poses; read errors go to `on_error`.
 
-        Offline steps have a delay of some seconds. Pixels are not buffered for that long: if they
-        are needed, the source is decoded a second time.
+        Where a person is not confirmed yet, a recording is held back for up to 1.5 seconds, see
+        `Confirm`. Offline steps have a delay of some seconds. Pixels are not buffered for that
+        long: if they are needed, the source is decoded a second time.
 
         Args:
             source: from `open_source`.
@@ -154,12 +166,23 @@ class Stream:
             pixels: whether frames need their pixels, also after offline steps.
         """
         pairs = self._pairs(source, on_error)
-        if not self._later:
-            yield from pairs
-            return
-        bare = ((replace(frame, pixels=None), poses) for frame, poses in pairs)
-        done = through(self._later, bare)
-        yield from reread(source, done) if pixels else done
+        if self._later or not pixels:
+            pairs = ((replace(frame, pixels=None), poses) for frame, poses in pairs)
+        if self.confirm is not None:
+            pairs = self._confirmed(self.confirm, source, pairs)
+        if self._later:
+            pairs = through(self._later, pairs)
+        yield from reread(source, pairs) if pixels else pairs
+
+    def _confirmed(self, confirm: Confirm, source: Source, pairs: Iterator[Pair]) -> Iterator[Pair]:
+        """With confirmed people only where the source is known as a whole, see `Confirm`."""
+        large = any(self.model.options.get(name) for name in ("masks", "heatmaps"))
+        if source.live or getattr(source, "once", False) or large:
+            done = ((frame, confirm(frame, poses)) for frame, poses in pairs)
+        else:
+            done = confirm.through(pairs)
+        for frame, poses in done:
+            yield frame, self._told("Confirm", frame, poses)
 
     def _pairs(self, source: Source, on_error: Callable[[VitruvianError], None]) -> Iterator[Pair]:
         """Every frame with its poses after all online steps."""

@@ -20,6 +20,7 @@ class Wanted:
     """Options of a stream; None: default of the model family, see `defaults`."""
 
     track: bool | None = None  # assign track ids
+    confirm: bool = True  # only to confirmed people; others are left out, see `confirm.Confirm`
     smooth: str | bool | None = None  # one of SMOOTH; True: one-euro, False: no
     cutoff_hz: float | None = None  # of butterworth; None: 6 Hz, or less at low frame rates
     repair: bool = False  # correct short left-right swaps and short jumps
@@ -32,7 +33,7 @@ class Wanted:
             object.__setattr__(self, "smooth", "one-euro" if self.smooth else "no")
         if self.smooth is not None and self.smooth not in SMOOTH:
             raise unknown("smoothing", str(self.smooth), SMOOTH)
-        for name in ("track", "repair", "absolute"):
+        for name in ("track", "confirm", "repair", "absolute"):
             value = getattr(self, name)
             if not (isinstance(value, bool) or (value is None and name == "track")):
                 raise VitruvianError(f"{name} is {value!r}, want True or False")

@@ -188,11 +188,10 @@ def _rows(
         row = known.index(person)
     rows = [row]
     for (_, poses), (_, after) in zip(reversed(said[:-1]), reversed(said[1:]), strict=True):
+        off = np.nansum(np.abs(poses.xy - after.xy[rows[-1]]), axis=(1, 2))
         number = int(after.person[rows[-1]])
         same = np.flatnonzero(poses.person == number)
-        if number > 0 and len(same):
-            rows.append(int(same[0]))
-            continue
-        off = np.nansum(np.abs(poses.xy - after.xy[rows[-1]]), axis=(1, 2))
-        rows.append(int(np.argmin(off)))
+        # A step that assigns ids moves nobody; the others keep the ids.
+        moved = off.min() > 0 and number > 0 and len(same)
+        rows.append(int(same[0] if moved else np.argmin(off)))
     return rows[::-1]

@@ -72,13 +72,16 @@ def over_again(
         pixels: whether frames need pixels: the video is read.
         on_repair: called with each repair.
     """
-    from vitruvian.streams.identify import Identify
+    from vitruvian.streams.confirm import Confirm
+    from vitruvian.streams.identify import Identify, Options
     from vitruvian.streams.stream import Step, WantsFuture, steps_over_time, through
 
     changed = renumber or wanted.repair or wanted.smooth is not None
     pairs: Iterable[tuple[Frame, Poses]] = _of_one(recorded, rising=changed)
     if changed:
-        steps: list[Step | WantsFuture] = [_before_smoothing, *([Identify()] * renumber)]
+        steps: list[Step | WantsFuture] = [_before_smoothing]
+        if renumber:
+            steps += [Identify(Options(sure=0)), Confirm()] if wanted.confirm else [Identify()]
         pairs = through([*steps, *steps_over_time(wanted, on_repair)], pairs)
     yield from with_pixels(of_file(str(recorded.video()), Span()), pairs) if pixels else pairs
 
@@ -92,4 +95,6 @@ def made(recorded: Recorded, wanted: Wanted, *, renumber: bool = False) -> Prove
     """Provenance for the header of the output."""
     header = recorded.record.header
     done = wanted.to_dict() if wanted.smooth is not None or wanted.repair else {}
-    return from_header(header, **done, **({"numbered": "again"} if renumber else {}))
+    done.pop("confirm", None)
+    again = {"numbered": "again", "confirm": wanted.confirm} if renumber else {}
+    return from_header(header, **done, **again)

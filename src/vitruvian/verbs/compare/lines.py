@@ -31,6 +31,7 @@ from vitruvian.formats.records import Record, drop_frames
 from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
 from vitruvian.streams.stream import Stream
+from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.find import each_frame
 
 SAME = 0.02  # maximum seconds between times of one frame; also below 1/4 step
@@ -77,7 +78,7 @@ def write_lines(
         if path.is_file() and _about(unfinished) != about:
             shutil.copyfile(path, unfinished)  # it lacks pictures, or some have changed
         done, failed = _there(unfinished, about)
-    step = Stream(model, moving=moving)
+    step = Stream(model, Wanted(confirm=False), moving=moving)
     with unfinished.open("a" if done else "w", encoding="utf-8", newline="") as file:
         if not done:
             file.write(dump(header(model, model.skeleton) | {"compare": about}))

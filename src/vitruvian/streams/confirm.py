@@ -1,0 +1,240 @@
+"""Confirm: track ids only for tracks that have proved to be a person (track confirmation).
+
+Detectors also find people in the foot of a table, in a head close to the camera, or where somebody
+has just left. Such ghosts have high scores, but no body: from one sighting to the next, the lengths
+of their bones change at random, while those of a person hardly do, however fast the person moves.
+So each sighting is evidence for a person or against, and a track is confirmed by a sequential test:
+a sum of +1 and -1 that does not fall below 0 (Page 1954, "Continuous inspection schemes").
+
+A recording is held back for `WAIT` seconds where somebody is not confirmed yet: who is confirmed
+has the track id from the first sighting on, and all others are left out. In a live stream poses
+come at once, and `person` is -1 until the track is confirmed.
+
+A person lost and found again near that place gets the previous id, where `Identify` gave a new one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.errors import amount, note
+from vitruvian.frame import Frame
+from vitruvian.streams.identify import MOST_LOST
+from vitruvian.streams.windows import Pair
+
+# Maximum change of the bones of a person, see `bone_change`.
+STEADY = 0.18
+FAINT = 0.3  # minimum mean score of the better half of the keypoints: half a body may be hidden
+NEEDED = 5  # the sum from which a track is confirmed
+SOON = 0.025  # seconds; sightings at shorter intervals than this are no new evidence
+WAIT = 1.5  # seconds that a recording is held back
+LEAST_HELD = 3 * NEEDED  # frames of it, at low frame rates
+MOST_HELD = 1000  # frames of it, where timestamps stand still
+PIXELS = 256e6  # bytes of pixels that are held back; beyond that, the source is read a second time
+YUV = 1.5  # bytes per pixel of a video, 8 bits, 4:2:0
+MISSING = 3.0  # seconds, maximum absence after which somebody new may be the person lost
+PACE = 2.0  # heights per second, maximum speed meanwhile: 3.5 m/s, running
+NEAR = 0.5  # heights, and as far as that at once
+SHRINKS = 0.8  # what remains of a height after a second
+LIKE = 1.6  # maximum ratio of the two heights
+EDGE = 0.02  # of the frame: who is lost or found this close to its edge, left or came in
+
+
+@dataclass(eq=False)
+class _Track:
+    """What is known about a track of `Identify`."""
+
+    seen: float  # seconds, of the last sighting
+    box: np.ndarray  # (4,) then
+    told: float  # seconds, of the last sighting that was evidence
+    xy: np.ndarray  # (K, 2) then
+    score: np.ndarray  # (K,)
+    height: float = 1.0  # pixels, longer side of the box, the largest lately
+    credit: int = 0  # the sum of the sequential test
+    balance: int = 0  # the same, but may fall below 0
+    sure: bool = False  # confirmed
+    number: int = 0  # track id given to it; 0: none yet
+
+
+class Confirm:
+    """Numbers confirmed people from 1, in order of appearance; call it once per frame, in order.
+
+    Its input has the ids of `Identify`, with `sure` 0.
+    """
+
+    def __init__(self, *, by_number: bool = False) -> None:
+        """`by_number`: whether people come out sorted by track id, not in input order."""
+        self.by_number = by_number
+        self.tracks: dict[int, _Track] = {}  # by the id of `Identify`; last seen last
+        self.given = 0  # track ids so far
+
+    def __call__(self, frame: Frame, poses: Poses) -> Poses:
+        """The same poses at once; `person` is -1 where the track is not confirmed yet."""
+        self._see(frame, poses)
+        return self._named(frame, poses, everyone=True)
+
+    def through(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """The frames of a recording with confirmed people only, held back where needed.
+
+        Where the pixels of the frames held back would need more memory than `PIXELS`, the first
+        ones come without pixels. In a recording of at most `NEEDED` frames, nobody is left out.
+        """
+        held: deque[Pair] = deque()
+        frames = 0
+        for frame, poses in pairs:
+            frames += 1
+            self._see(frame, poses)
+            held.append((frame, poses))
+            while held and self._due(held, frame.seconds):
+                yield self._out(held.popleft())
+            if held:
+                held[-1] = replace(frame), poses  # without pixels converted to RGB
+                _strip(held)
+        short = frames <= NEEDED
+        for one in self.tracks.values():
+            one.sure |= short or one.balance > 0
+        while held:
+            yield self._out(held.popleft(), everyone=short)
+        if self.tracks and not self.given:
+            note(
+                f"none of the {amount(len(self.tracks), 'person', 'people')} found is confirmed as "
+                "one, so all are left out; to keep them, pass --no-confirm (confirm=False)"
+            )
+
+    def _due(self, held: deque[Pair], now: float) -> bool:
+        """Whether the first frame held back need not wait any longer."""
+        (frame, poses), waited = held[0], len(held) - 1
+        late = waited >= LEAST_HELD and now - frame.seconds > WAIT
+        return late or waited >= MOST_HELD or all(map(self._is_sure, poses.person.tolist()))
+
+    def _is_sure(self, who: int) -> bool:
+        return who < 0 or (who in self.tracks and self.tracks[who].sure)
+
+    def _out(self, pair: Pair, *, everyone: bool = False) -> Pair:
+        frame, poses = pair
+        return frame, self._named(frame, poses, everyone=everyone)
+
+    def _see(self, frame: Frame, poses: Poses) -> None:
+        """Add the evidence of a frame."""
+        found = poses if poses.raw is None else poses.raw
+        now = frame.seconds
+        for row, who in enumerate(poses.person.tolist()):
+            if who < 0:
+                continue
+            xy, score, box = found.xy[row], found.score[row], poses.box[row]
+            one = self.tracks.pop(who, None)
+            if one is None:
+                one = _Track(now, box, now, xy, score)
+            elif not 0 < now - one.told < SOON:
+                change = bone_change(one.xy, one.score, xy, score, poses.skeleton.bones)
+                step = -1 if change > STEADY or _better_half(score) < FAINT else 1
+                one.credit, one.balance = max(one.credit + step, 0), one.balance + step
+                one.sure |= one.credit >= NEEDED
+                one.told, one.xy, one.score = now, xy, score
+            side = float((box[2:] - box[:2]).max())
+            one.height = max(side, one.height * SHRINKS ** max(now - one.seen, 0.0), 1.0)
+            one.seen, one.box = now, box
+            self.tracks[who] = one
+        while len(self.tracks) > MOST_LOST + len(poses):
+            del self.tracks[next(iter(self.tracks))]
+
+    def _named(self, frame: Frame, poses: Poses, *, everyone: bool) -> Poses:
+        """The poses with their track ids; without those who have none, except for `everyone`."""
+        number = np.full(len(poses), -1, np.int64)
+        for row in np.argsort(poses.person, kind="stable").tolist():
+            one = self.tracks.get(int(poses.person[row]))
+            if one is None or not one.sure:
+                continue
+            if not one.number:
+                one.number = self._number(one, frame, poses.box[row])
+            number[row] = one.number
+        keep = np.arange(len(poses))
+        if not everyone:
+            keep = np.flatnonzero((number > 0) | (poses.person < 0))
+        if self.by_number:
+            keep = keep[np.argsort(np.where(number[keep] > 0, number[keep], np.inf), kind="stable")]
+        named = _with_ids(poses, number)
+        return named if np.array_equal(keep, np.arange(len(poses))) else named.take(keep)
+
+    def _number(self, one: _Track, frame: Frame, box: np.ndarray) -> int:
+        """The id of a lost person who seems to be the same, see `MISSING`; or else a new one."""
+        best, lost = np.inf, None
+        for other in self.tracks.values() if _inside(box, frame.size) else ():
+            gap = frame.seconds - other.seen
+            if not other.number or not 0 < gap <= MISSING or not _inside(other.box, frame.size):
+                continue
+            apart = float(np.linalg.norm(box[:2] + box[2:] - other.box[:2] - other.box[2:])) / 2
+            alike = 1 / LIKE <= one.height / other.height <= LIKE
+            if alike and apart < best and apart <= other.height * (NEAR + PACE * gap):
+                best, lost = apart, other
+        if lost is None:
+            self.given += 1
+            return self.given
+        number, lost.number = lost.number, 0
+        return number
+
+
+def bone_change(
+    xy: np.ndarray,
+    score: np.ndarray,
+    other: np.ndarray,
+    other_score: np.ndarray,
+    bones: tuple[tuple[int, int], ...],
+) -> float:
+    """How much the lengths of bones differ between two poses, as a share of all; NaN: unknown.
+
+    Both poses are scaled to the same sum of lengths; each bone has the weight of its least certain
+    end. So 0 is the same body in any place, size and attitude in the image plane.
+
+    Args:
+        xy: (K, 2) pixels, NaN where not found.
+        score: (K,) 0..1.
+        other: (K, 2) pixels of the other pose.
+        other_score: (K,).
+        bones: pairs of keypoints.
+    """
+    ends = np.array(bones, np.int64).reshape(-1, 2)
+    weight = np.minimum(score[ends].min(axis=1), other_score[ends].min(axis=1))
+    one, two = (np.linalg.norm(each[ends[:, 0]] - each[ends[:, 1]], axis=1) for each in (xy, other))
+    known = np.isfinite(one) & np.isfinite(two) & (weight > 0)
+    one, two = weight[known] * one[known], weight[known] * two[known]
+    if not one.sum() > 0 or not two.sum() > 0:
+        return np.nan
+    return float(np.abs(one / one.sum() - two / two.sum()).sum())
+
+
+def _better_half(score: np.ndarray) -> float:
+    """Mean score of the better half of the keypoints; NaN: no scores."""
+    known = np.sort(score[np.isfinite(score)])
+    return float(known[len(known) // 2 :].mean()) if len(known) else np.nan
+
+
+def _with_ids(poses: Poses, person: np.ndarray) -> Poses:
+    """The poses with these track ids, everywhere."""
+    raw = None if poses.raw is None else _with_ids(poses.raw, person)
+    look = None if poses.look is None else replace(poses.look, person=person)
+    return replace(poses, person=person, raw=raw, look=look)
+
+
+def _strip(held: deque[Pair]) -> None:
+    """Leave out the pixels of the first frames if all together are too large."""
+    room = PIXELS
+    for i in range(len(held) - 1, -1, -1):
+        frame, poses = held[i]
+        if frame.pixels is None:
+            return
+        if not isinstance(frame.pixels, np.ndarray):  # arrays are the caller's, who keeps them
+            room -= YUV * frame.size[0] * frame.size[1]
+        if room < 0:
+            held[i] = replace(frame, pixels=None), poses
+
+
+def _inside(box: np.ndarray, size: tuple[int, int]) -> bool:
+    """Whether a box is not at the edge of the frame."""
+    margin = EDGE * np.array(size)
+    return bool((box[:2] > margin).all() and (box[2:] < size - margin).all())
