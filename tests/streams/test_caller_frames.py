@@ -41,7 +41,7 @@ def seconds_of(model: Seer) -> list[float]:
 
 def test_what_opencv_read_is_rgb_for_the_model():
     model = Seer()
-    stream = vit.stream(model, fps=10)
+    stream = vit.stream(model, fps=10, confirm=False)
     *_, poses = [stream(vit.Frame.bgr(BLUE)) for _ in range(3)]
     assert poses.person.tolist() == [1]
     assert seconds_of(model) == pytest.approx([0, 0.1, 0.2])
@@ -177,7 +177,9 @@ def one_by_one(number: int) -> Iterator[vit.Frame]:
 def test_run_takes_frames_and_arrays_as_one_video(make, options):
     pairs = list(vit.run(make(), Seer(), **options))
     assert [frame.seconds for frame, _ in pairs] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
-    assert [poses.person.tolist() for _, poses in pairs] == [[1]] * 5
+    # A generator is not known as a whole, so the id comes when it is earned.
+    who = -1 if isinstance(make(), Iterator) else 1
+    assert [poses.person.tolist() for _, poses in pairs] == [[who]] * 5
 
 
 def test_a_part_of_the_frames_can_be_asked_for():

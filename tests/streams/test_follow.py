@@ -318,7 +318,7 @@ class Street:
 
 def following(model: Street, **wanted: Any) -> Stream:
     """A stream that looks for people where they were, and smooths them."""
-    return Stream(model, Wanted(**{"smooth": True, "detect_every": 5, **wanted}))  # type: ignore[arg-type]
+    return Stream(model, Wanted(**{"smooth": True, "detect_every": 5, "confirm": False, **wanted}))  # type: ignore[arg-type]
 
 
 def numbers(model: Street, frame: Frames, **options) -> list[list[int]]:

@@ -261,7 +261,7 @@ def test_a_model_that_is_followed_need_not_be():
 
 @pytest.mark.parametrize("kind", [Passing, PassingSideBySide])
 def test_who_is_seen_live_keeps_a_number(kind):
-    step = Stream(kind(), Wanted(smooth=False))
+    step = Stream(kind(), Wanted(smooth=False, confirm=False))
     for frame in Clip():
         assert step(frame).person.tolist() == ([2, 1] if frame.index % 2 else [1, 2])
 
@@ -369,7 +369,8 @@ def test_the_next_frame_is_begun_early_with_the_same_results(
     same = follow._same
     monkeypatch.setattr(follow, "_same", lambda a, b: guessed.append(same(a, b)) or guessed[-1])
     errors: list[VitruvianError] = []
-    each, together = Stream(model), list(Stream(model).run(source, errors.append))
+    wanted = Wanted(confirm=False)
+    each, together = Stream(model, wanted), list(Stream(model, wanted).run(source, errors.append))
     assert not errors
     assert guessed.count(True) > 0.25 * len(together)
     for (_, a), frame in zip(together, source, strict=True):

@@ -22,18 +22,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import amount, note
 from vitruvian.frame import Frame
 from vitruvian.streams.identify import MOST_LOST
 from vitruvian.streams.windows import Pair
 
 # Maximum change of the bones of a person, see `bone_change`.
-STEADY = 0.18
+STEADY = 0.15
 FAINT = 0.3  # minimum mean score of the better half of the keypoints: half a body may be hidden
-NEEDED = 5  # the sum from which a track is confirmed
-SOON = 0.025  # seconds; sightings at shorter intervals than this are no new evidence
-WAIT = 1.5  # seconds that a recording is held back
-LEAST_HELD = 3 * NEEDED  # frames of it, at low frame rates
+FOR = 2  # what a sighting for a person adds; one against takes 1
+NEEDED = 8  # the sum from which a track is confirmed
+AGAIN = 2  # the same where a person was lost nearby who may be the same
+SOON = 0.1  # seconds; sightings at shorter intervals than this are no new evidence
+APART = 0.25  # seconds, minimum between two sightings that are compared
+SHORT = APART + (NEEDED // FOR - 1) * SOON  # seconds; a clip of this length is too short to tell
+WAIT = 2.0  # seconds that a recording is held back
+LEAST_HELD = 2 * NEEDED  # frames of it, at low frame rates
 MOST_HELD = 1000  # frames of it, where timestamps stand still
 PIXELS = 256e6  # bytes of pixels that are held back; beyond that, the source is read a second time
 YUV = 1.5  # bytes per pixel of a video, 8 bits, 4:2:0
@@ -41,8 +46,11 @@ MISSING = 3.0  # seconds, maximum absence after which somebody new may be the pe
 PACE = 2.0  # heights per second, maximum speed meanwhile: 3.5 m/s, running
 NEAR = 0.5  # heights, and as far as that at once
 SHRINKS = 0.8  # what remains of a height after a second
-LIKE = 1.6  # maximum ratio of the two heights
+LIKE = 2.0  # maximum ratio of the two heights
 EDGE = 0.02  # of the frame: who is lost or found this close to its edge, left or came in
+
+
+KEPT = 4  # sightings of a track
 
 
 @dataclass(eq=False)
@@ -51,14 +59,26 @@ class _Track:
 
     seen: float  # seconds, of the last sighting
     box: np.ndarray  # (4,) then
-    told: float  # seconds, of the last sighting that was evidence
-    xy: np.ndarray  # (K, 2) then
-    score: np.ndarray  # (K,)
-    height: float = 1.0  # pixels, longer side of the box, the largest lately
+    # The last sightings, `SOON` apart: seconds, (K, 2) pixels, (K,) scores.
+    poses: deque[tuple[float, np.ndarray, np.ndarray]]
+    height: float  # pixels, longer side of the box, the largest lately
     credit: int = 0  # the sum of the sequential test
     balance: int = 0  # the same, but may fall below 0
     sure: bool = False  # confirmed
+    again: tuple[_Track, float] | None = None  # a lost person who may be the same; last seen then
     number: int = 0  # track id given to it; 0: none yet
+
+    def add(self, now: float, xy: np.ndarray, score: np.ndarray, skeleton: Skeleton) -> None:
+        """Add a sighting, and what it says together with an earlier one."""
+        if self.poses and 0 < now - self.poses[-1][0] < SOON:
+            return
+        for seconds, *before in reversed(self.poses):
+            if not 0 < now - seconds < APART:
+                change = bone_change(xy, score, *before, skeleton.bones)
+                step = -1 if change > STEADY or _better_half(score) < FAINT else FOR
+                self.credit, self.balance = max(self.credit + step, 0), self.balance + step
+                break
+        self.poses.append((now, xy, score))
 
 
 class Confirm:
@@ -82,12 +102,14 @@ class Confirm:
         """The frames of a recording with confirmed people only, held back where needed.
 
         Where the pixels of the frames held back would need more memory than `PIXELS`, the first
-        ones come without pixels. In a recording of at most `NEEDED` frames, nobody is left out.
+        ones come without pixels. In a recording of at most 5 frames or `SHORT` seconds,
+        nobody is left out.
         """
         held: deque[Pair] = deque()
-        frames = 0
+        frames, first, last = 0, None, 0.0
         for frame, poses in pairs:
-            frames += 1
+            frames, last = frames + 1, frame.seconds
+            first = last if first is None else first
             self._see(frame, poses)
             held.append((frame, poses))
             while held and self._due(held, frame.seconds):
@@ -95,7 +117,7 @@ class Confirm:
             if held:
                 held[-1] = replace(frame), poses  # without pixels converted to RGB
                 _strip(held)
-        short = frames <= NEEDED
+        short = frames <= NEEDED // FOR + 1 or last - (first or 0.0) <= SHORT
         for one in self.tracks.values():
             one.sure |= short or one.balance > 0
         while held:
@@ -126,18 +148,15 @@ class Confirm:
         for row, who in enumerate(poses.person.tolist()):
             if who < 0:
                 continue
-            xy, score, box = found.xy[row], found.score[row], poses.box[row]
-            one = self.tracks.pop(who, None)
-            if one is None:
-                one = _Track(now, box, now, xy, score)
-            elif not 0 < now - one.told < SOON:
-                change = bone_change(one.xy, one.score, xy, score, poses.skeleton.bones)
-                step = -1 if change > STEADY or _better_half(score) < FAINT else 1
-                one.credit, one.balance = max(one.credit + step, 0), one.balance + step
-                one.sure |= one.credit >= NEEDED
-                one.told, one.xy, one.score = now, xy, score
-            side = float((box[2:] - box[:2]).max())
-            one.height = max(side, one.height * SHRINKS ** max(now - one.seen, 0.0), 1.0)
+            box = poses.box[row]
+            side = max(float((box[2:] - box[:2]).max()), 1.0)
+            one = self.tracks.pop(who, None) or _Track(now, box, deque(maxlen=KEPT), side)
+            one.add(now, found.xy[row], found.score[row], poses.skeleton)
+            one.height = max(side, one.height * SHRINKS ** max(now - one.seen, 0.0))
+            if not one.sure:
+                if one.credit >= AGAIN and (lost := self._lost(one, frame, box)) is not None:
+                    one.again = lost, lost.seen
+                one.sure = one.again is not None or one.credit >= NEEDED
             one.seen, one.box = now, box
             self.tracks[who] = one
         while len(self.tracks) > MOST_LOST + len(poses):
@@ -151,8 +170,8 @@ class Confirm:
             if one is None or not one.sure:
                 continue
             if not one.number:
-                one.number = self._number(one, frame, poses.box[row])
-            number[row] = one.number
+                one.number = self._number(one, frame)
+            number[row] = one.number or -1
         keep = np.arange(len(poses))
         if not everyone:
             keep = np.flatnonzero((number > 0) | (poses.person < 0))
@@ -161,8 +180,20 @@ class Confirm:
         named = _with_ids(poses, number)
         return named if np.array_equal(keep, np.arange(len(poses))) else named.take(keep)
 
-    def _number(self, one: _Track, frame: Frame, box: np.ndarray) -> int:
-        """The id of a lost person who seems to be the same, see `MISSING`; or else a new one."""
+    def _number(self, one: _Track, frame: Frame) -> int:
+        """The id of the lost person who is the same, or else a new one; 0: both are there."""
+        if one.again is not None:
+            lost, seen = one.again
+            if lost.number and lost.seen == seen:
+                if frame.seconds <= seen:
+                    return 0
+                number, lost.number = lost.number, 0
+                return number
+        self.given += 1
+        return self.given
+
+    def _lost(self, one: _Track, frame: Frame, box: np.ndarray) -> _Track | None:
+        """Of the people lost lately the nearest who may be this one, see `MISSING`."""
         best, lost = np.inf, None
         for other in self.tracks.values() if _inside(box, frame.size) else ():
             gap = frame.seconds - other.seen
@@ -172,11 +203,7 @@ class Confirm:
             alike = 1 / LIKE <= one.height / other.height <= LIKE
             if alike and apart < best and apart <= other.height * (NEAR + PACE * gap):
                 best, lost = apart, other
-        if lost is None:
-            self.given += 1
-            return self.given
-        number, lost.number = lost.number, 0
-        return number
+        return lost
 
 
 def bone_change(
