@@ -34,8 +34,8 @@ from vitruvian.streams.windows import Pair
 # YOLOv8n, vitruvian-2d), what BlazePose finds in the foot of a table in 7 %.
 STEADY = 0.15
 # Minimum mean score of the better half of the keypoints; the other half of a body may be hidden.
-# vitruvian-2d, 80 pictures of ../shared/data/coco_pictures, conf 0.2: 90 % of 168 right detections
-# are above it, 40 % of 122 wrong ones.
+# vitruvian-2d, 80 pictures of ../shared/data/coco_pictures, conf 0.2: 88 % of 168 right detections
+# are above it, 32 % of 122 wrong ones.
 FAINT = 0.3
 # Minimum box score of BlazePose, which is the probability that somebody is in the crop. With people
 # found by vitruvian-find, 60 of those pictures: 88 % of 77 right ones are above, 1 of 14 wrong ones.
@@ -53,12 +53,13 @@ LEAST_HELD = 16  # frames of it, at low frame rates
 MOST_HELD = 1000  # frames of it, where timestamps stand still
 PIXELS = 256e6  # bytes of pixels that are held back; beyond that, the source is read a second time
 YUV = 1.5  # bytes per pixel of a video: 8 bits, 4:2:0
+GONE = 0.5  # seconds unseen after which a track must be confirmed again, by one sighting
 MISSING = 3.0  # seconds, maximum absence after which somebody new may be the person lost
 PACE = 2.0  # heights per second, maximum speed meanwhile: 3.5 m/s, running
 NEAR = 0.5  # heights, and as far as that at once
 SHRINKS = 0.8  # what remains of a height after a second
 LIKE = 2.0  # maximum ratio of the two heights: who crouches is half as tall
-EDGE = 0.02  # of the frame: who is lost or found this close to its edge, left or came in
+EDGE = 0.02  # of the frame: who is lost or found this close to its edge may have left or come in
 
 
 @dataclass(eq=False)
@@ -66,14 +67,20 @@ class _Track:
     """What is known about a track of `Identify`."""
 
     seen: float  # seconds, of the last sighting
-    box: np.ndarray  # (4,) then
     last: deque[tuple[float, Poses]]  # sightings `SOON` apart, at these seconds
     height: float  # pixels, longer side of the box, the largest lately
     credit: int = 0  # the sum of the sequential test
     good: bool = False  # whether the last sighting was for a person
-    sure: bool = False  # confirmed
-    again: tuple[_Track, float] | None = None  # a lost person who may be the same; last seen then
+    open: float = -np.inf  # seconds from which on it is not confirmed; inf: it is
+    there: float = -np.inf  # seconds, of the last sighting while confirmed
+    box: np.ndarray | None = None  # (4,) then
+    again: tuple[_Track, float] | None = None  # a lost person who may be the same; `there` then
     number: int = 0  # track id given to it; 0: none yet
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is confirmed now."""
+        return self.open == np.inf
 
     def add(self, now: float, one: Poses, *, twice: bool) -> None:
         """Add a sighting, and what it says together with an earlier one.
@@ -130,7 +137,7 @@ class Confirm:
                 _strip(held)
         short = frames <= FEW or last - (first or 0.0) <= SHORT
         for one in self.tracks.values():
-            one.sure |= short or one.credit > 0
+            one.open = np.inf if short or one.credit > 0 else one.open
         while held:
             yield self._out(held.popleft(), everyone=short)
         if self.tracks and not self.given:
@@ -143,10 +150,10 @@ class Confirm:
         """Whether the first frame held back need not wait any longer."""
         (frame, poses), waited = held[0], len(held) - 1
         late = waited >= LEAST_HELD and now - frame.seconds > WAIT
-        return late or waited >= MOST_HELD or all(map(self._is_sure, poses.person.tolist()))
-
-    def _is_sure(self, who: int) -> bool:
-        return who < 0 or (who in self.tracks and self.tracks[who].sure)
+        if late or waited >= MOST_HELD:
+            return True
+        known = (self.tracks.get(who) for who in poses.person.tolist() if who >= 0)
+        return all(one is not None and frame.seconds < one.open for one in known)
 
     def _out(self, pair: Pair, *, everyone: bool = False) -> Pair:
         frame, poses = pair
@@ -161,14 +168,20 @@ class Confirm:
                 continue
             box = poses.box[row]
             side = max(float((box[2:] - box[:2]).max()), 1.0)
-            one = self.tracks.pop(who, None) or _Track(now, box, deque(maxlen=KEPT), side)
+            one = self.tracks.pop(who, None) or _Track(now, deque(maxlen=KEPT), side)
+            if one.sure and now - one.seen > GONE:
+                one.open, one.good, one.credit = now, False, 0
+                one.last.clear()
             one.add(now, found.take([row]), twice=twice[row])
             one.height = max(side, one.height * SHRINKS ** max(now - one.seen, 0.0))
             if not one.sure:
-                if one.good and (lost := self._lost(one, frame.size)) is not None:
-                    one.again = lost, lost.seen
-                one.sure = one.again is not None or one.credit >= NEEDED
-            one.seen, one.box = now, box
+                if one.box is None and one.good and (lost := self._lost(one, frame.size)):
+                    one.again = lost, lost.there
+                back = one.good and (one.again is not None or one.box is not None)
+                one.open = np.inf if back or one.credit >= NEEDED else one.open
+            if one.sure:
+                one.there, one.box = now, box
+            one.seen = now
             self.tracks[who] = one
         while len(self.tracks) > MOST_LOST + len(poses):
             del self.tracks[next(iter(self.tracks))]
@@ -178,7 +191,7 @@ class Confirm:
         number, twice = np.full(len(poses), -1, np.int64), self._twice(poses)
         for row in np.argsort(poses.person, kind="stable").tolist():
             one = self.tracks.get(int(poses.person[row]))
-            if one is None or not one.sure:
+            if one is None or not frame.seconds < one.open:
                 continue
             if not one.number and not twice[row]:
                 one.number = self._number(one, frame)
@@ -195,7 +208,7 @@ class Confirm:
         """The id of the lost person who is the same, or else a new one; 0: both are there."""
         if one.again is not None:
             lost, seen = one.again
-            if lost.number and lost.seen == seen:
+            if lost.number and lost.there == seen:
                 if frame.seconds <= seen:
                     return 0
                 number, lost.number = lost.number, 0
@@ -220,14 +233,15 @@ class Confirm:
         for other in self.tracks.values():
             if not other.number or not 1 / LIKE <= one.height / other.height <= LIKE:
                 continue
-            since = next((each for each in one.last if each[0] > other.seen), None)
-            if since is None or since[0] - other.seen > MISSING:
+            since = next((each for each in one.last if each[0] > other.there), None)
+            before = other.box
+            if since is None or before is None or since[0] - other.there > MISSING:
                 continue
-            box, before = since[1].box[0], other.box
-            if not _inside(box, size) or not _inside(before, size):
-                continue
+            gap, box = since[0] - other.there, since[1].box[0]
             apart = float(np.linalg.norm(box[:2] + box[2:] - before[:2] - before[2:])) / 2
-            reach = other.height * (NEAR + PACE * (since[0] - other.seen))
+            reach = other.height * (NEAR + PACE * gap)
+            if not (_inside(box, size) and _inside(before, size)):
+                reach = other.height * NEAR if gap <= GONE else 0.0
             if apart < best and apart <= reach:
                 best, lost = apart, other
         return lost
