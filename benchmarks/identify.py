@@ -2,6 +2,7 @@ r"""Who is who over time: `Identify` on sequences with known identities, and on 
 
     python benchmarks/identify.py                                   # made-up people
     python benchmarks/identify.py --videos ../shared/data/videos/*.mp4 --model yolov8n-pose
+    python benchmarks/identify.py --count                         # people counted, beside the truth
 
 The people are stick figures that walk, seen by a detector that misses some, shakes all, and does
 not see who is behind somebody else. Three ways: overlap of boxes alone, poses too, and appearance
@@ -18,6 +19,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -283,6 +285,42 @@ def real(videos: list[Path], model: str) -> None:
             print(f"  {name}: {len(times)} sightings from {times[0]:.1f} to {times[-1]:.1f} s")
 
 
+SHARED = Path(__file__).parents[2] / "shared"
+TRUTH = {"intel_one_by_one_person.mp4": 6, "sports2d_demo.mp4": 2}
+COUNTING: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("blazepose-full", {}),
+    ("blazepose-full", {"num_poses": 3}),
+    ("blazepose-full", {"num_poses": 3, "conf": 0.3}),
+    ("blazepose-lite", {"num_poses": 3}),
+    ("blazepose-heavy", {"num_poses": 3}),
+    (str(SHARED / "weights" / "yolov8n-pose.pt"), {}),
+    (str(SHARED / "weights" / "yolov8n-pose.pt"), {"conf": 0.1}),
+    ("vitruvian-2d", {}),
+    ("vitruvian-2d", {"conf": 0.2}),
+    ("vitruvian-3d", {}),
+    ("vitruvian-3d", {"conf": 0.2}),
+)
+
+
+def count() -> None:
+    """People counted with each model, and frames with each: confirmed, and without confirmation."""
+    import vitruvian as vit
+
+    for name, options in COUNTING:
+        model = vit.load(name, **options)
+        for video, truth in TRUTH.items():
+            cells = []
+            for confirm in (True, False):
+                frames: dict[int, int] = {}
+                for _, poses in vit.run(SHARED / "data" / "videos" / video, model, confirm=confirm):
+                    for who in poses.person[poses.person > 0].tolist():
+                        frames[who] = frames.get(who, 0) + 1
+                cells.append(f"{len(frames)} people, frames {sorted(frames.values())[::-1]}")
+            said = " ".join(f"{key} {value:g}" for key, value in options.items())
+            print(f"{Path(name).stem} {said}, {video}: truth {truth}, {cells[0]}", flush=True)
+            print(f"    without confirmation {cells[1]}", flush=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -290,8 +328,11 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--videos", type=Path, nargs="*", default=[])
     parser.add_argument("--model", default="yolov8n-pose")
+    parser.add_argument("--count", action="store_true")
     given = parser.parse_args()
-    if given.videos:
+    if given.count:
+        count()
+    elif given.videos:
         real(given.videos, given.model)
     else:
         made_up(given.seeds)

@@ -156,7 +156,8 @@ def test_where_time_stands_still_memory_is_bounded(rng, monkeypatch):
 class Coded:
     """Pixels of a video, as it were."""
 
-    size = SIZE
+    def __init__(self) -> None:
+        self.size: tuple[int, int] = SIZE
 
     def rgb(self) -> np.ndarray:
         return np.zeros((*SIZE[::-1], 3), np.uint8)
@@ -215,10 +216,10 @@ def test_who_is_found_twice_is_one():
 
 def test_sorted_by_number_whoever_has_none_is_last(rng):
     step = Confirm(by_number=True)
-    for i in range(40):
-        both = Poses.join(ghost(rng, 1), walker(i / 30, 2))
-        got = step(frame(i, i / 30), both)
-    assert got.person.tolist() == [1, -1]
+    pairs = [(frame(i, i / 30), Poses.join(ghost(rng, 1), walker(i / 30, 2))) for i in range(40)]
+    got = [step(*pair).person.tolist() for pair in pairs]
+    assert got[0] == [-1, -1]
+    assert got[-1] == [1, -1]
 
 
 # Lost and found
@@ -274,9 +275,7 @@ def test_who_comes_back_beside_the_one_with_the_id_is_new():
     ("clip", "start", "end", "people"),
     [("intel_one_by_one_person", 0.0, 8.0, 1), ("sports2d_demo", 0.0, None, 2)],
 )
-def test_the_foot_of_a_table_is_nobody_and_people_are(
-    shared, blazepose, clip, start, end, people
-):
+def test_the_foot_of_a_table_is_nobody_and_people_are(shared, blazepose, clip, start, end, people):
     """The foot is found from the start, and somebody comes after six seconds."""
     model = blazepose("full", num_poses=3)
     video = shared / "data" / "videos" / f"{clip}.mp4"

@@ -12,10 +12,11 @@ from vitruvian.geometry.boxes import iou
 # people with ten or more labelled keypoints reach it, except those labelled twice; YOLOv8n's
 # duplicates have 0.5 to 0.96.
 DOUBLE = 0.5
-# A part of somebody, such as the legs, found as a person of its own: what share of its box is inside
-# the box of the whole, at most what share of that it is, and its minimum OKS with the whole. Of 1770
-# pairs of people in those images, 17 look like that, 12 of which are people labelled twice. Parts
-# that vitruvian-2d finds of one person in ../shared/data/videos/sports2d_demo.mp4 have 0.29 to 0.8.
+# A part of somebody, such as the legs, found as a person of its own: what share of its box is in
+# the box of the whole, at most what share of that it is, and its minimum OKS with the whole. Of
+# 1770 pairs of people in those images, 17 look like that, 12 of which are people labelled twice.
+# Parts that vitruvian-2d finds of one person in ../shared/data/videos/sports2d_demo.mp4 have 0.29
+# to 0.8.
 INSIDE, SMALLER, PART = 0.75, 0.5, 0.25
 SIGMA = 0.07  # OKS sigma for skeletons without published sigmas: COCO's average
 

@@ -1,15 +1,15 @@
 """Confirm: track ids only for tracks that have proved to be a person (track confirmation).
 
-Detectors also find people in the foot of a table, in a head close to the camera, or twice where there
-is one. Such ghosts have high scores, but no body: the lengths of their bones change at random, while
-those of a person hardly do in a quarter of a second, however fast the person moves. So each sighting
-is evidence for a person or against, and a track is confirmed by a sequential test: by their sum, which
-does not fall far below 0 (Wald 1945; Page 1954, "Continuous inspection schemes"). Where nothing is
-against, that takes 0.6 seconds.
+Detectors also find people in the foot of a table, in a head close to the camera, or twice where
+there is one. Such ghosts have high scores, but no body: the lengths of their bones change at
+random, while those of a person hardly do in a quarter of a second, however fast the person moves.
+So each sighting is evidence for a person or against, and a track is confirmed by a sequential test:
+by their sum, which does not fall far below 0 (Wald 1945; Page 1954, "Continuous inspection
+schemes"). Where nothing is against, that takes 0.6 seconds.
 
-A recording is held back for up to `WAIT` seconds where somebody is not confirmed yet: who is confirmed
-has the track id from the first sighting on, and all others are left out. In a live stream poses
-come at once, and `person` is -1 until the track is confirmed.
+A recording is held back for up to `WAIT` seconds where somebody is not confirmed yet: who is
+confirmed has the track id from the first sighting on, and all others are left out. In a live stream
+poses come at once, and `person` is -1 until the track is confirmed.
 
 A person lost and found again near that place gets the previous id, where `Identify` gave a new one.
 """
@@ -29,16 +29,16 @@ from vitruvian.frame import Frame
 from vitruvian.streams.identify import MOST_LOST
 from vitruvian.streams.windows import Pair
 
-# Maximum change of the bones of a person, see `bone_change`, between sightings 0.3 s apart. Those who
-# walk and jump in ../shared/data/videos/sports2d_demo.mp4 are below in 70 to 95 % of them (BlazePose,
-# YOLOv8n, vitruvian-2d), what BlazePose finds in the foot of a table in 7 %.
+# Maximum change of the bones of a person, see `bone_change`, between sightings 0.3 s apart. Those
+# who walk and jump in ../shared/data/videos/sports2d_demo.mp4 are below in 63 to 95 % of them
+# (BlazePose, YOLOv8n), what BlazePose finds in the foot of a table in 0 to 32 %.
 STEADY = 0.15
 # Minimum mean score of the better half of the keypoints; the other half of a body may be hidden.
 # vitruvian-2d, 80 pictures of ../shared/data/coco_pictures, conf 0.2: 88 % of 168 right detections
 # are above it, 32 % of 122 wrong ones.
 FAINT = 0.3
 # Minimum box score of BlazePose, which is the probability that somebody is in the crop. With people
-# found by vitruvian-find, 60 of those pictures: 88 % of 77 right ones are above, 1 of 14 wrong ones.
+# found by vitruvian-find, 60 of those pictures: 88 % of 77 right ones are above, 1 of 14 others.
 PRESENT = 0.9
 FOR = 2  # what a sighting for a person adds; one against takes 1
 NEEDED = 8  # the sum from which a track is confirmed
@@ -225,7 +225,7 @@ class Confirm:
         rank = [(one.number > 0, one.sure) if one else (False, False) for one in known]
         order = sorted(range(len(poses)), key=lambda i: (*rank[i], poses.box_score[i]))
         place = np.argsort(order)
-        return ((same | same.T) & (place[:, None] < place)).any(axis=1)
+        return np.any((same | same.T) & (place[:, None] < place), axis=1)
 
     def _lost(self, one: _Track, size: tuple[int, int]) -> _Track | None:
         """Of the people lost lately the nearest who may be this one, see `MISSING`."""
@@ -256,7 +256,9 @@ def bone_change(one: Poses, other: Poses) -> float:
     """
     ends = np.array(one.skeleton.bones, np.int64).reshape(-1, 2)
     weight = np.minimum(one.score[0, ends].min(axis=1), other.score[0, ends].min(axis=1))
-    a, b = (np.linalg.norm(np.diff(each.xy[0, ends], axis=1)[:, 0], axis=1) for each in (one, other))
+    a, b = (
+        np.linalg.norm(np.diff(each.xy[0, ends], axis=1)[:, 0], axis=1) for each in (one, other)
+    )
     known = np.isfinite(a) & np.isfinite(b) & (weight > 0)
     a, b = weight[known] * a[known], weight[known] * b[known]
     if not a.sum() > 0 or not b.sum() > 0:

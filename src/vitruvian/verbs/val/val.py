@@ -336,7 +336,9 @@ def _find(
                 lines.flush()
                 frames += 1
 
-            stream = Stream(model, Wanted(absolute=truth.solid, confirm=False), moving=source.moving)
+            stream = Stream(
+                model, Wanted(absolute=truth.solid, confirm=False), moving=source.moving
+            )
             each_frame(name, len(source.todo), stream.run(source, on_error), write)
     except KeyboardInterrupt:
         at = len(done) + frames
