@@ -9,6 +9,7 @@ import pytest
 
 from conftest import TOY
 from vitruvian.body.poses import Poses
+from vitruvian.body.similar import limbs
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import (
     BLAZEPOSE33,
@@ -256,3 +257,12 @@ def test_joining_nobody_with_somebody_is_somebody(people: People):
     for parts in ((nobody, somebody), (somebody, nobody), (somebody,)):
         np.testing.assert_array_equal(Poses.join(*parts).xy, somebody.xy)
     assert len(Poses.join(nobody, nobody)) == 0
+
+
+def test_a_limb_is_small_inside_of_a_surer_body():
+    box = np.array([[0, 0, 20, 20], [0, 0, 100, 100], [90, 90, 110, 110], [0, 0, 40, 40.0]])
+    sure = np.array([0.5, 0.9, 0.5, 0.5])
+    # The third is a quarter inside, and the fourth is large.
+    assert limbs(box, box, sure, 0.1).tolist() == [True, False, False, False]
+    assert limbs(box, box, 1 - sure, 0.1).tolist() == [False] * 4
+    assert limbs(box[:0], box[:0], sure[:0], 0.1).shape == (0,)

@@ -277,3 +277,15 @@ def test_who_sits_is_one_person(blazepose):
     (poses,) = load("blazepose-full", **for_pictures("blazepose-full", {}))([Frame.read(picture)])
     middle = np.sort((poses.box[:, 0] + poses.box[:, 2]) / 2)
     np.testing.assert_allclose(middle, [130, 386, 644, 844], atol=20)
+
+
+def test_a_raised_hand_is_nobody():
+    """Of the person on the left, it has a box of its own."""
+    picture = Frame.read(Path(__file__).parents[2] / "docs" / "people.jpg")
+    model = load("vitruvian-2d")
+    (boxes,) = model.find([picture])  # type: ignore[union-attr]
+    (poses,) = model([picture])
+    hand = boxes.bounds()[(boxes.centre < (100, 200)).all(axis=1)]
+    np.testing.assert_allclose(hand, [[54, 114, 90, 210]], atol=2)
+    middle = np.sort((poses.box[:, 0] + poses.box[:, 2]) / 2)
+    np.testing.assert_allclose(middle, [147, 387, 631, 838], atol=20)

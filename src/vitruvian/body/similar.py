@@ -6,7 +6,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.geometry.boxes import iou
+from vitruvian.geometry.boxes import iou, over_smaller
 
 # Minimum OKS (IoU without keypoints) of duplicate detections. In 150 + 384 COCO images, no two
 # people with ten or more labelled keypoints reach it, except those labelled twice; YOLOv8n's
@@ -18,6 +18,7 @@ DOUBLE = 0.5
 # Parts that vitruvian-2d finds of one person in ../shared/data/videos/sports2d_demo.mp4 have 0.29
 # to 0.8.
 INSIDE, SMALLER, PART = 0.75, 0.5, 0.25
+LIMB = 0.3  # minimum part of a limb's box inside of the body's
 SIGMA = 0.07  # OKS sigma for skeletons without published sigmas: COCO's average
 
 
@@ -104,3 +105,17 @@ def each_once(poses: Poses, overlap: float, order: np.ndarray | None = None) -> 
         if not same[keep, i].any():
             keep.append(i)
     return poses.take(sorted(keep))
+
+
+def limbs(box: np.ndarray, body: np.ndarray, sure: np.ndarray, small: float) -> np.ndarray:
+    """(N,) bool, whether a box shows a hand or the head of a surer person, rather than somebody.
+
+    Args:
+        box: (N, 4) x0 y0 x1 y1, of the finder.
+        body: (N, 4) of the whole person.
+        sure: (N,) how certain it is that somebody is there.
+        small: maximum area of a limb's box, relative to the body's.
+    """
+    area, whole = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (box, body))
+    inside = (over_smaller(box, body) >= LIMB) & (area[:, None] < small * whole)
+    return (inside & (sure > sure[:, None])).any(axis=1)

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.similar import each_once
+from vitruvian.body.similar import each_once, limbs
 from vitruvian.frame import Frame, checked
 from vitruvian.geometry.boxes import iou, nms, over_smaller
 from vitruvian.geometry.regions import Regions
@@ -35,9 +35,8 @@ FIRST = 0.1  # threshold of pose presence at the first look
 # of the pose with it. With a presence of 0.5 instead, 64 % of the people are found, and 84 poses
 # are wrong; so it is 66 % and 79, without `PARTS` 58 % and 44.
 SURE, SAME_PLACE = 0.7, 0.1
-# A box is a limb of somebody surer if this much of it is inside of the box of their pose, and if
-# its area relative to that, and the sum of its scores, are smaller.
-LIMB, SMALL, CERTAIN = 0.4, 0.15, 1.4
+# See `limbs`; and the sum of their scores from which a child is no limb.
+SMALL, CERTAIN = 0.15, 1.4
 NEAR = 0.5  # of the frame's shorter side: size of a person who may be alone
 PART = 0.6  # of a box, inside another: a part of the same person, at a glance
 APART = 0.9  # two regions with a larger IoU are one person; so are similar poses
@@ -111,11 +110,10 @@ class Everyone(TopDown):
         if self.presence is None:
             there[found] = sure[found] > SURE
         there[found] &= np.diagonal(iou(poses.box[found], box[found])) >= SAME_PLACE
-        # Hands and heads of those who are.
-        area, whole = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (box, poses.box))
-        inside = (over_smaller(box, poses.box) >= LIMB) & (area[:, None] < SMALL * whole)
-        surer = there & (sure > sure[:, None])
-        return there & ~((inside & surer).any(axis=1) & (sure < CERTAIN))
+        rows = np.flatnonzero(there)
+        limb = limbs(box[rows], poses.box[rows], sure[rows], SMALL) & (sure[rows] < CERTAIN)
+        there[rows[limb]] = False
+        return there
 
     def _regions(self, frames: Sequence[Frame]) -> list[Regions]:
         """Regions of each frame: those of its own detector first, each by descending score."""
