@@ -9,7 +9,7 @@ import pytest
 
 from conftest import TOY
 from vitruvian.body.poses import Poses
-from vitruvian.body.similar import limbs
+from vitruvian.body.similar import is_limb
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import (
     BLAZEPOSE33,
@@ -263,6 +263,6 @@ def test_a_limb_is_small_inside_of_a_surer_body():
     box = np.array([[0, 0, 20, 20], [0, 0, 100, 100], [90, 90, 110, 110], [0, 0, 40, 40.0]])
     sure = np.array([0.5, 0.9, 0.5, 0.5])
     # The third is a quarter inside, and the fourth is large.
-    assert limbs(box, box, sure, 0.1).tolist() == [True, False, False, False]
-    assert limbs(box, box, 1 - sure, 0.1).tolist() == [False] * 4
-    assert limbs(box[:0], box[:0], sure[:0], 0.1).shape == (0,)
+    assert is_limb(box, box, sure, 0.1).tolist() == [True, False, False, False]
+    assert is_limb(box, box, 1 - sure, 0.1).tolist() == [False] * 4
+    assert is_limb(box[:0], box[:0], sure[:0], 0.1).shape == (0,)

@@ -68,7 +68,7 @@ def alike(poses: Poses, least: float = DOUBLE) -> np.ndarray:
     return np.where(np.isnan(same), iou(box, box), same) >= least
 
 
-def parts(poses: Poses) -> np.ndarray:
+def is_part(poses: Poses) -> np.ndarray:
     """(N,) bool, whether a row shows a part of another one with a higher score, see `PART`.
 
     Or the other one is the part: then the row's box is far too large for its pose.
@@ -107,7 +107,7 @@ def each_once(poses: Poses, overlap: float, order: np.ndarray | None = None) -> 
     return poses.take(sorted(keep))
 
 
-def limbs(box: np.ndarray, body: np.ndarray, sure: np.ndarray, small: float) -> np.ndarray:
+def is_limb(box: np.ndarray, body: np.ndarray, sure: np.ndarray, small: float) -> np.ndarray:
     """(N,) bool, whether a box shows a hand or the head of a surer person, rather than somebody.
 
     Args:

@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.similar import limbs
+from vitruvian.body.similar import is_limb
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
 from vitruvian.decode import heatmap, pose_nms
@@ -58,7 +58,7 @@ from vitruvian.network.openvino import OpenVino
 MARGIN = np.float32(1.25)  # size of the crop relative to the bounding box
 BEST = 1 + 1 + 1.25  # the largest score of a person in the reference: all scores 1
 DECODERS = ("argmax", "integral", "combined", "local")  # keys of `DECODE`
-# Of limbs, see `limbs`; and the sum of the scores of their box and, as a mean, of their keypoints,
+# Of limbs, see `is_limb`; and the sum of the scores of their box and, as a mean, of their keypoints,
 # from which they are somebody. Chosen for vitruvian-2d on 128 pictures of
 # `../shared/data/coco_pictures`, where nobody is lost: a child has more.
 SMALL, CERTAIN = 0.1, 0.6
@@ -375,7 +375,7 @@ class Joints:
         sure = look.score + poses.score.mean(axis=1)
         body = np.where((score >= SEEN)[..., None], xy, np.nan)
         around = box_around(np.concatenate([poses.box.reshape(-1, 2, 2), body], axis=1))
-        return poses.take(~limbs(poses.box, around, sure, SMALL) | (sure >= CERTAIN))
+        return poses.take(~is_limb(poses.box, around, sure, SMALL) | (sure >= CERTAIN))
 
     def kept(
         self, xy: np.ndarray, score: np.ndarray, look: Regions

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.similar import each_once, limbs
+from vitruvian.body.similar import each_once, is_limb
 from vitruvian.frame import Frame, checked
 from vitruvian.geometry.boxes import iou, nms, over_smaller
 from vitruvian.geometry.regions import Regions
@@ -35,7 +35,7 @@ FIRST = 0.1  # threshold of pose presence at the first look
 # of the pose with it. With a presence of 0.5 instead, 64 % of the people are found, and 84 poses
 # are wrong; so it is 66 % and 79, without `PARTS` 58 % and 44.
 SURE, SAME_PLACE = 0.7, 0.1
-# See `limbs`; and the sum of their scores from which a child is no limb.
+# See `is_limb`; and the sum of their scores from which a child is no limb.
 SMALL, CERTAIN = 0.15, 1.4
 NEAR = 0.5  # of the frame's shorter side: size of a person who may be alone
 PART = 0.6  # of a box, inside another: a part of the same person, at a glance
@@ -111,7 +111,7 @@ class Everyone(TopDown):
             there[found] = sure[found] > SURE
         there[found] &= np.diagonal(iou(poses.box[found], box[found])) >= SAME_PLACE
         rows = np.flatnonzero(there)
-        limb = limbs(box[rows], poses.box[rows], sure[rows], SMALL) & (sure[rows] < CERTAIN)
+        limb = is_limb(box[rows], poses.box[rows], sure[rows], SMALL) & (sure[rows] < CERTAIN)
         there[rows[limb]] = False
         return there
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.similar import DOUBLE, alike, oks, parts
+from vitruvian.body.similar import DOUBLE, alike, is_part, oks
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
@@ -134,7 +134,7 @@ class Identify:
         self.last = frame.seconds
         self._resized(frame.size)
         rows = _likeliest_first(poses)
-        rows = rows[~parts(poses.take(rows))]
+        rows = rows[~is_part(poses.take(rows))]
         nobody = np.zeros(0, np.int64)
         rows = rows[_others(poses, rows, TWICE, nobody, np.arange(len(rows)))]
         found = self._found(frame, poses, rows)
