@@ -223,22 +223,37 @@ WAYS: dict[str, tuple[Options, bool]] = {
 def measure(
     scene: Scene, rate: float, options: Options, appears: bool, seed: int
 ) -> tuple[int, int, int, int]:
-    """Switches, pieces too many, twice the rightly identified sightings, and what to divide by."""
-    rng = np.random.default_rng(seed)
-    looks, noise = embedding(len(scene.walkers), rng), np.random.default_rng(seed + 1)
+    """`totals` with the made-up embedding, or without appearance."""
+    rng, noise = np.random.default_rng(seed), np.random.default_rng(seed + 1)
+    looks = embedding(len(scene.walkers), rng)
+    shown = (lambda who: looks[who] + noise.normal(0, 0.09, (len(who), 32))) if appears else None
+    return totals(scene, rate, options, shown, rng)
+
+
+def totals(
+    scene: Scene,
+    rate: float,
+    options: Options,
+    looks: Callable[[np.ndarray], np.ndarray] | None,
+    rng: np.random.Generator,
+) -> tuple[int, int, int, int]:
+    """Switches, pieces too many, twice the rightly identified sightings, and what to divide by.
+
+    looks: (N,) who they are -> (N, D) embeddings, of each frame.
+    """
     shown = np.zeros((0, 0))
 
     def appearance(frame: Frame, poses: Poses) -> np.ndarray:
         return shown
 
-    identify = Identify(options, appearance if appears else None)
+    identify = Identify(options, appearance if looks else None)
     last: dict[int, int] = {}  # person -> number when last numbered
     before: dict[int, int] = {}  # person -> number at the last sighting, or -1
     switches = pieces = 0
     counts: dict[tuple[int, int], int] = {}
     sightings = 0
     for frame, poses, who in scene.frames(rate, rng):
-        shown = looks[who] + noise.normal(0, 0.09, (len(who), 32))
+        shown = looks(who) if looks else shown
         got = identify(frame, poses)  # without those who were found twice
         kept = (poses.box[:, None] == got.box).all(axis=2).any(axis=1)
         for true, given in zip(who[kept].tolist(), got.person.tolist(), strict=True):

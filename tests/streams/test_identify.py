@@ -301,6 +301,18 @@ def test_somebody_else_is_not_taken_for_who_left():
     assert numbers(Identify(appearance=looks), [*frames[:-20], *other])[-1] == [2]
 
 
+@pytest.mark.parametrize(("different", "last"), [(0.05, [2]), (2, [1])])
+def test_a_strict_threshold_for_returns_need_not_stand_in_the_way_of_motion(different, last):
+    """Somebody walks into the shade, and is not found in one frame there."""
+
+    def in_the_light(frame: Frame, poses: Poses) -> np.ndarray:
+        return np.repeat([[1.0, 2.0 if frame.seconds > 1 else 0.0]], len(poses), axis=0)
+
+    frames = [(i / 10, bodies((300 + i, 300)) if i != 10 else bodies()) for i in range(20)]
+    strict = Options(appearance=0.05, different=different)
+    assert numbers(Identify(strict, in_the_light), frames)[-1] == last
+
+
 def test_appearance_tells_what_motion_cannot():
     """Two meet behind something and turn back: motion takes each for the other."""
     frames = []

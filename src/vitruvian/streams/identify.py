@@ -50,6 +50,7 @@ class Options:
     coast: float = 3.0  # seconds for which motion predicts the place of an unseen person
     reach: float = 1.0  # heights, maximum distance from the predicted place in stage 3
     appearance: float = 0.4  # maximum cost of stage 1, about the cosine distance
+    different: float = 0.4  # cosine distance above which motion and pose match nobody unseen
     similar: float = 0.2  # 0..1, minimum similarity of stage 2: weighted mean of OKS and IoU
     pose: float = 0.5  # 0..1, weight of OKS in it
     sure: float = 0.5  # 0..1, minimum box score for an id at once; others when seen again
@@ -247,7 +248,7 @@ class Identify:
             stage(named, by_appearance, options.appearance)
 
         # A track not in the last frame is not matched to a detection that looks different.
-        different = unlike > options.appearance
+        different = unlike > options.different
         other = (absent > 0) & different
 
         def by_pose() -> np.ndarray:
