@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ import numpy as np
 
 import vitruvian as vit
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.letterbox import letterboxed
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import objectron
 from vitruvian.models.ready import converted, pull
-from vitruvian.network import openvino_core
+from vitruvian.network.openvino import openvino_core
 
 Looks = dict[str, np.ndarray]  # candidate -> numbers
 # A layer: name of an operation, or pixels a cell and channels of the last residual sum.
@@ -231,3 +233,26 @@ def networks(yolo: Path | None) -> list[Layers]:
         file = converted(yolo, None)
         found.append(Layers("yolov8n-pose", file, letterboxes, layers, True))
     return found
+
+
+def coco_people(data: Path, split: str, most: int) -> list[Sighting]:
+    """People of COCO, with their labels as poses."""
+    rows: list[Sighting] = []
+    folder = data / "coco_people"
+    for line in (folder / "people.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        keypoints = np.array(row["keypoints"], np.float32)
+        if row["split"] != split or len(rows) == most or row["area"] < 3000:
+            continue
+        x, y, width, height = row["box"]
+        poses = Poses(
+            COCO17,
+            xy=keypoints[None, :, :2],
+            score=np.minimum(keypoints[None, :, 2], 1),
+            box=np.array([[x, y, x + width, y + height]], np.float32),
+            box_score=np.ones(1, np.float32),
+            person=np.full(1, -1),
+        )
+        if "torso" in parts(poses):
+            rows.append(Sighting(row["file"], Frame.read(folder / "crops" / row["file"]), poses))
+    return rows
