@@ -73,11 +73,15 @@ def moving(tmp_path: Path, count: int = 12) -> list[vit.Frame]:
 @pytest.mark.parametrize(
     ("options", "steps"),
     [
-        ({}, ["Identify", "OneEuro", "Place"]),
-        ({"smooth": False}, ["Identify", "Place"]),
+        ({}, ["Identify", "OneEuro", "Place", "Confirm"]),
+        ({"smooth": False}, ["Identify", "Place", "Confirm"]),
+        ({"smooth": False, "confirm": False}, ["Identify", "Place"]),
         ({"track": False}, ["Place"]),
-        ({"absolute": True}, ["Identify", "OneEuro", "Place"]),
-        ({"smooth": "butterworth", "repair": True}, ["Identify", "Repair", "Butterworth", "Place"]),
+        ({"absolute": True}, ["Identify", "OneEuro", "Place", "Confirm"]),
+        (
+            {"smooth": "butterworth", "repair": True},
+            ["Identify", "Confirm", "Repair", "Butterworth", "Place"],
+        ),
     ],
     ids=str,
 )

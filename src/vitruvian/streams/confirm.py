@@ -5,7 +5,7 @@ there is one. Such ghosts have high scores, but no body: the lengths of their bo
 random, while those of a person hardly do in a quarter of a second, however fast the person moves.
 So each sighting is evidence for a person or against, and a track is confirmed by a sequential test:
 by their sum, which does not fall far below 0 (Wald 1945; Page 1954, "Continuous inspection
-schemes"). Where nothing is against, that takes 0.6 seconds.
+schemes"). Where nothing is against, that takes 0.7 seconds.
 
 A recording is held back for up to `WAIT` seconds where somebody is not confirmed yet: who is
 confirmed has the track id from the first sighting on, and all others are left out. In a live stream
@@ -41,15 +41,15 @@ FAINT = 0.3
 # found by vitruvian-find, 60 of those pictures: 88 % of 77 right ones are above, 1 of 14 others.
 PRESENT = 0.9
 FOR = 2  # what a sighting for a person adds; one against takes 1
-NEEDED = 8  # the sum from which a track is confirmed
+NEEDED = 10  # the sum from which a track is confirmed
 LOWEST = -4  # what it does not fall below, so that a person may take over the track of a ghost
 SOON = 0.09  # seconds; sightings at shorter intervals than this are no new evidence
 APART = 0.25  # seconds, minimum between two sightings that are compared
 KEPT = 8  # sightings of a track, for that
-SHORT = 0.6  # seconds; 4 sightings after the first `APART`: a shorter clip cannot tell
+SHORT = 0.7  # seconds; 5 sightings after the first `APART`: a shorter clip cannot tell
 FEW = NEEDED // FOR + 1  # frames; neither can so many
-WAIT = 2.0  # seconds that a recording is held back
-LEAST_HELD = 16  # frames of it, at low frame rates
+WAIT = 3.0  # seconds that a recording is held back
+LEAST_HELD = 20  # frames of it, at low frame rates
 MOST_HELD = 1000  # frames of it, where timestamps stand still
 PIXELS = 256e6  # bytes of pixels that are held back; beyond that, the source is read a second time
 YUV = 1.5  # bytes per pixel of a video: 8 bits, 4:2:0

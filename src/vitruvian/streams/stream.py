@@ -156,7 +156,7 @@ class Stream:
     ) -> Iterator[Pair]:
         """Every frame of a source with its poses; read errors go to `on_error`.
 
-        Where a person is not confirmed yet, a recording is held back for up to 1.5 seconds, see
+        Where a person is not confirmed yet, a recording is held back for up to 3 seconds, see
         `Confirm`. Offline steps have a delay of some seconds. Pixels are not buffered for that
         long: if they are needed, the source is decoded a second time.
 
