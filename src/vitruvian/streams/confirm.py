@@ -110,6 +110,7 @@ class Confirm:
         self.by_number = by_number
         self.tracks: dict[int, _Track] = {}  # by the id of `Identify`; last seen last
         self.given = 0  # track ids so far
+        self.before = -np.inf  # seconds of the last frame
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
         """The same poses at once; `person` is -1 where the track is not confirmed yet."""
@@ -169,7 +170,7 @@ class Confirm:
             box = poses.box[row]
             side = max(float((box[2:] - box[:2]).max()), 1.0)
             one = self.tracks.pop(who, None) or _Track(now, deque(maxlen=KEPT), side)
-            if one.sure and now - one.seen > GONE:
+            if one.sure and one.seen != self.before and now - one.seen > GONE:
                 one.open, one.good, one.credit = now, False, 0
                 one.last.clear()
             one.add(now, found.take([row]), twice=twice[row])
@@ -183,6 +184,7 @@ class Confirm:
                 one.there, one.box = now, box
             one.seen = now
             self.tracks[who] = one
+        self.before = now
         while len(self.tracks) > MOST_LOST + len(poses):
             del self.tracks[next(iter(self.tracks))]
 
