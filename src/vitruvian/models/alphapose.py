@@ -58,8 +58,8 @@ from vitruvian.network.openvino import OpenVino
 MARGIN = np.float32(1.25)  # size of the crop relative to the bounding box
 BEST = 1 + 1 + 1.25  # the largest score of a person in the reference: all scores 1
 DECODERS = ("argmax", "integral", "combined", "local")  # keys of `DECODE`
-# Of limbs, see `is_limb`; and the sum of the scores of their box and, as a mean, of their keypoints,
-# from which they are somebody. Chosen for vitruvian-2d on 128 pictures of
+# Of limbs, see `is_limb`; and the sum of the score of their box and the mean of their keypoints'
+# scores, from which they are somebody. Chosen for vitruvian-2d on 128 pictures of
 # `../shared/data/coco_pictures`, where nobody is lost: a child has more.
 SMALL, CERTAIN = 0.1, 0.6
 SEEN = 0.3  # keypoint score threshold for predicting the person's next region
