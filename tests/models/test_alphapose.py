@@ -406,7 +406,7 @@ def test_following_finds_who_moves_as_finding_in_each_frame_does():
         frame = painted(np.add(SPOTS, (6 * i, 0)), SPOT * 300)
         return Frame(frame.rgb, i, i / 10)
 
-    follow = Stream(TopDown(find, head(), 1), Wanted(smooth=False, detect_every=100))
+    follow = Stream(TopDown(find, head(), 1), Wanted(smooth=False, detect_every=100, confirm=False))
     for i in range(20):
         poses = follow(shown(i))
         assert poses.person.tolist() == [1]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import attended
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 
@@ -123,13 +124,14 @@ def test_ctrl_c_writes_a_checkpoint(tmp_path):
     code += f"sys.argv = [{str(SCRIPT)!r}, {str(tmp_path / 'run')!r}]\n"
     code += "import runpy; runpy.run_path(sys.argv[0], run_name='__main__')"
     environment = {**os.environ, "WAIT": "0.1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with attended():
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     while not (tmp_path / "run/data.txt").exists():
         time.sleep(0.02)
     time.sleep(0.4)
