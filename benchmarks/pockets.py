@@ -1,6 +1,6 @@
 r"""Hands in pockets: precision, recall and F1 of each rule, by hand and by person.
 
-    python -m vitruvian.train.tasks.pockets --data ../shared/data --out runs/pockets
+    python -m vitruvian.training.tasks.pockets --data ../shared/data --out runs/pockets
     python benchmarks/pockets.py ../shared/data runs/pockets
 
 For the poses of each model: the original rule and a hand-tuned one, with fitted thresholds, and the
@@ -25,9 +25,9 @@ from vitruvian.analysis.posture import Body, shoulder_to_hand
 from vitruvian.body.poses import Poses
 from vitruvian.models import pockets
 from vitruvian.network.openvino import OpenVino
-from vitruvian.train.data.hands import LabelledPerson, regression_people
-from vitruvian.train.tasks import pockets as training
-from vitruvian.train.tasks.pockets import HandTable
+from vitruvian.training.data.hands import LabelledPerson, regression_people
+from vitruvian.training.tasks import pockets as training
+from vitruvian.training.tasks.pockets import HandTable
 
 Key = tuple[str, int]  # a person and a side
 ACROSS, DEEP = np.linspace(0.1, 1.5, 15), np.linspace(0.2, 3, 8)  # thresholds that are tried

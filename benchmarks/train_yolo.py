@@ -47,10 +47,10 @@ from vitruvian.evaluate.scores import score_people
 from vitruvian.exports.export import export_checkpoint
 from vitruvian.frame import Frame
 from vitruvian.models import yolopose
-from vitruvian.train.data.labelled import Data
-from vitruvian.train.fit import fit
-from vitruvian.train.task import Figure
-from vitruvian.train.tasks.yolopose import YoloRecipe, YoloTask
+from vitruvian.training.data.labelled import Data
+from vitruvian.training.fit import fit
+from vitruvian.training.task import Figure
+from vitruvian.training.tasks.yolopose import YoloRecipe, YoloTask
 
 KEPT = [COCO17[f"{side}_{part}"] for part in ("shoulder", "elbow", "hip", "knee")
         for side in ("left", "right")]  # fmt: skip

@@ -29,7 +29,7 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.models import metrabs
 from vitruvian.models.load import load
 from vitruvian.sources.open import open_source
-from vitruvian.train.data import people, people3d
+from vitruvian.training.data import people, people3d
 
 NAMES = COCO17.keypoints
 HALPE = [HALPE26[name] for name in NAMES]

@@ -22,9 +22,9 @@ import vitruvian as vit
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.show.draw import with_numbers
-from vitruvian.train.synth import render
-from vitruvian.train.synth.bodies import BodyModel
-from vitruvian.train.synth.postures import (
+from vitruvian.training.synth import render
+from vitruvian.training.synth.bodies import BodyModel
+from vitruvian.training.synth.postures import (
     FRONT,
     LEFT,
     TO_CAMERA,

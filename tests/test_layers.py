@@ -38,7 +38,7 @@ BELOW = {
     "evaluate": {
         *("body", "documents", "formats", "frame", "geometry", "models", "sources", "errors"),
     },
-    "train": {
+    "training": {
         *("body", "decode", "documents", "evaluate", "exports", "formats", "frame", "geometry"),
         *("models", "network", "show", "sources", "stopping", "weights", "errors"),
     },
@@ -54,7 +54,7 @@ BELOW = {
             "streams",
             "weights",
         ),
-        *("decode", "train", "errors"),
+        *("decode", "training", "errors"),
     },
     "cli": {
         *("body", "models", "sources", "stopping", "streams", "verbs"),
@@ -65,7 +65,7 @@ BELOW = {
 HOMES = {
     "openvino": {"network/openvino.py"},
     "onnxruntime": {"network/onnxruntime.py"},
-    "torch": {"exports/", "train/"},
+    "torch": {"exports/", "training/"},
     "onnx": {"exports/export.py"},
     "nncf": {"exports/export.py"},
     "av": {"sources/", "show/film.py", "verbs/doctor.py"},
@@ -79,13 +79,13 @@ HOMES = {
     "supervision": {"formats/libraries.py"},
     "scipy": {
         *("streams/identify.py", "streams/butterworth.py", "verbs/compare/agreement.py"),
-        "train/",
+        "training/",
     },
     "typer": {"cli/"},
     "gdown": {"weights/packages.py"},
     "pi_heif": {"picture_files/"},
-    "anny": {"train/synth/bodies.py"},
-    "warp": {"train/synth/bodies.py", "train/synth/render.py"},
+    "anny": {"training/synth/bodies.py"},
+    "warp": {"training/synth/bodies.py", "training/synth/render.py"},
     "yaml": {"documents.py"},
     "tomllib": {"documents.py"},
 }

@@ -40,6 +40,7 @@ _PUBLIC = {
     "to_xarray": "formats.libraries",
     "trace": "verbs.trace",
     "track": "verbs.api",
+    "train": "verbs.train",
     "val": "verbs.val.val",
 }
 __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]

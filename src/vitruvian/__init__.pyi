@@ -34,6 +34,7 @@ from vitruvian.verbs.groups import AnalysisWords, CameraWords, MachineWords, Mod
 from vitruvian.verbs.outputs import open_sink as open_sink
 from vitruvian.verbs.synth import synth as synth
 from vitruvian.verbs.trace import Trace
+from vitruvian.verbs.train import train as train
 from vitruvian.verbs.val.val import Validation
 
 __version__: str

@@ -13,13 +13,11 @@ from conftest import refused
 from vitruvian.cli.app import COMMANDS
 from vitruvian.sources.video import Span
 from vitruvian.verbs.groups import Outcome
-from vitruvian.verbs.train import train
 
 OF_PYTHON = {"say", "on_error"}  # who is told, which on the command line is the terminal
 OF_THE_SHELL = {"offline"}  # VITRUVIAN_OFFLINE in Python
-# In Python `val` keeps nothing unless it is told where; the command shows its pages. `--set` of
-# `train` is `settings`: `set` is a type of Python's.
-ELSEWHERE = {"val": {"out"}, "train": {"set", "settings"}}
+# In Python `val` keeps nothing unless it is told where; the command shows its pages.
+ELSEWHERE = {"val": {"out"}}
 
 
 def words(function) -> dict[str, object]:
@@ -29,8 +27,7 @@ def words(function) -> dict[str, object]:
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
 def test_a_command_and_its_verb_have_the_same_words_and_defaults(command):
     other = ELSEWHERE.get(command.__name__, set())
-    # `vitruvian.train` is a folder.
-    verb = words(train if command.__name__ == "train" else getattr(vit, command.__name__))
+    verb = words(getattr(vit, command.__name__))
     shell = words(command)
     assert {n: v for n, v in verb.items() if n not in OF_PYTHON | other} == {
         n: v for n, v in shell.items() if n not in OF_THE_SHELL | other

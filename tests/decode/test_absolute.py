@@ -328,7 +328,7 @@ def made(rng):
 @pytest.mark.parametrize("how", [{}, {"batch_rms": True}, {"weak": True}, {"mix": 0.2}])
 def test_the_one_that_is_trained_through_is_the_one_that_is_used(rng, how):
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-    from vitruvian.train import reconstruction as train
+    from vitruvian.training import reconstruction as train
 
     rays, xyz, inside = made(rng)
     got = train.reconstruct_absolute(*(torch.tensor(part) for part in (rays, xyz, inside)), **how)
@@ -343,7 +343,7 @@ def test_the_one_that_is_trained_through_is_the_one_that_is_used(rng, how):
 
 def test_its_rays_and_pixels_are_the_camera_s(rng):
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-    from vitruvian.train import reconstruction as train
+    from vitruvian.training import reconstruction as train
 
     matrix = np.array([[500.0, 3, 120], [0, 520, 130], [0, 0, 1]])
     camera, xy = Camera(matrix, (256, 256)), rng.uniform(0, 256, (2, 5, 2))
@@ -363,7 +363,7 @@ def test_its_rays_and_pixels_are_the_camera_s(rng):
 @pytest.mark.parametrize("mix", [0.0, 0.5, 1.0])
 def test_its_gradient_is_that_of_finite_differences(rng, weak, mix):
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-    from vitruvian.train import reconstruction as train
+    from vitruvian.training import reconstruction as train
 
     rays, xyz, inside = (torch.tensor(part[:2, :5]) for part in made(rng))
     inside[:, 0] = True
@@ -377,7 +377,7 @@ def test_its_gradient_is_that_of_finite_differences(rng, weak, mix):
 def test_a_gradient_reaches_joints_out_of_view_through_those_in_view(rng):
     """An error of one joint's depth moves the body: that is what the recovery is trained for."""
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-    from vitruvian.train import reconstruction as train
+    from vitruvian.training import reconstruction as train
 
     rays, xyz, _ = (torch.tensor(part) for part in made(rng))
     inside = torch.zeros(6, 17, dtype=torch.bool)

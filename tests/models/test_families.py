@@ -15,7 +15,7 @@ from vitruvian.models.spec import ModelSpec
 SHARED = ("num_poses", "conf", "precision", "threads", "device", "track", "smooth")
 # What may tell one family from another: their own folder, networks that are converted, and what
 # trains ours.
-KNOW = ("models/", "exports/", "train/", "weights/metrabs_archive.py")
+KNOW = ("models/", "exports/", "training/", "weights/metrabs_archive.py")
 
 
 @pytest.mark.parametrize("option", SHARED)

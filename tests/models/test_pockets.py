@@ -206,7 +206,7 @@ def test_the_weights_are_a_table_of_all_features():
     assert (pockets.FILES / "hand_in_sight.onnx").stat().st_size < 1_000_000
 
 
-LABELS = Path(vit.__file__).parent / "train" / "labels" / "hands_in_pockets.csv"
+LABELS = Path(vit.__file__).parent / "training" / "labels" / "hands_in_pockets.csv"
 
 
 def test_the_labels_are_well_formed():

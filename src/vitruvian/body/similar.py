@@ -74,12 +74,10 @@ def is_part(poses: Poses) -> np.ndarray:
     Or the other one is the part: then the row's box is far too large for its pose.
     """
     box, n = poses.box, len(poses)
-    low = np.maximum(box[:, None, :2], box[None, :, :2])
-    high = np.minimum(box[:, None, 2:], box[None, :, 2:])
     area = np.prod(box[:, 2:] - box[:, :2], axis=1)
-    smaller = np.minimum(area[:, None], area)
-    both = np.prod(np.clip(high - low, 0, None), axis=2)
-    inside = (both >= INSIDE * smaller) & (smaller <= SMALLER * np.maximum(area[:, None], area))
+    sizes = area[:, None], area
+    inside = np.minimum(*sizes) <= SMALLER * np.maximum(*sizes)
+    inside &= over_smaller(box, box) >= INSIDE
     inside &= poses.box_score[:, None] > poses.box_score
     if not inside.any():
         return np.zeros(n, bool)

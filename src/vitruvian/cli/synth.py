@@ -18,7 +18,7 @@ from vitruvian.cli.words import INPUT, OUT, OUTPUT, Word
     postures=Word(
         Path | None,
         INPUT,
-        "Real postures in addition to random ones: .npz of vitruvian.train.data.teacher.",
+        "Real postures in addition to random ones: .npz of vitruvian.training.data.teacher.",
     ),
 )
 def synth(

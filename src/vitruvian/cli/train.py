@@ -32,7 +32,7 @@ from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
         "Training parameters: a .toml file, or a recipe of this package: vitruvian-2d.",
         "that of the model",
     ),
-    set=Word(
+    settings=Word(
         list[str] | None,
         MODEL,
         "A training parameter, such as --set epochs=50 or --set device=cuda; repeatable.",
@@ -48,7 +48,7 @@ def train(
     images: Path | None = None,
     skeleton: str | None = None,
     recipe: str | None = None,
-    set: list[str] | None = None,
+    settings: list[str] | None = None,
     resume: bool = False,
 ) -> None:
     """Train or fine-tune a model on labelled images."""
@@ -62,7 +62,7 @@ def train(
         images=images,
         skeleton=skeleton,
         recipe=recipe,
-        settings=set or (),
+        settings=settings,
         resume=resume,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )

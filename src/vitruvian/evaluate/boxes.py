@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vitruvian.geometry.boxes import iou
+from vitruvian.geometry.boxes import iou, share_inside
 
 
 def box_precision(
@@ -22,7 +22,7 @@ def box_precision(
         order = np.argsort(-score, kind="stable")
         box, score = box[order], score[order]
         alike, right = iou(box, people), np.zeros(len(box), bool)
-        inside = _share_inside(box, ignored)
+        inside = share_inside(box, ignored)
         counts = np.asarray(inside.max(axis=1, initial=0) < 0.5)
         for i in range(len(box)):
             best = alike[i].argmax() if len(people) else 0
@@ -39,11 +39,3 @@ def box_precision(
     best = np.maximum.accumulate(precision[::-1])[::-1]
     at_one = recall[np.cumsum(~right) <= len(known)]
     return float((best * right).sum() / total), float(at_one[-1]) if len(at_one) else 0.0
-
-
-def _share_inside(box: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """(D, M) how much of each box is inside each region, 0..1."""
-    low = np.maximum(box[:, None, :2], regions[None, :, :2])
-    high = np.minimum(box[:, None, 2:], regions[None, :, 2:])
-    area = np.prod(box[:, 2:] - box[:, :2], axis=1)[:, None]
-    return np.prod(np.clip(high - low, 0, None), axis=2) / np.maximum(area, 1e-6)

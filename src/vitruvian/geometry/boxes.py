@@ -25,6 +25,12 @@ def over_smaller(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(shared, smaller, out=np.zeros_like(shared), where=smaller > 0)
 
 
+def share_inside(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N, M) how much of each of (N, 4) boxes is inside each of (M, 4), 0..1."""
+    shared, area, _ = _areas(a, b)
+    return np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)
+
+
 def _areas(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(N, M) areas of intersections, (N, 1) and (1, M) areas of boxes."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])

@@ -9,7 +9,7 @@ wrist alone cannot decide. Two kinds of evidence go into one logistic regression
 
 The poses are those of any model whose skeleton has shoulders, elbows, wrists and hips; vitruvian-2d
 reads the same people once more, and the two readings are averaged. All files come with vitruvian;
-`vitruvian.train.tasks.pockets` made them, docs/pockets.md says how good they are.
+`vitruvian.training.tasks.pockets` made them, docs/pockets.md says how good they are.
 
 Columns of all results: the subject's left hand, right hand.
 """

@@ -13,7 +13,7 @@ from typing import Any
 from vitruvian.errors import VitruvianError, shown
 
 _NEXT = re.compile(r",(?=\s*\w+\s*=)")  # a comma before the next `name=`
-RUN_NETWORK = "model.onnx"  # in the folder of a training run, see `vitruvian.train.folder`
+RUN_NETWORK = "model.onnx"  # in the folder of a training run, see `vitruvian.training.folder`
 _WORDS = {"true": "True", "false": "False", "none": "None"}
 
 

@@ -29,7 +29,7 @@ def synth(
         out: output folder; an unfinished dataset in it is continued.
         seed: random seed; the same seed gives the same people.
         backgrounds: folder of background images.
-        postures: real postures besides random ones: .npz of `vitruvian.train.data.teacher`.
+        postures: real postures besides random ones: .npz of `vitruvian.training.data.teacher`.
         say: called with lines about progress.
 
     Raises:
@@ -39,7 +39,7 @@ def synth(
     if people < 1:
         raise VitruvianError(f"people is {people}, want a whole number from 1")
     try:
-        from vitruvian.train.synth import synth as studio
+        from vitruvian.training.synth import synth as studio
     except ImportError as error:
         raise VitruvianError(
             f"synthetic people need {error.name}; install it with: pip install 'vitruvian[synth]'"

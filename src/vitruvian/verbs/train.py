@@ -14,17 +14,17 @@ from vitruvian.verbs.val import show
 from vitruvian.verbs.val.val import val
 
 if TYPE_CHECKING:
-    from vitruvian.train.recipe import Recipe
+    from vitruvian.training.recipe import Recipe
     from vitruvian.verbs.val.val import Validation
 
-RECIPES = Path(__file__).parents[1] / "train" / "recipes"
+RECIPES = Path(__file__).parents[1] / "training" / "recipes"
 
 
 @dataclass(frozen=True)
 class Training:
     """A finished run."""
 
-    folder: Path  # see `vitruvian.train.folder`
+    folder: Path  # see `vitruvian.training.folder`
     model: Path  # the trained network, for `load`
     figures: Mapping[str, Sequence[float]]  # name -> value, low and high of the exported weights
 
@@ -38,7 +38,7 @@ def train(
     images: str | Path | None = None,
     skeleton: str | None = None,
     recipe: str | Path | Recipe | None = None,
-    settings: Sequence[str] = (),
+    settings: Sequence[str] | None = None,
     resume: bool = False,
     say: Callable[[str], None] = quiet,
 ) -> Training:
@@ -47,10 +47,10 @@ def train(
     The result is a folder that is a model: `load(out)`, `predict --model OUT`.
 
     Args:
-        model: what to train, and start from: see `vitruvian.train.trainable`.
+        model: what to train, and start from: see `vitruvian.training.trainable`.
         data: COCO keypoint annotations, a YOLO-pose dataset, joints in metres, or people.jsonl; see
             docs/val.md.
-        out: folder of the run, see `vitruvian.train.folder`.
+        out: folder of the run, see `vitruvian.training.folder`.
         val: the same for validation; default: the split `val` of `data`, or else one picture of
             ten.
         images: folder of the images; by default beside the labels.
@@ -63,21 +63,21 @@ def train(
 
     Raises:
         VitruvianError: the extra is missing, the model cannot be trained, the data or the recipe
-            cannot be read, or as `vitruvian.train.fit.fit`.
+            cannot be read, or as `vitruvian.training.fit.fit`.
     """
     try:
-        from vitruvian.train.card import model_card
-        from vitruvian.train.data.labelled import read_data, write_coco
-        from vitruvian.train.fit import fit
-        from vitruvian.train.folder import RunFolder
-        from vitruvian.train.trainable import trainable
+        from vitruvian.training.card import model_card
+        from vitruvian.training.data.labelled import read_data, write_coco
+        from vitruvian.training.fit import fit
+        from vitruvian.training.folder import RunFolder
+        from vitruvian.training.trainable import trainable
     except ImportError as error:
         raise VitruvianError(
             f"training needs {error.name}; install it with: pip install 'vitruvian[train]'"
         ) from None
     out = Path(out)
     kind = trainable(model)
-    chosen = _recipe(recipe, kind.recipe, out, resume).with_settings(settings)
+    chosen = _recipe(recipe, kind.recipe, out, resume).with_settings(settings or ())
     read = read_data(
         Path(data),
         None if val is None else Path(val),

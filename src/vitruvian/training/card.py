@@ -1,0 +1,64 @@
+"""The model card of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from vitruvian.training.fit import Progress, interval
+from vitruvian.training.task import Figure, Task
+
+BESIDE = ("model.onnx", "weights.pt", "recipe.toml", "curves.png", "data.png", "val/report.html")
+
+
+def model_card(task: Task, model: str, progress: Progress, report: Sequence[str]) -> str:
+    """README.md of a run, in Markdown.
+
+    Args:
+        task: what was learned.
+        model: it started from.
+        progress: of the finished run.
+        report: lines of `vitruvian val`; empty: none.
+    """
+    recipe, data = task.recipe, task.report()
+    line = progress.kept_line(recipe.keep)
+    usual = type(recipe)()
+    changed = [
+        f"{each.name} = {getattr(recipe, each.name)}"
+        for each in fields(recipe)
+        if getattr(recipe, each.name) != getattr(usual, each.name)
+    ]
+    chosen = "the last"
+    if recipe.keep == "best":
+        chosen = "the best on the validation data, so its figures are slightly high"
+    parts = [
+        f"# {model}, trained",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| started from | {model} |",
+        *(f"| data | {line} |" for line in data.lines),
+        f"| data, SHA-256 of the labels | {data.sha256} |",
+        f"| recipe | {', '.join(changed) or 'the defaults'} (all in recipe.toml) |",
+        f"| seed | {recipe.seed} |",
+        f"| trained | {progress.step} steps, {len(progress.lines)} epochs, "
+        f"{progress.hours:.2f} hours on {recipe.device} |",
+        f"| weights | of epoch {line['epoch']}, {chosen} |",
+        f"| memory | {max(each['memory_gb'] for each in progress.lines):.1f} GB |",
+        "",
+        "## Figures",
+        "",
+        "On the validation data, with the labelled boxes where the network needs some; 95 % "
+        "intervals from resampled pictures.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {interval(Figure(*row))} |" for name, row in line["figures"].items()),
+    ]
+    if report:
+        parts += ["", "`vitruvian val`, with people found by the model's own detector:", ""]
+        parts += ["```text", *report, "```"]
+    if data.suspicious:
+        parts += ["", "## To know about the data", "", *(f"- {each}" for each in data.suspicious)]
+    parts += ["", "## Files", "", *(f"- {name}" for name in BESIDE), ""]
+    return "\n".join(parts)

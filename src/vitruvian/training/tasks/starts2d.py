@@ -1,0 +1,149 @@
+"""The networks that training of vitruvian-2d starts from, and their predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import COCO17
+from vitruvian.decode import heatmap
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.evaluate.scores import PredictedPeople
+from vitruvian.exports.export import read_onnx_tensors
+from vitruvian.exports.networks import blazepose
+from vitruvian.exports.networks.vitruvian2d import SIZE, STRIDE, Upsample, Vitruvian2D
+from vitruvian.models import ready
+from vitruvian.training.data.augment import person_crop
+from vitruvian.training.data.people import PeopleOfPictures, person_crop_of
+
+FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward pass
+
+
+def images(crops: np.ndarray) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) 0..1."""
+    x = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() * (1 / 255)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def load_trained(weights: Path) -> Vitruvian2D:
+    """Load the network with the weights of a run.
+
+    Raises:
+        VitruvianError: it cannot be read.
+    """
+    try:
+        state = torch.load(weights, weights_only=True)
+        network = Vitruvian2D(len(state["conv_out.bias"]))
+        network.load_state_dict(state)
+    except Exception as error:  # torch raises many kinds
+        why = shown((str(error) or type(error).__name__).splitlines()[0], 100)
+        raise VitruvianError(
+            f"cannot read '{shown(weights, 80)}': {why}; want the weights.pt of a run"
+        ) from None
+    return network.eval().requires_grad_(False)
+
+
+def frozen_first_layers(network: Vitruvian2D) -> Vitruvian2D:
+    """The network with the first layers of its backbone frozen."""
+    backbone = network.backbone
+    for part in (backbone.stem, backbone.depthwise, backbone.project):
+        part.requires_grad_(False)
+    for block in list(backbone.blocks)[:FROZEN_BLOCKS]:
+        block.requires_grad_(False)
+    return network
+
+
+def with_official_backbone(keypoints: int) -> Vitruvian2D:
+    """The network with the weights of BlazePose's backbone, and an untrained head."""
+    network = Vitruvian2D(keypoints)
+    landmarks = ready.pull("blazepose-full")[1]
+    network.backbone.load_state_dict(blazepose.read(landmarks).backbone.state_dict())
+    return network
+
+
+def with_released_weights(skeleton: Skeleton, crops: Tensor) -> Vitruvian2D:
+    """The network with the released weights; maps of keypoints it does not have are untrained.
+
+    Args:
+        skeleton: of the network's keypoints.
+        crops: (N, 3, H, W) 0..1, some people. In the file, batch norms are folded into
+            convolutions: they are made again from the statistics of these people.
+    """
+    tensors = {
+        name.removeprefix("network."): torch.from_numpy(array)
+        for name, array in read_onnx_tensors(released_file()).items()
+    }
+    network = Vitruvian2D(len(skeleton))
+    state = network.state_dict()
+    state |= {name: tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
+    for i, name in enumerate(COCO17.keypoints):
+        if len(where := skeleton.places.get(name, ())) == 1:
+            for part in ("conv_out.weight", "conv_out.bias"):
+                state[part][where[0]] = tensors[part][i]
+    parts = {name: part for name, part in network.named_modules() if isinstance(part, Upsample)}
+    for name, part in parts.items():
+        state[f"{name}.conv.weight"] = tensors[f"{name}.conv.weight"]
+        state[f"{name}.bn.running_var"].fill_(1 - part.bn.eps)
+        state[f"{name}.bn.bias"] = tensors[f"{name}.conv.bias"]
+    network.load_state_dict(state)
+    network.eval()
+    seen: dict[str, Tensor] = {}
+    hooks = [
+        part.conv.register_forward_hook(
+            lambda _, __, output, name=name: seen.update({name: output})
+        )
+        for name, part in parts.items()
+    ]
+    with torch.no_grad():
+        network(crops)
+    for hook in hooks:
+        hook.remove()
+    for name, part in parts.items():
+        variance, mean = torch.var_mean(seen[name], (0, 2, 3))
+        with torch.no_grad():
+            part.bn.bias.add_(mean)
+            part.bn.weight.copy_((variance + part.bn.eps).sqrt())
+        part.bn.running_mean, part.bn.running_var = mean, variance
+    return network
+
+
+def released_file() -> Path:
+    """The released network, .onnx."""
+    return next(file for file in ready.pull("vitruvian-2d") if file.name == "vitruvian-2d.onnx")
+
+
+def predict_keypoints(network: Vitruvian2D, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, H, W, 3) uint8 -> (N, K, 2) cells and (N, K) scores, as the exported network has them."""
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        maps = network(images(crops).to(device)).maps.float().cpu().numpy()
+    return heatmap.local(heatmap.sigmoid(maps))
+
+
+def predict_people(
+    network: Vitruvian2D, people: PeopleOfPictures, batch: int = 32
+) -> dict[int | str, PredictedPeople]:
+    """Image id -> its people, from their ground-truth boxes; scored by their mean keypoint."""
+    rows: dict[int | str, list[tuple[np.ndarray, float]]] = {
+        picture.number: [] for picture in people.truth.pictures
+    }
+    for start in range(0, len(people), batch):
+        some = range(start, min(start + batch, len(people)))
+        looks = [person_crop(people.box(i), SIZE) for i in some]
+        crops = np.stack([person_crop_of(people[i], SIZE) for i in some])
+        xy, score = predict_keypoints(network, crops)
+        for i, look, cells, each in zip(some, looks, xy, score, strict=True):
+            at = look.to_frame(np.nan_to_num(cells) * STRIDE)
+            rows[people.number(i)].append((at, float(each.mean())))
+    k = len(people.truth.skeleton)
+    return {
+        number: PredictedPeople(
+            np.array([xy for xy, _ in found]).reshape(len(found), k, 2),
+            np.array([score for _, score in found]),
+        )
+        for number, found in rows.items()
+    }

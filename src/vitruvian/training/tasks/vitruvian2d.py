@@ -1,0 +1,224 @@
+"""vitruvian-2d as a task of the training loop: heat maps of single people, any skeleton.
+
+First the head on a frozen backbone, then both; the first layers of the backbone, most of the work
+on a CPU, stay frozen. `vitruvian train --model vitruvian-2d` starts from the released weights,
+whose keypoints are kept where they have the same names; with `start = "backbone"`, as the released
+ones did, from the backbone of BlazePose's official network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.evaluate.scores import score_people
+from vitruvian.exports.export import export_checkpoint
+from vitruvian.exports.networks.vitruvian2d import SIZE, STRIDE, Vitruvian2D
+from vitruvian.training import losses
+from vitruvian.training.data.augment import Augment
+from vitruvian.training.data.draw import draw_person
+from vitruvian.training.data.labelled import Data, data_report
+from vitruvian.training.data.people import (
+    CropSample,
+    PeopleOfPictures,
+    collate_crops,
+    person_crop_of,
+    training_sample,
+)
+from vitruvian.training.recipe import Recipe
+from vitruvian.training.schedule import rescale_weights
+from vitruvian.training.task import (
+    Batch,
+    DataReport,
+    Figure,
+    Forward,
+    Group,
+    LossTerm,
+    sample_rng,
+    shuffled,
+)
+from vitruvian.training.tasks.starts2d import (
+    frozen_first_layers,
+    images,
+    load_trained,
+    predict_keypoints,
+    predict_people,
+    with_official_backbone,
+    with_released_weights,
+)
+
+CELLS = (SIZE[0] // STRIDE, SIZE[1] // STRIDE)  # of a heat map, across and down
+SHOWN = 12  # validation people whose predictions are drawn
+STARTS = ("released", "backbone")
+
+
+@dataclass(frozen=True)
+class Recipe2D(Recipe):
+    """Training parameters of vitruvian-2d."""
+
+    start: str = "released"  # or backbone; or a weights.pt of an earlier run
+    head_epochs: int = 4  # first epochs, with a frozen backbone
+    only_head: bool = False  # keep the backbone frozen throughout
+    backbone_rate: float = 2e-3  # relative to the weights of a channel: `rescale_weights`
+    sigma: float = 2.0  # of the target heat maps, cells
+    point_weight: float = 1.0  # loss weight of the coordinates; the heat maps have 1
+    symmetric: bool = True  # symmetric gradient of the coordinates
+    teacher: str = ""  # a weights.pt of this network to distil from
+    teacher_weight: float = 0.5  # loss weight of distillation; the ground truth has 1
+    scale: float = 0.3
+    turn_deg: float = 40.0
+    half_body: float = 0.3
+    proposal: float = 0.5
+    cache_gb: float = 2.0  # memory for pictures, GB
+    resamples: int = 100  # bootstrap resamples of the validation's intervals
+
+    @property
+    def augment(self) -> Augment:
+        """Data augmentation of this recipe."""
+        return Augment(
+            scale=self.scale,
+            turn_deg=self.turn_deg,
+            half_body=self.half_body,
+            proposal=self.proposal,
+        )
+
+
+class Vitruvian2DTask:
+    """Heat maps of single people."""
+
+    lower_is_better = False
+
+    def __init__(self, recipe: Recipe2D, model: str, data: Data) -> None:
+        """Read the people.
+
+        Args:
+            recipe: training parameters.
+            model: "vitruvian-2d".
+            data: labelled people.
+        """
+        self.recipe, self.model, self.data = recipe, model, data
+        self.skeleton = data.training.skeleton
+        self.people = PeopleOfPictures(data.training, recipe.cache_gb)
+        self.kept = PeopleOfPictures(data.validation, recipe.cache_gb / 2)
+        self.teacher = load_trained(Path(recipe.teacher)) if recipe.teacher else None
+
+    def report(self) -> DataReport:
+        """See `Task`."""
+        return data_report(self.data)
+
+    def order(self, epoch: int) -> Sequence[int]:
+        """See `Task`."""
+        return shuffled(len(self.people), self.recipe.seed, epoch).tolist()
+
+    def sample(self, index: int, epoch: int) -> CropSample:
+        """See `Task`."""
+        rng = sample_rng(self.recipe.seed, epoch, index)
+        person = self.people[index]
+        return training_sample(person, SIZE, STRIDE, self.recipe.augment, rng, self.skeleton)
+
+    def collate(self, samples: Sequence[CropSample]) -> Batch:
+        """Crops, targets, and which of them are known."""
+        return collate_crops(samples, CELLS, self.recipe.sigma)
+
+    def draw(self, sample: CropSample) -> np.ndarray:
+        """See `Task`."""
+        xy = sample.xy * STRIDE + 0.5
+        return draw_person(sample.rgb, xy, sample.seen.astype(np.float32), self.skeleton)
+
+    def network(self) -> nn.Module:
+        """See `Task`."""
+        start = self.recipe.start
+        if start == "backbone":
+            network = with_official_backbone(len(self.skeleton))
+        elif start == "released":
+            some = range(0, len(self.people), max(1, len(self.people) // 64))
+            crops = np.stack([person_crop_of(self.people[i], SIZE) for i in some])
+            network = with_released_weights(self.skeleton, images(crops))
+        elif Path(start).is_file():
+            network = load_trained(Path(start)).requires_grad_(True)
+            if network.conv_out.out_channels != len(self.skeleton):
+                raise VitruvianError(
+                    f"'{shown(start, 80)}' has {network.conv_out.out_channels} keypoints, the "
+                    f"data {len(self.skeleton)}; leave start out"
+                )
+        else:
+            raise VitruvianError(
+                f"start is '{shown(start, 80)}', want {' or '.join(STARTS)} or a weights.pt"
+            )
+        rescale_weights(frozen_first_layers(network).backbone)
+        return network
+
+    def groups(self, network: nn.Module) -> Sequence[Group]:
+        """Head and backbone."""
+        assert isinstance(network, Vitruvian2D)
+        recipe = self.recipe
+        backbone = [p for p in network.backbone.parameters() if p.requires_grad]
+        groups = [Group(network.head(), recipe.rate, recipe.decay)]
+        if not recipe.only_head:
+            groups.append(Group(backbone, recipe.backbone_rate, since=recipe.head_epochs))
+        return groups
+
+    def loss(self, network: Forward, batch: Batch) -> Mapping[str, LossTerm]:
+        """Heat maps and coordinates against the labels and, if given, the teacher's."""
+        recipe = self.recipe
+        x = batch["crops"].float() * (1 / 255)
+        maps = network(x).maps.float()
+        weight, known = batch["weight"], batch["known"]
+        xy = losses.expected_position(maps, losses.AMPLITUDE if recipe.symmetric else None)
+        count = len(maps)
+        heat = losses.heatmap_bce_loss(maps, batch["maps"], known)
+        points = losses.coordinate_l1_loss(xy, batch["xy"], weight, CELLS)
+        terms = {
+            "heat": LossTerm(heat * known.sum().clamp_min(1), known.sum()),
+            "points": LossTerm(recipe.point_weight * points * count, count),
+        }
+        if self.teacher is not None:
+            # Where the teacher is confident: all keypoints, also unlabelled ones.
+            taught = teacher_heatmaps(self.teacher.to(x.device), x, self.skeleton)
+            sure = torch.sigmoid(taught).amax((-2, -1))
+            at = losses.expected_position(taught)
+            loss = losses.distillation_loss(maps, xy, taught, at, sure)
+            terms["taught"] = LossTerm(recipe.teacher_weight * loss * count, count)
+        return terms
+
+    def validate(self, network: nn.Module) -> Mapping[str, Figure]:
+        """OKS-AP with ground-truth boxes, and PCK."""
+        assert isinstance(network, Vitruvian2D)
+        found = predict_people(network, self.kept)
+        has, resamples = [True] * len(self.skeleton), self.recipe.resamples
+        scores = score_people(self.model, self.data.validation, found, has, resamples)
+        return {name: Figure(*scores.overall[name]) for name in ("AP", "AP50", "PCK")}
+
+    def pictures(self, network: nn.Module) -> Sequence[np.ndarray]:
+        """See `Task`."""
+        assert isinstance(network, Vitruvian2D)
+        every = max(1, len(self.kept) // SHOWN)
+        drawn = []
+        for i in range(0, len(self.kept), every)[:SHOWN]:
+            rgb = person_crop_of(self.kept[i], SIZE)
+            xy, score = predict_keypoints(network, rgb[None])
+            drawn.append(draw_person(rgb, xy[0] * STRIDE + 0.5, score[0], self.skeleton))
+        return drawn
+
+    def export(self, network: nn.Module, file: Path) -> None:
+        """Write the network, and the weights.pt that it is made of."""
+        weights = file.with_name("weights.pt")
+        torch.save(network.state_dict(), weights)
+        export_checkpoint(weights, file, skeleton=self.skeleton)
+
+
+def teacher_heatmaps(teacher: nn.Module, x: Tensor, skeleton: Skeleton) -> Tensor:
+    """(N, 3, H, W) -> (N, K, h, w) before the sigmoid: the mean over x and x mirrored.
+
+    In bfloat16: precise enough for distillation.
+    """
+    with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
+        maps, other = teacher(x).maps.float(), teacher(x.flip(-1)).maps.float()
+    return (maps + other[:, skeleton.mirror.tolist()].flip(-1)) / 2

@@ -1,0 +1,56 @@
+"""The models that can be trained: recipe and task of each.
+
+Names come first, then families of `vitruvian.models.load`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vitruvian.errors import VitruvianError
+from vitruvian.models.load import family_of
+from vitruvian.training.data.labelled import Data
+from vitruvian.training.recipe import Recipe
+from vitruvian.training.task import Task
+from vitruvian.training.tasks.refinement import RefinementRecipe, RefinementTask
+from vitruvian.training.tasks.vitruvian2d import Recipe2D, Vitruvian2DTask
+from vitruvian.training.tasks.vitruvian3d import Recipe3D, Vitruvian3DTask
+from vitruvian.training.tasks.yolopose import YoloRecipe, YoloTask
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A kind of training run."""
+
+    recipe: Recipe  # its defaults
+    task: Callable[[Any, str, Data], Task]  # from recipe, model and data
+    starts: Callable[[Any], bool]  # whether a recipe starts from the model's own weights
+
+
+TRAINABLE = {
+    "vitruvian-2d": Trainable(
+        Recipe2D(), Vitruvian2DTask, lambda recipe: recipe.start == "released"
+    ),
+    "vitruvian-2d-pga": Trainable(RefinementRecipe(), RefinementTask, lambda _: False),
+    "vitruvian-3d": Trainable(Recipe3D(), Vitruvian3DTask, lambda _: False),
+    "yolopose": Trainable(YoloRecipe(), YoloTask, lambda recipe: recipe.start == "model"),
+}
+
+
+def trainable(model: str) -> Trainable:
+    """How a model is trained.
+
+    Args:
+        model: a name of the catalogue, or a file.
+
+    Raises:
+        VitruvianError: no such model or file, or it cannot be trained.
+    """
+    found = TRAINABLE.get(model) or TRAINABLE.get(family_of(model).name)
+    if found is None:
+        raise VitruvianError(
+            f"{model} cannot be trained; choose {', '.join(TRAINABLE)}, or a checkpoint of these"
+        )
+    return found
