@@ -1,5 +1,6 @@
 """Training vitruvian-2d, on a few people made of coloured blocks."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from vitruvian.network.openvino import OpenVino
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
 from vitruvian.exports.networks.vitruvian2d import Vitruvian2D  # noqa: E402
-from vitruvian.training import losses  # noqa: E402
+from vitruvian.training import losses, schedule  # noqa: E402
 from vitruvian.training.data import labelled, people  # noqa: E402
 from vitruvian.training.data.augment import (  # noqa: E402
     Augment,
@@ -239,3 +240,19 @@ def test_frozen_layers_stay_as_they_were_and_a_run_is_refined(folder, tmp_path, 
     task = vitruvian2d.Vitruvian2DTask(taught, "vitruvian-2d", data)
     progress = fit(task, tmp_path / "student", say=lambda _: None)
     assert set(progress.lines[0]["losses"]) == {"loss", "heat", "points", "taught"}
+
+
+def test_weights_of_a_copy_are_restored_and_the_original_learns_on():
+    """PyTorch's `remove_parametrizations` would take them from the original as well (2.13.0)."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1))
+    x = torch.ones(1, 3, 2, 2)
+    before = network(x)
+    schedule.rescale_weights(network)
+    copied = copy.deepcopy(network)
+    schedule.restore_weights(copied)
+    assert set(dict(copied.named_parameters())) == {"0.weight", "0.bias"}
+    torch.testing.assert_close(copied(x), before)
+    network(x).sum().backward()
+    learned = dict(network.named_parameters())
+    assert all(each.grad is not None for each in learned.values())
+    assert set(learned) == {f"0.parametrizations.{n}.original" for n in ("weight", "bias")}
