@@ -15,7 +15,7 @@ import pytest
 
 import vitruvian as vit
 from commands import command
-from conftest import absent
+from conftest import absent, need
 from mine import make_mine
 from vitruvian.body.skeletons import COCO17
 from vitruvian.cli.app import app
@@ -114,6 +114,8 @@ def test_the_examples_run(name, code, folder, monkeypatch):
     for library in ("pandas", "xarray", "supervision"):
         if f"to_{library}" in code and importlib.util.find_spec(library) is None:
             absent(f"{library} is not installed (the interop extra)")
+    if "vit.train(" in code:
+        need("torch")
     monkeypatch.chdir(folder)
     exec(compile(code, name, "exec"), {"__name__": "__main__"})
 

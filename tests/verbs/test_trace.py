@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
-from conftest import refused
+from conftest import need, refused
 from vitruvian.decode import heatmap
 from vitruvian.show.points import marked
 
@@ -155,6 +155,7 @@ def test_what_is_not_there_is_refused_before_a_model_is_opened(options, said, vi
 
 @pytest.mark.shared
 def test_yolo_is_traced_through_its_letterbox(shared):
+    need("onnx")  # to convert the checkpoint
     model = vit.load(str(shared / "weights/yolov8n-pose.pt"))
     traced = vit.trace("sample", "left_shoulder", model)
     xy, _ = last("sample", "left_shoulder", model, 0)
