@@ -154,6 +154,38 @@ def test_no_augmentation_is_the_box_as_it_is():
     np.testing.assert_array_equal(crop.from_input, augment.person_crop(BOX, (192, 256)).from_input)
 
 
+def test_a_person_cut_by_the_frame_keeps_what_is_left():
+    rgb = np.full((100, 80, 3), 200, np.uint8)
+    box, rng = np.array([10.0, 20, 70, 90]), np.random.default_rng(0)
+    xy = np.stack([np.linspace(12, 68, 17), np.linspace(22, 88, 17)], 1).round()
+    seen, changed = np.ones(17, bool), 0
+    for _ in range(60):
+        image, rest, left = augment.cut_person(rgb, box, xy, seen, rng)
+        assert left.any()
+        gone = image[:, :, 0] == 0
+        inside = np.clip(xy.round().astype(int), 0, 99)
+        np.testing.assert_array_equal(left, ~gone[inside[:, 1], inside[:, 0]])
+        part = (rest[2:] - rest[:2]) / (box[2:] - box[:2])
+        assert (np.isclose(part, 1).sum() == 1) == gone.any()  # one side is shorter
+        assert part.min() > 0.28
+        changed += bool(gone.any())
+    assert changed > 50
+    assert (rgb == 200).all()
+
+
+def test_small_people_are_blurred_not_moved():
+    rgb = np.zeros((256, 192, 3), np.uint8)
+    rgb[120:136, 90:106] = 255
+    for seed in range(5):
+        image = augment.blur_small(rgb, np.random.default_rng(seed)).astype(float)
+        assert image.shape == rgb.shape
+        y, x = ((image[..., 0] * g).sum() / image[..., 0].sum() for g in np.mgrid[:256, :192])
+        assert abs(y - 127.5) < 1.5
+        assert abs(x - 97.5) < 1.5
+        assert image.max() <= 255
+        assert ((image > 5) & (image < 250)).any()
+
+
 def test_colours_and_erasing_keep_the_picture_s_shape_and_leave_the_original_alone():
     rgb = np.full((40, 30, 3), 128, np.uint8)
     rng = np.random.default_rng(0)

@@ -86,6 +86,7 @@ def test_keypoints_go_with_the_pixels(folder):
         look = Augment(half_body=0, proposal=0)
         rng = np.random.default_rng(seed)
         upper = upper_body(COCO17)
+        rng.random()  # whether the frame ends within the person
         crop, mirror = random_crop(marked.box, xy, marked.seen, (192, 256), look, rng, upper)
         rng = np.random.default_rng(seed)
         made = people.training_sample(marked, (192, 256), 4, look, rng, COCO17, plain=True)
@@ -178,6 +179,30 @@ def test_data_without_splits_keep_some_pictures_apart(folder, tmp_path):
     assert any("few labels of" in line for line in report.suspicious)
     with pytest.raises(VitruvianError, match="no labelled people to learn from"):
         labelled.read_data(file, file, images=images)
+
+
+def test_several_data_sets_are_learned_from_together(folder, tmp_path):
+    whole = labelled.read_data(folder)
+    file = tmp_path / "labels.json"
+    images = labelled.write_coco(whole.training, file)
+    (tmp_path / "images").symlink_to(images)
+    both = labelled.read_data([folder, file], folder)
+    assert len(both.training.pictures) == len(whole.training.pictures)  # the same ones
+    assert any("also before it" in note for note in both.training.notes)
+    assert len({picture.number for picture in both.training.pictures}) == len(
+        both.training.pictures
+    )
+    assert both.training.sha256 not in (whole.training.sha256, labelled.read_data(file).training)
+    split = labelled.read_data([file, folder])
+    names = [{p.path.resolve() for p in truth.pictures} for truth in split]
+    assert not names[0] & names[1]
+    assert names[1] > {p.path.resolve() for p in whole.validation.pictures}
+    said = json.loads(file.read_text())
+    said["categories"][0]["keypoints"][0] = "beak"
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(said))
+    with pytest.raises(VitruvianError, match="use the same for all"):
+        labelled.read_data([folder, other])
 
 
 def test_the_loss_is_that_of_heat_maps_and_coordinates(folder):

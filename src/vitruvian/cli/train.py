@@ -17,6 +17,13 @@ from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
         "checkpoint.",
         names=("--model", "-m"),
     ),
+    data=Word(
+        list[Path],
+        INPUT,
+        "Labelled data: COCO keypoint annotations, a YOLO-pose dataset, joints in metres or a "
+        "people.jsonl; repeatable, several are learned from together.",
+        names=("--data",),
+    ),
     val=Word(
         Path | None,
         INPUT,
@@ -42,7 +49,7 @@ from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
 )
 def train(
     model: str,
-    data: Path,
+    data: list[Path],
     out: Path,
     val: Path | None = None,
     images: Path | None = None,

@@ -31,7 +31,7 @@ class Training:
 
 def train(
     model: str,
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     val: str | Path | None = None,
@@ -49,7 +49,7 @@ def train(
     Args:
         model: what to train, and start from: see `vitruvian.training.trainable`.
         data: COCO keypoint annotations, a YOLO-pose dataset, joints in metres, or people.jsonl; see
-            docs/val.md.
+            docs/val.md. Several are learned from together.
         out: folder of the run, see `vitruvian.training.folder`.
         val: the same for validation; default: the split `val` of `data`, or else one picture of
             ten.
@@ -79,7 +79,7 @@ def train(
     kind = trainable(model)
     chosen = _recipe(recipe, kind.recipe, out, resume).with_settings(settings or ())
     read = read_data(
-        Path(data),
+        [Path(file) for file in ([data] if isinstance(data, str | Path) else data)],
         None if val is None else Path(val),
         images=None if images is None else Path(images),
         skeleton=skeleton,

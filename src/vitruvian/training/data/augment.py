@@ -1,4 +1,4 @@
-"""Augmentation of person crops: jittered, scaled, rotated, half-body, mirrored.
+"""Augmentation of person crops: jittered, scaled, rotated, cut off, mirrored, blurred.
 
 Source: the behaviour of AlphaPose's released training (specs/alphapose.md, 7).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from vitruvian.body.skeleton import Skeleton
@@ -18,6 +19,10 @@ LOWER = ("hip", "knee", "ankle", "heel", "toe", "foot", "pelvis")  # in names of
 # heights of the box: the released code's stand-in for the paper's proposal generator, which is
 # learned per body part and whose parameters are not published.
 EDGES = ((-0.0142, 0.1158), (0.0043, 0.068), (0.0154, 0.1337), (-0.0013, 0.0711))
+# Of COCO's people cut by the frame most are without legs.
+CUT_SIDES = (0.2, 0.1, 0.2, 0.5)  # probability: left, top, right, bottom
+CUT = (0.15, 0.7)  # of the person's width or height, what is cut off
+FINE = (0.15, 0.6)  # resolution of small people, relative to the input
 SUB_CROP = 0.15  # probability of a smaller sub-box of the same shape instead
 
 
@@ -32,6 +37,8 @@ class Augment:
     proposal: float = 0.5  # probability of jittering the box as a detector would
     mirror: float = 0.5  # probability
     half_body_least: int = 8  # labelled keypoints needed: more than this
+    cut: float = 0.0  # probability that the frame ends within the person
+    blur: float = 0.0  # probability of a small person, enlarged
 
 
 def jitter_box(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -55,6 +62,52 @@ def jitter_box(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     middle = (shaken[:2] + shaken[2:]) / 2
     half = np.maximum(shaken[2:] - shaken[:2], least) / 2
     return np.concatenate([middle - half, middle + half])
+
+
+def cut_person(
+    rgb: np.ndarray, box: np.ndarray, xy: np.ndarray, seen: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Let the frame end within a person, at one side.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        box: (4,) x0 y0 x1 y1, pixels.
+        xy: (K, 2) pixels.
+        seen: (K,) bool, labelled.
+        rng: random number generator.
+
+    Returns:
+        The image, black beyond its new end; the bounding box and the labelled keypoints of what is
+        left. All as before if no labelled keypoint would be left.
+    """
+    side = int(rng.choice(4, p=CUT_SIDES))
+    axis, low = side % 2, side < 2  # left, top, right, bottom
+    gone = rng.uniform(*CUT) * (box[axis + 2] - box[axis])
+    end = round(float(box[axis] + gone if low else box[axis + 2] - gone))
+    left = seen & (xy[:, axis] >= end if low else xy[:, axis] <= end)
+    if not left.any() or not 0 < end < rgb.shape[1 - axis] - 1:
+        return rgb, box, seen
+    image, box = rgb.copy(), box.copy()
+    beyond = slice(0, end) if low else slice(end + 1, None)
+    image[(beyond, slice(None)) if axis else (slice(None), beyond)] = 0
+    box[axis if low else axis + 2] = end
+    return image, box, left
+
+
+def blur_small(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The image as if it had been enlarged from one of a few pixels.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        rng: random number generator.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    height, width = rgb.shape[:2]
+    part = np.exp(rng.uniform(*np.log(FINE)))
+    size = max(2, round(width * part)), max(2, round(height * part))
+    return cv2.resize(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), (width, height))
 
 
 def upper_body(skeleton: Skeleton) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +33,7 @@ class Data(NamedTuple):
 
 
 def read_data(
-    data: Path,
+    data: Path | Sequence[Path],
     validation: Path | None = None,
     *,
     images: Path | None = None,
@@ -40,30 +42,83 @@ def read_data(
     """Read labelled data in any format of `vitruvian.evaluate.truth`.
 
     Data sets with splits are read by them. Otherwise, without `validation`, one picture of
-    `ONE_OF` is kept apart, chosen by its name.
+    `ONE_OF` is kept apart, chosen by its name. Several data sets are learned from together.
 
     Args:
-        data: to learn from.
+        data: to learn from, one data set or several with the same keypoints.
         validation: to validate with.
-        images: folder of the images of both; default: next to the labels.
+        images: folder of the images of all; default: next to the labels.
         skeleton: of the keypoints, a name or a .toml file; default: as in the labels.
 
     Raises:
-        VitruvianError: it cannot be read, pictures are missing, the two have other keypoints, or
+        VitruvianError: it cannot be read, pictures are missing, the sets have other keypoints, or
             too few pictures are left.
     """
-    splits = data.is_dir() or data.suffix.lower() in (".jsonl", ".yaml", ".yml")
-    training = _checked(truths.read(data, images=images, split="train", skeleton=skeleton))
-    if validation is not None or splits:
-        where = validation or data
-        kept = _checked(truths.read(where, images=images, split="val", skeleton=skeleton))
-    else:
-        training, kept = _split(training)
-    if training.skeleton.keypoints != kept.skeleton.keypoints:
-        raise VitruvianError(
-            f"'{shown(training.source, 80)}' has the keypoints of {training.skeleton.name}, "
-            f"'{shown(kept.source, 80)}' those of {kept.skeleton.name}; use the same for both"
-        )
+    files = [data] if isinstance(data, Path) else list(data)
+
+    def read(file: Path, split: str) -> GroundTruth:
+        return _checked(truths.read(file, images=images, split=split, skeleton=skeleton))
+
+    training, kept = list[GroundTruth](), list[GroundTruth]()
+    for file in files:
+        truth = read(file, "train")
+        if validation is None and not _has_splits(file):
+            truth, apart = _split(truth)
+            kept.append(apart)
+        elif validation is None:
+            kept.append(read(file, "val"))
+        training.append(truth)
+    if validation is not None:
+        kept = [read(validation, "val")]
+    return _apart(_joined([*training, *kept], len(training)))
+
+
+def _has_splits(data: Path) -> bool:
+    return data.is_dir() or data.suffix.lower() in (".jsonl", ".yaml", ".yml")
+
+
+def _joined(truths: Sequence[GroundTruth], count: int) -> Data:
+    """Data sets as one: the first `count` to learn from, the others to validate with."""
+    first = truths[0]
+    for other in truths[1:]:
+        if other.skeleton.keypoints != first.skeleton.keypoints:
+            raise VitruvianError(
+                f"'{shown(first.source, 80)}' has the keypoints of {first.skeleton.name}, "
+                f"'{shown(other.source, 80)}' those of {other.skeleton.name}; use the same for all"
+            )
+        if other.solid != first.solid:
+            raise VitruvianError(
+                f"'{shown(first.source, 80)}' and '{shown(other.source, 80)}' are not both joints "
+                "in metres; give one kind"
+            )
+    return Data(_as_one(truths[:count]), _as_one(truths[count:]))
+
+
+def _as_one(some: Sequence[GroundTruth]) -> GroundTruth:
+    """Data sets as one; pictures that are in several are taken from the first."""
+    if len(some) == 1:
+        return some[0]
+    pictures, notes = dict[Path, LabelledPicture](), list[str]()
+    for truth in some:
+        before = len(pictures)
+        for picture in truth.pictures:
+            place = picture.path.resolve()
+            pictures.setdefault(place, replace(picture, number=len(pictures) + 1))
+        if again := len(truth.pictures) - (len(pictures) - before):
+            notes.append(f"'{shown(truth.source, 80)}': {amount(again, 'picture')} also before it")
+    return GroundTruth(
+        " + ".join(truth.source for truth in some),
+        some[0].skeleton,
+        list(pictures.values()),
+        hashlib.sha256("".join(truth.sha256 for truth in some).encode()).hexdigest(),
+        notes=[*(note for truth in some for note in truth.notes), *notes],
+        faults=[fault for truth in some for fault in truth.faults],
+    )
+
+
+def _apart(data: Data) -> Data:
+    """The data without the pictures of the validation data among those to learn from."""
+    training, kept = data
     there = {picture.path.resolve() for picture in kept.pictures}
     both = [picture for picture in training.pictures if picture.path.resolve() in there]
     if both:

@@ -19,6 +19,8 @@ from vitruvian.evaluate.labels import GroundTruth
 from vitruvian.frame import Frame
 from vitruvian.training.data.augment import (
     Augment,
+    blur_small,
+    cut_person,
     jitter_colours,
     person_crop,
     random_crop,
@@ -177,20 +179,24 @@ def training_sample(
         skeleton: of the keypoints.
         plain: no colour augmentation.
     """
+    rgb, box, seen = person.rgb, person.box, person.seen
     if augment is None:
-        look, mirror = person_crop(person.box, size), False
+        look, mirror = person_crop(box, size), False
     else:
+        if rng.random() < augment.cut:
+            rgb, box, seen = cut_person(rgb, box, person.xy, seen, rng)
         upper = upper_body(skeleton)
-        look, mirror = random_crop(person.box, person.xy, person.seen, size, augment, rng, upper)
-    rgb = look.cut(person.rgb, antialias=1)
+        look, mirror = random_crop(box, person.xy, seen, size, augment, rng, upper)
+    rgb = look.cut(rgb, antialias=1)
     xy = look.from_frame(person.xy) / stride
-    seen = person.seen
     if mirror:
         # Crop and heat map count positions as pixel indices (`Crop.centre` 0).
         width = size[0]
         rgb = rgb[:, ::-1]
         xy = (np.array([(width - 1) / stride, 0]) + np.array([-1, 1]) * xy)[skeleton.mirror]
         seen = seen[skeleton.mirror]
+    if augment is not None and rng.random() < augment.blur:
+        rgb = blur_small(np.ascontiguousarray(rgb), rng)
     if augment is not None and not plain:
         rgb = jitter_colours(rgb, rng)
         if rng.random() < 0.3:

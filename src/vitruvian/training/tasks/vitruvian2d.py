@@ -76,6 +76,8 @@ class Recipe2D(Recipe):
     turn_deg: float = 40.0
     half_body: float = 0.3
     proposal: float = 0.5
+    cut: float = 0.0
+    blur: float = 0.0
     cache_gb: float = 2.0  # memory for pictures, GB
     resamples: int = 100  # bootstrap resamples of the validation's intervals
 
@@ -87,6 +89,8 @@ class Recipe2D(Recipe):
             turn_deg=self.turn_deg,
             half_body=self.half_body,
             proposal=self.proposal,
+            cut=self.cut,
+            blur=self.blur,
         )
 
 
