@@ -13,8 +13,8 @@ from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
     model=Word(
         str,
         MODEL,
-        "What to train: vitruvian-2d, vitruvian-2d-pga, vitruvian-3d, or a YOLOv8-pose model or "
-        "checkpoint.",
+        "What to train: vitruvian-2d, vitruvian-2d-pga, vitruvian-3d, a YOLOv8-pose model or "
+        "checkpoint, or a person detector (vitruvian-find, objectron).",
         names=("--model", "-m"),
     ),
     data=Word(
@@ -45,7 +45,12 @@ from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
         "A training parameter, such as --set epochs=50 or --set device=cuda; repeatable.",
         names=("--set",),
     ),
-    out=Word(Path, OUTPUT, "Folder of the run, which is then a model: --model RUN.", names=OUT),
+    out=Word(
+        Path,
+        OUTPUT,
+        "Folder of the run, which is then a model: --model RUN, or --find RUN.",
+        names=OUT,
+    ),
 )
 def train(
     model: str,

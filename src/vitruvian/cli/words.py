@@ -126,8 +126,8 @@ WORDS = {
     "find": Word(
         str | None,
         MODEL,
-        "Person detector: vitruvian-find, objectron, blazepose-full, yolov8n-pose, or a .json file "
-        "of bounding boxes.",
+        "Person detector: vitruvian-find, objectron, blazepose-full, yolov8n-pose, the folder of a "
+        "run that trained one, or a .json file of bounding boxes.",
         "vitruvian-find; BlazePose on videos: its own",
     ),
     "num_poses": Word(

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate.labels import (
     FILLED,
@@ -40,6 +41,7 @@ def parse_coco(
     data: Path,
     images: Path | None = None,
     skeleton: Skeleton | None = None,
+    boxes: bool = False,
 ) -> GroundTruth:
     """Parse COCO keypoint annotations; without a hash.
 
@@ -48,6 +50,7 @@ def parse_coco(
         data: path of the file.
         images: image folder; by default it is searched beside the file.
         skeleton: of the keypoints, overrides the names in the file.
+        boxes: whether bounding boxes are enough: people need no keypoints.
 
     Raises:
         VitruvianError: it has no keypoints, or is invalid.
@@ -56,8 +59,12 @@ def parse_coco(
     categories, pictures, annotations = (
         _rows(said, key, data, odd) for key in ("categories", "images", "annotations")
     )
-    kinds = _people(categories, annotations, data, skeleton, notes)
-    table = skeleton or _skeleton(kinds[0], data)
+    named = [row for row in categories if str(row.get("name")).lower() in PERSON]
+    if boxes and named and not any(row.get("keypoints") for row in categories):
+        kinds, table = named, skeleton or COCO17
+    else:
+        kinds = _people(categories, annotations, data, skeleton, notes)
+        table = skeleton or _skeleton(kinds[0], data)
     ids = {str(row.get("id")) for row in kinds}
     names = _names(pictures, data)
     rows: dict[str, list[_Person]] = defaultdict(list)
@@ -68,7 +75,7 @@ def parse_coco(
             others.add(str(category))
         elif str(row.get("image_id")) not in names:
             odd("ignored, their image is not listed", f"image_id {row.get('image_id')}")
-        elif (person := _person(row, len(table), odd)) is not None:
+        elif (person := _person(row, len(table), odd, boxes)) is not None:
             rows[str(row.get("image_id"))].append(person)
     if not rows:
         why = next(iter(odd.lines("rows")), f"no annotations of {kinds[0].get('name')}")
@@ -220,10 +227,11 @@ class _Person:
         self.area, self.crowd, self.head = area, crowd, head
 
 
-def _person(row: dict[str, Any], k: int, odd: OddityCounter) -> _Person | None:
+def _person(row: dict[str, Any], k: int, odd: OddityCounter, boxes: bool = False) -> _Person | None:
     """An annotation, with missing values replaced; None if nothing is usable."""
     where = f"annotation {row.get('id')}"
-    points = _points(row, k, odd, where)
+    bare = boxes and not row.get("keypoints")
+    points = np.zeros((k, 3)) if bare else _points(row, k, odd, where)
     labelled = points[:, 2] > 0
     box = parse_numbers(row.get("bbox"), 4)
     if box is not None and (box[2:] < 0).any():

@@ -35,7 +35,12 @@ from vitruvian.sources.path_index import find_below
 
 
 def read(
-    data: Path, *, images: Path | None = None, split: str = "val", skeleton: str | None = None
+    data: Path,
+    *,
+    images: Path | None = None,
+    split: str = "val",
+    skeleton: str | None = None,
+    boxes: bool = False,
 ) -> GroundTruth:
     """Read a data set.
 
@@ -45,6 +50,7 @@ def read(
         split: which split (train, val, test), if it has splits.
         skeleton: of the labels' keypoints, a name or a .toml file; default: as in the labels, or
             else COCO's.
+        boxes: whether bounding boxes are enough: people need no keypoints.
 
     Raises:
         VitruvianError: it cannot be read, or contains no labelled person.
@@ -57,7 +63,11 @@ def read(
     elif kind == ".jsonl":
         truth = _people(data, images, split, table)
     else:
-        truth = _json(data, images, table)
+        truth = _json(data, images, table, boxes)
+    if boxes:
+        if not any((~picture.crowd).any() for picture in truth.pictures):
+            raise VitruvianError(f"no people in '{data}': all are crowds")
+        return truth
     if not any(picture.counts.any() for picture in truth.pictures):
         why = next(iter(truth.notes), "no keypoints are labelled, or all are crowds")
         raise VitruvianError(f"no people to evaluate in '{data}': {why}")
@@ -94,10 +104,10 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(read_bytes(file)).hexdigest()
 
 
-def _json(data: Path, images: Path | None, skeleton: Skeleton | None) -> GroundTruth:
+def _json(data: Path, images: Path | None, skeleton: Skeleton | None, boxes: bool) -> GroundTruth:
     said = read_json(data)
     if isinstance(said, dict) and {"images", "annotations"} <= said.keys():
-        truth = parse_coco(said, data, images, skeleton)
+        truth = parse_coco(said, data, images, skeleton, boxes)
     elif isinstance(said, dict) and "pictures" in said:
         truth = _metres(said, data, images, skeleton)
     else:

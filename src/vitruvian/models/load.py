@@ -15,7 +15,7 @@ from vitruvian.models.finders import Detections
 from vitruvian.models.model import Family, Finder, Model
 from vitruvian.models.options import StreamDefaults
 from vitruvian.models.ready import as_skeleton, is_checkpoint, is_network_file
-from vitruvian.models.spec import ModelSpec
+from vitruvian.models.spec import ModelSpec, network_of_run
 from vitruvian.models.zoo import CATALOGUE, DEFAULT, entry
 from vitruvian.network.threads import cores
 from vitruvian.sources.threads import count_of
@@ -58,8 +58,7 @@ def family_of(name: str) -> Family:
         UNNAMED.check(read, path)
         return UNNAMED
     kind = about(path).get("family", UNNAMED.name)
-    # A file of BlazePose says nothing, and is in the catalogue.
-    if kind not in FAMILIES or not (FAMILIES[kind].tensors or kind == UNNAMED.name):
+    if kind not in FAMILIES:
         raise VitruvianError(
             f"'{name}' is a network of kind '{kind}', which does not estimate poses"
         )
@@ -117,7 +116,8 @@ def load(
             file of YOLOv8-pose, AlphaPose or MeTRAbs, or a .tar.gz of MeTRAbs' authors; with
             options after commas, see `ModelSpec.parse`, which take precedence.
         find: person detector for BlazePose, AlphaPose and MeTRAbs: vitruvian-find, objectron,
-            BlazePose, YOLOv8-pose, by name or file, or a .json file of bounding boxes; default:
+            BlazePose, YOLOv8-pose, by name or file, the folder of a training run of one, or a .json
+            file of bounding boxes; default:
             BlazePose's own for BlazePose, vitruvian-find for the others.
         skeleton: of a file's keypoints: a name, a .toml file or a `Skeleton`; default: as in the
             file, or else COCO's. For MeTRAbs, the name of one of the file's skeletons.
@@ -167,7 +167,7 @@ def check_options(
 
 
 def _check_finder(which: str) -> Family | None:
-    """The family of a person detector; None: a file of bounding boxes.
+    """The family of a person detector, or of that of a training run; None: a file of boxes.
 
     Raises:
         VitruvianError: no such model or file, or it finds nobody.
@@ -176,7 +176,7 @@ def _check_finder(which: str) -> Family | None:
         if not Path(which).exists():
             raise VitruvianError(f"cannot read '{which}': no such file")
         return None
-    family = family_of(which)
+    family = family_of(network_of_run(which))
     if family.finder is None:
         raise VitruvianError(
             f"find is '{which}', want a person detector: vitruvian-find, objectron, YOLOv8-pose, "
@@ -244,7 +244,8 @@ def open_finder(which: str, wants: str, options: Any) -> Finder:
     """Open a person detector: a model, or a file of bounding boxes.
 
     Args:
-        which: a model of the catalogue, a file of one, or a .json file.
+        which: a model of the catalogue, a file of one, the folder of a training run, or a .json
+            file.
         wants: "boxes" around people, or "bodies", squares around whole bodies.
         options: those of who asks: `conf`, from where a person counts (None: as the finder's family
             has it), and device, precision and threads.
@@ -264,4 +265,4 @@ def open_finder(which: str, wants: str, options: Any) -> Finder:
     same = {name: getattr(options, name) for name in ("precision", "threads", "streams")}
     same["device"] = device
     least = {} if options.conf is None else {"conf": options.conf}
-    return family.finder(which, wants, family.options.of(**least, **same))
+    return family.finder(network_of_run(which), wants, family.options.of(**least, **same))

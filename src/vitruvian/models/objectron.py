@@ -25,7 +25,7 @@ from vitruvian.geometry.letterbox import letterboxed
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Finder
 from vitruvian.models.options import Count, Machine, Share
-from vitruvian.models.ready import pull
+from vitruvian.models.ready import is_network_file, pull
 from vitruvian.network.open import Network
 from vitruvian.network.openvino import OpenVino
 from vitruvian.weights.download import sha256
@@ -147,7 +147,7 @@ class _Opened:
 
 def _finder(name: str, wants: str, options: Options) -> Finder:
     """A person detector, for `vitruvian.models.load.open_finder`."""
-    (file,) = pull(name)
+    (file,) = (Path(name),) if is_network_file(name) else pull(name)
     if options.conf is None and wants == "bodies":
         options = replace(options, conf=CONF_BODIES)
     quick = None

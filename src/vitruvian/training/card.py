@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 
 from vitruvian.training.fit import Progress, interval
 from vitruvian.training.task import Figure, Task
@@ -11,15 +12,19 @@ from vitruvian.training.task import Figure, Task
 BESIDE = ("model.onnx", "weights.pt", "recipe.toml", "curves.png", "data.png", "val/report.html")
 
 
-def model_card(task: Task, model: str, progress: Progress, report: Sequence[str]) -> str:
+def model_card(
+    task: Task, model: str, progress: Progress, report: Sequence[str], folder: Path
+) -> str:
     """README.md of a run, in Markdown.
 
     Args:
         task: what was learned.
         model: it started from.
         progress: of the finished run.
-        report: lines of `vitruvian val`; empty: none.
+        report: lines of `vitruvian val`, or the boxes of person detectors; empty: none.
+        folder: of the run; some of its files are listed.
     """
+    files = [name for name in BESIDE if (folder / name).exists()]
     recipe, data = task.recipe, task.report()
     line = progress.kept_line(recipe.keep)
     usual = type(recipe)()
@@ -56,9 +61,9 @@ def model_card(task: Task, model: str, progress: Progress, report: Sequence[str]
         *(f"| {name} | {interval(Figure(*row))} |" for name, row in line["figures"].items()),
     ]
     if report:
-        parts += ["", "`vitruvian val`, with people found by the model's own detector:", ""]
+        parts += ["", "The exported networks as `--model` or `--find` run them:", ""]
         parts += ["```text", *report, "```"]
     if data.suspicious:
         parts += ["", "## To know about the data", "", *(f"- {each}" for each in data.suspicious)]
-    parts += ["", "## Files", "", *(f"- {name}" for name in BESIDE), ""]
+    parts += ["", "## Files", "", *(f"- {name}" for name in files), ""]
     return "\n".join(parts)

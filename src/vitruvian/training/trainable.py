@@ -14,6 +14,7 @@ from vitruvian.models.load import family_of
 from vitruvian.training.data.labelled import Data
 from vitruvian.training.recipe import Recipe
 from vitruvian.training.task import Task
+from vitruvian.training.tasks.finder import FinderRecipe, FinderTask
 from vitruvian.training.tasks.refinement import RefinementRecipe, RefinementTask
 from vitruvian.training.tasks.vitruvian2d import Recipe2D, Vitruvian2DTask
 from vitruvian.training.tasks.vitruvian3d import Recipe3D, Vitruvian3DTask
@@ -27,14 +28,18 @@ class Trainable:
     recipe: Recipe  # its defaults
     task: Callable[[Any, str, Data], Task]  # from recipe, model and data
     starts: Callable[[Any], bool]  # whether a recipe starts from the model's own weights
+    boxes: bool = False  # whether it finds people, and learns from bounding boxes alone
 
 
+_FINDER = Trainable(FinderRecipe(), FinderTask, lambda _: True, boxes=True)
 TRAINABLE = {
     "vitruvian-2d": Trainable(
         Recipe2D(), Vitruvian2DTask, lambda recipe: recipe.start == "released"
     ),
     "vitruvian-2d-pga": Trainable(RefinementRecipe(), RefinementTask, lambda _: False),
     "vitruvian-3d": Trainable(Recipe3D(), Vitruvian3DTask, lambda _: False),
+    "vitruvian-find": _FINDER,
+    "objectron": _FINDER,
     "yolopose": Trainable(YoloRecipe(), YoloTask, lambda recipe: recipe.start == "model"),
 }
 

@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitruvian.errors import VitruvianError, shown, unknown
+from vitruvian.evaluate.boxes import score_finder
+from vitruvian.models.load import open_finder
+from vitruvian.models.objectron import Options
+from vitruvian.models.ready import short_name
+from vitruvian.models.spec import network_of_run
 from vitruvian.verbs.groups import quiet
 from vitruvian.verbs.val import show
 from vitruvian.verbs.val.val import val
 
 if TYPE_CHECKING:
+    from vitruvian.evaluate.labels import GroundTruth
     from vitruvian.training.recipe import Recipe
     from vitruvian.verbs.val.val import Validation
 
+LOW = 0.02  # detection threshold for average precision of boxes
+RESAMPLES = 200  # for intervals, as `vitruvian val`
 RECIPES = Path(__file__).parents[1] / "training" / "recipes"
 
 
@@ -44,10 +52,12 @@ def train(
 ) -> Training:
     """Train or fine-tune a model on labelled data; needs the extra `train`.
 
-    The result is a folder that is a model: `load(out)`, `predict --model OUT`.
+    The result is a folder that is a model: `load(out)`, `predict --model OUT`; or that is a person
+    detector: `load(model, find=out)`, `predict --find OUT`.
 
     Args:
-        model: what to train, and start from: see `vitruvian.training.trainable`.
+        model: what to train, and start from: see `vitruvian.training.trainable`; a name, a file, or
+            the folder of an earlier run.
         data: COCO keypoint annotations, a YOLO-pose dataset, joints in metres, or people.jsonl; see
             docs/val.md. Several are learned from together.
         out: folder of the run, see `vitruvian.training.folder`.
@@ -75,7 +85,7 @@ def train(
         raise VitruvianError(
             f"training needs {error.name}; install it with: pip install 'vitruvian[train]'"
         ) from None
-    out = Path(out)
+    out, model = Path(out), network_of_run(model)
     kind = trainable(model)
     chosen = _recipe(recipe, kind.recipe, out, resume).with_settings(settings or ())
     read = read_data(
@@ -83,6 +93,7 @@ def train(
         None if val is None else Path(val),
         images=None if images is None else Path(images),
         skeleton=skeleton,
+        boxes=kind.boxes,
     )
     task = kind.task(chosen, model, read)
     progress = fit(task, out, resume=resume, say=say)
@@ -90,14 +101,31 @@ def train(
     done = Training(out, out / "model.onnx", line["figures"])
     if os.environ.get("RANK", "0") != "0":  # of several processes, the first writes
         return done
-    report = None
-    if not read.validation.solid:
+    before = model if kind.starts(chosen) else None
+    if kind.boxes:
+        lines = _box_lines([model, str(out)], read.validation)
+    elif not read.validation.solid:
         folder = write_coco(read.validation, out / "validation.json")
-        report = _report(out, folder, model if kind.starts(chosen) else None, say)
-    lines = [] if report is None else show.validation_lines(report)
-    RunFolder(out).write_text("README.md", model_card(task, model, progress, lines))
-    say(f"wrote '{shown(done.model, 100)}'; use it with --model {out}")
+        lines = show.validation_lines(_report(out, folder, before, say))
+    else:
+        lines = []
+    card = model_card(task, short_name(model), progress, lines, out)
+    RunFolder(out).write_text("README.md", card)
+    use = "find" if kind.boxes else "model"
+    say(f"wrote '{shown(done.model, 100)}'; use it with --{use} {out}")
     return done
+
+
+def _box_lines(finders: Sequence[str], truth: GroundTruth) -> list[str]:
+    """A table of person detectors on labelled boxes."""
+    width = max(len(short_name(network_of_run(name))) for name in finders)
+    lines = [f"{'':{width}}   AP50                     found"]
+    for name in finders:
+        find = open_finder(name, "boxes", Options(conf=LOW)).find
+        rows = score_finder(find, truth, RESAMPLES).values()
+        values = "  ".join(f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in rows)
+        lines.append(f"{short_name(network_of_run(name)):{width}}  {values}")
+    return lines
 
 
 def _recipe(given: str | Path | Recipe | None, usual: Recipe, out: Path, resume: bool) -> Recipe:

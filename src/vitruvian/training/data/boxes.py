@@ -7,19 +7,22 @@ one where nobody is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from vitruvian.evaluate import truth
-from vitruvian.frame import Frame
+from vitruvian.errors import amount, shown
+from vitruvian.evaluate.boxes import people_and_crowds
 from vitruvian.models.objectron import SIDE
 from vitruvian.training.data.augment import jitter_colours
+from vitruvian.training.data.labelled import Data
+from vitruvian.training.task import DataReport
+from vitruvian.training.yolo.views import CachedPictures
 
 SEEN, LEAST = 0.3, 4.0  # minimum part, and side in pixels, of a person inside the view
 GREY = (114, 114, 114)  # outside the image
+SMALL = 0.05  # of the image's longer side: smaller people are pointed out
 
 
 @dataclass(frozen=True)
@@ -39,26 +42,46 @@ class LabelledBoxes(NamedTuple):
     rgb: np.ndarray  # (H, W, 3) uint8
     people: np.ndarray  # (N, 4) float32
     ignored: np.ndarray  # (M, 4) float32: crowds, and people of whom little is seen
-    number: int | str = 0  # of the image
 
 
-def read_boxes(data: Path) -> list[LabelledBoxes]:
-    """Read the images of a folder with images/ and person_keypoints.json, as COCO has them.
+def boxes_of(pictures: CachedPictures, index: int) -> LabelledBoxes:
+    """An image and its boxes; crowds are ignored regions."""
+    rgb, scale = pictures[index]
+    people, ignored = (
+        (box * np.tile(scale, 2)).astype(np.float32)
+        for box in people_and_crowds(pictures.labelled[index])
+    )
+    return LabelledBoxes(rgb, people, ignored)
 
-    Raises:
-        VitruvianError: a file cannot be read.
-    """
-    pictures = truth.read(data / "person_keypoints.json").pictures
-    box = [np.concatenate([p.box[:, :2], p.box[:, :2] + p.box[:, 2:]], axis=1) for p in pictures]
-    return [
-        LabelledBoxes(
-            Frame.read(picture.path).rgb,
-            every[~picture.crowd].astype(np.float32),
-            every[picture.crowd].astype(np.float32),
-            picture.number,
+
+def boxes_report(data: Data) -> DataReport:
+    """What the data is: images, people, crowds, sizes; and what should be looked at."""
+    lines, suspicious = list[str](), list[str]()
+    for name, truth in zip(("learn from", "validate with"), data, strict=True):
+        pairs = [people_and_crowds(picture) for picture in truth.pictures]
+        size = np.concatenate(
+            [
+                np.full(len(people), max(each.size))
+                for each, (people, _) in zip(truth.pictures, pairs, strict=True)
+            ]
         )
-        for picture, every in zip(pictures, box, strict=True)
-    ]
+        box = np.concatenate([people for people, _ in pairs])
+        extent = (box[:, 2:] - box[:, :2]).max(axis=1)
+        low, middle, high = np.percentile(extent, [5, 50, 95])
+        alone = sum(not len(people) for people, _ in pairs)
+        crowds = sum(len(crowd) for _, crowd in pairs)
+        lines.append(
+            f"{name} '{shown(truth.source, 100)}': {amount(len(pairs), 'picture')}, "
+            f"{alone} of them without people, {amount(len(box), 'person', 'people')}, "
+            f"{amount(crowds, 'crowd')} (ignored regions); longer side of a person {middle:.0f} px "
+            f"(5 % below {low:.0f}, 5 % above {high:.0f})"
+        )
+        suspicious += [*truth.notes, *map(str, truth.faults)]
+        if small := int((extent < size * SMALL).sum()):
+            suspicious.append(
+                f"{name}: {amount(small, 'person', 'people')} below a twentieth of the picture"
+            )
+    return DataReport(data.training.sha256, lines, suspicious)
 
 
 def training_view(picture: LabelledBoxes, views: Views, rng: np.random.Generator) -> LabelledBoxes:

@@ -1,13 +1,17 @@
-"""Pictures of samples and predictions: crops with keypoints."""
+"""Pictures of samples and predictions: crops with keypoints, images with boxes."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.frame import Frame
 from vitruvian.show.draw import draw
+
+SIDE = 320  # pixels, longer side of a drawn image
+GREEN = (0, 158, 115)
 
 
 def draw_person(
@@ -32,3 +36,20 @@ def draw_person(
         person=np.full(1, -1, np.int64),
     )
     return draw(Frame(np.ascontiguousarray(rgb)), poses, visible)
+
+
+def with_boxes(
+    image: np.ndarray, boxes: np.ndarray, colour: tuple[int, int, int] = GREEN
+) -> np.ndarray:
+    """The image, with (N, 4) boxes x0 y0 x1 y1 drawn into it."""
+    for x0, y0, x1, y1 in boxes.round().astype(int).tolist():
+        cv2.rectangle(image, (x0, y0), (x1, y1), colour, 1)
+    return image
+
+
+def small(image: np.ndarray) -> np.ndarray:
+    """The image with a longer side of at most `SIDE`."""
+    scale = SIDE / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,7 @@ def read_data(
     *,
     images: Path | None = None,
     skeleton: str | None = None,
+    boxes: bool = False,
 ) -> Data:
     """Read labelled data in any format of `vitruvian.evaluate.truth`.
 
@@ -49,6 +50,7 @@ def read_data(
         validation: to validate with.
         images: folder of the images of all; default: next to the labels.
         skeleton: of the keypoints, a name or a .toml file; default: as in the labels.
+        boxes: whether bounding boxes are enough: people need no keypoints.
 
     Raises:
         VitruvianError: it cannot be read, pictures are missing, the sets have other keypoints, or
@@ -57,20 +59,21 @@ def read_data(
     files = [data] if isinstance(data, Path) else list(data)
 
     def read(file: Path, split: str) -> GroundTruth:
-        return _checked(truths.read(file, images=images, split=split, skeleton=skeleton))
+        how: dict[str, Any] = {"images": images, "skeleton": skeleton, "boxes": boxes}
+        return _checked(truths.read(file, split=split, **how))
 
     training, kept = list[GroundTruth](), list[GroundTruth]()
     for file in files:
         truth = read(file, "train")
         if validation is None and not _has_splits(file):
-            truth, apart = _split(truth)
+            truth, apart = _split(truth, boxes)
             kept.append(apart)
         elif validation is None:
             kept.append(read(file, "val"))
         training.append(truth)
     if validation is not None:
         kept = [read(validation, "val")]
-    return _apart(_joined([*training, *kept], len(training)))
+    return _apart(_joined([*training, *kept], len(training)), boxes)
 
 
 def _has_splits(data: Path) -> bool:
@@ -116,7 +119,7 @@ def _as_one(some: Sequence[GroundTruth]) -> GroundTruth:
     )
 
 
-def _apart(data: Data) -> Data:
+def _apart(data: Data, boxes: bool) -> Data:
     """The data without the pictures of the validation data among those to learn from."""
     training, kept = data
     there = {picture.path.resolve() for picture in kept.pictures}
@@ -126,7 +129,7 @@ def _apart(data: Data) -> Data:
         note = f"{amount(len(both), 'picture')} of the validation data are not learned from"
         training = replace(training, pictures=rest, notes=[*training.notes, note])
     for name, truth in zip(("learn from", "validate with"), (training, kept), strict=True):
-        if not any(picture.counts.any() for picture in truth.pictures):
+        if not any(_has_people(picture, boxes) for picture in truth.pictures):
             raise VitruvianError(
                 f"no labelled people to {name} in '{shown(truth.source, 80)}'; give other "
                 "pictures to --val"
@@ -139,13 +142,18 @@ def _checked(truth: GroundTruth) -> GroundTruth:
     return fit_labels_to_pictures(truth)
 
 
-def _split(truth: GroundTruth) -> Data:
+def _has_people(picture: LabelledPicture, boxes: bool) -> bool:
+    """Whether somebody is in a picture of whom there are keypoints, or a box."""
+    return bool((~picture.crowd if boxes else picture.counts).any())
+
+
+def _split(truth: GroundTruth, boxes: bool) -> Data:
     """Keep some pictures apart; the same ones each time."""
 
     def apart(picture: LabelledPicture) -> bool:
         return zlib.crc32(picture.path.name.encode(errors="replace")) % ONE_OF == 0
 
-    people = [picture for picture in truth.pictures if picture.counts.any()]
+    people = [picture for picture in truth.pictures if _has_people(picture, boxes)]
     if len(people) < 2:
         raise VitruvianError(
             f"'{shown(truth.source, 80)}' has one picture with labelled people; give others to "

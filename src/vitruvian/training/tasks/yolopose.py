@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -30,6 +29,7 @@ from vitruvian.exports.networks.yolo import Yolo
 from vitruvian.frame import Frame
 from vitruvian.models import yolopose
 from vitruvian.show.draw import draw
+from vitruvian.training.data.draw import small, with_boxes
 from vitruvian.training.data.labelled import Data, data_report
 from vitruvian.training.recipe import Recipe
 from vitruvian.training.task import (
@@ -61,7 +61,7 @@ from vitruvian.training.yolo.views import (
 
 NOMINAL = 64  # pictures per step: of which decay and the clipped norm of the gradient are
 LONG = 10_000  # iterations of `NOMINAL` pictures from which SGD is used
-SHOWN, SIDE = 12, 320  # validation pictures that are drawn, and their longer side, pixels
+SHOWN = 12  # validation pictures that are drawn
 STATISTICS = 16  # pictures to restore batch norms with
 
 
@@ -317,18 +317,3 @@ def steeper(total: Tensor, number: Tensor, scale: float) -> tuple[Tensor, Tensor
     The reference learns from the sum over the pictures of a step, which is shown as a mean.
     """
     return total * scale - (total * (scale - 1)).detach(), number
-
-
-def with_boxes(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """The image, with (N, 4) boxes x0 y0 x1 y1 drawn into it."""
-    for x0, y0, x1, y1 in boxes.round().astype(int).tolist():
-        cv2.rectangle(image, (x0, y0), (x1, y1), (0, 158, 115), 1)
-    return image
-
-
-def small(image: np.ndarray) -> np.ndarray:
-    """The image with a longer side of at most `SIDE`."""
-    scale = SIDE / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
