@@ -197,6 +197,31 @@ def test_a_path_of_elsewhere_is_found_inside_the_folder_alone(tmp_path):
         find_below(folder, "..")
 
 
+def test_a_picture_with_an_absolute_path_is_found(tmp_path):
+    """Also where another of the same name lies beside the labels; --images comes first."""
+    for folder in ("far", "near", "images"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (640, 480)).save(tmp_path / folder / "a.png")
+    said = labels(ROW)
+    said["images"][0]["file_name"] = str(tmp_path / "far" / "a.png")
+    file = tmp_path / "near" / "labels.json"
+    file.write_text(json.dumps(said))
+    assert truth.read(file).pictures[0].path == tmp_path / "far" / "a.png"
+    given = truth.read(file, images=tmp_path / "images")
+    assert given.pictures[0].path == tmp_path / "images" / "a.png"
+    (tmp_path / "far" / "a.png").unlink()
+    assert truth.read(file).pictures[0].path == tmp_path / "near" / "a.png"
+
+
+def test_weights_of_keypoints_are_numbers_from_0_to_1(tmp_path):
+    file = tmp_path / "labels.json"
+    for weights, want in (([0.5] * 17, 0.5), ([0.5] * 16, 1), ([2] * 17, 1), ("no", 1)):
+        file.write_text(json.dumps(labels({**ROW, "keypoint_weights": weights})))
+        read = truth.read(file)
+        assert (read.pictures[0].weight == want).all()
+        assert any("keypoint_weights are not 17" in note for note in read.notes) == (want == 1)
+
+
 def test_the_longest_end_of_a_path_that_is_unique_says_which_it_is():
     index = PathIndex(["/d/s0/1.jpg", "/d/s1/1.jpg", "/d/s1/2.jpg"])
     assert index.find("elsewhere/s1/1.jpg") == 1

@@ -3,6 +3,7 @@
 import copy
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -95,7 +96,7 @@ def test_keypoints_go_with_the_pixels(folder):
         middle = np.array([(grey * columns).sum(), (grey * rows).sum()]) / grey.sum()
         np.testing.assert_allclose(made.xy[0] * 4, middle, atol=0.1)
         assert crop.size == (192, 256)
-        assert made.seen[15] == (not mirror or person.seen[COCO17.mirror[15]])
+        assert made.weight[15] == (not mirror or person.seen[COCO17.mirror[15]])
 
 
 def still(person: people.Person2D) -> people.CropSample:
@@ -168,8 +169,8 @@ def test_training_looks_at_a_box_as_inference_does():
 def test_data_without_splits_keep_some_pictures_apart(folder, tmp_path):
     whole = labelled.read_data(folder)
     file = tmp_path / "labels.json"
-    images = labelled.write_coco(whole.training, file)
-    read = labelled.read_data(file, images=images)
+    labelled.write_coco(whole.training, file)
+    read = labelled.read_data(file)
     names = [{p.path.name for p in truth.pictures} for truth in read]
     assert not names[0] & names[1]
     assert len(names[0] | names[1]) == 8
@@ -178,14 +179,13 @@ def test_data_without_splits_keep_some_pictures_apart(folder, tmp_path):
     assert any("kept apart" in line for line in report.suspicious)
     assert any("few labels of" in line for line in report.suspicious)
     with pytest.raises(VitruvianError, match="no labelled people to learn from"):
-        labelled.read_data(file, file, images=images)
+        labelled.read_data(file, file)
 
 
 def test_several_data_sets_are_learned_from_together(folder, tmp_path):
     whole = labelled.read_data(folder)
     file = tmp_path / "labels.json"
-    images = labelled.write_coco(whole.training, file)
-    (tmp_path / "images").symlink_to(images)
+    labelled.write_coco(whole.training, file)
     both = labelled.read_data([folder, file], folder)
     assert len(both.training.pictures) == len(whole.training.pictures)  # the same ones
     assert any("also before it" in note for note in both.training.notes)
@@ -281,3 +281,74 @@ def test_weights_of_a_copy_are_restored_and_the_original_learns_on():
     learned = dict(network.named_parameters())
     assert all(each.grad is not None for each in learned.values())
     assert set(learned) == {f"0.parametrizations.{n}.original" for n in ("weight", "bias")}
+
+
+def test_weights_of_keypoints_reach_the_losses(folder, tmp_path):
+    """Written as COCO annotations, read again, mirrored with their keypoints."""
+    truth = labelled.read_data(folder).training
+    weight = np.linspace(0, 1, 17, dtype=np.float32)[None]
+    truth = replace(truth, pictures=[replace(p, weight=weight) for p in truth.pictures])
+    file = tmp_path / "labels.json"
+    labelled.write_coco(truth, file)
+    (tmp_path / "elsewhere").mkdir()
+    file = file.rename(tmp_path / "elsewhere" / "labels.json")
+    read = labelled.read_data(file).training
+    person = people.PeopleOfPictures(read, 0.0)[0]
+    np.testing.assert_allclose(person.weight, weight[0], atol=1e-4)
+    made = people.collate_crops([still(person)], vitruvian2d.CELLS, 2.0)
+    np.testing.assert_allclose(made["known"][0], weight[0] * person.seen, atol=1e-4)
+    np.testing.assert_array_equal(made["weight"], made["known"])
+    mirrored = [
+        people.training_sample(
+            person, vitruvian2d.SIZE, 4, Augment(half_body=0), np.random.default_rng(seed), COCO17
+        ).weight
+        for seed in range(8)
+    ]
+    want = (weight[0] * person.seen)[COCO17.mirror]
+    assert any(np.allclose(found, want, atol=1e-4) for found in mirrored)
+
+
+def test_a_loss_without_weight_has_no_gradient(folder):
+    data = labelled.read_data(folder)
+    task = vitruvian2d.Vitruvian2DTask(vitruvian2d.Recipe2D(), "vitruvian-2d", data)
+    batch = task.collate([task.sample(i, 0) for i in range(2)])
+    for name in ("known", "weight"):
+        batch[name][:, 3] = 0
+    maps = torch.randn(2, 17, 64, 48, requires_grad=True)
+    terms = task.loss(lambda _: SimpleNamespace(maps=maps), batch)
+    torch.stack([term.total for term in terms.values()]).sum().backward()
+    assert maps.grad is not None
+    assert not maps.grad[:, 3].any()
+    assert maps.grad[:, 4].any()
+
+
+def test_the_lite_network_is_half_as_large_and_opens_as_the_other(tmp_path):
+    from vitruvian.exports.export import export_checkpoint
+
+    def parameters(network):
+        return sum(p.numel() for p in network.parameters())
+
+    network = Vitruvian2D(17, "lite")
+    assert 0.4 < parameters(network) / parameters(Vitruvian2D()) < 0.5
+    weights, file = tmp_path / "weights.pt", tmp_path / "lite.onnx"
+    torch.save(network.state_dict(), weights)
+    again = starts2d.load_trained(weights)
+    assert again.backbone.size == network.backbone.size
+    export_checkpoint(weights, file)
+    model = load(str(file))
+    assert model.skeleton == COCO17
+    box = Regions.boxes(np.array([[0, 0, 64, 64]], np.float32), np.ones(1, np.float32))
+    (poses,) = model([Frame(np.zeros((64, 64, 3), np.uint8))], [box])
+    assert poses.skeleton == COCO17
+
+
+def test_what_the_lite_network_cannot_start_from_is_refused(folder):
+    data = labelled.read_data(folder)
+    for size, why in (
+        ("lite", "no released weights of size lite; start from BlazePose's"),
+        ("small", "no size of vitruvian-2d named 'small'"),
+    ):
+        recipe = vitruvian2d.Recipe2D(size=size)
+        task = vitruvian2d.Vitruvian2DTask(recipe, "vitruvian-2d", data)
+        with pytest.raises(VitruvianError, match=why):
+            task.network()

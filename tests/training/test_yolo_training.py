@@ -62,7 +62,7 @@ def golden_people(golden) -> loss.TargetPeople:
         torch.from_numpy(golden["batch_idx"]),
         torch.zeros(len(box), dtype=torch.int64),
         torch.from_numpy(box).float(),
-        torch.from_numpy(points).float(),
+        torch.from_numpy(points).float().clamp(max=torch.tensor([torch.inf, torch.inf, 1])),
     )
 
 
@@ -248,6 +248,28 @@ def test_labels_lie_where_the_pixels_say(ramps, mosaic, turn):
         wide += len({round((c - 20) / 60) for c in view.rgb[::4, ::4, 2].ravel() if c != 114}) > 1
     assert points > 150
     assert wide > 40 if mosaic else not wide
+
+
+def test_weights_of_keypoints_reach_the_loss(ramps):
+    """The pose term is in proportion to them, the others do not change."""
+    weight = np.array([[0.5, 0.25, 1], [0.5, 0.25, 1], [1, 1, 1]], np.float32)
+    pictures = views.CachedPictures([replace(p, weight=weight) for p in ramps], 128, 1.0)
+    view = views.letterboxed_view(pictures, 0)
+    assert view.points[..., 2].tolist() == [[0.5, 0.25, 1], [0.5, 0, 1]]
+    network = tiny()
+    raw = network.raw(torch.from_numpy(view.rgb[None]).permute(0, 3, 1, 2).float() / 255)
+    sigmas = torch.full((3,), 0.1)
+    terms = []
+    for points in (view.points, view.points * (1, 1, 0.5)):
+        picture = torch.zeros(len(view.box), dtype=torch.int64)
+        people = loss.TargetPeople(
+            picture, picture, torch.from_numpy(view.box), torch.from_numpy(points).float()
+        )
+        terms.append(loss.pose_losses(raw, people, sigmas, loss.Gains()))
+    assert terms[0]["pose"][0] > 0
+    torch.testing.assert_close(terms[1]["pose"][0], terms[0]["pose"][0] / 2)
+    for name in ("box", "kobj", "cls", "dfl"):
+        torch.testing.assert_close(terms[1][name][0], terms[0][name][0])
 
 
 def test_a_mirrored_view_swaps_left_and_right(ramps):

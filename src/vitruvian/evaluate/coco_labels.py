@@ -88,9 +88,10 @@ def parse_coco(
     found = []
     for key in sorted(names, key=lambda key: _order(names[key][0])):
         number, name, size = names[key]
-        found.append(
-            _picture(number, find_below(folder, name), size, rows.get(key, []), len(table))
-        )
+        path = Path(name)
+        if images is not None or not (path.is_absolute() and os.path.isfile(name)):  # noqa: PTH113
+            path = find_below(folder, name)
+        found.append(_picture(number, path, size, rows.get(key, []), len(table)))
     categories = tuple(row.get("id") for row in kinds)
     return GroundTruth(str(data), table, found, "", categories, [*notes, *odd.lines("rows")])
 
@@ -220,11 +221,18 @@ class _Person:
     """One annotation."""
 
     def __init__(
-        self, points: np.ndarray, box: np.ndarray, area: float, crowd: bool, head: float
+        self,
+        points: np.ndarray,
+        box: np.ndarray,
+        area: float,
+        crowd: bool,
+        head: float,
+        weight: np.ndarray,
     ) -> None:
         self.points = points  # (K, 3) x y v
         self.box = box  # (4,) x y width height
         self.area, self.crowd, self.head = area, crowd, head
+        self.weight = weight  # (K,) 0..1
 
 
 def _person(row: dict[str, Any], k: int, odd: OddityCounter, boxes: bool = False) -> _Person | None:
@@ -251,7 +259,12 @@ def _person(row: dict[str, Any], k: int, odd: OddityCounter, boxes: bool = False
     # Source: MPII's evaluation, 0.6 times the diagonal of the head's box; PoseTrack's name.
     head = parse_numbers(row.get("bbox_head"), 4)
     size = math.nan if head is None else 0.6 * math.hypot(*head[2:])
-    return _Person(points, box, area, bool(crowd), size)
+    # Our own: how sure the teacher is whose labels they are, see `vitruvian.verbs.distil`.
+    weight = parse_numbers(row.get("keypoint_weights", [1] * k), k)
+    if weight is None or not ((weight >= 0) & (weight <= 1)).all():
+        odd(f"keypoint_weights are not {k} numbers from 0 to 1; ignored", where)
+        weight = np.ones(k)
+    return _Person(points, box, area, bool(crowd), size, weight)
 
 
 def _points(row: dict[str, Any], k: int, odd: OddityCounter, where: str) -> np.ndarray:
@@ -289,4 +302,5 @@ def _picture(
         np.array([each.crowd for each in people], bool),
         np.array([each.head for each in people], np.float64),
         size=size,
+        weight=np.array([each.weight for each in people], np.float32).reshape(n, k),
     )

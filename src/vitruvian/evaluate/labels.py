@@ -44,6 +44,7 @@ class LabelledPicture:
     size: tuple[int, int] = (0, 0)  # width and height that was labelled, pixels; 0: unknown
     # (2, 3) from the pixels that were labelled to those of `xy`; None: they are the same
     refitted: np.ndarray | None = None
+    weight: np.ndarray | None = None  # (G, K) 0..1, of keypoints in training losses; None: all 1
 
     def __len__(self) -> int:
         return len(self.box)

@@ -162,10 +162,8 @@ def people(read: Checkpoint) -> Graph:
 def own(read: Checkpoint, skeleton: Skeleton = COCO17) -> Graph:
     """vitruvian-2d: heat maps, and features for its refinement."""
     state = tensors(read)
-    keypoints = len(state["conv_out.bias"])
-    need_keypoints(keypoints, skeleton)
-    network = vitruvian2d.Vitruvian2D(keypoints)
-    network.load_state_dict(state)
+    need_keypoints(len(state["conv_out.bias"]), skeleton)
+    network = vitruvian2d.from_state(state)
     about = {
         "family": "alphapose",
         "task": "pose",

@@ -36,6 +36,9 @@ TRAINABLE = {
     "vitruvian-2d": Trainable(
         Recipe2D(), Vitruvian2DTask, lambda recipe: recipe.start == "released"
     ),
+    "vitruvian-2d-lite": Trainable(
+        Recipe2D(size="lite", start="backbone"), Vitruvian2DTask, lambda _: False
+    ),
     "vitruvian-2d-pga": Trainable(RefinementRecipe(), RefinementTask, lambda _: False),
     "vitruvian-3d": Trainable(Recipe3D(), Vitruvian3DTask, lambda _: False),
     "vitruvian-find": _FINDER,

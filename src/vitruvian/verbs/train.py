@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vitruvian.documents import read_toml
 from vitruvian.errors import VitruvianError, shown, unknown
 from vitruvian.evaluate.boxes import score_finder
 from vitruvian.models.load import open_finder
@@ -105,8 +106,8 @@ def train(
     if kind.boxes:
         lines = _box_lines([model, str(out)], read.validation)
     elif not read.validation.solid:
-        folder = write_coco(read.validation, out / "validation.json")
-        lines = show.validation_lines(_report(out, folder, before, say))
+        write_coco(read.validation, out / "validation.json")
+        lines = show.validation_lines(_report(out, before, say))
     else:
         lines = []
     card = model_card(task, short_name(model), progress, lines, out)
@@ -131,8 +132,8 @@ def _box_lines(finders: Sequence[str], truth: GroundTruth) -> list[str]:
 def _recipe(given: str | Path | Recipe | None, usual: Recipe, out: Path, resume: bool) -> Recipe:
     """The recipe of a run: a resumed one has its own, unless one is given."""
     if given is None:
-        own = out / "recipe.toml"
-        return type(usual).read(own) if resume and own.is_file() else usual
+        file = out / "recipe.toml"
+        return usual.changed(read_toml(file)) if resume and file.is_file() else usual
     if not isinstance(given, str | Path):
         return given
     file = Path(given)
@@ -140,12 +141,12 @@ def _recipe(given: str | Path | Recipe | None, usual: Recipe, out: Path, resume:
         file = RECIPES / f"{given}.toml"
         if not file.is_file():
             raise unknown("recipe", str(given), (path.stem for path in RECIPES.glob("*.toml")))
-    return type(usual).read(file)
+    return usual.changed(read_toml(file), f"'{file}': ")
 
 
-def _report(out: Path, images: Path, before: str | None, say: Callable[[str], None]) -> Validation:
+def _report(out: Path, before: str | None, say: Callable[[str], None]) -> Validation:
     """The report of `vitruvian val`, of the model before and after."""
-    how: dict[str, Any] = {"images": images, "out": out / "val", "overwrite": True}
+    how: dict[str, Any] = {"out": out / "val", "overwrite": True}
     models = [str(out)]
     labels = out / "validation.json"
     if before is not None:

@@ -10,6 +10,7 @@ see `vitruvian.exports.networks.blazepose`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,9 @@ from vitruvian.exports.networks.blazepose import BlazePoseBackbone
 KEYPOINTS = 17
 SIZE = (192, 256)  # width and height of the crop, pixels: FastPose's
 STRIDE = 4  # pixels of the crop per cell of the heat maps
-WIDTH = 256  # channels of a block's convolution, before the pixel shuffle
+# Size of the backbone -> channels of a block's convolution, before the pixel shuffle. The lite
+# network has 1.1 million parameters instead of 2.5, and 0.46 of the multiplications.
+WIDTHS = {"full": 256, "lite": 160}
 
 
 class Answer(NamedTuple):
@@ -50,15 +53,15 @@ class Upsample(nn.Module):
 
 
 class Vitruvian2D(nn.Module):
-    """Backbone and head."""
+    """Backbone and head; of a size of `WIDTHS`."""
 
-    def __init__(self, keypoints: int = KEYPOINTS) -> None:
+    def __init__(self, keypoints: int = KEYPOINTS, size: str = "full") -> None:
         super().__init__()
-        self.backbone = BlazePoseBackbone("full")
-        size = self.backbone.size
-        self.duc1 = Upsample(size.top // 4 + size.blocks[9].outside, WIDTH)
-        self.duc2 = Upsample(WIDTH // 4 + size.blocks[3].outside, WIDTH)
-        self.features = WIDTH // 4 + size.decoder
+        self.backbone = BlazePoseBackbone(size)
+        kind, width = self.backbone.size, WIDTHS[size]
+        self.duc1 = Upsample(kind.top // 4 + kind.blocks[9].outside, width)
+        self.duc2 = Upsample(width // 4 + kind.blocks[3].outside, width)
+        self.features = width // 4 + kind.decoder
         self.conv_out = nn.Conv2d(self.features, keypoints, 3, 1, 1)
         # Initial bias: a probability of 0.01 in every cell.
         nn.init.normal_(self.conv_out.weight, std=0.001)
@@ -75,3 +78,16 @@ class Vitruvian2D(nn.Module):
     def head(self) -> list[nn.Parameter]:
         """Parameters of the head."""
         return [p for name, p in self.named_parameters() if not name.startswith("backbone.")]
+
+
+def from_state(state: Mapping[str, Tensor]) -> Vitruvian2D:
+    """The network of these weights, of the size that they have.
+
+    Raises:
+        KeyError, RuntimeError: they are those of another network.
+    """
+    width = len(state["duc1.conv.weight"])
+    sizes = [size for size, own in WIDTHS.items() if own == width]
+    network = Vitruvian2D(len(state["conv_out.bias"]), *sizes)
+    network.load_state_dict(state)
+    return network

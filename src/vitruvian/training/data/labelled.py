@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -207,35 +206,31 @@ def data_report(data: Data) -> DataReport:
     return DataReport(data.training.sha256, lines, suspicious)
 
 
-def write_coco(truth: GroundTruth, file: Path) -> Path:
-    """Write 2D labels as COCO keypoint annotations.
-
-    Returns:
-        The folder of all pictures.
-    """
+def write_coco(truth: GroundTruth, file: Path) -> None:
+    """Write 2D labels as COCO keypoint annotations, with absolute paths of the pictures."""
     table = truth.skeleton
-    folder = Path(os.path.commonpath([picture.path.resolve().parent for picture in truth.pictures]))
     rows = []
     for picture in truth.pictures:
         for i in range(len(picture)):
             points = np.where(picture.labelled[i][:, None], picture.xy[i], 0)
             seen = 2 * picture.labelled[i][:, None]
-            rows.append(
-                {
-                    "id": len(rows) + 1,
-                    "image_id": picture.number,
-                    "category_id": 1,
-                    "bbox": picture.box[i].tolist(),
-                    "area": float(picture.area[i]),
-                    "iscrowd": int(picture.crowd[i]),
-                    "num_keypoints": int(picture.labelled[i].sum()),
-                    "keypoints": np.concatenate([points, seen], axis=1).ravel().tolist(),
-                }
-            )
+            row = {
+                "id": len(rows) + 1,
+                "image_id": picture.number,
+                "category_id": 1,
+                "bbox": picture.box[i].tolist(),
+                "area": float(picture.area[i]),
+                "iscrowd": int(picture.crowd[i]),
+                "num_keypoints": int(picture.labelled[i].sum()),
+                "keypoints": np.concatenate([points, seen], axis=1).ravel().tolist(),
+            }
+            if picture.weight is not None and (picture.weight[i] < 1).any():
+                row["keypoint_weights"] = picture.weight[i].astype(float).round(4).tolist()
+            rows.append(row)
     images = [
         {
             "id": picture.number,
-            "file_name": picture.path.resolve().relative_to(folder).as_posix(),
+            "file_name": picture.path.absolute().as_posix(),
             "width": picture.size[0],
             "height": picture.size[1],
         }
@@ -249,4 +244,3 @@ def write_coco(truth: GroundTruth, file: Path) -> Path:
     }
     said = {"images": images, "annotations": rows, "categories": [person]}
     write_whole(file, json.dumps(said))
-    return folder

@@ -43,6 +43,7 @@ class Person2D:
     xy: np.ndarray  # (K, 2) pixels
     seen: np.ndarray  # (K,) bool: labelled, whether visible or not
     file: str
+    weight: np.ndarray | float = 1.0  # (K,) 0..1, of keypoints in the losses
 
 
 def read(folder: Path, split: str) -> list[Person2D]:
@@ -134,7 +135,8 @@ class PeopleOfPictures(Sequence[Person2D]):
         if not whole:  # positions are pixel indices, see `Crop.centre`
             box = ((box - np.tile(corner, 2) + 0.5) / step - 0.5).astype(np.float32)
             xy = ((xy - corner + 0.5) / step - 0.5).astype(np.float32)
-        return Person2D(rgb, box, area / step**2, xy, seen, picture.path.name)
+        weight = 1.0 if picture.weight is None else picture.weight[row]
+        return Person2D(rgb, box, area / step**2, xy, seen, picture.path.name, weight)
 
 
 def _part(box: np.ndarray) -> tuple[np.ndarray, int]:
@@ -150,7 +152,7 @@ class CropSample:
 
     rgb: np.ndarray  # (H, W, 3) uint8
     xy: np.ndarray  # (K, 2) cells of the heat map
-    seen: np.ndarray  # (K,) bool, labelled
+    weight: np.ndarray  # (K,) float32 0..1, in the losses; 0: not labelled
 
 
 def person_crop_of(person: Person2D, size: tuple[int, int]) -> np.ndarray:
@@ -189,19 +191,20 @@ def training_sample(
         look, mirror = random_crop(box, person.xy, seen, size, augment, rng, upper)
     rgb = look.cut(rgb, antialias=1)
     xy = look.from_frame(person.xy) / stride
+    weight = np.asarray(seen * person.weight, np.float32)
     if mirror:
         # Crop and heat map count positions as pixel indices (`Crop.centre` 0).
         width = size[0]
         rgb = rgb[:, ::-1]
         xy = (np.array([(width - 1) / stride, 0]) + np.array([-1, 1]) * xy)[skeleton.mirror]
-        seen = seen[skeleton.mirror]
+        weight = weight[skeleton.mirror]
     if augment is not None and rng.random() < augment.blur:
         rgb = blur_small(np.ascontiguousarray(rgb), rng)
     if augment is not None and not plain:
         rgb = jitter_colours(rgb, rng)
         if rng.random() < 0.3:
             rgb = random_erase(rgb, rng)
-    return CropSample(rgb, xy.astype(np.float32), seen)
+    return CropSample(rgb, xy.astype(np.float32), weight)
 
 
 def collate_crops(
@@ -215,18 +218,17 @@ def collate_crops(
         sigma: of the target heat maps, cells.
 
     Returns:
-        crops: (N, 3, H, W) uint8. xy: (N, K, 2) cells. weight: (N, K) 1 labelled and inside. maps:
-        (N, K, h, w) targets 0..1. known: (N, K) 1 where the map is known, also if empty.
+        crops: (N, 3, H, W) uint8. xy: (N, K, 2) cells. weight: (N, K) 0..1, 0 where not labelled or
+        outside. maps: (N, K, h, w) targets 0..1. known: (N, K) weight of the map, also if empty.
     """
     crops = np.stack([sample.rgb for sample in samples]).transpose(0, 3, 1, 2)
     xy = np.stack([sample.xy for sample in samples])
-    seen = np.stack([sample.seen for sample in samples])
+    known = np.stack([sample.weight for sample in samples])
     inside = np.all((xy >= 0) & (xy <= np.array(cells) - 1), axis=-1)
-    there = seen & inside
     maps, _ = heatmap.encode(xy, cells, sigma, exact=True)
     # A labelled keypoint outside has an empty map; that of an unlabelled one is unknown.
-    maps = maps * there[..., None, None]
-    rows = {"crops": crops, "xy": xy, "weight": there, "maps": maps, "known": seen}
+    maps = maps * ((known > 0) & inside)[..., None, None]
+    rows = {"crops": crops, "xy": xy, "weight": known * inside, "maps": maps, "known": known}
     return {
         name: torch.from_numpy(np.ascontiguousarray(row if name == "crops" else np.float32(row)))
         for name, row in rows.items()

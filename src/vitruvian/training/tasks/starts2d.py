@@ -15,7 +15,7 @@ from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate.scores import PredictedPeople
 from vitruvian.exports.export import read_onnx_tensors
 from vitruvian.exports.networks import blazepose
-from vitruvian.exports.networks.vitruvian2d import SIZE, STRIDE, Upsample, Vitruvian2D
+from vitruvian.exports.networks.vitruvian2d import SIZE, STRIDE, Upsample, Vitruvian2D, from_state
 from vitruvian.models import ready
 from vitruvian.training.data.augment import person_crop
 from vitruvian.training.data.people import PeopleOfPictures, person_crop_of
@@ -36,9 +36,7 @@ def load_trained(weights: Path) -> Vitruvian2D:
         VitruvianError: it cannot be read.
     """
     try:
-        state = torch.load(weights, weights_only=True)
-        network = Vitruvian2D(len(state["conv_out.bias"]))
-        network.load_state_dict(state)
+        network = from_state(torch.load(weights, weights_only=True))
     except Exception as error:  # torch raises many kinds
         why = shown((str(error) or type(error).__name__).splitlines()[0], 100)
         raise VitruvianError(
@@ -57,11 +55,11 @@ def frozen_first_layers(network: Vitruvian2D) -> Vitruvian2D:
     return network
 
 
-def with_official_backbone(keypoints: int) -> Vitruvian2D:
+def with_official_backbone(keypoints: int, size: str = "full") -> Vitruvian2D:
     """The network with the weights of BlazePose's backbone, and an untrained head."""
-    network = Vitruvian2D(keypoints)
-    landmarks = ready.pull("blazepose-full")[1]
-    network.backbone.load_state_dict(blazepose.read(landmarks).backbone.state_dict())
+    network = Vitruvian2D(keypoints, size)
+    landmarks = ready.pull(f"blazepose-{size}")[1]
+    network.backbone.load_state_dict(blazepose.read(landmarks, size).backbone.state_dict())
     return network
 
 

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, shown, unknown
 from vitruvian.evaluate.scores import score_people
 from vitruvian.exports.export import export_checkpoint
-from vitruvian.exports.networks.vitruvian2d import SIZE, STRIDE, Vitruvian2D
+from vitruvian.exports.networks.vitruvian2d import SIZE, STRIDE, WIDTHS, Vitruvian2D
 from vitruvian.training import losses
 from vitruvian.training.data.augment import Augment
 from vitruvian.training.data.draw import draw_person
@@ -64,6 +64,7 @@ class Recipe2D(Recipe):
     """Training parameters of vitruvian-2d."""
 
     start: str = "released"  # or backbone; or a weights.pt of an earlier run
+    size: str = "full"  # or lite, half of it: with start backbone
     head_epochs: int = 4  # first epochs, with a frozen backbone
     only_head: bool = False  # keep the backbone frozen throughout
     backbone_rate: float = 2e-3  # relative to the weights of a channel: `rescale_weights`
@@ -104,7 +105,7 @@ class Vitruvian2DTask:
 
         Args:
             recipe: training parameters.
-            model: "vitruvian-2d".
+            model: "vitruvian-2d", or "vitruvian-2d-lite".
             data: labelled people.
         """
         self.recipe, self.model, self.data = recipe, model, data
@@ -134,13 +135,20 @@ class Vitruvian2DTask:
     def draw(self, sample: CropSample) -> np.ndarray:
         """See `Task`."""
         xy = sample.xy * STRIDE + 0.5
-        return draw_person(sample.rgb, xy, sample.seen.astype(np.float32), self.skeleton)
+        return draw_person(sample.rgb, xy, sample.weight, self.skeleton)
 
     def network(self) -> nn.Module:
         """See `Task`."""
-        start = self.recipe.start
+        start, size = self.recipe.start, self.recipe.size
+        if size not in WIDTHS:
+            raise unknown("size of vitruvian-2d", size, WIDTHS)
+        if start == "released" and size != "full":
+            raise VitruvianError(
+                f"there are no released weights of size {size}; start from BlazePose's with --set "
+                "start=backbone"
+            )
         if start == "backbone":
-            network = with_official_backbone(len(self.skeleton))
+            network = with_official_backbone(len(self.skeleton), size)
         elif start == "released":
             some = range(0, len(self.people), max(1, len(self.people) // 64))
             crops = np.stack([person_crop_of(self.people[i], SIZE) for i in some])

@@ -32,7 +32,7 @@ class TargetPeople(NamedTuple):
     picture: Tensor  # (N,) int64, index in the batch
     kind: Tensor  # (N,) int64, class
     box: Tensor  # (N, 4) x0 y0 x1 y1
-    points: Tensor  # (N, K, 3) x y v; labelled where v is not 0
+    points: Tensor  # (N, K, 3) x y and weight 0..1 of its loss; 0: not labelled
 
 
 class Assigned(NamedTuple):
@@ -165,13 +165,14 @@ def pose_losses(
 
     points = people.points[own.person]
     answer = rows[own.picture, :, own.cell].unflatten(1, (points.shape[1], -1))
-    seen = (points[..., 2] != 0).float()
+    weight = points[..., 2]
+    seen = (weight > 0).float()
     off = answer[..., :2] * 2 + at[:, None] - points[..., :2] / stride[..., None]
     area = (truth[:, 2:] - truth[:, :2]).prod(-1)[:, None]
     spread = (2 * sigmas).square() * (area + 1e-9) * 2
     similar = torch.exp(-off.square().sum(-1) / spread)
     each = seen.shape[1] / (seen.sum(-1, keepdim=True) + 1e-9)
-    pose = (each * (1 - similar) * seen).sum()
+    pose = (each * (1 - similar) * weight).sum()
     kobj = pose.new_zeros(())
     if answer.shape[-1] == 3:
         kobj = functional.binary_cross_entropy_with_logits(answer[..., 2], seen, reduction="sum")

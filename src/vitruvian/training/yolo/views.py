@@ -46,7 +46,7 @@ class View(NamedTuple):
 
     rgb: np.ndarray  # (H, W, 3) uint8
     box: np.ndarray  # (N, 4) float32 x0 y0 x1 y1
-    points: np.ndarray  # (N, K, 3) float32 x y v; v is 1 where labelled, else 0
+    points: np.ndarray  # (N, K, 3) float32 x y and weight 0..1, 0 where not labelled
 
 
 class CachedPictures:
@@ -200,7 +200,7 @@ def _people(
     xy = apply(by[:2], np.where(there[..., None], picture.xy[own][seen], 0))
     there &= ((xy >= 0) & (xy <= side)).all(axis=-1)
     points[..., :2] = np.where(there[..., None], xy, 0)
-    points[..., 2] = there
+    points[..., 2] = there if picture.weight is None else there * picture.weight[own][seen]
     if mirror is not None:
         points = points[:, mirror]
     return box[seen].astype(np.float32), points
