@@ -18,6 +18,9 @@ DOUBLE = 0.5
 # Parts that vitruvian-2d finds of one person in ../shared/data/videos/sports2d_demo.mp4 have 0.29
 # to 0.8.
 INSIDE, SMALLER, PART = 0.75, 0.5, 0.25
+# The face, found as a head that is nobody else's: keypoints of the names that all skeletons with
+# faces share.
+HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 LIMB = 0.3  # minimum part of a limb's box inside of the body's
 SIGMA = 0.07  # OKS sigma for skeletons without published sigmas: COCO's average
 
@@ -85,7 +88,26 @@ def is_part(poses: Poses) -> np.ndarray:
     return (inside & (same >= PART)).any(axis=0)
 
 
-def each_once(poses: Poses, overlap: float, order: np.ndarray | None = None) -> Poses:
+def same_head(poses: Poses, near: float) -> np.ndarray:
+    """(N, N) bool, whether two poses claim one head.
+
+    Args:
+        poses: all False if their skeleton has none of `HEAD`.
+        near: maximum distance between the centres of their heads, in the size of the larger one.
+    """
+    index = [i for i, name in enumerate(poses.skeleton.keypoints) if name in HEAD]
+    if not index or not len(poses):
+        return np.zeros((len(poses), len(poses)), bool)
+    head = poses.xy[:, index]
+    size = np.linalg.norm(head.max(axis=1) - head.min(axis=1), axis=-1)
+    centre = head.mean(axis=1)
+    away = np.linalg.norm(centre[:, None] - centre, axis=-1)
+    return away < near * np.maximum(size[:, None], size)  # NaN: False
+
+
+def each_once(
+    poses: Poses, overlap: float, order: np.ndarray | None = None, head: float = 0.0
+) -> Poses:
     """The poses without those of a person who is there already.
 
     Args:
@@ -93,11 +115,12 @@ def each_once(poses: Poses, overlap: float, order: np.ndarray | None = None) -> 
         overlap: of two regions with a larger IoU one is kept; so it is of similar poses, see
             `alike`.
         order: (N,) who is kept: the first of each in this order; None: as they are.
+        head: two poses whose heads are nearer are one person, see `same_head`; 0: not looked at.
     """
     if poses.look is None or len(poses) < 2:
         return poses
     bounds = poses.look.bounds()
-    same = (iou(bounds, bounds) > overlap) | alike(poses)
+    same = (iou(bounds, bounds) > overlap) | alike(poses) | same_head(poses, head)
     keep: list[int] = []
     for i in range(len(poses)) if order is None else order.tolist():
         if not same[keep, i].any():
