@@ -88,6 +88,9 @@ HOMES = {
     "warp": {"training/synth/bodies.py", "training/synth/render.py"},
     "yaml": {"documents.py"},
     "tomllib": {"documents.py"},
+    "ray": {"verbs/batch/on_ray.py"},
+    "fsspec": {"verbs/batch/sources.py"},
+    "sqlite3": {"verbs/batch/manifest.py"},
 }
 
 

@@ -20,6 +20,7 @@ _PUBLIC = {
     "VitruvianError": "errors",
     "analyze": "verbs.api",
     "analyze_frames": "verbs.analyze",
+    "batch": "verbs.batch.batch",
     "benchmark": "verbs.benchmark.benchmark",
     "compare": "verbs.compare.compare",
     "convert": "verbs.convert",

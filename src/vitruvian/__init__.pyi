@@ -25,12 +25,13 @@ from vitruvian.streams.run import run as run, stream as stream
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.analyze import analyze_frames as analyze_frames
 from vitruvian.verbs.api import OnError, OneModel, Words
+from vitruvian.verbs.batch.batch import Batch
 from vitruvian.verbs.benchmark.benchmark import Benchmark, Plan
 from vitruvian.verbs.compare.result import Comparison
 from vitruvian.verbs.convert import convert as convert
 from vitruvian.verbs.doctor import doctor as doctor
 from vitruvian.verbs.export import export as export
-from vitruvian.verbs.groups import AnalysisWords, CameraWords, MachineWords, ModelWords, Outcome, OutputWords
+from vitruvian.verbs.groups import AnalysisWords, BatchWords, CameraWords, MachineWords, ModelWords, Outcome, OutputWords
 from vitruvian.verbs.outputs import open_sink as open_sink
 from vitruvian.verbs.synth import synth as synth
 from vitruvian.verbs.trace import Trace
@@ -107,6 +108,86 @@ def analyze(
 
     Raises:
         VitruvianError: as `predict`; unknown rule or angle; or an option has no effect.
+    """
+
+def batch(
+    source: str | Path | Sequence[str | Path],
+    model: str = 'blazepose-full',
+    *,
+    find: str | None = None,
+    num_poses: int | None = None,
+    conf: float | None = None,
+    skeleton: str | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    stride: int = 1,
+    max_frames: int | None = None,
+    out: str | Path = Path('batch'),
+    save: str | Sequence[str] | None = None,
+    visible: float = 0.5,
+    resume: bool = False,
+    overwrite: bool = False,
+    recursive: bool = False,
+    workers: int | None = None,
+    ray: str | None = None,
+    cpus_per_worker: float = 1.0,
+    gpus_per_worker: float = 0.0,
+    shard: str | None = None,
+    attempts: int = 2,
+    on_event: str | None = None,
+    log: str | Path | None = None,
+    rules: str | None = None,
+    angles: bool = False,
+    angle: str | None = None,
+    space: str | None = None,
+    minimum: float = 0.5,
+    gap: float = 0.5,
+    track: bool | None = None,
+    confirm: bool = True,
+    smooth: str | bool | None = None,
+    cutoff_hz: float | None = None,
+    repair: bool = False,
+    absolute: bool = False,
+    detect_every: int | None = None,
+    same_from: float | None = None,
+    camera: Camera | str | Path | None | CameraWords = None,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    say: Callable[[str], None] = ...,
+    words: ModelWords = ...,
+    span: Span = ...,
+    output: OutputWords = ...,
+    how: BatchWords = ...,
+    analysis: AnalysisWords = ...,
+    wanted: Wanted = ...,
+    machine: MachineWords = ...,
+) -> Batch:
+    """Detect people in thousands of images and videos, on all cores or a Ray cluster.
+
+    Each source gets a folder in `out` with what `predict` and `analyze` write. A second run does
+    only what is missing, has changed, or was made with other settings.
+
+    Args:
+        source: files, folders, patterns, lists (.txt), tables (.csv, .parquet), URLs that fsspec
+            reads, `-`; or a list of these.
+        model: model name or file, with options after commas.
+        words: as for `predict`, and so are `span`, `wanted`, `camera`.
+        span: the same.
+        output: `out`, `save`, `visible`, and `overwrite`: do everything again.
+        how: `recursive`, `workers`, `ray`, `cpus_per_worker`, `gpus_per_worker`, `shard`,
+            `attempts`, `on_event`, `log`.
+        analysis: as for `analyze`; without any of it, there is no analysis.
+        wanted: as for `predict`.
+        camera: the same.
+        machine: `device`, `precision`; `threads` are those of each worker.
+        say: called with lines about the run.
+
+    Raises:
+        VitruvianError: nothing to do, an option is wrong, or another batch writes to `out`.
     """
 
 def benchmark(

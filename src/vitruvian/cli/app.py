@@ -13,6 +13,7 @@ import typer
 from vitruvian import stopping
 from vitruvian.cli import terminal
 from vitruvian.cli.analyze import analyze
+from vitruvian.cli.batch import batch
 from vitruvian.cli.benchmark import benchmark
 from vitruvian.cli.command import Commands, TitledHelp, complain
 from vitruvian.cli.compare import compare
@@ -118,7 +119,20 @@ def _root(
 
 
 COMMANDS = (
-    *(predict, track, analyze, compare, val, train, benchmark, convert, export, trace, synth),
+    *(
+        predict,
+        track,
+        analyze,
+        batch,
+        compare,
+        val,
+        train,
+        benchmark,
+        convert,
+        export,
+        trace,
+        synth,
+    ),
     doctor,
 )
 for command in COMMANDS:

@@ -113,6 +113,36 @@ WORDS = {
         "Existing results (.jsonl) of the same source, from a previous run or another program; "
         "repeatable.",
     ),
+    "recursive": Word(bool, INPUT, "Search subfolders, too."),
+    "shard": Word(
+        str | None,
+        INPUT,
+        "Do one part of the sources, such as 3/64: for jobs of another scheduler, which may share "
+        "an output folder.",
+        "all",
+    ),
+    "workers": Word(
+        int | None,
+        MACHINE,
+        "Number of worker processes.",
+        "one per core; with --ray, as many as there is room for",
+    ),
+    "ray": Word(
+        str | None,
+        MACHINE,
+        "Run on Ray: the address of a cluster, auto (the one of this machine), or local.",
+        "worker processes of this machine",
+    ),
+    "cpus_per_worker": Word(float, MACHINE, "CPUs of a worker, and threads of its inference."),
+    "gpus_per_worker": Word(float, MACHINE, "With --ray: GPUs of a worker, also parts of one."),
+    "attempts": Word(int, MACHINE, "Attempts at a source before it is set aside as failed."),
+    "on_event": Word(
+        str | None,
+        OUTPUT,
+        "Command that gets each event of --rules as a line of JSON on its standard input.",
+        "none",
+    ),
+    "log": Word(Path | None, OUTPUT, "File for a line of JSON about each source.", "none"),
     "end": Word(float | None, INPUT, "End time in a video, seconds."),
     "stride": Word(int, INPUT, "Process every n-th frame."),
     "max_frames": Word(int | None, INPUT, "Maximum number of frames per source."),

@@ -53,6 +53,27 @@ FALSE = {"false", "0", "0.0", "falsch", "faux", "falso", "onwaar"}
 MOST = 2_000_000  # rows to sort, all in memory: about 2 GB
 
 
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of any Parquet file, column -> value.
+
+    Raises:
+        VitruvianError: it is missing or no Parquet file, or no pyarrow.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise VitruvianError(
+            f"'{path}' needs pyarrow; install it with: pip install 'vitruvian[table]'"
+        ) from None
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for part in file.iter_batches():
+                yield from part.to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise VitruvianError(f"cannot read '{path}': {shown(error, 100)}") from None
+
+
 def utf8(name: str) -> str:
     r"""A name as valid UTF-8: other bytes of file names become the text `\udce9`."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")

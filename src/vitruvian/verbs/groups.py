@@ -115,6 +115,26 @@ class AnalysisWords:
 
 
 @dataclass(frozen=True)
+class BatchWords:
+    """How a batch is done."""
+
+    recursive: bool = False  # search subfolders
+    workers: int | None = None  # None: one per core; with Ray as many as there is room for
+    ray: str | None = None  # address of a Ray cluster, auto or local; None: processes, without Ray
+    cpus_per_worker: float = 1.0  # also the threads of inference of each
+    gpus_per_worker: float = 0.0
+    shard: str | None = None  # 3/64: the third of 64 parts of the sources
+    attempts: int = 2  # of a source, before it is set aside
+    on_event: str | None = None  # command that gets each posture event as a line of JSON
+    # File for a line of JSON about each source.
+    log: Path | None = field(default=None, metadata={TAKES: "str | Path | None"})
+
+    def __post_init__(self) -> None:
+        if self.log is not None:
+            object.__setattr__(self, "log", Path(self.log))
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Result of a verb: the files written, and errors."""
 

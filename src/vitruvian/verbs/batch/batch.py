@@ -1,0 +1,402 @@
+"""A batch: every source of many, on all cores or machines; again, only what is missing.
+
+The results of a source are made in a folder of their own and put into place by one renaming. Only
+the process that holds the manifest does that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from vitruvian.errors import VitruvianError, amount, note, shown
+from vitruvian.formats.atomic_file import WriteError, why
+from vitruvian.models.ready import is_network_file
+from vitruvian.sources.video import Span
+from vitruvian.stopping import hold_signals
+from vitruvian.streams.wanted import Wanted
+from vitruvian.verbs.asked import asked_model
+from vitruvian.verbs.batch.manifest import DONE, FAILED, TODO, Manifest, Row
+from vitruvian.verbs.batch.sources import Item, in_shard, items
+from vitruvian.verbs.batch.work import BatchSettings, Done, Job
+from vitruvian.verbs.batch.workers import WorkerProcesses, Workers
+from vitruvian.verbs.folder import LEDGERS, as_json, stamped
+from vitruvian.verbs.groups import (
+    AnalysisWords,
+    BatchWords,
+    CameraWords,
+    MachineWords,
+    ModelWords,
+    OutputWords,
+    quiet,
+    verb,
+)
+from vitruvian.verbs.outputs import Save
+
+EVERY = 5.0  # seconds between two lines of progress
+FAST = 0.2  # seconds between two on a terminal
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a batch did."""
+
+    folder: Path
+    manifest: Path  # SQLite
+    sources: int  # in all
+    done: int  # in this run
+    before: int  # done before, and unchanged
+    failed: Mapping[str, str]  # name -> why; at most `SHOWN`
+    failures: int
+    faulty: int  # done, but parts could not be read
+    frames: int
+    seconds: float
+
+    def __str__(self) -> str:
+        parts = [f"{self.done} done in {_time(self.seconds)}", f"{self.before} done before"]
+        parts += [f"{self.faulty} of them in part"] if self.faulty else []
+        parts += [f"{self.failures} failed"] if self.failures else []
+        return f"{self.folder}: {amount(self.sources, 'source')}, {', '.join(parts)}"
+
+
+SHOWN = 100  # failures that are kept in memory
+SAVE = "json,parquet"
+
+
+@verb
+def batch(
+    source: str | Path | Sequence[str | Path],
+    model: str = "blazepose-full",
+    words: ModelWords = ModelWords(),
+    span: Span = Span(),
+    output: OutputWords = OutputWords(out=Path("batch")),
+    how: BatchWords = BatchWords(),
+    analysis: AnalysisWords = AnalysisWords(),
+    wanted: Wanted = Wanted(),
+    camera: CameraWords = CameraWords(),
+    machine: MachineWords = MachineWords(),
+    *,
+    say: Callable[[str], None] = quiet,
+) -> Batch:
+    """Detect people in thousands of images and videos, on all cores or a Ray cluster.
+
+    Each source gets a folder in `out` with what `predict` and `analyze` write. A second run does
+    only what is missing, has changed, or was made with other settings.
+
+    Args:
+        source: files, folders, patterns, lists (.txt), tables (.csv, .parquet), URLs that fsspec
+            reads, `-`; or a list of these.
+        model: model name or file, with options after commas.
+        words: as for `predict`, and so are `span`, `wanted`, `camera`.
+        span: the same.
+        output: `out`, `save`, `visible`, and `overwrite`: do everything again.
+        how: `recursive`, `workers`, `ray`, `cpus_per_worker`, `gpus_per_worker`, `shard`,
+            `attempts`, `on_event`, `log`.
+        analysis: as for `analyze`; without any of it, there is no analysis.
+        wanted: as for `predict`.
+        camera: the same.
+        machine: `device`, `precision`; `threads` are those of each worker.
+        say: called with lines about the run.
+
+    Raises:
+        VitruvianError: nothing to do, an option is wrong, or another batch writes to `out`.
+    """
+    settings = _settings(model, words, span, output, how, analysis, wanted, camera, machine)
+    shard = _shard(how.shard)
+    if how.attempts < 1:
+        raise VitruvianError(f"attempts is {how.attempts}, want a whole number from 1")
+    given = [source] if isinstance(source, (str, Path)) else list(source)
+    found = items(given, recursive=how.recursive)
+    every = (item for item in found if in_shard(item, shard))
+    run = _Run(output.out, settings, how, shard, say)
+    try:
+        run.plan(every, again=output.overwrite)
+        return run.do()
+    finally:
+        run.close()
+
+
+def _settings(
+    model: str,
+    words: ModelWords,
+    span: Span,
+    output: OutputWords,
+    how: BatchWords,
+    analysis: AnalysisWords,
+    wanted: Wanted,
+    camera: CameraWords,
+    machine: MachineWords,
+) -> BatchSettings:
+    """The settings, checked as far as possible before any work."""
+    save = Save.parse(output.save, SAVE, visible=output.visible).names
+    if "parquet" in save and find_spec("pyarrow") is None:
+        raise VitruvianError(
+            "parquet needs pyarrow; install it with: pip install 'vitruvian[batch]', or give "
+            "--save json"
+        )
+    if how.cpus_per_worker < 0 or how.gpus_per_worker < 0:
+        raise VitruvianError("cpus_per_worker and gpus_per_worker cannot be negative")
+    if machine.threads is None:
+        machine = MachineWords(machine.device, max(1, int(how.cpus_per_worker)), machine.precision)
+    asked_model(model, words, machine)
+    if isinstance(camera.camera, Path):
+        camera = CameraWords(str(camera.camera.resolve()), *list(vars(camera).values())[1:])
+    rules = analysis if analysis.rules or analysis.angles or analysis.angle else None
+    names = tuple(dict.fromkeys(("json", *save)))
+    return BatchSettings(model, words, span, names, output.visible, rules, wanted, camera, machine)
+
+
+def _shard(said: str | None) -> tuple[int, int]:
+    """(1, n) to (n, n)."""
+    if said is None:
+        return 1, 1
+    part, _, parts = said.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise VitruvianError(f"shard is '{shown(said)}', want 1/N to N/N, such as 3/64")
+    return int(part), int(parts)
+
+
+def fingerprint(settings: BatchSettings) -> str:
+    """A hash of everything but the sources that results depend on."""
+    what = as_json(asdict(settings))
+    what["machine"] = {"precision": settings.machine.precision}
+    name = settings.model.partition(",")[0]
+    for file in (name, settings.words.find):
+        if file and is_network_file(file):
+            what[file] = stamped(file)
+    text = json.dumps(what, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+class _Run:
+    """A batch that runs."""
+
+    def __init__(
+        self,
+        out: Path,
+        settings: BatchSettings,
+        how: BatchWords,
+        shard: tuple[int, int],
+        say: Callable[[str], None],
+    ) -> None:
+        from vitruvian import __version__
+
+        out = out.absolute()  # workers may have another current folder
+        self.out, self.settings, self.how, self.say = out, settings, how, say
+        own = out / LEDGERS
+        try:
+            own.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"cannot write to '{shown(out, 100)}': {why(error)}") from None
+        name = "batch" if shard == (1, 1) else f"batch-{shard[0]}-of-{shard[1]}"
+        self.manifest = Manifest(own / f"{name}.sqlite", fingerprint(settings), __version__)
+        self.work = own / f"{name}-work"  # of this manifest alone, so of this process
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.workers: Workers | None = None
+        self.done, self.frames, self.failures, self.faulty, self.before = 0, 0, 0, 0, 0
+        self.total, self.failed = 0, dict[str, str]()
+        self.began = self._told = time.monotonic()
+        self._todo: Iterator[Row] = iter(())
+        self._listener: subprocess.Popen[str] | None = None
+        self._log = None if how.log is None else how.log.open("a", encoding="utf-8")
+
+    def plan(self, every: Iterator[Item], *, again: bool) -> None:
+        """Register the sources, and say what is to do."""
+        counts = self.manifest.add(every, self.out, again=again)
+        self.total = sum(counts.values())
+        if not self.total:
+            raise VitruvianError("no sources in this shard" if self.how.shard else "no sources")
+        words = {
+            "new": "new",
+            "changed": "changed",
+            "settings": "made with other settings or an older version",
+            "lost": "without their folder",
+            "failed": "failed before",
+            "unfinished": "unfinished",
+            "done": "done before",
+        }
+        said = [f"{counts[key]} {text}" for key, text in words.items() if counts[key]]
+        self.before = counts["done"]
+        self.say(f"{amount(self.total, 'source')}: {', '.join(said)}")
+
+    def do(self) -> Batch:
+        """Work until nothing is left."""
+        left = self.manifest.left()
+        if left:
+            self.workers = self._hire(left)
+            with hold_signals():
+                self._work()
+            self._tell(last=True)
+        for name in list(self.manifest.replaced()):
+            shutil.rmtree(self.out / name, ignore_errors=True)
+        return Batch(
+            self.out,
+            self.manifest.path,
+            self.total,
+            self.done,
+            self.before,
+            self.failed,
+            self.failures,
+            self.faulty,
+            self.frames,
+            time.monotonic() - self.began,
+        )
+
+    def _work(self) -> None:
+        """Give every worker a source, until none is left; signals are raised while waiting."""
+        assert self.workers is not None
+        busy, row = dict[str, Row](), None
+        while True:
+            for worker in self.workers.idle():
+                row = row or self._next()
+                if row is None:
+                    break
+                busy[worker] = row
+                self._give(worker, row)
+                row = None
+            row = row or self._next()
+            if row is None and not busy:
+                return
+            with hold_signals(False):
+                ended = self.workers.done()
+            for worker, result in ended:
+                self._take(busy.pop(worker), result)
+            self._tell()
+
+    def _next(self) -> Row | None:
+        """The next source; at the end, those to be tried again."""
+        row = next(self._todo, None)
+        if row is None:
+            self._todo = self.manifest.todo()
+            row = next(self._todo, None)
+        return row
+
+    def _hire(self, left: int) -> Workers:
+        count = self.how.workers
+        if self.how.ray is not None:
+            from vitruvian.verbs.batch.on_ray import Actors
+
+            cpus, gpus = self.how.cpus_per_worker, self.how.gpus_per_worker
+            return Actors(self.settings, self.how.ray, count, cpus, gpus)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        count = count or max(1, int((cores or 1) / max(self.how.cpus_per_worker, 1)))
+        return WorkerProcesses(self.settings, min(count, left))
+
+    def _give(self, worker: str, row: Row) -> None:
+        assert self.workers is not None
+        self.manifest.start(row, worker)
+        folder = self.work / str(row.id)
+        self.workers.submit(worker, Job(row.name, row.paths, row.options, folder, row.sha256))
+
+    def _take(self, row: Row, result: Done | VitruvianError) -> None:
+        """What a worker made, or why it did not."""
+        if isinstance(result, VitruvianError):
+            again = row.attempts + 1 < self.how.attempts
+            self.manifest.finish(
+                row, state=TODO if again else FAILED, error=str(result), finished=time.time()
+            )
+            if not again:
+                self.failures += 1
+                if len(self.failed) < SHOWN:
+                    self.failed[row.name] = str(result)
+            self._write_log(row, state="retry" if again else FAILED, error=str(result))
+            return
+        if not result.unchanged:
+            self._place(row)
+        self.done += not result.unchanged
+        self.before += result.unchanged
+        self.frames += result.frames
+        what: dict[str, Any] = {"state": DONE, "sha256": result.sha256, "finished": time.time()}
+        if not result.unchanged:
+            self.faulty += bool(result.faults)
+            what |= {"error": "; ".join(result.faults[:3]), "notes": result.notes}
+            what |= {"frames": result.frames, "people": result.people, "seconds": result.seconds}
+            what["events"] = len(result.events)
+        self.manifest.finish(row, **what)
+        self._write_log(row, **{key: value for key, value in what.items() if key != "finished"})
+        for event in result.events:
+            self._send({"source": row.paths[0], **event})
+
+    def _place(self, row: Row) -> None:
+        """Put the results of a source into place."""
+        made, place = self.work / str(row.id), self.out / row.name
+        old = self.work / f"{row.id}-old"
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                place.rename(old)
+            made.rename(place)
+        except OSError as error:
+            raise WriteError(f"cannot write '{shown(place, 100)}': {why(error)}") from None
+        shutil.rmtree(old, ignore_errors=True)
+
+    # What is said
+
+    def _tell(self, *, last: bool = False) -> None:
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        if not last and now - self._told < (FAST if terminal else EVERY):
+            return
+        self._told = now
+        gone = now - self.began
+        ended = self.done + self.before + self.failures
+        line = f"{ended} of {amount(self.total, 'source')}, {self.frames / gone:.3g} frames/s"
+        new = self.done + self.failures
+        if new and not last:
+            line += f", {_time(gone * (self.total - ended) / new)} left"
+        if self.failures:
+            line += f", {self.failures} failed"
+        self.say(line)
+
+    def _write_log(self, row: Row, **what: Any) -> None:
+        if self._log is not None:
+            print(json.dumps({"name": row.name, "paths": row.paths, **what}), file=self._log)
+            self._log.flush()
+
+    def _send(self, event: Mapping[str, Any]) -> None:
+        if self.how.on_event is None:
+            return
+        if self._listener is None:
+            self._listener = subprocess.Popen(
+                self.how.on_event, shell=True, stdin=subprocess.PIPE, text=True
+            )
+        assert self._listener.stdin is not None
+        try:
+            self._listener.stdin.write(json.dumps(event) + "\n")
+            self._listener.stdin.flush()
+        except OSError:
+            raise VitruvianError(
+                f"the command of --on-event, '{shown(self.how.on_event)}', has ended; correct it"
+            ) from None
+
+    def close(self) -> None:
+        """End the workers, and close all files."""
+        if self.workers is not None:
+            self.workers.close()
+        if self._listener is not None and self._listener.stdin is not None:
+            try:
+                self._listener.stdin.close()
+            except OSError:
+                note("the command of --on-event has ended")
+            self._listener.wait()
+        if self._log is not None:
+            self._log.close()
+        self.manifest.close()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def _time(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

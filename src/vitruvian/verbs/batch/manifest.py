@@ -1,0 +1,274 @@
+"""The manifest of a batch: every source and what became of it, in an SQLite file.
+
+A row is changed before a source is worked on and after its results are in place, so that a process
+that is killed at any moment leaves sources marked `running`, which the next start does again. The
+file is locked while it is open.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.atomic_file import WriteError, lock_file, why
+from vitruvian.sources.open import is_picture
+from vitruvian.verbs.batch.sources import Item
+
+PAGE = 500  # rows of a query: below SQLite's limit of variables of old versions, 999
+TODO, RUNNING, DONE, FAILED = "todo", "running", "done", "failed"
+# Done before, but size or time of a file have changed since: it is done again if its content has.
+CHECK = "check"
+TABLE = """
+CREATE TABLE IF NOT EXISTS sources (
+    id INTEGER PRIMARY KEY,
+    name TEXT UNIQUE NOT NULL,
+    paths TEXT NOT NULL,
+    options TEXT NOT NULL,
+    stamp TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    version TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    sha256 TEXT NOT NULL DEFAULT '',
+    error TEXT NOT NULL DEFAULT '',
+    notes TEXT NOT NULL DEFAULT '',
+    frames INTEGER NOT NULL DEFAULT 0,
+    people INTEGER NOT NULL DEFAULT 0,
+    events INTEGER NOT NULL DEFAULT 0,
+    seconds REAL NOT NULL DEFAULT 0,
+    worker TEXT NOT NULL DEFAULT '',
+    finished REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS states ON sources (state, id);
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A source to be worked on."""
+
+    id: int
+    name: str  # of its folder, relative to the output
+    paths: tuple[str, ...]
+    options: dict[str, Any]
+    attempts: int  # so far
+    sha256: str  # of the content that its folder was made of, if only that is to be checked; or ""
+
+
+class Manifest:
+    """Sources and their states."""
+
+    def __init__(self, path: Path, settings: str, version: str) -> None:
+        """Open or create a manifest.
+
+        Args:
+            path: the file; the folder exists.
+            settings: what the results depend on besides the sources.
+            version: of vitruvian.
+
+        Raises:
+            WriteError: another process has opened it, or it cannot be written.
+            VitruvianError: it is no manifest.
+        """
+        self.path, self.settings, self.version = path, settings, version
+        self._here = bytearray()  # bit per row id: whether it is among the sources of this run
+        try:
+            self._lock = lock_file(path.with_suffix(".lock"))
+        except BlockingIOError:
+            raise WriteError(
+                f"'{shown(path.parent.parent, 100)}' is being written by another batch; wait for "
+                "it, give each its own --shard, or another --out"
+            ) from None
+        except OSError as error:
+            raise WriteError(f"cannot write '{shown(path, 100)}': {why(error)}") from None
+        try:
+            self._base = sqlite3.connect(path, isolation_level=None)
+            self._base.execute("PRAGMA synchronous = NORMAL")
+            self._base.executescript(TABLE)
+        except sqlite3.Error as error:
+            os.close(self._lock)
+            raise VitruvianError(
+                f"cannot use '{shown(path, 100)}': {error}; give another --out"
+            ) from None
+
+    def close(self) -> None:
+        """Close and unlock the file."""
+        self._base.close()
+        os.close(self._lock)
+
+    # The sources of a run
+
+    def add(self, items: Iterable[Item], out: Path, *, again: bool = False) -> Counter[str]:
+        """Register sources; what is done, and unchanged, and whose folder is there, stays done.
+
+        Args:
+            items: the sources.
+            out: the folder of the results' folders.
+            again: do everything again.
+
+        Returns:
+            How many are `new`, `changed`, `lost` (their folder), `settings` (made with others),
+            `failed` or `unfinished` before, and `done`.
+        """
+        counts, items = Counter[str](), iter(items)
+        while page := list(islice(items, PAGE)):
+            with _transaction(self._base):
+                self._add(page, out, again, counts)
+        return counts
+
+    def _add(self, page: Sequence[Item], out: Path, again: bool, counts: Counter[str]) -> None:
+        names = [item.name for item in page]
+        marks = ",".join("?" * len(names))
+        known = {
+            row[1]: row
+            for row in self._base.execute(
+                "SELECT id, name, paths, options, stamp, settings, version, state FROM sources "
+                f"WHERE name IN ({marks})",
+                names,
+            )
+        }
+        for item in page:
+            paths, options = json.dumps(item.paths), json.dumps(item.options, sort_keys=True)
+            now = (options, item.stamp, self.settings, self.version)
+            row = known.get(item.name)
+            if row is None:
+                cursor = self._base.execute(
+                    "INSERT INTO sources (name, paths, options, stamp, settings, version, state) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (item.name, paths, *now, TODO),
+                )
+                counts["new"] += 1
+                known[item.name] = (cursor.lastrowid, item.name, paths, *now, TODO)
+                self._is_here(cursor.lastrowid or 0)
+                continue
+            if self.here(row[0]):
+                raise VitruvianError(
+                    f"two sources would both be written to '{shown(item.name, 100)}': "
+                    f"'{shown(json.loads(row[2])[0], 80)}' and '{shown(item.paths[0], 80)}'; "
+                    "rename one"
+                )
+            self._is_here(row[0])
+            state, what = self._state(row, paths, now, out, again)
+            counts[what] += 1
+            if state != row[7] or (*row[2:7],) != (paths, *now):
+                self._base.execute(
+                    "UPDATE sources SET paths = ?, options = ?, stamp = ?, settings = ?, "
+                    "version = ?, state = ?, attempts = CASE WHEN ? THEN attempts ELSE 0 END "
+                    "WHERE id = ?",
+                    (paths, *now, state, what == "unfinished", row[0]),
+                )
+
+    def _state(
+        self, row: Sequence[Any], paths: str, now: tuple[str, ...], out: Path, again: bool
+    ) -> tuple[str, str]:
+        """The state of a known source now, and why, see `add`."""
+        before = row[7]
+        if before == FAILED:
+            return TODO, "failed"
+        if before not in (DONE, CHECK):
+            return TODO, "unfinished"
+        if again or (row[3], *row[5:7]) != (now[0], *now[2:]):
+            return TODO, "settings"
+        if not (out / row[1]).is_dir():
+            return TODO, "lost"
+        if before == CHECK or (row[2], row[4]) != (paths, now[1]):
+            return CHECK, "changed"
+        return DONE, "done"
+
+    def _is_here(self, row: int) -> None:
+        byte, bit = divmod(row, 8)
+        if byte >= len(self._here):
+            self._here.extend(bytes(max(byte + 1 - len(self._here), len(self._here))))
+        self._here[byte] |= 1 << bit
+
+    def here(self, row: int) -> bool:
+        """Whether a row is among the sources of this run."""
+        byte, bit = divmod(row, 8)
+        return byte < len(self._here) and bool(self._here[byte] >> bit & 1)
+
+    # Work
+
+    def todo(self) -> Iterator[Row]:
+        """Sources to do, in order."""
+        after = 0
+        while page := self._base.execute(
+            "SELECT id, name, paths, options, attempts, sha256, state FROM sources "
+            "WHERE state IN (?, ?) AND id > ? ORDER BY id LIMIT ?",
+            (TODO, CHECK, after, PAGE),
+        ).fetchall():
+            after = page[-1][0]
+            for row, name, paths, options, attempts, sha256, state in page:
+                if self.here(row):
+                    files, own = tuple(json.loads(paths)), json.loads(options)
+                    known = sha256 if state == CHECK else ""
+                    yield Row(row, name, files, own, attempts, known)
+
+    def left(self) -> int:
+        """How many sources of this run are to do."""
+        rows = self._base.execute(
+            "SELECT id FROM sources WHERE state IN (?, ?, ?)", (TODO, CHECK, RUNNING)
+        )
+        return sum(self.here(row) for (row,) in rows)
+
+    def start(self, row: Row, worker: str) -> None:
+        """Mark a source as being worked on."""
+        self._base.execute(
+            "UPDATE sources SET state = ?, attempts = attempts + 1, worker = ? WHERE id = ?",
+            (RUNNING, worker, row.id),
+        )
+
+    def finish(self, row: Row, **what: Any) -> None:
+        """Mark a source as done, failed or to be retried; `what`: columns."""
+        names = ", ".join(f"{name} = ?" for name in what)
+        self._base.execute(f"UPDATE sources SET {names} WHERE id = ?", (*what.values(), row.id))
+
+    def replaced(self) -> Iterator[str]:
+        """Forget groups of images that are in other groups now; their names, one after the other.
+
+        That is what is left when images were added to a folder.
+        """
+        old = [
+            (row, name, set(json.loads(paths)))
+            for row, name, paths in self._base.execute("SELECT id, name, paths FROM sources")
+            if not self.here(row) and is_picture(json.loads(paths)[0])
+        ]
+        for row, name, paths in old:
+            beside = self.rows("name, paths", "WHERE state = 'done'")
+            folder = name.rpartition("/")[0]
+            for other, now in beside:
+                if other.rpartition("/")[0] == folder:
+                    paths.difference_update(json.loads(now))
+            if not paths:
+                self._base.execute("DELETE FROM sources WHERE id = ?", (row,))
+                yield name
+
+    # Results
+
+    def rows(self, columns: str, rest: str = "") -> Iterator[tuple[Any, ...]]:
+        """Columns of the sources of this run; `rest`: SQL, such as an order."""
+        for row in self._base.execute(f"SELECT id, {columns} FROM sources {rest}"):
+            if self.here(row[0]):
+                yield row[1:]
+
+
+class _transaction:
+    """Everything inside is written together, or not at all."""
+
+    def __init__(self, base: sqlite3.Connection) -> None:
+        self.base = base
+
+    def __enter__(self) -> None:
+        self.base.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        with suppress(sqlite3.Error):
+            self.base.execute("COMMIT" if kind is None else "ROLLBACK")

@@ -1,0 +1,280 @@
+"""The sources of a batch: files in folders, patterns, lists and tables, also in the cloud.
+
+A video is a source, and so are the images of a folder in groups. A group ends at an image whose
+name happens to have a certain checksum, so that an image that is added or removed changes its own
+group only.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import json
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vitruvian.errors import VitruvianError, shown, unknown
+from vitruvian.formats.tables import parquet_rows
+from vitruvian.sources.open import PICTURES, VIDEOS, is_clutter, is_picture, natural
+from vitruvian.sources.video import STREAMS
+from vitruvian.verbs.folder import LEDGERS
+
+GROUP = 64  # images in a group, on average
+LISTS = (".txt", ".csv", ".parquet")
+# Columns of a table besides `path`, and what reads them; `name`: of the folder of the results.
+COLUMNS: Mapping[str, Callable[[Any], Any]] = {
+    "start": float,
+    "end": float,
+    "camera": str,
+    "fov_deg": float,
+    "name": str,
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """A source: one video, or images of a folder."""
+
+    name: str  # of the folder of its results, relative to the output, with / between folders
+    paths: tuple[str, ...]
+    options: dict[str, Any] = field(default_factory=dict)  # its own, see `COLUMNS`
+    stamp: str = ""  # sizes and times of its files
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file."""
+
+    path: str  # or a URL
+    below: str  # its path relative to the folder that was given
+    stamp: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def items(words: Sequence[str | Path], *, recursive: bool = False) -> Iterator[Item]:
+    """The sources of paths, in the order in which they are given.
+
+    Args:
+        words: files, folders, patterns, `-` (paths from standard input), lists of paths (.txt, one
+            a line), tables (.csv, .parquet) with a column `path` and columns of `COLUMNS`; or URLs
+            of files and folders that fsspec reads.
+        recursive: whether subfolders are searched.
+
+    Raises:
+        VitruvianError: nothing is there, or a list or table cannot be read.
+    """
+    for word in map(str, words):
+        none = True
+        for item in _grouped(_files(word, recursive)):
+            none = False
+            yield item
+        if none:
+            more = "" if recursive else "; subfolders are searched with --recursive"
+            raise VitruvianError(f"no images or videos in '{shown(word, 150)}'{more}")
+
+
+def in_shard(item: Item, shard: tuple[int, int]) -> bool:
+    """Whether a source is in a part of all, the first of n is (1, n)."""
+    return zlib.crc32(item.name.encode(errors="surrogateescape")) % shard[1] == shard[0] - 1
+
+
+def _grouped(files: Iterable[_Found]) -> Iterator[Item]:
+    """Videos, and groups of the images of a folder that follow each other."""
+    for (pictures, folder, *_), some in groupby(files, _kind):
+        if not pictures:
+            for file in some:
+                name = file.options.get("name") or file.below
+                options = {key: v for key, v in file.options.items() if key != "name"}
+                yield Item(_safe(name), (file.path,), options, file.stamp)
+            continue
+        group: list[_Found] = []
+        for file in some:
+            group.append(file)
+            if zlib.crc32(file.below.encode(errors="surrogateescape")) % GROUP == 0:
+                yield _group(folder, group)
+                group = []
+        if group:
+            yield _group(folder, group)
+
+
+def _kind(file: _Found) -> tuple[bool, str, str]:
+    """What files of one group have in common."""
+    one = is_picture(file.path) and "name" not in file.options
+    return one, str(PurePosixPath(file.below).parent), json.dumps(file.options)
+
+
+def _group(folder: str, group: Sequence[_Found]) -> Item:
+    first = PurePosixPath(group[0].below).name
+    name = first if len(group) == 1 else f"{first} and {len(group) - 1} more"
+    stamps = hashlib.sha256("\n".join(file.stamp for file in group).encode()).hexdigest()
+    paths = tuple(file.path for file in group)
+    return Item(_safe(f"{folder}/{name}"), paths, group[0].options, stamps)
+
+
+def _safe(name: str) -> str:
+    """A name that stays inside of the output folder."""
+    parts = [part for part in PurePosixPath(name.replace(os.sep, "/")).parts if part not in "/."]
+    parts = ["up" if part == ".." else part.lstrip(".") or "_" for part in parts]
+    return "/".join(parts) or "_"
+
+
+def _files(word: str, recursive: bool) -> Iterator[_Found]:
+    if word == "-":
+        lines = (line.strip() for line in sys.stdin)
+        yield from (found for line in lines if line for found in _files(line, recursive))
+        return
+    if word.startswith(STREAMS) or word.startswith("camera:"):
+        raise VitruvianError(
+            f"'{shown(word, 100)}' is a camera or a stream, and a batch takes files; use predict"
+        )
+    if "://" in word:
+        yield from _remote(word, recursive)
+        return
+    path = Path(word).expanduser()
+    if path.is_dir():
+        yield from _below(path, path, recursive)
+    elif path.suffix.lower() in LISTS and path.is_file():
+        yield from _listed(path, recursive)
+    elif path.is_file():
+        yield _found(path, path.name)
+    elif any(sign in word for sign in "*?["):
+        matches = map(Path, glob.iglob(word, recursive=True))  # noqa: PTH207
+        some = [match for match in matches if match.is_file() and not is_clutter(match)]
+        base = Path(glob_base(word))
+        for match in sorted(some, key=natural):
+            if match.suffix.lower() in PICTURES | VIDEOS:
+                yield _found(match, match.relative_to(base).as_posix())
+    else:
+        raise VitruvianError(f"cannot read '{shown(word, 200)}': no such file or folder")
+
+
+def glob_base(pattern: str) -> str:
+    """The folder before the first part of a pattern that has a wildcard."""
+    parts = []
+    for part in Path(pattern).parts[:-1]:
+        if any(sign in part for sign in "*?["):
+            break
+        parts.append(part)
+    return os.path.join(*parts) if parts else "."  # noqa: PTH118
+
+
+def _found(path: Path, below: str) -> _Found:
+    try:
+        about = path.stat()
+    except OSError as error:
+        raise VitruvianError(f"cannot read '{shown(path, 150)}': {error.strerror}") from None
+    return _Found(str(path.absolute()), below, f"{about.st_size} {about.st_mtime_ns}")
+
+
+def _below(folder: Path, base: Path, recursive: bool) -> Iterator[_Found]:
+    """The files of a folder, then those of its subfolders; each folder is listed once."""
+    try:
+        with os.scandir(folder) as entries:
+            here = [Path(entry.path) for entry in entries]
+    except OSError as error:
+        raise VitruvianError(f"cannot read '{shown(folder, 150)}': {error.strerror}") from None
+    folders = []
+    for path in sorted(here, key=natural):
+        if is_clutter(path):
+            continue
+        if path.suffix.lower() in PICTURES | VIDEOS:
+            if path.is_file():
+                yield _found(path, path.relative_to(base).as_posix())
+        elif recursive and path.is_dir() and not path.is_symlink():
+            if (path / LEDGERS).exists():  # results of an earlier run
+                continue
+            folders.append(path)
+    for each in folders:
+        yield from _below(each, base, recursive)
+
+
+def _listed(file: Path, recursive: bool) -> Iterator[_Found]:
+    """The files of a list or a table; relative paths are relative to its folder."""
+    for row in _rows(file):
+        words = {key.strip(): value for key, value in row.items() if value not in ("", None)}
+        word = words.pop("path", None)
+        if word is None:
+            raise VitruvianError(f"'{shown(file, 100)}' has no column path, or it is empty")
+        options: dict[str, Any] = {}
+        for key, value in words.items():
+            if key not in COLUMNS:
+                raise unknown(f"column of '{shown(file, 60)}'", key, ("path", *COLUMNS))
+            try:
+                options[key] = COLUMNS[key](value)
+            except ValueError:
+                raise VitruvianError(
+                    f"'{shown(file, 100)}': {key} is '{shown(value)}', want a number"
+                ) from None
+        where = str(word) if "://" in str(word) else str(file.parent / str(word))
+        for found in _files(where, recursive):
+            # By its path as it is listed: names of files alone are often the same.
+            plain = "://" in str(word) or Path(str(word)).is_absolute() or Path(where).is_dir()
+            below = found.below if plain else str(word).replace(os.sep, "/")
+            yield replace(found, options=options, below=below)
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    kind = file.suffix.lower()
+    if kind == ".parquet":
+        yield from parquet_rows(file)
+        return
+    try:
+        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+            if kind == ".csv":
+                yield from csv.DictReader(lines)
+                return
+            for line in lines:
+                if line.strip() and not line.startswith("#"):
+                    yield {"path": line.strip()}
+    except (OSError, csv.Error) as error:
+        raise VitruvianError(f"cannot read '{shown(file, 100)}': {error}") from None
+
+
+# In the cloud
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path in it.
+
+    Raises:
+        VitruvianError: fsspec, or the package for this kind of URL, is missing.
+    """
+    try:
+        import fsspec
+    except ImportError:
+        raise VitruvianError(
+            f"'{shown(url, 100)}' needs fsspec; install it with: pip install 'vitruvian[batch]'"
+        ) from None
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise VitruvianError(f"cannot read '{shown(url, 100)}': {error}") from None
+    return system, str(path)
+
+
+def _remote(url: str, recursive: bool) -> Iterator[_Found]:
+    system, path = file_system(url)
+    try:
+        single = system.isfile(path)
+        depth = None if recursive else 1
+        some = {path: system.info(path)} if single else system.find(path, depth, detail=True)
+    except Exception as error:  # each file system has its own kinds
+        raise VitruvianError(f"cannot read '{shown(url, 150)}': {shown(error, 100)}") from None
+    base = str(PurePosixPath(path).parent) if single else path
+    for each in sorted(some, key=lambda name: natural(Path(name))):
+        place = PurePosixPath(each)
+        if not single and place.suffix.lower() not in PICTURES | VIDEOS:
+            continue
+        about = some[each]
+        changed = next(
+            (about[key] for key in ("ETag", "etag", "mtime", "LastModified") if key in about), ""
+        )
+        below = place.relative_to(PurePosixPath(base)).as_posix()
+        yield _Found(str(system.unstrip_protocol(each)), below, f"{about['size']} {changed}")

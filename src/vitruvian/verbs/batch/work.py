@@ -1,0 +1,196 @@
+"""The work on one source: the same in a process of this machine and in a Ray actor."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.records import Record
+from vitruvian.sources.open import open_source
+from vitruvian.sources.video import Span
+from vitruvian.streams.wanted import Wanted
+from vitruvian.verbs import api
+from vitruvian.verbs.asked import asked_model
+from vitruvian.verbs.batch.sources import file_system
+from vitruvian.verbs.folder import LEDGERS
+from vitruvian.verbs.groups import (
+    VISIBLE,
+    AnalysisWords,
+    CameraWords,
+    MachineWords,
+    ModelWords,
+    OutputWords,
+)
+
+RECORD = "poses.jsonl"
+TABLE = "keypoints.parquet"
+NOTES = 1000  # characters of the notes about a source that are kept
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """What is made of every source, as for `predict` and `analyze`."""
+
+    model: str
+    words: ModelWords = ModelWords()
+    span: Span = Span()
+    save: tuple[str, ...] = ("json",)
+    visible: float = VISIBLE
+    analysis: AnalysisWords | None = None  # None: no events and no angles
+    wanted: Wanted = Wanted()
+    camera: CameraWords = CameraWords()
+    machine: MachineWords = MachineWords(threads=1)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A source to be worked on."""
+
+    name: str
+    paths: tuple[str, ...]
+    options: dict[str, Any]  # of the source: start, end, camera, fov_deg
+    folder: Path  # to be made, for the results
+    sha256: str = ""  # nothing is to be done if the content is still this
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a source."""
+
+    sha256: str
+    unchanged: bool = False  # `Job.sha256`
+    frames: int = 0
+    people: int = 0
+    events: tuple[dict[str, Any], ...] = ()
+    faults: tuple[str, ...] = ()  # what could not be read; everything else was
+    notes: str = ""
+    seconds: float = 0.0
+
+
+class Worker:
+    """Works on one source after the other; models stay loaded."""
+
+    def __init__(self, settings: BatchSettings) -> None:
+        self.settings = settings
+        self._models: dict[bool, Any] = {}  # by whether for videos
+
+    def __call__(self, job: Job) -> Done:
+        """Make the folder of a source.
+
+        Raises:
+            VitruvianError: nothing of it can be read, or nothing can be written.
+        """
+        began, notes = time.monotonic(), io.StringIO()
+        shutil.rmtree(job.folder, ignore_errors=True)
+        job.folder.mkdir(parents=True)
+        fetched = job.folder / LEDGERS / "source"
+        with redirect_stderr(notes):
+            paths = [_local(path, fetched) for path in job.paths]
+            sha256 = digest(paths)
+            if sha256 == job.sha256:
+                shutil.rmtree(job.folder)
+                return Done(sha256, unchanged=True)
+            faults = self._poses(job, paths)
+            frames, people = _count(job.folder / RECORD)
+            if faults and not frames:
+                raise faults[0]
+            events = self._analysis(job)
+        shutil.rmtree(job.folder / LEDGERS, ignore_errors=True)
+        said = "\n".join(dict.fromkeys(notes.getvalue().splitlines()))
+        faulty = tuple(map(str, faults))
+        seconds = time.monotonic() - began
+        return Done(sha256, False, frames, people, events, faulty, shown(said, NOTES), seconds)
+
+    def _poses(self, job: Job, paths: list[str]) -> list[VitruvianError]:
+        settings, own = self.settings, job.options
+        span = replace(settings.span, **{k: own[k] for k in ("start", "end") if k in own})
+        camera = replace(settings.camera, **{k: own[k] for k in ("camera", "fov_deg") if k in own})
+        sources = open_source(paths, span)
+        moving = any(source.moving for source in sources)
+        if moving not in self._models:
+            # The defaults depend on whether it is for videos.
+            from vitruvian.models.load import open_model
+
+            asked = asked_model(settings.model, settings.words, settings.machine)
+            self._models[moving] = open_model(asked, sources)
+        faults: list[VitruvianError] = []
+        output = OutputWords(job.folder, ",".join(settings.save), settings.visible)
+        done = api.predict(
+            paths,
+            self._models[moving],
+            span=span,
+            output=output,
+            wanted=settings.wanted,
+            camera=camera,
+            on_error=faults.append,
+        )
+        for file in done.files:
+            # One name for all sources, so that patterns find them.
+            name = {".jsonl": RECORD, ".parquet": TABLE}.get(file.suffix)
+            if name is not None and file.parent == job.folder:
+                file.rename(job.folder / name)
+        return faults
+
+    def _analysis(self, job: Job) -> tuple[dict[str, Any], ...]:
+        if self.settings.analysis is None:
+            return ()
+        save = "parquet" if "parquet" in self.settings.save else "tables"
+        api.analyze(
+            job.folder / RECORD,
+            output=OutputWords(job.folder, save),
+            analysis=self.settings.analysis,
+        )
+        events = job.folder / "events.jsonl"
+        lines = events.read_text(encoding="utf-8").splitlines() if events.is_file() else []
+        return tuple(map(json.loads, lines))
+
+
+def digest(paths: Sequence[str]) -> str:
+    """SHA-256 of the content of files.
+
+    Raises:
+        VitruvianError: one cannot be read.
+    """
+    every = hashlib.sha256()
+    for path in paths:
+        try:
+            with open(path, "rb") as file:  # noqa: PTH123  # names may be any bytes
+                each = hashlib.file_digest(file, "sha256")
+        except OSError as error:
+            raise VitruvianError(f"cannot read '{shown(path, 150)}': {error.strerror}") from None
+        every.update(each.digest())
+    return every.hexdigest() if len(paths) != 1 else each.hexdigest()
+
+
+def _local(path: str, folder: Path) -> str:
+    """A path on this machine; files of URLs are copied."""
+    if "://" not in path:
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    system, where = file_system(path)
+    copy = folder / PurePosixPath(where).name
+    try:
+        system.get_file(where, str(copy))
+    except Exception as error:  # each file system has its own kinds
+        raise VitruvianError(f"cannot read '{shown(path, 150)}': {shown(error, 100)}") from None
+    return str(copy)
+
+
+def _count(record: Path) -> tuple[int, int]:
+    """Frames of a record, and people: track ids of a video, or the people of all images."""
+    frames, people, ids = 0, 0, set[int]()
+    if record.is_file():
+        for _, poses in Record(record):
+            frames += 1
+            ids.update(poses.person[poses.person >= 0].tolist())
+            people += int((poses.person < 0).sum())
+    return frames, len(ids) or people
