@@ -24,6 +24,7 @@ _PUBLIC = {
     "benchmark": "verbs.benchmark.benchmark",
     "compare": "verbs.compare.compare",
     "convert": "verbs.convert",
+    "distil": "verbs.distil",
     "doctor": "verbs.doctor",
     "draw": "show.draw",
     "export": "verbs.export",

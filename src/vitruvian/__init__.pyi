@@ -29,6 +29,7 @@ from vitruvian.verbs.batch.batch import Batch
 from vitruvian.verbs.benchmark.benchmark import Benchmark, Plan
 from vitruvian.verbs.compare.result import Comparison
 from vitruvian.verbs.convert import convert as convert
+from vitruvian.verbs.distil import distil as distil
 from vitruvian.verbs.doctor import doctor as doctor
 from vitruvian.verbs.export import export as export
 from vitruvian.verbs.groups import AnalysisWords, BatchWords, CameraWords, MachineWords, ModelWords, Outcome, OutputWords

@@ -6,16 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from commands import command, one_line
 from mine import NAMES, make_mine
+from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.load import load
 from vitruvian.models.spec import ModelSpec
+from vitruvian.sources.open import open_source
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
 from vitruvian.training.trainable import trainable  # noqa: E402
@@ -24,9 +27,19 @@ from vitruvian.verbs.train import train  # noqa: E402
 TUTORIAL = Path(__file__).parents[2] / "docs" / "train.md"
 
 
+def make_unlabelled(folder: Path) -> None:
+    """Four images of a person."""
+    folder.mkdir()
+    frame = next(iter(open_source("sample")[0]))
+    assert isinstance(frame, Frame)
+    for i in range(4):
+        cv2.imwrite(str(folder / f"{i}.png"), frame.rgb[: 606 - 10 * i, 5 * i :, ::-1])
+
+
 @pytest.mark.weights
 def test_the_commands_of_the_tutorial_run(tmp_path):
     make_mine(tmp_path)
+    make_unlabelled(tmp_path / "unlabelled")
     blocks = re.findall(r"```sh\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     ran = []
@@ -35,7 +48,7 @@ def test_the_commands_of_the_tutorial_run(tmp_path):
             done = command(*shlex.split(line)[1:], cwd=tmp_path)
             assert done.returncode == 0, (line, done.stderr)
             ran.append(line.split()[1])
-    assert ran == ["train", "train", "predict", "val", "export", "train"]
+    assert ran == ["train", "train", "predict", "val", "export", "train", "distil"]
     run = tmp_path / "run"
     card = (run / "README.md").read_text()
     assert "9 pictures, 18 people, 18 with keypoints, 4.0 of 4 each" in card
@@ -46,6 +59,10 @@ def test_the_commands_of_the_tutorial_run(tmp_path):
     assert Frame.read(run / "data.png").size[0] == 6 * 192
     assert len([*(run / "pictures").iterdir()]) == 2
     assert len([*(tmp_path / "out").glob("*.jpg")]) == 10
+    card = (tmp_path / "lite" / "README.md").read_text()
+    assert "vitruvian-2d found 4 people in 4 of 4 images; 0 without people" in card
+    assert "teacher = vitruvian-2d" in card
+    assert load(str(tmp_path / "lite")).skeleton == COCO17
 
 
 @pytest.mark.weights

@@ -18,6 +18,7 @@ from vitruvian.cli.benchmark import benchmark
 from vitruvian.cli.command import Commands, TitledHelp, complain
 from vitruvian.cli.compare import compare
 from vitruvian.cli.convert import convert
+from vitruvian.cli.distil import distil
 from vitruvian.cli.doctor import doctor
 from vitruvian.cli.export import export
 from vitruvian.cli.models import models_app
@@ -127,6 +128,7 @@ COMMANDS = (
         compare,
         val,
         train,
+        distil,
         benchmark,
         convert,
         export,

@@ -21,6 +21,7 @@ NUMBERS: dict[Any, type] = {int: int, int | None: int, float: float, float | Non
 METAVARS: dict[Any, str] = {
     **{kind: f"<{number.__name__}>" for kind, number in NUMBERS.items()},
     **{list[str] | None: "<str>", list[Path] | None: "<path>"},
+    **{list[str]: "<str>", list[Path]: "<path>"},
 }
 LARGEST = 1e12  # of all numbers: more than any count, size or time
 # Sections of the help, in this order.

@@ -55,7 +55,7 @@ def parse_coco(
     Raises:
         VitruvianError: it has no keypoints, or is invalid.
     """
-    odd, notes = OddityCounter(), list[str]()
+    odd, notes = OddityCounter(), _notes(said)
     categories, pictures, annotations = (
         _rows(said, key, data, odd) for key in ("categories", "images", "annotations")
     )
@@ -94,6 +94,13 @@ def parse_coco(
         found.append(_picture(number, path, size, rows.get(key, []), len(table)))
     categories = tuple(row.get("id") for row in kinds)
     return GroundTruth(str(data), table, found, "", categories, [*notes, *odd.lines("rows")])
+
+
+def _notes(said: Mapping[str, Any]) -> list[str]:
+    """Notes of whoever wrote the file, as `vitruvian.training.data.labelled.write_coco` does."""
+    info = said.get("info")
+    notes = info.get("notes") if isinstance(info, dict) else None
+    return [shown(note, 300) for note in notes if note] if isinstance(notes, list) else []
 
 
 def _rows(

@@ -29,6 +29,7 @@ class Trainable:
     task: Callable[[Any, str, Data], Task]  # from recipe, model and data
     starts: Callable[[Any], bool]  # whether a recipe starts from the model's own weights
     boxes: bool = False  # whether it finds people, and learns from bounding boxes alone
+    flat: bool = True  # whether it learns from 2D keypoints
 
 
 _FINDER = Trainable(FinderRecipe(), FinderTask, lambda _: True, boxes=True)
@@ -40,7 +41,7 @@ TRAINABLE = {
         Recipe2D(size="lite", start="backbone"), Vitruvian2DTask, lambda _: False
     ),
     "vitruvian-2d-pga": Trainable(RefinementRecipe(), RefinementTask, lambda _: False),
-    "vitruvian-3d": Trainable(Recipe3D(), Vitruvian3DTask, lambda _: False),
+    "vitruvian-3d": Trainable(Recipe3D(), Vitruvian3DTask, lambda _: False, flat=False),
     "vitruvian-find": _FINDER,
     "objectron": _FINDER,
     "yolopose": Trainable(YoloRecipe(), YoloTask, lambda recipe: recipe.start == "model"),

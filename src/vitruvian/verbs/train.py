@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,19 +77,16 @@ def train(
         VitruvianError: the extra is missing, the model cannot be trained, the data or the recipe
             cannot be read, or as `vitruvian.training.fit.fit`.
     """
-    try:
-        from vitruvian.training.card import model_card
-        from vitruvian.training.data.labelled import read_data, write_coco
-        from vitruvian.training.fit import fit
-        from vitruvian.training.folder import RunFolder
-        from vitruvian.training.trainable import trainable
-    except ImportError as error:
-        raise VitruvianError(
-            f"training needs {error.name}; install it with: pip install 'vitruvian[train]'"
-        ) from None
+    need_training()
+    from vitruvian.training.card import model_card
+    from vitruvian.training.data.labelled import read_data, write_coco
+    from vitruvian.training.fit import fit
+    from vitruvian.training.folder import RunFolder
+    from vitruvian.training.trainable import trainable
+
     out, model = Path(out), network_of_run(model)
     kind = trainable(model)
-    chosen = _recipe(recipe, kind.recipe, out, resume).with_settings(settings or ())
+    chosen = chosen_recipe(recipe, kind.recipe, out, resume).with_settings(settings or ())
     read = read_data(
         [Path(file) for file in ([data] if isinstance(data, str | Path) else data)],
         None if val is None else Path(val),
@@ -117,6 +115,16 @@ def train(
     return done
 
 
+def need_training() -> None:
+    """Raise `VitruvianError` if the extra `train` is not installed."""
+    try:
+        import_module("vitruvian.training.trainable")
+    except ImportError as error:
+        raise VitruvianError(
+            f"training needs {error.name}; install it with: pip install 'vitruvian[train]'"
+        ) from None
+
+
 def _box_lines(finders: Sequence[str], truth: GroundTruth) -> list[str]:
     """A table of person detectors on labelled boxes."""
     width = max(len(short_name(network_of_run(name))) for name in finders)
@@ -129,7 +137,9 @@ def _box_lines(finders: Sequence[str], truth: GroundTruth) -> list[str]:
     return lines
 
 
-def _recipe(given: str | Path | Recipe | None, usual: Recipe, out: Path, resume: bool) -> Recipe:
+def chosen_recipe(
+    given: str | Path | Recipe | None, usual: Recipe, out: Path, resume: bool
+) -> Recipe:
     """The recipe of a run: a resumed one has its own, unless one is given."""
     if given is None:
         file = out / "recipe.toml"

@@ -207,7 +207,10 @@ def data_report(data: Data) -> DataReport:
 
 
 def write_coco(truth: GroundTruth, file: Path) -> None:
-    """Write 2D labels as COCO keypoint annotations, with absolute paths of the pictures."""
+    """Write 2D labels as COCO keypoint annotations, with absolute paths of the pictures.
+
+    Notes and weights of keypoints are added, in entries of our own.
+    """
     table = truth.skeleton
     rows = []
     for picture in truth.pictures:
@@ -242,5 +245,6 @@ def write_coco(truth: GroundTruth, file: Path) -> None:
         "keypoints": list(table.keypoints),
         "skeleton": [[a + 1, b + 1] for a, b in table.bones],
     }
-    said = {"images": images, "annotations": rows, "categories": [person]}
+    said: dict[str, object] = {"images": images, "annotations": rows, "categories": [person]}
+    said["info"] = {"notes": truth.notes}
     write_whole(file, json.dumps(said))

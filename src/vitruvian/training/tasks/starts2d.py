@@ -63,13 +63,21 @@ def with_official_backbone(keypoints: int, size: str = "full") -> Vitruvian2D:
     return network
 
 
-def with_released_weights(skeleton: Skeleton, crops: Tensor) -> Vitruvian2D:
+def teacher_network(which: str) -> Vitruvian2D:
+    """The network "vitruvian-2d" as released, or that of a weights.pt, for inference.
+
+    Raises:
+        VitruvianError: the file cannot be read.
+    """
+    if which == "vitruvian-2d":
+        return released_network(COCO17).eval().requires_grad_(False)
+    return load_trained(Path(which))
+
+
+def released_network(skeleton: Skeleton) -> Vitruvian2D:
     """The network with the released weights; maps of keypoints it does not have are untrained.
 
-    Args:
-        skeleton: of the network's keypoints.
-        crops: (N, 3, H, W) 0..1, some people. In the file, batch norms are folded into
-            convolutions: they are made again from the statistics of these people.
+    Its batch norms change nothing: in the file they are folded into the convolutions.
     """
     tensors = {
         name.removeprefix("network."): torch.from_numpy(array)
@@ -88,7 +96,18 @@ def with_released_weights(skeleton: Skeleton, crops: Tensor) -> Vitruvian2D:
         state[f"{name}.bn.running_var"].fill_(1 - part.bn.eps)
         state[f"{name}.bn.bias"] = tensors[f"{name}.conv.bias"]
     network.load_state_dict(state)
-    network.eval()
+    return network
+
+
+def with_released_weights(skeleton: Skeleton, crops: Tensor) -> Vitruvian2D:
+    """The released network, its batch norms made again from the statistics of some people.
+
+    Args:
+        skeleton: of the network's keypoints.
+        crops: (N, 3, H, W) 0..1, the people.
+    """
+    network = released_network(skeleton).eval()
+    parts = {name: part for name, part in network.named_modules() if isinstance(part, Upsample)}
     seen: dict[str, Tensor] = {}
     hooks = [
         part.conv.register_forward_hook(

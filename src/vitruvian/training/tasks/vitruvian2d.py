@@ -50,6 +50,7 @@ from vitruvian.training.tasks.starts2d import (
     load_trained,
     predict_keypoints,
     predict_people,
+    teacher_network,
     with_official_backbone,
     with_released_weights,
 )
@@ -71,7 +72,7 @@ class Recipe2D(Recipe):
     sigma: float = 2.0  # of the target heat maps, cells
     point_weight: float = 1.0  # loss weight of the coordinates; the heat maps have 1
     symmetric: bool = True  # symmetric gradient of the coordinates
-    teacher: str = ""  # a weights.pt of this network to distil from
+    teacher: str = ""  # vitruvian-2d, or a weights.pt of it: heat maps to distil from
     teacher_weight: float = 0.5  # loss weight of distillation; the ground truth has 1
     scale: float = 0.3
     turn_deg: float = 40.0
@@ -112,7 +113,7 @@ class Vitruvian2DTask:
         self.skeleton = data.training.skeleton
         self.people = PeopleOfPictures(data.training, recipe.cache_gb)
         self.kept = PeopleOfPictures(data.validation, recipe.cache_gb / 2)
-        self.teacher = load_trained(Path(recipe.teacher)) if recipe.teacher else None
+        self.teacher = teacher_network(recipe.teacher) if recipe.teacher else None
 
     def report(self) -> DataReport:
         """See `Task`."""
