@@ -64,6 +64,9 @@ def folder(tmp_path_factory, blazepose) -> Path:
         for frame, poses in vit.run(folder / "match.mp4", blazepose("full"), absolute=True):
             sink.write(frame, poses)
     annotated(folder, blazepose("full"))
+    if importlib.util.find_spec("pyarrow") is not None:
+        how = {"rules": "arms_raised", "angles": True, "workers": 1}
+        vit.batch(folder / "match.mp4", out=folder / "results", **how)
     make_mine(folder)
     size = rgb.shape[1::-1]
     values = {"camera_matrix": board_matrix(size).tolist(), "image_size": size}
@@ -114,6 +117,9 @@ def test_the_examples_run(name, code, folder, monkeypatch):
     for library in ("pandas", "xarray", "supervision"):
         if f"to_{library}" in code and importlib.util.find_spec(library) is None:
             absent(f"{library} is not installed (the interop extra)")
+    for library in ("pyarrow", "pandas", "polars", "duckdb"):
+        if f"import {library}" in code and importlib.util.find_spec(library) is None:
+            absent(f"{library} is not installed (the programs extra)")
     if "vit.train(" in code:
         need("torch")
     monkeypatch.chdir(folder)
