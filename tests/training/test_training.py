@@ -30,7 +30,7 @@ from vitruvian.training.data.augment import (  # noqa: E402
     upper_body,
 )
 from vitruvian.training.fit import fit  # noqa: E402
-from vitruvian.training.tasks import refinement, starts2d, vitruvian2d  # noqa: E402
+from vitruvian.training.tasks import crops, refinement, starts2d, vitruvian2d  # noqa: E402
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_targets_are_empty_outside_and_unknown_where_nobody_labelled(folder):
     xy = person.xy.copy()
     xy[3] = 5000
     away = people.Person2D(person.rgb, person.box, person.area, xy, person.seen, "")
-    made = people.collate_crops([still(away)], vitruvian2d.CELLS, 2.0)
+    made = people.collate_crops([still(away)], crops.CELLS, 2.0)
     assert made["weight"][0].tolist() == [1, 1, 1, 0, *[1] * 12, 0]
     assert made["known"][0].tolist() == [1] * 16 + [0]
     assert not made["maps"][0, 3].any()
@@ -295,7 +295,7 @@ def test_weights_of_keypoints_reach_the_losses(folder, tmp_path):
     read = labelled.read_data(file).training
     person = people.PeopleOfPictures(read, 0.0)[0]
     np.testing.assert_allclose(person.weight, weight[0], atol=1e-4)
-    made = people.collate_crops([still(person)], vitruvian2d.CELLS, 2.0)
+    made = people.collate_crops([still(person)], crops.CELLS, 2.0)
     np.testing.assert_allclose(made["known"][0], weight[0] * person.seen, atol=1e-4)
     np.testing.assert_array_equal(made["weight"], made["known"])
     mirrored = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vitruvian.errors import VitruvianError
@@ -14,11 +15,13 @@ from vitruvian.models.load import family_of
 from vitruvian.training.data.labelled import Data
 from vitruvian.training.recipe import Recipe
 from vitruvian.training.task import Task
+from vitruvian.training.tasks.fastpose import FastPoseRecipe, FastPoseTask
 from vitruvian.training.tasks.finder import FinderRecipe, FinderTask
 from vitruvian.training.tasks.refinement import RefinementRecipe, RefinementTask
 from vitruvian.training.tasks.vitruvian2d import Recipe2D, Vitruvian2DTask
 from vitruvian.training.tasks.vitruvian3d import Recipe3D, Vitruvian3DTask
 from vitruvian.training.tasks.yolopose import YoloRecipe, YoloTask
+from vitruvian.weights.metadata import about
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ TRAINABLE = {
     "vitruvian-3d": Trainable(Recipe3D(), Vitruvian3DTask, lambda _: False, flat=False),
     "vitruvian-find": _FINDER,
     "objectron": _FINDER,
+    "alphapose": Trainable(FastPoseRecipe(), FastPoseTask, lambda recipe: recipe.start == "model"),
     "yolopose": Trainable(YoloRecipe(), YoloTask, lambda recipe: recipe.start == "model"),
 }
 
@@ -57,9 +61,16 @@ def trainable(model: str) -> Trainable:
     Raises:
         VitruvianError: no such model or file, or it cannot be trained.
     """
-    found = TRAINABLE.get(model) or TRAINABLE.get(family_of(model).name)
+    found = TRAINABLE.get(model) or TRAINABLE.get(_kind_of(model))
     if found is None:
         raise VitruvianError(
             f"{model} cannot be trained; choose {', '.join(TRAINABLE)}, or a checkpoint of these"
         )
     return found
+
+
+def _kind_of(model: str) -> str:
+    """The key of `TRAINABLE` for a model: its family, or vitruvian-2d for a run of that."""
+    family, file = family_of(model).name, Path(model)
+    own = family == "alphapose" and file.suffix == ".onnx" and about(file).get("decode") == "local"
+    return "vitruvian-2d" if own else family

@@ -155,9 +155,9 @@ class CropSample:
     weight: np.ndarray  # (K,) float32 0..1, in the losses; 0: not labelled
 
 
-def person_crop_of(person: Person2D, size: tuple[int, int]) -> np.ndarray:
+def person_crop_of(person: Person2D, size: tuple[int, int], antialias: int = 1) -> np.ndarray:
     """(H, W, 3) uint8: the crop of a person that inference sees."""
-    return person_crop(person.box, size).cut(person.rgb, antialias=1)
+    return person_crop(person.box, size).cut(person.rgb, antialias=antialias)
 
 
 def training_sample(
@@ -169,6 +169,7 @@ def training_sample(
     skeleton: Skeleton,
     *,
     plain: bool = False,
+    antialias: int = 1,
 ) -> CropSample:
     """Crop one person to the network's input.
 
@@ -180,6 +181,7 @@ def training_sample(
         rng: random number generator.
         skeleton: of the keypoints.
         plain: no colour augmentation.
+        antialias: see `Crop.cut`.
     """
     rgb, box, seen = person.rgb, person.box, person.seen
     if augment is None:
@@ -189,7 +191,7 @@ def training_sample(
             rgb, box, seen = cut_person(rgb, box, person.xy, seen, rng)
         upper = upper_body(skeleton)
         look, mirror = random_crop(box, person.xy, seen, size, augment, rng, upper)
-    rgb = look.cut(rgb, antialias=1)
+    rgb = look.cut(rgb, antialias=antialias)
     xy = look.from_frame(person.xy) / stride
     weight = np.asarray(seen * person.weight, np.float32)
     if mirror:
@@ -208,7 +210,7 @@ def training_sample(
 
 
 def collate_crops(
-    samples: Sequence[CropSample], cells: tuple[int, int], sigma: float
+    samples: Sequence[CropSample], cells: tuple[int, int], sigma: float, *, exact: bool = True
 ) -> dict[str, Tensor]:
     """A batch of N crops.
 
@@ -216,6 +218,7 @@ def collate_crops(
         samples: the crops.
         cells: of a heat map, across and down.
         sigma: of the target heat maps, cells.
+        exact: see `heatmap.encode`.
 
     Returns:
         crops: (N, 3, H, W) uint8. xy: (N, K, 2) cells. weight: (N, K) 0..1, 0 where not labelled or
@@ -225,7 +228,7 @@ def collate_crops(
     xy = np.stack([sample.xy for sample in samples])
     known = np.stack([sample.weight for sample in samples])
     inside = np.all((xy >= 0) & (xy <= np.array(cells) - 1), axis=-1)
-    maps, _ = heatmap.encode(xy, cells, sigma, exact=True)
+    maps, _ = heatmap.encode(xy, cells, sigma, exact=exact)
     # A labelled keypoint outside has an empty map; that of an unlabelled one is unknown.
     maps = maps * ((known > 0) & inside)[..., None, None]
     rows = {"crops": crops, "xy": xy, "weight": known * inside, "maps": maps, "known": known}

@@ -23,8 +23,9 @@ from vitruvian.training import losses
 from vitruvian.training.data.labelled import Data
 from vitruvian.training.data.people import CropSample, collate_crops, training_sample
 from vitruvian.training.task import Batch, Figure, Forward, Group, LossTerm
+from vitruvian.training.tasks.crops import CELLS
 from vitruvian.training.tasks.starts2d import load_trained
-from vitruvian.training.tasks.vitruvian2d import CELLS, Recipe2D, Vitruvian2DTask
+from vitruvian.training.tasks.vitruvian2d import Recipe2D, Vitruvian2DTask
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,10 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
 from vitruvian.decode import heatmap
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.evaluate.scores import PredictedPeople
 from vitruvian.exports.export import read_onnx_tensors
 from vitruvian.exports.networks import blazepose
-from vitruvian.exports.networks.vitruvian2d import SIZE, STRIDE, Upsample, Vitruvian2D, from_state
+from vitruvian.exports.networks.vitruvian2d import Upsample, Vitruvian2D, from_state
 from vitruvian.models import ready
-from vitruvian.training.data.augment import person_crop
-from vitruvian.training.data.people import PeopleOfPictures, person_crop_of
 
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward pass
 
@@ -139,28 +136,3 @@ def predict_keypoints(network: Vitruvian2D, crops: np.ndarray) -> tuple[np.ndarr
     with torch.no_grad():
         maps = network(images(crops).to(device)).maps.float().cpu().numpy()
     return heatmap.local(heatmap.sigmoid(maps))
-
-
-def predict_people(
-    network: Vitruvian2D, people: PeopleOfPictures, batch: int = 32
-) -> dict[int | str, PredictedPeople]:
-    """Image id -> its people, from their ground-truth boxes; scored by their mean keypoint."""
-    rows: dict[int | str, list[tuple[np.ndarray, float]]] = {
-        picture.number: [] for picture in people.truth.pictures
-    }
-    for start in range(0, len(people), batch):
-        some = range(start, min(start + batch, len(people)))
-        looks = [person_crop(people.box(i), SIZE) for i in some]
-        crops = np.stack([person_crop_of(people[i], SIZE) for i in some])
-        xy, score = predict_keypoints(network, crops)
-        for i, look, cells, each in zip(some, looks, xy, score, strict=True):
-            at = look.to_frame(np.nan_to_num(cells) * STRIDE)
-            rows[people.number(i)].append((at, float(each.mean())))
-    k = len(people.truth.skeleton)
-    return {
-        number: PredictedPeople(
-            np.array([xy for xy, _ in found]).reshape(len(found), k, 2),
-            np.array([score for _, score in found]),
-        )
-        for number, found in rows.items()
-    }

@@ -18,50 +18,37 @@ from torch import Tensor, nn
 
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, shown, unknown
-from vitruvian.evaluate.scores import score_people
 from vitruvian.exports.export import export_checkpoint
-from vitruvian.exports.networks.vitruvian2d import SIZE, STRIDE, WIDTHS, Vitruvian2D
+from vitruvian.exports.networks.vitruvian2d import SIZE, WIDTHS, Vitruvian2D
+from vitruvian.models.ready import is_network_file
 from vitruvian.training import losses
-from vitruvian.training.data.augment import Augment
-from vitruvian.training.data.draw import draw_person
-from vitruvian.training.data.labelled import Data, data_report
+from vitruvian.training.data.labelled import Data
 from vitruvian.training.data.people import (
-    CropSample,
-    PeopleOfPictures,
-    collate_crops,
     person_crop_of,
-    training_sample,
 )
-from vitruvian.training.recipe import Recipe
 from vitruvian.training.schedule import rescale_weights
 from vitruvian.training.task import (
     Batch,
-    DataReport,
-    Figure,
     Forward,
     Group,
     LossTerm,
-    sample_rng,
-    shuffled,
 )
+from vitruvian.training.tasks.crops import CELLS, CropRecipe, CropTask
 from vitruvian.training.tasks.starts2d import (
     frozen_first_layers,
     images,
     load_trained,
     predict_keypoints,
-    predict_people,
     teacher_network,
     with_official_backbone,
     with_released_weights,
 )
 
-CELLS = (SIZE[0] // STRIDE, SIZE[1] // STRIDE)  # of a heat map, across and down
-SHOWN = 12  # validation people whose predictions are drawn
 STARTS = ("released", "backbone")
 
 
 @dataclass(frozen=True)
-class Recipe2D(Recipe):
+class Recipe2D(CropRecipe):
     """Training parameters of vitruvian-2d."""
 
     start: str = "released"  # or backbone; or a weights.pt of an earlier run
@@ -69,78 +56,31 @@ class Recipe2D(Recipe):
     head_epochs: int = 4  # first epochs, with a frozen backbone
     only_head: bool = False  # keep the backbone frozen throughout
     backbone_rate: float = 2e-3  # relative to the weights of a channel: `rescale_weights`
-    sigma: float = 2.0  # of the target heat maps, cells
     point_weight: float = 1.0  # loss weight of the coordinates; the heat maps have 1
     symmetric: bool = True  # symmetric gradient of the coordinates
     teacher: str = ""  # vitruvian-2d, or a weights.pt of it: heat maps to distil from
     teacher_weight: float = 0.5  # loss weight of distillation; the ground truth has 1
-    scale: float = 0.3
-    turn_deg: float = 40.0
-    half_body: float = 0.3
-    proposal: float = 0.5
-    cut: float = 0.0
-    blur: float = 0.0
-    cache_gb: float = 2.0  # memory for pictures, GB
-    resamples: int = 100  # bootstrap resamples of the validation's intervals
-
-    @property
-    def augment(self) -> Augment:
-        """Data augmentation of this recipe."""
-        return Augment(
-            scale=self.scale,
-            turn_deg=self.turn_deg,
-            half_body=self.half_body,
-            proposal=self.proposal,
-            cut=self.cut,
-            blur=self.blur,
-        )
 
 
-class Vitruvian2DTask:
+class Vitruvian2DTask(CropTask[Recipe2D]):
     """Heat maps of single people."""
-
-    lower_is_better = False
 
     def __init__(self, recipe: Recipe2D, model: str, data: Data) -> None:
         """Read the people.
 
         Args:
             recipe: training parameters.
-            model: "vitruvian-2d", or "vitruvian-2d-lite".
+            model: "vitruvian-2d", "vitruvian-2d-lite", or the network of an earlier run.
             data: labelled people.
         """
-        self.recipe, self.model, self.data = recipe, model, data
-        self.skeleton = data.training.skeleton
-        self.people = PeopleOfPictures(data.training, recipe.cache_gb)
-        self.kept = PeopleOfPictures(data.validation, recipe.cache_gb / 2)
+        super().__init__(recipe, model, data)
         self.teacher = teacher_network(recipe.teacher) if recipe.teacher else None
-
-    def report(self) -> DataReport:
-        """See `Task`."""
-        return data_report(self.data)
-
-    def order(self, epoch: int) -> Sequence[int]:
-        """See `Task`."""
-        return shuffled(len(self.people), self.recipe.seed, epoch).tolist()
-
-    def sample(self, index: int, epoch: int) -> CropSample:
-        """See `Task`."""
-        rng = sample_rng(self.recipe.seed, epoch, index)
-        person = self.people[index]
-        return training_sample(person, SIZE, STRIDE, self.recipe.augment, rng, self.skeleton)
-
-    def collate(self, samples: Sequence[CropSample]) -> Batch:
-        """Crops, targets, and which of them are known."""
-        return collate_crops(samples, CELLS, self.recipe.sigma)
-
-    def draw(self, sample: CropSample) -> np.ndarray:
-        """See `Task`."""
-        xy = sample.xy * STRIDE + 0.5
-        return draw_person(sample.rgb, xy, sample.weight, self.skeleton)
 
     def network(self) -> nn.Module:
         """See `Task`."""
         start, size = self.recipe.start, self.recipe.size
+        if start == "released" and is_network_file(self.model):  # of an earlier run
+            start = str(Path(self.model).with_name("weights.pt"))
         if size not in WIDTHS:
             raise unknown("size of vitruvian-2d", size, WIDTHS)
         if start == "released" and size != "full":
@@ -159,7 +99,7 @@ class Vitruvian2DTask:
             if network.conv_out.out_channels != len(self.skeleton):
                 raise VitruvianError(
                     f"'{shown(start, 80)}' has {network.conv_out.out_channels} keypoints, the "
-                    f"data {len(self.skeleton)}; leave start out"
+                    f"data {len(self.skeleton)}; start from the released weights"
                 )
         else:
             raise VitruvianError(
@@ -201,24 +141,10 @@ class Vitruvian2DTask:
             terms["taught"] = LossTerm(recipe.teacher_weight * loss * count, count)
         return terms
 
-    def validate(self, network: nn.Module) -> Mapping[str, Figure]:
-        """OKS-AP with ground-truth boxes, and PCK."""
+    def predict(self, network: nn.Module, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `CropTask`."""
         assert isinstance(network, Vitruvian2D)
-        found = predict_people(network, self.kept)
-        has, resamples = [True] * len(self.skeleton), self.recipe.resamples
-        scores = score_people(self.model, self.data.validation, found, has, resamples)
-        return {name: Figure(*scores.overall[name]) for name in ("AP", "AP50", "PCK")}
-
-    def pictures(self, network: nn.Module) -> Sequence[np.ndarray]:
-        """See `Task`."""
-        assert isinstance(network, Vitruvian2D)
-        every = max(1, len(self.kept) // SHOWN)
-        drawn = []
-        for i in range(0, len(self.kept), every)[:SHOWN]:
-            rgb = person_crop_of(self.kept[i], SIZE)
-            xy, score = predict_keypoints(network, rgb[None])
-            drawn.append(draw_person(rgb, xy[0] * STRIDE + 0.5, score[0], self.skeleton))
-        return drawn
+        return predict_keypoints(network, crops)
 
     def export(self, network: nn.Module, file: Path) -> None:
         """Write the network, and the weights.pt that it is made of."""
