@@ -13,8 +13,8 @@ from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
     model=Word(
         str,
         MODEL,
-        "What to train: vitruvian-2d, vitruvian-2d-pga, vitruvian-3d, a YOLOv8-pose model or "
-        "checkpoint, or a person detector (vitruvian-find, objectron).",
+        "What to train: vitruvian-2d, vitruvian-2d-pga, vitruvian-3d; a YOLOv8-pose or "
+        "AlphaPose model or checkpoint; a person detector (vitruvian-find, objectron); or a run.",
         names=("--model", "-m"),
     ),
     data=Word(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
@@ -140,7 +140,7 @@ class CropTask(Generic[R]):
             for number, found in rows.items()
         }
 
-    def validate(self, network: nn.Module) -> dict[str, Figure]:
+    def validate(self, network: nn.Module) -> Mapping[str, Figure]:
         """OKS-AP with ground-truth boxes, and PCK."""
         found = self.predict_people(network, self.kept)
         has, resamples = [True] * len(self.skeleton), self.recipe.resamples
