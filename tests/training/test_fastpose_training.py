@@ -204,7 +204,7 @@ def test_what_cannot_be_started_from_is_one_clear_line(mine, tmp_path):
     with pytest.raises(VitruvianError, match="has 5 keypoints, which is no known skeleton"):
         task(mine, str(file), decode="argmax").network()
     one_line(command(*asked, file, "--set", "decode=local"), "no decoder named 'local'")
-    one_line(command(*asked, R50, "--set", "start=scrach"), "want model, scratch, or the file")
+    one_line(command(*asked, R50, "--set", "start=nothing"), "want model, scratch, or the file")
     one_line(command(*asked, R50, "--set", "start=scratch", "--set", "decode=combined"), "has none")
     (tmp_path / "alone").mkdir()
     with pytest.raises(VitruvianError, match="no such file"):
