@@ -215,3 +215,33 @@ def test_a_recipe_says_what_is_wrong():
         with pytest.raises(VitruvianError, match=why):
             recipe.with_settings([setting])
     assert not math.isnan(recipe.rate)
+
+
+def test_tensorboard_shows_the_log(tmp_path):
+    """Also of a run that was resumed: every epoch once, with the values of log.jsonl."""
+    pytest.importorskip("tensorboard", reason="needs the extra tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tmp_path, "tensorboard=true", "epochs=2")
+    (tmp_path / "state.pt").unlink()
+    run(tmp_path, "tensorboard=true")  # again from the start: it hides what was there
+    shown = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    lines = read_log(tmp_path)
+    assert len(lines) == 4
+    for tag, part, name in (
+        ("loss/loss", "losses", "loss"),
+        ("loss/square", "losses", "square"),
+        ("figures/error", "figures", "error"),
+    ):
+        events = shown.Scalars(tag)
+        assert [event.step for event in events] == [line["step"] for line in lines]
+        want = [line[part][name] for line in lines]
+        want = [value[0] if isinstance(value, list) else value for value in want]
+        assert [event.value for event in events] == pytest.approx(want, rel=1e-6)
+
+
+def test_without_tensorboard_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(VitruvianError, match=r"pip install 'vitruvian\[tensorboard\]'"):
+        run(tmp_path, "tensorboard=true")
+    assert not (tmp_path / "state.pt").exists()

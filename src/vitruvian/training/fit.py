@@ -14,7 +14,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,11 @@ from vitruvian.training.folder import RunFolder
 from vitruvian.training.parallel import Processes, joined_processes
 from vitruvian.training.schedule import channels_last, ema, learning_rate, restore_weights, warmth
 from vitruvian.training.task import Batch, Figure, LossTerm, Task
+from vitruvian.training.tensorboard_log import TensorBoardLog
 
 # What a resumed run may change: none of it changes the weights on a CPU, but for the rounding of
 # another number of threads.
-CHANGEABLE = {"checkpoint_every", "device", "patience", "threads", "workers"}
+CHANGEABLE = {"checkpoint_every", "device", "patience", "tensorboard", "threads", "workers"}
 SHEET = 24  # samples on the contact sheet
 REPORT = 10.0  # seconds between two lines of progress
 FINITE_EVERY = 20  # steps between two checks for NaN on a GPU, each of which waits for it
@@ -85,7 +86,7 @@ def fit(
         say = say if processes.first else lambda _: None
         run = _Run(task, RunFolder(out), processes, say)
         run.open(resume)
-        with hold_signals():
+        with hold_signals(), run.events():
             run.train()
         if processes.first:
             run.finish()
@@ -126,6 +127,7 @@ class _Run:
         self.task, self.recipe, self.folder = task, task.recipe, folder
         self.processes, self.say = processes, say
         self.progress = Progress()
+        self.tensorboard: TensorBoardLog | None = None
         local = f":{processes.local}" if self.recipe.device == "cuda" else ""
         self.device = torch.device(self.recipe.device + local)
         torch.manual_seed(self.recipe.seed)
@@ -178,6 +180,15 @@ class _Run:
             self.folder.write_sheet("data.png", [self.task.draw(sample) for sample in some])
         self.sha256 = report.sha256
         self.processes.wait()
+
+    @contextmanager
+    def events(self) -> Iterator[None]:
+        """Inside, lines of the log go to TensorBoard too, if the recipe says so."""
+        if not (self.recipe.tensorboard and self.processes.first):
+            yield
+            return
+        with closing(TensorBoardLog(self.folder.path, self.progress.step)) as self.tensorboard:
+            yield
 
     def _load(self, sha256: str) -> None:
         state = self.folder.load("state.pt")
@@ -379,6 +390,8 @@ class _Run:
         progress.sums = {}
         if self.processes.first:
             self.folder.write_log(progress.lines)
+            if self.tensorboard is not None:
+                self.tensorboard.write(line)
         words = "  ".join(f"{name} {interval(figure)}" for name, figure in figures.items())
         self.say(f"epoch {epoch + 1} of {self.recipe.epochs}: {terms_of(losses)}  {words}".rstrip())
 

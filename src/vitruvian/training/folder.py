@@ -9,6 +9,7 @@
 | state.pt | what `--resume` continues |
 | best.pt, last.pt | weights (moving average) |
 | weights.pt, model.onnx | the trained network: for `vitruvian export`, and for `--model RUN` |
+| tensorboard/ | the log as event files, if asked for |
 | val/ | the report of `vitruvian val`, before and after |
 | README.md | model card |
 """

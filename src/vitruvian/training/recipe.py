@@ -99,6 +99,7 @@ class Recipe(TomlRecipe):
     workers: int = 0  # processes that prepare samples; 0: a thread
     validate_every: int = 1  # epochs
     checkpoint_every: float = 300.0  # seconds
+    tensorboard: bool = False  # write event files for TensorBoard as well
 
     def __post_init__(self) -> None:
         for name, known in (
