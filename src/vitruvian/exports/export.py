@@ -75,7 +75,7 @@ def export_checkpoint(
     decode: str | None = None,
     calibration: Sequence[np.ndarray] = (),
 ) -> Exported:
-    """Export a checkpoint of YOLOv8-pose, AlphaPose, OSNet or MeTRAbs to ONNX or OpenVINO IR.
+    """Export a checkpoint of YOLOv8-pose, AlphaPose, OSNet, MeTRAbs or BlazePose to ONNX or IR.
 
     Args:
         checkpoint: a .pt or .pth file, see `vitruvian.weights.checkpoint`, or a .tar.gz of
@@ -147,6 +147,7 @@ def to_onnx(made: Graph, half: bool) -> onnx.ModelProto:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # see `OPSET`
+        warnings.filterwarnings("ignore", "Constant folding")  # of paddings; runtimes do it
         torch.onnx.export(
             made.network,
             made.example,

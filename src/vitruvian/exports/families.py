@@ -1,7 +1,8 @@
 """Export of each family of networks: graph, metadata and check.
 
 A family is recognised by its tensors' names. YOLOv8-pose takes images (B, 3, H, W) of any size,
-0..1. AlphaPose's networks and OSNet take crops of people as uint8, MeTRAbs as float32.
+0..1. AlphaPose's networks and OSNet take crops of people as uint8, MeTRAbs and BlazePose as
+float32.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import (
+    BLAZEPOSE33,
     COCO17,
     HALPE26,
     HALPE68,
@@ -23,13 +25,24 @@ from vitruvian.body.skeletons import (
     WHOLEBODY133,
 )
 from vitruvian.errors import VitruvianError, unknown
-from vitruvian.exports.graph import PART, Graph, Normalised, Run, of_crops, off
+from vitruvian.exports.graph import (
+    CROPS,
+    PART,
+    Graph,
+    Normalised,
+    Run,
+    of_crops,
+    off,
+    smooth_crops,
+)
 from vitruvian.exports.metrabs import bodies, published
-from vitruvian.exports.networks import fastpose, metrabs, refine, reid, vitruvian2d, yolo
+from vitruvian.exports.networks import blazepose, fastpose, metrabs, refine, reid, vitruvian2d, yolo
 from vitruvian.weights.checkpoint import Checkpoint
 from vitruvian.weights.metrabs_archive import Archive
 
 PIXELS, SCORE = 0.05, 1e-3  # tolerances against torch: 100 times the measured differences
+# The same for the outputs of BlazePose: pixels, 0..1, 0..1, before the sigmoid, metres; ten times.
+LANDMARKS = {"points": 0.05, "presence": 1e-3, "mask": 0.02, "maps": 0.01, "world": 1e-3}
 CHECKED = ((1, 3, 256, 128), (3, 3, 128, 320))  # image shapes
 
 # Decoders of AlphaPose's maps, see `vitruvian.decode.heatmap`; "combined" is argmax for the body,
@@ -57,6 +70,8 @@ def graph(
         family = pictures
     elif any(name.startswith(("preact.", *fastpose.OTHERS)) for name in read.tensors):
         family = crops
+    elif any(name.startswith("regressor.") for name in read.tensors):
+        family = landmarks
     elif "duc1.conv.weight" in read.tensors:
         family = own
     elif "read.0.weight" in read.tensors:
@@ -65,7 +80,7 @@ def graph(
         family = people
     else:
         raise VitruvianError(
-            "its tensors match no YOLOv8-pose, AlphaPose, OSNet or MeTRAbs network"
+            "its tensors match no YOLOv8-pose, AlphaPose, OSNet, MeTRAbs or BlazePose network"
         )
     given = {"skeleton": skeleton, "decode": decode, "imgsz": imgsz}
     given = {name: value for name, value in given.items() if value is not None}
@@ -201,6 +216,46 @@ def refinement(read: Checkpoint, skeleton: Skeleton = COCO17) -> Graph:
         "of the largest value",
         lambda run, name: check_refinement(network, run, name, features.shape[1:], keypoints),
     )
+
+
+def landmarks(read: Checkpoint) -> Graph:
+    """BlazePose's landmark network, with inputs and outputs as in the official files."""
+    network = blazepose.AsInFiles(blazepose.load(read.tensors)).eval().requires_grad_(False)
+    about = {"family": "blazepose", "task": "pose", "skeleton": BLAZEPOSE33.to_json()}
+    outputs = blazepose.Landmarks._fields
+    return Graph(
+        "blazepose",
+        network,
+        about,
+        (torch.zeros(2, blazepose.SIDE, blazepose.SIDE, 3),),
+        ("crops",),
+        outputs,
+        {name: {0: "people"} for name in ("crops", *outputs)},
+        "px",
+        lambda run, name: check_landmarks(network, run, name),
+    )
+
+
+def check_landmarks(network: blazepose.AsInFiles, run: Run, name: str) -> float:
+    """Maximum difference of landmarks between a runtime and torch, pixels; masks as 0..1.
+
+    Raises:
+        ValueError: the difference of an output is too large, see `LANDMARKS`.
+    """
+    worst = 0.0
+    for count in CROPS:
+        crops = smooth_crops(count, (blazepose.SIDE, blazepose.SIDE)).astype(np.float32) / 255
+        with torch.no_grad():
+            wants = network(torch.from_numpy(crops))
+        for got, want, part in zip(run(crops), wants, LANDMARKS, strict=True):
+            given = torch.from_numpy(got)
+            if part == "mask":
+                given, want = torch.sigmoid(given), torch.sigmoid(want)
+            apart = float((given - want).abs().max())
+            if not apart < LANDMARKS[part]:
+                raise ValueError(f"{part} of {name} is {apart} different from PyTorch")
+            worst = max(worst, apart if part == "points" else 0.0)
+    return worst
 
 
 def tensors(read: Checkpoint) -> dict[str, Tensor]:

@@ -99,19 +99,23 @@ def check_crops(
     Raises:
         ValueError: the difference is too large.
     """
-    rng = np.random.default_rng(0)
     worst = 0.0
     for count in CROPS:
-        # Smooth colours: on noise, which is unlike any image, rounding errors can grow.
-        colours = torch.from_numpy(rng.random((count, 3, 8, 8), np.float32) * 255)
-        spread = nn.functional.interpolate(colours, size=size, mode="bilinear")
-        pixels = spread.permute(0, 2, 3, 1).round().numpy().astype(np.uint8)
+        pixels = smooth_crops(count, size)
         if numbers == torch.float32:
             pixels = pixels / np.float32(255)
         worst = max(worst, off(network, run, pixels))
         if not worst < PART:
             raise ValueError(f"{name} is {worst} of the largest value different from PyTorch")
     return worst
+
+
+def smooth_crops(count: int, size: tuple[int, int]) -> np.ndarray:
+    """(count, *size, 3) uint8: random colours, smooth: on noise, rounding errors can grow."""
+    rng = np.random.default_rng(count)
+    colours = torch.from_numpy(rng.random((count, 3, 8, 8), np.float32) * 255)
+    spread = nn.functional.interpolate(colours, size=size, mode="bilinear")
+    return spread.permute(0, 2, 3, 1).round().numpy().astype(np.uint8)
 
 
 def off(network: nn.Module, run: Run, *inputs: np.ndarray) -> float:

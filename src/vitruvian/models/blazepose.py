@@ -31,9 +31,15 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.models.everyone import FIRST, Everyone
 from vitruvian.models.model import Family, Find, Finder
 from vitruvian.models.options import Count, Machine, OddOrZero, OneOf, Share, StreamDefaults
-from vitruvian.models.ready import pull, pull_files
+from vitruvian.models.ready import (
+    converted,
+    is_checkpoint,
+    is_network_file,
+    pull_files,
+    short_name,
+)
 from vitruvian.models.top_down import TopDown
-from vitruvian.models.zoo import DETECTOR, EVERYBODY, entry
+from vitruvian.models.zoo import DEFAULT, DETECTOR, EVERYBODY, entry
 from vitruvian.network.open import Network, open_network
 from vitruvian.network.openvino import OpenVino
 from vitruvian.weights.download import sha256
@@ -94,7 +100,7 @@ def load(
     name: str = "",
     weights: Mapping[str, str] | None = None,
 ) -> TopDown:
-    """Load BlazePose from its landmark network, a .tflite file.
+    """Load BlazePose from its landmark network, a .tflite file or one of a training run.
 
     Args:
         landmarks: the file.
@@ -126,22 +132,26 @@ def load(
 def _by_name(
     name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder | None
 ) -> TopDown:
-    """Load a catalogue model; the public function is `vitruvian.models.load.load`."""
-    row = entry(name)
-    if finder is None:
-        detector, landmarks = pull(name)
-        finder = Finder(open_detector(detector, options), {detector.name: sha256(detector)})
-    elif finder.upright:
-        detector, landmarks = pull(name)
-        own = finder.find if finder.complete else open_detector(detector, options)
-        weights = {} if finder.complete else {detector.name: sha256(detector)}
-        near = load(landmarks, own, options, name=name, weights=weights)
+    """Load a catalogue model or a file; the public function is `vitruvian.models.load.load`."""
+    if is_network_file(name):
+        path, name = Path(name), short_name(name)
+        landmarks = converted(path) if is_checkpoint(path) else path
+    else:
+        row = entry(name)
+        (landmarks,) = pull_files(row, row.files[1:])
+    own, weights = None, {}
+    if finder is None or (finder.upright and not finder.complete):
+        (detector,) = pull_files(entry(DEFAULT), [DETECTOR])  # the same for all
+        own, weights = open_detector(detector, options), {detector.name: sha256(detector)}
+    if finder is not None and finder.upright:
+        near = load(landmarks, own or finder.find, options, name=name, weights=weights)
         least = min(FIRST, FIRST if options.presence is None else options.presence)
         lenient = Landmarks(near.head.network, replace(options, presence=least))
         return Everyone(near, finder, lenient, options.presence)
-    else:
-        (landmarks,) = pull_files(row, row.files[1:])
-    return load(landmarks, finder.find, options, name=name, weights=finder.weights)
+    found = own if finder is None else finder.find
+    assert found is not None
+    weights = weights if finder is None else finder.weights
+    return load(landmarks, found, options, name=name, weights=weights)
 
 
 def _finder(name: str, wants: str, options: Options) -> Finder:
@@ -327,4 +337,5 @@ FAMILY = Family(
     wanted=StreamDefaults(smooth=True, detect_every=5, same_from=0.5),
     for_ap={"num_poses": 20, "find": EVERYBODY},
     for_pictures={"num_poses": 100, "find": EVERYBODY},
+    tensors=("regressor.",),
 )

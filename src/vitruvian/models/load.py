@@ -113,8 +113,9 @@ def load(
 
     Args:
         name: a row of the catalogue, see `vitruvian models list`, or a .pt, .pth, .onnx or .xml
-            file of YOLOv8-pose, AlphaPose or MeTRAbs, or a .tar.gz of MeTRAbs' authors; with
-            options after commas, see `ModelSpec.parse`, which take precedence.
+            file of YOLOv8-pose, AlphaPose, MeTRAbs, or BlazePose as it was trained, or a .tar.gz
+            of MeTRAbs' authors; with options after commas, see `ModelSpec.parse`, which take
+            precedence.
         find: person detector for BlazePose, AlphaPose and MeTRAbs: vitruvian-find, objectron,
             BlazePose, YOLOv8-pose, by name or file, the folder of a training run of one, or a .json
             file of bounding boxes; default:
@@ -157,7 +158,9 @@ def check_options(
     if "skeleton" in family.options.names():
         options |= {} if skeleton is None else {"skeleton": skeleton}
     elif as_skeleton(skeleton) is not None and family is blazepose.FAMILY:
-        raise VitruvianError(f"{name} has the skeleton {entry(name).skeleton}; leave skeleton out")
+        raise VitruvianError(
+            f"{name} has the skeleton {blazepose.Landmarks.skeleton.name}; leave skeleton out"
+        )
     chosen, wanted = family.read(options)
     if find is not None and family.wants == "nothing":
         raise VitruvianError(f"{name} has no separate person detector; leave find out")

@@ -1,18 +1,21 @@
 """BlazePose's landmark network in PyTorch, with the weights of the official .tflite files.
 
 An encoder of inverted residual blocks down to stride 32; a decoder of separable convolutions up to
-stride 4, which outputs heat maps; a regressor from the encoder down to one cell, which outputs the
-landmarks. The segmentation branch is left out: nothing here trains it. Batch norms are folded into
-the convolutions, as in the files.
+stride 4, which outputs heat maps; a regressor down to one cell, which outputs the landmarks; a
+segmentation branch from the decoder up to the input's size. Batch norms are folded into the
+convolutions, as in the files.
 
-Source: the operations of pose_landmark_{lite,full}.tflite (MediaPipe 0.10.21), as OpenVINO lists
-them; Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The heavy size
-has another regressor and is not read.
+The regressor of the heavy size starts from the decoder and takes features of the encoder on its
+way, as in the paper; that of the others starts from the encoder's last features.
+
+Source: the operations of pose_landmark_{lite,full,heavy}.tflite (MediaPipe 0.10.21), as OpenVINO
+lists them; Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking", whose
+gradients do not pass from the regressor to the features that the heat maps are learned with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vitruvian.errors import VitruvianError, unknown
+from vitruvian.exports.networks.tensors import fill
 from vitruvian.network.openvino import convolutions
 
 
@@ -34,54 +38,79 @@ class InvertedResidual(NamedTuple):
     stride: int
 
 
+class Stage(NamedTuple):
+    """A stage of the regressor: a residual block of stride 2, others, then features of a tap."""
+
+    channels: int
+    depth: int  # residual blocks after the first
+    tap: int | None = None  # index of the encoder's features in `BackboneFeatures`
+
+
 class Size(NamedTuple):
     """Configuration of a size of the network."""
 
     stem: int  # channels of stride 2
     blocks: tuple[InvertedResidual, ...]
+    taps: tuple[int, int, int]  # blocks whose outputs the decoder uses: strides 4, 8 and 16
     top: int  # channels of stride 32, before decoder and regressor
     decoder: int  # channels of the decoder
-    regressor: int  # channels of the regressor
-    depths: tuple[int, int]  # its residual blocks of strides 64 and 128
+    tail: int  # channels of the regressor's first layers, from the top; 0: it starts at the decoder
+    stages: tuple[Stage, ...]  # of the regressor
 
 
 def _size(
-    stem: int, widths: Sequence[int], decoder: int, regressor: int, depths: tuple[int, int]
+    stem: int,
+    widths: Sequence[int],
+    depths: Sequence[int],
+    narrow: int,
+    decoder: int,
+    tail: int,
+    stages: Sequence[Stage],
 ) -> Size:
-    """Both sizes have the same blocks: expansion 6 except for the first, of these widths."""
+    """All sizes have the same stages, and expansion 6 except for the first `narrow` blocks: 4."""
     # Per stage: width, number of blocks, kernel, stride.
-    stages = zip(widths, (2, 2, 3, 3, 4), (3, 5, 3, 5, 5), (2, 2, 2, 1, 2), strict=True)
+    parts = zip(widths, depths, (3, 5, 3, 5, 5), (2, 2, 2, 1, 2), strict=True)
     blocks, before = [], stem
-    for width, number, kernel, stride in stages:
+    for width, number, kernel, stride in parts:
         for i in range(number):
-            inside = before * (4 if not blocks else 6)
+            inside = before * (4 if len(blocks) < narrow else 6)
             blocks.append(InvertedResidual(inside, width, kernel, 1 if i else stride))
             before = width
-    return Size(stem, tuple(blocks), 6 * before, decoder, regressor, depths)
+    ends = np.cumsum(depths) - 1
+    taps = int(ends[0]), int(ends[1]), int(ends[3])
+    return Size(stem, tuple(blocks), taps, 6 * before, decoder, tail, tuple(stages))
 
 
+_HEAVY = (Stage(96, 6, 2), Stage(192, 7, 3), Stage(288, 7, 4), Stage(288, 7), Stage(288, 7))
 SIZES = {
-    "lite": _size(8, (16, 24, 40, 56, 96), 32, 192, (2, 3)),
-    "full": _size(16, (24, 32, 64, 88, 144), 48, 288, (4, 5)),
+    "lite": _size(
+        *(8, (16, 24, 40, 56, 96), (2, 2, 3, 3, 4), 1),
+        *(32, 192, (Stage(192, 2), Stage(192, 3))),
+    ),
+    "full": _size(
+        *(16, (24, 32, 64, 88, 144), (2, 2, 3, 3, 4), 1),
+        *(48, 288, (Stage(288, 4), Stage(288, 5))),
+    ),
+    "heavy": _size(24, (32, 56, 112, 160, 272), (4, 4, 6, 6, 8), 2, 48, 0, _HEAVY),
 }
-TAPS = (1, 3, 9)  # blocks whose outputs the decoder uses: strides 4, 8 and 16
 STEM = 24  # channels of the first convolution, of any size
+SIDE = 256  # pixels of the input
 POINTS = 39  # landmarks, see `vitruvian.models.blazepose`
+SEGMENTATION = 8  # channels of the segmentation branch, of any size
 
 
 class BackboneFeatures(NamedTuple):
     """Features of the encoder and decoder for crops of (H, W)."""
 
-    stride4: Tensor  # (N, 24, H/4, W/4), of the full size; the next are also those of its encoder
+    stride2: Tensor  # (N, 16, H/2, W/2), of the full size, as the next are
+    stride4: Tensor  # (N, 24, H/4, W/4)
     stride8: Tensor  # (N, 32, H/8, W/8)
     stride16: Tensor  # (N, 88, H/16, W/16)
     stride32: Tensor  # (N, 864, H/32, W/32)
     decoded: Tensor  # (N, 48, H/4, W/4)
 
 
-def relu6(x: Tensor) -> Tensor:
-    """Clamp to 0..6."""
-    return functional.relu6(x)
+relu6 = functional.relu6
 
 
 def same_conv(
@@ -123,21 +152,30 @@ class Separable(nn.Module):
 
 
 class DepthwiseSkip(nn.Module):
-    """Separable convolution plus skip connection; for stride 2 the skip is max-pooled."""
+    """Separable convolution plus skip connection.
 
-    def __init__(self, channels: int, stride: int) -> None:
+    The skip is max-pooled for stride 2, and its additional channels are 0.
+    """
+
+    def __init__(self, inside: int, outside: int, stride: int = 1) -> None:
         super().__init__()
         # Padded below: at stride 2 the one row and column of zeros come after, not around.
-        self.depthwise = nn.Conv2d(channels, channels, 3, stride, 0, groups=channels)
-        self.pointwise = same_conv(channels, channels)
-        self.stride = stride
+        self.depthwise = nn.Conv2d(inside, inside, 3, stride, 0, groups=inside)
+        self.pointwise = same_conv(inside, outside)
+        self.stride, self.more = stride, outside - inside
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H / stride, W / stride)."""
+        """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
         down = self.stride == 2
         y = functional.pad(x, (0, 1, 0, 1) if down else (1, 1, 1, 1))
         y = self.pointwise(relu6(self.depthwise(y)))
-        return relu6(y + (functional.max_pool2d(x, 2) if down else x))
+        skip = functional.max_pool2d(x, 2) if down else x
+        return relu6(y + functional.pad(skip, (0, 0, 0, 0, 0, self.more)))
+
+
+def twice(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, 2 H, 2 W), bilinear."""
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class BlazePoseBackbone(nn.Module):
@@ -157,99 +195,206 @@ class BlazePoseBackbone(nn.Module):
         top, decoder = self.size.top, self.size.decoder
         self.top = same_conv(before[-1], top)
         self.depthwise_top = same_conv(top, top, 3, 1, top)
-        taps = [top, *(self.size.blocks[i].outside for i in reversed(TAPS))]
+        taps = [top, *(self.size.blocks[i].outside for i in reversed(self.size.taps))]
         self.lateral = nn.ModuleList(Separable(channels, decoder) for channels in taps)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(N, 3, H, W) RGB 0..1, H and W multiples of 32 -> strides 4, 8, 16 and 32."""
+    def early(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, 3, H, W) RGB 0..1, H and W multiples of 32 -> strides 2, 4 and 8."""
         # Strided convolutions are zero-padded on both sides, as PyTorch does.
         x = self.project(relu6(self.depthwise(relu6(self.stem(x)))))
-        taps = []
-        for i, block in enumerate(self.blocks):
+        stride2, (first, second, _) = x, self.size.taps
+        for block in self.blocks[: first + 1]:
             x = block(x)
-            if i in TAPS:
-                taps.append(x)
-        top = relu6(self.depthwise_top(relu6(self.top(x))))
-        return taps[0], taps[1], taps[2], top
+        stride4 = x
+        for block in self.blocks[first + 1 : second + 1]:
+            x = block(x)
+        return stride2, stride4, x
+
+    def late(self, stride8: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of stride 8 -> strides 16 and 32."""
+        _, second, third = self.size.taps
+        x = stride8
+        for block in self.blocks[second + 1 : third + 1]:
+            x = block(x)
+        stride16 = x
+        for block in self.blocks[third + 1 :]:
+            x = block(x)
+        return stride16, relu6(self.depthwise_top(relu6(self.top(x))))
+
+    def decode(self, early: tuple[Tensor, Tensor, Tensor]) -> BackboneFeatures:
+        """All features from those of `early`."""
+        stride2, stride4, stride8 = early
+        stride16, stride32 = self.late(stride8)
+        y = self.lateral[0](stride32)
+        for lateral, tap in zip(list(self.lateral)[1:], (stride16, stride8, stride4), strict=True):
+            y = twice(y) + lateral(tap)
+        return BackboneFeatures(stride2, stride4, stride8, stride16, stride32, y)
 
     def forward(self, x: Tensor) -> BackboneFeatures:
         """(N, 3, H, W) RGB 0..1, H and W multiples of 32."""
-        stride4, stride8, stride16, stride32 = self.encode(x)
-        y = self.lateral[0](stride32)
-        for lateral, tap in zip(list(self.lateral)[1:], (stride16, stride8, stride4), strict=True):
-            up = functional.interpolate(y, scale_factor=2, mode="bilinear", align_corners=False)
-            y = up + lateral(tap)
-        return BackboneFeatures(stride4, stride8, stride16, stride32, y)
+        return self.decode(self.early(x))
+
+
+class Regressor(nn.Module):
+    """From features of the backbone down to one cell; see the module's head."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        channels = (size.stem, *(size.blocks[i].outside for i in size.taps), size.top)
+        self.stages = size.stages
+        self.tail = Separable(size.top, size.tail) if size.tail else None
+        self.residuals, self.lateral = nn.ModuleList(), nn.ModuleList()
+        before = size.tail or size.decoder
+        for stage in size.stages:
+            first = DepthwiseSkip(before, stage.channels, 2)
+            rest = (DepthwiseSkip(stage.channels, stage.channels) for _ in range(stage.depth))
+            self.residuals.append(nn.Sequential(first, *rest))
+            if stage.tap is not None:
+                self.lateral.append(Separable(channels[stage.tap], stage.channels))
+            before = stage.channels
+        self.channels = before
+
+    def forward(self, features: BackboneFeatures) -> Tensor:
+        """Features of (H, W) pixels -> (N, C, H / 128, W / 128)."""
+        y = features.decoded if self.tail is None else self.tail(features.stride32)
+        lateral = iter(self.lateral)
+        for stage, residuals in zip(self.stages, self.residuals, strict=True):
+            y = residuals(y)
+            if stage.tap is not None:
+                y = y + next(lateral)(features[stage.tap])
+        return y
+
+
+class Segmentation(nn.Module):
+    """The segmentation branch."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        width = SEGMENTATION
+        self.decoded = Separable(size.decoder, width)
+        skips = size.stem == width  # as all layers of as many channels do
+        self.stride2 = DepthwiseSkip(width, width) if skips else Separable(size.stem, width)
+        self.fine = nn.Sequential(DepthwiseSkip(width, width), DepthwiseSkip(width, width))
+        self.finest = nn.Sequential(DepthwiseSkip(width, width), DepthwiseSkip(width, width))
+        self.mask = same_conv(width, 1, 3)
+
+    def forward(self, features: BackboneFeatures) -> Tensor:
+        """Features of (H, W) pixels -> (N, 1, H, W) before the sigmoid."""
+        y = twice(self.decoded(features.decoded)) + self.stride2(features.stride2)
+        return self.mask(self.finest(twice(self.fine(y))))
+
+
+class Landmarks(NamedTuple):
+    """Outputs of the landmark network for N crops, in the order of the official files."""
+
+    points: Tensor  # (N, 195) 39 times x y z in pixels, visibility and presence before the sigmoid
+    presence: Tensor  # (N, 1) of the body, 0..1
+    mask: Tensor  # (N, 1, 256, 256) before the sigmoid
+    maps: Tensor  # (N, 39, 64, 64) heat maps before the sigmoid
+    world: Tensor  # (N, 117) 39 times x y z in metres from the hips
 
 
 class LandmarkNetwork(nn.Module):
-    """The landmark network, without segmentation."""
+    """The landmark network."""
 
     def __init__(self, size: str = "full") -> None:
         super().__init__()
         self.backbone = BlazePoseBackbone(size)
         kind = self.backbone.size
         self.maps = same_conv(kind.decoder, POINTS)
-        self.tail = Separable(kind.top, kind.regressor)
-        strides = [2, *[1] * kind.depths[0], 2, *[1] * kind.depths[1]]
-        self.residuals = nn.ModuleList(DepthwiseSkip(kind.regressor, stride) for stride in strides)
-        self.world = nn.Conv2d(kind.regressor, 3 * POINTS, 2)
-        self.presence = nn.Conv2d(kind.regressor, 1, 2)
-        self.landmarks = nn.Conv2d(kind.regressor, 5 * POINTS, 2)
+        self.regressor = Regressor(kind)
+        self.world = nn.Conv2d(self.regressor.channels, 3 * POINTS, 2)
+        self.presence = nn.Conv2d(self.regressor.channels, 1, 2)
+        self.landmarks = nn.Conv2d(self.regressor.channels, 5 * POINTS, 2)
+        self.segmentation = Segmentation(kind)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(N, 3, 256, 256) RGB 0..1 -> landmarks, presence, heat maps, metres.
+    def forward(self, x: Tensor) -> Landmarks:
+        """(N, 3, 256, 256) RGB 0..1 -> landmarks."""
+        return self.answer(self.backbone(x))
 
-        Returns:
-            (N, 195) 39 times x, y, z in pixels of the crop, visibility and presence before the
-            sigmoid; (N, 1) presence of the body, 0..1; (N, 39, 64, 64) heat maps before the
-            sigmoid; (N, 117) 39 times x, y, z in metres from the hips.
+    def answer(self, features: BackboneFeatures, masks: int | None = None) -> Landmarks:
+        """Landmarks from features of N crops.
+
+        Only the heat maps have gradients with respect to the features.
+
+        Args:
+            features: of the backbone.
+            masks: how many crops, from the first on, get a mask; None: all.
         """
-        features = self.backbone(x)
-        y = self.tail(features.stride32)
-        for residual in self.residuals:
-            y = residual(y)
-        presence = torch.sigmoid(self.presence(y)).flatten(1)
-        maps = self.maps(features.decoded)
-        return self.landmarks(y).flatten(1), presence, maps, self.world(y).flatten(1)
+        given = BackboneFeatures(*(each.detach() for each in features))
+        y = self.regressor(given)
+        return Landmarks(
+            self.landmarks(y).flatten(1),
+            torch.sigmoid(self.presence(y)).flatten(1),
+            self.segmentation(BackboneFeatures(*(each[:masks] for each in given))),
+            self.maps(features.decoded),
+            self.world(y).flatten(1),
+        )
 
 
-def _in_order(network: LandmarkNetwork) -> Iterator[nn.Conv2d | None]:
-    """The convolutions in the order of the file; None for those of the segmentation."""
+class AsInFiles(nn.Module):
+    """The landmark network with the inputs and outputs of the official files: channels last."""
 
-    def of(module: nn.Module) -> Iterator[nn.Conv2d]:
-        return (part for part in module.modules() if isinstance(part, nn.Conv2d))
+    def __init__(self, network: LandmarkNetwork) -> None:
+        super().__init__()
+        self.network = network
 
-    backbone = network.backbone
-    for part in (backbone.stem, backbone.depthwise, backbone.project, backbone.blocks):
-        yield from of(part)
-    yield from (backbone.top, backbone.depthwise_top)
-    yield from of(network.tail)
-    yield from of(network.residuals)
-    yield network.world
-    yield from of(backbone.lateral)
-    yield network.maps
+    def forward(self, crops: Tensor) -> Landmarks:
+        """(N, 256, 256, 3) RGB 0..1 -> landmarks, with (N, H, W, C) mask and heat maps."""
+        given = self.network(crops.permute(0, 3, 1, 2))
+        mask, maps = given.mask.permute(0, 2, 3, 1), given.maps.permute(0, 2, 3, 1)
+        return given._replace(mask=mask, maps=maps)
+
+
+def _in_order(network: LandmarkNetwork) -> Iterator[nn.Conv2d]:
+    """The convolutions in the order of the file."""
+    backbone, regressor = network.backbone, network.regressor
+    parts: list[nn.Module] = [backbone.stem, backbone.depthwise, backbone.project, backbone.blocks]
+    parts += [backbone.top, backbone.depthwise_top]
+    regress: list[nn.Module] = []
+    lateral = iter(regressor.lateral)
+    for stage, residuals in zip(regressor.stages, regressor.residuals, strict=True):
+        regress += [residuals, *([] if stage.tap is None else [next(lateral)])]
+    if regressor.tail is not None:
+        parts += [regressor.tail, *regress, network.world, backbone.lateral]
+    else:
+        parts += [backbone.lateral, *regress, network.world]
+    parts += [network.maps, network.segmentation, network.presence, network.landmarks]
+    for part in parts:
+        yield from (module for module in part.modules() if isinstance(module, nn.Conv2d))
 
 
 def read(file: Path, size: str = "full") -> LandmarkNetwork:
-    """Load an official file, pose_landmark_{lite,full}.tflite.
+    """Load an official file, pose_landmark_{lite,full,heavy}.tflite.
 
     Raises:
         VitruvianError: the file is of another network.
     """
     network = LandmarkNetwork(size)
-    stored = convolutions(file)
-    first = list(_in_order(network))
-    # Next are the convolutions of the segmentation, then the last two.
-    last = [network.presence, network.landmarks]
-    pairs = [*zip(first, stored, strict=False), *zip(last, stored[-2:], strict=False)]
+    stored, want = convolutions(file), list(_in_order(network))
     state = network.state_dict()
     names = {module: name for name, module in network.named_modules()}
-    for module, (weight, bias) in pairs:
+    for module, (weight, bias) in zip(want, stored, strict=False):
         for part, value in (("weight", weight), ("bias", bias)):
             name = f"{names[module]}.{part}"
-            if state[name].shape != value.shape or len(stored) < len(pairs):
+            if state[name].shape != value.shape or len(stored) != len(want):
                 raise VitruvianError(f"cannot read '{file}' as BlazePose {size}: {name} differs")
             state[name] = torch.from_numpy(np.ascontiguousarray(value))
     network.load_state_dict(state)
     return network.eval()
+
+
+def load(tensors: Mapping[str, np.ndarray]) -> LandmarkNetwork:
+    """Load the weights of a training run: its weights.pt.
+
+    Raises:
+        VitruvianError: they are of another network.
+    """
+    stem = len(tensors["backbone.project.bias"]) if "backbone.project.bias" in tensors else 0
+    size = next((name for name, kind in SIZES.items() if kind.stem == stem), None)
+    if size is None:
+        raise VitruvianError(f"not a BlazePose network of size {', '.join(SIZES)}")
+    with torch.device("meta"):
+        network = LandmarkNetwork(size)
+    fill(network, tensors, f"BlazePose {size}")
+    return network

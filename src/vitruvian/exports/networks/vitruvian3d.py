@@ -62,5 +62,6 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -1..1, H and W multiples of 32 -> (N, channels, H / 16, W / 16)."""
-        _, _, stride16, stride32 = self.encoder.encode((x + 1) / 2)
+        _, _, stride8 = self.encoder.early((x + 1) / 2)
+        stride16, stride32 = self.encoder.late(stride8)
         return self.neck(torch.cat([functional.pixel_shuffle(stride32, 2), stride16], 1))
