@@ -22,6 +22,7 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate.labels import (
     FILLED,
+    OCCLUDED,
     PERSON,
     GroundTruth,
     LabelledPicture,
@@ -310,4 +311,5 @@ def _picture(
         np.array([each.head for each in people], np.float64),
         size=size,
         weight=np.array([each.weight for each in people], np.float32).reshape(n, k),
+        occluded=points[..., 2] == OCCLUDED,
     )

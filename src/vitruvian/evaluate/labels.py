@@ -22,6 +22,7 @@ from vitruvian.sources.path_index import PathIndex
 # Of a person's box, how much is person, where nobody has outlined them. Source: what Ultralytics
 # and faster-coco-eval (`use_area=False`) document for data sets without areas.
 FILLED = 0.53
+OCCLUDED = 1  # v of a keypoint that is labelled but not visible. Source: cocodataset.org
 PERSON = ("person", "people", "human", "pedestrian")  # names of the person class
 MOST_KEYPOINTS = 1000  # of a person; no skeleton in use has more (MediaPipe's whole body: 543)
 MOST_PIXELS = 1e8  # along a side; what is farther is no place in an image
@@ -45,6 +46,7 @@ class LabelledPicture:
     # (2, 3) from the pixels that were labelled to those of `xy`; None: they are the same
     refitted: np.ndarray | None = None
     weight: np.ndarray | None = None  # (G, K) 0..1, of keypoints in training losses; None: all 1
+    occluded: np.ndarray | None = None  # (G, K) bool, labelled but not visible; None: unknown
 
     def __len__(self) -> int:
         return len(self.box)

@@ -23,6 +23,7 @@ from vitruvian.evaluate import doubts, yolo_labels
 from vitruvian.evaluate.coco_labels import parse_coco
 from vitruvian.evaluate.labels import (
     FILLED,
+    OCCLUDED,
     GroundTruth,
     LabelledPicture,
     labelled_skeleton,
@@ -141,8 +142,10 @@ def _yolo(data: Path, images: Path | None, split: str, skeleton: Skeleton | None
         box[:, :2] -= box[:, 2:] / 2
         area = FILLED * box[:, 2] * box[:, 3]
         nobody, n = np.zeros(len(box), bool), np.full(len(box), np.nan)
-        seen = people.points[..., 2] > 0
-        pictures.append(LabelledPicture(number, path, xy, seen, box, area, nobody, n, size=size))
+        seen, hidden = people.points[..., 2] > 0, people.points[..., 2] == OCCLUDED
+        people_of = (xy, seen, box, area, nobody, n)
+        known = hidden if labels.shape[1] == 3 else None  # of two numbers, v is not said
+        pictures.append(LabelledPicture(number, path, *people_of, size=size, occluded=known))
     truth = GroundTruth(str(data), table, pictures, labels.sha256, faults=labels.faults)
     truth.notes.append(f"the labels have no areas; {FILLED} of the box area is used")
     truth.notes.extend(labels.notes)
@@ -246,6 +249,7 @@ def _flat_person(
         np.zeros(1, bool),
         np.full(1, np.nan),
         size=(width, height),
+        occluded=points[..., 2] == OCCLUDED,
     )
 
 

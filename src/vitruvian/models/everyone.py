@@ -138,7 +138,7 @@ class Everyone(TopDown):
         """The regions of bodies to which a look at boxes leads, in the order of the boxes."""
         left = replace(boxes, person=np.arange(len(boxes)))
         found = Regions.none()
-        for guess in (_whole, *(partial(_part, *part) for part in PARTS)):
+        for guess in (squares_around, *(partial(_part, *part) for part in PARTS)):
             (poses,) = self.lenient([frame], [guess(left)])
             if poses.look is not None:
                 found = Regions.join(found, poses.look)
@@ -149,7 +149,7 @@ class Everyone(TopDown):
         return found.take(np.argsort(found.person, kind="stable"))
 
 
-def _whole(boxes: Regions) -> Regions:
+def squares_around(boxes: Regions) -> Regions:
     """Squares around whole bodies in boxes."""
     squares = boxes.squares()
     return replace(squares, size=squares.size * np.float32(ROUGH))

@@ -15,6 +15,7 @@ from vitruvian.models.load import family_of
 from vitruvian.training.data.labelled import Data
 from vitruvian.training.recipe import Recipe
 from vitruvian.training.task import Task
+from vitruvian.training.tasks.blazepose import BlazePoseRecipe, BlazePoseTask
 from vitruvian.training.tasks.fastpose import FastPoseRecipe, FastPoseTask
 from vitruvian.training.tasks.finder import FinderRecipe, FinderTask
 from vitruvian.training.tasks.refinement import RefinementRecipe, RefinementTask
@@ -48,6 +49,7 @@ TRAINABLE = {
     "vitruvian-find": _FINDER,
     "objectron": _FINDER,
     "alphapose": Trainable(FastPoseRecipe(), FastPoseTask, lambda recipe: recipe.start == "model"),
+    "blazepose": Trainable(BlazePoseRecipe(), BlazePoseTask, lambda _: True),
     "yolopose": Trainable(YoloRecipe(), YoloTask, lambda recipe: recipe.start == "model"),
 }
 

@@ -288,7 +288,7 @@ class Landmarks(NamedTuple):
     """Outputs of the landmark network for N crops, in the order of the official files."""
 
     points: Tensor  # (N, 195) 39 times x y z in pixels, visibility and presence before the sigmoid
-    presence: Tensor  # (N, 1) of the body, 0..1
+    presence: Tensor  # (N, 1) of the body; before the sigmoid, in the files after it
     mask: Tensor  # (N, 1, 256, 256) before the sigmoid
     maps: Tensor  # (N, 39, 64, 64) heat maps before the sigmoid
     world: Tensor  # (N, 117) 39 times x y z in metres from the hips
@@ -325,7 +325,7 @@ class LandmarkNetwork(nn.Module):
         y = self.regressor(given)
         return Landmarks(
             self.landmarks(y).flatten(1),
-            torch.sigmoid(self.presence(y)).flatten(1),
+            self.presence(y).flatten(1),
             self.segmentation(BackboneFeatures(*(each[:masks] for each in given))),
             self.maps(features.decoded),
             self.world(y).flatten(1),
@@ -343,7 +343,7 @@ class AsInFiles(nn.Module):
         """(N, 256, 256, 3) RGB 0..1 -> landmarks, with (N, H, W, C) mask and heat maps."""
         given = self.network(crops.permute(0, 3, 1, 2))
         mask, maps = given.mask.permute(0, 2, 3, 1), given.maps.permute(0, 2, 3, 1)
-        return given._replace(mask=mask, maps=maps)
+        return given._replace(presence=torch.sigmoid(given.presence), mask=mask, maps=maps)
 
 
 def _in_order(network: LandmarkNetwork) -> Iterator[nn.Conv2d]:

@@ -44,6 +44,8 @@ class Person2D:
     seen: np.ndarray  # (K,) bool: labelled, whether visible or not
     file: str
     weight: np.ndarray | float = 1.0  # (K,) 0..1, of keypoints in the losses
+    occluded: np.ndarray | None = None  # (K,) bool: labelled, but not visible; None: unknown
+    xyz: np.ndarray | None = None  # (K, 3) metres from the camera, NaN where unknown
 
 
 def read(folder: Path, split: str) -> list[Person2D]:
@@ -136,7 +138,9 @@ class PeopleOfPictures(Sequence[Person2D]):
             box = ((box - np.tile(corner, 2) + 0.5) / step - 0.5).astype(np.float32)
             xy = ((xy - corner + 0.5) / step - 0.5).astype(np.float32)
         weight = 1.0 if picture.weight is None else picture.weight[row]
-        return Person2D(rgb, box, area / step**2, xy, seen, picture.path.name, weight)
+        hidden = None if picture.occluded is None else picture.occluded[row]
+        xyz = None if picture.xyz is None else picture.xyz[row]
+        return Person2D(rgb, box, area / step**2, xy, seen, picture.path.name, weight, hidden, xyz)
 
 
 def _part(box: np.ndarray) -> tuple[np.ndarray, int]:
