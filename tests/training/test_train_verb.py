@@ -85,7 +85,7 @@ def test_a_run_learns_keypoints_of_ones_own(tmp_path):
 def test_what_cannot_be_trained_is_said_before_anything_is_read(tmp_path):
     for model, why in (
         ("osnet", "no model named 'osnet'"),
-        ("blazepose-full", "blazepose-full cannot be trained; choose vitruvian-2d"),
+        ("metrabs-s", "metrabs-s cannot be trained; choose vitruvian-2d"),
     ):
         with pytest.raises(VitruvianError, match=why):
             train(model, tmp_path / "nothing.json", tmp_path / "run")
@@ -115,5 +115,5 @@ def test_without_torch_the_extra_is_named():
 
 
 def test_every_trainable_has_a_recipe_of_its_own():
-    for name in ("vitruvian-2d", "vitruvian-2d-pga"):
+    for name in ("vitruvian-2d", "blazepose-lite", "vitruvian-2d-pga"):
         assert trainable(name).recipe.epochs > 0

@@ -98,7 +98,10 @@ def need_metres(name: str) -> None:
 
 def finds_near(model: Model) -> bool:
     """Whether the person detector of a model only detects people near the camera."""
-    row = CATALOGUE.get(str(model.options.get("find") or model.name))
+    find = model.options.get("find")
+    if find is None and isinstance(getattr(model, "head", None), blazepose.Landmarks):
+        return True  # also of a training run, whose name is of no row
+    row = CATALOGUE.get(str(find or model.name))
     return row is not None and FAMILIES[row.family].finds_near
 
 
@@ -239,8 +242,7 @@ def for_pictures(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     given = {each: value for each, value in options.items() if value is not None}
     if given.get("num_poses") == 1 or "compat" in given:
         return given
-    usual = FAMILIES[CATALOGUE[name].family].for_pictures if name in CATALOGUE else {}
-    return {**usual, **given}
+    return {**family_of(name).for_pictures, **given}
 
 
 def open_finder(which: str, wants: str, options: Any) -> Finder:

@@ -36,7 +36,8 @@ class LandmarkWeights:
     depth: float = 3.0
     seen: float = 0.2
     there: float = 0.2
-    world: float = 50.0
+    world: float = 10.0  # of metres of the teacher
+    metres: float = 50.0  # of metres that are labelled
     mask: float = 1.0
     kept: float = 0.5  # of landmarks without labels, relative to those with
 
@@ -54,9 +55,9 @@ def landmark_losses(
     """Loss terms of a batch, see `vitruvian.training.data.aligned.collate_aligned`.
 
     Heat maps, offsets, and landmarks in the crop (L1, in sides) learn from labels, and landmarks
-    without from the teacher, as far as it agrees with the labels; depth of landmarks, and metres
-    without labels (mean squared), from the teacher. So do visibility and presence (cross entropy)
-    where they are unknown.
+    without from the teacher, as far as it agrees with the labels. Metres learn from labels (mean
+    squared) or else from the teacher (distance); visibility and presence (cross entropy) likewise;
+    depth (L1) and masks (cross entropy) from the teacher.
 
     Args:
         own: of the network.
@@ -93,8 +94,9 @@ def landmark_losses(
     metres, kept = (
         each.world.float().reshape(n, POINTS, 3)[:, :PUBLIC] for each in (own.landmarks, taught)
     )
-    truth = torch.where(batch["solid"][..., None] > 0, batch["xyz"], kept)
-    world = ((metres - truth).square().sum(-1) * person).sum()
+    solid = batch["solid"]
+    apart = torch.linalg.vector_norm(metres - kept + 1e-6, dim=-1) * person * (1 - solid)
+    wrong = (metres - batch["xyz"]).square().sum(-1) * solid
     masks = own.landmarks.mask.float()
     mask = bce(masks, torch.sigmoid(taught.mask.float()), reduction="sum")
     people, used = person.sum(), use.sum()
@@ -105,7 +107,8 @@ def landmark_losses(
         "depth": LossTerm(weights.depth * depth, people * POINTS),
         "seen": LossTerm(weights.seen * seen, people * PUBLIC),
         "there": LossTerm(weights.there * there, float(n)),
-        "world": LossTerm(weights.world * world, people * PUBLIC),
+        "world": LossTerm(weights.world * apart.sum(), people * PUBLIC),
+        "metres": LossTerm(weights.metres * wrong.sum(), solid.sum()),
         "mask": LossTerm(weights.mask * mask, float(masks.numel())),
     }
 

@@ -96,7 +96,6 @@ SIZES = {
 STEM = 24  # channels of the first convolution, of any size
 SIDE = 256  # pixels of the input
 POINTS = 39  # landmarks, see `vitruvian.models.blazepose`
-SEGMENTATION = 8  # channels of the segmentation branch, of any size
 
 
 class BackboneFeatures(NamedTuple):
@@ -268,12 +267,11 @@ class Regressor(nn.Module):
 class Segmentation(nn.Module):
     """The segmentation branch."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: Size, width: int = 8) -> None:
         super().__init__()
-        width = SEGMENTATION
         self.decoded = Separable(size.decoder, width)
-        skips = size.stem == width  # as all layers of as many channels do
-        self.stride2 = DepthwiseSkip(width, width) if skips else Separable(size.stem, width)
+        layer = DepthwiseSkip if size.stem == width else Separable
+        self.stride2 = layer(size.stem, width)
         self.fine = nn.Sequential(DepthwiseSkip(width, width), DepthwiseSkip(width, width))
         self.finest = nn.Sequential(DepthwiseSkip(width, width), DepthwiseSkip(width, width))
         self.mask = same_conv(width, 1, 3)
@@ -355,10 +353,9 @@ def _in_order(network: LandmarkNetwork) -> Iterator[nn.Conv2d]:
     lateral = iter(regressor.lateral)
     for stage, residuals in zip(regressor.stages, regressor.residuals, strict=True):
         regress += [residuals, *([] if stage.tap is None else [next(lateral)])]
-    if regressor.tail is not None:
-        parts += [regressor.tail, *regress, network.world, backbone.lateral]
-    else:
-        parts += [backbone.lateral, *regress, network.world]
+    first = backbone.lateral if regressor.tail is None else regressor.tail
+    parts += [first, *regress, network.world]
+    parts += [] if regressor.tail is None else [backbone.lateral]
     parts += [network.maps, network.segmentation, network.presence, network.landmarks]
     for part in parts:
         yield from (module for module in part.modules() if isinstance(module, nn.Conv2d))
@@ -377,9 +374,11 @@ def read(file: Path, size: str = "full") -> LandmarkNetwork:
     for module, (weight, bias) in zip(want, stored, strict=False):
         for part, value in (("weight", weight), ("bias", bias)):
             name = f"{names[module]}.{part}"
-            if state[name].shape != value.shape or len(stored) != len(want):
+            if state[name].shape != value.shape:
                 raise VitruvianError(f"cannot read '{file}' as BlazePose {size}: {name} differs")
             state[name] = torch.from_numpy(np.ascontiguousarray(value))
+    if len(stored) != len(want):
+        raise VitruvianError(f"cannot read '{file}' as BlazePose {size}: it has other layers")
     network.load_state_dict(state)
     return network.eval()
 
@@ -390,9 +389,9 @@ def load(tensors: Mapping[str, np.ndarray]) -> LandmarkNetwork:
     Raises:
         VitruvianError: they are of another network.
     """
-    stem = len(tensors["backbone.project.bias"]) if "backbone.project.bias" in tensors else 0
-    size = next((name for name, kind in SIZES.items() if kind.stem == stem), None)
-    if size is None:
+    stem = len(tensors.get("backbone.project.bias", ()))
+    size = next((name for name, kind in SIZES.items() if kind.stem == stem), "")
+    if not size:
         raise VitruvianError(f"not a BlazePose network of size {', '.join(SIZES)}")
     with torch.device("meta"):
         network = LandmarkNetwork(size)

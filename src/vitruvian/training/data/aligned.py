@@ -198,9 +198,9 @@ def collate_aligned(samples: Sequence[AlignedSample], sigma: float) -> dict[str,
         sigma: of the target heat maps, cells.
 
     Returns:
-        crops: (N, 3, 256, 256) uint8. xy: (N, 39, 2) pixels. known: (N, 39) 0..1. maps: (N, 39, 64, 64)
-        targets 0..1. visible, seen: (N, 33), and where it is known. xyz: (N, 33, 3) metres. solid:
-        (N, 33), where they are known. person: (N,).
+        crops: (N, 3, 256, 256) uint8. xy: (N, 39, 2) pixels. known: (N, 39) 0..1, their weight.
+        maps: (N, 39, 64, 64) targets 0..1. visible, seen: (N, 33), and where it is known. xyz: (N,
+        33, 3) metres. solid: (N, 33), where they are known. person: (N,).
     """
     person = np.array([sample.person for sample in samples])
     xy, visible, xyz, weight = (

@@ -75,10 +75,12 @@ class BlazePoseRecipe(Recipe):
 
     batch: int = 16
     epochs: int = 10
-    rate: float = 1e-3  # relative to the weights of a channel: `rescale_weights`
+    rate: float = 7e-4  # relative to the weights of a channel: `rescale_weights`
+    regressor_rate: float = 4e-4  # of all that has no gradient to the features, in the same way
     offset_rate: float = 1e-3  # of the offsets' layer
+    warmup: int = 50
     clip: float = 0.0  # Adam's steps are bounded, and the terms' gradients of unlike size
-    ema: float = 0.995
+    ema: float = 0.99
     sigma: float = 1.5  # of the target heat maps, cells of 4 pixels
     scale: float = 0.1
     shift: float = 0.1
@@ -93,7 +95,8 @@ class BlazePoseRecipe(Recipe):
     depth: float = 3.0
     seen: float = 0.2
     there: float = 0.2
-    world: float = 50.0
+    world: float = 10.0
+    metres: float = 50.0
     mask: float = 1.0
     kept: float = 0.5
     cache_gb: float = 2.0  # memory for pictures, GB
@@ -222,11 +225,18 @@ class BlazePoseTask:
         return InTraining(network)
 
     def groups(self, network: nn.Module) -> Sequence[Group]:
-        """The landmark network, but for its first layers, and the offsets."""
+        """Features and heat maps; what has no gradient to these; offsets."""
         assert isinstance(network, InTraining)
-        own = [p for p in network.network.parameters() if p.requires_grad]
-        offsets = list(network.offsets.parameters())
-        return [Group(own, self.recipe.rate), Group(offsets, self.recipe.offset_rate)]
+        own, recipe = network.network, self.recipe
+        parts: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in own.named_parameters():
+            if parameter.requires_grad:
+                parts[name.startswith(("backbone.", "maps."))].append(parameter)
+        return [
+            Group(parts[True], recipe.rate),
+            Group(parts[False], recipe.regressor_rate),
+            Group(list(network.offsets.parameters()), recipe.offset_rate),
+        ]
 
     def loss(self, network: Forward, batch: Batch) -> Mapping[str, LossTerm]:
         """See `landmark_losses`."""
