@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import vitruvian as vit
 from mine import make_mine
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.models.load import load
-from vitruvian.sources.open import sample
+from vitruvian.models.load import load, open_model
+from vitruvian.sources.open import open_source, sample
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
 from vitruvian.exports.networks import blazepose as networks  # noqa: E402
@@ -328,7 +329,7 @@ SHORT = ["epochs=2", "batch=4", "warmup=2", "threads=1", "resamples=0", "ema=0.5
 @pytest.mark.weights
 def test_a_run_that_is_resumed_ends_with_the_same_weights(tmp_path, blazepose, monkeypatch):
     blazepose("lite")
-    data = read_data(make_mine(tmp_path) / "labels.json")
+    data = read_data(make_mine(tmp_path, 4) / "labels.json")
     recipe = tasks.BlazePoseRecipe().with_settings(SHORT)
 
     def task() -> tasks.BlazePoseTask:
@@ -357,12 +358,12 @@ def test_a_run_that_is_resumed_ends_with_the_same_weights(tmp_path, blazepose, m
 
 @pytest.mark.weights
 @pytest.mark.parametrize("size", ["lite", "heavy"])
-def test_a_run_is_a_blazepose(tmp_path, blazepose, make_video, size):
-    """In photos and videos, with masks and metres, as PyTorch has it; `--model RUN` and so on."""
+def test_a_run_is_a_blazepose(tmp_path, blazepose, video, size):
+    """In photos and videos, with masks and metres, as PyTorch has it."""
     official = blazepose(size)
-    mine = make_mine(tmp_path, 6)
+    mine = make_mine(tmp_path, 3)
     run = tmp_path / "run"
-    settings = [*SHORT, "epochs=1", "batch=2"]
+    settings = [*SHORT, "epochs=1", "batch=2", "rate=0.00001", "encoder_rate=0.00001"]
     done = train(f"blazepose-{size}", mine / "labels.json", run, settings=settings)
     assert {"AP", "PCK", "metres apart"} <= set(done.figures)
     assert 0 < done.figures["metres apart"][0] < 1
@@ -371,7 +372,7 @@ def test_a_run_is_a_blazepose(tmp_path, blazepose, make_video, size):
     assert (run / "pictures" / "0001.png").is_file()
 
     frame = Frame.read(sample())
-    trained = load(str(run), masks=True, presence=0.0, conf=0.3)
+    trained = load(str(run), masks=True)
     assert trained.name == "run"
     assert trained.skeleton is BLAZEPOSE33
     (region,) = [found.take(slice(1)) for found in official.find([frame])]
@@ -388,6 +389,16 @@ def test_a_run_is_a_blazepose(tmp_path, blazepose, make_video, size):
     outputs = trained.head.network(rows)
     np.testing.assert_allclose(points, outputs[0], atol=0.05)
     np.testing.assert_allclose(world, outputs[2], atol=1e-3)
+    # Two steps at so small a rate change little: somebody is still found, and followed.
+    height, width = (2 * (side // 2) for side in frame.rgb.shape[:2])
+    pictures = [frame.rgb[:height, :width]] * 3
+    clip = video(times=(0.0, 0.1, 0.2), size=(width, height), pictures=pictures)
+    seen = [poses for _, poses in vit.run(str(clip), load(str(run), num_poses=2))]
+    assert [poses.person.tolist() for poses in seen] == [seen[0].person.tolist()] * 3
+    assert len(seen[0]) >= 1
+    alone = open_model(str(run), open_source(str(mine / "images")))
+    assert alone.options["find"] == "vitruvian-find"  # everybody, as blazepose-full in photos
+    assert alone.options["num_poses"] == 100
     also, _ = tasks.read_start(str(run / "model.onnx"))
     for name, value in also.state_dict().items():
         np.testing.assert_array_equal(value, network.state_dict()[name])

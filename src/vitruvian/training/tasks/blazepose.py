@@ -75,8 +75,8 @@ class BlazePoseRecipe(Recipe):
 
     batch: int = 16
     epochs: int = 10
-    rate: float = 7e-4  # relative to the weights of a channel: `rescale_weights`
-    regressor_rate: float = 4e-4  # of all that has no gradient to the features, in the same way
+    rate: float = 6e-4  # relative to the weights of a channel: `rescale_weights`
+    encoder_rate: float = 1.5e-4  # the same of the encoder, on which all else depends
     offset_rate: float = 1e-3  # of the offsets' layer
     warmup: int = 50
     clip: float = 0.0  # Adam's steps are bounded, and the terms' gradients of unlike size
@@ -225,16 +225,16 @@ class BlazePoseTask:
         return InTraining(network)
 
     def groups(self, network: nn.Module) -> Sequence[Group]:
-        """Features and heat maps; what has no gradient to these; offsets."""
+        """The encoder; the rest of the landmark network; offsets."""
         assert isinstance(network, InTraining)
         own, recipe = network.network, self.recipe
-        parts: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-        for name, parameter in own.named_parameters():
-            if parameter.requires_grad:
-                parts[name.startswith(("backbone.", "maps."))].append(parameter)
+        decoder = {id(parameter) for parameter in own.backbone.lateral.parameters()}
+        encoder = [p for p in own.backbone.parameters() if id(p) not in decoder]
+        first = {id(p) for p in encoder}
+        rest = [p for p in own.parameters() if id(p) not in first]
         return [
-            Group(parts[True], recipe.rate),
-            Group(parts[False], recipe.regressor_rate),
+            Group([p for p in encoder if p.requires_grad], recipe.encoder_rate),
+            Group(rest, recipe.rate),
             Group(list(network.offsets.parameters()), recipe.offset_rate),
         ]
 
