@@ -15,6 +15,7 @@ from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.models.load import load, open_model
+from vitruvian.models.top_down import TopDown
 from vitruvian.sources.open import open_source, sample
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
@@ -234,7 +235,7 @@ def answers(n: int = 2, seed: int = 0) -> networks.Landmarks:
     )
 
 
-def labels_of(taught: networks.Landmarks, known: torch.Tensor) -> dict[str, torch.Tensor]:
+def labels_of(taught: networks.Landmarks, known) -> dict:
     n = len(known)
     return {
         "xy": taught.points.reshape(n, 39, 5)[..., :2],
@@ -373,6 +374,7 @@ def test_a_run_is_a_blazepose(tmp_path, blazepose, video, size):
 
     frame = Frame.read(sample())
     trained = load(str(run), masks=True)
+    assert isinstance(trained, TopDown)
     assert trained.name == "run"
     assert trained.skeleton is BLAZEPOSE33
     (region,) = [found.take(slice(1)) for found in official.find([frame])]

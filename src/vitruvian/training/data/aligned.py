@@ -208,11 +208,11 @@ def collate_aligned(samples: Sequence[AlignedSample], sigma: float) -> dict[str,
     )
     known = np.isfinite(xy).all(axis=-1) & person[:, None]
     maps, _ = heatmap.encode(xy / (LANDMARK_SIDE // CELLS), (CELLS, CELLS), sigma, exact=True)
-    inside = (xy >= 0) & (xy < LANDMARK_SIDE)
+    inside = ((xy >= 0) & (xy < LANDMARK_SIDE)).all(axis=-1)
     rows = {
         "xy": np.nan_to_num(xy),
         "known": known * weight,
-        "maps": maps * (known & inside.all(axis=-1))[..., None, None],  # elsewhere they are empty
+        "maps": maps * np.where(known & inside, 1, 0)[..., None, None],  # elsewhere they are empty
         "visible": np.nan_to_num(visible),
         "seen": np.isfinite(visible) & person[:, None],
         "xyz": np.nan_to_num(xyz),

@@ -289,7 +289,8 @@ class BlazePoseTask:
         for i, pose, region in zip(which, found.poses, found.regions, strict=True):
             crop = crop_of(region)
             rgb = crop.cut(self.kept[i].rgb, replicate=True)
-            drawn.append(draw_person(rgb, crop.from_frame(pose.xy[0]), pose.score[0], BLAZEPOSE33))
+            xy, score = crop.from_frame(pose.xy[0]), np.asarray(pose.score[0])
+            drawn.append(draw_person(rgb, xy, score, BLAZEPOSE33))
         return drawn
 
     def export(self, network: nn.Module, file: Path) -> None:
