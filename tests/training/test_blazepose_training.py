@@ -297,8 +297,11 @@ def test_metres_are_learned_where_there_are_any():
     batch["xyz"][0] = 0.5
     metres = taught.world.reshape(2, 39, 3).clone()
     metres[0, :33] = 0.5
-    assert terms_of(taught._replace(world=metres.flatten(1)), taught, batch)["world"] == 0
-    assert terms_of(taught, taught, batch)["world"] > 1
+    right = terms_of(taught._replace(world=metres.flatten(1)), taught, batch)
+    kept = terms_of(taught, taught, batch)
+    assert [right["metres"], right["world"]] == [0, 0]
+    assert kept["world"] == 0
+    assert kept["metres"] > 1
 
 
 def test_nobody_leaves_only_presence_and_masks_to_learn():

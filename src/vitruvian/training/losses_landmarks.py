@@ -95,7 +95,7 @@ def landmark_losses(
         each.world.float().reshape(n, POINTS, 3)[:, :PUBLIC] for each in (own.landmarks, taught)
     )
     solid = batch["solid"]
-    apart = torch.linalg.vector_norm(metres - kept + 1e-6, dim=-1) * person * (1 - solid)
+    apart = torch.linalg.vector_norm(metres - kept, dim=-1) * person * (1 - solid)
     wrong = (metres - batch["xyz"]).square().sum(-1) * solid
     masks = own.landmarks.mask.float()
     mask = bce(masks, torch.sigmoid(taught.mask.float()), reduction="sum")
