@@ -222,11 +222,11 @@ def test_the_regressor_s_gradient_stops_at_the_features(size):
         assert {".".join(name.split(".")[:-1][:2]) for name in learned} == want
 
 
-def answers(n: int = 2, seed: int = 0) -> networks.Landmarks:
+def answers(n: int = 2, seed: int = 0) -> networks.LandmarkOutputs:
     rng = torch.Generator().manual_seed(seed)
     points = torch.rand(n, 39, 5, generator=rng)
     points[..., :3] *= 256
-    return networks.Landmarks(
+    return networks.LandmarkOutputs(
         points.flatten(1),
         torch.rand(n, 1, generator=rng),
         torch.randn(n, 1, 256, 256, generator=rng),
@@ -235,7 +235,7 @@ def answers(n: int = 2, seed: int = 0) -> networks.Landmarks:
     )
 
 
-def labels_of(taught: networks.Landmarks, known) -> dict:
+def labels_of(taught: networks.LandmarkOutputs, known) -> dict:
     n = len(known)
     return {
         "xy": taught.points.reshape(n, 39, 5)[..., :2],

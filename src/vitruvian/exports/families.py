@@ -222,7 +222,7 @@ def landmarks(read: Checkpoint) -> Graph:
     """BlazePose's landmark network, with inputs and outputs as in the official files."""
     network = blazepose.AsInFiles(blazepose.load(read.tensors)).eval().requires_grad_(False)
     about = {"family": "blazepose", "task": "pose", "skeleton": BLAZEPOSE33.to_json()}
-    outputs = blazepose.Landmarks._fields
+    outputs = blazepose.LandmarkOutputs._fields
     return Graph(
         "blazepose",
         network,

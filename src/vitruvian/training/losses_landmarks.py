@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
-from vitruvian.exports.networks.blazepose import POINTS, SIDE, Landmarks
+from vitruvian.exports.networks.blazepose import POINTS, SIDE, LandmarkOutputs
 from vitruvian.models.blazepose import PUBLIC
 from vitruvian.training.losses import heatmap_bce_loss
 from vitruvian.training.task import LossTerm
@@ -45,12 +45,12 @@ class LandmarkWeights:
 class Supervised(NamedTuple):
     """Outputs in training: of the network, and offsets."""
 
-    landmarks: Landmarks  # masks of some crops only, the first
+    landmarks: LandmarkOutputs  # masks of some crops only, the first
     offsets: Tensor  # (N, 78, 64, 64) from each cell to 39 landmarks, x y in cells
 
 
 def landmark_losses(
-    own: Supervised, taught: Landmarks, batch: Mapping[str, Tensor], weights: LandmarkWeights
+    own: Supervised, taught: LandmarkOutputs, batch: Mapping[str, Tensor], weights: LandmarkWeights
 ) -> dict[str, LossTerm]:
     """Loss terms of a batch, see `vitruvian.training.data.aligned.collate_aligned`.
 

@@ -38,7 +38,7 @@ class InvertedResidual(NamedTuple):
     stride: int
 
 
-class Stage(NamedTuple):
+class RegressorStage(NamedTuple):
     """A stage of the regressor: a residual block of stride 2, others, then features of a tap."""
 
     channels: int
@@ -55,7 +55,7 @@ class Size(NamedTuple):
     top: int  # channels of stride 32, before decoder and regressor
     decoder: int  # channels of the decoder
     tail: int  # channels of the regressor's first layers, from the top; 0: it starts at the decoder
-    stages: tuple[Stage, ...]  # of the regressor
+    stages: tuple[RegressorStage, ...]  # of the regressor
 
 
 def _size(
@@ -65,7 +65,7 @@ def _size(
     narrow: int,
     decoder: int,
     tail: int,
-    stages: Sequence[Stage],
+    stages: Sequence[tuple[int, ...]],
 ) -> Size:
     """All sizes have the same stages, and expansion 6 except for the first `narrow` blocks: 4."""
     # Per stage: width, number of blocks, kernel, stride.
@@ -78,18 +78,19 @@ def _size(
             before = width
     ends = np.cumsum(depths) - 1
     taps = int(ends[0]), int(ends[1]), int(ends[3])
-    return Size(stem, tuple(blocks), taps, 6 * before, decoder, tail, tuple(stages))
+    regressor = tuple(RegressorStage(*stage) for stage in stages)
+    return Size(stem, tuple(blocks), taps, 6 * before, decoder, tail, regressor)
 
 
-_HEAVY = (Stage(96, 6, 2), Stage(192, 7, 3), Stage(288, 7, 4), Stage(288, 7), Stage(288, 7))
+_HEAVY = ((96, 6, 2), (192, 7, 3), (288, 7, 4), (288, 7), (288, 7))
 SIZES = {
     "lite": _size(
         *(8, (16, 24, 40, 56, 96), (2, 2, 3, 3, 4), 1),
-        *(32, 192, (Stage(192, 2), Stage(192, 3))),
+        *(32, 192, ((192, 2), (192, 3))),
     ),
     "full": _size(
         *(16, (24, 32, 64, 88, 144), (2, 2, 3, 3, 4), 1),
-        *(48, 288, (Stage(288, 4), Stage(288, 5))),
+        *(48, 288, ((288, 4), (288, 5))),
     ),
     "heavy": _size(24, (32, 56, 112, 160, 272), (4, 4, 6, 6, 8), 2, 48, 0, _HEAVY),
 }
@@ -282,7 +283,7 @@ class Segmentation(nn.Module):
         return self.mask(self.finest(twice(self.fine(y))))
 
 
-class Landmarks(NamedTuple):
+class LandmarkOutputs(NamedTuple):
     """Outputs of the landmark network for N crops, in the order of the official files."""
 
     points: Tensor  # (N, 195) 39 times x y z in pixels, visibility and presence before the sigmoid
@@ -306,12 +307,12 @@ class LandmarkNetwork(nn.Module):
         self.landmarks = nn.Conv2d(self.regressor.channels, 5 * POINTS, 2)
         self.segmentation = Segmentation(kind)
 
-    def forward(self, x: Tensor) -> Landmarks:
+    def forward(self, x: Tensor) -> LandmarkOutputs:
         """(N, 3, 256, 256) RGB 0..1 -> landmarks."""
         return self.answer(self.backbone(x))
 
-    def answer(self, features: BackboneFeatures, masks: int | None = None) -> Landmarks:
-        """Landmarks from features of N crops.
+    def answer(self, features: BackboneFeatures, masks: int | None = None) -> LandmarkOutputs:
+        """LandmarkOutputs from features of N crops.
 
         Only the heat maps have gradients with respect to the features.
 
@@ -321,7 +322,7 @@ class LandmarkNetwork(nn.Module):
         """
         given = BackboneFeatures(*(each.detach() for each in features))
         y = self.regressor(given)
-        return Landmarks(
+        return LandmarkOutputs(
             self.landmarks(y).flatten(1),
             self.presence(y).flatten(1),
             self.segmentation(BackboneFeatures(*(each[:masks] for each in given))),
@@ -337,7 +338,7 @@ class AsInFiles(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, crops: Tensor) -> Landmarks:
+    def forward(self, crops: Tensor) -> LandmarkOutputs:
         """(N, 256, 256, 3) RGB 0..1 -> landmarks, with (N, H, W, C) mask and heat maps."""
         given = self.network(crops.permute(0, 3, 1, 2))
         mask, maps = given.mask.permute(0, 2, 3, 1), given.maps.permute(0, 2, 3, 1)
