@@ -24,6 +24,9 @@ REACH = 2  # cells to each side of a landmark whose offsets are learned
 # Pixels: mean distance of the teacher's landmarks from the labels at which what it says of the
 # others counts exp(-1). A tenth of the body.
 AGREES = 20.0
+# Presence of somebody whose landmarks are all wrong, above the pipeline's threshold: presence is
+# also the score that poses are ranked by.
+LEAST = 0.6
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ def landmark_losses(
     Heat maps, offsets, and landmarks in the crop (L1, in sides) learn from labels, and landmarks
     without from the teacher, as far as it agrees with the labels. Metres learn from labels (mean
     squared) or else from the teacher (distance); visibility and presence (cross entropy) likewise;
-    depth (L1) and masks (cross entropy) from the teacher.
+    depth (L1) and masks (cross entropy) from the teacher. Presence of a labelled body is learned as
+    how near its landmarks are to the labels; elsewhere it is the teacher's.
 
     Args:
         own: of the network.
@@ -88,7 +92,10 @@ def landmark_losses(
     present = torch.where(known[:, :PUBLIC] > 0, inside, present)
     both = torch.stack([visible, present], -1)
     seen = (bce(got[:, :PUBLIC, 3:], both, reduction="none").sum(-1) * person).sum()
-    somebody = torch.where(person > 0, 1.0, torch.sigmoid(taught.presence.float()))
+    off = torch.linalg.vector_norm(got[..., :2].detach() - batch["xy"], dim=-1)
+    right = torch.exp(-(off * known).sum(1) / known.sum(1).clamp_min(1) / AGREES)[:, None]
+    somebody = torch.sigmoid(taught.presence.float())
+    somebody = torch.where(person > 0, LEAST + (1 - LEAST) * right, somebody)
     there = bce(own.landmarks.presence.float(), somebody, reduction="sum")
 
     metres, kept = (
