@@ -183,7 +183,7 @@ def aligned_sample(
         if rng.random() < augment.erase:
             whole, rgb = rgb, random_erase(rgb, rng)
             cells = np.nan_to_num(xy[:PUBLIC], nan=-1).round().astype(int)
-            inside = ((cells >= 0) & (cells < LANDMARK_SIDE)).all(axis=-1)
+            inside = np.all((cells >= 0) & (cells < LANDMARK_SIDE), axis=-1)
             x, y = np.where(inside[:, None], cells, 0).T
             hidden = inside & (rgb[y, x] != whole[y, x]).any(axis=-1)
             visible[hidden & ~np.isnan(visible)] = 0

@@ -289,7 +289,7 @@ class BlazePoseTask:
         for i, pose, region in zip(which, found.poses, found.regions, strict=True):
             crop = crop_of(region)
             rgb = crop.cut(self.kept[i].rgb, replicate=True)
-            xy, score = crop.from_frame(pose.xy[0]), np.asarray(pose.score[0])
+            xy, score = crop.from_frame(pose.xy[0]), pose.score.ravel()
             drawn.append(draw_person(rgb, xy, score, BLAZEPOSE33))
         return drawn
 
