@@ -231,8 +231,12 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def lock_file(path: Path) -> int:
+def lock_file(path: Path, *, shared: bool = False) -> int:
     """A descriptor of a file, created if needed; locked while it is open.
+
+    Args:
+        path: the file.
+        shared: others may lock it so at the same time.
 
     Raises:
         BlockingIOError: another process has locked it.
@@ -242,7 +246,7 @@ def lock_file(path: Path) -> int:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
             raise

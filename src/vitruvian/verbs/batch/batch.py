@@ -6,31 +6,31 @@ the process that holds the manifest does that.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitruvian.errors import VitruvianError, amount, note, shown
 from vitruvian.formats.atomic_file import WriteError, why
-from vitruvian.models.ready import is_network_file
 from vitruvian.sources.video import Span
 from vitruvian.stopping import hold_signals
 from vitruvian.streams.wanted import Wanted
-from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.batch.manifest import DONE, FAILED, TODO, Manifest, Row
+from vitruvian.verbs.batch.settings import batch_settings, fingerprint, shard_of
 from vitruvian.verbs.batch.sources import Item, in_shard, items
-from vitruvian.verbs.batch.work import BatchSettings, Done, Job
+from vitruvian.verbs.batch.work import BatchSettings, Done, Job, ModelError
 from vitruvian.verbs.batch.workers import WorkerProcesses, Workers
-from vitruvian.verbs.folder import LEDGERS, as_json, stamped
+from vitruvian.verbs.folder import LEDGERS
 from vitruvian.verbs.groups import (
     AnalysisWords,
     BatchWords,
@@ -41,7 +41,6 @@ from vitruvian.verbs.groups import (
     quiet,
     verb,
 )
-from vitruvian.verbs.outputs import Save
 
 EVERY = 5.0  # seconds between two lines of progress
 FAST = 0.2  # seconds between two on a terminal
@@ -63,14 +62,13 @@ class Batch:
     seconds: float
 
     def __str__(self) -> str:
-        parts = [f"{self.done} done in {_time(self.seconds)}", f"{self.before} done before"]
-        parts += [f"{self.faulty} of them in part"] if self.faulty else []
+        part = f" ({self.faulty} only in part)" if self.faulty else ""
+        parts = [f"{self.done} done{part} in {_time(self.seconds)}", f"{self.before} done before"]
         parts += [f"{self.failures} failed"] if self.failures else []
         return f"{self.folder}: {amount(self.sources, 'source')}, {', '.join(parts)}"
 
 
 SHOWN = 100  # failures that are kept in memory
-SAVE = "json,parquet"
 
 
 @verb
@@ -111,10 +109,8 @@ def batch(
     Raises:
         VitruvianError: nothing to do, an option is wrong, or another batch writes to `out`.
     """
-    settings = _settings(model, words, span, output, how, analysis, wanted, camera, machine)
-    shard = _shard(how.shard)
-    if how.attempts < 1:
-        raise VitruvianError(f"attempts is {how.attempts}, want a whole number from 1")
+    settings = batch_settings(model, words, span, output, how, analysis, wanted, camera, machine)
+    shard = shard_of(how.shard)
     given = [source] if isinstance(source, (str, Path)) else list(source)
     found = items(given, recursive=how.recursive)
     every = (item for item in found if in_shard(item, shard))
@@ -122,60 +118,10 @@ def batch(
     try:
         run.plan(every, again=output.overwrite)
         return run.do()
+    except sqlite3.Error as error:
+        raise WriteError(f"cannot write '{shown(run.manifest.path, 100)}': {error}") from None
     finally:
         run.close()
-
-
-def _settings(
-    model: str,
-    words: ModelWords,
-    span: Span,
-    output: OutputWords,
-    how: BatchWords,
-    analysis: AnalysisWords,
-    wanted: Wanted,
-    camera: CameraWords,
-    machine: MachineWords,
-) -> BatchSettings:
-    """The settings, checked as far as possible before any work."""
-    save = Save.parse(output.save, SAVE, visible=output.visible).names
-    if "parquet" in save and find_spec("pyarrow") is None:
-        raise VitruvianError(
-            "parquet needs pyarrow; install it with: pip install 'vitruvian[batch]', or give "
-            "--save json"
-        )
-    if how.cpus_per_worker < 0 or how.gpus_per_worker < 0:
-        raise VitruvianError("cpus_per_worker and gpus_per_worker cannot be negative")
-    if machine.threads is None:
-        machine = MachineWords(machine.device, max(1, int(how.cpus_per_worker)), machine.precision)
-    asked_model(model, words, machine)
-    if isinstance(camera.camera, Path):
-        camera = CameraWords(str(camera.camera.resolve()), *list(vars(camera).values())[1:])
-    rules = analysis if analysis.rules or analysis.angles or analysis.angle else None
-    names = tuple(dict.fromkeys(("json", *save)))
-    return BatchSettings(model, words, span, names, output.visible, rules, wanted, camera, machine)
-
-
-def _shard(said: str | None) -> tuple[int, int]:
-    """(1, n) to (n, n)."""
-    if said is None:
-        return 1, 1
-    part, _, parts = said.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise VitruvianError(f"shard is '{shown(said)}', want 1/N to N/N, such as 3/64")
-    return int(part), int(parts)
-
-
-def fingerprint(settings: BatchSettings) -> str:
-    """A hash of everything but the sources that results depend on."""
-    what = as_json(asdict(settings))
-    what["machine"] = {"precision": settings.machine.precision}
-    name = settings.model.partition(",")[0]
-    for file in (name, settings.words.find):
-        if file and is_network_file(file):
-            what[file] = stamped(file)
-    text = json.dumps(what, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 class _Run:
@@ -194,21 +140,27 @@ class _Run:
         out = out.absolute()  # workers may have another current folder
         self.out, self.settings, self.how, self.say = out, settings, how, say
         own = out / LEDGERS
+        name = "batch" if shard == (1, 1) else f"batch-{shard[0]}-of-{shard[1]}"
         try:
             own.mkdir(parents=True, exist_ok=True)
+            self._log = None if how.log is None else how.log.open("a", encoding="utf-8")
         except OSError as error:
-            raise WriteError(f"cannot write to '{shown(out, 100)}': {why(error)}") from None
-        name = "batch" if shard == (1, 1) else f"batch-{shard[0]}-of-{shard[1]}"
+            where = shown(error.filename or out, 100)
+            raise WriteError(f"cannot write to '{where}': {why(error)}") from None
         self.manifest = Manifest(own / f"{name}.sqlite", fingerprint(settings), __version__)
-        self.work = own / f"{name}-work"  # of this manifest alone, so of this process
-        shutil.rmtree(self.work, ignore_errors=True)
+        # Of this manifest alone, so what is there is left of a process that was killed. A new one
+        # each time: workers of that process may write for another moment.
+        self._works = own / f"{name}-work"
+        shutil.rmtree(self._works, ignore_errors=True)
+        self._works.mkdir(exist_ok=True)
+        self.work = Path(tempfile.mkdtemp(dir=self._works))
         self.workers: Workers | None = None
+        self._folders: dict[int, Path] = {}  # row id -> where its worker writes
         self.done, self.frames, self.failures, self.faulty, self.before = 0, 0, 0, 0, 0
         self.total, self.failed = 0, dict[str, str]()
         self.began = self._told = time.monotonic()
         self._todo: Iterator[Row] = iter(())
         self._listener: subprocess.Popen[str] | None = None
-        self._log = None if how.log is None else how.log.open("a", encoding="utf-8")
 
     def plan(self, every: Iterator[Item], *, again: bool) -> None:
         """Register the sources, and say what is to do."""
@@ -220,6 +172,7 @@ class _Run:
             "new": "new",
             "changed": "changed",
             "settings": "made with other settings or an older version",
+            "again": "to be done again",
             "lost": "without their folder",
             "failed": "failed before",
             "unfinished": "unfinished",
@@ -237,8 +190,9 @@ class _Run:
             with hold_signals():
                 self._work()
             self._tell(last=True)
-        for name in list(self.manifest.replaced()):
+        for row, name in self.manifest.replaced():
             shutil.rmtree(self.out / name, ignore_errors=True)
+            self.manifest.forget(row)
         return Batch(
             self.out,
             self.manifest.path,
@@ -287,7 +241,7 @@ class _Run:
             from vitruvian.verbs.batch.on_ray import Actors
 
             cpus, gpus = self.how.cpus_per_worker, self.how.gpus_per_worker
-            return Actors(self.settings, self.how.ray, count, cpus, gpus)
+            return Actors(self.settings, self.how.ray, count, cpus, gpus, left)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         count = count or max(1, int((cores or 1) / max(self.how.cpus_per_worker, 1)))
         return WorkerProcesses(self.settings, min(count, left))
@@ -295,12 +249,17 @@ class _Run:
     def _give(self, worker: str, row: Row) -> None:
         assert self.workers is not None
         self.manifest.start(row, worker)
-        folder = self.work / str(row.id)
+        # Of this attempt: the worker of one before may be alive, on a machine that is out of reach.
+        self._folders[row.id] = folder = self.work / f"{row.id}-{row.attempts}"
         self.workers.submit(worker, Job(row.name, row.paths, row.options, folder, row.sha256))
 
     def _take(self, row: Row, result: Done | VitruvianError) -> None:
         """What a worker made, or why it did not."""
+        made = self._folders.pop(row.id)
+        if isinstance(result, (WriteError, ModelError)):
+            raise result
         if isinstance(result, VitruvianError):
+            shutil.rmtree(made, ignore_errors=True)
             again = row.attempts + 1 < self.how.attempts
             self.manifest.finish(
                 row, state=TODO if again else FAILED, error=str(result), finished=time.time()
@@ -312,7 +271,7 @@ class _Run:
             self._write_log(row, state="retry" if again else FAILED, error=str(result))
             return
         if not result.unchanged:
-            self._place(row)
+            self._place(row, made)
         self.done += not result.unchanged
         self.before += result.unchanged
         self.frames += result.frames
@@ -327,13 +286,18 @@ class _Run:
         for event in result.events:
             self._send({"source": row.paths[0], **event})
 
-    def _place(self, row: Row) -> None:
+    def _place(self, row: Row, made: Path) -> None:
         """Put the results of a source into place."""
-        made, place = self.work / str(row.id), self.out / row.name
+        place = self.out / row.name
         old = self.work / f"{row.id}-old"
         try:
+            if not made.is_dir():
+                raise WriteError(
+                    f"what a worker wrote to '{shown(made, 100)}' is not there; give an --out that "
+                    "is the same folder on all machines"
+                )
             place.parent.mkdir(parents=True, exist_ok=True)
-            if place.exists():
+            if os.path.lexists(place):
                 shutil.rmtree(old, ignore_errors=True)
                 place.rename(old)
             made.rename(place)
@@ -376,7 +340,8 @@ class _Run:
             self._listener.stdin.flush()
         except OSError:
             raise VitruvianError(
-                f"the command of --on-event, '{shown(self.how.on_event)}', has ended; correct it"
+                f"the command of --on-event, '{shown(self.how.on_event)}', has ended; it must read "
+                "all lines"
             ) from None
 
     def close(self) -> None:
@@ -384,15 +349,14 @@ class _Run:
         if self.workers is not None:
             self.workers.close()
         if self._listener is not None and self._listener.stdin is not None:
-            try:
+            with suppress(OSError):  # it has ended
                 self._listener.stdin.close()
-            except OSError:
-                note("the command of --on-event has ended")
-            self._listener.wait()
+            if code := self._listener.wait():
+                note(f"the command of --on-event ended with exit code {code}")
         if self._log is not None:
             self._log.close()
-        self.manifest.close()
-        shutil.rmtree(self.work, ignore_errors=True)
+        shutil.rmtree(self._works, ignore_errors=True)
+        self.manifest.close()  # last: its lock is for the folders, too
 
 
 def _time(seconds: float) -> str:

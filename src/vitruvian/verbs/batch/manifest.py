@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -23,6 +24,9 @@ from vitruvian.formats.atomic_file import WriteError, lock_file, why
 from vitruvian.sources.open import is_picture
 from vitruvian.verbs.batch.sources import Item
 
+OTHER_NAMES = (
+    "give the folder above them with --recursive, a quoted pattern, or a table with a column name"
+)
 PAGE = 500  # rows of a query: below SQLite's limit of variables of old versions, 999
 TODO, RUNNING, DONE, FAILED = "todo", "running", "done", "failed"
 # Done before, but size or time of a file have changed since: it is done again if its content has.
@@ -50,6 +54,7 @@ CREATE TABLE IF NOT EXISTS sources (
 );
 CREATE INDEX IF NOT EXISTS states ON sources (state, id);
 """
+FORMAT = zlib.crc32(TABLE.encode()) >> 1  # the file's user_version
 
 
 @dataclass(frozen=True)
@@ -83,17 +88,27 @@ class Manifest:
         self._here = bytearray()  # bit per row id: whether it is among the sources of this run
         try:
             self._lock = lock_file(path.with_suffix(".lock"))
+            try:
+                for other in path.parent.glob("batch*.lock"):
+                    if _parts(other) != _parts(path):  # so its sources are in part the same
+                        os.close(lock_file(other, shared=True))
+            except BaseException:
+                os.close(self._lock)
+                raise
         except BlockingIOError:
             raise WriteError(
                 f"'{shown(path.parent.parent, 100)}' is being written by another batch; wait for "
-                "it, give each its own --shard, or another --out"
+                "it, give each its own --shard of the same number, or another --out"
             ) from None
         except OSError as error:
             raise WriteError(f"cannot write '{shown(path, 100)}': {why(error)}") from None
         try:
             self._base = sqlite3.connect(path, isolation_level=None)
             self._base.execute("PRAGMA synchronous = NORMAL")
-            self._base.executescript(TABLE)
+            ((made_for,),) = self._base.execute("PRAGMA user_version")
+            if made_for not in (0, FORMAT):
+                raise sqlite3.DatabaseError("another version of vitruvian has made it")
+            self._base.executescript(f"{TABLE} PRAGMA user_version = {FORMAT};")
         except sqlite3.Error as error:
             os.close(self._lock)
             raise VitruvianError(
@@ -117,13 +132,35 @@ class Manifest:
 
         Returns:
             How many are `new`, `changed`, `lost` (their folder), `settings` (made with others),
-            `failed` or `unfinished` before, and `done`.
+            `failed` or `unfinished` before, `again` and `done`.
+
+        Raises:
+            VitruvianError: the folders of two would be the same, or one inside of the other.
         """
         counts, items = Counter[str](), iter(items)
         while page := list(islice(items, PAGE)):
             with _transaction(self._base):
                 self._add(page, out, again, counts)
+        if counts["new"]:
+            self._refuse_nested()
         return counts
+
+    def _refuse_nested(self) -> None:
+        for outer, inner in self._base.execute(
+            # '0' is the character after '/'.
+            "SELECT a.id, b.id FROM sources a JOIN sources b "
+            "ON b.name > a.name || '/' AND b.name < a.name || '0'"
+        ):
+            if self.here(outer) and self.here(inner):
+                (two,) = self._base.execute(
+                    "SELECT a.name, a.paths, b.name, b.paths FROM sources a JOIN sources b "
+                    "ON a.id = ? AND b.id = ?",
+                    (outer, inner),
+                )
+                raise VitruvianError(
+                    f"the results of '{shown(json.loads(two[3])[0], 80)}' would be inside of those "
+                    f"of '{shown(json.loads(two[1])[0], 80)}'; {OTHER_NAMES}"
+                )
 
     def _add(self, page: Sequence[Item], out: Path, again: bool, counts: Counter[str]) -> None:
         names = [item.name for item in page]
@@ -154,7 +191,7 @@ class Manifest:
                 raise VitruvianError(
                     f"two sources would both be written to '{shown(item.name, 100)}': "
                     f"'{shown(json.loads(row[2])[0], 80)}' and '{shown(item.paths[0], 80)}'; "
-                    "rename one"
+                    f"{OTHER_NAMES}"
                 )
             self._is_here(row[0])
             state, what = self._state(row, paths, now, out, again)
@@ -162,9 +199,8 @@ class Manifest:
             if state != row[7] or (*row[2:7],) != (paths, *now):
                 self._base.execute(
                     "UPDATE sources SET paths = ?, options = ?, stamp = ?, settings = ?, "
-                    "version = ?, state = ?, attempts = CASE WHEN ? THEN attempts ELSE 0 END "
-                    "WHERE id = ?",
-                    (paths, *now, state, what == "unfinished", row[0]),
+                    "version = ?, state = ?, attempts = 0 WHERE id = ?",
+                    (paths, *now, state, row[0]),
                 )
 
     def _state(
@@ -176,7 +212,9 @@ class Manifest:
             return TODO, "failed"
         if before not in (DONE, CHECK):
             return TODO, "unfinished"
-        if again or (row[3], *row[5:7]) != (now[0], *now[2:]):
+        if again:
+            return TODO, "again"
+        if (row[3], *row[5:7]) != (now[0], *now[2:]):
             return TODO, "settings"
         if not (out / row[1]).is_dir():
             return TODO, "lost"
@@ -231,25 +269,33 @@ class Manifest:
         names = ", ".join(f"{name} = ?" for name in what)
         self._base.execute(f"UPDATE sources SET {names} WHERE id = ?", (*what.values(), row.id))
 
-    def replaced(self) -> Iterator[str]:
-        """Forget groups of images that are in other groups now; their names, one after the other.
+    def replaced(self) -> Iterator[tuple[int, str]]:
+        """Groups of images that are in other groups now: ids and names, to be forgotten.
 
-        That is what is left when images were added to a folder.
+        That is what is left when images were added to a folder, or removed.
         """
-        old = [
-            (row, name, set(json.loads(paths)))
-            for row, name, paths in self._base.execute("SELECT id, name, paths FROM sources")
-            if not self.here(row) and is_picture(json.loads(paths)[0])
-        ]
-        for row, name, paths in old:
-            beside = self.rows("name, paths", "WHERE state = 'done'")
-            folder = name.rpartition("/")[0]
-            for other, now in beside:
-                if other.rpartition("/")[0] == folder:
-                    paths.difference_update(json.loads(now))
-            if not paths:
-                self._base.execute("DELETE FROM sources WHERE id = ?", (row,))
-                yield name
+        groups: dict[int, tuple[str, set[str]]] = {}
+        owners: dict[str, int] = {}  # image -> group
+        for row, name, paths in self._base.execute("SELECT id, name, paths FROM sources"):
+            if not self.here(row) and is_picture((images := json.loads(paths))[0]):
+                groups[row] = name, set(images)
+                owners |= dict.fromkeys(images, row)
+        if not groups:
+            return
+        moved = set[int]()
+        for (paths,) in self.rows("paths", "WHERE state = 'done'"):
+            for image in json.loads(paths):
+                if (row := owners.get(image)) is not None:
+                    groups[row][1].discard(image)
+                    moved.add(row)
+        for row in moved:
+            name, elsewhere = groups[row]
+            if not any("://" in image or Path(image).exists() for image in elsewhere):
+                yield row, name
+
+    def forget(self, row: int) -> None:
+        """Delete a source."""
+        self._base.execute("DELETE FROM sources WHERE id = ?", (row,))
 
     # Results
 
@@ -258,6 +304,11 @@ class Manifest:
         for row in self._base.execute(f"SELECT id, {columns} FROM sources {rest}"):
             if self.here(row[0]):
                 yield row[1:]
+
+
+def _parts(path: Path) -> str:
+    """Of how many shards a manifest or its lock is one."""
+    return path.stem.rpartition("-of-")[2] if "-of-" in path.stem else "1"
 
 
 class _transaction:
@@ -270,5 +321,8 @@ class _transaction:
         self.base.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: Any, *_: Any) -> None:
-        with suppress(sqlite3.Error):
-            self.base.execute("COMMIT" if kind is None else "ROLLBACK")
+        if kind is None:
+            self.base.execute("COMMIT")
+            return
+        with suppress(sqlite3.Error):  # of an error that has ended it
+            self.base.execute("ROLLBACK")

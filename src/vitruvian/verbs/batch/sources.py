@@ -16,15 +16,17 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vitruvian.errors import VitruvianError, shown, unknown
-from vitruvian.formats.tables import parquet_rows
+from vitruvian.formats.atomic_file import name_with_end
+from vitruvian.formats.tables import parquet_rows, utf8
 from vitruvian.sources.open import PICTURES, VIDEOS, is_clutter, is_picture, natural
 from vitruvian.sources.video import STREAMS
-from vitruvian.verbs.folder import LEDGERS
+from vitruvian.verbs.folder import LEDGERS, stamped
 
 GROUP = 64  # images in a group, on average
 LISTS = (".txt", ".csv", ".parquet")
@@ -56,6 +58,7 @@ class _Found:
     below: str  # its path relative to the folder that was given
     stamp: str
     options: dict[str, Any] = field(default_factory=dict)
+    named: bool = False  # by the user, so it is a source of its own
 
 
 def items(words: Sequence[str | Path], *, recursive: bool = False) -> Iterator[Item]:
@@ -90,9 +93,7 @@ def _grouped(files: Iterable[_Found]) -> Iterator[Item]:
     for (pictures, folder, *_), some in groupby(files, _kind):
         if not pictures:
             for file in some:
-                name = file.options.get("name") or file.below
-                options = {key: v for key, v in file.options.items() if key != "name"}
-                yield Item(_safe(name), (file.path,), options, file.stamp)
+                yield Item(_safe(file.below), (file.path,), file.options, file.stamp)
             continue
         group: list[_Found] = []
         for file in some:
@@ -106,7 +107,7 @@ def _grouped(files: Iterable[_Found]) -> Iterator[Item]:
 
 def _kind(file: _Found) -> tuple[bool, str, str]:
     """What files of one group have in common."""
-    one = is_picture(file.path) and "name" not in file.options
+    one = is_picture(file.path) and not file.named
     return one, str(PurePosixPath(file.below).parent), json.dumps(file.options)
 
 
@@ -120,9 +121,10 @@ def _group(folder: str, group: Sequence[_Found]) -> Item:
 
 def _safe(name: str) -> str:
     """A name that stays inside of the output folder."""
-    parts = [part for part in PurePosixPath(name.replace(os.sep, "/")).parts if part not in "/."]
+    name = utf8(name).replace(os.sep, "/").replace("\0", "_")
+    parts = [part for part in PurePosixPath(name).parts if part not in "/."]
     parts = ["up" if part == ".." else part.lstrip(".") or "_" for part in parts]
-    return "/".join(parts) or "_"
+    return "/".join(name_with_end(Path(part), "").name for part in parts) or "_"
 
 
 def _files(word: str, recursive: bool) -> Iterator[_Found]:
@@ -146,13 +148,23 @@ def _files(word: str, recursive: bool) -> Iterator[_Found]:
         yield _found(path, path.name)
     elif any(sign in word for sign in "*?["):
         matches = map(Path, glob.iglob(word, recursive=True))  # noqa: PTH207
-        some = [match for match in matches if match.is_file() and not is_clutter(match)]
-        base = Path(glob_base(word))
+        base, is_result = Path(glob_base(word)), cache(_is_result)
+        some = [
+            match
+            for match in matches
+            if match.is_file() and not is_clutter(match) and not is_result(match.parent, base)
+        ]
         for match in sorted(some, key=natural):
             if match.suffix.lower() in PICTURES | VIDEOS:
                 yield _found(match, match.relative_to(base).as_posix())
     else:
         raise VitruvianError(f"cannot read '{shown(word, 200)}': no such file or folder")
+
+
+def _is_result(folder: Path, base: Path) -> bool:
+    """Whether a folder below another is inside of the results of an earlier run."""
+    between = [folder, *folder.parents]
+    return any((each / LEDGERS).exists() for each in between[: -len([base, *base.parents])])
 
 
 def glob_base(pattern: str) -> str:
@@ -184,9 +196,8 @@ def _below(folder: Path, base: Path, recursive: bool) -> Iterator[_Found]:
     for path in sorted(here, key=natural):
         if is_clutter(path):
             continue
-        if path.suffix.lower() in PICTURES | VIDEOS:
-            if path.is_file():
-                yield _found(path, path.relative_to(base).as_posix())
+        if path.suffix.lower() in PICTURES | VIDEOS and path.is_file():
+            yield _found(path, path.relative_to(base).as_posix())
         elif recursive and path.is_dir() and not path.is_symlink():
             if (path / LEDGERS).exists():  # results of an earlier run
                 continue
@@ -198,7 +209,11 @@ def _below(folder: Path, base: Path, recursive: bool) -> Iterator[_Found]:
 def _listed(file: Path, recursive: bool) -> Iterator[_Found]:
     """The files of a list or a table; relative paths are relative to its folder."""
     for row in _rows(file):
-        words = {key.strip(): value for key, value in row.items() if value not in ("", None)}
+        if None in row:
+            raise VitruvianError(f"'{shown(file, 100)}' has a line with more values than columns")
+        # A value that is not itself is NaN, how pandas writes that there is none.
+        some = {key: value for key, value in row.items() if value == value}
+        words = {key.strip(): value for key, value in some.items() if value not in ("", None)}
         word = words.pop("path", None)
         if word is None:
             raise VitruvianError(f"'{shown(file, 100)}' has no column path, or it is empty")
@@ -212,12 +227,36 @@ def _listed(file: Path, recursive: bool) -> Iterator[_Found]:
                 raise VitruvianError(
                     f"'{shown(file, 100)}': {key} is '{shown(value)}', want a number"
                 ) from None
-        where = str(word) if "://" in str(word) else str(file.parent / str(word))
+        if "camera" in options:
+            options |= _camera(file.parent, options["camera"])
+        name = options.pop("name", None)
+        remote = "://" in str(word)
+        where = str(word) if remote else str(file.parent / Path(str(word)).expanduser())
+        if not remote and Path(where).suffix.lower() in LISTS:
+            raise VitruvianError(
+                f"'{shown(file, 100)}' names '{shown(word, 100)}', another list; give both as "
+                "sources"
+            )
+        folder = not remote and Path(where).is_dir()
         for found in _files(where, recursive):
-            # By its path as it is listed: names of files alone are often the same.
-            plain = "://" in str(word) or Path(str(word)).is_absolute() or Path(where).is_dir()
-            below = found.below if plain else str(word).replace(os.sep, "/")
-            yield replace(found, options=options, below=below)
+            below = found.below
+            if name is not None:
+                below = f"{name}/{below}" if folder else name
+            elif not (remote or folder or Path(str(word)).is_absolute()):
+                # By its path as it is listed: names of files alone are often the same.
+                below = str(word).replace(os.sep, "/")
+            yield replace(found, options=options, below=below, named=name is not None)
+
+
+def _camera(folder: Path, word: str) -> dict[str, Any]:
+    """The options of a camera of a table, whose path is relative to a folder: `rig.toml:left`."""
+    file, colon, part = word.rpartition(":")
+    for name, more in ((word, ""), (file, colon + part)):
+        path = folder.absolute() / name
+        if name and path.is_file():
+            # With its size and time: another content is another setting.
+            return {"camera": f"{path}{more}", "camera_file": stamped(path)}
+    return {}
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -265,12 +304,20 @@ def _remote(url: str, recursive: bool) -> Iterator[_Found]:
         single = system.isfile(path)
         depth = None if recursive else 1
         some = {path: system.info(path)} if single else system.find(path, depth, detail=True)
+        if not some and not system.exists(path):
+            raise FileNotFoundError("no such file or folder")
     except Exception as error:  # each file system has its own kinds
         raise VitruvianError(f"cannot read '{shown(url, 150)}': {shown(error, 100)}") from None
     base = str(PurePosixPath(path).parent) if single else path
+    below, inside = f"{path.rstrip('/')}/", f"/{LEDGERS}/"
+    results = {each.split(inside)[0] + "/" for each in some if inside in each} - {below}
     for each in sorted(some, key=lambda name: natural(Path(name))):
         place = PurePosixPath(each)
-        if not single and place.suffix.lower() not in PICTURES | VIDEOS:
+        if not single and (
+            place.suffix.lower() not in PICTURES | VIDEOS
+            or place.name.startswith(".")
+            or each.startswith(tuple(results))
+        ):
             continue
         about = some[each]
         changed = next(

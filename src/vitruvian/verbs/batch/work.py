@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.formats.atomic_file import WriteError, why
 from vitruvian.formats.records import Record
 from vitruvian.sources.open import open_source
 from vitruvian.sources.video import Span
@@ -33,6 +34,7 @@ from vitruvian.verbs.groups import (
 
 RECORD = "poses.jsonl"
 TABLE = "keypoints.parquet"
+NOTE = "vitruvian: "  # how a note begins, see `errors.note`; other lines are of progress
 NOTES = 1000  # characters of the notes about a source that are kept
 
 
@@ -76,6 +78,10 @@ class Done:
     seconds: float = 0.0
 
 
+class ModelError(VitruvianError):
+    """The model cannot be loaded, so nothing can be done for any source."""
+
+
 class Worker:
     """Works on one source after the other; models stay loaded."""
 
@@ -83,12 +89,22 @@ class Worker:
         self.settings = settings
         self._models: dict[bool, Any] = {}  # by whether for videos
 
-    def __call__(self, job: Job) -> Done:
-        """Make the folder of a source.
+    def __call__(self, job: Job) -> Done | VitruvianError:
+        """What became of a source, whose folder is made.
 
-        Raises:
-            VitruvianError: nothing of it can be read, or nothing can be written.
+        Errors are returned, since not all exceptions survive the way to another process: a
+        `WriteError` or `ModelError` concerns all sources, any other this one alone.
         """
+        try:
+            return self._do(job)
+        except (WriteError, ModelError) as error:
+            return type(error)(error)
+        except OSError as error:
+            return WriteError(f"cannot write to '{shown(job.folder, 100)}': {why(error)}")
+        except Exception as error:
+            return as_fault(error)
+
+    def _do(self, job: Job) -> Done:
         began, notes = time.monotonic(), io.StringIO()
         shutil.rmtree(job.folder, ignore_errors=True)
         job.folder.mkdir(parents=True)
@@ -105,7 +121,8 @@ class Worker:
                 raise faults[0]
             events = self._analysis(job)
         shutil.rmtree(job.folder / LEDGERS, ignore_errors=True)
-        said = "\n".join(dict.fromkeys(notes.getvalue().splitlines()))
+        lines = (line.partition(NOTE) for line in notes.getvalue().splitlines())
+        said = "\n".join(dict.fromkeys(text for before, _, text in lines if text and not before))
         faulty = tuple(map(str, faults))
         seconds = time.monotonic() - began
         return Done(sha256, False, frames, people, events, faulty, shown(said, NOTES), seconds)
@@ -113,15 +130,19 @@ class Worker:
     def _poses(self, job: Job, paths: list[str]) -> list[VitruvianError]:
         settings, own = self.settings, job.options
         span = replace(settings.span, **{k: own[k] for k in ("start", "end") if k in own})
-        camera = replace(settings.camera, **{k: own[k] for k in ("camera", "fov_deg") if k in own})
+        its = {k: own[k] for k in ("camera", "fov_deg") if k in own}
+        camera = CameraWords(**its) if its else settings.camera
         sources = open_source(paths, span)
         moving = any(source.moving for source in sources)
         if moving not in self._models:
             # The defaults depend on whether it is for videos.
             from vitruvian.models.load import open_model
 
-            asked = asked_model(settings.model, settings.words, settings.machine)
-            self._models[moving] = open_model(asked, sources)
+            try:
+                asked = asked_model(settings.model, settings.words, settings.machine)
+                self._models[moving] = open_model(asked, sources)
+            except VitruvianError as error:
+                raise ModelError(error) from None
         faults: list[VitruvianError] = []
         output = OutputWords(job.folder, ",".join(settings.save), settings.visible)
         done = api.predict(
@@ -194,3 +215,11 @@ def _count(record: Path) -> tuple[int, int]:
             ids.update(poses.person[poses.person >= 0].tolist())
             people += int((poses.person < 0).sum())
     return frames, len(ids) or people
+
+
+def as_fault(error: BaseException) -> VitruvianError:
+    """One line about an exception of a worker."""
+    if isinstance(error, VitruvianError):
+        return VitruvianError(error)
+    text = (str(error).splitlines() or [""])[0]
+    return VitruvianError(": ".join(filter(None, (type(error).__name__, text))))

@@ -8,14 +8,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Protocol
 
 from vitruvian.errors import VitruvianError
-from vitruvian.verbs.batch.work import BatchSettings, Done, Job, Worker
+from vitruvian.verbs.batch.work import BatchSettings, Done, Job, Worker, as_fault
 
 DIED = "the worker process died (killed, or out of memory)"
 POLL = 1.0  # seconds
@@ -37,7 +41,7 @@ class Workers(Protocol):
         ...
 
     def close(self) -> None:
-        """End all workers at once; jobs that are not done are lost."""
+        """End all workers at once, and wait for that; jobs that are not done are lost."""
         ...
 
 
@@ -59,9 +63,23 @@ def _begin(settings: BatchSettings, alive: Connection) -> None:
     _worker = Worker(settings)
 
 
-def _work(job: Job) -> Done:
+def _work(job: Job) -> Done | VitruvianError:
     assert _worker is not None
     return _worker(job)
+
+
+@contextmanager
+def _empty_main() -> Iterator[None]:
+    """Processes that are started inside do not run the program of this one again.
+
+    So a script that calls `vit.batch` needs no `if __name__ == "__main__"`.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 class WorkerProcesses:
@@ -71,7 +89,7 @@ class WorkerProcesses:
         self._settings = settings
         self._context = multiprocessing.get_context("spawn")
         self._pools: dict[str, tuple[ProcessPoolExecutor, Connection]] = {}
-        self._jobs: dict[str, Future[Done]] = {}
+        self._jobs: dict[str, Future[Done | VitruvianError]] = {}
         for i in range(count):
             self._start(f"process {i + 1}")
 
@@ -86,12 +104,13 @@ class WorkerProcesses:
 
     def submit(self, worker: str, job: Job) -> None:
         """See `Workers`."""
-        try:
-            self._jobs[worker] = self._pools[worker][0].submit(_work, job)
-        except BrokenProcessPool:  # it died between two jobs
-            self._stop(worker)
-            self._start(worker)
-            self._jobs[worker] = self._pools[worker][0].submit(_work, job)
+        with _empty_main():  # the process is started with its first job
+            try:
+                self._jobs[worker] = self._pools[worker][0].submit(_work, job)
+            except BrokenProcessPool:  # it died between two jobs
+                self._stop(worker)
+                self._start(worker)
+                self._jobs[worker] = self._pools[worker][0].submit(_work, job)
 
     def done(self) -> list[tuple[str, Done | VitruvianError]]:
         """See `Workers`."""
@@ -101,29 +120,24 @@ class WorkerProcesses:
             if not job.done():
                 continue
             del self._jobs[worker]
-            error = job.exception()
-            if isinstance(error, BrokenProcessPool):
+            try:
+                ended.append((worker, job.result()))
+            except BrokenProcessPool:
                 self._stop(worker)
                 self._start(worker)
-            ended.append((worker, job.result() if error is None else as_fault(error)))
+                ended.append((worker, VitruvianError(DIED)))
+            except Exception as error:  # what it made could not be sent
+                ended.append((worker, as_fault(error)))
         return ended
 
     def _stop(self, worker: str) -> None:
         pool, ours = self._pools.pop(worker)
         ours.close()  # which ends the process, see `_begin`
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=True, cancel_futures=True)
 
     def close(self) -> None:
         """See `Workers`."""
+        for _, ours in self._pools.values():
+            ours.close()  # all at once
         for worker in list(self._pools):
             self._stop(worker)
-
-
-def as_fault(error: BaseException) -> VitruvianError:
-    """One line about an exception of a worker."""
-    if isinstance(error, BrokenProcessPool):
-        return VitruvianError(DIED)
-    if isinstance(error, VitruvianError):
-        return error
-    text = (str(error) or type(error).__name__).splitlines()[0]
-    return VitruvianError(f"{type(error).__name__}: {text}")
