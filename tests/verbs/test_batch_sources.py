@@ -103,7 +103,7 @@ def test_a_parquet_table_does_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("path,strat\na.mp4,1\n", ("no column of", "did you mean 'start'")),
+        ("path,starts\na.mp4,1\n", ("no column of", "did you mean 'start'")),
         ("path,start\na.mp4,soon\n", ("start is 'soon'", "want a number")),
         ("file,start\na.mp4,1\n", ("has no column path",)),
         ("path\na.mp4,1\n", ("more values than columns",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import signal
@@ -73,7 +74,7 @@ class Actors:
                     ray.init(
                         address=LOCAL if address == LOCAL else address,
                         log_to_driver=False,
-                        logging_level="ERROR",
+                        logging_level=logging.ERROR,
                         namespace="vitruvian",
                         **options,
                     )
@@ -119,7 +120,7 @@ class Actors:
             name = f"worker {self._number}"
             # As it is shown in Ray's dashboard; unique in the cluster.
             whole = f"vitruvian batch, {name} of {socket.gethostname()}:{os.getpid()}"
-            actor = self._actor.options(name=whole).remote(self._settings)
+            actor: Any = self._actor.options(name=whole).remote(self._settings)
             self._actors[name] = actor
             self._starting[actor.__ray_ready__.remote()] = name
 

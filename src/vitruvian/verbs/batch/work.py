@@ -176,20 +176,19 @@ class Worker:
 
 
 def digest(paths: Sequence[str]) -> str:
-    """SHA-256 of the content of files.
+    """SHA-256 of the content of a file, or of those of several.
 
     Raises:
         VitruvianError: one cannot be read.
     """
-    every = hashlib.sha256()
+    each: list[bytes] = []
     for path in paths:
         try:
             with open(path, "rb") as file:  # noqa: PTH123  # names may be any bytes
-                each = hashlib.file_digest(file, "sha256")
+                each.append(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
             raise VitruvianError(f"cannot read '{shown(path, 150)}': {error.strerror}") from None
-        every.update(each.digest())
-    return every.hexdigest() if len(paths) != 1 else each.hexdigest()
+    return each[0].hex() if len(each) == 1 else hashlib.sha256(b"".join(each)).hexdigest()
 
 
 def _local(path: str, folder: Path) -> str:
