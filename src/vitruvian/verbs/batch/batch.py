@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from vitruvian.formats.atomic_file import WriteError, why
 from vitruvian.sources.video import Span
 from vitruvian.stopping import hold_signals
 from vitruvian.streams.wanted import Wanted
-from vitruvian.verbs.batch.manifest import DONE, FAILED, TODO, Manifest, Row
+from vitruvian.verbs.batch.manifest import DONE, FAILED, TODO, Manifest, ManifestError, Row
 from vitruvian.verbs.batch.settings import batch_settings, fingerprint, shard_of
 from vitruvian.verbs.batch.sources import Item, in_shard, items
 from vitruvian.verbs.batch.work import BatchSettings, Done, Job, ModelError
@@ -118,7 +117,7 @@ def batch(
     try:
         run.plan(every, again=output.overwrite)
         return run.do()
-    except sqlite3.Error as error:
+    except ManifestError as error:
         raise WriteError(f"cannot write '{shown(run.manifest.path, 100)}': {error}") from None
     finally:
         run.close()

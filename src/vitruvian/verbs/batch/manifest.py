@@ -54,6 +54,7 @@ CREATE TABLE IF NOT EXISTS sources (
 );
 CREATE INDEX IF NOT EXISTS states ON sources (state, id);
 """
+ManifestError = sqlite3.Error  # the disk is full, or somebody else has changed the file
 FORMAT = zlib.crc32(TABLE.encode()) >> 1  # the file's user_version
 
 
