@@ -355,7 +355,7 @@ def test_validation_looks_at_people_as_inference_does(made):
         def forward(self, x):
             return tuple(map(torch.from_numpy, self.run(x.permute(0, 2, 3, 1).numpy())))
 
-    (person,) = people3d.synthetic_people(labelled.read_data(made).validation)
+    (person,) = people3d.people_in_metres(labelled.read_data(made).validation)
     (found,) = vitruvian3d.predict_people_3d(Released(), [person])
     frame = Frame(person.rgb, camera=person.camera)
     box = Regions.boxes(person.box[None], np.ones(1, np.float32))

@@ -176,7 +176,11 @@ def _metres(
     pictures = []
     for i, row in enumerate(rows, 1):
         people = row.get("people") if isinstance(row, dict) else None
-        pictures.append(_solid(i, folder, row, people, len(table), f"cannot read '{data}'", form))
+        one = _solid(i, folder, row, people, len(table), f"cannot read '{data}'", form)
+        path = Path(row["file"])
+        if images is None and path.is_absolute() and os.path.isfile(path):  # noqa: PTH113
+            one = replace(one, path=path)
+        pictures.append(one)
     truth = GroundTruth(str(data), table, _with_heads(pictures, table), "")
     truth.notes.append(f"person size is {FILLED} of the box around the joints")
     return truth

@@ -5,11 +5,13 @@ Names come first, then families of `vitruvian.models.load`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitruvian.body.skeletons import HALPE26
 from vitruvian.errors import VitruvianError
 from vitruvian.models.load import family_of
 from vitruvian.training.data.labelled import Data
@@ -45,7 +47,9 @@ TRAINABLE = {
         Recipe2D(size="lite", start="backbone"), Vitruvian2DTask, lambda _: False
     ),
     "vitruvian-2d-pga": Trainable(RefinementRecipe(), RefinementTask, lambda _: False),
-    "vitruvian-3d": Trainable(Recipe3D(), Vitruvian3DTask, lambda _: False, flat=False),
+    "vitruvian-3d": Trainable(
+        Recipe3D(), Vitruvian3DTask, lambda recipe: recipe.start == "released", flat=False
+    ),
     "vitruvian-find": _FINDER,
     "objectron": _FINDER,
     "alphapose": Trainable(FastPoseRecipe(), FastPoseTask, lambda recipe: recipe.start == "model"),
@@ -72,7 +76,12 @@ def trainable(model: str) -> Trainable:
 
 
 def _kind_of(model: str) -> str:
-    """The key of `TRAINABLE` for a model: its family, or vitruvian-2d for a run of that."""
+    """The key of `TRAINABLE` for a model: its family, or that of a run of one of our networks."""
     family, file = family_of(model).name, Path(model)
-    own = family == "alphapose" and file.suffix == ".onnx" and about(file).get("decode") == "local"
-    return "vitruvian-2d" if own else family
+    if file.suffix == ".onnx":
+        metadata = about(file)
+        if family == "alphapose" and metadata.get("decode") == "local":
+            return "vitruvian-2d"
+        if family == "metrabs" and metadata.get("points") == json.dumps(HALPE26.keypoints):
+            return "vitruvian-3d"
+    return family

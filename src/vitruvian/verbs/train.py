@@ -79,7 +79,7 @@ def train(
     """
     need_training()
     from vitruvian.training.card import model_card
-    from vitruvian.training.data.labelled import read_data, write_coco
+    from vitruvian.training.data.labelled import read_data, write_coco, write_metres
     from vitruvian.training.fit import fit
     from vitruvian.training.folder import RunFolder
     from vitruvian.training.trainable import trainable
@@ -103,11 +103,10 @@ def train(
     before = model if kind.starts(chosen) else None
     if kind.boxes:
         lines = _box_lines([model, str(out)], read.validation)
-    elif not read.validation.solid:
-        write_coco(read.validation, out / "validation.json")
-        lines = show.validation_lines(_report(out, before, say))
     else:
-        lines = []
+        write = write_metres if read.validation.solid else write_coco
+        write(read.validation, out / "validation.json")
+        lines = show.validation_lines(_report(out, before, say))
     card = model_card(task, short_name(model), progress, lines, out)
     RunFolder(out).write_text("README.md", card)
     use = "find" if kind.boxes else "model"

@@ -248,3 +248,25 @@ def write_coco(truth: GroundTruth, file: Path) -> None:
     said: dict[str, object] = {"images": images, "annotations": rows, "categories": [person]}
     said["info"] = {"notes": truth.notes}
     write_whole(file, json.dumps(said))
+
+
+def write_metres(truth: GroundTruth, file: Path) -> None:
+    """Write joints in metres, see docs/val.md, with absolute paths of the pictures."""
+    rows = []
+    for picture in truth.pictures:
+        assert picture.xyz is not None
+        assert picture.camera is not None
+        people = [
+            {
+                "xyz": [joint.tolist() if np.isfinite(joint).all() else None for joint in xyz],
+                "box": box.tolist(),
+            }
+            for xyz, box in zip(picture.xyz.astype(float), picture.box.astype(float), strict=True)
+        ]
+        row = {"file": picture.path.absolute().as_posix(), "size": list(picture.size)}
+        row |= {"camera": picture.camera.matrix.tolist(), "people": people}
+        if picture.camera.distortion is not None and len(picture.camera.distortion):
+            row["distortion"] = np.asarray(picture.camera.distortion, float).tolist()
+        rows.append(row)
+    table = {"keypoints": list(truth.skeleton.keypoints)}
+    write_whole(file, json.dumps({"skeleton": table, "pictures": rows}))

@@ -12,9 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
 from vitruvian.documents import read_bytes
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
+from vitruvian.evaluate import truth as truths
+from vitruvian.evaluate.fit import fit_labels_to_pictures
 from vitruvian.evaluate.labels import GroundTruth
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.crop import Crop
@@ -100,15 +103,66 @@ def read_synthetic(folder: Path, split: str) -> list[Person3D]:
     return found
 
 
-def synthetic_people(truth: GroundTruth) -> list[Person3D]:
-    """The people of synthetic data, one an image; see `vitruvian.evaluate.truth`."""
+def people_in_metres(truth: GroundTruth) -> list[Person3D]:
+    """The people of data in metres, see `vitruvian.evaluate.truth`; keypoints by name."""
     found = []
     for picture in truth.pictures:
-        x, y, w, h = picture.box[0]
-        assert picture.xyz is not None
-        xy = np.where(np.isfinite(picture.xy[0]), picture.xy[0], np.nan).astype(np.float32)
-        box, xyz = np.array([x, y, x + w, y + h], np.float32), picture.xyz[0].astype(np.float32)
-        found.append(Person3D(read_bytes(picture.path), box, xy, xyz, picture.camera))
+        jpeg = read_bytes(picture.path) if picture.counts.any() else b""
+        for row in np.flatnonzero(picture.counts):
+            assert picture.xyz is not None
+            x, y, w, h = picture.box[row]
+            box = np.array([x, y, x + w, y + h], np.float32)
+            points = picture.xy[row], picture.xyz[row]
+            xy, xyz = (by_halpe_names(each, truth.skeleton) for each in points)
+            found.append(Person3D(jpeg, box, xy, xyz, picture.camera, float(picture.area[row])))
+    return found
+
+
+def people_in_pixels(truth: GroundTruth, cache_gb: float) -> list[Person3D]:
+    """The people of data with 2D labels, with the part of the image around them.
+
+    Args:
+        truth: the data, in pixels of the pictures on disk.
+        cache_gb: memory for pictures while they are read, GB.
+    """
+    found = []
+    for person in people.PeopleOfPictures(truth, cache_gb):
+        xy = np.where(person.seen[:, None], person.xy, np.nan)
+        _, jpeg = cv2.imencode(".jpg", person.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        unknown = np.full((K, 3), np.nan, np.float32)
+        points = by_halpe_names(xy, truth.skeleton)
+        found.append(Person3D(jpeg.tobytes(), person.box, points, unknown, None, person.area))
+    return found
+
+
+def flat_labels(data: Path) -> GroundTruth:
+    """2D labels to learn from, of any format of `vitruvian.evaluate.truth`.
+
+    Raises:
+        VitruvianError: they cannot be read, are in metres, or have none of the network's keypoints.
+    """
+    truth = truths.read(data, split="train")
+    truths.check_pictures_exist(truth)
+    if truth.solid or not set(truth.skeleton.keypoints) & set(HALPE26.keypoints):
+        raise VitruvianError(
+            f"real_data is '{shown(data, 80)}', want 2D labels with some of the keypoints of "
+            f"{HALPE26.name}; give people in metres to --data"
+        )
+    return fit_labels_to_pictures(truth)
+
+
+def by_halpe_names(points: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """(K', D) points of a skeleton -> (26, D) float32 of Halpe's names; NaN where unknown.
+
+    The middle of the hips, if it has no label, is that of both.
+    """
+    found = np.full((K, points.shape[-1]), np.nan, np.float32)
+    for i, name in enumerate(skeleton.keypoints):
+        if name in HALPE26.places:
+            found[HALPE26[name]] = np.where(np.isfinite(points[i]).all(), points[i], np.nan)
+    middle = found[[HALPE26["left_hip"], HALPE26["right_hip"]]].mean(axis=0)
+    root = HALPE26["mid_hip"]
+    found[root] = np.where(np.isfinite(found[root]), found[root], middle)
     return found
 
 

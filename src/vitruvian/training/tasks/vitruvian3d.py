@@ -23,8 +23,8 @@ from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate import metrics
 from vitruvian.evaluate.scores import ROOT, PredictedPeople
 from vitruvian.exports.export import export_checkpoint
-from vitruvian.exports.networks import blazepose, metrabs
-from vitruvian.models import ready
+from vitruvian.exports.networks import metrabs
+from vitruvian.models.ready import is_network_file
 from vitruvian.training import losses3d, reconstruction
 from vitruvian.training.data import people3d
 from vitruvian.training.data.draw import draw_person
@@ -40,10 +40,16 @@ from vitruvian.training.task import (
     LossTerm,
     sample_rng,
 )
+from vitruvian.training.tasks.starts3d import (
+    VOLUME,
+    blazepose_encoder,
+    initial_network_3d,
+    released_network_3d,
+    trained_network_3d,
+)
 
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: most of its backward pass
-# 192 pixels: a CPU trains on twice as many people as at 256. 2.5 m: arms above the head.
-VOLUME = Volume(side=192, stride=16, depth=8, box=2.5)
+STATISTICS = 32  # people to restore batch norms with
 SHOWN = 12  # validation people whose predictions are drawn
 
 
@@ -54,9 +60,12 @@ class Recipe3D(Recipe):
     epochs: int = 156
     steps: int = 100  # batches of an epoch
     batch: int = 32
-    real: int = 8  # real people in a batch of each process
-    coco: str = ""  # people.jsonl of real people with 2D labels, or its folder; with `taught`
-    taught: str = ""  # 3D pseudo-labels of the teacher for them: `vitruvian.training.data.teacher`
+    start: str = "released"  # or backbone: BlazePose's only; or a weights.pt of an earlier run
+    real: int = 8  # people with 2D labels in a batch of each process
+    real_data: str = ""  # 2D labels of real people, in any format of `--data`
+    taught: str = ""  # 3D pseudo-labels of a teacher for them, if they are a people.jsonl:
+    # `vitruvian.training.data.teacher`
+    cache_gb: float = 2.0  # memory for pictures while they are read, GB
     head_epochs: int = 3  # first epochs, with a frozen backbone
     backbone_rate: float = 2e-3  # relative to the weights of a channel: `rescale_weights`
     clip: float = 5.0
@@ -93,33 +102,40 @@ class Vitruvian3DTask:
 
         Args:
             recipe: training parameters.
-            model: "vitruvian-3d".
-            data: synthetic people, see `vitruvian synth`.
+            model: "vitruvian-3d", or the network of an earlier run.
+            data: people in metres, such as those of `vitruvian synth`; keypoints by Halpe's names.
 
         Raises:
-            VitruvianError: the data has no metres, or not Halpe's 26 keypoints.
+            VitruvianError: the data has no metres, or no hips, which poses are relative to.
         """
         self.recipe, self.model, self.data = recipe, model, data
         for truth in data:
-            if not truth.solid or truth.skeleton.keypoints != HALPE26.keypoints:
+            if not truth.solid or not {"left_hip", "right_hip"} <= set(truth.skeleton.keypoints):
                 raise VitruvianError(
-                    f"'{shown(truth.source, 80)}' has no people of `vitruvian synth`, with metres "
-                    f"of {HALPE26.name}; give those to --data"
+                    f"'{shown(truth.source, 80)}' has no joints in metres with left_hip and "
+                    "right_hip; give such people to --data, and 2D labels to --set real_data=FILE"
                 )
-        self.made = people3d.synthetic_people(data.training)
-        self.kept = people3d.synthetic_people(data.validation)
-        self.real = []
-        if recipe.coco:
-            folder = Path(recipe.coco)
-            taught = Path(recipe.taught) if recipe.taught else None
+        self.made = people3d.people_in_metres(data.training)
+        self.kept = people3d.people_in_metres(data.validation)
+        self.real, self.real_report = [], list[str]()
+        if recipe.taught:
+            taught, file = Path(recipe.taught), Path(recipe.real_data)
+            folder = file if file.is_dir() else file.parent
             self.real = people3d.read_with_teacher(folder, "train", taught)
+        elif recipe.real_data:
+            flat = people3d.flat_labels(Path(recipe.real_data))
+            self.real_report = [*flat.notes, *map(str, flat.faults)]
+            self.real = people3d.people_in_pixels(flat, recipe.cache_gb)
         if not 0 <= recipe.real < recipe.batch:
             raise VitruvianError(f"real is {recipe.real}, want 0 to below batch")
 
     def report(self) -> DataReport:
         """See `Task`."""
         report = data_report(self.data)
-        report.lines.append(f"real people: {len(self.real)} from '{self.recipe.coco}'")
+        if self.recipe.real_data:
+            where = shown(self.recipe.real_data, 100)
+            report.lines.append(f"real people with 2D labels: {len(self.real)} from '{where}'")
+        report.suspicious.extend(self.real_report)
         return report
 
     def order(self, epoch: int) -> Sequence[int]:
@@ -154,7 +170,7 @@ class Vitruvian3DTask:
 
     def network(self) -> nn.Module:
         """See `Task`."""
-        network = initial_network_3d()
+        network = self._initial()
         encoder = blazepose_encoder(network)
         first = encoder.stem, encoder.depthwise, encoder.project, *encoder.blocks[:FROZEN_BLOCKS]
         for module in first:
@@ -163,6 +179,19 @@ class Vitruvian3DTask:
         depthwise_in_float32(network)
         keep_freed_memory()
         return network
+
+    def _initial(self) -> metrabs.Metrabs:
+        """The network of `start`."""
+        start = self.recipe.start
+        if start == "released" and is_network_file(self.model):  # of an earlier run
+            start = str(Path(self.model).with_name("weights.pt"))
+        if start == "backbone":
+            return initial_network_3d()
+        if start == "released":
+            every = max(1, len(self.made) // STATISTICS)
+            some = [self.sample(i, 0) for i in range(0, len(self.made), every)[:STATISTICS]]
+            return released_network_3d(self.collate(some)["crops"].float() / 255)
+        return trained_network_3d(start)
 
     def groups(self, network: nn.Module) -> Sequence[Group]:
         """Heads and backbone."""
@@ -191,10 +220,8 @@ class Vitruvian3DTask:
             "PA-MPJPE": metrics.pa_mpjpe(xyz, truth),
             "absolute MPJPE": metrics.mpjpe_absolute(xyz, truth),
         }
-        draws = np.random.default_rng(0).integers(
-            len(truth), size=(self.recipe.resamples, len(truth))
-        )
-        return {name: mean_error(values, draws) for name, values in errors.items()}
+        resamples = self.recipe.resamples
+        return {name: mean_error(values, resamples) for name, values in errors.items()}
 
     def pictures(self, network: nn.Module) -> Sequence[np.ndarray]:
         """See `Task`."""
@@ -213,13 +240,16 @@ class Vitruvian3DTask:
         export_checkpoint(weights, file)
 
 
-def mean_error(errors: np.ndarray, draws: np.ndarray) -> Figure:
-    """The mean of (N, K) errors, NaN skipped, with the interval of (R, N) resampled people."""
-    each = np.nanmean(errors, axis=1)
-    if not len(draws):
-        return Figure(float(np.nanmean(each)))
-    low, high = np.percentile(np.nanmean(each[draws], axis=1), [2.5, 97.5])
-    return Figure(float(np.nanmean(each)), float(low), float(high))
+def mean_error(errors: np.ndarray, resamples: int) -> Figure:
+    """The mean of (N, K) errors, NaN skipped, with the interval of resampled people."""
+    each = np.nanmean(errors[np.isfinite(errors).any(axis=1)], axis=1)
+    if not len(each):
+        return Figure(np.nan)
+    draws = np.random.default_rng(0).integers(len(each), size=(resamples, len(each)))
+    if not resamples:
+        return Figure(float(each.mean()))
+    low, high = np.percentile(each[draws].mean(axis=1), [2.5, 97.5])
+    return Figure(float(each.mean()), float(low), float(high))
 
 
 def collate_3d(samples: Sequence[Sample3D]) -> Batch:
@@ -241,24 +271,6 @@ def collate_3d(samples: Sequence[Sample3D]) -> Batch:
         "placed": placed,
     }
     return {name: torch.from_numpy(np.ascontiguousarray(row)) for name, row in rows.items()}
-
-
-def initial_network_3d() -> metrabs.Metrabs:
-    """The network before training: official backbone weights, untrained heads."""
-    shape = metrabs.MetrabsShape.of("blazepose-full", len(HALPE26), VOLUME.depth, VOLUME.centered)
-    network = metrabs.Metrabs(shape)
-    nn.init.normal_(network.heatmap_heads.conv_final.weight, std=0.01)
-    encoder = blazepose_encoder(network)
-    official = blazepose.read(ready.pull("blazepose-full")[1]).backbone.state_dict()
-    encoder.load_state_dict({k: v for k, v in official.items() if not k.startswith("lateral.")})
-    return network
-
-
-def blazepose_encoder(network: metrabs.Metrabs) -> blazepose.BlazePoseBackbone:
-    """The BlazePose encoder of the network."""
-    encoder = network.backbone[1].encoder
-    assert isinstance(encoder, blazepose.BlazePoseBackbone)
-    return encoder
 
 
 def predicted_joints(
