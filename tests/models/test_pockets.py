@@ -17,7 +17,7 @@ from vitruvian.models import pockets
 from vitruvian.models.pockets import Arms, Hands, PocketDetector
 
 SIZE = (320, 480)  # width and height of the images here
-STORED = [[0.8727, 0.8562]]  # what the detector said of `standing` in noise when it was made
+STORED = [[0.6823, 0.8592]]  # what the detector said of `standing` in noise when it was made
 
 
 def standing(skeleton=COCO17, **moved):

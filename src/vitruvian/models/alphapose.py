@@ -482,6 +482,6 @@ FAMILY = Family(
     wants="boxes",
     metres=False,
     found_by=EVERYBODY,
-    for_ap={"conf": 0.1},
+    for_ap={"conf": 0.05},
     tensors=("preact.", "duc1.", "stage2."),
 )

@@ -165,8 +165,8 @@ _OURS_3D = File(
 _OURS = (
     File(
         "vitruvian-2d.onnx",
-        "2e751dd81b75226acba9fd5faa34be7b54403b4a932a1d1835a20bc599f5005d",
-        5_139_715,
+        "f97a8a96a13ce8c78cc91f8076ce89d299898e95f9e4c73251cec87e0d55a66c",
+        5_139_713,
         (),
     ),
     File(
