@@ -182,6 +182,25 @@ def test_a_teacher_that_was_stopped_goes_on(images, tmp_path):
         labels_of(model, tmp_path / "images" / "3.png", folder, resume=True)
 
 
+def test_each_image_is_on_disk_before_the_next(images, tmp_path):
+    """So kill -9 loses one; and another machine, or tuples as JSON has them, are no other data."""
+    file, lines = tmp_path / "teacher" / "poses.jsonl", list[int]()
+
+    class Watching(Known):
+        def __call__(self, frames, look=None):
+            lines.append(len(file.read_text().splitlines()))
+            return super().__call__(frames, look)
+
+    known = found_by(images).poses
+    labels_of(Watching(known, scales=(1.0,), threads=2), tmp_path / "images", file.parent)
+    assert lines == [*range(1, 21)]
+    other = Watching(known, scales=(1.0,), threads=8)
+    labels_of(other, tmp_path / "images", file.parent, resume=True)
+    assert len(lines) == 20
+    with refused("is of another scales: [1.0], not [0.5]"):
+        labels_of(Watching(known, scales=(0.5,)), tmp_path / "images", file.parent, resume=True)
+
+
 def test_what_no_student_can_learn_from_is_said(images, tmp_path, rng):
     folder = tmp_path / "images"
     nobody = {name: poses(body(rng, 0)) for name in images}

@@ -9,13 +9,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ from vitruvian.sources.open import Pictures, Source
 from vitruvian.stopping import hold_signals
 from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted
+from vitruvian.verbs.folder import NO_MATTER
 
 RECORD, TRAIN, VAL = "poses.jsonl", "train.json", "val.json"
 THUMBNAIL = 64  # pixels: longer side of what frames are compared by
@@ -42,6 +44,8 @@ CHANGED = 12  # grey levels, 0..255: of a pixel of the thumbnail that has change
 PART = 0.004
 LEAST = 3  # sure keypoints of a person; with fewer only the bounding box is kept
 ONE_OF = 10  # of pictures by name, and of each video the end: kept apart for validation
+# Of a header, what another version or machine may change.
+ELSEWHERE = ("vitruvian", "runs_on", "options", *NO_MATTER)
 QUALITY = 95  # of the JPEG files
 REPORT = 10.0  # seconds between two lines of progress
 
@@ -122,11 +126,12 @@ def record_teacher(
     with alone_in(folder), hold_signals():
         if resume and file.is_file():
             record = Record(file)
-            if changed := [name for name in first if record.header.get(name) != first[name]]:
+            before, now = made_of(record.header), made_of(json.loads(dump(first)))
+            if changed := [name for name in now if before.get(name) != now[name]]:
                 raise VitruvianError(
                     f"'{shown(folder, 80)}' is of another {changed[0]}: "
-                    f"{shown(record.header.get(changed[0]), 60)}, not "
-                    f"{shown(first[changed[0]], 60)}; resume it with its own, or give another --out"
+                    f"{shown(before.get(changed[0]), 60)}, not {shown(now[changed[0]], 60)}; "
+                    "resume it with its own, or give another --out"
                 )
             record.append().close()
             if (folder / TRAIN).is_file():
@@ -138,8 +143,15 @@ def record_teacher(
         with Record(file).append() as out:
             progress = _Progress(model.name, say)
             for number, source in enumerate(sources, 1):
-                _record_source(model, source, number, folder, done, out.write, progress)
-                out.flush()
+                _record_source(model, source, number, folder, done, out, progress)
+
+
+def made_of(header: dict[str, Any]) -> dict[str, Any]:
+    """What decides on the poses of a record: its header without versions and machines."""
+    options = header.get("options", {})
+    said = {name: value for name, value in header.items() if name not in ELSEWHERE}
+    said |= {name: value for name, value in options.items() if name not in ELSEWHERE}
+    return said
 
 
 class _Progress:
@@ -168,7 +180,7 @@ def _record_source(
     number: int,
     folder: Path,
     done: dict[str, set[int]],
-    write: Callable[[str], Any],
+    out: IO[str],
     progress: _Progress,
 ) -> None:
     """The lines of a source, without those of frames that are done."""
@@ -188,7 +200,8 @@ def _record_source(
             write_whole(folder / file, jpeg.tobytes())
         elif file:
             file = str(Path(file).absolute())
-        write(dump({**frame_to_dict(frame, poses), "file": file, "moving": source.moving}))
+        out.write(dump({**frame_to_dict(frame, poses), "file": file, "moving": source.moving}))
+        out.flush()
         progress(len(poses))
         with hold_signals(False):
             pass  # Ctrl-C is raised here, between two lines
