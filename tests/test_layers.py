@@ -78,6 +78,7 @@ HOMES = {
     "xarray": {"formats/libraries.py"},
     "supervision": {"formats/libraries.py"},
     "scipy": {
+        "verbs/batch/join.py",
         *("streams/identify.py", "streams/butterworth.py", "verbs/compare/agreement.py"),
         "training/",
     },

@@ -134,6 +134,7 @@ def batch(
     cpus_per_worker: float = 1.0,
     gpus_per_worker: float = 0.0,
     shard: str | None = None,
+    cut: float | None = None,
     attempts: int = 2,
     on_event: str | None = None,
     log: str | Path | None = None,
@@ -179,7 +180,7 @@ def batch(
         words: as for `predict`, and so are `span`, `wanted`, `camera`.
         span: the same.
         output: `out`, `save`, `visible`, and `overwrite`: do everything again.
-        how: `recursive`, `workers`, `ray`, `cpus_per_worker`, `gpus_per_worker`, `shard`,
+        how: `recursive`, `workers`, `ray`, `cpus_per_worker`, `gpus_per_worker`, `shard`, `cut`,
             `attempts`, `on_event`, `log`.
         analysis: as for `analyze`; without any of it, there is no analysis.
         wanted: as for `predict`.

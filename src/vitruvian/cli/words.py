@@ -136,7 +136,15 @@ WORDS = {
     ),
     "cpus_per_worker": Word(float, MACHINE, "CPUs of a worker, and threads of its inference."),
     "gpus_per_worker": Word(float, MACHINE, "With --ray: GPUs of a worker, also parts of one."),
-    "attempts": Word(int, MACHINE, "Attempts at a source before it is set aside as failed."),
+    "cut": Word(
+        float | None,
+        MACHINE,
+        "Length in seconds of the pieces in which several workers do one video; 0: never cut.",
+        "about 300 where sources are fewer than workers",
+    ),
+    "attempts": Word(
+        int, MACHINE, "Attempts at a source, or a piece, before it is set aside as failed."
+    ),
     "on_event": Word(
         str | None,
         OUTPUT,

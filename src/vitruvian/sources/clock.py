@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
@@ -67,10 +67,39 @@ class SeekPoint:
     clock: FrameClock  # before that frame
 
 
+class UntoldError(Exception):
+    """Packets do not tell where frames are: some have no timestamp, no frame, or two."""
+
+
 def find_seek_point(
     packets: Iterable[Any], unit: Fraction, start: float, clock: FrameClock
 ) -> SeekPoint | None:
     """The key frame to start at for all frames from `start` on, found without decoding the rest.
+
+    Args:
+        packets: as for `seek_points`.
+        unit: time base of their timestamps, seconds.
+        start: seconds.
+        clock: at zero.
+
+    Returns:
+        None if packets do not tell.
+    """
+    found = None
+    try:
+        for point, after in seek_points(packets, unit, clock):
+            found = point
+            if after.seconds >= start:
+                break
+    except UntoldError:
+        return None
+    return found
+
+
+def seek_points(
+    packets: Iterable[Any], unit: Fraction, clock: FrameClock
+) -> Iterator[tuple[SeekPoint, FrameClock]]:
+    """Where decoding can start, and the clock after the frames up to the next such place.
 
     No seeking: in MPEG streams FFmpeg seeks to places between key frames. Files are read from the
     beginning, and packets are counted, so that a frame has the same number and time however it was
@@ -79,44 +108,45 @@ def find_seek_point(
     Args:
         packets: of the video, none empty, in decoding order.
         unit: time base of their timestamps, seconds.
-        start: seconds.
         clock: at zero.
 
-    Returns:
-        None if packets do not tell: some have no timestamp, no frame, or two.
+    Raises:
+        UntoldError: see there.
     """
     packets = iter(packets)
     tried = list(islice(packets, TRIED))
     if len(tried) < TRIED or any(packet.pts is None for packet in tried):
-        return None
+        raise UntoldError
     shown = [picture.pts for packet in tried for picture in packet.decode()]
     if not shown:
-        return None
+        raise UntoldError
     # Packets before the first frame refer to frames that were cut off, and give none.
     begun = sorted(p.pts for p in tried if not p.is_discard and p.pts >= shown[0])
     if shown != begun[: len(shown)]:
-        return None
+        raise UntoldError
 
     group: list[int] = []  # timestamps from one key frame to the next
     key, key_stamp, before = 0, 0, 0
+
+    def point() -> SeekPoint:
+        # Frames shown before their key frame refer to the previous group.
+        first = min(group)
+        return SeekPoint(key if first >= key_stamp else before, first, clock)
+
     for number, packet in enumerate(chain(tried, packets)):
         if packet.pts is None:
-            return None
+            raise UntoldError
         if packet.is_keyframe:
             if group:
                 after = _counted(group, unit, clock)
-                if after.seconds >= start:
-                    break
+                yield point(), after
                 clock, before = after, key
                 group = []
             key, key_stamp = number, packet.pts
         if not packet.is_discard and packet.pts >= (shown[0] if number < TRIED else packet.pts):
             group.append(packet.pts)
-    if not group:
-        return None
-    # Frames shown before their key frame refer to the previous group.
-    first = min(group)
-    return SeekPoint(key if first >= key_stamp else before, first, clock)
+    if group:
+        yield point(), _counted(group, unit, clock)
 
 
 def _counted(group: list[int], unit: Fraction, clock: FrameClock) -> FrameClock:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vitruvian.errors import VitruvianError, amount, note
 from vitruvian.frame import Frame
-from vitruvian.sources.clock import FrameClock, SeekPoint, find_seek_point
+from vitruvian.sources.clock import (
+    FrameClock,
+    SeekPoint,
+    find_seek_point,
+    frame_seconds,
+    seek_points,
+)
 from vitruvian.sources.coded import DecodedFrame, RgbConverter
 from vitruvian.sources.reading import (
     LARGEST,
@@ -53,6 +60,15 @@ class Span:
             raise VitruvianError(f"stride is {self.stride}, want a whole number from 1")
         if self.max_frames is not None and self.max_frames < 1:
             raise VitruvianError(f"max_frames is {self.max_frames}, want a whole number from 1")
+
+
+@dataclass(frozen=True)
+class KeyFrames:
+    """Where decoding of a video can start."""
+
+    times: tuple[float, ...]  # seconds, of the first frame from each key frame on
+    frames: int  # of the video
+    last: float  # seconds, of the last frame
 
 
 @dataclass(frozen=True)
@@ -190,8 +206,7 @@ class VideoFile:
             return None  # it cannot be read twice
         container, stream = self._open()
         with container:
-            reordered = stream.codec_context.has_b_frames and container.format.name == "avi"
-            if container.format.name in RAW or reordered:
+            if not _can_seek(container, stream):
                 return None
             clock = FrameClock(1 / header_frame_rate(stream))
             packets = (packet for packet in container.demux(stream) if packet.size)
@@ -199,6 +214,34 @@ class VideoFile:
                 return find_seek_point(packets, stream.time_base, self.span.start, clock)
             except Exception:  # reading meets the same error, and reports it
                 return None
+
+    def key_frames(self) -> KeyFrames | None:
+        """Where decoding can start, by reading the file without decoding it.
+
+        Returns:
+            None if that is unknown, as for a stream, or if the file cannot be read to its end.
+
+        Raises:
+            VitruvianError: it cannot be opened.
+        """
+        if self.live or not self._again:
+            return None
+        container, stream = self._open()
+        times, unit = list[float](), stream.time_base
+        with container:
+            if not _can_seek(container, stream):
+                return None
+            clock = FrameClock(1 / header_frame_rate(stream))
+            packets = (packet for packet in container.demux(stream) if packet.size)
+            try:
+                for point, after in seek_points(packets, unit, clock):
+                    clock = after
+                    first = copy(point.clock)
+                    first.tick(frame_seconds(point.first, unit))
+                    times.append(first.seconds)
+            except Exception:  # reading meets the same error, and reports it
+                return None
+        return KeyFrames(tuple(times), clock.index + 1, clock.seconds) if times else None
 
     def _read(self, mark: SeekPoint | None) -> Iterator[Frame]:
         """The frames of the span.
@@ -280,6 +323,12 @@ class VideoFile:
                 frames = min(frames, self.span.end * per_second)
             frames = int(max(frames - self.span.start * per_second, 0)) // self.span.stride
             return min(frames, self.span.max_frames or frames) or None
+
+
+def _can_seek(container: Any, stream: Any) -> bool:
+    """Whether timestamps of packets are those of frames."""
+    reordered = stream.codec_context.has_b_frames and container.format.name == "avi"
+    return not (container.format.name in RAW or reordered)
 
 
 def _whole(stream: Any) -> float:

@@ -124,7 +124,10 @@ class BatchWords:
     cpus_per_worker: float = 1.0  # also the threads of inference of each
     gpus_per_worker: float = 0.0
     shard: str | None = None  # 3/64: the third of 64 parts of the sources
-    attempts: int = 2  # of a source, before it is set aside
+    # Seconds, length of the pieces in which a long video is done by several workers; 0: never cut;
+    # None: about 300, if there are fewer sources than workers.
+    cut: float | None = None
+    attempts: int = 2  # of a source or piece, before it is set aside
     on_event: str | None = None  # command that gets each posture event as a line of JSON
     # File for a line of JSON about each source.
     log: Path | None = field(default=None, metadata={TAKES: "str | Path | None"})

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitruvian.errors import VitruvianError, amount, note, shown
-from vitruvian.formats.wire import with_options
+from vitruvian.formats.wire import Provenance, with_options
 from vitruvian.models.load import finds_near
 from vitruvian.sources.open import Source
 from vitruvian.sources.record import Recorded
+from vitruvian.sources.threads import reread
 from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted, defaults
 from vitruvian.verbs.find import (
@@ -22,6 +23,7 @@ from vitruvian.verbs.find import (
     find_into_files,
     until_error,
 )
+from vitruvian.verbs.groups import quiet
 from vitruvian.verbs.output_files import OutputFiles, pictures_of
 from vitruvian.verbs.outputs import Save, can_hold, format_of, is_file, open_sink
 from vitruvian.verbs.track import made, over_again
@@ -161,6 +163,37 @@ def track_record(
     files = [] if written is None else written
     outputs = FindOutputs(out, save, about, _of(save, None), resume, True, say, files)
     _into_files(plans, people_of, outputs)
+
+
+def write_joined(
+    plans: Sequence[OutputFiles],
+    joined: Callable[[], Pairs],
+    about: Provenance,
+    out: Path,
+    save: Save,
+    *,
+    on_error: Callable[[VitruvianError], None],
+    written: list[Path],
+) -> None:
+    """Write poses that are known already to the files of their video.
+
+    Args:
+        plans: of the one source, from `plan_outputs`, with the same `out` and `save`.
+        joined: gives the frames, without pixels, and their poses.
+        about: the model and options behind the poses.
+        out: a folder.
+        save: formats written into it.
+        on_error: called with each read error; the rest is still done.
+        written: list that receives the files.
+    """
+    fault = Faults(on_error)
+
+    def people_of(source: Source, tell: Callable[[Repaired], None], pixels: bool) -> Pairs:
+        pairs = joined()
+        return until_error(source, reread(source, pairs) if pixels else pairs, fault)
+
+    outputs = FindOutputs(out, save, about, _of(save, None), say=quiet, written=written)
+    _into_files(plans, people_of, outputs, fault)
 
 
 def _into_files(

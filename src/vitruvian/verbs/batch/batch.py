@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from vitruvian.sources.video import Span
 from vitruvian.stopping import hold_signals
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.batch.manifest import DONE, FAILED, TODO, Manifest, ManifestError, Row
+from vitruvian.verbs.batch.pieces import AUTO, CutVideos, Task, need_made
 from vitruvian.verbs.batch.settings import batch_settings, fingerprint, shard_of
 from vitruvian.verbs.batch.sources import Item, in_shard, items
 from vitruvian.verbs.batch.work import BatchSettings, Done, Job, ModelError
@@ -97,7 +99,7 @@ def batch(
         words: as for `predict`, and so are `span`, `wanted`, `camera`.
         span: the same.
         output: `out`, `save`, `visible`, and `overwrite`: do everything again.
-        how: `recursive`, `workers`, `ray`, `cpus_per_worker`, `gpus_per_worker`, `shard`,
+        how: `recursive`, `workers`, `ray`, `cpus_per_worker`, `gpus_per_worker`, `shard`, `cut`,
             `attempts`, `on_event`, `log`.
         analysis: as for `analyze`; without any of it, there is no analysis.
         wanted: as for `predict`.
@@ -153,17 +155,20 @@ class _Run:
         shutil.rmtree(self._works, ignore_errors=True)
         self._works.mkdir(exist_ok=True)
         self.work = Path(tempfile.mkdtemp(dir=self._works))
+        self.videos = CutVideos(own / f"{name}-pieces")
         self.workers: Workers | None = None
-        self._folders: dict[int, Path] = {}  # row id -> where its worker writes
         self.done, self.frames, self.failures, self.faulty, self.before = 0, 0, 0, 0, 0
         self.total, self.failed = 0, dict[str, str]()
         self.began = self._told = time.monotonic()
         self._todo: Iterator[Row] = iter(())
+        self._tasks = deque[Task]()  # of videos in pieces
+        self._waiting, self._count = 0, 1  # sources that no worker has got; workers
         self._listener: subprocess.Popen[str] | None = None
 
     def plan(self, every: Iterator[Item], *, again: bool) -> None:
         """Register the sources, and say what is to do."""
         counts = self.manifest.add(every, self.out, again=again)
+        self.videos.sweep(lambda row: "" if again else self.manifest.key(row))
         self.total = sum(counts.values())
         if not self.total:
             raise VitruvianError("no sources in this shard" if self.how.shard else "no sources")
@@ -183,9 +188,9 @@ class _Run:
 
     def do(self) -> Batch:
         """Work until nothing is left."""
-        left = self.manifest.left()
-        if left:
-            self.workers = self._hire(left)
+        self._waiting = self.manifest.left()
+        if self._waiting:
+            self.workers = self._hire(self._waiting)
             with hold_signals():
                 self._work()
             self._tell(last=True)
@@ -206,36 +211,51 @@ class _Run:
         )
 
     def _work(self) -> None:
-        """Give every worker a source, until none is left; signals are raised while waiting."""
+        """Give every worker a source or piece, until none is left; signals wait for an answer."""
         assert self.workers is not None
-        busy, row = dict[str, Row](), None
+        busy, task = dict[str, tuple[Task, Path]](), None
         while True:
-            for worker in self.workers.idle():
-                row = row or self._next()
-                if row is None:
+            idle = self.workers.idle()
+            self._count = len(idle) + len(busy)
+            for worker in idle:
+                task = task or self._next()
+                if task is None:
                     break
-                busy[worker] = row
-                self._give(worker, row)
-                row = None
-            row = row or self._next()
-            if row is None and not busy:
+                busy[worker] = task, self._give(worker, task)
+                task = None
+            task = task or self._next()
+            if task is None and not busy:
                 return
             with hold_signals(False):
                 ended = self.workers.done()
             for worker, result in ended:
-                self._take(busy.pop(worker), result)
+                self._take(*busy.pop(worker), result)
             self._tell()
 
-    def _next(self) -> Row | None:
-        """The next source; at the end, those to be tried again."""
+    def _next(self) -> Task | None:
+        """The next piece or source; at the end, those to be tried again."""
+        while self._tasks:
+            task = self._tasks.popleft()
+            if task.video is None or not task.video.failed:
+                return task
         row = next(self._todo, None)
         if row is None:
             self._todo = self.manifest.todo()
             row = next(self._todo, None)
-        return row
+        if row is None:
+            return None
+        self._waiting -= 1
+        left = self.videos.left(row)
+        if not left:
+            return Task(row)
+        self.manifest.start(row, "")
+        self._tasks.extend(left[1:])
+        return left[0]
 
     def _hire(self, left: int) -> Workers:
         count = self.how.workers
+        if self.how.cut != 0:
+            left = sys.maxsize  # any of them may be cut
         if self.how.ray is not None:
             from vitruvian.verbs.batch.on_ray import Actors
 
@@ -245,30 +265,49 @@ class _Run:
         count = count or max(1, int((cores or 1) / max(self.how.cpus_per_worker, 1)))
         return WorkerProcesses(self.settings, min(count, left))
 
-    def _give(self, worker: str, row: Row) -> None:
+    def _give(self, worker: str, task: Task) -> Path:
+        """Give a worker its task; the folder where it writes."""
         assert self.workers is not None
-        self.manifest.start(row, worker)
+        row, video = task.row, task.video
+        if video is None:
+            self.manifest.start(row, worker)
         # Of this attempt: the worker of one before may be alive, on a machine that is out of reach.
-        self._folders[row.id] = folder = self.work / f"{row.id}-{row.attempts}"
-        self.workers.submit(worker, Job(row.name, row.paths, row.options, folder, row.sha256))
+        folder = self.work / task.folder
+        options: dict[str, Any] = {}
+        if video is None:
+            # Without --cut, only where workers would have nothing to do meanwhile.
+            auto = AUTO if self._waiting < self._count - 1 else 0.0
+            options = {"sha256": row.sha256, "cut": auto if self.how.cut is None else self.how.cut}
+        elif task.piece is None:
+            options["records"] = tuple(map(tuple, zip(video.records(), video.pieces, strict=True)))
+        else:
+            options["piece"] = video.pieces[task.piece]
+        self.workers.submit(worker, Job(row.name, row.paths, row.options, folder, **options))
+        return folder
 
-    def _take(self, row: Row, result: Done | VitruvianError) -> None:
+    def _take(self, task: Task, made: Path, result: Done | VitruvianError) -> None:
         """What a worker made, or why it did not."""
-        made = self._folders.pop(row.id)
+        row, video = task.row, task.video
         if isinstance(result, (WriteError, ModelError)):
             raise result
+        if video is not None and video.failed:
+            shutil.rmtree(made, ignore_errors=True)
+            return
         if isinstance(result, VitruvianError):
             shutil.rmtree(made, ignore_errors=True)
-            again = row.attempts + 1 < self.how.attempts
-            self.manifest.finish(
-                row, state=TODO if again else FAILED, error=str(result), finished=time.time()
-            )
-            if not again:
-                self.failures += 1
-                if len(self.failed) < SHOWN:
-                    self.failed[row.name] = str(result)
-            self._write_log(row, state="retry" if again else FAILED, error=str(result))
+            self._fault(task, result)
             return
+        if result.pieces:
+            key = self.manifest.key(row.id)
+            self._tasks.extend(self.videos.begin(row, key, result.sha256, result.pieces))
+            self.say(f"{row.name}: is done in {len(result.pieces)} pieces, and joined")
+            return
+        if video is not None and task.piece is not None:
+            self._tasks.extend(self.videos.keep(task, made))
+            self._write_log(task, state=DONE, frames=result.frames, seconds=result.seconds)
+            return
+        if video is not None:
+            result = replace(result, sha256=video.sha256)
         if not result.unchanged:
             self._place(row, made)
         self.done += not result.unchanged
@@ -281,20 +320,42 @@ class _Run:
             what |= {"frames": result.frames, "people": result.people, "seconds": result.seconds}
             what["events"] = len(result.events)
         self.manifest.finish(row, **what)
-        self._write_log(row, **{key: value for key, value in what.items() if key != "finished"})
+        if video is not None:
+            self.videos.forget(video)
+        self._write_log(task, **{key: value for key, value in what.items() if key != "finished"})
         for event in result.events:
             self._send({"source": row.paths[0], **event})
+
+    def _fault(self, task: Task, error: VitruvianError) -> None:
+        """Try it again, or set the source aside; pieces that are done are kept for a later run."""
+        row, video, why = task.row, task.video, str(error)
+        if video is None:
+            again = row.attempts + 1 < self.how.attempts
+        else:
+            video.attempts[task.piece] += 1
+            again = video.attempts[task.piece] < self.how.attempts
+            why = f"{task.part}: {why}"
+        self._write_log(task, state="retry" if again else FAILED, error=str(error))
+        if again and video is not None:
+            self._tasks.append(task)
+            return
+        state = TODO if again else FAILED
+        self.manifest.finish(row, state=state, error=why, finished=time.time())
+        if again:
+            self._waiting += 1
+            return
+        if video is not None:
+            video.failed = True
+        self.failures += 1
+        if len(self.failed) < SHOWN:
+            self.failed[row.name] = why
 
     def _place(self, row: Row, made: Path) -> None:
         """Put the results of a source into place."""
         place = self.out / row.name
         old = self.work / f"{row.id}-old"
         try:
-            if not made.is_dir():
-                raise WriteError(
-                    f"what a worker wrote to '{shown(made, 100)}' is not there; give an --out that "
-                    "is the same folder on all machines"
-                )
+            need_made(made)
             place.parent.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(place):
                 shutil.rmtree(old, ignore_errors=True)
@@ -319,11 +380,15 @@ class _Run:
             line += f", {_time(gone * (self.total - ended) / new)} left"
         if self.failures:
             line += f", {self.failures} failed"
+        if self._tasks:
+            line += f", {amount(len(self._tasks), 'piece')} waiting"
         self.say(line)
 
-    def _write_log(self, row: Row, **what: Any) -> None:
+    def _write_log(self, task: Task, **what: Any) -> None:
         if self._log is not None:
-            print(json.dumps({"name": row.name, "paths": row.paths, **what}), file=self._log)
+            about = {"name": task.row.name, "paths": task.row.paths}
+            about |= {"part": task.part} if task.part else {}
+            print(json.dumps({**about, **what}), file=self._log)
             self._log.flush()
 
     def _send(self, event: Mapping[str, Any]) -> None:

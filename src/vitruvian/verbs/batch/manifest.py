@@ -251,6 +251,18 @@ class Manifest:
                     known = sha256 if state == CHECK else ""
                     yield Row(row, name, files, own, attempts, known)
 
+    def key(self, row: int) -> str:
+        """What the results of a source depend on, as text; empty if they are there, or it is not.
+
+        Pieces of a video are of use as long as this is the same.
+        """
+        found = self._base.execute(
+            "SELECT paths, options, stamp, settings, version FROM sources "
+            "WHERE id = ? AND state != ?",
+            (row, DONE),
+        ).fetchone()
+        return "" if found is None else json.dumps(found)
+
     def left(self) -> int:
         """How many sources of this run are to do."""
         rows = self._base.execute(

@@ -55,6 +55,8 @@ def batch_settings(
         raise VitruvianError("cpus_per_worker and gpus_per_worker cannot be negative")
     if how.workers is not None and how.workers < 1:
         raise VitruvianError(f"workers is {how.workers}, want a whole number from 1")
+    if how.cut is not None and not how.cut >= 0:
+        raise VitruvianError(f"cut is {how.cut:g}, want seconds, or 0 to cut no video")
     if how.attempts < 1:
         raise VitruvianError(f"attempts is {how.attempts}, want a whole number from 1")
     if machine.threads is None:

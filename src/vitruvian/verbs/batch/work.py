@@ -13,14 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount, note, shown
 from vitruvian.formats.atomic_file import WriteError, why
 from vitruvian.formats.records import Record
+from vitruvian.formats.wire import from_header
 from vitruvian.sources.open import open_source
-from vitruvian.sources.video import Span
+from vitruvian.sources.video import Span, VideoFile
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs import api
 from vitruvian.verbs.asked import asked_model
+from vitruvian.verbs.batch.join import Joined
+from vitruvian.verbs.batch.pieces import Piece, cut
 from vitruvian.verbs.batch.sources import file_system
 from vitruvian.verbs.folder import LEDGERS
 from vitruvian.verbs.groups import (
@@ -31,10 +34,14 @@ from vitruvian.verbs.groups import (
     ModelWords,
     OutputWords,
 )
+from vitruvian.verbs.output_files import plan_outputs
+from vitruvian.verbs.outputs import Save
+from vitruvian.verbs.predict import write_joined
 
 RECORD = "poses.jsonl"
 TABLE = "keypoints.parquet"
 NOTE = "vitruvian: "  # how a note begins, see `errors.note`; other lines are of progress
+ABOUT = "about.json"  # what is to be said about a piece
 NOTES = 1000  # characters of the notes about a source that are kept
 
 
@@ -62,6 +69,10 @@ class Job:
     options: dict[str, Any]  # of the source: start, end, camera, fov_deg
     folder: Path  # to be made, for the results
     sha256: str = ""  # nothing is to be done if the content is still this
+    cut: float = 0.0  # seconds: only say in which pieces it can be done; 0: do all of it
+    piece: Piece | None = None  # make the record of this one only
+    # Join those of all pieces.
+    records: tuple[tuple[Path, Piece], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,7 @@ class Done:
     faults: tuple[str, ...] = ()  # what could not be read; everything else was
     notes: str = ""
     seconds: float = 0.0
+    pieces: tuple[Piece, ...] = ()  # nothing was done but to look where it can be cut
 
 
 class ModelError(VitruvianError):
@@ -110,56 +122,107 @@ class Worker:
         job.folder.mkdir(parents=True)
         fetched = job.folder / LEDGERS / "source"
         with redirect_stderr(notes):
-            paths = [_local(path, fetched) for path in job.paths]
-            sha256 = digest(paths)
-            if sha256 == job.sha256:
-                shutil.rmtree(job.folder)
-                return Done(sha256, unchanged=True)
-            faults = self._poses(job, paths)
+            paths, sha256 = [_local(path, fetched) for path in job.paths], ""
+            if job.records:
+                faults = self._join(job, paths)
+            elif job.piece is not None:
+                faults = self._poses(job, paths)
+            else:
+                sha256 = digest(paths)
+                pieces = () if sha256 == job.sha256 else self._pieces(job, paths)
+                if pieces or sha256 == job.sha256:
+                    shutil.rmtree(job.folder)
+                    return Done(sha256, unchanged=not pieces, pieces=pieces)
+                faults = self._poses(job, paths)
             frames, people = _count(job.folder / RECORD)
             if faults and not frames:
                 raise faults[0]
-            events = self._analysis(job)
+            events = () if job.piece is not None else self._analysis(job)
         shutil.rmtree(job.folder / LEDGERS, ignore_errors=True)
         lines = (line.partition(NOTE) for line in notes.getvalue().splitlines())
         said = "\n".join(dict.fromkeys(text for before, _, text in lines if text and not before))
         faulty = tuple(map(str, faults))
+        if job.piece is not None:
+            about = json.dumps({"faults": faulty, "notes": said})
+            (job.folder / ABOUT).write_text(about, encoding="utf-8")
         seconds = time.monotonic() - began
         return Done(sha256, False, frames, people, events, faulty, shown(said, NOTES), seconds)
 
-    def _poses(self, job: Job, paths: list[str]) -> list[VitruvianError]:
-        settings, own = self.settings, job.options
-        span = replace(settings.span, **{k: own[k] for k in ("start", "end") if k in own})
-        its = {k: own[k] for k in ("camera", "fov_deg") if k in own}
-        camera = CameraWords(**its) if its else settings.camera
-        sources = open_source(paths, span)
+    def _span(self, job: Job) -> Span:
+        own = {key: job.options[key] for key in ("start", "end") if key in job.options}
+        if job.piece is not None:
+            own = {"start": job.piece.start, "end": job.piece.end}
+        return replace(self.settings.span, **own)
+
+    def _model(self, paths: list[str], span: Span) -> Any:
+        """The model for these sources; the defaults depend on whether it is for videos."""
+        from vitruvian.models.load import open_model
+
+        settings, sources = self.settings, open_source(paths, span)
         moving = any(source.moving for source in sources)
         if moving not in self._models:
-            # The defaults depend on whether it is for videos.
-            from vitruvian.models.load import open_model
-
             try:
                 asked = asked_model(settings.model, settings.words, settings.machine)
                 self._models[moving] = open_model(asked, sources)
             except VitruvianError as error:
                 raise ModelError(error) from None
+        return self._models[moving]
+
+    def _pieces(self, job: Job, paths: list[str]) -> tuple[Piece, ...]:
+        """In which pieces a source can be done; none: it is done as a whole."""
+        span = self._span(job)
+        sources = open_source(paths, span)
+        film = sources[0]
+        # Those of a video with a maximum of frames, and what no record holds, are made as a whole.
+        whole = not job.cut or span.max_frames is not None or self.settings.wanted.repair
+        if whole or len(sources) > 1 or type(film) is not VideoFile:
+            return ()
+        if "heatmaps" in self.settings.save or self._model(paths, span).options.get("masks"):
+            return ()
+        keys = film.key_frames()
+        return () if keys is None else cut(keys, span, job.cut)
+
+    def _poses(self, job: Job, paths: list[str]) -> list[VitruvianError]:
+        settings, own, span = self.settings, job.options, self._span(job)
+        its = {k: own[k] for k in ("camera", "fov_deg") if k in own}
+        camera = CameraWords(**its) if its else settings.camera
         faults: list[VitruvianError] = []
-        output = OutputWords(job.folder, ",".join(settings.save), settings.visible)
+        save = settings.save if job.piece is None else ("json",)
         done = api.predict(
             paths,
-            self._models[moving],
+            self._model(paths, span),
             span=span,
-            output=output,
+            output=OutputWords(job.folder, ",".join(save), settings.visible),
             wanted=settings.wanted,
             camera=camera,
             on_error=faults.append,
         )
-        for file in done.files:
-            # One name for all sources, so that patterns find them.
-            name = {".jsonl": RECORD, ".parquet": TABLE}.get(file.suffix)
-            if name is not None and file.parent == job.folder:
-                file.rename(job.folder / name)
+        _rename(job.folder, done.files)
         return faults
+
+    def _join(self, job: Job, paths: list[str]) -> list[VitruvianError]:
+        """Write what `_poses` does, from the records of pieces."""
+        settings, span = self.settings, self._span(job)
+        said = [json.loads((folder / ABOUT).read_text("utf-8")) for folder, _ in job.records]
+        for each in said:
+            for line in each["notes"].splitlines():
+                note(line)
+        faults = [*dict.fromkeys(fault for each in said for fault in each["faults"])]
+        every = list(map(VitruvianError, faults))
+        save = Save.parse(",".join(settings.save), visible=settings.visible)
+        sources = open_source(paths, span)
+        plans = plan_outputs(sources, job.folder, save, overwrite=True)
+        records = [folder / RECORD for folder, _ in job.records]
+        joined = Joined(sources[0], records, [piece for _, piece in job.records], span.stride)
+        about, files = from_header(joined.records[0].header), list[Path]()
+        how: dict[str, Any] = {"on_error": every.append, "written": files}
+        write_joined(plans, joined.__iter__, about, job.folder, save, **how)
+        _rename(job.folder, files)
+        if joined.lost and not every:
+            what = amount(joined.lost, "frame")
+            text = f"'{sources[0].name}' is damaged: {what} could not be decoded"
+            every.append(VitruvianError(text))
+        return every
 
     def _analysis(self, job: Job) -> tuple[dict[str, Any], ...]:
         if self.settings.analysis is None:
@@ -173,6 +236,14 @@ class Worker:
         events = job.folder / "events.jsonl"
         lines = events.read_text(encoding="utf-8").splitlines() if events.is_file() else []
         return tuple(map(json.loads, lines))
+
+
+def _rename(folder: Path, files: Sequence[Path]) -> None:
+    """Give the record and the table one name for all sources, so that patterns find them."""
+    for file in files:
+        name = {".jsonl": RECORD, ".parquet": TABLE}.get(file.suffix)
+        if name is not None and file.parent == folder:
+            file.rename(folder / name)
 
 
 def digest(paths: Sequence[str]) -> str:
