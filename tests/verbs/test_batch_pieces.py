@@ -19,7 +19,7 @@ from vitruvian.frame import Frame
 from vitruvian.sources.video import KeyFrames, Span, VideoFile
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.batch.join import match
-from vitruvian.verbs.batch.pieces import CONTEXT, Piece, cut
+from vitruvian.verbs.batch.pieces import CONTEXT, Piece, cut_pieces
 from vitruvian.verbs.batch.work import RECORD, BatchSettings, Job, Worker
 
 SIZE = (96, 48)
@@ -235,7 +235,7 @@ FINE = KeyFrames(tuple(float(i) for i in range(0, 600, 2)), 18000, 599.97)
 
 
 def test_pieces_cover_everything_once_and_begin_at_key_frames():
-    pieces = cut(FINE, Span(), 100)
+    pieces = cut_pieces(FINE, Span(), 100)
     assert len(pieces) == 6
     assert pieces[0] == Piece(0, 0, pieces[1].start + 2 * CONTEXT)
     assert pieces[-1].end is None
@@ -249,7 +249,7 @@ def test_pieces_cover_everything_once_and_begin_at_key_frames():
 @pytest.mark.parametrize("seconds", [1, 7, 19.9, 20, 30, 299, 401, 10_000])
 def test_pieces_are_longer_than_what_they_have_in_common(seconds: float):
     for span in (Span(), Span(start=100), Span(start=31.7, end=333.3), Span(stride=30)):
-        firsts = [piece.first for piece in cut(FINE, span, seconds)]
+        firsts = [piece.first for piece in cut_pieces(FINE, span, seconds)]
         assert len(firsts) != 1
         assert all(b - a > CONTEXT for a, b in pairwise(firsts))
 
@@ -257,10 +257,10 @@ def test_pieces_are_longer_than_what_they_have_in_common(seconds: float):
 def test_a_video_of_few_frames_has_longer_contexts():
     """People are confirmed after some frames at least."""
     slow = KeyFrames((0.0,), 600, 599.0)
-    pieces = cut(slow, Span(), 100)
+    pieces = cut_pieces(slow, Span(), 100)
     assert len(pieces) == 6
     assert all(29 < piece.first - piece.start < 31 for piece in pieces[1:])
-    assert cut(slow, Span(stride=10), 100) == ()  # pieces would be nothing but context
+    assert cut_pieces(slow, Span(stride=10), 100) == ()  # pieces would be nothing but context
 
 
 def test_what_cannot_be_joined_is_done_as_a_whole(tmp_path: Path):

@@ -22,11 +22,12 @@ from typing import Any
 
 from vitruvian.errors import VitruvianError, amount, note, shown
 from vitruvian.formats.atomic_file import WriteError, why
+from vitruvian.sources.open import is_picture
 from vitruvian.sources.video import Span
 from vitruvian.stopping import hold_signals
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.batch.manifest import DONE, FAILED, TODO, Manifest, ManifestError, Row
-from vitruvian.verbs.batch.pieces import AUTO, CutVideos, Task, need_made
+from vitruvian.verbs.batch.pieces import AUTO, BatchTask, CutVideos, need_made
 from vitruvian.verbs.batch.settings import batch_settings, fingerprint, shard_of
 from vitruvian.verbs.batch.sources import Item, in_shard, items
 from vitruvian.verbs.batch.work import BatchSettings, Done, Job, ModelError
@@ -161,7 +162,7 @@ class _Run:
         self.total, self.failed = 0, dict[str, str]()
         self.began = self._told = time.monotonic()
         self._todo: Iterator[Row] = iter(())
-        self._tasks = deque[Task]()  # of videos in pieces
+        self._tasks = deque[BatchTask]()  # of videos in pieces
         self._waiting, self._count = 0, 1  # sources that no worker has got; workers
         self._listener: subprocess.Popen[str] | None = None
 
@@ -213,7 +214,7 @@ class _Run:
     def _work(self) -> None:
         """Give every worker a source or piece, until none is left; signals wait for an answer."""
         assert self.workers is not None
-        busy, task = dict[str, tuple[Task, Path]](), None
+        busy, task = dict[str, tuple[BatchTask, Path]](), None
         while True:
             idle = self.workers.idle()
             self._count = len(idle) + len(busy)
@@ -232,7 +233,7 @@ class _Run:
                 self._take(*busy.pop(worker), result)
             self._tell()
 
-    def _next(self) -> Task | None:
+    def _next(self) -> BatchTask | None:
         """The next piece or source; at the end, those to be tried again."""
         while self._tasks:
             task = self._tasks.popleft()
@@ -247,15 +248,15 @@ class _Run:
         self._waiting -= 1
         left = self.videos.left(row)
         if not left:
-            return Task(row)
+            return BatchTask(row)
         self.manifest.start(row, "")
         self._tasks.extend(left[1:])
         return left[0]
 
     def _hire(self, left: int) -> Workers:
         count = self.how.workers
-        if self.how.cut != 0:
-            left = sys.maxsize  # any of them may be cut
+        if self.how.cut != 0 and any(not is_picture(row.paths[0]) for row in self.manifest.todo()):
+            left = sys.maxsize  # videos may be cut
         if self.how.ray is not None:
             from vitruvian.verbs.batch.on_ray import Actors
 
@@ -265,7 +266,7 @@ class _Run:
         count = count or max(1, int((cores or 1) / max(self.how.cpus_per_worker, 1)))
         return WorkerProcesses(self.settings, min(count, left))
 
-    def _give(self, worker: str, task: Task) -> Path:
+    def _give(self, worker: str, task: BatchTask) -> Path:
         """Give a worker its task; the folder where it writes."""
         assert self.workers is not None
         row, video = task.row, task.video
@@ -285,7 +286,7 @@ class _Run:
         self.workers.submit(worker, Job(row.name, row.paths, row.options, folder, **options))
         return folder
 
-    def _take(self, task: Task, made: Path, result: Done | VitruvianError) -> None:
+    def _take(self, task: BatchTask, made: Path, result: Done | VitruvianError) -> None:
         """What a worker made, or why it did not."""
         row, video = task.row, task.video
         if isinstance(result, (WriteError, ModelError)):
@@ -326,7 +327,7 @@ class _Run:
         for event in result.events:
             self._send({"source": row.paths[0], **event})
 
-    def _fault(self, task: Task, error: VitruvianError) -> None:
+    def _fault(self, task: BatchTask, error: VitruvianError) -> None:
         """Try it again, or set the source aside; pieces that are done are kept for a later run."""
         row, video, why = task.row, task.video, str(error)
         if video is None:
@@ -384,7 +385,7 @@ class _Run:
             line += f", {amount(len(self._tasks), 'piece')} waiting"
         self.say(line)
 
-    def _write_log(self, task: Task, **what: Any) -> None:
+    def _write_log(self, task: BatchTask, **what: Any) -> None:
         if self._log is not None:
             about = {"name": task.row.name, "paths": task.row.paths}
             about |= {"part": task.part} if task.part else {}

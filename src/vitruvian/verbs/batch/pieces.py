@@ -46,7 +46,7 @@ class Piece:
         return f"{self.start:g} s to {end}"
 
 
-def cut(keys: KeyFrames, span: Span, seconds: float) -> tuple[Piece, ...]:
+def cut_pieces(keys: KeyFrames, span: Span, seconds: float) -> tuple[Piece, ...]:
     """Overlapping pieces of about this length; none if there would be only one.
 
     A piece begins at a key frame if one is near, so that nothing is decoded in vain.
@@ -107,7 +107,7 @@ class CutVideo:
 
 
 @dataclass(frozen=True)
-class Task:
+class BatchTask:
     """What a worker does next: a source, a piece of one, or (`piece` None) its joining."""
 
     row: Row
@@ -151,7 +151,7 @@ class CutVideos:
             if not folder.name.isdecimal() or plan is None or plan["key"] != key(int(folder.name)):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def begin(self, row: Row, key: str, sha256: str, pieces: tuple[Piece, ...]) -> list[Task]:
+    def begin(self, row: Row, key: str, sha256: str, pieces: tuple[Piece, ...]) -> list[BatchTask]:
         """Cut a video.
 
         Args:
@@ -172,7 +172,7 @@ class CutVideos:
             raise WriteError(f"cannot write '{shown(folder, 100)}': {why(error)}") from None
         return self.left(row)
 
-    def left(self, row: Row) -> list[Task]:
+    def left(self, row: Row) -> list[BatchTask]:
         """What is to do of a video; nothing if it is not cut."""
         folder = self.folder / str(row.id)
         plan = self._plan(folder)
@@ -180,9 +180,9 @@ class CutVideos:
             return []
         pieces = tuple(Piece(**piece) for piece in plan["pieces"])
         video = CutVideo(row, folder, plan["sha256"], pieces)
-        return [Task(row, video, i) for i in video.missing()] or [Task(row, video)]
+        return [BatchTask(row, video, i) for i in video.missing()] or [BatchTask(row, video)]
 
-    def keep(self, task: Task, made: Path) -> list[Task]:
+    def keep(self, task: BatchTask, made: Path) -> list[BatchTask]:
         """Put a piece into place; what is to do then: the joining, if it was the last one."""
         assert task.video is not None
         assert task.piece is not None
@@ -192,7 +192,7 @@ class CutVideos:
             made.rename(place)
         except OSError as error:
             raise WriteError(f"cannot write '{shown(place, 100)}': {why(error)}") from None
-        return [] if task.video.missing() else [Task(task.row, task.video)]
+        return [] if task.video.missing() else [BatchTask(task.row, task.video)]
 
     def forget(self, video: CutVideo) -> None:
         """Remove the pieces of a video that is done."""

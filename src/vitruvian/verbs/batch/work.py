@@ -23,7 +23,7 @@ from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs import api
 from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.batch.join import Joined
-from vitruvian.verbs.batch.pieces import Piece, cut
+from vitruvian.verbs.batch.pieces import Piece, cut_pieces
 from vitruvian.verbs.batch.sources import file_system
 from vitruvian.verbs.folder import LEDGERS
 from vitruvian.verbs.groups import (
@@ -180,7 +180,7 @@ class Worker:
         if "heatmaps" in self.settings.save or self._model(paths, span).options.get("masks"):
             return ()
         keys = film.key_frames()
-        return () if keys is None else cut(keys, span, job.cut)
+        return () if keys is None else cut_pieces(keys, span, job.cut)
 
     def _poses(self, job: Job, paths: list[str]) -> list[VitruvianError]:
         settings, own, span = self.settings, job.options, self._span(job)
