@@ -1,26 +1,31 @@
 """Long videos in pieces: each frame is that of a single run, and everyone keeps the track id."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
 import pytest
 
+from commands import process, started
 from conftest import TOY, need, stream_defaults
+from toy_yolo import toy_yolo
 from vitruvian.body.poses import Poses
+from vitruvian.errors import VitruvianError
 from vitruvian.formats.records import Record
 from vitruvian.frame import Frame
 from vitruvian.sources.video import KeyFrames, Span, VideoFile
 from vitruvian.streams.wanted import Wanted
+from vitruvian.verbs.batch import batch as driver
 from vitruvian.verbs.batch.join import match
 from vitruvian.verbs.batch.pieces import CONTEXT, Piece, cut_pieces
-from vitruvian.verbs.batch.work import RECORD, BatchSettings, Job, Worker
+from vitruvian.verbs.batch.work import RECORD, BatchSettings, Done, Job, Worker
 
 SIZE = (96, 48)
 COLOURS = ((250, 20, 20), (20, 20, 250))
@@ -95,19 +100,27 @@ def worker(**settings: Any) -> Worker:
     return one
 
 
+def made(one: Worker, job: Job) -> Done:
+    """What a worker did; errors are raised."""
+    done = one(job)
+    if isinstance(done, VitruvianError):
+        raise done
+    return done
+
+
 def both_ways(
     path: Path, folder: Path, seconds: float, least: int = 2, options: Any = None, **settings: Any
 ) -> tuple[Path, Path, tuple[Piece, ...]]:
     """The folders of a video done as a whole, and in pieces."""
     one, paths, options = worker(**settings), (str(path),), options or {}
-    one(Job("a", paths, options, folder / "whole"))
-    planned = one(Job("a", paths, options, folder / "plan", cut=seconds))
+    made(one, Job("a", paths, options, folder / "whole"))
+    planned = made(one, Job("a", paths, options, folder / "plan", cut=seconds))
     assert len(planned.pieces) >= least
     records = []
     for i, piece in enumerate(planned.pieces):
-        one(Job("a", paths, options, folder / str(i), piece=piece))
+        made(one, Job("a", paths, options, folder / str(i), piece=piece))
         records.append((folder / str(i), piece))
-    one(Job("a", paths, options, folder / "joined", records=tuple(records)))
+    made(one, Job("a", paths, options, folder / "joined", records=tuple(records)))
     return folder / "whole", folder / "joined", planned.pieces
 
 
@@ -151,9 +164,9 @@ def test_people_who_meet_at_a_seam_keep_their_ids(tmp_path: Path):
     pieces = tuple(replace(piece, **at) for piece, at in zip(pieces, MEETING, strict=True))
     one = worker()
     for i, piece in enumerate(pieces):
-        one(Job("a", (str(path),), {}, tmp_path / str(i), piece=piece))
+        made(one, Job("a", (str(path),), {}, tmp_path / str(i), piece=piece))
     records = tuple((tmp_path / str(i), piece) for i, piece in enumerate(pieces))
-    one(Job("a", (str(path),), {}, tmp_path / "again", records=records))
+    made(one, Job("a", (str(path),), {}, tmp_path / "again", records=records))
     same_record(whole, joined)
     same_record(whole, tmp_path / "again")
     assert {n for _, poses in Record(whole / RECORD) for n in poses.person.tolist()} == {1, 2}
@@ -222,9 +235,9 @@ def test_lost_frames_are_said(packet: int, tmp_path: Path):
     assert len([*Record(joined / RECORD)]) == 399
     one, records = worker(), []
     for i, piece in enumerate(one._pieces(Job("a", (), {}, tmp_path, cut=20), [str(path)])):
-        one(Job("a", (str(path),), {}, tmp_path / str(i), piece=piece))
+        made(one, Job("a", (str(path),), {}, tmp_path / str(i), piece=piece))
         records.append((tmp_path / str(i), piece))
-    (fault,) = one(Job("a", (str(path),), {}, tmp_path / "b", records=tuple(records))).faults
+    (fault,) = made(one, Job("a", (str(path),), {}, tmp_path / "b", records=tuple(records))).faults
     assert "damaged" in fault
     assert "could not be decoded" in fault
 
@@ -299,3 +312,173 @@ def test_people_are_matched_by_the_frames_in_which_they_agree(people: Callable[.
         (frame, replace(poses, xy=poses.xy + 500, box=poses.box + 500)) for frame, poses in after
     ]
     assert match(before, away) == {}
+
+
+# The batch
+
+
+class Here:
+    """Two workers of this process, who know their model; `before` each job may raise an error."""
+
+    jobs: ClassVar[list[Job]] = []  # done, in order
+    before: ClassVar[Callable[[Job], None]] = staticmethod(lambda job: None)
+
+    def __init__(self, settings: BatchSettings, count: int) -> None:
+        self.given = dict[str, Job]()
+        self.worker = Worker(settings)
+        self.worker._models[True] = Colours()
+
+    def idle(self) -> list[str]:
+        return [name for name in ("1", "2") if name not in self.given]
+
+    def submit(self, worker: str, job: Job) -> None:
+        self.given[worker] = job
+
+    def done(self) -> list[tuple[str, Done | VitruvianError]]:
+        name, job = next(iter(self.given.items()))
+        del self.given[name]
+        self.jobs.append(job)
+        try:
+            Here.before(job)
+        except VitruvianError as error:
+            return [(name, error)]
+        return [(name, self.worker(job))]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> type[Here]:
+    monkeypatch.setattr(driver, "WorkerProcesses", Here)
+    monkeypatch.setattr(Here, "jobs", [])
+    monkeypatch.setattr(Here, "before", staticmethod(lambda job: None))
+    return Here
+
+
+def run(path: Path, out: Path, cut: float | None = 13, **more: Any) -> driver.Batch:
+    how = {"save": "json", "recursive": False, **more}
+    return driver.batch([path], "vitruvian-2d", out=out, cut=cut, **how)
+
+
+def kinds(jobs: Sequence[Job]) -> str:
+    """w: whole, p: piece, j: joined."""
+    return "".join("p" if each.piece else "j" if each.records else "w" for each in jobs)
+
+
+def test_a_batch_gives_the_same_in_pieces(here: type[Here], tmp_path: Path):
+    path, lines = film(tmp_path / "a.mp4"), list[str]()
+    whole = run(path, tmp_path / "whole", 0)
+    assert kinds(here.jobs) == "w"
+    done = run(path, tmp_path / "out", say=lines.append, log=tmp_path / "log")
+    assert kinds(here.jobs) == "wwpppj"
+    assert (done.done, done.frames, done.failures) == (whole.done, whole.frames, 0) == (1, 400, 0)
+    same_record(tmp_path / "whole" / "a.mp4", tmp_path / "out" / "a.mp4")
+    assert any("3 pieces" in line for line in lines)
+    log = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["part"].split(" (")[0] for line in log] == [
+        *("piece 1 of 3", "piece 2 of 3", "piece 3 of 3", "joining 3 pieces"),
+    ]
+    assert log[-1]["sha256"]
+    assert not [*(tmp_path / "out" / ".vitruvian" / "batch-pieces").iterdir()]
+    assert run(path, tmp_path / "out").before == 1
+    assert len(here.jobs) == 6
+
+
+def test_a_video_is_cut_by_itself_only_where_workers_would_wait(
+    here: type[Here], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(driver, "AUTO", 20.0)
+    (tmp_path / "in").mkdir()
+    path = film(tmp_path / "in" / "a.mp4")
+    run(path, tmp_path / "one", None)
+    assert kinds(here.jobs) == "wppj"
+    here.jobs.clear()
+    for name in ("b.mp4", "c.mp4"):
+        path.with_name(name).write_bytes(path.read_bytes())
+    run(path.parent, tmp_path / "three", None)
+    assert kinds(here.jobs).count("j") == 1  # the last one
+    assert [job.cut for job in here.jobs if not job.piece and not job.records] == [0, 0, 20]
+
+
+def test_a_piece_that_fails_is_tried_again_alone(here: type[Here], tmp_path: Path):
+    path = film(tmp_path / "a.mp4")
+
+    def once(job: Job) -> None:
+        if job.piece and job.piece.start and kinds(here.jobs) == "wpp":
+            raise VitruvianError("out of memory")
+
+    here.before = staticmethod(once)
+    assert run(path, tmp_path / "out").done == 1
+    assert kinds(here.jobs) == "wppppj"
+
+
+def test_a_source_fails_with_its_piece_and_goes_on_from_there(here: type[Here], tmp_path: Path):
+    path = film(tmp_path / "a.mp4")
+
+    def second(job: Job) -> None:
+        if job.piece and job.piece.start and job.piece.end:
+            raise VitruvianError("out of memory")
+
+    here.before = staticmethod(second)
+    done = run(path, tmp_path / "out")
+    assert (done.done, done.failures) == (0, 1)
+    assert done.failed["a.mp4"].startswith("piece 2 of 3 (")
+    assert done.failed["a.mp4"].endswith("): out of memory")
+    assert not (tmp_path / "out" / "a.mp4").exists()
+    assert kinds(here.jobs) == "wpppp"
+
+    here.jobs.clear()
+    here.before = staticmethod(lambda job: None)
+    assert run(path, tmp_path / "out").done == 1
+    assert kinds(here.jobs) == "pj"
+    run(path, tmp_path / "whole", 0)
+    same_record(tmp_path / "whole" / "a.mp4", tmp_path / "out" / "a.mp4")
+
+
+@pytest.mark.parametrize("change", ["file", "settings", "overwrite"])
+def test_pieces_of_something_else_are_not_used(here: type[Here], change: str, tmp_path: Path):
+    path = film(tmp_path / "a.mp4")
+
+    def joining(job: Job) -> None:
+        if job.records:
+            raise KeyboardInterrupt
+
+    here.before = staticmethod(joining)
+    with pytest.raises(KeyboardInterrupt):
+        run(path, tmp_path / "out")
+    here.before = staticmethod(lambda job: None)
+    here.jobs.clear()
+    more: dict[str, Any] = {}
+    if change == "file":
+        film(path, there=lambda at, person: person == 0)
+    else:
+        more = {"settings": {"visible": 0.4}, "overwrite": {"overwrite": True}}[change]
+    assert run(path, tmp_path / "out", **more).done == 1
+    assert kinds(here.jobs) == "wpppj"
+
+
+def test_kill_9_loses_only_pieces_in_flight(tmp_path: Path):
+    """At several moments, of real processes; what is joined in the end is what one run gives."""
+    need("openvino")
+    path, model = film(tmp_path / "a.mp4", 120), toy_yolo(tmp_path / "toy.xml")
+    words = ("batch", path, "--model", model, "--offline", "--save", "json", "--workers", 2)
+    kept = tmp_path / "out" / ".vitruvian" / "batch-pieces" / "1"
+    for least in (1, 3):
+        one = started(*words, "--out", tmp_path / "out", "--cut", 20)
+        until = time.monotonic() + 240
+        while len([each for each in kept.glob("*") if each.is_dir()]) < least:
+            assert one.poll() is None, one.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        one.kill()
+        one.communicate()
+    before = len([each for each in kept.glob("*") if each.is_dir()])
+    log = tmp_path / "log"
+    done = process(*words, "--out", tmp_path / "out", "--cut", 20, "--log", log)
+    assert done.returncode == 0, done.stderr
+    parts = [json.loads(line)["part"] for line in log.read_text().splitlines()]
+    assert len(parts) == 6 - before + 1
+    done = process(*words, "--out", tmp_path / "whole", "--cut", 0)
+    assert done.returncode == 0, done.stderr
+    same_record(tmp_path / "whole" / "a.mp4", tmp_path / "out" / "a.mp4")
