@@ -80,6 +80,10 @@ def test_a_run_learns_keypoints_of_ones_own(tmp_path):
     (poses,) = model([frame], [box])
     assert poses.skeleton.keypoints == NAMES
     assert len(poses) == 1
+    settings = [f"of={run}", "epochs=1", "batch=4", "resamples=0"]
+    refined = train("vitruvian-2d-pga", mine / "labels.json", tmp_path / "pga", settings=settings)
+    assert set(refined.figures) == {"cells", "cells before"}
+    assert "cells before" in (tmp_path / "pga" / "README.md").read_text()
 
 
 def test_what_cannot_be_trained_is_said_before_anything_is_read(tmp_path):

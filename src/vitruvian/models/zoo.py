@@ -171,8 +171,8 @@ _OURS = (
     ),
     File(
         "vitruvian-2d-pga.onnx",
-        "7e08e0f48925eeb7be3573187d75e8ea443b50bb5cb6b5e1202d1341ed6b1c3b",
-        141_493,
+        "248720cce355ec6f4e598151b20710cb5c2c07db1bafa3b6ce7a85716dc7373a",
+        141_492,
         (),
     ),
 )

@@ -36,6 +36,7 @@ class Trainable:
     starts: Callable[[Any], bool]  # whether a recipe starts from the model's own weights
     boxes: bool = False  # whether it finds people, and learns from bounding boxes alone
     flat: bool = True  # whether it learns from 2D keypoints
+    alone: bool = True  # whether the network is a model by itself
 
 
 _FINDER = Trainable(FinderRecipe(), FinderTask, lambda _: True, boxes=True)
@@ -46,7 +47,9 @@ TRAINABLE = {
     "vitruvian-2d-lite": Trainable(
         Recipe2D(size="lite", start="backbone"), Vitruvian2DTask, lambda _: False
     ),
-    "vitruvian-2d-pga": Trainable(RefinementRecipe(), RefinementTask, lambda _: False),
+    "vitruvian-2d-pga": Trainable(
+        RefinementRecipe(), RefinementTask, lambda _: False, alone=False
+    ),
     "vitruvian-3d": Trainable(
         Recipe3D(), Vitruvian3DTask, lambda recipe: recipe.start == "released", flat=False
     ),

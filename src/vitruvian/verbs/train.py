@@ -103,14 +103,16 @@ def train(
     before = model if kind.starts(chosen) else None
     if kind.boxes:
         lines = _box_lines([model, str(out)], read.validation)
+    elif not kind.alone:
+        lines = []
     else:
         write = write_metres if read.validation.solid else write_coco
         write(read.validation, out / "validation.json")
         lines = show.validation_lines(_report(out, before, say))
     card = model_card(task, short_name(model), progress, lines, out)
     RunFolder(out).write_text("README.md", card)
-    use = "find" if kind.boxes else "model"
-    say(f"wrote '{shown(done.model, 100)}'; use it with --{use} {out}")
+    use = f"; use it with --{'find' if kind.boxes else 'model'} {out}" if kind.alone else ""
+    say(f"wrote '{shown(done.model, 100)}'{use}")
     return done
 
 
