@@ -47,9 +47,7 @@ TRAINABLE = {
     "vitruvian-2d-lite": Trainable(
         Recipe2D(size="lite", start="backbone"), Vitruvian2DTask, lambda _: False
     ),
-    "vitruvian-2d-pga": Trainable(
-        RefinementRecipe(), RefinementTask, lambda _: False, alone=False
-    ),
+    "vitruvian-2d-pga": Trainable(RefinementRecipe(), RefinementTask, lambda _: False, alone=False),
     "vitruvian-3d": Trainable(
         Recipe3D(), Vitruvian3DTask, lambda recipe: recipe.start == "released", flat=False
     ),
