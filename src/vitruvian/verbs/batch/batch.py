@@ -6,28 +6,26 @@ the process that holds the manifest does that.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vitruvian.errors import VitruvianError, amount, note, shown
+from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.formats.atomic_file import WriteError, why
 from vitruvian.sources.open import is_picture
 from vitruvian.sources.video import Span
 from vitruvian.stopping import hold_signals
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.batch.manifest import DONE, FAILED, TODO, Manifest, ManifestError, Row
-from vitruvian.verbs.batch.pieces import AUTO, BatchTask, CutVideos, need_made
+from vitruvian.verbs.batch.pieces import AUTO, BatchTask, CutVideos, put_folder
+from vitruvian.verbs.batch.reports import BatchReports
 from vitruvian.verbs.batch.settings import batch_settings, fingerprint, shard_of
 from vitruvian.verbs.batch.sources import Item, in_shard, items
 from vitruvian.verbs.batch.work import BatchSettings, Done, Job, ModelError
@@ -145,10 +143,10 @@ class _Run:
         name = "batch" if shard == (1, 1) else f"batch-{shard[0]}-of-{shard[1]}"
         try:
             own.mkdir(parents=True, exist_ok=True)
-            self._log = None if how.log is None else how.log.open("a", encoding="utf-8")
         except OSError as error:
             where = shown(error.filename or out, 100)
             raise WriteError(f"cannot write to '{where}': {why(error)}") from None
+        self.reports = BatchReports(how.log, how.on_event)
         self.manifest = Manifest(own / f"{name}.sqlite", fingerprint(settings), __version__)
         # Of this manifest alone, so what is there is left of a process that was killed. A new one
         # each time: workers of that process may write for another moment.
@@ -164,7 +162,6 @@ class _Run:
         self._todo: Iterator[Row] = iter(())
         self._tasks = deque[BatchTask]()  # of videos in pieces
         self._waiting, self._count = 0, 1  # sources that no worker has got; workers
-        self._listener: subprocess.Popen[str] | None = None
 
     def plan(self, every: Iterator[Item], *, again: bool) -> None:
         """Register the sources, and say what is to do."""
@@ -305,12 +302,12 @@ class _Run:
             return
         if video is not None and task.piece is not None:
             self._tasks.extend(self.videos.keep(task, made))
-            self._write_log(task, state=DONE, frames=result.frames, seconds=result.seconds)
+            self.reports.write(task, state=DONE, frames=result.frames, seconds=result.seconds)
             return
         if video is not None:
             result = replace(result, sha256=video.sha256)
         if not result.unchanged:
-            self._place(row, made)
+            put_folder(made, self.out / row.name, self.work / f"{row.id}-old")
         self.done += not result.unchanged
         self.before += result.unchanged
         self.frames += result.frames
@@ -323,9 +320,9 @@ class _Run:
         self.manifest.finish(row, **what)
         if video is not None:
             self.videos.forget(video)
-        self._write_log(task, **{key: value for key, value in what.items() if key != "finished"})
+        self.reports.write(task, **{key: value for key, value in what.items() if key != "finished"})
         for event in result.events:
-            self._send({"source": row.paths[0], **event})
+            self.reports.send({"source": row.paths[0], **event})
 
     def _fault(self, task: BatchTask, error: VitruvianError) -> None:
         """Try it again, or set the source aside; pieces that are done are kept for a later run."""
@@ -336,7 +333,7 @@ class _Run:
             video.attempts[task.piece] += 1
             again = video.attempts[task.piece] < self.how.attempts
             why = f"{task.part}: {why}"
-        self._write_log(task, state="retry" if again else FAILED, error=str(error))
+        self.reports.write(task, state="retry" if again else FAILED, error=str(error))
         if again and video is not None:
             self._tasks.append(task)
             return
@@ -350,21 +347,6 @@ class _Run:
         self.failures += 1
         if len(self.failed) < SHOWN:
             self.failed[row.name] = why
-
-    def _place(self, row: Row, made: Path) -> None:
-        """Put the results of a source into place."""
-        place = self.out / row.name
-        old = self.work / f"{row.id}-old"
-        try:
-            need_made(made)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if os.path.lexists(place):
-                shutil.rmtree(old, ignore_errors=True)
-                place.rename(old)
-            made.rename(place)
-        except OSError as error:
-            raise WriteError(f"cannot write '{shown(place, 100)}': {why(error)}") from None
-        shutil.rmtree(old, ignore_errors=True)
 
     # What is said
 
@@ -385,41 +367,11 @@ class _Run:
             line += f", {amount(len(self._tasks), 'piece')} waiting"
         self.say(line)
 
-    def _write_log(self, task: BatchTask, **what: Any) -> None:
-        if self._log is not None:
-            about = {"name": task.row.name, "paths": task.row.paths}
-            about |= {"part": task.part} if task.part else {}
-            print(json.dumps({**about, **what}), file=self._log)
-            self._log.flush()
-
-    def _send(self, event: Mapping[str, Any]) -> None:
-        if self.how.on_event is None:
-            return
-        if self._listener is None:
-            self._listener = subprocess.Popen(
-                self.how.on_event, shell=True, stdin=subprocess.PIPE, text=True
-            )
-        assert self._listener.stdin is not None
-        try:
-            self._listener.stdin.write(json.dumps(event) + "\n")
-            self._listener.stdin.flush()
-        except OSError:
-            raise VitruvianError(
-                f"the command of --on-event, '{shown(self.how.on_event)}', has ended; it must read "
-                "all lines"
-            ) from None
-
     def close(self) -> None:
         """End the workers, and close all files."""
         if self.workers is not None:
             self.workers.close()
-        if self._listener is not None and self._listener.stdin is not None:
-            with suppress(OSError):  # it has ended
-                self._listener.stdin.close()
-            if code := self._listener.wait():
-                note(f"the command of --on-event ended with exit code {code}")
-        if self._log is not None:
-            self._log.close()
+        self.reports.close()
         shutil.rmtree(self._works, ignore_errors=True)
         self.manifest.close()  # last: its lock is for the folders, too
 

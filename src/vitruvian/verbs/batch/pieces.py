@@ -8,6 +8,7 @@ with its plan, and in it one for each piece that is done, put into place by rena
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from bisect import bisect_left
 from collections import Counter
@@ -73,13 +74,31 @@ def cut_pieces(keys: KeyFrames, span: Span, seconds: float) -> tuple[Piece, ...]
     return tuple(map(Piece, begins, firsts, ends))
 
 
-def need_made(folder: Path) -> None:
-    """Raise `WriteError` if a folder that a worker made is not seen here."""
-    if not folder.is_dir():
+def put_folder(made: Path, place: Path, old: Path) -> None:
+    """Put a folder that a worker made into place by renaming.
+
+    Args:
+        made: the folder.
+        place: its new name.
+        old: where a folder of that name is moved, and removed.
+
+    Raises:
+        WriteError: it cannot be renamed, or is not seen on this machine.
+    """
+    if not made.is_dir():
         raise WriteError(
-            f"what a worker wrote to '{shown(folder, 100)}' is not there; give an --out that is "
-            "the same folder on all machines"
+            f"what a worker wrote to '{shown(made, 100)}' is not there; give an --out that is the "
+            "same folder on all machines"
         )
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(place):
+            shutil.rmtree(old, ignore_errors=True)
+            place.rename(old)
+        made.rename(place)
+    except OSError as error:
+        raise WriteError(f"cannot write '{shown(place, 100)}': {why(error)}") from None
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @dataclass(eq=False)
@@ -186,12 +205,7 @@ class CutVideos:
         """Put a piece into place; what is to do then: the joining, if it was the last one."""
         assert task.video is not None
         assert task.piece is not None
-        place = task.video.record(task.piece)
-        try:
-            need_made(made)
-            made.rename(place)
-        except OSError as error:
-            raise WriteError(f"cannot write '{shown(place, 100)}': {why(error)}") from None
+        put_folder(made, task.video.record(task.piece), made.with_name(f"{made.name}-old"))
         return [] if task.video.missing() else [BatchTask(task.row, task.video)]
 
     def forget(self, video: CutVideo) -> None:
