@@ -114,8 +114,10 @@ def main() -> None:
         print(f"{given.model}, {keys.last:.0f} s in {len(pieces)} pieces")
         print(f"  one worker: {one[0]:.1f} s, {one[1]:.1f} s of CPU")
         print(f"  two: {two[0]:.1f} s ({one[0] / two[0]:.2f} times), {two[1]:.1f} s of CPU")
-        records = (Path(folder) / name / "long.mp4" / "poses.jsonl" for name in ("one", "two"))
-        compare(*records, [piece.first for piece in pieces[1:]])
+        one_record, two_record = (
+            Path(folder) / name / "long.mp4" / "poses.jsonl" for name in ("one", "two")
+        )
+        compare(one_record, two_record, [piece.first for piece in pieces[1:]])
 
 
 if __name__ == "__main__":
