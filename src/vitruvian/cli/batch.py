@@ -49,7 +49,7 @@ def batch(
     machine: MachineWords = MachineWords(),
     quiet: bool = False,
 ) -> None:
-    """Detect people in thousands of images and videos, on all cores or a Ray cluster.
+    """Process thousands of images and videos, on all cores or on Ray.
 
     Each source gets a folder with what predict and analyze write. A second run does only what is
     missing, has changed, or was made with other settings.
