@@ -1,0 +1,181 @@
+"""Kill a batch again and again: nothing may be lost, half-written or left behind.
+
+    python benchmarks/batch_kills.py [--points 200] [--clips 12] [--model FILE] [--seed 0]
+
+Makes short clips and runs `vitruvian batch` over them once, undisturbed. Then, into another folder,
+it starts a batch and kills (SIGKILL) one of its workers, or itself, after a random time; where all
+is done before, it begins a new folder. Each time nothing of it may keep running, and each result
+that is in place must be that of the undisturbed run, byte for byte. In the end one
+undisturbed start must complete every folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import av
+import numpy as np
+import psutil
+
+WORKERS = 2
+
+
+def film(path: Path, frames: int, seed: int) -> None:
+    """A clip of 64 x 48 pixels whose brightness changes, at 30 frames/s."""
+    grey = np.random.default_rng(seed).integers(60, 250, frames)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height = 64, 48
+        stream.options = {"preset": "ultrafast"}
+        for level in grey:
+            picture = np.full((48, 64, 3), level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def start(clips: Path, out: Path, model: str, more: list[str]) -> subprocess.Popen[bytes]:
+    """A batch in the background."""
+    words = ["batch", str(clips), "--model", model, "--out", str(out), "--rules", "seated"]
+    words += ["--workers", str(WORKERS), "--quiet", "--save", "json", *more]
+    line = [sys.executable, "-m", "vitruvian.cli", *words]
+    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """Every file of the results, by its path."""
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and ".vitruvian" not in path.parts
+    }
+
+
+def ended(processes: list[psutil.Process]) -> None:
+    """Wait for the end of processes.
+
+    Raises:
+        AssertionError: one keeps running.
+    """
+    alive = psutil.wait_procs(processes, 30)[1]
+    assert not alive, f"still running: {[p.cmdline() for p in alive]}"
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """A process and all that it has started."""
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether it is one that works on sources."""
+    try:
+        words = " ".join(process.cmdline())
+        return "spawn_main" in words or words.startswith("ray::")
+    except psutil.Error:
+        return False
+
+
+def disturb(run: subprocess.Popen[bytes], after: float, chance: random.Random) -> str:
+    """Kill a worker or the driver after some seconds; what was killed, or `nothing`."""
+    driver, until = psutil.Process(run.pid), time.monotonic() + after
+    while time.monotonic() < until and run.poll() is None:
+        time.sleep(0.01)
+    every = family(driver)
+    if run.poll() is not None:
+        return "nothing"
+    workers = [p for p in every if is_worker(p)]
+    if chance.random() < 0.5 and workers:
+        chance.choice(workers).kill()
+        return "worker"
+    run.kill()
+    run.wait()
+    ended([p for p in every if p.pid != run.pid])
+    return "driver"
+
+
+def check_places(out: Path, want: dict[str, bytes]) -> None:
+    """Each folder that is in place is whole, and as it is undisturbed."""
+    got = results(out)
+    for folder in {name.split("/")[0] for name in got}:
+        its = {n: text for n, text in got.items() if n.startswith(f"{folder}/")}
+        whole = {n: text for n, text in want.items() if n.startswith(f"{folder}/")}
+        assert its == whole, f"{folder} is not what it is in an undisturbed run: {sorted(its)}"
+
+
+def check_end(out: Path, want: dict[str, bytes]) -> None:
+    """Everything is done, right, and nothing else is there."""
+    assert results(out) == want, "the results are not those of an undisturbed run"
+    base = sqlite3.connect(out / ".vitruvian" / "batch.sqlite")
+    states = Counter(state for (state,) in base.execute("SELECT state FROM sources"))
+    base.close()
+    assert set(states) == {"done"}, states
+    left = sorted(path.name for path in (out / ".vitruvian").iterdir())
+    assert left == ["batch.lock", "batch.sqlite"], left
+
+
+def kills(folder: Path, points: int, clips: int, model: str, seed: int, more: list[str]) -> str:
+    """Kill at that many points; a line about them.
+
+    Raises:
+        AssertionError: something was lost, or is left.
+    """
+    chance, films = random.Random(seed), folder / "clips"
+    films.mkdir()
+    for i in range(clips):
+        film(films / f"{i:02}.mp4", chance.randint(20, 60), seed + i)
+    undisturbed, out = folder / "undisturbed", folder / "killed"
+    began = time.monotonic()
+    assert start(films, undisturbed, model, more).wait() == 0
+    whole = time.monotonic() - began  # seconds of a run
+    want, killed = results(undisturbed), Counter[str]()
+    assert len({name.split("/")[0] for name in want}) == clips
+    while killed.total() - killed["nothing"] < points:
+        run = start(films, out, model, more)
+        everyone = family(psutil.Process(run.pid))
+        # Workers may be killed several times in one run, the driver once.
+        while killed.total() - killed["nothing"] < points:
+            what = disturb(run, chance.uniform(0.2 * whole, whole), chance)
+            killed[what] += 1
+            everyone += family(psutil.Process(run.pid)) if what == "worker" else []
+            if what != "worker":
+                break
+        run.wait()
+        ended(everyone)
+        check_places(out, want)
+        if len(results(out)) == len(want):
+            assert start(films, out, model, more).wait() == 0
+            check_end(out, want)
+            shutil.rmtree(out)
+    assert start(films, out, model, more).wait() == 0
+    check_end(out, want)
+    return json.dumps({"points": points, **killed, "clips": clips})
+
+
+def main() -> None:
+    """Read the words, kill."""
+    parser = argparse.ArgumentParser(description="Kill a batch again and again")
+    parser.add_argument("--points", type=int, default=200)
+    parser.add_argument("--clips", type=int, default=12)
+    parser.add_argument("--model", default="blazepose-lite")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ray", action="store_true", help="workers on a Ray of its own")
+    words = parser.parse_args()
+    more = ["--ray", "local"] if words.ray else []
+    with tempfile.TemporaryDirectory() as folder:
+        print(kills(Path(folder), words.points, words.clips, words.model, words.seed, more))
+
+
+if __name__ == "__main__":
+    main()

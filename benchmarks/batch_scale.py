@@ -1,0 +1,131 @@
+"""Batches of very many sources: the driver's memory, and the time to scan a manifest.
+
+    python benchmarks/batch_scale.py [--sources 1000,10000,100000] [--scan 1000000]
+
+For each number of sources a process of its own runs a batch whose workers do nothing, and prints
+its resident memory. Then a manifest of so many sources is made, all done, and what a second start
+does is timed: all sources are compared with it, and the first that is to do is looked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from vitruvian.errors import VitruvianError
+from vitruvian.verbs.batch import batch as verb
+from vitruvian.verbs.batch.manifest import DONE, Manifest
+from vitruvian.verbs.batch.sources import Item
+from vitruvian.verbs.batch.work import BatchSettings, Done, Job
+from vitruvian.verbs.groups import BatchWords
+
+IN_FOLDER = 1000  # sources
+
+
+class Idlers:
+    """Workers that make an empty folder of each source."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+
+    def idle(self) -> list[str]:
+        """See `Workers`."""
+        return [f"worker {i}" for i in range(4) if f"worker {i}" not in self.jobs]
+
+    def submit(self, worker: str, job: Job) -> None:
+        """See `Workers`."""
+        job.folder.mkdir(parents=True)
+        self.jobs[worker] = job
+
+    def done(self) -> list[tuple[str, Done | VitruvianError]]:
+        """See `Workers`."""
+        ended: list[tuple[str, Done | VitruvianError]] = []
+        ended += [(worker, Done("0" * 64, frames=1)) for worker in self.jobs]
+        self.jobs.clear()
+        return ended
+
+    def close(self) -> None:
+        """See `Workers`."""
+
+
+class Run(verb._Run):
+    """A batch with workers that do nothing."""
+
+    def _hire(self, left: int) -> Idlers:
+        return Idlers()
+
+
+def sources(number: int) -> Iterator[Item]:
+    for i in range(number):
+        name = f"day {i // IN_FOLDER}/camera {i % IN_FOLDER}.mp4"
+        yield Item(name, (f"/videos/{name}",), {}, f"{i} {i}")
+
+
+def resident_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def drive(number: int, out: Path) -> None:
+    """A batch of so many sources; prints the largest resident size."""
+    before, began = resident_mb(), time.perf_counter()
+    run = Run(out, BatchSettings("none"), BatchWords(), (1, 1), lambda _: None)
+    try:
+        run.plan(sources(number), again=False)
+        done = run.do()
+    finally:
+        run.close()
+    assert done.done == number
+    print(
+        f"{number:9,} sources: {resident_mb():.0f} MB at most, {before:.0f} MB before, "
+        f"{time.perf_counter() - began:.0f} s",
+        flush=True,
+    )
+
+
+def scan(number: int, out: Path) -> None:
+    """Time the second start of a batch of so many sources, all of them done."""
+    (out / ".vitruvian").mkdir(parents=True)
+    path = out / ".vitruvian" / "batch.sqlite"
+    manifest = Manifest(path, "settings", "version")
+    began = time.perf_counter()
+    manifest.add(sources(number), out)
+    print(f"{number:9,} sources registered in {time.perf_counter() - began:.1f} s", flush=True)
+    manifest._base.execute("UPDATE sources SET state = ?", (DONE,))
+    for item in sources(number):
+        (out / item.name).mkdir(parents=True)
+    manifest.close()
+    manifest = Manifest(path, "settings", "version")
+    began = time.perf_counter()
+    counts = manifest.add(sources(number), out)
+    left, first = manifest.left(), next(manifest.todo(), None)
+    seconds = time.perf_counter() - began
+    manifest.close()
+    assert (counts, left, first) == ({"done": number}, 0, None)
+    print(f"{number:9,} sources scanned in {seconds:.1f} s, {resident_mb():.0f} MB", flush=True)
+
+
+def main() -> None:
+    """Read the words, measure."""
+    parser = argparse.ArgumentParser(description="Batches of very many sources")
+    parser.add_argument("--sources", default="1000,10000,100000")
+    parser.add_argument("--scan", type=int, default=1_000_000)
+    parser.add_argument("--alone", choices=["drive", "scan"], help=argparse.SUPPRESS)
+    words = parser.parse_args()
+    if words.alone is None:
+        for what, numbers in (("drive", words.sources.split(",")), ("scan", [str(words.scan)])):
+            for number in numbers:
+                more = ["--alone", what, "--sources", number]
+                subprocess.run([sys.executable, __file__, *more], check=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        (drive if words.alone == "drive" else scan)(int(words.sources), Path(folder) / "out")
+
+
+if __name__ == "__main__":
+    main()

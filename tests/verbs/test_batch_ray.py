@@ -1,0 +1,154 @@
+"""A batch on Ray: two workers of this machine, and two machines of which one is lost."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import pytest
+
+from commands import process, started
+from conftest import absent
+from toy_yolo import toy_yolo
+from vitruvian.verbs.batch.work import RECORD
+
+# Ray takes seconds to start, so few tests do much each.
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory) -> Path:
+    if find_spec("ray") is None:
+        absent("ray is not installed (the batch extra)")
+    return toy_yolo(tmp_path_factory.mktemp("toy") / "toy.xml")
+
+
+def words(toy: Path, tmp_path: Path, *more: object) -> list[object]:
+    every = ["batch", tmp_path / "in", "--model", toy, "--out", tmp_path / "out", "--save", "json"]
+    return [*every, "--rules", "seated", *more]
+
+
+def clips(video, tmp_path: Path, number: int, frames: int) -> None:
+    (tmp_path / "in").mkdir()
+    for i in range(number):
+        video(f"in/{i}.mp4", [k / 30 for k in range(frames)])
+
+
+def lines_of(out: Path) -> dict[str, int]:
+    """Lines of each record, of the results."""
+    return {p.parent.name: len(p.read_text().splitlines()) for p in out.rglob(RECORD)}
+
+
+def wait_for(happens, seconds: float = 240) -> None:
+    until = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def actors(pid: int) -> list[psutil.Process]:
+    """The processes of Ray's workers that a process has started, itself or by others."""
+    found = []
+    for each in psutil.Process(pid).children(recursive=True):
+        try:
+            if each.cmdline()[:1] and each.cmdline()[0].startswith("ray::Worker"):
+                found.append(each)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_ray_gives_what_processes_give_and_says_nothing_of_its_own(toy, video, tmp_path):
+    clips(video, tmp_path, 3, 20)
+    on_ray = process(*words(toy, tmp_path, "--ray", "local", "--workers", 2))
+    assert on_ray.returncode == 0, on_ray.stderr
+    assert "3 sources, 3 done" in on_ray.stdout
+    assert len(on_ray.stdout.splitlines()) == 1
+    for line in on_ray.stderr.splitlines():
+        assert line == "3 sources: 3 new" or " of 3 sources, " in line
+    before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*.jsonl")}
+    here = process(*words(toy, tmp_path, "--workers", 1, "--overwrite"))
+    assert "3 to be done again" in here.stderr
+    assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*.jsonl")} == before
+
+
+def test_a_killed_actor_is_replaced_and_ctrl_c_ends_all(toy, video, tmp_path):
+    clips(video, tmp_path, 6, 100)
+    every = words(toy, tmp_path, "--ray", "local", "--workers", 2, "--log", tmp_path / "log.jsonl")
+    with started(*every) as running:
+        wait_for(lambda: lines_of(tmp_path / "out") or running.poll() is not None)
+        actors(running.pid)[0].kill()
+        wait_for(lambda: (tmp_path / "log.jsonl").read_text().count("retry"))
+        wait_for(lambda: len(actors(running.pid)) == 2)
+        children = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(60) == 128 + signal.SIGTERM
+        assert running.stderr is not None
+        said = running.stderr.read()
+    assert said.splitlines()[-1] == "vitruvian: stopped"
+    assert "Traceback" not in said
+    assert psutil.wait_procs(children, 30)[1] == []
+    done = process(*words(toy, tmp_path, "--workers", 2))
+    assert done.returncode == 0, done.stderr
+    assert len(lines_of(tmp_path / "out")) == 6
+
+
+TWO = """
+import json, sys, threading, time
+from pathlib import Path
+import vitruvian as vit
+import vitruvian.verbs.batch.on_ray
+import ray
+from ray._common.usage import usage_lib
+from ray.cluster_utils import Cluster
+from ray.util.state import list_actors
+
+assert not usage_lib.usage_stats_enabled()
+source, model, out = sys.argv[1:]
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+second = cluster.add_node(num_cpus=1)
+cluster.wait_for_nodes()
+names = []
+
+def lose():
+    until = time.monotonic() + 200
+    while time.monotonic() < until and not list(Path(out).glob("*.mp4")):
+        time.sleep(0.05)
+    names.extend(node["NodeID"] for node in ray.nodes() if node["Alive"])
+    cluster.remove_node(second, allow_graceful=False)
+
+thread = threading.Thread(target=lose)
+thread.start()
+done = vit.batch(source, model, out=out, ray=cluster.address, save="json", log="log.jsonl")
+thread.join()
+print(json.dumps({"sources": done.sources, "done": done.done, "failed": dict(done.failed),
+                  "nodes": len(names), "connected": ray.is_initialized()}))
+cluster.shutdown()
+"""
+
+
+def test_a_lost_machine_loses_only_what_it_was_doing(toy, video, tmp_path):
+    clips(video, tmp_path, 6, 100)
+    (tmp_path / "two.py").write_text(TWO)
+    line = [sys.executable, "two.py", str(tmp_path / "in"), str(toy), str(tmp_path / "out")]
+    done = subprocess.run(
+        line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=500
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said == {"sources": 6, "done": 6, "failed": {}, "nodes": 2, "connected": False}
+    assert len(set(lines_of(tmp_path / "out").values())) == 1
+    assert len(lines_of(tmp_path / "out")) == 6
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["state"] for row in log if row["state"] != "done"] == ["retry"]
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(toy, video, tmp_path):
+    clips(video, tmp_path, 1, 5)
+    done = process(*words(toy, tmp_path, "--ray", "nosuch", "--quiet"))
+    assert done.returncode == 1
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("vitruvian: cannot connect to Ray at 'nosuch'")
