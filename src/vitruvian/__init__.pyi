@@ -136,6 +136,7 @@ def batch(
     shard: str | None = None,
     cut: float | None = None,
     attempts: int = 2,
+    summary: bool = False,
     on_event: str | None = None,
     log: str | Path | None = None,
     rules: str | None = None,
@@ -181,7 +182,7 @@ def batch(
         span: the same.
         output: `out`, `save`, `visible`, and `overwrite`: do everything again.
         how: `recursive`, `workers`, `ray`, `cpus_per_worker`, `gpus_per_worker`, `shard`, `cut`,
-            `attempts`, `on_event`, `log`.
+            `attempts`, `summary`, `on_event`, `log`.
         analysis: as for `analyze`; without any of it, there is no analysis.
         wanted: as for `predict`.
         camera: the same.

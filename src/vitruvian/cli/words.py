@@ -151,6 +151,12 @@ WORDS = {
         "Command that gets each event of --rules as a line of JSON on its standard input.",
         "none",
     ),
+    "summary": Word(
+        bool,
+        OUTPUT,
+        "Write summary.html and summary.json: counts, failures, events, slowest sources; of all "
+        "shards in --out.",
+    ),
     "log": Word(Path | None, OUTPUT, "File for a line of JSON about each source.", "none"),
     "end": Word(float | None, INPUT, "End time in a video, seconds."),
     "stride": Word(int, INPUT, "Process every n-th frame."),

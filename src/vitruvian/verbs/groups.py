@@ -128,6 +128,7 @@ class BatchWords:
     # None: about 300, if there are fewer sources than workers.
     cut: float | None = None
     attempts: int = 2  # of a source or piece, before it is set aside
+    summary: bool = False  # write summary.html and summary.json about everything in the folder
     on_event: str | None = None  # command that gets each posture event as a line of JSON
     # File for a line of JSON about each source.
     log: Path | None = field(default=None, metadata={TAKES: "str | Path | None"})

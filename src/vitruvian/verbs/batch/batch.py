@@ -99,7 +99,7 @@ def batch(
         span: the same.
         output: `out`, `save`, `visible`, and `overwrite`: do everything again.
         how: `recursive`, `workers`, `ray`, `cpus_per_worker`, `gpus_per_worker`, `shard`, `cut`,
-            `attempts`, `on_event`, `log`.
+            `attempts`, `summary`, `on_event`, `log`.
         analysis: as for `analyze`; without any of it, there is no analysis.
         wanted: as for `predict`.
         camera: the same.
@@ -195,6 +195,10 @@ class _Run:
         for row, name in self.manifest.replaced():
             shutil.rmtree(self.out / name, ignore_errors=True)
             self.manifest.forget(row)
+        if self.how.summary:
+            from vitruvian.verbs.batch.summary import write_summary
+
+            write_summary(self.out)
         return Batch(
             self.out,
             self.manifest.path,

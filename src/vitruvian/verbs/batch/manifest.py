@@ -322,6 +322,31 @@ class Manifest:
                 yield row[1:]
 
 
+def read_manifests(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of all manifests of a folder, by column; a source that several have comes once.
+
+    Raises:
+        VitruvianError: one cannot be read.
+    """
+    paths = sorted(folder.glob("batch*.sqlite"), key=lambda path: -path.stat().st_mtime)
+    known, several = set[str](), len({_parts(path) for path in paths}) > 1
+    for path in paths:
+        base = None
+        try:
+            base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            base.row_factory = sqlite3.Row
+            for row in base.execute("SELECT * FROM sources ORDER BY id"):
+                if row["name"] not in known:
+                    yield dict(row)
+                if several:  # shards of another number: the last that was written counts
+                    known.add(row["name"])
+        except sqlite3.Error as error:
+            raise VitruvianError(f"cannot read '{shown(path, 100)}': {error}") from None
+        finally:
+            if base is not None:
+                base.close()
+
+
 def _parts(path: Path) -> str:
     """Of how many shards a manifest or its lock is one."""
     return path.stem.rpartition("-of-")[2] if "-of-" in path.stem else "1"
