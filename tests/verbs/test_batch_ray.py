@@ -54,7 +54,8 @@ def actors(pid: int) -> list[psutil.Process]:
     found = []
     for each in psutil.Process(pid).children(recursive=True):
         try:
-            if each.cmdline()[:1] and each.cmdline()[0].startswith("ray::Worker"):
+            # Named by what it does: ray::Worker, ray::0.mp4; one without an actor is ray::IDLE.
+            if " ".join(each.cmdline()).startswith("ray::") and "IDLE" not in each.cmdline()[0]:
                 found.append(each)
         except psutil.Error:
             continue
