@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,11 +187,10 @@ def test_a_run_resumes_to_the_bit_and_is_a_model(mine, tmp_path, monkeypatch):
 def test_dots_are_learned(tmp_path):
     """From scratch, a sixteenth as wide: most of the dots within a tenth of the box."""
     mine = make_mine(tmp_path, 20)
-    recipe = FastPoseRecipe(
-        **{"start": "scratch", "width": 4, "batch": 6, "epochs": 12, "rate": 0.01, "warmup": 10},
-        **{"ema": 0.9, "half_body": 0.0, "scale": 0.1, "turn_deg": 10.0, "proposal": 0.0},
-        **{"resamples": 0, "validate_every": 12},
-    )
+    settings: dict[str, Any] = {"start": "scratch", "width": 4, "batch": 6, "epochs": 12}
+    settings |= {"rate": 0.01, "warmup": 10, "ema": 0.9, "half_body": 0.0, "scale": 0.1}
+    settings |= {"turn_deg": 10.0, "proposal": 0.0, "resamples": 0, "validate_every": 12}
+    recipe = FastPoseRecipe(**settings)
     data = labelled.read_data(mine / "labels.json")
     progress = fit(FastPoseTask(recipe, R50, data), tmp_path / "run", say=lambda _: None)
     assert progress.lines[-1]["figures"]["PCK"][0] > 0.4

@@ -212,8 +212,8 @@ class BlazePoseTask:
     def draw(self, sample: AlignedSample) -> np.ndarray:
         """See `Task`."""
         xy = sample.labels.xy[: len(BLAZEPOSE33)]
-        known = np.isfinite(xy).all(axis=-1) & sample.person
-        return draw_person(sample.rgb, xy, known.astype(np.float32), BLAZEPOSE33)
+        known = np.asarray(np.isfinite(xy).all(axis=-1) & sample.person, np.float32)
+        return draw_person(sample.rgb, xy, known, BLAZEPOSE33)
 
     def network(self) -> nn.Module:
         """See `Task`."""
