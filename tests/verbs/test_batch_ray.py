@@ -1,6 +1,7 @@
 """A batch on Ray: two workers of this machine, and two machines of which one is lost."""
 
 import json
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ import pytest
 from commands import process
 from conftest import absent
 from toy_yolo import toy_yolo
+from vitruvian.verbs.batch import on_ray
 from vitruvian.verbs.batch.work import RECORD
 
 # Ray takes seconds to start, so few tests do much each.
@@ -109,3 +111,11 @@ def test_a_cluster_that_does_not_answer_is_one_line(toy, video, tmp_path):
     assert done.returncode == 1
     (said,) = done.stderr.splitlines()
     assert said.startswith("vitruvian: cannot connect to Ray at 'nosuch'")
+
+
+def test_signals_stay_ours_while_ray_starts():
+    """ray.init takes SIGTERM and keeps it (Ray 2.60.0, findings/ray_sigterm_handler.sh)."""
+    before = signal.getsignal(signal.SIGTERM)
+    with on_ray._own_signals():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) is before
