@@ -15,7 +15,7 @@ from vitruvian.sources.video import Span
 from vitruvian.verbs.groups import Outcome
 
 OF_PYTHON = {"say", "on_error"}  # who is told, which on the command line is the terminal
-OF_THE_SHELL = {"offline"}  # VITRUVIAN_OFFLINE in Python
+OF_THE_SHELL = {"offline", "quiet"}  # VITRUVIAN_OFFLINE in Python, and no `say`
 # In Python `val` keeps nothing unless it is told where; the command shows its pages.
 ELSEWHERE = {"val": {"out"}}
 

@@ -380,7 +380,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
         export_checkpoint(file, tmp_path / "a.xml", precision="int8", calibration=[picture])
     other = tmp_path / "other.pth"
     torch.save({"backbone.weight": torch.zeros(1)}, other)
-    with refused("other.pth", "no YOLOv8-pose, AlphaPose, OSNet or MeTRAbs"):
+    with refused("other.pth", "no YOLOv8-pose, AlphaPose, OSNet, MeTRAbs or BlazePose"):
         export_checkpoint(other, tmp_path / "a.onnx")
     torch.save({"stage2.0.weight": torch.zeros(1)}, other)
     with refused("HRNet"):

@@ -342,6 +342,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
 
     monkeypatch.setattr(module, "load", load)
     monkeypatch.setattr(module, "check_options", lambda name, **options: None)
+    monkeypatch.setattr(module, "for_pictures", lambda name, options: dict(options))
     return made
 
 

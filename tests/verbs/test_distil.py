@@ -294,8 +294,12 @@ def test_without_torch_the_extra_is_named():
 
 def test_heat_maps_are_learned_from_a_teacher_of_the_same_keypoints():
     pytest.importorskip("torch", reason="needs torch: pip install 'vitruvian[train]'")
-    from vitruvian.training.tasks.starts2d import images, released_file, teacher_network
-    from vitruvian.verbs.distil import weights_of_maps
+    from vitruvian.training.tasks.starts2d import (
+        images,
+        released_file,
+        teacher_network,
+        weights_of_maps,
+    )
 
     assert weights_of_maps("vitruvian-2d,conf=0.5", COCO17) == "vitruvian-2d"
     assert weights_of_maps("vitruvian-2d", TOY) == ""

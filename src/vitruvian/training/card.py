@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from vitruvian.evaluate.boxes import score_finder
+from vitruvian.evaluate.labels import GroundTruth
+from vitruvian.models.load import open_finder
+from vitruvian.models.objectron import Options
+from vitruvian.models.ready import short_name
+from vitruvian.models.spec import network_of_run
 from vitruvian.training.fit import Progress, interval
 from vitruvian.training.task import Figure, Task
 
+LOW = 0.02  # detection threshold for average precision of boxes
+RESAMPLES = 200  # for intervals, as `vitruvian val`
 BESIDE = ("model.onnx", "weights.pt", "recipe.toml", "curves.png", "data.png", "val/report.html")
 
 
@@ -67,3 +75,15 @@ def model_card(
         parts += ["", "## To know about the data", "", *(f"- {each}" for each in data.suspicious)]
     parts += ["", "## Files", "", *(f"- {name}" for name in files), ""]
     return "\n".join(parts)
+
+
+def box_lines(finders: Sequence[str], truth: GroundTruth) -> list[str]:
+    """A table of person detectors on labelled boxes."""
+    width = max(len(short_name(network_of_run(name))) for name in finders)
+    lines = [f"{'':{width}}   AP50                     found"]
+    for name in finders:
+        find = open_finder(name, "boxes", Options(conf=LOW)).find
+        rows = score_finder(find, truth, RESAMPLES).values()
+        values = "  ".join(f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in rows)
+        lines.append(f"{short_name(network_of_run(name)):{width}}  {values}")
+    return lines

@@ -17,7 +17,7 @@ from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate import truth
 from vitruvian.models.load import family_of, for_pictures, load
 from vitruvian.models.model import skeleton_of
-from vitruvian.models.spec import RUN_NETWORK, ModelSpec
+from vitruvian.models.spec import ModelSpec
 from vitruvian.models.zoo import CATALOGUE
 from vitruvian.network.threads import cores
 from vitruvian.sources.open import Pictures, Source, open_source
@@ -26,7 +26,6 @@ from vitruvian.stopping import Interrupted
 from vitruvian.verbs.groups import quiet
 from vitruvian.verbs.pseudo_labels import TRAIN, VAL, PseudoLabels, pseudo_labels, record_teacher
 from vitruvian.verbs.train import Training, chosen_recipe, need_training, train
-from vitruvian.weights.metadata import about
 
 if TYPE_CHECKING:
     from vitruvian.models.model import Model
@@ -112,6 +111,8 @@ def distil(
         _write_labels(pseudo_labels(folder, table, sure, validate=val is None), folder, say)
     while not (folder / TRAIN).is_file():
         time.sleep(WAIT)
+    from vitruvian.training.tasks.starts2d import weights_of_maps
+
     maps = weights_of_maps(teacher, table)
     if maps and getattr(chosen, "teacher", maps) == "":
         chosen = chosen.changed({"teacher": maps})
@@ -172,19 +173,3 @@ def _open_teacher(teacher: str | ModelSpec | Model) -> Model:
     spec = ModelSpec.of(teacher)
     flip = True if family_of(spec.name).takes("flip") else None
     return load(spec.with_defaults(flip=flip, streams=cores(), **for_pictures(spec.name, {})))
-
-
-def weights_of_maps(teacher: str | ModelSpec | Model, table: Skeleton) -> str:
-    """`Recipe2D.teacher` for a teacher that is a vitruvian-2d of the same keypoints; "": none."""
-    if not isinstance(teacher, str | ModelSpec):
-        return ""
-    name = ModelSpec.of(teacher).name
-    if name == "vitruvian-2d":
-        return name if table.keypoints == COCO17.keypoints else ""
-    weights = Path(name).with_name("weights.pt")
-    if Path(name).name != RUN_NETWORK or not weights.is_file():
-        return ""
-    metadata = about(Path(name))
-    own = metadata.get("family") == "alphapose" and metadata.get("decode") == "local"
-    same = own and Skeleton.from_json(metadata["skeleton"]).keypoints == table.keypoints
-    return str(weights) if same else ""

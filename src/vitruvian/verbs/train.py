@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from vitruvian.documents import read_toml
 from vitruvian.errors import VitruvianError, shown, unknown
-from vitruvian.evaluate.boxes import score_finder
-from vitruvian.models.load import open_finder
-from vitruvian.models.objectron import Options
 from vitruvian.models.ready import short_name
 from vitruvian.models.spec import network_of_run
 from vitruvian.verbs.groups import quiet
@@ -21,12 +18,9 @@ from vitruvian.verbs.val import show
 from vitruvian.verbs.val.val import val
 
 if TYPE_CHECKING:
-    from vitruvian.evaluate.labels import GroundTruth
     from vitruvian.training.recipe import Recipe
     from vitruvian.verbs.val.val import Validation
 
-LOW = 0.02  # detection threshold for average precision of boxes
-RESAMPLES = 200  # for intervals, as `vitruvian val`
 RECIPES = Path(__file__).parents[1] / "training" / "recipes"
 
 
@@ -78,7 +72,7 @@ def train(
             cannot be read, or as `vitruvian.training.fit.fit`.
     """
     need_training()
-    from vitruvian.training.card import model_card
+    from vitruvian.training.card import box_lines, model_card
     from vitruvian.training.data.labelled import read_data, write_coco, write_metres
     from vitruvian.training.fit import fit
     from vitruvian.training.folder import RunFolder
@@ -102,7 +96,7 @@ def train(
         return done
     before = model if kind.starts(chosen) else None
     if kind.boxes:
-        lines = _box_lines([model, str(out)], read.validation)
+        lines = box_lines([model, str(out)], read.validation)
     elif not kind.alone:
         lines = []
     else:
@@ -124,18 +118,6 @@ def need_training() -> None:
         raise VitruvianError(
             f"training needs {error.name}; install it with: pip install 'vitruvian[train]'"
         ) from None
-
-
-def _box_lines(finders: Sequence[str], truth: GroundTruth) -> list[str]:
-    """A table of person detectors on labelled boxes."""
-    width = max(len(short_name(network_of_run(name))) for name in finders)
-    lines = [f"{'':{width}}   AP50                     found"]
-    for name in finders:
-        find = open_finder(name, "boxes", Options(conf=LOW)).find
-        rows = score_finder(find, truth, RESAMPLES).values()
-        values = "  ".join(f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in rows)
-        lines.append(f"{short_name(network_of_run(name)):{width}}  {values}")
-    return lines
 
 
 def chosen_recipe(

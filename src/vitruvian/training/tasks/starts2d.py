@@ -16,6 +16,8 @@ from vitruvian.exports.export import read_onnx_tensors
 from vitruvian.exports.networks import blazepose
 from vitruvian.exports.networks.vitruvian2d import Upsample, Vitruvian2D, from_state
 from vitruvian.models import ready
+from vitruvian.models.spec import RUN_NETWORK, ModelSpec
+from vitruvian.weights.metadata import about
 
 FROZEN_BLOCKS = 3  # of the encoder, up to stride 8: two thirds of its backward pass
 
@@ -136,3 +138,19 @@ def predict_keypoints(network: Vitruvian2D, crops: np.ndarray) -> tuple[np.ndarr
     with torch.no_grad():
         maps = network(images(crops).to(device)).maps.float().cpu().numpy()
     return heatmap.local(heatmap.sigmoid(maps))
+
+
+def weights_of_maps(teacher: object, table: Skeleton) -> str:
+    """`Recipe2D.teacher` for a teacher that is a vitruvian-2d of the same keypoints; "": none."""
+    if not isinstance(teacher, str | ModelSpec):
+        return ""
+    name = ModelSpec.of(teacher).name
+    if name == "vitruvian-2d":
+        return name if table.keypoints == COCO17.keypoints else ""
+    weights = Path(name).with_name("weights.pt")
+    if Path(name).name != RUN_NETWORK or not weights.is_file():
+        return ""
+    metadata = about(Path(name))
+    own = metadata.get("family") == "alphapose" and metadata.get("decode") == "local"
+    same = own and Skeleton.from_json(metadata["skeleton"]).keypoints == table.keypoints
+    return str(weights) if same else ""
