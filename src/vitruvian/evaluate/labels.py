@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ MOST_KEYPOINTS = 1000  # of a person; no skeleton in use has more (MediaPipe's w
 MOST_PIXELS = 1e8  # along a side; what is farther is no place in an image
 
 
+ONE_OF = 10  # images: the share that is kept apart where there is no validation data
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledPicture:
     """The G labelled people of one image."""
@@ -50,6 +54,11 @@ class LabelledPicture:
 
     def __len__(self) -> int:
         return len(self.box)
+
+    @property
+    def apart(self) -> bool:
+        """Whether it is one of those kept apart for validation, by its name: always the same."""
+        return zlib.crc32(self.path.name.encode(errors="replace")) % ONE_OF == 0
 
     @property
     def counts(self) -> np.ndarray:

@@ -6,11 +6,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from vitruvian.documents import read_toml
 from vitruvian.errors import VitruvianError, shown, unknown
 from vitruvian.models.spec import parse_options
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    P = TypeVar("P", bound=DataclassInstance)
 
 DEVICES = ("cpu", "cuda", "mps")
 PRECISIONS = ("f32", "bf16")
@@ -61,6 +66,12 @@ class TomlRecipe:
             VitruvianError: a pair has no `=`, or as `changed`.
         """
         return self.changed(parse_options(settings), "--set: ")
+
+    def part(self, kind: type[P]) -> P:
+        """The fields of this recipe that another dataclass has, too, as one of those."""
+        names = {field.name for field in fields(self)}
+        own = (field.name for field in fields(kind) if field.name in names)
+        return kind(**{name: getattr(self, name) for name in own})
 
     def write(self, path: Path) -> None:
         """Write all fields to a TOML file, to be kept beside the weights."""

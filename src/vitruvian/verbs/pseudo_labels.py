@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 import time
-import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ import numpy as np
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, amount, shown
-from vitruvian.evaluate.labels import FILLED, GroundTruth, LabelledPicture
+from vitruvian.evaluate.labels import FILLED, ONE_OF, GroundTruth, LabelledPicture
 from vitruvian.formats.atomic_file import alone_in, write_whole
 from vitruvian.formats.records import Record
 from vitruvian.formats.wire import dump, frame_to_dict, header
@@ -43,7 +42,6 @@ CHANGED = 12  # grey levels, 0..255: of a pixel of the thumbnail that has change
 # as tall as the frame, more than the noise of cameras and codecs.
 PART = 0.004
 LEAST = 3  # sure keypoints of a person; with fewer only the bounding box is kept
-ONE_OF = 10  # of pictures by name, and of each video the end: kept apart for validation
 # Of a header, what another version or machine may change.
 ELSEWHERE = ("vitruvian", "runs_on", "options", *NO_MATTER)
 QUALITY = 95  # of the JPEG files
@@ -341,10 +339,7 @@ def _kept_apart(
     """Numbers of the pictures for validation: some by name, and the end of each video."""
     moving = {number for numbers in film.values() for number in numbers}
     apart: set[int | str] = {
-        picture.number
-        for picture in pictures
-        if picture.number not in moving
-        and zlib.crc32(picture.path.name.encode(errors="replace")) % ONE_OF == 0
+        picture.number for picture in pictures if picture.number not in moving and picture.apart
     }
     for numbers in film.values():
         apart |= set(numbers[len(numbers) - len(numbers) // ONE_OF :])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from vitruvian.evaluate.labels import GroundTruth, LabelledPicture, count_outsid
 from vitruvian.formats.atomic_file import write_whole
 from vitruvian.training.task import DataReport
 
-ONE_OF = 10  # pictures: the share that is kept apart where there is no validation data
 SMALL = 24.0  # pixels: people whose box has a shorter longer side are pointed out
 FEW = 20  # labels of a keypoint below which it is pointed out
 
@@ -42,7 +40,7 @@ def read_data(
     """Read labelled data in any format of `vitruvian.evaluate.truth`.
 
     Data sets with splits are read by them. Otherwise, without `validation`, one picture of
-    `ONE_OF` is kept apart, chosen by its name. Several data sets are learned from together.
+    ten is kept apart, chosen by its name. Several data sets are learned from together.
 
     Args:
         data: to learn from, one data set or several with the same keypoints.
@@ -148,17 +146,13 @@ def _has_people(picture: LabelledPicture, boxes: bool) -> bool:
 
 def _split(truth: GroundTruth, boxes: bool) -> Data:
     """Keep some pictures apart; the same ones each time."""
-
-    def apart(picture: LabelledPicture) -> bool:
-        return zlib.crc32(picture.path.name.encode(errors="replace")) % ONE_OF == 0
-
     people = [picture for picture in truth.pictures if _has_people(picture, boxes)]
     if len(people) < 2:
         raise VitruvianError(
             f"'{shown(truth.source, 80)}' has one picture with labelled people; give others to "
             "validate with to --val"
         )
-    chosen = {picture.number for picture in truth.pictures if apart(picture)}
+    chosen = {picture.number for picture in truth.pictures if picture.apart}
     if not any(picture.number in chosen for picture in people):
         chosen = {people[0].number}
     if all(picture.number in chosen for picture in people):

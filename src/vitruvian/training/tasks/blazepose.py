@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,14 +105,12 @@ class BlazePoseRecipe(Recipe):
     @property
     def augment(self) -> AlignmentAugment:
         """Data augmentation of this recipe."""
-        names = (each.name for each in fields(AlignmentAugment))
-        return AlignmentAugment(**{name: getattr(self, name) for name in names})
+        return self.part(AlignmentAugment)
 
     @property
     def weights(self) -> LandmarkWeights:
         """Weights of the losses of this recipe."""
-        names = (each.name for each in fields(LandmarkWeights))
-        return LandmarkWeights(**{name: getattr(self, name) for name in names})
+        return self.part(LandmarkWeights)
 
 
 class InTraining(nn.Module):

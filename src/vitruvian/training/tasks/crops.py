@@ -46,14 +46,7 @@ class CropRecipe(Recipe):
     @property
     def augment(self) -> Augment:
         """Data augmentation of this recipe."""
-        return Augment(
-            scale=self.scale,
-            turn_deg=self.turn_deg,
-            half_body=self.half_body,
-            proposal=self.proposal,
-            cut=self.cut,
-            blur=self.blur,
-        )
+        return self.part(Augment)
 
 
 R = TypeVar("R", bound=CropRecipe)

@@ -13,7 +13,7 @@ Union".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,7 @@ class FinderRecipe(Recipe):
     @property
     def views(self) -> Views:
         """How the images are varied."""
-        return Views(**{field.name: getattr(self, field.name) for field in fields(Views)})
+        return self.part(Views)
 
 
 def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -106,17 +106,9 @@ class YoloRecipe(Recipe):
 
     def augment(self, epoch: int) -> ViewAugment:
         """Data augmentation of an epoch."""
+        augment = self.part(ViewAugment)
         closed = epoch >= self.epochs - self.close_mosaic
-        return ViewAugment(
-            0.0 if closed else self.mosaic,
-            self.scale,
-            self.shift,
-            self.turn_deg,
-            self.mirror,
-            self.hue,
-            self.saturation,
-            self.brightness,
-        )
+        return replace(augment, mosaic=0.0) if closed else augment
 
     def for_pictures(self, count: int) -> YoloRecipe:
         """The recipe for so many pictures, if it is `auto`.

@@ -69,6 +69,7 @@ class Batch:
 
 
 SHOWN = 100  # failures that are kept in memory
+FEW = 10_000  # sources; with more, every worker has something to do
 
 
 @verb
@@ -256,7 +257,8 @@ class _Run:
 
     def _hire(self, left: int) -> Workers:
         count = self.how.workers
-        if self.how.cut != 0 and any(not is_picture(row.paths[0]) for row in self.manifest.todo()):
+        few = left < FEW and self.how.cut != 0
+        if few and any(not is_picture(row.paths[0]) for row in self.manifest.todo()):
             left = sys.maxsize  # videos may be cut
         if self.how.ray is not None:
             from vitruvian.verbs.batch.on_ray import Actors

@@ -72,7 +72,7 @@ class Actors:
             try:
                 with _own_signals():
                     ray.init(
-                        address=LOCAL if address == LOCAL else address,
+                        address=address,
                         log_to_driver=False,
                         logging_level=logging.ERROR,
                         namespace="vitruvian",
