@@ -50,7 +50,8 @@ from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
     recipe=Word(
         str | None,
         MODEL,
-        "Training parameters: a .toml file, or a recipe of this package: vitruvian-2d.",
+        "Training parameters: a .toml file, or a recipe of this package: "
+        "vitruvian-2d, vitruvian-2d-second.",
         "that of the student",
     ),
     settings=Word(

@@ -13,8 +13,9 @@ from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
     model=Word(
         str,
         MODEL,
-        "What to train: vitruvian-2d, vitruvian-2d-pga, vitruvian-3d; a YOLOv8-pose or "
-        "AlphaPose model or checkpoint; a person detector (vitruvian-find, objectron); or a run.",
+        "What to train: vitruvian-2d, vitruvian-2d-lite, vitruvian-2d-pga, vitruvian-3d; a "
+        "BlazePose model; a YOLOv8-pose or AlphaPose model or checkpoint; a person detector "
+        "(vitruvian-find, objectron); or a run.",
         names=("--model", "-m"),
     ),
     data=Word(
@@ -36,7 +37,8 @@ from vitruvian.cli.words import INPUT, MODEL, OUT, OUTPUT, Word
     recipe=Word(
         str | None,
         MODEL,
-        "Training parameters: a .toml file, or a recipe of this package: vitruvian-2d.",
+        "Training parameters: a .toml file, or a recipe of this package: "
+        "vitruvian-2d, vitruvian-2d-second.",
         "that of the model",
     ),
     settings=Word(
