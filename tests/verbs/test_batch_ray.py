@@ -63,7 +63,6 @@ import vitruvian.verbs.batch.on_ray
 import ray
 from ray._common.usage import usage_lib
 from ray.cluster_utils import Cluster
-from ray.util.state import list_actors
 
 assert not usage_lib.usage_stats_enabled()
 source, model, out = sys.argv[1:]
@@ -74,8 +73,9 @@ names = []
 
 def lose():
     until = time.monotonic() + 200
-    while time.monotonic() < until and not list(Path(out).glob("*.mp4")):
-        time.sleep(0.05)
+    # Until there are two folders in the making: one of each machine.
+    while time.monotonic() < until and len([*Path(out).glob(".vitruvian/batch-work/*/*")]) < 2:
+        time.sleep(0.01)
     names.extend(node["NodeID"] for node in ray.nodes() if node["Alive"])
     cluster.remove_node(second, allow_graceful=False)
 
