@@ -367,6 +367,7 @@ def test_a_run_is_a_blazepose(tmp_path, blazepose, video):
     mine = make_mine(tmp_path, 3)
     run = tmp_path / "run"
     settings = [*SHORT, "epochs=1", "batch=2", "rate=0.00001", "encoder_rate=0.00001"]
+    settings.append("precision=bf16")
     done = train("blazepose-lite", mine / "labels.json", run, settings=settings)
     assert {"AP", "PCK", "metres apart"} <= set(done.figures)
     assert 0 < done.figures["metres apart"][0] < 1

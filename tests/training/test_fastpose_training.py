@@ -184,12 +184,19 @@ def test_a_run_resumes_to_the_bit_and_is_a_model(mine, tmp_path, monkeypatch):
     assert "\nagain" in card
 
 
-def test_dots_are_learned(tmp_path):
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_dots_are_learned(tmp_path, precision):
     """From scratch, a sixteenth as wide: most of the dots within a tenth of the box."""
     mine = make_mine(tmp_path, 20)
     settings: dict[str, Any] = {"start": "scratch", "width": 4, "batch": 6, "epochs": 12}
     settings |= {"rate": 0.01, "warmup": 10, "ema": 0.9, "half_body": 0.0, "scale": 0.1}
-    settings |= {"turn_deg": 10.0, "proposal": 0.0, "resamples": 0, "validate_every": 12}
+    settings |= {
+        "turn_deg": 10.0,
+        "proposal": 0.0,
+        "resamples": 0,
+        "validate_every": 12,
+        "precision": precision,
+    }
     recipe = FastPoseRecipe(**settings)
     data = labelled.read_data(mine / "labels.json")
     progress = fit(FastPoseTask(recipe, R50, data), tmp_path / "run", say=lambda _: None)

@@ -255,13 +255,14 @@ def test_frozen_layers_stay_as_they_were_and_a_run_is_refined(folder, tmp_path, 
     assert same["backbone.blocks.2.expand.weight"]
     assert not same["backbone.blocks.5.expand.weight"]
 
-    more = refinement.RefinementRecipe(of=str(run), batch=4, epochs=1)
+    more = refinement.RefinementRecipe(of=str(run), batch=4, epochs=1, precision="bf16")
     task = refinement.RefinementTask(more, "vitruvian-2d-pga", data)
     progress = fit(task, tmp_path / "refined", say=lambda _: None)
     assert set(progress.lines[0]["figures"]) == {"cells", "cells before"}
     model = load(str(run), refine="pga")
     assert model.name == "run"
     taught = replace(recipe, teacher=str(run / "weights.pt"), epochs=1, start=str(run / "best.pt"))
+    taught = replace(taught, precision="bf16")
     task = vitruvian2d.Vitruvian2DTask(taught, "vitruvian-2d", data)
     progress = fit(task, tmp_path / "student", say=lambda _: None)
     assert set(progress.lines[0]["losses"]) == {"loss", "heat", "points", "taught"}

@@ -31,7 +31,14 @@ from vitruvian.stopping import Interrupted, hold_signals
 from vitruvian.training.batches import batches_of_epoch
 from vitruvian.training.folder import RunFolder
 from vitruvian.training.parallel import Processes, joined_processes
-from vitruvian.training.schedule import channels_last, ema, learning_rate, restore_weights, warmth
+from vitruvian.training.schedule import (
+    channels_last,
+    depthwise_in_float32,
+    ema,
+    learning_rate,
+    restore_weights,
+    warmth,
+)
 from vitruvian.training.task import Batch, Figure, LossTerm, Task
 from vitruvian.training.tensorboard_log import TensorBoardLog
 
@@ -132,6 +139,8 @@ class _Run:
         self.device = torch.device(self.recipe.device + local)
         torch.manual_seed(self.recipe.seed)
         self.network = channels_last(task.network().to(self.device))
+        if self.recipe.precision == "bf16" and self.device.type == "cpu":
+            depthwise_in_float32(self.network)
         self.groups = list(task.groups(self.network))
         self.average = swa_utils.AveragedModel(
             self.network, multi_avg_fn=ema(self.recipe.ema, self.recipe.ema_ramp), use_buffers=True

@@ -30,7 +30,7 @@ from vitruvian.training.data import people3d
 from vitruvian.training.data.draw import draw_person
 from vitruvian.training.data.labelled import Data, data_report
 from vitruvian.training.recipe import Recipe
-from vitruvian.training.schedule import depthwise_in_float32, keep_freed_memory, rescale_weights
+from vitruvian.training.schedule import keep_freed_memory, rescale_weights
 from vitruvian.training.task import (
     Batch,
     DataReport,
@@ -176,7 +176,6 @@ class Vitruvian3DTask:
         for module in first:
             module.requires_grad_(False)
         rescale_weights(encoder)
-        depthwise_in_float32(network)
         keep_freed_memory()
         return network
 

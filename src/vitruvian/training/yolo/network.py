@@ -200,7 +200,7 @@ class NormSilu(torch.autograd.Function):
         x, weight, bias, mean, inverse = ctx.saved_tensors
         scale = weight * inverse
         shift = bias - mean * scale
-        y = torch.addcmul(shift[:, None, None], x, scale[:, None, None])
+        y = torch.addcmul(shift[:, None, None], x, scale[:, None, None]).to(x.dtype)
         of_y = torch.ops.aten.silu_backward(grads[0], y)
         of_x, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
             of_y, x, weight, None, None, mean, inverse, True, ctx.eps, [True, True, True]
