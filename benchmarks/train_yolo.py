@@ -120,7 +120,8 @@ def train_ours(job: dict[str, Any]) -> None:
     labels = reduced(Path(job["learn"]), job["pictures"])
     torch.set_num_threads(job["threads"])
     settings = [f"{name}={value}" for name, value in job["settings"].items()]
-    recipe = YoloRecipe().with_settings([*settings, "keep=last", f"threads={job['threads']}"])
+    settings += ["keep=last", f"threads={job['threads']}", f"precision={job['precision']}"]
+    recipe = YoloRecipe().with_settings(settings)
     task = TimedTask(recipe, job["start"], Data(labels, labels))
     fit(task, Path(job["folder"], "ours"), say=lambda line: print(line, file=sys.stderr))
     print(json.dumps({"weights": str(Path(job["folder"], "ours", "weights.pt"))}), flush=True)
@@ -175,6 +176,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", default="f32", help="of ours: f32 or bf16")
     parser.add_argument("--pictures", type=int, default=10**6, help="to learn from, at most")
     parser.add_argument("--judged", type=int, default=10**6, help="pictures to judge with, at most")
     parser.add_argument(
@@ -200,6 +202,7 @@ def main() -> None:
             settings = {"epochs": asked.epochs, "imgsz": asked.imgsz, "batch": asked.batch}
             settings |= {"close_mosaic": closed, "seed": seed}
             job = {"settings": settings, "threads": asked.threads, "pictures": asked.pictures}
+            job["precision"] = asked.precision
             job |= {"start": start, "weights": start, "data": str(table)}
             job |= {"learn": str(data / "coco_pictures")}
             for side in commands:
