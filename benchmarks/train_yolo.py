@@ -64,7 +64,12 @@ def reduced(file: Path, most: int) -> GroundTruth:
     """The labels of a folder, with eight keypoints; of the first pictures only."""
     read = truth.read(file / "person_keypoints.json")
     pictures = [
-        replace(picture, xy=picture.xy[:, KEPT], labelled=picture.labelled[:, KEPT])
+        replace(
+            picture,
+            xy=picture.xy[:, KEPT],
+            labelled=picture.labelled[:, KEPT],
+            weight=None if picture.weight is None else picture.weight[:, KEPT],
+        )
         for picture in read.pictures[:most]
     ]
     return replace(read, skeleton=EIGHT, pictures=pictures)

@@ -3,7 +3,8 @@
 `vitruvian train --model blazepose-full` starts from the official network. Keypoints of the data
 supervise the landmarks of the same names; all else (other landmarks, depth, metres, visibility,
 masks) is kept by distillation from the official network, which stays frozen, as do the first
-layers up to stride 8, most of the work on a CPU: both networks share them.
+layers up to stride 8, most of the work on a CPU: both networks share them, unless training
+begins with another backbone.
 
 Heat maps and offsets train the features; the regressor, which uses these, has no gradient with
 respect to them. The official file has heat maps, but no offsets: a layer for these is added in
@@ -62,10 +63,13 @@ from vitruvian.training.task import (
     sample_rng,
     shuffled,
 )
+from vitruvian.training.tasks import starts2d
 from vitruvian.weights import checkpoint
 
 LOOKS = 2  # at a person, from the bounding box on: as in the pipeline
 MASKS = 16  # one crop of so many also learns the mask, which is half of the work
+FITTED = 64  # people that the heat maps of another backbone are fitted on
+ELSEWHERE = 0.01  # weight of cells where nothing is, in that fit
 SHOWN = 12  # validation people whose predictions are drawn
 
 
@@ -73,6 +77,7 @@ SHOWN = 12  # validation people whose predictions are drawn
 class BlazePoseRecipe(Recipe):
     """Training parameters of BlazePose's landmark network."""
 
+    backbone: str = ""  # begin with that of vitruvian-2d, or of a weights.pt of it
     batch: int = 16
     epochs: int = 10
     rate: float = 6e-4  # relative to the weights of a channel: `rescale_weights`
@@ -160,8 +165,11 @@ class BlazePoseTask:
         self.people = PeopleOfPictures(data.training, recipe.cache_gb)
         self.kept = PeopleOfPictures(data.validation, recipe.cache_gb / 2)
         self.start, size = read_start(model)
+        if recipe.backbone:
+            self.start.backbone.load_state_dict(backbone_of(recipe.backbone, size).state_dict())
         official = networks.read(ready.pull(f"blazepose-{size}")[1], size).requires_grad_(False)
         self.teacher = channels_last(official)
+        self.shared = same_early_layers(self.start.backbone, official.backbone)
         self.looker = copy.deepcopy(official)  # on the CPU, where samples are prepared
         self._regions: dict[int, Regions] = {}  # of people whose labels do not tell
 
@@ -216,6 +224,10 @@ class BlazePoseTask:
     def network(self) -> nn.Module:
         """See `Task`."""
         network = self.start.requires_grad_(True)
+        if self.recipe.backbone:
+            some = self.order(0)[:FITTED]
+            crops = self.collate([self.sample(i, 0) for i in some])["crops"]
+            fit_maps(network, self.teacher, crops.float() * (1 / 255))
         for part in early_layers(network.backbone):
             part.requires_grad_(False)
         rescale_weights(network)
@@ -241,8 +253,10 @@ class BlazePoseTask:
         crops = batch["crops"].float() * (1 / 255)
         teacher = self.teacher.to(crops.device)
         with torch.no_grad():
-            early = teacher.backbone.early(crops)
-        own: Supervised = network(early)
+            early = own_early = teacher.backbone.early(crops)
+            if not self.shared:
+                own_early = self.start.backbone.early(crops)
+        own: Supervised = network(own_early)
         with torch.no_grad():
             features = teacher.backbone.decode(early)
             taught = teacher.answer(features, masks=len(own.landmarks.mask))
@@ -305,6 +319,51 @@ def early_layers(backbone: networks.BlazePoseBackbone) -> list[nn.Module]:
     return [backbone.stem, backbone.depthwise, backbone.project, *blocks]
 
 
+@torch.no_grad()
+def fit_maps(
+    network: networks.LandmarkNetwork, teacher: networks.LandmarkNetwork, crops: Tensor
+) -> None:
+    """Give the heat maps of another backbone a start: those of the teacher, by least squares.
+
+    Cells count by the teacher's probability, and a little elsewhere.
+
+    Args:
+        network: whose layer of the heat maps is changed.
+        teacher: the official network.
+        crops: (N, 3, 256, 256) 0..1.
+    """
+    features = network.backbone(crops).decoded
+    x = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).double()
+    x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
+    maps = teacher(crops).maps.permute(0, 2, 3, 1).reshape(len(x), -1).double()
+    for k, (logit, likely) in enumerate(zip(maps.T, torch.sigmoid(maps).T, strict=True)):
+        use = (likely + ELSEWHERE)[:, None]
+        found = torch.linalg.lstsq(x.T @ (x * use), x.T @ (logit[:, None] * use)).solution[:, 0]
+        network.maps.weight[k, :, 0, 0].copy_(found[:-1])
+        network.maps.bias[k].copy_(found[-1])  # type: ignore[index]
+
+
+def same_early_layers(one: networks.BlazePoseBackbone, other: networks.BlazePoseBackbone) -> bool:
+    """Whether two backbones have the same first layers, which training does not change."""
+    pairs = zip(early_layers(one), early_layers(other), strict=True)
+    states = ((a.state_dict(), b.state_dict()) for a, b in pairs)
+    return all(torch.equal(a[name], b[name]) for a, b in states for name in a)
+
+
+def backbone_of(weights: str, size: str) -> networks.BlazePoseBackbone:
+    """The backbone of vitruvian-2d, or of a weights.pt of it.
+
+    Raises:
+        VitruvianError: the file cannot be read, or the backbone has another size.
+    """
+    backbone = starts2d.teacher_network(weights).backbone
+    if backbone.size is not networks.SIZES[size]:
+        raise VitruvianError(
+            f"backbone '{shown(weights, 80)}' has another size than blazepose-{size}"
+        )
+    return backbone
+
+
 def read_start(model: str) -> tuple[networks.LandmarkNetwork, str]:
     """The network that training starts from, and its size.
 
@@ -344,7 +403,7 @@ def look_at(
         network: what looks.
         people: P people.
         regions: where to look first, one for each.
-        teacher: with the same first layers, to compare metres with; None: not compared.
+        teacher: to compare metres with; None: not compared.
     """
     device = next(network.parameters()).device
     outputs: tuple[np.ndarray, ...] = ()
@@ -361,7 +420,7 @@ def look_at(
             early = network.backbone.early(x)
             points, presence, _, maps, world = network.answer(network.backbone.decode(early), 0)
             if teacher is not None and look == LOOKS - 1:
-                want = teacher.answer(teacher.backbone.decode(early), 0).world
+                want = teacher.answer(teacher.backbone(x), 0).world
                 away = (world - want).reshape(len(people), networks.POINTS, 3)
                 apart = torch.linalg.vector_norm(away, dim=-1).cpu().numpy()[:, : len(BLAZEPOSE33)]
         found = (points, torch.sigmoid(presence), world, maps.permute(0, 2, 3, 1))
