@@ -417,3 +417,32 @@ def test_data_without_any_landmark_is_refused(tmp_path):
     with pytest.raises(VitruvianError, match="no keypoint in common"):
         train("blazepose-full", labels, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.weights
+def test_another_backbone_begins_with_heat_maps_like_the_official_ones(tmp_path, blazepose):
+    blazepose("full")
+    data = read_data(make_mine(tmp_path, 4) / "labels.json")
+    recipe = tasks.BlazePoseRecipe().with_settings([*SHORT, "backbone=vitruvian-2d"])
+    task = tasks.BlazePoseTask(recipe, "blazepose-full", data)
+    assert not task.shared
+    own = tasks.starts2d.teacher_network("vitruvian-2d").backbone.state_dict()
+    samples = [task.sample(i, 0) for i in task.order(0)]
+    crops = task.collate(samples)["crops"].float() / 255
+    with torch.no_grad():
+        before = task.start(crops).maps
+        network = task.network().network
+        official, maps = (torch.sigmoid(each(crops).maps) for each in (task.teacher, network))
+    now = network.state_dict()
+    assert all(
+        torch.equal(now[f"backbone.{name}"], own[name]) for name in own if "blocks.3" in name
+    )
+    off = (torch.sigmoid(before) - official).abs().mean()
+    assert (maps - official).abs().mean() < 0.5 * off
+    network = task.network().eval()
+    assert all(term.total.isfinite() for term in task.loss(network, task.collate(samples)).values())
+
+
+def test_a_backbone_of_another_size_is_refused():
+    with pytest.raises(VitruvianError, match="another size than blazepose-lite"):
+        tasks.backbone_of("vitruvian-2d", "lite")
