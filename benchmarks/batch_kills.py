@@ -2,11 +2,15 @@
 
     python benchmarks/batch_kills.py [--points 200] [--clips 12] [--model FILE] [--seed 0]
 
-Makes short clips and runs `vitruvian batch` over them once, undisturbed. Then, into another folder,
-it starts a batch and kills (SIGKILL) one of its workers, or itself, after a random time; where all
-is done before, it begins a new folder. Each time nothing of it may keep running, and each result
-that is in place must be that of the undisturbed run, byte for byte. In the end one
-undisturbed start must complete every folder.
+Makes clips, some of them so long that they are done in pieces, and runs `vitruvian batch` over
+them once, undisturbed. Then, into another folder, it starts a batch and kills (SIGKILL) one of its
+workers or the driver itself, which of both by chance, at a random moment: half of the drivers at
+any time, all others after workers have begun. Where all is done before, it begins a new folder.
+Each time nothing of it may keep running, and each result that is in place must be that of the
+undisturbed run, byte for byte. In the end one undisturbed start must complete every folder.
+
+It prints how many were killed, and how many in the middle of work: attempts that a driver repeated
+because the worker had died, and drivers that left sources `running`.
 """
 
 from __future__ import annotations
@@ -21,20 +25,25 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import av
 import numpy as np
 import psutil
 
+from vitruvian.verbs.batch.workers import DIED
+
 WORKERS = 2
+LONG = 4  # every n-th clip is long
+CUT = 15  # seconds of a piece
 
 
-def film(path: Path, frames: int, seed: int) -> None:
-    """A clip of 64 x 48 pixels whose brightness changes, at 30 frames/s."""
+def film(path: Path, frames: int, rate: int, seed: int) -> None:
+    """A clip of 64 x 48 pixels whose brightness changes; `rate` in frames/s."""
     grey = np.random.default_rng(seed).integers(60, 250, frames)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=30)
+        stream = container.add_stream("libx264", rate=rate)
         stream.width, stream.height = 64, 48
         stream.options = {"preset": "ultrafast"}
         for level in grey:
@@ -47,8 +56,33 @@ def start(clips: Path, out: Path, model: str, more: list[str]) -> subprocess.Pop
     """A batch in the background."""
     words = ["batch", str(clips), "--model", model, "--out", str(out), "--rules", "seated"]
     words += ["--workers", str(WORKERS), "--quiet", "--save", "json", *more]
+    words += ["--cut", str(CUT), "--log", str(log_of(out))]
     line = [sys.executable, "-m", "vitruvian.cli", *words]
     return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def log_of(out: Path) -> Path:
+    """Where a batch logs what it does."""
+    return out.with_suffix(".jsonl")
+
+
+def repeated(out: Path) -> int:
+    """How often a worker's death cost an attempt."""
+    with log_of(out).open(encoding="utf-8") as lines:
+        return sum(DIED in json.loads(line).get("error", "") for line in lines)
+
+
+def running(out: Path) -> int:
+    """How many sources a driver left in the middle of the work."""
+    manifest = out / ".vitruvian" / "batch.sqlite"
+    try:
+        base = sqlite3.connect(f"{manifest.as_uri()}?mode=ro", uri=True)
+        with closing(base):
+            return base.execute("SELECT count(*) FROM sources WHERE state = 'running'").fetchone()[
+                0
+            ]
+    except sqlite3.OperationalError:  # it is not made yet
+        return 0
 
 
 def results(out: Path) -> dict[str, bytes]:
@@ -87,22 +121,37 @@ def is_worker(process: psutil.Process) -> bool:
         return False
 
 
-def disturb(run: subprocess.Popen[bytes], after: float, chance: random.Random) -> str:
-    """Kill a worker or the driver after some seconds; what was killed, or `nothing`."""
-    driver, until = psutil.Process(run.pid), time.monotonic() + after
+def disturb(run: subprocess.Popen[bytes], out: Path, whole: float, chance: random.Random) -> str:
+    """Kill a worker or the driver at a random moment.
+
+    Returns:
+        What was killed: `worker`, `driver`, `driver at work`, or `nothing`.
+
+    Args:
+        run: the driver.
+        out: its folder.
+        whole: seconds of an undisturbed run.
+        chance: what is random.
+    """
+    driver, kind = psutil.Process(run.pid), chance.choice(["worker", "driver"])
+    at_work = kind == "worker" or chance.random() < 0.5
+    work = out / ".vitruvian" / "batch-work"
+    while at_work and run.poll() is None and not any(work.glob("*/*")):
+        time.sleep(0.01)
+    until = time.monotonic() + chance.uniform(0, whole / 3 if at_work else whole)
     while time.monotonic() < until and run.poll() is None:
         time.sleep(0.01)
     every = family(driver)
-    if run.poll() is not None:
-        return "nothing"
     workers = [p for p in every if is_worker(p)]
-    if chance.random() < 0.5 and workers:
+    if run.poll() is not None or (kind == "worker" and not workers):
+        return "nothing"
+    if kind == "worker":
         chance.choice(workers).kill()
-        return "worker"
+        return kind
     run.kill()
     run.wait()
     ended([p for p in every if p.pid != run.pid])
-    return "driver"
+    return f"{kind} at work" if workers and running(out) else kind
 
 
 def check_places(out: Path, want: dict[str, bytes]) -> None:
@@ -134,19 +183,24 @@ def kills(folder: Path, points: int, clips: int, model: str, seed: int, more: li
     chance, films = random.Random(seed), folder / "clips"
     films.mkdir()
     for i in range(clips):
-        film(films / f"{i:02}.mp4", chance.randint(20, 60), seed + i)
+        frames, rate = (
+            (chance.randint(200, 300), 5) if i % LONG == 0 else (chance.randint(20, 60), 30)
+        )
+        film(films / f"{i:02}.mp4", frames, rate, seed + i)
     undisturbed, out = folder / "undisturbed", folder / "killed"
     began = time.monotonic()
     assert start(films, undisturbed, model, more).wait() == 0
     whole = time.monotonic() - began  # seconds of a run
     want, killed = results(undisturbed), Counter[str]()
     assert len({name.split("/")[0] for name in want}) == clips
+    with log_of(undisturbed).open(encoding="utf-8") as lines:
+        assert any(json.loads(line).get("part") for line in lines), "nothing was done in pieces"
     while killed.total() - killed["nothing"] < points:
         run = start(films, out, model, more)
         everyone = family(psutil.Process(run.pid))
         # Workers may be killed several times in one run, the driver once.
         while killed.total() - killed["nothing"] < points:
-            what = disturb(run, chance.uniform(0.2 * whole, whole), chance)
+            what = disturb(run, out, whole, chance)
             killed[what] += 1
             everyone += family(psutil.Process(run.pid)) if what == "worker" else []
             if what != "worker":
@@ -160,7 +214,9 @@ def kills(folder: Path, points: int, clips: int, model: str, seed: int, more: li
             shutil.rmtree(out)
     assert start(films, out, model, more).wait() == 0
     check_end(out, want)
-    return json.dumps({"points": points, **killed, "clips": clips})
+    killed["driver"] += killed["driver at work"]
+    killed["worker at work"] = repeated(out)
+    return json.dumps({"points": points, **dict(sorted(killed.items())), "clips": clips})
 
 
 def main() -> None:

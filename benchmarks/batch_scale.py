@@ -3,8 +3,11 @@
     python benchmarks/batch_scale.py [--sources 1000,10000,100000] [--scan 1000000]
 
 For each number of sources a process of its own runs a batch whose workers do nothing, and prints
-its resident memory. Then a manifest of so many sources is made, all done, and what a second start
-does is timed: all sources are compared with it, and the first that is to do is looked for.
+its resident memory. Then a manifest of so many sources is made, all done, with a folder of results
+each, and what a second start does before any work is timed, in two parts. The scan: all sources are
+compared with the manifest (their files, options and settings, and whether the folder of results is
+there), and the first that is to do is looked for. Finding: as many empty files, 1,000 in a folder,
+are looked for below a folder.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from pathlib import Path
 from vitruvian.errors import VitruvianError
 from vitruvian.verbs.batch import batch as verb
 from vitruvian.verbs.batch.manifest import DONE, Manifest
-from vitruvian.verbs.batch.sources import Item
+from vitruvian.verbs.batch.sources import Item, items
 from vitruvian.verbs.batch.work import BatchSettings, Done, Job
 from vitruvian.verbs.groups import BatchWords
 
@@ -88,26 +91,50 @@ def drive(number: int, out: Path) -> None:
     )
 
 
+class Timed:
+    """Prints the seconds of what is inside, of the clock and of the CPU."""
+
+    def __init__(self, number: int, what: str) -> None:
+        self.text = f"{number:9,} sources {what}"
+
+    def __enter__(self) -> None:
+        self.began, self.cpu = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        seconds, cpu = time.perf_counter() - self.began, time.process_time() - self.cpu
+        times = f"{seconds:.1f} s, {cpu:.1f} s of CPU"
+        print(f"{self.text} in {times}, {resident_mb():.0f} MB", flush=True)
+
+
 def scan(number: int, out: Path) -> None:
     """Time the second start of a batch of so many sources, all of them done."""
     (out / ".vitruvian").mkdir(parents=True)
     path = out / ".vitruvian" / "batch.sqlite"
     manifest = Manifest(path, "settings", "version")
-    began = time.perf_counter()
-    manifest.add(sources(number), out)
-    print(f"{number:9,} sources registered in {time.perf_counter() - began:.1f} s", flush=True)
+    with Timed(number, "registered"):
+        manifest.add(sources(number), out)
     manifest._base.execute("UPDATE sources SET state = ?", (DONE,))
     for item in sources(number):
         (out / item.name).mkdir(parents=True)
     manifest.close()
     manifest = Manifest(path, "settings", "version")
-    began = time.perf_counter()
-    counts = manifest.add(sources(number), out)
-    left, first = manifest.left(), next(manifest.todo(), None)
-    seconds = time.perf_counter() - began
+    with Timed(number, "scanned"):
+        counts = manifest.add(sources(number), out)
+        left, first = manifest.left(), next(manifest.todo(), None)
     manifest.close()
     assert (counts, left, first) == ({"done": number}, 0, None)
-    print(f"{number:9,} sources scanned in {seconds:.1f} s, {resident_mb():.0f} MB", flush=True)
+
+
+def find(number: int, videos: Path) -> None:
+    """Time the search for so many files."""
+    for item in sources(number):
+        file = videos / item.name
+        if not file.parent.exists():
+            file.parent.mkdir(parents=True)
+        file.touch()
+    with Timed(number, "found"):
+        found = sum(1 for _ in items([videos], recursive=True))
+    assert found == number
 
 
 def main() -> None:
@@ -115,16 +142,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Batches of very many sources")
     parser.add_argument("--sources", default="1000,10000,100000")
     parser.add_argument("--scan", type=int, default=1_000_000)
-    parser.add_argument("--alone", choices=["drive", "scan"], help=argparse.SUPPRESS)
+    parser.add_argument("--alone", choices=["drive", "scan", "find"], help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.alone is None:
-        for what, numbers in (("drive", words.sources.split(",")), ("scan", [str(words.scan)])):
-            for number in numbers:
-                more = ["--alone", what, "--sources", number]
-                subprocess.run([sys.executable, __file__, *more], check=True)
+        every = [("drive", number) for number in words.sources.split(",")]
+        for what, number in [*every, ("scan", str(words.scan)), ("find", str(words.scan))]:
+            more = ["--alone", what, "--sources", number]
+            subprocess.run([sys.executable, __file__, *more], check=True)
         return
     with tempfile.TemporaryDirectory() as folder:
-        (drive if words.alone == "drive" else scan)(int(words.sources), Path(folder) / "out")
+        alone = {"drive": drive, "scan": scan, "find": find}[words.alone]
+        alone(int(words.sources), Path(folder) / "out")
 
 
 if __name__ == "__main__":

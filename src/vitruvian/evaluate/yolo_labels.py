@@ -195,7 +195,7 @@ def _pictures(where: Path, roots: list[Path]) -> list[Path]:
     if not where.is_dir():
         raise VitruvianError(f"cannot read '{where}': no such image folder")
     found = (p for p in where.rglob("*") if p.suffix.lower() in PICTURES)
-    return sorted(p for p in found if not is_clutter(p))
+    return sorted(p for p in found if not is_clutter(p.name))
 
 
 def _label_file(picture: Path) -> Path:

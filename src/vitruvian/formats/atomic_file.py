@@ -159,11 +159,15 @@ class AtomicFile:
 
 def name_with_end(path: Path, end: str) -> Path:
     """The same name with a suffix; a name that is too long is truncated, but stays unique."""
-    name = path.name
+    return path.with_name(shortened(path.name, end))
+
+
+def shortened(name: str, end: str = "") -> str:
+    """A name of a file with a suffix; one that is too long is truncated, but stays unique."""
     if len(os.fsencode(name + end)) > LONGEST:
         end = f"~{zlib.crc32(os.fsencode(name)):08x}{end}"
         name = os.fsencode(name)[: LONGEST - len(end)].decode(errors="ignore")
-    return path.with_name(name + end)
+    return name + end
 
 
 def write_whole(path: Path, data: str | bytes) -> None:

@@ -315,19 +315,21 @@ def _file(path: Path, span: Span) -> list[Path | Source]:
     return [path]
 
 
-def natural(path: Path) -> tuple[tuple[str | int, ...], ...]:
+def natural(path: Path) -> tuple[tuple[tuple[str | int, ...], str], ...]:
     """Key for natural sort order: `frame_2` before `frame_10`."""
-
-    def parts(name: str) -> tuple[str | int, ...]:
-        pieces = re.split(r"([0-9]+)", name)
-        return tuple(int(p) if at % 2 else p for at, p in enumerate(pieces))
-
-    return (*map(parts, path.parts), (str(path),))
+    return tuple(map(natural_name, path.parts))
 
 
-def is_clutter(path: Path) -> bool:
+def natural_name(name: str) -> tuple[tuple[str | int, ...], str]:
+    """The same for names of one folder."""
+    pieces: list[str | int] = [*re.split(r"([0-9]+)", name)]
+    pieces[1::2] = map(int, pieces[1::2])
+    return tuple(pieces), name
+
+
+def is_clutter(name: str) -> bool:
     """Whether a file is hidden or of the operating system: `._a.jpg`, `Thumbs.db`."""
-    return path.name.startswith(".") or path.name.lower() in CLUTTER
+    return name.startswith(".") or name.lower() in CLUTTER
 
 
 def _sorted_out(paths: Iterable[Path], word: str) -> list[Path]:
@@ -337,7 +339,7 @@ def _sorted_out(paths: Iterable[Path], word: str) -> list[Path]:
         kind = path.suffix.lower()
         if path.name.startswith("._"):
             left["macOS metadata (._*)"] += 1
-        elif is_clutter(path):
+        elif is_clutter(path.name):
             left["hidden or system files"] += 1
         elif path.is_dir():
             left["folders"] += 1

@@ -169,69 +169,68 @@ class Manifest:
 
     def _add(self, page: Sequence[Item], out: Path, again: bool, counts: Counter[str]) -> None:
         names = [item.name for item in page]
-        marks = ",".join("?" * len(names))
-        known = {
-            row[1]: row
-            for row in self._base.execute(
-                "SELECT id, name, paths, options, stamp, settings, version, state FROM sources "
-                f"WHERE name IN ({marks})",
-                names,
-            )
-        }
+        found = self._base.execute(
+            "SELECT name, id, paths, options, stamp, settings = ? AND version = ?, state "
+            f"FROM sources WHERE name IN ({','.join('?' * len(names))})",
+            (self.settings, self.version, *names),
+        )
+        known = {row[0]: row for row in found}
         for item in page:
-            paths, options = _encode(item.paths), _encode(item.options) if item.options else "{}"
-            now = (options, item.stamp, self.settings, self.version)
+            own = item.options
+            now = (_texts(item.paths), _encode(own) if own else "{}", item.stamp, True)
             row = known.get(item.name)
             if row is None:
                 cursor = self._base.execute(
                     "INSERT INTO sources (name, paths, options, stamp, settings, version, state) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (item.name, paths, *now, TODO),
+                    (item.name, *now[:3], self.settings, self.version, TODO),
                 )
                 counts["new"] += 1
-                known[item.name] = (cursor.lastrowid, item.name, paths, *now, TODO)
-                self._is_here(cursor.lastrowid or 0)
+                known[item.name] = (item.name, cursor.lastrowid, *now, TODO)
+                self._mark(cursor.lastrowid or 0)
                 continue
-            if self.here(row[0]):
+            if self._mark(row[1]):
                 raise VitruvianError(
                     f"two sources would both be written to '{shown(item.name, 100)}': "
                     f"'{shown(json.loads(row[2])[0], 80)}' and '{shown(item.paths[0], 80)}'; "
                     f"{OTHER_NAMES}"
                 )
-            self._is_here(row[0])
-            state, what = self._state(row, paths, now, out, again)
+            state, what = self._state(row, now, out, again)
             counts[what] += 1
-            if state != row[7] or row[2:7] != (paths, *now):
+            if state != row[6] or row[2:6] != now:
                 self._base.execute(
                     "UPDATE sources SET paths = ?, options = ?, stamp = ?, settings = ?, "
                     "version = ?, state = ?, attempts = 0 WHERE id = ?",
-                    (paths, *now, state, row[0]),
+                    (*now[:3], self.settings, self.version, state, row[1]),
                 )
 
     def _state(
-        self, row: Sequence[Any], paths: str, now: tuple[str, ...], out: Path, again: bool
+        self, row: Sequence[Any], now: tuple[str, str, str, bool], out: Path, again: bool
     ) -> tuple[str, str]:
         """The state of a known source now, and why, see `add`."""
-        before = row[7]
+        name, _, paths, options, stamp, settings, before = row
         if before == FAILED:
             return TODO, "failed"
         if before not in (DONE, CHECK):
             return TODO, "unfinished"
         if again:
             return TODO, "again"
-        if (row[3], *row[5:7]) != (now[0], *now[2:]):
+        if options != now[1] or not settings:
             return TODO, "settings"
-        if not os.path.isdir(f"{out}/{row[1]}"):  # noqa: PTH112  # a Path takes longer than this
+        if not os.access(f"{out}/{name}", os.F_OK):  # a quarter of the time of `Path.is_dir`
             return TODO, "lost"
-        if before == CHECK or (row[2], row[4]) != (paths, now[1]):
+        if before == CHECK or paths != now[0] or stamp != now[2]:
             return CHECK, "changed"
         return DONE, "done"
 
-    def _is_here(self, row: int) -> None:
+    def _mark(self, row: int) -> bool:
+        """Mark a row as being among the sources of this run; whether it was already."""
         byte, bit = divmod(row, 8)
         if byte >= len(self._here):
             self._here.extend(bytes(max(byte + 1 - len(self._here), len(self._here))))
-        self._here[byte] |= 1 << bit
+        before = self._here[byte]
+        self._here[byte] = after = before | 1 << bit
+        return before == after
 
     def here(self, row: int) -> bool:
         """Whether a row is among the sources of this run."""
@@ -351,6 +350,11 @@ def read_manifests(folder: Path) -> Iterator[dict[str, Any]]:
 def _parts(path: Path) -> str:
     """Of how many shards a manifest or its lock is one."""
     return path.stem.rpartition("-of-")[2] if "-of-" in path.stem else "1"
+
+
+def _texts(paths: Sequence[str]) -> str:
+    """Paths as JSON; one alone takes a third of the time as a text."""
+    return f"[{_encode(paths[0])}]" if len(paths) == 1 else _encode(paths)
 
 
 class _transaction:

@@ -13,6 +13,7 @@ import shutil
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,7 @@ class CutVideos:
             plan = self._plan(folder)
             if not folder.name.isdecimal() or plan is None or plan["key"] != key(int(folder.name)):
                 shutil.rmtree(folder, ignore_errors=True)
+        self._tidy()
 
     def begin(self, row: Row, key: str, sha256: str, pieces: tuple[Piece, ...]) -> list[BatchTask]:
         """Cut a video.
@@ -211,6 +213,11 @@ class CutVideos:
     def forget(self, video: CutVideo) -> None:
         """Remove the pieces of a video that is done."""
         shutil.rmtree(video.folder, ignore_errors=True)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        with suppress(OSError):  # not empty, or not there
+            self.folder.rmdir()
 
     def _plan(self, folder: Path) -> dict[str, Any] | None:
         try:

@@ -3,6 +3,8 @@
 A video is a source, and so are the images of a folder in groups. A group ends at an image whose
 name happens to have a certain checksum, so that an image that is added or removed changes its own
 group only.
+
+Most paths are texts here: there may be a million of them, and each `Path` takes microseconds.
 """
 
 from __future__ import annotations
@@ -15,20 +17,21 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vitruvian.errors import VitruvianError, shown, unknown
-from vitruvian.formats.atomic_file import name_with_end
+from vitruvian.formats.atomic_file import shortened
 from vitruvian.formats.tables import parquet_rows, utf8
-from vitruvian.sources.open import PICTURES, VIDEOS, is_clutter, is_picture, natural
+from vitruvian.sources.open import PICTURES, VIDEOS, is_clutter, is_picture, natural, natural_name
 from vitruvian.sources.video import STREAMS
 from vitruvian.verbs.folder import LEDGERS, stamped
 
 GROUP = 64  # images in a group, on average
+MEDIA = PICTURES | VIDEOS
 LISTS = (".txt", ".csv", ".parquet")
 # Columns of a table besides `path`, and what reads them; `name`: of the folder of the results.
 COLUMNS: Mapping[str, Callable[[Any], Any]] = {
@@ -107,8 +110,9 @@ def _grouped(files: Iterable[_Found]) -> Iterator[Item]:
 
 def _kind(file: _Found) -> tuple[bool, str, str]:
     """What files of one group have in common."""
-    one = is_picture(file.path) and not file.named
-    return one, str(PurePosixPath(file.below).parent), json.dumps(file.options)
+    if file.named or _extension(file.path) in VIDEOS or not is_picture(file.path):
+        return False, "", ""
+    return True, str(PurePosixPath(file.below).parent), json.dumps(file.options)
 
 
 def _group(folder: str, group: Sequence[_Found]) -> Item:
@@ -122,9 +126,13 @@ def _group(folder: str, group: Sequence[_Found]) -> Item:
 def _safe(name: str) -> str:
     """A name that stays inside of the output folder."""
     name = utf8(name).replace(os.sep, "/").replace("\0", "_")
-    parts = [part for part in PurePosixPath(name).parts if part not in "/."]
+    parts = [part for part in name.split("/") if part not in ("", ".")]
     parts = ["up" if part == ".." else part.lstrip(".") or "_" for part in parts]
-    return "/".join(name_with_end(Path(part), "").name for part in parts) or "_"
+    return "/".join(map(shortened, parts)) or "_"
+
+
+def _extension(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
 
 
 def _files(word: str, recursive: bool) -> Iterator[_Found]:
@@ -141,22 +149,22 @@ def _files(word: str, recursive: bool) -> Iterator[_Found]:
         return
     path = Path(word).expanduser()
     if path.is_dir():
-        yield from _below(path, path, recursive)
+        yield from _below(str(path.absolute()), "", recursive)
     elif path.suffix.lower() in LISTS and path.is_file():
         yield from _listed(path, recursive)
     elif path.is_file():
-        yield _found(path, path.name)
+        yield _found(str(path.absolute()), path.name)
     elif any(sign in word for sign in "*?["):
-        matches = map(Path, glob.iglob(word, recursive=True))  # noqa: PTH207
+        matches = map(Path, glob.iglob(word, recursive=True))
         base, is_result = Path(glob_base(word)), cache(_is_result)
         some = [
             match
             for match in matches
-            if match.is_file() and not is_clutter(match) and not is_result(match.parent, base)
+            if match.is_file() and not is_clutter(match.name) and not is_result(match.parent, base)
         ]
         for match in sorted(some, key=natural):
-            if match.suffix.lower() in PICTURES | VIDEOS:
-                yield _found(match, match.relative_to(base).as_posix())
+            if match.suffix.lower() in MEDIA:
+                yield _found(str(match.absolute()), match.relative_to(base).as_posix())
     else:
         raise VitruvianError(f"cannot read '{shown(word, 200)}': no such file or folder")
 
@@ -174,36 +182,44 @@ def glob_base(pattern: str) -> str:
         if any(sign in part for sign in "*?["):
             break
         parts.append(part)
-    return os.path.join(*parts) if parts else "."  # noqa: PTH118
+    return os.path.join(*parts) if parts else "."
 
 
-def _found(path: Path, below: str) -> _Found:
+def _found(path: str, below: str) -> _Found:
     try:
-        about = path.stat()
+        about = os.stat(path)
     except OSError as error:
         raise VitruvianError(f"cannot read '{shown(path, 150)}': {error.strerror}") from None
-    return _Found(str(path.absolute()), below, f"{about.st_size} {about.st_mtime_ns}")
+    return _Found(path, below, f"{about.st_size} {about.st_mtime_ns}")
 
 
-def _below(folder: Path, base: Path, recursive: bool) -> Iterator[_Found]:
-    """The files of a folder, then those of its subfolders; each folder is listed once."""
+def _below(folder: str, below: str, recursive: bool) -> Iterator[_Found]:
+    """The files of a folder, then those of its subfolders; each folder is listed once.
+
+    There may be a million of them, so they are names, not paths.
+
+    Args:
+        folder: absolute path.
+        below: what its files' own `below` begins with.
+        recursive: whether subfolders are searched.
+    """
     try:
-        with os.scandir(folder) as entries:
-            here = [Path(entry.path) for entry in entries]
+        here = sorted(os.listdir(folder), key=natural_name)
     except OSError as error:
         raise VitruvianError(f"cannot read '{shown(folder, 150)}': {error.strerror}") from None
     folders = []
-    for path in sorted(here, key=natural):
-        if is_clutter(path):
+    for name in here:
+        if is_clutter(name):
             continue
-        if path.suffix.lower() in PICTURES | VIDEOS and path.is_file():
-            yield _found(path, path.relative_to(base).as_posix())
-        elif recursive and path.is_dir() and not path.is_symlink():
-            if (path / LEDGERS).exists():  # results of an earlier run
-                continue
-            folders.append(path)
-    for each in folders:
-        yield from _below(each, base, recursive)
+        path = os.path.join(folder, name)
+        if _extension(name) in MEDIA and os.path.isfile(path):
+            yield _found(path, below + name)
+        elif recursive and os.path.isdir(path) and not os.path.islink(path):
+            if os.path.exists(os.path.join(path, LEDGERS)):
+                continue  # results of an earlier run
+            folders.append(name)
+    for name in folders:
+        yield from _below(os.path.join(folder, name), f"{below}{name}/", recursive)
 
 
 def _listed(file: Path, recursive: bool) -> Iterator[_Found]:
@@ -231,21 +247,22 @@ def _listed(file: Path, recursive: bool) -> Iterator[_Found]:
             options |= _camera(file.parent, options["camera"])
         name = options.pop("name", None)
         remote = "://" in str(word)
-        where = str(word) if remote else str(file.parent / Path(str(word)).expanduser())
-        if not remote and Path(where).suffix.lower() in LISTS:
+        own = os.path.expanduser(str(word))
+        where = str(word) if remote else os.path.join(file.parent, own)
+        if not remote and _extension(where) in LISTS:
             raise VitruvianError(
                 f"'{shown(file, 100)}' names '{shown(word, 100)}', another list; give both as "
                 "sources"
             )
-        folder = not remote and Path(where).is_dir()
+        folder = not remote and os.path.isdir(where)
         for found in _files(where, recursive):
             below = found.below
             if name is not None:
                 below = f"{name}/{below}" if folder else name
-            elif not (remote or folder or Path(str(word)).is_absolute()):
+            elif not (remote or folder or os.path.isabs(own)):
                 # By its path as it is listed: names of files alone are often the same.
                 below = str(word).replace(os.sep, "/")
-            yield replace(found, options=options, below=below, named=name is not None)
+            yield _Found(found.path, below, found.stamp, options, name is not None)
 
 
 def _camera(folder: Path, word: str) -> dict[str, Any]:
@@ -314,7 +331,7 @@ def _remote(url: str, recursive: bool) -> Iterator[_Found]:
     for each in sorted(some, key=lambda name: natural(Path(name))):
         place = PurePosixPath(each)
         if not single and (
-            place.suffix.lower() not in PICTURES | VIDEOS
+            place.suffix.lower() not in MEDIA
             or place.name.startswith(".")
             or each.startswith(tuple(results))
         ):
