@@ -11,7 +11,8 @@ import vitruvian
 from bodies import body, seen_as, turned
 from conftest import refused
 from vitruvian.analysis import rules as own
-from vitruvian.analysis.events import Event, EventDetector, Options, StateKey, events
+from vitruvian.analysis.degrees import BatchedDegrees, StateKey, frame_degrees
+from vitruvian.analysis.events import SAMPLE, Event, EventDetector, Options, Sample, events
 from vitruvian.analysis.posture import LESSER, RULES, Body, all_known, all_of, any_of, pockets_rule
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
@@ -271,8 +272,83 @@ def test_who_has_no_number_has_no_events():
 def test_an_event_says_how_sure_it_is_of_the_frames_that_belong_to_it():
     stream, rule = acted({1: [0.0] * 3 + [0.6, 0.8, 1.0, 0.2, 1.0, 0.9] + [0.1] * 20})
     (event,) = events(stream, rule, Options(minimum=0.1))
-    assert event == Event("rule", 1, 0.3, 0.8, event.confidence, "clip.mp4", frames=6)
+    assert event == Event(
+        *("rule", 1, 0.3, 0.8, event.confidence, "clip.mp4"),
+        frames=6,
+        evidence="held in 83% of 6 frames",
+    )
     assert event.confidence == pytest.approx(4.5 / 6)
+
+
+def test_evidence_says_how_often_it_held_and_what_was_measured_then():
+    """Medians and shares are of the frames in which it holds; left and right have their own."""
+    degrees = [1.0] * 6 + [np.nan] * 2 + [1.0] * 2 + [0.0] * 20
+    stream, rule = acted({1: degrees})
+
+    def mine(body):
+        i = body.frame.index
+        body.note("height {:.1f} trunks", np.full(len(body), i if degrees[i] == 1 else 99))
+        body.note("hand seen", np.full(len(body), i % 2 == 0))
+        body.note("bent {:.0f}°", np.array([[10.0, 70.0]] * len(body)))
+        body.note("left only {:.0f}", np.full(len(body), 3), "left")
+        return np.stack([rule["rule"](body), np.full(len(body), i < 9)], axis=-1)
+
+    left, right = sorted(events(stream, {"mine": mine}), key=lambda event: event.side)
+    held = "held in 80% of 10 frames, unknown in 20%"
+    assert (
+        left.evidence
+        == f"{held}; height 3.5 trunks; hand seen in 50% of frames; bent 10°; left only 3"
+    )
+    assert (
+        right.evidence
+        == "held in 100% of 9 frames; height 4.0 trunks; hand seen in 56% of frames; bent 70°"
+    )
+
+
+def test_a_long_event_keeps_a_bounded_number_of_measures():
+    kept = Sample()
+    for i in range(100_000):
+        kept.add(i)
+    assert SAMPLE / 2 <= len(kept.values) <= SAMPLE
+    assert np.median(kept.values) == pytest.approx(50_000, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "values", "side"),
+    [("{", 0, ""), ("{} {}", 0, ""), ("{name}", 0, ""), ("bent {:d}", 0, ""), ("a", [0, 0], ""),
+     ("a", 0, "up")],
+)  # fmt: skip
+def test_a_note_that_cannot_be_said_is_refused(words, values, side):
+    one = Body(seen_as(COCO17, body(COCO17)))
+    with refused("note(", "want words"):
+        one.note(words, np.broadcast_to(values, np.shape(values) or 1), side)
+
+
+def test_frames_in_batches_have_the_degrees_and_notes_of_single_frames():
+    """Also where people come and go, and where the size or the kind of poses changes."""
+    rng, pairs = np.random.default_rng(3), []
+    for i in range(150):
+        count = int(rng.integers(0, 4))
+        hips, arms = rng.uniform(0, 90, count), rng.uniform(0, 170, count)
+        does = [{"hip": a, "shoulder": b} for a, b in zip(hips, arms, strict=True)]
+        bodies = [seen_as(COCO17, body(COCO17, **one), person=n) for n, one in enumerate(does)]
+        poses = Poses.join(*bodies) if bodies else Poses.nobody(COCO17)
+        if i // 20 % 2 and len(poses):
+            poses = replace(poses, xyz=None, origin=None)
+        pairs.append((Frame(None, i, i / 10, "a", size=(640, 480 + i // 70)), poses))
+    batched = BatchedDegrees(GEOMETRY)
+    together = [one for pair in pairs for one in batched(*pair)] + batched.flush()
+    assert [one.frame.index for one in together] == list(range(150))
+    for one, (frame, poses) in zip(together, pairs, strict=True):
+        alone = frame_degrees(GEOMETRY, frame, poses)
+        assert list(one.degrees) == list(alone.degrees)
+        for name, values in alone.degrees.items():
+            np.testing.assert_allclose(one.degrees[name], values, atol=1e-12)
+        for key in alone.by_key():
+            said = [(note.words, value) for note, value in alone.evidence(key)]
+            again = [(note.words, value) for note, value in one.evidence(key)]
+            assert [words for words, _ in said] == [words for words, _ in again]
+            np.testing.assert_allclose([v for _, v in said], [v for _, v in again])
 
 
 def test_an_event_is_told_as_soon_as_it_is_over_and_nothing_else_is_kept():

@@ -60,9 +60,13 @@ def test_a_record_of_who_sits_for_two_seconds_says_so(tmp_path):
     assert {path.name for path in Path("out").glob("[!.]*")} == names
     (event,) = table("out/events.csv")
     assert event == {
-        **{"source": "gone.mp4", "person": "1", "rule": "seated", "side": "", "state": "yes"},
-        **{"start": "1.0", "end": "2.9", "frames": "20", "confidence": "1.0"},
+        **{"source": "gone.mp4", "model": "actor", "version": vit.__version__, "person": "1"},
+        **{"rule": "seated", "side": "", "state": "yes", "start": "1.0", "end": "2.9"},
+        **{"frames": "20", "confidence": "1.0", "evidence": event["evidence"]},
     }
+    thighs = "left thigh 85° from hanging down; right thigh 85° from hanging down"
+    upright = "trunk 0° from upright"
+    assert event["evidence"] == f"held in 100% of 20 frames; {upright}; {thighs}"
     (line,) = map(json.loads, Path("out/events.jsonl").read_text().splitlines())
     assert {key: str(value) for key, value in line.items()} == event
     rows = table("out/angles.csv")
@@ -110,7 +114,7 @@ def test_nobody_is_an_answer(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "seated: 0 of 0 people, 0.0 s, 0% unknown" in done.stdout
     assert table("out/events.csv") == table("out/angles.csv") == table("out/motion.csv") == []
-    assert Path("out/events.csv").read_text().startswith("source,person,rule,side,state,start,end")
+    assert Path("out/events.csv").read_text().startswith("source,model,version,person,rule,side")
     assert Path("out/events.jsonl").read_text() == ""
     assert not Path("out/angles.png").exists()
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 import numpy as np
@@ -143,6 +143,7 @@ def _rows() -> list[Angle]:
 
 
 TABLE: tuple[Angle, ...] = tuple(_rows())
+_BY_NAME = {angle.name: angle for angle in TABLE}
 
 
 def angle_definitions(space: Space) -> tuple[Angle, ...]:
@@ -182,7 +183,7 @@ def match_angles(words: str | Sequence[str], space: Space = "2d") -> tuple[str, 
 
 def required_points(name: str) -> tuple[str, ...]:
     """The points that define an angle; empty for an unknown name."""
-    angle = next((angle for angle in TABLE if angle.name == name), None)
+    angle = _BY_NAME.get(name)
     if angle is None:
         return ()
     return (*angle.points, *(("mid_hip", "mid_shoulder") if angle.to else ()))
@@ -251,64 +252,97 @@ def angles_of_points_deg(
         facing: (N,) as `facing_direction` returns, if known from elsewhere.
     """
     points = BodyPoints(skeleton, at, score, seen)
-    vertical = unit_vectors(np.broadcast_to(np.asarray(up or UP[space], float), at.shape[::2]))
-    trunk = unit_vectors(points["mid_shoulder"] - points["mid_hip"])
-    axes = {"trunk": trunk, "vertical": vertical}
-    toward = left = np.zeros(len(at))
-    if space == "2d":
-        toward = _facing(points) if facing is None else facing
-        left = _left(points)
-        forward = {name: toward[:, None] * _across(axis) for name, axis in axes.items()}
-        sideways = {name: left[:, None] * _across(axis) for name, axis in axes.items()}
-    else:
-        lines = {
-            "shoulder": unit_vectors(points["left_shoulder"] - points["right_shoulder"]),
-            "hip": unit_vectors(points["left_hip"] - points["right_hip"]),
-        }
-        line = unit_vectors(lines["shoulder"] + lines["hip"])
-        forward = {name: unit_vectors(np.cross(line, axis)) for name, axis in axes.items()}
-        sideways = {name: np.cross(axis, forward[name]) for name, axis in axes.items()}
-    columns = []
-    for angle in angle_definitions(space):
-        ahead, aside = forward.get(angle.to), sideways.get(angle.to)
-        axis = axes.get(angle.to)
-        if axis is not None and angle.down:
-            axis = -axis
-        value = _angle(angle, points, axis, ahead, aside)
-        if space == "2d" and angle.view:
-            shown = toward if angle.view == "side" else left
-            value = np.where(np.isnan(shown), np.nan, value)
-        columns.append(value)
-    return np.degrees(np.stack(columns, axis=-1)).astype(np.float32)
+    body = BodyAngles(points, space, up, facing)
+    return np.stack([body.deg(name) for name in angle_names(space)], axis=-1).astype(np.float32)
 
 
-def _angle(
-    angle: Angle,
-    points: BodyPoints,
-    axis: np.ndarray | None,
-    forward: np.ndarray | None,
-    left: np.ndarray | None,
-) -> np.ndarray:
-    """(N,) radians. Reference directions are (N, D) unit vectors."""
-    named = [points[name] for name in angle.points]
-    if angle.way == "bend":
-        return np.pi - _between(named[0] - named[1], named[2] - named[1])
-    if angle.way == "foot":
-        return np.pi / 2 - _between(named[1] - named[0], named[3] - named[2])
-    direction = unit_vectors(named[1] - named[0])
-    assert axis is not None
-    assert forward is not None
-    assert left is not None
-    if angle.way == "between":
-        return _between(direction, axis)
-    if angle.way == "tilt":
-        return np.pi / 2 - _between(direction, axis)
-    if angle.way == "out":
-        outward = left if angle.points[0].startswith("left") else -left
-        return np.arcsin(np.clip(dot(direction, outward), -1, 1))
-    if angle.way == "turn":
-        return _in_plane(direction, left, forward)
-    return _in_plane(direction, forward if angle.way == "swing" else left, axis)
+class BodyAngles:
+    """The angles of N bodies, each computed when it is asked for."""
+
+    def __init__(
+        self,
+        points: BodyPoints,
+        space: Space,
+        up: Sequence[float] | None = None,
+        facing: np.ndarray | None = None,
+    ) -> None:
+        """Of points in a space; `up` and `facing` as for `angles_of_points_deg`."""
+        self.points, self.space, self.facing = points, space, facing
+        vertical = np.asarray(up or UP[space], float)
+        vertical = vertical / max(float(np.linalg.norm(vertical)), 1e-9)
+        self.vertical = np.broadcast_to(vertical, points.at.shape[::2])
+        self._found: dict[str, np.ndarray] = {}
+
+    def deg(self, name: str) -> np.ndarray:
+        """(N,) an angle of this space by its whole name, degrees; NaN where unknown."""
+        if name not in self._found:
+            self._found[name] = np.degrees(self._radians(_BY_NAME[name]))
+        return self._found[name]
+
+    def _radians(self, angle: Angle) -> np.ndarray:
+        points = [self.points[name] for name in angle.points]
+        if angle.way == "bend":
+            return np.pi - _between(points[0] - points[1], points[2] - points[1])
+        if angle.way == "foot":
+            value = np.pi / 2 - _between(points[1] - points[0], points[3] - points[2])
+            return self._where_seen(angle, value)
+        axis = self.trunk if angle.to == "trunk" else self.vertical
+        along, zero = unit_vectors(points[1] - points[0]), -axis if angle.down else axis
+        if angle.way == "between":
+            return _between(along, zero)
+        if angle.way == "tilt":
+            return self._where_seen(angle, np.pi / 2 - _between(along, zero))
+        forward, left = self._forward(angle.to), self._left(angle.to)
+        if angle.way == "out":
+            outward = left if angle.points[0].startswith("left") else -left
+            return np.arcsin(np.clip(dot(along, outward), -1, 1))
+        if angle.way == "turn":
+            return _in_plane(along, left, forward)
+        value = _in_plane(along, forward if angle.way == "swing" else left, zero)
+        return self._where_seen(angle, value)
+
+    def _where_seen(self, angle: Angle, value: np.ndarray) -> np.ndarray:
+        """NaN where the view of the person does not show an angle."""
+        if self.space == "3d" or not angle.view:
+            return value
+        seen = self.toward if angle.view == "side" else self.leftward
+        return np.where(np.isnan(seen), np.nan, value)
+
+    @cached_property
+    def trunk(self) -> np.ndarray:
+        """(N, D) of length 1, from the hips to the shoulders."""
+        return unit_vectors(self.points["mid_shoulder"] - self.points["mid_hip"])
+
+    @cached_property
+    def toward(self) -> np.ndarray:
+        """(N,) as `facing_direction`."""
+        return _facing(self.points) if self.facing is None else self.facing
+
+    @cached_property
+    def leftward(self) -> np.ndarray:
+        """(N,) 1 if the subject's left is on the right of the image, -1 if not, NaN."""
+        return _left(self.points)
+
+    @cached_property
+    def _line(self) -> np.ndarray:
+        """(N, 3) of length 1, from the subject's right to left."""
+        shoulders = unit_vectors(self.points["left_shoulder"] - self.points["right_shoulder"])
+        hips = unit_vectors(self.points["left_hip"] - self.points["right_hip"])
+        return unit_vectors(shoulders + hips)
+
+    def _forward(self, to: str) -> np.ndarray:
+        """(N, D) forward, perpendicular to the trunk or the vertical."""
+        axis = self.trunk if to == "trunk" else self.vertical
+        if self.space == "2d":
+            return self.toward[:, None] * _across(axis)
+        return unit_vectors(np.cross(self._line, axis))
+
+    def _left(self, to: str) -> np.ndarray:
+        """(N, D) the subject's left, perpendicular to the trunk or the vertical."""
+        axis = self.trunk if to == "trunk" else self.vertical
+        if self.space == "2d":
+            return self.leftward[:, None] * _across(axis)
+        return np.cross(axis, self._forward(to))
 
 
 def _in_plane(direction: np.ndarray, to: np.ndarray, zero: np.ndarray) -> np.ndarray:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Literal
 
 import numpy as np
 
-from vitruvian.analysis.posture import SIDES, Body, Rule
+from vitruvian.analysis.degrees import BatchedDegrees, FrameDegrees, StateKey, frame_degrees
+from vitruvian.analysis.posture import Evidence, Rule
 from vitruvian.body.poses import Poses
 from vitruvian.body.track import GAP
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, amount
 from vitruvian.frame import Frame
 
 State = Literal["yes", "no", "unknown"]
 LONGEST = 3600.0  # seconds of `minimum` and `gap`, at most: as much of a recording is looked ahead
+SAMPLE = 1000  # values of each measure that are kept of an event, at most
 WRITTEN = 1e-6  # seconds, to which the times of records are written
 
 
@@ -29,11 +31,11 @@ class Options:
     gap: float = 0.5  # seconds; shorter interruptions are bridged
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            most = 1.0 if field.name in ("on", "off") else LONGEST
+        for each in fields(self):
+            value = getattr(self, each.name)
+            most = 1.0 if each.name in ("on", "off") else LONGEST
             if type(value) not in (int, float) or not 0 <= value <= most:
-                raise VitruvianError(f"{field.name} is {value!r}, want a number from 0 to {most:g}")
+                raise VitruvianError(f"{each.name} is {value!r}, want a number from 0 to {most:g}")
         if self.off > self.on:
             raise VitruvianError(
                 f"off is {self.off:g} and on is {self.on:g}; off must not be greater than on "
@@ -45,14 +47,6 @@ class Options:
         if degree >= self.on:
             return "yes"
         return "no" if degree <= self.off else "unknown"
-
-
-class StateKey(NamedTuple):
-    """Key of a state: person, rule and side."""
-
-    person: int
-    rule: str
-    side: str = ""  # the subject's "left" or "right"; "" of the whole body
 
 
 @dataclass(frozen=True)
@@ -68,6 +62,24 @@ class Event:
     side: str = ""  # the subject's "left" or "right"; "" of the whole body
     state: State = "yes"  # for images also "no" (with the confidence of "no") and "unknown"
     frames: int = 1  # number of frames where the degree is known
+    evidence: str = ""  # in words: how often it held, and what was measured
+
+
+class Sample:
+    """At most `SAMPLE` of many values, evenly spaced."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.values: list[float] = []
+        self.every, self.count = 1, 0
+
+    def add(self, value: float) -> None:
+        """Add the next value."""
+        if self.count % self.every == 0:
+            self.values.append(value)
+            if len(self.values) > SAMPLE:
+                self.values, self.every = self.values[::2], 2 * self.every
+        self.count += 1
 
 
 @dataclass
@@ -77,20 +89,40 @@ class _Going:
     start: float
     held: float  # seconds, the last frame in which it held
     total: float = 0.0
-    frames: int = 0
+    frames: int = 0  # where it is known
+    yes: int = 0  # where it held
+    seen: int = 0  # with the person
+    notes: dict[str, Sample] = field(default_factory=dict)  # words -> values
     # Since then: it counts only if it holds again.
     waiting: float = 0.0
     waiting_frames: int = 0
+    waiting_seen: int = 0
 
     def add(self, degree: float, seconds: float, holds: bool) -> None:
-        if not np.isnan(degree):
+        self.waiting_seen += 1
+        if degree == degree:
             self.waiting += degree
             self.waiting_frames += 1
         if holds:
-            self.held = seconds
+            self.held, self.yes = seconds, self.yes + 1
             self.total += self.waiting
             self.frames += self.waiting_frames
-            self.waiting, self.waiting_frames = 0.0, 0
+            self.seen += self.waiting_seen
+            self.waiting, self.waiting_frames, self.waiting_seen = 0.0, 0, 0
+
+    def note(self, evidence: Iterable[tuple[Evidence, float]]) -> None:
+        """Keep what was measured in a frame in which it holds."""
+        for note, value in evidence:
+            if value == value:
+                self.notes.setdefault(note.words, Sample()).add(value)
+
+    def evidence(self) -> str:
+        """In words: in how many frames it held, and what was measured in those."""
+        said = f"held in {self.yes / self.seen:.0%} of {amount(self.seen, 'frame')}"
+        if self.frames < self.seen:
+            said += f", unknown in {1 - self.frames / self.seen:.0%}"
+        parts = (note_in_words(words, each.values) for words, each in self.notes.items())
+        return "; ".join((said, *parts))
 
 
 @dataclass
@@ -125,35 +157,39 @@ class EventDetector:
         People without a track id have no events. Another source, or a time that does not increase,
         resets the state.
         """
-        ended = []
+        one = frame_degrees(self.rules, frame, poses)
+        ended, self.lacks = self.add(one, one.by_key()), one.lacks
+        for key, degree in one.by_key().items():
+            if key.person >= 0:
+                self._tell(key, degree)
+        before = frame.seconds - self.options.gap - WRITTEN
+        self.told = {key: told for key, told in self.told.items() if told.seen >= before}
+        return one.degrees, ended
+
+    def add(self, one: FrameDegrees, degrees: Mapping[StateKey, float]) -> list[Event]:
+        """The same for recordings, given the degrees: the events that have ended."""
+        ended, frame = list[Event](), one.frame
         if frame.source != self.source or frame.seconds <= self.seconds:
             ended = self.close()
         last, self.source, self.seconds = self.seconds, frame.source, frame.seconds
-        body = Body(poses, frame)
-        found, self.lacks = rule_degrees(self.rules, body), body.lacks
-        here = {key: degree for key, degree in iterate_degrees(found, poses) if key.person >= 0}
         before = frame.seconds - self.options.gap - WRITTEN
         for key, going in list(self.going.items()):
             # From one frame to the next it goes on, however few there are a second.
             near = going.held == last and frame.seconds - last <= GAP
-            on = near and here.get(key, np.nan) >= self.options.off
+            on = near and degrees.get(key, np.nan) >= self.options.off
             if going.held < before and not on:
                 ended += self._end(key)
-        for key, degree in here.items():
-            self._take(key, degree)
-        for key, told in list(self.told.items()):
-            if told.seen < before:
-                del self.told[key]
-        return found, ended
-
-    def _take(self, key: StateKey, degree: float) -> None:
-        self._tell(key, degree)
-        going = self.going.get(key)
-        if going is None:
-            if not degree >= self.options.on:
-                return
-            going = self.going[key] = _Going(self.seconds, self.seconds)
-        going.add(degree, self.seconds, degree >= self.options.off)
+        on, off = self.options.on, self.options.off
+        for key, degree in degrees.items():
+            going = self.going.get(key)
+            if going is None:
+                if not degree >= on or key.person < 0:
+                    continue
+                going = self.going[key] = _Going(self.seconds, self.seconds)
+            going.add(degree, self.seconds, degree >= off)
+            if degree >= off:
+                going.note(one.evidence(key))
+        return ended
 
     def _tell(self, key: StateKey, degree: float) -> None:
         """Change the displayed state only after the last one has not held for a while."""
@@ -172,7 +208,8 @@ class EventDetector:
             return []
         mean = going.total / going.frames
         times = (going.start, going.held, mean, self.source)
-        return [Event(key.rule, key.person, *times, key.side, "yes", going.frames)]
+        about = (key.side, "yes", going.frames, going.evidence())
+        return [Event(key.rule, key.person, *times, *about)]
 
     def lasts(self, going: _Going) -> bool:
         """Whether it has lasted for at least `minimum`."""
@@ -188,55 +225,26 @@ class EventDetector:
         return [event for key in list(self.going) for event in self._end(key)]
 
 
-def rule_degrees(rules: Mapping[str, Rule], body: Body) -> dict[str, np.ndarray]:
-    """Rule -> (N,) or (N, 2) degree; checks the result of user-defined rules."""
-    found = {}
-    for name, rule in rules.items():
-        body.points.lacks.clear()
-        found[name] = _checked(name, rule, body)
-        body.lacks[name] = tuple(sorted(body.points.lacks))
-    return found
-
-
-def _checked(name: str, rule: Rule, body: Body) -> np.ndarray:
-    given, n = rule(body), len(body)
-    try:
-        good = np.asarray(given).dtype.kind in "biufO"  # numbers, and None for NaN
-        values = np.asarray(given, np.float64) if good else np.zeros(0)
-        good = good and values.shape in ((n,), (n, len(SIDES)))
-        good = good and bool((np.isnan(values) | (abs(values - 0.5) <= 0.5)).all())
-    except (TypeError, ValueError, OverflowError):  # words, lists of several lengths, None
-        values, good = np.zeros(0), False
-    if not good:
-        told = given.tolist() if isinstance(given, np.ndarray) else given
-        raise VitruvianError(
-            f"the rule '{name}' returned {shown(repr(told))} for {n} people; want one number from "
-            "0 to 1 (or NaN) per person, or two, left and right"
-        )
-    return values
-
-
-def iterate_degrees(
-    found: Mapping[str, np.ndarray], poses: Poses
-) -> Iterator[tuple[StateKey, float]]:
-    """Iterate over the degrees of `rule_degrees`, person by person."""
-    for name, values in found.items():
-        for person, degree in zip(poses.person.tolist(), values.tolist(), strict=True):
-            if values.ndim == 1:
-                yield StateKey(person, name), degree
-            else:
-                for side, one in zip(SIDES, degree, strict=True):
-                    yield StateKey(person, name, side), one
+def note_in_words(words: str, values: Sequence[float]) -> str:
+    """A note of a rule over the frames of an event, or in one image; see `Body.note`."""
+    if "{" in words:
+        return words.format(float(np.median(values)))
+    if len(values) == 1:
+        return f"{words}: {'yes' if values[0] else 'no'}"
+    return f"{words} in {np.mean(values):.0%} of frames"
 
 
 def picture_event(
-    key: StateKey, degree: float, frame: Frame, options: Options = Options()
+    key: StateKey, one: FrameDegrees, degree: float, options: Options = Options()
 ) -> Event:
     """The state of a rule in a still image, as an event of one frame."""
+    frame = one.frame
     state = options.state(degree)
     sure = {"yes": degree, "no": 1 - degree, "unknown": np.nan}[state]
     at = frame.seconds
-    return Event(key.rule, key.person, at, at, float(sure), frame.source, key.side, state)
+    notes = [note_in_words(n.words, [v]) for n, v in one.evidence(key) if v == v]
+    about = (frame.source, key.side, state)
+    return Event(key.rule, key.person, at, at, float(sure), *about, evidence="; ".join(notes))
 
 
 def events(
@@ -244,9 +252,13 @@ def events(
     rules: Mapping[str, Rule],
     options: Options = Options(),
 ) -> Iterator[Event]:
-    """Events of a stream or a record, each as soon as it has ended."""
-    watch = EventDetector(rules, options)
+    """Events of a stream, each as soon as it has ended; of a record, without pixels, in batches."""
+    watch, batch = EventDetector(rules, options), BatchedDegrees(rules)
     for frame, poses in stream:
-        _, ended = watch(frame, poses)
-        yield from ended
+        for one in batch(frame, poses) if frame.pixels is None else ():
+            yield from watch.add(one, one.by_key())
+        if frame.pixels is not None:
+            yield from watch(frame, poses)[1]
+    for one in batch.flush():
+        yield from watch.add(one, one.by_key())
     yield from watch.close()

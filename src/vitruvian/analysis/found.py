@@ -18,20 +18,18 @@ from vitruvian.analysis.angles import (
     facing_direction,
     match_angles,
 )
+from vitruvian.analysis.degrees import BatchedDegrees, FrameDegrees, StateKey, frame_degrees
 from vitruvian.analysis.events import (
     WRITTEN,
     Event,
     EventDetector,
     Options,
     State,
-    StateKey,
-    iterate_degrees,
     picture_event,
-    rule_degrees,
 )
 from vitruvian.analysis.motion import VOTE
 from vitruvian.analysis.points import BodyPoints, unit_vectors
-from vitruvian.analysis.posture import SIDES, Body, Rule
+from vitruvian.analysis.posture import SIDES, Rule
 from vitruvian.analysis.settled import SettledStates
 from vitruvian.analysis.view import ViewTracker, depth_is_estimated, is_side_view
 from vitruvian.body.poses import Poses
@@ -107,9 +105,10 @@ class _Waiting:
 class Analyst:
     """Analyses one stream, frame by frame. Stateful: keeps the current events of each person.
 
-    Frames of a recording are returned with a delay of `Options.minimum` and `gap` seconds, when
-    later frames cannot change their states any more, and with angles until the view (side or
-    front, `analysis/view.py`) is decided; they come without pixels, to save memory. In live
+    Frames of a recording are returned in batches (`BatchedDegrees`), with a delay of
+    `Options.minimum` and `gap` seconds, when later frames cannot change their states any more, and
+    with angles until the view (side or front, `analysis/view.py`) is decided; they come without
+    pixels, to save memory. In live
     streams, and with masks or heat maps, which are too large to keep, frames are returned at once
     with the states of `EventDetector.states`.
     """
@@ -120,49 +119,66 @@ class Analyst:
         self.watch = EventDetector(asked.rules, asked.options)
         self.settled, self.views, self.toward = SettledStates(self.watch), ViewTracker(), _Toward()
         self.waiting: deque[_Waiting] = deque()
+        self.batch = BatchedDegrees(asked.rules)
 
     def __call__(self, frame: Frame, poses: Poses) -> Pairs:
         """Process the next frame; returns the frames that are final, with their analysis."""
         if not self.moving:
             return [(frame, self._picture(frame, poses))]
-        done: Pairs = []
         heavy = poses.mask is not None or poses.maps is not None
-        last = self.waiting[-1].frame if self.waiting else frame
-        anew = last is not frame and (
-            frame.source != last.source or not frame.seconds > last.seconds
-        )
-        if anew or (heavy and not self.live):
-            done, _ = self.close()
-            self.toward = _Toward()
-        self.live |= heavy
+        if not (self.live or heavy):
+            return [pair for one in self.batch(frame, poses) for pair in self._add(one)]
+        before: Pairs = []
+        if not self.live:
+            before, _ = self.close()
+            self.live, self.toward = True, _Toward()
         held, events = self.watch(frame, poses)
-        lacks = self.watch.lacks
+        self._see(frame, poses)
+        states, lacks = self.watch.states(), self.watch.lacks
+        return [*before, (frame, self._found(frame, poses, held, states, events, lacks))]
+
+    def _see(self, frame: Frame, poses: Poses) -> None:
+        """Which way people face, and how they are seen."""
         if self.asked.angles:
             self.toward.add(frame, poses)
             if depth_is_estimated(poses):
                 self.views.add(frame, poses)
-        if self.live:
-            found = self._found(frame, poses, held, self.watch.states(), events, lacks)
-            return [*done, (frame, found)]
+
+    def _add(self, one: FrameDegrees) -> Pairs:
+        """A frame of a recording; returns the frames that are final now."""
+        done: Pairs = []
+        frame, poses, held = one.frame, one.poses, one.degrees
+        last = self.waiting[-1].frame if self.waiting else frame
+        if last is not frame and (frame.source != last.source or not frame.seconds > last.seconds):
+            done = self._finish()
+            self.toward = _Toward()
+        degrees = one.by_key()
+        if poses.person.min(initial=0) < 0:
+            degrees = {key: degree for key, degree in degrees.items() if key.person >= 0}
+        events = self.watch.add(one, degrees)
+        self._see(frame, poses)
         state = self.asked.options.state
-        pairs = iterate_degrees(held, poses)
-        says: dict[StateKey, State] = {key: state(one) for key, one in pairs if key.person >= 0}
+        says: dict[StateKey, State] = {key: state(degree) for key, degree in degrees.items()}
         self.settled.add(says, events)
-        bare = replace(frame, pixels=None)
-        self.waiting.append(_Waiting(bare, poses, held, says, events, lacks))
+        self.waiting.append(_Waiting(frame, poses, held, says, events, one.lacks))
         return [*done, *self._ready(frame.seconds, over=False)]
+
+    def _finish(self) -> Pairs:
+        """The frames of a source that is over."""
+        events = self.watch.close()
+        self.settled.add({}, events)
+        self.waiting[-1].events.extend(events)
+        return list(self._ready(np.inf, over=True))
 
     def close(self) -> tuple[Pairs, list[Event]]:
         """End the stream: the remaining frames; the remaining events only if there are no frames.
 
         Otherwise the events come with the last frame.
         """
-        events = self.watch.close()
+        done = [pair for one in self.batch.flush() for pair in self._add(one)]
         if not self.waiting:
-            return [], events
-        self.settled.add({}, events)
-        self.waiting[-1].events.extend(events)
-        return list(self._ready(np.inf, over=True)), []
+            return done, self.watch.close()
+        return [*done, *self._finish()], []
 
     def _ready(self, now: float, *, over: bool) -> Iterator[tuple[Frame, FrameAnalysis]]:
         while self.waiting:
@@ -181,12 +197,11 @@ class Analyst:
 
     def _picture(self, frame: Frame, poses: Poses) -> FrameAnalysis:
         poses = replace(poses, person=np.arange(1, len(poses) + 1))
-        body, options = Body(poses, frame), self.asked.options
-        held = rule_degrees(self.asked.rules, body)
-        pairs = list(iterate_degrees(held, poses))
-        states: dict[StateKey, State] = {key: options.state(degree) for key, degree in pairs}
-        events = [picture_event(key, degree, frame, options) for key, degree in pairs]
-        return self._found(frame, poses, held, states, events, body.lacks)
+        options, one = self.asked.options, frame_degrees(self.asked.rules, frame, poses)
+        degrees = one.by_key()
+        states: dict[StateKey, State] = {key: options.state(d) for key, d in degrees.items()}
+        events = [picture_event(key, one, degree, options) for key, degree in degrees.items()]
+        return self._found(frame, poses, one.degrees, states, events, one.lacks)
 
     def _found(
         self,

@@ -39,6 +39,7 @@ class BodyPoints:
         self.skeleton = skeleton
         self.lacks: set[str] = set()  # requested points that the skeleton does not have
         self.at = np.where((score >= seen)[..., None], at, np.nan).astype(np.float64)
+        self._found: dict[str, np.ndarray] = {}
 
     def has(self, name: str) -> bool:
         """Whether the skeleton has the keypoints of this point."""
@@ -51,12 +52,17 @@ class BodyPoints:
         return next((way for way in ways if all(part in known for part in way)), None)
 
     def __getitem__(self, name: str) -> np.ndarray:
+        if name in self._found:
+            return self._found[name]
         way = self._way(name)
         if way is None:
             self.lacks.add(name)
             return np.full(self.at.shape[::2], np.nan)
         own = self.skeleton.places
-        return np.mean([self.at[:, list(own[part])].mean(axis=1) for part in way], axis=0)
+        parts = np.stack([self.at[:, list(own[part])].mean(axis=1) for part in way])
+        found = self._found[name] = parts.mean(axis=0)
+        found.flags.writeable = False
+        return found
 
 
 def unit_vectors(vectors: np.ndarray) -> np.ndarray:

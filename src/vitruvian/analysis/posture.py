@@ -16,15 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vitruvian.analysis.angles import UP, Space, angle_names, angles_of_points_deg, required_points
+from vitruvian.analysis.angles import UP, BodyAngles, Space, angle_names, required_points
 from vitruvian.analysis.points import BodyPoints, unit_vectors
 from vitruvian.body.poses import Poses
 from vitruvian.body.state import SEEN, State, states
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 
 if TYPE_CHECKING:
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
 SIDES = ("left", "right")
 HAND = ("wrist", "pinky", "index", "thumb")  # BlazePose's landmarks of a hand; others have a wrist
+
+
+class Evidence(NamedTuple):
+    """What a rule has measured or seen."""
+
+    words: str
+    side: str  # the subject's "left" or "right"; "" of both, or the whole body
+    values: np.ndarray  # (N,) or (N, 2)
 
 
 class Body:
@@ -59,22 +67,55 @@ class Body:
         self.lacks: dict[
             str, tuple[str, ...]
         ] = {}  # rule -> points that the skeleton does not have
+        self.notes: dict[str, tuple[Evidence, ...]] = {}  # rule -> its evidence
+        self.noted: list[Evidence] = []  # of the rule that is being evaluated
 
     def __len__(self) -> int:
         return len(self.poses)
 
     @cached_property
-    def _angles(self) -> dict[str, np.ndarray]:
-        at = self.poses.xy if self.poses.xyz is None else self.poses.xyz
-        bodies = (self.poses.skeleton, at, self.score)
-        values = angles_of_points_deg(*bodies, self.space, self.seen, tuple(self.up))
-        return dict(zip(angle_names(self.space), values.T, strict=True))
+    def _angles(self) -> BodyAngles:
+        return BodyAngles(self.points, self.space, tuple(self.up))
 
     def angle_deg(self, name: str) -> np.ndarray:
         """(N,) an angle of `analysis/angles.py`; NaN also for one that only metres have."""
         missing = (point for point in required_points(name) if not self.points.has(point))
         self.points.lacks.update(missing)
-        return self._angles.get(name, np.full(len(self), np.nan))
+        if name not in angle_names(self.space):
+            return np.full(len(self), np.nan)
+        return self._angles.deg(name)
+
+    def note(self, words: str, values: np.ndarray, side: str = "") -> None:
+        """Add to the evidence of an event, in words; a rule may call it several times.
+
+        Args:
+            words: "elbow bent {:.0f}°" takes the median of the values in the frames in which the
+                rule holds; "hand seen" the share of those in which it is true.
+            values: (N,) numbers or booleans, NaN if unknown; (N, 2) of left and right.
+            side: if they are for the subject's "left" or "right" alone.
+
+        Raises:
+            VitruvianError: the words or the values do not fit.
+        """
+        values = np.asarray(values, np.float64)
+        try:
+            words.format(0.0)
+            fits = values.shape in ((len(self),), (len(self), len(SIDES)))
+        except (ValueError, LookupError):
+            fits = False
+        if not fits or side not in ("", *SIDES):
+            raise VitruvianError(
+                f"note({shown(repr(words))}) of {values.shape} values, side {side!r}; want words "
+                f"with at most one field, such as {{:.1f}}, and {len(self)} values"
+            )
+        self.noted.append(Evidence(words, side, values))
+
+    def without_notes(self, rule: Rule) -> np.ndarray:
+        """The degree by a rule that is part of another one, without a part in its evidence."""
+        kept = len(self.noted)
+        degree = rule(self)
+        del self.noted[kept:]
+        return degree
 
     def distance(self, a: str, b: str) -> np.ndarray:
         """(N,) distance between two points, in trunk lengths."""
@@ -157,14 +198,20 @@ def seated(body: Body) -> np.ndarray:
     def level(side: str) -> np.ndarray:
         hip, knee = f"{side}_hip", f"{side}_knee"
         if body.space == "3d":
-            return ramp(180 - body.tilt_deg(hip, knee), 45, 65)
+            raised = 180 - body.tilt_deg(hip, knee)
+            body.note(f"{side} thigh {{:.0f}}° from hanging down", raised)
+            return ramp(raised, 45, 65)
         ankle, bent = f"{side}_ankle", body.angle_deg(f"{side}_knee_flexion")
         short = ramp(body.distance(hip, knee), 0.75, 0.55)
         shank = ramp(np.abs(body.above(knee, ankle)), 0.5, 0.3)
-        low = ramp(body.above(hip, knee), 0.6, 0.4)
+        below = body.above(hip, knee)
+        body.note(f"{side} knee {{:.1f}} trunks below the hip", below)
+        low = ramp(below, 0.6, 0.4)
         return all_of(low, any_of(short, shank, ramp(bent, 25, 45)))
 
-    return all_of(all_known(*map(level, SIDES)), ramp(body.angle_deg("trunk_tilt"), 65, 45))
+    tilt = body.angle_deg("trunk_tilt")
+    body.note("trunk {:.0f}° from upright", tilt)
+    return all_of(all_known(*map(level, SIDES)), ramp(tilt, 65, 45))
 
 
 def arms_raised(body: Body) -> np.ndarray:
@@ -172,7 +219,9 @@ def arms_raised(body: Body) -> np.ndarray:
 
     def raised(side: str) -> np.ndarray:
         wrist, elbow, shoulder = (f"{side}_{part}" for part in ("wrist", "elbow", "shoulder"))
-        hand = ramp(body.above(wrist, shoulder, body.headward), 0.15, 0.4)
+        height = body.above(wrist, shoulder, body.headward)
+        body.note("wrist {:.1f} trunks above the shoulder", height, side)
+        hand = ramp(height, 0.15, 0.4)
         return all_of(hand, ramp(body.above(elbow, shoulder, body.headward), -0.3, 0))
 
     return each_side(raised)
@@ -182,7 +231,10 @@ def lying(body: Body) -> np.ndarray:
     """Trunk and legs level; unknown if the legs are not visible."""
 
     def level(a: str, b: str) -> np.ndarray:
-        return ramp(np.abs(90 - body.tilt_deg(a, b)), 40, 25)
+        off = np.abs(90 - body.tilt_deg(a, b))
+        part = {"mid": "trunk", "lef": "left thigh", "rig": "right thigh"}[a[:3]]
+        body.note(f"{part} {{:.0f}}° from level", off)
+        return ramp(off, 40, 25)
 
     legs = all_known(level("left_hip", "left_knee"), level("right_hip", "right_knee"))
     return all_of(level("mid_hip", "mid_shoulder"), legs)
@@ -191,12 +243,15 @@ def lying(body: Body) -> np.ndarray:
 def leaning(body: Body) -> np.ndarray:
     """The trunk 20 to 32 degrees and more from upright, any way, and not level."""
     tilt = body.angle_deg("trunk_tilt")
+    body.note("trunk {:.0f}° from upright", tilt)
     return all_of(ramp(tilt, 20, 32), ramp(tilt, 80, 65))
 
 
 def hands_on_hips(body: Body) -> np.ndarray:
     """Not seated, a wrist at its hip and not before it, the bent elbow farther out than both."""
-    standing = np.where(seated(body) > 0.5, 0.0, 1.0)  # hands in the lap look the same
+    standing = np.where(
+        body.without_notes(seated) > 0.5, 0.0, 1.0
+    )  # hands in the lap look the same
 
     def akimbo(side: str) -> np.ndarray:
         wrist, elbow, shoulder, hip = (
@@ -204,9 +259,12 @@ def hands_on_hips(body: Body) -> np.ndarray:
         )
         other = "right" if side == "left" else "left"
         outward = body.direction(f"{other}_shoulder", shoulder)
-        near = ramp(body.distance(wrist, hip), 0.55, 0.4)
+        away, elbow_deg = body.distance(wrist, hip), body.angle_deg(f"{elbow}_flexion")
+        body.note("wrist {:.1f} trunks from the hip", away, side)
+        body.note("elbow bent {:.0f}°", elbow_deg, side)
+        near = ramp(away, 0.55, 0.4)
         at_side = ramp(body.above(wrist, hip, outward), 0, 0.1)
-        bent = ramp(body.angle_deg(f"{elbow}_flexion"), 45, 65)
+        bent = ramp(elbow_deg, 45, 65)
         out = ramp(body.above(elbow, shoulder, outward), 0.1, 0.2)
         beside = ramp(body.above(elbow, wrist, outward), 0.15, 0.25)
         return all_of(near, at_side, bent, out, beside, standing)
@@ -222,17 +280,22 @@ def using_phone(body: Body) -> np.ndarray:
 
     def at_ear(side: str) -> np.ndarray:
         wrist, elbow = f"{side}_wrist", f"{side}_elbow"
-        near = ramp(body.distance(wrist, f"{side}_ear"), 0.55, 0.35)
+        away = body.distance(wrist, f"{side}_ear")
+        body.note("wrist {:.1f} trunks from the ear", away, side)
+        near = ramp(away, 0.55, 0.35)
         bent = ramp(body.angle_deg(f"{elbow}_flexion"), 80, 105)
         below = ramp(body.above(elbow, f"{side}_shoulder", body.headward), 0.1, -0.1)
         return all_of(near, bent, below)
 
     def before(side: str) -> np.ndarray:
         wrist = f"{side}_wrist"
-        bent = ramp(body.angle_deg(f"{side}_elbow_flexion"), 55, 75)
+        elbow_deg, pitch = body.angle_deg(f"{side}_elbow_flexion"), body.angle_deg("head_pitch")
+        body.note("elbow bent {:.0f}°", elbow_deg, side)
+        body.note("head {:.0f}° down", -pitch, side)
+        bent = ramp(elbow_deg, 55, 75)
         height = body.above(wrist, "mid_hip", body.headward)
         held = all_of(ramp(height, 0.15, 0.3), ramp(height, 1.0, 0.85))
-        return all_of(bent, held, ramp(body.angle_deg("head_pitch"), -18, -30))
+        return all_of(bent, held, ramp(pitch, -18, -30))
 
     return each_side(lambda side: any_of(at_ear(side), before(side)))
 
@@ -249,6 +312,8 @@ def hands_near_body(body: Body) -> np.ndarray:
     apart = shoulder_to_hand(body)
     if apart.shape[-1] == 2:
         return np.full(apart.shape[:2], np.nan)
+    body.note("hand {:.1f} shoulder widths aside of the shoulder", apart[..., 0])
+    body.note("hand {:.1f} shoulder widths before or behind it", apart[..., 2])
     return all_of(ramp(apart[..., 0], *NEAR_X), ramp(apart[..., 2], *NEAR_Z))
 
 
@@ -278,6 +343,8 @@ def hands_at_pockets(body: Body) -> np.ndarray:
     arm = [[body.points[f"{side}_{part}"] for part in LIMB] for side in SIDES]
     if body.points.lacks:
         return np.full((len(body), len(SIDES)), np.nan)
+    away = each_side(lambda side: body.distance(f"{side}_wrist", f"{side}_hip"))
+    body.note("wrist {:.1f} trunks from the hip", away)
     known = np.isfinite(arm).all(axis=(1, 3)).T
     return np.where(known, ramp(at_pocket_line(body.poses), *AT_POCKET), np.nan)
 
@@ -301,17 +368,29 @@ def pockets_rule(hands: Callable[[Frame, Poses], Hands]) -> Rule:
         if body.points.lacks:
             return np.full((len(body), len(SIDES)), np.nan)
         found = hands(body.frame, body.poses)
+        body.note("chance {:.2f} of being in a pocket", found.inside)
         return np.interp(found.inside, [0, found.out_to, found.in_from, 1], [0, 0.4, 0.6, 1])
 
     rule.__name__ = "hands_in_pockets"
     return rule
 
 
+def of_keypoints(rule: Rule) -> Rule:
+    """Declare that a rule reads no pixels, and tells of each person by that person alone."""
+    rule.of_keypoints = True  # type: ignore[attr-defined]
+    return rule
+
+
+def is_of_keypoints(rule: Rule) -> bool:
+    """Whether a rule was declared to read no pixels; of functions of users it is not known."""
+    return getattr(rule, "of_keypoints", False)
+
+
 RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
-        *(seated, arms_raised, lying, leaning, hands_on_hips, using_phone),
-        *(hands_in_pockets, hands_at_pockets, hands_near_body),
+        *map(of_keypoints, (seated, arms_raised, lying, leaning, hands_on_hips, using_phone)),
+        *(hands_in_pockets, of_keypoints(hands_at_pockets), of_keypoints(hands_near_body)),
     )
 }
 # Weaker versions of other rules: not included in `all`.

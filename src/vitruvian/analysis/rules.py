@@ -31,12 +31,13 @@ import numpy as np
 
 from vitruvian.analysis.angles import TABLE
 from vitruvian.analysis.points import POINTS
-from vitruvian.analysis.posture import LESSER, RULES, Body, Rule, all_of, any_of, ramp
+from vitruvian.analysis.posture import LESSER, RULES, Body, Rule, all_of, any_of, of_keypoints, ramp
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.documents import read_toml, unreadable
 from vitruvian.errors import VitruvianError, shown, unknown
 
 SOFT = {"angle": 5.0, "distance": 0.05}  # degrees, trunks
+VALUES = {"angle": "{:.0f}°", "distance": "{:.2f} trunks"}  # in the evidence of events
 MOST = 1000.0  # of them, in what a threshold may be
 LONGEST = 60  # characters of a name: it is drawn
 _ANGLES = {angle.name for angle in TABLE}
@@ -163,7 +164,7 @@ def _rule(where: str, name: str, entry: Any) -> Rule:
         return together(*(condition(body) for condition in conditions))
 
     rule.__name__ = name
-    return rule
+    return of_keypoints(rule)
 
 
 def _condition(where: str, entry: Any) -> Rule:
@@ -174,6 +175,8 @@ def _condition(where: str, entry: Any) -> Rule:
         raise VitruvianError(f"{where} wants either angle or distance")
     (kind,) = kinds
     measure = _angle(where, entry[kind]) if kind == "angle" else _distance(where, entry[kind])
+    what = entry[kind] if kind == "angle" else " to ".join(entry[kind])
+    words = f"{what.replace('_', ' ')} {VALUES[kind]}"
     given = [key for key in ("above", "below", "soft") if key in entry]
     limits = {key: _number(f"{where}.{key}", entry[key]) for key in given}
     soft = limits.pop("soft", SOFT[kind])
@@ -184,6 +187,7 @@ def _condition(where: str, entry: Any) -> Rule:
 
     def condition(body: Body) -> np.ndarray:
         value, degrees = measure(body), []
+        body.note(words, value)
         if "above" in limits:
             degrees.append(ramp(value, limits["above"] - soft, limits["above"] + soft))
         if "below" in limits:

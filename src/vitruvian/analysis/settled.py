@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vitruvian.analysis.events import WRITTEN, Event, EventDetector, State, StateKey
+from vitruvian.analysis.degrees import StateKey
+from vitruvian.analysis.events import WRITTEN, Event, EventDetector, State
 
 
 @dataclass
@@ -38,7 +39,7 @@ class SettledStates:
             line = self.lines.get(StateKey(event.person, event.rule, event.side))
             if line is not None:
                 line.events.append((event.start, event.end))
-        for key, line in list(self.lines.items()):
+        for key, line in list(self.lines.items()) if self.lines.keys() - says.keys() else ():
             gone = line.before is not None and now - line.before[0] > gap
             if gone and not line.rows and key not in self.watch.going:
                 del self.lines[key]
@@ -67,9 +68,11 @@ class SettledStates:
 
     def _state(self, line: _Line, key: StateKey, over: bool) -> State | None:
         at, said = line.rows[0]
-        if any(start <= at <= end for start, end in line.events):
+        if line.events and any(start <= at <= end for start, end in line.events):
             return "yes"
         going = self.watch.going.get(key)
+        if said == "no" and going is None and not line.events:
+            return "no"
         if going is not None and going.start <= at:
             return "yes" if at <= going.held and self.watch.lasts(going) else None
         return self._doubt(line, over) if said == "unknown" else "no"

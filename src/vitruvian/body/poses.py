@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 import numpy as np
@@ -28,6 +29,15 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "error": ("N",),
     "plausible": ("N",),
 }
+
+
+@lru_cache(256)
+def _wanted_shapes(n: int, k: int) -> list[tuple[str, tuple[str | int, ...]]]:
+    """The shape of each array of N people with K keypoints; axes of any length are letters."""
+    known: dict[str | int, int] = {"N": n, "K": k}
+    return [(name, tuple(known.get(axis, axis) for axis in axes)) for name, axes in _SHAPES.items()]
+
+
 # What other programs call a part of their result -> how it is written here.
 _ELSEWHERE = {
     "keypoints": "poses.xy, poses.score, or poses['left_wrist'].xy",
@@ -90,13 +100,9 @@ class Poses:
     seen: Regions | None = None  # regions of the frame that the heat maps cover
 
     def __post_init__(self) -> None:
-        known: dict[str | int, int] = {"N": len(self.box_score), "K": len(self.skeleton)}
-        for name, shape in _SHAPES.items():
+        for name, want in _wanted_shapes(len(self.box_score), len(self.skeleton)):
             value = getattr(self, name)
-            if value is None:
-                continue
-            want = tuple(known.get(axis, axis) for axis in shape)
-            if value.shape == want:
+            if value is None or value.shape == want:
                 continue
             pairs = zip(want, value.shape, strict=False)
             free = all(isinstance(axis, str) or axis == got for axis, got in pairs)

@@ -14,7 +14,7 @@ from vitruvian.analysis import angles as table_of_angles
 from vitruvian.analysis.angles import Space
 from vitruvian.analysis.events import Options
 from vitruvian.analysis.found import AnalysisSettings, Analyst, FrameAnalysis
-from vitruvian.analysis.posture import RULES
+from vitruvian.analysis.posture import RULES, Rule, is_of_keypoints
 from vitruvian.analysis.rules import parse_rules
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import writing
@@ -61,7 +61,8 @@ def analyze_frames(
     """Detect posture events and measure angles, frame by frame.
 
     Frames of files and records come once later frames can no longer change their result: after
-    `minimum` and `gap` seconds, with angles up to half a minute; their pixels are read again.
+    `minimum` and `gap` seconds, with angles up to half a minute, and in batches of up to 64 frames;
+    their pixels are read again.
     Frames of cameras and streams come at once, and their states lag by up to `gap`.
 
     Args:
@@ -157,9 +158,9 @@ def _read(record: Record, asked: AnalysisSettings) -> Iterator[AtomicFile]:
             yield analyst, None, pairs
 
 
-def needs_pixels(rules: Iterable[str]) -> bool:
-    """Whether any of these rules may need pixels: a user's own rule may."""
-    return not set(rules) <= RULES.keys() - WITHOUT_PIXELS.keys()
+def needs_pixels(rules: Mapping[str, Rule]) -> bool:
+    """Whether any of these rules may need pixels: a user's own function may."""
+    return not all(map(is_of_keypoints, rules.values()))
 
 
 # Files

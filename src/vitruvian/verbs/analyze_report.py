@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from vitruvian.analysis import motion
 from vitruvian.analysis.angles import Space, angle_names, available_angles, required_points
 from vitruvian.analysis.events import Event
@@ -28,11 +26,15 @@ if TYPE_CHECKING:
 SHOWN = ("left_knee", "right_knee", "left_elbow", "right_elbow")
 # Arrow column types; other columns, degrees and shares, are float32.
 KINDS = {
-    **dict.fromkeys(("source", "rule", "side", "state", "space"), "string"),
+    **dict.fromkeys(("source", "model", "version", "rule", "side", "state", "evidence"), "string"),
+    "space": "string",
     **dict.fromkeys(("person", "index", "frames"), "int64"),
     **dict.fromkeys(("time", "start", "end"), "float64"),
 }
-EVENT = ("source", "person", "rule", "side", "state", "start", "end", "frames", "confidence")
+EVENT = (
+    *("source", "model", "version", "person", "rule", "side", "state", "start", "end", "frames"),
+    *("confidence", "evidence"),
+)
 
 
 @dataclass
@@ -57,6 +59,7 @@ class AnalysisReport:
     ) -> None:
         """Nothing is written yet. `shown`: angles that are drawn and plotted."""
         self.out, self.asked, self.save, self.shown = out, asked, save, shown
+        self.model = self.version = ""  # of the poses, and of vitruvian when it made them
         self.tallies: dict[str, RuleTally] = {name: RuleTally() for name in asked.rules}
         self.people: set[int] = set()  # of the current source, or picture
         self.before = 0  # people of earlier ones
@@ -182,8 +185,9 @@ class AnalysisReport:
         for event in events:
             sure = None if event.confidence != event.confidence else round(event.confidence, 4)
             times = (round(event.start, 6), round(event.end, 6))
-            about = (event.source, event.person, event.rule, event.side, event.state)
-            row = (*about, *times, event.frames, sure)
+            about = (event.source, self.model, self.version)
+            what = (event.person, event.rule, event.side, event.state)
+            row = (*about, *what, *times, event.frames, sure, event.evidence)
             self.jsonl.add(json.dumps(dict(zip(EVENT, row, strict=True))) + "\n")
             self.events([row])
             if event.state == "yes":
@@ -203,12 +207,13 @@ class AnalysisReport:
         numbers = [person for person in found.poses.person.tolist() if person >= 0]
         self.nameless |= len(numbers) < len(found.poses)
         self.people.update(numbers)
+        on, off = self.asked.options.on, self.asked.options.off
         for name, values in found.degrees.items():
             tally = self.tallies.setdefault(name, RuleTally())
-            states = [self.asked.options.state(degree) for degree in values.ravel().tolist()]
-            tally.told += len(states)
-            tally.unknown += states.count("unknown")
-            tally.known |= bool(np.isfinite(values).any())
+            degrees = values.ravel().tolist()
+            tally.told += len(degrees)
+            tally.unknown += sum(not (degree <= off or degree >= on) for degree in degrees)
+            tally.known |= any(degree == degree for degree in degrees)
             tally.lacks.update(found.lacks.get(name, ()) if len(values) else ())
         if len(found.poses):
             skeleton = found.poses.skeleton

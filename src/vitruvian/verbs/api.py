@@ -233,6 +233,7 @@ def analyze(
     Raises:
         VitruvianError: as `predict`; unknown rule or angle; or an option has no effect.
     """
+    from vitruvian import __version__
     from vitruvian.models.load import open_model
     from vitruvian.sources.open import open_source
     from vitruvian.sources.record import record_of, sources_of
@@ -273,11 +274,15 @@ def analyze(
     of: dict[str, Any] = {"camera": camera.of(), "span": span}
     if record is not None:
         of["record"] = stamped(record.path)
+        report.model, report.version = (
+            str(record.header.get(k, "")) for k in ("model", "vitruvian")
+        )
         jobs = work.jobs_of(record, sources, asked, save)
     else:
         opened = open_model(told, sources)
         check_wanted(wanted, opened, sources)
         of |= {**made_by(opened), "wanted": wanted}
+        report.model, report.version = opened.name, __version__
         jobs = work.jobs(sources, opened, asked, camera=given, wanted=wanted)
     faults, files = FaultList(on_error), list[Path]()
     how = {"resume": output.resumes, "of": of, "say": say, "written": files}
