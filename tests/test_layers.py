@@ -92,13 +92,17 @@ HOMES = {
     "ray": {"verbs/batch/on_ray.py"},
     "fsspec": {"verbs/batch/sources.py"},
     "sqlite3": {"verbs/batch/manifest.py"},
+    "fastapi": {"verbs/live/server.py"},
+    "uvicorn": {"verbs/live/server.py"},
+    "starlette": {"verbs/live/server.py", "verbs/live/outbox.py"},
+    "pythonosc": {"verbs/live/triggers.py"},
 }
 
 
 MOST_NAMES = 22  # on the first screen
 # Public names that several modules may define: each is called by its module, `coco.read(path)`.
 OF_A_MODULE = {"read", "write", "load", "encode", "decode", "Options", "main"}
-MOST_HOMONYMS = 19  # of all modules, those of OF_A_MODULE and commands counted too
+MOST_HOMONYMS = 20  # of all modules, those of OF_A_MODULE and commands counted too
 
 
 @functools.cache

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 # quick. No module here has a public name: the import system would set it in place of the function.
 _PUBLIC = {
     "Event": "analysis.events",
+    "EventChange": "analysis.changes",
     "Frame": "frame",
     "Poses": "body.poses",
     "Skeleton": "body.skeleton",
@@ -28,13 +29,14 @@ _PUBLIC = {
     "doctor": "verbs.doctor",
     "draw": "show.draw",
     "export": "verbs.export",
-    "live": "streams.live",
+    "live": "verbs.live.push",
     "load": "models.load",
     "open_sink": "verbs.outputs",
     "open_source": "sources.open",
     "predict": "verbs.api",
     "read": "formats.table",
     "run": "streams.run",
+    "serve": "verbs.live.serve",
     "stream": "streams.run",
     "synth": "verbs.synth",
     "to_pandas": "formats.libraries",

@@ -6,6 +6,7 @@ Made by `python docs/generate.py` from the functions themselves.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from vitruvian.analysis.changes import EventChange as EventChange
 from vitruvian.analysis.events import Event as Event
 from vitruvian.body.poses import Poses as Poses
 from vitruvian.body.skeleton import Skeleton as Skeleton
@@ -20,7 +21,6 @@ from vitruvian.models.spec import ModelSpec
 from vitruvian.show.draw import draw as draw
 from vitruvian.sources.open import open_source as open_source
 from vitruvian.sources.video import Span
-from vitruvian.streams.live import live as live
 from vitruvian.streams.run import run as run, stream as stream
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.analyze import analyze_frames as analyze_frames
@@ -32,7 +32,9 @@ from vitruvian.verbs.convert import convert as convert
 from vitruvian.verbs.distil import distil as distil
 from vitruvian.verbs.doctor import doctor as doctor
 from vitruvian.verbs.export import export as export
-from vitruvian.verbs.groups import AnalysisWords, BatchWords, CameraWords, MachineWords, ModelWords, Outcome, OutputWords
+from vitruvian.verbs.groups import AnalysisWords, BatchWords, CameraWords, LiveWords, MachineWords, ModelWords, Outcome, OutputWords
+from vitruvian.verbs.live.push import live as live
+from vitruvian.verbs.live.serve import OneModel
 from vitruvian.verbs.outputs import open_sink as open_sink
 from vitruvian.verbs.synth import synth as synth
 from vitruvian.verbs.trace import Trace
@@ -332,6 +334,77 @@ def predict(
 
     Raises:
         VitruvianError: unknown source, model or option, a file exists, or cannot be read.
+    """
+
+def serve(
+    source: str | Path | int | None = None,
+    model: OneModel | Sequence[OneModel] = 'blazepose-full',
+    *,
+    find: str | None = None,
+    num_poses: int | None = None,
+    conf: float | None = None,
+    skeleton: str | None = None,
+    rules: str | None = None,
+    space: str | None = None,
+    minimum: float = 0.5,
+    gap: float = 0.5,
+    host: str = '127.0.0.1',
+    port: int = 8000,
+    clients: int = 4,
+    certfile: str | Path | None = None,
+    keyfile: str | Path | None = None,
+    loop: bool = False,
+    record: str | Path | None = None,
+    record_video: bool = False,
+    webhook: str | None = None,
+    osc: str | None = None,
+    run: str | None = None,
+    browser: bool = True,
+    track: bool | None = None,
+    confirm: bool = False,
+    smooth: str | bool | None = None,
+    cutoff_hz: float | None = None,
+    repair: bool = False,
+    absolute: bool = False,
+    detect_every: int | None = None,
+    same_from: float | None = None,
+    camera: Camera | str | Path | None | CameraWords = None,
+    fov_deg: float | None = None,
+    focal: float | None = None,
+    focal_mm: float | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    lines: bool = False,
+    on_event: Callable[[dict[str, Any]], object] | None = None,
+    words: ModelWords = ...,
+    live: LiveWords = ...,
+    wanted: Wanted = ...,
+    machine: MachineWords = ...,
+) -> None:
+    """Serve the live page until Ctrl-C; on the command line, `vitruvian live`.
+
+    Args:
+        source: webcam (`camera:0`), stream address or video, which plays at its own pace; None:
+            browsers send the frames of their cameras.
+        model: as for `predict`, or several, among which the page offers a choice.
+        words: as for `predict`.
+        rules: rules of posture events, see `analyze_frames`; None: all that need no pixels.
+        space: "2d" or "3d" angles; None: as for `analyze_frames`.
+        minimum: seconds after which an event starts; shorter ones are dropped.
+        gap: seconds after which an event, or a person who is out of sight, ends.
+        live: the server: `host`, `port`, `clients`, `certfile`, `keyfile`, `browser`, `loop`;
+            recordings: `record`, `record_video`; and triggers: `webhook`, `osc`, `run`.
+        wanted: as for `predict`, but `confirm` is off: people have track ids, and so events, at
+            once.
+        camera: as for `predict`.
+        machine: the same.
+        lines: whether events are written to standard output, as lines of JSON.
+        on_event: called with each event, a dict of JSON, in a thread.
+
+    Raises:
+        VitruvianError: the extra `live` is missing, the port is in use, the source or a model
+            cannot be opened, or an option is wrong.
     """
 
 def trace(

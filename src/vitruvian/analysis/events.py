@@ -97,6 +97,7 @@ class _Going:
     waiting: float = 0.0
     waiting_frames: int = 0
     waiting_seen: int = 0
+    begun: bool = False  # whether `EventDetector.begun` gave it
 
     def add(self, degree: float, seconds: float, holds: bool) -> None:
         self.waiting_seen += 1
@@ -206,10 +207,24 @@ class EventDetector:
         if not self.lasts(going):
             self.short[key.rule] = self.short.get(key.rule, 0) + 1
             return []
+        return [self._event(key, going)]
+
+    def _event(self, key: StateKey, going: _Going) -> Event:
         mean = going.total / going.frames
         times = (going.start, going.held, mean, self.source)
         about = (key.side, "yes", going.frames, going.evidence())
-        return [Event(key.rule, key.person, *times, *about)]
+        return Event(key.rule, key.person, *times, *about)
+
+    def begun(self) -> list[Event]:
+        """Events that have just reached `minimum`, each once, as far as they are known."""
+        new = [
+            (key, going)
+            for key, going in self.going.items()
+            if not going.begun and self.lasts(going)
+        ]
+        for _, going in new:
+            going.begun = True
+        return [self._event(key, going) for key, going in new]
 
     def lasts(self, going: _Going) -> bool:
         """Whether it has lasted for at least `minimum`."""

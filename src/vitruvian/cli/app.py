@@ -21,6 +21,7 @@ from vitruvian.cli.convert import convert
 from vitruvian.cli.distil import distil
 from vitruvian.cli.doctor import doctor
 from vitruvian.cli.export import export
+from vitruvian.cli.live import live
 from vitruvian.cli.models import models_app
 from vitruvian.cli.predict import predict
 from vitruvian.cli.synth import synth
@@ -124,6 +125,7 @@ COMMANDS = (
         predict,
         track,
         analyze,
+        live,
         batch,
         compare,
         val,

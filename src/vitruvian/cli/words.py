@@ -27,7 +27,8 @@ LARGEST = 1e12  # of all numbers: more than any count, size or time
 # Sections of the help, in this order.
 INPUT, MODEL, OUTPUT, OVER_TIME = "Input", "Model", "Output", "Over time (videos)"
 ANALYSIS, CAMERA, MACHINE, ROUNDS = "Analysis", "Camera", "Machine", "Rounds"
-TITLES = (INPUT, MODEL, OUTPUT, ANALYSIS, OVER_TIME, CAMERA, ROUNDS, MACHINE)
+SERVER, TRIGGERS = "Server", "Triggers"
+TITLES = (INPUT, MODEL, OUTPUT, ANALYSIS, TRIGGERS, SERVER, OVER_TIME, CAMERA, ROUNDS, MACHINE)
 
 
 @dataclass(frozen=True)
@@ -272,6 +273,40 @@ WORDS = {
     "gap": Word(float, ANALYSIS, "Longest gap within one event, seconds."),
     "common": Word(bool, ANALYSIS, "Evaluate only the keypoints that all models have."),
     "resamples": Word(int, ANALYSIS, "Bootstrap resamples for 95 % confidence intervals."),
+    "host": Word(
+        str, SERVER, "Address to listen on; other machines need the token in the printed address."
+    ),
+    "port": Word(int, SERVER, "Port; 0: any free one."),
+    "clients": Word(int, SERVER, "Maximum number of browser cameras at once."),
+    "certfile": Word(
+        Path | None, SERVER, "Certificate (.pem) for HTTPS, which cameras of other machines need."
+    ),
+    "keyfile": Word(Path | None, SERVER, "Its key (.pem).", "in the certificate's file"),
+    "browser": Word(bool, SERVER, "Open the page in a browser, if there is a desktop."),
+    "loop": Word(bool, INPUT, "A video file starts again at its end."),
+    "record": Word(
+        Path | None,
+        OUTPUT,
+        "Folder for recordings (.jsonl), made while the page's record button is on.",
+        "nothing is stored",
+    ),
+    "record_video": Word(bool, OUTPUT, "Recordings also as annotated video (.mp4)."),
+    "webhook": Word(
+        str | None, TRIGGERS, "Address that gets each event as a POST of JSON.", "none"
+    ),
+    "osc": Word(
+        str | None,
+        TRIGGERS,
+        "HOST:PORT that gets each event as an OSC message: /vitruvian/EVENT, 1 or 0, person, "
+        "side, stream.",
+        "none",
+    ),
+    "run": Word(
+        str | None,
+        TRIGGERS,
+        "Command that is run with each event, a line of JSON on its standard input.",
+        "none",
+    ),
     "device": Word(str | None, MACHINE, "CPU, GPU, NPU or AUTO.", "CPU"),
     "threads": Word(
         int | None,

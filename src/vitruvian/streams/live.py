@@ -1,4 +1,4 @@
-"""Live: push frames from your own capture loop; a thread estimates poses in the newest one."""
+"""Live: frames pushed by a caller; a thread estimates poses in the newest one."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.geometry import calibration
-from vitruvian.geometry.camera import Camera
-from vitruvian.models.load import open_model
 from vitruvian.models.model import Model
 from vitruvian.sources.frames import check_order, picture_as_frame
 from vitruvian.streams.stream import Given, Stream, seen_by
@@ -24,29 +20,6 @@ from vitruvian.streams.wanted import Wanted, check_wanted
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
-
-
-def live(
-    model: str | Model,
-    on_result: Callable[[Frame, Poses], None],
-    *,
-    order: str | None = None,
-    camera: Camera | str | Path | None = None,
-    fov_deg: float | None = None,
-    focal: float | None = None,
-    focal_mm: float | None = None,
-    absolute: bool = False,
-    smooth: str | bool | None = None,
-    **options: Any,
-) -> Live:
-    """Push frames from your own capture loop and get poses in a callback, see `Live`.
-
-    `options` are those of `load`; the other arguments are as in `run`.
-    """
-    given = calibration.given(camera, fov_deg=fov_deg, focal=focal, focal_mm=focal_mm)
-    wanted, options = Wanted.split(options | {"absolute": absolute, "smooth": smooth})
-    opened = open_model(model, [], **options)
-    return Live(opened, on_result, order=order, wanted=wanted, camera=given)
 
 
 class Live:
@@ -65,8 +38,12 @@ class Live:
         order: str | None = None,
         wanted: Wanted | None = None,
         camera: Given | None = None,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start the worker thread; `order` as for `vit.live`, the others as for `Stream`."""
+        """Start the worker thread; `order` as for `vit.live`, the others as for `Stream`.
+
+        `on_end` is called by the thread after the last frame.
+        """
         check_order(order)
         check_wanted(wanted or Wanted(), model)
         stream = Stream(model, wanted)
@@ -76,7 +53,7 @@ class Live:
         # The thread refers to the line and not to self, so that self can be garbage collected.
         self._thread = threading.Thread(
             target=_work,
-            args=(self._line, lambda frame: on_result(frame, stream(frame))),
+            args=(self._line, lambda frame: on_result(frame, stream(frame)), on_end),
             name="vitruvian-live",
             daemon=True,
         )
@@ -153,15 +130,16 @@ class _Line:
             raise error
 
 
-def _work(line: _Line, find: Callable[[Frame], None]) -> None:
+def _work(line: _Line, find: Callable[[Frame], None], on_end: Callable[[], None]) -> None:
     while True:
         with line.change:
             while line.waiting is None and line.open:
                 line.change.wait()
             frame, line.waiting = line.waiting, None
-        if frame is None:
-            return
         try:
+            if frame is None:
+                on_end()
+                return
             find(frame)
         except BaseException as error:
             with line.change:

@@ -87,7 +87,9 @@ def analyze_frames(
     """
     given = {name: v for name, v in (("minimum", minimum), ("gap", gap)) if v is not None}
     happens = replace(when or Options(), **given)
-    asked = AnalysisSettings(parse_rules(rules) if rules else {}, happens, angles, _space(space))
+    asked = AnalysisSettings(
+        parse_rules(rules) if rules else {}, happens, angles, parse_space(space)
+    )
     if (record := record_of(source)) is not None:
         if options:
             raise VitruvianError(f"{', '.join(options)} has no effect on a record; leave it out")
@@ -187,14 +189,15 @@ def asked(
     """
     measured = angles or angle is not None
     words = rules if rules is not None else "" if measured else "all"
-    options, where = Options(minimum=minimum, gap=gap), _space(space)
+    options, where = Options(minimum=minimum, gap=gap), parse_space(space)
     wanted = table_of_angles.match_angles(angle or (), where or "3d")
     if not set(wanted) <= set(table_of_angles.angle_names("2d")):
         where = "3d"  # some angles exist only in 3D
     return AnalysisSettings(parse_rules(words) if words else {}, options, measured, where)
 
 
-def _space(word: str | None) -> Space | None:
+def parse_space(word: str | None) -> Space | None:
+    """The space of angles, 2d or 3d; None: chosen by the poses."""
     if word is None or word == "2d" or word == "3d":
         return word
     raise VitruvianError(f"space is '{shown(word)}', want 2d or 3d")

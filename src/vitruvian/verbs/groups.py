@@ -139,6 +139,38 @@ class BatchWords:
 
 
 @dataclass(frozen=True)
+class LiveWords:
+    """The server of the live page, and what events set off."""
+
+    host: str = "127.0.0.1"  # any other than a loopback address needs a token, which is made
+    port: int = 8000  # 0: any free one
+    clients: int = 4  # browser cameras at once
+    certfile: Path | None = field(default=None, metadata={TAKES: "str | Path | None"})  # .pem
+    keyfile: Path | None = field(default=None, metadata={TAKES: "str | Path | None"})  # .pem
+    loop: bool = False  # a video file starts again at its end
+    # Folder of recordings; None: nothing is stored.
+    record: Path | None = field(default=None, metadata={TAKES: "str | Path | None"})
+    record_video: bool = False  # recordings also as annotated .mp4
+    webhook: str | None = None  # address that gets each event as JSON
+    osc: str | None = None  # HOST:PORT that gets each event as an OSC message
+    run: str | None = None  # command that is run with each event as JSON on its standard input
+    browser: bool = True  # open the page in a browser, where there is a desktop
+
+    def __post_init__(self) -> None:
+        for name in ("certfile", "keyfile", "record"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        if not 0 <= self.port < 65536:
+            raise VitruvianError(f"port is {self.port}, want 0 to 65535")
+        if not 1 <= self.clients <= 100:
+            raise VitruvianError(f"clients is {self.clients}, want 1 to 100")
+        if self.keyfile is not None and self.certfile is None:
+            raise VitruvianError("keyfile needs certfile")
+        if self.record_video and self.record is None:
+            raise VitruvianError("record_video needs record, the folder of recordings")
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Result of a verb: the files written, and errors."""
 

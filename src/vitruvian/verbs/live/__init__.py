@@ -1,0 +1,1 @@
+"""Live: frames pushed by a caller, and the web page with its server and triggers."""

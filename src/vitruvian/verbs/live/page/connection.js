@@ -1,0 +1,61 @@
+/** The WebSocket to the server: reconnects by itself. */
+
+const WAITS = [500, 1000, 2000, 4000, 8000];  // ms until the next attempt
+const BUSY = 1013, BUSY_WAIT = 5000;
+const HEADER = 12;  // bytes: uint32 number, float64 seconds
+
+export class Connection {
+  /** @param {{text: Function, picture: Function, state: Function}} on called with messages. */
+  constructor(on) {
+    this.on = on;
+    this.failed = 0;
+    this.timer = null;
+    this.open();
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && this.timer !== null) this.open();
+    });
+  }
+
+  get ready() { return this.socket.readyState === WebSocket.OPEN; }
+
+  open() {
+    clearTimeout(this.timer);
+    this.timer = null;
+    const address = new URL("ws" + location.search, location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    const socket = this.socket = new WebSocket(address);
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = ({ data }) => {
+      if (typeof data === "string") {
+        const message = JSON.parse(data);
+        if (message.type === "hello") this.failed = 0;
+        this.on.text(message);
+      } else {
+        const length = new DataView(data).getUint32(0, true);
+        const text = new TextDecoder().decode(new Uint8Array(data, 4, length));
+        this.on.picture(JSON.parse(text), new Blob([data.slice(4 + length)], { type: "image/jpeg" }));
+      }
+    };
+    socket.onclose = ({ code }) => {
+      if (socket !== this.socket) return;
+      const wait = code === BUSY ? BUSY_WAIT : WAITS[Math.min(this.failed, WAITS.length - 1)];
+      this.failed += 1;
+      this.on.state(code === BUSY ? "busy" : "lost");
+      this.timer = setTimeout(() => { if (!document.hidden) this.open(); }, wait);
+    };
+  }
+
+  tell(message) {
+    if (this.ready) this.socket.send(JSON.stringify(message));
+  }
+
+  /** Send a frame: its number, its capture time in seconds, and a JPEG. */
+  async frame(number, seconds, blob) {
+    const picture = await blob.arrayBuffer(), message = new Uint8Array(HEADER + picture.byteLength);
+    const header = new DataView(message.buffer);
+    header.setUint32(0, number, true);
+    header.setFloat64(4, seconds, true);
+    message.set(new Uint8Array(picture), HEADER);
+    if (this.ready) this.socket.send(message);
+  }
+}

@@ -1,0 +1,113 @@
+/** The picture with the people found in it. */
+
+const SURE = 0.5;  // score of the keypoints that are drawn in full
+
+export function paints() {
+  const style = getComputedStyle(document.documentElement);
+  const of = (name) => style.getPropertyValue("--" + name).trim();
+  return { panel: of("panel"), ink: of("ink"), faint: of("faint"), grid: of("grid"),
+    sides: { left: of("left"), right: of("right"), middle: of("middle") } };
+}
+
+/** The side of a keypoint, by its name. */
+export function side(name) {
+  return name.startsWith("left_") ? "left" : name.startsWith("right_") ? "right" : "middle";
+}
+
+/** A canvas as large as it is shown: [pen, width, height]. */
+export function sized(canvas) {
+  const ratio = window.devicePixelRatio || 1, { clientWidth: w, clientHeight: h } = canvas;
+  const [wide, tall] = [Math.round(w * ratio), Math.round(h * ratio)];
+  if (canvas.width !== wide || canvas.height !== tall) {
+    canvas.width = wide;
+    canvas.height = tall;
+  }
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  return [pen, w, h];
+}
+
+/** A function from pixels of the frame to those of the canvas. */
+export function fit(w, h, size, mirrored) {
+  const times = Math.min(w / size[0], h / size[1]);
+  const [left, top] = [(w - times * size[0]) / 2, (h - times * size[1]) / 2];
+  const place = ([x, y]) => [left + times * (mirrored ? size[0] - x : x), top + times * y];
+  return { times, left, top, place };
+}
+
+/** Draw a picture (or nothing) and people; `table` is the skeleton. */
+export function drawPicture(canvas, picture, { size, people }, table, { mirrored, boxes, chosen }) {
+  const [pen, w, h] = sized(canvas);
+  pen.clearRect(0, 0, w, h);
+  const { times, left, top, place } = fit(w, h, size, mirrored);
+  if (picture) {
+    pen.save();
+    pen.translate(left + (mirrored ? times * size[0] : 0), top);
+    pen.scale(mirrored ? -times : times, times);
+    pen.drawImage(picture, 0, 0, size[0], size[1]);
+    pen.restore();
+  }
+  if (!table) return;
+  const paint = paints();
+  for (const person of people) {
+    const main = people.length === 1 || person.person === chosen;
+    drawBones(pen, person, table, place, paint, main);
+    if (boxes) drawBox(pen, person, place, paint, main);
+  }
+}
+
+function drawBones(pen, { xy, score, box }, { keypoints, bones }, place, paint, main) {
+  const tall = Math.abs(place([0, box[3]])[1] - place([0, box[1]])[1]);
+  const thick = Math.max(2, Math.min(6, tall / 90)) * (main ? 1 : 0.75);
+  pen.lineCap = "round";
+  const stroke = (from, to, colour, width) => {
+    pen.strokeStyle = colour;
+    pen.lineWidth = width;
+    pen.beginPath();
+    pen.moveTo(...from);
+    pen.lineTo(...to);
+    pen.stroke();
+  };
+  const known = bones.filter(([a, b]) => xy[a] && xy[b]);
+  const sure = ([a, b]) => Math.min(score[a], score[b]) >= SURE;
+  pen.globalAlpha = 0.55;
+  for (const bone of known.filter(sure)) stroke(...bone.map((k) => place(xy[k])), "#000", thick + 2);
+  for (const bone of known) {
+    const [a, b] = bone.map((k) => side(keypoints[k]));
+    pen.globalAlpha = sure(bone) ? 1 : 0.35;
+    pen.setLineDash(sure(bone) ? [] : [3, 6]);
+    stroke(...bone.map((k) => place(xy[k])), paint.sides[a === b ? a : "middle"], thick);
+  }
+  pen.setLineDash([]);
+  xy.forEach((at, k) => {
+    if (!at) return;
+    pen.globalAlpha = score[k] >= SURE ? 1 : 0.35;
+    pen.fillStyle = score[k] >= SURE ? "#fff" : paint.sides[side(keypoints[k])];
+    pen.beginPath();
+    pen.arc(...place(at), Math.max(1.5, thick * 0.55), 0, 2 * Math.PI);
+    pen.fill();
+  });
+  pen.globalAlpha = 1;
+}
+
+function drawBox(pen, { box, person, box_score: score, states }, place, paint, main) {
+  const [[x0, y0], [x1, y1]] = [place(box.slice(0, 2)), place(box.slice(2))];
+  const [left, width] = [Math.min(x0, x1), Math.abs(x1 - x0)];
+  pen.strokeStyle = main ? paint.sides.left : "#fff";
+  pen.lineWidth = main ? 2 : 1.5;
+  pen.strokeRect(left, y0, width, y1 - y0);
+  const lines = [person < 0 ? "?" : `person ${person}`, ...states ?? []];
+  pen.font = "600 13px system-ui, sans-serif";
+  pen.textBaseline = "middle";
+  pen.textAlign = "left";
+  const tall = 20, limit = pen.canvas.clientWidth;
+  const wide = Math.max(...lines.map((text) => pen.measureText(text).width)) + 12;
+  const x = Math.max(0, Math.min(left, limit - wide));
+  const y = Math.max(0, y0 - tall * (y0 >= tall ? 1 : 0));
+  pen.globalAlpha = 0.85;
+  pen.fillStyle = main ? paint.sides.left : "#333";
+  pen.fillRect(x, y, wide, tall * lines.length);
+  pen.globalAlpha = 1;
+  pen.fillStyle = "#fff";
+  lines.forEach((text, i) => pen.fillText(text, x + 6, y + tall * (i + 0.5) + 1));
+}

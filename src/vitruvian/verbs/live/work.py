@@ -1,0 +1,307 @@
+"""The one thread that estimates poses for all live streams, and the reader of a source."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from vitruvian.errors import VitruvianError, note
+from vitruvian.frame import Frame
+from vitruvian.verbs.live.live_stream import Choice, LiveStream, Setup
+from vitruvian.verbs.live.pictures import CodedFrame, encode, message_json, packed
+from vitruvian.verbs.live.triggers import BEGINS
+
+if TYPE_CHECKING:
+    from vitruvian.sources.open import Source
+    from vitruvian.verbs.live.outbox import Outbox
+
+BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds until a lost source is opened again
+
+
+class Session:
+    """One live stream: its newest frame, its state, and who gets the results."""
+
+    def __init__(self, setup: Setup, number: int) -> None:
+        """Start without frames; `number`: of the stream."""
+        self.setup, self.number = setup, number
+        self.outboxes: list[Outbox] = []
+        # For who comes later: the last message about the model, and the starts of what lasts.
+        self.about: dict[str, Any] | None = None
+        self.going: dict[tuple[object, ...], dict[str, Any]] = {}
+        self.frame: tuple[float, CodedFrame | Frame] | None = None  # the newest, and its arrival
+        self.jobs: deque[Callable[[], None]] = deque(maxlen=8)
+        self.ended = self.failed = False
+        self._stream: LiveStream | None = None
+        self._count, self._begun, self._last = 0, 0.0, -1.0
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message that must not get lost to all clients."""
+        if message["type"] == "model":
+            self.about = message
+        if message["type"] == "event":
+            key = message["event"], message["person"], message.get("side")
+            if message["change"] in BEGINS:
+                self.going[key] = message
+            else:
+                self.going.pop(key, None)
+        text = message_json(message)
+        for outbox in tuple(self.outboxes):
+            outbox.note(text)
+
+    def do(self, job: Callable[[], None]) -> None:
+        """Run a job; its error goes to the clients, and ends no other stream."""
+        try:
+            job()
+        except VitruvianError as error:
+            self.send({"type": "refused", "why": str(error)})
+        except Exception:
+            traceback.print_exc()
+            self.failed = True
+            self.send({"type": "refused", "why": "an error of the server; its log has it"})
+            for outbox in tuple(self.outboxes):
+                outbox.close(1011)
+
+    @property
+    def stream(self) -> LiveStream:
+        """Its state; made by the worker."""
+        if self._stream is None:
+            self._stream = LiveStream(self.setup, self.number, self.setup.models.first, self.send)
+        return self._stream
+
+    def choose(self, choice: Choice) -> None:
+        """Take another model."""
+        self.stream.choose(choice)
+
+    def record(self, on: bool) -> None:
+        """Start or stop a recording."""
+        if on:
+            self.stream.start_recording()
+        else:
+            self.stream.stop_recording()
+
+    def end(self) -> None:
+        """End it: the events that last, and the recording."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def work(self, early: float, coded: CodedFrame | Frame) -> None:
+        """Estimate the poses of a frame and send them.
+
+        Args:
+            early: seconds that the frame has waited; negative: that the worker waited for it.
+            coded: the frame.
+        """
+        began = time.perf_counter()
+        if isinstance(coded, Frame):
+            message = self.stream(coded) | {"ms": _ms(began)}
+            if self.outboxes:
+                data = packed(message_json(message), encode(coded.rgb))
+                for outbox in tuple(self.outboxes):
+                    outbox.newest(data)
+            return
+        try:
+            message = self.stream(self._frame(coded))
+        except VitruvianError as error:
+            message = {"type": "refused", "why": str(error)}
+        message |= {"seq": coded.number, "early": round(early * 1000, 2), "ms": _ms(began)}
+        for outbox in tuple(self.outboxes):
+            outbox.newest(message_json(message))
+
+    def _frame(self, coded: CodedFrame) -> Frame:
+        """The decoded frame of a client, its time counted from the first one.
+
+        Raises:
+            VitruvianError: damaged, or not later than the one before.
+        """
+        rgb = coded.rgb()
+        if not self._count:
+            self._begun = coded.seconds
+        seconds = coded.seconds - self._begun
+        if not seconds > self._last:
+            raise VitruvianError("the capture times of frames must increase")
+        frame = Frame(rgb, self._count, seconds, "browser")
+        self._count, self._last = self._count + 1, seconds
+        return frame
+
+
+def _ms(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 2)
+
+
+class LiveWorker:
+    """One thread that works for all sessions in turn, on the newest frame of each."""
+
+    def __init__(self) -> None:
+        """Start the thread."""
+        self._sessions: deque[Session] = deque()
+        self._change, self._open = threading.Condition(), True
+        self._thread = threading.Thread(target=self._work, name="vitruvian-live", daemon=True)
+        self._thread.start()
+
+    def add(self, session: Session) -> None:
+        """Work for another session."""
+        with self._change:
+            self._sessions.append(session)
+
+    def frame(self, session: Session, frame: CodedFrame | Frame) -> None:
+        """Give a frame; one that waits is replaced."""
+        with self._change:
+            session.frame = time.perf_counter(), frame
+            self._change.notify()
+
+    def job(self, session: Session, job: Callable[[], None]) -> None:
+        """Give something else to do before the next frame."""
+        with self._change:
+            session.jobs.append(job)
+            self._change.notify()
+
+    def remove(self, session: Session) -> None:
+        """End a session; its waiting frame is dropped."""
+        with self._change:
+            session.ended, session.frame = True, None
+            session.jobs.append(session.end)
+            self._change.notify()
+
+    def close(self) -> None:
+        """End all sessions, and the thread."""
+        for session in tuple(self._sessions):
+            self.remove(session)
+        with self._change:
+            self._open = False
+            self._change.notify()
+        self._thread.join()
+
+    def _next(self) -> Session | None:
+        for _ in range(len(self._sessions)):
+            session = self._sessions[0]
+            self._sessions.rotate(-1)
+            if session.jobs or session.frame is not None:
+                return session
+        return None
+
+    def _work(self) -> None:
+        free = time.perf_counter()
+        while True:
+            with self._change:
+                while (session := self._next()) is None and self._open:
+                    self._change.wait()
+                if session is None:
+                    return
+                jobs, frame = tuple(session.jobs), session.frame
+                session.jobs.clear()
+                session.frame = None
+                if session.ended:
+                    self._sessions.remove(session)
+            for job in jobs:
+                session.do(job)
+            if frame is not None and not (session.ended or session.failed):
+                arrived, coded = frame
+                now = time.perf_counter()
+                early = now - arrived if arrived < free else free - arrived
+                session.do(partial(session.work, early, coded))
+            free = time.perf_counter()
+
+
+class Reader:
+    """A thread that reads a source and gives its frames to a session.
+
+    A video file comes at its own pace. A camera or stream that is lost is opened again.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        give: Callable[[Frame], None],
+        send: Callable[[dict], None],
+        loop: bool,
+    ) -> None:
+        """Start to read.
+
+        Args:
+            source: from `open_source`.
+            give: called with each frame; times and indices increase.
+            send: called with a message when the source is lost, back or at its end.
+            loop: whether a file starts again at its end.
+
+        Raises:
+            VitruvianError: it cannot be opened.
+        """
+        self.source, self._give, self._send, self._loop = source, give, send, loop
+        self.state: dict[str, Any] = {"type": "source", "state": "running"}
+        self._stop, self._first = threading.Event(), threading.Event()
+        self._error: VitruvianError | None = None
+        self._count, self._last = 0, 0.0
+        self._thread = threading.Thread(target=self._read, name="vitruvian-read", daemon=True)
+        self._thread.start()
+        self._first.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _read(self) -> None:
+        try:
+            self._read_all()
+        except Exception as error:  # libraries raise any exception for bad files
+            self._error = self._error or VitruvianError(
+                f"cannot read '{self.source.name}': {error}"
+            )
+            self._tell("ended", str(self._error))
+        finally:
+            self._first.set()
+
+    def _read_all(self) -> None:
+        failed = 0
+        while not self._stop.is_set():
+            before, error = self._count, self._read_once()
+            if not self._count:
+                self._error = error or VitruvianError(f"'{self.source.name}' has no frames")
+                return
+            if self._stop.is_set():
+                return
+            if not self.source.live:
+                if error is None and self._loop:
+                    continue
+                self._tell("ended", str(error) if error else f"{self.source.name} has ended")
+                return
+            failed = 0 if self._count > before else failed + 1
+            seconds = BACK_OFF[min(failed, len(BACK_OFF) - 1)]
+            self._tell("lost", str(error or f"{self.source.name} has ended"))
+            self._stop.wait(seconds)
+
+    def _read_once(self) -> VitruvianError | None:
+        """Read the source to its end; returns its error."""
+        began, start, offset = time.monotonic(), None, 0.0
+        for frame in self.source:
+            if self._stop.is_set():
+                return None
+            if isinstance(frame, VitruvianError):
+                return frame
+            if start is None:
+                start = frame.seconds
+                # A source that is opened again goes on where it was, as far as it is known.
+                offset = self._last + 1e-3 if self._count else 0.0
+                if self.state["state"] != "running":
+                    self._tell("running", "")
+            if not self.source.live:
+                self._stop.wait(max(0.0, began + frame.seconds - start - time.monotonic()))
+            seconds = max(offset + frame.seconds - start, self._last + 1e-6)
+            self._give(replace(frame, index=self._count, seconds=seconds))
+            self._count, self._last = self._count + 1, seconds
+            self._first.set()
+        return None
+
+    def _tell(self, state: str, why: str) -> None:
+        self.state = {"type": "source", "state": state, "why": why}
+        if why:
+            note(f"{why}; trying again" if state == "lost" else why)
+        self._send(self.state)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._stop.set()
+        self._thread.join(timeout=5)

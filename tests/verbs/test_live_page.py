@@ -1,0 +1,260 @@
+"""The live page in headless Chromium, with a fake camera that shows a film."""
+
+import json
+import os
+import shutil
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vitruvian as vit
+from conftest import SHARED, absent, need
+from toy_yolo import toy_yolo
+from vitruvian.analysis.events import Options
+from vitruvian.analysis.found import AnalysisSettings
+from vitruvian.verbs.groups import LiveWords
+from vitruvian.verbs.live.pictures import HEADER, CodedFrame
+from vitruvian.verbs.live.serve import serving
+
+FILM = SHARED / "data/videos/sports2d_demo.mp4"
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"),
+    *("--disable-component-update", "--use-fake-device-for-media-stream"),
+)
+WAIT = 60_000  # ms
+
+
+def jpegs(path: Path, pictures: Any) -> Path:
+    """A film as Chromium's fake camera reads it: JPEG after JPEG."""
+    import cv2
+
+    with path.open("wb") as file:
+        for bgr in pictures:
+            file.write(cv2.imencode(".jpg", bgr)[1].tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: Any) -> Iterator[Callable[..., Any]]:
+    """`browser(film)` is a page in a browser whose camera shows it; None: cameras are refused."""
+    need("playwright")
+    for library in ("fastapi", "uvicorn", "websockets"):
+        need(library)
+    from playwright.sync_api import sync_playwright
+
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        absent("chromium is not installed")
+    opened = dict[Any, Any]()
+    with sync_playwright() as playwright:
+
+        def page(film: Path | None, **how: Any) -> Any:
+            if film not in opened:
+                shows = f"--use-file-for-fake-video-capture={film}"
+                own = () if film is None else ("--use-fake-ui-for-media-stream", shows)
+                opened[film] = playwright.chromium.launch(
+                    executable_path=chromium, args=[*QUIET, *own]
+                )
+            made = opened[film].new_context(**how).new_page()
+            made.set_default_timeout(WAIT)
+            made.faults = []
+            made.on("pageerror", lambda error: made.faults.append(str(error)))
+            return made
+
+        yield page
+        for each in opened.values():
+            each.close()
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: Any) -> Any:
+    return vit.load(str(toy_yolo(tmp_path_factory.mktemp("toy") / "toy.xml")))
+
+
+@pytest.fixture(scope="module")
+def blinking(tmp_path_factory: Any) -> Path:
+    """A film that is bright for two seconds and dark for two: somebody comes and goes."""
+    path = tmp_path_factory.mktemp("film") / "blinking.mjpeg"
+    greys = [200] * 60 + [0] * 60
+    return jpegs(path, (np.full((480, 480, 3), grey, np.uint8) for grey in greys))
+
+
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory: Any) -> Path:
+    path = tmp_path_factory.mktemp("film") / "bright.mjpeg"
+    return jpegs(path, [np.full((480, 480, 3), 200, np.uint8)] * 10)
+
+
+def serve(model: Any, source: Any = None, **words: Any) -> Any:
+    asked = AnalysisSettings({}, Options(minimum=0.1, gap=0.3), angles=True)
+    return serving(source, [model], asked, LiveWords(**{"port": 0, **words}))
+
+
+def until(page: Any, true: str, arg: Any = None) -> None:
+    """Wait until an expression is true; Playwright's own wait is stopped by the page's policy."""
+    for _ in range(WAIT // 200):
+        if page.evaluate(true, arg):
+            return
+        page.wait_for_timeout(200)
+    raise AssertionError(true)
+
+
+def closed(page: Any) -> None:
+    assert page.faults == []
+    page.context.close()
+
+
+def test_people_come_and_go_in_the_list_of_events(toy, browser, blinking):
+    with serve(toy) as server:
+        page = browser(blinking)
+        page.goto(server.url)
+        page.wait_for_selector("#log >> text=person 1 enters")
+        page.wait_for_selector("#log >> text=person 1 leaves")
+        assert page.inner_text("#status") == "connected"
+        page.wait_for_selector("#speed >> text=overlay")
+        page.wait_for_selector("#flat:visible")  # the toy network is 2D
+        closed(page)
+
+
+def test_two_tabs_at_once_and_a_third_waits_for_its_place(toy, browser, bright):
+    with serve(toy, clients=2) as server:
+        one, two, three = (browser(bright) for _ in range(3))
+        for page in (one, two):
+            page.goto(server.url)
+            page.wait_for_selector("#log >> text=person 1 enters")
+        three.goto(server.url)
+        three.wait_for_selector("#notice:visible >> text=busy")
+        closed(one)
+        three.wait_for_selector("#log >> text=person 1 enters")
+        assert not three.is_visible("#notice")
+        closed(two)
+        closed(three)
+
+
+def test_a_refused_camera_is_said_in_words(toy, browser):
+    with serve(toy) as server:
+        page = browser(None)
+        page.goto(server.url)
+        page.wait_for_selector("#notice:visible >> text=The camera was refused")
+        page.wait_for_selector("#notice button:visible")
+        closed(page)
+
+
+def test_viewers_of_a_source_see_it_with_the_skeleton_drawn(toy, browser, bright, video):
+    path = video(
+        times=[i / 10 for i in range(20)],
+        size=(96, 96),
+        pictures=[np.full((96, 96, 3), 200, np.uint8)] * 20,
+    )
+    with serve(toy, path, loop=True) as server:
+        page = browser(bright, viewport={"width": 390, "height": 844})  # a phone
+        page.goto(server.url)
+        page.wait_for_selector("#log >> text=person 1 enters")
+        assert page.inner_text("#status") == "clip.mp4"
+        assert not page.is_visible("#camera")
+        width = "document.documentElement.scrollWidth"
+        assert page.evaluate(width) <= 390  # nothing is cut off at the side
+        until(page, PAINTED, [0.5, 0.5])
+        closed(page)
+
+
+# Whether the picture is not all grey around a place, in parts of the canvas.
+PAINTED = """([x, y]) => {
+  const canvas = document.getElementById("picture"), pen = canvas.getContext("2d");
+  const [left, top] = [canvas.width * x - 40, canvas.height * y - 40];
+  const { data } = pen.getImageData(left, top, 80, 80);
+  for (let i = 0; i < data.length; i += 4) if (Math.abs(data[i] - data[i + 2]) > 60) return true;
+  return false;
+}"""
+
+
+def test_keys_and_the_record_button(toy, browser, bright, tmp_path):
+    with serve(toy, record=tmp_path / "kept") as server:
+        page = browser(bright)
+        page.goto(server.url)
+        page.wait_for_selector("#log >> text=person 1 enters")
+        assert page.is_checked("#mirror")  # a camera that shows oneself
+        page.keyboard.press("m")
+        assert not page.is_checked("#mirror")
+        page.keyboard.press("p")
+        assert page.input_value("#person") == "1"
+        page.keyboard.press("r")
+        page.wait_for_selector("#record[aria-pressed=true]")
+        page.wait_for_timeout(500)
+        page.click("#record")
+        page.wait_for_selector("#log >> text=saved: live_")
+        closed(page)
+    (record,) = (tmp_path / "kept").iterdir()
+    assert len(list(vit.read(record))) > 0
+
+
+def test_the_page_finds_the_server_again(toy, browser, bright):
+    with serve(toy) as server:
+        port = server.port
+        page = browser(bright)
+        page.goto(server.url)
+        page.wait_for_selector("#log >> text=person 1 enters")
+    page.wait_for_selector("#notice:visible >> text=cannot be reached")
+    with serve(toy, port=port):
+        page.wait_for_selector("#status[data-state=good]")
+        page.wait_for_selector("#notice", state="hidden")
+        closed(page)
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_skeletons_are_where_predict_puts_them_and_3d_turns(browser, blazepose, tmp_path):
+    import cv2
+
+    if not FILM.exists():
+        absent(f"../shared/{FILM.relative_to(SHARED)} is not here")
+    capture, pictures = cv2.VideoCapture(str(FILM)), list[Any]()
+    capture.set(cv2.CAP_PROP_POS_FRAMES, 60)
+    while len(pictures) < 60:
+        pictures.append(cv2.resize(capture.read()[1], (640, 360), interpolation=cv2.INTER_AREA))
+    model = blazepose("lite", num_poses=2)
+    sent, got = dict[int, bytes](), list[dict[str, Any]]()
+
+    def watch(socket: Any) -> None:
+        def sends(data: Any) -> None:
+            if isinstance(data, bytes):
+                sent[struct.unpack_from("<I", data)[0]] = data
+
+        def receives(data: Any) -> None:
+            line = json.loads(data)
+            if line["type"] == "poses":
+                got.append(line)
+
+        socket.on("framesent", sends)
+        socket.on("framereceived", receives)
+
+    with serve(model) as server:
+        page = browser(jpegs(tmp_path / "film.mjpeg", pictures))
+        page.on("websocket", watch)
+        page.goto(server.url)
+        while sum(bool(line["people"]) for line in got) < 12:
+            page.wait_for_timeout(200)
+    page.wait_for_selector("#notice:visible >> text=cannot be reached")
+    drawn = "document.getElementById('view').toDataURL()"
+    before = page.evaluate(drawn)
+    page.focus("#view")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(drawn) != before
+    closed(page)
+    far = list[float]()
+    for line in got:
+        frame = vit.Frame(CodedFrame.parse(sent[line["seq"]]).rgb())
+        assert len(sent[line["seq"]]) > HEADER.size
+        (want,) = model([frame])
+        for person in line["people"]:
+            xy = np.array([[np.nan] * 2 if at is None else at for at in person["xy"]])
+            tall = person["box"][3] - person["box"][1]
+            if len(want):
+                away = np.nanmedian(np.hypot(*np.moveaxis(want.xy - xy, -1, 0)), axis=1)
+                far.append(float(away.min() / tall))
+    assert len(far) >= 5
+    assert np.median(far) < 0.08  # of the body's height: smoothing lags by a frame or two
