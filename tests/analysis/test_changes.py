@@ -44,7 +44,7 @@ def said(analyst: LiveAnalyst, moments: list[Poses]) -> list[tuple[str, str, int
 @pytest.mark.parametrize("minimum", [0.0, 0.3])
 def test_an_event_is_told_one_frame_and_the_minimum_after_it_begins(minimum):
     here = somebody()
-    there = replace(here, xy=here.xy + np.float32([100, 0]))
+    there = replace(here, xy=here.xy + np.array([100, 0], np.float32))
     nobody = here.take([])
     asked = AnalysisSettings({"raised": raised}, Options(minimum=minimum, gap=0.2))
     moments = [nobody, here, here, there, there, there, there, there, here, here, here, here]
@@ -59,7 +59,7 @@ def test_an_event_is_told_one_frame_and_the_minimum_after_it_begins(minimum):
 
 def test_what_is_shorter_than_the_minimum_is_not_told_and_what_lasts_ends_with_the_stream():
     here = somebody()
-    there = replace(here, xy=here.xy + np.float32([100, 0]))
+    there = replace(here, xy=here.xy + np.array([100, 0], np.float32))
     asked = AnalysisSettings({"raised": raised}, Options(minimum=0.3, gap=0.2))
     moments = [here, there, there, here, here, here, here, here, there, there, there, there]
     assert said(LiveAnalyst(asked), moments) == [
