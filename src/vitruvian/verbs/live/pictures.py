@@ -84,7 +84,7 @@ def _check(picture: Image.Image) -> None:
         raise VitruvianError("a frame is a progressive JPEG; send baseline JPEG")
 
 
-def encode(rgb: np.ndarray) -> bytes:
+def encode_jpeg(rgb: np.ndarray) -> bytes:
     """(H, W, 3) uint8 as JPEG, at most `SHOWN_SIDE` along its longer side."""
     import cv2
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vitruvian.errors import VitruvianError, note
 from vitruvian.frame import Frame
 from vitruvian.verbs.live.live_stream import Choice, LiveStream, Setup
-from vitruvian.verbs.live.pictures import CodedFrame, encode, message_json, packed
+from vitruvian.verbs.live.pictures import CodedFrame, encode_jpeg, message_json, packed
 from vitruvian.verbs.live.triggers import BEGINS
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Session:
         if isinstance(coded, Frame):
             message = self.stream(coded) | {"ms": _ms(began)}
             if self.outboxes:
-                data = packed(message_json(message), encode(coded.rgb))
+                data = packed(message_json(message), encode_jpeg(coded.rgb))
                 for outbox in tuple(self.outboxes):
                     outbox.newest(data)
             return
