@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +34,14 @@ def line(*words: object) -> list[str]:
 def process(*words: object, **more) -> Done:
     """Run `vitruvian` as a process: dear, for what only processes have, such as signals."""
     return subprocess.run(line(*words), capture_output=True, text=True, check=False, **more)
+
+
+def wait_for(happens: Callable[[], bool], seconds: float = 200) -> None:
+    """Wait until something has happened, elsewhere."""
+    until = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import psutil
 import pytest
 
 import vitruvian as vit
-from commands import Done, command, one_line, process, started
+from commands import Done, command, one_line, process, started, wait_for
 from conftest import need, refused
 from toy_yolo import toy_yolo
 from vitruvian.verbs.batch.batch import Batch
@@ -306,10 +305,3 @@ def workers(pid: int) -> list[psutil.Process]:
     """The processes that a batch has started to work for it."""
     every = psutil.Process(pid).children(recursive=True)
     return [p for p in every if "spawn_main" in " ".join(p.cmdline())]
-
-
-def wait_for(happens: Callable[[], bool], seconds: float = 200) -> None:
-    until = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < until
-        time.sleep(0.02)

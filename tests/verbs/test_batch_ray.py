@@ -4,12 +4,14 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 
-from commands import process
+from commands import process, started, wait_for
 from conftest import absent
 from toy_yolo import toy_yolo
 from vitruvian.verbs.batch import on_ray
@@ -53,6 +55,42 @@ def test_ray_gives_what_processes_give_and_says_nothing_of_its_own(toy, video, t
     here = process(*words(toy, tmp_path, "--workers", 1, "--overwrite"))
     assert "3 to be done again" in here.stderr
     assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*.jsonl")} == before
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_it_as_without_ray_also_after_the_loss_of_a_worker(
+    name, toy, video, tmp_path
+):
+    clips(video, tmp_path, 6, 100)
+    out = tmp_path / "out"
+    every = words(toy, tmp_path, "--ray", "local", "--workers", 2, "--log", tmp_path / "log.jsonl")
+
+    def workers() -> list[psutil.Process]:
+        found = []
+        for child in psutil.Process(running.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                found += [child] if child.name().endswith(".mp4") else []
+        return found
+
+    with started(*every) as running:
+        wait_for(lambda: len(workers()) == 2)
+        workers()[0].kill()
+        wait_for(lambda: "retry" in (tmp_path / "log.jsonl").read_text() and lines_of(out) != {})
+        children = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(getattr(signal, name))
+        printed, said = running.communicate(timeout=100)
+    assert running.returncode == 128 + getattr(signal, name)
+    assert printed == ""
+    assert said.splitlines()[-1] == "vitruvian: stopped"
+    for line in said.splitlines()[:-1]:
+        assert line == "6 sources: 6 new" or " of 6 sources, " in line
+    assert psutil.wait_procs(children, 30)[1] == []
+    left = {path.name for path in (out / ".vitruvian").iterdir()}
+    assert left == {"batch.lock", "batch.sqlite"}
+    done = process(*words(toy, tmp_path, "--workers", 1))
+    assert done.returncode == 0
+    assert len(lines_of(out)) == 6
+    assert len(set(lines_of(out).values())) == 1
 
 
 TWO = """
@@ -115,7 +153,12 @@ def test_a_cluster_that_does_not_answer_is_one_line(toy, video, tmp_path):
 
 def test_signals_stay_ours_while_ray_starts():
     """ray.init takes SIGTERM and keeps it (Ray 2.60.0, findings/ray_sigterm_handler.sh)."""
-    before = signal.getsignal(signal.SIGTERM)
-    with on_ray._own_signals():
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    assert signal.getsignal(signal.SIGTERM) is before
+    before, got = signal.getsignal(signal.SIGTERM), list[int]()
+    try:
+        signal.signal(signal.SIGTERM, lambda number, _: got.append(number))
+        with on_ray._own_signals():
+            signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+            signal.raise_signal(signal.SIGTERM)
+        assert got == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)

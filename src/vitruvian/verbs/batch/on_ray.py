@@ -19,9 +19,13 @@ from vitruvian.verbs.batch.work import BatchSettings, Done, Job, Worker, as_faul
 from vitruvian.verbs.batch.workers import DIED, POLL
 
 LOCAL = "local"  # the address of a Ray of our own
+# What the cluster says about workers and machines that are lost: a batch counts, logs and repeats
+# that itself. Ray prints it to standard output, also with log_to_driver=False.
+LOST = "A worker died or was killed|has been marked dead because|killed due to memory pressure"
 # Read by Ray as it is imported: no telemetry, nor a notice about it.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", LOST)
 WAIT = 60.0  # seconds without any worker after which the user is told
 LOOK = 5.0  # seconds between two looks at what machines there are
 TRIES = 5  # workers in a row that could not be started, after which nothing else is tried
@@ -193,14 +197,19 @@ class Actors:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Afterwards signals are handled as before: Ray takes SIGTERM."""
+    """Signals are handled as before: Ray takes SIGTERM, and would end the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
+    taken = None
     try:
         yield
+    except SystemExit as error:  # of Ray's handler
+        taken = error.code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if taken is not None:
+        signal.raise_signal(taken)
