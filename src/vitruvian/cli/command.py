@@ -153,6 +153,8 @@ def _instead(name: str, known: Collection[str]) -> str:
     from vitruvian.verbs.outputs import SAVED
 
     kind, _, saved = name.partition("-")
+    if name == "show":
+        return "`vitruvian live SOURCE`, which shows poses in a browser"
     if kind == "save" and saved in SAVED and "--save" in known:
         return f"--save {saved}, or with others --save json,{saved}"
     own = name.removeprefix("no-").replace("-", "_")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from vitruvian.errors import VitruvianError, amount, note
 from vitruvian.frame import Frame
@@ -35,6 +37,12 @@ FORMATS = (
     "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,mxf,mjpeg,mpjpeg,yuv4mpegpipe,"
     "h264,hevc,av1,obu,ivf,jpeg_pipe,png_pipe,wav,aac,mp3"
 )
+# Extensions of what is a file over HTTP, too.
+FILES = frozenset([
+    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
+    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+])  # fmt: skip
+UNTIMED = ("mpjpeg", "mjpeg", "image2", "jpeg_pipe")  # formats without timestamps
 STREAM_TIMEOUT = 10  # seconds without an answer
 COVERS = 1 << 10 | 1 << 11  # AV_DISPOSITION_ATTACHED_PIC and _TIMED_THUMBNAILS of FFmpeg
 
@@ -79,11 +87,26 @@ class VideoFile:
     span: Span
     moving = True
     _said: set[str] = field(default_factory=set, compare=False, repr=False)
+    _jpegs: list[bool] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def live(self) -> bool:
-        """True for a stream; false for a file, also one over HTTP."""
-        return self.address.startswith(tuple(s for s in STREAMS if not s.startswith("http")))
+        """True for a stream; false for a file, also one over HTTP, where cameras send JPEGs.
+
+        What an address over HTTP without the extension of a video is, is asked once.
+        """
+        if not self.address.startswith(("http://", "https://")):
+            return self._network
+        if Path(urlsplit(self.address).path).suffix.lower() in FILES:
+            return False
+        if not self._jpegs:
+            try:
+                container, _ = self._open()
+            except VitruvianError:  # reading meets the same error, and reports it
+                return False
+            with container:
+                self._jpegs.append(container.format.name in UNTIMED)
+        return self._jpegs[0]
 
     @property
     def _network(self) -> bool:
@@ -254,15 +277,22 @@ class VideoFile:
         container, stream = self._open()
         with container:
             reading = FrameDecoder(container, stream, mark, self._remark)
+            arrives = self.live and container.format.name in UNTIMED
+            began: float | None = None
             converter, clock = RgbConverter(), reading.clock
             try:
                 for picture, aspect in reading:
-                    if span.end is not None and clock.seconds >= span.end:
+                    seconds = clock.seconds
+                    if arrives:
+                        now = time.monotonic()
+                        began = now if began is None else began
+                        seconds = now - began
+                    if span.end is not None and seconds >= span.end:
                         return
-                    if clock.seconds < span.start or clock.index % span.stride:
+                    if seconds < span.start or clock.index % span.stride:
                         continue
                     coded = DecodedFrame(picture, converter, aspect)
-                    yield Frame(coded, clock.index, clock.seconds, self.address)
+                    yield Frame(coded, clock.index, seconds, self.address)
                     given += 1
                     if given == span.max_frames:
                         return
