@@ -161,8 +161,8 @@ class BlazePoseTask:
         """
         if recipe.precision != "f32":
             raise VitruvianError(
-                f"precision is '{recipe.precision}', but BlazePose needs f32: in bf16 its metres are "
-                "0.14 m off"
+                f"precision is '{recipe.precision}', but BlazePose needs f32: in bf16 its metres "
+                "are 0.14 m off"
             )
         self.recipe, self.model, self.data = recipe, model, data
         self.mapping = KeypointMapping.of(data.training.skeleton, BLAZEPOSE33)
