@@ -22,7 +22,10 @@ LOCAL = "local"  # the address of a Ray of our own
 # What the cluster says about workers and machines that are lost: a batch counts, logs and repeats
 # that itself. Ray prints it to standard output, also with
 # log_to_driver=False (findings/ray_lost_worker_on_stdout.sh).
-LOST = "A worker died or was killed|has been marked dead because|killed due to memory pressure"
+LOST = (
+    "A worker died or was killed|has been marked dead because|Raylet is terminated|"
+    "killed due to memory pressure"
+)
 # Read by Ray as it is imported: no telemetry, nor a notice about it.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
