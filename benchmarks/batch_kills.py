@@ -161,9 +161,9 @@ def disturb(run: subprocess.Popen[bytes], out: Path, whole: float, chance: rando
 def check_places(out: Path, want: dict[str, bytes]) -> None:
     """Each folder that is in place is whole, and as it is undisturbed."""
     got = results(out)
-    by_url = any(name.endswith("/done.json") for name in want)
+    by_url = any(name.endswith("/_SUCCESS") for name in want)
     for folder in {name.split("/")[0] for name in got}:
-        if by_url and f"{folder}/done.json" not in got:
+        if by_url and f"{folder}/_SUCCESS" not in got:
             continue
         its = {n: text for n, text in got.items() if n.startswith(f"{folder}/")}
         whole = {n: text for n, text in want.items() if n.startswith(f"{folder}/")}

@@ -494,7 +494,7 @@ def test_pieces_go_through_a_store(here: type[Here], tmp_path: Path):
     assert kinds(here.jobs) == "pj"
     run(path, tmp_path / "whole", 0)
     same_record(tmp_path / "whole" / "a.mp4", store / "a.mp4")
-    assert json.loads((store / "a.mp4" / "done.json").read_text())["sha256"]
+    assert json.loads((store / "a.mp4" / "_SUCCESS").read_text())["sha256"]
     left = {each.name for each in (store / ".vitruvian").rglob("*") if each.is_file()}
     assert left == {"batch.claim", "batch.sqlite"}
     # What an interrupted run has left there is removed by one of another machine, too.

@@ -101,8 +101,8 @@ def test_actors_upload_themselves(toy, video, tmp_path):
     assert done.returncode == 0, done.stderr
     assert set(lines_of(tmp_path / "store")) == {"0.mp4", "1.mp4"}
     for name in ("0.mp4", "1.mp4"):
-        files = json.loads((tmp_path / "store" / name / "done.json").read_text())["files"]
-        assert {*files, "done.json"} == {p.name for p in (tmp_path / "store" / name).iterdir()}
+        files = json.loads((tmp_path / "store" / name / "_SUCCESS").read_text())["files"]
+        assert {*files, "_SUCCESS"} == {p.name for p in (tmp_path / "store" / name).iterdir()}
 
 
 TWO = """

@@ -134,10 +134,10 @@ def results(url: str) -> dict[str, set[str]]:
 
 
 def marker(url: str, name: str) -> dict[str, Any]:
-    return json.loads(Store(url).read(f"{name}/done.json") or b"{}")
+    return json.loads(Store(url).read(f"{name}/_SUCCESS") or b"{}")
 
 
-WHOLE = {"poses.jsonl", "done.json"}
+WHOLE = {"poses.jsonl", "_SUCCESS"}
 
 
 @both
@@ -158,7 +158,7 @@ def test_a_second_run_goes_on(run, url, video, picture, tmp_path):
     # A changed file, a group of images that is another one now, and results that were removed.
     video("in/b.mp4", times=(0.0, 0.1))
     picture("in/1.png")
-    Store(url).remove("a [1].mp4/done.json")
+    Store(url).remove("a [1].mp4/_SUCCESS")
     said.clear()
     done = run(url, say=said.append)
     assert "1 new, 1 changed, 1 without their folder" in said[1]
@@ -456,7 +456,7 @@ def test_kill_9_in_the_middle_of_an_upload(s3, toy, video, tmp_path, run):
         finally:
             go.set()
     assert "a.csv" in results(url)["a.mp4"]
-    assert "done.json" not in results(url)["a.mp4"]
+    assert "_SUCCESS" not in results(url)["a.mp4"]
     assert [*(tmp_path / "temporary").iterdir()]
     said: list[str] = []
     assert run(url, save="csv,json", say=said.append).done == 1
@@ -472,7 +472,7 @@ def test_a_signal_ends_it_with_nothing_half_written(toy, video, tmp_path):
     words = ("batch", tmp_path / "in", "--model", toy, "--workers", 2, "--save", "json")
     with started(*words, "--out", url) as running:
         until = time.monotonic() + 120
-        while not [*(tmp_path / "away").glob("*/done.json")]:
+        while not [*(tmp_path / "away").glob("*/_SUCCESS")]:
             assert time.monotonic() < until
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)

@@ -106,7 +106,7 @@ class FolderResults:
         self.state = self.out / LEDGERS
         _make(self.state)
         self._works = self.state / f"{name}-work"
-        self._work = self._works
+        self._work: Path | None = None  # of this run, while no other can write there
 
     def prepare(self) -> None:
         """See `Results`."""
@@ -125,12 +125,13 @@ class FolderResults:
 
     def target(self, task: BatchTask) -> tuple[str, dict[str, Any]]:
         """See `Results`."""
+        assert self._work is not None
         folder = self._work / task.folder
         return str(folder), {"folder": folder}
 
     def put(self, made: str, task: BatchTask) -> None:
         """See `Results`."""
-        put_folder(Path(made), self.out / task.row.name, self._work / f"{task.row.id}-old")
+        put_folder(Path(made), self.out / task.row.name, Path(f"{made}-old"))
 
     def keep(self, made: str, record: Path) -> None:
         """See `Results`."""
@@ -157,7 +158,8 @@ class FolderResults:
 
     def close(self) -> None:
         """See `Results`."""
-        shutil.rmtree(self._works, ignore_errors=True)
+        if self._work is not None:
+            shutil.rmtree(self._works, ignore_errors=True)
 
 
 class StoreResults:

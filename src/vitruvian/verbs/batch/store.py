@@ -24,7 +24,8 @@ from vitruvian.formats.atomic_file import WriteError, why, write_whole
 from vitruvian.verbs.folder import LEDGERS
 
 T = TypeVar("T")
-MARKER = "done.json"  # in the folder of complete results
+# In the folder of complete results; what Hadoop and Spark call it. No output has a name like that.
+MARKER = "_SUCCESS"
 # Seconds before each further attempt to read or write; s3fs makes several of its own in each.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 BEAT = 15.0  # seconds between two signs that a driver is running

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -114,7 +115,8 @@ class Worker:
         except (WriteError, ModelError) as error:
             return type(error)(error)
         except OSError as error:
-            return WriteError(f"cannot write to '{shown(job.folder, 100)}': {why(error)}")
+            where = job.folder if job.upload is None else tempfile.gettempdir()
+            return WriteError(f"cannot write to '{shown(where, 100)}': {why(error)}")
         except Exception as error:
             return as_fault(error)
 
