@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -62,7 +63,13 @@ def start(clips: Path, out: Path, model: str, more: list[str]) -> subprocess.Pop
     words += ["--workers", str(WORKERS), "--quiet", "--save", "json", *more]
     words += ["--cut", str(CUT), "--log", str(log_of(out))]
     line = [sys.executable, "-m", "vitruvian.cli", *words]
-    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet, more_environment = subprocess.DEVNULL, {"TMPDIR": str(temporary(out))}
+    return subprocess.Popen(line, stdout=quiet, stderr=quiet, env=os.environ | more_environment)
+
+
+def temporary(out: Path) -> Path:
+    """The folder for temporary files."""
+    return out.parent / "temporary"
 
 
 def log_of(out: Path) -> Path:
@@ -78,7 +85,8 @@ def repeated(out: Path) -> int:
 
 def running(out: Path) -> int:
     """How many sources a driver left in the middle of the work."""
-    manifest = out / ".vitruvian" / "batch.sqlite"
+    by_url = (out.parent / "state").glob(f"*-{out.name}-*/batch.sqlite")
+    manifest = next(by_url, out / ".vitruvian" / "batch.sqlite")
     try:
         base = sqlite3.connect(f"{manifest.as_uri()}?mode=ro", uri=True)
         with closing(base):
@@ -139,8 +147,10 @@ def disturb(run: subprocess.Popen[bytes], out: Path, whole: float, chance: rando
     """
     driver, kind = psutil.Process(run.pid), chance.choice(["worker", "driver"])
     at_work = kind == "worker" or chance.random() < 0.5
-    work = out / ".vitruvian" / "batch-work"
-    while at_work and run.poll() is None and not any(work.glob("*/*")):
+    work, by_url = out / ".vitruvian" / "batch-work", "vitruvian-batch-*/*"
+    while at_work and run.poll() is None:
+        if any(work.glob("*/*")) or any(temporary(out).glob(by_url)):
+            break
         time.sleep(0.01)
     until = time.monotonic() + chance.uniform(0, whole / 3 if at_work else whole)
     while time.monotonic() < until and run.poll() is None:
@@ -177,6 +187,7 @@ def check_end(out: Path, want: dict[str, bytes]) -> None:
     states = Counter(state for (state,) in base.execute("SELECT state FROM sources"))
     base.close()
     assert set(states) == {"done"}, states
+    assert not any(temporary(out).glob("vitruvian-*")), "temporary files are left"
     left = sorted(path.name for path in (out / ".vitruvian").iterdir())
     assert left in (["batch.lock", "batch.sqlite"], ["batch.claim", "batch.sqlite"]), left
 
@@ -189,6 +200,7 @@ def kills(folder: Path, points: int, clips: int, model: str, seed: int, more: li
     """
     chance, films = random.Random(seed), folder / "clips"
     films.mkdir()
+    temporary(films).mkdir()
     for i in range(clips):
         frames, rate = (
             (chance.randint(200, 300), 5) if i % LONG == 0 else (chance.randint(20, 60), 30)
