@@ -266,6 +266,8 @@ class StoreResults:
     def remove_pieces(self, row: str) -> None:
         """See `Results`."""
         self._store.remove_folder(f"{self._pieces}/{row}")
+        if not self._store.names(self._pieces):  # `rmdir` of some file systems removes files, too
+            self._store.remove_folder(self._pieces)
 
     def check(self) -> None:
         """See `Results`."""

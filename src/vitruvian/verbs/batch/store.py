@@ -141,11 +141,10 @@ class Store:
         names = self.names(folder)
         for name in sorted(names, key=lambda name: name != MARKER):
             self.remove(f"{folder}/{name}")
-        above = {str(each) for name in names for each in PurePosixPath(folder, name).parents}
-        for each in sorted(above, key=len, reverse=True):
-            if each.startswith(folder):
-                with suppress(Exception):  # only some file systems have folders
-                    self.system.rmdir(self.path(each))
+        inside = {parent for name in names for parent in PurePosixPath(name).parents}
+        for each in sorted({PurePosixPath(), *inside}, key=lambda path: -len(path.parts)):
+            with suppress(Exception):  # only some file systems have folders
+                self.system.rmdir(self.path(str(PurePosixPath(folder, each))))
 
     def _read(self, name: str, read: Callable[[str], T], none: T) -> T:
         try:
