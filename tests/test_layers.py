@@ -78,7 +78,7 @@ HOMES = {
     "xarray": {"formats/libraries.py"},
     "supervision": {"formats/libraries.py"},
     "scipy": {
-        "verbs/batch/join.py",
+        *("analysis/cycles.py", "verbs/batch/join.py"),
         *("streams/identify.py", "streams/butterworth.py", "verbs/compare/agreement.py"),
         "training/",
     },
@@ -90,7 +90,7 @@ HOMES = {
     "yaml": {"documents.py"},
     "tomllib": {"documents.py"},
     "ray": {"verbs/batch/on_ray.py"},
-    "fsspec": {"verbs/batch/store.py"},
+    "fsspec": {"verbs/batch/sources.py"},
     "sqlite3": {"verbs/batch/manifest.py"},
     "fastapi": {"verbs/live/server.py"},
     "uvicorn": {"verbs/live/server.py"},

@@ -68,6 +68,9 @@ def analyze(
     space: str | None = None,
     minimum: float = 0.5,
     gap: float = 0.5,
+    on: float = 0.6,
+    off: float = 0.4,
+    person: int | str | Sequence[int] | None = None,
     track: bool | None = None,
     confirm: bool = True,
     smooth: str | bool | None = None,
@@ -101,8 +104,8 @@ def analyze(
         model: as for `predict`, and so are the other groups.
         words: the same.
         span: the same.
-        output: the same; `save` takes tables, video, plot and parquet.
-        analysis: `rules`, `angles`, `angle`, `space`, `minimum`, `gap`.
+        output: the same; `save` takes tables, video, plot, pdf, svg, sheet, html and parquet.
+        analysis: `rules`, `angles`, `angle`, `space`, `minimum`, `gap`, `on`, `off`, `person`.
         wanted: as for `predict`.
         camera: the same.
         machine: the same.
@@ -138,7 +141,6 @@ def batch(
     shard: str | None = None,
     cut: float | None = None,
     attempts: int = 2,
-    state: str | Path | None = None,
     summary: bool = False,
     on_event: str | None = None,
     log: str | Path | None = None,
@@ -148,6 +150,9 @@ def batch(
     space: str | None = None,
     minimum: float = 0.5,
     gap: float = 0.5,
+    on: float = 0.6,
+    off: float = 0.4,
+    person: int | str | Sequence[int] | None = None,
     track: bool | None = None,
     confirm: bool = True,
     smooth: str | bool | None = None,
@@ -183,10 +188,9 @@ def batch(
         model: model name or file, with options after commas.
         words: as for `predict`, and so are `span`, `wanted`, `camera`.
         span: the same.
-        output: `out` (a folder, or a URL as text: `s3://bucket/results`), `save`, `visible`, and
-            `overwrite`: do everything again.
+        output: `out`, `save`, `visible`, and `overwrite`: do everything again.
         how: `recursive`, `workers`, `ray`, `cpus_per_worker`, `gpus_per_worker`, `shard`, `cut`,
-            `attempts`, `state`, `summary`, `on_event`, `log`.
+            `attempts`, `summary`, `on_event`, `log`.
         analysis: as for `analyze`; without any of it, there is no analysis.
         wanted: as for `predict`.
         camera: the same.

@@ -25,8 +25,8 @@ from vitruvian.sources.open import Span, VideoFile, open_source
 from vitruvian.sources.record import record_of, sources_of
 from vitruvian.verbs import analyze
 from vitruvian.verbs.analyze_files import Analysis
-from vitruvian.verbs.analyze_report import AnalysisReport
-from vitruvian.verbs.outputs import Save
+from vitruvian.verbs.analyze_report import AnalysisOutputs, AnalysisReport
+from vitruvian.verbs.groups import AnalysisWords
 
 UP: dict[str, float] = {"shoulder": 165.0}
 NAN = float("nan")
@@ -156,9 +156,9 @@ def test_film_events_and_table_agree_frame_by_frame(video, monkeypatch):
         return paint(self, frame, poses, visible)
 
     monkeypatch.setattr(Analysis, "paint", watched)
-    asked = analyze.asked("arms_raised", False, "elbow", None, minimum=0.5, gap=0.5)
+    asked = analyze.asked(AnalysisWords(rules="arms_raised", angle="elbow"))
     sources = open_source(clip)
-    report = AnalysisReport(Path("out"), asked, Save.parse("video,plot"))
+    report = AnalysisReport(Path("out"), asked, AnalysisOutputs.parse("video,plot"))
     plans = analyze.plans(sources, report, None, overwrite=False)
     assert not analyze.write_analyses(
         analyze.jobs(sources, Actor(poses), asked), plans, report, on_error=print
@@ -191,10 +191,10 @@ def test_what_cannot_be_read_again_is_drawn_as_it_comes_and_that_is_said(monkeyp
     clip = video("clip.mp4", [i / 10 for i in range(40)], size=SIZE)
     monkeypatch.setattr(VideoFile, "live", True)
     source = VideoFile(str(clip), Span())
-    asked = analyze.asked("seated", False, None, None, minimum=0.5, gap=0.5)
-    report = AnalysisReport(Path("out"), asked, Save.parse("video,plot"))
-    ((plan, _),) = analyze.plans([source], report, None, overwrite=False)
-    with report, Analysis(report, asked, plan, None) as sink:
+    asked = analyze.asked(AnalysisWords(rules="seated"))
+    report = AnalysisReport(Path("out"), asked, AnalysisOutputs.parse("video,plot"))
+    (plan,) = analyze.plans([source], report, None, overwrite=False)
+    with report, Analysis(report, asked, plan) as sink:
         for frame, poses in zip(source, acting(SITS), strict=True):
             assert isinstance(frame, Frame)
             sink.write(frame, poses)
@@ -228,8 +228,8 @@ def test_a_video_that_is_bad_does_not_end_the_others(video):
     good = [video(f"{name}.mp4", [i / 10 for i in range(12)], size=SIZE) for name in "ac"]
     Path("b.mp4").write_bytes(good[0].read_bytes()[:900])
     sources = open_source([good[0], "b.mp4", good[1]])
-    asked = analyze.asked("seated", True, None, None, minimum=0.5, gap=0.5)
-    report = AnalysisReport(Path("out"), asked, Save.parse("video"))
+    asked = analyze.asked(AnalysisWords(rules="seated", angles=True))
+    report = AnalysisReport(Path("out"), asked, AnalysisOutputs.parse("video"))
     plans = analyze.plans(sources, report, None, overwrite=False)
     faults: list[VitruvianError] = []
     model = Actor(acting([CHAIR] * 24))
@@ -285,8 +285,8 @@ def test_metres_that_are_measured_are_used_from_every_side():
 def test_people_of_one_film_are_measured_as_each_is_seen_and_files_say_so(tmp_path):
     poses = [Poses.join(walker(90), replace(walker(0), person=np.array([2]))) for _ in range(30)]
     record = recorded(tmp_path / "p.jsonl", poses)
-    asked = analyze.asked("", True, None, None, minimum=0.5, gap=0.5)
-    save = Save.parse("plot,parquet")
+    asked = analyze.asked(AnalysisWords(rules="", angles=True))
+    save = AnalysisOutputs.parse("plot,parquet")
     report = AnalysisReport(Path("out"), asked, save)
     found = record_of(record)
     assert found is not None
@@ -438,7 +438,11 @@ def test_what_was_too_short_is_counted(tmp_path):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("--save", "plot"), ("--save plot", "--angles")),
+        (("--angles", "--save", "sheet"), ("--save sheet", "--rules")),
+        (("--angles", "--on", "0.7"), ("--on", "--rules")),
+        (("--on", "0.3"), ("off is 0.4", "on is 0.3")),
+        (("--person", "a"), ("person is 'a'", "track ids")),
+        (("--person", "1,,2"), ("person is '1,,2'",)),
         (("--space", "2d"), ("--space", "--angles")),
         (("--angles", "--minimum", "0.1"), ("--minimum", "--rules")),
         (("--model", "yolov8n-pose"), ("--model", "no model runs on a record")),

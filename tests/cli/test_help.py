@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from vitruvian.cli.app import app
 from vitruvian.cli.words import TITLES
-from vitruvian.verbs import api
+from vitruvian.verbs.analyze_report import OUTPUTS, TABLES
 from vitruvian.verbs.outputs import SAVED
 
 ROOT = typer.main.get_command(app)
@@ -58,7 +58,7 @@ def test_defaults_are_told():
 
 
 @pytest.mark.parametrize(
-    ("name", "formats"), [("predict", [*SAVED]), ("analyze", [api.TABLES, *api.BESIDE_TABLES])]
+    ("name", "formats"), [("predict", [*SAVED]), ("analyze", [TABLES, *OUTPUTS])]
 )
 def test_help_of_save_lists_every_format_in_order(name, formats):
     words = ROOT.commands[name].params  # type: ignore[attr-defined]

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 
@@ -31,13 +30,13 @@ from vitruvian.body.track import LONGEST
 from vitruvian.frame import Frame
 from vitruvian.show.annotate import Annotator, Arc, Line, Note
 from vitruvian.show.draw import COLOURS, draw
-from vitruvian.show.plot import KEPT, POINTS, Plot, Series
+from vitruvian.show.plot import KEPT, PEOPLE, POINTS, TALL, Plot, Series
+from vitruvian.show.timeline import BINS
 from vitruvian.sources.open import Span, VideoFile
 from vitruvian.sources.record import open_record
-from vitruvian.verbs.analyze_files import Analysis
-from vitruvian.verbs.analyze_report import AnalysisReport
+from vitruvian.verbs.analyze_files import Analysis, AnalysisPlan
+from vitruvian.verbs.analyze_report import AnalysisOutputs, AnalysisReport
 from vitruvian.verbs.output_files import OutputFiles
-from vitruvian.verbs.outputs import Save
 
 ANALYZE = ("analyze", "--offline")
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -55,8 +54,9 @@ def test_a_record_of_who_sits_for_two_seconds_says_so(tmp_path):
         "seated: 1 of 1 person, 1.9 s, 0% unknown",
         "lying: 0 of 1 person, 0.0 s, 0% unknown",
     ]
-    assert "gone.mp4 was not found: no annotated copy" in done.stderr
-    names = {"events.jsonl", "events.csv", "angles.csv", "motion.csv", "angles.png"}
+    assert "gone.mp4 was not found: no annotated copy, no contact sheet" in done.stderr
+    names = {"events.jsonl", "events.csv", "angles.csv", "motion.csv", "cycles.csv"}
+    names |= {"angles.png", "timeline.png"}
     assert {path.name for path in Path("out").glob("[!.]*")} == names
     (event,) = table("out/events.csv")
     assert event == {
@@ -336,11 +336,15 @@ def test_control_c_keeps_what_was_done(tmp_path):
 def test_an_hour_takes_no_more_memory_than_ten_minutes(tmp_path):
     """A frame every two seconds: 1800 of them. Of none of them the pixels are kept."""
     asked = AnalysisSettings(parse_rules("seated,arms_raised"), angles=True)
-    report = AnalysisReport(tmp_path / "out", asked, Save.parse("plot"))
-    plan = OutputFiles(VideoFile("long.mp4", Span()))
+    report = AnalysisReport(tmp_path / "out", asked, AnalysisOutputs.parse("plot"))
+    plan = AnalysisPlan(
+        OutputFiles(VideoFile("long.mp4", Span())),
+        (tmp_path / "out" / "timeline.png",),
+        (tmp_path / "out" / "angles.png",),
+    )
     poses = acting([CHAIR, {}], [{}, {}])
     pixels: list[weakref.ref] = []
-    with report, Analysis(report, asked, plan, tmp_path / "out" / "angles.png") as analysis:
+    with report, Analysis(report, asked, plan) as analysis:
         for i in range(1800):
             frame = Frame(np.zeros((4, 4, 3), np.uint8), i, i * 2.0, "long.mp4")
             pixels.append(weakref.ref(frame))
@@ -349,6 +353,9 @@ def test_an_hour_takes_no_more_memory_than_ten_minutes(tmp_path):
             assert max(rows) <= LONGEST / 2 + 1
         gc.collect()
         assert sum(ref() is not None for ref in pixels) <= 1  # the last one
+    assert analysis.timeline is not None
+    lines = [line for one in analysis.timeline.people.values() for line in one.rows.values()]
+    assert {len(line) for line in lines} == {BINS}
     assert len(table(tmp_path / "out/angles.csv")) == 2 * 1800
     assert len(table(tmp_path / "out/motion.csv")) > 0
 
@@ -366,27 +373,31 @@ def test_a_line_of_any_length_has_a_bounded_number_of_points():
 
 
 def test_of_many_people_those_who_were_there_longest_are_plotted(tmp_path):
-    plot = Plot(tmp_path / "a.png", ("left_knee_flexion",))
+    plot = Plot(("left_knee_flexion",))
     for person in range(200):
         plot.add(person, np.arange(2 + (person == 7)), np.zeros((2 + (person == 7), 1)))
     assert len(plot.people) <= KEPT
     assert 7 in plot.people
-    assert plot.write()
+    figure = plot.figure()
+    assert figure is not None
+    assert len(figure.axes) == PEOPLE
+    assert any(axes.get_title(loc="left").startswith("person 7,") for axes in figure.axes)
 
 
 @pytest.mark.parametrize("banded", [(), (1,), (2,), (1, 2)])
-def test_the_axis_of_time_is_right_below_what_is_plotted(banded, tmp_path):
+def test_the_axis_of_time_is_right_below_what_is_plotted(banded):
     """Of people with events and people without."""
-    plot = Plot(tmp_path / "a.png", ("left_knee_flexion",))
+    plot = Plot(("left_knee_flexion",))
     for person in (1, 2):
         plot.add(person, np.arange(9), np.arange(9.0)[:, None])
     for person in banded:
         plot.band(person, "seated", "", 2, 5)
-    assert plot.write()
-    shown = cv2.imread(str(plot.path))
-    assert shown is not None
-    tall = shown.shape[0]
-    assert tall == pytest.approx(100 * (2 * 2.65 + 1.3 + 0.32 * len(banded)), abs=2)
+    figure = plot.figure()
+    assert figure is not None
+    assert figure.get_figheight() == pytest.approx(2 * (TALL + 0.3) + 0.7 + 0.18 * len(banded))
+    assert len(figure.axes) == 2 + len(banded)
+    shown = [axes for axes in figure.axes if axes.get_xlabel() == "seconds"]
+    assert shown == [figure.axes[-1]]
 
 
 # In Python
@@ -603,4 +614,4 @@ def test_arms_that_are_raised_in_a_real_video_are_an_event(blazepose, shared):
     with av.open("out/sports2d_demo.mp4") as container:
         assert sum(1 for _ in container.decode(video=0)) == 36
     assert 30 < len(table("out/angles.csv")) <= 36  # not before he has a number
-    assert opened("out/angles.png").shape[1] == 1200
+    assert opened("out/angles.png").shape[1] == 2160  # 300 dpi

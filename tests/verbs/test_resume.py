@@ -22,8 +22,9 @@ from vitruvian.sources.open import open_source
 from vitruvian.sources.record import record_of, sources_of
 from vitruvian.verbs import analyze
 from vitruvian.verbs import resume as resuming
-from vitruvian.verbs.analyze_report import AnalysisReport
+from vitruvian.verbs.analyze_report import AnalysisOutputs, AnalysisReport
 from vitruvian.verbs.folder import LEDGERS, Ledger, ledger_of
+from vitruvian.verbs.groups import AnalysisWords
 from vitruvian.verbs.output_files import plan_outputs
 from vitruvian.verbs.outputs import Save
 from vitruvian.verbs.predict import write_poses
@@ -351,14 +352,24 @@ def test_what_is_live_is_not_resumed(tmp_path):
         resuming.check_resumable([Live()], True)  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("how", ["video,plot", ""])
-def test_an_analysis_that_was_stopped_ends_as_one_that_was_not(how, video, tmp_path):
+@pytest.fixture
+def always(tmp_path) -> str:
+    """A rule that holds of everybody in every frame."""
+    path = tmp_path / "mine.py"
+    path.write_text("import numpy as np\ndef always(body):\n    return np.ones(len(body))\n")
+    return f"{path}:always"
+
+
+@pytest.mark.parametrize("how", ["video,plot", "", "html,svg"])
+def test_an_analysis_that_was_stopped_ends_as_one_that_was_not(how, video, tmp_path, always):
     clips = [video(f"{each}.mp4", [i / 10 for i in range(9)]) for each in "abc"]
 
     def analyzed(out: Path, model: Toy, resume: bool = False, gap: float = 0.5) -> list[str]:
-        asked = analyze.asked("seated", True, None, None, minimum=0.1, gap=gap)
+        asked = analyze.asked(
+            AnalysisWords(rules=f"seated,{always}", angles=True, minimum=0.1, gap=gap)
+        )
         report, sources = (
-            AnalysisReport(out, asked, Save.parse(how)),
+            AnalysisReport(out, asked, AnalysisOutputs.parse(how)),
             open_source(list(map(str, clips))),
         )
         said = list[str]()
@@ -380,14 +391,19 @@ def test_an_analysis_that_was_stopped_ends_as_one_that_was_not(how, video, tmp_p
     assert again[-1] == said[-1]  # of the rule, of all sources
     assert files(out) == files(whole)
     assert analyzed(out, model, resume=True) == [f"'{out}' is already complete"]
+    if "html" in how:
+        assert {"sheet_1.jpg", "report.html", "a_timeline.png", "c_timeline.svg"} <= {*files(out)}
 
 
-def test_an_analysis_of_pictures_goes_on_where_it_was_stopped(folder, tmp_path, monkeypatch):
+def test_an_analysis_of_pictures_goes_on_where_it_was_stopped(
+    folder, tmp_path, monkeypatch, always
+):
     monkeypatch.setattr(resuming, "EVERY", 0.0)
 
     def analyzed(out: Path, model: Toy, source: Path = folder, resume: bool = False):
-        settled = analyze.asked("seated", True, None, None, minimum=0.5, gap=0.5)
-        report, made = AnalysisReport(out, settled, Save.parse("video")), list[Path]()
+        settled = analyze.asked(AnalysisWords(rules=always, angles=True))
+        save = AnalysisOutputs.parse("video,html")
+        report, made = AnalysisReport(out, settled, save), list[Path]()
         record = record_of(str(source))
         sources = sources_of(record) if record else open_source(source)
         plans = analyze.plans(sources, report, record, overwrite=resume)

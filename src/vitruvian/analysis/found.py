@@ -56,6 +56,13 @@ class AnalysisSettings:
     options: Options = field(default_factory=Options)
     angles: bool = False
     space: Space | None = None  # of the angles, 2D or 3D; None: chosen by `analysis/view.py`
+    people: tuple[int, ...] = ()  # track ids of those who are analysed; empty: everybody
+
+    def select(self, poses: Poses) -> Poses:
+        """Those of the people who are analysed."""
+        if not self.people or np.isin(poses.person, self.people).all():
+            return poses
+        return poses.take(np.isin(poses.person, self.people))
 
 
 @dataclass(frozen=True, eq=False)

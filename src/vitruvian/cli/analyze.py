@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vitruvian.cli.command import command, complain, failed
 from vitruvian.cli.words import OUT, OUTPUT, Word
 from vitruvian.sources.video import Span
@@ -16,13 +18,15 @@ from vitruvian.verbs.groups import (
 
 
 @command(
-    out=Word(str, OUTPUT, "Output folder.", names=OUT),
+    out=Word(Path, OUTPUT, "Output folder.", names=OUT),
     save=Word(
         str | None,
         OUTPUT,
         "Outputs, comma-separated: tables (events and angles as .csv; always written), video "
-        "(annotated video or image), plot (videos: angles over time, .png), parquet (the tables).",
-        "video,plot",
+        "(annotated video or image), plot (videos: timeline of events, angles; .png), pdf, svg "
+        "(the plots), sheet (each event's clearest frame), html (report of all of it), parquet "
+        "(the tables).",
+        "video,plot,sheet",
     ),
 )
 def analyze(

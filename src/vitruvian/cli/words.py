@@ -64,7 +64,7 @@ class Word:
             help=help_,
             rich_help_panel=self.title,
             show_default=shown,
-            metavar="<path>" if self.names == OUT else METAVARS.get(self.type),
+            metavar=METAVARS.get(self.type),
             parser=self._parser(name),
         )
         return Annotated[self.type, option]
@@ -146,12 +146,6 @@ WORDS = {
     "attempts": Word(
         int, MACHINE, "Attempts at a source, or a piece, before it is set aside as failed."
     ),
-    "state": Word(
-        Path | None,
-        OUTPUT,
-        "Where --out is a URL: local folder for the manifest.",
-        "one of the user, such as ~/.local/state/vitruvian/batch",
-    ),
     "on_event": Word(
         str | None,
         OUTPUT,
@@ -201,7 +195,7 @@ WORDS = {
         "such as smpl_24.",
     ),
     "out": Word(
-        str,
+        Path,
         OUTPUT,
         "Output folder, or one file; its extension selects the format.",
         names=OUT,
@@ -277,6 +271,11 @@ WORDS = {
     ),
     "minimum": Word(float, ANALYSIS, "Minimum duration of an event, seconds; 0 keeps all."),
     "gap": Word(float, ANALYSIS, "Longest gap within one event, seconds."),
+    "on": Word(float, ANALYSIS, "Degree 0..1 to which a rule must hold for an event to begin."),
+    "off": Word(float, ANALYSIS, "Degree 0..1 below which an event ends."),
+    "person": Word(
+        str | None, ANALYSIS, "Analyze only people with these track ids: 3, or 1,3.", "everybody"
+    ),
     "common": Word(bool, ANALYSIS, "Evaluate only the keypoints that all models have."),
     "resamples": Word(int, ANALYSIS, "Bootstrap resamples for 95 % confidence intervals."),
     "host": Word(

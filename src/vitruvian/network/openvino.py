@@ -41,16 +41,14 @@ def import_openvino() -> Any:
         if "openvino" not in sys.modules:
             sys.modules[converter] = None  # type: ignore[assignment]
             try:
-                import openvino  # noqa: F401
+                import openvino
             finally:
                 del sys.modules[converter]
-        module = sys.modules["openvino"]
-        # OpenVINO makes its table of number types when it is first asked, and lets other threads
-        # run meanwhile: where the first calls of two threads met, they waited for each other for
-        # ever (2026.4.1, seen in `vitruvian val` and on a stack dump). Each time: somebody else may
-        # have imported it.
-        module.Type.f32.to_dtype()
-        return module
+            # OpenVINO makes its table of number types when it is first asked, and lets other
+            # threads run meanwhile: where the first calls of two threads met, they waited for each
+            # other for ever (2026.4.1, seen in `vitruvian val` and on a stack dump).
+            openvino.Type.f32.to_dtype()
+        return sys.modules["openvino"]
 
 
 def openvino_core() -> Any:

@@ -1,21 +1,26 @@
-"""Time-series plot: joint angles per person, with posture events below."""
+"""Plot of joint angles over time, and over the cycles of a movement; posture events below."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vitruvian.show.draw import COLOURS
-from vitruvian.show.film import write_picture
+from vitruvian.show.report import plot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 POINTS = 4000  # per line, at most; more are merged, so that memory is bounded
-PEOPLE = 6  # people shown: those with the most frames
+PEOPLE = 12  # people shown, at most: those who were there longest
+LEAST = 1.0  # seconds that a person must have been there
 KEPT = 4 * PEOPLE  # people kept in memory until the final selection
-DPI, WIDE = 100, 12.0  # dots per inch, inches
+WIDE, TALL = 7.2, 1.7  # inches: two columns of a journal; of a panel
+LETTERS = 8  # points, size of the letters
 DASHES = ("-", "--", ":", "-.")
 MIDDLE = ((0, 0, 0), (120, 94, 240), (0, 158, 115), (230, 159, 0))  # for angles without a side
 
@@ -62,36 +67,53 @@ Band = tuple[str, str, float, float]  # event, side, start and end in seconds
 
 
 @dataclass
+class Cyclic:
+    """Mean and spread of a person's angles over their cycles."""
+
+    reference: str  # the angle whose maxima begin and end a cycle
+    count: int  # cycles
+    mean: np.ndarray  # (A, P) degrees from 0 to 100 % of a cycle; NaN where unknown
+    deviation: np.ndarray  # (A, P) degrees, standard deviation
+
+
+@dataclass
 class Shown:
     """The data of one person."""
 
     series: Series = field(default_factory=Series)
     bands: list[Band] = field(default_factory=list)
+    cycles: Cyclic | None = None
     about: str = ""
+    seconds: float = 0.0  # how long the person was there
 
 
 class Plot:
-    """Collects angles and events of one source, and plots them."""
+    """Collects angles and events of one source, and plots them: a panel for each person."""
 
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         """`names`: of the A angles."""
-        self.path, self.names = path, tuple(names)
+        self.names = tuple(names)
         self.people: dict[int, Shown] = {}
 
     def add(
         self, person: int, seconds: Iterable[float], values: np.ndarray, about: str = ""
     ) -> None:
         """Add (T, A) degrees of a person, after a gap; `about` goes into the title."""
-        shown = self._of(person)
+        shown, times = self._of(person), [float(at) for at in seconds]
         series, shown.about = shown.series, about
-        for row, (at, degrees) in enumerate(zip(seconds, values, strict=True)):
+        shown.seconds += times[-1] - times[0] if times else 0.0
+        for row, (at, degrees) in enumerate(zip(times, values, strict=True)):
             if row == 0 and series.count:
-                series.add(float(at), np.full_like(degrees, np.nan))
-            series.add(float(at), degrees)
+                series.add(at, np.full_like(degrees, np.nan))
+            series.add(at, degrees)
 
     def band(self, person: int, what: str, side: str, start: float, end: float) -> None:
         """Add an event from `start` to `end`, seconds; `side`: left, right or ""."""
         self._of(person).bands.append((what, side, start, end))
+
+    def cycles(self, person: int, cycles: Cyclic) -> None:
+        """Set the mean and the spread of a person's angles."""
+        self._of(person).cycles = cycles
 
     def _of(self, person: int) -> Shown:
         """The data of a person; beyond `KEPT` people, the shortest is dropped."""
@@ -101,57 +123,87 @@ class Plot:
         self.people[person] = shown
         return shown
 
-    def _long(self, person: int) -> int:
-        return self.people[person].series.count
+    def _long(self, person: int) -> tuple[float, int]:
+        shown = self.people[person]
+        return shown.seconds, shown.series.count
 
-    def write(self) -> bool:
-        """Draw and write the plot; False if there is nothing to draw."""
-        # No pyplot: it keeps every figure alive and chooses a GUI backend.
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        there = [person for person in self.people if self._long(person)]
+    def figure(self) -> Figure | None:
+        """The figure; None if nobody was there for `LEAST` seconds."""
+        there = [person for person, one in self.people.items() if one.seconds >= LEAST]
         chosen = sorted(sorted(there, key=self._long, reverse=True)[:PEOPLE])
         if not chosen:
-            return False
+            return None
         rows: list[float] = []
         for person in chosen:
-            names = {what for what, *_ in self.people[person].bands}
-            rows += [2.4, 0.1 + 0.22 * len(names)] if names else [2.4]
-        figure = Figure(figsize=(WIDE, sum(rows) + 1.3 + 0.25 * len(chosen)), dpi=DPI)
-        canvas = FigureCanvasAgg(figure)
-        figure.set_layout_engine("constrained")
-        axes: Any = figure.subplots(
-            len(rows), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": rows}
-        )[:, 0]
-        panels = iter(axes)
+            names = {(what, side) for what, side, *_ in self.people[person].bands}
+            rows += [TALL, 0.05 + 0.13 * len(names)] if names else [TALL]
+        figure = plot(WIDE, sum(rows) + 0.7 + 0.3 * len(chosen))
+        repeats = any(self.people[person].cycles for person in chosen)
+        widths: Any = [2.2, 1] if repeats else [1]
+        shape = (len(rows), len(widths))
+        grid: Any = figure.add_gridspec(*shape, height_ratios=rows, width_ratios=widths)
+        row, first = 0, None
         for person in chosen:
-            shown, panel = self.people[person], next(panels)
+            shown = self.people[person]
+            panel = figure.add_subplot(grid[row, 0], sharex=first)
+            first = first or panel
             self._lines(panel, shown.series)
-            title = ", ".join(filter(None, (f"person {person}", shown.about)))
-            panel.set_title(title, loc="left", fontsize=10, pad=3)
+            said = (f"person {person}", shown.about, "" if repeats else "no cycles")
+            panel.set_title(", ".join(filter(None, said)), loc="left", fontsize=LETTERS, pad=3)
+            if repeats:
+                beside = figure.add_subplot(grid[row : row + 1 + bool(shown.bands), 1])
+                self._repetitions(beside, shown.cycles)
+            row += 1
             if shown.bands:
-                _bands(next(panels), shown.bands)
-        axes[-1].set_xlabel("seconds")
-        axes[-1].tick_params(labelbottom=True, bottom=True)
-        handles, labels = axes[0].get_legend_handles_labels()
-        columns = min(len(labels), 5)
-        figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
-        canvas.draw()
-        write_picture(self.path, np.asarray(canvas.buffer_rgba())[..., :3])
-        return True
+                bands = figure.add_subplot(grid[row, 0], sharex=first)
+                _bands(bands, shown.bands)
+                panel.tick_params(labelbottom=False)
+                panel, row = bands, row + 1
+            panel.tick_params(labelbottom=True, bottom=True)
+            if person == chosen[-1]:
+                panel.set_xlabel("seconds", fontsize=LETTERS)
+        assert first is not None
+        handles, labels = first.get_legend_handles_labels()
+        how: Any = {"ncols": min(len(labels), 4), "frameon": False, "fontsize": LETTERS}
+        figure.legend(handles, labels, loc="outside upper center", **how)
+        return figure
+
+    def _repetitions(self, axes: Any, cycles: Cyclic | None) -> None:
+        """Plot mean and standard deviation from 0 to 100 % of a cycle."""
+        if cycles is None:
+            axes.set_axis_off()
+            said = "no cycles:\nno angle repeats\nat least 3 times"
+            axes.text(0.5, 0.5, said, ha="center", va="center", fontsize=LETTERS, color="0.4")
+            return
+        percent = np.linspace(0, 100, cycles.mean.shape[1])
+        for column, (mean, spread) in enumerate(zip(cycles.mean, cycles.deviation, strict=True)):
+            look = self._look(column)
+            band = mean - spread, mean + spread
+            axes.fill_between(percent, *band, color=look["color"], alpha=0.2, linewidth=0)
+            axes.plot(percent, mean, **look)
+        _style(axes)
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("% of the cycle", fontsize=LETTERS)
+        words = f"mean \N{PLUS-MINUS SIGN} SD, n = {cycles.count}"
+        title = f"{words}\ncycles of {cycles.reference.replace('_', ' ')}"
+        axes.set_title(title, loc="left", fontsize=LETTERS, pad=3)
+
+    def _look(self, column: int) -> dict[str, Any]:
+        """Left blue, right vermilion, the same dash for the same joint."""
+        name, joints = self.names[column], list[str]()
+        for each in self.names[: column + 1]:
+            joint = _without_side(each)
+            joints += [joint] if joint not in joints else []
+        number = joints.index(_without_side(name))
+        side = name.partition("_")[0]
+        rgb = COLOURS[side] if side in ("left", "right") else MIDDLE[number % len(MIDDLE)]
+        colour = [part / 255 for part in rgb]
+        return {"color": colour, "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.0}
 
     def _lines(self, axes: Any, series: Series) -> None:
-        """Plot the angles; left blue, right vermilion, same dash for the same joint."""
-        joints = list[str]()
+        """Plot the angles over time; gaps stay gaps."""
         for column, name in enumerate(self.names):
-            side = next((s for s in ("left", "right") if name.startswith(f"{s}_")), "")
-            joint = name.removeprefix(f"{side}_") if side else name
-            joints += [joint] if joint not in joints else []
-            number = joints.index(joint)
-            rgb = COLOURS[side] if side else MIDDLE[number % len(MIDDLE)]
-            colour = [part / 255 for part in rgb]
-            look = {"color": colour, "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.4}
+            look = self._look(column)
             low, high = (np.array(v)[:, column] for v in (series.low, series.high))
             seconds, low, high = _turns(np.array(series.seconds), low, high)
             alone = np.isfinite(high) & ~np.isfinite(np.roll(high, 1)) & ~np.isfinite(
@@ -159,11 +211,27 @@ class Plot:
             )  # fmt: skip
             axes.plot(seconds, (low + high) / 2, label=name.replace("_", " "), **look)
             if alone.any() or len(seconds) == 1:  # a line needs two points
-                axes.plot(seconds, high, ".", color=colour)
+                axes.plot(seconds, high, ".", color=look["color"], markersize=2)
             if series.every > 1:
-                axes.fill_between(seconds, low, high, color=colour, alpha=0.25, linewidth=0)
-        axes.set_ylabel("degrees")
-        axes.grid(alpha=0.3)
+                band: Any = {"color": look["color"], "alpha": 0.25, "linewidth": 0}
+                axes.fill_between(seconds, low, high, **band)
+        axes.set_ylabel("degrees", fontsize=LETTERS)
+        _style(axes)
+
+
+def _without_side(name: str) -> str:
+    """A joint's name, the same for left and right."""
+    side, _, joint = name.partition("_")
+    return joint if side in ("left", "right") else name
+
+
+def _style(axes: Any) -> None:
+    """A zero line, a light grid, small letters."""
+    axes.axhline(0, color="0.35", linewidth=0.6, zorder=1)
+    axes.grid(alpha=0.3, linewidth=0.5)
+    axes.tick_params(labelsize=LETTERS - 1)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
 
 
 def _turns(
@@ -185,8 +253,8 @@ def _bands(axes: Any, bands: Sequence[Band]) -> None:
         times = [(start, end - start) for what, s, start, end in bands if (what, s) == (name, side)]
         axes.broken_barh(times, (row + 0.1, 0.8), color=colour, alpha=0.8)
     axes.set_yticks([row + 0.5 for row in range(len(names))])
-    axes.set_yticklabels([name for name, _ in names], fontsize=8)
+    axes.set_yticklabels([textwrap.shorten(name, 24, placeholder="...") for name, _ in names])
     axes.set_ylim(len(names), 0)
-    axes.tick_params(left=False, bottom=False, labelbottom=False)
+    axes.tick_params(left=False, bottom=False, labelbottom=False, labelsize=LETTERS - 2)
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)

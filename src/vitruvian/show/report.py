@@ -40,12 +40,17 @@ th, td:first-child { white-space: normal; overflow-wrap: break-word }
 td:first-child { min-width: 8rem }
 td small { font-size: .75rem }
 td.number, th.number { text-align: right }
+td.long { white-space: normal; min-width: 18rem }
 figure { margin: 1rem 0 } figcaption { color: #555 }
 figure svg, figure img { max-width: 100%; height: auto }
+div.cells { display: flex; flex-wrap: wrap; gap: .6rem }
+div.cells figure { margin: 0; width: 8.5rem; font-size: .75rem; line-height: 1.3 }
+div.cells figcaption { overflow-wrap: anywhere }
 """
 # Okabe and Ito's colour-blind safe palette, as in `draw`.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 JPEG_QUALITY = 85
+LONG = 40  # letters of a cell that may go on in the next line
 
 
 def plot(width: float = 9, height: float = 4) -> Figure:
@@ -92,7 +97,10 @@ class HtmlReport:
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Add a table; number columns are right-aligned, later lines of a cell are small."""
+        """Add a table.
+
+        Columns of numbers are right-aligned; later lines of a cell are small, long ones are broken.
+        """
         number = [
             any(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))
         ]
@@ -120,8 +128,22 @@ class HtmlReport:
 
     def picture(self, rgb: np.ndarray, caption: str = "") -> None:
         """Add (H, W, 3) uint8 RGB as an inline JPEG."""
+        self.image(jpeg_of(rgb), "jpeg", caption)
+
+    def image(self, data: bytes, kind: str, caption: str = "") -> None:
+        """Add the bytes of an image file, such as a "png"."""
         words = html.escape(caption, quote=True)
-        self._figure(f'<img alt="{words}" src="{data_uri(rgb)}">', caption)
+        self._figure(f'<img alt="{words}" src="{as_uri(data, kind)}">', caption)
+
+    def cells(self, cells: Sequence[tuple[bytes, Sequence[str]]]) -> None:
+        """Add small JPEG files side by side, each with lines of text below it."""
+        made = list[str]()
+        for data, lines in cells:
+            first, *rest = [html.escape(line) for line in lines] or [""]
+            words = "<br>".join((f"<b>{first}</b>", *rest))
+            image = f'<img alt="{html.escape(lines[0])}" src="{as_uri(data, "jpeg")}">'
+            made.append(f"<figure>{image}<figcaption>{words}</figcaption></figure>")
+        self._parts.append(f'<div class="cells">{"".join(made)}</div>')
 
     def _figure(self, inside: str, caption: str) -> None:
         said = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
@@ -142,13 +164,17 @@ class HtmlReport:
         write_whole(path, self.html())
 
 
-def data_uri(rgb: np.ndarray, quality: int = JPEG_QUALITY) -> str:
-    """(H, W, 3) uint8 RGB as a data URI of a JPEG."""
+def jpeg_of(rgb: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 RGB as a JPEG file."""
     import cv2
 
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), options)
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+
+
+def as_uri(data: bytes, kind: str) -> str:
+    """The bytes of an image file as a data URI."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def format_cell(value: object) -> str:
@@ -161,4 +187,5 @@ def format_cell(value: object) -> str:
 def _cell(tag: str, value: object, number: bool) -> str:
     words, *more = html.escape(format_cell(value)).split("\n")
     words += "".join(f"<br><small>{line}</small>" for line in more)
-    return f"<{tag}{' class=number' if number else ''}>{words}</{tag}>"
+    kind = " class=number" if number else " class=long" if len(words) > LONG else ""
+    return f"<{tag}{kind}>{words}</{tag}>"

@@ -25,10 +25,11 @@ from vitruvian.streams.run import run
 from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs import outputs
-from vitruvian.verbs.analyze_files import Analysis, is_live
-from vitruvian.verbs.analyze_report import SHOWN, AnalysisReport
+from vitruvian.verbs.analyze_files import Analysis, AnalysisPlan, is_live
+from vitruvian.verbs.analyze_report import SHOWN, AnalysisOutputs, AnalysisReport
 from vitruvian.verbs.find import Faults, Pairs, afterwards, until_error, where, write_source
 from vitruvian.verbs.folder import Ledger, as_json, ledger_of
+from vitruvian.verbs.groups import AnalysisWords
 from vitruvian.verbs.output_files import OutputFiles, plan_outputs
 from vitruvian.verbs.outputs import Save
 from vitruvian.verbs.resume import Resumable, check_resumable
@@ -56,6 +57,9 @@ def analyze_frames(
     when: Options | None = None,
     minimum: float | None = None,
     gap: float | None = None,
+    on: float | None = None,
+    off: float | None = None,
+    person: int | str | Sequence[int] | None = None,
     **options: Any,
 ) -> Iterator[tuple[Frame, Poses, FrameAnalysis]]:
     """Detect posture events and measure angles, frame by frame.
@@ -76,6 +80,9 @@ def analyze_frames(
         when: thresholds for the start and end of events; None: the defaults of `Options`.
         minimum: seconds, overrides `when`: shorter events are dropped.
         gap: seconds, overrides `when`: shorter interruptions do not end an event.
+        on: 0..1, overrides `when`: degree from which an event begins.
+        off: 0..1, overrides `when`: degree below which it ends.
+        person: track ids of those who are analyzed, such as 3, [1, 3] or "1,3"; None: everybody.
         options: other options of `run`.
 
     Returns:
@@ -85,11 +92,12 @@ def analyze_frames(
     Raises:
         VitruvianError: as `run`; unknown rule, or a rule that cannot be evaluated on these poses.
     """
-    given = {name: v for name, v in (("minimum", minimum), ("gap", gap)) if v is not None}
+    words = {"minimum": minimum, "gap": gap, "on": on, "off": off}
+    given = {name: value for name, value in words.items() if value is not None}
     happens = replace(when or Options(), **given)
-    asked = AnalysisSettings(
-        parse_rules(rules) if rules else {}, happens, angles, parse_space(space)
-    )
+    people = AnalysisWords(person=person).people()  # type: ignore[arg-type]  # takes numbers, too
+    found = parse_rules(rules) if rules else {}
+    asked = AnalysisSettings(found, happens, angles, parse_space(space), people)
     if (record := record_of(source)) is not None:
         if options:
             raise VitruvianError(f"{', '.join(options)} has no effect on a record; leave it out")
@@ -121,8 +129,8 @@ def _settled(analyst: Analyst, pairs: Pairs) -> Iterator[tuple[Frame, FrameAnaly
     held: tuple[Frame, FrameAnalysis] | None = None
     fault: VitruvianError | None = None
     try:
-        for pair in pairs:
-            for one in analyst(*pair):
+        for frame, poses in pairs:
+            for one in analyst(frame, analyst.asked.select(poses)):
                 if held is not None:
                     yield held
                 held = one
@@ -168,32 +176,21 @@ def needs_pixels(rules: Mapping[str, Rule]) -> bool:
 # Files
 
 
-def asked(
-    rules: str | None,
-    angles: bool,
-    angle: str | None,
-    space: str | None,
-    *,
-    minimum: float,
-    gap: float,
-) -> AnalysisSettings:
-    """Parse the settings of the command line.
+def asked(words: AnalysisWords) -> AnalysisSettings:
+    """Parse the options of `analyze`.
 
-    Args:
-        rules: see `vitruvian.analysis.rules.parse_rules`; None: all, unless angles are requested.
-        angles: whether to measure joint angles.
-        angle: which angles to show; implies `angles`.
-        space: "2d", "3d", or None.
-        minimum: seconds, see `Options`.
-        gap: seconds, see `Options`.
+    Raises:
+        VitruvianError: one is wrong.
     """
-    measured = angles or angle is not None
-    words = rules if rules is not None else "" if measured else "all"
-    options, where = Options(minimum=minimum, gap=gap), parse_space(space)
-    wanted = table_of_angles.match_angles(angle or (), where or "3d")
+    measured = words.angles or words.angle is not None
+    rules = words.rules if words.rules is not None else "" if measured else "all"
+    options = Options(on=words.on, off=words.off, minimum=words.minimum, gap=words.gap)
+    where = parse_space(words.space)
+    wanted = table_of_angles.match_angles(words.angle or (), where or "3d")
     if not set(wanted) <= set(table_of_angles.angle_names("2d")):
         where = "3d"  # some angles exist only in 3D
-    return AnalysisSettings(parse_rules(words) if words else {}, options, measured, where)
+    found = parse_rules(rules) if rules else {}
+    return AnalysisSettings(found, options, measured, where, words.people())
 
 
 def parse_space(word: str | None) -> Space | None:
@@ -243,14 +240,15 @@ def jobs(
 
 
 def jobs_of(
-    record: Record, sources: Sequence[Source], asked: AnalysisSettings, save: Save
+    record: Record, sources: Sequence[Source], asked: AnalysisSettings, save: AnalysisOutputs
 ) -> list[AnalysisJob]:
     """Jobs for a record; `sources` are its `sources_of`."""
     groups = runs(record)
 
     def job(source: Source) -> AnalysisJob:
         here, wants = is_here(source), needs_pixels(asked.rules)
-        drawn = here and "video" in save
+        sheet = "sheet" in save and bool(asked.rules)
+        drawn = here and ("video" in save or sheet)
 
         def pairs(rest: Source, fault: Callable[[VitruvianError], None]) -> Pairs:
             try:
@@ -263,7 +261,7 @@ def jobs_of(
             except VitruvianError as error:
                 fault(error)
 
-        missing = ["no annotated copy"] if "video" in save else []
+        missing = ["no annotated copy"] * ("video" in save) + ["no contact sheet"] * sheet
         swapped = [name for name in WITHOUT_PIXELS if name in asked.rules]
         missing += [
             f"{WITHOUT_PIXELS[name]} (from keypoints only) replaces {name}" for name in swapped
@@ -280,8 +278,8 @@ def jobs_of(
 
 def plans(
     sources: Sequence[Source], report: AnalysisReport, record: Record | None, *, overwrite: bool
-) -> list[tuple[OutputFiles, Path | None]]:
-    """The output files of each source, and its plot; nothing is written yet.
+) -> list[AnalysisPlan]:
+    """The output files of each source; nothing is written yet.
 
     Raises:
         VitruvianError: a file exists, would replace an input, or the output is not a folder.
@@ -289,28 +287,49 @@ def plans(
     out, save, name = report.out, report.save, outputs.Names()
     outputs.need_folder(out, "an analysis")
     several = sum(source.moving for source in sources) > 1
-    plots: list[Path | None] = [
-        out / (f"{name(source.name)}_angles.png" if several else "angles.png")
-        if source.moving and "plot" in save and report.asked.angles
-        else None
-        for source in sources
-    ]
-    paths = [*report.tables(), *filter(None, plots)]
+    figures: list[tuple[tuple[Path, ...], tuple[Path, ...]]] = []
+    for source in sources:
+        stem = f"{name(source.name)}_" if several and source.moving else ""
+        kinds = (("timeline", bool(report.asked.rules)), ("angles", report.asked.angles))
+        timeline, angles = (
+            save.figures(out / f"{stem}{kind}") if wanted and source.moving else ()
+            for kind, wanted in kinds
+        )
+        figures.append((timeline, angles))
+    paths = [*report.tables(), *(path for both in figures for each in both for path in each)]
     if record is not None and record.path.resolve() in [path.resolve() for path in paths]:
         raise VitruvianError(f"'{record.path}' is an input; give another --out")
     outputs.refuse_existing(paths, overwrite, resume=True)
-    wanted = replace(save, names=("video",))
+    wanted = Save(("video",), save.visible)
     made = (
         plan_outputs(sources, out, wanted, overwrite=overwrite)
         if "video" in save
         else [OutputFiles(source) for source in sources]
     )
-    return list(zip(made, plots, strict=True))
+    return [AnalysisPlan(each, *both) for each, both in zip(made, figures, strict=True)]
+
+
+def _chosen(asked: AnalysisSettings, pairs: Pairs, ids: set[int]) -> Pairs:
+    """The people who are analyzed; `ids` receives those of everybody."""
+    for frame, poses in pairs:
+        if asked.people:
+            ids.update(poses.person.tolist())
+        yield frame, asked.select(poses)
+
+
+def _absent(asked: AnalysisSettings, ids: set[int]) -> VitruvianError | None:
+    """Those who should be analyzed and are in no frame."""
+    absent = sorted(set(asked.people) - ids)
+    if not absent or not ids:
+        return None
+    there = shown(", ".join(map(str, sorted(ids - {-1}))) or "none", 80)
+    who = ", ".join(map(str, absent))
+    return VitruvianError(f"no frame has person {who}; the track ids are {there}")
 
 
 def write_analyses(
     jobs: Sequence[AnalysisJob],
-    plans: Sequence[tuple[OutputFiles, Path | None]],
+    plans: Sequence[AnalysisPlan],
     report: AnalysisReport,
     *,
     resume: bool = False,
@@ -333,6 +352,7 @@ def write_analyses(
         written: list that receives the files.
     """
     fault, remarks, own = Faults(on_error), list[str](), list[Path]()
+    ids = set[int]()  # of everybody
     sources = [job.source for job in jobs]
     check_resumable(sources, resume)
     ledger = Ledger(
@@ -353,23 +373,30 @@ def write_analyses(
             with report:
                 unit.begin(report)
                 report.start()
-                for place, (job, (each, plot)) in enumerate(zip(jobs, plans, strict=True)):
+                report.figures = [
+                    (plan.files.source.name, (*plan.timeline[:1], *plan.angles[:1]))
+                    for plan in plans
+                ]
+                for place, (job, each) in enumerate(zip(jobs, plans, strict=True)):
                     if place in unit.finished:
                         job.skip()
                         tell(f"{job.source.name}: already complete")
                         continue
                     if job.note:
                         print(job.note, file=sys.stderr, flush=True)
-                    planned = each if job.drawn else OutputFiles(each.source)
-                    sink, before = Analysis(report, job.asked, planned, plot), fault.count
+                    plan = each
+                    if not job.drawn:
+                        plan = replace(each, files=OutputFiles(job.source), pictured=False)
+                    sink, before = Analysis(report, job.asked, plan), fault.count
                     rest = unit.rest(place)
-                    pairs = until_error(job.source, job.pairs(rest, fault), fault)
+                    chosen = _chosen(job.asked, job.pairs(rest, fault), ids)
+                    pairs = until_error(job.source, chosen, fault)
                     on_write = partial(unit.written, place, sink=report)
                     if told := write_source(job.source, pairs, sink, sink, on_write):
                         tell(f"{told} -> {where(sink.paths)}")
                         remarks += sink.remarks()
                     state = "failed" if fault.count > before else "done"
-                    copies = [path for path in planned.paths() if path.is_file()]
+                    copies = [path for path in plan.files.paths() if path.is_file()]
                     made = sink.own if job.source.moving else copies
                     unit.mark(place, state, report, made)
                     own += made
@@ -383,7 +410,7 @@ def write_analyses(
         raise
     for line in report.said():
         say(line)
-    if (nothing := report.nothing()) is not None:
+    if (nothing := report.nothing() or _absent(report.asked, ids)) is not None:
         fault(nothing)
         return fault.count
     for line in (*remarks, *report.remarks()):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,8 @@ import numpy as np
 
 from vitruvian.analysis import motion
 from vitruvian.analysis.angles import Space, angle_names, match_angles
+from vitruvian.analysis.cycles import Repetitions
+from vitruvian.analysis.degrees import StateKey
 from vitruvian.analysis.events import Event
 from vitruvian.analysis.found import (
     AnalysisSettings,
@@ -25,21 +29,38 @@ from vitruvian.analysis.found import (
 from vitruvian.body.track import Tracks
 from vitruvian.show.annotate import Annotator, Arc, Line, Note
 from vitruvian.show.draw import draw
+from vitruvian.show.figures import write_figure
 from vitruvian.show.film import AnnotatedVideo, write_picture
 from vitruvian.show.lettering import Steady
-from vitruvian.show.plot import Plot
+from vitruvian.show.plot import Cyclic, Plot
+from vitruvian.show.timeline import Timeline
 from vitruvian.sources.open import VideoFile
 from vitruvian.sources.record import with_pixels
 from vitruvian.verbs.analyze_report import AnalysisReport, RuleTally
+from vitruvian.verbs.analyze_sheet import ClearestFrames
+from vitruvian.verbs.output_files import OutputFiles
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
     from vitruvian.body.track import Track
     from vitruvian.frame import Frame
     from vitruvian.sources.open import Source
-    from vitruvian.verbs.output_files import OutputFiles
 
 FEW = 3  # with at most this many rules, "does not hold" is drawn as well
+
+
+@dataclass(frozen=True)
+class AnalysisPlan:
+    """The output files of one source."""
+
+    files: OutputFiles
+    timeline: tuple[Path, ...] = ()  # a figure, as .png, .pdf or .svg
+    angles: tuple[Path, ...] = ()
+    pictured: bool = True  # whether there are pixels for the contact sheet
+
+    def paths(self) -> list[Path]:
+        """All paths."""
+        return [*self.files.paths(), *self.timeline, *self.angles]
 
 
 class Analysis:
@@ -49,33 +70,42 @@ class Analysis:
         self,
         report: AnalysisReport,
         asked: AnalysisSettings,
-        each: OutputFiles,
-        plot: Path | None,
+        plan: AnalysisPlan,
     ) -> None:
         """Nothing is written yet.
 
         Args:
             report: the tables of the whole analysis.
             asked: settings of the report, or those that need no pixels.
-            each: output files of the source.
-            plot: path of the plot, or None.
+            plan: the output files of the source.
         """
-        self.report, self.asked, self.plan = report, asked, each
+        each = plan.files
+        self.report, self.asked, self.plan, self.figures = report, asked, each, plan
         self.tracks, self.annotator, self.widths = Tracks(), Annotator(), Steady()
         self.found: FrameAnalysis | None = None
         self.extents: dict[
             tuple[int, Space, str], motion.MotionExtent
         ] = {}  # third key: skeleton name
         self.up: tuple[float, ...] | None = None
-        self.plot = Plot(plot, ()) if plot is not None else None
+        self.plot = Plot(()) if plan.angles else None
+        name = each.source.name
+        self.timeline = (
+            Timeline(name, partial(state_phrase, state="yes")) if plan.timeline else None
+        )
+        self.repetitions: dict[int, Repetitions] = {}
         path = each.video()
         self.film = None if path is None else AnnotatedVideo(path, report.save.visible, self.paint)
         self.drawn = True
-        source, self.live = each.source, is_live(each.source, drawn=path is not None)
+        self.clearest = None
+        if report.sheet is not None and plan.pictured:
+            self.clearest = ClearestFrames(report.save.visible)
+        drawn = path is not None or self.clearest is not None
+        source, self.live = each.source, is_live(each.source, drawn=drawn and each.source.moving)
         self.analyst = Analyst(asked, moving=source.moving, live=self.live)
         # Frames of a recording are final later than they are read, and are read again then.
         self.waiting: deque[tuple[Frame, Poses]] = deque()
-        self.again = with_pixels(source, iter(self.waiting.popleft, None)) if path else None
+        again = drawn and source.moving
+        self.again = with_pixels(source, iter(self.waiting.popleft, None)) if again else None
         self.made: list[Path] = []
 
     def __enter__(self) -> Analysis:
@@ -95,30 +125,53 @@ class Analysis:
         if first and found.angles is not None:
             self.shown(found.space)  # raises if the angles need metres and there are none
         self.report.seen(frame, found, moving=moving)
-        self.happened(found.events)
+        if self.timeline is not None:
+            self.timeline.add(frame.seconds, found.states)
+        over = [event for event in found.events if moving and event.end < frame.seconds]
+        self.happened(over)
         if found.angles is not None and not moving and len(found.poses):
             values = motion.widen_columns(found.angles, found.space, self.report.space)
             self.report.angles(motion.picture_angle_rows(frame, found.poses, values, found.spaces))
-        if self.film is not None and self.drawn:
+        if self.drawn and moving:
             self.drawn = False  # until it succeeds: after one read or write error, drawing stops
             if frame.pixels is None and self.again is not None:
                 self.waiting.append((frame, found.poses))
                 frame, _ = next(self.again)
-            self.film.write(frame, found.poses)
+            if self.film is not None:
+                self.film.write(frame, found.poses)
             self.drawn = True
         elif frame.pixels is not None and (path := self.plan.video(frame.source)) is not None:
             write_picture(path, self.paint(frame, found.poses, self.report.save.visible))
             self.made.append(path)
+        if self.clearest is not None and frame.pixels is not None:
+            self.clearest.see(frame, found, self.going(found))
+        self.happened([event for event in found.events if event not in over])
         if not moving:
             self.report.end()
+
+    def going(self, found: FrameAnalysis) -> Iterator[StateKey]:
+        """The events that a frame belongs to."""
+        if not self.live:
+            yield from (key for key, state in found.states.items() if state == "yes")
+            return
+        for key, going in self.analyst.watch.going.items():
+            if going.held == self.analyst.watch.seconds:
+                yield key
 
     def happened(self, events: Sequence[Event]) -> None:
         """Write events to the tables and the plot."""
         self.report.happened(events)
-        if self.plot is not None:
-            for event in events:
+        for event in events:
+            if self.plot is not None:
                 what = state_phrase(event.rule, event.side, "yes")
                 self.plot.band(event.person, what, event.side, event.start, event.end)
+            if self.timeline is not None:
+                key = (event.person, event.rule, event.side)
+                self.timeline.event(key, event.start, event.end)
+            if self.clearest is not None and self.report.sheet is not None:
+                picture = self.clearest.take(event)
+                if picture is not None and event.state == "yes":
+                    self.report.sheet.add(event, picture)
 
     def moved(self, tracks: Iterable[Track]) -> None:
         """Write angles and movement of finished tracks."""
@@ -134,11 +187,23 @@ class Analysis:
                 metres = track.xyz is not None and self.asked.space != "2d"
                 self.extents[kind] = motion.MotionExtent(space, track.skeleton, metres)
             self.extents[kind].add(track, values)
+            names = self.shown(among)
+            columns = [angle_names(among).index(name) for name in names]
+            degrees = motion.widen_columns(values, space, among)[:, columns]
+            self.repeated(track, names, degrees)
             if self.plot is not None:
-                self.plot.names = self.shown(among)
-                columns = [angle_names(among).index(name) for name in self.plot.names]
-                degrees = motion.widen_columns(values, space, among)[:, columns]
+                self.plot.names = names
                 self.plot.add(track.person, track.seconds, degrees, f"angles in {space.upper()}")
+
+    def repeated(self, track: Track, names: tuple[str, ...], degrees: np.ndarray) -> None:
+        """Find the cycles of a finished track, (T, A) degrees of the angles that are shown."""
+        known = self.repetitions.get(track.person) or Repetitions(names)
+        if cycles := known.add(track.seconds, degrees):
+            self.repetitions[track.person] = known
+            self.report.repeated(track.source, track.person, cycles)
+            if self.plot is not None:
+                cyclic = Cyclic(known.reference, known.count, *known.spread())
+                self.plot.cycles(track.person, cyclic)
 
     def space(self, track: Track) -> Space:
         """Whether the angles of a track are 2D or 3D, as drawn."""
@@ -221,14 +286,16 @@ class Analysis:
                 self.film.__exit__(*error)
         for rule, times in self.analyst.watch.short.items():
             self.report.tallies.setdefault(rule, RuleTally()).short += times
+        if self.timeline is not None:
+            self.made += write_figure(self.timeline.figure(), self.figures.timeline)
         if self.found is None or self.found.angles is None:
             return
         self.moved(self.tracks.close())
         source = self.tracks.last.source if self.tracks.last is not None else ""
         for (person, *_), extent in sorted(self.extents.items(), key=lambda each: each[0]):
             self.report.went(source, person, extent)
-        if self.plot is not None and self.plot.write():
-            self.made.append(self.plot.path)
+        if self.plot is not None:
+            self.made += write_figure(self.plot.figure(), self.figures.angles)
 
     @property
     def own(self) -> list[Path]:

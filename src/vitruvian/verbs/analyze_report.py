@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from vitruvian.analysis import motion
 from vitruvian.analysis.angles import Space, angle_names, available_angles, required_points
+from vitruvian.analysis.cycles import Cycle
 from vitruvian.analysis.events import Event
 from vitruvian.analysis.found import AnalysisSettings, FrameAnalysis
 from vitruvian.analysis.view import depth_is_estimated
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.errors import VitruvianError, amount, shown
+from vitruvian.errors import VitruvianError, amount, shown, unknown
 from vitruvian.formats.growing import GrowingText, Rows, csv_lines
-from vitruvian.verbs.outputs import Save
+from vitruvian.show.figures import FIGURES
+from vitruvian.verbs.analyze_page import write_page
+from vitruvian.verbs.analyze_sheet import EventSheet
+from vitruvian.verbs.groups import VISIBLE
+from vitruvian.verbs.outputs import check_visible
 
 if TYPE_CHECKING:
     from vitruvian.frame import Frame
@@ -31,10 +36,51 @@ KINDS = {
     **dict.fromkeys(("person", "index", "frames"), "int64"),
     **dict.fromkeys(("time", "start", "end"), "float64"),
 }
+# What is written beside the tables, on request.
+OUTPUTS = ("video", "plot", "pdf", "svg", "sheet", "html", "parquet")
+TABLES = "tables"  # always written
+CYCLES = (
+    *("source", "person", "cycle", "reference", "angle", "start", "end"),
+    *("minimum", "maximum", "range"),
+)
 EVENT = (
     *("source", "model", "version", "person", "rule", "side", "state", "start", "end", "frames"),
     *("confidence", "evidence"),
 )
+
+
+@dataclass(frozen=True)
+class AnalysisOutputs:
+    """The files of an analysis, and the minimum score of keypoints that are drawn."""
+
+    names: tuple[str, ...] = ()  # of OUTPUTS
+    visible: float = VISIBLE  # 0..1
+
+    @classmethod
+    def parse(cls, words: Iterable[str] | str, visible: float = VISIBLE) -> AnalysisOutputs:
+        """Parse names, comma-separated or not; the page comes with the plots and the sheet.
+
+        Raises:
+            VitruvianError: unknown name.
+        """
+        words = words.split(",") if isinstance(words, str) else words
+        names = [name for name in map(str.strip, words) if name]
+        for name in names:
+            if name not in (*OUTPUTS, TABLES):
+                raise unknown("file of an analysis", name, (*OUTPUTS, TABLES))
+        check_visible(visible)
+        names += ["plot", "sheet"] if "html" in names else []
+        return cls(tuple(name for name in OUTPUTS if name in names), visible)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def figures(self, stem: Path) -> tuple[Path, ...]:
+        """The files of a figure."""
+        kinds = [
+            kind for kind in FIGURES if kind[1:] in self or (kind == ".png" and "plot" in self)
+        ]
+        return tuple(stem.with_name(stem.name + kind) for kind in kinds)
 
 
 @dataclass
@@ -55,7 +101,11 @@ class AnalysisReport:
     """The tables of a whole analysis, and its summary."""
 
     def __init__(
-        self, out: Path, asked: AnalysisSettings, save: Save, shown: tuple[str, ...] = SHOWN
+        self,
+        out: Path,
+        asked: AnalysisSettings,
+        save: AnalysisOutputs,
+        shown: tuple[str, ...] = SHOWN,
     ) -> None:
         """Nothing is written yet. `shown`: angles that are drawn and plotted."""
         self.out, self.asked, self.save, self.shown = out, asked, save, shown
@@ -68,12 +118,18 @@ class AnalysisReport:
         self.skeletons: dict[str, tuple[Skeleton, Space]] = {}  # of people, and of their angles
         self.begun: list[GrowingText | Rows] = []
         self.space: Space = asked.space or "3d"  # sets the columns of the angles table
+        self.sheet = EventSheet(out) if "sheet" in save and asked.rules else None
+        self.page = out / "report.html" if "html" in save else None
+        self.figures: list[tuple[str, Sequence[Path]]] = []  # of each source, for the page
+        self.written: list[Path] = []  # the page
 
     def tables(self) -> list[Path]:
-        """The paths of the tables."""
+        """The paths of the tables, the first page of the contact sheet and the report."""
         rules, angles, more = bool(self.asked.rules), self.asked.angles, "parquet" in self.save
         wanted = {"events.jsonl": rules, "events.csv": rules, "events.parquet": rules and more}
-        wanted |= {"angles.csv": angles, "motion.csv": angles, "angles.parquet": angles and more}
+        wanted |= {"angles.csv": angles, "motion.csv": angles, "cycles.csv": angles}
+        wanted |= {"angles.parquet": angles and more}
+        wanted |= {"sheet_1.jpg": self.sheet is not None, "report.html": self.page is not None}
         return [self.out / name for name, wants in wanted.items() if wants]
 
     def __enter__(self) -> AnalysisReport:
@@ -86,7 +142,10 @@ class AnalysisReport:
                 self.events = self._begin_both(stack, "events.csv", EVENT, events)
             if self.asked.angles:
                 self.motion = self._begin(stack, "motion.csv", motion.EXTENT)
+                self.cycles = self._begin(stack, "cycles.csv", CYCLES)
                 self.angles = self._begin_both(stack, "angles.csv", columns, angles)
+            if self.sheet is not None:
+                self.begun.append(stack.enter_context(self.sheet.kept))
             self.stack = stack.pop_all()
         return self
 
@@ -123,6 +182,14 @@ class AnalysisReport:
 
     def __exit__(self, *error: Any) -> None:
         self.stack.__exit__(*error)
+        if error[0] is not None and not issubclass(error[0], KeyboardInterrupt):
+            return
+        if self.sheet is not None:
+            self.sheet.write()
+        if self.page is not None:
+            events = self.out / "events.csv" if self.asked.rules else None
+            write_page(self.page, self.said(), events, self.figures, self.sheet)
+            self.written = [self.page]
 
     def start(self) -> None:
         """Start the tables, which exist even if they stay empty."""
@@ -133,7 +200,12 @@ class AnalysisReport:
         """What the files depend on besides poses."""
         asked = self.asked
         wanted = {"rules": list(asked.rules), "events": asked.options, "angles": asked.angles}
-        wanted |= {"space": asked.space, "shown": self.shown, "save": self.save.names}
+        wanted |= {
+            "people": asked.people,
+            "space": asked.space,
+            "shown": self.shown,
+            "save": self.save.names,
+        }
         return wanted | {"visible": self.save.visible}
 
     def mark(self) -> dict[str, Any] | None:
@@ -179,6 +251,16 @@ class AnalysisReport:
         """Write how far a person moved."""
         rows = ((source, person, *row) for row in extent.rows())
         self.motion.add(csv_lines(rows))
+
+    def repeated(self, source: str, person: int, cycles: Iterable[Cycle]) -> None:
+        """Write the cycles of a person's angles."""
+        rows = []
+        for each in cycles:
+            extent = (each.minimum, each.maximum, each.maximum - each.minimum)
+            about = (source, person, each.number, each.reference, each.angle)
+            times = (round(each.start, 6), round(each.end, 6))
+            rows.append((*about, *times, *motion.nan_to_none([round(v, 4) for v in extent])))
+        self.cycles.add(csv_lines(rows))
 
     def happened(self, events: Iterable[Event]) -> None:
         """Write and count events."""
@@ -283,5 +365,8 @@ class AnalysisReport:
 
     @property
     def paths(self) -> list[Path]:
-        """The tables started so far."""
-        return [path for table in self.begun for path in table.paths]
+        """The tables started so far, the contact sheet and the page."""
+        sheet = self.sheet.paths if self.sheet is not None else []
+        kept = self.sheet.kept if self.sheet is not None else None
+        tables = [path for table in self.begun if table is not kept for path in table.paths]
+        return [*tables, *sheet, *self.written]

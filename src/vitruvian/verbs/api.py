@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.errors import VitruvianError
 from vitruvian.sources.video import Span
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.asked import asked_model
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 MODEL = "blazepose-full"
 SEVERAL = 5  # num_poses of `track` for models whose default is one person
 OF_RECORDS = ("smooth", "cutoff_hz", "repair")  # options of `Wanted` that apply to a record
-BESIDE_TABLES = ("video", "plot", "parquet")  # optional outputs of `analyze`
-TABLES = "tables"  # always written
 OnError = Callable[[VitruvianError], None] | None
 
 
@@ -88,16 +86,16 @@ def predict(
     asked = asked_model(model, words, machine, heatmaps=True if "heatmaps" in save else None)
     how: dict[str, Any] = {"camera": camera.given(), "wanted": wanted, "say": say}
     sources = open_source(source, span)
-    if needs_metres(output.path, save):
+    if needs_metres(output.out, save):
         need_metres(asked.name)
     there = {"overwrite": output.replaces, "repair": wanted.repair}
-    plans = plan_outputs(sources, output.path, save, **there)
+    plans = plan_outputs(sources, output.out, save, **there)
     opened = open_model(asked, sources)
     check_wanted(wanted, opened, sources)
     faults, files = FaultList(on_error), list[Path]()
     how |= {"most_said": words.num_poses is not None, "written": files}
     how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
-    write_poses(plans, opened, output.path, save, **how, on_error=faults.tell)
+    write_poses(plans, opened, output.out, save, **how, on_error=faults.tell)
     return faults.outcome(files)
 
 
@@ -161,9 +159,9 @@ def track(
             raise VitruvianError("a record has no heat maps; leave heatmaps out of --save")
         recorded = open_record(record)
         can_be(recorded, wanted, renumber=again)
-        plans = plan_outputs([recorded], output.path, save, **how)
+        plans = plan_outputs([recorded], output.out, save, **how)
         how = {"renumber": again, "resume": output.resumes, "say": say, "written": files}
-        track_record(plans, output.path, save, wanted, **how)
+        track_record(plans, output.out, save, wanted, **how)
         return faults.outcome(files)
     asked = asked_model(model, words, machine, heatmaps=True if "heatmaps" in save else None)
     if isinstance(asked, ModelSpec) and family_of(asked.name).one_person:
@@ -171,13 +169,13 @@ def track(
     given, sources = camera.given(), open_source(source, span)
     if not any(each.moving for each in sources):
         raise VitruvianError("there are only images; track needs a video")
-    plans = plan_outputs(sources, output.path, save, **how)
+    plans = plan_outputs(sources, output.out, save, **how)
     opened = open_model(asked, sources)
     check_wanted(wanted, opened, sources)
     how = {"camera": given, "wanted": wanted, "who": True, "say": say}
     how |= {"most_said": words.num_poses is not None, "written": files}
     how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
-    write_poses(plans, opened, output.path, save, **how, on_error=faults.tell)
+    write_poses(plans, opened, output.out, save, **how, on_error=faults.tell)
     return faults.outcome(files)
 
 
@@ -222,8 +220,8 @@ def analyze(
         model: as for `predict`, and so are the other groups.
         words: the same.
         span: the same.
-        output: the same; `save` takes tables, video, plot and parquet.
-        analysis: `rules`, `angles`, `angle`, `space`, `minimum`, `gap`.
+        output: the same; `save` takes tables, video, plot, pdf, svg, sheet, html and parquet.
+        analysis: `rules`, `angles`, `angle`, `space`, `minimum`, `gap`, `on`, `off`, `person`.
         wanted: as for `predict`.
         camera: the same.
         machine: the same.
@@ -239,28 +237,22 @@ def analyze(
     from vitruvian.sources.record import record_of, sources_of
     from vitruvian.streams.wanted import check_wanted
     from vitruvian.verbs import analyze as work
-    from vitruvian.verbs.analyze_report import AnalysisReport
+    from vitruvian.verbs.analyze_report import AnalysisOutputs, AnalysisReport
     from vitruvian.verbs.folder import made_by, stamped
-    from vitruvian.verbs.outputs import Save
 
-    asked = work.asked(
-        *(analysis.rules, analysis.angles, analysis.angle, analysis.space),
-        minimum=analysis.minimum,
-        gap=analysis.gap,
-    )
-    saved = [word for word in map(str.strip, output.words("video,plot")) if word]
-    for word in saved:
-        if word not in (*BESIDE_TABLES, TABLES):
-            raise unknown("file of an analysis", word, (*BESIDE_TABLES, TABLES))
+    asked = work.asked(analysis)
+    saved = output.words("video,plot,sheet")
+    save = AnalysisOutputs.parse(saved, output.visible)
     shown = work.match_shown_angles(analysis.angle, asked)
-    save = Save(tuple(name for name in BESIDE_TABLES if name in saved), output.visible)
-    report = AnalysisReport(output.path, asked, save, shown)
+    report = AnalysisReport(output.out, asked, save, shown)
     record = record_of(source, span)
-    said = given_words(analysis) + ["save"] * ("plot" in saved and output.save is not None)
+    said = given_words(analysis)
+    said += [f"save {word.strip()}" for word in saved] if output.save is not None else []
     if not asked.angles:
-        _refuse(said, ("space", "save"), "is for angles; add --angles, or leave it out")
+        _refuse(said, ("space",), "is for angles; add --angles, or leave it out")
     if not asked.rules:
-        _refuse(said, ("minimum", "gap"), "is for rules; add --rules, or leave it out")
+        rules = ("minimum", "gap", "on", "off", "save sheet")
+        _refuse(said, rules, "is for rules; add --rules, or leave it out")
     if record:
         others = given_words(words, wanted, camera, machine) + ["model"] * (model != MODEL)
         why = "is for a model, and no model runs on a record; leave it out"
@@ -268,7 +260,8 @@ def analyze(
     told = model if record else asked_model(model, words, machine)
     sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
-        _refuse(said, ("save", "minimum", "gap"), "is for videos, and these are images")
+        over_time = ("save plot", "save pdf", "save svg", "minimum", "gap", "person")
+        _refuse(said, over_time, "is for videos, and these are images")
     plans = work.plans(sources, report, record, overwrite=output.replaces)
     given = camera.given()
     of: dict[str, Any] = {"camera": camera.of(), "span": span}
@@ -294,5 +287,4 @@ def _refuse(said: Sequence[str], names: Sequence[str], why: str) -> None:
     """Raise `VitruvianError` if one of these options was given."""
     for name in said:
         if name in names:
-            word = "--save plot" if name == "save" else f"--{name.replace('_', '-')}"
-            raise VitruvianError(f"{word} {why}")
+            raise VitruvianError(f"--{name.replace('_', '-')} {why}")
