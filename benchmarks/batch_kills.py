@@ -1,6 +1,6 @@
 """Kill a batch again and again: nothing may be lost, half-written or left behind.
 
-    python benchmarks/batch_kills.py [--points 200] [--clips 12] [--model FILE] [--seed 0]
+    python benchmarks/batch_kills.py [--points 200] [--clips 12] [--model FILE] [--seed 0] [--url]
 
 Makes clips, some of them so long that they are done in pieces, and runs `vitruvian batch` over
 them once, undisturbed. Then, into another folder, it starts a batch and kills (SIGKILL) one of its
@@ -11,12 +11,16 @@ undisturbed run, byte for byte. In the end one undisturbed start must complete e
 
 It prints how many were killed, and how many in the middle of work: attempts that a driver repeated
 because the worker had died, and drivers that left sources `running`.
+
+With --url the folder is given as file://, so that workers upload; then only folders with a
+_SUCCESS count.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -54,11 +58,18 @@ def film(path: Path, frames: int, rate: int, seed: int) -> None:
 
 def start(clips: Path, out: Path, model: str, more: list[str]) -> subprocess.Popen[bytes]:
     """A batch in the background."""
-    words = ["batch", str(clips), "--model", model, "--out", str(out), "--rules", "seated"]
+    place = out.as_uri() if "--state" in more else str(out)
+    words = ["batch", str(clips), "--model", model, "--out", place, "--rules", "seated"]
     words += ["--workers", str(WORKERS), "--quiet", "--save", "json", *more]
     words += ["--cut", str(CUT), "--log", str(log_of(out))]
     line = [sys.executable, "-m", "vitruvian.cli", *words]
-    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet, more_environment = subprocess.DEVNULL, {"TMPDIR": str(temporary(out))}
+    return subprocess.Popen(line, stdout=quiet, stderr=quiet, env=os.environ | more_environment)
+
+
+def temporary(out: Path) -> Path:
+    """The folder for temporary files."""
+    return out.parent / "temporary"
 
 
 def log_of(out: Path) -> Path:
@@ -74,7 +85,8 @@ def repeated(out: Path) -> int:
 
 def running(out: Path) -> int:
     """How many sources a driver left in the middle of the work."""
-    manifest = out / ".vitruvian" / "batch.sqlite"
+    by_url = (out.parent / "state").glob(f"*-{out.name}-*/batch.sqlite")
+    manifest = next(by_url, out / ".vitruvian" / "batch.sqlite")
     try:
         base = sqlite3.connect(f"{manifest.as_uri()}?mode=ro", uri=True)
         with closing(base):
@@ -135,8 +147,10 @@ def disturb(run: subprocess.Popen[bytes], out: Path, whole: float, chance: rando
     """
     driver, kind = psutil.Process(run.pid), chance.choice(["worker", "driver"])
     at_work = kind == "worker" or chance.random() < 0.5
-    work = out / ".vitruvian" / "batch-work"
-    while at_work and run.poll() is None and not any(work.glob("*/*")):
+    work, by_url = out / ".vitruvian" / "batch-work", "vitruvian-batch-*/*"
+    while at_work and run.poll() is None:
+        if any(work.glob("*/*")) or any(temporary(out).glob(by_url)):
+            break
         time.sleep(0.01)
     until = time.monotonic() + chance.uniform(0, whole / 3 if at_work else whole)
     while time.monotonic() < until and run.poll() is None:
@@ -157,7 +171,10 @@ def disturb(run: subprocess.Popen[bytes], out: Path, whole: float, chance: rando
 def check_places(out: Path, want: dict[str, bytes]) -> None:
     """Each folder that is in place is whole, and as it is undisturbed."""
     got = results(out)
+    by_url = any(name.endswith("/_SUCCESS") for name in want)
     for folder in {name.split("/")[0] for name in got}:
+        if by_url and f"{folder}/_SUCCESS" not in got:
+            continue
         its = {n: text for n, text in got.items() if n.startswith(f"{folder}/")}
         whole = {n: text for n, text in want.items() if n.startswith(f"{folder}/")}
         assert its == whole, f"{folder} is not what it is in an undisturbed run: {sorted(its)}"
@@ -170,8 +187,9 @@ def check_end(out: Path, want: dict[str, bytes]) -> None:
     states = Counter(state for (state,) in base.execute("SELECT state FROM sources"))
     base.close()
     assert set(states) == {"done"}, states
+    assert not any(temporary(out).glob("vitruvian-*")), "temporary files are left"
     left = sorted(path.name for path in (out / ".vitruvian").iterdir())
-    assert left == ["batch.lock", "batch.sqlite"], left
+    assert left in (["batch.lock", "batch.sqlite"], ["batch.claim", "batch.sqlite"]), left
 
 
 def kills(folder: Path, points: int, clips: int, model: str, seed: int, more: list[str]) -> str:
@@ -182,6 +200,7 @@ def kills(folder: Path, points: int, clips: int, model: str, seed: int, more: li
     """
     chance, films = random.Random(seed), folder / "clips"
     films.mkdir()
+    temporary(films).mkdir()
     for i in range(clips):
         frames, rate = (
             (chance.randint(200, 300), 5) if i % LONG == 0 else (chance.randint(20, 60), 30)
@@ -227,9 +246,11 @@ def main() -> None:
     parser.add_argument("--model", default="blazepose-lite")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ray", action="store_true", help="workers on a Ray of its own")
+    parser.add_argument("--url", action="store_true", help="give the folder as a URL")
     words = parser.parse_args()
     more = ["--ray", "local"] if words.ray else []
     with tempfile.TemporaryDirectory() as folder:
+        more += ["--state", f"{folder}/state"] if words.url else []
         print(kills(Path(folder), words.points, words.clips, words.model, words.seed, more))
 
 

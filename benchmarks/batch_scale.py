@@ -24,6 +24,7 @@ from pathlib import Path
 from vitruvian.errors import VitruvianError
 from vitruvian.verbs.batch import batch as verb
 from vitruvian.verbs.batch.manifest import DONE, Manifest
+from vitruvian.verbs.batch.results import FolderResults
 from vitruvian.verbs.batch.sources import Item, items
 from vitruvian.verbs.batch.work import BatchSettings, Done, Job
 from vitruvian.verbs.groups import BatchWords
@@ -108,18 +109,18 @@ class Timed:
 
 def scan(number: int, out: Path) -> None:
     """Time the second start of a batch of so many sources, all of them done."""
-    (out / ".vitruvian").mkdir(parents=True)
-    path = out / ".vitruvian" / "batch.sqlite"
+    results = FolderResults(out, "batch")
+    path = results.state / "batch.sqlite"
     manifest = Manifest(path, "settings", "version")
     with Timed(number, "registered"):
-        manifest.add(sources(number), out)
+        manifest.add(sources(number), results.has)
     manifest._base.execute("UPDATE sources SET state = ?", (DONE,))
     for item in sources(number):
         (out / item.name).mkdir(parents=True)
     manifest.close()
     manifest = Manifest(path, "settings", "version")
     with Timed(number, "scanned"):
-        counts = manifest.add(sources(number), out)
+        counts = manifest.add(sources(number), results.has)
         left, first = manifest.left(), next(manifest.todo(), None)
     manifest.close()
     assert (counts, left, first) == ({"done": number}, 0, None)

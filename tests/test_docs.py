@@ -117,7 +117,7 @@ def test_the_examples_run(name, code, folder, monkeypatch):
     for library in ("pandas", "xarray", "supervision"):
         if f"to_{library}" in code and importlib.util.find_spec(library) is None:
             absent(f"{library} is not installed (the interop extra)")
-    for library in ("pyarrow", "pandas", "polars", "duckdb"):
+    for library in ("pyarrow", "pandas", "polars", "duckdb", "fsspec"):
         if f"import {library}" in code and importlib.util.find_spec(library) is None:
             absent(f"{library} is not installed (the programs extra)")
     if "vit.train(" in code:

@@ -90,7 +90,7 @@ HOMES = {
     "yaml": {"documents.py"},
     "tomllib": {"documents.py"},
     "ray": {"verbs/batch/on_ray.py"},
-    "fsspec": {"verbs/batch/sources.py"},
+    "fsspec": {"verbs/batch/store.py"},
     "sqlite3": {"verbs/batch/manifest.py"},
     "fastapi": {"verbs/live/server.py"},
     "uvicorn": {"verbs/live/server.py"},

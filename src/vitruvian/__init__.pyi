@@ -141,6 +141,7 @@ def batch(
     shard: str | None = None,
     cut: float | None = None,
     attempts: int = 2,
+    state: str | Path | None = None,
     summary: bool = False,
     on_event: str | None = None,
     log: str | Path | None = None,
@@ -188,9 +189,10 @@ def batch(
         model: model name or file, with options after commas.
         words: as for `predict`, and so are `span`, `wanted`, `camera`.
         span: the same.
-        output: `out`, `save`, `visible`, and `overwrite`: do everything again.
+        output: `out` (a folder, or a URL as text: `s3://bucket/results`), `save`, `visible`, and
+            `overwrite`: do everything again.
         how: `recursive`, `workers`, `ray`, `cpus_per_worker`, `gpus_per_worker`, `shard`, `cut`,
-            `attempts`, `summary`, `on_event`, `log`.
+            `attempts`, `state`, `summary`, `on_event`, `log`.
         analysis: as for `analyze`; without any of it, there is no analysis.
         wanted: as for `predict`.
         camera: the same.

@@ -22,11 +22,14 @@ class Folder:
     def open(self, name: str = "batch", settings: str = "s", version: str = "1") -> Manifest:
         return Manifest(self.out / f".vitruvian/{name}.sqlite", settings, version)
 
+    def has(self, name: str) -> bool:
+        return (self.out / name).is_dir()
+
     def run(self, *items: Item, fail=(), again=False, **how) -> tuple[Counter[str], list[str]]:
         """A run that does what is to do; what it counted, and the names of what it did."""
         manifest, did = self.open(**how), list[str]()
         try:
-            counts = manifest.add(items, self.out, again=again)
+            counts = manifest.add(items, self.has, again=again)
             for row in manifest.todo():
                 manifest.start(row, "worker")
                 did.append(row.name + ("?" if row.sha256 else ""))
@@ -98,7 +101,7 @@ def test_everything_is_done_again_if_that_is_asked_for(folder):
 
 def test_what_was_running_when_the_process_was_killed_is_unfinished(folder):
     manifest = folder.open()
-    manifest.add([A, B], folder.out)
+    manifest.add([A, B], folder.has)
     manifest.start(next(manifest.todo()), "worker")
     manifest.close()
     assert folder.run(A, B) == ({"unfinished": 2}, ["a.mp4", "deep/b.mp4"])
@@ -107,7 +110,7 @@ def test_what_was_running_when_the_process_was_killed_is_unfinished(folder):
 def test_attempts_are_those_of_this_run(folder):
     for _ in range(3):  # killed thrice
         manifest = folder.open()
-        manifest.add([A], folder.out)
+        manifest.add([A], folder.has)
         (row,) = manifest.todo()
         assert row.attempts == 0
         manifest.start(row, "worker")
@@ -119,7 +122,7 @@ def test_attempts_are_those_of_this_run(folder):
 
 def test_only_the_sources_of_this_run_are_done(folder):
     manifest = folder.open()
-    manifest.add([A, B], folder.out)
+    manifest.add([A, B], folder.has)
     manifest.close()
     assert folder.run(B) == ({"unfinished": 1}, ["deep/b.mp4"])
     assert folder.run(A, B) == ({"unfinished": 1, "done": 1}, ["a.mp4"])
@@ -172,7 +175,7 @@ def forgotten(folder: Folder, *items: Item) -> list[str]:
     folder.run(*items)
     manifest = folder.open()
     try:
-        manifest.add(items, folder.out)
+        manifest.add(items, folder.has)
         gone = list(manifest.replaced())
         for row, _ in gone:
             manifest.forget(row)

@@ -394,7 +394,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> type[Here]:
     return Here
 
 
-def run(path: Path, out: Path, cut: float | None = 13, **more: Any) -> driver.Batch:
+def run(path: Path, out: Path | str, cut: float | None = 13, **more: Any) -> driver.Batch:
     how = {"save": "json", "recursive": False, **more}
     return driver.batch([path], "vitruvian-2d", out=out, cut=cut, **how)
 
@@ -472,6 +472,37 @@ def test_a_source_fails_with_its_piece_and_goes_on_from_there(here: type[Here], 
     assert kinds(here.jobs) == "pj"
     run(path, tmp_path / "whole", 0)
     same_record(tmp_path / "whole" / "a.mp4", tmp_path / "out" / "a.mp4")
+
+
+def test_pieces_go_through_a_store(here: type[Here], tmp_path: Path):
+    """And are found there by the next run; none is left."""
+    need("fsspec")
+    path, store = film(tmp_path / "a.mp4"), tmp_path / "store"
+    words: dict[str, Any] = {"state": tmp_path / "state"}
+
+    def second(job: Job) -> None:
+        if job.piece and job.piece.start and job.piece.end:
+            raise VitruvianError("out of memory")
+
+    here.before = staticmethod(second)
+    assert run(path, store.as_uri(), **words).failures == 1
+    assert not (store / "a.mp4").exists()
+    assert len([*store.glob(f".vitruvian/batch-pieces/1/*/{RECORD}")]) == 2
+    here.jobs.clear()
+    here.before = staticmethod(lambda job: None)
+    assert run(path, store.as_uri(), **words).done == 1
+    assert kinds(here.jobs) == "pj"
+    run(path, tmp_path / "whole", 0)
+    same_record(tmp_path / "whole" / "a.mp4", store / "a.mp4")
+    assert json.loads((store / "a.mp4" / "_SUCCESS").read_text())["sha256"]
+    left = {each.name for each in (store / ".vitruvian").rglob("*") if each.is_file()}
+    assert left == {"batch.claim", "batch.sqlite"}
+    # What an interrupted run has left there is removed by one of another machine, too.
+    here.before = staticmethod(second)
+    run(path, store.as_uri(), overwrite=True, **words)
+    here.before = staticmethod(lambda job: None)
+    run(path, store.as_uri(), state=tmp_path / "other")
+    assert not [*store.glob(".vitruvian/batch-pieces/*")]
 
 
 @pytest.mark.parametrize("change", ["file", "settings", "overwrite"])

@@ -93,6 +93,18 @@ def test_a_signal_ends_it_as_without_ray_also_after_the_loss_of_a_worker(
     assert len(set(lines_of(out).values())) == 1
 
 
+def test_actors_upload_themselves(toy, video, tmp_path):
+    clips(video, tmp_path, 2, 20)
+    out = (tmp_path / "store").as_uri()
+    more = ["--ray", "local", "--workers", 1, "--state", tmp_path / "state"]
+    done = process(*words(toy, tmp_path, *more, "--out", out))
+    assert done.returncode == 0, done.stderr
+    assert set(lines_of(tmp_path / "store")) == {"0.mp4", "1.mp4"}
+    for name in ("0.mp4", "1.mp4"):
+        files = json.loads((tmp_path / "store" / name / "_SUCCESS").read_text())["files"]
+        assert {*files, "_SUCCESS"} == {p.name for p in (tmp_path / "store" / name).iterdir()}
+
+
 TWO = """
 import json, sys, threading, time
 from pathlib import Path

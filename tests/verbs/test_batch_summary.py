@@ -8,7 +8,7 @@ import pytest
 from conftest import need, refused
 from vitruvian.verbs.batch.manifest import DONE, FAILED, Manifest
 from vitruvian.verbs.batch.sources import Item
-from vitruvian.verbs.batch.summary import summarize, write_summary
+from vitruvian.verbs.batch.summary import Summary, folder_events, summarize, write_summary
 
 EVENTS = [
     {"rule": "seated", "start": 0.5, "end": 2.5},
@@ -20,11 +20,15 @@ EVENTS = [
 def shard(out: Path, name: str, **sources: dict) -> None:
     (out / ".vitruvian").mkdir(parents=True, exist_ok=True)
     manifest = Manifest(out / f".vitruvian/{name}.sqlite", "settings", "1")
-    manifest.add([Item(each, (f"/in/{each}",)) for each in sources], out)
+    manifest.add([Item(each, (f"/in/{each}",)) for each in sources], lambda name: False)
     for row in list(manifest.todo()):
         manifest.start(row, "worker")
         manifest.finish(row, **sources[row.name])
     manifest.close()
+
+
+def summary_of(out: Path) -> Summary:
+    return summarize(out / ".vitruvian", folder_events(out))
 
 
 @pytest.fixture
@@ -47,7 +51,7 @@ def out(tmp_path) -> Path:
 
 
 def test_a_summary_counts_all_shards(out):
-    summary = summarize(out)
+    summary = summary_of(out)
     assert (summary.sources, summary.states) == (3, {"done": 2, "failed": 1})
     assert (summary.frames, summary.people, summary.seconds) == (150, 2, 25.0)
     assert summary.frames_per_second == 6.0
@@ -63,7 +67,7 @@ def test_a_summary_counts_all_shards(out):
 
 def test_a_source_that_was_done_again_in_other_shards_counts_once(out):
     shard(out, "batch", b={"state": DONE, "frames": 10, "seconds": 1.0})
-    assert summarize(out).states == {"done": 3}
+    assert summary_of(out).states == {"done": 3}
 
 
 def test_the_page_and_the_file_say_the_same(out):
@@ -81,6 +85,6 @@ def test_the_page_and_the_file_say_the_same(out):
 
 def test_a_folder_in_which_nothing_is_done_has_a_summary(tmp_path):
     shard(tmp_path, "batch", a={"state": FAILED, "error": "gone"})
-    summary = summarize(tmp_path)
+    summary = summary_of(tmp_path)
     assert (summary.frames_per_second, summary.over_time) == (None, {})
     assert write_summary(tmp_path)[0].read_text().count("<svg") == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from vitruvian.cli.command import command, complain, failed
 from vitruvian.cli.words import OUT, OUTPUT, Word
 from vitruvian.sources.video import Span
@@ -18,7 +16,7 @@ from vitruvian.verbs.groups import (
 
 
 @command(
-    out=Word(Path, OUTPUT, "Output folder.", names=OUT),
+    out=Word(str, OUTPUT, "Output folder.", names=OUT),
     save=Word(
         str | None,
         OUTPUT,

@@ -28,7 +28,12 @@ from vitruvian.verbs.groups import (
         "(.csv, .parquet: path, and start, end, camera, fov_deg, name), or URLs (s3://, gs://).",
         argument="SOURCE",
     ),
-    out=Word(Path, OUTPUT, "Output folder; each source gets a folder in it.", names=OUT),
+    out=Word(
+        str,
+        OUTPUT,
+        "Output folder, or its URL (s3://bucket/results, gs://); each source gets a folder in it.",
+        names=OUT,
+    ),
     save="json,parquet",
     rules="none",
     resume=Word(bool, OUTPUT, "Has no effect: a batch always continues."),

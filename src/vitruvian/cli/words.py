@@ -64,7 +64,7 @@ class Word:
             help=help_,
             rich_help_panel=self.title,
             show_default=shown,
-            metavar=METAVARS.get(self.type),
+            metavar="<path>" if self.names == OUT else METAVARS.get(self.type),
             parser=self._parser(name),
         )
         return Annotated[self.type, option]
@@ -146,6 +146,12 @@ WORDS = {
     "attempts": Word(
         int, MACHINE, "Attempts at a source, or a piece, before it is set aside as failed."
     ),
+    "state": Word(
+        Path | None,
+        OUTPUT,
+        "Where --out is a URL: local folder for the manifest.",
+        "one of the user, such as ~/.local/state/vitruvian/batch",
+    ),
     "on_event": Word(
         str | None,
         OUTPUT,
@@ -195,7 +201,7 @@ WORDS = {
         "such as smpl_24.",
     ),
     "out": Word(
-        Path,
+        str,
         OUTPUT,
         "Output folder, or one file; its extension selects the format.",
         names=OUT,

@@ -41,14 +41,16 @@ def import_openvino() -> Any:
         if "openvino" not in sys.modules:
             sys.modules[converter] = None  # type: ignore[assignment]
             try:
-                import openvino
+                import openvino  # noqa: F401
             finally:
                 del sys.modules[converter]
-            # OpenVINO makes its table of number types when it is first asked, and lets other
-            # threads run meanwhile: where the first calls of two threads met, they waited for each
-            # other for ever (2026.4.1, seen in `vitruvian val` and on a stack dump).
-            openvino.Type.f32.to_dtype()
-        return sys.modules["openvino"]
+        module = sys.modules["openvino"]
+        # OpenVINO makes its table of number types when it is first asked, and lets other threads
+        # run meanwhile: where the first calls of two threads met, they waited for each other for
+        # ever (2026.4.1, seen in `vitruvian val` and on a stack dump). Each time: somebody else may
+        # have imported it.
+        module.Type.f32.to_dtype()
+        return module
 
 
 def openvino_core() -> Any:

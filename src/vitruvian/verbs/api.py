@@ -86,16 +86,16 @@ def predict(
     asked = asked_model(model, words, machine, heatmaps=True if "heatmaps" in save else None)
     how: dict[str, Any] = {"camera": camera.given(), "wanted": wanted, "say": say}
     sources = open_source(source, span)
-    if needs_metres(output.out, save):
+    if needs_metres(output.path, save):
         need_metres(asked.name)
     there = {"overwrite": output.replaces, "repair": wanted.repair}
-    plans = plan_outputs(sources, output.out, save, **there)
+    plans = plan_outputs(sources, output.path, save, **there)
     opened = open_model(asked, sources)
     check_wanted(wanted, opened, sources)
     faults, files = FaultList(on_error), list[Path]()
     how |= {"most_said": words.num_poses is not None, "written": files}
     how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
-    write_poses(plans, opened, output.out, save, **how, on_error=faults.tell)
+    write_poses(plans, opened, output.path, save, **how, on_error=faults.tell)
     return faults.outcome(files)
 
 
@@ -159,9 +159,9 @@ def track(
             raise VitruvianError("a record has no heat maps; leave heatmaps out of --save")
         recorded = open_record(record)
         can_be(recorded, wanted, renumber=again)
-        plans = plan_outputs([recorded], output.out, save, **how)
+        plans = plan_outputs([recorded], output.path, save, **how)
         how = {"renumber": again, "resume": output.resumes, "say": say, "written": files}
-        track_record(plans, output.out, save, wanted, **how)
+        track_record(plans, output.path, save, wanted, **how)
         return faults.outcome(files)
     asked = asked_model(model, words, machine, heatmaps=True if "heatmaps" in save else None)
     if isinstance(asked, ModelSpec) and family_of(asked.name).one_person:
@@ -169,13 +169,13 @@ def track(
     given, sources = camera.given(), open_source(source, span)
     if not any(each.moving for each in sources):
         raise VitruvianError("there are only images; track needs a video")
-    plans = plan_outputs(sources, output.out, save, **how)
+    plans = plan_outputs(sources, output.path, save, **how)
     opened = open_model(asked, sources)
     check_wanted(wanted, opened, sources)
     how = {"camera": given, "wanted": wanted, "who": True, "say": say}
     how |= {"most_said": words.num_poses is not None, "written": files}
     how |= {"resume": output.resumes, "of": {"camera": camera.of(), "span": span}}
-    write_poses(plans, opened, output.out, save, **how, on_error=faults.tell)
+    write_poses(plans, opened, output.path, save, **how, on_error=faults.tell)
     return faults.outcome(files)
 
 
@@ -244,7 +244,7 @@ def analyze(
     saved = output.words("video,plot,sheet")
     save = AnalysisOutputs.parse(saved, output.visible)
     shown = work.match_shown_angles(analysis.angle, asked)
-    report = AnalysisReport(output.out, asked, save, shown)
+    report = AnalysisReport(output.path, asked, save, shown)
     record = record_of(source, span)
     said = given_words(analysis)
     said += [f"save {word.strip()}" for word in saved] if output.save is not None else []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -74,8 +75,8 @@ class CameraWords:
 class OutputWords:
     """Output location and formats."""
 
-    # A folder, or one file.
-    out: Path = field(default=Path("out"), metadata={TAKES: "str | Path"})
+    # A folder, or one file; a URL, which only a batch writes to, stays text.
+    out: str | Path = Path("out")
     # Comma-separated formats; None: default of the verb.
     save: str | None = field(default=None, metadata={TAKES: "str | Sequence[str] | None"})
     visible: float = VISIBLE  # 0..1, minimum score of the keypoints that are drawn
@@ -83,9 +84,28 @@ class OutputWords:
     overwrite: bool = False  # replace existing files
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "out", Path(self.out))
+        if isinstance(self.out, Path) and re.match("[a-z0-9+]{2,}:$", (*self.out.parts, "")[0]):
+            raise VitruvianError(
+                f"'{shown(self.out, 100)}' was a URL before it became a Path; give it as text"
+            )
+        if "://" not in str(self.out):
+            object.__setattr__(self, "out", Path(self.out))
         if self.save is not None and not isinstance(self.save, str):
             object.__setattr__(self, "save", ",".join(self.save))
+
+    @property
+    def path(self) -> Path:
+        """The folder or file.
+
+        Raises:
+            VitruvianError: it is a URL.
+        """
+        if isinstance(self.out, str):
+            raise VitruvianError(
+                f"'{shown(self.out, 100)}' is a URL, and only a batch writes to those; give a "
+                "folder or a file to --out"
+            )
+        return self.out
 
     @property
     def resumes(self) -> bool:
@@ -152,14 +172,17 @@ class BatchWords:
     # None: about 300, if there are fewer sources than workers.
     cut: float | None = None
     attempts: int = 2  # of a source or piece, before it is set aside
+    # Folder for the manifests of batches whose output is a URL; None: one of the user.
+    state: Path | None = field(default=None, metadata={TAKES: "str | Path | None"})
     summary: bool = False  # write summary.html and summary.json about everything in the folder
     on_event: str | None = None  # command that gets each posture event as a line of JSON
     # File for a line of JSON about each source.
     log: Path | None = field(default=None, metadata={TAKES: "str | Path | None"})
 
     def __post_init__(self) -> None:
-        if self.log is not None:
-            object.__setattr__(self, "log", Path(self.log))
+        for name in ("state", "log"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, Path(path))
 
 
 @dataclass(frozen=True)

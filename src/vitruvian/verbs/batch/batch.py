@@ -1,15 +1,13 @@
 """A batch: every source of many, on all cores or machines; again, only what is missing.
 
 The results of a source are made in a folder of their own and put into place by one renaming. Only
-the process that holds the manifest does that.
+the process that holds the manifest does that. Those for a store are uploaded by the workers.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,19 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from vitruvian.errors import VitruvianError, amount, shown
-from vitruvian.formats.atomic_file import WriteError, why
+from vitruvian.formats.atomic_file import WriteError
 from vitruvian.sources.open import is_picture
 from vitruvian.sources.video import Span
 from vitruvian.stopping import hold_signals
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.batch.manifest import DONE, FAILED, TODO, Manifest, ManifestError, Row
-from vitruvian.verbs.batch.pieces import AUTO, BatchTask, CutVideos, put_folder
+from vitruvian.verbs.batch.pieces import AUTO, BatchTask, CutVideos
 from vitruvian.verbs.batch.reports import BatchReports
+from vitruvian.verbs.batch.results import FolderResults, Results, StoreResults
 from vitruvian.verbs.batch.settings import batch_settings, fingerprint, shard_of
 from vitruvian.verbs.batch.sources import Item, in_shard, items
 from vitruvian.verbs.batch.work import BatchSettings, Done, Job, ModelError
 from vitruvian.verbs.batch.workers import WorkerProcesses, Workers
-from vitruvian.verbs.folder import LEDGERS
 from vitruvian.verbs.groups import (
     AnalysisWords,
     BatchWords,
@@ -50,7 +48,7 @@ FAST = 0.2  # seconds between two on a terminal
 class Batch:
     """What a batch did."""
 
-    folder: Path
+    folder: Path | str  # or its URL
     manifest: Path  # SQLite
     sources: int  # in all
     done: int  # in this run
@@ -98,9 +96,10 @@ def batch(
         model: model name or file, with options after commas.
         words: as for `predict`, and so are `span`, `wanted`, `camera`.
         span: the same.
-        output: `out`, `save`, `visible`, and `overwrite`: do everything again.
+        output: `out` (a folder, or a URL as text: `s3://bucket/results`), `save`, `visible`, and
+            `overwrite`: do everything again.
         how: `recursive`, `workers`, `ray`, `cpus_per_worker`, `gpus_per_worker`, `shard`, `cut`,
-            `attempts`, `summary`, `on_event`, `log`.
+            `attempts`, `state`, `summary`, `on_event`, `log`.
         analysis: as for `analyze`; without any of it, there is no analysis.
         wanted: as for `predict`.
         camera: the same.
@@ -111,6 +110,10 @@ def batch(
         VitruvianError: nothing to do, an option is wrong, or another batch writes to `out`.
     """
     settings = batch_settings(model, words, span, output, how, analysis, wanted, camera, machine)
+    if how.state is not None and not isinstance(output.out, str):
+        raise VitruvianError(
+            "--state is for an --out that is a URL; the manifest of a folder is in its .vitruvian/"
+        )
     shard = shard_of(how.shard)
     given = [source] if isinstance(source, (str, Path)) else list(source)
     found = items(given, recursive=how.recursive)
@@ -130,7 +133,7 @@ class _Run:
 
     def __init__(
         self,
-        out: Path,
+        out: Path | str,
         settings: BatchSettings,
         how: BatchWords,
         shard: tuple[int, int],
@@ -138,24 +141,28 @@ class _Run:
     ) -> None:
         from vitruvian import __version__
 
-        out = out.absolute()  # workers may have another current folder
-        self.out, self.settings, self.how, self.say = out, settings, how, say
-        own = out / LEDGERS
+        self.settings, self.how, self.say = settings, how, say
         name = "batch" if shard == (1, 1) else f"batch-{shard[0]}-of-{shard[1]}"
-        try:
-            own.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            where = shown(error.filename or out, 100)
-            raise WriteError(f"cannot write to '{where}': {why(error)}") from None
+        self.results: Results
+        if isinstance(out, str):
+            self.results = StoreResults(out, name, how.state, say)
+        else:
+            self.results = FolderResults(out, name)
         self.reports = BatchReports(how.log, how.on_event)
-        self.manifest = Manifest(own / f"{name}.sqlite", fingerprint(settings), __version__)
-        # Of this manifest alone, so what is there is left of a process that was killed. A new one
-        # each time: workers of that process may write for another moment.
-        self._works = own / f"{name}-work"
-        shutil.rmtree(self._works, ignore_errors=True)
-        self._works.mkdir(exist_ok=True)
-        self.work = Path(tempfile.mkdtemp(dir=self._works))
-        self.videos = CutVideos(own / f"{name}-pieces")
+        try:
+            self.manifest = Manifest(
+                self.results.state / f"{name}.sqlite",
+                fingerprint(settings),
+                __version__,
+                out=str(self.results.out),
+                prepare=self.results.prepare,
+            )
+        except BaseException:
+            self.results.close()
+            raise
+        self.results.begin(self.manifest)
+        pieces = self.results.state / f"{name}-pieces"
+        self.videos = CutVideos(pieces, self.results.remove_pieces)
         self.workers: Workers | None = None
         self.done, self.frames, self.failures, self.faulty, self.before = 0, 0, 0, 0, 0
         self.total, self.failed = 0, dict[str, str]()
@@ -166,7 +173,7 @@ class _Run:
 
     def plan(self, every: Iterator[Item], *, again: bool) -> None:
         """Register the sources, and say what is to do."""
-        counts = self.manifest.add(every, self.out, again=again)
+        counts = self.manifest.add(every, self.results.has, again=again)
         self.videos.sweep(lambda row: "" if again else self.manifest.key(row))
         self.total = sum(counts.values())
         if not self.total:
@@ -194,14 +201,11 @@ class _Run:
                 self._work()
             self._tell(last=True)
         for row, name in self.manifest.replaced():
-            shutil.rmtree(self.out / name, ignore_errors=True)
+            self.results.remove(name)
             self.manifest.forget(row)
-        if self.how.summary:
-            from vitruvian.verbs.batch.summary import write_summary
-
-            write_summary(self.out)
+        self.results.end(summary=self.how.summary)
         return Batch(
-            self.out,
+            self.results.out,
             self.manifest.path,
             self.total,
             self.done,
@@ -216,8 +220,9 @@ class _Run:
     def _work(self) -> None:
         """Give every worker a source or piece, until none is left; signals wait for an answer."""
         assert self.workers is not None
-        busy, task = dict[str, tuple[BatchTask, Path]](), None
+        busy, task = dict[str, tuple[BatchTask, str]](), None
         while True:
+            self.results.check()
             idle = self.workers.idle()
             self._count = len(idle) + len(busy)
             for worker in idle:
@@ -269,36 +274,37 @@ class _Run:
         count = count or max(1, int((cores or 1) / max(self.how.cpus_per_worker, 1)))
         return WorkerProcesses(self.settings, min(count, left))
 
-    def _give(self, worker: str, task: BatchTask) -> Path:
-        """Give a worker its task; the folder where it writes."""
+    def _give(self, worker: str, task: BatchTask) -> str:
+        """Give a worker its task; where it puts what it makes."""
         assert self.workers is not None
         row, video = task.row, task.video
         if video is None:
             self.manifest.start(row, worker)
         # Of this attempt: the worker of one before may be alive, on a machine that is out of reach.
-        folder = self.work / task.folder
-        options: dict[str, Any] = {}
+        made, options = self.results.target(task)
         if video is None:
             # Without --cut, only where workers would have nothing to do meanwhile.
             auto = AUTO if self._waiting < self._count - 1 else 0.0
-            options = {"sha256": row.sha256, "cut": auto if self.how.cut is None else self.how.cut}
+            options["cut"] = auto if self.how.cut is None else self.how.cut
+            options["sha256"] = row.sha256
         elif task.piece is None:
+            options["sha256"] = video.sha256
             options["records"] = tuple(map(tuple, zip(video.records(), video.pieces, strict=True)))
         else:
             options["piece"] = video.pieces[task.piece]
-        self.workers.submit(worker, Job(row.name, row.paths, row.options, folder, **options))
-        return folder
+        self.workers.submit(worker, Job(row.name, row.paths, row.options, **options))
+        return made
 
-    def _take(self, task: BatchTask, made: Path, result: Done | VitruvianError) -> None:
+    def _take(self, task: BatchTask, made: str, result: Done | VitruvianError) -> None:
         """What a worker made, or why it did not."""
         row, video = task.row, task.video
         if isinstance(result, (WriteError, ModelError)):
             raise result
         if video is not None and video.failed:
-            shutil.rmtree(made, ignore_errors=True)
+            self.results.drop(made)
             return
         if isinstance(result, VitruvianError):
-            shutil.rmtree(made, ignore_errors=True)
+            self.results.drop(made)
             self._fault(task, result)
             return
         if result.pieces:
@@ -307,13 +313,14 @@ class _Run:
             self.say(f"{row.name}: is done in {len(result.pieces)} pieces, and joined")
             return
         if video is not None and task.piece is not None:
-            self._tasks.extend(self.videos.keep(task, made))
+            self.results.keep(made, video.record(task.piece))
+            self._tasks.extend(self.videos.next(video))
             self.reports.write(task, state=DONE, frames=result.frames, seconds=result.seconds)
             return
         if video is not None:
             result = replace(result, sha256=video.sha256)
         if not result.unchanged:
-            put_folder(made, self.out / row.name, self.work / f"{row.id}-old")
+            self.results.put(made, task)
         self.done += not result.unchanged
         self.before += result.unchanged
         self.frames += result.frames
@@ -378,7 +385,7 @@ class _Run:
         if self.workers is not None:
             self.workers.close()
         self.reports.close()
-        shutil.rmtree(self._works, ignore_errors=True)
+        self.results.close()
         self.manifest.close()  # last: its lock is for the folders, too
 
 

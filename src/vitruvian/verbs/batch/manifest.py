@@ -12,8 +12,8 @@ import os
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -74,13 +74,23 @@ class Row:
 class Manifest:
     """Sources and their states."""
 
-    def __init__(self, path: Path, settings: str, version: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: str,
+        version: str,
+        *,
+        out: str = "",
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
         """Open or create a manifest.
 
         Args:
             path: the file; the folder exists.
             settings: what the results depend on besides the sources.
             version: of vitruvian.
+            out: the place of the results, for messages; that two folders up by default.
+            prepare: called when no other process can open the file, before it is opened.
 
         Raises:
             WriteError: another process has opened it, or it cannot be written.
@@ -92,18 +102,23 @@ class Manifest:
             self._lock = lock_file(path.with_suffix(".lock"))
             try:
                 for other in path.parent.glob("batch*.lock"):
-                    if _parts(other) != _parts(path):  # so its sources are in part the same
+                    if share_sources(other.stem, path.stem):
                         os.close(lock_file(other, shared=True))
             except BaseException:
                 os.close(self._lock)
                 raise
         except BlockingIOError:
             raise WriteError(
-                f"'{shown(path.parent.parent, 100)}' is being written by another batch; wait for "
-                "it, give each its own --shard of the same number, or another --out"
+                f"'{shown(out or path.parent.parent, 100)}' is being written by another batch; "
+                "wait for it, give each its own --shard of the same number, or another --out"
             ) from None
         except OSError as error:
             raise WriteError(f"cannot write '{shown(path, 100)}': {why(error)}") from None
+        try:
+            prepare()
+        except BaseException:
+            os.close(self._lock)
+            raise
         try:
             self._base = sqlite3.connect(path, isolation_level=None)
             # No wait for the disk at each change: that takes 0.1 s where others write, too. What a
@@ -125,14 +140,22 @@ class Manifest:
         self._base.close()
         os.close(self._lock)
 
+    def copy(self, path: Path) -> None:
+        """Copy it, from any thread, while it is being changed."""
+        with closing(sqlite3.connect(self.path)) as base, closing(sqlite3.connect(path)) as copy:
+            base.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file
+
     # The sources of a run
 
-    def add(self, items: Iterable[Item], out: Path, *, again: bool = False) -> Counter[str]:
+    def add(
+        self, items: Iterable[Item], there: Callable[[str], bool], *, again: bool = False
+    ) -> Counter[str]:
         """Register sources; what is done, and unchanged, and whose folder is there, stays done.
 
         Args:
             items: the sources.
-            out: the folder of the results' folders.
+            there: whether there is a folder of results, by its name.
             again: do everything again.
 
         Returns:
@@ -145,7 +168,7 @@ class Manifest:
         counts, items = Counter[str](), iter(items)
         while page := list(islice(items, PAGE)):
             with _transaction(self._base):
-                self._add(page, out, again, counts)
+                self._add(page, there, again, counts)
         if counts["new"]:
             self._refuse_nested()
         return counts
@@ -167,7 +190,13 @@ class Manifest:
                     f"of '{shown(json.loads(two[1])[0], 80)}'; {OTHER_NAMES}"
                 )
 
-    def _add(self, page: Sequence[Item], out: Path, again: bool, counts: Counter[str]) -> None:
+    def _add(
+        self,
+        page: Sequence[Item],
+        there: Callable[[str], bool],
+        again: bool,
+        counts: Counter[str],
+    ) -> None:
         names = [item.name for item in page]
         found = self._base.execute(
             "SELECT name, id, paths, options, stamp, settings = ? AND version = ?, state "
@@ -195,7 +224,7 @@ class Manifest:
                     f"'{shown(json.loads(row[2])[0], 80)}' and '{shown(item.paths[0], 80)}'; "
                     f"{OTHER_NAMES}"
                 )
-            state, what = self._state(row, now, out, again)
+            state, what = self._state(row, now, there, again)
             counts[what] += 1
             if state != row[6] or row[2:6] != now:
                 self._base.execute(
@@ -205,7 +234,11 @@ class Manifest:
                 )
 
     def _state(
-        self, row: Sequence[Any], now: tuple[str, str, str, bool], out: Path, again: bool
+        self,
+        row: Sequence[Any],
+        now: tuple[str, str, str, bool],
+        there: Callable[[str], bool],
+        again: bool,
     ) -> tuple[str, str]:
         """The state of a known source now, and why, see `add`."""
         name, _, paths, options, stamp, settings, before = row
@@ -217,7 +250,7 @@ class Manifest:
             return TODO, "again"
         if options != now[1] or not settings:
             return TODO, "settings"
-        if not os.access(f"{out}/{name}", os.F_OK):  # a quarter of the time of `Path.is_dir`
+        if not there(name):
             return TODO, "lost"
         if before == CHECK or paths != now[0] or stamp != now[2]:
             return CHECK, "changed"
@@ -329,7 +362,7 @@ def read_manifests(folder: Path) -> Iterator[dict[str, Any]]:
         VitruvianError: one cannot be read.
     """
     paths = sorted(folder.glob("batch*.sqlite"), key=lambda path: -path.stat().st_mtime)
-    known, several = set[str](), len({_parts(path) for path in paths}) > 1
+    known, several = set[str](), len({_parts(path.stem) for path in paths}) > 1
     for path in paths:
         base = None
         try:
@@ -347,9 +380,14 @@ def read_manifests(folder: Path) -> Iterator[dict[str, Any]]:
                 base.close()
 
 
-def _parts(path: Path) -> str:
-    """Of how many shards a manifest or its lock is one."""
-    return path.stem.rpartition("-of-")[2] if "-of-" in path.stem else "1"
+def share_sources(one: str, other: str) -> bool:
+    """Whether manifests of these names are of different numbers of shards: they share sources."""
+    return _parts(one) != _parts(other)
+
+
+def _parts(name: str) -> str:
+    """Of how many shards a manifest is one."""
+    return name.rpartition("-of-")[2] if "-of-" in name else "1"
 
 
 def _texts(paths: Sequence[str]) -> str:

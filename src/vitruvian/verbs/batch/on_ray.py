@@ -20,8 +20,12 @@ from vitruvian.verbs.batch.workers import DIED, POLL
 
 LOCAL = "local"  # the address of a Ray of our own
 # What the cluster says about workers and machines that are lost: a batch counts, logs and repeats
-# that itself. Ray prints it to standard output, also with log_to_driver=False.
-LOST = "A worker died or was killed|has been marked dead because|killed due to memory pressure"
+# that itself. Ray prints it to standard output, also with
+# log_to_driver=False (findings/ray_lost_worker_on_stdout.sh).
+LOST = (
+    "A worker died or was killed|has been marked dead because|Raylet is terminated|"
+    "killed due to memory pressure"
+)
 # Read by Ray as it is imported: no telemetry, nor a notice about it.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -203,13 +207,13 @@ def _own_signals() -> Iterator[None]:
         return
     numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
-    taken = None
+    taken = False
     try:
         yield
-    except SystemExit as error:  # of Ray's handler
-        taken = error.code
+    except SystemExit:  # of Ray's handler
+        taken = True
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if taken is not None:
-        signal.raise_signal(taken)
+    if taken:
+        signal.raise_signal(signal.SIGTERM)

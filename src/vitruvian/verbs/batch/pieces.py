@@ -2,7 +2,8 @@
 
 A video is cut into pieces that overlap. Workers make a record of each, and one of them joins the
 records, see `vitruvian.verbs.batch.join`. Until then they are kept on disk: a folder for each video
-with its plan, and in it one for each piece that is done, put into place by renaming.
+with its plan, and in it one for each piece that is done, put into place by renaming. Where results
+go to a store, so do pieces, and in the folder is a file for each that names its folder there.
 """
 
 from __future__ import annotations
@@ -115,15 +116,16 @@ class CutVideo:
 
     def missing(self) -> list[int]:
         """The pieces that are not done."""
-        return [i for i in range(len(self.pieces)) if not self.record(i).is_dir()]
+        return [i for i in range(len(self.pieces)) if not self.record(i).exists()]
 
     def record(self, piece: int) -> Path:
-        """The folder of a piece that is done."""
+        """The folder of a piece that is done, or a file with the name of that in the store."""
         return self.folder / str(piece)
 
-    def records(self) -> list[Path]:
-        """Those of all pieces."""
-        return list(map(self.record, range(len(self.pieces))))
+    def records(self) -> list[str]:
+        """The folders of all pieces, or their names in the store."""
+        every = map(self.record, range(len(self.pieces)))
+        return [path.read_text("utf-8") if path.is_file() else str(path) for path in every]
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,14 @@ class BatchTask:
 class CutVideos:
     """The videos in pieces of a manifest, on disk."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder`: of this manifest alone; need not exist."""
-        self.folder = folder
+    def __init__(self, folder: Path, remove: Callable[[str], None]) -> None:
+        """Nothing is read yet.
+
+        Args:
+            folder: of this manifest alone; need not exist.
+            remove: removes what else there is of a video, by the name of its folder.
+        """
+        self.folder, self._remove_else = folder, remove
 
     def sweep(self, key: Callable[[int], str]) -> None:
         """Remove what is of no use any more.
@@ -169,7 +176,7 @@ class CutVideos:
         for folder in self.folder.glob("*"):
             plan = self._plan(folder)
             if not folder.name.isdecimal() or plan is None or plan["key"] != key(int(folder.name)):
-                shutil.rmtree(folder, ignore_errors=True)
+                self._remove(folder)
         self._tidy()
 
     def begin(self, row: Row, key: str, sha256: str, pieces: tuple[Piece, ...]) -> list[BatchTask]:
@@ -183,8 +190,8 @@ class CutVideos:
         """
         folder = self.folder / str(row.id)
         plan = {"key": key, "sha256": sha256, "pieces": [asdict(piece) for piece in pieces]}
+        self._remove(folder)
         try:
-            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             part = folder / f"{PLAN}.part"
             part.write_text(json.dumps(plan), encoding="utf-8")
@@ -203,21 +210,22 @@ class CutVideos:
         video = CutVideo(row, folder, plan["sha256"], pieces)
         return [BatchTask(row, video, i) for i in video.missing()] or [BatchTask(row, video)]
 
-    def keep(self, task: BatchTask, made: Path) -> list[BatchTask]:
-        """Put a piece into place; what is to do then: the joining, if it was the last one."""
-        assert task.video is not None
-        assert task.piece is not None
-        put_folder(made, task.video.record(task.piece), made.with_name(f"{made.name}-old"))
-        return [] if task.video.missing() else [BatchTask(task.row, task.video)]
+    def next(self, video: CutVideo) -> list[BatchTask]:
+        """What is to do when a piece is done: the joining, if it was the last one."""
+        return [] if video.missing() else [BatchTask(video.row, video)]
 
     def forget(self, video: CutVideo) -> None:
         """Remove the pieces of a video that is done."""
-        shutil.rmtree(video.folder, ignore_errors=True)
+        self._remove(video.folder)
         self._tidy()
 
     def _tidy(self) -> None:
         with suppress(OSError):  # not empty, or not there
             self.folder.rmdir()
+
+    def _remove(self, folder: Path) -> None:
+        self._remove_else(folder.name)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _plan(self, folder: Path) -> dict[str, Any] | None:
         try:

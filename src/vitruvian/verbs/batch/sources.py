@@ -28,6 +28,7 @@ from vitruvian.formats.atomic_file import shortened
 from vitruvian.formats.tables import parquet_rows, utf8
 from vitruvian.sources.open import PICTURES, VIDEOS, is_clutter, is_picture, natural, natural_name
 from vitruvian.sources.video import STREAMS
+from vitruvian.verbs.batch.store import file_system
 from vitruvian.verbs.folder import LEDGERS, stamped
 
 GROUP = 64  # images in a group, on average
@@ -294,25 +295,6 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 # In the cloud
-
-
-def file_system(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL, and the path in it.
-
-    Raises:
-        VitruvianError: fsspec, or the package for this kind of URL, is missing.
-    """
-    try:
-        import fsspec
-    except ImportError:
-        raise VitruvianError(
-            f"'{shown(url, 100)}' needs fsspec; install it with: pip install 'vitruvian[batch]'"
-        ) from None
-    try:
-        system, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        raise VitruvianError(f"cannot read '{shown(url, 100)}': {error}") from None
-    return system, str(path)
 
 
 def _remote(url: str, recursive: bool) -> Iterator[_Found]:

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from heapq import nlargest
 from pathlib import Path
@@ -49,17 +49,24 @@ class Summary:
     bin_seconds: float = 1.0
 
 
-def summarize(out: Path) -> Summary:
-    """The summary of a folder, from its manifests and its tables of events.
+def summarize(
+    manifests: Path, events: Callable[[Sequence[str]], Iterable[dict[str, Any]]]
+) -> Summary:
+    """The summary of a batch, of all its shards.
+
+    Args:
+        manifests: their folder.
+        events: the events of sources, by their names.
 
     Raises:
         VitruvianError: a manifest cannot be read.
     """
     summary, states, begins = Summary(), Counter[str](), list[tuple[str, float]]()
+    eventful = list[str]()
 
     def timed() -> Iterator[tuple[float, str, int]]:
         """Seconds, name and frames of what is done; everything else is counted on the way."""
-        for row in read_manifests(out / LEDGERS):
+        for row in read_manifests(manifests):
             name, state = row["name"], row["state"]
             states[state] += 1
             about = {key: row[key] for key in ("name", "error", "attempts")}
@@ -74,12 +81,7 @@ def summarize(out: Path) -> Summary:
             summary.people += row["people"]
             summary.seconds += row["seconds"]
             if row["events"]:
-                for event in _events(out / name):
-                    rule = event["rule"]
-                    summary.events[rule] = summary.events.get(rule, 0) + 1
-                    start, end = (event.get(key) or 0.0 for key in ("start", "end"))
-                    summary.event_seconds[rule] = summary.event_seconds.get(rule, 0) + end - start
-                    begins.append((rule, start))
+                eventful.append(name)
             yield row["seconds"], name, row["frames"]
 
     slowest = nlargest(SLOWEST, timed())
@@ -87,6 +89,12 @@ def summarize(out: Path) -> Summary:
     summary.states, summary.sources = dict(sorted(states.items())), states.total()
     if summary.seconds:
         summary.frames_per_second = summary.frames / summary.seconds
+    for event in events(eventful):
+        rule = event["rule"]
+        summary.events[rule] = summary.events.get(rule, 0) + 1
+        start, end = (event.get(key) or 0.0 for key in ("start", "end"))
+        summary.event_seconds[rule] = summary.event_seconds.get(rule, 0) + end - start
+        begins.append((rule, start))
     latest = max((start for _, start in begins), default=0.0)
     summary.bin_seconds = max(1.0, float(math.ceil((latest + 1) / BINS)))
     bins = int(latest // summary.bin_seconds) + 1
@@ -96,11 +104,27 @@ def summarize(out: Path) -> Summary:
     return summary
 
 
-def _events(folder: Path) -> Iterator[dict[str, Any]]:
-    file = folder / "events.jsonl"
-    if file.is_file():
-        with file.open(encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+def read_events(text: str) -> Iterator[dict[str, Any]]:
+    """The events of a file of them."""
+    return map(json.loads, text.splitlines())
+
+
+def folder_events(out: Path) -> Callable[[Sequence[str]], Iterator[dict[str, Any]]]:
+    """What reads the events of sources whose results are in a folder."""
+
+    def events(names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        for name in names:
+            file = out / name / "events.jsonl"
+            if file.is_file():
+                yield from read_events(file.read_text(encoding="utf-8"))
+
+    return events
+
+
+def summary_files(title: str, summary: Summary) -> dict[str, str]:
+    """The page and the JSON file, by name."""
+    texts = (summary_page(title, summary).html(), json.dumps(asdict(summary), indent=1) + "\n")
+    return dict(zip(NAMES, texts, strict=True))
 
 
 def write_summary(out: Path) -> list[Path]:
@@ -109,9 +133,8 @@ def write_summary(out: Path) -> list[Path]:
     Raises:
         VitruvianError: a manifest cannot be read, or the files cannot be written.
     """
-    summary = summarize(out)
-    texts = (summary_page(out, summary).html(), json.dumps(asdict(summary), indent=1) + "\n")
-    for name, text in zip(NAMES, texts, strict=True):
+    summary = summarize(out / LEDGERS, folder_events(out))
+    for name, text in summary_files(out.name, summary).items():
         for left in reversed(range(TRIES)):
             try:
                 write_whole(out / name, text)
@@ -123,9 +146,9 @@ def write_summary(out: Path) -> list[Path]:
     return [out / name for name in NAMES]
 
 
-def summary_page(out: Path, summary: Summary) -> HtmlReport:
-    """The page: counts, failures, events, and the slowest sources."""
-    page = HtmlReport(f"Batch in {out.name}")
+def summary_page(title: str, summary: Summary) -> HtmlReport:
+    """The page: counts, failures, events, and the slowest sources; `title`: of the place."""
+    page = HtmlReport(f"Batch in {title}")
     speed = summary.frames_per_second
     page.paragraph(
         f"{amount(summary.sources, 'source')}, {summary.frames:,} frames in "

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -24,7 +25,8 @@ from vitruvian.verbs import api
 from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.batch.join import Joined
 from vitruvian.verbs.batch.pieces import Piece, cut_pieces
-from vitruvian.verbs.batch.sources import file_system
+from vitruvian.verbs.batch.store import Upload, file_system
+from vitruvian.verbs.batch.temporary import temporary_folder
 from vitruvian.verbs.folder import LEDGERS
 from vitruvian.verbs.groups import (
     VISIBLE,
@@ -67,12 +69,13 @@ class Job:
     name: str
     paths: tuple[str, ...]
     options: dict[str, Any]  # of the source: start, end, camera, fov_deg
-    folder: Path  # to be made, for the results
-    sha256: str = ""  # nothing is to be done if the content is still this
+    folder: Path  # to be made, for the results; relative: in a temporary one of the worker
+    sha256: str = ""  # nothing is to be done if the content is still this; that of `records`
     cut: float = 0.0  # seconds: only say in which pieces it can be done; 0: do all of it
     piece: Piece | None = None  # make the record of this one only
-    # Join those of all pieces.
-    records: tuple[tuple[Path, Piece], ...] = ()
+    # Join those of all pieces, in folders, or with `upload` in folders of the store.
+    records: tuple[tuple[str | Path, Piece], ...] = ()
+    upload: Upload | None = None  # of the results
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,31 @@ class Worker:
         `WriteError` or `ModelError` concerns all sources, any other this one alone.
         """
         try:
-            return self._do(job)
+            return self._do(job) if job.upload is None else self._do_and_upload(job, job.upload)
         except (WriteError, ModelError) as error:
             return type(error)(error)
         except OSError as error:
-            return WriteError(f"cannot write to '{shown(job.folder, 100)}': {why(error)}")
+            where = job.folder if job.upload is None else tempfile.gettempdir()
+            return WriteError(f"cannot write to '{shown(where, 100)}': {why(error)}")
         except Exception as error:
             return as_fault(error)
+
+    def _do_and_upload(self, job: Job, upload: Upload) -> Done:
+        from vitruvian import __version__
+
+        store = upload.open()
+        with temporary_folder() as folder:
+            records = [(str(folder / str(i)), piece) for i, (_, piece) in enumerate(job.records)]
+            for (name, _), (local, _) in zip(job.records, records, strict=True):
+                store.get_folder(str(name), Path(local))
+            made = folder / job.folder
+            done = self._do(replace(job, folder=made, records=tuple(records)))
+            if not (done.unchanged or done.pieces):
+                about = {"sources": job.paths, "sha256": done.sha256 or job.sha256}
+                about |= {"frames": done.frames, "people": done.people}
+                about |= {"events": len(done.events), "errors": done.faults}
+                upload.send(store, made, {**about, "version": __version__})
+            return done
 
     def _do(self, job: Job) -> Done:
         began, notes = time.monotonic(), io.StringIO()
@@ -203,7 +224,8 @@ class Worker:
     def _join(self, job: Job, paths: list[str]) -> list[VitruvianError]:
         """Write what `_poses` does, from the records of pieces."""
         settings, span = self.settings, self._span(job)
-        said = [json.loads((folder / ABOUT).read_text("utf-8")) for folder, _ in job.records]
+        folders = [Path(folder) for folder, _ in job.records]
+        said = [json.loads((folder / ABOUT).read_text("utf-8")) for folder in folders]
         for each in said:
             for line in each["notes"].splitlines():
                 note(line)
@@ -212,7 +234,7 @@ class Worker:
         save = Save.parse(",".join(settings.save), visible=settings.visible)
         sources = open_source(paths, span)
         plans = plan_outputs(sources, job.folder, save, overwrite=True)
-        records = [folder / RECORD for folder, _ in job.records]
+        records = [folder / RECORD for folder in folders]
         joined = Joined(sources[0], records, [piece for _, piece in job.records], span.stride)
         about, files = from_header(joined.records[0].header), list[Path]()
         how: dict[str, Any] = {"on_error": every.append, "written": files}
