@@ -176,12 +176,13 @@ def main() -> None:
     }
     fold = training.assign_folds(tables)
     fold |= {person.picture: 0 for person in people if person.picture not in fold}
-    chances = training.average_with_own(tables, training.cross_validated_log_odds(tables))
+    chances = training.settled_chances(
+        people, tables, rows, training.cross_validated_log_odds(tables)
+    )
     learned = training.concatenate_tables([part.take(~part.held) for part in tables.values()])
     weight, bias = training.fit_logistic_regression(learned)
-    transferred = training.average_with_own(
-        tables, [part.features @ weight + bias for part in tables.values()]
-    )
+    odds = [part.features @ weight + bias for part in tables.values()]
+    transferred = training.settled_chances(people, tables, rows, odds)
     print(f"{'':42} {'of hands':>23}   {'of people':>23}")
     print(f"{'':42} {'   '.join(['prec. rec.    F1 share'] * 2)}")
     for name in training.MODELS:

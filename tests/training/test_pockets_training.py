@@ -1,8 +1,10 @@
 """How the detector of hands in pockets is trained; see also `tests/models/test_pockets.py`."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -106,11 +108,18 @@ def test_no_picture_is_on_both_sides(rng, monkeypatch):
         assert learned == {picture for picture, of in fold.items() if of != i}
 
 
-def test_chances_are_averaged_with_those_of_the_second_reading(rng):
-    tables = {"vitruvian-2d": table(1, 1, rng), "other": table(2, 1, rng)}
-    chances = training.average_with_own(tables, [np.array([0.0]), np.array([np.log(3), np.log(3)])])
-    np.testing.assert_allclose(chances["other"], [(0.75 + 0.5) / 2, 0.75])
-    np.testing.assert_allclose(chances["vitruvian-2d"], [0.5])
+def test_chances_are_settled_with_those_of_the_second_reading(rng, tmp_path):
+    file = tmp_path / "a.png"
+    assert cv2.imwrite(str(file), np.zeros((480, 320, 3), np.uint8))
+    people = [replace(person(), key=f"coco/{i}.jpg", file=file) for i in range(2)]
+    rows = {each.key: training.pack_pose(hands.labelled_pose(each)) for each in people}
+    first, both = {people[0].key: rows[people[0].key]}, rows
+    tables = {"vitruvian-2d": table(1, 1, rng), "yolov8n-pose": table(2, 1, rng)}
+    odds = [np.array([-np.log(3)]), np.array([-np.log(9), -np.log(9)])]
+    settle = {"vitruvian-2d": first, "yolov8n-pose": both}
+    chances = training.settled_chances(people, tables, settle, odds)
+    np.testing.assert_allclose(chances["yolov8n-pose"], [(0.1 + 0.25) / 2, 0.1])
+    np.testing.assert_allclose(chances["vitruvian-2d"], [0.25])
 
 
 def test_a_person_is_found_by_shoulders_and_hips_or_not_at_all():

@@ -1,4 +1,9 @@
-"""Events: turn the degree to which rules hold in each frame into start and end times."""
+"""Events: turn the degree to which rules hold in each frame into start and end times.
+
+An event begins where its rule holds by `Options.on`, and goes on while it holds by `Options.off`,
+through interruptions of up to `Options.gap`. In at least half of its frames, those where nothing is
+known included, the rule holds by `Options.on`: a moment of evidence in a long doubt is none.
+"""
 
 from __future__ import annotations
 
@@ -82,34 +87,42 @@ class Sample:
         self.count += 1
 
 
+@dataclass(frozen=True)
+class _Counts:
+    """Frames of an event."""
+
+    frames: int = 0
+    known: int = 0  # where the degree is known
+    held: int = 0  # where it is at least `Options.off`
+    clear: int = 0  # where it is at least `Options.on`
+    total: float = 0.0  # sum of the known degrees
+
+    def add(self, degree: float, options: Options) -> _Counts:
+        known = degree == degree
+        return _Counts(
+            self.frames + 1,
+            self.known + known,
+            self.held + (degree >= options.off),
+            self.clear + (degree >= options.on),
+            self.total + (degree if known else 0.0),
+        )
+
+
 @dataclass
 class _Going:
     """An event that has not ended."""
 
     start: float
     held: float  # seconds, the last frame in which it held
-    total: float = 0.0
-    frames: int = 0  # where it is known
-    yes: int = 0  # where it held
-    seen: int = 0  # with the person
+    counts: _Counts = field(default_factory=_Counts)  # up to then
+    so_far: _Counts = field(default_factory=_Counts)  # up to now; it counts only if it holds again
     notes: dict[str, Sample] = field(default_factory=dict)  # words -> values
-    # Since then: it counts only if it holds again.
-    waiting: float = 0.0
-    waiting_frames: int = 0
-    waiting_seen: int = 0
     begun: bool = False  # whether `EventDetector.begun` gave it
 
-    def add(self, degree: float, seconds: float, holds: bool) -> None:
-        self.waiting_seen += 1
-        if degree == degree:
-            self.waiting += degree
-            self.waiting_frames += 1
-        if holds:
-            self.held, self.yes = seconds, self.yes + 1
-            self.total += self.waiting
-            self.frames += self.waiting_frames
-            self.seen += self.waiting_seen
-            self.waiting, self.waiting_frames, self.waiting_seen = 0.0, 0, 0
+    def add(self, degree: float, seconds: float, options: Options) -> None:
+        self.so_far = self.so_far.add(degree, options)
+        if degree >= options.off and 2 * self.so_far.clear >= self.so_far.frames:
+            self.held, self.counts = seconds, self.so_far
 
     def note(self, evidence: Iterable[tuple[Evidence, float]]) -> None:
         """Keep what was measured in a frame in which it holds."""
@@ -119,9 +132,10 @@ class _Going:
 
     def evidence(self) -> str:
         """In words: in how many frames it held, and what was measured in those."""
-        said = f"held in {self.yes / self.seen:.0%} of {amount(self.seen, 'frame')}"
-        if self.frames < self.seen:
-            said += f", unknown in {1 - self.frames / self.seen:.0%}"
+        counts = self.counts
+        said = f"held in {counts.held / counts.frames:.0%} of {amount(counts.frames, 'frame')}"
+        if counts.known < counts.frames:
+            said += f", unknown in {1 - counts.known / counts.frames:.0%}"
         parts = (note_in_words(words, each.values) for words, each in self.notes.items())
         return "; ".join((said, *parts))
 
@@ -180,25 +194,30 @@ class EventDetector:
             on = near and degrees.get(key, np.nan) >= self.options.off
             if going.held < before and not on:
                 ended += self._end(key)
-        on, off = self.options.on, self.options.off
         for key, degree in degrees.items():
             going = self.going.get(key)
             if going is None:
-                if not degree >= on or key.person < 0:
+                if not degree >= self.options.on or key.person < 0:
                     continue
                 going = self.going[key] = _Going(self.seconds, self.seconds)
-            going.add(degree, self.seconds, degree >= off)
-            if degree >= off:
+            going.add(degree, self.seconds, self.options)
+            if degree >= self.options.off:
                 going.note(one.evidence(key))
         return ended
 
     def _tell(self, key: StateKey, degree: float) -> None:
-        """Change the displayed state only after the last one has not held for a while."""
-        state = self.options.state(degree)
+        """Change the displayed state after the last one has not held for a while.
+
+        "yes" is displayed once the event has lasted for the minimum.
+        """
+        state, going = self.options.state(degree), self.going.get(key)
+        if state == "yes" and (going is None or not self.lasts(going)):
+            state = "unknown"
         told = self.told.setdefault(key, _Told(state, self.seconds, self.seconds))
         told.seen = self.seconds
         holds = told.state == "yes" and degree >= self.options.off
-        if holds or state == told.state or self.seconds - told.sure > self.options.gap:
+        over = self.seconds - told.sure > self.options.gap
+        if holds or state in ("yes", told.state) or over:
             told.state = "yes" if holds else state
             told.sure = self.seconds
 
@@ -210,9 +229,9 @@ class EventDetector:
         return [self._event(key, going)]
 
     def _event(self, key: StateKey, going: _Going) -> Event:
-        mean = going.total / going.frames
+        mean = going.counts.total / going.counts.known
         times = (going.start, going.held, mean, self.source)
-        about = (key.side, "yes", going.frames, going.evidence())
+        about = (key.side, "yes", going.counts.known, going.evidence())
         return Event(key.rule, key.person, *times, *about)
 
     def begun(self) -> list[Event]:

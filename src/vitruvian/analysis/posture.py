@@ -9,12 +9,18 @@ time.
 Every threshold is a pair: the value from which a rule begins to hold, and that from which it fully
 holds. They were tuned on images; docs/postures.md gives the data and the accuracy.
 
+Unknown is an answer. Of people who are too small nothing is known, and no keypoint that a bone
+cannot reach, or that is a guess at the edge of the image. Which way a person faces is decided first
+(`body/facing.py`): from behind, a hand before the body is hidden, and where a model puts its wrist
+says nothing.
+
 Rules of arms and hands have a degree per side: (N, 2), the subject's left, right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,8 +28,10 @@ import numpy as np
 
 from vitruvian.analysis.angles import UP, BodyAngles, Space, angle_names, required_points
 from vitruvian.analysis.points import BodyPoints, unit_vectors
+from vitruvian.analysis.view import depth_is_estimated
+from vitruvian.body.facing import OBLIQUE, facing, trunk_axes
 from vitruvian.body.poses import Poses
-from vitruvian.body.state import SEEN, State, states
+from vitruvian.body.state import SEEN, VISIBLE, State, on_edge, states
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 
@@ -32,6 +40,15 @@ if TYPE_CHECKING:
 
 SIDES = ("left", "right")
 HAND = ("wrist", "pinky", "index", "thumb")  # BlazePose's landmarks of a hand; others have a wrist
+SMALLEST = 20.0  # pixels, length of the trunk of the smallest person: about 75 from head to foot
+# Longest a bone can look, in trunk lengths (or 1.3 shoulder widths). Of 500 people of COCO val2017
+# (data/coco, data/coco_pictures) 99.5 % are below 0.96, 0.83, 1.37, 1.47.
+LONGEST = {
+    ("shoulder", "elbow"): 1.0,
+    ("elbow", "wrist"): 0.9,
+    ("hip", "knee"): 1.45,
+    ("knee", "ankle"): 1.5,
+}
 
 
 class Evidence(NamedTuple):
@@ -57,13 +74,19 @@ class Body:
         self.poses, self.frame, self.seen = poses, frame, seen
         self.space: Space = "2d" if poses.xyz is None else "3d"
         at = poses.xy if poses.xyz is None else poses.xyz
-        self.score = poses.score
+        doubtful = _unlikely(poses)
         if frame is not None and frame.size != (0, 0):
-            outside = states(poses, frame.size) == State.OUT_OF_FRAME
-            self.score = np.where(outside, np.float32(0), poses.score)
+            doubtful |= states(poses, frame.size) == State.OUT_OF_FRAME
+            doubtful |= on_edge(poses, frame.size) & (poses.score < VISIBLE)
+        self.score = np.where(doubtful, np.float32(0), poses.score)
         self.points = BodyPoints(poses.skeleton, at, self.score, seen)
         camera = None if frame is None or self.space == "2d" else frame.camera
         self.up = np.array(UP[self.space]) if camera is None else camera.up
+        # Whether up is known in metres: those of one image lean where its camera looks down.
+        placed = camera is not None and (
+            camera.extrinsics is not None or not np.array_equal(camera.up, UP["3d"])
+        )
+        self.measured = self.space == "3d" and (placed or not depth_is_estimated(poses))
         self.lacks: dict[
             str, tuple[str, ...]
         ] = {}  # rule -> points that the skeleton does not have
@@ -72,6 +95,28 @@ class Body:
 
     def __len__(self) -> int:
         return len(self.poses)
+
+    @cached_property
+    def in_pixels(self) -> Body:
+        """The same people without metres."""
+        return Body(replace(self.poses, xyz=None, origin=None), self.frame, self.seen)
+
+    @cached_property
+    def facing(self) -> np.ndarray:
+        """(N,) 1 towards the camera, 0 aside, -1 away from it; NaN if unknown."""
+        return facing(self.poses)
+
+    @property
+    def doubtful(self) -> np.ndarray:
+        """(N,) bool, whether trunk and head contradict each other in the image."""
+        _, _, scale = trunk_axes(self.poses)
+        return np.isnan(self.facing) & np.isfinite(scale)
+
+    def visible(self, *names: str) -> np.ndarray:
+        """(N,) bool, whether the model is sure of all of these keypoints."""
+        known = self.points.skeleton.places
+        at = [place for name in names for place in known.get(name, ())]
+        return np.all(self.score[:, at] >= VISIBLE, axis=1)
 
     @cached_property
     def _angles(self) -> BodyAngles:
@@ -140,10 +185,43 @@ class Body:
         cos = (self.direction(a, b) * self.up).sum(axis=-1)
         return np.degrees(np.arccos(np.clip(cos, -1, 1)))
 
+    def bend_deg(self, a: str, joint: str, b: str) -> np.ndarray:
+        """(N,) 0..180 degrees, how far the line from a over a joint to b is from straight."""
+        cos = (self.direction(joint, a) * self.direction(joint, b)).sum(axis=-1)
+        return 180 - np.degrees(np.arccos(np.clip(cos, -1, 1)))
+
+    def lower_foot(self) -> np.ndarray:
+        """(N, D) the lower of the known ankles, on which people stand; or knees; NaN if neither."""
+        found = np.full_like(self.points["mid_hip"], np.nan)
+        for joint in ("ankle", "knee"):
+            left, right = (self.points[f"{side}_{joint}"] for side in SIDES)
+            deeper = ((left - right) * self.up).sum(axis=-1) < 0
+            lower = np.where((deeper | np.isnan(right[:, 0]))[:, None], left, right)
+            lower = np.where(np.isnan(lower), right, lower)
+            found = np.where(np.isnan(found), lower, found)
+        return found
+
     def _trunks(self, length: np.ndarray) -> np.ndarray:
         trunk = np.linalg.norm(self.points["mid_shoulder"] - self.points["mid_hip"], axis=-1)
         with np.errstate(invalid="ignore", divide="ignore"):
             return length / np.where(trunk > 0, trunk, np.nan)
+
+
+def _unlikely(poses: Poses) -> np.ndarray:
+    """(N, K) bool: keypoints of who is too small, and the far ends of impossible bones."""
+    _, _, scale = trunk_axes(poses)
+    with np.errstate(invalid="ignore"):
+        doubtful = np.broadcast_to((scale < SMALLEST)[:, None], poses.score.shape).copy()
+        own = poses.skeleton.places
+        for (near, far), longest in LONGEST.items():
+            for side in SIDES:
+                ends = own.get(f"{side}_{near}"), own.get(f"{side}_{far}")
+                if None in ends:
+                    continue
+                a, b = (poses.xy[:, list(end or ())].mean(axis=1) for end in ends)
+                length = np.linalg.norm(a - b, axis=-1)
+                doubtful[:, list(ends[1] or ())] |= (length > longest * scale)[:, None]
+    return doubtful
 
 
 # (N,) 0..1, NaN where it cannot be told; (N, 2) of what left and right do each for itself.
@@ -184,30 +262,43 @@ def all_known(*degrees: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(stacked).all(axis=0), np.nan, least)
 
 
+def unknown_where(mask: np.ndarray, degree: np.ndarray) -> np.ndarray:
+    """(N,) the degree, but NaN where it is more than 0 and the evidence cannot be seen."""
+    return np.where(mask & (degree > 0), np.nan, degree)
+
+
 # The rules
 
 
 def seated(body: Body) -> np.ndarray:
     """Thighs level and the trunk up: on a chair, on the ground, or crouching.
 
-    With metres the thigh is 45 to 65 degrees from hanging down. In pixels, where it may point at
-    the camera, the knee is less than 0.6 to 0.4 trunks below the hip (0.84 in who stands); and if
-    the thigh looks long, the knee is bent or the shank level too: a lunge is not sitting.
+    With metres the thigh is 45 to 65 degrees from hanging, and 40 to 60 from the line of the trunk:
+    seen by a camera that looks down, who stands has level thighs, but a level trunk too. In pixels
+    the knee is less than 0.6 to 0.4 trunks below the hip, and either the thigh is long and level,
+    or it points at the camera: the shank is 1.4 to 2 times as high; or the knee is as high as the
+    hip. Unknown if the knees are not visible.
     """
 
     def level(side: str) -> np.ndarray:
-        hip, knee = f"{side}_hip", f"{side}_knee"
+        hip, knee, ankle = f"{side}_hip", f"{side}_knee", f"{side}_ankle"
         if body.space == "3d":
-            raised = 180 - body.tilt_deg(hip, knee)
+            bent, raised = (
+                body.bend_deg(f"{side}_shoulder", hip, knee),
+                180 - body.tilt_deg(hip, knee),
+            )
             body.note(f"{side} thigh {{:.0f}}° from hanging down", raised)
-            return ramp(raised, 45, 65)
-        ankle, bent = f"{side}_ankle", body.angle_deg(f"{side}_knee_flexion")
-        short = ramp(body.distance(hip, knee), 0.75, 0.55)
-        shank = ramp(np.abs(body.above(knee, ankle)), 0.5, 0.3)
-        below = body.above(hip, knee)
-        body.note(f"{side} knee {{:.1f}} trunks below the hip", below)
-        low = ramp(below, 0.6, 0.4)
-        return all_of(low, any_of(short, shank, ramp(bent, 25, 45)))
+            degree = all_of(ramp(raised, 45, 65), ramp(bent, 40, 60))
+        else:
+            drop, length = body.above(hip, knee), body.distance(hip, knee)
+            body.note(f"{side} knee {{:.1f}} trunks below the hip", drop)
+            shank = body.above(knee, ankle)
+            tilt = np.degrees(np.arccos(np.clip(drop / np.maximum(length, 1e-6), -1, 1)))
+            along = all_of(ramp(tilt, 45, 65), ramp(length, 0.35, 0.5))
+            toward = all_of(ramp(shank / np.maximum(drop, 0.1), 1.4, 2), ramp(shank, 0.4, 0.55))
+            low = ramp(drop, 0.6, 0.4)
+            degree = all_of(low, any_of(along, toward, ramp(drop, 0.15, 0)))
+        return np.where(body.visible(hip, knee), degree, np.nan)
 
     tilt = body.angle_deg("trunk_tilt")
     body.note("trunk {:.0f}° from upright", tilt)
@@ -241,17 +332,39 @@ def lying(body: Body) -> np.ndarray:
 
 
 def leaning(body: Body) -> np.ndarray:
-    """The trunk 20 to 32 degrees and more from upright, any way, and not level."""
+    """The trunk 20 to 32 degrees and more from upright, any way, and not level.
+
+    It is also 8 to 16 degrees from the line of the legs: in an image that is tilted, or at the edge
+    of a wide view, all of a body leans. Where the legs are not seen, it is 28 to 40 from upright.
+    By metres that a model estimates from one image, people lean if the camera looks down: these
+    count in pixels, or from 26 to 38 degrees from the legs.
+    """
+    if body.space == "2d" or body.measured:
+        degree = _lean(body, 8, 16)
+    else:
+        degree = any_of(_lean(body.in_pixels, 8, 16), _lean(body, 26, 38))
+    return np.where(body.doubtful, np.nan, degree)
+
+
+def _lean(body: Body, begins: float, holds: float) -> np.ndarray:
+    """(N,) the same, with degrees from the line of the legs."""
     tilt = body.angle_deg("trunk_tilt")
     body.note("trunk {:.0f}° from upright", tilt)
-    return all_of(ramp(tilt, 20, 32), ramp(tilt, 80, 65))
+    legs = unit_vectors(body.points["mid_hip"] - body.lower_foot())
+    apart = np.degrees(np.arccos(np.clip((legs * body.headward).sum(axis=-1), -1, 1)))
+    own = np.where(np.isnan(apart), ramp(tilt, 28, 40), ramp(apart, begins, holds))
+    return all_of(ramp(tilt, 20, 32), own, ramp(tilt, 80, 65))
 
 
 def hands_on_hips(body: Body) -> np.ndarray:
-    """Not seated, a wrist at its hip and not before it, the bent elbow farther out than both."""
-    standing = np.where(
-        body.without_notes(seated) > 0.5, 0.0, 1.0
-    )  # hands in the lap look the same
+    """Not seated, a wrist at its hip and not before it, the bent elbow farther out than both.
+
+    From behind the wrist must be seen beside the hip; from the side it cannot be told.
+    """
+    sits = body.without_notes(seated)
+    standing = np.where(sits > 0.5, 0.0, 1.0)  # hands in the lap look the same
+    behind = body.facing <= -OBLIQUE
+    aside = (np.abs(body.facing) <= OBLIQUE) | body.doubtful
 
     def akimbo(side: str) -> np.ndarray:
         wrist, elbow, shoulder, hip = (
@@ -263,29 +376,36 @@ def hands_on_hips(body: Body) -> np.ndarray:
         body.note("wrist {:.1f} trunks from the hip", away, side)
         body.note("elbow bent {:.0f}°", elbow_deg, side)
         near = ramp(away, 0.55, 0.4)
-        at_side = ramp(body.above(wrist, hip, outward), 0, 0.1)
+        beside_hip = body.above(wrist, hip, outward)
         bent = ramp(elbow_deg, 45, 65)
         out = ramp(body.above(elbow, shoulder, outward), 0.1, 0.2)
         beside = ramp(body.above(elbow, wrist, outward), 0.15, 0.25)
-        return all_of(near, at_side, bent, out, beside, standing)
+        degree = all_of(near, ramp(beside_hip, 0, 0.1), bent, out, beside, standing)
+        hidden = behind & ~(beside_hip >= BESIDE) | aside | ~body.visible(wrist, elbow)
+        return unknown_where(hidden, degree)
 
     return each_side(akimbo)
+
+
+BESIDE = 0.25  # trunks that a wrist is outside its hip, from which it is seen from behind
 
 
 def using_phone(body: Body) -> np.ndarray:
     """A hand at its ear; or one held up before the trunk while the head is bent down to it.
 
-    By posture alone: scratching an ear or reading a book looks the same.
+    By posture alone: scratching an ear or reading a book looks the same. What is held before the
+    trunk is seen from the front and from the side.
     """
+    behind = (body.facing <= -OBLIQUE) | body.doubtful
 
     def at_ear(side: str) -> np.ndarray:
         wrist, elbow = f"{side}_wrist", f"{side}_elbow"
         away = body.distance(wrist, f"{side}_ear")
         body.note("wrist {:.1f} trunks from the ear", away, side)
-        near = ramp(away, 0.55, 0.35)
-        bent = ramp(body.angle_deg(f"{elbow}_flexion"), 80, 105)
+        near = ramp(away, 0.5, 0.3)
+        bent = ramp(body.angle_deg(f"{elbow}_flexion"), 90, 115)
         below = ramp(body.above(elbow, f"{side}_shoulder", body.headward), 0.1, -0.1)
-        return all_of(near, bent, below)
+        return unknown_where(~body.visible(wrist, elbow), all_of(near, bent, below))
 
     def before(side: str) -> np.ndarray:
         wrist = f"{side}_wrist"
@@ -295,7 +415,8 @@ def using_phone(body: Body) -> np.ndarray:
         bent = ramp(elbow_deg, 55, 75)
         height = body.above(wrist, "mid_hip", body.headward)
         held = all_of(ramp(height, 0.15, 0.3), ramp(height, 1.0, 0.85))
-        return all_of(bent, held, ramp(pitch, -18, -30))
+        degree = all_of(bent, held, ramp(pitch, -18, -30))
+        return unknown_where(behind | ~body.visible(wrist, "nose"), degree)
 
     return each_side(lambda side: any_of(at_ear(side), before(side)))
 
@@ -337,8 +458,11 @@ AT_POCKET = (0.5, 0.7)  # of `pockets.at_pocket_line`
 
 
 def hands_at_pockets(body: Body) -> np.ndarray:
-    """A wrist at its hip, the forearm pointing down: without using the image."""
-    from vitruvian.models.pockets import LIMB, at_pocket_line
+    """A wrist at its hip, the forearm pointing down: without using the image.
+
+    Unknown where the body hides the hand, or its pocket, see `models/pockets.py`.
+    """
+    from vitruvian.models.pockets import LIMB, OPEN, at_pocket_line, hand_view
 
     arm = [[body.points[f"{side}_{part}"] for part in LIMB] for side in SIDES]
     if body.points.lacks:
@@ -346,7 +470,8 @@ def hands_at_pockets(body: Body) -> np.ndarray:
     away = each_side(lambda side: body.distance(f"{side}_wrist", f"{side}_hip"))
     body.note("wrist {:.1f} trunks from the hip", away)
     known = np.isfinite(arm).all(axis=(1, 3)).T
-    return np.where(known, ramp(at_pocket_line(body.poses), *AT_POCKET), np.nan)
+    degree = np.where(known, ramp(at_pocket_line(body.poses), *AT_POCKET), np.nan)
+    return unknown_where(hand_view(body.poses) < OPEN, degree)
 
 
 def hands_in_pockets(body: Body) -> np.ndarray:

@@ -54,8 +54,7 @@ def states(poses: Poses, size: tuple[int, int]) -> np.ndarray:
     far = np.array(size, np.float32)
     with np.errstate(invalid="ignore"):
         outside = ((xy < 0) | (xy > far)).any(axis=-1)
-        margin = EDGE * max(size)
-        edge = ((xy < margin) | (xy > far - margin)).any(axis=-1)
+    edge = on_edge(poses, size)
     faint = score < SEEN
     if presence is None:
         out, missing = outside | (edge & faint), faint
@@ -65,3 +64,11 @@ def states(poses: Poses, size: tuple[int, int]) -> np.ndarray:
     state = np.where(missing, State.NOT_FOUND, state)
     state = np.where(out, State.OUT_OF_FRAME, state)
     return np.where(np.isnan(xy).any(axis=-1), State.NOT_FOUND, state).astype(np.uint8)
+
+
+def on_edge(poses: Poses, size: tuple[int, int]) -> np.ndarray:
+    """(N, K) bool, whether a place is on the very edge of the image, or outside."""
+    margin = EDGE * max(size)
+    with np.errstate(invalid="ignore"):
+        far = np.array(size, np.float32) - margin
+        return ((poses.xy < margin) | (poses.xy > far)).any(axis=-1)

@@ -11,6 +11,9 @@ The poses are those of any model whose skeleton has shoulders, elbows, wrists an
 reads the same people once more, and the two readings are averaged. All files come with vitruvian;
 `vitruvian.training.tasks.pockets` made them, docs/pockets.md says how good they are.
 
+Before that, `hand_view` decides whether hand and pocket can be seen at all. A hand before or behind
+the body is hidden from the other side, and models place its wrist at the hip: that is unknown.
+
 Columns of all results: the subject's left hand, right hand.
 """
 
@@ -23,8 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vitruvian.body.facing import facing, near_side, trunk_axes
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
+from vitruvian.body.state import SEEN
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
@@ -48,6 +53,18 @@ BEYOND = 0.1  # of a person's keypoints on each side: head, hands and feet reach
 FOUND = 0.03  # score below which a keypoint is not found
 CLEAR = (-4.0, 6.0)  # what the network's answer is limited to
 UNSEEN = 2.0  # log odds below which it is not sure that there is a hand
+# From where hands can be seen. Of 790 hidden hands of six people seen from behind
+# (`benchmarks/events.py`), 95 % have a wrist less than 0.28 to 0.32 outside the hip by all models,
+# and log odds of a hand of less than 1.3.
+TOWARD = 0.6  # `facing` from which both hands are before the body: less than 53 degrees
+BEHIND = -0.3  # `facing` below which people are seen from behind
+BESIDE = 0.3  # body scales across the trunk from the hip, where a wrist is beside the body
+IN_SIGHT = 1.5  # log odds of a hand, mean of both readings, from which there is one
+PLAIN = 3.0  # from which the hand is in plain sight, so not in a pocket
+SMALLEST = 40.0  # pixels, body scale: a hand is 10 then. The smallest in data/pockets are 38 to 53
+HANGS = 0.5  # body scales that a knee is below its hip, at least: else the hand may be in the lap
+THIGH = 0.8  # body scales, length of a thigh
+HIDDEN, ASIDE, OPEN = range(3)  # what `hand_view` says
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +215,40 @@ def cut(frame: Frame, crops: list[Crop], known: np.ndarray) -> np.ndarray:
     return rows
 
 
+def hand_view(poses: Poses) -> np.ndarray:
+    """(N, 2) what can be seen of the left hand and of the right hand, and of their pockets.
+
+    `OPEN`: both. From the front both hands are, from the side the near one. `ASIDE`: the hand, as
+    it is beside the body, but not its pocket. `HIDDEN`: neither, the body may hide the hand; also
+    where it is not known which way the person faces.
+    """
+    arms, toward, near = Arms.of(poses), facing(poses), near_side(poses)
+    with np.errstate(invalid="ignore"):
+        across = arms.local(arms.xy[:, :, WRIST] - arms.xy[:, :, HIP])[..., 0]
+        outward = np.where(
+            abs(toward)[:, None] < -BEHIND, abs(across), np.sign(toward)[:, None] * across
+        )
+        aside = np.where(np.isnan(toward)[:, None], abs(across), outward) >= BESIDE
+        open_ = (toward >= TOWARD)[:, None] | (
+            (toward >= BEHIND)[:, None] & (near[:, None] == np.arange(len(SIDES)))
+        )
+    return np.where(open_, OPEN, np.where(aside, ASIDE, HIDDEN))
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """The hands of N people by one model."""
+
+    poses: Poses
+    size: tuple[int, int]  # width and height of the frame, pixels
+    sight: np.ndarray  # (N, 2) log odds that a hand can be seen; NaN where the arm is not in view
+
+    @property
+    def scale(self) -> np.ndarray:
+        """(N,) pixels, body scale."""
+        return Arms.of(self.poses).scale[:, 0]
+
+
 @dataclass(frozen=True, eq=False)
 class PocketDetector:
     """The networks and weights of `hands`."""
@@ -209,18 +260,62 @@ class PocketDetector:
     out_to: float  # see `Hands`
     in_from: float
 
-    def log_odds(self, frame: Frame, poses: Poses) -> np.ndarray:
-        """(N, 2) that the hands are in pockets, by these poses alone; NaN where not in view."""
+    def look(self, frame: Frame, poses: Poses) -> tuple[Reading, Reading]:
+        """What is seen in the image: by these poses, and by vitruvian-2d."""
+        if not len(poses):
+            nothing = Reading(poses, frame.size, np.zeros((0, len(SIDES)), np.float32))
+            return nothing, nothing
+        again = read_again(frame, poses, self.reader)
+        return self._read(frame, poses), self._read(frame, again)
+
+    def _read(self, frame: Frame, poses: Poses) -> Reading:
         arms = Arms.of(poses)
         known = arms_in_view(arms, frame.size)
-        odds = np.full(known.shape, np.nan, np.float32)
+        sight = np.full(known.shape, np.nan, np.float32)
         if known.any():
             (answer,) = self.sight(cut(frame, patches(arms, known), known))
-            sight = np.full(known.shape, np.nan, np.float32)
             sight[known] = answer[:, 0]
-            features = evidence(geometry(arms), sight)
-            odds[known] = (features @ self.weight + self.bias)[known]
-        return odds
+        return Reading(poses, frame.size, sight)
+
+    def log_odds(self, reading: Reading) -> np.ndarray:
+        """(N, 2) that the hands are in pockets, by one reading alone; NaN where not in view."""
+        features = evidence(geometry(Arms.of(reading.poses)), reading.sight)
+        return features @ self.weight + np.float32(self.bias)
+
+    def judge(self, first: Reading, second: Reading) -> Hands:
+        """Probabilities from what `look` gave."""
+        chances = [_chance(self.log_odds(reading)) for reading in (first, second)]
+        chances[1] = np.where(np.isnan(chances[1]), chances[0], chances[1])
+        inside = settle(first, second, np.stack(chances), self.out_to, self.in_from)
+        return Hands(inside.astype(np.float32), self.out_to, self.in_from)
+
+
+def settle(
+    first: Reading, second: Reading, chances: np.ndarray, out_to: float, in_from: float
+) -> np.ndarray:
+    """(N, 2) probabilities of two readings as one; NaN where it cannot be told.
+
+    A hand is in a pocket only if the pocket can be seen, the thigh hangs below it, both readings
+    say so, and there is no hand in plain sight. It is out if the hand can be seen.
+
+    Args:
+        first: by the poses.
+        second: by vitruvian-2d.
+        chances: (2, N, 2) probabilities by each.
+        out_to: see `Hands`.
+        in_from: see `Hands`.
+    """
+    inside = chances.mean(axis=0)
+    view = np.minimum(hand_view(first.poses), hand_view(second.poses))
+    found = np.isfinite(Arms.of(second.poses).scale)
+    view = np.where(found, view, hand_view(first.poses))
+    with np.errstate(invalid="ignore"):
+        sight = np.where(np.isnan(second.sight), first.sight, (first.sight + second.sight) / 2)
+        seen = (view == ASIDE) | (sight >= IN_SIGHT)
+        agree = (chances >= 0.5).all(axis=0) & (sight < PLAIN) & _thigh_hangs(first)
+        told = np.where(view == OPEN, (inside < in_from) | agree, seen & (inside <= out_to))
+        told &= (first.scale >= SMALLEST)[:, None]
+    return np.where(told, inside, np.nan)
 
 
 @cache
@@ -271,10 +366,21 @@ def hands(frame: Frame, poses: Poses, by: PocketDetector | None = None) -> Hands
         by: the detector; None: the built-in one.
     """
     by = by or detector()
-    first = by.log_odds(frame, poses)
-    second = by.log_odds(frame, read_again(frame, poses, by.reader)) if len(poses) else first
-    inside = (_chance(first) + _chance(np.where(np.isnan(second), first, second))) / 2
-    return Hands(inside.astype(np.float32), by.out_to, by.in_from)
+    return by.judge(*by.look(frame, poses))
+
+
+def _thigh_hangs(reading: Reading) -> np.ndarray:
+    """(N, 2) bool: whether the knee is seen below the hip, or would be outside the frame."""
+    poses, (up, _, scale) = reading.poses, trunk_axes(reading.poses)
+    if not {"left_knee", "right_knee"} <= set(poses.skeleton.keypoints):
+        return np.zeros((len(poses), len(SIDES)), bool)
+    knees, hips = ([poses.skeleton[f"{side}_{name}"] for side in SIDES] for name in ("knee", "hip"))
+    down = -up[:, None] * scale[:, None, None]
+    with np.errstate(invalid="ignore"):
+        drop = ((poses.xy[:, knees] - poses.xy[:, hips]) * -up[:, None]).sum(axis=-1)
+        below = poses.xy[:, hips] + THIGH * down
+        outside = ((below < 0) | (below > reading.size)).any(axis=-1)
+        return outside | (drop >= HANGS * scale[:, None]) & (poses.score[:, knees] >= SEEN)
 
 
 def _chance(log_odds: np.ndarray) -> np.ndarray:

@@ -228,18 +228,52 @@ def cross_validated_log_odds(
     return odds
 
 
-def average_with_own(
-    tables: dict[str, HandTable], odds: Sequence[np.ndarray]
+def settled_chances(
+    people: Sequence[LabelledPerson],
+    tables: dict[str, HandTable],
+    rows: dict[str, dict[str, np.ndarray]],
+    odds: Sequence[np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Probabilities for each model, averaged with those of vitruvian-2d; as in `pockets.hands`."""
-    chances = [1 / (1 + np.exp(-part)) for part in odds]
-    own = dict(zip(tables, chances, strict=True))
-    again = dict(zip(tables["vitruvian-2d"].hand, own["vitruvian-2d"].tolist(), strict=True))
+    """(M,) probabilities for each model, settled with those of vitruvian-2d; NaN: unknown.
+
+    As in `pockets.hands`.
+
+    Args:
+        people: whose hands.
+        tables: of each model.
+        rows: from `poses_of_people`, of each model.
+        odds: (M,) log odds of the hands of each table.
+    """
+    sizes = {person.key: Frame.read(person.file).size for person in people}
+    read = {name: _readings(name, part, rows[name], one, sizes)
+            for (name, part), one in zip(tables.items(), odds, strict=True)}  # fmt: skip
+    settled: dict[str, np.ndarray] = {}
+    for name, part in tables.items():
+        said: dict[str, np.ndarray] = {}
+        for key, (first, chance) in read[name].items():
+            second, again = read["vitruvian-2d"].get(key, (first, chance))
+            both = np.stack([chance, np.where(np.isnan(again), chance, again)])
+            said[key] = pockets.settle(first, second, both, OUT_TO, IN_FROM)[0]
+        settled[name] = np.array([said[key][side] for key, side in part.hand])
+    return settled
+
+
+def _readings(
+    name: str,
+    part: HandTable,
+    rows: dict[str, np.ndarray],
+    odds: np.ndarray,
+    sizes: dict[str, tuple[int, int]],
+) -> dict[str, tuple[pockets.Reading, np.ndarray]]:
+    """Of each person in a table, with (1, 2) probabilities."""
+    column, found = pockets.FEATURES.index("hand in sight"), dict[str, list[np.ndarray]]()
+    for (key, side), features, one in zip(part.hand, part.features, odds, strict=True):
+        sight, chance = found.setdefault(key, [np.full((1, 2), np.nan), np.full((1, 2), np.nan)])
+        sight[0, side], chance[0, side] = features[column], 1 / (1 + np.exp(-one))
+    skeleton = model_skeleton(name)
     return {
-        name: np.array(
-            [(p + again.get(hand, p)) / 2 for p, hand in zip(own[name], part.hand, strict=True)]
-        )
-        for name, part in tables.items()
+        key: (pockets.Reading(unpack_pose(rows[key], skeleton), sizes[key], sight), chance)
+        for key, (sight, chance) in found.items()
     }
 
 
