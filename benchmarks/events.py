@@ -137,7 +137,7 @@ def record_of_video(video: Path, model: str, stride: int, folder: Path) -> Path:
     return record
 
 
-Look = dict[int, tuple[pockets.Reading, pockets.Reading]]  # by index of the frame
+Look = dict[int, tuple[pockets.HandReading, pockets.HandReading]]  # by index of the frame
 
 
 def look_at_hands(record: Path) -> Look:
@@ -152,12 +152,12 @@ def look_at_hands(record: Path) -> Look:
     return seen
 
 
-def bare(reading: pockets.Reading) -> pockets.Reading:
+def bare(reading: pockets.HandReading) -> pockets.HandReading:
     """Without anything that fills a cache."""
     poses = reading.poses
     parts = (poses.skeleton, poses.xy, poses.score, poses.box, poses.box_score, poses.person)
     whole = Poses(*parts, xyz=poses.xyz, origin=poses.origin, presence=poses.presence)
-    return pockets.Reading(whole, reading.size, reading.sight)
+    return pockets.HandReading(whole, reading.size, reading.sight)
 
 
 def analysed(
@@ -309,7 +309,7 @@ def posed_pictures(data: Path, model: str, folder: Path) -> dict[str, tuple[Any,
                         for row in labelled_people(data)})  # fmt: skip
         found = {}
         for frame, poses in vit.run([str(file) for file in files], model):
-            reading = pockets.Reading(poses, frame.size, np.zeros((len(poses), 2)))
+            reading = pockets.HandReading(poses, frame.size, np.zeros((len(poses), 2)))
             found[frame.source] = frame.size, bare(reading).poses
         return found
 

@@ -243,11 +243,11 @@ def test_from_the_side_the_far_hand_is_hidden_by_the_body():
 def settled(chances, sight=0.0, poses=None, second=None, size=SIZE):
     """The state of the left hand by two readings."""
     readings = [
-        pockets.Reading(one, size, np.full((1, 2), sight))
+        pockets.HandReading(one, size, np.full((1, 2), sight))
         for one in (poses or standing(), second or poses or standing())
     ]
     both = np.array([[[chances[0], 0.5]], [[chances[1], 0.5]]])
-    inside = pockets.settle(readings[0], readings[1], both, 0.4, 0.58)
+    inside = pockets.settle_hands(readings[0], readings[1], both, 0.4, 0.58)
     return Hands(inside, 0.4, 0.58).state[0, 0]
 
 

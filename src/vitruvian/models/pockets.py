@@ -236,7 +236,7 @@ def hand_view(poses: Poses) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class HandReading:
     """The hands of N people by one model."""
 
     poses: Poses
@@ -260,38 +260,38 @@ class PocketDetector:
     out_to: float  # see `Hands`
     in_from: float
 
-    def look(self, frame: Frame, poses: Poses) -> tuple[Reading, Reading]:
+    def look(self, frame: Frame, poses: Poses) -> tuple[HandReading, HandReading]:
         """What is seen in the image: by these poses, and by vitruvian-2d."""
         if not len(poses):
-            nothing = Reading(poses, frame.size, np.zeros((0, len(SIDES)), np.float32))
+            nothing = HandReading(poses, frame.size, np.zeros((0, len(SIDES)), np.float32))
             return nothing, nothing
         again = read_again(frame, poses, self.reader)
         return self._read(frame, poses), self._read(frame, again)
 
-    def _read(self, frame: Frame, poses: Poses) -> Reading:
+    def _read(self, frame: Frame, poses: Poses) -> HandReading:
         arms = Arms.of(poses)
         known = arms_in_view(arms, frame.size)
         sight = np.full(known.shape, np.nan, np.float32)
         if known.any():
             (answer,) = self.sight(cut(frame, patches(arms, known), known))
             sight[known] = answer[:, 0]
-        return Reading(poses, frame.size, sight)
+        return HandReading(poses, frame.size, sight)
 
-    def log_odds(self, reading: Reading) -> np.ndarray:
+    def log_odds(self, reading: HandReading) -> np.ndarray:
         """(N, 2) that the hands are in pockets, by one reading alone; NaN where not in view."""
         features = evidence(geometry(Arms.of(reading.poses)), reading.sight)
         return features @ self.weight + np.float32(self.bias)
 
-    def judge(self, first: Reading, second: Reading) -> Hands:
+    def judge(self, first: HandReading, second: HandReading) -> Hands:
         """Probabilities from what `look` gave."""
         chances = [_chance(self.log_odds(reading)) for reading in (first, second)]
         chances[1] = np.where(np.isnan(chances[1]), chances[0], chances[1])
-        inside = settle(first, second, np.stack(chances), self.out_to, self.in_from)
+        inside = settle_hands(first, second, np.stack(chances), self.out_to, self.in_from)
         return Hands(inside.astype(np.float32), self.out_to, self.in_from)
 
 
-def settle(
-    first: Reading, second: Reading, chances: np.ndarray, out_to: float, in_from: float
+def settle_hands(
+    first: HandReading, second: HandReading, chances: np.ndarray, out_to: float, in_from: float
 ) -> np.ndarray:
     """(N, 2) probabilities of two readings as one; NaN where it cannot be told.
 
@@ -369,7 +369,7 @@ def hands(frame: Frame, poses: Poses, by: PocketDetector | None = None) -> Hands
     return by.judge(*by.look(frame, poses))
 
 
-def _thigh_hangs(reading: Reading) -> np.ndarray:
+def _thigh_hangs(reading: HandReading) -> np.ndarray:
     """(N, 2) bool: whether the knee is seen below the hip, or would be outside the frame."""
     poses, (up, _, scale) = reading.poses, trunk_axes(reading.poses)
     if not {"left_knee", "right_knee"} <= set(poses.skeleton.keypoints):

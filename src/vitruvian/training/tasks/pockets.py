@@ -253,7 +253,7 @@ def settled_chances(
         for key, (first, chance) in read[name].items():
             second, again = read["vitruvian-2d"].get(key, (first, chance))
             both = np.stack([chance, np.where(np.isnan(again), chance, again)])
-            said[key] = pockets.settle(first, second, both, OUT_TO, IN_FROM)[0]
+            said[key] = pockets.settle_hands(first, second, both, OUT_TO, IN_FROM)[0]
         settled[name] = np.array([said[key][side] for key, side in part.hand])
     return settled
 
@@ -264,7 +264,7 @@ def _readings(
     rows: dict[str, np.ndarray],
     odds: np.ndarray,
     sizes: dict[str, tuple[int, int]],
-) -> dict[str, tuple[pockets.Reading, np.ndarray]]:
+) -> dict[str, tuple[pockets.HandReading, np.ndarray]]:
     """Of each person in a table, with (1, 2) probabilities."""
     column, found = pockets.FEATURES.index("hand in sight"), dict[str, list[np.ndarray]]()
     for (key, side), features, one in zip(part.hand, part.features, odds, strict=True):
@@ -272,7 +272,7 @@ def _readings(
         sight[0, side], chance[0, side] = features[column], 1 / (1 + np.exp(-one))
     skeleton = model_skeleton(name)
     return {
-        key: (pockets.Reading(unpack_pose(rows[key], skeleton), sizes[key], sight), chance)
+        key: (pockets.HandReading(unpack_pose(rows[key], skeleton), sizes[key], sight), chance)
         for key, (sight, chance) in found.items()
     }
 
