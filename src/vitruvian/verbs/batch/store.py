@@ -106,7 +106,7 @@ class Store:
             path = path.rstrip("/")
             self.system.invalidate_cache()
             found = [name[len(path) + 1 :] for name in self.system.find(path, maxdepth=depth)]
-            self.system.invalidate_cache()  # what is kept takes 1 kB a file
+            self.system.invalidate_cache()  # which would hold all of it
             return found
 
         return self._read(folder, find, [])
