@@ -157,16 +157,23 @@ def test_images_are_done_in_groups_and_an_added_one_leaves_no_old_group(run, pic
     assert not (tmp_path / "out/0.png and 2 more").exists()
 
 
+ALWAYS = """
+def always(body):
+    return [1.0] * len(body)
+"""
+
+
 def test_events_go_to_a_command_as_they_are_found(run, video, tmp_path):
     video("in/a.mp4", times=[i / 10 for i in range(20)])
-    done = run("in", "--rules", "seated,leaning,arms_raised", "--on-event", "cat > events.jsonl")
+    (tmp_path / "mine.py").write_text(ALWAYS)
+    done = run("in", "--rules", "seated,mine.py:always", "--on-event", "cat > events.jsonl")
     assert done.returncode == 0
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert events
     assert {event["source"] for event in events} == {str(tmp_path / "in/a.mp4")}
     written = (tmp_path / "out/a.mp4/events.jsonl").read_text().splitlines()
     assert [event["rule"] for event in events] == [json.loads(line)["rule"] for line in written]
-    done = run("in", "--rules", "seated,leaning", "--on-event", "cat > /dev/null; exit 3")
+    done = run("in", "--rules", "mine.py:always", "--on-event", "cat > /dev/null; exit 3")
     assert "exit code 3" in done.stderr
 
 

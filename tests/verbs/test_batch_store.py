@@ -209,8 +209,9 @@ def test_shards_have_one_summary(run, url, video, tmp_path):
     names = ("0.mp4", "a.mp4")  # one in each shard
     for name in names:
         video(f"in/{name}", [k / 10 for k in range(20)])
+    (tmp_path / "mine.py").write_text("def always(body):\n    return [1.0] * len(body)\n")
     for k in (1, 2):
-        words = {"state": tmp_path / f"machine {k}", "rules": "seated,leaning,arms_raised"}
+        words = {"state": tmp_path / f"machine {k}", "rules": f"{tmp_path / 'mine.py'}:always"}
         run(url, shard=f"{k}/2", summary=True, log=tmp_path / "log", **words)
     assert len((tmp_path / "log").read_text().splitlines()) == 2
     summary = json.loads(Store(url).read("summary.json") or b"")
