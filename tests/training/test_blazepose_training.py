@@ -430,7 +430,9 @@ def test_another_backbone_begins_with_heat_maps_like_the_official_ones(tmp_path,
     crops = task.collate(samples)["crops"].float() / 255
     with torch.no_grad():
         before = task.start(crops).maps
-        network = task.network().network
+        trained = task.network()
+        assert isinstance(trained, tasks.InTraining)
+        network = trained.network
         official, maps = (torch.sigmoid(each(crops).maps) for each in (task.teacher, network))
     now = network.state_dict()
     assert all(
