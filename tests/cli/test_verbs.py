@@ -28,7 +28,8 @@ def words(function) -> dict[str, object]:
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
 def test_a_command_and_its_verb_have_the_same_words_and_defaults(command):
     other = ELSEWHERE.get(command.__name__, set())
-    verb = words(getattr(vit, IN_PYTHON.get(command.__name__, command.__name__)))
+    name = str(command.__name__)
+    verb = words(getattr(vit, IN_PYTHON.get(name, name)))
     shell = words(command)
     assert {n: v for n, v in verb.items() if n not in OF_PYTHON | other} == {
         n: v for n, v in shell.items() if n not in OF_THE_SHELL | other
