@@ -139,7 +139,8 @@ class Rows:
         self.arrow, self.part = pyarrow, AtomicFile(path)
         self.schema = pyarrow.schema(list(kinds.items()))
         self.schema = self.schema.with_metadata({"vitruvian": json.dumps(about)})
-        self.rows: list[Sequence[Any]] = []
+        self.kept: list[Any] = []  # not yet written
+        self.cells = 0  # of it
         self.writer: Any = None
 
     def __enter__(self) -> Self:
@@ -147,25 +148,35 @@ class Rows:
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
         """Append rows."""
+        rows = list(rows)
+        self.keep(rows, len(rows))
+
+    def keep(self, items: Iterable[Any], rows: int) -> None:
+        """Append what `columns` makes so many rows of."""
         if self.writer is None:
             self.writer = self.arrow.parquet.ParquetWriter(self.part.begin(), self.schema)
             self.whole = True  # so far; not after a full disk
-        self.rows.extend(rows)
-        if len(self.rows) * len(self.schema) >= self.CELLS:
+        self.kept.extend(items)
+        self.cells += rows * len(self.schema)
+        if self.cells >= self.CELLS:
             self._flush()
 
-    def _flush(self) -> None:
-        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.schema)
-        arrays = [
+    def columns(self) -> list[Any]:
+        """The Arrow arrays of what is kept."""
+        columns = list(zip(*self.kept, strict=True)) or [()] * len(self.schema)
+        return [
             self.arrow.array(map(as_text, column) if field.type == "string" else column, field.type)
             for column, field in zip(columns, self.schema, strict=True)
         ]
+
+    def _flush(self) -> None:
         try:
-            self.writer.write_table(self.arrow.Table.from_arrays(arrays, schema=self.schema))
+            table = self.arrow.Table.from_arrays(self.columns(), schema=self.schema)
+            self.writer.write_table(table)
         except OSError:
             self.whole = False
             raise
-        self.rows = []
+        self.kept, self.cells = [], 0
 
     def __exit__(self, *_: object) -> None:
         try:

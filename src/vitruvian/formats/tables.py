@@ -24,7 +24,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.state import State, states
 from vitruvian.documents import WHOLE, read_lines, read_text, unreadable
 from vitruvian.errors import VitruvianError, shown
-from vitruvian.formats.growing import Rows, Text, csv_lines
+from vitruvian.formats.growing import Rows, Text, as_text, csv_lines
 from vitruvian.formats.trc import named
 from vitruvian.formats.wire import DECIMALS, LARGEST, LATEST, PIXEL_DECIMALS, Provenance, header
 from vitruvian.frame import Frame
@@ -79,15 +79,19 @@ def utf8(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
-    """One row of `COLUMNS` per person and keypoint; None for unknown values."""
-    n, k = poses.score.shape
-    nowhere = np.full((n, k, 3), np.nan)
+def _rounded(poses: Poses) -> np.ndarray:
+    """(N, K, 9) `COLUMNS[NUMBERS]`, rounded; NaN if unknown."""
+    nowhere = np.full((*poses.score.shape, 3), np.nan)
     parts = [np.round(poses.xy.astype(float), PIXEL_DECIMALS)]
     parts.append(np.round(poses.score[..., None].astype(float), DECIMALS))
     for xyz in (poses.xyz, poses.world):
         parts.append(nowhere if xyz is None else np.round(xyz.astype(float), DECIMALS))
-    numbers = np.concatenate(parts, axis=-1).tolist()
+    return np.concatenate(parts, axis=-1)
+
+
+def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
+    """One row of `COLUMNS` per person and keypoint; None for unknown values."""
+    n, numbers = len(poses), _rounded(poses).tolist()
     error = np.full(n, np.nan) if poses.error is None else poses.error.astype(float)
     plausible = [None] * n if poses.plausible is None else poses.plausible.tolist()
     start = (utf8(frame.source), frame.index, round(frame.seconds, 6))
@@ -116,7 +120,42 @@ class Parquet(Rows):
 
     def write(self, frame: Frame, poses: Poses) -> None:
         """Add the rows of a frame."""
-        self.add(rows(frame, poses))
+        n = len(poses)
+        error = [None] * n if poses.error is None else poses.error.astype(float).tolist()
+        plausible = [None] * n if poses.plausible is None else poses.plausible.tolist()
+        parts = _rounded(poses), error, plausible, states(poses, frame.size)
+        start = utf8(frame.source), frame.index, round(frame.seconds, 6), poses.origin
+        self.keep([(start, poses.skeleton.keypoints, poses.person, *parts)], poses.score.size)
+
+    def columns(self) -> list[Any]:
+        """See `Rows`; by columns this takes a fifth of the time that rows do."""
+        if not self.kept:
+            return super().columns()
+        array, kinds = self.arrow.array, {each.name: each.type for each in self.schema}
+        starts, names, person, numbers, error, plausible, state = zip(*self.kept, strict=True)
+        # Of each row: its frame, and its person.
+        people = [len(each) for each in person]
+        joints = np.repeat([len(each) for each in names], people)
+        at_person = np.repeat(np.arange(len(joints)), joints)
+        at_frame = np.repeat(np.arange(len(people)), people)[at_person]
+        columns: dict[str, Any] = {}
+        of_frame = zip(
+            ("source", "index", "time", "origin"), zip(*starts, strict=True), strict=True
+        )
+        for name, values in of_frame:
+            columns[name] = array(values, kinds[name]).take(at_frame)
+        columns["person"] = array(np.concatenate(person), kinds["person"]).take(at_person)
+        every = chain.from_iterable(each * n for each, n in zip(names, people, strict=True))
+        columns["keypoint"] = array(map(as_text, every), kinds["keypoint"])
+        each_row = np.concatenate([part.reshape(-1, part.shape[-1]) for part in numbers])
+        for name, values in zip(COLUMNS[NUMBERS], each_row.T.astype(np.float32), strict=True):
+            columns[name] = array(values, mask=np.isnan(values))
+        off = [None if e is None or e != e else round(e, PIXEL_DECIMALS) for e in chain(*error)]
+        columns["error"] = array(off, kinds["error"]).take(at_person)
+        columns["plausible"] = array([*chain(*plausible)], kinds["plausible"]).take(at_person)
+        known = array([*map(WORDS.get, State)], kinds["state"])
+        columns["state"] = known.take(np.concatenate([part.ravel() for part in state]))
+        return [columns[name] for name in kinds]
 
 
 def read_csv(path: str | Path) -> Iterator[tuple[Frame, Poses]]:

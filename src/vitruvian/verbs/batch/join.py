@@ -83,18 +83,20 @@ class Joined:
         numbers: dict[Hashable, int],
     ) -> Pair:
         """The frame with track ids of the whole video, by first appearance."""
-        ids = poses.person.copy()
-        for own in np.unique(ids[ids >= 0]).tolist():
+        known = {-1: -1}  # track id in the piece -> in the video
+        for own in sorted({*poses.person.tolist()} - {-1}):
             person = who.setdefault(own, (piece, own))
-            number = numbers.setdefault(person, len(numbers) + 1)
-            ids[poses.person == own] = number
-        raw = None if poses.raw is None else replace(poses.raw, person=ids)
-        poses = replace(poses, person=ids, raw=raw)
+            known[own] = numbers.setdefault(person, len(numbers) + 1)
+        ids = np.array([known[own] for own in poses.person.tolist()], np.int64)
+        if (ids != poses.person).any():
+            raw = None if poses.raw is None else replace(poses.raw, person=ids)
+            poses = replace(poses, person=ids, raw=raw)
         if self._by_number:
             order = np.argsort(np.where(ids > 0, ids, np.inf), kind="stable")
-            poses = poses.take(order)
+            if (np.diff(order) < 0).any():
+                poses = poses.take(order)
         address = getattr(self.source, "address", frame.source)
-        return replace(frame, source=address), poses
+        return frame if frame.source == address else replace(frame, source=address), poses
 
 
 def _tell(

@@ -302,10 +302,10 @@ def _count(record: Path) -> tuple[int, int]:
     """Frames of a record, and people: track ids of a video, or the people of all images."""
     frames, people, ids = 0, 0, set[int]()
     if record.is_file():
-        for _, poses in Record(record):
-            frames += 1
-            ids.update(poses.person[poses.person >= 0].tolist())
-            people += int((poses.person < 0).sum())
+        for line, _, _ in Record(record).index():
+            numbers = [each["person"] for each in line["people"]]
+            frames, people = frames + 1, people + numbers.count(-1)
+            ids.update(number for number in numbers if number >= 0)
     return frames, len(ids) or people
 
 
