@@ -8,7 +8,7 @@ them together. Others may read pixels and see one frame at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,8 +19,10 @@ from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 
-BATCH = 64  # frames
-_FIELDS = tuple(each.name for each in fields(Poses))
+BATCH = 256  # frames
+# Fields of `Poses` that some have and others have not.
+_OPTIONAL = ("xyz", "presence", "depth", "world", "error", "plausible")
+_FIELDS = ("xy", "score", "box", "box_score", "person", *_OPTIONAL)
 
 
 class StateKey(NamedTuple):
@@ -134,7 +136,8 @@ class BatchedDegrees:
         done: list[FrameDegrees] = []
         if len(poses):
             camera = None if frame.camera is None else tuple(frame.camera.up.tolist())
-            kind = (poses.skeleton, poses.origin, frame.size, camera, _arrays_of(poses))
+            lacks = tuple(getattr(poses, name) is None for name in _OPTIONAL)
+            kind = (poses.skeleton, poses.origin, frame.size, camera, lacks)
             done = self.flush() if kind != self.kind else []
             self.kind = kind
         one = FrameDegrees(frame, poses, {})
@@ -161,11 +164,6 @@ class BatchedDegrees:
         return done
 
 
-def _arrays_of(poses: Poses) -> tuple[str, ...]:
-    """The fields that are arrays."""
-    return tuple(name for name in _FIELDS if isinstance(getattr(poses, name), np.ndarray))
-
-
 def _body_of(frames: list[FrameDegrees]) -> Body:
     """The people of several frames, as if they were in the first one with people."""
     first, *more = [one for one in frames if len(one.poses)] or frames[:1]
@@ -174,6 +172,7 @@ def _body_of(frames: list[FrameDegrees]) -> Body:
     every = [first.poses, *(one.poses for one in more)]
     joined: dict[str, Any] = {
         name: np.concatenate([getattr(poses, name) for poses in every])
-        for name in _arrays_of(first.poses)
+        for name in _FIELDS
+        if getattr(first.poses, name) is not None
     }
     return Body(Poses(first.poses.skeleton, origin=first.poses.origin, **joined), first.frame)

@@ -27,11 +27,13 @@ from vitruvian.formats.wire import (
     dump,
     frame_to_dict,
     from_dict,
+    from_dicts,
     header,
 )
 from vitruvian.frame import Frame
 
 _BOM = b"\xef\xbb\xbf"  # UTF-8 byte order mark, which some editors write
+BATCH = 64  # lines that are decoded at once
 _TAIL = 1 << 16  # bytes read first to find the last line
 
 
@@ -61,8 +63,30 @@ class Record:
             raise unreadable(path, f"its header has no valid skeleton ({error!r})") from None
 
     def __iter__(self) -> Iterator[tuple[Frame, Poses]]:
-        for number, line in self._lines():
-            yield self.frame(self._parse(line, number), number)
+        for lines in self._batches():
+            found = None
+            with suppress(VitruvianError):
+                parsed = [self._parse(line, number) for number, line in lines]
+                found = from_dicts(parsed, self.skeleton)
+            if found is not None:
+                yield from found
+                continue
+            for number, line in lines:  # one by one, as far as they are valid
+                yield self.frame(self._parse(line, number), number)
+
+    def _batches(self) -> Iterator[list[tuple[int, str]]]:
+        """The same as `_lines`, some at once; the first one alone."""
+        lines, most = list[tuple[int, str]](), 1
+        try:
+            for each in self._lines():
+                lines.append(each)
+                if len(lines) == most:
+                    yield lines
+                    lines, most = [], BATCH
+        except VitruvianError:
+            yield lines
+            raise
+        yield lines
 
     def _lines(self) -> Iterator[tuple[int, str]]:
         """Number, from 2, and text of the lines after the header."""

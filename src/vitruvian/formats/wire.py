@@ -8,6 +8,7 @@ that differ under `raw`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -190,6 +191,47 @@ def from_dict(line: dict[str, Any], own: Skeleton | None = None) -> tuple[Frame,
     except (TypeError, ValueError, IndexError, OverflowError) as error:
         raise VitruvianError(error) from None
     return frame, poses
+
+
+def from_dicts(
+    lines: Sequence[dict[str, Any]], own: Skeleton | None = None
+) -> list[tuple[Frame, Poses]] | None:
+    """As `from_dict`, of several lines at once, which is faster.
+
+    None if they differ in what they have, or one is invalid: then take one by one.
+    """
+    try:
+        people = [each for line in lines for each in line["people"]]
+        first, origin = people[0].keys(), lines[0]["origin"]
+        alike = all(each.keys() == first for each in people)
+        alike &= all(
+            line["origin"] == origin and line["skeleton"] == lines[0]["skeleton"] for line in lines
+        )
+        if not alike or "raw" in first or own is None or lines[0]["skeleton"] != own.name:
+            return None
+        nothing = {key: sum(each[key] is None for each in people) for key in PARTS if key in first}
+        if any(count not in (0, len(people)) for count in nothing.values()):
+            return None
+        parts: dict[str, Any] = {**dict.fromkeys(NEEDED), **_arrays(people, len(own))}
+        if any(parts[key] is None for key in NEEDED):
+            return None
+        found, at = list[tuple[Frame, Poses]](), 0
+        for line in lines:
+            here = line["people"]
+            if not here:
+                found.append((_frame(line), Poses.nobody(own, origin)))
+                continue
+            person = [each["person"] for each in here]
+            if not all(type(number) is int and abs(number) < WHOLE for number in person):
+                return None
+            rows = slice(at, at + len(here))
+            some = {key: None if part is None else part[rows] for key, part in parts.items()}
+            some["person"] = np.array(person, np.int64)
+            found.append((_frame(line), Poses(own, origin=origin, **some)))
+            at += len(here)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError):
+        return None
+    return found
 
 
 def _frame(line: dict[str, Any]) -> Frame:

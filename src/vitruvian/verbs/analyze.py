@@ -65,7 +65,7 @@ def analyze_frames(
     """Detect posture events and measure angles, frame by frame.
 
     Frames of files and records come once later frames can no longer change their result: after
-    `minimum` and `gap` seconds, with angles up to half a minute, and in batches of up to 64 frames;
+    `minimum` and `gap` seconds, with angles up to half a minute, in batches of up to 256 frames;
     their pixels are read again.
     Frames of cameras and streams come at once, and their states lag by up to `gap`.
 
@@ -218,6 +218,7 @@ class AnalysisJob:
     drawn: bool = True  # whether there are pixels to draw on
     note: str = ""  # message for the user
     skip: Callable[[], object] = lambda: None  # skips its poses
+    behind: bool = True  # whether poses take time meanwhile
 
 
 def jobs(
@@ -271,7 +272,8 @@ def jobs_of(
         if here or not missing:
             note = ""
         own = asked if here else without_pixels(asked)
-        return AnalysisJob(source, pairs, own, drawn, note, lambda: next(groups, None))
+        skip = lambda: next(groups, None)  # noqa: E731
+        return AnalysisJob(source, pairs, own, drawn, note, skip, behind=False)
 
     return [job(source) for source in sources]
 
@@ -392,7 +394,8 @@ def write_analyses(
                     chosen = _chosen(job.asked, job.pairs(rest, fault), ids)
                     pairs = until_error(job.source, chosen, fault)
                     on_write = partial(unit.written, place, sink=report)
-                    if told := write_source(job.source, pairs, sink, sink, on_write):
+                    how: Any = {"on_write": on_write, "behind": job.behind}
+                    if told := write_source(job.source, pairs, sink, sink, **how):
                         tell(f"{told} -> {where(sink.paths)}")
                         remarks += sink.remarks()
                     state = "failed" if fault.count > before else "done"

@@ -107,6 +107,8 @@ def write_source(
     closed: Any,
     on_write: Callable[[Frame], None] = lambda frame: None,
     on_end: Callable[[bool], None] = lambda ok: None,
+    *,
+    behind: bool = True,
 ) -> str:
     """Write one source; returns a one-line summary, or "" if nothing was written.
 
@@ -117,6 +119,7 @@ def write_source(
         closed: the part of the sink that is closed at the end.
         on_write: called with each written frame, in the writer thread.
         on_end: called before the files are closed, with False if the user stopped the run.
+        behind: as for `each_frame`.
     """
     found = Counted(source)
 
@@ -133,7 +136,7 @@ def write_source(
         with closed:
             ok = False
             try:
-                each_frame(source.name, count_of(source), counted(), write)
+                each_frame(source.name, count_of(source), counted(), write, behind=behind)
                 ok = True
             finally:
                 on_end(ok)
