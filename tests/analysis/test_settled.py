@@ -515,3 +515,49 @@ def test_every_rule_can_be_told_of_a_body_without_arms():
     assert np.isnan(found.degrees["hands_in_pockets"]).all()
     assert "left_elbow" in found.lacks["hands_at_pockets"]
     assert not found.lacks["seated"]
+
+
+# Timing: what is told of each frame, and the table, whatever the frames come from
+
+
+def uneven(count: int) -> list[float]:
+    """Times of a variable frame rate: 8 to 40 frames a second, milliseconds."""
+    steps = np.random.default_rng(4).choice([0.025, 0.033, 0.05, 0.125], count)
+    return np.round(np.cumsum(steps) - steps[0], 3).tolist()
+
+
+@pytest.mark.parametrize("of", ["video", "record", "record without its video"])
+@pytest.mark.parametrize("times", ["even", "variable"])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_states_and_events_agree_to_the_frame(of, times, stride, video):
+    """Arms go up at frame 20 and down after frame 59; once they are up for four frames only."""
+    seconds = [i / 25 for i in range(100)] if times == "even" else uneven(100)
+    does = [UP if 20 <= i < 60 or 70 <= i < 74 else {} for i in range(100)]
+    clip = video("clip.mp4", seconds, size=SIZE)
+    every = range(0, 100, stride)
+    poses = acting([does[i] for i in every])
+    how = {"rules": "arms_raised", "save": "tables", "out": "out", "minimum": 0.4, "gap": 0.2}
+    frames = {key: how[key] for key in ("rules", "minimum", "gap")}
+    source: str | Path = clip
+    if of == "video":
+        vit.analyze(clip, Actor(poses), stride=stride, **how)
+        found = list(vit.analyze_frames(clip, Actor(poses), stride=stride, **frames))
+    else:
+        source = clip if of == "record" else "gone.mp4"
+        with vit.open_sink("p.jsonl") as sink:
+            for i, one in zip(every, poses, strict=True):
+                sink.write(Frame(None, i, seconds[i], str(source), size=SIZE), one)
+        vit.analyze("p.jsonl", **how)
+        found = list(vit.analyze_frames("p.jsonl", **frames))
+    assert [frame.index for frame, *_ in found] == list(every)
+    held = [i for i in every if 20 <= i < 60]
+    for side in ("left", "right"):
+        yes = [frame for frame, _, one in found if one.state("arms_raised", side) == ["yes"]]
+        assert [frame.index for frame in yes] == held
+        (row,) = [row for row in table("out/events.csv") if row["side"] == side]
+        assert float(row["start"]) == pytest.approx(seconds[held[0]], abs=1e-3)
+        assert float(row["end"]) == pytest.approx(seconds[held[-1]], abs=1e-3)
+        assert (yes[0].seconds, yes[-1].seconds) == (
+            *(pytest.approx(float(row["start"])), pytest.approx(float(row["end"]))),
+        )
+        assert int(row["frames"]) == len(held)

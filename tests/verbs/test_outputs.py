@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +216,66 @@ def test_a_line_stands_for_itself(people: People, frame: Frames):
 def test_a_record_can_be_read_twice(tmp_path: Path, people: People, frame: Frames):
     record = read(write(tmp_path / "a.jsonl", (frame(), people(1, COCO17))))
     assert len(list(record)) == len(list(record)) == 1
+
+
+KINDS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "all alike": lambda i: {},
+    "everything": lambda i: {"everything": True},
+    "metres in some": lambda i: {"everything": i % 7 == 0},
+    "smoothed": lambda i: {"raw": i % 2 == 0},
+    "missing points": lambda i: {"gap": i % 3 == 0},
+    "errors of some": lambda i: {"error": i % 3 == 0},
+    "skeletons": lambda i: {"skeleton": (COCO17, BLAZEPOSE33)[i > 80]},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lines_that_are_decoded_at_once_are_as_one_by_one(
+    kind, tmp_path: Path, people: People, frame: Frames
+):
+    pairs = []
+    for i in range(150):
+        how = KINDS[kind](i)
+        table = how.get("skeleton", COCO17)
+        poses = people(i % 3, table, everything=how.get("everything", False))
+        if how.get("gap") and len(poses):
+            poses.xy[0, 3] = np.nan
+        if how.get("raw"):
+            poses = replace(poses, raw=replace(poses, xy=poses.xy + 1))
+        if how.get("error"):
+            poses = replace(poses, error=np.full(len(poses), 2.5, np.float32))
+        pairs.append((frame(i, i / 10), poses))
+    record = read(write(tmp_path / "a.jsonl", *pairs))
+    lines = [json.loads(line) for line in record.path.read_text().splitlines()[1:]]
+    found = list(record)
+    assert len(found) == len(lines)
+    for (one, poses), line in zip(found, lines, strict=True):
+        other, alone = from_dict(line, record.skeleton)
+        assert (one.index, one.seconds, one.source, one.size) == (
+            *(other.index, other.seconds, other.source, other.size),
+        )
+        assert frame_to_dict(one, poses, "toy-model") == frame_to_dict(other, alone, "toy-model")
+        assert (poses.origin, poses.skeleton) == (alone.origin, alone.skeleton)
+        for each in fields(Poses):
+            value, want = getattr(poses, each.name), getattr(alone, each.name)
+            assert (value is None) == (want is None), each.name
+            if isinstance(want, np.ndarray):
+                assert (value.dtype, value.shape) == (want.dtype, want.shape)
+
+
+@pytest.mark.parametrize("number", [2, 3, 66, 67, 100, 151])
+def test_all_lines_before_a_damaged_one_are_read(
+    number, tmp_path: Path, people: People, frame: Frames
+):
+    path = write(tmp_path / "a.jsonl", *[(frame(i), people(2, COCO17)) for i in range(150)])
+    lines = path.read_bytes().splitlines()
+    for broken in (b"{", b"\xff", lines[number - 1].replace(b'"xy":[[', b'"xy":[[1,2],[', 1)):
+        path.write_bytes(b"\n".join([*lines[: number - 1], broken, *lines[number:]]))
+        indices: list[int] = []
+        with refused(f"line {number}"):
+            for one, _ in read(path):
+                indices.append(one.index)  # kept when it is refused
+        assert indices == list(range(number - 2))
 
 
 @pytest.mark.parametrize(

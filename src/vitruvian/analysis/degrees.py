@@ -65,10 +65,15 @@ class FrameDegrees:
         row = self.poses.person.tolist().index(key.person)
         for notes in self.notes:
             for note in notes.by_rule.get(key.rule, ()):
-                if not note.side or note.side == key.side:
-                    value = note.values[notes.first + row]
-                    side = SIDES.index(key.side) if np.ndim(value) and key.side else slice(None)
-                    yield note, float(np.mean(value[side] if np.ndim(value) else value))
+                if note.side and note.side != key.side:
+                    continue
+                value = note.values[notes.first + row]
+                if note.values.ndim == 1:
+                    yield note, float(value)
+                elif key.side:
+                    yield note, float(value[SIDES.index(key.side)])
+                else:
+                    yield note, float(value.mean())
 
 
 @lru_cache(256)

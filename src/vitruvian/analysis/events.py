@@ -128,7 +128,9 @@ class _Going:
         """Keep what was measured in a frame in which it holds."""
         for note, value in evidence:
             if value == value:
-                self.notes.setdefault(note.words, Sample()).add(value)
+                if note.words not in self.notes:
+                    self.notes[note.words] = Sample()
+                self.notes[note.words].add(value)
 
     def evidence(self) -> str:
         """In words: in how many frames it held, and what was measured in those."""

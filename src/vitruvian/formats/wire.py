@@ -225,7 +225,7 @@ def from_dicts(
             if not all(type(number) is int and abs(number) < WHOLE for number in person):
                 return None
             rows = slice(at, at + len(here))
-            some = {key: None if part is None else part[rows] for key, part in parts.items()}
+            some: dict[str, Any] = {k: None if v is None else v[rows] for k, v in parts.items()}
             some["person"] = np.array(person, np.int64)
             found.append((_frame(line), Poses(own, origin=origin, **some)))
             at += len(here)

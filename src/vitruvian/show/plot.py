@@ -164,7 +164,8 @@ class Plot:
                 panel.set_xlabel("seconds", fontsize=LETTERS)
         assert first is not None
         handles, labels = first.get_legend_handles_labels()
-        how: Any = {"ncols": min(len(labels), 4), "frameon": False, "fontsize": LETTERS}
+        columns = len(labels) if len(labels) <= 4 else 3
+        how: Any = {"ncols": columns, "frameon": False, "fontsize": LETTERS}
         figure.legend(handles, labels, loc="outside upper center", **how)
         return figure
 
