@@ -97,7 +97,7 @@ class FrameAnalysis:
 Pairs = list[tuple[Frame, FrameAnalysis]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Waiting:
     """A frame of a recording whose states are not final yet."""
 
@@ -160,7 +160,7 @@ class Analyst:
             done = self._finish()
             self.toward = _Toward()
         degrees = one.by_key()
-        if poses.person.min(initial=0) < 0:
+        if min(poses.person.tolist(), default=0) < 0:
             degrees = {key: degree for key, degree in degrees.items() if key.person >= 0}
         events = self.watch.add(one, degrees)
         self._see(frame, poses)
