@@ -317,7 +317,7 @@ def posed_pictures(data: Path, model: str, folder: Path) -> dict[str, tuple[Any,
 
 
 @cache
-def annotations(folder: Path) -> dict[int, dict[str, Any]]:
+def people_by_id(folder: Path) -> dict[int, dict[str, Any]]:
     found = json.loads((folder / "person_keypoints.json").read_text())["annotations"]
     return {each["id"]: each for each in found}
 
@@ -331,7 +331,7 @@ def labelled_people(data: Path) -> list[dict[str, Any]]:
     return [
         {"folder": name, "picture": each["image_id"], "annotation": each}
         for name, least in LABELLED.items()
-        for each in annotations(data / name).values()
+        for each in people_by_id(data / name).values()
         if not each.get("iscrowd")
         and each["num_keypoints"] >= least
         and max(each["bbox"][2:]) >= TALL

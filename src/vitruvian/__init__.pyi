@@ -34,7 +34,6 @@ from vitruvian.verbs.doctor import doctor as doctor
 from vitruvian.verbs.export import export as export
 from vitruvian.verbs.groups import AnalysisWords, BatchWords, CameraWords, LiveWords, MachineWords, ModelWords, Outcome, OutputWords
 from vitruvian.verbs.live.push import live as live
-from vitruvian.verbs.live.serve import OneModel
 from vitruvian.verbs.outputs import open_sink as open_sink
 from vitruvian.verbs.synth import synth as synth
 from vitruvian.verbs.trace import Trace

@@ -206,7 +206,7 @@ def test_the_detector_that_comes_with_vitruvian_gives_what_it_gave(picture):
 def from_behind(**moved):
     """The same person seen from behind: left and right change places."""
     places = {"left_ear": (175, 60), "right_ear": (145, 60)}
-    poses = standing(**places)
+    poses = standing(COCO17, **places)
     flipped = replace(mirrored(poses), xy=mirrored(poses).xy[:, COCO17.mirror])
     for name, place in moved.items():
         flipped.xy[0, COCO17[name]] = place
@@ -235,9 +235,9 @@ def test_from_the_side_the_far_hand_is_hidden_by_the_body():
     side |= {"left_elbow": (160, 190), "right_elbow": (160, 190)}
     side |= {"left_ear": (150, 60), "right_ear": (150, 60), "nose": (175, 60)}  # faces right
     side |= {"left_wrist": (165, 250), "right_wrist": (165, 250)}
-    assert pockets.hand_view(standing(**side))[0].tolist() == [pockets.HIDDEN, pockets.OPEN]
+    assert pockets.hand_view(standing(COCO17, **side))[0].tolist() == [pockets.HIDDEN, pockets.OPEN]
     ahead = side | {"left_wrist": (225, 220)}
-    assert pockets.hand_view(standing(**ahead))[0].tolist() == [pockets.ASIDE, pockets.OPEN]
+    assert pockets.hand_view(standing(COCO17, **ahead))[0].tolist() == [pockets.ASIDE, pockets.OPEN]
 
 
 def settled(chances, sight=0.0, poses=None, second=None, size=SIZE):

@@ -71,4 +71,4 @@ def on_edge(poses: Poses, size: tuple[int, int]) -> np.ndarray:
     margin = EDGE * max(size)
     with np.errstate(invalid="ignore"):
         far = np.array(size, np.float32) - margin
-        return ((poses.xy < margin) | (poses.xy > far)).any(axis=-1)
+        return np.asarray(((poses.xy < margin) | (poses.xy > far)).any(axis=-1))

@@ -26,9 +26,8 @@ from vitruvian.verbs.live.live_stream import Models, Setup
 from vitruvian.verbs.live.triggers import Triggers
 
 if TYPE_CHECKING:
+    from vitruvian.verbs.api import OneModel
     from vitruvian.verbs.live.server import LiveServer
-
-    OneModel = str | ModelSpec | Model
 
 USUAL = [name for name in RULES if name not in (*LESSER, *WITHOUT_PIXELS)]
 
