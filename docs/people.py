@@ -21,7 +21,7 @@ import numpy as np
 import vitruvian as vit
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.show.draw import with_numbers
+from vitruvian.rendering.draw import with_numbers
 from vitruvian.training.synth import render
 from vitruvian.training.synth.bodies import BodyModel
 from vitruvian.training.synth.postures import (

@@ -23,7 +23,7 @@ import numpy as np
 
 from vitruvian.models.load import load
 from vitruvian.models.spec import ModelSpec
-from vitruvian.show.report import plot
+from vitruvian.rendering.report import plot
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.benchmark.benchmark import Plan, benchmark
 from vitruvian.verbs.val import show

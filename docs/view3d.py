@@ -13,8 +13,8 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.show.page import Page
-from vitruvian.show.view3d import View3D
+from vitruvian.rendering.page import Page
+from vitruvian.rendering.view3d import View3D
 
 SIZE = (1280, 720)
 HEIGHT, DOWN = 1.5, np.radians(8)  # of the camera above the floor, metres; how far it looks down

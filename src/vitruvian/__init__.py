@@ -27,7 +27,7 @@ _PUBLIC = {
     "convert": "verbs.convert",
     "distil": "verbs.distil",
     "doctor": "verbs.doctor",
-    "draw": "show.draw",
+    "draw": "rendering.draw",
     "export": "verbs.export",
     "live": "verbs.live.push",
     "load": "models.load",

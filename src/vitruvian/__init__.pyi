@@ -18,7 +18,7 @@ from vitruvian.geometry.camera import Camera
 from vitruvian.models.load import load as load
 from vitruvian.models.model import Model
 from vitruvian.models.spec import ModelSpec
-from vitruvian.show.draw import draw as draw
+from vitruvian.rendering.draw import draw as draw
 from vitruvian.sources.open import open_source as open_source
 from vitruvian.sources.video import Span
 from vitruvian.streams.run import run as run, stream as stream

@@ -20,7 +20,7 @@ from vitruvian.decode.heatmap import (
     soft_argmax,
 )
 from vitruvian.frame import Frame
-from vitruvian.show.heatmaps import heatmaps, write_heatmaps
+from vitruvian.rendering.heatmaps import heatmaps, write_heatmaps
 
 Rng = np.random.Generator
 SIZE = (48, 64)  # AlphaPose's maps, width and height

@@ -481,7 +481,7 @@ def test_a_video_may_change_its_size(tmp_path: Path, capsys):
 def test_a_film_of_a_video_that_changes_its_size_keeps_the_first_one(tmp_path: Path):
     from vitruvian.body.poses import Poses
     from vitruvian.body.skeletons import BOXES
-    from vitruvian.show.film import AnnotatedVideo as Film
+    from vitruvian.rendering.film import AnnotatedVideo as Film
 
     nobody = Poses.nobody(BOXES)
     path = tmp_path / "out.mp4"

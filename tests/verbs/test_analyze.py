@@ -28,10 +28,10 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.body.track import LONGEST
 from vitruvian.frame import Frame
-from vitruvian.show.annotate import Annotator, Arc, Line, Note
-from vitruvian.show.draw import COLOURS, draw
-from vitruvian.show.plot import KEPT, PEOPLE, POINTS, TALL, Plot, Series
-from vitruvian.show.timeline import BINS
+from vitruvian.rendering.annotate import Annotator, Arc, Line, Note
+from vitruvian.rendering.draw import COLOURS, draw
+from vitruvian.rendering.plot import KEPT, PEOPLE, POINTS, TALL, Plot, Series
+from vitruvian.rendering.timeline import BINS
 from vitruvian.sources.open import Span, VideoFile
 from vitruvian.sources.record import open_record
 from vitruvian.verbs.analyze_files import Analysis, AnalysisPlan

@@ -23,7 +23,7 @@ from vitruvian.analysis.found import FrameAnalysis
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
-from vitruvian.show.contact_sheet import (
+from vitruvian.rendering.contact_sheet import (
     CELL,
     COLUMNS,
     MOST,
@@ -34,10 +34,10 @@ from vitruvian.show.contact_sheet import (
     sharpness,
     sheet_pages,
 )
-from vitruvian.show.lettering import font
-from vitruvian.show.plot import LEAST, Cyclic, Plot
-from vitruvian.show.report import jpeg_of
-from vitruvian.show.timeline import BINS, CODES, GAP, KEPT, PEOPLE, Timeline
+from vitruvian.rendering.lettering import font
+from vitruvian.rendering.plot import LEAST, Cyclic, Plot
+from vitruvian.rendering.report import jpeg_of
+from vitruvian.rendering.timeline import BINS, CODES, GAP, KEPT, PEOPLE, Timeline
 from vitruvian.verbs.analyze_sheet import ClearestFrames, EventSheet
 
 ANALYZE = ("analyze", "--offline")

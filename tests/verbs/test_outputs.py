@@ -24,7 +24,7 @@ from vitruvian.formats.tables import COLUMNS, Parquet
 from vitruvian.formats.wire import frame_to_dict, from_dict, header
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.show.draw import COLOURS, draw, with_numbers
+from vitruvian.rendering.draw import COLOURS, draw, with_numbers
 from vitruvian.sources.open import Pictures, Source, Span, open_source
 from vitruvian.verbs import outputs
 from vitruvian.verbs.output_files import plan_outputs
@@ -839,7 +839,7 @@ def test_a_number_can_be_read_on_dark_and_light(grey, thick):
 
     OpenCV 5.0's putText leaves nothing of such an edge (findings/pictures_puttext.sh).
     """
-    from vitruvian.show.draw import _label
+    from vitruvian.rendering.draw import _label
 
     image = np.full((120, 160, 3), grey, np.uint8)
     _label(image, "8", np.array([40, 90, 100, 119]), thick)
@@ -858,8 +858,8 @@ def test_several_people_of_an_image_have_numbers(ids, drawn, people):
 
 
 def test_a_number_is_whole_where_there_is_no_room_above():
-    from vitruvian.show.draw import _label
-    from vitruvian.show.lettering import lettered
+    from vitruvian.rendering.draw import _label
+    from vitruvian.rendering.lettering import lettered
 
     image = np.full((60, 80, 3), 128, np.uint8)
     _label(image, "12", np.array([0, -5, 10, 40]), 2)
@@ -868,7 +868,7 @@ def test_a_number_is_whole_where_there_is_no_room_above():
 
 
 def test_widths_of_lines_stay_while_a_person_moves_and_follow_who_comes_near():
-    from vitruvian.show.lettering import Steady
+    from vitruvian.rendering.lettering import Steady
 
     moving = 300 * (1 + 0.12 * np.sin(np.arange(100)))  # the box of who swings arms and legs
     steady = Steady()
@@ -879,8 +879,8 @@ def test_widths_of_lines_stay_while_a_person_moves_and_follow_who_comes_near():
 
 
 def test_drawn_lines_of_a_video_keep_their_width(people: People, frame: Frames):
-    from vitruvian.show.draw import _thicknesses
-    from vitruvian.show.lettering import Steady
+    from vitruvian.rendering.draw import _thicknesses
+    from vitruvian.rendering.lettering import Steady
 
     for person in (3, -1):
         widths, alone = Steady(), set()

@@ -11,7 +11,7 @@ import pytest
 import vitruvian as vit
 from conftest import need, refused
 from vitruvian.decode import heatmap
-from vitruvian.show.points import marked
+from vitruvian.rendering.points import marked
 
 SHIPPED = ["vitruvian-2d", "vitruvian-3d"]
 

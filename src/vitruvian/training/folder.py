@@ -30,7 +30,7 @@ import torch
 
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import write_whole
-from vitruvian.show.curves import write_curves
+from vitruvian.rendering.curves import write_curves
 
 COLUMNS = 6  # of a contact sheet
 CURVES = 60.0  # seconds, at least, between two curves.png

@@ -27,13 +27,13 @@ from vitruvian.analysis.found import (
     state_phrase,
 )
 from vitruvian.body.track import Tracks
-from vitruvian.show.annotate import Annotator, Arc, Line, Note
-from vitruvian.show.draw import draw
-from vitruvian.show.figures import write_figure
-from vitruvian.show.film import AnnotatedVideo, write_picture
-from vitruvian.show.lettering import Steady
-from vitruvian.show.plot import Cyclic, Plot
-from vitruvian.show.timeline import Timeline
+from vitruvian.rendering.annotate import Annotator, Arc, Line, Note
+from vitruvian.rendering.draw import draw
+from vitruvian.rendering.figures import write_figure
+from vitruvian.rendering.film import AnnotatedVideo, write_picture
+from vitruvian.rendering.lettering import Steady
+from vitruvian.rendering.plot import Cyclic, Plot
+from vitruvian.rendering.timeline import Timeline
 from vitruvian.sources.open import VideoFile
 from vitruvian.sources.record import with_pixels
 from vitruvian.verbs.analyze_report import AnalysisReport, RuleTally

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from vitruvian.errors import amount
-from vitruvian.show.report import HtmlReport
+from vitruvian.rendering.report import HtmlReport
 from vitruvian.verbs.analyze_sheet import EventSheet
 
 ROWS = 1000  # events in the table, at most

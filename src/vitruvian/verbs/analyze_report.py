@@ -18,7 +18,7 @@ from vitruvian.analysis.view import depth_is_estimated
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, amount, shown, unknown
 from vitruvian.formats.growing import GrowingText, Rows, csv_lines
-from vitruvian.show.figures import FIGURES
+from vitruvian.rendering.figures import FIGURES
 from vitruvian.verbs.analyze_page import write_page
 from vitruvian.verbs.analyze_sheet import EventSheet
 from vitruvian.verbs.groups import VISIBLE

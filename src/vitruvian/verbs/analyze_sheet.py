@@ -19,8 +19,8 @@ from vitruvian.analysis.posture import SIDES
 from vitruvian.errors import amount
 from vitruvian.formats.atomic_file import write_whole
 from vitruvian.formats.growing import GrowingText
-from vitruvian.show.contact_sheet import SheetCell, person_cell, sheet_pages
-from vitruvian.show.report import jpeg_of
+from vitruvian.rendering.contact_sheet import SheetCell, person_cell, sheet_pages
+from vitruvian.rendering.report import jpeg_of
 from vitruvian.verbs.folder import LEDGERS
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from vitruvian.formats.table import FORMATS
 from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
-from vitruvian.show.draw import VISIBLE
-from vitruvian.show.film import AnnotatedPicture, AnnotatedVideo
-from vitruvian.show.heatmaps import write_heatmaps
-from vitruvian.show.page import Page
-from vitruvian.show.rrd import Rerun
-from vitruvian.show.view3d import View3D
+from vitruvian.rendering.draw import VISIBLE
+from vitruvian.rendering.film import AnnotatedPicture, AnnotatedVideo
+from vitruvian.rendering.heatmaps import write_heatmaps
+from vitruvian.rendering.page import Page
+from vitruvian.rendering.rrd import Rerun
+from vitruvian.rendering.view3d import View3D
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")

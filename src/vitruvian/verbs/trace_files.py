@@ -27,7 +27,7 @@ def refuse_existing_trace(folder: Path, overwrite: bool) -> None:
 
 def write_trace(result: Trace, folder: Path) -> list[Path]:
     """Write the table and the images; returns their paths."""
-    from vitruvian.show.points import marked
+    from vitruvian.rendering.points import marked
 
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / FILES[0]).open("w", encoding="utf-8", newline="") as file:

@@ -8,7 +8,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.frame import Frame
-from vitruvian.show.draw import draw
+from vitruvian.rendering.draw import draw
 
 SIDE = 320  # pixels, longer side of a drawn image
 GREEN = (0, 158, 115)

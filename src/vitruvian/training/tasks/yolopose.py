@@ -28,7 +28,7 @@ from vitruvian.exports.export import export_checkpoint
 from vitruvian.exports.networks.yolo import Yolo
 from vitruvian.frame import Frame
 from vitruvian.models import yolopose
-from vitruvian.show.draw import draw
+from vitruvian.rendering.draw import draw
 from vitruvian.training.data.draw import small, with_boxes
 from vitruvian.training.data.labelled import Data, data_report
 from vitruvian.training.recipe import Recipe

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from vitruvian.errors import amount
 from vitruvian.formats.atomic_file import WriteError, write_whole
-from vitruvian.show.report import COLOURS, HtmlReport, legend_above, plot
+from vitruvian.rendering.report import COLOURS, HtmlReport, legend_above, plot
 from vitruvian.verbs.batch.manifest import DONE, FAILED, read_manifests
 from vitruvian.verbs.folder import LEDGERS
 
 if TYPE_CHECKING:
-    from vitruvian.show.report import Figure
+    from vitruvian.rendering.report import Figure
 
 NAMES = ("summary.html", "summary.json")
 LISTED = 1000  # failures in the JSON file; SHOWN of them on the page

@@ -27,7 +27,7 @@ from vitruvian.formats.atomic_file import write_whole
 from vitruvian.frame import Frame
 from vitruvian.models.load import check_options, family_of
 from vitruvian.models.spec import ModelSpec, model_specs
-from vitruvian.show.film import write_picture
+from vitruvian.rendering.film import write_picture
 from vitruvian.sources.open import open_source, sample
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.benchmark.stages import STAGES

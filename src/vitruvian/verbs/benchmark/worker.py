@@ -19,7 +19,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.models.load import open_model
 from vitruvian.models.model import Model
-from vitruvian.show.draw import draw
+from vitruvian.rendering.draw import draw
 from vitruvian.sources.open import Pictures, Source, Span, open_source
 from vitruvian.sources.threads import BackgroundWriter
 from vitruvian.streams.stream import Stream

@@ -28,9 +28,9 @@ from vitruvian.geometry.camera import Camera
 from vitruvian.models.load import check_options, for_pictures, load
 from vitruvian.models.ready import is_network_file
 from vitruvian.models.spec import ModelSpec, model_specs
-from vitruvian.show.draw import VISIBLE
-from vitruvian.show.film import VideoWriter, write_picture
-from vitruvian.show.lettering import Steady
+from vitruvian.rendering.draw import VISIBLE
+from vitruvian.rendering.film import VideoWriter, write_picture
+from vitruvian.rendering.lettering import Steady
 from vitruvian.sources.open import Pictures, Source, Span, VideoFile, open_source
 from vitruvian.sources.threads import Prefetch, count_of, readable
 from vitruvian.stopping import hold_signals, interruptible

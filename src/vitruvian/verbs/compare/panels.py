@@ -11,10 +11,10 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.errors import amount
 from vitruvian.frame import Frame
-from vitruvian.show.draw import VISIBLE, draw, with_numbers
-from vitruvian.show.lettering import Steady
-from vitruvian.show.scene import Scene
-from vitruvian.show.view3d import Stage
+from vitruvian.rendering.draw import VISIBLE, draw, with_numbers
+from vitruvian.rendering.lettering import Steady
+from vitruvian.rendering.scene import Scene
+from vitruvian.rendering.view3d import Stage
 from vitruvian.verbs.compare.lines import FrameRecord, FrameResult
 
 ROOM = (1920, 1080)  # pixels, for the images of all panels together

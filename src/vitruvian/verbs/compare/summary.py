@@ -12,7 +12,7 @@ import numpy as np
 
 from vitruvian.analysis.angles import Space, angle_names
 from vitruvian.frame import Frame
-from vitruvian.show.report import COLOURS, HtmlReport, legend_above, plot
+from vitruvian.rendering.report import COLOURS, HtmlReport, legend_above, plot
 from vitruvian.verbs.benchmark import machine
 from vitruvian.verbs.compare.lines import FrameResult
 from vitruvian.verbs.compare.result import Comparison

@@ -12,11 +12,11 @@ import numpy as np
 from vitruvian.errors import amount
 from vitruvian.evaluate import scores
 from vitruvian.evaluate.scores import Interval, Scores
-from vitruvian.show.report import COLOURS, HtmlReport, legend_above, plot
+from vitruvian.rendering.report import COLOURS, HtmlReport, legend_above, plot
 from vitruvian.verbs.val.val import Validation
 
 if TYPE_CHECKING:
-    from vitruvian.show.report import Figure
+    from vitruvian.rendering.report import Figure
 
 IN_MM = frozenset(scores.METRES)
 MEANING = (

@@ -17,7 +17,7 @@ from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
 from vitruvian.evaluate.scores import PredictedPeople, Scores
 from vitruvian.frame import Frame
 from vitruvian.geometry.labelled import apply, apply_to_boxes, refit
-from vitruvian.show.draw import draw
+from vitruvian.rendering.draw import draw
 
 WORST = 8  # images on a sheet
 COLUMNS = 2  # images side by side

@@ -20,7 +20,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.show.draw import COLOURS, VISIBLE
+from vitruvian.rendering.draw import COLOURS, VISIBLE
 
 JPEG_QUALITY = 75
 JOINT, BONE = 0.015, 0.008  # metres, radii

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vitruvian.show.film import write_picture
+from vitruvian.rendering.film import write_picture
 
 WIDTH = 1600  # of the whole image, pixels; less for few joints
 PANEL = 260  # maximum panel width, pixels

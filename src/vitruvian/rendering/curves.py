@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian.show.film import write_picture
+from vitruvian.rendering.film import write_picture
 
 DPI, SIZE = 100, (9.0, 7.0)  # dots per inch, inches
 

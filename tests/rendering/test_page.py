@@ -17,7 +17,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.geometry.camera import Camera
-from vitruvian.show.page import MISSING, TEMPLATE, in_mm
+from vitruvian.rendering.page import MISSING, TEMPLATE, in_mm
 from vitruvian.verbs.outputs import open_sink
 
 SIZE = (64, 48)

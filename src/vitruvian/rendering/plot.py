@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitruvian.show.draw import COLOURS
-from vitruvian.show.report import plot
+from vitruvian.rendering.draw import COLOURS
+from vitruvian.rendering.report import plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 
-from vitruvian.show.report import HtmlReport, format_cell, legend_above, plot
+from vitruvian.rendering.report import HtmlReport, format_cell, legend_above, plot
 
 CLOSED = {"meta", "img", "path", "use", "rect", "br"}
 

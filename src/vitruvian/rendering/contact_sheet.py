@@ -11,8 +11,8 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
 from vitruvian.geometry.crop import Crop
-from vitruvian.show.draw import COLOURS
-from vitruvian.show.lettering import font
+from vitruvian.rendering.draw import COLOURS
+from vitruvian.rendering.lettering import font
 
 CELL = (210, 280)  # pixels, width and height of a picture
 COLUMNS, MOST = 10, 100  # pictures side by side, and on a page at most

@@ -15,8 +15,8 @@ from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import AtomicFile, write_whole
 from vitruvian.frame import Frame
-from vitruvian.show.draw import COLOURS, VISIBLE, draw, with_numbers
-from vitruvian.show.lettering import Steady
+from vitruvian.rendering.draw import COLOURS, VISIBLE, draw, with_numbers
+from vitruvian.rendering.lettering import Steady
 
 CLOCK = 90_000  # ticks per second, MPEG's time base: exact enough for every frame rate
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitruvian.show.annotate import STATES
-from vitruvian.show.report import plot
+from vitruvian.rendering.annotate import STATES
+from vitruvian.rendering.report import plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,8 +21,8 @@ from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.atomic_file import write_whole
 from vitruvian.frame import Frame
-from vitruvian.show.draw import VISIBLE
-from vitruvian.show.scene import Scene
+from vitruvian.rendering.draw import VISIBLE
+from vitruvian.rendering.scene import Scene
 
 TEMPLATE = Path(__file__).with_name("page.html")
 MISSING = -32768

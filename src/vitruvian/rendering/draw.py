@@ -10,7 +10,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.state import State, states
 from vitruvian.frame import Frame
-from vitruvian.show.lettering import Steady, blend, lettered
+from vitruvian.rendering.lettering import Steady, blend, lettered
 
 # The subject's left is blue, the right vermilion, the middle grey: Okabe and Ito's colour-blind
 # safe palette.

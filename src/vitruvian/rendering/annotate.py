@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vitruvian.show.lettering import Steady, blend, font, lettered
+from vitruvian.rendering.lettering import Steady, blend, font, lettered
 
 # Okabe and Ito's colour-blind safe palette.
 STATES = {"yes": (0, 158, 115), "no": (150, 150, 150), "unknown": (230, 159, 0), "": (0, 0, 0)}

@@ -16,9 +16,9 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera, rotation_matrix
-from vitruvian.show.draw import COLOURS
-from vitruvian.show.scene import Scene
-from vitruvian.show.view3d import SIZE, Stage, floor_lines
+from vitruvian.rendering.draw import COLOURS
+from vitruvian.rendering.scene import Scene
+from vitruvian.rendering.view3d import SIZE, Stage, floor_lines
 from vitruvian.verbs import outputs
 from vitruvian.verbs.outputs import open_sink
 

@@ -12,9 +12,9 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.show.draw import COLOURS, VISIBLE
-from vitruvian.show.film import VideoWriter, write_picture
-from vitruvian.show.scene import Scene, SceneFrame
+from vitruvian.rendering.draw import COLOURS, VISIBLE
+from vitruvian.rendering.film import VideoWriter, write_picture
+from vitruvian.rendering.scene import Scene, SceneFrame
 
 SIZE, DPI = (1280, 640), 100  # of the output image, pixels
 # Two views each: title, elevation and azimuth in degrees, focal length (inf: orthographic).
