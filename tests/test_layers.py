@@ -34,7 +34,7 @@ BELOW = {
     },
     "streams": {"body", "decode", "frame", "geometry", "models", "sources", "errors"},
     "analysis": {"body", "documents", "frame", "models", "errors"},
-    "rendering": {"body", "formats", "frame", "geometry", "errors"},
+    "rendering": {"body", "formats", "frame", "geometry", "picture_files", "errors"},
     "evaluate": {
         *("body", "documents", "formats", "frame", "geometry", "models", "sources", "errors"),
     },
@@ -72,6 +72,7 @@ HOMES = {
     "matplotlib": {"rendering/"},
     "mpl_toolkits": {"rendering/view3d.py"},
     "rerun": {"rendering/rrd.py"},
+    "IPython": {"rendering/notebook.py"},
     "pyarrow": {"formats/growing.py", "formats/tables.py"},
     "ezc3d": {"formats/c3d.py"},
     "pandas": {"formats/libraries.py"},

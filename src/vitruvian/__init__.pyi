@@ -19,6 +19,8 @@ from vitruvian.models.load import load as load
 from vitruvian.models.model import Model
 from vitruvian.models.spec import ModelSpec
 from vitruvian.rendering.draw import draw as draw
+from vitruvian.rendering.page import plot3d as plot3d
+from vitruvian.rendering.show import show as show
 from vitruvian.sources.open import open_source as open_source
 from vitruvian.sources.video import Span
 from vitruvian.streams.run import run as run, stream as stream

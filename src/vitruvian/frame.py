@@ -14,6 +14,7 @@ import numpy as np
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.crop import Crop
+from vitruvian.picture_files.encode import encode_picture
 from vitruvian.picture_files.opened import opened, orientation
 from vitruvian.picture_files.opened import picture_size as picture_size
 from vitruvian.picture_files.pixels import read_picture
@@ -84,6 +85,7 @@ def _eight_bits(pixels: Any, who: str, order: str) -> np.ndarray:
     raise VitruvianError(f"a {who} wants (H, W, 3) uint8 {order}, got {got}; {way_out}")
 
 
+IN_CELL = 640  # pixels, the longer side in a notebook, which stores it as PNG
 LONGEST_SIDE = 32766  # pixels; OpenCV's remap keeps positions in 16 bits
 
 
@@ -113,6 +115,14 @@ class Frame:
                 f"{LONGEST_SIDE} along a side; make it smaller first"
             )
         object.__setattr__(self, "size", (pixels.shape[1], pixels.shape[0]))
+
+    def __repr__(self) -> str:
+        what = f"{self.size[0]} x {self.size[1]}" + (", no pixels" if self.pixels is None else "")
+        where = f", source={shown(self.source)!r}" if self.source else ""
+        return f"Frame({what}, index={self.index}, seconds={self.seconds:g}{where})"
+
+    def _repr_png_(self) -> bytes | None:
+        return None if self.pixels is None else encode_picture(self.rgb, ".png", IN_CELL)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle frames of videos with their RGB pixels."""

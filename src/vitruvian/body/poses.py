@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 import numpy as np
 
+from vitruvian.body.poses_html import html_table
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import amount
 from vitruvian.geometry.regions import Regions
 
 Origin = Literal["camera", "hips"]
+IDS = 8  # track ids that the short text lists
 # Shapes of the arrays of Poses; N people, K keypoints, other axes have any length.
 _SHAPES: dict[str, tuple[str | int, ...]] = {
     "box_score": ("N",),
@@ -153,6 +156,19 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.box_score)
+
+    def __repr__(self) -> str:
+        parts = [amount(len(self), "person", "people"), self.skeleton.name]
+        if self.xyz is not None:
+            parts.append(f"xyz in metres from the {self.origin}")
+        parts += [name for name in ("mask", "maps", "world") if getattr(self, name) is not None]
+        ids = [str(person) for person in self.person.tolist() if person >= 0]
+        if ids:
+            parts.append(f"ids {', '.join(ids[:IDS])}{', ...' if ids[IDS:] else ''}")
+        return f"Poses({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        return html_table(self)
 
     if not TYPE_CHECKING:  # a type checker would take any name
 

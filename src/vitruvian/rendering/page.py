@@ -12,13 +12,14 @@ import base64
 import html
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, amount
 from vitruvian.formats.atomic_file import write_whole
 from vitruvian.frame import Frame
 from vitruvian.rendering.draw import VISIBLE
@@ -116,3 +117,59 @@ def in_mm(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _base64(values: np.ndarray, kind: str) -> str:
     return base64.b64encode(values.astype(kind).tobytes()).decode()
+
+
+class Plot3D:
+    """The interactive 3D viewer of some frames; a notebook shows it below the cell."""
+
+    def __init__(self, scene: Scene, height: int) -> None:
+        self._scene, self._height = scene, height
+
+    def __repr__(self) -> str:
+        frames = amount(len(self._scene.moments), "frame")
+        return f"Plot3D({frames}; save('view.html') writes a page)"
+
+    def _repr_html_(self) -> str:
+        """A frame of its own, so that nothing in the page meets what is in the notebook."""
+        inside = html.escape(page(self._scene))
+        style = f"width: 100%; height: {self._height}px; border: 0"
+        return f'<iframe srcdoc="{inside}" sandbox="allow-scripts" style="{style}"></iframe>'
+
+    def save(self, path: str | Path) -> None:
+        """Write the viewer as an .html file.
+
+        Raises:
+            VitruvianError: it cannot be written.
+        """
+        write_whole(Path(path), page(self._scene))
+
+
+def plot3d(
+    poses: Poses | Iterable[tuple[Frame, Poses]],
+    frame: Frame | None = None,
+    *,
+    visible: float = VISIBLE,
+    height: int = 480,
+) -> Plot3D:
+    """People in 3D, to turn with the mouse: the last line of a notebook's cell, or `.save(path)`.
+
+        vit.plot3d(poses)
+        vit.plot3d(vit.run("match.mp4", max_frames=300))
+
+    Args:
+        poses: of one image, or pairs of frames and poses, as of `run`.
+        frame: the frame of `poses`, for its camera; without it no camera is drawn.
+        visible: 0..1, confidence threshold; keypoints below it are drawn thin and pale.
+        height: of the view in a notebook, pixels.
+
+    Raises:
+        VitruvianError: there are 2D keypoints only, or no frames.
+    """
+    scene = Scene(visible)
+    if isinstance(poses, Poses):
+        poses = [(Frame(None) if frame is None else frame, poses)]
+    for each, its in poses:
+        scene.add(each, its)
+    if not scene.moments:
+        raise VitruvianError("nothing to show in 3D: there are no frames")
+    return Plot3D(scene, height)

@@ -1,13 +1,17 @@
-"""Progress of a long job: a bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of a long job: a bar on a terminal or in a notebook, else a line every few seconds."""
 
 from __future__ import annotations
 
+import html
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from vitruvian.rendering.notebook import CellOutput, in_notebook
+
 EVERY = 5.0  # seconds between two lines without a terminal
+IN_CELL = 0.2  # seconds between two states of the bar in a notebook
 
 
 @contextmanager
@@ -18,6 +22,10 @@ def progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
         name: label of the job.
         total: number of items; None: unknown.
     """
+    if in_notebook():
+        with _cell_bar(name, total) as cell:
+            yield cell
+        return
     if not sys.stderr.isatty():
         began = last = time.monotonic()
 
@@ -50,3 +58,29 @@ def progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
             bar.update(task, completed=done, rate=done / max(time.monotonic() - began, 1e-3))
 
         yield advance
+
+
+@contextmanager
+def _cell_bar(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar below the cell of a notebook; it stays there, with the last number."""
+    output, began, last, now = CellOutput(), time.monotonic(), 0.0, 0
+
+    def show() -> None:
+        rate = now / max(time.monotonic() - began, 1e-3)
+        of = "" if total is None else f" of {total}"
+        left = f", {(total - now) / rate:.0f} s left" if total and rate and now < total else ""
+        text = f"{name}: {now}{of}, {rate:.1f}/s{left}"
+        state = f'value="{now}" max="{total}"' if total else ""
+        bar = f'<progress style="width: 20em" {state}></progress> {html.escape(text)}'
+        output.show({"text/html": bar, "text/plain": text})
+
+    def advance(done: int) -> None:
+        nonlocal last, now
+        now = done
+        if time.monotonic() - last >= IN_CELL:
+            last = time.monotonic()
+            show()
+
+    yield advance
+    total = total or now
+    show()

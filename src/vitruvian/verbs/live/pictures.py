@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from vitruvian.errors import VitruvianError
+from vitruvian.picture_files.encode import encode_picture
 
 HEADER = struct.Struct("<Id")
 LENGTH = struct.Struct("<I")
@@ -86,15 +87,7 @@ def _check(picture: Image.Image) -> None:
 
 def encode_jpeg(rgb: np.ndarray) -> bytes:
     """(H, W, 3) uint8 as JPEG, at most `SHOWN_SIDE` along its longer side."""
-    import cv2
-
-    larger = max(rgb.shape[:2]) / SHOWN_SIDE
-    if larger > 1:
-        size = round(rgb.shape[1] / larger), round(rgb.shape[0] / larger)
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return data.tobytes()
+    return encode_picture(rgb, ".jpg", SHOWN_SIDE, QUALITY)
 
 
 def message_json(message: dict[str, Any]) -> str:
