@@ -1,7 +1,10 @@
 """Pictures and videos with known pixels, and what readers make of them."""
 
 import io
+import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,22 @@ COLOURS = np.stack(
 )[..., :3]  # 32 x 48 x 3
 
 
+@contextmanager
+def usual_priority() -> Iterator[None]:
+    """Encoding AV1 as root leaves a thread with real-time priority (SVT-AV1 4.1.0 of PyAV 18.1.0,
+    findings/pyav_svtav1_realtime.sh): it gets the one it had.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
+
+
+@usual_priority()
 def tiles(path: Path, rgb: np.ndarray, side: int, codec: str) -> Path:
     """A photograph of tiles, as iPhones write them: ISO/IEC 23008-12, 6.6.2.3, a grid."""
     height, width = rgb.shape[:2]

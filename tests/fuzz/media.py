@@ -134,9 +134,11 @@ def video(
     """Twelve small frames; `then` changes the file."""
 
     def make(folder: Path) -> Made:
+        from pictures import usual_priority
+
         path = folder / name
         form = {".ts": "mpegts", ".mpg": "mpeg", ".vob": "vob"}.get(path.suffix)
-        with av.open(str(path), "w", format=form) as container:
+        with usual_priority(), av.open(str(path), "w", format=form) as container:
             stream: Any = container.add_stream(codec, rate=25)
             stream.width, stream.height, stream.pix_fmt = *SIZE, pixels
             stream.gop_size = 6

@@ -53,6 +53,14 @@ def test_a_photograph_of_tiles_is_read_whole(suffix, codec, tmp_path: Path):
     np.testing.assert_allclose(frame.rgb[4::8, 4::8].astype(float), rgb[4::8, 4::8], atol=6)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="Linux only")
+def test_tests_do_not_take_the_machine_from_others(tmp_path: Path):
+    """Real-time priority of the AV1 encoder: PyAV 18.1.0, findings/pyav_svtav1_realtime.sh."""
+    before = os.sched_getscheduler(0)
+    tiles(tmp_path / "photo.avif", np.zeros((64, 64, 3), np.uint8), 64, "libsvtav1")
+    assert os.sched_getscheduler(0) == before
+
+
 @pytest.mark.parametrize(("suffix", "codec"), [("heic", "libx265"), ("avif", "libsvtav1")])
 def test_a_photograph_that_lacks_tiles_is_damaged(suffix, codec, tmp_path: Path):
     """Pillow and pi-heif have an error of their own for it."""

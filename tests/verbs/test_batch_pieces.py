@@ -423,6 +423,19 @@ def test_a_batch_gives_the_same_in_pieces(here: type[Here], tmp_path: Path):
     assert len(here.jobs) == 6
 
 
+def test_pieces_count_in_the_progress(
+    here: type[Here], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(driver, "EVERY", 0.0)
+    path, lines = film(tmp_path / "a.mp4"), list[str]()
+    done = run(path, tmp_path / "out", say=lines.append)
+    told = [line for line in lines if "frames/s" in line]
+    rates = [float(line.split(", ")[1].split()[0]) for line in told]
+    assert rates[0] == 0 < min(rates[1:])  # it is looked for key frames; three pieces, the joining
+    assert ["left" in line for line in told[:5]] == [False, True, True, True, False]
+    assert done.frames == 400  # those that pieces share count once
+
+
 def test_a_video_is_cut_by_itself_only_where_workers_would_wait(
     here: type[Here], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

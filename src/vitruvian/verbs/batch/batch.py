@@ -22,7 +22,7 @@ from vitruvian.sources.video import Span
 from vitruvian.stopping import hold_signals
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.batch.manifest import DONE, FAILED, TODO, Manifest, ManifestError, Row
-from vitruvian.verbs.batch.pieces import AUTO, BatchTask, CutVideos
+from vitruvian.verbs.batch.pieces import AUTO, BatchTask, CutVideo, CutVideos
 from vitruvian.verbs.batch.reports import BatchReports
 from vitruvian.verbs.batch.results import FolderResults, Results, StoreResults
 from vitruvian.verbs.batch.settings import batch_settings, fingerprint, shard_of
@@ -169,6 +169,7 @@ class _Run:
         self.began = self._told = time.monotonic()
         self._todo: Iterator[Row] = iter(())
         self._tasks = deque[BatchTask]()  # of videos in pieces
+        self._cut = dict[int, CutVideo]()  # those with pieces that were done in this run
         self._waiting, self._count = 0, 1  # sources that no worker has got; workers
 
     def plan(self, every: Iterator[Item], *, again: bool) -> None:
@@ -315,6 +316,10 @@ class _Run:
         if video is not None and task.piece is not None:
             self.results.keep(made, video.record(task.piece))
             self._tasks.extend(self.videos.next(video))
+            self._cut[row.id] = video
+            video.made += 1
+            video.frames += result.frames
+            self.frames += result.frames
             self.reports.write(task, state=DONE, frames=result.frames, seconds=result.seconds)
             return
         if video is not None:
@@ -333,6 +338,8 @@ class _Run:
         self.manifest.finish(row, **what)
         if video is not None:
             self.videos.forget(video)
+            self._cut.pop(row.id, None)
+            self.frames -= video.frames  # `result.frames` has them, each once
         self.reports.write(task, **{key: value for key, value in what.items() if key != "finished"})
         for event in result.events:
             self.reports.send({"source": row.paths[0], **event})
@@ -357,6 +364,7 @@ class _Run:
             return
         if video is not None:
             video.failed = True
+            self._cut.pop(row.id, None)
         self.failures += 1
         if len(self.failed) < SHOWN:
             self.failed[row.name] = why
@@ -371,9 +379,10 @@ class _Run:
         gone = now - self.began
         ended = self.done + self.before + self.failures
         line = f"{ended} of {amount(self.total, 'source')}, {self.frames / gone:.3g} frames/s"
-        new = self.done + self.failures
+        parts = sum(video.share for video in self._cut.values())
+        new = self.done + self.failures + parts
         if new and not last:
-            line += f", {_time(gone * (self.total - ended) / new)} left"
+            line += f", {_time(gone * (self.total - ended - parts) / new)} left"
         if self.failures:
             line += f", {self.failures} failed"
         if self._tasks:

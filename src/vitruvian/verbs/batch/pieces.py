@@ -113,6 +113,13 @@ class CutVideo:
     pieces: tuple[Piece, ...]
     attempts: Counter[int | None] = field(default_factory=Counter)  # by piece; None: the joining
     failed: bool = False
+    made: int = 0  # pieces, in this run
+    frames: int = 0  # of them
+
+    @property
+    def share(self) -> float:
+        """0..1, how much of it was done in this run."""
+        return self.made / len(self.pieces)
 
     def missing(self) -> list[int]:
         """The pieces that are not done."""
