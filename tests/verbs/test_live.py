@@ -9,8 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from PIL import Image
 import vitruvian as vit
 from commands import command, started
 from conftest import need, refused
+from mjpeg import hanging_up
 from toy_yolo import toy_yolo
 from vitruvian.analysis.events import Options
 from vitruvian.analysis.found import AnalysisSettings
+from vitruvian.sources import reconnect
 from vitruvian.verbs.groups import LiveWords
-from vitruvian.verbs.live import triggers, work
+from vitruvian.verbs.live import triggers
 from vitruvian.verbs.live.pictures import LARGEST_MESSAGE, CodedFrame
 from vitruvian.verbs.live.serve import serving
 
@@ -465,39 +467,18 @@ def test_a_wrong_certificate_is_one_line(model, tmp_path):
 
 def test_a_camera_over_http_is_live_and_opened_again(model, monkeypatch):
     """Multipart JPEG that ends after a second: its times are those of arrival."""
-    monkeypatch.setattr(work, "BACK_OFF", (0.05,))
-    connections = list[int]()
-
-    class Camera(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            connections.append(1)
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
-            self.end_headers()
-            with suppress(ConnectionError):
-                for _ in range(10):
-                    data = jpeg(size=(64, 64))
-                    head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}"
-                    self.wfile.write(f"{head}\r\n\r\n".encode() + data + b"\r\n")
-                    time.sleep(0.1)
-
-        def log_message(self, format: str, *_: object) -> None:
-            pass
-
+    monkeypatch.setattr(reconnect, "BACK_OFF", (0.05,))
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("VITRUVIAN_OFFLINE", raising=False)
-    camera = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
-    thread = threading.Thread(target=camera.serve_forever)
-    thread.start()
     times = []
-    address = f"http://127.0.0.1:{camera.server_port}/video"
-    with server(model, address) as serves, Client(serves) as client:
+    with (
+        hanging_up() as (address, connections),
+        server(model, address) as serves,
+        Client(serves) as client,
+    ):
         while len(connections) < 3:
             times.append(client.read("poses")["time"])
             client.send({"type": "ack"})
-    camera.shutdown()
-    thread.join()
-    camera.server_close()
     assert times == sorted(set(times))
 
 

@@ -27,10 +27,13 @@ class Prefetch(Generic[T]):
     sources. An exception in the thread is raised in the consumer.
     """
 
-    def __init__(self, items: Iterable[T], *, newest: bool = False) -> None:
+    def __init__(
+        self, items: Iterable[T], *, newest: bool = False, stop: threading.Event | None = None
+    ) -> None:
+        """Start to read; `stop` is set when the consumer has stopped."""
         self._queue: queue.Queue[tuple[str, T | BaseException | None]]
         self._queue = queue.Queue(1 if newest else AHEAD)
-        self._items, self._newest, self._stop = items, newest, threading.Event()
+        self._items, self._newest, self._stop = items, newest, stop or threading.Event()
         self._thread = threading.Thread(target=self._read, name="vitruvian-read", daemon=True)
         self._thread.start()
 

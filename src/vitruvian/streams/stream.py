@@ -7,6 +7,7 @@ does not depend on the length of a video.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Model, Streamed
 from vitruvian.sources.frames import FrameMaker
+from vitruvian.sources.reconnect import reconnecting
 from vitruvian.sources.threads import Prefetch, readable, reread
 from vitruvian.streams import butterworth, identify
 from vitruvian.streams.butterworth import Butterworth
@@ -189,7 +191,9 @@ class Stream:
         waiting: deque[Frame] = deque()
 
         def frames() -> Iterator[Frame]:
-            for frame in Prefetch(readable(source), newest=source.live):
+            stop = threading.Event()
+            pictures = readable(reconnecting(source, stop))
+            for frame in Prefetch(pictures, newest=source.live, stop=stop):
                 if isinstance(frame, VitruvianError):
                     on_error(frame)
                     continue

@@ -395,6 +395,7 @@ def write_analyses(
                     pairs = until_error(job.source, chosen, fault)
                     on_write = partial(unit.written, place, sink=report)
                     how: Any = {"on_write": on_write, "behind": job.behind}
+                    how["alone"] = len(jobs) == 1
                     if told := write_source(job.source, pairs, sink, sink, **how):
                         tell(f"{told} -> {where(sink.paths)}")
                         remarks += sink.remarks()

@@ -6,6 +6,7 @@ Ctrl-C stops between two frames. Resuming an interrupted run: `vitruvian.verbs.r
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from vitruvian.formats.wire import Provenance
 from vitruvian.frame import Frame
 from vitruvian.sources.open import Pictures, Source
 from vitruvian.sources.threads import BackgroundWriter, count_of
-from vitruvian.stopping import interruptible
+from vitruvian.stopping import Interrupted, interruptible
 from vitruvian.verbs.folder import Ledger, Taken, as_json, ledger_of, made_by
 from vitruvian.verbs.outputs import Names, Several
 from vitruvian.verbs.progress import progress
@@ -47,6 +48,7 @@ def each_frame(
     write: Callable[[Frame, T], None],
     *,
     behind: bool = True,
+    endless: bool = False,
 ) -> None:
     """Write every pair, with progress; Ctrl-C takes effect between two of them.
 
@@ -56,17 +58,32 @@ def each_frame(
         pairs: frames and their results.
         write: called with each pair.
         behind: write in a separate thread while the next pair is computed.
+        endless: whether Ctrl-C is how it ends, after the first pair.
     """
+    pairs = until_stopped(pairs) if endless else interruptible(pairs)
     with progress(name, total) as tick:
         if behind:
             with BackgroundWriter(write) as later:
-                for done, pair in enumerate(interruptible(pairs), 1):
+                for done, pair in enumerate(pairs, 1):
                     later(*pair)
                     tick(done)
             return
-        for done, pair in enumerate(interruptible(pairs), 1):
+        for done, pair in enumerate(pairs, 1):
             write(*pair)
             tick(done)
+
+
+def until_stopped(items: Iterable[T]) -> Iterator[T]:
+    """The same items until Ctrl-C, which before the first one is raised as elsewhere."""
+    some = False
+    try:
+        for item in interruptible(items):
+            some = True
+            yield item
+    except KeyboardInterrupt as stop:
+        asked = not isinstance(stop, Interrupted) or stop.number == signal.SIGINT
+        if not (some and asked):
+            raise
 
 
 @dataclass
@@ -109,6 +126,7 @@ def write_source(
     on_end: Callable[[bool], None] = lambda ok: None,
     *,
     behind: bool = True,
+    alone: bool = False,
 ) -> str:
     """Write one source; returns a one-line summary, or "" if nothing was written.
 
@@ -120,6 +138,7 @@ def write_source(
         on_write: called with each written frame, in the writer thread.
         on_end: called before the files are closed, with False if the user stopped the run.
         behind: as for `each_frame`.
+        alone: whether it is the only source: if it is live, Ctrl-C is how it ends.
     """
     found = Counted(source)
 
@@ -136,7 +155,8 @@ def write_source(
         with closed:
             ok = False
             try:
-                each_frame(source.name, count_of(source), counted(), write, behind=behind)
+                how = {"behind": behind, "endless": alone and source.live}
+                each_frame(source.name, count_of(source), counted(), write, **how)
                 ok = True
             finally:
                 on_end(ok)
@@ -207,7 +227,7 @@ def find_into_files(
         fault: called with each read or write error; without it, the first is raised. A source
             that does not fit into its own files does not stop the rest.
     """
-    sources = [each.source for each in plans]
+    sources, alone = [each.source for each in plans], len(plans) == 1
     check_resumable(sources, outputs.resume)
     of = {**made_by(outputs.about), **as_json(outputs.of)}
     with ExitStack() as stack:
@@ -223,7 +243,8 @@ def find_into_files(
             with Several([open_file() for open_file in whole]) as sink:
                 unit.begin(sink)
                 for place, each in enumerate(plans):
-                    _find_one(unit, place, each, finder, outputs, sink, pixels(each), tell, fault)
+                    drawn = pixels(each)
+                    _find_one(unit, place, each, finder, outputs, sink, drawn, tell, fault, alone)
                 repairs = [each.repairs for each in plans if each.repairs is not None]
             made = [path for path in (*sink.paths, *repairs) if path.is_file()]
             unit.finish(made)
@@ -242,7 +263,7 @@ def find_into_files(
                         outputs.written.extend(unit.ledger.files())
                         continue
                     closed = _find_one(
-                        unit, 0, each, finder, outputs, None, pixels(each), tell, fault
+                        unit, 0, each, finder, outputs, None, pixels(each), tell, fault, alone
                     )
                     made = list(dict.fromkeys(closed.paths))
                     unit.finish(made)
@@ -269,6 +290,7 @@ def _find_one(
     pixels: bool,
     tell: Callable[[str], None],
     fault: Faults | None,
+    alone: bool,
 ) -> Sink:
     """Write one source to its own files, or to the shared `whole`; returns the closed sink."""
     people = People() if outputs.who and each.source.moving else None
@@ -296,9 +318,11 @@ def _find_one(
     sink = closed if whole is None else Several([closed, whole])
     on_repair = (lambda change: None) if changes is None else changes.tell
     pairs = finder(source, on_repair, pixels)
-    done = write_source(
-        source, pairs, sink, closed, lambda frame: unit.written(place, frame, marked), on_end
-    )
+
+    def on_write(frame: Frame) -> None:
+        unit.written(place, frame, marked)
+
+    done = write_source(source, pairs, sink, closed, on_write, on_end, alone=alone)
     if done:
         tell(f"{done} -> {where(sink.paths)}")
         for line in people.lines() if people else []:

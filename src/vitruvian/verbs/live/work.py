@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitruvian.errors import VitruvianError, note
 from vitruvian.frame import Frame
+from vitruvian.sources.reconnect import reconnecting
 from vitruvian.verbs.live.live_stream import Choice, LiveStream, Setup
 from vitruvian.verbs.live.pictures import CodedFrame, encode_jpeg, message_json, packed
 from vitruvian.verbs.live.triggers import BEGINS
@@ -20,8 +21,6 @@ from vitruvian.verbs.live.triggers import BEGINS
 if TYPE_CHECKING:
     from vitruvian.sources.open import Source
     from vitruvian.verbs.live.outbox import Outbox
-
-BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds until a lost source is opened again
 
 
 class Session:
@@ -255,38 +254,28 @@ class Reader:
             self._first.set()
 
     def _read_all(self) -> None:
-        failed = 0
         while not self._stop.is_set():
-            before, error = self._count, self._read_once()
+            error = self._read_once()
             if not self._count:
                 self._error = error or VitruvianError(f"'{self.source.name}' has no frames")
                 return
-            if self._stop.is_set():
-                return
-            if not self.source.live:
-                if error is None and self._loop:
-                    continue
+            if error is None and self._loop and not self.source.live:
+                continue
+            if not self._stop.is_set():
                 self._tell("ended", str(error) if error else f"{self.source.name} has ended")
-                return
-            failed = 0 if self._count > before else failed + 1
-            seconds = BACK_OFF[min(failed, len(BACK_OFF) - 1)]
-            self._tell("lost", str(error or f"{self.source.name} has ended"))
-            self._stop.wait(seconds)
+            return
 
     def _read_once(self) -> VitruvianError | None:
         """Read the source to its end; returns its error."""
         began, start, offset = time.monotonic(), None, 0.0
-        for frame in self.source:
+        for frame in reconnecting(self.source, self._stop, self._tell):
             if self._stop.is_set():
                 return None
             if isinstance(frame, VitruvianError):
                 return frame
-            if start is None:
+            if start is None:  # a file that starts again goes on where it was
                 start = frame.seconds
-                # A source that is opened again goes on where it was, as far as it is known.
                 offset = self._last + 1e-3 if self._count else 0.0
-                if self.state["state"] != "running":
-                    self._tell("running", "")
             if not self.source.live:
                 self._stop.wait(max(0.0, began + frame.seconds - start - time.monotonic()))
             seconds = max(offset + frame.seconds - start, self._last + 1e-6)
@@ -297,8 +286,7 @@ class Reader:
 
     def _tell(self, state: str, why: str) -> None:
         self.state = {"type": "source", "state": state, "why": why}
-        if why:
-            note(f"{why}; trying again" if state == "lost" else why)
+        note(f"{why}; opening it again" if state == "lost" else why)
         self._send(self.state)
 
     def close(self) -> None:
