@@ -209,7 +209,10 @@ def test_a_frame_comes_back_as_poses_with_its_number(model):
         (person,) = poses["people"]
         want = model([vit.Frame(np.full((48, 48, 3), BRIGHT, np.uint8))])[0]
         np.testing.assert_allclose(person["xy"], want.xy[0], atol=0.01)
-        assert len(person["angles"]) == len(about["angles"][poses["space"]])
+        found = client.read("found")
+        (their,) = found["people"]
+        assert (found["frame"], found["time"], their["person"]) == (0, 0, person["person"])
+        assert len(their["angles"]) == len(about["angles"][found["space"]])
         client.send(coded(8, jpeg(DARK, kind="WEBP")))
         assert client.read("poses")["people"] == []
 

@@ -154,17 +154,21 @@ class LiveStream:
         self._analyst = LiveAnalyst(self.setup.asked)
         self._shown = ""  # name of the skeleton that the page knows
 
-    def __call__(self, frame: Frame) -> dict[str, Any]:
-        """The message with the poses of the next frame; tells its events before."""
+    def __call__(self, frame: Frame) -> tuple[Poses, dict[str, Any]]:
+        """The poses of the next frame, and the message with them."""
         poses = self._stream(frame)
-        found, changes = self._analyst(frame, poses)
         if poses.skeleton.name != self._shown:
             self._shown = poses.skeleton.name
             self.send(self._about(poses))
-        self._tell(changes)
         if self.recording is not None:
             self.recording.write(frame, poses)
-        return self._message(frame, poses, found)
+        return poses, self._message(frame, poses)
+
+    def analyze(self, frame: Frame, poses: Poses) -> dict[str, Any]:
+        """The message with what the people of the next frame do; tells its events before."""
+        found, changes = self._analyst(frame, poses)
+        self._tell(changes)
+        return self._found(frame, poses, found)
 
     def _about(self, poses: Poses) -> dict[str, Any]:
         table = poses.skeleton
@@ -181,20 +185,32 @@ class LiveStream:
             "angles": {"2d": angle_names("2d"), "3d": angle_names("3d")},
         }
 
-    def _message(self, frame: Frame, poses: Poses, found: FrameAnalysis) -> dict[str, Any]:
+    def _message(self, frame: Frame, poses: Poses) -> dict[str, Any]:
         message = frame_to_dict(frame, replace(poses, raw=None), self.choice.model)
-        for row, person in enumerate(message["people"]):
+        for person in message["people"]:
             for name in UNSHOWN:
                 person.pop(name, None)
-            number = int(poses.person[row])
-            person["states"] = [label for label, _ in state_label(found, number, everything=False)]
+        del message["camera"], message["source"]
+        return {"type": "poses", **message}
+
+    def _found(self, frame: Frame, poses: Poses, found: FrameAnalysis) -> dict[str, Any]:
+        people = []
+        for row, number in enumerate(poses.person.tolist()):
+            states = [label for label, _ in state_label(found, number, everything=False)]
+            person = {"person": number, "states": states}
             if found.angles is not None:
                 person["angles"] = [
-                    None if np.isnan(angle) else round(float(angle), 1)
-                    for angle in found.angles[row]
+                    None if np.isnan(angle) else round(angle, 1)
+                    for angle in found.angles[row].tolist()
                 ]
-        del message["camera"], message["source"]
-        return {"type": "poses", "space": found.space, **message}
+            people.append(person)
+        return {
+            "type": "found",
+            "frame": frame.index,
+            "time": frame.seconds,
+            "space": found.space,
+            "people": people,
+        }
 
     def _tell(self, changes: Sequence[EventChange]) -> None:
         for change in changes:

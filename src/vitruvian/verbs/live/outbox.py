@@ -23,7 +23,8 @@ class Outbox:
         """Call it in the event loop; `acknowledged`: whether the client acknowledges results."""
         self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
         self._notes: deque[str] = deque(maxlen=MOST)
-        self._newest: str | bytes | None = None
+        self._newest: str | bytes | None = None  # poses, of a viewer with their picture
+        self._found: str | None = None
         self._code: int | None = None
         self._acknowledged, self._ahead = acknowledged, 0
 
@@ -39,6 +40,11 @@ class Outbox:
     def newest(self, message: str | bytes) -> None:
         """Send a result, in place of one that waits."""
         self._newest = message
+        self._later(self._wake.set)
+
+    def found(self, message: str) -> None:
+        """Send what is known about people, in place of what waits."""
+        self._found = message
         self._later(self._wake.set)
 
     def close(self, code: int) -> None:
@@ -71,3 +77,6 @@ class Outbox:
                 self._ahead += self._acknowledged
                 send = socket.send_text if isinstance(message, str) else socket.send_bytes
                 await asyncio.wait_for(send(message), TIMEOUT)  # pyright: ignore[reportArgumentType]
+            if self._found is not None and self._ahead < AHEAD:
+                message, self._found = self._found, None
+                await asyncio.wait_for(socket.send_text(message), TIMEOUT)

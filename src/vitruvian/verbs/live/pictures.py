@@ -65,7 +65,7 @@ class CodedFrame:
                 warnings.simplefilter("ignore")
                 with Image.open(io.BytesIO(self.data), formats=("JPEG", "WEBP")) as picture:
                     _check(picture)
-                    return np.asarray(picture.convert("RGB"))
+                    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
         except VitruvianError:
             raise
         except Exception as error:  # Pillow raises many types for damaged files

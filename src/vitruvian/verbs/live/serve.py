@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +108,6 @@ def serving(
     Raises:
         VitruvianError: as `serve`.
     """
-    from vitruvian.verbs.live.server import LiveServer
-
     opened = None if source is None else _source(source)
     if live.record is not None:
         try:
@@ -119,7 +119,15 @@ def serving(
         lines=lines, webhook=live.webhook, osc=live.osc, run=live.run, on_event=on_event
     )
     try:
-        models = Models(specs)
+        # The libraries of the server take as long to import as a network takes to open.
+        importing = threading.Thread(target=_import_server, name="vitruvian-import")
+        importing.start()
+        try:
+            models = Models(specs)
+        finally:
+            importing.join()
+        from vitruvian.verbs.live.server import LiveServer
+
         check_wanted(wanted, models.open(models.first))
         setup = Setup(models, asked, wanted, given, live.record, live.record_video, triggers)
         how: dict[str, Any] = {"clients": live.clients, "host": live.host, "port": live.port}
@@ -128,6 +136,11 @@ def serving(
             yield server
     finally:
         triggers.close()
+
+
+def _import_server() -> None:
+    with suppress(VitruvianError):  # an extra is missing: the second import says so
+        import_module("vitruvian.verbs.live.server")
 
 
 def _source(source: str | Path | int) -> Source:

@@ -11,6 +11,7 @@ import ipaddress
 import json
 import secrets
 import socket as sockets
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -47,6 +48,7 @@ MOST_BYTES = 24e6  # a second of a client, on average
 BURST = 0.5  # seconds, by which it may be ahead of that
 VIEWERS = 200  # of one source
 CONNECTIONS = 400
+SWITCH = 5e-4  # seconds; with Python's 5 ms a frame waits that long whenever another thread works
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -384,6 +386,8 @@ class LiveServer:
             VitruvianError: the source cannot be read.
         """
         clients = self.clients
+        self._switch = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)
         try:
             if self._source is not None:
 
@@ -420,6 +424,7 @@ class LiveServer:
             self._thread.join()
         self._socket.close()
         self.clients.close()
+        sys.setswitchinterval(self._switch)
 
 
 def _listen(host: str, port: int) -> sockets.socket:

@@ -7,9 +7,12 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from vitruvian.errors import VitruvianError, note
 from vitruvian.frame import Frame
@@ -19,8 +22,35 @@ from vitruvian.verbs.live.pictures import CodedFrame, encode_jpeg, message_json,
 from vitruvian.verbs.live.triggers import BEGINS
 
 if TYPE_CHECKING:
+    from vitruvian.body.poses import Poses
     from vitruvian.sources.open import Source
     from vitruvian.verbs.live.outbox import Outbox
+
+T = TypeVar("T")
+Analysis = Callable[[], None]
+
+
+@dataclass
+class Waiting:
+    """A frame that waits for the worker."""
+
+    arrived: float  # of `time.perf_counter`
+    frame: CodedFrame | Frame
+    decoded: Future[np.ndarray] | None  # of a client's frame
+
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8 of a client's frame.
+
+        Raises:
+            VitruvianError: it is damaged.
+        """
+        assert self.decoded is not None
+        return self.decoded.result()
+
+    def drop(self) -> None:
+        """Do not decode it, if that has not begun."""
+        if self.decoded is not None:
+            self.decoded.cancel()
 
 
 class Session:
@@ -33,7 +63,7 @@ class Session:
         # For who comes later: the last message about the model, and the starts of what lasts.
         self.about: dict[str, Any] | None = None
         self.going: dict[tuple[object, ...], dict[str, Any]] = {}
-        self.frame: tuple[float, CodedFrame | Frame] | None = None  # the newest, and its arrival
+        self.frame: Waiting | None = None  # the newest
         self.jobs: deque[Callable[[], None]] = deque(maxlen=8)
         self.ended = self.failed = False
         self._stream: LiveStream | None = None
@@ -53,10 +83,10 @@ class Session:
         for outbox in tuple(self.outboxes):
             outbox.note(text)
 
-    def do(self, job: Callable[[], None]) -> None:
+    def do(self, job: Callable[[], T]) -> T | None:
         """Run a job; its error goes to the clients, and ends no other stream."""
         try:
-            job()
+            return job()
         except VitruvianError as error:
             self.send({"type": "refused", "why": str(error)})
         except Exception:
@@ -65,6 +95,7 @@ class Session:
             self.send({"type": "refused", "why": "an error of the server; its log has it"})
             for outbox in tuple(self.outboxes):
                 outbox.close(1011)
+        return None
 
     @property
     def stream(self) -> LiveStream:
@@ -89,36 +120,51 @@ class Session:
         if self._stream is not None:
             self._stream.close()
 
-    def work(self, early: float, coded: CodedFrame | Frame) -> None:
+    def work(self, waiting: Waiting, early: float, beside: ThreadPoolExecutor) -> Analysis | None:
         """Estimate the poses of a frame and send them.
 
         Args:
-            early: seconds that the frame has waited; negative: that the worker waited for it.
-            coded: the frame.
+            waiting: the frame.
+            early: seconds that it has waited; negative: that the worker waited for it.
+            beside: runs what can be done at the same time.
+
+        Returns:
+            The rest of the work: the analysis of the frame.
         """
-        began = time.perf_counter()
+        began, coded = time.perf_counter(), waiting.frame
         if isinstance(coded, Frame):
-            message = self.stream(coded) | {"ms": _ms(began)}
-            if self.outboxes:
-                data = packed(message_json(message), encode_jpeg(coded.rgb))
+            jpeg = beside.submit(lambda: encode_jpeg(coded.rgb)) if self.outboxes else None
+            poses, message = self.stream(coded)
+            message["ms"] = _ms(began)
+            if jpeg is not None:
+                data = packed(message_json(message), jpeg.result())
                 for outbox in tuple(self.outboxes):
                     outbox.newest(data)
-            return
+            return partial(self.analyze, coded, poses)
+        rest = None
         try:
-            message = self.stream(self._frame(coded))
+            frame = self._frame(coded, waiting.rgb())
+            poses, message = self.stream(frame)
+            rest = partial(self.analyze, frame, poses)
         except VitruvianError as error:
             message = {"type": "refused", "why": str(error)}
         message |= {"seq": coded.number, "early": round(early * 1000, 2), "ms": _ms(began)}
         for outbox in tuple(self.outboxes):
             outbox.newest(message_json(message))
+        return rest
 
-    def _frame(self, coded: CodedFrame) -> Frame:
+    def analyze(self, frame: Frame, poses: Poses) -> None:
+        """Send what the people of a frame do."""
+        text = message_json(self.stream.analyze(frame, poses))
+        for outbox in tuple(self.outboxes):
+            outbox.found(text)
+
+    def _frame(self, coded: CodedFrame, rgb: np.ndarray) -> Frame:
         """The decoded frame of a client, its time counted from the first one.
 
         Raises:
-            VitruvianError: damaged, or not later than the one before.
+            VitruvianError: it is not later than the one before.
         """
-        rgb = coded.rgb()
         if not self._count:
             self._begun = coded.seconds
         seconds = coded.seconds - self._begun
@@ -134,12 +180,18 @@ def _ms(began: float) -> float:
 
 
 class LiveWorker:
-    """One thread that works for all sessions in turn, on the newest frame of each."""
+    """One thread that estimates poses for all sessions in turn, of the newest frame of each.
+
+    Two more work beside it, so that it waits for the networks only: one decodes the next frame of
+    a client, or encodes the picture for viewers; one analyzes the frame before.
+    """
 
     def __init__(self) -> None:
         """Start the thread."""
         self._sessions: deque[Session] = deque()
         self._change, self._open = threading.Condition(), True
+        self._pictures = ThreadPoolExecutor(1, "vitruvian-pictures")
+        self._analyses = ThreadPoolExecutor(1, "vitruvian-analyze")
         self._thread = threading.Thread(target=self._work, name="vitruvian-live", daemon=True)
         self._thread.start()
 
@@ -150,8 +202,11 @@ class LiveWorker:
 
     def frame(self, session: Session, frame: CodedFrame | Frame) -> None:
         """Give a frame; one that waits is replaced."""
+        rgb = self._pictures.submit(frame.rgb) if isinstance(frame, CodedFrame) else None
         with self._change:
-            session.frame = time.perf_counter(), frame
+            if session.frame is not None:
+                session.frame.drop()
+            session.frame = Waiting(time.perf_counter(), frame, rgb)
             self._change.notify()
 
     def job(self, session: Session, job: Callable[[], None]) -> None:
@@ -168,13 +223,15 @@ class LiveWorker:
             self._change.notify()
 
     def close(self) -> None:
-        """End all sessions, and the thread."""
+        """End all sessions, and the threads."""
         for session in tuple(self._sessions):
             self.remove(session)
         with self._change:
             self._open = False
             self._change.notify()
         self._thread.join()
+        self._analyses.shutdown()
+        self._pictures.shutdown(cancel_futures=True)
 
     def _next(self) -> Session | None:
         for _ in range(len(self._sessions)):
@@ -185,25 +242,29 @@ class LiveWorker:
         return None
 
     def _work(self) -> None:
-        free = time.perf_counter()
+        free, analysis = time.perf_counter(), Future[None]()
+        analysis.set_result(None)
         while True:
             with self._change:
                 while (session := self._next()) is None and self._open:
                     self._change.wait()
                 if session is None:
                     return
-                jobs, frame = tuple(session.jobs), session.frame
+                jobs, waiting = tuple(session.jobs), session.frame
                 session.jobs.clear()
                 session.frame = None
                 if session.ended:
                     self._sessions.remove(session)
             for job in jobs:
+                analysis.result()
                 session.do(job)
-            if frame is not None and not (session.ended or session.failed):
-                arrived, coded = frame
-                now = time.perf_counter()
+            if waiting is not None and not (session.ended or session.failed):
+                now, arrived = time.perf_counter(), waiting.arrived
                 early = now - arrived if arrived < free else free - arrived
-                session.do(partial(session.work, early, coded))
+                rest = session.do(partial(session.work, waiting, early, self._pictures))
+                analysis.result()
+                if rest is not None:
+                    analysis = self._analyses.submit(session.do, rest)
             free = time.perf_counter()
 
 

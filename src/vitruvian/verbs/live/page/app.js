@@ -9,7 +9,7 @@ import { View3D } from "./view3d.js";
 const LOGGED = 60;  // events in the list
 const get = (id) => document.getElementById(id);
 const state = { table: null, angles: null, result: null, picture: null, chosen: null, source: null,
-  hello: null, camera: null, going: new Map(), recording: false, times: [], ages: [], notes: {} };
+  hello: null, camera: null, found: new Map(), going: new Map(), recording: false, times: [], ages: [], notes: {} };
 const view = new View3D(get("view")), chart = new Chart(get("chart"));
 const connection = new Connection({ text: onMessage, picture: onPicture, state: onState });
 const sender = new FrameSender(get("video"), connection);
@@ -76,6 +76,14 @@ const ON = {
     const mine = sender.arrived(message);
     if (mine) show(message, mine.picture, mine.age);
   },
+  found({ people, space, time }) {
+    state.found = new Map(people.map((each) => [each.person, each]));
+    if (!state.angles) return;
+    const names = state.angles[space], angles = state.found.get(chosen())?.angles;
+    const degrees = chart.names.map((name) => angles?.[names.indexOf(name)] ?? null);
+    chart.add(time, degrees);
+    showDegrees(degrees);
+  },
   refused(message) {
     if (message.seq !== undefined) sender.arrived(message);
     notice("refused", `The server refused something: ${message.why}`);
@@ -111,23 +119,19 @@ function show(message, picture, age) {
   Object.assign(state, { result: message, picture });
   get("stage").style.setProperty("--shape", `${message.size[0]} / ${message.size[1]}`);
   listPeople(message.people);
-  const { people } = message, person = people.find(({ person }) => person === chosen());
+  const { people } = message;
+  chosen();
   draw();
   get("flat").hidden = !people.length || Boolean(people[0].xyz);
   view.show(people, message.origin, state.table);
-  if (state.angles) {
-    const names = state.angles[message.space];
-    const degrees = chart.names.map((name) => person?.angles?.[names.indexOf(name)] ?? null);
-    chart.add(message.time, degrees);
-    showDegrees(degrees);
-  }
   measure(age, message.ms);
 }
 
 function draw() {
   if (!state.result) return;
   drawPicture(get("picture"), state.picture, state.result, state.table,
-    { mirrored: get("mirror").checked, boxes: get("boxes").checked, chosen: chosen() });
+    { mirrored: get("mirror").checked, boxes: get("boxes").checked, chosen: chosen(),
+      found: state.found });
 }
 
 function measure(age, ms) {

@@ -36,7 +36,7 @@ export function fit(w, h, size, mirrored) {
 }
 
 /** Draw a picture (or nothing) and people; `table` is the skeleton. */
-export function drawPicture(canvas, picture, { size, people }, table, { mirrored, boxes, chosen }) {
+export function drawPicture(canvas, picture, { size, people }, table, { mirrored, boxes, chosen, found }) {
   const [pen, w, h] = sized(canvas);
   pen.clearRect(0, 0, w, h);
   const { times, left, top, place } = fit(w, h, size, mirrored);
@@ -52,7 +52,7 @@ export function drawPicture(canvas, picture, { size, people }, table, { mirrored
   for (const person of people) {
     const main = people.length === 1 || person.person === chosen;
     drawBones(pen, person, table, place, paint, main);
-    if (boxes) drawBox(pen, person, place, paint, main);
+    if (boxes) drawBox(pen, person, found.get(person.person)?.states ?? [], place, paint, main);
   }
 }
 
@@ -90,13 +90,13 @@ function drawBones(pen, { xy, score, box }, { keypoints, bones }, place, paint, 
   pen.globalAlpha = 1;
 }
 
-function drawBox(pen, { box, person, box_score: score, states }, place, paint, main) {
+function drawBox(pen, { box, person }, states, place, paint, main) {
   const [[x0, y0], [x1, y1]] = [place(box.slice(0, 2)), place(box.slice(2))];
   const [left, width] = [Math.min(x0, x1), Math.abs(x1 - x0)];
   pen.strokeStyle = main ? paint.sides.left : "#fff";
   pen.lineWidth = main ? 2 : 1.5;
   pen.strokeRect(left, y0, width, y1 - y0);
-  const lines = [person < 0 ? "?" : `person ${person}`, ...states ?? []];
+  const lines = [person < 0 ? "?" : `person ${person}`, ...states];
   pen.font = "600 13px system-ui, sans-serif";
   pen.textBaseline = "middle";
   pen.textAlign = "left";
