@@ -44,6 +44,19 @@ export async function cameras() {
     ({ id: deviceId, name: label || `camera ${i + 1}` }));
 }
 
+/** An empty picture. */
+function blank(width, height) {
+  if (window.OffscreenCanvas) return new OffscreenCanvas(width, height);
+  return Object.assign(document.createElement("canvas"), { width, height });
+}
+
+/** Its JPEG; null if there is none. `toBlob` takes three times as long: it waits for idle time. */
+function jpeg(picture, quality) {
+  const type = "image/jpeg";
+  if (picture.convertToBlob) return picture.convertToBlob({ type, quality }).catch(() => null);
+  return new Promise((done) => picture.toBlob(done, type, quality));
+}
+
 /**
  * Sends frames as fast as the server takes them. The next one is captured so that it arrives just
  * before the server is done with the last one: the period follows what the server says about how
@@ -81,24 +94,21 @@ export class FrameSender {
     this.capture(now);
   }
 
-  capture(now) {
+  async capture(now) {
     this.fresh = false;
     this.coding = true;
     this.last = now;
     const { video } = this, { videoWidth: w, videoHeight: h } = video;
     const times = Math.min(1, SIDES[this.step] / Math.max(w, h));
-    const picture = document.createElement("canvas");
-    [picture.width, picture.height] = [Math.round(w * times), Math.round(h * times)];
+    const picture = blank(Math.round(w * times), Math.round(h * times));
     picture.getContext("2d", { willReadFrequently: true })
       .drawImage(video, 0, 0, picture.width, picture.height);
-    const number = ++this.number;
-    picture.toBlob(async (blob) => {
-      this.coding = false;
-      if (!blob) return;
-      this.pending.set(number, { picture, at: now, coded: performance.now() });
-      await this.connection.frame(number, now / 1000, blob);
-      this.next();
-    }, "image/jpeg", QUALITY[this.step]);
+    const number = ++this.number, blob = await jpeg(picture, QUALITY[this.step]);
+    this.coding = false;
+    if (!blob) return;
+    this.pending.set(number, { picture, at: now, coded: performance.now() });
+    await this.connection.frame(number, now / 1000, blob);
+    this.next();
   }
 
   /** A result is there: gives the picture it belongs to, and its age in ms. */

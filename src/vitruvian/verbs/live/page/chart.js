@@ -3,11 +3,12 @@
 import { paints, side, sized } from "./overlay.js";
 
 const SHOWN = 20;  // seconds
+const REDRAW = 100;  // ms between two drawings
 const BROKEN = 1;  // seconds without a value, over which no line is drawn
 
 export class Chart {
   constructor(canvas) {
-    Object.assign(this, { canvas, names: [], values: [] });
+    Object.assign(this, { canvas, names: [], values: [], drawn: 0 });
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
@@ -23,10 +24,11 @@ export class Chart {
     if (this.values.length && seconds <= this.values.at(-1).seconds) this.values = [];
     this.values.push({ seconds, degrees });
     while (this.values[0].seconds < seconds - SHOWN) this.values.shift();
-    this.draw();
+    if (performance.now() - this.drawn > REDRAW) this.draw();
   }
 
   draw() {
+    this.drawn = performance.now();
     const [pen, w, h] = sized(this.canvas), paint = paints();
     pen.clearRect(0, 0, w, h);
     if (w < 60 || h < 40) return;
