@@ -25,7 +25,7 @@ from vitruvian.frame import Frame
 from vitruvian.rendering.draw import VISIBLE
 from vitruvian.rendering.scene import Scene
 
-TEMPLATE = Path(__file__).with_name("page.html")
+TEMPLATE, POINTERS = map(Path(__file__).with_name, ("page.html", "pointers.js"))
 MISSING = -32768
 SIDES = ("", "left", "right")  # the index is the page's code
 
@@ -64,8 +64,9 @@ def page(scene: Scene) -> str:
         "SCENE": json.dumps(scene_to_dict(scene), allow_nan=False, separators=(",", ":")),
     }
     parts["SCENE"] = parts["SCENE"].replace("<", "\\u003c")
+    parts["POINTERS"] = POINTERS.read_text(encoding="utf-8").replace("export ", "")
     template = TEMPLATE.read_text(encoding="utf-8")
-    return re.sub("__(TITLE|SCENE)__", lambda found: parts[found[1]], template)
+    return re.sub("__(TITLE|SCENE|POINTERS)__", lambda found: parts[found[1]], template)
 
 
 def scene_to_dict(scene: Scene) -> dict[str, Any]:

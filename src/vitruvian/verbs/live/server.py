@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from vitruvian.errors import VitruvianError, shown
+from vitruvian.rendering.page import POINTERS
 from vitruvian.verbs.live.live_stream import Choice, Setup
 from vitruvian.verbs.live.outbox import Outbox
 from vitruvian.verbs.live.pictures import LARGEST_MESSAGE, CodedFrame, message_json
@@ -303,7 +304,7 @@ def make_app(clients: Clients, token: str | None = None) -> Any:
         route = "/" if path.name == "index.html" else f"/{path.name}"
         app.add_api_route(route, answer, methods=["GET", "HEAD"])
 
-    for path in sorted(PAGE.iterdir()):
+    for path in (*sorted(PAGE.iterdir()), POINTERS):
         if path.suffix in KINDS:
             serve_file(path)
     app.add_api_websocket_route("/ws", _endpoint(clients))

@@ -1,6 +1,7 @@
 /** The people in 3D: drag, or arrow keys, to turn; wheel, pinch or + and - to zoom. */
 
 import { paints, side, sized } from "./overlay.js";
+import { followPointers } from "./pointers.js";
 
 const FIELD = 0.7;  // radians, of the shorter side
 const APART = 1.3;  // metres between people of whom only the hips' frame is known
@@ -113,29 +114,9 @@ export class View3D {
   }
 
   listen() {
-    const { canvas } = this, pointers = new Map();
-    canvas.onpointerdown = (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      pointers.set(event.pointerId, { x: event.offsetX, y: event.offsetY });
-    };
-    canvas.onpointermove = (event) => {
-      const last = pointers.get(event.pointerId), now = { x: event.offsetX, y: event.offsetY };
-      if (!last) return;
-      if (pointers.size === 2) {
-        const other = [...pointers].find(([id]) => id !== event.pointerId)[1];
-        const [from, to] = [last, now].map((at) => Math.hypot(at.x - other.x, at.y - other.y));
-        this.nearer(Math.max(from, 1) / Math.max(to, 1));
-      } else {
-        this.turn((now.x - last.x) * 0.008, (now.y - last.y) * 0.008);
-      }
-      pointers.set(event.pointerId, now);
-    };
-    canvas.onpointerup = canvas.onpointercancel = ({ pointerId }) => pointers.delete(pointerId);
+    const { canvas } = this;
+    followPointers(canvas, { turn: this.turn.bind(this), zoom: this.nearer.bind(this) });
     canvas.ondblclick = () => this.look(0.45, 0.2);
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      this.nearer(Math.exp(Math.max(-240, Math.min(240, event.deltaY)) * 0.0015));
-    }, { passive: false });
     canvas.onkeydown = (event) => {
       const keys = { ArrowLeft: () => this.turn(-0.1, 0), ArrowRight: () => this.turn(0.1, 0),
         ArrowUp: () => this.turn(0, 0.1), ArrowDown: () => this.turn(0, -0.1),
