@@ -12,7 +12,8 @@ An event is right if more of its time is labelled as such than not; it is left o
 labelled as not sure. One of a person without labels, or of whom it cannot be seen, is a false
 alarm. Recall is over labels that last for the minimum of an event. Decided is the share of the
 time with a sure label, yes or no, of the people who are found, that has the state yes or no.
-`hands_at_pockets` and `hands_near_body` are held against the labels of hands in pockets.
+`hands_at_pockets` and `hands_near_body` are held against the labels of hands in pockets. Records
+in place of videos have no pixels, so none of `hands_in_pockets`.
 """
 
 from __future__ import annotations
@@ -129,8 +130,14 @@ def remembered(file: Path, make: Callable[[], Any]) -> Any:
     return pickle.loads(file.read_bytes())
 
 
+def is_record(video: str | Path) -> bool:
+    return Path(video).suffix == ".jsonl"
+
+
 def record_of_video(video: Path, model: str, stride: int, folder: Path) -> Path:
-    """The poses of a video by a model, as a record."""
+    """The poses of a video by a model, as a record; a record is what it is."""
+    if is_record(video):
+        return video
     record = folder / f"{video.stem}-{Path(model).stem}-{stride}.jsonl"
     if not record.exists():
         vit.predict(video, model, stride=stride, num_poses=PEOPLE, out=record)
@@ -427,22 +434,25 @@ def main() -> None:
             judge_pictures(asked.data, model, names, asked)
         return
     places, states = read_places(asked.labels), read_states(asked.labels)
-    files = {file.name: file for file in sorted(asked.data.rglob("*.mp4"))}
+    files = {file.name: file for file in sorted(asked.data.rglob("*")) if file.name in places}
+    videos = [video for video in places if not is_record(video)]
+    jobs = [(Path(model).stem, model, videos) for model in models if videos]
+    jobs += [(Path(video).stem, "", [video]) for video in places if is_record(video)]
     lines, sure = [], []
-    for model in models:
-        tallies, minutes = {name: Tally() for name in names}, 0.0
-        for video in places:
+    for title, model, some in jobs:
+        own = names if model else [name for name in names if name != "hands_in_pockets"]
+        tallies, minutes = {name: Tally() for name in own}, 0.0
+        for video in some:
             if asked.video in (None, video):
                 if asked.show:
-                    print(f"  {video}, {Path(model).stem}")
-                result = run_video(files[video], model, asked, names, places[video])
+                    print(f"  {video}, {title}")
+                result = run_video(files[video], model, asked, own, places[video])
                 judge_video(video, result, states, tallies, Options(), asked.show)
                 minutes += result.minutes
         lines += [
-            f"| `{rule}` | {Path(model).stem} | {tally.row(minutes)} |"
-            for rule, tally in tallies.items()
+            f"| `{rule}` | {title} | {tally.row(minutes)} |" for rule, tally in tallies.items()
         ]
-        lines.append(f"| | {Path(model).stem} | {minutes:.1f} person-minutes | | | |")
+        lines.append(f"| | {title} | {minutes:.1f} person-minutes | | | |")
         sure += [
             one for rule, tally in tallies.items() if rule not in JUDGED_BY for one in tally.sure
         ]
