@@ -33,7 +33,7 @@ from vitruvian.frame import Frame
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from bodies import named, turned
 
-RATE, SIZE, FOCAL, AWAY = 10.0, (960, 720), 900.0, 4.5  # frames/s, pixels, pixels, metres
+RATE, SIZE, FOCAL, AWAY = 5.0, (960, 720), 900.0, 4.5  # frames/s, pixels, pixels, metres
 STANDS, CHANGES, ACTS, ABSENT = 1.5, 0.6, 3.0, 3.0  # seconds
 UPPER, FORE = 0.30, 0.26  # metres, of `bodies`
 YAWS = range(0, 360, 45)  # degrees; 0 faces the camera
@@ -75,7 +75,7 @@ ACTS_: dict[str, Act] = {
     "hands clasped in front": Act(hand=(-0.1, 0.0, 0.2), elbow=(0.8, -0.3, -0.6)),
     "hands on hips": Act(hand=(0.08, 0.1, 0.03), elbow=(1.0, 0.0, -0.5), says=("hands_on_hips",)),
     "phone at the ear": Act(
-        hand=(0.04, -0.02, 0.05), near="ear", elbow=(0.4, -1.0, 0.3), both=False,
+        hand=(0.02, -0.1, 0.1), near="ear", elbow=(0.4, -1.0, 0.3), both=False,
         says=("using_phone",),
     ),
     "phone in the hands": Act(
@@ -140,14 +140,17 @@ def smooth_noise(rng: np.random.Generator, frames: int, shape: tuple[int, ...]) 
 def hidden_by_trunk(xyz: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """(17,) bool: arms and face behind the trunk, seen from the camera."""
     corners = [COCO17[f"{side}_{part}"] for part in ("shoulder", "hip") for side in SIDES]
-    box = xy[corners]
-    middle, depth = box.mean(axis=0), xyz[corners, 2].mean()
-    wide = np.maximum(np.abs(box - middle).max(axis=0), 0.12 * FOCAL / AWAY)
-    hidden = (np.abs(xy - middle) <= wide).all(axis=1) & (xyz[:, 2] > depth + 0.06)
+    middle, place = xy[corners].mean(axis=0), xyz[corners].mean(axis=0)
+    wide = np.maximum(np.abs(xy[corners] - middle).max(axis=0), 0.12 * FOCAL / AWAY)
+    left, right, left_hip, _ = xyz[corners]
+    ahead = np.cross(left - right, left - left_hip)
+    ahead *= -np.sign(ahead @ place) / np.linalg.norm(ahead)  # towards the camera
+    behind = ((xyz - place) @ ahead < -0.06) | (xyz[:, 2] > place[2] + 0.15)
+    hidden = (np.abs(xy - middle) <= wide).all(axis=1) & behind
     hidden[corners] = False
-    head, ahead = xyz[[COCO17["left_ear"], COCO17["right_ear"]]].mean(axis=0), xyz[COCO17["nose"]]
+    head, nose = xyz[[COCO17["left_ear"], COCO17["right_ear"]]].mean(axis=0), xyz[COCO17["nose"]]
     for name in ("nose", "left_eye", "right_eye"):
-        hidden[COCO17[name]] = ahead[2] > head[2] + 0.03
+        hidden[COCO17[name]] = nose[2] > head[2] + 0.03
     return hidden
 
 
@@ -173,7 +176,9 @@ def play(clip: Clip, rng: np.random.Generator) -> Frames:
         t = i / RATE
         into = np.clip(min(t - STANDS, whole - STANDS - t) / CHANGES, 0, 1)
         phase = clip.stride * t
-        xyz = (1 - into) * acted(Act(), phase) + into * acted(clip.act, phase)
+        xyz = acted(Act() if into < 1 else clip.act, phase)
+        if 0 < into < 1:
+            xyz = (1 - into) * xyz + into * acted(clip.act, phase)
         xyz = turned(xyz * clip.sizes, "up", clip.yaw + 4 * sways)
         xyz = turned(xyz, "left", clip.pitch) + np.array([0.0, 0.1, AWAY])
         xy = xyz[:, :2] / xyz[:, 2:] * FOCAL + np.array(SIZE) / 2
@@ -250,7 +255,7 @@ def write(out: Path, name: str, metres: bool, tell: Callable[[list[str]], None],
                 pose = one_pose(person, xy, hidden, off, xyz if metres else None, far)
                 sink.write(Frame(None, index, start + t, name, size=SIZE), pose)
                 index += 1
-            for t, _, xy, _ in (frames[0], frames[-1]):
+            for t, _, xy, _ in frames[::2]:
                 middle = (xy.min(axis=0) + xy.max(axis=0)) / 2
                 tell([name, str(person), f"{start + t:.2f}", *(f"{v:.0f}" for v in middle)])
             tilts = np.array([tilt_deg(xyz, clip.pitch) for _, xyz, _, _ in frames])
