@@ -9,8 +9,9 @@ eight directions and move, before a camera at 1 to 2.5 m that looks down at them
 them: they are for the geometry of the rules. `acted_pixels.jsonl` has keypoints in the image,
 `acted_metres.jsonl` the same people also in metres with an uncertain depth.
 
-Noise is that of COCO's annotators (its OKS sigmas), twice as large for hidden keypoints, and lasts
-for some frames. A keypoint is hidden if it is behind the trunk, and its score is 0.45 then.
+Noise is --noise times that of COCO's annotators (its OKS sigmas), twice as large for hidden
+keypoints, and lasts for some frames. A keypoint is hidden if it is behind the trunk, and its score
+is 0.45 then.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Act:
 
 
 SIT = {"hip": 88.0, "knee": 85.0}
-THIGHS = {"hand": (0.0, 0.12, 0.25), "elbow": (0.4, -0.5, -1.0)}
+LAP = (0.0, 0.12, 0.25)
 ACTS_: dict[str, Act] = {
     "stands": Act(),
     "walks": Act({"walk": 28.0}),
@@ -87,9 +88,11 @@ ACTS_: dict[str, Act] = {
     "holds arms out": Act({"shoulder_out": 88.0}),
     "bends": Act({"trunk": 45.0, "hip": 45.0}),
     "bends a little": Act({"trunk": 14.0, "hip": 14.0}),
-    "sits": Act(SIT, **THIGHS, says=("seated",)),
+    "sits": Act(SIT, hand=LAP, elbow=(0.4, -0.5, -1.0), says=("seated",)),
     "sits with hanging arms": Act(SIT, says=("seated",)),
-    "sits back": Act({**SIT, "trunk": -15.0, "hip": 75.0}, **THIGHS, says=("seated",)),
+    "sits back": Act(
+        {**SIT, "trunk": -15.0, "hip": 75.0}, hand=LAP, elbow=(0.4, -0.5, -1.0), says=("seated",)
+    ),
     "crouches": Act({"hip": 110.0, "knee": 125.0, "trunk": 20.0}, says=("seated",)),
     "lies on the back": Act(level=True, says=("lying",)),
     "lies on the side": Act({"hip": 25.0, "knee": 40.0}, level=True, rolled=90.0, says=("lying",)),
@@ -242,14 +245,15 @@ def clips(rng: np.random.Generator) -> Iterator[Clip]:
         yield Clip(act, yaw + rng.uniform(-15, 15), rng.uniform(0, 25), sizes, rng.uniform(3, 6))
 
 
-def write(out: Path, name: str, metres: bool, tell: Callable[[list[str]], None],
+def write(out: Path, name: str, noisy: float, tell: Callable[[list[str]], None],
           state: Callable[[list[str]], None]) -> int:  # fmt: skip
     """One record; rows of labels go to `tell` (people) and `state`."""
     rng, start, index = np.random.default_rng(0), 0.0, 0
+    metres = "metres" in name
     with vit.open_sink(out / name) as sink:
         for person, clip in enumerate(clips(rng), 1):
             frames = list(play(clip, rng))
-            noise = smooth_noise(rng, len(frames), (17, 2))
+            noise = noisy * smooth_noise(rng, len(frames), (17, 2))
             deep = 0.06 * smooth_noise(rng, len(frames), (17,))
             for (t, xyz, xy, hidden), off, far in zip(frames, noise, deep, strict=True):
                 pose = one_pose(person, xy, hidden, off, xyz if metres else None, far)
@@ -271,7 +275,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="folder to write to")
-    out = parser.parse_args().out
+    parser.add_argument(
+        "--noise", type=float, default=0.5, help="of COCO's annotators; default 0.5"
+    )
+    asked = parser.parse_args()
+    out = asked.out
     out.mkdir(parents=True, exist_ok=True)
     with (
         (out / "people.csv").open("w", newline="") as people,
@@ -281,7 +289,7 @@ def main() -> None:
         tell(["video", "person", "seconds", "x", "y"])
         state(["video", "person", "rule", "side", "start", "end", "state", "sure"])
         for name in ("acted_pixels.jsonl", "acted_metres.jsonl"):
-            print(f"{name}: {write(out, name, 'metres' in name, tell, state)} frames")
+            print(f"{name}: {write(out, name, asked.noise, tell, state)} frames")
 
 
 if __name__ == "__main__":

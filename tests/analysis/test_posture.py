@@ -569,3 +569,15 @@ def test_nobody_at_the_bus_sits_lies_or_raises_an_arm(blazepose, shared):
     for name in ("seated", "lying", "arms_raised"):
         degree = RULES[name](Body(poses, frame))
         assert not (degree >= 0.6).any(), name
+
+
+def test_a_hand_at_the_ear_is_not_raised_and_one_above_the_head_is():
+    xyz = body(COCO17, left_shoulder_out=70.0, left_elbow=0.0)
+    at_ear, high = xyz.copy(), xyz.copy()
+    shoulder = xyz[COCO17["left_shoulder"]]
+    for made, wrist in ((at_ear, (0.0, -0.17, 0.1)), (high, (0.0, -0.38, 0.0))):
+        made[COCO17["left_wrist"]] = shoulder + wrist
+        made[COCO17["left_elbow"]] = shoulder + np.array([0.24, -0.05, 0.0])
+    for made, held in ((at_ear, 0.0), (high, 1.0)):
+        poses = replace(seen_as(COCO17, made), xyz=None, origin=None)
+        assert RULES["arms_raised"](Body(poses))[0, 0] == pytest.approx(held, abs=0.3)

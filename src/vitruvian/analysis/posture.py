@@ -306,14 +306,26 @@ def seated(body: Body) -> np.ndarray:
 
 
 def arms_raised(body: Body) -> np.ndarray:
-    """A hand above its shoulder, towards the head, and the elbow not far below it."""
+    """A hand above its shoulder, towards the head, and the elbow not far below it.
+
+    A hand at the ear, on an arm bent by 120 degrees and more, telephones or scratches.
+    """
 
     def raised(side: str) -> np.ndarray:
         wrist, elbow, shoulder = (f"{side}_{part}" for part in ("wrist", "elbow", "shoulder"))
         height = body.above(wrist, shoulder, body.headward)
         body.note("wrist {:.1f} trunks above the shoulder", height, side)
         hand = ramp(height, 0.15, 0.4)
-        return all_of(hand, ramp(body.above(elbow, shoulder, body.headward), -0.3, 0))
+        degree = all_of(hand, ramp(body.above(elbow, shoulder, body.headward), -0.3, 0))
+        ear = f"{side}_ear"
+        if not body.points.has(ear):
+            return degree
+        at_ear = all_of(
+            ramp(body.angle_deg(f"{elbow}_flexion"), 100, 120),
+            ramp(body.distance(wrist, ear), 0.5, 0.35),
+            ramp(body.above(wrist, ear, body.headward), 0.2, 0.1),
+        )
+        return np.minimum(degree, 1 - np.nan_to_num(at_ear))
 
     return each_side(raised)
 
