@@ -2,6 +2,7 @@ r"""Posture events against labels: precision, recall and false alarms by rule an
 
     python benchmarks/events.py ../shared/data --model yolov8n-pose --model blazepose-full
     python benchmarks/events.py ../shared/data --pictures
+    python benchmarks/events.py ../shared/data --hands
     python benchmarks/acted.py /tmp/acted
     python benchmarks/events.py /tmp/acted --labels /tmp/acted
 
@@ -42,6 +43,7 @@ from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
 from vitruvian.models import pockets
 from vitruvian.sources.record import record_of, runs, sources_of, with_pixels
+from vitruvian.training.data.hands import LabelledPerson, read_pockets
 
 LABELS = Path(__file__).parents[1] / "tests" / "analysis" / "labels"
 MODELS = ("yolov8n-pose", "blazepose-full", "blazepose-heavy", "vitruvian-2d")
@@ -402,6 +404,31 @@ def judge_pictures(data: Path, model: str, names: list[str], asked: argparse.Nam
     print(f"not found: {missed} of {len(labelled_people(data))}")
 
 
+def judge_hands(data: Path, model: str) -> None:
+    """Print a row of the shipped detector on each hand of data/pockets, on which it was trained."""
+    people: dict[str, list[LabelledPerson]] = defaultdict(list)
+    for person in read_pockets(data / "pockets"):
+        people[str(person.file)].append(person)
+    right = said = there = decided = told = 0
+    for frame, poses in vit.run(list(people), model):
+        states = pockets.hands(frame, poses).state
+        for person in people[frame.source]:
+            points = np.column_stack([person.points[:, :2], person.points[:, 2] > 0])
+            area = 0.6 * np.prod(person.box[2:] - person.box[:2])
+            row = matched(poses, {"keypoints": points, "area": area})
+            for side, label in enumerate(person.labels):
+                if label == "unknown":
+                    continue
+                state = "unknown" if row is None else states[row, side]
+                told, decided = told + 1, decided + (state != "unknown")
+                if state != "unknown":
+                    right += state == label == "in"
+                    said, there = said + (state == "in"), there + (label == "in")
+    f1 = f"{2 * right / max(said + there, 1):.2f}"
+    print(f"| {Path(model).stem} | {right} of {said} | {right} of {there} | {f1} "
+          f"| {decided} of {told}, {decided / max(told, 1):.0%} |")  # fmt: skip
+
+
 def reliability(name: str, sure: list[tuple[float, bool]]) -> None:
     """How often what is said with some confidence is right."""
     for low, high in ((0, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 1.01)):
@@ -421,12 +448,18 @@ def main() -> None:
     parser.add_argument("--video", help="only this one")
     parser.add_argument("--stride", type=int, default=2)
     parser.add_argument("--pictures", action="store_true", help="pictures instead of videos")
+    parser.add_argument("--hands", action="store_true", help="hands of data/pockets instead")
     parser.add_argument("--show", action="store_true", help="each event, and what is missed")
     home = Path(tempfile.gettempdir()) / "vitruvian-events"
     parser.add_argument("--cache", type=Path, default=home)
     asked = parser.parse_args()
     names = asked.rules.split(",") if asked.rules else list(RULES)
     models = asked.model or list(MODELS)
+    if asked.hands:
+        print("| model | precision | recall | F1 | decided |\n|---|---|---|---|---|")
+        for model in models:
+            judge_hands(asked.data, model)
+        return
     if asked.pictures:
         names = [name for name in names if name != "hands_in_pockets" and name not in JUDGED_BY]
         print("| rule | model | precision | recall | decided |\n|---|---|---|---|---|")
