@@ -306,16 +306,16 @@ def seated(body: Body) -> np.ndarray:
 
 
 def arms_raised(body: Body) -> np.ndarray:
-    """A hand above its shoulder, towards the head, and the elbow not far below it.
+    """A hand above its shoulder, towards the head and upward, and the elbow not far below it.
 
-    A hand at the ear, on an arm bent by 120 degrees and more, telephones or scratches.
+    Who lies or bends over reaches ahead. A hand at the ear, on an arm bent by 120 degrees and more, telephones or scratches.
     """
 
     def raised(side: str) -> np.ndarray:
         wrist, elbow, shoulder = (f"{side}_{part}" for part in ("wrist", "elbow", "shoulder"))
         height = body.above(wrist, shoulder, body.headward)
         body.note("wrist {:.1f} trunks above the shoulder", height, side)
-        hand = ramp(height, 0.15, 0.4)
+        hand = all_of(ramp(height, 0.15, 0.4), ramp(body.above(wrist, shoulder), 0, 0.15))
         degree = all_of(hand, ramp(body.above(elbow, shoulder, body.headward), -0.3, 0))
         ear = f"{side}_ear"
         if not body.points.has(ear):
@@ -371,10 +371,11 @@ def _lean(body: Body, begins: float, holds: float) -> np.ndarray:
 def hands_on_hips(body: Body) -> np.ndarray:
     """Not seated, a wrist at its hip and not before it, the bent elbow farther out than both.
 
-    From behind the wrist must be seen beside the hip; from the side it cannot be told.
+    Where the legs are not seen it is unknown: who sits or stands at a table and holds something
+    looks the same. From behind the wrist must be seen beside the hip; from the side it cannot be told.
     """
     sits = body.without_notes(seated)
-    standing = np.where(sits > 0.5, 0.0, 1.0)  # hands in the lap look the same
+    standing = np.where(np.isnan(sits), np.nan, sits <= 0.5)
     behind = body.facing <= -OBLIQUE
     aside = (np.abs(body.facing) <= OBLIQUE) | body.doubtful
 
