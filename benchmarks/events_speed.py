@@ -44,7 +44,7 @@ def scenes(skeleton=COCO17, count: int = 300) -> list[Poses]:
         people = []
         for person in (1, 2):
             swing = 25 * np.sin(2 * np.pi * i / RATE + person)
-            doing = {"left_hip": swing, "right_hip": -swing, **DOES[(i // 60 + person) % 5]}
+            doing = DOES[(i // 60 + person) % 5] or {"left_hip": swing, "right_hip": -swing}
             xyz = turned(body(skeleton, **doing), "up", 60.0 * person)
             one = seen_as(skeleton, xyz, at=(400.0 * person, 360.0), person=person)
             noisy = (one.xy + rng.normal(0, 1, one.xy.shape)).astype(np.float32)

@@ -308,7 +308,8 @@ def seated(body: Body) -> np.ndarray:
 def arms_raised(body: Body) -> np.ndarray:
     """A hand above its shoulder, towards the head and upward, and the elbow not far below it.
 
-    Who lies or bends over reaches ahead. A hand at the ear, on an arm bent by 120 degrees and more, telephones or scratches.
+    Who lies or bends over reaches ahead. A hand at the ear, on an arm bent by 120 degrees and more,
+    telephones or scratches.
     """
 
     def raised(side: str) -> np.ndarray:
@@ -372,7 +373,8 @@ def hands_on_hips(body: Body) -> np.ndarray:
     """Not seated, a wrist at its hip and not before it, the bent elbow farther out than both.
 
     Where the legs are not seen it is unknown: who sits or stands at a table and holds something
-    looks the same. From behind the wrist must be seen beside the hip; from the side it cannot be told.
+    looks the same. From behind the wrist must be seen beside the hip; from the side it cannot be
+    told.
     """
     sits = body.without_notes(seated)
     standing = np.where(np.isnan(sits), np.nan, sits <= 0.5)
