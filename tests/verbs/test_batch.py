@@ -155,6 +155,8 @@ def test_images_are_done_in_groups_and_an_added_one_leaves_no_old_group(run, pic
     assert run("in").returncode == 0
     assert set(records(tmp_path / "out")) == {"0.png and 3 more"}
     assert not (tmp_path / "out/0.png and 2 more").exists()
+    run("in", "--stride", 2, "--max-frames", 1, "--out", "all")  # these are for videos
+    assert len(frames(records(tmp_path / "all")["0.png and 3 more"])) == 4
 
 
 ALWAYS = """

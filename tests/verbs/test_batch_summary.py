@@ -11,9 +11,13 @@ from vitruvian.verbs.batch.sources import Item
 from vitruvian.verbs.batch.summary import Summary, folder_events, summarize, write_summary
 
 EVENTS = [
-    {"rule": "seated", "start": 0.5, "end": 2.5},
-    {"rule": "seated", "start": 130.0, "end": 131.0},
-    {"rule": "lying", "start": 3.0, "end": None},
+    {"rule": "seated", "state": "yes", "start": 0.5, "end": 2.5},
+    {"rule": "seated", "state": "yes", "start": 130.0, "end": 131.0},
+    {"rule": "lying", "state": "yes", "start": 3.0, "end": 3.5},
+    # Of images:
+    {"rule": "arms_raised", "state": "yes", "start": 0.0, "end": 0.0},
+    {"rule": "arms_raised", "state": "no", "start": 0.0, "end": 0.0},
+    {"rule": "lying", "state": "unknown", "start": 0.0, "end": 0.0},
 ]
 
 
@@ -37,7 +41,7 @@ def out(tmp_path) -> Path:
     shard(
         tmp_path,
         "batch-1-of-2",
-        a={"state": DONE, "frames": 100, "people": 2, "seconds": 20.0, "events": 3},
+        a={"state": DONE, "frames": 100, "people": 2, "seconds": 20.0, "events": 4},
         b={"state": FAILED, "error": "cannot read '<b>': it is damaged"},
     )
     shard(
@@ -55,7 +59,8 @@ def test_a_summary_counts_all_shards(out):
     assert (summary.sources, summary.states) == (3, {"done": 2, "failed": 1})
     assert (summary.frames, summary.people, summary.seconds) == (150, 2, 25.0)
     assert summary.frames_per_second == 6.0
-    assert summary.events == {"seated": 2, "lying": 1}
+    assert summary.events == {"seated": 2, "lying": 1, "arms_raised": 1}
+    assert set(summary.over_time) == {"seated", "lying"}
     assert summary.event_seconds["seated"] == 3.0
     assert summary.bin_seconds == 3.0
     assert [summary.over_time["seated"][k] for k in (0, 1, 43)] == [1, 0, 1]

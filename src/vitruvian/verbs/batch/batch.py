@@ -23,7 +23,7 @@ from vitruvian.stopping import hold_signals
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.batch.manifest import DONE, FAILED, TODO, Manifest, ManifestError, Row
 from vitruvian.verbs.batch.pieces import AUTO, BatchTask, CutVideo, CutVideos
-from vitruvian.verbs.batch.reports import BatchReports
+from vitruvian.verbs.batch.reports import BatchReports, duration
 from vitruvian.verbs.batch.results import FolderResults, Results, StoreResults
 from vitruvian.verbs.batch.settings import batch_settings, fingerprint, shard_of
 from vitruvian.verbs.batch.sources import Item, in_shard, items
@@ -61,7 +61,10 @@ class Batch:
 
     def __str__(self) -> str:
         part = f" ({self.faulty} only in part)" if self.faulty else ""
-        parts = [f"{self.done} done{part} in {_time(self.seconds)}", f"{self.before} done before"]
+        parts = [
+            f"{self.done} done{part} in {duration(self.seconds)}",
+            f"{self.before} done before",
+        ]
         parts += [f"{self.failures} failed"] if self.failures else []
         return f"{self.folder}: {amount(self.sources, 'source')}, {', '.join(parts)}"
 
@@ -382,7 +385,7 @@ class _Run:
         parts = sum(video.share for video in self._cut.values())
         new = self.done + self.failures + parts
         if new and not last:
-            line += f", {_time(gone * (self.total - ended - parts) / new)} left"
+            line += f", {duration(gone * (self.total - ended - parts) / new)} left"
         if self.failures:
             line += f", {self.failures} failed"
         if self._tasks:
@@ -396,10 +399,3 @@ class _Run:
         self.reports.close()
         self.results.close()
         self.manifest.close()  # last: its lock is for the folders, too
-
-
-def _time(seconds: float) -> str:
-    """Seconds in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -14,6 +14,13 @@ from vitruvian.formats.atomic_file import WriteError, why
 from vitruvian.verbs.batch.pieces import BatchTask
 
 
+def duration(seconds: float) -> str:
+    """A time in words, such as "12 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 class BatchReports:
     """A line of JSON about each source in a file, and about each event to a command."""
 

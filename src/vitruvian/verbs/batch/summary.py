@@ -16,6 +16,7 @@ from vitruvian.errors import amount
 from vitruvian.formats.atomic_file import WriteError, write_whole
 from vitruvian.rendering.report import COLOURS, HtmlReport, legend_above, plot
 from vitruvian.verbs.batch.manifest import DONE, FAILED, read_manifests
+from vitruvian.verbs.batch.reports import duration
 from vitruvian.verbs.folder import LEDGERS
 
 if TYPE_CHECKING:
@@ -91,10 +92,13 @@ def summarize(
         summary.frames_per_second = summary.frames / summary.seconds
     for event in events(eventful):
         rule = event["rule"]
+        if event["state"] != "yes":  # of images; also "no" and "unknown"
+            continue
         summary.events[rule] = summary.events.get(rule, 0) + 1
-        start, end = (event.get(key) or 0.0 for key in ("start", "end"))
+        start, end = event["start"], event["end"]
         summary.event_seconds[rule] = summary.event_seconds.get(rule, 0) + end - start
-        begins.append((rule, start))
+        if end > start:  # not of an image
+            begins.append((rule, start))
     latest = max((start for _, start in begins), default=0.0)
     summary.bin_seconds = max(1.0, float(math.ceil((latest + 1) / BINS)))
     bins = int(latest // summary.bin_seconds) + 1
@@ -152,7 +156,7 @@ def summary_page(title: str, summary: Summary) -> HtmlReport:
     speed = summary.frames_per_second
     page.paragraph(
         f"{amount(summary.sources, 'source')}, {summary.frames:,} frames in "
-        f"{summary.seconds / 3600:.2g} hours of work"
+        f"{duration(summary.seconds)} of work"
         + (f": {speed:.3g} frames/s for each worker." if speed else ".")
     )
     page.table(["state", "sources"], [*summary.states.items()])
@@ -169,7 +173,8 @@ def summary_page(title: str, summary: Summary) -> HtmlReport:
             [rule, n, round(summary.event_seconds[rule], 1)] for rule, n in summary.events.items()
         ]
         page.table(["rule", "events", "seconds in all"], rows)
-        page.figure(_over_time(summary), "When events begin, from the start of each source")
+        if summary.over_time:
+            page.figure(_over_time(summary), "When events begin, from the start of each video")
     if summary.slowest:
         page.heading("Slowest sources")
         rows = [[row["name"], round(row["seconds"], 1), row["frames"]] for row in summary.slowest]
@@ -184,7 +189,8 @@ def _over_time(summary: Summary) -> Figure:
     for i, (rule, counts) in enumerate(summary.over_time.items()):
         at = [k * summary.bin_seconds for k in range(len(counts) + 1)]
         axes.stairs(counts, at, color=COLOURS[i % len(COLOURS)], label=rule, linewidth=1.5)
-    axes.set(xlabel="time in the source, seconds", ylabel="events", ylim=(0, None))
+    axes.set(xlabel="time in the video, seconds", ylabel="events", ylim=(0, None))
+    axes.locator_params(axis="y", integer=True)
     axes.spines[["top", "right"]].set_visible(False)
     legend_above(axes)
     return drawing

@@ -18,7 +18,7 @@ from vitruvian.errors import VitruvianError, amount, note, shown
 from vitruvian.formats.atomic_file import WriteError, why
 from vitruvian.formats.records import Record
 from vitruvian.formats.wire import from_header
-from vitruvian.sources.open import open_source
+from vitruvian.sources.open import is_picture, open_source
 from vitruvian.sources.video import Span, VideoFile
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs import api
@@ -173,7 +173,9 @@ class Worker:
         own = {key: job.options[key] for key in ("start", "end") if key in job.options}
         if job.piece is not None:
             own = {"start": job.piece.start, "end": job.piece.end}
-        return replace(self.settings.span, **own)
+        span = replace(self.settings.span, **own)
+        # Images are a source each, and together only to save time: all of them are wanted.
+        return replace(span, stride=1, max_frames=None) if is_picture(job.paths[0]) else span
 
     def _model(self, paths: list[str], span: Span) -> Any:
         """The model for these sources; the defaults depend on whether it is for videos."""
@@ -257,7 +259,8 @@ class Worker:
         )
         events = job.folder / "events.jsonl"
         lines = events.read_text(encoding="utf-8").splitlines() if events.is_file() else []
-        return tuple(map(json.loads, lines))
+        # Of images there are also states that are not so, or unknown.
+        return tuple(event for event in map(json.loads, lines) if event["state"] == "yes")
 
 
 def _rename(folder: Path, files: Sequence[Path]) -> None:
