@@ -1,12 +1,15 @@
 """Cameras of a network that go away, and come back."""
 
+import io
 import json
 import signal
 import subprocess
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import vitruvian as vit
 from commands import attended, line, wait_for
@@ -49,6 +52,15 @@ def test_a_camera_that_hangs_up_is_opened_again_and_numbers_and_times_go_on():
     assert times[5] - times[4] >= 0.05  # it was away
     assert told == ["lost", "running"] * 2
     assert len(connections) == 4  # and one that asked whether it is live
+
+
+def test_an_address_that_gives_one_image_is_not_opened_again(serve, capsys):
+    image = io.BytesIO()
+    Image.fromarray(np.full((64, 64, 3), 100, np.uint8)).save(image, "JPEG")
+    told = list[str]()
+    assert len(frames_of(serve({"/still": image.getvalue()}) + "/still", Span(), told)) == 1
+    assert told == []
+    assert "still is one image, not a stream" in capsys.readouterr().err
 
 
 def test_stride_and_end_hold_for_all_of_it():

@@ -29,6 +29,7 @@ def reconnecting(
     """Frames of a source; a live one that had frames and is lost is opened again.
 
     Indices and times go on: the time in which it was away counts. Its span holds for all of it.
+    An address that gives one frame and ends is an image, and not opened again.
 
     Args:
         source: from `open_source`.
@@ -38,7 +39,7 @@ def reconnecting(
     if not (source.live and isinstance(source, VideoFile | Webcam)):
         yield from source
         return
-    span, given, failed, away = source.span, 0, 0, False
+    span, given, failed, away, frames = source.span, 0, 0, False, 0
     last: Frame | None = None
     arrived = 0.0
     every = replace(source, span=Span(stride=span.stride))
@@ -56,7 +57,7 @@ def reconnecting(
                     later = last.seconds + (now - arrived) - frame.seconds
                     number = last.index + span.stride - frame.index
                     tell("running", f"{source.name} is back after {now - arrived:.0f} s")
-            arrived = now
+            arrived, frames = now, frames + 1
             if number and last is not None:
                 seconds = max(frame.seconds + later, last.seconds + 1e-6)
                 frame = replace(frame, index=frame.index + number, seconds=seconds)
@@ -71,6 +72,9 @@ def reconnecting(
         if last is None:  # it never had a frame
             if error is not None:
                 yield error
+            return
+        if frames == 1 and error is None:
+            note(f"{source.name} is one image, not a stream")
             return
         if not away:
             away = True
