@@ -26,7 +26,7 @@ from typing import Literal
 
 import numpy as np
 
-from vitruvian.analysis.points import BodyPoints, dot, unit_vectors
+from vitruvian.analysis.points import BodyPoints, cross, dot, lengths, unit_vectors
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.state import SEEN
@@ -252,8 +252,64 @@ def angles_of_points_deg(
         facing: (N,) as `facing_direction` returns, if known from elsewhere.
     """
     points = BodyPoints(skeleton, at, score, seen)
-    body = BodyAngles(points, space, up, facing)
-    return np.stack([body.deg(name) for name in angle_names(space)], axis=-1).astype(np.float32)
+    return BodyAngles(points, space, up, facing).table().T.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """A angles that are computed together."""
+
+    way: Way  # "bend" also of "foot", "between" also of "tilt", "swing" also of "side" and "turn"
+    rows: np.ndarray  # (A,) their places in the result
+    points: tuple[str, ...]  # A first points, then A second ones and so on
+    turn: np.ndarray  # (A, 1) radians and
+    sign: np.ndarray  # (A, 1) -1 or 1: the angle is turn + sign * the one between two directions
+    trunk: np.ndarray  # (A, 1, 1) bool, whether it is from the trunk, else from the vertical
+    down: np.ndarray  # (A, 1, 1) -1 where it is zero pointing down, else 1
+    outward: np.ndarray  # (A, 1, 1) 1 where out is the subject's left, else -1
+    kinds: np.ndarray  # (A, 1, 1) 0 swing, 1 side, 2 turn
+    views: np.ndarray  # (A, 1) 1 if it must be seen from the side, 2 from the front, 0 from any
+
+
+_TOGETHER: dict[Way, tuple[Way, ...]] = {
+    "bend": ("bend", "foot"),
+    "between": ("between", "tilt"),
+    "swing": ("swing", "side", "turn"),
+    "out": ("out",),
+}
+
+
+@cache
+def _groups(names: tuple[str, ...]) -> tuple[_Group, ...]:
+    """The groups of some angles."""
+    groups = []
+    for way, ways in _TOGETHER.items():
+        rows = [row for row, name in enumerate(names) if _BY_NAME[name].way in ways]
+        own = [_BY_NAME[names[row]] for row in rows]
+        if not own:
+            continue
+        # Of a joint both directions begin in it: bend is foot from the joint to both of its ends.
+        ends = [(a.points[1], a.points[0], a.points[1], a.points[2]) if a.way == "bend"
+                else a.points for a in own]  # fmt: skip
+        turns = {"bend": np.pi, "foot": np.pi / 2, "tilt": np.pi / 2}
+        column = (len(own), 1, 1)
+        groups.append(
+            _Group(
+                way,
+                np.array(rows),
+                tuple(point for points in zip(*ends, strict=True) for point in points),
+                np.array([[turns.get(a.way, 0.0)] for a in own]),
+                np.array([[-1.0 if a.way in turns else 1.0] for a in own]),
+                np.array([a.to == "trunk" for a in own]).reshape(column),
+                np.array([-1.0 if a.down else 1.0 for a in own]).reshape(column),
+                np.array([1.0 if a.points[0].startswith("left") else -1.0 for a in own])
+                .reshape(column),
+                np.array([max(("swing", "side", "turn").index(a.way), 0)
+                          if way == "swing" else 0 for a in own]).reshape(column),
+                np.array([[("", "side", "front").index(a.view)] for a in own]),
+            )
+        )  # fmt: skip
+    return tuple(groups)
 
 
 class BodyAngles:
@@ -271,42 +327,50 @@ class BodyAngles:
         vertical = np.asarray(up or UP[space], float)
         vertical = vertical / max(float(np.linalg.norm(vertical)), 1e-9)
         self.vertical = np.broadcast_to(vertical, points.at.shape[::2])
-        self._found: dict[str, np.ndarray] = {}
+        self._found: dict[tuple[str, ...], np.ndarray] = {}
 
-    def deg(self, name: str) -> np.ndarray:
-        """(N,) an angle of this space by its whole name, degrees; NaN where unknown."""
-        if name not in self._found:
-            self._found[name] = np.degrees(self._radians(_BY_NAME[name]))
-        return self._found[name]
+    def deg(self, *names: str) -> np.ndarray:
+        """(A, N) angles of this space by their whole names, degrees; NaN where unknown."""
+        if names not in self._found:
+            found = np.empty((len(names), len(self.points.at)))
+            for group in _groups(names):
+                found[group.rows] = self._radians(group)
+            self._found[names] = np.degrees(found)
+        return self._found[names]
 
-    def _radians(self, angle: Angle) -> np.ndarray:
-        points = [self.points[name] for name in angle.points]
-        if angle.way == "bend":
-            return np.pi - _between(points[0] - points[1], points[2] - points[1])
-        if angle.way == "foot":
-            value = np.pi / 2 - _between(points[1] - points[0], points[3] - points[2])
-            return self._where_seen(angle, value)
-        axis = self.trunk if angle.to == "trunk" else self.vertical
-        along, zero = unit_vectors(points[1] - points[0]), -axis if angle.down else axis
-        if angle.way == "between":
-            return _between(along, zero)
-        if angle.way == "tilt":
-            return self._where_seen(angle, np.pi / 2 - _between(along, zero))
-        forward, left = self._forward(angle.to), self._left(angle.to)
-        if angle.way == "out":
-            outward = left if angle.points[0].startswith("left") else -left
+    def table(self) -> np.ndarray:
+        """(A, N) all angles of this space."""
+        return self.deg(*angle_names(self.space))
+
+    def _radians(self, group: _Group) -> np.ndarray:
+        """(A, N) the angles of a group."""
+        count, stacked = len(group.rows), self.points.stack(group.points)
+        points = stacked.reshape(len(stacked) // count, count, *stacked.shape[1:])
+        if group.way == "bend":
+            value = _between(points[1] - points[0], points[3] - points[2])
+            return self._where_seen(group, group.turn + group.sign * value)
+        along = unit_vectors(points[1] - points[0])
+        if group.way == "out":
+            outward = self._sideways(group.trunk) * group.outward
             return np.arcsin(np.clip(dot(along, outward), -1, 1))
-        if angle.way == "turn":
-            return _in_plane(along, left, forward)
-        value = _in_plane(along, forward if angle.way == "swing" else left, zero)
-        return self._where_seen(angle, value)
+        zero = np.where(group.trunk, self.trunk, self.vertical) * group.down
+        if group.way == "between":
+            value = group.turn + group.sign * _between(along, zero)
+            return self._where_seen(group, value)
+        to = self._ahead(group.trunk)
+        if group.kinds.any():
+            left = self._sideways(group.trunk)
+            zero = np.where(group.kinds == 2, to, zero)
+            to = np.where(group.kinds == 0, to, left)
+        return self._where_seen(group, _in_plane(along, to, zero))
 
-    def _where_seen(self, angle: Angle, value: np.ndarray) -> np.ndarray:
+    def _where_seen(self, group: _Group, value: np.ndarray) -> np.ndarray:
         """NaN where the view of the person does not show an angle."""
-        if self.space == "3d" or not angle.view:
+        if self.space == "3d" or not group.views.any():
             return value
-        seen = self.toward if angle.view == "side" else self.leftward
-        return np.where(np.isnan(seen), np.nan, value)
+        hidden = (group.views == 1) & np.isnan(self.toward)
+        hidden |= (group.views == 2) & np.isnan(self.leftward)
+        return np.where(hidden, np.nan, value)
 
     @cached_property
     def trunk(self) -> np.ndarray:
@@ -330,39 +394,55 @@ class BodyAngles:
         hips = unit_vectors(self.points["left_hip"] - self.points["right_hip"])
         return unit_vectors(shoulders + hips)
 
-    def _forward(self, to: str) -> np.ndarray:
-        """(N, D) forward, perpendicular to the trunk or the vertical."""
-        axis = self.trunk if to == "trunk" else self.vertical
-        if self.space == "2d":
-            return self.toward[:, None] * _across(axis)
-        return unit_vectors(np.cross(self._line, axis))
+    def _ahead(self, of_trunk: np.ndarray) -> np.ndarray:
+        """(A, N, D) forward, perpendicular to the trunk or the vertical."""
+        return np.where(of_trunk, *self._forward)
 
-    def _left(self, to: str) -> np.ndarray:
-        """(N, D) the subject's left, perpendicular to the trunk or the vertical."""
-        axis = self.trunk if to == "trunk" else self.vertical
+    def _sideways(self, of_trunk: np.ndarray) -> np.ndarray:
+        """(A, N, D) the subject's left, perpendicular to the trunk or the vertical."""
+        return np.where(of_trunk, *self._left)
+
+    @cached_property
+    def _axes(self) -> np.ndarray:
+        """(2, N, D) the trunk and the vertical."""
+        return np.stack([self.trunk, self.vertical])
+
+    @cached_property
+    def _forward(self) -> np.ndarray:
+        """(2, N, D) forward, perpendicular to the trunk and to the vertical."""
         if self.space == "2d":
-            return self.leftward[:, None] * _across(axis)
-        return np.cross(axis, self._forward(to))
+            return self.toward[:, None] * _across(self._axes)
+        return unit_vectors(cross(self._line, self._axes))
+
+    @cached_property
+    def _left(self) -> np.ndarray:
+        """(2, N, D) the subject's left, perpendicular to the trunk and to the vertical."""
+        if self.space == "2d":
+            return self.leftward[:, None] * _across(self._axes)
+        return cross(self._axes, self._forward)
 
 
 def _in_plane(direction: np.ndarray, to: np.ndarray, zero: np.ndarray) -> np.ndarray:
-    """(N,) radians from `zero` towards `to`; NaN for directions almost normal to that plane."""
+    """(A, N) radians from `zero` towards `to`; NaN for directions almost normal to that plane."""
     a, b = dot(direction, to), dot(direction, zero)
     return np.where(np.hypot(a, b) >= SHORTEST, np.arctan2(a, b), np.nan)
 
 
 def _between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N,) radians 0..pi between (N, D) directions; accurate near 0 and pi, unlike arccos.
+    """(A, N) radians 0..pi between (A, N, D) directions; accurate near 0 and pi, unlike arccos.
 
     Source: Kahan, "How Futile are Mindless Assessments of Roundoff", 2006, section 12.
     """
     a, b = unit_vectors(a), unit_vectors(b)
-    return 2 * np.arctan2(np.linalg.norm(a - b, axis=-1), np.linalg.norm(a + b, axis=-1))
+    return 2 * np.arctan2(lengths(a - b), lengths(a + b))
+
+
+_QUARTER = np.array([-1.0, 1.0])
 
 
 def _across(axis: np.ndarray) -> np.ndarray:
-    """(N, 2) rotated by 90 degrees clockwise in the image: up becomes right."""
-    return np.stack([-axis[:, 1], axis[:, 0]], axis=-1)
+    """(..., 2) rotated by 90 degrees clockwise in the image: up becomes right."""
+    return axis[..., ::-1] * _QUARTER
 
 
 def facing_direction(
@@ -386,36 +466,38 @@ def facing_direction(
 
 def apparent_shoulder_width(poses: Poses, seen: float = SEEN) -> np.ndarray:
     """(N,) distance of the shoulders in the image, across the trunk, in trunk lengths."""
-    return _width(BodyPoints(poses.skeleton, poses.xy, poses.score, seen))
+    return np.abs(_width(BodyPoints(poses.skeleton, poses.xy, poses.score, seen)))
+
+
+_FEET = ("left_toe", "right_toe", "left_heel", "right_heel")
 
 
 def _facing(points: BodyPoints) -> np.ndarray:
     trunk = points["mid_shoulder"] - points["mid_hip"]
-    length, right = np.linalg.norm(trunk, axis=-1), _across(unit_vectors(trunk))
-    feet = np.stack([points[f"{s}_toe"] - points[f"{s}_heel"] for s in ("left", "right")])
-    known = np.all(np.isfinite(feet), axis=-1)
+    length, right = lengths(trunk), _across(unit_vectors(trunk))
+    ends = points.stack(_FEET)
+    feet = ends[:2] - ends[2:]
+    known = np.logical_and.reduce(np.isfinite(feet), axis=-1)
+    count = np.add.reduce(known, axis=0)
     foot = (
-        np.where(known[..., None], feet, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)[:, None]
+        np.add.reduce(np.where(known[..., None], feet, 0), axis=0) / np.maximum(count, 1)[:, None]
     )
-    nose = points["nose"] - np.stack([points["left_ear"], points["right_ear"]]).mean(axis=0)
+    nose = points["nose"] - (points["left_ear"] + points["right_ear"]) / 2
     along = np.stack([dot(foot, right), dot(nose, right)]) / np.maximum(length, 1e-9)
     clear = np.abs(along) >= FACING
-    says = np.where(
-        clear[0] & np.any(known, axis=0), along[0], np.where(clear[1], along[1], np.nan)
-    )
-    return np.where(_width(points) < FROM_THE_SIDE, np.sign(says), np.nan)
+    says = np.where(clear[0] & (count > 0), along[0], np.where(clear[1], along[1], np.nan))
+    return np.where(np.abs(_width(points)) < FROM_THE_SIDE, np.sign(says), np.nan)
 
 
 def _left(points: BodyPoints) -> np.ndarray:
     """(N,) 1 if the subject's left is on the right of the image, -1 if not, NaN from the side."""
     width = _width(points)
-    return np.where(np.abs(width) >= FROM_THE_SIDE, np.sign(_width(points, signed=True)), np.nan)
+    return np.where(np.abs(width) >= FROM_THE_SIDE, np.sign(width), np.nan)
 
 
-def _width(points: BodyPoints, signed: bool = False) -> np.ndarray:
-    """(N,) distance from right to left shoulder across the trunk, in trunk lengths."""
+def _width(points: BodyPoints) -> np.ndarray:
+    """(N,) from right to left shoulder across the trunk, in trunk lengths; negative from behind."""
     trunk = points["mid_shoulder"] - points["mid_hip"]
-    length = np.maximum(np.linalg.norm(trunk, axis=-1), 1e-9)
+    length = np.maximum(lengths(trunk), 1e-9)
     line = points["left_shoulder"] - points["right_shoulder"]
-    width = dot(line, _across(unit_vectors(trunk))) / length
-    return width if signed else np.abs(width)
+    return dot(line, _across(unit_vectors(trunk))) / length

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vitruvian.analysis.degrees import FrameDegrees
 from vitruvian.analysis.events import Event, EventDetector
 from vitruvian.analysis.found import AnalysisSettings, Analyst, FrameAnalysis
 from vitruvian.body.poses import Poses
@@ -46,7 +47,7 @@ class LiveAnalyst:
     def __init__(self, asked: AnalysisSettings) -> None:
         """Start without people."""
         self.analyst = Analyst(asked, moving=True, live=True)
-        self.people = EventDetector({PERSON: lambda body: np.ones(len(body))}, asked.options)
+        self.people = EventDetector({}, asked.options)
 
     def __call__(self, frame: Frame, poses: Poses) -> tuple[FrameAnalysis, list[EventChange]]:
         """The analysis of the next frame, and what changed with it.
@@ -54,7 +55,8 @@ class LiveAnalyst:
         Only people with a track id count.
         """
         ((_, found),) = self.analyst(frame, poses)
-        _, left = self.people(frame, poses)
+        there = FrameDegrees(frame, poses, {PERSON: np.ones(len(poses))})
+        left = self.people.add(there, there.by_key())
         now = frame.seconds
         changes = [
             *_starts(self.people.begun(), now),

@@ -103,6 +103,7 @@ def rule_degrees(rules: Mapping[str, Rule], body: Body) -> dict[str, np.ndarray]
         body.points.lacks.clear()
         body.noted.clear()
         found[name] = _checked(name, rule, body)
+        body.keep(rule, found[name])
         body.lacks[name], body.notes[name] = tuple(sorted(body.points.lacks)), tuple(body.noted)
     return found
 
@@ -113,7 +114,7 @@ def _checked(name: str, rule: Rule, body: Body) -> np.ndarray:
         good = np.asarray(given).dtype.kind in "biufO"  # numbers, and None for NaN
         values = np.asarray(given, np.float64) if good else np.zeros(0)
         good = good and values.shape in ((n,), (n, len(SIDES)))
-        good = good and bool((np.isnan(values) | (abs(values - 0.5) <= 0.5)).all())
+        good = good and not (abs(values - 0.5) > 0.5).any()
     except (TypeError, ValueError, OverflowError):  # words, lists of several lengths, None
         values, good = np.zeros(0), False
     if not good:

@@ -175,8 +175,9 @@ class EventDetector:
         resets the state.
         """
         one = frame_degrees(self.rules, frame, poses)
-        ended, self.lacks = self.add(one, one.by_key()), one.lacks
-        for key, degree in one.by_key().items():
+        degrees = one.by_key()
+        ended, self.lacks = self.add(one, degrees), one.lacks
+        for key, degree in degrees.items():
             if key.person >= 0:
                 self._tell(key, degree)
         before = frame.seconds - self.options.gap - WRITTEN

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 import numpy as np
 
 from vitruvian.body.skeleton import Skeleton
@@ -22,6 +25,29 @@ POINTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
+@lru_cache(4096)
+def _source(skeleton: Skeleton, name: str) -> tuple[int, int, int, int] | None:
+    """The keypoints of a point: the middle of the middles of two pairs, often all the same.
+
+    None if the skeleton does not have them.
+    """
+    known = skeleton.places
+    for way in POINTS.get(name, ((name,),)):
+        if all(part in known for part in way):
+            first, last = known[way[0]], known[way[-1]]
+            return first[0], first[-1], last[0], last[-1]
+    return None
+
+
+@lru_cache(1024)
+def _sources(skeleton: Skeleton, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(4, P) keypoints of points, or (1, P) where all are keypoints; K for missing ones; these."""
+    found = [_source(skeleton, name) for name in names]
+    missing = tuple(name for name, own in zip(names, found, strict=True) if own is None)
+    rows = np.array([own or (len(skeleton),) * 4 for own in found], np.intp).T
+    return rows[: 1 if (rows == rows[0]).all() else 4], missing
+
+
 class BodyPoints:
     """Points of N bodies: `points["mid_hip"]` is (N, D), NaN where it is not known."""
 
@@ -39,38 +65,69 @@ class BodyPoints:
         self.skeleton = skeleton
         self.lacks: set[str] = set()  # requested points that the skeleton does not have
         self.at = np.where((score >= seen)[..., None], at, np.nan).astype(np.float64)
-        self._found: dict[str, np.ndarray] = {}
+        self._found: dict[str | tuple[str, ...], np.ndarray] = {}
+        self._rows: np.ndarray | None = None  # (K + 1, N, D), the last row NaN
 
     def has(self, name: str) -> bool:
         """Whether the skeleton has the keypoints of this point."""
-        return self._way(name) is not None
-
-    def _way(self, name: str) -> tuple[str, ...] | None:
-        """The keypoints it is the middle of; None if the skeleton does not have them."""
-        ways = POINTS.get(name, ((name,),))
-        known = self.skeleton.places
-        return next((way for way in ways if all(part in known for part in way)), None)
+        return _source(self.skeleton, name) is not None
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self._found:
             return self._found[name]
-        way = self._way(name)
-        if way is None:
+        own = _source(self.skeleton, name)
+        if own is None:
             self.lacks.add(name)
             return np.full(self.at.shape[::2], np.nan)
-        own = self.skeleton.places
-        parts = np.stack([self.at[:, list(own[part])].mean(axis=1) for part in way])
-        found = self._found[name] = parts.mean(axis=0)
+        a, b, c, d = own
+        if a == b == c == d:
+            found = self.at[:, a]
+        else:
+            found = ((self.at[:, a] + self.at[:, b]) / 2 + (self.at[:, c] + self.at[:, d]) / 2) / 2
+        self._found[name] = found
+        found.flags.writeable = False
+        return found
+
+    def stack(self, names: Sequence[str]) -> np.ndarray:
+        """(P, N, D) several points at once."""
+        key = tuple(names)
+        rows, missing = _sources(self.skeleton, key)
+        self.lacks.update(missing)
+        if key in self._found:
+            return self._found[key]
+        if self._rows is None:
+            self._rows = np.full((self.at.shape[1] + 1, *self.at.shape[::2]), np.nan)
+            self._rows[:-1] = self.at.swapaxes(0, 1)
+        if len(rows) == 1:
+            found = self._rows[rows[0]]
+        else:
+            a, b, c, d = self._rows[rows]
+            found = ((a + b) / 2 + (c + d) / 2) / 2
+        self._found[key] = found
         found.flags.writeable = False
         return found
 
 
 def unit_vectors(vectors: np.ndarray) -> np.ndarray:
-    """(N, D) of length 1; NaN where there is no direction."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, length, out=np.full_like(vectors, np.nan), where=length > 1e-9)
+    """(..., D) of length 1; NaN where there is no direction."""
+    length = np.sqrt(np.add.reduce(vectors * vectors, axis=-1, keepdims=True))
+    return vectors / np.where(length > 1e-9, length, np.nan)
+
+
+def lengths(vectors: np.ndarray) -> np.ndarray:
+    """(...) the lengths of (..., D)."""
+    return np.sqrt(np.add.reduce(vectors * vectors, axis=-1))
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N,) of (N, D) and (N, D)."""
-    return (a * b).sum(axis=-1)
+    """(...) of (..., D) and (..., D)."""
+    return np.add.reduce(a * b, axis=-1)
+
+
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(..., 3) of (..., 3) and (..., 3): `np.cross` without its checks."""
+    a, b = np.broadcast_arrays(a, b)
+    found = np.empty(a.shape)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        np.subtract(a[..., j] * b[..., k], a[..., k] * b[..., j], out=found[..., i])
+    return found

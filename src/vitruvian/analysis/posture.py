@@ -19,19 +19,20 @@ Rules of arms and hands have a degree per side: (N, 2), the subject's left, righ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from vitruvian.analysis.angles import UP, BodyAngles, Space, angle_names, required_points
-from vitruvian.analysis.points import BodyPoints, unit_vectors
+from vitruvian.analysis.points import BodyPoints, dot, lengths, unit_vectors
 from vitruvian.analysis.view import depth_is_estimated
 from vitruvian.body.facing import OBLIQUE, facing, trunk_axes
 from vitruvian.body.poses import Poses
-from vitruvian.body.state import SEEN, VISIBLE, State, on_edge, states
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.state import SEEN, VISIBLE, guessed
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from vitruvian.models.pockets import Hands
 
 SIDES = ("left", "right")
+Pair = tuple[str, str]  # a point or an angle of both sides, left and right
 HAND = ("wrist", "pinky", "index", "thumb")  # BlazePose's landmarks of a hand; others have a wrist
 SMALLEST = 20.0  # pixels, length of the trunk of the smallest person: about 75 from head to foot
 # Longest a bone can look, in trunk lengths (or 1.3 shoulder widths). Of 500 people of COCO val2017
@@ -49,6 +51,15 @@ LONGEST = {
     ("hip", "knee"): 1.45,
     ("knee", "ankle"): 1.5,
 }
+
+
+def _pair(part: str) -> Pair:
+    return f"left_{part}", f"right_{part}"
+
+
+SHOULDERS, ELBOWS, WRISTS, HIPS = map(_pair, ("shoulder", "elbow", "wrist", "hip"))
+KNEES, ANKLES, EARS = map(_pair, ("knee", "ankle", "ear"))
+BENT_ELBOWS = _pair("elbow_flexion")
 
 
 class Evidence(NamedTuple):
@@ -74,10 +85,10 @@ class Body:
         self.poses, self.frame, self.seen = poses, frame, seen
         self.space: Space = "2d" if poses.xyz is None else "3d"
         at = poses.xy if poses.xyz is None else poses.xyz
-        doubtful = _unlikely(poses)
+        self._axes = trunk_axes(poses)
+        doubtful = _unlikely(poses, self._axes[2])
         if frame is not None and frame.size != (0, 0):
-            doubtful |= states(poses, frame.size) == State.OUT_OF_FRAME
-            doubtful |= on_edge(poses, frame.size) & (poses.score < VISIBLE)
+            doubtful |= guessed(poses, frame.size)
         self.score = np.where(doubtful, np.float32(0), poses.score)
         self.points = BodyPoints(poses.skeleton, at, self.score, seen)
         camera = None if frame is None or self.space == "2d" else frame.camera
@@ -92,6 +103,8 @@ class Body:
         ] = {}  # rule -> points that the skeleton does not have
         self.notes: dict[str, tuple[Evidence, ...]] = {}  # rule -> its evidence
         self.noted: list[Evidence] = []  # of the rule that is being evaluated
+        # Degrees, and points that were missing, by rules that other rules need.
+        self._known: dict[Rule, tuple[np.ndarray, frozenset[str]]] = {}
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -99,36 +112,61 @@ class Body:
     @cached_property
     def in_pixels(self) -> Body:
         """The same people without metres."""
-        return Body(replace(self.poses, xyz=None, origin=None), self.frame, self.seen)
+        flat = object.__new__(Body)
+        flat.poses, flat.frame, flat.seen = (
+            replace(self.poses, xyz=None, origin=None),
+            self.frame,
+            self.seen,
+        )
+        flat.space, flat.up, flat.measured = "2d", np.array(UP["2d"]), False
+        flat._axes, flat.score = self._axes, self.score  # both by pixels
+        flat.points = BodyPoints(self.poses.skeleton, self.poses.xy, self.score, self.seen)
+        flat.lacks, flat.notes, flat.noted, flat._known = {}, {}, [], {}
+        return flat
 
     @cached_property
     def facing(self) -> np.ndarray:
         """(N,) 1 towards the camera, 0 aside, -1 away from it; NaN if unknown."""
-        return facing(self.poses)
+        return facing(self.poses, self._axes)
 
-    @property
+    @cached_property
     def doubtful(self) -> np.ndarray:
         """(N,) bool, whether trunk and head contradict each other in the image."""
-        _, _, scale = trunk_axes(self.poses)
-        return np.isnan(self.facing) & np.isfinite(scale)
+        return np.isnan(self.facing) & np.isfinite(self._axes[2])
 
-    def visible(self, *names: str) -> np.ndarray:
-        """(N,) bool, whether the model is sure of all of these keypoints."""
+    @cached_property
+    def _visible(self) -> np.ndarray:
+        """(N, K) bool."""
+        return self.score >= VISIBLE
+
+    def visible(self, *names: str | Pair) -> np.ndarray:
+        """(N,) bool, whether the model is sure of all of these keypoints; (2, N) of pairs."""
+        if any(isinstance(name, tuple) for name in names):
+            sides = (name if isinstance(name, tuple) else (name, name) for name in names)
+            return np.stack([self.visible(*own) for own in zip(*sides, strict=True)])
         known = self.points.skeleton.places
-        at = [place for name in names for place in known.get(name, ())]
-        return np.all(self.score[:, at] >= VISIBLE, axis=1)
+        at = [place for name in names for place in known.get(str(name), ())]
+        return np.logical_and.reduce(self._visible[:, at], axis=1)
+
+    def _at(self, name: str | Pair) -> np.ndarray:
+        """(N, D) where a point is; (2, N, D) of a pair."""
+        return self.points[name] if isinstance(name, str) else self.points.stack(name)
 
     @cached_property
     def _angles(self) -> BodyAngles:
         return BodyAngles(self.points, self.space, tuple(self.up))
 
-    def angle_deg(self, name: str) -> np.ndarray:
-        """(N,) an angle of `analysis/angles.py`; NaN also for one that only metres have."""
-        missing = (point for point in required_points(name) if not self.points.has(point))
-        self.points.lacks.update(missing)
-        if name not in angle_names(self.space):
-            return np.full(len(self), np.nan)
-        return self._angles.deg(name)
+    def angle_deg(self, name: str | Pair) -> np.ndarray:
+        """(N,) an angle of `analysis/angles.py`; (2, N) of a pair.
+
+        NaN also for one that only metres have.
+        """
+        names = (name,) if isinstance(name, str) else name
+        for each in names:
+            self.points.lacks.update(_missing(self.points.skeleton, each))
+        known = all(each in angle_names(self.space) for each in names)
+        found = self._angles.deg(*names) if known else np.full((len(names), len(self)), np.nan)
+        return found[0] if isinstance(name, str) else found
 
     def note(self, words: str, values: np.ndarray, side: str = "") -> None:
         """Add to the evidence of an event, in words; a rule may call it several times.
@@ -144,7 +182,7 @@ class Body:
         """
         values = np.asarray(values, np.float64)
         try:
-            words.format(0.0)
+            _formatted(words)
             fits = values.shape in ((len(self),), (len(self), len(SIDES)))
         except (ValueError, LookupError):
             fits = False
@@ -157,38 +195,52 @@ class Body:
 
     def without_notes(self, rule: Rule) -> np.ndarray:
         """The degree by a rule that is part of another one, without a part in its evidence."""
-        kept = len(self.noted)
-        degree = rule(self)
-        del self.noted[kept:]
+        if rule not in self._known:
+            kept, lacks = len(self.noted), set(self.points.lacks)
+            self.points.lacks.clear()
+            self._known[rule] = rule(self), frozenset(self.points.lacks)
+            self.points.lacks.update(lacks)
+            del self.noted[kept:]
+        degree, lacks = self._known[rule]
+        self.points.lacks.update(lacks)
         return degree
 
-    def distance(self, a: str, b: str) -> np.ndarray:
-        """(N,) distance between two points, in trunk lengths."""
-        return self._trunks(np.linalg.norm(self.points[a] - self.points[b], axis=-1))
+    def keep(self, rule: Rule, degree: np.ndarray) -> None:
+        """Keep the degree by a rule that has just been evaluated for `without_notes`."""
+        self._known[rule] = degree, frozenset(self.points.lacks)
 
-    def above(self, a: str, b: str, along: np.ndarray | None = None) -> np.ndarray:
-        """(N,) how far a is above b, in trunks; or farther along some other (N, D) direction."""
-        up = self.up if along is None else along
-        return self._trunks(((self.points[a] - self.points[b]) * up).sum(axis=-1))
+    def distance(self, a: str | Pair, b: str | Pair) -> np.ndarray:
+        """(N,) distance between two points, in trunk lengths; (2, N) of pairs."""
+        return self._trunks(lengths(self._at(a) - self._at(b)))
 
-    @property
+    def above(self, a: str | Pair, b: str | Pair, along: np.ndarray | None = None) -> np.ndarray:
+        """(N,) how far a is above b, in trunks; or farther along some other (N, D) direction.
+
+        (2, N) of pairs.
+        """
+        return self._trunks(dot(self._at(a) - self._at(b), self.up if along is None else along))
+
+    @cached_property
     def headward(self) -> np.ndarray:
         """(N, D) of length 1, from the hips to the shoulders."""
         return self.direction("mid_hip", "mid_shoulder")
 
-    def direction(self, a: str, b: str) -> np.ndarray:
-        """(N, D) of length 1, from one point to another."""
-        return unit_vectors(self.points[b] - self.points[a])
+    def direction(self, a: str | Pair, b: str | Pair) -> np.ndarray:
+        """(N, D) of length 1, from one point to another; (2, N, D) of pairs."""
+        return unit_vectors(self._at(b) - self._at(a))
 
-    def tilt_deg(self, a: str, b: str) -> np.ndarray:
-        """(N,) 0..180 degrees between up and the direction from a to b."""
-        cos = (self.direction(a, b) * self.up).sum(axis=-1)
-        return np.degrees(np.arccos(np.clip(cos, -1, 1)))
+    def tilt_deg(self, a: str | Pair, b: str | Pair) -> np.ndarray:
+        """(N,) 0..180 degrees between up and the direction from a to b; (2, N) of pairs."""
+        cos = dot(self.direction(a, b), self.up)
+        return np.degrees(np.arccos(_clipped(cos, -1, 1)))
 
-    def bend_deg(self, a: str, joint: str, b: str) -> np.ndarray:
-        """(N,) 0..180 degrees, how far the line from a over a joint to b is from straight."""
-        cos = (self.direction(joint, a) * self.direction(joint, b)).sum(axis=-1)
-        return 180 - np.degrees(np.arccos(np.clip(cos, -1, 1)))
+    def bend_deg(self, a: str | Pair, joint: str | Pair, b: str | Pair) -> np.ndarray:
+        """(N,) 0..180 degrees, how far the line from a over a joint to b is from straight.
+
+        (2, N) of pairs.
+        """
+        cos = dot(self.direction(joint, a), self.direction(joint, b))
+        return 180 - np.degrees(np.arccos(_clipped(cos, -1, 1)))
 
     def lower_foot(self) -> np.ndarray:
         """(N, D) the lower of the known ankles, on which people stand; or knees; NaN if neither."""
@@ -201,27 +253,76 @@ class Body:
             found = np.where(np.isnan(found), lower, found)
         return found
 
+    @cached_property
+    def _trunk(self) -> np.ndarray:
+        """(N,) length of the trunk, pixels or metres; NaN if unknown."""
+        trunk = lengths(self.points["mid_shoulder"] - self.points["mid_hip"])
+        return np.where(trunk > 0, trunk, np.nan)
+
     def _trunks(self, length: np.ndarray) -> np.ndarray:
-        trunk = np.linalg.norm(self.points["mid_shoulder"] - self.points["mid_hip"], axis=-1)
+        self.points.lacks.update(_missing_trunk(self.points.skeleton))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return length / np.where(trunk > 0, trunk, np.nan)
+            return length / self._trunk
 
 
-def _unlikely(poses: Poses) -> np.ndarray:
-    """(N, K) bool: keypoints of who is too small, and the far ends of impossible bones."""
-    _, _, scale = trunk_axes(poses)
-    with np.errstate(invalid="ignore"):
-        doubtful = np.broadcast_to((scale < SMALLEST)[:, None], poses.score.shape).copy()
-        own = poses.skeleton.places
-        for (near, far), longest in LONGEST.items():
-            for side in SIDES:
-                ends = own.get(f"{side}_{near}"), own.get(f"{side}_{far}")
-                if None in ends:
-                    continue
-                a, b = (poses.xy[:, list(end or ())].mean(axis=1) for end in ends)
-                length = np.linalg.norm(a - b, axis=-1)
-                doubtful[:, list(ends[1] or ())] |= (length > longest * scale)[:, None]
-    return doubtful
+@lru_cache(1024)
+def _missing(skeleton: Skeleton, angle: str) -> tuple[str, ...]:
+    """The points of an angle that a skeleton does not have."""
+    return _lacking(skeleton, required_points(angle))
+
+
+@lru_cache(64)
+def _missing_trunk(skeleton: Skeleton) -> tuple[str, ...]:
+    return _lacking(skeleton, ("mid_shoulder", "mid_hip"))
+
+
+def _lacking(skeleton: Skeleton, names: Iterable[str]) -> tuple[str, ...]:
+    nobody = np.zeros((0, len(skeleton), 2))
+    points = BodyPoints(skeleton, nobody, nobody[..., 0])
+    return tuple(name for name in names if not points.has(name))
+
+
+@lru_cache(1024)
+def _formatted(words: str) -> str:
+    """What `str.format` makes of words of a note; raises what it raises."""
+    return words.format(0.0)
+
+
+@lru_cache(64)
+def _bones(skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The B bones of a skeleton that have a longest length.
+
+    Returns:
+        (2, 2, B) near and far keypoints: of each end two that it is the middle of, or one twice;
+        (B,) trunk lengths; (B, K) bool, the far ends.
+    """
+    own, ends, longest = skeleton.places, list[tuple[int, ...]](), list[float]()
+    for (near, far), length in LONGEST.items():
+        for side in SIDES:
+            a, b = own.get(f"{side}_{near}"), own.get(f"{side}_{far}")
+            if a is not None and b is not None:
+                ends.append((a[0], a[-1], b[0], b[-1]))
+                longest.append(length)
+    both = np.array(ends, np.intp).reshape(-1, 2, 2).transpose(1, 2, 0)
+    far_ends = (both[1][..., None] == np.arange(len(skeleton))).any(axis=0)
+    return both, np.array(longest), far_ends
+
+
+def _unlikely(poses: Poses, scale: np.ndarray) -> np.ndarray:
+    """(N, K) bool: keypoints of who is too small, and the far ends of impossible bones.
+
+    `scale`: (N,) pixels, the length of the trunk.
+    """
+    ends, longest, far_ends = _bones(poses.skeleton)
+    at = poses.xy[:, ends]  # (N, 2, 2, B, 2)
+    middles = (at[:, :, 0] + at[:, :, 1]) / 2
+    too_long = lengths(middles[:, 0] - middles[:, 1]) > longest * scale[:, None]
+    return (too_long @ far_ends) | (scale < SMALLEST)[:, None]
+
+
+def _clipped(value: np.ndarray, least: float, most: float) -> np.ndarray:
+    """`np.clip` without its checks."""
+    return np.minimum(np.maximum(value, least), most)
 
 
 # (N,) 0..1, NaN where it cannot be told; (N, 2) of what left and right do each for itself.
@@ -233,33 +334,23 @@ Rule = Callable[[Body], np.ndarray]
 
 def ramp(value: np.ndarray, begins: float, holds: float) -> np.ndarray:
     """(N,) 0 at `begins` and beyond, 1 at `holds` and beyond, linear between; NaN stays."""
-    return np.clip((value - begins) / (holds - begins), 0, 1)
+    return _clipped((value - begins) / (holds - begins), 0, 1)
 
 
 def all_of(*degrees: np.ndarray) -> np.ndarray:
     """(N,) minimum (fuzzy and); 0 if any is 0, even if others are unknown."""
-    stacked = np.stack(degrees)
-    unsure = np.where((stacked == 0).any(axis=0), 0.0, np.nan)
-    return np.where(np.isnan(stacked).any(axis=0), unsure, stacked.min(axis=0))
+    return np.where(reduce(np.fmin, degrees) == 0, 0.0, reduce(np.minimum, degrees))
 
 
 def any_of(*degrees: np.ndarray) -> np.ndarray:
     """(N,) maximum of the known (fuzzy or); NaN if none is, or it is 0 and some are unknown."""
-    stacked = np.stack(degrees)
-    most = np.max(stacked, axis=0, initial=0.0, where=~np.isnan(stacked))
-    return np.where(np.isnan(stacked).any(axis=0) & (most == 0), np.nan, most)
-
-
-def each_side(degree: Callable[[str], np.ndarray]) -> np.ndarray:
-    """(N, 2) of the left and of the right side."""
-    return np.stack([degree(side) for side in SIDES], axis=-1)
+    most = reduce(np.fmax, degrees)
+    return np.where(most > 0, most, reduce(np.maximum, degrees))
 
 
 def all_known(*degrees: np.ndarray) -> np.ndarray:
     """(N,) minimum of the known; NaN if none is known."""
-    stacked = np.stack(degrees)
-    least = np.min(stacked, axis=0, initial=1.0, where=~np.isnan(stacked))
-    return np.where(np.isnan(stacked).all(axis=0), np.nan, least)
+    return reduce(np.fmin, degrees)
 
 
 def unknown_where(mask: np.ndarray, degree: np.ndarray) -> np.ndarray:
@@ -279,30 +370,25 @@ def seated(body: Body) -> np.ndarray:
     or it points at the camera: the shank is 1.4 to 2 times as high; or the knee is as high as the
     hip. Unknown if the knees are not visible.
     """
-
-    def level(side: str) -> np.ndarray:
-        hip, knee, ankle = f"{side}_hip", f"{side}_knee", f"{side}_ankle"
-        if body.space == "3d":
-            bent, raised = (
-                body.bend_deg(f"{side}_shoulder", hip, knee),
-                180 - body.tilt_deg(hip, knee),
-            )
-            body.note(f"{side} thigh {{:.0f}}° from hanging down", raised)
-            degree = all_of(ramp(raised, 45, 65), ramp(bent, 40, 60))
-        else:
-            drop, length = body.above(hip, knee), body.distance(hip, knee)
-            body.note(f"{side} knee {{:.1f}} trunks below the hip", drop)
-            shank = body.above(knee, ankle)
-            tilt = np.degrees(np.arccos(np.clip(drop / np.maximum(length, 1e-6), -1, 1)))
-            along = all_of(ramp(tilt, 45, 65), ramp(length, 0.35, 0.5))
-            toward = all_of(ramp(shank / np.maximum(drop, 0.1), 1.4, 2), ramp(shank, 0.4, 0.55))
-            low = ramp(drop, 0.6, 0.4)
-            degree = all_of(low, any_of(along, toward, ramp(drop, 0.15, 0)))
-        return np.where(body.visible(hip, knee), degree, np.nan)
-
+    if body.space == "3d":
+        bent, raised = body.bend_deg(SHOULDERS, HIPS, KNEES), 180 - body.tilt_deg(HIPS, KNEES)
+        told = ("{} thigh {{:.0f}}° from hanging down", raised)
+        thighs = all_of(ramp(raised, 45, 65), ramp(bent, 40, 60))
+    else:
+        drop, length = body.above(HIPS, KNEES), body.distance(HIPS, KNEES)
+        told = ("{} knee {{:.1f}} trunks below the hip", drop)
+        shank = body.above(KNEES, ANKLES)
+        tilt = np.degrees(np.arccos(_clipped(drop / np.maximum(length, 1e-6), -1, 1)))
+        along = all_of(ramp(tilt, 45, 65), ramp(length, 0.35, 0.5))
+        toward = all_of(ramp(shank / np.maximum(drop, 0.1), 1.4, 2), ramp(shank, 0.4, 0.55))
+        low = ramp(drop, 0.6, 0.4)
+        thighs = all_of(low, any_of(along, toward, ramp(drop, 0.15, 0)))
+    thighs = np.where(body.visible(HIPS, KNEES), thighs, np.nan)
     tilt = body.angle_deg("trunk_tilt")
     body.note("trunk {:.0f}° from upright", tilt)
-    return all_of(all_known(*map(level, SIDES)), ramp(tilt, 65, 45))
+    for side, values in zip(SIDES, told[1], strict=True):
+        body.note(told[0].format(side), values)
+    return all_of(all_known(*thighs), ramp(tilt, 65, 45))
 
 
 def arms_raised(body: Body) -> np.ndarray:
@@ -311,37 +397,32 @@ def arms_raised(body: Body) -> np.ndarray:
     Who lies or bends over reaches ahead. A hand at the ear, on an arm bent by 120 degrees and more,
     telephones or scratches.
     """
-
-    def raised(side: str) -> np.ndarray:
-        wrist, elbow, shoulder = (f"{side}_{part}" for part in ("wrist", "elbow", "shoulder"))
-        height = body.above(wrist, shoulder, body.headward)
-        body.note("wrist {:.1f} trunks above the shoulder", height, side)
-        hand = all_of(ramp(height, 0.15, 0.4), ramp(body.above(wrist, shoulder), 0, 0.15))
-        degree = all_of(hand, ramp(body.above(elbow, shoulder, body.headward), -0.3, 0))
-        ear = f"{side}_ear"
-        if not body.points.has(ear):
-            return degree
-        at_ear = all_of(
-            ramp(body.angle_deg(f"{elbow}_flexion"), 100, 120),
-            ramp(body.distance(wrist, ear), 0.5, 0.35),
-            ramp(body.above(wrist, ear, body.headward), 0.2, 0.1),
-        )
-        return np.minimum(degree, 1 - np.nan_to_num(at_ear))
-
-    return each_side(raised)
+    height = body.above(WRISTS, SHOULDERS, body.headward)
+    body.note("wrist {:.1f} trunks above the shoulder", height.T)
+    hand = all_of(ramp(height, 0.15, 0.4), ramp(body.above(WRISTS, SHOULDERS), 0, 0.15))
+    degree = all_of(hand, ramp(body.above(ELBOWS, SHOULDERS, body.headward), -0.3, 0))
+    seen = [body.points.has(ear) for ear in EARS]
+    if not any(seen):
+        return degree.T
+    lacks = set(body.points.lacks)
+    at_ear = all_of(
+        ramp(body.angle_deg(BENT_ELBOWS), 100, 120),
+        ramp(body.distance(WRISTS, EARS), 0.5, 0.35),
+        ramp(body.above(WRISTS, EARS, body.headward), 0.2, 0.1),
+    )
+    body.points.lacks.intersection_update(lacks)
+    phones = np.where(np.array(seen)[:, None], np.nan_to_num(at_ear), 0.0)
+    return np.minimum(degree, 1 - phones).T
 
 
 def lying(body: Body) -> np.ndarray:
     """Trunk and legs level; unknown if the legs are not visible."""
-
-    def level(a: str, b: str) -> np.ndarray:
-        off = np.abs(90 - body.tilt_deg(a, b))
-        part = {"mid": "trunk", "lef": "left thigh", "rig": "right thigh"}[a[:3]]
-        body.note(f"{part} {{:.0f}}° from level", off)
-        return ramp(off, 40, 25)
-
-    legs = all_known(level("left_hip", "left_knee"), level("right_hip", "right_knee"))
-    return all_of(level("mid_hip", "mid_shoulder"), legs)
+    trunk = np.abs(90 - body.tilt_deg("mid_hip", "mid_shoulder"))
+    thighs = np.abs(90 - body.tilt_deg(HIPS, KNEES))
+    for side, values in zip(SIDES, thighs, strict=True):
+        body.note(f"{side} thigh {{:.0f}}° from level", values)
+    body.note("trunk {:.0f}° from level", trunk)
+    return all_of(ramp(trunk, 40, 25), all_known(*ramp(thighs, 40, 25)))
 
 
 def leaning(body: Body) -> np.ndarray:
@@ -364,7 +445,7 @@ def _lean(body: Body, begins: float, holds: float) -> np.ndarray:
     tilt = body.angle_deg("trunk_tilt")
     body.note("trunk {:.0f}° from upright", tilt)
     legs = unit_vectors(body.points["mid_hip"] - body.lower_foot())
-    apart = np.degrees(np.arccos(np.clip((legs * body.headward).sum(axis=-1), -1, 1)))
+    apart = np.degrees(np.arccos(_clipped(dot(legs, body.headward), -1, 1)))
     own = np.where(np.isnan(apart), ramp(tilt, 28, 40), ramp(apart, begins, holds))
     return all_of(ramp(tilt, 20, 32), own, ramp(tilt, 80, 65))
 
@@ -381,25 +462,18 @@ def hands_on_hips(body: Body) -> np.ndarray:
     behind = body.facing <= -OBLIQUE
     aside = (np.abs(body.facing) <= OBLIQUE) | body.doubtful
 
-    def akimbo(side: str) -> np.ndarray:
-        wrist, elbow, shoulder, hip = (
-            f"{side}_{part}" for part in ("wrist", "elbow", "shoulder", "hip")
-        )
-        other = "right" if side == "left" else "left"
-        outward = body.direction(f"{other}_shoulder", shoulder)
-        away, elbow_deg = body.distance(wrist, hip), body.angle_deg(f"{elbow}_flexion")
-        body.note("wrist {:.1f} trunks from the hip", away, side)
-        body.note("elbow bent {:.0f}°", elbow_deg, side)
-        near = ramp(away, 0.55, 0.4)
-        beside_hip = body.above(wrist, hip, outward)
-        bent = ramp(elbow_deg, 45, 65)
-        out = ramp(body.above(elbow, shoulder, outward), 0.1, 0.2)
-        beside = ramp(body.above(elbow, wrist, outward), 0.15, 0.25)
-        degree = all_of(near, ramp(beside_hip, 0, 0.1), bent, out, beside, standing)
-        hidden = behind & ~(beside_hip >= BESIDE) | aside | ~body.visible(wrist, elbow)
-        return unknown_where(hidden, degree)
-
-    return each_side(akimbo)
+    outward = body.direction((SHOULDERS[1], SHOULDERS[0]), SHOULDERS)
+    away, elbow_deg = body.distance(WRISTS, HIPS), body.angle_deg(BENT_ELBOWS)
+    body.note("wrist {:.1f} trunks from the hip", away.T)
+    body.note("elbow bent {:.0f}°", elbow_deg.T)
+    near = ramp(away, 0.55, 0.4)
+    beside_hip = body.above(WRISTS, HIPS, outward)
+    bent = ramp(elbow_deg, 45, 65)
+    out = ramp(body.above(ELBOWS, SHOULDERS, outward), 0.1, 0.2)
+    beside = ramp(body.above(ELBOWS, WRISTS, outward), 0.15, 0.25)
+    degree = all_of(near, ramp(beside_hip, 0, 0.1), bent, out, beside, standing)
+    hidden = behind & ~(beside_hip >= BESIDE) | aside | ~body.visible(WRISTS, ELBOWS)
+    return unknown_where(hidden, degree).T
 
 
 BESIDE = 0.25  # trunks that a wrist is outside its hip, from which it is seen from behind
@@ -413,27 +487,20 @@ def using_phone(body: Body) -> np.ndarray:
     """
     behind = (body.facing <= -OBLIQUE) | body.doubtful
 
-    def at_ear(side: str) -> np.ndarray:
-        wrist, elbow = f"{side}_wrist", f"{side}_elbow"
-        away = body.distance(wrist, f"{side}_ear")
-        body.note("wrist {:.1f} trunks from the ear", away, side)
-        near = ramp(away, 0.5, 0.3)
-        bent = ramp(body.angle_deg(f"{elbow}_flexion"), 90, 115)
-        below = ramp(body.above(elbow, f"{side}_shoulder", body.headward), 0.1, -0.1)
-        return unknown_where(~body.visible(wrist, elbow), all_of(near, bent, below))
+    away = body.distance(WRISTS, EARS)
+    body.note("wrist {:.1f} trunks from the ear", away.T)
+    elbow_deg, pitch = body.angle_deg(BENT_ELBOWS), body.angle_deg("head_pitch")
+    below = ramp(body.above(ELBOWS, SHOULDERS, body.headward), 0.1, -0.1)
+    at_ear = all_of(ramp(away, 0.5, 0.3), ramp(elbow_deg, 90, 115), below)
+    at_ear = unknown_where(~body.visible(WRISTS, ELBOWS), at_ear)
 
-    def before(side: str) -> np.ndarray:
-        wrist = f"{side}_wrist"
-        elbow_deg, pitch = body.angle_deg(f"{side}_elbow_flexion"), body.angle_deg("head_pitch")
-        body.note("elbow bent {:.0f}°", elbow_deg, side)
-        body.note("head {:.0f}° down", -pitch, side)
-        bent = ramp(elbow_deg, 55, 75)
-        height = body.above(wrist, "mid_hip", body.headward)
-        held = all_of(ramp(height, 0.15, 0.3), ramp(height, 1.0, 0.85))
-        degree = all_of(bent, held, ramp(pitch, -18, -30))
-        return unknown_where(behind | ~body.visible(wrist, "nose"), degree)
-
-    return each_side(lambda side: any_of(at_ear(side), before(side)))
+    body.note("elbow bent {:.0f}°", elbow_deg.T)
+    body.note("head {:.0f}° down", -pitch)
+    height = body.above(WRISTS, "mid_hip", body.headward)
+    held = all_of(ramp(height, 0.15, 0.3), ramp(height, 1.0, 0.85))
+    before = all_of(ramp(elbow_deg, 55, 75), held, ramp(pitch, -18, -30))
+    before = unknown_where(behind | ~body.visible(WRISTS, "nose"), before)
+    return any_of(at_ear, before).T
 
 
 NEAR_X, NEAR_Z = (0.7, 0.5), (0.6, 0.4)  # shoulder widths
@@ -459,7 +526,7 @@ def shoulder_to_hand(body: Body) -> np.ndarray:
     The hand is the middle of MediaPipe's landmarks of it, or the wrist.
     """
     points = body.points
-    width = np.linalg.norm(points["left_shoulder"] - points["right_shoulder"], axis=-1)
+    width = lengths(points["left_shoulder"] - points["right_shoulder"])
     found = []
     for side in SIDES:
         parts = [f"{side}_{part}" for part in HAND if points.has(f"{side}_{part}")]
@@ -482,8 +549,7 @@ def hands_at_pockets(body: Body) -> np.ndarray:
     arm = [[body.points[f"{side}_{part}"] for part in LIMB] for side in SIDES]
     if body.points.lacks:
         return np.full((len(body), len(SIDES)), np.nan)
-    away = each_side(lambda side: body.distance(f"{side}_wrist", f"{side}_hip"))
-    body.note("wrist {:.1f} trunks from the hip", away)
+    body.note("wrist {:.1f} trunks from the hip", body.distance(WRISTS, HIPS).T)
     known = np.isfinite(arm).all(axis=(1, 3)).T
     degree = np.where(known, ramp(at_pocket_line(body.poses), *AT_POCKET), np.nan)
     return unknown_where(hand_view(body.poses) < OPEN, degree)

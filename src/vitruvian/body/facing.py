@@ -39,23 +39,27 @@ def trunk_axes(poses: Poses) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         is longer. NaN where shoulders or hips are not found.
     """
     shoulders, hips = _pair(poses, "shoulder"), _pair(poses, "hip")
-    trunk = shoulders.mean(axis=1) - hips.mean(axis=1)
-    length = np.linalg.norm(trunk, axis=-1)
-    width = np.linalg.norm(shoulders[:, 0] - shoulders[:, 1], axis=-1)
+    trunk = (shoulders[:, 0] + shoulders[:, 1]) / 2 - (hips[:, 0] + hips[:, 1]) / 2
+    across = shoulders[:, 0] - shoulders[:, 1]
+    length = np.sqrt(np.add.reduce(trunk * trunk, axis=-1))
+    width = np.sqrt(np.add.reduce(across * across, axis=-1))
     up = trunk / np.maximum(length, 1e-9)[:, None]
     return up, np.stack([-up[:, 1], up[:, 0]], axis=-1), np.maximum(length, SHOULDERS * width)
 
 
-def facing(poses: Poses) -> np.ndarray:
+def facing(
+    poses: Poses, axes: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
     """(N,) 1 for who faces the camera, -1 for who faces away, about 0 from the side; NaN unknown.
 
-    Unknown also if shoulders and hips, or they and the face, contradict each other.
+    Unknown also if shoulders and hips, or they and the face, contradict each other. `axes` are
+    those of `trunk_axes`, if they are known.
     """
-    _, right, scale = trunk_axes(poses)
+    _, right, scale = trunk_axes(poses) if axes is None else axes
     scale = np.maximum(scale, 1e-9)
+    pairs = np.stack([_pair(poses, name) for name in ("shoulder", "hip", "ear")])
     shoulders, hips, ears = (
-        (np.diff(_pair(poses, name)[:, ::-1], axis=1)[:, 0] * right).sum(axis=-1) / scale
-        for name in ("shoulder", "hip", "ear")
+        np.add.reduce((pairs[:, :, 0] - pairs[:, :, 1]) * right, axis=-1) / scale
     )
     toward = np.clip((shoulders + hips) / ACROSS, -1, 1)
     with np.errstate(invalid="ignore"):
@@ -104,4 +108,6 @@ def _pair(poses: Poses, name: str, at: np.ndarray | None = None) -> np.ndarray:
     sides = [own.get(f"{side}_{name}") for side in ("left", "right")]
     if None in sides:
         return np.full((len(poses), 2, at.shape[-1]), np.nan)
+    if all(len(side or ()) == 1 for side in sides):
+        return at[:, [k for side in sides for k in side or ()]].astype(float)
     return np.stack([at[:, list(side or ())].mean(axis=1) for side in sides], axis=1, dtype=float)

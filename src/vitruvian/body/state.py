@@ -50,20 +50,27 @@ def states(poses: Poses, size: tuple[int, int]) -> np.ndarray:
         poses: of any family; those before smoothing, or after.
         size: width and height of the frame, pixels.
     """
-    xy, score, presence = poses.xy, poses.score, poses.presence
-    far = np.array(size, np.float32)
+    state = np.where(poses.score >= VISIBLE, State.VISIBLE, State.OCCLUDED)
+    if poses.presence is None:
+        state = np.where(poses.score < SEEN, State.NOT_FOUND, state)
+    state = np.where(_out_of_frame(poses, size, on_edge(poses, size)), State.OUT_OF_FRAME, state)
+    return np.where(np.isnan(poses.xy).any(axis=-1), State.NOT_FOUND, state).astype(np.uint8)
+
+
+def _out_of_frame(poses: Poses, size: tuple[int, int], edge: np.ndarray) -> np.ndarray:
+    """(N, K) bool, of keypoints that have a place; `edge` as of `on_edge`."""
     with np.errstate(invalid="ignore"):
-        outside = ((xy < 0) | (xy > far)).any(axis=-1)
+        beyond = (poses.xy < 0) | (poses.xy > np.array(size, np.float32))
+    outside = beyond[..., 0] | beyond[..., 1]
+    if poses.presence is None:
+        return outside | (edge & (poses.score < SEEN))
+    return outside | (poses.presence < PRESENT)
+
+
+def guessed(poses: Poses, size: tuple[int, int]) -> np.ndarray:
+    """(N, K) bool: out of the frame, or on its edge and not visible; also some without a place."""
     edge = on_edge(poses, size)
-    faint = score < SEEN
-    if presence is None:
-        out, missing = outside | (edge & faint), faint
-    else:
-        out, missing = outside | (presence < PRESENT), np.zeros_like(faint)
-    state = np.where(score >= VISIBLE, State.VISIBLE, State.OCCLUDED)
-    state = np.where(missing, State.NOT_FOUND, state)
-    state = np.where(out, State.OUT_OF_FRAME, state)
-    return np.where(np.isnan(xy).any(axis=-1), State.NOT_FOUND, state).astype(np.uint8)
+    return _out_of_frame(poses, size, edge) | (edge & (poses.score < VISIBLE))
 
 
 def on_edge(poses: Poses, size: tuple[int, int]) -> np.ndarray:
@@ -71,4 +78,5 @@ def on_edge(poses: Poses, size: tuple[int, int]) -> np.ndarray:
     margin = EDGE * max(size)
     with np.errstate(invalid="ignore"):
         far = np.array(size, np.float32) - margin
-        return np.asarray(((poses.xy < margin) | (poses.xy > far)).any(axis=-1))
+        near = (poses.xy < margin) | (poses.xy > far)
+    return near[..., 0] | near[..., 1]
