@@ -9,6 +9,7 @@ import pytest
 
 from conftest import refused
 from vitruvian.verbs.batch.manifest import DONE, FAILED, TODO, Manifest
+from vitruvian.verbs.batch.results import FEW, FolderResults
 from vitruvian.verbs.batch.sources import Item
 
 
@@ -59,6 +60,29 @@ def test_what_is_done_is_not_done_again(folder):
     assert folder.run(A, B) == ({"new": 2}, ["a.mp4", "deep/b.mp4"])
     assert folder.run(A, B) == ({"done": 2}, [])
     assert folder.run(B, A, item("c.mp4")) == ({"done": 2, "new": 1}, ["c.mp4"])
+
+
+def test_sources_are_known_in_any_order_and_over_pages(tmp_path, monkeypatch):
+    monkeypatch.setattr("vitruvian.verbs.batch.manifest.PAGE", 8)
+    results = FolderResults(tmp_path, "batch")
+    every = [item(f"{folder}/{i:02}.mp4") for folder in "ab" for i in range(FEW + 5)]
+    for each in every:
+        (tmp_path / each.name).mkdir(parents=True)
+    lost = tmp_path / every[FEW + 2].name  # found by a listing, as those before by themselves
+    lost.rmdir()
+    new = [item(f"a/{i:02}-new.mp4") for i in (3, 9)]
+    mixed = sorted([*every, *new], key=lambda each: each.name)
+    for order in (every, every[::-1], every[::2] + every[1::2], mixed):
+        path = tmp_path / "manifest.sqlite"
+        path.unlink(missing_ok=True)
+        manifest = Manifest(path, "s", "1")
+        assert manifest.add(every, results.has) == {"new": len(every)}
+        manifest._base.execute("UPDATE sources SET state = ?", (DONE,))
+        manifest.close()
+        manifest = Manifest(path, "s", "1")
+        want = {"done": len(every) - 1, "lost": 1} | ({"new": 2} if order is mixed else {})
+        assert manifest.add(order, FolderResults(tmp_path, "batch").has) == want
+        manifest.close()
 
 
 def test_a_file_of_another_size_or_time_is_looked_at_by_its_content(folder):
