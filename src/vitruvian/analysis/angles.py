@@ -288,7 +288,7 @@ def _groups(names: tuple[str, ...]) -> tuple[_Group, ...]:
         own = [_BY_NAME[names[row]] for row in rows]
         if not own:
             continue
-        # Of a joint both directions begin in it: bend is foot from the joint to both of its ends.
+        # Both directions of a bend begin in its joint.
         ends = [(a.points[1], a.points[0], a.points[1], a.points[2]) if a.way == "bend"
                 else a.points for a in own]  # fmt: skip
         turns = {"bend": np.pi, "foot": np.pi / 2, "tilt": np.pi / 2}
@@ -380,7 +380,7 @@ class BodyAngles:
     @cached_property
     def toward(self) -> np.ndarray:
         """(N,) as `facing_direction`."""
-        return _facing(self.points) if self.facing is None else self.facing
+        return facing_of_points(self.points) if self.facing is None else self.facing
 
     @cached_property
     def leftward(self) -> np.ndarray:
@@ -461,18 +461,19 @@ def facing_direction(
         score: (N, K) 0..1.
         seen: confidence threshold of keypoints.
     """
-    return _facing(BodyPoints(skeleton, xy, score, seen))
+    return facing_of_points(BodyPoints(skeleton, xy, score, seen))
 
 
-def apparent_shoulder_width(poses: Poses, seen: float = SEEN) -> np.ndarray:
+def apparent_shoulder_width(points: BodyPoints) -> np.ndarray:
     """(N,) distance of the shoulders in the image, across the trunk, in trunk lengths."""
-    return np.abs(_width(BodyPoints(poses.skeleton, poses.xy, poses.score, seen)))
+    return np.abs(_width(points))
 
 
 _FEET = ("left_toe", "right_toe", "left_heel", "right_heel")
 
 
-def _facing(points: BodyPoints) -> np.ndarray:
+def facing_of_points(points: BodyPoints) -> np.ndarray:
+    """(N,) as `facing_direction`, of points in pixels."""
     trunk = points["mid_shoulder"] - points["mid_hip"]
     length, right = lengths(trunk), _across(unit_vectors(trunk))
     ends = points.stack(_FEET)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import takewhile
 
 import numpy as np
@@ -15,7 +16,7 @@ from vitruvian.analysis.angles import (
     angle_names,
     angles_of_points_deg,
     body_coordinates,
-    facing_direction,
+    facing_of_points,
     match_angles,
 )
 from vitruvian.analysis.degrees import BatchedDegrees, FrameDegrees, StateKey, frame_degrees
@@ -147,9 +148,10 @@ class Analyst:
     def _see(self, frame: Frame, poses: Poses) -> None:
         """Which way people face, and how they are seen."""
         if self.asked.angles:
-            self.toward.add(frame, poses)
+            points = BodyPoints(poses.skeleton, poses.xy, poses.score, SEEN)
+            self.toward.add(frame, poses, points)
             if depth_is_estimated(poses):
-                self.views.add(frame, poses)
+                self.views.add(frame, poses, points)
 
     def _add(self, one: FrameDegrees) -> Pairs:
         """A frame of a recording; returns the frames that are final now."""
@@ -228,11 +230,10 @@ class Analyst:
             angles = np.full((len(poses), len(angle_names(space))), np.nan, np.float32)
             for one in dict.fromkeys(spaces):
                 rows = np.flatnonzero([each == one for each in spaces])
-                some = poses.take(rows)
-                columns = np.array([angle_names(space).index(name) for name in angle_names(one)])
-                known = self.toward.at(frame, some) if one == "2d" and self.moving else None
-                angles[np.ix_(rows, columns)] = angles_of_points_deg(
-                    *(some.skeleton, body_coordinates(some, one), some.score, one),
+                people = poses.person[rows].tolist()
+                known = self.toward.at(frame, people) if one == "2d" and self.moving else None
+                angles[np.ix_(rows, _columns(one, space))] = angles_of_points_deg(
+                    *(poses.skeleton, body_coordinates(poses, one)[rows], poses.score[rows], one),
                     up=up if one == "3d" else None,
                     facing=known,
                 )
@@ -244,7 +245,14 @@ class Analyst:
             return (space,) * len(poses)
         if self.moving:
             return tuple(self.views.people[person].space for person in poses.person.tolist())
-        return tuple("2d" if side == 1 else "3d" for side in is_side_view(poses))
+        points = BodyPoints(poses.skeleton, poses.xy, poses.score, SEEN)
+        return tuple("2d" if side == 1 else "3d" for side in is_side_view(points))
+
+
+@cache
+def _columns(of: Space, space: Space) -> np.ndarray:
+    """(A,) the columns of the angles of a space among those of another one that has them all."""
+    return np.array([angle_names(space).index(name) for name in angle_names(of)])
 
 
 class _Toward:
@@ -257,16 +265,16 @@ class _Toward:
         self.says: dict[int, deque[tuple[float, float]]] = {}  # 1 right, -1 left; NaN is skipped
         self.far = VOTE + WRITTEN
 
-    def add(self, frame: Frame, poses: Poses) -> None:
-        sides = facing_direction(poses.skeleton, poses.xy, poses.score).tolist()
+    def add(self, frame: Frame, poses: Poses, points: BodyPoints) -> None:
+        sides = facing_of_points(points).tolist()
         for person, side in zip(poses.person.tolist(), sides, strict=True):
             if side == side:
                 self.says.setdefault(person, deque()).append((frame.seconds, side))
 
-    def at(self, frame: Frame, poses: Poses) -> np.ndarray:
+    def at(self, frame: Frame, people: Sequence[int]) -> np.ndarray:
         """(N,) 1 right, -1 left, NaN unknown. Call in order of time: old frames are dropped."""
         now, sums = frame.seconds, []
-        for person in poses.person.tolist():
+        for person in people:
             says = self.says.get(person, deque())
             while says and says[0][0] < now - self.far:
                 says.popleft()

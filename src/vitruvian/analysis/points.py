@@ -25,27 +25,43 @@ POINTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-@lru_cache(4096)
-def _source(skeleton: Skeleton, name: str) -> tuple[int, int, int, int] | None:
-    """The keypoints of a point: the middle of the middles of two pairs, often all the same.
+class _Lookup:
+    """Where the points of a skeleton are among its keypoints, each looked up once."""
 
-    None if the skeleton does not have them.
-    """
-    known = skeleton.places
-    for way in POINTS.get(name, ((name,),)):
-        if all(part in known for part in way):
-            first, last = known[way[0]], known[way[-1]]
-            return first[0], first[-1], last[0], last[-1]
-    return None
+    def __init__(self, skeleton: Skeleton) -> None:
+        self.skeleton = skeleton
+        self._points: dict[str, tuple[int, int, int, int] | None] = {}
+        self._stacks: dict[tuple[str, ...], tuple[np.ndarray, tuple[str, ...]]] = {}
+
+    def point(self, name: str) -> tuple[int, int, int, int] | None:
+        """The keypoints of a point: the middle of the middles of two pairs, often all the same.
+
+        None if the skeleton does not have them.
+        """
+        if name not in self._points:
+            known, self._points[name] = self.skeleton.places, None
+            for way in POINTS.get(name, ((name,),)):
+                if all(part in known for part in way):
+                    first, last = known[way[0]], known[way[-1]]
+                    self._points[name] = first[0], first[-1], last[0], last[-1]
+                    break
+        return self._points[name]
+
+    def stack(self, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """(4, P) keypoints of points, or (1, P) of keypoints alone; and the points missing.
+
+        K for missing ones.
+        """
+        if names not in self._stacks:
+            found = [self.point(name) for name in names]
+            missing = tuple(name for name, own in zip(names, found, strict=True) if own is None)
+            nowhere = (len(self.skeleton),) * 4
+            rows = np.array([own or nowhere for own in found], np.intp).reshape(-1, 4).T
+            self._stacks[names] = rows[: 1 if (rows == rows[0]).all() else 4], missing
+        return self._stacks[names]
 
 
-@lru_cache(1024)
-def _sources(skeleton: Skeleton, names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(4, P) keypoints of points, or (1, P) where all are keypoints; K for missing ones; these."""
-    found = [_source(skeleton, name) for name in names]
-    missing = tuple(name for name, own in zip(names, found, strict=True) if own is None)
-    rows = np.array([own or (len(skeleton),) * 4 for own in found], np.intp).T
-    return rows[: 1 if (rows == rows[0]).all() else 4], missing
+_lookup = lru_cache(64)(_Lookup)
 
 
 class BodyPoints:
@@ -63,6 +79,7 @@ class BodyPoints:
             seen: score below which a keypoint is not known.
         """
         self.skeleton = skeleton
+        self._lookup = _lookup(skeleton)
         self.lacks: set[str] = set()  # requested points that the skeleton does not have
         self.at = np.where((score >= seen)[..., None], at, np.nan).astype(np.float64)
         self._found: dict[str | tuple[str, ...], np.ndarray] = {}
@@ -70,12 +87,16 @@ class BodyPoints:
 
     def has(self, name: str) -> bool:
         """Whether the skeleton has the keypoints of this point."""
-        return _source(self.skeleton, name) is not None
+        return self._lookup.point(name) is not None
+
+    def need(self, names: tuple[str, ...]) -> None:
+        """Note which of these points the skeleton does not have, in `lacks`."""
+        self.lacks.update(self._lookup.stack(names)[1])
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self._found:
             return self._found[name]
-        own = _source(self.skeleton, name)
+        own = self._lookup.point(name)
         if own is None:
             self.lacks.add(name)
             return np.full(self.at.shape[::2], np.nan)
@@ -91,7 +112,7 @@ class BodyPoints:
     def stack(self, names: Sequence[str]) -> np.ndarray:
         """(P, N, D) several points at once."""
         key = tuple(names)
-        rows, missing = _sources(self.skeleton, key)
+        rows, missing = self._lookup.stack(key)
         self.lacks.update(missing)
         if key in self._found:
             return self._found[key]

@@ -19,7 +19,7 @@ Rules of arms and hands have a degree per side: (N, 2), the subject's left, righ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING, NamedTuple
@@ -163,7 +163,7 @@ class Body:
         """
         names = (name,) if isinstance(name, str) else name
         for each in names:
-            self.points.lacks.update(_missing(self.points.skeleton, each))
+            self.points.need(required_points(each))
         known = all(each in angle_names(self.space) for each in names)
         found = self._angles.deg(*names) if known else np.full((len(names), len(self)), np.nan)
         return found[0] if isinstance(name, str) else found
@@ -260,26 +260,9 @@ class Body:
         return np.where(trunk > 0, trunk, np.nan)
 
     def _trunks(self, length: np.ndarray) -> np.ndarray:
-        self.points.lacks.update(_missing_trunk(self.points.skeleton))
+        self.points.need(("mid_shoulder", "mid_hip"))
         with np.errstate(invalid="ignore", divide="ignore"):
             return length / self._trunk
-
-
-@lru_cache(1024)
-def _missing(skeleton: Skeleton, angle: str) -> tuple[str, ...]:
-    """The points of an angle that a skeleton does not have."""
-    return _lacking(skeleton, required_points(angle))
-
-
-@lru_cache(64)
-def _missing_trunk(skeleton: Skeleton) -> tuple[str, ...]:
-    return _lacking(skeleton, ("mid_shoulder", "mid_hip"))
-
-
-def _lacking(skeleton: Skeleton, names: Iterable[str]) -> tuple[str, ...]:
-    nobody = np.zeros((0, len(skeleton), 2))
-    points = BodyPoints(skeleton, nobody, nobody[..., 0])
-    return tuple(name for name in names if not points.has(name))
 
 
 @lru_cache(1024)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitruvian.analysis.angles import FROM_THE_SIDE, Space, apparent_shoulder_width
+from vitruvian.analysis.points import BodyPoints
 from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
 
@@ -31,13 +32,13 @@ def depth_is_estimated(poses: Poses) -> bool:
     return poses.origin == "hips" or poses.depth is not None
 
 
-def is_side_view(poses: Poses) -> np.ndarray:
-    """(N,) 1 for a side view, 0 for others, NaN unknown.
+def is_side_view(points: BodyPoints) -> np.ndarray:
+    """(N,) 1 for a side view, 0 for others, NaN unknown; of points in pixels.
 
     From the side the shoulders are less than `FROM_THE_SIDE` of the trunk's length apart, across
     the trunk, in the image.
     """
-    width = apparent_shoulder_width(poses)
+    width = apparent_shoulder_width(points)
     return np.where(np.isfinite(width), (width < FROM_THE_SIDE).astype(float), np.nan)
 
 
@@ -69,10 +70,10 @@ class ViewTracker:
         """Start without people."""
         self.people: dict[int, ViewHistory] = {}
 
-    def add(self, frame: Frame, poses: Poses) -> None:
-        """Add the next frame, with estimated depth."""
+    def add(self, frame: Frame, poses: Poses, points: BodyPoints) -> None:
+        """Add the next frame, with estimated depth; its points in pixels."""
         now = frame.seconds
-        for person, side in zip(poses.person.tolist(), is_side_view(poses), strict=True):
+        for person, side in zip(poses.person.tolist(), is_side_view(points), strict=True):
             seen = self.people.setdefault(person, ViewHistory(now, now))
             seen.decided |= now - seen.first > DECIDED
             seen.last = now
