@@ -40,7 +40,8 @@ BELOW = {
     },
     "training": {
         *("body", "decode", "documents", "evaluate", "exports", "formats", "frame", "geometry"),
-        *("models", "network", "rendering", "sources", "stopping", "weights", "errors"),
+        *("models", "network", "picture_files", "rendering", "sources", "stopping", "weights"),
+        "errors",
     },
     "verbs": {
         *("analysis", "body", "documents", "evaluate", "formats", "frame", "geometry", "models"),

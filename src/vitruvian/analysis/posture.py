@@ -73,7 +73,14 @@ class Evidence(NamedTuple):
 class Body:
     """Geometry of the N people in one frame, the input of rules."""
 
-    def __init__(self, poses: Poses, frame: Frame | None = None, seen: float = SEEN) -> None:
+    def __init__(
+        self,
+        poses: Poses,
+        frame: Frame | None = None,
+        seen: float = SEEN,
+        *,
+        like: Body | None = None,
+    ) -> None:
         """Compute the geometry of poses.
 
         Args:
@@ -81,15 +88,14 @@ class Body:
             frame: for rules that need the image; its camera, if known, gives the up direction.
                 Keypoints outside of it are guesses of the model, and treated as unknown.
             seen: 0..1, score below which a keypoint is not known.
+            like: the same people and frame with metres, if known: what is doubtful is decided in
+                pixels, so it is the same.
         """
         self.poses, self.frame, self.seen = poses, frame, seen
         self.space: Space = "2d" if poses.xyz is None else "3d"
         at = poses.xy if poses.xyz is None else poses.xyz
-        self._axes = trunk_axes(poses)
-        doubtful = _unlikely(poses, self._axes[2])
-        if frame is not None and frame.size != (0, 0):
-            doubtful |= guessed(poses, frame.size)
-        self.score = np.where(doubtful, np.float32(0), poses.score)
+        self._axes = trunk_axes(poses) if like is None else like._axes
+        self.score = self._sure() if like is None else like.score
         self.points = BodyPoints(poses.skeleton, at, self.score, seen)
         camera = None if frame is None or self.space == "2d" else frame.camera
         self.up = np.array(UP[self.space]) if camera is None else camera.up
@@ -98,9 +104,8 @@ class Body:
             camera.extrinsics is not None or not np.array_equal(camera.up, UP["3d"])
         )
         self.measured = self.space == "3d" and (placed or not depth_is_estimated(poses))
-        self.lacks: dict[
-            str, tuple[str, ...]
-        ] = {}  # rule -> points that the skeleton does not have
+        # Points that the skeleton does not have, by rule.
+        self.lacks: dict[str, tuple[str, ...]] = {}
         self.notes: dict[str, tuple[Evidence, ...]] = {}  # rule -> its evidence
         self.noted: list[Evidence] = []  # of the rule that is being evaluated
         # Degrees, and points that were missing, by rules that other rules need.
@@ -109,20 +114,18 @@ class Body:
     def __len__(self) -> int:
         return len(self.poses)
 
+    def _sure(self) -> np.ndarray:
+        """(N, K) the scores; 0 of keypoints that are doubtful."""
+        doubtful = _unlikely(self.poses, self._axes[2])
+        if self.frame is not None and self.frame.size != (0, 0):
+            doubtful |= guessed(self.poses, self.frame.size)
+        return np.where(doubtful, np.float32(0), self.poses.score)
+
     @cached_property
     def in_pixels(self) -> Body:
         """The same people without metres."""
-        flat = object.__new__(Body)
-        flat.poses, flat.frame, flat.seen = (
-            replace(self.poses, xyz=None, origin=None),
-            self.frame,
-            self.seen,
-        )
-        flat.space, flat.up, flat.measured = "2d", np.array(UP["2d"]), False
-        flat._axes, flat.score = self._axes, self.score  # both by pixels
-        flat.points = BodyPoints(self.poses.skeleton, self.poses.xy, self.score, self.seen)
-        flat.lacks, flat.notes, flat.noted, flat._known = {}, {}, [], {}
-        return flat
+        flat = replace(self.poses, xyz=None, origin=None)
+        return Body(flat, self.frame, self.seen, like=self)
 
     @cached_property
     def facing(self) -> np.ndarray:

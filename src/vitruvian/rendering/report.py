@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitruvian.formats.atomic_file import write_whole
+from vitruvian.picture_files.encode import encode_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -166,10 +167,7 @@ class HtmlReport:
 
 def jpeg_of(rgb: np.ndarray) -> bytes:
     """(H, W, 3) uint8 RGB as a JPEG file."""
-    import cv2
-
-    bgr = np.ascontiguousarray(rgb[..., ::-1])
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    return encode_picture(rgb, ".jpg", quality=JPEG_QUALITY)
 
 
 def as_uri(data: bytes, kind: str) -> str:

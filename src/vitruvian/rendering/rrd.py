@@ -12,7 +12,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from vitruvian.body.poses import Poses
@@ -20,6 +19,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
+from vitruvian.picture_files.encode import encode_picture
 from vitruvian.rendering.draw import COLOURS, VISIBLE
 
 JPEG_QUALITY = 75
@@ -58,9 +58,8 @@ class Rerun:
         if located and all(frame.size):
             self._log_camera(frame, in_world=poses.world is not None)
         if frame.pixels is not None:
-            options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-            _, data = cv2.imencode(".jpg", np.ascontiguousarray(frame.rgb[..., ::-1]), options)
-            image = self.rerun.EncodedImage(contents=data.tobytes(), media_type="image/jpeg")
+            data = encode_picture(frame.rgb, ".jpg", quality=JPEG_QUALITY)
+            image = self.rerun.EncodedImage(contents=data, media_type="image/jpeg")
             stream.log(f"{picture}/image", image)
         rr = self.rerun
         flat = rr.Points2D, rr.LineStrips2D, JOINT_2D, BONE_2D

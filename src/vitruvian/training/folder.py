@@ -24,12 +24,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import write_whole
+from vitruvian.picture_files.encode import encode_picture
 from vitruvian.rendering.curves import write_curves
 
 COLUMNS = 6  # of a contact sheet
@@ -96,8 +96,7 @@ class RunFolder:
         for i, picture in enumerate(pictures):
             y, x = i // columns * height, i % columns * width
             sheet[y : y + len(picture), x : x + picture.shape[1]] = picture
-        _, png = cv2.imencode(".png", sheet[..., ::-1])
-        write_whole(self.path / name, png.tobytes())
+        write_whole(self.path / name, encode_picture(sheet, ".png"))
 
 
 def flat_line(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,9 +32,8 @@ def progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
         def line(done: int) -> None:
             nonlocal last
             if (now := time.monotonic()) - last >= EVERY:
-                last, rate = now, done / (now - began)
-                left = "" if total is None else f" of {total}, {(total - done) / rate:.0f} s left"
-                print(f"{name}: {done}{left}, {rate:.1f}/s", file=sys.stderr, flush=True)
+                last = now
+                print(_line(name, done, total, now - began), file=sys.stderr, flush=True)
 
         yield line
         return
@@ -60,16 +59,21 @@ def progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
+def _line(name: str, done: int, total: int | None, seconds: float) -> str:
+    """How far a job is, in words."""
+    rate = done / max(seconds, 1e-3)
+    left = "" if total is None else f" of {total}"
+    left += f", {(total - done) / rate:.0f} s left" if total and rate and done < total else ""
+    return f"{name}: {done}{left}, {rate:.1f}/s"
+
+
 @contextmanager
 def _cell_bar(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar below the cell of a notebook; it stays there, with the last number."""
     output, began, last, now = CellOutput(), time.monotonic(), 0.0, 0
 
     def show() -> None:
-        rate = now / max(time.monotonic() - began, 1e-3)
-        of = "" if total is None else f" of {total}"
-        left = f", {(total - now) / rate:.0f} s left" if total and rate and now < total else ""
-        text = f"{name}: {now}{of}, {rate:.1f}/s{left}"
+        text = _line(name, now, total, time.monotonic() - began)
         state = f'value="{now}" max="{total}"' if total else ""
         bar = f'<progress style="width: 20em" {state}></progress> {html.escape(text)}'
         output.show({"text/html": bar, "text/plain": text})

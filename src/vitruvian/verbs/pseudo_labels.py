@@ -29,6 +29,7 @@ from vitruvian.formats.records import Record
 from vitruvian.formats.wire import dump, frame_to_dict, header
 from vitruvian.frame import Frame
 from vitruvian.models.model import Model, skeleton_of
+from vitruvian.picture_files.encode import encode_picture
 from vitruvian.sources.open import Pictures, Source
 from vitruvian.stopping import hold_signals
 from vitruvian.streams.stream import Stream
@@ -193,9 +194,7 @@ def _record_source(
         if len(poses) and not (file and Path(file).is_file()):
             stem = re.sub(r"\W+", "_", Path(frame.source).stem)[:60]
             file = f"frames/{number}_{stem}_{frame.index:06}.jpg"
-            how = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-            _, jpeg = cv2.imencode(".jpg", frame.rgb[..., ::-1], how)
-            write_whole(folder / file, jpeg.tobytes())
+            write_whole(folder / file, encode_picture(frame.rgb, ".jpg", quality=QUALITY))
         elif file:
             file = str(Path(file).absolute())
         out.write(dump({**frame_to_dict(frame, poses), "file": file, "moving": source.moving}))

@@ -21,6 +21,7 @@ from vitruvian.evaluate.fit import fit_labels_to_pictures
 from vitruvian.evaluate.labels import GroundTruth
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.crop import Crop
+from vitruvian.picture_files.encode import encode_picture
 from vitruvian.training.data import people, teacher
 from vitruvian.training.data.augment import jitter_colours, random_erase
 
@@ -128,10 +129,10 @@ def people_in_pixels(truth: GroundTruth, cache_gb: float) -> list[Person3D]:
     found = []
     for person in people.PeopleOfPictures(truth, cache_gb):
         xy = np.where(person.seen[:, None], person.xy, np.nan)
-        _, jpeg = cv2.imencode(".jpg", person.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        jpeg = encode_picture(person.rgb, ".jpg", quality=95)
         unknown = np.full((K, 3), np.nan, np.float32)
         points = by_halpe_names(xy, truth.skeleton)
-        found.append(Person3D(jpeg.tobytes(), person.box, points, unknown, None, person.area))
+        found.append(Person3D(jpeg, person.box, points, unknown, None, person.area))
     return found
 
 

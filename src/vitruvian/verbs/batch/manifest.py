@@ -198,7 +198,7 @@ class Manifest:
         again: bool,
         counts: Counter[str],
     ) -> None:
-        known, done = self._known([item.name for item in page]), 0
+        known = self._known([item.name for item in page])
         for item in page:
             own = item.options
             now = (_texts(item.paths), _encode(own) if own else "{}", item.stamp, True)
@@ -219,9 +219,6 @@ class Manifest:
                     f"'{shown(json.loads(row[2])[0], 80)}' and '{shown(item.paths[0], 80)}'; "
                     f"{OTHER_NAMES}"
                 )
-            if row[6] == DONE and not again and row[2:6] == now and there(item.name):
-                done += 1  # the usual case of a second start, without another call
-                continue
             state, what = self._state(row, now, there, again)
             counts[what] += 1
             if state != row[6] or row[2:6] != now:
@@ -230,8 +227,6 @@ class Manifest:
                     "version = ?, state = ?, attempts = 0 WHERE id = ?",
                     (*now[:3], self.settings, self.version, state, row[1]),
                 )
-        if done:
-            counts["done"] += done
         self._last = max(self._last, *(known[item.name][1] for item in page))
 
     def _known(self, names: Sequence[str]) -> dict[str, tuple[Any, ...]]:

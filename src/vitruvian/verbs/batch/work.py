@@ -169,13 +169,13 @@ class Worker:
         seconds = time.monotonic() - began
         return Done(sha256, False, frames, people, events, faulty, shown(said, NOTES), seconds)
 
-    def _span(self, job: Job) -> Span:
+    def _span(self, job: Job, paths: list[str]) -> Span:
         own = {key: job.options[key] for key in ("start", "end") if key in job.options}
         if job.piece is not None:
             own = {"start": job.piece.start, "end": job.piece.end}
         span = replace(self.settings.span, **own)
         # Images are a source each, and together only to save time: all of them are wanted.
-        return replace(span, stride=1, max_frames=None) if is_picture(job.paths[0]) else span
+        return replace(span, stride=1, max_frames=None) if is_picture(paths[0]) else span
 
     def _model(self, paths: list[str], span: Span) -> Any:
         """The model for these sources; the defaults depend on whether it is for videos."""
@@ -193,7 +193,7 @@ class Worker:
 
     def _pieces(self, job: Job, paths: list[str]) -> tuple[Piece, ...]:
         """In which pieces a source can be done; none: it is done as a whole."""
-        span = self._span(job)
+        span = self._span(job, paths)
         sources = open_source(paths, span)
         film = sources[0]
         # Those of a video with a maximum of frames, and what no record holds, are made as a whole.
@@ -206,7 +206,7 @@ class Worker:
         return () if keys is None else cut_pieces(keys, span, job.cut)
 
     def _poses(self, job: Job, paths: list[str]) -> list[VitruvianError]:
-        settings, own, span = self.settings, job.options, self._span(job)
+        settings, own, span = self.settings, job.options, self._span(job, paths)
         its = {k: own[k] for k in ("camera", "fov_deg") if k in own}
         camera = CameraWords(**its) if its else settings.camera
         faults: list[VitruvianError] = []
@@ -225,7 +225,7 @@ class Worker:
 
     def _join(self, job: Job, paths: list[str]) -> list[VitruvianError]:
         """Write what `_poses` does, from the records of pieces."""
-        settings, span = self.settings, self._span(job)
+        settings, span = self.settings, self._span(job, paths)
         folders = [Path(folder) for folder, _ in job.records]
         said = [json.loads((folder / ABOUT).read_text("utf-8")) for folder in folders]
         for each in said:

@@ -17,6 +17,7 @@ from vitruvian.evaluate.labels import GroundTruth, LabelledPicture
 from vitruvian.evaluate.scores import PredictedPeople, Scores
 from vitruvian.frame import Frame
 from vitruvian.geometry.labelled import apply, apply_to_boxes, refit
+from vitruvian.picture_files.encode import encode_picture
 from vitruvian.rendering.draw import draw
 
 WORST = 8  # images on a sheet
@@ -56,7 +57,7 @@ def sheet(truth: GroundTruth, model: Scores) -> np.ndarray | None:
 
 def jpeg(rgb: np.ndarray) -> bytes:
     """Encode (H, W, 3) uint8 as JPEG."""
-    return cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]))[1].tobytes()
+    return encode_picture(rgb, ".jpg")
 
 
 def _frame(picture: LabelledPicture) -> tuple[Frame, np.ndarray | None] | None:
