@@ -3,8 +3,8 @@
     python benchmarks/live_soak.py --video ../shared/data/videos/sports2d_demo.mp4 --minutes 20
 
 Starts `vitruvian live` as a process of its own and sends frames from as many clients as asked, over
-loopback, each as the page does: at most two frames on their way. Prints, over time, memory, threads
-and open files of the server, and at the end how many results each client got.
+loopback, each as the page does: at most two frames on their way, JPEGs or raw pixels. Prints, over
+time, memory, threads and open files of the server, and at the end how many results each client got.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import json
 import random
-import struct
 import subprocess
 import sys
 import time
@@ -24,17 +23,26 @@ import psutil
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from vitruvian.verbs.live.pictures import HEADER
 
-def frames(video: Path, count: int = 30) -> list[bytes]:
-    """JPEGs of 640 x 360."""
-    capture, made = cv2.VideoCapture(str(video)), list[bytes]()
+Picture = tuple[tuple[int, int, int, int], bytes]  # the end of its header, and its data
+
+
+def frames(video: Path, raw: bool, count: int = 30) -> list[Picture]:
+    """640 x 360, JPEG or I420."""
+    capture, made = cv2.VideoCapture(str(video)), list[Picture]()
     while len(made) < count and (read := capture.read())[0]:
         small = cv2.resize(read[1], (640, 360), interpolation=cv2.INTER_AREA)
-        made.append(cv2.imencode(".jpg", small)[1].tobytes())
+        if raw:
+            made.append(((1, 0, 640, 360), cv2.cvtColor(small, cv2.COLOR_BGR2YUV_I420).tobytes()))
+        else:
+            made.append(((0, 0, 0, 0), cv2.imencode(".jpg", small)[1].tobytes()))
     return made
 
 
-async def client(url: str, pictures: list[bytes], end: float, results: list[int], who: int) -> None:
+async def client(
+    url: str, pictures: list[Picture], end: float, results: list[int], who: int
+) -> None:
     """One camera; it connects again every half minute or so, as tabs that come and go."""
     number = 0
     while time.monotonic() < end:
@@ -44,8 +52,8 @@ async def client(url: str, pictures: list[bytes], end: float, results: list[int]
                 ahead = 0
                 while time.monotonic() < stop:
                     while ahead < 2:
-                        header = struct.pack("<Id", number, time.monotonic())
-                        await socket.send(header + pictures[number % len(pictures)])
+                        at, picture = time.monotonic(), pictures[number % len(pictures)]
+                        await socket.send(HEADER.pack(number, at, *picture[0]) + picture[1])
                         number, ahead = number + 1, ahead + 1
                     line = json.loads(await asyncio.wait_for(socket.recv(), 60))
                     if line["type"] == "poses":
@@ -55,13 +63,14 @@ async def client(url: str, pictures: list[bytes], end: float, results: list[int]
             await asyncio.sleep(0.5)
 
 
-async def hostile(url: str, picture: bytes, end: float) -> None:
+async def hostile(url: str, picture: Picture, end: float) -> None:
     """Sends what makes no sense, and reads nothing."""
     while time.monotonic() < end:
         try:
             async with connect(url, compression=None, proxy=None) as socket:
-                for size in (3, 100, len(picture) // 2, len(picture), 3 << 20):
-                    await socket.send(struct.pack("<Id", 1, 1.0) + (picture * 40)[:size])
+                how, data = picture
+                for size in (3, 100, len(data) // 2, len(data), 3 << 20):
+                    await socket.send(HEADER.pack(1, 1.0, *how) + (data * 40)[:size])
                     await asyncio.sleep(0.3)
         except ConnectionClosed:
             await asyncio.sleep(0.5)
@@ -81,14 +90,15 @@ async def watch(
 
 
 async def soak(words: argparse.Namespace, url: str, process: psutil.Process) -> None:
-    pictures, end = frames(words.video), time.monotonic() + 60 * words.minutes
+    kinds = [frames(words.video, raw) for raw in (False, True)]  # of clients, by turns
+    end = time.monotonic() + 60 * words.minutes
     results = [0] * words.clients
     every = 60 * words.minutes / 12
     seen = list[tuple[float, int, int]]()
     await asyncio.gather(
         watch(process, end, every, seen),
-        *(client(url, pictures, end, results, who) for who in range(words.clients)),
-        hostile(url, pictures[0], end),
+        *(client(url, kinds[who % 2], end, results, who) for who in range(words.clients)),
+        hostile(url, kinds[0][0], end),
     )
     half = seen[len(seen) // 2]
     print(f"results a client: least {min(results)}, most {max(results)}, all {sum(results)}")

@@ -6,18 +6,21 @@
 Knows nothing of vitruvian. The bundle that Google offers for download is a zip of the two networks
 with a description of their input; `bundle` makes one of the networks in MediaPipe's own wheel,
 which needs version 0.10.21. A JOB is JSON: what, sources, bundle, most. One line of JSON for each
-frame; with `out` they go into that file, and the time that it took is printed, for `all.py`.
+frame; with `out` they go into that file, and the time that it took is printed, for `all.py`. For
+`live_peer.py` it is: what ("live"), bundle, most, frames (.npy of RGB), seconds; one line of JSON.
 """
 
 import json
 import resource
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
 
 import cv2
 import mediapipe as mp
+import numpy as np
 from mediapipe.tasks import python as tasks
 from mediapipe.tasks.python import vision
 
@@ -117,8 +120,34 @@ def timed(landmarker, source, out):
     }
 
 
+def live(job):
+    """Results of LIVE_STREAM: a frame waits while another is worked on, as it wants it."""
+    frames, room, found = np.load(job["frames"]), threading.Semaphore(2), []
+
+    def on_result(result, image, at):
+        found.append((time.perf_counter(), len(result.pose_landmarks)))
+        room.release()
+
+    options = vision.PoseLandmarkerOptions(
+        base_options=tasks.BaseOptions(model_asset_path=job["bundle"]),
+        running_mode=vision.RunningMode.LIVE_STREAM,
+        num_poses=job["most"],
+        result_callback=on_result,
+    )
+    with vision.PoseLandmarker.create_from_options(options) as landmarker:
+        pushed, began = 0, time.perf_counter()
+        while time.perf_counter() - began < job["seconds"]:
+            room.acquire(timeout=0.5)  # no result comes for a frame that is dropped
+            image = mp.Image(image_format=mp.ImageFormat.SRGB, data=frames[pushed % len(frames)])
+            pushed += 1
+            landmarker.detect_async(image, round(pushed * 1000 / 30))
+    told = {"rate": (len(found) - 1) / (found[-1][0] - found[0][0]), "pushed": pushed}
+    print(json.dumps({**told, "results": len(found), "people": sum(n for _, n in found)}))
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "bundle":
         bundle(*sys.argv[2:])
     else:
-        main(json.loads(sys.argv[1]))
+        given = json.loads(sys.argv[1])
+        (live if given["what"] == "live" else main)(given)

@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,10 +26,12 @@ from mjpeg import hanging_up
 from toy_yolo import toy_yolo
 from vitruvian.analysis.events import Options
 from vitruvian.analysis.found import AnalysisSettings
+from vitruvian.models.spec import ModelSpec
 from vitruvian.sources import reconnect
 from vitruvian.verbs.groups import LiveWords
 from vitruvian.verbs.live import triggers
-from vitruvian.verbs.live.pictures import LARGEST_MESSAGE, CodedFrame
+from vitruvian.verbs.live.live_stream import run_lengths
+from vitruvian.verbs.live.pictures import HEADER, LARGEST_MESSAGE, SentFrame
 from vitruvian.verbs.live.serve import serving
 
 BRIGHT, DARK = 100, 0  # grey: the toy network finds somebody, and nobody
@@ -76,8 +79,16 @@ def jpeg(grey: int = BRIGHT, size: tuple[int, int] = (48, 48), kind: str = "JPEG
     return out.getvalue()
 
 
-def coded(number: int, data: bytes, seconds: float | None = None) -> bytes:
-    return struct.pack("<Id", number, number / 10 if seconds is None else seconds) + data
+def coded(number: int, data: bytes, seconds: float | None = None, *raw: int) -> bytes:
+    """A message; `raw`: format, full range, width and height."""
+    seconds = number / 10 if seconds is None else seconds
+    return HEADER.pack(number, seconds, *(raw or (0, 0, 0, 0))) + data
+
+
+def planes(size: tuple[int, int], y: int = BRIGHT, u: int = 128, v: int = 128) -> bytes:
+    """I420 of one colour."""
+    pixels = size[0] * size[1]
+    return bytes([y]) * pixels + bytes([u]) * (pixels // 4) + bytes([v]) * (pixels // 4)
 
 
 class Client:
@@ -194,6 +205,47 @@ def test_on_another_address_everything_needs_the_token(model):
             client.read("hello")
 
 
+HOME = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+SOCKET = HOME.replace(b"/ ", b"/ws ") + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+HOSTILE_HTTP = {
+    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+    "another version": b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two hosts": HOME + b"Host: evil.example\r\n\r\n",
+    "long path": HOME.replace(b"/ ", b"/" + b"a" * 100_000 + b" ") + b"\r\n",
+    "long header": HOME + b"X: " + b"a" * 100_000 + b"\r\n\r\n",
+    "many headers": HOME + b"X: a\r\n" * 20_000 + b"\r\n",
+    "negative length": HOME.replace(b"GET", b"POST") + b"Content-Length: -1\r\n\r\n",
+    "two lengths": HOME + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "wrong chunks": HOME + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
+    "another method": HOME.replace(b"GET", b"BREW") + b"\r\n",
+    "another server": HOME.replace(b"/ ", b"http://evil.example/x ") + b"\r\n",
+    "path out of the folder": HOME.replace(b"/ ", b"/%2e%2e/%2e%2e/etc/passwd ") + b"\r\n",
+    "not UTF-8": HOME.replace(b"/ ", b"/%ff%fe?token=%ff ") + b"\r\n",
+    "web socket without key": SOCKET + b"Sec-WebSocket-Version: 13\r\n\r\n",
+    "old web socket": SOCKET + b"Sec-WebSocket-Version: 1\r\nSec-WebSocket-Key: YQ==\r\n\r\n",
+}
+
+
+def test_hostile_requests_give_nothing_away_and_others_are_served_on(model):
+    """Hand-made: the server has no schema from which a fuzzer could make any.
+
+    A header of any length is read, up to uvicorn's limits, but not used.
+    """
+    with server(model) as serves:
+        for kind, request in HOSTILE_HTTP.items():
+            address = "127.0.0.1", serves.port
+            # It need not be read to its end.
+            with suppress(ConnectionError), socket.create_connection(address, timeout=8) as raw:
+                raw.sendall(request)
+                raw.shutdown(socket.SHUT_WR)
+                answer = b"".join(iter(lambda: raw.recv(65536), b""))
+                harmless = kind in ("another version", "long header", "many headers")
+                want = b"HTTP/1.1 200 " if harmless else b"HTTP/1.1 4"
+                assert answer.startswith(want), (kind, answer[:200])
+            assert get(serves, "/").status == 200, kind
+
+
 # Frames of a browser's camera
 
 
@@ -226,6 +278,16 @@ HOSTILE = {
     "no header": lambda: b"\x01\x02",
     "no time": lambda: coded(1, jpeg(), float("nan")),
     "endless time": lambda: coded(1, jpeg(), float("inf")),
+    "short raw": lambda: coded(1, planes((48, 48))[:-1], None, 1, 0, 48, 48),
+    "long raw": lambda: coded(1, planes((48, 48)) + b"0", None, 2, 0, 48, 48),
+    "rows with gaps": lambda: coded(1, planes((64, 48)), None, 1, 0, 48, 48),
+    "raw without size": lambda: coded(1, planes((48, 48)), None, 1, 0, 0, 0),
+    "raw without height": lambda: coded(1, planes((48, 48)), None, 2, 0, 48, 0),
+    "odd raw": lambda: coded(1, bytes(47 * 47 * 3 // 2), None, 1, 0, 47, 47),
+    "huge raw": lambda: coded(1, planes((48, 48)), None, 1, 0, 65534, 65534),
+    "unknown format": lambda: coded(1, planes((48, 48)), None, 3, 0, 48, 48),
+    "unknown range": lambda: coded(1, planes((48, 48)), None, 1, 2, 48, 48),
+    "header only": lambda: coded(1, b"", None, 1, 0, 48, 48),
     "text": lambda: "hello",
     "other json": lambda: "[1, 2]",
     "deep json": lambda: "[" * 4000,
@@ -394,10 +456,87 @@ def test_a_recording_is_made_where_the_server_says_and_only_then(model, tmp_path
 
 
 def test_a_coded_frame_is_its_header_and_an_image():
-    frame = CodedFrame.parse(coded(5, jpeg(40, (16, 8)), 2.5))
+    frame = SentFrame.parse(coded(5, jpeg(40, (16, 8)), 2.5))
     assert (frame.number, frame.seconds) == (5, 2.5)
     assert frame.rgb().shape == (8, 16, 3)
     assert frame.rgb().mean() == pytest.approx(40, abs=1)
+
+
+@pytest.mark.parametrize("full", [0, 1])
+@pytest.mark.parametrize("kind", [1, 2])
+def test_raw_pixels_are_converted_by_bt601(kind, full):
+    """Against the standard's own matrix; 3 levels: OpenCV rounds, and U and V are halved."""
+    rng, (width, height) = np.random.default_rng(0), (32, 18)
+    small = rng.integers(0, 256, (height // 2, width // 2, 3))
+    rgb = small.repeat(2, 0).repeat(2, 1) / 255
+    y = rgb @ (0.299, 0.587, 0.114)
+    u, v = (rgb[..., 2] - y) / 1.772, (rgb[..., 0] - y) / 1.402
+    top, bottom, middle = (255, 255, 0) if full else (219, 224, 16)
+    levels = [np.round(top * y + middle)] + [
+        np.round(bottom * part[::2, ::2] + 128) for part in (u, v)
+    ]
+    bright, *colours = (np.clip(part, 0, 255).astype(np.uint8) for part in levels)
+    colours = np.stack(colours, axis=-1 if kind == 2 else 0)
+    message = coded(3, bright.tobytes() + colours.tobytes(), 0.5, kind, full, width, height)
+    frame = SentFrame.parse(message)
+    assert (frame.number, frame.seconds, frame.size) == (3, 0.5, (32, 18))
+    np.testing.assert_allclose(frame.rgb(), 255 * rgb, atol=3)
+
+
+def test_raw_frames_give_the_same_poses_as_encoded_ones(model):
+    with server(model) as serves, Client(serves) as client:
+        client.send(coded(1, jpeg(130, quality=100)))
+        want = client.read("poses")
+        limited = round(130 * 219 / 255 + 16)
+        client.send(coded(2, planes((48, 48), limited), None, 1, 0, 48, 48))
+        got = client.read("poses")
+        assert got["size"] == want["size"]
+        np.testing.assert_allclose(got["people"][0]["xy"], want["people"][0]["xy"], atol=0.05)
+
+
+def test_run_lengths_are_the_mask():
+    rng = np.random.default_rng(0)
+    for mask in (rng.random((20, 30)), np.zeros((4, 6)), np.ones((4, 6))):
+        told = run_lengths(mask.astype(np.float32))
+        width, height = told["size"]
+        inside = np.arange(len(told["runs"])) % 2
+        flat = np.repeat(inside, told["runs"])
+        assert (flat.reshape(height, width) == (mask > 0.5)).all()
+    assert run_lengths(np.ones((480, 640), np.float32)) == {
+        "size": (256, 192),
+        "runs": [0, 256 * 192],
+    }
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_masks_come_when_they_are_chosen_and_lie_on_the_person(blazepose, shared):
+    path = shared / "data/images/pose.jpg"
+    frame, out = vit.Frame.read(path), io.BytesIO()
+    Image.fromarray(frame.rgb).save(out, "JPEG", quality=95)
+    data, want = out.getvalue(), blazepose("lite", masks=True)([frame])[0].mask
+    spec = ModelSpec.parse("blazepose-lite")
+    with server(spec) as serves, Client(serves) as client:
+        assert client.read("hello")["models"][0]["masks"]
+        client.send(coded(1, data))
+        assert client.read("model")["masks"] is False
+        assert "mask" not in client.read("poses")["people"][0]
+        client.send({"type": "choose", "model": spec.label, "masks": True})
+        client.send(coded(2, data))
+        assert client.read("model")["masks"] is True
+        told = client.read("poses")["people"][0]["mask"]
+    width, height = told["size"]
+    got = np.repeat(np.arange(len(told["runs"])) % 2, told["runs"]).reshape(height, width)
+    inside = cv2.resize(want[0], (width, height)) > 0.5
+    assert (inside & (got == 1)).sum() > 0.95 * (inside | (got == 1)).sum()
+
+
+def test_masks_are_not_offered_by_models_without(model):
+    with server(model) as serves, Client(serves) as client:
+        (offer,) = client.read("hello")["models"]
+        assert offer["masks"] is False
+        client.send({"type": "choose", "model": offer["name"], "masks": True})
+        assert "not offered" in client.read("refused")["why"]
 
 
 # A source of the server

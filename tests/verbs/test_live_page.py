@@ -16,8 +16,9 @@ from conftest import SHARED, absent, need
 from toy_yolo import toy_yolo
 from vitruvian.analysis.events import Options
 from vitruvian.analysis.found import AnalysisSettings
+from vitruvian.models.spec import ModelSpec
 from vitruvian.verbs.groups import LiveWords
-from vitruvian.verbs.live.pictures import HEADER, CodedFrame
+from vitruvian.verbs.live.pictures import ENCODED, SentFrame
 from vitruvian.verbs.live.serve import serving
 
 FILM = SHARED / "data/videos/sports2d_demo.mp4"
@@ -205,9 +206,56 @@ def test_the_page_finds_the_server_again(toy, browser, bright):
         closed(page)
 
 
+def raw_film(path: Path, pictures: list[Any]) -> Path:
+    """BGR pictures as raw video of 30 frames a second, as Chromium's fake camera reads it."""
+    import cv2
+
+    height, width = pictures[0].shape[:2]
+    with path.open("wb") as file:
+        file.write(b"YUV4MPEG2 W%d H%d F30:1 Ip A1:1 C420jpeg\n" % (width, height))
+        for bgr in pictures:
+            file.write(b"FRAME\n" + cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420).tobytes())
+    return path
+
+
+class Wire:
+    """What a page sends and gets."""
+
+    def __init__(self, page: Any) -> None:
+        self.page, self.sent, self.got = page, dict[int, bytes](), list[dict[str, Any]]()
+        page.on("websocket", self._watch)
+
+    def _watch(self, socket: Any) -> None:
+        def sends(data: Any) -> None:
+            if isinstance(data, bytes):
+                self.sent[struct.unpack_from("<I", data)[0]] = data
+
+        def receives(data: Any) -> None:
+            line = json.loads(data)
+            if line["type"] == "poses":
+                self.got.append(line)
+
+        socket.on("framesent", sends)
+        socket.on("framereceived", receives)
+
+    def until(self, true: Callable[[], bool]) -> None:
+        for _ in range(WAIT // 200):
+            self.page.wait_for_timeout(200)
+            if true():
+                return
+        raise AssertionError(self.got[-1:])
+
+    def found(self) -> list[tuple[SentFrame, dict[str, Any]]]:
+        """Frames with their results, where somebody was found."""
+        lines = [line for line in self.got if line["people"]]
+        return [(SentFrame.parse(self.sent[line["seq"]]), line) for line in lines]
+
+
 @pytest.mark.weights
 @pytest.mark.shared
-def test_skeletons_are_where_predict_puts_them_and_3d_turns(browser, blazepose, tmp_path):
+@pytest.mark.parametrize("kind", [1, ENCODED])
+def test_skeletons_are_where_predict_puts_them_and_3d_turns(browser, blazepose, tmp_path, kind):
+    """In the camera's own pixels, and in JPEGs by a browser that does not give them."""
     import cv2
 
     if not FILM.exists():
@@ -217,27 +265,14 @@ def test_skeletons_are_where_predict_puts_them_and_3d_turns(browser, blazepose, 
     while len(pictures) < 60:
         pictures.append(cv2.resize(capture.read()[1], (640, 360), interpolation=cv2.INTER_AREA))
     model = blazepose("lite", num_poses=2)
-    sent, got = dict[int, bytes](), list[dict[str, Any]]()
-
-    def watch(socket: Any) -> None:
-        def sends(data: Any) -> None:
-            if isinstance(data, bytes):
-                sent[struct.unpack_from("<I", data)[0]] = data
-
-        def receives(data: Any) -> None:
-            line = json.loads(data)
-            if line["type"] == "poses":
-                got.append(line)
-
-        socket.on("framesent", sends)
-        socket.on("framereceived", receives)
-
     with serve(model) as server:
-        page = browser(jpegs(tmp_path / "film.mjpeg", pictures))
-        page.on("websocket", watch)
+        page = browser(raw_film(tmp_path / "film.y4m", pictures))
+        if kind == ENCODED:
+            page.add_init_script("delete window.MediaStreamTrackProcessor; delete VideoFrame;")
+        wire = Wire(page)
         page.goto(server.url)
-        while sum(bool(line["people"]) for line in got) < 12:
-            page.wait_for_timeout(200)
+        page.wait_for_selector("#speed >> text=overlay")
+        wire.until(lambda: len(wire.found()) >= 12)
     page.wait_for_selector("#notice:visible >> text=cannot be reached")
     drawn = "document.getElementById('view').toDataURL()"
     before = page.evaluate(drawn)
@@ -246,15 +281,51 @@ def test_skeletons_are_where_predict_puts_them_and_3d_turns(browser, blazepose, 
     assert page.evaluate(drawn) != before
     closed(page)
     far = list[float]()
-    for line in got:
-        frame = vit.Frame(CodedFrame.parse(sent[line["seq"]]).rgb())
-        assert len(sent[line["seq"]]) > HEADER.size
-        (want,) = model([frame])
-        for person in line["people"]:
+    for frame, line in wire.found():
+        assert (frame.format, line["size"]) == (kind, [640, 360])
+        (want,) = model([vit.Frame(frame.rgb())])
+        for person in line["people"] if len(want) else ():
             xy = np.array([[np.nan] * 2 if at is None else at for at in person["xy"]])
             tall = person["box"][3] - person["box"][1]
-            if len(want):
-                away = np.nanmedian(np.hypot(*np.moveaxis(want.xy - xy, -1, 0)), axis=1)
-                far.append(float(away.min() / tall))
+            away = np.nanmedian(np.hypot(*np.moveaxis(want.xy - xy, -1, 0)), axis=1)
+            far.append(float(away.min() / tall))
     assert len(far) >= 5
     assert np.median(far) < 0.08  # of the body's height: smoothing lags by a frame or two
+
+
+# The mean colour in the middle of a body, whose picture is in both halves of the canvas.
+COLOUR = """() => {
+  const canvas = document.getElementById("picture"), pen = canvas.getContext("2d");
+  const { data } = pen.getImageData(0.727 * canvas.width, 0.55 * canvas.height, 8, 8);
+  const sums = [0, 0, 0];
+  data.forEach((value, i) => { if (i % 4 < 3) sums[i % 4] += value / 64; });
+  return sums;
+}"""
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_masks_of_two_people_are_drawn_when_they_are_switched_on(
+    browser, blazepose, shared, tmp_path
+):
+    import cv2
+
+    blazepose("lite")
+    one = vit.Frame.read(shared / "data/images/pose.jpg").rgb[:, 256:747, ::-1]
+    two = cv2.resize(np.hstack([one, one[:, ::-1]]), (640, 436), interpolation=cv2.INTER_AREA)
+    with serve(ModelSpec.parse("blazepose-lite,num_poses=2")) as server:
+        page = browser(raw_film(tmp_path / "still.y4m", [two]))
+        wire = Wire(page)
+        page.goto(server.url)
+        until(page, "document.getElementById('person').options.length > 2")
+        before = page.evaluate(COLOUR)
+        page.keyboard.press("s")
+        wire.until(lambda: "mask" in wire.got[-1]["people"][-1])
+        first, second = (person["mask"] for person in wire.got[-1]["people"])
+        assert first["size"] == second["size"] == [256, 174]
+        assert np.abs(np.subtract(page.evaluate(COLOUR), before)).max() > 20
+        page.click("#masks")
+        wire.until(lambda: "mask" not in wire.got[-1]["people"][0])
+        page.wait_for_timeout(200)
+        assert np.abs(np.subtract(page.evaluate(COLOUR), before)).max() < 10
+        closed(page)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from vitruvian.analysis.angles import angle_names
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
 
 PEOPLE = (1, 2, 5)  # the maximum number of people, as a client may choose it
+MASK_SIDE = 256  # pixels, the longer side of masks for the page; that of the network's crop
 UNSHOWN = ("presence", "depth", "world", "error", "plausible", "raw")
 
 
@@ -39,6 +41,7 @@ class Choice:
     model: str
     people: int | None = None  # None: as the model has it
     smooth: bool = True
+    masks: bool = False
 
     @classmethod
     def of(cls, message: Any) -> Choice:
@@ -49,9 +52,10 @@ class Choice:
         """
         given = message if isinstance(message, dict) else {}
         model, people = given.get("model"), given.get("people")
-        smooth = given.get("smooth", True)
-        if isinstance(model, str) and type(people) in (int, type(None)) and type(smooth) is bool:
-            return cls(model, people, smooth)
+        smooth, masks = given.get("smooth", True), given.get("masks", False)
+        switches = type(smooth) is type(masks) is bool
+        if isinstance(model, str) and type(people) in (int, type(None)) and switches:
+            return cls(model, people, smooth, masks)
         raise VitruvianError(f"no choice of a model: {shown(message)}")
 
 
@@ -67,14 +71,23 @@ class Models:
         self._specs = {
             each.label if isinstance(each, ModelSpec) else each.name: each for each in specs
         }
-        self._opened: dict[tuple[str, int | None], Model] = {}
+        self._opened: dict[tuple[str, int | None, bool], Model] = {}
         self._lock = threading.Lock()
         self.first = Choice(next(iter(self._specs)))
         self.open(self.first)
 
     def offers(self) -> list[dict[str, Any]]:
-        """For the page: names, and the maximum numbers of people that may be chosen."""
-        return [{"name": name, "people": self._people(name)} for name in self._specs]
+        """For the page: names, maximum numbers of people to choose from, and whether masks."""
+        return [
+            {"name": name, "people": self._people(name), "masks": self._masks(name)}
+            for name in self._specs
+        ]
+
+    def _masks(self, name: str) -> bool:
+        """Whether masks may be switched on and off."""
+        spec = self._specs[name]
+        switched = isinstance(spec, ModelSpec) and family_of(spec.name).takes("masks")
+        return switched and not spec.options.get("masks")
 
     def _people(self, name: str) -> list[int]:
         """Only where each person costs time: models that follow people from frame to frame."""
@@ -90,13 +103,20 @@ class Models:
         Raises:
             VitruvianError: it is not offered, or it cannot be opened.
         """
-        spec = self._specs.get(choice.model)
-        if spec is None or choice.people not in (None, *self._people(choice.model)):
-            raise VitruvianError(f"{shown(choice.model)} is not offered here as it was chosen")
+        name = choice.model
+        spec = self._specs.get(name)
+        if (
+            spec is None
+            or choice.people not in (None, *self._people(name))
+            or (choice.masks and not self._masks(name))
+        ):
+            raise VitruvianError(f"{shown(name)} is not offered here as it was chosen")
         with self._lock:
-            key = choice.model, choice.people
+            key = name, choice.people, choice.masks
             if key not in self._opened:
-                own = {} if choice.people is None else {"num_poses": choice.people}
+                own: dict[str, Any] = {"masks": True} if choice.masks else {}
+                if choice.people is not None:
+                    own["num_poses"] = choice.people
                 if isinstance(spec, ModelSpec):
                     spec = replace(spec, options={**spec.options, **own})
                 self._opened[key] = open_model(spec, [])
@@ -177,6 +197,7 @@ class LiveStream:
             "name": self.choice.model,
             "people": self.choice.people or self.model.options.get("num_poses"),
             "smooth": self.choice.smooth,
+            "masks": self.choice.masks,
             "skeleton": {
                 "name": table.name,
                 "keypoints": table.keypoints,
@@ -187,9 +208,11 @@ class LiveStream:
 
     def _message(self, frame: Frame, poses: Poses) -> dict[str, Any]:
         message = frame_to_dict(frame, replace(poses, raw=None), self.choice.model)
-        for person in message["people"]:
+        for row, person in enumerate(message["people"]):
             for name in UNSHOWN:
                 person.pop(name, None)
+            if poses.mask is not None:
+                person["mask"] = run_lengths(poses.mask[row])
         del message["camera"], message["source"]
         return {"type": "poses", **message}
 
@@ -241,6 +264,20 @@ class LiveStream:
         """End the events that last, and the recording."""
         self.stop_recording()
         self._tell(self._analyst.close())
+
+
+def run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    """(H, W) 0..1 for the page: where it is above one half, at most `MASK_SIDE` on a side.
+
+    Lengths of runs that are outside and inside by turns, row after row, from outside on.
+    """
+    height, width = mask.shape
+    scale = min(1.0, MASK_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    inside = (cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR) > 0.5).ravel()
+    changes = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    runs = np.diff(changes, prepend=0, append=inside.size).tolist()
+    return {"size": size, "runs": [0, *runs] if inside[0] else runs}
 
 
 class Recording:

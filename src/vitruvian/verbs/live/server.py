@@ -24,7 +24,7 @@ from vitruvian.errors import VitruvianError, shown
 from vitruvian.rendering.page import POINTERS
 from vitruvian.verbs.live.live_stream import Choice, Setup
 from vitruvian.verbs.live.outbox import Outbox
-from vitruvian.verbs.live.pictures import LARGEST_MESSAGE, CodedFrame, message_json
+from vitruvian.verbs.live.pictures import LARGEST_MESSAGE, SentFrame, message_json
 from vitruvian.verbs.live.work import LiveWorker, Reader, Session
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ PAGE = Path(__file__).parent / "page"
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 LONGEST_TEXT = 4096  # characters of a client's message
 IDLE = 60.0  # seconds without a frame, until a camera's place is free again
-FASTEST = 90.0  # messages a second of a client, on average
-MOST_BYTES = 24e6  # a second of a client, on average
+FASTEST = 130.0  # messages a second of a client, on average
+MOST_BYTES = 64e6  # a second of a client, on average
 BURST = 0.5  # seconds, by which it may be ahead of that
 VIEWERS = 200  # of one source
 CONNECTIONS = 400
@@ -255,7 +255,7 @@ class Clients:
                 if data is not None:
                     if not camera:
                         raise VitruvianError("this server has a camera of its own")
-                    self.worker.frame(session, CodedFrame.parse(data))
+                    self.worker.frame(session, SentFrame.parse(data))
                 elif text is not None:
                     await self._command(text, session, outbox)
             except VitruvianError as error:

@@ -18,7 +18,7 @@ from vitruvian.errors import VitruvianError, note
 from vitruvian.frame import Frame
 from vitruvian.sources.reconnect import reconnecting
 from vitruvian.verbs.live.live_stream import Choice, LiveStream, Setup
-from vitruvian.verbs.live.pictures import CodedFrame, encode_jpeg, message_json, packed
+from vitruvian.verbs.live.pictures import SentFrame, encode_jpeg, message_json, packed
 from vitruvian.verbs.live.triggers import BEGINS
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Waiting:
     """A frame that waits for the worker."""
 
     arrived: float  # of `time.perf_counter`
-    frame: CodedFrame | Frame
+    frame: SentFrame | Frame
     decoded: Future[np.ndarray] | None  # of a client's frame
 
     def rgb(self) -> np.ndarray:
@@ -159,7 +159,7 @@ class Session:
         for outbox in tuple(self.outboxes):
             outbox.found(text)
 
-    def _frame(self, coded: CodedFrame, rgb: np.ndarray) -> Frame:
+    def _frame(self, coded: SentFrame, rgb: np.ndarray) -> Frame:
         """The decoded frame of a client, its time counted from the first one.
 
         Raises:
@@ -200,9 +200,9 @@ class LiveWorker:
         with self._change:
             self._sessions.append(session)
 
-    def frame(self, session: Session, frame: CodedFrame | Frame) -> None:
+    def frame(self, session: Session, frame: SentFrame | Frame) -> None:
         """Give a frame; one that waits is replaced."""
-        rgb = self._pictures.submit(frame.rgb) if isinstance(frame, CodedFrame) else None
+        rgb = self._pictures.submit(frame.rgb) if isinstance(frame, SentFrame) else None
         with self._change:
             if session.frame is not None:
                 session.frame.drop()

@@ -3,14 +3,14 @@
 import { FrameSender, cameras, closeCamera, openCamera } from "./camera.js";
 import { Chart } from "./chart.js";
 import { Connection } from "./connection.js";
-import { drawPicture, fit, side } from "./overlay.js";
+import { drawPicture, fit, forgetPaints, side } from "./overlay.js";
 import { View3D } from "./view3d.js";
 
 const LOGGED = 60;  // events in the list
 const get = (id) => document.getElementById(id);
 const state = { table: null, angles: null, result: null, picture: null, chosen: null, source: null,
   hello: null, camera: null, found: new Map(), going: new Map(), recording: false, times: [], ages: [], notes: {} };
-const view = new View3D(get("view")), chart = new Chart(get("chart"));
+const view = new View3D(get("view")), chart = new Chart(get("chart"), showDegrees);
 const connection = new Connection({ text: onMessage, picture: onPicture, state: onState });
 const sender = new FrameSender(get("video"), connection);
 
@@ -70,11 +70,12 @@ const ON = {
     get("model").value = message.name;
     fillPeople(message.people);
     get("smooth").checked = message.smooth;
+    get("masks").checked = message.masks;
     fillAngles();
   },
   poses(message) {
     const mine = sender.arrived(message);
-    if (mine) show(message, mine.picture, mine.age);
+    if (mine) show(message, mine.picture, mine.at);
   },
   found({ people, space, time }) {
     state.found = new Map(people.map((each) => [each.person, each]));
@@ -82,7 +83,6 @@ const ON = {
     const names = state.angles[space], angles = state.found.get(chosen())?.angles;
     const degrees = chart.names.map((name) => angles?.[names.indexOf(name)] ?? null);
     chart.add(time, degrees);
-    showDegrees(degrees);
   },
   refused(message) {
     if (message.seq !== undefined) sender.arrived(message);
@@ -106,25 +106,24 @@ function onMessage(message) { ON[message.type]?.(message); }
 
 async function onPicture(message, blob) {
   try {
-    const picture = await createImageBitmap(blob);
-    state.picture?.close?.();
-    show(message, picture, null);
+    show(message, await createImageBitmap(blob), null);
   } finally {
     connection.tell({ type: "ack" });
   }
 }
 
-// A result.
-function show(message, picture, age) {
+// A result; `at`: when its picture was captured, by the page's clock.
+function show(message, picture, at) {
+  state.picture?.close?.();
   Object.assign(state, { result: message, picture });
-  get("stage").style.setProperty("--shape", `${message.size[0]} / ${message.size[1]}`);
-  listPeople(message.people);
-  const { people } = message;
+  const { people, size } = message, shape = size.join(" / ");
+  if (shape !== state.shape) get("stage").style.setProperty("--shape", state.shape = shape);
+  listPeople(people);
   chosen();
   draw();
   get("flat").hidden = !people.length || Boolean(people[0].xyz);
   view.show(people, message.origin, state.table);
-  measure(age, message.ms);
+  measure(at === null ? null : performance.now() - at, message.ms);
 }
 
 function draw() {
@@ -259,18 +258,23 @@ function fill(select, pairs) {
 function fillPeople(now = null) {
   const model = state.hello.models.find(({ name }) => name === get("model").value);
   get("people-label").hidden = !model?.people.length;
+  get("masks-label").hidden = !model?.masks;
   fill(get("people"), model?.people.map((n) => [n, n]) ?? []);
   if (now !== null) get("people").value = now;
 }
 
 function choose(people) {
-  const message = { type: "choose", model: get("model").value, smooth: get("smooth").checked };
+  const message = { type: "choose", model: get("model").value, smooth: get("smooth").checked,
+    masks: get("masks").checked && !get("masks-label").hidden };
   connection.tell(people ? { ...message, people } : message);
 }
 
-get("model").onchange = () => choose(null);
+get("model").onchange = () => {
+  fillPeople();
+  choose(null);
+};
 get("people").onchange = () => choose(Number(get("people").value));
-get("smooth").onchange = () => choose(Number(get("people").value) || null);
+get("smooth").onchange = get("masks").onchange = () => choose(Number(get("people").value) || null);
 get("angle").onchange = chooseAngle;
 get("person").onchange = () => choosePerson(get("person").value);
 get("boxes").onchange = draw;
@@ -298,7 +302,7 @@ async function start() {
     fill(get("camera"), (await cameras()).map(({ id, name }) => [id, name]));
     get("camera").value = track.getSettings().deviceId ?? "";
     sender.running = connection.ready;
-    sender.next();
+    sender.watch(track);
   } catch (error) {
     notice("camera", error.message, start);
   }
@@ -315,8 +319,9 @@ window.onkeydown = (event) => {
     choosePerson(options[(options.indexOf(get("person").value) + 1) % options.length]);
   };
   const keys = { m: () => get("mirror").click(), b: () => get("boxes").click(), p: next,
+    s: () => { if (!get("masks-label").hidden) get("masks").click(); },
     r: () => { if (!get("record").hidden) get("record").click(); } };
   keys[event.key.toLowerCase()]?.();
 };
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { draw(); view.draw(); chart.draw(); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { forgetPaints(); draw(); view.draw(); chart.draw(); });
 new ResizeObserver(draw).observe(get("picture"));

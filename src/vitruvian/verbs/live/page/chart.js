@@ -7,8 +7,9 @@ const REDRAW = 100;  // ms between two drawings
 const BROKEN = 1;  // seconds without a value, over which no line is drawn
 
 export class Chart {
-  constructor(canvas) {
-    Object.assign(this, { canvas, names: [], values: [], drawn: 0 });
+  /** @param {Function} told called with the newest degrees when they are drawn. */
+  constructor(canvas, told) {
+    Object.assign(this, { canvas, told, names: [], values: [], drawn: 0 });
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
@@ -24,7 +25,9 @@ export class Chart {
     if (this.values.length && seconds <= this.values.at(-1).seconds) this.values = [];
     this.values.push({ seconds, degrees });
     while (this.values[0].seconds < seconds - SHOWN) this.values.shift();
-    if (performance.now() - this.drawn > REDRAW) this.draw();
+    if (performance.now() - this.drawn < REDRAW) return;
+    this.draw();
+    this.told(degrees);
   }
 
   draw() {

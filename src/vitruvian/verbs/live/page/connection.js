@@ -2,7 +2,8 @@
 
 const WAITS = [500, 1000, 2000, 4000, 8000];  // ms until the next attempt
 const BUSY = 1013, BUSY_WAIT = 5000;
-const HEADER = 12;  // bytes: uint32 number, float64 seconds
+// Bytes: uint32 number, float64 seconds, uint8 format, uint8 full range, uint16 width and height.
+export const HEADER = 18;
 
 export class Connection {
   /** @param {{text: Function, picture: Function, state: Function}} on called with messages. */
@@ -49,13 +50,15 @@ export class Connection {
     if (this.ready) this.socket.send(JSON.stringify(message));
   }
 
-  /** Send a frame: its number, its capture time in seconds, and a JPEG. */
-  async frame(number, seconds, blob) {
-    const picture = await blob.arrayBuffer(), message = new Uint8Array(HEADER + picture.byteLength);
+  /** Send a frame: its number, its capture time in seconds, and its pixels after an empty header. */
+  frame(number, seconds, { message, format, full, size: [width, height] }) {
     const header = new DataView(message.buffer);
     header.setUint32(0, number, true);
     header.setFloat64(4, seconds, true);
-    message.set(new Uint8Array(picture), HEADER);
-    if (this.ready) this.socket.send(message);
+    header.setUint8(12, format);
+    header.setUint8(13, full);
+    header.setUint16(14, width, true);
+    header.setUint16(16, height, true);
+    this.socket.send(message);
   }
 }

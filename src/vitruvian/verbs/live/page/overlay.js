@@ -2,12 +2,23 @@
 
 const SURE = 0.5;  // score of the keypoints that are drawn in full
 
+let cached = null;
+
+// Of masks, by track id: 0xAABBGGRR. Source: Okabe and Ito 2008, without the colours of sides.
+const TINTS = [0xff739e00, 0xffa779cc, 0xff42e4f0, 0xffe9b456, 0xff009fe6];
+const MASK_SHARE = 0.45;
+const maskCanvas = document.createElement("canvas");
+
 export function paints() {
+  if (cached) return cached;
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue("--" + name).trim();
-  return { panel: of("panel"), ink: of("ink"), faint: of("faint"), grid: of("grid"),
+  return cached = { panel: of("panel"), ink: of("ink"), faint: of("faint"), grid: of("grid"),
     sides: { left: of("left"), right: of("right"), middle: of("middle") } };
 }
+
+/** Read the colours again: they changed. */
+export function forgetPaints() { cached = null; }
 
 /** The side of a keypoint, by its name. */
 export function side(name) {
@@ -47,13 +58,37 @@ export function drawPicture(canvas, picture, { size, people }, table, { mirrored
     pen.drawImage(picture, 0, 0, size[0], size[1]);
     pen.restore();
   }
-  if (!table) return;
   const paint = paints();
+  people.forEach((person, i) => {
+    if (person.mask) drawMask(pen, person, i, size, { times, left, top, mirrored });
+  });
+  if (!table) return;
   for (const person of people) {
     const main = people.length === 1 || person.person === chosen;
     drawBones(pen, person, table, place, paint, main);
     if (boxes) drawBox(pen, person, found.get(person.person)?.states ?? [], place, paint, main);
   }
+}
+
+/** A mask is lengths of runs, outside and inside by turns, row after row. */
+function drawMask(pen, person, i, size, { times, left, top, mirrored }) {
+  const { size: [w, h], runs } = person.mask;
+  Object.assign(maskCanvas, { width: w, height: h });
+  const own = maskCanvas.getContext("2d"), image = own.createImageData(w, h);
+  const pixels = new Uint32Array(image.data.buffer);
+  const tint = TINTS[(person.person < 0 ? i : person.person) % TINTS.length];
+  let at = 0;
+  runs.forEach((run, k) => {
+    if (k % 2) pixels.fill(tint, at, at + run);
+    at += run;
+  });
+  own.putImageData(image, 0, 0);
+  pen.save();
+  pen.translate(left + (mirrored ? times * size[0] : 0), top);
+  pen.scale(mirrored ? -times : times, times);
+  pen.globalAlpha = MASK_SHARE;
+  pen.drawImage(maskCanvas, 0, 0, size[0], size[1]);
+  pen.restore();
 }
 
 function drawBones(pen, { xy, score, box }, { keypoints, bones }, place, paint, main) {

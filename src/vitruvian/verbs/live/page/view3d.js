@@ -6,10 +6,11 @@ import { followPointers } from "./pointers.js";
 const FIELD = 0.7;  // radians, of the shorter side
 const APART = 1.3;  // metres between people of whom only the hips' frame is known
 const SURE = 0.5;
+const REDRAW = 40;  // ms between two drawings of new people
 
 export class View3D {
   constructor(canvas) {
-    Object.assign(this, { canvas, people: [], table: null, floor: null });
+    Object.assign(this, { canvas, people: [], table: null, floor: null, drawn: 0 });
     this.look(0.45, 0.2);
     this.listen();
     new ResizeObserver(() => this.draw()).observe(canvas);
@@ -21,6 +22,7 @@ export class View3D {
   }
 
   show(people, origin, table) {
+    if (performance.now() - this.drawn < REDRAW && table === this.table) return;
     const there = people.filter(({ xyz }) => xyz).sort((a, b) => a.person - b.person);
     const apart = origin === "hips" ? APART : 0;
     this.people = there.map(({ xyz, score, person }, i) => ({ person, score,
@@ -38,6 +40,7 @@ export class View3D {
   }
 
   draw() {
+    this.drawn = performance.now();
     const [pen, w, h] = sized(this.canvas), paint = paints();
     pen.clearRect(0, 0, w, h);
     if (!w || !h) return;
