@@ -323,7 +323,7 @@ def test_an_exception_of_the_callback_reaches_the_user():
 def test_a_live_stream_that_is_dropped_ends_its_thread():
     live = Live(Seen(), lambda *_: None)
     live.push(Frame(RGB), 0.0)
-    thread = live._thread
+    thread = live._newest._thread
     del live
     gc.collect()
     thread.join(10)

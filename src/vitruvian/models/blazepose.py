@@ -43,6 +43,7 @@ from vitruvian.models.zoo import DEFAULT, DETECTOR, EVERYBODY, entry
 from vitruvian.network.open import Network, open_network
 from vitruvian.network.openvino import OpenVino
 from vitruvian.weights.download import sha256
+from vitruvian.weights.task_bundle import is_task_bundle, unpack_pose_task
 
 DETECTOR_SIDE = 224  # pixels; pose_detection_cpu.pbtxt
 LANDMARK_SIDE = 256  # pixels; pose_landmark_by_roi_cpu.pbtxt
@@ -133,7 +134,11 @@ def _by_name(
     name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder | None
 ) -> TopDown:
     """Load a catalogue model or a file; the public function is `vitruvian.models.load.load`."""
-    if is_network_file(name):
+    detector = None
+    if is_task_bundle(name):
+        detector, landmarks = unpack_pose_task(Path(name))
+        name = short_name(name)
+    elif is_network_file(name):
         path, name = Path(name), short_name(name)
         landmarks = converted(path) if is_checkpoint(path) else path
     else:
@@ -141,7 +146,8 @@ def _by_name(
         (landmarks,) = pull_files(row, row.files[1:])
     own, weights = None, {}
     if finder is None or (finder.upright and not finder.complete):
-        (detector,) = pull_files(entry(DEFAULT), [DETECTOR])  # the same for all
+        if detector is None:
+            (detector,) = pull_files(entry(DEFAULT), [DETECTOR])  # the same for all
         own, weights = open_detector(detector, options), {detector.name: sha256(detector)}
     if finder is not None and finder.upright:
         near = load(landmarks, own or finder.find, options, name=name, weights=weights)
@@ -156,7 +162,10 @@ def _by_name(
 
 def _finder(name: str, wants: str, options: Options) -> Finder:
     """BlazePose's detector as a person detector, for `vitruvian.models.load.open_finder`."""
-    (file,) = pull_files(entry(name), [DETECTOR])
+    if is_task_bundle(name):
+        file, _ = unpack_pose_task(Path(name))
+    else:
+        (file,) = pull_files(entry(name), [DETECTOR])
     detector = open_detector(file, options)
     return Finder(detector.boxes if wants == "boxes" else detector, {file.name: sha256(file)})
 

@@ -21,6 +21,7 @@ from vitruvian.network.threads import cores
 from vitruvian.sources.threads import count_of
 from vitruvian.weights import checkpoint, metrabs_archive
 from vitruvian.weights.metadata import about
+from vitruvian.weights.task_bundle import is_task_bundle
 
 if TYPE_CHECKING:
     from vitruvian.models.top_down import TopDown
@@ -50,6 +51,8 @@ def family_of(name: str) -> Family:
         raise VitruvianError(f"cannot read '{name}': no such file")
     if metrabs_archive.is_archive(path):
         return metrabs.FAMILY
+    if is_task_bundle(path):
+        return blazepose.FAMILY
     if is_checkpoint(path):
         read = checkpoint.read(path)
         for family in FAMILIES.values():
@@ -74,6 +77,8 @@ def unnamed_keypoints(name: str) -> set[int]:
     if not is_network_file(name) or family_of(name) is metrabs.FAMILY:
         return set()
     path = Path(name)
+    if is_task_bundle(path):
+        return set()
     if not is_checkpoint(path):
         metadata = about(path)
         if "skeleton" in metadata or "family" in metadata:
@@ -116,9 +121,9 @@ def load(
 
     Args:
         name: a row of the catalogue, see `vitruvian models list`, or a .pt, .pth, .onnx or .xml
-            file of YOLOv8-pose, AlphaPose, MeTRAbs, or BlazePose as it was trained, or a .tar.gz
-            of MeTRAbs' authors; with options after commas, see `ModelSpec.parse`, which take
-            precedence.
+            file of YOLOv8-pose, AlphaPose, MeTRAbs, or BlazePose as it was trained, a .tar.gz of
+            MeTRAbs' authors, or a .task bundle of MediaPipe's Pose Landmarker; with options after
+            commas, see `ModelSpec.parse`, which take precedence.
         find: person detector for BlazePose, AlphaPose and MeTRAbs: vitruvian-find, objectron,
             BlazePose, YOLOv8-pose, by name or file, the folder of a training run of one, or a .json
             file of bounding boxes; default:

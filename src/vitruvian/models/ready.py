@@ -16,6 +16,7 @@ from vitruvian.models.spec import RUN_NETWORK
 from vitruvian.models.zoo import Entry, entry, shelf
 from vitruvian.weights import download, metrabs_archive
 from vitruvian.weights.download import File
+from vitruvian.weights.task_bundle import is_task_bundle
 
 if TYPE_CHECKING:
     from vitruvian.exports.export import Exported
@@ -24,9 +25,9 @@ CHECKPOINTS = (".pt", ".pth")  # PyTorch
 
 
 def is_network_file(name: str) -> bool:
-    """Whether a model name is a file: a checkpoint or an exported network."""
+    """Whether a model name is a file: a checkpoint, an exported network or a MediaPipe bundle."""
     path = Path(name)
-    return is_checkpoint(path) or path.suffix.lower() in (".onnx", ".xml")
+    return is_checkpoint(path) or path.suffix.lower() in (".onnx", ".xml") or is_task_bundle(path)
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -1,0 +1,1 @@
+"""Where MediaPipe has its messages."""
