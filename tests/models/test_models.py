@@ -7,8 +7,7 @@ from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.decode import anchors
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
-from vitruvian.geometry.regions import Regions
-from vitruvian.models import blazepose
+from vitruvian.geometry.regions import Regions, turn_in_plane
 from vitruvian.models.blazepose import BodyDetector, Landmarks, Options
 from vitruvian.models.load import load
 from vitruvian.models.top_down import TopDown
@@ -300,5 +299,5 @@ def test_pictures_of_odd_shapes_hold_nobody(blazepose, size):
 
 def test_landmarks_turn_about_the_cameras_axis():
     xyz = np.array([[[1.0, 2.0, 3.0]]])
-    got = blazepose.turn_in_plane(xyz, np.array([np.pi / 2]))
+    got = turn_in_plane(xyz, np.array([np.pi / 2]))
     np.testing.assert_allclose(got, [[[-2.0, 1.0, 3.0]]], atol=1e-12)

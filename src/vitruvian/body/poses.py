@@ -59,6 +59,11 @@ _ELSEWHERE = {
     "id": "poses.person",
     "ids": "poses.person",
     "plot": "vit.draw(frame, poses)",
+    "face_landmarks": 'poses.part("face").xy (pixels)',
+    "left_hand_landmarks": 'poses.part("left_hand").xy (pixels)',
+    "right_hand_landmarks": 'poses.part("right_hand").xy (pixels)',
+    "left_hand_world_landmarks": 'poses.part("left_hand").xyz (metres)',
+    "right_hand_world_landmarks": 'poses.part("right_hand").xyz (metres)',
 }
 
 
@@ -75,7 +80,8 @@ class Joint:
 class Poses:
     """The N people of one frame, each with the K keypoints of one skeleton.
 
-    A keypoint that was not found is NaN, never (0, 0), which is a valid position.
+    A keypoint that was not found is NaN, never (0, 0), which is a valid position. Hands and faces
+    are parts of the one skeleton, see `part`: one that was not found is NaN, with score 0.
     An empty frame has N = 0, without any special case: `xy` is then (0, K, 2).
     """
 
@@ -198,6 +204,24 @@ class Poses:
     def __iter__(self) -> Iterator[Poses]:
         """Iterate over the people, each as `Poses` with N = 1."""
         return (self.take([row]) for row in range(len(self)))
+
+    def part(self, name: str) -> Poses:
+        """The same people with the keypoints of one part of their skeleton.
+
+        `poses.part("left_hand").xy` is (N, 21, 2) pixels, NaN where that hand was not found; see
+        `Skeleton.parts`. Boxes and scores of people stay theirs.
+
+        Raises:
+            VitruvianError: the skeleton has no such part.
+        """
+        skeleton, own = self.skeleton.part(name), list(self.skeleton.parts[name])
+        picked: dict[str, Any] = {}
+        for field, axes in _SHAPES.items():
+            value = getattr(self, field)
+            if value is not None and "K" in axes:
+                picked[field] = value[:, own]
+        raw = None if self.raw is None else self.raw.part(name)
+        return replace(self, skeleton=skeleton, raw=raw, **picked)
 
     def take(self, people: np.ndarray | list[int] | slice) -> Poses:
         """A subset of the people, by indices, a slice or a boolean mask."""

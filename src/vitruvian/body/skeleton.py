@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import nan
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from vitruvian.errors import shown, unknown
 _FINGER = re.compile(r"(thumb|index|middle|ring|pinky)_\d$")
 _HAND = re.compile(r"(left_|right_)?(hand|(?:thumb|index|middle|ring|pinky)_\d)")
 _FACE = re.compile(r"jaw|chin|brow|nostril|nose_b|eye_|pupil|lip|mouth")
+_MESH = re.compile(r"face_\d+")  # a face mesh: names in the middle of its face are the body's
 _FOOT = re.compile(r"toe|heel|foot")
 
 
@@ -148,22 +149,34 @@ class Skeleton:
         """Keypoint indices of the "body", "feet", "face", "left_hand" and "right_hand".
 
         Derived from the names; empty parts are omitted. A hand needs finger joints and a
-        face needs a jaw: nose and wrists belong to the body. A hand of unknown side is "hand".
+        face needs a jaw or a mesh: nose and wrists belong to the body. A hand of unknown side is
+        "hand".
         """
         parts: dict[str, list[int]] = {}
         own = known_names(self.keypoints)
         hands = (_HAND.fullmatch(word) for word in own if _FINGER.search(word))
         fingers = {hand[1] for hand in hands if hand}
+        face = _MESH if "face_0" in own else _FACE if "chin" in own else None
         for k, word in enumerate(own):
             hand = _HAND.fullmatch(word)
             if hand and hand[1] in fingers:
                 part = f"{hand[1] or ''}hand"
-            elif "chin" in own and _FACE.search(word):
+            elif face is not None and face.search(word):
                 part = "face"
             else:
                 part = "feet" if _FOOT.search(word) else "body"
             parts.setdefault(part, []).append(k)
         return {part: tuple(numbers) for part, numbers in parts.items()}
+
+    def part(self, name: str) -> Skeleton:
+        """The keypoints of one of the `parts`, with the bones between them.
+
+        Raises:
+            VitruvianError: it has no such part.
+        """
+        if name not in self.parts:
+            raise unknown(f"part of {self.name}", name, self.parts)
+        return _part(self, name)
 
     @cached_property
     def mirror(self) -> np.ndarray:
@@ -173,3 +186,12 @@ class Skeleton:
         others = ["_".join(swap.get(part, part) for part in word.split("_")) for word in own]
         pairs = enumerate(others)
         return np.array([own.index(other) if other in own else k for k, other in pairs], np.int64)
+
+
+@lru_cache(64)
+def _part(whole: Skeleton, name: str) -> Skeleton:
+    own = whole.parts[name]
+    number = {k: i for i, k in enumerate(own)}
+    bones = tuple((number[a], number[b]) for a, b in whole.bones if a in number and b in number)
+    keypoints = tuple(whole.keypoints[k] for k in own)
+    return Skeleton(f"{whole.name}_{name}", whole.source, keypoints, bones, whole.sigmas[list(own)])

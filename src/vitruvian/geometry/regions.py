@@ -134,3 +134,15 @@ class Regions:
         """(N, 4) x0 y0 x1 y1 pixels, axis-aligned bounding boxes."""
         corners = self.corners()
         return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)
+
+
+def turn_in_plane(points: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Rotate (N, K, 2) or (N, K, 3) points by (N,) radians, clockwise in the image.
+
+    In the image about its corner, in 3D about the optical axis: a network that sees a turned crop
+    gives points as in there; this restores their rotation in the frame.
+    """
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    x, y = points[..., 0], points[..., 1]
+    turned = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+    return np.concatenate([turned, points[..., 2:]], axis=-1)

@@ -24,6 +24,7 @@ from vitruvian.weights.metadata import about
 from vitruvian.weights.task_bundle import is_task_bundle
 
 if TYPE_CHECKING:
+    from vitruvian.models.holistic import WholeBody
     from vitruvian.models.top_down import TopDown
     from vitruvian.models.yolopose import YoloPose
     from vitruvian.sources.open import Source
@@ -116,7 +117,7 @@ def load(
     find: str | None = None,
     skeleton: str | Path | Skeleton | None = None,
     **options: Any,
-) -> TopDown | YoloPose:
+) -> TopDown | WholeBody | YoloPose:
     """Load a model; its weights are downloaded if they are not in the cache.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vitruvian.errors import unknown
 from vitruvian.weights.download import File, WeightSource
@@ -40,6 +40,44 @@ DETECTOR = File(
 )
 
 
+def _holistic_file(name: str, sha256: str, size_bytes: int) -> File:
+    """A network of the hands or the face; its name begins with that of its module."""
+    folder, file = name.split("/")
+    return File(
+        file, sha256, size_bytes, (WeightSource(_WHEEL, f"mediapipe/modules/{folder}/{file}"),)
+    )
+
+
+# Networks of MediaPipe Holistic: of the hands, of faces, with and without refined eyes and lips.
+HAND_FILES = (
+    _holistic_file(
+        "holistic_landmark/hand_recrop.tflite",
+        "67d996ce96f9d36fe17d2693022c6da93168026ab2f028f9e2365398d8ac7d5d",
+        123_792,
+    ),
+    _holistic_file(
+        "hand_landmark/hand_landmark_full.tflite",
+        "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
+        5_478_917,
+    ),
+)
+FACE_DETECTOR = _holistic_file(
+    "face_detection/face_detection_short_range.tflite",
+    "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    229_714,
+)
+FACE_MESH = _holistic_file(
+    "face_landmark/face_landmark.tflite",
+    "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+    1_242_398,
+)
+REFINED_FACE_MESH = _holistic_file(
+    "face_landmark/face_landmark_with_attention.tflite",
+    "e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4",
+    2_495_106,
+)
+
+
 _OBJECTRON = Package("npm", "@mediapipe/objectron", "0.4.1675468480", 32_667_233)
 _SSD = "object_detection_ssd_mobilenetv2_oidv4_fp16.tflite"
 # Several files packed into one; its loader.js has the table of contents.
@@ -70,8 +108,8 @@ class Entry:
     family: str
     skeleton: str
     gives: str  # contents of its poses
-    # BlazePose: detector, landmarks. AlphaPose: detector, heat maps, refinement if any.
-    # MeTRAbs: detector, network.
+    # BlazePose: detector, landmarks, those of hands and face if any. AlphaPose: detector, heat
+    # maps, refinement if any. MeTRAbs: detector, network.
     files: tuple[File, ...]
     licence: str  # of the weights
     about: str
@@ -90,6 +128,12 @@ def _blazepose(size: str, landmarks: File, about: str) -> Entry:
     files = (DETECTOR, landmarks)
     gives = "2D pixels, 3D metres from the hips, masks"
     return Entry(f"blazepose-{size}", "blazepose", "blazepose33", gives, files, "Apache-2.0", about)
+
+
+def _holistic(name: str, body: Entry, about: str) -> Entry:
+    """Body, hands and face: MediaPipe Holistic."""
+    files = (*body.files, *HAND_FILES, FACE_DETECTOR, FACE_MESH, REFINED_FACE_MESH)
+    return replace(body, name=name, skeleton="holistic543", files=files, about=about)
 
 
 def _yolo(size: str, about: str) -> Entry:
@@ -216,35 +260,44 @@ FINDERS = {
         ),
     )
 }
+_BLAZEPOSE = (
+    _blazepose(
+        "lite",
+        _landmarks(
+            "lite",
+            "f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61",
+            2_819_824,
+        ),
+        "the fastest",
+    ),
+    _blazepose(
+        "full",
+        _landmarks(
+            "full",
+            "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+            6_440_512,
+        ),
+        "the default",
+    ),
+    _blazepose(
+        "heavy",
+        _landmarks(
+            "heavy",
+            "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+            27_709_200,
+        ),
+        "the most accurate",
+    ),
+)
 CATALOGUE = {
     entry.name: entry
     for entry in (
-        _blazepose(
-            "lite",
-            _landmarks(
-                "lite",
-                "f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61",
-                2_819_824,
-            ),
-            "the fastest",
-        ),
-        _blazepose(
-            "full",
-            _landmarks(
-                "full",
-                "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
-                6_440_512,
-            ),
-            "the default",
-        ),
-        _blazepose(
-            "heavy",
-            _landmarks(
-                "heavy",
-                "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
-                27_709_200,
-            ),
-            "the most accurate",
+        *_BLAZEPOSE,
+        *(
+            _holistic(name, body, f"hands and faces too, body of {body.name}")
+            for name, body in zip(
+                ("holistic-lite", "holistic", "holistic-heavy"), _BLAZEPOSE, strict=True
+            )
         ),
         _yolo("n", "the smallest"),
         _yolo("s", "small"),
@@ -275,6 +328,7 @@ CATALOGUE = {
     )
 }
 DEFAULT = "blazepose-full"
+WHOLE = "holistic"  # the model of bodies, hands and faces
 EVERYBODY = "vitruvian-find"  # the person detector that finds people at any distance
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.errors import VitruvianError, note, unknown
+from vitruvian.network.mediapipe_ops import add_operations
 from vitruvian.network.silence import silence
 from vitruvian.network.threads import cores
 from vitruvian.weights import compiled
@@ -25,7 +26,7 @@ PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
 OFTEN, MOST_FIXED = 20, 2  # see `OpenVino._for`
 MOST_IDLE = 16  # infer requests kept for later calls: each has buffers for its results
 Shape = tuple[int | None, ...]
-_IMPORT = threading.Lock()
+_IMPORT, _READING = threading.Lock(), threading.Lock()
 
 
 def import_openvino() -> Any:
@@ -71,6 +72,16 @@ def openvino_core() -> Any:
 @functools.cache
 def _core(openvino: Any) -> Any:
     return openvino.Core()
+
+
+@functools.cache
+def _with_operations(core: Any) -> Any:
+    """The core, which from now on reads MediaPipe's own operations too, one file at a time."""
+    import openvino.frontend
+    import openvino.opset13
+
+    add_operations(openvino.frontend.ConversionExtension, openvino.opset13, core)
+    return core
 
 
 class OpenVino:
@@ -162,7 +173,10 @@ class OpenVino:
     def _whole(self) -> Any:
         """The network as it is read."""
         try:
-            return self._core.read_model(self._file)
+            if self._file.suffix != ".tflite":
+                return self._core.read_model(self._file)
+            with _READING:
+                return _with_operations(self._core).read_model(self._file)
         except RuntimeError:
             fault = "it is missing, damaged, or not supported by OpenVINO"
             raise VitruvianError(f"cannot open '{self._file}': {fault}") from None

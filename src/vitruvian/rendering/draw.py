@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.state import State, states
 from vitruvian.frame import Frame
 from vitruvian.rendering.lettering import Steady, blend, lettered
@@ -16,6 +19,8 @@ from vitruvian.rendering.lettering import Steady, blend, lettered
 # safe palette.
 COLOURS = {"left": (0, 114, 178), "right": (213, 94, 0), "": (170, 170, 170)}
 VISIBLE = 0.5  # minimum score to draw a keypoint
+FINEST = 30  # line widths in the diagonal of a hand
+IN_FACE = r"nose|(left|right)_eye(_inner|_outer)?|mouth_(left|right)"
 MASK_COLOUR, MASK_SHARE = np.array([0, 158, 115], np.float32), 0.45
 
 
@@ -52,6 +57,9 @@ def draw(
         rings = hidden & (state[row] >= State.OCCLUDED) & ~shown
         shown &= ~out
         thick = thicks[row]
+        fine = _fine(poses.skeleton, poses.xy[row], shown, thick)
+        shown &= fine >= 0
+        dots = shown & (fine > 0)
         # OpenCV's subpixel drawing takes integers in 1/16 pixel. Its pixel centres are at whole
         # numbers, ours at halves.
         place = np.round((np.nan_to_num(poses.xy[row]) - 0.5) * 16)
@@ -59,8 +67,10 @@ def draw(
         for a, b in bones:
             if shown[a] and shown[b]:
                 side = sides[a] if sides[a] == sides[b] else ""
-                cv2.line(image, at[a], at[b], (255, 255, 255), thick + 2, cv2.LINE_AA, 4)
-                cv2.line(image, at[a], at[b], COLOURS[side], thick, cv2.LINE_AA, 4)
+                width = min(fine[a], fine[b])
+                if width:
+                    cv2.line(image, at[a], at[b], (255, 255, 255), width + 2, cv2.LINE_AA, 4)
+                cv2.line(image, at[a], at[b], COLOURS[side], width or 1, cv2.LINE_AA, 4)
             elif (shown | rings | out)[[a, b]].all() and not out[[a, b]].all():
                 side = sides[a] if sides[a] == sides[b] else ""
                 _dashes(image, np.array([at[a], at[b]]), COLOURS[side], thick)
@@ -70,9 +80,10 @@ def draw(
             colour, edge = COLOURS[sides[k]], max(1, thick // 2)
             cv2.circle(image, at[k], 16 * (thick + 1), (255, 255, 255), -1, cv2.LINE_AA, 4)
             cv2.circle(image, at[k], 16 * (thick + 1), colour, edge, cv2.LINE_AA, 4)
-        for k in np.flatnonzero(shown):
-            cv2.circle(image, at[k], 16 * (thick + 1), (255, 255, 255), -1, cv2.LINE_AA, 4)
-            cv2.circle(image, at[k], 16 * thick, COLOURS[sides[k]], -1, cv2.LINE_AA, 4)
+        for k in np.flatnonzero(dots):
+            if fine[k] == thick:
+                cv2.circle(image, at[k], 16 * (thick + 1), (255, 255, 255), -1, cv2.LINE_AA, 4)
+            cv2.circle(image, at[k], 16 * fine[k], COLOURS[sides[k]], -1, cv2.LINE_AA, 4)
         if numbers and poses.person[row] >= 0 and np.isfinite(poses.box[row]).all():
             _label(image, str(poses.person[row]), poses.box[row], thick)
     return image
@@ -98,6 +109,33 @@ def _thicknesses(size: tuple[int, int], poses: Poses, widths: Steady | None) -> 
     if nameless.any():  # people without an id share one width, as they cannot be tracked
         wanted[nameless] = np.median(wanted[nameless])
     return list(map(widths, poses.person.tolist(), wanted.tolist()))
+
+
+def _fine(skeleton: Skeleton, xy: np.ndarray, shown: np.ndarray, thick: int) -> np.ndarray:
+    """(K,) line width of each keypoint of a person: of a hand or a face thinner, as it is smaller.
+
+    0: a thin line without dots or an edge. -1: not drawn, as a hand or a face shows it better.
+    """
+    width = np.full(len(skeleton), thick)
+    for part, own in skeleton.parts.items():
+        within = xy[list(own)][shown[list(own)]]
+        if part in ("body", "feet") or not len(within):
+            continue
+        extent = float(np.hypot(*np.ptp(within, axis=0)))
+        width[list(own)] = min(int(extent / FINEST), max(1, thick - 1))
+        if part == "face":
+            width[list(own)] = 0
+        width[_body_in(skeleton, part)] = -1
+    return width
+
+
+@functools.lru_cache(64)
+def _body_in(skeleton: Skeleton, part: str) -> list[int]:
+    """Indices of the body's own keypoints inside a hand or a face."""
+    side, _, hand = part.rpartition("_")
+    inside = rf"{side}_(pinky|index|thumb)" if hand == "hand" else IN_FACE
+    body = skeleton.parts.get("body", ())
+    return [k for k in body if re.fullmatch(inside, skeleton.keypoints[k])]
 
 
 def _dashes(image: np.ndarray, ends: np.ndarray, colour: tuple[int, ...], thick: int) -> None:

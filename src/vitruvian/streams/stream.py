@@ -21,6 +21,7 @@ from vitruvian.errors import VitruvianError, note
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.regions import Regions
+from vitruvian.models.holistic import WholeBody
 from vitruvian.models.model import Model, Streamed
 from vitruvian.sources.frames import FrameMaker
 from vitruvian.sources.reconnect import reconnecting
@@ -31,6 +32,7 @@ from vitruvian.streams.confirm import Confirm
 from vitruvian.streams.follow import Follow, Followed
 from vitruvian.streams.identify import Identify
 from vitruvian.streams.one_euro import OneEuro
+from vitruvian.streams.parts import FollowParts
 from vitruvian.streams.placement import Place
 from vitruvian.streams.repair import Repair
 from vitruvian.streams.repaired import Repaired
@@ -85,9 +87,13 @@ class Stream:
             on_step: called with (name, frame, poses) after the model and after each step.
         """
         self.make = make
-        self.model, self.moving, self.camera = model, moving, camera
+        self.moving, self.camera = moving, camera
         self.wanted = wanted = (wanted or Wanted()).or_else(defaults(model))
         tracked = moving and bool(wanted.track)
+        parts: list[Step | WantsFuture] = []
+        if tracked and isinstance(model, WholeBody):  # bodies are followed, smoothed, then the rest
+            parts, model = [FollowParts(model.parts)], model.body
+        self.model = model
         followed = tracked and wanted.detect_every is not None and isinstance(model, Followed)
         over_time = steps_over_time(wanted, on_repair) if tracked else []
         steady = not (tracked and wanted.offline) or wanted.smooth == "one-euro"
@@ -95,7 +101,12 @@ class Stream:
         # The model is run on the regions of tracked people, so its output already has their IDs.
         sure = 0 if followed or wanted.confirm else identify.Options().sure
         who = Identify(identify.Options(sure=sure), by_number=followed)
-        self.steps: list[Step | WantsFuture] = [*([who] * tracked), *over_time, place]
+        soon = 0 if wanted.offline else len(over_time)  # steps that leave the frame its pixels
+        self.steps: list[Step | WantsFuture] = [
+            *([who] * tracked),
+            *(*over_time[:soon], *parts, *over_time[soon:]),
+            place,
+        ]
         # After those steps that need no later frames: the others are for confirmed people.
         self.confirm = Confirm(by_number=followed) if tracked and wanted.confirm else None
         self.on_step = on_step

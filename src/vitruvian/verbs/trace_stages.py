@@ -44,6 +44,7 @@ class DecodeCall:
 @contextmanager
 def decode_calls(model: Any, index: int, looks: list[DecodeCall]) -> Iterator[None]:
     """Record the `decode` calls of a top-down model for one frame."""
+    model = getattr(model, "body", model)
     if not isinstance(model, TopDown):
         yield
         return
@@ -77,7 +78,10 @@ def stages_inside(
     model: Any, frame: Frame, looks: list[DecodeCall], poses: Poses, row: int, k: int
 ) -> tuple[list[TraceRow], dict[str, Any]]:
     """The stages inside the model, and the crop, network input and heat map of the person."""
+    model = getattr(model, "body", model)  # what hands and faces are added to
     if isinstance(model, TopDown):
+        if k >= len(model.skeleton):
+            return [], {}
         return _top_down(model, frame, looks, poses.xy[row], k)
     return _whole_frame(model, frame, poses.xy[row], k)
 

@@ -19,7 +19,7 @@ from vitruvian.body.mapping import Mapping
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.decode import heatmap
 from vitruvian.geometry.crop import Crop
-from vitruvian.geometry.regions import Regions
+from vitruvian.geometry.regions import Regions, turn_in_plane
 from vitruvian.models.blazepose import (
     HIPS,
     LANDMARK_SIDE,
@@ -27,7 +27,6 @@ from vitruvian.models.blazepose import (
     POINTS,
     PUBLIC,
     TOP,
-    turn_in_plane,
 )
 from vitruvian.models.everyone import squares_around
 from vitruvian.training.data.augment import jitter_colours, random_erase

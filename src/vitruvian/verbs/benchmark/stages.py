@@ -16,7 +16,7 @@ from typing import Any
 # Attribute name -> stage.
 PARTS = {
     "network": "network",
-    "refiner": "network",
+    **dict.fromkeys(("refiner", "recrop", "landmarks", "detector", "mesh"), "network"),
     "letterbox": "preprocess",
     "crops": "preprocess",
     "prepare": "preprocess",
@@ -92,8 +92,14 @@ def watched(model: Any, watch: Stopwatch) -> Iterator[None]:
 
 
 def parts(model: Any) -> list[Any]:
-    """The objects that a model consists of: itself, its head, and its person detector."""
+    """The objects that a model consists of: itself, its head, and its person detector.
+
+    Of one of whole bodies: those of its body, hands and face.
+    """
+    added = getattr(model, "parts", None)
+    more = [getattr(added, name, None) for name in ("hands", "face")]
+    model = getattr(model, "body", model)
     find = vars(model).get("find")  # of `TopDown`; YOLOv8's is a method of its own
     owner = getattr(find, "__self__", find)
-    found = [model, getattr(model, "head", None), owner]
+    found = [model, getattr(model, "head", None), owner, *more]
     return [part for part in found if part is not None and hasattr(part, "__dict__")]
