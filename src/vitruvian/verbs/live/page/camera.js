@@ -21,6 +21,8 @@ const WHY = {
   OverconstrainedError: "This camera is not there any more. Choose another one.",
 };
 
+let stream = null;  // of the camera that is open
+
 /** Start a camera; the errors of the browser in clear words. */
 export async function openCamera(video, device) {
   closeCamera(video);
@@ -31,17 +33,20 @@ export async function openCamera(video, device) {
   const size = { width: { ideal: 640 }, height: { ideal: 480 } };
   const which = device ? { deviceId: { exact: device } } : { facingMode: "user" };
   try {
-    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { ...size, ...which } });
-    if (!window.MediaStreamTrackProcessor) await video.play();
+    stream = await navigator.mediaDevices.getUserMedia({ video: { ...size, ...which } });
+    if (!window.MediaStreamTrackProcessor) {  // which needs no video, see `FrameSender.watch`
+      video.srcObject = stream;
+      await video.play();
+    }
   } catch (error) {
     throw new Error(WHY[error.name] ?? `The camera does not start: ${error.message}`);
   }
-  return video.srcObject.getVideoTracks()[0];
+  return stream.getVideoTracks()[0];
 }
 
 export function closeCamera(video) {
-  for (const track of video.srcObject?.getTracks() ?? []) track.stop();
-  video.srcObject = null;
+  for (const track of stream?.getTracks() ?? []) track.stop();
+  stream = video.srcObject = null;
 }
 
 /** [{id, name}] of the cameras. */
