@@ -33,7 +33,6 @@ export class Chart {
   draw() {
     this.drawn = performance.now();
     const [pen, w, h] = sized(this.canvas), paint = paints();
-    pen.clearRect(0, 0, w, h);
     if (w < 60 || h < 40) return;
     const all = this.values.flatMap(({ degrees }) => degrees.filter((d) => d !== null));
     let [low, high] = all.length ? [Math.min(...all), Math.max(...all)] : [0, 90];

@@ -25,7 +25,7 @@ export function side(name) {
   return name.startsWith("left_") ? "left" : name.startsWith("right_") ? "right" : "middle";
 }
 
-/** A canvas as large as it is shown: [pen, width, height]. */
+/** An empty canvas as large as it is shown: [pen, width, height]. Opaque ones are shown faster. */
 export function sized(canvas) {
   const ratio = window.devicePixelRatio || 1, { clientWidth: w, clientHeight: h } = canvas;
   const [wide, tall] = [Math.round(w * ratio), Math.round(h * ratio)];
@@ -33,8 +33,10 @@ export function sized(canvas) {
     canvas.width = wide;
     canvas.height = tall;
   }
-  const pen = canvas.getContext("2d");
+  const pen = canvas.getContext("2d", { alpha: false });
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.fillStyle = paints().panel;
+  pen.fillRect(0, 0, w, h);
   return [pen, w, h];
 }
 
@@ -49,7 +51,6 @@ export function fit(w, h, size, mirrored) {
 /** Draw a picture (or nothing) and people; `table` is the skeleton. */
 export function drawPicture(canvas, picture, { size, people }, table, { mirrored, boxes, chosen, found }) {
   const [pen, w, h] = sized(canvas);
-  pen.clearRect(0, 0, w, h);
   const { times, left, top, place } = fit(w, h, size, mirrored);
   if (picture) {
     pen.save();

@@ -42,7 +42,6 @@ export class View3D {
   draw() {
     this.drawn = performance.now();
     const [pen, w, h] = sized(this.canvas), paint = paints();
-    pen.clearRect(0, 0, w, h);
     if (!w || !h) return;
     const floor = this.floor ?? -1, [x, y] = this.target ?? [0, 0], target = [x, y, floor + 0.75];
     const wide = Math.max(1, this.people.length) * APART, tall = 2.3;
