@@ -8,8 +8,6 @@ for frame, poses in vit.run("match.mp4", num_poses=2):
 
 from importlib import import_module
 
-__version__ = "0.1.0"
-
 # Public name -> the module it is in; loaded when it is first used, so that importing vitruvian is
 # quick. No module here has a public name: the import system would set it in place of the function.
 _PUBLIC = {
@@ -53,11 +51,24 @@ __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAl
 
 
 def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
+    if name == "__version__":
+        value = _installed_version()
+    elif name in _PUBLIC:
+        value = getattr(import_module(f"vitruvian.{_PUBLIC[name]}"), name)
+    else:
         raise AttributeError(f"module 'vitruvian' has no attribute '{name}'")
-    value = getattr(import_module(f"vitruvian.{_PUBLIC[name]}"), name)
     globals()[name] = value
     return value
+
+
+def _installed_version() -> str:
+    """Git's tag and the commits since, as it was when vitruvian was installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("vitruvian")
+    except PackageNotFoundError:  # its files are on Python's path, and no more
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

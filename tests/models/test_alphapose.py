@@ -17,6 +17,7 @@ import vitruvian as vit
 from commands import command
 from conftest import TOY, refused
 from vitruvian.body.skeletons import COCO17
+from vitruvian.errors import pip_install
 from vitruvian.frame import Frame
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.alphapose import Joints, Options
@@ -689,7 +690,7 @@ def test_what_google_drive_does_not_give_is_one_line(cache, monkeypatch, gives, 
 def test_without_gdown_it_is_said_how_to_install_it(cache, monkeypatch):
     _, fetch = fetched(monkeypatch, b"")
     monkeypatch.setitem(sys.modules, "gdown", None)
-    with refused("gdown is not installed; pip install 'vitruvian[alphapose]'"):
+    with refused(f"gdown is not installed; {pip_install('alphapose')}"):
         fetch()
 
 

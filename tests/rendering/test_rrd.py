@@ -12,6 +12,7 @@ import pytest
 
 from conftest import TOY, absent, refused, stopped
 from vitruvian.body.poses import Poses
+from vitruvian.errors import pip_install
 from vitruvian.geometry.camera import Camera
 from vitruvian.verbs.outputs import open_sink
 
@@ -118,5 +119,5 @@ def test_a_recording_that_was_stopped_can_be_read(rerun, tmp_path: Path, people,
 
 def test_without_the_extra_it_says_how_to_install_it(tmp_path: Path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rerun", None)
-    with refused("a.rrd' needs rerun", "pip install 'vitruvian[rerun]'"):
+    with refused("a.rrd' needs rerun", pip_install("rerun")):
         open_sink(tmp_path / "a.rrd")

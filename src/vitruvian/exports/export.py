@@ -23,7 +23,7 @@ import onnx
 import torch
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.errors import VitruvianError, pip_install, unknown
 from vitruvian.exports.families import DECODE, graph
 from vitruvian.exports.graph import PART, Graph, off
 from vitruvian.exports.networks.ssd import PersonSsd, SameConv
@@ -249,7 +249,7 @@ def import_nncf() -> Any:
     try:
         import nncf
     except ImportError:
-        raise VitruvianError("int8 needs nncf; pip install 'vitruvian[int8]'") from None
+        raise VitruvianError(f"int8 needs nncf; {pip_install('int8')}") from None
     finally:
         del sys.modules[telemetry]
         if before is not None:

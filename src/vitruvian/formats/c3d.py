@@ -30,7 +30,7 @@ import numpy as np
 
 from vitruvian.body.track import Track
 from vitruvian.documents import unreadable
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, pip_install, shown
 from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.formats.markers import Note, assumed_up, without_zeros
 from vitruvian.formats.one_person import WriteTrack
@@ -53,7 +53,7 @@ def _ezc3d() -> Any:
         import ezc3d  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise VitruvianError(
-            "C3D files need ezc3d; install it with: pip install 'vitruvian[c3d]'"
+            f"C3D files need ezc3d; install it with: {pip_install('c3d')}"
         ) from None
     return ezc3d
 

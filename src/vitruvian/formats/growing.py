@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, pip_install
 from vitruvian.formats.atomic_file import NO_TEXT, AtomicFile
 from vitruvian.frame import Frame
 
@@ -134,7 +134,7 @@ class Rows:
             import pyarrow.parquet
         except ImportError:
             raise VitruvianError(
-                f"'{path}' needs pyarrow; install it with: pip install 'vitruvian[table]'"
+                f"'{path}' needs pyarrow; install it with: {pip_install('table')}"
             ) from None
         self.arrow, self.part = pyarrow, AtomicFile(path)
         self.schema = pyarrow.schema(list(kinds.items()))

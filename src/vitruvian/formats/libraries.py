@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, pip_install
 from vitruvian.frame import Frame
 
 
@@ -107,6 +107,4 @@ def to_pandas(pairs: Iterable[tuple[Frame, Poses]]) -> Any:
 
 
 def _missing(library: str) -> VitruvianError:
-    return VitruvianError(
-        f"this needs {library}; install it with: pip install 'vitruvian[interop]'"
-    )
+    return VitruvianError(f"this needs {library}; install it with: {pip_install('interop')}")

@@ -23,7 +23,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.state import State, states
 from vitruvian.documents import WHOLE, read_lines, read_text, unreadable
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, pip_install, shown
 from vitruvian.formats.growing import Rows, Text, as_text, csv_lines
 from vitruvian.formats.trc import named
 from vitruvian.formats.wire import DECIMALS, LARGEST, LATEST, PIXEL_DECIMALS, Provenance, header
@@ -64,7 +64,7 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         import pyarrow.parquet
     except ImportError:
         raise VitruvianError(
-            f"'{path}' needs pyarrow; install it with: pip install 'vitruvian[table]'"
+            f"'{path}' needs pyarrow; install it with: {pip_install('table')}"
         ) from None
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
@@ -221,7 +221,7 @@ def read_parquet(path: str | Path) -> Iterator[tuple[Frame, Poses]]:
         import pyarrow.parquet
     except ImportError:
         raise VitruvianError(
-            f"'{path}' needs pyarrow; install it with: pip install 'vitruvian[table]'"
+            f"'{path}' needs pyarrow; install it with: {pip_install('table')}"
         ) from None
     path = Path(path)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian.errors import VitruvianError, unknown
+from vitruvian.errors import VitruvianError, pip_install, unknown
 from vitruvian.network.silence import silence
 from vitruvian.network.threads import cores
 
@@ -55,9 +55,7 @@ class OnnxRuntime:
         try:
             onnxruntime = import_onnxruntime()
         except ImportError:
-            raise VitruvianError(
-                "ONNX Runtime is not installed; pip install 'vitruvian[onnx]'"
-            ) from None
+            raise VitruvianError(f"ONNX Runtime is not installed; {pip_install('onnx')}") from None
         here = {k: v for k, v in PROVIDERS.items() if v in onnxruntime.get_available_providers()}
         if device not in here:
             raise unknown("device of this ONNX Runtime", device, here)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, pip_install
 from vitruvian.formats.atomic_file import AtomicFile
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
@@ -35,7 +35,7 @@ class Rerun:
             import rerun  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise VitruvianError(
-                f"'{path}' needs rerun; install it with: pip install 'vitruvian[rerun]'"
+                f"'{path}' needs rerun; install it with: {pip_install('rerun')}"
             ) from None
         self.rerun: Any = rerun
         self.part, self.visible = AtomicFile(path), visible

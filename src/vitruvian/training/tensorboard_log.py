@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, pip_install
 
 FOLDER = "tensorboard"  # of event files, in the folder of a run
 
@@ -32,8 +32,8 @@ class TensorBoardLog:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise VitruvianError(
-                "tensorboard=true needs the package tensorboard; install it with: pip install "
-                "'vitruvian[tensorboard]'"
+                "tensorboard=true needs the package tensorboard; install it with: "
+                f"{pip_install('tensorboard')}"
             ) from None
         self._writer = SummaryWriter(str(out / FOLDER), purge_step=step + 1)
 

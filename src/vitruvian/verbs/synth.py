@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from vitruvian.errors import VitruvianError, amount
+from vitruvian.errors import VitruvianError, amount, pip_install
 from vitruvian.verbs.groups import Outcome, quiet
 
 TOLD = 100  # people between two lines of progress
@@ -42,7 +42,7 @@ def synth(
         from vitruvian.training.synth import synth as studio
     except ImportError as error:
         raise VitruvianError(
-            f"synthetic people need {error.name}; install it with: pip install 'vitruvian[synth]'"
+            f"synthetic people need {error.name}; install it with: {pip_install('synth')}"
         ) from None
     behind = studio.background_pictures(Path(backgrounds)) if backgrounds else []
     real = studio.read_postures(Path(postures)) if postures else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitruvian.documents import read_toml
-from vitruvian.errors import VitruvianError, shown, unknown
+from vitruvian.errors import VitruvianError, pip_install, shown, unknown
 from vitruvian.models.ready import short_name
 from vitruvian.models.spec import network_of_run
 from vitruvian.verbs.groups import quiet
@@ -116,7 +116,7 @@ def need_training() -> None:
         import_module("vitruvian.training.trainable")
     except ImportError as error:
         raise VitruvianError(
-            f"training needs {error.name}; install it with: pip install 'vitruvian[train]'"
+            f"training needs {error.name}; install it with: {pip_install('train')}"
         ) from None
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from vitruvian.errors import pip_install
+
 
 @dataclass(frozen=True)
 class Package:
@@ -137,7 +139,7 @@ def _gdrive(package: Package, folder: Path) -> Path:
     try:
         import gdown  # type: ignore[import-not-found]
     except ImportError:
-        raise Failed("gdown is not installed; pip install 'vitruvian[alphapose]'") from None
+        raise Failed(f"gdown is not installed; {pip_install('alphapose')}") from None
     archive = folder / "archive"
     try:
         got = gdown.download(id=package.name, output=str(archive), quiet=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vitruvian.errors import VitruvianError, note, shown
+from vitruvian.errors import VitruvianError, note, pip_install, shown
 from vitruvian.stopping import SIGNALS
 from vitruvian.verbs.batch.work import BatchSettings, Done, Job, Worker, as_fault
 from vitruvian.verbs.batch.workers import DIED, POLL
@@ -68,7 +68,7 @@ class Actors:
             import ray
         except ImportError:
             raise VitruvianError(
-                "--ray needs Ray; install it with: pip install 'vitruvian[batch]'"
+                f"--ray needs Ray; install it with: {pip_install('batch')}"
             ) from None
         self.ray, self._own = ray, not ray.is_initialized()
         if self._own:

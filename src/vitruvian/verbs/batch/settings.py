@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vitruvian.analysis.rules import parse_rules
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, pip_install, shown
 from vitruvian.sources.video import Span
 from vitruvian.streams.wanted import Wanted
 from vitruvian.verbs.asked import asked_model
@@ -48,8 +48,7 @@ def batch_settings(
     save = Save.parse(output.save, SAVE, visible=output.visible).names
     if "parquet" in save and find_spec("pyarrow") is None:
         raise VitruvianError(
-            "parquet needs pyarrow; install it with: pip install 'vitruvian[batch]', or give "
-            "--save json"
+            f"parquet needs pyarrow; install it with: {pip_install('batch')}, or give --save json"
         )
     if how.cpus_per_worker < 0 or how.gpus_per_worker < 0:
         raise VitruvianError("cpus_per_worker and gpus_per_worker cannot be negative")

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, pip_install, shown
 from vitruvian.formats.atomic_file import WriteError, why, write_whole
 from vitruvian.verbs.folder import LEDGERS
 
@@ -50,7 +50,7 @@ def file_system(url: str, what: str = "read") -> tuple[Any, str]:
         import fsspec
     except ImportError:
         raise VitruvianError(
-            f"'{shown(url, 100)}' needs fsspec; install it with: pip install 'vitruvian[batch]'"
+            f"'{shown(url, 100)}' needs fsspec; install it with: {pip_install('batch')}"
         ) from None
     try:
         system, path = fsspec.core.url_to_fs(url)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from vitruvian.errors import VitruvianError, shown
+from vitruvian.errors import VitruvianError, pip_install, shown
 from vitruvian.rendering.page import POINTERS
 from vitruvian.verbs.live.live_stream import Choice, Setup
 from vitruvian.verbs.live.outbox import Outbox
@@ -37,7 +37,7 @@ try:
     from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 except ImportError as error:
     raise VitruvianError(
-        f"the live page needs {error.name}; install it with: pip install 'vitruvian[live]'"
+        f"the live page needs {error.name}; install it with: {pip_install('live')}"
     ) from None
 
 PAGE = Path(__file__).parent / "page"

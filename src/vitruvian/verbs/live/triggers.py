@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from vitruvian.errors import VitruvianError, note, shown
+from vitruvian.errors import VitruvianError, note, pip_install, shown
 
 Line = dict[str, Any]  # an event, see `EventChange.to_dict`
 Act = Callable[[Line], object]
@@ -151,7 +151,7 @@ def _osc(address: str) -> Act:
         from pythonosc.osc_message_builder import build_msg
     except ImportError:
         raise VitruvianError(
-            "osc needs python-osc; install it with: pip install 'vitruvian[live]'"
+            f"osc needs python-osc; install it with: {pip_install('live')}"
         ) from None
     try:
         family, kind, _, _, to = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_DGRAM)[
