@@ -11,9 +11,12 @@ import pytest
 
 import vitruvian as vit
 from conftest import absent
+from vitruvian.body.mapping import Mapping
 from vitruvian.body.poses import Poses
-from vitruvian.body.skeletons import BLAZEPOSE33, HOLISTIC
+from vitruvian.body.skeletons import BLAZEPOSE33, HALPE136, HOLISTIC, WHOLEBODY133
 from vitruvian.errors import VitruvianError
+from vitruvian.formats.openpose import frame_to_openpose
+from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.regions import Regions
 from vitruvian.models import holistic
 from vitruvian.models.holistic import (
@@ -27,6 +30,7 @@ from vitruvian.models.holistic import (
 )
 from vitruvian.models.load import load
 from vitruvian.streams.parts import FollowParts
+from vitruvian.streams.placement import placed
 
 PARTS = ("left_hand", "right_hand", "face")
 
@@ -153,6 +157,42 @@ def test_what_was_there_before_is_followed_by_its_own_person_only():
     step(frame(), people)
     step(frame(), Poses.nobody(BLAZEPOSE33, "hips"))  # lost once
     np.testing.assert_array_equal(step(frame(), people).xy, first.xy)
+
+
+def test_a_whole_body_becomes_those_of_data_sets_by_names():
+    whole = HOLISTIC[True, 478]
+    way = Mapping.of(whole, WHOLEBODY133)
+    assert way.missing == ["left_small_toe", "right_small_toe"]
+    outer = way.parts[WHOLEBODY133["right_eye_outer"]]
+    assert outer == (whole["face_33"],)  # not the body's own corner of the eye
+    assert way.parts[WHOLEBODY133["left_eye"]] == (whole["left_eye"],)
+    assert Mapping.of(whole, HALPE136).missing[0] == "head_top"
+
+
+def test_openpose_has_hands_and_faces_of_those_who_have_them():
+    poses = Parts(hands(), None)(frame(), body((100, 200)))
+    (person,) = frame_to_openpose(frame(), poses)["people"]
+    right = np.reshape(person["hand_right_keypoints_2d"], (21, 3))
+    np.testing.assert_allclose(right[:, :2], poses.part("right_hand").xy[0], atol=1e-3)
+    assert not np.any(person["hand_left_keypoints_2d"])
+    assert person["face_keypoints_2d"] == []
+    (person,) = frame_to_openpose(frame(), body((100, 200)))["people"]
+    assert person["hand_right_keypoints_2d"] == []  # an index finger is not a hand
+
+
+def test_hands_do_not_move_the_body_in_front_of_the_camera():
+    """0.5 mm: what is not believed still counts a ten-thousandth."""
+    alone = body((300, 200))
+    assert alone.xyz is not None
+    metres = np.concatenate([alone.xy / 400, np.arange(33)[None, :, None] % 5 / 20], axis=-1)
+    alone = replace(alone, xyz=metres.astype(np.float32))
+    whole = Parts(hands(), None)(frame(), alone)
+    camera = Camera.view((640, 480))
+    ours, body_only = (placed(camera, poses).xyz for poses in (whole, alone))
+    assert ours is not None
+    assert body_only is not None
+    np.testing.assert_allclose(ours[:, :33], body_only, atol=5e-4)
+    np.testing.assert_allclose(ours[0, 54], body_only[0, 16], atol=5e-4)  # root of the right hand
 
 
 # Regions, as in MediaPipe: normalised cx cy w h and the angle.

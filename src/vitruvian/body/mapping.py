@@ -9,6 +9,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import IN_MESH
 from vitruvian.errors import VitruvianError
 
 # What is not there by its own name: other names of the place, or the two it is the middle of.
@@ -45,8 +46,11 @@ class Mapping:
             VitruvianError: they have no keypoint in common.
         """
         known, parts = source.places, []
+        # A body has some keypoints of a face, too: from a mesh to a face, the mesh's are taken.
+        mesh = IN_MESH if "face_0" in known and "chin" in target.keypoints else {}
         for name in target.keypoints:
-            own = next((way for way in (name, *ALIASES.get(name, ())) if way in known), None)
+            ways = (mesh.get(name, name), name, *ALIASES.get(name, ()))
+            own = next((way for way in ways if way in known), None)
             middle = MIDDLES.get(name, ())
             if own is not None:
                 parts.append(known[own])

@@ -268,6 +268,33 @@ HOLISTIC = {
     if hands or face
 }
 
+# Where the 68 keypoints of a face, and its pupils, are in the mesh: by eye, on the mesh's contours;
+# a jaw of a mesh is the edge of what is seen, one of a data set may be the bone.
+# fmt: off
+_FACE_IN_MESH = (
+    127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 356,  # jaw
+    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # eyebrows
+    168, 197, 195, 4, 98, 97, 2, 326, 327,  # nose
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # eyes
+    61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91,  # outer lips
+    78, 81, 13, 311, 308, 402, 14, 178,  # inner lips
+    468, 473,  # pupils
+)
+# fmt: on
+FACE70 = Skeleton.table(
+    "face70",
+    "OpenPose 1.7, doc/02_output.md: 68 keypoints of a face and its pupils",
+    *_face([nan] * 68),
+    ("right_pupil", "", nan),
+    ("left_pupil", "", nan),
+)
+# Keypoint of a face -> landmark of the mesh.
+IN_MESH = {name: f"face_{k}" for name, k in zip(FACE70.keypoints, _FACE_IN_MESH, strict=True)}
+ONE_HAND = {
+    side: Skeleton.table(f"{side}_hand21", HAND21.source, *_hand(f"{side}_", "", [nan] * 21))
+    for side in ("left", "right")
+}
+
 # MeTRAbs' skeletons, with its names, in the keypoint order of each dataset.
 _METRABS = "specs/metrabs.md 5, the order of MeTRAbs 8b2b116; bones along the body"
 

@@ -7,7 +7,8 @@ reports the choice. Frame numbers are those in the file names.
 Neck and MidHip, absent from most skeletons, are the midpoints of shoulders and hips, as in
 OpenPose's own training data; such a derived keypoint has the lower of the two scores and is
 listed under `vitruvian.derived`, our own key, ignored by other readers. Keypoints that are missing
-or not in the skeleton are 0, 0, 0.
+or not in the skeleton are 0, 0, 0. Hands and faces, of skeletons that have them, have OpenPose's 21
+and 70 keypoints; they are written, and not read.
 
 Source: doc/02_output.md of OpenPose 1.7, and pose/poseParameters.cpp for the order of BODY_25;
 Pose2Sim 0.10's skeletons.py for what it and Sports2D write.
@@ -34,9 +35,11 @@ from vitruvian.body.skeletons import (
     BODY135,
     COCO17,
     COCO18,
+    FACE70,
     HALPE26,
     HALPE68,
     HALPE136,
+    ONE_HAND,
     WHOLEBODY133,
 )
 from vitruvian.documents import WHOLE, read_json, unreadable
@@ -54,7 +57,12 @@ BY_NUMBER = {
         *(COCO17, COCO18, BODY25, HALPE26, BLAZEPOSE33, HALPE68, WHOLEBODY133, BODY135, HALPE136),
     )
 }
-PARTS = ("face", "hand_left", "hand_right")  # besides the body
+# Besides the body: the part of a skeleton, and OpenPose's keypoints of it.
+OTHERS = {
+    "face": ("face", FACE70),
+    "hand_left": ("left_hand", ONE_HAND["left"]),
+    "hand_right": ("right_hand", ONE_HAND["right"]),
+}
 ENOUGH = 20  # people, from the first files with any, to tell BODY_25 from BODY_25B
 FARTHEST = 1e9  # pixels
 
@@ -63,22 +71,34 @@ def frame_to_openpose(frame: Frame, poses: Poses, derived: Sequence[str] = ()) -
     """A frame as an OpenPose dict; `derived`: keypoints already derived."""
     way = Mapping.of(poses.skeleton, BODY25)
     there = way(poses)
-    points = np.concatenate([there.xy, there.score[..., None]], axis=-1).astype(float)
-    points[np.isnan(points).any(axis=-1)] = 0
+    points = _points(there)
+    parts = {
+        key: _points(Mapping.of(poses.skeleton, table)(poses))
+        for key, (part, table) in OTHERS.items()
+        if part in poses.skeleton.parts
+    }
     derived = [name for name in BODY25.keypoints if name in (*derived, *way.derived)]
     people = [
         {
             "person_id": [int(person)],
-            "pose_keypoints_2d": np.round(values, 4).ravel().tolist(),
-            "face_keypoints_2d": [],
-            "hand_left_keypoints_2d": [],
-            "hand_right_keypoints_2d": [],
+            "pose_keypoints_2d": points[row].ravel().tolist(),
+            **{
+                f"{key}_keypoints_2d": parts[key][row].ravel().tolist() if key in parts else []
+                for key in OTHERS
+            },
         }
-        for person, values in zip(poses.person, points, strict=True)
+        for row, person in enumerate(poses.person)
     ]
     ours = {"derived": derived, "skeleton": poses.skeleton.name, "time": round(frame.seconds, 6)}
     ours |= {"index": frame.index, "size": list(frame.size), "source": frame.source}
     return {"version": 1.3, "people": people, "vitruvian": ours}
+
+
+def _points(poses: Poses) -> np.ndarray:
+    """(N, K, 3) x, y, score; 0 where something is missing."""
+    points = np.concatenate([poses.xy, poses.score[..., None]], axis=-1).astype(float)
+    points[np.isnan(points).any(axis=-1)] = 0
+    return np.round(points, 4)
 
 
 class OpenPose:
@@ -188,7 +208,7 @@ def _read(path: Path) -> _Read:
     points, person, faces, parts = list[np.ndarray](), list[int](), 0, False
     for each in people:
         body = each.get("pose_keypoints_2d", each.get("pose_keypoints"))
-        parts |= any(each.get(f"{part}_keypoints_2d") for part in PARTS)
+        parts |= any(each.get(f"{part}_keypoints_2d") for part in OTHERS)
         if not body and isinstance(body, list):
             faces += 1
             continue

@@ -104,11 +104,12 @@ class Crop:
 
     def bounds(self) -> np.ndarray:
         """(4,) x0 y0 x1 y1, pixels of the frame: axis-aligned bounding box of the crop."""
-        # With distortion the edges are curved, and the corners not the extremes.
-        part = np.linspace(0, 1, 1 if self.lens is None else 32, endpoint=False)[:, None]
-        ends = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64) * self.size
-        edge = [a + part * (b - a) for a, b in zip(ends, np.roll(ends, -1, axis=0), strict=True)]
-        seen = self.to_frame(np.concatenate(edge))
+        edge = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64) * self.size
+        if self.lens is not None:  # the edges are curved, and the corners not the extremes
+            part = np.linspace(0, 1, 32, endpoint=False)[:, None]
+            after = np.roll(edge, -1, axis=0)
+            edge = np.concatenate([a + part * (b - a) for a, b in zip(edge, after, strict=True)])
+        seen = self.to_frame(edge)
         if np.isnan(seen).any():  # it extends beyond the lens's field of view
             return np.array([-np.inf, -np.inf, np.inf, np.inf])
         return np.concatenate([seen.min(axis=0), seen.max(axis=0)])

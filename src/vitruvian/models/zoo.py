@@ -133,7 +133,8 @@ def _blazepose(size: str, landmarks: File, about: str) -> Entry:
 def _holistic(name: str, body: Entry, about: str) -> Entry:
     """Body, hands and face: MediaPipe Holistic."""
     files = (*body.files, *HAND_FILES, FACE_DETECTOR, FACE_MESH, REFINED_FACE_MESH)
-    return replace(body, name=name, skeleton="holistic543", files=files, about=about)
+    gives = f"{body.gives}; hands and faces"
+    return replace(body, name=name, skeleton="holistic543", gives=gives, files=files, about=about)
 
 
 def _yolo(size: str, about: str) -> Entry:
@@ -294,7 +295,7 @@ CATALOGUE = {
     for entry in (
         *_BLAZEPOSE,
         *(
-            _holistic(name, body, f"hands and faces too, body of {body.name}")
+            _holistic(name, body, f"MediaPipe Holistic, with the body of {body.name}")
             for name, body in zip(
                 ("holistic-lite", "holistic", "holistic-heavy"), _BLAZEPOSE, strict=True
             )

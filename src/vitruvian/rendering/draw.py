@@ -69,7 +69,8 @@ def draw(
                 side = sides[a] if sides[a] == sides[b] else ""
                 width = min(fine[a], fine[b])
                 if width:
-                    cv2.line(image, at[a], at[b], (255, 255, 255), width + 2, cv2.LINE_AA, 4)
+                    edge = width + min(width, 2)
+                    cv2.line(image, at[a], at[b], (255, 255, 255), edge, cv2.LINE_AA, 4)
                 cv2.line(image, at[a], at[b], COLOURS[side], width or 1, cv2.LINE_AA, 4)
             elif (shown | rings | out)[[a, b]].all() and not out[[a, b]].all():
                 side = sides[a] if sides[a] == sides[b] else ""

@@ -22,6 +22,7 @@ from vitruvian.streams.one_euro import OneEuroFilter
 # camera do not fit. BlazePose on two videos: median 0.02, at most 0.06; 0.09 for people of 60
 # pixels.
 IMPLAUSIBLE = 0.1
+BODY = ("body", "feet")  # parts of a skeleton by which a person is placed
 # min_cutoff (Hz), beta (Hz, for moving by the whole distance in a second). Chosen with
 # benchmarks/in_front.py: in four views of a person 3.3 m away, 60 frames/s, the distance changes by
 # 4 to 7 mm per frame, before smoothing 13 to 25 mm, ground truth 6 to 9 mm; lag when walking is 10
@@ -85,7 +86,7 @@ def placed(camera: Camera, poses: Poses) -> Poses:
     Each person is placed independently. A person who cannot be placed is NaN, and not plausible.
     """
     assert poses.xyz is not None
-    put = place_body(camera, poses.xy, poses.xyz, poses.score)
+    put = place_body(camera, poses.xy, poses.xyz, _believed(poses))
     raw = None if poses.raw is None else placed(camera, poses.raw)
     return _judged(camera, replace(poses, xyz=put.xyz, origin="camera", raw=raw))
 
@@ -93,10 +94,20 @@ def placed(camera: Camera, poses: Poses) -> Poses:
 def _judged(camera: Camera, poses: Poses) -> Poses:
     """With reprojection error and plausibility of placed people."""
     assert poses.xyz is not None
-    error = reprojection(camera, poses.xyz, poses.xy, poses.score)
+    error = reprojection(camera, poses.xyz, poses.xy, _believed(poses))
     side = (poses.box[:, 2:] - poses.box[:, :2]).max(axis=1, initial=0)
     fits = (error < IMPLAUSIBLE * side) & in_box(camera.project(poses.xyz), poses.box)
     return _in_world(camera, replace(poses, error=error, plausible=fits))
+
+
+def _believed(poses: Poses) -> np.ndarray:
+    """(N, K) 0..1, scores of the body; 0 of hands and faces, which have more keypoints than it."""
+    added = [k for part, own in poses.skeleton.parts.items() if part not in BODY for k in own]
+    if not added:
+        return poses.score
+    score = poses.score.copy()
+    score[:, added] = 0
+    return score
 
 
 def _in_world(camera: Camera, poses: Poses) -> Poses:

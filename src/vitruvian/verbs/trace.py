@@ -125,6 +125,8 @@ def trace(
     stages, more = stages_inside(opened, there, looks, said[0][1], rows[0], k)
     before: np.ndarray | None = None
     for (name, poses), row in zip(said, rows, strict=True):
+        if k >= len(poses.skeleton):  # hands and faces come after the body
+            continue
         xy, score = poses.xy[row, k], float(poses.score[row, k])
         moved = "" if before is None else f"moved by {np.linalg.norm(xy - before):.2f} pixels"
         about = amount(len(poses), "person", "people") if before is None else moved
@@ -188,7 +190,8 @@ def _rows(
         row = known.index(person)
     rows = [row]
     for (_, poses), (_, after) in zip(reversed(said[:-1]), reversed(said[1:]), strict=True):
-        off = np.nansum(np.abs(poses.xy - after.xy[rows[-1]]), axis=(1, 2))
+        both = min(len(poses.skeleton), len(after.skeleton))  # one may have the body only
+        off = np.nansum(np.abs(poses.xy[:, :both] - after.xy[rows[-1], :both]), axis=(1, 2))
         number = int(after.person[rows[-1]])
         same = np.flatnonzero(poses.person == number)
         # A step that assigns ids moves nobody; the others keep the ids.
