@@ -462,11 +462,16 @@ def test_a_video_on_mediapipes_pose_gives_what_mediapipe_gives(clip, shared, vid
     assert max(apart["face"]) <= 0.15  # one of 45,000 landmarks is above 0.1
 
 
-def test_parts_that_are_left_out_are_not_looked_for_or_fetched(cache):
-    wrong: list[dict[str, Any]] = [{"parts": "hands"}, {"parts": "body,face,hands"}]
-    for words in (*wrong, {"hand_presence": 2}):
-        with pytest.raises(VitruvianError, match=r"parts named|hand_presence is 2"):
-            load("holistic", **words)
-    with pytest.raises(VitruvianError, match="needs a face"):
-        load("holistic", parts="body,hands", refine_face_landmarks=True)
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ({"parts": "hands"}, "no parts named 'hands'"),
+        ({"parts": "body,face,hands"}, "did you mean 'body,face'|no parts named"),
+        ({"min_hand_landmarks_confidence": 2}, "min_hand_landmarks_confidence is 2"),
+        ({"parts": "body,hands", "refine_face_landmarks": True}, "needs a face"),
+    ],
+)
+def test_a_wrong_option_is_said_before_anything_is_fetched(words: Any, line: str, cache):
+    with pytest.raises(VitruvianError, match=line):
+        load("holistic", **words)
     assert not cache.exists()
