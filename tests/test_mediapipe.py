@@ -16,7 +16,7 @@ import pytest
 
 import vitruvian as vit
 import vitruvian.mediapipe as mp
-from conftest import refused
+from conftest import absent, refused
 from test_layers import loaded
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33
@@ -107,23 +107,23 @@ def test_an_alias_can_be_imported_first_and_nothing_heavy_comes_with_it():
 @pytest.mark.parametrize(
     "use",
     [
-        lambda: mp.solutions.holistic.Holistic(static_image_mode=True),  # type: ignore
         lambda: mp.solutions.hands.Hands(),  # type: ignore
-        lambda: mp.solutions.hands.HandLandmark.WRIST,  # type: ignore
+        lambda: mp.solutions.face_detection.FaceDetection(),  # type: ignore
+        lambda: mp.solutions.objectron.BOX_CONNECTIONS.x,  # type: ignore
         lambda: list(mp.solutions.face_mesh.FACEMESH_TESSELATION),  # type: ignore
         lambda: vision.HandLandmarker.create_from_options(None),  # type: ignore
-        lambda: styles.get_default_hand_landmarks_style(),  # type: ignore
         lambda: drawing.draw_detection(np.zeros((4, 4, 3)), None),  # type: ignore
     ],
 )
 def test_what_is_not_here_says_so_where_it_is_used(use):
-    with refused("vitruvian.mediapipe has no", "MediaPipe itself"):
+    with refused("vitruvian.mediapipe has no", "use MediaPipe itself"):
         use()
 
 
-def test_holistic_lends_the_names_of_poses():
-    assert mp.solutions.holistic.POSE_CONNECTIONS is pose.POSE_CONNECTIONS  # type: ignore
-    assert not hasattr(mp.solutions.hands, "__wrapped__")  # type: ignore
+def test_a_stand_in_is_no_python_object_of_another_kind():
+    assert not hasattr(mp.solutions.face_detection, "__wrapped__")  # type: ignore
+    assert not hasattr(vision.HandLandmarker, "__len_hint__")
+    assert "not in vitruvian" in repr(vision.HandLandmarker)
     assert not hasattr(mp, "nothing")
 
 
@@ -132,6 +132,10 @@ def test_landmarks_have_mediapipes_names_and_numbers():
     assert pose.PoseLandmark.LEFT_HIP == 23
     assert len(pose.POSE_CONNECTIONS) == 35
     assert {(27, 31), (11, 23), (9, 10)} < pose.POSE_CONNECTIONS
+    assert len(mp.solutions.hands.HAND_CONNECTIONS) == len(mp.solutions.hands.HandLandmark) == 21
+    assert {(0, 17), (5, 9), (19, 20)} < mp.solutions.hands.HAND_CONNECTIONS
+    face = mp.solutions.face_mesh
+    assert (len(face.FACEMESH_CONTOURS), len(face.FACEMESH_IRISES)) == (124, 8)
     bones = vision.PoseLandmarksConnections.POSE_LANDMARKS
     assert {(bone.start, bone.end) for bone in bones} == pose.POSE_CONNECTIONS
 
@@ -298,6 +302,24 @@ def test_styles_colour_the_sides():
     canvas = np.zeros((40, 80, 3), np.uint8)
     drawing.draw_landmarks(canvas, body(), landmark_drawing_spec=style)
     assert (canvas == (0, 138, 255)).all(axis=-1).any()
+
+
+def test_styles_colour_hands_and_faces():
+    style = styles.get_default_hand_landmarks_style()
+    assert style[mp.solutions.hands.HandLandmark.THUMB_CMC].color == styles.RED
+    assert style[mp.solutions.hands.HandLandmark.PINKY_TIP].color == (192, 101, 21)
+    bones = styles.get_default_hand_connections_style()
+    assert bones.keys() == mp.solutions.hands.HAND_CONNECTIONS
+    assert (bones[5, 9].color, bones[5, 9].thickness) == (styles.GREY, 3)
+    assert (bones[5, 6].color, bones[5, 6].thickness) == ((128, 64, 128), 2)
+    face = styles.get_default_face_mesh_contours_style()
+    assert face.keys() == mp.solutions.face_mesh.FACEMESH_CONTOURS
+    count = [sum(each.color == colour for each in face.values())
+             for colour in (styles.GREEN, styles.RED, drawing.WHITE_COLOR)]  # fmt: skip
+    assert count == [24, 24, 76]
+    irises = styles.get_default_face_mesh_iris_connections_style()
+    assert {spec.color for spec in irises.values()} == {styles.GREEN, styles.RED}
+    assert styles.get_default_face_mesh_tesselation_style().thickness == 1
 
 
 def test_a_drawing_of_something_else_is_refused():
@@ -528,6 +550,35 @@ def test_a_video_is_followed_and_a_mask_is_given(photo, blazepose):
         model.process(photo)
     with pytest.raises(ValueError, match="already None"):
         model.close()
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_holistic_gives_hands_and_face_of_mediapipe(shared):
+    """As tests/models/test_holistic.py, by the old interface; medians, for the noise said there."""
+    with np.load(shared / "golden/holistic_static.npz") as file:
+        golden = {name: file[name] for name in file.files if name.startswith("000000")}
+        files = {str(file_).rpartition("/")[2][:-4]: str(file_) for file_ in file["files"]}
+    stem = next(key.split("/")[0] for key in golden if key.endswith("/found") and golden[key].all())
+    rgb = Frame.read(shared / files[stem]).rgb
+    try:
+        model = mp.solutions.holistic.Holistic(static_image_mode=True)
+    except vit.VitruvianError as error:
+        return absent(str(error))
+    with model:
+        result = model.process(rgb)
+        assert model.process(np.zeros((40, 40, 3), np.uint8)) == (None,) * 6
+    for what, found in [
+        ("left_hand", result.left_hand_landmarks),
+        ("right_hand", result.right_hand_landmarks),
+        ("face", result.face_landmarks),
+    ]:
+        assert found is not None
+        assert not found.landmark[0].HasField("visibility")
+        got = [[p.x, p.y, p.z] for p in found.landmark]
+        assert np.median(np.abs(got - golden[f"{stem}/{what}"])) < 1e-3
+    assert result.pose_landmarks is not None
+    assert len(result.pose_landmarks.landmark) == 33
 
 
 # Tasks

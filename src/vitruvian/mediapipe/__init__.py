@@ -1,9 +1,9 @@
-"""What old programs import in place of `mediapipe`: poses, with the same calls and numbers.
+"""What old programs import in place of `mediapipe`: the same calls and numbers for bodies.
 
 import vitruvian.mediapipe as mp
 
 It is MediaPipe 0.10.21's interface to BlazePose, run by vitruvian: on any Python and NumPy that
-vitruvian runs on, without telemetry. Here are `mp.solutions.pose`, `drawing_utils` and
+vitruvian runs on, without telemetry. Here are `mp.solutions.pose`, `holistic`, `drawing_utils` and
 `drawing_styles`, `mp.tasks.vision.PoseLandmarker`, `mp.Image`, and landmarks as messages; whatever
 else MediaPipe has says so where it is used. Docs: docs/mediapipe.md.
 """
@@ -27,8 +27,15 @@ _ALSO = {
     "python.solutions.pose": solutions.pose,
     "python.solutions.drawing_utils": solutions.drawing_utils,
     "python.solutions.drawing_styles": solutions.drawing_styles,
+    "python.solutions.holistic": solutions.holistic,
+    "python.solutions.hands": solutions.hands,
+    "python.solutions.face_mesh": solutions.face_mesh,
     "python.solutions.pose_connections": solutions.pose,
+    "python.solutions.hands_connections": solutions.hands,
+    "python.solutions.face_mesh_connections": solutions.face_mesh,
     "solutions.pose_connections": solutions.pose,
+    "solutions.hands_connections": solutions.hands,
+    "solutions.face_mesh_connections": solutions.face_mesh,
     "tasks.components.containers.landmark": containers,
     "tasks.python.components.containers.landmark": containers,
     "tasks.python.components.containers.rect": containers,

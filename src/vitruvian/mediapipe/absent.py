@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from vitruvian.errors import VitruvianError
 
-ROAD = "use vitruvian.mediapipe for poses, and MediaPipe itself for this"
+ROAD = "hands and faces of whole bodies: mp.solutions.holistic; for this use MediaPipe itself"
 
 
 class Absent:
@@ -18,7 +18,7 @@ class Absent:
 
     def refuse(self, *_: object, **__: object) -> NoReturn:
         """Say what is missing."""
-        raise VitruvianError(f"vitruvian.mediapipe has no {self._name}, only poses; {ROAD}")
+        raise VitruvianError(f"vitruvian.mediapipe has no {self._name}; {ROAD}")
 
     __call__ = __iter__ = __len__ = __contains__ = __getitem__ = refuse
 

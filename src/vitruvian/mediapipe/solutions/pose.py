@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.frame import Frame
 from vitruvian.mediapipe.follow import OnePerson
@@ -70,8 +71,54 @@ class SolutionOutputs(NamedTuple):
     segmentation_mask: np.ndarray | None  # (H, W) float32, 0..1; None unless asked for
 
 
-class Pose:
-    """MediaPipe's Pose: its arguments, its results, its 30 frames per second."""
+class Solution:
+    """What Pose and Holistic have in common: one person, and 30 frames per second."""
+
+    def __init__(self, follow: OnePerson) -> None:
+        """`follow`: gives the person."""
+        self._follow: OnePerson | None = follow
+        self._frames = 0
+
+    def _person(self, image: np.ndarray) -> Poses:
+        """The person in the next image."""
+        if self._follow is None:
+            raise ValueError("_graph is None in SolutionBase: it is closed")
+        if len(image.shape) < 3:
+            raise IndexError(f"image has shape {image.shape}, want (H, W, 3)")
+        if image.shape[2:] != (3,):
+            raise ValueError("Input image must contain three channel rgb data.")
+        if not np.can_cast(image.dtype, np.uint8, "safe"):
+            raise TypeError(
+                f"Cannot cast array data from {image.dtype!r} to {np.dtype(np.uint8)!r} according "
+                "to the rule 'safe'"
+            )
+        if image.size == 0:
+            raise RuntimeError(f"ROI width and height must be > 0: the image is {image.shape}")
+        self._frames += 1
+        frame = Frame(image.astype(np.uint8, copy=False))
+        return self._follow(frame, self._frames * STEP)
+
+    def reset(self) -> None:
+        """Forget the person who is followed."""
+        if self._follow is not None:
+            self._follow.reset()
+            self._frames = 0
+
+    def close(self) -> None:
+        """Give the networks back; nothing can be processed afterwards."""
+        if self._follow is None:
+            raise ValueError("Closing SolutionBase._graph which is already None")
+        self._follow = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+class Pose(Solution):
+    """MediaPipe's Pose: its arguments and results."""
 
     def __init__(
         self,
@@ -99,19 +146,15 @@ class Pose:
             TypeError: a value of another type.
             VitruvianError: the weights are not available.
         """
-        if not isinstance(model_complexity, int | np.integer):
-            raise TypeError(f"model_complexity is {model_complexity!r}, want 0, 1 or 2")
-        if model_complexity not in (0, 1, 2):
-            raise ValueError(f"model_complexity is {model_complexity}, want 0, 1 or 2")
         model: Any = load(
-            COMPLEXITY[model_complexity],
+            of_complexity(model_complexity, COMPLEXITY),
             compat="solutions",
-            conf=_share(min_detection_confidence),
-            presence=_share(min_tracking_confidence),
+            conf=share(min_detection_confidence),
+            presence=share(min_tracking_confidence),
             masks=bool(enable_segmentation),
         )
-        self._follow = OnePerson(model, follow=not static_image_mode, smooth=bool(smooth_landmarks))
-        self._frames, self._open = 0, True
+        follow = not static_image_mode
+        super().__init__(OnePerson(model, follow=follow, smooth=bool(smooth_landmarks)))
 
     def process(self, image: np.ndarray) -> SolutionOutputs:
         """The most prominent person.
@@ -124,60 +167,50 @@ class Pose:
             TypeError: the image is not of 8 bits.
             RuntimeError: the image is empty.
         """
-        if not self._open:
-            raise ValueError("Pose is closed: _graph is None in SolutionBase")
-        if len(image.shape) < 3 and len(image.shape) != 0:
-            raise IndexError(f"image has shape {image.shape}, want (H, W, 3)")
-        if image.shape[2:] != (3,):
-            raise ValueError("Input image must contain three channel rgb data.")
-        if not np.can_cast(image.dtype, np.uint8, "safe"):
-            raise TypeError(
-                f"Cannot cast array data from {image.dtype!r} to {np.dtype(np.uint8)!r} according "
-                "to the rule 'safe'"
-            )
-        if image.size == 0:
-            raise RuntimeError(f"ROI width and height must be > 0: the image is {image.shape}")
-        self._frames += 1
-        pixels = image.astype(np.uint8, copy=False)
-        poses = self._follow(Frame(pixels), self._frames * STEP)
+        poses = self._person(image)
         if not len(poses):
             return SolutionOutputs(None, None, None)
-        assert poses.xyz is not None
-        assert poses.depth is not None
-        height, width, _ = image.shape
-        size = np.array([width, height], np.float32)
-        places = np.column_stack([poses.xy[0] / size, poses.depth[0] / size[0]]).tolist()
-        scores = poses.score[0].tolist()
-        mask = None
-        if poses.mask is not None:
-            mask = poses.mask[0]
-            mask.setflags(write=False)
-        return SolutionOutputs(
-            NormalizedLandmarkList.of(map(NormalizedLandmark.of, places, scores)),
-            LandmarkList.of(map(Landmark.of, poses.xyz[0].tolist(), scores)),
-            mask,
-        )
-
-    def reset(self) -> None:
-        """Forget the person who is followed."""
-        if self._open:
-            self._follow.reset()
-            self._frames = 0
-
-    def close(self) -> None:
-        """Give the networks back; nothing can be processed afterwards."""
-        if not self._open:
-            raise ValueError("Closing SolutionBase._graph which is already None")
-        self._open = False
-        del self._follow
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+        return SolutionOutputs(*body_of(poses, image), mask_of(poses))
 
 
-def _share(value: float) -> float:
+def body_of(poses: Poses, image: np.ndarray) -> tuple[NormalizedLandmarkList, LandmarkList]:
+    """Landmarks of the first person: in the image, and in metres."""
+    assert poses.xyz is not None
+    scores, body = poses.score[0].tolist(), slice(len(PoseLandmark))
+    return (
+        NormalizedLandmarkList.of(
+            map(NormalizedLandmark.of, places_of(poses, image, body), scores)
+        ),
+        LandmarkList.of(map(Landmark.of, poses.xyz[0, body].tolist(), scores)),
+    )
+
+
+def places_of(poses: Poses, image: np.ndarray, which: slice) -> list[list[float]]:
+    """Positions x y z of some keypoints of the first person, in widths and heights of the image."""
+    assert poses.depth is not None
+    height, width, _ = image.shape
+    size = np.array([width, height, width], np.float32)
+    return (np.column_stack([poses.xy[0, which], poses.depth[0, which]]) / size).tolist()
+
+
+def mask_of(poses: Poses) -> np.ndarray | None:
+    """(H, W) of the first person, read-only; None if not asked for."""
+    if poses.mask is None:
+        return None
+    mask = poses.mask[0]
+    mask.setflags(write=False)
+    return mask
+
+
+def of_complexity(value: object, names: tuple[str, ...]) -> str:
+    """The model of a complexity: 0, 1 or 2."""
+    if not isinstance(value, int | np.integer):
+        raise TypeError(f"model_complexity is {value!r}, want 0, 1 or 2")
+    if value not in (0, 1, 2):
+        raise ValueError(f"model_complexity is {value}, want 0, 1 or 2")
+    return names[value]
+
+
+def share(value: float) -> float:
     """MediaPipe takes any number as a threshold; those outside of 0..1 are as good as these."""
     return min(max(float(np.float32(value)), 0.0), 1.0)

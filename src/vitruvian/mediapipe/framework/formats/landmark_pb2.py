@@ -87,10 +87,10 @@ class Landmark(_Message):
     presence: float  # 0..1
 
     @classmethod
-    def of(cls, values: Iterable[float], visibility: float) -> Self:
-        """From x, y and z, which are float32 already."""
+    def of(cls, values: Iterable[float], *visibility: float) -> Self:
+        """From x, y and z, and visibility if known, which are float32 already."""
         made = cls()
-        made._set.update(zip(cls.FIELDS, (*values, visibility), strict=False))
+        made._set.update(zip(cls.FIELDS, (*values, *visibility), strict=False))
         return made
 
     def _take(self, name: str, value: Any) -> None:
