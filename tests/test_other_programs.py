@@ -218,15 +218,28 @@ def test_motmetrics_reads_our_mot(tmp_path, people, frame):
 
 MOVEMENT = """
 import json, sys
-import xarray
-from movement.io import save_poses
+import sleap_io, xarray
+from importlib.metadata import version
+from movement.io import load_poses, save_poses
 from movement.kinematics import compute_velocity
 from movement.filtering import interpolate_over_time
-import sleap_io
-data = xarray.open_dataset(sys.argv[1]).load()
-save_poses.to_sleap_analysis_file(data, sys.argv[2])
-save_poses.to_dlc_file(data, sys.argv[3], split_individuals=False)
-labels = sleap_io.load_file(sys.argv[2])
+from pathlib import Path
+from pynwb import NWBHDF5IO
+folder = Path(sys.argv[1])
+data = xarray.open_dataset(folder / version("movement")[:4]).load()
+save_poses.to_sleap_analysis_file(data, folder / "a.h5")
+save_poses.to_dlc_file(data, folder / "a.csv", split_individuals=False)
+file = save_poses.to_nwb_file(data.isel({data.position.dims[3]: [0]}))
+with NWBHDF5IO(folder / "a.nwb", "w") as opened:
+    opened.write(file)
+labels = sleap_io.load_file(folder / "a.h5")
+for name, back in {
+    "sleap": load_poses.from_sleap_file(folder / "a.h5", fps=25),
+    "dlc": load_poses.from_dlc_file(folder / "a.csv", fps=25),
+    "nwb": load_poses.from_nwb_file(folder / "a.nwb"),
+}.items():
+    back.attrs = {key: str(value) for key, value in back.attrs.items()}
+    back.to_netcdf(folder / f"{name}.nc", engine="scipy")
 print(json.dumps([
     list(compute_velocity(data.position).shape),
     int(interpolate_over_time(data.position).isnull().sum()),
@@ -236,17 +249,34 @@ print(json.dumps([
 """
 
 
-def test_movement_and_sleap_read_our_xarray(tmp_path, people, frame):
-    """Movement's kinematics, filters and writers take it; sleap-io reads what they wrote."""
-    for package in ("xarray", "movement", "sleap_io"):
+def test_our_xarray_comes_back_from_movement_sleap_deeplabcut_and_nwb(tmp_path, people, frame):
+    """Movement's kinematics and writers take it, sleap-io reads them; what is read is as it was."""
+    for package in ("xarray", "movement", "sleap_io", "ndx_pose"):
         if find_spec(package) is None:
             absent(f"{package} is not installed")
-    data = vit.to_xarray(numbered_people(people, frame))
-    data.to_netcdf(tmp_path / "a.nc", engine="scipy")
-    shape, _, nodes, tracks, frames = read_by(
-        "movement", MOVEMENT, tmp_path / "a.nc", tmp_path / "a.h5", tmp_path / "a.csv"
-    )
+    import xarray
+
+    pairs = numbered_people(people, frame)
+    for version in ("0.15", "0.16", "0.17"):
+        data = vit.to_xarray(pairs, movement=version)
+        data.to_netcdf(tmp_path / version, engine="scipy")
+    shape, _, nodes, tracks, frames = read_by("movement", MOVEMENT, tmp_path)
     assert shape == [5, 2, len(HALPE26), 2]
     assert nodes == list(HALPE26.keypoints)
     assert tracks == ["id_1", "id_2"]
     assert frames >= 4
+    for name in ("sleap", "dlc", "nwb"):
+        with xarray.open_dataset(tmp_path / f"{name}.nc", engine="scipy") as file:
+            back = dict(enumerate(poses for _, poses in vit.from_xarray(file)))
+        for i, (_, want) in enumerate(pairs):
+            for at, who in enumerate(want.person):
+                if np.isnan(want.xy[at]).all() or (name == "nwb" and who == 2):
+                    continue  # nobody is found with no keypoint; an NWB file has one individual
+                found = back[i].person == (1 if name == "nwb" else who)
+                assert back[i].skeleton == HALPE26, name
+                np.testing.assert_allclose(
+                    back[i].xy[found][0], want.xy[at], atol=1e-3, err_msg=f"{name} {i} {who}"
+                )
+                seen = np.isfinite(want.xy[at]).all(axis=-1)
+                score = back[i].score[found][0]
+                np.testing.assert_allclose(score[seen], want.score[at][seen], atol=1e-3)

@@ -27,6 +27,8 @@ _PUBLIC = {
     "doctor": "verbs.doctor",
     "draw": "rendering.draw",
     "export": "verbs.export",
+    "from_supervision": "formats.libraries",
+    "from_xarray": "formats.libraries",
     "live": "verbs.live.push",
     "load": "models.load",
     "open_sink": "verbs.outputs",

@@ -11,7 +11,7 @@ from vitruvian.analysis.events import Event as Event
 from vitruvian.body.poses import Poses as Poses
 from vitruvian.body.skeleton import Skeleton as Skeleton
 from vitruvian.errors import VitruvianError as VitruvianError
-from vitruvian.formats.libraries import to_pandas as to_pandas, to_supervision as to_supervision, to_xarray as to_xarray
+from vitruvian.formats.libraries import from_supervision as from_supervision, from_xarray as from_xarray, to_pandas as to_pandas, to_supervision as to_supervision, to_xarray as to_xarray
 from vitruvian.formats.table import read as read
 from vitruvian.frame import Frame as Frame
 from vitruvian.geometry.camera import Camera

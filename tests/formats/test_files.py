@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+import vitruvian as vit
 from bodies import LEFT, UP, body, rotation_about, seen_as, turned
-from conftest import need, refused
+from conftest import TOY, need, refused
 from recordings import one_track
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import (
@@ -284,6 +285,31 @@ def test_a_data_set_is_laid_out_as_movement_has_it(people, frame, space):
         libraries.to_xarray([(frame(), people(1))], "3d")
 
 
+def test_movement_has_other_names_of_dimensions_since_0_17(people, frame):
+    need("xarray")
+    pairs = [(frame(i, i / 10), people(2, everything=True)) for i in range(3)]
+    for space in ("2d", "3d"):
+        for movement in ("0.15", "0.17.0", "1.0"):
+            data = libraries.to_xarray(pairs, space, movement=movement)
+            last = ("keypoints", "individuals") if movement == "0.15" else libraries.LATER
+            assert data["position"].dims[2:] == last
+            back = list(libraries.from_xarray(data))
+            for (frame_back, got), (frame_there, want) in zip(back, pairs, strict=True):
+                assert frame_back.seconds == pytest.approx(frame_there.seconds)
+                assert (got.skeleton.keypoints, got.origin) == (
+                    TOY.keypoints,
+                    "camera" if space == "3d" else None,
+                )
+                np.testing.assert_array_equal(got.person, want.person)
+                np.testing.assert_array_equal(got.score, want.score)
+                if space == "2d":
+                    np.testing.assert_array_equal(got.xy, want.xy)
+                else:
+                    np.testing.assert_array_equal(got.xyz, want.xyz)
+    with refused("want a data set of movement"):
+        list(libraries.from_xarray(data.rename(time="frame")))
+
+
 def test_key_points_of_supervision_have_numbers(people):
     need("supervision")
     poses = people(2, COCO17)
@@ -293,4 +319,45 @@ def test_key_points_of_supervision_have_numbers(people):
     assert found.xy[0, 3].tolist() == [0, 0]
     assert found.data["tracker_id"].tolist() == [1, 2]
     np.testing.assert_array_equal(found.xy[1], poses.xy[1])
-    assert len(libraries.to_supervision(Poses.nobody(COCO17))) == 0
+    nobody = libraries.to_supervision(Poses.nobody(COCO17))
+    assert len(nobody) == len(libraries.from_supervision(nobody)) == 0
+
+
+def test_key_points_of_supervision_come_back_without_metres(people):
+    need("supervision")
+    poses = people(2, COCO17, everything=True)
+    poses.xy[0, 3] = np.nan
+    found = libraries.to_supervision(poses)
+    back = libraries.from_supervision(found)
+    assert back.xyz is None
+    assert np.isnan(back.xy[0, 3]).all()
+    assert back.score[0, 3] == 0
+    np.testing.assert_array_equal(back.xy, poses.xy)
+    np.testing.assert_array_equal(back.person, poses.person)
+    np.testing.assert_array_equal(back.box_score, poses.box_score)
+    found.keypoint_confidence = None
+    del found.data["tracker_id"]
+    assert libraries.from_supervision(found).person.tolist() == [-1, -1]
+    assert libraries.from_supervision(found).score[0, :4].tolist() == [1, 1, 1, 0]
+    with refused("KeyPoints have 17 keypoints, halpe26 has 26"):
+        libraries.from_supervision(found, "halpe26")
+    with refused("no skeleton named 'coco18'"):
+        libraries.from_supervision(found, "coco18")
+
+
+def test_polars_reads_and_writes_our_tables(tmp_path, people, frame):
+    need("polars")
+    import polars
+
+    pairs = [(frame(i, i / 10), people(2, COCO17, everything=True)) for i in range(3)]
+    for suffix in ("parquet", "csv"):
+        file, again = tmp_path / f"a.{suffix}", tmp_path / f"again.{suffix}"
+        with vit.open_sink(file) as sink:
+            for pair in pairs:
+                sink.write(*pair)
+        table = getattr(polars, f"read_{suffix}")(file)
+        assert table.height == 3 * 2 * 17
+        getattr(table, f"write_{suffix}")(again)
+        for (_, want), (_, got) in zip(vit.read(file), vit.read(again), strict=True):
+            for part in ("xy", "score", "xyz", "error", "plausible", "person"):
+                np.testing.assert_array_equal(getattr(got, part), getattr(want, part))
