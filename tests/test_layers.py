@@ -34,6 +34,7 @@ BELOW = {
     },
     "streams": {"body", "decode", "frame", "geometry", "models", "sources", "errors"},
     "analysis": {"body", "documents", "frame", "models", "errors"},
+    "multiview": {"body", "frame", "geometry", "errors"},
     "rendering": {"body", "formats", "frame", "geometry", "picture_files", "errors"},
     "evaluate": {
         *("body", "documents", "formats", "frame", "geometry", "models", "sources", "errors"),
@@ -47,6 +48,7 @@ BELOW = {
         *("analysis", "body", "documents", "evaluate", "formats", "frame", "geometry", "models"),
         *(
             "exports",
+            "multiview",
             "network",
             "picture_files",
             "rendering",
@@ -84,7 +86,7 @@ HOMES = {
     "xarray": {"formats/libraries.py"},
     "supervision": {"formats/libraries.py"},
     "scipy": {
-        *("analysis/cycles.py", "verbs/batch/join.py"),
+        *("analysis/cycles.py", "verbs/batch/join.py", "multiview/people.py"),
         *("streams/identify.py", "streams/butterworth.py", "verbs/compare/agreement.py"),
         "training/",
     },
@@ -108,7 +110,7 @@ HOMES = {
 MOST_NAMES = 23  # on the first screen
 # Public names that several modules may define: each is called by its module, `coco.read(path)`.
 OF_A_MODULE = {"read", "write", "load", "encode", "decode", "Options", "main"}
-MOST_HOMONYMS = 20  # of all modules, those of OF_A_MODULE and commands counted too
+MOST_HOMONYMS = 21  # of all modules, those of OF_A_MODULE and commands counted too
 
 
 @functools.cache

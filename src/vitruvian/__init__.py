@@ -47,6 +47,7 @@ _PUBLIC = {
     "trace": "verbs.trace",
     "track": "verbs.api",
     "train": "verbs.train",
+    "triangulate": "verbs.triangulate",
     "val": "verbs.val.val",
 }
 __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -40,6 +40,7 @@ from vitruvian.verbs.outputs import open_sink as open_sink
 from vitruvian.verbs.synth import synth as synth
 from vitruvian.verbs.trace import Trace
 from vitruvian.verbs.train import train as train
+from vitruvian.verbs.triangulate import Triangulation
 from vitruvian.verbs.val.val import Validation
 
 __version__: str
@@ -528,6 +529,67 @@ def track(
 
     Raises:
         VitruvianError: as `predict`; or an option has no effect on a record.
+    """
+
+def triangulate(
+    source: Sequence[str | Path],
+    rig: str | Path,
+    model: str | ModelSpec | Model = 'blazepose-full',
+    *,
+    cameras: str | Sequence[str] | None = None,
+    sync: str = 'no',
+    max_error: float | None = None,
+    mend_sides: bool = True,
+    bones: bool = False,
+    cutoff_hz: float | None = None,
+    fps: float | None = None,
+    up: str = 'y',
+    find: str | None = None,
+    num_poses: int | None = None,
+    conf: float | None = None,
+    skeleton: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    out: str | Path = 'triangulated',
+    save: str | Sequence[str] | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None] = ...,
+    words: ModelWords = ...,
+    machine: MachineWords = ...,
+) -> Triangulation:
+    """People in metres from several calibrated cameras.
+
+    People are tracked in each view, matched across views over time, and each keypoint is
+    triangulated from the views that agree, at least two, at the times of the first view. Poses have
+    `world` (metres, axes of the rig), `reprojection` (pixels), `uncertainty` (metres) and `views`;
+    `xy` and `xyz` are as the first camera would see them.
+
+    Args:
+        source: a video, or a file of poses (`.jsonl` of `predict`, a folder of OpenPose JSON, ...),
+            of each camera.
+        rig: calibration file with all cameras and their positions, see `Camera.read`.
+        model: for videos, as for `predict`.
+        cameras: names in the rig of the views, in order; default: by the names of the files.
+        sync: "no": times of the files are those of one clock; "movement": find offsets from how
+            people move; or seconds that are added to the times of each view, such as "0,0.12".
+        max_error: pixels: a view with a larger reprojection error is left out of a keypoint;
+            default: 2 % of the longer side of the image.
+        mend_sides: exchange left and right where a view contradicts the others.
+        bones: bones of one length over the recording.
+        cutoff_hz: low-pass filter (Butterworth, zero phase) after triangulation; default: none.
+        fps: frame rate of poses without times.
+        up: up axis of .trc, .c3d and .bvh: y or z.
+        words: options of the model, as for `predict`.
+        machine: the same.
+        out: a file, its extension selects the format, or a folder.
+        save: formats written into a folder; default: json,trc.
+        overwrite: replace existing files.
+        say: called with one line for each finding.
+
+    Raises:
+        VitruvianError: fewer than two views, no camera for one, no positions in the rig, nobody
+            seen by two cameras, or as `predict`.
     """
 
 def val(

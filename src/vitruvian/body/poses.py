@@ -31,6 +31,9 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "world": ("N", "K", 3),
     "error": ("N",),
     "plausible": ("N",),
+    "reprojection": ("N", "K"),
+    "uncertainty": ("N", "K"),
+    "views": ("N", "K"),
 }
 
 
@@ -103,6 +106,9 @@ class Poses:
     plausible: np.ndarray | None = (
         None  # (N,) bool, whether xyz is anatomically plausible: absolute
     )
+    reprojection: np.ndarray | None = None  # (N, K) pixels, root mean square over views: several
+    uncertainty: np.ndarray | None = None  # (N, K) metres, standard deviation of world: several
+    views: np.ndarray | None = None  # (N, K) number of views that agree: several cameras
     look: Regions | None = None  # regions of the same N people in the next frame
     raw: Poses | None = None  # the same poses before smoothing, if smoothed
     maps: np.ndarray | None = None  # (N, K, h, w) heat maps, 0 where nothing is; on request

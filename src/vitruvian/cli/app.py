@@ -28,6 +28,7 @@ from vitruvian.cli.synth import synth
 from vitruvian.cli.trace import trace
 from vitruvian.cli.track import track
 from vitruvian.cli.train import train
+from vitruvian.cli.triangulate import triangulate
 from vitruvian.cli.val import val
 from vitruvian.errors import VitruvianError, shown
 
@@ -128,6 +129,7 @@ COMMANDS = (
         live,
         batch,
         compare,
+        triangulate,
         val,
         train,
         distil,

@@ -27,6 +27,7 @@ class WriteTrack(Protocol):
 class OnePersonFiles:
     """3D tracks of all people, from first to last detection; written at the end.
 
+    Metres are of the world, upright, where the camera is placed in one, or else of the camera.
     A person who returns stays in one file, with a gap. People without track ids are skipped,
     except in a single image, where they are numbered in order.
     """
@@ -62,6 +63,8 @@ class OnePersonFiles:
         at = len(self.frames)
         self.frames.append(Frame(None, frame.index, frame.seconds, frame.source, size=frame.size))
         places = () if poses.xyz is None else poses.xyz
+        if poses.world is not None and frame.camera is not None:
+            places = poses.world @ frame.camera.level.T
         for person, xyz in zip(poses.person.tolist(), places, strict=True):
             if person >= 0:
                 self.rows.setdefault(person, {})[at] = xyz.copy()

@@ -37,6 +37,9 @@ PARTS = {
     "world": DECIMALS,
     "error": PIXEL_DECIMALS,
     "plausible": 0,
+    "reprojection": PIXEL_DECIMALS,
+    "uncertainty": DECIMALS,
+    "views": 0,
 }
 NEEDED = ("box", "box_score", "xy", "score")  # required for every person
 LARGEST = 1e15  # pixels or metres on reading; its square still fits float32

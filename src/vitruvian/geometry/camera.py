@@ -222,6 +222,17 @@ class Camera:
         matrix = self._world()
         return (xyz @ matrix[:3, :3].T + matrix[:3, 3]).astype(xyz.dtype)
 
+    @cached_property
+    def level(self) -> np.ndarray:
+        """(3, 3) smallest rotation from the axes of the world to upright ones, with y down."""
+        up = self._world()[:3, :3].T @ self.up
+        up = up / np.linalg.norm(up)
+        axis = np.cross(up, UP)
+        sine, cosine = float(np.linalg.norm(axis)), float(up @ UP)
+        if sine < 1e-9:
+            return np.eye(3) if cosine > 0 else np.diag([1.0, -1.0, -1.0])
+        return rotation_matrix(axis / sine * np.arctan2(sine, cosine))
+
     def _world(self) -> np.ndarray:
         if self.extrinsics is None:
             raise VitruvianError(

@@ -1,0 +1,1 @@
+"""Several calibrated cameras: people matched across views, and their keypoints triangulated."""

@@ -1,0 +1,245 @@
+"""From the poses of several views to people in metres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.errors import VitruvianError
+from vitruvian.frame import Frame
+from vitruvian.geometry.camera import Camera
+from vitruvian.multiview.people import ViewTrack, match_views
+from vitruvian.multiview.sides import exchanged
+from vitruvian.multiview.sync import Offset, Seen, find_offset
+from vitruvian.multiview.triangulation import Rig, triangulate_points, undistorted
+
+SHARE = 0.02  # of the longer side of the image: the largest reprojection error that agrees
+NEAR = 0.5  # of it: the distance in which people, sides and offsets are weighed
+LONGEST_GAP = 1.6  # frames of a view between which keypoints are interpolated
+
+
+@dataclass(frozen=True, eq=False)
+class CameraView:
+    """The poses of one camera, tracked, in order of time."""
+
+    name: str
+    camera: Camera
+    pairs: Sequence[tuple[Frame, Poses]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How views become people in metres."""
+
+    max_error: float | None = None  # pixels; None: 2 % of the longer side of the image
+    min_score: float = 0.1  # keypoints with a lower score do not count
+    mend_sides: bool = True  # exchange left and right where a view contradicts the others
+    bones: bool = False  # bones of one length over the recording
+
+
+@dataclass(frozen=True, eq=False)
+class TriangulatedPerson:
+    """A person over the T common times, K keypoints; NaN where fewer than two views agree."""
+
+    world: np.ndarray  # (T, K, 3) metres, world coordinates of the rig
+    error: np.ndarray  # (T, K) pixels, root mean square of the reprojection errors
+    uncertainty: np.ndarray  # (T, K) metres, standard deviation
+    used: np.ndarray  # (T, V, K) bool, views that agree
+    score: np.ndarray  # (T, K) mean score of these views, 0 where missing
+    swapped: np.ndarray  # (T, V) bool, where left and right of a view were exchanged
+
+
+@dataclass(frozen=True, eq=False)
+class Recording3D:
+    """People of several views, in metres, at the times of the first view."""
+
+    frames: Sequence[Frame]  # of the first view, with its camera
+    skeleton: Skeleton
+    people: Sequence[TriangulatedPerson]
+    views: Sequence[str]
+    offsets: Sequence[Offset | None]  # added to the times of each view; None: not found, 0 used
+    alone: dict[tuple[str, int], int] = field(default_factory=dict)  # frames seen by one view only
+
+    def poses(self, i: int) -> Poses:
+        """The people of frame i: `world`, and `xyz`, `xy` as the first camera would see them."""
+        camera, table = self.frames[i].camera, self.skeleton
+        assert camera is not None
+        here = [n for n, each in enumerate(self.people) if np.isfinite(each.world[i]).any()]
+        if not here:
+            return Poses.nobody(table, "camera")
+        world = np.stack([self.people[n].world[i] for n in here])
+        xyz = camera.from_world(world)
+        xy = camera.project(xyz).astype(np.float32)
+        box = np.full((len(here), 4), np.nan, np.float32)
+        for row, points in enumerate(xy):  # behind the first camera nothing is seen
+            if len(seen := points[np.isfinite(points).all(axis=-1)]):
+                box[row, :2], box[row, 2:] = seen.min(axis=0), seen.max(axis=0)
+
+        def of(name: str) -> np.ndarray:
+            return np.stack([getattr(self.people[n], name)[i] for n in here]).astype(np.float32)
+
+        score, error = of("score"), of("error")
+        known = np.isfinite(error)
+        return Poses(
+            table,
+            xy=xy,
+            score=score,
+            box=box,
+            box_score=(score.sum(axis=1) / np.maximum(known.sum(axis=1), 1)).astype(np.float32),
+            person=np.array(here, np.int64) + 1,
+            xyz=xyz.astype(np.float32),
+            origin="camera",
+            world=world.astype(np.float32),
+            error=np.nanmean(error, axis=1),
+            reprojection=error,
+            uncertainty=of("uncertainty"),
+            views=of("used").sum(axis=1),
+        )
+
+
+def triangulated(
+    views: Sequence[CameraView],
+    options: Options = Options(),
+    *,
+    offsets: Sequence[float] | None = None,
+    find_offsets: float | None = None,
+) -> Recording3D:
+    """Match the people of several views and triangulate their keypoints.
+
+    Args:
+        views: two at least, each with a placed camera; all of one skeleton.
+        options: how.
+        offsets: seconds that are added to the times of each view.
+        find_offsets: find the offsets from movement, up to so many seconds.
+
+    Raises:
+        VitruvianError: fewer than two views, or skeletons that differ.
+    """
+    if len(views) < 2:
+        raise VitruvianError(f"{len(views)} view given, want two or more")
+    tables = {view.name: view.pairs[0][1].skeleton for view in views if view.pairs}
+    if empty := [view.name for view in views if not view.pairs]:
+        raise VitruvianError(f"'{empty[0]}' has no frames")
+    table = tables[views[0].name]
+    for name, other in tables.items():
+        if other != table:
+            raise VitruvianError(
+                f"'{name}' has the skeleton {other.name}, '{views[0].name}' has {table.name}; "
+                "give views of one model"
+            )
+    rig = Rig.of([view.camera for view in views])
+    max_error = np.array([options.max_error or SHARE * max(view.camera.size) for view in views])
+    seen = [_seen(view, options.min_score) for view in views]
+    found: list[Offset | None] = [Offset(s, 0.0) for s in offsets or [0.0] * len(views)]
+    if find_offsets is not None:
+        people = [list(tracks.values()) for tracks in seen]
+        found = find_offset(rig, people, NEAR * max_error, find_offsets)
+    frames = [frame for frame, _ in views[0].pairs]
+    seconds = np.array([frame.seconds for frame in frames])
+    seconds = seconds + (0.0 if found[0] is None else found[0].seconds)
+    common = []
+    for view, tracks, offset in zip(views, seen, found, strict=True):
+        times = np.array([frame.seconds for frame, _ in view.pairs])
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+        late = 0.0 if offset is None else offset.seconds
+        common.append({
+            number: ViewTrack(*each.resampled(seconds - late, LONGEST_GAP * step))
+            for number, each in tracks.items()
+        })  # fmt: skip
+    people, alone = match_views(rig, table, common, seconds, NEAR * max_error)
+    three = []
+    for person in people:
+        at, weight = _gathered(person.tracks, common, len(table))
+        three.append(_three(rig, table, at, weight, max_error, options))
+    placed = [Frame(None, f.index, f.seconds, f.source, views[0].camera, f.size) for f in frames]
+    names = [view.name for view in views]
+    ones = {(names[v], number): count for (v, number), count in alone.items()}
+    return Recording3D(placed, table, three, names, found, ones)
+
+
+def _seen(view: CameraView, min_score: float) -> dict[int, Seen]:
+    """The tracks of a view; people without a track id are one each while they are alone."""
+    rows: dict[int, list[tuple[float, np.ndarray, np.ndarray]]] = {}
+    for frame, poses in view.pairs:
+        numbers = poses.person.tolist()
+        if len(numbers) == 1 and numbers[0] < 0:
+            numbers = [0]
+        for row, number in enumerate(numbers):
+            if number >= 0:
+                entry = (frame.seconds, poses.xy[row], poses.score[row])
+                rows.setdefault(number, []).append(entry)
+    found = {}
+    for number, entries in rows.items():
+        seconds, xy, score = (np.array(each) for each in zip(*entries, strict=True))
+        score = np.where(np.isfinite(score), score, 0).astype(np.float64)
+        score = np.where(score >= min_score, score, 0)
+        at = undistorted([view.camera], xy[:, None])[:, 0]
+        there = (score > 0) & np.isfinite(at).all(axis=-1)
+        found[number] = Seen(seconds, np.where(there[..., None], at, np.nan), score * there)
+    return found
+
+
+def _gathered(
+    tracks: np.ndarray, views: Sequence[dict[int, ViewTrack]], k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(T, V, K, 2) and (T, V, K) of one person."""
+    t, count = tracks.shape
+    at, weight = np.full((t, count, k, 2), np.nan), np.zeros((t, count, k))
+    for v, known in enumerate(views):
+        for number, track in known.items():
+            rows = tracks[:, v] == number
+            at[rows, v], weight[rows, v] = track.at[rows], track.weight[rows]
+    return at, weight
+
+
+def _three(
+    rig: Rig,
+    table: Skeleton,
+    at: np.ndarray,
+    weight: np.ndarray,
+    max_error: np.ndarray,
+    options: Options,
+) -> TriangulatedPerson:
+    t, views, k = weight.shape
+    swapped = np.zeros((t, views), bool)
+    if options.mend_sides:
+        order, swapped = exchanged(rig, table, at, weight, NEAR * max_error)
+        at = np.take_along_axis(at, order[..., None], axis=2)
+        weight = np.take_along_axis(weight, order, axis=2)
+    flat_at = at.transpose(0, 2, 1, 3).reshape(-1, views, 2)
+    flat_weight = weight.transpose(0, 2, 1).reshape(-1, views)
+    points = triangulate_points(rig, flat_at, flat_weight, max_error)
+    used = points.used.reshape(t, k, views).transpose(0, 2, 1)
+    score = np.where(used, weight, 0).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
+    world = points.world.reshape(t, k, 3)
+    error, spread = points.error.reshape(t, k), points.uncertainty.reshape(t, k)
+    if options.bones:
+        world = _of_one_length(table, world, spread)
+    return TriangulatedPerson(world, error, spread, used, score, swapped)
+
+
+def _of_one_length(table: Skeleton, world: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """(T, K, 3) with bones of one length: both ends move, the less certain one farther.
+
+    The length is the median over the recording. Source: Jakobsen 2001, "Advanced character
+    physics" (constraints satisfied by relaxation).
+    """
+    world = world.copy()
+    with np.errstate(invalid="ignore"):
+        bones = [(a, b, np.linalg.norm(world[:, a] - world[:, b], axis=-1)) for a, b in table.bones]
+    lengths = [(a, b, np.nanmedian(far)) for a, b, far in bones if np.isfinite(far).sum() > 2]
+    square = spread**2
+    for _ in range(10):
+        for a, b, length in lengths:
+            line = world[:, b] - world[:, a]
+            far = np.linalg.norm(line, axis=-1, keepdims=True)
+            part = (square[:, a] / (square[:, a] + square[:, b]))[:, None]
+            move = line * (1 - length / np.maximum(far, 1e-6))
+            there = np.isfinite(move).all(axis=-1)
+            world[there, a] += (part * move)[there]
+            world[there, b] -= ((1 - part) * move)[there]
+    return world

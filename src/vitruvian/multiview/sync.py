@@ -1,0 +1,162 @@
+"""How much later the clock of a view starts: found from the movement of people.
+
+With the right offset, moving keypoints lie on the epipolar lines of the other views. All offsets
+are tried in steps of two frames, and the best are refined to parts of a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from vitruvian.multiview.sides import line_distance
+from vitruvian.multiview.triangulation import Rig
+
+COARSE = 2  # frames between two offsets that are tried first
+BEST = 5  # of them that are refined
+FRAMES = 400  # that offsets are judged with, at most
+STEP = 0.25  # frames between two offsets that are tried last; the best is between them
+CAP = 3.0  # largest distance of a keypoint that counts, in `near`
+FLAT = 0.3  # sharpness from which an offset is not known
+LEAST_OVERLAP = 0.3  # of the shorter view
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a view saw of one tracked person, at its own times."""
+
+    seconds: np.ndarray  # (T,) increasing
+    at: np.ndarray  # (T, K, 2) normalized coordinates, NaN where missing
+    weight: np.ndarray  # (T, K) scores
+
+    def resampled(self, times: np.ndarray, longest: float) -> tuple[np.ndarray, np.ndarray]:
+        """(M, K, 2) and (M, K) at (M,) times, between two frames at most `longest` s apart."""
+        after = np.searchsorted(self.seconds, times).clip(1, max(len(self.seconds) - 1, 1))
+        if len(self.seconds) == 1:
+            exact = np.abs(times - self.seconds[0]) < 1e-4
+            at = np.where(exact[:, None, None], self.at[0], np.nan)
+            return at, np.where(exact[:, None], self.weight[0], 0.0)
+        before = after - 1
+        gap = self.seconds[after] - self.seconds[before]
+        part = (times - self.seconds[before]) / gap
+        part = np.where(np.abs(part) * gap < 1e-4, 0.0, part)
+        part = np.where(np.abs(part - 1) * gap < 1e-4, 1.0, part)
+        inside = (part >= 0) & (part <= 1) & ((gap <= longest) | (part == 0) | (part == 1))
+        part = part[:, None]
+        first, second = self.at[before], self.at[after]
+        first = np.where((part == 1)[..., None], second, first)  # exactly there: only that one
+        second = np.where((part == 0)[..., None], first, second)
+        at = first + part[..., None] * (second - first)
+        weight = (1 - part) * self.weight[before] + part * self.weight[after]
+        return np.where(inside[:, None, None], at, np.nan), np.where(inside[:, None], weight, 0.0)
+
+
+@dataclass(frozen=True)
+class Offset:
+    """Found for a view."""
+
+    seconds: float  # to be added to the times of the view
+    sharpness: float  # squares of distances, here against the median elsewhere: 0 sharp, 1 flat
+
+
+def find_offset(
+    rig: Rig, views: Sequence[Sequence[Seen]], near: np.ndarray, longest: float
+) -> list[Offset | None]:
+    """Offsets of all views against the first; None where nothing moves, or nobody is seen.
+
+    Args:
+        rig: the cameras.
+        views: of each view, the people that it saw.
+        near: (V,) pixels, how far off a keypoint usually is at most.
+        longest: seconds, the largest offset that is looked for.
+    """
+    found: list[Offset | None] = [Offset(0.0, 0.0)]
+    for v in range(1, len(views)):
+        # Against all views that are known already.
+        known = [(u, base.seconds) for u, base in enumerate(found) if base is not None]
+        known = [(u, base) for u, base in known if views[u] and views[v]]
+        best = _against(rig, known, v, views, near, longest) if known else None
+        found.append(None if best is None or best.sharpness > FLAT else best)
+    return found
+
+
+def _frame_time(views: Sequence[Seen]) -> float:
+    steps = [np.diff(each.seconds) for each in views if len(each.seconds) > 1]
+    return float(np.median(np.concatenate(steps))) if steps else 0.04
+
+
+def _against(
+    rig: Rig,
+    known: Sequence[tuple[int, float]],
+    v: int,
+    views: Sequence[Sequence[Seen]],
+    near: np.ndarray,
+    longest: float,
+) -> Offset | None:
+    """The offset of view v, against views whose offsets are known."""
+    frame = max(_frame_time(views[u]) for u in (v, *(u for u, _ in known)))
+    judged = dict[float, float]()
+
+    def cost(offset: float) -> float:
+        key = round(offset, 6)
+        if key not in judged:
+            each = [
+                _cost(rig, u, v, views[u], views[v], offset - base, float(near[[u, v]].mean()))
+                for u, base in known
+            ]
+            some = [value for value in each if np.isfinite(value)]
+            judged[key] = float(np.mean(some)) if some else np.inf
+        return judged[key]
+
+    tried = np.arange(-longest, longest + frame, COARSE * frame)
+    costs = np.array([cost(offset) for offset in (*tried, 0.0)])
+    if not np.isfinite(costs).any():
+        return None
+    usual = float(np.median(costs[np.isfinite(costs)]))
+    lowest = np.argsort(costs)[:BEST]
+    starts = [float(offset) for offset in np.append(tried, 0.0)[lowest]]
+    around = [start + step * frame for start in starts for step in (-1, 0, 1)]
+    best = min(around, key=cost)
+    fine = [best + step * STEP * frame for step in range(-8, 9)]
+    values = np.array([cost(offset) for offset in fine])
+    if not np.isfinite(values).all():
+        return Offset(best, cost(best) / max(usual, 1e-9))
+    i = int(values.argmin())
+    low, high = max(0, i - 4), min(len(fine), i + 5)
+    bend, slope, _ = np.polyfit(np.array(fine[low:high]) - fine[i], values[low:high], 2)
+    shift = -slope / (2 * bend) if bend > 0 else 0.0
+    shift = float(np.clip(shift, -frame, frame))
+    return Offset(float(fine[i] + shift), float(values[i]) / max(usual, 1e-9))
+
+
+def _cost(
+    rig: Rig,
+    u: int,
+    v: int,
+    first: Sequence[Seen],
+    second: Sequence[Seen],
+    offset: float,
+    scale: float,
+) -> float:
+    """Mean square of the distances from epipolar lines, with an offset; infinite without any."""
+    longest = 1.6 * _frame_time(second)
+    totals = list[np.ndarray]()
+    for a, b in product(first, second):
+        some = slice(None, None, max(1, len(a.seconds) // FRAMES))
+        times, at, weight = a.seconds[some], a.at[some], a.weight[some]
+        other, other_weight = b.resampled(times - offset, longest)
+        trust = np.minimum(weight, other_weight)
+        there = (trust > 0) & np.isfinite(at).all(axis=-1) & np.isfinite(other).all(axis=-1)
+        if there.any(axis=1).sum() < max(3, LEAST_OVERLAP * len(times)):
+            continue
+        off = line_distance(rig, u, v, np.nan_to_num(at), np.nan_to_num(other)) / scale
+        off = np.where(there, np.minimum(off, CAP) ** 2, 0) * trust
+        rows = there.any(axis=1)
+        totals.append(off[rows].sum(axis=1) / (trust * there)[rows].sum(axis=1))
+    if not totals:
+        return np.inf
+    # Pairs of people who are the same: the lowest of each first one.
+    return float(min(np.mean(each) for each in totals))

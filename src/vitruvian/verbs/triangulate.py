@@ -1,0 +1,330 @@
+"""Triangulate: people in metres from videos, or saved poses, of several calibrated cameras."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.errors import VitruvianError, amount, shown
+from vitruvian.formats import table
+from vitruvian.formats.atomic_file import writing
+from vitruvian.formats.format import WriteOptions
+from vitruvian.formats.wire import Provenance, from_header, with_options
+from vitruvian.frame import Frame
+from vitruvian.geometry import calibration_files
+from vitruvian.geometry.camera import Camera
+from vitruvian.multiview.recording import CameraView, Options, Recording3D, triangulated
+from vitruvian.streams import butterworth
+from vitruvian.streams.identify import Identify
+from vitruvian.streams.stream import through
+from vitruvian.verbs.asked import asked_model
+from vitruvian.verbs.groups import MachineWords, ModelWords, quiet, verb
+from vitruvian.verbs.outputs import Save, is_file, refuse_existing, written_formats
+from vitruvian.verbs.progress import progress
+
+if TYPE_CHECKING:
+    from vitruvian.models.model import Model
+    from vitruvian.models.spec import ModelSpec
+
+MODEL = "blazepose-full"
+SEVERAL = 5  # num_poses for models whose default is one person
+LONGEST_OFFSET = 10.0  # seconds that are looked for
+POSES = {row.suffix for row in table.FORMATS.values()} - {""}
+ALONE = 0.5  # seconds in one view only, from which it is said
+Pairs = list[tuple[Frame, Poses]]
+
+
+@dataclass(frozen=True)
+class Triangulation:
+    """What `triangulate` made."""
+
+    recording: Recording3D
+    files: tuple[Path, ...]
+
+
+@verb
+def triangulate(
+    source: Sequence[str | Path],
+    rig: str | Path,
+    model: str | ModelSpec | Model = MODEL,
+    *,
+    cameras: str | Sequence[str] | None = None,
+    sync: str = "no",
+    max_error: float | None = None,
+    mend_sides: bool = True,
+    bones: bool = False,
+    cutoff_hz: float | None = None,
+    fps: float | None = None,
+    up: str = "y",
+    words: ModelWords = ModelWords(),
+    machine: MachineWords = MachineWords(),
+    out: str | Path = "triangulated",
+    save: str | Sequence[str] | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None] = quiet,
+) -> Triangulation:
+    """People in metres from several calibrated cameras.
+
+    People are tracked in each view, matched across views over time, and each keypoint is
+    triangulated from the views that agree, at least two, at the times of the first view. Poses have
+    `world` (metres, axes of the rig), `reprojection` (pixels), `uncertainty` (metres) and `views`;
+    `xy` and `xyz` are as the first camera would see them.
+
+    Args:
+        source: a video, or a file of poses (`.jsonl` of `predict`, a folder of OpenPose JSON, ...),
+            of each camera.
+        rig: calibration file with all cameras and their positions, see `Camera.read`.
+        model: for videos, as for `predict`.
+        cameras: names in the rig of the views, in order; default: by the names of the files.
+        sync: "no": times of the files are those of one clock; "movement": find offsets from how
+            people move; or seconds that are added to the times of each view, such as "0,0.12".
+        max_error: pixels: a view with a larger reprojection error is left out of a keypoint;
+            default: 2 % of the longer side of the image.
+        mend_sides: exchange left and right where a view contradicts the others.
+        bones: bones of one length over the recording.
+        cutoff_hz: low-pass filter (Butterworth, zero phase) after triangulation; default: none.
+        fps: frame rate of poses without times.
+        up: up axis of .trc, .c3d and .bvh: y or z.
+        words: options of the model, as for `predict`.
+        machine: the same.
+        out: a file, its extension selects the format, or a folder.
+        save: formats written into a folder; default: json,trc.
+        overwrite: replace existing files.
+        say: called with one line for each finding.
+
+    Raises:
+        VitruvianError: fewer than two views, no camera for one, no positions in the rig, nobody
+            seen by two cameras, or as `predict`.
+    """
+    paths = [Path(each) for each in ([source] if isinstance(source, (str, Path)) else source)]
+    if len(paths) < 2:
+        raise VitruvianError(f"{amount(len(paths), 'view')} given, want two cameras or more")
+    out, named = Path(out), save if save is None or isinstance(save, str) else ",".join(save)
+    targets = _targets(out, Save.parse(named, "json,trc"))
+    refuse_existing([path for _, path in targets], overwrite)
+    names = _named(paths, rig, cameras)
+    offsets = _offsets(sync, len(paths))
+    how = Options(max_error=max_error, mend_sides=mend_sides, bones=bones)
+    if max_error is not None and not 0 < max_error < np.inf:
+        raise VitruvianError(f"max_error is {max_error:g}, want pixels above 0")
+    filter_options = None if cutoff_hz is None else butterworth.Options(cutoff_hz=cutoff_hz)
+    about, poses = _poses_of(paths, model, words, machine, fps)
+    views = [
+        CameraView(path.name, _camera(path, rig, name, pairs), pairs)
+        for path, name, pairs in zip(paths, names, poses, strict=True)
+    ]
+    found = triangulated(
+        views, how, offsets=offsets, find_offsets=LONGEST_OFFSET if sync == "movement" else None
+    )
+    if not found.people:
+        raise VitruvianError(
+            "nobody is seen by two cameras at once; check the rig, the names of the cameras, and "
+            "whether the views run at the same time (--sync movement)"
+        )
+    if filter_options is not None:
+        found = _filtered(found, filter_options)
+    for line in report(found, names, sync == "movement"):
+        say(line)
+    done = {"rig": str(rig), "cameras": names, "sync": sync, "max_error": max_error}
+    done |= {"offsets": [None if each is None else each.seconds for each in found.offsets]}
+    done |= {"mend_sides": mend_sides, "bones": bones, "cutoff_hz": cutoff_hz}
+    about = with_options(about, triangulated=done)
+    with writing(out):
+        for row, path in targets:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with row.write(path, WriteOptions(about, up=up)) as sink:
+                for i, frame in enumerate(found.frames):
+                    sink.write(frame, found.poses(i))
+            say(f"-> {', '.join(map(str, sink.paths))}")
+    return Triangulation(found, tuple(path for _, path in targets))
+
+
+def _targets(out: Path, save: Save) -> list[tuple[Any, Path]]:
+    rows = written_formats(out, save)
+    for row in rows:
+        if row.frames:
+            raise VitruvianError(
+                f"triangulated people cannot be written as {row.name}; want a record (.jsonl), "
+                "tables, .trc, .c3d, .bvh or .html"
+            )
+    if is_file(out):
+        return [(rows[0], out)]
+    return [(row, out / f"triangulated{row.ends[0]}") for row in rows]
+
+
+def _offsets(sync: str, count: int) -> list[float] | None:
+    """Seconds of each view; None: to be found, or none."""
+    if sync in ("no", "movement"):
+        return None
+    try:
+        numbers = [float(word) for word in sync.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise VitruvianError(
+            f"sync is '{shown(sync)}', want no, movement, or seconds of {count} views, such as "
+            f"{','.join(['0', '0.12', '-0.3', '0'][: min(count, 4)])}"
+        )
+    return numbers
+
+
+def _plain(name: str) -> str:
+    """A name without signs, capitals and leading zeros of numbers: cam_01 and Cam1 are alike."""
+    words = re.findall(r"[a-z]+|\d+", name.lower())
+    return "".join(word.lstrip("0") or "0" if word.isdigit() else word for word in words)
+
+
+def _named(
+    paths: Sequence[Path], rig: str | Path, cameras: str | Sequence[str] | None
+) -> list[str]:
+    """The camera of each view."""
+    try:
+        known = list(calibration_files.read(Path(rig)))
+    except calibration_files.SizeUnsaid:
+        known = list(calibration_files.read(Path(rig), (1, 1)))
+    if cameras is not None:
+        given = cameras.split(",") if isinstance(cameras, str) else list(cameras)
+        if len(given) != len(paths):
+            raise VitruvianError(
+                f"{amount(len(given), 'camera')} named for {amount(len(paths), 'view')}: "
+                f"{shown(','.join(given), 100)}"
+            )
+        names = [word.strip() for word in given]
+    else:
+        names = []
+        for path in paths:
+            stem, fits = _plain(path.stem), list[str]()
+            for far in (lambda a, b: a == b, lambda a, b: a.endswith(b), lambda a, b: b in a):
+                fits = [name for name in known if _plain(name) and far(stem, _plain(name))]
+                if fits:
+                    break
+            if len(fits) != 1:
+                raise VitruvianError(
+                    f"which camera is '{shown(path.name)}'? '{rig}' has {', '.join(known)}; name "
+                    "files like cameras, or give the names in order: --cameras "
+                    f"{','.join(known[: len(paths)])}"
+                )
+            names.append(fits[0])
+    for name in names:
+        if names.count(name) > 1:
+            raise VitruvianError(f"camera '{shown(name)}' is given for two views")
+    return names
+
+
+def _camera(path: Path, rig: str | Path, name: str, pairs: Pairs) -> Camera:
+    sizes = {frame.size for frame, _ in pairs if all(frame.size)}
+    if len(sizes) > 1:
+        raise VitruvianError(f"'{path.name}' has frames of several sizes")
+    size = next(iter(sizes), None)
+    camera = Camera.read(rig, name, size)
+    camera = camera if size is None else camera.scaled(size)
+    if camera.extrinsics is None:
+        raise VitruvianError(f"'{rig}' has no position of camera '{name}' (rotation, translation)")
+    return camera
+
+
+def _poses_of(
+    paths: Sequence[Path],
+    model: str | ModelSpec | Model,
+    words: ModelWords,
+    machine: MachineWords,
+    fps: float | None,
+) -> tuple[Provenance, list[Pairs]]:
+    """Provenance, and the tracked poses of each view."""
+    saved = [path.is_dir() or path.suffix.lower() in POSES for path in paths]
+    if all(saved):
+        readings = [table.read(path, fps=fps if _asks(path) else None) for path in paths]
+        return from_header(readings[0].header), [_tracked(reading) for reading in readings]
+    if any(saved):
+        raise VitruvianError("give either videos or saved poses of all cameras, not both")
+    from vitruvian.models.load import family_of, open_model
+    from vitruvian.models.spec import ModelSpec
+    from vitruvian.sources.open import open_source
+    from vitruvian.streams.stream import Stream
+    from vitruvian.streams.wanted import Wanted
+
+    sources = [each for path in paths for each in open_source(str(path))]
+    for each in sources:
+        if not each.moving:
+            raise VitruvianError(f"'{each.name}' is an image; give a video, or saved poses")
+    asked = asked_model(model, words, machine)
+    if isinstance(asked, ModelSpec) and family_of(asked.name).one_person:
+        asked = asked.with_defaults(num_poses=SEVERAL)
+    opened, found = open_model(asked, sources), list[Pairs]()
+    for each in sources:
+        faults = list[VitruvianError]()
+        stream = Stream(opened, Wanted(track=True, smooth="no"), moving=True)
+        pairs: Pairs = []
+        with progress(each.name, each.count()) as advance:
+            for frame, poses in stream.run(each, faults.append):
+                pairs.append((replace(frame, pixels=None), replace(poses, mask=None, maps=None)))
+                advance(len(pairs))
+        if faults:
+            raise faults[0]
+        found.append(pairs)
+    return opened, found
+
+
+def _asks(path: Path) -> bool:
+    return "fps" in table.recognised(path).asks
+
+
+def _tracked(reading: Iterable[tuple[Frame, Poses]]) -> Pairs:
+    """The pairs; people get track ids if they have none."""
+    pairs = [(frame, poses if poses.raw is None else poses.raw) for frame, poses in reading]
+    if any((poses.person < 0).any() and len(poses) > 1 for _, poses in pairs):
+        pairs = list(through([Identify()], pairs))
+    return pairs
+
+
+def _filtered(found: Recording3D, options: butterworth.Options) -> Recording3D:
+    seconds = np.array([frame.seconds for frame in found.frames])
+    people = [
+        replace(person, world=butterworth.filtered(seconds, person.world, options))
+        for person in found.people
+    ]
+    return replace(found, people=people)
+
+
+def report(found: Recording3D, cameras: Sequence[str], synced: bool = False) -> list[str]:
+    """Lines about people, views and offsets: what was found, and how well."""
+    lines = list[str]()
+    if synced:
+        for name, offset in zip(found.views, found.offsets, strict=True):
+            if offset is None:
+                lines.append(f"{name}: its offset was not found; 0 s is assumed")
+            else:
+                sharp = f", sharpness {offset.sharpness:.2f} (0 sharp, 1 flat)"
+                lines.append(f"{name}: offset {offset.seconds:+.3f} s{sharp}")
+    seconds = np.array([frame.seconds for frame in found.frames])
+    for number, person in enumerate(found.people, 1):
+        known = np.isfinite(person.world[..., 0])
+        there = np.flatnonzero(known.any(axis=1))
+        if not len(there):
+            continue
+        span = f"{seconds[there[0]]:.1f} to {seconds[there[-1]]:.1f} s"
+        share = known[there[0] : there[-1] + 1].mean()
+        lines.append(
+            f"person {number}: {span}, {100 * share:.0f} % of keypoints in 3D, reprojection error "
+            f"{np.nanmedian(person.error):.1f} px, uncertainty "
+            f"{1000 * np.nanmedian(person.uncertainty):.0f} mm (medians)"
+        )
+        for v, camera in enumerate(cameras):
+            used = person.used[there, v].mean() / max(known[there].mean(), 1e-9)
+            swapped = int(person.swapped[:, v].sum())
+            more = f"; left and right exchanged in {amount(swapped, 'frame')}" if swapped else ""
+            lines.append(f"  {camera}: agrees for {100 * used:.0f} % of them{more}")
+    rate = 1 / max(float(np.median(np.diff(seconds))), 1e-6) if len(seconds) > 1 else 1.0
+    for (name, number), count in sorted(found.alone.items()):
+        if count >= ALONE * rate:
+            lines.append(
+                f"track {number} of {name}: {amount(count, 'frame')} seen by no other camera, "
+                "left out"
+            )
+    return lines

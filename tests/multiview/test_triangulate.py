@@ -1,0 +1,324 @@
+"""Several cameras: points, people, sides, clocks; made-up people whose places are known."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rigs
+import vitruvian as vit
+from commands import process
+from vitruvian.body.skeletons import COCO17
+from vitruvian.errors import VitruvianError
+from vitruvian.formats.trc import read_trc
+from vitruvian.geometry import calibration_files
+from vitruvian.geometry.camera import Camera
+from vitruvian.multiview.recording import CameraView, Options, triangulated
+from vitruvian.multiview.triangulation import Rig, triangulate_points, undistorted
+
+SECONDS = np.arange(90) / 30
+
+
+def views_of(people, cameras, seconds=SECONDS, noise=2.0, seed=0, **more):
+    rng = np.random.default_rng(seed)
+    return [
+        rigs.seen(camera, f"cam{i}", people, seconds, rng, noise=noise, **more)
+        for i, camera in enumerate(cameras)
+    ]
+
+
+def off(person, truth):
+    """(T, 17) metres."""
+    return np.linalg.norm(person.world - truth, axis=-1)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 8])
+def test_points_are_exact_without_noise(count):
+    cameras = rigs.cameras(count)
+    lens = np.array([-0.1, 0.02, 0.001, -0.001])
+    cameras = [replace(camera, distortion=lens) for camera in cameras]
+    points = rigs.walker(SECONDS[:3]).reshape(-1, 3)
+    xy = np.stack([camera.project(camera.from_world(points)) for camera in cameras])
+    at = undistorted(cameras, xy).transpose(1, 0, 2)
+    found = triangulate_points(
+        Rig.of(cameras), at, np.ones(at.shape[:2]), np.full(len(cameras), 5.0)
+    )
+    np.testing.assert_allclose(found.world, points, atol=1e-6)
+    assert found.error.max() < 1e-3
+
+
+def test_the_error_is_that_of_least_squares_and_is_told():
+    """Within a few percent of the bound of Cramer and Rao, also what the result says itself."""
+    cameras, truth = rigs.cameras(4), rigs.walker(SECONDS)
+    (person,) = triangulated(views_of(truth[None], cameras)).people
+    rig, points = Rig.of(cameras), truth.reshape(-1, 3)
+    seen = np.einsum("vij,mj->mvi", rig.rotation, points) + rig.shift
+    flat = seen[..., :2] / seen[..., 2:]
+    slope = rig.rotation[:, :2] - flat[..., None] * rig.rotation[:, None, 2]
+    slope = slope * (rig.focal / seen[..., 2:])[..., None]
+    normal = np.einsum("mvij,mvik->mjk", slope, slope)
+    bound = np.sqrt(4 * np.trace(np.linalg.inv(normal), axis1=1, axis2=2).mean())
+    error = np.sqrt((off(person, truth) ** 2).mean())
+    assert error < 1.05 * bound
+    assert np.sqrt((person.uncertainty**2).mean()) == pytest.approx(error, rel=0.1)
+
+
+def test_a_wrong_view_is_left_out_of_a_keypoint():
+    cameras, truth = rigs.cameras(4), rigs.walker(SECONDS)
+    views = views_of(truth[None], cameras)
+    wrist = COCO17["left_wrist"]
+    for _, poses in views[1].pairs[20:40]:
+        poses.xy[0, wrist] += (150, -90)
+    (person,) = triangulated(views).people
+    assert not person.used[20:40, 1, wrist].any()
+    assert person.used[20:40][:, [0, 2, 3], wrist].all()
+    assert off(person, truth)[20:40, wrist].max() < 0.06
+
+
+def test_what_one_view_alone_sees_is_missing():
+    cameras, truth = rigs.cameras(3), rigs.walker(SECONDS)
+    views = views_of(truth[None], cameras)
+    knee = COCO17["right_knee"]
+    for view in views[:2]:
+        for _, poses in view.pairs[10:20]:
+            poses.xy[0, knee], poses.score[0, knee] = np.nan, 0
+    found = triangulated(views)
+    assert np.isnan(found.people[0].world[10:20, knee]).all()
+    poses = found.poses(15)
+    assert poses.world is not None
+    assert poses.views is not None
+    assert np.isnan(poses.world[0, knee]).all()
+    assert poses.views[0, knee] == 0
+    assert np.isfinite(np.delete(poses.world[0], knee, axis=0)).all()
+
+
+@pytest.mark.parametrize("names", [(), ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")])
+def test_exchanged_sides_of_a_view_are_mended(names):
+    cameras, truth = rigs.cameras(4), rigs.walker(SECONDS)
+    views = views_of(truth[None], cameras)
+    views[2] = rigs.swap_sides(views[2], slice(30, 60), names)
+    mended = triangulated(views).people[0]
+    assert mended.swapped[30:60, 2].mean() > 0.95
+    assert mended.swapped[:, [0, 1, 3]].mean() < 0.02
+    assert np.nanmedian(off(mended, truth)[30:60]) < 0.012
+    assert np.nanmax(off(mended, truth)[30:60]) < 0.12
+    left = triangulated(views, Options(mend_sides=False)).people[0]
+    assert left.used[30:60, 2].mean() < mended.used[30:60, 2].mean() - 0.1
+
+
+def test_two_people_keep_their_numbers_though_a_view_exchanges_them():
+    cameras = rigs.cameras(3)
+    truth = np.stack([rigs.walker(SECONDS), rigs.walker(SECONDS, 1.0, 2.5)])
+    ids = np.repeat([[0], [1]], len(SECONDS), axis=1)
+    ids[:, 45:] = ids[::-1, 45:]
+    third = rigs.seen(cameras[2], "cam2", truth, SECONDS, np.random.default_rng(5), ids=ids)
+    views = [*views_of(truth, cameras[:2]), third]
+    found = triangulated(views)
+    assert len(found.people) == 2
+    order = [int(np.argmin([np.nanmedian(off(p, t)) for t in truth])) for p in found.people]
+    assert sorted(order) == [0, 1]
+    for person, which in zip(found.people, order, strict=True):
+        assert np.nanmedian(off(person, truth[which])) < 0.02
+        assert np.isfinite(person.world).all(axis=(1, 2)).mean() > 0.9
+
+
+def test_somebody_in_one_view_only_is_told_not_guessed():
+    cameras = rigs.cameras(3)
+    two = np.stack([rigs.walker(SECONDS), rigs.walker(SECONDS, 1.0, 2.5)])
+    views = views_of(two[:1], cameras[:2]) + views_of(two, cameras[2:])
+    views[2] = replace(views[2], name="third")
+    found = triangulated(views)
+    assert len(found.people) == 1
+    assert found.alone == {("third", 1): len(SECONDS)}
+
+
+@pytest.mark.parametrize("late", [0.1, -0.73, 1.9])
+def test_a_camera_that_starts_later_is_found(late):
+    """To 0.2 frames; its frame rate differs, too."""
+    cameras, views = rigs.cameras(3), []
+    rng = np.random.default_rng(2)
+    for i, camera in enumerate(cameras):
+        own = np.arange(200) / (25 if i == 1 else 30)
+        body = rigs.walker(own + (late if i == 1 else 0))[None]
+        views.append(rigs.seen(camera, f"cam{i}", body, own, rng))
+    found = triangulated(views, find_offsets=4.0)
+    assert found.offsets[1] is not None
+    assert found.offsets[2] is not None
+    assert found.offsets[1].seconds == pytest.approx(late, abs=0.2 / 25)
+    assert found.offsets[2].seconds == pytest.approx(0, abs=0.2 / 30)
+    truth = rigs.walker(np.arange(200) / 30)
+    assert np.nanmedian(off(found.people[0], truth)) < 0.02
+
+
+def test_an_offset_that_cannot_be_known_is_not_made_up():
+    """Somebody who stands still."""
+    cameras = rigs.cameras(3)
+    still = np.repeat(rigs.walker(np.zeros(1)), len(SECONDS), axis=0)[None]
+    found = triangulated(views_of(still, cameras), find_offsets=2.0)
+    assert found.offsets[1] is None
+    assert np.nanmedian(off(found.people[0], still[0])) < 0.02
+
+
+def test_bones_of_one_length():
+    cameras, truth = rigs.cameras(3), rigs.walker(SECONDS)
+    views = views_of(truth[None], cameras, noise=6.0)
+
+    def spread(bones):
+        world = triangulated(views, Options(bones=bones)).people[0].world
+        shin = world[:, COCO17["left_knee"]] - world[:, COCO17["left_ankle"]]
+        return float(np.nanstd(np.linalg.norm(shin, axis=-1)))
+
+    assert spread(True) < 0.3 * spread(False)
+
+
+def test_a_camera_without_a_place_is_refused():
+    camera = Camera.with_focal(rigs.SIZE, 900)
+    with pytest.raises(VitruvianError, match="position of a camera is unknown"):
+        Rig.of([camera, camera])
+
+
+# The verb and the command
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Records of three cameras and their rig, as Pose2Sim writes it; the truth."""
+    cameras, truth = rigs.cameras(3), rigs.walker(SECONDS)
+    lines = []
+    for i, (camera, view) in enumerate(zip(cameras, views_of(truth[None], cameras), strict=True)):
+        assert camera.extrinsics is not None
+        rotation = camera.extrinsics[:3, :3]
+        angle = np.arccos((np.trace(rotation) - 1) / 2)
+        axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0],
+                         rotation[1, 0] - rotation[0, 1]]) / (2 * np.sin(angle))  # fmt: skip
+        matrix = camera.matrix.copy()
+        matrix[:2, 2] -= 0.5  # of the file: pixels counted from their centres
+        lines += [
+            f"[cam_0{i}]", f'name = "cam_0{i}"', f"size = {[float(s) for s in camera.size]}",
+            f"matrix = {matrix.tolist()}", "distortions = [0.0, 0.0, 0.0, 0.0]",
+            f"rotation = {(axis * angle).tolist()}",
+            f"translation = {camera.extrinsics[:3, 3].tolist()}", "fisheye = false",
+        ]  # fmt: skip
+        with vit.open_sink(tmp_path / f"cam{i}.jsonl") as sink:
+            for frame, poses in view.pairs:
+                sink.write(frame, poses)
+    (tmp_path / "rig.toml").write_text("\n".join(lines) + "\n")
+    return tmp_path, truth
+
+
+def test_records_become_metres(recorded):
+    folder, truth = recorded
+    sources = [folder / f"cam{i}.jsonl" for i in range(3)]
+    lines = []
+    done = vit.triangulate(
+        sources, folder / "rig.toml", out=folder / "out", save="json,trc,html", say=lines.append
+    )
+    assert [path.name for path in done.files] == [
+        "triangulated.jsonl", "triangulated.trc", "triangulated_3d.html"
+    ]  # fmt: skip
+    pairs = list(vit.read(done.files[0]))
+    world = np.stack([poses.world[0] for _, poses in pairs if poses.world is not None])
+    assert np.median(np.linalg.norm(world - truth, axis=-1)) < 0.015
+    frame, poses = pairs[10]
+    assert poses.person.tolist() == [1]
+    assert poses.origin == "camera"
+    assert frame.camera is not None
+    assert frame.camera.extrinsics is not None
+    assert poses.xyz is not None
+    assert poses.world is not None
+    np.testing.assert_allclose(frame.camera.to_world(poses.xyz), poses.world, atol=1e-4)
+    assert poses.views is not None
+    assert poses.uncertainty is not None
+    assert poses.reprojection is not None
+    assert poses.views.min() >= 2
+    assert 0.001 < poses.uncertainty.mean() < 0.03
+    assert 0.5 < poses.reprojection.mean() < 5
+    # y up: x, z, -y of a world with z up.
+    track = read_trc(done.files[1])
+    y_down = truth[..., [0, 2, 1]] * (1, -1, 1)
+    assert np.median(np.linalg.norm(track.xyz - y_down, axis=-1)) < 0.015
+    assert any("person 1: 0.0 to 3.0 s, 100 %" in line for line in lines)
+
+
+def test_z_up_is_the_world_of_the_rig(recorded):
+    folder, truth = recorded
+    sources = [folder / f"cam{i}.jsonl" for i in range(3)]
+    vit.triangulate(sources, folder / "rig.toml", up="z", out=folder / "walk.trc")
+    lines = (folder / "walk.trc").read_text().splitlines()
+    first = np.array(lines[6].split("\t")[2:5], float)
+    np.testing.assert_allclose(first, truth[0, 0], atol=0.04)
+
+
+def test_the_command(recorded):
+    folder, _ = recorded
+    sources = [str(folder / f"cam{i}.jsonl") for i in range(3)]
+    rig = ["--rig", str(folder / "rig.toml")]
+    done = process(
+        "triangulate", *sources, *rig, "--sync", "movement", "--out", str(folder / "a.trc")
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cam1.jsonl: offset" in done.stdout
+    assert "a.trc" in done.stdout
+    again = process("triangulate", *sources, *rig, "--out", str(folder / "a.trc"))
+    assert again.returncode == 1
+    assert "exists; pass --overwrite" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cameras": "cam_00,cam_01"}, "2 cameras named for 3 views"),
+        ({"cameras": "cam_00,cam_01,left"}, "left"),
+        ({"cameras": "cam_00,cam_00,cam_01"}, "given for two views"),
+        ({"sync": "soon"}, "sync is 'soon', want no, movement, or seconds of 3 views"),
+        ({"sync": "0,0.1"}, "seconds of 3 views"),
+        ({"max_error": 0}, "max_error is 0, want pixels above 0"),
+        ({"out": "walk.mp4"}, "cannot be written as video"),
+    ],
+)
+def test_wrong_words(recorded, change, message):
+    folder, _ = recorded
+    sources = [folder / f"cam{i}.jsonl" for i in range(3)]
+    words = {"out": folder / "x.jsonl", **change}
+    with pytest.raises(VitruvianError, match=message):
+        vit.triangulate(sources, folder / "rig.toml", **words)
+    assert not (folder / "x.jsonl").exists()
+
+
+def test_views_without_a_camera_in_their_names(recorded):
+    folder, _ = recorded
+    for i, name in enumerate(("left", "middle")):
+        (folder / f"cam{i}.jsonl").rename(folder / f"{name}.jsonl")
+    sources = [folder / "left.jsonl", folder / "middle.jsonl"]
+    with pytest.raises(VitruvianError, match=r"which camera is 'left\.jsonl'"):
+        vit.triangulate(sources, folder / "rig.toml", out=folder / "x.trc")
+    done = vit.triangulate(
+        sources, folder / "rig.toml", cameras="cam_00,cam_01", out=folder / "x.trc"
+    )
+    assert len(done.recording.people) == 1
+
+
+@pytest.mark.shared
+def test_pose2sim_s_own_files(shared):
+    """From the very OpenPose files: within 10 mm (median) of its triangulated markers."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    import triangulate as benchmark  # pyright: ignore[reportMissingImports]
+
+    folder = shared / "data" / "pose2sim"
+    truth = benchmark.markers(folder)
+    placed = list(calibration_files.read(folder / "calibration" / "Calib_qualisys.toml").values())
+    files = benchmark.openpose(folder / "single_balancing" / "openpose_body25b")
+    views = [CameraView(f"cam0{v + 1}", placed[v], files[v]) for v in range(4)]
+    found = triangulated(views)
+    (person,) = found.people
+    names = found.skeleton.keypoints
+    far = [
+        np.linalg.norm(person.world[:, names.index(name)] - xyz, axis=-1)
+        for name, xyz in truth.items()
+        if name in names
+    ]
+    assert np.nanmedian(far) < 0.010

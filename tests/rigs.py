@@ -1,0 +1,106 @@
+"""Rigs and walking people, made up, for the tests of several cameras."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vitruvian.body.poses import Poses
+from vitruvian.body.skeletons import COCO17
+from vitruvian.frame import Frame
+from vitruvian.geometry.camera import Camera
+from vitruvian.multiview.recording import CameraView
+
+SIZE = (1280, 720)
+# Standing, metres: x to the person's left, z up.
+BODY = {
+    "nose": (0, 0.1, 1.6), "eye": (0.03, 0.09, 1.64), "ear": (0.07, 0, 1.62),
+    "shoulder": (0.19, 0, 1.42), "elbow": (0.25, -0.02, 1.12), "wrist": (0.27, 0.05, 0.88),
+    "hip": (0.1, 0, 0.92), "knee": (0.11, 0.02, 0.5), "ankle": (0.11, -0.03, 0.09),
+}  # fmt: skip
+
+
+def cameras(count: int, radius: float = 4.0) -> list[Camera]:
+    """Placed cameras in a circle around the origin of a world with z up, 1.5 m high."""
+    placed = []
+    for i in range(count):
+        angle = (2 * np.pi / count if count > 3 else 1.2) * i + 0.3
+        centre = np.array([radius * np.cos(angle), radius * np.sin(angle), 1.5 + 0.1 * i])
+        z = np.array([0, 0, 0.9]) - centre
+        z /= np.linalg.norm(z)
+        x = np.cross(z, [0, 0, 1.0])
+        x /= np.linalg.norm(x)
+        rotation = np.stack([x, np.cross(z, x), z])
+        extrinsics = np.eye(4)
+        extrinsics[:3, :3], extrinsics[:3, 3] = rotation, -rotation @ centre
+        camera = Camera.with_focal(SIZE, 900.0)
+        placed.append(camera.placed(extrinsics, (0, 0, 1)))
+    return placed
+
+
+def walker(seconds: np.ndarray, phase: float = 0.0, around: float = 0.0) -> np.ndarray:
+    """(T, 17, 3) metres of a person who walks to and fro and swings arms and legs."""
+    body = np.zeros((len(seconds), 17, 3))
+    swing = np.sin(2 * np.pi * 0.9 * seconds + phase)
+    for k, name in enumerate(COCO17.keypoints):
+        side = 1 if name.startswith("left") else -1
+        x, y, z = BODY[name.split("_")[-1]]
+        body[:, k] = (side * x, y, z) if name != "nose" else (x, y, z)
+        reach = {"wrist": 0.3, "elbow": 0.15, "knee": -0.15, "ankle": -0.3}
+        body[:, k, 1] += side * reach.get(name.split("_")[-1], 0) * swing
+    turn = 0.5 * np.sin(0.7 * seconds + phase) + around
+    c, s = np.cos(turn), np.sin(turn)
+    rotated = np.stack(
+        [c[:, None] * body[..., 0] - s[:, None] * body[..., 1],
+         s[:, None] * body[..., 0] + c[:, None] * body[..., 1], body[..., 2]], axis=-1,
+    )  # fmt: skip
+    place = np.stack(
+        [0.9 * np.cos(0.5 * seconds + around), 0.9 * np.sin(0.6 * seconds + around)], axis=-1
+    )
+    rotated[..., :2] += place[:, None]
+    return rotated
+
+
+def seen(
+    camera: Camera,
+    name: str,
+    people: np.ndarray,
+    seconds: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    noise: float = 2.0,
+    missing: float = 0.0,
+    ids: np.ndarray | None = None,
+) -> CameraView:
+    """What a camera sees of (P, T, 17, 3) people: pixels with noise; ids (P, T) of them."""
+    pairs = []
+    for i, time in enumerate(seconds):
+        xy = camera.project(camera.from_world(people[:, i]))
+        xy = (xy + rng.normal(0, noise, xy.shape)).astype(np.float32)
+        score = np.full(xy.shape[:2], 0.9, np.float32)
+        gone = rng.random(score.shape) < missing
+        xy[gone], score[gone] = np.nan, 0
+        n = len(people)
+        box = np.concatenate([np.nanmin(xy, axis=1), np.nanmax(xy, axis=1)], axis=1)
+        number = np.arange(n) if ids is None else ids[:, i]
+        poses = Poses(COCO17, xy, score, box, np.full(n, 0.9, np.float32), number.astype(np.int64))
+        pairs.append((Frame(None, i, float(time), f"{name}.mp4", size=SIZE), poses))
+    return CameraView(name, camera, pairs)
+
+
+def swap_sides(
+    view: CameraView, frames: slice | list[int], names: tuple[str, ...] = ()
+) -> CameraView:
+    """The same view with left and right exchanged in some frames, of all or some keypoints."""
+    rows = set(range(len(view.pairs))[frames] if isinstance(frames, slice) else frames)
+    order = np.arange(17)
+    for k, name in enumerate(COCO17.keypoints):
+        if not names or any(part in name for part in names):
+            order[k] = COCO17.mirror[k]
+    pairs = []
+    for i, (frame, poses) in enumerate(view.pairs):
+        if i in rows:
+            from dataclasses import replace
+
+            poses = replace(poses, xy=poses.xy[:, order], score=poses.score[:, order])
+        pairs.append((frame, poses))
+    return CameraView(view.name, view.camera, pairs)
