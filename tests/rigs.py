@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 
+import vitruvian as vit
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
@@ -99,8 +103,35 @@ def swap_sides(
     pairs = []
     for i, (frame, poses) in enumerate(view.pairs):
         if i in rows:
-            from dataclasses import replace
-
             poses = replace(poses, xy=poses.xy[:, order], score=poses.score[:, order])
         pairs.append((frame, poses))
     return CameraView(view.name, view.camera, pairs)
+
+
+def write(folder: Path, count: int, seconds: np.ndarray) -> np.ndarray:
+    """Records cam01.jsonl, ... of a walker, and rig.toml as Pose2Sim writes it; (T, 17, 3)."""
+    truth, placed, lines = walker(seconds), cameras(count), list[str]()
+    for i, camera in enumerate(placed, 1):
+        assert camera.extrinsics is not None
+        rotation = camera.extrinsics[:3, :3]
+        angle = np.arccos((np.trace(rotation) - 1) / 2)
+        turned = rotation - rotation.T
+        axis = np.array([turned[2, 1], turned[0, 2], turned[1, 0]]) / (2 * np.sin(angle))
+        matrix = camera.matrix.copy()
+        matrix[:2, 2] -= 0.5  # of the file: the centre of the first pixel is 0
+        lines += [
+            f"[cam_0{i}]",
+            f'name = "cam_0{i}"',
+            f"size = {[float(side) for side in camera.size]}",
+            f"matrix = {matrix.tolist()}",
+            "distortions = [0.0, 0.0, 0.0, 0.0]",
+            f"rotation = {(axis * angle).tolist()}",
+            f"translation = {camera.extrinsics[:3, 3].tolist()}",
+            "fisheye = false",
+        ]
+        rng = np.random.default_rng(i)
+        with vit.open_sink(folder / f"cam0{i}.jsonl") as sink:
+            for frame, poses in seen(camera, f"cam0{i}", truth[None], seconds, rng).pairs:
+                sink.write(frame, poses)
+    (folder / "rig.toml").write_text("\n".join(lines) + "\n")
+    return truth

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+import rigs
 import vitruvian as vit
 from commands import command
 from conftest import absent, need
@@ -72,6 +73,7 @@ def folder(tmp_path_factory, blazepose) -> Path:
     values = {"camera_matrix": board_matrix(size).tolist(), "image_size": size}
     (folder / "camera.json").write_text(json.dumps(values))
     chessboards(folder / "board", size)
+    rigs.write(folder, 2, np.arange(30) / 30)
     return folder
 
 

@@ -187,32 +187,13 @@ def test_a_camera_without_a_place_is_refused():
 @pytest.fixture
 def recorded(tmp_path):
     """Records of three cameras and their rig, as Pose2Sim writes it; the truth."""
-    cameras, truth = rigs.cameras(3), rigs.walker(SECONDS)
-    lines = []
-    for i, (camera, view) in enumerate(zip(cameras, views_of(truth[None], cameras), strict=True)):
-        assert camera.extrinsics is not None
-        rotation = camera.extrinsics[:3, :3]
-        angle = np.arccos((np.trace(rotation) - 1) / 2)
-        axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0],
-                         rotation[1, 0] - rotation[0, 1]]) / (2 * np.sin(angle))  # fmt: skip
-        matrix = camera.matrix.copy()
-        matrix[:2, 2] -= 0.5  # of the file: pixels counted from their centres
-        lines += [
-            f"[cam_0{i}]", f'name = "cam_0{i}"', f"size = {[float(s) for s in camera.size]}",
-            f"matrix = {matrix.tolist()}", "distortions = [0.0, 0.0, 0.0, 0.0]",
-            f"rotation = {(axis * angle).tolist()}",
-            f"translation = {camera.extrinsics[:3, 3].tolist()}", "fisheye = false",
-        ]  # fmt: skip
-        with vit.open_sink(tmp_path / f"cam{i}.jsonl") as sink:
-            for frame, poses in view.pairs:
-                sink.write(frame, poses)
-    (tmp_path / "rig.toml").write_text("\n".join(lines) + "\n")
+    truth = rigs.write(tmp_path, 3, SECONDS)
     return tmp_path, truth
 
 
 def test_records_become_metres(recorded):
     folder, truth = recorded
-    sources = [folder / f"cam{i}.jsonl" for i in range(3)]
+    sources = [folder / f"cam0{i}.jsonl" for i in (1, 2, 3)]
     lines = []
     done = vit.triangulate(
         sources, folder / "rig.toml", out=folder / "out", save="json,trc,html", say=lines.append
@@ -246,7 +227,7 @@ def test_records_become_metres(recorded):
 
 def test_z_up_is_the_world_of_the_rig(recorded):
     folder, truth = recorded
-    sources = [folder / f"cam{i}.jsonl" for i in range(3)]
+    sources = [folder / f"cam0{i}.jsonl" for i in (1, 2, 3)]
     vit.triangulate(sources, folder / "rig.toml", up="z", out=folder / "walk.trc")
     lines = (folder / "walk.trc").read_text().splitlines()
     first = np.array(lines[6].split("\t")[2:5], float)
@@ -255,13 +236,13 @@ def test_z_up_is_the_world_of_the_rig(recorded):
 
 def test_the_command(recorded):
     folder, _ = recorded
-    sources = [str(folder / f"cam{i}.jsonl") for i in range(3)]
+    sources = [str(folder / f"cam0{i}.jsonl") for i in (1, 2, 3)]
     rig = ["--rig", str(folder / "rig.toml")]
     done = process(
         "triangulate", *sources, *rig, "--sync", "movement", "--out", str(folder / "a.trc")
     )
     assert done.returncode == 0, done.stderr
-    assert "cam1.jsonl: offset" in done.stdout
+    assert "cam02.jsonl: offset" in done.stdout
     assert "a.trc" in done.stdout
     again = process("triangulate", *sources, *rig, "--out", str(folder / "a.trc"))
     assert again.returncode == 1
@@ -271,9 +252,9 @@ def test_the_command(recorded):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cameras": "cam_00,cam_01"}, "2 cameras named for 3 views"),
-        ({"cameras": "cam_00,cam_01,left"}, "left"),
-        ({"cameras": "cam_00,cam_00,cam_01"}, "given for two views"),
+        ({"cameras": "cam_01,cam_02"}, "2 cameras named for 3 views"),
+        ({"cameras": "cam_01,cam_02,left"}, "left"),
+        ({"cameras": "cam_01,cam_01,cam_02"}, "given for two views"),
         ({"sync": "soon"}, "sync is 'soon', want no, movement, or seconds of 3 views"),
         ({"sync": "0,0.1"}, "seconds of 3 views"),
         ({"max_error": 0}, "max_error is 0, want pixels above 0"),
@@ -282,7 +263,7 @@ def test_the_command(recorded):
 )
 def test_wrong_words(recorded, change, message):
     folder, _ = recorded
-    sources = [folder / f"cam{i}.jsonl" for i in range(3)]
+    sources = [folder / f"cam0{i}.jsonl" for i in (1, 2, 3)]
     words = {"out": folder / "x.jsonl", **change}
     with pytest.raises(VitruvianError, match=message):
         vit.triangulate(sources, folder / "rig.toml", **words)
@@ -291,13 +272,13 @@ def test_wrong_words(recorded, change, message):
 
 def test_views_without_a_camera_in_their_names(recorded):
     folder, _ = recorded
-    for i, name in enumerate(("left", "middle")):
-        (folder / f"cam{i}.jsonl").rename(folder / f"{name}.jsonl")
+    for i, name in enumerate(("left", "middle"), 1):
+        (folder / f"cam0{i}.jsonl").rename(folder / f"{name}.jsonl")
     sources = [folder / "left.jsonl", folder / "middle.jsonl"]
     with pytest.raises(VitruvianError, match=r"which camera is 'left\.jsonl'"):
         vit.triangulate(sources, folder / "rig.toml", out=folder / "x.trc")
     done = vit.triangulate(
-        sources, folder / "rig.toml", cameras="cam_00,cam_01", out=folder / "x.trc"
+        sources, folder / "rig.toml", cameras="cam_01,cam_02", out=folder / "x.trc"
     )
     assert len(done.recording.people) == 1
 
