@@ -62,8 +62,9 @@ def ours(job: dict[str, Any]) -> dict[str, Any]:
     moving = job["what"] == "video"
     sources = vit.open_source(job["sources"][0]) if moving else []
     model = open_model("holistic", sources, **options)
-    frame = next(iter(sources[0])) if moving else vit.Frame.read(job["sources"][0])
-    model([frame])
+    first = next(iter(sources[0])) if moving else vit.Frame.read(job["sources"][0])
+    assert isinstance(first, vit.Frame)
+    model([first])
     pictures = (model([vit.Frame.read(path)])[0] for path in job["sources"])
     every = (poses for _, poses in vit.run(job["sources"][0], model)) if moving else pictures
     found, count = dict.fromkeys(("pose", *PARTS), 0), 0
