@@ -74,7 +74,7 @@ ACTS_: dict[str, Act] = {
     "crosses arms": Act(hand=(-0.25, 0.3, 0.18), elbow=(0.6, -1.0, 0.2)),
     "hands behind the back": Act(hand=(-0.09, 0.03, -0.14), elbow=(0.8, 0.0, -1.0)),
     "hands clasped in front": Act(hand=(-0.1, 0.0, 0.2), elbow=(0.8, -0.3, -0.6)),
-    "hands on hips": Act(hand=(0.08, 0.1, 0.03), elbow=(1.0, 0.0, -0.5), says=("hands_on_hips",)),
+    "hands on hips": Act(hand=(0.14, 0.13, 0.02), elbow=(1.0, 0.0, -0.5), says=("hands_on_hips",)),
     "phone at the ear": Act(
         hand=(0.02, -0.1, 0.1), near="ear", elbow=(0.4, -1.0, 0.3), both=False,
         says=("using_phone",),
@@ -250,7 +250,7 @@ def write(out: Path, name: str, noisy: float, tell: Callable[[list[str]], None],
     """One record; rows of labels go to `tell` (people) and `state`."""
     rng, start, index = np.random.default_rng(0), 0.0, 0
     metres = "metres" in name
-    with vit.open_sink(out / name) as sink:
+    with vit.open_sink(out / name, overwrite=True) as sink:
         for person, clip in enumerate(clips(rng), 1):
             frames = list(play(clip, rng))
             noise = noisy * smooth_noise(rng, len(frames), (17, 2))

@@ -137,19 +137,24 @@ class Body:
         """(N,) bool, whether trunk and head contradict each other in the image."""
         return np.isnan(self.facing) & np.isfinite(self._axes[2])
 
-    @cached_property
-    def _visible(self) -> np.ndarray:
-        """(N, K) bool."""
-        return self.score >= VISIBLE
+    def visible(self, *names: str | Pair, least: float = VISIBLE) -> np.ndarray:
+        """(N,) bool, whether the model is sure of all of these keypoints; (2, N) of pairs.
 
-    def visible(self, *names: str | Pair) -> np.ndarray:
-        """(N,) bool, whether the model is sure of all of these keypoints; (2, N) of pairs."""
+        Args:
+            names: of keypoints; those that the skeleton does not have do not count.
+            least: 0..1, the least score.
+        """
         if any(isinstance(name, tuple) for name in names):
             sides = (name if isinstance(name, tuple) else (name, name) for name in names)
-            return np.stack([self.visible(*own) for own in zip(*sides, strict=True)])
+            return np.stack([self.visible(*own, least=least) for own in zip(*sides, strict=True)])
         known = self.points.skeleton.places
         at = [place for name in names for place in known.get(str(name), ())]
-        return np.logical_and.reduce(self._visible[:, at], axis=1)
+        return np.logical_and.reduce(self.score[:, at] >= least, axis=1)
+
+    @property
+    def legs_from(self) -> float:
+        """0..1, score from which legs are seen: models with a presence place those that are not."""
+        return self.seen if self.poses.presence is None else VISIBLE
 
     def _at(self, name: str | Pair) -> np.ndarray:
         """(N, D) where a point is; (2, N, D) of a pair."""
@@ -354,7 +359,8 @@ def seated(body: Body) -> np.ndarray:
     seen by a camera that looks down, who stands has level thighs, but a level trunk too. In pixels
     the knee is less than 0.6 to 0.4 trunks below the hip, and either the thigh is long and level,
     or it points at the camera: the shank is 1.4 to 2 times as high; or the knee is as high as the
-    hip. Unknown if the knees are not visible.
+    hip. Unknown if the knees are not visible, and where no ankle and only one knee is: of who is
+    cut off at the thighs, models invent it.
     """
     if body.space == "3d":
         bent, raised = body.bend_deg(SHOULDERS, HIPS, KNEES), 180 - body.tilt_deg(HIPS, KNEES)
@@ -369,7 +375,10 @@ def seated(body: Body) -> np.ndarray:
         toward = all_of(ramp(shank / np.maximum(drop, 0.1), 1.4, 2), ramp(shank, 0.4, 0.55))
         low = ramp(drop, 0.6, 0.4)
         thighs = all_of(low, any_of(along, toward, ramp(drop, 0.15, 0)))
-    thighs = np.where(body.visible(HIPS, KNEES), thighs, np.nan)
+    least = body.legs_from
+    thighs = np.where(body.visible(HIPS, KNEES, least=least), thighs, np.nan)
+    knees, ankles = (body.visible(pair, least=least) for pair in (KNEES, ANKLES))
+    thighs = np.where(knees.all(axis=0) | ankles.any(axis=0), thighs, np.nan)
     tilt = body.angle_deg("trunk_tilt")
     body.note("trunk {:.0f}° from upright", tilt)
     for side, values in zip(SIDES, told[1], strict=True):
@@ -380,12 +389,16 @@ def seated(body: Body) -> np.ndarray:
 def arms_raised(body: Body) -> np.ndarray:
     """A hand above its shoulder, towards the head and upward, and the elbow not far below it.
 
-    Who lies or bends over reaches ahead. A hand at the ear, on an arm bent by 120 degrees and more,
-    telephones or scratches.
+    The line from shoulder to hand rises by 10 to 25 degrees, both from level and from square to the
+    trunk: an arm held out is not raised, however short a trunk looks, and who lies or bends over
+    reaches ahead. A hand at the ear, on an arm bent by 120 degrees and more, telephones or
+    scratches.
     """
     height = body.above(WRISTS, SHOULDERS, body.headward)
     body.note("wrist {:.1f} trunks above the shoulder", height.T)
-    hand = all_of(ramp(height, 0.15, 0.4), ramp(body.above(WRISTS, SHOULDERS), 0, 0.15))
+    reach = body.direction(SHOULDERS, WRISTS)
+    rise = np.minimum(dot(reach, body.headward), dot(reach, body.up))  # sines
+    hand = all_of(ramp(height, 0.15, 0.4), ramp(rise, *np.sin(np.radians((10, 25)))))
     degree = all_of(hand, ramp(body.above(ELBOWS, SHOULDERS, body.headward), -0.3, 0))
     seen = [body.points.has(ear) for ear in EARS]
     if not any(seen):
@@ -402,27 +415,36 @@ def arms_raised(body: Body) -> np.ndarray:
 
 
 def lying(body: Body) -> np.ndarray:
-    """Trunk and legs level; unknown if the legs are not visible."""
+    """Trunk and legs level, and in a line; unknown if the legs are not visible.
+
+    Who bends down with bent knees has both level too, but folded.
+    """
     trunk = np.abs(90 - body.tilt_deg("mid_hip", "mid_shoulder"))
     thighs = np.abs(90 - body.tilt_deg(HIPS, KNEES))
     for side, values in zip(SIDES, thighs, strict=True):
         body.note(f"{side} thigh {{:.0f}}° from level", values)
     body.note("trunk {:.0f}° from level", trunk)
-    return all_of(ramp(trunk, 40, 25), all_known(*ramp(thighs, 40, 25)))
+    legs = all_of(ramp(thighs, 40, 25), ramp(body.bend_deg(SHOULDERS, HIPS, KNEES), 110, 85))
+    return all_of(ramp(trunk, 40, 25), all_known(*legs))
 
 
 def leaning(body: Body) -> np.ndarray:
     """The trunk 20 to 32 degrees and more from upright, any way, and not level.
 
+    Who sits or lies back, with thighs more level than the trunk is bent from them, reclines.
     It is also 8 to 16 degrees from the line of the legs: in an image that is tilted, or at the edge
     of a wide view, all of a body leans. Where the legs are not seen, it is 28 to 40 from upright.
-    By metres that a model estimates from one image, people lean if the camera looks down: these
-    count in pixels, or from 26 to 38 degrees from the legs.
+    Metres that a model estimates from one image make many lean who sit, and all if the camera looks
+    down: these count in pixels, or from 27 to 40 degrees from the legs if both thighs hang; else it
+    is unknown.
     """
     if body.space == "2d" or body.measured:
         degree = _lean(body, 8, 16)
     else:
-        degree = any_of(_lean(body.in_pixels, 8, 16), _lean(body, 26, 38))
+        degree, deep = _lean(body.in_pixels, 8, 16), _lean(body, 27, 40)
+        stands = (180 - body.tilt_deg(HIPS, KNEES) < 40).all(axis=0)
+        doubt = np.where((degree == 0) & (deep > 0), np.nan, degree)
+        degree = np.where(stands, any_of(degree, deep), doubt)
     return np.where(body.doubtful, np.nan, degree)
 
 
@@ -433,18 +455,20 @@ def _lean(body: Body, begins: float, holds: float) -> np.ndarray:
     legs = unit_vectors(body.points["mid_hip"] - body.lower_foot())
     apart = np.degrees(np.arccos(_clipped(dot(legs, body.headward), -1, 1)))
     own = np.where(np.isnan(apart), ramp(tilt, 28, 40), ramp(apart, begins, holds))
-    return all_of(ramp(tilt, 20, 32), own, ramp(tilt, 80, 65))
+    back = 180 - body.tilt_deg(HIPS, KNEES) - body.bend_deg(SHOULDERS, HIPS, KNEES)
+    reclines = np.nan_to_num(all_known(*ramp(back, 10, 25)))
+    return all_of(ramp(tilt, 20, 32), own, ramp(tilt, 80, 65), 1 - reclines)
 
 
 def hands_on_hips(body: Body) -> np.ndarray:
-    """Not seated, a wrist at its hip and not before it, the bent elbow farther out than both.
+    """Both wrists beside their hips and not before them, the bent elbows above and farther out.
 
-    Where the legs are not seen it is unknown: who sits or stands at a table and holds something
-    looks the same. From behind the wrist must be seen beside the hip; from the side it cannot be
-    told.
+    One hand alone is unknown: most that look so hold something. So is who has no hanging thighs,
+    and sits or stands at a table. From behind a wrist must be seen beside the hip; from the side it
+    cannot be told.
     """
-    sits = body.without_notes(seated)
-    standing = np.where(np.isnan(sits), np.nan, sits <= 0.5)
+    thighs = all_known(*ramp(body.above(HIPS, KNEES), 0.5, 0.65))
+    stands = np.where(thighs > 0.5, 1.0, np.nan)
     behind = body.facing <= -OBLIQUE
     aside = (np.abs(body.facing) <= OBLIQUE) | body.doubtful
 
@@ -452,41 +476,48 @@ def hands_on_hips(body: Body) -> np.ndarray:
     away, elbow_deg = body.distance(WRISTS, HIPS), body.angle_deg(BENT_ELBOWS)
     body.note("wrist {:.1f} trunks from the hip", away.T)
     body.note("elbow bent {:.0f}°", elbow_deg.T)
-    near = ramp(away, 0.55, 0.4)
     beside_hip = body.above(WRISTS, HIPS, outward)
-    bent = ramp(elbow_deg, 45, 65)
-    out = ramp(body.above(ELBOWS, SHOULDERS, outward), 0.1, 0.2)
-    beside = ramp(body.above(ELBOWS, WRISTS, outward), 0.15, 0.25)
-    degree = all_of(near, ramp(beside_hip, 0, 0.1), bent, out, beside, standing)
+    parts = (  # from where each arm, and from where both on average
+        (away, (0.7, 0.6), (0.6, 0.5)),
+        (beside_hip, (-0.1, 0.0), (0.08, 0.15)),
+        (body.above(WRISTS, HIPS, body.headward), (-0.08, 0.0), (0.05, 0.15)),
+        (elbow_deg, (30, 45), (50, 62)),
+        (body.above(ELBOWS, SHOULDERS, outward), (0.0, 0.08), (0.12, 0.2)),
+        (body.above(ELBOWS, WRISTS, outward), (-0.05, 0.05), (0.08, 0.16)),
+        (body.above(ELBOWS, WRISTS, body.headward), (0.05, 0.15), (0.17, 0.27)),
+    )
+    upright = ramp(body.angle_deg("trunk_tilt"), 25, 15)
+    each = all_of(*(ramp(value, *own) for value, own, _ in parts), upright, stands)
     hidden = behind & ~(beside_hip >= BESIDE) | aside | ~body.visible(WRISTS, ELBOWS)
-    return unknown_where(hidden, degree).T
+    each = unknown_where(hidden, each)
+    both = all_of(*(ramp(value.mean(axis=0), *full) for value, _, full in parts), *each)
+    return np.where(each > 0, np.where(both > 0, both, np.nan), each).T
 
 
 BESIDE = 0.25  # trunks that a wrist is outside its hip, from which it is seen from behind
 
 
 def using_phone(body: Body) -> np.ndarray:
-    """A hand at its ear; or one held up before the trunk while the head is bent down to it.
+    """A hand at its ear, the elbow hanging; unknown where one is held before the bent head.
 
-    By posture alone: scratching an ear or reading a book looks the same. What is held before the
-    trunk is seen from the front and from the side.
+    By posture alone: scratching an ear looks the same. The elbow hangs and the trunk is upright:
+    players who hold a bat or throw have it up. Both hands at the ears hold a camera or the head.
+    What a hand before the trunk holds cannot be told: of ten who look at it, nine hold no phone.
     """
-    behind = (body.facing <= -OBLIQUE) | body.doubtful
-
     away = body.distance(WRISTS, EARS)
     body.note("wrist {:.1f} trunks from the ear", away.T)
-    elbow_deg, pitch = body.angle_deg(BENT_ELBOWS), body.angle_deg("head_pitch")
-    below = ramp(body.above(ELBOWS, SHOULDERS, body.headward), 0.1, -0.1)
-    at_ear = all_of(ramp(away, 0.5, 0.3), ramp(elbow_deg, 90, 115), below)
+    elbow_deg = body.angle_deg(BENT_ELBOWS)
+    body.note("elbow bent {:.0f}°", elbow_deg.T)
+    below = ramp(body.above(ELBOWS, SHOULDERS, body.headward), -0.08, -0.2)
+    upright = ramp(body.angle_deg("trunk_tilt"), 28, 18)
+    at_ear = all_of(ramp(away, 0.5, 0.3), ramp(elbow_deg, 90, 115), below, upright)
+    at_ear = all_of(at_ear, 1 - np.nan_to_num(at_ear[::-1]))
     at_ear = unknown_where(~body.visible(WRISTS, ELBOWS), at_ear)
 
-    body.note("elbow bent {:.0f}°", elbow_deg.T)
-    body.note("head {:.0f}° down", -pitch)
     height = body.above(WRISTS, "mid_hip", body.headward)
     held = all_of(ramp(height, 0.15, 0.3), ramp(height, 1.0, 0.85))
-    before = all_of(ramp(elbow_deg, 55, 75), held, ramp(pitch, -18, -30))
-    before = unknown_where(behind | ~body.visible(WRISTS, "nose"), before)
-    return any_of(at_ear, before).T
+    before = all_of(ramp(elbow_deg, 55, 75), held, ramp(body.angle_deg("head_pitch"), -18, -30))
+    return np.where((before > 0) & (at_ear == 0), np.nan, any_of(at_ear, before)).T
 
 
 NEAR_X, NEAR_Z = (0.7, 0.5), (0.6, 0.4)  # shoulder widths
