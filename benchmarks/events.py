@@ -2,6 +2,7 @@ r"""Posture events against labels: precision, recall and false alarms by rule an
 
     python benchmarks/events.py ../shared/data --model yolov8n-pose --model blazepose-full
     python benchmarks/events.py ../shared/data --pictures
+    python benchmarks/events.py ../shared/data --crops
     python benchmarks/events.py ../shared/data --hands
     python benchmarks/acted.py /tmp/acted
     python benchmarks/events.py /tmp/acted --labels /tmp/acted
@@ -62,7 +63,8 @@ class Tally:
     there: int = 0  # labels
     decided: float = 0.0  # seconds, or people in pictures
     told: float = 0.0
-    sure: list[tuple[float, bool]] = field(default_factory=list)  # confidence, whether it is right
+    # confidence, whether it is right, and in which picture or of whom
+    sure: list[tuple[float, bool, str]] = field(default_factory=list)
 
     def row(self, minutes: float | None) -> str:
         """As cells of a table."""
@@ -274,7 +276,8 @@ def judge_video(
         tally.right += verdict == "right"
         tally.wrong += verdict == "wrong"
         if verdict != "open":
-            tally.sure.append((event.confidence, verdict == "right"))
+            who = f"{name} {person or f'track {event.person}'}"
+            tally.sure.append((event.confidence, verdict == "right", who))
         if show:
             print(
                 f"    {verdict:5} {event.rule} {event.side:5} person {person or '?'} "
@@ -392,7 +395,8 @@ def judge_pictures(data: Path, model: str, names: list[str], asked: argparse.Nam
             tally.found += sure is True and state == "yes"
             if state == "yes":
                 tally.right, tally.wrong = tally.right + (sure is True), tally.wrong + (not sure)
-                tally.sure.append((float(np.nanmax(said.degrees[rule][row])), sure is True))
+                degree = float(np.nanmax(said.degrees[rule][row]))
+                tally.sure.append((degree, sure is True, f"{person['picture']}"))
                 if asked.show and not sure:
                     print(f"    wrong {rule} {folder} {person['picture']} {annotation['id']}")
             elif asked.show and sure:
@@ -401,7 +405,51 @@ def judge_pictures(data: Path, model: str, names: list[str], asked: argparse.Nam
                 )
     for rule, tally in tallies.items():
         print(f"| `{rule}` | {Path(model).stem} | {tally.row(None)} |")
+    keep_sure(asked, "pictures", Path(model).stem, tallies)
     print(f"not found: {missed} of {len(labelled_people(data))}")
+
+
+def judge_crops(data: Path, model: str, names: list[str], asked: argparse.Namespace) -> None:
+    """Print a row for each rule: people of data/coco_people, in labels/crops.csv."""
+    truth: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in read_rows(asked.labels / "crops.csv"):
+        truth[row["file"]][row["rule"]] = row["state"]
+    folder = data / "coco_people"
+    people = map(json.loads, (folder / "people.jsonl").read_text().splitlines())
+    known = {person["file"]: person for person in people if person["file"] in truth}
+    rules, tallies = {name: RULES[name] for name in names}, {name: Tally() for name in names}
+    analyst = Analyst(AnalysisSettings(rules), moving=False)
+    for frame, poses in vit.run([str(folder / "crops" / file) for file in known], model):
+        name = Path(frame.source).name
+        row = matched(poses, known[name])
+        ((_, said),) = analyst(Frame(None, source=frame.source, size=frame.size), poses)
+        for rule, label in truth[name].items():
+            if label == "unsure" or rule not in tallies:
+                continue
+            tally = tallies[rule]
+            tally.there += label == "yes"
+            if row is None:
+                continue
+            degrees = np.ravel(said.degrees[rule][row])
+            sides = ("left", "right") if len(degrees) == 2 else ("",)
+            states = [said.state(rule, side)[row] for side in sides]
+            state = "yes" if "yes" in states else "unknown" if "unknown" in states else "no"
+            tally.told, tally.decided = tally.told + 1, tally.decided + (state != "unknown")
+            if state == "yes":
+                tally.right, tally.wrong = (
+                    tally.right + (label == "yes"),
+                    tally.wrong + (label == "no"),
+                )
+                tally.found += label == "yes"
+                tally.sure.append(
+                    (float(np.nanmax(degrees)), label == "yes", str(known[name]["image_id"]))
+                )
+                if asked.show and label == "no":
+                    print(f"    wrong {rule} {name} {np.nanmax(degrees):.2f}")
+    for rule, tally in tallies.items():
+        if tally.there:
+            print(f"| `{rule}` | {Path(model).stem} | {tally.row(None)} |")
+    keep_sure(asked, "pictures", Path(model).stem, tallies)
 
 
 def judge_hands(data: Path, model: str) -> None:
@@ -429,10 +477,24 @@ def judge_hands(data: Path, model: str) -> None:
           f"| {decided} of {told}, {decided / max(told, 1):.0%} |")  # fmt: skip
 
 
-def reliability(name: str, sure: list[tuple[float, bool]]) -> None:
+def keep_sure(asked: argparse.Namespace, kind: str, model: str, tallies: dict[str, Tally]) -> None:
+    """Append what was said with which confidence to --sure, for `benchmarks/reliability.py`."""
+    if asked.sure:
+        new = not asked.sure.exists()
+        with asked.sure.open("a", newline="", encoding="utf-8") as lines:
+            write = csv.writer(lines)
+            if new:
+                write.writerow(["kind", "model", "rule", "who", "confidence", "right"])
+            for rule, tally in tallies.items():
+                if rule not in JUDGED_BY:
+                    for confidence, right, who in tally.sure:
+                        write.writerow([kind, model, rule, who, f"{confidence:.3f}", int(right)])
+
+
+def reliability(name: str, sure: list[tuple[float, bool, str]]) -> None:
     """How often what is said with some confidence is right."""
     for low, high in ((0, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 1.01)):
-        inside = [right for confidence, right in sure if low <= confidence < high]
+        inside = [right for confidence, right, _ in sure if low <= confidence < high]
         if inside:
             print(f"{name} {low:.1f} to {min(high, 1):.1f}: {sum(inside)} of {len(inside)} right")
 
@@ -448,8 +510,10 @@ def main() -> None:
     parser.add_argument("--video", help="only this one")
     parser.add_argument("--stride", type=int, default=2)
     parser.add_argument("--pictures", action="store_true", help="pictures instead of videos")
+    parser.add_argument("--crops", action="store_true", help="labelled crops of coco_people")
     parser.add_argument("--hands", action="store_true", help="hands of data/pockets instead")
     parser.add_argument("--show", action="store_true", help="each event, and what is missed")
+    parser.add_argument("--sure", type=Path, help="file.csv to append each confidence to")
     home = Path(tempfile.gettempdir()) / "vitruvian-events"
     parser.add_argument("--cache", type=Path, default=home)
     asked = parser.parse_args()
@@ -460,11 +524,12 @@ def main() -> None:
         for model in models:
             judge_hands(asked.data, model)
         return
-    if asked.pictures:
+    if asked.pictures or asked.crops:
         names = [name for name in names if name != "hands_in_pockets" and name not in JUDGED_BY]
         print("| rule | model | precision | recall | decided |\n|---|---|---|---|---|")
         for model in models:
-            judge_pictures(asked.data, model, names, asked)
+            judge = judge_crops if asked.crops else judge_pictures
+            judge(asked.data, model, names, asked)
         return
     places, states = read_places(asked.labels), read_states(asked.labels)
     files = {file.name: file for file in sorted(asked.data.rglob("*")) if file.name in places}
@@ -486,6 +551,7 @@ def main() -> None:
             f"| `{rule}` | {title} | {tally.row(minutes)} |" for rule, tally in tallies.items()
         ]
         lines.append(f"| | {title} | {minutes:.1f} person-minutes | | | |")
+        keep_sure(asked, "videos" if model else "acted", title, tallies)
         sure += [
             one for rule, tally in tallies.items() if rule not in JUDGED_BY for one in tally.sure
         ]

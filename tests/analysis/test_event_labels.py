@@ -25,6 +25,13 @@ def test_a_label_is_of_a_rule_and_of_a_side_where_it_has_sides(name):
         assert row["sure"] in ("yes", "no")
 
 
+def test_a_crop_has_one_label_of_a_rule():
+    labels = rows("crops.csv")
+    assert len({(row["file"], row["rule"]) for row in labels}) == len(labels)
+    assert {row["rule"] for row in labels} <= RULES.keys() - set(LESSER)
+    assert {row["state"] for row in labels} == {"yes", "no", "unsure"}
+
+
 def test_states_have_a_time_in_which_the_person_is_there():
     there: dict[tuple[str, str], list[float]] = {}
     for row in rows("people.csv"):

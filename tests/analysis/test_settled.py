@@ -447,6 +447,7 @@ def test_what_was_too_short_is_counted(tmp_path):
         (("--angles", "--minimum", "0.1"), ("--minimum", "--rules")),
         (("--model", "yolov8n-pose"), ("--model", "no model runs on a record")),
         (("--num-poses", "3"), ("--num-poses", "record")),
+        (("--smooth", "butterworth"), ("--smooth", "vitruvian track RECORD")),
         (("--minimum", "inf"), ("--minimum is 'inf'", "1e+12")),
         (("--gap", "nan"), ("--gap is 'nan'",)),
     ],

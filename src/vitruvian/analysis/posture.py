@@ -389,7 +389,7 @@ def seated(body: Body) -> np.ndarray:
 def arms_raised(body: Body) -> np.ndarray:
     """A hand above its shoulder, towards the head and upward, and the elbow not far below it.
 
-    The line from shoulder to hand rises by 10 to 25 degrees, both from level and from square to the
+    The line from shoulder to hand rises by 5 to 17 degrees, both from level and from square to the
     trunk: an arm held out is not raised, however short a trunk looks, and who lies or bends over
     reaches ahead. A hand at the ear, on an arm bent by 120 degrees and more, telephones or
     scratches.
@@ -398,7 +398,7 @@ def arms_raised(body: Body) -> np.ndarray:
     body.note("wrist {:.1f} trunks above the shoulder", height.T)
     reach = body.direction(SHOULDERS, WRISTS)
     rise = np.minimum(dot(reach, body.headward), dot(reach, body.up))  # sines
-    hand = all_of(ramp(height, 0.15, 0.4), ramp(rise, *np.sin(np.radians((10, 25)))))
+    hand = all_of(ramp(height, 0.15, 0.4), ramp(rise, *np.sin(np.radians((5, 17)))))
     degree = all_of(hand, ramp(body.above(ELBOWS, SHOULDERS, body.headward), -0.3, 0))
     seen = [body.points.has(ear) for ear in EARS]
     if not any(seen):

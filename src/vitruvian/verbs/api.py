@@ -255,6 +255,9 @@ def analyze(
         _refuse(said, rules, "is for rules; add --rules, or leave it out")
     if record:
         others = given_words(words, wanted, camera, machine) + ["model"] * (model != MODEL)
+        filters = ("smooth", "cutoff_hz", "repair")
+        why = "is not for a record; analyze what `vitruvian track RECORD --smooth ...` writes"
+        _refuse(others, filters, why)
         why = "is for a model, and no model runs on a record; leave it out"
         _refuse(others, others, why)
     told = model if record else asked_model(model, words, machine)

@@ -45,7 +45,7 @@ MODELS = ("vitruvian-2d", "yolov8n-pose", "blazepose-full", "blazepose-heavy")
 CLOSE = 0.5  # torso lengths: maximum mean distance of shoulders and hips for a match
 L2 = 3.0  # L2 regularisation of the regression weights, features in standard deviations
 SHARE = 0.38  # share of hands in pockets in the total sample weight
-OUT_TO, IN_FROM = 0.4, 0.58  # probabilities between them are undecided
+OUT_TO, IN_FROM = 0.4, 0.66  # probabilities between them are undecided
 AS_MANY = 2.5  # effective number of other hands per hand in a pocket: many are near duplicates
 
 
