@@ -13,7 +13,8 @@ from mkdocs.exceptions import PluginError
 import vitruvian
 
 # [label](../path): a file of the repository that is not a page of the site.
-SOURCE = re.compile(r"\[([^\]]+)\]\(\.\./((?:src|tests|benchmarks|examples|check)[^)\s]*)\)")
+ROOTS = "src|tests|benchmarks|examples|check|CHANGELOG|Dockerfile|compose"
+SOURCE = re.compile(rf"\[([^\]]+)\]\(\.\./((?:{ROOTS})[^)\s]*)\)")
 # What a browser loads without being asked: not <a href>, which needs a click.
 LOADED = re.compile(
     r"<(?:script|img|iframe|video|audio|source|embed)\b[^>]*\bsrc=[\"']?((?:https?:)?//[^\"'\s>]+)"
