@@ -218,6 +218,7 @@ export class FrameSender {
   /** Encode again; the next trial of raw pixels is later each time. */
   leaveRaw() {
     this.step = RAW - 1;
-    this.rest = this.rounds *= 4;
+    this.rest = this.rounds;
+    this.rounds *= 4;
   }
 }
