@@ -272,7 +272,8 @@ def test_skeletons_are_where_predict_puts_them_and_3d_turns(browser, blazepose, 
         wire = Wire(page)
         page.goto(server.url)
         page.wait_for_selector("#speed >> text=overlay")
-        wire.until(lambda: len(wire.found()) >= 12)
+        # A busy machine looks like a slow connection, on which raw pixels are left for JPEGs.
+        wire.until(lambda: sum(frame.format == kind for frame, _ in wire.found()) >= 8)
     page.wait_for_selector("#notice:visible >> text=cannot be reached")
     drawn = "document.getElementById('view').toDataURL()"
     before = page.evaluate(drawn)
@@ -282,7 +283,9 @@ def test_skeletons_are_where_predict_puts_them_and_3d_turns(browser, blazepose, 
     closed(page)
     far = list[float]()
     for frame, line in wire.found():
-        assert (frame.format, line["size"]) == (kind, [640, 360])
+        assert line["size"] == [640, 360]
+        if frame.format != kind:
+            continue
         (want,) = model([vit.Frame(frame.rgb())])
         for person in line["people"] if len(want) else ():
             xy = np.array([[np.nan] * 2 if at is None else at for at in person["xy"]])
