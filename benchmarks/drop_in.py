@@ -41,11 +41,12 @@ def give_networks(python: str) -> None:
 
 
 def frames_of(video: Path, most: int, out: Path, *, twice: bool = False) -> str:
-    """A part of a video as an array; `twice`: beside its mirror image, for two people."""
+    """A part of a video as an array; `twice`: its middle and the mirror image, for two people."""
     capture, frames = cv2.VideoCapture(str(video)), list[np.ndarray]()
     while len(frames) < most and (read := capture.read())[0]:
         rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
-        frames.append(np.hstack([rgb, rgb[:, ::-1]]) if twice else rgb)
+        near = rgb[:, 200:1200]
+        frames.append(np.hstack([near, near[:, ::-1]]) if twice else rgb)
     np.save(out, np.stack(frames))
     return str(out)
 

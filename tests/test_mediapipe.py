@@ -628,6 +628,22 @@ def test_bundles_of_something_else_are_refused(tmp_path, cache):
 
 
 @pytest.mark.weights
+def test_a_bundle_of_other_networks_is_refused(bundle, tmp_path):
+    path = tmp_path / "swapped.task"
+    with zipfile.ZipFile(bundle) as good, zipfile.ZipFile(path, "w") as bad:
+        one, other = good.namelist()
+        bad.writestr(one, good.read(other))
+        bad.writestr(other, good.read(one))
+    with pytest.raises(RuntimeError, match="another network"):
+        vision.PoseLandmarker.create_from_model_path(str(path))
+    with zipfile.ZipFile(path, "w") as bad:
+        bad.writestr(one, zipfile.ZipFile(bundle).read(one))
+        bad.writestr(other, zipfile.ZipFile(bundle).read(one))
+    with pytest.raises(RuntimeError, match="another network"):
+        vision.PoseLandmarker.create_from_model_path(str(path))
+
+
+@pytest.mark.weights
 @pytest.mark.shared
 def test_a_bundle_is_a_model(bundle, photo, blazepose):
     model = vit.load(str(bundle))

@@ -58,6 +58,7 @@ from vitruvian.models.zoo import (
     WHOLE,
     entry,
 )
+from vitruvian.network.onnxruntime import OnnxRuntime
 from vitruvian.network.open import Network, open_network
 from vitruvian.network.openvino import OpenVino
 from vitruvian.weights.download import sha256
@@ -153,6 +154,7 @@ def load(
         threads=options.threads,
         streams=options.streams,
     )
+    _check_input(network, landmarks, LANDMARK_SIDE)
     return TopDown(
         find,
         Landmarks(network, options),
@@ -270,7 +272,17 @@ def open_detector(file: Path, options: Options) -> BodyDetector:
         threads=options.threads,
         streams=options.streams,
     )
+    _check_input(network, file, DETECTOR_SIDE)
     return BodyDetector(network, options)
+
+
+def _check_input(network: OpenVino | OnnxRuntime, file: Path, side: int) -> None:
+    """Raise `VitruvianError` if a file is another network than the one wanted."""
+    if tuple(network.input_shape[1:]) != (side, side, 3):
+        raise VitruvianError(
+            f"'{file}' has an input of {network.input_shape}, want (N, {side}, {side}, 3); it is "
+            "another network"
+        )
 
 
 class BodyDetector:

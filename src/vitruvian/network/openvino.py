@@ -186,7 +186,13 @@ class OpenVino:
         """The network with the outputs to compute."""
         if self._outputs is None:
             return self._whole
-        kept = [self._whole.outputs[i].get_node() for i in self._outputs]
+        whole = self._whole.outputs
+        if len(whole) <= max(self._outputs):
+            raise VitruvianError(
+                f"'{self._file}' has {len(whole)} outputs, want {max(self._outputs) + 1}; it is "
+                "another network"
+            )
+        kept = [whole[i].get_node() for i in self._outputs]
         return import_openvino().Model(kept, self._whole.get_parameters())
 
     def _first(self) -> tuple[dict[str, Any], Any]:
