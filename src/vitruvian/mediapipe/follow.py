@@ -4,7 +4,7 @@
 changes one line of an old program wants its numbers, so this is the reference's behaviour.
 
 Source: specs of MediaPipe 0.10.21: pose_landmark_cpu.pbtxt, pose_landmark_filtering.pbtxt and the
-graph of the Pose Landmarker task; verified against the package, see tests/mediapipe.
+graph of the Pose Landmarker task; verified against the package, see tests/test_mediapipe.py.
 """
 
 from __future__ import annotations
