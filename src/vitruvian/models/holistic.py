@@ -508,8 +508,7 @@ class Parts:
 
 def _sound(regions: Regions) -> np.ndarray:
     """(M,) bool, whether there is something to look at."""
-    finite = np.isfinite(regions.centre) & (regions.size > 0)
-    return finite.all(axis=1)
+    return np.all(np.isfinite(regions.centre) & (regions.size > 0), axis=1)
 
 
 class WholeBody:
