@@ -551,7 +551,7 @@ def triangulate(
     device: str | None = None,
     threads: int | None = None,
     precision: str | None = None,
-    out: str | Path = 'triangulated',
+    out: str | Path = Path('triangulated'),
     save: str | Sequence[str] | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = ...,

@@ -13,9 +13,9 @@ from vitruvian.models.options import Count, OddOrZero, Share, StreamDefaults
 from vitruvian.models.spec import ModelSpec
 
 SHARED = ("num_poses", "conf", "precision", "threads", "device", "track", "smooth")
-# What may tell one family from another: their own folder, networks that are converted, and what
-# trains ours.
-KNOW = ("models/", "exports/", "training/", "weights/metrabs_archive.py")
+# What may tell one family from another: their own folder, networks that are converted, what trains
+# ours, and what stands in for MediaPipe, which has one family.
+KNOW = ("models/", "exports/", "training/", "mediapipe/", "weights/metrabs_archive.py")
 
 
 @pytest.mark.parametrize("option", SHARED)

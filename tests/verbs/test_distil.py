@@ -15,6 +15,7 @@ from conftest import TOY, refused
 from labelled import Known, annotations, body, found_by, poses
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
+from vitruvian.errors import pip_install
 from vitruvian.evaluate import truth
 from vitruvian.formats.records import Record
 from vitruvian.frame import Frame
@@ -289,7 +290,7 @@ def test_without_torch_the_extra_is_named():
     code = "import sys; sys.modules['torch'] = None\n"
     code += "import vitruvian as vit\nvit.distil('vitruvian-2d', 'vitruvian-2d', 'a.jpg', 'b')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "training needs torch; install it with: pip install 'vitruvian[train]'" in done.stderr
+    assert f"training needs torch; install it with: {pip_install('train')}" in done.stderr
 
 
 def test_heat_maps_are_learned_from_a_teacher_of_the_same_keypoints():

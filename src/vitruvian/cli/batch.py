@@ -54,7 +54,7 @@ def batch(
     machine: MachineWords = MachineWords(),
     quiet: bool = False,
 ) -> None:
-    """Process thousands of images and videos, on all cores or on Ray.
+    """Process thousands of files, on all cores or on Ray.
 
     Each source gets a folder with what predict and analyze write. A second run does only what is
     missing, has changed, or was made with other settings.

@@ -45,7 +45,7 @@ def live(
     camera: CameraWords = CameraWords(),
     machine: MachineWords = MachineWords(),
 ) -> None:
-    """Open a page with poses, angles and posture events in real time.
+    """Open a page with poses, angles and events in real time.
 
     Of several models the page offers a choice. Events are written to standard output, a line of
     JSON each. Ctrl-C ends it.

@@ -28,7 +28,7 @@ def synth(
     backgrounds: Path | None = None,
     postures: Path | None = None,
 ) -> None:
-    """Render synthetic people with ground truth joints in 2D and 3D.
+    """Render synthetic people with true joints in 2D and 3D.
 
     Writes images, and people.jsonl with joints in pixels and metres.
     """

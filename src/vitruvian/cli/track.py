@@ -38,7 +38,7 @@ def track(
     camera: CameraWords = CameraWords(),
     machine: MachineWords = MachineWords(),
 ) -> None:
-    """Track people: each person keeps one track id through the video.
+    """Track people: each keeps one track id through the video.
 
     Prints when each person is visible. SOURCE may be a .jsonl file of `vitruvian predict`; then
     no model runs.

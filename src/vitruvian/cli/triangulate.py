@@ -80,7 +80,7 @@ def triangulate(
     save: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Triangulate people from several calibrated cameras: metres, measured.
+    """Triangulate people from several calibrated cameras.
 
     Each keypoint is computed from the views that agree, at least two; what fewer see is missing.
     Prints how well.

@@ -64,7 +64,7 @@ def triangulate(
     up: str = "y",
     words: ModelWords = ModelWords(),
     machine: MachineWords = MachineWords(),
-    out: str | Path = "triangulated",
+    out: str | Path = Path("triangulated"),
     save: str | Sequence[str] | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = quiet,
