@@ -259,7 +259,8 @@ def _poses_of(
     opened, found = open_model(asked, sources), list[Pairs]()
     for each in sources:
         faults = list[VitruvianError]()
-        stream = Stream(opened, Wanted(track=True, smooth="no"), moving=True)
+        # Not confirmed in each view: other views do that, also in recordings that are too short.
+        stream = Stream(opened, Wanted(track=True, smooth="no", confirm=False), moving=True)
         pairs: Pairs = []
         with progress(each.name, each.count()) as advance:
             for frame, poses in stream.run(each, faults.append):
