@@ -108,8 +108,8 @@ def analyze(
         span: the same.
         output: the same; `save` takes tables, video, plot, pdf, svg, sheet, html and parquet.
         analysis: `rules`, `angles`, `angle`, `space`, `minimum`, `gap`, `on`, `off`, `person`.
-        wanted: as for `predict`.
-        camera: the same.
+        wanted: as for `predict`; for `.jsonl` only `smooth`, `cutoff_hz` and `repair`.
+        camera: as for `predict`.
         machine: the same.
         say: called with one line about each source and each rule.
         on_error: as for `predict`.

@@ -454,6 +454,40 @@ def test_a_record_takes_no_options_of_models(tmp_path):
         vit.analyze_frames(record, num_poses=2)
 
 
+@pytest.mark.parametrize("words", [{"cutoff_hz": 1.5}, {"smooth": "one-euro"}, {"repair": True}])
+def test_a_record_is_filtered_as_track_does(tmp_path, words):
+    record = recorded(tmp_path / "poses.jsonl", acting(SITS))
+    vit.track(record, out=tmp_path / "again", save="json", **words)
+    [again] = (tmp_path / "again").glob("*.jsonl")
+    wanted = [found.angles for _, _, found in vit.analyze_frames(again, angles=True, rules="")]
+    got = [
+        found.angles for _, _, found in vit.analyze_frames(record, angles=True, rules="", **words)
+    ]
+    as_is = [found.angles for _, _, found in vit.analyze_frames(record, angles=True, rules="")]
+    np.testing.assert_allclose(got, wanted, atol=0.05)  # records have rounded numbers
+    assert np.allclose(got, as_is, atol=0.05, equal_nan=True) == ("repair" in words)
+    options = [f"--{name.replace('_', '-')}" for name in words]
+    options += [str(value) for value in words.values() if value is not True]
+    done = command(*ANALYZE, record, "--angles", "--save", "tables", "--out", "out", *options)
+    assert done.returncode == 0, done.stderr
+    of_files = [float(row["left_knee_flexion_deg"]) for row in table(Path("out/angles.csv"))]
+    column = angles.angle_names("2d").index("left_knee_flexion")
+    np.testing.assert_allclose(
+        of_files, [one[0, column] for one in got if one is not None], atol=0.01
+    )
+
+
+def test_a_smoothed_record_is_not_repaired_without_a_word_on_smoothing(tmp_path):
+    vit.track(recorded(tmp_path / "p.jsonl", acting(SITS)), out=tmp_path / "again", save="json",
+              smooth="butterworth")  # fmt: skip
+    [again] = (tmp_path / "again").glob("*.jsonl")
+    with refused("is smoothed", "--smooth"):
+        vit.analyze_frames(again, repair=True)
+    done = command(*ANALYZE, again, "--repair", "--out", "out")
+    assert (done.returncode, Path("out").exists()) == (1, False)
+    assert "is smoothed" in done.stderr
+
+
 def test_words_for_angles_are_names_or_how_they_begin():
     assert angles.match_angles("left_knee") == ("left_knee_flexion",)
     assert angles.match_angles("knee,trunk_tilt") == (

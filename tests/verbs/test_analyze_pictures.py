@@ -471,3 +471,15 @@ def test_thresholds_have_one_name_everywhere(tmp_path):
         e for *_, one in vit.analyze_frames(record, rules="seated", on=0.45) for e in one.events
     ]
     assert len(events) == 1
+
+
+@pytest.mark.parametrize("there", [[0], [7], [49], [0, 49]])
+def test_only_values_between_gaps_are_dots(there):
+    plot = Plot(("left_knee_flexion",))
+    values = np.full((50, 1), np.nan)
+    values[there] = values[20:30] = 30.0
+    plot.add(1, np.arange(50) / 10, values)
+    figure = plot.figure()
+    assert figure is not None
+    dots = next(line for line in figure.axes[0].lines if line.get_marker() == ".")
+    assert np.asarray(dots.get_xdata()).tolist() == [i / 10 for i in there]

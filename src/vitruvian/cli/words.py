@@ -231,7 +231,7 @@ WORDS = {
         "BlazePose one-euro, others no",
     ),
     "cutoff_hz": Word(
-        float | None, OVER_TIME, "Cutoff frequency of --smooth butterworth, Hz.", "6"
+        float | None, OVER_TIME, "Filter with Butterworth, at this cutoff frequency, Hz.", "6"
     ),
     "repair": Word(
         bool, OVER_TIME, "Correct left-right swaps and short jumps, and list the corrections."

@@ -207,12 +207,11 @@ class Plot:
             look = self._look(column)
             low, high = (np.array(v)[:, column] for v in (series.low, series.high))
             seconds, low, high = _turns(np.array(series.seconds), low, high)
-            alone = np.isfinite(high) & ~np.isfinite(np.roll(high, 1)) & ~np.isfinite(
-                np.roll(high, -1)
-            )  # fmt: skip
+            there = np.pad(np.isfinite(high), 1)
+            alone = there[1:-1] & ~there[:-2] & ~there[2:]  # a line needs two points
             axes.plot(seconds, (low + high) / 2, label=name.replace("_", " "), **look)
-            if alone.any() or len(seconds) == 1:  # a line needs two points
-                axes.plot(seconds, high, ".", color=look["color"], markersize=2)
+            if alone.any():
+                axes.plot(seconds[alone], high[alone], ".", color=look["color"], markersize=2)
             if series.every > 1:
                 band: Any = {"color": look["color"], "alpha": 0.25, "linewidth": 0}
                 axes.fill_between(seconds, low, high, **band)

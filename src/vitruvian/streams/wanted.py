@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vitruvian.sources.open import Source
 
 SMOOTH = ("one-euro", "butterworth", "no")
+OF_RECORDS = ("smooth", "cutoff_hz", "repair")  # the options that apply to a record
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Wanted:
     track: bool | None = None  # assign track ids
     confirm: bool = True  # only to confirmed people; others are left out, see `confirm.Confirm`
     smooth: str | bool | None = None  # one of SMOOTH; True: one-euro, False: no
-    cutoff_hz: float | None = None  # of butterworth; None: 6 Hz, or less at low frame rates
+    cutoff_hz: float | None = None  # chooses butterworth; None: 6 Hz, or less at low frame rates
     repair: bool = False  # correct short left-right swaps and short jumps
     absolute: bool = False  # 3D relative to the camera, also for models relative to the hips
     detect_every: int | None = None  # minimum interval between detections while tracking, frames
@@ -45,9 +46,11 @@ class Wanted:
         if self.cutoff_hz is not None:
             from vitruvian.streams import butterworth
 
-            if self.smooth != "butterworth":
+            if self.smooth is None:
+                object.__setattr__(self, "smooth", "butterworth")
+            elif self.smooth != "butterworth":
                 raise VitruvianError(
-                    f"cutoff_hz ({self.cutoff_hz:g}) is for smooth butterworth; add it"
+                    f"cutoff_hz ({self.cutoff_hz:g}) is for smooth butterworth, not {self.smooth}"
                 )
             butterworth.Options(self.cutoff_hz)
 

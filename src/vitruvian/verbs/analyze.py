@@ -23,7 +23,7 @@ from vitruvian.sources.open import Pictures, Source
 from vitruvian.sources.record import is_here, of_poses, record_of, runs, sources_of, with_pixels
 from vitruvian.streams.run import run
 from vitruvian.streams.stream import Stream
-from vitruvian.streams.wanted import Wanted
+from vitruvian.streams.wanted import OF_RECORDS, Wanted
 from vitruvian.verbs import outputs
 from vitruvian.verbs.analyze_files import Analysis, AnalysisPlan, is_live
 from vitruvian.verbs.analyze_report import SHOWN, AnalysisOutputs, AnalysisReport
@@ -33,6 +33,7 @@ from vitruvian.verbs.groups import AnalysisWords
 from vitruvian.verbs.output_files import OutputFiles, plan_outputs
 from vitruvian.verbs.outputs import Save
 from vitruvian.verbs.resume import Resumable, check_resumable
+from vitruvian.verbs.track import can_be, filtered
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
@@ -83,7 +84,7 @@ def analyze_frames(
         on: 0..1, overrides `when`: degree from which an event begins.
         off: 0..1, overrides `when`: degree below which it ends.
         person: track ids of those who are analyzed, such as 3, [1, 3] or "1,3"; None: everybody.
-        options: other options of `run`.
+        options: other options of `run`; for a record only `smooth`, `cutoff_hz` and `repair`.
 
     Returns:
         Tuples of frame, poses and analysis. Events come with the frame at which they are final;
@@ -99,9 +100,11 @@ def analyze_frames(
     found = parse_rules(rules) if rules else {}
     asked = AnalysisSettings(found, happens, angles, parse_space(space), people)
     if (record := record_of(source)) is not None:
+        filters = {name: options.pop(name) for name in OF_RECORDS if name in options}
         if options:
             raise VitruvianError(f"{', '.join(options)} has no effect on a record; leave it out")
-        return _found(_read(record, asked))
+        can_be(record, wanted := Wanted(**filters))
+        return _found(_read(record, asked, wanted))
     told: list[Source] = []
     pairs = run(source, model, on_source=told.append, **options)
 
@@ -157,11 +160,12 @@ def without_pixels(asked: AnalysisSettings) -> AnalysisSettings:
     return replace(asked, rules={name: RULES.get(name, rule) for name, rule in swapped.items()})
 
 
-def _read(record: Record, asked: AnalysisSettings) -> Iterator[AtomicFile]:
+def _read(record: Record, asked: AnalysisSettings, wanted: Wanted) -> Iterator[AtomicFile]:
     """The sources of a record, with pixels where rules may need them and the file exists."""
     for source, (moving, pairs) in zip(sources_of(record), runs(record), strict=False):
         here, wants = is_here(source), needs_pixels(asked.rules)
         analyst = Analyst(asked if here or not wants else without_pixels(asked), moving=moving)
+        pairs = filtered(pairs, wanted) if moving else pairs
         if here and wants:
             yield analyst, source if moving else None, with_pixels(source, pairs)
         else:
@@ -241,7 +245,11 @@ def jobs(
 
 
 def jobs_of(
-    record: Record, sources: Sequence[Source], asked: AnalysisSettings, save: AnalysisOutputs
+    record: Record,
+    sources: Sequence[Source],
+    asked: AnalysisSettings,
+    save: AnalysisOutputs,
+    wanted: Wanted = Wanted(),
 ) -> list[AnalysisJob]:
     """Jobs for a record; `sources` are its `sources_of`."""
     groups = runs(record)
@@ -253,7 +261,8 @@ def jobs_of(
 
         def pairs(rest: Source, fault: Callable[[VitruvianError], None]) -> Pairs:
             try:
-                _, run = next(groups, (False, iter(())))
+                moving, run = next(groups, (False, iter(())))
+                run = filtered(run, wanted) if moving else run
                 if isinstance(rest, Pictures):
                     left = {path for _, path in rest.wanted()}
                     run = (pair for pair in run if Path(pair[0].source) in left)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitruvian.errors import VitruvianError
 from vitruvian.sources.video import Span
-from vitruvian.streams.wanted import Wanted
+from vitruvian.streams.wanted import OF_RECORDS, Wanted
 from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.groups import (
     AnalysisWords,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 MODEL = "blazepose-full"
 SEVERAL = 5  # num_poses of `track` for models whose default is one person
-OF_RECORDS = ("smooth", "cutoff_hz", "repair")  # options of `Wanted` that apply to a record
 OnError = Callable[[VitruvianError], None] | None
 
 
@@ -158,7 +157,7 @@ def track(
         if "heatmaps" in save:
             raise VitruvianError("a record has no heat maps; leave heatmaps out of --save")
         recorded = open_record(record)
-        can_be(recorded, wanted, renumber=again)
+        can_be(recorded.record, wanted, renumber=again)
         plans = plan_outputs([recorded], output.path, save, **how)
         how = {"renumber": again, "resume": output.resumes, "say": say, "written": files}
         track_record(plans, output.path, save, wanted, **how)
@@ -222,8 +221,8 @@ def analyze(
         span: the same.
         output: the same; `save` takes tables, video, plot, pdf, svg, sheet, html and parquet.
         analysis: `rules`, `angles`, `angle`, `space`, `minimum`, `gap`, `on`, `off`, `person`.
-        wanted: as for `predict`.
-        camera: the same.
+        wanted: as for `predict`; for `.jsonl` only `smooth`, `cutoff_hz` and `repair`.
+        camera: as for `predict`.
         machine: the same.
         say: called with one line about each source and each rule.
         on_error: as for `predict`.
@@ -239,6 +238,7 @@ def analyze(
     from vitruvian.verbs import analyze as work
     from vitruvian.verbs.analyze_report import AnalysisOutputs, AnalysisReport
     from vitruvian.verbs.folder import made_by, stamped
+    from vitruvian.verbs.track import can_be
 
     asked = work.asked(analysis)
     saved = output.words("video,plot,sheet")
@@ -254,12 +254,10 @@ def analyze(
         rules = ("minimum", "gap", "on", "off", "save sheet")
         _refuse(said, rules, "is for rules; add --rules, or leave it out")
     if record:
-        others = given_words(words, wanted, camera, machine) + ["model"] * (model != MODEL)
-        filters = ("smooth", "cutoff_hz", "repair")
-        why = "is not for a record; analyze what `vitruvian track RECORD --smooth ...` writes"
-        _refuse(others, filters, why)
-        why = "is for a model, and no model runs on a record; leave it out"
-        _refuse(others, others, why)
+        others = given_words(words, camera, machine) + ["model"] * (model != MODEL)
+        others += [name for name in given_words(wanted) if name not in OF_RECORDS]
+        _refuse(others, others, "is for a model, and no model runs on a record; leave it out")
+        can_be(record, wanted)
     told = model if record else asked_model(model, words, machine)
     sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
@@ -267,17 +265,17 @@ def analyze(
         _refuse(said, over_time, "is for videos, and these are images")
     plans = work.plans(sources, report, record, overwrite=output.replaces)
     given = camera.given()
-    of: dict[str, Any] = {"camera": camera.of(), "span": span}
+    of: dict[str, Any] = {"camera": camera.of(), "span": span, "wanted": wanted}
     if record is not None:
         of["record"] = stamped(record.path)
         report.model, report.version = (
             str(record.header.get(k, "")) for k in ("model", "vitruvian")
         )
-        jobs = work.jobs_of(record, sources, asked, save)
+        jobs = work.jobs_of(record, sources, asked, save, wanted)
     else:
         opened = open_model(told, sources)
         check_wanted(wanted, opened, sources)
-        of |= {**made_by(opened), "wanted": wanted}
+        of |= made_by(opened)
         report.model, report.version = opened.name, __version__
         jobs = work.jobs(sources, opened, asked, camera=given, wanted=wanted)
     faults, files = FaultList(on_error), list[Path]()

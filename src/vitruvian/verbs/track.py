@@ -13,6 +13,7 @@ from vitruvian.sources.open import Span, of_file
 from vitruvian.sources.record import Recorded, with_pixels
 
 if TYPE_CHECKING:
+    from vitruvian.formats.records import Record
     from vitruvian.streams.repaired import Repaired
     from vitruvian.streams.wanted import Wanted
 
@@ -39,20 +40,33 @@ def _of_one(recorded: Recorded, rising: bool) -> Iterator[tuple[Frame, Poses]]:
         yield frame, poses
 
 
-def can_be(recorded: Recorded, wanted: Wanted, *, renumber: bool) -> None:
+def can_be(record: Record, wanted: Wanted, *, renumber: bool = False) -> None:
     """Raise `VitruvianError` if smoothed poses would change and no smoothing option is set."""
     if wanted.smooth is not None or not (wanted.repair or renumber):
         return
-    options = recorded.record.header.get("options", {})
-    somebody = (poses for _, poses in recorded.record if (poses.person >= 0).any())
+    options = record.header.get("options", {})
+    somebody = (poses for _, poses in record if (poses.person >= 0).any())
     first = next(somebody, None)
     if first is None:
         return
     if first.raw is not None or options.get("smooth", "no") not in ("no", False):
         raise VitruvianError(
-            f"'{recorded.name}' is smoothed; choose the smoothing of the result: --smooth "
+            f"'{record.path}' is smoothed; choose the smoothing of the result: --smooth "
             "one-euro, butterworth or no"
         )
+
+
+def filtered(
+    pairs: Iterable[tuple[Frame, Poses]],
+    wanted: Wanted,
+    on_repair: Callable[[Repaired], None] = lambda change: None,
+) -> Iterable[tuple[Frame, Poses]]:
+    """The poses of one video of a record, repaired and smoothed if that is wanted."""
+    from vitruvian.streams.stream import steps_over_time, through
+
+    if wanted.smooth is None and not wanted.repair:
+        return pairs
+    return through([_before_smoothing, *steps_over_time(wanted, on_repair)], pairs)
 
 
 def over_again(
@@ -74,15 +88,14 @@ def over_again(
     """
     from vitruvian.streams.confirm import Confirm
     from vitruvian.streams.identify import Identify, Options
-    from vitruvian.streams.stream import Step, WantsFuture, steps_over_time, through
+    from vitruvian.streams.stream import through
 
     changed = renumber or wanted.repair or wanted.smooth is not None
     pairs: Iterable[tuple[Frame, Poses]] = _of_one(recorded, rising=changed)
-    if changed:
-        steps: list[Step | WantsFuture] = [_before_smoothing]
-        if renumber:
-            steps += [Identify(Options(sure=0)), Confirm()] if wanted.confirm else [Identify()]
-        pairs = through([*steps, *steps_over_time(wanted, on_repair)], pairs)
+    if renumber:
+        who = [Identify(Options(sure=0)), Confirm()] if wanted.confirm else [Identify()]
+        pairs = through([_before_smoothing, *who], pairs)
+    pairs = filtered(pairs, wanted, on_repair)
     yield from with_pixels(of_file(str(recorded.video()), Span()), pairs) if pixels else pairs
 
 
