@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -456,25 +457,23 @@ def test_a_record_takes_no_options_of_models(tmp_path):
 
 @pytest.mark.parametrize("words", [{"cutoff_hz": 1.5}, {"smooth": "one-euro"}, {"repair": True}])
 def test_a_record_is_filtered_as_track_does(tmp_path, words):
+    def measured(path: Path, **words: Any) -> np.ndarray:
+        all_of = vit.analyze_frames(path, angles=True, rules="", **words)
+        return np.array([found.angles for _, _, found in all_of], float)
+
     record = recorded(tmp_path / "poses.jsonl", acting(SITS))
     vit.track(record, out=tmp_path / "again", save="json", **words)
     [again] = (tmp_path / "again").glob("*.jsonl")
-    wanted = [found.angles for _, _, found in vit.analyze_frames(again, angles=True, rules="")]
-    got = [
-        found.angles for _, _, found in vit.analyze_frames(record, angles=True, rules="", **words)
-    ]
-    as_is = [found.angles for _, _, found in vit.analyze_frames(record, angles=True, rules="")]
-    np.testing.assert_allclose(got, wanted, atol=0.05)  # records have rounded numbers
+    got, as_is = measured(record, **words), measured(record)
+    np.testing.assert_allclose(got, measured(again), atol=0.05)  # records have rounded numbers
     assert np.allclose(got, as_is, atol=0.05, equal_nan=True) == ("repair" in words)
     options = [f"--{name.replace('_', '-')}" for name in words]
     options += [str(value) for value in words.values() if value is not True]
     done = command(*ANALYZE, record, "--angles", "--save", "tables", "--out", "out", *options)
     assert done.returncode == 0, done.stderr
-    of_files = [float(row["left_knee_flexion_deg"]) for row in table(Path("out/angles.csv"))]
+    knee = [float(row["left_knee_flexion_deg"]) for row in table(Path("out/angles.csv"))]
     column = angles.angle_names("2d").index("left_knee_flexion")
-    np.testing.assert_allclose(
-        of_files, [one[0, column] for one in got if one is not None], atol=0.01
-    )
+    np.testing.assert_allclose(knee, got[:, 0, column], atol=0.01)
 
 
 def test_a_smoothed_record_is_not_repaired_without_a_word_on_smoothing(tmp_path):

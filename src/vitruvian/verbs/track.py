@@ -60,12 +60,12 @@ def filtered(
     pairs: Iterable[tuple[Frame, Poses]],
     wanted: Wanted,
     on_repair: Callable[[Repaired], None] = lambda change: None,
-) -> Iterable[tuple[Frame, Poses]]:
+) -> Iterator[tuple[Frame, Poses]]:
     """The poses of one video of a record, repaired and smoothed if that is wanted."""
     from vitruvian.streams.stream import steps_over_time, through
 
     if wanted.smooth is None and not wanted.repair:
-        return pairs
+        return iter(pairs)
     return through([_before_smoothing, *steps_over_time(wanted, on_repair)], pairs)
 
 
