@@ -33,7 +33,7 @@ from vitruvian.verbs.groups import AnalysisWords
 from vitruvian.verbs.output_files import OutputFiles, plan_outputs
 from vitruvian.verbs.outputs import Save
 from vitruvian.verbs.resume import Resumable, check_resumable
-from vitruvian.verbs.track import can_be, filtered
+from vitruvian.verbs.track import can_be, over_time
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
@@ -165,7 +165,7 @@ def _read(record: Record, asked: AnalysisSettings, wanted: Wanted) -> Iterator[A
     for source, (moving, pairs) in zip(sources_of(record), runs(record), strict=False):
         here, wants = is_here(source), needs_pixels(asked.rules)
         analyst = Analyst(asked if here or not wants else without_pixels(asked), moving=moving)
-        pairs = filtered(pairs, wanted) if moving else pairs
+        pairs = over_time(pairs, wanted) if moving else pairs
         if here and wants:
             yield analyst, source if moving else None, with_pixels(source, pairs)
         else:
@@ -262,7 +262,7 @@ def jobs_of(
         def pairs(rest: Source, fault: Callable[[VitruvianError], None]) -> Pairs:
             try:
                 moving, run = next(groups, (False, iter(())))
-                run = filtered(run, wanted) if moving else run
+                run = over_time(run, wanted) if moving else run
                 if isinstance(rest, Pictures):
                     left = {path for _, path in rest.wanted()}
                     run = (pair for pair in run if Path(pair[0].source) in left)

@@ -56,7 +56,7 @@ def can_be(record: Record, wanted: Wanted, *, renumber: bool = False) -> None:
         )
 
 
-def filtered(
+def over_time(
     pairs: Iterable[tuple[Frame, Poses]],
     wanted: Wanted,
     on_repair: Callable[[Repaired], None] = lambda change: None,
@@ -95,7 +95,7 @@ def over_again(
     if renumber:
         who = [Identify(Options(sure=0)), Confirm()] if wanted.confirm else [Identify()]
         pairs = through([_before_smoothing, *who], pairs)
-    pairs = filtered(pairs, wanted, on_repair)
+    pairs = over_time(pairs, wanted, on_repair)
     yield from with_pixels(of_file(str(recorded.video()), Span()), pairs) if pixels else pairs
 
 
