@@ -52,7 +52,7 @@ def test_the_list_of_commands_is_not_cut_off():
 def test_defaults_are_told():
     told = " ".join(help_of("predict").split())
     assert "Process every n-th frame. [default: 1]" in told
-    assert "[default: BlazePose 100 on images and 1 on videos, YOLOv8 300, others 100]" in told
+    assert "[default: 100; BlazePose on videos 1, YOLOv8 300]" in told
     assert "[default: video,json; plus plot for images in 3D]" in told
     assert "[default: BlazePose 5" in " ".join(help_of("track").split())
 

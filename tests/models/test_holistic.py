@@ -13,21 +13,34 @@ import vitruvian as vit
 from conftest import absent
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.poses import Poses
-from vitruvian.body.skeletons import BLAZEPOSE33, HALPE136, HOLISTIC, WHOLEBODY133
+from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import (
+    BLAZEPOSE33,
+    BODY25,
+    BOXES,
+    COCO17,
+    COCO19,
+    HALPE26,
+    HALPE136,
+    HOLISTIC,
+    SMPL24,
+    WHOLEBODY133,
+    find_skeleton,
+    with_parts,
+)
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.openpose import frame_to_openpose
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.regions import Regions
-from vitruvian.models import holistic
-from vitruvian.models.holistic import (
+from vitruvian.models import hands_face
+from vitruvian.models.hands_face import (
     NEAR_FACE,
     NEAR_HAND,
     FaceLandmarks,
     HandLandmarks,
     PartLandmarks,
-    Parts,
-    WholeBody,
 )
+from vitruvian.models.holistic import AT_ONCE, Parts, Places, WholeBody
 from vitruvian.models.load import load
 from vitruvian.streams.parts import FollowParts
 from vitruvian.streams.placement import placed
@@ -122,9 +135,9 @@ def test_nobody_has_no_hands():
 
 def test_a_crowd_is_looked_at_in_bounded_batches():
     sees = list[int]()
-    people = [(float(20 * i), 200.0) for i in range(2 * holistic.AT_ONCE + 1)]
+    people = [(float(20 * i), 200.0) for i in range(2 * AT_ONCE + 1)]
     poses = Parts(hands(sees=sees), None)(frame(), body(*people))
-    assert sees == [holistic.AT_ONCE, holistic.AT_ONCE, 1]
+    assert sees == [AT_ONCE, AT_ONCE, 1]
     moved = np.diff(poses.part("right_hand").xy[:, 0], axis=0)
     np.testing.assert_allclose(moved, [[20, 0]] * (len(people) - 1), atol=1e-3)
 
@@ -135,11 +148,89 @@ def test_of_several_faces_the_one_in_the_middle_is_the_persons():
     rows[:, 2:4] = 20
     for cell, logit in ((2 * (8 * 16 + 8), 1.0), (2 * (2 * 16 + 2), 5.0)):
         logits[cell] = logit
-    crop = holistic._crops(Regions.boxes(np.array([[0, 0, 128, 128.0]]), np.ones(1)), 128)[0]
+    crop = hands_face._crops(Regions.boxes(np.array([[0, 0, 128, 128.0]]), np.ones(1)), 128)[0]
     found = face.detected(rows, logits, crop)
     assert found is not None
     np.testing.assert_allclose(found, [[68, 68]] * 6, atol=1e-4)
     assert face.detected(rows, np.full((896, 1), -9, np.float32), crop) is None
+
+
+def arm(skeleton: Skeleton, *people: tuple[float, float]) -> Poses:
+    """People whose right forearm, 100 pixels long, points up to their wrist; left unseen."""
+    n, k = len(people), len(skeleton)
+    xy, score = np.zeros((n, k, 2), np.float32), np.ones((n, k), np.float32)
+    score[:, skeleton["left_wrist"]] = 0.05
+    for row, at in enumerate(people):
+        for name, off in (("wrist", 0), ("elbow", 100), ("shoulder", 200)):
+            xy[row, skeleton[f"right_{name}"]] = at[0], at[1] + off
+            xy[row, skeleton[f"left_{name}"]] = at[0], at[1] + off
+        for name, x in (("nose", 0), ("left_eye", 9), ("right_eye", -9)):
+            if name in skeleton.keypoints:
+                xy[row, skeleton[name]] = at[0] + x, at[1] + abs(x)
+    box = np.concatenate([xy.min(axis=1), xy.max(axis=1)], axis=1)
+    return Poses(skeleton, xy, score, box, np.ones(n, np.float32), np.arange(n))
+
+
+@pytest.mark.parametrize("skeleton", [COCO17, HALPE26, BODY25, COCO19], ids=lambda s: s.name)
+def test_any_body_has_hands_beyond_its_wrists(skeleton):
+    poses = Parts(hands(), None, skeleton)(frame(), arm(skeleton, (100, 200), (400, 300)))
+    assert poses.skeleton.name == f"{skeleton.name}_hands"
+    right, left = poses.part("right_hand"), poses.part("left_hand")
+    assert right.xy.shape == (2, 21, 2)
+    assert np.isnan(left.xy).all()
+    assert not left.score.any()
+    np.testing.assert_allclose(right.score, 0.9)
+    np.testing.assert_allclose(right.xy[1] - right.xy[0], [[300, 100]] * 21, atol=1e-3)
+    middle = right.xy[0].mean(axis=0)
+    assert abs(middle[0] - 100) < 5
+    assert 0 < 200 - middle[1] < 60
+    assert poses["right_shoulder"].xy.tolist() == [[100, 400], [400, 500]]  # as it was
+    assert poses.xyz is None
+
+
+def test_a_body_with_hands_of_its_own_gives_them_up():
+    whole = with_parts(WHOLEBODY133, True, 468)
+    assert {part: len(own) for part, own in whole.parts.items()} == {
+        "body": 17,
+        "feet": 6,
+        "left_hand": 21,
+        "right_hand": 21,
+        "face": 468,
+    }
+    hands_only = with_parts(HALPE136, True, 0)
+    assert len(hands_only) == 136
+    assert hands_only.parts["face"] == tuple(range(26, 94))
+    smpl = with_parts(SMPL24, True, 0)  # whose left_hand is a point in the middle of it
+    assert len(smpl) == 22 + 42
+    ends = [smpl.keypoints[k] for bone in smpl.bones for k in bone if smpl["left_hand"] in bone]
+    assert "left_wrist" in ends
+
+
+def test_skeletons_with_parts_are_known_by_name():
+    for name in ("coco17_hands", "halpe26_face468", "smpl_24_hands_face478"):
+        assert find_skeleton(name).name == name
+    assert find_skeleton("blazepose33_hands") is HOLISTIC[True, 0]
+    with pytest.raises(VitruvianError, match="no skeleton named 'coco18_hands'"):
+        find_skeleton("coco18_hands")
+
+
+def test_where_nothing_shows_the_parts_is_said():
+    with pytest.raises(VitruvianError, match="a face needs eyes or ears, and smpl_24 has none"):
+        Places.of(SMPL24, True, True)
+    with pytest.raises(VitruvianError, match="hands need wrists and elbows, and boxes has none"):
+        Places.of(BOXES, True, False)
+
+
+def test_a_hand_in_world_coordinates_is_where_its_wrist_is():
+    camera = replace(Camera.view((640, 480)), extrinsics=np.eye(4))
+    body = arm(COCO17, (100, 200))
+    xyz = np.ones((1, 17, 3), np.float32)
+    body = replace(body, xyz=xyz, origin="camera", world=xyz)
+    poses = Parts(hands(), None, COCO17)(replace(frame(), camera=camera), body)
+    assert poses.world is not None
+    assert poses.xyz is not None
+    np.testing.assert_allclose(poses.world[:, 17:], poses.xyz[:, 17:], atol=1e-6)
+    np.testing.assert_allclose(poses.xyz[0, poses.skeleton["right_hand"]], [1, 1, 1])
 
 
 def test_what_was_there_before_is_followed_by_its_own_person_only():
@@ -274,9 +365,9 @@ def test_regions_of_bodies_are_those_of_mediapipe(clip, static, video):
         size = golden[f"{name}size"].astype(np.float32)
         xy = (golden[f"{name}pose"][at][None, :, :2] * size).astype(np.float32)
         for part, ours in (
-            ("left", holistic.hand_from_body(xy[:, [15, 17, 19]])),
-            ("right", holistic.hand_from_body(xy[:, [16, 18, 20]])),
-            ("face", holistic.face_from_body(xy[:, :11])),
+            ("left", hands_face.hand_from_body(xy[:, [15, 17, 19]])),
+            ("right", hands_face.hand_from_body(xy[:, [16, 18, 20]])),
+            ("face", hands_face.face_from_body(xy[:, :11], xy[:, [5, 2]])),
         ):
             theirs = golden.get(f"{name}region/{part}_pose")
             if theirs is not None and np.isfinite(theirs[at]).all():
@@ -292,7 +383,7 @@ def test_a_region_is_followed_exactly_where_mediapipe_does(clip, part, video):
     """Regions of the previous landmarks, and which of the two is looked at."""
     size = video[f"{clip}/size"].astype(np.float32)
     name = part if part == "face" else f"{part}_hand"
-    around = holistic.face_from_landmarks if part == "face" else holistic.hand_from_landmarks
+    around = hands_face.face_from_landmarks if part == "face" else hands_face.hand_from_landmarks
     near = NEAR_FACE if part == "face" else NEAR_HAND
     points = (video[f"{clip}/{name}"][..., :2] * size).astype(np.float32)
     anew, used, followed = (
@@ -304,12 +395,12 @@ def test_a_region_is_followed_exactly_where_mediapipe_does(clip, part, video):
             continue
         before = points[t - 1 : t]
         new = regions_of(anew[t : t + 1], size)
-        got = holistic._followed(new, before, around, near)
+        got = hands_face._followed(new, before, around, near)
         np.testing.assert_allclose(normalised(got, size)[0], used[t], atol=1e-5)
         if np.isfinite(before).all():
             old = around(before)
             np.testing.assert_allclose(normalised(old, size)[0], followed[t], atol=1e-5)
-            kept += bool(holistic.still_near(new, old, before, near)[0])
+            kept += bool(hands_face.still_near(new, old, before, near)[0])
     want = {"sports": {"left": 4, "right": 2, "face": 1}}
     want["window"] = {"left": 43, "right": 21, "face": 34}
     assert kept == want[clip][part]
@@ -339,8 +430,8 @@ def test_stages_given_mediapipes_regions_are_those_of_mediapipe(static, pictures
         for side in ("left", "right"):
             if f"region/{side}_pose" not in own:
                 continue
-            crops = holistic._crops(region(f"{side}_pose"), holistic.RECROP)
-            wait = holistic._started(parts.hands.recrop, frame, crops)
+            crops = hands_face._crops(region(f"{side}_pose"), hands_face.RECROP)
+            wait = hands_face._started(parts.hands.recrop, frame, crops)
             anew = parts.hands.corrected(wait()[0], crops)
             note("hand region", normalised(anew, size)[0], own[f"region/{side}_recrop"])
             found = parts.hands.look(frame, region(f"{side}_recrop"))()

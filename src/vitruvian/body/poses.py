@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
@@ -220,13 +220,16 @@ class Poses:
         Raises:
             VitruvianError: the skeleton has no such part.
         """
-        skeleton, own = self.skeleton.part(name), list(self.skeleton.parts[name])
-        picked: dict[str, Any] = {}
+        return self.with_keypoints(self.skeleton.part(name), self.skeleton.parts[name])
+
+    def with_keypoints(self, skeleton: Skeleton, which: Sequence[int]) -> Poses:
+        """The same people with some of their keypoints, by number: those of `skeleton`."""
+        own, picked = list(which), dict[str, Any]()
         for field, axes in _SHAPES.items():
             value = getattr(self, field)
             if value is not None and "K" in axes:
                 picked[field] = value[:, own]
-        raw = None if self.raw is None else self.raw.part(name)
+        raw = None if self.raw is None else self.raw.with_keypoints(skeleton, own)
         return replace(self, skeleton=skeleton, raw=raw, **picked)
 
     def take(self, people: np.ndarray | list[int] | slice) -> Poses:

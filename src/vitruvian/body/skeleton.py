@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import nan
@@ -176,7 +177,11 @@ class Skeleton:
         """
         if name not in self.parts:
             raise unknown(f"part of {self.name}", name, self.parts)
-        return _part(self, name)
+        return _only(self, self.parts[name], f"{self.name}_{name}")
+
+    def only(self, which: Sequence[int], name: str) -> Skeleton:
+        """Some of the keypoints, by number, with the bones between them."""
+        return _only(self, tuple(which), name)
 
     @cached_property
     def mirror(self) -> np.ndarray:
@@ -189,9 +194,8 @@ class Skeleton:
 
 
 @lru_cache(64)
-def _part(whole: Skeleton, name: str) -> Skeleton:
-    own = whole.parts[name]
+def _only(whole: Skeleton, own: tuple[int, ...], name: str) -> Skeleton:
     number = {k: i for i, k in enumerate(own)}
     bones = tuple((number[a], number[b]) for a, b in whole.bones if a in number and b in number)
     keypoints = tuple(whole.keypoints[k] for k in own)
-    return Skeleton(f"{whole.name}_{name}", whole.source, keypoints, bones, whole.sigmas[list(own)])
+    return Skeleton(name, whole.source, keypoints, bones, whole.sigmas[list(own)])

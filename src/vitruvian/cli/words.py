@@ -172,27 +172,27 @@ WORDS = {
         str,
         MODEL,
         "Model name (see `vitruvian models list`) or file, with options after commas: "
-        "vitruvian-2d,flip=true,scales=0.75,1.",
+        "vitruvian-2d,flip=true.",
         names=("--model", "-m"),
     ),
     "find": Word(
         str | None,
         MODEL,
-        "Person detector: vitruvian-find, objectron, blazepose-full, yolov8n-pose, the folder of a "
-        "run that trained one, or a .json file of bounding boxes.",
+        "Person detector: vitruvian-find, objectron, blazepose-full, yolov8n-pose, a training "
+        "run, or a .json file of boxes.",
         "vitruvian-find; BlazePose on videos: its own",
     ),
     "num_poses": Word(
         int | None,
         MODEL,
         "Maximum number of people per frame.",
-        "BlazePose 100 on images and 1 on videos, YOLOv8 300, others 100",
+        "100; BlazePose on videos 1, YOLOv8 300",
     ),
     "conf": Word(
         float | None,
         MODEL,
-        "Confidence threshold for a person detection, 0..1.",
-        "the detector's: vitruvian-find 0.35 (for BlazePose 0.2), BlazePose 0.5, YOLOv8 0.25",
+        "Detection threshold of a person, 0..1.",
+        "BlazePose 0.5, YOLOv8 0.25, others 0.35",
     ),
     "skeleton": Word(
         str | None,
@@ -200,6 +200,8 @@ WORDS = {
         "Skeleton of a custom network: a name, or a .toml file. MeTRAbs: one of its skeletons, "
         "such as smpl_24.",
     ),
+    "hands": Word(bool | None, MODEL, "21 landmarks of each hand, too; holistic: on."),
+    "face": Word(bool | None, MODEL, "468 landmarks of each face, too; holistic: on."),
     "out": Word(
         str,
         OUTPUT,

@@ -30,15 +30,15 @@ from vitruvian.geometry.boxes import weighted_nms
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions, turn_in_plane
 from vitruvian.models.everyone import FIRST, Everyone
-from vitruvian.models.holistic import (
-    HAND_OUTPUTS,
-    FaceLandmarks,
-    HandLandmarks,
-    Parts,
-    WholeBody,
-)
 from vitruvian.models.model import Family, Find, Finder
-from vitruvian.models.options import Count, Machine, OddOrZero, OneOf, Share, StreamDefaults
+from vitruvian.models.options import (
+    Count,
+    OddOrZero,
+    OneOf,
+    PoseOptions,
+    Share,
+    StreamDefaults,
+)
 from vitruvian.models.ready import (
     converted,
     is_checkpoint,
@@ -47,17 +47,7 @@ from vitruvian.models.ready import (
     short_name,
 )
 from vitruvian.models.top_down import TopDown
-from vitruvian.models.zoo import (
-    DEFAULT,
-    DETECTOR,
-    EVERYBODY,
-    FACE_DETECTOR,
-    FACE_MESH,
-    HAND_FILES,
-    REFINED_FACE_MESH,
-    WHOLE,
-    entry,
-)
+from vitruvian.models.zoo import DEFAULT, DETECTOR, EVERYBODY, entry
 from vitruvian.network.onnxruntime import OnnxRuntime
 from vitruvian.network.open import Network, open_network
 from vitruvian.network.openvino import OpenVino
@@ -81,7 +71,7 @@ COMPAT: dict[str, dict[str, object]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Machine):
+class Options(PoseOptions):
     """Options of BlazePose; defaults are MediaPipe's."""
 
     num_poses: Count = 1  # maximum number of people per frame
@@ -93,26 +83,17 @@ class Options(Machine):
     refine_window: OddOrZero = 7  # side of the heat map window, cells; 0: no refinement
     nms_iou: Share = 0.5  # IoU threshold of non-maximum suppression
     compat: Annotated[str, OneOf(tuple(COMPAT))] = "tasks"  # "solutions": see `COMPAT`
-    # What is looked for, see `vitruvian.models.holistic`; None: as the model's name says.
+    # `hands` and `face` in one word; None: as those say, or the model's name.
     parts: Annotated[str, OneOf(PARTS)] | None = None
-    refine_face: bool = False  # another network of the face: better eyes and lips, and irises
-    hand_presence: Share = 0.5  # threshold of a hand's presence
-    face_conf: Share = 0.5  # detection threshold of a face
-    face_nms_iou: Share = 0.3  # IoU threshold of non-maximum suppression of faces
-    face_presence: Share = 0.5  # threshold of a face's presence
 
     KIND: ClassVar[str] = "BlazePose option"
     SYNONYMS: ClassVar[Mapping[str, str]] = {
+        **PoseOptions.SYNONYMS,
         "min_pose_detection_confidence": "conf",
         "min_pose_presence_confidence": "presence",
         "output_segmentation_masks": "masks",
         "min_detection_confidence": "conf",
         "enable_segmentation": "masks",
-        "refine_face_landmarks": "refine_face",
-        "min_hand_landmarks_confidence": "hand_presence",
-        "min_face_detection_confidence": "face_conf",
-        "min_face_suppression_threshold": "face_nms_iou",
-        "min_face_landmarks_confidence": "face_presence",
     }
 
     @classmethod
@@ -124,6 +105,10 @@ class Options(Machine):
         ):
             cls.check("conf", given["conf"])
             given["presence"] = given["conf"]
+        if given.get("parts") is not None:
+            cls.check("parts", given["parts"])
+            asked = {part: part in given["parts"] for part in ("hands", "face")}
+            given |= {part: on for part, on in asked.items() if given.get(part) is None}
         return super().of(**{**COMPAT[given.get("compat", cls.compat)], **given})
 
 
@@ -167,24 +152,8 @@ def load(
 
 def _by_name(
     name: str, options: Options, skeleton: str | Path | Skeleton | None, finder: Finder | None
-) -> TopDown | WholeBody:
+) -> TopDown:
     """Load a catalogue model or a file; the public function is `vitruvian.models.load.load`."""
-    if options.parts is None:
-        whole = not is_network_file(name) and entry(name).skeleton != BLAZEPOSE33.name
-        options = replace(options, parts=PARTS[-1] if whole else PARTS[0])
-    parts = str(options.parts).split(",")
-    if options.refine_face and "face" not in parts:
-        raise VitruvianError(
-            f"refine_face_landmarks needs a face, and parts is '{options.parts}'; use the model "
-            "holistic, or parts=body,face"
-        )
-    body = _body(name, options, finder)
-    if parts == ["body"]:
-        return body
-    return _whole(body, options)
-
-
-def _body(name: str, options: Options, finder: Finder | None) -> TopDown:
     detector = None
     if is_task_bundle(name):
         detector, landmarks = unpack_pose_task(Path(name))
@@ -209,46 +178,6 @@ def _body(name: str, options: Options, finder: Finder | None) -> TopDown:
     assert found is not None
     weights = weights if finder is None else finder.weights
     return load(landmarks, found, options, name=name, weights=weights)
-
-
-def _whole(body: TopDown, options: Options) -> WholeBody:
-    """A model of bodies with the parts of the options; they are downloaded if needed."""
-    parts, row = str(options.parts), entry(WHOLE)
-    hands = HAND_FILES if "hands" in parts else ()
-    mesh = REFINED_FACE_MESH if options.refine_face else FACE_MESH
-    files = (*hands, *((FACE_DETECTOR, mesh) if "face" in parts else ()))
-    networks, weights = dict[str, OpenVino](), dict[str, str]()
-    for file, path in zip(files, pull_files(row, files), strict=True):
-        weights[path.name] = sha256(path)
-        networks[file.name] = OpenVino(
-            path,
-            outputs=HAND_OUTPUTS if file is HAND_FILES[1] else None,
-            # The others silently compute several rows wrongly, or have a batch of 1 inside.
-            batch=file in (HAND_FILES[1], FACE_MESH),
-            device=options.device,
-            precision=options.precision,
-            threads=options.threads,
-            streams=options.streams,
-        )
-    return WholeBody(
-        body,
-        Parts(
-            HandLandmarks(*(networks[file.name] for file in hands), presence=options.hand_presence)
-            if hands
-            else None,
-            FaceLandmarks(
-                networks[FACE_DETECTOR.name],
-                networks[mesh.name],
-                refined=options.refine_face,
-                conf=options.face_conf,
-                nms_iou=options.face_nms_iou,
-                presence=options.face_presence,
-            )
-            if "face" in parts
-            else None,
-        ),
-        weights,
-    )
 
 
 def _finder(name: str, wants: str, options: Options) -> Finder:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.body.skeletons import HOLISTIC
 from vitruvian.errors import VitruvianError
 from vitruvian.models import alphapose, blazepose, metrabs, objectron, yolopose
 from vitruvian.models.finders import Detections
+from vitruvian.models.holistic import WholeBody, add_parts
 from vitruvian.models.model import Family, Finder, Model
-from vitruvian.models.options import StreamDefaults
+from vitruvian.models.options import PoseOptions, StreamDefaults
 from vitruvian.models.ready import as_skeleton, is_checkpoint, is_network_file
 from vitruvian.models.spec import ModelSpec, network_of_run
 from vitruvian.models.zoo import CATALOGUE, DEFAULT, entry
@@ -24,7 +27,6 @@ from vitruvian.weights.metadata import about
 from vitruvian.weights.task_bundle import is_task_bundle
 
 if TYPE_CHECKING:
-    from vitruvian.models.holistic import WholeBody
     from vitruvian.models.top_down import TopDown
     from vitruvian.models.yolopose import YoloPose
     from vitruvian.sources.open import Source
@@ -144,6 +146,8 @@ def load(
     find = given["find"] or family.found_by
     finder = None if find is None else open_finder(find, family.wants, chosen)
     model = family.load(name, chosen, given["skeleton"], finder)
+    if chosen.hands or chosen.face:
+        model = add_parts(model, chosen)
     model.wanted = wanted
     model.options |= family.recorded(wanted)
     if find is not None:
@@ -175,7 +179,26 @@ def check_options(
         raise VitruvianError(f"{name} has no separate person detector; leave find out")
     if find is not None:
         _check_finder(find)
+    if isinstance(chosen, PoseOptions):
+        chosen = _with_parts_of_name(name, chosen)
     return family, chosen, wanted
+
+
+def _with_parts_of_name(name: str, options: PoseOptions) -> PoseOptions:
+    """The options, with what the model's name says of hands and faces.
+
+    Raises:
+        VitruvianError: a refined face, but none.
+    """
+    whole = not is_network_file(name) and entry(name).skeleton in {
+        table.name for table in HOLISTIC.values()
+    }
+    hands, face = (whole if on is None else on for on in (options.hands, options.face))
+    if options.refine_face and not face:
+        raise VitruvianError(
+            "refine_face_landmarks needs a face, which is not looked for; add face=true"
+        )
+    return replace(options, hands=hands, face=face)
 
 
 def _check_finder(which: str) -> Family | None:

@@ -34,7 +34,7 @@ from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.crop import Crop
 from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Find, Finder
-from vitruvian.models.options import Count, EitherRuntime, Share, Wants
+from vitruvian.models.options import Count, EitherRuntime, PoseOptions, Share, Wants
 from vitruvian.models.ready import (
     converted,
     is_checkpoint,
@@ -78,7 +78,7 @@ class Options(EitherRuntime):
     batch: Count = 64  # batch size: maximum number of crops per network call
 
     KIND: ClassVar[str] = "MeTRAbs option"
-    SYNONYMS: ClassVar[Mapping[str, str]] = {"num_aug": "augment"}
+    SYNONYMS: ClassVar[Mapping[str, str]] = {**PoseOptions.SYNONYMS, "num_aug": "augment"}
 
     @property
     def each_once(self) -> bool:

@@ -57,6 +57,24 @@ class Streamed(Protocol):
         ...
 
 
+class AddParts(Protocol):
+    """Adds the keypoints of parts, such as hands, to the bodies of a frame."""
+
+    skeleton: Skeleton  # of the poses with parts
+
+    def __call__(self, frame: Frame, bodies: Poses, before: Poses | None = None, /) -> Poses:
+        """The same people; `before`: what this gave for the previous frame of the same stream."""
+        ...
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """A model of bodies and what is added to them: a stream tracks and smooths bodies first."""
+
+    body: Model
+    parts: AddParts
+
+
 class Find(Protocol):
     """A person detector: regions of each frame, by descending score."""
 

@@ -1,11 +1,11 @@
 """Validated model options: each field's type annotation gives the allowed values.
 
 Options shared by all families: `num_poses` (maximum people per frame), `conf` (confidence threshold
-of a person), `find`, `skeleton`, `masks`, `augment` (augmented views per person), `precision`,
-`runtime`, `threads`, `device`; and for streams `track`, `smooth`, `detect_every`, `same_from` (IoU
-threshold for two regions of one person). Names of other tools are accepted, see `SYNONYMS` of each
-class: MediaPipe's `min_tracking_confidence` for `same_from`, `output_segmentation_masks` for
-`masks`, MeTRAbs' `num_aug` for `augment`.
+of a person), `find`, `skeleton`, `hands` and `face` (parts added to bodies), `masks`, `augment`
+(augmented views per person), `precision`, `runtime`, `threads`, `device`; and for streams `track`,
+`smooth`, `detect_every`, `same_from` (IoU threshold for two regions of one person). Names of other
+tools are accepted, see `SYNONYMS` of each class: MediaPipe's `min_tracking_confidence` for
+`same_from`, `output_segmentation_masks` for `masks`, MeTRAbs' `num_aug` for `augment`.
 """
 
 from __future__ import annotations
@@ -139,7 +139,29 @@ class Machine(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EitherRuntime(Machine):
+class PoseOptions(Machine):
+    """The same, and the parts that are added to bodies, see `vitruvian.models.holistic`."""
+
+    # Whether to look for hands and faces, too; None: as the model's name says.
+    hands: bool | None = None
+    face: bool | None = None
+    refine_face: bool = False  # another network of the face: better eyes and lips, and irises
+    hand_presence: Share = 0.5  # threshold of a hand's presence
+    face_conf: Share = 0.5  # detection threshold of a face
+    face_nms_iou: Share = 0.3  # IoU threshold of non-maximum suppression of faces
+    face_presence: Share = 0.5  # threshold of a face's presence
+
+    SYNONYMS: ClassVar[Mapping[str, str]] = {
+        "refine_face_landmarks": "refine_face",
+        "min_hand_landmarks_confidence": "hand_presence",
+        "min_face_detection_confidence": "face_conf",
+        "min_face_suppression_threshold": "face_nms_iou",
+        "min_face_landmarks_confidence": "face_presence",
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class EitherRuntime(PoseOptions):
     """The same, for families that run on OpenVINO or ONNX Runtime."""
 
     runtime: Runtime = "openvino"

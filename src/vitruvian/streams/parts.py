@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
-from vitruvian.models.holistic import Parts
+from vitruvian.models.model import AddParts
 
 
 class FollowParts:
@@ -15,7 +15,7 @@ class FollowParts:
     same track id there.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: AddParts) -> None:
         """Start without people."""
         self.parts, self.before = parts, Poses.nobody(parts.skeleton)
         self.size: tuple[int, int] | None = None  # of the last frame

@@ -21,8 +21,7 @@ from vitruvian.errors import VitruvianError, note
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.geometry.regions import Regions
-from vitruvian.models.holistic import WholeBody
-from vitruvian.models.model import Model, Streamed
+from vitruvian.models.model import InParts, Model, Streamed
 from vitruvian.sources.frames import FrameMaker
 from vitruvian.sources.reconnect import reconnecting
 from vitruvian.sources.threads import Prefetch, readable, reread
@@ -91,7 +90,7 @@ class Stream:
         self.wanted = wanted = (wanted or Wanted()).or_else(defaults(model))
         tracked = moving and bool(wanted.track)
         parts: list[Step | WantsFuture] = []
-        if tracked and isinstance(model, WholeBody):  # bodies are followed, smoothed, then the rest
+        if tracked and isinstance(model, InParts):  # bodies are followed, smoothed, then the rest
             parts, model = [FollowParts(model.parts)], model.body
         self.model = model
         followed = tracked and wanted.detect_every is not None and isinstance(model, Followed)

@@ -33,6 +33,8 @@ class ModelWords:
     num_poses: int | None = None  # maximum number of people per frame
     conf: float | None = None  # 0..1, confidence threshold for a person detection
     skeleton: str | None = None  # a name, or a .toml file
+    hands: bool | None = None  # also look for 21 landmarks of each hand
+    face: bool | None = None  # also look for a face mesh
 
 
 @dataclass(frozen=True)
