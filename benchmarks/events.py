@@ -38,7 +38,8 @@ import numpy as np
 import vitruvian as vit
 from vitruvian.analysis.events import Event, Options, State
 from vitruvian.analysis.found import AnalysisSettings, Analyst, FrameAnalysis
-from vitruvian.analysis.posture import RULES, pockets_rule
+from vitruvian.analysis.posture import pockets_rule
+from vitruvian.analysis.rules import GESTURES, RULES
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
@@ -517,7 +518,7 @@ def main() -> None:
     home = Path(tempfile.gettempdir()) / "vitruvian-events"
     parser.add_argument("--cache", type=Path, default=home)
     asked = parser.parse_args()
-    names = asked.rules.split(",") if asked.rules else list(RULES)
+    names = asked.rules.split(",") if asked.rules else [n for n in RULES if n not in GESTURES]
     models = asked.model or list(MODELS)
     if asked.hands:
         print("| model | precision | recall | F1 | decided |\n|---|---|---|---|---|")

@@ -22,8 +22,7 @@ import numpy as np
 
 import vitruvian as vit
 from vitruvian.analysis.found import AnalysisSettings, Analyst
-from vitruvian.analysis.posture import RULES
-from vitruvian.analysis.rules import parse_rules
+from vitruvian.analysis.rules import GESTURES, RULES, parse_rules
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.frame import Frame
@@ -66,7 +65,7 @@ def main() -> None:
     """Write the record, time the command and the rules."""
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--minutes", type=float, default=60.0)
-    words.add_argument("--rules", default=",".join(set(RULES) - {"hands_in_pockets"}))
+    words.add_argument("--rules", default=",".join(set(RULES) - {"hands_in_pockets", *GESTURES}))
     words.add_argument("--profile", action="store_true", help="of the command, by function")
     given = words.parse_args()
     with tempfile.TemporaryDirectory() as folder:

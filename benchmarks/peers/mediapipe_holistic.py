@@ -1,4 +1,5 @@
-"""MediaPipe 0.10.21 Solutions Holistic on a video or on pictures; run by benchmarks/holistic.py.
+"""MediaPipe 0.10.21 Solutions Holistic on a video or on pictures; run by benchmarks/holistic.py
+and benchmarks/hands.py.
 
 It runs in an environment of its own that has mediapipe, and knows nothing of vitruvian. Prints one
 JSON object. What is timed starts when the model is loaded and ends with the last result, which is
@@ -30,6 +31,26 @@ def frames(job):
         yield cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
+def landmarks(job):
+    """Pixels of the wrists and hands in each of unrelated pictures, by file."""
+    found = {}
+    with mp.solutions.holistic.Holistic(static_image_mode=True) as model:
+        for path in job["sources"]:
+            model.reset()  # even in static mode it keeps hands
+            rgb = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
+            height, width = rgb.shape[:2]
+            result, found[path] = model.process(rgb), {}
+            for side, wrist in (("left", 15), ("right", 16)):
+                if result.pose_landmarks is not None:
+                    at = result.pose_landmarks.landmark[wrist]
+                    found[path][f"{side}_wrist"] = [at.x * width, at.y * height]
+                hand = getattr(result, f"{side}_hand_landmarks")
+                if hand is not None:
+                    points = [[at.x * width, at.y * height] for at in hand.landmark]
+                    found[path][f"{side}_hand"] = points
+    print(json.dumps(found))
+
+
 def main(job):
     """Run and report."""
     found, count = dict.fromkeys(PARTS, 0), 0
@@ -50,4 +71,5 @@ def main(job):
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    asked = json.loads(sys.argv[1])
+    (landmarks if asked["what"] == "landmarks" else main)(asked)

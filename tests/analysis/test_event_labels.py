@@ -4,9 +4,11 @@ import csv
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from vitruvian.analysis.posture import LESSER, RULES
+from vitruvian.analysis.rules import GESTURES, LESSER, RULES
+from vitruvian.body.skeletons import HAND21
 
 LABELS = Path(__file__).parent / "labels"
 SIDED = {"arms_raised", "hands_on_hips", "using_phone", "hands_in_pockets"}
@@ -30,6 +32,34 @@ def test_a_crop_has_one_label_of_a_rule():
     assert len({(row["file"], row["rule"]) for row in labels}) == len(labels)
     assert {row["rule"] for row in labels} <= RULES.keys() - set(LESSER)
     assert {row["state"] for row in labels} == {"yes", "no", "unsure"}
+
+
+def test_labels_of_hands_and_heads_are_of_gestures():
+    shapes = {*GESTURES} - {"looking_away"}
+    for row in rows("hands.csv"):
+        assert set(row["shows"].split()) <= {*shapes, "closed_on", "holds"}, row
+        assert set(row["unsure"].split()) <= {*shapes, "all"}, row
+        assert row["side"] in ("left", "right")
+        assert float(row["x"]) >= 0
+        assert float(row["y"]) >= 0
+    assert {row["looking_away"] for row in rows("heads.csv")} == {"yes", "no", "unsure"}
+    for row in rows("hands_found.csv"):
+        assert row["rule"] in shapes
+        assert row["state"] in ("yes", "no", "holds", "unsure")
+
+
+def test_keypoints_of_a_hand_occur_once_and_are_near_each_other():
+    hands: dict[str, dict[str, tuple[float, float]]] = {}
+    for row in rows("hand_keypoints.csv"):
+        own = hands.setdefault(row["hand"], {})
+        assert row["keypoint"] not in own
+        assert row["keypoint"] in HAND21.places
+        own[row["keypoint"]] = float(row["x"]), float(row["y"])
+    assert len(hands) >= 30
+    for own in hands.values():
+        assert "hand" in own
+        sizes = np.ptp(np.array(list(own.values())), axis=0)
+        assert 20 < sizes.max() < 250  # pixels
 
 
 def test_states_have_a_time_in_which_the_person_is_there():

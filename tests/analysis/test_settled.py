@@ -14,7 +14,7 @@ from conftest import grey, refused
 from recordings import CHAIR, SITS, SIZE, Actor, acting, recorded, table
 from vitruvian.analysis.events import Options, StateKey
 from vitruvian.analysis.found import AnalysisSettings, Analyst
-from vitruvian.analysis.posture import RULES
+from vitruvian.analysis.rules import RULES
 from vitruvian.analysis.view import depth_is_estimated
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton

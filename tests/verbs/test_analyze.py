@@ -23,8 +23,7 @@ from recordings import CHAIR, SITS, SIZE, Actor, acting, recorded, table
 from vitruvian.analysis import angles
 from vitruvian.analysis.events import Options
 from vitruvian.analysis.found import AnalysisSettings, state_phrase
-from vitruvian.analysis.posture import RULES
-from vitruvian.analysis.rules import parse_rules
+from vitruvian.analysis.rules import RULES, parse_rules
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import COCO17
 from vitruvian.body.track import LONGEST

@@ -46,6 +46,10 @@ PHRASES = {
     "hands_on_hips": ("{side} hand: on hip", "{side} hand: not on hip"),
     "arms_raised": ("{side} arm: raised", "{side} arm: not raised"),
     "using_phone": ("{side} hand: phone", "{side} hand: no phone"),
+    "pinch": ("{side} hand: pinch", "{side} hand: no pinch"),
+    "fist": ("{side} hand: fist", "{side} hand: no fist"),
+    "pointing": ("{side} hand: pointing", "{side} hand: not pointing"),
+    "open_palm": ("{side} hand: open palm", "{side} hand: no open palm"),
 }
 
 

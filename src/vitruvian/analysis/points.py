@@ -22,6 +22,8 @@ POINTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "right_toe": (("right_big_toe",), ("right_foot_index",), ("right_toe",)),
     "left_finger": (("left_index",), ("left_middle_1",), ("left_hand",)),
     "right_finger": (("right_index",), ("right_middle_1",), ("right_hand",)),
+    "left_hand_root": (("left_hand",), ("left_wrist",)),
+    "right_hand_root": (("right_hand",), ("right_wrist",)),
 }
 
 

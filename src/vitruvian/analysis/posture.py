@@ -2,9 +2,9 @@
 
 A rule is a function of `Body`, the scale-free geometry of all people in a frame: angles, and
 lengths in trunk lengths (mid-shoulder to mid-hip) or shoulder widths. It uses metres if available,
-otherwise pixels, which hide some postures, such as leaning towards the camera. `RULES` are the
-built-in ones; `analysis/rules.py` reads more from a file; `analysis/events.py` tracks them over
-time.
+otherwise pixels, which hide some postures, such as leaning towards the camera. Rules on hands and
+heads are in `analysis/gestures.py`; `analysis/rules.py` knows all of them by name, and reads more
+from a file; `analysis/events.py` tracks them over time.
 
 Every threshold is a pair: the value from which a rule begins to hold, and that from which it fully
 holds. They were tuned on images; docs/postures.md gives the data and the accuracy.
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vitruvian.analysis.angles import UP, BodyAngles, Space, angle_names, required_points
+from vitruvian.analysis.hands import HandShapes
 from vitruvian.analysis.points import BodyPoints, dot, lengths, unit_vectors
 from vitruvian.analysis.view import depth_is_estimated
 from vitruvian.body.facing import OBLIQUE, facing, trunk_axes
@@ -126,6 +127,16 @@ class Body:
         """The same people without metres."""
         flat = replace(self.poses, xyz=None, origin=None)
         return Body(flat, self.frame, self.seen, like=self)
+
+    @cached_property
+    def hands(self) -> HandShapes:
+        """The shapes of the hands, of skeletons that have fingers."""
+        return HandShapes(self)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """(N,) pixels, length of the trunk, or 1.3 shoulder widths; NaN if unknown."""
+        return self._axes[2]
 
     @cached_property
     def facing(self) -> np.ndarray:
@@ -607,14 +618,3 @@ def of_keypoints(rule: Rule) -> Rule:
 def is_of_keypoints(rule: Rule) -> bool:
     """Whether a rule was declared to read no pixels; of functions of users it is not known."""
     return getattr(rule, "of_keypoints", False)
-
-
-RULES: dict[str, Rule] = {
-    rule.__name__: rule
-    for rule in (
-        *map(of_keypoints, (seated, arms_raised, lying, leaning, hands_on_hips, using_phone)),
-        *(hands_in_pockets, of_keypoints(hands_at_pockets), of_keypoints(hands_near_body)),
-    )
-}
-# Weaker versions of other rules: not included in `all`.
-LESSER = ("hands_at_pockets", "hands_near_body")

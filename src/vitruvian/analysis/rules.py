@@ -30,12 +30,40 @@ from typing import Any
 import numpy as np
 
 from vitruvian.analysis.angles import TABLE
+from vitruvian.analysis.gestures import fist, looking_away, open_palm, pinch, pointing
 from vitruvian.analysis.points import POINTS
-from vitruvian.analysis.posture import LESSER, RULES, Body, Rule, all_of, any_of, of_keypoints, ramp
+from vitruvian.analysis.posture import (
+    Body,
+    Rule,
+    all_of,
+    any_of,
+    arms_raised,
+    hands_at_pockets,
+    hands_in_pockets,
+    hands_near_body,
+    hands_on_hips,
+    leaning,
+    lying,
+    of_keypoints,
+    ramp,
+    seated,
+    using_phone,
+)
 from vitruvian.body.skeletons import SKELETONS
 from vitruvian.documents import read_toml, unreadable
 from vitruvian.errors import VitruvianError, shown, unknown
 
+RULES: dict[str, Rule] = {
+    rule.__name__: rule
+    for rule in (
+        *map(of_keypoints, (seated, arms_raised, lying, leaning, hands_on_hips, using_phone)),
+        *(hands_in_pockets, of_keypoints(hands_at_pockets), of_keypoints(hands_near_body)),
+        *map(of_keypoints, (pinch, fist, pointing, open_palm, looking_away)),
+    )
+}
+GESTURES = ("pinch", "fist", "pointing", "open_palm", "looking_away")  # of hands and heads
+# Not included in `all`: weaker versions of other rules, and what most models have no keypoints for.
+LESSER = ("hands_at_pockets", "hands_near_body", *GESTURES)
 SOFT = {"angle": 5.0, "distance": 0.05}  # degrees, trunks
 VALUES = {"angle": "{:.0f}°", "distance": "{:.2f} trunks"}  # in the evidence of events
 MOST = 1000.0  # of them, in what a threshold may be
@@ -47,8 +75,8 @@ _PLACES = {*POINTS, *(name for table in SKELETONS.values() for name in table.key
 def parse_rules(words: str | Iterable[str]) -> dict[str, Rule]:
     """Parse words into rules by name, such as `seated`, `all`, `mine.toml` and `mine.py:squat`.
 
-    `all` are those of `RULES` but for `LESSER`. Of a .py file the function of that name is the
-    rule; the file is run.
+    `all` are those of `RULES` but for `LESSER`; `gestures` are those of `GESTURES`. Of a .py file
+    the function of that name is the rule; the file is run.
 
     Raises:
         VitruvianError: there is no such rule, a file is not as it should be, or two rules have the
@@ -60,6 +88,8 @@ def parse_rules(words: str | Iterable[str]) -> dict[str, Rule]:
         file, colon, function = word.rpartition(":")
         if word == "all":
             new = {name: rule for name, rule in RULES.items() if name not in LESSER}
+        elif word == "gestures":
+            new = {name: RULES[name] for name in GESTURES}
         elif word.lower().endswith(".toml"):
             new = read(word)
         elif colon and file.lower().endswith(".py"):
@@ -69,12 +99,12 @@ def parse_rules(words: str | Iterable[str]) -> dict[str, Rule]:
         elif word in RULES:
             new = {word: RULES[word]}
         else:
-            raise unknown("rule", word, [*RULES, "all"])
+            raise unknown("rule", word, [*RULES, "all", "gestures"])
         for name, rule in new.items():
             if found.setdefault(name, rule) is not rule:
                 raise VitruvianError(f"two rules are named '{name}'; rename one")
     if not found:
-        raise VitruvianError(f"no rules given; known: {', '.join(RULES)}, or all")
+        raise VitruvianError(f"no rules given; known: {', '.join(RULES)}, gestures or all")
     return found
 
 

@@ -260,8 +260,8 @@ WORDS = {
     "rules": Word(
         str | None,
         ANALYSIS,
-        "Rules, comma-separated: seated, hands_in_pockets, ...; a .toml file of thresholds; "
-        "a Python function, mine.py:NAME; or all.",
+        "Rules, comma-separated: seated, hands_in_pockets, fist, ...; a .toml file of "
+        "thresholds; a Python function, mine.py:NAME; gestures (of hands and heads); or all.",
         "all; with --angles none",
     ),
     "angles": Word(bool, ANALYSIS, "Measure joint angles; writes a table and a plot."),

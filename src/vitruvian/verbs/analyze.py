@@ -14,8 +14,8 @@ from vitruvian.analysis import angles as table_of_angles
 from vitruvian.analysis.angles import Space
 from vitruvian.analysis.events import Options
 from vitruvian.analysis.found import AnalysisSettings, Analyst, FrameAnalysis
-from vitruvian.analysis.posture import RULES, Rule, is_of_keypoints
-from vitruvian.analysis.rules import parse_rules
+from vitruvian.analysis.posture import Rule, is_of_keypoints
+from vitruvian.analysis.rules import RULES, parse_rules
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.formats.atomic_file import writing
 from vitruvian.formats.records import Record

@@ -39,6 +39,7 @@ KINDS = {
 # What is written beside the tables, on request.
 OUTPUTS = ("video", "plot", "pdf", "svg", "sheet", "html", "parquet")
 TABLES = "tables"  # always written
+NO_HANDS = "there are no hands; use a model that finds them, such as --model holistic"
 CYCLES = (
     *("source", "person", "cycle", "reference", "angle", "start", "end"),
     *("minimum", "maximum", "range"),
@@ -95,6 +96,11 @@ class RuleTally:
     known: bool = False  # whether its score could ever be computed
     short: int = 0  # number of times that it held for less than `Options.minimum`
     lacks: set[str] = field(default_factory=set)  # keypoints that it needs and skeletons lack
+
+    @property
+    def needs_hands(self) -> bool:
+        """Whether it could not be computed as there are no fingers."""
+        return not self.known and "left_index_1" in self.lacks
 
 
 class AnalysisReport:
@@ -338,8 +344,10 @@ class AnalysisReport:
                     f"{some} cannot be computed from {shown(skeleton.name, 30)}: "
                     f"{shown(', '.join(missing), 180)}"
                 )
+        if of_hands := [name for name, tally in self.tallies.items() if tally.needs_hands]:
+            yield f"{', '.join(of_hands)}: {NO_HANDS}"
         for name, tally in self.tallies.items():
-            if tally.lacks and not tally.known:
+            if tally.lacks and not tally.known and not tally.needs_hands:
                 lacks = shown(", ".join(sorted(tally.lacks)), 100)
                 yield f"{name} cannot be evaluated: there is no {lacks}"
 
@@ -351,6 +359,9 @@ class AnalysisReport:
         )
         if not self.skeletons or measured or any(one.known or not one.lacks for one in rules):
             return None
+        if rules and all(one.needs_hands for one in rules):
+            names = ", ".join(name for name, tally in self.tallies.items() if tally.needs_hands)
+            return VitruvianError(f"nothing can be computed: {names}: {NO_HANDS}")
         wanted = {name for tally in rules for name in tally.lacks}
         wanted = wanted or {
             point for name in angle_names(self.space) for point in required_points(name)

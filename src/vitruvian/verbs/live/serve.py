@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitruvian.analysis.events import Options
 from vitruvian.analysis.found import AnalysisSettings
-from vitruvian.analysis.posture import LESSER, RULES
-from vitruvian.analysis.rules import parse_rules
+from vitruvian.analysis.rules import LESSER, RULES, parse_rules
 from vitruvian.errors import VitruvianError, note
 from vitruvian.models.model import Model
 from vitruvian.models.spec import ModelSpec
