@@ -110,7 +110,7 @@ def test_an_alias_can_be_imported_first_and_nothing_heavy_comes_with_it():
         lambda: mp.solutions.hands.Hands(),  # type: ignore
         lambda: mp.solutions.face_detection.FaceDetection(),  # type: ignore
         lambda: mp.solutions.objectron.BOX_CONNECTIONS.x,  # type: ignore
-        lambda: list(mp.solutions.face_mesh.FACEMESH_TESSELATION),  # type: ignore
+        lambda: mp.solutions.face_mesh.FaceMesh(),  # type: ignore
         lambda: vision.HandLandmarker.create_from_options(None),  # type: ignore
         lambda: drawing.draw_detection(np.zeros((4, 4, 3)), None),  # type: ignore
     ],
@@ -136,8 +136,24 @@ def test_landmarks_have_mediapipes_names_and_numbers():
     assert {(0, 17), (5, 9), (19, 20)} < mp.solutions.hands.HAND_CONNECTIONS
     face = mp.solutions.face_mesh
     assert (len(face.FACEMESH_CONTOURS), len(face.FACEMESH_IRISES)) == (124, 8)
+    assert face.FACEMESH_LIPS | face.FACEMESH_FACE_OVAL < face.FACEMESH_CONTOURS
+    edges = mp.solutions.holistic.FACEMESH_TESSELATION
+    assert len(edges) == 2556
+    assert len({frozenset(edge) for edge in edges}) == 1322
+    assert {each for edge in edges for each in edge} == set(range(face.FACEMESH_NUM_LANDMARKS))
     bones = vision.PoseLandmarksConnections.POSE_LANDMARKS
     assert {(bone.start, bone.end) for bone in bones} == pose.POSE_CONNECTIONS
+
+
+@pytest.mark.shared
+def test_connections_of_a_face_are_mediapipes(shared):
+    with np.load(shared / "golden/holistic_static.npz") as golden:
+        for name in ("tesselation", "contours", "lips", "left_eye", "right_eye", "left_eyebrow",
+                     "right_eyebrow", "face_oval", "left_iris", "right_iris"):  # fmt: skip
+            found = getattr(mp.solutions.face_mesh, f"FACEMESH_{name.upper()}")
+            assert set(found) == {(a, b) for a, b in golden[f"connections/face_{name}"].tolist()}, (
+                name
+            )
 
 
 # Messages

@@ -204,25 +204,23 @@ HAND21 = Skeleton.table("hand21", f"{_WHOLEBODY}; one hand", *_hand("", "", _HAN
 # MediaPipe Holistic: BlazePose's landmarks and, of the parts that are looked for, the hands and the
 # face mesh. Mesh landmarks have MediaPipe's numbers; 468 to 477 are the irises.
 # fmt: off
-_FACE_LINES = (
-    # lips
-    (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),
-    (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),
-    (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308),
-    (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308),
-    # left eye, right eye
-    (263, 249, 390, 373, 374, 380, 381, 382, 362),
-    (263, 466, 388, 387, 386, 385, 384, 398, 362),
-    (33, 7, 163, 144, 145, 153, 154, 155, 133),
-    (33, 246, 161, 160, 159, 158, 157, 173, 133),
-    # left eyebrow, right eyebrow
-    (276, 283, 282, 295, 285), (300, 293, 334, 296, 336),
-    (46, 53, 52, 65, 55), (70, 63, 105, 66, 107),
-    # oval
-    (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
-     148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109, 10),
-)
-_IRIS_LINES = ((474, 475, 476, 477, 474), (469, 470, 471, 472, 469))  # left, right
+FACE_LINES = {  # by part of the face: paths along landmarks of the mesh
+    "lips": ((61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),
+             (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),
+             (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308),
+             (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)),
+    "left_eye": ((263, 249, 390, 373, 374, 380, 381, 382, 362),
+                 (263, 466, 388, 387, 386, 385, 384, 398, 362)),
+    "right_eye": ((33, 7, 163, 144, 145, 153, 154, 155, 133),
+                  (33, 246, 161, 160, 159, 158, 157, 173, 133)),
+    "left_eyebrow": ((276, 283, 282, 295, 285), (300, 293, 334, 296, 336)),
+    "right_eyebrow": ((46, 53, 52, 65, 55), (70, 63, 105, 66, 107)),
+    "face_oval": ((10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378,
+                   400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54,
+                   103, 67, 109, 10),),
+    "left_iris": ((474, 475, 476, 477, 474),),
+    "right_iris": ((469, 470, 471, 472, 469),),
+}
 # fmt: on
 FACE, REFINED_FACE = 468, 478  # mesh landmarks without and with irises
 
@@ -230,10 +228,10 @@ FACE, REFINED_FACE = 468, 478  # mesh landmarks without and with irises
 def _mesh(landmarks: int) -> list[Row]:
     """The face mesh; its bones are the contours."""
     joined: list[list[str]] = [[] for _ in range(landmarks)]
-    irises = _IRIS_LINES if landmarks == REFINED_FACE else ()
-    for line in (*_FACE_LINES, *irises) if landmarks else ():
+    for line in (line for lines in FACE_LINES.values() for line in lines):
         for a, b in pairwise(line):
-            joined[b].append(f"face_{a}")
+            if b < landmarks:
+                joined[b].append(f"face_{a}")
     return [(f"face_{i}", " ".join(to), nan) for i, to in enumerate(joined)]
 
 

@@ -3,7 +3,15 @@
 from vitruvian.body.skeletons import BLAZEPOSE33
 from vitruvian.mediapipe.absent import Absent, absent
 from vitruvian.mediapipe.solutions.drawing_utils import WHITE_COLOR, DrawingSpec
-from vitruvian.mediapipe.solutions.face_mesh import FACEMESH_CONTOURS, FACEMESH_IRISES
+from vitruvian.mediapipe.solutions.face_mesh import (
+    FACEMESH_CONTOURS,
+    FACEMESH_IRISES,
+    FACEMESH_LEFT_EYE,
+    FACEMESH_LEFT_EYEBROW,
+    FACEMESH_LEFT_IRIS,
+    FACEMESH_RIGHT_EYE,
+    FACEMESH_RIGHT_EYEBROW,
+)
 from vitruvian.mediapipe.solutions.hands import HAND_CONNECTIONS, HandLandmark
 from vitruvian.mediapipe.solutions.pose import PoseLandmark
 
@@ -12,7 +20,6 @@ LEFT, RIGHT = (0, 138, 255), (231, 217, 0)  # of a body
 RED, GREEN, GREY = (48, 48, 255), (48, 255, 48), (128, 128, 128)
 FINGERS = ((180, 229, 255), (128, 64, 128), (0, 204, 255), GREEN, (192, 101, 21))  # from the thumb
 # A landmark of each line around an eye, and above and below an eyebrow: the subject's left, right.
-LEFT_OF_FACE, RIGHT_OF_FACE = {263, 276, 300}, {33, 46, 70}
 
 
 def get_default_pose_landmarks_style() -> dict[PoseLandmark, DrawingSpec]:
@@ -49,27 +56,19 @@ def get_default_face_mesh_contours_style(i: int = 0) -> dict[tuple[int, int], Dr
     """A colour for each eye and its brow, white for the rest; only style 0 is here."""
     if i != 0:
         raise ValueError(f"face mesh contours style is {i}, want 0")
-    sides = _reached(LEFT_OF_FACE), _reached(RIGHT_OF_FACE)
+    left = FACEMESH_LEFT_EYE | FACEMESH_LEFT_EYEBROW
+    right = FACEMESH_RIGHT_EYE | FACEMESH_RIGHT_EYEBROW
     return {
-        bone: DrawingSpec(
-            GREEN if bone[0] in sides[0] else RED if bone[0] in sides[1] else WHITE_COLOR
-        )
+        bone: DrawingSpec(GREEN if bone in left else RED if bone in right else WHITE_COLOR)
         for bone in FACEMESH_CONTOURS
     }
 
 
-def _reached(start: set[int]) -> set[int]:
-    """Landmarks that contours connect with these."""
-    while True:
-        more = start.union(*(bone for bone in FACEMESH_CONTOURS if start & set(bone)))
-        if more == start:
-            return start
-        start = more
-
-
 def get_default_face_mesh_iris_connections_style() -> dict[tuple[int, int], DrawingSpec]:
     """A colour for each iris."""
-    return {bone: DrawingSpec(GREEN if min(bone) >= 474 else RED) for bone in FACEMESH_IRISES}
+    return {
+        bone: DrawingSpec(GREEN if bone in FACEMESH_LEFT_IRIS else RED) for bone in FACEMESH_IRISES
+    }
 
 
 def get_default_face_mesh_tesselation_style() -> DrawingSpec:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
-from vitruvian.mediapipe.absent import Absent, absent
+from vitruvian.mediapipe.absent import absent
 from vitruvian.mediapipe.follow import OnePerson
 from vitruvian.mediapipe.framework.formats.landmark_pb2 import (
     LandmarkList,
@@ -18,6 +18,7 @@ from vitruvian.mediapipe.framework.formats.landmark_pb2 import (
     NormalizedLandmarkList,
 )
 from vitruvian.mediapipe.solutions.face_mesh import FACEMESH_CONTOURS as FACEMESH_CONTOURS
+from vitruvian.mediapipe.solutions.face_mesh import mesh_edges
 from vitruvian.mediapipe.solutions.hands import HAND_CONNECTIONS as HAND_CONNECTIONS
 from vitruvian.mediapipe.solutions.hands import HandLandmark as HandLandmark
 from vitruvian.mediapipe.solutions.pose import POSE_CONNECTIONS as POSE_CONNECTIONS
@@ -115,5 +116,5 @@ def _part(poses: Poses, image: np.ndarray, which: slice) -> NormalizedLandmarkLi
     return NormalizedLandmarkList.of(NormalizedLandmark.of(place) for place in places)
 
 
-def __getattr__(name: str) -> Absent:
-    return absent(__name__, name)
+def __getattr__(name: str) -> Any:
+    return mesh_edges() if name == "FACEMESH_TESSELATION" else absent(__name__, name)
