@@ -44,6 +44,8 @@ from vitruvian.models.holistic import AT_ONCE, Parts, Places, WholeBody
 from vitruvian.models.load import load
 from vitruvian.streams.parts import FollowParts
 from vitruvian.streams.placement import placed
+from vitruvian.streams.stream import Stream
+from vitruvian.streams.wanted import Wanted
 
 PARTS = ("left_hand", "right_hand", "face")
 FRAMES = {"sports": 30, "window": 45}  # of 60: everything is lost once in frame 30 of the second
@@ -249,6 +251,47 @@ def test_what_was_there_before_is_followed_by_its_own_person_only():
     step(frame(), people)
     step(frame(), Poses.nobody(BLAZEPOSE33, "hips"))  # lost once
     np.testing.assert_array_equal(step(frame(), people).xy, first.xy)
+
+
+def test_hands_are_smoothed_by_their_own_size_and_raw_ones_stay(monkeypatch):
+    """And followed as they were found: what is smoothed is not where the network looks next."""
+    rng, shakes = np.random.default_rng(0), hands()
+    still = shakes.landmarks
+
+    def landmarks(rows):
+        local, *rest = still(rows)
+        return (local + rng.normal(0, 2, local.shape).astype("f4"), *rest)
+
+    monkeypatch.setattr(shakes, "landmarks", landmarks)
+
+    class Still:
+        """A model whose person does not move."""
+
+        name, runs_on, skeleton = "still", "nothing", BLAZEPOSE33
+        weights, options = dict[str, str](), dict[str, Any]()
+
+        def __call__(self, frames, look=None):
+            return [body((100, 200)) for _ in frames]
+
+    def film(smoothed: bool, smooth: str) -> list[Poses]:
+        model = WholeBody(Still(), Parts(shakes, None, smoothed=smoothed), {})  # type: ignore
+        stream = Stream(model, Wanted(smooth=smooth, confirm=False))
+        return [stream(replace(frame(), index=t, seconds=t / 30)) for t in range(40)]
+
+    def jitter(film: list[Poses]) -> float:
+        places = np.stack([poses.part("right_hand").xy[0] for poses in film[20:]])
+        return float(np.abs(np.diff(places, axis=0)).mean())
+
+    as_found, smooth = film(True, "no"), film(True, "one-euro")
+    assert jitter(smooth) < 0.6 * jitter(as_found)
+    assert smooth[-1].raw is not None
+    raw = [poses.raw for poses in smooth if poses.raw is not None]
+    np.testing.assert_allclose(jitter(raw), jitter(as_found), rtol=0.3)
+    assert all(np.isnan(poses.part("left_hand").xy).all() for poses in smooth)
+    mediapipe = film(False, "one-euro")
+    np.testing.assert_allclose(jitter(mediapipe), jitter(as_found), rtol=0.3)
+    metres = [poses.part("right_hand").xyz for poses in smooth]
+    np.testing.assert_allclose([xyz[0, 0] for xyz in metres if xyz is not None], 1, atol=1e-6)
 
 
 def test_a_whole_body_becomes_those_of_data_sets_by_names():

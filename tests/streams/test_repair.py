@@ -9,7 +9,7 @@ from bodies import body, seen_as, turned
 from conftest import refused
 from recordings import LIMBS, RATE, one_track, swapped, told, walking
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26
+from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, HALPE26, with_parts
 from vitruvian.body.track import Track
 from vitruvian.streams.repair import repair
 from vitruvian.streams.repaired import LEFT, Options
@@ -53,6 +53,84 @@ def test_legs_exchanged_from_the_side_are_found_where_they_are_apart():
     ks = [COCO17[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
     np.testing.assert_array_equal(mended.xy[:, ks], clean.xy[:, ks])
     assert np.abs(mended.xy - clean.xy).max() < 10
+
+
+def with_hands(track: Track) -> Track:
+    """With both hands, 20 pixels long, hanging from the wrists."""
+    whole = with_parts(track.skeleton, True, 0)
+    hang = np.stack([np.arange(21) % 5, np.arange(21)], axis=-1).astype("f4")
+    parts = [track[f"{side}_wrist"].xy[:, None] + hang for side in ("left", "right")]
+    values = {"xy": np.concatenate([track.xy, *parts], axis=1)}
+    score = np.repeat(np.array([[0.8] * 21 + [0.6] * 21], np.float32), len(track), axis=0)
+    values["score"] = np.concatenate([track.score, score], axis=1)
+    if track.xyz is not None:
+        values["xyz"] = np.concatenate([track.xyz, np.full((len(track), 42, 3), np.nan)], axis=1)
+    return replace(track, skeleton=whole, **values)
+
+
+def hands_exchanged(track: Track, rows: range) -> Track:
+    xy, score = track.xy.copy(), track.score.copy()
+    parts = track.skeleton.parts
+    here, there = (np.array([*parts[a], *parts[b]]) for a, b in (HANDS, HANDS[::-1]))
+    for values in (xy, score):
+        values[rows[0] : rows[-1] + 1, here] = values[rows[0] : rows[-1] + 1, there]
+    return replace(track, xy=xy, score=score)
+
+
+HANDS = ("left_hand", "right_hand")
+
+
+@pytest.mark.parametrize("skeleton", [COCO17, BLAZEPOSE33], ids=lambda s: s.name)
+@pytest.mark.parametrize("length", [1, 5, 50])
+def test_exchanged_hands_are_put_on_their_sides(skeleton, length):
+    """Also for longer than a swap of limbs may last: the wrists tell."""
+    clean = with_hands(walking(skeleton, turn=15))
+    assert repair(clean)[1] == []
+    rows = range(30, 30 + length)
+    mended, changes = repair(hands_exchanged(clean, rows))
+    np.testing.assert_array_equal(mended.xy, clean.xy)
+    np.testing.assert_array_equal(mended.score, clean.score)
+    names = [clean.skeleton.keypoints[k] for part in HANDS for k in clean.skeleton.parts[part]]
+    assert told(changes, "swap") == {(t, name) for t in rows for name in names}
+
+
+def test_a_hand_alone_goes_to_the_wrist_it_hangs_from():
+    clean = with_hands(walking(COCO17, turn=15))
+    xy = clean.xy.copy()
+    xy[40:, list(clean.skeleton.parts["right_hand"])] = np.nan
+    alone = replace(clean, xy=xy)
+    mended, changes = repair(hands_exchanged(alone, range(50, 53)))
+    np.testing.assert_array_equal(mended.xy, alone.xy)
+    assert {change.index for change in changes if change.kind == "swap"} == {50, 51, 52}
+
+
+@pytest.mark.parametrize("limb", ["arms", "all"])
+def test_hands_are_swapped_with_the_arms_that_they_follow(limb):
+    clean = with_hands(walking(COCO17, turn=15))
+    names = [n for n in COCO17.keypoints if n.endswith(("shoulder", "elbow", "wrist"))]
+    if limb == "all":
+        names = [n for n in COCO17.keypoints if n != "nose"]
+    xy, ks = clean.xy.copy(), np.array([clean.skeleton[n] for n in names])
+    for t in range(40, 45):
+        xy[t, ks] = xy[t, clean.skeleton.mirror[ks]]
+    wrong = hands_exchanged(replace(clean, xy=xy), range(40, 45))
+    mended, changes = repair(wrong)
+    assert changes
+    np.testing.assert_array_equal(mended.xy, clean.xy)
+
+
+def test_crossed_arms_keep_their_hands():
+    clean = with_hands(walking(COCO17, turn=15))
+    xy = clean.xy.copy()
+    hands = [list(clean.skeleton.parts[part]) for part in HANDS]
+    wrists = [clean.skeleton[f"{side}_wrist"] for side in ("left", "right")]
+    across = xy[:, wrists[1]] - xy[:, wrists[0]]
+    for own, wrist, way in zip(hands, wrists, (1, -1), strict=True):
+        xy[:, [*own, wrist]] += way * across[:, None]
+    crossed = replace(clean, xy=xy)
+    mended, changes = repair(crossed)
+    assert [change for change in changes if change.kind == "swap"] == []
+    assert mended is crossed
 
 
 @pytest.mark.parametrize("skeleton", [COCO17, BLAZEPOSE33], ids=lambda s: s.name)

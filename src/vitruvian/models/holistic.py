@@ -149,13 +149,21 @@ class Parts:
         hands: HandLandmarks | None,
         face: FaceLandmarks | None,
         body: Skeleton = BLAZEPOSE33,
+        *,
+        smoothed: bool = True,
     ) -> None:
-        """None: what is not looked for.
+        """Put them together.
+
+        Args:
+            hands: None: they are not looked for.
+            face: the same.
+            body: the skeleton of bodies.
+            smoothed: whether streams that smooth bodies smooth hands and faces; MediaPipe does not.
 
         Raises:
-            VitruvianError: bodies with this skeleton do not show where those are.
+            VitruvianError: bodies do not show where those are.
         """
-        self.hands, self.face = hands, face
+        self.hands, self.face, self.smoothed = hands, face, smoothed
         self.places = Places.of(body, hands is not None, face is not None)
         points = 0 if face is None else face.points
         self.kept = own_keypoints(body, hands is not None, points)
@@ -352,5 +360,6 @@ def add_parts(body: Any, options: PoseOptions) -> WholeBody:
         if options.face
         else None,
         body.skeleton,
+        smoothed=getattr(options, "compat", "") != "solutions",
     )
     return WholeBody(body, parts, weights)

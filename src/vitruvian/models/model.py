@@ -61,6 +61,7 @@ class AddParts(Protocol):
     """Adds the keypoints of parts, such as hands, to the bodies of a frame."""
 
     skeleton: Skeleton  # of the poses with parts
+    smoothed: bool  # whether a stream that smooths bodies smooths these as well
 
     def __call__(self, frame: Frame, bodies: Poses, before: Poses | None = None, /) -> Poses:
         """The same people; `before`: what this gave for the previous frame of the same stream."""

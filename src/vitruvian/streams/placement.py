@@ -16,13 +16,12 @@ from vitruvian.body.poses import Poses
 from vitruvian.decode.absolute import in_box, place_body, reprojection
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.streams.one_euro import OneEuroFilter
+from vitruvian.streams.one_euro import BODY, OneEuroFilter
 
 # Reprojection error, of the longer side of the box: 17 cm for somebody upright, so body, image and
 # camera do not fit. BlazePose on two videos: median 0.02, at most 0.06; 0.09 for people of 60
 # pixels.
 IMPLAUSIBLE = 0.1
-BODY = ("body", "feet")  # parts of a skeleton by which a person is placed
 # min_cutoff (Hz), beta (Hz, for moving by the whole distance in a second). Chosen with
 # benchmarks/in_front.py: in four views of a person 3.3 m away, 60 frames/s, the distance changes by
 # 4 to 7 mm per frame, before smoothing 13 to 25 mm, ground truth 6 to 9 mm; lag when walking is 10

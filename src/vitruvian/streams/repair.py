@@ -10,6 +10,7 @@ so that they hold for people of any size in the image.
   them never fits better. First arms, legs and head are checked, then the whole body, then limbs
   below a joint, always as a whole: an ankle is not swapped without its toes. A limb is not swapped
   against the evidence of its own joints, or if trunk or legs would then cross more often.
+- Hands: those whose roots are at the wrist of the other side are exchanged, in each frame.
 - Jump: a keypoint is far off the line between its places before and after, and leaves it in one
   step, within `jump` seconds. It is interpolated on that line.
 
@@ -30,7 +31,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.track import Track
 from vitruvian.streams.jumps import mend_jumps
 from vitruvian.streams.repaired import LEFT, Options, Repaired
-from vitruvian.streams.swaps import mend_swaps, swaps_left
+from vitruvian.streams.swaps import mend_hands, mend_swaps, swaps_left
 from vitruvian.streams.windows import Pair, changed, put, windows
 
 REACH = 3.0  # seconds of context on both sides
@@ -39,8 +40,9 @@ REACH = 3.0  # seconds of context on both sides
 def repair(track: Track, options: Options = Options()) -> tuple[Track, list[Repaired]]:
     """The corrected track, with the input as `raw`, and the list of changes, by time."""
     mended, swaps = mend_swaps(track, options)
+    mended, hands = mend_hands(mended, options)
     mended, jumps = mend_jumps(mended, options)
-    changed = [*swaps, *jumps]
+    changed = [*swaps, *hands, *jumps]
     changes = sorted([*changed, *swaps_left(mended, options)], key=lambda c: (c.index, c.kind))
     return (replace(mended, raw=track) if changed else track), changes
 

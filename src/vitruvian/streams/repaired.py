@@ -40,7 +40,7 @@ class Repaired:
     person: int
     kind: str  # "swap" or "jump"; LEFT: start or end of a swap that is not corrected
     keypoints: tuple[str, ...]
-    distance: float  # pixels that they were moved, mean
+    distance: float  # pixels that they were moved, mean; 0: one side only was known
 
 
 def trunk_length(track: Track) -> float:
@@ -60,5 +60,5 @@ def change_at(
 ) -> Repaired:
     """The record of a change in row t; `moved` are the pixels of each keypoint."""
     names = tuple(track.skeleton.keypoints[k] for k in sorted(keypoints.tolist()))
-    at, mean = int(track.index[t]), float(np.nanmean(moved))
+    at, mean = int(track.index[t]), float(np.nanmean(moved)) if np.isfinite(moved).any() else 0.0
     return Repaired(at, float(track.seconds[t]), track.person, kind, names, round(mean, 2))

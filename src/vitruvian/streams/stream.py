@@ -30,7 +30,7 @@ from vitruvian.streams.butterworth import Butterworth
 from vitruvian.streams.confirm import Confirm
 from vitruvian.streams.follow import Follow, Followed
 from vitruvian.streams.identify import Identify
-from vitruvian.streams.one_euro import OneEuro
+from vitruvian.streams.one_euro import OneEuro, OneEuroParts
 from vitruvian.streams.parts import FollowParts
 from vitruvian.streams.placement import Place
 from vitruvian.streams.repair import Repair
@@ -89,18 +89,21 @@ class Stream:
         self.moving, self.camera = moving, camera
         self.wanted = wanted = (wanted or Wanted()).or_else(defaults(model))
         tracked = moving and bool(wanted.track)
+        over_time = steps_over_time(wanted, on_repair) if tracked else []
         parts: list[Step | WantsFuture] = []
         if tracked and isinstance(model, InParts):  # bodies are followed, smoothed, then the rest
+            if not model.parts.smoothed:
+                over_time = [step for step in over_time if not isinstance(step, OneEuroParts)]
             parts, model = [FollowParts(model.parts)], model.body
         self.model = model
         followed = tracked and wanted.detect_every is not None and isinstance(model, Followed)
-        over_time = steps_over_time(wanted, on_repair) if tracked else []
         steady = not (tracked and wanted.offline) or wanted.smooth == "one-euro"
         place = Place(place=wanted.absolute, steady=steady)
         # The model is run on the regions of tracked people, so its output already has their IDs.
         sure = 0 if followed or wanted.confirm else identify.Options().sure
         who = Identify(identify.Options(sure=sure), by_number=followed)
-        soon = 0 if wanted.offline else len(over_time)  # steps that leave the frame its pixels
+        # Smoothed bodies get their parts; but before steps that take its pixels from the frame.
+        soon = 0 if wanted.offline else len(over_time[:1])
         self.steps: list[Step | WantsFuture] = [
             *([who] * tracked),
             *(*over_time[:soon], *parts, *over_time[soon:]),
@@ -286,7 +289,7 @@ def steps_over_time(
         hz = wanted.cutoff_hz
         steps.append(Butterworth(None if hz is None else butterworth.Options(hz)))
     elif wanted.smooth == "one-euro":
-        steps.append(OneEuro())
+        steps += [OneEuro(), OneEuroParts()]
     return steps
 
 

@@ -24,6 +24,7 @@ BELOW = {  # words in the names of keypoints below a joint
     "shoulder": ("elbow", "wrist", "hand", "pinky", "index", "thumb", "finger"),
     "elbow": ("wrist", "hand", "pinky", "index", "thumb", "finger"),
 }
+HAND = "hand"  # the limb of all keypoints of hands
 PARTS = {  # words in the names of keypoints -> limb; a pair without any is a limb by itself
     "leg": ("hip", "knee", "ankle", "heel", "toe", "foot"),
     "arm": ("shoulder", "collar", "elbow", "wrist", "hand", "pinky", "index", "thumb", "finger"),
@@ -49,7 +50,7 @@ def mend_swaps(track: Track, options: Options) -> tuple[Track, list[Repaired]]:
     swapped |= whole[:, None] & _known(track, pairs)
     swapped = _possible(track, swapped, pairs)
 
-    words = [set(track.skeleton.keypoints[left].split("_")) for left, *_ in pairs]
+    words = [{*track.skeleton.keypoints[left].split("_"), limb} for left, _, limb in pairs]
     below = [[bool(each & set(names)) for each in words] for names in BELOW.values()]
     for group in (np.ones(len(pairs), bool), *map(np.array, below)):
         mended, _ = _swap_pairs(track, swapped, pairs)
@@ -58,9 +59,28 @@ def mend_swaps(track: Track, options: Options) -> tuple[Track, list[Repaired]]:
     return _swap_pairs(track, swapped, pairs)
 
 
+def mend_hands(track: Track, options: Options) -> tuple[Track, list[Repaired]]:
+    """The track with each hand on the side whose wrist is at its root, and the changes.
+
+    Hands whose results were exchanged are exchanged back, as a whole; also where only one was
+    found. Wrists are those of the body, whose own swaps are mended before.
+    """
+    pairs = [pair for pair in _pairs(track.skeleton) if pair[2] == HAND]
+    places = [track.skeleton.places.get(f"{side}_wrist", ()) for side in ("left", "right")]
+    if not len(track) or not pairs or any(len(own) != 1 for own in places):
+        return track, []
+    roots, wrists = (track.xy[:, ks] for ks in (list(pairs[0][:2]), [own[0] for own in places]))
+    stays, turned = (np.linalg.norm(roots - at, axis=-1) for at in (wrists, wrists[:, ::-1]))
+    known = np.isfinite(stays + turned)
+    stays, turned = (np.where(known, each, 0).sum(axis=1) for each in (stays, turned))
+    wrong = stays - turned > options.apart * trunk_length(track)
+    wrong &= stays > options.ratio * turned
+    return _swap_pairs(track, np.repeat(wrong[:, None], len(pairs), axis=1), pairs)
+
+
 def swaps_left(track: Track, options: Options) -> list[Repaired]:
     """Frames where left and right still change places; which half is right is unknown."""
-    pairs = [pair[:2] for pair in _pairs(track.skeleton)]
+    pairs = [pair[:2] for pair in _pairs(track.skeleton) if pair[2] != HAND]
     if len(track) < 2 or not pairs:
         return []
     gain = _gain(track, pairs)
@@ -72,13 +92,14 @@ def swaps_left(track: Track, options: Options) -> list[Repaired]:
 
 
 def _pairs(skeleton: Skeleton) -> list[tuple[int, int, str]]:
-    """Left keypoint, right keypoint, limb."""
-    pairs = []
+    """Left keypoint, right keypoint, limb; keypoints of a mesh have no sides."""
+    pairs, hand = [], skeleton.parts.get("left_hand", ())
     for k, other in enumerate(skeleton.mirror.tolist()):
         if skeleton.sides[k] == "left" and other != k:
             words = skeleton.keypoints[k].split("_")
             limbs = [part for part, names in PARTS.items() if set(names) & set(words)]
-            pairs.append((k, other, limbs[0] if limbs else skeleton.keypoints[k]))
+            limb = HAND if k in hand else limbs[0] if limbs else skeleton.keypoints[k]
+            pairs.append((k, other, limb))
     return pairs
 
 
