@@ -107,7 +107,7 @@ Data*); of values spread all round there is no mean.
 ## Table of angles
 
 Degrees. A point is a keypoint, or one of those below. Two points are a direction, from the first
-to the second; three a joint, at the middle one; four the two directions of foot and shank. NaN
+to the second; three a joint, at the middle one; four two directions, such as foot and shank. NaN
 where a point is missing, or its score is below {SEEN:g}.
 
 Forward is where the person faces, so that left, right and both walking directions have the same signs.
@@ -121,6 +121,12 @@ change places and the values stay, except for those marked ±, which change sign
 Flexion of knees, elbows and wrists has no sign: 5 degrees of hyperextension are 5. An angle that is
 measured in a plane is NaN where its limb is within 12 degrees of perpendicular to it: the flexion of an
 arm held straight out.
+
+Angles of fingers and of the face have columns only if the skeleton has such keypoints (`holistic`, `--hands`, `--face`), or `--angle` names them. Those of
+fingers are in metres of the hand in 3D; in 2D they are of the image, and mean something only where a finger moves in its plane. The flexion of an MCP joint
+is from the line of wrist and knuckle, so it holds the few degrees by which fingers fan out. `face_yaw`, `face_pitch` and `face_roll` are in the camera's
+frame, from the line of sight to the face, in that order (turned last), in 2D and in 3D from keypoints in pixels. A face mesh is pulled towards the
+camera: heads that are turned by 70 degrees and more have a `face_yaw` of 45 to 55, or no face. `head_pitch` and `head_turn` are from the trunk.
 
 | angle | points | from | 0 | positive | range | 2D | 3D | convention |
 |---|---|---|---|---|---|---|---|---|
@@ -185,6 +191,8 @@ def angles() -> str:
         if name == row.name:  # of the middle of the body: left is left
             points = ", ".join(row.points)
         start = f"{row.to}, {'down' if row.down else 'up'}" if row.to else "each other"
+        start = row.to if row.part == "face" else start
+        points = "the face" if row.part == "face" else points
         low, high = row.range_deg
         flat = (row.view or "yes") if "2d" in row.spaces else "no"
         lines.append(

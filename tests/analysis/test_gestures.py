@@ -1,5 +1,6 @@
 """Gestures of hands and heads: rules on hands of known geometry, and on turned heads."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import vitruvian as vit
 from bodies import body, rotation_about, seen_as
 from conftest import refused
+from recordings import recorded
+from vitruvian.analysis.angles import angle_names, angles_deg, available_angles, match_angles
 from vitruvian.analysis.degrees import StateKey, frame_degrees
 from vitruvian.analysis.events import picture_event
 from vitruvian.analysis.hands import FINGERS
@@ -164,13 +167,72 @@ def test_evidence_is_in_words():
 
 def test_who_has_no_hands_is_told_which_model_has_them(tmp_path, shared):
     picture = shared / "data" / "images" / "pose.jpg"
-    with refused("fist, pinch: there are no hands; use a model that finds them, such as --model"):
+    with refused("fist, pinch: there are no hands; add --hands, or use --model holistic"):
         vit.analyze(picture, "vitruvian-2d", rules="fist,pinch", out=tmp_path)
 
 
 def test_gestures_are_rules_by_one_name_and_no_part_of_all():
     assert tuple(parse_rules("gestures")) == GESTURES
     assert not set(GESTURES) & set(parse_rules("all"))
+
+
+# Angles
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("turn", [0, 60, 180])
+def test_fingers_are_bent_as_they_were_made(turn, side):
+    bends = {"thumb": 10.0, "index": 20.0, "middle": 40.0, "ring": 60.0, "pinky": 80.0}
+    shown = hand(bends, side) @ rotation_about(np.array([0, 1.0, 0]), turn).T
+    poses = person(shown, side)
+    row = angles_deg(poses, "3d", parts=True)[0]
+    got = dict(zip(angle_names("3d", parts=True), row.tolist(), strict=True))
+    for finger in FINGERS[1:]:
+        for joint in ("pip", "dip"):
+            assert got[f"{side}_{finger}_{joint}_flexion"] == pytest.approx(bends[finger], abs=0.1)
+        # From the line of the wrist and the knuckle, which is not the finger's own.
+        assert got[f"{side}_{finger}_mcp_flexion"] == pytest.approx(bends[finger], abs=22)
+    assert got[f"{side}_thumb_ip_flexion"] == pytest.approx(10, abs=0.1)
+    assert got[f"{side}_thumb_index_spread"] > 20
+    assert all(np.isnan(got[name]) for name in got if name.startswith(_other(side) + "_index"))
+
+
+def _other(side: str) -> str:
+    return {"left": "right", "right": "left"}[side]
+
+
+def test_straight_fingers_spread_by_what_lies_between_them():
+    row = angles_deg(person(hand(dict.fromkeys(FINGERS, 0.0))), "2d", parts=True)[0]
+    got = dict(zip(angle_names("2d", parts=True), row.tolist(), strict=True))
+    assert got["left_index_middle_spread"] == pytest.approx(5, abs=0.3)
+    assert got["left_middle_ring_spread"] == pytest.approx(4, abs=0.3)
+    assert got["left_ring_pinky_spread"] == pytest.approx(4, abs=0.3)
+
+
+def test_only_skeletons_with_parts_have_angles_of_parts():
+    body_only = set(angle_names("3d"))
+    assert set(available_angles(COCO17, "3d")) <= body_only
+    fingers = set(available_angles(HANDS, "3d")) - body_only
+    assert len(fingers) == 2 * (5 * 3 + 4)
+    assert {"face_yaw", "face_pitch"} <= set(available_angles(HOLISTIC[False, 468], "2d"))
+    assert {"face_yaw", "left_ring_dip_flexion"} <= set(available_angles(WHOLEBODY133, "2d"))
+    assert match_angles("index_pip,face_yaw") == (
+        *("left_index_pip_flexion", "right_index_pip_flexion", "face_yaw"),
+    )
+
+
+def test_angles_of_fingers_are_in_the_table_of_a_record_with_hands(tmp_path):
+    poses = person(hand(STRAIGHT))
+    for name, one in (("hands", poses), ("body", seen_as(COCO17, body(COCO17)))):
+        record = recorded(tmp_path / f"{name}.jsonl", [one] * 3)
+        vit.analyze(record, angles=True, rules="", save="tables", out=tmp_path / name)
+    with (tmp_path / "hands" / "angles.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 3
+    assert float(rows[0]["left_index_pip_flexion_deg"]) == pytest.approx(5, abs=0.1)
+    assert rows[0]["right_index_pip_flexion_deg"] == ""
+    assert "left_index_pip_flexion" not in (tmp_path / "body" / "angles.csv").read_text()
+    assert "left_index_pip_flexion" in (tmp_path / "hands" / "motion.csv").read_text()
 
 
 # Heads

@@ -10,6 +10,9 @@ person faces, so flexion is positive on both sides and in both walking direction
 
 Up is the image's up, in 3D against the camera's y axis, unless given.
 
+Angles of fingers and of the face are only for skeletons that have them: `parts`. Those of a face
+are from its keypoints in pixels in 2D and in 3D, see `analysis/head.py`.
+
 Source: each row states its convention. "ISB" is Wu et al. 2002 (hip, ankle) and 2005 (shoulder,
 elbow), Journal of Biomechanics 35 and 38, as far as keypoints allow: they do not give the rotation
 of a segment about its own axis. "Sports2D" is the documentation of Sports2D 0.8, whose points are
@@ -22,10 +25,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
+from vitruvian.analysis.hands import FINGERS
+from vitruvian.analysis.head import FACE_DEG, face_deg, has_face
 from vitruvian.analysis.points import BodyPoints, cross, dot, lengths, unit_vectors
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
@@ -33,7 +39,7 @@ from vitruvian.body.state import SEEN
 from vitruvian.errors import VitruvianError, unknown
 
 Space = Literal["2d", "3d"]
-Way = Literal["bend", "between", "foot", "swing", "tilt", "side", "out", "turn"]
+Way = Literal["bend", "between", "foot", "swing", "tilt", "side", "out", "turn", "spread", "face"]
 UP: dict[Space, tuple[float, ...]] = {"2d": (0.0, -1.0), "3d": (0.0, -1.0, 0.0)}
 FROM_THE_SIDE = 0.5  # maximum shoulder distance in profile, in trunk lengths; from the front 0.7
 FACING = 0.08  # minimum length of nose or foot across the trunk, same unit; in profile 0.2, 0.4
@@ -46,7 +52,8 @@ class Angle:
 
     name: str
     way: Way
-    points: tuple[str, ...]  # two: a direction, first to second; three: a joint, the middle one
+    # Two: a direction, first to second; three: a joint, the middle one; four: two directions.
+    points: tuple[str, ...]
     to: str  # reference direction: "trunk", "vertical", or none
     down: bool  # whether it is zero pointing down
     zero: str
@@ -55,11 +62,12 @@ class Angle:
     spaces: tuple[Space, ...]
     source: str
     odd: bool = False  # whether mirroring the body changes the sign
+    part: str = ""  # "hand" or "face"; "" of the body
 
     @property
     def view(self) -> str:
         """Required view of the person in 2D: "side", "front" (or behind), "" for any."""
-        if self.odd:
+        if self.odd and not self.part:
             return "front"
         return "side" if self.way in ("swing", "tilt", "foot") else ""
 
@@ -142,19 +150,66 @@ def _rows() -> list[Angle]:
     return rows
 
 
-TABLE: tuple[Angle, ...] = tuple(_rows())
+def _finger_rows() -> list[Angle]:
+    """Flexion of the joints of fingers, and spread between them."""
+    rows = list[Angle]()
+    for side in ("left", "right"):
+        bases, roots = dict[str, tuple[str, str]](), f"{side}_hand_root"
+        for finger in FINGERS:
+            chain = (roots, *(f"{side}_{finger}_{joint}" for joint in range(1, 5)))
+            joints = ("cmc", "mcp", "ip") if finger == "thumb" else ("mcp", "pip", "dip")
+            # Of the thumb the metacarpal, of the others the first phalanx.
+            bases[finger] = chain[1], chain[2]
+            for i, joint in enumerate(joints):
+                rows.append(
+                    Angle(f"{side}_{finger}_{joint}_flexion", "bend", chain[i : i + 3], "", False,
+                          "straight", "flexion, direction unknown", (0, 180), _BOTH, "ISB",
+                          part="hand")
+                )  # fmt: skip
+        # Of the thumb against the metacarpal of the index finger.
+        bases["index_metacarpal"] = roots, f"{side}_index_1"
+        pairs = (("thumb", "index_metacarpal"), *pairwise(FINGERS[1:]))
+        for one, other in pairs:
+            name = f"{side}_{one}_{other.removesuffix('_metacarpal')}_spread"
+            rows.append(
+                Angle(name, "spread", (*bases[one], *bases[other]), "", False,
+                      "parallel", "apart, direction unknown", (0, 180), _BOTH, "ISB", part="hand")
+            )  # fmt: skip
+    return rows
+
+
+def _face_rows() -> list[Angle]:
+    """Yaw, pitch and roll of a face, from the line of sight."""
+    seen, source = "the camera's line of sight", "canonical face of MediaPipe, scaled orthographic"
+    return [
+        Angle("face_yaw", "face", (), seen, False, "facing the camera", "to the subject's left",
+              (-180, 180), _BOTH, source, odd=True, part="face"),
+        Angle("face_pitch", "face", (), seen, False, "facing the camera", "up",
+              (-90, 90), _BOTH, source, part="face"),
+        Angle("face_roll", "face", (), seen, False, "upright in the image",
+              "towards the subject's left shoulder", (-180, 180), _BOTH, source, odd=True,
+              part="face"),
+    ]  # fmt: skip
+
+
+TABLE: tuple[Angle, ...] = (*_rows(), *_finger_rows(), *_face_rows())
 _BY_NAME = {angle.name: angle for angle in TABLE}
 
 
-def angle_definitions(space: Space) -> tuple[Angle, ...]:
-    """The A angle definitions of a space."""
-    return tuple(angle for angle in TABLE if space in angle.spaces)
+def angle_definitions(space: Space, parts: bool = False) -> tuple[Angle, ...]:
+    """The A angle definitions of a space; `parts`: those of fingers and of the face as well."""
+    return tuple(angle for angle in TABLE if space in angle.spaces and (parts or not angle.part))
 
 
 @cache
-def angle_names(space: Space = "2d") -> tuple[str, ...]:
-    """The A names, in the order of the columns of `angles_deg`."""
-    return tuple(angle.name for angle in angle_definitions(space))
+def angle_names(space: Space = "2d", parts: bool = False) -> tuple[str, ...]:
+    """The A names, in the order of the columns of `angles_deg`; those of `parts` are last."""
+    return tuple(angle.name for angle in angle_definitions(space, parts))
+
+
+def has_parts(skeleton: Skeleton) -> bool:
+    """Whether a skeleton has fingers or a face."""
+    return bool({"left_hand", "right_hand", "face"} & skeleton.parts.keys())
 
 
 def match_angles(words: str | Sequence[str], space: Space = "2d") -> tuple[str, ...]:
@@ -167,7 +222,7 @@ def match_angles(words: str | Sequence[str], space: Space = "2d") -> tuple[str, 
         VitruvianError: no such angle in this space.
     """
     words = words.split(",") if isinstance(words, str) else words
-    known, found = angle_names(space), list[str]()
+    known, found = angle_names(space, parts=True), list[str]()
     for word in filter(None, (word.strip() for word in words)):
         if word not in known and any(angle.name == word for angle in TABLE):
             raise VitruvianError(f"{word} needs 3D coordinates in metres; use a 3D model")
@@ -175,7 +230,8 @@ def match_angles(words: str | Sequence[str], space: Space = "2d") -> tuple[str, 
                   for w in (word, f"left_{word}", f"right_{word}")]  # fmt: skip
         meant = [word] if word in known else begins[:1] if begins[0] else [*filter(None, begins)]
         if not meant:
-            joints = {name.split("_")[1] for name in known if name.startswith("left_")}
+            body = angle_names(space)
+            joints = {name.split("_")[1] for name in body if name.startswith("left_")}
             raise unknown("angle", word, [*known, *joints])
         found += [name for name in meant if name not in found]
     return tuple(found)
@@ -190,10 +246,25 @@ def required_points(name: str) -> tuple[str, ...]:
 
 
 def available_angles(skeleton: Skeleton, space: Space = "2d") -> tuple[str, ...]:
-    """The angles whose points a skeleton has; all others are always NaN."""
+    """The angles whose points a skeleton has, of parts as well; all others are always NaN."""
     zero = np.zeros((0, len(skeleton), 2))
     points = BodyPoints(skeleton, zero, zero[..., 0])
-    return tuple(name for name in angle_names(space) if all(map(points.has, required_points(name))))
+    return tuple(
+        angle.name
+        for angle in angle_definitions(space, parts=True)
+        if (
+            has_face(points)
+            if angle.part == "face"
+            else all(map(points.has, required_points(angle.name)))
+        )
+    )
+
+
+def expected_angles(skeleton: Skeleton, space: Space, asked: Sequence[str] = ()) -> tuple[str, ...]:
+    """The angles of the body, of the parts that a skeleton has, and those that are asked for."""
+    own = {part.rpartition("_")[2] for part in skeleton.parts}
+    definitions = angle_definitions(space, parts=True)
+    return tuple(a.name for a in definitions if not a.part or a.part in own or a.name in asked)
 
 
 def angles_deg(
@@ -202,6 +273,7 @@ def angles_deg(
     *,
     seen: float = SEEN,
     up: Sequence[float] | None = None,
+    parts: bool = False,
 ) -> np.ndarray:
     """(N, A) float32 degrees, a column for each of `angle_names(space)`; NaN where unknown.
 
@@ -210,12 +282,14 @@ def angles_deg(
         space: "2d" from `xy`, "3d" from `xyz`.
         seen: 0..1, confidence threshold of keypoints.
         up: the upward direction, in pixels or metres; for a tilted camera, `camera.up`.
+        parts: whether to measure fingers and the face as well: `angle_names(space, parts)`.
 
     Raises:
         VitruvianError: 3D is requested and the poses have none.
     """
+    at = body_coordinates(poses, space)
     return angles_of_points_deg(
-        poses.skeleton, body_coordinates(poses, space), poses.score, space, seen, up
+        poses.skeleton, at, poses.score, space, seen, up, parts=parts, xy=poses.xy
     )
 
 
@@ -239,6 +313,9 @@ def angles_of_points_deg(
     seen: float = SEEN,
     up: Sequence[float] | None = None,
     facing: np.ndarray | None = None,
+    *,
+    parts: bool = False,
+    xy: np.ndarray | None = None,
 ) -> np.ndarray:
     """(N, A) as `angles_deg`, of N bodies or of one body in N frames.
 
@@ -250,16 +327,21 @@ def angles_of_points_deg(
         seen: confidence threshold of keypoints.
         up: (D,) the upward direction.
         facing: (N,) as `facing_direction` returns, if known from elsewhere.
+        parts: whether to measure fingers and the face as well.
+        xy: (N, K, 2) pixels, for the face.
     """
     points = BodyPoints(skeleton, at, score, seen)
-    return BodyAngles(points, space, up, facing).table().T.astype(np.float32)
+    image = points if space == "2d" or xy is None else BodyPoints(skeleton, xy, score, seen)
+    angles = BodyAngles(points, space, up, facing, image)
+    return angles.deg(*angle_names(space, parts)).T.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class _Group:
     """A angles that are computed together."""
 
-    way: Way  # "bend" also of "foot", "between" also of "tilt", "swing" also of "side" and "turn"
+    # "bend" is also of "foot" and "spread", "between" of "tilt", "swing" of "side" and "turn".
+    way: Way
     rows: np.ndarray  # (A,) their places in the result
     points: tuple[str, ...]  # A first points, then A second ones and so on
     turn: np.ndarray  # (A, 1) radians and
@@ -272,7 +354,7 @@ class _Group:
 
 
 _TOGETHER: dict[Way, tuple[Way, ...]] = {
-    "bend": ("bend", "foot"),
+    "bend": ("bend", "foot", "spread"),
     "between": ("between", "tilt"),
     "swing": ("swing", "side", "turn"),
     "out": ("out",),
@@ -281,7 +363,7 @@ _TOGETHER: dict[Way, tuple[Way, ...]] = {
 
 @cache
 def _groups(names: tuple[str, ...]) -> tuple[_Group, ...]:
-    """The groups of some angles."""
+    """The groups of some angles, without those of a face."""
     groups = []
     for way, ways in _TOGETHER.items():
         rows = [row for row, name in enumerate(names) if _BY_NAME[name].way in ways]
@@ -321,9 +403,13 @@ class BodyAngles:
         space: Space,
         up: Sequence[float] | None = None,
         facing: np.ndarray | None = None,
+        image: BodyPoints | None = None,
     ) -> None:
-        """Of points in a space; `up` and `facing` as for `angles_of_points_deg`."""
-        self.points, self.space, self.facing = points, space, facing
+        """Of points in a space; `up` and `facing` as for `angles_of_points_deg`.
+
+        `image`: the points in pixels, for faces.
+        """
+        self.points, self.space, self.facing, self.image = points, space, facing, image
         vertical = np.asarray(up or UP[space], float)
         vertical = vertical / max(float(np.linalg.norm(vertical)), 1e-9)
         self.vertical = np.broadcast_to(vertical, points.at.shape[::2])
@@ -335,12 +421,19 @@ class BodyAngles:
             found = np.empty((len(names), len(self.points.at)))
             for group in _groups(names):
                 found[group.rows] = self._radians(group)
-            self._found[names] = np.degrees(found)
+            found = np.degrees(found)
+            for row, name in enumerate(names):
+                if name in FACE_DEG:
+                    found[row] = self._face[FACE_DEG.index(name)]
+            self._found[names] = found
         return self._found[names]
 
-    def table(self) -> np.ndarray:
-        """(A, N) all angles of this space."""
-        return self.deg(*angle_names(self.space))
+    @cached_property
+    def _face(self) -> np.ndarray:
+        """(3, N) degrees, yaw, pitch and roll."""
+        if self.image is None or self.image.at.shape[-1] != 2:
+            return np.full((len(FACE_DEG), len(self.points.at)), np.nan)
+        return face_deg(self.image)
 
     def _radians(self, group: _Group) -> np.ndarray:
         """(A, N) the angles of a group."""

@@ -17,6 +17,7 @@ from vitruvian.analysis.angles import (
     angles_of_points_deg,
     body_coordinates,
     facing_of_points,
+    has_parts,
     match_angles,
 )
 from vitruvian.analysis.degrees import BatchedDegrees, FrameDegrees, StateKey, frame_degrees
@@ -79,7 +80,7 @@ class FrameAnalysis:
     states: dict[
         StateKey, State
     ]  # of tracked people; "yes" in every frame of an event; live with a delay
-    angles: np.ndarray | None  # (N, A) degrees, one column per name in `angle_names(space)`
+    angles: np.ndarray | None  # (N, A) degrees, one column per name in `angle_names(space, parts)`
     space: Space
     up: tuple[float, ...] | None = None  # up vector of 3D angles; None: image up
     events: list[Event] = field(default_factory=list)  # ended by this frame; for images, all
@@ -96,7 +97,10 @@ class FrameAnalysis:
         if self.angles is None:
             raise VitruvianError(f"{word}: angles were not computed; pass angles=True")
         (name, *_) = match_angles(word, self.space)
-        return self.angles[:, angle_names(self.space).index(name)]
+        names = angle_names(self.space, has_parts(self.poses.skeleton))
+        if name not in names:
+            return np.full(len(self.poses), np.nan, np.float32)
+        return self.angles[:, names.index(name)]
 
 
 Pairs = list[tuple[Frame, FrameAnalysis]]
@@ -231,15 +235,18 @@ class Analyst:
         spaces = self._spaces(poses, space)
         angles = None
         if self.asked.angles:
-            angles = np.full((len(poses), len(angle_names(space))), np.nan, np.float32)
+            parts = has_parts(poses.skeleton)
+            angles = np.full((len(poses), len(angle_names(space, parts))), np.nan, np.float32)
             for one in dict.fromkeys(spaces):
                 rows = np.flatnonzero([each == one for each in spaces])
                 people = poses.person[rows].tolist()
                 known = self.toward.at(frame, people) if one == "2d" and self.moving else None
-                angles[np.ix_(rows, _columns(one, space))] = angles_of_points_deg(
+                angles[np.ix_(rows, _columns(one, space, parts))] = angles_of_points_deg(
                     *(poses.skeleton, body_coordinates(poses, one)[rows], poses.score[rows], one),
                     up=up if one == "3d" else None,
                     facing=known,
+                    parts=parts,
+                    xy=poses.xy[rows],
                 )
         return FrameAnalysis(poses, held, states, angles, space, up, events, spaces, lacks)
 
@@ -254,9 +261,9 @@ class Analyst:
 
 
 @cache
-def _columns(of: Space, space: Space) -> np.ndarray:
+def _columns(of: Space, space: Space, parts: bool) -> np.ndarray:
     """(A,) the columns of the angles of a space among those of another one that has them all."""
-    return np.array([angle_names(space).index(name) for name in angle_names(of)])
+    return np.array([angle_names(space, parts).index(name) for name in angle_names(of, parts)])
 
 
 class _Toward:
@@ -325,10 +332,15 @@ def angle_arms(
     """
     angle = _BY_NAME[name]
     points = BodyPoints(poses.skeleton, poses.xy, poses.score, SEEN)
+    if angle.way == "face":
+        nowhere = np.full_like(poses.xy[:, 0], np.nan, float)
+        return points["nose"], nowhere, nowhere
     named = [points[point] for point in angle.points]
     if angle.way == "bend":
         return named[1], named[1] - named[0], named[2] - named[1]
     at, to = named[-2], named[-1] - named[-2]
+    if angle.way == "spread":
+        return named[2], named[1] - named[0], named[3] - named[2]
     if angle.way in ("foot", "tilt", "out", "turn"):
         return at, np.full_like(at, np.nan), to
     trunk = unit_vectors(points["mid_shoulder"] - points["mid_hip"])

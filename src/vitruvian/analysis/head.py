@@ -46,6 +46,7 @@ MESH_POINTS = tuple(f"face_{k}" for k in MESH_SHAPE)
 # The same places among the 68 keypoints of a face; "" if it is none.
 _NAMES = {mesh: name for name, mesh in IN_MESH.items()}
 FACE_POINTS = tuple(_NAMES[name] for name in MESH_POINTS)
+FACE_DEG = ("face_yaw", "face_pitch", "face_roll")  # rows of `face_deg`
 POINTS_OF_HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 HEAD_SHAPE = np.array([(0, -0.5, 7.5), (3.15, 2.6, 3.5), (-3.15, 2.6, 3.5), (7.6, 0.7, -3.5),
                   (-7.6, 0.7, -3.5)], float)  # fmt: skip
@@ -58,12 +59,19 @@ ON_NOSE = 0.25  # of the longer side of a face, that its nose may be from the bo
 WORST = 2.5  # centimetres, root mean square error above which five keypoints are no head
 
 
+def has_face(points: BodyPoints) -> bool:
+    """Whether a skeleton has a face mesh, or the 68 keypoints of a face."""
+    return points.has(MESH_POINTS[0]) or points.has(FACE_POINTS[0])
+
+
 def face_deg(points: BodyPoints) -> np.ndarray:
     """(3, N) degrees: yaw, pitch and roll, of points in pixels; NaN without a face.
 
-    The skeleton has a face mesh, or the 68 keypoints of a face. A mesh that is not where the body
+    A mesh that is not where the body
     has its nose is none: of heads in profile it may lie on the cheek.
     """
+    if not has_face(points):
+        return np.full((len(FACE_DEG), len(points.at)), np.nan)
     at = points.stack(MESH_POINTS if points.has(MESH_POINTS[0]) else FACE_POINTS)
     size = np.ptp(at, axis=0).max(axis=-1)
     with np.errstate(invalid="ignore"):
@@ -103,7 +111,7 @@ def turned_from_camera_deg(body: Body) -> np.ndarray:
     """
     points = body.in_pixels.points
     found = np.full(len(body), np.nan)
-    if points.has(MESH_POINTS[0]) or points.has(FACE_POINTS[0]):
+    if has_face(points):
         yaw, pitch, _ = np.radians(face_deg(points))
         found = np.degrees(np.arccos(np.cos(yaw) * np.cos(pitch)))
     rest = np.isnan(found)

@@ -56,6 +56,7 @@ def angles_over_time_deg(
     *,
     seen: float = SEEN,
     up: Sequence[float] | None = None,
+    parts: bool = False,
 ) -> np.ndarray:
     """(T, A) degrees, a column for each of `angles.angle_names(space)`, as of `angles.angles_deg`.
 
@@ -63,7 +64,8 @@ def angles_over_time_deg(
     """
     toward = facing_over_time(track, seen) if space == "2d" else None
     at = track_positions(track, space)
-    return angles_of_points_deg(track.skeleton, at, track.score, space, seen, up, toward)
+    about = (track.skeleton, at, track.score, space, seen, up, toward)
+    return angles_of_points_deg(*about, parts=parts, xy=track.xy)
 
 
 def facing_over_time(track: Track, seen: float = SEEN, within: float = VOTE) -> np.ndarray:
@@ -132,13 +134,17 @@ def _arc(low: np.ndarray, high: np.ndarray) -> tuple[int, float]:
 COLUMNS = ("source", "person", "index", "time", "space")
 
 
-def angle_columns(space: Space = "2d") -> tuple[str, ...]:
+def angle_columns(space: Space = "2d", parts: bool = False) -> tuple[str, ...]:
     """Column names of `angle_rows`; angles end in `_deg`."""
-    return (*COLUMNS, *(f"{name}_deg" for name in angle_names(space)))
+    return (*COLUMNS, *(f"{name}_deg" for name in angle_names(space, parts)))
 
 
 def angle_rows(
-    track: Track, values: np.ndarray, space: Space = "2d", among: Space | None = None
+    track: Track,
+    values: np.ndarray,
+    space: Space = "2d",
+    among: Space | None = None,
+    parts: bool = False,
 ) -> Iterator[tuple[Any, ...]]:
     """One row of `angle_columns` for each frame of (T, A) degrees; None where unknown.
 
@@ -147,19 +153,28 @@ def angle_rows(
         values: (T, A) degrees, a column for each of `angle_names(space)`.
         space: of the angles.
         among: space that defines the columns; those that `space` does not have are None.
+        parts: whether there are columns of fingers and the face; those of `values` may have none.
     """
-    numbers = np.round(widen_columns(values, space, among or space).astype(np.float64), 4).tolist()
+    wide = widen_columns(values, space, among or space, parts)
+    numbers = np.round(wide.astype(np.float64), 4).tolist()
     times = zip(track.index.tolist(), track.seconds.tolist(), numbers, strict=True)
     for index, seconds, angles in times:
         yield (track.source, track.person, index, round(seconds, 6), space, *nan_to_none(angles))
 
 
-def widen_columns(values: np.ndarray, space: Space, among: Space) -> np.ndarray:
-    """(T, A) degrees of one space as (T, B), a column for each of `angle_names(among)`."""
-    if space == among:
+def widen_columns(
+    values: np.ndarray, space: Space, among: Space, parts: bool = False
+) -> np.ndarray:
+    """(T, A) degrees of one space as (T, B), a column for each of `angle_names(among, parts)`.
+
+    `values` may have columns of parts or not.
+    """
+    wanted, own = angle_names(among, parts), angle_names(space, parts=True)[: values.shape[1]]
+    if wanted == own:
         return values
-    result = np.full((len(values), len(angle_names(among))), np.nan, values.dtype)
-    result[:, [angle_names(among).index(name) for name in angle_names(space)]] = values
+    result = np.full((len(values), len(wanted)), np.nan, values.dtype)
+    kept = [column for column, name in enumerate(own) if name in wanted]
+    result[:, [wanted.index(own[column]) for column in kept]] = values[:, kept]
     return result
 
 
@@ -189,7 +204,7 @@ EXTENT = (
     *("mean_speed", "peak_speed", "sd", "space"),
 )
 BINS = 720  # of half a degree, in the histogram of angles
-CIRCULAR = ("swing", "side", "turn")  # kinds of angles that wrap around, -180 to 180
+CIRCULAR = ("swing", "side", "turn", "face")  # kinds of angles that wrap around, -180 to 180
 UNIFORM = 0.01  # 0..1, mean resultant length below which there is no mean: uniform
 
 
@@ -204,20 +219,28 @@ class MotionExtent:
     R the mean resultant length).
     """
 
-    def __init__(self, space: Space, skeleton: Skeleton, metres: bool | None = None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        skeleton: Skeleton,
+        metres: bool | None = None,
+        *,
+        parts: bool = False,
+    ) -> None:
         """Start with no data.
 
         Args:
             space: of the angles.
             skeleton: of the keypoints.
             metres: whether keypoints are in metres; None: if the angles are 3D.
+            parts: whether there are angles of fingers and the face.
         """
         self.space: Space = space
         metres = space == "3d" if metres is None else metres
         self.place: Space = "3d" if metres else "2d"
-        self.measures = [*angle_names(space), *skeleton.keypoints]
-        a, m = len(angle_names(space)), len(self.measures)
-        self.round = np.array([angle.way in CIRCULAR for angle in angle_definitions(space)])
+        self.measures = [*angle_names(space, parts), *skeleton.keypoints]
+        a, m = len(angle_names(space, parts)), len(self.measures)
+        self.round = np.array([angle.way in CIRCULAR for angle in angle_definitions(space, parts)])
         # Minimum and maximum of each bin; infinite where it is empty.
         self.least, self.most = np.full((a, BINS), np.inf), np.full((a, BINS), -np.inf)
         self.sums = np.zeros((4, a))  # sums of values, squares, cosines and sines

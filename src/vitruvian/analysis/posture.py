@@ -173,7 +173,7 @@ class Body:
 
     @cached_property
     def _angles(self) -> BodyAngles:
-        return BodyAngles(self.points, self.space, tuple(self.up))
+        return BodyAngles(self.points, self.space, tuple(self.up), image=self.in_pixels.points)
 
     def angle_deg(self, name: str | Pair) -> np.ndarray:
         """(N,) an angle of `analysis/angles.py`; (2, N) of a pair.
@@ -183,7 +183,7 @@ class Body:
         names = (name,) if isinstance(name, str) else name
         for each in names:
             self.points.need(required_points(each))
-        known = all(each in angle_names(self.space) for each in names)
+        known = all(each in angle_names(self.space, parts=True) for each in names)
         found = self._angles.deg(*names) if known else np.full((len(names), len(self)), np.nan)
         return found[0] if isinstance(name, str) else found
 

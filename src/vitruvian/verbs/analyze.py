@@ -37,6 +37,7 @@ from vitruvian.verbs.track import can_be, over_time
 
 if TYPE_CHECKING:
     from vitruvian.body.poses import Poses
+    from vitruvian.body.skeleton import Skeleton
     from vitruvian.frame import Frame
     from vitruvian.models.model import Model
     from vitruvian.streams.stream import Given
@@ -191,7 +192,7 @@ def asked(words: AnalysisWords) -> AnalysisSettings:
     options = Options(on=words.on, off=words.off, minimum=words.minimum, gap=words.gap)
     where = parse_space(words.space)
     wanted = table_of_angles.match_angles(words.angle or (), where or "3d")
-    if not set(wanted) <= set(table_of_angles.angle_names("2d")):
+    if not set(wanted) <= set(table_of_angles.angle_names("2d", parts=True)):
         where = "3d"  # some angles exist only in 3D
     found = parse_rules(rules) if rules else {}
     return AnalysisSettings(found, options, measured, where, words.people())
@@ -209,6 +210,16 @@ def match_shown_angles(angle: str | None, asked: AnalysisSettings) -> tuple[str,
     words = SHOWN if angle is None else tuple(angle.split(","))
     table_of_angles.match_angles(words, asked.space or "3d")
     return words
+
+
+def measures_parts(
+    skeleton: Skeleton | None, shown: Sequence[str], asked: AnalysisSettings
+) -> bool:
+    """Whether the table has angles of fingers and the face: of a skeleton, or that are shown."""
+    if skeleton is not None and table_of_angles.has_parts(skeleton):
+        return True
+    names = table_of_angles.match_angles(shown, asked.space or "3d")
+    return not set(names) <= set(table_of_angles.angle_names("3d"))
 
 
 @dataclass(frozen=True)

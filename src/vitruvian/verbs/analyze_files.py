@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitruvian.analysis import motion
-from vitruvian.analysis.angles import Space, angle_names, match_angles
+from vitruvian.analysis.angles import Space, angle_names, has_parts, match_angles
 from vitruvian.analysis.cycles import Repetitions
 from vitruvian.analysis.degrees import StateKey
 from vitruvian.analysis.events import Event
@@ -130,7 +130,8 @@ class Analysis:
         over = [event for event in found.events if moving and event.end < frame.seconds]
         self.happened(over)
         if found.angles is not None and not moving and len(found.poses):
-            values = motion.widen_columns(found.angles, found.space, self.report.space)
+            among, parts = self.report.space, self.report.parts
+            values = motion.widen_columns(found.angles, found.space, among, parts)
             self.report.angles(motion.picture_angle_rows(frame, found.poses, values, found.spaces))
         if self.drawn and moving:
             self.drawn = False  # until it succeeds: after one read or write error, drawing stops
@@ -177,19 +178,21 @@ class Analysis:
         """Write angles and movement of finished tracks."""
         for track in tracks:
             space = self.space(track)
+            parts = has_parts(track.skeleton)
             values = motion.angles_over_time_deg(
-                track, space, up=self.up if space == "3d" else None
+                track, space, up=self.up if space == "3d" else None, parts=parts
             )
-            among = self.report.space
-            self.report.angles(motion.angle_rows(track, values, space, among))
+            among, of_parts = self.report.space, self.report.parts
+            self.report.angles(motion.angle_rows(track, values, space, among, of_parts))
             kind = (track.person, space, track.skeleton.name)
             if kind not in self.extents:
                 metres = track.xyz is not None and self.asked.space != "2d"
-                self.extents[kind] = motion.MotionExtent(space, track.skeleton, metres)
+                extent = motion.MotionExtent(space, track.skeleton, metres, parts=parts)
+                self.extents[kind] = extent
             self.extents[kind].add(track, values)
             names = self.shown(among)
-            columns = [angle_names(among).index(name) for name in names]
-            degrees = motion.widen_columns(values, space, among)[:, columns]
+            columns = [angle_names(among, parts=True).index(name) for name in names]
+            degrees = motion.widen_columns(values, space, among, parts=True)[:, columns]
             self.repeated(track, names, degrees)
             if self.plot is not None:
                 self.plot.names = names

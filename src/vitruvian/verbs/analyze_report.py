@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitruvian.analysis import motion
-from vitruvian.analysis.angles import Space, angle_names, available_angles, required_points
+from vitruvian.analysis.angles import (
+    Space,
+    angle_names,
+    available_angles,
+    expected_angles,
+    match_angles,
+    required_points,
+)
 from vitruvian.analysis.cycles import Cycle
 from vitruvian.analysis.events import Event
 from vitruvian.analysis.found import AnalysisSettings, FrameAnalysis
@@ -39,7 +46,7 @@ KINDS = {
 # What is written beside the tables, on request.
 OUTPUTS = ("video", "plot", "pdf", "svg", "sheet", "html", "parquet")
 TABLES = "tables"  # always written
-NO_HANDS = "there are no hands; use a model that finds them, such as --model holistic"
+NO_HANDS = "there are no hands; add --hands, or use --model holistic"
 CYCLES = (
     *("source", "person", "cycle", "reference", "angle", "start", "end"),
     *("minimum", "maximum", "range"),
@@ -112,8 +119,19 @@ class AnalysisReport:
         asked: AnalysisSettings,
         save: AnalysisOutputs,
         shown: tuple[str, ...] = SHOWN,
+        *,
+        parts: bool = False,
     ) -> None:
-        """Nothing is written yet. `shown`: angles that are drawn and plotted."""
+        """Nothing is written yet.
+
+        Args:
+            out: folder.
+            asked: what to analyse.
+            save: what is written beside the tables.
+            shown: angles that are drawn and plotted.
+            parts: whether the table has columns of fingers and the face.
+        """
+        self.parts = parts
         self.out, self.asked, self.save, self.shown = out, asked, save, shown
         self.model = self.version = ""  # of the poses, and of vitruvian when it made them
         self.tallies: dict[str, RuleTally] = {name: RuleTally() for name in asked.rules}
@@ -140,7 +158,7 @@ class AnalysisReport:
 
     def __enter__(self) -> AnalysisReport:
         events = self._rows("events", EVENT) if self.asked.rules else None
-        columns = motion.angle_columns(self.space)
+        columns = motion.angle_columns(self.space, self.parts)
         angles = self._rows("angles", columns) if self.asked.angles else None
         with ExitStack() as stack:
             if self.asked.rules:
@@ -337,9 +355,10 @@ class AnalysisReport:
             )
         for skeleton, space in self.skeletons.values() if self.asked.angles else ():
             known = available_angles(skeleton, space)
-            missing = [name for name in angle_names(space) if name not in known]
+            wanted = expected_angles(skeleton, space, match_angles(self.shown, space))
+            missing = [name for name in wanted if name not in known]
             if missing:
-                some = f"{len(missing)} of {len(angle_names(space))} angles" if known else "angles"
+                some = f"{len(missing)} of {len(wanted)} angles" if known else "angles"
                 yield (
                     f"{some} cannot be computed from {shown(skeleton.name, 30)}: "
                     f"{shown(', '.join(missing), 180)}"

@@ -271,13 +271,15 @@ def analyze(
         report.model, report.version = (
             str(record.header.get(k, "")) for k in ("model", "vitruvian")
         )
-        jobs = work.jobs_of(record, sources, asked, save, wanted)
+        jobs, skeleton = work.jobs_of(record, sources, asked, save, wanted), record.skeleton
     else:
         opened = open_model(told, sources)
         check_wanted(wanted, opened, sources)
         of |= made_by(opened)
         report.model, report.version = opened.name, __version__
         jobs = work.jobs(sources, opened, asked, camera=given, wanted=wanted)
+        skeleton = getattr(opened, "skeleton", None)  # a custom model may not say
+    report.parts = work.measures_parts(skeleton, shown, asked)
     faults, files = FaultList(on_error), list[Path]()
     how = {"resume": output.resumes, "of": of, "say": say, "written": files}
     work.write_analyses(jobs, plans, report, **how, on_error=faults.tell)

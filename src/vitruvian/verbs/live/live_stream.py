@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from vitruvian.analysis.angles import angle_names
+from vitruvian.analysis.angles import angle_names, has_parts
 from vitruvian.analysis.changes import EventChange, LiveAnalyst
 from vitruvian.analysis.found import AnalysisSettings, FrameAnalysis, state_label
 from vitruvian.errors import VitruvianError, shown
@@ -191,7 +191,7 @@ class LiveStream:
         return self._found(frame, poses, found)
 
     def _about(self, poses: Poses) -> dict[str, Any]:
-        table = poses.skeleton
+        table, parts = poses.skeleton, has_parts(poses.skeleton)
         return {
             "type": "model",
             "name": self.choice.model,
@@ -203,7 +203,7 @@ class LiveStream:
                 "keypoints": table.keypoints,
                 "bones": table.bones,
             },
-            "angles": {"2d": angle_names("2d"), "3d": angle_names("3d")},
+            "angles": {"2d": angle_names("2d", parts), "3d": angle_names("3d", parts)},
         }
 
     def _message(self, frame: Frame, poses: Poses) -> dict[str, Any]:
