@@ -19,10 +19,12 @@ from conftest import TOY, need, refused
 from samples import SAVED, joined
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import COCO17, SMPL24
+from vitruvian.body.skeletons import COCO17, HALPE26, SMPL24
+from vitruvian.body.state import State, states
 from vitruvian.body.track import tracks
 from vitruvian.cli.app import app
 from vitruvian.errors import LONGEST, VitruvianError
+from vitruvian.formats.coco import coco_labels
 from vitruvian.formats.mot import read_mot
 from vitruvian.frame import Frame
 from vitruvian.sources.open import open_source
@@ -428,6 +430,80 @@ def test_an_odd_row_of_coco_labels_costs_that_row_alone(how, tmp_path):
     np.testing.assert_array_equal(poses.xy[0, :, 0], np.arange(10, 27))
     left = len(PARTIAL[how]["annotations"]) - 1
     assert len(reading.notes) == left + (how == "bones of nothing")  # type: ignore[union-attr]
+
+
+def labelled_images(path: Path, people: People, stop: int = 4, mark: bool = False) -> list:
+    """Four images, written as COCO labels until `stop`, and then resumed if `mark`."""
+    pairs = []
+    for i, count in enumerate([2, 0, 1, 3]):
+        poses = people(count, HALPE26)
+        if count:
+            poses.xy[0, 4], poses.score[0, 4], poses.score[0, 5] = np.nan, 0, 0.35
+        pairs.append((Frame(None, i, 0.0, f"p/{i}ü.jpg", size=(640, 480)), poses))
+    size = 0
+    sink = coco_labels(path)
+    with sink:
+        for pair in pairs[:stop]:
+            sink.write(*pair)
+        if mark:
+            size = sink.mark()
+            sink.write(*pairs[stop])  # lost
+    if mark:
+        sink = coco_labels(path)
+        with sink:
+            sink.go_on(size, [frame for frame, _ in pairs[:stop]])
+            for pair in pairs[stop:]:
+                sink.write(*pair)
+    return pairs
+
+
+def test_coco_labels_are_what_coco_tools_and_we_read(tmp_path, people):
+    """FiftyOne and CVAT ask for sizes, unique ids, and a category with keypoints and skeleton."""
+    file = tmp_path / "a_labels.json"
+    pairs = labelled_images(file, people)
+    read = json.loads(file.read_text())
+    images, rows, (person,) = read["images"], read["annotations"], read["categories"]
+    assert [(row["file_name"], row["width"], row["height"]) for row in images] == [
+        (f"p/{i}ü.jpg", 640, 480) for i in range(4)
+    ]
+    assert [row["id"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["image_id"] for row in rows] == [0, 0, 2, 3, 3, 3]
+    assert person["keypoints"] == list(HALPE26.keypoints)
+    assert person["skeleton"] == [[a + 1, b + 1] for a, b in HALPE26.bones]
+    for row in rows:
+        seen = np.array(row["keypoints"]).reshape(-1, 3)
+        assert row["num_keypoints"] == (seen[:, 2] > 0).sum()
+        assert not seen[seen[:, 2] == 0].any()
+        np.testing.assert_allclose(row["area"], row["bbox"][2] * row["bbox"][3], atol=0.01)
+    first = np.array(rows[0]["keypoints"]).reshape(-1, 3)
+    assert first[4].tolist() == [0, 0, 0]
+    assert first[5, 2] == 1
+    for (frame, want), (_, poses) in zip(vit.read(file), pairs, strict=True):
+        assert frame.size == (640, 480)
+        assert want.skeleton == HALPE26
+        np.testing.assert_array_equal(states(want, (640, 480)) == State.OCCLUDED,
+                                      states(poses, (640, 480)) == State.OCCLUDED)  # fmt: skip
+        there = states(poses, (640, 480)) >= State.OCCLUDED
+        np.testing.assert_allclose(want.xy[there], poses.xy[there], atol=0.006)
+        np.testing.assert_allclose(want.box, poses.box, atol=0.02)
+        np.testing.assert_allclose(want.box_score, poses.box_score, atol=1e-6)
+    tools = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
+    index = tools.COCO(str(file))
+    assert len(index.getAnnIds(imgIds=3, catIds=index.getCatIds("person"))) == 3
+    whole = file.read_bytes()
+    labelled_images(tmp_path / "b_labels.json", people, stop=3, mark=True)
+    assert len(json.loads((tmp_path / "b_labels.json").read_text())["annotations"]) == 6
+    convert(file, tmp_path / "c.jsonl")
+    convert(tmp_path / "c.jsonl", tmp_path / "c_labels.json")
+    assert (tmp_path / "c_labels.json").read_bytes() == whole
+
+
+def test_coco_labels_are_of_images(tmp_path, people):
+    with refused("has no size"), coco_labels(tmp_path / "a_labels.json") as sink:
+        sink.write(Frame(None, 0, 0.0, "a.jpg"), people(1, COCO17))
+    with refused("several frames", "ffmpeg"), coco_labels(tmp_path / "b_labels.json") as sink:
+        for i in range(2):
+            sink.write(Frame(None, i, i / 30, "a.mp4", size=(64, 48)), people(1, COCO17))
 
 
 def test_convert_says_what_it_leaves_out(tmp_path):

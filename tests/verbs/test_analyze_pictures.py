@@ -114,6 +114,17 @@ def test_of_who_has_no_events_it_is_shown_whether_that_is_known():
     assert {CODES[line[int(s / made.step)]] for s in (1.1, 1.9)} == {"no"}
 
 
+def test_of_few_people_each_of_few_rules_has_a_row():
+    made = Timeline("", lambda rule, side: f"{rule} {side}".strip())
+    for i in range(20):
+        states = {(1, "seated", ""): "no", (1, "hands_in_pockets", "left"): "unknown"}
+        made.add(i / 10, states)
+    figure = made.figure()
+    assert figure is not None
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["person 1   hands_in_pockets left", "seated"]
+
+
 def test_nobody_has_no_timeline():
     assert Timeline("", lambda rule, side: rule).figure() is None
     made = Timeline("", lambda rule, side: rule)

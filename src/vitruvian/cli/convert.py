@@ -21,16 +21,16 @@ from vitruvian.errors import MOST
     out=Word(
         Path,
         OUTPUT,
-        "One of the same formats, by extension (none: a folder of OpenPose JSON); .html "
-        "(interactive 3D viewer), _3d.png, _3d.mp4, _3d.gif (3D view), .rrd (Rerun); or .mp4, "
+        "One of the same formats, by extension (none: a folder of OpenPose JSON; _labels.json: "
+        "COCO annotations); .html (interactive 3D viewer), _3d.png, _3d.mp4, _3d.gif (3D view), .rrd (Rerun); or .mp4, "
         ".jpg (annotated; needs the source of IN, at its old path or next to IN).",
         argument="OUT",
     ),
     form=Word(
         str | None,
         INPUT,
-        "Format of IN, if not clear from its name: json, csv, parquet, coco, openpose, mot, trc, "
-        "c3d or bvh.",
+        "Format of IN, if not clear from its name: json, csv, parquet, coco, labels, openpose, "
+        "mot, trc, c3d or bvh.",
         names=("--from",),
     ),
     skeleton=Word(

@@ -1,6 +1,7 @@
-"""Read and write COCO results: a list of people with 17 keypoints, for the COCO evaluator.
+"""Read and write COCO results and annotations.
 
-COCO annotations (ground truth), with images and a skeleton, can be read too.
+Results are a list of people with 17 keypoints, for the COCO evaluator. Annotations have images
+and a category with any keypoints and skeleton, as FiftyOne, CVAT and `vitruvian train` read them.
 
 Source: "Data format" and "Results format" of cocodataset.org; docs/output.md of AlphaPose for its
 `image_id`, a file name, and `idx`, a track id.
@@ -13,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +23,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17
+from vitruvian.body.state import State, states
 from vitruvian.documents import WHOLE, read_json, unreadable
 from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.formats.growing import Text
@@ -35,6 +38,7 @@ PICTURES = {  # image suffixes, whose names may be numbers; others are videos
     *("", ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
     *(".heic", ".heif", ".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".exr", ".hdr"),
 }
+OCCLUDED = 0.4  # score of a keypoint annotated as not visible: `body.state` calls it occluded
 ONE_VIDEO = (
     "COCO results hold images, or one video with the frame index as image_id; give a folder and "
     "--save coco"
@@ -163,6 +167,101 @@ def coco_results(path: Path, model: Provenance | None, pictures: Sequence[Path] 
     return _CocoResults(path, pictures)
 
 
+class _CocoLabels(Text):
+    """COCO annotations, one person a line; the images, also those without people, at the end."""
+
+    def __init__(self, path: Path, pictures: Sequence[Path]) -> None:
+        super().__init__(path, "", self._rows)
+        self.images, self.skeleton, self.people = _Images(path, pictures), None, 0
+        self.rows: dict[str, dict[str, Any]] = {}  # file name -> image
+
+    def write(self, frame: Frame, poses: Poses) -> None:
+        """Write the people of an image.
+
+        Raises:
+            VitruvianError: it has no name or size, is a frame of a video, or has another skeleton.
+        """
+        if self.skeleton is None:
+            self.skeleton = poses.skeleton
+            self.start = f'{{"categories": [{json.dumps(_category(poses.skeleton))}],\n'
+            self.start += '"annotations": ['
+        elif poses.skeleton != self.skeleton:
+            raise VitruvianError(f"'{self.part.path}' holds one skeleton, got another")
+        super().write(frame, poses)
+
+    def _rows(self, frame: Frame, poses: Poses) -> str:
+        image_id = self._image(frame)
+        text = ""
+        for row in labels(frame, poses):
+            self.people += 1
+            row = {"id": self.people, "image_id": image_id, "category_id": 1, **row}
+            text += ("," if self.people > 1 else "") + "\n" + json.dumps(row)
+        return text
+
+    def _image(self, frame: Frame) -> int:
+        path, source = self.part.path, shown(frame.source, 100)
+        if not frame.source or not all(frame.size):
+            lacks = f"'{source}' has no size" if frame.source else "one has no name"
+            raise VitruvianError(
+                f"'{path}' needs the name and the size of each image, and {lacks}; start from the "
+                "records (.jsonl) of `vitruvian predict`"
+            )
+        image_id, name = self.images(frame)
+        if name in self.rows:
+            raise VitruvianError(
+                f"'{path}' holds images, and '{source}' has several frames; extract them first, "
+                "such as by ffmpeg, and give the folder"
+            )
+        width, height = frame.size
+        row = {"id": image_id, "file_name": utf8(name), "width": width, "height": height}
+        self.rows[name] = row
+        return image_id
+
+    def go_on(self, mark: int, frames: Sequence[Frame] = ()) -> None:
+        """As `Text`; earlier images and people keep their ids."""
+        super().go_on(mark, frames)
+        for frame in frames:
+            self._image(frame)
+        if mark:
+            with self.part.unfinished.open(encoding="utf-8") as file:
+                self.people = sum(line.startswith('{"id"') for line in file)
+
+    def __exit__(self, *error: object) -> None:
+        images = ",\n".join(json.dumps(row) for row in self.rows.values())
+        self.end = f'\n],\n"images": [\n{images}\n]}}\n'
+        super().__exit__(*error)
+
+
+def _category(skeleton: Skeleton) -> dict[str, Any]:
+    bones = [[a + 1, b + 1] for a, b in skeleton.bones]  # COCO counts from 1
+    keypoints = {"keypoints": list(skeleton.keypoints), "skeleton": bones}
+    return {"id": 1, "name": "person", "supercategory": "person", **keypoints}
+
+
+def labels(frame: Frame, poses: Poses) -> list[dict[str, Any]]:
+    """COCO annotations of a frame, one per person, without ids.
+
+    A keypoint that is visible has 2, an occluded one 1 (`body.state`); others are 0, 0, 0. `area`
+    is that of the bounding box; `score` its confidence, which COCO's own annotations lack.
+    """
+    state = states(poses, frame.size)
+    seen = np.where(state == State.VISIBLE, 2, np.where(state == State.OCCLUDED, 1, 0))
+    at = np.round(np.where(seen[..., None] > 0, poses.xy, 0).astype(float), 2).tolist()
+    rows = []
+    for i, (x0, y0, x1, y1) in enumerate(poses.box.astype(float).tolist()):
+        points = [(*xy, v) for xy, v in zip(at[i], seen[i].tolist(), strict=True)]
+        box = [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)]
+        row = {"bbox": box, "area": round(box[2] * box[3], 2), "iscrowd": 0}
+        row |= {"num_keypoints": int((seen[i] > 0).sum()), "keypoints": [*chain(*points)]}
+        rows.append(row | {"score": round(float(poses.box_score[i]), 6)})
+    return rows
+
+
+def coco_labels(path: Path, pictures: Sequence[Path] = ()) -> Text:
+    """A sink for COCO annotations (`_labels.json`); `pictures`: all images, if known."""
+    return _CocoLabels(path, pictures)
+
+
 def read_coco(
     path: str | Path, fps: float | None = None, note: Note = lambda _: None
 ) -> Iterator[tuple[Frame, Poses]]:
@@ -170,7 +269,7 @@ def read_coco(
 
     Images without a file name are named by their id. Images that share one name are video frames,
     timed by `fps`, frames per second; with `fps`, all are frames of one video. Annotated keypoints
-    have score 1 if visible, 0.5 if occluded. Crowds, other categories, and people without
+    have score 1 if visible, `OCCLUDED` if not. Crowds, other categories, and people without
     keypoints are skipped; `note` gets their counts.
 
     Raises:
@@ -354,7 +453,9 @@ def _person(row: dict[str, Any], table: Skeleton, labels: bool) -> Person:
         raise ValueError(f"{points.size} numbers in keypoints, want 3 * {len(table)}")
     points = points.astype(float).reshape(-1, 3)
     points[(points[:, 2] == 0) if labels else ~points.any(axis=1)] = (np.nan, np.nan, 0)
-    points[:, 2] = (points[:, 2] / (2 if labels else 1)).clip(0, 1)
+    if labels:
+        points[:, 2] = np.where(points[:, 2] == 1, OCCLUDED, points[:, 2] / 2)
+    points[:, 2] = points[:, 2].clip(0, 1)
     box, given = box_around(points[None, :, :2])[0].tolist(), row.get("bbox") or row.get("box")
     if given:
         values = _numbers(given, "bbox")

@@ -16,7 +16,7 @@ from vitruvian.frame import Frame
 
 Pairs = Iterator[tuple[Frame, Poses]]
 # What one file can store: any sources; one source; one image or video; one video; ...
-Room = Literal["anything", "source", "picture or video", "video", "pictures or a video"]
+Room = Literal["anything", "source", "picture or video", "video", "pictures", "pictures or a video"]
 
 
 class Sink(Protocol):

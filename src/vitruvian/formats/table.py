@@ -134,6 +134,18 @@ FORMATS = {
             check=coco.need_coco17,
         ),
         Format(
+            name="labels",
+            ends=("_labels.json",),
+            about="COCO annotations of images, any keypoints: for FiftyOne, CVAT, training",
+            units="pixels from the top left corner, y down",
+            holds=("pixels", "boxes", "people", "nobody", "gaps", "skeleton", "bones"),
+            needs=(("pixels",),),
+            write=lambda path, how: coco.coco_labels(path, how.pictures),
+            read=lambda path, how: Reading(lambda note: coco.read_coco(path, how.fps, note)),
+            room="pictures",
+            asks=("fps",),
+        ),
+        Format(
             name="openpose",
             ends=("_openpose",),
             about="a folder of OpenPose JSON, one file per frame; writes BODY_25, reads others too",
@@ -220,9 +232,10 @@ def of_name(path: Path) -> Format:
             f"'{path}' is an OpenSim motion (joint angles); write .trc and run OpenSim inverse "
             "kinematics; for MOT Challenge boxes use .txt, or --from mot"
         )
-    for form in FORMATS.values():
-        if kind in form.ends:
-            return form
+    ends = {end: form for form in FORMATS.values() if form.suffix for end in form.ends}
+    fits = [end for end in ends if path.name.lower().endswith(end)]
+    if fits:
+        return ends[max(fits, key=len)]
     known = " ".join(form.suffix for form in FORMATS.values() if form.suffix)
     raise VitruvianError(
         f"'{path}' has an unknown extension for poses; known: {known}, or a folder of OpenPose JSON"
@@ -244,7 +257,7 @@ def recognised(path: Path, name: str | None = None) -> Format:
     if path.is_dir():
         return FORMATS["openpose"]
     form = of_name(path)
-    if form.name == "coco" and _has_people(path):
+    if form.suffix.endswith(".json") and _has_people(path):
         raise VitruvianError(
             f"'{path}' is one OpenPose frame; give its folder, '{path.parent}', or --from coco"
         )

@@ -22,6 +22,7 @@ PEOPLE = ((86, 180, 233), (240, 228, 66), (204, 121, 167), (0, 158, 115), (230, 
 ANGLE = (240, 228, 66)
 SMALLEST = 12  # pixels, minimum text height
 DARK, OPAQUE = np.array([20, 20, 20], np.float32), 0.75  # of labels
+FEW = 3  # with at most this many rules, "does not hold" is drawn as well
 BESIDE = 3  # the first `_places` of a label have a leader line to the head
 
 

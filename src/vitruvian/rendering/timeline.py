@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vitruvian.rendering.annotate import STATES
+from vitruvian.rendering.annotate import FEW, STATES
 from vitruvian.rendering.report import plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PEOPLE = 40  # people shown, at most: those with the longest events, then those there longest
+FEW_PEOPLE = 12  # up to so many and `FEW` rules, rows without events are drawn as well
 KEPT = 3 * PEOPLE  # people kept in memory until then
 BINS = 2000  # of a row, at most; they double in length as time goes on, so memory is bounded
 STEP = 1 / 64  # seconds of a bin at first
@@ -125,13 +126,16 @@ class Timeline:
         chosen = sorted(sorted(there, key=self._weight, reverse=True)[:PEOPLE])
         if not chosen:
             return None
+        rules = {rule for number in chosen for rule, _ in self.people[number].rows}
+        few = len(rules) <= FEW and len(chosen) <= FEW_PEOPLE
         lines: list[tuple[int, str, np.ndarray]] = []
         for number in chosen:
             person = self.people[number]
-            for row in sorted(person.events.keys() & person.rows.keys()):
+            shown = person.rows.keys() if few else person.events.keys() & person.rows.keys()
+            for row in sorted(shown):
                 name = textwrap.shorten(self.words(*row), NAME, placeholder="...")
                 lines.append((number, name, person.rows[row]))
-            if not person.events:
+            if not person.events and not few:
                 lines.append((number, "no events", person.at_best()))
         return self._drawn(lines, len(chosen))
 

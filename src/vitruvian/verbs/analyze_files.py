@@ -27,7 +27,7 @@ from vitruvian.analysis.found import (
     state_phrase,
 )
 from vitruvian.body.track import Tracks
-from vitruvian.rendering.annotate import Annotator, Arc, Line, Note
+from vitruvian.rendering.annotate import FEW, Annotator, Arc, Line, Note
 from vitruvian.rendering.draw import draw
 from vitruvian.rendering.figures import write_figure
 from vitruvian.rendering.film import AnnotatedVideo, write_picture
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from vitruvian.body.track import Track
     from vitruvian.frame import Frame
     from vitruvian.sources.open import Source
-
-FEW = 3  # with at most this many rules, "does not hold" is drawn as well
 
 
 @dataclass(frozen=True)

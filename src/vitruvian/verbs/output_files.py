@@ -36,6 +36,7 @@ ROOMS = {
     "picture": "one image",
     "picture or video": "one image or video",
     "video": "one video",
+    "pictures": "images; extract the frames of a video first",
     "pictures or a video": "images, or one video, whose frames it numbers",
 }
 
@@ -142,6 +143,7 @@ def check_room(out: Path, sources: Sequence[Source]) -> None:
         "picture": moving == [False] and pictures == 1,
         "picture or video": len(sources) == 1 and pictures <= 1,
         "video": moving == [True],
+        "pictures": not any(moving),
         "pictures or a video": not any(moving) or len(sources) == 1,
     }
     if not fits[room]:
@@ -157,6 +159,10 @@ def _in_folder(sources: Sequence[Source], out: Path, save: Save, repair: bool) -
     rows, moving = save.formats(), [source.moving for source in sources]
     if "mot" in save and not any(moving):
         raise VitruvianError("mot is for videos, but there are only images; leave it out")
+    if "labels" in save and any(moving):
+        raise VitruvianError(
+            "labels are of images, but there is a video; leave it out, or extract its frames first"
+        )
     plans: list[OutputFiles] = []
     name = Names()
     for source in sources:

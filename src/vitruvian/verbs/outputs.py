@@ -220,10 +220,10 @@ def open_sink(
     """A sink that writes one file; its extension selects the format.
 
     Args:
-        path: .jsonl (records), .csv, .parquet (tables), .json (COCO results), .txt (MOT), .trc,
-            .c3d, .bvh (one person per file), .jpg or .png (annotated image), .mp4 (annotated
-            video), .html (interactive 3D viewer), _3d.png, _3d.mp4 or _3d.gif (3D view), .rrd
-            (Rerun).
+        path: .jsonl (records), .csv, .parquet (tables), .json (COCO results), _labels.json (COCO
+            annotations of images), .txt (MOT), .trc, .c3d, .bvh (one person per file), .jpg or
+            .png (annotated image), .mp4 (annotated video), .html (interactive 3D viewer), _3d.png,
+            _3d.mp4 or _3d.gif (3D view), .rrd (Rerun).
         model: the model and its options, for the header of records.
         visible: 0..1, minimum score of the keypoints that are drawn.
         overwrite: replace an existing file.
