@@ -23,7 +23,8 @@ from vitruvian.errors import MOST
         OUTPUT,
         "One of the same formats, by extension (none: a folder of OpenPose JSON; _labels.json: "
         "COCO annotations); .html (interactive 3D viewer), _3d.png, _3d.mp4, _3d.gif (3D view), "
-        ".rrd (Rerun); or .mp4, .jpg (annotated; needs the source of IN, at its old path or next to IN).",
+        ".rrd (Rerun); or .mp4, .jpg (annotated; needs the source of IN, at its old path or next "
+        "to IN).",
         argument="OUT",
     ),
     form=Word(
