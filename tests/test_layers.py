@@ -87,6 +87,7 @@ HOMES = {
     "supervision": {"formats/libraries.py"},
     "scipy": {
         *("analysis/cycles.py", "verbs/batch/join.py", "multiview/people.py"),
+        *("multiview/boards.py", "multiview/bundle.py"),
         *("streams/identify.py", "streams/butterworth.py", "verbs/compare/agreement.py"),
         "training/",
     },
@@ -110,7 +111,7 @@ HOMES = {
 MOST_NAMES = 24  # on the first screen
 # Public names that several modules may define: each is called by its module, `coco.read(path)`.
 OF_A_MODULE = {"read", "write", "load", "encode", "decode", "Options", "main"}
-MOST_HOMONYMS = 21  # of all modules, those of OF_A_MODULE and commands counted too
+MOST_HOMONYMS = 22  # of all modules, those of OF_A_MODULE and commands counted too
 
 
 @functools.cache

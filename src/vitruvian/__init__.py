@@ -21,6 +21,7 @@ _PUBLIC = {
     "analyze_frames": "verbs.analyze",
     "batch": "verbs.batch.batch",
     "benchmark": "verbs.benchmark.benchmark",
+    "calibrate": "verbs.calibrate",
     "compare": "verbs.compare.compare",
     "convert": "verbs.convert",
     "distil": "verbs.distil",

@@ -29,6 +29,7 @@ from vitruvian.verbs.analyze import analyze_frames as analyze_frames
 from vitruvian.verbs.api import OnError, OneModel, Words
 from vitruvian.verbs.batch.batch import Batch
 from vitruvian.verbs.benchmark.benchmark import Benchmark, Plan
+from vitruvian.verbs.calibrate import Calibration
 from vitruvian.verbs.compare.result import Comparison
 from vitruvian.verbs.convert import convert as convert
 from vitruvian.verbs.distil import distil as distil
@@ -245,6 +246,70 @@ def benchmark(
     Raises:
         VitruvianError: unknown model, or a number out of range; `out` exists, or holds other
             measurements.
+    """
+
+def calibrate(
+    source: Sequence[str | Path],
+    model: str | ModelSpec | Model = 'blazepose-full',
+    *,
+    board: str | None = None,
+    square_mm: float | None = None,
+    marker_mm: float | None = None,
+    dictionary: str | None = None,
+    intrinsics: str | Path | None = None,
+    cameras: str | Sequence[str] | None = None,
+    height: float | None = None,
+    length: str | None = None,
+    fov_deg: float | None = None,
+    up: str | None = None,
+    sync: str = 'no',
+    fps: float | None = None,
+    find: str | None = None,
+    num_poses: int | None = None,
+    conf: float | None = None,
+    skeleton: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+    out: str | Path = Path('rig.toml'),
+    overwrite: bool = False,
+    say: Callable[[str], None] = ...,
+    words: ModelWords = ...,
+    machine: MachineWords = ...,
+) -> Calibration:
+    """Calibrate cameras: lenses from a board, places from the same board or from people.
+
+    Writes a calibration file that `triangulate` reads, in metres with z up, and beside it pictures:
+    where corners or keypoints were seen, and the set-up from above and from the side.
+
+    Args:
+        source: of each camera, a video (or a folder of images) of a board or of people; or saved
+            poses. Several cameras must see the same board, or the same people, at the same time.
+        model: that finds the people.
+        board: "chessboard:9x6" (inner corners) or "charuco:5x7" (squares); None: people.
+        square_mm: side of a square of the printed board, measured.
+        marker_mm: side of a marker, ChArUco only.
+        dictionary: of the markers, ChArUco only: 4x4_50, 5x5_100, ...
+        intrinsics: calibration file of the lenses; None: from the board, or, with people, focal
+            lengths are estimated, without distortion.
+        cameras: names, in order; default: by the names of the files, or those of `intrinsics`.
+        height: metres, body height of the person seen most, for the scale.
+        length: "left_hip,left_knee=0.43" or "cam01,cam02=2.31": a length in metres, for the scale.
+        fov_deg: field of view along the longer side from which focal lengths are estimated.
+        up: "people" (from ankles to shoulders; default with people), "board" (it lies on the floor
+            in the first view), or an axis of the first camera: "-y" (it is level; default with a
+            board).
+        sync: as for `triangulate`.
+        fps: frame rate of poses without times.
+        words: options of the model, as for `predict`.
+        machine: the same.
+        out: the calibration file.
+        overwrite: replace existing files.
+        say: called with one line for each finding.
+
+    Raises:
+        VitruvianError: the sizes of the board or what gives the scale are missing, too little is
+            seen, or the views do not agree.
     """
 
 def compare(

@@ -15,6 +15,7 @@ from vitruvian.cli import terminal
 from vitruvian.cli.analyze import analyze
 from vitruvian.cli.batch import batch
 from vitruvian.cli.benchmark import benchmark
+from vitruvian.cli.calibrate import calibrate
 from vitruvian.cli.command import Commands, TitledHelp, complain
 from vitruvian.cli.compare import compare
 from vitruvian.cli.convert import convert
@@ -129,6 +130,7 @@ COMMANDS = (
         live,
         batch,
         compare,
+        calibrate,
         triangulate,
         val,
         train,

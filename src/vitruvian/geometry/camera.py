@@ -223,6 +223,11 @@ class Camera:
         return (xyz @ matrix[:3, :3].T + matrix[:3, 3]).astype(xyz.dtype)
 
     @cached_property
+    def centre(self) -> np.ndarray:
+        """(3,) metres, world coordinates of the camera itself."""
+        return self.to_world(np.zeros(3))
+
+    @cached_property
     def level(self) -> np.ndarray:
         """(3, 3) smallest rotation from the axes of the world to upright ones, with y down."""
         up = self._world()[:3, :3].T @ self.up
@@ -380,3 +385,29 @@ def rotation_matrix(vector: np.ndarray) -> np.ndarray:
     x, y, z = np.asarray(vector, np.float64) / angle
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def rotation_vector(matrix: np.ndarray) -> np.ndarray:
+    """(3,) the axis of a (3, 3) rotation, as long as its angle in radians, 0 to pi."""
+    turned = np.asarray(matrix, np.float64)
+    # Of the quaternion, by its largest part. Source: Shepperd 1978.
+    trace = np.trace(turned)
+    parts = np.array([trace, *np.diag(turned)])
+    i = int(parts.argmax())
+    skew = np.array(
+        [turned[2, 1] - turned[1, 2], turned[0, 2] - turned[2, 0], turned[1, 0] - turned[0, 1]]
+    )
+    if i == 0:
+        real, vector = 1 + trace, skew
+    else:
+        a = i - 1
+        vector = turned[a] + turned[:, a]
+        vector[a] = 1 + 2 * turned[a, a] - trace
+        real = skew[a]
+    size = float(np.linalg.norm(vector))
+    if size < 1e-12:
+        return np.zeros(3)
+    angle = 2 * np.arctan2(size, real)
+    if angle > np.pi:
+        angle -= 2 * np.pi
+    return vector / size * angle

@@ -133,7 +133,7 @@ def triangulated(
             )
     rig = Rig.of([view.camera for view in views])
     max_error = np.array([options.max_error or SHARE * max(view.camera.size) for view in views])
-    seen = [_seen(view, options.min_score) for view in views]
+    seen = [tracks_of(view, options.min_score) for view in views]
     found: list[Offset | None] = [Offset(s, 0.0) for s in offsets or [0.0] * len(views)]
     if find_offsets is not None:
         people = [list(tracks.values()) for tracks in seen]
@@ -153,7 +153,7 @@ def triangulated(
     people, alone = match_views(rig, table, common, seconds, NEAR * max_error)
     three = []
     for person in people:
-        at, weight = _gathered(person.tracks, common, len(table))
+        at, weight = gathered(person.tracks, common, len(table))
         three.append(_three(rig, table, at, weight, max_error, options))
     placed = [Frame(None, f.index, f.seconds, f.source, views[0].camera, f.size) for f in frames]
     names = [view.name for view in views]
@@ -161,7 +161,7 @@ def triangulated(
     return Recording3D(placed, table, three, names, found, ones)
 
 
-def _seen(view: CameraView, min_score: float) -> dict[int, Seen]:
+def tracks_of(view: CameraView, min_score: float) -> dict[int, Seen]:
     """The tracks of a view; people without a track id are one each while they are alone."""
     rows: dict[int, list[tuple[float, np.ndarray, np.ndarray]]] = {}
     for frame, poses in view.pairs:
@@ -183,7 +183,7 @@ def _seen(view: CameraView, min_score: float) -> dict[int, Seen]:
     return found
 
 
-def _gathered(
+def gathered(
     tracks: np.ndarray, views: Sequence[dict[int, ViewTrack]], k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, V, K, 2) and (T, V, K) of one person."""

@@ -22,6 +22,11 @@ STEP = 0.25  # frames between two offsets that are tried last; the best is betwe
 CAP = 3.0  # largest distance of a keypoint that counts, in `near`
 FLAT = 0.3  # sharpness from which an offset is not known
 LEAST_OVERLAP = 0.3  # of the shorter view
+LEAST_FRAMES = 20  # in which speeds are compared
+CORRELATED = 0.3  # correlation of speeds from which an offset is known
+SMOOTH = 0.3  # seconds over which speeds are averaged
+STILL = 2e-3  # of the focal length: a movement that is noise
+APART = 0.4  # seconds: another peak of the correlation
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,3 +165,69 @@ def _cost(
         return np.inf
     # Pairs of people who are the same: the lowest of each first one.
     return float(min(np.mean(each) for each in totals))
+
+
+def speed_offset(first: Sequence[Seen], second: Sequence[Seen], longest: float) -> Offset | None:
+    """How much later the second view starts, by the correlation of the movements of keypoints.
+
+    Of their vertical velocities, which cameras all around see alike, or else their speeds. It
+    needs no rig, and is good to a frame or two; None if nothing correlates.
+
+    Args:
+        first: the people that one view saw.
+        second: those of the other, maybe in another order.
+        longest: seconds, the largest offset that is looked for.
+    """
+    step = _frame_time([*first, *second])
+    best: tuple[float, Offset] | None = None
+    for a, b in product(first, second):
+        (start_a, *one), (start_b, *two) = (_movement(each, step) for each in (a, b))
+        for x, y in zip(one, two, strict=True):
+            found = _correlation(x, y, round((start_b - start_a) / step), round(longest / step))
+            if not np.isfinite(found).any():
+                continue
+            at = int(np.nanargmax(found))
+            far = np.abs(np.arange(len(found)) - at) * step > APART
+            other = np.nanmax(np.append(found[far], 0.0))
+            offset = Offset((at - len(found) // 2) * step, max(0.0, float(other / found[at])))
+            if found[at] > CORRELATED and (best is None or found[at] - other > best[0]):
+                best = float(found[at] - other), offset
+    return None if best is None else best[1]
+
+
+def _correlation(x: np.ndarray, y: np.ndarray, begins: int, most: int) -> np.ndarray:
+    """(2 most + 1,) correlation of (T, K) and (U, K) if the clock of `y` starts n steps later.
+
+    `begins`: steps by which its first value comes later, by its own clock.
+    """
+    found = np.full(2 * most + 1, np.nan)
+    for n in range(-most, most + 1):
+        late = begins + n
+        low, high = max(0, late), min(len(x), len(y) + late)
+        if high - low < max(LEAST_FRAMES, LEAST_OVERLAP * min(len(x), len(y))):
+            continue
+        a, b = x[low:high], y[low - late : high - late]
+        both = np.isfinite(a) & np.isfinite(b)
+        if both.sum() < LEAST_FRAMES:
+            continue
+        a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
+        found[n + most] = a @ b / max(np.sqrt((a @ a) * (b @ b)), 1e-12)
+    return found
+
+
+def _movement(seen: Seen, step: float) -> tuple[float, np.ndarray, np.ndarray]:
+    """First time; (T, K) vertical velocities; (T, K) logarithms of speeds; in even steps."""
+    times = np.arange(seen.seconds[0], seen.seconds[-1] + step / 2, step)
+    at, _ = seen.resampled(times, 1.6 * step + 1e-6)
+    half = max(1, round(SMOOTH / step / 2))
+    if len(at) <= 4 * half:
+        return float(times[0]), np.zeros((0, at.shape[1])), np.zeros((0, at.shape[1]))
+    # The difference of two means, of the time before and of that after.
+    total = np.cumsum(np.concatenate([np.zeros_like(at[:1]), np.nan_to_num(at)]), axis=0)
+    lost = np.cumsum(np.concatenate([np.zeros((1, at.shape[1])), np.isnan(at[..., 0])]), axis=0)
+    before, middle, after = (total[i : len(total) - 2 * half + i] for i in (0, half, 2 * half))
+    moved = (after - 2 * middle + before) / half
+    moved[lost[2 * half :] - lost[: -2 * half] > 0] = np.nan
+    with np.errstate(divide="ignore"):
+        speed = np.log(np.linalg.norm(moved, axis=-1) + STILL)
+    return float(times[0]), moved[..., 1], speed

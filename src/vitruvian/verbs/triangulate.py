@@ -108,13 +108,13 @@ def triangulate(
     out, named = Path(out), save if save is None or isinstance(save, str) else ",".join(save)
     targets = _targets(out, Save.parse(named, "json,trc"))
     refuse_existing([path for _, path in targets], overwrite)
-    names = _named(paths, rig, cameras)
-    offsets = _offsets(sync, len(paths))
+    names = camera_names(paths, rig, cameras)
+    offsets = view_offsets(sync, len(paths))
     how = Options(max_error=max_error, mend_sides=mend_sides, bones=bones)
     if max_error is not None and not 0 < max_error < np.inf:
         raise VitruvianError(f"max_error is {max_error:g}, want pixels above 0")
     filter_options = None if cutoff_hz is None else butterworth.Options(cutoff_hz=cutoff_hz)
-    about, poses = _poses_of(paths, model, words, machine, fps)
+    about, poses = poses_of(paths, model, words, machine, fps)
     views = [
         CameraView(path.name, _camera(path, rig, name, pairs), pairs)
         for path, name, pairs in zip(paths, names, poses, strict=True)
@@ -158,7 +158,7 @@ def _targets(out: Path, save: Save) -> list[tuple[Any, Path]]:
     return [(row, out / f"triangulated{row.ends[0]}") for row in rows]
 
 
-def _offsets(sync: str, count: int) -> list[float] | None:
+def view_offsets(sync: str, count: int) -> list[float] | None:
     """Seconds of each view; None: to be found, or none."""
     if sync in ("no", "movement"):
         return None
@@ -180,7 +180,7 @@ def _plain(name: str) -> str:
     return "".join(word.lstrip("0") or "0" if word.isdigit() else word for word in words)
 
 
-def _named(
+def camera_names(
     paths: Sequence[Path], rig: str | Path, cameras: str | Sequence[str] | None
 ) -> list[str]:
     """The camera of each view."""
@@ -229,7 +229,7 @@ def _camera(path: Path, rig: str | Path, name: str, pairs: Pairs) -> Camera:
     return camera
 
 
-def _poses_of(
+def poses_of(
     paths: Sequence[Path],
     model: str | ModelSpec | Model,
     words: ModelWords,
