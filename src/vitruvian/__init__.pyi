@@ -268,6 +268,8 @@ def calibrate(
     num_poses: int | None = None,
     conf: float | None = None,
     skeleton: str | None = None,
+    hands: bool | None = None,
+    face: bool | None = None,
     device: str | None = None,
     threads: int | None = None,
     precision: str | None = None,
