@@ -130,11 +130,11 @@ def test_the_examples_run(name, code, folder, monkeypatch):
 
 @pytest.mark.weights
 def test_the_calibration_shown_finds_the_camera(folder, tmp_path, monkeypatch):
-    (code,) = [code for _, code in blocks("python") if "calibrateCamera" in code]
+    (code,) = [code for _, code in blocks("python") if "vit.calibrate(" in code]
     shutil.copytree(folder / "board", tmp_path / "board")
     monkeypatch.chdir(tmp_path)
     exec(code, {"__name__": "__main__"})
-    camera = Camera.read(tmp_path / "camera.json")
+    camera = Camera.read(tmp_path / "lens.toml")
     want = board_matrix(camera.size)
     want[:2, 2] += 0.5
     np.testing.assert_allclose(camera.matrix, want, atol=7)

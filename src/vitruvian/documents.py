@@ -167,14 +167,28 @@ def read_xml(path: str | Path) -> Any:
         VitruvianError: as `read_text`; or it is no XML, has a document type (which can make a few
             lines as large as memory), is nested too deeply, or has a number that is not finite.
     """
+    root = xml_tree(path)
+    try:
+        return {root.tag: _element(root)}
+    except RecursionError:
+        raise unreadable(path, "it is nested too deeply") from None
+    except ValueError as error:
+        raise unreadable(path, f"it is not valid XML: {error}") from None
+
+
+def xml_tree(path: str | Path) -> Any:
+    """The root element of an XML file, for those whose values are attributes.
+
+    Raises:
+        VitruvianError: as `read_xml`.
+    """
     from xml.etree import ElementTree
 
     text = read_text(path, LARGEST_YAML)
     if "<!" in re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL):
-        raise unreadable(path, "it is XML with a document type declaration; want plain OpenCV XML")
+        raise unreadable(path, "it is XML with a document type declaration; want plain XML")
     try:
-        root = ElementTree.fromstring(text)
-        return {root.tag: _element(root)}
+        return ElementTree.fromstring(text)
     except RecursionError:
         raise unreadable(path, "it is nested too deeply") from None
     except (ElementTree.ParseError, ValueError) as error:

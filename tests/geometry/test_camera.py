@@ -535,6 +535,82 @@ def test_a_camera_of_anipose_has_the_name_inside_its_table_and_that_of_it(tmp_pa
         Camera.read(f"{path}:lift")
 
 
+def test_twelve_cameras_of_anipose_are_in_the_order_of_their_numbers(tmp_path):
+    """Its tables are sorted as text: cam_10 before cam_2."""
+    tables = ANIPOSE.split("[cam_1]")[0]
+    order = sorted(f"cam_{i}" for i in range(12))
+    path = tmp_path / "calibration.toml"
+    each = [
+        tables.replace("[cam_0]", f"[{key}]").replace('"left"', f'"view {key[4:]}"')
+        for key in order
+    ]
+    path.write_text('units = "mm"\n' + "".join(each))
+    assert order[2] == "cam_10"
+    assert list(calibration_files.read(path)) == [f"view {i}" for i in range(12)]
+
+
+def test_where_the_centre_of_a_pixel_is_can_be_said(tmp_path, capsys):
+    """OpenCV before version 5 puts corners of ChArUco boards half a pixel further."""
+    path = tmp_path / "calibration.toml"
+    path.write_text('units = "mm"\n' + ANIPOSE)
+    assert calibration_files.read(path)["left"].matrix[0, 2] == 320.5
+    assert "add the line pixel_centre = 0.5" in capsys.readouterr().err
+    path.write_text('units = "mm"\npixel_centre = 0.5\n' + ANIPOSE)
+    assert calibration_files.read(path)["left"].matrix[:2, 2].tolist() == [320, 240]
+    assert not capsys.readouterr().err
+    path.write_text('units = "mm"\npixel_centre = 1\n' + ANIPOSE)
+    with refused("pixel_centre 1", "want 0 or 0.5"):
+        calibration_files.read(path)
+
+
+QUALISYS = """<?xml version='1.0' encoding='ASCII'?>
+<calibration created="2024-01-01" type="regular"><results std-dev="0.5"/><cameras>
+<camera active="1" serial="21401"><fov_video left="0" top="0" right="1919" bottom="1079"/>
+<transform x="1000" y="-2000" z="1500" r11="1" r12="0" r13="0" r21="0" r22="0" r23="1"
+ r31="0" r32="-1" r33="0"/>
+<intrinsic focalLengthU="96000" focalLengthV="96064" centerPointU="61440" centerPointV="34560"
+ radialDistortion1="-0.05" radialDistortion2="0.1" tangentalDistortion1="0.001"
+ tangentalDistortion2="0.002"/></camera></cameras></calibration>
+"""
+
+
+def test_a_camera_of_qualisys(tmp_path):
+    """64ths of a pixel, millimetres, z up; it looks along -z of its own axes, here along y."""
+    path = tmp_path / "walk.qca.txt"
+    path.write_text(QUALISYS)
+    camera = Camera.read(path)
+    assert camera.size == (1920, 1080)
+    np.testing.assert_allclose(camera.matrix, [[1500, 0, 960.5], [0, 1501, 540.5], [0, 0, 1]])
+    np.testing.assert_allclose(camera.distortion[:4], [-0.05, 0.1, 0.001, 0.002])
+    np.testing.assert_allclose(camera.centre, [1, -2, 1.5], atol=1e-12)
+    np.testing.assert_allclose(camera.from_world(np.array([1.0, 1, 2])), [0, -0.5, 3], atol=1e-12)
+    np.testing.assert_allclose(camera.up, [0, -1, 0], atol=1e-12)
+    path.write_text(QUALISYS.replace('type="regular"', 'up="y"'))
+    np.testing.assert_allclose(Camera.read(path).up, [0, 0, 1], atol=1e-12)
+    for old, new, said in (
+        ("focalLengthU", "focalLength", "not all of focalLengthU"),
+        ("<cameras>", "<camera>", "is not valid XML"),
+        ("calibration", "calibrations", "no Qualisys calibration"),
+    ):
+        path.write_text(QUALISYS.replace(old, new))
+        with refused(said):
+            Camera.read(path)
+
+
+@pytest.mark.shared
+def test_a_calibration_of_qualisys_is_that_which_pose2sim_made_of_it(shared):
+    folder = shared / "data" / "pose2sim" / "calibration"
+    own = calibration_files.read(folder / "Calib.qca.txt")
+    theirs = calibration_files.read(folder / "Calib_qualisys.toml")
+    assert list(own) == list(theirs)
+    for name, camera in own.items():
+        np.testing.assert_allclose(camera.matrix, theirs[name].matrix, atol=1e-6)
+        points = np.eye(3)
+        np.testing.assert_allclose(
+            camera.from_world(points), theirs[name].from_world(points), atol=1e-6
+        )
+
+
 def test_names_inside_tables_that_are_those_of_other_tables_win(tmp_path):
     path = tmp_path / "calibration.toml"
     text = ANIPOSE.replace('"left"', '"cam_1"').replace('"right"', '"cam_0"')

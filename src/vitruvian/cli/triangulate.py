@@ -20,8 +20,8 @@ from vitruvian.verbs.groups import MachineWords, ModelWords
     rig=Word(
         Path,
         CAMERA,
-        "Calibration file with the positions of all cameras: Pose2Sim or anipose (.toml), OpenCV "
-        "stereo, Kalibr or EasyMocap (.yaml).",
+        "Calibration file with the positions of all cameras: Pose2Sim or anipose (.toml), Qualisys "
+        "(.qca.txt), OpenCV stereo, Kalibr or EasyMocap (.yaml).",
     ),
     cameras=Word(
         str | None,

@@ -249,7 +249,7 @@ WORDS = {
         str | None,
         CAMERA,
         "Calibration file: OpenCV, ROS, Kalibr or EasyMocap (.yaml, .json, .xml), Pose2Sim or "
-        "anipose (.toml). rig.toml:left selects one camera of several.",
+        "anipose (.toml), Qualisys (.qca.txt). rig.toml:left selects one camera of several.",
         "EXIF of photos",
     ),
     "fov_deg": Word(

@@ -8,13 +8,16 @@
 | Kalibr (camchain.yaml) | `intrinsics` of four numbers | a chain, `T_cn_cnm1` | metres |
 | Pose2Sim, Sports2D (.toml) | a table per camera, `fisheye = false` | yes | metres, z |
 | anipose, FreeMoCap (.toml) | a table per camera, its `name` inside | yes | not given |
+| Qualisys (.qca.txt) | XML, `calibration` with `cameras` | yes | millimetres, z |
 
 If a file does not state its unit, `units = "mm"` can be added to it, and `up = "z"` for the up
 axis of its world. Nothing is inferred from the file name.
 
 OpenCV puts the centre of the top-left pixel at (0, 0); here it is (0.5, 0.5). So half a pixel is
-added to the principal point of every calibration file, here and nowhere else. Distortion
-coefficients are defined on the plane one metre away and do not change.
+added to the principal point of every calibration file, here and nowhere else; but not if the file
+says `pixel_centre = 0.5`: OpenCV before version 5 puts the corners of ChArUco boards there, which
+moves the principal point. Distortion coefficients are defined on the plane one metre away and do
+not change.
 """
 
 from __future__ import annotations
@@ -25,17 +28,68 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian.documents import read_json, read_toml, read_xml, read_yaml
+from vitruvian.documents import read_json, read_toml, read_xml, read_yaml, unreadable, xml_tree
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.geometry.camera import COEFFICIENTS, Camera, rotation_matrix
 
 HALF_PIXEL = 0.5
+QUALISYS = 64.0  # units of Qualisys' image coordinates in a pixel
+
+
+def read_qualisys(path: Path) -> dict[str, Any]:
+    """The cameras of a Qualisys calibration (.qca.txt), as tables with this module's keys.
+
+    Millimetres, and z up, as QTM has it by default: `up="y"` in the element `calibration` says
+    otherwise. Image coordinates are 64ths of a pixel; its cameras look along -z, with y up.
+
+    Raises:
+        VitruvianError: it is no such file.
+    """
+    root, tables = xml_tree(path), dict[str, Any]()
+    cameras = root.find("cameras")
+    if root.tag != "calibration" or cameras is None:
+        raise unreadable(path, "it is no Qualisys calibration; want <calibration> with <cameras>")
+    for number, camera in enumerate(cameras):
+        parts = (camera.find(name) for name in ("transform", "intrinsic", "fov_video"))
+        transform, lens, view = ({} if part is None else part.attrib for part in parts)
+
+        def number_of(values: Any, *names: str) -> list[float]:
+            try:
+                return [float(values[name]) for name in names]
+            except (KeyError, ValueError):
+                missing = shown(", ".join(names))
+                raise unreadable(path, f"a camera has not all of {missing}") from None
+
+        turned = np.array(number_of(transform, *(f"r{i}{j}" for i in "123" for j in "123")))
+        turned = np.diag([1.0, -1.0, -1.0]) @ turned.reshape(3, 3)
+        centre = np.array(number_of(transform, "x", "y", "z"))
+        fx, fy, cx, cy = number_of(
+            lens, "focalLengthU", "focalLengthV", "centerPointU", "centerPointV"
+        )
+        left, top, right, bottom = number_of(view, "left", "top", "right", "bottom")
+        k1, k2, p1, p2 = number_of(
+            lens, "radialDistortion1", "radialDistortion2", "tangentalDistortion1",
+            "tangentalDistortion2",
+        )  # fmt: skip
+        (k3,) = number_of({"radialDistortion3": "0", **lens}, "radialDistortion3")
+        cx, cy = cx / QUALISYS - left, cy / QUALISYS - top
+        tables[camera.get("serial", str(number))] = {
+            "matrix": [fx / QUALISYS, 0.0, cx, 0.0, fy / QUALISYS, cy, 0.0, 0.0, 1.0],
+            "distortions": [k1, k2, p1, p2, k3],
+            "size": [right - left + 1, bottom - top + 1],
+            "rotation": turned.tolist(),
+            "translation": (-turned @ centre).tolist(),
+        }
+    return {"units": "mm", "up": root.get("up", "z"), "cameras": tables}
+
+
 READERS = {
     ".toml": read_toml,
     ".json": read_json,
     ".yaml": read_yaml,
     ".yml": read_yaml,
     ".xml": read_xml,
+    ".qca.txt": read_qualisys,
 }
 METRES = {"m": 1.0, "metre": 1.0, "meter": 1.0, "cm": 0.01, "centimetre": 0.01, "centimeter": 0.01}
 METRES |= {"mm": 1e-3, "millimetre": 1e-3, "millimeter": 1e-3, "inch": 0.0254}
@@ -104,12 +158,13 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
 
     Assumptions are reported in one line on standard error.
     """
-    kind = path.suffix.lower()
+    kind = ".qca.txt" if path.name.lower().endswith(".qca.txt") else path.suffix.lower()
     if kind not in READERS:
         kinds = ", ".join(READERS)
         raise VitruvianError(f"cannot read cameras from '{shown(path, 100)}'; want one of {kinds}")
     said = READERS[kind](path)
     tables, about = _tables(_beside(path, said))
+    tables = _in_order(tables)
     names, unsaid = _names(tables), []
     cameras = Cameras({key: name for key, name in names.items() if key not in names.values()})
     for key, table in tables.items():
@@ -124,6 +179,14 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
         )
     if unsaid:
         _unit_unsaid(path, max(unsaid))
+    if path.suffix.lower() == ".toml" and any(
+        "name" in table and not {"fisheye", "pixel_centre"} & {*table, *about}
+        for table in tables.values()
+    ):
+        note(
+            f"'{shown(path, 100)}': the centre of the first pixel is taken to be (0, 0); if it was "
+            "made with a ChArUco board and OpenCV before version 5, add the line pixel_centre = 0.5"
+        )
     return cameras
 
 
@@ -163,7 +226,8 @@ def _tables(said: Any) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     else:
         about = said
     about = {**_dict(_dict(about).get("metadata")), **_dict(about)}
-    about = {key: about[key] for key in ("units", "unit", "up") if isinstance(about.get(key), str)}
+    words = {key: about[key] for key in ("units", "unit", "up") if isinstance(about.get(key), str)}
+    about = words | {key: about[key] for key in ("pixel_centre",) if key in about}
     if isinstance(said, list):
         said = {str(number): each for number, each in enumerate(said)}
     if not isinstance(said, dict):
@@ -193,6 +257,15 @@ def _names(tables: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Names of the cameras inside their tables (anipose), if unique."""
     names = {key: str(table.get("name", key)) for key, table in tables.items()}
     return names if len(set(names.values())) == len(names) else {key: key for key in names}
+
+
+def _in_order(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Tables sorted as text (aniposelib: cam_10 before cam_2), sorted by their numbers."""
+    parts = {key: re.fullmatch(r"(.*\D)(\d{1,9})", key) for key in tables}
+    numbers = {key: (part[1], int(part[2])) for key, part in parts.items() if part}
+    if len(numbers) < len(tables) or list(tables) != sorted(tables):
+        return tables
+    return {key: tables[key] for key in sorted(tables, key=numbers.__getitem__)}
 
 
 def _numbered(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -247,14 +320,15 @@ def _camera(
     Also its distance from the world origin, if the file does not state the unit.
     """
     _check_lens(table, where)
-    matrix = _matrix(table, where) + HALF_PIXEL * np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])
+    added = HALF_PIXEL - _pixel_centre(table, where)
+    matrix = _matrix(table, where) + added * np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])
     given = _find(table, "distortion")
     lens = np.zeros(COEFFICIENTS) if given is None else _array(given, where, "distortion")
     size = _size(table, where) or size
     if size is None:
         raise SizeUnsaid(f"{where} has no image size; add image_width and image_height, in pixels")
     extrinsics, unsaid, up = _extrinsics(table, where), None, _up(table, where)
-    own = set(table) - {"units", "unit", "up"} <= POSE2SIM and "fisheye" in table
+    own = set(table) - {"units", "unit", "up", "pixel_centre"} <= POSE2SIM and "fisheye" in table
     if extrinsics is not None:
         metres = _unit(table, where)
         far = float(np.abs(extrinsics[:3, 3]).max())
@@ -330,6 +404,14 @@ def _unit(table: dict[str, Any], where: str) -> float | None:
         if form in METRES:
             return METRES[form]
     raise VitruvianError(f"{where} has the unit '{shown(word)}'; want one of m, cm, mm")
+
+
+def _pixel_centre(table: dict[str, Any], where: str) -> float:
+    """Where the file has the centre of the first pixel."""
+    value = table.get("pixel_centre", 0.0)
+    if isinstance(value, bool) or value not in (0, 0.5):
+        raise VitruvianError(f"{where} has pixel_centre {shown(value)}; want 0 or 0.5")
+    return float(value)
 
 
 def _up(table: dict[str, Any], where: str) -> tuple[float, ...] | None:

@@ -390,7 +390,8 @@ def rotation_matrix(vector: np.ndarray) -> np.ndarray:
 def rotation_vector(matrix: np.ndarray) -> np.ndarray:
     """(3,) the axis of a (3, 3) rotation, as long as its angle in radians, 0 to pi."""
     turned = np.asarray(matrix, np.float64)
-    # Of the quaternion, by its largest part. Source: Markley 2008, "Unit quaternion from rotation matrix".
+    # Of the quaternion, by its largest part.
+    # Source: Markley 2008, "Unit quaternion from rotation matrix".
     trace = np.trace(turned)
     parts = np.array([trace, *np.diag(turned)])
     i = int(parts.argmax())
