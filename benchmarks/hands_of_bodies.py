@@ -119,7 +119,12 @@ def main() -> None:
     frames = list(pictures(words.pictures))
     theirs = [whole([frame])[0] for frame in frames]
     clips = [
-        [*islice(vit.run(str(DATA / "videos" / name), "holistic", num_poses=8), words.frames)]
+        [
+            *islice(
+                vit.run(str(DATA / "videos" / name), "holistic", num_poses=8, confirm=False),
+                words.frames,
+            )
+        ]
         if words.frames
         else []
         for name in VIDEOS
@@ -140,7 +145,9 @@ def main() -> None:
         tallies = {"hands": Tally(), "face": Tally()}
         for clip, video in zip(clips, VIDEOS, strict=True):
             if clip:
-                mine = vit.run(str(DATA / "videos" / video), name, hands=True, face=True)
+                mine = vit.run(
+                    str(DATA / "videos" / video), name, hands=True, face=True, confirm=False
+                )
                 for (_, poses), (_, known) in zip(mine, clip, strict=False):
                     compare(poses, known, tallies)
         for kind, tally in tallies.items() if words.frames else ():

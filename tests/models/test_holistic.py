@@ -253,6 +253,23 @@ def test_what_was_there_before_is_followed_by_its_own_person_only():
     np.testing.assert_array_equal(step(frame(), people).xy, first.xy)
 
 
+@pytest.mark.parametrize("mediapipe", [False, True])
+def test_who_surely_has_a_hand_needs_no_new_look_for_it(mediapipe):
+    """But who moves on, as a body, does; MediaPipe looks in each frame."""
+    counted, found = list[int](), hands(presence=0.99)
+    recrop = found.recrop
+    found.recrop = lambda rows: counted.append(len(rows)) or recrop(rows)
+    step = FollowParts(Parts(found, None, mediapipe=mediapipe))
+    people = body((100, 200), (400, 300))
+    for _ in range(2):
+        step(frame(), people)
+    assert counted == ([2, 2] if mediapipe else [2])
+    poses = step(frame(), body((100, 200), (200, 100)))
+    assert len(counted) == (3 if mediapipe else 2)
+    off = np.abs(poses.part("right_hand").xy[1].mean(axis=0) - (200, 100))
+    assert off.max() < 60
+
+
 def test_hands_are_smoothed_by_their_own_size_and_raw_ones_stay(monkeypatch):
     """And followed as they were found: what is smoothed is not where the network looks next."""
     rng, shakes = np.random.default_rng(0), hands()
@@ -274,7 +291,7 @@ def test_hands_are_smoothed_by_their_own_size_and_raw_ones_stay(monkeypatch):
             return [body((100, 200)) for _ in frames]
 
     def film(smoothed: bool, smooth: str) -> list[Poses]:
-        model = WholeBody(Still(), Parts(shakes, None, smoothed=smoothed), {})  # type: ignore
+        model = WholeBody(Still(), Parts(shakes, None, mediapipe=not smoothed), {})  # type: ignore
         stream = Stream(model, Wanted(smooth=smooth, confirm=False))
         return [stream(replace(frame(), index=t, seconds=t / 30)) for t in range(40)]
 
@@ -438,7 +455,7 @@ def test_a_region_is_followed_exactly_where_mediapipe_does(clip, part, video):
             continue
         before = points[t - 1 : t]
         new = regions_of(anew[t : t + 1], size)
-        got = hands_face._followed(new, before, around, near)
+        got, _ = hands_face._followed(new, before, around, near)
         np.testing.assert_allclose(normalised(got, size)[0], used[t], atol=1e-5)
         if np.isfinite(before).all():
             old = around(before)

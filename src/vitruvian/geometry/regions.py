@@ -111,6 +111,13 @@ class Regions:
     def __len__(self) -> int:
         return len(self.centre)
 
+    def put(self, rows: np.ndarray, others: Regions) -> Regions:
+        """With some rows in place of others, where those are; their scores and people stay."""
+        changed = {name: getattr(self, name).copy() for name in ("centre", "size", "angle")}
+        for name, values in changed.items():
+            values[rows] = getattr(others, name)
+        return replace(self, **changed)
+
     def take(self, which: np.ndarray | list[int] | slice) -> Regions:
         """A subset of the regions, by indices, a slice or a boolean mask."""
         return Regions(

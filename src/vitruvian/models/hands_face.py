@@ -13,7 +13,7 @@ square the one nearest to its middle is the person's.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -52,6 +52,9 @@ class Near:
 
 
 NEAR_HAND, NEAR_FACE = Near(40, 0.2, 0.4, 0.9), Near(15, 0.1, 0.3, 0.8)
+# How near to the rough square, which is larger, they must be to do without a look for a new one;
+# and the score from which the part was surely there. Not MediaPipe's, which looks in each frame.
+SURELY_HAND, SURELY_FACE, SURE = Near(90, 0.3, 0.7, 1.2), Near(30, 0.2, 0.7, 1.0), 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,18 +162,23 @@ def still_near(new: Regions, old: Regions, points: np.ndarray, near: Near) -> np
 
 
 def _followed(
-    new: Regions, points: np.ndarray, around: Callable[[np.ndarray], Regions], near: Near
-) -> Regions:
-    """Regions to look at: new ones, or those around the previous landmarks, (M, P, 2) or NaN."""
-    rows = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
+    new: Regions,
+    points: np.ndarray,
+    around: Callable[[np.ndarray], Regions],
+    near: Near,
+) -> tuple[Regions, np.ndarray]:
+    """Regions to look at: new ones, or those around the previous landmarks, (M, P, 2) or NaN.
+
+    And (M,) bool, which are such.
+    """
+    followed = np.isfinite(points).all(axis=(1, 2))
+    rows = np.flatnonzero(followed)
     if not len(rows):
-        return new
+        return new, followed
     old = around(points[rows])
     kept = still_near(new.take(rows), old, points[rows], near)
-    centre, size, angle = new.centre.copy(), new.size.copy(), new.angle.copy()
-    rows, old = rows[kept], old.take(kept)
-    centre[rows], size[rows], angle[rows] = old.centre, old.size, old.angle
-    return replace(new, centre=centre, size=size, angle=angle)
+    followed[rows] = kept
+    return new.put(rows[kept], old.take(kept)), followed
 
 
 def _crops(regions: Regions, side: int) -> list[Crop]:
@@ -203,23 +211,32 @@ class HandLandmarks:
         """Put the networks together; `presence`: 0..1, threshold of a hand's presence."""
         self.recrop, self.landmarks, self.presence = recrop, landmarks, presence
 
-    def start(self, frame: Frame, rough: Regions) -> Callable[[np.ndarray], Look]:
+    def start(
+        self, frame: Frame, rough: Regions, before: np.ndarray, sure: np.ndarray
+    ) -> Callable[[], Look]:
         """Begin to look for M hands.
 
         Args:
             frame: the image.
             rough: of `hand_from_body`.
+            before: (M, 21, 2) pixels, landmarks in the previous frame; NaN: there are none.
+            sure: (M,) bool, whether those are believed without a look for the hand.
 
         Returns:
-            What takes the hands' (M, 21, 2) landmarks in the previous frame, pixels, NaN where
-            there are none, and gives what waits for the result.
+            What goes on, and gives what waits for the result.
         """
-        crops = _crops(rough, RECROP)
+        believed = np.where(sure[:, None, None], before, np.nan)
+        regions, followed = _followed(rough, believed, hand_from_landmarks, SURELY_HAND)
+        rows = np.flatnonzero(~followed)
+        if not len(rows):
+            return partial(self.look, frame, regions)
+        crops = _crops(rough.take(rows), RECROP)
         wait = _started(self.recrop, frame, crops)
 
-        def follow(before: np.ndarray) -> Look:
-            regions = self.corrected(wait()[0], crops)
-            return self.look(frame, _followed(regions, before, hand_from_landmarks, NEAR_HAND))
+        def follow() -> Look:
+            new = self.corrected(wait()[0], crops)
+            new, _ = _followed(new, before[rows], hand_from_landmarks, NEAR_HAND)
+            return self.look(frame, regions.put(rows, new))
 
         return follow
 
@@ -286,22 +303,33 @@ class FaceLandmarks:
         self.conf, self.nms_iou, self.presence = conf, nms_iou, presence
         self.points = REFINED_FACE if refined else FACE
 
-    def start(self, frame: Frame, rough: Regions) -> Callable[[np.ndarray], Look]:
+    def start(
+        self, frame: Frame, rough: Regions, before: np.ndarray, sure: np.ndarray
+    ) -> Callable[[], Look]:
         """Begin to look for N faces; as for hands, with `face_from_body` and (N, P, 2)."""
-        crops = _crops(rough, DETECTOR)
+        believed = np.where(sure[:, None, None], before, np.nan)
+        regions, followed = _followed(rough, believed, face_from_landmarks, SURELY_FACE)
+        rows = np.flatnonzero(~followed)
+        if not len(rows):
+            return partial(self.look, frame, regions)
+        crops = _crops(rough.take(rows), DETECTOR)
         wait = _started(self.detector, frame, crops, signed=True)
 
-        def follow(before: np.ndarray) -> Look:
-            rows, logits = wait()
-            found = [self.detected(*parts) for parts in zip(rows, logits, crops, strict=True)]
-            there = [i for i, face in enumerate(found) if face is not None]
-            xyz = np.full((len(crops), self.points, 3), np.nan, np.float32)
-            score = np.zeros(len(crops), np.float32)
-            if not there:
+        def follow() -> Look:
+            outputs = zip(*wait(), crops, strict=True)
+            found = [self.detected(*parts) for parts in outputs]
+            faces = [face for face in found if face is not None]
+            there = rows[[face is not None for face in found]]
+            every = regions
+            if faces:
+                new, _ = _followed(_around(faces), before[there], face_from_landmarks, NEAR_FACE)
+                every = regions.put(there, new)
+            there = np.union1d(there, np.flatnonzero(followed))
+            xyz = np.full((len(rough), self.points, 3), np.nan, np.float32)
+            score = np.zeros(len(rough), np.float32)
+            if not len(there):
                 return lambda: PartLandmarks(xyz, score)
-            regions = _around([face for face in found if face is not None])
-            regions = _followed(regions, before[there], face_from_landmarks, NEAR_FACE)
-            look = self.look(frame, regions)
+            look = self.look(frame, every.take(there))
 
             def result() -> PartLandmarks:
                 part = look()

@@ -28,8 +28,10 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.models.hands_face import (
     HAND_OUTPUTS,
     HAND_POINTS,
+    SURE,
     FaceLandmarks,
     HandLandmarks,
+    Look,
     PartLandmarks,
     face_from_body,
     hand_from_body,
@@ -150,7 +152,7 @@ class Parts:
         face: FaceLandmarks | None,
         body: Skeleton = BLAZEPOSE33,
         *,
-        smoothed: bool = True,
+        mediapipe: bool = False,
     ) -> None:
         """Put them together.
 
@@ -158,12 +160,13 @@ class Parts:
             hands: None: they are not looked for.
             face: the same.
             body: the skeleton of bodies.
-            smoothed: whether streams that smooth bodies smooth hands and faces; MediaPipe does not.
+            mediapipe: whether streams do what MediaPipe does: no hand or face is smoothed, and each
+                is looked for anew in each frame.
 
         Raises:
             VitruvianError: bodies do not show where those are.
         """
-        self.hands, self.face, self.smoothed = hands, face, smoothed
+        self.hands, self.face, self.smoothed = hands, face, not mediapipe
         self.places = Places.of(body, hands is not None, face is not None)
         points = 0 if face is None else face.points
         self.kept = own_keypoints(body, hands is not None, points)
@@ -182,14 +185,18 @@ class Parts:
         n, more = len(bodies), len(self.skeleton) - len(self.kept)
         xyz, world = (np.full((n, more, 3), np.nan, np.float32) for _ in range(2))
         score, last = np.zeros((n, more), np.float32), np.full((n, more, 2), np.nan, np.float32)
+        sure = np.zeros((n, more), bool)
         if before is not None:
             rows = {who: row for row, who in enumerate(before.person.tolist()) if who >= 0}
             for row, who in enumerate(bodies.person.tolist()):
                 if who in rows:
                     last[row] = before.xy[rows[who], len(self.kept) :]
+                    if self.smoothed:
+                        sure[row] = before.score[rows[who], len(self.kept) :] > SURE
         for first in range(0, n, AT_ONCE):
             few = slice(first, first + AT_ONCE)
-            self._find(frame, bodies.take(few), last[few], xyz[few], world[few], score[few])
+            known = last[few], sure[few]
+            self._find(frame, bodies.take(few), *known, xyz[few], world[few], score[few])
         raw = bodies.raw
         return replace(
             self._with(frame, bodies, xyz, world, score),
@@ -201,17 +208,18 @@ class Parts:
         frame: Frame,
         bodies: Poses,
         last: np.ndarray,
+        sure: np.ndarray,
         xyz: np.ndarray,
         world: np.ndarray,
         score: np.ndarray,
     ) -> None:
         """Fill in (N, P, 3) pixels and metres and (N, P) scores of what is found."""
-        n, begun = len(bodies), list[tuple[Any, np.ndarray, Callable[[PartLandmarks], None]]]()
+        n, begun = len(bodies), list[tuple[Callable[[], Look], Callable[[PartLandmarks], None]]]()
         hands = len(SIDES) * HAND_POINTS if self.hands is not None else 0
         if self.hands is not None:
-            last_hand, hand, metres, hand_score = (
+            last_hand, sure_hand, hand, metres, hand_score = (
                 part[:, :hands].reshape(n, len(SIDES), HAND_POINTS, *part.shape[2:])
-                for part in (last, xyz, world, score)
+                for part in (last, sure, xyz, world, score)
             )
             rough = self.places.hands(bodies)
             wrist = bodies.score[:, list(self.places.wrists)].ravel().astype(np.float64)
@@ -223,8 +231,8 @@ class Parts:
                 hand_score[who, side] = found.score[:, None]
 
             if len(rows):
-                follow = self.hands.start(frame, rough.take(rows))
-                begun.append((follow, last_hand[who, side], put_hands))
+                known = last_hand[who, side], sure_hand[who, side, 0]
+                begun.append((self.hands.start(frame, rough.take(rows), *known), put_hands))
         if self.face is not None:
             rough = self.places.faces(bodies)
             ours = np.flatnonzero(_sound(rough))
@@ -234,10 +242,10 @@ class Parts:
                 score[ours, hands:] = found.score[:, None]
 
             if len(ours):
-                follow = self.face.start(frame, rough.take(ours))
-                begun.append((follow, last[ours, hands:], put_faces))
+                known = last[ours, hands:], sure[ours, hands]
+                begun.append((self.face.start(frame, rough.take(ours), *known), put_faces))
         # Networks of one part run while another's results are read.
-        looks = [(follow(before), put) for follow, before, put in begun]
+        looks = [(follow(), put) for follow, put in begun]
         for look, put in looks:
             put(look())
 
@@ -360,6 +368,6 @@ def add_parts(body: Any, options: PoseOptions) -> WholeBody:
         if options.face
         else None,
         body.skeleton,
-        smoothed=getattr(options, "compat", "") != "solutions",
+        mediapipe=getattr(options, "compat", "") == "solutions",
     )
     return WholeBody(body, parts, weights)
