@@ -128,7 +128,7 @@ def _some(rig: Rig, at: np.ndarray, weight: np.ndarray, max_error: np.ndarray) -
     weight = np.where(there, weight, 0.0)
     enough = there.sum(axis=1) >= 2
     rays = np.concatenate([at, np.ones_like(at[..., :1])], axis=-1)
-    rays = np.einsum("vij,mvi->mvj", rig.rotation, rays)
+    rays = (rays.transpose(1, 0, 2) @ rig.rotation).transpose(1, 0, 2)
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     used = there & enough[:, None]
     world = _refined(rig, at, weight * used, _nearest(rig, rays, weight * used))
@@ -156,7 +156,7 @@ def _nearest(rig: Rig, rays: np.ndarray, weight: np.ndarray) -> np.ndarray:
     across = np.eye(3) - rays[..., :, None] * rays[..., None, :]
     across *= weight[..., None, None]
     left = across.sum(axis=1)
-    right = np.einsum("mvij,vj->mi", across, rig.centres)
+    right = (across @ rig.centres[:, :, None]).sum(axis=1)[..., 0]
     return _solved(left, right)
 
 
@@ -171,7 +171,7 @@ def _residuals(
     rig: Rig, at: np.ndarray, world: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(M, V, 2) residuals and (M, V, 2, 3) their slopes, pixels; (M, V) depth, metres."""
-    seen = np.einsum("vij,mj->mvi", rig.rotation, world) + rig.shift
+    seen = (world @ rig.rotation.reshape(-1, 3).T).reshape(len(world), -1, 3) + rig.shift
     depth = seen[..., 2]
     safe = np.where(np.abs(depth) > 1e-6, depth, 1e-6)
     flat = seen[..., :2] / safe[..., None]
@@ -182,13 +182,19 @@ def _residuals(
 
 def _off(rig: Rig, at: np.ndarray, world: np.ndarray) -> np.ndarray:
     """(M, V) reprojection errors, pixels; infinite behind a camera."""
-    residual, _, depth = _residuals(rig, at, world)
-    return np.where(depth >= NEAREST, np.linalg.norm(residual, axis=-1), np.inf)
+    seen = (world @ rig.rotation.reshape(-1, 3).T).reshape(len(world), -1, 3) + rig.shift
+    depth = seen[..., 2]
+    safe = np.where(np.abs(depth) > 1e-6, depth, 1e-6)
+    x, y = (
+        (seen[..., i] / safe - at[..., i]) * rig.focal[:, i] for i in (0, 1)
+    )
+    return np.where(depth >= NEAREST, np.sqrt(x * x + y * y), np.inf)
 
 
 def _normal(slope: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(M, 3, 3) of (M, V, 2, 3) slopes and (M, V) weights."""
     rows = slope.reshape(len(slope), -1, 3)
-    weighted = (slope * weight[..., None, None]).reshape(len(slope), -1, 3)
+    weighted = rows * np.repeat(weight, 2, axis=1)[..., None]
     return rows.transpose(0, 2, 1) @ weighted
 
 
@@ -197,7 +203,8 @@ def _refined(rig: Rig, at: np.ndarray, weight: np.ndarray, world: np.ndarray) ->
     known = (weight > 0).sum(axis=1) >= 2
     for _ in range(STEPS):
         residual, slope, _ = _residuals(rig, at, world)
-        pull = np.einsum("mvij,mvi,mv->mj", slope, residual, weight)
+        weighted = (residual * weight[..., None]).reshape(len(slope), 1, -1)
+        pull = (weighted @ slope.reshape(len(slope), -1, 3))[:, 0]
         step = _solved(_normal(slope, weight), pull)
         size = np.linalg.norm(step, axis=1, keepdims=True)
         step *= np.minimum(1.0, 1.0 / np.maximum(size, 1e-12))  # a metre at most
