@@ -225,6 +225,29 @@ def test_records_become_metres(recorded):
     assert any("person 1: 0.0 to 3.0 s, 100 %" in line for line in lines)
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_table_has_how_well_keypoints_are_known(recorded, form):
+    folder, _ = recorded
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    sources = [folder / f"cam0{i}.jsonl" for i in (1, 2, 3)]
+    done = vit.triangulate(sources, folder / "rig.toml", out=folder / f"walk.{form}")
+    again = [poses for _, poses in vit.read(done.files[0])]
+    for i in (0, 40):
+        poses = done.recording.poses(i)
+        for name, digits in (("reprojection", 1e-2), ("uncertainty", 1e-4), ("views", 0)):
+            want, got = getattr(poses, name), getattr(again[i], name)
+            np.testing.assert_allclose(got, want, atol=digits)
+        views = again[i].views
+        assert views is not None
+        assert views.dtype == np.int64
+    if form == "csv":
+        head, row = (folder / "walk.csv").read_text().splitlines()[:2]
+        at = head.split(",").index("views")
+        assert head.split(",")[at - 2 : at] == ["reprojection_px", "uncertainty_m"]
+        assert row.split(",")[at] == "3"
+
+
 def test_z_up_is_the_world_of_the_rig(recorded):
     folder, truth = recorded
     sources = [folder / f"cam0{i}.jsonl" for i in (1, 2, 3)]

@@ -213,7 +213,7 @@ def _read(path: Path) -> _Read:
             faces += 1
             continue
         numbers = body if isinstance(body, list) else [None]
-        if len(numbers) % 3 or not all(_is(each, int, float) for each in numbers):
+        if len(numbers) % 3 or not set(map(type, numbers)) <= {int, float}:
             raise unreadable(
                 path, "not OpenPose JSON: pose_keypoints_2d is not x, y, score per keypoint"
             )

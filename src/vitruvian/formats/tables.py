@@ -31,6 +31,7 @@ from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import box_around
 
 METRES = ("x_m", "y_m", "z_m", "x_world_m", "y_world_m", "z_world_m")
+SEVERAL = ("reprojection_px", "uncertainty_m", "views")  # of keypoints from several cameras
 ABOUT = (
     "origin",
     "error",
@@ -38,13 +39,13 @@ ABOUT = (
 )  # of x_m y_m z_m: origin, reprojection error (px), whether plausible
 COLUMNS = (
     *("source", "index", "time", "person", "keypoint", "x", "y", "score"),
-    *(*METRES, *ABOUT, "state"),
+    *(*METRES, *SEVERAL, *ABOUT, "state"),
 )
 WORDS = {state: state.name.lower() for state in State}
 NEEDED = ("source", "index", "time", "person", "keypoint", "x", "y", "score")
 Row = Sequence[Any]  # values of `COLUMNS`, None or "" if missing; and the row number in the file
 SOURCE, INDEX, TIME, PERSON, KEYPOINT = range(5)
-NUMBERS = slice(5, 8 + len(METRES))  # x, y, score and metres
+NUMBERS = slice(5, 8 + len(METRES) + len(SEVERAL))  # x, y, score, metres, several cameras
 SCORE, (ORIGIN, ERROR, PLAUSIBLE) = 7, (COLUMNS.index(name) for name in ABOUT)
 MISSING = {"", "nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none"}  # pandas and Excel
 # Excel writes booleans in the user's language.
@@ -80,12 +81,16 @@ def utf8(name: str) -> str:
 
 
 def _rounded(poses: Poses) -> np.ndarray:
-    """(N, K, 9) `COLUMNS[NUMBERS]`, rounded; NaN if unknown."""
+    """(N, K, 12) `COLUMNS[NUMBERS]`, rounded; NaN if unknown."""
     nowhere = np.full((*poses.score.shape, 3), np.nan)
     parts = [np.round(poses.xy.astype(float), PIXEL_DECIMALS)]
     parts.append(np.round(poses.score[..., None].astype(float), DECIMALS))
     for xyz in (poses.xyz, poses.world):
         parts.append(nowhere if xyz is None else np.round(xyz.astype(float), DECIMALS))
+    for name, digits in (("reprojection", PIXEL_DECIMALS), ("uncertainty", DECIMALS), ("views", 0)):
+        values = getattr(poses, name)
+        each = nowhere[..., :1] if values is None else np.round(values[..., None] * 1.0, digits)
+        parts.append(each)
     return np.concatenate(parts, axis=-1)
 
 
@@ -101,7 +106,8 @@ def rows(frame: Frame, poses: Poses) -> Iterator[tuple[Any, ...]]:
     for person, points, off, can_be, state in people:
         about = (poses.origin, None if off != off else round(off, PIXEL_DECIMALS), can_be)
         for keypoint, point, how in zip(names, points, state, strict=True):
-            places = (None if v != v else v for v in point)
+            places = [None if v != v else v for v in point]
+            places[-1] = None if places[-1] is None else int(places[-1])  # views
             yield (*start, person, keypoint, *places, *about, how)
 
 
@@ -115,7 +121,13 @@ class Parquet(Rows):
 
     def __init__(self, path: Path, model: Provenance | None) -> None:
         kinds = {"source": "string", "keypoint": "string", "index": "int64", "person": "int64"}
-        kinds |= {"time": "float64", "origin": "string", "plausible": "bool", "state": "string"}
+        kinds |= {
+            "views": "int64",
+            "time": "float64",
+            "origin": "string",
+            "plausible": "bool",
+            "state": "string",
+        }
         super().__init__(path, {c: kinds.get(c, "float32") for c in COLUMNS}, header(model))
 
     def write(self, frame: Frame, poses: Poses) -> None:
@@ -149,7 +161,10 @@ class Parquet(Rows):
         columns["keypoint"] = array(map(as_text, every), kinds["keypoint"])
         each_row = np.concatenate([part.reshape(-1, part.shape[-1]) for part in numbers])
         for name, values in zip(COLUMNS[NUMBERS], each_row.T.astype(np.float32), strict=True):
-            columns[name] = array(values, mask=np.isnan(values))
+            missing = np.isnan(values)
+            if name == "views":
+                values = np.nan_to_num(values).astype(np.int64)
+            columns[name] = array(values, mask=missing)
         off = [None if e is None or e != e else round(e, PIXEL_DECIMALS) for e in chain(*error)]
         columns["error"] = array(off, kinds["error"]).take(at_person)
         columns["plausible"] = array([*chain(*plausible)], kinds["plausible"]).take(at_person)
@@ -355,7 +370,7 @@ def _people(rows: list[Row], skeleton: Skeleton) -> list[dict[str, Row]]:
 
 
 def _poses(skeleton: Skeleton, people: list[dict[str, Row]]) -> Poses:
-    missing = [np.nan, np.nan, 0.0] + [np.nan] * len(METRES)
+    missing = [np.nan, np.nan, 0.0] + [np.nan] * len((*METRES, *SEVERAL))
     listed = [
         [_numbers(one[name]) if name in one else missing for name in skeleton.keypoints]
         for one in people
@@ -366,6 +381,10 @@ def _poses(skeleton: Skeleton, people: list[dict[str, Row]]) -> Poses:
         raise ValueError(f"row {firsts[0][-1]} or below: a number that is not finite, or too large")
     numbers = values.astype(np.float32)
     xy, xyz, world = numbers[..., :2], numbers[..., 3:6], numbers[..., 6:9]
+    reprojection, uncertainty, views = (
+        None if np.isnan(each).all() else np.ascontiguousarray(each)
+        for each in np.moveaxis(numbers[..., 9:12], -1, 0)
+    )
     origins = {row[ORIGIN] or None for row in firsts}
     origin = origins.pop()
     if origins or origin not in (None, "camera", "hips"):
@@ -385,6 +404,9 @@ def _poses(skeleton: Skeleton, people: list[dict[str, Row]]) -> Poses:
         world=None if np.isnan(world).all() else np.ascontiguousarray(world),
         error=None if np.isnan(error).all() else error.astype(np.float32),
         plausible=None if None in plausible else np.array(plausible, bool),
+        reprojection=reprojection,
+        uncertainty=uncertainty,
+        views=None if views is None else np.nan_to_num(views).astype(np.int64),
     )
 
 

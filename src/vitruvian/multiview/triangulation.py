@@ -185,9 +185,7 @@ def _off(rig: Rig, at: np.ndarray, world: np.ndarray) -> np.ndarray:
     seen = (world @ rig.rotation.reshape(-1, 3).T).reshape(len(world), -1, 3) + rig.shift
     depth = seen[..., 2]
     safe = np.where(np.abs(depth) > 1e-6, depth, 1e-6)
-    x, y = (
-        (seen[..., i] / safe - at[..., i]) * rig.focal[:, i] for i in (0, 1)
-    )
+    x, y = ((seen[..., i] / safe - at[..., i]) * rig.focal[:, i] for i in (0, 1))
     return np.where(depth >= NEAREST, np.sqrt(x * x + y * y), np.inf)
 
 
