@@ -55,7 +55,7 @@ is 0 to where it is), and:
   colour-blind), gaps are gaps; `--save pdf,svg` writes the same as vector graphics, with text as text.
 
 For noisy poses add `--smooth butterworth --cutoff-hz 6`, and `--repair` where left and right are swapped; of
-a record, smooth it first: `vitruvian track out/match.jsonl --smooth butterworth --save json`.
+a record, too.
 
 ## Repetitions
 

@@ -638,9 +638,9 @@ def test_a_read_error_is_not_told_as_one_of_writing(people):
 def test_too_few_people_are_explained(counts, options, said, people):
     from types import SimpleNamespace
 
-    from vitruvian.verbs.predict import _Few
+    from vitruvian.verbs.predict import PeopleHints
 
-    few = _Few(SimpleNamespace(name="blazepose-full", options=options), most_said=False)  # type: ignore[arg-type]
+    few = PeopleHints(SimpleNamespace(name="blazepose-full", options=options), most_said=False)  # type: ignore[arg-type]
     frames = [Frame(None, i, source=f"x/a{i}.jpg", size=(9, 9)) for i in range(len(counts))]
     source = Pictures(tuple(Path(frame.source) for frame in frames), Span())
     pairs = [(frame, people(n)) for frame, n in zip(frames, counts, strict=True)]
@@ -654,9 +654,11 @@ def test_too_few_people_are_explained(counts, options, said, people):
 def test_who_said_how_many_is_not_told_again(people):
     from types import SimpleNamespace
 
-    from vitruvian.verbs.predict import _Few
+    from vitruvian.verbs.predict import PeopleHints
 
-    few = _Few(SimpleNamespace(name="blazepose-full", options={"num_poses": 1}), most_said=True)  # type: ignore[arg-type]
+    few = PeopleHints(
+        SimpleNamespace(name="blazepose-full", options={"num_poses": 1}), most_said=True
+    )  # type: ignore[arg-type]
     list(few.watch(VideoFile("a.mp4", Span()), iter([(Frame(None, 0, size=(9, 9)), people(1))])))
     assert not list(few.hints())
 
@@ -664,11 +666,11 @@ def test_who_said_how_many_is_not_told_again(people):
 def test_nobody_in_a_whole_video_is_said_once(people):
     from types import SimpleNamespace
 
-    from vitruvian.verbs.predict import _Few
+    from vitruvian.verbs.predict import PeopleHints
 
     for counts, said in (([0, 0, 0], 1), ([0, 2, 0], 0)):
         model: Any = SimpleNamespace(name="blazepose-lite", options={"num_poses": 5})
-        few = _Few(model, most_said=False)
+        few = PeopleHints(model, most_said=False)
         pairs = [(Frame(None, i, size=(9, 9)), people(n)) for i, n in enumerate(counts)]
         list(few.watch(VideoFile("a.mp4", Span()), iter(pairs)))
         assert len(list(few.hints())) == said

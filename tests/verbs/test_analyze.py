@@ -256,6 +256,7 @@ BROKEN = "import numpy as np\ndef bad(body):\n    return body.nothing\nmany = 3\
         (("p.jsonl", "--angle", "kneee"), ("no angle named 'kneee'; did you mean 'knee'?",)),
         (("p.jsonl", "--angles", "--space", "4d"), ("space is '4d', want 2d or 3d",)),
         (("p.jsonl", "--minimum", "-1"), ("minimum is -1.0",)),
+        (("p.jsonl", "--save", "csv"), ("always written; leave csv out",)),
         (("p.jsonl", "--out", "a.csv"), ("'a.csv' is one file", "give a folder")),
         (("p.jsonl", "sample"), ("'p.jsonl' is a record; give it as the only source",)),
         (("p.jsonl", "--start", "3"), ("'p.jsonl' is a record", "completely")),
@@ -433,6 +434,16 @@ def test_a_source_and_a_model_are_analyzed_as_a_record_is(video):
     assert (event.start, event.end) == (1.0, pytest.approx(2.9))
     with refused("angles were not computed"):
         found[0].angle_deg("left_knee")
+
+
+def test_as_many_people_as_the_maximum_are_said(video, capsys):
+    clip = video("clip.mp4", [i / 10 for i in range(40)], size=SIZE)
+    for most, said in ((1, 1), (2, 0)):
+        model = Actor(acting(SITS))
+        model.name, model.options = "blazepose-full", {"track": False, "num_poses": most}
+        vit.analyze(clip, model, rules="seated", save="html", out=f"out{most}")
+        assert capsys.readouterr().err.count("found 1 person, the maximum") == said
+        assert "Poses of blazepose-full, vitruvian" in Path(f"out{most}/report.html").read_text()
 
 
 def test_people_in_a_picture_have_numbers_and_nobody_has_none(picture):

@@ -32,6 +32,7 @@ from vitruvian.verbs.folder import Ledger, as_json, ledger_of
 from vitruvian.verbs.groups import AnalysisWords
 from vitruvian.verbs.output_files import OutputFiles, plan_outputs
 from vitruvian.verbs.outputs import Save
+from vitruvian.verbs.predict import PeopleHints
 from vitruvian.verbs.resume import Resumable, check_resumable
 from vitruvian.verbs.track import can_be, over_time
 
@@ -243,12 +244,17 @@ def jobs(
     *,
     camera: Given | None = None,
     wanted: Wanted = Wanted(),
+    hints: PeopleHints | None = None,
 ) -> list[AnalysisJob]:
-    """Jobs for sources whose poses a model estimates; see `vitruvian.streams.stream.Stream`."""
+    """Jobs for sources whose poses a model estimates; see `vitruvian.streams.stream.Stream`.
+
+    `hints` are told how many people there are.
+    """
 
     def job(source: Source) -> AnalysisJob:
         def pairs(rest: Source, fault: Callable[[VitruvianError], None]) -> Pairs:
-            return Stream(model, wanted, moving=rest.moving, camera=camera).run(rest, fault)
+            found = Stream(model, wanted, moving=rest.moving, camera=camera).run(rest, fault)
+            return found if hints is None else hints.watch(rest, found)
 
         return AnalysisJob(source, pairs, asked)
 

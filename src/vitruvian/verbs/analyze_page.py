@@ -29,7 +29,7 @@ def write_page(
 
     Args:
         path: of the page.
-        said: a line about each rule.
+        said: lines about the model and each rule.
         events: the table of events (.csv), if there is one.
         figures: of each source its name and its figures (.png); those that exist are shown.
         sheet: pictures of events, if there are any.

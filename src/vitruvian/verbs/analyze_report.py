@@ -74,6 +74,10 @@ class AnalysisOutputs:
         words = words.split(",") if isinstance(words, str) else words
         names = [name for name in map(str.strip, words) if name]
         for name in names:
+            if name in ("csv", "json"):
+                raise VitruvianError(
+                    f"the tables (.csv, .jsonl) are always written; leave {name} out"
+                )
             if name not in (*OUTPUTS, TABLES):
                 raise unknown("file of an analysis", name, (*OUTPUTS, TABLES))
         check_visible(visible)
@@ -212,7 +216,9 @@ class AnalysisReport:
             self.sheet.write()
         if self.page is not None:
             events = self.out / "events.csv" if self.asked.rules else None
-            write_page(self.page, self.said(), events, self.figures, self.sheet)
+            made_by = f"Poses of {self.model}, vitruvian {self.version}." if self.model else ""
+            said = (made_by, *self.said()) if made_by else self.said()
+            write_page(self.page, said, events, self.figures, self.sheet)
             self.written = [self.page]
 
     def start(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitruvian.errors import VitruvianError
+from vitruvian.errors import VitruvianError, note
 from vitruvian.sources.video import Span
 from vitruvian.streams.wanted import OF_RECORDS, Wanted
 from vitruvian.verbs.asked import asked_model
@@ -238,6 +238,7 @@ def analyze(
     from vitruvian.verbs import analyze as work
     from vitruvian.verbs.analyze_report import AnalysisOutputs, AnalysisReport
     from vitruvian.verbs.folder import made_by, stamped
+    from vitruvian.verbs.predict import PeopleHints
     from vitruvian.verbs.track import can_be
 
     asked = work.asked(analysis)
@@ -259,6 +260,7 @@ def analyze(
         _refuse(others, others, "is for a model, and no model runs on a record; leave it out")
         can_be(record, wanted)
     told = model if record else asked_model(model, words, machine)
+    hints: PeopleHints | None = None
     sources = sources_of(record) if record else open_source(source, span)
     if not any(each.moving for each in sources):
         over_time = ("save plot", "save pdf", "save svg", "minimum", "gap", "person")
@@ -277,12 +279,15 @@ def analyze(
         check_wanted(wanted, opened, sources)
         of |= made_by(opened)
         report.model, report.version = opened.name, __version__
-        jobs = work.jobs(sources, opened, asked, camera=given, wanted=wanted)
+        hints = PeopleHints(opened, words.num_poses is not None)
+        jobs = work.jobs(sources, opened, asked, camera=given, wanted=wanted, hints=hints)
         skeleton = getattr(opened, "skeleton", None)  # a custom model may not say
     report.parts = work.measures_parts(skeleton, shown, asked)
     faults, files = FaultList(on_error), list[Path]()
     how = {"resume": output.resumes, "of": of, "say": say, "written": files}
     work.write_analyses(jobs, plans, report, **how, on_error=faults.tell)
+    for hint in () if hints is None else hints.hints():
+        note(hint)
     return faults.outcome(files)
 
 

@@ -68,7 +68,7 @@ def write_poses(
         on_error: called with each read error; the rest is still done.
         written: list that receives the files.
     """
-    fault, few = Faults(on_error), _Few(model, most_said)
+    fault, few = Faults(on_error), PeopleHints(model, most_said)
     _can_hold(out, save, getattr(model, "skeleton", None))
     wanted = (wanted or Wanted()).or_else(defaults(model))
 
@@ -87,7 +87,7 @@ def write_poses(
     return fault.count
 
 
-class _Few:
+class PeopleHints:
     """Hints for BlazePose's detector: no people found, or as many as `num_poses` allows."""
 
     def __init__(self, model: Model, most_said: bool) -> None:
