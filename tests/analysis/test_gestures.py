@@ -23,12 +23,13 @@ from vitruvian.analysis.head import (
     face_deg,
     turned_from_camera_deg,
 )
-from vitruvian.analysis.posture import Body
+from vitruvian.analysis.posture import Body, pockets_rule
 from vitruvian.analysis.rules import GESTURES, RULES, parse_rules
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import COCO17, FACE70, HOLISTIC, WHOLEBODY133
 from vitruvian.frame import Frame
+from vitruvian.models.pockets import Hands
 
 HANDS = HOLISTIC[True, 0]
 OF_HANDS = GESTURES[:-1]
@@ -155,6 +156,25 @@ def test_one_hand_that_was_found_for_both_is_that_of_the_nearer_wrist():
     degree = RULES["fist"](Body(replace(poses, xy=xy, xyz=xyz, score=score)))
     assert degree[0, 0] == 1
     assert np.isnan(degree[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("inside", "score", "want"),
+    [
+        (np.nan, 0.99, 0.0),
+        (0.5, 0.99, 0.0),
+        (np.nan, 0.8, np.nan),
+        (0.9, 0.99, 1.0),
+        (0.1, 0.8, 0.1),
+    ],
+)
+def test_a_hand_that_is_found_is_in_no_pocket_where_the_detector_does_not_know(inside, score, want):
+    rule = pockets_rule(lambda frame, poses: Hands(np.full((1, 2), inside), 0.4, 0.6))
+    poses, frame = person(hand(STRAIGHT)), Frame(None, size=(1000, 1000))
+    poses = replace(poses, score=np.where(poses.score > 0, np.float32(score), 0))
+    degree = rule(Body(poses, frame))[0]
+    assert degree[0] == pytest.approx(want, abs=0.34, nan_ok=True)
+    assert np.isnan(degree[1]) == np.isnan(inside)
 
 
 def test_evidence_is_in_words():

@@ -583,6 +583,9 @@ def hands_at_pockets(body: Body) -> np.ndarray:
     return unknown_where(hand_view(body.poses) < OPEN, degree)
 
 
+FOUND_HAND = 0.9  # 0..1, score of a hand from which it is surely there
+
+
 def hands_in_pockets(body: Body) -> np.ndarray:
     """A hand is in a pocket, by `models/pockets.py`, from the pose and the pixels of the frame."""
     from vitruvian.models.pockets import hands
@@ -591,7 +594,11 @@ def hands_in_pockets(body: Body) -> np.ndarray:
 
 
 def pockets_rule(hands: Callable[[Frame, Poses], Hands]) -> Rule:
-    """The rule above by any detector; between 0.4 and 0.6 where that is too close to call."""
+    """The rule above by any detector; between 0.4 and 0.6 where that is too close to call.
+
+    Where the detector does not know, and the model finds hands, a hand that was surely found is
+    out: of 44 in pockets none was.
+    """
 
     def rule(body: Body) -> np.ndarray:
         if body.frame is None:
@@ -603,7 +610,13 @@ def pockets_rule(hands: Callable[[Frame, Poses], Hands]) -> Rule:
             return np.full((len(body), len(SIDES)), np.nan)
         found = hands(body.frame, body.poses)
         body.note("chance {:.2f} of being in a pocket", found.inside)
-        return np.interp(found.inside, [0, found.out_to, found.in_from, 1], [0, 0.4, 0.6, 1])
+        degree = np.interp(found.inside, [0, found.out_to, found.in_from, 1], [0, 0.4, 0.6, 1])
+        if not all(f"{side}_index_1" in body.poses.skeleton.places for side in SIDES):
+            return degree
+        seen = (body.hands.known & (body.hands.score >= FOUND_HAND)).T
+        body.note("hand found", seen)
+        close = ~((degree <= 0.4) | (degree >= 0.6))
+        return np.where(close & seen, 0.0, degree)
 
     rule.__name__ = "hands_in_pockets"
     return rule
