@@ -7,8 +7,9 @@ reports the choice. Frame numbers are those in the file names.
 Neck and MidHip, absent from most skeletons, are the midpoints of shoulders and hips, as in
 OpenPose's own training data; such a derived keypoint has the lower of the two scores and is
 listed under `vitruvian.derived`, our own key, ignored by other readers. Keypoints that are missing
-or not in the skeleton are 0, 0, 0. Hands and faces, of skeletons that have them, have OpenPose's 21
-and 70 keypoints; they are written, and not read.
+or not in the skeleton are 0, 0, 0. Hands and faces have OpenPose's 21 and 70 keypoints. Where the
+first people have them (a list that is not empty, even of zeros) the skeleton that is read has them,
+too, after the body: body_25_hands_face.
 
 Source: doc/02_output.md of OpenPose 1.7, and pose/poseParameters.cpp for the order of BODY_25;
 Pose2Sim 0.10's skeletons.py for what it and Sports2D write.
@@ -20,6 +21,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -163,10 +165,10 @@ class _Read:
     """Parsed file."""
 
     ours: dict[str, Any]  # our `vitruvian` key
-    points: list[np.ndarray]  # (K, 3) of each person
+    points: list[np.ndarray]  # (K, 3) of each person's body
+    parts: list[dict[str, np.ndarray]]  # of each person: key of `OTHERS` -> (P, 3)
     person: list[int]
     faces: int  # people without body
-    parts: bool  # whether there are face or hand keypoints
 
 
 def derived_in(folder: str | Path) -> list[str]:
@@ -205,21 +207,23 @@ def _read(path: Path) -> _Read:
     people = read.get("people") if isinstance(read, dict) else None
     if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
         raise unreadable(path, "not OpenPose JSON: it has no list of people")
-    points, person, faces, parts = list[np.ndarray](), list[int](), 0, False
+    points, person, faces = list[np.ndarray](), list[int](), 0
+    parts = list[dict[str, np.ndarray]]()
     for each in people:
         body = each.get("pose_keypoints_2d", each.get("pose_keypoints"))
-        parts |= any(each.get(f"{part}_keypoints_2d") for part in OTHERS)
         if not body and isinstance(body, list):
             faces += 1
             continue
-        numbers = body if isinstance(body, list) else [None]
-        if len(numbers) % 3 or not set(map(type, numbers)) <= {int, float}:
-            raise unreadable(
-                path, "not OpenPose JSON: pose_keypoints_2d is not x, y, score per keypoint"
-            )
-        array = np.array(numbers, np.float64).reshape(-1, 3)
-        if np.abs(array).max() > FARTHEST:
-            raise unreadable(path, f"it has a keypoint at {np.abs(array).max():.3g} pixels")
+        array = _numbers(path, "pose_keypoints_2d", body)
+        own = dict[str, np.ndarray]()
+        for key, (_, table) in OTHERS.items():
+            if given := each.get(f"{key}_keypoints_2d", each.get(f"{key}_keypoints")):
+                own[key] = _numbers(path, f"{key}_keypoints_2d", given).astype(np.float32)
+                if len(own[key]) != len(table):
+                    raise unreadable(
+                        path, f"{key}_keypoints_2d has {len(own[key])} keypoints, want {len(table)}"
+                    )
+        parts.append(own)
         found = array[array[:, 2] > 0, :2]
         if len(found) and np.abs(found).max() <= 1 and np.any(found % 1):
             raise unreadable(
@@ -238,7 +242,57 @@ def _read(path: Path) -> _Read:
     ours = read.get("vitruvian", {})
     if not isinstance(ours, dict):
         raise unreadable(path, "its key vitruvian has an unknown form")
-    return _Read(ours, points, person, faces, parts)
+    return _Read(ours, points, parts, person, faces)
+
+
+def _numbers(path: Path, key: str, given: Any) -> np.ndarray:
+    """(K, 3) x, y, score; `VitruvianError` if it is something else."""
+    numbers = given if isinstance(given, list) else [None]
+    if len(numbers) % 3 or not set(map(type, numbers)) <= {int, float}:
+        raise unreadable(path, f"not OpenPose JSON: {key} is not x, y, score per keypoint")
+    array = np.array(numbers, np.float64).reshape(-1, 3)
+    if not np.abs(array).max() <= FARTHEST:
+        raise unreadable(path, f"it has a keypoint at {np.abs(array).max():.3g} pixels")
+    return array
+
+
+def _parts_of(files: list[_File], table: Skeleton) -> tuple[str, ...]:
+    """The keys of `OTHERS` that the first people have and the skeleton of the body does not."""
+    first = next((each for file in files if (each := _read(file.path)).points), None)
+    if first is None:
+        return ()
+    there = {key for own in first.parts for key in own}
+    return tuple(
+        key
+        for key, (_, part) in OTHERS.items()
+        if key in there and not set(part.keypoints) & set(table.keypoints)
+    )
+
+
+@cache
+def with_parts(table: Skeleton, keys: tuple[str, ...]) -> Skeleton:
+    """A body with hands and a face: BODY_25 with all is body_25_hands_face, 137 keypoints.
+
+    Args:
+        table: of the body.
+        keys: of `OTHERS`.
+    """
+    if not keys:
+        return table
+    names, bones, sigmas = list(table.keypoints), list(table.bones), [table.sigmas]
+    for part, own in (OTHERS[key] for key in keys):
+        first = len(names)
+        names += own.keypoints
+        bones += [(a + first, b + first) for a, b in own.bones]
+        sigmas.append(own.sigmas)
+        wrist = part.replace("hand", "wrist")
+        if part != "face" and wrist in table.places:
+            bones.append((table[wrist], first))
+    hands = [key.removeprefix("hand_") for key in keys if key != "face"]
+    ends = ["hands"] if len(hands) > 1 else [f"{side}_hand" for side in hands]
+    name = "_".join([table.name, *ends, *(["face"] if "face" in keys else [])])
+    source = f"{table.source}; hands and face: {FACE70.source}"
+    return Skeleton(name, source, tuple(names), tuple(bones), np.concatenate(sigmas))
 
 
 def _is(value: object, *kinds: type) -> bool:
@@ -298,12 +352,12 @@ def read_openpose(
 
     Bounding boxes enclose the keypoints. OpenPose's own files have no times; they follow from
     `fps`: at 30 fps, frame 120 is at 4 s, even if earlier frames are missing. People with a face
-    but no body are skipped.
+    but no body are skipped. Hands and a face, if the first people have them, follow the body.
 
     Args:
         folder: of `NAME_000000000000_keypoints.json`, or similar file names.
         fps: frames per second.
-        skeleton: of the keypoints, if known.
+        skeleton: of the keypoints of the body, if known.
         note: called with assumptions and omissions.
 
     Raises:
@@ -312,6 +366,8 @@ def read_openpose(
     """
     files = _files(folder, note)
     table = skeleton or _whose(files, note)
+    keys = _parts_of(files, table)
+    whole = with_parts(table, keys)
     ours = bool(_read(files[0].path).ours)
     stems = {file.stem for file in files}
     pictures = len(stems) == len(files) and len(files) > 1 and not ours
@@ -327,27 +383,41 @@ def read_openpose(
     if len(set(numbers)) < len(files) and not pictures and not ours:
         twice = next(number for number in numbers if numbers.count(number) > 1)
         raise VitruvianError(f"'{shown(folder, 100)}' has two files for frame {twice}")
-    faces, parts = 0, False
+    faces, left_out = 0, set[str]()
     for file in files:
         read = _read(file.path)
-        faces, parts = faces + read.faces, parts or read.parts
+        faces += read.faces
+        left_out |= {OTHERS[key][0].replace("_", " ") for own in read.parts for key in own} - {
+            OTHERS[key][0].replace("_", " ") for key in keys
+        }
         index, seconds = _when(file, read.ours, fps, pictures)
         for points in read.points:
             if len(points) != len(table):
                 raise unreadable(
                     file.path, f"a person has {len(points)} keypoints, {table.name} {len(table)}"
                 )
-        points = np.array(read.points, np.float32).reshape(-1, len(table), 3)
+        rows = [
+            np.concatenate([body, *(own.get(key, _nothing(key)) for key in keys)])
+            for body, own in zip(read.points, read.parts, strict=True)
+        ]
+        points = np.array(rows, np.float32).reshape(-1, len(whole), 3)
         score = points[..., 2].clip(0, 1)
         xy = np.where((score > 0)[..., None], points[..., :2], np.float32(np.nan))
         size, source = _about(file, read.ours, str(folder) if not pictures else file.stem)
         frame = Frame(None, index, seconds, source, size=size)
         box, person = box_around(xy), np.array(read.person, np.int64)
-        yield frame, Poses(table, xy, score, box, score.mean(axis=1), person)
+        body_score = score[:, : len(table)].mean(axis=1)
+        yield frame, Poses(whole, xy, score, box, body_score, person)
     if faces:
         note(f"{faces} with a face or hands but no body are ignored")
-    if parts:
-        note("faces and hands are ignored, bodies are read")
+    if left_out:
+        why = f"{table.name} has them, or the first people do not"
+        note(f"keypoints of {', '.join(sorted(left_out))} are ignored: {why}")
+
+
+def _nothing(key: str) -> np.ndarray:
+    """(P, 3) zeros, of a part that a person does not have."""
+    return np.zeros((len(OTHERS[key][1]), 3), np.float32)
 
 
 def _when(file: _File, ours: dict[str, Any], fps: float | None, picture: bool) -> tuple[int, float]:
