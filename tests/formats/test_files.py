@@ -1,6 +1,7 @@
 """Files of other programs: what is written comes back, and real ones can be read."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import vitruvian as vit
 from bodies import LEFT, UP, body, rotation_about, seen_as, turned
 from conftest import TOY, need, refused
-from recordings import one_track
+from recordings import one_track, recorded
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeletons import (
     BLAZEPOSE33,
@@ -16,6 +17,7 @@ from vitruvian.body.skeletons import (
     COCO19,
     H36M17,
     HALPE26,
+    HOLISTIC,
     SKELETONS,
     SMPL24,
     WHOLEBODY133,
@@ -361,3 +363,104 @@ def test_polars_reads_and_writes_our_tables(tmp_path, people, frame):
         for (_, want), (_, got) in zip(vit.read(file), vit.read(again), strict=True):
             for part in ("xy", "score", "xyz", "error", "plausible", "person"):
                 np.testing.assert_array_equal(getattr(got, part), getattr(want, part))
+
+
+# Hands and faces
+
+
+def handed(frames: int = 12, lost: range = range(0)) -> list[Poses]:
+    """Somebody with two hands whose fingers bend, and a face without metres."""
+    skeleton, poses = HOLISTIC[True, 468], []
+    for i in range(frames):
+        xyz = body(skeleton, elbow=30.0 + 2 * i)
+        for side in ("left", "right"):
+            own, root = list(skeleton.parts[f"{side}_hand"]), xyz[skeleton[f"{side}_wrist"]]
+            hand = np.zeros((21, 3))
+            for finger in range(5):
+                along = rotation_about(LEFT, -5.0 * i) @ np.array([0.02 * (finger - 2), 0.08, 0])
+                for joint in range(4):
+                    hand[1 + 4 * finger + joint] = along * (0.4 + 0.3 * joint)
+            xyz[own] = root + 0.005 + hand
+            if side == "right" and i in lost:
+                xyz[own] = np.nan
+        xyz[list(skeleton.parts["face"])] = np.nan
+        poses.append(seen_as(skeleton, xyz))
+    return poses
+
+
+FINGERTIPS = [f"{side}_{finger}_4" for side in ("left", "right") for finger in ("thumb", "pinky")]
+
+
+@pytest.mark.parametrize("kind", ["trc", "c3d", "bvh"])
+def test_fingers_come_back_from_files_in_metres_and_a_face_without_metres_is_left_out(
+    kind, tmp_path
+):
+    if kind == "c3d":
+        need("ezc3d")
+    before = one_track(handed())
+    path = recorded(tmp_path / f"a.{kind}", handed())
+    (after,) = tracks(vit.read(path))
+    assert after.xyz is not None
+    assert before.xyz is not None
+    assert not [name for name in after.skeleton.keypoints if name.startswith("face_")]
+    for name in (*FINGERTIPS, "left_index_2", "right_hand", "left_wrist", "right_knee"):
+        got, want = after[name].xyz, before[name].xyz
+        assert got is not None
+        assert want is not None
+        np.testing.assert_allclose(got, want, atol=1e-3 if kind != "bvh" else 0.02, err_msg=name)
+
+
+def test_a_hand_that_is_lost_moves_on_with_its_wrist_in_a_bvh(tmp_path):
+    before = one_track(handed(lost=range(4, 8)))
+    bvh.write_bvh(before, tmp_path / "a.bvh")
+    back = bvh.read_bvh(tmp_path / "a.bvh")
+    tip, wrist = (back[f"right_{name}"].xyz for name in ("pinky_4", "wrist"))
+    assert tip is not None
+    assert wrist is not None
+    np.testing.assert_allclose((tip - wrist)[5], (tip - wrist)[3], atol=0.02)
+    assert np.linalg.norm(wrist[7] - wrist[3]) > 0.01
+    never = one_track(handed(lost=range(12)))
+    bvh.write_bvh(never, tmp_path / "b.bvh")
+    names = bvh.read_bvh(tmp_path / "b.bvh").skeleton.keypoints
+    assert "left_pinky_4" in names
+    assert "right_pinky_4" not in names
+    assert "right_wrist" in names
+
+
+def test_hands_and_faces_of_openpose_come_back(tmp_path, people, frame):
+    before = people(2, HOLISTIC[True, 478])
+    score = before.score.copy()
+    score[1, list(before.skeleton.parts["right_hand"])] = 0
+    xy = before.xy.copy()
+    xy[1, list(before.skeleton.parts["right_hand"])] = np.nan
+    before = replace(before, score=score, xy=xy)
+    written(tmp_path / "o", [(frame(), before)])
+    ((_, after),) = openpose.read_openpose(tmp_path / "o")
+    assert after.skeleton.name == "body_25_hands_face"
+    assert len(after.skeleton) == 137
+    for name in FINGERTIPS:
+        np.testing.assert_allclose(after[name].xy, before[name].xy, atol=1e-3)
+    for name, mesh in (("right_pupil", "face_468"), ("chin", "face_152")):
+        np.testing.assert_allclose(after[name].xy, before[mesh].xy, atol=1e-3)
+    assert np.isnan(after.part("right_hand").xy[1]).all()
+    again = written(tmp_path / "p", [(frame(), after)])[0].read_text()
+    assert (
+        json.loads(again)["people"]
+        == json.loads((tmp_path / "o" / "clip_000000000000_keypoints.json").read_text())["people"]
+    )
+
+
+def test_hands_of_openpose_itself_are_read_and_what_does_not_fit_is_refused(tmp_path):
+    hand = [v for k in range(21) for v in (100.0 + k, 200.0, 0.5)]
+    person = {"person_id": [-1], "pose_keypoints_2d": [10.0, 20.0, 0.9] * 25}
+    person |= {"hand_left_keypoints_2d": hand, "hand_right_keypoints_2d": [0.0] * 63}
+    (tmp_path / "v_0_keypoints.json").write_text(json.dumps({"people": [person]}))
+    ((_, poses),) = openpose.read_openpose(tmp_path, fps=30)
+    assert poses.skeleton.name == "body_25_hands"
+    assert poses["left_thumb_4"].xy.tolist() == [[104.0, 200.0]]
+    assert (poses.part("right_hand").score == 0).all()
+    (tmp_path / "v_0_keypoints.json").write_text(
+        json.dumps({"people": [{**person, "hand_left_keypoints_2d": hand[:-3]}]})
+    )
+    with refused("hand_left_keypoints_2d has 20 keypoints, want 21"):
+        list(openpose.read_openpose(tmp_path, fps=30))

@@ -1,11 +1,14 @@
 """Read and write BVH: joint angles of a skeleton over time, for animation software.
 
-For skeletons whose bones form a tree. Each bone has one length, the median; the rest pose has the
-directions of the first frame with all keypoints, where all rotations are zero. A joint's rotation
-is the best fit to its children, with minimal twist. Lengths are metres, y is up by default. BVH
-has no missing values and one frame time: gaps hold the last pose, and frames are resampled to a
-constant rate by linear interpolation. Every joint has rotations, also end joints, where they are
-zero: pybvh 0.9 refuses CHANNELS 0.
+For skeletons whose bones form a tree, and bodies with fingers, of which `as_tree` makes one: from
+the middle of the hips over that of the shoulders and the wrists to each fingertip. Each bone has
+one length, the median; the rest pose has the directions of the first frame with all keypoints,
+where all rotations are zero. A joint's rotation is the best fit to its children, with minimal
+twist. Lengths are metres, y is up by default. BVH has no missing values and one frame time: gaps
+hold the last pose, and frames are resampled to a constant rate by linear interpolation. Every joint
+has rotations, also end joints, where they are zero: pybvh 0.9 refuses CHANNELS 0. A hand that is
+not found in some frames keeps its last shape and moves with its wrist; one that never is, is left
+out.
 
 Source: Meredith and Maddock 2001, "Motion Capture File Formats Explained", 2.3.
 """
@@ -14,10 +17,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from vitruvian.body.mapping import MIDDLES
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.track import Track
 from vitruvian.documents import read_bytes, unreadable
@@ -39,6 +45,56 @@ DEEPEST = 200  # levels of nested joints
 LONGEST_FRAME = 3600.0  # seconds
 LARGEST = 1e9  # value, degrees or metres
 CHANNELS = "Zrotation Xrotation Yrotation"
+
+
+_ARM = (("shoulder", "neck"), ("elbow", "shoulder"), ("wrist", "elbow"))
+_LEG = (("hip", "mid_hip"), ("knee", "hip"), ("ankle", "knee"), ("heel", "ankle"))
+_TOES = (("foot_index", "ankle"), ("big_toe", "ankle"), ("small_toe", "big_toe"))
+_HEAD = (("eye", "nose"), ("ear", "eye"))
+
+
+def _links(skeleton: Skeleton) -> Iterator[tuple[str, str]]:
+    """Joints of a body with fingers, each after its parent."""
+    yield from (("mid_hip", ""), ("neck", "mid_hip"), ("nose", "neck"))
+    for side in ("left", "right"):
+        for part, above in (*_LEG, *_TOES, *_HEAD, *_ARM):
+            middle = above in ("neck", "mid_hip", "nose")
+            yield f"{side}_{part}", above if middle else f"{side}_{above}"
+        root = f"{side}_hand"
+        yield root, f"{side}_wrist"
+        root = root if root in skeleton.places else f"{side}_wrist"
+        for finger in ("thumb", "index", "middle", "ring", "pinky"):
+            chain = [root, *(f"{side}_{finger}_{joint}" for joint in range(1, 5))]
+            yield from ((name, above) for above, name in pairwise(chain))
+
+
+@cache
+def as_tree(skeleton: Skeleton) -> tuple[Skeleton, tuple[tuple[int, ...], ...]]:
+    """The joints of a file, and of each the keypoints that it is the middle of.
+
+    They are the keypoints, where the bones are a tree. Of a body with fingers they are those of
+    body and hands, with the middles of hips and shoulders where it has none.
+
+    Raises:
+        VitruvianError: the bones are no tree, and there are no fingers.
+    """
+    if not {"left_hand", "right_hand"} & skeleton.parts.keys():
+        parents(skeleton)
+        return skeleton, tuple((k,) for k in range(len(skeleton)))
+    own, found = skeleton.places, dict[str, tuple[tuple[int, ...], str]]()
+    for name, above in _links(skeleton):
+        middle = MIDDLES.get(name, ())
+        at = own.get(name, ())
+        if not at and middle and all(part in own for part in middle):
+            at = tuple(k for part in middle for k in own[part])
+        if at and (above in found or not above):
+            found[name] = at, above
+    rows = [(name, above, np.nan) for name, (_, above) in found.items()]
+    tree = Skeleton.table(f"{skeleton.name}_tree", skeleton.source, *rows)
+    if "neck" not in found or not tree.parts.keys() & {"left_hand", "right_hand"}:
+        parents(skeleton)  # which says why
+        raise _no_tree(skeleton, "it has no hips or shoulders")
+    return tree, tuple(at for at, _ in found.values())
 
 
 def parents(skeleton: Skeleton) -> list[int]:
@@ -72,13 +128,17 @@ def write_bvh(track: Track, path: str | Path, up: str = "y") -> None:
     Raises:
         VitruvianError: no metres, bones that form no tree, or no frame with all keypoints.
     """
-    above = parents(track.skeleton)
+    tree, sources = as_tree(track.skeleton)
+    given = metres(track, "BVH")
+    given = np.stack([given[:, list(own)].mean(axis=1) for own in sources], axis=1)
+    tree, given = _with_hands(tree, given)
+    above = parents(tree)
     order = list(_depth_first(above, above.index(-1)))
-    xyz, rate = _even(track, metres(track, "BVH") @ upward(up).T)
+    xyz, rate = _even(track, given @ upward(up).T)
     offsets = _rest(xyz, above)
     turns = _rotations(xyz, above, order, offsets)
     # Readers cut names at the first space.
-    names = numbered([re.sub(r"\s+", "_", name) for name in track.skeleton.keypoints])
+    names = numbered([re.sub(r"\s+", "_", name) for name in tree.keypoints])
     lines = ["HIERARCHY", *_described(names, above, offsets, above.index(-1), 0), "MOTION"]
     lines += [f"Frames: {len(xyz)}", f"Frame Time: {1 / rate:.8f}"]
     for t in range(len(xyz)):
@@ -116,6 +176,31 @@ def _described(
         yield f"{pad}    OFFSET 0.000000 0.000000 0.000000"
         yield f"{pad}  }}"
     yield f"{pad}}}"
+
+
+def _with_hands(tree: Skeleton, xyz: np.ndarray) -> tuple[Skeleton, np.ndarray]:
+    """(T, K, 3) with hands in all frames: where one is missing, it moves along with its wrist.
+
+    Hands that are never whole are left out of the tree.
+    """
+    parts, xyz, away = tree.parts, xyz.copy(), set[int]()
+    for side in ("left", "right"):
+        own = list(parts.get(f"{side}_hand", ()))
+        wrist = tree.places.get(f"{side}_wrist", ())
+        if not own or not wrist:
+            continue
+        there = np.logical_and.reduce(np.isfinite(xyz[:, [*own, *wrist]]), axis=(1, 2))
+        if not there.any():
+            away |= {*own}
+            continue
+        last = np.maximum.accumulate(np.where(there, np.arange(len(xyz)), -1))
+        last = np.where(last < 0, int(np.argmax(there)), last)
+        shape = (xyz[:, own] - xyz[:, wrist])[last]
+        xyz[:, own] = np.where(there[:, None, None], xyz[:, own], xyz[:, wrist] + shape)
+    if not away:
+        return tree, xyz
+    kept = [k for k in range(len(tree)) if k not in away]
+    return tree.only(kept, tree.name), xyz[:, kept]
 
 
 def _even(track: Track, xyz: np.ndarray) -> tuple[np.ndarray, float]:

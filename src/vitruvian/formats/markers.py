@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vitruvian.body.names import are_bones, known_as, places
+from vitruvian.body.skeletons import SKELETONS
 from vitruvian.errors import amount, shown
 
 Note = Callable[[str], object]  # called with one line per assumption
@@ -77,7 +78,8 @@ def with_hips(keypoints: list[str], xyz: np.ndarray, note: Note) -> tuple[list[s
 def not_known(names: Sequence[str], note: Note) -> None:
     """Note unknown marker names."""
     bones = are_bones(names)
-    if odd := [name for name in names if not known_as(name, bones)]:
+    ours = {name for table in SKELETONS.values() for name in table.keypoints}
+    if odd := [name for name in names if name not in ours and not known_as(name, bones)]:
         listed = ", ".join(shown(name, 25) for name in odd[:LISTED])
         more = ", ..." if odd[LISTED:] else ""
         note(f"{len(odd)} of {len(names)} marker names are unknown: {listed}{more}")

@@ -124,8 +124,10 @@ class OnePersonFiles:
         xyz = np.full((len(frames), k, 3), np.nan, np.float32)
         for at, points in rows.items():
             xyz[at - first], known[at - first] = points, np.isfinite(points).all(axis=-1)
+        skeleton, kept = without_face(self.skeleton, known > 0)
+        xyz, known, k = xyz[:, kept], known[:, kept], len(kept)
         return Track(
-            self.skeleton,
+            skeleton,
             person,
             np.array([frame.seconds for frame in frames]),
             np.array([frame.index for frame in frames], np.int64),
@@ -137,6 +139,20 @@ class OnePersonFiles:
             source=frames[0].source,
             size=frames[0].size,
         )
+
+
+def without_face(skeleton: Skeleton, known: np.ndarray) -> tuple[Skeleton, list[int]]:
+    """The skeleton without a face that has no metres, as that of a mesh; and what it keeps.
+
+    Args:
+        skeleton: of K keypoints.
+        known: (T, K) bool, whether there are metres of them.
+    """
+    face = skeleton.parts.get("face", ())
+    if not face or known[:, list(face)].any():
+        return skeleton, list(range(len(skeleton)))
+    kept = [k for k in range(len(skeleton)) if k not in set(face)]
+    return skeleton.only(kept, f"{skeleton.name}_without_face"), kept
 
 
 def in_the_way(path: Path) -> list[Path]:

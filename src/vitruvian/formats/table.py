@@ -148,7 +148,8 @@ FORMATS = {
         Format(
             name="openpose",
             ends=("_openpose",),
-            about="a folder of OpenPose JSON, one file per frame; writes BODY_25, reads others too",
+            about="a folder of OpenPose JSON, one file per frame; writes BODY_25 with hands and "
+            "face, reads others too",
             units="pixels from the top left corner, y down",
             holds=("pixels", "scores", "numbers", "people", "nobody", "times", "uneven", "gaps"),
             needs=(("pixels",),),
@@ -206,12 +207,12 @@ FORMATS = {
             units=f"m and degrees; {_UPRIGHT}",
             holds=("metres", "numbers", "times", "skeleton", "bones"),
             needs=_IN_METRES,
-            write=lambda path, how: OnePersonFiles(path, bvh.write_bvh, how.up, bvh.parents),
+            write=lambda path, how: OnePersonFiles(path, bvh.write_bvh, how.up, bvh.as_tree),
             read=_upright(bvh.read_bvh),
             room="picture or video",
             asks=("up",),
             one_person=True,
-            check=bvh.parents,
+            check=bvh.as_tree,
         ),
     )
 }
