@@ -270,7 +270,7 @@ def _parts_of(files: list[_File], table: Skeleton) -> tuple[str, ...]:
 
 
 @cache
-def with_parts(table: Skeleton, keys: tuple[str, ...]) -> Skeleton:
+def with_hands_and_face(table: Skeleton, keys: tuple[str, ...]) -> Skeleton:
     """A body with hands and a face: BODY_25 with all is body_25_hands_face, 137 keypoints.
 
     Args:
@@ -367,7 +367,7 @@ def read_openpose(
     files = _files(folder, note)
     table = skeleton or _whose(files, note)
     keys = _parts_of(files, table)
-    whole = with_parts(table, keys)
+    whole = with_hands_and_face(table, keys)
     ours = bool(_read(files[0].path).ours)
     stems = {file.stem for file in files}
     pictures = len(stems) == len(files) and len(files) > 1 and not ours
