@@ -257,6 +257,7 @@ def test_a_frame_comes_back_as_poses_with_its_number(model):
         client.send(coded(7, jpeg()))
         about = client.read("model")
         assert about["skeleton"]["keypoints"][0] == "nose"
+        assert about["skeleton"]["parts"] == {}  # neither hands nor a face
         poses = client.read("poses")
         assert (poses["seq"], poses["index"], poses["size"]) == (7, 0, [48, 48])
         (person,) = poses["people"]

@@ -171,7 +171,7 @@ def _followed(
 
     And (M,) bool, which are such.
     """
-    followed = np.isfinite(points).all(axis=(1, 2))
+    followed: np.ndarray = np.asarray(np.isfinite(points).all(axis=(1, 2)))
     rows = np.flatnonzero(followed)
     if not len(rows):
         return new, followed

@@ -22,6 +22,7 @@ from vitruvian.frame import Frame
 from vitruvian.models.load import family_of, open_model
 from vitruvian.models.model import Model
 from vitruvian.models.spec import ModelSpec
+from vitruvian.streams.one_euro import BODY
 from vitruvian.streams.stream import Given, Stream
 from vitruvian.streams.wanted import Wanted, check_wanted
 from vitruvian.verbs.outputs import open_sink
@@ -202,6 +203,7 @@ class LiveStream:
                 "name": table.name,
                 "keypoints": table.keypoints,
                 "bones": table.bones,
+                "parts": {part: own for part, own in table.parts.items() if part not in BODY},
             },
             "angles": {"2d": angle_names("2d", parts), "3d": angle_names("3d", parts)},
         }

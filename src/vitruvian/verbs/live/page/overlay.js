@@ -2,6 +2,9 @@
 
 const SURE = 0.5;  // score of the keypoints that are drawn in full
 
+const FINEST = 30;  // line widths in the diagonal of a hand
+const IN_FACE = /^(nose|(left|right)_eye(_inner|_outer)?|mouth_(left|right))$/;
+
 let cached = null;
 
 // Of masks, by track id: 0xAABBGGRR. Source: Okabe and Ito 2008, without the colours of sides.
@@ -92,9 +95,27 @@ function drawMask(pen, person, i, size, { times, left, top, mirrored }) {
   pen.restore();
 }
 
-function drawBones(pen, { xy, score, box }, { keypoints, bones }, place, paint, main) {
+/** Line widths of a person's keypoints: hands are finer, 0 in a face; null: a part shows it better. */
+function widths({ xy }, { keypoints, parts }, place, thick) {
+  const found = keypoints.map(() => thick);
+  for (const [part, own] of Object.entries(parts)) {
+    const at = own.filter((k) => xy[k]).map((k) => place(xy[k]));
+    if (!at.length) continue;
+    const [x, y] = [0, 1].map((i) => at.map((point) => point[i]));
+    const across = Math.hypot(Math.max(...x) - Math.min(...x), Math.max(...y) - Math.min(...y));
+    const fine = part === "face" ? 0 : Math.max(1, Math.min(thick * 0.6, across / FINEST));
+    for (const k of own) found[k] = fine;
+    const inside = part === "face" ? IN_FACE : new RegExp(`^${part.replace("hand", "")}(pinky|index|thumb)$`);
+    keypoints.forEach((name, k) => { if (inside.test(name)) found[k] = null; });
+  }
+  return found;
+}
+
+function drawBones(pen, person, table, place, paint, main) {
+  const { xy, score, box } = person, { keypoints, bones } = table;
   const tall = Math.abs(place([0, box[3]])[1] - place([0, box[1]])[1]);
   const thick = Math.max(2, Math.min(6, tall / 90)) * (main ? 1 : 0.75);
+  const fine = widths(person, table, place, thick);
   pen.lineCap = "round";
   const stroke = (from, to, colour, width) => {
     pen.strokeStyle = colour;
@@ -104,23 +125,26 @@ function drawBones(pen, { xy, score, box }, { keypoints, bones }, place, paint, 
     pen.lineTo(...to);
     pen.stroke();
   };
-  const known = bones.filter(([a, b]) => xy[a] && xy[b]);
+  const known = bones.filter(([a, b]) => xy[a] && xy[b] && fine[a] !== null && fine[b] !== null);
   const sure = ([a, b]) => Math.min(score[a], score[b]) >= SURE;
+  const wide = ([a, b]) => Math.min(fine[a], fine[b]);
   pen.globalAlpha = 0.55;
-  for (const bone of known.filter(sure)) stroke(...bone.map((k) => place(xy[k])), "#000", thick + 2);
+  for (const bone of known.filter((bone) => sure(bone) && wide(bone))) {
+    stroke(...bone.map((k) => place(xy[k])), "#000", wide(bone) + 2);
+  }
   for (const bone of known) {
     const [a, b] = bone.map((k) => side(keypoints[k]));
     pen.globalAlpha = sure(bone) ? 1 : 0.35;
     pen.setLineDash(sure(bone) ? [] : [3, 6]);
-    stroke(...bone.map((k) => place(xy[k])), paint.sides[a === b ? a : "middle"], thick);
+    stroke(...bone.map((k) => place(xy[k])), paint.sides[a === b ? a : "middle"], wide(bone) || 1.2);
   }
   pen.setLineDash([]);
   xy.forEach((at, k) => {
-    if (!at) return;
+    if (!at || !fine[k]) return;
     pen.globalAlpha = score[k] >= SURE ? 1 : 0.35;
     pen.fillStyle = score[k] >= SURE ? "#fff" : paint.sides[side(keypoints[k])];
     pen.beginPath();
-    pen.arc(...place(at), Math.max(1.5, thick * 0.55), 0, 2 * Math.PI);
+    pen.arc(...place(at), Math.max(fine[k] < thick ? 1 : 1.5, fine[k] * 0.55), 0, 2 * Math.PI);
     pen.fill();
   });
   pen.globalAlpha = 1;

@@ -75,7 +75,8 @@ export class View3D {
   }
 
   drawPeople(pen, paint, place, line, floor) {
-    const { keypoints, bones } = this.table, strokes = [];
+    const { keypoints, bones, parts } = this.table, strokes = [];
+    const added = new Set(Object.values(parts).flat());
     pen.lineCap = "round";
     for (const { at, score } of this.people) {
       for (const [a, b] of bones) {
@@ -84,12 +85,13 @@ export class View3D {
         const shadow = [a, b].map((k) => place([at[k][0], at[k][1], floor]));
         line(...shadow, paint.faint, 2, 0.2);
         strokes.push({ ends, colour: paint.sides[sides[0] === sides[1] ? sides[0] : "middle"],
-          sure: Math.min(score[a], score[b]) >= SURE, z: ends[0].z + ends[1].z });
+          sure: Math.min(score[a], score[b]) >= SURE, z: ends[0].z + ends[1].z,
+          share: added.has(a) || added.has(b) ? 0.4 : 1 });
       }
     }
     strokes.sort((a, b) => b.z - a.z);
-    for (const { ends, colour, sure } of strokes) {
-      const thick = Math.max(2, Math.min(8, 0.028 * ends[0].scale)) * (sure ? 1 : 0.5);
+    for (const { ends, colour, sure, share } of strokes) {
+      const thick = Math.max(2, Math.min(8, 0.028 * ends[0].scale)) * (sure ? 1 : 0.5) * share;
       if (sure) line(...ends, paint.panel, thick + 2);
       line(...ends, colour, thick, sure ? 1 : 0.4);
     }
