@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vitruvian as vit
-from bodies import body, rotation_about, seen_as
+from bodies import body, rotation_about, seen_as, turned
 from conftest import refused
 from recordings import recorded
 from vitruvian.analysis.angles import angle_names, angles_deg, available_angles, match_angles
@@ -296,6 +296,17 @@ def test_nose_eyes_and_ears_tell_whether_a_head_is_turned(yaw):
     seen = Body(poses)
     assert turned_from_camera_deg(seen)[0] == pytest.approx(abs(yaw), abs=6)
     assert (RULES["looking_away"](seen)[0] >= 0.6) == (abs(yaw) > 40)
+
+
+def test_who_is_seen_from_behind_looks_away_without_a_number():
+    poses = seen_as(COCO17, turned(body(COCO17), "up", 180), scale=300)
+    score = poses.score.copy()
+    score[:, COCO17["nose"]] = 0.1
+    poses = replace(poses, score=score, xyz=None, origin=None)
+    one = frame_degrees({"looking_away": RULES["looking_away"]}, Frame(None, source="a.jpg"), poses)
+    event = picture_event(StateKey(1, "looking_away"), one, one.degrees["looking_away"][0])
+    assert event.state == "yes"
+    assert event.evidence == "seen from behind: yes"
 
 
 def test_a_mesh_on_the_cheek_is_no_face():

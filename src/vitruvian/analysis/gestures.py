@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from vitruvian.analysis.hands import SIDES, HandShapes, hand_points
-from vitruvian.analysis.head import POINTS_OF_HEAD, turned_from_camera_deg
+from vitruvian.analysis.head import BEHIND, POINTS_OF_HEAD, turned_from_camera_deg
 from vitruvian.analysis.posture import Body, all_of, ramp
 
 FOUR = slice(1, 5)  # fingers without the thumb
@@ -85,5 +85,7 @@ def looking_away(body: Body) -> np.ndarray:
     """
     body.points.need(POINTS_OF_HEAD)
     turned = turned_from_camera_deg(body)
-    body.note("head {:.0f}° from the camera", turned)
+    behind = turned == BEHIND
+    body.note("head {:.0f}° from the camera", np.where(behind, np.nan, turned))
+    body.note("seen from behind", np.where(np.isnan(turned), np.nan, behind))
     return ramp(turned, *AWAY)
