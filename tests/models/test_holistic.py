@@ -270,6 +270,30 @@ def test_who_surely_has_a_hand_needs_no_new_look_for_it(mediapipe):
     assert off.max() < 60
 
 
+def test_who_is_lost_where_a_hand_was_is_looked_for_in_the_same_frame():
+    counted, found = list[int](), hands(presence=0.99)
+    recrop, landmarks, lost = found.recrop, found.landmarks, [False]
+    found.recrop = lambda rows: counted.append(len(rows)) or recrop(rows)
+
+    def once(rows):
+        local, presence, world = landmarks(rows)
+        if lost[0]:
+            lost[0], presence = False, presence * np.array([[0], [1]], np.float32)[: len(rows)]
+        return local, presence, world
+
+    found.landmarks = once
+    step, people = FollowParts(Parts(found, None)), body((100, 200), (400, 300))
+    step(frame(), people)
+    lost[0] = True
+    poses = step(frame(), people)
+    assert counted == [2, 1]
+    right = poses.part("right_hand")
+    np.testing.assert_allclose(right.score, 0.99)
+    assert np.isfinite(right.xy).all()
+    assert right.xyz is not None
+    assert np.isfinite(right.xyz).all()
+
+
 def test_hands_are_smoothed_by_their_own_size_and_raw_ones_stay(monkeypatch):
     """And followed as they were found: what is smoothed is not where the network looks next."""
     rng, shakes = np.random.default_rng(0), hands()

@@ -204,6 +204,24 @@ def _started(
     return start(rows, beside=True) if start else partial(network, rows)
 
 
+def _or_again(
+    look: Look, followed: np.ndarray, again: Callable[[np.ndarray], PartLandmarks]
+) -> Look:
+    """The look; those who were followed and lost, (M,) bool, are looked for once more."""
+
+    def result() -> PartLandmarks:
+        part = look()
+        lost = np.flatnonzero(followed & (part.score == 0))
+        if len(lost):
+            found = again(lost)
+            part.xyz[lost], part.score[lost] = found.xyz, found.score
+            if part.world is not None:
+                part.world[lost] = found.world
+        return part
+
+    return result
+
+
 class HandLandmarks:
     """Finds the landmarks of hands."""
 
@@ -227,18 +245,25 @@ class HandLandmarks:
         """
         believed = np.where(sure[:, None, None], before, np.nan)
         regions, followed = _followed(rough, believed, hand_from_landmarks, SURELY_HAND)
+        again = partial(self._again, frame, rough, before)
         rows = np.flatnonzero(~followed)
         if not len(rows):
-            return partial(self.look, frame, regions)
+            return lambda: _or_again(self.look(frame, regions), followed, again)
         crops = _crops(rough.take(rows), RECROP)
         wait = _started(self.recrop, frame, crops)
 
         def follow() -> Look:
             new = self.corrected(wait()[0], crops)
             new, _ = _followed(new, before[rows], hand_from_landmarks, NEAR_HAND)
-            return self.look(frame, regions.put(rows, new))
+            return _or_again(self.look(frame, regions.put(rows, new)), followed, again)
 
         return follow
+
+    def _again(
+        self, frame: Frame, rough: Regions, before: np.ndarray, lost: np.ndarray
+    ) -> PartLandmarks:
+        """What is in new regions of these rows."""
+        return self.start(frame, rough.take(lost), before[lost], np.zeros(len(lost), bool))()()
 
     def corrected(self, output: np.ndarray, crops: Sequence[Crop]) -> Regions:
         """Squares around hands, of (M, 1, 1, 4) middles and points below them, pixels of crops."""
@@ -309,9 +334,10 @@ class FaceLandmarks:
         """Begin to look for N faces; as for hands, with `face_from_body` and (N, P, 2)."""
         believed = np.where(sure[:, None, None], before, np.nan)
         regions, followed = _followed(rough, believed, face_from_landmarks, SURELY_FACE)
+        again = partial(self._again, frame, rough, before)
         rows = np.flatnonzero(~followed)
         if not len(rows):
-            return partial(self.look, frame, regions)
+            return lambda: _or_again(self.look(frame, regions), followed, again)
         crops = _crops(rough.take(rows), DETECTOR)
         wait = _started(self.detector, frame, crops, signed=True)
 
@@ -336,9 +362,15 @@ class FaceLandmarks:
                 xyz[there], score[there] = part.xyz, part.score
                 return PartLandmarks(xyz, score)
 
-            return result
+            return _or_again(result, followed, again)
 
         return follow
+
+    def _again(
+        self, frame: Frame, rough: Regions, before: np.ndarray, lost: np.ndarray
+    ) -> PartLandmarks:
+        """What is in new regions of these rows."""
+        return self.start(frame, rough.take(lost), before[lost], np.zeros(len(lost), bool))()()
 
     def detected(self, rows: np.ndarray, logits: np.ndarray, crop: Crop) -> np.ndarray | None:
         """(6, 2) pixels of the frame, keypoints of the face nearest to the crop's middle, if any.
