@@ -257,6 +257,7 @@ def calibrate(
     marker_mm: float | None = None,
     dictionary: str | None = None,
     intrinsics: str | Path | None = None,
+    place: bool = True,
     cameras: str | Sequence[str] | None = None,
     height: float | None = None,
     length: str | None = None,
@@ -294,6 +295,7 @@ def calibrate(
         dictionary: of the markers, ChArUco only: 4x4_50, 5x5_100, ...
         intrinsics: calibration file of the lenses; None: from the board, or, with people, focal
             lengths are estimated, without distortion.
+        place: False, with a board: lenses only, of cameras that saw it one after another.
         cameras: names, in order; default: by the names of the files, or those of `intrinsics`.
         height: metres, body height of the person seen most, for the scale.
         length: "left_hip,left_knee=0.43" or "cam01,cam02=2.31": a length in metres, for the scale.

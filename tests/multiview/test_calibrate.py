@@ -267,6 +267,13 @@ def test_boards_of_other_times_are_refused(board_rig, tmp_path):
             intrinsics=folder / "lenses.toml", cameras="cam0,cam1", out=tmp_path / "rig.toml",
         )  # fmt: skip
     assert not (tmp_path / "rig.toml").exists()
+    done = vit.calibrate(
+        sources, board="charuco:7x5", square_mm=60, marker_mm=45, dictionary="4x4_50",
+        cameras="cam0,cam1", place=False, out=tmp_path / "lenses.toml",
+    )  # fmt: skip
+    assert done.placing is None
+    assert list(calibration_files.read(tmp_path / "lenses.toml")) == ["cam0", "cam1"]
+    assert [path.name for path in done.files] == ["lenses.toml", "lenses_coverage.png"]
 
 
 # The verb and the command

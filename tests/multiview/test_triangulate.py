@@ -154,6 +154,34 @@ def test_a_camera_that_starts_later_is_found(late):
     assert np.nanmedian(off(found.people[0], truth)) < 0.02
 
 
+def test_all_at_once():
+    """Two people, a view whose sides are exchanged for a while, and another that starts 0.1 s late.
+
+    Both people are found, nobody is exchanged, the offset is known to 0.2 frames, and the error is
+    that of the noise.
+    """
+    cameras, rng = rigs.cameras(4), np.random.default_rng(4)
+
+    def two(seconds):
+        return np.stack([rigs.walker(seconds), rigs.walker(seconds, 1.0, 2.5)])
+
+    views = [
+        rigs.seen(camera, f"cam{i}", two(SECONDS + 0.1 * (i == 3)), SECONDS, rng)
+        for i, camera in enumerate(cameras)
+    ]
+    views[1] = rigs.swap_sides(views[1], slice(30, 60))
+    found, truth = triangulated(views, find_offsets=1.0), two(SECONDS)
+    assert found.offsets[3] is not None
+    assert found.offsets[3].seconds == pytest.approx(0.1, abs=0.2 / 30)
+    assert len(found.people) == 2
+    who = [int(np.argmin([np.nanmedian(off(p, t)) for t in truth])) for p in found.people]
+    assert sorted(who) == [0, 1]
+    for person, n in zip(found.people, who, strict=True):
+        assert np.nanmedian(off(person, truth[n])) < 0.012
+        assert np.nanpercentile(off(person, truth[n]), 99) < 0.15
+        assert person.swapped[30:60, 1].mean() > 0.95
+
+
 def test_an_offset_that_cannot_be_known_is_not_made_up():
     """Somebody who stands still."""
     cameras = rigs.cameras(3)

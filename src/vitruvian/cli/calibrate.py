@@ -32,6 +32,12 @@ from vitruvian.verbs.groups import MachineWords, ModelWords
         "Calibration file with the lenses, such as that of a run with --board.",
         "with people: focal lengths are estimated",
     ),
+    place=Word(
+        bool,
+        CAMERA,
+        "Find where cameras stand, too; --no-place: lenses only, of cameras that saw the board one "
+        "after another.",
+    ),
     cameras=Word(str | None, CAMERA, "Names, in order: left,right.", "by the names of the files"),
     height=Word(float | None, CAMERA, "Scale: body height of the person seen most, metres."),
     length=Word(
@@ -70,6 +76,7 @@ def calibrate(
     marker_mm: float | None = None,
     dictionary: str | None = None,
     intrinsics: Path | None = None,
+    place: bool = True,
     cameras: str | None = None,
     height: float | None = None,
     length: str | None = None,
@@ -97,6 +104,7 @@ def calibrate(
         marker_mm=marker_mm,
         dictionary=dictionary,
         intrinsics=intrinsics,
+        place=place,
         cameras=cameras,
         height=height,
         length=length,

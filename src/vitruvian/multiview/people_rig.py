@@ -124,7 +124,7 @@ def place_cameras(
             [replace(s, seconds=s.seconds + (o.seconds if o else 0)) for s in tracks.values()]
             for tracks, o in zip(seen, found, strict=True)
         ]
-        fine = find_offset(_rig(rig), shifted, NEAR * max_error, FINE)
+        fine = find_offset(_rig(rig), shifted, table.mirror, NEAR * max_error, FINE)
         found = [
             a if a is None or b is None else Offset(a.seconds + b.seconds, b.sharpness)
             for a, b in zip(found, fine, strict=True)

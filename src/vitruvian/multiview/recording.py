@@ -137,7 +137,7 @@ def triangulated(
     found: list[Offset | None] = [Offset(s, 0.0) for s in offsets or [0.0] * len(views)]
     if find_offsets is not None:
         people = [list(tracks.values()) for tracks in seen]
-        found = find_offset(rig, people, NEAR * max_error, find_offsets)
+        found = find_offset(rig, people, table.mirror, NEAR * max_error, find_offsets)
     frames = [frame for frame, _ in views[0].pairs]
     seconds = np.array([frame.seconds for frame in frames])
     seconds = seconds + (0.0 if found[0] is None else found[0].seconds)

@@ -68,13 +68,18 @@ class Offset:
 
 
 def find_offset(
-    rig: Rig, views: Sequence[Sequence[Seen]], near: np.ndarray, longest: float
+    rig: Rig,
+    views: Sequence[Sequence[Seen]],
+    mirror: np.ndarray,
+    near: np.ndarray,
+    longest: float,
 ) -> list[Offset | None]:
     """Offsets of all views against the first; None where nothing moves, or nobody is seen.
 
     Args:
         rig: the cameras.
         views: of each view, the people that it saw.
+        mirror: (K,) the keypoint of the other side: in a frame, sides may be exchanged.
         near: (V,) pixels, how far off a keypoint usually is at most.
         longest: seconds, the largest offset that is looked for.
     """
@@ -83,7 +88,7 @@ def find_offset(
         # Against all views that are known already.
         known = [(u, base.seconds) for u, base in enumerate(found) if base is not None]
         known = [(u, base) for u, base in known if views[u] and views[v]]
-        best = _against(rig, known, v, views, near, longest) if known else None
+        best = _against(rig, known, v, views, mirror, near, longest) if known else None
         found.append(None if best is None or best.sharpness > FLAT else best)
     return found
 
@@ -98,6 +103,7 @@ def _against(
     known: Sequence[tuple[int, float]],
     v: int,
     views: Sequence[Sequence[Seen]],
+    mirror: np.ndarray,
     near: np.ndarray,
     longest: float,
 ) -> Offset | None:
@@ -109,7 +115,15 @@ def _against(
         key = round(offset, 6)
         if key not in judged:
             each = [
-                _cost(rig, u, v, views[u], views[v], offset - base, float(near[[u, v]].mean()))
+                _cost(
+                    rig,
+                    (u, v),
+                    views[u],
+                    views[v],
+                    mirror,
+                    offset - base,
+                    float(near[[u, v]].mean()),
+                )
                 for u, base in known
             ]
             some = [value for value in each if np.isfinite(value)]
@@ -139,32 +153,33 @@ def _against(
 
 def _cost(
     rig: Rig,
-    u: int,
-    v: int,
+    pair: tuple[int, int],
     first: Sequence[Seen],
     second: Sequence[Seen],
+    mirror: np.ndarray,
     offset: float,
     scale: float,
 ) -> float:
     """Mean square of the distances from epipolar lines, with an offset; infinite without any."""
     longest = 1.6 * _frame_time(second)
-    totals = list[np.ndarray]()
-    for a, b in product(first, second):
+    lowest = dict[int, float]()  # of each of the first: that of who is the same, of the second
+    for (n, a), b in product(enumerate(first), second):
         some = slice(None, None, max(1, len(a.seconds) // FRAMES))
         times, at, weight = a.seconds[some], a.at[some], a.weight[some]
         other, other_weight = b.resampled(times - offset, longest)
-        trust = np.minimum(weight, other_weight)
-        there = (trust > 0) & np.isfinite(at).all(axis=-1) & np.isfinite(other).all(axis=-1)
-        if there.any(axis=1).sum() < max(3, LEAST_OVERLAP * len(times)):
-            continue
-        off = line_distance(rig, u, v, np.nan_to_num(at), np.nan_to_num(other)) / scale
-        off = np.where(there, np.minimum(off, CAP) ** 2, 0) * trust
-        rows = there.any(axis=1)
-        totals.append(off[rows].sum(axis=1) / (trust * there)[rows].sum(axis=1))
-    if not totals:
-        return np.inf
-    # Pairs of people who are the same: the lowest of each first one.
-    return float(min(np.mean(each) for each in totals))
+        ways = list[np.ndarray]()
+        for order in (slice(None), mirror):  # as it is, and with left and right exchanged
+            to, trust = other[:, order], np.minimum(weight, other_weight[:, order])
+            there = (trust > 0) & np.isfinite(at).all(axis=-1) & np.isfinite(to).all(axis=-1)
+            off = line_distance(rig, *pair, np.nan_to_num(at), np.nan_to_num(to)) / scale
+            off = np.where(there, np.minimum(off, CAP) ** 2, 0) * trust
+            with np.errstate(invalid="ignore"):
+                ways.append(off.sum(axis=1) / (trust * there).sum(axis=1))
+        each = np.fmin(*ways)
+        each = each[np.isfinite(each)]
+        if len(each) >= max(3, LEAST_OVERLAP * len(times)):
+            lowest[n] = min(lowest.get(n, np.inf), float(each.mean()))
+    return float(np.mean([*lowest.values()])) if lowest else np.inf
 
 
 def speed_offset(first: Sequence[Seen], second: Sequence[Seen], longest: float) -> Offset | None:

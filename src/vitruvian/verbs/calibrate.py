@@ -70,6 +70,7 @@ def calibrate(
     marker_mm: float | None = None,
     dictionary: str | None = None,
     intrinsics: str | Path | None = None,
+    place: bool = True,
     cameras: str | Sequence[str] | None = None,
     height: float | None = None,
     length: str | None = None,
@@ -98,6 +99,7 @@ def calibrate(
         dictionary: of the markers, ChArUco only: 4x4_50, 5x5_100, ...
         intrinsics: calibration file of the lenses; None: from the board, or, with people, focal
             lengths are estimated, without distortion.
+        place: False, with a board: lenses only, of cameras that saw it one after another.
         cameras: names, in order; default: by the names of the files, or those of `intrinsics`.
         height: metres, body height of the person seen most, for the scale.
         length: "left_hip,left_knee=0.43" or "cam01,cam02=2.31": a length in metres, for the scale.
@@ -141,7 +143,9 @@ def calibrate(
                     "--length and --sync movement"
                 )
             asked = Board.of(board, square_mm, marker_mm, dictionary)
-            done = _by_board(paths, names, asked, intrinsics, offsets, up or "-y", say)
+            done = _by_board(
+                paths, names, asked, intrinsics, offsets, up or "-y" if place else None, say
+            )
         else:
             known = _known(height, length, names)
             done = _by_people(
@@ -219,9 +223,10 @@ def _by_board(
     board: Board,
     intrinsics: str | Path | None,
     offsets: Sequence[float] | None,
-    up: str,
+    up: str | None,
     say: Callable[[str], None],
 ) -> Done:
+    """Lenses; and places, unless `up` is None."""
     looked = [
         _boards(path, board, late)
         for path, late in zip(paths, offsets or [0.0] * len(paths), strict=True)
@@ -244,7 +249,7 @@ def _by_board(
             if not views:
                 raise VitruvianError(f"the board is not found in '{name}'; check --board")
     placing = None
-    if len(paths) > 1:
+    if len(paths) > 1 and up is not None:
         step = max(step for _, _, step, _ in looked)
         placing = place_by_board(
             list(found.values()), [views for views, *_ in looked], board, names, step / 2, up
@@ -256,9 +261,10 @@ def _by_board(
         if name in lenses:
             xy, errors = np.concatenate([w.xy for w in lenses[name].used]), lenses[name].errors
         else:
-            assert placing is not None or len(paths) == 1
             if placing is None:
-                raise VitruvianError("one camera whose lens is known: nothing is left to calibrate")
+                raise VitruvianError(
+                    "the lenses are known and nothing is to be placed: nothing is left to calibrate"
+                )
             xy, errors = placing.seen[v], placing.errors[v]
         seen.append(_seen(name, found[name], xy, errors, image))
     return found, lenses, placing, seen, warnings
