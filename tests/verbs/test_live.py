@@ -556,16 +556,33 @@ def test_viewers_of_a_video_share_one_inference_and_acknowledge(model, video):
         two.read("poses")
         one.send({"type": "ack"})
         ended = one.read("source")
-        assert (ended["state"], ended["why"]) == ("ended", "clip.mp4 has ended")
+        assert (ended["state"], ended["why"]) == (
+            "ended",
+            "clip.mp4 has ended; --loop plays it again and again",
+        )
         assert held.calls <= 40
         two.read("poses")
         two.read("source")
+        while two.read("event")["change"] != "leaves":
+            pass
         with pytest.raises(TimeoutError):  # who acknowledges nothing gets two images
             two.socket.recv(timeout=0.2)
         two.send(coded(1, jpeg()))
         assert "camera of its own" in two.read("refused")["why"]
         with Client(serves) as late:
             assert late.read("source")["state"] == "ended"
+
+
+def test_what_lasts_ends_with_the_source(model, video):
+    """Not with the server: a lamp that an event has switched on goes off."""
+    path = video(times=[i / 20 for i in range(20)], pictures=None)
+    told = list[Any]()
+    with server(model, path, on_event=told.append) as serves, Client(serves) as client:
+        assert client.read("source")["state"] == "ended"
+        wait_for(lambda: [each["change"] for each in told] == ["enters", "leaves"])
+        with Client(serves) as late:
+            late.read("source")
+    assert [each["change"] for each in told] == ["enters", "leaves"]
 
 
 def test_a_video_plays_at_its_own_pace_and_again_if_asked(model, video):

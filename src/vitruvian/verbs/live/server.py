@@ -395,7 +395,12 @@ class LiveServer:
                 def give(frame: Any) -> None:
                     clients.worker.frame(clients.shared, frame)
 
-                self.reader = Reader(self._source, give, clients.shared.send, self._loop)
+                def tell(state: dict[str, Any]) -> None:
+                    clients.shared.send(state)
+                    if state["state"] == "ended":
+                        clients.worker.end(clients.shared)
+
+                self.reader = Reader(self._source, give, tell, self._loop)
             self._thread.start()
             while not self._server.started and self._thread.is_alive():
                 time.sleep(0.005)

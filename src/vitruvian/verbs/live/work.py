@@ -117,8 +117,9 @@ class Session:
 
     def end(self) -> None:
         """End it: the events that last, and the recording."""
-        if self._stream is not None:
-            self._stream.close()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
 
     def work(self, waiting: Waiting, early: float, beside: ThreadPoolExecutor) -> Analysis | None:
         """Estimate the poses of a frame and send them.
@@ -215,12 +216,20 @@ class LiveWorker:
             session.jobs.append(job)
             self._change.notify()
 
-    def remove(self, session: Session) -> None:
-        """End a session; its waiting frame is dropped."""
+    def end(self, session: Session) -> None:
+        """End the events of a session, and its recording; its waiting frame is dropped."""
         with self._change:
-            session.ended, session.frame = True, None
+            if session.frame is not None:
+                session.frame.drop()
+            session.frame = None
             session.jobs.append(session.end)
             self._change.notify()
+
+    def remove(self, session: Session) -> None:
+        """End a session, and forget it."""
+        with self._change:
+            session.ended = True
+            self.end(session)
 
     def close(self) -> None:
         """End all sessions, and the threads."""
@@ -323,7 +332,9 @@ class Reader:
             if error is None and self._loop and not self.source.live:
                 continue
             if not self._stop.is_set():
-                self._tell("ended", str(error) if error else f"{self.source.name} has ended")
+                over = f"{self.source.name} has ended"
+                over += "" if self.source.live else "; --loop plays it again and again"
+                self._tell("ended", str(error) if error else over)
             return
 
     def _read_once(self) -> VitruvianError | None:
