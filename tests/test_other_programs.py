@@ -233,7 +233,10 @@ file = save_poses.to_nwb_file(data.isel({data.position.dims[3]: [0]}))
 with NWBHDF5IO(folder / "a.nwb", "w") as opened:
     opened.write(file)
 labels = sleap_io.load_file(folder / "a.h5")
+labels.replace_videos(new_videos=[sleap_io.Video.from_filename(str(folder / "match.mp4"))])
+sleap_io.save_file(labels, str(folder / "a.slp"))
 for name, back in {
+    "slp": load_poses.from_sleap_file(folder / "a.slp", fps=25),
     "sleap": load_poses.from_sleap_file(folder / "a.h5", fps=25),
     "dlc": load_poses.from_dlc_file(folder / "a.csv", fps=25),
     "nwb": load_poses.from_nwb_file(folder / "a.nwb"),
@@ -265,7 +268,7 @@ def test_our_xarray_comes_back_from_movement_sleap_deeplabcut_and_nwb(tmp_path, 
     assert nodes == list(HALPE26.keypoints)
     assert tracks == ["id_1", "id_2"]
     assert frames >= 4
-    for name in ("sleap", "dlc", "nwb"):
+    for name in ("slp", "sleap", "dlc", "nwb"):
         with xarray.open_dataset(tmp_path / f"{name}.nc", engine="scipy") as file:
             back = dict(enumerate(poses for _, poses in vit.from_xarray(file)))
         for i, (_, want) in enumerate(pairs):
