@@ -1,6 +1,7 @@
 """Hands and heads in pictures against labels: PCK of keypoints, and the rules of gestures.
 
     python benchmarks/hands.py ../shared/data [--model holistic] [--peer]
+    python benchmarks/hands.py ../shared/data --pockets
 
 PCK: the share of labelled keypoints that are found within 0.1 and 0.2 of the size of the hand, the
 longer side of the box around its labelled keypoints (as OneHand10K: Wang et al. 2019, "Mask-Pose
@@ -9,7 +10,9 @@ not found counts as wrong. With --peer the same of MediaPipe 0.10.21 Holistic, w
 person: also of the hands of that person alone.
 
 Rules: of those it says yes, how many are right, closed around or holding something, or wrong; and
-how many of the labelled ones it finds. tests/analysis/labels/README.md says how labels were made.
+how many of the labelled ones it finds. With --pockets: `hands_in_pockets` by the detector alone,
+and as the rule that also uses the hands of the model. tests/analysis/labels/README.md says how
+labels were made.
 """
 
 from __future__ import annotations
@@ -27,10 +30,13 @@ import numpy as np
 
 import vitruvian as vit
 from peers.run import HERE, environment
-from vitruvian.analysis.posture import SIDES, Body
+from vitruvian.analysis.posture import SIDES, Body, pockets_rule
 from vitruvian.analysis.rules import GESTURES, RULES
 from vitruvian.body.poses import Poses
 from vitruvian.frame import Frame
+from vitruvian.models import pockets
+from vitruvian.training.data.hands import LabelledPerson, regression_people
+from vitruvian.training.tasks.pockets import matching_pose
 
 LABELS = Path(__file__).parent.parent / "tests" / "analysis" / "labels"
 NEAR = 0.15  # of the longer side of a person's box, between a label and the person it is of
@@ -198,6 +204,42 @@ def judge_found(data: Path, found: Found) -> None:
         print(f"| `{rule}` | {t.total()} | {t['yes']} | {t['holds']} | {t['no']} | {t['unsure']} |")
 
 
+def judge_pockets(data: Path, model: str) -> None:
+    """Hands in pockets without and with the presence of hands, on the same people."""
+    people: dict[str, list[LabelledPerson]] = defaultdict(list)
+    for person in regression_people(data):
+        people[str(person.file)].append(person)
+    tallies: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for frame, poses in vit.run(list(people), model):
+        detector = pockets.hands(frame, poses)
+        inside = (
+            np.interp(detector.inside, [0, detector.out_to, detector.in_from, 1], [0, OFF, ON, 1]),
+            pockets_rule(lambda _frame, _poses, own=detector: own)(Body(poses, frame)),
+        )
+        for person in people[frame.source]:
+            found = matching_pose(poses, person) if len(poses) else None
+            same = [] if found is None else (poses.box == found.box).all(axis=1).nonzero()[0]
+            group = "pockets" if person.key.startswith("pockets/") else "coco_people"
+            for side, label in enumerate(person.labels):
+                if label == "unknown":
+                    continue
+                for way, degrees in zip(("detector", "with hands"), inside, strict=True):
+                    degree = degrees[same[0], side] if len(same) else np.nan
+                    said = "in" if degree >= ON else "out" if degree <= OFF else "unknown"
+                    tally = tallies[group, way]
+                    tally.update(all=1, decided=int(said != "unknown"))
+                    if said != "unknown":
+                        tally.update(hits=int(said == label == "in"), said=int(said == "in"))
+                        tally.update(there=int(label == "in"))
+    print("| data | | in is right | in pockets, where decided | F1 | decided |")
+    print("|---|---|---|---|---|---|")
+    for (group, way), t in sorted(tallies.items()):
+        f1 = 2 * t["hits"] / max(t["said"] + t["there"], 1)
+        decided = f"{t['decided']} of {t['all']}, {t['decided'] / t['all']:.0%}"
+        parts = (f"{t['hits']} of {t['said']}", f"{t['hits']} of {t['there']}", f"{f1:.2f}")
+        print(f"| {group} | {way} | {' | '.join(parts)} | {decided} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -205,8 +247,12 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="holistic", help="with hands")
     parser.add_argument("--peer", action="store_true", help="MediaPipe, too")
+    parser.add_argument("--pockets", action="store_true", help="hands in pockets instead")
     asked = parser.parse_args()
     data = asked.data.resolve()
+    if asked.pockets:
+        judge_pockets(data, asked.model)
+        return
     names = ("hand_keypoints.csv", "hands.csv", "heads.csv", "hands_found.csv")
     files = sorted({picture(data, row) for name in names for row in labels(name)})
     found: Found = {}
