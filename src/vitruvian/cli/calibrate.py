@@ -89,7 +89,7 @@ def calibrate(
     out: Path = Path("rig.toml"),
     overwrite: bool = False,
 ) -> None:
-    """Calibrate cameras with a printed board, or with the people whom they see.
+    """Calibrate cameras with a printed board, or with people.
 
     A board gives the lenses, and with several cameras their places; people give the places.
     Prints how well.

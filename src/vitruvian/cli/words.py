@@ -248,8 +248,8 @@ WORDS = {
     "camera": Word(
         str | None,
         CAMERA,
-        "Calibration file: OpenCV, ROS, Kalibr or EasyMocap (.yaml, .json, .xml), Pose2Sim or "
-        "anipose (.toml), Qualisys (.qca.txt). rig.toml:left selects one camera of several.",
+        "Calibration file of OpenCV, ROS, Kalibr, EasyMocap, Pose2Sim, anipose or Qualisys; "
+        "rig.toml:left selects a camera.",
         "EXIF of photos",
     ),
     "fov_deg": Word(
