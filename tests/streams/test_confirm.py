@@ -11,7 +11,7 @@ from bodies import body, seen_as
 from conftest import noted
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
+from vitruvian.body.skeletons import BLAZEPOSE33, COCO17, FACE, own_keypoints, with_parts
 from vitruvian.frame import Frame
 from vitruvian.streams import confirm
 from vitruvian.streams.confirm import FEW, WAIT, Confirm, bone_change
@@ -59,6 +59,27 @@ def test_bones_are_those_of_the_same_body_in_every_place_size_and_attitude(skele
     turn = np.array([[0.6, -0.8], [0.8, 0.6]])
     moved = replace(one, xy=(3 * one.xy @ turn + [5, -7]).astype(np.float32))
     assert bone_change(one, moved) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_hands_and_a_face_say_nothing(found: bool, rng: np.random.Generator):
+    """Not found they would be 510 scores of 0, found they move otherwise than bones."""
+    skeleton = with_parts(COCO17, True, FACE)
+    kept = own_keypoints(COCO17, True, FACE)
+    xy = np.full((1, len(skeleton), 2), np.nan, np.float32)
+    score = np.zeros((1, len(skeleton)), np.float32)
+    pairs = []
+    for i in range(60):
+        one = walker(i / 30)
+        if found:
+            xy[:] = one.xy[:, 9:10] + rng.uniform(-40, 40, xy.shape)
+            score[:] = 0.9
+        xy[:, : len(kept)], score[:, : len(kept)] = one.xy[:, kept], one.score[:, kept]
+        both = {"xy": xy.copy(), "score": score.copy()}
+        pairs.append(
+            (frame(i, i / 30), replace(one, skeleton=skeleton, xyz=None, origin=None, **both))
+        )
+    assert ids(Confirm().through(pairs)) == [[1]] * 60
 
 
 def test_bone_change_is_the_share_that_differs():

@@ -162,7 +162,7 @@ class Confirm:
 
     def _see(self, frame: Frame, poses: Poses) -> None:
         """Add the evidence of a frame."""
-        found = poses if poses.raw is None else poses.raw
+        found = _body(poses if poses.raw is None else poses.raw)
         now, twice = frame.seconds, self._twice(poses)
         for row, who in enumerate(poses.person.tolist()):
             if who < 0:
@@ -266,6 +266,15 @@ def bone_change(one: Poses, other: Poses) -> float:
     if not a.sum() > 0 or not b.sum() > 0:
         return np.nan
     return float(np.abs(a / a.sum() - b / b.sum()).sum())
+
+
+def _body(poses: Poses) -> Poses:
+    """Without hands and face: they move otherwise than bones, and many are not found."""
+    parts = poses.skeleton.parts
+    if parts.keys() <= {"body", "feet"} or "body" not in parts:
+        return poses
+    kept = sorted((*parts["body"], *parts.get("feet", ())))
+    return poses.with_keypoints(poses.skeleton.only(kept, f"{poses.skeleton.name}_body"), kept)
 
 
 def _faint(one: Poses) -> bool:
