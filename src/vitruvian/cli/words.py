@@ -212,8 +212,8 @@ WORDS = {
         str | None,
         OUTPUT,
         "Output formats, comma-separated: video (annotated video or image), json (one line per "
-        "frame, .jsonl), csv, parquet, coco, openpose, mot, trc, c3d, bvh, plot (3D view), html "
-        "(interactive 3D viewer), rerun, heatmaps (AlphaPose).",
+        "frame, .jsonl), csv, parquet, coco, labels (COCO annotations), openpose, mot, trc, c3d, "
+        "bvh, plot (3D view), html (interactive 3D viewer), rerun, heatmaps (AlphaPose).",
     ),
     "visible": Word(float, OUTPUT, "Minimum score of the keypoints that are drawn, 0..1."),
     "overwrite": Word(bool, OUTPUT, "Replace existing files."),
