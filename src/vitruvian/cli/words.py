@@ -179,7 +179,7 @@ WORDS = {
         str | None,
         MODEL,
         "Person detector: vitruvian-find, objectron, blazepose-full, yolov8n-pose, a training "
-        "run, or a .json file of boxes.",
+        "run, or boxes (.json).",
         "vitruvian-find; BlazePose on videos: its own",
     ),
     "num_poses": Word(
