@@ -22,7 +22,7 @@ import csv
 import json
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,19 +138,19 @@ def _number(name: str) -> int:
     return 0 if finger == "hand" else 4 * names.index(finger) + int(joint)
 
 
-def degrees(found: Found, flat: bool) -> dict[str, dict[str, np.ndarray]]:
+def degrees(found: Found, flat: bool, rules: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
     """File -> rule -> degrees."""
     said = {}
     for file, (frame, one) in found.items():
         poses = replace(one, xyz=None, origin=None) if flat else one
         body = Body(poses, frame)
-        said[file] = {name: RULES[name](body) for name in GESTURES}
+        said[file] = {name: RULES[name](body) for name in rules}
     return said
 
 
-def judge(data: Path, found: Found, flat: bool) -> None:
-    said = degrees(found, flat)
-    tallies = {name: Counter[str]() for name in GESTURES}
+def judge(data: Path, found: Found, flat: bool, rules: Sequence[str]) -> None:
+    said = degrees(found, flat, rules)
+    tallies = {name: Counter[str]() for name in rules}
 
     def count(rule: str, degree: float, label: str) -> None:
         tally, yes = tallies[rule], degree >= ON
@@ -163,7 +163,7 @@ def judge(data: Path, found: Found, flat: bool) -> None:
         at = np.array([float(row["x"]), float(row["y"])])
         who = nearest(found[file][1], at, [f"{row['side']}_wrist"])
         shows, unsure = row["shows"].split(), row["unsure"].split()
-        for rule in GESTURES[:-1]:
+        for rule in rules[:-1]:
             if "all" in unsure or rule in unsure:
                 continue
             holds = "closed_on" in shows if rule == "fist" else {"closed_on", "holds"} & {*shows}
@@ -188,7 +188,10 @@ def judge(data: Path, found: Found, flat: bool) -> None:
 
 def judge_found(data: Path, found: Found) -> None:
     """Crops with smaller hands that were looked at where a rule said yes."""
-    said, tallies = degrees(found, flat=False), {name: Counter[str]() for name in GESTURES[:-1]}
+    said, tallies = (
+        degrees(found, False, GESTURES),
+        {name: Counter[str]() for name in GESTURES[:-1]},
+    )
     for row in labels("hands_found.csv"):
         file, side = picture(data, row), SIDES.index(row["side"])
         poses = found[file][1]
@@ -245,7 +248,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path)
-    parser.add_argument("--model", default="holistic", help="with hands")
+    parser.add_argument("--model", default="holistic", help="without hands: looking_away only")
     parser.add_argument("--peer", action="store_true", help="MediaPipe, too")
     parser.add_argument("--pockets", action="store_true", help="hands in pockets instead")
     asked = parser.parse_args()
@@ -258,11 +261,14 @@ def main() -> None:
     found: Found = {}
     for frame, poses in vit.run(files, asked.model):
         found[frame.source] = Frame(None, source=frame.source, size=frame.size), poses
-    pck(data, asked.model, found, asked.peer)
+    hands = any("left_hand" in poses.skeleton.parts for _, poses in found.values())
+    if hands:
+        pck(data, asked.model, found, asked.peer)
     for flat in (False, True):
-        print("\nin pixels" if flat else "\nin metres")
-        judge(data, found, flat)
-    judge_found(data, found)
+        print("\nin pixels" if flat else "\nas found")
+        judge(data, found, flat, GESTURES if hands else GESTURES[-1:])
+    if hands:
+        judge_found(data, found)
 
 
 if __name__ == "__main__":
