@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from vitruvian.geometry.rig_toml import rig_toml
 from vitruvian.multiview.boards import Board, BoardFinder, calibrate_lens, place_by_board
 from vitruvian.multiview.bundle import Bundle, _Problem
 from vitruvian.multiview.people_rig import Known, place_cameras
+from vitruvian.multiview.sync import Offset
 
 SIZE = (640, 480)
 LENS = Camera(
@@ -331,6 +333,22 @@ def test_wrong_words(tmp_path, words, message):
     with pytest.raises(VitruvianError, match=message):
         vit.calibrate(sources, **words)
     assert not (tmp_path / "x.toml").exists()
+
+
+def test_an_offset_that_was_not_found_places_no_camera(tmp_path, monkeypatch):
+    assert "not sure" in str(Offset(0.1, 0.2))
+    assert "not sure" not in str(Offset(0.1, 0.1))
+    rigs.write(tmp_path, 2, np.arange(8) / 10)
+    placing = SimpleNamespace(
+        cameras=rigs.cameras(2), offsets=[Offset(0.0, 0.0), Offset(0.7, 0.73)]
+    )
+    monkeypatch.setattr("vitruvian.verbs.calibrate.place_cameras", lambda *_, **__: placing)
+    sources = [tmp_path / "cam01.jsonl", tmp_path / "cam02.jsonl"]
+    with pytest.raises(
+        VitruvianError, match=r"its offset was not found \(sharpness 0.73\).*--sync"
+    ):
+        vit.calibrate(sources, height=1.8, sync="movement", out=tmp_path / "rig_2.toml")
+    assert not (tmp_path / "rig_2.toml").exists()
 
 
 def test_a_chessboard_that_looks_the_same_upside_down_is_refused_for_several_cameras():

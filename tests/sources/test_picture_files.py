@@ -656,9 +656,8 @@ def test_who_said_how_many_is_not_told_again(people):
 
     from vitruvian.verbs.predict import PeopleHints
 
-    few = PeopleHints(
-        SimpleNamespace(name="blazepose-full", options={"num_poses": 1}), most_said=True
-    )  # type: ignore[arg-type]
+    one = SimpleNamespace(name="blazepose-full", options={"num_poses": 1})
+    few = PeopleHints(one, most_said=True)  # type: ignore[arg-type]
     list(few.watch(VideoFile("a.mp4", Span()), iter([(Frame(None, 0, size=(9, 9)), people(1))])))
     assert not list(few.hints())
 

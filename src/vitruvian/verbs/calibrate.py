@@ -25,6 +25,7 @@ from vitruvian.multiview.boards import (
 )
 from vitruvian.multiview.people_rig import Known, Placing, place_cameras
 from vitruvian.multiview.recording import CameraView
+from vitruvian.multiview.sync import FLAT
 from vitruvian.rendering.rig_plot import SeenPoints, write_coverage, write_setup
 from vitruvian.sources.open import open_source
 from vitruvian.verbs.groups import MachineWords, ModelWords, quiet, verb
@@ -370,8 +371,12 @@ def _by_people(
     if movement:
         for name, offset in zip(names, placing.offsets, strict=True):
             assert offset is not None
-            sharp = f"sharpness {offset.sharpness:.2f} (0 sharp, 1 flat)"
-            say(f"{name}: offset {offset.seconds:+.3f} s, {sharp}")
+            if offset.sharpness > FLAT:
+                raise VitruvianError(
+                    f"{name}: its offset was not found (sharpness {offset.sharpness:.2f}); let "
+                    "people clap or jump, or give --sync seconds"
+                )
+            say(f"{name}: {offset}")
     warnings += _told(placing, names, say)
     seen = [
         _seen(name, found[name], placing.seen[v], placing.errors[v], _first_image(paths[v]))

@@ -301,8 +301,7 @@ def report(found: Recording3D, cameras: Sequence[str], synced: bool = False) -> 
             if offset is None:
                 lines.append(f"{name}: its offset was not found; 0 s is assumed")
             else:
-                sharp = f", sharpness {offset.sharpness:.2f} (0 sharp, 1 flat)"
-                lines.append(f"{name}: offset {offset.seconds:+.3f} s{sharp}")
+                lines.append(f"{name}: {offset}")
     seconds = np.array([frame.seconds for frame in found.frames])
     for number, person in enumerate(found.people, 1):
         known = np.isfinite(person.world[..., 0])
