@@ -27,6 +27,7 @@ from vitruvian.body.similar import alike
 from vitruvian.errors import amount, note
 from vitruvian.frame import Frame
 from vitruvian.streams.identify import MOST_LOST
+from vitruvian.streams.one_euro import beside_body
 from vitruvian.streams.windows import Pair
 
 # Maximum change of the bones of a person, see `bone_change`, between sightings 0.3 s apart. Those
@@ -271,7 +272,7 @@ def bone_change(one: Poses, other: Poses) -> float:
 def _body(poses: Poses) -> Poses:
     """Without hands and face: they move otherwise than bones, and many are not found."""
     parts = poses.skeleton.parts
-    if parts.keys() <= {"body", "feet"} or "body" not in parts:
+    if not beside_body(poses.skeleton) or "body" not in parts:
         return poses
     kept = sorted((*parts["body"], *parts.get("feet", ())))
     return poses.with_keypoints(poses.skeleton.only(kept, f"{poses.skeleton.name}_body"), kept)

@@ -143,7 +143,7 @@ class OneEuro:
             look = _region(look, hips, top)
         raw = poses if poses.raw is None else poses.raw
         both = ((xy, poses.xy), (depth, poses.depth), (xyz, poses.xyz), (world, poses.world))
-        for part in _parts(poses.skeleton).values():  # see `OneEuroParts`
+        for part in beside_body(poses.skeleton).values():  # see `OneEuroParts`
             score[:, part] = poses.score[:, part]
             for new, old in both:
                 if new is not None and old is not None:
@@ -187,7 +187,7 @@ class OneEuroParts:
 
         Metres are smoothed from the part's first keypoint on, which keeps its place.
         """
-        parts = _parts(poses.skeleton)
+        parts = beside_body(poses.skeleton)
         if not parts:
             return poses
         people = poses.person.tolist()
@@ -220,7 +220,7 @@ class OneEuroParts:
         return replace(poses, raw=poses if poses.raw is None else poses.raw, **changed)
 
 
-def _parts(skeleton: Skeleton) -> dict[str, list[int]]:
+def beside_body(skeleton: Skeleton) -> dict[str, list[int]]:
     """Keypoints of hands and the face."""
     return {name: list(own) for name, own in skeleton.parts.items() if name not in BODY}
 

@@ -30,7 +30,7 @@ from vitruvian.streams.butterworth import Butterworth
 from vitruvian.streams.confirm import Confirm
 from vitruvian.streams.follow import Follow, Followed
 from vitruvian.streams.identify import Identify
-from vitruvian.streams.one_euro import OneEuro, OneEuroParts
+from vitruvian.streams.one_euro import OneEuro, OneEuroParts, beside_body
 from vitruvian.streams.parts import FollowParts
 from vitruvian.streams.placement import Place
 from vitruvian.streams.repair import Repair
@@ -91,9 +91,14 @@ class Stream:
         tracked = moving and bool(wanted.track)
         over_time = steps_over_time(wanted, on_repair) if tracked else []
         parts: list[Step | WantsFuture] = []
+        own = getattr(model, "skeleton", None)
+        if not (
+            model.parts.smoothed
+            if isinstance(model, InParts)
+            else own is None or bool(beside_body(own))
+        ):
+            over_time = [step for step in over_time if not isinstance(step, OneEuroParts)]
         if tracked and isinstance(model, InParts):  # bodies are followed, smoothed, then the rest
-            if not model.parts.smoothed:
-                over_time = [step for step in over_time if not isinstance(step, OneEuroParts)]
             parts, model = [FollowParts(model.parts)], model.body
         self.model = model
         followed = tracked and wanted.detect_every is not None and isinstance(model, Followed)
