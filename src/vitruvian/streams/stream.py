@@ -92,13 +92,10 @@ class Stream:
         over_time = steps_over_time(wanted, on_repair) if tracked else []
         parts: list[Step | WantsFuture] = []
         own = getattr(model, "skeleton", None)
-        if not (
-            model.parts.smoothed
-            if isinstance(model, InParts)
-            else own is None or bool(beside_body(own))
-        ):
+        in_parts = isinstance(model, InParts)
+        if not (model.parts.smoothed if in_parts else own is None or beside_body(own)):
             over_time = [step for step in over_time if not isinstance(step, OneEuroParts)]
-        if tracked and isinstance(model, InParts):  # bodies are followed, smoothed, then the rest
+        if tracked and in_parts:  # bodies are followed, smoothed, then the rest
             parts, model = [FollowParts(model.parts)], model.body
         self.model = model
         followed = tracked and wanted.detect_every is not None and isinstance(model, Followed)
