@@ -25,9 +25,9 @@ from vitruvian.errors import VitruvianError, amount
 from vitruvian.geometry.camera import Camera
 from vitruvian.multiview.bundle import Adjusted, Bundle, adjusted
 from vitruvian.multiview.people import ViewTrack, match_views
-from vitruvian.multiview.recording import LONGEST_GAP, NEAR, SHARE, CameraView, gathered, tracks_of
+from vitruvian.multiview.recording import NEAR, SHARE, CameraView, at_times, gathered, tracks_of
 from vitruvian.multiview.sides import exchanged
-from vitruvian.multiview.sync import Offset, Seen, find_offset, speed_offset
+from vitruvian.multiview.sync import Offset, find_offset, speed_offset
 from vitruvian.multiview.triangulation import Rig, triangulate_points
 
 FRAMES = 200  # that cameras are fitted with
@@ -115,7 +115,7 @@ def place_cameras(
                     "--sync 0,0.12"
                 )
     seconds = np.array([frame.seconds for frame, _ in views[0].pairs])
-    common = _common(views, seen, seconds, found)
+    common = at_times(views, seen, seconds, found)
     names = [view.name for view in views]
     rig = _first_rig(cameras, common, table, seconds, max_error, names)
     rig = _fitted(cameras, rig, table, common, seconds, max_error, 1, zooms).bundle
@@ -129,31 +129,12 @@ def place_cameras(
             a if a is None or b is None else Offset(a.seconds + b.seconds, b.sharpness)
             for a, b in zip(found, fine, strict=True)
         ]
-        common = _common(views, seen, seconds, found)
+        common = at_times(views, seen, seconds, found)
     fit = _fitted(cameras, rig, table, common, seconds, max_error, ROUNDS, zooms)
     return _in_metres(views, cameras, fit, table, known, up, found)
 
 
 Tracks = Sequence[dict[int, ViewTrack]]  # of each view, at common times
-
-
-def _common(
-    views: Sequence[CameraView],
-    seen: Sequence[dict[int, Seen]],
-    seconds: np.ndarray,
-    offsets: Sequence[Offset | None],
-) -> list[dict[int, ViewTrack]]:
-    """The tracks of each view, at the times of the first."""
-    common = list[dict[int, ViewTrack]]()
-    for view, tracks, offset in zip(views, seen, offsets, strict=True):
-        times = np.array([frame.seconds for frame, _ in view.pairs])
-        step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
-        late = 0.0 if offset is None else offset.seconds
-        common.append({
-            number: ViewTrack(*each.resampled(seconds - late, LONGEST_GAP * step))
-            for number, each in tracks.items()
-        })  # fmt: skip
-    return common
 
 
 def _zoomed(tracks: Tracks, zoom: np.ndarray) -> list[dict[int, ViewTrack]]:

@@ -141,15 +141,7 @@ def triangulated(
     frames = [frame for frame, _ in views[0].pairs]
     seconds = np.array([frame.seconds for frame in frames])
     seconds = seconds + (0.0 if found[0] is None else found[0].seconds)
-    common = []
-    for view, tracks, offset in zip(views, seen, found, strict=True):
-        times = np.array([frame.seconds for frame, _ in view.pairs])
-        step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
-        late = 0.0 if offset is None else offset.seconds
-        common.append({
-            number: ViewTrack(*each.resampled(seconds - late, LONGEST_GAP * step))
-            for number, each in tracks.items()
-        })  # fmt: skip
+    common = at_times(views, seen, seconds, found)
     people, alone = match_views(rig, table, common, seconds, NEAR * max_error)
     three = []
     for person in people:
@@ -159,6 +151,25 @@ def triangulated(
     names = [view.name for view in views]
     ones = {(names[v], number): count for (v, number), count in alone.items()}
     return Recording3D(placed, table, three, names, found, ones)
+
+
+def at_times(
+    views: Sequence[CameraView],
+    seen: Sequence[dict[int, Seen]],
+    seconds: np.ndarray,
+    offsets: Sequence[Offset | None],
+) -> list[dict[int, ViewTrack]]:
+    """The tracks of each view at common times, (T,) seconds, with its offset added to its own."""
+    common = list[dict[int, ViewTrack]]()
+    for view, tracks, offset in zip(views, seen, offsets, strict=True):
+        times = np.array([frame.seconds for frame, _ in view.pairs])
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+        late = 0.0 if offset is None else offset.seconds
+        common.append({
+            number: ViewTrack(*each.resampled(seconds - late, LONGEST_GAP * step))
+            for number, each in tracks.items()
+        })  # fmt: skip
+    return common
 
 
 def tracks_of(view: CameraView, min_score: float) -> dict[int, Seen]:
