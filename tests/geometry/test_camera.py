@@ -550,7 +550,10 @@ def test_twelve_cameras_of_anipose_are_in_the_order_of_their_numbers(tmp_path):
 
 
 def test_where_the_centre_of_a_pixel_is_can_be_said(tmp_path, capsys):
-    """OpenCV before version 5 puts corners of ChArUco boards half a pixel further."""
+    """OpenCV before 4.14 puts corners of ChArUco boards half a pixel further.
+
+    findings/opencv_charuco_half_pixel.sh
+    """
     path = tmp_path / "calibration.toml"
     path.write_text('units = "mm"\n' + ANIPOSE)
     assert calibration_files.read(path)["left"].matrix[0, 2] == 320.5

@@ -162,7 +162,10 @@ def rays():
 
 @pytest.mark.parametrize("board", [CHESSBOARD, CHARUCO], ids=["chessboard", "charuco"])
 def test_a_board_gives_the_lens(board, rays):
-    """Corners without a bias: half a pixel is where it belongs."""
+    """Corners without a bias: half a pixel is where it belongs.
+
+    ChArUco corners as OpenCV leaves them are 0.08 off here (root mean square).
+    """
     rng, finder = np.random.default_rng(1), BoardFinder(board)
     views, off = [], []
     for i in range(14):
@@ -173,11 +176,32 @@ def test_a_board_gives_the_lens(board, rays):
             true = LENS.project(board.corners @ pose[0].T + pose[1])
             off.append(view.xy - true[view.ids])
     assert len(views) > 9
-    assert np.abs(np.concatenate(off).mean(axis=0)).max() < 0.06
+    assert np.abs(np.concatenate(off).mean(axis=0)).max() < 0.02
+    assert np.sqrt((np.concatenate(off) ** 2).mean()) < 0.07
     lens = calibrate_lens(views, board, SIZE, "cam")
     np.testing.assert_allclose(lens.camera.matrix, LENS.matrix, rtol=5e-3, atol=2)
-    assert np.sqrt((lens.errors**2).mean()) < 0.25
+    assert np.sqrt((lens.errors**2).mean()) < 0.1
     assert lens.focal_off < 0.01
+
+
+def test_charuco_corners_are_the_same_in_all_versions_of_opencv(rays):
+    """Before 4.14 they are half a pixel further (findings/opencv_charuco_half_pixel.sh)."""
+    finder = BoardFinder(CHARUCO)
+    pose = boards.placed(np.random.default_rng(1), CHARUCO, 1.2)
+    image = boards.rendered(rays, CHARUCO, *pose)
+    found = finder(image, 0)
+    assert found is not None
+    (form, detector), *_ = finder.detectors.items()
+
+    def older(grey):
+        corners, *more = detector.detectBoard(grey)
+        return corners + 0.5, *more
+
+    finder.detectors = {form: SimpleNamespace(detectBoard=older)}
+    then = finder(image, 0)
+    assert then is not None
+    np.testing.assert_array_equal(then.ids, found.ids)
+    np.testing.assert_allclose(then.xy, found.xy, atol=0.02)  # of REFINED, 0.001 a step
 
 
 def test_few_and_frontal_views_are_warned_about(rays):

@@ -15,9 +15,9 @@ axis of its world. Nothing is inferred from the file name.
 
 OpenCV puts the centre of the top-left pixel at (0, 0); here it is (0.5, 0.5). So half a pixel is
 added to the principal point of every calibration file, here and nowhere else; but not if the file
-says `pixel_centre = 0.5`: OpenCV before version 5 puts the corners of ChArUco boards there, which
-moves the principal point. Distortion coefficients are defined on the plane one metre away and do
-not change.
+says `pixel_centre = 0.5`: OpenCV before version 4.14 puts the corners of ChArUco boards there
+(findings/opencv_charuco_half_pixel.sh), which moves the principal point. Distortion coefficients
+are defined on the plane one metre away and do not change.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
     ):
         note(
             f"'{shown(path, 100)}': the centre of the first pixel is taken to be (0, 0); if it was "
-            "made with a ChArUco board and OpenCV before version 5, add the line pixel_centre = 0.5"
+            "made with a ChArUco board and OpenCV before 4.14, add the line pixel_centre = 0.5"
         )
     return cameras
 
