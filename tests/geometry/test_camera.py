@@ -614,6 +614,82 @@ def test_a_calibration_of_qualisys_is_that_which_pose2sim_made_of_it(shared):
         )
 
 
+VICON = """<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
+<Cameras SOURCE="Nexus 2.16" VERSION="2.0">
+  <Camera DEVICEID="2107" NAME="" SENSOR_SIZE="2048 1088" TYPE="Vantage" USERID="1"/>
+  <Camera DEVICEID="5143" NAME="Left" PIXEL_ASPECT_RATIO="1" SENSOR_SIZE="1920 1200" USERID="2">
+    <KeyFrames>
+      <KeyFrame FOCAL_LENGTH="2000" FRAME="0" ORIENTATION="0.5 -0.5 0.5 0.5"
+       PIXEL_ASPECT_RATIO_CORRECTION="1" POSITION="-4000 200 1500" PRINCIPAL_POINT="950 610"
+       VICON_RADIAL="0 0" VICON_RADIAL2="Vicon3Parameter 950 610 2e-08 1e-15 0"/>
+    </KeyFrames>
+  </Camera>
+</Cameras>
+"""
+
+
+def test_a_camera_of_vicon(tmp_path, capsys):
+    """Millimetres, z up; it looks along x of the world from x = -4 m."""
+    path = tmp_path / "walk.xcp"
+    path.write_text(VICON)
+    (name,) = cameras = calibration_files.read(path)
+    assert name == "5143"
+    assert cameras["Left"] is cameras["5143"]
+    assert "millimetres and z up" in capsys.readouterr().err
+    camera = cameras["5143"]
+    assert camera.size == (1920, 1200)
+    np.testing.assert_allclose(camera.matrix, [[2000, 0, 950.5], [0, 2000, 610.5], [0, 0, 1]])
+    np.testing.assert_allclose(camera.centre, [-4, 0.2, 1.5], atol=1e-12)
+    np.testing.assert_allclose(camera.up, [0, -1, 0], atol=1e-12)
+    # To the right is -y of the world.
+    np.testing.assert_allclose(
+        camera.from_world(np.array([0.0, -0.8, 2.5])), [1, -1, 4], atol=1e-12
+    )
+    # Vicon's lens corrects pixels: by 1 + 2e-8 r^2 + 1e-15 r^4 at 500 pixels from its centre.
+    ray = camera.rays(np.array([[950.5 + 300, 610.5 - 400]]))[0]
+    np.testing.assert_allclose(ray, np.array([0.15, -0.2]) * (1 + 0.005 + 6.25e-5), atol=1e-7)
+    path.write_text(VICON.replace("<Cameras", '<Cameras up="y"'))
+    np.testing.assert_allclose(Camera.read(path).up, [-1, 0, 0], atol=1e-12)
+    path.write_text(VICON.replace('VICON_RADIAL2="Vicon3Parameter 950 610 2e-08 1e-15 0"', ""))
+    assert not Camera.read(path).distorted
+
+
+def test_lenses_of_vicon_that_are_corrections_around_the_principal_point_are_fitted(tmp_path):
+    """To thousandths of a pixel, even those that move the corners by an eighth."""
+    path = tmp_path / "walk.xcp"
+    for k1 in (1e-7, 1e-8, -3e-8):
+        path.write_text(VICON.replace("2e-08 1e-15", f"{k1} 0"))
+        camera = Camera.read(path)
+        seen = np.array([[0, 0], [1920, 0], [700, 900], [1920, 1200.0]])
+        off = seen - [950.5, 610.5]
+        straight = off * (1 + k1 * (off**2).sum(1, keepdims=True))
+        np.testing.assert_allclose(camera.rays(seen) * 2000, straight, atol=2e-3)
+        np.testing.assert_allclose(camera.distort(camera.undistort(seen)), seen, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("<Cameras ", "<Camera ", "is not valid XML"),
+        ("Cameras", "cameras", "no Vicon calibration"),
+        ('"0.5 -0.5 0.5 0.5"', '"0.5 -0.5 0.5"', "ORIENTATION of camera 5143"),
+        ('"0.5 -0.5 0.5 0.5"', '"0 0 0 0"', "5143 is not calibrated"),
+        ('"1920 1200"', '"1920 x"', "SENSOR_SIZE of camera 5143 is '1920 x', want 2 numbers"),
+        ('PIXEL_ASPECT_RATIO="1"', 'PIXEL_ASPECT_RATIO="1.1"', "is 1.1, want 1"),
+        ("Vicon3Parameter", "Fisheye", "is Fisheye, want Vicon3Parameter"),
+        ("2e-08 1e-15 0", "2e-08", "VICON_RADIAL2 of camera 5143"),
+        ("2e-08", "-2e-06", "pixels from OpenCV's models"),  # it folds the image
+        ("</KeyFrames>", '<KeyFrame FRAME="9"/></KeyFrames>', "moves: it has 2 key frames"),
+        ("KeyFrames", "Nothing", "no camera in it"),
+    ],
+)
+def test_calibrations_of_vicon_that_cannot_be_used(old, new, said, tmp_path):
+    path = tmp_path / "walk.xcp"
+    path.write_text(VICON.replace(old, new))
+    with refused(said):
+        calibration_files.read(path)
+
+
 def test_names_inside_tables_that_are_those_of_other_tables_win(tmp_path):
     path = tmp_path / "calibration.toml"
     text = ANIPOSE.replace('"left"', '"cam_1"').replace('"right"', '"cam_0"')

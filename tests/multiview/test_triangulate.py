@@ -253,6 +253,33 @@ def test_records_become_metres(recorded):
     assert any("person 1: 0.0 to 3.0 s, 100 %" in line for line in lines)
 
 
+def test_views_of_vicon_are_found_by_the_device_in_their_names(recorded):
+    """As Nexus names videos: Walk.2101.20250703161100.avi is of the camera with DEVICEID 2101."""
+    from scipy.spatial.transform import Rotation
+
+    folder, truth = recorded
+    nodes, sources = [], []
+    for i, camera in enumerate(rigs.cameras(3), 1):
+        assert camera.extrinsics is not None
+        turned = Rotation.from_matrix(camera.extrinsics[:3, :3]).as_quat()
+        size, centre, place, turned = (
+            " ".join(str(number) for number in each)
+            for each in (camera.size, camera.matrix[:2, 2] - 0.5, 1000 * camera.centre, turned)
+        )
+        nodes.append(
+            f'<Camera DEVICEID="210{i}" SENSOR_SIZE="{size}"><KeyFrames><KeyFrame '
+            f'FOCAL_LENGTH="900" ORIENTATION="{turned}" POSITION="{place}" '
+            f'PRINCIPAL_POINT="{centre}"/></KeyFrames></Camera>'
+        )
+        sources.append(folder / f"Walk.210{i}.20250703161100.jsonl")
+        (folder / f"cam0{i}.jsonl").rename(sources[-1])
+    rig = folder / "Walk.xcp"
+    rig.write_text(f"<Cameras>{''.join(nodes)}</Cameras>")
+    (path,) = vit.triangulate(sources[::-1], rig, out=folder / "walk.jsonl").files
+    world = np.stack([poses.world[0] for _, poses in vit.read(path) if poses.world is not None])
+    assert np.median(np.linalg.norm(world - truth, axis=-1)) < 0.015
+
+
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_table_has_how_well_keypoints_are_known(recorded, form):
     folder, _ = recorded

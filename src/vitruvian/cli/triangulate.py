@@ -21,7 +21,7 @@ from vitruvian.verbs.groups import MachineWords, ModelWords
         Path,
         CAMERA,
         "Calibration file with the positions of all cameras: Pose2Sim or anipose (.toml), Qualisys "
-        "(.qca.txt), OpenCV stereo, Kalibr or EasyMocap (.yaml).",
+        "(.qca.txt), Vicon (.xcp), OpenCV stereo, Kalibr or EasyMocap (.yaml).",
     ),
     cameras=Word(
         str | None,

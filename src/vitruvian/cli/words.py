@@ -248,7 +248,7 @@ WORDS = {
     "camera": Word(
         str | None,
         CAMERA,
-        "Calibration file of OpenCV, ROS, Kalibr, EasyMocap, Pose2Sim, anipose or Qualisys; "
+        "Calibration file of OpenCV, ROS, Kalibr, EasyMocap, Pose2Sim, anipose, Qualisys or Vicon; "
         "rig.toml:left selects a camera.",
         "EXIF of photos",
     ),

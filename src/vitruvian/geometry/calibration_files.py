@@ -9,6 +9,7 @@
 | Pose2Sim, Sports2D (.toml) | a table per camera, `fisheye = false` | yes | metres, z |
 | anipose, FreeMoCap (.toml) | a table per camera, its `name` inside | yes | not given |
 | Qualisys (.qca.txt) | XML, `calibration` with `cameras` | yes | millimetres, z |
+| Vicon (.xcp) | XML, `Cameras` | yes | millimetres, z |
 
 If a file does not state its unit, `units = "mm"` can be added to it, and `up = "z"` for the up
 axis of its world. Nothing is inferred from the file name.
@@ -28,61 +29,12 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian.documents import read_json, read_toml, read_xml, read_yaml, unreadable, xml_tree
+from vitruvian.documents import read_json, read_toml, read_xml, read_yaml
 from vitruvian.errors import VitruvianError, note, shown
 from vitruvian.geometry.camera import COEFFICIENTS, Camera, rotation_matrix
+from vitruvian.geometry.mocap_files import read_qualisys, read_vicon
 
 HALF_PIXEL = 0.5
-QUALISYS = 64.0  # units of Qualisys' image coordinates in a pixel
-
-
-def read_qualisys(path: Path) -> dict[str, Any]:
-    """The cameras of a Qualisys calibration (.qca.txt), as tables with this module's keys.
-
-    Millimetres, and z up, as QTM has it by default: `up="y"` in the element `calibration` says
-    otherwise. Image coordinates are 64ths of a pixel; its cameras look along -z, with y up.
-
-    Raises:
-        VitruvianError: it is no such file.
-    """
-    root, tables = xml_tree(path), dict[str, Any]()
-    cameras = root.find("cameras")
-    if root.tag != "calibration" or cameras is None:
-        raise unreadable(path, "it is no Qualisys calibration; want <calibration> with <cameras>")
-    for number, camera in enumerate(cameras):
-        parts = (camera.find(name) for name in ("transform", "intrinsic", "fov_video"))
-        transform, lens, view = ({} if part is None else part.attrib for part in parts)
-
-        def number_of(values: Any, *names: str) -> list[float]:
-            try:
-                return [float(values[name]) for name in names]
-            except (KeyError, ValueError):
-                missing = shown(", ".join(names))
-                raise unreadable(path, f"a camera has not all of {missing}") from None
-
-        turned = np.array(number_of(transform, *(f"r{i}{j}" for i in "123" for j in "123")))
-        turned = np.diag([1.0, -1.0, -1.0]) @ turned.reshape(3, 3)
-        centre = np.array(number_of(transform, "x", "y", "z"))
-        fx, fy, cx, cy = number_of(
-            lens, "focalLengthU", "focalLengthV", "centerPointU", "centerPointV"
-        )
-        left, top, right, bottom = number_of(view, "left", "top", "right", "bottom")
-        k1, k2, p1, p2 = number_of(
-            lens, "radialDistortion1", "radialDistortion2", "tangentalDistortion1",
-            "tangentalDistortion2",
-        )  # fmt: skip
-        (k3,) = number_of({"radialDistortion3": "0", **lens}, "radialDistortion3")
-        cx, cy = cx / QUALISYS - left, cy / QUALISYS - top
-        tables[camera.get("serial", str(number))] = {
-            "matrix": [fx / QUALISYS, 0.0, cx, 0.0, fy / QUALISYS, cy, 0.0, 0.0, 1.0],
-            "distortions": [k1, k2, p1, p2, k3],
-            "size": [right - left + 1, bottom - top + 1],
-            "rotation": turned.tolist(),
-            "translation": (-turned @ centre).tolist(),
-        }
-    return {"units": "mm", "up": root.get("up", "z"), "cameras": tables}
-
-
 READERS = {
     ".toml": read_toml,
     ".json": read_json,
@@ -90,6 +42,7 @@ READERS = {
     ".yml": read_yaml,
     ".xml": read_xml,
     ".qca.txt": read_qualisys,
+    ".xcp": read_vicon,
 }
 METRES = {"m": 1.0, "metre": 1.0, "meter": 1.0, "cm": 0.01, "centimetre": 0.01, "centimeter": 0.01}
 METRES |= {"mm": 1e-3, "millimetre": 1e-3, "millimeter": 1e-3, "inch": 0.0254}
