@@ -87,7 +87,7 @@ HOMES = {
     "supervision": {"formats/libraries.py"},
     "scipy": {
         *("analysis/cycles.py", "verbs/batch/join.py", "multiview/people.py"),
-        *("multiview/boards.py", "multiview/bundle.py"),
+        *("geometry/mocap_files.py", "multiview/boards.py", "multiview/bundle.py"),
         *("streams/identify.py", "streams/butterworth.py", "verbs/compare/agreement.py"),
         "training/",
     },
