@@ -280,6 +280,14 @@ def test_views_of_vicon_are_found_by_the_device_in_their_names(recorded):
     assert np.median(np.linalg.norm(world - truth, axis=-1)) < 0.015
 
 
+def test_a_format_that_cannot_hold_the_skeleton_is_told_before_anything_is_written(recorded):
+    folder, _ = recorded
+    sources = [folder / f"cam0{i}.jsonl" for i in (1, 2, 3)]
+    with pytest.raises(VitruvianError, match="BVH needs a tree of bones"):
+        vit.triangulate(sources, folder / "rig.toml", out=folder / "out", save="json,bvh,html")
+    assert not (folder / "out").exists()
+
+
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_table_has_how_well_keypoints_are_known(recorded, form):
     folder, _ = recorded

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitruvian.body.poses import Poses
+from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.formats import table
 from vitruvian.formats.atomic_file import writing
@@ -25,7 +26,7 @@ from vitruvian.streams.identify import Identify
 from vitruvian.streams.stream import through
 from vitruvian.verbs.asked import asked_model
 from vitruvian.verbs.groups import MachineWords, ModelWords, quiet, verb
-from vitruvian.verbs.outputs import Save, is_file, refuse_existing, written_formats
+from vitruvian.verbs.outputs import Save, can_hold, is_file, refuse_existing, written_formats
 from vitruvian.verbs.progress import progress
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def triangulate(
     if len(paths) < 2:
         raise VitruvianError(f"{amount(len(paths), 'view')} given, want two cameras or more")
     out, named = Path(out), save if save is None or isinstance(save, str) else ",".join(save)
-    targets = _targets(out, Save.parse(named, "json,trc"))
+    wanted = Save.parse(named, "json,trc")
+    targets = _targets(out, wanted)
     refuse_existing([path for _, path in targets], overwrite)
     names = camera_names(paths, rig, cameras)
     offsets = view_offsets(sync, len(paths))
@@ -114,7 +116,9 @@ def triangulate(
     if max_error is not None and not 0 < max_error < np.inf:
         raise VitruvianError(f"max_error is {max_error:g}, want pixels above 0")
     filter_options = None if cutoff_hz is None else butterworth.Options(cutoff_hz=cutoff_hz)
-    about, poses = poses_of(paths, model, words, machine, fps)
+    about, poses = poses_of(
+        paths, model, words, machine, fps, lambda skeleton: can_hold(out, wanted, skeleton)
+    )
     views = [
         CameraView(path.name, _camera(path, rig, name, pairs), pairs)
         for path, name, pairs in zip(paths, names, poses, strict=True)
@@ -235,15 +239,20 @@ def poses_of(
     words: ModelWords,
     machine: MachineWords,
     fps: float | None,
+    check: Callable[[Skeleton], object] = lambda skeleton: None,
 ) -> tuple[Provenance, list[Pairs]]:
-    """Provenance, and the tracked poses of each view."""
+    """Provenance, and the tracked poses of each view; `check` may refuse their skeleton."""
     saved = [path.is_dir() or path.suffix.lower() in POSES for path in paths]
     if all(saved):
         readings = [table.read(path, fps=fps if _asks(path) else None) for path in paths]
-        return from_header(readings[0].header), [_tracked(reading) for reading in readings]
+        found = [_tracked(reading) for reading in readings]
+        for _, poses in (pair for pairs in found for pair in pairs[:1]):
+            check(poses.skeleton)
+        return from_header(readings[0].header), found
     if any(saved):
         raise VitruvianError("give either videos or saved poses of all cameras, not both")
     from vitruvian.models.load import family_of, open_model
+    from vitruvian.models.model import skeleton_of
     from vitruvian.models.spec import ModelSpec
     from vitruvian.sources.open import open_source
     from vitruvian.streams.stream import Stream
@@ -257,6 +266,7 @@ def poses_of(
     if isinstance(asked, ModelSpec) and family_of(asked.name).one_person:
         asked = asked.with_defaults(num_poses=SEVERAL)
     opened, found = open_model(asked, sources), list[Pairs]()
+    check(skeleton_of(opened))
     for each in sources:
         faults = list[VitruvianError]()
         # Not confirmed in each view: other views do that, also in recordings that are too short.
