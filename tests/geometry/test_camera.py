@@ -578,7 +578,10 @@ QUALISYS = """<?xml version='1.0' encoding='ASCII'?>
 
 
 def test_a_camera_of_qualisys(tmp_path):
-    """64ths of a pixel, millimetres, z up; it looks along -z of its own axes, here along y."""
+    """64ths of a pixel, millimetres, z up; it looks along -z of its own axes, here along y.
+
+    Lens coefficients have no unit: no 64ths (findings/pose2sim_qualisys_lens.sh).
+    """
     path = tmp_path / "walk.qca.txt"
     path.write_text(QUALISYS)
     camera = Camera.read(path)
