@@ -155,10 +155,29 @@ def test_bvh_holds_the_last_pose_where_somebody_is_missing(tmp_path):
     assert np.abs(back[9] - back[8]).max() > 0.01
 
 
-@pytest.mark.parametrize("name", ["coco17", "blazepose33", "halpe26"])
-def test_bvh_of_what_is_no_tree_is_refused(tmp_path, name):
-    with refused("BVH needs a tree of bones", name):
-        bvh.write_bvh(moving(SKELETONS[name]), tmp_path / "a.bvh")
+@pytest.mark.parametrize("name", ["coco17", "blazepose33", "halpe26", "body_25b"])
+def test_bvh_of_a_body_whose_bones_are_no_tree_begins_between_its_hips(tmp_path, name):
+    track = moving(SKELETONS[name])
+    bvh.write_bvh(track, tmp_path / "a.bvh")
+    back = bvh.read_bvh(tmp_path / "a.bvh")
+    assert back.skeleton.keypoints[0] == "mid_hip"
+    assert {"neck", "nose", "left_wrist", "right_ankle"} < set(back.skeleton.keypoints)
+    assert back.xyz is not None
+    assert track.xyz is not None
+    places = track.skeleton.places
+    hips = [k for side in ("left", "right") for k in places[f"{side}_hip"]]
+    if name != "halpe26":  # has a middle of its own
+        np.testing.assert_allclose(back.xyz[:, 0], track.xyz[:, hips].mean(1), atol=1e-4)
+    for part in ("left_knee", "right_elbow"):
+        (own,), (there,) = places[part], back.skeleton.places[part]
+        assert np.median(np.linalg.norm(back.xyz[:, there] - track.xyz[:, own], axis=-1)) < 0.1
+
+
+def test_bvh_of_what_is_no_tree_and_has_no_hips_is_refused(tmp_path):
+    table = SKELETONS["coco17"]
+    upper = table.only([k for k, name in enumerate(table.keypoints) if "hip" not in name], "upper")
+    with refused("BVH needs a tree of bones, or a body with hips and shoulders", "upper"):
+        bvh.write_bvh(moving(upper), tmp_path / "a.bvh")
 
 
 def test_euler_angles_come_back(rng):

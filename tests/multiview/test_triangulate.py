@@ -12,13 +12,14 @@ import pytest
 import rigs
 import vitruvian as vit
 from commands import process
-from vitruvian.body.skeletons import COCO17
+from vitruvian.body.skeletons import COCO17, SKELETONS
 from vitruvian.errors import VitruvianError
 from vitruvian.formats.trc import read_trc
 from vitruvian.geometry import calibration_files
 from vitruvian.geometry.camera import Camera
 from vitruvian.multiview.recording import CameraView, Options, triangulated
 from vitruvian.multiview.triangulation import Rig, triangulate_points, undistorted
+from vitruvian.verbs.outputs import SAVED
 
 SECONDS = np.arange(90) / 30
 
@@ -280,12 +281,43 @@ def test_views_of_vicon_are_found_by_the_device_in_their_names(recorded):
     assert np.median(np.linalg.norm(world - truth, axis=-1)) < 0.015
 
 
-def test_a_format_that_cannot_hold_the_skeleton_is_told_before_anything_is_written(recorded):
+def test_a_format_that_cannot_hold_the_skeleton_is_refused_before_anything_is_written(
+    recorded, monkeypatch
+):
     folder, _ = recorded
     sources = [folder / f"cam0{i}.jsonl" for i in (1, 2, 3)]
-    with pytest.raises(VitruvianError, match="BVH needs a tree of bones"):
+
+    def no_hips(skeleton):
+        raise VitruvianError(f"BVH needs hips, {skeleton.name} has none")
+
+    monkeypatch.setitem(SAVED, "bvh", replace(SAVED["bvh"], check=no_hips))
+    with pytest.raises(VitruvianError, match="BVH needs hips, coco17 has none"):
         vit.triangulate(sources, folder / "rig.toml", out=folder / "out", save="json,bvh,html")
     assert not (folder / "out").exists()
+
+
+def test_what_several_cameras_tell_comes_along_to_another_skeleton(recorded):
+    """The larger error, and the fewer views, of two keypoints whose middle is taken."""
+    folder, _ = recorded
+    sources = [folder / f"cam0{i}.jsonl" for i in (1, 2, 3)]
+    vit.triangulate(sources, folder / "rig.toml", out=folder / "out", save="json,bvh")
+    assert (folder / "out" / "triangulated.bvh").stat().st_size > 10_000
+    there = folder / "h36m.jsonl"
+    vit.convert(folder / "out" / "triangulated.jsonl", there, skeleton=SKELETONS["h36m_17"])
+    pairs = zip(vit.read(folder / "out" / "triangulated.jsonl"), vit.read(there), strict=True)
+    for (_, before), (_, poses) in pairs:
+        hips = [before.skeleton.keypoints.index(f"{side}_hip") for side in ("left", "right")]
+        pelvis, knee = (poses.skeleton.keypoints.index(name) for name in ("pelvis", "left_knee"))
+        own = before.skeleton.keypoints.index("left_knee")
+        for name, join in (("uncertainty", np.max), ("reprojection", np.max), ("views", np.min)):
+            values, others = getattr(poses, name)[0], getattr(before, name)[0]
+            assert values[knee] == others[own]
+            assert values[pelvis] == join(others[hips])
+        spine = poses.skeleton.keypoints.index("spine")
+        assert poses.uncertainty is not None
+        assert poses.views is not None
+        assert np.isnan(poses.uncertainty[0, spine])
+        assert poses.views[0, spine] == 0
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])

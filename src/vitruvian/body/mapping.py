@@ -29,9 +29,9 @@ MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": _HIPS, "pelvi
 class Mapping:
     """Where the keypoints of `target` come from; calling it gives poses of that skeleton.
 
-    A point that is derived has the lower score of the two it is the middle of. What is missing is
-    NaN, with the score 0. Data sets do not agree where a hip or a neck is: what is taken is still
-    where the source has it.
+    A point that is derived has the lower score, and the larger error, of the two it is the middle
+    of. What is missing is NaN, with the score 0. Data sets do not agree where a hip or a neck is:
+    what is taken is still where the source has it.
     """
 
     source: Skeleton
@@ -94,6 +94,9 @@ class Mapping:
             made[name] = self._picked(getattr(poses, name), np.mean, np.nan)
         for name in ("score", "presence"):
             made[name] = self._picked(getattr(poses, name), np.min, 0.0)
+        for name in ("reprojection", "uncertainty"):
+            made[name] = self._picked(getattr(poses, name), np.max, np.nan)
+        made["views"] = self._picked(poses.views, np.min, 0)
         made["raw"] = None if poses.raw is None else self(poses.raw)
         return replace(poses, **made)
 

@@ -1,7 +1,7 @@
 """Read and write BVH: joint angles of a skeleton over time, for animation software.
 
-For skeletons whose bones form a tree, and bodies with fingers, of which `as_tree` makes one: from
-the middle of the hips over that of the shoulders and the wrists to each fingertip. Each bone has
+For skeletons whose bones form a tree, and other bodies, of which `as_tree` makes one: from the
+middle of the hips over that of the shoulders to head and wrists, or fingertips. Each bone has
 one length, the median; the rest pose has the directions of the first frame with all keypoints,
 where all rotations are zero. A joint's rotation is the best fit to its children, with minimal
 twist. Lengths are metres, y is up by default. BVH has no missing values and one frame time: gaps
@@ -54,8 +54,8 @@ _HEAD = (("eye", "nose"), ("ear", "eye"))
 
 
 def _links(skeleton: Skeleton) -> Iterator[tuple[str, str]]:
-    """Joints of a body with fingers, each after its parent."""
-    yield from (("mid_hip", ""), ("neck", "mid_hip"), ("nose", "neck"))
+    """Joints of a body, each after its parent."""
+    yield from (("mid_hip", ""), ("neck", "mid_hip"), ("nose", "neck"), ("head_top", "neck"))
     for side in ("left", "right"):
         for part, above in (*_LEG, *_TOES, *_HEAD, *_ARM):
             middle = above in ("neck", "mid_hip", "nose")
@@ -72,15 +72,20 @@ def _links(skeleton: Skeleton) -> Iterator[tuple[str, str]]:
 def as_tree(skeleton: Skeleton) -> tuple[Skeleton, tuple[tuple[int, ...], ...]]:
     """The joints of a file, and of each the keypoints that it is the middle of.
 
-    They are the keypoints, where the bones are a tree. Of a body with fingers they are those of
-    body and hands, with the middles of hips and shoulders where it has none.
+    They are the keypoints, where the bones are a tree and there are no fingers. Else they are those
+    of body and hands, with the middles of hips and shoulders where it has none.
 
     Raises:
-        VitruvianError: the bones are no tree, and there are no fingers.
+        VitruvianError: the bones are no tree, and it has no hips or no shoulders.
     """
     if not {"left_hand", "right_hand"} & skeleton.parts.keys():
-        parents(skeleton)
-        return skeleton, tuple((k,) for k in range(len(skeleton)))
+        try:
+            parents(skeleton)
+            return skeleton, tuple((k,) for k in range(len(skeleton)))
+        except VitruvianError as error:
+            no_tree = error
+    else:
+        no_tree = _no_tree(skeleton, "it has no hips or shoulders")
     own, found = skeleton.places, dict[str, tuple[tuple[int, ...], str]]()
     for name, above in _links(skeleton):
         middle = MIDDLES.get(name, ())
@@ -90,10 +95,9 @@ def as_tree(skeleton: Skeleton) -> tuple[Skeleton, tuple[tuple[int, ...], ...]]:
         if at and (above in found or not above):
             found[name] = at, above
     rows = [(name, above, np.nan) for name, (_, above) in found.items()]
+    if "neck" not in found:
+        raise no_tree
     tree = Skeleton.table(f"{skeleton.name}_tree", skeleton.source, *rows)
-    if "neck" not in found or not tree.parts.keys() & {"left_hand", "right_hand"}:
-        parents(skeleton)  # which says why
-        raise _no_tree(skeleton, "it has no hips or shoulders")
     return tree, tuple(at for at, _ in found.values())
 
 
@@ -117,8 +121,8 @@ def parents(skeleton: Skeleton) -> list[int]:
 
 def _no_tree(skeleton: Skeleton, why: str) -> VitruvianError:
     return VitruvianError(
-        f"BVH needs a tree of bones, and {skeleton.name} is not one: {why}; use smpl_24 or "
-        "h36m_17, or write .trc"
+        f"BVH needs a tree of bones, or a body with hips and shoulders, and {skeleton.name} is "
+        f"neither: {why}; write .trc"
     )
 
 
