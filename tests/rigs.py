@@ -43,23 +43,42 @@ def cameras(count: int, radius: float = 4.0) -> list[Camera]:
 
 def walker(seconds: np.ndarray, phase: float = 0.0, around: float = 0.0) -> np.ndarray:
     """(T, 17, 3) metres of a person who walks to and fro and swings arms and legs."""
-    body = np.zeros((len(seconds), 17, 3))
-    swing = np.sin(2 * np.pi * 0.9 * seconds + phase)
-    for k, name in enumerate(COCO17.keypoints):
-        side = 1 if name.startswith("left") else -1
-        x, y, z = BODY[name.split("_")[-1]]
-        body[:, k] = (side * x, y, z) if name != "nose" else (x, y, z)
-        reach = {"wrist": 0.3, "elbow": 0.15, "knee": -0.15, "ankle": -0.3}
-        body[:, k, 1] += side * reach.get(name.split("_")[-1], 0) * swing
     turn = 0.5 * np.sin(0.7 * seconds + phase) + around
-    c, s = np.cos(turn), np.sin(turn)
-    rotated = np.stack(
-        [c[:, None] * body[..., 0] - s[:, None] * body[..., 1],
-         s[:, None] * body[..., 0] + c[:, None] * body[..., 1], body[..., 2]], axis=-1,
-    )  # fmt: skip
     place = np.stack(
         [0.9 * np.cos(0.5 * seconds + around), 0.9 * np.sin(0.6 * seconds + around)], axis=-1
     )
+    return body(seconds, place, turn, phase)
+
+
+def body(
+    seconds: np.ndarray,
+    place: np.ndarray,
+    turn: np.ndarray,
+    phase: float = 0.0,
+    *,
+    swing: float = 1.0,
+    sits: bool = False,
+    size: float = 1.0,
+) -> np.ndarray:
+    """(T, 17, 3) metres of a person at (T, 2) places, turned by (T,) radians from facing +y."""
+    found = np.zeros((len(seconds), 17, 3))
+    moved = swing * np.sin(2 * np.pi * 0.9 * seconds + phase)
+    for k, name in enumerate(COCO17.keypoints):
+        side = 1 if name.startswith("left") else -1
+        part = name.split("_")[-1]
+        x, y, z = BODY[part]
+        if sits:
+            z -= 0.45 * (part not in ("knee", "ankle"))
+            y += 0.45 * (part in ("knee", "ankle"))
+        found[:, k] = (side * x, y, z) if name != "nose" else (x, y, z)
+        reach = {"wrist": 0.3, "elbow": 0.15, "knee": -0.15, "ankle": -0.3}
+        found[:, k, 1] += side * reach.get(part, 0) * moved
+    c, s = np.cos(turn), np.sin(turn)
+    rotated = np.stack(
+        [c[:, None] * found[..., 0] - s[:, None] * found[..., 1],
+         s[:, None] * found[..., 0] + c[:, None] * found[..., 1], found[..., 2]], axis=-1,
+    )  # fmt: skip
+    rotated *= size
     rotated[..., :2] += place[:, None]
     return rotated
 

@@ -127,6 +127,36 @@ def test_two_people_keep_their_numbers_though_a_view_exchanges_them():
         assert np.isfinite(person.world).all(axis=(1, 2)).mean() > 0.9
 
 
+@pytest.mark.parametrize(
+    ("count", "views"), [(4, (1, 2, 3)), (4, (0, 1, 2, 3)), (2, (1,)), (2, (0,))]
+)
+def test_ids_that_most_views_exchange_at_once_change_nobody(count, views):
+    """Nobody jumps by a metre from one frame to the next, and nothing is missing at that time."""
+    cameras = rigs.cameras(count)
+    angle = 1.0 * SECONDS
+    place = 0.45 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    truth = np.stack([
+        rigs.body(SECONDS, place, angle), rigs.body(SECONDS, -place, angle + np.pi, 1.0)
+    ])  # fmt: skip
+    ids = np.repeat([[1], [2]], len(SECONDS), axis=1)
+    changed = ids.copy()
+    changed[:, 40:] = ids[::-1, 40:]
+    rng = np.random.default_rng(5)
+    seen = [
+        rigs.seen(camera, f"cam{v}", truth, SECONDS, rng, ids=changed if v in views else ids)
+        for v, camera in enumerate(cameras)
+    ]
+    found = triangulated(seen)
+    assert len(found.people) == 2
+    who = [int(np.argmin([np.nanmedian(off(p, t)) for t in truth])) for p in found.people]
+    assert sorted(who) == [0, 1]
+    for person, n in zip(found.people, who, strict=True):
+        far = off(person, truth[n])
+        assert np.nanmedian(far) < 0.03
+        assert (np.nanmedian(far, axis=1) < 0.2).mean() > 0.97
+        assert np.isfinite(far).mean() > 0.9
+
+
 def test_somebody_in_one_view_only_is_told_not_guessed():
     cameras = rigs.cameras(3)
     two = np.stack([rigs.walker(SECONDS), rigs.walker(SECONDS, 1.0, 2.5)])

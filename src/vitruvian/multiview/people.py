@@ -3,7 +3,9 @@
 The recording is cut into windows. In each, tracks of different views belong together if their
 keypoints lie near each other's epipolar lines in most frames; clusters are joined from the nearest
 on, never with two tracks of one view. A cluster continues the person whose tracks it has and who
-was where it is, so that an id that changes or is exchanged in one view is outvoted.
+was where it is, so that an id that changes or is exchanged in one view is outvoted. Within windows,
+tracks of two people are exchanged in frames where that fits the other views better (`_untangle`);
+and when all is triangulated nobody may jump to where another was (`steady`).
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -22,12 +25,19 @@ from vitruvian.multiview.triangulation import Rig, triangulate_points
 
 WINDOW = 1.0  # seconds
 COMPARED = 6  # frames of a window, spread over it, in which tracks are compared
-PLACED = 2  # of them, the best seen, that say where a person is
+CLEAR = 0.6  # of the scores of the best of them: a frame that says where a person is
 LEAST = 2  # of them that two tracks share, to be compared
 CAP = 3.0  # largest distance of a keypoint that counts, in `near`
 LIMIT = 1.7  # mean distance of keypoints up to which tracks belong together, in `near`
 KNOWN = 0.7  # of the distance counts, for tracks that were together in the window before
 NEAR = 1.0  # metres from where a person was, within which a cluster may be that person
+DOUBTED = 1.0  # mean distance of keypoints from which a track is compared with another person
+BETTER = 1.0  # by so much two tracks must fit better, to be exchanged
+JUMP = 0.25  # metres that nobody moves from one frame to the next
+AGO = 0.2  # seconds over which a speed is taken
+TURN = 1.0  # metres in a second that a person may move besides, in `steady`
+UNKNOWN = 0.4  # metres, the cost of not being seen
+FORGET = 1.0  # seconds
 PER_SECOND = 3.0  # metres that a person may move besides
 
 
@@ -48,7 +58,7 @@ class Person:
 
     tracks: np.ndarray  # (T, V) int64 track id in each view; -1 where not seen
     votes: Counter[Node] = field(default_factory=Counter)  # frames of each track
-    place: np.ndarray = field(default_factory=lambda: np.full(3, np.nan))  # metres, last seen
+    pose: np.ndarray = field(default_factory=lambda: np.full((1, 3), np.nan))  # metres, last seen
     last: float = 0.0  # seconds, the same
 
 
@@ -91,11 +101,10 @@ def match_views(
         for cluster in clusters:
             if len(cluster) == 1:
                 alone[cluster[0]] += int(seen[cluster[0]][here].sum())
-        places = [_place(rig, cluster, cut, near) for cluster in several]
-        now = float(seconds[first])
-        who = _continued(several, places, people, now)
+        ends = [_ends(rig, cluster, cut, near, seconds[some]) for cluster in several]
+        who = _continued(several, ends, people, skeleton.mirror)
         known = {}
-        for cluster, place, number in zip(several, places, who, strict=True):
+        for cluster, end_poses, number in zip(several, ends, who, strict=True):
             if number == len(people):
                 people.append(Person(np.full((t, len(rig)), -1)))
             person = people[number]
@@ -104,13 +113,15 @@ def match_views(
                 person.tracks[frames, node[0]] = node[1]
                 person.votes[node] += len(frames)
                 known[node] = number
-            if np.isfinite(place).all():
-                person.place, person.last = place, float(seconds[end - 1])
+            last = end_poses[1]
+            if np.isfinite(last.at).any():
+                person.pose, person.last = last.at, last.seconds
         for cluster in clusters:  # a track that is alone for a moment stays whose it is
             if len(cluster) == 1:
                 owner = [i for i, person in enumerate(people) if cluster[0] in person.votes]
                 if len(owner) == 1:
                     known[cluster[0]] = owner[0]
+    _untangle(rig, skeleton, views, people, near)
     return people, alone
 
 
@@ -158,62 +169,226 @@ def distance(
 ) -> float | None:
     """How far two tracks are from being one person, in `near`; None if it cannot be said.
 
-    The median over frames of the mean distance from epipolar lines, where left and right may be
-    exchanged.
+    The median over frames of `distances`.
     """
-    scale = (near[u] + near[v]) / 2
-    mirror = skeleton.mirror
+    each = distances(rig, skeleton, u, v, a, b, near)
+    each = each[np.isfinite(each)]
+    return None if len(each) < LEAST else float(np.median(each))
+
+
+def distances(
+    rig: Rig,
+    skeleton: Skeleton,
+    u: int,
+    v: int,
+    a: ViewTrack,
+    b: ViewTrack,
+    near: np.ndarray,
+) -> np.ndarray:
+    """(T,) mean distances from epipolar lines, in `near`, where left and right may be exchanged.
+
+    NaN with fewer than three keypoints that both have.
+    """
+    scale, mirror, found = (near[u] + near[v]) / 2, skeleton.mirror, np.full(len(a.at), np.nan)
     trust = np.minimum(a.weight, b.weight)
     trust = np.where(np.isfinite(a.at).all(axis=-1) & np.isfinite(b.at).all(axis=-1), trust, 0)
     trust = np.minimum(trust, trust[:, mirror])  # both sides of a pair, or neither
     shared = (trust > 0).sum(axis=1) >= 3
-    if shared.sum() < LEAST:
-        return None
+    if not shared.any():
+        return found
     trust, at_a, at_b = trust[shared], a.at[shared], b.at[shared]
     at_b = np.stack([at_b, at_b[:, mirror]])  # as they are, and with left and right exchanged
     off = line_distance(rig, u, v, at_a, at_b) / scale
     off = np.where(trust > 0, np.minimum(off, CAP), 0)
     off = (off + off[:, :, mirror]).min(axis=0) / 2
-    mean = (off * trust).sum(axis=1) / trust.sum(axis=1)
-    return float(np.median(mean))
+    found[shared] = (off * trust).sum(axis=1) / trust.sum(axis=1)
+    return found
 
 
-def _place(
-    rig: Rig, cluster: Sequence[Node], cut: Mapping[Node, ViewTrack], near: np.ndarray
-) -> np.ndarray:
-    """(3,) metres, the middle of a cluster's keypoints in a window."""
+def gathered(
+    tracks: np.ndarray, views: Sequence[Mapping[int, ViewTrack]], k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(T, V, K, 2) and (T, V, K) of one person."""
+    t, count = tracks.shape
+    at, weight = np.full((t, count, k, 2), np.nan), np.zeros((t, count, k))
+    for v, known in enumerate(views):
+        for number, track in known.items():
+            rows = tracks[:, v] == number
+            at[rows, v], weight[rows, v] = track.at[rows], track.weight[rows]
+    return at, weight
+
+
+def _untangle(
+    rig: Rig,
+    skeleton: Skeleton,
+    views: Sequence[Mapping[int, ViewTrack]],
+    people: Sequence[Person],
+    near: np.ndarray,
+) -> None:
+    """Exchange the tracks of two people in frames of a view, where that fits other views better.
+
+    A window has one track of a view; in the middle of it an id may have gone to somebody else.
+    """
+    if len(people) < 2:
+        return
+    seen = [gathered(person.tracks, views, len(skeleton)) for person in people]
+
+    def off(of: int, to: int, v: int, rows: np.ndarray) -> np.ndarray:
+        """(R,) how far a view of somebody is from the other views of somebody."""
+        (at_of, weight_of), (at_to, weight_to) = seen[of], seen[to]
+        a = ViewTrack(at_of[rows, v], weight_of[rows, v])
+        each = np.stack([
+            distances(rig, skeleton, u, v, ViewTrack(at_to[rows, u], weight_to[rows, u]), a, near)
+            for u in range(len(rig)) if u != v
+        ])  # fmt: skip
+        # The lower median: one of the other views may be wrong, too.
+        known = np.isfinite(each).sum(axis=0)
+        each = np.sort(each, axis=0)
+        return each[np.maximum(known - 1, 0) // 2, np.arange(len(rows))]
+
+    for v in range(len(rig)):
+        for p, person in enumerate(people):
+            rows = np.flatnonzero(person.tracks[:, v] >= 0)
+            if not len(rows):
+                continue
+            mine = off(p, p, v, rows)
+            doubted = mine > DOUBTED
+            rows, mine = rows[doubted], mine[doubted]
+            for q, other in enumerate(people):
+                if p == q or not len(rows):
+                    continue
+                theirs = np.nan_to_num(off(q, q, v, rows))
+                with_theirs = np.nan_to_num(off(p, q, v, rows), nan=CAP)
+                back = np.nan_to_num(off(q, p, v, rows))  # 0 where they have no track here
+                better = mine + theirs - with_theirs - back > BETTER
+                better &= (with_theirs < DOUBTED) & (back < DOUBTED)
+                if not better.any():
+                    continue
+                these = rows[better]
+                a, b = person.tracks[these, v].copy(), other.tracks[these, v].copy()
+                person.tracks[these, v], other.tracks[these, v] = b, a
+                for one, two in zip(seen[p], seen[q], strict=True):
+                    kept = one[these, v].copy()
+                    one[these, v], two[these, v] = two[these, v], kept
+                rows, mine = rows[~better], mine[~better]
+
+
+def steady(worlds: np.ndarray, seconds: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Which of P people somebody is in each frame, so that nobody jumps to where another was.
+
+    Args:
+        worlds: (P, T, K, 3) metres.
+        seconds: (T,) of the frames.
+        mirror: (K,) the keypoint of the other side.
+
+    Returns:
+        order: (T, P) indices into `worlds`.
+    """
+    count, t = worlds.shape[:2]
+    order = np.broadcast_to(np.arange(count), (t, count)).copy()
+    known = np.isfinite(worlds[..., 0]).sum(axis=2) >= 3
+    jumped, speed = np.zeros(t, bool), np.zeros((count, t, 3))
+    for n, (world, there) in enumerate(zip(worlds, known, strict=True)):
+        rows = np.flatnonzero(there)
+        far = np.linalg.norm(_step(world, rows[:-1], rows[1:]), axis=1)
+        jumped[rows[1:][far > JUMP]] = True
+        before = rows[np.searchsorted(seconds[rows], seconds[rows] - AGO)]
+        gone = np.maximum(seconds[rows] - seconds[before], 1e-6)[:, None]
+        speed[n, rows] = np.where(gone < 2 * AGO, _step(world, before, rows) / gone, 0)
+    now = np.arange(count)
+    last = np.full((count, 2), -1)  # of each, who it was, and the frame
+    for first, end in pairwise([0, *np.flatnonzero(jumped), t]):
+        if first:
+            cost = np.full((count, count), UNKNOWN)
+            for a, n in product(range(count), range(count)):
+                who, frame = last[a]
+                gone = seconds[first] - seconds[frame]
+                if who >= 0 and known[n, first] and gone < FORGET:
+                    ahead = worlds[who, frame] + gone * speed[who, frame]
+                    far = _moved(ahead, worlds[n, first], mirror)
+                    cost[a, n] = min(1.0, max(0.0, far - TURN * gone))
+            columns = linear_sum_assignment(cost)[1]
+            if cost[np.arange(count), now].sum() - cost[np.arange(count), columns].sum() > JUMP:
+                now = columns
+        order[first:end] = now
+        for a in range(count):
+            rows = np.flatnonzero(known[now[a], first:end])
+            if len(rows):
+                last[a] = now[a], first + rows[-1]
+    return order
+
+
+def _step(world: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(R, 3) metres, the median movement of keypoints between frames; 0 with none in both."""
+    moved = world[after] - world[before]
+    some = np.isfinite(moved[..., 0]).any(axis=1)
+    found = np.zeros((len(before), 3))
+    found[some] = np.nanmedian(moved[some], axis=1)
+    return found
+
+
+class TimedPose(NamedTuple):
+    """Where a person was."""
+
+    seconds: float
+    at: np.ndarray  # (K, 3) metres, NaN where missing
+
+
+def _ends(
+    rig: Rig,
+    cluster: Sequence[Node],
+    cut: Mapping[Node, ViewTrack],
+    near: np.ndarray,
+    seconds: np.ndarray,
+) -> tuple[TimedPose, TimedPose]:
+    """The first and the last clear pose of a cluster in a window."""
     first = cut[cluster[0]]
     t, k = first.weight.shape
     at, weight = np.full((t, k, len(rig), 2), np.nan), np.zeros((t, k, len(rig)))
     for v, number in cluster:
         at[:, :, v], weight[:, :, v] = cut[v, number].at, cut[v, number].weight
-    best = np.argsort(weight.sum(axis=(1, 2)))[-PLACED:]
-    flat = at[best].reshape(-1, len(rig), 2)
-    found = triangulate_points(rig, flat, weight[best].reshape(-1, len(rig)), 4 * near)
-    known = np.isfinite(found.world[:, 0])
-    return np.median(found.world[known], axis=0) if known.any() else np.full(3, np.nan)
+    # Keypoints that two views see.
+    total = np.where((weight > 0).sum(axis=2) >= 2, weight.sum(axis=2), 0).sum(axis=1)
+    clear = np.flatnonzero(total >= CLEAR * total.max())[[0, -1]]
+    flat = at[clear].reshape(-1, len(rig), 2)
+    found = triangulate_points(rig, flat, weight[clear].reshape(-1, len(rig)), 4 * near)
+    begin, end = found.world.reshape(2, k, 3)
+    return TimedPose(float(seconds[clear[0]]), begin), TimedPose(float(seconds[clear[1]]), end)
+
+
+def _moved(before: np.ndarray, after: np.ndarray, mirror: np.ndarray) -> float:
+    """Metres between two (K, 3) poses: the median over keypoints; NaN where it is not known."""
+    if len(before) == len(after):
+        far = np.linalg.norm([before - after, before - after[mirror]], axis=-1)
+        if np.isfinite(far[0]).sum() >= 3:
+            return float(np.nanmedian(far, axis=1).min())
+    middles = [each[np.isfinite(each[:, 0])] for each in (before, after)]
+    if not all(len(each) for each in middles):
+        return float("nan")
+    return float(np.linalg.norm(np.subtract(*(np.median(each, axis=0) for each in middles))))
 
 
 def _continued(
     clusters: Sequence[Sequence[Node]],
-    places: Sequence[np.ndarray],
+    ends: Sequence[tuple[TimedPose, TimedPose]],
     people: Sequence[Person],
-    now: float,
+    mirror: np.ndarray,
 ) -> list[int]:
     """Whose each cluster is; from `len(people)` on, new ones."""
     if not clusters:
         return []
     gain = np.full((len(clusters), len(people)), -1.0)
-    for i, (cluster, place) in enumerate(zip(clusters, places, strict=True)):
+    for i, (cluster, (begin, _)) in enumerate(zip(clusters, ends, strict=True)):
         for j, person in enumerate(people):
             votes = sum(
                 person.votes[node] / max(1, sum(each.votes[node] for each in people))
                 for node in cluster
             )
-            far = np.linalg.norm(place - person.place) - PER_SECOND * (now - person.last)
-            near = 0.0 if np.isnan(far) else float(np.clip(1 - max(far, 0) / NEAR, -1, 1))
-            moved = 0.0 if np.isnan(far) else float(np.linalg.norm(place - person.place))
-            gain[i, j] = votes / len(cluster) + near - 0.1 * moved if votes or near > 0 else -1
+            moved = _moved(person.pose, begin.at, mirror)
+            far = max(0.0, moved - PER_SECOND * (begin.seconds - person.last))
+            near = 0.0 if np.isnan(moved) else float(np.clip(1 - far / NEAR, -1, 1))
+            less = 0.0 if np.isnan(moved) else 0.1 * moved
+            gain[i, j] = votes / len(cluster) + near - less if votes or near > 0 else -1
     rows, columns = linear_sum_assignment(-gain) if len(people) else ([], [])
     taken = {int(i): int(j) for i, j in zip(rows, columns, strict=True) if gain[i, j] > 0}
     numbers, fresh = [], len(people)

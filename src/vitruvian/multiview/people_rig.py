@@ -24,8 +24,8 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError, amount
 from vitruvian.geometry.camera import Camera
 from vitruvian.multiview.bundle import Adjusted, Bundle, adjusted
-from vitruvian.multiview.people import ViewTrack, match_views
-from vitruvian.multiview.recording import NEAR, SHARE, CameraView, at_times, gathered, tracks_of
+from vitruvian.multiview.people import ViewTrack, gathered, match_views
+from vitruvian.multiview.recording import NEAR, SHARE, CameraView, at_times, tracks_of
 from vitruvian.multiview.sides import exchanged
 from vitruvian.multiview.sync import Offset, find_offset, speed_offset
 from vitruvian.multiview.triangulation import Rig, triangulate_points

@@ -12,7 +12,7 @@ from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
-from vitruvian.multiview.people import ViewTrack, match_views
+from vitruvian.multiview.people import ViewTrack, gathered, match_views, steady
 from vitruvian.multiview.sides import exchanged
 from vitruvian.multiview.sync import Offset, Seen, find_offset
 from vitruvian.multiview.triangulation import Rig, triangulate_points, undistorted
@@ -143,10 +143,18 @@ def triangulated(
     seconds = seconds + (0.0 if found[0] is None else found[0].seconds)
     common = at_times(views, seen, seconds, found)
     people, alone = match_views(rig, table, common, seconds, NEAR * max_error)
-    three = []
-    for person in people:
-        at, weight = gathered(person.tracks, common, len(table))
-        three.append(_three(rig, table, at, weight, max_error, options))
+    tracks = np.stack([person.tracks for person in people]) if people else np.zeros((0, 0, 0))
+
+    def three_of(own: np.ndarray) -> TriangulatedPerson:
+        return _three(rig, table, *gathered(own, common, len(table)), max_error, options)
+
+    three = [three_of(own) for own in tracks]
+    if len(three) > 1:
+        order = steady(np.stack([person.world for person in three]), seconds, table.mirror)
+        moved = np.flatnonzero((order != np.arange(len(three))).any(axis=0))
+        tracks = np.take_along_axis(tracks, order.T[..., None], axis=0)
+        for n in moved:
+            three[n] = three_of(tracks[n])
     placed = [Frame(None, f.index, f.seconds, f.source, views[0].camera, f.size) for f in frames]
     names = [view.name for view in views]
     ones = {(names[v], number): count for (v, number), count in alone.items()}
@@ -192,19 +200,6 @@ def tracks_of(view: CameraView, min_score: float) -> dict[int, Seen]:
         there = (score > 0) & np.isfinite(at).all(axis=-1)
         found[number] = Seen(seconds, np.where(there[..., None], at, np.nan), score * there)
     return found
-
-
-def gathered(
-    tracks: np.ndarray, views: Sequence[dict[int, ViewTrack]], k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(T, V, K, 2) and (T, V, K) of one person."""
-    t, count = tracks.shape
-    at, weight = np.full((t, count, k, 2), np.nan), np.zeros((t, count, k))
-    for v, known in enumerate(views):
-        for number, track in known.items():
-            rows = tracks[:, v] == number
-            at[rows, v], weight[rows, v] = track.at[rows], track.weight[rows]
-    return at, weight
 
 
 def _three(
