@@ -13,6 +13,7 @@ from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.geometry.camera import Camera
 from vitruvian.multiview.people import ViewTrack, gathered, match_views, steady
+from vitruvian.multiview.rig_fit import Beside, beside_lines
 from vitruvian.multiview.sides import exchanged
 from vitruvian.multiview.sync import Offset, Seen, find_offset
 from vitruvian.multiview.triangulation import Rig, triangulate_points, undistorted
@@ -51,6 +52,7 @@ class TriangulatedPerson:
     used: np.ndarray  # (T, V, K) bool, views that agree
     score: np.ndarray  # (T, K) mean score of these views, 0 where missing
     swapped: np.ndarray  # (T, V) bool, where left and right of a view were exchanged
+    beside: Beside  # how far the views are from fitting each other, (V, V)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +227,8 @@ def _three(
     error, spread = points.error.reshape(t, k), points.uncertainty.reshape(t, k)
     if options.bones:
         world = _of_one_length(table, world, spread)
-    return TriangulatedPerson(world, error, spread, used, score, swapped)
+    beside = beside_lines(rig, at, weight)
+    return TriangulatedPerson(world, error, spread, used, score, swapped, beside)
 
 
 def _of_one_length(table: Skeleton, world: np.ndarray, spread: np.ndarray) -> np.ndarray:

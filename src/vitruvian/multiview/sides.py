@@ -40,7 +40,12 @@ def groups(skeleton: Skeleton) -> list[np.ndarray]:
 
 
 def line_distance(rig: Rig, u: int, v: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(...) pixels, the mean distance of points from the epipolar lines of each other.
+    """(...) pixels, the mean distance of points from the epipolar lines of each other."""
+    return np.abs(signed_line_distance(rig, u, v, a, b))
+
+
+def signed_line_distance(rig: Rig, u: int, v: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(...) pixels, the same, positive on one side of the lines and negative on the other.
 
     Args:
         rig: the cameras.
@@ -53,7 +58,7 @@ def line_distance(rig: Rig, u: int, v: int, a: np.ndarray, b: np.ndarray) -> np.
     whole_a = np.concatenate([a, np.ones_like(a[..., :1])], axis=-1)
     whole_b = np.concatenate([b, np.ones_like(b[..., :1])], axis=-1)
     line_b, line_a = whole_a @ essential.T, whole_b @ essential
-    off = np.abs((whole_b * line_b).sum(axis=-1))
+    off = (whole_b * line_b).sum(axis=-1)
     steep_a = np.linalg.norm(line_a[..., :2] / rig.focal[u], axis=-1)
     steep_b = np.linalg.norm(line_b[..., :2] / rig.focal[v], axis=-1)
     return off / 2 * (1 / np.maximum(steep_a, 1e-12) + 1 / np.maximum(steep_b, 1e-12))

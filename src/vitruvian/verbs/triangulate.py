@@ -330,6 +330,7 @@ def report(found: Recording3D, cameras: Sequence[str], synced: bool = False) -> 
             swapped = int(person.swapped[:, v].sum())
             more = f"; left and right exchanged in {amount(swapped, 'frame')}" if swapped else ""
             lines.append(f"  {camera}: agrees for {100 * used:.0f} % of them{more}")
+    lines += _wrong_rig(found, cameras)
     rate = 1 / max(float(np.median(np.diff(seconds))), 1e-6) if len(seconds) > 1 else 1.0
     for (name, number), count in sorted(found.alone.items()):
         if count >= ALONE * rate:
@@ -338,3 +339,28 @@ def report(found: Recording3D, cameras: Sequence[str], synced: bool = False) -> 
                 "left out"
             )
     return lines
+
+
+def _wrong_rig(found: Recording3D, cameras: Sequence[str]) -> list[str]:
+    """A line about cameras that do not fit each other, by the person who is known best."""
+    if not found.people or (lens := found.frames[0].camera) is None:
+        return []
+    person = max(found.people, key=lambda each: int(np.isfinite(each.error).sum()))
+    wrong, pairs = person.beside.wrong(lens.matrix[0, 0])
+    if not pairs:
+        return []
+    way_out = "calibrate the rig again, or see whether the clocks agree"
+    if wrong is not None:
+        others = [v for v in range(len(cameras)) if v != wrong]
+        far = ", ".join(f"{cameras[v]} {person.beside.offset[wrong, v]:.0f}" for v in others)
+        return [
+            f"{cameras[wrong]} does not fit the others: its keypoints are beside their epipolar "
+            f"lines by so many pixels (median): {far}; {way_out}"
+        ]
+    far = ", ".join(
+        f"{cameras[u]} and {cameras[v]} {person.beside.offset[u, v]:.0f}" for u, v in pairs
+    )
+    return [
+        "cameras do not fit each other: keypoints are beside the epipolar lines by so many pixels "
+        f"(median): {far}; {way_out}"
+    ]
