@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 import vitruvian as vit
+from vitruvian.body.skeletons import COCO17
 from vitruvian.multiview.boards import Board
 
 HERE = Path(__file__).parent
@@ -47,7 +48,8 @@ def main() -> None:
         )  # fmt: skip
         (HERE / "rig_lens.png").write_bytes((folder / "lenses_coverage.png").read_bytes())
         seconds = np.arange(600) / 30
-        body = rigs.walker(seconds)
+        # That walker is a mirror image, which no model of a body fits: its left is on the right.
+        body = rigs.walker(seconds)[:, COCO17.mirror]
         for n, camera in enumerate(phones, 1):
             view = rigs.seen(camera, f"phone{n}", body[None], seconds, rng)
             with vit.open_sink(folder / f"phone{n}.jsonl") as sink:

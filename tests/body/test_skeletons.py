@@ -2,7 +2,10 @@
 
 import pytest
 
-from vitruvian.body.skeletons import HALPE136, SKELETONS
+from vitruvian.body.mapping import Mapping
+from vitruvian.body.names import known_names
+from vitruvian.body.skeletons import COCO17, HALPE136, SKELETONS, find_skeleton
+from vitruvian.errors import VitruvianError
 
 
 @pytest.mark.parametrize(
@@ -29,3 +32,32 @@ def test_a_hand_is_the_subjects_own():
     hand = [HALPE136.keypoints[k] for k in HALPE136.parts["left_hand"]]
     assert hand[:2] == ["left_hand", "left_thumb_1"]
     assert all(keypoint.startswith("left_") for keypoint in hand)
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".osim"])
+def test_markers_of_an_opensim_model_are_found_among_keypoints(tmp_path, suffix):
+    """As in Pose2Sim 0.10.49 (findings/pose2sim_coco17_right_hip.sh), RHJC as in Rajagopal's."""
+    names = ("Nose", "Neck", "LHip", "RHJC", "Hip", "LBigToe", "RKNE")
+    markers = "".join(
+        f'<Marker name="{name}"><location>0 0 0</location></Marker>' for name in names
+    )
+    path = tmp_path / f"Markers_few{suffix}"
+    path.write_text(f"<OpenSimDocument><MarkerSet>{markers}</MarkerSet></OpenSimDocument>")
+    few = find_skeleton(str(path))
+    assert (few.name, few.keypoints, few.bones) == ("Markers_few", names, ())
+    way = Mapping.of(COCO17, few)
+    own = [[COCO17.keypoints[k] for k in each] for each in way.parts]
+    assert own == [
+        ["nose"], ["left_shoulder", "right_shoulder"], ["left_hip"], ["right_hip"],
+        ["left_hip", "right_hip"], [], [],
+    ]  # fmt: skip
+    assert (way.derived, way.missing) == (["Neck", "Hip"], ["LBigToe", "RKNE"])
+    assert Mapping.of(SKELETONS["blazepose33"], few).missing == ["RKNE"]
+    path.write_text("<OpenSimDocument><MarkerSet/></OpenSimDocument>")
+    with pytest.raises(VitruvianError, match="want <Marker name="):
+        find_skeleton(str(path))
+
+
+@pytest.mark.parametrize("table", SKELETONS.values(), ids=lambda table: table.name)
+def test_our_own_names_mean_themselves(table):
+    assert known_names(table.keypoints) == list(table.keypoints)

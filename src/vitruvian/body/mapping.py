@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vitruvian.body.names import known_names
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.body.skeletons import IN_MESH
@@ -40,7 +41,7 @@ class Mapping:
 
     @classmethod
     def of(cls, source: Skeleton, target: Skeleton) -> Mapping:
-        """The way from one to the other.
+        """The way from one to the other; both may have the names of other programs.
 
         Raises:
             VitruvianError: they have no keypoint in common.
@@ -48,10 +49,10 @@ class Mapping:
         known, parts = source.places, []
         # A body has some keypoints of a face, too: from a mesh to a face, the mesh's are taken.
         mesh = IN_MESH if "face_0" in known and "chin" in target.keypoints else {}
-        for name in target.keypoints:
-            ways = (mesh.get(name, name), name, *ALIASES.get(name, ()))
+        for name, word in zip(target.keypoints, known_names(target.keypoints), strict=True):
+            ways = (mesh.get(name, name), name, word, *ALIASES.get(word, ()))
             own = next((way for way in ways if way in known), None)
-            middle = MIDDLES.get(name, ())
+            middle = MIDDLES.get(word, ())
             if own is not None:
                 parts.append(known[own])
             elif middle and all(part in known for part in middle):

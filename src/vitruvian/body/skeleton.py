@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from vitruvian.body.names import known_names, places
-from vitruvian.documents import read_toml, unreadable
+from vitruvian.documents import read_toml, unreadable, xml_tree
 from vitruvian.errors import shown, unknown
 
 _FINGER = re.compile(r"(thumb|index|middle|ring|pinky)_\d$")
@@ -79,6 +79,18 @@ class Skeleton:
             raise unreadable(
                 path, f"a keypoint is connected to {error}, which does not exist"
             ) from None
+
+    @classmethod
+    def of_markers(cls, path: Path) -> Skeleton:
+        """The markers of an OpenSim model or marker set, .osim or .xml, without bones.
+
+        Raises:
+            VitruvianError: the file is missing, or has no markers.
+        """
+        names = [marker.get("name", "") for marker in xml_tree(path).iter("Marker")]
+        if not names or not all(names) or len(set(names)) != len(names):
+            raise unreadable(path, "want <Marker name=...> with unique names, as OpenSim has them")
+        return cls.table(path.stem, str(path), *((name, "", nan) for name in names))
 
     @classmethod
     def from_json(cls, text: str) -> Skeleton:

@@ -580,6 +580,8 @@ def skeleton(name: str) -> Skeleton:
 
 
 def find_skeleton(which: str) -> Skeleton:
-    """The skeleton of that name or .toml file; `VitruvianError` if unknown."""
+    """The skeleton of that name, .toml file or OpenSim markers; `VitruvianError` if unknown."""
     path = Path(which)
-    return Skeleton.read(path) if path.suffix.lower() == ".toml" else skeleton(which)
+    readers = {".toml": Skeleton.read, ".osim": Skeleton.of_markers, ".xml": Skeleton.of_markers}
+    read = readers.get(path.suffix.lower())
+    return skeleton(which) if read is None else read(path)

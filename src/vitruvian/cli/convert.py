@@ -37,7 +37,8 @@ from vitruvian.errors import MOST
     skeleton=Word(
         str | None,
         OUTPUT,
-        "Skeleton of OUT, matched by keypoint names: coco17, body_25, ..., or a .toml file.",
+        "Skeleton of OUT, matched by keypoint names: coco17, body_25, ..., a .toml file, or "
+        "OpenSim markers (.osim, .xml).",
         "that of IN",
     ),
     person=Word(int | None, INPUT, "Convert only the person with this track id."),
