@@ -76,7 +76,8 @@ def main() -> None:
     for number in (1, 2, 3, 4):
         camera = Camera.read(f"{folder}/calibration/Calib_qualisys.toml:cam_0{number}")
         video = folder / "single_balancing" / "videos" / f"cam0{number}.mp4"
-        people = distances(video, given.model, camera=camera, device=given.device)
+        # Without confirmation, which leaves him out of cam_02: his bones change too much there.
+        people = distances(video, given.model, camera=camera, device=given.device, confirm=False)
         _, smooth, raw = np.array(max(people.values(), key=len)).T
         there = truth(folder, camera)
         off = smooth - there, raw - there
