@@ -267,6 +267,25 @@ def test_a_camera_that_does_not_fit_is_named(count, turned, line):
         assert re.search(line, lines[0])
 
 
+def test_a_keypoint_on_which_two_views_agree_by_chance_is_left_out():
+    """A wrist a metre away from the forearm; what it is joined to stays."""
+    rng, wrist = np.random.default_rng(0), COCO17.keypoints.index("left_wrist")
+    truth = rigs.walker(SECONDS)[None]
+    wrong = truth.copy()
+    wrong[0, 30:35, wrist] += (0.7, 0.7, 0.2)
+    views = [
+        rigs.seen(camera, f"cam{i}", wrong if i < 2 else truth, SECONDS, rng)
+        for i, camera in enumerate(rigs.cameras(3))
+    ]
+    (person,) = triangulated(views).people
+    off = np.linalg.norm(person.world - truth[0], axis=-1)
+    assert np.isnan(off[30:35, wrist]).all()
+    assert not person.used[30:35, :, wrist].any()
+    assert np.isnan(person.uncertainty[30:35, wrist]).all()
+    assert np.isnan(off).sum() == 5
+    assert np.nanmax(off) < 0.1
+
+
 def test_a_camera_without_a_place_is_refused():
     camera = Camera.with_focal(rigs.SIZE, 900)
     with pytest.raises(VitruvianError, match="position of a camera is unknown"):

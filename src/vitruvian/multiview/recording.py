@@ -16,11 +16,14 @@ from vitruvian.multiview.people import ViewTrack, gathered, match_views, steady
 from vitruvian.multiview.rig_fit import Beside, beside_lines
 from vitruvian.multiview.sides import exchanged
 from vitruvian.multiview.sync import Offset, Seen, find_offset
-from vitruvian.multiview.triangulation import Rig, triangulate_points, undistorted
+from vitruvian.multiview.triangulation import Points, Rig, triangulate_points, undistorted
 
 SHARE = 0.02  # of the longer side of the image: the largest reprojection error that agrees
 NEAR = 0.5  # of it: the distance in which people, sides and offsets are weighed
 LONGEST_GAP = 1.6  # frames of a view between which keypoints are interpolated
+# A bone is too long by more than: of its usual length, standard deviations, metres.
+STRETCH, CHANCE, SLIP = 0.5, 4.0, 0.1
+STRANGER = 0.3  # a view shows another person if it agrees with less of the keypoints of a frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,16 +222,55 @@ def _three(
         at = np.take_along_axis(at, order[..., None], axis=2)
         weight = np.take_along_axis(weight, order, axis=2)
     flat_at = at.transpose(0, 2, 1, 3).reshape(-1, views, 2)
-    flat_weight = weight.transpose(0, 2, 1).reshape(-1, views)
-    points = triangulate_points(rig, flat_at, flat_weight, max_error)
-    used = points.used.reshape(t, k, views).transpose(0, 2, 1)
+
+    def placed(weight: np.ndarray) -> tuple[Points, np.ndarray]:
+        flat_weight = weight.transpose(0, 2, 1).reshape(-1, views)
+        points = triangulate_points(rig, flat_at, flat_weight, max_error)
+        return points, points.used.reshape(t, k, views).transpose(0, 2, 1)
+
+    points, used = placed(weight)
+    there = (weight > 0) & np.isfinite(at).all(axis=-1)
+    strange = used.sum(axis=2) < STRANGER * there.sum(axis=2)
+    if (strange & used.any(axis=2)).any():
+        points, used = placed(np.where(strange[..., None], 0.0, weight))
     score = np.where(used, weight, 0).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
     world = points.world.reshape(t, k, 3)
     error, spread = points.error.reshape(t, k), points.uncertainty.reshape(t, k)
+    wrong = _too_far(table, world, spread)
+    world[wrong], error[wrong], spread[wrong], score[wrong] = np.nan, np.nan, np.nan, 0.0
+    used = used & ~wrong[:, None]
     if options.bones:
         world = _of_one_length(table, world, spread)
     beside = beside_lines(rig, at, weight)
     return TriangulatedPerson(world, error, spread, used, score, swapped, beside)
+
+
+def _too_far(table: Skeleton, world: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """(T, K) keypoints on which two views agree by chance: a bone to them is much too long.
+
+    Of its two ends, that of which more bones are too long, or else the less certain one.
+    """
+    wrong, bones = np.zeros(world.shape[:2], bool), list[tuple[int, int, np.ndarray]]()
+    for a, b in table.bones:
+        far = np.linalg.norm(world[:, a] - world[:, b], axis=-1)
+        if not np.isfinite(far).any():
+            continue
+        usual = np.nanmedian(far)
+        noise = np.hypot(spread[:, a], spread[:, b])
+        bones.append((a, b, far - usual > np.maximum(max(STRETCH * usual, SLIP), CHANCE * noise)))
+    blame, of = np.zeros(world.shape[:2]), np.zeros(world.shape[1])
+    for a, b, long in bones:
+        for end in (a, b):
+            blame[:, end] += long
+            of[end] += 1
+    blame /= np.maximum(of, 1)
+    for a, b, long in bones:
+        first = (blame[:, a] > blame[:, b]) | (
+            (blame[:, a] == blame[:, b]) & (spread[:, a] > spread[:, b])
+        )
+        wrong[:, a] |= long & first
+        wrong[:, b] |= long & ~first
+    return wrong
 
 
 def _of_one_length(table: Skeleton, world: np.ndarray, spread: np.ndarray) -> np.ndarray:
