@@ -44,6 +44,7 @@ NEEDS = {
         ["requests", "matplotlib", "polars", "openvino"],
         ["--no-deps", "ultralytics"],
     ],
+    "pose2sim": [["pose2sim==0.10.49"]],  # see ../triangulate_peer.py
 }
 FAMILY = {"mediapipe-solutions": BLAZEPOSE33, "mediapipe-tasks": BLAZEPOSE33, "ultralytics": COCO17}
 COMPLEXITY = {"lite": 0, "full": 1, "heavy": 2}
@@ -122,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("peer", choices=sorted(NEEDS))
+    parser.add_argument("peer", choices=sorted(FAMILY))
     parser.add_argument("source")
     parser.add_argument("--out", type=Path, required=True, help="records, .jsonl")
     parser.add_argument("--size", choices=sorted(COMPLEXITY), default="full", help="of MediaPipe's")

@@ -17,6 +17,7 @@ from typing import Any
 from vitruvian.errors import VitruvianError, shown
 
 LARGEST = 1 << 30  # bytes of a file that is read whole
+AT_FIRST = 1 << 16  # bytes of it
 LONGEST_LINE = 1 << 26  # bytes of a line, of files that are read line by line
 LARGEST_YAML = 4 << 20  # bytes; PyYAML takes about a second a megabyte
 WHOLE = 1 << 63  # whole numbers are smaller than this: NumPy's int64
@@ -30,8 +31,10 @@ def read_bytes(path: str | Path, most: int = LARGEST) -> bytes:
             a pipe may never end).
     """
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(most + 1)
+        with (path if isinstance(path, Path) else Path(path)).open("rb") as file:
+            data = file.read(AT_FIRST)  # few are longer, and room for the longest takes time
+            if len(data) == AT_FIRST:
+                data += file.read(most + 1 - AT_FIRST)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         why = getattr(error, "strerror", None) or str(error)
         raise VitruvianError(f"cannot read '{shown(path, 100)}': {why}") from None
@@ -81,14 +84,14 @@ def read_lines(path: str | Path, most: int = LONGEST_LINE) -> Generator[str, Non
         raise unreadable(path, getattr(error, "strerror", None) or error) from None
 
 
-def read_json(path: str | Path) -> Any:
-    """Parse a JSON file.
+def read_json(path: str | Path, *, quick: bool = False) -> Any:
+    """Parse a JSON file; `quick`: see `parse_json`.
 
     Raises:
         VitruvianError: as `read_text`; or it is no JSON, nested too deeply, or has a number that
             is not finite or beyond 64 bits.
     """
-    return parse_json(read_text(path), path)
+    return parse_json(read_text(path), path, quick=quick)
 
 
 def parse_json(text: str, path: str | Path, where: str = "it", *, quick: bool = False) -> Any:

@@ -619,6 +619,18 @@ def test_who_has_a_face_and_no_body_is_left_out_and_that_is_said(tmp_path):
     assert "2 with a face or hands but no body are ignored" in reading.notes
 
 
+def test_files_are_read_some_at_once(tmp_path, monkeypatch):
+    counts = [2, 0, 1, 3, 1]
+    files = {f"v_{i}_keypoints.json": [someone(25)] * n for i, n in enumerate(counts)}
+    whole = list(vit.read(folder(tmp_path / "o", files), fps=30))
+    monkeypatch.setattr("vitruvian.formats.openpose.AT_ONCE", 2)
+    some = list(vit.read(tmp_path / "o", fps=30))
+    assert [(frame.index, len(poses)) for frame, poses in some] == list(enumerate(counts))
+    for (_, one), (_, other) in zip(whole, some, strict=True):
+        for name in ("xy", "score", "box", "box_score"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
 @pytest.mark.parametrize(
     ("people", "said"),
     [
@@ -626,6 +638,7 @@ def test_who_has_a_face_and_no_body_is_left_out_and_that_is_said(tmp_path):
         ([{"pose_keypoints_2d": [None] * 75}], "x, y, score"),
         ([{"pose_keypoints_2d": {}}], "x, y, score"),
         ([{"pose_keypoints_2d": [1e300] * 75}], "1e+300"),
+        ([{"pose_keypoints_2d": [10**400] * 75}], "1000"),
         ([{"pose_keypoints_2d": [0.1, 0.2, 0.9] * 25}], "between 0 and 1"),
         ([someone(25), someone(26)], "26 keypoints"),
         ([{**someone(25), "person_id": ["x"]}], "person_id"),
@@ -644,7 +657,7 @@ def test_what_is_no_file_of_openpose_is_refused(people, said, tmp_path):
     [
         *({"time": "x"}, {"time": 0, "size": ["x", 3]}, {"time": 0, "size": 3}),
         *({"time": 0, "source": 1}, {"time": 0, "index": 0.5}, {"time": 0, "index": -1}, 3),
-        {"time": 0, "derived": 3},
+        *({"time": 0, "derived": 3}, {"time": 0, "index": 1 << 63}, {"index": 10**400}),
     ],
 )
 def test_what_is_said_of_a_frame_must_be_of_a_frame(ours, tmp_path):

@@ -13,8 +13,9 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.similar import oks
 from vitruvian.body.skeletons import BLAZEPOSE33, COCO17
 from vitruvian.frame import Frame
+from vitruvian.geometry.assignment import assignment
 from vitruvian.geometry.regions import Regions
-from vitruvian.streams.identify import Identify, Options, _assign
+from vitruvian.streams.identify import Identify, Options
 from vitruvian.streams.kalman import (
     ASPECT,
     ASPECT_SEEN,
@@ -494,7 +495,7 @@ def test_wrong_options_are_refused(wrong, words):
         Options(**wrong)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 3), (5, 2), (4, 6)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 3), (5, 2), (4, 6), (0, 2), (2, 0)])
 def test_assignments_cost_the_least(shape: tuple[int, int], rng):
     from scipy.optimize import linear_sum_assignment
 
@@ -502,7 +503,7 @@ def test_assignments_cost_the_least(shape: tuple[int, int], rng):
         for _ in range(100):
             cost = np.round(rng.uniform(0, 2, shape), decimals)
             cost[rng.random(shape) < 0.3] = np.nan
-            chosen = _assign(cost, 10 + np.arange(shape[1]), most=1)
+            chosen = assignment(cost, 10 + np.arange(shape[1]), most=1)
             rows = np.flatnonzero(chosen >= 0)
             assert len(set(chosen[rows])) == len(rows)
             known = np.where(cost < 1, cost, 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.geometry.boxes import iou, over_smaller
+from vitruvian.geometry.boxes import box_area, iou, over_smaller
 
 # Minimum OKS (IoU without keypoints) of duplicate detections. In 150 + 384 COCO images, no two
 # people with ten or more labelled keypoints reach it, except those labelled twice; YOLOv8n's
@@ -47,28 +49,37 @@ def oks(
 
     Source: COCO keypoint evaluation, with the area of the box for that of the mask.
     """
-    known = skeleton.sigmas[~np.isnan(skeleton.sigmas)]
-    sigma = np.where(
-        np.isnan(skeleton.sigmas), known.mean() if len(known) else SIGMA, skeleton.sigmas
-    )
-    area = np.maximum(np.prod(box[:, 2:] - box[:, :2], axis=1), 1)
-    square = ((xy[:, None] - other[None]) ** 2).sum(axis=-1)
-    close = np.exp(-square / (2 * area[:, None, None] * (2 * sigma) ** 2))
+    area = np.maximum(box_area(box), 1)
+    off = xy[:, None] - other[None]
+    off *= off
+    square = off[..., 0] + off[..., 1]
+    close = np.exp(-square / (2 * area[:, None, None] * _falloff(skeleton)))
     weight = np.minimum(score[:, None], other_score[None])
-    weight = np.where(np.isnan(close) | np.isnan(weight), 0, weight)
-    total = weight.sum(axis=-1)
-    shared = (weight * np.nan_to_num(close)).sum(axis=-1)
+    unknown = np.isnan(close) | np.isnan(weight)
+    weight[unknown] = close[unknown] = 0
+    total, shared = weight.sum(axis=-1), (weight * close).sum(axis=-1)
     return np.divide(shared, total, out=np.full(total.shape, np.nan), where=total > 0)
 
 
-def alike(poses: Poses, least: float = DOUBLE) -> np.ndarray:
-    """(N, N) bool, whether rows, of higher score than columns, show the same person.
+@lru_cache(64)
+def _falloff(skeleton: Skeleton) -> np.ndarray:
+    """(K,) of OKS: (2 sigma)^2."""
+    known = skeleton.sigmas[~np.isnan(skeleton.sigmas)]
+    mean = known.mean() if len(known) else SIGMA
+    return (2 * np.where(np.isnan(skeleton.sigmas), mean, skeleton.sigmas)) ** 2
 
-    By OKS, with the box of the row; by IoU without shared keypoints.
-    """
+
+def similarity(poses: Poses) -> np.ndarray:
+    """(N, N) OKS with the box of the row; IoU without shared keypoints."""
     box = poses.box
     same = oks(poses.xy, poses.score, box, poses.xy, poses.score, poses.skeleton)
-    return np.where(np.isnan(same), iou(box, box), same) >= least
+    unknown = np.isnan(same)
+    return np.where(unknown, iou(box, box), same) if unknown.any() else same
+
+
+def alike(poses: Poses, least: float = DOUBLE) -> np.ndarray:
+    """(N, N) bool, whether rows, of higher score than columns, show the same person."""
+    return similarity(poses) >= least
 
 
 def is_part(poses: Poses) -> np.ndarray:
@@ -77,15 +88,18 @@ def is_part(poses: Poses) -> np.ndarray:
     Or the other one is the part: then the row's box is far too large for its pose.
     """
     box, n = poses.box, len(poses)
-    area = np.prod(box[:, 2:] - box[:, :2], axis=1)
+    if n < 2:
+        return np.zeros(n, bool)
+    area = box_area(box)
     sizes = area[:, None], area
     inside = np.minimum(*sizes) <= SMALLER * np.maximum(*sizes)
-    inside &= over_smaller(box, box) >= INSIDE
     inside &= poses.box_score[:, None] > poses.box_score
+    if inside.any():
+        inside &= over_smaller(box, box) >= INSIDE
     if not inside.any():
         return np.zeros(n, bool)
     same = oks(poses.xy, poses.score, box, poses.xy, poses.score, poses.skeleton)
-    return (inside & (same >= PART)).any(axis=0)
+    return np.any(inside & (same >= PART), axis=0)
 
 
 def same_head(poses: Poses, near: float) -> np.ndarray:
@@ -137,6 +151,6 @@ def is_limb(box: np.ndarray, body: np.ndarray, sure: np.ndarray, small: float) -
         sure: (N,) how certain it is that somebody is there.
         small: maximum area of a limb's box, relative to the body's.
     """
-    area, whole = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (box, body))
+    area, whole = box_area(box), box_area(body)
     inside = (over_smaller(box, body) >= LIMB) & (area[:, None] < small * whole)
-    return (inside & (sure > sure[:, None])).any(axis=1)
+    return np.any(inside & (sure > sure[:, None]), axis=1)

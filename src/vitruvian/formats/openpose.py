@@ -67,6 +67,8 @@ OTHERS = {
 }
 ENOUGH = 20  # people, from the first files with any, to tell BODY_25 from BODY_25B
 FARTHEST = 1e9  # pixels
+AT_ONCE = 256  # files
+_NAME = re.compile(r"(.*?)[_.-]?([0-9]*)", re.DOTALL)  # stem and number of a frame
 
 
 def frame_to_openpose(frame: Frame, poses: Poses, derived: Sequence[str] = ()) -> dict[str, Any]:
@@ -190,7 +192,7 @@ def _files(folder: str | Path, note: Note = lambda _: None) -> list[_File]:
     files = []
     for path in named:
         name = path.name.removesuffix(".json").removesuffix("_keypoints")
-        stem, digits = re.fullmatch(r"(.*?)[_.-]?([0-9]*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
+        stem, digits = _NAME.fullmatch(name).groups()  # type: ignore[union-attr]
         if int(digits or 0) >= WHOLE:
             raise unreadable(path, f"frame {shown(digits, 40)} is beyond 64 bits")
         files.append(_File(path, stem, int(digits) if digits else None))
@@ -203,7 +205,7 @@ def _files(folder: str | Path, note: Note = lambda _: None) -> list[_File]:
 
 
 def _read(path: Path) -> _Read:
-    read = read_json(path)
+    read = read_json(path, quick=True)
     people = read.get("people") if isinstance(read, dict) else None
     if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
         raise unreadable(path, "not OpenPose JSON: it has no list of people")
@@ -247,13 +249,12 @@ def _read(path: Path) -> _Read:
 
 def _numbers(path: Path, key: str, given: Any) -> np.ndarray:
     """(K, 3) x, y, score; `VitruvianError` if it is something else."""
-    numbers = given if isinstance(given, list) else [None]
+    numbers: list[Any] = given if isinstance(given, list) else [None]
     if len(numbers) % 3 or not set(map(type, numbers)) <= {int, float}:
         raise unreadable(path, f"not OpenPose JSON: {key} is not x, y, score per keypoint")
-    array = np.array(numbers, np.float64).reshape(-1, 3)
-    if not np.abs(array).max() <= FARTHEST:
-        raise unreadable(path, f"it has a keypoint at {np.abs(array).max():.3g} pixels")
-    return array
+    if (farthest := max(map(abs, numbers))) > FARTHEST:
+        raise unreadable(path, f"it has a keypoint at {shown(farthest, 20)} pixels")
+    return np.array(numbers, np.float64).reshape(-1, 3)
 
 
 def _parts_of(files: list[_File], table: Skeleton) -> tuple[str, ...]:
@@ -384,35 +385,40 @@ def read_openpose(
         twice = next(number for number in numbers if numbers.count(number) > 1)
         raise VitruvianError(f"'{shown(folder, 100)}' has two files for frame {twice}")
     faces, left_out = 0, set[str]()
-    for file in files:
-        read = _read(file.path)
-        faces += read.faces
-        left_out |= {OTHERS[key][0].replace("_", " ") for own in read.parts for key in own} - {
-            OTHERS[key][0].replace("_", " ") for key in keys
-        }
-        index, seconds = _when(file, read.ours, fps, pictures)
-        for points in read.points:
-            if len(points) != len(table):
-                raise unreadable(
-                    file.path, f"a person has {len(points)} keypoints, {table.name} {len(table)}"
-                )
-        rows = [
-            np.concatenate([body, *(own.get(key, _nothing(key)) for key in keys)])
-            for body, own in zip(read.points, read.parts, strict=True)
-        ]
+    for first in range(0, len(files), AT_ONCE):
+        some = [(file, _read(file.path)) for file in files[first : first + AT_ONCE]]
+        rows = [row for file, read in some for row in _rows(file, read, table, keys)]
         points = np.array(rows, np.float32).reshape(-1, len(whole), 3)
         score = points[..., 2].clip(0, 1)
         xy = np.where((score > 0)[..., None], points[..., :2], np.float32(np.nan))
-        size, source = _about(file, read.ours, str(folder) if not pictures else file.stem)
-        frame = Frame(None, index, seconds, source, size=size)
-        box, person = box_around(xy), np.array(read.person, np.int64)
-        body_score = score[:, : len(table)].mean(axis=1)
-        yield frame, Poses(whole, xy, score, box, body_score, person)
+        box, body_score = box_around(xy), score[:, : len(table)].mean(axis=1)
+        end = 0
+        for file, read in some:
+            faces += read.faces
+            left_out.update(*read.parts)
+            index, seconds = _when(file, read.ours, fps, pictures)
+            size, source = _about(file, read.ours, str(folder) if not pictures else file.stem)
+            frame = Frame(None, index, seconds, source, size=size)
+            here = slice(end, end := end + len(read.points))
+            person = np.array(read.person, np.int64)
+            yield frame, Poses(whole, xy[here], score[here], box[here], body_score[here], person)
     if faces:
         note(f"{faces} with a face or hands but no body are ignored")
-    if left_out:
+    if left_out := left_out.difference(keys):
+        names = ", ".join(sorted(OTHERS[key][0].replace("_", " ") for key in left_out))
         why = f"{table.name} has them, or the first people do not"
-        note(f"keypoints of {', '.join(sorted(left_out))} are ignored: {why}")
+        note(f"keypoints of {names} are ignored: {why}")
+
+
+def _rows(file: _File, read: _Read, table: Skeleton, keys: tuple[str, ...]) -> Iterator[np.ndarray]:
+    """(K, 3) of each person, with the keypoints of `keys`."""
+    for body, own in zip(read.points, read.parts, strict=True):
+        if len(body) != len(table):
+            raise unreadable(
+                file.path, f"a person has {len(body)} keypoints, {table.name} {len(table)}"
+            )
+        parts = [own.get(key, _nothing(key)) for key in keys]
+        yield np.concatenate([body, *parts]) if parts else body
 
 
 def _nothing(key: str) -> np.ndarray:
@@ -425,13 +431,15 @@ def _when(file: _File, ours: dict[str, Any], fps: float | None, picture: bool) -
     if picture:
         return 0, 0.0
     index = ours.get("index", file.number or 0)
-    seconds = ours.get("time", None if fps is None else index / fps if _is(index, int) else 0.0)
+    if not _is(index, int) or not 0 <= index < WHOLE:
+        raise unreadable(file.path, "its vitruvian.index is invalid")
+    seconds = ours.get("time", None if fps is None else index / fps)
     if seconds is None:
         raise VitruvianError(
             f"'{shown(file.path, 100)}' has no timestamp; give the frame rate with --fps"
         )
-    if not _is(index, int) or not _is(seconds, int, float) or index < 0 or not abs(seconds) < 1e12:
-        raise unreadable(file.path, "its vitruvian.index or .time is invalid")
+    if not _is(seconds, int, float) or not abs(seconds) < 1e12:
+        raise unreadable(file.path, "its vitruvian.time is invalid")
     return index, float(seconds)
 
 

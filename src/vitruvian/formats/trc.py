@@ -71,10 +71,9 @@ def write_trc(track: Track, path: str | Path, up: str = "y") -> None:
         "\t\t" + "\t".join(f"{axis}{i}" for i in range(1, k + 1) for axis in "XYZ"),
         "",
     ]
-    lines = []
-    for number, seconds, points in zip(track.index, track.seconds, xyz, strict=True):
-        values = [f"{value:.6f}" for value in points.ravel()]
-        lines.append("\t".join([str(int(number) + 1), f"{seconds:.6f}", *values]))
+    line = "%d\t%.6f" + "\t%.6f" * (3 * k)
+    points = zip(track.index + 1, track.seconds, xyz.reshape(len(track), -1).tolist(), strict=True)
+    lines = [line % (number, seconds, *values) for number, seconds, values in points]
     write_text(Path(path), [*head, *lines])
 
 

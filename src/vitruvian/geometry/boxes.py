@@ -35,9 +35,14 @@ def _areas(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     """(N, M) areas of intersections, (N, 1) and (1, M) areas of boxes."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=-1)
-    area_a, area_b = (np.prod(box[:, 2:] - box[:, :2], axis=-1) for box in (a, b))
-    return shared, area_a[:, None], area_b[None, :]
+    size = np.maximum(high - low, 0)
+    return size[..., 0] * size[..., 1], box_area(a)[:, None], box_area(b)[None, :]
+
+
+def box_area(box: np.ndarray) -> np.ndarray:
+    """(N,) area of (N, 4) boxes."""
+    size = box[:, 2:] - box[:, :2]
+    return size[:, 0] * size[:, 1]
 
 
 def weighted_nms(
@@ -104,7 +109,7 @@ def nms(
 
 def box_around(points: np.ndarray) -> np.ndarray:
     """(N, 4) float32 boxes around (N, K, 2) points; NaN if no point is known."""
-    low = np.min(points, axis=1, initial=np.inf, where=~np.isnan(points))
-    high = np.max(points, axis=1, initial=-np.inf, where=~np.isnan(points))
+    low = np.fmin.reduce(points, axis=1, initial=np.inf)
+    high = np.fmax.reduce(points, axis=1, initial=-np.inf)
     box = np.concatenate([low, high], axis=1).astype(np.float32)
     return np.where(np.isfinite(box), box, np.float32(np.nan))

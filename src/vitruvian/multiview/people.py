@@ -17,9 +17,9 @@ from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from vitruvian.body.skeleton import Skeleton
+from vitruvian.geometry.assignment import assignment
 from vitruvian.multiview.sides import line_distance
 from vitruvian.multiview.triangulation import Rig, triangulate_points
 
@@ -307,7 +307,7 @@ def steady(worlds: np.ndarray, seconds: np.ndarray, mirror: np.ndarray) -> np.nd
                     ahead = worlds[who, frame] + gone * speed[who, frame]
                     far = _moved(ahead, worlds[n, first], mirror)
                     cost[a, n] = min(1.0, max(0.0, far - TURN * gone))
-            columns = linear_sum_assignment(cost)[1]
+            columns = assignment(cost, np.arange(count), np.inf)
             if cost[np.arange(count), now].sum() - cost[np.arange(count), columns].sum() > JUMP:
                 now = columns
         order[first:end] = now
@@ -375,8 +375,6 @@ def _continued(
     mirror: np.ndarray,
 ) -> list[int]:
     """Whose each cluster is; from `len(people)` on, new ones."""
-    if not clusters:
-        return []
     gain = np.full((len(clusters), len(people)), -1.0)
     for i, (cluster, (begin, _)) in enumerate(zip(clusters, ends, strict=True)):
         for j, person in enumerate(people):
@@ -389,11 +387,7 @@ def _continued(
             near = 0.0 if np.isnan(moved) else float(np.clip(1 - far / NEAR, -1, 1))
             less = 0.0 if np.isnan(moved) else 0.1 * moved
             gain[i, j] = votes / len(cluster) + near - less if votes or near > 0 else -1
-    rows, columns = linear_sum_assignment(-gain) if len(people) else ([], [])
-    taken = {int(i): int(j) for i, j in zip(rows, columns, strict=True) if gain[i, j] > 0}
-    numbers, fresh = [], len(people)
-    for i in range(len(clusters)):
-        if i not in taken:
-            taken[i], fresh = fresh, fresh + 1
-        numbers.append(taken[i])
-    return numbers
+    numbers = assignment(-gain, np.arange(len(people)), 0.0)
+    fresh = numbers < 0
+    numbers[fresh] = len(people) + np.arange(fresh.sum())
+    return numbers.tolist()

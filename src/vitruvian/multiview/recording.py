@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
+from vitruvian.geometry.boxes import box_around
 from vitruvian.geometry.camera import Camera
 from vitruvian.multiview.people import ViewTrack, gathered, match_views, steady
 from vitruvian.multiview.rig_fit import Beside, beside_lines
@@ -71,39 +74,45 @@ class Recording3D:
 
     def poses(self, i: int) -> Poses:
         """The people of frame i: `world`, and `xyz`, `xy` as the first camera would see them."""
-        camera, table = self.frames[i].camera, self.skeleton
+        first, rows = self._rows
+        i = range(len(self.frames))[i]
+        here = slice(first[i], first[i + 1])
+        if here.start == here.stop:
+            return Poses.nobody(self.skeleton, "camera")
+        parts: dict[str, Any] = {name: values[here] for name, values in rows.items()}
+        return Poses(self.skeleton, **parts, origin="camera")
+
+    @cached_property
+    def _rows(self) -> tuple[list[int], dict[str, np.ndarray]]:
+        """Where each frame begins in the arrays of `Poses` of all people of all frames; these."""
+        camera = self.frames[0].camera
         assert camera is not None
-        here = [n for n, each in enumerate(self.people) if np.isfinite(each.world[i]).any()]
-        if not here:
-            return Poses.nobody(table, "camera")
-        world = np.stack([self.people[n].world[i] for n in here])
-        xyz = camera.from_world(world)
-        xy = camera.project(xyz).astype(np.float32)
-        box = np.full((len(here), 4), np.nan, np.float32)
-        for row, points in enumerate(xy):  # behind the first camera nothing is seen
-            if len(seen := points[np.isfinite(points).all(axis=-1)]):
-                box[row, :2], box[row, 2:] = seen.min(axis=0), seen.max(axis=0)
+        if not self.people:
+            return [0] * (len(self.frames) + 1), {}
+        there = np.stack([np.isfinite(each.world).any(axis=(1, 2)) for each in self.people], axis=1)
 
         def of(name: str) -> np.ndarray:
-            return np.stack([getattr(self.people[n], name)[i] for n in here]).astype(np.float32)
+            return np.stack([getattr(each, name) for each in self.people], axis=1)[there]
 
-        score, error = of("score"), of("error")
-        known = np.isfinite(error)
-        return Poses(
-            table,
-            xy=xy,
-            score=score,
-            box=box,
-            box_score=(score.sum(axis=1) / np.maximum(known.sum(axis=1), 1)).astype(np.float32),
-            person=np.array(here, np.int64) + 1,
-            xyz=xyz.astype(np.float32),
-            origin="camera",
-            world=world.astype(np.float32),
-            error=np.nanmean(error, axis=1),
-            reprojection=error,
-            uncertainty=of("uncertainty"),
-            views=of("used").sum(axis=1),
-        )
+        world, score, error = of("world"), of("score"), of("error").astype(np.float32)
+        xyz, score = camera.from_world(world), score.astype(np.float32)
+        xy = camera.project(xyz).astype(np.float32)
+        seen = np.isfinite(xy).all(axis=-1, keepdims=True)  # behind the first camera nothing is
+        known = np.isfinite(error).sum(axis=1)
+        rows = {
+            "xy": xy,
+            "score": score,
+            "box": box_around(np.where(seen, xy, np.float32(np.nan))),
+            "box_score": (score.sum(axis=1) / np.maximum(known, 1)).astype(np.float32),
+            "person": np.nonzero(there)[1] + 1,
+            "xyz": xyz.astype(np.float32),
+            "world": world.astype(np.float32),
+            "error": np.nanmean(error, axis=1),
+            "reprojection": error,
+            "uncertainty": of("uncertainty").astype(np.float32),
+            "views": of("used").sum(axis=1, dtype=np.float32),
+        }
+        return [0, *np.cumsum(there.sum(axis=1)).tolist()], rows
 
 
 def triangulated(

@@ -58,10 +58,14 @@ def signed_line_distance(rig: Rig, u: int, v: int, a: np.ndarray, b: np.ndarray)
     whole_a = np.concatenate([a, np.ones_like(a[..., :1])], axis=-1)
     whole_b = np.concatenate([b, np.ones_like(b[..., :1])], axis=-1)
     line_b, line_a = whole_a @ essential.T, whole_b @ essential
-    off = (whole_b * line_b).sum(axis=-1)
-    steep_a = np.linalg.norm(line_a[..., :2] / rig.focal[u], axis=-1)
-    steep_b = np.linalg.norm(line_b[..., :2] / rig.focal[v], axis=-1)
-    return off / 2 * (1 / np.maximum(steep_a, 1e-12) + 1 / np.maximum(steep_b, 1e-12))
+    off = b[..., 0] * line_b[..., 0] + b[..., 1] * line_b[..., 1] + line_b[..., 2]
+    return off / 2 * (1 / _steepness(line_a, rig.focal[u]) + 1 / _steepness(line_b, rig.focal[v]))
+
+
+def _steepness(line: np.ndarray, focal: np.ndarray) -> np.ndarray:
+    """(...) by how much the value of a (..., 3) line grows with each pixel away from it."""
+    x, y = line[..., 0] / focal[0], line[..., 1] / focal[1]
+    return np.maximum(np.sqrt(x * x + y * y), 1e-12)
 
 
 def exchanged(

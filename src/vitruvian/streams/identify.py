@@ -24,12 +24,13 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from vitruvian.body.poses import Poses
-from vitruvian.body.similar import DOUBLE, alike, is_part, oks
+from vitruvian.body.similar import DOUBLE, is_part, oks, similarity
 from vitruvian.body.skeleton import Skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
+from vitruvian.geometry.assignment import assignment
 from vitruvian.geometry.boxes import iou
-from vitruvian.streams.kalman import CHI2_2, CHI2_4, KalmanBoxes
+from vitruvian.streams.kalman import CHI2_2, CHI2_4, KalmanBoxes, box_place
 
 Appearance = Callable[[Frame, Poses], np.ndarray]  # (N, D) one embedding per person; NaN: unknown
 
@@ -85,16 +86,19 @@ class _People:
 
     def take(self, which: np.ndarray | slice) -> _People:
         """A subset: row indices, a slice, or a boolean mask."""
-        names = [f.name for f in fields(self) if f.name != "motion"]
-        some = {name: getattr(self, name)[which] for name in names}
+        if isinstance(which, np.ndarray) and which.dtype == bool and which.all():
+            return self
+        some = {name: getattr(self, name)[which] for name in _ROWS}
         return _People(motion=self.motion.take(which), **some)
 
     @classmethod
     def join(cls, *parts: _People) -> _People:
         """Concatenate, in this order."""
-        names = [f.name for f in fields(cls) if f.name != "motion"]
-        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS}
         return cls(motion=KalmanBoxes.join(*(part.motion for part in parts)), **joined)
+
+
+_ROWS = tuple(field.name for field in fields(_People) if field.name != "motion")
 
 
 class Identify:
@@ -134,17 +138,21 @@ class Identify:
             self.clock += max(0.0, frame.seconds - self.last)
         self.last = frame.seconds
         self._resized(frame.size)
-        rows = _likeliest_first(poses)
-        rows = rows[~is_part(poses.take(rows))]
-        nobody = np.zeros(0, np.int64)
-        rows = rows[_others(poses, rows, TWICE, nobody, np.arange(len(rows)))]
+        boxed = np.all(np.isfinite(poses.box), axis=1)
+        rows = _likeliest_first(poses, boxed)
+        rows = rows[~is_part(poses)[rows]]
+        similar = np.eye(len(rows))
+        if len(rows) > 1:
+            similar = similarity(poses)[rows[:, None], rows]
+        once = _others(similar >= TWICE, np.zeros(0, np.int64), np.arange(len(rows)))
+        rows, similar = rows[once], similar[once[:, None], once]
         found = self._found(frame, poses, rows)
         people = self._remembered(found, before)
         match = self._match(people, found, poses.skeleton, before)
 
         matched = match[match >= 0]
         again = _again(people.take(match >= 0), found.take(matched))
-        left = _others(poses, rows, DOUBLE, matched, _unmatched(len(found), match))
+        left = _others(similar >= DOUBLE, matched, _unmatched(len(found), match))
         which = np.concatenate([matched, left])
         present = _People.join(again, found.take(left)) if len(left) else again
         # An id needs two sightings, or a high score; higher scores come first.
@@ -155,20 +163,22 @@ class Identify:
         present.number[fresh] = self.given + 1 + np.arange(len(fresh))
         self.given += len(fresh)
 
-        lost = people.take((match < 0) & (people.number > 0))
-        cut = not len(again) and len(left) > 0 and (lost.seen == before).sum() > 1
         self.people = present
-        if len(lost):
+        gone = (match < 0) & (people.number > 0)
+        if gone.any():
+            lost = people.take(gone)
+            cut = not len(again) and len(left) > 0 and (lost.seen == before).sum() > 1
             self.people = _People.join(present, _lost(lost, present, cut, frame.size))
         person = np.full(len(poses), -1, np.int64)
         person[rows[which]] = np.where(present.number > 0, present.number, -1)
         look = None if poses.look is None else replace(poses.look, person=person)
-        bare = np.flatnonzero(~np.isfinite(poses.box).all(axis=1))
-        kept = np.union1d(rows[which], bare)
+        kept = ~boxed
+        kept[rows[which]] = True
         numbered = replace(poses, person=person, look=look)
         if self.by_number:
-            return numbered.take(kept[np.argsort(person[kept])])
-        return numbered if len(kept) == len(poses) else numbered.take(kept)
+            some = np.flatnonzero(kept)
+            return numbered.take(some[np.argsort(person[some])])
+        return numbered if kept.all() else numbered.take(kept)
 
     def _resized(self, size: tuple[int, int]) -> None:
         """Rescale the tracks to another frame size of the same scene."""
@@ -231,18 +241,18 @@ class Identify:
             return match
 
         def stage(who: np.ndarray, cost: Callable[[], np.ndarray], most: float) -> None:
-            rows, free = np.flatnonzero(who & (match < 0)), _unmatched(len(found), match)
-            if len(rows) and len(free):
-                match[rows] = _assign(cost()[np.ix_(rows, free)], free, most)
+            rows = np.flatnonzero(who & (match < 0))
+            if len(rows) and len(free := _unmatched(len(found), match)):
+                match[rows] = assignment(cost()[rows[:, None], free], free, most)
 
         named, lately = people.number > 0, self._lately(people, before)
         absent = UNSEEN * (people.seen < before)[:, None]
-        off = people.motion.distance(found.box)
         unlike = _unlike(people, found)
 
         def by_appearance() -> np.ndarray:
-            cost = (1 - MOTION_SHARE) * unlike + MOTION_SHARE * off.sum(axis=2)
-            return np.where(off.sum(axis=2) <= CHI2_4, cost, np.nan)
+            off = people.motion.distance(found.box).sum(axis=2)
+            cost = (1 - MOTION_SHARE) * unlike + MOTION_SHARE * off
+            return np.where(off <= CHI2_4, cost, np.nan)
 
         if unlike.size and not np.isnan(unlike).all():
             stage(named, by_appearance, options.appearance)
@@ -260,7 +270,8 @@ class Identify:
         def by_motion() -> np.ndarray:
             step = (found.motion.place[None] - people.motion.place[:, None])[..., :2]
             apart = np.linalg.norm(step, axis=2) / people.motion.place[:, 3:]
-            near = (off[..., :2].sum(axis=2) <= CHI2_2) & (apart <= options.reach) & ~different
+            off = people.motion.distance(found.box)[..., :2].sum(axis=2)
+            near = (off <= CHI2_2) & (apart <= options.reach) & ~different
             return np.where(near, apart + absent, np.nan)
 
         stage(named & lately, by_motion, options.reach + UNSEEN)
@@ -275,26 +286,30 @@ class Identify:
 
 def _again(people: _People, found: _People) -> _People:
     """Tracks updated with their detections, row by row."""
-    kept = APPEARANCE_KEPT * people.look + (1 - APPEARANCE_KEPT) * found.look
-    look = np.where(np.isnan(found.look), people.look, kept)
-    look = np.where(np.isnan(people.look), found.look, look)
+    look = found.look
+    if look.size:
+        look = APPEARANCE_KEPT * people.look + (1 - APPEARANCE_KEPT) * look
+        look = np.where(np.isnan(found.look), people.look, look)
+        look = _unit(np.where(np.isnan(people.look), found.look, look))
     return replace(
         found,
-        number=people.number,
+        number=people.number.copy(),
         motion=people.motion.seen(found.box),
-        look=_unit(look),
+        look=look,
         since=people.since,
     )
 
 
-def _likeliest_first(poses: Poses) -> np.ndarray:
-    """Rows with a box, by score: results do not depend on the order of detections."""
-    rows = np.flatnonzero(np.isfinite(poses.box).all(axis=1))
+def _likeliest_first(poses: Poses, boxed: np.ndarray) -> np.ndarray:
+    """Rows with a box, (N,) bool, by score: results do not depend on the order of detections."""
+    rows = np.flatnonzero(boxed)
     return rows[np.lexsort((*poses.box[rows].T, -poses.box_score[rows]))]
 
 
 def _unit(look: np.ndarray) -> np.ndarray:
     """(N, D) scaled to length 1; NaN where impossible."""
+    if not look.size:
+        return look
     length = np.linalg.norm(look, axis=1, keepdims=True)
     return np.divide(look, length, out=np.full_like(look, np.nan), where=length > 0)
 
@@ -316,26 +331,24 @@ def _alike(people: _People, found: _People, skeleton: Skeleton, share: float) ->
     if not share or not overlap.size:
         return overlap
     # The pose moves and scales with the box.
-    was = KalmanBoxes.start(people.box).place
+    was = box_place(people.box)
     grown = people.motion.place[:, 3] / was[:, 3]
     xy = (people.xy - was[:, None, :2]) * grown[:, None, None] + people.motion.place[:, None, :2]
     similar = oks(xy, people.score, box, found.xy, found.score, skeleton)
     return np.where(np.isnan(similar), overlap, share * similar + (1 - share) * overlap)
 
 
-def _others(
-    poses: Poses, rows: np.ndarray, least: float, matched: np.ndarray, left: np.ndarray
-) -> np.ndarray:
-    """Those left over, without duplicates of matched or higher-scored detections, see `alike`.
+def _others(same: np.ndarray, matched: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Those left over, without duplicates of matched or higher-scored detections.
 
-    `matched` and `left` count those rows of the poses.
+    Args:
+        same: (N, N) bool, see `alike`.
+        matched: some of the N.
+        left: others of them.
     """
-    if not len(left) or len(matched) + len(left) < 2:
-        return left
-    same = alike(poses.take(rows), least)
-    kept = matched.tolist()
+    kept, alike = matched.tolist(), same.T.tolist()
     for row in left.tolist():
-        if not same[kept, row].any():
+        if not any(alike[row][other] for other in kept):
             kept.append(row)
     return np.array(kept[len(matched) :], np.int64)
 
@@ -345,30 +358,6 @@ def _unmatched(n: int, match: np.ndarray) -> np.ndarray:
     free = np.ones(n, bool)
     free[match[match >= 0]] = False
     return np.flatnonzero(free)
-
-
-def _assign(cost: np.ndarray, columns: np.ndarray, most: float) -> np.ndarray:
-    """(R,) one of the columns for each row, -1: none, at minimum total cost.
-
-    Leaving a row and a column unmatched costs `most`, and so does NaN, which is never chosen.
-    """
-    chosen = np.full(len(cost), -1, np.int64)
-    cost = np.where(cost < most, cost, most)
-    least = cost.min(axis=1, keepdims=True)
-    rows = np.flatnonzero(least < most)
-    first = cost[rows] == least[rows]
-    if (first.sum(axis=0) <= 1).all() and (first.sum(axis=1) == 1).all():
-        # Nobody wants the same: no other assignment costs as little.
-        places = first.argmax(axis=1)
-    else:
-        # Half a second and 50 MB, which most videos never need.
-        from scipy.optimize import linear_sum_assignment
-
-        rows, places = linear_sum_assignment(cost)
-        good = cost[rows, places] < most
-        rows, places = rows[good], places[good]
-    chosen[rows] = columns[places]
-    return chosen
 
 
 def _lost(lost: _People, present: _People, cut: bool, size: tuple[int, int]) -> _People:

@@ -20,6 +20,7 @@ PLACE = 1 / 20  # of the height: noise of a measurement, and process noise per f
 SPEED = 1 / 160  # of the height per frame: process noise of the speed per frame
 ASPECT, ASPECT_SPEED, ASPECT_SEEN = 1e-2, 1e-5, 1e-1  # same, aspect ratio; its measurement
 LEAST = 1.0  # pixels, minimum side of a box
+_LEAST = np.array([1e-3, LEAST])  # aspect and height of a prediction
 ANYWHERE = 1e6  # pixels, standard deviation
 CHI2_4, CHI2_2 = 9.4877, 9.2103  # squared Mahalanobis distances: 95 % of 4, 99 % of 2 numbers
 
@@ -35,7 +36,7 @@ class KalmanBoxes:
     @classmethod
     def start(cls, box: np.ndarray) -> KalmanBoxes:
         """Initial state, with speed 0, from first detections. box: (N, 4) x0 y0 x1 y1."""
-        place = _place(box)
+        place = box_place(box)
         spread = np.zeros((len(box), 3, 4))
         spread[:, 0] = _of(place, 2 * PLACE, ASPECT) ** 2
         spread[:, 2] = (_of(place, 10 * SPEED, ASPECT_SPEED) * RATE) ** 2
@@ -43,18 +44,16 @@ class KalmanBoxes:
 
     def after(self, seconds: float) -> KalmanBoxes:
         """Prediction some seconds later."""
-        at, across, speed = np.moveaxis(self.spread, 1, 0)
+        at, across, speed = self.spread[:, 0], self.spread[:, 1], self.spread[:, 2]
         moves = _of(self.place, PLACE, ASPECT) ** 2 * RATE  # per second
         turns = (_of(self.place, SPEED, ASPECT_SPEED) * RATE) ** 2 * RATE
-        t = seconds
-        spread = [
-            at + 2 * t * across + t**2 * speed + t * moves + t**3 / 3 * turns,
-            across + t * speed + t**2 / 2 * turns,
-            speed + t * turns,
-        ]
+        t, spread = seconds, np.empty_like(self.spread)
+        spread[:, 0] = at + 2 * t * across + t**2 * speed + t * moves + t**3 / 3 * turns
+        spread[:, 1] = across + t * speed + t**2 / 2 * turns
+        spread[:, 2] = speed + t * turns
         place = self.place + t * self.speed
-        place[:, 2:] = np.maximum(place[:, 2:], [1e-3, LEAST])
-        return KalmanBoxes(place, self.speed, np.stack(spread, axis=1))
+        place[:, 2:] = np.maximum(place[:, 2:], _LEAST)
+        return KalmanBoxes(place, self.speed, spread)
 
     def seen(self, box: np.ndarray) -> KalmanBoxes:
         """Update with the measured boxes. box: (N, 4).
@@ -62,20 +61,21 @@ class KalmanBoxes:
         A box of unexpected size has lost or gained at one side, which moves its center by half of
         that without motion: that is added to the noise of the center (not in DeepSORT).
         """
-        at, across, speed = np.moveaxis(self.spread, 1, 0)
-        now = _place(box)
+        at, across, speed = self.spread[:, 0], self.spread[:, 1], self.spread[:, 2]
+        now = box_place(box)
         off, noise = now - self.place, self._noise()
         noise[:, 0] += (now[:, 2] * now[:, 3] - self.place[:, 2] * self.place[:, 3]) ** 2 / 4
         noise[:, 1] += off[:, 3] ** 2 / 4
         whole = at + noise
         gain, gain_speed = at / whole, across / whole
-        spread = [at - gain * at, across - gain * across, speed - gain_speed * across]
-        place = self.place + gain * off
-        return KalmanBoxes(place, self.speed + gain_speed * off, np.stack(spread, axis=1))
+        spread = np.empty_like(self.spread)
+        spread[:, 0], spread[:, 1] = at - gain * at, across - gain * across
+        spread[:, 2] = speed - gain_speed * across
+        return KalmanBoxes(self.place + gain * off, self.speed + gain_speed * off, spread)
 
     def distance(self, box: np.ndarray) -> np.ndarray:
         """(N, M, 4) squared Mahalanobis distances to (M, 4) boxes: x, y, aspect, height."""
-        off = _place(box)[None] - self.place[:, None]
+        off = box_place(box)[None] - self.place[:, None]
         return off**2 / (self.spread[:, 0] + self._noise())[:, None]
 
     def unseen(self, anywhere: np.ndarray) -> KalmanBoxes:
@@ -95,9 +95,8 @@ class KalmanBoxes:
 
     def box(self) -> np.ndarray:
         """(N, 4) x0 y0 x1 y1."""
-        x, y, aspect, height = self.place.T
-        half = np.stack([aspect * height, height], axis=1) / 2
-        middle = np.stack([x, y], axis=1)
+        middle, half = self.place[:, :2], self.place[:, 2:] / 2
+        half[:, 0] *= self.place[:, 3]
         return np.concatenate([middle - half, middle + half], axis=1)
 
     def _noise(self) -> np.ndarray:
@@ -115,15 +114,17 @@ class KalmanBoxes:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def _place(box: np.ndarray) -> np.ndarray:
+def box_place(box: np.ndarray) -> np.ndarray:
     """(N, 4) x, y, aspect, height of (N, 4) x0 y0 x1 y1."""
     low, high = box[:, :2].astype(np.float64), box[:, 2:].astype(np.float64)
-    width, height = np.maximum(high - low, LEAST).T
-    return np.column_stack([(low + high) / 2, width / height, height])
+    place = np.concatenate([(low + high) / 2, np.maximum(high - low, LEAST)], axis=1)
+    place[:, 2] /= place[:, 3]
+    return place
 
 
 def _of(place: np.ndarray, share: float, aspect: float) -> np.ndarray:
     """(N, 4) standard deviations: a share of the height; `aspect` for the aspect."""
-    deviation = np.repeat(share * place[:, 3:], 4, axis=1)
+    deviation = np.empty_like(place)
+    deviation[:] = share * place[:, 3:]
     deviation[:, 2] = aspect
     return deviation
