@@ -99,11 +99,13 @@ class Frame:
     seconds: float = 0.0  # since the start of the source: presentation timestamp (PTS)
     source: str = ""  # file, camera or URL
     camera: Camera | None = None  # None: unknown; `Camera.view(size)` is assumed
-    size: tuple[int, int] = (0, 0)  # width and height; from the pixels, if given
+    size: tuple[int, int] = (0, 0)  # width and height; from the pixels, or the camera, if given
 
     def __post_init__(self) -> None:
         pixels = self.pixels
         if pixels is None:
+            if self.camera is not None and not all(self.size):
+                object.__setattr__(self, "size", self.camera.size)
             return
         if not isinstance(pixels, np.ndarray) and hasattr(pixels, "part"):
             object.__setattr__(self, "size", pixels.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from dataclasses import replace
@@ -334,6 +335,24 @@ def test_records_become_metres(recorded):
     y_down = truth[..., [0, 2, 1]] * (1, -1, 1)
     assert np.median(np.linalg.norm(track.xyz - y_down, axis=-1)) < 0.015
     assert any("person 1: 0.0 to 3.0 s, 100 %" in line for line in lines)
+
+
+def test_views_that_do_not_tell_their_size_have_that_of_their_cameras(recorded):
+    """As OpenPose files: what was written could not be read, its images were 0 x 0 pixels."""
+    folder, truth = recorded
+    sources = [folder / f"cam0{i}.jsonl" for i in (1, 2, 3)]
+    for source in sources:
+        source.write_text(
+            source.read_text().replace(
+                f'"size":{json.dumps(rigs.SIZE, separators=(",", ":"))}', '"size":[0,0]'
+            )
+        )
+        assert next(iter(vit.read(source)))[0].size == (0, 0)
+    (path,) = vit.triangulate(sources, folder / "rig.toml", out=folder / "walk.jsonl").files
+    pairs = list(vit.read(path))
+    assert pairs[0][0].size == tuple(rigs.SIZE)
+    world = np.stack([poses.world[0] for _, poses in pairs if poses.world is not None])
+    assert np.median(np.linalg.norm(world - truth, axis=-1)) < 0.015
 
 
 def test_views_of_vicon_are_found_by_the_device_in_their_names(recorded):

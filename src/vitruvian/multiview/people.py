@@ -11,9 +11,11 @@ and when all is triangulated nobody may jump to where another was (`steady`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations, pairwise, product
+from math import isnan
 from typing import NamedTuple
 
 import numpy as np
@@ -91,17 +93,22 @@ def match_views(
     }
     starts = np.searchsorted(seconds, np.arange(seconds[0], seconds[-1] + WINDOW, WINDOW))
     borders = sorted({0, *starts.tolist(), t})
-    for first, end in pairwise(borders):
+    compared = [
+        np.unique(np.linspace(first, end - 1, COMPARED).round().astype(int))
+        for first, end in pairwise(borders)
+    ]
+    far = _Distances(rig, skeleton, views, near, compared)
+    for i, (first, end) in enumerate(pairwise(borders)):
+        some = compared[i]
         here = slice(first, end)
         nodes = [node for node, there in seen.items() if there[here].any()]
-        some = np.unique(np.linspace(first, end - 1, COMPARED).round().astype(int))
         cut = {(v, n): ViewTrack(views[v][n].at[some], views[v][n].weight[some]) for v, n in nodes}
-        clusters = _clusters(rig, skeleton, nodes, cut, known, near)
+        clusters = _clusters(nodes, known, partial(far, window=i))
         several = [cluster for cluster in clusters if len(cluster) > 1]
         for cluster in clusters:
             if len(cluster) == 1:
                 alone[cluster[0]] += int(seen[cluster[0]][here].sum())
-        ends = [_ends(rig, cluster, cut, near, seconds[some]) for cluster in several]
+        ends = _ends(rig, several, cut, near, seconds[some])
         who = _continued(several, ends, people, skeleton.mirror)
         known = {}
         for cluster, end_poses, number in zip(several, ends, who, strict=True):
@@ -125,21 +132,62 @@ def match_views(
     return people, alone
 
 
+class _Distances:
+    """How far tracks are from being one person, see `distances`, in each window."""
+
+    def __init__(
+        self,
+        rig: Rig,
+        skeleton: Skeleton,
+        views: Sequence[Mapping[int, ViewTrack]],
+        near: np.ndarray,
+        windows: Sequence[np.ndarray],
+    ) -> None:
+        """Windows are the frames of each that are compared, `COMPARED` at most."""
+        self.rig, self.skeleton, self.near, self.count = rig, skeleton, near, len(windows)
+        rows = np.concatenate(windows)
+        # Where each of them is in an array of (windows, COMPARED).
+        self.places = np.concatenate(
+            [i * COMPARED + np.arange(len(w)) for i, w in enumerate(windows)]
+        )
+        self.tracks = {
+            (v, number): ViewTrack(track.at[rows], track.weight[rows])
+            for v, tracks in enumerate(views)
+            for number, track in tracks.items()
+        }
+        self.known: dict[tuple[Node, Node], list[float]] = {}
+
+    def __call__(self, a: Node, b: Node, window: int) -> float:
+        """The median over frames; NaN if it cannot be said."""
+        if (a, b) not in self.known:
+            one, other = self.tracks[a], self.tracks[b]
+            both = np.flatnonzero((one.weight.max(axis=1) > 0) & (other.weight.max(axis=1) > 0))
+            pair = (ViewTrack(each.at[both], each.weight[both]) for each in (one, other))
+            far = np.full(self.count * COMPARED, np.nan)
+            far[self.places[both]] = distances(
+                self.rig, self.skeleton, a[0], b[0], *pair, near=self.near
+            )
+            far = far.reshape(self.count, COMPARED)
+            few = np.isfinite(far).sum(axis=1) < LEAST
+            far[few] = np.nan
+            middle = np.full(self.count, np.nan)
+            middle[~few] = np.nanmedian(far[~few], axis=1)
+            self.known[a, b] = middle.tolist()
+        return self.known[a, b][window]
+
+
 def _clusters(
-    rig: Rig,
-    skeleton: Skeleton,
     nodes: Sequence[Node],
-    cut: Mapping[Node, ViewTrack],
     known: Mapping[Node, int],
-    near: np.ndarray,
+    distance: Callable[[Node, Node], float],
 ) -> list[list[Node]]:
     """Tracks that belong together in one window."""
     cost: dict[frozenset[Node], float] = {}
     for a, b in combinations(nodes, 2):
         if a[0] == b[0]:
             continue
-        far = distance(rig, skeleton, a[0], b[0], cut[a], cut[b], near)
-        if far is not None:
+        far = distance(a, b)
+        if not isnan(far):
             same = a in known and known.get(a) == known.get(b)
             cost[frozenset((a, b))] = far * (KNOWN if same else 1.0)
     clusters = [[node] for node in nodes]
@@ -150,30 +198,12 @@ def _clusters(
                 continue
             keys = [frozenset((a, b)) for a in clusters[i] for b in clusters[j]]
             costs = [cost[key] for key in keys if key in cost]
-            if costs and (mean := float(np.mean(costs))) < best:
+            if costs and (mean := sum(costs) / len(costs)) < best:
                 best, found = mean, (i, j)
         if found is None:
             return clusters
         i, j = found
         clusters[i] += clusters.pop(j)
-
-
-def distance(
-    rig: Rig,
-    skeleton: Skeleton,
-    u: int,
-    v: int,
-    a: ViewTrack,
-    b: ViewTrack,
-    near: np.ndarray,
-) -> float | None:
-    """How far two tracks are from being one person, in `near`; None if it cannot be said.
-
-    The median over frames of `distances`.
-    """
-    each = distances(rig, skeleton, u, v, a, b, near)
-    each = each[np.isfinite(each)]
-    return None if len(each) < LEAST else float(np.median(each))
 
 
 def distances(
@@ -241,19 +271,17 @@ def _untangle(
             distances(rig, skeleton, u, v, ViewTrack(at_to[rows, u], weight_to[rows, u]), a, near)
             for u in range(len(rig)) if u != v
         ])  # fmt: skip
-        # The lower median: one of the other views may be wrong, too.
-        known = np.isfinite(each).sum(axis=0)
-        each = np.sort(each, axis=0)
-        return each[np.maximum(known - 1, 0) // 2, np.arange(len(rows))]
+        return _lower_median(each)
 
+    doubted = [_beside(rig, skeleton, *each, near) > DOUBTED for each in seen]  # (V, T)
     for v in range(len(rig)):
         for p, person in enumerate(people):
-            rows = np.flatnonzero(person.tracks[:, v] >= 0)
+            rows = np.flatnonzero(doubted[p][v])
             if not len(rows):
                 continue
             mine = off(p, p, v, rows)
-            doubted = mine > DOUBTED
-            rows, mine = rows[doubted], mine[doubted]
+            still = mine > DOUBTED
+            rows, mine = rows[still], mine[still]
             for q, other in enumerate(people):
                 if p == q or not len(rows):
                     continue
@@ -271,6 +299,24 @@ def _untangle(
                     kept = one[these, v].copy()
                     one[these, v], two[these, v] = two[these, v], kept
                 rows, mine = rows[~better], mine[~better]
+
+
+def _beside(
+    rig: Rig, skeleton: Skeleton, at: np.ndarray, weight: np.ndarray, near: np.ndarray
+) -> np.ndarray:
+    """(V, T) how far each view of a person is from the others, see `distances`."""
+    t, views, _ = weight.shape
+    each = np.full((views, views, t), np.nan)
+    for u, v in combinations(range(views), 2):
+        a, b = (ViewTrack(at[:, i], weight[:, i]) for i in (u, v))
+        each[u, v] = each[v, u] = distances(rig, skeleton, u, v, a, b, near)
+    return np.stack([_lower_median(each[v]) for v in range(views)])
+
+
+def _lower_median(each: np.ndarray) -> np.ndarray:
+    """(R,) of (N, R), without NaN; the lower one: one of the other views may be wrong, too."""
+    known = np.isfinite(each).sum(axis=0)
+    return np.sort(each, axis=0)[np.maximum(known - 1, 0) // 2, np.arange(each.shape[1])]
 
 
 def steady(worlds: np.ndarray, seconds: np.ndarray, mirror: np.ndarray) -> np.ndarray:
@@ -336,32 +382,47 @@ class TimedPose(NamedTuple):
 
 def _ends(
     rig: Rig,
-    cluster: Sequence[Node],
+    clusters: Sequence[Sequence[Node]],
     cut: Mapping[Node, ViewTrack],
     near: np.ndarray,
     seconds: np.ndarray,
-) -> tuple[TimedPose, TimedPose]:
-    """The first and the last clear pose of a cluster in a window."""
-    first = cut[cluster[0]]
-    t, k = first.weight.shape
-    at, weight = np.full((t, k, len(rig), 2), np.nan), np.zeros((t, k, len(rig)))
-    for v, number in cluster:
-        at[:, :, v], weight[:, :, v] = cut[v, number].at, cut[v, number].weight
-    # Keypoints that two views see.
-    total = np.where((weight > 0).sum(axis=2) >= 2, weight.sum(axis=2), 0).sum(axis=1)
-    clear = np.flatnonzero(total >= CLEAR * total.max())[[0, -1]]
-    flat = at[clear].reshape(-1, len(rig), 2)
-    found = triangulate_points(rig, flat, weight[clear].reshape(-1, len(rig)), 4 * near)
-    begin, end = found.world.reshape(2, k, 3)
-    return TimedPose(float(seconds[clear[0]]), begin), TimedPose(float(seconds[clear[1]]), end)
+) -> list[tuple[TimedPose, TimedPose]]:
+    """The first and the last clear pose of each cluster in a window."""
+    if not clusters:
+        return []
+    k = cut[clusters[0][0]].weight.shape[1]
+    at = np.full((len(clusters), 2, k, len(rig), 2), np.nan)
+    weight = np.zeros((len(clusters), 2, k, len(rig)))
+    when = list[list[float]]()
+    for i, cluster in enumerate(clusters):
+        scores = np.stack([cut[node].weight for node in cluster])
+        # Keypoints that two views see.
+        total = np.where((scores > 0).sum(axis=0) >= 2, scores.sum(axis=0), 0).sum(axis=1)
+        clear = np.flatnonzero(total >= CLEAR * total.max())[[0, -1]]
+        for node in cluster:
+            at[i, :, :, node[0]] = cut[node].at[clear]
+            weight[i, :, :, node[0]] = cut[node].weight[clear]
+        when.append(seconds[clear].tolist())
+    flat = at.reshape(-1, len(rig), 2), weight.reshape(-1, len(rig))
+    world = triangulate_points(rig, *flat, 4 * near).world.reshape(-1, 2, k, 3)
+    return [
+        (TimedPose(begin, first), TimedPose(end, last))
+        for (begin, end), (first, last) in zip(when, world, strict=True)
+    ]
 
 
 def _moved(before: np.ndarray, after: np.ndarray, mirror: np.ndarray) -> float:
     """Metres between two (K, 3) poses: the median over keypoints; NaN where it is not known."""
     if len(before) == len(after):
         far = np.linalg.norm([before - after, before - after[mirror]], axis=-1)
-        if np.isfinite(far[0]).sum() >= 3:
-            return float(np.nanmedian(far, axis=1).min())
+        known = np.isfinite(far)
+        if known[0].sum() >= 3:
+            ways = [
+                np.median(each[there])
+                for each, there in zip(far, known, strict=True)
+                if there.any()
+            ]
+            return float(min(ways))
     middles = [each[np.isfinite(each[:, 0])] for each in (before, after)]
     if not all(len(each) for each in middles):
         return float("nan")

@@ -230,18 +230,23 @@ def _three(
         order, swapped = exchanged(rig, table, at, weight, NEAR * max_error)
         at = np.take_along_axis(at, order[..., None], axis=2)
         weight = np.take_along_axis(weight, order, axis=2)
-    flat_at = at.transpose(0, 2, 1, 3).reshape(-1, views, 2)
 
-    def placed(weight: np.ndarray) -> tuple[Points, np.ndarray]:
-        flat_weight = weight.transpose(0, 2, 1).reshape(-1, views)
-        points = triangulate_points(rig, flat_at, flat_weight, max_error)
-        return points, points.used.reshape(t, k, views).transpose(0, 2, 1)
+    def placed(rows: np.ndarray, weight: np.ndarray, noise: float | None) -> Points:
+        flat_at = at[rows].transpose(0, 2, 1, 3).reshape(-1, views, 2)
+        flat_weight = weight[rows].transpose(0, 2, 1).reshape(-1, views)
+        return triangulate_points(rig, flat_at, flat_weight, max_error, noise)
 
-    points, used = placed(weight)
+    points = placed(np.arange(t), weight, None)
+    used = points.used.reshape(t, k, views).transpose(0, 2, 1).copy()
     there = (weight > 0) & np.isfinite(at).all(axis=-1)
     strange = used.sum(axis=2) < STRANGER * there.sum(axis=2)
-    if (strange & used.any(axis=2)).any():
-        points, used = placed(np.where(strange[..., None], 0.0, weight))
+    rows = np.flatnonzero((strange & used.any(axis=2)).any(axis=1))
+    if len(rows):
+        again = placed(rows, np.where(strange[..., None], 0.0, weight), points.noise)
+        flat = (rows[:, None] * k + np.arange(k)).ravel()
+        for whole, some in zip(points[:3], again[:3], strict=True):
+            whole[flat] = some
+        used[rows] = again.used.reshape(-1, k, views).transpose(0, 2, 1)
     score = np.where(used, weight, 0).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
     world = points.world.reshape(t, k, 3)
     error, spread = points.error.reshape(t, k), points.uncertainty.reshape(t, k)

@@ -54,17 +54,19 @@ def signed_line_distance(rig: Rig, u: int, v: int, a: np.ndarray, b: np.ndarray)
         a: (..., 2) normalized coordinates.
         b: (..., 2) the same.
     """
-    essential = rig.epipolar(u, v)
-    whole_a = np.concatenate([a, np.ones_like(a[..., :1])], axis=-1)
-    whole_b = np.concatenate([b, np.ones_like(b[..., :1])], axis=-1)
-    line_b, line_a = whole_a @ essential.T, whole_b @ essential
-    off = b[..., 0] * line_b[..., 0] + b[..., 1] * line_b[..., 1] + line_b[..., 2]
-    return off / 2 * (1 / _steepness(line_a, rig.focal[u]) + 1 / _steepness(line_b, rig.focal[v]))
+    e = rig.epipolar(u, v)
+    xa, ya, xb, yb = a[..., 0], a[..., 1], b[..., 0], b[..., 1]
+    # The lines of `a` in the other image, and of `b`.
+    x, y = e[0, 0] * xa + e[0, 1] * ya + e[0, 2], e[1, 0] * xa + e[1, 1] * ya + e[1, 2]
+    off = xb * x + yb * y + (e[2, 0] * xa + e[2, 1] * ya + e[2, 2])
+    there = 1 / _steepness(x, y, rig.focal[v])
+    x, y = e[0, 0] * xb + e[1, 0] * yb + e[2, 0], e[0, 1] * xb + e[1, 1] * yb + e[2, 1]
+    return off / 2 * (1 / _steepness(x, y, rig.focal[u]) + there)
 
 
-def _steepness(line: np.ndarray, focal: np.ndarray) -> np.ndarray:
-    """(...) by how much the value of a (..., 3) line grows with each pixel away from it."""
-    x, y = line[..., 0] / focal[0], line[..., 1] / focal[1]
+def _steepness(x: np.ndarray, y: np.ndarray, focal: np.ndarray) -> np.ndarray:
+    """(...) by how much the value of a line (x, y, z) grows with each pixel away from it."""
+    x, y = x / focal[0], y / focal[1]
     return np.maximum(np.sqrt(x * x + y * y), 1e-12)
 
 
@@ -130,6 +132,9 @@ def _signs(
 def _path(cost: np.ndarray) -> np.ndarray:
     """(T,) the states of the cheapest path through (T, S) costs, where a change costs `CHANGE`."""
     t = len(cost)
+    least = cost.argmin(axis=1)
+    if (least == least[0]).all():
+        return least
     total, stays = cost[0].copy(), np.zeros(cost.shape, bool)
     lowest = np.zeros(t, np.int64)
     for i in range(1, t):

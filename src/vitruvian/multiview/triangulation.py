@@ -76,6 +76,7 @@ class Points(NamedTuple):
     error: np.ndarray  # (M,) pixels, weighted root mean square of the reprojection errors
     uncertainty: np.ndarray  # (M,) metres, standard deviation of the place
     used: np.ndarray  # (M, V) bool, the views that agree
+    noise: float  # pixels, standard deviation of a keypoint with weight 1
 
 
 def undistorted(cameras: Sequence[Camera], xy: np.ndarray) -> np.ndarray:
@@ -113,9 +114,8 @@ def triangulate_points(
     error, spread = np.full(len(world), np.nan), np.full(len(world), np.nan)
     weights = np.where(used, weight, 0).sum(axis=1)
     error[known] = np.sqrt(square[known] / weights[known])
-    trace = np.trace(np.linalg.inv(normal[known]), axis1=1, axis2=2)
-    spread[known] = np.sqrt(variance[known] * trace)
-    return Points(world, error, spread, used)
+    spread[known] = np.sqrt(variance[known] * _trace_of_inverse(normal[known]))
+    return Points(world, error, spread, used, noise)
 
 
 Some = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -167,6 +167,16 @@ def _solved(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.linalg.solve(left, right[..., None])[..., 0]
 
 
+def _trace_of_inverse(a: np.ndarray) -> np.ndarray:
+    """(M,) of (M, 3, 3) symmetric matrices: the principal minors over the determinant."""
+    xx, yy, zz, xy, xz, yz = (
+        a[:, i, j] for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+    )
+    first, second, third = yy * zz - yz * yz, xx * zz - xz * xz, xx * yy - xy * xy
+    whole = xx * first - xy * (xy * zz - xz * yz) + xz * (xy * yz - xz * yy)
+    return (first + second + third) / whole
+
+
 def _residuals(
     rig: Rig, at: np.ndarray, world: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -198,17 +208,22 @@ def _normal(slope: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def _refined(rig: Rig, at: np.ndarray, weight: np.ndarray, world: np.ndarray) -> np.ndarray:
     """(M, 3) points whose weighted squares of residuals are least; unknown ones as they were."""
-    known = (weight > 0).sum(axis=1) >= 2
+    rows, world = np.flatnonzero((weight > 0).sum(axis=1) >= 2), world.copy()
     for _ in range(STEPS):
-        residual, slope, _ = _residuals(rig, at, world)
-        weighted = (residual * weight[..., None]).reshape(len(slope), 1, -1)
+        if not len(rows):
+            break
+        if len(rows) == len(at):
+            here, much, place = at, weight, world
+        else:
+            here, much, place = at[rows], weight[rows], world[rows]
+        residual, slope, _ = _residuals(rig, here, place)
+        weighted = (residual * much[..., None]).reshape(len(slope), 1, -1)
         pull = (weighted @ slope.reshape(len(slope), -1, 3))[:, 0]
-        step = _solved(_normal(slope, weight), pull)
+        step = _solved(_normal(slope, much), pull)
         size = np.linalg.norm(step, axis=1, keepdims=True)
         step *= np.minimum(1.0, 1.0 / np.maximum(size, 1e-12))  # a metre at most
-        world = np.where(known[:, None], world - step, world)
-        if not (size[known] > SETTLED).any():
-            break
+        world[rows] = place - step
+        rows = rows[size[:, 0] > SETTLED]
     return world
 
 
