@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ from vitruvian.multiview.recording import (
     triangulated,
 )
 from vitruvian.multiview.triangulation import Rig, undistorted
+from vitruvian.streams import butterworth
 from vitruvian.verbs.triangulate import report
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -111,10 +113,22 @@ def nearest(found: Recording3D, truth: dict[str, np.ndarray]) -> TriangulatedPer
     return found.people[int(np.argmin(offs))]
 
 
-def compared(views: Sequence[CameraView], truth: dict[str, np.ndarray], what: str) -> None:
+def compared(
+    views: Sequence[CameraView],
+    truth: dict[str, np.ndarray],
+    what: str,
+    bones: bool = False,
+    cutoff_hz: float | None = None,
+) -> None:
     """Print how far the people are from Pose2Sim's markers."""
     began = time.process_time()
-    found = triangulated(views, Options())
+    found = triangulated(views, Options(bones=bones))
+    if cutoff_hz is not None:
+        seconds, lowpass = np.arange(len(found.frames)) / RATE, butterworth.Options(cutoff_hz)
+        found = replace(found, people=[
+            replace(each, world=butterworth.filtered(seconds, each.world, lowpass))
+            for each in found.people
+        ])  # fmt: skip
     spent = 1000 * (time.process_time() - began) / len(found.frames)
     if not found.people:
         print(f"{what}: nobody")
@@ -310,10 +324,13 @@ def pose2sim(folder: Path, models: Sequence[str], singles: Sequence[str], cache:
             kept = cache / f"{Path(model).stem}-cam0{v + 1}.jsonl"
             if not kept.exists():
                 video = folder / "single_balancing" / "videos" / f"cam0{v + 1}.mp4"
-                vit.predict(video, model=model, out=kept, smooth="no")
+                # As `triangulate` does.
+                vit.predict(video, model, out=kept, smooth="no", confirm=False, num_poses=5)
             pairs = list(vit.read(kept))
             seen.append(CameraView(f"cam0{v + 1}", placed[v].scaled(pairs[0][0].size), pairs))
         compared(seen, truth, f"{Path(model).stem}, four cameras")
+        smooth = f"{Path(model).stem}, four cameras, bones of one length, 6 Hz"
+        compared(seen, truth, smooth, bones=True, cutoff_hz=6.0)
         split(seen, views, truth)
         for pair in itertools.combinations(range(4), 2):
             compared([seen[v] for v in pair], truth, f"{Path(model).stem}, cameras {pair}")

@@ -3,11 +3,14 @@
 Mirrored keypoints are taken in groups (legs, arms, head), as networks exchange whole groups. Two
 views agree if a keypoint of one lies near the epipolar line of the same keypoint of the other, and
 contradict each other if it lies nearer to that of its mirror image. This tells which views differ,
-not which are right: the fewer are exchanged, unless the body would jump from one frame to the next.
+not which are right: the fewer are exchanged, unless the body would jump from one frame to the next,
+or the hips or the head would face the other way than the shoulders.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
@@ -20,6 +23,10 @@ EXCHANGE = 1.0  # what an exchange costs, in `near` of each pair of keypoints
 CHANGE = 0.5  # what another exchange than in the frame before costs, the same
 JUMP = 0.25  # metres; a larger movement from frame to frame costs no more
 PER_METRE = 40.0  # what a movement costs, in `near` of each pair of keypoints
+ENOUGH = 10  # frames that tell how long a bone is
+STEADY = 0.02  # metres; no bone is measured better
+TELLS = 0.15  # of its length: a bone that usually deviates by more tells nothing
+STRANGE = 8.0  # times its usual deviation; a stranger bone counts no more
 GROUPS = {
     "legs": ("hip", "knee", "ankle", "heel", "toe", "foot"),
     "arms": ("shoulder", "elbow", "wrist", "hand", "thumb", "index", "pinky"),
@@ -89,44 +96,124 @@ def exchanged(
     t, views, k = weight.shape
     order = np.broadcast_to(np.arange(k), (t, views, k)).copy()
     swapped = np.zeros((t, views), bool)
-    for pairs in groups(skeleton):
-        signs = _signs(rig, pairs, at, weight, near)
+    found = [_Group.of(rig, skeleton, pairs, at, weight, near) for pairs in groups(skeleton)]
+    if not any(group.signs.any() for group in found):
+        return order, swapped
+    turned = _steady(rig, skeleton, found, at, weight, near)
+    for group, turn in zip(found, turned.T, strict=True):
+        signs = (group.signs ^ turn[:, None]) & (group.counted > 0)
         rows, which = np.nonzero(signs)
-        for a, b in pairs:
+        for a, b in group.pairs:
             order[rows, which, a], order[rows, which, b] = b, a
         swapped |= signs
     return order, swapped
 
 
-def _signs(
-    rig: Rig, pairs: np.ndarray, at: np.ndarray, weight: np.ndarray, near: np.ndarray
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Mirrored keypoints that are exchanged together."""
+
+    pairs: np.ndarray  # (P, 2) left, right
+    counted: np.ndarray  # (T, V) scores of pairs that a view has both of
+    signs: np.ndarray  # (T, V) bool, the views that differ from the others
+
+    @classmethod
+    def of(
+        cls,
+        rig: Rig,
+        skeleton: Skeleton,
+        pairs: np.ndarray,
+        at: np.ndarray,
+        weight: np.ndarray,
+        near: np.ndarray,
+    ) -> _Group:
+        t, views, _ = weight.shape
+        left, right = pairs.T
+        there = np.isfinite(at).all(axis=-1)
+        weight = np.where(there, weight, 0)
+        scale = float(near.mean())
+        both = np.minimum(weight[:, :, left], weight[:, :, right])  # (T, V, P)
+        patterns = np.array([(False, *rest) for rest in product((False, True), repeat=views - 1)])
+        cost = np.zeros((t, len(patterns)))
+        for u, v in combinations(range(views), 2):
+            trust = np.minimum(both[:, u], both[:, v])
+            cap = CAP * scale
+            off = [
+                np.where(trust > 0, line_distance(rig, u, v, at[:, u][:, i], at[:, v][:, j]), 0)
+                for i, j in ((left, left), (right, right), (left, right), (right, left))
+            ]
+            ll, rr, lr, rl = (np.minimum(each, cap) for each in off)
+            gain = (trust * (lr + rl - ll - rr)).sum(axis=1) / scale
+            cost += np.where(patterns[:, u] == patterns[:, v], 0.0, gain[:, None])
+        if views == 2:
+            cost += _strange_lengths(rig, skeleton, pairs, at, weight, near)
+        # Which pattern, up to exchanging all views: views without both keypoints do not count.
+        counted = both.sum(axis=2)
+        few = np.minimum(counted @ patterns.T, counted @ ~patterns.T)
+        return cls(pairs, counted, patterns[_path(cost + 2 * EXCHANGE * few)])
+
+
+def _in_3d(
+    rig: Rig,
+    pairs: np.ndarray,
+    at: np.ndarray,
+    weight: np.ndarray,
+    near: np.ndarray,
+    signs: np.ndarray,
 ) -> np.ndarray:
-    """(T, V) bool, whether a group of mirrored pairs is exchanged."""
-    t, views, _ = weight.shape
+    """(T, 2, P, 3) metres of left and right, with left and right exchanged where (T, V) signs."""
     left, right = pairs.T
-    there = np.isfinite(at).all(axis=-1)
-    weight = np.where(there, weight, 0)
-    scale = float(near.mean())
-    both = np.minimum(weight[:, :, left], weight[:, :, right])  # (T, V, P)
-    patterns = np.array([(False, *rest) for rest in product((False, True), repeat=views - 1)])
-    cost = np.zeros((t, len(patterns)))
-    for u, v in combinations(range(views), 2):
-        trust = np.minimum(both[:, u], both[:, v])
-        cap = CAP * scale
-        off = [
-            np.where(trust > 0, line_distance(rig, u, v, at[:, u][:, i], at[:, v][:, j]), 0)
-            for i, j in ((left, left), (right, right), (left, right), (right, left))
-        ]
-        ll, rr, lr, rl = (np.minimum(each, cap) for each in off)
-        gain = (trust * (lr + rl - ll - rr)).sum(axis=1) / scale
-        cost += np.where(patterns[:, u] == patterns[:, v], 0.0, gain[:, None])
-    # Which pattern, up to exchanging all views: views without both keypoints do not count.
-    counted = both.sum(axis=2)  # (T, V)
-    few = np.minimum(counted @ patterns.T, counted @ ~patterns.T)
-    signs = patterns[_path(cost + 2 * EXCHANGE * few)]
-    flips = np.stack([(counted * signs).sum(axis=1), (counted * ~signs).sum(axis=1)], axis=1)
-    turned = _steady(rig, pairs, at, weight, near, signs, 2 * EXCHANGE * flips)
-    return (signs ^ turned[:, None]) & (counted > 0)
+    t, views, _ = weight.shape
+
+    def ordered(values: np.ndarray) -> np.ndarray:
+        a, b = values[:, :, left], values[:, :, right]
+        mask = signs.reshape(*signs.shape, *([1] * (values.ndim - 2)))
+        return np.concatenate([np.where(mask, b, a), np.where(mask, a, b)], axis=2)
+
+    points, scores = ordered(at), ordered(weight)
+    flat = points.transpose(0, 2, 1, 3).reshape(-1, views, 2)
+    found = triangulate_points(rig, flat, scores.transpose(0, 2, 1).reshape(-1, views), near)
+    return found.world.reshape(t, 2, len(pairs), 3)
+
+
+def _strange_lengths(
+    rig: Rig,
+    skeleton: Skeleton,
+    pairs: np.ndarray,
+    at: np.ndarray,
+    weight: np.ndarray,
+    near: np.ndarray,
+) -> np.ndarray:
+    """(T, 2) how unusual bones are, as they are and with the second of two views exchanged.
+
+    Epipolar lines of two cameras at one height are level and cannot tell left from right; but the
+    left shoulder of one view and the right one of the other meet in front of or behind the body.
+    """
+    place = {int(k): (side, p) for p, pair in enumerate(pairs) for side, k in enumerate(pair)}
+    bones = [(place[a], place[b]) for a, b in skeleton.bones if a in place and b in place]
+    cost = np.zeros((len(at), 2))
+    ways = [
+        _in_3d(rig, pairs, at, weight, 2 * near, np.broadcast_to([False, second], weight.shape[:2]))
+        for second in (False, True)
+    ]
+    for (side, p), (other, q) in bones:
+        far = np.stack([np.linalg.norm(w[:, side, p] - w[:, other, q], axis=-1) for w in ways], 1)
+        if not _tells(far[:, 0]):
+            continue
+        strange = np.abs(far - np.nanmedian(far[:, 0]))
+        usual = max(float(np.nanmedian(strange[:, 0])), STEADY)
+        both = np.isfinite(far).all(axis=1, keepdims=True)
+        cost += np.where(both, np.minimum(strange / usual, STRANGE), 0)
+    return cost
+
+
+def _tells(length: np.ndarray) -> bool:
+    """Whether (T,) metres between two keypoints vary so little that they tell left from right."""
+    known = length[np.isfinite(length)]
+    if len(known) < ENOUGH:
+        return False
+    usual = float(np.median(known))
+    return float(np.median(np.abs(known - usual))) <= TELLS * usual
 
 
 def _path(cost: np.ndarray) -> np.ndarray:
@@ -151,52 +238,62 @@ def _path(cost: np.ndarray) -> np.ndarray:
 
 def _steady(
     rig: Rig,
-    pairs: np.ndarray,
+    skeleton: Skeleton,
+    found: Sequence[_Group],
     at: np.ndarray,
     weight: np.ndarray,
     near: np.ndarray,
-    signs: np.ndarray,
-    flips: np.ndarray,
 ) -> np.ndarray:
-    """(T,) bool, whether all views are exchanged besides: the cheapest path (Viterbi).
+    """(T, G) bool, whether all views of a group are exchanged besides: the cheapest path (Viterbi).
 
-    Args:
-        rig: the V cameras.
-        pairs: (P, 2) mirrored keypoints.
-        at: (T, V, K, 2) normalized coordinates.
-        weight: (T, V, K) scores.
-        near: (V,) pixels.
-        signs: (T, V) bool, the views that differ from the others.
-        flips: (T, 2) what it costs as it is, and with all views exchanged.
+    Groups without a view that differs stay as they are, and tell which way the body faces.
     """
-    if not signs.any():
-        return np.zeros(len(at), bool)
-    left, right = pairs.T
-    t, views, _ = weight.shape
-
-    def ordered(values: np.ndarray) -> np.ndarray:
-        a, b = values[:, :, left], values[:, :, right]
-        mask = signs.reshape(t, views, *([1] * (values.ndim - 2)))
-        return np.concatenate([np.where(mask, b, a), np.where(mask, a, b)], axis=2)
-
-    points, scores = ordered(at), ordered(weight)
-    flat = points.transpose(0, 2, 1, 3).reshape(-1, views, 2)
-    found = triangulate_points(rig, flat, scores.transpose(0, 2, 1).reshape(-1, views), near)
-    world = found.world.reshape(t, 2, len(pairs), 3)
-    before = np.full((2, len(pairs), 3), np.nan)  # last seen, in the order of `world`
-    cost, came = flips[0].copy(), np.zeros((t, 2), np.int64)
+    free = [bool(group.signs.any()) for group in found]
+    states = np.array(list(product(*((False, True) if each else (False,) for each in free))))
+    t, changes = len(at), states[:, None] != states  # (S, S, G)
+    cost, stays, turns = np.zeros((t, len(states))), np.zeros(t), np.zeros((t, len(found)))
+    facing: dict[str, tuple[int, np.ndarray]] = {}
+    for g, group in enumerate(found):
+        world = _in_3d(rig, group.pairs, at, weight, near, group.signs)
+        for pair, (left, _) in enumerate(group.pairs):
+            part, across = skeleton.keypoints[left], world[:, 1, pair] - world[:, 0, pair]
+            if _tells(np.linalg.norm(across, axis=-1)):
+                facing[part.removeprefix("left_")] = g, np.nan_to_num(across)
+        if free[g]:
+            flips = [(group.counted * side).sum(axis=1) for side in (group.signs, ~group.signs)]
+            cost += 2 * EXCHANGE * np.stack(flips, axis=1)[:, states[:, g].astype(int)]
+            same, other = _jumps(world)
+            stays += same
+            turns[:, g] = other - same
+    for one, two in (("shoulder", "hip"), ("shoulder", "ear"), ("shoulder", "eye")):
+        if one in facing and two in facing:
+            (a, across), (b, other) = facing[one], facing[two]
+            length = np.linalg.norm(across, axis=1)
+            along = (across * other).sum(axis=1) / np.maximum(length, 1e-9)
+            opposite = np.where(states[:, a] ^ states[:, b], along[:, None], -along[:, None])
+            cost += PER_METRE * np.maximum(opposite, 0)
+    total, came = cost[0], np.zeros((t, len(states)), np.int64)
     for i in range(1, t):
-        seen = np.isfinite(world[i - 1]).all(axis=(0, 2))
-        before[:, seen] = world[i - 1][:, seen]
-        moved = np.nan_to_num(np.linalg.norm(world[i] - before, axis=-1), nan=JUMP).clip(0, JUMP)
-        crossed = np.linalg.norm(world[i] - before[::-1], axis=-1)
-        crossed = np.nan_to_num(crossed, nan=JUMP).clip(0, JUMP)
-        same, other = PER_METRE * moved.sum(), PER_METRE * crossed.sum()
-        ways = cost[:, None] + np.array([[same, other], [other, same]])
+        ways = total[:, None] + stays[i] + changes @ turns[i]
         came[i] = ways.argmin(axis=0)
-        cost = ways.min(axis=0) + flips[i]
-    turned = np.zeros(t, np.int64)
-    turned[-1] = int(cost.argmin())
+        total = ways.min(axis=0) + cost[i]
+    path = np.zeros(t, np.int64)
+    path[-1] = int(total.argmin())
     for i in range(t - 1, 0, -1):
-        turned[i - 1] = came[i, turned[i]]
-    return turned.astype(bool)
+        path[i - 1] = came[i, path[i]]
+    return states[path]
+
+
+def _jumps(world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(T,) what it costs that (T, 2, P, 3) are where they last were, and on the other side."""
+    t, pairs = len(world), np.arange(world.shape[2])
+    seen = np.isfinite(world[:, 0] + world[:, 1]).all(axis=2)  # (T, P)
+    last = np.maximum.accumulate(np.where(seen, np.arange(t)[:, None], -1), axis=0)
+    last = np.concatenate([np.full((1, len(pairs)), -1), last[:-1]])
+    before = world[np.maximum(last, 0), :, pairs].transpose(0, 2, 1, 3)
+    before = np.where((last >= 0)[:, None, :, None], before, np.nan)
+    costs = list[np.ndarray]()
+    for was in (before, before[:, ::-1]):
+        moved = np.nan_to_num(np.linalg.norm(world - was, axis=-1), nan=JUMP)
+        costs.append(PER_METRE * moved.clip(0, JUMP).sum(axis=2).sum(axis=1))
+    return costs[0], costs[1]
