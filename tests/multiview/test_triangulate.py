@@ -186,7 +186,7 @@ def test_exchanged_sides_of_two_cameras_at_one_height_are_mended(legs, swing):
     (person,) = triangulated(views).people
     assert person.swapped[30:60, 1].mean() > 0.95
     assert person.swapped[:, 0].mean() < 0.04
-    assert np.nanmean(off(person, truth)) < 0.025  # 0.05 as they are
+    assert np.nanmean(off(person, truth)) < 0.025  # 0.08 as they are
 
 
 @pytest.mark.parametrize("late", [0.1, -0.73, 1.9])
