@@ -32,9 +32,10 @@ def read_bytes(path: str | Path, most: int = LARGEST) -> bytes:
     """
     try:
         with (path if isinstance(path, Path) else Path(path)).open("rb") as file:
-            data = file.read(AT_FIRST)  # few are longer, and room for the longest takes time
-            if len(data) == AT_FIRST:
-                data += file.read(most + 1 - AT_FIRST)
+            first = min(AT_FIRST, most + 1)  # few are longer; room for the longest takes time
+            data = file.read(first)
+            if len(data) == first:
+                data += file.read(most + 1 - first)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         why = getattr(error, "strerror", None) or str(error)
         raise VitruvianError(f"cannot read '{shown(path, 100)}': {why}") from None

@@ -497,6 +497,7 @@ def test_the_command(recorded):
         ({"sync": "0,0.1"}, "seconds of 3 views"),
         ({"max_error": 0}, "max_error is 0, want pixels above 0"),
         ({"out": "walk.mp4"}, "cannot be written as video"),
+        ({"up": "x"}, "up is 'x', want y or z"),
     ],
 )
 def test_wrong_words(recorded, change, message):
@@ -506,6 +507,72 @@ def test_wrong_words(recorded, change, message):
     with pytest.raises(VitruvianError, match=message):
         vit.triangulate(sources, folder / "rig.toml", **words)
     assert not (folder / "x.jsonl").exists()
+
+
+def _rewritten(path, change):
+    """The record with each of its frames changed."""
+    first, *rows = path.read_text().splitlines()
+    rows = [json.loads(row) for row in rows]
+    for row in rows:
+        change(row)
+    path.write_text("\n".join([first, *map(json.dumps, rows)]) + "\n")
+
+
+def _mirrored(row):
+    for person in row["people"]:
+        xy = person["xy"]
+        person["xy"] = [[rigs.SIZE[0] - xy[k][0], xy[k][1]] for k in COCO17.mirror]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (_mirrored, "the people in cam03.jsonl are nobody whom the others see: is it of camera"),
+        (lambda row: row.update(people=[]), "nobody is found in cam03.jsonl"),
+        (lambda row: row.update(time=row["time"] + 20), "cam03.jsonl runs from 20.0 to 23.0 s"),
+    ],
+)
+def test_a_view_that_does_not_belong_is_told(recorded, change, line):
+    folder, truth = recorded
+    _rewritten(folder / "cam03.jsonl", change)
+    sources = [folder / f"cam0{i}.jsonl" for i in (1, 2, 3)]
+    lines = []
+    done = vit.triangulate(sources, folder / "rig.toml", out=folder / "x.trc", say=lines.append)
+    assert [each for each in lines if each.startswith("warning: ")] == [
+        each for each in lines if f"warning: {line}" in each
+    ]
+    assert any(line in each for each in lines)
+    (person,) = done.recording.people
+    assert np.nanmedian(off(person, truth)) < 0.02
+
+
+def test_one_view_given_twice_is_refused(recorded):
+    folder, _ = recorded
+    one, copy = folder / "cam01.jsonl", folder / "cam02.jsonl"
+    words = {"cameras": "cam_01,cam_02", "out": folder / "y.trc"}
+    with pytest.raises(VitruvianError, match=r"cam01\.jsonl' is given for two views"):
+        vit.triangulate([one, one], folder / "rig.toml", **words)
+    copy.write_bytes(one.read_bytes())
+    with pytest.raises(VitruvianError, match=r"'cam01\.jsonl' and 'cam02\.jsonl' have the very"):
+        vit.triangulate([one, copy], folder / "rig.toml", **words)
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [(1000, r"person \d is \d{4} m in size: the cameras are .* metres\?"),
+     (0.001, r"nobody is seen .* the cameras are 0\.00\d+ m apart at most; .* metres\?")],
+)  # fmt: skip
+def test_a_rig_in_other_units_is_refused(recorded, factor, message):
+    folder, _ = recorded
+    lines = (folder / "rig.toml").read_text().splitlines()
+    for i, line in enumerate(lines):
+        if line.startswith("translation"):
+            lines[i] = f"translation = {(factor * np.array(json.loads(line[14:]))).tolist()}"
+    (folder / "rig.toml").write_text("\n".join(lines))
+    sources = [folder / f"cam0{i}.jsonl" for i in (1, 2, 3)]
+    with pytest.raises(VitruvianError, match=message):
+        vit.triangulate(sources, folder / "rig.toml", out=folder / "y.trc")
+    assert not (folder / "y.trc").exists()
 
 
 def test_views_without_a_camera_in_their_names(recorded):

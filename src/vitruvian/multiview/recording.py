@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,9 @@ def triangulated(
                 f"'{name}' has the skeleton {other.name}, '{views[0].name}' has {table.name}; "
                 "give views of one model"
             )
+    for one, two in combinations(views, 2):
+        if _is_copy(one, two):
+            raise VitruvianError(f"'{one.name}' and '{two.name}' have the very same poses")
     rig = Rig.of([view.camera for view in views])
     max_error = np.array([options.max_error or SHARE * max(view.camera.size) for view in views])
     seen = [tracks_of(view, options.min_score) for view in views]
@@ -169,10 +173,21 @@ def triangulated(
         tracks = np.take_along_axis(tracks, order.T[..., None], axis=0)
         for n in moved:
             three[n] = three_of(tracks[n])
+    three = [person for person in three if np.isfinite(person.world).any()]
     placed = [Frame(None, f.index, f.seconds, f.source, views[0].camera, f.size) for f in frames]
     names = [view.name for view in views]
     ones = {(names[v], number): count for (v, number), count in alone.items()}
     return Recording3D(placed, table, three, names, found, ones)
+
+
+def _is_copy(one: CameraView, two: CameraView) -> bool:
+    """Whether two views are one: all keypoints the same to the last digit."""
+    if len(one.pairs) != len(two.pairs) or not any(len(poses) for _, poses in one.pairs):
+        return False
+    return all(
+        np.array_equal(a.xy, b.xy, equal_nan=True)
+        for (_, a), (_, b) in zip(one.pairs, two.pairs, strict=True)
+    )
 
 
 def at_times(

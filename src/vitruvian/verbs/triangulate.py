@@ -16,6 +16,7 @@ from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.formats import table
 from vitruvian.formats.atomic_file import writing
 from vitruvian.formats.format import WriteOptions
+from vitruvian.formats.trc import upward
 from vitruvian.formats.wire import Provenance, from_header, with_options
 from vitruvian.frame import Frame
 from vitruvian.geometry import calibration_files
@@ -38,6 +39,10 @@ SEVERAL = 5  # num_poses for models whose default is one person
 LONGEST_OFFSET = 10.0  # seconds that are looked for
 POSES = {row.suffix for row in table.FORMATS.values()} - {""}
 ALONE = 0.5  # seconds in one view only, from which it is said
+CLOSEST, FARTHEST = 0.05, 100.0  # metres between cameras that are usual
+GIANT = 5.0  # metres; nobody is as large
+COVERED = 0.9  # of the time of the first view
+AGREED = 0.1  # share of the frames with people in 3D, below which a view is doubted
 Pairs = list[tuple[Frame, Poses]]
 
 
@@ -110,30 +115,36 @@ def triangulate(
     wanted = Save.parse(named, "json,trc")
     targets = _targets(out, wanted)
     refuse_existing([path for _, path in targets], overwrite)
+    upward(up)
     names = camera_names(paths, rig, cameras)
+    placed = [_placed(rig, name) for name in names]
     offsets = view_offsets(sync, len(paths))
     how = Options(max_error=max_error, mend_sides=mend_sides, bones=bones)
     if max_error is not None and not 0 < max_error < np.inf:
         raise VitruvianError(f"max_error is {max_error:g}, want pixels above 0")
     filter_options = None if cutoff_hz is None else butterworth.Options(cutoff_hz=cutoff_hz)
+    if not CLOSEST < (apart := _apart(placed)) < FARTHEST:
+        say(f"warning: {_metres(apart)}")
     about, poses = poses_of(
-        paths, model, words, machine, fps, lambda skeleton: can_hold(out, wanted, skeleton)
+        paths,
+        model,
+        words,
+        machine,
+        fps,
+        lambda skeleton: can_hold(out, wanted, skeleton),
+        lambda i, size: _of_size(rig, names[i], size, paths[i]),
     )
-    views = [
-        CameraView(path.name, _camera(path, rig, name, pairs), pairs)
-        for path, name, pairs in zip(paths, names, poses, strict=True)
-    ]
+    views = []
+    for path, name, pairs in zip(paths, names, poses, strict=True):
+        size = _one_size(path, pairs)
+        views.append(CameraView(path.name, _of_size(rig, name, size, path), pairs))
     found = triangulated(
         views, how, offsets=offsets, find_offsets=LONGEST_OFFSET if sync == "movement" else None
     )
-    if not found.people:
-        raise VitruvianError(
-            "nobody is seen by two cameras at once; check the rig, the names of the cameras, and "
-            "whether the views run at the same time (--sync movement)"
-        )
+    refuse_unlikely(found, views)
     if filter_options is not None:
         found = _filtered(found, filter_options)
-    for line in report(found, names, sync == "movement"):
+    for line in (*report(found, names, sync == "movement"), *doubts(found, views, names)):
         say(line)
     done = {"rig": str(rig), "cameras": names, "sync": sync, "max_error": max_error}
     done |= {"offsets": [None if each is None else each.seconds for each in found.offsets]}
@@ -221,16 +232,48 @@ def camera_names(
     return names
 
 
-def _camera(path: Path, rig: str | Path, name: str, pairs: Pairs) -> Camera:
-    sizes = {frame.size for frame, _ in pairs if all(frame.size)}
-    if len(sizes) > 1:
-        raise VitruvianError(f"'{path.name}' has frames of several sizes")
-    size = next(iter(sizes), None)
-    camera = Camera.read(rig, name, size)
-    camera = camera if size is None else camera.scaled(size)
+def _placed(rig: str | Path, name: str, size: tuple[int, int] | None = None) -> Camera:
+    """A camera of a rig, for images of a size, or of any if the rig does not tell.
+
+    Raises:
+        VitruvianError: no such camera, or without a position.
+    """
+    try:
+        camera = Camera.read(rig, name, size)
+    except calibration_files.SizeUnsaid:
+        if size is not None:
+            raise
+        camera = Camera.read(rig, name, (1, 1))
     if camera.extrinsics is None:
         raise VitruvianError(f"'{rig}' has no position of camera '{name}' (rotation, translation)")
     return camera
+
+
+def _of_size(rig: str | Path, name: str, size: tuple[int, int] | None, path: Path) -> Camera:
+    if size is None:
+        return Camera.read(rig, name)
+    try:
+        return _placed(rig, name, size).scaled(size)
+    except VitruvianError as error:
+        raise VitruvianError(f"'{shown(path.name)}': {error}") from None
+
+
+def _one_size(path: Path, pairs: Pairs) -> tuple[int, int] | None:
+    """Width and height of the images of a view; None: not said."""
+    sizes = {frame.size for frame, _ in pairs if all(frame.size)}
+    if len(sizes) > 1:
+        raise VitruvianError(f"'{path.name}' has frames of several sizes")
+    return next(iter(sizes), None)
+
+
+def _apart(cameras: Sequence[Camera]) -> float:
+    """Metres, the largest distance of two cameras."""
+    centres = np.stack([np.zeros(3) if (at := each.centre) is None else at for each in cameras])
+    return float(np.linalg.norm(centres[:, None] - centres, axis=-1).max())
+
+
+def _metres(apart: float) -> str:
+    return f"the cameras are {apart:.3g} m apart at most; are positions in the rig in metres?"
 
 
 def poses_of(
@@ -240,8 +283,16 @@ def poses_of(
     machine: MachineWords,
     fps: float | None,
     check: Callable[[Skeleton], object] = lambda skeleton: None,
+    fits: Callable[[int, tuple[int, int]], object] = lambda i, size: None,
 ) -> tuple[Provenance, list[Pairs]]:
-    """Provenance, and the tracked poses of each view; `check` may refuse their skeleton."""
+    """Provenance, and the tracked poses of each view.
+
+    `check` may refuse their skeleton, and `fits` the size of a video, before models run.
+    """
+    whole = [path.resolve() for path in paths]
+    for path, place in zip(paths, whole, strict=True):
+        if whole.count(place) > 1:
+            raise VitruvianError(f"'{path}' is given for two views")
     saved = [path.is_dir() or path.suffix.lower() in POSES for path in paths]
     if all(saved):
         readings = [table.read(path, fps=fps if _asks(path) else None) for path in paths]
@@ -262,6 +313,12 @@ def poses_of(
     for each in sources:
         if not each.moving:
             raise VitruvianError(f"'{each.name}' is an image; give a video, or saved poses")
+    for i, each in enumerate(sources):
+        first = next(iter(each), None)
+        if isinstance(first, VitruvianError):
+            raise first
+        if first is not None:
+            fits(i, first.size)
     asked = asked_model(model, words, machine)
     if isinstance(asked, ModelSpec) and family_of(asked.name).one_person:
         asked = asked.with_defaults(num_poses=SEVERAL)
@@ -301,6 +358,71 @@ def _filtered(found: Recording3D, options: butterworth.Options) -> Recording3D:
         for person in found.people
     ]
     return replace(found, people=people)
+
+
+def refuse_unlikely(found: Recording3D, views: Sequence[CameraView]) -> None:
+    """Refuse a recording without people in 3D, or with giants.
+
+    Raises:
+        VitruvianError: says which it is.
+    """
+    apart = _apart([view.camera for view in views])
+    if not found.people:
+        for view in views:
+            if not any(len(poses) for _, poses in view.pairs):
+                raise VitruvianError(f"nobody is found in '{view.name}'")
+        raise VitruvianError(
+            "nobody is seen by two cameras at once; check the rig, the names of the cameras, and "
+            "whether the views run at the same time (--sync movement)"
+            + f"; {_metres(apart)}"
+            * (not CLOSEST < apart < FARTHEST)
+        )
+    with np.errstate(invalid="ignore"):
+        sizes = [_size(person.world) for person in found.people]
+    largest = int(np.argmax(sizes))
+    if sizes[largest] > GIANT:
+        raise VitruvianError(
+            f"person {largest + 1} is {sizes[largest]:.0f} m in size: {_metres(apart)}"
+        )
+
+
+def _size(world: np.ndarray) -> float:
+    """Metres, the diagonal of the box around the keypoints of (T, K, 3), median over frames."""
+    whole = np.isfinite(world[..., 0]).sum(axis=1) >= world.shape[1] / 2
+    if not whole.any():
+        return 0.0
+    sides = np.nanmax(world[whole], axis=1) - np.nanmin(world[whole], axis=1)
+    return float(np.median(np.linalg.norm(sides, axis=-1)))
+
+
+def doubts(found: Recording3D, views: Sequence[CameraView], cameras: Sequence[str]) -> list[str]:
+    """Lines about views that hardly help: nobody in them, too short, or against all others."""
+    lines = list[str]()
+    begin, end = found.frames[0].seconds, found.frames[-1].seconds
+    late = 0.0 if found.offsets[0] is None else found.offsets[0].seconds
+    begin, end = begin + late, end + late
+    placed = np.any(
+        [np.isfinite(each.world).any(axis=(1, 2)) for each in found.people], axis=0
+    ).sum()
+    for v, (view, camera, offset) in enumerate(zip(views, cameras, found.offsets, strict=True)):
+        late = 0.0 if offset is None else offset.seconds
+        first, last = (view.pairs[i][0].seconds + late for i in (0, -1))
+        if min(last, end) - max(first, begin) < COVERED * (end - begin):
+            lines.append(
+                f"warning: {view.name} runs from {first:.1f} to {last:.1f} s, the first view from "
+                f"{begin:.1f} to {end:.1f} s"
+            )
+        if not any(len(poses) for _, poses in view.pairs):
+            lines.append(f"warning: nobody is found in {view.name}")
+            continue
+        agreed = np.any([person.used[:, v].any(axis=1) for person in found.people], axis=0).sum()
+        alone = sum(count for (name, _), count in found.alone.items() if name == view.name)
+        if agreed < AGREED * placed and alone > agreed:
+            lines.append(
+                f"warning: the people in {view.name} are nobody whom the others see: is it of "
+                f"camera {camera} (--cameras), of the same time (--sync movement), not mirrored?"
+            )
+    return lines
 
 
 def report(found: Recording3D, cameras: Sequence[str], synced: bool = False) -> list[str]:
