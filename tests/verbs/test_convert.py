@@ -404,6 +404,30 @@ def test_people_of_boxes_have_no_keypoints(tmp_path):
 # Skeletons
 
 
+def test_a_skeleton_is_given_by_name_or_file_or_as_it_is(tmp_path):
+    first = recorded(tmp_path / "a.jsonl", story("alone", BLAZEPOSE33))
+    own = tmp_path / "own.toml"
+    rows = ", ".join(f'["{name}", ""]' for name in COCO17.keypoints)
+    own.write_text(f'name = "own"\nkeypoints = [{rows}]\n')
+    for i, one in enumerate((COCO17, "coco17", own, str(own))):
+        convert(first, tmp_path / f"{i}.jsonl", skeleton=one)
+        (_, poses), *_ = vit.read(tmp_path / f"{i}.jsonl")
+        assert poses.skeleton.keypoints == COCO17.keypoints
+    convert(first, tmp_path / "folder")
+    assert len(list(vit.read(tmp_path / "folder", fps=10, skeleton="body_25")))
+    assert convert(
+        tmp_path / "folder", tmp_path / "b.jsonl", fps=10, from_skeleton="body_25"
+    ).frames
+    with refused("no skeleton named 'coco71'", "did you mean 'coco17'"):
+        convert(first, tmp_path / "c.jsonl", skeleton="coco71")
+    with refused("no skeleton named 'coco71'"):
+        convert(tmp_path / "folder", tmp_path / "c.jsonl", from_skeleton="coco71")
+    with refused("no skeleton named 'coco71'"):
+        vit.read(tmp_path / "folder", fps=10, skeleton="coco71")
+    with refused("no skeleton named '17'"):
+        convert(first, tmp_path / "c.jsonl", skeleton=17)  # pyright: ignore[reportArgumentType]
+
+
 def test_blazepose_becomes_coco_and_then_body_25_with_what_is_derived_named(tmp_path):
     first = recorded(tmp_path / "a.jsonl", story("alone", BLAZEPOSE33))
     as_coco = convert(first, tmp_path / "b.jsonl", skeleton=COCO17)

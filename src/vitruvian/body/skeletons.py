@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import pairwise
 from math import nan
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
@@ -585,3 +586,12 @@ def find_skeleton(which: str) -> Skeleton:
     readers = {".toml": Skeleton.read, ".osim": Skeleton.of_markers, ".xml": Skeleton.of_markers}
     read = readers.get(path.suffix.lower())
     return skeleton(which) if read is None else read(path)
+
+
+@overload
+def as_skeleton(which: str | Path | Skeleton) -> Skeleton: ...
+@overload
+def as_skeleton(which: str | Path | Skeleton | None) -> Skeleton | None: ...
+def as_skeleton(which: str | Path | Skeleton | None) -> Skeleton | None:
+    """A skeleton from its name or .toml file; a `Skeleton` or None as is."""
+    return which if which is None or isinstance(which, Skeleton) else find_skeleton(str(which))

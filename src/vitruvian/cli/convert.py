@@ -70,14 +70,10 @@ def convert(
     overwrite: bool = False,
 ) -> None:
     """Convert pose files between formats, and report what is lost."""
-    from vitruvian.body.skeletons import find_skeleton
     from vitruvian.verbs.convert import convert as do
     from vitruvian.verbs.find import where
 
-    tables = [
-        None if which is None else find_skeleton(which) for which in (skeleton, from_skeleton)
-    ]
-    how = {"from_up": from_up, "up": up, "skeleton": tables[0], "from_skeleton": tables[1]}
+    how = {"from_up": from_up, "up": up, "skeleton": skeleton, "from_skeleton": from_skeleton}
     done = do(source, out, form=form, person=person, fps=fps, overwrite=overwrite, **how)
     numbers = [person for person in done.people if person >= 0]
     who = f", people {', '.join(map(str, sorted(numbers)))}" if numbers else ""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import COCO17, find_skeleton
+from vitruvian.body.skeletons import COCO17, as_skeleton
 from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.documents import parse_json, read_bytes, read_json, read_text
 from vitruvian.errors import VitruvianError, shown
@@ -56,7 +56,7 @@ def read(
     Raises:
         VitruvianError: it cannot be read, or contains no labelled person.
     """
-    kind, table = data.suffix.lower(), None if skeleton is None else find_skeleton(skeleton)
+    kind, table = data.suffix.lower(), as_skeleton(skeleton)
     if data.is_dir() and (data / "people.jsonl").is_file():
         data, kind = data / "people.jsonl", ".jsonl"
     if data.is_dir() or kind in (".yaml", ".yml"):

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import SKELETONS
-from vitruvian.errors import VitruvianError, pip_install, unknown
+from vitruvian.body.skeletons import as_skeleton
+from vitruvian.errors import VitruvianError, pip_install
 from vitruvian.formats.trc import named
 from vitruvian.frame import Frame
 from vitruvian.geometry.boxes import box_around
@@ -41,7 +42,7 @@ def to_supervision(poses: Poses) -> Any:
     )
 
 
-def from_supervision(points: Any, skeleton: str | Skeleton = "coco17") -> Poses:
+def from_supervision(points: Any, skeleton: str | Path | Skeleton = "coco17") -> Poses:
     """Poses of a `supervision.KeyPoints`; boxes are around the keypoints.
 
     What is at (0, 0), or has confidence 0, is missing. Without confidences all others have 1.
@@ -53,9 +54,7 @@ def from_supervision(points: Any, skeleton: str | Skeleton = "coco17") -> Poses:
     Raises:
         VitruvianError: no such skeleton, or it has another number of keypoints.
     """
-    table = skeleton if isinstance(skeleton, Skeleton) else SKELETONS.get(skeleton)
-    if table is None:
-        raise unknown("skeleton", str(skeleton), SKELETONS)
+    table = as_skeleton(skeleton)
     n, k = len(points), len(table)
     xy, score = np.array(points.xy, np.float32), np.ones((n, k), np.float32)
     if n and xy.shape[1] != k:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import BODY25
+from vitruvian.body.skeletons import BODY25, as_skeleton
 from vitruvian.body.track import Track
 from vitruvian.documents import read_json
 from vitruvian.errors import VitruvianError, shown, unknown
@@ -329,7 +329,7 @@ def read(
     *,
     fps: float | None = None,
     up: str | None = None,
-    skeleton: Skeleton | None = None,
+    skeleton: str | Path | Skeleton | None = None,
 ) -> Reading | records.Record:
     """Read poses: `for frame, poses in vit.read("out.jsonl")`.
 
@@ -340,7 +340,8 @@ def read(
         fps: frames per second, for files without times.
         up: the axis that points up in .trc, .c3d and .bvh: y or z; by default as stored in a .c3d,
             or y.
-        skeleton: of a folder of OpenPose JSON; by default inferred from the number of keypoints.
+        skeleton: of a folder of OpenPose JSON, a name, .toml file or `Skeleton`; by default
+            inferred from the number of keypoints.
 
     Raises:
         VitruvianError: it is missing or invalid, or an option is needed.
@@ -349,6 +350,7 @@ def read(
     # A record may be a pipe, which can be read only once.
     record = form is None and path.suffix.lower() == ".jsonl"
     row = FORMATS["json"] if record else recognised(path, form)
-    check_given(row, path, fps, up, skeleton)
+    body = as_skeleton(skeleton)
+    check_given(row, path, fps, up, body)
     assert row.read is not None
-    return row.read(path, ReadOptions(fps, up, skeleton))
+    return row.read(path, ReadOptions(fps, up, body))

@@ -24,7 +24,7 @@ import numpy as np
 from vitruvian.body.poses import Poses
 from vitruvian.body.similar import is_limb
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import COCO17
+from vitruvian.body.skeletons import COCO17, as_skeleton
 from vitruvian.decode import heatmap, pose_nms
 from vitruvian.errors import VitruvianError, unknown
 from vitruvian.frame import Frame
@@ -42,7 +42,6 @@ from vitruvian.models.options import (
     is_number,
 )
 from vitruvian.models.ready import (
-    as_skeleton,
     converted,
     is_checkpoint,
     is_network_file,

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import HOLISTIC
+from vitruvian.body.skeletons import HOLISTIC, as_skeleton
 from vitruvian.errors import VitruvianError
 from vitruvian.models import alphapose, blazepose, metrabs, objectron, yolopose
 from vitruvian.models.finders import Detections
 from vitruvian.models.holistic import WholeBody, add_parts
 from vitruvian.models.model import Family, Finder, Model
 from vitruvian.models.options import PoseOptions, StreamDefaults
-from vitruvian.models.ready import as_skeleton, is_checkpoint, is_network_file
+from vitruvian.models.ready import is_checkpoint, is_network_file
 from vitruvian.models.spec import ModelSpec, network_of_run
 from vitruvian.models.zoo import CATALOGUE, DEFAULT, entry
 from vitruvian.network.threads import cores

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import find_skeleton
 from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.errors import VitruvianError
 from vitruvian.models.spec import RUN_NETWORK
@@ -108,8 +107,3 @@ def exporter(name: str) -> Callable[..., Exported]:
             "install 'vitruvian[train]'"
         ) from None
     return export_checkpoint
-
-
-def as_skeleton(which: str | Path | Skeleton | None) -> Skeleton | None:
-    """A skeleton from its name or .toml file; a `Skeleton` or None as is."""
-    return which if which is None or isinstance(which, Skeleton) else find_skeleton(str(which))

@@ -24,7 +24,7 @@ import numpy as np
 
 from vitruvian.body.poses import Poses
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import COCO17
+from vitruvian.body.skeletons import COCO17, as_skeleton
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.frame import Frame, checked
 from vitruvian.geometry.boxes import nms
@@ -34,7 +34,6 @@ from vitruvian.geometry.regions import Regions
 from vitruvian.models.model import Family, Finder
 from vitruvian.models.options import Count, EitherRuntime, Share, Side, StreamDefaults
 from vitruvian.models.ready import (
-    as_skeleton,
     converted,
     is_checkpoint,
     is_network_file,

@@ -14,7 +14,7 @@ import numpy as np
 
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.poses import Poses
-from vitruvian.body.skeletons import BODY25, COCO17, SKELETONS
+from vitruvian.body.skeletons import BODY25, COCO17, SKELETONS, as_skeleton
 from vitruvian.errors import VitruvianError, amount, shown
 from vitruvian.formats import one_person, table, trc
 from vitruvian.formats.format import Sink, WriteOptions
@@ -84,12 +84,12 @@ def convert(
     out: str | Path,
     *,
     form: str | None = None,
-    skeleton: Skeleton | None = None,
+    skeleton: str | Path | Skeleton | None = None,
     person: int | None = None,
     fps: float | None = None,
     from_up: str | None = None,
     up: str | None = None,
-    from_skeleton: Skeleton | None = None,
+    from_skeleton: str | Path | Skeleton | None = None,
     overwrite: bool = False,
 ) -> Conversion:
     """Convert a file of poses; the output is complete or not written at all.
@@ -101,41 +101,42 @@ def convert(
             original video or image is at its recorded path or beside `source`. If a file can hold
             one video or image and there are several, each gets its own: `out_NAME.html`.
         form: format of the source, one of `table.FORMATS`, if its name does not tell.
-        skeleton: keypoints to write, matched by name.
+        skeleton: keypoints to write, matched by name: a name, .toml file or `Skeleton`.
         person: track id of the only person to write.
         fps: frames per second, for a source without times.
         from_up: up axis of a .trc, .c3d or .bvh source.
         up: up axis of a .trc, .c3d or .bvh `out`.
-        from_skeleton: keypoints of a source that is a folder of OpenPose JSON.
+        from_skeleton: keypoints of a source that is a folder of OpenPose JSON, in the same ways.
         overwrite: replace existing files.
 
     Raises:
         VitruvianError: the source cannot be read, lacks what `out` needs, or `out` exists.
     """
     source, out = Path(source), Path(out)
+    want, had = as_skeleton(skeleton), as_skeleton(from_skeleton)
     if up not in (None, *trc.UP):
         raise VitruvianError(f"--up is '{shown(up)}', want y or z")
     if person is not None and person < 0:
         raise VitruvianError(f"--person is {person}, want a track id, a whole number from 0")
     done = Conversion(table.recognised(source, form), _target(out))
     words = ("--fps", "--from-up", "--from-skeleton")
-    table.check_given(done.source, source, fps, from_up, from_skeleton, words)
+    table.check_given(done.source, source, fps, from_up, had, words)
     _refuse(done, source, out, up, overwrite)
-    reading = table.read(source, form, fps=fps, up=from_up, skeleton=from_skeleton)
+    reading = table.read(source, form, fps=fps, up=from_up, skeleton=had)
     pairs = iter(reading)
     first = next(pairs, None)
     if first is None:
         raise VitruvianError(f"there is nobody in '{source}'; nothing was written")
     if done.target.name == "openpose":
-        skeleton = skeleton or BODY25
-    about = _about(done, reading.header, source, first[1].skeleton, skeleton)
+        want = want or BODY25
+    about = _about(done, reading.header, source, first[1].skeleton, want)
     unfinished = out
     above = next(folder for folder in out.absolute().parents if folder.is_dir())
     try:
         with TemporaryDirectory(prefix=".vitruvian-", dir=above) as folder:
             unfinished = Path(folder) / out.name
             sink = _OfSources(done.target, unfinished, WriteOptions(about, up=up or "y"))
-            poses_of = _chosen(done, chain([first], pairs), source, skeleton, person)
+            poses_of = _chosen(done, chain([first], pairs), source, want, person)
             with sink:
                 for frame, poses in _seen(done, poses_of, source, out):
                     sink.write(frame, poses)

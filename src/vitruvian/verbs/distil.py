@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vitruvian.body.mapping import Mapping
 from vitruvian.body.skeleton import Skeleton
-from vitruvian.body.skeletons import COCO17, find_skeleton
+from vitruvian.body.skeletons import COCO17, as_skeleton
 from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.errors import VitruvianError, shown
 from vitruvian.evaluate import truth
@@ -131,8 +131,8 @@ def distil(
 
 def _student_skeleton(student: str, given: str | None, labels: str | Path | None) -> Skeleton:
     """The skeleton that the student learns."""
-    if given is not None:
-        return find_skeleton(given)
+    if (named := as_skeleton(given)) is not None:
+        return named
     if labels is not None:
         return truth.read(Path(labels), split="train").skeleton
     if student in CATALOGUE:

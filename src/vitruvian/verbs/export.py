@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vitruvian.body.skeletons import as_skeleton
 from vitruvian.body.skeletons import skeleton as skeleton_named
 from vitruvian.errors import VitruvianError
 from vitruvian.frame import Frame
 from vitruvian.models.load import FAMILIES, family_of
-from vitruvian.models.ready import as_skeleton, exporter, is_checkpoint, is_network_file
+from vitruvian.models.ready import exporter, is_checkpoint, is_network_file
 from vitruvian.models.zoo import entry
 from vitruvian.verbs.outputs import refuse_existing
 from vitruvian.weights import download
