@@ -64,7 +64,7 @@ BELOW = {
         "errors",
     },
     "cli": {
-        *("body", "models", "sources", "stopping", "streams", "verbs"),
+        *("models", "sources", "stopping", "streams", "verbs"),
         *("weights", "errors"),
     },
 }
