@@ -566,6 +566,45 @@ def test_where_the_centre_of_a_pixel_is_can_be_said(tmp_path, capsys):
         calibration_files.read(path)
 
 
+# As `CameraArray.to_toml` of Caliscope 0.11.8 writes it; of camera 1, only the lens is known.
+CALISCOPE = """[cameras.0]
+cam_id = 0
+rotation_count = 1
+error = 0.3
+grid_count = 20
+fisheye = false
+size = [1280, 720]
+matrix = [[900.0, 0.0, 643.0], [0.0, 905.0, 356.0], [0.0, 0.0, 1.0]]
+distortions = [-0.2, 0.08, 0.001, -0.002, 0.01]
+translation = [0.1, -0.2, 3.0]
+rotation = [0.1, 0.3, 0.05]
+
+[cameras.1]
+cam_id = 1
+rotation_count = 0
+fisheye = false
+size = [1280, 720]
+matrix = [[901.0, 0.0, 643.0], [0.0, 906.0, 356.0], [0.0, 0.0, 1.0]]
+distortions = [-0.2, 0.08, 0.001, -0.002, 0.01]
+"""
+
+
+def test_a_camera_of_caliscope_projects_as_there(tmp_path, capsys):
+    path = tmp_path / "camera_array.toml"
+    path.write_text('units = "m"\n' + CALISCOPE)
+    cameras = calibration_files.read(path)
+    assert list(cameras) == ["0", "1"]
+    assert "add the line pixel_centre = 0.5" in capsys.readouterr().err
+    camera = cameras["0"]
+    assert camera.size == (1280, 720)  # as in the file, whatever its rotation_count
+    assert camera.extrinsics is not None
+    assert cameras["1"].extrinsics is None
+    xyz = np.array([[0.1, 0.2, 0.3], [-0.4, 0.1, 0.5], [0.3, -0.3, -0.2]])
+    # Its `undistort_points` of these are where its `normalized_projection_matrix` has `xyz`.
+    theirs = np.array([[719.1372, 349.9153], [608.9439, 312.9122], [754.5752, 202.5542]])
+    np.testing.assert_allclose(camera.project(camera.from_world(xyz)) - 0.5, theirs, atol=1e-3)
+
+
 QUALISYS = """<?xml version='1.0' encoding='ASCII'?>
 <calibration created="2024-01-01" type="regular"><results std-dev="0.5"/><cameras>
 <camera active="1" serial="21401"><fov_video left="0" top="0" right="1919" bottom="1079"/>

@@ -8,6 +8,7 @@
 | Kalibr (camchain.yaml) | `intrinsics` of four numbers | a chain, `T_cn_cnm1` | metres |
 | Pose2Sim, Sports2D (.toml) | a table per camera, `fisheye = false` | yes | metres, z |
 | anipose, FreeMoCap (.toml) | a table per camera, its `name` inside | yes | not given |
+| Caliscope (camera_array.toml) | `cameras`, `cam_id` inside | yes | not given |
 | Qualisys (.qca.txt) | XML, `calibration` with `cameras` | yes | millimetres, z |
 | Vicon (.xcp) | XML, `Cameras` | yes | millimetres, z |
 
@@ -133,7 +134,8 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Cameras:
     if unsaid:
         _unit_unsaid(path, max(unsaid))
     if path.suffix.lower() == ".toml" and any(
-        "name" in table and not {"fisheye", "pixel_centre"} & {*table, *about}
+        ("cam_id" in table or ("name" in table and "fisheye" not in table))
+        and "pixel_centre" not in about | table
         for table in tables.values()
     ):
         note(
