@@ -5,6 +5,7 @@ import os
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -673,3 +674,17 @@ def test_nobody_in_a_whole_video_is_said_once(people):
         pairs = [(Frame(None, i, size=(9, 9)), people(n)) for i, n in enumerate(counts)]
         list(few.watch(VideoFile("a.mp4", Span()), iter(pairs)))
         assert len(list(few.hints())) == said
+
+
+def test_who_is_found_and_left_out_is_no_fault_of_the_detector(people):
+    from types import SimpleNamespace
+
+    from vitruvian.streams.confirm import Confirm
+    from vitruvian.verbs.predict import PeopleHints
+
+    model: Any = SimpleNamespace(name="blazepose-lite", options={"num_poses": 5})
+    few, confirm = PeopleHints(model, most_said=False), Confirm()
+    confirm(Frame(None, 0, size=(9, 9)), replace(people(1), person=np.zeros(1, np.int64)))
+    nobody = iter([(Frame(None, 0, size=(9, 9)), people(0))])
+    list(few.watch(VideoFile("a.mp4", Span()), nobody, confirm))
+    assert not list(few.hints())

@@ -34,6 +34,12 @@ from vitruvian.streams.windows import Pair
 # who walk and jump in ../shared/data/videos/sports2d_demo.mp4 are below in 63 to 95 % of them
 # (BlazePose, YOLOv8n), what BlazePose finds in the foot of a table in 0 to 32 %.
 STEADY = 0.15
+# The same where BlazePose is certain that somebody is there: bones of who turns or balances, seen
+# from the side, are foreshortened. In cam02 of Pose2Sim's single-person demo 29 % of sightings are
+# below `STEADY`, all below this. `CERTAIN` is the minimum box score for it: in intel_one_by_one.mp4
+# 96 % of the sightings of people are above, 3 % of those of a table's foot (blazepose-full; lite 89
+# and 3 %, heavy 94 and 15 %).
+TURNING, CERTAIN = 0.3, 0.995
 # Minimum mean score of the better half of the keypoints; the other half of a body may be hidden.
 # vitruvian-2d, 80 pictures of ../shared/data/coco_pictures, conf 0.2: 88 % of 168 right detections
 # are above it, 32 % of 122 wrong ones.
@@ -93,7 +99,8 @@ class _Track:
         for seconds, before in reversed(self.last):
             if not 0 < now - seconds < APART:
                 change = bone_change(one, before)
-                against = twice or change > STEADY or _faint(one)
+                certain = one.presence is not None and one.box_score[0] >= CERTAIN
+                against = twice or change > (TURNING if certain else STEADY) or _faint(one)
                 step = -1 if against else FOR
                 self.credit, self.good = max(self.credit + step, LOWEST), not against
                 break
@@ -145,7 +152,8 @@ class Confirm:
         if self.tracks and not self.given:
             note(
                 f"none of the {amount(len(self.tracks), 'person', 'people')} found is confirmed as "
-                "one, so all are left out; to keep them, pass --no-confirm (confirm=False)"
+                "one, as bones change too much or scores are too low; all are left out: to keep "
+                "them, pass --no-confirm (confirm=False)"
             )
 
     def _due(self, held: deque[Pair], now: float) -> bool:

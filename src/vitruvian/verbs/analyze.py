@@ -253,8 +253,9 @@ def jobs(
 
     def job(source: Source) -> AnalysisJob:
         def pairs(rest: Source, fault: Callable[[VitruvianError], None]) -> Pairs:
-            found = Stream(model, wanted, moving=rest.moving, camera=camera).run(rest, fault)
-            return found if hints is None else hints.watch(rest, found)
+            stream = Stream(model, wanted, moving=rest.moving, camera=camera)
+            found = stream.run(rest, fault)
+            return found if hints is None else hints.watch(rest, found, stream.confirm)
 
         return AnalysisJob(source, pairs, asked)
 

@@ -13,6 +13,7 @@ from vitruvian.models.load import finds_near
 from vitruvian.sources.open import Source
 from vitruvian.sources.record import Recorded
 from vitruvian.sources.threads import reread
+from vitruvian.streams.confirm import Confirm
 from vitruvian.streams.stream import Stream
 from vitruvian.streams.wanted import Wanted, defaults
 from vitruvian.verbs.find import (
@@ -75,7 +76,7 @@ def write_poses(
     def people_of(source: Source, tell: Callable[[Repaired], None], pixels: bool) -> Pairs:
         stream = Stream(model, wanted, moving=source.moving, camera=camera, on_repair=tell)
         pairs = stream.run(source, fault, pixels=pixels)
-        return until_error(source, few.watch(source, pairs), fault)
+        return until_error(source, few.watch(source, pairs, stream.confirm), fault)
 
     about = with_options(model, **wanted.to_dict())
     files = [] if written is None else written
@@ -95,8 +96,11 @@ class PeopleHints:
         self.most = None if most_said else model.options.get("num_poses")
         self.pictures, self.empty, self.full = 0, list[str](), False
 
-    def watch(self, source: Source, pairs: Pairs) -> Pairs:
-        """The same pairs. A video counts as one image, empty if no frame has people."""
+    def watch(self, source: Source, pairs: Pairs, confirm: Confirm | None = None) -> Pairs:
+        """The same pairs. A video counts as one image, empty if no frame has people.
+
+        Who was found, and left out by `confirm`, counts as found: that says so itself.
+        """
         before = self.pictures
         people = 0
         for frame, poses in pairs:
@@ -108,7 +112,8 @@ class PeopleHints:
             yield frame, poses
             if source.moving and before == self.pictures:
                 self.pictures += 1
-        if source.moving and self.pictures > before and not people:
+        nobody = not people and (confirm is None or not confirm.tracks)
+        if source.moving and self.pictures > before and nobody:
             self.empty.append(source.name)
 
     def hints(self) -> Iterator[str]:
