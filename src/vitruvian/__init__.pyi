@@ -638,6 +638,7 @@ def triangulate(
     save: str | Sequence[str] | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = ...,
+    on_error: Callable[[VitruvianError], None] | None = None,
     words: ModelWords = ...,
     machine: MachineWords = ...,
 ) -> Triangulation:
@@ -669,6 +670,8 @@ def triangulate(
         save: formats written into a folder; default: json,trc.
         overwrite: replace existing files.
         say: called with one line for each finding.
+        on_error: called with each error of a video that is cut short or damaged; what was read of
+            it is used. By default, the first is raised when everything is written.
 
     Raises:
         VitruvianError: fewer than two views, no camera for one, no positions in the rig, nobody

@@ -575,6 +575,40 @@ def test_a_rig_in_other_units_is_refused(recorded, factor, message):
     assert not (folder / "y.trc").exists()
 
 
+@pytest.mark.shared
+@pytest.mark.weights
+def test_of_a_video_that_is_cut_short_what_was_read_is_used(shared, tmp_path, blazepose):
+    """All others would be lost with it."""
+    folder = shared / "data" / "pose2sim"
+    one, two = (folder / "single_balancing" / "videos" / f"cam0{i}.mp4" for i in (1, 2))
+    cut = tmp_path / "cam02.mp4"
+    cut.write_bytes(two.read_bytes()[:400_000])
+    words = {"rig": folder / "calibration" / "Calib_qualisys.toml", "model": blazepose("lite")}
+    faults, lines = [], []
+    done = vit.triangulate(
+        [one, cut], out=tmp_path / "a.trc", **words, say=lines.append, on_error=faults.append
+    )
+    assert [str(each) for each in faults] == [str(each) for each in done.faults]
+    assert "cam02.mp4' is cut short or damaged" in str(faults[0])
+    assert "warning: cam02.mp4 runs from 0.0 to 1.0 s, the first view from 0.0 to 1.6 s" in lines
+    there = np.isfinite(done.recording.people[0].world[..., 0]).any(axis=1)
+    assert 50 < there.sum() < 65
+    with pytest.raises(VitruvianError, match="is cut short or damaged"):
+        vit.triangulate([one, cut], out=tmp_path / "b.trc", **words)
+    assert (tmp_path / "b.trc").read_text()[200:] == (tmp_path / "a.trc").read_text()[200:]
+
+
+@pytest.mark.shared
+def test_a_video_of_another_shape_than_its_camera_is_refused_before_models_run(shared, tmp_path):
+    folder = shared / "data" / "pose2sim"
+    videos = [folder / "single_balancing" / "videos" / "cam01.mp4"]
+    videos.append(shared / "data" / "videos" / "sports2d_demo.mp4")
+    rig = folder / "calibration" / "Calib_qualisys.toml"
+    words = {"cameras": "cam_01,cam_02", "out": tmp_path / "a.trc"}
+    with pytest.raises(VitruvianError, match=r"'sports2d_demo\.mp4': the camera is calibrated for"):
+        vit.triangulate(videos, rig, "no-such-model", **words)
+
+
 def test_views_without_a_camera_in_their_names(recorded):
     folder, _ = recorded
     for i, name in enumerate(("left", "middle"), 1):

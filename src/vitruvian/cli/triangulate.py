@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vitruvian.cli.command import command
+from vitruvian.cli.command import command, complain, failed
 from vitruvian.cli.words import CAMERA, INPUT, OUT, OUTPUT, OVER_TIME, Word
 from vitruvian.verbs.groups import MachineWords, ModelWords
 
@@ -87,7 +87,7 @@ def triangulate(
     """
     from vitruvian.verbs.triangulate import triangulate as do
 
-    do(
+    done = do(
         source,
         rig,
         model,
@@ -105,4 +105,6 @@ def triangulate(
         save=save,
         overwrite=overwrite,
         say=print,
+        on_error=complain,
     )
+    failed(len(done.faults))

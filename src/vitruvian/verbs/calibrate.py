@@ -341,7 +341,7 @@ def _by_people(
             "--board chessboard:9x6 --square-mm 25"
         )
     Camera.view((1, 1), fov_deg)  # a wrong one is refused before anything is done
-    _, poses = poses_of(paths, model, words, machine, fps)
+    _, poses = poses_of(paths, model, words, machine, fps, lambda fault: say(f"warning: {fault}"))
     views, guessed = list[CameraView](), list[str]()
     for path, name, pairs in zip(paths, names, poses, strict=True):
         sizes = {frame.size for frame, _ in pairs if all(frame.size)}

@@ -26,7 +26,7 @@ from vitruvian.streams import butterworth
 from vitruvian.streams.identify import Identify
 from vitruvian.streams.stream import through
 from vitruvian.verbs.asked import asked_model
-from vitruvian.verbs.groups import MachineWords, ModelWords, quiet, verb
+from vitruvian.verbs.groups import FaultList, MachineWords, ModelWords, quiet, verb
 from vitruvian.verbs.outputs import Save, can_hold, is_file, refuse_existing, written_formats
 from vitruvian.verbs.progress import progress
 
@@ -52,6 +52,7 @@ class Triangulation:
 
     recording: Recording3D
     files: tuple[Path, ...]
+    faults: tuple[VitruvianError, ...] = ()  # read errors of videos; what was read is used
 
 
 @verb
@@ -74,6 +75,7 @@ def triangulate(
     save: str | Sequence[str] | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = quiet,
+    on_error: Callable[[VitruvianError], None] | None = None,
 ) -> Triangulation:
     """People in metres from several calibrated cameras.
 
@@ -103,6 +105,8 @@ def triangulate(
         save: formats written into a folder; default: json,trc.
         overwrite: replace existing files.
         say: called with one line for each finding.
+        on_error: called with each error of a video that is cut short or damaged; what was read of
+            it is used. By default, the first is raised when everything is written.
 
     Raises:
         VitruvianError: fewer than two views, no camera for one, no positions in the rig, nobody
@@ -125,12 +129,14 @@ def triangulate(
     filter_options = None if cutoff_hz is None else butterworth.Options(cutoff_hz=cutoff_hz)
     if not CLOSEST < (apart := _apart(placed)) < FARTHEST:
         say(f"warning: {_metres(apart)}")
+    faults = FaultList(on_error)
     about, poses = poses_of(
         paths,
         model,
         words,
         machine,
         fps,
+        faults.tell,
         lambda skeleton: can_hold(out, wanted, skeleton),
         lambda i, size: _of_size(rig, names[i], size, paths[i]),
     )
@@ -157,7 +163,8 @@ def triangulate(
                 for i, frame in enumerate(found.frames):
                     sink.write(frame, found.poses(i))
             say(f"-> {', '.join(map(str, sink.paths))}")
-    return Triangulation(found, tuple(path for _, path in targets))
+    outcome = faults.outcome([path for _, path in targets])
+    return Triangulation(found, outcome.files, outcome.faults)
 
 
 def _targets(out: Path, save: Save) -> list[tuple[Any, Path]]:
@@ -282,12 +289,14 @@ def poses_of(
     words: ModelWords,
     machine: MachineWords,
     fps: float | None,
+    on_error: Callable[[VitruvianError], None],
     check: Callable[[Skeleton], object] = lambda skeleton: None,
     fits: Callable[[int, tuple[int, int]], object] = lambda i, size: None,
 ) -> tuple[Provenance, list[Pairs]]:
     """Provenance, and the tracked poses of each view.
 
-    `check` may refuse their skeleton, and `fits` the size of a video, before models run.
+    `check` may refuse their skeleton, and `fits` the size of a video, before models run. `on_error`
+    is told of videos that are cut short.
     """
     whole = [path.resolve() for path in paths]
     for path, place in zip(paths, whole, strict=True):
@@ -325,16 +334,13 @@ def poses_of(
     opened, found = open_model(asked, sources), list[Pairs]()
     check(skeleton_of(opened))
     for each in sources:
-        faults = list[VitruvianError]()
         # Not confirmed in each view: other views do that, also in recordings that are too short.
         stream = Stream(opened, Wanted(track=True, smooth="no", confirm=False), moving=True)
         pairs: Pairs = []
         with progress(each.name, each.count()) as advance:
-            for frame, poses in stream.run(each, faults.append):
+            for frame, poses in stream.run(each, on_error):
                 pairs.append((replace(frame, pixels=None), replace(poses, mask=None, maps=None)))
                 advance(len(pairs))
-        if faults:
-            raise faults[0]
         found.append(pairs)
     return opened, found
 
