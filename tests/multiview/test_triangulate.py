@@ -607,6 +607,9 @@ def test_a_video_of_another_shape_than_its_camera_is_refused_before_models_run(s
     words = {"cameras": "cam_01,cam_02", "out": tmp_path / "a.trc"}
     with pytest.raises(VitruvianError, match=r"'sports2d_demo\.mp4': the camera is calibrated for"):
         vit.triangulate(videos, rig, "no-such-model", **words)
+    videos[1] = videos[0].with_name("cam0[23].mp4")  # of a shell that leaves patterns as they are
+    with pytest.raises(VitruvianError, match="3 videos for 2 names of files; name each"):
+        vit.triangulate(videos, rig, "no-such-model", **words)
 
 
 def test_views_without_a_camera_in_their_names(recorded):

@@ -36,7 +36,8 @@ from vitruvian.streams.windows import Pair
 STEADY = 0.15
 # The same where BlazePose is certain that somebody is there: bones of who turns or balances, seen
 # from the side, are foreshortened. In cam02 of Pose2Sim's single-person demo 29 % of sightings are
-# below `STEADY`, all below this. `CERTAIN` is the minimum box score for it: in intel_one_by_one.mp4
+# below `STEADY`; this limit and those of 0.25 and 0.35 keep the person, and find as many people in
+# ../shared/data/videos. `CERTAIN` is the minimum box score for it: in intel_one_by_one_person.mp4
 # 96 % of the sightings of people are above, 3 % of those of a table's foot (blazepose-full; lite 89
 # and 3 %, heavy 94 and 15 %).
 TURNING, CERTAIN = 0.3, 0.995

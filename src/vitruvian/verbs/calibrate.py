@@ -36,6 +36,7 @@ from vitruvian.verbs.triangulate import (
     MODEL,
     POSES,
     camera_names,
+    one_size,
     poses_of,
     view_offsets,
 )
@@ -344,10 +345,7 @@ def _by_people(
     _, poses = poses_of(paths, model, words, machine, fps, lambda fault: say(f"warning: {fault}"))
     views, guessed = list[CameraView](), list[str]()
     for path, name, pairs in zip(paths, names, poses, strict=True):
-        sizes = {frame.size for frame, _ in pairs if all(frame.size)}
-        if len(sizes) > 1:
-            raise VitruvianError(f"'{path.name}' has frames of several sizes")
-        size = next(iter(sizes), None)
+        size = one_size(path, pairs)
         if intrinsics is not None:
             camera = _camera_of(intrinsics, name, size)
         elif size is None:

@@ -142,7 +142,7 @@ def triangulate(
     )
     views = []
     for path, name, pairs in zip(paths, names, poses, strict=True):
-        size = _one_size(path, pairs)
+        size = one_size(path, pairs)
         views.append(CameraView(path.name, _of_size(rig, name, size, path), pairs))
     found = triangulated(
         views, how, offsets=offsets, find_offsets=LONGEST_OFFSET if sync == "movement" else None
@@ -265,7 +265,7 @@ def _of_size(rig: str | Path, name: str, size: tuple[int, int] | None, path: Pat
         raise VitruvianError(f"'{shown(path.name)}': {error}") from None
 
 
-def _one_size(path: Path, pairs: Pairs) -> tuple[int, int] | None:
+def one_size(path: Path, pairs: Pairs) -> tuple[int, int] | None:
     """Width and height of the images of a view; None: not said."""
     sizes = {frame.size for frame, _ in pairs if all(frame.size)}
     if len(sizes) > 1:
@@ -319,6 +319,10 @@ def poses_of(
     from vitruvian.streams.wanted import Wanted
 
     sources = [each for path in paths for each in open_source(str(path))]
+    if len(sources) != len(paths):
+        raise VitruvianError(
+            f"{amount(len(sources), 'video')} for {amount(len(paths), 'name')} of files; name each"
+        )
     for each in sources:
         if not each.moving:
             raise VitruvianError(f"'{each.name}' is an image; give a video, or saved poses")
@@ -377,11 +381,10 @@ def refuse_unlikely(found: Recording3D, views: Sequence[CameraView]) -> None:
         for view in views:
             if not any(len(poses) for _, poses in view.pairs):
                 raise VitruvianError(f"nobody is found in '{view.name}'")
+        unit = "" if CLOSEST < apart < FARTHEST else f"; {_metres(apart)}"
         raise VitruvianError(
             "nobody is seen by two cameras at once; check the rig, the names of the cameras, and "
-            "whether the views run at the same time (--sync movement)"
-            + f"; {_metres(apart)}"
-            * (not CLOSEST < apart < FARTHEST)
+            f"whether the views run at the same time (--sync movement){unit}"
         )
     with np.errstate(invalid="ignore"):
         sizes = [_size(person.world) for person in found.people]
