@@ -566,7 +566,8 @@ def test_where_the_centre_of_a_pixel_is_can_be_said(tmp_path, capsys):
         calibration_files.read(path)
 
 
-# As `CameraArray.to_toml` of Caliscope 0.11.8 writes it; of camera 1, only the lens is known.
+# As `CameraArray.to_toml` of Caliscope 0.11.8 writes it; of camera 1, only the lens is known, or it
+# is one to be ignored: findings/caliscope_ignore_is_not_saved.sh.
 CALISCOPE = """[cameras.0]
 cam_id = 0
 rotation_count = 1
